@@ -1,0 +1,30 @@
+"""The axis words, always in this order, and the array types that carry them.
+
+model  one AI model (the *subject* of item response theory)
+item   one benchmark instance
+dim    one demand dimension (a rubric), or one latent ability
+level  one demand level, 0 to 5
+draw   one draw from a posterior
+
+``row`` is one observed response. Shapes stand in signatures as jaxtyping strings made of these words:
+``Float[ndarray, "model dim"]`` is one number for each model and dimension. Tests check them at run time.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+
+AXES = ("model", "item", "dim", "level", "draw")
+"""The axis words in their fixed order."""
+
+LEVELS = (0, 1, 2, 3, 4, 5)
+"""The demand levels that rubrics define."""
+
+RowFloats = Float[np.ndarray, " row"]
+RowIndex = Int[np.ndarray, " row"]
+ModelDim = Float[np.ndarray, "model dim"]
+ItemDim = Float[np.ndarray, "item dim"]
+ModelItem = Float[np.ndarray, "model item"]
+ItemMask = Bool[np.ndarray, " item"]
+FloatArray = NDArray[np.floating]
+"""Any float array, where the shape is said in words."""

@@ -1,0 +1,131 @@
+"""Do the tables of a study talk about the same items? Joins say how much matched, and refuse a poor match."""
+
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from capscope.data.study import Study
+from capscope.errors import JoinError, first_few
+
+POOR_MATCH = 0.9
+"""A join that matches a smaller share than this is refused."""
+
+
+@dataclass(frozen=True)
+class Join:
+    """How well one table's items are covered by another."""
+
+    table: str
+    """The table whose item ids are looked up."""
+    other: str
+    """The table they are looked up in."""
+    share: float
+    """Share of the table's distinct items that the other table has."""
+    missing: tuple[str, ...]
+    """The ids that were not found."""
+
+    def refuse_if_poor(self, where: str) -> None:
+        """Raise if too little matched.
+
+        Raises:
+            JoinError: The share is below `POOR_MATCH`.
+        """
+        if self.share < POOR_MATCH:
+            raise JoinError(
+                f"{where}: {self.table} matches {self.other} on only {self.share:.0%} of its items"
+                f" ({len(self.missing)} unknown: {first_few(self.missing)}); use the same item_id in both tables"
+            )
+
+
+def join_items(study: Study, table: str, other: str) -> Join:
+    """Look up the items of one table in another; both must be there."""
+    tables = {str(name): frame for name, frame in study.tables().items()}
+    wanted, known = _ids(tables[table]), _ids(tables[other])
+    missing = wanted.difference(known, sort=True)
+    share = 1 - len(missing) / max(len(wanted), 1)
+    return Join(table, other, share, tuple(missing))
+
+
+def joins(study: Study) -> list[Join]:
+    """Return every join this study allows: responses and demands on items, responses on demands."""
+    held = set(map(str, study.tables()))
+    pairs = (("responses", "items"), ("demands", "items"), ("responses", "demands"))
+    return [join_items(study, table, other) for table, other in pairs if {table, other} <= held]
+
+
+def check_study(study: Study) -> dict[str, object]:
+    """Summarise a study and refuse it when its tables do not talk about the same items.
+
+    Returns:
+        Plain numbers: sizes, joins with their matched share, and a list of things that are odd but allowed.
+
+    Raises:
+        JoinError: Responses or demands speak of items that the study does not have.
+    """
+    found = joins(study)
+    for join in found:
+        if join.other == "items":
+            join.refuse_if_poor(study.name)
+    return {
+        "study": study.name,
+        "sizes": _sizes(study),
+        "joins": [{**asdict(join), "missing": len(join.missing), "first_missing": join.missing[:5]} for join in found],
+        "odd": [*_odd_joins(found), *_odd_responses(study), *_odd_items(study)],
+    }
+
+
+def _sizes(study: Study) -> dict[str, int]:
+    sizes = {str(table): len(frame) for table, frame in study.tables().items()}
+    if study.responses is not None:
+        sizes |= {
+            "models": study.responses["model"].nunique(),
+            "answered_items": study.responses["item_id"].nunique(),
+        }
+    if study.items is not None:
+        sizes |= {"benchmarks": study.items["benchmark"].nunique(), "tasks": study.items["task"].nunique()}
+    if study.demands is not None:
+        sizes |= {
+            "rubrics": study.demands["rubric"].nunique(),
+            "annotators": study.demands["annotator"].nunique(),
+        }
+    return sizes
+
+
+def _odd_joins(found: list[Join]) -> list[str]:
+    return [
+        f"{len(join.missing)} of the {join.table}' items are not in {join.other}: {first_few(join.missing)}"
+        for join in found
+        if join.missing
+    ]
+
+
+def _odd_responses(study: Study) -> list[str]:
+    if study.responses is None:
+        return []
+    odd: list[str] = []
+    for axis, plural in (("model", "models"), ("item_id", "items")):
+        means = study.responses.groupby(axis, observed=True)["score"].agg(["min", "max"])
+        for value, word in ((0.0, "wrong"), (1.0, "right")):
+            flat = means.index[(means["min"] == value) & (means["max"] == value)]
+            if len(flat):
+                odd.append(f"{len(flat)} {plural} have every answer {word}: {first_few(map(str, flat))}")
+    return odd
+
+
+def _odd_items(study: Study) -> list[str]:
+    if study.items is None:
+        return []
+    odd: list[str] = []
+    empty = int(study.items["text"].isna().sum())
+    if empty:
+        odd.append(f"{empty} items have no text")
+    texts = study.items["text"].dropna()
+    repeated = int(texts.duplicated().sum())
+    if repeated:
+        first = study.items.loc[texts.index[texts.duplicated()], "item_id"]
+        odd.append(f"{repeated} items repeat the text of another: {first_few(map(str, first))}")
+    return odd
+
+
+def _ids(frame: pd.DataFrame) -> pd.Index:
+    return pd.Index(frame["item_id"].astype(str).unique())

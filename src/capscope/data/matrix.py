@@ -1,0 +1,110 @@
+"""Tables as arrays: responses as index triples, demands as an item-by-dimension matrix."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import ItemDim, RowFloats, RowIndex
+from capscope.data.study import Study
+from capscope.errors import InputError, first_few, nearest
+
+
+@dataclass(frozen=True)
+class ResponseMatrix:
+    """Observed responses, one row each, over sorted model and item axes; what is absent was not administered."""
+
+    models: tuple[str, ...]
+    """Names on the model axis."""
+    items: tuple[str, ...]
+    """Ids on the item axis."""
+    model_index: RowIndex
+    """Position of each row's model."""
+    item_index: RowIndex
+    """Position of each row's item."""
+    score: RowFloats
+    """Score in [0, 1]."""
+    n_trials: RowFloats
+    """Number of trials behind the score, at least 1."""
+
+    def rows(self, keep: np.ndarray) -> "ResponseMatrix":
+        """Return the chosen rows (index or mask) over the same axes."""
+        return replace(
+            self,
+            model_index=self.model_index[keep],
+            item_index=self.item_index[keep],
+            score=self.score[keep],
+            n_trials=self.n_trials[keep],
+        )
+
+
+@dataclass(frozen=True)
+class DemandMatrix:
+    """Demand levels of items, averaged over the annotators asked for."""
+
+    items: tuple[str, ...]
+    """Ids on the item axis."""
+    dims: tuple[str, ...]
+    """Rubric codes on the dimension axis."""
+    level: ItemDim
+    """Demand level, 0 to 5; NaN where no annotator rated the item."""
+
+    def at(self, items: tuple[str, ...]) -> ItemDim:
+        """Return the levels of these items in this order; NaN rows for items without any."""
+        index = pd.Index(self.items).get_indexer(pd.Index(items))
+        return np.where((index >= 0)[:, None], self.level[index], np.nan)
+
+
+def response_matrix(study: Study) -> ResponseMatrix:
+    """Lay the study's responses out as arrays, models and items in sorted order.
+
+    Repeats of a model on an item (over `prompt` or `scaffold`) stay rows of their own.
+    """
+    responses = study.require("responses")
+    models, model_index = _sorted_codes(responses["model"])
+    items, item_index = _sorted_codes(responses["item_id"])
+    trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
+    score = responses["score"].to_numpy(dtype=float)
+    return ResponseMatrix(models, items, model_index, item_index, score, trials.to_numpy(dtype=float))
+
+
+def demand_matrix(study: Study, annotator: str | None = None, rubrics: tuple[str, ...] | None = None) -> DemandMatrix:
+    """Lay demand levels out as an item-by-dimension matrix.
+
+    Args:
+        study: A study with demands.
+        annotator: Use this annotator's levels only; by default the mean over all annotators of a cell.
+        rubrics: The dimensions, in order; by default all rubrics of the study, sorted.
+
+    Raises:
+        InputError: No such annotator or rubric.
+    """
+    demands = study.require("demands")
+    demands = _of_annotator(demands, annotator, study.name)
+    known = tuple(sorted(map(str, demands["rubric"].unique())))
+    dims = rubrics or known
+    unknown = [dim for dim in dims if dim not in known]
+    if unknown:
+        hint = nearest(unknown[0], known)
+        raise InputError(f"{study.name}: demands have no rubric {first_few(unknown)}{hint}; annotate it first")
+    table = demands.pivot_table(index="item_id", columns="rubric", values="level", aggfunc="mean", observed=True)
+    table.index = table.index.astype(str)
+    table = table.reindex(columns=list(dims)).sort_index()
+    return DemandMatrix(tuple(table.index), dims, table.to_numpy(dtype=float))
+
+
+def _of_annotator(demands: pd.DataFrame, annotator: str | None, where: str) -> pd.DataFrame:
+    if annotator is None:
+        return demands
+    known = sorted(map(str, demands["annotator"].unique()))
+    if annotator not in known:
+        hint = nearest(annotator, known)
+        raise InputError(f"{where}: no demands by annotator '{annotator}'{hint}; there are {first_few(known)}")
+    return demands[demands["annotator"] == annotator]
+
+
+def _sorted_codes(column: pd.Series) -> tuple[tuple[str, ...], RowIndex]:
+    """Return the sorted names of a categorical column and each row's position among them."""
+    used = column.cat.remove_unused_categories()
+    ordered = used.cat.set_categories(sorted(used.cat.categories))
+    return tuple(ordered.cat.categories), ordered.cat.codes.to_numpy().astype(np.int64)

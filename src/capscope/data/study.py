@@ -1,0 +1,185 @@
+"""A study: items, responses and demands in one folder, checked on the way in and written in one piece."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from capscope.data.reading import SUFFIXES, read_table
+from capscope.data.tables import TABLES, TableName, validate
+from capscope.errors import InputError, OutputError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Study:
+    """Up to three tables that talk about the same items (columns: see `TABLES`).
+
+    Build it with `Study.load`, or with `Study.of` from data frames; both check the tables.
+    """
+
+    items: pd.DataFrame | None = None
+    """One row for each item: `item_id`, `benchmark`, `task`, `text`, optionally `target`, `n_options`, `chance`."""
+    responses: pd.DataFrame | None = None
+    """One row for each model and item: `score` in [0, 1], optionally `n_trials`."""
+    demands: pd.DataFrame | None = None
+    """One row for each item, rubric and annotator: `level` from 0 to 5."""
+    name: str = "study"
+    """What to call it in messages: the folder."""
+    sources: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Where the tables came from, as `study.json` says."""
+
+    @classmethod
+    def of(
+        cls,
+        items: pd.DataFrame | None = None,
+        responses: pd.DataFrame | None = None,
+        demands: pd.DataFrame | None = None,
+        name: str = "study",
+        sources: dict[str, Any] | None = None,
+    ) -> Self:
+        """Check the tables and make a study of them.
+
+        Raises:
+            InputError: A table breaks its specification; the message says where.
+        """
+        given: dict[TableName, pd.DataFrame | None] = {
+            "items": items,
+            "responses": responses,
+            "demands": demands,
+        }
+        checked = {
+            table: validate(frame, table, f"{name}: {table}") for table, frame in given.items() if frame is not None
+        }
+        if not checked:
+            raise InputError(f"{name}: no table; give at least one of {', '.join(TABLES)}")
+        return cls(
+            _with_defaults(checked.get("items")),
+            checked.get("responses"),
+            checked.get("demands"),
+            name,
+            sources or {},
+        )
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read and check the tables of a study folder.
+
+        Raises:
+            InputError: The folder does not exist or holds no table, or a table is wrong.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
+        found: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
+        if not found:
+            raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
+        tables = {table: validate(read_table(path), table, str(path)) for table, path in found.items()}
+        manifest = folder / "study.json"
+        sources = json.loads(manifest.read_text("utf-8")).get("sources", {}) if manifest.is_file() else {}
+        return cls(
+            _with_defaults(tables.get("items")),
+            tables.get("responses"),
+            tables.get("demands"),
+            str(folder),
+            sources,
+        )
+
+    def save(self, folder: Path | str, *, force: bool = False) -> Path:
+        """Write the tables and `study.json` (schema version, sources, hashes); all of it or nothing.
+
+        Raises:
+            OutputError: The folder exists and `force` is not set.
+        """
+        folder = Path(folder)
+        if folder.exists() and not force:
+            raise OutputError(f"{folder}: already exists; choose another --out or add --force")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            partial = Path(scratch) / folder.name
+            partial.mkdir()
+            self._write(partial)
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.replace(folder)
+        return folder
+
+    def _write(self, folder: Path) -> None:
+        hashes: dict[str, str] = {}
+        for table, frame in self.tables().items():
+            path = folder / f"{table}.parquet"
+            frame.to_parquet(path, index=False)
+            hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        rubrics = sorted(map(str, self.demands["rubric"].unique())) if self.demands is not None else []
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "sources": self.sources,
+            "sha256": hashes,
+            "rubrics": rubrics,
+        }
+        (folder / "study.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+    def tables(self) -> dict[TableName, pd.DataFrame]:
+        """Return the tables this study has, by name."""
+        held: dict[TableName, pd.DataFrame | None] = {
+            "items": self.items,
+            "responses": self.responses,
+            "demands": self.demands,
+        }
+        return {table: frame for table, frame in held.items() if frame is not None}
+
+    def require(self, table: TableName) -> pd.DataFrame:
+        """Return a table that a job cannot do without.
+
+        Raises:
+            InputError: The study does not have it.
+        """
+        tables = self.tables()
+        if table not in tables:
+            raise InputError(f"{self.name}: this job needs {table}.parquet; add it to the study folder")
+        return tables[table]
+
+    def keep_items(self, item_ids: pd.Index) -> "Study":
+        """Return the study reduced to these items in every table it has."""
+        kept = {
+            table: frame[frame["item_id"].isin(item_ids)].reset_index(drop=True)
+            for table, frame in self.tables().items()
+        }
+        return Study(kept.get("items"), kept.get("responses"), kept.get("demands"), self.name, self.sources)
+
+    def keep_models(self, models: list[str]) -> "Study":
+        """Return the study with the responses of these models only."""
+        responses = self.require("responses")
+        kept = responses[responses["model"].isin(models)].reset_index(drop=True)
+        return Study(self.items, kept, self.demands, self.name, self.sources)
+
+
+def _find(folder: Path, table: str) -> Path | None:
+    for suffix in SUFFIXES:
+        path = folder / f"{table}{suffix}"
+        if path.is_file():
+            return path
+    return None
+
+
+def _with_defaults(items: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Fill in what a table of items may leave out: its benchmark, its task, and the chance of a guess."""
+    if items is None:
+        return None
+    items = items.copy()
+    if "benchmark" not in items:
+        items["benchmark"] = pd.Categorical(["all"] * len(items))
+    if "task" not in items:
+        items["task"] = items["benchmark"]
+    if "text" not in items:
+        items["text"] = pd.Series([None] * len(items), dtype="str")
+    if "n_options" in items:
+        guess = 1 / items["n_options"]
+        items["chance"] = items["chance"].fillna(guess) if "chance" in items else guess
+    return items

@@ -1,0 +1,71 @@
+"""The exception tree. Every error a user can cause is one line: what, where, what to do.
+
+CapscopeError
+├── InputError          a table, file or identifier is wrong
+│   └── JoinError       two tables do not talk about the same items
+├── OutputError         something would be overwritten, or cannot be written
+├── FitError            the data cannot support the model asked for
+├── EndpointError       a language-model endpoint refused or failed for good
+├── MissingExtraError   an optional dependency is not installed
+├── ConfirmationNeeded  spending needs a yes (exit code 3)
+└── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class CapscopeError(Exception):
+    """Base of every error raised on purpose; the command line prints it as one line."""
+
+    exit_code = 1
+
+
+class InputError(CapscopeError):
+    """A table, file or identifier is wrong."""
+
+
+class JoinError(InputError):
+    """Two tables do not talk about the same items."""
+
+
+class OutputError(CapscopeError):
+    """Something would be overwritten, or cannot be written."""
+
+
+class FitError(CapscopeError):
+    """The data cannot support the model asked for."""
+
+
+class EndpointError(CapscopeError):
+    """A language-model endpoint refused or failed for good."""
+
+
+class MissingExtraError(CapscopeError):
+    """An optional dependency is not installed."""
+
+
+class ConfirmationNeeded(CapscopeError):  # noqa: N818 - an answer is awaited; nothing failed
+    """Spending needs a yes."""
+
+    exit_code = 3
+
+
+class BudgetReached(CapscopeError):  # noqa: N818 - a stop that was asked for; nothing failed
+    """The spending limit was reached; what was paid for is kept."""
+
+    exit_code = 4
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``' (did you mean "x"?)'`` when a known name is close to the given one, else nothing."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    matches = get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
+    return f' (did you mean "{by_lower[matches[0]]}"?)' if matches else ""
+
+
+def first_few(names: Iterable[str], limit: int = 5) -> str:
+    """Return the first few names, comma separated, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return ", ".join(listed[:limit]) + more

@@ -1,0 +1,73 @@
+"""Binomial, Beta and cluster-bootstrap intervals on plain arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from capscope.axes import FloatArray, RowFloats
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point with the bounds of an interval of stated level."""
+
+    point: float
+    """The estimate."""
+    lower: float
+    """Lower bound."""
+    upper: float
+    """Upper bound."""
+    level: float
+    """Nominal coverage, such as 0.9."""
+
+
+def jeffreys_interval(correct: float, trials: float, level: float = 0.9) -> Interval:
+    """Equal-tailed Beta interval for a proportion under Jeffreys' prior (Brown, Cai & DasGupta, 2001).
+
+    Args:
+        correct: Number of successes; may be fractional.
+        trials: Number of trials.
+        level: Nominal coverage.
+
+    Returns:
+        The observed proportion (0.5 without trials) and its bounds, which reach 0 or 1 when all trials agree.
+    """
+    tail = (1 - level) / 2
+    posterior = stats.beta(correct + 0.5, trials - correct + 0.5)
+    lower = 0.0 if correct <= 0 else float(posterior.ppf(tail))
+    upper = 1.0 if correct >= trials else float(posterior.ppf(1 - tail))
+    return Interval(correct / trials if trials else 0.5, lower, upper, level)
+
+
+def quantile_bounds(draws: FloatArray, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
+    """Equal-tailed bounds over the last axis, the draws."""
+    tail = (1 - level) / 2
+    lower, upper = np.quantile(draws, [tail, 1 - tail], axis=-1)
+    return lower, upper
+
+
+def cluster_bootstrap_means(
+    values: RowFloats, cluster: np.ndarray, rng: np.random.Generator, draws: int = 1000
+) -> FloatArray:
+    """Means of whole clusters drawn with replacement (Cameron, Gelbach & Miller, 2008).
+
+    Args:
+        values: One number for each row.
+        cluster: The cluster label of each row, such as its task.
+        rng: Source of randomness.
+        draws: Number of bootstrap draws.
+
+    Returns:
+        Array of shape (draw,).
+    """
+    _, index = np.unique(cluster, return_inverse=True)
+    totals = np.bincount(index, weights=values)
+    sizes = np.bincount(index).astype(float)
+    counts = rng.multinomial(len(totals), np.full(len(totals), 1 / len(totals)), size=draws)
+    return (counts @ totals) / (counts @ sizes)
+
+
+def normal_quantile(level: float) -> float:
+    """Half-width of a central normal interval in standard deviations: 1.645 for a level of 0.9."""
+    return float(stats.norm.ppf(0.5 + level / 2))
