@@ -1,0 +1,223 @@
+"""Do annotators agree, rubric by rubric, and do they talk about the same items at all?"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import rankdata
+
+from capscope.annotate import rater_statistics as stats
+from capscope.axes import ItemDim
+from capscope.data import DemandMatrix, Study, demand_matrix
+from capscope.errors import InputError, first_few
+
+NAN = float("nan")
+MEASURES = ("qwk", "alpha", "spearman", "spearman_within_benchmark", "r_wg", "exact")
+FEW = 20
+"""Items of a benchmark below which its ids are not tested."""
+NEAR_ZERO = 0.1
+"""Mean rank correlation inside a benchmark below which it is doubtful that the ids mean the same items."""
+LOW_SPREAD = 0.25
+"""Standard deviation of an annotator's levels below which a rubric's labels hardly tell items apart."""
+
+
+@dataclass(frozen=True)
+class RubricAgreement:
+    """Agreement of one annotator with the reference on one rubric."""
+
+    items: int
+    """Items that both rated."""
+    qwk: float
+    """Quadratic-weighted kappa."""
+    alpha: float
+    """Krippendorff's alpha, ordinal."""
+    spearman: float
+    """Rank correlation over all items."""
+    spearman_within_benchmark: float
+    """Mean rank correlation inside benchmarks, weighted by items."""
+    r_wg: float
+    """Within-group agreement with the rectangular null; not corrected for chance."""
+    exact: float
+    """Share of equal levels."""
+    reference_levels: tuple[int, ...]
+    """Items at each level by the reference."""
+    annotator_levels: tuple[int, ...]
+    """Items at each level by the annotator."""
+
+
+@dataclass(frozen=True)
+class AnnotatorAgreement:
+    """Agreement of one annotator with the reference."""
+
+    items: int
+    """Items that enter: those that both rated on every rubric they share, else all that both rated on any."""
+    qwk: float
+    """Mean over rubrics, as are the next five; rubrics without a value are left out."""
+    alpha: float
+    """Krippendorff's alpha."""
+    spearman: float
+    """Rank correlation."""
+    spearman_within_benchmark: float
+    """Rank correlation inside benchmarks."""
+    r_wg: float
+    """Within-group agreement."""
+    exact: float
+    """Share of equal levels."""
+    by_rubric: dict[str, RubricAgreement]
+    """The same for each rubric."""
+    warnings: tuple[str, ...]
+    """What makes the numbers doubtful."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of every other annotator of a study with one reference."""
+
+    reference: str
+    """The annotator that the others are compared with."""
+    annotators: dict[str, AnnotatorAgreement]
+    """One entry for each of the others."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON; a number that does not exist is None."""
+        return _plain(asdict(self))  # pyright: ignore[reportReturnType]
+
+
+def agreement(study: Study, reference: str, rng: np.random.Generator) -> Agreement:
+    """Compare every annotator of the study with the reference.
+
+    Args:
+        study: A study with demands; with items too, agreement inside benchmarks is measured.
+        reference: Name of the annotator to compare with.
+        rng: Source of the shuffles that show what unrelated ids would give.
+
+    Raises:
+        InputError: No such annotator, or nobody to compare it with.
+    """
+    names = sorted(map(str, study.require("demands")["annotator"].unique()))
+    base = demand_matrix(study, reference)
+    others = [name for name in names if name != reference]
+    if not others:
+        raise InputError(f"{study.name}: '{reference}' is the only annotator; agreement takes two")
+    benchmark = _benchmarks(study)
+    return Agreement(reference, {name: _compare(base, demand_matrix(study, name), benchmark, rng) for name in others})
+
+
+def low_spread(levels: ItemDim, dims: tuple[str, ...], who: str) -> tuple[str, ...]:
+    """Warn of rubrics on which an annotator's levels are (nearly) constant over 20 items or more."""
+    flat = [
+        dim
+        for dim, column in zip(dims, levels.T, strict=True)
+        if np.isfinite(column).sum() >= FEW and np.nanstd(column) < LOW_SPREAD
+    ]
+    if not flat:
+        return ()
+    return (f"{who} gives nearly constant levels on {len(flat)} of {len(dims)} rubrics: {first_few(flat)}",)
+
+
+def _compare(
+    left: DemandMatrix, right: DemandMatrix, benchmark: dict[str, str], rng: np.random.Generator
+) -> AnnotatorAgreement:
+    dims = tuple(dim for dim in left.dims if dim in right.dims)
+    items = tuple(sorted(set(left.items) & set(right.items)))
+    if not dims or not items:
+        nothing = "no rubric" if not dims else "no item"
+        missing = dict.fromkeys(MEASURES, NAN)
+        return AnnotatorAgreement(0, **missing, by_rubric={}, warnings=(f"the two annotators share {nothing}",))
+    x, y, group = _paired(left, right, items, dims, benchmark)
+    by_rubric = {dim: _on_rubric(x[:, d], y[:, d], group) for d, dim in enumerate(dims)}
+    means = {measure: _mean([getattr(entry, measure) for entry in by_rubric.values()]) for measure in MEASURES}
+    warnings = (
+        *same_item_warnings(x, y, group, rng),
+        *low_spread(x, dims, "the reference"),
+        *low_spread(y, dims, "the annotator"),
+    )
+    return AnnotatorAgreement(len(x), **means, by_rubric=by_rubric, warnings=warnings)
+
+
+def _paired(
+    left: DemandMatrix, right: DemandMatrix, items: tuple[str, ...], dims: tuple[str, ...], benchmark: dict[str, str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return both raters' levels and the benchmarks of the items they share, whole rows where there are any."""
+    x = left.at(items)[:, [left.dims.index(dim) for dim in dims]]
+    y = right.at(items)[:, [right.dims.index(dim) for dim in dims]]
+    both = np.isfinite(x) & np.isfinite(y)
+    keep = both.all(axis=1) if both.all(axis=1).any() else both.any(axis=1)
+    group = np.array([benchmark.get(item, "all") for item in items])
+    return np.where(both, x, np.nan)[keep], np.where(both, y, np.nan)[keep], group[keep]
+
+
+def _on_rubric(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> RubricAgreement:
+    both = np.isfinite(x)
+    x, y, group = x[both], y[both], group[both]
+    found = bool(len(x))
+    values = {
+        "qwk": stats.quadratic_weighted_kappa(x, y) if found else NAN,
+        "alpha": stats.krippendorff_alpha(x, y) if found else NAN,
+        "spearman": stats.spearman(x, y),
+        "spearman_within_benchmark": stats.spearman_within(x, y, group),
+        "r_wg": stats.r_within_group(x, y) if found else NAN,
+        "exact": stats.exact_share(x, y) if found else NAN,
+    }
+    levels = (stats.level_histogram(x), stats.level_histogram(y))
+    return RubricAgreement(len(x), **values, reference_levels=levels[0], annotator_levels=levels[1])
+
+
+def same_item_warnings(
+    x: Float[np.ndarray, "item dim"], y: Float[np.ndarray, "item dim"], group: np.ndarray, rng: np.random.Generator
+) -> tuple[str, ...]:
+    """Warn of benchmarks in which the same ids agree no better than shuffled ids would.
+
+    The mean rank correlation over rubrics is compared with its values under 99 shuffles of the items of the
+    benchmark; all rubrics of an item move together, so that the shuffles keep what rubrics have in common.
+    """
+    warnings: list[str] = []
+    for name in np.unique(group):
+        inside = group == name
+        whole = inside & np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
+        if whole.sum() < FEW:
+            continue
+        left, right = _unit_ranks(x[whole]), _unit_ranks(y[whole])
+        rho, shuffled = _mean_correlation(left, right), _shuffled(left, right, rng)
+        if np.isfinite(rho) and (rho < NEAR_ZERO or rho <= np.quantile(shuffled, 0.95)):
+            warnings.append(
+                f"{name}: same-id agreement is near zero (mean rank correlation {rho:.2f} over {whole.sum()} items;"
+                f" shuffled ids give up to {max(shuffled):.2f}): the annotators may not mean the same items;"
+                " compare the texts behind the ids"
+            )
+    return tuple(warnings)
+
+
+def _unit_ranks(levels: np.ndarray) -> np.ndarray:
+    """Rank columns, centre them and give them unit length; constant columns become NaN."""
+    ranks = rankdata(levels, axis=0) - (len(levels) + 1) / 2
+    length = np.sqrt((ranks**2).sum(axis=0))
+    return ranks / np.where(length > 0, length, np.nan)
+
+
+def _mean_correlation(left: np.ndarray, right: np.ndarray) -> float:
+    return _mean(list((left * right).sum(axis=0)))
+
+
+def _shuffled(left: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> list[float]:
+    return [_mean_correlation(left, right[rng.permutation(len(right))]) for _ in range(99)]
+
+
+def _mean(values: list[float]) -> float:
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
+
+
+def _benchmarks(study: Study) -> dict[str, str]:
+    if study.items is None:
+        return {}
+    ids, names = study.items["item_id"].astype(str), study.items["benchmark"].astype(str)
+    return dict(zip(ids, names, strict=True))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,0 +1,170 @@
+"""Rubrics and rubric sets: one plain-text file for each scale, read leniently and hashed exactly."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from capscope.axes import LEVELS
+from capscope.data import read_text, shipped
+from capscope.errors import InputError, first_few, nearest
+
+LEVEL_HEAD = re.compile(r"^[#*\s]*Level\s+(\d+)\s*[:.](?:\*\*)?\s*(.*)$", re.IGNORECASE)
+EXAMPLE = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+(.+)$")
+
+
+@dataclass(frozen=True)
+class RubricLevel:
+    """One level of a rubric."""
+
+    level: int
+    """The number in its heading."""
+    text: str
+    """All that stands under the heading, the heading's own text included."""
+    examples: tuple[str, ...]
+    """The lines that are list entries."""
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """A scale on which items are rated from level 0 to level 5."""
+
+    code: str
+    """Short name, the file's stem: ``QLl``."""
+    name: str
+    """Full name, from the first line."""
+    text: str
+    """The whole file as the annotator reads it."""
+    levels: tuple[RubricLevel, ...]
+    """The levels in the order in which they stand."""
+    sha256: str
+    """Hash of `text`; labels carry it."""
+
+    def missing_levels(self) -> tuple[int, ...]:
+        """Return the levels from 0 to 5 that have no heading."""
+        return tuple(level for level in LEVELS if level not in {entry.level for entry in self.levels})
+
+
+@dataclass(frozen=True)
+class RubricSet:
+    """Rubrics that are used together, in a fixed order."""
+
+    name: str
+    """Name of the set: its index's, or the folder's."""
+    version: str
+    """Version that the index states; empty without an index."""
+    rubrics: tuple[Rubric, ...]
+    """The rubrics in the order of the index, else by code."""
+    families: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Family name to the codes in it."""
+    control: tuple[str, ...] = ()
+    """Codes that are control variables, such as the chance of a guess, and no demand."""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Return all codes in order."""
+        return tuple(rubric.code for rubric in self.rubrics)
+
+    def scales(self) -> tuple[Rubric, ...]:
+        """Return the rubrics that are demands: all but the control variables."""
+        return tuple(rubric for rubric in self.rubrics if rubric.code not in self.control)
+
+    def get(self, code: str) -> Rubric:
+        """Return one rubric.
+
+        Raises:
+            InputError: The set has no such code.
+        """
+        for rubric in self.rubrics:
+            if rubric.code == code:
+                return rubric
+        hint = nearest(code, self.codes)
+        raise InputError(f"rubric set {self.name}: no rubric '{code}'{hint}; there are {first_few(self.codes, 20)}")
+
+    def family(self, code: str) -> str:
+        """Return the family of a code, empty where the index names none."""
+        return next((family for family, codes in self.families.items() if code in codes), "")
+
+
+def parse_rubric(code: str, text: str) -> Rubric:
+    """Read one rubric from its text; a byte-order mark, ``Level 1.`` and text around the levels are accepted.
+
+    Args:
+        code: Short name of the scale.
+        text: The file's content.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").strip() + "\n"
+    first = text.split("\n", 1)[0]
+    name = first.lstrip("#").strip() if first.startswith("#") else code
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Rubric(code, name, text, _levels(text), digest)
+
+
+def load_rubrics(folder: Path) -> RubricSet:
+    """Read a folder of rubric files (``CODE.txt``) with an optional ``index.json``.
+
+    Raises:
+        InputError: No such folder, no rubric in it, or an index that names files that are not there.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; --rubrics takes a folder of CODE.txt files")
+    texts = {path.stem: read_text(path) for path in sorted(folder.glob("*.txt"))}
+    if not texts:
+        raise InputError(f"{folder}: no rubric here; expected files such as QLl.txt")
+    index = _read_index(folder / "index.json")
+    order = _order(folder, index, list(texts))
+    return RubricSet(
+        str(index.get("name", folder.name)),
+        str(index.get("version", "")),
+        tuple(parse_rubric(code, texts[code]) for code in order),
+        {str(family): tuple(codes) for family, codes in index.get("families", {}).items()},
+        _as_codes(index.get("control", ())),
+    )
+
+
+def general_rubrics() -> RubricSet:
+    """Return the shipped general set: 18 scales and Unguessability."""
+    return load_rubrics(shipped("rubrics/general"))
+
+
+def _levels(text: str) -> tuple[RubricLevel, ...]:
+    blocks: list[tuple[int, list[str]]] = []
+    for line in text.split("\n"):
+        head = LEVEL_HEAD.match(line)
+        if head:
+            blocks.append((int(head[1]), [head[2]]))
+        elif blocks:
+            blocks[-1][1].append(line)
+    return tuple(
+        RubricLevel(level, "\n".join(lines).strip(), tuple(m[1] for line in lines[1:] if (m := EXAMPLE.match(line))))
+        for level, lines in blocks
+    )
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        index = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg}); correct the index") from error
+    if not isinstance(index, dict):
+        raise InputError(f"{path}: expected a JSON object with name, version, order and families")
+    return {str(key): value for key, value in index.items()}
+
+
+def _as_codes(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(str(code) for code in value) if isinstance(value, list | tuple) else ()
+
+
+def _order(folder: Path, index: dict[str, Any], found: list[str]) -> list[str]:
+    """Put the codes of the index first; files that it leaves out follow by code."""
+    named = list(_as_codes(index.get("order", [])))
+    absent = [code for code in named if code not in found]
+    if absent:
+        raise InputError(f"{folder}: index.json names {first_few(absent)}, which have no file; add them or fix 'order'")
+    return named + [code for code in found if code not in named]

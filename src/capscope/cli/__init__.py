@@ -1,0 +1,1 @@
+"""Parse, call, print; one sub-command for each job, no logic."""

@@ -1,0 +1,39 @@
+"""``capscope agree``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capscope.cli.output import emit
+
+if TYPE_CHECKING:
+    from capscope.annotate import AnnotatorAgreement
+
+
+def agree(
+    study: Annotated[Path, typer.Argument(help="Study folder with demands by two annotators or more.")],
+    reference: Annotated[str, typer.Option(help="Annotator that the others are compared with.")],
+    seed: Annotated[int, typer.Option(help="Seed of the shuffles that show what unrelated ids would give.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure how annotators agree, by rubric. Example: capscope agree STUDY --reference gpt-4o."""
+    import numpy as np
+
+    from capscope.annotate import agreement
+    from capscope.data import Study
+
+    found = agreement(Study.load(study), reference, np.random.default_rng(seed))
+    texts = [_table(name, entry) for name, entry in found.annotators.items()]
+    emit(found.as_dict(), as_json, "\n\n".join(texts))
+
+
+def _table(name: str, entry: "AnnotatorAgreement") -> str:
+    head = f"{name} ({entry.items} items)"
+    lines = [f"{head:<24}    qwk  alpha    rho  rho in benchmark   r_wg  exact"]
+    for code, row in [*entry.by_rubric.items(), ("mean", entry)]:
+        lines.append(
+            f"{code:<24} {row.qwk:6.3f} {row.alpha:6.3f} {row.spearman:6.3f} {row.spearman_within_benchmark:17.3f}"
+            f" {row.r_wg:6.3f} {row.exact:6.3f}"
+        )
+    return "\n".join([*lines, *[f"warning: {warning}" for warning in entry.warnings]])
