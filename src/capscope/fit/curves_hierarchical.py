@@ -1,0 +1,81 @@
+"""Fit all subject characteristic curves jointly: a general ability per model, shrunken dimension effects."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from capscope.data import LevelCounts
+from capscope.fit.curve_links import curve_area
+from capscope.fit.curve_posterior import CurvePosterior
+from capscope.fit.curve_program import CENTRE_LEVEL, CurveProgram, curve_data
+from capscope.fit.curves_classical import fit_classical
+from capscope.fit.laplace import LaplacePosterior, Latent, fit_laplace
+from capscope.fit.nuts import run_nuts
+from capscope.fit.result import Fit, Status
+
+CurveEngine = Literal["laplace", "nuts"]
+
+
+def fit_curves(
+    counts: LevelCounts,
+    *,
+    engine: CurveEngine = "laplace",
+    seed: int = 0,
+    draws: int = 500,
+    progress: Callable[[float], None] | None = None,
+) -> Fit[CurvePosterior]:
+    """Fit the hierarchical curves, and beside them the classical ones.
+
+    Args:
+        counts: Answers and successes by model, dimension and level.
+        engine: `laplace` (seconds) or `nuts` (minutes; starts from the Laplace approximation and judges it).
+        seed: Seed of the draws; the same seed gives the same numbers.
+        draws: Number of posterior draws to keep.
+        progress: Called with the share of the work done.
+
+    Raises:
+        FitError: The counts hold nothing to fit.
+    """
+    program = CurveProgram(curve_data(counts))
+    laplace = fit_laplace(program, progress=progress)
+    if engine == "nuts":
+        latent = run_nuts(program, laplace, draws=draws, seed=seed)
+    else:
+        latent = laplace.draws(draws, torch.Generator().manual_seed(seed))
+        latent |= {name: value.expand(draws, -1) for name, value in (laplace.variances | laplace.dispersion).items()}
+    return Fit(_posterior(counts, latent), _status(laplace), laplace.change)
+
+
+def _posterior(counts: LevelCounts, latent: Latent) -> CurvePosterior:
+    slope = (latent["dim_log_slope"][:, None, :] + latent["model_log_slope"][:, :, None]).exp()
+    midpoint = CENTRE_LEVEL + latent["log_odds"] / slope  # (draw, model, dim)
+    return CurvePosterior(
+        models=counts.models,
+        dims=counts.dims,
+        ability=_draws_last(curve_area(midpoint, slope)),
+        midpoint=_draws_last(midpoint),
+        slope=_draws_last(slope),
+        general=_draws_last(latent["general"]),
+        level_effect_sd=_draws_last(latent["level_variance"].sqrt()[:, 0]),
+        concentration=_draws_last(latent["log_concentration"].exp()[:, 0]),
+        residual_sd=latent["residual_variance"].mean(0).sqrt().numpy(),
+        n=counts.n,
+        correct=counts.correct,
+        classical=fit_classical(counts),
+    )
+
+
+def _draws_last(value: Tensor) -> np.ndarray:
+    return value.movedim(0, -1).contiguous().numpy()
+
+
+def _status(laplace: LaplacePosterior) -> Status:
+    if laplace.converged:
+        return Status(True, "converged")
+    last = f"{laplace.change[-1]:.1%}"
+    return Status(
+        False, "still-moving", (f"the variances still changed by {last} in the last sweep: the intervals are rough",)
+    )

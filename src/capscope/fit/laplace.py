@@ -1,0 +1,261 @@
+"""Laplace approximation of a hierarchical Pyro program, its variances and dispersion found by marginal likelihood.
+
+Given the variances, the latent values have a posterior near a Gaussian: its mode is found by Newton steps, its
+precision is the Hessian there (Tierney & Kadane, 1986). The variances are updated from the expected squares of the
+effects they govern (Dempster, Laird & Rubin, 1977), so that they do not collapse as they do at the joint mode; the
+dispersion climbs the Laplace approximation of the marginal likelihood, which counts the latent values it pays for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from capscope.errors import FitError
+
+Latent = dict[str, Tensor]
+CHUNK = 256
+"""Columns of the Hessian computed at a time: bounds the memory."""
+
+
+class HierarchicalProgram(Protocol):
+    """A Pyro program with zero-mean effects whose variances are sites of their own; all other sites are unbounded."""
+
+    def __call__(self) -> None:
+        """Sample every site."""
+        ...
+
+    @property
+    def starting_variances(self) -> Latent:
+        """Where the search for each variance begins."""
+        ...
+
+    @property
+    def variance_prior(self) -> tuple[float, float]:
+        """Number of observations and variance of the scaled inverse chi-squared prior of every variance."""
+        ...
+
+    @property
+    def starting_dispersion(self) -> Latent:
+        """Where the search for the dispersion begins: one site with one unbounded entry."""
+        ...
+
+    def effects(self, latent: Latent) -> Latent:
+        """Return the effects of each variance, as (effect, entry of the variance)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How named latent values lie in one flat vector."""
+
+    shapes: dict[str, torch.Size]
+    """Shape of each site, in order."""
+
+    @property
+    def size(self) -> int:
+        """Length of the flat vector."""
+        return sum(shape.numel() for shape in self.shapes.values())
+
+    def unflatten(self, flat: Tensor) -> Latent:
+        """Cut a flat vector (or draws of it, draws first) into named values."""
+        parts = flat.split([shape.numel() for shape in self.shapes.values()], dim=-1)
+        lead = flat.shape[:-1]
+        return {
+            name: part.reshape(*lead, *shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class LaplacePosterior:
+    """A Gaussian over the flat latent vector, given the variances."""
+
+    layout: Layout
+    """Names and shapes of the latent values."""
+    mode: Tensor
+    """Where the posterior density peaks."""
+    precision_cholesky: Tensor
+    """Lower Cholesky factor of the precision at the mode."""
+    variances: Latent
+    """The variances at which the approximation was made."""
+    dispersion: Latent
+    """The dispersion at which the approximation was made."""
+    change: tuple[float, ...]
+    """Largest relative change of a variance in each sweep."""
+    converged: bool
+    """Whether the last change was below the tolerance."""
+
+    def draws(self, count: int, generator: torch.Generator) -> Latent:
+        """Draw from the Gaussian; values have the draw axis first."""
+        noise = torch.randn(len(self.mode), count, generator=generator, dtype=self.mode.dtype)
+        return self.layout.unflatten(self.colour(noise).T)
+
+    def colour(self, white: Tensor) -> Tensor:
+        """Turn independent unit noise (latent, draw) into latent values with the posterior's mean and covariance."""
+        return self.mode[:, None] + torch.linalg.solve_triangular(self.precision_cholesky.T, white, upper=True)
+
+
+def fit_laplace(
+    program: HierarchicalProgram,
+    *,
+    progress: Callable[[float], None] | None = None,
+    sweeps: int = 40,
+    tolerance: float = 2e-3,
+) -> LaplacePosterior:
+    """Approximate the posterior of a hierarchical program.
+
+    Args:
+        program: The Pyro program, closed over its data.
+        progress: Called with the share of the work done.
+        sweeps: Largest number of sweeps.
+        tolerance: Relative change of the variances below which the search stops.
+
+    Raises:
+        FitError: The density has no peak.
+    """
+    variances, dispersion = program.starting_variances, program.starting_dispersion
+    with pyro.validation_enabled(False):
+        layout = _layout(program)
+        density = _LogDensity(program, layout)
+        flat = _climb(density, torch.zeros(layout.size, dtype=torch.float64), variances | dispersion)
+        changes: list[float] = []
+        for sweep in range(sweeps):
+            flat, factor = _newton(density, flat, variances | dispersion)
+            dispersion, step = _update_dispersion(density, flat, variances, dispersion)
+            updated = _update_variances(program, layout, flat, factor)
+            moves = [float((updated[name] / variances[name]).log().abs().max()) for name in variances]
+            changes.append(max([abs(step), *moves]))
+            variances = updated
+            if progress:
+                progress((sweep + 1) / sweeps)
+            if changes[-1] < tolerance:
+                break
+        flat, factor = _newton(density, flat, variances | dispersion)
+    return LaplacePosterior(layout, flat, factor, variances, dispersion, tuple(changes), changes[-1] < tolerance)
+
+
+@dataclass(frozen=True)
+class _LogDensity:
+    """The joint log-density of a program as a function of the flat latent vector and the variances."""
+
+    program: HierarchicalProgram
+    layout: Layout
+
+    def __call__(self, flat: Tensor, outer: Latent) -> Tensor:
+        values = self.layout.unflatten(flat) | outer
+        trace = poutine.trace(poutine.condition(self.program, data=values)).get_trace()
+        return cast(Tensor, trace.log_prob_sum())
+
+
+def _layout(program: HierarchicalProgram) -> Layout:
+    outer = program.starting_variances | program.starting_dispersion
+    nodes = cast(dict[str, dict[str, Any]], poutine.trace(program).get_trace().nodes)
+    latent = {
+        name: site["value"].shape
+        for name, site in nodes.items()
+        if site["type"] == "sample" and not site["is_observed"] and name not in outer
+    }
+    return Layout(latent)
+
+
+def _climb(density: _LogDensity, flat: Tensor, outer: Latent, steps: int = 300) -> Tensor:
+    """Come near the mode by L-BFGS, from where Newton's method is safe."""
+    flat = flat.clone().requires_grad_(True)
+    optimizer = torch.optim.LBFGS([flat], max_iter=steps, history_size=30, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = -density(flat, outer)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return flat.detach()
+
+
+def _newton(density: _LogDensity, flat: Tensor, outer: Latent, steps: int = 2) -> tuple[Tensor, Tensor]:
+    """Take damped Newton steps; return the new point and the Cholesky factor of the last precision."""
+
+    def negative(point: Tensor) -> Tensor:
+        return -density(point, outer)
+
+    gradient = torch.func.grad(negative)
+    factor = _cholesky(_hessian(gradient, flat))
+    for _ in range(steps):
+        step = torch.cholesky_solve(gradient(flat)[:, None], factor)[:, 0]
+        flat = _damped(negative, flat, step)
+        if float(step.abs().max()) < 1e-4:
+            break
+    return flat, factor
+
+
+def _hessian(gradient: Callable[[Tensor], Tensor], flat: Tensor) -> Tensor:
+    """Differentiate the gradient along every axis, some axes at a time."""
+
+    def along(direction: Tensor) -> Tensor:
+        return torch.func.jvp(gradient, (flat,), (direction,))[1]
+
+    return torch.func.vmap(along, chunk_size=CHUNK)(torch.eye(len(flat), dtype=flat.dtype))
+
+
+def _damped(negative: Callable[[Tensor], Tensor], flat: Tensor, step: Tensor) -> Tensor:
+    """Halve a step until it does not climb the negative log-density."""
+    here = negative(flat)
+    for halving in range(12):
+        there = flat - step / 2**halving
+        if negative(there) <= here + 1e-9:
+            return there
+    return flat
+
+
+def _cholesky(precision: Tensor) -> Tensor:
+    """Factor a precision, adding as much to its diagonal as makes it positive definite."""
+    precision = (precision + precision.T) / 2
+    eye = torch.eye(len(precision), dtype=precision.dtype)
+    for jitter in (0.0, 1e-6, 1e-3, 1e-1, 1.0, 10.0, 100.0):
+        factor, info = torch.linalg.cholesky_ex(precision + jitter * eye)
+        if int(info) == 0:
+            return factor
+    raise FitError("the curve model has no peak on these counts; check that the levels hold more than one answer")
+
+
+def _update_dispersion(
+    density: _LogDensity, flat: Tensor, variances: Latent, dispersion: Latent, width: float = 0.1
+) -> tuple[Latent, float]:
+    """Take one Newton step in the dispersion on the Laplace approximation of the marginal log-likelihood.
+
+    Its two derivatives are central differences of that width; a step is at most one half.
+    """
+    (name, value), *_ = dispersion.items()
+
+    def marginal(shift: float) -> float:
+        outer = variances | {name: value + shift}
+        precision = _hessian(torch.func.grad(lambda point: -density(point, outer)), flat)
+        return float(density(flat, outer) - _cholesky(precision).diagonal().log().sum())
+
+    below, here, above = marginal(-width), marginal(0.0), marginal(width)
+    slope, bend = (above - below) / (2 * width), (above - 2 * here + below) / width**2
+    step = slope / -bend if bend < 0 else 0.5 * (1 if slope > 0 else -1)
+    step = min(max(step, -0.5), 0.5)
+    return {name: value + step}, step
+
+
+def _update_variances(program: HierarchicalProgram, layout: Layout, flat: Tensor, factor: Tensor) -> Latent:
+    """Set each variance to the expected mean square of its effects, its prior counted in."""
+
+    def of(point: Tensor) -> Latent:
+        return program.effects(layout.unflatten(point))
+
+    jacobian = torch.func.jacrev(of, chunk_size=CHUNK)(flat)
+    observations, variance = program.variance_prior
+    updated: Latent = {}
+    for name, effect in of(flat).items():
+        rows = jacobian[name].reshape(effect.numel(), -1)
+        spread = torch.linalg.solve_triangular(factor, rows.T, upper=False).square().sum(0).reshape(effect.shape)
+        expected = (effect.square() + spread).sum(0) + observations * variance
+        updated[name] = expected / (len(effect) + observations)
+    return updated
