@@ -1,0 +1,94 @@
+"""Chances of success on items nobody has run, item by item and for the whole set, from a fit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from capscope.axes import FloatArray
+from capscope.data import DemandMatrix
+from capscope.errors import InputError, first_few
+from capscope.fit import FEW_ANSWERS, CurvePosterior
+from capscope.intervals import quantile_bounds
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predicted chances of success."""
+
+    table: pd.DataFrame
+    """Columns item_id, model, p, lower, upper, in_support: p is the chance of success, the bounds are its interval."""
+    scores: pd.DataFrame
+    """Columns model, score, lower, upper: the share of the items a model will get right, with its interval."""
+    support: pd.DataFrame
+    """Columns item_id, in_support, reason: whether the fitted data speak about such an item."""
+    level: float
+    """Nominal coverage of the bounds."""
+
+
+def predict_from_curves(
+    posterior: CurvePosterior, demands: DemandMatrix, rng: np.random.Generator, level: float = 0.9
+) -> Predictions:
+    """Predict every model's chance on every item from its demand levels.
+
+    The interval of a chance covers what is unknown about the curves and about how an item of these demands departs from
+    its level's line. The interval of a score adds that each item is passed or failed as a whole.
+
+    Args:
+        posterior: A curve fit.
+        demands: Levels of the items; columns are matched to the fit's dimensions by name.
+        rng: Source of randomness.
+        level: Nominal coverage of the intervals.
+
+    Raises:
+        InputError: A dimension of the fit is missing, or an item has no level on one.
+    """
+    aligned = _align(posterior, demands)
+    probability = expit(posterior.item_log_odds(aligned, rng))  # (model, item, draw)
+    answers = posterior.support(aligned)
+    table = _chance_table(posterior.models, demands.items, probability, level)
+    support = _support_table(demands.items, aligned, answers)
+    table = table.merge(support[["item_id", "in_support"]], on="item_id", how="left")
+    return Predictions(table, score_table(posterior.models, probability, rng, level), support, level)
+
+
+def score_table(
+    models: tuple[str, ...], probability: FloatArray, rng: np.random.Generator, level: float
+) -> pd.DataFrame:
+    """Predict the share of items each model gets right, from draws of its chances (model, item, draw)."""
+    passed = rng.random(probability.shape) < probability
+    lower, upper = quantile_bounds(passed.mean(axis=1), level)
+    return pd.DataFrame({"model": models, "score": probability.mean(axis=(1, 2)), "lower": lower, "upper": upper})
+
+
+def _align(posterior: CurvePosterior, demands: DemandMatrix) -> FloatArray:
+    missing = [dim for dim in posterior.dims if dim not in demands.dims]
+    if missing:
+        raise InputError(f"the items have no demands on {first_few(missing)}, which the fit needs; annotate them first")
+    level = demands.level[:, [demands.dims.index(dim) for dim in posterior.dims]]
+    gaps = np.isnan(level).any(axis=1)
+    if gaps.any():
+        unrated = [item for item, gap in zip(demands.items, gaps, strict=True) if gap]
+        raise InputError(f"{len(unrated)} items lack some demand levels: {first_few(unrated)}; annotate them first")
+    return level
+
+
+def _chance_table(
+    models: tuple[str, ...], items: tuple[str, ...], probability: FloatArray, level: float
+) -> pd.DataFrame:
+    lower, upper = quantile_bounds(probability, level)
+    model, item = np.meshgrid(models, items, indexing="ij")
+    columns = {"item_id": item, "model": model, "p": probability.mean(axis=-1), "lower": lower, "upper": upper}
+    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+
+
+def _support_table(items: tuple[str, ...], level: FloatArray, answers: FloatArray) -> pd.DataFrame:
+    top = level.max(axis=1)
+    nothing, few = top < 0.5, answers < FEW_ANSWERS
+    reason = np.select(
+        [nothing, few],
+        ["demands nothing on any dimension", f"fewer than {FEW_ANSWERS} answers per model at these demands"],
+        default="",
+    )
+    return pd.DataFrame({"item_id": items, "in_support": ~(nothing | few), "answers": answers, "reason": reason})

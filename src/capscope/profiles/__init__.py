@@ -1,0 +1,6 @@
+"""Posterior and demands to a model's ability profile and a benchmark's demand profile, with intervals."""
+
+from capscope.profiles.ability import AbilityProfiles, ability_profiles, general_factor_share
+from capscope.profiles.demand import DemandProfile, demand_profile
+
+__all__ = ["AbilityProfiles", "DemandProfile", "ability_profiles", "demand_profile", "general_factor_share"]
