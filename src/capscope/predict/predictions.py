@@ -67,9 +67,9 @@ def _align(posterior: CurvePosterior, demands: DemandMatrix) -> FloatArray:
     if missing:
         raise InputError(f"the items have no demands on {first_few(missing)}, which the fit needs; annotate them first")
     level = demands.level[:, [demands.dims.index(dim) for dim in posterior.dims]]
-    gaps = np.isnan(level).any(axis=1)
-    if gaps.any():
-        unrated = [item for item, gap in zip(demands.items, gaps, strict=True) if gap]
+    gaps = np.flatnonzero(np.isnan(level).any(axis=1))
+    if len(gaps):
+        unrated = [demands.items[gap] for gap in gaps]
         raise InputError(f"{len(unrated)} items lack some demand levels: {first_few(unrated)}; annotate them first")
     return level
 
