@@ -1,0 +1,46 @@
+"""What to fit: the settings of an item response model."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from capscope.errors import FitError
+
+ModelName = Literal["rasch", "2pl", "mirt", "auto"]
+FormName = Literal["signed", "positive", "auto"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class IRTSettings:
+    """The model asked for and how far to take its fit."""
+
+    model: ModelName = "auto"
+    """``rasch`` (one slope for all items), ``2pl``, ``mirt`` (``dims`` abilities), ``auto`` (held-out cells choose)."""
+    dims: int = 1
+    """Number of abilities; more than 1 needs ``mirt``."""
+    form: FormName = "auto"
+    """Items on ``(a, d)`` with slopes of either sign, on ``(log a, b)`` with positive ones, or chosen by held-out
+    cells. Only ``2pl`` has the choice."""
+    seed: int = 0
+    """Seed of everything random: the held-out cells of ``auto`` and the start with several dimensions."""
+    max_sweeps: int = 200
+    """Most sweeps over models and items."""
+    tolerance: float = 0.02
+    """Stop when the root-mean-square change in a sweep is below this share of a posterior standard deviation."""
+    device: DeviceName = "auto"
+    """Where to compute; ``auto`` takes a GPU where there is one."""
+    threads: int = 1
+    """Row chunks worked on at once on the CPU."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises:
+            FitError: One line with what to change.
+        """
+        if self.dims < 1 or self.max_sweeps < 1 or self.threads < 1 or not self.tolerance > 0:
+            raise FitError("IRTSettings: dims, max_sweeps, threads and tolerance must be positive")
+        if self.dims > 1 and self.model in ("rasch", "2pl"):
+            raise FitError(f"IRTSettings: {self.model} has one ability; use model='mirt' for dims={self.dims}")
+        if self.form == "positive" and self.model in ("rasch", "mirt"):
+            raise FitError(f"IRTSettings: form 'positive' is for model '2pl'; use form='signed' for {self.model}")

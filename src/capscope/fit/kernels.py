@@ -1,0 +1,137 @@
+"""The sums over cells that every update needs, from a few thin matrix products over chunks of rows.
+
+Models and items enter alike: a model is the vector ``(theta, 1)``, an item is ``(a, d)``, each a Gaussian, and the
+log-odds of a cell are their dot product. A half-step updates one side (the *rows*) with the other (the *columns*)
+held fixed.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from capscope.fit.cells import Cells, row_chunks
+from capscope.fit.links import PROBIT_SCALE
+
+Vectors = Float[Tensor, "n param"]
+Matrices = Float[Tensor, "n param param"]
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """One Gaussian for each model or item, in double precision."""
+
+    mean: Vectors
+    """Means; the last parameter is the constant 1 of a model or the intercept of an item."""
+    cov: Matrices
+    """Covariances."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What the cells say about each row, in double precision."""
+
+    residual: Vectors
+    """Sum of ``r x`` over the columns, x being a column's mean and r the expected residual."""
+    cov: Matrices
+    """Sum of ``w Cov(x)``, w being the expected curvature."""
+    outer: Matrices
+    """Sum of ``w x x'``."""
+
+    @property
+    def information(self) -> Matrices:
+        """Sum of ``w E[x x']``, the expected information of each row."""
+        return self.cov + self.outer
+
+    def gradient(self, mean: Vectors) -> Vectors:
+        """Gradient of the expected log-likelihood in the rows' means (Bonnet's theorem)."""
+        return self.residual - torch.einsum("nij,nj->ni", self.cov, mean)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Which entries of symmetric matrices are carried as columns of a thin product."""
+
+    first: Tensor
+    second: Tensor
+
+    @staticmethod
+    def upto(size: int, device: torch.device) -> "_Pairs":
+        """All pairs of the first parameters."""
+        index = torch.triu_indices(size, size, device=device)
+        return _Pairs(index[0], index[1])
+
+    def take(self, matrices: Matrices) -> Tensor:
+        return matrices[:, self.first, self.second]
+
+    def coefficients(self, matrices: Matrices) -> Tensor:
+        """Entries such that their product with `take` is the inner product of the matrices."""
+        return self.take(matrices) * torch.where(self.first == self.second, 1.0, 2.0).to(matrices.dtype)
+
+    def spread(self, sums: Tensor, size: int) -> Matrices:
+        matrices = sums.new_zeros(sums.shape[0], size, size)
+        matrices[:, self.first, self.second] = sums
+        matrices[:, self.second, self.first] = sums
+        return matrices
+
+
+@dataclass(frozen=True)
+class _Thin:
+    """The thin factors of a half-step in single precision."""
+
+    row_mean: Tensor
+    row_pairs: Tensor
+    column_mean: Tensor
+    column_pairs: Tensor
+
+
+def cell_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, threads: int = 1) -> Sums:
+    """Sums over the observed cells of each row.
+
+    Args:
+        cells: Scores, the side to update in rows.
+        rows: The side to update.
+        columns: The side held fixed.
+        update: ``"model"`` or ``"item"``, the side in rows; a model's last parameter is known to be 1.
+        threads: Chunks of rows worked on at once.
+    """
+    size = rows.mean.shape[1]
+    full, free = _Pairs.upto(size, rows.mean.device), _Pairs.upto(size - 1, rows.mean.device)
+    cov_pairs, outer_pairs = (full, free) if update == "model" else (free, full)
+    thin = _thin_factors(rows, columns, cov_pairs, outer_pairs)
+    residual = torch.empty_like(thin.row_mean)
+    weighted = torch.empty_like(thin.row_pairs)
+
+    def work(chunk: slice) -> None:
+        mean = thin.row_mean[chunk] @ thin.column_mean.T
+        variance = (thin.row_pairs[chunk] @ thin.column_pairs.T).add_(1 / PROBIT_SCALE)
+        r, w = cells.residuals(chunk, mean, variance)
+        torch.mm(r, thin.column_mean, out=residual[chunk])
+        torch.mm(w, thin.column_pairs, out=weighted[chunk])
+
+    _for_each_chunk(work, list(row_chunks(cells, rows.mean.device)), threads)
+    n_cov = len(cov_pairs.first)
+    sums = weighted.double()
+    cov, outer = cov_pairs.spread(sums[:, :n_cov], size), outer_pairs.spread(sums[:, n_cov:], size)
+    return Sums(residual.double(), cov, outer)
+
+
+def _thin_factors(rows: Gaussians, columns: Gaussians, cov_pairs: _Pairs, outer_pairs: _Pairs) -> _Thin:
+    """Var(x . y) = <Cov x, E yy'> + <E x E x', Cov y>, with x the column and y the row."""
+    row_second = rows.cov + rows.mean[:, :, None] * rows.mean[:, None, :]
+    column_outer = columns.mean[:, :, None] * columns.mean[:, None, :]
+    row_pairs = torch.cat([cov_pairs.coefficients(row_second), outer_pairs.coefficients(rows.cov)], 1)
+    column_pairs = torch.cat([cov_pairs.take(columns.cov), outer_pairs.take(column_outer)], 1)
+    return _Thin(rows.mean.float(), row_pairs.float(), columns.mean.float(), column_pairs.float())
+
+
+def _for_each_chunk(work: Callable[[slice], None], chunks: list[slice], threads: int) -> None:
+    if threads == 1 or len(chunks) == 1:
+        for chunk in chunks:
+            work(chunk)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, chunks))

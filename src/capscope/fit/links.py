@@ -1,0 +1,90 @@
+"""Every formula for P(success) of the item response models, in log-odds.
+
+The log-odds of model m on item i are ``z = a_i . theta_m + d_i``; a known floor c of guessing gives
+``P = c + (1 - c) sigmoid(z)``. Where z is uncertain, with mean and variance known, the expectation of the logistic
+is taken by probit attenuation (MacKay, 1992): ``E sigmoid(z) ~ sigmoid(k mean)``, ``k = rsqrt(1 + pi/8 variance)``.
+"""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.special import expit, log_expit
+from torch import Tensor
+
+from capscope.axes import FloatArray
+
+PROBIT_SCALE = math.pi / 8
+"""The variance of log-odds is worth this much in the probit approximation of the logistic."""
+
+Block = Float[Tensor, "rows columns"]
+
+
+def logit_mean(ability: FloatArray, slope: FloatArray, intercept: FloatArray) -> FloatArray:
+    """Log-odds of success ``a . theta + d``; abilities and slopes share their last axis, the dimension."""
+    return (ability * slope).sum(-1) + intercept
+
+
+def success_probability(mean: FloatArray, variance: FloatArray, floor: FloatArray | float = 0.0) -> FloatArray:
+    """Expected chance of success where the log-odds are Gaussian.
+
+    Args:
+        mean: Mean of the log-odds.
+        variance: Their variance; 0 where they are known.
+        floor: Chance of a right guess.
+    """
+    return floor + (1 - floor) * expit(mean / np.sqrt(1 + PROBIT_SCALE * variance))
+
+
+def log_likelihood(logit: FloatArray, score: FloatArray, trials: FloatArray | float = 1.0) -> FloatArray:
+    """Log-likelihood of scores in [0, 1] given log-odds: binomial up to its constant, quasi-binomial between."""
+    return trials * (score * log_expit(logit) + (1 - score) * log_expit(-logit))
+
+
+def signed_residuals(mean: Block, variance: Block, sign: Block) -> tuple[Block, Block]:
+    """Expected residual and curvature of binary answers, in place on all three arguments.
+
+    Args:
+        mean: Mean of the log-odds.
+        variance: Their variance, plus one attenuation unit (``8 / pi``), so that ``k`` is one product and one root.
+        sign: 1 for right, -1 for wrong, 0 for not administered.
+
+    Returns:
+        ``E[y - P]`` and ``-E[d2 log P / dz2]``; both 0 where nothing was administered.
+    """
+    attenuation = variance.mul_(PROBIT_SCALE).rsqrt_()
+    opposite = mean.mul_(attenuation).mul_(sign).neg_().sigmoid_()
+    residual = sign.mul_(opposite)
+    # |r| - r^2 is p (1 - p) on observed cells and 0 on the others, so no mask is needed
+    magnitude = torch.abs(residual, out=mean)
+    curvature = magnitude.addcmul_(residual, residual, value=-1).mul_(attenuation)
+    return residual, curvature
+
+
+def weighted_residuals(
+    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "#rows #columns"] | None = None
+) -> tuple[Block, Block]:
+    """Expected residual and curvature of scores in [0, 1] with trials behind them, in place on mean and variance.
+
+    A floor enters by the chance that a right answer was known, ``h = p / P``; the curvature is then the expected
+    information, which stays positive.
+
+    Args:
+        mean: Mean of the log-odds.
+        variance: Their variance, plus one attenuation unit.
+        score: Score of each cell.
+        trials: Trials of each cell; 0 for not administered.
+        floor: Chance of a right guess, on each row or on each column; None for none.
+    """
+    attenuation = variance.mul_(PROBIT_SCALE).rsqrt_()
+    known = mean.mul_(attenuation).sigmoid_()
+    if floor is None:
+        residual = (score - known).mul_(trials)
+        curvature = known.addcmul_(known, known, value=-1)
+    else:
+        success = floor + (1 - floor) * known
+        share = known / success
+        residual = (score * share - known).mul_(trials)
+        curvature = known.mul_(1 - known).mul_(share).mul_(1 - floor)
+    return residual, curvature.mul_(attenuation).mul_(trials)

@@ -1,0 +1,68 @@
+"""Worlds with known truth, and answers drawn from a model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import expit
+
+from capscope.axes import ModelDim, ModelItem
+from capscope.data import ResponseMatrix
+from capscope.fit.irt_posterior import IRTPosterior
+
+
+@dataclass(frozen=True)
+class IRTTruth:
+    """True parameters of a simulated world; log-odds are ``a_i . theta_m + d_i``."""
+
+    ability: ModelDim
+    """Abilities."""
+    slope: Float[np.ndarray, "item dim"]
+    """Slopes."""
+    intercept: Float[np.ndarray, " item"]
+    """Intercepts."""
+
+    @property
+    def logit(self) -> ModelItem:
+        """Log-odds of success of every model on every item."""
+        return self.ability @ self.slope.T + self.intercept
+
+
+def simulate_irt(truth: IRTTruth, rng: np.random.Generator, share: float = 1.0, floor: float = 0.0) -> ResponseMatrix:
+    """Right and wrong answers drawn from a known truth.
+
+    Args:
+        truth: The parameters.
+        rng: Source of randomness.
+        share: Share of cells that are observed, at random.
+        floor: Chance of a right guess.
+
+    Returns:
+        Responses over models ``m00000...`` and items ``i000000...``, in the truth's order.
+    """
+    probability = floor + (1 - floor) * expit(truth.logit)
+    right = rng.random(probability.shape) < probability
+    seen = np.ones(right.shape, bool) if share >= 1 else rng.random(right.shape) < share
+    model, item = np.nonzero(seen)
+    n_models, n_items = right.shape
+    return ResponseMatrix(
+        tuple(f"m{i:05d}" for i in range(n_models)),
+        tuple(f"i{i:06d}" for i in range(n_items)),
+        model,
+        item,
+        right[model, item].astype(float),
+        np.ones(len(model)),
+    )
+
+
+def draw_truth(posterior: IRTPosterior, rng: np.random.Generator) -> IRTTruth:
+    """One draw of all abilities and items from a posterior, for checks by replicated data."""
+    ability = _draw(posterior.ability_mean, posterior.ability_cov, rng)
+    items = _draw(posterior.item_mean, posterior.item_cov, rng)
+    return IRTTruth(ability, items[:, :-1], items[:, -1])
+
+
+def _draw(mean: np.ndarray, cov: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    value, vector = np.linalg.eigh(cov)
+    noise = rng.standard_normal(mean.shape) * np.sqrt(np.maximum(value, 0))
+    return mean + np.einsum("nij,nj->ni", vector, noise)

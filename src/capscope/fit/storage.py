@@ -1,0 +1,104 @@
+"""A fit as a folder: `manifest.json` says what it is, `tensors.safetensors` holds the numbers. No pickle."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from capscope.errors import InputError, OutputError
+from capscope.fit.irt_population import ItemPopulation
+from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.result import Fit, Status
+
+SCHEMA = 1
+MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
+
+Tensors = dict[str, np.ndarray]
+_POSTERIOR = ("ability_mean", "ability_cov", "item_mean", "item_cov", "native_mean", "native_cov", "floor")
+_POPULATION = ("intercept", "weight", "cov", "leverage", "center", "scale")
+
+
+def save_fit(fit: Fit[IRTPosterior], folder: Path) -> None:
+    """Write a fit; a fit already in the folder is replaced.
+
+    Raises:
+        OutputError: The folder holds something else, or cannot be written.
+    """
+    posterior = fit.posterior
+    tensors = {name: np.ascontiguousarray(getattr(posterior, name)) for name in _POSTERIOR}
+    tensors |= {f"population.{name}": np.ascontiguousarray(getattr(posterior.population, name)) for name in _POPULATION}
+    manifest = {
+        "kind": "irt",
+        "schema": SCHEMA,
+        "model": posterior.model_name,
+        "form": posterior.population.form,
+        "models": posterior.models,
+        "items": posterior.items,
+    }
+    write_folder(folder, manifest | _status_manifest(fit), tensors)
+
+
+def load_fit(folder: Path) -> Fit[Any]:
+    """Read a fit of any kind.
+
+    Raises:
+        InputError: The folder holds no fit, or one of another version.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        tensors = load_file(folder / TENSORS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{folder}: no fit here ({error}); make one with `capscope fit`") from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA or manifest.get("kind") not in READERS:
+        raise InputError(f"{folder}: this fit was written by another version of capscope; fit again")
+    try:
+        posterior = READERS[manifest["kind"]](manifest, tensors)
+        status = Status(manifest["converged"], manifest["code"], tuple(manifest["advice"]))
+        return Fit(posterior, status, tuple(manifest["history"]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder}: the fit lacks {error}; fit again") from None
+
+
+def write_folder(folder: Path, manifest: dict[str, Any], tensors: Tensors) -> None:
+    """Write manifest and tensors.
+
+    Raises:
+        OutputError: The folder holds something else, or cannot be written.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise OutputError(f"{folder}: holds other files; name a new folder for the fit")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        save_file(tensors, folder / TENSORS)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None
+
+
+def _status_manifest(fit: Fit[Any]) -> dict[str, Any]:
+    status = fit.status
+    return {
+        "converged": status.converged,
+        "code": status.code,
+        "advice": list(status.advice),
+        "history": list(fit.history),
+    }
+
+
+def _read_irt(manifest: dict[str, Any], tensors: Tensors) -> IRTPosterior:
+    population = ItemPopulation(manifest["form"], **{name: tensors[f"population.{name}"] for name in _POPULATION})
+    return IRTPosterior(
+        models=tuple(manifest["models"]),
+        items=tuple(manifest["items"]),
+        population=population,
+        model_name=manifest["model"],
+        **{name: tensors[name] for name in _POSTERIOR},
+    )
+
+
+READERS: dict[str, Callable[[dict[str, Any], Tensors], Any]] = {"irt": _read_irt}
+"""How to read each kind of fit."""
