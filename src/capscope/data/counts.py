@@ -45,7 +45,7 @@ def read_level_counts(path: Path) -> LevelCounts:
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
         raise InputError(f"{path}: column '{missing[0]}' is missing; level counts have {', '.join(COLUMNS)}")
-    for column, bounds in (("level", (0, 5)), ("n", (0, np.inf)), ("correct", (0, np.inf))):
+    for column, bounds in (("level", (0.0, 5.0)), ("n", (0.0, np.inf)), ("correct", (0.0, np.inf))):
         frame[column] = as_number(frame[column], column, bounds, str(path))
     too_many = frame["correct"] > frame["n"]
     if too_many.any():

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pandas as pd
 
@@ -43,7 +43,7 @@ class Study:
         demands: pd.DataFrame | None = None,
         name: str = "study",
         sources: dict[str, Any] | None = None,
-    ) -> Self:
+    ) -> "Study":
         """Check the tables and make a study of them.
 
         Raises:
@@ -68,7 +68,7 @@ class Study:
         )
 
     @classmethod
-    def load(cls, folder: Path | str) -> Self:
+    def load(cls, folder: Path | str) -> "Study":
         """Read and check the tables of a study folder.
 
         Raises:

@@ -31,19 +31,19 @@ TABLES: dict[TableName, TableSpec] = {
         required=("item_id",),
         optional=("benchmark", "task", "text", "target", "n_options", "chance"),
         key=("item_id",),
-        bounds={"n_options": (1, np.inf), "chance": (0, 1)},
+        bounds={"n_options": (1.0, np.inf), "chance": (0.0, 1.0)},
     ),
     "responses": TableSpec(
         required=("model", "item_id", "score"),
         optional=("n_trials", "source", "prompt", "scaffold"),
         key=("model", "item_id", "prompt", "scaffold"),
-        bounds={"score": (0, 1), "n_trials": (1, np.inf)},
+        bounds={"score": (0.0, 1.0), "n_trials": (1.0, np.inf)},
     ),
     "demands": TableSpec(
         required=("item_id", "rubric", "annotator", "level"),
         optional=("sd", "confidence", "rubric_sha"),
         key=("item_id", "rubric", "annotator"),
-        bounds={"level": (0, 5), "sd": (0, np.inf), "confidence": (0, 1)},
+        bounds={"level": (0.0, 5.0), "sd": (0.0, np.inf), "confidence": (0.0, 1.0)},
     ),
 }
 """The tables of a study (DESIGN: data model)."""

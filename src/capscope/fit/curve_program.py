@@ -14,7 +14,7 @@ that each curve is the straight line that fits the levels best. Every variance h
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import pyro
 import pyro.distributions as dist
@@ -163,12 +163,12 @@ class CurveProgram:
         pyro.sample("correct", likelihood, obs=data.correct)
 
 
-def _normal(mean: Tensor, scale: Tensor | float) -> dist.TorchDistribution:
+def _normal(mean: Tensor, scale: Tensor | float) -> Any:  # noqa: ANN401 - beartype takes a Pyro distribution for a deprecated Callable
     normal = dist.Normal(mean, scale, validate_args=False)
     return normal.to_event(mean.dim())
 
 
-def _variance_prior(prior: tuple[float, float], size: int) -> dist.TorchDistribution:
+def _variance_prior(prior: tuple[float, float], size: int) -> Any:  # noqa: ANN401 - beartype takes a Pyro distribution for a deprecated Callable
     observations, variance = prior
     half = torch.full((size,), observations / 2, dtype=torch.float64)
     return dist.InverseGamma(half, half * variance, validate_args=False).to_event(1)

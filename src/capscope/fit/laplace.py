@@ -8,7 +8,7 @@ dispersion climbs the Laplace approximation of the marginal likelihood, which co
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import pyro
 import torch
@@ -22,6 +22,7 @@ CHUNK = 256
 """Columns of the Hessian computed at a time: bounds the memory."""
 
 
+@runtime_checkable
 class HierarchicalProgram(Protocol):
     """A Pyro program with zero-mean effects whose variances are sites of their own; all other sites are unbounded."""
 

@@ -10,6 +10,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from capscope.errors import InputError, OutputError
+from capscope.fit.curve_posterior import CurvePosterior
+from capscope.fit.curve_storage import curve_parts, read_curves
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.result import Fit, Status
@@ -22,24 +24,15 @@ _POSTERIOR = ("ability_mean", "ability_cov", "item_mean", "item_cov", "native_me
 _POPULATION = ("intercept", "weight", "cov", "leverage", "center", "scale")
 
 
-def save_fit(fit: Fit[IRTPosterior], folder: Path) -> None:
+def save_fit(fit: Fit[CurvePosterior] | Fit[IRTPosterior], folder: Path) -> None:
     """Write a fit; a fit already in the folder is replaced.
 
     Raises:
         OutputError: The folder holds something else, or cannot be written.
     """
     posterior = fit.posterior
-    tensors = {name: np.ascontiguousarray(getattr(posterior, name)) for name in _POSTERIOR}
-    tensors |= {f"population.{name}": np.ascontiguousarray(getattr(posterior.population, name)) for name in _POPULATION}
-    manifest = {
-        "kind": "irt",
-        "schema": SCHEMA,
-        "model": posterior.model_name,
-        "form": posterior.population.form,
-        "models": posterior.models,
-        "items": posterior.items,
-    }
-    write_folder(folder, manifest | _status_manifest(fit), tensors)
+    manifest, tensors = curve_parts(posterior) if isinstance(posterior, CurvePosterior) else _irt_parts(posterior)
+    write_folder(folder, {"schema": SCHEMA} | manifest | _status_manifest(fit), tensors)
 
 
 def load_fit(folder: Path) -> Fit[Any]:
@@ -89,6 +82,19 @@ def _status_manifest(fit: Fit[Any]) -> dict[str, Any]:
     }
 
 
+def _irt_parts(posterior: IRTPosterior) -> tuple[dict[str, Any], Tensors]:
+    tensors = {name: np.ascontiguousarray(getattr(posterior, name)) for name in _POSTERIOR}
+    tensors |= {f"population.{name}": np.ascontiguousarray(getattr(posterior.population, name)) for name in _POPULATION}
+    manifest = {
+        "kind": "irt",
+        "model": posterior.model_name,
+        "form": posterior.population.form,
+        "models": posterior.models,
+        "items": posterior.items,
+    }
+    return manifest, tensors
+
+
 def _read_irt(manifest: dict[str, Any], tensors: Tensors) -> IRTPosterior:
     population = ItemPopulation(manifest["form"], **{name: tensors[f"population.{name}"] for name in _POPULATION})
     return IRTPosterior(
@@ -100,5 +106,5 @@ def _read_irt(manifest: dict[str, Any], tensors: Tensors) -> IRTPosterior:
     )
 
 
-READERS: dict[str, Callable[[dict[str, Any], Tensors], Any]] = {"irt": _read_irt}
+READERS: dict[str, Callable[[dict[str, Any], Tensors], Any]] = {"irt": _read_irt, "curves": read_curves}
 """How to read each kind of fit."""
