@@ -3,8 +3,9 @@
 from capscope.predict.assessor import Assessor, FittedAssessor, Training
 from capscope.predict.assessors import ASSESSORS, ExplanatoryAssessor, ForestAssessor, MeanAssessor
 from capscope.predict.evaluate import Evaluation, EvaluationSettings, evaluate
+from capscope.predict.jobs import predict_items
 from capscope.predict.metrics import Metrics, Outcomes, score_outcomes
-from capscope.predict.predictions import Predictions, predict_from_curves, score_table
+from capscope.predict.predictions import Predictions, predict_from_curves, predict_from_irt, score_table
 
 __all__ = [
     "ASSESSORS",
@@ -21,6 +22,8 @@ __all__ = [
     "Training",
     "evaluate",
     "predict_from_curves",
+    "predict_from_irt",
+    "predict_items",
     "score_outcomes",
     "score_table",
 ]

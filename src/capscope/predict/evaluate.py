@@ -45,22 +45,18 @@ class Evaluation:
     seconds: dict[str, float]
     """Time each assessor took to fit and predict, over all folds and seeds."""
 
-    def as_dict(self) -> dict[str, object]:
-        """Return plain numbers in the published JSON layout; an undefined number is null."""
-        rows = {
+    def rows(self) -> dict[str, dict[str, float | None]]:
+        """Return each assessor's metrics and seconds; an undefined number is None."""
+        return {
             name: {key: None if np.isnan(value) else value for key, value in asdict(metrics).items()}
             | {"seconds": round(self.seconds[name], 3)}
             for name, metrics in self.metrics.items()
         }
-        return {
-            "split": self.split,
-            "folds": self.folds,
-            "seeds": self.seeds,
-            "n_models": self.n_models,
-            "n_items": self.n_items,
-            "n_items_left_out": self.n_items_left_out,
-            "assessors": rows,
-        }
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain numbers in the published JSON layout."""
+        sizes = ("split", "folds", "seeds", "n_models", "n_items", "n_items_left_out")
+        return {**{name: getattr(self, name) for name in sizes}, "assessors": self.rows()}
 
 
 @dataclass(frozen=True)
