@@ -15,7 +15,7 @@ NULL_SLOPE = 0.15
 
 def advise(status: Status, posterior: IRTPosterior, responses: ResponseMatrix) -> Status:
     """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
-    advice = [*_flat_rows(responses), *_small(posterior)]
+    advice = [*status.advice, *_flat_rows(responses), *_small(posterior)]
     if not status.converged:
         advice.append("still moving at the last sweep; raise max_sweeps, or use fewer dimensions")
     code = status.code
