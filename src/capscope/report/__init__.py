@@ -1,0 +1,34 @@
+"""Results to a plain dict, to figures, to one self-contained HTML page."""
+
+from capscope.report.figures import (
+    ability_intervals,
+    curve_grid,
+    curve_panel,
+    demand_heatmap,
+    overall_intervals,
+    score_intervals,
+)
+from capscope.report.page import render, write_report
+from capscope.report.plain import Summary
+from capscope.report.provenance import Provenance, provenance_of
+from capscope.report.radar import radar, radar_grid
+from capscope.report.style import to_svg
+from capscope.report.summary import summarize
+
+__all__ = [
+    "Provenance",
+    "Summary",
+    "ability_intervals",
+    "curve_grid",
+    "curve_panel",
+    "demand_heatmap",
+    "overall_intervals",
+    "provenance_of",
+    "radar",
+    "radar_grid",
+    "render",
+    "score_intervals",
+    "summarize",
+    "to_svg",
+    "write_report",
+]

@@ -1,0 +1,54 @@
+"""The drawings of a page: every figure of a summary as SVG, by name."""
+
+from collections.abc import Iterable
+
+from matplotlib.figure import Figure
+
+from capscope.report import figures
+from capscope.report.plain import Record, Summary
+from capscope.report.radar import radar
+from capscope.report.style import to_svg
+
+SMALL_RADAR = 2.1
+"""Width in inches of a radar that stands among others."""
+
+
+def curve_drawings(summary: Summary) -> dict[str, str]:
+    """Draw a summary of curves; a small drawing's name ends in its position."""
+    focus, profiles = summary["focus"], summary["profiles"]
+    names = {scale["dim"]: scale["name"] for scale in summary["scales"]}
+    model = focus["model"]
+    return dict(
+        [
+            _drawing("overall", figures.overall_intervals(profiles, model), "Overall ability of every model"),
+            _drawing("radar", radar(profiles, model), f"Profile of {model} as a radar"),
+            _drawing("abilities", figures.ability_intervals(focus["scales"], names), f"Abilities of {model}"),
+            *(_small_radar(position, entry, profiles) for position, entry in enumerate(profiles)),
+            *(_curve(position, curve, names, model) for position, curve in enumerate(focus["curves"])),
+            *_question_drawings(summary, names),
+        ]
+    )
+
+
+def _question_drawings(summary: Summary, names: dict[str, str]) -> Iterable[tuple[str, str]]:
+    if summary["demands"] is not None:
+        yield _drawing(
+            "demands", figures.demand_heatmap(summary["demands"], names), "Questions at each demand level of each scale"
+        )
+    if summary["questions"] is not None:
+        scores = figures.score_intervals(summary["questions"]["scores"], summary["focus"]["model"])
+        yield _drawing("scores", scores, "Predicted score of every model")
+
+
+def _small_radar(position: int, entry: Record, profiles: list[Record]) -> tuple[str, str]:
+    return _drawing(f"radar-{position}", radar(profiles, entry["model"], SMALL_RADAR), f"Profile of {entry['model']}")
+
+
+def _curve(position: int, curve: Record, names: dict[str, str], model: str) -> tuple[str, str]:
+    name = names.get(curve["dim"], curve["dim"])
+    title = f"Curve of {model} on {name}"
+    return _drawing(f"curve-{position}", figures.curve_panel(curve), title)
+
+
+def _drawing(name: str, figure: Figure, title: str) -> tuple[str, str]:
+    return name, to_svg(figure, name, title, "The numbers stand in the table below the drawing.")

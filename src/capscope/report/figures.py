@@ -1,0 +1,203 @@
+"""Figures that draw parts of a summary; each returns a matplotlib figure, so that they serve notebooks too."""
+
+from collections.abc import Sequence
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from capscope.report.plain import Record
+from capscope.report.style import (
+    ACCENT,
+    CONTRAST,
+    INK,
+    MUTED,
+    OTHERS,
+    STYLE,
+    SURFACE,
+    blank_figure,
+    label,
+    tidy,
+)
+
+WIDTH = 4.4
+"""Width of a figure in inches; narrow, so that its text stays legible on a phone."""
+PANEL = (2.1, 1.6)
+"""Size of one small panel in inches."""
+OBSERVED = (1, 5)
+"""Demand levels between which curves rest on answers."""
+DARKEST = 0.6
+"""Opacity of the fullest cell of a heat map; numbers on it stay legible."""
+
+
+@rc_context(STYLE)
+def ability_intervals(scales: Sequence[Record], names: dict[str, str]) -> Figure:
+    """Draw one model's abilities with their intervals, strongest on top, and the classical ones as hollow markers.
+
+    Args:
+        scales: Entries with dim, ability, lower, upper and classical, as in a summary's `focus`.
+        names: Name of each scale by its code.
+    """
+    rows: list[Record] = [
+        {"label": names.get(scale["dim"], scale["dim"]), "value": scale["ability"], **_bounds(scale)}
+        for scale in scales
+    ]
+    figure = blank_figure(WIDTH, 0.6 + 0.3 * len(rows))
+    axes = figure.add_subplot()
+    _intervals(axes, rows, "Ability, in demand levels")
+    hollow = [(row, scale["classical"]) for row, scale in enumerate(scales) if scale["classical"] is not None]
+    axes.plot(
+        [value for _, value in hollow],
+        [row for row, _ in hollow],
+        linestyle="none",
+        marker="o",
+        markersize=6,
+        markerfacecolor="none",
+        markeredgecolor=CONTRAST,
+        markeredgewidth=1.1,
+        label="classical",
+    )
+    return figure
+
+
+@rc_context(STYLE)
+def overall_intervals(profiles: Sequence[Record], focus: str | None = None) -> Figure:
+    """Draw the models' overall abilities with their intervals, in the order given; `focus` stands out."""
+    rows: list[Record] = [{"label": entry["model"], **entry["overall"]} for entry in profiles]
+    return _interval_figure(rows, "Overall ability, in demand levels", focus)
+
+
+@rc_context(STYLE)
+def score_intervals(scores: Sequence[Record], focus: str | None = None) -> Figure:
+    """Draw the models' predicted scores with their intervals, in the order given; `focus` stands out."""
+    rows: list[Record] = [{"label": entry["model"], "value": entry["score"], **_bounds(entry)} for entry in scores]
+    figure = _interval_figure(rows, "Predicted share of questions right", focus)
+    axes = figure.axes[0]
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+    return figure
+
+
+@rc_context(STYLE)
+def curve_panel(curve: Record) -> Figure:
+    """Draw one curve with its band and the observed rates; the scale's name is left to the caption."""
+    figure = blank_figure(*PANEL)
+    _curve(figure.add_subplot(), curve)
+    return figure
+
+
+@rc_context(STYLE)
+def curve_grid(curves: Sequence[Record], names: dict[str, str], columns: int = 6) -> Figure:
+    """Draw one model's curves as small panels.
+
+    Args:
+        curves: Entries as in a summary's `focus`.
+        names: Name of each scale by its code.
+        columns: Number of panels in a row.
+    """
+    n_rows = -(-len(curves) // columns)
+    figure = blank_figure(PANEL[0] * columns, (PANEL[1] + 0.3) * n_rows)
+    for position, curve in enumerate(curves):
+        axes = figure.add_subplot(n_rows, columns, position + 1)
+        _curve(axes, curve)
+        axes.set_title(label(names.get(curve["dim"], curve["dim"])), fontsize=8)
+    return figure
+
+
+@rc_context(STYLE)
+def demand_heatmap(demands: Record, names: dict[str, str]) -> Figure:
+    """Draw how many questions stand at each level of each scale; bold names are the scales the set is sensitive to.
+
+    Args:
+        demands: The `demands` section of a summary.
+        names: Name of each scale by its code.
+    """
+    scales, levels = demands["scales"], demands["levels"]
+    figure = blank_figure(WIDTH, 0.6 + 0.29 * len(scales))
+    axes = figure.add_subplot()
+    largest = max(max(scale["histogram"]) for scale in scales) or 1
+    for row, scale in enumerate(scales):
+        for level, count in zip(levels, scale["histogram"], strict=True):
+            _cell(axes, level, row, count / largest, f"{count:.0f}" if count else "\u00b7")
+    axes.set_xlim(-0.5, len(levels) - 0.5)
+    axes.set_ylim(len(scales) - 0.5, -0.5)
+    axes.set_xticks(levels, [str(level) for level in levels])
+    axes.set_xlabel("Demand level")
+    axes.set_yticks(range(len(scales)), [label(names.get(scale["dim"], scale["dim"])) for scale in scales])
+    for tick, scale in zip(axes.get_yticklabels(), scales, strict=True):
+        tick.set(color=INK, fontsize=8, fontweight="bold" if scale["sensitive"] else "normal")
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _bounds(entry: Record) -> Record:
+    return {"lower": entry["lower"], "upper": entry["upper"]}
+
+
+def _interval_figure(rows: Sequence[Record], axis_label: str, focus: str | None) -> Figure:
+    figure = blank_figure(WIDTH, 0.6 + 0.26 * len(rows))
+    _intervals(figure.add_subplot(), rows, axis_label, focus)
+    return figure
+
+
+def _intervals(axes: Axes, rows: Sequence[Record], axis_label: str, focus: str | None = None) -> None:
+    """Draw rows of label, value, lower and upper from top to bottom."""
+    for position, row in enumerate(rows):
+        colour = ACCENT if focus is None or row["label"] == focus else OTHERS
+        axes.plot([row["lower"], row["upper"]], [position] * 2, color=colour, linewidth=2.4, solid_capstyle="round")
+        axes.plot(
+            [row["value"]],
+            [position],
+            linestyle="none",
+            marker="o",
+            markersize=5.5,
+            markerfacecolor=colour,
+            markeredgecolor=SURFACE,
+            markeredgewidth=0.8,
+        )
+    axes.set_yticks(range(len(rows)), [label(row["label"]) for row in rows])
+    for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set(color=INK, fontsize=8, fontweight="bold" if row["label"] == focus else "normal")
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel(axis_label)
+    tidy(axes, "x")
+
+
+def _curve(axes: Axes, curve: Record) -> None:
+    """Draw band, curve (dashed where no answer reaches), observed rates and the ability on the axis."""
+    grid, chance = curve["grid"], curve["p"]
+    axes.fill_between(grid, curve["lower"], curve["upper"], color=ACCENT, alpha=0.18, linewidth=0)
+    axes.plot(grid, chance, color=ACCENT, linewidth=0.9, linestyle=(0, (3, 2)))
+    inside = [point for point, level in enumerate(grid) if OBSERVED[0] <= level <= OBSERVED[1]]
+    axes.plot([grid[point] for point in inside], [chance[point] for point in inside], color=ACCENT, linewidth=1.6)
+    for point in curve["levels"]:
+        axes.plot([point["level"]] * 2, [point["lower"], point["upper"]], color=INK, linewidth=0.8)
+    axes.scatter(
+        [point["level"] for point in curve["levels"]],
+        [point["rate"] for point in curve["levels"]],
+        s=[marker_area(point["n"]) for point in curve["levels"]],
+        color=INK,
+        linewidth=0,
+        zorder=3,
+    )
+    axes.plot([curve["ability"]], [0], marker="^", markersize=5, color=CONTRAST, clip_on=False, zorder=4)
+    axes.set_xlim(0, grid[-1])
+    axes.set_ylim(-0.02, 1.04)
+    axes.set_xticks(range(0, int(grid[-1]) + 1, 2))
+    axes.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.tick_params(labelsize=8)
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=True, axis="y")
+
+
+def marker_area(n: float) -> float:
+    """Area of an observed rate's marker, in square points: larger with more answers, never lost or in the way."""
+    return min(3 + n**0.5, 40.0)
+
+
+def _cell(axes: Axes, level: int, row: int, share: float, text: str) -> None:
+    axes.add_patch(
+        Rectangle((level - 0.47, row - 0.44), 0.94, 0.88, facecolor=ACCENT, alpha=DARKEST * share, linewidth=0)
+    )
+    axes.text(level, row, text, ha="center", va="center", fontsize=8, color=INK if share else MUTED)

@@ -1,0 +1,33 @@
+"""Numbers and tables as plain JSON-able values: no numpy type, None for what is not a finite number."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Summary = dict[str, Any]
+"""Plain values that `json.dumps` takes as they are."""
+Record = dict[str, Any]
+"""One row of a table, or one entry of a summary."""
+
+
+def plain(value: object) -> Any:  # noqa: ANN401 - JSON values have many types
+    """Turn numpy values, arrays, tuples and mappings into plain Python, NaN and infinities into None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value
+
+
+def records(table: pd.DataFrame) -> list[Record]:
+    """Return the rows of a table as plain dicts."""
+    columns = {str(name): table[name].tolist() for name in table.columns}
+    return [plain(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]

@@ -1,0 +1,86 @@
+"""Radar drawings of ability profiles: one model against the others, or all models side by side."""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.projections.polar import PolarAxes
+
+from capscope.report.plain import Record
+from capscope.report.style import ACCENT, INK, MUTED, OTHERS, STYLE, label
+
+SIZE = 4.4
+"""Width of a single radar in inches."""
+PANEL = 2.1
+"""Width of one of many radars in inches."""
+
+
+@rc_context(STYLE)
+def radar(profiles: Sequence[Record], chosen: str, size: float = SIZE) -> Figure:
+    """Draw one model's profile with its interval band; the other models stand behind it in grey.
+
+    Args:
+        profiles: The `profiles` of a summary, all models.
+        chosen: The model to draw.
+        size: Width and height in inches; below 3 the rings carry no numbers.
+    """
+    figure = Figure(figsize=(size, size))
+    margin = 0.1 if size < 3 else 0.08
+    axes = cast(PolarAxes, figure.add_axes((margin, margin, 1 - 2 * margin, 1 - 2 * margin), projection="polar"))
+    _radar(axes, profiles, chosen, size >= 3)
+    return figure
+
+
+@rc_context(STYLE)
+def radar_grid(profiles: Sequence[Record], chosen: Sequence[str] | None = None, columns: int = 5) -> Figure:
+    """Draw several models' profiles as small radars, all on the same rings.
+
+    Args:
+        profiles: The `profiles` of a summary, all models.
+        chosen: The models to draw; by default all.
+        columns: Number of radars in a row.
+    """
+    models = [entry["model"] for entry in profiles] if chosen is None else list(chosen)
+    n_rows = -(-len(models) // columns)
+    figure = Figure(figsize=(PANEL * columns, (PANEL + 0.3) * n_rows), layout="constrained")
+    for position, model in enumerate(models):
+        axes = cast(PolarAxes, figure.add_subplot(n_rows, columns, position + 1, projection="polar"))
+        _radar(axes, profiles, model, with_numbers=False)
+        axes.set_title(label(model), fontsize=9, pad=14)
+    return figure
+
+
+def outer_ring(profiles: Sequence[Record]) -> int:
+    """Demand level of the outermost ring: the next even number above every upper bound."""
+    return 2 * math.ceil(max(scale["upper"] for entry in profiles for scale in entry["scales"]) / 2)
+
+
+def _radar(axes: PolarAxes, profiles: Sequence[Record], chosen: str, with_numbers: bool) -> None:
+    own = next(entry for entry in profiles if entry["model"] == chosen)["scales"]
+    angle = np.linspace(0, 2 * np.pi, len(own), endpoint=False)
+    around = np.append(angle, angle[:1])
+    for entry in profiles:
+        if entry["model"] != chosen:
+            axes.plot(around, _closed(entry["scales"], "ability"), color=OTHERS, linewidth=0.5, alpha=0.45)
+    axes.fill_between(around, _closed(own, "lower"), _closed(own, "upper"), color=ACCENT, alpha=0.3, linewidth=0)
+    axes.plot(around, _closed(own, "ability"), color=ACCENT, linewidth=1.5, solid_joinstyle="round")
+    axes.set_theta_zero_location("N")
+    axes.set_theta_direction(-1)
+    axes.set_thetagrids(np.degrees(angle), [label(scale["dim"], 1, 6) for scale in own], color=INK, fontsize=7.5)
+    axes.tick_params(axis="x", pad=0 if with_numbers else -3)
+    _rings(axes, outer_ring(profiles), with_numbers)
+
+
+def _rings(axes: PolarAxes, top: int, with_numbers: bool) -> None:
+    rings = list(range(2, top + 1, 2))
+    axes.set_rlim(0, top)
+    axes.set_rgrids(rings, [str(ring) if with_numbers else "" for ring in rings], angle=10, color=MUTED, fontsize=7)
+    axes.spines["polar"].set_visible(False)
+
+
+def _closed(scales: Sequence[Record], key: str) -> list[float]:
+    values = [scale[key] for scale in scales]
+    return [*values, values[0]]

@@ -1,0 +1,273 @@
+"""Everything that the page on a curve fit shows, as one plain dict; nothing is rounded here."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from capscope.annotate import RubricSet, general_rubrics
+from capscope.axes import LEVELS
+from capscope.errors import InputError, first_few
+from capscope.fit import CurvePosterior, Fit
+from capscope.intervals import jeffreys_interval, quantile_bounds
+from capscope.predict import Predictions
+from capscope.profiles import AbilityProfiles, DemandProfile
+from capscope.report.beyond import beyond_general
+from capscope.report.definitions import CURVES, definitions
+from capscope.report.plain import Record, Summary, plain, records
+from capscope.report.provenance import Provenance
+
+GRID_STEP = 0.25
+"""Distance of the points at which curves are drawn, in demand levels."""
+GRID_TOP = (6, 10)
+"""Curves are drawn at least and at most to this level."""
+
+
+def summarize(  # noqa: PLR0913 - the parts of the page
+    fit: Fit[CurvePosterior],
+    profiles: AbilityProfiles,
+    predictions: Predictions | None,
+    demands: DemandProfile | None,
+    items: pd.DataFrame | None,
+    *,
+    focus_model: str | None,
+    provenance: Provenance,
+    rubrics: RubricSet | None = None,
+) -> Summary:
+    """Gather what the page shows, as values that `json.dumps` takes.
+
+    Args:
+        fit: A curve fit.
+        profiles: Its ability profiles; their level is the level of all intervals.
+        predictions: Chances on a set of questions, or None.
+        demands: The demand profile of those questions, or None.
+        items: Columns `item_id` and `text` (optional) of those questions, or None.
+        focus_model: The model whose curves are shown; by default the strongest.
+        provenance: Where the numbers come from.
+        rubrics: Names and families of the scales; by default those of the shipped general set.
+
+    Returns:
+        Sections `headline`, `profiles`, `focus`, `questions`, `demands`, `definitions` and `made`, and the scales.
+
+    Raises:
+        InputError: The fit has no such focus model.
+    """
+    posterior, level = fit.posterior, profiles.level
+    scales = scale_names(posterior.dims, rubrics or general_rubrics())
+    beyond = beyond_general(posterior, level)
+    entries = _profiles(posterior, profiles, beyond, tuple(scale["dim"] for scale in scales))
+    focus = focus_model or entries[0]["model"]
+    posterior.model_position(focus)
+    summary: Summary = {
+        "kind": "curves",
+        "title": provenance.title,
+        "level": level,
+        "scales": scales,
+        "headline": _headline(posterior, profiles, entries, beyond, scales),
+        "profiles": entries,
+        "focus": _focus(posterior, focus, entries, level),
+        "questions": None if predictions is None else _questions(predictions, items),
+        "demands": None if demands is None else _demands(demands),
+        "definitions": definitions(CURVES, level),
+        "made": made(fit, provenance) | {"missing": _missing(posterior), "spread": _spread(posterior, level)},
+    }
+    return plain(summary)
+
+
+def scale_names(dims: tuple[str, ...], rubrics: RubricSet) -> list[Record]:
+    """Name the scales and their families in the rubric set's order; a code that it lacks stands for itself, last."""
+    known = [code for code in rubrics.codes if code in dims]
+    named = [{"dim": code, "name": rubrics.get(code).name, "family": rubrics.family(code)} for code in known]
+    return named + [{"dim": dim, "name": dim, "family": ""} for dim in dims if dim not in known]
+
+
+def made(fit: Fit, provenance: Provenance) -> Record:
+    """Say how a fit was made."""
+    return {
+        "source": provenance.source,
+        "capscope_version": provenance.capscope_version,
+        "versions": provenance.versions,
+        "seed": provenance.seed,
+        "engine": provenance.engine,
+        "inputs": provenance.inputs,
+        "notes": provenance.notes,
+        "converged": fit.status.converged,
+        "status": fit.status.code,
+        "advice": fit.status.advice,
+    }
+
+
+def bounded(draws: np.ndarray, level: float) -> Record:
+    """Mean and central interval over the last axis, the draws."""
+    lower, upper = quantile_bounds(draws, level)
+    return {"value": draws.mean(axis=-1), "lower": lower, "upper": upper}
+
+
+def _profiles(
+    posterior: CurvePosterior, profiles: AbilityProfiles, beyond: pd.DataFrame, dims: tuple[str, ...]
+) -> list[Record]:
+    """One entry for each model, the strongest first."""
+    overall = posterior.ability.mean(axis=1)  # (model, draw)
+    order = np.argsort(-overall.mean(axis=-1), kind="stable")
+    first = np.bincount(overall.argmax(axis=0), minlength=len(posterior.models)) / overall.shape[1]
+    last = np.bincount(overall.argmin(axis=0), minlength=len(posterior.models)) / overall.shape[1]
+    return [
+        {
+            "model": posterior.models[row],
+            "overall": bounded(overall[row], profiles.level),
+            "general": bounded(posterior.general[row], profiles.level),
+            "chance_first": first[row],
+            "chance_last": last[row],
+            "scales": _scales(profiles.table, beyond, posterior.models[row], dims),
+        }
+        for row in order
+    ]
+
+
+def _scales(table: pd.DataFrame, beyond: pd.DataFrame, model: str, dims: tuple[str, ...]) -> list[Record]:
+    """One entry for each dimension, in the order of the scales."""
+    extra = {entry["dim"]: entry for entry in records(beyond[beyond["model"] == model].drop(columns="model"))}
+    rows = {row["dim"]: row for row in records(table[table["model"] == model].drop(columns="model"))}
+    return [rows[dim] | {"beyond": _beyond_entry(extra.get(dim))} for dim in dims]
+
+
+def _beyond_entry(entry: Record | None) -> Record | None:
+    if entry is None:
+        return None
+    clear = bool(entry["lower"] > 0 or entry["upper"] < 0)
+    renamed = {"value": entry["beyond"], "lower": entry["lower"], "upper": entry["upper"]}
+    return renamed | {"chance": entry["chance"], "expected": entry["expected"], "clear": clear}
+
+
+def _headline(
+    posterior: CurvePosterior,
+    profiles: AbilityProfiles,
+    entries: list[Record],
+    beyond: pd.DataFrame,
+    scales: list[Record],
+) -> Record:
+    share = profiles.general_share
+    return {
+        "n_models": len(posterior.models),
+        "n_dims": len(posterior.dims),
+        "n_answers": posterior.n[:, :, 1:].sum(),
+        "general_share": {"value": share.point, "lower": share.lower, "upper": share.upper},
+        "classical_general_share": profiles.classical_general_share,
+        "strongest": _extreme(entries[0], "chance_first"),
+        "weakest": _extreme(entries[-1], "chance_last"),
+        "beyond_compared": len(beyond),
+        "beyond_clear": int(((beyond["lower"] > 0) | (beyond["upper"] < 0)).sum()),
+        "stand_out": _stand_out(beyond, scales),
+    }
+
+
+def _extreme(entry: Record, chance: str) -> Record:
+    return {"model": entry["model"], **entry["overall"], "chance": entry[chance]}
+
+
+def _stand_out(beyond: pd.DataFrame, scales: list[Record]) -> list[Record]:
+    """Find, in each family of scales, what lies furthest above and below expectation, if its interval leaves out 0."""
+    family = {scale["dim"]: scale["family"] for scale in scales}
+    found: list[Record] = []
+    for name in dict.fromkeys(family.values()):
+        of_family = beyond[beyond["dim"].map(family) == name]
+        above, below = of_family[of_family["lower"] > 0], of_family[of_family["upper"] < 0]
+        if len(above):
+            found.append({"family": name, "direction": "above", **_row(above, int(above["beyond"].argmax()))})
+        if len(below):
+            found.append({"family": name, "direction": "below", **_row(below, int(below["beyond"].argmin()))})
+    return found
+
+
+def _row(table: pd.DataFrame, position: int) -> Record:
+    return records(table.iloc[[position]])[0]
+
+
+def _focus(posterior: CurvePosterior, model: str, entries: list[Record], level: float) -> Record:
+    entry = next(entry for entry in entries if entry["model"] == model)
+    highest = max(scale["upper"] for scale in entry["scales"])
+    top = min(max(math.ceil(highest), GRID_TOP[0]), GRID_TOP[1])
+    grid = np.arange(0, top + GRID_STEP / 2, GRID_STEP)
+    by_ability = sorted(entry["scales"], key=lambda scale: -scale["ability"])
+    curves = [_curve(posterior, model, scale, grid, level) for scale in by_ability]
+    return {"model": model, "scales": by_ability, "curves": curves}
+
+
+def _curve(posterior: CurvePosterior, model: str, scale: Record, grid: np.ndarray, level: float) -> Record:
+    dim = scale["dim"]
+    band = bounded(posterior.curve(model, dim, grid), level)
+    row, column = posterior.model_position(model), posterior.dims.index(dim)
+    points = [
+        _observed(step, posterior.n[row, column, step], posterior.correct[row, column, step], level)
+        for step in LEVELS[1:]
+        if posterior.n[row, column, step] > 0
+    ]
+    ability = {"ability": scale["ability"], "lower_ability": scale["lower"], "upper_ability": scale["upper"]}
+    return {"dim": dim, "grid": grid, "p": band["value"], "lower": band["lower"], "upper": band["upper"]} | {
+        **ability,
+        "levels": points,
+    }
+
+
+def _observed(step: int, n: float, correct: float, level: float) -> Record:
+    rate = jeffreys_interval(float(correct), float(n), level)
+    return {
+        "level": step,
+        "n": n,
+        "correct": correct,
+        "rate": rate.point,
+        "lower": rate.lower,
+        "upper": rate.upper,
+    }
+
+
+def _questions(predictions: Predictions, items: pd.DataFrame | None) -> Record:
+    texts = _texts(items)
+    chances: dict[str, list[Record]] = {}
+    for row in records(predictions.table):
+        chances.setdefault(str(row.pop("item_id")), []).append(row)
+    questions = [
+        {"text": texts.get(entry["item_id"], ""), **entry, "chances": chances[entry["item_id"]]}
+        for entry in records(predictions.support)
+    ]
+    scores = records(predictions.scores.sort_values("score", ascending=False, kind="stable"))
+    return {
+        "n": len(questions),
+        "level": predictions.level,
+        "scores": scores,
+        "items": questions,
+        "unsupported": [
+            {"item_id": entry["item_id"], "reason": entry["reason"]} for entry in questions if not entry["in_support"]
+        ],
+    }
+
+
+def _texts(items: pd.DataFrame | None) -> dict[str, str]:
+    if items is None:
+        return {}
+    if "item_id" not in items:
+        raise InputError(f"items: column 'item_id' is missing; there are {first_few(map(str, items.columns))}")
+    if "text" not in items:
+        return {}
+    return dict(zip(items["item_id"].astype(str), items["text"].astype(str), strict=True))
+
+
+def _demands(demands: DemandProfile) -> Record:
+    histogram = demands.histogram.tolist()
+    rows = [row | {"histogram": counts} for row, counts in zip(records(demands.table), histogram, strict=True)]
+    return {"n_items": demands.n_items, "levels": list(LEVELS), "scales": rows}
+
+
+def _missing(posterior: CurvePosterior) -> Record:
+    cells = posterior.n[:, :, 1:]
+    empty = int((cells == 0).sum())
+    return {"cells": cells.size, "empty": empty, "share": empty / cells.size}
+
+
+def _spread(posterior: CurvePosterior, level: float) -> Record:
+    return {
+        "draws": posterior.ability.shape[-1],
+        "level_effect_sd": bounded(posterior.level_effect_sd, level),
+        "concentration": bounded(posterior.concentration, level),
+        "residual_sd": posterior.residual_sd.mean(),
+    }
