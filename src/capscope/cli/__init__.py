@@ -7,10 +7,12 @@ import typer
 
 from capscope.cli.agree_command import agree
 from capscope.cli.battery_command import battery_app
+from capscope.cli.check_command import check
 from capscope.cli.demo_command import demo
 from capscope.cli.evaluate_command import evaluate_command
 from capscope.cli.explain_command import explain
 from capscope.cli.fit_command import fit
+from capscope.cli.import_command import import_adele_command, import_tidy_command
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
 from capscope.cli.report_command import report
@@ -32,7 +34,13 @@ rubrics_app.command("list")(list_rubrics)
 rubrics_app.command("show")(show_rubric)
 rubrics_app.command("check")(check_rubric_folder)
 
+import_app = typer.Typer(help="Make a study of other tools' tables.", no_args_is_help=True, context_settings=HELP)
+import_app.command("tidy")(import_tidy_command)
+import_app.command("adele")(import_adele_command)
+
 app.command("demo")(demo)
+app.add_typer(import_app, name="import")
+app.command("check")(check)
 app.add_typer(rubrics_app, name="rubrics")
 app.command("agree")(agree)
 app.command("fit")(fit)
