@@ -62,7 +62,7 @@ def test_unanswered_items_are_counted_never_wrong(study: Study) -> None:
         responses=study.responses[study.responses["item_id"] != first].astype({"item_id": str, "model": str})
     )
     found = score_battery(battery, answers)
-    assert found.unanswered == 12
+    assert found.unanswered == 6
     assert set(found.table["answered"]) == {29}
 
 

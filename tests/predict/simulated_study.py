@@ -8,8 +8,8 @@ from capscope.data import Study
 RUBRICS = ("A", "B", "C")
 
 
-def simulated_study(seed: int = 0, n_models: int = 12, n_items: int = 400, residual: float = 0.6) -> Study:
-    """Twelve models, eight tasks in two benchmarks, difficulty explained by three demands up to a residual."""
+def simulated_study(seed: int = 0, n_models: int = 6, n_items: int = 400, residual: float = 0.6) -> Study:
+    """Six models, eight tasks in two benchmarks, difficulty explained by three demands up to a residual."""
     rng = np.random.default_rng(seed)
     task = rng.integers(0, 8, n_items)
     level = np.clip(rng.integers(0, 6, (n_items, 3)) * 0.7 + task[:, None] % 3, 0, 5).round()

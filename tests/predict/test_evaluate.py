@@ -21,7 +21,7 @@ def study() -> Study:
 def test_layout_and_order_of_assessors(study: Study) -> None:
     found = evaluate(study, EvaluationSettings(split="task", folds=4)).as_dict()
     assert set(found) == {"split", "folds", "seeds", "n_models", "n_items", "n_items_left_out", "assessors"}
-    assert (found["split"], found["folds"], found["n_models"], found["n_items"]) == ("task", 4, 12, 400)
+    assert (found["split"], found["folds"], found["n_models"], found["n_items"]) == ("task", 4, 6, 400)
     names = {"auroc", "auroc_within_task", "log_loss", "brier", "ece", "benchmark_mae", "seconds"}
     assert {name: set(row) for name, row in found["assessors"].items()} == dict.fromkeys(ASSESSORS, names)
 

@@ -1,7 +1,6 @@
 """Choose a few items to run, at random or spread over the space of demands, with known chances to be drawn."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,8 @@ from capscope.axes import ItemDim, RowFloats
 from capscope.data import DemandMatrix, Study, demand_matrix
 from capscope.errors import InputError, nearest
 
-SelectionMethod = Literal["random", "demand"]
+METHODS = ("random", "demand")
+"""Ways to choose a battery."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Battery:
     """Seed of the draw."""
 
 
-def select_battery(study: Study, size: int, method: SelectionMethod = "random", seed: int = 0) -> Battery:
+def select_battery(study: Study, size: int, method: str = "random", seed: int = 0) -> Battery:
     """Draw a battery from a study's items.
 
     Args:
@@ -41,9 +41,9 @@ def select_battery(study: Study, size: int, method: SelectionMethod = "random", 
     Raises:
         InputError: Unknown method, or more items asked for than there are.
     """
-    if method not in get_args(SelectionMethod):
-        hint = nearest(method, get_args(SelectionMethod))
-        raise InputError(f"unknown method '{method}'{hint}; use one of {', '.join(get_args(SelectionMethod))}")
+    if method not in METHODS:
+        hint = nearest(method, METHODS)
+        raise InputError(f"unknown method '{method}'{hint}; use one of {', '.join(METHODS)}")
     rng = np.random.default_rng(seed)
     if method == "demand":
         items, stratum = _demand_strata(demand_matrix(study), size, seed)

@@ -1,15 +1,12 @@
 """``capscope battery select | score``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from capscope.cli.options import AsJson, Force, Level, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
-
-if TYPE_CHECKING:
-    from capscope.battery import SelectionMethod
 
 battery_app = typer.Typer(
     help="Choose few items and estimate scores from them.",
@@ -32,7 +29,7 @@ def select(
     from capscope.battery import save_battery, select_battery
     from capscope.data import Study
 
-    battery = select_battery(Study.load(study), size, cast("SelectionMethod", method), seed)
+    battery = select_battery(Study.load(study), size, method, seed)
     save_battery(battery, out, force=force)
     result = {"out": str(out), "n": len(battery.table), "pool": battery.pool, "method": method, "seed": seed}
     emit(result, as_json, f"{len(battery.table)} of {battery.pool} items drawn ({method}, seed {seed})\n{out}")

@@ -1,15 +1,12 @@
 """``capscope evaluate``."""
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from capscope.cli.options import Annotator, AsJson, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
 from capscope.cli.progress import progress_bar
-
-if TYPE_CHECKING:
-    from capscope.data import ItemSplit
 
 
 def evaluate_command(
@@ -28,7 +25,7 @@ def evaluate_command(
     from capscope.data import Study
     from capscope.predict import EvaluationSettings, evaluate
 
-    settings = EvaluationSettings(cast("ItemSplit", split), folds, seeds, seed, annotator)
+    settings = EvaluationSettings(split, folds, seeds, seed, annotator)
     with progress_bar(f"evaluating on held-out {split}") as progress:
         found = evaluate(Study.load(study), settings, assessor, progress)
     table = pd.DataFrame(found.rows()).T.rename_axis("assessor").reset_index()

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,7 @@ from capscope.cli.progress import progress_bar
 from capscope.errors import OutputError
 
 if TYPE_CHECKING:
-    from capscope.fit import AnyFit, CurveEngine, StudyFitSettings
-    from capscope.fit.irt_model import DeviceName
-    from capscope.fit.study_fit import StudyModel
+    from capscope.fit import AnyFit, StudyFitSettings
 
 
 def fit(
@@ -38,9 +36,7 @@ def fit(
         raise typer.BadParameter("give --out FIT to keep the fit, or --holdout SHARE to score it")
     if out is not None and out.exists() and not force:
         raise OutputError(f"{out}: already exists; choose another --out or add --force")
-    settings = StudyFitSettings(
-        cast("StudyModel", model), dims, cast("CurveEngine", engine), cast("DeviceName", device), annotator, seed
-    )
+    settings = StudyFitSettings(model, dims, engine, device, annotator, seed)
     loaded = Study.load(study)
     result: dict[str, object] = {}
     if holdout is not None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capscope.axes import LEVELS, ItemDim, RowFloats
+from capscope.axes import LEVELS, RowFloats
 from capscope.data import DemandMatrix, LevelCounts, ResponseMatrix
 from capscope.errors import FitError
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import cast
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -14,13 +14,18 @@ from capscope.errors import FitError, nearest
 from capscope.fit.curve_posterior import CurvePosterior
 from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
 from capscope.fit.irt import fit_irt, pick_device
-from capscope.fit.irt_model import DeviceName, IRTSettings
+from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.links import log_likelihood
 from capscope.fit.result import Fit
 from capscope.fit.slices import dominant_slices
 
-StudyModel = Literal["auto", "rasch", "2pl", "mirt", "curves"]
+CHOICES = {
+    "model": ("auto", "rasch", "2pl", "mirt", "curves"),
+    "curve_engine": ("laplace", "nuts"),
+    "device": ("auto", "cpu", "cuda"),
+}
+"""What the settings of a study's fit can be."""
 AnyFit = Fit[CurvePosterior] | Fit[IRTPosterior]
 
 
@@ -28,13 +33,13 @@ AnyFit = Fit[CurvePosterior] | Fit[IRTPosterior]
 class StudyFitSettings:
     """What to fit to a study."""
 
-    model: StudyModel = "auto"
+    model: str = "auto"
     """An item response model, `auto` to let held-out answers choose it, or `curves`."""
     dims: int = 1
     """Number of abilities of `mirt`."""
-    curve_engine: CurveEngine = "laplace"
+    curve_engine: str = "laplace"
     """Inference of `curves`."""
-    device: DeviceName = "auto"
+    device: str = "auto"
     """Where to compute item response models."""
     annotator: str | None = None
     """Whose demand levels `curves` uses; by default the mean over annotators."""
@@ -42,14 +47,16 @@ class StudyFitSettings:
     """Seed of everything random."""
 
     def __post_init__(self) -> None:
-        """Refuse an unknown model.
+        """Refuse a choice that there is not.
 
         Raises:
-            FitError: There is no such model.
+            FitError: No such model, curve engine or device.
         """
-        known = get_args(StudyModel)
-        if self.model not in known:
-            raise FitError(f"unknown model '{self.model}'{nearest(self.model, known)}; use one of {', '.join(known)}")
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
+            if value not in known:
+                what = name.replace("_", " ")
+                raise FitError(f"unknown {what} '{value}'{nearest(value, known)}; use one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,9 @@ def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[floa
         join_items(study, "responses", "demands").refuse_if_poor(study.name)
         demands = demand_matrix(study, settings.annotator)
         slices = dominant_slices(responses, demands, item_chance(study, responses.items))
-        return fit_curves(slices.counts, engine=settings.curve_engine, seed=settings.seed, progress=progress)
+        return fit_curves(
+            slices.counts, engine=cast(CurveEngine, settings.curve_engine), seed=settings.seed, progress=progress
+        )
     return fit_irt(responses, irt_settings(settings))
 
 
@@ -103,7 +112,8 @@ def irt_settings(settings: StudyFitSettings) -> IRTSettings:
     """Translate the settings of a study's fit into those of the item response engine."""
     if settings.model == "curves":
         raise FitError("curves are not an item response model; use rasch, 2pl, mirt or auto")
-    return IRTSettings(model=settings.model, dims=settings.dims, seed=settings.seed, device=settings.device)
+    model, device = cast(ModelName, settings.model), cast(DeviceName, settings.device)
+    return IRTSettings(model=model, dims=settings.dims, seed=settings.seed, device=device)
 
 
 def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> HoldoutScore:

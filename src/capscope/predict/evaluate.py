@@ -9,7 +9,6 @@ import pandas as pd
 
 from capscope.data import (
     DemandMatrix,
-    ItemSplit,
     ResponseMatrix,
     Study,
     demand_matrix,
@@ -63,8 +62,8 @@ class Evaluation:
 class EvaluationSettings:
     """How to evaluate."""
 
-    split: ItemSplit = "task"
-    """What is held out together."""
+    split: str = "task"
+    """What is held out together: `id` (items), `task` or `benchmark`."""
     folds: int = 5
     """Number of folds."""
     seeds: int = 1
