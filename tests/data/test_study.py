@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capscope.data import Study
-from capscope.data.study import sha256_of
+from capscope.data.study import _swap, sha256_of
 from capscope.errors import InputError, OutputError
 
 letters = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
@@ -157,3 +157,11 @@ def test_choosing_models_and_items():
         study.keep_models(["mm"])
     with pytest.raises(InputError, match="needs demands.parquet"):
         Study(study.items).require("demands")
+
+
+def test_the_old_study_comes_back_when_the_new_one_cannot_take_its_place(tmp_path):
+    folder = small().save(tmp_path / "study")
+    with pytest.raises(FileNotFoundError):
+        _swap(tmp_path / "never-written", folder, tmp_path / "old")
+    assert Study.load(folder).responses["score"].tolist() == [1, 0]
+    assert os.listdir(tmp_path) == ["study"]
