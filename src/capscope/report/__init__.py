@@ -5,6 +5,7 @@ from capscope.report.figures import (
     curve_grid,
     curve_panel,
     demand_heatmap,
+    item_map,
     overall_intervals,
     score_intervals,
 )
@@ -14,6 +15,7 @@ from capscope.report.provenance import Provenance, provenance_of
 from capscope.report.radar import radar, radar_grid
 from capscope.report.style import to_svg
 from capscope.report.summary import summarize
+from capscope.report.summary_irt import summarize_irt
 
 __all__ = [
     "Provenance",
@@ -22,6 +24,7 @@ __all__ = [
     "curve_grid",
     "curve_panel",
     "demand_heatmap",
+    "item_map",
     "overall_intervals",
     "provenance_of",
     "radar",
@@ -29,6 +32,7 @@ __all__ = [
     "render",
     "score_intervals",
     "summarize",
+    "summarize_irt",
     "to_svg",
     "write_report",
 ]

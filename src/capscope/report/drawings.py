@@ -9,31 +9,46 @@ from capscope.report.plain import Record, Summary
 from capscope.report.radar import radar
 from capscope.report.style import to_svg
 
-SMALL_RADAR = 2.1
+SMALL_RADAR = 1.9
 """Width in inches of a radar that stands among others."""
 
 
 def curve_drawings(summary: Summary) -> dict[str, str]:
     """Draw a summary of curves; a small drawing's name ends in its position."""
     focus, profiles = summary["focus"], summary["profiles"]
-    names = {scale["dim"]: scale["name"] for scale in summary["scales"]}
     model = focus["model"]
     return dict(
         [
             _drawing("overall", figures.overall_intervals(profiles, model), "Overall ability of every model"),
             _drawing("radar", radar(profiles, model), f"Profile of {model} as a radar"),
-            _drawing("abilities", figures.ability_intervals(focus["scales"], names), f"Abilities of {model}"),
+            _drawing("abilities", figures.ability_intervals(focus["scales"]), f"Abilities of {model}"),
             *(_small_radar(position, entry, profiles) for position, entry in enumerate(profiles)),
-            *(_curve(position, curve, names, model) for position, curve in enumerate(focus["curves"])),
-            *_question_drawings(summary, names),
+            *(_curve(position, curve, model) for position, curve in enumerate(focus["curves"])),
+            *_question_drawings(summary),
         ]
     )
 
 
-def _question_drawings(summary: Summary, names: dict[str, str]) -> Iterable[tuple[str, str]]:
+def irt_drawings(summary: Summary) -> dict[str, str]:
+    """Draw a summary of an item response fit."""
+    drawn = [
+        _drawing(
+            f"ability-{entry['dim']}",
+            figures.overall_intervals(entry["models"], axis_label="Ability"),
+            f"Ability {entry['dim']} of every model",
+        )
+        for entry in summary["abilities"]
+    ]
+    if summary["map"] is not None:
+        models = summary["abilities"][0]["models"]
+        drawn.append(_drawing("map", figures.item_map(summary["map"], models), "Difficulties and abilities"))
+    return dict(drawn)
+
+
+def _question_drawings(summary: Summary) -> Iterable[tuple[str, str]]:
     if summary["demands"] is not None:
         yield _drawing(
-            "demands", figures.demand_heatmap(summary["demands"], names), "Questions at each demand level of each scale"
+            "demands", figures.demand_heatmap(summary["demands"]), "Questions at each demand level of each scale"
         )
     if summary["questions"] is not None:
         scores = figures.score_intervals(summary["questions"]["scores"], summary["focus"]["model"])
@@ -44,10 +59,8 @@ def _small_radar(position: int, entry: Record, profiles: list[Record]) -> tuple[
     return _drawing(f"radar-{position}", radar(profiles, entry["model"], SMALL_RADAR), f"Profile of {entry['model']}")
 
 
-def _curve(position: int, curve: Record, names: dict[str, str], model: str) -> tuple[str, str]:
-    name = names.get(curve["dim"], curve["dim"])
-    title = f"Curve of {model} on {name}"
-    return _drawing(f"curve-{position}", figures.curve_panel(curve), title)
+def _curve(position: int, curve: Record, model: str) -> tuple[str, str]:
+    return _drawing(f"curve-{position}", figures.curve_panel(curve), f"Curve of {model} on {curve['name']}")
 
 
 def _drawing(name: str, figure: Figure, title: str) -> tuple[str, str]:

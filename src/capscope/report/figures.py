@@ -21,9 +21,9 @@ from capscope.report.style import (
     tidy,
 )
 
-WIDTH = 4.4
+WIDTH = 3.9
 """Width of a figure in inches; narrow, so that its text stays legible on a phone."""
-PANEL = (2.1, 1.6)
+PANEL = (1.9, 1.5)
 """Size of one small panel in inches."""
 OBSERVED = (1, 5)
 """Demand levels between which curves rest on answers."""
@@ -32,17 +32,13 @@ DARKEST = 0.6
 
 
 @rc_context(STYLE)
-def ability_intervals(scales: Sequence[Record], names: dict[str, str]) -> Figure:
+def ability_intervals(scales: Sequence[Record]) -> Figure:
     """Draw one model's abilities with their intervals, strongest on top, and the classical ones as hollow markers.
 
     Args:
-        scales: Entries with dim, ability, lower, upper and classical, as in a summary's `focus`.
-        names: Name of each scale by its code.
+        scales: Entries with name, ability, lower, upper and classical, as in a summary's `focus`.
     """
-    rows: list[Record] = [
-        {"label": names.get(scale["dim"], scale["dim"]), "value": scale["ability"], **_bounds(scale)}
-        for scale in scales
-    ]
+    rows: list[Record] = [{"label": scale["name"], "value": scale["ability"], **_bounds(scale)} for scale in scales]
     figure = blank_figure(WIDTH, 0.6 + 0.3 * len(rows))
     axes = figure.add_subplot()
     _intervals(axes, rows, "Ability, in demand levels")
@@ -62,10 +58,12 @@ def ability_intervals(scales: Sequence[Record], names: dict[str, str]) -> Figure
 
 
 @rc_context(STYLE)
-def overall_intervals(profiles: Sequence[Record], focus: str | None = None) -> Figure:
+def overall_intervals(
+    profiles: Sequence[Record], focus: str | None = None, axis_label: str = "Overall ability, in demand levels"
+) -> Figure:
     """Draw the models' overall abilities with their intervals, in the order given; `focus` stands out."""
     rows: list[Record] = [{"label": entry["model"], **entry["overall"]} for entry in profiles]
-    return _interval_figure(rows, "Overall ability, in demand levels", focus)
+    return _interval_figure(rows, axis_label, focus)
 
 
 @rc_context(STYLE)
@@ -88,12 +86,11 @@ def curve_panel(curve: Record) -> Figure:
 
 
 @rc_context(STYLE)
-def curve_grid(curves: Sequence[Record], names: dict[str, str], columns: int = 6) -> Figure:
+def curve_grid(curves: Sequence[Record], columns: int = 6) -> Figure:
     """Draw one model's curves as small panels.
 
     Args:
         curves: Entries as in a summary's `focus`.
-        names: Name of each scale by its code.
         columns: Number of panels in a row.
     """
     n_rows = -(-len(curves) // columns)
@@ -101,17 +98,16 @@ def curve_grid(curves: Sequence[Record], names: dict[str, str], columns: int = 6
     for position, curve in enumerate(curves):
         axes = figure.add_subplot(n_rows, columns, position + 1)
         _curve(axes, curve)
-        axes.set_title(label(names.get(curve["dim"], curve["dim"])), fontsize=8)
+        axes.set_title(label(curve["name"]), fontsize=8)
     return figure
 
 
 @rc_context(STYLE)
-def demand_heatmap(demands: Record, names: dict[str, str]) -> Figure:
+def demand_heatmap(demands: Record) -> Figure:
     """Draw how many questions stand at each level of each scale; bold names are the scales the set is sensitive to.
 
     Args:
         demands: The `demands` section of a summary.
-        names: Name of each scale by its code.
     """
     scales, levels = demands["scales"], demands["levels"]
     figure = blank_figure(WIDTH, 0.6 + 0.29 * len(scales))
@@ -123,11 +119,34 @@ def demand_heatmap(demands: Record, names: dict[str, str]) -> Figure:
     axes.set_xlim(-0.5, len(levels) - 0.5)
     axes.set_ylim(len(scales) - 0.5, -0.5)
     axes.set_xticks(levels, [str(level) for level in levels])
-    axes.set_xlabel("Demand level")
-    axes.set_yticks(range(len(scales)), [label(names.get(scale["dim"], scale["dim"])) for scale in scales])
+    axes.set_xlabel("Demand level", fontsize=8)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set_yticks(range(len(scales)), [label(scale["name"]) for scale in scales])
     for tick, scale in zip(axes.get_yticklabels(), scales, strict=True):
         tick.set(color=INK, fontsize=8, fontweight="bold" if scale["sensitive"] else "normal")
     axes.spines[:].set_visible(False)
+    return figure
+
+
+@rc_context(STYLE)
+def item_map(bins: Record, models: Sequence[Record]) -> Figure:
+    """Draw how many items stand at each difficulty, and above them the models' abilities on the same scale.
+
+    Args:
+        bins: The `map` section of an item response summary.
+        models: The models of one entry of its `abilities`.
+    """
+    figure = blank_figure(WIDTH, 2.4)
+    axes = figure.add_subplot()
+    edges, items = bins["edges"], bins["items"]
+    axes.bar(edges[:-1], items, width=edges[1] - edges[0], align="edge", color=OTHERS, alpha=0.6, linewidth=0)
+    top = max(*items, 1)
+    for entry in models:
+        axes.plot([entry["overall"]["value"]], [1.08 * top], marker="v", markersize=5, color=ACCENT, alpha=0.7)
+    axes.set_ylim(0, 1.2 * top)
+    axes.set_xlabel("Difficulty of the items (bars), ability of the models (triangles)", fontsize=8)
+    axes.tick_params(labelsize=8)
+    tidy(axes, "y")
     return figure
 
 
@@ -145,22 +164,23 @@ def _intervals(axes: Axes, rows: Sequence[Record], axis_label: str, focus: str |
     """Draw rows of label, value, lower and upper from top to bottom."""
     for position, row in enumerate(rows):
         colour = ACCENT if focus is None or row["label"] == focus else OTHERS
-        axes.plot([row["lower"], row["upper"]], [position] * 2, color=colour, linewidth=2.4, solid_capstyle="round")
+        axes.plot([row["lower"], row["upper"]], [position] * 2, color=colour, linewidth=2.6, solid_capstyle="round")
         axes.plot(
             [row["value"]],
             [position],
             linestyle="none",
             marker="o",
-            markersize=5.5,
+            markersize=5.0,
             markerfacecolor=colour,
             markeredgecolor=SURFACE,
-            markeredgewidth=0.8,
+            markeredgewidth=0.6,
         )
     axes.set_yticks(range(len(rows)), [label(row["label"]) for row in rows])
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set(color=INK, fontsize=8, fontweight="bold" if row["label"] == focus else "normal")
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel(axis_label)
+    axes.set_xlabel(axis_label, fontsize=8)
+    axes.tick_params(axis="x", labelsize=8)
     tidy(axes, "x")
 
 

@@ -10,12 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from capscope.errors import OutputError
-from capscope.report.drawings import curve_drawings
+from capscope.report.drawings import curve_drawings, irt_drawings
 from capscope.report.plain import Summary
 
-TEMPLATES = {"curves": "curves.html.j2"}
+TEMPLATES = {"curves": "curves.html.j2", "irt": "irt.html.j2"}
 """Template of each kind of summary."""
-DRAWINGS = {"curves": curve_drawings}
+DRAWINGS = {"curves": curve_drawings, "irt": irt_drawings}
 """How the figures of each kind of summary are drawn."""
 MISSING = "\u2013"
 """Stands where there is no number."""

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capscope.errors import InputError, first_few
+
 Summary = dict[str, Any]
 """Plain values that `json.dumps` takes as they are."""
 Record = dict[str, Any]
@@ -31,3 +33,18 @@ def records(table: pd.DataFrame) -> list[Record]:
     """Return the rows of a table as plain dicts."""
     columns = {str(name): table[name].tolist() for name in table.columns}
     return [plain(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+
+
+def item_texts(items: pd.DataFrame | None) -> dict[str, str]:
+    """Return the text of each item by its id; empty where there is none.
+
+    Raises:
+        InputError: The table has no ids.
+    """
+    if items is None:
+        return {}
+    if "item_id" not in items:
+        raise InputError(f"items: column 'item_id' is missing among {first_few(map(str, items.columns))}; name it")
+    if "text" not in items:
+        return {}
+    return dict(zip(items["item_id"].astype(str), items["text"].astype(str), strict=True))

@@ -5,9 +5,12 @@ import platform
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from capscope import __version__
 from capscope.errors import InputError
+from capscope.fit import Fit
+from capscope.report.plain import Record
 
 LIBRARIES = ("torch", "pyro-ppl", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib")
 """Libraries whose versions a report states."""
@@ -77,3 +80,19 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name a file that is there") from None
+
+
+def made(fit: Fit[Any], provenance: Provenance) -> Record:
+    """Say how a fit was made."""
+    return {
+        "source": provenance.source,
+        "capscope_version": provenance.capscope_version,
+        "versions": provenance.versions,
+        "seed": provenance.seed,
+        "engine": provenance.engine,
+        "inputs": provenance.inputs,
+        "notes": provenance.notes,
+        "converged": fit.status.converged,
+        "status": fit.status.code,
+        "advice": fit.status.advice,
+    }

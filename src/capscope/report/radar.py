@@ -12,9 +12,9 @@ from matplotlib.projections.polar import PolarAxes
 from capscope.report.plain import Record
 from capscope.report.style import ACCENT, INK, MUTED, OTHERS, STYLE, label
 
-SIZE = 4.4
+SIZE = 3.9
 """Width of a single radar in inches."""
-PANEL = 2.1
+PANEL = 1.9
 """Width of one of many radars in inches."""
 
 
@@ -28,7 +28,7 @@ def radar(profiles: Sequence[Record], chosen: str, size: float = SIZE) -> Figure
         size: Width and height in inches; below 3 the rings carry no numbers.
     """
     figure = Figure(figsize=(size, size))
-    margin = 0.1 if size < 3 else 0.08
+    margin = 0.11 if size < 3 else 0.08
     axes = cast(PolarAxes, figure.add_axes((margin, margin, 1 - 2 * margin, 1 - 2 * margin), projection="polar"))
     _radar(axes, profiles, chosen, size >= 3)
     return figure
@@ -53,9 +53,9 @@ def radar_grid(profiles: Sequence[Record], chosen: Sequence[str] | None = None, 
     return figure
 
 
-def outer_ring(profiles: Sequence[Record]) -> int:
-    """Demand level of the outermost ring: the next even number above every upper bound."""
-    return 2 * math.ceil(max(scale["upper"] for entry in profiles for scale in entry["scales"]) / 2)
+def outer_edge(profiles: Sequence[Record]) -> float:
+    """Demand level at the edge of a radar: a little above every upper bound, and at least 2."""
+    return max(1.02 * max(scale["upper"] for entry in profiles for scale in entry["scales"]), 2.0)
 
 
 def _radar(axes: PolarAxes, profiles: Sequence[Record], chosen: str, with_numbers: bool) -> None:
@@ -69,13 +69,15 @@ def _radar(axes: PolarAxes, profiles: Sequence[Record], chosen: str, with_number
     axes.plot(around, _closed(own, "ability"), color=ACCENT, linewidth=1.5, solid_joinstyle="round")
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
-    axes.set_thetagrids(np.degrees(angle), [label(scale["dim"], 1, 6) for scale in own], color=INK, fontsize=7.5)
+    axes.set_thetagrids(
+        np.degrees(angle), [label(scale["dim"], 1, 6) for scale in own], color=INK, fontsize=8 if with_numbers else 7
+    )
     axes.tick_params(axis="x", pad=0 if with_numbers else -3)
-    _rings(axes, outer_ring(profiles), with_numbers)
+    _rings(axes, outer_edge(profiles), with_numbers)
 
 
-def _rings(axes: PolarAxes, top: int, with_numbers: bool) -> None:
-    rings = list(range(2, top + 1, 2))
+def _rings(axes: PolarAxes, top: float, with_numbers: bool) -> None:
+    rings = list(range(2, math.floor(top) + 1, 2))
     axes.set_rlim(0, top)
     axes.set_rgrids(rings, [str(ring) if with_numbers else "" for ring in rings], angle=10, color=MUTED, fontsize=7)
     axes.spines["polar"].set_visible(False)

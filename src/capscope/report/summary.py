@@ -7,15 +7,14 @@ import pandas as pd
 
 from capscope.annotate import RubricSet, general_rubrics
 from capscope.axes import LEVELS
-from capscope.errors import InputError, first_few
 from capscope.fit import CurvePosterior, Fit
 from capscope.intervals import jeffreys_interval, quantile_bounds
 from capscope.predict import Predictions
 from capscope.profiles import AbilityProfiles, DemandProfile
 from capscope.report.beyond import beyond_general
 from capscope.report.definitions import CURVES, definitions
-from capscope.report.plain import Record, Summary, plain, records
-from capscope.report.provenance import Provenance
+from capscope.report.plain import Record, Summary, item_texts, plain, records
+from capscope.report.provenance import Provenance, made
 
 GRID_STEP = 0.25
 """Distance of the points at which curves are drawn, in demand levels."""
@@ -53,7 +52,8 @@ def summarize(  # noqa: PLR0913 - the parts of the page
         InputError: The fit has no such focus model.
     """
     posterior, level = fit.posterior, profiles.level
-    scales = scale_names(posterior.dims, rubrics or general_rubrics())
+    names = rubrics or general_rubrics()
+    scales = scale_names(posterior.dims, names)
     beyond = beyond_general(posterior, level)
     entries = _profiles(posterior, profiles, beyond, tuple(scale["dim"] for scale in scales))
     focus = focus_model or entries[0]["model"]
@@ -65,9 +65,9 @@ def summarize(  # noqa: PLR0913 - the parts of the page
         "scales": scales,
         "headline": _headline(posterior, profiles, entries, beyond, scales),
         "profiles": entries,
-        "focus": _focus(posterior, focus, entries, level),
+        "focus": _focus(posterior, focus, entries, scales, level),
         "questions": None if predictions is None else _questions(predictions, items),
-        "demands": None if demands is None else _demands(demands),
+        "demands": None if demands is None else _demands(demands, names),
         "definitions": definitions(CURVES, level),
         "made": made(fit, provenance) | {"missing": _missing(posterior), "spread": _spread(posterior, level)},
     }
@@ -79,22 +79,6 @@ def scale_names(dims: tuple[str, ...], rubrics: RubricSet) -> list[Record]:
     known = [code for code in rubrics.codes if code in dims]
     named = [{"dim": code, "name": rubrics.get(code).name, "family": rubrics.family(code)} for code in known]
     return named + [{"dim": dim, "name": dim, "family": ""} for dim in dims if dim not in known]
-
-
-def made(fit: Fit, provenance: Provenance) -> Record:
-    """Say how a fit was made."""
-    return {
-        "source": provenance.source,
-        "capscope_version": provenance.capscope_version,
-        "versions": provenance.versions,
-        "seed": provenance.seed,
-        "engine": provenance.engine,
-        "inputs": provenance.inputs,
-        "notes": provenance.notes,
-        "converged": fit.status.converged,
-        "status": fit.status.code,
-        "advice": fit.status.advice,
-    }
 
 
 def bounded(draws: np.ndarray, level: float) -> Record:
@@ -168,27 +152,24 @@ def _extreme(entry: Record, chance: str) -> Record:
 def _stand_out(beyond: pd.DataFrame, scales: list[Record]) -> list[Record]:
     """Find, in each family of scales, what lies furthest above and below expectation, if its interval leaves out 0."""
     family = {scale["dim"]: scale["family"] for scale in scales}
+    name = {scale["dim"]: scale["name"] for scale in scales}
     found: list[Record] = []
-    for name in dict.fromkeys(family.values()):
-        of_family = beyond[beyond["dim"].map(family) == name]
-        above, below = of_family[of_family["lower"] > 0], of_family[of_family["upper"] < 0]
-        if len(above):
-            found.append({"family": name, "direction": "above", **_row(above, int(above["beyond"].argmax()))})
-        if len(below):
-            found.append({"family": name, "direction": "below", **_row(below, int(below["beyond"].argmin()))})
+    for group in dict.fromkeys(family.values()):
+        rows = records(beyond[beyond["dim"].map(family) == group].sort_values("beyond", ascending=False))
+        above, below = [row for row in rows if row["lower"] > 0], [row for row in rows if row["upper"] < 0]
+        found += [{"direction": "above", "family": group, "name": name[row["dim"]], **row} for row in above[:1]]
+        found += [{"direction": "below", "family": group, "name": name[row["dim"]], **row} for row in below[-1:]]
     return found
 
 
-def _row(table: pd.DataFrame, position: int) -> Record:
-    return records(table.iloc[[position]])[0]
-
-
-def _focus(posterior: CurvePosterior, model: str, entries: list[Record], level: float) -> Record:
+def _focus(posterior: CurvePosterior, model: str, entries: list[Record], scales: list[Record], level: float) -> Record:
     entry = next(entry for entry in entries if entry["model"] == model)
     highest = max(scale["upper"] for scale in entry["scales"])
     top = min(max(math.ceil(highest), GRID_TOP[0]), GRID_TOP[1])
     grid = np.arange(0, top + GRID_STEP / 2, GRID_STEP)
-    by_ability = sorted(entry["scales"], key=lambda scale: -scale["ability"])
+    name = {scale["dim"]: scale["name"] for scale in scales}
+    named = [{**scale, "name": name[scale["dim"]]} for scale in entry["scales"]]
+    by_ability = sorted(named, key=lambda scale: -scale["ability"])
     curves = [_curve(posterior, model, scale, grid, level) for scale in by_ability]
     return {"model": model, "scales": by_ability, "curves": curves}
 
@@ -202,9 +183,14 @@ def _curve(posterior: CurvePosterior, model: str, scale: Record, grid: np.ndarra
         for step in LEVELS[1:]
         if posterior.n[row, column, step] > 0
     ]
-    ability = {"ability": scale["ability"], "lower_ability": scale["lower"], "upper_ability": scale["upper"]}
-    return {"dim": dim, "grid": grid, "p": band["value"], "lower": band["lower"], "upper": band["upper"]} | {
-        **ability,
+    return {
+        "dim": dim,
+        "name": scale["name"],
+        "grid": grid,
+        "p": band["value"],
+        "lower": band["lower"],
+        "upper": band["upper"],
+        "ability": scale["ability"],
         "levels": points,
     }
 
@@ -222,7 +208,7 @@ def _observed(step: int, n: float, correct: float, level: float) -> Record:
 
 
 def _questions(predictions: Predictions, items: pd.DataFrame | None) -> Record:
-    texts = _texts(items)
+    texts = item_texts(items)
     chances: dict[str, list[Record]] = {}
     for row in records(predictions.table):
         chances.setdefault(str(row.pop("item_id")), []).append(row)
@@ -242,20 +228,13 @@ def _questions(predictions: Predictions, items: pd.DataFrame | None) -> Record:
     }
 
 
-def _texts(items: pd.DataFrame | None) -> dict[str, str]:
-    if items is None:
-        return {}
-    if "item_id" not in items:
-        raise InputError(f"items: column 'item_id' is missing; there are {first_few(map(str, items.columns))}")
-    if "text" not in items:
-        return {}
-    return dict(zip(items["item_id"].astype(str), items["text"].astype(str), strict=True))
-
-
-def _demands(demands: DemandProfile) -> Record:
-    histogram = demands.histogram.tolist()
-    rows = [row | {"histogram": counts} for row, counts in zip(records(demands.table), histogram, strict=True)]
-    return {"n_items": demands.n_items, "levels": list(LEVELS), "scales": rows}
+def _demands(demands: DemandProfile, names: RubricSet) -> Record:
+    rows = {
+        row["dim"]: row | {"histogram": counts}
+        for row, counts in zip(records(demands.table), demands.histogram, strict=True)
+    }
+    scales = [{**rows[scale["dim"]], "name": scale["name"]} for scale in scale_names(demands.dims, names)]
+    return {"n_items": demands.n_items, "levels": list(LEVELS), "scales": scales}
 
 
 def _missing(posterior: CurvePosterior) -> Record:
