@@ -14,6 +14,8 @@ from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, mak
 from capscope.fit.irt_result import make_posterior
 from capscope.fit.links import score_log_loss
 
+HOLD_OUT_STREAM = 0x486F6C64
+
 HELD_SHARE = 0.15
 """Share of the cells held out to choose by."""
 
@@ -62,7 +64,8 @@ def choose(
         return ModelChoice("mirt", settings.dims), ()
     if settings.model != "auto" and settings.form != "auto":
         return ModelChoice("2pl", 1, settings.form), ()
-    rng = np.random.default_rng(settings.seed)
+    # a stream of its own: the seed alone may be the one that drew the answers
+    rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
     auto = settings.model == "auto"
     kept, kept_side = thinned(responses, side, DIMS_CELLS if auto else FORM_CELLS, rng)
     held = rng.random(len(kept.score)) < HELD_SHARE
