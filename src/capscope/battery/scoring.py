@@ -46,7 +46,7 @@ def score_battery(battery: Battery, answers: Study, level: float = 0.95) -> Batt
     rows: list[dict[str, object]] = []
     for model, group in answered.groupby("model", observed=True):
         interval = jeffreys_interval(float(group["score"].sum()), float(len(group)), level)
-        row = {"model": str(model), "answered": len(group), "score": interval.point}
-        rows.append(row | {"lower": interval.lower, "upper": interval.upper})
+        estimate = {"score": interval.point, "lower": interval.lower, "upper": interval.upper}
+        rows.append({"model": str(model), "answered": len(group), **estimate})
     unanswered = len(rows) * len(items) - len(answered.drop_duplicates(["model", "item_id"]))
     return BatteryScores(pd.DataFrame(rows), level, unanswered)

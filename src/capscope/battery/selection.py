@@ -74,7 +74,7 @@ def _demand_strata(demands: DemandMatrix, size: int, seed: int) -> tuple[tuple[s
 
 def _clusters(level: ItemDim, count: int, seed: int) -> np.ndarray:
     count = min(count, len(np.unique(level, axis=0)))
-    return KMeans(count, n_init=4, random_state=seed).fit_predict(level).astype(int)
+    return KMeans(count, random_state=seed).fit_predict(level).astype(int)
 
 
 def _draw(stratum: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, RowFloats]:

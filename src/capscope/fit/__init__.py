@@ -9,6 +9,7 @@ from capscope.fit.irt_draws import NEW_ITEM, draw_chances
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
@@ -30,6 +31,7 @@ __all__ = [
     "IRTTruth",
     "ItemPopulation",
     "Slices",
+    "MarginalPosterior",
     "Status",
     "StudyFitSettings",
     "dominant_slices",
@@ -40,6 +42,7 @@ __all__ = [
     "fit_holdout",
     "fit_irt",
     "fit_study",
+    "fit_marginal",
     "load_fit",
     "save_fit",
     "score_models",

@@ -18,6 +18,7 @@ from capscope.fit.links import (
     weighted_log_likelihood,
     weighted_residuals,
 )
+from capscope.fit.totals import row_blocks
 
 CHUNK_CELLS = 1 << 18
 """Cells worked on at once on the CPU: the few arrays of a chunk then stay in its cache."""
@@ -109,21 +110,32 @@ def response_cells(responses: ResponseMatrix, floor: RowFloats | None = None) ->
         responses: Observed responses.
         floor: Chance of a right guess on each item; None for none.
     """
+    if floor is None and (responses.n_trials == 1).all():
+        signed = _signed_cells(responses)
+        if signed is not None:
+            return signed
+    return _pooled_cells(responses, floor)
+
+
+def _signed_cells(responses: ResponseMatrix) -> SignedCells | None:
+    """One byte a cell; None where a score is neither 0 nor 1 or a cell comes twice."""
+    n_items = len(responses.items)
+    sign = np.zeros(len(responses.models) * n_items, np.int8)
+    for rows in row_blocks(len(responses.score)):
+        score = responses.score[rows]
+        if not ((score == 0) | (score == 1)).all():
+            return None
+        cell = responses.model_index[rows] * np.int64(n_items) + responses.item_index[rows]
+        sign[cell] = (2 * score - 1).astype(np.int8)
+    if np.count_nonzero(sign) < len(responses.score):
+        return None
+    return SignedCells(torch.from_numpy(sign.reshape(-1, n_items)))
+
+
+def _pooled_cells(responses: ResponseMatrix, floor: RowFloats | None) -> WeightedCells:
     shape = (len(responses.models), len(responses.items))
-    cell = np.asarray(responses.model_index) * np.int64(shape[1]) + responses.item_index
-    binary = bool((responses.n_trials == 1).all() and ((responses.score == 0) | (responses.score == 1)).all())
-    if binary and floor is None:
-        sign = np.zeros(shape[0] * shape[1], np.int8)
-        sign[cell] = np.where(responses.score > 0.5, 1, -1)
-        if np.count_nonzero(sign) == len(cell):
-            return SignedCells(torch.from_numpy(sign.reshape(shape)))
-    return _pooled_cells(responses, cell, shape, floor)
-
-
-def _pooled_cells(
-    responses: ResponseMatrix, cell: np.ndarray, shape: tuple[int, int], floor: RowFloats | None
-) -> WeightedCells:
     size = shape[0] * shape[1]
+    cell = responses.model_index * np.int64(shape[1]) + responses.item_index
     trials = np.bincount(cell, responses.n_trials, size).astype(np.float32)
     right = np.bincount(cell, responses.n_trials * responses.score, size).astype(np.float32)
     score = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)

@@ -12,10 +12,11 @@ from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import checked_side, fit_choice, make_problem, pick_device
-from capscope.fit.irt_result import as_numpy, extended, fitted_positions, make_posterior
+from capscope.fit.irt_result import as_numpy, extended, make_posterior
 from capscope.fit.kernels import Gaussians, cell_sums
 from capscope.fit.result import Fit, Status
 from capscope.fit.selection import choose, restricted
+from capscope.fit.totals import axis_totals
 from capscope.fit.variational import model_step
 
 SCORING_SWEEPS = 50
@@ -42,16 +43,18 @@ def fit_irt(
     device = pick_device(settings.device)
     check_responses(responses)
     side = checked_side(features, floor, len(responses.items))
-    models, items = fitted_positions(responses)
+    totals = axis_totals(responses)
+    models, items = (np.flatnonzero(side_totals.trials) for side_totals in totals)
     whole = len(models) == len(responses.models) and len(items) == len(responses.items)
     answered = responses if whole else restricted(responses, models, items)
     answered_side = side if whole else side.of(items)
     choice, reasons = choose(answered, settings, answered_side, device)
     problem = make_problem(answered, answered_side, device)
     state = fit_choice(problem, choice, settings)
-    posterior = extended(make_posterior(answered, problem, choice, state, answered_side), responses, side)
+    fitted = make_posterior(answered, problem, choice, state, answered_side)
+    posterior = extended(fitted, responses, side, models, items)
     status = Status(state.converged, "converged" if state.converged else "still-moving", reasons)
-    return Fit(posterior, advise(status, posterior, responses), state.history)
+    return Fit(posterior, advise(status, posterior, responses, totals), state.history)
 
 
 def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPosterior:

@@ -39,12 +39,21 @@ def make_posterior(
     )
 
 
-def extended(fitted: IRTPosterior, responses: ResponseMatrix, side: Side) -> IRTPosterior:
-    """The posterior over all axes: models and items without an answer stay at their priors."""
+def extended(
+    fitted: IRTPosterior, responses: ResponseMatrix, side: Side, model: np.ndarray, item: np.ndarray
+) -> IRTPosterior:
+    """The posterior over all axes: models and items without an answer stay at their priors.
+
+    Args:
+        fitted: The fit of those with an answer.
+        responses: All responses, for the axes.
+        side: Features and floors of all items.
+        model: Positions of the fitted models.
+        item: Positions of the fitted items.
+    """
     if fitted.models == responses.models and fitted.items == responses.items:
         return fitted
     population, dims = fitted.population, fitted.dims
-    model, item = fitted_positions(responses)
     ability_mean = np.zeros((len(responses.models), dims))
     ability_cov = np.tile(np.eye(dims), (len(responses.models), 1, 1))
     ability_mean[model], ability_cov[model] = fitted.ability_mean, fitted.ability_cov
@@ -71,13 +80,6 @@ def extended(fitted: IRTPosterior, responses: ResponseMatrix, side: Side) -> IRT
         np.zeros(n_items) if side.floor is None else side.floor,
         fitted.model_name,
     )
-
-
-def fitted_positions(responses: ResponseMatrix) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the models and of the items that have an answer."""
-    models = np.flatnonzero(np.bincount(responses.model_index, minlength=len(responses.models)))
-    items = np.flatnonzero(np.bincount(responses.item_index, minlength=len(responses.items)))
-    return models, items
 
 
 def as_numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -10,14 +10,16 @@ from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.irt_problem import ModelChoice, Side, fit_choice, make_problem
+from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem
 from capscope.fit.irt_result import make_posterior
 from capscope.fit.links import score_log_loss
+
+HOLD_OUT_STREAM = 0x486F6C64
 
 HELD_SHARE = 0.15
 """Share of the cells held out to choose by."""
 
-FORM_CELLS, DIMS_CELLS = 60_000, 2_000_000
+FORM_CELLS, DIMS_CELLS = 60_000, 600_000
 """Cells at most on which to choose the form, and the number of dimensions."""
 
 QUICK_TOLERANCE, QUICK_SWEEPS = 0.05, 40
@@ -62,14 +64,16 @@ def choose(
         return ModelChoice("mirt", settings.dims), ()
     if settings.model != "auto" and settings.form != "auto":
         return ModelChoice("2pl", 1, settings.form), ()
-    rng = np.random.default_rng(settings.seed)
+    # a stream of its own: the seed alone may be the one that drew the answers
+    rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
     auto = settings.model == "auto"
     kept, kept_side = thinned(responses, side, DIMS_CELLS if auto else FORM_CELLS, rng)
     held = rng.random(len(kept.score)) < HELD_SHARE
     if held.all() or not held.any():
         return ModelChoice("2pl"), ("too few answers to choose a model by held-out cells; 2PL taken",)
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
-    bench = _Bench(kept.rows(~held), kept.rows(held), kept_side, quick, device)
+    train = kept.rows(~held)
+    bench = _Bench(train, make_problem(train, kept_side, device), kept.rows(held), kept_side, quick)
     return bench.climb() if auto else bench.best_form()
 
 
@@ -78,14 +82,14 @@ class _Bench:
     """Training and held-out cells on which candidates are tried."""
 
     train: ResponseMatrix
+    problem: Problem
     held: ResponseMatrix
     side: Side
     settings: IRTSettings
-    device: torch.device
 
     def try_out(self, choice: ModelChoice) -> Trial:
-        problem = make_problem(self.train, self.side, self.device)
-        posterior = make_posterior(self.train, problem, choice, fit_choice(problem, choice, self.settings), self.side)
+        state = fit_choice(self.problem, choice, self.settings)
+        posterior = make_posterior(self.train, self.problem, choice, state, self.side)
         return Trial(choice, _losses(posterior, self.held))
 
     def best_form(self) -> tuple[ModelChoice, tuple[str, ...]]:
@@ -137,18 +141,16 @@ def thinned(responses: ResponseMatrix, side: Side, most: int, rng: np.random.Gen
 
 def restricted(responses: ResponseMatrix, models: np.ndarray, items: np.ndarray) -> ResponseMatrix:
     """The responses of some models to some items, over the smaller axes."""
-    at_model = np.full(len(responses.models), -1)
-    at_model[models] = np.arange(len(models))
-    at_item = np.full(len(responses.items), -1)
-    at_item[items] = np.arange(len(items))
-    rows = np.flatnonzero((at_model[responses.model_index] >= 0) & (at_item[responses.item_index] >= 0))
+    keep_model, keep_item = np.zeros(len(responses.models), bool), np.zeros(len(responses.items), bool)
+    keep_model[models], keep_item[items] = True, True
+    rows = np.flatnonzero(keep_model[responses.model_index] & keep_item[responses.item_index])
     kept = responses.rows(rows)
     return replace(
         kept,
         models=tuple(responses.models[i] for i in models),
         items=tuple(responses.items[i] for i in items),
-        model_index=at_model[kept.model_index],
-        item_index=at_item[kept.item_index],
+        model_index=(np.cumsum(keep_model) - 1)[kept.model_index],
+        item_index=(np.cumsum(keep_item) - 1)[kept.item_index],
     )
 
 
