@@ -1,0 +1,30 @@
+"""Ask an OpenAI-compatible endpoint and never pay twice: chat client, ledger, cost; knows no rubric and no item."""
+
+from capscope.endpoint.asking import Asker, Question, Tally
+from capscope.endpoint.capability import Capability, find_capability
+from capscope.endpoint.client import ChatClient, EndpointSettings
+from capscope.endpoint.cost import Budget, Prices, find_prices
+from capscope.endpoint.ledger import Entry, Ledger, call_key
+from capscope.endpoint.messages import ChatReply, ChatRequest, Messages, Sampling, TokenChoice, Usage
+
+__all__ = [
+    "Asker",
+    "Budget",
+    "Capability",
+    "ChatClient",
+    "ChatReply",
+    "ChatRequest",
+    "EndpointSettings",
+    "Entry",
+    "Ledger",
+    "Messages",
+    "Prices",
+    "Question",
+    "Sampling",
+    "Tally",
+    "TokenChoice",
+    "Usage",
+    "call_key",
+    "find_capability",
+    "find_prices",
+]
