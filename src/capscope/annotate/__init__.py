@@ -1,24 +1,40 @@
 """Item text and rubric to demand levels with their uncertainty: annotators, fusion, agreement."""
 
 from capscope.annotate.agreement import Agreement, AnnotatorAgreement, RubricAgreement, agreement
+from capscope.annotate.annotator import LEDGER_NAME, Annotation, AnnotationOutcome, AnnotationReport
+from capscope.annotate.cells import Job, make_job
+from capscope.annotate.choices import parse_annotator, rubrics_for
+from capscope.annotate.injection import Flag, find_injections
 from capscope.annotate.parsing import Parsed, parse_joint_reply, parse_reply
+from capscope.annotate.planning import Plan
 from capscope.annotate.rubric_check import Finding, check_rubrics
 from capscope.annotate.rubrics import Rubric, RubricLevel, RubricSet, general_rubrics, load_rubrics, parse_rubric
 
 __all__ = [
+    "LEDGER_NAME",
     "Agreement",
+    "Annotation",
+    "AnnotationOutcome",
+    "AnnotationReport",
     "AnnotatorAgreement",
     "Finding",
+    "Flag",
+    "Job",
     "Parsed",
+    "Plan",
     "Rubric",
     "RubricAgreement",
     "RubricLevel",
     "RubricSet",
     "agreement",
     "check_rubrics",
+    "find_injections",
     "general_rubrics",
     "load_rubrics",
+    "make_job",
+    "parse_annotator",
     "parse_joint_reply",
     "parse_reply",
     "parse_rubric",
+    "rubrics_for",
 ]

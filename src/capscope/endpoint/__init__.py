@@ -4,7 +4,7 @@ from capscope.endpoint.asking import Asker, Question, Tally
 from capscope.endpoint.capability import Capability, find_capability
 from capscope.endpoint.client import ChatClient, EndpointSettings
 from capscope.endpoint.cost import Budget, Prices, find_prices
-from capscope.endpoint.ledger import Entry, Ledger, call_key
+from capscope.endpoint.ledger import Entry, Ledger, answered_keys, call_key
 from capscope.endpoint.messages import ChatReply, ChatRequest, Messages, Sampling, TokenChoice, Usage
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Tally",
     "TokenChoice",
     "Usage",
+    "answered_keys",
     "call_key",
     "find_capability",
     "find_prices",

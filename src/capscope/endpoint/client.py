@@ -154,7 +154,7 @@ class ChatClient:
         return self._openai
 
     def _judge(self, answer: RawAnswer) -> ChatReply:
-        message = redact(answer.body, self.settings.api_key)
+        message = redact(_message(answer.body), self.settings.api_key)
         if answer.status in FATAL or "insufficient_quota" in answer.body:
             raise EndpointError(
                 f"{self.settings.shown_url}: HTTP {answer.status}: {message}; check the key, the model and the address"
@@ -196,6 +196,14 @@ def read_completion(body: str) -> ChatReply:
     if not isinstance(text, str) or not text.strip():
         return ChatReply(finish_reason=finish, usage=usage, problem=f"the reply is empty (finish_reason '{finish}')")
     return ChatReply(text, finish, usage, _tail(choice.get("logprobs")))
+
+
+def _message(body: str) -> str:
+    """Return an error's message, or the whole body where it has another shape."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return body
 
 
 def _usage(found: object) -> Usage:

@@ -179,6 +179,19 @@ class Ledger:
         self._db.execute("COMMIT")
 
 
+def answered_keys(path: Path) -> frozenset[str]:
+    """Return the keys that a ledger can answer, without writing to it; none where there is no such file."""
+    if not path.is_file():
+        return frozenset()
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
+    try:
+        return frozenset(key for (key,) in db.execute("SELECT key FROM calls WHERE state = 'done'"))
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"{path}: not a ledger ({error}); name another file") from error
+    finally:
+        db.close()
+
+
 def _entry(row: tuple[str, str, str | None, float | None]) -> Entry:
     key, state, reply, usd = row
     return Entry(key, state, _reply(json.loads(reply)) if reply else ChatReply(problem="in flight"), usd)

@@ -1,0 +1,82 @@
+"""``capscope annotate``."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capscope.cli.output import emit
+
+if TYPE_CHECKING:
+    from capscope.annotate import Annotation
+    from capscope.endpoint import Tally
+
+
+def annotate(
+    study: Annotated[Path, typer.Argument(help="Study folder whose items have texts.")],
+    annotator: Annotated[str, typer.Option(help="openai:MODEL.")],
+    rubrics: Annotated[Path | None, typer.Option(help="Folder of CODE.txt files; by default the shipped set.")] = None,
+    only: Annotated[str, typer.Option(help="Codes to rate, comma separated; by default all.")] = "",
+    base_url: Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at once.")] = 8,
+    joint: Annotated[bool, typer.Option(help="Ask for all rubrics of an item in one call.")] = False,
+    samples: Annotated[int, typer.Option(min=1, help="Repeats of each question.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature.")] = 0.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply.")] = 1000,
+    logprobs: Annotated[bool, typer.Option(help="Make the level an expectation over token probabilities.")] = False,
+    only_failed: Annotated[bool, typer.Option(help="Ask only what failed or could not be read.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rate the first so many items only.")] = None,
+    plan: Annotated[bool, typer.Option(help="Print questions, tokens and cost; ask and write nothing.")] = False,
+    usd_in: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")] = None,
+    usd_out: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens written.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop (exit 4) before spending more.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Spend without asking.")] = False,
+    replace: Annotated[bool, typer.Option(help="Drop labels made with other versions of the rubrics.")] = False,
+    ledger: Annotated[Path | None, typer.Option(help="Where replies are kept; by default in the study folder.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the chance in retry pauses.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Rate items on the rubrics. Example: capscope annotate STUDY --annotator openai:gpt-4o --plan."""
+    import numpy as np
+
+    from capscope.annotate import LEDGER_NAME, Annotation, make_job, parse_annotator, rubrics_for
+    from capscope.data import Study
+    from capscope.endpoint import EndpointSettings, Sampling, find_prices
+
+    _, model = parse_annotator(annotator)
+    sampling = Sampling(model, temperature, max_tokens, 20 if logprobs else 0)
+    loaded = Study.load(study)
+    job = make_job(loaded, rubrics_for(rubrics, only), sampling, samples, joint, limit)
+    prices = find_prices(model, usd_in, usd_out)
+    run = Annotation(loaded, job, ledger or study / LEDGER_NAME, prices, max_usd)
+    planned = run.plan()
+    if plan:
+        emit(planned.as_dict(), as_json, planned.as_text())
+        return
+    planned.confirm(yes or _asked(run, planned.usd))
+    settings = EndpointSettings.from_environment(base_url, concurrency)
+    outcome = run.run(settings, np.random.default_rng(seed), only_failed, _progress(planned.cells))
+    report = outcome.write(study, replace)
+    emit(report.as_dict(), as_json, report.as_text())
+
+
+def _asked(run: "Annotation", usd: float | None) -> bool:
+    """Ask on a terminal; anywhere else the answer is no."""
+    if usd is None or not sys.stdin.isatty():
+        return False
+    return typer.confirm(f"Ask {run.job.annotator} for about ${usd:.2f}?", err=True)
+
+
+def _progress(total: int) -> "Callable[[Tally], None] | None":
+    """Return a line of progress for terminals; elsewhere nothing is shown."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(tally: "Tally") -> None:
+        done = tally.asked + tally.cached + tally.failed
+        sys.stderr.write(f"\r{done}/{total} asked {tally.asked} failed {tally.failed} ${tally.usd:.4f} ")
+        sys.stderr.flush()
+
+    return show
