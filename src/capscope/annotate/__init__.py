@@ -2,6 +2,7 @@
 
 from capscope.annotate.agreement import Agreement, AnnotatorAgreement, RubricAgreement, agreement
 from capscope.annotate.annotator import LEDGER_NAME, Annotation, AnnotationOutcome, AnnotationReport
+from capscope.annotate.batches import Submitted, batch_status, collect_batches, submit_batches
 from capscope.annotate.cells import Job, make_job
 from capscope.annotate.choices import parse_annotator, rubrics_for
 from capscope.annotate.injection import Flag, find_injections
@@ -26,8 +27,11 @@ __all__ = [
     "RubricAgreement",
     "RubricLevel",
     "RubricSet",
+    "Submitted",
     "agreement",
+    "batch_status",
     "check_rubrics",
+    "collect_batches",
     "find_injections",
     "general_rubrics",
     "load_rubrics",
@@ -37,4 +41,5 @@ __all__ = [
     "parse_reply",
     "parse_rubric",
     "rubrics_for",
+    "submit_batches",
 ]

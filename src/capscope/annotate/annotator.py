@@ -120,7 +120,7 @@ class Annotation:
             EndpointError: The endpoint refuses whatever is asked; replies so far are in the ledger.
         """
         with Ledger(self.ledger) as ledger:
-            questions = self._failed(ledger) if only_failed else map(_question, cells(self.job))
+            questions = self.failed(ledger) if only_failed else map(question, cells(self.job))
             tally = asyncio.run(self._ask(ledger, settings, rng, questions, progress))
             return AnnotationOutcome(self, collect(cells(self.job), ledger), tally)
 
@@ -142,14 +142,15 @@ class Annotation:
             capability = await find_capability(client, ledger, sampling)
             return await Asker(client, ledger, sampling, capability, budget).ask_all(rest, progress)
 
-    def _failed(self, ledger: Ledger) -> Iterator[Question]:
+    def failed(self, ledger: Ledger) -> Iterator[Question]:
+        """Yield the questions that failed or whose reply was unparsed; such a reply is set aside, text kept."""
         missing = {entry.key: entry.state for entry in collect(cells(self.job), ledger).unread}
         for cell in cells(self.job):
             state = missing.get(cell.key)
             if state == "unparsed":
                 ledger.retire(cell.key)
             if state in ("unparsed", "failed"):
-                yield _question(cell)
+                yield question(cell)
 
     def _usual_cost(self) -> float:
         """Reckon the dearest single call, so that the first calls in flight cannot overshoot the limit together."""
@@ -225,7 +226,8 @@ class AnnotationOutcome:
         return low_spread(table.to_numpy(dtype=float), tuple(map(str, table.columns)), self.annotation.job.annotator)
 
 
-def _question(cell: Cell) -> Question:
+def question(cell: Cell) -> Question:
+    """Return a cell's request under its key."""
     return Question(cell.key, cell.request)
 
 

@@ -86,8 +86,8 @@ def collect(cells: Iterable[Cell], ledger: Ledger | None) -> Collected:
     unread: list[Unread] = []
     for cell in cells:
         entry = ledger.get(cell.key) if ledger is not None else None
-        if entry is None or entry.state == "claimed":
-            unread += _unread(cell, "open", "not asked yet", "")
+        if entry is None or entry.state in ("claimed", "batched"):
+            unread += _unread(cell, "open", "not answered yet", "")
         elif entry.state == "failed":
             unread += _unread(cell, "failed", entry.reply.problem, entry.reply.text)
         elif cell.kind == "options":

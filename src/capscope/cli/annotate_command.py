@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,13 +11,15 @@ import typer
 from capscope.cli.output import emit
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from capscope.annotate import Annotation
-    from capscope.endpoint import Tally
+    from capscope.endpoint import EndpointSettings, Tally
 
 
 def annotate(
     study: Annotated[Path, typer.Argument(help="Study folder whose items have texts.")],
-    annotator: Annotated[str, typer.Option(help="openai:MODEL.")],
+    annotator: Annotated[str, typer.Option(help="openai:MODEL or batch:MODEL.")],
     rubrics: Annotated[Path | None, typer.Option(help="Folder of CODE.txt files; by default the shipped set.")] = None,
     only: Annotated[str, typer.Option(help="Codes to rate, comma separated; by default all.")] = "",
     base_url: Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")] = None,
@@ -27,6 +30,7 @@ def annotate(
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply.")] = 1000,
     logprobs: Annotated[bool, typer.Option(help="Make the level an expectation over token probabilities.")] = False,
     only_failed: Annotated[bool, typer.Option(help="Ask only what failed or could not be read.")] = False,
+    batch: Annotated[str, typer.Option(help="For batch:MODEL: submit, status or collect.")] = "submit",
     limit: Annotated[int | None, typer.Option(min=1, help="Rate the first so many items only.")] = None,
     plan: Annotated[bool, typer.Option(help="Print questions, tokens and cost; ask and write nothing.")] = False,
     usd_in: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")] = None,
@@ -45,21 +49,57 @@ def annotate(
     from capscope.data import Study
     from capscope.endpoint import EndpointSettings, Sampling, find_prices
 
-    _, model = parse_annotator(annotator)
+    kind, model = parse_annotator(annotator)
     sampling = Sampling(model, temperature, max_tokens, 20 if logprobs else 0)
     loaded = Study.load(study)
     job = make_job(loaded, rubrics_for(rubrics, only), sampling, samples, joint, limit)
     prices = find_prices(model, usd_in, usd_out)
     run = Annotation(loaded, job, ledger or study / LEDGER_NAME, prices, max_usd)
+    if kind == "batch" and batch != "submit":
+        _watch_batches(run, EndpointSettings.from_environment(base_url), batch, study, replace, as_json)
+        return
     planned = run.plan()
     if plan:
         emit(planned.as_dict(), as_json, planned.as_text())
         return
     planned.confirm(yes or _asked(run, planned.usd))
     settings = EndpointSettings.from_environment(base_url, concurrency)
-    outcome = run.run(settings, np.random.default_rng(seed), only_failed, _progress(planned.cells))
+    rng = np.random.default_rng(seed)
+    if kind == "batch":
+        _submit(run, settings, rng, only_failed, as_json)
+        return
+    outcome = run.run(settings, rng, only_failed, _progress(planned.cells))
     report = outcome.write(study, replace)
     emit(report.as_dict(), as_json, report.as_text())
+
+
+def _submit(
+    run: "Annotation", settings: "EndpointSettings", rng: "np.random.Generator", only_failed: bool, as_json: bool
+) -> None:
+    from capscope.annotate import submit_batches
+
+    sent = submit_batches(run, settings, rng, only_failed)
+    text = f"{sent.requests} questions written, {len(sent.batches)} batches started: {', '.join(sent.batches)}"
+    emit(asdict(sent), as_json, text)
+
+
+def _watch_batches(
+    run: "Annotation", settings: "EndpointSettings", action: str, study: Path, replace: bool, as_json: bool
+) -> None:
+    from capscope.annotate import batch_status, collect_batches
+
+    if action == "status":
+        states = batch_status(run, settings)
+        lines = [f"{state.batch_id or '-'} {state.state} {state.answered}/{state.requests}" for state in states]
+        emit({"batches": [asdict(state) for state in states]}, as_json, "\n".join(lines) or "no batch is under way")
+        return
+    if action != "collect":
+        raise typer.BadParameter(f"--batch {action}: use submit, status or collect")
+    fetched, outcome = collect_batches(run, settings)
+    report = outcome.write(study, replace)
+    counts = f"{fetched.answered} replies, {fetched.failed} failed, {fetched.not_sent} not sent"
+    text = "\n".join([f"{counts}, {fetched.pending} batches pending", *fetched.problems, report.as_text()])
+    emit({**report.as_dict(), "fetched": asdict(fetched)}, as_json, text)
 
 
 def _asked(run: "Annotation", usd: float | None) -> bool:

@@ -1,6 +1,8 @@
-"""Ask an OpenAI-compatible endpoint and never pay twice: chat client, ledger, cost; knows no rubric and no item."""
+"""Ask an OpenAI-compatible endpoint and never pay twice: chat client, batch jobs, ledger, cost."""
 
 from capscope.endpoint.asking import Asker, Question, Tally
+from capscope.endpoint.batch import BatchClient, BatchStatus, CollectedBatches
+from capscope.endpoint.batch_book import BatchBook
 from capscope.endpoint.capability import Capability, find_capability
 from capscope.endpoint.client import ChatClient, EndpointSettings
 from capscope.endpoint.cost import Budget, Prices, find_prices
@@ -9,11 +11,15 @@ from capscope.endpoint.messages import ChatReply, ChatRequest, Messages, Samplin
 
 __all__ = [
     "Asker",
+    "BatchBook",
+    "BatchClient",
+    "BatchStatus",
     "Budget",
     "Capability",
     "ChatClient",
     "ChatReply",
     "ChatRequest",
+    "CollectedBatches",
     "EndpointSettings",
     "Entry",
     "Ledger",

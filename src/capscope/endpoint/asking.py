@@ -11,6 +11,8 @@ from capscope.endpoint.ledger import HEARTBEAT, Ledger
 from capscope.endpoint.messages import ChatReply, ChatRequest, Sampling, Usage
 from capscope.errors import EndpointError
 
+WORKERS_PER_PLACE = 2
+"""Questions taken up for each call that may be in flight, so that pauses before a retry leave no place empty."""
 WAIT_FOR_OTHERS = 1.0
 """Seconds between looks at keys that another process has in flight."""
 
@@ -33,6 +35,8 @@ class Tally:
     """Questions answered in this run."""
     cached: int = 0
     """Questions whose reply was in the ledger."""
+    batched: int = 0
+    """Questions that wait for a batch under way."""
     failed: int = 0
     """Questions without a reply after all attempts."""
     usage: Usage = field(default_factory=Usage)
@@ -46,7 +50,7 @@ class Tally:
 
 
 class Asker:
-    """Asks the questions of one run with a fixed number of workers."""
+    """Asks the questions of one run with a fixed number of workers; the client bounds the calls in flight."""
 
     def __init__(
         self, client: ChatClient, ledger: Ledger, sampling: Sampling, capability: Capability, budget: Budget
@@ -84,7 +88,8 @@ class Asker:
             source = iter(pending)
 
     async def _work(self, source: Iterator[Question], progress: Callable[[Tally], None] | None) -> None:
-        tasks = [asyncio.create_task(self._worker(source, progress)) for _ in range(self._client.settings.concurrency)]
+        workers = WORKERS_PER_PLACE * self._client.settings.concurrency
+        tasks = [asyncio.create_task(self._worker(source, progress)) for _ in range(workers)]
         alive = asyncio.create_task(self._keep_alive())
         try:
             await asyncio.gather(*tasks)
@@ -116,6 +121,8 @@ class Asker:
             entry = self._ledger.get(question.key)
             if entry is not None and entry.state == "done":
                 self.tally.cached += 1
+            elif entry is not None and entry.state == "batched":
+                self.tally.batched += 1
             else:
                 self._elsewhere.append(question)
             await asyncio.sleep(0)

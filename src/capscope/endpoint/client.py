@@ -93,6 +93,8 @@ class ChatClient:
         """
         self.settings = settings
         self.pacer = Pacer(rng, settings.first_pause)
+        # Pauses stand outside of this, so that a question that waits for its next attempt holds no place.
+        self._free = asyncio.Semaphore(settings.concurrency)
         self._openai: AsyncOpenAI | None = None
 
     async def __aenter__(self) -> "ChatClient":
@@ -116,12 +118,14 @@ class ChatClient:
         """
         reply, spent = ChatReply(problem="not asked"), Usage()
         for attempt in range(1, self.settings.max_attempts + 1):
-            await self.pacer.wait()
-            begun = time.monotonic()
-            answer = await self.post(body)
+            async with self._free:
+                await self.pacer.wait()
+                begun = time.monotonic()
+                answer = await self.post(body)
+                seconds = time.monotonic() - begun
             reply = self._judge(answer)
             spent = spent.plus(reply.usage)
-            reply = replace(reply, usage=spent, attempts=attempt, seconds=time.monotonic() - begun)
+            reply = replace(reply, usage=spent, attempts=attempt, seconds=seconds)
             if not reply.problem or reply.finish_reason in DELIBERATE or not self._may_retry(answer, attempt):
                 break
             await self._pause(answer, attempt)

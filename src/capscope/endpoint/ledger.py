@@ -44,7 +44,7 @@ class Entry:
     key: str
     """Hash of what was asked."""
     state: str
-    """``done``, ``failed`` or ``claimed`` (in flight, here or elsewhere)."""
+    """``done``, ``failed``, ``claimed`` (in flight, here or elsewhere) or ``batched`` (in a batch under way)."""
     reply: ChatReply
     """The reply, or the last problem."""
     usd: float | None
@@ -91,6 +91,11 @@ class Ledger:
         self._db.execute("DELETE FROM owners WHERE owner = ?", (self.owner,))
         self._db.close()
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """Return the open file, for tables that others keep beside the replies."""
+        return self._db
+
     def get(self, key: str) -> Entry | None:
         """Return what is known about a key."""
         row = self._db.execute("SELECT key, state, reply, usd FROM calls WHERE key = ?", (key,)).fetchone()
@@ -106,9 +111,9 @@ class Ledger:
     def claim(self, key: str) -> bool:
         """Take a key for this process; False where a reply is there or a living process has it."""
         self.beat()
-        with self._transaction():
+        with self.transaction():
             row = self._db.execute("SELECT state, owner FROM calls WHERE key = ?", (key,)).fetchone()
-            if row and (row[0] == "done" or (row[0] == "claimed" and row[1] != self.owner and self._alive(row[1]))):
+            if row and (row[0] in ("done", "batched") or self._held_elsewhere(*row)):
                 return False
             self._db.execute(
                 "INSERT INTO calls (key, state, owner, at) VALUES (?, 'claimed', ?, ?)"
@@ -133,7 +138,7 @@ class Ledger:
 
     def retire(self, key: str) -> None:
         """Set a reply aside, text and cost kept, so that its question can be asked again."""
-        with self._transaction():
+        with self.transaction():
             held = "FROM calls WHERE key = ? AND state = 'done'"
             self._db.execute(f"INSERT INTO retired SELECT key, reply, model, usd, at {held}", (key,))
             self._db.execute("DELETE FROM calls WHERE key = ? AND state = 'done'", (key,))
@@ -162,6 +167,9 @@ class Ledger:
             "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)", (self.owner, socket.gethostname(), os.getpid(), now)
         )
 
+    def _held_elsewhere(self, state: str, owner: str | None) -> bool:
+        return state == "claimed" and owner is not None and owner != self.owner and self._alive(owner)
+
     def _alive(self, owner: str) -> bool:
         row = self._db.execute("SELECT host, pid, seen FROM owners WHERE owner = ?", (owner,)).fetchone()
         if row is None or time.time() - row[2] > SILENCE:
@@ -169,7 +177,8 @@ class Ledger:
         return row[0] != socket.gethostname() or _process_exists(row[1])
 
     @contextmanager
-    def _transaction(self) -> Generator[None]:
+    def transaction(self) -> Generator[None]:
+        """Do several things in one step, or none of them."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
