@@ -176,3 +176,15 @@ def test_no_answers_above_level_zero_is_one_line() -> None:
 def test_unknown_model_names_the_nearest(small: Fit[CurvePosterior]) -> None:
     with pytest.raises(InputError, match=r'no model .model-0O.* \(did you mean "model-0'):
         small.posterior.model_position("model-0O")
+
+
+def test_dimensions_without_answers_are_left_out_and_named() -> None:
+    rng = np.random.default_rng(8)
+    n = even_design(5, 4, rng)
+    n[:, 1, 1:] = 0
+    n[:, 2, 2:] = 0
+    counts, _ = simulate_counts(n, CurveWorld(), rng)
+    fit = fit_curves(counts, draws=50)
+    assert fit.posterior.dims == ("D00", "D02", "D03")
+    assert fit.status.advice[0].startswith("left out D01: no answer at level 1 or above")
+    assert fit.status.advice[1].startswith("D02: answers at one level only")

@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from capscope.cli.agree_command import agree
+from capscope.cli.annotate_command import annotate
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.demo_command import demo
 from capscope.cli.evaluate_command import evaluate_command
 from capscope.cli.explain_command import explain
 from capscope.cli.fit_command import fit
+from capscope.cli.fuse_command import fuse_annotators
 from capscope.cli.import_command import import_adele_command, import_tidy_command
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
@@ -42,7 +44,9 @@ app.command("demo")(demo)
 app.add_typer(import_app, name="import")
 app.command("check")(check)
 app.add_typer(rubrics_app, name="rubrics")
+app.command("annotate")(annotate)
 app.command("agree")(agree)
+app.command("fuse")(fuse_annotators)
 app.command("fit")(fit)
 app.command("profile")(profile)
 app.command("explain")(explain)

@@ -29,6 +29,11 @@ class LevelCounts:
     correct: Counts
     """Sum of scores."""
 
+    def take_dims(self, dims: list[str]) -> "LevelCounts":
+        """Return the counts on these dimensions, in this order."""
+        index = [self.dims.index(dim) for dim in dims]
+        return LevelCounts(self.models, tuple(dims), self.n[:, index], self.correct[:, index])
+
     def take_models(self, models: list[str]) -> "LevelCounts":
         """Return the counts of these models, in this order.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from capscope.data import LevelCounts
+from capscope.errors import first_few
 from capscope.fit.curve_links import curve_area
 from capscope.fit.curve_posterior import CurvePosterior
 from capscope.fit.curve_program import CENTRE_LEVEL, CurveProgram, curve_data
@@ -39,6 +40,7 @@ def fit_curves(
     Raises:
         FitError: The counts hold nothing to fit.
     """
+    counts, advice = _with_answers(counts)
     program = CurveProgram(curve_data(counts))
     laplace = fit_laplace(program, progress=progress)
     if engine == "nuts":
@@ -46,7 +48,7 @@ def fit_curves(
     else:
         latent = laplace.draws(draws, torch.Generator().manual_seed(seed))
         latent |= {name: value.expand(draws, -1) for name, value in (laplace.variances | laplace.dispersion).items()}
-    return Fit(_posterior(counts, latent), _status(laplace), laplace.change)
+    return Fit(_posterior(counts, latent), _status(laplace, advice), laplace.change)
 
 
 def _posterior(counts: LevelCounts, latent: Latent) -> CurvePosterior:
@@ -72,10 +74,25 @@ def _draws_last(value: Tensor) -> np.ndarray:
     return value.movedim(0, -1).contiguous().numpy()
 
 
-def _status(laplace: LaplacePosterior) -> Status:
+def _with_answers(counts: LevelCounts) -> tuple[LevelCounts, tuple[str, ...]]:
+    """Leave out dimensions about which nothing was asked, and name those whose slope is borrowed."""
+    levels = (counts.n[:, :, 1:].sum(axis=0) > 0).sum(axis=1)
+    silent = [dim for dim, count in zip(counts.dims, levels, strict=True) if count == 0]
+    single = [dim for dim, count in zip(counts.dims, levels, strict=True) if count == 1]
+    advice: list[str] = []
+    if silent and len(silent) < len(counts.dims):
+        advice.append(
+            f"left out {first_few(silent)}: no answer at level 1 or above where they dominate; add such items"
+        )
+        counts = counts.take_dims([dim for dim in counts.dims if dim not in silent])
+    if single:
+        advice.append(f"{first_few(single)}: answers at one level only, the slope is that of the other dimensions")
+    return counts, tuple(advice)
+
+
+def _status(laplace: LaplacePosterior, advice: tuple[str, ...]) -> Status:
     if laplace.converged:
-        return Status(True, "converged")
+        return Status(True, "converged", advice)
     last = f"{laplace.change[-1]:.1%}"
-    return Status(
-        False, "still-moving", (f"the variances still changed by {last} in the last sweep: the intervals are rough",)
-    )
+    moving = f"the standard deviations still changed by {last} in the last sweep: the intervals are rough"
+    return Status(False, "still-moving", (moving, *advice))

@@ -7,7 +7,7 @@ dispersion climbs the Laplace approximation of the marginal likelihood, which co
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
 import pyro
@@ -20,6 +20,10 @@ from capscope.errors import FitError
 Latent = dict[str, Tensor]
 CHUNK = 256
 """Columns of the Hessian computed at a time: bounds the memory."""
+LONGEST_STEP, SMALL_STEP = 1.0, 0.02
+"""Longest step in the dispersion, and the step below which it is looked at less often."""
+LONGEST_MEMORY = 0.9
+"""Largest factor by which moves are taken to shrink: bounds how far an extrapolation goes."""
 
 
 @runtime_checkable
@@ -86,7 +90,7 @@ class LaplacePosterior:
     dispersion: Latent
     """The dispersion at which the approximation was made."""
     change: tuple[float, ...]
-    """Largest relative change of a variance in each sweep."""
+    """Largest change of a log standard deviation or of the log dispersion in each sweep."""
     converged: bool
     """Whether the last change was below the tolerance."""
 
@@ -105,7 +109,7 @@ def fit_laplace(
     *,
     progress: Callable[[float], None] | None = None,
     sweeps: int = 40,
-    tolerance: float = 2e-3,
+    tolerance: float = 5e-3,
 ) -> LaplacePosterior:
     """Approximate the posterior of a hierarchical program.
 
@@ -113,30 +117,63 @@ def fit_laplace(
         program: The Pyro program, closed over its data.
         progress: Called with the share of the work done.
         sweeps: Largest number of sweeps.
-        tolerance: Relative change of the variances below which the search stops.
+        tolerance: Change of the log standard deviations and log dispersion below which the search stops.
 
     Raises:
         FitError: The density has no peak.
     """
-    variances, dispersion = program.starting_variances, program.starting_dispersion
+    search = _Outer(program.starting_variances, program.starting_dispersion)
     with pyro.validation_enabled(False):
         layout = _layout(program)
         density = _LogDensity(program, layout)
-        flat = _climb(density, torch.zeros(layout.size, dtype=torch.float64), variances | dispersion)
+        flat = _climb(density, torch.zeros(layout.size, dtype=torch.float64), search.values)
         changes: list[float] = []
         for sweep in range(sweeps):
-            flat, factor = _newton(density, flat, variances | dispersion)
-            dispersion, step = _update_dispersion(density, flat, variances, dispersion)
+            flat, factor = _newton(density, flat, search.values)
             updated = _update_variances(program, layout, flat, factor)
-            moves = [float((updated[name] / variances[name]).log().abs().max()) for name in variances]
-            changes.append(max([abs(step), *moves]))
-            variances = updated
+            search = search.moved(updated, _dispersion_step(density, flat, search, sweep), extrapolate=sweep % 3 == 2)
+            changes.append(search.change)
             if progress:
                 progress((sweep + 1) / sweeps)
-            if changes[-1] < tolerance:
+            if search.change < tolerance:
                 break
-        flat, factor = _newton(density, flat, variances | dispersion)
-    return LaplacePosterior(layout, flat, factor, variances, dispersion, tuple(changes), changes[-1] < tolerance)
+        flat, factor = _newton(density, flat, search.values)
+    settled = changes[-1] < tolerance
+    return LaplacePosterior(layout, flat, factor, search.variances, search.dispersion, tuple(changes), settled)
+
+
+@dataclass(frozen=True)
+class _Outer:
+    """Where the search for variances and dispersion stands."""
+
+    variances: Latent
+    dispersion: Latent
+    moves: Latent = field(default_factory=dict[str, Tensor])
+    dispersion_step: float = 1.0
+
+    @property
+    def values(self) -> Latent:
+        return self.variances | self.dispersion
+
+    @property
+    def change(self) -> float:
+        """Largest change of a log standard deviation or of the log dispersion in the last sweep."""
+        return max(abs(self.dispersion_step), *(float(move.abs().max()) / 2 for move in self.moves.values()))
+
+    def moved(self, updated: Latent, dispersion_step: float, *, extrapolate: bool) -> "_Outer":
+        """Go to the updated variances, or beyond: where moves shrink by a steady factor, to where they would end.
+
+        Expectation-maximisation creeps where the data say little about a variance; Aitken's extrapolation of two moves
+        takes the rest of the way at once.
+        """
+        moves = {name: (updated[name] / self.variances[name]).log() for name in updated}
+        reach = dict.fromkeys(moves, torch.ones(1, dtype=torch.float64))
+        if extrapolate:
+            ratio = {name: (moves[name] / self.moves[name]).nan_to_num(0).clamp(0, LONGEST_MEMORY) for name in moves}
+            reach = {name: 1 / (1 - ratio[name]) for name in moves}
+        variances = {name: self.variances[name] * (reach[name] * moves[name]).exp() for name in moves}
+        dispersion = {name: value + dispersion_step for name, value in self.dispersion.items()}
+        return _Outer(variances, dispersion, moves, dispersion_step)
 
 
 @dataclass(frozen=True)
@@ -220,25 +257,25 @@ def _cholesky(precision: Tensor) -> Tensor:
     raise FitError("the curve model has no peak on these counts; check that the levels hold more than one answer")
 
 
-def _update_dispersion(
-    density: _LogDensity, flat: Tensor, variances: Latent, dispersion: Latent, width: float = 0.1
-) -> tuple[Latent, float]:
-    """Take one Newton step in the dispersion on the Laplace approximation of the marginal log-likelihood.
+def _dispersion_step(density: _LogDensity, flat: Tensor, search: _Outer, sweep: int, width: float = 0.1) -> float:
+    """Find the Newton step in the dispersion on the Laplace approximation of the marginal log-likelihood.
 
-    Its two derivatives are central differences of that width; a step is at most one half.
+    Its two derivatives are central differences of that width. Each needs a Hessian, so that once the steps are small
+    only every fourth sweep takes one.
     """
-    (name, value), *_ = dispersion.items()
+    if abs(search.dispersion_step) < SMALL_STEP and sweep % 4:
+        return 0.0
+    (name, value), *_ = search.dispersion.items()
 
     def marginal(shift: float) -> float:
-        outer = variances | {name: value + shift}
+        outer = search.variances | {name: value + shift}
         precision = _hessian(torch.func.grad(lambda point: -density(point, outer)), flat)
         return float(density(flat, outer) - _cholesky(precision).diagonal().log().sum())
 
     below, here, above = marginal(-width), marginal(0.0), marginal(width)
     slope, bend = (above - below) / (2 * width), (above - 2 * here + below) / width**2
-    step = slope / -bend if bend < 0 else 0.5 * (1 if slope > 0 else -1)
-    step = min(max(step, -0.5), 0.5)
-    return {name: value + step}, step
+    step = slope / -bend if bend < 0 else LONGEST_STEP * (1 if slope > 0 else -1)
+    return min(max(step, -LONGEST_STEP), LONGEST_STEP)
 
 
 def _update_variances(program: HierarchicalProgram, layout: Layout, flat: Tensor, factor: Tensor) -> Latent:
