@@ -44,7 +44,7 @@ def quantile_bounds(draws: FloatArray, level: float = 0.9) -> tuple[FloatArray, 
     """Equal-tailed bounds over the last axis, the draws."""
     tail = (1 - level) / 2
     lower, upper = np.quantile(draws, [tail, 1 - tail], axis=-1)
-    return lower, upper
+    return np.asarray(lower), np.asarray(upper)
 
 
 def cluster_bootstrap_means(

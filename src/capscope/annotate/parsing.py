@@ -31,6 +31,16 @@ class Parsed:
         return self.level is not None
 
 
+@dataclass(frozen=True)
+class ParsedOptions:
+    """What one reply says about the number of options."""
+
+    options: int | None
+    """Number of options; None for an open answer, or where the reply is unparsed."""
+    problem: str
+    """Why the reply is unparsed; empty where it is not."""
+
+
 def parse_reply(text: str, finish_reason: str = "stop") -> Parsed:
     """Read the reply to a question about one rubric.
 
@@ -66,6 +76,23 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
         code: _judged(levels[code], reasoning) if code in levels else Parsed(None, reasoning, f"no level for {code}")
         for code in codes
     }
+
+
+def parse_options_reply(text: str, finish_reason: str = "stop") -> ParsedOptions:
+    """Read the reply to a question about the number of options: a whole number of at least 1, or ``open``."""
+    if finish_reason not in ("stop", ""):
+        return ParsedOptions(None, f"the reply ended with finish_reason '{finish_reason}'")
+    found = _json_object(text)
+    if found is None or "options" not in found:
+        return ParsedOptions(None, "the reply holds no object with 'options'")
+    value = found["options"]
+    if isinstance(value, str) and value.strip().lower() == "open":
+        return ParsedOptions(None, "")
+    if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,8}", value.strip()):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return ParsedOptions(value, "")
+    return ParsedOptions(None, f"'{str(value)[:40]}' is no number of options")
 
 
 def as_level(value: object) -> int | None:

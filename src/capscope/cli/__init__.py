@@ -1,1 +1,76 @@
 """Parse, call, print; one sub-command for each job, no logic."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from capscope.cli.agree_command import agree
+from capscope.cli.battery_command import battery_app
+from capscope.cli.check_command import check
+from capscope.cli.demo_command import demo
+from capscope.cli.evaluate_command import evaluate_command
+from capscope.cli.explain_command import explain
+from capscope.cli.fit_command import fit
+from capscope.cli.import_command import import_adele_command, import_tidy_command
+from capscope.cli.predict_command import predict
+from capscope.cli.profile_command import profile
+from capscope.cli.report_command import report
+from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
+from capscope.errors import CapscopeError
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    name="capscope",
+    help="Item response theory and instance-level capability profiles for AI models.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings=HELP,
+    pretty_exceptions_enable=False,
+)
+rubrics_app = typer.Typer(help="The rubric sets.", no_args_is_help=True, context_settings=HELP)
+rubrics_app.command("list")(list_rubrics)
+rubrics_app.command("show")(show_rubric)
+rubrics_app.command("check")(check_rubric_folder)
+
+import_app = typer.Typer(help="Make a study of other tools' tables.", no_args_is_help=True, context_settings=HELP)
+import_app.command("tidy")(import_tidy_command)
+import_app.command("adele")(import_adele_command)
+
+app.command("demo")(demo)
+app.add_typer(import_app, name="import")
+app.command("check")(check)
+app.add_typer(rubrics_app, name="rubrics")
+app.command("agree")(agree)
+app.command("fit")(fit)
+app.command("profile")(profile)
+app.command("explain")(explain)
+app.command("predict")(predict)
+app.command("evaluate")(evaluate_command)
+app.add_typer(battery_app, name="battery")
+app.command("report")(report)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,  # noqa: ARG001
+) -> None:
+    """Print the version if asked; `--debug` is read in `main`."""
+    if version:
+        from capscope import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: errors that a user can cause are one line on stderr, with their exit code."""
+    try:
+        app()
+    except CapscopeError as error:
+        if "--debug" in sys.argv[1:]:
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)

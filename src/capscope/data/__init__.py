@@ -1,12 +1,13 @@
 """The three tables, the study folder, splits and file formats; no modelling, no torch."""
 
 from capscope.data.counts import LevelCounts, read_level_counts
-from capscope.data.joining import Join, check_study, join_items, joins
+from capscope.data.item_files import read_items
+from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
 from capscope.data.matrix import DemandMatrix, ResponseMatrix, demand_matrix, response_matrix
 from capscope.data.reading import read_table, read_text
 from capscope.data.shipped import shipped
 from capscope.data.splits import Fold, ItemSplit, item_folds, task_labels
-from capscope.data.study import Study
+from capscope.data.study import Study, refuse_overwriting
 from capscope.data.tables import TABLES, TableName, validate
 
 __all__ = [
@@ -18,15 +19,18 @@ __all__ = [
     "LevelCounts",
     "ResponseMatrix",
     "Study",
+    "StudyCheck",
     "TableName",
     "check_study",
     "demand_matrix",
     "item_folds",
     "join_items",
     "joins",
+    "read_items",
     "read_level_counts",
     "read_table",
     "read_text",
+    "refuse_overwriting",
     "response_matrix",
     "shipped",
     "task_labels",

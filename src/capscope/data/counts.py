@@ -8,9 +8,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import LEVELS
+from capscope.data.columns import as_identifier, as_number, data_row
 from capscope.data.reading import read_table
-from capscope.data.tables import as_number
-from capscope.errors import InputError
+from capscope.errors import InputError, nearest
 
 Counts = Float[np.ndarray, "model dim level"]
 COLUMNS = ("model", "rubric", "level", "n", "correct")
@@ -30,7 +30,14 @@ class LevelCounts:
     """Sum of scores."""
 
     def take_models(self, models: list[str]) -> "LevelCounts":
-        """Return the counts of these models, in this order."""
+        """Return the counts of these models, in this order.
+
+        Raises:
+            InputError: There is no such model.
+        """
+        unknown = [model for model in models if model not in self.models]
+        if unknown:
+            raise InputError(f"level counts have no model '{unknown[0]}'{nearest(unknown[0], self.models)}")
         index = [self.models.index(model) for model in models]
         return LevelCounts(tuple(models), self.dims, self.n[index], self.correct[index])
 
@@ -39,19 +46,27 @@ def read_level_counts(path: Path) -> LevelCounts:
     """Read a table with columns model, rubric, level, n, correct; rows that are absent count nothing.
 
     Raises:
-        InputError: A column is missing, a level lies outside 0-5, or more are correct than were asked.
+        InputError: A column is missing, a level lies outside 0-5 or between two of them, a row stands twice,
+            or more are correct than were asked.
     """
     frame = read_table(path)
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
-        raise InputError(f"{path}: column '{missing[0]}' is missing; level counts have {', '.join(COLUMNS)}")
+        hint = nearest(missing[0], [str(column) for column in frame if column not in COLUMNS])
+        raise InputError(f"{path}: column '{missing[0]}' is missing{hint}; level counts have {', '.join(COLUMNS)}")
+    for column in ("model", "rubric"):
+        frame[column] = as_identifier(frame[column], column, str(path))
     for column, bounds in (("level", (0.0, 5.0)), ("n", (0.0, np.inf)), ("correct", (0.0, np.inf))):
         frame[column] = as_number(frame[column], column, bounds, str(path))
-    too_many = frame["correct"] > frame["n"]
-    if too_many.any():
-        row = int(np.flatnonzero(too_many)[0]) + 1
-        raise InputError(f"{path}: row {row}: more correct than n; check the two columns")
+    _refuse(frame["level"] % 1 != 0, path, "level is not whole; counts belong to levels 0, 1, 2, 3, 4 and 5")
+    _refuse(frame["correct"] > frame["n"], path, "more correct than n; check the two columns")
+    _refuse(frame.duplicated(["model", "rubric", "level"]), path, "this model, rubric and level stand twice; keep one")
     return _as_arrays(frame)
+
+
+def _refuse(wrong: pd.Series, path: Path, what: str) -> None:
+    if wrong.any():
+        raise InputError(f"{path}: {data_row(int(np.flatnonzero(wrong)[0]))}: {what}")
 
 
 def _as_arrays(frame: pd.DataFrame) -> LevelCounts:
@@ -63,6 +78,6 @@ def _as_arrays(frame: pd.DataFrame) -> LevelCounts:
     )
     n = np.zeros((len(models), len(dims), len(LEVELS)))
     correct = np.zeros_like(n)
-    np.add.at(n, where, frame["n"].to_numpy())
-    np.add.at(correct, where, frame["correct"].to_numpy())
+    n[where] = frame["n"].to_numpy()
+    correct[where] = frame["correct"].to_numpy()
     return LevelCounts(models, dims, n, correct)

@@ -32,7 +32,7 @@ class Join:
         """
         if self.share < POOR_MATCH:
             raise JoinError(
-                f"{where}: {self.table} matches {self.other} on only {self.share:.0%} of its items"
+                f"{where}: only {self.share:.0%} of the item ids in {self.table} are in {self.other}"
                 f" ({len(self.missing)} unknown: {first_few(self.missing)}); use the same item_id in both tables"
             )
 
@@ -53,11 +53,30 @@ def joins(study: Study) -> list[Join]:
     return [join_items(study, table, other) for table, other in pairs if {table, other} <= held]
 
 
-def check_study(study: Study) -> dict[str, object]:
-    """Summarise a study and refuse it when its tables do not talk about the same items.
+@dataclass(frozen=True)
+class StudyCheck:
+    """What a study holds and what is odd about it."""
 
-    Returns:
-        Plain numbers: sizes, joins with their matched share, and a list of things that are odd but allowed.
+    study: str
+    """Its name."""
+    sizes: dict[str, int]
+    """Rows of the tables; models, benchmarks, tasks, rubrics, annotators."""
+    joins: tuple[Join, ...]
+    """How well the tables match."""
+    odd: tuple[str, ...]
+    """What is allowed but worth a look."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values; of unknown ids, their number and the first five."""
+        joined = [
+            {**asdict(join), "missing": len(join.missing), "first_missing": list(join.missing[:5])}
+            for join in self.joins
+        ]
+        return {"study": self.study, "sizes": self.sizes, "joins": joined, "odd": list(self.odd)}
+
+
+def check_study(study: Study) -> StudyCheck:
+    """Summarise a study and refuse it when its tables do not talk about the same items.
 
     Raises:
         JoinError: Responses or demands speak of items that the study does not have.
@@ -66,12 +85,8 @@ def check_study(study: Study) -> dict[str, object]:
     for join in found:
         if join.other == "items":
             join.refuse_if_poor(study.name)
-    return {
-        "study": study.name,
-        "sizes": _sizes(study),
-        "joins": [{**asdict(join), "missing": len(join.missing), "first_missing": join.missing[:5]} for join in found],
-        "odd": [*_odd_joins(found), *_odd_responses(study), *_odd_items(study)],
-    }
+    odd = [*_odd_files(study), *_odd_joins(found), *_odd_responses(study), *_odd_items(study)]
+    return StudyCheck(study.name, _sizes(study), tuple(found), tuple(odd))
 
 
 def _sizes(study: Study) -> dict[str, int]:
@@ -91,9 +106,13 @@ def _sizes(study: Study) -> dict[str, int]:
     return sizes
 
 
+def _odd_files(study: Study) -> list[str]:
+    return [f"{name} is not the file that study.json recorded" for name in study.edited]
+
+
 def _odd_joins(found: list[Join]) -> list[str]:
     return [
-        f"{len(join.missing)} of the {join.table}' items are not in {join.other}: {first_few(join.missing)}"
+        f"{len(join.missing)} item ids of {join.table} are not in {join.other}: {first_few(join.missing)}"
         for join in found
         if join.missing
     ]
@@ -115,7 +134,7 @@ def _odd_responses(study: Study) -> list[str]:
 def _odd_items(study: Study) -> list[str]:
     if study.items is None:
         return []
-    odd: list[str] = []
+    odd = _odd_joins([join_items(study, "items", other) for other in ("responses", "demands") if _has(study, other)])
     empty = int(study.items["text"].isna().sum())
     if empty:
         odd.append(f"{empty} items have no text")
@@ -125,6 +144,10 @@ def _odd_items(study: Study) -> list[str]:
         first = study.items.loc[texts.index[texts.duplicated()], "item_id"]
         odd.append(f"{repeated} items repeat the text of another: {first_few(map(str, first))}")
     return odd
+
+
+def _has(study: Study, table: str) -> bool:
+    return any(name == table for name in study.tables())
 
 
 def _ids(frame: pd.DataFrame) -> pd.Index:

@@ -56,7 +56,7 @@ class DemandMatrix:
 
 
 def response_matrix(study: Study) -> ResponseMatrix:
-    """Lay the study's responses out as arrays, models and items in sorted order.
+    """Lay the study's responses out as arrays, models, items and rows in sorted order, however the table was sorted.
 
     Repeats of a model on an item (over `prompt` or `scaffold`) stay rows of their own.
     """
@@ -64,8 +64,10 @@ def response_matrix(study: Study) -> ResponseMatrix:
     models, model_index = _sorted_codes(responses["model"])
     items, item_index = _sorted_codes(responses["item_id"])
     trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
-    score = responses["score"].to_numpy(dtype=float)
-    return ResponseMatrix(models, items, model_index, item_index, score, trials.to_numpy(dtype=float))
+    score, trial_count = responses["score"].to_numpy(dtype=float), trials.to_numpy(dtype=float)
+    order = np.lexsort((trial_count, score, item_index, model_index))
+    matrix = ResponseMatrix(models, items, model_index, item_index, score, trial_count)
+    return matrix.rows(order)
 
 
 def demand_matrix(study: Study, annotator: str | None = None, rubrics: tuple[str, ...] | None = None) -> DemandMatrix:

@@ -3,6 +3,7 @@
 import csv
 import json
 import warnings
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 from pyarrow.lib import ArrowException
 
-from capscope.errors import InputError
+from capscope.errors import InputError, first_few
 
 SUFFIXES = (".parquet", ".jsonl", ".csv", ".tsv", ".json")
 """File endings that can be read, in the order in which a study folder is searched."""
@@ -26,8 +27,7 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     Raises:
         InputError: The file is missing, empty, truncated, of an unknown kind or not in this encoding.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+    require_file(path)
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         frame = _read_parquet(path)
@@ -42,85 +42,177 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     return frame
 
 
+def require_file(path: Path) -> None:
+    """Refuse a path that is no file.
+
+    Raises:
+        InputError: Nothing is there, or a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder; give a file in it")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+
+
 def read_text(path: Path, encoding: str = "utf-8") -> str:
     """Read a text file, dropping a byte-order mark.
 
     Raises:
-        InputError: The bytes are not text in this encoding; the message names the line.
+        InputError: The file cannot be read, or its bytes are not text in this encoding; the message names the line.
     """
-    raw = path.read_bytes()
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") and encoding == "utf-8":
+    require_file(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") and _is_utf8(encoding):
         raise InputError(f"{path}: this is UTF-16 text, not UTF-8; save it as UTF-8 or give --encoding utf-16")
     try:
-        return raw.decode("utf-8-sig" if encoding.lower().replace("-", "") == "utf8" else encoding)
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
+        text = raw.decode("utf-8-sig" if _is_utf8(encoding) else encoding)
+    except UnicodeError as error:
+        line = raw[: error.start].count(b"\n") + 1 if isinstance(error, UnicodeDecodeError) else 1
         raise InputError(
             f"{path}: line {line} is not {encoding} text; save the file as UTF-8 or name its --encoding"
         ) from error
     except LookupError as error:
         raise InputError(f"{path}: unknown encoding '{encoding}'; try utf-8 or latin-1") from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise InputError(
+            f"{path}: line {line} holds a NUL byte, which text does not; write it again or name its --encoding"
+        )
+    return text
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("-", "").replace("_", "") == "utf8"
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        frame = pd.read_parquet(path)
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except (ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable Parquet file (truncated?); write it again") from error
+    named = [name for name in frame.index.names if name is not None]
+    return frame.reset_index(allow_duplicates=True) if named else frame.reset_index(drop=True)
 
 
 def _read_delimited(path: Path, text: str, separator: str) -> pd.DataFrame:
     if not text.strip():
         raise InputError(f"{path}: the file is empty; check how it was written")
-    header = [name.strip() for name in next(csv.reader(StringIO(text.lstrip()), delimiter=separator))]
-    if len(set(header)) < len(header):
-        raise InputError(f"{path}: two columns have the same name; rename one")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    header = _header(path, text, separator)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                StringIO(text),
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                names=header,
-                header=0,
-                index_col=False,
+            frame = pd.read_csv(
+                StringIO(text), sep=separator, dtype=str, keep_default_na=False, names=header, header=0, index_col=False
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        reason = str(error).strip().rsplit("C error: ", 1)[-1]
-        raise InputError(f"{path}: {reason}; quote fields that hold the separator") from error
+        raise InputError(f"{path}: {_fault(text, separator, len(header), str(error))}") from error
+    if frame.iloc[:, -1].eq("").any() and (line := _misfit(text, separator, len(header))):
+        raise InputError(f"{path}: {line}")
+    return frame
+
+
+def _header(path: Path, text: str, separator: str) -> list[str]:
+    """Return the column names; a column without a name is called by its place."""
+    try:
+        fields = next(csv.reader(StringIO(text.lstrip("\r\n")), delimiter=separator))
+    except csv.Error as error:
+        raise InputError(f"{path}: line 1 is no header ({error}); check how it was written") from error
+    header = [name.strip() or f"column_{place}" for place, name in enumerate(fields, 1)]
+    if any("\n" in name for name in header):
+        raise InputError(f"{path}: line 1 opens a quote that nothing closes; close it or remove it")
+    other = next((mark for mark in (",", ";", "\t") if mark in header[0]), None) if len(header) == 1 else None
+    if other:
+        raise InputError(
+            f"{path}: the header holds {other!r} but no {separator!r}; separate its columns by {separator!r}"
+        )
+    repeated = [name for name, count in Counter(header).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path}: two columns have the same name ({first_few(repeated)}); rename one")
+    return header
+
+
+def _fault(text: str, separator: str, width: int, reason: str) -> str:
+    """Say which line does not fit the header; fall back on what the parser said."""
+    if "EOF inside string" in reason:
+        return f"{_unclosed_quote(text, separator)} opens a quote that nothing closes (truncated?); close it"
+    return _misfit(text, separator, width) or f"{' '.join(reason.split())}; check how it was written"
+
+
+def _misfit(text: str, separator: str, width: int) -> str | None:
+    """Describe the first line with more or fewer fields than the header."""
+    reader = csv.reader(StringIO(text), delimiter=separator)
+    for fields in reader:
+        if fields and len(fields) != width:
+            return (
+                f"line {reader.line_num} has {len(fields)} fields, the header {width};"
+                " complete the line (truncated?), or quote fields that hold the separator"
+            )
+    return None
+
+
+def _unclosed_quote(text: str, separator: str) -> str:
+    """Name the line on which the last record starts, which is the one that runs into the end of the file."""
+    reader = csv.reader(StringIO(text), delimiter=separator)
+    start, end = 1, 0
+    for _ in reader:
+        start, end = end + 1, reader.line_num
+    return f"line {start}"
 
 
 def _read_json(path: Path, text: str, *, lines: bool) -> pd.DataFrame:
+    """Make a table of records; numbers with gaps between them stay the integers they are."""
     records = _json_lines(path, text) if lines else _json_list(path, text)
-    return pd.DataFrame.from_records(records)
+    frame = pd.DataFrame(records, dtype=object)
+    return frame.apply(lambda column: column if column.isna().any() else column.infer_objects())
 
 
 def _json_lines(path: Path, text: str) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        records.append(_json_record(path, f"line {number}", line))
-    return records
+    return [
+        _json_record(path, f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
+    ]
 
 
 def _json_record(path: Path, place: str, line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: {place} is not JSON ({error.msg}); write it again") from error
+    record = parse_json(path, line, place)
     if not isinstance(record, dict):
         raise InputError(f"{path}: {place} is not a JSON object; write one {{...}} per line")
     return record  # pyright: ignore[reportUnknownVariableType]
 
 
 def _json_list(path: Path, text: str) -> list[dict[str, Any]]:
-    try:
-        records = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg}); write it again") from error
+    records = parse_json(path, text)
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise InputError(f"{path}: expected a JSON list of objects; write one object for each row")
     return records  # pyright: ignore[reportUnknownVariableType]
+
+
+def parse_json(path: Path, text: str, place: str = "") -> object:
+    """Parse JSON text.
+
+    Args:
+        path: The file it stands in.
+        text: The JSON.
+        place: Where in the file; by default the line at fault is named.
+
+    Raises:
+        InputError: It is not JSON, or holds half a character (a lone surrogate).
+    """
+    try:
+        value = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        where = place or f"line {error.lineno}"
+        raise InputError(f"{path}: {where} is not JSON ({error.msg}); write it again") from error
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: {place or 'its text'} holds half a character (a lone \\ud...); mend it") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {place or 'its text'} is not JSON that can be read; write it again") from error
+    return value

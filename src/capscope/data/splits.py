@@ -21,7 +21,7 @@ class Fold:
     """Ids held out."""
 
 
-def item_folds(items: pd.DataFrame, split: ItemSplit, folds: int, rng: np.random.Generator) -> list[Fold]:
+def item_folds(items: pd.DataFrame, split: str, folds: int, rng: np.random.Generator) -> list[Fold]:
     """Cut the items into folds that partition them.
 
     Args:
@@ -52,7 +52,7 @@ def item_folds(items: pd.DataFrame, split: ItemSplit, folds: int, rng: np.random
     ]
 
 
-def _groups(items: pd.DataFrame, split: ItemSplit) -> np.ndarray:
+def _groups(items: pd.DataFrame, split: str) -> np.ndarray:
     if split == "id":
         return items["item_id"].astype(str).to_numpy()
     if split == "benchmark":

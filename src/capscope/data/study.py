@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from capscope.data.reading import SUFFIXES, read_table
+from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
 from capscope.data.tables import TABLES, TableName, validate
-from capscope.errors import InputError, OutputError
+from capscope.errors import InputError, OutputError, first_few, nearest
 
 SCHEMA_VERSION = 1
+MANIFEST = "study.json"
+STUDY_FILES = {MANIFEST, *(f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES)}
+"""Everything a study folder may hold; `Study.save` replaces a folder that holds nothing else."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Study:
     """What to call it in messages: the folder."""
     sources: dict[str, Any] = field(default_factory=dict[str, Any])
     """Where the tables came from, as `study.json` says."""
+    edited: tuple[str, ...] = ()
+    """Table files that are no longer what `study.json` recorded."""
 
     @classmethod
     def of(
@@ -81,33 +85,35 @@ class Study:
         if not found:
             raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
         tables = {table: validate(read_table(path), table, str(path)) for table, path in found.items()}
-        manifest = folder / "study.json"
-        sources = json.loads(manifest.read_text("utf-8")).get("sources", {}) if manifest.is_file() else {}
+        manifest = _read_manifest(folder / MANIFEST)
         return cls(
             _with_defaults(tables.get("items")),
             tables.get("responses"),
             tables.get("demands"),
             str(folder),
-            sources,
+            manifest.get("sources", {}),
+            _edited(folder, manifest),
         )
 
     def save(self, folder: Path | str, *, force: bool = False) -> Path:
         """Write the tables and `study.json` (schema version, sources, hashes); all of it or nothing.
 
+        With `force`, an older study stays whole until the new one is complete.
+
         Raises:
-            OutputError: The folder exists and `force` is not set.
+            OutputError: The folder exists and `force` is not set, it is no study, or it cannot be written.
         """
         folder = Path(folder)
-        if folder.exists() and not force:
-            raise OutputError(f"{folder}: already exists; choose another --out or add --force")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            partial = Path(scratch) / folder.name
-            partial.mkdir()
-            self._write(partial)
-            if folder.exists():
-                shutil.rmtree(folder)
-            partial.replace(folder)
+        refuse_overwriting(folder, force=force)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".capscope-") as scratch:
+                complete = Path(scratch) / "new"
+                complete.mkdir()
+                self._write(complete)
+                _swap(complete, folder, Path(scratch) / "old")
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
         return folder
 
     def _write(self, folder: Path) -> None:
@@ -115,7 +121,7 @@ class Study:
         for table, frame in self.tables().items():
             path = folder / f"{table}.parquet"
             frame.to_parquet(path, index=False)
-            hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            hashes[path.name] = sha256_of(path)
         rubrics = sorted(map(str, self.demands["rubric"].unique())) if self.demands is not None else []
         manifest = {
             "schema_version": SCHEMA_VERSION,
@@ -123,7 +129,7 @@ class Study:
             "sha256": hashes,
             "rubrics": rubrics,
         }
-        (folder / "study.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
     def tables(self) -> dict[TableName, pd.DataFrame]:
         """Return the tables this study has, by name."""
@@ -154,18 +160,82 @@ class Study:
         return Study(kept.get("items"), kept.get("responses"), kept.get("demands"), self.name, self.sources)
 
     def keep_models(self, models: list[str]) -> "Study":
-        """Return the study with the responses of these models only."""
+        """Return the study with the responses of these models only.
+
+        Raises:
+            InputError: There is no such model.
+        """
         responses = self.require("responses")
+        known = set(map(str, responses["model"].unique()))
+        unknown = [model for model in models if model not in known]
+        if unknown:
+            raise InputError(f"{self.name}: no responses by model '{unknown[0]}'{nearest(unknown[0], known)}")
         kept = responses[responses["model"].isin(models)].reset_index(drop=True)
         return Study(self.items, kept, self.demands, self.name, self.sources)
 
 
+def refuse_overwriting(folder: Path, *, force: bool) -> None:
+    """Refuse an output folder that exists, or, with `force`, one that is not a study.
+
+    Raises:
+        OutputError: Saving there would overwrite something.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: this is a file; choose another --out")
+    if folder.is_dir() and not force:
+        raise OutputError(f"{folder}: already exists; choose another --out or add --force")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in STUDY_FILES) if folder.is_dir() else []
+    if others:
+        raise OutputError(f"{folder}: holds more than a study ({first_few(others)}); choose another --out")
+
+
+def _swap(complete: Path, folder: Path, retired: Path) -> None:
+    """Put the new folder in place of the old one; if that fails, the old one comes back."""
+    if not folder.exists():
+        complete.replace(folder)
+        return
+    folder.replace(retired)
+    try:
+        complete.replace(folder)
+    except OSError:
+        retired.replace(folder)
+        raise
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Read `study.json`; a folder without one has nothing to say about itself."""
+    if not path.is_file():
+        return {}
+    manifest = parse_json(path, read_text(path))
+    if not isinstance(manifest, dict) or not all(
+        isinstance(manifest.get(key, {}), dict) for key in ("sources", "sha256")
+    ):
+        raise InputError(f"{path}: not the manifest of a study; delete it (it is not needed) or save the study again")
+    if manifest.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise InputError(f"{path}: schema version {manifest['schema_version']} is not known here; update capscope")
+    return manifest
+
+
+def _edited(folder: Path, manifest: dict[str, Any]) -> tuple[str, ...]:
+    recorded: dict[str, str] = manifest.get("sha256", {})
+    return tuple(
+        name
+        for name, digest in sorted(recorded.items())
+        if not (folder / name).is_file() or sha256_of(folder / name) != digest
+    )
+
+
 def _find(folder: Path, table: str) -> Path | None:
-    for suffix in SUFFIXES:
-        path = folder / f"{table}{suffix}"
-        if path.is_file():
-            return path
-    return None
+    paths = [path for suffix in SUFFIXES if (path := folder / f"{table}{suffix}").is_file()]
+    if len(paths) > 1:
+        raise InputError(f"{folder}: holds {' and '.join(path.name for path in paths)}; keep one of them")
+    return paths[0] if paths else None
 
 
 def _with_defaults(items: pd.DataFrame | None) -> pd.DataFrame | None:

@@ -1,5 +1,6 @@
 """The three tables of a study: which columns they have, and the checks that every one of them passes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from capscope.data.columns import as_identifier, as_number, as_text, data_row, storable
 from capscope.errors import InputError, first_few, nearest
 
 TableName = Literal["items", "responses", "demands"]
@@ -48,8 +50,8 @@ TABLES: dict[TableName, TableSpec] = {
 }
 """The tables of a study (DESIGN: data model)."""
 
-MAY_BE_MISSING = {"n_options", "chance", "sd", "confidence"}
-"""Numeric columns in which single cells may be empty."""
+IDENTIFIERS = ("model", "item_id", "rubric", "annotator", "benchmark", "task", "prompt", "scaffold")
+"""Columns that name something, in whichever table they stand."""
 
 
 def validate(frame: pd.DataFrame, table: TableName, source: str) -> pd.DataFrame:
@@ -66,22 +68,30 @@ def validate(frame: pd.DataFrame, table: TableName, source: str) -> pd.DataFrame
     spec = TABLES[table]
     if frame.empty:
         raise InputError(f"{source}: the table has no rows; check how it was written")
+    frame = frame.set_axis([str(column) for column in frame.columns], axis="columns")
     require_columns(frame, spec, source)
-    frame = frame.copy()
-    for column in _identifiers(frame, spec):
-        frame[column] = _as_identifier(frame[column], column, source)
-    for column, bounds in spec.bounds.items():
-        if column in frame:
-            frame[column] = as_number(frame[column], column, bounds, source)
+    frame = pd.DataFrame({column: _checked(frame[column], spec, source) for column in frame})
     if table == "items":
         _refuse_two_texts(frame, source)
     _refuse_duplicates(frame, [column for column in spec.key if column in frame], source)
     return frame.reset_index(drop=True)
 
 
+def _checked(column: pd.Series, spec: TableSpec, source: str) -> pd.Series:
+    name = str(column.name)
+    if name in IDENTIFIERS and name in spec.required + spec.optional:
+        return as_identifier(column, name, source)
+    if name in spec.bounds:
+        return as_number(column, name, spec.bounds[name], source)
+    return as_text(column) if name == "text" else storable(column)
+
+
 def require_columns(frame: pd.DataFrame, spec: TableSpec, source: str) -> None:
     """Refuse a table in which a required column is missing, or an optional one is misspelt."""
     columns = [str(column) for column in frame.columns]
+    repeated = [column for column, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise InputError(f"{source}: two columns have the same name ({first_few(repeated)}); rename one")
     unknown = [column for column in columns if column not in spec.required + spec.optional]
     for column in spec.required:
         if column not in columns:
@@ -115,87 +125,25 @@ def _edits(left: str, right: str) -> int:
     return grid[-1][-1]
 
 
-def _identifiers(frame: pd.DataFrame, spec: TableSpec) -> list[str]:
-    names = ("model", "item_id", "rubric", "annotator", "benchmark", "task", "prompt", "scaffold")
-    return [name for name in names if name in frame and name in spec.required + spec.optional]
-
-
-def _as_identifier(column: pd.Series, name: str, source: str) -> pd.Series:
-    """Turn identifiers into categories of text; numbers keep their digits, nothing may be missing."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        text = column.cat.rename_categories([_identifier_text(value) for value in column.cat.categories])
-        missing = column.isna()
-    else:
-        missing = column.isna() | (column.astype(str).str.strip() == "")
-        text = column.map(_identifier_text).astype("category")
-    if missing.any():
-        row = int(np.flatnonzero(missing)[0]) + 1
-        raise InputError(f"{source}: row {row} has no {name}; fill it in or remove the row")
-    return text.cat.remove_unused_categories()
-
-
-def _identifier_text(value: object) -> str:
-    """Write an identifier as text: the float 7.0, which pandas makes of a column with gaps, is the id 7."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def as_number(column: pd.Series, name: str, bounds: tuple[float, float], source: str) -> pd.Series:
-    """Turn a column into numbers within bounds, or name the first row that is not one.
-
-    Raises:
-        InputError: A cell is not a number, is missing where it may not be, or lies outside the bounds.
-    """
-    if pd.api.types.is_numeric_dtype(column):
-        blank, numbers = column.isna(), column.astype(float)
-    else:
-        blank = column.isna() | (column.astype(str).str.strip() == "")
-        numbers = pd.to_numeric(column.where(~blank), errors="coerce").astype(float)
-    low, high = bounds
-    wrong = ~blank & (numbers.isna() | (numbers < low) | (numbers > high) | np.isinf(numbers))
-    if name not in MAY_BE_MISSING:
-        wrong |= blank
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise InputError(f"{source}: row {row + 1}: {name} is {_shown(column.iloc[row])}; {_advice(name, low, high)}")
-    return numbers
-
-
-def _shown(value: object) -> str:
-    missing = value is None or (isinstance(value, float) and np.isnan(value)) or str(value).strip() == ""
-    return "missing" if missing else f"'{value}'"
-
-
-def _advice(name: str, low: float, high: float) -> str:
-    span = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"
-    if name == "score":
-        return f"a score is a number {span} (a rate, not a percentage); leave out what was not administered"
-    return f"it must be a number {span}"
-
-
 def _refuse_two_texts(frame: pd.DataFrame, source: str) -> None:
     if "text" not in frame:
         return
-    twice = frame[frame.duplicated("item_id", keep=False)]
-    texts = twice.groupby("item_id", observed=True)["text"].nunique(dropna=False)
-    clashing = texts[texts > 1]
+    repeated = frame[frame.duplicated("item_id")]
+    first = frame.drop_duplicates("item_id").set_index("item_id")["text"].reindex(repeated["item_id"]).to_numpy()
+    clashing = repeated[repeated["text"].fillna("").to_numpy() != pd.Series(first).fillna("").to_numpy()]
     if len(clashing):
         raise InputError(
-            f"{source}: item_id '{clashing.index[0]}' has two different texts ({len(clashing)} such ids);"
-            " give each item its own id"
+            f"{source}: {data_row(int(clashing.index[0]))}: item_id '{clashing['item_id'].iloc[0]}' has two different"
+            f" texts ({clashing['item_id'].nunique()} such ids); give each item its own id"
         )
 
 
 def _refuse_duplicates(frame: pd.DataFrame, key: list[str], source: str) -> None:
-    code = np.zeros(len(frame), dtype=np.int64)
-    for column in key:
-        code = code * len(frame[column].cat.categories) + frame[column].cat.codes.to_numpy()
-    repeated = pd.Index(code).duplicated()
+    repeated = frame.duplicated(key)
     if repeated.any():
         row = int(np.flatnonzero(repeated)[0])
         name = ", ".join(f"{column} '{frame[column].iloc[row]}'" for column in key)
         raise InputError(
-            f"{source}: row {row + 1} repeats {name} ({int(repeated.sum())} such rows);"
-            " keep one, or merge trials into score and n_trials"
+            f"{source}: {data_row(row)} repeats {name} ({int(repeated.sum())} such rows); keep one"
+            + (", or merge trials into score and n_trials" if "score" in frame else "")
         )

@@ -5,32 +5,44 @@ from capscope.fit.curve_simulation import CurveWorld, simulate_counts
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
 from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
 from capscope.fit.irt import fit_irt, score_models
+from capscope.fit.irt_draws import NEW_ITEM, draw_chances
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import load_fit, save_fit
+from capscope.fit.study_fit import AnyFit, HoldoutScore, StudyFitSettings, fit_holdout, fit_study
 
 __all__ = [
     "FEW_ANSWERS",
+    "NEW_ITEM",
+    "AnyFit",
     "ClassicalCurves",
     "CurveEngine",
     "CurvePosterior",
     "CurveWorld",
     "Fit",
+    "HoldoutScore",
     "IRTPosterior",
     "IRTSettings",
     "IRTTruth",
     "ItemPopulation",
     "Slices",
+    "MarginalPosterior",
     "Status",
+    "StudyFitSettings",
     "dominant_slices",
+    "draw_chances",
     "draw_truth",
     "fit_classical",
     "fit_curves",
+    "fit_holdout",
     "fit_irt",
+    "fit_study",
+    "fit_marginal",
     "load_fit",
     "save_fit",
     "score_models",

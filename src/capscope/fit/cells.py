@@ -11,7 +11,14 @@ from torch import Tensor
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
-from capscope.fit.links import Block, signed_residuals, weighted_residuals
+from capscope.fit.links import (
+    Block,
+    signed_log_likelihood,
+    signed_residuals,
+    weighted_log_likelihood,
+    weighted_residuals,
+)
+from capscope.fit.totals import row_blocks
 
 CHUNK_CELLS = 1 << 18
 """Cells worked on at once on the CPU: the few arrays of a chunk then stay in its cache."""
@@ -27,6 +34,10 @@ class SignedCells:
     def residuals(self, rows: slice, mean: Block, variance: Block) -> tuple[Block, Block]:
         """Expected residuals and curvatures of some rows; see `links.signed_residuals`."""
         return signed_residuals(mean, variance, self.sign[rows].to(mean.dtype))
+
+    def log_likelihood(self, rows: slice, mean: Block, variance: Block) -> Block:
+        """Log-likelihood of each cell of some rows, up to a constant where nothing was administered."""
+        return signed_log_likelihood(mean, variance, self.sign[rows].to(mean.dtype))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,10 +66,14 @@ class WeightedCells:
 
     def residuals(self, rows: slice, mean: Block, variance: Block) -> tuple[Block, Block]:
         """Expected residuals and curvatures of some rows; see `links.weighted_residuals`."""
-        floor = self.floor
-        if floor is not None and floor.shape[0] > 1:
-            floor = floor[rows]
-        return weighted_residuals(mean, variance, self.score[rows], self.trials[rows], floor)
+        return weighted_residuals(mean, variance, self.score[rows], self.trials[rows], self._floor(rows))
+
+    def log_likelihood(self, rows: slice, mean: Block, variance: Block) -> Block:
+        """Log-likelihood of each cell of some rows; 0 where nothing was administered."""
+        return weighted_log_likelihood(mean, variance, self.score[rows], self.trials[rows], self._floor(rows))
+
+    def _floor(self, rows: slice) -> Tensor | None:
+        return self.floor[rows] if self.floor is not None and self.floor.shape[0] > 1 else self.floor
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -94,26 +109,33 @@ def response_cells(responses: ResponseMatrix, floor: RowFloats | None = None) ->
     Args:
         responses: Observed responses.
         floor: Chance of a right guess on each item; None for none.
-
-    Raises:
-        FitError: There is no response, or a score or a number of trials is out of range.
     """
-    _check_responses(responses)
+    if floor is None and (responses.n_trials == 1).all():
+        signed = _signed_cells(responses)
+        if signed is not None:
+            return signed
+    return _pooled_cells(responses, floor)
+
+
+def _signed_cells(responses: ResponseMatrix) -> SignedCells | None:
+    """One byte a cell; None where a score is neither 0 nor 1 or a cell comes twice."""
+    n_items = len(responses.items)
+    sign = np.zeros(len(responses.models) * n_items, np.int8)
+    for rows in row_blocks(len(responses.score)):
+        score = responses.score[rows]
+        if not ((score == 0) | (score == 1)).all():
+            return None
+        cell = responses.model_index[rows] * np.int64(n_items) + responses.item_index[rows]
+        sign[cell] = (2 * score - 1).astype(np.int8)
+    if np.count_nonzero(sign) < len(responses.score):
+        return None
+    return SignedCells(torch.from_numpy(sign.reshape(-1, n_items)))
+
+
+def _pooled_cells(responses: ResponseMatrix, floor: RowFloats | None) -> WeightedCells:
     shape = (len(responses.models), len(responses.items))
-    cell = np.asarray(responses.model_index) * np.int64(shape[1]) + responses.item_index
-    binary = bool((responses.n_trials == 1).all() and ((responses.score == 0) | (responses.score == 1)).all())
-    if binary and floor is None:
-        sign = np.zeros(shape[0] * shape[1], np.int8)
-        sign[cell] = np.where(responses.score > 0.5, 1, -1)
-        if np.count_nonzero(sign) == len(cell):
-            return SignedCells(torch.from_numpy(sign.reshape(shape)))
-    return _pooled_cells(responses, cell, shape, floor)
-
-
-def _pooled_cells(
-    responses: ResponseMatrix, cell: np.ndarray, shape: tuple[int, int], floor: RowFloats | None
-) -> WeightedCells:
     size = shape[0] * shape[1]
+    cell = responses.model_index * np.int64(shape[1]) + responses.item_index
     trials = np.bincount(cell, responses.n_trials, size).astype(np.float32)
     right = np.bincount(cell, responses.n_trials * responses.score, size).astype(np.float32)
     score = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)
@@ -121,7 +143,12 @@ def _pooled_cells(
     return WeightedCells(torch.from_numpy(score.reshape(shape)), torch.from_numpy(trials.reshape(shape)), row)
 
 
-def _check_responses(responses: ResponseMatrix) -> None:
+def check_responses(responses: ResponseMatrix) -> None:
+    """Refuse responses that no model can be fitted to.
+
+    Raises:
+        FitError: There is no response, or a score or a number of trials is out of range.
+    """
     if len(responses.score) == 0:
         raise FitError("fit_irt: there are no responses; check the filter or the split that made this matrix")
     score, trials = responses.score, responses.n_trials

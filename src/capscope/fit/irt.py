@@ -1,57 +1,25 @@
 """Fit an item response model, and score new models with its items."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
-from capscope.errors import FitError
-from capscope.fit.cells import Cells, response_cells
+from capscope.fit.cells import check_responses, response_cells
 from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import IRTSettings
-from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.item_forms import ItemForm, PositiveForm, SignedForm
-from capscope.fit.item_prior import Design, make_design
-from capscope.fit.kernels import Gaussians
+from capscope.fit.irt_problem import checked_side, fit_choice, make_problem, pick_device
+from capscope.fit.irt_result import as_numpy, extended, make_posterior
+from capscope.fit.kernels import Gaussians, cell_sums
 from capscope.fit.result import Fit, Status
-from capscope.fit.rotation import simple_structure
-from capscope.fit.variational import Schedule, State, model_step, run_sweeps, start_state
+from capscope.fit.selection import choose, restricted
+from capscope.fit.totals import axis_totals
+from capscope.fit.variational import model_step
 
 SCORING_SWEEPS = 50
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """One item response model, all choices made."""
-
-    name: Literal["rasch", "2pl", "mirt"]
-    """Rasch has one slope for all items."""
-    dims: int = 1
-    """Number of abilities."""
-    form: Literal["signed", "positive"] = "signed"
-    """Parameters of the items."""
-
-    def item_form(self) -> ItemForm:
-        """The items' parameters and updates."""
-        return PositiveForm() if self.form == "positive" else SignedForm(self.dims, self.name != "rasch")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The data of one fit, both ways round, on its device."""
-
-    by_model: Cells
-    """Scores, models in rows."""
-    by_item: Cells
-    """Scores, items in rows."""
-    design: Design
-    """Item features."""
-    device: torch.device
-    """Where to compute."""
 
 
 def fit_irt(
@@ -72,100 +40,21 @@ def fit_irt(
         FitError: Responses, features or settings cannot be used; one line with what to do.
     """
     settings = settings or IRTSettings()
-    problem = make_problem(responses, settings, features, floor)
-    choice = _choose(settings)
-    state = fit_choice(problem, choice, settings)
-    posterior = _posterior(responses, problem, choice, state, floor)
-    status = Status(state.converged, "converged" if state.converged else "still-moving")
-    return Fit(posterior, advise(status, posterior, responses), state.history)
-
-
-def _choose(settings: IRTSettings) -> ModelChoice:
-    if settings.model == "rasch":
-        return ModelChoice("rasch")
-    if settings.model == "mirt" and settings.dims > 1:
-        return ModelChoice("mirt", settings.dims)
-    return ModelChoice("2pl", 1, "positive" if settings.form == "positive" else "signed")
-
-
-def make_problem(
-    responses: ResponseMatrix, settings: IRTSettings, features: np.ndarray | None, floor: RowFloats | None
-) -> Problem:
-    """Lay the data out on the device.
-
-    Raises:
-        FitError: The data or the device cannot be used.
-    """
     device = pick_device(settings.device)
-    if floor is not None and not (len(floor) == len(responses.items) and np.min(floor) >= 0 and np.max(floor) < 1):
-        raise FitError("fit_irt: floor must hold one chance in [0, 1) for each item, in the order of the items")
-    used = None if floor is None or not np.any(floor) else floor
-    cells = response_cells(responses, used).to(device)
-    return Problem(cells, cells.transposed(), make_design(features, len(responses.items)).to(device), device)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of this name; ``auto`` takes a GPU where there is one.
-
-    Raises:
-        FitError: A GPU is asked for and there is none.
-    """
-    has_gpu = torch.cuda.is_available()
-    if name == "cuda" and not has_gpu:
-        raise FitError("device 'cuda' is not available; use --device cpu")
-    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
-
-
-def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings) -> State:
-    """Start and sweep one model; dimensions are turned to simple structure at the end."""
-    form = choice.item_form()
-    generator = torch.Generator(problem.device).manual_seed(settings.seed)
-    schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads)
-    state = start_state(problem.by_model, problem.by_item, form, choice.dims, problem.design, generator)
-    state = run_sweeps(problem.by_model, problem.by_item, form, problem.design, state, schedule)
-    return _turned(state, form)
-
-
-def _turned(state: State, form: ItemForm) -> State:
-    slopes = form.moments(state.items).mean[:, :-1]
-    rotation = simple_structure(slopes)
-    mean, cov = state.models.mean.clone(), state.models.cov.clone()
-    mean[:, :-1] = mean[:, :-1] @ rotation
-    cov[:, :-1, :-1] = rotation.T @ cov[:, :-1, :-1] @ rotation
-    items, prior = form.rescale(state.items, state.prior, rotation, torch.zeros_like(rotation[0]))
-    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior)
-
-
-def _posterior(
-    responses: ResponseMatrix, problem: Problem, choice: ModelChoice, state: State, floor: RowFloats | None
-) -> IRTPosterior:
-    moments = choice.item_form().moments(state.items)
-    population = ItemPopulation(
-        choice.form,
-        _numpy(state.prior.intercept),
-        _numpy(state.prior.weight),
-        _numpy(state.prior.cov),
-        _numpy(problem.design.leverage(state.prior.ridge)),
-        _numpy(problem.design.center),
-        _numpy(problem.design.scale),
-    )
-    return IRTPosterior(
-        models=responses.models,
-        items=responses.items,
-        ability_mean=_numpy(state.models.mean[:, :-1]),
-        ability_cov=_numpy(state.models.cov[:, :-1, :-1]),
-        item_mean=_numpy(moments.mean),
-        item_cov=_numpy(moments.cov),
-        native_mean=_numpy(state.items.mean),
-        native_cov=_numpy(state.items.cov),
-        population=population,
-        floor=np.zeros(len(responses.items)) if floor is None else np.asarray(floor, float),
-        model_name=choice.name,
-    )
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return np.ascontiguousarray(tensor.cpu().numpy())
+    check_responses(responses)
+    side = checked_side(features, floor, len(responses.items))
+    totals = axis_totals(responses)
+    models, items = (np.flatnonzero(side_totals.trials) for side_totals in totals)
+    whole = len(models) == len(responses.models) and len(items) == len(responses.items)
+    answered = responses if whole else restricted(responses, models, items)
+    answered_side = side if whole else side.of(items)
+    choice, reasons = choose(answered, settings, answered_side, device)
+    problem = make_problem(answered, answered_side, device)
+    state = fit_choice(problem, choice, settings)
+    fitted = make_posterior(answered, problem, choice, state, answered_side)
+    posterior = extended(fitted, responses, side, models, items)
+    status = Status(state.converged, "converged" if state.converged else "still-moving", reasons)
+    return Fit(posterior, advise(status, posterior, responses, totals), state.history)
 
 
 def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPosterior:
@@ -181,6 +70,7 @@ def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPoste
     Raises:
         FitError: An item is not in the fit.
     """
+    check_responses(responses)
     index = posterior.item_index(responses.items)
     items = Gaussians(torch.from_numpy(posterior.item_mean[index]), torch.from_numpy(posterior.item_cov[index]))
     floor = posterior.floor[index]
@@ -190,8 +80,8 @@ def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPoste
     mean[:, -1] = 1
     models = Gaussians(mean, torch.zeros(n_models, dims + 1, dims + 1, dtype=torch.float64))
     for _ in range(SCORING_SWEEPS):
-        before, models = models, model_step(cells, models, items)
+        before, models = models, model_step(models, cell_sums(cells, models, items, "model"))
         if float((models.mean - before.mean).abs().max()) < 1e-5:
             break
-    ability, cov = _numpy(models.mean[:, :-1]), _numpy(models.cov[:, :-1, :-1])
+    ability, cov = as_numpy(models.mean[:, :-1]), as_numpy(models.cov[:, :-1, :-1])
     return replace(posterior, models=responses.models, ability_mean=ability, ability_cov=cov)

@@ -3,19 +3,31 @@
 from dataclasses import replace
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from capscope.data import ResponseMatrix
 from capscope.errors import first_few
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.result import Status
+from capscope.fit.totals import Totals
 
 NULL_SLOPE = 0.15
 """Where the typical slope is below this, abilities explain next to nothing of the log-odds."""
 
+LEAST_MODELS = 20
+"""Fewer models than this show no shape of a distribution."""
 
-def advise(status: Status, posterior: IRTPosterior, responses: ResponseMatrix) -> Status:
+BIMODAL = 0.7
+"""Sarle's coefficient of bimodality above which models stand in two groups; a uniform distribution has 0.56."""
+
+NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
+"""Slopes below minus the first count as negative; more than the second share of them is odd."""
+
+
+def advise(status: Status, posterior: IRTPosterior, responses: ResponseMatrix, totals: tuple[Totals, Totals]) -> Status:
     """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
-    advice = [*_flat_rows(responses), *_small(posterior)]
+    advice = [*status.advice, *_flat_rows(posterior, totals), *_small(posterior), *_blocks(posterior, responses)]
     if not status.converged:
         advice.append("still moving at the last sweep; raise max_sweeps, or use fewer dimensions")
     code = status.code
@@ -24,6 +36,8 @@ def advise(status: Status, posterior: IRTPosterior, responses: ResponseMatrix) -
         advice.append(
             "answers do not depend on an ability (slopes are near 0): the models do not differ by what they know"
         )
+    else:
+        advice += _parted(posterior)
     return replace(status, code=code, advice=tuple(advice))
 
 
@@ -32,21 +46,64 @@ def typical_slope(posterior: IRTPosterior) -> float:
     return float(np.sqrt((posterior.item_mean[:, :-1] ** 2).sum(1).mean()))
 
 
-def _flat_rows(responses: ResponseMatrix) -> list[str]:
+def _flat_rows(posterior: IRTPosterior, totals: tuple[Totals, Totals]) -> list[str]:
     lines: list[str] = []
-    axes = (("model", responses.models, responses.model_index), ("item", responses.items, responses.item_index))
-    for what, names, index in axes:
-        trials = np.bincount(index, responses.n_trials, len(names))
-        right = np.bincount(index, responses.n_trials * responses.score, len(names))
+    for what, names, total in zip(("model", "item"), (posterior.models, posterior.items), totals, strict=True):
+        answered = total.trials > 0
         for label, flat in (
-            ("have no answer", trials == 0),
-            ("are all right", (trials > 0) & (right >= trials)),
-            ("are all wrong", (trials > 0) & (right <= 0)),
+            ("have no answer", ~answered),
+            ("are all right", answered & (total.right >= total.trials)),
+            ("are all wrong", answered & (total.right <= 0)),
         ):
             found = np.flatnonzero(flat)
             if len(found):
                 listed = first_few((names[i] for i in found), 3)
                 lines.append(f"{len(found)} {what}s {label} ({listed}): their estimates lean on the prior")
+    return lines
+
+
+def _blocks(posterior: IRTPosterior, responses: ResponseMatrix) -> list[str]:
+    """Groups of models that share no item with the others: their scales meet only through the priors."""
+    n_models, n_items = len(posterior.models), len(posterior.items)
+    if len(responses.score) > 0.5 * n_models * n_items:
+        return []  # two models that each answered more than half of the items share one
+    shape = (n_models + n_items, n_models + n_items)
+    ones = np.ones(len(responses.score), bool)
+    links = coo_array((ones, (responses.model_index, n_models + responses.item_index)), shape=shape)
+    _, label = connected_components(links, directed=False)
+    answered = np.unique(responses.model_index)
+    size = np.bincount(label[answered])
+    block = np.flatnonzero(size)
+    if len(block) < 2:
+        return []
+    smallest = answered[label[answered] == block[np.argmin(size[block])]]
+    listed = first_few((posterior.models[i] for i in smallest), 3)
+    return [
+        f"{len(block)} blocks of models share no item (one of them: {listed}): "
+        "abilities cannot be compared across them; add common items or fit each alone"
+    ]
+
+
+def _parted(posterior: IRTPosterior) -> list[str]:
+    """Dimensions along which models fall into two groups rather than along a line (Sarle's coefficient)."""
+    n_models = len(posterior.models)
+    if n_models < LEAST_MODELS:
+        return []
+    standard = posterior.ability_mean - posterior.ability_mean.mean(0)
+    standard = standard / np.maximum(standard.std(0), 1e-9)
+    skew, kurtosis = (standard**3).mean(0), (standard**4).mean(0)
+    parted = np.flatnonzero((skew**2 + 1) / np.maximum(kurtosis, 1e-9) > BIMODAL)
+    negative = (posterior.item_mean[:, :-1] < -NEGATIVE_SLOPE).mean(0)
+    lines = [
+        f"dimension {dim + 1} parts the models into two groups: read it as a difference between groups "
+        "(answer key, format, family), not as a skill"
+        for dim in parted
+    ]
+    if posterior.dims == 1 and negative[0] > MANY_NEGATIVE:
+        lines.append(
+            f"{negative[0]:.0%} of items fall with ability: look for wrong or option-biased answer keys, "
+            "or let model='auto' add dimensions"
+        )
     return lines
 
 

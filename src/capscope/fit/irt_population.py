@@ -44,15 +44,19 @@ class ItemPopulation:
         Raises:
             FitError: The number of features differs from the fit's, or a value is not finite.
         """
-        standard = self._standardised(features, n_items)
-        mean = self.intercept + standard @ self.weight.T
-        # known weights would make items far from the fitted ones look as well known as the average item
-        unknown = np.einsum("nf,kfg,ng->nk", standard, self.leverage, standard) * np.diagonal(self.cov)
-        cov = self.cov + unknown[:, :, None] * np.eye(len(self.intercept))
+        mean, cov = self.native(features, n_items)
         if self.form == "signed":
             return mean, cov
         items = PositiveForm().moments(Gaussians(torch.from_numpy(mean), torch.from_numpy(cov)))
         return items.mean.numpy(), items.cov.numpy()
+
+    def native(self, features: np.ndarray | None, n_items: int = 1) -> tuple[ItemParam, ItemParamParam]:
+        """Mean and covariance of the parameters in the population's own form; see `moments`."""
+        standard = self._standardised(features, n_items)
+        mean = self.intercept + standard @ self.weight.T
+        # known weights would make items far from the fitted ones look as well known as the average item
+        unknown = np.einsum("nf,kfg,ng->nk", standard, self.leverage, standard) * np.diagonal(self.cov)
+        return mean, self.cov + unknown[:, :, None] * np.eye(len(self.intercept))
 
     def _standardised(self, features: np.ndarray | None, n_items: int) -> Float[np.ndarray, "item feature"]:
         if features is None:

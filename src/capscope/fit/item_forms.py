@@ -29,6 +29,8 @@ class ItemForm(Protocol):
 
     spread: Float[Tensor, " param"]
     """Prior guess of the variances of the parameters between items."""
+    wants_quadrature: bool
+    """Whether moments by quadrature are better than the Newton step's where models are few."""
 
     def start(self, items: Gaussians) -> Gaussians:
         """Parameters of this form from a start on ``(a, d)``."""
@@ -51,6 +53,8 @@ class ItemForm(Protocol):
 
 class SignedForm:
     """Gaussian on ``(a_1..a_D, d)``; slopes may be negative. Fixed slopes (Rasch) keep their value and no variance."""
+
+    wants_quadrature = False
 
     def __init__(self, dims: int, free_slopes: bool = True) -> None:
         """Set the free parameters: all, or the intercept alone."""
@@ -91,6 +95,8 @@ class SignedForm:
 
 class PositiveForm:
     """Gaussian on ``(log a, b)`` with ``d = -a b``, one ability; bounded."""
+
+    wants_quadrature = True
 
     def __init__(self) -> None:
         """Set the prior guess of the variances between items."""

@@ -17,6 +17,9 @@ from capscope.fit.kernels import Gaussians, Vectors
 PRIOR_ITEMS = 2.0
 """The prior of S is worth this many items, so that a handful of items leaves it finite."""
 
+MAX_SPREAD = 6.0
+"""Largest standard deviation of a parameter between items."""
+
 RIDGE_BOUNDS = (1e-3, 1e6)
 
 
@@ -112,7 +115,13 @@ def fit_prior(items: Gaussians, design: Design, prior: ItemPrior, spread: Float[
     # the weights are uncertain too: each spends as many items as it has degrees of freedom
     spent = torch.diag((design.spectrum[:, None] / (design.spectrum[:, None] + prior.ridge)).sum(0))
     total = items.cov.sum(0) + residual.T @ residual + spent * prior.cov + PRIOR_ITEMS * torch.diag(spread)
-    return replace(prior, intercept=intercept, cov=total / (n_items + PRIOR_ITEMS))
+    return replace(prior, intercept=intercept, cov=_capped(total / (n_items + PRIOR_ITEMS)))
+
+
+def _capped(cov: Float[Tensor, "param param"]) -> Float[Tensor, "param param"]:
+    """Where models fall into groups, items that part them would widen S without end; keep it within `MAX_SPREAD`."""
+    shrink = (MAX_SPREAD / cov.diagonal().clamp_min(1e-12).sqrt()).clamp_max(1)
+    return cov * shrink * shrink[:, None]
 
 
 def _fit_weights(centred: Vectors, design: Design, prior: ItemPrior) -> ItemPrior:
@@ -146,6 +155,10 @@ def transform_items(
 
 def inverse(matrices: Float[Tensor, "*n param param"]) -> Float[Tensor, "*n param param"]:
     """Inverse of positive definite matrices, with jitter in proportion where rounding would break Cholesky."""
+    if matrices.shape[-1] == 2:
+        closed = _inverse_of_pairs(matrices)
+        if closed is not None:
+            return closed
     factor, info = torch.linalg.cholesky_ex(matrices)
     jitter = 1e-10
     while bool(info.any()) and jitter < 1:
@@ -154,3 +167,13 @@ def inverse(matrices: Float[Tensor, "*n param param"]) -> Float[Tensor, "*n para
         factor, info = torch.linalg.cholesky_ex(matrices + jitter * size[..., None, None] * eye)
         jitter *= 100
     return torch.cholesky_inverse(factor)
+
+
+def _inverse_of_pairs(matrices: Float[Tensor, "*n 2 2"]) -> Float[Tensor, "*n 2 2"] | None:
+    """Closed form for two parameters, many times faster than a factorisation each; None where one is not definite."""
+    first, second, cross = matrices[..., 0, 0], matrices[..., 1, 1], matrices[..., 0, 1]
+    determinant = first * second - cross.square()
+    if not bool(((determinant > 1e-12 * first * second) & (first > 0)).all()):
+        return None
+    turned = torch.stack([second, -cross, -cross, first], -1) / determinant[..., None]
+    return turned.reshape(matrices.shape)

@@ -40,6 +40,8 @@ class Sums:
     """Sum of ``w Cov(x)``, w being the expected curvature."""
     outer: Matrices
     """Sum of ``w x x'``."""
+    loss: float
+    """Sum of squared residuals over all cells."""
 
     @property
     def information(self) -> Matrices:
@@ -104,19 +106,24 @@ def cell_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, th
     thin = _thin_factors(rows, columns, cov_pairs, outer_pairs)
     residual = torch.empty_like(thin.row_mean)
     weighted = torch.empty_like(thin.row_pairs)
+    chunks = list(row_chunks(cells, rows.mean.device))
 
-    def work(chunk: slice) -> None:
+    losses = torch.zeros(len(chunks), device=rows.mean.device)
+
+    def work(number: int) -> None:
+        chunk = chunks[number]
         mean = thin.row_mean[chunk] @ thin.column_mean.T
         variance = (thin.row_pairs[chunk] @ thin.column_pairs.T).add_(1 / PROBIT_SCALE)
         r, w = cells.residuals(chunk, mean, variance)
         torch.mm(r, thin.column_mean, out=residual[chunk])
+        losses[number] = torch.dot(r.reshape(-1), r.reshape(-1))
         torch.mm(w, thin.column_pairs, out=weighted[chunk])
 
-    _for_each_chunk(work, list(row_chunks(cells, rows.mean.device)), threads)
+    _for_each(work, len(chunks), threads)
     n_cov = len(cov_pairs.first)
     sums = weighted.double()
     cov, outer = cov_pairs.spread(sums[:, :n_cov], size), outer_pairs.spread(sums[:, n_cov:], size)
-    return Sums(residual.double(), cov, outer)
+    return Sums(residual.double(), cov, outer, float(losses.double().sum()))
 
 
 def _thin_factors(rows: Gaussians, columns: Gaussians, cov_pairs: _Pairs, outer_pairs: _Pairs) -> _Thin:
@@ -128,10 +135,10 @@ def _thin_factors(rows: Gaussians, columns: Gaussians, cov_pairs: _Pairs, outer_
     return _Thin(rows.mean.float(), row_pairs.float(), columns.mean.float(), column_pairs.float())
 
 
-def _for_each_chunk(work: Callable[[slice], None], chunks: list[slice], threads: int) -> None:
-    if threads == 1 or len(chunks) == 1:
-        for chunk in chunks:
-            work(chunk)
+def _for_each(work: Callable[[int], None], count: int, threads: int) -> None:
+    if threads == 1 or count == 1:
+        for number in range(count):
+            work(number)
         return
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, chunks))
+        list(pool.map(work, range(count)))

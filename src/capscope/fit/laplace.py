@@ -195,12 +195,8 @@ def _newton(density: _LogDensity, flat: Tensor, outer: Latent, steps: int = 2) -
 
 
 def _hessian(gradient: Callable[[Tensor], Tensor], flat: Tensor) -> Tensor:
-    """Differentiate the gradient along every axis, some axes at a time."""
-
-    def along(direction: Tensor) -> Tensor:
-        return torch.func.jvp(gradient, (flat,), (direction,))[1]
-
-    return torch.func.vmap(along, chunk_size=CHUNK)(torch.eye(len(flat), dtype=flat.dtype))
+    """Differentiate the gradient, backwards again: forward mode would compile code with a deprecated part of torch."""
+    return cast(Tensor, torch.func.jacrev(gradient, chunk_size=CHUNK)(flat))
 
 
 def _damped(negative: Callable[[Tensor], Tensor], flat: Tensor, step: Tensor) -> Tensor:

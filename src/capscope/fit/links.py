@@ -42,6 +42,12 @@ def log_likelihood(logit: FloatArray, score: FloatArray, trials: FloatArray | fl
     return trials * (score * log_expit(logit) + (1 - score) * log_expit(-logit))
 
 
+def score_log_loss(probability: FloatArray, score: FloatArray) -> FloatArray:
+    """Log-loss of predicted chances of success against scores in [0, 1]; chances are kept off 0 and 1 by 1e-6."""
+    chance = np.clip(probability, 1e-6, 1 - 1e-6)
+    return -(score * np.log(chance) + (1 - score) * np.log1p(-chance))
+
+
 def signed_residuals(mean: Block, variance: Block, sign: Block) -> tuple[Block, Block]:
     """Expected residual and curvature of binary answers, in place on all three arguments.
 
@@ -88,3 +94,27 @@ def weighted_residuals(
         residual = (score * share - known).mul_(trials)
         curvature = known.mul_(1 - known).mul_(share).mul_(1 - floor)
     return residual, curvature.mul_(attenuation).mul_(trials)
+
+
+def signed_log_likelihood(mean: Block, variance: Block, sign: Block) -> Block:
+    """Log of the expected chance of binary answers, in place on mean and variance.
+
+    Args:
+        mean: Mean of the log-odds.
+        variance: Their variance.
+        sign: 1 for right, -1 for wrong, 0 for not administered (which adds ``-log 2``, the same at any log-odds).
+    """
+    attenuation = variance.mul_(PROBIT_SCALE).add_(1).rsqrt_()
+    return torch.nn.functional.logsigmoid(mean.mul_(attenuation).mul_(sign))
+
+
+def weighted_log_likelihood(
+    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "#rows #columns"] | None = None
+) -> Block:
+    """Log of the expected chance of scores in [0, 1] with trials behind them, above a floor."""
+    logit = mean * torch.rsqrt(1 + PROBIT_SCALE * variance)
+    wrong = torch.nn.functional.logsigmoid(-logit)
+    if floor is None:
+        return trials * (score * torch.nn.functional.logsigmoid(logit) + (1 - score) * wrong)
+    right = torch.log(floor + (1 - floor) * torch.sigmoid(logit)).clamp_min(-80)
+    return trials * (score * right + (1 - score) * (torch.log1p(-floor) + wrong))

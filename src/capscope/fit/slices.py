@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capscope.axes import LEVELS, ItemDim, RowFloats
+from capscope.axes import LEVELS, RowFloats
 from capscope.data import DemandMatrix, LevelCounts, ResponseMatrix
 from capscope.errors import FitError
 
@@ -51,7 +51,7 @@ def dominant_slices(responses: ResponseMatrix, demands: DemandMatrix, chance: Ro
     return Slices(counts, int(used.sum()), int((~rated).sum()), int(guessable.sum()))
 
 
-def dominant(level: ItemDim) -> np.ndarray:
+def dominant(level: np.ndarray) -> np.ndarray:
     """Mark the dimensions of each item that no other dimension exceeds, as a mask (item, dim)."""
     return level == level.max(axis=1, keepdims=True)
 

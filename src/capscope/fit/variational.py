@@ -8,15 +8,33 @@ removes the slow directions.
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from capscope.fit.cells import Cells
 from capscope.fit.item_forms import ItemForm, bounded
 from capscope.fit.item_prior import Design, ItemPrior, fit_prior, inverse, start_prior
-from capscope.fit.kernels import Gaussians, cell_sums
+from capscope.fit.item_quadrature import quadrature_moments
+from capscope.fit.kernels import Gaussians, Sums, cell_sums
+from capscope.fit.links import PROBIT_SCALE
 from capscope.fit.start import start
+
+PROBES = 64
+"""Models and items on which predictions are watched between sweeps."""
+
+LEAST_GAIN = 2e-4
+"""Share of the squared residuals that a sweep must take away to count as better."""
+
+FEW_MODELS = 64
+"""Up to this many models an item's posterior is far enough from Gaussian for quadrature to pay."""
+
+PATIENCE = 3
+"""Sweeps without gain after which steep models stop: groups of models let slopes grow for ever."""
+
+STEEP_SLOPE = 2.0
+"""Root-mean-square slope from which on that rule holds; weaker models may lose in fit while they shrink."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +44,8 @@ class Schedule:
     max_sweeps: int
     """Most sweeps."""
     tolerance: float
-    """Root-mean-square change, in posterior standard deviations, under which to stop."""
+    """Root-mean-square change, in posterior standard deviations, under which to stop; a twentieth of it is enough for
+    the predicted chances of success, where parameters still move along directions that predict alike."""
     threads: int
     """Chunks of rows worked on at once."""
 
@@ -41,6 +60,8 @@ class State:
     """Posteriors of the items in their form's parameters."""
     prior: ItemPrior
     """The items' prior."""
+    loss: float = float("inf")
+    """Sum of squared residuals before the models' last step."""
     history: tuple[float, ...] = ()
     """Change in each sweep, in posterior standard deviations."""
     converged: bool = False
@@ -63,27 +84,70 @@ def run_sweeps(
 ) -> State:
     """Sweep until the change is under the tolerance."""
     history = list(state.history)
+    probe = _Probe.spread_over(state, form)
+    chance = probe.chance(state, form)
+    best, since_best = state, 0
     with _single_threaded():
         for _ in range(schedule.max_sweeps):
-            before = state
+            before, seen = state, chance
             state = _sweep(by_model, by_item, form, design, state, schedule.threads)
+            chance = probe.chance(state, form)
             history.append(max(_change(before.models, state.models), _change(before.items, state.items)))
-            if history[-1] < schedule.tolerance:
-                return State(state.models, state.items, state.prior, tuple(history), True)
-    return State(state.models, state.items, state.prior, tuple(history), False)
+            predicted = float((chance - seen).square().mean().sqrt())
+            if history[-1] < schedule.tolerance or predicted < schedule.tolerance / 20:
+                return replace(state, history=tuple(history), converged=True)
+            better = state.loss < best.loss * (1 - LEAST_GAIN)
+            best, since_best = (state, 0) if better else (best, since_best + 1)
+            if since_best >= PATIENCE and _is_steep(state, form):
+                return replace(best, history=tuple(history), converged=True)
+    return replace(state, history=tuple(history), converged=False)
+
+
+def _is_steep(state: State, form: ItemForm) -> bool:
+    """Whether slopes are past what shrinkage would undo, so that a loss that stands still is the end."""
+    slope = form.moments(state.items).mean[:, :-1]
+    return float(slope.square().sum(1).mean()) > STEEP_SLOPE**2
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """A few models and items, evenly spread by rank, on which predictions are watched."""
+
+    models: Tensor
+    items: Tensor
+
+    @staticmethod
+    def spread_over(state: State, form: ItemForm) -> "_Probe":
+        easiness = form.moments(state.items).mean[:, -1]
+        return _Probe(_even_ranks(state.models.mean[:, 0]), _even_ranks(easiness))
+
+    def chance(self, state: State, form: ItemForm) -> Tensor:
+        moments = form.moments(Gaussians(state.items.mean[self.items], state.items.cov[self.items]))
+        models = Gaussians(state.models.mean[self.models], state.models.cov[self.models])
+        mean = models.mean @ moments.mean.T
+        second = models.cov + models.mean[:, :, None] * models.mean[:, None, :]
+        outer = moments.mean[:, :, None] * moments.mean[:, None, :]
+        variance = torch.einsum("mij,nij->mn", second, moments.cov) + torch.einsum("mij,nij->mn", models.cov, outer)
+        return torch.sigmoid(mean * torch.rsqrt(1 + PROBIT_SCALE * variance))
+
+
+def _even_ranks(value: Tensor) -> Tensor:
+    ranks = torch.linspace(0, len(value) - 1, min(PROBES, len(value)), device=value.device).round().long()
+    return torch.argsort(value, stable=True)[ranks]
 
 
 def _sweep(by_model: Cells, by_item: Cells, form: ItemForm, design: Design, state: State, threads: int) -> State:
     moments = form.moments(state.items)
     items = form.step(state.items, cell_sums(by_item, moments, state.models, "item", threads), state.prior, design)
+    if form.wants_quadrature and by_model.shape[0] <= FEW_MODELS:
+        items = quadrature_moments(by_item, items, state.models, state.prior, design)
     prior = fit_prior(items, design, state.prior, form.spread.to(items.mean.device))
-    models = model_step(by_model, state.models, form.moments(items), threads)
-    return _expanded(State(models, items, prior), form)
+    sums = cell_sums(by_model, state.models, form.moments(items), "model", threads)
+    return _expanded(State(model_step(state.models, sums), items, prior, sums.loss), form)
 
 
-def model_step(by_model: Cells, models: Gaussians, items: Gaussians, threads: int = 1) -> Gaussians:
-    """One Newton step of the models' abilities under their prior N(0, I), items held fixed on ``(a, d)``."""
-    sums = cell_sums(by_model, models, items, "model", threads)
+def model_step(models: Gaussians, sums: Sums) -> Gaussians:
+    """One Newton step of the models' abilities under their prior N(0, I), from the sums over their cells."""
     ability = models.mean[:, :-1]
     eye = torch.eye(ability.shape[1], dtype=ability.dtype, device=ability.device)
     cov = inverse(sums.information[:, :-1, :-1] + eye)
@@ -107,7 +171,7 @@ def _expanded(state: State, form: ItemForm) -> State:
     mean[:, :-1] = centred @ inverse_scale
     full[:, :-1, :-1] = inverse_scale @ cov @ inverse_scale
     items, prior = form.rescale(state.items, state.prior, scale, shift)
-    return State(Gaussians(mean, full), items, prior)
+    return State(Gaussians(mean, full), items, prior, state.loss)
 
 
 def _change(before: Gaussians, after: Gaussians) -> float:

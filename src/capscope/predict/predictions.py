@@ -9,7 +9,7 @@ from scipy.special import expit
 from capscope.axes import FloatArray
 from capscope.data import DemandMatrix
 from capscope.errors import InputError, first_few
-from capscope.fit import FEW_ANSWERS, CurvePosterior
+from capscope.fit import FEW_ANSWERS, NEW_ITEM, CurvePosterior, IRTPosterior, draw_chances
 from capscope.intervals import quantile_bounds
 
 
@@ -51,6 +51,33 @@ def predict_from_curves(
     support = _support_table(demands.items, aligned, answers)
     table = table.merge(support[["item_id", "in_support"]], on="item_id", how="left")
     return Predictions(table, score_table(posterior.models, probability, rng, level), support, level)
+
+
+def predict_from_irt(
+    posterior: IRTPosterior, items: tuple[str, ...], rng: np.random.Generator, level: float = 0.9
+) -> Predictions:
+    """Predict every model's chance on every item from an item response fit without item features.
+
+    An item of the fit is predicted with its own posterior; any other is drawn from the population of items, which the
+    interval shows and `in_support` says.
+
+    Args:
+        posterior: An item response fit.
+        items: Ids of the items.
+        rng: Source of randomness.
+        level: Nominal coverage of the intervals.
+    """
+    index = pd.Index(posterior.items).get_indexer(pd.Index(items))
+    known = index != NEW_ITEM
+    support = pd.DataFrame({"item_id": items, "in_support": known, "answers": np.where(known, np.inf, 0.0)})
+    support["reason"] = np.where(known, "", "not an item of the fit: the population of items is all that is known")
+    tables: list[pd.DataFrame] = []
+    scores: list[pd.DataFrame] = []
+    for model, chance in zip(posterior.models, draw_chances(posterior, index, rng), strict=True):
+        tables.append(_chance_table((model,), items, chance[None], level))
+        scores.append(score_table((model,), chance[None], rng, level))
+    table = pd.concat(tables, ignore_index=True).merge(support[["item_id", "in_support"]], on="item_id", how="left")
+    return Predictions(table, pd.concat(scores, ignore_index=True), support, level)
 
 
 def score_table(

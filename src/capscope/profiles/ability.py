@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, ModelDim
-from capscope.fit import CurvePosterior
+from capscope.fit import CurvePosterior, IRTPosterior
 from capscope.intervals import Interval, quantile_bounds
 
 
@@ -46,6 +46,25 @@ def ability_profiles(posterior: CurvePosterior, level: float = 0.9) -> AbilityPr
     return AbilityProfiles(
         table, level, general_share(posterior.ability, level), general_factor_share(posterior.classical.ability)
     )
+
+
+def ability_table(posterior: IRTPosterior, level: float = 0.9) -> pd.DataFrame:
+    """Lay the abilities of an item response fit out as a table with columns model, dim, ability, sd, lower, upper.
+
+    Abilities are in standard deviations over the models of the fit; the dimensions have no names.
+    """
+    lower, upper = posterior.ability_interval(level)
+    dims = [f"ability {number + 1}" if posterior.dims > 1 else "ability" for number in range(posterior.dims)]
+    model, dim = np.meshgrid(posterior.models, dims, indexing="ij")
+    columns = {
+        "model": model,
+        "dim": dim,
+        "ability": posterior.ability_mean,
+        "sd": posterior.ability_sd,
+        "lower": lower,
+        "upper": upper,
+    }
+    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
 
 def general_factor_share(ability: ModelDim) -> float:

@@ -7,8 +7,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import LEVELS
-from capscope.data import DemandMatrix
-from capscope.errors import InputError
+from capscope.data import DemandMatrix, Study
+from capscope.errors import InputError, first_few, nearest
 
 SENSITIVE_MEAN, SENSITIVE_SD = 2.0, 1.0
 """A set is sensitive to a dimension when its levels have at least this mean and this spread (Zhou et al., 2026)."""
@@ -51,3 +51,17 @@ def demand_profile(demands: DemandMatrix) -> DemandProfile:
         }
     )
     return DemandProfile(demands.dims, histogram, table, len(level))
+
+
+def of_benchmark(study: Study, benchmark: str) -> Study:
+    """Return the part of a study that belongs to one benchmark.
+
+    Raises:
+        InputError: There is no such benchmark.
+    """
+    items = study.require("items")
+    known = sorted(items["benchmark"].astype(str).unique())
+    if benchmark not in known:
+        hint = nearest(benchmark, known)
+        raise InputError(f"{study.name}: no benchmark '{benchmark}'{hint}; there are {first_few(known)}")
+    return study.keep_items(pd.Index(items.loc[items["benchmark"] == benchmark, "item_id"]))

@@ -1,5 +1,6 @@
 """Results to a plain dict, to figures, to one self-contained HTML page."""
 
+from capscope.report.demo import DemoResult, run_demo
 from capscope.report.figures import (
     ability_intervals,
     curve_grid,
@@ -9,6 +10,7 @@ from capscope.report.figures import (
     overall_intervals,
     score_intervals,
 )
+from capscope.report.jobs import report_fit
 from capscope.report.page import render, write_report
 from capscope.report.plain import Summary
 from capscope.report.provenance import Provenance, provenance_of
@@ -18,6 +20,7 @@ from capscope.report.summary import summarize
 from capscope.report.summary_irt import summarize_irt
 
 __all__ = [
+    "DemoResult",
     "Provenance",
     "Summary",
     "ability_intervals",
@@ -30,6 +33,8 @@ __all__ = [
     "radar",
     "radar_grid",
     "render",
+    "report_fit",
+    "run_demo",
     "score_intervals",
     "summarize",
     "summarize_irt",

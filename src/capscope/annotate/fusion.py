@@ -1,0 +1,168 @@
+"""Several annotators into one level with its uncertainty: an ordinal latent-class model with severities.
+
+Each item has a true level from 0 to 5 on a rubric. An annotator's chance of saying k where the truth is z falls off as
+a normal curve around z plus the annotator's severity, with a width of the annotator's own: Dawid and Skene's model
+(1979) with two numbers for each annotator in place of a full table, estimated by expectation and maximisation.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.optimize import minimize
+
+from capscope.annotate.labels import COLUMNS
+from capscope.data import Study
+from capscope.errors import InputError
+
+ROUNDS = 60
+CLOSE = 1e-4
+PRIOR_SEVERITY = 1.0
+"""Standard deviation of severities, in levels, before any data."""
+PRIOR_WIDTH = (0.8, 0.5)
+"""Typical width in levels, and the standard deviation of its logarithm."""
+FUSED = "fused"
+"""Name under which fused labels are stored."""
+
+Counts = Float[np.ndarray, "6 6"]
+
+
+@dataclass(frozen=True)
+class AnnotatorTraits:
+    """One annotator on one rubric."""
+
+    annotator: str
+    """Who."""
+    rubric: str
+    """On which rubric."""
+    severity: float
+    """Levels by which it rates above the others; severities of a rubric sum to zero."""
+    width: float
+    """Spread of its levels around the truth."""
+    items: int
+    """Items that it rated."""
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Fused labels and what was learnt about the annotators."""
+
+    labels: pd.DataFrame
+    """Rows of a demands table by the annotator ``fused``: posterior mean, its standard deviation, the top chance."""
+    traits: tuple[AnnotatorTraits, ...]
+    """Severity and width of every annotator on every rubric."""
+
+
+def fuse(study: Study, annotators: tuple[str, ...] = ()) -> Fusion:
+    """Fuse the labels of a study.
+
+    Args:
+        study: A study with demands by two annotators or more.
+        annotators: Whose labels enter; all but an earlier fusion by default.
+
+    Raises:
+        InputError: Fewer than two annotators, or labels of different versions of a rubric.
+    """
+    demands = study.require("demands")
+    chosen = annotators or tuple(sorted({str(name) for name in demands["annotator"].unique()} - {FUSED}))
+    demands = demands[demands["annotator"].isin(chosen)].astype({"rubric": str, "annotator": str, "item_id": str})
+    if demands["annotator"].nunique() < 2:
+        raise InputError(
+            f"{study.name}: fusion takes two annotators or more; there is {demands['annotator'].nunique()}"
+        )
+    tables, traits = list[pd.DataFrame](), list[AnnotatorTraits]()
+    for rubric, rows in demands.groupby("rubric"):
+        wide = rows.pivot_table(index="item_id", columns="annotator", values="level")
+        posterior, estimates = fuse_ratings(wide.to_numpy(dtype=float))
+        tables.append(_table(str(rubric), wide.index, posterior, _version(rows, str(rubric), study.name)))
+        traits += [
+            AnnotatorTraits(str(name), str(rubric), severity, width, int(wide[name].notna().sum()))
+            for name, (severity, width) in zip(wide.columns, estimates, strict=True)
+        ]
+    return Fusion(pd.concat(tables, ignore_index=True), tuple(traits))
+
+
+def fuse_ratings(
+    levels: Float[np.ndarray, "item annotator"],
+) -> tuple[Float[np.ndarray, "item level"], list[tuple[float, float]]]:
+    """Fuse the ratings of one rubric.
+
+    Args:
+        levels: Levels from 0 to 5, NaN where an annotator did not rate; a fractional level counts for both neighbours.
+
+    Returns:
+        The chance of each true level, and severity and width of each annotator.
+    """
+    said = _as_shares(levels)
+    traits = [(0.0, PRIOR_WIDTH[0])] * levels.shape[1]
+    prior = np.nan_to_num(said).sum(axis=(0, 1)) + 1.0
+    prior = prior / prior.sum()
+    posterior = _posterior(said, traits, prior)
+    for _ in range(ROUNDS):
+        traits = _centred([_traits(_counts(posterior, said[:, a]), traits[a]) for a in range(levels.shape[1])])
+        prior = posterior.sum(axis=0) + 1 / 6
+        prior = prior / prior.sum()
+        before, posterior = posterior, _posterior(said, traits, prior)
+        if np.abs(posterior - before).max() < CLOSE:
+            break
+    return posterior, traits
+
+
+def _as_shares(levels: np.ndarray) -> np.ndarray:
+    """Spread each level over its whole neighbours: 2.25 is three parts 2 and one part 3. Gaps become rows of zeros."""
+    distance = np.abs(levels[..., None] - np.arange(6.0))
+    return np.nan_to_num(np.clip(1 - distance, 0, 1))
+
+
+def _chances(severity: float, width: float) -> Counts:
+    """Return the chance of each said level (column) for each true level (row)."""
+    levels = np.arange(6.0)
+    log = -((levels[None, :] - levels[:, None] - severity) ** 2) / (2 * width**2)
+    chances = np.exp(log - log.max(axis=1, keepdims=True)) + 1e-4
+    return chances / chances.sum(axis=1, keepdims=True)
+
+
+def _posterior(said: np.ndarray, traits: list[tuple[float, float]], prior: np.ndarray) -> np.ndarray:
+    log = np.log(prior)[None, :] + sum(said[:, a] @ np.log(_chances(*trait)).T for a, trait in enumerate(traits))
+    chances = np.exp(log - log.max(axis=1, keepdims=True))
+    return chances / chances.sum(axis=1, keepdims=True)
+
+
+def _counts(posterior: np.ndarray, said: np.ndarray) -> Counts:
+    return posterior.T @ said
+
+
+def _traits(counts: Counts, start: tuple[float, float]) -> tuple[float, float]:
+    """Find the severity and width under which an annotator's counts are likeliest, with mild priors."""
+
+    def cost(theta: np.ndarray) -> float:
+        unlikely = -(counts * np.log(_chances(float(theta[0]), float(np.exp(theta[1]))))).sum()
+        away = (theta[0] / PRIOR_SEVERITY) ** 2 + ((theta[1] - np.log(PRIOR_WIDTH[0])) / PRIOR_WIDTH[1]) ** 2
+        return float(unlikely + away / 2)
+
+    found = minimize(cost, np.array([start[0], np.log(start[1])]), method="L-BFGS-B", bounds=[(-4, 4), (-2, 1.5)])
+    return float(found.x[0]), float(np.exp(found.x[1]))
+
+
+def _centred(traits: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Nothing in the data tells where zero severity lies, so the mean annotator defines it."""
+    mean = float(np.mean([severity for severity, _ in traits]))
+    return [(severity - mean, width) for severity, width in traits]
+
+
+def _table(rubric: str, items: pd.Index, posterior: np.ndarray, version: str | None) -> pd.DataFrame:
+    levels = np.arange(6.0)
+    mean = posterior @ levels
+    sd = np.sqrt(np.maximum(posterior @ levels**2 - mean**2, 0))
+    columns = [items.astype(str), rubric, FUSED, mean, sd, posterior.max(axis=1), version]
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def _version(rows: pd.DataFrame, rubric: str, where: str) -> str | None:
+    versions = rows["rubric_sha"].dropna().unique() if "rubric_sha" in rows else np.array([])
+    if len(versions) > 1:
+        raise InputError(
+            f"{where}: labels on {rubric} come from {len(versions)} versions of the rubric; fuse one version"
+        )
+    return str(versions[0]) if len(versions) else None

@@ -1,0 +1,241 @@
+"""The local annotator's model: an ordinal probit on a Gaussian process over what items look like.
+
+The process adds an effect of the benchmark, one of the task, a smooth function of the embedding and one of the text's
+shape, the last two partly shared by all tasks and partly each task's own. Its settings are chosen for each rubric by
+leave-one-out error, which a Gaussian process has in closed form (Rasmussen & Williams, 2006, section 5.4.2). Cut points
+turn the process into chances of the levels 0 to 5; they are fitted to the left-out predictions, so that the chances
+are calibrated and not those of a memory.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.linalg import eigh
+
+from capscope.annotate.local_features import ItemFeatures
+from capscope.annotate.ordinal_link import OrdinalLink, fit_link
+from capscope.axes import ItemDim
+from capscope.errors import FitError
+
+FEWEST = 20
+"""Labelled items below which there is nothing to learn from."""
+MOST = 2000
+"""Labelled items beyond which a random part is used: time grows with their cube."""
+TAIL = 0.025
+"""Share of the labelled items that would be outside the support when left out themselves."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How alike two items are expected to be."""
+
+    vector_scale: float
+    """Distance of embeddings over which likeness fades; unit vectors are at most 2 apart."""
+    shape_scale: float
+    """The same for standardised shape traits, per trait."""
+
+    def between(self, left: ItemFeatures, right: ItemFeatures) -> Float[np.ndarray, "left right"]:
+        """Return the likeness of every pair; shapes must be standardised alike."""
+        same_task = (left.task[:, None] == right.task[None, :]).astype(float)
+        same_benchmark = (left.benchmark[:, None] == right.benchmark[None, :]).astype(float)
+        apart = np.maximum(2 - 2 * left.vector @ right.vector.T, 0)
+        by_vector = np.exp(-apart / (2 * self.vector_scale**2))
+        traits = left.shape.shape[1]
+        square = (left.shape**2).sum(1)[:, None] + (right.shape**2).sum(1)[None, :] - 2 * left.shape @ right.shape.T
+        by_shape = np.exp(-np.maximum(square, 0) / (2 * traits * self.shape_scale**2))
+        shared = 0.5 + 0.5 * same_task
+        return 0.3 * same_benchmark + same_task + shared * by_vector + 0.5 * shared * by_shape
+
+    @property
+    def at_zero(self) -> float:
+        """Return the likeness of an item with itself."""
+        return 0.3 + 1 + 1 + 0.5
+
+
+KERNELS = tuple(Kernel(vector, shape) for vector in (0.5, 1.2) for shape in (1.0, 2.0))
+NOISES = (0.3, 1.0, 3.0)
+SUPPORT_KERNEL = Kernel(0.8, 1.5)
+
+
+@dataclass(frozen=True)
+class LevelForecast:
+    """What the local annotator says about items."""
+
+    items: tuple[str, ...]
+    """Ids on the item axis."""
+    dims: tuple[str, ...]
+    """Rubric codes on the dimension axis."""
+    probability: Float[np.ndarray, "item dim level"]
+    """Chance of each level."""
+    supported: Bool[np.ndarray, " item"]
+    """False where the item is too unlike everything labelled: the annotator abstains."""
+    spread: Float[np.ndarray, "dim two"]
+    """Offset and slope that give expectations the mean and spread of the labels learnt from."""
+
+    @cached_property
+    def expectation(self) -> ItemDim:
+        """Return the expected level; its spread is smaller than that of labels, by what is not known."""
+        return self.probability @ np.arange(6.0)
+
+    @cached_property
+    def level(self) -> ItemDim:
+        """Return levels whose mean and spread are those of the labels learnt from, within 0 to 5."""
+        return np.clip(self.spread[:, 0] + self.spread[:, 1] * self.expectation, 0, 5)
+
+    @cached_property
+    def sd(self) -> ItemDim:
+        """Return the root mean squared error to expect of `level`."""
+        levels = np.arange(6.0)
+        return np.sqrt((self.probability * (levels - self.level[..., None]) ** 2).sum(-1))
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues and eigenvectors of a kernel over the labelled items; any noise can be added to it at no cost."""
+
+    values: Float[np.ndarray, " labelled"]
+    """Eigenvalues."""
+    basis: Float[np.ndarray, "labelled labelled"]
+    """Eigenvectors, by column."""
+
+    def solve(self, right: np.ndarray, noise: float) -> np.ndarray:
+        """Return the inverse of kernel plus noise times a vector or matrix."""
+        inner = self.basis.T @ right
+        divisor = self.values + noise
+        return self.basis @ (inner / (divisor if right.ndim == 1 else divisor[:, None]))
+
+    def precision(self, noise: float) -> Float[np.ndarray, " labelled"]:
+        """Return the diagonal of the inverse of kernel plus noise."""
+        return (self.basis**2 / (self.values + noise)).sum(axis=1)
+
+    def explained(self, near: np.ndarray, noise: float) -> Float[np.ndarray, " item"]:
+        """Return the variance that the labelled items explain of others, given the kernel between them."""
+        return ((near @ self.basis) ** 2 / (self.values + noise)).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class Process:
+    """The process of one rubric."""
+
+    kernel: Kernel
+    """Likeness of items."""
+    noise: float
+    """Variance of a label that no item can explain, relative to the kernel's."""
+    mean: float
+    """Mean level of the labelled items."""
+    weight: Float[np.ndarray, " labelled"]
+    """Weight of each labelled item in a prediction."""
+    scale: float
+    """Standard deviation of the process, in levels."""
+    link: OrdinalLink
+    """Cut points."""
+    spread: tuple[float, float]
+    """Offset and slope that give expectations the mean and spread of the labels."""
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A fitted local annotator."""
+
+    dims: tuple[str, ...]
+    """Rubric codes on the dimension axis."""
+    trained_on: ItemFeatures
+    """The labelled items, shapes standardised."""
+    shape_mean: Float[np.ndarray, " trait"]
+    """Mean of each shape trait over the labelled items."""
+    shape_sd: Float[np.ndarray, " trait"]
+    """Their standard deviation."""
+    processes: tuple[Process, ...]
+    """One process for each rubric."""
+    spectra: dict[Kernel, Spectrum]
+    """Spectrum of every kernel in use."""
+    support_bound: float
+    """Share of variance explained below which an item is outside the support."""
+
+    def predict(self, features: ItemFeatures) -> LevelForecast:
+        """Return the chances of the levels of items, and which of them are inside the support."""
+        features = _scaled(features, self.shape_mean, self.shape_sd)
+        blocks = {kernel: kernel.between(features, self.trained_on) for kernel in self.spectra}
+        unexplained = {
+            (p.kernel, p.noise): p.kernel.at_zero - self.spectra[p.kernel].explained(blocks[p.kernel], p.noise)
+            for p in self.processes
+        }
+        chances = [_forecast(p, blocks[p.kernel], unexplained[p.kernel, p.noise]) for p in self.processes]
+        near = self.spectra[SUPPORT_KERNEL].explained(blocks[SUPPORT_KERNEL], 1.0) / SUPPORT_KERNEL.at_zero
+        spread = np.array([process.spread for process in self.processes])
+        return LevelForecast(features.items, self.dims, np.stack(chances, axis=1), near >= self.support_bound, spread)
+
+
+def fit_local_model(
+    features: ItemFeatures, levels: ItemDim, dims: tuple[str, ...], rng: np.random.Generator
+) -> LocalModel:
+    """Learn to rate like one annotator.
+
+    Args:
+        features: Labelled items.
+        levels: The annotator's levels, 0 to 5; rows with a gap are left out.
+        dims: Rubric codes.
+        rng: Chooses a part of the items where there are more than `MOST`.
+
+    Raises:
+        FitError: Fewer than `FEWEST` items are labelled on every rubric.
+    """
+    whole = np.flatnonzero(np.isfinite(levels).all(axis=1))
+    if len(whole) < FEWEST:
+        count = len(whole)
+        raise FitError(f"{count} items are labelled on all {len(dims)} rubrics, and {FEWEST} are needed; label more")
+    if len(whole) > MOST:
+        whole = np.sort(rng.choice(whole, MOST, replace=False))
+    mean, sd = features.shape[whole].mean(0), np.maximum(features.shape[whole].std(0), 1e-6)
+    features = _scaled(features.take(whole), mean, sd)
+    spectra = {kernel: Spectrum(*eigh(kernel.between(features, features))) for kernel in (*KERNELS, SUPPORT_KERNEL)}
+    processes = _fit_processes(spectra, levels[whole])
+    used = {process.kernel for process in processes} | {SUPPORT_KERNEL}
+    kept = {kernel: spectrum for kernel, spectrum in spectra.items() if kernel in used}
+    return LocalModel(dims, features, mean, sd, processes, kept, _support_bound(spectra[SUPPORT_KERNEL]))
+
+
+def _scaled(features: ItemFeatures, mean: np.ndarray, sd: np.ndarray) -> ItemFeatures:
+    shape = (features.shape - mean) / sd
+    return ItemFeatures(features.items, features.vector, shape, features.benchmark, features.task)
+
+
+def _fit_processes(spectra: dict[Kernel, Spectrum], levels: ItemDim) -> tuple[Process, ...]:
+    """Try every kernel and noise, and keep for each rubric what predicts left-out items best."""
+    centred = levels - levels.mean(axis=0)
+    choices = [(kernel, noise) for kernel in KERNELS for noise in NOISES]
+    errors = [
+        ((spectra[kernel].solve(centred, noise) / spectra[kernel].precision(noise)[:, None]) ** 2).mean(axis=0)
+        for kernel, noise in choices
+    ]
+    best = np.argmin(errors, axis=0)
+    return tuple(
+        _process(spectra, choices[choice][0], choices[choice][1], levels[:, dim]) for dim, choice in enumerate(best)
+    )
+
+
+def _process(spectra: dict[Kernel, Spectrum], kernel: Kernel, noise: float, level: np.ndarray) -> Process:
+    mean = float(level.mean())
+    weight = spectra[kernel].solve(level - mean, noise)
+    precision = spectra[kernel].precision(noise)
+    left_out = level - weight / precision
+    scale = float(np.sqrt(np.mean(weight**2 / precision)))
+    sd = np.maximum(scale / np.sqrt(precision), 1e-3)
+    link = fit_link(left_out, sd, np.rint(level).astype(np.int64))
+    expected = link.probability(left_out, sd) @ np.arange(6.0)
+    slope = float(np.clip(level.std() / max(expected.std(), 1e-6), 1.0, 3.0))
+    return Process(kernel, noise, mean, weight, scale, link, (float(level.mean() - slope * expected.mean()), slope))
+
+
+def _forecast(process: Process, near: np.ndarray, unexplained: np.ndarray) -> np.ndarray:
+    latent = process.mean + near @ process.weight
+    sd = process.scale * np.sqrt(np.maximum(unexplained, 0) + process.noise)
+    return process.link.probability(latent, np.maximum(sd, 1e-3))
+
+
+def _support_bound(spectrum: Spectrum) -> float:
+    """Return the share of variance explained that a few labelled items would miss if left out themselves."""
+    left_out = 1 - (1 / spectrum.precision(1.0) - 1) / SUPPORT_KERNEL.at_zero
+    return float(np.quantile(left_out, TAIL))

@@ -1,0 +1,40 @@
+"""A battery as a CSV file that a person can read and any program can use."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from capscope.battery.selection import Battery
+from capscope.data import read_table
+from capscope.errors import InputError, OutputError
+
+COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
+
+
+def save_battery(battery: Battery, path: Path, *, force: bool = False) -> None:
+    """Write a battery as CSV.
+
+    Raises:
+        OutputError: The file exists and `force` is not set.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{path}: already exists; choose another --out or add --force")
+    battery.table.assign(pool=battery.pool, method=battery.method, seed=battery.seed).to_csv(path, index=False)
+
+
+def load_battery(path: Path) -> Battery:
+    """Read a battery.
+
+    Raises:
+        InputError: A column is missing or not a number.
+    """
+    frame = read_table(path)
+    missing = [column for column in COLUMNS if column not in frame]
+    if missing:
+        raise InputError(f"{path}: column '{missing[0]}' is missing; make the file with 'capscope battery select'")
+    try:
+        numbers = {name: pd.to_numeric(frame[name]) for name in ("stratum", "draw_chance", "weight", "pool", "seed")}
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; make the file with 'capscope battery select'") from error
+    table = frame.assign(**numbers)[list(COLUMNS[:4])]
+    return Battery(table, int(numbers["pool"].iloc[0]), str(frame["method"].iloc[0]), int(numbers["seed"].iloc[0]))

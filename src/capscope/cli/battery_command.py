@@ -1,0 +1,51 @@
+"""``capscope battery select | score``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from capscope.cli.options import AsJson, Force, Level, Seed, StudyFolder
+from capscope.cli.output import emit, table_text
+
+battery_app = typer.Typer(
+    help="Choose few items and estimate scores from them.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@battery_app.command("select")
+def select(
+    study: StudyFolder,
+    out: Annotated[Path, typer.Option("--out", help="CSV file for the chosen items.")],
+    size: Annotated[int, typer.Option("-n", "--size", help="Number of items to draw.")] = 100,
+    method: Annotated[str, typer.Option(help="random, or demand (spread over the demand space).")] = "random",
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a battery from a study's items. Example: capscope battery select STUDY -n 100 --out battery.csv."""
+    from capscope.battery import save_battery, select_battery
+    from capscope.data import Study
+
+    battery = select_battery(Study.load(study), size, method, seed)
+    save_battery(battery, out, force=force)
+    result = {"out": str(out), "n": len(battery.table), "pool": battery.pool, "method": method, "seed": seed}
+    emit(result, as_json, f"{len(battery.table)} of {battery.pool} items drawn ({method}, seed {seed})\n{out}")
+
+
+@battery_app.command("score")
+def score(
+    battery: Annotated[Path, typer.Argument(metavar="BATTERY", help="CSV file written by 'battery select'.")],
+    answers: StudyFolder,
+    level: Level = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate scores on the pool from answers to a battery. Example: capscope battery score battery.csv STUDY."""
+    from capscope.battery import load_battery, score_battery
+    from capscope.data import Study
+
+    found = score_battery(load_battery(battery), Study.load(answers), level)
+    result = {"level": level, "unanswered": found.unanswered, "scores": found.table.to_dict("records")}
+    emit(result, as_json, table_text(found.table))

@@ -1,0 +1,30 @@
+"""``capscope check``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capscope.cli.output import emit
+
+if TYPE_CHECKING:
+    from capscope.data import StudyCheck
+
+
+def check(
+    study: Annotated[Path, typer.Argument(help="Study folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Validate a study, join its tables and say what is odd. Example: capscope check STUDY."""
+    from capscope.data import Study, check_study
+
+    found = check_study(Study.load(study))
+    emit(found.as_dict(), as_json, _text(found))
+
+
+def _text(found: "StudyCheck") -> str:
+    sizes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.sizes.items())
+    lines = [f"{found.study}: {sizes}"]
+    lines += [f"{join.share:.1%} of the item ids in {join.table} are in {join.other}" for join in found.joins]
+    lines += [f"odd: {remark}" for remark in found.odd]
+    return "\n".join(lines if found.odd else [*lines, "nothing is odd"])

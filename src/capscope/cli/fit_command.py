@@ -1,0 +1,67 @@
+"""``capscope fit``."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capscope.cli.options import Annotator, AsJson, Force, Seed, StudyFolder
+from capscope.cli.output import emit
+from capscope.cli.progress import progress_bar
+from capscope.errors import OutputError
+
+if TYPE_CHECKING:
+    from capscope.fit import AnyFit, StudyFitSettings
+
+
+def fit(
+    study: StudyFolder,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write the fit to.")] = None,
+    model: Annotated[str, typer.Option(help="auto, rasch, 2pl, mirt (with --dims) or curves.")] = "auto",
+    dims: Annotated[int, typer.Option(help="Number of abilities of mirt.")] = 1,
+    engine: Annotated[str, typer.Option(help="Inference of curves: laplace or nuts.")] = "laplace",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    holdout: Annotated[float | None, typer.Option(help="Share of the answers to hold out and score.")] = None,
+    annotator: Annotator = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit abilities and items to a study's responses. Example: capscope fit STUDY --model 2pl --out FIT."""
+    from capscope.data import Study
+    from capscope.fit import StudyFitSettings, fit_holdout, fit_study, save_fit
+
+    if out is None and holdout is None:
+        raise typer.BadParameter("give --out FIT to keep the fit, or --holdout SHARE to score it")
+    if out is not None and out.exists() and not force:
+        raise OutputError(f"{out}: already exists; choose another --out or add --force")
+    settings = StudyFitSettings(model, dims, engine, device, annotator, seed)
+    loaded = Study.load(study)
+    result: dict[str, object] = {}
+    if holdout is not None:
+        result |= fit_holdout(loaded, settings, holdout).as_dict()
+    if out is not None:
+        start = time.perf_counter()
+        with progress_bar(f"fitting {model}") as progress:
+            fitted = fit_study(loaded, settings, progress)
+        save_fit(fitted, out)
+        result |= _summary(fitted, settings, out, time.perf_counter() - start)
+    emit(result, as_json, "\n".join(f"{name:<12} {_shown(value)}" for name, value in result.items()))
+
+
+def _summary(fitted: "AnyFit", settings: "StudyFitSettings", out: Path, seconds: float) -> dict[str, object]:
+    return {
+        "fit": str(out),
+        "model": settings.model,
+        "n_models": len(fitted.posterior.models),
+        "status": fitted.status.code,
+        "advice": list(fitted.status.advice),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "-"  # pyright: ignore[reportUnknownArgumentType]
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

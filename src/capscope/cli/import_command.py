@@ -1,0 +1,85 @@
+"""``capscope import tidy`` and ``capscope import adele``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capscope.cli.output import emit
+
+if TYPE_CHECKING:
+    from capscope.data import Study
+    from capscope.data.formats import ImportReport
+
+Out = Annotated[Path, typer.Option("--out", help="Study folder to write.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the study that is there.")]
+NotAdministered = Annotated[
+    list[str] | None,
+    typer.Option("--not-administered", help='A score that means "not administered", such as -1; may be repeated.'),
+]
+Encoding = Annotated[str, typer.Option("--encoding", help="Text encoding of CSV and JSON files.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def import_tidy_command(
+    paths: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL, JSON or Parquet files.")],
+    out: Out,
+    model_col: Annotated[str | None, typer.Option(help="Column of model names.")] = None,
+    id_col: Annotated[str | None, typer.Option(help="Column of item ids.")] = None,
+    score_col: Annotated[str | None, typer.Option(help="Column of scores from 0 to 1.")] = None,
+    benchmark_col: Annotated[str | None, typer.Option(help="Column that names each item's benchmark.")] = None,
+    task_col: Annotated[str | None, typer.Option(help="Column that names each item's task.")] = None,
+    text_col: Annotated[str | None, typer.Option(help="Column with each item's text.")] = None,
+    trials_col: Annotated[str | None, typer.Option(help="Column with the trials behind each score.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Rows are models, columns are items.")] = False,
+    wide_items: Annotated[bool, typer.Option("--wide-items", help="Rows are items, columns are models.")] = False,
+    not_administered: NotAdministered = None,
+    items: Annotated[Path | None, typer.Option(help="Table of items.")] = None,
+    demands: Annotated[Path | None, typer.Option(help="Table of demand levels.")] = None,
+    annotator: Annotated[str | None, typer.Option(help="Who rated the demands.")] = None,
+    encoding: Encoding = "utf-8",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import tables of scores. Example: capscope import tidy scores.csv --id-col question --out STUDY."""
+    from capscope.data import refuse_overwriting
+    from capscope.data.formats import Columns, ExtraTables, import_tidy
+
+    if wide and wide_items:
+        raise typer.BadParameter("--wide and --wide-items exclude each other")
+    refuse_overwriting(out, force=force)
+    columns = Columns(model_col, id_col, score_col, benchmark_col, task_col, text_col, trials_col)
+    layout = "wide" if wide else "wide-items" if wide_items else "long"
+    extra = ExtraTables(items, demands, annotator)
+    _save(*import_tidy(paths, columns, layout, not_administered or [], extra, encoding), out, force, as_json)
+
+
+def import_adele_command(
+    battery: Annotated[Path, typer.Argument(help="The battery, with its demand columns.")],
+    out: Out,
+    tables: Annotated[list[Path] | None, typer.Argument(help="Answers of models, or demand levels.")] = None,
+    annotator: Annotated[str, typer.Option(help="Who rated in tables of demand levels.")] = "gpt-4o",
+    battery_annotator: Annotated[str, typer.Option(help="Who rated in the battery.")] = "gpt-4o",
+    not_administered: NotAdministered = None,
+    encoding: Encoding = "utf-8",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import an ADeLe battery. Example: capscope import adele battery.csv GPT-4o.csv --out STUDY."""
+    from capscope.data import refuse_overwriting
+    from capscope.data.formats import import_adele
+
+    refuse_overwriting(out, force=force)
+    read = import_adele(battery, tables or [], annotator, battery_annotator, not_administered or [], encoding)
+    _save(*read, out, force, as_json)
+
+
+def _save(study: "Study", report: "ImportReport", out: Path, force: bool, as_json: bool) -> None:
+    study.save(out, force=force)
+    lines = [
+        f"{out}: {report.responses} responses of {report.models} models on {report.items} items,"
+        f" {report.levels} demand levels",
+        f"read {report.rows} rows from {', '.join(report.sources)}",
+        f"not administered: {report.not_administered}; demands without a level: {report.unrated}",
+    ]
+    emit({"study": str(out), **report.as_dict()}, as_json, "\n".join(lines))

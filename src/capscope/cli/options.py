@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")]
+FitFolder = Annotated[Path, typer.Argument(metavar="FIT", help="Folder written by 'capscope fit'.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, everything else on stderr.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+Annotator = Annotated[
+    str | None, typer.Option("--annotator", help="Whose demand levels to use; by default the mean over annotators.")
+]
+Level = Annotated[float, typer.Option("--level", min=0.01, max=0.999, help="Coverage of the intervals.")]

@@ -1,0 +1,100 @@
+"""Demand levels as other tools write them: one column for each rubric, or one object for each item."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from capscope.data.cells import filled_cells
+from capscope.data.columns import as_identifier, data_row
+from capscope.data.reading import parse_json
+from capscope.data.tables import TABLES
+from capscope.errors import InputError, nearest
+
+LEVEL_BOUNDS = TABLES["demands"].bounds["level"]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Demand levels in the long form of a study's table."""
+
+    demands: pd.DataFrame
+    """One row for each item and rubric that was rated."""
+    unrated: int
+    """Cells that hold no level."""
+
+
+def levels_from_columns(frame: pd.DataFrame, codes: tuple[str, ...], annotator: pd.Series | str, source: str) -> Levels:
+    """Read levels from one column for each rubric, beside `item_id`.
+
+    Args:
+        frame: A table with `item_id` and the columns.
+        codes: The columns that are rubrics.
+        annotator: Who rated: one name, or one for each row.
+        source: What to call the table in an error.
+
+    Raises:
+        InputError: A cell is not a level from 0 to 5; the message names its row and column.
+    """
+    rated = pd.DataFrame({"item_id": as_identifier(frame["item_id"], "item_id", source), "annotator": annotator})
+    rated["annotator"] = as_identifier(rated["annotator"], "annotator", source)
+    _refuse_repeated(rated, source)
+    cells = filled_cells(frame[list(codes)])
+    of_cell = rated.take(cells.row).reset_index(drop=True)
+    demands = pd.DataFrame(
+        {
+            "item_id": of_cell["item_id"],
+            "rubric": cells.column_names(),
+            "annotator": of_cell["annotator"],
+            "level": cells.numbers("level", LEVEL_BOUNDS, source),
+        }
+    )
+    return Levels(demands, cells.blank)
+
+
+def _refuse_repeated(rated: pd.DataFrame, source: str) -> None:
+    repeated = rated.duplicated()
+    if repeated.any():
+        row = int(repeated.to_numpy().argmax())
+        item, rater = rated["item_id"].iloc[row], rated["annotator"].iloc[row]
+        raise InputError(
+            f"{source}: {data_row(row)} repeats item_id '{item}', annotator '{rater}'; keep one row of levels"
+        )
+
+
+def levels_from_objects(frame: pd.DataFrame, codes: tuple[str, ...], annotator: pd.Series | str, path: Path) -> Levels:
+    """Read levels from a column `demands` of objects such as ``{"AS": 1, "CL": 0}`` (or the same as JSON text).
+
+    Args:
+        frame: A table with `item_id` and `demands`.
+        codes: The rubrics there are; none means any.
+        annotator: Who rated: one name, or one for each row.
+        path: The file, for messages.
+
+    Raises:
+        InputError: A cell is no such object, names an unknown rubric, or a level lies outside 0 to 5.
+    """
+    objects = [_levels_object(path, data_row(row), cell) for row, cell in enumerate(frame["demands"])]
+    for row, found in enumerate(objects):
+        unknown = [code for code in found if codes and code not in codes]
+        if unknown:
+            raise InputError(
+                f"{path}: {data_row(row)}: demands name an unknown rubric '{unknown[0]}'{nearest(unknown[0], codes)};"
+                " rename it or give the rubric set it belongs to"
+            )
+    wide = pd.DataFrame(objects, dtype=object)
+    if wide.empty:
+        raise InputError(f"{path}: column 'demands' holds no level; remove the column or rate the items")
+    named = tuple(map(str, wide.columns))
+    return levels_from_columns(wide.assign(item_id=frame["item_id"].to_numpy()), named, annotator, str(path))
+
+
+def _levels_object(path: Path, place: str, cell: object) -> dict[str, object]:
+    if isinstance(cell, str) and cell.strip():
+        cell = parse_json(path, cell, f"{place}: column 'demands'")
+    if isinstance(cell, dict):
+        return {str(code): level for code, level in cell.items()}
+    if cell is None or cell == "" or cell != cell:  # noqa: PLR0124 - NaN, which pandas puts where nothing is
+        return {}
+    raise InputError(f'{path}: {place}: demands is {json.dumps(cell, default=str)[:40]}; write {{"CODE": level, ...}}')

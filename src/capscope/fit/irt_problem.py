@@ -1,0 +1,128 @@
+"""The data of one fit on its device, and one fit of one choice of model."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from capscope.axes import RowFloats
+from capscope.data import ResponseMatrix
+from capscope.errors import FitError
+from capscope.fit.cells import Cells, response_cells
+from capscope.fit.irt_model import IRTSettings
+from capscope.fit.item_forms import ItemForm, PositiveForm, SignedForm
+from capscope.fit.item_prior import Design, make_design
+from capscope.fit.kernels import Gaussians
+from capscope.fit.rotation import simple_structure
+from capscope.fit.variational import Schedule, State, run_sweeps, start_state
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """One item response model, all choices made."""
+
+    name: Literal["rasch", "2pl", "mirt"]
+    """Rasch has one slope for all items."""
+    dims: int = 1
+    """Number of abilities."""
+    form: Literal["signed", "positive"] = "signed"
+    """Parameters of the items."""
+
+    @property
+    def words(self) -> str:
+        """The choice in words."""
+        if self.name == "mirt":
+            return f"{self.dims} dimensions"
+        return {"rasch": "Rasch", "2pl": f"2PL ({self.form} slopes)"}[self.name]
+
+    def item_form(self) -> ItemForm:
+        """The items' parameters and updates."""
+        return PositiveForm() if self.form == "positive" else SignedForm(self.dims, self.name != "rasch")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The data of one fit, both ways round, on its device."""
+
+    by_model: Cells
+    """Scores, models in rows."""
+    by_item: Cells
+    """Scores, items in rows."""
+    design: Design
+    """Item features."""
+    device: torch.device
+    """Where to compute."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """What comes with the responses: features and floors of the items."""
+
+    features: np.ndarray | None = None
+    """Array (item, feature); None for none."""
+    floor: RowFloats | None = None
+    """Chance of a right guess on each item; None for none."""
+
+    def of(self, items: np.ndarray) -> "Side":
+        """The side of some items."""
+        features = None if self.features is None else self.features[items]
+        return Side(features, None if self.floor is None else self.floor[items])
+
+
+def checked_side(features: np.ndarray | None, floor: RowFloats | None, n_items: int) -> Side:
+    """Refuse features and floors that do not fit the items; see `make_design` for the features.
+
+    Raises:
+        FitError: One line with what to do.
+    """
+    make_design(features, n_items)
+    if floor is None or not np.any(floor):
+        return Side(features)
+    floor = np.asarray(floor, float)
+    if not (floor.shape == (n_items,) and floor.min() >= 0 and floor.max() < 1):
+        raise FitError("fit_irt: floor must hold one chance in [0, 1) for each item, in the order of the items")
+    return Side(features, floor)
+
+
+def make_problem(responses: ResponseMatrix, side: Side, device: torch.device) -> Problem:
+    """Lay the data out on the device.
+
+    Raises:
+        FitError: The responses cannot be used.
+    """
+    cells = response_cells(responses, side.floor).to(device)
+    design = make_design(side.features, len(responses.items)).to(device)
+    return Problem(cells, cells.transposed(), design, device)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of this name; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        FitError: A GPU is asked for and there is none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise FitError("device 'cuda' is not available; use --device cpu")
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
+
+
+def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings) -> State:
+    """Start and sweep one model; dimensions are turned to simple structure at the end."""
+    form = choice.item_form()
+    generator = torch.Generator(problem.device).manual_seed(settings.seed)
+    schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads)
+    state = start_state(problem.by_model, problem.by_item, form, choice.dims, problem.design, generator)
+    state = run_sweeps(problem.by_model, problem.by_item, form, problem.design, state, schedule)
+    return _turned(state, form)
+
+
+def _turned(state: State, form: ItemForm) -> State:
+    slopes = form.moments(state.items).mean[:, :-1]
+    rotation = simple_structure(slopes)
+    mean, cov = state.models.mean.clone(), state.models.cov.clone()
+    mean[:, :-1] = mean[:, :-1] @ rotation
+    cov[:, :-1, :-1] = rotation.T @ cov[:, :-1, :-1] @ rotation
+    items, prior = form.rescale(state.items, state.prior, rotation, torch.zeros_like(rotation[0]))
+    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior)

@@ -1,0 +1,167 @@
+"""Which model: held-out cells choose among Rasch, 2PL and more dimensions, and say why."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from capscope.axes import RowFloats
+from capscope.data import ResponseMatrix
+from capscope.fit.irt_model import IRTSettings
+from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem
+from capscope.fit.irt_result import make_posterior
+from capscope.fit.links import score_log_loss
+
+HOLD_OUT_STREAM = 0x486F6C64
+
+HELD_SHARE = 0.15
+"""Share of the cells held out to choose by."""
+
+FORM_CELLS, DIMS_CELLS = 60_000, 600_000
+"""Cells at most on which to choose the form, and the number of dimensions."""
+
+QUICK_TOLERANCE, QUICK_SWEEPS = 0.05, 40
+"""How far to take a candidate's fit."""
+
+LADDER = (2, 3, 4, 6, 8)
+"""Numbers of dimensions to try, upwards until they stop paying."""
+
+LEAST_GAIN_SE = 2.0
+"""A richer model must gain this many standard errors of the paired difference in held-out log-loss."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate and its held-out log-losses."""
+
+    choice: ModelChoice
+    """The candidate."""
+    losses: RowFloats
+    """Log-loss of each held-out cell."""
+
+    def gain_over(self, other: "Trial") -> tuple[float, float]:
+        """Mean gain in log-loss over another candidate, and its standard error."""
+        gain = other.losses - self.losses
+        return float(gain.mean()), float(gain.std() / max(1, len(gain)) ** 0.5)
+
+
+def choose(
+    responses: ResponseMatrix, settings: IRTSettings, side: Side, device: torch.device
+) -> tuple[ModelChoice, tuple[str, ...]]:
+    """The model to fit, and one line why where there was a choice.
+
+    Args:
+        responses: All responses.
+        settings: What is asked for.
+        side: Features and floors of the items.
+        device: Where to compute.
+    """
+    if settings.model == "rasch":
+        return ModelChoice("rasch"), ()
+    if settings.model == "mirt" and settings.dims > 1:
+        return ModelChoice("mirt", settings.dims), ()
+    if settings.model != "auto" and settings.form != "auto":
+        return ModelChoice("2pl", 1, settings.form), ()
+    # a stream of its own: the seed alone may be the one that drew the answers
+    rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
+    auto = settings.model == "auto"
+    kept, kept_side = thinned(responses, side, DIMS_CELLS if auto else FORM_CELLS, rng)
+    held = rng.random(len(kept.score)) < HELD_SHARE
+    if held.all() or not held.any():
+        return ModelChoice("2pl"), ("too few answers to choose a model by held-out cells; 2PL taken",)
+    quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
+    train = kept.rows(~held)
+    bench = _Bench(train, make_problem(train, kept_side, device), kept.rows(held), kept_side, quick)
+    return bench.climb() if auto else bench.best_form()
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Training and held-out cells on which candidates are tried."""
+
+    train: ResponseMatrix
+    problem: Problem
+    held: ResponseMatrix
+    side: Side
+    settings: IRTSettings
+
+    def try_out(self, choice: ModelChoice) -> Trial:
+        state = fit_choice(self.problem, choice, self.settings)
+        posterior = make_posterior(self.train, self.problem, choice, state, self.side)
+        return Trial(choice, _losses(posterior, self.held))
+
+    def best_form(self) -> tuple[ModelChoice, tuple[str, ...]]:
+        signed = self.try_out(ModelChoice("2pl"))
+        positive = self.try_out(ModelChoice("2pl", 1, "positive"))
+        best, other = (positive, signed) if positive.gain_over(signed)[0] > 0 else (signed, positive)
+        return best.choice, (_told(best, other),)
+
+    def climb(self) -> tuple[ModelChoice, tuple[str, ...]]:
+        """From Rasch upwards, a richer model wherever it clearly pays."""
+        best = self.try_out(ModelChoice("rasch"))
+        lines: list[str] = []
+        for candidates in self._steps():
+            trials = [self.try_out(choice) for choice in candidates]
+            trial = min(trials, key=lambda t: float(t.losses.mean()))
+            gain, error = trial.gain_over(best)
+            if gain > LEAST_GAIN_SE * error:
+                lines.append(_told(trial, best))
+                best = trial
+            elif trial.choice.dims > 2 or trial.choice.name != "mirt":
+                lines.append(f"{trial.choice.words} not taken: " + _told(trial, best))
+                if trial.choice.dims > best.choice.dims:
+                    break
+        return best.choice, tuple(lines)
+
+    def _steps(self) -> Iterator[list[ModelChoice]]:
+        forms = [ModelChoice("2pl")]
+        if self.settings.form != "signed":
+            forms.append(ModelChoice("2pl", 1, "positive"))
+        yield forms
+        most = min(len(self.train.models) - 1, len(self.train.items) - 1)
+        for dims in LADDER:
+            if dims < most:
+                yield [ModelChoice("mirt", dims)]
+
+
+def thinned(responses: ResponseMatrix, side: Side, most: int, rng: np.random.Generator) -> tuple[ResponseMatrix, Side]:
+    """A part of the models and items, drawn at random, with about as many rows as wanted; all where they are fewer."""
+    share = most / len(responses.score)
+    if share >= 1:
+        return responses, side
+    n_models, n_items = len(responses.models), len(responses.items)
+    keep_models = int(min(n_models, max(200, n_models * share**0.5)))
+    keep_items = int(min(n_items, max(50, n_items * share * n_models / keep_models)))
+    models = np.sort(rng.choice(n_models, keep_models, replace=False))
+    items = np.sort(rng.choice(n_items, keep_items, replace=False))
+    return restricted(responses, models, items), side.of(items)
+
+
+def restricted(responses: ResponseMatrix, models: np.ndarray, items: np.ndarray) -> ResponseMatrix:
+    """The responses of some models to some items, over the smaller axes."""
+    keep_model, keep_item = np.zeros(len(responses.models), bool), np.zeros(len(responses.items), bool)
+    keep_model[models], keep_item[items] = True, True
+    rows = np.flatnonzero(keep_model[responses.model_index] & keep_item[responses.item_index])
+    kept = responses.rows(rows)
+    return replace(
+        kept,
+        models=tuple(responses.models[i] for i in models),
+        items=tuple(responses.items[i] for i in items),
+        model_index=(np.cumsum(keep_model) - 1)[kept.model_index],
+        item_index=(np.cumsum(keep_item) - 1)[kept.item_index],
+    )
+
+
+def _losses(posterior: IRTPosterior, held: ResponseMatrix) -> RowFloats:
+    return score_log_loss(posterior.probability(held.model_index, held.item_index), held.score)
+
+
+def _told(trial: Trial, other: Trial) -> str:
+    gain, error = trial.gain_over(other)
+    loss, before = trial.losses.mean(), other.losses.mean()
+    return (
+        f"held-out log-loss {loss:.4f} with {trial.choice.words}, {before:.4f} with {other.choice.words} "
+        f"(gain {gain:.4f}, standard error {error:.4f})"
+    )

@@ -1,0 +1,169 @@
+"""From a study to a fit: which tables a model needs, and how well it does on answers held out."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from capscope.axes import RowFloats
+from capscope.data import ResponseMatrix, Study, demand_matrix, join_items, response_matrix
+from capscope.errors import FitError, nearest
+from capscope.fit.curve_posterior import CurvePosterior
+from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
+from capscope.fit.irt import fit_irt, pick_device
+from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName
+from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.links import log_likelihood
+from capscope.fit.result import Fit
+from capscope.fit.slices import dominant_slices
+
+CHOICES = {
+    "model": ("auto", "rasch", "2pl", "mirt", "curves"),
+    "curve_engine": ("laplace", "nuts"),
+    "device": ("auto", "cpu", "cuda"),
+}
+"""What the settings of a study's fit can be."""
+AnyFit = Fit[CurvePosterior] | Fit[IRTPosterior]
+
+
+@dataclass(frozen=True)
+class StudyFitSettings:
+    """What to fit to a study."""
+
+    model: str = "auto"
+    """An item response model, `auto` to let held-out answers choose it, or `curves`."""
+    dims: int = 1
+    """Number of abilities of `mirt`."""
+    curve_engine: str = "laplace"
+    """Inference of `curves`."""
+    device: str = "auto"
+    """Where to compute item response models."""
+    annotator: str | None = None
+    """Whose demand levels `curves` uses; by default the mean over annotators."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        """Refuse a choice that there is not.
+
+        Raises:
+            FitError: No such model, curve engine or device.
+        """
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
+            if value not in known:
+                what = name.replace("_", " ")
+                raise FitError(f"unknown {what} '{value}'{nearest(value, known)}; use one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class HoldoutScore:
+    """How well a fit predicts answers it has not seen; the layout that `capscope fit --holdout --json` prints."""
+
+    model: str
+    """What was fitted."""
+    engine: str
+    """How."""
+    device: str
+    """Where."""
+    status: str
+    """The fit's status code."""
+    seconds: float
+    """Time of the fit."""
+    n_models: int
+    """Number of models."""
+    n_items: int
+    """Number of items."""
+    n_responses: int
+    """Number of answers that were fitted."""
+    log_loss: float
+    """Mean cross-entropy on the held-out answers, in nats."""
+    auroc: float
+    """Area under the ROC curve on the held-out answers; a score of at least one half is a success."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain numbers."""
+        return asdict(self)
+
+
+def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[float], None] | None = None) -> AnyFit:
+    """Fit a model to a study's responses (and, for curves, demands).
+
+    Raises:
+        InputError: A table that the model needs is missing.
+        JoinError: Responses and demands do not talk about the same items.
+        FitError: The data cannot support the model.
+    """
+    responses = response_matrix(study)
+    if settings.model == "curves":
+        join_items(study, "responses", "demands").refuse_if_poor(study.name)
+        demands = demand_matrix(study, settings.annotator)
+        slices = dominant_slices(responses, demands, item_chance(study, responses.items))
+        return fit_curves(
+            slices.counts, engine=cast(CurveEngine, settings.curve_engine), seed=settings.seed, progress=progress
+        )
+    return fit_irt(responses, irt_settings(settings))
+
+
+def irt_settings(settings: StudyFitSettings) -> IRTSettings:
+    """Translate the settings of a study's fit into those of the item response engine."""
+    if settings.model == "curves":
+        raise FitError("curves are not an item response model; use rasch, 2pl, mirt or auto")
+    model, device = cast(ModelName, settings.model), cast(DeviceName, settings.device)
+    return IRTSettings(model=model, dims=settings.dims, seed=settings.seed, device=device)
+
+
+def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> HoldoutScore:
+    """Fit on part of the answers and score the predictions of the rest.
+
+    Args:
+        study: A study with responses.
+        settings: An item response model.
+        share: Share of the answers to hold out, drawn with the settings' seed.
+
+    Raises:
+        FitError: The model is `curves`, or the share lies outside (0, 1).
+    """
+    if not 0 < share < 1:
+        raise FitError(f"--holdout {share:g} is not a share of the answers; use a number between 0 and 1")
+    engine = irt_settings(settings)
+    responses = response_matrix(study)
+    held_out = np.random.default_rng(settings.seed).random(len(responses.score)) < share
+    training, test = responses.rows(~held_out), responses.rows(held_out)
+    start = time.perf_counter()
+    fit = fit_irt(training, engine)
+    seconds = time.perf_counter() - start
+    chance = fit.posterior.probability(test.model_index, test.item_index)
+    return HoldoutScore(
+        model=fit.posterior.model_name,
+        engine="variational",
+        device=str(pick_device(settings.device)),
+        status=fit.status.code,
+        seconds=round(seconds, 3),
+        n_models=len(responses.models),
+        n_items=len(responses.items),
+        n_responses=len(training.score),
+        log_loss=-float(np.average(_log_likelihood(test, chance), weights=test.n_trials)),
+        auroc=_auroc(test, chance),
+    )
+
+
+def item_chance(study: Study, items: tuple[str, ...]) -> RowFloats | None:
+    """Return the chance of a guess on each item, NaN where unknown; None where the study says nothing of it."""
+    if study.items is None or "chance" not in study.items:
+        return None
+    known = study.items.set_index(study.items["item_id"].astype(str))["chance"].astype(float)
+    return known.reindex(list(items)).to_numpy()
+
+
+def _log_likelihood(test: ResponseMatrix, chance: RowFloats) -> RowFloats:
+    bounded = np.clip(chance, 1e-12, 1 - 1e-12)
+    return log_likelihood(np.log(bounded) - np.log1p(-bounded), test.score)
+
+
+def _auroc(test: ResponseMatrix, chance: RowFloats) -> float:
+    success = test.score >= 0.5
+    return float(roc_auc_score(success, chance)) if 0 < success.sum() < len(success) else float("nan")

@@ -1,0 +1,87 @@
+"""The main job on what ships: profile 15 published models, predict a set of questions, write the page."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from capscope.data import read_level_counts, shipped
+from capscope.errors import OutputError
+from capscope.fit import fit_curves, save_fit
+from capscope.profiles import ability_profiles
+from capscope.report.jobs import curve_summary, item_part
+from capscope.report.page import write_report
+from capscope.report.provenance import provenance_of
+
+SOURCE = (
+    "Level counts of 15 language models on 18 scales, read off the figures of Zhou et al., General scales unlock AI"
+    " evaluation with explanatory and predictive power, Nature 652, 58-67 (2026)"
+)
+NOTES = (
+    "The questions were written for capscope and their demand levels were rated by hand by its authors.",
+    "The four R1-Qwen models were measured on a slightly different slice of the battery; their MS (mind modelling)"
+    " abilities in particular cannot be compared with the other models'.",
+)
+FOCUS_MODEL = "GPT-4o"
+MARKER = "demo.json"
+"""The file by which a folder is known to be a demo's, and may be written over."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo did."""
+
+    report: str
+    """Path of the page."""
+    seconds: float
+    """Time it took."""
+    models: int
+    """Number of models profiled."""
+    dims: int
+    """Number of dimensions."""
+
+
+def run_demo(out: Path, seed: int = 0, progress: Callable[[float], None] | None = None) -> DemoResult:
+    """Run the demo into a folder: `report.html`, `abilities.csv`, `chances.csv` and the fit.
+
+    Args:
+        out: Folder to write; one that an earlier demo wrote is written over.
+        seed: Seed of all random draws.
+        progress: Called with the share of the work done.
+
+    Raises:
+        OutputError: The folder exists and is not a demo's.
+    """
+    start = time.perf_counter()
+    if out.exists() and not (out / MARKER).is_file():
+        raise OutputError(f"{out}: already exists and is not a demo's folder; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    counts_file, questions_file = (
+        shipped("artifacts/adele-v1") / "level_counts.csv",
+        shipped("examples/questions.jsonl"),
+    )
+    fit = fit_curves(read_level_counts(counts_file), seed=seed, progress=_first_part(progress, 0.8))
+    save_fit(fit, out / "fit")
+    part = item_part(fit.posterior, questions_file, seed)
+    ability_profiles(fit.posterior).table.to_csv(out / "abilities.csv", index=False)
+    part.predictions.table.to_csv(out / "chances.csv", index=False)
+    provenance = provenance_of(
+        "capscope demo: 15 language models on 18 scales",
+        SOURCE,
+        seed=seed,
+        engine="Laplace approximation, variances by marginal likelihood",
+        inputs=(counts_file, questions_file),
+        notes=NOTES,
+    )
+    page = write_report(curve_summary(fit, part, provenance, FOCUS_MODEL), out / "report.html", force=True)
+    if progress:
+        progress(1.0)
+    posterior = fit.posterior
+    result = DemoResult(str(page), round(time.perf_counter() - start, 2), len(posterior.models), len(posterior.dims))
+    (out / MARKER).write_text(json.dumps(asdict(result), indent=2) + "\n", "utf-8")
+    return result
+
+
+def _first_part(progress: Callable[[float], None] | None, share: float) -> Callable[[float], None] | None:
+    return (lambda done: progress(share * done)) if progress else None

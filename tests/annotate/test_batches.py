@@ -1,0 +1,130 @@
+import json
+
+import pytest
+
+from annotate.scripted import PRICES, annotation, judge, level_of, rng, settings, small_study
+from capscope.annotate import batch_status, collect_batches, submit_batches
+from capscope.data import Study
+from capscope.endpoint import BatchBook, BatchClient, Capability, Ledger, Question, Sampling, call_key
+from capscope.endpoint.messages import ChatRequest
+from capscope.errors import EndpointError
+from endpoint.batch_server import BatchScript
+from endpoint.server import ScriptedServer
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return small_study(tmp_path / "study")
+
+
+@pytest.fixture
+def script():
+    return BatchScript(judge)
+
+
+def test_a_batch_goes_out_and_comes_back(folder, script):
+    with ScriptedServer(script) as server:
+        run = annotation(folder, prices=PRICES)
+        sent = submit_batches(run, settings(server.url), rng())
+        assert (sent.requests, sent.batches) == (12, ("batch-0",))
+        assert batch_status(run, settings(server.url))[0].state == "in_progress"
+        fetched, outcome = collect_batches(run, settings(server.url))
+        assert (fetched.pending, outcome.collected.count("open")) == (1, 12)
+        script.finish("batch-0")
+        fetched, outcome = collect_batches(run, settings(server.url))
+        assert (fetched.answered, fetched.failed, fetched.not_sent) == (12, 0, 0)
+        assert outcome.write(folder).labels == 12
+        assert submit_batches(run, settings(server.url), rng()).requests == 0, "nothing is paid for twice"
+    row = Study.load(folder).demands.iloc[0]
+    number = row["item_id"].removeprefix("i__")
+    assert row["level"] == level_of(row["rubric"], f"Task {number}: pick A or B.")
+
+
+def test_ids_are_short_hashes_whatever_the_items_are_called(folder, script):
+    with ScriptedServer(script) as server:
+        submit_batches(annotation(folder), settings(server.url), rng())
+    ids = [row["custom_id"] for row in script.rows("batch-0")]
+    assert len(set(ids)) == 12
+    assert all(len(custom_id) == 32 and custom_id.isalnum() for custom_id in ids)
+
+
+def test_what_expired_goes_out_again_and_what_was_refused_is_counted(folder, script):
+    with ScriptedServer(script) as server:
+        run = annotation(folder)
+        submit_batches(run, settings(server.url), rng())
+        script.finish("batch-0", "expired", answered=0.5, refused=1)
+        fetched, outcome = collect_batches(run, settings(server.url))
+        assert (fetched.answered, fetched.failed, fetched.not_sent) == (5, 1, 6)
+        assert outcome.collected.count("failed") == 1
+        assert submit_batches(run, settings(server.url), rng()).requests == 7
+        script.finish("batch-1")
+        _, outcome = collect_batches(run, settings(server.url))
+        assert len(outcome.labels()) == 12
+
+
+def test_a_cancelled_batch_without_any_file_frees_its_questions(folder, script):
+    with ScriptedServer(script) as server:
+        run = annotation(folder)
+        submit_batches(run, settings(server.url), rng())
+        script.batches["batch-0"]["status"] = "cancelled"
+        assert collect_batches(run, settings(server.url))[0].not_sent == 12
+        assert submit_batches(run, settings(server.url), rng()).requests == 12
+
+
+def test_a_refused_file_says_why(folder, script):
+    with ScriptedServer(script) as server:
+        run = annotation(folder)
+        submit_batches(run, settings(server.url), rng())
+        errors = {"object": "list", "data": [{"code": "x", "message": "line 3 is wrong"}]}
+        script.batches["batch-0"] |= {"status": "failed", "errors": errors}
+        assert collect_batches(run, settings(server.url))[0].problems == ("line 3 is wrong",)
+
+
+def test_a_creation_whose_answer_was_lost_is_found_again(folder, script):
+    script.lose_next_creation = True
+    with ScriptedServer(script) as server:
+        run = annotation(folder)
+        with pytest.raises(EndpointError, match="run the same command again"):
+            submit_batches(run, settings(server.url), rng())
+        assert batch_status(run, settings(server.url))[0].state == "uploaded"
+        sent = submit_batches(run, settings(server.url), rng())
+        assert (sent.requests, sent.batches) == (0, ("batch-0",))
+        assert len(script.batches) == 1, "the batch was not started twice"
+
+
+def test_a_refused_upload_loses_nothing(folder, script):
+    script.refuse_next = 1
+    with ScriptedServer(script) as server:
+        run = annotation(folder)
+        with pytest.raises(EndpointError):
+            submit_batches(run, settings(server.url), rng())
+        assert submit_batches(run, settings(server.url), rng()).batches == ("batch-0",)
+        assert len(script.rows("batch-0")) == 12
+
+
+def test_looking_is_repeated_and_spending_is_not(folder, script):
+    with ScriptedServer(script) as server:
+        run = annotation(folder)
+        submit_batches(run, settings(server.url), rng())
+        script.refuse_next = 2
+        assert batch_status(run, settings(server.url))[0].state == "in_progress"
+
+
+def test_direct_calls_leave_questions_in_a_batch_alone(folder, script):
+    with ScriptedServer(script) as server:
+        run = annotation(folder)
+        submit_batches(run, settings(server.url), rng())
+        tally = annotation(folder).run(settings(server.url), rng()).tally
+        assert (tally.asked, tally.batched) == (0, 12)
+
+
+def test_files_stay_within_the_limits(tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        book = BatchBook(ledger)
+        questions = [Question(call_key({"n": n % 25}), ChatRequest((("user", "\u2028" * 10),))) for n in range(40)]
+        with BatchClient(settings("http://127.0.0.1:9/v1"), book, tmp_path / "b") as client:
+            assert client.write(questions, Capability(), Sampling("m"), most_requests=10) == 25
+        batches = book.batches("written")
+        assert [batch.requests for batch in batches] == [10, 10, 5]
+        lines = [line for path in (tmp_path / "b").iterdir() for line in path.read_text("ascii").splitlines()]
+        assert len({json.loads(line)["custom_id"] for line in lines}) == 25

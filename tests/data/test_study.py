@@ -1,0 +1,167 @@
+import json
+import os
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capscope.data import Study
+from capscope.data.study import _swap, sha256_of
+from capscope.errors import InputError, OutputError
+
+letters = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
+names = st.text(letters, min_size=1, max_size=6).filter(str.strip)
+cell = st.one_of(
+    st.none(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text("ab", max_size=2),
+    st.booleans(),
+    st.lists(st.integers()),
+)
+
+
+def small(score=1):
+    return Study.of(
+        items=pd.DataFrame({"item_id": ["a", "b"], "text": ["x", None], "n_options": [4, 2]}),
+        responses=pd.DataFrame({"model": "m", "item_id": ["a", "b"], "score": [score, 0]}),
+        demands=pd.DataFrame({"item_id": ["a"], "rubric": "AS", "annotator": "x", "level": [2]}),
+        sources={"format": "test"},
+    )
+
+
+def same(left, right):
+    assert left.tables().keys() == right.tables().keys()
+    for table, frame in left.tables().items():
+        pd.testing.assert_frame_equal(frame, right.tables()[table])
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_what_passes_the_checks_survives_saving(tmp_path_factory, data):
+    ids = data.draw(st.lists(names, min_size=1, max_size=4, unique_by=str.strip))
+    several = {"min_size": len(ids), "max_size": len(ids)}
+    items = {
+        "item_id": ids,
+        "text": data.draw(st.lists(st.one_of(st.none(), names), **several)),
+        "target": data.draw(st.lists(cell, **several)),
+        "extra": data.draw(st.lists(cell, **several)),
+    }
+    responses = {"model": data.draw(names), "item_id": ids, "score": data.draw(st.lists(st.floats(0, 1), **several))}
+    study = Study.of(pd.DataFrame(items), pd.DataFrame(responses))
+    folder = study.save(tmp_path_factory.mktemp("s") / "study")
+    same(study, Study.load(folder))
+
+
+def test_round_trip_with_hashes_and_defaults(tmp_path):
+    study = small()
+    folder = study.save(tmp_path / "study")
+    manifest = json.loads((folder / "study.json").read_text("utf-8"))
+    assert manifest["sources"] == {"format": "test"}
+    assert manifest["rubrics"] == ["AS"]
+    assert manifest["sha256"] == {f"{t}.parquet": sha256_of(folder / f"{t}.parquet") for t in study.tables()}
+    back = Study.load(folder)
+    same(study, back)
+    assert back.sources == {"format": "test"}
+    assert back.edited == ()
+    assert back.items["chance"].tolist() == [0.25, 0.5]
+    assert back.items["benchmark"].tolist() == ["all", "all"]
+
+
+def test_saving_the_same_study_twice_gives_the_same_bytes(tmp_path):
+    first, second = small().save(tmp_path / "one"), small().save(tmp_path / "two")
+    assert (first / "study.json").read_bytes() == (second / "study.json").read_bytes()
+
+
+def test_an_edited_table_is_noticed(tmp_path):
+    folder = small().save(tmp_path / "study")
+    pd.DataFrame({"model": ["n"], "item_id": ["a"], "score": [1]}).to_parquet(folder / "responses.parquet")
+    assert Study.load(folder).edited == ("responses.parquet",)
+
+
+def test_an_existing_output_is_kept_without_force(tmp_path):
+    folder = small().save(tmp_path / "study")
+    before = sha256_of(folder / "responses.parquet")
+    with pytest.raises(OutputError, match="already exists; choose another --out or add --force"):
+        small(score=0).save(folder)
+    assert sha256_of(folder / "responses.parquet") == before
+    small(score=0).save(folder, force=True)
+    assert Study.load(folder).responses["score"].tolist() == [0, 0]
+    assert os.listdir(tmp_path) == ["study"]
+
+
+def test_force_leaves_the_old_study_whole_when_the_new_one_cannot_be_written(tmp_path):
+    folder = small().save(tmp_path / "study")
+    before = {path.name: sha256_of(path) for path in folder.iterdir()}
+    unwritable = Study(items=pd.DataFrame({"item_id": ["a", "b"], "mixed": [1, "x"]}), name="broken")
+    with pytest.raises(Exception, match="mixed"):
+        unwritable.save(folder, force=True)
+    assert {path.name: sha256_of(path) for path in folder.iterdir()} == before
+    assert os.listdir(tmp_path) == ["study"]
+
+
+def test_force_never_replaces_what_is_no_study(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "precious.txt").write_text("x")
+    with pytest.raises(OutputError, match=r"holds more than a study \(precious.txt\)"):
+        small().save(tmp_path / "notes", force=True)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="this is a file"):
+        small().save(tmp_path / "file", force=True)
+    with pytest.raises(OutputError, match="cannot be written"):
+        small().save(tmp_path / "file" / "below")
+    assert (tmp_path / "notes" / "precious.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "line 1 is not JSON"),
+        ("[]", "not the manifest of a study"),
+        ('{"sha256": 3}', "not the manifest of a study"),
+        ('{"schema_version": 99}', "schema version 99 is not known"),
+    ],
+)
+def test_a_broken_manifest_is_named(tmp_path, text, said):
+    folder = small().save(tmp_path / "study")
+    (folder / "study.json").write_text(text)
+    with pytest.raises(InputError, match="study.json") as caught:
+        Study.load(folder)
+    assert said in str(caught.value)
+
+
+def test_folders_that_are_no_study(tmp_path):
+    with pytest.raises(InputError, match="no such study folder"):
+        Study.load(tmp_path / "absent")
+    with pytest.raises(InputError, match="no study here"):
+        Study.load(tmp_path)
+    for name in ("responses.csv", "responses.tsv"):
+        (tmp_path / name).write_text("model\titem_id\tscore\n")
+    with pytest.raises(InputError, match="holds responses.csv and responses.tsv; keep one"):
+        Study.load(tmp_path)
+
+
+def test_a_folder_of_text_tables_is_a_study(tmp_path):
+    (tmp_path / "responses.csv").write_text("model,item_id,score\nm,007,1\n")
+    (tmp_path / "items.jsonl").write_text('{"item_id": "007", "text": "x"}\n')
+    study = Study.load(tmp_path)
+    assert study.responses["item_id"].tolist() == study.items["item_id"].tolist() == ["007"]
+
+
+def test_choosing_models_and_items():
+    study = small()
+    assert study.keep_items(pd.Index(["b"])).responses["item_id"].tolist() == ["b"]
+    assert len(study.keep_models(["m"]).responses) == 2
+    with pytest.raises(InputError, match="no responses by model 'mm'"):
+        study.keep_models(["mm"])
+    with pytest.raises(InputError, match="needs demands.parquet"):
+        Study(study.items).require("demands")
+
+
+def test_the_old_study_comes_back_when_the_new_one_cannot_take_its_place(tmp_path):
+    folder = small().save(tmp_path / "study")
+    with pytest.raises(FileNotFoundError):
+        _swap(tmp_path / "never-written", folder, tmp_path / "old")
+    assert Study.load(folder).responses["score"].tolist() == [1, 0]
+    assert os.listdir(tmp_path) == ["study"]

@@ -1,0 +1,159 @@
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from capscope.endpoint import ChatClient, EndpointSettings
+from capscope.endpoint.pacing import duration_seconds, retry_after
+from capscope.endpoint.redaction import redact
+from capscope.errors import EndpointError
+from endpoint.server import Answer, ScriptedServer, completion, error
+
+KEY = "sk-test-0123456789abcdef"
+BODY = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+
+
+def ask(url, times=1, **settings):
+    async def run():
+        options = {"api_key": KEY, "first_pause": 0.01, "timeout": 5.0, **settings}
+        async with ChatClient(EndpointSettings(url, **options), np.random.default_rng(0)) as client:
+            return await asyncio.gather(*[client.ask(BODY) for _ in range(times)])
+
+    return asyncio.run(run())
+
+
+def sequence(*answers):
+    left = list(answers)
+    return lambda _: left.pop(0) if len(left) > 1 else left[0]
+
+
+GOOD = Answer(completion('{"level": 3}'))
+
+
+def test_a_reply_is_read_with_its_usage():
+    with ScriptedServer(lambda _: GOOD) as server:
+        (reply,) = ask(server.url)
+    assert (reply.text, reply.finish_reason, reply.attempts, reply.problem) == ('{"level": 3}', "stop", 1, "")
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (100, 10)
+    assert server.calls[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Answer("oops", 500),
+        Answer(error("busy"), 503),
+        Answer(drop=True),
+        Answer('{"choices": [{"message": {"content": "cut'),
+        Answer({"object": "something else"}),
+        Answer(completion("")),
+        Answer(completion(None)),
+        Answer("", 429),
+        Answer("<html>gateway</html>", 200, {"Content-Type": "text/html"}),
+    ],
+)
+def test_what_can_pass_is_tried_again(bad):
+    with ScriptedServer(sequence(bad, GOOD)) as server:
+        (reply,) = ask(server.url)
+    assert (reply.problem, reply.attempts, len(server.calls)) == ("", 2, 2)
+
+
+def test_there_is_one_layer_of_retries():
+    with ScriptedServer(lambda _: Answer("no", 500)) as server:
+        (reply,) = ask(server.url, max_attempts=3)
+    assert reply.problem == "HTTP 500: no"
+    assert len(server.calls) == 3
+
+
+def test_a_refused_question_is_not_repeated():
+    with ScriptedServer(lambda _: Answer(error("content management policy"), 400)) as server:
+        (reply,) = ask(server.url)
+    assert "content management policy" in reply.problem
+    assert len(server.calls) == 1
+
+
+def test_a_filtered_reply_is_not_repeated():
+    with ScriptedServer(lambda _: Answer(completion("", "content_filter"))) as server:
+        (reply,) = ask(server.url)
+    assert "content_filter" in reply.problem
+    assert len(server.calls) == 1
+
+
+def test_retry_after_holds_every_worker_back():
+    with ScriptedServer(sequence(Answer("", 429, {"Retry-After": "0.6"}), GOOD)) as server:
+        begun = time.monotonic()
+        replies = ask(server.url, times=1) + ask(server.url, times=3)
+    assert all(not reply.problem for reply in replies)
+    assert 0.6 <= time.monotonic() - begun < 3
+
+
+def test_a_wait_beyond_reason_fails_the_question():
+    with ScriptedServer(lambda _: Answer("later", 429, {"Retry-After": "9999"})) as server:
+        (reply,) = ask(server.url)
+    assert reply.problem.startswith("HTTP 429")
+    assert len(server.calls) == 1
+
+
+def test_an_exhausted_rate_limit_is_heeded():
+    spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "400ms"}
+
+    async def run(url):
+        async with ChatClient(EndpointSettings(url, KEY), np.random.default_rng(0)) as client:
+            await client.ask(BODY)
+            begun = time.monotonic()
+            await client.ask(BODY)
+            return time.monotonic() - begun
+
+    with ScriptedServer(lambda _: Answer(completion("x"), headers=spent)) as server:
+        assert asyncio.run(run(server.url)) > 0.35
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_fails_every_call_is_raised_without_the_key(status):
+    message = f"Incorrect API key provided: {KEY}. Also sk-tes****cdef and Bearer abc123."
+    with ScriptedServer(lambda _: Answer(error(message), status)) as server, pytest.raises(EndpointError) as caught:
+        ask(server.url)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert f"HTTP {status}" in text
+    for secret in (KEY, "sk-tes", "abc123"):
+        assert secret not in text
+
+
+def test_an_empty_account_is_raised():
+    body = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
+    with ScriptedServer(lambda _: Answer(body, 429)) as server, pytest.raises(EndpointError, match="quota"):
+        ask(server.url)
+
+
+def test_an_address_where_nobody_listens_is_a_problem_and_no_traceback():
+    (reply,) = ask("http://127.0.0.1:9/v1", max_attempts=2)
+    assert reply.problem.startswith("no answer")
+
+
+def test_the_key_shows_in_no_representation(monkeypatch):
+    settings = EndpointSettings("https://user:hunter2@host/v1", KEY)
+    assert KEY not in repr(settings)
+    assert "hunter2" not in settings.shown_url
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(EndpointError, match="OPENAI_API_KEY is not set"):
+        EndpointSettings.from_environment()
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    assert EndpointSettings.from_environment().base_url == "http://localhost:1/v1"
+
+
+def test_waits_are_read_in_every_form():
+    assert retry_after({"retry-after": "2"}) == 2
+    assert retry_after({"retry-after-ms": "1500"}) == 1.5
+    assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+    assert retry_after({"retry-after": "soon"}) is None
+    assert retry_after({}) is None
+    assert duration_seconds("6m0s") == 360
+    assert duration_seconds("20ms") == pytest.approx(0.02)
+
+
+def test_redaction_cuts_long_texts():
+    assert len(redact("a" * 1000)) == 300
+    assert redact(f"x {KEY}", KEY) == "x [key]"

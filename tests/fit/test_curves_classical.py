@@ -1,0 +1,111 @@
+"""The classical curves against ADeLe's published abilities, and the laws they keep."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope.data import DemandMatrix, LevelCounts, ResponseMatrix, read_level_counts, shipped
+from capscope.errors import FitError
+from capscope.fit import dominant_slices, fit_classical
+from capscope.fit.curves_classical import level_targets
+
+GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "adele_v1_abilities.csv"
+
+
+@pytest.fixture(scope="module")
+def published() -> LevelCounts:
+    return read_level_counts(shipped("artifacts/adele-v1") / "level_counts.csv")
+
+
+@pytest.mark.skipif(not GOLDEN.is_file(), reason="the published abilities are not at ../shared/golden")
+def test_all_published_abilities_are_reproduced(published: LevelCounts) -> None:
+    golden = pd.read_csv(GOLDEN).pivot(index="model", columns="rubric", values="ability")
+    found = fit_classical(published)
+    assert golden.size == 270
+    expected = golden.loc[list(found.models), list(found.dims)].to_numpy()
+    np.testing.assert_allclose(found.ability, expected, atol=0.005, rtol=0)
+
+
+def test_a_hand_checked_ability(published: LevelCounts) -> None:
+    # GPT-4o on quantitative reasoning: 84/633/647/546/51 items, 84/619/514/205/17 right (published: 3.78)
+    found = fit_classical(published.take_models(["GPT-4o"]))
+    assert found.ability[0, found.dims.index("QLq")] == pytest.approx(3.78, abs=0.005)
+
+
+def test_level_targets_follow_the_published_rule() -> None:
+    # levels 2 and 3 are eligible and get the larger count; the others keep their share of the total weight
+    targets = level_targets(np.array([50.0, 20, 100, 300, 60, 20]))
+    whole = 600 / (1 - 100 / 500)
+    np.testing.assert_allclose(targets, [0, 20 / 500 * whole, 300, 300, 60 / 500 * whole, 20 / 500 * whole])
+
+
+def test_dropping_a_model_leaves_the_others_bit_equal(published: LevelCounts) -> None:
+    everyone = fit_classical(published)
+    rest = fit_classical(published.take_models(list(published.models[1:])))
+    assert np.array_equal(everyone.ability[1:], rest.ability)
+
+
+def test_a_model_with_no_success_has_no_ability_and_stays_finite() -> None:
+    n = np.zeros((1, 1, 6))
+    n[0, 0, 1:] = 120
+    found = fit_classical(LevelCounts(("none right",), ("X",), n, np.zeros_like(n)))
+    assert found.ability[0, 0] == 0.0
+
+
+def small_study(rng: np.random.Generator) -> tuple[ResponseMatrix, DemandMatrix]:
+    items = tuple(f"item-{number:03d}" for number in range(300))
+    models = ("alpha", "beta", "gamma")
+    level = rng.integers(0, 6, (300, 4)).astype(float)
+    model, item = (index.ravel() for index in np.meshgrid(np.arange(3), np.arange(300), indexing="ij"))
+    chance = 1 / (1 + np.exp(level.max(axis=1)[item] - 2 - model))
+    score = (rng.random(len(model)) < chance).astype(float)
+    responses = ResponseMatrix(models, items, model, item, score, np.ones(len(model)))
+    return responses, DemandMatrix(items, ("A", "B", "C", "D"), level)
+
+
+def test_permuting_items_and_renaming_ids_changes_no_ability() -> None:
+    rng = np.random.default_rng(1)
+    responses, demands = small_study(rng)
+    before = fit_classical(dominant_slices(responses, demands).counts)
+    order = rng.permutation(len(demands.items))
+    renamed = tuple(f"x{position:04d}" for position in range(len(order)))
+    position = np.argsort(order)
+    shuffled = ResponseMatrix(
+        responses.models,
+        renamed,
+        responses.model_index,
+        position[responses.item_index],
+        responses.score,
+        responses.n_trials,
+    )
+    after = fit_classical(dominant_slices(shuffled, DemandMatrix(renamed, demands.dims, demands.level[order])).counts)
+    np.testing.assert_array_equal(before.ability, after.ability)
+
+
+def test_slices_hold_the_items_that_a_dimension_dominates() -> None:
+    responses, demands = small_study(np.random.default_rng(2))
+    counts = dominant_slices(responses, demands).counts
+    for dim in range(4):
+        for level in range(6):
+            mask = (demands.level[:, dim] == level) & (demands.level.max(axis=1) == level)
+            assert counts.n[0, dim, level] == mask.sum()
+
+
+def test_unrated_and_guessable_items_are_left_out_and_counted() -> None:
+    responses, demands = small_study(np.random.default_rng(3))
+    level = demands.level.copy()
+    level[:7, 2] = np.nan
+    chance = np.zeros(300)
+    chance[7:17] = 0.5
+    chance[20] = np.nan
+    slices = dominant_slices(responses, DemandMatrix(demands.items, demands.dims, level), chance)
+    assert (slices.n_unrated, slices.n_guessable, slices.n_items) == (7, 10, 283)
+
+
+def test_nothing_rated_is_one_line() -> None:
+    responses, demands = small_study(np.random.default_rng(4))
+    empty = DemandMatrix(demands.items, demands.dims, np.full_like(demands.level, np.nan))
+    with pytest.raises(FitError, match=r"no answered item is rated on all 4 rubrics .*300 unrated.*annotate more"):
+        dominant_slices(responses, empty)
