@@ -1,4 +1,5 @@
 import pytest
+
 from report.worlds import World, counts_of, small_world
 
 

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from report.worlds import DIMS, PROVENANCE, World, counts_of, small_world
 from scipy import stats
 from scipy.special import expit
 
 from capscope.errors import InputError
 from capscope.profiles import ability_profiles
 from capscope.report import Summary, summarize
+from report.worlds import DIMS, PROVENANCE, World, counts_of, small_world
 
 SECTIONS = {"kind", "title", "level", "scales", "headline", "profiles", "focus", "questions", "demands"}
 SECTIONS |= {"definitions", "made"}
