@@ -37,7 +37,7 @@ IRT = {
     "Ability": "A model's place on the scale that explains its answers; mean 0 and variance 1 over the models.",
     "Difficulty": "The ability at which success has even odds (less what a guess gives), on the same scale as ability.",
     "Discrimination": "How steeply the chance rises with ability: near 0 the item tells nothing, below 0 better models"
-    " fail it. In a Rasch model it is the same for all items.",
+    " fail it and its key may be wrong. In a Rasch model it is the same for all items.",
     "Interval": "The range that holds the true value with a probability of {level}, given the statistical model and the"
     " answers.",
 }

@@ -47,10 +47,10 @@ def write_report(summary: Summary, path: Path, force: bool = False) -> Path:
     page = render(summary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as part:
-            part.write(page)
-        os.chmod(part.name, 0o644)
-        os.replace(part.name, path)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".report-") as folder:
+            part = Path(folder) / path.name
+            part.write_text(page, encoding="utf-8")
+            os.replace(part, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}); name another file") from None
     return path
@@ -85,7 +85,7 @@ def percent(value: float | None, digits: int = 0) -> str:
     return f"{100 * value:.{digits}f}%"
 
 
-def count(value: float | None) -> str:
+def count(value: int | float | None) -> str:
     """Print a count with thin spaces between thousands."""
     return MISSING if value is None else f"{value:,.0f}".replace(",", "\u202f")
 

@@ -1,0 +1,98 @@
+"""The report on an item response fit holds what its posterior says."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from capscope.fit import Fit, IRTPosterior, IRTSettings, fit_irt
+from capscope.report import Summary, item_map, render, summarize_irt
+from fit.simulated import world_2pl
+from report.pages import HOSTILE, assert_closed, parse
+from report.worlds import PROVENANCE
+
+WIDTH = stats.norm.ppf(0.95)
+
+
+@pytest.fixture(scope="module")
+def fit() -> Fit[IRTPosterior]:
+    return fit_irt(world_2pl(12, 40)[1], IRTSettings(model="2pl"))
+
+
+@pytest.fixture(scope="module")
+def summary(fit) -> Summary:
+    items = pd.DataFrame({"item_id": fit.posterior.items, "text": [HOSTILE[0]] * len(fit.posterior.items)})
+    return summarize_irt(fit, items, provenance=PROVENANCE)
+
+
+def test_it_is_plain_json(summary):
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert set(summary) == {"kind", "title", "level", "headline", "abilities", "items", "map", "definitions", "made"}
+
+
+def test_abilities_with_intervals_most_able_first(fit, summary):
+    posterior = fit.posterior
+    order = np.argsort(-posterior.ability_mean[:, 0])
+    models = summary["abilities"][0]["models"]
+    assert [entry["model"] for entry in models] == [posterior.models[row] for row in order]
+    for entry, row in zip(models, order, strict=True):
+        mean, sd = posterior.ability_mean[row, 0], posterior.ability_sd[row, 0]
+        bounds = entry["overall"]
+        np.testing.assert_allclose([bounds["value"], entry["sd"]], [mean, sd])
+        np.testing.assert_allclose([bounds["lower"], bounds["upper"]], [mean - WIDTH * sd, mean + WIDTH * sd])
+    assert summary["headline"]["strongest"] == models[0]
+    assert summary["headline"]["weakest"] == models[-1]
+    assert (summary["headline"]["n_models"], summary["headline"]["n_items"]) == (12, 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "sign"),
+    [
+        ("hardest", "difficulty", 1),
+        ("easiest", "difficulty", -1),
+        ("most_discriminating", "discrimination", 1),
+        ("least_discriminating", "discrimination", -1),
+    ],
+)
+def test_extremes_are_ranked_by_the_near_end_of_their_interval(fit, summary, name, table, sign):
+    items = getattr(fit.posterior, table)()
+    near = sign * items["mean"] - WIDTH * items["sd"]
+    rows = summary["items"][name]
+    assert [row["item_id"] for row in rows] == list(items["item"][np.argsort(-near, kind="stable")[:10]])
+    first = items.set_index("item").loc[rows[0]["item_id"]]
+    np.testing.assert_allclose([rows[0]["value"], rows[0]["sd"]], [first["mean"], first["sd"]])
+    np.testing.assert_allclose(rows[0]["lower"], first["mean"] - WIDTH * first["sd"])
+
+
+def test_the_map_counts_every_item(fit, summary):
+    bins = summary["map"]
+    assert sum(bins["items"]) == 40
+    difficulty = fit.posterior.difficulty()["mean"]
+    middle = bins["edges"].index(0.0)
+    assert sum(bins["items"][:middle]) == (difficulty < 0).sum()
+    axes = item_map(bins, summary["abilities"][0]["models"]).axes[0]
+    assert [bar.get_height() for bar in axes.patches] == bins["items"]
+    assert [line.get_xdata()[0] for line in axes.lines] == [
+        entry["overall"]["value"] for entry in summary["abilities"][0]["models"]
+    ]
+
+
+def test_the_page(summary):
+    page = render(summary)
+    found = [section.get("id") for section in parse(page).iter("section")]
+    assert found == ["answer", "abilities", "items", "definitions", "made"]
+    assert_closed(page)
+    assert page == render(summary)
+
+
+def test_rasch_lists_no_discrimination_and_several_abilities_get_no_map():
+    responses = world_2pl(8, 30)[1]
+    rasch = summarize_irt(fit_irt(responses, IRTSettings(model="rasch")), provenance=PROVENANCE)
+    assert (rasch["items"]["most_discriminating"], rasch["items"]["least_discriminating"]) == ([], [])
+    parse(render(rasch))
+    several = summarize_irt(fit_irt(responses, IRTSettings(model="mirt", dims=2)), provenance=PROVENANCE)
+    assert several["map"] is None
+    assert [entry["dim"] for entry in several["abilities"]] == [1, 2]
+    parse(render(several))
