@@ -131,3 +131,15 @@ def weighted_log_likelihood(
         return trials * (score * torch.nn.functional.logsigmoid(logit) + (1 - score) * wrong)
     right = torch.log(floor + (1 - floor) * torch.sigmoid(logit)).clamp_min(-80)
     return trials * (score * right + (1 - score) * (torch.log1p(-floor) + wrong))
+
+
+def log_likelihood_of(
+    logit: Float[Tensor, "..."], score: Float[Tensor, "..."], trials: Float[Tensor, "..."], floor: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """Log-likelihood of scores in [0, 1] at known log-odds above a floor, differentiable; see `log_likelihood`."""
+    wrong = torch.nn.functional.logsigmoid(-logit) + torch.log1p(-floor)
+    guessed = torch.log(floor.clamp_min(torch.finfo(floor.dtype).tiny)) - logit
+    right = torch.nn.functional.logsigmoid(logit) + torch.where(
+        floor > 0, torch.nn.functional.softplus(guessed), torch.zeros_like(guessed)
+    )
+    return trials * (score * right + (1 - score) * wrong)
