@@ -1,14 +1,27 @@
 """Responses (and demands) to a posterior over abilities and items; the only room that knows torch and the GPU."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curve_simulation import CurveWorld, simulate_counts
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
 from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
+from capscope.fit.group_difference import GroupDifference, group_difference
 from capscope.fit.irt import fit_irt, score_models
 from capscope.fit.irt_draws import NEW_ITEM, draw_chances
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.item_fit import (
+    LocalDependence,
+    MeanSquares,
+    information,
+    local_dependence,
+    marginal_reliability,
+    mean_squares,
+)
+from capscope.fit.linking import Link, mean_sigma, stocking_lord
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
@@ -17,23 +30,29 @@ from capscope.fit.storage import load_fit, save_fit
 from capscope.fit.study_fit import AnyFit, HoldoutScore, StudyFitSettings, fit_holdout, fit_study
 
 __all__ = [
-    "FEW_ANSWERS",
-    "NEW_ITEM",
+    "Any",
     "AnyFit",
     "ClassicalCurves",
     "CurveEngine",
     "CurvePosterior",
     "CurveWorld",
+    "FEW_ANSWERS",
     "Fit",
+    "GroupDifference",
     "HoldoutScore",
     "IRTPosterior",
     "IRTSettings",
     "IRTTruth",
     "ItemPopulation",
-    "Slices",
+    "Link",
+    "LocalDependence",
     "MarginalPosterior",
+    "MeanSquares",
+    "NEW_ITEM",
+    "Slices",
     "Status",
     "StudyFitSettings",
+    "TYPE_CHECKING",
     "dominant_slices",
     "draw_chances",
     "draw_truth",
@@ -41,11 +60,19 @@ __all__ = [
     "fit_curves",
     "fit_holdout",
     "fit_irt",
-    "fit_study",
     "fit_marginal",
+    "fit_study",
+    "group_difference",
+    "import_module",
+    "information",
     "load_fit",
+    "local_dependence",
+    "marginal_reliability",
+    "mean_sigma",
+    "mean_squares",
     "save_fit",
     "score_models",
     "simulate_counts",
     "simulate_irt",
+    "stocking_lord",
 ]

@@ -1,6 +1,6 @@
 """The posterior of an item response model: abilities, items and what they predict."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -136,6 +136,18 @@ class IRTPosterior:
         """Chance of success on items never seen, over item residuals and abilities; see `new_item_moments`."""
         mean, variance = self.new_item_moments(model_index, features)
         return success_probability(mean, variance, floor)
+
+    def take_items(self, index: Int[np.ndarray, " chosen"]) -> "IRTPosterior":
+        """The same fit with some of its items, in this order; abilities stay."""
+        return replace(
+            self,
+            items=tuple(self.items[i] for i in index),
+            item_mean=self.item_mean[index],
+            item_cov=self.item_cov[index],
+            native_mean=self.native_mean[index],
+            native_cov=self.native_cov[index],
+            floor=self.floor[index],
+        )
 
     def model_index(self, names: tuple[str, ...]) -> Int[np.ndarray, " name"]:
         """Positions of models by name.

@@ -42,6 +42,19 @@ def log_likelihood(logit: FloatArray, score: FloatArray, trials: FloatArray | fl
     return trials * (score * log_expit(logit) + (1 - score) * log_expit(-logit))
 
 
+def item_information(logit: FloatArray, slope: FloatArray, floor: FloatArray | float = 0.0) -> FloatArray:
+    """Fisher information about ability of an answer with these log-odds: ``a^2 p (1 - p)`` without a floor.
+
+    Args:
+        logit: Log-odds of knowing the answer.
+        slope: Slope of the item.
+        floor: Chance of a right guess; it costs the share ``(1 - c) p / P`` (Birnbaum, 1968).
+    """
+    known = expit(logit)
+    share = (1 - floor) * known / (floor + (1 - floor) * known)
+    return slope**2 * known * (1 - known) * share
+
+
 def score_log_loss(probability: FloatArray, score: FloatArray) -> FloatArray:
     """Log-loss of predicted chances of success against scores in [0, 1]; chances are kept off 0 and 1 by 1e-6."""
     chance = np.clip(probability, 1e-6, 1 - 1e-6)
@@ -118,3 +131,15 @@ def weighted_log_likelihood(
         return trials * (score * torch.nn.functional.logsigmoid(logit) + (1 - score) * wrong)
     right = torch.log(floor + (1 - floor) * torch.sigmoid(logit)).clamp_min(-80)
     return trials * (score * right + (1 - score) * (torch.log1p(-floor) + wrong))
+
+
+def log_likelihood_of(
+    logit: Float[Tensor, "..."], score: Float[Tensor, "..."], trials: Float[Tensor, "..."], floor: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """Log-likelihood of scores in [0, 1] at known log-odds above a floor, differentiable; see `log_likelihood`."""
+    wrong = torch.nn.functional.logsigmoid(-logit) + torch.log1p(-floor)
+    guessed = torch.log(floor.clamp_min(torch.finfo(floor.dtype).tiny)) - logit
+    right = torch.nn.functional.logsigmoid(logit) + torch.where(
+        floor > 0, torch.nn.functional.softplus(guessed), torch.zeros_like(guessed)
+    )
+    return trials * (score * right + (1 - score) * wrong)

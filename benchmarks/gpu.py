@@ -1,0 +1,72 @@
+"""Seconds of a 2PL fit on a GPU against the time to read its cells once.
+
+    python benchmarks/gpu.py [--models 10000] [--items 100000] [--device cuda]
+
+Answers are simulated on the device, one byte a cell (and one more for the transposed copy).
+"""
+
+import argparse
+import time
+
+import torch
+
+from capscope.fit.cells import SignedCells
+from capscope.fit.irt_model import IRTSettings
+from capscope.fit.irt_problem import ModelChoice, Problem, fit_choice
+from capscope.fit.item_prior import make_design
+
+
+def main() -> None:
+    """Simulate, fit, and print what it took."""
+    parser = argparse.ArgumentParser(description="a large 2PL fit on one GPU")
+    parser.add_argument("--models", type=int, default=10_000)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--device", default="cuda")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    ability, slope, intercept, cells = simulated(options.models, options.items, device)
+    problem = Problem(cells, cells.transposed(), make_design(None, options.items).to(device), device)
+    settings = IRTSettings("2pl", form="signed", device="cuda" if device.type == "cuda" else "cpu")
+    seconds = []
+    for _ in range(3):  # the first run also loads the kernels
+        wait(device)
+        started = time.perf_counter()
+        state = fit_choice(problem, ModelChoice("2pl"), settings)
+        wait(device)
+        seconds.append(time.perf_counter() - started)
+    correlation = torch.corrcoef(torch.stack([state.models.mean[:, 0].float(), ability]))[0, 1]
+    wait(device)
+    started = time.perf_counter()
+    cells.sign.sum(dtype=torch.int64)
+    wait(device)
+    read = time.perf_counter() - started
+    print(f"{options.models} x {options.items}: {min(seconds):.2f} s in {len(state.history)} sweeps")
+    print(f"reading the cells once: {read:.4f} s, {min(seconds) / read:.0f} times less; ability r {correlation:.4f}")
+
+
+def simulated(
+    n_models: int, n_items: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SignedCells]:
+    """Abilities, slopes, intercepts and answers of a 2PL world, made in chunks of rows."""
+    generator = torch.Generator(device).manual_seed(0)
+    ability = torch.randn(n_models, device=device, generator=generator)
+    slope = torch.exp(0.4 * torch.randn(n_items, device=device, generator=generator))
+    intercept = 0.3 + 1.2 * torch.randn(n_items, device=device, generator=generator)
+    sign = torch.empty(n_models, n_items, dtype=torch.int8, device=device)
+    step = max(1, (1 << 26) // n_items)
+    for start in range(0, n_models, step):
+        rows = slice(start, start + step)
+        chance = torch.sigmoid(ability[rows, None] * slope + intercept)
+        drawn = torch.rand(chance.shape, device=device, generator=generator)
+        sign[rows] = torch.where(drawn < chance, 1, -1).to(torch.int8)
+    return ability, slope, intercept, SignedCells(sign)
+
+
+def wait(device: torch.device) -> None:
+    """Wait for the device to finish."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""How well a model and its items hold: information, reliability, infit and outfit, and Yen's Q3."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from capscope.axes import FloatArray, ModelDim
+from capscope.data import ResponseMatrix
+from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.links import item_information
+from capscope.fit.simulate import draw_truth
+
+MOST_PAIRED_ITEMS = 4000
+"""Items for which all pairs of Q3 are still looked at."""
+
+
+@dataclass(frozen=True)
+class MeanSquares:
+    """Residual mean squares along one axis; 1 where answers vary as the model says (Wright & Masters, 1982)."""
+
+    names: tuple[str, ...]
+    """Names on the axis."""
+    infit: Float[np.ndarray, " name"]
+    """Weighted by information: sensitive near the ability."""
+    outfit: Float[np.ndarray, " name"]
+    """Unweighted: sensitive to surprises far from it."""
+
+
+@dataclass(frozen=True)
+class LocalDependence:
+    """Residual correlations of pairs of items and what pure chance would give (Yen, 1984)."""
+
+    pairs: tuple[tuple[str, str], ...]
+    """Pairs above the cut, strongest first."""
+    q3: Float[np.ndarray, " pair"]
+    """Their residual correlations."""
+    cut: float
+    """Largest correlation over all pairs in data replicated from the fit (parallel analysis)."""
+
+
+def information(posterior: IRTPosterior, ability: ModelDim) -> Float[np.ndarray, "model item"]:
+    """Fisher information of each item at some abilities, along the item's slopes.
+
+    Args:
+        posterior: A fit.
+        ability: Abilities at which to look.
+
+    Returns:
+        Information about ``a . theta / |a|`` in units of its inverse variance.
+    """
+    slope = posterior.item_mean[:, :-1]
+    logit = ability @ slope.T + posterior.item_mean[:, -1]
+    return item_information(logit, np.linalg.norm(slope, axis=1), posterior.floor)
+
+
+def marginal_reliability(posterior: IRTPosterior) -> Float[np.ndarray, " dim"]:
+    """Share of the abilities' variance that is not posterior uncertainty (Green et al., 1984), by dimension."""
+    error = np.diagonal(posterior.ability_cov, axis1=1, axis2=2).mean(0)
+    signal = posterior.ability_mean.var(0)
+    return signal / (signal + error)
+
+
+def mean_squares(posterior: IRTPosterior, responses: ResponseMatrix) -> tuple[MeanSquares, MeanSquares]:
+    """Infit and outfit of the models and of the items.
+
+    Args:
+        posterior: A fit to these responses.
+        responses: The responses.
+    """
+    chance = posterior.probability(responses.model_index, responses.item_index)
+    variance = chance * (1 - chance) / responses.n_trials
+    squared = (responses.score - chance) ** 2
+    by_model = _mean_squares(posterior.models, responses.model_index, squared, variance)
+    return by_model, _mean_squares(posterior.items, responses.item_index, squared, variance)
+
+
+def _mean_squares(names: tuple[str, ...], index: np.ndarray, squared: FloatArray, variance: FloatArray) -> MeanSquares:
+    size = len(names)
+    count = np.maximum(np.bincount(index, minlength=size), 1)
+    infit = np.bincount(index, squared, size) / np.maximum(np.bincount(index, variance, size), 1e-12)
+    return MeanSquares(names, infit, np.bincount(index, squared / variance, size) / count)
+
+
+def local_dependence(
+    posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator, replications: int = 3
+) -> LocalDependence:
+    """Pairs of items whose residuals go together more than in data replicated from the fit.
+
+    Args:
+        posterior: A fit to these responses.
+        responses: The responses; at most `MOST_PAIRED_ITEMS` items are looked at, the first ones.
+        rng: Source of randomness of the replications.
+        replications: Number of replicated data sets.
+    """
+    observed = _residual_correlations(posterior, responses)
+    highest = [
+        np.nanmax(_residual_correlations(posterior, _replicated(posterior, responses, rng)), initial=0.0)
+        for _ in range(replications)
+    ]
+    cut = float(max(highest))
+    first, second = np.nonzero(observed > cut)
+    order = np.argsort(-observed[first, second], kind="stable")
+    pairs = tuple((posterior.items[first[i]], posterior.items[second[i]]) for i in order)
+    return LocalDependence(pairs, observed[first[order], second[order]], cut)
+
+
+def _replicated(posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator) -> ResponseMatrix:
+    logit = draw_truth(posterior, rng).logit[responses.model_index, responses.item_index]
+    floor = posterior.floor[responses.item_index]
+    chance = floor + (1 - floor) / (1 + np.exp(-logit))
+    score = rng.binomial(responses.n_trials.astype(int), chance) / responses.n_trials
+    return ResponseMatrix(
+        responses.models, responses.items, responses.model_index, responses.item_index, score, responses.n_trials
+    )
+
+
+def _residual_correlations(posterior: IRTPosterior, responses: ResponseMatrix) -> Float[np.ndarray, "item item"]:
+    """Upper triangle of the correlations of standardised residuals over the models that answered both items."""
+    n_items = min(len(posterior.items), MOST_PAIRED_ITEMS)
+    rows = responses.item_index < n_items
+    model, item = responses.model_index[rows], responses.item_index[rows]
+    chance = posterior.probability(model, item)
+    residual = np.zeros((len(posterior.models), n_items), np.float32)
+    seen = np.zeros_like(residual)
+    residual[model, item] = (responses.score[rows] - chance) / np.sqrt(chance * (1 - chance))
+    seen[model, item] = 1
+    centred = (residual - residual.sum(0) / np.maximum(seen.sum(0), 1)) * seen
+    power = (centred**2).T @ seen
+    correlation = centred.T @ centred / np.sqrt(np.maximum(power * power.T, 1e-12))
+    return np.triu(correlation, 1)

@@ -1,0 +1,63 @@
+"""The full posteriors judge the fast engine's means and intervals."""
+
+import numpy as np
+import pytest
+import torch
+from simulated import truth_signed, world_2pl
+
+from capscope.errors import FitError
+from capscope.fit import IRTSettings, SamplerSettings, fit_irt, sample_irt, simulate_irt
+from capscope.fit.links import log_likelihood, log_likelihood_of
+
+
+def test_the_differentiable_likelihood_is_the_plain_one_above_a_floor():
+    logit, score = np.linspace(-30, 30, 13), np.linspace(0, 1, 13)
+    none = torch.zeros(13, dtype=torch.float64)
+    trials = torch.full((13,), 2.0, dtype=torch.float64)
+    arguments = (torch.from_numpy(logit), torch.from_numpy(score), trials)
+    assert log_likelihood_of(*arguments, none).numpy() == pytest.approx(log_likelihood(logit, score, 2.0))
+    chance = 0.25 + 0.75 / (1 + np.exp(-logit))
+    direct = 2 * (score * np.log(chance) + (1 - score) * (np.log(0.75) - np.logaddexp(0, logit)))
+    assert log_likelihood_of(*arguments, none + 0.25).numpy() == pytest.approx(direct)
+
+
+def test_svi_agrees_with_the_fast_engine_and_leaves_the_generator_alone():
+    truth = truth_signed(60, 40)
+    data = simulate_irt(truth, np.random.default_rng(0))
+    fast = fit_irt(data, IRTSettings(model="2pl", form="signed", tolerance=1e-3)).posterior
+    before = torch.get_rng_state()
+    first = sample_irt(data, fast, SamplerSettings("svi", steps=400, draws=200)).posterior
+    assert torch.equal(before, torch.get_rng_state())
+    second = sample_irt(data, fast, SamplerSettings("svi", steps=400, draws=200)).posterior
+    assert first.ability.tobytes() == second.ability.tobytes()
+    assert np.corrcoef(first.ability.mean(0)[:, 0], fast.ability_mean[:, 0])[0, 1] > 0.99
+    p = first.probability(data.model_index, data.item_index)
+    assert np.sqrt(np.mean((p - fast.probability(data.model_index, data.item_index)) ** 2)) < 0.04
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["signed", "positive"])
+def test_nuts_agrees_with_the_fast_engine_where_the_posterior_is_near_gaussian(form):
+    _, data = world_2pl(80, 60)
+    fast = fit_irt(data, IRTSettings(model="2pl", form=form, tolerance=1e-3)).posterior
+    nuts = sample_irt(data, fast, SamplerSettings("nuts", draws=300, warmup=200)).posterior
+    ability = nuts.ability[:, :, 0]
+    assert np.corrcoef(ability.mean(0), fast.ability_mean[:, 0])[0, 1] > 0.998
+    # the fast engine holds the scale fixed (mean 0, variance 1), so draws are put on that scale before comparing
+    fixed = (ability - ability.mean(1, keepdims=True)) / ability.std(1, keepdims=True)
+    ratio = fast.ability_sd[:, 0] / fixed.std(0)
+    assert 0.85 < np.median(ratio) < 1.05
+    rows = (data.model_index, data.item_index)
+    mean, variance = fast.logit_moments(*rows)
+    draws = nuts.logits(*rows)
+    assert np.sqrt(np.mean((draws.mean(0) - mean) ** 2)) < 0.12
+    assert 0.85 < np.median(np.sqrt(variance) / draws.std(0)) < 1.1
+    p = nuts.probability(*rows)
+    assert np.sqrt(np.mean((p - fast.probability(*rows)) ** 2)) < 0.012
+
+
+def test_features_are_refused():
+    _, data = world_2pl(20, 30)
+    fast = fit_irt(data, IRTSettings(model="2pl"), np.random.default_rng(0).random((30, 2))).posterior
+    with pytest.raises(FitError, match="no item features"):
+        sample_irt(data, fast)
