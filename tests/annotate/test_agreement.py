@@ -6,7 +6,7 @@ from sklearn.metrics import cohen_kappa_score
 from annotate.helpers import two_annotators
 from capscope.annotate import agreement
 from capscope.annotate import rater_statistics as stats
-from capscope.annotate.agreement import low_spread, same_item_warnings
+from capscope.annotate.agreement import low_spread, mostly_chance, same_item_warnings
 from capscope.data import Study
 from capscope.errors import InputError
 
@@ -79,6 +79,12 @@ def test_shuffled_ids_are_noticed_and_true_ones_are_not(rng):
 def test_constant_labels_raise_the_low_spread_alarm():
     levels = np.column_stack([np.full(30, 5.0), np.arange(30.0) % 6])
     assert "1 of 2 rubrics: A" in low_spread(levels, ("A", "B"), "tiny")[0]
+
+
+def test_levels_that_differ_less_than_they_are_uncertain_raise_an_alarm(rng):
+    levels = np.column_stack([rng.normal(2.5, 0.3, 40), rng.integers(0, 6, 40)]).astype(float)
+    assert "1 rubrics: A" in mostly_chance(levels, np.full((40, 2), 1.5), ("A", "B"), "tiny")[0]
+    assert mostly_chance(levels, np.full((40, 2), np.nan), ("A", "B"), "tiny") == ()
 
 
 def test_partial_overlap_is_compared_rubric_by_rubric():

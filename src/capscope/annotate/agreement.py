@@ -17,6 +17,8 @@ FEW = 20
 """Items of a benchmark below which its ids are not tested."""
 NEAR_ZERO = 0.1
 """Mean rank correlation inside a benchmark below which it is doubtful that the ids mean the same items."""
+CHANCE_RATIO = 0.25
+"""Variance between items, as a share of an annotator's own, below which its levels are mostly chance."""
 LOW_SPREAD = 0.25
 """Standard deviation of an annotator's levels below which a rubric's labels hardly tell items apart."""
 
@@ -113,6 +115,25 @@ def low_spread(levels: ItemDim, dims: tuple[str, ...], who: str) -> tuple[str, .
     if not flat:
         return ()
     return (f"{who} gives nearly constant levels on {len(flat)} of {len(dims)} rubrics: {first_few(flat)}",)
+
+
+def mostly_chance(levels: ItemDim, sd: ItemDim, dims: tuple[str, ...], who: str) -> tuple[str, ...]:
+    """Warn of rubrics on which an annotator's own uncertainty outweighs what its levels tell items apart by.
+
+    Args:
+        levels: The annotator's levels.
+        sd: Their standard deviations, NaN where none is known.
+        dims: Rubric codes.
+        who: What to call the annotator.
+    """
+    noisy: list[str] = []
+    for dim, level, own in zip(dims, levels.T, sd.T, strict=True):
+        known = np.isfinite(level) & np.isfinite(own)
+        if known.sum() >= FEW and level[known].var() < CHANCE_RATIO * np.mean(own[known] ** 2):
+            noisy.append(dim)
+    if not noisy:
+        return ()
+    return (f"{who}'s levels differ far less than they are uncertain on {len(noisy)} rubrics: {first_few(noisy)}",)
 
 
 def _compare(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope.annotate.agreement import low_spread
+from capscope.annotate.agreement import low_spread, mostly_chance
 from capscope.annotate.cells import Cell, Job, cells
 from capscope.annotate.injection import Flag, flag_items
 from capscope.annotate.judgements import Collected, collect
@@ -222,8 +222,10 @@ class AnnotationOutcome:
     def _warnings(self, labels: pd.DataFrame) -> tuple[str, ...]:
         if labels.empty:
             return ("no reply held a level; look at the problems above, or try another model",)
-        table = labels.pivot_table(index="item_id", columns="rubric", values="level")
-        return low_spread(table.to_numpy(dtype=float), tuple(map(str, table.columns)), self.annotation.job.annotator)
+        tables = labels.pivot_table(index="item_id", columns="rubric", values=["level", "sd"], dropna=False)
+        levels, who = tables["level"], self.annotation.job.annotator
+        dims, values = tuple(map(str, levels.columns)), levels.to_numpy(dtype=float)
+        return low_spread(values, dims, who) + mostly_chance(values, tables["sd"].to_numpy(dtype=float), dims, who)
 
 
 def question(cell: Cell) -> Question:

@@ -13,7 +13,7 @@ from capscope.cli.output import emit
 if TYPE_CHECKING:
     import numpy as np
 
-    from capscope.annotate import Annotation
+    from capscope.annotate import Annotation, AnnotationOutcome
     from capscope.endpoint import EndpointSettings, Tally
 
 
@@ -57,30 +57,32 @@ def annotate(
     if kind == "local":
         _rate_locally(study, reference, embedder, rng, replace, as_json)
         return
-    sampling = Sampling(model, temperature, max_tokens, 20 if logprobs else 0)
-    loaded = Study.load(study)
+    sampling, loaded = Sampling(model, temperature, max_tokens, 20 if logprobs else 0), Study.load(study)
     job = make_job(loaded, rubrics_for(rubrics, only), sampling, samples, joint, limit)
     if distil is not None:
         job = distilled_job(job, loaded, distil, embedder, rng)
     run = Annotation(loaded, job, ledger or study / LEDGER_NAME, find_prices(model, usd_in, usd_out), max_usd)
-    if kind == "batch" and batch != "submit":
-        _watch_batches(run, EndpointSettings.from_environment(base_url), batch, study, replace, as_json)
-        return
-    planned = run.plan()
     if plan:
-        emit(planned.as_dict(), as_json, planned.as_text())
+        emit(run.plan().as_dict(), as_json, run.plan().as_text())
         return
-    planned.confirm(yes or _asked(run, planned.usd))
     settings = EndpointSettings.from_environment(base_url, concurrency)
     if kind == "batch":
-        _submit(run, settings, rng, only_failed, as_json)
+        _use_batches(run, settings, rng, batch, yes, only_failed, study, replace, as_json)
         return
-    report = run.run(settings, rng, only_failed, _progress(planned.cells)).write(study, replace)
+    report = _ask(run, settings, rng, yes, only_failed).write(study, replace)
     if distil is None:
         emit(report.as_dict(), as_json, report.as_text())
-    else:
-        sys.stderr.write(report.as_text() + "\n")
-        _rate_locally(study, job.annotator, embedder, rng, replace, as_json)
+        return
+    sys.stderr.write(report.as_text() + "\n")
+    _rate_locally(study, job.annotator, embedder, rng, replace, as_json)
+
+
+def _ask(
+    run: "Annotation", settings: "EndpointSettings", rng: "np.random.Generator", yes: bool, only_failed: bool
+) -> "AnnotationOutcome":
+    planned = run.plan()
+    planned.confirm(yes or _asked(run, planned.usd))
+    return run.run(settings, rng, only_failed, _progress(planned.cells))
 
 
 def _rate_locally(
@@ -98,11 +100,24 @@ def _rate_locally(
     emit(report.as_dict(), as_json, report.as_text())
 
 
-def _submit(
-    run: "Annotation", settings: "EndpointSettings", rng: "np.random.Generator", only_failed: bool, as_json: bool
+def _use_batches(
+    run: "Annotation",
+    settings: "EndpointSettings",
+    rng: "np.random.Generator",
+    action: str,
+    yes: bool,
+    only_failed: bool,
+    study: Path,
+    replace: bool,
+    as_json: bool,
 ) -> None:
     from capscope.annotate import submit_batches
 
+    if action != "submit":
+        _watch_batches(run, settings, action, study, replace, as_json)
+        return
+    planned = run.plan()
+    planned.confirm(yes or _asked(run, planned.usd))
     sent = submit_batches(run, settings, rng, only_failed)
     text = f"{sent.requests} questions written, {len(sent.batches)} batches started: {', '.join(sent.batches)}"
     emit(asdict(sent), as_json, text)
