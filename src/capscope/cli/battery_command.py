@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, Force, Level, Seed, StudyFolder
+from capscope.cli.options import AsJson, Force, IdleSeed, Level, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
 
 battery_app = typer.Typer(
@@ -40,6 +40,7 @@ def score(
     battery: Annotated[Path, typer.Argument(metavar="BATTERY", help="CSV file written by 'battery select'.")],
     answers: StudyFolder,
     level: Level = 0.95,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Estimate scores on the pool from answers to a battery. Example: capscope battery score battery.csv STUDY."""

@@ -1,10 +1,8 @@
 """``capscope check``."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from capscope.cli.options import AsJson, IdleSeed, StudyFolder
 from capscope.cli.output import emit
 
 if TYPE_CHECKING:
@@ -12,8 +10,9 @@ if TYPE_CHECKING:
 
 
 def check(
-    study: Annotated[Path, typer.Argument(help="Study folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    study: StudyFolder,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
+    as_json: AsJson = False,
 ) -> None:
     """Validate a study, join its tables and say what is odd. Example: capscope check STUDY."""
     from capscope.data import Study, check_study

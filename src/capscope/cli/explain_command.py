@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from capscope.cli.options import Annotator, AsJson, StudyFolder
+from capscope.cli.options import Annotator, AsJson, IdleSeed, StudyFolder
 from capscope.cli.output import emit, table_text
 
 
@@ -12,6 +12,7 @@ def explain(
     study: StudyFolder,
     benchmark: Annotated[str | None, typer.Option(help="One benchmark only.")] = None,
     annotator: Annotator = None,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Print what a benchmark demands, by dimension. Example: capscope explain STUDY --benchmark BBH."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, FitFolder, Level
+from capscope.cli.options import AsJson, FitFolder, IdleSeed, Level
 from capscope.cli.output import emit, table_text
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ def profile(
     fit: FitFolder,
     model: Annotated[str | None, typer.Option(help="One model only.")] = None,
     level: Level = 0.9,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Print ability profiles with intervals. Example: capscope profile FIT --model GPT-4o."""

@@ -1,0 +1,5 @@
+"""``python -m capscope``."""
+
+from capscope.cli import main
+
+main()

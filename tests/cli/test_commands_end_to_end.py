@@ -1,0 +1,167 @@
+"""Every command on a real study, through the real entry point, in a process of its own where imports matter."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from capscope.cli import main
+from predict.simulated_study import simulated_study
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli")
+    simulated_study(n_items=240).save(path / "study")
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Run the command line and return its exit code, stdout and stderr."""
+    before = sys.argv
+    sys.argv = ["capscope", *map(str, arguments)]
+    try:
+        main()
+        code = 0
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    finally:
+        sys.argv = before
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
+    code, out, err = run(capsys, *arguments, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("model", ["rasch", "2pl", "curves"])
+def test_fit_profile_predict_report(folder: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    study, fit = folder / "study", folder / model
+    fitted = run_json(capsys, "fit", study, "--model", model, "--out", fit)
+    assert (fitted["model"], fitted["n_models"]) == (model, 6)
+    profile = run_json(capsys, "profile", fit, "--model", "m03")
+    assert {row["model"] for row in profile["abilities"]} == {"m03"}
+    assert all(row["lower"] < row["ability"] < row["upper"] for row in profile["abilities"])
+    chances = folder / f"{model}.csv"
+    predicted = run_json(capsys, "predict", fit, study, "--out", chances)
+    table = pd.read_csv(chances)
+    assert len(table) == 6 * 240
+    assert table["p"].between(table["lower"], table["upper"]).mean() > 0.99
+    assert predicted["n_items"] == 240
+    page = folder / f"{model}.html"
+    assert run_json(capsys, "report", fit, "--out", page) == {"report": str(page)}
+    assert "m03" in page.read_text()
+
+
+def test_fit_scores_held_out_answers_in_the_published_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "fit", folder / "study", "--model", "rasch", "--holdout", 0.2)
+    keys = "model engine device status seconds n_models n_items n_responses log_loss auroc"
+    assert list(found) == keys.split()
+    assert found["n_responses"] == pytest.approx(0.8 * 1440, abs=60)
+    assert 0.4 < found["log_loss"] < 0.65
+    assert found["auroc"] > 0.7
+
+
+def test_evaluate_prints_the_published_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "evaluate", folder / "study", "--split", "task", "--assessor", "mean", "--folds", 3)
+    assert (found["split"], found["folds"], found["seeds"], found["n_models"]) == ("task", 3, 1, 6)
+    assert set(found["assessors"]) == {"mean"}
+
+
+def test_explain_one_benchmark(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "explain", folder / "study", "--benchmark", "B1")
+    assert sum(found["histogram"]["A"]) == found["n_items"] < 240
+
+
+def test_battery_select_and_score(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    battery = folder / "battery.csv"
+    drawn = run_json(capsys, "battery", "select", folder / "study", "-n", 60, "--method", "demand", "--out", battery)
+    assert (drawn["n"], drawn["pool"]) == (60, 240)
+    scored = run_json(capsys, "battery", "score", battery, folder / "study")
+    assert len(scored["scores"]) == 6
+    assert all(row["lower"] < row["score"] < row["upper"] for row in scored["scores"])
+
+
+def test_predict_new_items_from_demands_and_flag_the_unsupported(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit, items, out = folder / "curves-new", folder / "new.jsonl", folder / "new.csv"
+    run_json(capsys, "fit", folder / "study", "--model", "curves", "--out", fit)
+    rows = [{"item_id": f"n{level}", "text": "?", "demands": {"A": level, "B": 0, "C": 0}} for level in range(6)]
+    items.write_text("\n".join(map(json.dumps, rows)))
+    found = run_json(capsys, "predict", fit, items, "--out", out)
+    assert {row["item_id"] for row in found["outside_support"]} >= {"n0"}
+    table = pd.read_csv(out).pivot(index="model", columns="item_id", values="p")
+    assert (table["n1"] > table["n5"]).all()
+
+
+BAD = {
+    "study that does not exist": (["check", "nowhere"], "nowhere: no such study folder; check the path"),
+    "fit that does not exist": (["profile", "nowhere"], "nowhere: no fit here"),
+    "model of a fit": (["profile", "{fit}", "--model", "m3"], "no model 'm3' (did you mean \"m03\"?)"),
+    "output there": (["fit", "{study}", "--model", "rasch", "--out", "{fit}"], "already exists; choose another --out"),
+    "model to fit": (
+        ["fit", "{study}", "--model", "rash", "--out", "x"],
+        "unknown model 'rash' (did you mean \"rasch\"",
+    ),
+    "predictions there": (["predict", "{fit}", "{study}", "--out", "{battery}"], "already exists"),
+    "kind of output": (["predict", "{fit}", "{study}", "--out", "x.xlsx"], "cannot write '.xlsx' files"),
+    "split": (["evaluate", "{study}", "--split", "tasks"], "unknown split 'tasks'; use one of id, task, benchmark"),
+    "benchmark": (["explain", "{study}", "--benchmark", "B9"], "no benchmark 'B9'"),
+    "battery": (["battery", "score", "{study}/items.parquet", "{study}"], "column 'stratum' is missing"),
+    "holdout": (["fit", "{study}", "--model", "rasch", "--holdout", "20"], "--holdout 20 is not a share"),
+    "demo folder": (["demo", "--out", "{study}"], "is not a demo's folder; choose another --out"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_requests_are_one_line_with_exit_code_one(
+    folder: Path, case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, fit, battery = folder / "study", folder / "bad-fit", folder / "there.csv"
+    battery.write_text("kept")
+    if not fit.exists():
+        run_json(capsys, "fit", study, "--model", "rasch", "--out", fit)
+    arguments, message = BAD[case]
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
+    code, out, err = run(capsys, *[part.format(study=study, fit=fit, battery=battery) for part in arguments])
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert sorted(folder.rglob("*")) == before
+    assert battery.read_text() == "kept"
+
+
+def test_debug_shows_the_traceback(folder: Path) -> None:
+    command = [sys.executable, "-m", "capscope", "--debug", "check", str(folder / "nowhere")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode != 0
+    assert "Traceback" in shown.stderr
+
+
+def test_usage_errors_exit_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "fit")[0] == 2
+    assert run(capsys, "no-such-verb")[0] == 2
+
+
+def test_help_loads_no_torch_and_no_pandas() -> None:
+    program = "import sys; sys.argv = ['capscope', '--help']\nfrom capscope.cli import main\n"
+    program += "try: main()\nexcept SystemExit: pass\n"
+    program += "print(sorted({'torch', 'pandas', 'pyro', 'openai', 'sklearn'} & set(sys.modules)), file=sys.stderr)"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert shown.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", ["demo", "check", "fit", "profile", "explain", "predict", "evaluate", "report"])
+def test_every_help_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, verb, "-h")
+    assert code == 0
+    assert f"capscope {verb}" in " ".join(out.split("Example", 1)[1].split())
