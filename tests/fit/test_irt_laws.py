@@ -104,6 +104,25 @@ def test_tiny_data_stay_finite(settings: IRTSettings, shape: tuple[int, int]):
     assert_finite(fit_irt(responses(score), settings).posterior)
 
 
+@pytest.mark.parametrize("settings", CHOICES, ids=lambda s: f"{s.model}-{s.form}")
+def test_floors_of_nothing_and_of_nearly_all_stay_finite(settings: IRTSettings):
+    _, data = world_2pl(30, 90)
+    score = data.score.reshape(30, 90).copy()
+    score[0], score[1], score[:, 0], score[:, 1] = 1, 0, 1, 0
+    floor = np.tile([0.0, 0.25, 0.9], 30)
+    fit = fit_irt(responses(score), settings, floor=floor)
+    assert_finite(fit.posterior)
+    p = fit.posterior.probability(np.repeat(np.arange(30), 90), np.tile(np.arange(90), 30))
+    assert (p >= np.tile(floor, 30)).all()
+
+
+def test_floors_of_nothing_change_nothing():
+    _, data = world_2pl(30, 90)
+    plain = fit_irt(data, CHOICES[1]).posterior
+    tiny = fit_irt(data, CHOICES[1], floor=np.full(90, 1e-30)).posterior
+    assert tiny.item_mean == pytest.approx(plain.item_mean, abs=1e-4)
+
+
 def test_identical_models_stay_finite():
     score = np.tile((np.random.default_rng(0).random(300) < 0.6).astype(float), (5, 1))
     assert_finite(fit_irt(responses(score), CHOICES[3]).posterior)

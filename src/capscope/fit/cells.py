@@ -48,6 +48,10 @@ class SignedCells:
         """Rows and columns exchanged, laid out anew."""
         return SignedCells(self.sign.T.contiguous())
 
+    def without_floor(self) -> "SignedCells":
+        """The same cells; there is no floor here."""
+        return self
+
     def to(self, device: torch.device) -> "SignedCells":
         """Move to a device."""
         return SignedCells(self.sign.to(device))
@@ -84,6 +88,10 @@ class WeightedCells:
         """Rows and columns exchanged, laid out anew."""
         floor = None if self.floor is None else self.floor.T
         return WeightedCells(self.score.T.contiguous(), self.trials.T.contiguous(), floor)
+
+    def without_floor(self) -> "WeightedCells":
+        """The same scores as if nobody guessed."""
+        return WeightedCells(self.score, self.trials)
 
     def to(self, device: torch.device) -> "WeightedCells":
         """Move to a device."""

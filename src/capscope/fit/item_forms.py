@@ -128,7 +128,9 @@ class PositiveForm:
         likelihood, curvature = self._derivatives(self.moments(items), sums)
         gradient = likelihood - (items.mean - prior.mean(design.features)) @ pull
         cov = inverse(_newton_precision(curvature + pull, likelihood))
-        mean = items.mean + bounded(torch.einsum("nij,nj->ni", cov, gradient))
+        # a step of 2 in the log slope would be sevenfold: it counts as three times as long
+        unit = items.mean.new_tensor([3.0, 1.0])
+        mean = items.mean + bounded(torch.einsum("nij,nj->ni", cov, gradient) * unit) / unit
         return Gaussians(_within_bounds(mean), cov)
 
     def _derivatives(self, items: Gaussians, sums: Sums) -> tuple[Vectors, Matrices]:

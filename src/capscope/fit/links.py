@@ -97,15 +97,14 @@ def weighted_residuals(
         floor: Chance of a right guess, on each row or on each column; None for none.
     """
     attenuation = variance.mul_(PROBIT_SCALE).rsqrt_()
-    known = mean.mul_(attenuation).sigmoid_()
-    if floor is None:
-        residual = (score - known).mul_(trials)
-        curvature = known.addcmul_(known, known, value=-1)
-    else:
-        success = floor + (1 - floor) * known
-        share = known / success
-        residual = (score * share - known).mul_(trials)
-        curvature = known.mul_(1 - known).mul_(share).mul_(1 - floor)
+    logit = mean.mul_(attenuation)
+    # p / P = sigmoid(z - log c), which is 1 without a floor and never 0 / 0
+    share = None if floor is None else torch.sigmoid(logit - torch.log(floor))
+    known = logit.sigmoid_()
+    residual = (score - known if share is None else score * share - known).mul_(trials)
+    curvature = known.addcmul_(known, known, value=-1)
+    if share is not None and floor is not None:
+        curvature = curvature.mul_(share).mul_(1 - floor)
     return residual, curvature.mul_(attenuation).mul_(trials)
 
 

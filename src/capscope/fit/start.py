@@ -27,6 +27,7 @@ def start(by_model: Cells, by_item: Cells, dims: int, generator: torch.Generator
         generator: Source of the random directions; unused with one ability.
     """
     device = generator.device
+    by_model, by_item = by_model.without_floor(), by_item.without_floor()
     logit = _item_logits(by_item, device)
     if dims == 1:
         ability = _standardised(_one_step_abilities(by_model, logit))[:, None]

@@ -6,6 +6,7 @@ and then moves the ability scale to mean 0 and identity covariance (parameter ex
 removes the slow directions.
 """
 
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +33,9 @@ FEW_MODELS = 64
 
 PATIENCE = 3
 """Sweeps without gain after which steep models stop: groups of models let slopes grow for ever."""
+
+EARLIEST_STOP = 8
+"""Sweeps before that rule holds: the first ones may lose in fit on the way."""
 
 STEEP_SLOPE = 2.0
 """Root-mean-square slope from which on that rule holds; weaker models may lose in fit while they shrink."""
@@ -93,12 +97,14 @@ def run_sweeps(
             state = _sweep(by_model, by_item, form, design, state, schedule.threads)
             chance = probe.chance(state, form)
             history.append(max(_change(before.models, state.models), _change(before.items, state.items)))
+            if not math.isfinite(history[-1]):
+                return replace(before, history=tuple(history[:-1]), converged=False)
             predicted = float((chance - seen).square().mean().sqrt())
             if history[-1] < schedule.tolerance or predicted < schedule.tolerance / 20:
                 return replace(state, history=tuple(history), converged=True)
             better = state.loss < best.loss * (1 - LEAST_GAIN)
             best, since_best = (state, 0) if better else (best, since_best + 1)
-            if since_best >= PATIENCE and _is_steep(state, form):
+            if len(history) >= EARLIEST_STOP and since_best >= PATIENCE and _is_steep(state, form):
                 return replace(best, history=tuple(history), converged=True)
     return replace(state, history=tuple(history), converged=False)
 
