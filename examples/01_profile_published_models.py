@@ -1,6 +1,6 @@
 """Profile 15 published models from level counts: every ability with an interval, and what is one general factor.
 
-    python examples/01_profile_published_models.py
+python examples/01_profile_published_models.py
 """
 
 from capscope import ability_profiles, fit_curves, read_level_counts

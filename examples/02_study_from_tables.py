@@ -1,6 +1,6 @@
 """Make a study of tables you have, save it, fit a two-parameter model and score it on answers held out.
 
-    python examples/02_study_from_tables.py
+python examples/02_study_from_tables.py
 """
 
 import tempfile

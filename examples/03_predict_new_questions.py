@@ -1,6 +1,6 @@
 """Predict how models will do on questions nobody has run, and say which questions the data say nothing about.
 
-    python examples/03_predict_new_questions.py
+python examples/03_predict_new_questions.py
 """
 
 import tempfile

@@ -1,6 +1,6 @@
 """Draw a small battery spread over the demand space, and estimate scores on the whole pool from its answers.
 
-    python examples/04_small_battery.py
+python examples/04_small_battery.py
 """
 
 import numpy as np

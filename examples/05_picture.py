@@ -1,6 +1,6 @@
 """Draw figures of a fit for a notebook or a paper; this one made examples/profiles.svg, the picture in the README.
 
-    python examples/05_picture.py profiles.svg
+python examples/05_picture.py profiles.svg
 """
 
 import sys

@@ -98,7 +98,7 @@ def test_bad_requests_are_one_line(study: Study) -> None:
     with pytest.raises(InputError, match="no demands by annotator 'gemini'"):
         evaluate(study, EvaluationSettings(annotator="gemini"), ["mean"])
     half = study.demands[study.demands["item_id"].astype(str) < "i0200"]
-    with pytest.raises(JoinError, match=r"responses matches demands on only 50% .*200 unknown: i0200"):
+    with pytest.raises(JoinError, match=r"only 50% of the item ids in responses are in demands .200 unknown: i0200"):
         evaluate(replace(study, demands=half), EvaluationSettings(), ["mean"])
     one = study.items.assign(benchmark=pd.Categorical(["B0"] * 400))
     with pytest.raises(InputError, match="one benchmark only"):

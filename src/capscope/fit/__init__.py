@@ -24,12 +24,16 @@ from capscope.fit.item_fit import (
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
+from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import load_fit, save_fit
 from capscope.fit.study_fit import AnyFit, HoldoutScore, StudyFitSettings, fit_holdout, fit_study
 
 __all__ = [
+    "sample_irt",
+    "SamplerSettings",
+    "SampledPosterior",
     "Any",
     "AnyFit",
     "ClassicalCurves",
