@@ -108,7 +108,7 @@ def _load(model: str) -> Any:  # noqa: ANN401 - the library's own type, which ma
             "text vectors need sentence-transformers; install it with: pip install 'capscope[embed]'"
         )
     place = str(_offline_folder()) if model == OFFLINE_MODEL else model
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports] - an optional extra
 
     try:
         return SentenceTransformer(place, device=os.environ.get("CAPSCOPE_EMBED_DEVICE"))

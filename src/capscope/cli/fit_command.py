@@ -20,7 +20,7 @@ def fit(
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write the fit to.")] = None,
     model: Annotated[str, typer.Option(help="auto, rasch, 2pl, mirt (with --dims) or curves.")] = "auto",
     dims: Annotated[int, typer.Option(help="Number of abilities of mirt.")] = 1,
-    engine: Annotated[str, typer.Option(help="Inference of curves: laplace or nuts.")] = "laplace",
+    engine: Annotated[str, typer.Option(help="auto, variational, mml, svi or nuts; curves: laplace or nuts.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     holdout: Annotated[float | None, typer.Option(help="Share of the answers to hold out and score.")] = None,
     annotator: Annotator = None,

@@ -6,7 +6,7 @@ differs is the shape of the posterior alone: they are its judges.
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -68,11 +68,30 @@ class SampledPosterior:
         ability, item = self.ability[:, model_index], self.item[:, item_index]
         return (ability * item[:, :, :-1]).sum(-1) + item[:, :, -1]
 
+    def as_irt(self, start: IRTPosterior) -> IRTPosterior:
+        """The draws' means and covariances as a posterior that predicts, profiles and saves like any other.
+
+        Args:
+            start: The posterior that the sampler started from; its population of items stays.
+        """
+        ability_mean, ability_cov = _moments(self.ability)
+        item_mean, item_cov = _moments(self.item)
+        return replace(
+            start, ability_mean=ability_mean, ability_cov=ability_cov, item_mean=item_mean, item_cov=item_cov
+        )
+
     def probability(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
         """Posterior predictive chance of success, row by row."""
         floor = self.floor[item_index]
         known = 1 / (1 + np.exp(-self.logits(model_index, item_index)))
         return (floor + (1 - floor) * known).mean(0)
+
+
+def _moments(draws: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and covariance over the first axis of (draw, row, param)."""
+    mean = draws.mean(0)
+    centred = draws - mean
+    return mean, np.einsum("srp,srq->rpq", centred, centred) / (len(draws) - 1)
 
 
 def sample_irt(

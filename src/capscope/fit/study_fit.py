@@ -17,12 +17,14 @@ from capscope.fit.irt import fit_irt, pick_device
 from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.links import log_likelihood
+from capscope.fit.marginal import fit_marginal
 from capscope.fit.result import Fit
+from capscope.fit.sampled import SamplerSettings, sample_irt
 from capscope.fit.slices import dominant_slices
 
 CHOICES = {
     "model": ("auto", "rasch", "2pl", "mirt", "curves"),
-    "curve_engine": ("laplace", "nuts"),
+    "engine": ("auto", "variational", "mml", "svi", "nuts", "laplace"),
     "device": ("auto", "cpu", "cuda"),
 }
 """What the settings of a study's fit can be."""
@@ -37,8 +39,9 @@ class StudyFitSettings:
     """An item response model, `auto` to let held-out answers choose it, or `curves`."""
     dims: int = 1
     """Number of abilities of `mirt`."""
-    curve_engine: str = "laplace"
-    """Inference of `curves`."""
+    engine: str = "auto"
+    """`auto` takes `laplace` for curves and `variational` for the others; `nuts` serves both, `svi` and `mml` (marginal
+    maximum likelihood, for many models and few items) item response models only."""
     device: str = "auto"
     """Where to compute item response models."""
     annotator: str | None = None
@@ -50,13 +53,16 @@ class StudyFitSettings:
         """Refuse a choice that there is not.
 
         Raises:
-            FitError: No such model, curve engine or device.
+            FitError: No such model, engine or device, or an engine that cannot fit the model.
         """
         for name, known in CHOICES.items():
             value = getattr(self, name)
             if value not in known:
                 what = name.replace("_", " ")
                 raise FitError(f"unknown {what} '{value}'{nearest(value, known)}; use one of {', '.join(known)}")
+        able = _engines(self.model)
+        if self.engine not in ("auto", *able):
+            raise FitError(f"engine '{self.engine}' cannot fit {self.model}; use auto or one of {', '.join(able)}")
 
 
 @dataclass(frozen=True)
@@ -102,10 +108,33 @@ def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[floa
         join_items(study, "responses", "demands").refuse_if_poor(study.name)
         demands = demand_matrix(study, settings.annotator)
         slices = dominant_slices(responses, demands, item_chance(study, responses.items))
-        return fit_curves(
-            slices.counts, engine=cast(CurveEngine, settings.curve_engine), seed=settings.seed, progress=progress
-        )
-    return fit_irt(responses, irt_settings(settings))
+        engine: CurveEngine = "nuts" if settings.engine == "nuts" else "laplace"
+        return fit_curves(slices.counts, engine=engine, seed=settings.seed, progress=progress)
+    return fit_responses(responses, settings)
+
+
+def fit_responses(responses: ResponseMatrix, settings: StudyFitSettings) -> Fit[IRTPosterior]:
+    """Fit an item response model by the engine asked for; every engine leaves the same kind of posterior.
+
+    Raises:
+        FitError: The model is `curves`, or the responses cannot support the model.
+    """
+    engine = irt_settings(settings)
+    if settings.engine == "mml":
+        marginal = fit_marginal(responses, rasch=settings.model == "rasch")
+        return Fit(marginal.posterior.as_irt(), marginal.status, marginal.history)
+    fit = fit_irt(responses, engine)
+    if settings.engine not in ("svi", "nuts"):
+        return fit
+    sampler = SamplerSettings(engine="nuts" if settings.engine == "nuts" else "svi", seed=settings.seed)
+    sampled = sample_irt(responses, fit.posterior, sampler)
+    return Fit(sampled.posterior.as_irt(fit.posterior), fit.status, sampled.history)
+
+
+def _engines(model: str) -> tuple[str, ...]:
+    if model == "curves":
+        return ("laplace", "nuts")
+    return ("variational", "mml", "svi", "nuts") if model in ("rasch", "2pl") else ("variational", "svi", "nuts")
 
 
 def irt_settings(settings: StudyFitSettings) -> IRTSettings:
@@ -129,17 +158,17 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
     """
     if not 0 < share < 1:
         raise FitError(f"--holdout {share:g} is not a share of the answers; use a number between 0 and 1")
-    engine = irt_settings(settings)
+    irt_settings(settings)
     responses = response_matrix(study)
     held_out = np.random.default_rng(settings.seed).random(len(responses.score)) < share
     training, test = responses.rows(~held_out), responses.rows(held_out)
     start = time.perf_counter()
-    fit = fit_irt(training, engine)
+    fit = fit_responses(training, settings)
     seconds = time.perf_counter() - start
     chance = fit.posterior.probability(test.model_index, test.item_index)
     return HoldoutScore(
         model=fit.posterior.model_name,
-        engine="variational",
+        engine="variational" if settings.engine == "auto" else settings.engine,
         device=str(pick_device(settings.device)),
         status=fit.status.code,
         seconds=round(seconds, 3),

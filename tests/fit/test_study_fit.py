@@ -1,0 +1,62 @@
+"""From a study to a fit by every engine, and the scores on answers held out."""
+
+import numpy as np
+import pytest
+
+from capscope.data import Study, response_matrix
+from capscope.errors import FitError
+from capscope.fit import StudyFitSettings, fit_holdout, fit_study
+from capscope.fit.study_fit import fit_responses
+from predict.simulated_study import simulated_study
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return simulated_study(n_models=40, n_items=30)
+
+
+def test_engines_agree_on_who_is_able(study: Study) -> None:
+    responses = response_matrix(study)
+    fits = {
+        engine: fit_responses(responses, StudyFitSettings("2pl", engine=engine)).posterior
+        for engine in ("variational", "mml", "svi")
+    }
+    reference = fits["variational"]
+    for posterior in fits.values():
+        assert np.corrcoef(posterior.ability_mean[:, 0], reference.ability_mean[:, 0])[0, 1] > 0.98
+        assert np.median(posterior.ability_sd / reference.ability_sd) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.slow
+def test_nuts_agrees_with_the_fast_engine(study: Study) -> None:
+    responses = response_matrix(study)
+    judge = fit_responses(responses, StudyFitSettings("rasch", engine="nuts")).posterior
+    fast = fit_responses(responses, StudyFitSettings("rasch")).posterior
+    rows = (responses.model_index, responses.item_index)
+    assert np.sqrt(np.mean((judge.probability(*rows) - fast.probability(*rows)) ** 2)) < 0.03
+
+
+def test_a_study_is_fitted_as_asked(study: Study) -> None:
+    assert fit_study(study, StudyFitSettings("rasch")).posterior.model_name == "rasch"
+    assert fit_study(study, StudyFitSettings("mirt", dims=2)).posterior.dims == 2
+
+
+@pytest.mark.parametrize("engine", ["auto", "mml"])
+def test_held_out_answers_are_predicted_better_than_by_a_coin(study: Study, engine: str) -> None:
+    found = fit_holdout(study, StudyFitSettings("rasch", engine=engine), 0.2)
+    assert found.engine == ("variational" if engine == "auto" else engine)
+    assert found.log_loss < 0.65
+    assert found.auroc > 0.65
+
+
+def test_what_cannot_be_is_one_line(study: Study) -> None:
+    with pytest.raises(FitError, match=r"engine 'mml' cannot fit mirt; use auto or one of variational, svi, nuts"):
+        StudyFitSettings("mirt", dims=2, engine="mml")
+    with pytest.raises(FitError, match=r"engine 'svi' cannot fit curves; use auto or one of laplace, nuts"):
+        StudyFitSettings("curves", engine="svi")
+    with pytest.raises(FitError, match=r"unknown engine 'nutz' \(did you mean \"nuts\"\?\)"):
+        StudyFitSettings(engine="nutz")
+    with pytest.raises(FitError, match="curves are not an item response model"):
+        fit_holdout(study, StudyFitSettings("curves"), 0.2)
+    with pytest.raises(FitError, match="--holdout 1.5 is not a share"):
+        fit_holdout(study, StudyFitSettings("rasch"), 1.5)
