@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 
 from capscope.annotate.labels import COLUMNS
-from capscope.data import Study
+from capscope.data import FUSED, Study
 from capscope.errors import InputError
 
 ROUNDS = 60
@@ -22,8 +22,6 @@ PRIOR_SEVERITY = 1.0
 """Standard deviation of severities, in levels, before any data."""
 PRIOR_WIDTH = (0.8, 0.5)
 """Typical width in levels, and the standard deviation of its logarithm."""
-FUSED = "fused"
-"""Name under which fused labels are stored."""
 
 Counts = Float[np.ndarray, "6 6"]
 

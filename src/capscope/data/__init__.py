@@ -8,9 +8,10 @@ from capscope.data.reading import read_table, read_text
 from capscope.data.shipped import shipped
 from capscope.data.splits import Fold, ItemSplit, item_folds, task_labels
 from capscope.data.study import Study, refuse_overwriting
-from capscope.data.tables import TABLES, TableName, validate
+from capscope.data.tables import FUSED, TABLES, TableName, validate
 
 __all__ = [
+    "FUSED",
     "TABLES",
     "DemandMatrix",
     "Fold",

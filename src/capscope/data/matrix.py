@@ -1,12 +1,14 @@
 """Tables as arrays: responses as index triples, demands as an item-by-dimension matrix."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from capscope.axes import ItemDim, RowFloats, RowIndex
 from capscope.data.study import Study
+from capscope.data.tables import FUSED
 from capscope.errors import InputError, first_few, nearest
 
 
@@ -48,11 +50,18 @@ class DemandMatrix:
     """Rubric codes on the dimension axis."""
     level: ItemDim
     """Demand level, 0 to 5; NaN where no annotator rated the item."""
+    sd: ItemDim | None = None
+    """Standard deviation of each level as its annotators state it, 0 where they do not; None where none does."""
 
     def at(self, items: tuple[str, ...]) -> ItemDim:
         """Return the levels of these items in this order; NaN rows for items without any."""
         index = pd.Index(self.items).get_indexer(pd.Index(items))
         return np.where((index >= 0)[:, None], self.level[index], np.nan)
+
+    def on(self, dims: tuple[str, ...]) -> "DemandMatrix":
+        """Return the matrix on these dimensions, in this order; all must be there."""
+        columns = [self.dims.index(dim) for dim in dims]
+        return DemandMatrix(self.items, dims, self.level[:, columns], None if self.sd is None else self.sd[:, columns])
 
 
 def response_matrix(study: Study) -> ResponseMatrix:
@@ -75,7 +84,8 @@ def demand_matrix(study: Study, annotator: str | None = None, rubrics: tuple[str
 
     Args:
         study: A study with demands.
-        annotator: Use this annotator's levels only; by default the mean over all annotators of a cell.
+        annotator: Use this annotator's levels only; by default the fused levels if there are any, else the mean over
+            all annotators of a cell.
         rubrics: The dimensions, in order; by default all rubrics of the study, sorted.
 
     Raises:
@@ -89,15 +99,27 @@ def demand_matrix(study: Study, annotator: str | None = None, rubrics: tuple[str
     if unknown:
         hint = nearest(unknown[0], known)
         raise InputError(f"{study.name}: demands have no rubric {first_few(unknown)}{hint}; annotate it first")
-    table = demands.pivot_table(index="item_id", columns="rubric", values="level", aggfunc="mean", observed=True)
+    level = _pivot(demands, "level", dims)
+    if "sd" not in demands or demands["sd"].isna().all():
+        return DemandMatrix(tuple(level.index), dims, level.to_numpy(dtype=float))
+    stated = demands.assign(variance=demands["sd"].fillna(0) ** 2, count=1.0)
+    count = _pivot(stated, "count", dims, "sum").to_numpy(dtype=float)
+    sd = np.sqrt(np.nan_to_num(_pivot(stated, "variance", dims).to_numpy(dtype=float) / count))
+    return DemandMatrix(tuple(level.index), dims, level.to_numpy(dtype=float), sd)
+
+
+def _pivot(
+    demands: pd.DataFrame, column: str, dims: tuple[str, ...], how: Literal["mean", "sum"] = "mean"
+) -> pd.DataFrame:
+    table = demands.pivot_table(index="item_id", columns="rubric", values=column, aggfunc=how, observed=True)
     table.index = table.index.astype(str)
-    table = table.reindex(columns=list(dims)).sort_index()
-    return DemandMatrix(tuple(table.index), dims, table.to_numpy(dtype=float))
+    return table.reindex(columns=list(dims)).sort_index()
 
 
 def _of_annotator(demands: pd.DataFrame, annotator: str | None, where: str) -> pd.DataFrame:
     if annotator is None:
-        return demands
+        fused = demands["annotator"] == FUSED
+        return demands[fused] if fused.any() else demands
     known = sorted(map(str, demands["annotator"].unique()))
     if annotator not in known:
         hint = nearest(annotator, known)

@@ -28,6 +28,9 @@ class TableSpec:
     """Numeric columns with the range they must lie in."""
 
 
+FUSED = "fused"
+"""The annotator of levels that several annotators were fused into; they stand in for the others."""
+
 TABLES: dict[TableName, TableSpec] = {
     "items": TableSpec(
         required=("item_id",),

@@ -79,7 +79,9 @@ class CurvePosterior:
             )
         return self.models.index(model)
 
-    def item_log_odds(self, level: ItemDim, rng: np.random.Generator) -> Float[np.ndarray, "model item draw"]:
+    def item_log_odds(
+        self, level: ItemDim, rng: np.random.Generator, level_sd: ItemDim | None = None
+    ) -> Float[np.ndarray, "model item draw"]:
         """Log-odds of success on items nobody has run, from their demands.
 
         An item belongs to the slice of each dimension that no other exceeds, so its log-odds are the mean over those
@@ -89,6 +91,7 @@ class CurvePosterior:
         Args:
             level: Demand levels, columns in the order of `dims`, no NaN.
             rng: Source of the level effects.
+            level_sd: Standard deviation of the levels as annotators state it; every draw takes a level of its own.
         """
         weight = dominant(level) / dominant(level).sum(axis=1, keepdims=True)
         top = level.max(axis=1)
@@ -97,7 +100,10 @@ class CurvePosterior:
         log_odds = np.zeros((len(self.models), len(level), self.ability.shape[-1]))
         for dim in range(len(self.dims)):
             chosen = weight[:, dim] > 0
-            line = curve_log_odds(self.midpoint[:, None, dim], self.slope[:, None, dim], top[None, chosen, None])
+            asked = top[chosen, None]
+            if level_sd is not None:
+                asked = asked + level_sd[chosen, dim, None] * rng.standard_normal((chosen.sum(), log_odds.shape[-1]))
+            line = curve_log_odds(self.midpoint[:, None, dim], self.slope[:, None, dim], asked[None])
             log_odds[:, chosen] += weight[None, chosen, dim, None] * (line + effect[None, dim, nearest_level[chosen]])
         return log_odds
 

@@ -32,8 +32,9 @@ def predict_from_curves(
 ) -> Predictions:
     """Predict every model's chance on every item from its demand levels.
 
-    The interval of a chance covers what is unknown about the curves and about how an item of these demands departs from
-    its level's line. The interval of a score adds that each item is passed or failed as a whole.
+    The interval of a chance covers what is unknown about the curves, about the levels themselves where their annotators
+    state a standard deviation, and about how an item of these demands departs from its level's line. The interval of a
+    score adds that each item is passed or failed as a whole.
 
     Args:
         posterior: A curve fit.
@@ -44,8 +45,9 @@ def predict_from_curves(
     Raises:
         InputError: A dimension of the fit is missing, or an item has no level on one.
     """
-    aligned = _align(posterior, demands)
-    probability = expit(posterior.item_log_odds(aligned, rng))  # (model, item, draw)
+    matched = _align(posterior, demands)
+    aligned = matched.level
+    probability = expit(posterior.item_log_odds(aligned, rng, matched.sd))  # (model, item, draw)
     answers = posterior.support(aligned)
     table = _chance_table(posterior.models, demands.items, probability, level)
     support = _support_table(demands.items, aligned, answers)
@@ -89,16 +91,16 @@ def score_table(
     return pd.DataFrame({"model": models, "score": probability.mean(axis=(1, 2)), "lower": lower, "upper": upper})
 
 
-def _align(posterior: CurvePosterior, demands: DemandMatrix) -> FloatArray:
+def _align(posterior: CurvePosterior, demands: DemandMatrix) -> DemandMatrix:
     missing = [dim for dim in posterior.dims if dim not in demands.dims]
     if missing:
         raise InputError(f"the items have no demands on {first_few(missing)}, which the fit needs; annotate them first")
-    level = demands.level[:, [demands.dims.index(dim) for dim in posterior.dims]]
-    gaps = np.flatnonzero(np.isnan(level).any(axis=1))
+    matched = demands.on(posterior.dims)
+    gaps = np.flatnonzero(np.isnan(matched.level).any(axis=1))
     if len(gaps):
         unrated = [demands.items[gap] for gap in gaps]
         raise InputError(f"{len(unrated)} items lack some demand levels: {first_few(unrated)}; annotate them first")
-    return level
+    return matched
 
 
 def _chance_table(
