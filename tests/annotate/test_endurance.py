@@ -75,7 +75,6 @@ def test_none_lost_and_none_doubled(tmp_path, items, failures):
     )
     if items > 1000:
         assert set(served) >= {"limit", "error", "drop", "truncated", "wrong schema", "empty"}
-        assert result["wall"] < 1.5 * ideal
         assert result["sizes"][-1] - result["sizes"][1] < 20, "memory is flat (MB)"
 
 
