@@ -1,8 +1,5 @@
 """Responses (and demands) to a posterior over abilities and items; the only room that knows torch and the GPU."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curve_simulation import CurveWorld, simulate_counts
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
@@ -34,7 +31,6 @@ __all__ = [
     "sample_irt",
     "SamplerSettings",
     "SampledPosterior",
-    "Any",
     "AnyFit",
     "ClassicalCurves",
     "CurveEngine",
@@ -56,7 +52,6 @@ __all__ = [
     "Slices",
     "Status",
     "StudyFitSettings",
-    "TYPE_CHECKING",
     "dominant_slices",
     "draw_chances",
     "draw_truth",
@@ -67,7 +62,6 @@ __all__ = [
     "fit_marginal",
     "fit_study",
     "group_difference",
-    "import_module",
     "information",
     "load_fit",
     "local_dependence",
