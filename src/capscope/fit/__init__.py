@@ -19,17 +19,19 @@ from capscope.fit.item_fit import (
     mean_squares,
 )
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
+from capscope.fit.links import PROBIT_SCALE, score_and_information
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
 from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import load_fit, save_fit
-from capscope.fit.study_fit import AnyFit, HoldoutScore, StudyFitSettings, fit_holdout, fit_study
+from capscope.fit.study_fit import AnyFit, HoldoutScore, StudyFitSettings, fit_holdout, fit_study, item_chance
 
 __all__ = [
     "sample_irt",
     "SamplerSettings",
+    "PROBIT_SCALE",
     "SampledPosterior",
     "AnyFit",
     "ClassicalCurves",
@@ -63,12 +65,14 @@ __all__ = [
     "fit_study",
     "group_difference",
     "information",
+    "item_chance",
     "load_fit",
     "local_dependence",
     "marginal_reliability",
     "mean_sigma",
     "mean_squares",
     "save_fit",
+    "score_and_information",
     "score_models",
     "simulate_counts",
     "simulate_irt",
