@@ -18,7 +18,7 @@ from capscope.axes import FloatArray
 PROBIT_SCALE = math.pi / 8
 """The variance of log-odds is worth this much in the probit approximation of the logistic."""
 
-Block = Float[Tensor, "rows columns"]
+Block = Float[Tensor, "*cells"]
 
 
 def logit_mean(ability: FloatArray, slope: FloatArray, intercept: FloatArray) -> FloatArray:
@@ -97,7 +97,7 @@ def signed_residuals(mean: Block, variance: Block, sign: Block) -> tuple[Block, 
 
 
 def weighted_residuals(
-    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "#rows #columns"] | None = None
+    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "*#cells"] | None = None
 ) -> tuple[Block, Block]:
     """Expected residual and curvature of scores in [0, 1] with trials behind them, in place on mean and variance.
 
@@ -136,7 +136,7 @@ def signed_log_likelihood(mean: Block, variance: Block, sign: Block) -> Block:
 
 
 def weighted_log_likelihood(
-    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "#rows #columns"] | None = None
+    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "*#cells"] | None = None
 ) -> Block:
     """Log of the expected chance of scores in [0, 1] with trials behind them, above a floor."""
     logit = mean * torch.rsqrt(1 + PROBIT_SCALE * variance)
