@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.sparse import csr_array
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -67,7 +67,7 @@ def tfidf_vectors(texts: list[str], dims: int = TFIDF_DIMS) -> np.ndarray:
     """
     vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), max_features=50_000)
     try:
-        weights = csr_array(vectorizer.fit_transform(texts))
+        weights: Any = vectorizer.fit_transform(texts)
     except ValueError as error:
         raise InputError(f"the items' texts hold no word in common ({error}); leave text out") from None
     dims = min(dims, min(weights.shape) - 1)
