@@ -1,6 +1,7 @@
 """ADeLe's assessor: for each model a random forest on the demand levels (Zhou et al., 2026)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
@@ -36,7 +37,8 @@ class ForestAssessor:
             if 0 < success.sum() < len(success):
                 forest = self._one(features, responses.item_index[rows], success, training.seed)
                 table[model] = forest.predict_proba(features)[:, 1]
-                out_of_bag = np.asarray(forest.oob_decision_function_)[:, 1]
+                seen: Any = forest.oob_decision_function_
+                out_of_bag = seen[:, 1]
                 held_out[rows] = np.where(np.isnan(out_of_bag), held_out[rows], out_of_bag)
         spread = unexplained_sd(responses, held_out)
         return ChanceTable(table, np.full(table.shape, spread))
