@@ -37,8 +37,7 @@ class ForestAssessor:
             if 0 < success.sum() < len(success):
                 forest = self._one(features, responses.item_index[rows], success, training.seed)
                 table[model] = forest.predict_proba(features)[:, 1]
-                seen: Any = forest.oob_decision_function_
-                out_of_bag = seen[:, 1]
+                out_of_bag = _out_of_bag(forest)
                 held_out[rows] = np.where(np.isnan(out_of_bag), held_out[rows], out_of_bag)
         spread = unexplained_sd(responses, held_out)
         return ChanceTable(table, np.full(table.shape, spread))
@@ -52,3 +51,9 @@ class ForestAssessor:
             random_state=seed,
         )
         return forest.fit(features[item_index], success)
+
+
+def _out_of_bag(forest: RandomForestClassifier) -> np.ndarray:
+    """Chance of each training row from the trees that did not see it; NaN where all did."""
+    seen: Any = forest.oob_decision_function_
+    return np.asarray(seen, float)[:, 1]
