@@ -36,7 +36,7 @@ class ForestAssessor:
             success = responses.score[rows] >= 0.5
             if 0 < success.sum() < len(success):
                 forest = self._one(features, responses.item_index[rows], success, training.seed)
-                table[model] = forest.predict_proba(features)[:, 1]
+                table[model] = np.asarray(forest.predict_proba(features))[:, 1]
                 out_of_bag = _out_of_bag(forest)
                 held_out[rows] = np.where(np.isnan(out_of_bag), held_out[rows], out_of_bag)
         spread = unexplained_sd(responses, held_out)
