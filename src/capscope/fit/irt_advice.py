@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from capscope.data import ResponseMatrix
 from capscope.errors import first_few
+from capscope.fit.blocks import block_labels
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.result import Status
 from capscope.fit.totals import Totals
@@ -27,7 +26,12 @@ NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 
 def advise(status: Status, posterior: IRTPosterior, responses: ResponseMatrix, totals: tuple[Totals, Totals]) -> Status:
     """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
-    advice = [*status.advice, *_flat_rows(posterior, totals), *_small(posterior), *_blocks(posterior, responses)]
+    advice = [
+        *status.advice,
+        *flat_rows((posterior.models, posterior.items), totals),
+        *_small(posterior),
+        *_blocks(posterior, responses),
+    ]
     if not status.converged:
         advice.append("still moving at the last sweep; raise max_sweeps, or use fewer dimensions")
     code = status.code
@@ -46,9 +50,15 @@ def typical_slope(posterior: IRTPosterior) -> float:
     return float(np.sqrt((posterior.item_mean[:, :-1] ** 2).sum(1).mean()))
 
 
-def _flat_rows(posterior: IRTPosterior, totals: tuple[Totals, Totals]) -> list[str]:
+def flat_rows(axes: tuple[tuple[str, ...], tuple[str, ...]], totals: tuple[Totals, Totals]) -> list[str]:
+    """Models and items without an answer, or all right or all wrong.
+
+    Args:
+        axes: Names of the models and of the items.
+        totals: Their trials and successes.
+    """
     lines: list[str] = []
-    for what, names, total in zip(("model", "item"), (posterior.models, posterior.items), totals, strict=True):
+    for what, names, total in zip(("model", "item"), axes, totals, strict=True):
         answered = total.trials > 0
         for label, flat in (
             ("have no answer", ~answered),
@@ -67,10 +77,7 @@ def _blocks(posterior: IRTPosterior, responses: ResponseMatrix) -> list[str]:
     n_models, n_items = len(posterior.models), len(posterior.items)
     if len(responses.score) > 0.5 * n_models * n_items:
         return []  # two models that each answered more than half of the items share one
-    shape = (n_models + n_items, n_models + n_items)
-    ones = np.ones(len(responses.score), bool)
-    links = coo_array((ones, (responses.model_index, n_models + responses.item_index)), shape=shape)
-    _, label = connected_components(links, directed=False)
+    label, _ = block_labels(responses)
     answered = np.unique(responses.model_index)
     size = np.bincount(label[answered])
     block = np.flatnonzero(size)
