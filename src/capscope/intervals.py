@@ -48,7 +48,11 @@ def quantile_bounds(draws: FloatArray, level: float = 0.9) -> tuple[FloatArray, 
 
 
 def cluster_bootstrap_means(
-    values: RowFloats, cluster: np.ndarray, rng: np.random.Generator, draws: int = 1000
+    values: RowFloats,
+    cluster: np.ndarray,
+    rng: np.random.Generator,
+    draws: int = 1000,
+    weight: RowFloats | None = None,
 ) -> FloatArray:
     """Means of whole clusters drawn with replacement (Cameron, Gelbach & Miller, 2008).
 
@@ -57,13 +61,15 @@ def cluster_bootstrap_means(
         cluster: The cluster label of each row, such as its task.
         rng: Source of randomness.
         draws: Number of bootstrap draws.
+        weight: How much each row counts; by default all alike.
 
     Returns:
         Array of shape (draw,).
     """
     _, index = np.unique(cluster, return_inverse=True)
-    totals = np.bincount(index, weights=values)
-    sizes = np.bincount(index).astype(float)
+    weights = np.ones(len(values)) if weight is None else weight
+    totals = np.bincount(index, weights=values * weights)
+    sizes = np.bincount(index, weights=weights)
     counts = rng.multinomial(len(totals), np.full(len(totals), 1 / len(totals)), size=draws)
     return (counts @ totals) / (counts @ sizes)
 

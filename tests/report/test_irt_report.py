@@ -72,7 +72,7 @@ def test_the_map_counts_every_item(fit, summary):
     difficulty = fit.posterior.difficulty()["mean"]
     middle = bins["edges"].index(0.0)
     assert sum(bins["items"][:middle]) == (difficulty < 0).sum()
-    axes = item_map(bins, summary["abilities"][0]["models"]).axes[0]
+    axes = item_map(bins, summary["abilities"][0]["models"])
     assert [bar.get_height() for bar in axes.patches] == bins["items"]
     assert [line.get_xdata()[0] for line in axes.lines] == [
         entry["overall"]["value"] for entry in summary["abilities"][0]["models"]

@@ -26,7 +26,15 @@ from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import load_fit, save_fit
-from capscope.fit.study_fit import AnyFit, HoldoutScore, StudyFitSettings, fit_holdout, fit_study
+from capscope.fit.study_fit import (
+    AnyFit,
+    HeldOut,
+    HoldoutScore,
+    StudyFitSettings,
+    fit_holdout,
+    fit_study,
+    predict_held_out,
+)
 
 __all__ = [
     "sample_irt",
@@ -40,6 +48,7 @@ __all__ = [
     "FEW_ANSWERS",
     "Fit",
     "GroupDifference",
+    "HeldOut",
     "HoldoutScore",
     "IRTPosterior",
     "IRTSettings",
@@ -70,6 +79,7 @@ __all__ = [
     "marginal_reliability",
     "mean_sigma",
     "mean_squares",
+    "predict_held_out",
     "save_fit",
     "score_models",
     "simulate_counts",

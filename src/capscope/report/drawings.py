@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from capscope.report import figures
 from capscope.report.plain import Record, Summary
@@ -63,5 +63,5 @@ def _curve(position: int, curve: Record, model: str) -> tuple[str, str]:
     return _drawing(f"curve-{position}", figures.curve_panel(curve), f"Curve of {model} on {curve['name']}")
 
 
-def _drawing(name: str, figure: Figure, title: str) -> tuple[str, str]:
-    return name, to_svg(figure, name, title, "The numbers stand in the table below the drawing.")
+def _drawing(name: str, axes: Axes, title: str) -> tuple[str, str]:
+    return name, to_svg(axes, name, title, "The numbers stand in the table below the drawing.")
