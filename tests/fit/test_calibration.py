@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from simulated import truth_2pl, truth_signed
 
+from capscope.data import ResponseMatrix
 from capscope.errors import FitError
 from capscope.fit import IRTPosterior, IRTSettings, IRTTruth, calibrate_items, fit_irt, score_models, simulate_irt
-from capscope.fit.selection import restricted
+from capscope.fit.answers import PartOfAnswers, RowAnswers, as_rows
 
 OLD_MODELS, OLD_ITEMS = np.arange(300), np.arange(300)
 NEW_MODELS, NEW_ITEMS = np.arange(300, 600), np.arange(300, 600)
+
+
+def restricted(data: ResponseMatrix, models: np.ndarray, items: np.ndarray) -> ResponseMatrix:
+    return as_rows(PartOfAnswers(RowAnswers(data), models, items))
 
 
 def stronger_newcomers(make, seed: int) -> IRTTruth:

@@ -14,9 +14,9 @@ from jaxtyping import Int
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError, first_few
+from capscope.fit.answers import Answers, PartOfAnswers, as_answers
 from capscope.fit.blocks import block_labels
 from capscope.fit.calibration_sweeps import Job, Split, Where, calibration_sweeps, rows_of
-from capscope.fit.cells import Cells, check_responses, response_cells
 from capscope.fit.irt_advice import flat_rows
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import Side, checked_side
@@ -24,11 +24,11 @@ from capscope.fit.irt_result import as_numpy
 from capscope.fit.item_forms import PositiveForm, SignedForm
 from capscope.fit.item_prior import Design, ItemPrior
 from capscope.fit.kernels import Gaussians
+from capscope.fit.layout import BothWays, lay_out
 from capscope.fit.linking import LEAST_COMMON
 from capscope.fit.populations import AbilityPopulation
 from capscope.fit.result import Fit, Status
-from capscope.fit.selection import restricted
-from capscope.fit.totals import Totals, axis_totals
+from capscope.fit.survey import Survey, survey
 from capscope.fit.variational import FEW_MODELS, single_threaded
 
 Index = Int[np.ndarray, "_"]
@@ -36,7 +36,7 @@ Index = Int[np.ndarray, "_"]
 
 def calibrate_items(
     posterior: IRTPosterior,
-    responses: ResponseMatrix,
+    responses: ResponseMatrix | Answers,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
 ) -> Fit[IRTPosterior]:
@@ -58,15 +58,16 @@ def calibrate_items(
     Raises:
         FitError: A new item or model has no path of answers to the old scale, or the arguments do not fit.
     """
-    check_responses(responses)
-    side = checked_side(features, floor, len(responses.items))
-    roles = _roles(posterior, responses)
-    _refuse_unlinked(responses, roles)
+    answers = as_answers(responses)
+    found = survey(answers)
+    side = checked_side(features, floor, len(answers.items))
+    roles = _roles(posterior, answers)
+    _refuse_unlinked(answers, roles)
     with single_threaded():
-        where, history, settled = calibration_sweeps(_job(posterior, responses, roles, side))
-    status = Status(settled, "converged" if settled else "still-moving", tuple(_advice(responses, roles)))
-    floors = _floors(posterior, roles, side, len(responses.items))
-    return Fit(_appended(posterior, responses, roles, where, floors), status, history)
+        where, history, settled = calibration_sweeps(_job(posterior, answers, roles, side))
+    status = Status(settled, "converged" if settled else "still-moving", tuple(_advice(answers, found, roles)))
+    floors = _floors(posterior, roles, side, len(answers.items))
+    return Fit(_appended(posterior, answers, roles, where, floors), status, history)
 
 
 @dataclass(frozen=True)
@@ -87,24 +88,24 @@ class _Roles:
     """Positions of the others."""
 
 
-def _roles(posterior: IRTPosterior, responses: ResponseMatrix) -> _Roles:
-    models = pd.Index(posterior.models).get_indexer(pd.Index(responses.models))
-    items = pd.Index(posterior.items).get_indexer(pd.Index(responses.items))
+def _roles(posterior: IRTPosterior, answers: Answers) -> _Roles:
+    models = pd.Index(posterior.models).get_indexer(pd.Index(answers.models))
+    items = pd.Index(posterior.items).get_indexer(pd.Index(answers.items))
     old_model, old_item = np.flatnonzero(models >= 0), np.flatnonzero(items >= 0)
     return _Roles(
         old_model, models[old_model], np.flatnonzero(models < 0), old_item, items[old_item], np.flatnonzero(items < 0)
     )
 
 
-def _refuse_unlinked(responses: ResponseMatrix, roles: _Roles) -> None:
+def _refuse_unlinked(answers: Answers, roles: _Roles) -> None:
     """New rows that meet no old one would set a scale of their own."""
-    model_block, item_block = block_labels(responses)
+    model_block, item_block = block_labels(answers)
     anchored = np.union1d(model_block[roles.old_model], item_block[roles.old_item])
     adrift = [
         (what, [names[i] for i in new if block[i] not in anchored and block[i] in other])
         for what, names, new, block, other in (
-            ("item", responses.items, roles.new_item, item_block, set(model_block)),
-            ("model", responses.models, roles.new_model, model_block, set(item_block)),
+            ("item", answers.items, roles.new_item, item_block, set(model_block)),
+            ("model", answers.models, roles.new_model, model_block, set(item_block)),
         )
     ]
     for what, names in adrift:
@@ -115,31 +116,30 @@ def _refuse_unlinked(responses: ResponseMatrix, roles: _Roles) -> None:
             )
 
 
-def _job(posterior: IRTPosterior, responses: ResponseMatrix, roles: _Roles, side: Side) -> Job:
+def _job(posterior: IRTPosterior, answers: Answers, roles: _Roles, side: Side) -> Job:
     positive = posterior.population.form == "positive"
     form = PositiveForm() if positive else SignedForm(posterior.dims, posterior.model_name != "rasch")
-    floor = _floors(posterior, roles, side, len(responses.items))
+    floor = _floors(posterior, roles, side, len(answers.items))
 
-    def cells(models: Index, items: Index) -> Cells | None:
-        if not (len(models) and len(items)):
-            return None
-        return response_cells(restricted(responses, models, items), floor[items] if floor[items].any() else None)
-
-    def turned(models: Index, items: Index) -> Cells | None:
-        found = cells(models, items)
-        return found and found.transposed()
+    def laid_out(models: Index, items: Index) -> BothWays | tuple[None, None]:
+        part = PartOfAnswers(answers, models, items)
+        if not any(len(rows.score) for rows in part.chunks()):
+            return None, None
+        return lay_out(part, survey(part), floor[items] if floor[items].any() else None)
 
     old_model, new_model, old_item, new_item = roles.old_model, roles.new_model, roles.old_item, roles.new_item
-    few = form.wants_quadrature and len(responses.models) <= FEW_MODELS
+    known_items, known_models = laid_out(new_model, old_item)[0], laid_out(old_model, new_item)[1]
+    by_model, by_item = laid_out(new_model, new_item)
+    few = form.wants_quadrature and len(answers.models) <= FEW_MODELS
     design, prior = _known_prior(posterior, None if side.features is None else side.features[new_item], roles)
     return Job(
         form=form,
-        by_item=Split(new_item, old_model, turned(old_model, new_item), new_model, turned(new_model, new_item)),
-        by_model=Split(new_model, old_item, cells(new_model, old_item), new_item, cells(new_model, new_item)),
-        by_item_whole=turned(np.arange(len(responses.models)), new_item) if few else None,
+        by_item=Split(new_item, old_model, known_models, new_model, by_item),
+        by_model=Split(new_model, old_item, known_items, new_item, by_model),
+        by_item_whole=laid_out(np.arange(len(answers.models)), new_item)[1] if few else None,
         design=design,
         prior=prior,
-        start=_start(posterior, responses, roles, prior, design),
+        start=_start(posterior, answers, roles, prior, design),
     )
 
 
@@ -164,10 +164,8 @@ def _known_prior(posterior: IRTPosterior, features: np.ndarray | None, roles: _R
     return design, ItemPrior(intercept, weight, cov, torch.ones_like(intercept))
 
 
-def _start(
-    posterior: IRTPosterior, responses: ResponseMatrix, roles: _Roles, prior: ItemPrior, design: Design
-) -> Where:
-    dims, n_models, n_items = posterior.dims, len(responses.models), len(responses.items)
+def _start(posterior: IRTPosterior, answers: Answers, roles: _Roles, prior: ItemPrior, design: Design) -> Where:
+    dims, n_models, n_items = posterior.dims, len(answers.models), len(answers.items)
     population = AbilityPopulation.standard(dims)
     mean, cov = torch.zeros(n_models, dims + 1).double(), torch.zeros(n_models, dims + 1, dims + 1).double()
     mean[:, -1] = 1
@@ -183,9 +181,7 @@ def _start(
     return Where(Gaussians(mean, cov), Gaussians(item, item_cov), population, prior)
 
 
-def _appended(
-    posterior: IRTPosterior, responses: ResponseMatrix, roles: _Roles, where: Where, floor: RowFloats
-) -> IRTPosterior:
+def _appended(posterior: IRTPosterior, answers: Answers, roles: _Roles, where: Where, floor: RowFloats) -> IRTPosterior:
     models, native = rows_of(where.models, roles.new_model), rows_of(where.items, roles.new_item)
     items = PositiveForm().moments(native) if posterior.population.form == "positive" else native
 
@@ -194,8 +190,8 @@ def _appended(
 
     return replace(
         posterior,
-        models=posterior.models + tuple(responses.models[i] for i in roles.new_model),
-        items=posterior.items + tuple(responses.items[i] for i in roles.new_item),
+        models=posterior.models + tuple(answers.models[i] for i in roles.new_model),
+        items=posterior.items + tuple(answers.items[i] for i in roles.new_item),
         ability_mean=joined(posterior.ability_mean, models.mean[:, :-1]),
         ability_cov=joined(posterior.ability_cov, models.cov[:, :-1, :-1]),
         item_mean=joined(posterior.item_mean, items.mean),
@@ -206,14 +202,8 @@ def _appended(
     )
 
 
-def _advice(responses: ResponseMatrix, roles: _Roles) -> list[str]:
-    new = (roles.new_model, roles.new_item)
-    axes = tuple(responses.models[i] for i in new[0]), tuple(responses.items[i] for i in new[1])
-    models, items = (
-        Totals(total.trials[index], total.right[index])
-        for total, index in zip(axis_totals(responses), new, strict=True)
-    )
-    lines = flat_rows(axes, (models, items))
+def _advice(answers: Answers, found: Survey, roles: _Roles) -> list[str]:
+    lines = flat_rows(answers, found, roles.new_model, roles.new_item)
     if not len(roles.old_model) and len(roles.old_item) < LEAST_COMMON:
         lines.append(f"the scale rests on {len(roles.old_item)} old items; have {LEAST_COMMON} or more answered")
     return lines
