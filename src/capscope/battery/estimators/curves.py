@@ -6,7 +6,7 @@ from capscope.axes import RowFloats
 from capscope.battery.estimators.estimator import Estimate, Sample
 
 TRUSTED_MODELS = 20
-"""The design's own variance counts as much as the errors of so many past models."""
+"""The design's own variance counts as much as the errors of so many past models, and never less than a third."""
 
 
 class PIRT:
@@ -56,7 +56,7 @@ def _calibration(sample: Sample) -> float:
     """
     error = sample.past_fitted.corrected - sample.pool.scores
     ratio = (error**2).mean() / max((sample.design_sd(sample.past_fitted.left_out) ** 2).mean(), 1e-12)
-    n_past = len(sample.past)
+    n_past = min(len(sample.past), 2 * TRUSTED_MODELS)
     return float(np.clip(np.sqrt((n_past * ratio + TRUSTED_MODELS) / (n_past + TRUSTED_MODELS)), 0.5, 1.5))
 
 

@@ -12,6 +12,8 @@ from capscope.battery.ability import ability_posterior
 from capscope.battery.bank import Index
 from capscope.battery.pool import Pool
 
+MOST_FREEDOM = 20
+"""Errors over models have heavier tails than the normal, however many models or answers there are."""
 MOST_LEVERAGE = 0.5
 """A residual is at most doubled by leaving its answer out; the first-order formula does not hold beyond."""
 
@@ -117,7 +119,7 @@ class Estimate:
     @classmethod
     def student(cls, score: RowFloats, sd: RowFloats, freedom: int, level: float) -> "Estimate":
         """Student intervals around scores, which are kept within 0 and 1."""
-        width = stats.t.ppf((1 + level) / 2, max(freedom, 1)) * sd
+        width = stats.t.ppf((1 + level) / 2, min(max(freedom, 1), MOST_FREEDOM)) * sd
         kept = np.clip(score, 0, 1)
         return cls(kept, sd, np.clip(score - width, 0, 1), np.clip(score + width, 0, 1))
 
