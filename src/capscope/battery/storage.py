@@ -1,9 +1,11 @@
-"""A battery as a CSV file that a person can read and any program can use."""
+"""Batteries and runs as files that a person can read and any program can use."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 
+from capscope.battery.running import BatteryRun
 from capscope.battery.selection import Battery
 from capscope.data import read_table
 from capscope.errors import InputError, OutputError
@@ -38,3 +40,18 @@ def load_battery(path: Path) -> Battery:
         raise InputError(f"{path}: {error}; make the file with 'capscope battery select'") from error
     table = frame.assign(**numbers)[list(COLUMNS[:4])]
     return Battery(table, int(numbers["pool"].iloc[0]), str(frame["method"].iloc[0]), int(numbers["seed"].iloc[0]))
+
+
+def save_run(run: BatteryRun, folder: Path) -> None:
+    """Write a run: `result.json`, every question in `steps.csv`, and the scored answers in `responses.csv`.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        run.steps.to_csv(folder / "steps.csv", index=False)
+        run.answers().to_csv(folder / "responses.csv", index=False)
+        (folder / "result.json").write_text(json.dumps(run.as_dict(), indent=2, allow_nan=False) + "\n", "utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None

@@ -1,5 +1,6 @@
 """``capscope battery select | score | evaluate``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,51 @@ def select(
     save_battery(battery, out, force=force)
     result = {"out": str(out), "n": len(battery.table), "pool": battery.pool, "method": method, "seed": seed}
     emit(result, as_json, f"{len(battery.table)} of {battery.pool} items drawn ({method}, seed {seed})\n{out}")
+
+
+@battery_app.command("run")
+def run(
+    bank: Annotated[Path, typer.Argument(metavar="BANK", help="Folder written by 'bank build'.")],
+    items: Annotated[Path, typer.Option(help="Study folder or file with texts and targets of the items.")],
+    model: Annotated[str, typer.Option(help="Name of the model at the endpoint.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the run; a run that was cut short goes on there.")],
+    base_url: Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")] = None,
+    size: Annotated[int, typer.Option("-n", "--size", min=1, help="Most items to ask.")] = 100,
+    width: Annotated[float | None, typer.Option(min=0, max=1, help="Stop at an interval as narrow as this.")] = None,
+    ability_sd: Annotated[float | None, typer.Option(min=0, help="Stop at abilities as sure as this.")] = None,
+    benchmark: Annotated[list[str] | None, typer.Option(help="Benchmark wanted; repeat for several.")] = None,
+    grader: Annotated[str, typer.Option(help="auto, letter, number, exact or judge.")] = "auto",
+    judge: Annotated[str, typer.Option(help="Model that grades open answers at the same endpoint.")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply.")] = 2000,
+    temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature.")] = 0.0,
+    usd_in: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")] = None,
+    usd_out: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens written.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop before spending more.")] = None,
+    level: Level = 0.95,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a model the items that tell most, one by one. Example: capscope battery run BANK --items STUDY --model m --out RUN."""  # noqa: E501
+    from capscope.battery import EndpointRun, RunSettings, run_at_endpoint
+    from capscope.endpoint import EndpointSettings, Sampling, find_prices
+
+    found = run_at_endpoint(
+        EndpointRun(
+            bank,
+            items,
+            out,
+            EndpointSettings.from_environment(base_url, 1),
+            Sampling(model, temperature, max_tokens),
+            Sampling(judge, 0.0, max_tokens) if judge else None,
+            grader,
+            find_prices(model, usd_in, usd_out),
+            max_usd,
+        ),
+        RunSettings(size, width, ability_sd, tuple(benchmark or ()), level, seed),
+        lambda asked, share: sys.stderr.write(f"\r{asked} asked, score {share:.1%}") if sys.stderr.isatty() else None,
+    )
+    text = f"{table_text(found.scores)}\n\n{table_text(found.abilities)}\n\n{found.summary()}\n{out}"
+    emit(found.as_dict() | {"out": str(out)}, as_json, text)
 
 
 @battery_app.command("score")

@@ -1,0 +1,316 @@
+"""Adaptive batteries against a real server: paid for once, graded or counted, with scores that hold."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope.battery import (
+    Bank,
+    BankSettings,
+    BatteryQuestion,
+    EndpointRun,
+    Graded,
+    RunSettings,
+    battery_questions,
+    build_bank,
+    run_at_endpoint,
+    run_battery,
+    save_bank,
+)
+from capscope.battery.ability import Curves
+from capscope.battery.adaptive import State, Targets, draw_chances, next_item
+from capscope.battery.grading import grade_exact, grade_letter, grade_number, grade_verdict
+from capscope.data import Study
+from capscope.endpoint import EndpointSettings, Prices, Sampling
+from capscope.errors import EndpointError, InputError
+from endpoint.server import Answer, Call, ScriptedServer, completion
+
+N_ITEMS, N_MODELS = 120, 25
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[Study, np.ndarray]:
+    """A study of past models, and what a new model of known ability answers to each item."""
+    rng = np.random.default_rng(5)
+    slope, intercept = np.exp(rng.normal(0, 0.3, N_ITEMS)), rng.normal(0, 1.2, N_ITEMS)
+    ability = np.append(rng.normal(size=N_MODELS), 0.8)
+    score = (rng.random((N_MODELS + 1, N_ITEMS)) < 1 / (1 + np.exp(-(np.outer(ability, slope) + intercept)))) * 1.0
+    ids = [f"i{number}" for number in range(N_ITEMS)]
+    benchmark = np.where(np.arange(N_ITEMS) < 60, "first", "second")
+    targets = np.where(np.arange(N_ITEMS) % 2, "B", "17")
+    items = pd.DataFrame({"item_id": ids, "benchmark": benchmark, "task": "t", "target": targets})
+    items["text"] = "Question about " + items["item_id"]
+    model, item = np.divmod(np.arange(N_MODELS * N_ITEMS), N_ITEMS)
+    rows = {"model": [f"m{m}" for m in model], "item_id": np.array(ids)[item], "score": score[:-1].ravel()}
+    return Study.of(items, pd.DataFrame(rows)), score[-1]
+
+
+@pytest.fixture(scope="module")
+def bank(world) -> Bank:
+    return build_bank(world[0], BankSettings(dims=1))
+
+
+@pytest.fixture(scope="module")
+def questions(world, bank) -> list[BatteryQuestion]:
+    return battery_questions(world[0].require("items"), bank.items)
+
+
+def right(question: BatteryQuestion) -> str:
+    return f"Let me think.\nAnswer: {question.target}"
+
+
+def wrong(question: BatteryQuestion) -> str:
+    return "Answer: C" if question.kind == "letter" else "Answer: 18"
+
+
+def model_that_answers(score: np.ndarray, bank: Bank):
+    place = {item: number for number, item in enumerate(bank.items)}
+    return lambda question: Graded(float(score[place[question.item_id]]))
+
+
+def in_bank_order(bank: Bank, score: np.ndarray) -> np.ndarray:
+    return np.array([score[int(item[1:])] for item in bank.items])
+
+
+@pytest.mark.parametrize(
+    ("grader", "reply", "target", "score"),
+    [
+        (grade_letter, "I weigh A and B.\n**Answer: (B)**", "B", 1),
+        (grade_letter, "Answer: C.", "B", 0),
+        (grade_letter, "I cannot say", "B", None),
+        (grade_letter, "", "B", None),
+        (grade_number, "so \\boxed{3/4}", "0.75", 1),
+        (grade_number, "Answer: 1,234", "1234.0", 1),
+        (grade_number, "The answer is -5.", "5", 0),
+        (grade_number, "Answer: none", "5", None),
+        (grade_exact, "Answer: new  York.", "New York", 1),
+        (grade_exact, "Answer: Boston", "New York", 0),
+        (grade_exact, "\n", "New York", None),
+    ],
+)
+def test_replies_are_graded_or_left_unscored(grader, reply, target, score):
+    assert grader(reply, target) == score
+
+
+def test_a_judge_says_right_or_wrong_or_nothing():
+    assert grade_verdict("It matches.\nAnswer: right") == 1
+    assert grade_verdict("Answer: Wrong.") == 0
+    assert grade_verdict("Answer: maybe") is None
+
+
+def test_options_in_a_column_become_letters():
+    items = pd.DataFrame(
+        {"item_id": ["a", "b"], "text": "Pick.", "target": ["blue", "1"], "choices": [["red", "blue"], ["x", "y"]]}
+    )
+    made = battery_questions(items, ("a", "b"))
+    assert [(question.target, question.kind) for question in made] == [("B", "letter"), ("B", "letter")]
+    assert "B. blue" in made[0].text
+
+
+def test_items_without_what_a_battery_needs_are_refused(bank):
+    bare = pd.DataFrame({"item_id": ["i1"], "text": ["?"]})
+    with pytest.raises(InputError, match="column 'target' is missing"):
+        battery_questions(bare, bank.items)
+    with pytest.raises(InputError, match="none of the bank's items"):
+        battery_questions(bare.assign(item_id="zz", target="1"), bank.items)
+    with pytest.raises(InputError, match="unknown grader"):
+        battery_questions(bare.assign(target="1"), bank.items, "guess")
+
+
+def test_the_same_seed_gives_the_same_run_and_no_item_twice(world, bank, questions):
+    answer = model_that_answers(in_bank_order(bank, world[1]), bank)
+    one, two = (run_battery(bank, questions, answer, "new", RunSettings(30, seed=4)) for _ in range(2))
+    pd.testing.assert_frame_equal(one.steps, two.steps)
+    assert one.steps["item_id"].is_unique
+    assert one.status == "max_items"
+    assert set(one.scores["target"]) == {"all", "first", "second"}
+    other = run_battery(bank, questions, answer, "new", RunSettings(30, seed=5))
+    assert list(other.steps["item_id"]) != list(one.steps["item_id"])
+
+
+def test_a_run_of_the_whole_bank_gives_its_score(world, bank, questions):
+    truth = in_bank_order(bank, world[1])
+    run = run_battery(bank, questions, model_that_answers(truth, bank), "new", RunSettings(N_ITEMS))
+    assert run.status == "no-items-left"
+    scores = run.scores.set_index("target")
+    assert scores.loc["all", "score"] == pytest.approx(truth.mean(), abs=0.05)
+    assert scores.loc["all", "lower"] <= truth.mean() <= scores.loc["all", "upper"]
+
+
+def test_it_stops_when_it_knows_enough(world, bank, questions):
+    answer = model_that_answers(in_bank_order(bank, world[1]), bank)
+    run = run_battery(bank, questions, answer, "new", RunSettings(N_ITEMS, width=0.3))
+    assert run.status == "width"
+    whole = run.scores.set_index("target").loc["all"]
+    assert whole["upper"] - whole["lower"] <= 0.3
+    sure = run_battery(bank, questions, answer, "new", RunSettings(N_ITEMS, ability_sd=0.4))
+    assert sure.status == "ability_sd"
+    assert sure.abilities["sd"].max() <= 0.4
+
+
+def test_only_the_wanted_benchmark_is_asked(world, bank, questions):
+    answer = model_that_answers(in_bank_order(bank, world[1]), bank)
+    run = run_battery(bank, questions, answer, "new", RunSettings(20, benchmarks=("second",)))
+    assert all(int(item[1:]) >= 60 for item in run.steps["item_id"])
+    assert list(run.scores["target"]) == ["all"]
+    assert run.scores["items"].iloc[0] == 60
+
+
+def test_nonsense_is_unscored_counted_and_never_zero(bank, questions):
+    run = run_battery(bank, questions, lambda _: Graded(None, "no answer"), "mute", RunSettings(15))
+    shown = run.as_dict()
+    assert (shown["asked"], shown["unscored"], shown["problems"]) == (15, 15, {"no answer": 15})
+    assert run.answers().empty
+    whole = run.scores.set_index("target").loc["all"]
+    assert (whole["lower"], whole["upper"]) == (0, 1)
+
+
+def test_every_item_left_may_be_drawn_and_chances_sum_to_one(bank):
+    curves = Curves.of(bank)
+    weights = np.full((1, N_ITEMS), 1 / N_ITEMS)
+    state = State.start(curves, Targets(("all",), weights), np.arange(N_ITEMS))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        chance = draw_chances(state)
+        assert chance.sum() == pytest.approx(1)
+        assert chance.min() >= 0.2 / len(chance) - 1e-12
+        item, drawn = next_item(state, rng)
+        assert chance[list(state.open).index(item)] == drawn
+        state = state.with_answer(item, drawn, float(rng.random() < 0.5))
+
+
+@pytest.mark.parametrize("wrong_curves", [0.0, 1.0])
+def test_intervals_hold_however_wrong_the_curves_are(wrong_curves):
+    rng = np.random.default_rng(3)
+    errors, inside = [], []
+    for _ in range(80):
+        slope, intercept = np.exp(rng.normal(0, 0.4, 150))[:, None], rng.normal(0, 1.3, 150)
+        odds = slope[:, 0] * rng.normal() + intercept + wrong_curves * rng.normal(size=150)
+        answers = (rng.random(150) < 1 / (1 + np.exp(-odds))) * 1.0
+        curves = Curves(slope, intercept, np.zeros(150), np.zeros(1), np.eye(1))
+        state = State.start(curves, Targets(("all",), np.full((1, 150), 1 / 150)), np.arange(150))
+        for _ in range(25):
+            item, chance = next_item(state, rng)
+            state = state.with_answer(item, chance, float(answers[item]))
+        score, lower, upper = state.scores(0.95)
+        errors.append(score[0] - answers.mean())
+        inside.append(lower[0] <= answers.mean() <= upper[0])
+    assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(len(errors))
+    assert 0.9 <= np.mean(inside) <= 1.0
+
+
+class LoopbackModel:
+    """A server whose "model" has a known answer to each item; some replies are nonsense."""
+
+    def __init__(self, questions: list[BatteryQuestion], score: dict[str, float], delay: float = 0.0) -> None:
+        self.questions = {f"Question about {question.item_id}\n": question for question in questions}
+        self.score, self.delay = score, delay
+        self.mute: set[str] = set()
+        self.asked: list[str] = []
+
+    def __call__(self, call: Call) -> Answer:
+        found = next((q for text, q in self.questions.items() if call.prompt.startswith(text)), None)
+        if found is None:
+            return Answer(completion('{"reasoning": "", "level": 3}'))
+        self.asked.append(found.item_id)
+        if found.item_id in self.mute:
+            return Answer(completion("I would rather not."), delay=self.delay)
+        text = right(found) if self.score[found.item_id] else wrong(found)
+        return Answer(completion(text), delay=self.delay)
+
+
+def command(bank_folder: Path, items: Path, out: Path, url: str, *more: str) -> list[str]:
+    base = [sys.executable, "-m", "capscope", "battery", "run", str(bank_folder), "--items", str(items)]
+    return [*base, "--model", "toy", "--out", str(out), "--base-url", url, "--json", *more]
+
+
+@pytest.fixture(scope="module")
+def folders(world, bank, tmp_path_factory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("run")
+    save_bank(bank, folder / "bank")
+    world[0].require("items").to_json(folder / "items.jsonl", orient="records", lines=True)
+    return folder / "bank", folder / "items.jsonl"
+
+
+def test_end_to_end_with_a_kill_on_the_way(world, bank, questions, folders, tmp_path):
+    truth = in_bank_order(bank, world[1])
+    model = LoopbackModel(questions, dict(zip(bank.items, truth, strict=True)), delay=0.03)
+    model.mute = {questions[3].item_id, questions[70].item_id}
+    with ScriptedServer(model) as server:
+        whole = subprocess.run(
+            command(*folders, tmp_path / "whole", server.url, "-n", "40"), capture_output=True, text=True, check=True
+        )
+        first_time = len(model.asked)
+        assert first_time == len(set(model.asked)) == 40
+        model.asked.clear()
+        killed = subprocess.Popen(
+            command(*folders, tmp_path / "cut", server.url, "-n", "40"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        deadline = time.monotonic() + 60
+        while len(model.asked) < 12 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        again = subprocess.run(
+            command(*folders, tmp_path / "cut", server.url, "-n", "40"), capture_output=True, text=True, check=True
+        )
+    result, resumed = json.loads(whole.stdout), json.loads(again.stdout)
+    assert {**resumed, "out": ""} == {**result, "out": ""}
+    assert len(model.asked) <= 41  # at most the call in flight is asked twice
+    assert pd.read_csv(tmp_path / "cut" / "steps.csv").equals(pd.read_csv(tmp_path / "whole" / "steps.csv"))
+    assert result["unscored"] == len(pd.read_csv(tmp_path / "whole" / "steps.csv").query("score != score"))
+    suite = next(row for row in result["scores"] if row["target"] == "all")
+    assert suite["lower"] <= truth.mean() <= suite["upper"]
+    answers = pd.read_csv(tmp_path / "whole" / "responses.csv")
+    assert len(answers) == 40 - result["unscored"]
+    assert set(answers["item_id"]).isdisjoint(model.mute)
+
+
+def job(folders: tuple[Path, Path], out: Path, url: str) -> EndpointRun:
+    endpoint = EndpointSettings(url, "", 1, max_attempts=1)
+    return EndpointRun(*folders, out, endpoint, Sampling("toy"))
+
+
+def test_an_endpoint_that_refuses_says_why(folders, tmp_path):
+    def refuse(_: Call) -> Answer:
+        return Answer({"error": {"message": "no such key"}}, status=401)
+
+    with ScriptedServer(refuse) as server, pytest.raises(EndpointError, match="no such key"):
+        run_at_endpoint(job(folders, tmp_path / "run", server.url), RunSettings(5))
+
+
+def test_a_server_that_fails_leaves_items_unscored(folders, tmp_path):
+    def fail(call: Call) -> Answer:
+        if "Question about" in call.prompt:
+            return Answer({"error": {"message": "overloaded"}}, status=500)
+        return Answer(completion('{"reasoning": "", "level": 3}'))
+
+    with ScriptedServer(fail) as server:
+        found = run_at_endpoint(job(folders, tmp_path / "run", server.url), RunSettings(3))
+    assert found.as_dict()["problems"] == {"HTTP 500: overloaded": 3}
+
+
+def test_a_judge_grades_and_the_budget_stops(folders, tmp_path):
+    def reply(call: Call) -> Answer:
+        if "<reference>" in call.prompt:
+            return Answer(completion("Answer: right"))
+        return Answer(completion("Something long.", tokens=(1000, 0)))
+
+    with ScriptedServer(reply) as server:
+        open_answers = replace(job(folders, tmp_path / "run", server.url), grader="judge")
+        with pytest.raises(InputError, match="name it with --judge"):
+            run_at_endpoint(open_answers, RunSettings(5))
+        priced = replace(open_answers, judge=Sampling("wise"), prices=Prices(1000.0, 0.0, "given"), max_usd=12.5)
+        found = run_at_endpoint(priced, RunSettings(40))
+    assert found.status == "budget"
+    assert 10 <= len(found.steps) <= 12
+    assert (found.steps["score"] == 1).all()
