@@ -31,6 +31,7 @@ from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
 from capscope.cli.report_command import report
 from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
+from capscope.cli.view_command import view
 from capscope.errors import CapscopeError
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -76,6 +77,7 @@ app.command("evaluate")(evaluate_command)
 app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
 app.command("report")(report)
+app.command("view")(view)
 
 
 @app.callback(invoke_without_command=True)
