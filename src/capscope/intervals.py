@@ -74,6 +74,34 @@ def cluster_bootstrap_means(
     return (counts @ totals) / (counts @ sizes)
 
 
+def cluster_interval(
+    values: RowFloats,
+    cluster: np.ndarray,
+    rng: np.random.Generator,
+    level: float = 0.9,
+    weight: RowFloats | None = None,
+) -> Interval:
+    """Interval of a mean whose rows vary together within clusters.
+
+    The spread of the cluster bootstrap, widened for few clusters by the factor that the sample of clusters lacks and by
+    Student's t; without a second cluster there are no bounds.
+
+    Args:
+        values: One number for each row.
+        cluster: The cluster label of each row, such as its task.
+        rng: Source of randomness.
+        level: Nominal coverage.
+        weight: How much each row counts; by default all alike.
+    """
+    point = float(np.average(values, weights=weight))
+    n = len(np.unique(cluster))
+    if n < 2:
+        return Interval(point, float("nan"), float("nan"), level)
+    spread = cluster_bootstrap_means(values, cluster, rng, weight=weight).std(ddof=1) * np.sqrt(n / (n - 1))
+    reach = float(stats.t.ppf(0.5 + level / 2, n - 1) * spread)
+    return Interval(point, point - reach, point + reach, level)
+
+
 def normal_quantile(level: float) -> float:
     """Half-width of a central normal interval in standard deviations: 1.645 for a level of 0.9."""
     return float(stats.norm.ppf(0.5 + level / 2))
