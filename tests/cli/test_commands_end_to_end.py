@@ -129,7 +129,7 @@ BAD = {
     "kind of output": (["predict", "{fit}", "{study}", "--out", "x.xlsx"], "cannot write '.xlsx' files"),
     "split": (
         ["evaluate", "{study}", "--split", "tasks"],
-        "unknown split 'tasks' (did you mean \"task\"?); use one of id, task, benchmark, new-model",
+        "unknown split 'tasks' (did you mean \"task\"?); use one of id, task",
     ),
     "families": (["evaluate", "{study}", "--split", "family"], "6 models have no family: m00"),
     "reference": (["evaluate", "{study}", "--assessor", "mean", "--reference", "me"], "--reference me takes no part"),
