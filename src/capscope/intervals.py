@@ -7,6 +7,9 @@ from scipy import stats
 
 from capscope.axes import FloatArray, RowFloats
 
+FEWEST_FINITE = 0.8
+"""Share of bootstrap draws that must state a number."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -74,6 +77,47 @@ def cluster_bootstrap_means(
     return (counts @ totals) / (counts @ sizes)
 
 
+def cluster_draws(clusters: int, rng: np.random.Generator, draws: int = 1000) -> FloatArray:
+    """How often each cluster is taken when as many as there are get drawn with replacement.
+
+    Args:
+        clusters: Number of clusters.
+        rng: Source of randomness.
+        draws: Number of bootstrap draws.
+
+    Returns:
+        Array of shape (draw, cluster).
+    """
+    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=draws).astype(float)
+
+
+def bootstrap_interval(point: float, draws: FloatArray, clusters: int, level: float = 0.9) -> Interval:
+    """Interval from bootstrap draws of clusters: the bootstrap's bias taken off, its spread widened for few clusters.
+
+    A bootstrap of G clusters has (G - 1) / G of the variance of a mean and normal tails where Student's with G - 1
+    degrees of freedom belong (Cameron, Gelbach & Miller, 2008); both are made good.
+
+    Args:
+        point: The statistic on the data.
+        draws: The statistic on each draw; not finite where a draw lacks what it needs.
+        clusters: Number of clusters.
+        level: Nominal coverage.
+
+    Returns:
+        The statistic less its bias, and bounds; all NaN with fewer than two clusters, or where more than a fifth of
+        the draws are not finite, since the rest would speak for the clusters that happen to have it.
+    """
+    finite = np.isfinite(draws)
+    if clusters < 2 or finite.mean() < FEWEST_FINITE:
+        return Interval(float("nan"), float("nan"), float("nan"), level)
+    draws = draws[finite]
+    tail = 0.5 + level / 2
+    stretch = stats.t.ppf(tail, clusters - 1) / stats.norm.ppf(tail) * np.sqrt(clusters / (clusters - 1))
+    middle = 2 * point - draws.mean()
+    lower, upper = quantile_bounds(draws - draws.mean(), level)
+    return Interval(float(middle), float(middle + stretch * lower), float(middle + stretch * upper), level)
+
+
 def cluster_interval(
     values: RowFloats,
     cluster: np.ndarray,
@@ -83,8 +127,7 @@ def cluster_interval(
 ) -> Interval:
     """Interval of a mean whose rows vary together within clusters.
 
-    The spread of the cluster bootstrap, widened for few clusters by the factor that the sample of clusters lacks and by
-    Student's t; without a second cluster there are no bounds.
+    Bounds are those of `bootstrap_interval` over whole clusters; without a second cluster there are none.
 
     Args:
         values: One number for each row.
@@ -94,12 +137,9 @@ def cluster_interval(
         weight: How much each row counts; by default all alike.
     """
     point = float(np.average(values, weights=weight))
-    n = len(np.unique(cluster))
-    if n < 2:
-        return Interval(point, float("nan"), float("nan"), level)
-    spread = cluster_bootstrap_means(values, cluster, rng, weight=weight).std(ddof=1) * np.sqrt(n / (n - 1))
-    reach = float(stats.t.ppf(0.5 + level / 2, n - 1) * spread)
-    return Interval(point, point - reach, point + reach, level)
+    draws = cluster_bootstrap_means(values, cluster, rng, weight=weight)
+    found = bootstrap_interval(point, draws, len(np.unique(cluster)), level)
+    return Interval(point, found.lower, found.upper, level)
 
 
 def normal_quantile(level: float) -> float:

@@ -7,14 +7,16 @@ import numpy as np
 import torch
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseMatrix
 from capscope.errors import FitError
-from capscope.fit.cells import Cells, response_cells
+from capscope.fit.answers import Answers
+from capscope.fit.cells import Cells
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.item_forms import ItemForm, PositiveForm, SignedForm
 from capscope.fit.item_prior import Design, make_design
 from capscope.fit.kernels import Gaussians
+from capscope.fit.layout import lay_out
 from capscope.fit.rotation import simple_structure
+from capscope.fit.survey import Survey
 from capscope.fit.variational import Schedule, State, run_sweeps, start_state
 
 
@@ -85,15 +87,19 @@ def checked_side(features: np.ndarray | None, floor: RowFloats | None, n_items: 
     return Side(features, floor)
 
 
-def make_problem(responses: ResponseMatrix, side: Side, device: torch.device) -> Problem:
+def make_problem(answers: Answers, found: Survey, side: Side, settings: IRTSettings, device: torch.device) -> Problem:
     """Lay the data out on the device.
 
-    Raises:
-        FitError: The responses cannot be used.
+    Args:
+        answers: Observed answers, at least one of each model and item.
+        found: What a survey of them told.
+        side: Features and floors of the items.
+        settings: For the memory that cells may take.
+        device: Where to compute.
     """
-    cells = response_cells(responses, side.floor).to(device)
-    design = make_design(side.features, len(responses.items)).to(device)
-    return Problem(cells, cells.transposed(), design, device)
+    by_model, by_item = lay_out(answers, found, side.floor, settings.memory_mb)
+    design = make_design(side.features, len(answers.items)).to(device)
+    return Problem(by_model.to(device), by_item.to(device), design, device)
 
 
 def pick_device(name: str) -> torch.device:

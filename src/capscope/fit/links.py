@@ -18,7 +18,7 @@ from capscope.axes import FloatArray
 PROBIT_SCALE = math.pi / 8
 """The variance of log-odds is worth this much in the probit approximation of the logistic."""
 
-Block = Float[Tensor, "rows columns"]
+Block = Float[Tensor, "*cells"]
 
 
 def logit_mean(ability: FloatArray, slope: FloatArray, intercept: FloatArray) -> FloatArray:
@@ -55,6 +55,21 @@ def item_information(logit: FloatArray, slope: FloatArray, floor: FloatArray | f
     return slope**2 * known * (1 - known) * share
 
 
+def score_and_information(
+    logit: FloatArray, score: FloatArray, floor: FloatArray | float = 0.0
+) -> tuple[FloatArray, FloatArray]:
+    """Derivative of the log-likelihood of an answer by its log-odds, and its expected information.
+
+    Args:
+        logit: Log-odds of knowing the answer.
+        score: Score in [0, 1].
+        floor: Chance of a right guess.
+    """
+    known = expit(logit)
+    share = known / (floor + (1 - floor) * known)
+    return score * share - known, item_information(logit, np.ones_like(logit), floor)
+
+
 def score_log_loss(probability: FloatArray, score: FloatArray) -> FloatArray:
     """Log-loss of predicted chances of success against scores in [0, 1]; chances are kept off 0 and 1 by 1e-6."""
     chance = np.clip(probability, 1e-6, 1 - 1e-6)
@@ -82,7 +97,7 @@ def signed_residuals(mean: Block, variance: Block, sign: Block) -> tuple[Block, 
 
 
 def weighted_residuals(
-    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "#rows #columns"] | None = None
+    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "*#cells"] | None = None
 ) -> tuple[Block, Block]:
     """Expected residual and curvature of scores in [0, 1] with trials behind them, in place on mean and variance.
 
@@ -121,7 +136,7 @@ def signed_log_likelihood(mean: Block, variance: Block, sign: Block) -> Block:
 
 
 def weighted_log_likelihood(
-    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "#rows #columns"] | None = None
+    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "*#cells"] | None = None
 ) -> Block:
     """Log of the expected chance of scores in [0, 1] with trials behind them, above a floor."""
     logit = mean * torch.rsqrt(1 + PROBIT_SCALE * variance)
