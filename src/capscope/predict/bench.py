@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope import __version__
 from capscope.axes import RowFloats, RowIndex
 from capscope.data import (
     ITEM_SPLITS,
@@ -26,7 +25,7 @@ from capscope.data import (
 from capscope.errors import InputError
 from capscope.predict.assessor import Assessor, Chances, Training
 from capscope.predict.features import AUTO, ItemFeatures, item_features
-from capscope.predict.fold_store import FIELDS, FoldResult, digest
+from capscope.predict.fold_store import FIELDS, FoldResult, code_digest, digest
 from capscope.predict.leaks import Copies, refuse_answer_keys
 from capscope.predict.metrics import Outcomes
 
@@ -103,12 +102,12 @@ class Bench:
         return assessor.fit(training).predict(rows.model_index, rows.item_index)
 
     def fingerprint(self) -> str:
-        """Name all that an assessor can see by its content."""
+        """Name all that an assessor can see, and the code that looks at it, by content."""
         answers, features = self.responses, self.features
         texts = (features.texts.texts, features.texts.embedder) if features.texts else None
         axes = (answers.models, answers.items, answers.model_index, answers.item_index, answers.score, answers.n_trials)
         levels = tuple(np.zeros(0) if each is None else each for each in (features.demands, features.demand_sd))
-        return digest(__version__, *axes, *levels, texts, features.task, features.benchmark, features.floor)
+        return digest(code_digest(), *axes, *levels, texts, features.task, features.benchmark, features.floor)
 
     def outcomes(self, found: "OutOfFold") -> Outcomes:
         """Join predictions with what came, on the answers that were tested."""
