@@ -1,6 +1,7 @@
 """ADeLe's assessor: for each model a random forest on the demand levels (Zhou et al., 2026)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
@@ -35,8 +36,8 @@ class ForestAssessor:
             success = responses.score[rows] >= 0.5
             if 0 < success.sum() < len(success):
                 forest = self._one(features, responses.item_index[rows], success, training.seed)
-                table[model] = forest.predict_proba(features)[:, 1]
-                out_of_bag = np.asarray(forest.oob_decision_function_)[:, 1]
+                table[model] = np.asarray(forest.predict_proba(features))[:, 1]
+                out_of_bag = _out_of_bag(forest)
                 held_out[rows] = np.where(np.isnan(out_of_bag), held_out[rows], out_of_bag)
         spread = unexplained_sd(responses, held_out)
         return ChanceTable(table, np.full(table.shape, spread))
@@ -50,3 +51,9 @@ class ForestAssessor:
             random_state=seed,
         )
         return forest.fit(features[item_index], success)
+
+
+def _out_of_bag(forest: RandomForestClassifier) -> np.ndarray:
+    """Chance of each training row from the trees that did not see it; NaN where all did."""
+    seen: Any = forest.oob_decision_function_
+    return np.asarray(seen, float)[:, 1]
