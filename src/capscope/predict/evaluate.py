@@ -10,6 +10,7 @@ import pandas as pd
 
 from capscope.data import MODEL_SPLITS, ResponseFold, Study
 from capscope.errors import InputError, nearest
+from capscope.notebook import html_table
 from capscope.predict.assessors import ASSESSORS, usable
 from capscope.predict.bench import Bench, OutOfFold, plan_of
 from capscope.predict.differences import Differences, LossBook, paired_differences
@@ -70,6 +71,10 @@ class Evaluation:
     """Paired differences from the reference; None for one assessor."""
     notes: tuple[str, ...] = ()
     """What a reader should know about the folds."""
+
+    def _repr_html_(self) -> str:
+        table = pd.DataFrame.from_dict(self.rows(), orient="index").rename_axis("assessor").reset_index()
+        return html_table(f"Assessors on held-out answers, split by {self.split}", table)
 
     @property
     def split(self) -> str:
