@@ -1,10 +1,12 @@
 """Responses (and demands) to a posterior over abilities and items; the only room that knows torch and the GPU."""
 
+from capscope.fit.arviz_export import to_arviz
 from capscope.fit.calibration import calibrate_items
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curve_simulation import CurveWorld, simulate_counts
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
 from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
+from capscope.fit.dimension_sources import DimensionSources, dimension_sources
 from capscope.fit.group_difference import GroupDifference, group_difference
 from capscope.fit.irt import fit_irt, score_models
 from capscope.fit.irt_draws import NEW_ITEM, draw_chances
@@ -39,15 +41,12 @@ from capscope.fit.study_fit import (
 )
 
 __all__ = [
-    "sample_irt",
-    "SamplerSettings",
-    "PROBIT_SCALE",
-    "SampledPosterior",
     "AnyFit",
     "ClassicalCurves",
     "CurveEngine",
     "CurvePosterior",
     "CurveWorld",
+    "DimensionSources",
     "FEW_ANSWERS",
     "Fit",
     "GroupDifference",
@@ -62,10 +61,14 @@ __all__ = [
     "MarginalPosterior",
     "MeanSquares",
     "NEW_ITEM",
+    "PROBIT_SCALE",
+    "SampledPosterior",
+    "SamplerSettings",
     "Slices",
     "Status",
     "StudyFitSettings",
     "calibrate_items",
+    "dimension_sources",
     "dominant_slices",
     "draw_chances",
     "draw_truth",
@@ -84,12 +87,13 @@ __all__ = [
     "mean_sigma",
     "mean_squares",
     "predict_held_out",
+    "sample_irt",
     "save_fit",
     "score_and_information",
     "score_models",
     "simulate_counts",
     "simulate_irt",
     "stocking_lord",
-    "PROBIT_SCALE",
     "success_probability",
+    "to_arviz",
 ]
