@@ -19,7 +19,7 @@ from capscope.fit.item_fit import (
     mean_squares,
 )
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
-from capscope.fit.links import PROBIT_SCALE, score_and_information
+from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
 from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
@@ -88,4 +88,5 @@ __all__ = [
     "simulate_counts",
     "simulate_irt",
     "stocking_lord",
+    "success_probability",
 ]
