@@ -5,21 +5,23 @@ from typing import Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, FitFolder, Force, Seed
+from capscope.cli.options import AsJson, FitFolder, Force, PageAgainst, PageItems, PageModel, PageStudy, Seed
 from capscope.cli.output import emit
 
 
 def report(
     fit: FitFolder,
     out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
-    items: Annotated[Path | None, typer.Option(help="Study folder or file of items to predict on the page.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model whose curves are drawn; by default the strongest.")] = None,
+    items: PageItems = None,
+    study: PageStudy = None,
+    model: PageModel = None,
+    against: PageAgainst = None,
     seed: Seed = 0,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Write one self-contained page about a fit. Example: capscope report FIT --out report.html."""
-    from capscope.report import report_fit
+    from capscope.report import PageSettings, report_fit
 
-    page = report_fit(fit, out, items=items, model=model, seed=seed, force=force)
+    page = report_fit(fit, out, PageSettings(items, study, model, against, seed), force=force)
     emit({"report": str(page)}, as_json, str(page))

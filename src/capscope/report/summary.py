@@ -12,9 +12,12 @@ from capscope.intervals import jeffreys_interval, quantile_bounds
 from capscope.predict import Predictions
 from capscope.profiles import AbilityProfiles, DemandProfile
 from capscope.report.beyond import beyond_general
+from capscope.report.calibration import in_sample
 from capscope.report.definitions import CURVES, definitions
-from capscope.report.plain import Record, Summary, item_texts, plain, records
+from capscope.report.plain import Record, Summary, plain, records
 from capscope.report.provenance import Provenance, made
+from capscope.report.summary_questions import questions_section
+from capscope.report.versus import curves_versus
 
 GRID_STEP = 0.25
 """Distance of the points at which curves are drawn, in demand levels."""
@@ -30,6 +33,7 @@ def summarize(  # noqa: PLR0913 - the parts of the page
     items: pd.DataFrame | None,
     *,
     focus_model: str | None,
+    rival: str | None = None,
     provenance: Provenance,
     rubrics: RubricSet | None = None,
 ) -> Summary:
@@ -42,14 +46,16 @@ def summarize(  # noqa: PLR0913 - the parts of the page
         demands: The demand profile of those questions, or None.
         items: Columns `item_id` and `text` (optional) of those questions, or None.
         focus_model: The model whose curves are shown; by default the strongest.
+        rival: The model that it is compared with scale by scale; by default the one next to it.
         provenance: Where the numbers come from.
         rubrics: Names and families of the scales; by default those of the shipped general set.
 
     Returns:
-        Sections `headline`, `profiles`, `focus`, `questions`, `demands`, `definitions` and `made`, and the scales.
+        Sections `headline`, `profiles`, `focus`, `versus`, `questions`, `demands`, `calibration`, `definitions` and
+        `made`, and the scales.
 
     Raises:
-        InputError: The fit has no such focus model.
+        InputError: The fit has no such focus model or rival.
     """
     posterior, level = fit.posterior, profiles.level
     names = rubrics or general_rubrics()
@@ -66,7 +72,9 @@ def summarize(  # noqa: PLR0913 - the parts of the page
         "headline": _headline(posterior, profiles, entries, beyond, scales),
         "profiles": entries,
         "focus": _focus(posterior, focus, entries, scales, level),
-        "questions": None if predictions is None else _questions(predictions, items),
+        "versus": curves_versus(posterior, focus, rival, {scale["dim"]: scale["name"] for scale in scales}, level),
+        "calibration": in_sample(posterior, np.random.default_rng(provenance.seed), level),
+        "questions": None if predictions is None else questions_section(predictions, items, focus),
         "demands": None if demands is None else _demands(demands, names),
         "definitions": definitions(CURVES, level),
         "made": made(fit, provenance) | {"missing": _missing(posterior), "spread": _spread(posterior, level)},
@@ -204,27 +212,6 @@ def _observed(step: int, n: float, correct: float, level: float) -> Record:
         "rate": rate.point,
         "lower": rate.lower,
         "upper": rate.upper,
-    }
-
-
-def _questions(predictions: Predictions, items: pd.DataFrame | None) -> Record:
-    texts = item_texts(items)
-    chances: dict[str, list[Record]] = {}
-    for row in records(predictions.table):
-        chances.setdefault(str(row.pop("item_id")), []).append(row)
-    questions = [
-        {"text": texts.get(entry["item_id"], ""), **entry, "chances": chances[entry["item_id"]]}
-        for entry in records(predictions.support)
-    ]
-    scores = records(predictions.scores.sort_values("score", ascending=False, kind="stable"))
-    return {
-        "n": len(questions),
-        "level": predictions.level,
-        "scores": scores,
-        "items": questions,
-        "unsupported": [
-            {"item_id": entry["item_id"], "reason": entry["reason"]} for entry in questions if not entry["in_support"]
-        ],
     }
 
 
