@@ -11,6 +11,7 @@ from torch import Tensor
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
+from capscope.fit.head_cells import HeadCells
 from capscope.fit.links import (
     Block,
     signed_log_likelihood,
@@ -99,7 +100,14 @@ class WeightedCells:
         return WeightedCells(self.score.to(device), self.trials.to(device), floor)
 
 
-Cells = SignedCells | WeightedCells
+Cells = SignedCells | WeightedCells | HeadCells
+
+
+def plain_cells(cells: Cells) -> Cells:
+    """The same scores as if nobody guessed, and without shapes of the items."""
+    if isinstance(cells, HeadCells):
+        return WeightedCells(cells.score, cells.trials)
+    return cells.without_floor()
 
 
 def row_chunks(cells: Cells, device: torch.device) -> Iterator[slice]:

@@ -9,7 +9,9 @@ import torch
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
-from capscope.fit.cells import Cells, response_cells
+from capscope.fit.cells import Cells, plain_cells, response_cells
+from capscope.fit.head_cells import head_cells
+from capscope.fit.heads import Asymptotes, Head
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.item_forms import ItemForm, PositiveForm, SignedForm
 from capscope.fit.item_prior import Design, make_design
@@ -17,24 +19,39 @@ from capscope.fit.kernels import Gaussians
 from capscope.fit.rotation import simple_structure
 from capscope.fit.variational import Schedule, State, run_sweeps, start_state
 
+LEAST_CHANCE = 0.005
+"""Prior mean of an estimated floor where a guess is said to be never right."""
+
 
 @dataclass(frozen=True)
 class ModelChoice:
     """One item response model, all choices made."""
 
-    name: Literal["rasch", "2pl", "mirt"]
-    """Rasch has one slope for all items."""
+    name: Literal["rasch", "2pl", "3pl", "4pl", "mirt"]
+    """Rasch has one slope for all items; 3PL and 4PL estimate a floor, 4PL a ceiling too."""
     dims: int = 1
     """Number of abilities."""
     form: Literal["signed", "positive"] = "signed"
     """Parameters of the items."""
+    guess: bool = True
+    """Whether known chances of a guess count, where there are any."""
 
     @property
     def words(self) -> str:
         """The choice in words."""
+        return self._model_words + ("" if self.guess else " without guessing")
+
+    @property
+    def _model_words(self) -> str:
         if self.name == "mirt":
             return f"{self.dims} dimensions"
-        return {"rasch": "Rasch", "2pl": f"2PL ({self.form} slopes)"}[self.name]
+        several = f", {self.dims} dimensions" if self.dims > 1 else ""
+        return "Rasch" if self.name == "rasch" else f"{self.name.upper()} ({self.form} slopes{several})"
+
+    @property
+    def estimates_asymptotes(self) -> bool:
+        """Whether floors (and ceilings) are estimated."""
+        return self.name in ("3pl", "4pl")
 
     def item_form(self) -> ItemForm:
         """The items' parameters and updates."""
@@ -53,6 +70,12 @@ class Problem:
     """Item features."""
     device: torch.device
     """Where to compute."""
+
+    def with_head(self, responses: ResponseMatrix, head: Head) -> "Problem":
+        """The same answers under a head."""
+        nothing = torch.zeros(len(responses.items), len(head.names), dtype=torch.float64)
+        cells = head_cells(responses, head, nothing).to(self.device)
+        return Problem(cells, cells.transposed(), self.design, self.device)
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,16 @@ def make_problem(responses: ResponseMatrix, side: Side, device: torch.device) ->
     return Problem(cells, cells.transposed(), design, device)
 
 
+def problem_of(choice: ModelChoice, problem: Problem, responses: ResponseMatrix, side: Side) -> Problem:
+    """The problem as the choice of model sees it: floors that are estimated are not known."""
+    if not choice.guess:
+        return replace(problem, by_model=plain_cells(problem.by_model), by_item=plain_cells(problem.by_item))
+    if not choice.estimates_asymptotes:
+        return problem
+    known = None if side.floor is None else torch.from_numpy(side.floor.clip(LEAST_CHANCE, None)).to(problem.device)
+    return problem.with_head(responses, Asymptotes(True, choice.name == "4pl", known))
+
+
 def pick_device(name: str) -> torch.device:
     """The device of this name; ``auto`` takes a GPU where there is one.
 
@@ -125,4 +158,5 @@ def _turned(state: State, form: ItemForm) -> State:
     mean[:, :-1] = mean[:, :-1] @ rotation
     cov[:, :-1, :-1] = rotation.T @ cov[:, :-1, :-1] @ rotation
     items, prior = form.rescale(state.items, state.prior, rotation, torch.zeros_like(rotation[0]))
-    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior)
+    shapes = None if state.shapes is None else state.shapes.turned(rotation)
+    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior, shapes=shapes)

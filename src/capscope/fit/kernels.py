@@ -7,7 +7,7 @@ held fixed.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -47,6 +47,12 @@ class Sums:
     def information(self) -> Matrices:
         """Sum of ``w E[x x']``, the expected information of each row."""
         return self.cov + self.outer
+
+    def definite(self) -> "Sums":
+        """The same gradients, with information that is nowhere negative, for cells whose curvature may be."""
+        value, vector = torch.linalg.eigh(self.information)
+        missing = (vector * (-value).clamp_min(0)[:, None, :]) @ vector.transpose(1, 2)
+        return replace(self, outer=self.outer + missing)
 
     def gradient(self, mean: Vectors) -> Vectors:
         """Gradient of the expected log-likelihood in the rows' means (Bonnet's theorem)."""

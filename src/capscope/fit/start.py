@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from capscope.fit.cells import Cells, row_chunks
+from capscope.fit.cells import Cells, plain_cells, row_chunks
 from capscope.fit.kernels import Gaussians
 from capscope.fit.links import PROBIT_SCALE
 
@@ -27,7 +27,7 @@ def start(by_model: Cells, by_item: Cells, dims: int, generator: torch.Generator
         generator: Source of the random directions; unused with one ability.
     """
     device = generator.device
-    by_model, by_item = by_model.without_floor(), by_item.without_floor()
+    by_model, by_item = plain_cells(by_model), plain_cells(by_item)
     logit = _item_logits(by_item, device)
     if dims == 1:
         ability = _standardised(_one_step_abilities(by_model, logit))[:, None]
