@@ -10,10 +10,11 @@ import time
 
 import torch
 
-from capscope.fit.cells import SignedCells
+from capscope.fit.dense import DenseCells
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_problem import ModelChoice, Problem, fit_choice
 from capscope.fit.item_prior import make_design
+from capscope.fit.scores import SignedScores
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     correlation = torch.corrcoef(torch.stack([state.models.mean[:, 0].float(), ability]))[0, 1]
     wait(device)
     started = time.perf_counter()
-    cells.sign.sum(dtype=torch.int64)
+    cells.scores.mapped(lambda sign: sign.sum(dtype=torch.int64))
     wait(device)
     read = time.perf_counter() - started
     print(f"{options.models} x {options.items}: {min(seconds):.2f} s in {len(state.history)} sweeps")
@@ -46,7 +47,7 @@ def main() -> None:
 
 def simulated(
     n_models: int, n_items: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SignedCells]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, DenseCells]:
     """Abilities, slopes, intercepts and answers of a 2PL world, made in chunks of rows."""
     generator = torch.Generator(device).manual_seed(0)
     ability = torch.randn(n_models, device=device, generator=generator)
@@ -59,7 +60,7 @@ def simulated(
         chance = torch.sigmoid(ability[rows, None] * slope + intercept)
         drawn = torch.rand(chance.shape, device=device, generator=generator)
         sign[rows] = torch.where(drawn < chance, 1, -1).to(torch.int8)
-    return ability, slope, intercept, SignedCells(sign)
+    return ability, slope, intercept, DenseCells(SignedScores(sign))
 
 
 def wait(device: torch.device) -> None:

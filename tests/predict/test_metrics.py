@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from capscope.predict.metrics import (
-    Outcomes,
-    concordance,
-    expected_calibration_error,
-    mean_metrics,
-    score_outcomes,
-)
+from capscope.predict.metrics import Outcomes, concordance, mean_metrics, score_models, score_outcomes
 from capscope.predict.metrics import log_loss as our_log_loss
+from capscope.predict.reliability import expected_calibration_error
 
 
 def simulated(rng: np.random.Generator, rows: int = 4000) -> Outcomes:
@@ -83,3 +78,25 @@ def test_a_model_with_one_outcome_only_has_no_auroc_and_does_not_spoil_the_mean(
     assert metrics.auroc == pytest.approx(np.mean([roc_auc_score(score[row], found.chance[row]) for row in rows]))
     nothing = Outcomes(np.zeros(2, int), np.zeros(2, int), np.zeros(2, int), np.ones(2), np.full(2, 0.5))
     assert np.isnan(mean_metrics([score_outcomes(nothing)]).auroc)
+
+
+def test_weighted_means_weigh_models_by_their_accuracy() -> None:
+    # model 0 gets 1 of 4 right, model 1 gets 3 of 4; squared errors are .25 and .01 everywhere
+    model = np.repeat([0, 1], 4)
+    score = np.array([1.0, 0, 0, 0, 1, 1, 1, 0])
+    chance = np.where(model == 0, 0.5, np.where(score == 1, 0.9, 0.1))
+    zero = np.zeros(8, int)
+    found = score_models(Outcomes(model, zero, zero, score, chance))
+    assert found.mean().brier == pytest.approx((0.25 + 0.01) / 2)
+    assert found.accuracy_weighted().brier == pytest.approx((1 * 0.25 + 3 * 0.01) / 4)
+
+
+def test_rank_correlation_is_over_models_within_each_benchmark() -> None:
+    # four models; on benchmark 0 the order is right, on benchmark 1 it is reversed but for one swap (Spearman -.8)
+    model, benchmark = np.tile(np.arange(4), 2), np.repeat([0, 1], 4)
+    score = np.array([0.1, 0.2, 0.3, 0.4] * 2)
+    chance = np.array([0.2, 0.3, 0.4, 0.5, 0.5, 0.4, 0.2, 0.3])
+    found = Outcomes(model, benchmark, benchmark, score, chance)
+    assert score_outcomes(found).benchmark_rank_correlation == pytest.approx((1.0 - 0.8) / 2)
+    two = Outcomes(model % 2, benchmark, benchmark, score, chance)
+    assert np.isnan(score_outcomes(two).benchmark_rank_correlation)

@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from capscope.report import (
@@ -40,7 +41,7 @@ def dots(axes):
 
 def test_ability_intervals(summary):
     scales = summary["focus"]["scales"]
-    axes = ability_intervals(scales).axes[0]
+    axes = ability_intervals(scales)
     assert bars(axes) == [(scale["lower"], scale["upper"]) for scale in scales]
     assert dots(axes) == [scale["ability"] for scale in scales]
     hollow = axes.lines[-1]
@@ -53,12 +54,12 @@ def test_ability_intervals(summary):
 
 def test_a_missing_classical_estimate_draws_no_marker(summary):
     scales = [scale | {"classical": None} for scale in summary["focus"]["scales"]]
-    assert len(ability_intervals(scales).axes[0].lines[-1].get_xdata()) == 0
+    assert len(ability_intervals(scales).lines[-1].get_xdata()) == 0
 
 
 def test_overall_intervals_let_the_focus_stand_out(summary):
     profiles = summary["profiles"]
-    axes = overall_intervals(profiles, focus=profiles[1]["model"]).axes[0]
+    axes = overall_intervals(profiles, focus=profiles[1]["model"])
     assert bars(axes) == [(entry["overall"]["lower"], entry["overall"]["upper"]) for entry in profiles]
     assert dots(axes) == [entry["overall"]["value"] for entry in profiles]
     colours = [line.get_color() for line in axes.lines[::2]]
@@ -67,14 +68,14 @@ def test_overall_intervals_let_the_focus_stand_out(summary):
 
 def test_score_intervals(summary):
     scores = summary["questions"]["scores"]
-    axes = score_intervals(scores).axes[0]
+    axes = score_intervals(scores)
     assert bars(axes) == [(entry["lower"], entry["upper"]) for entry in scores]
     assert axes.get_xlim() == (0, 1)
 
 
 def test_curve_panels_hold_band_curve_and_observed_rates(summary):
     for curve in summary["focus"]["curves"]:
-        axes = curve_panel(curve).axes[0]
+        axes = curve_panel(curve)
         band, observed = axes.collections
         corners = band.get_paths()[0].vertices
         assert {curve["lower"][0], curve["upper"][0], curve["lower"][-1], curve["upper"][-1]} <= set(corners[:, 1])
@@ -101,7 +102,7 @@ def test_markers_grow_with_the_count_within_bounds():
 
 def test_the_heat_map_has_a_cell_for_each_scale_and_level(summary):
     demands = summary["demands"]
-    axes = demand_heatmap(demands).axes[0]
+    axes = demand_heatmap(demands)
     cells = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     counts = [count for scale in demands["scales"] for count in scale["histogram"]]
     assert [cell.get_alpha() for cell in cells] == [DARKEST * count / max(counts) for count in counts]
@@ -112,7 +113,7 @@ def test_the_heat_map_has_a_cell_for_each_scale_and_level(summary):
 
 def test_the_radar_contrasts_one_model_with_the_others(summary):
     profiles = summary["profiles"]
-    axes = radar(profiles, profiles[2]["model"]).axes[0]
+    axes = radar(profiles, profiles[2]["model"])
     *others, own = axes.lines
     ability = [scale["ability"] for scale in profiles[2]["scales"]]
     assert list(own.get_ydata()) == [*ability, ability[0]]
@@ -128,6 +129,15 @@ def test_the_radar_grid_draws_all_or_the_chosen_models(summary):
     profiles = summary["profiles"]
     assert [axes.get_title() for axes in radar_grid(profiles).axes] == [entry["model"] for entry in profiles]
     assert len(radar_grid(profiles, [profiles[0]["model"]]).axes) == 1
+
+
+def test_figures_draw_on_the_axes_they_are_given(summary):
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert score_intervals(summary["questions"]["scores"], axes=left) is left
+    assert demand_heatmap(summary["demands"], axes=right) is right
+    assert left.lines
+    assert right.patches
 
 
 def test_drawing_changes_no_setting_of_matplotlib(summary):

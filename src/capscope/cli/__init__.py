@@ -7,6 +7,7 @@ import typer
 
 from capscope.cli.agree_command import agree
 from capscope.cli.annotate_command import annotate
+from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.demo_command import demo
@@ -52,6 +53,7 @@ app.command("profile")(profile)
 app.command("explain")(explain)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate_command)
+app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
 app.command("report")(report)
 

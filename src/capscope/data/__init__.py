@@ -1,37 +1,47 @@
 """The three tables, the study folder, splits and file formats; no modelling, no torch."""
 
 from capscope.data.counts import LevelCounts, read_level_counts
+from capscope.data.families import FROM_NAMES, families_of, family_by_name, read_families
 from capscope.data.item_files import read_items
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
 from capscope.data.matrix import DemandMatrix, ResponseMatrix, demand_matrix, response_matrix
 from capscope.data.reading import read_table, read_text
+from capscope.data.response_splits import SPLITS, ResponseFold, SplitPlan, response_folds
 from capscope.data.shipped import shipped
 from capscope.data.splits import Fold, ItemSplit, item_folds, task_labels
 from capscope.data.study import Study, refuse_overwriting
 from capscope.data.tables import FUSED, TABLES, TableName, validate
 
 __all__ = [
+    "FROM_NAMES",
     "FUSED",
+    "SPLITS",
     "TABLES",
     "DemandMatrix",
     "Fold",
     "ItemSplit",
     "Join",
     "LevelCounts",
+    "ResponseFold",
     "ResponseMatrix",
+    "SplitPlan",
     "Study",
     "StudyCheck",
     "TableName",
     "check_study",
     "demand_matrix",
+    "families_of",
+    "family_by_name",
     "item_folds",
     "join_items",
     "joins",
+    "read_families",
     "read_items",
     "read_level_counts",
     "read_table",
     "read_text",
     "refuse_overwriting",
+    "response_folds",
     "response_matrix",
     "shipped",
     "task_labels",

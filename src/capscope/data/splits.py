@@ -44,12 +44,16 @@ def item_folds(items: pd.DataFrame, split: str, folds: int, rng: np.random.Gener
     labels, group_index = np.unique(group, return_inverse=True)
     if len(labels) < 2:
         raise InputError(f"the items have one {split if split != 'id' else 'item'} only; nothing can be held out by it")
-    fold_of_group = rng.permutation(np.arange(len(labels)) % min(folds, len(labels)))
-    fold = fold_of_group[group_index]
+    fold = fold_numbers(len(labels), folds, rng)[group_index]
     return [
         Fold(tuple(ids[fold != number].tolist()), tuple(ids[fold == number].tolist()))
         for number in range(fold.max() + 1)
     ]
+
+
+def fold_numbers(n_groups: int, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal groups out to folds, as evenly as can be; with fewer groups than folds each is a fold of its own."""
+    return rng.permutation(np.arange(n_groups) % min(folds, n_groups))
 
 
 def _groups(items: pd.DataFrame, split: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Responses (and demands) to a posterior over abilities and items; the only room that knows torch and the GPU."""
 
+from capscope.fit.calibration import calibrate_items
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curve_simulation import CurveWorld, simulate_counts
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
@@ -19,17 +20,28 @@ from capscope.fit.item_fit import (
     mean_squares,
 )
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
+from capscope.fit.links import PROBIT_SCALE, score_and_information
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
 from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import load_fit, save_fit
-from capscope.fit.study_fit import AnyFit, HoldoutScore, StudyFitSettings, fit_holdout, fit_study
+from capscope.fit.study_fit import (
+    AnyFit,
+    HeldOut,
+    HoldoutScore,
+    StudyFitSettings,
+    fit_holdout,
+    fit_study,
+    item_chance,
+    predict_held_out,
+)
 
 __all__ = [
     "sample_irt",
     "SamplerSettings",
+    "PROBIT_SCALE",
     "SampledPosterior",
     "AnyFit",
     "ClassicalCurves",
@@ -39,6 +51,7 @@ __all__ = [
     "FEW_ANSWERS",
     "Fit",
     "GroupDifference",
+    "HeldOut",
     "HoldoutScore",
     "IRTPosterior",
     "IRTSettings",
@@ -52,6 +65,7 @@ __all__ = [
     "Slices",
     "Status",
     "StudyFitSettings",
+    "calibrate_items",
     "dominant_slices",
     "draw_chances",
     "draw_truth",
@@ -63,12 +77,15 @@ __all__ = [
     "fit_study",
     "group_difference",
     "information",
+    "item_chance",
     "load_fit",
     "local_dependence",
     "marginal_reliability",
     "mean_sigma",
     "mean_squares",
+    "predict_held_out",
     "save_fit",
+    "score_and_information",
     "score_models",
     "simulate_counts",
     "simulate_irt",

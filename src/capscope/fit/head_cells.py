@@ -1,6 +1,5 @@
 """Cells whose scores follow from log-odds by a head with shape parameters for each item."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,8 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from capscope.data import ResponseMatrix
+from capscope.fit.cells import CurvatureColumns, Factors, Products, ResidualColumns, for_each
+from capscope.fit.dense import DenseCells
 from capscope.fit.heads import Head
-from capscope.fit.links import PROBIT_SCALE, Block
+from capscope.fit.scores import WeightedScores
 
 CHUNK_CELLS = 1 << 17
 """Cells worked on at once on the CPU; a head keeps about a dozen arrays of them."""
@@ -31,15 +32,40 @@ class HeadCells:
     items_in_rows: bool = False
     """Whether items are rows; else they are columns."""
 
-    def residuals(self, rows: slice, mean: Block, variance: Block) -> tuple[Block, Block]:
-        """Expected gradients and information of some rows; the variance comes with one attenuation unit."""
-        return self.head.residuals(
-            self.score[rows], self.trials[rows], mean, variance - 1 / PROBIT_SCALE, self.shape_of(rows)
-        )
+    def products(
+        self, factors: Factors, on_residual: ResidualColumns, on_curvature: CurvatureColumns, threads: int = 1
+    ) -> Products:
+        """One pass over the cells, chunk by chunk; see `Cells.products`."""
+        residual = on_residual.new_zeros(self.shape[0], on_residual.shape[1], dtype=torch.float64)
+        curvature = on_curvature.new_zeros(self.shape[0], on_curvature.shape[1], dtype=torch.float64)
+        chunks = self.row_chunks()
+        losses = on_residual.new_zeros(len(chunks), dtype=torch.float64)
 
-    def log_likelihood(self, rows: slice, mean: Block, variance: Block) -> Block:
-        """Log of the expected density of each cell of some rows; 0 where nothing was administered."""
-        return self.head.log_likelihood(self.score[rows], self.trials[rows], mean, variance, self.shape_of(rows))
+        def work(number: int) -> None:
+            rows = chunks[number]
+            r, w = self.head.residuals(
+                self.score[rows], self.trials[rows], *_moments(factors, rows), self.shape_of(rows)
+            )
+            residual[rows] = (r @ on_residual).double()
+            curvature[rows] = (w @ on_curvature).double()
+            losses[number] = torch.dot(r.reshape(-1), r.reshape(-1))
+
+        for_each(work, len(chunks), threads)
+        return Products(residual, curvature, float(losses.sum()))
+
+    def log_likelihood(self, factors: Factors) -> Float[Tensor, " rows"]:
+        """Log of the expected density of each row's cells; see `Cells.log_likelihood`."""
+        total = factors.row_mean.new_zeros(self.shape[0], dtype=torch.float64)
+        for rows in self.row_chunks():
+            cells = self.head.log_likelihood(
+                self.score[rows], self.trials[rows], *_moments(factors, rows), self.shape_of(rows)
+            )
+            total[rows] = cells.sum(1).double()
+        return total
+
+    def without_floor(self) -> DenseCells:
+        """The same scores without shapes of the items."""
+        return DenseCells(WeightedScores(self.score, self.trials))
 
     def shape_of(self, rows: slice) -> tuple[Tensor, ...]:
         """Each coordinate as a column (items in rows) or as a row."""
@@ -67,13 +93,17 @@ class HeadCells:
         moved = self.score.to(device), self.trials.to(device)
         return HeadCells(*moved, self.head, self.item_shape.to(device), self.items_in_rows)
 
-    def row_chunks(self) -> Iterator[slice]:
+    def row_chunks(self) -> list[slice]:
         """Cut the rows into chunks of about `CHUNK_CELLS` cells; on a GPU into far larger ones."""
         n_rows, n_columns = self.shape
         most = CHUNK_CELLS if self.score.device.type == "cpu" else CHUNK_CELLS << 8
         step = max(1, most // max(1, n_columns))
-        for start in range(0, n_rows, step):
-            yield slice(start, min(start + step, n_rows))
+        return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def _moments(factors: Factors, rows: slice) -> tuple[Tensor, Tensor]:
+    mean = factors.row_mean[rows] @ factors.column_mean.T
+    return mean, factors.row_variance[rows] @ factors.column_variance.T
 
 
 def head_cells(responses: ResponseMatrix, head: Head, item_shape: Float[Tensor, "item coordinate"]) -> HeadCells:

@@ -7,7 +7,8 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
-from capscope.fit.cells import Cells, check_responses, response_cells
+from capscope.fit.answers import Answers, PartOfAnswers, as_answers
+from capscope.fit.cells import Cells
 from capscope.fit.head_cells import head_cells
 from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import IRTSettings
@@ -15,16 +16,17 @@ from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import checked_side, fit_choice, make_problem, pick_device, problem_of
 from capscope.fit.irt_result import as_numpy, extended, make_posterior
 from capscope.fit.kernels import Gaussians
+from capscope.fit.layout import lay_out
 from capscope.fit.result import Fit, Status
-from capscope.fit.selection import choose, restricted
-from capscope.fit.totals import axis_totals
+from capscope.fit.selection import choose
+from capscope.fit.survey import survey
 from capscope.fit.variational import model_step, row_sums
 
 SCORING_SWEEPS = 50
 
 
 def fit_irt(
-    responses: ResponseMatrix,
+    responses: ResponseMatrix | Answers,
     settings: IRTSettings | None = None,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
@@ -32,7 +34,8 @@ def fit_irt(
     """Fit an item response model by block natural-gradient variational Bayes.
 
     Args:
-        responses: Observed responses; scores in [0, 1] count as quasi-binomial with their trials.
+        responses: Observed responses, as rows, as a grid or in a file; scores in [0, 1] count as quasi-binomial with
+            their trials.
         settings: What to fit; by default held-out cells choose.
         features: Array (item, feature) in the order of ``responses.items``: the items' prior is N(G [1, x], S).
         floor: Known chance of a right guess on each item; None for none.
@@ -42,26 +45,28 @@ def fit_irt(
     """
     settings = settings or IRTSettings()
     device = pick_device(settings.device)
-    check_responses(responses)
-    side = checked_side(features, floor, len(responses.items))
-    totals = axis_totals(responses)
-    models, items = (np.flatnonzero(side_totals.trials) for side_totals in totals)
-    whole = len(models) == len(responses.models) and len(items) == len(responses.items)
-    answered = responses if whole else restricted(responses, models, items)
+    answers = as_answers(responses)
+    side = checked_side(features, floor, len(answers.items))
+    found = survey(answers)
+    models, items = np.flatnonzero(found.models.count), np.flatnonzero(found.items.count)
+    whole = len(models) == len(answers.models) and len(items) == len(answers.items)
+    answered = answers if whole else PartOfAnswers(answers, models, items)
     answered_side = side if whole else side.of(items)
-    choice, reasons = choose(answered, settings, answered_side, device)
-    problem = make_problem(answered, answered_side, device)
+    choice, reasons = choose(answered, found.n_rows, settings, answered_side, device)
+    problem = make_problem(answered, found.of(models, items), answered_side, settings, device)
     state = fit_choice(problem_of(choice, problem, answered, answered_side), choice, settings)
     fitted = make_posterior(answered, problem, choice, state, answered_side)
-    posterior = extended(fitted, responses, side, models, items)
+    posterior = extended(fitted, answers, side, models, items)
     status = Status(state.converged, "converged" if state.converged else "still-moving", reasons)
-    return Fit(posterior, advise(status, posterior, responses, totals), state.history)
+    return Fit(posterior, advise(status, posterior, answers, found), state.history)
 
 
 def _cells_to_score(posterior: IRTPosterior, responses: ResponseMatrix) -> Cells:
     """Answers as the items of a fit see them, in the order of the responses' items."""
     if posterior.shape is None:
-        return response_cells(responses, posterior.floor if posterior.floor.any() else None)
+        answers = as_answers(responses)
+        return lay_out(answers, survey(answers), posterior.floor if posterior.floor.any() else None)[0]
+    survey(as_answers(responses))  # refuses what no model can be fitted to
     return head_cells(responses, posterior.shape.distribution(), torch.from_numpy(posterior.shape.mean))
 
 
@@ -78,7 +83,6 @@ def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPoste
     Raises:
         FitError: An item is not in the fit.
     """
-    check_responses(responses)
     index = posterior.item_index(responses.items)
     items = Gaussians(torch.from_numpy(posterior.item_mean[index]), torch.from_numpy(posterior.answer_cov[index]))
     cells = _cells_to_score(posterior.take_items(index), responses)
@@ -87,7 +91,7 @@ def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPoste
     mean[:, -1] = 1
     models = Gaussians(mean, torch.zeros(n_models, dims + 1, dims + 1, dtype=torch.float64))
     for _ in range(SCORING_SWEEPS):
-        before, models = models, model_step(models, row_sums(cells, models, items, "model"))
+        before, models = models, model_step(models, row_sums(cells, models, items, "model").to_fixed_columns())
         if float((models.mean - before.mean).abs().max()) < 1e-5:
             break
     ability, cov = as_numpy(models.mean[:, :-1]), as_numpy(models.cov[:, :-1, :-1])

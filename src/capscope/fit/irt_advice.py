@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from capscope.data import ResponseMatrix
 from capscope.errors import first_few
+from capscope.fit.answers import Answers
+from capscope.fit.blocks import block_labels
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.result import Status
-from capscope.fit.totals import Totals
+from capscope.fit.survey import Survey
 
 NULL_SLOPE = 0.15
 """Where the typical slope is below this, abilities explain next to nothing of the log-odds."""
@@ -25,9 +24,9 @@ NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 """Slopes below minus the first count as negative; more than the second share of them is odd."""
 
 
-def advise(status: Status, posterior: IRTPosterior, responses: ResponseMatrix, totals: tuple[Totals, Totals]) -> Status:
+def advise(status: Status, posterior: IRTPosterior, answers: Answers, found: Survey) -> Status:
     """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
-    advice = [*status.advice, *_flat_rows(posterior, totals), *_small(posterior), *_blocks(posterior, responses)]
+    advice = [*status.advice, *flat_rows(answers, found), *_small(posterior), *_blocks(answers, found)]
     if not status.converged:
         advice.append("still moving at the last sweep; raise max_sweeps, or use fewer dimensions")
     code = status.code
@@ -46,38 +45,49 @@ def typical_slope(posterior: IRTPosterior) -> float:
     return float(np.sqrt((posterior.item_mean[:, :-1] ** 2).sum(1).mean()))
 
 
-def _flat_rows(posterior: IRTPosterior, totals: tuple[Totals, Totals]) -> list[str]:
+def flat_rows(
+    answers: Answers, found: Survey, models: np.ndarray | None = None, items: np.ndarray | None = None
+) -> list[str]:
+    """Models and items without an answer, or all right or all wrong.
+
+    Args:
+        answers: Observed answers.
+        found: What a survey of them told.
+        models: Positions of the models to look at; None for all.
+        items: Positions of the items to look at; None for all.
+    """
     lines: list[str] = []
-    for what, names, total in zip(("model", "item"), (posterior.models, posterior.items), totals, strict=True):
+    for what, names, total, index in (
+        ("model", answers.models, found.models, models),
+        ("item", answers.items, found.items, items),
+    ):
+        if index is not None:
+            names, total = [names[i] for i in index], total.of(index)
         answered = total.trials > 0
         for label, flat in (
             ("have no answer", ~answered),
             ("are all right", answered & (total.right >= total.trials)),
             ("are all wrong", answered & (total.right <= 0)),
         ):
-            found = np.flatnonzero(flat)
-            if len(found):
-                listed = first_few((names[i] for i in found), 3)
-                lines.append(f"{len(found)} {what}s {label} ({listed}): their estimates lean on the prior")
+            rows = np.flatnonzero(flat)
+            if len(rows):
+                listed = first_few((names[i] for i in rows), 3)
+                lines.append(f"{len(rows)} {what}s {label} ({listed}): their estimates lean on the prior")
     return lines
 
 
-def _blocks(posterior: IRTPosterior, responses: ResponseMatrix) -> list[str]:
+def _blocks(answers: Answers, found: Survey) -> list[str]:
     """Groups of models that share no item with the others: their scales meet only through the priors."""
-    n_models, n_items = len(posterior.models), len(posterior.items)
-    if len(responses.score) > 0.5 * n_models * n_items:
+    if found.n_rows > 0.5 * len(answers.models) * len(answers.items):
         return []  # two models that each answered more than half of the items share one
-    shape = (n_models + n_items, n_models + n_items)
-    ones = np.ones(len(responses.score), bool)
-    links = coo_array((ones, (responses.model_index, n_models + responses.item_index)), shape=shape)
-    _, label = connected_components(links, directed=False)
-    answered = np.unique(responses.model_index)
+    label, _ = block_labels(answers)
+    answered = np.flatnonzero(found.models.count)
     size = np.bincount(label[answered])
     block = np.flatnonzero(size)
     if len(block) < 2:
         return []
     smallest = answered[label[answered] == block[np.argmin(size[block])]]
-    listed = first_few((posterior.models[i] for i in smallest), 3)
+    listed = first_few((answers.models[i] for i in smallest), 3)
     return [
         f"{len(block)} blocks of models share no item (one of them: {listed}): "
         "abilities cannot be compared across them; add common items or fit each alone"

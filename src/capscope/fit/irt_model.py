@@ -32,6 +32,8 @@ class IRTSettings:
     """Where to compute; ``auto`` takes a GPU where there is one."""
     threads: int = 1
     """Row chunks worked on at once on the CPU."""
+    memory_mb: float = 8192.0
+    """Megabytes that the cells may take; where they need more, they are kept on disk and read a chunk at a time."""
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other.
@@ -39,8 +41,8 @@ class IRTSettings:
         Raises:
             FitError: One line with what to change.
         """
-        if self.dims < 1 or self.max_sweeps < 1 or self.threads < 1 or not self.tolerance > 0:
-            raise FitError("IRTSettings: dims, max_sweeps, threads and tolerance must be positive")
+        if self.dims < 1 or self.max_sweeps < 1 or self.threads < 1 or not min(self.tolerance, self.memory_mb) > 0:
+            raise FitError("IRTSettings: dims, max_sweeps, threads, tolerance and memory_mb must be positive")
         if self.dims > 1 and self.model in ("rasch", "2pl"):
             raise FitError(f"IRTSettings: {self.model} has one ability; use model='mirt' for dims={self.dims}")
         if self.form == "positive" and (self.model in ("rasch", "mirt") or self.dims > 1):

@@ -7,16 +7,18 @@ import numpy as np
 import torch
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseMatrix
 from capscope.errors import FitError
-from capscope.fit.cells import Cells, plain_cells, response_cells
+from capscope.fit.answers import Answers, as_rows
+from capscope.fit.cells import Cells
 from capscope.fit.head_cells import head_cells
 from capscope.fit.heads import Asymptotes, Head
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.item_forms import ItemForm, PositiveForm, SignedForm
 from capscope.fit.item_prior import Design, make_design
 from capscope.fit.kernels import Gaussians
+from capscope.fit.layout import lay_out
 from capscope.fit.rotation import simple_structure
+from capscope.fit.survey import Survey
 from capscope.fit.variational import Schedule, State, run_sweeps, start_state
 
 LEAST_CHANCE = 0.005
@@ -71,10 +73,10 @@ class Problem:
     device: torch.device
     """Where to compute."""
 
-    def with_head(self, responses: ResponseMatrix, head: Head) -> "Problem":
+    def with_head(self, answers: Answers, head: Head) -> "Problem":
         """The same answers under a head."""
-        nothing = torch.zeros(len(responses.items), len(head.names), dtype=torch.float64)
-        cells = head_cells(responses, head, nothing).to(self.device)
+        nothing = torch.zeros(len(answers.items), len(head.names), dtype=torch.float64)
+        cells = head_cells(as_rows(answers), head, nothing).to(self.device)
         return Problem(cells, cells.transposed(), self.design, self.device)
 
 
@@ -108,25 +110,29 @@ def checked_side(features: np.ndarray | None, floor: RowFloats | None, n_items: 
     return Side(features, floor)
 
 
-def make_problem(responses: ResponseMatrix, side: Side, device: torch.device) -> Problem:
+def make_problem(answers: Answers, found: Survey, side: Side, settings: IRTSettings, device: torch.device) -> Problem:
     """Lay the data out on the device.
 
-    Raises:
-        FitError: The responses cannot be used.
+    Args:
+        answers: Observed answers, at least one of each model and item.
+        found: What a survey of them told.
+        side: Features and floors of the items.
+        settings: For the memory that cells may take.
+        device: Where to compute.
     """
-    cells = response_cells(responses, side.floor).to(device)
-    design = make_design(side.features, len(responses.items)).to(device)
-    return Problem(cells, cells.transposed(), design, device)
+    by_model, by_item = lay_out(answers, found, side.floor, settings.memory_mb)
+    design = make_design(side.features, len(answers.items)).to(device)
+    return Problem(by_model.to(device), by_item.to(device), design, device)
 
 
-def problem_of(choice: ModelChoice, problem: Problem, responses: ResponseMatrix, side: Side) -> Problem:
+def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: Side) -> Problem:
     """The problem as the choice of model sees it: floors that are estimated are not known."""
     if not choice.guess:
-        return replace(problem, by_model=plain_cells(problem.by_model), by_item=plain_cells(problem.by_item))
+        return replace(problem, by_model=problem.by_model.without_floor(), by_item=problem.by_item.without_floor())
     if not choice.estimates_asymptotes:
         return problem
     known = None if side.floor is None else torch.from_numpy(side.floor.clip(LEAST_CHANCE, None)).to(problem.device)
-    return problem.with_head(responses, Asymptotes(True, choice.name == "4pl", known))
+    return problem.with_head(answers, Asymptotes(True, choice.name == "4pl", known))
 
 
 def pick_device(name: str) -> torch.device:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from capscope.data import ResponseMatrix
+from capscope.fit.answers import Answers
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import ModelChoice, Problem, Side
@@ -12,13 +12,11 @@ from capscope.fit.shapes import Shapes
 from capscope.fit.variational import State
 
 
-def make_posterior(
-    responses: ResponseMatrix, problem: Problem, choice: ModelChoice, state: State, side: Side
-) -> IRTPosterior:
+def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, state: State, side: Side) -> IRTPosterior:
     """The posterior of a fit, outside of torch."""
     form = choice.item_form()
     moments, shape = form.moments(state.items), None
-    floor = side.floor if side.floor is not None and choice.guess else np.zeros(len(responses.items))
+    floor = side.floor if side.floor is not None and choice.guess else np.zeros(len(answers.items))
     item_cov, native_cov = moments.cov, state.items.cov
     if state.shapes is not None:
         whole = state.shapes.widened(state.items)
@@ -35,8 +33,8 @@ def make_posterior(
         as_numpy(problem.design.scale),
     )
     return IRTPosterior(
-        models=responses.models,
-        items=responses.items,
+        models=answers.models,
+        items=answers.items,
         ability_mean=as_numpy(state.models.mean[:, :-1]),
         ability_cov=as_numpy(state.models.cov[:, :-1, :-1]),
         item_mean=as_numpy(moments.mean),
@@ -62,25 +60,23 @@ def _item_shape(shapes: Shapes, widening: torch.Tensor) -> ItemShape:
     )
 
 
-def extended(
-    fitted: IRTPosterior, responses: ResponseMatrix, side: Side, model: np.ndarray, item: np.ndarray
-) -> IRTPosterior:
+def extended(fitted: IRTPosterior, answers: Answers, side: Side, model: np.ndarray, item: np.ndarray) -> IRTPosterior:
     """The posterior over all axes: models and items without an answer stay at their priors.
 
     Args:
         fitted: The fit of those with an answer.
-        responses: All responses, for the axes.
+        answers: All answers, for the axes.
         side: Features and floors of all items.
         model: Positions of the fitted models.
         item: Positions of the fitted items.
     """
-    if fitted.models == responses.models and fitted.items == responses.items:
+    if fitted.models == answers.models and fitted.items == answers.items:
         return fitted
     population, dims = fitted.population, fitted.dims
-    ability_mean = np.zeros((len(responses.models), dims))
-    ability_cov = np.tile(np.eye(dims), (len(responses.models), 1, 1))
+    ability_mean = np.zeros((len(answers.models), dims))
+    ability_cov = np.tile(np.eye(dims), (len(answers.models), 1, 1))
     ability_mean[model], ability_cov[model] = fitted.ability_mean, fitted.ability_cov
-    n_items = len(responses.items)
+    n_items = len(answers.items)
     item_mean, item_cov = population.moments(side.features, n_items)
     native_mean, native_cov = population.native(side.features, n_items)
     for whole, part in (
@@ -95,8 +91,8 @@ def extended(
         shape = fitted.shape.typical_items(n_items).placed(item, fitted.shape)
         floor = shape.floor
     return IRTPosterior(
-        responses.models,
-        responses.items,
+        answers.models,
+        answers.items,
         ability_mean,
         ability_cov,
         item_mean,

@@ -8,14 +8,12 @@ covariance that it should have had (Naylor & Smith, 1982).
 import numpy as np
 import torch
 
-from capscope.fit.cells import Cells
+from capscope.fit.cells import Cells, Factors
 from capscope.fit.item_prior import Design, ItemPrior, inverse
 from capscope.fit.kernels import Gaussians
 
 NODES = 3
 """Nodes along each of the two parameters; more changed no held-out log-loss."""
-
-ITEMS_AT_ONCE = 4096
 
 
 def quadrature_moments(
@@ -53,14 +51,13 @@ def _nodes(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _log_likelihood(by_item: Cells, points: torch.Tensor, models: Gaussians) -> torch.Tensor:
     slope = points[:, :, 0].exp()
-    intercept = (-slope * points[:, :, 1]).float()
-    slope = slope.float()
-    ability, variance = models.mean[:, 0].float(), models.cov[:, 0, 0].float()
-    total = torch.zeros_like(points[:, :, 0])
-    for start in range(0, len(points), ITEMS_AT_ONCE):
-        rows = slice(start, start + ITEMS_AT_ONCE)
-        for node in range(points.shape[1]):
-            a, d = slope[rows, node, None], intercept[rows, node, None]
-            cells = by_item.log_likelihood(rows, a * ability + d, a.square() * variance)
-            total[rows, node] = cells.sum(1).double()
+    intercept = -slope * points[:, :, 1]
+    ones = torch.ones_like(models.mean[:, 0])
+    abilities = torch.stack([models.mean[:, 0], ones], 1).float()
+    variances = models.cov[:, 0, 0, None].float()
+    total = torch.empty_like(slope)
+    for node in range(points.shape[1]):
+        lines = torch.stack([slope[:, node], intercept[:, node]], 1).float()
+        factors = Factors(lines, abilities, slope[:, node, None].square().float(), variances)
+        total[:, node] = by_item.log_likelihood(factors)
     return total

@@ -5,16 +5,13 @@ log-odds of a cell are their dot product. A half-step updates one side (the *row
 held fixed.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from capscope.fit.cells import Cells, row_chunks
-from capscope.fit.links import PROBIT_SCALE
+from capscope.fit.cells import Cells, Factors
 
 Vectors = Float[Tensor, "n param"]
 Matrices = Float[Tensor, "n param param"]
@@ -54,6 +51,21 @@ class Sums:
         missing = (vector * (-value).clamp_min(0)[:, None, :]) @ vector.transpose(1, 2)
         return replace(self, outer=self.outer + missing)
 
+    def to_fixed_columns(self) -> "Sums":
+        """The sums for rows that leave the columns as they are.
+
+        Each cell of a row then meets a column uncertainty of its own, which attenuation has integrated out. To weigh
+        it again, as columns that are free to follow require, would draw the rows to 0: posterior means scatter less
+        than the truth, so that regressing on them is free of attenuation (Berkson, 1950).
+        """
+        return replace(self, cov=torch.zeros_like(self.cov))
+
+    def plus(self, other: "Sums") -> "Sums":
+        """The sums over these cells and others of the same rows."""
+        return Sums(
+            self.residual + other.residual, self.cov + other.cov, self.outer + other.outer, self.loss + other.loss
+        )
+
     def gradient(self, mean: Vectors) -> Vectors:
         """Gradient of the expected log-likelihood in the rows' means (Bonnet's theorem)."""
         return self.residual - torch.einsum("nij,nj->ni", self.cov, mean)
@@ -86,16 +98,6 @@ class _Pairs:
         return matrices
 
 
-@dataclass(frozen=True)
-class _Thin:
-    """The thin factors of a half-step in single precision."""
-
-    row_mean: Tensor
-    row_pairs: Tensor
-    column_mean: Tensor
-    column_pairs: Tensor
-
-
 def cell_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, threads: int = 1) -> Sums:
     """Sums over the observed cells of each row.
 
@@ -109,42 +111,17 @@ def cell_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, th
     size = rows.mean.shape[1]
     full, free = _Pairs.upto(size, rows.mean.device), _Pairs.upto(size - 1, rows.mean.device)
     cov_pairs, outer_pairs = (full, free) if update == "model" else (free, full)
-    thin = _thin_factors(rows, columns, cov_pairs, outer_pairs)
-    residual = torch.empty_like(thin.row_mean)
-    weighted = torch.empty_like(thin.row_pairs)
-    chunks = list(row_chunks(cells, rows.mean.device))
-
-    losses = torch.zeros(len(chunks), device=rows.mean.device)
-
-    def work(number: int) -> None:
-        chunk = chunks[number]
-        mean = thin.row_mean[chunk] @ thin.column_mean.T
-        variance = (thin.row_pairs[chunk] @ thin.column_pairs.T).add_(1 / PROBIT_SCALE)
-        r, w = cells.residuals(chunk, mean, variance)
-        torch.mm(r, thin.column_mean, out=residual[chunk])
-        losses[number] = torch.dot(r.reshape(-1), r.reshape(-1))
-        torch.mm(w, thin.column_pairs, out=weighted[chunk])
-
-    _for_each(work, len(chunks), threads)
+    factors = _thin_factors(rows, columns, cov_pairs, outer_pairs)
+    found = cells.products(factors, factors.column_mean, factors.column_variance, threads)
     n_cov = len(cov_pairs.first)
-    sums = weighted.double()
-    cov, outer = cov_pairs.spread(sums[:, :n_cov], size), outer_pairs.spread(sums[:, n_cov:], size)
-    return Sums(residual.double(), cov, outer, float(losses.double().sum()))
+    cov = cov_pairs.spread(found.curvature[:, :n_cov], size)
+    return Sums(found.residual, cov, outer_pairs.spread(found.curvature[:, n_cov:], size), found.loss)
 
 
-def _thin_factors(rows: Gaussians, columns: Gaussians, cov_pairs: _Pairs, outer_pairs: _Pairs) -> _Thin:
+def _thin_factors(rows: Gaussians, columns: Gaussians, cov_pairs: _Pairs, outer_pairs: _Pairs) -> Factors:
     """Var(x . y) = <Cov x, E yy'> + <E x E x', Cov y>, with x the column and y the row."""
     row_second = rows.cov + rows.mean[:, :, None] * rows.mean[:, None, :]
     column_outer = columns.mean[:, :, None] * columns.mean[:, None, :]
     row_pairs = torch.cat([cov_pairs.coefficients(row_second), outer_pairs.coefficients(rows.cov)], 1)
     column_pairs = torch.cat([cov_pairs.take(columns.cov), outer_pairs.take(column_outer)], 1)
-    return _Thin(rows.mean.float(), row_pairs.float(), columns.mean.float(), column_pairs.float())
-
-
-def _for_each(work: Callable[[int], None], count: int, threads: int) -> None:
-    if threads == 1 or count == 1:
-        for number in range(count):
-            work(number)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(count)))
+    return Factors(rows.mean.float(), columns.mean.float(), row_pairs.float(), column_pairs.float())

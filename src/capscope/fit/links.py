@@ -20,7 +20,7 @@ from capscope.axes import FloatArray
 PROBIT_SCALE = math.pi / 8
 """The variance of log-odds is worth this much in the probit approximation of the logistic."""
 
-Block = Float[Tensor, "rows columns"]
+Block = Float[Tensor, "*cells"]
 
 
 def logit_mean(ability: FloatArray, slope: FloatArray, intercept: FloatArray) -> FloatArray:
@@ -68,6 +68,21 @@ def item_information(
     return slope**2 * chance * (1 - chance) * (knew_right - knew_wrong) ** 2
 
 
+def score_and_information(
+    logit: FloatArray, score: FloatArray, floor: FloatArray | float = 0.0
+) -> tuple[FloatArray, FloatArray]:
+    """Derivative of the log-likelihood of an answer by its log-odds, and its expected information.
+
+    Args:
+        logit: Log-odds of knowing the answer.
+        score: Score in [0, 1].
+        floor: Chance of a right guess.
+    """
+    known = expit(logit)
+    share = known / (floor + (1 - floor) * known)
+    return score * share - known, item_information(logit, np.ones_like(logit), floor)
+
+
 def score_log_loss(probability: FloatArray, score: FloatArray) -> FloatArray:
     """Log-loss of predicted chances of success against scores in [0, 1]; chances are kept off 0 and 1 by 1e-6."""
     chance = np.clip(probability, 1e-6, 1 - 1e-6)
@@ -95,7 +110,7 @@ def signed_residuals(mean: Block, variance: Block, sign: Block) -> tuple[Block, 
 
 
 def weighted_residuals(
-    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "#rows #columns"] | None = None
+    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "*#cells"] | None = None
 ) -> tuple[Block, Block]:
     """Expected residual and curvature of scores in [0, 1] with trials behind them, in place on mean and variance.
 
@@ -108,8 +123,10 @@ def weighted_residuals(
     """
     attenuation = variance.mul_(PROBIT_SCALE).rsqrt_()
     if floor is not None:
-        residual, curvature = asymptote_residuals(mean, attenuation, score, floor, torch.ones_like(floor))
-        return residual.mul_(trials), curvature.mul_(trials)
+        ceiling = torch.ones_like(floor)
+        residual, _ = asymptote_residuals(mean, attenuation, score, floor, ceiling)
+        information = asymptote_information(mean, attenuation, floor, ceiling)
+        return residual.mul_(trials), information.mul_(trials)
     known = mean.mul_(attenuation).sigmoid_()
     residual = (score - known).mul_(trials)
     curvature = known.addcmul_(known, known, value=-1)
@@ -139,6 +156,13 @@ def asymptote_residuals(
     return residual, attenuation * (known * (1 - known) - spread)
 
 
+def asymptote_information(mean: Tensor, attenuation: Tensor, floor: Tensor, ceiling: Tensor) -> Tensor:
+    """Expected curvature, which is nowhere negative; see `asymptote_residuals`."""
+    right, wrong = knowing_shares(mean, attenuation, floor, ceiling)
+    chance = floor + (ceiling - floor) * torch.sigmoid(mean * attenuation)
+    return attenuation * chance * (1 - chance) * (right - wrong).square()
+
+
 def signed_log_likelihood(mean: Block, variance: Block, sign: Block) -> Block:
     """Log of the expected chance of binary answers, in place on mean and variance.
 
@@ -152,7 +176,7 @@ def signed_log_likelihood(mean: Block, variance: Block, sign: Block) -> Block:
 
 
 def weighted_log_likelihood(
-    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "#rows #columns"] | None = None
+    mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "*#cells"] | None = None
 ) -> Block:
     """Log of the expected chance of scores in [0, 1] with trials behind them, above a floor."""
     logit = mean * torch.rsqrt(1 + PROBIT_SCALE * variance)

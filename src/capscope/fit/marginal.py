@@ -16,10 +16,11 @@ from scipy.special import expit, log_expit, logsumexp
 from capscope.axes import FloatArray
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
-from capscope.fit.cells import check_responses
+from capscope.fit.answers import RowAnswers
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.result import Fit, Status
+from capscope.fit.survey import survey
 
 NODES = 31
 """Nodes of each person; more change no log-likelihood in the fourth decimal."""
@@ -108,7 +109,7 @@ def fit_marginal(
     Raises:
         FitError: The matrix is too large for this engine, or an item has only right or only wrong answers.
     """
-    check_responses(responses)
+    survey(RowAnswers(responses))
     table = _table(responses)
     n_items = len(responses.items)
     start = np.concatenate([np.ones(1 if rasch else n_items), _start_intercepts(table)])

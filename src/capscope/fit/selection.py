@@ -9,11 +9,13 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
+from capscope.fit.answers import Answers, PartOfAnswers, RowAnswers, as_rows
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem, problem_of
 from capscope.fit.irt_result import make_posterior
 from capscope.fit.links import score_log_loss
+from capscope.fit.survey import survey
 
 HOLD_OUT_STREAM = 0x486F6C64
 
@@ -52,12 +54,13 @@ class Trial:
 
 
 def choose(
-    responses: ResponseMatrix, settings: IRTSettings, side: Side, device: torch.device
+    answers: Answers, n_rows: int, settings: IRTSettings, side: Side, device: torch.device
 ) -> tuple[ModelChoice, tuple[str, ...]]:
     """The model to fit, and one line why where there was a choice.
 
     Args:
-        responses: All responses.
+        answers: All answers.
+        n_rows: How many they are.
         settings: What is asked for.
         side: Features and floors of the items.
         device: Where to compute.
@@ -74,13 +77,14 @@ def choose(
     # a stream of its own: the seed alone may be the one that drew the answers
     rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
     auto = settings.model == "auto"
-    kept, kept_side = thinned(responses, side, DIMS_CELLS if auto else FORM_CELLS, rng)
+    part, kept_side = thinned(answers, n_rows, side, DIMS_CELLS if auto else FORM_CELLS, rng)
+    kept = as_rows(part)
     held = rng.random(len(kept.score)) < HELD_SHARE
     if held.all() or not held.any():
         return ModelChoice(name), (f"too few answers to choose a model by held-out cells; {name.upper()} taken",)
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
     train = kept.rows(~held)
-    bench = _Bench(train, make_problem(train, kept_side, device), kept.rows(held), kept_side, quick)
+    bench = _Bench.of(train, kept.rows(held), kept_side, quick, device)
     return bench.climb() if auto else bench.best_form(name)
 
 
@@ -88,11 +92,18 @@ def choose(
 class _Bench:
     """Training and held-out cells on which candidates are tried."""
 
-    train: ResponseMatrix
+    train: Answers
     problem: Problem
     held: ResponseMatrix
     side: Side
     settings: IRTSettings
+
+    @staticmethod
+    def of(
+        train: ResponseMatrix, held: ResponseMatrix, side: Side, settings: IRTSettings, device: torch.device
+    ) -> "_Bench":
+        answers = RowAnswers(train)
+        return _Bench(answers, make_problem(answers, survey(answers), side, settings, device), held, side, settings)
 
     def try_out(self, choice: ModelChoice) -> Trial:
         state = fit_choice(problem_of(choice, self.problem, self.train, self.side), choice, self.settings)
@@ -160,32 +171,17 @@ class _Bench:
                 yield [ModelChoice("mirt", dims)]
 
 
-def thinned(responses: ResponseMatrix, side: Side, most: int, rng: np.random.Generator) -> tuple[ResponseMatrix, Side]:
+def thinned(answers: Answers, n_rows: int, side: Side, most: int, rng: np.random.Generator) -> tuple[Answers, Side]:
     """A part of the models and items, drawn at random, with about as many rows as wanted; all where they are fewer."""
-    share = most / len(responses.score)
+    share = most / n_rows
     if share >= 1:
-        return responses, side
-    n_models, n_items = len(responses.models), len(responses.items)
+        return answers, side
+    n_models, n_items = len(answers.models), len(answers.items)
     keep_models = int(min(n_models, max(200, n_models * share**0.5)))
     keep_items = int(min(n_items, max(50, n_items * share * n_models / keep_models)))
     models = np.sort(rng.choice(n_models, keep_models, replace=False))
     items = np.sort(rng.choice(n_items, keep_items, replace=False))
-    return restricted(responses, models, items), side.of(items)
-
-
-def restricted(responses: ResponseMatrix, models: np.ndarray, items: np.ndarray) -> ResponseMatrix:
-    """The responses of some models to some items, over the smaller axes."""
-    keep_model, keep_item = np.zeros(len(responses.models), bool), np.zeros(len(responses.items), bool)
-    keep_model[models], keep_item[items] = True, True
-    rows = np.flatnonzero(keep_model[responses.model_index] & keep_item[responses.item_index])
-    kept = responses.rows(rows)
-    return replace(
-        kept,
-        models=tuple(responses.models[i] for i in models),
-        items=tuple(responses.items[i] for i in items),
-        model_index=(np.cumsum(keep_model) - 1)[kept.model_index],
-        item_index=(np.cumsum(keep_item) - 1)[kept.item_index],
-    )
+    return PartOfAnswers(answers, models, items), side.of(items)
 
 
 def _losses(posterior: IRTPosterior, held: ResponseMatrix) -> RowFloats:

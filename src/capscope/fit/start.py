@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from capscope.fit.cells import Cells, plain_cells, row_chunks
+from capscope.fit.cells import Cells, Factors
 from capscope.fit.kernels import Gaussians
-from capscope.fit.links import PROBIT_SCALE
 
 OVERSAMPLING = 4
 """Directions carried beyond those wanted, so that subspace iteration settles fast."""
@@ -27,7 +26,7 @@ def start(by_model: Cells, by_item: Cells, dims: int, generator: torch.Generator
         generator: Source of the random directions; unused with one ability.
     """
     device = generator.device
-    by_model, by_item = plain_cells(by_model), plain_cells(by_item)
+    by_model, by_item = by_model.without_floor(), by_item.without_floor()
     logit = _item_logits(by_item, device)
     if dims == 1:
         ability = _standardised(_one_step_abilities(by_model, logit))[:, None]
@@ -48,14 +47,15 @@ def _residual_sums(
     cells: Cells, row_logit: Tensor, column_logit: Tensor, right: Float[Tensor, "columns k"]
 ) -> tuple[Tensor, Tensor]:
     """Products of the residuals at known log-odds with thin columns, and sums of the curvatures."""
-    products = torch.empty(cells.shape[0], right.shape[1], dtype=torch.float32, device=right.device)
-    information = torch.empty(cells.shape[0], dtype=torch.float32, device=right.device)
-    for rows in row_chunks(cells, right.device):
-        mean = (row_logit[rows, None] + column_logit[None, :]).float()
-        residual, curvature = cells.residuals(rows, mean, torch.full_like(mean, 1 / PROBIT_SCALE))
-        torch.mm(residual, right.float(), out=products[rows])
-        torch.sum(curvature, 1, out=information[rows])
-    return products.double(), information.double()
+    one_row, one_column = torch.ones_like(row_logit), torch.ones_like(column_logit)
+    factors = Factors(
+        torch.stack([row_logit, one_row], 1).float(),
+        torch.stack([one_column, column_logit], 1).float(),
+        torch.zeros_like(one_row)[:, None].float(),
+        torch.zeros_like(one_column)[:, None].float(),
+    )
+    found = cells.products(factors, right.float(), one_column[:, None].float())
+    return found.residual, found.curvature[:, 0]
 
 
 def _item_logits(by_item: Cells, device: torch.device) -> Float[Tensor, " item"]:

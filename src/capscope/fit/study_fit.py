@@ -174,13 +174,32 @@ def irt_settings(settings: StudyFitSettings) -> IRTSettings:
     return IRTSettings(model=model, dims=settings.dims, seed=settings.seed, device=device)
 
 
-def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> HoldoutScore:
-    """Fit on part of the answers and score the predictions of the rest.
+@dataclass(frozen=True)
+class HeldOut:
+    """Answers that a fit has not seen, and what it says of them."""
+
+    fit: Fit[IRTPosterior]
+    """The fit on the other answers."""
+    test: ResponseMatrix
+    """The answers held out."""
+    chance: RowFloats
+    """Predicted chance of success of each of them."""
+    n_training: int
+    """Number of answers fitted."""
+    seconds: float
+    """Time of the fit."""
+
+
+def predict_held_out(
+    responses: ResponseMatrix, settings: StudyFitSettings, share: float, floor: RowFloats | None = None
+) -> HeldOut:
+    """Fit on part of the answers and predict the rest.
 
     Args:
-        study: A study with responses.
+        responses: The answers.
         settings: An item response model.
         share: Share of the answers to hold out, drawn with the settings' seed.
+        floor: Chance of a right guess on each item; None for none.
 
     Raises:
         FitError: The model is `curves`, or the share lies outside (0, 1).
@@ -188,24 +207,36 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
     if not 0 < share < 1:
         raise FitError(f"--holdout {share:g} is not a share of the answers; use a number between 0 and 1")
     irt_settings(settings)
-    responses = response_matrix(study)
     held_out = np.random.default_rng(settings.seed).random(len(responses.score)) < share
     training, test = responses.rows(~held_out), responses.rows(held_out)
     start = time.perf_counter()
-    fit = fit_responses(training, settings, known_floor(study, settings, responses.items))
+    fit = fit_responses(training, settings, floor)
     seconds = time.perf_counter() - start
     chance = fit.posterior.probability(test.model_index, test.item_index)
+    return HeldOut(fit, test, chance, len(training.score), seconds)
+
+
+def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> HoldoutScore:
+    """Fit on part of a study's answers and score the predictions of the rest; see `predict_held_out`.
+
+    Raises:
+        FitError: The model is `curves`, or the share lies outside (0, 1).
+    """
+    responses = response_matrix(study)
+    floor = known_floor(study, settings, responses.items)
+    held_out = predict_held_out(responses, settings, share, floor)
+    test, fit = held_out.test, held_out.fit
     return HoldoutScore(
         model=fit.posterior.model_name,
         engine="variational" if settings.engine == "auto" else settings.engine,
         device=str(pick_device(settings.device)),
         status=fit.status.code,
-        seconds=round(seconds, 3),
+        seconds=round(held_out.seconds, 3),
         n_models=len(responses.models),
         n_items=len(responses.items),
-        n_responses=len(training.score),
-        log_loss=-float(np.average(_log_likelihood(test, chance), weights=test.n_trials)),
-        auroc=_auroc(test, chance),
+        n_responses=held_out.n_training,
+        log_loss=-float(np.average(_log_likelihood(test, held_out.chance), weights=test.n_trials)),
+        auroc=_auroc(test, held_out.chance),
     )
 
 

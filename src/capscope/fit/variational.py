@@ -21,6 +21,7 @@ from capscope.fit.item_prior import Design, ItemPrior, fit_prior, inverse, start
 from capscope.fit.item_quadrature import quadrature_moments
 from capscope.fit.kernels import Gaussians, Sums, cell_sums
 from capscope.fit.links import PROBIT_SCALE
+from capscope.fit.populations import AbilityPopulation
 from capscope.fit.shapes import Shapes, joint_step, start_shapes
 from capscope.fit.start import start
 
@@ -101,7 +102,7 @@ def run_sweeps(
     probe = _Probe.spread_over(state, form)
     chance = probe.chance(state, form)
     best, since_best = state, 0
-    with _single_threaded():
+    with single_threaded():
         for _ in range(schedule.max_sweeps):
             before, seen = state, chance
             state = _sweep(by_model, by_item, form, design, state, schedule.threads)
@@ -183,12 +184,19 @@ def _shaped(cells: Cells, shapes: Shapes | None) -> Cells:
     return cells.shaped(shapes.items.mean) if isinstance(cells, HeadCells) and shapes is not None else cells
 
 
-def model_step(models: Gaussians, sums: Sums) -> Gaussians:
-    """One Newton step of the models' abilities under their prior N(0, I), from the sums over their cells."""
+def model_step(models: Gaussians, sums: Sums, population: AbilityPopulation | None = None) -> Gaussians:
+    """One Newton step of the models' abilities from the sums over their cells.
+
+    Args:
+        models: Posteriors of ``(theta, 1)``.
+        sums: What the cells say.
+        population: The abilities' prior; N(0, I) by default.
+    """
     ability = models.mean[:, :-1]
-    eye = torch.eye(ability.shape[1], dtype=ability.dtype, device=ability.device)
-    cov = inverse(sums.information[:, :-1, :-1] + eye)
-    gradient = sums.gradient(models.mean)[:, :-1] - ability
+    population = population or AbilityPopulation.standard(ability.shape[1], ability.device)
+    pull = inverse(population.cov)
+    cov = inverse(sums.information[:, :-1, :-1] + pull)
+    gradient = sums.gradient(models.mean)[:, :-1] - (ability - population.mean) @ pull
     mean, full = models.mean.clone(), torch.zeros_like(models.cov)
     mean[:, :-1] += bounded(torch.einsum("nij,nj->ni", cov, gradient))
     full[:, :-1, :-1] = cov
@@ -212,13 +220,13 @@ def _expanded(state: State, form: ItemForm) -> State:
 
 
 def _largest_change(before: State, after: State) -> float:
-    moved = [_change(before.models, after.models), _change(before.items, after.items)]
+    moved = [posterior_change(before.models, after.models), posterior_change(before.items, after.items)]
     if before.shapes is not None and after.shapes is not None:
-        moved.append(_change(before.shapes.items, after.shapes.items))
+        moved.append(posterior_change(before.shapes.items, after.shapes.items))
     return max(moved)
 
 
-def _change(before: Gaussians, after: Gaussians) -> float:
+def posterior_change(before: Gaussians, after: Gaussians) -> float:
     """Root-mean-square change in posterior standard deviations, over the parameters that are free."""
     variance = after.cov.diagonal(dim1=1, dim2=2)
     free = variance > 0
@@ -229,7 +237,7 @@ def _change(before: Gaussians, after: Gaussians) -> float:
 
 
 @contextmanager
-def _single_threaded() -> Generator[None]:
+def single_threaded() -> Generator[None]:
     """Threads inside one product cost more than they give on chunks this small; chunks run side by side instead."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,35 +1,57 @@
 """How good predicted chances are: log-loss first, then ranking, calibration and the benchmark's score."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 from scipy.special import rel_entr
 from scipy.stats import rankdata
 
-from capscope.axes import RowFloats, RowIndex
+from capscope.axes import FloatArray, RowFloats, RowIndex
+from capscope.predict.reliability import (
+    SMALLEST_CHANCE,
+    calibration_intercept,
+    calibration_slope,
+    debiased_calibration_error,
+    expected_calibration_error,
+)
+from capscope.predict.selective import area_under_rejection_curve, predictably_valid_region
 
-ECE_BINS = 10
-SMALLEST_CHANCE = 1e-6
-"""A chance of 0 or 1 is scored as this far from it, as if one in a million were the most one can know."""
+NOT_KNOWN = float("nan")
 
 
 @dataclass(frozen=True)
 class Metrics:
     """Metrics of one assessor, each the plain mean over models; NaN where no model has it."""
 
+    log_loss: float
+    """Mean cross-entropy in nats; fractional scores allowed."""
     auroc: float
     """Chance that a success was given a higher chance than a failure."""
     auroc_within_task: float
     """The same among pairs of items of one task, all pairs weighing alike."""
-    log_loss: float
-    """Mean cross-entropy in nats; fractional scores allowed."""
     brier: float
     """Mean squared error of the chance."""
     ece: float
     """Expected calibration error over ten bins of equal width."""
+    ece_debiased: float
+    """Root mean squared calibration error over ten bins of equal size, less what noise adds."""
+    calibration_slope: float
+    """Slope of outcomes on predicted log-odds; below 1 the chances are too extreme."""
+    calibration_intercept: float
+    """Log-odds missing from the predictions; above 0 the chances are too low."""
+    pvr_80: float
+    """Share of items that can be kept at an accuracy of at least .80 (predictably valid region)."""
+    pvr_90: float
+    """The same at .90."""
+    pvr_95: float
+    """The same at .95."""
+    auarc: float
+    """Accuracy of what is kept, averaged over all shares that can be kept."""
     benchmark_mae: float
     """Mean absolute error of the predicted score of a benchmark."""
+    benchmark_rank_correlation: float = NOT_KNOWN
+    """Spearman correlation over models of predicted and observed scores, averaged over benchmarks."""
 
 
 @dataclass(frozen=True)
@@ -48,41 +70,81 @@ class Outcomes:
     """Predicted chance of success."""
 
 
+@dataclass(frozen=True)
+class ModelMetrics:
+    """Metrics model by model, with the accuracy that ADeLe's means are weighted by."""
+
+    per_model: list[Metrics]
+    """One for each model with rows."""
+    accuracy: RowFloats
+    """Mean score of each."""
+    rank_correlation: float
+    """Spearman correlation over models, averaged over benchmarks."""
+
+    def mean(self) -> Metrics:
+        """Plain means over models."""
+        return replace(mean_metrics(self.per_model), benchmark_rank_correlation=self.rank_correlation)
+
+    def accuracy_weighted(self) -> Metrics:
+        """Means over models weighted by accuracy (Zhou et al., 2026)."""
+        weighted = mean_metrics(self.per_model, self.accuracy)
+        return replace(weighted, benchmark_rank_correlation=self.rank_correlation)
+
+
 def score_outcomes(outcomes: Outcomes) -> Metrics:
     """Score predictions model by model and average over the models."""
-    per_model = [_score_model(rows, outcomes) for rows in _groups(outcomes.model)]
-    return mean_metrics(per_model)
+    return score_models(outcomes).mean()
 
 
-def mean_metrics(several: list[Metrics]) -> Metrics:
+def score_models(outcomes: Outcomes) -> ModelMetrics:
+    """Score predictions model by model."""
+    groups = list(row_groups(outcomes.model))
+    accuracy = np.array([outcomes.score[rows].mean() for rows in groups])
+    per_model = [_score_model(rows, outcomes) for rows in groups]
+    return ModelMetrics(per_model, accuracy, benchmark_rank_correlation(outcomes))
+
+
+def mean_metrics(several: list[Metrics], weight: FloatArray | None = None) -> Metrics:
     """Average metrics, leaving out those that are undefined."""
     names = [field.name for field in fields(Metrics)]
-    values = np.array([[getattr(metrics, name) for name in names] for metrics in several])
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0).sum(axis=0)
-    mean = np.divide(total, known.sum(axis=0), out=np.full(len(names), np.nan), where=known.any(axis=0))
+    values = np.array([list(asdict(metrics).values()) for metrics in several])
+    known = ~np.isnan(values) * (np.ones(len(several)) if weight is None else weight)[:, None]
+    total, mass = (known * np.nan_to_num(values)).sum(axis=0), known.sum(axis=0)
+    mean = np.divide(total, mass, out=np.full(len(names), np.nan), where=mass > 0)
     return Metrics(*map(float, mean))
 
 
 def _score_model(rows: np.ndarray, outcomes: Outcomes) -> Metrics:
     score, chance = outcomes.score[rows], outcomes.chance[rows]
-    within = [concordance(score[part], chance[part]) for part in _groups(outcomes.task[rows])]
-    errors = [abs(chance[part].mean() - score[part].mean()) for part in _groups(outcomes.benchmark[rows])]
+    within = [concordance(score[part], chance[part]) for part in row_groups(outcomes.task[rows])]
+    errors = [abs(chance[part].mean() - score[part].mean()) for part in row_groups(outcomes.benchmark[rows])]
     return Metrics(
+        log_loss=log_loss(score, chance),
         auroc=_ratio(*concordance(score, chance)),
         auroc_within_task=_ratio(sum(pair[0] for pair in within), sum(pair[1] for pair in within)),
-        log_loss=log_loss(score, chance),
         brier=float(np.mean((score - chance) ** 2)),
         ece=expected_calibration_error(score, chance),
+        ece_debiased=debiased_calibration_error(score, chance),
+        calibration_slope=calibration_slope(score, chance),
+        calibration_intercept=calibration_intercept(score, chance),
+        pvr_80=predictably_valid_region(score, chance, 0.8),
+        pvr_90=predictably_valid_region(score, chance, 0.9),
+        pvr_95=predictably_valid_region(score, chance, 0.95),
+        auarc=area_under_rejection_curve(score, chance),
         benchmark_mae=float(np.mean(errors)),
     )
 
 
-def log_loss(score: RowFloats, chance: RowFloats) -> float:
-    """Mean cross-entropy of chances against scores, in nats; a score of one half costs least at one half."""
+def cross_entropy(score: RowFloats, chance: RowFloats) -> RowFloats:
+    """Cross-entropy of each chance against its score, in nats; a score of one half costs least at one half."""
     chance = np.clip(chance, SMALLEST_CHANCE, 1 - SMALLEST_CHANCE)
     entropy = -rel_entr(score, 1.0) - rel_entr(1 - score, 1.0)
-    return float(np.mean(rel_entr(score, chance) + rel_entr(1 - score, 1 - chance) + entropy))
+    return rel_entr(score, chance) + rel_entr(1 - score, 1 - chance) + entropy
+
+
+def log_loss(score: RowFloats, chance: RowFloats) -> float:
+    """Mean cross-entropy of chances against scores, in nats."""
+    return float(np.mean(cross_entropy(score, chance)))
 
 
 def concordance(score: RowFloats, chance: RowFloats) -> tuple[float, float]:
@@ -97,19 +159,31 @@ def concordance(score: RowFloats, chance: RowFloats) -> tuple[float, float]:
     return float(right), float(n_success * (len(score) - n_success))
 
 
-def expected_calibration_error(score: RowFloats, chance: RowFloats, bins: int = ECE_BINS) -> float:
-    """Mean distance between chance and success rate over bins of equal width, weighted by their size."""
-    index = np.minimum((chance * bins).astype(int), bins - 1)
-    gap = np.bincount(index, weights=chance - score, minlength=bins)
-    return float(np.abs(gap).sum() / len(score))
+def benchmark_rank_correlation(outcomes: Outcomes) -> float:
+    """Spearman correlation over models of predicted and observed scores, averaged over benchmarks.
+
+    A benchmark with fewer than three models, or on which all models score or are predicted alike, is left out.
+    """
+    found = [_rank_correlation(rows, outcomes) for rows in row_groups(outcomes.benchmark)]
+    known = [value for value in found if not np.isnan(value)]
+    return float(np.mean(known)) if known else NOT_KNOWN
 
 
-def _groups(label: RowIndex) -> Iterator[np.ndarray]:
-    """Yield the rows of each label."""
+def _rank_correlation(rows: np.ndarray, outcomes: Outcomes) -> float:
+    models = [rows[part] for part in row_groups(outcomes.model[rows])]
+    predicted = rankdata([round(outcomes.chance[part].mean(), 12) for part in models])
+    observed = rankdata([round(outcomes.score[part].mean(), 12) for part in models])
+    if len(models) < 3 or np.ptp(predicted) == 0 or np.ptp(observed) == 0:
+        return NOT_KNOWN
+    return float(np.corrcoef(predicted, observed)[0, 1])
+
+
+def row_groups(label: RowIndex) -> Iterator[np.ndarray]:
+    """Yield the rows of each label, labels in ascending order."""
     order = np.argsort(label, kind="stable")
     starts = np.flatnonzero(np.diff(label[order])) + 1
     yield from np.split(order, starts)
 
 
 def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")
+    return part / whole if whole else NOT_KNOWN

@@ -1,4 +1,4 @@
-"""Figures that draw parts of a summary; each returns a matplotlib figure, so that they serve notebooks too."""
+"""Figures that draw parts of a summary on matplotlib axes, their own or yours, so that they serve notebooks too."""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,7 @@ from capscope.report.style import (
     OTHERS,
     STYLE,
     SURFACE,
+    blank_axes,
     blank_figure,
     label,
     tidy,
@@ -32,16 +33,15 @@ DARKEST = 0.6
 
 
 @rc_context(STYLE)
-def ability_intervals(scales: Sequence[Record]) -> Figure:
+def ability_intervals(scales: Sequence[Record], axes: Axes | None = None) -> Axes:
     """Draw one model's abilities with their intervals, strongest on top, and the classical ones as hollow markers.
 
     Args:
         scales: Entries with name, ability, lower, upper and classical, as in a summary's `focus`.
+        axes: Where to draw; by default on axes of its own.
     """
     rows: list[Record] = [{"label": scale["name"], "value": scale["ability"], **_bounds(scale)} for scale in scales]
-    figure = blank_figure(WIDTH, 0.6 + 0.3 * len(rows))
-    axes = figure.add_subplot()
-    _intervals(axes, rows, "Ability, in demand levels")
+    axes = _intervals(axes, rows, "Ability, in demand levels")
     hollow = [(row, scale["classical"]) for row, scale in enumerate(scales) if scale["classical"] is not None]
     axes.plot(
         [value for _, value in hollow],
@@ -54,35 +54,37 @@ def ability_intervals(scales: Sequence[Record]) -> Figure:
         markeredgewidth=1.1,
         label="classical",
     )
-    return figure
+    return axes
 
 
 @rc_context(STYLE)
 def overall_intervals(
-    profiles: Sequence[Record], focus: str | None = None, axis_label: str = "Overall ability, in demand levels"
-) -> Figure:
+    profiles: Sequence[Record],
+    focus: str | None = None,
+    axis_label: str = "Overall ability, in demand levels",
+    axes: Axes | None = None,
+) -> Axes:
     """Draw the models' overall abilities with their intervals, in the order given; `focus` stands out."""
     rows: list[Record] = [{"label": entry["model"], **entry["overall"]} for entry in profiles]
-    return _interval_figure(rows, axis_label, focus)
+    return _intervals(axes, rows, axis_label, focus)
 
 
 @rc_context(STYLE)
-def score_intervals(scores: Sequence[Record], focus: str | None = None) -> Figure:
+def score_intervals(scores: Sequence[Record], focus: str | None = None, axes: Axes | None = None) -> Axes:
     """Draw the models' predicted scores with their intervals, in the order given; `focus` stands out."""
     rows: list[Record] = [{"label": entry["model"], "value": entry["score"], **_bounds(entry)} for entry in scores]
-    figure = _interval_figure(rows, "Predicted share of questions right", focus)
-    axes = figure.axes[0]
+    axes = _intervals(axes, rows, "Predicted share of questions right", focus)
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
-    return figure
+    return axes
 
 
 @rc_context(STYLE)
-def curve_panel(curve: Record) -> Figure:
+def curve_panel(curve: Record, axes: Axes | None = None) -> Axes:
     """Draw one curve with its band and the observed rates; the scale's name is left to the caption."""
-    figure = blank_figure(*PANEL)
-    _curve(figure.add_subplot(), curve)
-    return figure
+    axes = axes or blank_axes(*PANEL)
+    _curve(axes, curve)
+    return axes
 
 
 @rc_context(STYLE)
@@ -103,15 +105,15 @@ def curve_grid(curves: Sequence[Record], columns: int = 6) -> Figure:
 
 
 @rc_context(STYLE)
-def demand_heatmap(demands: Record) -> Figure:
+def demand_heatmap(demands: Record, axes: Axes | None = None) -> Axes:
     """Draw how many questions stand at each level of each scale; bold names are the scales the set is sensitive to.
 
     Args:
         demands: The `demands` section of a summary.
+        axes: Where to draw; by default on axes of its own.
     """
     scales, levels = demands["scales"], demands["levels"]
-    figure = blank_figure(WIDTH, 0.6 + 0.29 * len(scales))
-    axes = figure.add_subplot()
+    axes = axes or blank_axes(WIDTH, 0.6 + 0.29 * len(scales))
     largest = max(max(scale["histogram"]) for scale in scales) or 1
     for row, scale in enumerate(scales):
         for level, count in zip(levels, scale["histogram"], strict=True):
@@ -125,19 +127,19 @@ def demand_heatmap(demands: Record) -> Figure:
     for tick, scale in zip(axes.get_yticklabels(), scales, strict=True):
         tick.set(color=INK, fontsize=8, fontweight="bold" if scale["sensitive"] else "normal")
     axes.spines[:].set_visible(False)
-    return figure
+    return axes
 
 
 @rc_context(STYLE)
-def item_map(bins: Record, models: Sequence[Record]) -> Figure:
+def item_map(bins: Record, models: Sequence[Record], axes: Axes | None = None) -> Axes:
     """Draw how many items stand at each difficulty, and above them the models' abilities on the same scale.
 
     Args:
         bins: The `map` section of an item response summary.
         models: The models of one entry of its `abilities`.
+        axes: Where to draw; by default on axes of its own.
     """
-    figure = blank_figure(WIDTH, 2.4)
-    axes = figure.add_subplot()
+    axes = axes or blank_axes(WIDTH, 2.4)
     edges, items = bins["edges"], bins["items"]
     axes.bar(edges[:-1], items, width=edges[1] - edges[0], align="edge", color=OTHERS, alpha=0.6, linewidth=0)
     top = max(*items, 1)
@@ -147,21 +149,52 @@ def item_map(bins: Record, models: Sequence[Record]) -> Figure:
     axes.set_xlabel("Difficulty of the items (bars), ability of the models (triangles)", fontsize=8)
     axes.tick_params(labelsize=8)
     tidy(axes, "y")
-    return figure
+    return axes
+
+
+@rc_context(STYLE)
+def difference_intervals(differences: Sequence[Record], axes: Axes | None = None) -> Axes:
+    """Draw how far one model is ahead of another on each scale, with intervals and a line at no difference."""
+    rows: list[Record] = [{"label": entry["name"], "value": entry["value"], **_bounds(entry)} for entry in differences]
+    axes = _intervals(axes, rows, "Difference of abilities, in demand levels")
+    axes.axvline(0, color=CONTRAST, linewidth=1.0, zorder=0)
+    return axes
+
+
+@rc_context(STYLE)
+def reliability_plot(bins: Sequence[Record], axes: Axes | None = None) -> Axes:
+    """Draw observed shares against predicted chances; on the diagonal both agree. Larger dots hold more answers."""
+    axes = axes or blank_axes(WIDTH, 0.9 * WIDTH)
+    axes.plot([0, 1], [0, 1], color=OTHERS, linewidth=1.0, linestyle=(0, (3, 2)))
+    for entry in bins:
+        if entry["lower"] is not None:
+            axes.plot([entry["predicted"]] * 2, [entry["lower"], entry["upper"]], color=ACCENT, linewidth=1.4)
+    axes.scatter(
+        [entry["predicted"] for entry in bins],
+        [entry["observed"] for entry in bins],
+        s=[marker_area(entry["answers"]) for entry in bins],
+        color=ACCENT,
+        linewidth=0,
+        zorder=3,
+    )
+    for set_limits, set_ticks in ((axes.set_xlim, axes.set_xticks), (axes.set_ylim, axes.set_yticks)):
+        set_limits(-0.02, 1.02)
+        set_ticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.set_xlabel("Predicted chance", fontsize=8)
+    axes.set_ylabel("Observed share", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.set_aspect("equal")
+    tidy(axes, "y")
+    return axes
 
 
 def _bounds(entry: Record) -> Record:
     return {"lower": entry["lower"], "upper": entry["upper"]}
 
 
-def _interval_figure(rows: Sequence[Record], axis_label: str, focus: str | None) -> Figure:
-    figure = blank_figure(WIDTH, 0.6 + 0.26 * len(rows))
-    _intervals(figure.add_subplot(), rows, axis_label, focus)
-    return figure
-
-
-def _intervals(axes: Axes, rows: Sequence[Record], axis_label: str, focus: str | None = None) -> None:
+def _intervals(axes: Axes | None, rows: Sequence[Record], axis_label: str, focus: str | None = None) -> Axes:
     """Draw rows of label, value, lower and upper from top to bottom."""
+    axes = axes or blank_axes(WIDTH, 0.6 + 0.26 * len(rows))
     for position, row in enumerate(rows):
         colour = ACCENT if focus is None or row["label"] == focus else OTHERS
         axes.plot([row["lower"], row["upper"]], [position] * 2, color=colour, linewidth=2.6, solid_capstyle="round")
@@ -182,6 +215,7 @@ def _intervals(axes: Axes, rows: Sequence[Record], axis_label: str, focus: str |
     axes.set_xlabel(axis_label, fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
     tidy(axes, "x")
+    return axes
 
 
 def _curve(axes: Axes, curve: Record) -> None:

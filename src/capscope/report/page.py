@@ -1,5 +1,10 @@
-"""From a summary to one self-contained HTML page: no script, nothing loaded from elsewhere, every text escaped."""
+"""From a summary to one self-contained HTML page: nothing loaded from elsewhere, every text escaped.
 
+The page has one script of its own, which sorts and filters tables; its content security policy lets no other run.
+"""
+
+import base64
+import hashlib
 import os
 import re
 import tempfile
@@ -27,8 +32,10 @@ def render(summary: Summary) -> str:
     """Return the page as text; the same summary gives the same bytes."""
     clean = _clean(summary)
     drawings = {name: Markup(_inline(svg)) for name, svg in DRAWINGS[clean["kind"]](clean).items()}
-    template = _environment().get_template(TEMPLATES[clean["kind"]])
-    return template.render(drawing=drawings, **clean)
+    environment = _environment()
+    script = "\n" + _source(environment, "page.js")
+    template = environment.get_template(TEMPLATES[clean["kind"]])
+    return template.render(drawing=drawings, script=Markup(script), script_hash=Markup(_csp_hash(script)), **clean)
 
 
 def write_report(summary: Summary, path: Path, force: bool = False) -> Path:
@@ -66,6 +73,17 @@ def _environment() -> Environment:
     )
     environment.filters |= {"fixed": fixed, "percent": percent, "count": count}
     return environment
+
+
+def _source(environment: Environment, name: str) -> str:
+    loader = environment.loader
+    assert loader is not None
+    return loader.get_source(environment, name)[0]
+
+
+def _csp_hash(script: str) -> str:
+    """Name a script by its hash, as content security policies do."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def fixed(value: float | None, digits: int = 2) -> str:

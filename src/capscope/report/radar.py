@@ -19,19 +19,18 @@ PANEL = 1.9
 
 
 @rc_context(STYLE)
-def radar(profiles: Sequence[Record], chosen: str, size: float = SIZE) -> Figure:
+def radar(profiles: Sequence[Record], chosen: str, size: float = SIZE, axes: PolarAxes | None = None) -> PolarAxes:
     """Draw one model's profile with its interval band; the other models stand behind it in grey.
 
     Args:
         profiles: The `profiles` of a summary, all models.
         chosen: The model to draw.
         size: Width and height in inches; below 3 the rings carry no numbers.
+        axes: Polar axes to draw on; by default axes of its own.
     """
-    figure = Figure(figsize=(size, size))
-    margin = 0.11 if size < 3 else 0.08
-    axes = cast(PolarAxes, figure.add_axes((margin, margin, 1 - 2 * margin, 1 - 2 * margin), projection="polar"))
+    axes = axes or _polar_axes(size)
     _radar(axes, profiles, chosen, size >= 3)
-    return figure
+    return axes
 
 
 @rc_context(STYLE)
@@ -56,6 +55,12 @@ def radar_grid(profiles: Sequence[Record], chosen: Sequence[str] | None = None, 
 def outer_edge(profiles: Sequence[Record]) -> float:
     """Demand level at the edge of a radar: a little above every upper bound, and at least 2."""
     return max(1.02 * max(scale["upper"] for entry in profiles for scale in entry["scales"]), 2.0)
+
+
+def _polar_axes(size: float) -> PolarAxes:
+    margin = 0.11 if size < 3 else 0.08
+    figure = Figure(figsize=(size, size))
+    return cast(PolarAxes, figure.add_axes((margin, margin, 1 - 2 * margin, 1 - 2 * margin), projection="polar"))
 
 
 def _radar(axes: PolarAxes, profiles: Sequence[Record], chosen: str, with_numbers: bool) -> None:

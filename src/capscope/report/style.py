@@ -71,6 +71,11 @@ def blank_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def blank_axes(width: float, height: float) -> Axes:
+    """Make axes on an empty figure of a size in inches."""
+    return blank_figure(width, height).add_subplot()
+
+
 def label(text: str, lines: int = 2, width: int = LABEL_WIDTH) -> str:
     """Break a name into a few short lines and cut what is left."""
     wrapped = textwrap.wrap(" ".join(text.split()), width) or [""]
@@ -85,15 +90,17 @@ def tidy(axes: Axes, grid: str = "x") -> None:
     axes.grid(visible=True, axis="x" if grid == "x" else "y")
 
 
-def to_svg(figure: Figure, name: str = "figure", title: str = "", description: str = "") -> str:
+def to_svg(drawn: Figure | Axes, name: str = "figure", title: str = "", description: str = "") -> str:
     """Write a figure as one SVG element: same figure, same bytes; no date, no document type, nothing external.
 
     Args:
-        figure: The figure.
+        drawn: The figure, or the axes whose figure it is.
         name: Prefix of all ids, so that several drawings can stand in one page.
         title: Name of the drawing for screen readers.
         description: What it shows, for screen readers.
     """
+    figure = drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
+    assert figure is not None
     buffer = io.StringIO()
     with rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from (current )?font")

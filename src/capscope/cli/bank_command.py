@@ -1,0 +1,53 @@
+"""``capscope bank build``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capscope.cli.options import AsJson, Force, Seed, StudyFolder
+from capscope.cli.output import emit
+
+if TYPE_CHECKING:
+    from capscope.battery import Bank
+
+bank_app = typer.Typer(
+    help="Item banks: profile new models without a fit.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@bank_app.command("build")
+def build(
+    study: StudyFolder,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the bank.")],
+    dims: Annotated[int, typer.Option(min=0, max=12, help="Number of abilities; 0 chooses by the models.")] = 0,
+    compact: Annotated[bool, typer.Option("--compact", help="Leave out past answers; half precision.")] = False,
+    harness_tasks: Annotated[
+        Path | None, typer.Option(help="JSON: the evaluation harness's names by 'benchmark/task' or 'benchmark'.")
+    ] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a study's items and keep what profiles new models. Example: capscope bank build STUDY --out BANK."""
+    from capscope.battery import BankSettings, build_bank, read_names, save_bank
+    from capscope.data import Study
+
+    names = read_names(harness_tasks) if harness_tasks else {}
+    bank = build_bank(Study.load(study), BankSettings(dims, names, seed))
+    save_bank(bank.compact() if compact else bank, out, force=force)
+    _told(bank, out, as_json)
+
+
+def _told(bank: "Bank", out: Path, as_json: bool) -> None:
+    result = {
+        "out": str(out),
+        "n_items": len(bank.items),
+        "n_models": len(bank.models),
+        "n_benchmarks": len(bank.benchmarks),
+        "dims": bank.posterior.dims,
+    }
+    text = "{n_items} items of {n_benchmarks} benchmarks, {n_models} past models, {dims} abilities\n{out}"
+    emit(result, as_json, text.format(**result))
