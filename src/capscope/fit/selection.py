@@ -142,11 +142,13 @@ class _Bench:
         return len(self.train.models) >= LEAST_MODELS_FOR_FLOORS
 
     def _without_guessing(self, best: Trial, lines: list[str]) -> Trial:
-        """The same model as if nobody guessed, if the known floors do not pay: models may do worse than chance."""
+        """The same model as if nobody guessed, where that clearly pays: models may do worse than chance."""
         trial = self.try_out(replace(best.choice, guess=False))
-        better = trial.gain_over(best)[0] > 0
-        lines.append(("known floors of guessing not taken: " if better else "") + _told(*_ordered(trial, best, better)))
-        return trial if better else best
+        gain, error = trial.gain_over(best)
+        if gain > LEAST_GAIN_SE * error:
+            lines.append("known floors of guessing not taken: " + _told(trial, best))
+            return trial
+        return best
 
     def _with_asymptotes(self, best: Trial, lines: list[str]) -> Trial:
         """A floor, then a ceiling, wherever it clearly pays."""
@@ -186,10 +188,6 @@ def thinned(answers: Answers, n_rows: int, side: Side, most: int, rng: np.random
 
 def _losses(posterior: IRTPosterior, held: ResponseMatrix) -> RowFloats:
     return score_log_loss(posterior.probability(held.model_index, held.item_index), held.score)
-
-
-def _ordered(first: Trial, second: Trial, keep: bool) -> tuple[Trial, Trial]:
-    return (first, second) if keep else (second, first)
 
 
 def _told(trial: Trial, other: Trial) -> str:
