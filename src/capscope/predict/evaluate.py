@@ -18,6 +18,7 @@ from capscope.data import (
     task_labels,
 )
 from capscope.errors import InputError, nearest
+from capscope.notebook import html_table
 from capscope.predict.assessor import Training
 from capscope.predict.assessors import ASSESSORS, usable
 from capscope.predict.features import ItemFeatures, item_features
@@ -44,6 +45,10 @@ class Evaluation:
     """Metrics of each assessor, averaged over seeds."""
     seconds: dict[str, float]
     """Time each assessor took to fit and predict, over all folds and seeds."""
+
+    def _repr_html_(self) -> str:
+        table = pd.DataFrame.from_dict(self.rows(), orient="index").rename_axis("assessor").reset_index()
+        return html_table(f"Assessors on held-out answers, split by {self.split}", table)
 
     def rows(self) -> dict[str, dict[str, float | None]]:
         """Return each assessor's metrics and seconds; an undefined number is None."""
