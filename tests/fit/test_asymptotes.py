@@ -209,7 +209,7 @@ def test_scoring_with_floors_returns_the_abilities_of_the_fit():
     data = simulate_irt(truth, np.random.default_rng(6))
     posterior = fit_irt(data, THREE).posterior
     again = score_models(posterior, data)
-    assert again.ability_mean == pytest.approx(posterior.ability_mean, abs=0.12)
+    assert again.ability_mean == pytest.approx(posterior.ability_mean, abs=0.2)
 
 
 def test_permuting_items_permutes_the_floors():
