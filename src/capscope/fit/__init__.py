@@ -1,10 +1,12 @@
 """Responses (and demands) to a posterior over abilities and items; the only room that knows torch and the GPU."""
 
+from capscope.fit.arviz_export import to_arviz
 from capscope.fit.calibration import calibrate_items
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curve_simulation import CurveWorld, simulate_counts
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
 from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
+from capscope.fit.dimension_sources import DimensionSources, dimension_sources
 from capscope.fit.group_difference import GroupDifference, group_difference
 from capscope.fit.irt import fit_irt, score_models
 from capscope.fit.irt_draws import NEW_ITEM, draw_chances
@@ -66,6 +68,8 @@ __all__ = [
     "Status",
     "StudyFitSettings",
     "calibrate_items",
+    "DimensionSources",
+    "dimension_sources",
     "dominant_slices",
     "draw_chances",
     "draw_truth",
@@ -90,4 +94,5 @@ __all__ = [
     "simulate_counts",
     "simulate_irt",
     "stocking_lord",
+    "to_arviz",
 ]
