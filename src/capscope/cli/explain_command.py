@@ -1,10 +1,11 @@
 """``capscope explain``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from capscope.cli.options import Annotator, AsJson, Level, Seed, StudyFolder
+from capscope.cli.options import Annotator, AsJson, Force, Level, Seed, StudyFolder
 from capscope.cli.output import emit
 
 
@@ -16,18 +17,26 @@ def explain(
     embedder: Annotated[str, typer.Option(help="Embedding model for what text adds; by default its words.")] = "",
     annotator: Annotator = None,
     level: Level = 0.9,
+    audit: Annotated[bool, typer.Option("--audit", help="Also look for odd items and models out of step.")] = False,
+    false_rate: Annotated[float, typer.Option(help="Share of false ones to expect in what the audit lists.")] = 0.2,
+    out: Annotated[Path | None, typer.Option("--out", help="File for the audit: .csv, .parquet or .json.")] = None,
+    force: Force = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a benchmark demands, and what makes its items difficult.
+    """Print what a benchmark demands, what makes its items difficult, and which of them are odd.
 
-    Example: capscope explain STUDY --benchmark BBH --claims QLl,KNn
+    Example: capscope explain STUDY --benchmark BBH --claims QLl,KNn --audit --out odd.csv
     """
     from capscope.data import Study
-    from capscope.profiles import ExplainSettings, explanation_dict, explanation_text
-    from capscope.profiles import explain as explain_study
+    from capscope.profiles import AuditSettings, ExplainSettings, explain_benchmark, refuse_table_file, write_table
 
+    if out is not None:
+        refuse_table_file(out, force=force)
     names = tuple(name.strip() for name in claims.split(",") if name.strip())
     settings = ExplainSettings(benchmark, against, names, annotator, embedder, level, seed)
-    found = explain_study(Study.load(study), settings)
-    emit(explanation_dict(found), as_json, explanation_text(found))
+    looked = AuditSettings(false_rate, seed) if audit or out is not None else None
+    found = explain_benchmark(Study.load(study), settings, looked)
+    if out is not None and found.audit is not None:
+        write_table(found.audit.table, out)
+    emit(found.as_dict(), as_json, found.as_text())

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from capscope.predict.features import AUTO
 from capscope.predict.fold_store import FoldResult, FoldStore, digest
 from capscope.predict.metrics import Metrics, mean_metrics, score_models
 from capscope.predict.prediction_files import prediction_table, write_predictions
+from capscope.predict.score_intervals import benchmark_intervals, coverage, exchangeable_groups
 
 REFERENCE = "forest"
 """The assessor that others are compared with, where it takes part: ADeLe's."""
@@ -142,7 +143,8 @@ def evaluate(
     plan = plan_of(bench, study, settings.split, settings.folds, settings.known, settings.families)
     files = files or EvaluationFiles()
     job = _Job(bench, FoldStore(files.resume), bench.fingerprint() if files.resume else "")
-    tally = _Tally(bench, names, keep=files.write is not None)
+    by_benchmark = settings.split in ("benchmark", "both")
+    tally = _Tally(bench, names, by_benchmark=by_benchmark, keep=files.write is not None)
     n_folds = 0
     for number in range(settings.seeds):
         seed = settings.seed + number
@@ -188,8 +190,9 @@ class _Job:
 class _Tally:
     """Collects what the assessors predicted, seed by seed."""
 
-    def __init__(self, bench: Bench, names: list[str], *, keep: bool) -> None:
+    def __init__(self, bench: Bench, names: list[str], *, by_benchmark: bool, keep: bool) -> None:
         self.bench = bench
+        self.by_benchmark = by_benchmark
         self.plain: dict[str, list[Metrics]] = {name: [] for name in names}
         self.weighted: dict[str, list[Metrics]] = {name: [] for name in names}
         self.seconds = dict.fromkeys(names, 0.0)
@@ -200,8 +203,10 @@ class _Tally:
     def add(self, name: str, seed: int, found: OutOfFold) -> None:
         outcomes = self.bench.outcomes(found)
         scored = score_models(outcomes)
-        self.plain[name].append(scored.mean())
-        self.weighted[name].append(scored.accuracy_weighted())
+        group = exchangeable_groups(outcomes, benchmarks_held_out=self.by_benchmark)
+        covered = coverage(benchmark_intervals(outcomes, group, np.random.default_rng(seed)))
+        self.plain[name].append(replace(scored.mean(), **covered))
+        self.weighted[name].append(replace(scored.accuracy_weighted(), **covered))
         self.seconds[name] += found.seconds
         self.book.add(name, found.tested, outcomes)
         if self.keep:

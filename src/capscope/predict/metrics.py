@@ -52,6 +52,14 @@ class Metrics:
     """Mean absolute error of the predicted score of a benchmark."""
     benchmark_rank_correlation: float = NOT_KNOWN
     """Spearman correlation over models of predicted and observed scores, averaged over benchmarks."""
+    coverage_50: float = NOT_KNOWN
+    """Share of benchmark scores inside their 50 % intervals, which rest on the residuals of other benchmarks."""
+    coverage_80: float = NOT_KNOWN
+    """The same for 80 % intervals."""
+    coverage_95: float = NOT_KNOWN
+    """The same for 95 % intervals."""
+    width_80: float = NOT_KNOWN
+    """Mean width of the 80 % intervals."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Posterior and demands to a model's ability profile and a benchmark's demand profile, with intervals."""
 
 from capscope.profiles.ability import AbilityProfiles, ability_profiles, ability_table, general_factor_share
+from capscope.profiles.audit import Audit, AuditSettings, audit_study
+from capscope.profiles.benchmark_report import BenchmarkReport, explain_benchmark, refuse_table_file, write_table
 from capscope.profiles.claims import ClaimCheck, check_claims
 from capscope.profiles.demand import DemandProfile, demand_profile, of_benchmark
 from capscope.profiles.demand_structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
@@ -12,6 +14,9 @@ from capscope.profiles.text_share import HeldOutShares, held_out_shares, text_fe
 
 __all__ = [
     "AbilityProfiles",
+    "Audit",
+    "AuditSettings",
+    "BenchmarkReport",
     "ClaimCheck",
     "DemandContrast",
     "DemandProfile",
@@ -25,6 +30,7 @@ __all__ = [
     "Separation",
     "ability_profiles",
     "ability_table",
+    "audit_study",
     "check_claims",
     "demand_contrast",
     "demand_profile",
@@ -32,11 +38,14 @@ __all__ = [
     "difficulties",
     "difficulty_shares",
     "explain",
+    "explain_benchmark",
     "explanation_dict",
     "explanation_text",
     "general_factor_share",
     "held_out_shares",
     "of_benchmark",
+    "refuse_table_file",
     "separation",
     "text_features",
+    "write_table",
 ]

@@ -70,14 +70,14 @@ def explanation_text(found: Explanation) -> str:
     levels = pd.DataFrame(demand.histogram.astype(int), columns=[f"n{step}" for step in range(6)])
     parts = [
         f"Demands of {demand.n_items} items (n0 to n5: items at each level)",
-        _lines(pd.concat([demand.table, levels], axis=1)),
+        lines(pd.concat([demand.table, levels], axis=1)),
         f"\nEffective number of dimensions {_words(effective)} of {len(demand.dims)}; dimensions that come together:",
-        _lines(found.structure.pairs().head(MOST_PAIRS)),
+        lines(found.structure.pairs().head(MOST_PAIRS)),
         *_claims_lines(found.claims),
     ]
     if found.contrast is not None:
         parts += ["\nAgainst the other set (difference of mean levels, interval over tasks):"]
-        parts += [_lines(found.contrast.table)]
+        parts += [lines(found.contrast.table)]
     if found.responses is not None:
         parts += _response_lines(found.responses)
     return "\n".join([*parts, *(f"\nnote: {note}" for note in found.notes)])
@@ -96,17 +96,18 @@ def _response_lines(found: ResponseExplanation) -> list[str]:
     return [
         f"\nDifficulty of {shares.items} items: s.d. {shares.spread:.2f} log-odds ({shares.noise:.0%} of the observed"
         f" variance is noise, taken off); all demands explain {_words(shares.explained)} of it:",
-        _lines(shares.table),
+        lines(shares.table),
         "\nShare of difficulty explained on items and tasks held out:",
-        _lines(found.held_out.table),
+        lines(found.held_out.table),
         f"Nothing here explains {found.held_out.unexplained:.0%} on new items of these tasks.",
         f"\nModels differ by {found.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
         f" {found.separation.reliability:.3f}; beyond it, by dimension:",
-        _lines(found.separation.table),
+        lines(found.separation.table),
     ]
 
 
-def _lines(table: pd.DataFrame) -> str:
+def lines(table: pd.DataFrame) -> str:
+    """Lay a table out as text, numbers with three decimals."""
     return table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
 
 

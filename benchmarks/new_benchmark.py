@@ -1,0 +1,155 @@
+"""How far a few labels bring the predicted score on an unseen benchmark, against the mean of the same labels.
+
+python benchmarks/new_benchmark.py ../shared/data/openllm_v2 --leave-out MMLU-Pro [--assessor mean] [--seeds 10]
+
+Each benchmark in turn is unseen: the assessor learns from the others, and the spread of offsets is read off the others
+alone, each predicted without itself and without the unseen one.
+"""
+
+import argparse
+import platform
+import time
+from datetime import date
+from importlib.metadata import version
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from capscope.data import ResponseFold, Study
+from capscope.predict import ASSESSORS
+from capscope.predict.bench import Bench
+from capscope.predict.labels import Labels, labelled_scores
+from capscope.predict.metrics import Outcomes
+from capscope.predict.offsets import OffsetSpread
+from capscope.predict.reliability import predicted_log_odds
+from capscope.predict.score_intervals import GroupScores
+
+SIZES = (0, 5, 10, 20, 50)
+WAYS = {"own": "own labels only", "all": "all models, items of their own", "same": "all models, the same items"}
+
+
+def main() -> None:
+    """Print one Markdown row for each benchmark, way of labelling and number of labels."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--leave-out", action="append", default=[])
+    parser.add_argument("--assessor", default="mean")
+    parser.add_argument("--seeds", type=int, default=10)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    start = time.process_time()
+    bench = bench_of(Study.load(arguments.study), arguments.leave_out)
+    predicted = Predicted(bench, arguments.assessor)
+    print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}")
+    print(f"{arguments.assessor}, {len(bench.responses.models)} models, {arguments.seeds} seeds")
+    print("| benchmark | labels of | n | sample mean MAE | our MAE | 80 % intervals cover | width |\n|" + "---|" * 7)
+    for number, name in enumerate(predicted.names):
+        rows = measure(predicted, number, arguments.seeds)
+        for (way, n), row in rows.groupby(["way", "n"], sort=False):
+            plain = f"{row['plain'].mean():.3f}" if n else "-"
+            cells = f"{row['error'].mean():.3f} | {row['hit'].mean():.0%} | {row['width'].mean():.2f}"
+            print(f"| {name} | {WAYS[way]} | {n} | {plain} | {cells} |", flush=True)
+    print(f"{time.process_time() - start:.0f} s of processor time")
+
+
+def bench_of(study: Study, leave_out: list[str]) -> Bench:
+    """Lay out the models that have answered every benchmark."""
+    items = study.require("items")
+    kept = study.keep_items(pd.Index(items.loc[~items["benchmark"].isin(leave_out), "item_id"].astype(str)))
+    answers = kept.require("responses").merge(kept.require("items")[["item_id", "benchmark"]], on="item_id")
+    count = answers.groupby("model", observed=True)["benchmark"].nunique()
+    return Bench.of(kept.keep_models([str(name) for name in count.index[count == count.max()]]))
+
+
+class Predicted:
+    """Log-odds of all answers to a benchmark, from any set of others."""
+
+    def __init__(self, bench: Bench, assessor: str) -> None:
+        self.bench, self.assessor = bench, ASSESSORS[assessor]
+        self.benchmark = bench.benchmark
+        self.names = sorted(bench.items["benchmark"].astype(str).unique())
+        self.known: dict[tuple[int, ...], np.ndarray] = {}
+        everything = range(len(self.names))
+        for size in (1, 2):
+            for unseen in combinations(everything, size):
+                self.known[unseen] = self._without(unseen)
+
+    def _without(self, unseen: tuple[int, ...]) -> np.ndarray:
+        test = np.isin(self.benchmark, unseen)
+        chances = self.bench.run(self.assessor, ResponseFold(~test, test), 0)
+        found = np.full(len(test), np.nan)
+        found[test] = chances.probability
+        return found
+
+    def prior(self, unseen: int) -> OffsetSpread:
+        """Spread of offsets of the other benchmarks, each predicted without itself and without the unseen one."""
+        chance = np.full(len(self.benchmark), np.nan)
+        for other in set(range(len(self.names))) - {unseen}:
+            rows = self.benchmark == other
+            chance[rows] = self.known[tuple(sorted((unseen, other)))][rows]
+        rows = self.benchmark != unseen
+        _, group = np.unique(self.benchmark[rows], return_inverse=True)
+        answers = self.bench.responses.rows(rows)
+        outcomes = Outcomes(answers.model_index, group, group, answers.score, chance[rows])
+        return GroupScores.of(outcomes, group).spread(np.arange(group.max() + 1)).cautious()
+
+    def table(self, unseen: int) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted log-odds and scores of an unseen benchmark, as (model, item)."""
+        rows = self.benchmark == unseen
+        answers = self.bench.responses.rows(rows)
+        items, position = np.unique(answers.item_index, return_inverse=True)
+        line, score = (np.full((len(answers.models), len(items)), np.nan) for _ in range(2))
+        line[answers.model_index, position] = predicted_log_odds(self.known[(unseen,)][rows])
+        score[answers.model_index, position] = answers.score
+        whole = ~np.isnan(score).any(axis=0)
+        return line[:, whole], score[:, whole]
+
+
+def measure(predicted: Predicted, unseen: int, seeds: int) -> pd.DataFrame:
+    """Errors and intervals of every model, way of labelling, number of labels and seed."""
+    line, score = predicted.table(unseen)
+    prior = predicted.prior(unseen)
+    found: list[pd.DataFrame] = []
+    for way in WAYS:
+        for n in SIZES:
+            for seed in range(seeds):
+                rng = np.random.default_rng([seed, n])
+                picks = choose(way, score.shape, n, rng)
+                scores = estimate(way, line, score, picks, prior, rng)
+                truth = score.mean(axis=1)
+                sample = np.take_along_axis(score, picks, 1).mean(axis=1) if n else np.full(len(truth), np.nan)
+                hit = (scores["lower"] <= truth) & (truth <= scores["upper"])
+                error, width = np.abs(scores["score"] - truth), scores["upper"] - scores["lower"]
+                columns = {"error": error, "plain": np.abs(sample - truth), "hit": hit, "width": width}
+                found.append(pd.DataFrame(columns).assign(way=way, n=n))
+    return pd.concat(found)
+
+
+def choose(way: str, shape: tuple[int, int], n: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw the labelled items of each model, as (model, label)."""
+    models, items = shape
+    if way == "same":
+        return np.tile(rng.permutation(items)[:n], (models, 1))
+    return np.stack([rng.permutation(items)[:n] for _ in range(models)])
+
+
+def estimate(
+    way: str, line: np.ndarray, score: np.ndarray, picks: np.ndarray, prior: OffsetSpread, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Predict all models' scores from the labels, each model alone where only its own count."""
+    answers = np.take_along_axis(score, picks, 1)
+    if way != "own":
+        model = np.repeat(np.arange(len(line)), picks.shape[1])
+        return labelled_scores(line, Labels(model, picks.ravel(), answers.ravel()), prior, rng, 0.8)
+    alone = np.zeros(picks.shape[1], int)
+    each = [
+        labelled_scores(line[m : m + 1], Labels(alone, picks[m], answers[m]), prior, rng, 0.8) for m in range(len(line))
+    ]
+    return pd.concat(each, ignore_index=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Items that are there twice, as findings: same text, near text, same answers."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+
+from capscope.axes import FloatArray
+from capscope.data import ResponseMatrix, Study, response_matrix
+from capscope.fit import IRTPosterior
+from capscope.profiles.audit.findings import Suspects, suspects
+from capscope.profiles.audit.step_suspects import places_of
+from capscope.profiles.audit.texts import copy_evidence, near_duplicate_chance, nearest_texts, same_texts
+
+Fits = Mapping[tuple[str, ...], tuple[IRTPosterior, float]]
+FEWEST_TEXTS = 10
+
+
+def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
+    """Find copies by text and, where models answered, by answers.
+
+    Args:
+        study: The study.
+        fits: Posterior and independent share of the models, by the items of each benchmark fitted.
+        seed: Seed of the search for neighbours.
+    """
+    answers = _Marks(study, fits) if fits else None
+    found: list[Suspects] = []
+    pairs: set[tuple[str, str]] = set()
+    if study.items is not None and study.items["text"].notna().sum() >= 2:
+        held = study.items[study.items["text"].notna()]
+        ids, texts = held["item_id"].astype(str).to_numpy(), held["text"].astype(str).tolist()
+        targets = held["target"].astype(str).to_numpy() if "target" in held else np.full(len(held), "")
+        same, first = _same(ids, texts, targets)
+        found.append(_with_places(study, "duplicate", same))
+        near = _near(study, ids[first], [texts[i] for i in first], answers, seed)
+        found.append(_with_places(study, "near duplicate", near))
+        pairs = {(row[0], row[1]) for row in same + near}
+    if answers is not None:
+        found.append(_with_places(study, "same answers", answers.identical(pairs)))
+    return found
+
+
+Row = tuple[str, str, float, str]
+"""Two ids, the chance that they are one item, and why."""
+
+
+def _same(ids: np.ndarray, texts: list[str], targets: np.ndarray) -> tuple[list[Row], np.ndarray]:
+    """Items that repeat the text of an earlier one, and the positions of all the others."""
+    rows: list[Row] = []
+    first = np.ones(len(ids), bool)
+    for group in same_texts(texts):
+        for later in group[1:]:
+            first[later] = False
+            differ = targets[later] != targets[group[0]]
+            words = "same text, but another target: one key must be wrong" if differ else "same text"
+            rows.append((str(ids[later]), str(ids[group[0]]), 1.0, words))
+    return rows, np.flatnonzero(first)
+
+
+def _near(study: Study, ids: np.ndarray, texts: list[str], answers: "_Marks | None", seed: int) -> list[Row]:
+    if len(texts) < FEWEST_TEXTS:
+        return []
+    near = nearest_texts(texts, seed)
+    chance = near_duplicate_chance(near, places_of(study, tuple(map(str, ids))).task)
+    other = near.index[:, 0]
+    bounded = np.clip(chance, 1e-12, 1 - 1e-12)
+    if answers is not None:
+        bounded = expit(logit(bounded) + answers.evidence(ids, ids[other]))
+    distance = near.distance
+    rows: dict[tuple[str, str], Row] = {}
+    for i, j in enumerate(other):
+        key = (str(min(ids[i], ids[j])), str(max(ids[i], ids[j])))
+        words = f"distance of words {distance[i, 0]:.2f}, of the next text {distance[i, 1]:.2f}"
+        if key not in rows or rows[key][2] < bounded[i]:
+            rows[key] = (key[1], key[0], float(bounded[i]), words)
+    return list(rows.values())
+
+
+def _with_places(study: Study, kind: str, rows: list[Row]) -> Suspects:
+    ids = np.array([row[0] for row in rows], dtype=str)
+    place = places_of(study, tuple(map(str, ids))).table().assign(other=[row[1] for row in rows])
+    return suspects(kind, ids, np.array([row[2] for row in rows], dtype=float), [row[3] for row in rows], place)
+
+
+class _Marks:
+    """Marks of the models on the items of fitted benchmarks, and what the fits expect."""
+
+    def __init__(self, study: Study, fits: Fits) -> None:
+        responses = response_matrix(study)
+        self.fits = fits
+        self.home = {item: (items, place) for items in fits for place, item in enumerate(items)}
+        self.tables = {items: _tables(responses, items, posterior) for items, (posterior, _) in fits.items()}
+
+    def evidence(self, ids: np.ndarray, others: np.ndarray) -> FloatArray:
+        """Log Bayes factor of each pair being one item; 0 across benchmarks."""
+        result = np.zeros(len(ids))
+        homes = [(self.home.get(str(one)), self.home.get(str(two))) for one, two in zip(ids, others, strict=True)]
+        for items, (right, known, chance) in self.tables.items():
+            at = [n for n, (a, b) in enumerate(homes) if a and b and a[0] is items and b[0] is items]
+            if at:
+                pairs = np.array([[homes[n][0][1], homes[n][1][1]] for n in at])  # pyright: ignore[reportOptionalSubscript]
+                result[at] = copy_evidence(right, known, chance, pairs, self.fits[items][1])
+        return result
+
+    def identical(self, but: set[tuple[str, str]]) -> list[Row]:
+        """Pairs whose every answer is the same, with the chance that this is no accident.
+
+        Args:
+            but: Pairs known already.
+        """
+        rows: list[Row] = []
+        for items, (right, known, _) in self.tables.items():
+            patterns = pd.Series([bytes(row) for row in np.where(known > 0, right, 2).astype(np.uint8)])
+            groups = [group for group in patterns.groupby(patterns, sort=False).indices.values() if len(group) > 1]
+            first = np.array([group[0] for group in groups for _ in group[1:]], dtype=int)
+            later = np.array([other for group in groups for other in group[1:]], dtype=int)
+            names = np.array(items)
+            # any of the other items might have been the copy, and about one item in a hundred is one
+            prior = logit(0.01) - np.log(len(items))
+            evidence = self.evidence(names[later], names[first]) if len(first) else np.zeros(0)
+            for a, b, e in zip(later, first, evidence, strict=True):
+                pair = (str(names[a]), str(names[b]))
+                if pair not in but and pair[::-1] not in but:
+                    words = f"all {int(known[a].sum())} answers the same, which chance allows once in {np.exp(e):.3g}"
+                    rows.append((*pair, float(expit(e + prior)), words))
+        return rows
+
+
+def _tables(
+    responses: ResponseMatrix, items: tuple[str, ...], posterior: IRTPosterior
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Marks, which of them are known, and expected marks, as tables (item, model of the fit)."""
+    item = pd.Index(items).get_indexer(pd.Index(responses.items))[responses.item_index]
+    model = pd.Index(posterior.models).get_indexer(pd.Index(responses.models))[responses.model_index]
+    inside = (item >= 0) & (model >= 0)
+    item, model = item[inside], model[inside]
+    shape = (len(items), len(posterior.models))
+    right, known, chance = np.zeros(shape), np.zeros(shape), np.full(shape, 0.5)
+    right[item, model] = (responses.score[inside] >= 0.5).astype(float)
+    known[item, model] = 1.0
+    chance[item, model] = posterior.probability(model, item)
+    return right, known, chance

@@ -1,0 +1,91 @@
+"""From evidence to calibrated chances, and from chances to a list with a known rate of false discoveries."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logsumexp
+
+from capscope.axes import FloatArray
+
+ITERATIONS = 200
+
+
+@dataclass(frozen=True)
+class NestedChances:
+    """Chances of being odd at three levels."""
+
+    row: FloatArray
+    """Chance that a row is odd as a whole."""
+    group: FloatArray
+    """Chance that a row is odd in a whole group of cells, given that it is not as a whole."""
+    cell: FloatArray
+    """Chance that a cell is odd, for whichever reason."""
+
+
+def nested_chances(evidence: FloatArray, group: np.ndarray, innocent: FloatArray) -> NestedChances:
+    """Chances that all cells of a row are odd, or those of a group, or single ones, with frequencies learnt from all.
+
+    Args:
+        evidence: Log Bayes factors (row, cell) of odd against ordinary.
+        group: Group of each cell, numbered from 0.
+        innocent: Chance (row, group) that cells look odd for a reason that is none of ours.
+    """
+    rows = len(evidence)
+    member = np.eye(group.max() + 1)[group]
+    by_group = evidence @ member
+    # before the data, half an odd one is expected at each level
+    shares = [0.5 / (size + 1) for size in (rows, by_group.size, evidence.size)]
+    row, grouped, single = np.zeros(rows), np.zeros(by_group.shape), np.zeros(evidence.shape)
+    for _ in range(ITERATIONS):
+        of_row, of_group, of_cell = (np.log(share) - np.log1p(-share) for share in shares)
+        single = expit(evidence + of_cell)
+        # what rivals a whole group is cells that are odd one by one; what rivals a whole row is its groups
+        cells = np.logaddexp(np.log1p(-shares[2]), np.log(shares[2]) + evidence) @ member
+        excuse = expit(by_group - cells + np.log(innocent) - np.log1p(-innocent))
+        cells = np.logaddexp(np.log1p(-innocent) + cells, np.log(innocent) + by_group)
+        grouped = expit(by_group - cells + of_group)
+        groups = np.logaddexp(np.log1p(-shares[1]) + cells, np.log(shares[1]) + by_group).sum(axis=1)
+        row = expit(evidence.sum(axis=1) - groups + of_row)
+        left = (1 - row)[:, None]
+        single = single * (1 - excuse)[:, group]
+        odd = (row, left * grouped, left * (1 - grouped)[:, group] * single)
+        shares = [min((chance.sum() + 0.5) / (chance.size + 1), 0.5) for chance in odd]
+    inside = grouped[:, group] + (1 - grouped[:, group]) * single
+    return NestedChances(row, grouped, row[:, None] + (1 - row[:, None]) * inside)
+
+
+def discovered(probability: FloatArray, rate: float) -> np.ndarray:
+    """Take the most probable as long as the expected share of false ones among them stays within the rate.
+
+    Args:
+        probability: Chance of each being what it is taken for.
+        rate: Largest expected share of false discoveries.
+
+    Returns:
+        Mask of those taken (Newton et al., 2004).
+    """
+    order = np.argsort(-probability, kind="stable")
+    false = np.cumsum(1 - probability[order]) / np.arange(1, len(order) + 1)
+    within = np.flatnonzero(false <= rate)
+    taken = np.zeros(len(probability), bool)
+    taken[order[: within[-1] + 1 if len(within) else 0]] = True
+    return taken
+
+
+def class_probability(log_likelihood: FloatArray, prior: FloatArray) -> FloatArray:
+    """Chances of classes of each row with class frequencies learnt from all rows.
+
+    Args:
+        log_likelihood: Array (row, class).
+        prior: Dirichlet weights of the class frequencies, in rows.
+
+    Returns:
+        Array (row, class); rows add up to 1.
+    """
+    share = prior / prior.sum()
+    chance = np.zeros_like(log_likelihood)
+    for _ in range(ITERATIONS):
+        joint = log_likelihood + np.log(share)
+        chance = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        share = (chance.sum(axis=0) + prior) / (len(chance) + prior.sum())
+    return chance

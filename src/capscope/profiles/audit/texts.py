@@ -1,0 +1,155 @@
+"""Items that are there twice: the same text, nearly the same text, or the same answers by every model.
+
+Two texts are near duplicates when they are much closer than the texts of their task are to their neighbours. Where
+texts are spread smoothly with d effective dimensions, the ratio of the distances to the first and the second neighbour
+has the law ``P(ratio < x) = x^d`` (Facco et al., 2017); a duplicate is far out in that tail. Templates make texts close
+to many others, and so leave the ratio near 1.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import sparse
+from scipy.special import expit, logit
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.random_projection import SparseRandomProjection
+
+from capscope.axes import FloatArray
+
+HASHED_WORDS = 2**16
+SKETCH = 128
+"""Numbers that a text is squeezed into to look for neighbours; distances are then taken on the whole text."""
+NEIGHBOURS = 6
+ROWS_AT_ONCE = 1024
+FEWEST_IN_TASK = 30
+QUANTILES = (0.5, 0.8, 0.9)
+PRIOR_SHARE = 0.005
+"""Share of items with a near duplicate, before the data."""
+ITERATIONS = 100
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest texts of each text."""
+
+    index: np.ndarray
+    """Positions (item, neighbour), nearest first."""
+    distance: Float[np.ndarray, "item neighbour"]
+    """Distances between vectors of unit length: 0 for the same words, 1.41 for none in common."""
+
+
+def normal_form(text: str) -> str:
+    """Lower case, no punctuation, single spaces: texts that differ by less are the same."""
+    return " ".join(re.findall(r"\w+|[^\w\s]", text.casefold(), re.UNICODE))
+
+
+def nearest_texts(texts: list[str], seed: int) -> Neighbours:
+    """Find the nearest texts of each text by its words and pairs of words.
+
+    Args:
+        texts: One for each item.
+        seed: Seed of the sketch.
+    """
+    counts = HashingVectorizer(
+        n_features=HASHED_WORDS, alternate_sign=False, ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]"
+    ).transform(texts)
+    words = sparse.csr_matrix(TfidfTransformer(sublinear_tf=True).fit_transform(counts), dtype=np.float32)
+    projection = SparseRandomProjection(SKETCH, dense_output=True, random_state=seed)  # pyright: ignore[reportArgumentType]
+    sketch = np.asarray(projection.fit_transform(words), np.float32)
+    sketch /= np.maximum(np.linalg.norm(sketch, axis=1, keepdims=True), 1e-9)
+    count = min(NEIGHBOURS, len(texts) - 1)
+    found = np.concatenate([_closest(sketch, start, 2 * count) for start in range(0, len(texts), ROWS_AT_ONCE)])
+    exact = np.stack([_similarity(words, found[:, k]) for k in range(found.shape[1])], axis=1)
+    order = np.argsort(-exact, axis=1, kind="stable")[:, :count]
+    near = np.take_along_axis(exact, order, 1)
+    return Neighbours(np.take_along_axis(found, order, 1), np.sqrt(np.maximum(2 - 2 * near, 0)).astype(float))
+
+
+def _closest(sketch: np.ndarray, start: int, count: int) -> np.ndarray:
+    block = sketch[start : start + ROWS_AT_ONCE] @ sketch.T
+    block[np.arange(len(block)), start + np.arange(len(block))] = -np.inf
+    count = min(count, block.shape[1] - 1)
+    return np.argpartition(-block, count - 1, axis=1)[:, :count]
+
+
+def _similarity(words: sparse.csr_matrix, other: np.ndarray) -> FloatArray:
+    return np.asarray(words.multiply(words[other]).sum(axis=1)).ravel().astype(float)
+
+
+def same_texts(texts: list[str]) -> list[np.ndarray]:
+    """Groups of two or more items whose texts have one normal form; empty texts are no text."""
+    forms = pd.Series([normal_form(text) for text in texts])
+    groups = forms[forms != ""].groupby(forms, sort=False).groups
+    return [np.sort(np.asarray(rows, dtype=np.int64)) for rows in groups.values() if len(rows) > 1]
+
+
+def near_duplicate_chance(near: Neighbours, task: np.ndarray) -> FloatArray:
+    """Chance that the nearest text of each item is a near duplicate of it.
+
+    Args:
+        near: Neighbours among texts of different normal form.
+        task: Task of each item; small tasks are taken together.
+    """
+    first, second = near.distance[:, 0], near.distance[:, 1:].max(axis=1)
+    # the second of a pair's neighbours may be a third copy, so the far end of the neighbourhood is the yardstick
+    ratio = np.clip(first / np.maximum(second, 1e-9), 1e-6, 1.0)
+    tail = np.ones(len(ratio))
+    for rows in _task_groups(task):
+        tail[rows] = ratio[rows] ** _dimension(ratio[rows])
+    return _odd_tail_chance(tail)
+
+
+def _task_groups(task: np.ndarray) -> list[np.ndarray]:
+    labels, place, size = np.unique(task, return_inverse=True, return_counts=True)
+    place = np.where(size[place] < FEWEST_IN_TASK, len(labels), place)
+    return [np.flatnonzero(place == label) for label in np.unique(place)]
+
+
+def _dimension(ratio: FloatArray) -> float:
+    """Exponent of the ratio's law, the most cautious over several quantiles; duplicates are too few to move them."""
+    levels = np.quantile(ratio, [1 - q for q in QUANTILES])
+    exponents = [np.log(1 - q) / np.log(min(level, 1 - 1e-6)) for q, level in zip(QUANTILES, levels, strict=True)]
+    return float(min(exponents))
+
+
+def _odd_tail_chance(tail: FloatArray) -> FloatArray:
+    """Chance of each tail probability to come from duplicates, whose law piles up at 0 (a beta-uniform mixture)."""
+    share, shape = PRIOR_SHARE, 0.1
+    log_tail = np.log(np.maximum(tail, 1e-300))
+    chance = np.zeros(len(tail))
+    for _ in range(ITERATIONS):
+        chance = expit(logit(share) + np.log(shape) + (shape - 1) * log_tail)
+        share = (chance.sum() + 1) / (len(tail) + 1 / PRIOR_SHARE)
+        shape = float(np.clip((chance.sum() + 1) / ((chance * -log_tail).sum() + 10), 0.02, 0.3))
+    return chance
+
+
+def copy_evidence(
+    right: FloatArray, known: FloatArray, chance: FloatArray, pairs: np.ndarray, discount: float
+) -> FloatArray:
+    """Log Bayes factor of each pair being one item asked twice, from how the models answered both.
+
+    A model answers a copy as it answered the first but for slips; a copy that was answered anew looks like any pair, so
+    answers that differ count little against.
+
+    Args:
+        right: Marks (item, model).
+        known: 1 where there is an answer.
+        chance: Expected chance of a right mark.
+        pairs: Positions (pair, 2).
+        discount: Share of the models that are worth an independent witness.
+    """
+    one, other = pairs[:, 0], pairs[:, 1]
+    both = known[one] * known[other]
+    p = np.clip(chance[other], 1e-3, 1 - 1e-3)
+    agree = right[one] * right[other] + (1 - right[one]) * (1 - right[other])
+    usual = np.where(right[other] > 0.5, p, 1 - p)
+    log_copy = np.log(SLIP + (1 - SLIP) * agree / usual)
+    return np.logaddexp(discount * (both * log_copy).sum(axis=1), 0.0) - np.log(2)
+
+
+SLIP = 0.05
+"""How often a model answers the same item otherwise when it is asked again."""
