@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from capscope.fit import Fit, IRTPosterior, IRTSettings, fit_irt
-from capscope.report import Summary, item_map, render, summarize_irt
+from capscope.data import Study
+from capscope.errors import JoinError
+from capscope.fit import Fit, IRTPosterior, IRTSettings, fit_irt, save_fit
+from capscope.report import PageSettings, Summary, fit_summary, item_map, render, summarize_irt
 from fit.simulated import world_2pl
 from report.pages import HOSTILE, assert_closed, parse
 from report.worlds import PROVENANCE
@@ -29,7 +31,9 @@ def summary(fit) -> Summary:
 
 def test_it_is_plain_json(summary):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert set(summary) == {"kind", "title", "level", "headline", "abilities", "items", "map", "definitions", "made"}
+    sections = {"headline", "abilities", "versus", "items", "map", "calibration", "definitions", "made"}
+    assert set(summary) == {"kind", "title", "level"} | sections
+    assert summary["calibration"] is None
 
 
 def test_abilities_with_intervals_most_able_first(fit, summary):
@@ -82,7 +86,7 @@ def test_the_map_counts_every_item(fit, summary):
 def test_the_page(summary):
     page = render(summary)
     found = [section.get("id") for section in parse(page).iter("section")]
-    assert found == ["answer", "abilities", "items", "definitions", "made"]
+    assert found == ["answer", "abilities", "versus", "items", "definitions", "made"]
     assert_closed(page)
     assert page == render(summary)
 
@@ -96,3 +100,26 @@ def test_rasch_lists_no_discrimination_and_several_abilities_get_no_map():
     assert several["map"] is None
     assert [entry["dim"] for entry in several["abilities"]] == [1, 2]
     parse(render(several))
+
+
+def test_with_its_study_a_fit_shows_how_its_kind_predicts_held_out_answers(tmp_path):
+    _, responses = world_2pl(30, 60)
+    columns = {
+        "model": np.array(responses.models)[responses.model_index],
+        "item_id": np.array(responses.items)[responses.item_index],
+        "score": responses.score,
+    }
+    items = pd.DataFrame({"item_id": responses.items, "benchmark": "b", "task": "t", "text": "How many?"})
+    Study(items=items, responses=pd.DataFrame(columns)).save(tmp_path / "study")
+    save_fit(fit_irt(responses, IRTSettings(model="2pl")), tmp_path / "fit")
+    summary = fit_summary(tmp_path / "fit", PageSettings(study=tmp_path / "study"))
+    found = summary["calibration"]
+    assert found["kind"] == "held out"
+    assert found["answers"] == pytest.approx(0.2 * len(responses.score), rel=0.15)
+    assert 0 < found["error"] < 0.15
+    page = render(summary)
+    assert "How many?" in page
+    parse(page)
+    Study(responses=pd.DataFrame(columns).replace(responses.items[0], "else")).save(tmp_path / "other")
+    with pytest.raises(JoinError, match="has no answers to"):
+        fit_summary(tmp_path / "fit", PageSettings(study=tmp_path / "other"))

@@ -14,7 +14,9 @@ from capscope.report.page import fixed, percent
 from report.pages import HOSTILE, assert_closed, parse
 from report.worlds import World, counts_of, small_world
 
-SECTIONS = ("answer", "profiles", "focus", "curves", "demands", "chances", "definitions", "made")
+SECTIONS = (
+    *("answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration", "definitions", "made"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_it_is_accessible(page):
     assert all(table.find("caption") is not None for table in tree.iter("table"))
     assert all(cell.get("scope") in {"col", "row"} for cell in tree.iter("th"))
     drawings = [element for element in tree.iter() if str(element.tag).endswith("svg")]
-    assert len(drawings) == 5 + 5 + 4  # single figures, a radar for each model, a curve for each scale
+    assert len(drawings) == 7 + 5 + 4  # single figures, a radar for each model, a curve for each scale
     ids = [element.get("id") for element in tree.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
     for drawing in drawings:

@@ -4,24 +4,30 @@ from typing import Annotated
 
 import typer
 
-from capscope.cli.options import Annotator, AsJson, IdleSeed, StudyFolder
-from capscope.cli.output import emit, table_text
+from capscope.cli.options import Annotator, AsJson, Level, Seed, StudyFolder
+from capscope.cli.output import emit
 
 
 def explain(
     study: StudyFolder,
     benchmark: Annotated[str | None, typer.Option(help="One benchmark only.")] = None,
+    claims: Annotated[str, typer.Option(help="Dimensions it says it measures, comma separated: QLl,KNn.")] = "",
+    against: Annotated[str | None, typer.Option(help="Benchmark of the study to compare its demands with.")] = None,
+    embedder: Annotated[str, typer.Option(help="Embedding model for what text adds; by default its words.")] = "",
     annotator: Annotator = None,
-    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
+    level: Level = 0.9,
+    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a benchmark demands, by dimension. Example: capscope explain STUDY --benchmark BBH."""
-    from capscope.data import Study, demand_matrix
-    from capscope.profiles import demand_profile, of_benchmark
+    """Print what a benchmark demands, and what makes its items difficult.
 
-    loaded = Study.load(study)
-    chosen = of_benchmark(loaded, benchmark) if benchmark else loaded
-    found = demand_profile(demand_matrix(chosen, annotator))
-    histogram = {dim: found.histogram[row].astype(int).tolist() for row, dim in enumerate(found.dims)}
-    result = {"n_items": found.n_items, "dims": found.table.to_dict("records"), "histogram": histogram}
-    emit(result, as_json, table_text(found.table))
+    Example: capscope explain STUDY --benchmark BBH --claims QLl,KNn
+    """
+    from capscope.data import Study
+    from capscope.profiles import ExplainSettings, explanation_dict, explanation_text
+    from capscope.profiles import explain as explain_study
+
+    names = tuple(name.strip() for name in claims.split(",") if name.strip())
+    settings = ExplainSettings(benchmark, against, names, annotator, embedder, level, seed)
+    found = explain_study(Study.load(study), settings)
+    emit(explanation_dict(found), as_json, explanation_text(found))

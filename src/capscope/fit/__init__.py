@@ -19,6 +19,7 @@ from capscope.fit.item_fit import (
     mean_squares,
 )
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
+from capscope.fit.links import PROBIT_SCALE, score_and_information
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
 from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
@@ -32,12 +33,14 @@ from capscope.fit.study_fit import (
     StudyFitSettings,
     fit_holdout,
     fit_study,
+    item_chance,
     predict_held_out,
 )
 
 __all__ = [
     "sample_irt",
     "SamplerSettings",
+    "PROBIT_SCALE",
     "SampledPosterior",
     "AnyFit",
     "ClassicalCurves",
@@ -72,6 +75,7 @@ __all__ = [
     "fit_study",
     "group_difference",
     "information",
+    "item_chance",
     "load_fit",
     "local_dependence",
     "marginal_reliability",
@@ -79,6 +83,7 @@ __all__ = [
     "mean_squares",
     "predict_held_out",
     "save_fit",
+    "score_and_information",
     "score_models",
     "simulate_counts",
     "simulate_irt",

@@ -55,6 +55,21 @@ def item_information(logit: FloatArray, slope: FloatArray, floor: FloatArray | f
     return slope**2 * known * (1 - known) * share
 
 
+def score_and_information(
+    logit: FloatArray, score: FloatArray, floor: FloatArray | float = 0.0
+) -> tuple[FloatArray, FloatArray]:
+    """Derivative of the log-likelihood of an answer by its log-odds, and its expected information.
+
+    Args:
+        logit: Log-odds of knowing the answer.
+        score: Score in [0, 1].
+        floor: Chance of a right guess.
+    """
+    known = expit(logit)
+    share = known / (floor + (1 - floor) * known)
+    return score * share - known, item_information(logit, np.ones_like(logit), floor)
+
+
 def score_log_loss(probability: FloatArray, score: FloatArray) -> FloatArray:
     """Log-loss of predicted chances of success against scores in [0, 1]; chances are kept off 0 and 1 by 1e-6."""
     chance = np.clip(probability, 1e-6, 1 - 1e-6)

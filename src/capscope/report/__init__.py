@@ -6,11 +6,13 @@ from capscope.report.figures import (
     curve_grid,
     curve_panel,
     demand_heatmap,
+    difference_intervals,
     item_map,
     overall_intervals,
+    reliability_plot,
     score_intervals,
 )
-from capscope.report.jobs import report_fit
+from capscope.report.jobs import PageSettings, fit_summary, report_fit
 from capscope.report.page import render, write_report
 from capscope.report.plain import Summary
 from capscope.report.provenance import Provenance, provenance_of
@@ -21,18 +23,22 @@ from capscope.report.summary_irt import summarize_irt
 
 __all__ = [
     "DemoResult",
+    "PageSettings",
     "Provenance",
     "Summary",
     "ability_intervals",
     "curve_grid",
     "curve_panel",
     "demand_heatmap",
+    "difference_intervals",
+    "fit_summary",
     "item_map",
     "overall_intervals",
     "provenance_of",
     "radar",
     "radar_grid",
     "render",
+    "reliability_plot",
     "report_fit",
     "run_demo",
     "score_intervals",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from capscope.axes import LEVELS, RowFloats
-from capscope.fit import CurvePosterior
+from capscope.fit import CurvePosterior, HeldOut
 from capscope.intervals import cluster_bootstrap_means, quantile_bounds
 from capscope.report.plain import Record
 
@@ -53,19 +53,41 @@ def expected_error(bins: list[Record]) -> float:
     return sum(entry["answers"] * abs(entry["predicted"] - entry["observed"]) for entry in bins) / total
 
 
-def curve_reliability(posterior: CurvePosterior, rng: np.random.Generator, level: float) -> list[Record]:
-    """Compare the curves with the rates they were fitted to; rows that share questions are resampled together."""
+def in_sample(posterior: CurvePosterior, rng: np.random.Generator, level: float) -> Record:
+    """Compare the curves with the rates they were fitted to; rows that share questions are resampled together.
+
+    Returns:
+        `kind` ("in sample"), `bins`, `error` and `answers`.
+    """
     steps = np.array(LEVELS[1:], dtype=float)
-    chance = np.stack(
-        [
-            [posterior.curve(model, dim, steps).mean(axis=-1) for dim in posterior.dims]  # (level,)
-            for model in posterior.models
-        ]
+    chance = np.array(
+        [[posterior.curve(model, dim, steps).mean(axis=-1) for dim in posterior.dims] for model in posterior.models]
     )
     n, correct = posterior.n[:, :, 1:], posterior.correct[:, :, 1:]
     slices = np.broadcast_to(np.arange(n[0].size).reshape(n[0].shape), n.shape)
     rate = np.divide(correct, n, out=np.zeros_like(correct), where=n > 0)
-    return reliability(chance.ravel(), rate.ravel(), n.ravel(), slices.ravel(), rng, level)
+    bins = reliability(chance.ravel(), rate.ravel(), n.ravel(), slices.ravel(), rng, level)
+    return _section("in sample", bins)
+
+
+def held_out(found: HeldOut, rng: np.random.Generator, level: float) -> Record:
+    """Compare predictions with answers that were held out; the answers to one item are resampled together.
+
+    Returns:
+        `kind` ("held out"), `bins`, `error` and `answers`.
+    """
+    test = found.test
+    bins = reliability(found.chance, test.score, test.n_trials.astype(float), test.item_index, rng, level)
+    return _section("held out", bins)
+
+
+def _section(kind: str, bins: list[Record]) -> Record:
+    return {
+        "kind": kind,
+        "bins": bins,
+        "error": expected_error(bins),
+        "answers": sum(entry["answers"] for entry in bins),
+    }
 
 
 def _bounds(

@@ -28,6 +28,9 @@ CURVES = {
     " passed or failed as a whole.",
     "Outside support": "Fewer than {few} answers per model, or no demand at all, stand behind a prediction: read it as"
     " a guess.",
+    "Ahead": "The share of the posterior draws in which one model's overall ability is larger than the other's.",
+    "Predicted and observed": "Answers are put in ten bins by predicted chance; a bin's observed share is what came."
+    " The mean distance of the two, over answers, is the expected calibration error.",
     "Sensitive": "A question set is sensitive to a scale when its levels have a mean of at least {mean:g} and a"
     " standard deviation of at least {sd:g}.",
 }
@@ -38,6 +41,8 @@ IRT = {
     "Difficulty": "The ability at which success has even odds (less what a guess gives), on the same scale as ability.",
     "Discrimination": "How steeply the chance rises with ability: near 0 the item tells nothing, below 0 better models"
     " fail it and its key may be wrong. In a Rasch model it is the same for all items.",
+    "Ahead": "The share of the posterior draws in which one model's expected share right, over the fit's items, is"
+    " larger than the other's.",
     "Interval": "The range that holds the true value with a probability of {level}, given the statistical model and the"
     " answers.",
 }

@@ -25,6 +25,8 @@ def curve_drawings(summary: Summary) -> dict[str, str]:
             *(_small_radar(position, entry, profiles) for position, entry in enumerate(profiles)),
             *(_curve(position, curve, model) for position, curve in enumerate(focus["curves"])),
             *_question_drawings(summary),
+            *_difference_drawings(summary["versus"], model),
+            *_calibration_drawings(summary["calibration"]),
         ]
     )
 
@@ -42,7 +44,18 @@ def irt_drawings(summary: Summary) -> dict[str, str]:
     if summary["map"] is not None:
         models = summary["abilities"][0]["models"]
         drawn.append(_drawing("map", figures.item_map(summary["map"], models), "Difficulties and abilities"))
-    return dict(drawn)
+    return dict([*drawn, *_calibration_drawings(summary["calibration"])])
+
+
+def _difference_drawings(versus: Record, model: str) -> Iterable[tuple[str, str]]:
+    if versus["differences"]:
+        title = f"{model} against {versus['rival']} by scale"
+        yield _drawing("differences", figures.difference_intervals(versus["differences"]), title)
+
+
+def _calibration_drawings(calibration: Record | None) -> Iterable[tuple[str, str]]:
+    if calibration is not None:
+        yield _drawing("calibration", figures.reliability_plot(calibration["bins"]), "Predicted against observed")
 
 
 def _question_drawings(summary: Summary) -> Iterable[tuple[str, str]]:

@@ -152,6 +152,42 @@ def item_map(bins: Record, models: Sequence[Record], axes: Axes | None = None) -
     return axes
 
 
+@rc_context(STYLE)
+def difference_intervals(differences: Sequence[Record], axes: Axes | None = None) -> Axes:
+    """Draw how far one model is ahead of another on each scale, with intervals and a line at no difference."""
+    rows: list[Record] = [{"label": entry["name"], "value": entry["value"], **_bounds(entry)} for entry in differences]
+    axes = _intervals(axes, rows, "Difference of abilities, in demand levels")
+    axes.axvline(0, color=CONTRAST, linewidth=1.0, zorder=0)
+    return axes
+
+
+@rc_context(STYLE)
+def reliability_plot(bins: Sequence[Record], axes: Axes | None = None) -> Axes:
+    """Draw observed shares against predicted chances; on the diagonal both agree. Larger dots hold more answers."""
+    axes = axes or blank_axes(WIDTH, 0.9 * WIDTH)
+    axes.plot([0, 1], [0, 1], color=OTHERS, linewidth=1.0, linestyle=(0, (3, 2)))
+    for entry in bins:
+        if entry["lower"] is not None:
+            axes.plot([entry["predicted"]] * 2, [entry["lower"], entry["upper"]], color=ACCENT, linewidth=1.4)
+    axes.scatter(
+        [entry["predicted"] for entry in bins],
+        [entry["observed"] for entry in bins],
+        s=[marker_area(entry["answers"]) for entry in bins],
+        color=ACCENT,
+        linewidth=0,
+        zorder=3,
+    )
+    for set_limits, set_ticks in ((axes.set_xlim, axes.set_xticks), (axes.set_ylim, axes.set_yticks)):
+        set_limits(-0.02, 1.02)
+        set_ticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.set_xlabel("Predicted chance", fontsize=8)
+    axes.set_ylabel("Observed share", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.set_aspect("equal")
+    tidy(axes, "y")
+    return axes
+
+
 def _bounds(entry: Record) -> Record:
     return {"lower": entry["lower"], "upper": entry["upper"]}
 

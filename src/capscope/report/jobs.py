@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope.data import demand_matrix, read_items
-from capscope.fit import AnyFit, CurvePosterior, Fit, load_fit
+from capscope.data import Study, demand_matrix, read_items, response_matrix
+from capscope.errors import JoinError, first_few
+from capscope.fit import AnyFit, CurvePosterior, Fit, IRTPosterior, StudyFitSettings, load_fit, predict_held_out
 from capscope.predict import Predictions, predict_from_curves
 from capscope.profiles import DemandProfile, ability_profiles, demand_profile
 from capscope.report.page import write_report
@@ -41,47 +42,90 @@ def item_part(posterior: CurvePosterior, path: Path, seed: int, level: float = 0
 
 
 def curve_summary(
-    fit: Fit[CurvePosterior], part: ItemPart | None, provenance: Provenance, focus_model: str | None = None
+    fit: Fit[CurvePosterior],
+    part: ItemPart | None,
+    provenance: Provenance,
+    focus_model: str | None = None,
+    rival: str | None = None,
 ) -> Summary:
     """Summarise a curve fit, and a set of items if there is one."""
+    parts = (None, None, None) if part is None else (part.predictions, part.demands, part.items)
     profiles = ability_profiles(fit.posterior)
-    if part is None:
-        return summarize(fit, profiles, None, None, None, focus_model=focus_model, provenance=provenance)
-    return summarize(
-        fit, profiles, part.predictions, part.demands, part.items, focus_model=focus_model, provenance=provenance
-    )
+    return summarize(fit, profiles, *parts, focus_model=focus_model, rival=rival, provenance=provenance)
 
 
-def report_fit(
-    folder: Path,
-    out: Path,
-    *,
-    items: Path | None = None,
-    model: str | None = None,
-    seed: int = 0,
-    force: bool = False,
-) -> Path:
-    """Write the page of a stored fit.
+def study_summary(fit: Fit[IRTPosterior], study: Study, provenance: Provenance, share: float = 0.2) -> Summary:
+    """Summarise an item response fit with the study it was made from: texts, and predictions of held-out answers.
+
+    Raises:
+        JoinError: The fit's items are not the study's.
+    """
+    responses = response_matrix(study)
+    known = set(responses.items)
+    missing = [item for item in fit.posterior.items if item not in known]
+    if missing:
+        raise JoinError(
+            f"{study.name}: has no answers to {first_few(missing)} of the fit; name the study it was made from"
+        )
+    model = "mirt" if fit.posterior.dims > 1 else fit.posterior.model_name
+    settings = StudyFitSettings(model=model, dims=fit.posterior.dims, seed=provenance.seed)
+    held_out = predict_held_out(responses, settings, share)
+    return summarize_irt(fit, study.items, provenance=provenance, held_out=held_out)
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """What the page of a fit shows beside the fit."""
+
+    items: Path | None = None
+    """Study folder or file of items with demands, for a curve fit: predicted and profiled on the page."""
+    study: Path | None = None
+    """The study that an item response fit was made from: item texts, and predictions of held-out answers."""
+    model: str | None = None
+    """Model whose curves are drawn; by default the strongest."""
+    against: str | None = None
+    """Model it is compared with; by default the one next to it."""
+    seed: int = 0
+    """Seed of all draws."""
+
+
+def fit_summary(folder: Path, settings: PageSettings | None = None) -> Summary:
+    """Summarise a stored fit.
+
+    Args:
+        folder: The fit.
+        settings: What to show beside it.
+
+    Raises:
+        InputError: The fit, the items or the study cannot be read.
+        JoinError: The study is not the one that the fit was made from.
+    """
+    settings = settings or PageSettings()
+    fit: AnyFit = load_fit(folder)
+    inputs = (folder / "manifest.json", folder / "tensors.safetensors")
+    source, seed = f"the fit {folder.name}", settings.seed
+    provenance = provenance_of(f"Fit {folder.name}", source, seed=seed, engine="", inputs=inputs)
+    posterior = fit.posterior
+    if isinstance(posterior, CurvePosterior):
+        part = item_part(posterior, settings.items, seed) if settings.items else None
+        of_curves = Fit(posterior, fit.status, fit.history)
+        return curve_summary(of_curves, part, provenance, settings.model, settings.against)
+    of_items = Fit(posterior, fit.status, fit.history)
+    if settings.study is None:
+        return summarize_irt(of_items, provenance=provenance)
+    return study_summary(of_items, Study.load(settings.study), provenance)
+
+
+def report_fit(folder: Path, out: Path, settings: PageSettings | None = None, force: bool = False) -> Path:
+    """Write the page of a stored fit; see `fit_summary`.
 
     Args:
         folder: The fit.
         out: HTML file to write.
-        items: Study folder or file of items with demands, for a curve fit: predicted and profiled on the page.
-        model: Model whose curves are drawn; by default the strongest.
-        seed: Seed of the prediction draws.
+        settings: What to show beside the fit.
         force: Replace an existing file.
 
     Raises:
-        InputError: The fit or the items cannot be read.
         OutputError: The file exists and `force` is not set.
     """
-    fit: AnyFit = load_fit(folder)
-    inputs = (folder / "manifest.json", folder / "tensors.safetensors")
-    provenance = provenance_of(f"Fit {folder.name}", f"the fit {folder.name}", seed=seed, engine="", inputs=inputs)
-    posterior = fit.posterior
-    if isinstance(posterior, CurvePosterior):
-        part = item_part(posterior, items, seed) if items else None
-        summary = curve_summary(Fit(posterior, fit.status, fit.history), part, provenance, model)
-    else:
-        summary = summarize_irt(Fit(posterior, fit.status, fit.history), provenance=provenance)
-    return write_report(summary, out, force=force)
+    return write_report(fit_summary(folder, settings), out, force=force)

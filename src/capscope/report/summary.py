@@ -12,9 +12,11 @@ from capscope.intervals import jeffreys_interval, quantile_bounds
 from capscope.predict import Predictions
 from capscope.profiles import AbilityProfiles, DemandProfile
 from capscope.report.beyond import beyond_general
+from capscope.report.calibration import in_sample
 from capscope.report.definitions import CURVES, definitions
 from capscope.report.plain import Record, Summary, item_texts, plain, records
 from capscope.report.provenance import Provenance, made
+from capscope.report.versus import curves_versus
 
 GRID_STEP = 0.25
 """Distance of the points at which curves are drawn, in demand levels."""
@@ -30,6 +32,7 @@ def summarize(  # noqa: PLR0913 - the parts of the page
     items: pd.DataFrame | None,
     *,
     focus_model: str | None,
+    rival: str | None = None,
     provenance: Provenance,
     rubrics: RubricSet | None = None,
 ) -> Summary:
@@ -42,14 +45,16 @@ def summarize(  # noqa: PLR0913 - the parts of the page
         demands: The demand profile of those questions, or None.
         items: Columns `item_id` and `text` (optional) of those questions, or None.
         focus_model: The model whose curves are shown; by default the strongest.
+        rival: The model that it is compared with scale by scale; by default the one next to it.
         provenance: Where the numbers come from.
         rubrics: Names and families of the scales; by default those of the shipped general set.
 
     Returns:
-        Sections `headline`, `profiles`, `focus`, `questions`, `demands`, `definitions` and `made`, and the scales.
+        Sections `headline`, `profiles`, `focus`, `versus`, `questions`, `demands`, `calibration`, `definitions` and
+        `made`, and the scales.
 
     Raises:
-        InputError: The fit has no such focus model.
+        InputError: The fit has no such focus model or rival.
     """
     posterior, level = fit.posterior, profiles.level
     names = rubrics or general_rubrics()
@@ -66,6 +71,8 @@ def summarize(  # noqa: PLR0913 - the parts of the page
         "headline": _headline(posterior, profiles, entries, beyond, scales),
         "profiles": entries,
         "focus": _focus(posterior, focus, entries, scales, level),
+        "versus": curves_versus(posterior, focus, rival, {scale["dim"]: scale["name"] for scale in scales}, level),
+        "calibration": in_sample(posterior, np.random.default_rng(provenance.seed), level),
         "questions": None if predictions is None else _questions(predictions, items),
         "demands": None if demands is None else _demands(demands, names),
         "definitions": definitions(CURVES, level),

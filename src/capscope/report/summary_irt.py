@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from capscope.fit import Fit, IRTPosterior
+from capscope.fit import Fit, HeldOut, IRTPosterior
 from capscope.intervals import normal_quantile
+from capscope.report import calibration
 from capscope.report.definitions import IRT, definitions
 from capscope.report.plain import Record, Summary, item_texts, plain, records
 from capscope.report.provenance import Provenance, made
+from capscope.report.versus import irt_versus
 
 LISTED = 10
 """Number of items in each list of extremes."""
@@ -20,6 +22,7 @@ def summarize_irt(
     items: pd.DataFrame | None = None,
     *,
     provenance: Provenance,
+    held_out: HeldOut | None = None,
     level: float = 0.9,
 ) -> Summary:
     """Gather what the page on an item response fit shows, as values that `json.dumps` takes.
@@ -28,9 +31,11 @@ def summarize_irt(
         fit: An item response fit.
         items: Columns `item_id` and `text` (optional), or None.
         provenance: Where the numbers come from.
+        held_out: Answers that a fit of the same kind has not seen, with its predictions, or None.
         level: Nominal coverage of all intervals.
     """
     posterior = fit.posterior
+    rng = np.random.default_rng(provenance.seed)
     abilities = [_abilities(posterior, dim, level) for dim in range(posterior.dims)]
     summary: Summary = {
         "kind": "irt",
@@ -47,6 +52,8 @@ def summarize_irt(
         "abilities": abilities,
         "items": _items(posterior, item_texts(items), level),
         "map": _map(posterior) if posterior.dims == 1 else None,
+        "versus": irt_versus(posterior, rng),
+        "calibration": None if held_out is None else calibration.held_out(held_out, rng, level),
         "definitions": definitions(IRT, level),
         "made": made(fit, provenance),
     }

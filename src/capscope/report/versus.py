@@ -33,6 +33,33 @@ def ahead(models: tuple[str, ...], overall: FloatArray, keep: tuple[str, ...] = 
     return {"models": names, "chance": chance, "left_out": len(models) - len(names)}
 
 
+def curves_versus(
+    posterior: CurvePosterior, focus: str, rival: str | None, names: dict[str, str], level: float
+) -> Record:
+    """Compare the models of a curve fit: all by overall ability, and one with its rival scale by scale.
+
+    Args:
+        posterior: A curve fit.
+        focus: The model shown up close.
+        rival: The model it is compared with; by default the one next to it.
+        names: Name of each scale by its code.
+        level: Nominal coverage of the bounds.
+    """
+    matrix = ahead(posterior.models, posterior.ability.mean(axis=1), keep=(focus,))
+    other = rival or rival_of(matrix["models"], focus)
+    gaps = [] if other is None else differences(posterior, focus, other, level)
+    return matrix | {
+        "by": "overall ability",
+        "rival": other,
+        "differences": [gap | {"name": names[gap["dim"]]} for gap in gaps],
+    }
+
+
+def irt_versus(posterior: IRTPosterior, rng: np.random.Generator) -> Record:
+    """Compare the models of an item response fit by the score expected on its items."""
+    return ahead(posterior.models, expected_scores(posterior, rng)) | {"by": "expected score on the fit's items"}
+
+
 def rival_of(models: list[str], focus: str) -> str | None:
     """Find the model next to the focus, models being in order; None where it stands alone."""
     place = models.index(focus)

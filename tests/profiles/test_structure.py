@@ -1,0 +1,105 @@
+"""Co-occurrence, effective dimensions, contrasts and claims: by hand, by law and by coverage."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope.data import DemandMatrix, Study
+from capscope.errors import InputError
+from capscope.intervals import bootstrap_interval, cluster_draws
+from capscope.profiles import check_claims, demand_contrast, demand_profile, demand_structure
+from capscope.profiles.demand_structure import participation_ratio
+from capscope.profiles.moments import cluster_moments, filled
+
+
+def matrix(level: np.ndarray) -> DemandMatrix:
+    dims = tuple("ABCDEF"[: level.shape[1]])
+    return DemandMatrix(tuple(f"i{i:04d}" for i in range(len(level))), dims, level.astype(float))
+
+
+def test_moments_of_resampled_clusters_are_those_of_the_stacked_rows() -> None:
+    rng = np.random.default_rng(0)
+    values, cluster, weight = rng.normal(3, 1, (40, 3)), rng.integers(0, 5, 40), rng.uniform(0.5, 2, 40)
+    moments = cluster_moments(values, cluster, weight)
+    mean, cov = moments.pooled(np.array([[2.0, 0, 1, 0, 3]]))
+    rows = np.concatenate([np.flatnonzero(cluster == c) for c in (0, 0, 2, 4, 4, 4)])
+    assert mean[0] == pytest.approx(np.average(values[rows], axis=0, weights=weight[rows]))
+    assert cov[0] == pytest.approx(np.cov(values[rows].T, aweights=weight[rows], ddof=0))
+
+
+def test_gaps_become_the_mean() -> None:
+    assert filled(np.array([[1, np.nan], [3, np.nan], [np.nan, np.nan]])).tolist() == [[1, 0], [3, 0], [2, 0]]
+
+
+def test_participation_ratio_laws() -> None:
+    assert participation_ratio(np.eye(7)) == pytest.approx(7)
+    assert participation_ratio(np.ones((7, 7))) == pytest.approx(1)
+    cov = np.cov(np.random.default_rng(0).standard_normal((5, 50)))
+    turned, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((5, 5)))
+    assert participation_ratio(turned @ cov @ turned.T) == pytest.approx(float(participation_ratio(cov)))
+    assert np.isnan(participation_ratio(np.zeros((3, 3))))
+
+
+def test_structure_by_hand_and_under_permutation() -> None:
+    level = np.array([[0, 0, 5], [3, 4, 1], [4, 5, 0], [1, 2, 3], [5, 5, 3], [2, 2, 1]])
+    cluster = np.array(list("aabbcc"))
+    found = demand_structure(matrix(level), cluster, np.random.default_rng(0))
+    assert found.both_high[0].tolist() == pytest.approx([3 / 6, 3 / 6, 1 / 6])
+    assert found.correlation[0, 1] == pytest.approx(pd.Series(level[:, 0]).corr(pd.Series(level[:, 1]), "spearman"))
+    top = found.pairs().iloc[0]
+    assert (top["dim"], top["other"], top["lift"]) == ("A", "B", pytest.approx(2.0))
+    order = np.random.default_rng(1).permutation(6)
+    again = demand_structure(matrix(level[order]), cluster[order], np.random.default_rng(0))
+    assert again.effective_dims.point == pytest.approx(found.effective_dims.point)
+    assert again.correlation == pytest.approx(found.correlation)
+
+
+@pytest.mark.parametrize("tasks", [6, 20])
+def test_contrast_intervals_cover_over_tasks(tasks: int) -> None:
+    rng = np.random.default_rng(tasks)
+    # forty dimensions are forty repetitions
+    task = np.repeat(np.arange(tasks), 20)
+    items = tuple(f"i{i:04d}" for i in range(len(task)))
+    study = Study.of(pd.DataFrame({"item_id": items, "benchmark": "b", "task": task.astype(str), "text": "x"}))
+    dims = tuple(f"D{d}" for d in range(40))
+    hits = []
+    for _ in range(5):
+        drawn = [
+            0.6 * rng.standard_normal((tasks, 40))[task] + 0.8 * rng.standard_normal((len(task), 40)) for _ in "ab"
+        ]
+        one, other = (DemandMatrix(items, dims, 2 + x) for x in (drawn[0] - 0.4, drawn[1]))
+        table = demand_contrast((one, other), (study, study), rng, 0.9).table
+        hits.append(((table["lower"] <= -0.4) & (table["upper"] >= -0.4)).mean())
+    assert 0.84 <= np.mean(hits) <= 0.97
+
+
+def test_bootstrap_interval_is_students_on_a_mean() -> None:
+    values = np.random.default_rng(0).standard_normal(8)
+    draws = cluster_draws(8, np.random.default_rng(1), 20_000) @ values / 8
+    found = bootstrap_interval(float(values.mean()), draws, 8, 0.9)
+    half = 1.895 * values.std(ddof=1) / np.sqrt(8)
+    assert found.upper - found.lower == pytest.approx(2 * half, rel=0.03)
+    assert np.isnan(bootstrap_interval(1.0, draws, 1).point)
+
+
+def test_sets_without_a_common_dimension_are_refused() -> None:
+    one, other = matrix(np.ones((3, 1))), DemandMatrix(("a",), ("Z",), np.ones((1, 1)))
+    study = Study.of(pd.DataFrame({"item_id": ["a"]}))
+    with pytest.raises(InputError, match="share no demand dimension"):
+        demand_contrast((one, other), (study, study), np.random.default_rng(0))
+
+
+def test_claims_are_measured_missed_or_not_made() -> None:
+    # A: mean 2.5, s.d. 2.5; B the same; C does not spread; D is low
+    level = np.array([[0, 5, 3, 0], [5, 0, 3, 1], [0, 5, 3, 0], [5, 0, 3, 1]])
+    found = check_claims(demand_profile(matrix(level)), ("A", "C"))
+    assert dict(zip(found.table["dim"], found.table["verdict"], strict=True)) == {
+        "A": "measured",
+        "B": "unclaimed",
+        "C": "missed",
+        "D": "",
+    }
+    assert (found.sensitivity, found.specificity, found.specific) == (0.5, 0.5, False)
+    assert check_claims(demand_profile(matrix(level)), ("A", "B")).specific
+    with pytest.raises(InputError, match="--claims: no levels of 'a'"):
+        check_claims(demand_profile(matrix(level)), ("a",))
