@@ -15,12 +15,10 @@ def fit_by(method: str) -> Callable[[np.ndarray, str, int], Callable[[np.ndarray
     def fit(answers: np.ndarray, model: str, dims: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         if dims > 1:
             raise SystemExit("torch-measure has one dimension by this method")
-        rows, columns = np.nonzero(answers >= 0)
         kind = Rasch if model == "rasch" else TwoPL
         torch.manual_seed(0)
         found = kind(*answers.shape)
-        score = torch.from_numpy(answers[rows, columns].astype(np.float32))
-        found.fit(torch.from_numpy(rows), torch.from_numpy(columns), score, method=method, verbose=False)
+        found.fit(torch.from_numpy(answers.astype(np.float32)), method=method, verbose=False)
 
         def predict(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
             query = {"subject_idx": torch.from_numpy(rows), "item_idx": torch.from_numpy(columns)}

@@ -8,6 +8,7 @@ import torch
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, as_answers
+from capscope.fit.dispersion import trial_weight
 from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
@@ -46,16 +47,17 @@ def fit_irt(
     answers = as_answers(responses)
     side = checked_side(features, floor, len(answers.items))
     found = survey(answers)
+    found = replace(found, weight=trial_weight(answers, found))
     models, items = np.flatnonzero(found.models.count), np.flatnonzero(found.items.count)
     whole = len(models) == len(answers.models) and len(items) == len(answers.items)
     answered = answers if whole else PartOfAnswers(answers, models, items)
     answered_side = side if whole else side.of(items)
-    choice, reasons = choose(answered, found.n_rows, settings, answered_side, device)
+    chosen = choose(answered, found, settings, answered_side)
     problem = make_problem(answered, found.of(models, items), answered_side, settings, device)
-    state = fit_choice(problem, choice, settings)
-    fitted = make_posterior(answered, problem, choice, state, answered_side)
+    state = fit_choice(problem, chosen.choice, settings, chosen.warm)
+    fitted = make_posterior(answered, problem, chosen.choice, state, answered_side)
     posterior = extended(fitted, answers, side, models, items)
-    status = Status(state.converged, "converged" if state.converged else "still-moving", reasons)
+    status = Status(state.converged, "converged" if state.converged else "still-moving", chosen.reasons)
     return Fit(posterior, advise(status, posterior, answers, found), state.history)
 
 
@@ -76,7 +78,7 @@ def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPoste
     items = Gaussians(torch.from_numpy(posterior.item_mean[index]), torch.from_numpy(posterior.item_cov[index]))
     floor = posterior.floor[index]
     answers = as_answers(responses)
-    cells, _ = lay_out(answers, survey(answers), floor if floor.any() else None)
+    cells, _ = lay_out(answers, replace(survey(answers), weight=posterior.trial_weight), floor if floor.any() else None)
     n_models, dims = len(responses.models), posterior.dims
     mean = torch.zeros(n_models, dims + 1, dtype=torch.float64)
     mean[:, -1] = 1

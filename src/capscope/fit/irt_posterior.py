@@ -47,6 +47,8 @@ class IRTPosterior:
     """Known chance of a right guess; 0 for none."""
     model_name: str = "2pl"
     """The model fitted: ``rasch``, ``2pl`` or ``mirt``."""
+    trial_weight: float = 1.0
+    """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
 
     @property
     def dims(self) -> int:

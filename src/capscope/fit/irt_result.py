@@ -34,6 +34,7 @@ def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, stat
         population=population,
         floor=np.zeros(len(answers.items)) if side.floor is None else side.floor,
         model_name=choice.name,
+        trial_weight=problem.trial_weight,
     )
 
 
@@ -75,6 +76,7 @@ def extended(fitted: IRTPosterior, answers: Answers, side: Side, model: np.ndarr
         population,
         np.zeros(n_items) if side.floor is None else side.floor,
         fitted.model_name,
+        fitted.trial_weight,
     )
 
 

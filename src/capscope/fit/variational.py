@@ -49,7 +49,8 @@ class Schedule:
     """Most sweeps."""
     tolerance: float
     """Root-mean-square change, in posterior standard deviations, under which to stop; a twentieth of it is enough for
-    the predicted chances of success, where parameters still move along directions that predict alike."""
+    the predicted chances of success (an eighth with several abilities), where parameters still move along directions
+    that predict alike."""
     threads: int
     """Chunks of rows worked on at once."""
 
@@ -100,7 +101,8 @@ def run_sweeps(
             if not math.isfinite(history[-1]):
                 return replace(before, history=tuple(history[:-1]), converged=False)
             predicted = float((chance - seen).square().mean().sqrt())
-            if history[-1] < schedule.tolerance or predicted < schedule.tolerance / 20:
+            enough = schedule.tolerance / (20 if state.models.mean.shape[1] == 2 else 8)
+            if history[-1] < schedule.tolerance or predicted < enough:
                 return replace(state, history=tuple(history), converged=True)
             better = state.loss < best.loss * (1 - LEAST_GAIN)
             best, since_best = (state, 0) if better else (best, since_best + 1)
