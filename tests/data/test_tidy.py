@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from capscope.data import Study, response_matrix
-from capscope.data.formats import FORMATS, Columns, ExtraTables, import_adele, import_tidy
+from capscope.data.formats import Columns, ExtraTables, import_tidy
 from capscope.errors import InputError, JoinError
 
 LONG = "llm,question,mark,suite,prompt_text\nA,007,1,s,What?\nA,8,0.5,s,Why?\nB,007,0,s,What?\nB,8,-1,s,Why?\n"
@@ -22,10 +22,6 @@ def refused(paths, *args, error=InputError, **options):
         import_tidy(paths, *args, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def test_formats_are_named():
-    assert {"tidy": import_tidy, "adele": import_adele} == FORMATS
 
 
 def test_long_tables_with_mapped_columns(write):
@@ -45,6 +41,7 @@ def test_long_tables_with_mapped_columns(write):
         "not_administered": 1,
         "unrated": 0,
         "sources": ("a.csv",),
+        "notes": (),
     }
 
 

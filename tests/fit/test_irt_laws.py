@@ -197,13 +197,15 @@ def test_a_fit_survives_the_disk(tmp_path):
         assert read.posterior.new_item_probability(*new).tobytes() == fit.posterior.new_item_probability(*new).tobytes()
 
 
-def test_scoring_a_model_of_the_fit_returns_its_ability():
+def test_scoring_a_model_of_the_fit_comes_near_its_ability():
+    # not the same: to a new model the items' errors are independent of its answers, to a model of the fit they are not
     _, data = world_2pl(60, 400)
     for settings in CHOICES[:3]:
         posterior = fit_irt(data, replace(settings, tolerance=1e-3)).posterior
         again = score_models(posterior, data)
-        assert again.ability_mean == pytest.approx(posterior.ability_mean, abs=0.06)
-        assert again.ability_sd == pytest.approx(posterior.ability_sd, rel=0.03)
+        assert 0.9 < np.polyfit(again.ability_mean[:, 0], posterior.ability_mean[:, 0], 1)[0] <= 1.01
+        assert again.ability_mean == pytest.approx(posterior.ability_mean, rel=0.12, abs=0.03)
+        assert again.ability_sd == pytest.approx(posterior.ability_sd, rel=0.1)
 
 
 def test_scoring_takes_a_few_answers_in_any_order():

@@ -24,7 +24,6 @@ def simulated_study(seed: int = 0, n_models: int = 6, n_items: int = 400, residu
             "item_id": item_id,
             "benchmark": [f"B{t // 4}" for t in task],
             "task": [f"t{t}" for t in task],
-            "text": item_id,
         }
     )
     responses = pd.DataFrame(

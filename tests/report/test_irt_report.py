@@ -10,7 +10,7 @@ from scipy import stats
 from capscope.data import Study
 from capscope.errors import JoinError
 from capscope.fit import Fit, IRTPosterior, IRTSettings, fit_irt, save_fit
-from capscope.report import PageSettings, Summary, fit_summary, item_map, render, summarize_irt
+from capscope.report import PageSettings, Summary, fit_summary, item_map, render, summarize_irt, view_fit
 from fit.simulated import world_2pl
 from report.pages import HOSTILE, assert_closed, parse
 from report.worlds import PROVENANCE
@@ -123,3 +123,14 @@ def test_with_its_study_a_fit_shows_how_its_kind_predicts_held_out_answers(tmp_p
     Study(responses=pd.DataFrame(columns).replace(responses.items[0], "else")).save(tmp_path / "other")
     with pytest.raises(JoinError, match="has no answers to"):
         fit_summary(tmp_path / "fit", PageSettings(study=tmp_path / "other"))
+
+
+def test_view_writes_the_page_and_opens_it(fit, tmp_path, monkeypatch):
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    save_fit(fit, tmp_path / "fit")
+    page = view_fit(tmp_path / "fit")
+    assert opened == [page.as_uri()]
+    assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
+    view_fit(tmp_path / "fit", browser=False)
+    assert len(opened) == 1

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FINAL_SENTENCE = "The level is: {level}"
-FINAL_LINE = re.compile(r"^[*_ ]*The level is:[*_ ]*([0-5])[.*_ ]*$", re.IGNORECASE)
+FINAL_LINE = re.compile(
+    r"^[*_ ]*(?:The level is|Thus, the level of .{1,80} demanded by the given TASK INSTANCE is):[*_ ]*([0-5])[.*_ ]*$",
+    re.IGNORECASE,
+)
+"""The fixed final sentence: ours, or the one that ADeLe's own prompt asks for."""
 CODE_FENCE = re.compile(r"^```[a-zA-Z]*\s*\n(.*?)\n?```$", re.DOTALL)
 
 

@@ -13,13 +13,25 @@ from capscope.cli.check_command import check
 from capscope.cli.demo_command import demo
 from capscope.cli.evaluate_command import evaluate_command
 from capscope.cli.explain_command import explain
+from capscope.cli.export_command import export
 from capscope.cli.fit_command import fit
 from capscope.cli.fuse_command import fuse_annotators
 from capscope.cli.import_command import import_adele_command, import_tidy_command
+from capscope.cli.import_logs_command import (
+    import_every_eval_ever_command,
+    import_helm_command,
+    import_inspect_command,
+    import_irw_command,
+    import_lm_eval_command,
+    import_openai_batch_command,
+    import_pyirt_command,
+    import_torch_measure_command,
+)
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
 from capscope.cli.report_command import report
 from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
+from capscope.cli.view_command import view
 from capscope.errors import CapscopeError
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -37,12 +49,21 @@ rubrics_app.command("list")(list_rubrics)
 rubrics_app.command("show")(show_rubric)
 rubrics_app.command("check")(check_rubric_folder)
 
-import_app = typer.Typer(help="Make a study of other tools' tables.", no_args_is_help=True, context_settings=HELP)
+import_app = typer.Typer(help="Make a study of other tools' files.", no_args_is_help=True, context_settings=HELP)
 import_app.command("tidy")(import_tidy_command)
 import_app.command("adele")(import_adele_command)
+import_app.command("inspect")(import_inspect_command)
+import_app.command("lm-eval")(import_lm_eval_command)
+import_app.command("helm")(import_helm_command)
+import_app.command("every-eval-ever")(import_every_eval_ever_command)
+import_app.command("openai-batch")(import_openai_batch_command)
+import_app.command("pyirt")(import_pyirt_command)
+import_app.command("irw")(import_irw_command)
+import_app.command("torch-measure")(import_torch_measure_command)
 
 app.command("demo")(demo)
 app.add_typer(import_app, name="import")
+app.command("export")(export)
 app.command("check")(check)
 app.add_typer(rubrics_app, name="rubrics")
 app.command("annotate")(annotate)
@@ -56,6 +77,7 @@ app.command("evaluate")(evaluate_command)
 app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
 app.command("report")(report)
+app.command("view")(view)
 
 
 @app.callback(invoke_without_command=True)

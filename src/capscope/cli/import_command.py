@@ -41,7 +41,7 @@ def import_tidy_command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import tables of scores. Example: capscope import tidy scores.csv --id-col question --out STUDY."""
+    """Tables of scores, long or wide. Example: capscope import tidy scores.csv --id-col question --out STUDY."""
     from capscope.data import refuse_overwriting
     from capscope.data.formats import Columns, ExtraTables, import_tidy
 
@@ -51,7 +51,7 @@ def import_tidy_command(
     columns = Columns(model_col, id_col, score_col, benchmark_col, task_col, text_col, trials_col)
     layout = "wide" if wide else "wide-items" if wide_items else "long"
     extra = ExtraTables(items, demands, annotator)
-    _save(*import_tidy(paths, columns, layout, not_administered or [], extra, encoding), out, force, as_json)
+    save_import(*import_tidy(paths, columns, layout, not_administered or [], extra, encoding), out, force, as_json)
 
 
 def import_adele_command(
@@ -65,21 +65,25 @@ def import_adele_command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import an ADeLe battery. Example: capscope import adele battery.csv GPT-4o.csv --out STUDY."""
+    """ADeLe battery, answers and levels. Example: capscope import adele battery.csv GPT-4o.csv --out STUDY."""
     from capscope.data import refuse_overwriting
     from capscope.data.formats import import_adele
 
     refuse_overwriting(out, force=force)
     read = import_adele(battery, tables or [], annotator, battery_annotator, not_administered or [], encoding)
-    _save(*read, out, force, as_json)
+    save_import(*read, out, force, as_json)
 
 
-def _save(study: "Study", report: "ImportReport", out: Path, force: bool, as_json: bool) -> None:
+def save_import(study: "Study", report: "ImportReport", out: Path, force: bool, as_json: bool) -> None:
+    """Save what was imported and print what became of it."""
+    from capscope.errors import first_few
+
     study.save(out, force=force)
     lines = [
         f"{out}: {report.responses} responses of {report.models} models on {report.items} items,"
         f" {report.levels} demand levels",
-        f"read {report.rows} rows from {', '.join(report.sources)}",
+        f"read {report.rows} rows from {first_few(report.sources)}",
         f"not administered: {report.not_administered}; demands without a level: {report.unrated}",
+        *report.notes,
     ]
     emit({"study": str(out), **report.as_dict()}, as_json, "\n".join(lines))

@@ -15,3 +15,11 @@ Annotator = Annotated[
     str | None, typer.Option("--annotator", help="Whose demand levels to use; by default the mean over annotators.")
 ]
 Level = Annotated[float, typer.Option("--level", min=0.01, max=0.999, help="Coverage of the intervals.")]
+PageItems = Annotated[Path | None, typer.Option("--items", help="Study folder or file of items to predict.")]
+PageStudy = Annotated[
+    Path | None, typer.Option("--study", help="Study of an item response fit: item texts, predicted against observed.")
+]
+PageModel = Annotated[
+    str | None, typer.Option("--model", help="Model whose curves are drawn; by default the strongest.")
+]
+PageAgainst = Annotated[str | None, typer.Option("--against", help="Model it is compared with; by default the next.")]

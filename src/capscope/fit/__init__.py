@@ -1,5 +1,6 @@
 """Responses (and demands) to a posterior over abilities and items; the only room that knows torch and the GPU."""
 
+from capscope.fit.calibration import calibrate_items
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curve_simulation import CurveWorld, simulate_counts
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
@@ -64,6 +65,7 @@ __all__ = [
     "Slices",
     "Status",
     "StudyFitSettings",
+    "calibrate_items",
     "dominant_slices",
     "draw_chances",
     "draw_truth",

@@ -84,7 +84,7 @@ def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPoste
     mean[:, -1] = 1
     models = Gaussians(mean, torch.zeros(n_models, dims + 1, dims + 1, dtype=torch.float64))
     for _ in range(SCORING_SWEEPS):
-        before, models = models, model_step(models, cell_sums(cells, models, items, "model"))
+        before, models = models, model_step(models, cell_sums(cells, models, items, "model").to_fixed_columns())
         if float((models.mean - before.mean).abs().max()) < 1e-5:
             break
     ability, cov = as_numpy(models.mean[:, :-1]), as_numpy(models.cov[:, :-1, :-1])

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from capscope.axes import RowIndex
 from capscope.errors import first_few
 from capscope.fit.answers import Answers
+from capscope.fit.blocks import block_labels
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.result import Status
 from capscope.fit.survey import Survey
@@ -26,7 +26,7 @@ NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 
 def advise(status: Status, posterior: IRTPosterior, answers: Answers, found: Survey) -> Status:
     """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
-    advice = [*status.advice, *_flat_rows(posterior, found), *_small(posterior), *_blocks(answers, found)]
+    advice = [*status.advice, *flat_rows(answers, found), *_small(posterior), *_blocks(answers, found)]
     if not status.converged:
         advice.append("still moving at the last sweep; raise max_sweeps, or use fewer dimensions")
     code = status.code
@@ -45,11 +45,24 @@ def typical_slope(posterior: IRTPosterior) -> float:
     return float(np.sqrt((posterior.item_mean[:, :-1] ** 2).sum(1).mean()))
 
 
-def _flat_rows(posterior: IRTPosterior, found: Survey) -> list[str]:
+def flat_rows(
+    answers: Answers, found: Survey, models: np.ndarray | None = None, items: np.ndarray | None = None
+) -> list[str]:
+    """Models and items without an answer, or all right or all wrong.
+
+    Args:
+        answers: Observed answers.
+        found: What a survey of them told.
+        models: Positions of the models to look at; None for all.
+        items: Positions of the items to look at; None for all.
+    """
     lines: list[str] = []
-    for what, names, total in zip(
-        ("model", "item"), (posterior.models, posterior.items), (found.models, found.items), strict=True
+    for what, names, total, index in (
+        ("model", answers.models, found.models, models),
+        ("item", answers.items, found.items, items),
     ):
+        if index is not None:
+            names, total = [names[i] for i in index], total.of(index)
         answered = total.trials > 0
         for label, flat in (
             ("have no answer", ~answered),
@@ -67,7 +80,7 @@ def _blocks(answers: Answers, found: Survey) -> list[str]:
     """Groups of models that share no item with the others: their scales meet only through the priors."""
     if found.n_rows > 0.5 * len(answers.models) * len(answers.items):
         return []  # two models that each answered more than half of the items share one
-    label = _block_labels(answers)
+    label, _ = block_labels(answers)
     answered = np.flatnonzero(found.models.count)
     size = np.bincount(label[answered])
     block = np.flatnonzero(size)
@@ -79,30 +92,6 @@ def _blocks(answers: Answers, found: Survey) -> list[str]:
         f"{len(block)} blocks of models share no item (one of them: {listed}): "
         "abilities cannot be compared across them; add common items or fit each alone"
     ]
-
-
-def _block_labels(answers: Answers) -> RowIndex:
-    """Connected block of each model: models and items are joined by answers, chunk by chunk."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n_models = len(answers.models)
-    size = n_models + len(answers.items)
-    label = np.arange(size)
-    for rows in answers.chunks():
-        # every node also hangs on the label it had, so that earlier chunks stay joined
-        left = np.concatenate([rows.model, np.arange(size)])
-        right = np.concatenate([n_models + rows.item, label])
-        links = coo_array((np.ones(len(left), bool), (left, right)), shape=(size, size))
-        _, label = connected_components(links, directed=False)
-        label = _first_with(label)
-    return label[:n_models]
-
-
-def _first_with(label: RowIndex) -> RowIndex:
-    """The first node of each node's block, so that labels are nodes."""
-    _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
-    return first[inverse]
 
 
 def _parted(posterior: IRTPosterior) -> list[str]:

@@ -52,13 +52,14 @@ class ItemPopulation:
 
     def native(self, features: np.ndarray | None, n_items: int = 1) -> tuple[ItemParam, ItemParamParam]:
         """Mean and covariance of the parameters in the population's own form; see `moments`."""
-        standard = self._standardised(features, n_items)
+        standard = self.standardised(features, n_items)
         mean = self.intercept + standard @ self.weight.T
         # known weights would make items far from the fitted ones look as well known as the average item
         unknown = np.einsum("nf,kfg,ng->nk", standard, self.leverage, standard) * np.diagonal(self.cov)
         return mean, self.cov + unknown[:, :, None] * np.eye(len(self.intercept))
 
-    def _standardised(self, features: np.ndarray | None, n_items: int) -> Float[np.ndarray, "item feature"]:
+    def standardised(self, features: np.ndarray | None, n_items: int) -> Float[np.ndarray, "item feature"]:
+        """Features in units of the fitted items' spread; see `moments`."""
         if features is None:
             if len(self.center):
                 raise FitError(f"this fit knows {len(self.center)} item features; give them for new items too")

@@ -5,7 +5,7 @@ log-odds of a cell are their dot product. A half-step updates one side (the *row
 held fixed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -44,6 +44,21 @@ class Sums:
     def information(self) -> Matrices:
         """Sum of ``w E[x x']``, the expected information of each row."""
         return self.cov + self.outer
+
+    def to_fixed_columns(self) -> "Sums":
+        """The sums for rows that leave the columns as they are.
+
+        Each cell of a row then meets a column uncertainty of its own, which attenuation has integrated out. To weigh
+        it again, as columns that are free to follow require, would draw the rows to 0: posterior means scatter less
+        than the truth, so that regressing on them is free of attenuation (Berkson, 1950).
+        """
+        return replace(self, cov=torch.zeros_like(self.cov))
+
+    def plus(self, other: "Sums") -> "Sums":
+        """The sums over these cells and others of the same rows."""
+        return Sums(
+            self.residual + other.residual, self.cov + other.cov, self.outer + other.outer, self.loss + other.loss
+        )
 
     def gradient(self, mean: Vectors) -> Vectors:
         """Gradient of the expected log-likelihood in the rows' means (Bonnet's theorem)."""

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import pandas as pd
+
+from capscope.notebook import html_table
+
 PosteriorT = TypeVar("PosteriorT")
 
 
@@ -28,3 +32,8 @@ class Fit(Generic[PosteriorT]):
     """How the fit ended."""
     history: tuple[float, ...]
     """One number for each sweep or step: the change (variational engine) or the objective (the others)."""
+
+    def _repr_html_(self) -> str:
+        rows = [("status", self.status.code), ("steps", str(len(self.history)))]
+        rows += [("advice", line) for line in self.status.advice]
+        return html_table(f"Fit: {type(self.posterior).__name__}", pd.DataFrame(rows, columns=["what", "value"]))

@@ -20,6 +20,7 @@ from capscope.fit.item_prior import Design, ItemPrior, fit_prior, inverse, start
 from capscope.fit.item_quadrature import quadrature_moments
 from capscope.fit.kernels import Gaussians, Sums, cell_sums
 from capscope.fit.links import PROBIT_SCALE
+from capscope.fit.populations import AbilityPopulation
 from capscope.fit.start import start
 
 PROBES = 64
@@ -92,12 +93,14 @@ def run_sweeps(
     probe = _Probe.spread_over(state, form)
     chance = probe.chance(state, form)
     best, since_best = state, 0
-    with _single_threaded():
+    with single_threaded():
         for _ in range(schedule.max_sweeps):
             before, seen = state, chance
             state = _sweep(by_model, by_item, form, design, state, schedule.threads)
             chance = probe.chance(state, form)
-            history.append(max(_change(before.models, state.models), _change(before.items, state.items)))
+            history.append(
+                max(posterior_change(before.models, state.models), posterior_change(before.items, state.items))
+            )
             if not math.isfinite(history[-1]):
                 return replace(before, history=tuple(history[:-1]), converged=False)
             predicted = float((chance - seen).square().mean().sqrt())
@@ -154,12 +157,19 @@ def _sweep(by_model: Cells, by_item: Cells, form: ItemForm, design: Design, stat
     return _expanded(State(model_step(state.models, sums), items, prior, sums.loss), form)
 
 
-def model_step(models: Gaussians, sums: Sums) -> Gaussians:
-    """One Newton step of the models' abilities under their prior N(0, I), from the sums over their cells."""
+def model_step(models: Gaussians, sums: Sums, population: AbilityPopulation | None = None) -> Gaussians:
+    """One Newton step of the models' abilities from the sums over their cells.
+
+    Args:
+        models: Posteriors of ``(theta, 1)``.
+        sums: What the cells say.
+        population: The abilities' prior; N(0, I) by default.
+    """
     ability = models.mean[:, :-1]
-    eye = torch.eye(ability.shape[1], dtype=ability.dtype, device=ability.device)
-    cov = inverse(sums.information[:, :-1, :-1] + eye)
-    gradient = sums.gradient(models.mean)[:, :-1] - ability
+    population = population or AbilityPopulation.standard(ability.shape[1], ability.device)
+    pull = inverse(population.cov)
+    cov = inverse(sums.information[:, :-1, :-1] + pull)
+    gradient = sums.gradient(models.mean)[:, :-1] - (ability - population.mean) @ pull
     mean, full = models.mean.clone(), torch.zeros_like(models.cov)
     mean[:, :-1] += bounded(torch.einsum("nij,nj->ni", cov, gradient))
     full[:, :-1, :-1] = cov
@@ -182,7 +192,7 @@ def _expanded(state: State, form: ItemForm) -> State:
     return State(Gaussians(mean, full), items, prior, state.loss)
 
 
-def _change(before: Gaussians, after: Gaussians) -> float:
+def posterior_change(before: Gaussians, after: Gaussians) -> float:
     """Root-mean-square change in posterior standard deviations, over the parameters that are free."""
     variance = after.cov.diagonal(dim1=1, dim2=2)
     free = variance > 0
@@ -193,7 +203,7 @@ def _change(before: Gaussians, after: Gaussians) -> float:
 
 
 @contextmanager
-def _single_threaded() -> Generator[None]:
+def single_threaded() -> Generator[None]:
     """Threads inside one product cost more than they give on chunks this small; chunks run side by side instead."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,8 +1,9 @@
 """Chance of success on unseen items; assessors side by side; splits scored."""
 
-from capscope.predict.assessor import Assessor, FittedAssessor, Training
+from capscope.predict.assessor import Assessor, Chances, ExplainingAssessor, FittedAssessor, Parts, Training
 from capscope.predict.assessors import ASSESSORS, ExplanatoryAssessor, ForestAssessor, MeanAssessor
 from capscope.predict.evaluate import Evaluation, EvaluationSettings, evaluate
+from capscope.predict.features import ItemFeatures, ItemTexts, item_features
 from capscope.predict.jobs import predict_items
 from capscope.predict.metrics import Metrics, Outcomes, score_outcomes
 from capscope.predict.predictions import Predictions, predict_from_curves, predict_from_irt, score_table
@@ -10,17 +11,23 @@ from capscope.predict.predictions import Predictions, predict_from_curves, predi
 __all__ = [
     "ASSESSORS",
     "Assessor",
+    "Chances",
     "Evaluation",
     "EvaluationSettings",
+    "ExplainingAssessor",
     "ExplanatoryAssessor",
     "FittedAssessor",
     "ForestAssessor",
+    "ItemFeatures",
+    "ItemTexts",
     "MeanAssessor",
     "Metrics",
     "Outcomes",
+    "Parts",
     "Predictions",
     "Training",
     "evaluate",
+    "item_features",
     "predict_from_curves",
     "predict_from_irt",
     "predict_items",

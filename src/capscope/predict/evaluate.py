@@ -18,8 +18,10 @@ from capscope.data import (
     task_labels,
 )
 from capscope.errors import InputError, nearest
+from capscope.notebook import html_table
 from capscope.predict.assessor import Training
-from capscope.predict.assessors import ASSESSORS
+from capscope.predict.assessors import ASSESSORS, usable
+from capscope.predict.features import ItemFeatures, item_features
 from capscope.predict.metrics import Metrics, Outcomes, mean_metrics, score_outcomes
 
 
@@ -43,6 +45,10 @@ class Evaluation:
     """Metrics of each assessor, averaged over seeds."""
     seconds: dict[str, float]
     """Time each assessor took to fit and predict, over all folds and seeds."""
+
+    def _repr_html_(self) -> str:
+        table = pd.DataFrame.from_dict(self.rows(), orient="index").rename_axis("assessor").reset_index()
+        return html_table(f"Assessors on held-out answers, split by {self.split}", table)
 
     def rows(self) -> dict[str, dict[str, float | None]]:
         """Return each assessor's metrics and seconds; an undefined number is None."""
@@ -85,18 +91,18 @@ def evaluate(
     Args:
         study: A study with items, responses and demands.
         settings: Split, folds, seeds, annotator.
-        assessors: Names out of `ASSESSORS`; all by default.
+        assessors: Names out of `ASSESSORS`; by default all that the study's tables suffice for.
         progress: Called with the share of the work done.
 
     Raises:
         InputError: Unknown assessor, or a split that leaves nothing to hold out.
         JoinError: Fewer than nine in ten of the answered items have demands or are in the items table.
     """
-    names = list(assessors or ASSESSORS)
-    for name in names:
+    for name in assessors or ():
         if name not in ASSESSORS:
             raise InputError(f"unknown assessor '{name}'{nearest(name, ASSESSORS)}; there are {', '.join(ASSESSORS)}")
     bench = _Bench.of(study, settings.annotator)
+    names = list(assessors or usable(bench.features))
     results: dict[str, list[Metrics]] = {name: [] for name in names}
     seconds = dict.fromkeys(names, 0.0)
     n_folds = 0
@@ -120,7 +126,7 @@ class _Bench:
     """A study laid out for evaluation: only items with answers and complete demands."""
 
     responses: ResponseMatrix
-    demands: np.ndarray
+    features: ItemFeatures
     items: pd.DataFrame
     left_out: int
 
@@ -135,7 +141,7 @@ class _Bench:
         responses = response_matrix(study.keep_items(complete))
         table = items.set_index(items["item_id"].astype(str)).loc[list(responses.items)].reset_index(drop=True)
         left_out = len(answered.difference(complete))
-        return cls(responses, demands.at(responses.items), table, left_out)
+        return cls(responses, item_features(study, responses.items, annotator), table, left_out)
 
     def test_masks(self, settings: EvaluationSettings, rng: np.random.Generator) -> list[np.ndarray]:
         """Return for each fold which items are held out."""
@@ -147,9 +153,10 @@ class _Bench:
         chance = np.full(len(self.responses.score), np.nan)
         for test in folds:
             held_out = test[self.responses.item_index]
-            training = Training(self.responses.rows(~held_out), self.demands, seed)
+            training = Training(self.responses, self.features, seed).without(held_out)
             fitted = ASSESSORS[name].fit(training)
-            chance[held_out] = fitted.chance(self.responses.model_index[held_out], self.responses.item_index[held_out])
+            rows = self.responses.rows(held_out)
+            chance[held_out] = fitted.predict(rows.model_index, rows.item_index).probability
         return chance
 
     def outcomes(self, chance: np.ndarray) -> Outcomes:

@@ -11,6 +11,7 @@ from capscope.data import DemandMatrix
 from capscope.errors import InputError, first_few
 from capscope.fit import FEW_ANSWERS, NEW_ITEM, CurvePosterior, IRTPosterior, draw_chances
 from capscope.intervals import quantile_bounds
+from capscope.notebook import html_table
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Predictions:
     """Columns item_id, in_support, reason: whether the fitted data speak about such an item."""
     level: float
     """Nominal coverage of the bounds."""
+
+    def _repr_html_(self) -> str:
+        return html_table("Predicted scores", self.scores, f"Bounds of {self.level:.0%} intervals.")
 
 
 def predict_from_curves(

@@ -8,6 +8,7 @@ import pandas as pd
 from capscope.axes import FloatArray, ModelDim
 from capscope.fit import CurvePosterior, IRTPosterior
 from capscope.intervals import Interval, quantile_bounds
+from capscope.notebook import html_table
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class AbilityProfiles:
     def of(self, model: str) -> pd.DataFrame:
         """Return one model's rows, strongest dimension first."""
         return self.table[self.table["model"] == model].sort_values("ability", ascending=False, kind="stable")
+
+    def _repr_html_(self) -> str:
+        return html_table("Ability profiles", self.table, f"Bounds of {self.level:.0%} intervals, in demand levels.")
 
 
 def ability_profiles(posterior: CurvePosterior, level: float = 0.9) -> AbilityProfiles:

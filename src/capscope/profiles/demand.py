@@ -9,6 +9,7 @@ from jaxtyping import Float
 from capscope.axes import LEVELS
 from capscope.data import DemandMatrix, Study
 from capscope.errors import InputError, first_few, nearest
+from capscope.notebook import html_table
 
 SENSITIVE_MEAN, SENSITIVE_SD = 2.0, 1.0
 """A set is sensitive to a dimension when its levels have at least this mean and this spread (Zhou et al., 2026)."""
@@ -26,6 +27,9 @@ class DemandProfile:
     """Columns dim, items, mean, sd, dominant (items that no other dimension exceeds), sensitive."""
     n_items: int
     """Number of items in the set."""
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Demand profile of {self.n_items:,} items", self.table)
 
 
 def demand_profile(demands: DemandMatrix) -> DemandProfile:

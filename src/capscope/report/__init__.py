@@ -20,6 +20,7 @@ from capscope.report.radar import radar, radar_grid
 from capscope.report.style import to_svg
 from capscope.report.summary import summarize
 from capscope.report.summary_irt import summarize_irt
+from capscope.report.viewing import view_fit
 
 __all__ = [
     "DemoResult",
@@ -45,5 +46,6 @@ __all__ = [
     "summarize",
     "summarize_irt",
     "to_svg",
+    "view_fit",
     "write_report",
 ]

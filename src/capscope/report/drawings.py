@@ -12,6 +12,9 @@ from capscope.report.style import to_svg
 SMALL_RADAR = 1.9
 """Width in inches of a radar that stands among others."""
 
+MOST_RADARS = 24
+"""A page draws the profiles of at most this many models, the strongest; all stand in its table."""
+
 
 def curve_drawings(summary: Summary) -> dict[str, str]:
     """Draw a summary of curves; a small drawing's name ends in its position."""
@@ -22,7 +25,7 @@ def curve_drawings(summary: Summary) -> dict[str, str]:
             _drawing("overall", figures.overall_intervals(profiles, model), "Overall ability of every model"),
             _drawing("radar", radar(profiles, model), f"Profile of {model} as a radar"),
             _drawing("abilities", figures.ability_intervals(focus["scales"]), f"Abilities of {model}"),
-            *(_small_radar(position, entry, profiles) for position, entry in enumerate(profiles)),
+            *(_small_radar(position, entry, profiles) for position, entry in enumerate(profiles[:MOST_RADARS])),
             *(_curve(position, curve, model) for position, curve in enumerate(focus["curves"])),
             *_question_drawings(summary),
             *_difference_drawings(summary["versus"], model),

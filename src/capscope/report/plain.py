@@ -13,6 +13,9 @@ Summary = dict[str, Any]
 Record = dict[str, Any]
 """One row of a table, or one entry of a summary."""
 
+LONGEST_TEXT = 2000
+"""Characters of an item's text that a page shows."""
+
 
 def plain(value: object) -> Any:  # noqa: ANN401 - JSON values have many types
     """Turn numpy values, arrays, tuples and mappings into plain Python, NaN and infinities into None."""
@@ -36,7 +39,7 @@ def records(table: pd.DataFrame) -> list[Record]:
 
 
 def item_texts(items: pd.DataFrame | None) -> dict[str, str]:
-    """Return the text of each item by its id; empty where there is none.
+    """Return the text of each item by its id, cut where it is long; empty where there is none.
 
     Raises:
         InputError: The table has no ids.
@@ -47,4 +50,6 @@ def item_texts(items: pd.DataFrame | None) -> dict[str, str]:
         raise InputError(f"items: column 'item_id' is missing among {first_few(map(str, items.columns))}; name it")
     if "text" not in items:
         return {}
-    return dict(zip(items["item_id"].astype(str), items["text"].astype(str), strict=True))
+    text = items["text"].astype(str)
+    long = text.str.len() > LONGEST_TEXT
+    return dict(zip(items["item_id"].astype(str), text.where(~long, text.str[:LONGEST_TEXT] + " \u2026"), strict=True))

@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
+from capscope.axes import FloatArray
 from capscope.report.plain import Record
 from capscope.report.style import ACCENT, INK, MUTED, OTHERS, STYLE, label
 
@@ -16,6 +17,9 @@ SIZE = 3.9
 """Width of a single radar in inches."""
 PANEL = 1.9
 """Width of one of many radars in inches."""
+
+MOST_LINES = 24
+"""More other models than this are drawn as a band."""
 
 
 @rc_context(STYLE)
@@ -67,9 +71,7 @@ def _radar(axes: PolarAxes, profiles: Sequence[Record], chosen: str, with_number
     own = next(entry for entry in profiles if entry["model"] == chosen)["scales"]
     angle = np.linspace(0, 2 * np.pi, len(own), endpoint=False)
     around = np.append(angle, angle[:1])
-    for entry in profiles:
-        if entry["model"] != chosen:
-            axes.plot(around, _closed(entry["scales"], "ability"), color=OTHERS, linewidth=0.5, alpha=0.45)
+    _others(axes, around, [_closed(entry["scales"], "ability") for entry in profiles if entry["model"] != chosen])
     axes.fill_between(around, _closed(own, "lower"), _closed(own, "upper"), color=ACCENT, alpha=0.3, linewidth=0)
     axes.plot(around, _closed(own, "ability"), color=ACCENT, linewidth=1.5, solid_joinstyle="round")
     axes.set_theta_zero_location("N")
@@ -79,6 +81,16 @@ def _radar(axes: PolarAxes, profiles: Sequence[Record], chosen: str, with_number
     )
     axes.tick_params(axis="x", pad=0 if with_numbers else -3)
     _rings(axes, outer_edge(profiles), with_numbers)
+
+
+def _others(axes: PolarAxes, around: FloatArray, profiles: list[list[float]]) -> None:
+    """Draw the other models as lines, or as the band of their middle nine tenths where lines would be too many."""
+    if len(profiles) > MOST_LINES:
+        lower, upper = np.quantile(np.array(profiles), [0.05, 0.95], axis=0)
+        axes.fill_between(around, lower, upper, color=OTHERS, alpha=0.25, linewidth=0)
+        return
+    for profile in profiles:
+        axes.plot(around, profile, color=OTHERS, linewidth=0.5, alpha=0.45)
 
 
 def _rings(axes: PolarAxes, top: float, with_numbers: bool) -> None:

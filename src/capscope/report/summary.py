@@ -14,8 +14,9 @@ from capscope.profiles import AbilityProfiles, DemandProfile
 from capscope.report.beyond import beyond_general
 from capscope.report.calibration import in_sample
 from capscope.report.definitions import CURVES, definitions
-from capscope.report.plain import Record, Summary, item_texts, plain, records
+from capscope.report.plain import Record, Summary, plain, records
 from capscope.report.provenance import Provenance, made
+from capscope.report.summary_questions import questions_section
 from capscope.report.versus import curves_versus
 
 GRID_STEP = 0.25
@@ -73,7 +74,7 @@ def summarize(  # noqa: PLR0913 - the parts of the page
         "focus": _focus(posterior, focus, entries, scales, level),
         "versus": curves_versus(posterior, focus, rival, {scale["dim"]: scale["name"] for scale in scales}, level),
         "calibration": in_sample(posterior, np.random.default_rng(provenance.seed), level),
-        "questions": None if predictions is None else _questions(predictions, items),
+        "questions": None if predictions is None else questions_section(predictions, items, focus),
         "demands": None if demands is None else _demands(demands, names),
         "definitions": definitions(CURVES, level),
         "made": made(fit, provenance) | {"missing": _missing(posterior), "spread": _spread(posterior, level)},
@@ -211,27 +212,6 @@ def _observed(step: int, n: float, correct: float, level: float) -> Record:
         "rate": rate.point,
         "lower": rate.lower,
         "upper": rate.upper,
-    }
-
-
-def _questions(predictions: Predictions, items: pd.DataFrame | None) -> Record:
-    texts = item_texts(items)
-    chances: dict[str, list[Record]] = {}
-    for row in records(predictions.table):
-        chances.setdefault(str(row.pop("item_id")), []).append(row)
-    questions = [
-        {"text": texts.get(entry["item_id"], ""), **entry, "chances": chances[entry["item_id"]]}
-        for entry in records(predictions.support)
-    ]
-    scores = records(predictions.scores.sort_values("score", ascending=False, kind="stable"))
-    return {
-        "n": len(questions),
-        "level": predictions.level,
-        "scores": scores,
-        "items": questions,
-        "unsupported": [
-            {"item_id": entry["item_id"], "reason": entry["reason"]} for entry in questions if not entry["in_support"]
-        ],
     }
 
 

@@ -1,7 +1,7 @@
 """Put what a format has read together: one study, checked as a whole, and the report on it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +13,10 @@ from capscope.data.joining import check_study
 from capscope.data.levels import Levels
 from capscope.data.study import Study
 from capscope.data.tables import validate
+from capscope.errors import InputError, first_few
+
+OPTIONAL_KEYS = ("prompt", "scaffold")
+"""Columns that belong to the key of a response where there are any."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Assembly:
     """Demand levels."""
     other_rows: int
     """Rows read beside those of the scores."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the numbers should know."""
 
 
 def assemble(parts: Assembly) -> tuple[Study, ImportReport]:
@@ -46,13 +52,53 @@ def assemble(parts: Assembly) -> tuple[Study, ImportReport]:
         _items(parts),
         joined_scores(parts.scores) if parts.scores else None,
         parts.levels.demands if parts.levels else None,
-        ", ".join(path.name for path in parts.sources),
+        first_few(path.name for path in parts.sources),
         provenance(parts.format, parts.sources),
     )
     check_study(study)
     rows = parts.other_rows + sum(table.rows for table in parts.scores)
     skipped = sum(table.not_administered for table in parts.scores)
-    return study, report_on(study, rows, skipped, parts.levels.unrated if parts.levels else 0, parts.sources)
+    unrated = parts.levels.unrated if parts.levels else 0
+    return study, report_on(study, rows, skipped, unrated, parts.sources, parts.notes)
+
+
+def assemble_logs(
+    format: str,
+    tables: Sequence[ScoreTable],
+    items: pd.DataFrame | None,
+    sources: list[Path],
+    notes: Sequence[str] = (),
+) -> tuple[Study, ImportReport]:
+    """Make a study of the scores of several logs and the items that they describe.
+
+    Args:
+        format: Name of the format.
+        tables: One table for each log; a log in which nothing was scored adds nothing.
+        items: The items.
+        sources: The files read.
+        notes: What a reader of the numbers should know.
+
+    Raises:
+        InputError: Nothing was scored at all, or two logs answer for the same model and item.
+    """
+    if not any(len(table.responses) for table in tables):
+        raise InputError(f"{first_few(map(str, sources))}: no record is scored; score the logs first")
+    unscored = sum(table.not_administered for table in tables)
+    said = (f"{unscored} records have no score; they are no responses",) if unscored else ()
+    parts = Assembly(format, sources, _alike(tables), items, f"{format} items", None, 0, (*said, *notes))
+    return assemble(parts)
+
+
+def _alike(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
+    """Give all tables the same columns: a key that only some logs have is `none` in the others, single trials go."""
+    keys = [key for key in OPTIONAL_KEYS if any(key in table.responses for table in tables)]
+    single = all((table.responses["n_trials"] == 1).all() for table in tables)
+    alike: list[ScoreTable] = []
+    for table in tables:
+        missing = dict.fromkeys((key for key in keys if key not in table.responses), "none")
+        responses = table.responses.assign(**missing)
+        alike.append(replace(table, responses=responses.drop(columns="n_trials") if single else responses))
+    return alike
 
 
 def _items(parts: Assembly) -> pd.DataFrame | None:

@@ -27,13 +27,22 @@ class ImportReport:
     """Cells of demand columns without a level."""
     sources: tuple[str, ...]
     """Names of the files read."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the numbers should know: how many records were not scored and why, logs that are unfinished."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values."""
         return asdict(self)
 
 
-def report_on(study: Study, rows: int, not_administered: int, unrated: int, sources: list[Path]) -> ImportReport:
+def report_on(
+    study: Study,
+    rows: int,
+    not_administered: int,
+    unrated: int,
+    sources: list[Path],
+    notes: tuple[str, ...] = (),
+) -> ImportReport:
     """Count what a study holds, beside what its import has counted."""
     responses, items = study.responses, study.items
     described = set(items["item_id"]) if items is not None else set[str]()
@@ -47,6 +56,7 @@ def report_on(study: Study, rows: int, not_administered: int, unrated: int, sour
         not_administered,
         unrated,
         tuple(path.name for path in sources),
+        notes,
     )
 
 

@@ -100,7 +100,7 @@ def joined_scores(tables: Sequence[ScoreTable]) -> pd.DataFrame:
     Raises:
         InputError: Two files answer for the same model and item; the message names both.
     """
-    joined = pd.concat([table.responses for table in tables], keys=range(len(tables)))
+    joined = pd.concat({place: table.responses for place, table in enumerate(tables) if len(table.responses)})
     key = [name for name in RESPONSES.key if name in joined]
     repeated = joined.duplicated(key)
     if repeated.any():

@@ -1,6 +1,7 @@
 """Tidy tables: one row for each model and item, or a matrix of models by items, with the columns mapped by name."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import pandas as pd
 
 from capscope.data.formats.assembly import Assembly, assemble
 from capscope.data.formats.column_names import Columns
+from capscope.data.formats.exporting import ExportReport, report_on_export, write_file
 from capscope.data.formats.report import ImportReport
 from capscope.data.formats.score_tables import Layout, ScoreTable, long_scores, wide_scores
 from capscope.data.levels import Levels, levels_from_columns
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 from capscope.data.tables import TABLES, require_columns, validate
-from capscope.errors import InputError
+from capscope.errors import InputError, OutputError
 
 DEMANDS = TABLES["demands"]
 NOT_RUBRICS = ("item_id", "annotator", *TABLES["items"].optional)
@@ -91,3 +93,45 @@ def _levels(frame: pd.DataFrame, annotator: str | None, source: str) -> Levels:
     if not rubrics:
         raise InputError(f"{source}: no column holds levels; add 'rubric' and 'level', or a column for each rubric")
     return levels_from_columns(frame, rubrics, frame["annotator"], source)
+
+
+WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
+    ".csv": lambda table: table.to_csv(index=False).encode(),
+    ".tsv": lambda table: table.to_csv(index=False, sep="\t").encode(),
+    ".jsonl": lambda table: _json_lines(table),
+    ".parquet": lambda table: table.to_parquet(index=False),
+}
+"""How a table becomes a file of each kind."""
+
+
+def _json_lines(table: pd.DataFrame) -> bytes:
+    """Write one object for each row, numbers to their last digit, without the cells that hold nothing."""
+    filled = table.notna().to_numpy()
+    rows = zip(table.astype(object).to_numpy().tolist(), filled.tolist(), strict=True)
+    names = [str(name) for name in table.columns]
+    objects = ({name: cell for name, cell, there in zip(names, row, kept, strict=True) if there} for row, kept in rows)
+    return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in objects).encode()
+
+
+def export_tidy(study: Study, out: Path, *, force: bool = False) -> ExportReport:
+    """Write the responses of a study as one table, a row for each, with what is known of the items beside them.
+
+    Args:
+        study: A study with responses.
+        out: The file to write; its ending says of which kind (`.csv`, `.tsv`, `.jsonl`, `.parquet`).
+        force: Replace a file that is there.
+
+    Raises:
+        OutputError: The file is of another kind, is there, or cannot be written.
+    """
+    if out.suffix.lower() not in WRITERS:
+        raise OutputError(f"{out}: cannot write '{out.suffix}' files; use one of {', '.join(WRITERS)}")
+    table = study.require("responses").astype({"model": str, "item_id": str})
+    kept = list(table.columns)
+    if study.items is not None:
+        known = study.items[["item_id", *(name for name in TABLES["items"].optional if name in study.items)]]
+        known = known.loc[:, known.notna().any()].astype({"item_id": str})
+        table = table.merge(known, on="item_id", how="left", validate="many_to_one")
+        kept += list(known.columns)
+    write_file(out, WRITERS[out.suffix.lower()](table), force=force)
+    return report_on_export(study, [out], kept=kept)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capscope.axes import ItemDim, RowFloats, RowIndex
+from capscope.axes import ItemDim, RowIndex
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt
-from capscope.predict.assessor import Training
+from capscope.predict.assessor import Chances, Training
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class FittedExplanatory:
     demands: ItemDim
     """Demand levels of all items."""
 
-    def chance(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
+    def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
         """Chance of success, every item taken as one that nobody has run."""
-        return self.posterior.new_item_probability(model_index, self.demands[item_index])
+        return Chances.of(self.posterior.new_item_probability(model_index, self.demands[item_index]))
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class ExplanatoryAssessor:
     def fit(self, training: Training) -> FittedExplanatory:
         """Fit on the items that have training answers."""
         responses = training.responses
+        demands = training.features.need_demands("assessor 'explanatory'")
         seen, position = np.unique(responses.item_index, return_inverse=True)
         items = tuple(responses.items[item] for item in seen)
         reduced = responses.rows(np.arange(len(position)))
@@ -44,5 +45,5 @@ class ExplanatoryAssessor:
         )
         model = "mirt" if self.dims > 1 else "2pl"
         settings = IRTSettings(model=model, dims=self.dims, form="signed", seed=training.seed)
-        fit = fit_irt(reduced, settings, features=training.demands[seen])
-        return FittedExplanatory(fit.posterior, training.demands)
+        fit = fit_irt(reduced, settings, features=demands[seen])
+        return FittedExplanatory(fit.posterior, demands)

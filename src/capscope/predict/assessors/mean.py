@@ -4,26 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capscope.axes import RowFloats, RowIndex
-from capscope.predict.assessor import Training, model_means
-
-
-@dataclass(frozen=True)
-class FittedMean:
-    """Mean scores by model."""
-
-    mean: np.ndarray
-    """Mean score of each model."""
-
-    def chance(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:  # noqa: ARG002 - items are all alike
-        """Return the mean of each row's model."""
-        return self.mean[model_index]
+from capscope.predict.assessor import ChanceTable, FittedAssessor, Training, model_means
+from capscope.predict.spread import unexplained_sd
 
 
 @dataclass(frozen=True)
 class MeanAssessor:
-    """Predicts each model's mean score."""
+    """Predicts each model's mean score; a model without answers gets the mean of all."""
 
-    def fit(self, training: Training) -> FittedMean:
+    def fit(self, training: Training) -> FittedAssessor:
         """Average each model's training scores."""
-        return FittedMean(model_means(training.responses))
+        responses = training.responses
+        mean = model_means(responses)
+        spread = unexplained_sd(responses, mean[responses.model_index])
+        shape = (len(responses.models), len(responses.items))
+        return ChanceTable(np.broadcast_to(mean[:, None], shape), np.full(shape, spread))

@@ -1,0 +1,218 @@
+"""Every Eval Ever 0.3: `UUID_samples.jsonl`, one line for each sample and metric, beside the aggregate `UUID.json`."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from capscope.data.formats.assembly import assemble_logs
+from capscope.data.formats.item_book import ItemBook, LoggedItem
+from capscope.data.formats.log_files import as_object, as_objects, field, json_document, log_files, numbered_records
+from capscope.data.formats.report import ImportReport
+from capscope.data.formats.score_tables import ScoreTable
+from capscope.data.formats.scored_log import ScoredLog
+from capscope.data.study import Study
+from capscope.errors import InputError
+
+SCHEMA_FAMILY = "0."
+"""Versions of the schema that can be read."""
+ENDINGS = ("_samples.jsonl", "_instance_level.jsonl", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What one metric's numbers mean."""
+
+    name: str
+    """The metric, by a name that is its own in the file."""
+    dataset: str
+    """The data set."""
+    low: float = 0.0
+    """Its worst value, or its best where lower is better."""
+    high: float = 1.0
+    """Its best value, or its worst where lower is better."""
+    lower_is_better: bool = False
+    """Whether the low end is the good one."""
+    unknown_level: bool = False
+    """Whether -1 stands for "unknown"."""
+
+    def rate(self, score: object) -> object:
+        """Return a score as a rate from 0 to 1, None for "unknown"; what is no number, or has no bounds, as text."""
+        if isinstance(score, bool) or not isinstance(score, int | float):
+            return score
+        if self.unknown_level and score == -1:
+            return None
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            return f"{score} (from {self.low:g} to {self.high:g})"
+        share = (score - self.low) / (self.high - self.low)
+        return 1 - share if self.lower_is_better else share
+
+
+def import_every_eval_ever(
+    paths: Sequence[Path],
+    metrics: Sequence[str] = (),
+    model: str | None = None,
+    not_administered: Sequence[str] = (),
+) -> tuple[Study, ImportReport]:
+    """Make a study of instance-level files of Every Eval Ever.
+
+    An item is called ``evaluation_name:sample_id`` and recognised by `sample_hash`. Scores are laid on 0 to 1 by the
+    metric's bounds and direction in the aggregate file; without one they must lie there already. `is_correct` is not
+    used: it is false by rule for graded metrics.
+
+    Args:
+        paths: Files of samples, or folders that hold them at any depth.
+        metrics: Which metric is the score, in order of preference; needed where a file has several.
+        model: Who answered; by default the `model_id` of the lines.
+        not_administered: Scores that stand for "not scored", after they are laid on 0 to 1; NaN always does.
+
+    Raises:
+        InputError: A line is wrong, or the choice of a metric is open; the message names file and line.
+    """
+    files = log_files(paths, [f"*{ending}" for ending in ENDINGS[:2]], "samples of Every Eval Ever")
+    items = ItemBook()
+    tables: list[ScoreTable] = []
+    for path in files:
+        tables += [log.chosen(metrics, "--metric", not_administered) for log in _scored(path, items, model)]
+    return assemble_logs("every-eval-ever", tables, items.table(), files)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of samples."""
+
+    number: int
+    """Its number."""
+    model: str
+    """Who answered."""
+    dataset: str
+    """The data set that the aggregate names, or else the evaluation."""
+    evaluation: str
+    """Name of the evaluation."""
+    sample: str
+    """Id of the sample."""
+    item: LoggedItem
+    """What the line says about the sample."""
+    metric: str
+    """Name of the score."""
+    score: object
+    """The score as a rate."""
+    told_apart: bool
+    """Whether the line names the result that it belongs to."""
+
+
+def _scored(path: Path, items: ItemBook, model: str | None) -> list[ScoredLog]:
+    """Read one file: a log for each model and task in it."""
+    scales = _scales(path)
+    lines = [_line(path, number, record, scales, model) for number, record in numbered_records(path)]
+    if not lines:
+        raise InputError(f"{path}: the file is empty; check how it was written")
+    same = _datasets_asked_once(lines)
+    seen: set[tuple[str, str]] = set()
+    logs: dict[tuple[str, str], ScoredLog] = {}
+    for line in lines:
+        task = line.dataset if line.dataset in same else line.evaluation
+        item_id = f"{task}:{line.sample}"
+        items.describe(item_id, replace(line.item, task=task), path, f"line {line.number}")
+        if not line.told_apart and (line.model, item_id) in seen:
+            raise InputError(
+                f"{path}: line {line.number} scores item '{item_id}' again and has no evaluation_result_id; which"
+                " metric it is cannot be told"
+            )
+        seen.add((line.model, item_id))
+        log = logs.setdefault((line.model, task), ScoredLog(path, line.model))
+        log.add(item_id, line.number, {line.metric: line.score})
+    return list(logs.values())
+
+
+def _datasets_asked_once(lines: list[Line]) -> set[str]:
+    """Return data sets whose evaluations score the same samples, as those under several filters of answers do.
+
+    Their samples are one item each, and their scores are to be chosen from. Hashes say which samples are the same.
+    """
+    evaluations: dict[str, set[str]] = {}
+    asked: dict[str, set[tuple[str, str | None]]] = {}
+    pairs: dict[str, set[tuple[str, str, str | None]]] = {}
+    for line in lines:
+        evaluations.setdefault(line.dataset, set()).add(line.evaluation)
+        asked.setdefault(line.dataset, set()).add((line.sample, line.item.digest))
+        pairs.setdefault(line.dataset, set()).add((line.evaluation, line.sample, line.item.digest))
+    several = [name for name, named in evaluations.items() if len(named) > 1]
+    return {
+        name
+        for name in several
+        if len({sample for sample, _ in asked[name]}) == len(asked[name]) < len(pairs[name])
+        and all(digest for _, digest in asked[name])
+    }
+
+
+def _line(path: Path, number: int, record: dict[str, Any], scales: dict[str, Scale], model: str | None) -> Line:
+    place = f"line {number}"
+    _refuse_other_schema(path, record, place)
+    evaluation = str(field(path, record, "evaluation_name", place))
+    result = str(record.get("evaluation_result_id") or evaluation)
+    scale = scales.get(result) or Scale(result, evaluation)
+    scored = as_object(path, field(path, record, "evaluation", place), f"{place}: evaluation")
+    return Line(
+        number,
+        model or str(field(path, record, "model_id", place)),
+        scale.dataset,
+        evaluation,
+        str(field(path, record, "sample_id", place)),
+        _item(path, evaluation, record, place),
+        scale.name,
+        scale.rate(scored.get("score")),
+        bool(record.get("evaluation_result_id")),
+    )
+
+
+def _refuse_other_schema(path: Path, record: dict[str, Any], place: str) -> None:
+    version = str(field(path, record, "schema_version", place))
+    if not version.startswith(SCHEMA_FAMILY):
+        raise InputError(f"{path}: {place}: schema version {version} is not known here (0.3 is); update capscope")
+
+
+def _item(path: Path, task: str, record: dict[str, Any], place: str) -> LoggedItem:
+    asked = as_object(path, field(path, record, "input", place), f"{place}: input")
+    text, choices, reference = asked.get("raw"), asked.get("choices"), asked.get("reference")
+    if isinstance(text, str) and choices:
+        text = "\n".join([text, *(str(choice) for choice in choices if str(choice) not in text)])
+    target = "; ".join(map(str, reference)) if isinstance(reference, list) and reference else None
+    return LoggedItem(task, None, text, target, len(choices) if choices else None, record.get("sample_hash"))
+
+
+def _scales(path: Path) -> dict[str, Scale]:
+    """Return the metrics of the aggregate file beside the samples, by result id and by name of the evaluation."""
+    aggregate = next((other for ending in ENDINGS if (other := _sibling(path, ending)) and other.is_file()), None)
+    if aggregate is None:
+        return {}
+    document = as_object(aggregate, json_document(aggregate), "its text")
+    scales: dict[str, Scale] = {}
+    for number, result in enumerate(as_objects(aggregate, document.get("evaluation_results"), "evaluation_results"), 1):
+        place = f"evaluation_results, record {number}"
+        key = result.get("evaluation_result_id") or field(aggregate, result, "evaluation_name", place)
+        scales[str(key)] = _scale(aggregate, result, place)
+    names = Counter(scale.name for scale in scales.values())
+    return {key: scale if names[scale.name] == 1 else replace(scale, name=key) for key, scale in scales.items()}
+
+
+def _sibling(path: Path, ending: str) -> Path | None:
+    return path.with_name(f"{path.name.removesuffix(ending)}.json") if path.name.endswith(ending) else None
+
+
+def _scale(path: Path, result: dict[str, Any], place: str) -> Scale:
+    config = as_object(path, field(path, result, "metric_config", place), f"{place}: metric_config")
+    named = config.get("metric_name") or config.get("metric_id") or config.get("evaluation_description")
+    name = str(named or result.get("evaluation_name"))
+    levels = config.get("level_names") or []
+    top = len(levels) - 1 if config.get("score_type") == "levels" and levels else 1
+    low, high = (_bound(config.get(key), default) for key, default in (("min_score", 0.0), ("max_score", float(top))))
+    source = result.get("source_data") or {}
+    dataset = str(source.get("dataset_name") or result.get("evaluation_name"))
+    return Scale(name, dataset, low, high, bool(config.get("lower_is_better")), bool(config.get("has_unknown_level")))
+
+
+def _bound(value: object, default: float) -> float:
+    return default if value is None else float(str(value))

@@ -1,0 +1,177 @@
+"""Output of the OpenAI Batch API as demand levels: one line for each reply of an annotator."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from capscope.data.formats.assembly import Assembly, assemble
+from capscope.data.formats.log_files import as_object, log_files, numbered_records, text_of
+from capscope.data.formats.log_files import field as required
+from capscope.data.formats.report import ImportReport
+from capscope.data.levels import Levels
+from capscope.data.reading import read_table
+from capscope.data.study import Study
+from capscope.data.tables import validate
+from capscope.errors import InputError, first_few
+
+ReadLevel = Callable[[str, str], int | None]
+"""Reads the level out of a reply and the reason why it ended; None where there is none."""
+SEPARATOR = "__"
+"""Between item and rubric in a `custom_id`, as ADeLe's toolkit writes it; the last one counts."""
+NEVER_SENT = ("batch_expired", "batch_cancelled")
+"""Errors of requests that were not sent."""
+
+
+@dataclass(frozen=True)
+class BatchNames:
+    """What the requests of a batch were about, where `custom_id` is not `item__RUBRIC`."""
+
+    rubric: str | None = None
+    """The one rubric that all lines are about; `custom_id` is then the item."""
+    table: Path | None = None
+    """A table of `custom_id`, `item_id` and `rubric`."""
+    annotator: str | None = None
+    """Who rated; by default the model that each reply names."""
+
+
+@dataclass
+class Replies:
+    """The levels read so far."""
+
+    rows: list[tuple[str, str, str, int]] = field(default_factory=list[tuple[str, str, str, int]])
+    """Item, rubric, annotator, level."""
+    seen: dict[tuple[str, str, str], str] = field(default_factory=dict[tuple[str, str, str], str])
+    """Where each cell was rated first."""
+    problems: Counter[str] = field(default_factory=Counter[str])
+    """Replies without a level, by reason."""
+
+
+def import_openai_batch(
+    paths: Sequence[Path],
+    read_level: ReadLevel,
+    names: BatchNames = BatchNames(),
+    items: Path | None = None,
+) -> tuple[Study, ImportReport]:
+    """Make a study of the replies of an annotator to a batch of requests.
+
+    Args:
+        paths: Output (and error) files of batches, or folders that hold them.
+        read_level: Reads the level out of a reply; `capscope.annotate.parse_reply` is strict about it.
+        names: What the requests were about.
+        items: Table of the items that were rated.
+
+    Raises:
+        InputError: A line is wrong, or names no rubric, or a cell was rated twice; the message names file and line.
+        JoinError: The items are not those of the table.
+    """
+    files = log_files(paths, ["*.jsonl"], "output of the Batch API")
+    known = _known(names.table) if names.table else None
+    replies = Replies()
+    lines = 0
+    for path in files:
+        for line, record in numbered_records(path):
+            lines += 1
+            _read(path, line, record, read_level, (names, known), replies)
+    if not replies.rows:
+        raise InputError(f"{files[0]}: no reply holds a level ({_reasons(replies)}); check the prompt that was used")
+    demands = pd.DataFrame(replies.rows, columns=["item_id", "rubric", "annotator", "level"])
+    levels = Levels(validate(demands, "demands", "levels of the batch"), replies.problems.total())
+    table = read_table(items) if items else None
+    sources = [*files, *(path for path in (names.table, items) if path)]
+    rows = lines + (0 if table is None else len(table))
+    notes = (f"without a level: {_reasons(replies)}",) if replies.problems else ()
+    return assemble(Assembly("openai-batch", sources, [], table, str(items), levels, rows, notes))
+
+
+def _known(path: Path) -> dict[str, tuple[str, str]]:
+    table = read_table(path)
+    missing = [name for name in ("custom_id", "item_id", "rubric") if name not in table]
+    if missing:
+        raise InputError(f"{path}: column '{missing[0]}' is missing; the table has custom_id, item_id, rubric")
+    if table["custom_id"].duplicated().any():
+        raise InputError(
+            f"{path}: custom_id '{table['custom_id'][table['custom_id'].duplicated()].iloc[0]}' occurs twice"
+        )
+    named = zip(table["item_id"].astype(str), table["rubric"].astype(str), strict=True)
+    return dict(zip(table["custom_id"].astype(str), named, strict=True))
+
+
+def _read(
+    path: Path,
+    line: int,
+    record: dict[str, Any],
+    read_level: ReadLevel,
+    names: tuple[BatchNames, dict[str, tuple[str, str]] | None],
+    replies: Replies,
+) -> None:
+    """Read one line into the replies."""
+    place = f"line {line}"
+    item_id, rubric = _cell(path, place, str(required(path, record, "custom_id", place)), *names)
+    body, problem = _body(path, record, place)
+    if body is None:
+        replies.problems[problem] += 1
+        return
+    annotator = names[0].annotator or str(required(path, body, "model", f"{place}: body"))
+    text, finish = _reply(path, body, place)
+    level = read_level(text, finish)
+    if level is None:
+        replies.problems["unparsed" if finish == "stop" else f"finish_reason {finish}"] += 1
+        return
+    cell = (item_id, rubric, annotator)
+    if cell in replies.seen:
+        raise InputError(
+            f"{path}: {place} rates item '{item_id}' on '{rubric}' again (first {replies.seen[cell]}); keep one reply"
+        )
+    replies.seen[cell] = f"{path}: {place}"
+    replies.rows.append((item_id, rubric, annotator, level))
+
+
+def _cell(
+    path: Path, place: str, custom_id: str, names: BatchNames, known: dict[str, tuple[str, str]] | None
+) -> tuple[str, str]:
+    """Return the item and rubric that a request was about."""
+    if known is not None:
+        if custom_id not in known:
+            raise InputError(f"{path}: {place}: custom_id '{custom_id}' is not in {names.table}; add it")
+        return known[custom_id]
+    if names.rubric:
+        return custom_id, names.rubric
+    item_id, separator, rubric = custom_id.rpartition(SEPARATOR)
+    if not separator or not item_id or not re.fullmatch(r"\w+", rubric):
+        raise InputError(
+            f"{path}: {place}: custom_id '{custom_id}' is not item{SEPARATOR}RUBRIC; name the --rubric of the file, or"
+            " give a --names table of custom_id, item_id, rubric"
+        )
+    return item_id, rubric
+
+
+def _body(path: Path, record: dict[str, Any], place: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the reply, or why there is none."""
+    error = record.get("error")
+    if error:
+        code = str(error.get("code") if isinstance(error, dict) else error)
+        return None, f"not sent ({code})" if code in NEVER_SENT else f"error {code}"
+    response = as_object(path, required(path, record, "response", place), f"{place}: response")
+    status = response.get("status_code")
+    if status != 200:
+        return None, f"status {status}"
+    return as_object(path, required(path, response, "body", f"{place}: response"), f"{place}: body"), ""
+
+
+def _reply(path: Path, body: dict[str, Any], place: str) -> tuple[str, str]:
+    """Return text and finish reason of the one choice."""
+    choices = required(path, body, "choices", f"{place}: body")
+    if not isinstance(choices, list) or len(choices) != 1:
+        raise InputError(f"{path}: {place}: the reply has no single choice; ask for n=1")
+    choice = as_object(path, choices[0], f"{place}: choice")
+    message = as_object(path, required(path, choice, "message", f"{place}: choice"), f"{place}: message")
+    return text_of(message.get("content")) or "", str(choice.get("finish_reason") or "stop")
+
+
+def _reasons(replies: Replies) -> str:
+    return first_few(f"{reason}: {count}" for reason, count in replies.problems.most_common()) or "no line"

@@ -1,0 +1,147 @@
+"""The scores of one log, under every name they go by, until one is chosen; nothing that is not a score gets through."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from capscope.data.columns import as_number
+from capscope.data.formats.score_tables import ScoreTable
+from capscope.data.formats.sentinels import is_sentinel
+from capscope.data.tables import TABLES
+from capscope.errors import InputError, first_few, nearest
+
+SCORE_BOUNDS = TABLES["responses"].bounds["score"]
+
+
+@dataclass
+class Scores:
+    """What one name (a metric, a scorer) says, record by record."""
+
+    item_id: list[str] = field(default_factory=list[str])
+    """The item."""
+    value: list[object] = field(default_factory=list[object])
+    """The score as it stands in the log; None or NaN where there is none."""
+    record: list[int] = field(default_factory=list[int])
+    """Number of the record: its line, or its place in the list."""
+
+
+@dataclass
+class ScoredLog:
+    """One log: the answers of one model, scored under one or more names.
+
+    Records are added one by one; `chosen` makes a table of one of the names.
+    """
+
+    path: Path
+    """The file."""
+    model: str
+    """Who answered."""
+    unit: str = "line"
+    """What a record is called in messages."""
+    keys: dict[str, str] = field(default_factory=dict[str, str])
+    """Further columns of the key that hold for the whole log: `scaffold`, `prompt`."""
+    records: int = 0
+    """Records seen."""
+    bare: int = 0
+    """Records without any score."""
+    by_name: dict[str, Scores] = field(default_factory=dict[str, Scores])
+    """Scores by name."""
+
+    def add(self, item_id: str, record: int, values: Mapping[str, object]) -> None:
+        """Add a record: its scores by name; a record without any counts as not scored."""
+        self.records += 1
+        self.bare += not values
+        for name, value in values.items():
+            scores = self.by_name.get(name)
+            if scores is None:
+                scores = self.by_name[name] = Scores()
+            scores.item_id.append(item_id)
+            scores.value.append(value)
+            scores.record.append(record)
+
+    def chosen(self, wanted: Sequence[str], option: str, sentinels: Sequence[str] = ()) -> ScoreTable:
+        """Return the scores under one name as a table; repeats of an item are trials of it.
+
+        Args:
+            wanted: Names in order of preference; the first that the log has counts. None wanted: the only one.
+            option: The option that chooses, for messages.
+            sentinels: Values that stand for "not scored".
+
+        Raises:
+            InputError: Several names are there and none is chosen, or a score lies outside 0 to 1.
+        """
+        name = choose(self.by_name, wanted, f"{self.path}: scored under", option) if self.by_name else ""
+        scores = self.by_name.get(name, Scores())
+        kept = self._checked(scores, name, sentinels)
+        described = pd.DataFrame({"item_id": pd.Categorical(kept["item_id"])})
+        return ScoreTable(str(self.path), self._responses(kept), described, self.records, self._answers() - len(kept))
+
+    def _answers(self) -> int:
+        """Count the answers that should have a score: of an item, as many as its most frequent name has."""
+        most: Counter[str] = Counter()
+        for scores in self.by_name.values():
+            most |= Counter(scores.item_id)
+        return most.total() + self.bare
+
+    def _checked(self, scores: Scores, name: str, sentinels: Sequence[str]) -> pd.DataFrame:
+        """Return item, score and record of what was scored."""
+        raw = pd.Series(scores.value, dtype=object)
+        scored = ~(raw.isna().to_numpy(dtype=bool) | is_sentinel(raw, sentinels))
+        kept = np.flatnonzero(scored)
+        record = np.array(scores.record, dtype=np.int64)[kept]
+
+        def place(position: int) -> str:
+            return f"{self.unit} {record[position]}: {name} of item '{item_id[position]}'"
+
+        item_id = np.array(scores.item_id, dtype=object)[kept]
+        number = as_number(raw.iloc[kept].reset_index(drop=True), "score", SCORE_BOUNDS, str(self.path), place)
+        return pd.DataFrame({"item_id": item_id, "score": number.to_numpy(dtype=float), "record": record})
+
+    def _responses(self, kept: pd.DataFrame) -> pd.DataFrame:
+        """Return one row for each item, its index the record where the item stands first."""
+        if kept["item_id"].duplicated().any():
+            by_item = kept.groupby("item_id", sort=False)
+            kept = by_item.agg(score=("score", "mean"), n_trials=("score", "size"), record=("record", "first"))
+            kept = kept.reset_index()
+        else:
+            kept = kept.assign(n_trials=1)
+        own = {"model": self.model, "item_id": kept["item_id"], "score": kept["score"], "n_trials": kept["n_trials"]}
+        return pd.DataFrame({**own, **self.keys}).set_axis(kept["record"].to_numpy() - 1, axis="index")
+
+    def repeated_item(self, name: str) -> tuple[str, int] | None:
+        """Return the first item that stands twice under a name, and the record of its second stand."""
+        scores = self.by_name.get(name, Scores())
+        seen: set[str] = set()
+        for item, record in zip(scores.item_id, scores.record, strict=True):
+            if item in seen:
+                return item, record
+            seen.add(item)
+        return None
+
+
+def choose(there: Iterable[str], wanted: Sequence[str], what: str, option: str) -> str:
+    """Choose one of several names.
+
+    Args:
+        there: The names.
+        wanted: Names in order of preference.
+        what: Begins the message: where, and what the names are.
+        option: The option that chooses.
+
+    Raises:
+        InputError: The choice is open, or none of the wanted names is there.
+    """
+    names = list(there)
+    for name in wanted:
+        if name in names:
+            return name
+    if wanted:
+        hint = nearest(wanted[0], names)
+        raise InputError(f"{what} {first_few(names, 10)}, not '{wanted[0]}'{hint}; choose with {option}")
+    if len(names) != 1:
+        raise InputError(f"{what} {len(names)} names ({first_few(names, 10)}); choose one with {option} NAME")
+    return names[0]

@@ -1,0 +1,193 @@
+"""What is known of items before anyone has answered them: demands, text, task, benchmark, chance of a guess."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from capscope.axes import ItemDim, ItemMask, RowFloats, RowIndex
+from capscope.data import Study, demand_matrix, task_labels
+from capscope.embedding import OFFLINE_MODEL, embed
+from capscope.errors import InputError
+
+ItemEmbed = Float[np.ndarray, "item embed"]
+
+TFIDF = "tfidf"
+"""The embedder that needs no model: term weights reduced to `TFIDF_DIMS` numbers."""
+AUTO = "auto"
+"""The offline model where it is installed, else `TFIDF`."""
+TFIDF_DIMS = 128
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """Texts of items, turned into vectors when first asked for."""
+
+    texts: tuple[str, ...]
+    """One text for each item; empty where there is none."""
+    embedder: str = AUTO
+    """`auto`, `tfidf`, or a model that `embedding.embed` knows."""
+
+    @cached_property
+    def known(self) -> ItemMask:
+        """Whether each item has a text."""
+        return np.array([bool(text.strip()) for text in self.texts])
+
+    @cached_property
+    def vectors(self) -> ItemEmbed:
+        """One vector for each item, centred on the items that have a text; zero for those that have none."""
+        found = [text for text, known in zip(self.texts, self.known, strict=True) if known]
+        raw = self._embedded(found)
+        vectors = np.zeros((len(self.texts), raw.shape[1]))
+        vectors[self.known] = raw - raw.mean(axis=0)
+        return vectors
+
+    def _embedded(self, texts: list[str]) -> np.ndarray:
+        if self.embedder == TFIDF or (self.embedder == AUTO and not _has_offline_model()):
+            return tfidf_vectors(texts)
+        model = OFFLINE_MODEL if self.embedder == AUTO else self.embedder
+        return embed(texts, model).astype(float)
+
+
+def _has_offline_model() -> bool:
+    return find_spec("sentence_transformers") is not None and find_spec(OFFLINE_MODEL.replace("-", "_")) is not None
+
+
+def tfidf_vectors(texts: list[str], dims: int = TFIDF_DIMS) -> np.ndarray:
+    """Weigh words and pairs of words by how rare they are, and keep the main directions (latent semantic analysis).
+
+    Raises:
+        InputError: The texts hold no word.
+    """
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), max_features=50_000)
+    try:
+        weights: Any = vectorizer.fit_transform(texts)
+    except ValueError as error:
+        raise InputError(f"the items' texts hold no word in common ({error}); leave text out") from None
+    dims = min(dims, min(weights.shape) - 1)
+    if dims < 1:
+        return np.zeros((len(texts), 1))
+    return TruncatedSVD(dims, random_state=0).fit_transform(weights)
+
+
+@dataclass(frozen=True)
+class ItemFeatures:
+    """What is known of all items of a study, trained on or held out; none of it comes from answers."""
+
+    demands: ItemDim | None
+    """Demand levels; gaps hold the mean of the dimension. None where the study has no demands."""
+    demand_sd: ItemDim | None
+    """Standard deviation of each level: what annotators state or show, and the dimension's own spread in a gap."""
+    texts: ItemTexts | None
+    """Texts; None where no item has one."""
+    task: RowIndex
+    """Task of each item, as a number; two benchmarks never share one."""
+    benchmark: RowIndex
+    """Benchmark of each item, as a number."""
+    floor: RowFloats
+    """Chance of a right guess on each item; 0 where unknown."""
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return len(self.task)
+
+    def need_demands(self, who: str) -> ItemDim:
+        """Return the demands.
+
+        Raises:
+            InputError: There are none.
+        """
+        if self.demands is None:
+            raise InputError(f"{who} needs demands and the study has none; annotate the items or leave it out")
+        return self.demands
+
+    def need_text(self, who: str) -> ItemEmbed:
+        """Return the vectors of the texts.
+
+        Raises:
+            InputError: There is no text.
+        """
+        if self.texts is None:
+            raise InputError(f"{who} needs texts and no item has one; add column 'text' or leave it out")
+        return self.texts.vectors
+
+
+def item_features(
+    study: Study, items: tuple[str, ...], annotator: str | None = None, embedder: str = AUTO
+) -> ItemFeatures:
+    """Gather what a study knows of some items.
+
+    Args:
+        study: A study; its items table names task and benchmark.
+        items: Ids, in the order of the item axis.
+        annotator: Whose demand levels to use; by default the mean over annotators.
+        embedder: How to turn texts into vectors.
+
+    Raises:
+        InputError: No such annotator.
+    """
+    task, benchmark, texts, floor = _from_items(study, items)
+    levels, sd = _levels(study, items, annotator)
+    some_text = any(text.strip() for text in texts)
+    return ItemFeatures(levels, sd, ItemTexts(texts, embedder) if some_text else None, task, benchmark, floor)
+
+
+def _from_items(study: Study, items: tuple[str, ...]) -> tuple[RowIndex, RowIndex, tuple[str, ...], RowFloats]:
+    if study.items is None:
+        nothing = np.zeros(len(items), dtype=np.int64)
+        return nothing, nothing, ("",) * len(items), np.zeros(len(items))
+    table = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
+    table = table.reindex(list(items))
+    floor = table["chance"].astype(float).fillna(0).to_numpy() if "chance" in table else np.zeros(len(items))
+    texts = tuple(table["text"].astype(object).where(table["text"].notna(), "").astype(str))
+    # a floor of 1 leaves no room for ability
+    return _codes(table["label"]), _codes(table["benchmark"]), texts, np.clip(floor, 0, 0.99)
+
+
+def _codes(labels: pd.Series) -> RowIndex:
+    named = labels.astype(object).where(labels.notna(), "").astype(str)
+    return np.unique(named.to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
+
+
+def _levels(study: Study, items: tuple[str, ...], annotator: str | None) -> tuple[ItemDim | None, ItemDim | None]:
+    if study.demands is None:
+        return None, None
+    matrix = demand_matrix(study, annotator)
+    level, gap = matrix.at(items), np.isnan(matrix.at(items))
+    seen = (~gap).sum(axis=0)
+    total = np.maximum(seen, 1)
+    mean = np.where(gap, 0, level).sum(axis=0) / total
+    spread = np.sqrt(np.where(gap, 0, (level - mean) ** 2).sum(axis=0) / total)
+    stated = np.zeros_like(level) if matrix.sd is None else _at(matrix.items, matrix.sd, items)
+    shown = _disagreement(study, items, matrix.dims) if annotator is None else np.zeros_like(level)
+    sd = np.where(gap, spread, np.maximum(stated, shown))
+    return np.where(gap, mean, level), sd
+
+
+def _at(index: tuple[str, ...], values: ItemDim, items: tuple[str, ...]) -> ItemDim:
+    place = pd.Index(index).get_indexer(pd.Index(items))
+    return np.where((place >= 0)[:, None], values[place], 0.0)
+
+
+def _disagreement(study: Study, items: tuple[str, ...], dims: tuple[str, ...]) -> ItemDim:
+    """Standard error of each mean level over several annotators, from their disagreement after their own leniency."""
+    demands = study.require("demands")
+    rater, rubric = demands["annotator"].astype(str), demands["rubric"].astype(str)
+    leniency = demands["level"].groupby([rater, rubric]).transform("mean")
+    cells = (demands["level"] - leniency).groupby([demands["item_id"].astype(str), rubric])
+    count = cells.transform("size")
+    variance = cells.transform("var").fillna(0) / count
+    table = pd.DataFrame({"item": demands["item_id"].astype(str), "rubric": rubric, "variance": variance})
+    # one pair of annotators says little of one cell: each dimension's mean serves all its cells that have several
+    several = (count > 1).to_numpy()
+    typical = table[several].groupby("rubric")["variance"].mean().reindex(list(dims)).fillna(0).to_numpy()
+    rated = table[several].drop_duplicates(["item", "rubric"]).assign(one=1.0)
+    known = rated.pivot_table(index="item", columns="rubric", values="one").reindex(list(items), columns=list(dims))
+    return np.where(known.notna().to_numpy(), np.sqrt(typical), 0.0)
