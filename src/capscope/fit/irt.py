@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseMatrix
+from capscope.data import ResponseFile, ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, as_answers
 from capscope.fit.dispersion import trial_weight
 from capscope.fit.irt_advice import advise
@@ -25,7 +25,7 @@ SCORING_SWEEPS = 50
 
 
 def fit_irt(
-    responses: ResponseMatrix | Answers,
+    responses: ResponseMatrix | ResponseFile | Answers,
     settings: IRTSettings | None = None,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy import stats
+from scipy.special import ndtri
 
 from capscope.axes import RowFloats, RowIndex
 from capscope.errors import FitError, first_few, nearest
@@ -68,7 +68,7 @@ class IRTPosterior:
         Args:
             level: Nominal coverage.
         """
-        width = stats.norm.ppf((1 + level) / 2) * self.ability_sd
+        width = ndtri((1 + level) / 2) * self.ability_sd
         return self.ability_mean - width, self.ability_mean + width
 
     def difficulty(self) -> pd.DataFrame:
