@@ -6,8 +6,18 @@ import torch
 from simulated import truth_signed, world_2pl
 
 from capscope.errors import FitError
-from capscope.fit import IRTSettings, SamplerSettings, fit_irt, sample_irt, simulate_irt
+from capscope.fit import (
+    IRTSettings,
+    SampledPosterior,
+    SamplerSettings,
+    StudyFitSettings,
+    fit_irt,
+    sample_irt,
+    simulate_irt,
+)
 from capscope.fit.links import log_likelihood, log_likelihood_of
+from capscope.fit.sampler_status import chain_status, search_status
+from capscope.fit.study_fit import fit_responses
 
 
 def test_the_differentiable_likelihood_is_the_plain_one_above_a_floor():
@@ -33,6 +43,49 @@ def test_svi_agrees_with_the_fast_engine_and_leaves_the_generator_alone():
     assert np.corrcoef(first.ability.mean(0)[:, 0], fast.ability_mean[:, 0])[0, 1] > 0.99
     p = first.probability(data.model_index, data.item_index)
     assert np.sqrt(np.mean((p - fast.probability(data.model_index, data.item_index)) ** 2)) < 0.04
+
+
+def test_the_status_of_a_search_tells_one_that_stands_from_one_that_moves():
+    noise = np.random.default_rng(0).normal(0, 5, 1000)
+    standing = search_status(1000 + noise)
+    assert standing.converged
+    assert "SVI, 1000 steps" in standing.advice[0]
+    moving = search_status(1000 + noise + np.linspace(500, 0, 1000))
+    assert not moving.converged
+    assert moving.code == "still-moving"
+    assert "raise steps" in moving.advice[1]
+
+
+def test_the_status_of_a_chain_tells_mixing_drift_and_divergence():
+    draws = torch.randn(400, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    fixed = torch.ones(400, 3)  # slopes that a Rasch model holds fixed do not count
+    mixed = chain_status({"ability": draws, "slope": fixed}, 0)
+    assert mixed.converged
+    assert mixed.code == "converged"
+    drift = chain_status({"ability": draws + torch.linspace(0, 4, 400, dtype=torch.float64)[:, None]}, 0)
+    assert not drift.converged
+    assert "has not mixed" in " ".join(drift.advice)
+    diverged = chain_status({"ability": draws}, 3)
+    assert not diverged.converged
+    assert "3 divergent trajectories" in " ".join(diverged.advice)
+
+
+@pytest.mark.slow
+def test_a_study_fit_by_svi_ends_with_the_status_of_svi():
+    _, data = world_2pl(30, 20)
+    fit = fit_responses(data, StudyFitSettings(model="2pl", engine="svi"))
+    assert "SVI, 1500 steps" in " ".join(fit.status.advice)
+
+
+def test_draws_leave_difficulties_of_their_own_in_either_form():
+    truth, data = world_2pl(60, 20)
+    rng = np.random.default_rng(0)
+    item = np.concatenate([truth.slope, truth.intercept[:, None]], 1) * rng.uniform(0.9, 1.1, (500, 20, 2))
+    draws = SampledPosterior(data.models, data.items, np.tile(truth.ability, (500, 1, 1)), item, np.zeros(20))
+    for form in ("signed", "positive"):
+        posterior = draws.as_irt(fit_irt(data, IRTSettings(model="2pl", form=form)).posterior)
+        expected = -truth.intercept / truth.slope[:, 0]
+        assert posterior.difficulty()["mean"].to_numpy() == pytest.approx(expected, abs=0.05, rel=0.05)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from capscope.fit.calibration import calibrate_items
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
+from capscope.fit.dimension_sources import DimensionSources, dimension_sources
 from capscope.fit.folder_fit import fit_folder
 from capscope.fit.group_difference import GroupDifference, group_difference
 from capscope.fit.irt import fit_irt, score_models
@@ -41,11 +42,13 @@ from capscope.fit.study_fit import (
 )
 
 if TYPE_CHECKING:
+    from capscope.fit.arviz_export import to_arviz
     from capscope.fit.curve_simulation import CurveWorld, simulate_counts
     from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
     from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
 
 NEED_PYRO = {
+    "to_arviz": "arviz_export",
     "CurveWorld": "curve_simulation",
     "simulate_counts": "curve_simulation",
     "CurveEngine": "curves_hierarchical",
@@ -94,6 +97,8 @@ __all__ = [
     "Status",
     "StudyFitSettings",
     "calibrate_items",
+    "DimensionSources",
+    "dimension_sources",
     "dominant_slices",
     "draw_chances",
     "draw_truth",
@@ -119,4 +124,5 @@ __all__ = [
     "simulate_counts",
     "simulate_irt",
     "stocking_lord",
+    "to_arviz",
 ]

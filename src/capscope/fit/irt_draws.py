@@ -30,16 +30,16 @@ def draw_chances(
     mean = np.where(known[:, None], posterior.item_mean[item_index], new_mean)
     cov = np.where(known[:, None, None], posterior.item_cov[item_index], new_cov)
     floor = np.where(known, posterior.floor[item_index], 0.0)[:, None]
-    params = _gaussian_draws(mean, cov, rng, draws)  # (item, param, draw)
+    params = gaussian_draws(mean, cov, rng, draws)  # (item, param, draw)
     for model in range(len(posterior.models)):
-        ability = _gaussian_draws(
+        ability = gaussian_draws(
             posterior.ability_mean[model : model + 1], posterior.ability_cov[model : model + 1], rng, draws
         )
         log_odds = (params[:, :-1] * ability).sum(axis=1) + params[:, -1]
         yield floor + (1 - floor) * expit(log_odds)
 
 
-def _gaussian_draws(mean: FloatArray, cov: FloatArray, rng: np.random.Generator, draws: int) -> FloatArray:
+def gaussian_draws(mean: FloatArray, cov: FloatArray, rng: np.random.Generator, draws: int) -> FloatArray:
     """Draw from many small Gaussians, as (row, param, draw)."""
     values, vectors = np.linalg.eigh(cov)
     root = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]

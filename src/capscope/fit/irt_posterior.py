@@ -157,7 +157,7 @@ class IRTPosterior:
         Raises:
             FitError: A name is not in the fit.
         """
-        return _positions(names, self.models, "model")
+        return positions(names, self.models, "model")
 
     def item_index(self, names: tuple[str, ...]) -> Int[np.ndarray, " name"]:
         """Positions of items by id.
@@ -165,7 +165,7 @@ class IRTPosterior:
         Raises:
             FitError: An id is not in the fit.
         """
-        return _positions(names, self.items, "item")
+        return positions(names, self.items, "item")
 
     def _slope(self) -> Float[np.ndarray, " item"]:
         if self.dims > 1:
@@ -192,7 +192,12 @@ def _product_moments(
     return mean, variance
 
 
-def _positions(names: tuple[str, ...], known: tuple[str, ...], what: str) -> np.ndarray:
+def positions(names: tuple[str, ...], known: tuple[str, ...], what: str) -> np.ndarray:
+    """Positions of names among those known.
+
+    Raises:
+        FitError: A name is not known.
+    """
     index = pd.Index(known).get_indexer(pd.Index(names))
     missing = [name for name, position in zip(names, index, strict=True) if position < 0]
     if missing:

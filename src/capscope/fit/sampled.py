@@ -25,6 +25,7 @@ from capscope.errors import FitError
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.links import log_likelihood_of
 from capscope.fit.result import Fit, Status
+from capscope.fit.sampler_status import chain_status, search_status
 
 MOST_LOW_RANK = 5000
 """Unknowns up to which the guide of SVI carries correlations of low rank; past it each has its own Gaussian."""
@@ -76,9 +77,23 @@ class SampledPosterior:
         """
         ability_mean, ability_cov = _moments(self.ability)
         item_mean, item_cov = _moments(self.item)
+        native_mean, native_cov = _moments(self._native(start))
         return replace(
-            start, ability_mean=ability_mean, ability_cov=ability_cov, item_mean=item_mean, item_cov=item_cov
+            start,
+            ability_mean=ability_mean,
+            ability_cov=ability_cov,
+            item_mean=item_mean,
+            item_cov=item_cov,
+            native_mean=native_mean,
+            native_cov=native_cov,
         )
+
+    def _native(self, start: IRTPosterior) -> FloatArray:
+        """Draws of the items in the form of their population."""
+        if start.population.form == "signed":
+            return self.item
+        slope = self.item[:, :, 0]
+        return np.stack([np.log(slope), -self.item[:, :, 1] / slope], -1)
 
     def probability(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
         """Posterior predictive chance of success, row by row."""
@@ -113,9 +128,8 @@ def sample_irt(
     model = _program(responses, start)
     initial = _standardised(start)
     with _own_randomness(settings.seed):
-        draws, history = (_nuts if settings.engine == "nuts" else _svi)(model, initial, settings)
-    posterior = _posterior(start, draws)
-    return Fit(posterior, Status(True, "converged", ()), history)
+        draws, history, status = (_nuts if settings.engine == "nuts" else _svi)(model, initial, settings)
+    return Fit(_posterior(start, draws), status, history)
 
 
 def _program(responses: ResponseMatrix, start: IRTPosterior) -> Callable[[], None]:
@@ -160,16 +174,18 @@ def _standardised(start: IRTPosterior) -> dict[str, Tensor]:
 
 def _nuts(
     model: Callable[[], None], initial: dict[str, Tensor], settings: SamplerSettings
-) -> tuple[dict[str, Tensor], tuple[float, ...]]:
+) -> tuple[dict[str, Tensor], tuple[float, ...], Status]:
     kernel = NUTS(model, init_strategy=init_to_value(values=initial))
     chain = MCMC(kernel, num_samples=settings.draws, warmup_steps=settings.warmup, disable_progbar=True)
     chain.run()
-    return chain.get_samples(), ()
+    draws = chain.get_samples()
+    divergences = sum(len(found) for found in chain.diagnostics()["divergences"].values())
+    return draws, (), chain_status(draws, divergences)
 
 
 def _svi(
     model: Callable[[], None], initial: dict[str, Tensor], settings: SamplerSettings
-) -> tuple[dict[str, Tensor], tuple[float, ...]]:
+) -> tuple[dict[str, Tensor], tuple[float, ...], Status]:
     unknowns = sum(value.numel() for value in initial.values())
     strategy = init_to_value(values=initial)
     guide = (
@@ -181,7 +197,7 @@ def _svi(
     inference = SVI(model, guide, optimiser, Trace_ELBO())
     history = tuple(float(torch.as_tensor(inference.step())) for _ in range(settings.steps))
     drawn = Predictive(guide, num_samples=settings.draws)()
-    return {name: drawn[name].detach() for name in initial}, history
+    return {name: drawn[name].detach() for name in initial}, history, search_status(np.array(history))
 
 
 def _posterior(start: IRTPosterior, draws: dict[str, Tensor]) -> SampledPosterior:

@@ -1,23 +1,35 @@
 """From a study to a fit: which tables a model needs, and how well it does on answers held out."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 import numpy as np
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseMatrix, Study, demand_matrix, join_items, response_matrix
+from capscope.data import (
+    ResponseMatrix,
+    Study,
+    demand_matrix,
+    family_by_name,
+    join_items,
+    response_matrix,
+    task_labels,
+)
 from capscope.errors import FitError, nearest
+from capscope.fit.answers import as_answers
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import CurvePosterior
+from capscope.fit.dimension_sources import dimension_sources
 from capscope.fit.irt import fit_irt, pick_device
+from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.links import log_likelihood
 from capscope.fit.marginal import fit_marginal
-from capscope.fit.result import Fit
+from capscope.fit.result import Fit, Status
 from capscope.fit.slices import dominant_slices
+from capscope.fit.survey import survey
 
 CHOICES = {
     "model": ("auto", "rasch", "2pl", "mirt", "curves"),
@@ -117,7 +129,20 @@ def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[floa
 
         engine: CurveEngine = "nuts" if settings.engine == "nuts" else "laplace"
         return fit_curves(slices.counts, engine=engine, seed=settings.seed, progress=progress)
-    return fit_responses(responses, settings)
+    return _with_sources(study, fit_responses(responses, settings))
+
+
+def _with_sources(study: Study, fit: Fit[IRTPosterior]) -> Fit[IRTPosterior]:
+    """Say where a dimension goes with the study's answer keys, or with families as the models' names tell them."""
+    posterior = fit.posterior
+    tasks = targets = None
+    if study.items is not None:
+        items = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
+        items = items.reindex(list(posterior.items))
+        tasks = items["label"].astype(str).tolist()
+        targets = items["target"].astype(str).tolist() if "target" in items else None
+    families = {model: family_by_name(model) for model in posterior.models}
+    return replace(fit, status=dimension_sources(posterior, tasks, targets, families).advice(fit.status))
 
 
 def fit_responses(responses: ResponseMatrix, settings: StudyFitSettings) -> Fit[IRTPosterior]:
@@ -129,7 +154,8 @@ def fit_responses(responses: ResponseMatrix, settings: StudyFitSettings) -> Fit[
     engine = irt_settings(settings)
     if settings.engine == "mml":
         marginal = fit_marginal(responses, rasch=settings.model == "rasch")
-        return Fit(marginal.posterior.as_irt(), marginal.status, marginal.history)
+        posterior, answers = marginal.posterior.as_irt(), as_answers(responses)
+        return Fit(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)
     fit = fit_irt(responses, engine)
     if settings.engine not in ("svi", "nuts"):
         return fit
@@ -137,7 +163,13 @@ def fit_responses(responses: ResponseMatrix, settings: StudyFitSettings) -> Fit[
 
     sampler = SamplerSettings(engine="nuts" if settings.engine == "nuts" else "svi", seed=settings.seed)
     sampled = sample_irt(responses, fit.posterior, sampler)
-    return Fit(sampled.posterior.as_irt(fit.posterior), fit.status, sampled.history)
+    return Fit(sampled.posterior.as_irt(fit.posterior), _both(fit.status, sampled.status), sampled.history)
+
+
+def _both(data: Status, sampler: Status) -> Status:
+    """What the start says of the data, and how the sampler ended."""
+    code = data.code if data.code == "nothing-to-measure" else sampler.code
+    return Status(sampler.converged, code, data.advice + sampler.advice)
 
 
 def _engines(model: str) -> tuple[str, ...]:
