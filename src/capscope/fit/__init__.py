@@ -24,7 +24,7 @@ from capscope.fit.item_fit import (
     mean_squares,
 )
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
-from capscope.fit.links import PROBIT_SCALE, score_and_information
+from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
@@ -68,16 +68,13 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
-    "sample_irt",
-    "SamplerSettings",
-    "PROBIT_SCALE",
-    "SampledPosterior",
     "AnyFit",
     "ClassicalCurves",
     "Cost",
     "CurveEngine",
     "CurvePosterior",
     "CurveWorld",
+    "DimensionSources",
     "FEW_ANSWERS",
     "Fit",
     "GroupDifference",
@@ -93,11 +90,13 @@ __all__ = [
     "MeanSquares",
     "Meter",
     "NEW_ITEM",
+    "PROBIT_SCALE",
+    "SampledPosterior",
+    "SamplerSettings",
     "Slices",
     "Status",
     "StudyFitSettings",
     "calibrate_items",
-    "DimensionSources",
     "dimension_sources",
     "dominant_slices",
     "draw_chances",
@@ -118,11 +117,13 @@ __all__ = [
     "mean_sigma",
     "mean_squares",
     "predict_held_out",
+    "sample_irt",
     "save_fit",
     "score_and_information",
     "score_models",
     "simulate_counts",
     "simulate_irt",
     "stocking_lord",
+    "success_probability",
     "to_arviz",
 ]
