@@ -57,7 +57,8 @@ def _summary(fitted: "AnyFit", settings: "StudyFitSettings", out: Path, cost: "C
         "n_models": len(fitted.posterior.models),
         "status": fitted.status.code,
         "advice": list(fitted.status.advice),
-    } | asdict(cost)
+        **asdict(cost),
+    }
 
 
 def _shown(value: object) -> str:
