@@ -188,6 +188,11 @@ def _appended(posterior: IRTPosterior, answers: Answers, roles: _Roles, where: W
     def joined(old: np.ndarray, new: torch.Tensor) -> np.ndarray:
         return np.concatenate([old, as_numpy(new)])
 
+    every_floor = np.concatenate([posterior.floor, floor[roles.new_item]])
+    shape = posterior.shape
+    if shape is not None:
+        typical = shape.typical_items(len(every_floor)).with_floor(every_floor)
+        shape = typical.placed(np.arange(len(posterior.items)), shape)
     return replace(
         posterior,
         models=posterior.models + tuple(answers.models[i] for i in roles.new_model),
@@ -198,7 +203,8 @@ def _appended(posterior: IRTPosterior, answers: Answers, roles: _Roles, where: W
         item_cov=joined(posterior.item_cov, items.cov),
         native_mean=joined(posterior.native_mean, native.mean),
         native_cov=joined(posterior.native_cov, native.cov),
-        floor=np.concatenate([posterior.floor, floor[roles.new_item]]),
+        floor=every_floor,
+        shape=shape,
     )
 
 

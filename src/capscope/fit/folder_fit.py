@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from capscope.data import ResponseFile, Study, rows_in
+from capscope.data import ResponseFile, Study, read_table, rows_in
 from capscope.fit.irt import fit_irt
-from capscope.fit.study_fit import AnyFit, StudyFitSettings, fit_study, irt_settings
+from capscope.fit.study_fit import AnyFit, StudyFitSettings, fit_study, irt_settings, known_floor
 
 BYTES_A_ROW = 150
 """Memory that a loaded response takes at its peak, with its table and its checks."""
@@ -29,10 +29,14 @@ def fit_folder(folder: Path, settings: StudyFitSettings, progress: Callable[[flo
     table = folder / "responses.parquet"
     if not stays_on_disk(table, settings):
         return fit_study(Study.load(folder), settings, progress)
-    return fit_irt(ResponseFile.open(table), irt_settings(settings))
+    file, items = ResponseFile.open(table), folder / "items.parquet"
+    floor = None
+    if items.is_file():
+        floor = known_floor(Study.of(items=read_table(items), name=str(folder)), settings, file.items)
+    return fit_irt(file, irt_settings(settings), floor=floor)
 
 
 def stays_on_disk(table: Path, settings: StudyFitSettings) -> bool:
     """Whether responses are too many to load, and of a kind that can be fitted block by block."""
-    streams = settings.engine in ("auto", "variational") and settings.model != "curves"
+    streams = settings.engine in ("auto", "variational") and settings.model in ("auto", "rasch", "2pl", "mirt")
     return streams and table.is_file() and rows_in(table) * BYTES_A_ROW > settings.memory_mb * 2**20

@@ -8,18 +8,20 @@ import torch
 from capscope.axes import RowFloats
 from capscope.data import ResponseFile, ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, as_answers
+from capscope.fit.cells import Cells
 from capscope.fit.dispersion import trial_weight
+from capscope.fit.head_cells import head_cells
 from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.irt_problem import checked_side, fit_choice, make_problem, pick_device
+from capscope.fit.irt_problem import checked_side, fit_choice, make_problem, pick_device, problem_of
 from capscope.fit.irt_result import as_numpy, extended, make_posterior
-from capscope.fit.kernels import Gaussians, cell_sums
+from capscope.fit.kernels import Gaussians
 from capscope.fit.layout import lay_out
 from capscope.fit.result import Fit, Status
 from capscope.fit.selection import choose
 from capscope.fit.survey import survey
-from capscope.fit.variational import model_step
+from capscope.fit.variational import model_step, row_sums
 
 SCORING_SWEEPS = 50
 
@@ -54,11 +56,22 @@ def fit_irt(
     answered_side = side if whole else side.of(items)
     chosen = choose(answered, found, settings, answered_side)
     problem = make_problem(answered, found.of(models, items), answered_side, settings, device)
-    state = fit_choice(problem, chosen.choice, settings, chosen.warm)
-    fitted = make_posterior(answered, problem, chosen.choice, state, answered_side)
+    choice = chosen.choice
+    state = fit_choice(problem_of(choice, problem, answered, answered_side), choice, settings, chosen.warm)
+    fitted = make_posterior(answered, problem, choice, state, answered_side)
     posterior = extended(fitted, answers, side, models, items)
     status = Status(state.converged, "converged" if state.converged else "still-moving", chosen.reasons)
     return Fit(posterior, advise(status, posterior, answers, found), state.history)
+
+
+def _cells_to_score(posterior: IRTPosterior, responses: ResponseMatrix) -> Cells:
+    """Answers as the items of a fit see them, in the order of the responses' items."""
+    if posterior.shape is None:
+        answers = as_answers(responses)
+        found = replace(survey(answers), weight=posterior.trial_weight)
+        return lay_out(answers, found, posterior.floor if posterior.floor.any() else None)[0]
+    survey(as_answers(responses))  # refuses what no model can be fitted to
+    return head_cells(responses, posterior.shape.distribution(), torch.from_numpy(posterior.shape.mean))
 
 
 def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPosterior:
@@ -75,16 +88,14 @@ def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPoste
         FitError: An item is not in the fit.
     """
     index = posterior.item_index(responses.items)
-    items = Gaussians(torch.from_numpy(posterior.item_mean[index]), torch.from_numpy(posterior.item_cov[index]))
-    floor = posterior.floor[index]
-    answers = as_answers(responses)
-    cells, _ = lay_out(answers, replace(survey(answers), weight=posterior.trial_weight), floor if floor.any() else None)
+    items = Gaussians(torch.from_numpy(posterior.item_mean[index]), torch.from_numpy(posterior.answer_cov[index]))
+    cells = _cells_to_score(posterior.take_items(index), responses)
     n_models, dims = len(responses.models), posterior.dims
     mean = torch.zeros(n_models, dims + 1, dtype=torch.float64)
     mean[:, -1] = 1
     models = Gaussians(mean, torch.zeros(n_models, dims + 1, dims + 1, dtype=torch.float64))
     for _ in range(SCORING_SWEEPS):
-        before, models = models, model_step(models, cell_sums(cells, models, items, "model").to_fixed_columns())
+        before, models = models, model_step(models, row_sums(cells, models, items, "model").to_fixed_columns())
         if float((models.mean - before.mean).abs().max()) < 1e-5:
             break
     ability, cov = as_numpy(models.mean[:, :-1]), as_numpy(models.cov[:, :-1, :-1])

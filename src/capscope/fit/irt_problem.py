@@ -8,8 +8,10 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.errors import FitError
-from capscope.fit.answers import Answers
+from capscope.fit.answers import Answers, as_rows
 from capscope.fit.cells import Cells
+from capscope.fit.head_cells import head_cells
+from capscope.fit.heads import Asymptotes, Head
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.item_forms import ItemForm, PositiveForm, SignedForm
 from capscope.fit.item_prior import Design, make_design
@@ -20,24 +22,39 @@ from capscope.fit.survey import Survey
 from capscope.fit.variational import Schedule, State, run_sweeps, start_state
 from capscope.fit.warm_start import WarmStart
 
+LEAST_CHANCE = 0.005
+"""Prior mean of an estimated floor where a guess is said to be never right."""
+
 
 @dataclass(frozen=True)
 class ModelChoice:
     """One item response model, all choices made."""
 
-    name: Literal["rasch", "2pl", "mirt"]
-    """Rasch has one slope for all items."""
+    name: Literal["rasch", "2pl", "3pl", "4pl", "mirt"]
+    """Rasch has one slope for all items; 3PL and 4PL estimate a floor, 4PL a ceiling too."""
     dims: int = 1
     """Number of abilities."""
     form: Literal["signed", "positive"] = "signed"
     """Parameters of the items."""
+    guess: bool = True
+    """Whether known chances of a guess count, where there are any."""
 
     @property
     def words(self) -> str:
         """The choice in words."""
+        return self._model_words + ("" if self.guess else " without guessing")
+
+    @property
+    def _model_words(self) -> str:
         if self.name == "mirt":
             return f"{self.dims} dimensions"
-        return {"rasch": "Rasch", "2pl": f"2PL ({self.form} slopes)"}[self.name]
+        several = f", {self.dims} dimensions" if self.dims > 1 else ""
+        return "Rasch" if self.name == "rasch" else f"{self.name.upper()} ({self.form} slopes{several})"
+
+    @property
+    def estimates_asymptotes(self) -> bool:
+        """Whether floors (and ceilings) are estimated."""
+        return self.name in ("3pl", "4pl")
 
     def item_form(self) -> ItemForm:
         """The items' parameters and updates."""
@@ -58,6 +75,12 @@ class Problem:
     """Where to compute."""
     trial_weight: float = 1.0
     """Right or wrong answers that one row is worth."""
+
+    def with_head(self, answers: Answers, head: Head) -> "Problem":
+        """The same answers under a head."""
+        nothing = torch.zeros(len(answers.items), len(head.names), dtype=torch.float64)
+        cells = head_cells(as_rows(answers), head, nothing).to(self.device)
+        return Problem(cells, cells.transposed(), self.design, self.device)
 
 
 @dataclass(frozen=True)
@@ -105,6 +128,16 @@ def make_problem(answers: Answers, found: Survey, side: Side, settings: IRTSetti
     return Problem(by_model.to(device), by_item.to(device), design, device, found.weight)
 
 
+def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: Side) -> Problem:
+    """The problem as the choice of model sees it: floors that are estimated are not known."""
+    if not choice.guess:
+        return replace(problem, by_model=problem.by_model.without_floor(), by_item=problem.by_item.without_floor())
+    if not choice.estimates_asymptotes:
+        return problem
+    known = None if side.floor is None else torch.from_numpy(side.floor.clip(LEAST_CHANCE, None)).to(problem.device)
+    return problem.with_head(answers, Asymptotes(True, choice.name == "4pl", known))
+
+
 def pick_device(name: str) -> torch.device:
     """The device of this name; ``auto`` takes a GPU where there is one.
 
@@ -144,4 +177,5 @@ def _turned(state: State, form: ItemForm) -> State:
     mean[:, :-1] = mean[:, :-1] @ rotation
     cov[:, :-1, :-1] = rotation.T @ cov[:, :-1, :-1] @ rotation
     items, prior = form.rescale(state.items, state.prior, rotation, torch.zeros_like(rotation[0]))
-    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior)
+    shapes = None if state.shapes is None else state.shapes.turned(rotation)
+    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior, shapes=shapes)

@@ -51,7 +51,8 @@ def information(posterior: IRTPosterior, ability: ModelDim) -> Float[np.ndarray,
     """
     slope = posterior.item_mean[:, :-1]
     logit = ability @ slope.T + posterior.item_mean[:, -1]
-    return item_information(logit, np.linalg.norm(slope, axis=1), posterior.floor)
+    ceiling = 1.0 if posterior.shape is None else posterior.shape.ceiling
+    return item_information(logit, np.linalg.norm(slope, axis=1), posterior.floor, ceiling)
 
 
 def marginal_reliability(posterior: IRTPosterior) -> Float[np.ndarray, " dim"]:
@@ -106,9 +107,7 @@ def local_dependence(
 
 
 def _replicated(posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator) -> ResponseMatrix:
-    logit = draw_truth(posterior, rng).logit[responses.model_index, responses.item_index]
-    floor = posterior.floor[responses.item_index]
-    chance = floor + (1 - floor) / (1 + np.exp(-logit))
+    chance = draw_truth(posterior, rng).probability[responses.model_index, responses.item_index]
     score = rng.binomial(responses.n_trials.astype(int), chance) / responses.n_trials
     return ResponseMatrix(
         responses.models, responses.items, responses.model_index, responses.item_index, score, responses.n_trials

@@ -40,6 +40,10 @@ class ItemForm(Protocol):
         """Mean and covariance of ``(a, d)``."""
         ...
 
+    def jacobian(self, items: Gaussians) -> Matrices:
+        """Derivative of ``(a, d)`` in this form's parameters at the items' means."""
+        ...
+
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
         """Posterior of the items after one Newton step."""
         ...
@@ -69,6 +73,11 @@ class SignedForm:
     def moments(self, items: Gaussians) -> Gaussians:
         """Return the items themselves."""
         return items
+
+    def jacobian(self, items: Gaussians) -> Matrices:
+        """The identity."""
+        size = items.mean.shape[1]
+        return torch.eye(size, dtype=items.mean.dtype, device=items.mean.device).expand(len(items.mean), size, size)
 
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
         """Newton step on the expected log-density."""
@@ -121,6 +130,12 @@ class PositiveForm:
         cov[:, 0, 1] = cov[:, 1, 0] = -(square * twice - slope.square() * once)
         cov[:, 1, 1] = square * (var_b + twice.square()) - (slope * once).square()
         return Gaussians(torch.stack([slope, -slope * once], 1), cov)
+
+    def jacobian(self, items: Gaussians) -> Matrices:
+        """``da / dlog a = a``, ``dd / dlog a = -a b``, ``dd / db = -a``."""
+        slope, difficulty = items.mean[:, 0].exp(), items.mean[:, 1]
+        rows = torch.stack([slope, torch.zeros_like(slope), -slope * difficulty, -slope], 1)
+        return rows.reshape(-1, 2, 2)
 
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
         """Newton step by the gradients and Gauss-Newton curvatures of Bonnet and Price."""

@@ -1,6 +1,7 @@
 """Which model: held-out cells choose among Rasch, 2PL and more dimensions, and say why."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, RowAnswers, as_rows
 from capscope.fit.irt_model import IRTSettings
-from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem, pick_device
+from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem, pick_device, problem_of
 from capscope.fit.irt_result import make_posterior
 from capscope.fit.links import score_log_loss
 from capscope.fit.survey import Survey, survey
@@ -31,6 +32,9 @@ MOST_DIMS = 8
 
 LONGER = 3
 """An axis this many times as long as the other is thinned alone."""
+
+LEAST_MODELS_FOR_FLOORS = 50
+"""With fewer models an estimated floor is its prior."""
 
 LEAST_GAIN_SE = 2.0
 """A richer model must gain this many standard errors of the paired difference in held-out log-loss."""
@@ -78,8 +82,11 @@ def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -
         return Chosen(ModelChoice("rasch"))
     if settings.model == "mirt" and settings.dims > 1:
         return Chosen(ModelChoice("mirt", settings.dims))
+    if settings.model in ("3pl", "4pl") and settings.dims > 1:
+        return Chosen(ModelChoice(settings.model, settings.dims))
+    name = settings.model if settings.model in ("3pl", "4pl") else "2pl"
     if settings.model != "auto" and settings.form != "auto":
-        return Chosen(ModelChoice("2pl", 1, settings.form))
+        return Chosen(ModelChoice(name, 1, settings.form))
     # a stream of its own: the seed alone may be the one that drew the answers
     rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
     auto = settings.model == "auto"
@@ -87,11 +94,13 @@ def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -
     rows = as_rows(part)
     held = rng.random(len(rows.score)) < HELD_SHARE
     if held.all() or not held.any():
-        return Chosen(ModelChoice("2pl"), ("too few answers to choose a model by held-out cells; 2PL taken",))
+        reason = f"too few answers to choose a model by held-out cells; {name.upper()} taken"
+        return Chosen(ModelChoice(name), (reason,))
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
     bench = _Bench.of((rows.rows(~held), rows.rows(held)), found.weight, side.of(part.kept_items), quick)
-    best, lines = bench.climb() if auto else bench.best_form()
-    return Chosen(best.choice, lines, WarmStart(best.state, part.kept_models, part.kept_items))
+    best, lines = bench.climb() if auto else bench.best_form(name)
+    warm = WarmStart(best.state, part.kept_models, part.kept_items) if best.state.shapes is None else None
+    return Chosen(best.choice, lines, warm)
 
 
 @dataclass(frozen=True)
@@ -112,13 +121,13 @@ class _Bench:
         return _Bench(train, problem, parts[1], side, settings)
 
     def try_out(self, choice: ModelChoice) -> Trial:
-        state = fit_choice(self.problem, choice, self.settings)
+        state = fit_choice(problem_of(choice, self.problem, self.train, self.side), choice, self.settings)
         posterior = make_posterior(self.train, self.problem, choice, state, self.side)
         chance = posterior.probability(self.held.model_index, self.held.item_index)
         return Trial(choice, state, score_log_loss(chance, self.held.score))
 
-    def best_form(self) -> tuple[Trial, tuple[str, ...]]:
-        signed, positive = self.try_out(ModelChoice("2pl")), self.try_out(ModelChoice("2pl", 1, "positive"))
+    def best_form(self, name: Literal["2pl", "3pl", "4pl"]) -> tuple[Trial, tuple[str, ...]]:
+        signed, positive = self.try_out(ModelChoice(name)), self.try_out(ModelChoice(name, 1, "positive"))
         best, other = (positive, signed) if positive.gain_over(signed)[0] > 0 else (signed, positive)
         return best, (_told(best, other),)
 
@@ -137,6 +146,10 @@ class _Bench:
             best, lines = _simpler(best, self.try_out(ModelChoice("mirt", 3)), lines)
         if best.choice.dims == 1 and self.settings.form != "signed":
             best, lines = _better(best, self.try_out(ModelChoice("2pl", 1, "positive")), lines)
+        if self.side.floor is not None:
+            best = self._without_guessing(best, lines)
+        if best.choice.name == "2pl" and self.can_show_floors():
+            best = self._with_asymptotes(best, lines)
         return best, tuple(lines)
 
     def _next(self, taken: int, refused: int) -> int:
@@ -147,6 +160,31 @@ class _Bench:
 
     def _most_dims(self) -> int:
         return min(MOST_DIMS, len(self.train.models) - 2, len(self.train.items) - 2)
+
+    def can_show_floors(self) -> bool:
+        """Whether floors could show: enough models to have weak ones on most items."""
+        return len(self.train.models) >= LEAST_MODELS_FOR_FLOORS
+
+    def _without_guessing(self, best: Trial, lines: list[str]) -> Trial:
+        """The same model as if nobody guessed, where that clearly pays: models may do worse than chance."""
+        trial = self.try_out(replace(best.choice, guess=False))
+        gain, error = trial.gain_over(best)
+        if gain > LEAST_GAIN_SE * error:
+            lines.append("known floors of guessing not taken: " + _told(trial, best))
+            return trial
+        return best
+
+    def _with_asymptotes(self, best: Trial, lines: list[str]) -> Trial:
+        """A floor, then a ceiling, wherever it clearly pays."""
+        for name in ("3pl", "4pl"):
+            trial = self.try_out(ModelChoice(name, 1, best.choice.form))
+            gain, error = trial.gain_over(best)
+            taken = gain > LEAST_GAIN_SE * error
+            lines.append(("" if taken else f"{trial.choice.words} not taken: ") + _told(trial, best))
+            if not taken:
+                break
+            best = trial
+        return best
 
 
 def _better(best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[str]]:
