@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import betaincinv, ndtri, stdtrit
 
 from capscope.axes import FloatArray, RowFloats
 
@@ -37,9 +37,9 @@ def jeffreys_interval(correct: float, trials: float, level: float = 0.9) -> Inte
         The observed proportion (0.5 without trials) and its bounds, which reach 0 or 1 when all trials agree.
     """
     tail = (1 - level) / 2
-    posterior = stats.beta(correct + 0.5, trials - correct + 0.5)
-    lower = 0.0 if correct <= 0 else float(posterior.ppf(tail))
-    upper = 1.0 if correct >= trials else float(posterior.ppf(1 - tail))
+    shape = (correct + 0.5, trials - correct + 0.5)
+    lower = 0.0 if correct <= 0 else float(betaincinv(*shape, tail))
+    upper = 1.0 if correct >= trials else float(betaincinv(*shape, 1 - tail))
     return Interval(correct / trials if trials else 0.5, lower, upper, level)
 
 
@@ -112,7 +112,7 @@ def bootstrap_interval(point: float, draws: FloatArray, clusters: int, level: fl
         return Interval(float("nan"), float("nan"), float("nan"), level)
     draws = draws[finite]
     tail = 0.5 + level / 2
-    stretch = stats.t.ppf(tail, clusters - 1) / stats.norm.ppf(tail) * np.sqrt(clusters / (clusters - 1))
+    stretch = stdtrit(clusters - 1, tail) / ndtri(tail) * np.sqrt(clusters / (clusters - 1))
     middle = 2 * point - draws.mean()
     lower, upper = quantile_bounds(draws - draws.mean(), level)
     return Interval(float(middle), float(middle + stretch * lower), float(middle + stretch * upper), level)
@@ -144,4 +144,4 @@ def cluster_interval(
 
 def normal_quantile(level: float) -> float:
     """Half-width of a central normal interval in standard deviations: 1.645 for a level of 0.9."""
-    return float(stats.norm.ppf(0.5 + level / 2))
+    return float(ndtri(0.5 + level / 2))

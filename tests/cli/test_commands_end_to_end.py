@@ -61,7 +61,7 @@ def test_fit_profile_predict_report(folder: Path, model: str, capsys: pytest.Cap
 
 def test_fit_scores_held_out_answers_in_the_published_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = run_json(capsys, "fit", folder / "study", "--model", "rasch", "--holdout", 0.2)
-    keys = "model engine device status seconds n_models n_items n_responses log_loss auroc"
+    keys = "model engine device status seconds cpu_seconds peak_memory_mb n_models n_items n_responses log_loss auroc"
     assert list(found) == keys.split()
     assert found["n_responses"] == pytest.approx(0.8 * 1440, abs=60)
     assert 0.4 < found["log_loss"] < 0.65

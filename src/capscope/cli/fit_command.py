@@ -1,6 +1,6 @@
 """``capscope fit``."""
 
-import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from capscope.cli.progress import progress_bar
 from capscope.errors import OutputError
 
 if TYPE_CHECKING:
-    from capscope.fit import AnyFit, StudyFitSettings
+    from capscope.fit import AnyFit, Cost, StudyFitSettings
 
 
 def fit(
@@ -24,6 +24,7 @@ def fit(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     holdout: Annotated[float | None, typer.Option(help="Share of the answers to hold out and score.")] = None,
     chance: Annotated[str, typer.Option(help="Known chances of a guess: auto, use or ignore.")] = "auto",
+    memory: Annotated[float, typer.Option(help="MB for the answers; more of them stay on disk.")] = 4096.0,
     annotator: Annotator = None,
     seed: Seed = 0,
     force: Force = False,
@@ -31,34 +32,33 @@ def fit(
 ) -> None:
     """Fit abilities and items to a study's responses. Example: capscope fit STUDY --model 2pl --out FIT."""
     from capscope.data import Study
-    from capscope.fit import StudyFitSettings, fit_holdout, fit_study, save_fit
+    from capscope.fit import Meter, StudyFitSettings, fit_folder, fit_holdout, save_fit
 
     if out is None and holdout is None:
         raise typer.BadParameter("give --out FIT to keep the fit, or --holdout SHARE to score it")
     if out is not None and out.exists() and not force:
         raise OutputError(f"{out}: already exists; choose another --out or add --force")
-    settings = StudyFitSettings(model, dims, engine, device, annotator, seed, chance)
-    loaded = Study.load(study)
+    settings = StudyFitSettings(model, dims, engine, device, annotator, seed, chance, memory)
     result: dict[str, object] = {}
     if holdout is not None:
-        result |= fit_holdout(loaded, settings, holdout).as_dict()
+        result |= fit_holdout(Study.load(study), settings, holdout).as_dict()
     if out is not None:
-        start = time.perf_counter()
+        meter = Meter()
         with progress_bar(f"fitting {model}") as progress:
-            fitted = fit_study(loaded, settings, progress)
+            fitted = fit_folder(study, settings, progress)
         save_fit(fitted, out)
-        result |= _summary(fitted, settings, out, time.perf_counter() - start)
-    emit(result, as_json, "\n".join(f"{name:<12} {_shown(value)}" for name, value in result.items()))
+        result |= _summary(fitted, settings, out, meter.read())
+    emit(result, as_json, "\n".join(f"{name:<14} {_shown(value)}" for name, value in result.items()))
 
 
-def _summary(fitted: "AnyFit", settings: "StudyFitSettings", out: Path, seconds: float) -> dict[str, object]:
+def _summary(fitted: "AnyFit", settings: "StudyFitSettings", out: Path, cost: "Cost") -> dict[str, object]:
     return {
         "fit": str(out),
         "model": settings.model,
         "n_models": len(fitted.posterior.models),
         "status": fitted.status.code,
         "advice": list(fitted.status.advice),
-        "seconds": round(seconds, 3),
+        **asdict(cost),
     }
 
 

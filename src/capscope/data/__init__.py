@@ -6,6 +6,7 @@ from capscope.data.item_files import read_items
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
 from capscope.data.matrix import DemandMatrix, ResponseMatrix, demand_matrix, response_matrix
 from capscope.data.reading import read_table, read_text
+from capscope.data.response_file import ResponseFile, rows_in
 from capscope.data.response_splits import (
     ITEM_SPLITS,
     MODEL_SPLITS,
@@ -31,6 +32,7 @@ __all__ = [
     "ItemSplit",
     "Join",
     "LevelCounts",
+    "ResponseFile",
     "ResponseFold",
     "ResponseMatrix",
     "SplitPlan",
@@ -52,6 +54,7 @@ __all__ = [
     "refuse_overwriting",
     "response_folds",
     "response_matrix",
+    "rows_in",
     "shipped",
     "task_labels",
     "validate",

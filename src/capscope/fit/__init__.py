@@ -1,12 +1,14 @@
 """Responses (and demands) to a posterior over abilities and items; the only room that knows torch and the GPU."""
 
-from capscope.fit.arviz_export import to_arviz
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from capscope.fit.calibration import calibrate_items
+from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
-from capscope.fit.curve_simulation import CurveWorld, simulate_counts
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
-from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
 from capscope.fit.dimension_sources import DimensionSources, dimension_sources
+from capscope.fit.folder_fit import fit_folder
 from capscope.fit.group_difference import GroupDifference, group_difference
 from capscope.fit.irt import fit_irt, score_models
 from capscope.fit.irt_draws import NEW_ITEM, draw_chances
@@ -25,7 +27,6 @@ from capscope.fit.linking import Link, mean_sigma, stocking_lord
 from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
-from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import load_fit, save_fit
@@ -40,9 +41,36 @@ from capscope.fit.study_fit import (
     predict_held_out,
 )
 
+if TYPE_CHECKING:
+    from capscope.fit.arviz_export import to_arviz
+    from capscope.fit.curve_simulation import CurveWorld, simulate_counts
+    from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
+    from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
+
+NEED_PYRO = {
+    "to_arviz": "arviz_export",
+    "CurveWorld": "curve_simulation",
+    "simulate_counts": "curve_simulation",
+    "CurveEngine": "curves_hierarchical",
+    "fit_curves": "curves_hierarchical",
+    "SampledPosterior": "sampled",
+    "SamplerSettings": "sampled",
+    "sample_irt": "sampled",
+}
+"""Names whose modules import Pyro, which most work does without; they are loaded when they are asked for."""
+
+
+def __getattr__(name: str) -> object:
+    """Load what needs Pyro."""
+    if name not in NEED_PYRO:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"capscope.fit.{NEED_PYRO[name]}"), name)
+
+
 __all__ = [
     "AnyFit",
     "ClassicalCurves",
+    "Cost",
     "CurveEngine",
     "CurvePosterior",
     "CurveWorld",
@@ -60,6 +88,7 @@ __all__ = [
     "LocalDependence",
     "MarginalPosterior",
     "MeanSquares",
+    "Meter",
     "NEW_ITEM",
     "PROBIT_SCALE",
     "SampledPosterior",
@@ -74,6 +103,7 @@ __all__ = [
     "draw_truth",
     "fit_classical",
     "fit_curves",
+    "fit_folder",
     "fit_holdout",
     "fit_irt",
     "fit_marginal",

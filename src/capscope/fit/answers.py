@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int8
 
 from capscope.axes import RowFloats, RowIndex
-from capscope.data import ResponseMatrix
+from capscope.data import ResponseFile, ResponseMatrix
 from capscope.errors import FitError
 
 ROWS_AT_ONCE = 1 << 20
@@ -83,6 +83,29 @@ class RowAnswers:
 
 
 @dataclass(frozen=True)
+class FileAnswers:
+    """Rows in a file, read anew each time."""
+
+    file: ResponseFile
+    """The file."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names on the model axis."""
+        return self.file.models
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Ids on the item axis."""
+        return self.file.items
+
+    def chunks(self) -> Iterator[Rows]:
+        """The rows, some at a time."""
+        for block in self.file.blocks():
+            yield Rows(block.model_index, block.item_index, block.score, block.n_trials)
+
+
+@dataclass(frozen=True)
 class GridAnswers:
     """Right and wrong answers as a full matrix, one byte a cell."""
 
@@ -151,8 +174,10 @@ def _new_positions(size: int, kept: np.ndarray) -> RowIndex:
     return position
 
 
-def as_answers(responses: ResponseMatrix | Answers) -> Answers:
+def as_answers(responses: ResponseMatrix | ResponseFile | Answers) -> Answers:
     """Answers of any kind; rows are wrapped."""
+    if isinstance(responses, ResponseFile):
+        return FileAnswers(responses)
     return RowAnswers(responses) if isinstance(responses, ResponseMatrix) else responses
 
 

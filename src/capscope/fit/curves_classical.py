@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from capscope.axes import LEVELS, FloatArray, ModelDim
 from capscope.data import LevelCounts
@@ -81,5 +80,7 @@ def fit_curve(n: FloatArray, correct: FloatArray) -> tuple[float, float]:
     used = w > 0
     if not y[used].any():
         return -np.inf, 0.0
+    from sklearn.linear_model import LogisticRegression
+
     regression = LogisticRegression(random_state=42, max_iter=10000).fit(x[used, None], y[used], sample_weight=w[used])
     return float(regression.intercept_[0]), float(regression.coef_[0, 0])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
+from scipy.special import fdtrc
 
 from capscope.axes import FloatArray
 from capscope.fit.irt_posterior import IRTPosterior
@@ -108,7 +108,7 @@ def _share(values: FloatArray, groups: np.ndarray, within: np.ndarray | None = N
     error = fine[0] / left
     share = (coarse[0] - fine[0] - more * error) / np.maximum(total, 1e-12)
     f = (coarse[0] - fine[0]) / more / np.maximum(error, 1e-12)
-    return np.maximum(share, 0), stats.f.sf(f, more, left)
+    return np.maximum(share, 0), fdtrc(more, left, f)
 
 
 def _residual(values: FloatArray, groups: np.ndarray) -> tuple[FloatArray, int]:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
 from capscope.axes import FloatArray
 from capscope.data import ResponseMatrix
@@ -54,14 +53,16 @@ def group_difference(
     # abilities absorb a shift common to all items, so the typical item is the one without
     shift = shift - np.median(shift)
     z = shift / error
-    p = 2 * stats.norm.sf(np.abs(z))
+    from scipy.stats import false_discovery_control
+
+    p = 2 * ndtr(-np.abs(z))
     columns = {
         "item": posterior.items,
         "shift": shift,
         "se": error,
         "z": z,
         "p": p,
-        "q": stats.false_discovery_control(p),
+        "q": false_discovery_control(p),
     }
     return GroupDifference(pd.DataFrame(columns), group)
 

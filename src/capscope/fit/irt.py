@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseMatrix
+from capscope.data import ResponseFile, ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, as_answers
 from capscope.fit.cells import Cells
+from capscope.fit.dispersion import trial_weight
 from capscope.fit.head_cells import head_cells
 from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import IRTSettings
@@ -26,7 +27,7 @@ SCORING_SWEEPS = 50
 
 
 def fit_irt(
-    responses: ResponseMatrix | Answers,
+    responses: ResponseMatrix | ResponseFile | Answers,
     settings: IRTSettings | None = None,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
@@ -48,16 +49,18 @@ def fit_irt(
     answers = as_answers(responses)
     side = checked_side(features, floor, len(answers.items))
     found = survey(answers)
+    found = replace(found, weight=trial_weight(answers, found))
     models, items = np.flatnonzero(found.models.count), np.flatnonzero(found.items.count)
     whole = len(models) == len(answers.models) and len(items) == len(answers.items)
     answered = answers if whole else PartOfAnswers(answers, models, items)
     answered_side = side if whole else side.of(items)
-    choice, reasons = choose(answered, found.n_rows, settings, answered_side, device)
+    chosen = choose(answered, found, settings, answered_side)
     problem = make_problem(answered, found.of(models, items), answered_side, settings, device)
-    state = fit_choice(problem_of(choice, problem, answered, answered_side), choice, settings)
+    choice = chosen.choice
+    state = fit_choice(problem_of(choice, problem, answered, answered_side), choice, settings, chosen.warm)
     fitted = make_posterior(answered, problem, choice, state, answered_side)
     posterior = extended(fitted, answers, side, models, items)
-    status = Status(state.converged, "converged" if state.converged else "still-moving", reasons)
+    status = Status(state.converged, "converged" if state.converged else "still-moving", chosen.reasons)
     return Fit(posterior, advise(status, posterior, answers, found), state.history)
 
 
@@ -65,7 +68,8 @@ def _cells_to_score(posterior: IRTPosterior, responses: ResponseMatrix) -> Cells
     """Answers as the items of a fit see them, in the order of the responses' items."""
     if posterior.shape is None:
         answers = as_answers(responses)
-        return lay_out(answers, survey(answers), posterior.floor if posterior.floor.any() else None)[0]
+        found = replace(survey(answers), weight=posterior.trial_weight)
+        return lay_out(answers, found, posterior.floor if posterior.floor.any() else None)[0]
     survey(as_answers(responses))  # refuses what no model can be fitted to
     return head_cells(responses, posterior.shape.distribution(), torch.from_numpy(posterior.shape.mean))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy import stats
+from scipy.special import ndtri
 
 from capscope.axes import RowFloats, RowIndex
 from capscope.errors import FitError, first_few, nearest
@@ -50,6 +50,8 @@ class IRTPosterior:
     """The model fitted: ``rasch``, ``2pl``, ``3pl``, ``4pl`` or ``mirt``."""
     shape: ItemShape | None = None
     """What else is estimated of each item: its floor and ceiling; None where there is nothing."""
+    trial_weight: float = 1.0
+    """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
 
     @property
     def dims(self) -> int:
@@ -69,7 +71,7 @@ class IRTPosterior:
         Args:
             level: Nominal coverage.
         """
-        width = stats.norm.ppf((1 + level) / 2) * self.ability_sd
+        width = ndtri((1 + level) / 2) * self.ability_sd
         return self.ability_mean - width, self.ability_mean + width
 
     def difficulty(self) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from capscope.fit.layout import lay_out
 from capscope.fit.rotation import simple_structure
 from capscope.fit.survey import Survey
 from capscope.fit.variational import Schedule, State, run_sweeps, start_state
+from capscope.fit.warm_start import WarmStart
 
 LEAST_CHANCE = 0.005
 """Prior mean of an estimated floor where a guess is said to be never right."""
@@ -72,6 +73,8 @@ class Problem:
     """Item features."""
     device: torch.device
     """Where to compute."""
+    trial_weight: float = 1.0
+    """Right or wrong answers that one row is worth."""
 
     def with_head(self, answers: Answers, head: Head) -> "Problem":
         """The same answers under a head."""
@@ -122,7 +125,7 @@ def make_problem(answers: Answers, found: Survey, side: Side, settings: IRTSetti
     """
     by_model, by_item = lay_out(answers, found, side.floor, settings.memory_mb)
     design = make_design(side.features, len(answers.items)).to(device)
-    return Problem(by_model.to(device), by_item.to(device), design, device)
+    return Problem(by_model.to(device), by_item.to(device), design, device, found.weight)
 
 
 def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: Side) -> Problem:
@@ -147,12 +150,22 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
-def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings) -> State:
-    """Start and sweep one model; dimensions are turned to simple structure at the end."""
+def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings, warm: WarmStart | None = None) -> State:
+    """Start and sweep one model; dimensions are turned to simple structure at the end.
+
+    Args:
+        problem: The data.
+        choice: The model.
+        settings: How far to go.
+        warm: A fit of the same model to part of the data, to start from.
+    """
     form = choice.item_form()
-    generator = torch.Generator(problem.device).manual_seed(settings.seed)
     schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads)
-    state = start_state(problem.by_model, problem.by_item, form, choice.dims, problem.design, generator)
+    if warm is not None and warm.knows_enough(problem.by_model):
+        state = warm.state_on(problem.by_model, form, settings.threads)
+    else:
+        generator = torch.Generator(problem.device).manual_seed(settings.seed)
+        state = start_state(problem.by_model, problem.by_item, form, choice.dims, problem.design, generator)
     state = run_sweeps(problem.by_model, problem.by_item, form, problem.design, state, schedule)
     return _turned(state, form)
 

@@ -45,6 +45,7 @@ def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, stat
         floor=floor,
         model_name=choice.name,
         shape=shape,
+        trial_weight=problem.trial_weight,
     )
 
 
@@ -103,6 +104,7 @@ def extended(fitted: IRTPosterior, answers: Answers, side: Side, model: np.ndarr
         floor,
         fitted.model_name,
         shape,
+        fitted.trial_weight,
     )
 
 

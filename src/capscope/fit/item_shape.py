@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
-from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import betaincinv, expit, logit
 
 from capscope.axes import RowFloats, RowIndex
 from capscope.fit.heads import Asymptotes, Head
@@ -116,7 +115,7 @@ def _beta_summary(coordinate: RowFloats, variance: RowFloats, level: float) -> t
     strength = 1 / np.where(known, 1.0, variance * room)
     tail = (1 - level) / 2
     lower, upper = (
-        np.where(known, mean, stats.beta.ppf(q, np.maximum(mean * strength, 1e-9), (1 - mean) * strength))
+        np.where(known, mean, betaincinv(np.maximum(mean * strength, 1e-9), (1 - mean) * strength, q))
         for q in (tail, 1 - tail)
     )
     return mean, np.where(known, 0.0, np.sqrt(room / (strength + 1))), lower, upper

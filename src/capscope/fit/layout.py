@@ -62,11 +62,11 @@ def _full(answers: Answers, found: Survey, packing: Packing) -> Scores:
         for whole, part in zip(arrays, packing.packed(rows), strict=True):
             whole[cell] = part
     if np.count_nonzero(arrays[-1]) < found.n_rows:
-        return _pooled(answers, shape)
+        return _pooled(answers, shape, found.weight)
     return packing.scores(tuple(torch.from_numpy(array.reshape(shape)) for array in arrays))
 
 
-def _pooled(answers: Answers, shape: tuple[int, int]) -> Scores:
+def _pooled(answers: Answers, shape: tuple[int, int], weight: float) -> Scores:
     """Repeats of a cell count as its trials."""
     trials, right = np.zeros(shape[0] * shape[1], np.float32), np.zeros(shape[0] * shape[1], np.float32)
     for rows in answers.chunks():
@@ -74,7 +74,7 @@ def _pooled(answers: Answers, shape: tuple[int, int]) -> Scores:
         np.add.at(trials, cell, rows.trials.astype(np.float32))
         np.add.at(right, cell, (rows.trials * rows.score).astype(np.float32))
     score = np.divide(right, trials, out=right, where=trials > 0)
-    return WeightedScores(*(torch.from_numpy(array.reshape(shape)) for array in (score, trials)))
+    return WeightedScores(*(torch.from_numpy(array.reshape(shape)) for array in (score, weight * trials)))
 
 
 def _cell(rows: Rows, shape: tuple[int, int]) -> RowIndex:

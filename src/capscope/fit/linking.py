@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from capscope.axes import FloatArray
@@ -75,6 +74,8 @@ def stocking_lord(old: IRTPosterior, new: IRTPosterior) -> Link:
     Raises:
         FitError: A fit has several abilities, or too few items are common.
     """
+    from scipy.optimize import minimize
+
     at_old, at_new = _common(old, new)
     first, second = old.item_mean[at_old], new.item_mean[at_new]
     ability = np.linspace(-3, 3, 61)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logsumexp
 
 from capscope.axes import FloatArray
@@ -124,6 +123,8 @@ def fit_marginal(
             gradient_slope = gradient_slope.sum(keepdims=True)
         history.append(float(nodes.log_marginal.sum()))
         return -history[-1], -np.concatenate([gradient_slope, by_intercept.sum(0)])
+
+    from scipy.optimize import minimize
 
     found = minimize(
         objective,

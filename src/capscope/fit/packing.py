@@ -52,6 +52,8 @@ class CodedPacking:
 
     pairs: np.ndarray
     """Pairs of score and trials that occur, sorted."""
+    weight: float = 1.0
+    """Trials that one trial counts for."""
 
     dtypes: ClassVar[Kinds] = (np.uint8,)
 
@@ -63,12 +65,15 @@ class CodedPacking:
         """Scores from codes."""
         listed = np.concatenate([[0j], self.pairs])
         score, trials = (torch.from_numpy(part.astype(np.float32)) for part in (np.real(listed), np.imag(listed)))
-        return CodedScores(arrays[0], score, trials)
+        return CodedScores(arrays[0], score, trials * self.weight)
 
 
 @dataclass(frozen=True)
 class WeightedPacking:
     """Eight bytes: score and trials in single precision."""
+
+    weight: float = 1.0
+    """Trials that one trial counts for."""
 
     dtypes: ClassVar[Kinds] = (np.float32, np.float32)
 
@@ -78,14 +83,16 @@ class WeightedPacking:
 
     def scores(self, arrays: tuple[Tensor, ...]) -> Scores:
         """Scores from both."""
-        return WeightedScores(arrays[0], arrays[1])
+        return WeightedScores(arrays[0], arrays[1] * self.weight)
 
 
 def pick_packing(found: Survey) -> Packing:
     """The smallest exact packing of the scores and trials that a survey found."""
     if found.binary:
         return SignedPacking()
-    return WeightedPacking() if found.pairs is None else CodedPacking(np.sort(np.array(list(found.pairs), complex)))
+    if found.pairs is None:
+        return WeightedPacking(found.weight)
+    return CodedPacking(np.sort(np.array(list(found.pairs), complex)), found.weight)
 
 
 def bytes_of(packing: Packing) -> int:

@@ -1,35 +1,37 @@
 """Which model: held-out cells choose among Rasch, 2PL and more dimensions, and say why."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, RowAnswers, as_rows
 from capscope.fit.irt_model import IRTSettings
-from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem, problem_of
+from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem, pick_device, problem_of
 from capscope.fit.irt_result import make_posterior
 from capscope.fit.links import score_log_loss
-from capscope.fit.survey import survey
+from capscope.fit.survey import Survey, survey
+from capscope.fit.variational import State
+from capscope.fit.warm_start import WarmStart
 
 HOLD_OUT_STREAM = 0x486F6C64
 
 HELD_SHARE = 0.15
 """Share of the cells held out to choose by."""
 
-FORM_CELLS, DIMS_CELLS = 60_000, 600_000
+FORM_CELLS, DIMS_CELLS = 60_000, 400_000
 """Cells at most on which to choose the form, and the number of dimensions."""
 
 QUICK_TOLERANCE, QUICK_SWEEPS = 0.05, 40
 """How far to take a candidate's fit."""
 
-LADDER = (2, 3, 4, 6, 8)
-"""Numbers of dimensions to try, upwards until they stop paying."""
+MOST_DIMS = 8
+"""Most dimensions to try."""
+
+LONGER = 3
+"""An axis this many times as long as the other is thinned alone."""
 
 LEAST_MODELS_FOR_FLOORS = 50
 """With fewer models an estimated floor is its prior."""
@@ -44,6 +46,8 @@ class Trial:
 
     choice: ModelChoice
     """The candidate."""
+    state: State
+    """Its fit."""
     losses: RowFloats
     """Log-loss of each held-out cell."""
 
@@ -53,39 +57,50 @@ class Trial:
         return float(gain.mean()), float(gain.std() / max(1, len(gain)) ** 0.5)
 
 
-def choose(
-    answers: Answers, n_rows: int, settings: IRTSettings, side: Side, device: torch.device
-) -> tuple[ModelChoice, tuple[str, ...]]:
-    """The model to fit, and one line why where there was a choice.
+@dataclass(frozen=True)
+class Chosen:
+    """The model to fit."""
+
+    choice: ModelChoice
+    """The model."""
+    reasons: tuple[str, ...] = ()
+    """One line why, where there was a choice."""
+    warm: WarmStart | None = None
+    """Its fit to the answers that it was chosen by."""
+
+
+def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -> Chosen:
+    """Choose the model to fit.
 
     Args:
         answers: All answers.
-        n_rows: How many they are.
+        found: What a survey of them told.
         settings: What is asked for.
         side: Features and floors of the items.
-        device: Where to compute.
     """
     if settings.model == "rasch":
-        return ModelChoice("rasch"), ()
+        return Chosen(ModelChoice("rasch"))
     if settings.model == "mirt" and settings.dims > 1:
-        return ModelChoice("mirt", settings.dims), ()
+        return Chosen(ModelChoice("mirt", settings.dims))
     if settings.model in ("3pl", "4pl") and settings.dims > 1:
-        return ModelChoice(settings.model, settings.dims), ()
+        return Chosen(ModelChoice(settings.model, settings.dims))
     name = settings.model if settings.model in ("3pl", "4pl") else "2pl"
     if settings.model != "auto" and settings.form != "auto":
-        return ModelChoice(name, 1, settings.form), ()
+        return Chosen(ModelChoice(name, 1, settings.form))
     # a stream of its own: the seed alone may be the one that drew the answers
     rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
     auto = settings.model == "auto"
-    part, kept_side = thinned(answers, n_rows, side, DIMS_CELLS if auto else FORM_CELLS, rng)
-    kept = as_rows(part)
-    held = rng.random(len(kept.score)) < HELD_SHARE
+    part = thinned(answers, found.n_rows, DIMS_CELLS if auto else FORM_CELLS, rng)
+    rows = as_rows(part)
+    held = rng.random(len(rows.score)) < HELD_SHARE
     if held.all() or not held.any():
-        return ModelChoice(name), (f"too few answers to choose a model by held-out cells; {name.upper()} taken",)
+        reason = f"too few answers to choose a model by held-out cells; {name.upper()} taken"
+        return Chosen(ModelChoice(name), (reason,))
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
-    train = kept.rows(~held)
-    bench = _Bench.of(train, kept.rows(held), kept_side, quick, device)
-    return bench.climb() if auto else bench.best_form(name)
+    bench = _Bench.of((rows.rows(~held), rows.rows(held)), found.weight, side.of(part.kept_items), quick)
+    best, lines = bench.climb() if auto else bench.best_form(name)
+    warm = WarmStart(best.state, part.kept_models, part.kept_items) if best.state.shapes is None else None
+    return Chosen(best.choice, lines, warm)
 
 
 @dataclass(frozen=True)
@@ -99,43 +114,52 @@ class _Bench:
     settings: IRTSettings
 
     @staticmethod
-    def of(
-        train: ResponseMatrix, held: ResponseMatrix, side: Side, settings: IRTSettings, device: torch.device
-    ) -> "_Bench":
-        answers = RowAnswers(train)
-        return _Bench(answers, make_problem(answers, survey(answers), side, settings, device), held, side, settings)
+    def of(parts: tuple[ResponseMatrix, ResponseMatrix], weight: float, side: Side, settings: IRTSettings) -> "_Bench":
+        train = RowAnswers(parts[0])
+        found = replace(survey(train), weight=weight)
+        problem = make_problem(train, found, side, settings, pick_device(settings.device))
+        return _Bench(train, problem, parts[1], side, settings)
 
     def try_out(self, choice: ModelChoice) -> Trial:
         state = fit_choice(problem_of(choice, self.problem, self.train, self.side), choice, self.settings)
         posterior = make_posterior(self.train, self.problem, choice, state, self.side)
-        return Trial(choice, _losses(posterior, self.held))
+        chance = posterior.probability(self.held.model_index, self.held.item_index)
+        return Trial(choice, state, score_log_loss(chance, self.held.score))
 
-    def best_form(self, name: Literal["2pl", "3pl", "4pl"]) -> tuple[ModelChoice, tuple[str, ...]]:
-        signed = self.try_out(ModelChoice(name))
-        positive = self.try_out(ModelChoice(name, 1, "positive"))
+    def best_form(self, name: Literal["2pl", "3pl", "4pl"]) -> tuple[Trial, tuple[str, ...]]:
+        signed, positive = self.try_out(ModelChoice(name)), self.try_out(ModelChoice(name, 1, "positive"))
         best, other = (positive, signed) if positive.gain_over(signed)[0] > 0 else (signed, positive)
-        return best.choice, (_told(best, other),)
+        return best, (_told(best, other),)
 
-    def climb(self) -> tuple[ModelChoice, tuple[str, ...]]:
-        """From Rasch upwards, a richer model wherever it clearly pays."""
-        best = self.try_out(ModelChoice("rasch"))
-        lines: list[str] = []
-        for candidates in self._steps():
-            trials = [self.try_out(choice) for choice in candidates]
-            trial = min(trials, key=lambda t: float(t.losses.mean()))
-            gain, error = trial.gain_over(best)
-            if gain > LEAST_GAIN_SE * error:
-                lines.append(_told(trial, best))
-                best = trial
-            elif trial.choice.dims > 2 or trial.choice.name != "mirt":
-                lines.append(f"{trial.choice.words} not taken: " + _told(trial, best))
-                if trial.choice.dims > best.choice.dims:
-                    break
+    def climb(self) -> tuple[Trial, tuple[str, ...]]:
+        """From Rasch upwards, a richer model wherever it clearly pays; dimensions double, then halve the gap."""
+        rasch = self.try_out(ModelChoice("rasch"))
+        best, lines = _better(rasch, self.try_out(ModelChoice("2pl")), [])
+        refused = self._most_dims() + 1
+        dims = 2
+        while best.choice.dims < dims < refused:
+            trial = self.try_out(ModelChoice("mirt", dims))
+            best, lines = _better(best, trial, lines)
+            refused = refused if best is trial else dims
+            dims = self._next(best.choice.dims, refused)
+        if best.choice.dims == 4 and refused <= self._most_dims():  # doubling passed over three
+            best, lines = _simpler(best, self.try_out(ModelChoice("mirt", 3)), lines)
+        if best.choice.dims == 1 and self.settings.form != "signed":
+            best, lines = _better(best, self.try_out(ModelChoice("2pl", 1, "positive")), lines)
         if self.side.floor is not None:
             best = self._without_guessing(best, lines)
         if best.choice.name == "2pl" and self.can_show_floors():
             best = self._with_asymptotes(best, lines)
-        return best.choice, tuple(lines)
+        return best, tuple(lines)
+
+    def _next(self, taken: int, refused: int) -> int:
+        """Twice as many dimensions, or half way to those refused."""
+        if 2 * taken < refused:
+            return 2 * taken
+        return (taken + refused) // 2 if 2 * (refused - taken) > taken else refused
+
+    def _most_dims(self) -> int:
+        return min(MOST_DIMS, len(self.train.models) - 2, len(self.train.items) - 2)
 
     def can_show_floors(self) -> bool:
         """Whether floors could show: enough models to have weak ones on most items."""
@@ -162,32 +186,36 @@ class _Bench:
             best = trial
         return best
 
-    def _steps(self) -> Iterator[list[ModelChoice]]:
-        forms = [ModelChoice("2pl")]
-        if self.settings.form != "signed":
-            forms.append(ModelChoice("2pl", 1, "positive"))
-        yield forms
-        most = min(len(self.train.models) - 1, len(self.train.items) - 1)
-        for dims in LADDER:
-            if dims < most:
-                yield [ModelChoice("mirt", dims)]
+
+def _better(best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[str]]:
+    """The richer model where it gains enough, and one more line that says so."""
+    gain, error = trial.gain_over(best)
+    if gain > LEAST_GAIN_SE * error:
+        return trial, [*lines, _told(trial, best)]
+    return best, [*lines, f"{trial.choice.words} not taken: " + _told(trial, best)]
 
 
-def thinned(answers: Answers, n_rows: int, side: Side, most: int, rng: np.random.Generator) -> tuple[Answers, Side]:
-    """A part of the models and items, drawn at random, with about as many rows as wanted; all where they are fewer."""
-    share = most / n_rows
-    if share >= 1:
-        return answers, side
+def _simpler(best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[str]]:
+    """The simpler model unless the richer one gains enough."""
+    gain, error = best.gain_over(trial)
+    if gain > LEAST_GAIN_SE * error:
+        return best, [*lines, _told(best, trial)]
+    return trial, [*lines, f"{best.choice.words} not taken: " + _told(best, trial)]
+
+
+def thinned(answers: Answers, n_rows: int, most: int, rng: np.random.Generator) -> PartOfAnswers:
+    """A part of the models and items, drawn at random, with about as many rows as wanted; all where they are fewer.
+
+    A much shorter axis is kept in full, so that what is learnt about it can start the fit of all answers.
+    """
+    share = min(1.0, most / n_rows)
     n_models, n_items = len(answers.models), len(answers.items)
-    keep_models = int(min(n_models, max(200, n_models * share**0.5)))
+    model_share = share if n_models > LONGER * n_items else 1.0 if n_items > LONGER * n_models else share**0.5
+    keep_models = int(min(n_models, max(200, n_models * model_share)))
     keep_items = int(min(n_items, max(50, n_items * share * n_models / keep_models)))
     models = np.sort(rng.choice(n_models, keep_models, replace=False))
     items = np.sort(rng.choice(n_items, keep_items, replace=False))
-    return PartOfAnswers(answers, models, items), side.of(items)
-
-
-def _losses(posterior: IRTPosterior, held: ResponseMatrix) -> RowFloats:
-    return score_log_loss(posterior.probability(held.model_index, held.item_index), held.score)
+    return PartOfAnswers(answers, models, items)
 
 
 def _told(trial: Trial, other: Trial) -> str:

@@ -94,6 +94,7 @@ def _irt_parts(posterior: IRTPosterior) -> tuple[dict[str, Any], Tensors]:
         "kind": "irt",
         "head": None if shape is None else shape.head,
         "model": posterior.model_name,
+        "trial_weight": posterior.trial_weight,
         "form": posterior.population.form,
         "models": posterior.models,
         "items": posterior.items,
@@ -108,6 +109,7 @@ def _read_irt(manifest: dict[str, Any], tensors: Tensors) -> IRTPosterior:
         items=tuple(manifest["items"]),
         population=population,
         model_name=manifest["model"],
+        trial_weight=manifest.get("trial_weight", 1.0),
         shape=_read_shape(manifest.get("head"), tensors),
         **{name: tensors[name] for name in _POSTERIOR},
     )

@@ -1,12 +1,10 @@
 """From a study to a fit: which tables a model needs, and how well it does on answers held out."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from capscope.axes import RowFloats
 from capscope.data import (
@@ -20,8 +18,8 @@ from capscope.data import (
 )
 from capscope.errors import FitError, nearest
 from capscope.fit.answers import as_answers
+from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import CurvePosterior
-from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
 from capscope.fit.dimension_sources import dimension_sources
 from capscope.fit.irt import fit_irt, pick_device
 from capscope.fit.irt_advice import advise
@@ -30,7 +28,6 @@ from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.links import log_likelihood
 from capscope.fit.marginal import fit_marginal
 from capscope.fit.result import Fit, Status
-from capscope.fit.sampled import SamplerSettings, sample_irt
 from capscope.fit.slices import dominant_slices
 from capscope.fit.survey import survey
 
@@ -67,6 +64,8 @@ class StudyFitSettings:
     chance: str = "auto"
     """The items' known chances of a guess: `use` them as floors; `auto` lets held-out answers decide under model `auto`
     and centres the floors' prior on them under `3pl` and `4pl`; `ignore` them."""
+    memory_mb: float = 4096.0
+    """Megabytes that the responses may take: more of them stay on disk; see `fit_folder`."""
 
     def __post_init__(self) -> None:
         """Refuse a choice that there is not.
@@ -79,6 +78,8 @@ class StudyFitSettings:
             if value not in known:
                 what = name.replace("_", " ")
                 raise FitError(f"unknown {what} '{value}'{nearest(value, known)}; use one of {', '.join(known)}")
+        if not self.memory_mb > 0:
+            raise FitError(f"memory of {self.memory_mb:g} MB is too little; use a positive number")
         able = _engines(self.model)
         if self.engine not in ("auto", *able):
             raise FitError(f"engine '{self.engine}' cannot fit {self.model}; use auto or one of {', '.join(able)}")
@@ -97,7 +98,11 @@ class HoldoutScore:
     status: str
     """The fit's status code."""
     seconds: float
-    """Time of the fit."""
+    """Wall time of the fit."""
+    cpu_seconds: float
+    """Processor time of the fit."""
+    peak_memory_mb: float
+    """Most memory that the process has held."""
     n_models: int
     """Number of models."""
     n_items: int
@@ -127,6 +132,8 @@ def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[floa
         join_items(study, "responses", "demands").refuse_if_poor(study.name)
         demands = demand_matrix(study, settings.annotator)
         slices = dominant_slices(responses, demands, item_chance(study, responses.items))
+        from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
+
         engine: CurveEngine = "nuts" if settings.engine == "nuts" else "laplace"
         return fit_curves(slices.counts, engine=engine, seed=settings.seed, progress=progress)
     return _with_sources(study, fit_responses(responses, settings, known_floor(study, settings, responses.items)))
@@ -181,6 +188,8 @@ def fit_responses(
     fit = fit_irt(responses, engine, floor=floor)
     if settings.engine not in ("svi", "nuts"):
         return fit
+    from capscope.fit.sampled import SamplerSettings, sample_irt
+
     sampler = SamplerSettings(engine="nuts" if settings.engine == "nuts" else "svi", seed=settings.seed)
     sampled = sample_irt(responses, fit.posterior, sampler)
     return Fit(sampled.posterior.as_irt(fit.posterior), _both(fit.status, sampled.status), sampled.history)
@@ -203,7 +212,7 @@ def irt_settings(settings: StudyFitSettings) -> IRTSettings:
     if settings.model == "curves":
         raise FitError("curves are not an item response model; use rasch, 2pl, 3pl, 4pl, mirt or auto")
     model, device = cast(ModelName, settings.model), cast(DeviceName, settings.device)
-    return IRTSettings(model=model, dims=settings.dims, seed=settings.seed, device=device)
+    return IRTSettings(model=model, dims=settings.dims, seed=settings.seed, device=device, memory_mb=settings.memory_mb)
 
 
 @dataclass(frozen=True)
@@ -218,8 +227,8 @@ class HeldOut:
     """Predicted chance of success of each of them."""
     n_training: int
     """Number of answers fitted."""
-    seconds: float
-    """Time of the fit."""
+    cost: Cost
+    """Time and memory of the fit."""
 
 
 def predict_held_out(
@@ -241,11 +250,11 @@ def predict_held_out(
     irt_settings(settings)
     held_out = np.random.default_rng(settings.seed).random(len(responses.score)) < share
     training, test = responses.rows(~held_out), responses.rows(held_out)
-    start = time.perf_counter()
+    meter = Meter()
     fit = fit_responses(training, settings, floor)
-    seconds = time.perf_counter() - start
+    cost = meter.read()
     chance = fit.posterior.probability(test.model_index, test.item_index)
-    return HeldOut(fit, test, chance, len(training.score), seconds)
+    return HeldOut(fit, test, chance, len(training.score), cost)
 
 
 def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> HoldoutScore:
@@ -263,7 +272,7 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
         engine="variational" if settings.engine == "auto" else settings.engine,
         device=str(pick_device(settings.device)),
         status=fit.status.code,
-        seconds=round(held_out.seconds, 3),
+        **asdict(held_out.cost),
         n_models=len(responses.models),
         n_items=len(responses.items),
         n_responses=held_out.n_training,
@@ -286,5 +295,7 @@ def _log_likelihood(test: ResponseMatrix, chance: RowFloats) -> RowFloats:
 
 
 def _auroc(test: ResponseMatrix, chance: RowFloats) -> float:
+    from sklearn.metrics import roc_auc_score
+
     success = test.score >= 0.5
     return float(roc_auc_score(success, chance)) if 0 < success.sum() < len(success) else float("nan")

@@ -1,6 +1,6 @@
 """What one reading of all answers tells, before anything is fitted."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Int
@@ -54,12 +54,16 @@ class Survey:
     """Number of rows."""
     binary: bool = True
     """Whether every row is one trial, right or wrong."""
+    one_trial: bool = True
+    """Whether every row is one trial."""
     pairs: set[complex] | None = field(default_factory=set[complex])
     """Pairs of score and trials that occur; None where there are too many for a byte."""
+    weight: float = 1.0
+    """Trials that one trial counts for; see `dispersion`."""
 
     def of(self, models: Int[np.ndarray, " model"], items: Int[np.ndarray, " item"]) -> "Survey":
         """The survey over some models and items, the others having no answer."""
-        return Survey(self.models.of(models), self.items.of(items), self.n_rows, self.binary, self.pairs)
+        return replace(self, models=self.models.of(models), items=self.items.of(items))
 
     def add(self, rows: Rows) -> None:
         """Take in some rows.
@@ -73,6 +77,7 @@ class Survey:
         self.models.add(rows.model, None if one_trial else rows.trials, right)
         self.items.add(rows.item, None if one_trial else rows.trials, right)
         self.n_rows += len(rows.score)
+        self.one_trial &= one_trial
         if one_trial and bool(((rows.score == 0) | (rows.score == 1)).all()):
             self._note({1j, 1 + 1j})
         else:

@@ -55,7 +55,8 @@ class Schedule:
     """Most sweeps."""
     tolerance: float
     """Root-mean-square change, in posterior standard deviations, under which to stop; a twentieth of it is enough for
-    the predicted chances of success, where parameters still move along directions that predict alike."""
+    the predicted chances of success (an eighth with several abilities), where parameters still move along directions
+    that predict alike."""
     threads: int
     """Chunks of rows worked on at once."""
 
@@ -113,7 +114,8 @@ def run_sweeps(
             predicted = float((chance - seen).square().mean().sqrt())
             if state.shapes is not None and state.age < 2 * SHAPES_WAIT:
                 continue
-            if history[-1] < schedule.tolerance or predicted < schedule.tolerance / 20:
+            enough = schedule.tolerance / (20 if state.models.mean.shape[1] == 2 else 8)
+            if history[-1] < schedule.tolerance or predicted < enough:
                 return replace(state, history=tuple(history), converged=True)
             better = state.loss < best.loss * (1 - LEAST_GAIN)
             best, since_best = (state, 0) if better else (best, since_best + 1)

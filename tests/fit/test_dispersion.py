@@ -1,0 +1,67 @@
+"""Fractions without their number of trials: what they are worth is read off their scatter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from simulated import truth_signed, world_2pl
+
+from capscope.data import ResponseMatrix
+from capscope.fit import IRTSettings, fit_irt, load_fit, save_fit, score_models
+from capscope.fit.answers import RowAnswers
+from capscope.fit.dispersion import MOST_TRIALS, trial_weight
+from capscope.fit.survey import survey
+
+TRIALS = 10
+
+
+def weight(data: ResponseMatrix) -> float:
+    answers = RowAnswers(data)
+    return trial_weight(answers, survey(answers))
+
+
+@pytest.fixture(scope="module")
+def fractions() -> tuple[np.ndarray, ResponseMatrix]:
+    """Means of ten trials, and the true abilities."""
+    truth = truth_signed(80, 200)
+    right = np.random.default_rng(2).binomial(TRIALS, expit(truth.logit))
+    model, item = np.nonzero(np.ones_like(right))
+    names = tuple(f"m{i:03d}" for i in range(80)), tuple(f"i{i:03d}" for i in range(200))
+    return truth.ability[:, 0], ResponseMatrix(*names, model, item, right[model, item] / TRIALS, np.ones(len(model)))
+
+
+def test_right_or_wrong_answers_count_once():
+    _, data = world_2pl(30, 40)
+    assert weight(data) == 1.0
+    assert fit_irt(data, IRTSettings(model="2pl")).posterior.trial_weight == 1.0
+
+
+def test_stated_trials_are_believed(fractions: tuple[np.ndarray, ResponseMatrix]):
+    data = replace(fractions[1], n_trials=np.full(len(fractions[1].score), float(TRIALS)))
+    assert weight(data) == 1.0
+
+
+def test_means_of_ten_trials_count_for_several_but_never_for_more_than_ten(
+    fractions: tuple[np.ndarray, ResponseMatrix],
+):
+    assert 3 < weight(fractions[1]) < TRIALS
+
+
+def test_a_constant_fraction_counts_for_a_bounded_number_of_trials():
+    _, data = world_2pl(20, 30)
+    assert weight(replace(data, score=np.full(len(data.score), 0.5))) == MOST_TRIALS
+
+
+def test_intervals_are_narrower_and_still_honest(fractions: tuple[np.ndarray, ResponseMatrix], tmp_path):
+    ability, data = fractions
+    fit = fit_irt(data, IRTSettings(model="2pl", form="signed"))
+    once = fit_irt(replace(data, n_trials=np.full(len(data.score), 1.0001)), IRTSettings(model="2pl", form="signed"))
+    posterior = fit.posterior
+    assert posterior.ability_sd.mean() < 0.7 * once.posterior.ability_sd.mean()
+    low, high = posterior.ability_interval(0.9)
+    assert ((low[:, 0] <= ability) & (ability <= high[:, 0])).mean() > 0.85
+    save_fit(fit, tmp_path / "fit")
+    assert load_fit(tmp_path / "fit").posterior.trial_weight == posterior.trial_weight
+    scored = score_models(posterior, data)
+    np.testing.assert_allclose(scored.ability_sd, posterior.ability_sd, rtol=0.05)
