@@ -1,5 +1,6 @@
 """Responses (and demands) to a posterior over abilities and items; the only room that knows torch and the GPU."""
 
+from capscope.fit.ability_scores import AbilityScores, ability_scores
 from capscope.fit.arviz_export import to_arviz
 from capscope.fit.calibration import calibrate_items
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
@@ -16,10 +17,13 @@ from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.item_fit import (
     LocalDependence,
     MeanSquares,
+    ScaleInformation,
     information,
     local_dependence,
     marginal_reliability,
     mean_squares,
+    reliability_interval,
+    scale_information,
 )
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
 from capscope.fit.links import PROBIT_SCALE, score_and_information
@@ -29,6 +33,7 @@ from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import load_fit, save_fit
+from capscope.fit.sum_score_fit import ItemFit, item_fit
 from capscope.fit.study_fit import (
     AnyFit,
     HeldOut,
@@ -70,6 +75,13 @@ __all__ = [
     "calibrate_items",
     "DimensionSources",
     "dimension_sources",
+    "AbilityScores",
+    "ItemFit",
+    "ScaleInformation",
+    "ability_scores",
+    "item_fit",
+    "reliability_interval",
+    "scale_information",
     "dominant_slices",
     "draw_chances",
     "draw_truth",
