@@ -80,11 +80,11 @@ def test_pairs_of_items_that_copy_each_other_are_found_and_others_are_not():
 
 def test_the_parallel_cut_lets_pass_no_pair_where_the_model_holds():
     alarms = 0
-    for seed in range(12):
-        _, data = world_2pl(80, 40, seed)
+    for seed in range(6):
+        _, data = world_2pl(60, 30, seed)
         posterior = fit_irt(data, TWO_PL).posterior
         alarms += bool(local_dependence(posterior, data, np.random.default_rng(seed)).pairs)
-    assert alarms <= 3
+    assert alarms <= 2
 
 
 def test_an_item_that_favours_a_family_is_found():
@@ -194,9 +194,15 @@ def test_expected_and_most_likely_abilities_agree_and_cover():
     scores = ability_scores(posterior, data)
     assert scores.eap == pytest.approx(scores.map, abs=0.12)
     assert scores.eap_sd == pytest.approx(scores.map_se, rel=0.25)
-    # a skewed posterior has its mean further out than its mode
-    strong = truth.ability[:, 0] > 1.5
-    assert (scores.eap - scores.map)[strong].mean() > 0.005
+    certain = replace(posterior, item_cov=np.zeros_like(posterior.item_cov))
+    grid = np.linspace(-6, 6, 4001)
+    p = 1 / (1 + np.exp(-(grid[:, None] * posterior.item_mean[:, 0] + posterior.item_mean[:, 1])))
+    density = np.exp(np.where(data.score[:60] == 1, np.log(p), np.log1p(-p)).sum(1) - grid**2 / 2)
+    mean = (grid * density).sum() / density.sum()
+    exact = ability_scores(certain, data)
+    assert exact.eap[0, 0] == pytest.approx(mean, abs=1e-4)
+    assert exact.map[0, 0] == pytest.approx(grid[density.argmax()], abs=0.004)
+    assert exact.eap_sd[0, 0] == pytest.approx(((grid - mean) ** 2 @ density / density.sum()) ** 0.5, rel=1e-3)
     error = np.abs(scores.eap - truth.ability) / scores.eap_sd
     assert 0.86 < (error < 1.645).mean() < 0.94
     assert list(scores.table().columns) == ["model", "dim", "eap", "eap_sd", "map", "map_se"]
@@ -212,4 +218,5 @@ def test_information_and_reliability_come_with_intervals_that_hold_the_truth():
     assert found.information == pytest.approx(true, rel=0.15)
     lower, upper = reliability_interval(posterior, np.random.default_rng(0))
     assert lower[0] < marginal_reliability(posterior)[0] < upper[0]
-    assert lower[0] < np.corrcoef(truth.ability[:, 0], posterior.ability_mean[:, 0])[0, 1] ** 2 < upper[0] + 0.02
+    true = np.corrcoef(truth.ability[:, 0], posterior.ability_mean[:, 0])[0, 1] ** 2
+    assert lower[0] - 0.01 < true < upper[0] + 0.01

@@ -33,7 +33,6 @@ from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import load_fit, save_fit
-from capscope.fit.sum_score_fit import ItemFit, item_fit
 from capscope.fit.study_fit import (
     AnyFit,
     HeldOut,
@@ -44,6 +43,7 @@ from capscope.fit.study_fit import (
     item_chance,
     predict_held_out,
 )
+from capscope.fit.sum_score_fit import ItemFit, item_fit
 
 __all__ = [
     "sample_irt",

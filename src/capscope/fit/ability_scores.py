@@ -10,12 +10,13 @@ from scipy.special import logsumexp
 from capscope.axes import FloatArray, ModelDim
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
-from capscope.fit.irt import score_models
 from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.links import success_probability
+from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
 
 NODES = (41, 15, 9, 7)
 """Nodes along each of one, two, three or four abilities."""
+
+NEWTON_STEPS, LONGEST_STEP = 60, 1.0
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,34 @@ def ability_scores(posterior: IRTPosterior, responses: ResponseMatrix) -> Abilit
     """
     if posterior.dims > len(NODES):
         raise FitError(f"ability_scores: quadrature takes at most {len(NODES)} abilities; use score_models")
-    mode = score_models(posterior, responses)
     items = posterior.take_items(posterior.item_index(responses.items))
     order = np.argsort(responses.model_index, kind="stable")
     bounds = np.searchsorted(responses.model_index[order], np.arange(len(responses.models) + 1))
-    mean, sd = np.empty_like(mode.ability_mean), np.empty_like(mode.ability_mean)
-    for model in range(len(responses.models)):
+    shape = (len(responses.models), posterior.dims)
+    eap, eap_sd, mode, mode_se = (np.empty(shape) for _ in range(4))
+    for model in range(shape[0]):
         rows = responses.rows(order[bounds[model] : bounds[model + 1]])
-        mean[model], sd[model] = _expected(items, rows, mode.ability_mean[model], mode.ability_cov[model])
-    return AbilityScores(responses.models, mean, sd, mode.ability_mean, mode.ability_sd)
+        mode[model], cov = _most_likely(items, rows)
+        mode_se[model] = np.sqrt(np.diagonal(cov))
+        eap[model], eap_sd[model] = _expected(items, rows, mode[model], cov)
+    return AbilityScores(responses.models, eap, eap_sd, mode, mode_se)
+
+
+def _most_likely(items: IRTPosterior, rows: ResponseMatrix) -> tuple[FloatArray, FloatArray]:
+    """Mode of one model's posterior by Newton steps, and the inverse of the information there."""
+    mode, cov = np.zeros(items.dims), np.eye(items.dims)
+    item, item_cov = items.item_mean[rows.item_index], items.item_cov[rows.item_index]
+    for _ in range(NEWTON_STEPS):
+        point = np.append(mode, 1.0)
+        shrink = 1 / np.sqrt(1 + PROBIT_SCALE * (item_cov @ point @ point))
+        residual, weight = score_and_information(shrink * (item @ point), rows.score, items.floor[rows.item_index])
+        slope = shrink[:, None] * item[:, :-1]
+        cov = np.linalg.inv(slope.T @ ((rows.n_trials * weight)[:, None] * slope) + np.eye(items.dims))
+        step = cov @ (slope.T @ (rows.n_trials * residual) - mode)
+        mode = mode + step * min(1.0, LONGEST_STEP / max(np.abs(step).max(), 1e-12))
+        if np.abs(step).max() < 1e-8:
+            break
+    return mode, cov
 
 
 def _expected(

@@ -1,10 +1,11 @@
 """The data of one fit on its device, and one fit of one choice of model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 
 from capscope.axes import RowFloats
 from capscope.errors import FitError
@@ -19,6 +20,9 @@ from capscope.fit.rotation import simple_structure
 from capscope.fit.survey import Survey
 from capscope.fit.variational import Schedule, State, run_sweeps, start_state
 
+LEAST_LOADED = 3
+"""Fewer items than this do not tell a dimension from their own errors."""
+
 
 @dataclass(frozen=True)
 class ModelChoice:
@@ -30,6 +34,8 @@ class ModelChoice:
     """Number of abilities."""
     form: Literal["signed", "positive"] = "signed"
     """Parameters of the items."""
+    loads_on: Bool[np.ndarray, "item dim"] | None = field(default=None, compare=False)
+    """Which dimensions each item may load on; None for all."""
 
     @property
     def words(self) -> str:
@@ -40,7 +46,10 @@ class ModelChoice:
 
     def item_form(self) -> ItemForm:
         """The items' parameters and updates."""
-        return PositiveForm() if self.form == "positive" else SignedForm(self.dims, self.name != "rasch")
+        if self.form == "positive":
+            return PositiveForm()
+        loads = None if self.loads_on is None else torch.from_numpy(self.loads_on.astype(float))
+        return SignedForm(self.dims, self.name != "rasch", loads)
 
 
 @dataclass(frozen=True)
@@ -65,11 +74,14 @@ class Side:
     """Array (item, feature); None for none."""
     floor: RowFloats | None = None
     """Chance of a right guess on each item; None for none."""
+    loads_on: Bool[np.ndarray, "item dim"] | None = None
+    """Which dimensions each item may load on; None for all."""
 
     def of(self, items: np.ndarray) -> "Side":
         """The side of some items."""
         features = None if self.features is None else self.features[items]
-        return Side(features, None if self.floor is None else self.floor[items])
+        loads_on = None if self.loads_on is None else self.loads_on[items]
+        return Side(features, None if self.floor is None else self.floor[items], loads_on)
 
 
 def checked_side(features: np.ndarray | None, floor: RowFloats | None, n_items: int) -> Side:
@@ -124,9 +136,36 @@ def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings) -> 
     return _turned(state, form)
 
 
+def checked_loads(
+    loads_on: np.ndarray | None, n_items: int, settings: IRTSettings, features: np.ndarray | None
+) -> Bool[np.ndarray, "item dim"] | None:
+    """Refuse a confirmatory mask that does not fit the items or the settings.
+
+    Raises:
+        FitError: One line with what to do.
+    """
+    if loads_on is None:
+        return None
+    mask = np.asarray(loads_on)
+    if mask.ndim != 2 or len(mask) != n_items or not np.isin(mask, (0, 1)).all():
+        raise FitError(f"fit_irt: loads_on must be true or false for each of {n_items} items and each dimension")
+    empty = np.flatnonzero(mask.sum(0) < LEAST_LOADED)
+    if len(empty):
+        raise FitError(
+            f"fit_irt: under {LEAST_LOADED} items load on dimension {empty[0] + 1}, too few to find it; leave it out"
+        )
+    if settings.model not in ("auto", "mirt") or settings.dims not in (1, mask.shape[1]) or features is not None:
+        raise FitError("fit_irt: loads_on is for model 'mirt' with as many dims as it has columns, without features")
+    return mask.astype(bool)
+
+
+def _positive_on_average(slopes: torch.Tensor) -> torch.Tensor:
+    return torch.diag(torch.where(slopes.sum(0) < 0, -1.0, 1.0).to(slopes.dtype))
+
+
 def _turned(state: State, form: ItemForm) -> State:
     slopes = form.moments(state.items).mean[:, :-1]
-    rotation = simple_structure(slopes)
+    rotation = simple_structure(slopes) if form.loads is None else _positive_on_average(slopes)
     mean, cov = state.models.mean.clone(), state.models.cov.clone()
     mean[:, :-1] = mean[:, :-1] @ rotation
     cov[:, :-1, :-1] = rotation.T @ cov[:, :-1, :-1] @ rotation

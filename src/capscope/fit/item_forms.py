@@ -29,6 +29,8 @@ class ItemForm(Protocol):
 
     spread: Float[Tensor, " param"]
     """Prior guess of the variances of the parameters between items."""
+    loads: Float[Tensor, "item dim"] | None
+    """1 where an item may load on a dimension, 0 where its slope is held at 0; None for all free."""
     wants_quadrature: bool
     """Whether moments by quadrature are better than the Newton step's where models are few."""
 
@@ -56,15 +58,22 @@ class SignedForm:
 
     wants_quadrature = False
 
-    def __init__(self, dims: int, free_slopes: bool = True) -> None:
-        """Set the free parameters: all, or the intercept alone."""
+    def __init__(self, dims: int, free_slopes: bool = True, loads: Float[Tensor, "item dim"] | None = None) -> None:
+        """Set the free parameters: all, the intercept alone, or the slopes that a confirmatory mask leaves."""
         free = [free_slopes] * dims + [True]
         self.free = torch.tensor(free, dtype=torch.float64)
+        self.loads = loads
         self.spread = torch.tensor([0.25] * dims + [1.0], dtype=torch.float64) * self.free
 
     def start(self, items: Gaussians) -> Gaussians:
-        """Return the start itself."""
-        return items
+        """Return the start itself, less the slopes held at 0."""
+        return items if self.loads is None else Gaussians(items.mean * self._free_rows(), items.cov)
+
+    def _free_rows(self) -> Float[Tensor, "#item param"]:
+        """1 for each free parameter of each item."""
+        if self.loads is None:
+            return self.free[None]
+        return torch.cat([self.loads, torch.ones_like(self.loads[:, :1])], 1)
 
     def moments(self, items: Gaussians) -> Gaussians:
         """Return the items themselves."""
@@ -72,11 +81,13 @@ class SignedForm:
 
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
         """Newton step on the expected log-density."""
-        free = self.free.to(items.mean.device)
-        both = torch.outer(free, free)
-        fixed = torch.diag(1 - free)
-        pull = inverse(prior.cov * both + fixed) * both
-        gradient = sums.gradient(items.mean) - (items.mean - prior.mean(design.features)) @ pull
+        free = self._free_rows().to(items.mean.device)
+        both = free[:, :, None] * free[:, None, :]
+        fixed = torch.diag_embed(1 - free)
+        pull = (inverse(prior.cov * both + fixed) * both).expand(len(items.mean), -1, -1)
+        gradient = sums.gradient(items.mean) - torch.einsum(
+            "nij,nj->ni", pull, (items.mean - prior.mean(design.features)) * free
+        )
         cov = inverse((sums.information + pull) * both + fixed) * both
         change = torch.einsum("nij,nj->ni", cov, gradient * free)
         return Gaussians(items.mean + bounded(change), cov)
@@ -97,6 +108,7 @@ class PositiveForm:
     """Gaussian on ``(log a, b)`` with ``d = -a b``, one ability; bounded."""
 
     wants_quadrature = True
+    loads: Float[Tensor, "item dim"] | None = None
 
     def __init__(self) -> None:
         """Set the prior guess of the variances between items."""

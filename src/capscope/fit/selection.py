@@ -61,6 +61,9 @@ def choose(
         side: Features and floors of the items.
         device: Where to compute.
     """
+    if side.loads_on is not None:
+        dims = side.loads_on.shape[1]
+        return ModelChoice("mirt", dims, loads_on=side.loads_on), (f"confirmatory: {dims} dimensions as given",)
     if settings.model == "rasch":
         return ModelChoice("rasch"), ()
     if settings.model == "mirt" and settings.dims > 1:

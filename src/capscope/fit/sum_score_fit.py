@@ -63,7 +63,7 @@ def item_fit(posterior: IRTPosterior, responses: ResponseMatrix) -> ItemFit:
     found = [_statistic(score[:, i], expected[:, i]) for i in range(shape[1])]
     groups, s_x2 = np.array([n for n, _ in found]), np.array([x for _, x in found])
     df = np.where(groups >= LEAST_GROUPS, groups - _parameters_spent(posterior), np.nan)
-    p = stats.chi2.sf(s_x2, df)
+    p = np.asarray(stats.chi2.sf(s_x2, df), float)
     tested = np.isfinite(p)
     q = np.full(shape[1], np.nan)
     q[tested] = stats.false_discovery_control(p[tested]) if tested.any() else []
@@ -92,7 +92,9 @@ def _expectations(posterior: IRTPosterior, score: FloatArray) -> FloatArray:
         models = np.flatnonzero(which.ravel() == number)
         mine = np.flatnonzero(seen[models[0]])
         if len(mine):
-            expected[np.ix_(models, mine)] = _of_pattern(score[np.ix_(models, mine)], chance[:, mine], summed[mine], weight)
+            expected[np.ix_(models, mine)] = _of_pattern(
+                score[np.ix_(models, mine)], chance[:, mine], summed[mine], weight
+            )
     return expected
 
 

@@ -77,7 +77,7 @@ def start_state(
     by_model: Cells, by_item: Cells, form: ItemForm, dims: int, design: Design, generator: torch.Generator
 ) -> State:
     """The start: no uncertainty yet, a prior around the start's means."""
-    models, on_slope = start(by_model, by_item, dims, generator)
+    models, on_slope = start(by_model, by_item, dims, generator, form.loads)
     items = form.start(on_slope)
     spread = form.spread.to(items.mean.device)
     prior = start_prior(items.mean.mean(0), torch.diag(spread), design)
@@ -150,7 +150,7 @@ def _sweep(by_model: Cells, by_item: Cells, form: ItemForm, design: Design, stat
     items = form.step(state.items, cell_sums(by_item, moments, state.models, "item", threads), state.prior, design)
     if form.wants_quadrature and by_model.shape[0] <= FEW_MODELS:
         items = quadrature_moments(by_item, items, state.models, state.prior, design)
-    prior = fit_prior(items, design, state.prior, form.spread.to(items.mean.device))
+    prior = fit_prior(items, design, state.prior, form.spread.to(items.mean.device), form.loads)
     sums = cell_sums(by_model, state.models, form.moments(items), "model", threads)
     return _expanded(State(model_step(state.models, sums), items, prior, sums.loss), form)
 
@@ -180,6 +180,8 @@ def _expanded(state: State, form: ItemForm) -> State:
     shift = ability.mean(0)
     centred = ability - shift
     second = (cov.sum(0) + centred.T @ centred) / len(ability)
+    if form.loads is not None:
+        second = torch.diag(second.diagonal())  # a rotation would move slopes off their zeros
     value, vector = torch.linalg.eigh(second)
     root = value.clamp_min(1e-8).sqrt()
     scale, inverse_scale = (vector * root) @ vector.T, (vector / root) @ vector.T
