@@ -118,6 +118,30 @@ def bootstrap_interval(point: float, draws: FloatArray, clusters: int, level: fl
     return Interval(float(middle), float(middle + stretch * lower), float(middle + stretch * upper), level)
 
 
+def cluster_interval(
+    values: RowFloats,
+    cluster: np.ndarray,
+    rng: np.random.Generator,
+    level: float = 0.9,
+    weight: RowFloats | None = None,
+) -> Interval:
+    """Interval of a mean whose rows vary together within clusters.
+
+    Bounds are those of `bootstrap_interval` over whole clusters; without a second cluster there are none.
+
+    Args:
+        values: One number for each row.
+        cluster: The cluster label of each row, such as its task.
+        rng: Source of randomness.
+        level: Nominal coverage.
+        weight: How much each row counts; by default all alike.
+    """
+    point = float(np.average(values, weights=weight))
+    draws = cluster_bootstrap_means(values, cluster, rng, weight=weight)
+    found = bootstrap_interval(point, draws, len(np.unique(cluster)), level)
+    return Interval(point, found.lower, found.upper, level)
+
+
 def normal_quantile(level: float) -> float:
     """Half-width of a central normal interval in standard deviations: 1.645 for a level of 0.9."""
     return float(stats.norm.ppf(0.5 + level / 2))

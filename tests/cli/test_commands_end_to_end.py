@@ -74,6 +74,21 @@ def test_evaluate_prints_the_published_layout(folder: Path, capsys: pytest.Captu
     assert set(found["assessors"]) == {"mean"}
 
 
+def test_evaluate_new_models_writes_resumes_and_compares(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    oof = folder / "oof.csv"
+    arguments = ["evaluate", folder / "study", "--split", "new-model", "--known", 30, "--folds", 3, "--seeds", 2]
+    arguments += ["--assessor", "mean", "--assessor", "item-mean", "--resume", folder / "folds"]
+    found = run_json(capsys, *arguments, "--write", oof)
+    assert (found["known"], found["differences"]["reference"]) == (30, "mean")
+    gap = found["differences"]["assessors"]["item-mean"]["log_loss"]
+    assert gap["lower"] < gap["difference"] < gap["upper"]
+    assert len(pd.read_csv(oof)) == 2 * 2 * 6 * (240 - 30)
+    assert len(list((folder / "folds").glob("*.npz"))) == 2 * 2 * 3
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0
+    assert "log-loss less that of mean, 95 % interval over tasks" in out
+
+
 def test_explain_one_benchmark(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = run_json(capsys, "explain", folder / "study", "--benchmark", "B1")
     assert sum(found["histogram"]["A"]) == found["n_items"] < 240
@@ -112,7 +127,14 @@ BAD = {
     ),
     "predictions there": (["predict", "{fit}", "{study}", "--out", "{battery}"], "already exists"),
     "kind of output": (["predict", "{fit}", "{study}", "--out", "x.xlsx"], "cannot write '.xlsx' files"),
-    "split": (["evaluate", "{study}", "--split", "tasks"], "unknown split 'tasks'; use one of id, task, benchmark"),
+    "split": (
+        ["evaluate", "{study}", "--split", "tasks"],
+        "unknown split 'tasks' (did you mean \"task\"?); use one of id, task",
+    ),
+    "families": (["evaluate", "{study}", "--split", "family"], "6 models have no family: m00"),
+    "reference": (["evaluate", "{study}", "--assessor", "mean", "--reference", "me"], "--reference me takes no part"),
+    "kind of predictions": (["evaluate", "{study}", "--write", "x.xlsx"], "cannot write '.xlsx' files"),
+    "predictions written": (["evaluate", "{study}", "--write", "{battery}"], "already exists; choose another --write"),
     "benchmark": (["explain", "{study}", "--benchmark", "B9"], "no benchmark 'B9'"),
     "battery": (["battery", "score", "{study}/items.parquet", "{study}"], "column 'stratum' is missing"),
     "holdout": (["fit", "{study}", "--model", "rasch", "--holdout", "20"], "--holdout 20 is not a share"),

@@ -6,7 +6,14 @@ from capscope.data.item_files import read_items
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
 from capscope.data.matrix import DemandMatrix, ResponseMatrix, demand_matrix, response_matrix
 from capscope.data.reading import read_table, read_text
-from capscope.data.response_splits import SPLITS, ResponseFold, SplitPlan, response_folds
+from capscope.data.response_splits import (
+    ITEM_SPLITS,
+    MODEL_SPLITS,
+    SPLITS,
+    ResponseFold,
+    SplitPlan,
+    response_folds,
+)
 from capscope.data.shipped import shipped
 from capscope.data.splits import Fold, ItemSplit, item_folds, task_labels
 from capscope.data.study import Study, refuse_overwriting
@@ -15,6 +22,8 @@ from capscope.data.tables import FUSED, TABLES, TableName, validate
 __all__ = [
     "FROM_NAMES",
     "FUSED",
+    "ITEM_SPLITS",
+    "MODEL_SPLITS",
     "SPLITS",
     "TABLES",
     "DemandMatrix",

@@ -2,7 +2,7 @@
 
 from capscope.predict.assessor import Assessor, Chances, ExplainingAssessor, FittedAssessor, Parts, Training
 from capscope.predict.assessors import ASSESSORS, ExplanatoryAssessor, ForestAssessor, MeanAssessor
-from capscope.predict.evaluate import Evaluation, EvaluationSettings, evaluate
+from capscope.predict.evaluate import Evaluation, EvaluationFiles, EvaluationSettings, evaluate
 from capscope.predict.features import ItemFeatures, ItemTexts, item_features
 from capscope.predict.jobs import predict_items
 from capscope.predict.metrics import Metrics, Outcomes, score_outcomes
@@ -13,6 +13,7 @@ __all__ = [
     "Assessor",
     "Chances",
     "Evaluation",
+    "EvaluationFiles",
     "EvaluationSettings",
     "ExplainingAssessor",
     "ExplanatoryAssessor",

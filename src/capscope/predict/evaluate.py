@@ -1,67 +1,26 @@
-"""Score assessors side by side on held-out items: all share the folds, every prediction is out of fold."""
+"""Score assessors side by side on held-out answers: all share the folds, every prediction is out of fold."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from capscope.data import (
-    DemandMatrix,
-    ResponseMatrix,
-    Study,
-    demand_matrix,
-    item_folds,
-    join_items,
-    response_matrix,
-    task_labels,
-)
+from capscope.data import MODEL_SPLITS, ResponseFold, Study
 from capscope.errors import InputError, nearest
 from capscope.notebook import html_table
-from capscope.predict.assessor import Training
 from capscope.predict.assessors import ASSESSORS, usable
-from capscope.predict.features import ItemFeatures, item_features
-from capscope.predict.metrics import Metrics, Outcomes, mean_metrics, score_outcomes
+from capscope.predict.bench import Bench, OutOfFold, plan_of
+from capscope.predict.differences import Differences, LossBook, paired_differences
+from capscope.predict.features import AUTO
+from capscope.predict.fold_store import FoldResult, FoldStore, digest
+from capscope.predict.metrics import Metrics, mean_metrics, score_models
+from capscope.predict.prediction_files import prediction_table, write_predictions
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Assessors side by side on one split."""
-
-    split: str
-    """What was held out together: `id` (items), `task` or `benchmark`."""
-    folds: int
-    """Number of folds; fewer than asked for when there are fewer groups."""
-    seeds: int
-    """Number of seeds, each with folds of its own."""
-    n_models: int
-    """Number of models."""
-    n_items: int
-    """Number of items with demands and answers."""
-    n_items_left_out: int
-    """Answered items left out because a demand level is missing."""
-    metrics: dict[str, Metrics]
-    """Metrics of each assessor, averaged over seeds."""
-    seconds: dict[str, float]
-    """Time each assessor took to fit and predict, over all folds and seeds."""
-
-    def _repr_html_(self) -> str:
-        table = pd.DataFrame.from_dict(self.rows(), orient="index").rename_axis("assessor").reset_index()
-        return html_table(f"Assessors on held-out answers, split by {self.split}", table)
-
-    def rows(self) -> dict[str, dict[str, float | None]]:
-        """Return each assessor's metrics and seconds; an undefined number is None."""
-        return {
-            name: {key: None if np.isnan(value) else value for key, value in asdict(metrics).items()}
-            | {"seconds": round(self.seconds[name], 3)}
-            for name, metrics in self.metrics.items()
-        }
-
-    def as_dict(self) -> dict[str, object]:
-        """Return plain numbers in the published JSON layout."""
-        sizes = ("split", "folds", "seeds", "n_models", "n_items", "n_items_left_out")
-        return {**{name: getattr(self, name) for name in sizes}, "assessors": self.rows()}
+REFERENCE = "forest"
+"""The assessor that others are compared with, where it takes part: ADeLe's."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +28,7 @@ class EvaluationSettings:
     """How to evaluate."""
 
     split: str = "task"
-    """What is held out together: `id` (items), `task` or `benchmark`."""
+    """What is held out together; one of `capscope.data.SPLITS`."""
     folds: int = 5
     """Number of folds."""
     seeds: int = 1
@@ -78,6 +37,81 @@ class EvaluationSettings:
     """First seed."""
     annotator: str | None = None
     """Whose demand levels to use; by default the mean over annotators."""
+    known: int = 20
+    """Answers known of a new model, where models are held out."""
+    families: str | None = None
+    """For the split by family: a table's path, `names`, or None for the study's own models table."""
+    embedder: str = AUTO
+    """How to turn texts into vectors."""
+    reference: str | None = None
+    """Assessor that the others are compared with; by default `forest`, else the first."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Assessors side by side on one split."""
+
+    settings: EvaluationSettings
+    """What was asked for."""
+    folds: int
+    """Number of folds; fewer than asked for when there are fewer groups."""
+    n_models: int
+    """Number of models."""
+    n_items: int
+    """Number of items with demands and answers."""
+    n_items_left_out: int
+    """Answered items left out because a demand level is missing."""
+    metrics: dict[str, Metrics]
+    """Metrics of each assessor, plain means over models, averaged over seeds."""
+    accuracy_weighted: dict[str, Metrics]
+    """The same as means over models weighted by accuracy, as ADeLe reports them."""
+    seconds: dict[str, float]
+    """Time each assessor took to fit and predict, over all folds and seeds."""
+    differences: Differences | None
+    """Paired differences from the reference; None for one assessor."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know about the folds."""
+
+    def _repr_html_(self) -> str:
+        table = pd.DataFrame.from_dict(self.rows(), orient="index").rename_axis("assessor").reset_index()
+        return html_table(f"Assessors on held-out answers, split by {self.split}", table)
+
+    @property
+    def split(self) -> str:
+        """What was held out together."""
+        return self.settings.split
+
+    def rows(self) -> dict[str, dict[str, float | None]]:
+        """Return each assessor's metrics and seconds; an undefined number is None."""
+        return {
+            name: _plain(metrics) | {"seconds": round(self.seconds[name], 3)} for name, metrics in self.metrics.items()
+        }
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain numbers in the published JSON layout."""
+        return {
+            "split": self.settings.split,
+            "folds": self.folds,
+            "seeds": self.settings.seeds,
+            "known": self.settings.known if self.settings.split in (*MODEL_SPLITS, "both") else None,
+            "n_models": self.n_models,
+            "n_items": self.n_items,
+            "n_items_left_out": self.n_items_left_out,
+            "notes": list(self.notes),
+            "assessors": self.rows(),
+            "accuracy_weighted": {name: _plain(metrics) for name, metrics in self.accuracy_weighted.items()},
+            "differences": self.differences.as_dict() if self.differences else None,
+        }
+
+
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """What an evaluation keeps on disk."""
+
+    resume: Path | None = None
+    """Folder of finished folds; what it holds is not computed again."""
+    write: Path | None = None
+    """File for all out-of-fold predictions: `.parquet` or `.csv`."""
 
 
 def evaluate(
@@ -85,88 +119,137 @@ def evaluate(
     settings: EvaluationSettings,
     assessors: Sequence[str] | None = None,
     progress: Callable[[float], None] | None = None,
+    files: EvaluationFiles | None = None,
 ) -> Evaluation:
-    """Score assessors on held-out items of a study.
+    """Score assessors on held-out answers of a study.
 
     Args:
-        study: A study with items, responses and demands.
+        study: A study with items and responses; demands and texts where the assessors need them.
         settings: Split, folds, seeds, annotator.
         assessors: Names out of `ASSESSORS`; by default all that the study's tables suffice for.
         progress: Called with the share of the work done.
+        files: Where to keep finished folds and predictions.
 
     Raises:
-        InputError: Unknown assessor, or a split that leaves nothing to hold out.
+        InputError: Unknown assessor, a split that leaves nothing to hold out, or demands that give answers away.
         JoinError: Fewer than nine in ten of the answered items have demands or are in the items table.
+        OutputError: A file cannot be written.
     """
-    for name in assessors or ():
-        if name not in ASSESSORS:
-            raise InputError(f"unknown assessor '{name}'{nearest(name, ASSESSORS)}; there are {', '.join(ASSESSORS)}")
-    bench = _Bench.of(study, settings.annotator)
-    names = list(assessors or usable(bench.features))
-    results: dict[str, list[Metrics]] = {name: [] for name in names}
-    seconds = dict.fromkeys(names, 0.0)
+    _refuse_unknown(assessors or ())
+    bench = Bench.of(study, settings.annotator, settings.embedder)
+    names = list(dict.fromkeys(assessors or usable(bench.features)))
+    reference = _reference(settings.reference, names)
+    plan = plan_of(bench, study, settings.split, settings.folds, settings.known, settings.families)
+    files = files or EvaluationFiles()
+    job = _Job(bench, FoldStore(files.resume), bench.fingerprint() if files.resume else "")
+    tally = _Tally(bench, names, keep=files.write is not None)
     n_folds = 0
     for number in range(settings.seeds):
         seed = settings.seed + number
-        folds = bench.test_masks(settings, np.random.default_rng(seed))
+        folds = bench.folds(plan, seed)
         n_folds = len(folds)
         for place, name in enumerate(names):
-            start = time.perf_counter()
-            results[name].append(score_outcomes(bench.outcomes(bench.out_of_fold(name, folds, seed))))
-            seconds[name] += time.perf_counter() - start
-            if progress:
-                progress((number + (place + 1) / len(names)) / settings.seeds)
-    metrics = {name: mean_metrics(several) for name, several in results.items()}
-    n_models, n_items = len(bench.responses.models), len(bench.responses.items)
-    return Evaluation(settings.split, n_folds, settings.seeds, n_models, n_items, bench.left_out, metrics, seconds)
+            before = (number * len(names) + place) / (settings.seeds * len(names))
+            found = job.out_of_fold(name, folds, seed, _part(progress, before, settings.seeds * len(names)))
+            tally.add(name, seed, found)
+    if files.write is not None:
+        write_predictions(tally.predictions(), files.write)
+    return tally.evaluation(settings, n_folds, reference)
 
 
 @dataclass(frozen=True)
-class _Bench:
-    """A study laid out for evaluation: only items with answers and complete demands."""
+class _Job:
+    """Runs assessors fold by fold, taking from the store what is finished."""
 
-    responses: ResponseMatrix
-    features: ItemFeatures
-    items: pd.DataFrame
-    left_out: int
+    bench: Bench
+    store: FoldStore
+    fingerprint: str
 
-    @classmethod
-    def of(cls, study: Study, annotator: str | None) -> "_Bench":
-        items = study.require("items")
-        demands = demand_matrix(study, annotator)
-        join_items(study, "responses", "items").refuse_if_poor(study.name)
-        join_items(study, "responses", "demands").refuse_if_poor(study.name)
-        complete = _complete(demands).intersection(pd.Index(items["item_id"].astype(str)))
-        answered = pd.Index(study.require("responses")["item_id"].astype(str).unique())
-        responses = response_matrix(study.keep_items(complete))
-        table = items.set_index(items["item_id"].astype(str)).loc[list(responses.items)].reset_index(drop=True)
-        left_out = len(answered.difference(complete))
-        return cls(responses, item_features(study, responses.items, annotator), table, left_out)
+    def out_of_fold(
+        self, name: str, folds: list[ResponseFold], seed: int, progress: Callable[[float], None]
+    ) -> OutOfFold:
+        results: list[FoldResult] = []
+        for number, fold in enumerate(folds):
+            results.append(self._fold(name, fold, seed))
+            progress((number + 1) / len(folds))
+        return OutOfFold.gather(folds, results)
 
-    def test_masks(self, settings: EvaluationSettings, rng: np.random.Generator) -> list[np.ndarray]:
-        """Return for each fold which items are held out."""
-        index = pd.Index(self.responses.items)
-        return [index.isin(fold.test) for fold in item_folds(self.items, settings.split, settings.folds, rng)]
-
-    def out_of_fold(self, name: str, folds: list[np.ndarray], seed: int) -> np.ndarray:
-        """Predict every answer from the folds that do not hold its item."""
-        chance = np.full(len(self.responses.score), np.nan)
-        for test in folds:
-            held_out = test[self.responses.item_index]
-            training = Training(self.responses, self.features, seed).without(held_out)
-            fitted = ASSESSORS[name].fit(training)
-            rows = self.responses.rows(held_out)
-            chance[held_out] = fitted.predict(rows.model_index, rows.item_index).probability
-        return chance
-
-    def outcomes(self, chance: np.ndarray) -> Outcomes:
-        """Join predictions with what came."""
-        _, task = np.unique(task_labels(self.items), return_inverse=True)
-        _, benchmark = np.unique(self.items["benchmark"].astype(str), return_inverse=True)
-        item = self.responses.item_index
-        return Outcomes(self.responses.model_index, task[item], benchmark[item], self.responses.score, chance)
+    def _fold(self, name: str, fold: ResponseFold, seed: int) -> FoldResult:
+        key = f"{name}-{digest(self.fingerprint, name, ASSESSORS[name], seed, fold.train, fold.test)[:24]}"
+        if found := self.store.get(key):
+            return found
+        start = time.perf_counter()
+        chances = self.bench.run(ASSESSORS[name], fold, seed)
+        result = FoldResult(chances, time.perf_counter() - start)
+        self.store.put(key, result)
+        return result
 
 
-def _complete(demands: DemandMatrix) -> pd.Index:
-    whole = np.flatnonzero(~np.isnan(demands.level).any(axis=1))
-    return pd.Index([demands.items[row] for row in whole])
+class _Tally:
+    """Collects what the assessors predicted, seed by seed."""
+
+    def __init__(self, bench: Bench, names: list[str], *, keep: bool) -> None:
+        self.bench = bench
+        self.plain: dict[str, list[Metrics]] = {name: [] for name in names}
+        self.weighted: dict[str, list[Metrics]] = {name: [] for name in names}
+        self.seconds = dict.fromkeys(names, 0.0)
+        self.book = LossBook(len(bench.responses.score))
+        self.keep = keep
+        self.tables: list[pd.DataFrame] = []
+
+    def add(self, name: str, seed: int, found: OutOfFold) -> None:
+        outcomes = self.bench.outcomes(found)
+        scored = score_models(outcomes)
+        self.plain[name].append(scored.mean())
+        self.weighted[name].append(scored.accuracy_weighted())
+        self.seconds[name] += found.seconds
+        self.book.add(name, found.tested, outcomes)
+        if self.keep:
+            self.tables.append(prediction_table(self.bench, name, seed, found))
+
+    def predictions(self) -> pd.DataFrame:
+        return pd.concat(self.tables, ignore_index=True)
+
+    def evaluation(self, settings: EvaluationSettings, n_folds: int, reference: str) -> Evaluation:
+        rng = np.random.default_rng(settings.seed)
+        responses = self.bench.responses
+        compared = (
+            paired_differences(self.book, reference, responses.model_index, self.bench.task, rng)
+            if len(self.plain) > 1
+            else None
+        )
+        return Evaluation(
+            settings=settings,
+            folds=n_folds,
+            n_models=len(responses.models),
+            n_items=len(responses.items),
+            n_items_left_out=self.bench.left_out,
+            metrics={name: mean_metrics(several) for name, several in self.plain.items()},
+            accuracy_weighted={name: mean_metrics(several) for name, several in self.weighted.items()},
+            seconds=self.seconds,
+            differences=compared,
+            notes=(self.bench.copies.note,) if self.bench.copies.note else (),
+        )
+
+
+def _refuse_unknown(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in ASSESSORS:
+            raise InputError(f"unknown assessor '{name}'{nearest(name, ASSESSORS)}; there are {', '.join(ASSESSORS)}")
+
+
+def _reference(asked: str | None, names: list[str]) -> str:
+    if asked is None:
+        return REFERENCE if REFERENCE in names else names[0]
+    if asked not in names:
+        raise InputError(f"--reference {asked} takes no part{nearest(asked, names)}; name one of {', '.join(names)}")
+    return asked
+
+
+def _part(progress: Callable[[float], None] | None, before: float, parts: int) -> Callable[[float], None]:
+    """Turn the progress of one part of the work into that of the whole."""
+    return lambda share: progress(before + share / parts) if progress else None
+
+
+def _plain(metrics: Metrics) -> dict[str, float | None]:
+    return {key: None if np.isnan(value) else value for key, value in asdict(metrics).items()}

@@ -1,0 +1,84 @@
+"""Planted leaks are caught: copies of held-out items, and demands made from the answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope.data import ResponseFold, Study
+from capscope.errors import InputError
+from capscope.predict import EvaluationSettings, evaluate
+from capscope.predict.bench import Bench, plan_of
+from capscope.predict.leaks import Copies
+from predict.simulated_study import simulated_study
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return simulated_study(n_items=200)
+
+
+def with_texts(study: Study, texts: list[str]) -> Study:
+    return replace(study, items=study.require("items").assign(text=pd.Series(texts, dtype="str")))
+
+
+def with_rubric(study: Study, level: pd.Series) -> Study:
+    rows = pd.DataFrame({"item_id": level.index, "rubric": "LEAK", "annotator": "simulated", "level": level.to_numpy()})
+    demands = pd.concat([study.require("demands").astype({"item_id": str, "rubric": str, "annotator": str}), rows])
+    return Study.of(study.items, study.responses, demands)
+
+
+def test_copies_differ_in_white_space_and_case_at_most() -> None:
+    group = Copies.of(("A  b", "a b\n", "c", "", "")).group
+    assert group[0] == group[1]
+    assert len(set(group.tolist())) == 4
+
+
+def test_training_answers_to_copies_of_held_out_items_are_left_out() -> None:
+    # items 0 and 1 are copies; item 0 is held out
+    copies = Copies(np.array([0, 0, 1, 2]))
+    item = np.array([0, 1, 2, 3, 0, 1])
+    test = item == 0
+    fold = copies.leave_out(ResponseFold(~test, test), item)
+    assert fold.train.tolist() == [False, False, True, True, False, False]
+    assert fold.test.tolist() == test.tolist()
+
+
+@pytest.mark.parametrize("split", ["id", "task", "benchmark", "both"])
+def test_no_text_stands_on_both_sides_of_a_fold(study: Study, split: str) -> None:
+    rng = np.random.default_rng(0)
+    bench = Bench.of(with_texts(study, [f"question {n}" for n in rng.integers(0, 500, 200)]))
+    item = bench.responses.item_index
+    texts = np.array(bench.features.texts.texts)
+    for fold in bench.folds(plan_of(bench, study, split, 3, 5), seed=0):
+        assert not set(texts[item[fold.train]]) & set(texts[item[fold.test]])
+
+
+def test_a_template_is_no_copy_and_that_is_said(study: Study) -> None:
+    found = evaluate(with_texts(study, ["Answer the question."] * 200), EvaluationSettings(split="id"), ["mean"])
+    assert found.notes == ("100% of the items repeat a text, so copies were not left out",)
+    assert evaluate(study, EvaluationSettings(split="id"), ["mean"]).notes == ()
+
+
+def test_a_rubric_made_from_the_mean_score_is_refused(study: Study) -> None:
+    mean = study.require("responses").groupby("item_id", observed=True)["score"].mean()
+    mean.index = mean.index.astype(str)
+    with pytest.raises(InputError, match=r"rubric 'LEAK' ranks the items as their mean scores do \(rank correlation"):
+        evaluate(with_rubric(study, 5 * (1 - mean)), EvaluationSettings(), ["mean"])
+
+
+def test_a_rubric_made_from_one_models_answers_is_refused(study: Study) -> None:
+    responses = study.require("responses")
+    mine = responses[responses["model"] == "m02"].set_index("item_id")["score"]
+    mine.index = mine.index.astype(str)
+    with pytest.raises(InputError, match=r"rubric 'LEAK' parts the successes of model 'm02' from its failures"):
+        evaluate(with_rubric(study, 1 + 3 * mine), EvaluationSettings(), ["mean"])
+
+
+def test_a_good_rubric_is_no_leak(study: Study) -> None:
+    rng = np.random.default_rng(1)
+    mean = study.require("responses").groupby("item_id", observed=True)["score"].mean()
+    mean.index = mean.index.astype(str)
+    noisy = (5 * (1 - mean) + rng.normal(0, 0.7, len(mean))).clip(0, 5)
+    assert evaluate(with_rubric(study, noisy), EvaluationSettings(), ["mean"]).n_items == 200
