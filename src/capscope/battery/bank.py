@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 
 from capscope.axes import ItemDim, RowFloats
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import IRTPosterior
 
-Index = Int[np.ndarray, " chosen"]
+Index = NDArray[np.integer]
+"""Positions on an axis."""
 Scores = Float[np.ndarray, "model item"]
 
 

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 def fit(
     study: StudyFolder,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write the fit to.")] = None,
-    model: Annotated[str, typer.Option(help="auto, rasch, 2pl, mirt (with --dims) or curves.")] = "auto",
-    dims: Annotated[int, typer.Option(help="Number of abilities of mirt.")] = 1,
+    model: Annotated[str, typer.Option(help="auto, rasch, 2pl, 3pl, 4pl, mirt (with --dims) or curves.")] = "auto",
+    dims: Annotated[int, typer.Option(help="Number of abilities of mirt, 3pl and 4pl.")] = 1,
     engine: Annotated[str, typer.Option(help="auto, variational, mml, svi or nuts; curves: laplace or nuts.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     holdout: Annotated[float | None, typer.Option(help="Share of the answers to hold out and score.")] = None,
+    chance: Annotated[str, typer.Option(help="Known chances of a guess: auto, use or ignore.")] = "auto",
     annotator: Annotator = None,
     seed: Seed = 0,
     force: Force = False,
@@ -36,7 +37,7 @@ def fit(
         raise typer.BadParameter("give --out FIT to keep the fit, or --holdout SHARE to score it")
     if out is not None and out.exists() and not force:
         raise OutputError(f"{out}: already exists; choose another --out or add --force")
-    settings = StudyFitSettings(model, dims, engine, device, annotator, seed)
+    settings = StudyFitSettings(model, dims, engine, device, annotator, seed, chance)
     loaded = Study.load(study)
     result: dict[str, object] = {}
     if holdout is not None:

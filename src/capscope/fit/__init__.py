@@ -26,7 +26,7 @@ from capscope.fit.item_fit import (
     scale_information,
 )
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
-from capscope.fit.links import PROBIT_SCALE, score_and_information
+from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.result import Fit, Status
 from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
@@ -46,15 +46,12 @@ from capscope.fit.study_fit import (
 from capscope.fit.sum_score_fit import ItemFit, item_fit
 
 __all__ = [
-    "sample_irt",
-    "SamplerSettings",
-    "PROBIT_SCALE",
-    "SampledPosterior",
     "AnyFit",
     "ClassicalCurves",
     "CurveEngine",
     "CurvePosterior",
     "CurveWorld",
+    "DimensionSources",
     "FEW_ANSWERS",
     "Fit",
     "GroupDifference",
@@ -69,11 +66,13 @@ __all__ = [
     "MarginalPosterior",
     "MeanSquares",
     "NEW_ITEM",
+    "PROBIT_SCALE",
+    "SampledPosterior",
+    "SamplerSettings",
     "Slices",
     "Status",
     "StudyFitSettings",
     "calibrate_items",
-    "DimensionSources",
     "dimension_sources",
     "AbilityScores",
     "ItemFit",
@@ -100,11 +99,13 @@ __all__ = [
     "mean_sigma",
     "mean_squares",
     "predict_held_out",
+    "sample_irt",
     "save_fit",
     "score_and_information",
     "score_models",
     "simulate_counts",
     "simulate_irt",
     "stocking_lord",
+    "success_probability",
     "to_arviz",
 ]

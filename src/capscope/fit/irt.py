@@ -10,17 +10,19 @@ from capscope.data import ResponseMatrix
 from capscope.errors import FitError
 from capscope.fit.answers import Answers, PartOfAnswers, as_answers
 from capscope.fit.calibration import calibrate_items
+from capscope.fit.cells import Cells
+from capscope.fit.head_cells import head_cells
 from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.irt_problem import checked_loads, checked_side, fit_choice, make_problem, pick_device
+from capscope.fit.irt_problem import checked_loads, checked_side, fit_choice, make_problem, pick_device, problem_of
 from capscope.fit.irt_result import as_numpy, extended, make_posterior
-from capscope.fit.kernels import Gaussians, cell_sums
+from capscope.fit.kernels import Gaussians
 from capscope.fit.layout import lay_out
 from capscope.fit.result import Fit, Status
 from capscope.fit.selection import choose
 from capscope.fit.survey import survey
-from capscope.fit.variational import model_step
+from capscope.fit.variational import model_step, row_sums
 
 SCORING_SWEEPS = 50
 
@@ -63,7 +65,7 @@ def fit_irt(
     answered_side = side if whole else side.of(items)
     choice, reasons = choose(answered, found.n_rows, settings, answered_side, device)
     problem = make_problem(answered, found.of(models, items), answered_side, settings, device)
-    state = fit_choice(problem, choice, settings)
+    state = fit_choice(problem_of(choice, problem, answered, answered_side), choice, settings)
     fitted = make_posterior(answered, problem, choice, state, answered_side)
     posterior = extended(fitted, answers, side, models, items)
     status = Status(state.converged, "converged" if state.converged else "still-moving", reasons)
@@ -89,6 +91,15 @@ def _anchored(
     return replace(fit, posterior=kept.take_items(whole.item_index(answers.items)))
 
 
+def _cells_to_score(posterior: IRTPosterior, responses: ResponseMatrix) -> Cells:
+    """Answers as the items of a fit see them, in the order of the responses' items."""
+    if posterior.shape is None:
+        answers = as_answers(responses)
+        return lay_out(answers, survey(answers), posterior.floor if posterior.floor.any() else None)[0]
+    survey(as_answers(responses))  # refuses what no model can be fitted to
+    return head_cells(responses, posterior.shape.distribution(), torch.from_numpy(posterior.shape.mean))
+
+
 def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPosterior:
     """Abilities of new models, the items' posteriors held fixed (the ability half-step of the fit).
 
@@ -103,16 +114,14 @@ def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPoste
         FitError: An item is not in the fit.
     """
     index = posterior.item_index(responses.items)
-    items = Gaussians(torch.from_numpy(posterior.item_mean[index]), torch.from_numpy(posterior.item_cov[index]))
-    floor = posterior.floor[index]
-    answers = as_answers(responses)
-    cells, _ = lay_out(answers, survey(answers), floor if floor.any() else None)
+    items = Gaussians(torch.from_numpy(posterior.item_mean[index]), torch.from_numpy(posterior.answer_cov[index]))
+    cells = _cells_to_score(posterior.take_items(index), responses)
     n_models, dims = len(responses.models), posterior.dims
     mean = torch.zeros(n_models, dims + 1, dtype=torch.float64)
     mean[:, -1] = 1
     models = Gaussians(mean, torch.zeros(n_models, dims + 1, dims + 1, dtype=torch.float64))
     for _ in range(SCORING_SWEEPS):
-        before, models = models, model_step(models, cell_sums(cells, models, items, "model").to_fixed_columns())
+        before, models = models, model_step(models, row_sums(cells, models, items, "model").to_fixed_columns())
         if float((models.mean - before.mean).abs().max()) < 1e-5:
             break
     ability, cov = as_numpy(models.mean[:, :-1]), as_numpy(models.cov[:, :-1, :-1])

@@ -28,15 +28,26 @@ def draw_chances(
     known = item_index != NEW_ITEM
     new_mean, new_cov = posterior.population.moments(None)
     mean = np.where(known[:, None], posterior.item_mean[item_index], new_mean)
-    cov = np.where(known[:, None, None], posterior.item_cov[item_index], new_cov)
-    floor = np.where(known, posterior.floor[item_index], 0.0)[:, None]
+    cov = np.where(known[:, None, None], posterior.answer_cov[item_index], new_cov)
+    floor, ceiling = _asymptotes(posterior, item_index)
     params = gaussian_draws(mean, cov, rng, draws)  # (item, param, draw)
     for model in range(len(posterior.models)):
         ability = gaussian_draws(
             posterior.ability_mean[model : model + 1], posterior.ability_cov[model : model + 1], rng, draws
         )
         log_odds = (params[:, :-1] * ability).sum(axis=1) + params[:, -1]
-        yield floor + (1 - floor) * expit(log_odds)
+        yield floor + (ceiling - floor) * expit(log_odds)
+
+
+def _asymptotes(posterior: IRTPosterior, item_index: RowIndex) -> tuple[FloatArray, FloatArray]:
+    """Expected floors and ceilings as columns; those of a typical item where the fit does not know it."""
+    known = item_index != NEW_ITEM
+    shape = posterior.shape
+    if shape is None:
+        return np.where(known, posterior.floor[item_index], 0.0)[:, None], np.ones((len(item_index), 1))
+    new = shape.typical_items(1)
+    floor = np.where(known, shape.floor[item_index], new.floor)
+    return floor[:, None], np.where(known, shape.ceiling[item_index], new.ceiling)[:, None]
 
 
 def gaussian_draws(mean: FloatArray, cov: FloatArray, rng: np.random.Generator, draws: int) -> FloatArray:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from capscope.errors import FitError
 
-ModelName = Literal["rasch", "2pl", "mirt", "auto"]
+ModelName = Literal["rasch", "2pl", "3pl", "4pl", "mirt", "auto"]
 FormName = Literal["signed", "positive", "auto"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -15,12 +15,13 @@ class IRTSettings:
     """The model asked for and how far to take its fit."""
 
     model: ModelName = "auto"
-    """``rasch`` (one slope for all items), ``2pl``, ``mirt`` (``dims`` abilities), ``auto`` (held-out cells choose)."""
+    """``rasch`` (one slope for all items), ``2pl``, ``3pl`` (and a floor of guessing), ``4pl`` (and a ceiling),
+    ``mirt`` (``dims`` abilities), ``auto`` (held-out cells choose)."""
     dims: int = 1
-    """Number of abilities; more than 1 needs ``mirt``."""
+    """Number of abilities; more than 1 needs ``mirt``, ``3pl`` or ``4pl``."""
     form: FormName = "auto"
     """Items on ``(a, d)`` with slopes of either sign, on ``(log a, b)`` with positive ones, or chosen by held-out
-    cells. Only ``2pl`` has the choice."""
+    cells. Only models with free slopes and one ability have the choice."""
     seed: int = 0
     """Seed of everything random: the held-out cells of ``auto`` and the start with several dimensions."""
     max_sweeps: int = 200
@@ -44,5 +45,5 @@ class IRTSettings:
             raise FitError("IRTSettings: dims, max_sweeps, threads, tolerance and memory_mb must be positive")
         if self.dims > 1 and self.model in ("rasch", "2pl"):
             raise FitError(f"IRTSettings: {self.model} has one ability; use model='mirt' for dims={self.dims}")
-        if self.form == "positive" and self.model in ("rasch", "mirt"):
+        if self.form == "positive" and (self.model in ("rasch", "mirt") or self.dims > 1):
             raise FitError(f"IRTSettings: form 'positive' is for model '2pl'; use form='signed' for {self.model}")

@@ -10,6 +10,7 @@ from scipy import stats
 from capscope.axes import RowFloats, RowIndex
 from capscope.errors import FitError, first_few, nearest
 from capscope.fit.irt_population import ItemParam, ItemParamParam, ItemPopulation
+from capscope.fit.item_shape import ItemShape
 from capscope.fit.links import success_probability
 
 ROWS_AT_ONCE = 1 << 17
@@ -36,7 +37,7 @@ class IRTPosterior:
     item_mean: ItemParam
     """Posterior means of ``(a_1..a_D, d)``."""
     item_cov: ItemParamParam
-    """Posterior covariances of ``(a_1..a_D, d)`` of each item."""
+    """Posterior covariances of ``(a_1..a_D, d)`` of each item, over what is unknown of its shape."""
     native_mean: ItemParam
     """Posterior means in the population's form: ``(log a, b)`` where it is positive, else as `item_mean`."""
     native_cov: ItemParamParam
@@ -44,9 +45,11 @@ class IRTPosterior:
     population: ItemPopulation
     """Where new items come from."""
     floor: Float[np.ndarray, " item"]
-    """Known chance of a right guess; 0 for none."""
+    """Chance of a right guess, known or expected; 0 for none."""
     model_name: str = "2pl"
-    """The model fitted: ``rasch``, ``2pl`` or ``mirt``."""
+    """The model fitted: ``rasch``, ``2pl``, ``3pl``, ``4pl`` or ``mirt``."""
+    shape: ItemShape | None = None
+    """What else is estimated of each item: its floor and ceiling; None where there is nothing."""
 
     @property
     def dims(self) -> int:
@@ -113,9 +116,33 @@ class IRTPosterior:
         return mean, variance
 
     def probability(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
-        """Posterior predictive chance of success of models on items of the fit, row by row."""
-        mean, variance = self.logit_moments(model_index, item_index)
-        return success_probability(mean, variance, self.floor[item_index])
+        """Posterior predictive chance of success (mean score) of models on items of the fit, row by row."""
+        if self.shape is None:
+            mean, variance = self.logit_moments(model_index, item_index)
+            return success_probability(mean, variance, self.floor[item_index])
+        mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
+        return self.shape.expected(mean, variance, item_index)
+
+    @property
+    def answer_cov(self) -> ItemParamParam:
+        """Covariances of ``(a_1..a_D, d)`` given the shapes' means, which predict answers; see `ItemShape.widening`."""
+        return self.item_cov if self.shape is None else self.item_cov - self.shape.widening
+
+    def asymptotes(self, level: float = 0.9) -> pd.DataFrame:
+        """Floor and ceiling of each item with intervals.
+
+        Args:
+            level: Nominal coverage.
+
+        Returns:
+            Columns ``item, floor, floor_sd, floor_lower, floor_upper`` and the same for ``ceiling``.
+
+        Raises:
+            FitError: The fit estimated none.
+        """
+        if self.shape is None or self.shape.head != "asymptotes":
+            raise FitError("this fit has no estimated floor; fit model '3pl' or '4pl'")
+        return self.shape.asymptotes(self.items, level)
 
     def new_item_moments(self, model_index: RowIndex, features: np.ndarray | None = None) -> Moments:
         """Mean and variance of the log-odds on items never seen, row by row.
@@ -131,11 +158,22 @@ class IRTPosterior:
         return _product_moments(self.ability_mean[model_index], self.ability_cov[model_index], item_mean, item_cov)
 
     def new_item_probability(
-        self, model_index: RowIndex, features: np.ndarray | None = None, floor: RowFloats | float = 0.0
+        self, model_index: RowIndex, features: np.ndarray | None = None, floor: RowFloats | float | None = None
     ) -> RowFloats:
-        """Chance of success on items never seen, over item residuals and abilities; see `new_item_moments`."""
+        """Chance of success on items never seen, over item residuals and abilities; see `new_item_moments`.
+
+        Args:
+            model_index: Position of each row's model.
+            features: Array (row, feature) of each row's item; None where the fit has no features.
+            floor: Chance of a right guess; by default 0, or that of a typical item where floors were estimated.
+        """
         mean, variance = self.new_item_moments(model_index, features)
-        return success_probability(mean, variance, floor)
+        if self.shape is None:
+            return success_probability(mean, variance, 0.0 if floor is None else floor)
+        typical = self.shape.typical_items(len(mean))
+        if floor is not None:
+            typical = typical.with_floor(floor)
+        return typical.expected(mean, variance, np.arange(len(mean)))
 
     def take_items(self, index: Int[np.ndarray, " chosen"]) -> "IRTPosterior":
         """The same fit with some of its items, in this order; abilities stay."""
@@ -147,6 +185,7 @@ class IRTPosterior:
             native_mean=self.native_mean[index],
             native_cov=self.native_cov[index],
             floor=self.floor[index],
+            shape=None if self.shape is None else self.shape.take(index),
         )
 
     def model_index(self, names: tuple[str, ...]) -> Int[np.ndarray, " name"]:

@@ -1,5 +1,6 @@
 """The data of one fit on its device, and one fit of one choice of model."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -9,8 +10,10 @@ from jaxtyping import Bool
 
 from capscope.axes import RowFloats
 from capscope.errors import FitError
-from capscope.fit.answers import Answers
+from capscope.fit.answers import Answers, as_rows
 from capscope.fit.cells import Cells
+from capscope.fit.head_cells import head_cells
+from capscope.fit.heads import Asymptotes, Head
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.item_forms import ItemForm, PositiveForm, SignedForm
 from capscope.fit.item_prior import Design, make_design
@@ -23,31 +26,46 @@ from capscope.fit.variational import Schedule, State, run_sweeps, start_state
 LEAST_LOADED = 3
 """Fewer items than this do not tell a dimension from their own errors."""
 
+LEAST_CHANCE = 0.005
+"""Prior mean of an estimated floor where a guess is said to be never right."""
+
 
 @dataclass(frozen=True)
 class ModelChoice:
     """One item response model, all choices made."""
 
-    name: Literal["rasch", "2pl", "mirt"]
-    """Rasch has one slope for all items."""
+    name: Literal["rasch", "2pl", "3pl", "4pl", "mirt"]
+    """Rasch has one slope for all items; 3PL and 4PL estimate a floor, 4PL a ceiling too."""
     dims: int = 1
     """Number of abilities."""
     form: Literal["signed", "positive"] = "signed"
     """Parameters of the items."""
+    guess: bool = True
+    """Whether known chances of a guess count, where there are any."""
     loads_on: Bool[np.ndarray, "item dim"] | None = field(default=None, compare=False)
     """Which dimensions each item may load on; None for all."""
 
     @property
     def words(self) -> str:
         """The choice in words."""
+        return self._model_words + ("" if self.guess else " without guessing")
+
+    @property
+    def _model_words(self) -> str:
         if self.name == "mirt":
             return f"{self.dims} dimensions"
-        return {"rasch": "Rasch", "2pl": f"2PL ({self.form} slopes)"}[self.name]
+        several = f", {self.dims} dimensions" if self.dims > 1 else ""
+        return "Rasch" if self.name == "rasch" else f"{self.name.upper()} ({self.form} slopes{several})"
 
-    def item_form(self) -> ItemForm:
-        """The items' parameters and updates."""
+    @property
+    def estimates_asymptotes(self) -> bool:
+        """Whether floors (and ceilings) are estimated."""
+        return self.name in ("3pl", "4pl")
+
+    def item_form(self, answers_per_item: float = math.inf) -> ItemForm:
+        """The items' parameters and updates, where they have so many answers each."""
         if self.form == "positive":
-            return PositiveForm()
+            return PositiveForm(answers_per_item)
         loads = None if self.loads_on is None else torch.from_numpy(self.loads_on.astype(float))
         return SignedForm(self.dims, self.name != "rasch", loads)
 
@@ -64,6 +82,14 @@ class Problem:
     """Item features."""
     device: torch.device
     """Where to compute."""
+    answers_per_item: float = math.inf
+    """Mean number of answers of an item."""
+
+    def with_head(self, answers: Answers, head: Head) -> "Problem":
+        """The same answers under a head."""
+        nothing = torch.zeros(len(answers.items), len(head.names), dtype=torch.float64)
+        cells = head_cells(as_rows(answers), head, nothing).to(self.device)
+        return Problem(cells, cells.transposed(), self.design, self.device, self.answers_per_item)
 
 
 @dataclass(frozen=True)
@@ -111,7 +137,17 @@ def make_problem(answers: Answers, found: Survey, side: Side, settings: IRTSetti
     """
     by_model, by_item = lay_out(answers, found, side.floor, settings.memory_mb)
     design = make_design(side.features, len(answers.items)).to(device)
-    return Problem(by_model.to(device), by_item.to(device), design, device)
+    return Problem(by_model.to(device), by_item.to(device), design, device, found.n_rows / len(answers.items))
+
+
+def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: Side) -> Problem:
+    """The problem as the choice of model sees it: floors that are estimated are not known."""
+    if not choice.guess:
+        return replace(problem, by_model=problem.by_model.without_floor(), by_item=problem.by_item.without_floor())
+    if not choice.estimates_asymptotes:
+        return problem
+    known = None if side.floor is None else torch.from_numpy(side.floor.clip(LEAST_CHANCE, None)).to(problem.device)
+    return problem.with_head(answers, Asymptotes(True, choice.name == "4pl", known))
 
 
 def pick_device(name: str) -> torch.device:
@@ -128,7 +164,7 @@ def pick_device(name: str) -> torch.device:
 
 def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings) -> State:
     """Start and sweep one model; dimensions are turned to simple structure at the end."""
-    form = choice.item_form()
+    form = choice.item_form(problem.answers_per_item)
     generator = torch.Generator(problem.device).manual_seed(settings.seed)
     schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads)
     state = start_state(problem.by_model, problem.by_item, form, choice.dims, problem.design, generator)
@@ -170,4 +206,5 @@ def _turned(state: State, form: ItemForm) -> State:
     mean[:, :-1] = mean[:, :-1] @ rotation
     cov[:, :-1, :-1] = rotation.T @ cov[:, :-1, :-1] @ rotation
     items, prior = form.rescale(state.items, state.prior, rotation, torch.zeros_like(rotation[0]))
-    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior)
+    shapes = None if state.shapes is None else state.shapes.turned(rotation)
+    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior, shapes=shapes)

@@ -7,12 +7,22 @@ from capscope.fit.answers import Answers
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import ModelChoice, Problem, Side
+from capscope.fit.item_shape import ItemShape
+from capscope.fit.shapes import Shapes
 from capscope.fit.variational import State
 
 
 def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, state: State, side: Side) -> IRTPosterior:
     """The posterior of a fit, outside of torch."""
-    moments = choice.item_form().moments(state.items)
+    form = choice.item_form()
+    moments, shape = form.moments(state.items), None
+    floor = side.floor if side.floor is not None and choice.guess else np.zeros(len(answers.items))
+    item_cov, native_cov = moments.cov, state.items.cov
+    if state.shapes is not None:
+        whole = state.shapes.widened(state.items)
+        item_cov, native_cov = form.moments(whole).cov, whole.cov
+        shape = _item_shape(state.shapes, item_cov - moments.cov)
+        floor = shape.floor
     population = ItemPopulation(
         choice.form,
         as_numpy(state.prior.intercept),
@@ -28,12 +38,25 @@ def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, stat
         ability_mean=as_numpy(state.models.mean[:, :-1]),
         ability_cov=as_numpy(state.models.cov[:, :-1, :-1]),
         item_mean=as_numpy(moments.mean),
-        item_cov=as_numpy(moments.cov),
+        item_cov=as_numpy(item_cov),
         native_mean=as_numpy(state.items.mean),
-        native_cov=as_numpy(state.items.cov),
+        native_cov=as_numpy(native_cov),
         population=population,
-        floor=np.zeros(len(answers.items)) if side.floor is None else side.floor,
+        floor=floor,
         model_name=choice.name,
+        shape=shape,
+    )
+
+
+def _item_shape(shapes: Shapes, widening: torch.Tensor) -> ItemShape:
+    typical = np.array([prior.typical for prior in shapes.priors])
+    return ItemShape(
+        "asymptotes",
+        as_numpy(shapes.items.mean),
+        as_numpy(shapes.items.cov),
+        as_numpy(widening),
+        np.ascontiguousarray(typical[:, 0]),
+        np.ascontiguousarray(typical[:, 1]),
     )
 
 
@@ -67,6 +90,10 @@ def extended(fitted: IRTPosterior, answers: Answers, side: Side, model: np.ndarr
         (native_cov, fitted.native_cov),
     ):
         whole[item] = part
+    floor, shape = side.floor if side.floor is not None and fitted.floor.any() else np.zeros(n_items), None
+    if fitted.shape is not None:
+        shape = fitted.shape.typical_items(n_items).placed(item, fitted.shape)
+        floor = shape.floor
     return IRTPosterior(
         answers.models,
         answers.items,
@@ -77,8 +104,9 @@ def extended(fitted: IRTPosterior, answers: Answers, side: Side, model: np.ndarr
         native_mean,
         native_cov,
         population,
-        np.zeros(n_items) if side.floor is None else side.floor,
+        floor,
         fitted.model_name,
+        shape,
     )
 
 

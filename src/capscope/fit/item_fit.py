@@ -55,7 +55,8 @@ def information(posterior: IRTPosterior, ability: ModelDim) -> Float[np.ndarray,
     """
     slope = posterior.item_mean[:, :-1]
     logit = ability @ slope.T + posterior.item_mean[:, -1]
-    return item_information(logit, np.linalg.norm(slope, axis=1), posterior.floor)
+    ceiling = 1.0 if posterior.shape is None else posterior.shape.ceiling
+    return item_information(logit, np.linalg.norm(slope, axis=1), posterior.floor, ceiling)
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,7 @@ def _of_items(responses: ResponseMatrix, keep: np.ndarray) -> ResponseMatrix:
 
 
 def _replicated(posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator) -> ResponseMatrix:
-    logit = draw_truth(posterior, rng).logit[responses.model_index, responses.item_index]
-    floor = posterior.floor[responses.item_index]
-    chance = floor + (1 - floor) / (1 + np.exp(-logit))
+    chance = draw_truth(posterior, rng).probability[responses.model_index, responses.item_index]
     score = rng.binomial(responses.n_trials.astype(int), chance) / responses.n_trials
     return ResponseMatrix(
         responses.models, responses.items, responses.model_index, responses.item_index, score, responses.n_trials

@@ -4,6 +4,7 @@ Each form gives the moments of ``(a, d)`` that the models' updates need, a Newto
 what a change of the ability scale does to it.
 """
 
+import math
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from capscope.fit.item_prior import Design, ItemPrior, inverse, transform_items, transform_prior
 from capscope.fit.kernels import Gaussians, Matrices, Sums, Vectors
+
+FEW_ANSWERS = 100
+"""Up to this many answers an item's posterior is far enough from Gaussian for quadrature to pay."""
 
 MAX_STEP = 2.0
 """Largest change of a parameter in one step: a start on the flat of the logistic would overshoot without it."""
@@ -32,7 +36,7 @@ class ItemForm(Protocol):
     loads: Float[Tensor, "item dim"] | None
     """1 where an item may load on a dimension, 0 where its slope is held at 0; None for all free."""
     wants_quadrature: bool
-    """Whether moments by quadrature are better than the Newton step's where models are few."""
+    """Whether moments are taken by quadrature around the Newton step's: items have too few answers for a Gaussian."""
 
     def start(self, items: Gaussians) -> Gaussians:
         """Parameters of this form from a start on ``(a, d)``."""
@@ -40,6 +44,10 @@ class ItemForm(Protocol):
 
     def moments(self, items: Gaussians) -> Gaussians:
         """Mean and covariance of ``(a, d)``."""
+        ...
+
+    def jacobian(self, items: Gaussians) -> Matrices:
+        """Derivative of ``(a, d)`` in this form's parameters at the items' means."""
         ...
 
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
@@ -79,6 +87,11 @@ class SignedForm:
         """Return the items themselves."""
         return items
 
+    def jacobian(self, items: Gaussians) -> Matrices:
+        """The identity."""
+        size = items.mean.shape[1]
+        return torch.eye(size, dtype=items.mean.dtype, device=items.mean.device).expand(len(items.mean), size, size)
+
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
         """Newton step on the expected log-density."""
         free = self._free_rows().to(items.mean.device)
@@ -105,13 +118,16 @@ class SignedForm:
 
 
 class PositiveForm:
-    """Gaussian on ``(log a, b)`` with ``d = -a b``, one ability; bounded."""
+    """Gaussian on ``(log a, b)`` with ``d = -a b``, one ability; bounded.
 
-    wants_quadrature = True
+    With few answers an item's posterior in ``log a`` is skewed: its mode and curvature would make every slope alike.
+    """
+
     loads: Float[Tensor, "item dim"] | None = None
 
-    def __init__(self) -> None:
-        """Set the prior guess of the variances between items."""
+    def __init__(self, answers_per_item: float = math.inf) -> None:
+        """Set the prior guess of the variances between items, and the moments that so many answers call for."""
+        self.wants_quadrature = answers_per_item <= FEW_ANSWERS
         self.spread = torch.tensor([0.15, 1.0], dtype=torch.float64)
 
     def start(self, items: Gaussians) -> Gaussians:
@@ -133,6 +149,12 @@ class PositiveForm:
         cov[:, 0, 1] = cov[:, 1, 0] = -(square * twice - slope.square() * once)
         cov[:, 1, 1] = square * (var_b + twice.square()) - (slope * once).square()
         return Gaussians(torch.stack([slope, -slope * once], 1), cov)
+
+    def jacobian(self, items: Gaussians) -> Matrices:
+        """``da / dlog a = a``, ``dd / dlog a = -a b``, ``dd / db = -a``."""
+        slope, difficulty = items.mean[:, 0].exp(), items.mean[:, 1]
+        rows = torch.stack([slope, torch.zeros_like(slope), -slope * difficulty, -slope], 1)
+        return rows.reshape(-1, 2, 2)
 
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
         """Newton step by the gradients and Gauss-Newton curvatures of Bonnet and Price."""

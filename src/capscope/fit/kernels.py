@@ -45,6 +45,12 @@ class Sums:
         """Sum of ``w E[x x']``, the expected information of each row."""
         return self.cov + self.outer
 
+    def definite(self) -> "Sums":
+        """The same gradients, with information that is nowhere negative, for cells whose curvature may be."""
+        value, vector = torch.linalg.eigh(self.information)
+        missing = (vector * (-value).clamp_min(0)[:, None, :]) @ vector.transpose(1, 2)
+        return replace(self, outer=self.outer + missing)
+
     def to_fixed_columns(self) -> "Sums":
         """The sums for rows that leave the columns as they are.
 

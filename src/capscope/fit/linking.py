@@ -50,6 +50,7 @@ class Link:
             native_mean=new.native_mean @ native.T + offset,
             native_cov=native @ new.native_cov @ native.T,
             population=moved,
+            shape=None if new.shape is None else new.shape.moved(matrix),
         )
 
 

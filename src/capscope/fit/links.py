@@ -1,8 +1,10 @@
 """Every formula for P(success) of the item response models, in log-odds.
 
-The log-odds of model m on item i are ``z = a_i . theta_m + d_i``; a known floor c of guessing gives
-``P = c + (1 - c) sigmoid(z)``. Where z is uncertain, with mean and variance known, the expectation of the logistic
-is taken by probit attenuation (MacKay, 1992): ``E sigmoid(z) ~ sigmoid(k mean)``, ``k = rsqrt(1 + pi/8 variance)``.
+The log-odds of model m on item i are ``z = a_i . theta_m + d_i``. A floor c of guessing and a ceiling u (below 1
+where who knows may still slip) give ``P = c + (u - c) sigmoid(z)`` (Birnbaum, 1968; Barton & Lord, 1981): who knows
+the answer, with chance ``sigmoid(z)``, gives it with chance u; who does not, with chance c. Where z is uncertain, with
+mean and variance known, the expectation of the logistic is taken by probit attenuation (MacKay, 1992):
+``E sigmoid(z) ~ sigmoid(k mean)``, ``k = rsqrt(1 + pi/8 variance)``.
 """
 
 import math
@@ -26,15 +28,21 @@ def logit_mean(ability: FloatArray, slope: FloatArray, intercept: FloatArray) ->
     return (ability * slope).sum(-1) + intercept
 
 
-def success_probability(mean: FloatArray, variance: FloatArray, floor: FloatArray | float = 0.0) -> FloatArray:
+def success_probability(
+    mean: FloatArray,
+    variance: FloatArray | float,
+    floor: FloatArray | float = 0.0,
+    ceiling: FloatArray | float = 1.0,
+) -> FloatArray:
     """Expected chance of success where the log-odds are Gaussian.
 
     Args:
         mean: Mean of the log-odds.
         variance: Their variance; 0 where they are known.
-        floor: Chance of a right guess.
+        floor: Chance of a right guess, or its expectation.
+        ceiling: Chance of a right answer from who knows it, or its expectation.
     """
-    return floor + (1 - floor) * expit(mean / np.sqrt(1 + PROBIT_SCALE * variance))
+    return floor + (ceiling - floor) * expit(mean / np.sqrt(1 + PROBIT_SCALE * variance))
 
 
 def log_likelihood(logit: FloatArray, score: FloatArray, trials: FloatArray | float = 1.0) -> FloatArray:
@@ -42,17 +50,22 @@ def log_likelihood(logit: FloatArray, score: FloatArray, trials: FloatArray | fl
     return trials * (score * log_expit(logit) + (1 - score) * log_expit(-logit))
 
 
-def item_information(logit: FloatArray, slope: FloatArray, floor: FloatArray | float = 0.0) -> FloatArray:
-    """Fisher information about ability of an answer with these log-odds: ``a^2 p (1 - p)`` without a floor.
+def item_information(
+    logit: FloatArray, slope: FloatArray, floor: FloatArray | float = 0.0, ceiling: FloatArray | float = 1.0
+) -> FloatArray:
+    """Fisher information about ability of an answer with these log-odds: ``a^2 p (1 - p)`` without asymptotes.
 
     Args:
         logit: Log-odds of knowing the answer.
         slope: Slope of the item.
         floor: Chance of a right guess; it costs the share ``(1 - c) p / P`` (Birnbaum, 1968).
+        ceiling: Chance of a right answer from who knows it.
     """
-    known = expit(logit)
-    share = (1 - floor) * known / (floor + (1 - floor) * known)
-    return slope**2 * known * (1 - known) * share
+    with np.errstate(divide="ignore"):
+        knew_right = expit(logit + np.log(ceiling) - np.log(floor))
+        knew_wrong = expit(logit + np.log1p(-np.asarray(ceiling)) - np.log1p(-np.asarray(floor)))
+    chance = success_probability(logit, 0.0, floor, ceiling)
+    return slope**2 * chance * (1 - chance) * (knew_right - knew_wrong) ** 2
 
 
 def score_and_information(
@@ -101,9 +114,6 @@ def weighted_residuals(
 ) -> tuple[Block, Block]:
     """Expected residual and curvature of scores in [0, 1] with trials behind them, in place on mean and variance.
 
-    A floor enters by the chance that a right answer was known, ``h = p / P``; the curvature is then the expected
-    information, which stays positive.
-
     Args:
         mean: Mean of the log-odds.
         variance: Their variance, plus one attenuation unit.
@@ -112,15 +122,45 @@ def weighted_residuals(
         floor: Chance of a right guess, on each row or on each column; None for none.
     """
     attenuation = variance.mul_(PROBIT_SCALE).rsqrt_()
-    logit = mean.mul_(attenuation)
-    # p / P = sigmoid(z - log c), which is 1 without a floor and never 0 / 0
-    share = None if floor is None else torch.sigmoid(logit - torch.log(floor))
-    known = logit.sigmoid_()
-    residual = (score - known if share is None else score * share - known).mul_(trials)
+    if floor is not None:
+        ceiling = torch.ones_like(floor)
+        residual, _ = asymptote_residuals(mean, attenuation, score, floor, ceiling)
+        information = asymptote_information(mean, attenuation, floor, ceiling)
+        return residual.mul_(trials), information.mul_(trials)
+    known = mean.mul_(attenuation).sigmoid_()
+    residual = (score - known).mul_(trials)
     curvature = known.addcmul_(known, known, value=-1)
-    if share is not None and floor is not None:
-        curvature = curvature.mul_(share).mul_(1 - floor)
     return residual, curvature.mul_(attenuation).mul_(trials)
+
+
+def asymptote_residuals(
+    mean: Tensor, attenuation: Tensor, score: Tensor, floor: Tensor, ceiling: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Expected residual and curvature of scores between a floor and a ceiling.
+
+    The residual is how much more likely it is that the answer was known once the score is seen: the gradient of the
+    log-likelihood in the log-odds. The curvature is minus its derivative, and negative for right answers far below
+    even odds, which are likely guesses; the expected information in its place would let slopes run away.
+
+    Args:
+        mean: Mean of the log-odds.
+        attenuation: ``k`` of their variance; 1 where they are known.
+        score: Scores in [0, 1].
+        floor: Chance of a right guess.
+        ceiling: Chance of a right answer from who knows it.
+    """
+    right, wrong = knowing_shares(mean, attenuation, floor, ceiling)
+    known = torch.sigmoid(mean * attenuation)
+    residual = score * right + (1 - score) * wrong - known
+    spread = score * right * (1 - right) + (1 - score) * wrong * (1 - wrong)
+    return residual, attenuation * (known * (1 - known) - spread)
+
+
+def asymptote_information(mean: Tensor, attenuation: Tensor, floor: Tensor, ceiling: Tensor) -> Tensor:
+    """Expected curvature, which is nowhere negative; see `asymptote_residuals`."""
+    right, wrong = knowing_shares(mean, attenuation, floor, ceiling)
+    chance = floor + (ceiling - floor) * torch.sigmoid(mean * attenuation)
+    return attenuation * chance * (1 - chance) * (right - wrong).square()
 
 
 def signed_log_likelihood(mean: Block, variance: Block, sign: Block) -> Block:
@@ -140,20 +180,39 @@ def weighted_log_likelihood(
 ) -> Block:
     """Log of the expected chance of scores in [0, 1] with trials behind them, above a floor."""
     logit = mean * torch.rsqrt(1 + PROBIT_SCALE * variance)
-    wrong = torch.nn.functional.logsigmoid(-logit)
-    if floor is None:
-        return trials * (score * torch.nn.functional.logsigmoid(logit) + (1 - score) * wrong)
-    right = torch.log(floor + (1 - floor) * torch.sigmoid(logit)).clamp_min(-80)
-    return trials * (score * right + (1 - score) * (torch.log1p(-floor) + wrong))
+    if floor is not None:
+        return log_likelihood_of(logit, score, trials, floor)
+    right, wrong = torch.nn.functional.logsigmoid(logit), torch.nn.functional.logsigmoid(-logit)
+    return trials * (score * right + (1 - score) * wrong)
+
+
+def knowing_shares(mean: Tensor, attenuation: Tensor, floor: Tensor, ceiling: Tensor) -> tuple[Tensor, Tensor]:
+    """Expected chance that the answer was known, given that it is right (``u p / P``) and given that it is wrong.
+
+    As log-odds they are those of knowing plus a constant, so that they are never 0 / 0: without asymptotes a right
+    answer was known and a wrong one was not. The constant is attenuated along: the expectation is over what is
+    believed of the log-odds once the answer is seen.
+    """
+    right = torch.sigmoid(attenuation * (mean + (torch.log(ceiling) - torch.log(floor))))
+    wrong = torch.sigmoid(attenuation * (mean + (torch.log1p(-ceiling) - torch.log1p(-floor))))
+    return right, wrong
+
+
+def answer_log_chances(logit: Tensor, floor: Tensor, ceiling: Tensor) -> tuple[Tensor, Tensor]:
+    """Log of the chance of a right and of a wrong answer between a floor and a ceiling, differentiable.
+
+    ``P = u p (1 + exp(log c - log u - z))``, and likewise for a wrong answer, stays exact in the tails.
+    """
+    log, log1p = torch.log, torch.log1p
+    softplus, logsigmoid = torch.nn.functional.softplus, torch.nn.functional.logsigmoid
+    right = log(ceiling) + logsigmoid(logit) + softplus(log(floor) - log(ceiling) - logit)
+    wrong = log1p(-floor) + logsigmoid(-logit) + softplus(log1p(-ceiling) - log1p(-floor) + logit)
+    return right, wrong
 
 
 def log_likelihood_of(
-    logit: Float[Tensor, "..."], score: Float[Tensor, "..."], trials: Float[Tensor, "..."], floor: Float[Tensor, "..."]
-) -> Float[Tensor, "..."]:
-    """Log-likelihood of scores in [0, 1] at known log-odds above a floor, differentiable; see `log_likelihood`."""
-    wrong = torch.nn.functional.logsigmoid(-logit) + torch.log1p(-floor)
-    guessed = torch.log(floor.clamp_min(torch.finfo(floor.dtype).tiny)) - logit
-    right = torch.nn.functional.logsigmoid(logit) + torch.where(
-        floor > 0, torch.nn.functional.softplus(guessed), torch.zeros_like(guessed)
-    )
+    logit: Tensor, score: Tensor, trials: Tensor, floor: Tensor, ceiling: Tensor | None = None
+) -> Tensor:
+    """Log-likelihood of scores in [0, 1] at known log-odds, differentiable; see `log_likelihood`."""
+    right, wrong = answer_log_chances(logit, floor, torch.ones_like(floor) if ceiling is None else ceiling)
     return trials * (score * right + (1 - score) * wrong)

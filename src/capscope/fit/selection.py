@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from capscope.data import ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, RowAnswers, as_rows
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem
+from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem, problem_of
 from capscope.fit.irt_result import make_posterior
 from capscope.fit.links import score_log_loss
 from capscope.fit.survey import survey
@@ -29,6 +30,9 @@ QUICK_TOLERANCE, QUICK_SWEEPS = 0.05, 40
 
 LADDER = (2, 3, 4, 6, 8)
 """Numbers of dimensions to try, upwards until they stop paying."""
+
+LEAST_MODELS_FOR_FLOORS = 50
+"""With fewer models an estimated floor is its prior."""
 
 LEAST_GAIN_SE = 2.0
 """A richer model must gain this many standard errors of the paired difference in held-out log-loss."""
@@ -68,8 +72,11 @@ def choose(
         return ModelChoice("rasch"), ()
     if settings.model == "mirt" and settings.dims > 1:
         return ModelChoice("mirt", settings.dims), ()
+    if settings.model in ("3pl", "4pl") and settings.dims > 1:
+        return ModelChoice(settings.model, settings.dims), ()
+    name = settings.model if settings.model in ("3pl", "4pl") else "2pl"
     if settings.model != "auto" and settings.form != "auto":
-        return ModelChoice("2pl", 1, settings.form), ()
+        return ModelChoice(name, 1, settings.form), ()
     # a stream of its own: the seed alone may be the one that drew the answers
     rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
     auto = settings.model == "auto"
@@ -77,11 +84,11 @@ def choose(
     kept = as_rows(part)
     held = rng.random(len(kept.score)) < HELD_SHARE
     if held.all() or not held.any():
-        return ModelChoice("2pl"), ("too few answers to choose a model by held-out cells; 2PL taken",)
+        return ModelChoice(name), (f"too few answers to choose a model by held-out cells; {name.upper()} taken",)
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
     train = kept.rows(~held)
     bench = _Bench.of(train, kept.rows(held), kept_side, quick, device)
-    return bench.climb() if auto else bench.best_form()
+    return bench.climb() if auto else bench.best_form(name)
 
 
 @dataclass(frozen=True)
@@ -102,13 +109,13 @@ class _Bench:
         return _Bench(answers, make_problem(answers, survey(answers), side, settings, device), held, side, settings)
 
     def try_out(self, choice: ModelChoice) -> Trial:
-        state = fit_choice(self.problem, choice, self.settings)
+        state = fit_choice(problem_of(choice, self.problem, self.train, self.side), choice, self.settings)
         posterior = make_posterior(self.train, self.problem, choice, state, self.side)
         return Trial(choice, _losses(posterior, self.held))
 
-    def best_form(self) -> tuple[ModelChoice, tuple[str, ...]]:
-        signed = self.try_out(ModelChoice("2pl"))
-        positive = self.try_out(ModelChoice("2pl", 1, "positive"))
+    def best_form(self, name: Literal["2pl", "3pl", "4pl"]) -> tuple[ModelChoice, tuple[str, ...]]:
+        signed = self.try_out(ModelChoice(name))
+        positive = self.try_out(ModelChoice(name, 1, "positive"))
         best, other = (positive, signed) if positive.gain_over(signed)[0] > 0 else (signed, positive)
         return best.choice, (_told(best, other),)
 
@@ -127,7 +134,36 @@ class _Bench:
                 lines.append(f"{trial.choice.words} not taken: " + _told(trial, best))
                 if trial.choice.dims > best.choice.dims:
                     break
+        if self.side.floor is not None:
+            best = self._without_guessing(best, lines)
+        if best.choice.name == "2pl" and self.can_show_floors():
+            best = self._with_asymptotes(best, lines)
         return best.choice, tuple(lines)
+
+    def can_show_floors(self) -> bool:
+        """Whether floors could show: enough models to have weak ones on most items."""
+        return len(self.train.models) >= LEAST_MODELS_FOR_FLOORS
+
+    def _without_guessing(self, best: Trial, lines: list[str]) -> Trial:
+        """The same model as if nobody guessed, where that clearly pays: models may do worse than chance."""
+        trial = self.try_out(replace(best.choice, guess=False))
+        gain, error = trial.gain_over(best)
+        if gain > LEAST_GAIN_SE * error:
+            lines.append("known floors of guessing not taken: " + _told(trial, best))
+            return trial
+        return best
+
+    def _with_asymptotes(self, best: Trial, lines: list[str]) -> Trial:
+        """A floor, then a ceiling, wherever it clearly pays."""
+        for name in ("3pl", "4pl"):
+            trial = self.try_out(ModelChoice(name, 1, best.choice.form))
+            gain, error = trial.gain_over(best)
+            taken = gain > LEAST_GAIN_SE * error
+            lines.append(("" if taken else f"{trial.choice.words} not taken: ") + _told(trial, best))
+            if not taken:
+                break
+            best = trial
+        return best
 
     def _steps(self) -> Iterator[list[ModelChoice]]:
         forms = [ModelChoice("2pl")]

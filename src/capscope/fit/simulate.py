@@ -1,14 +1,14 @@
 """Worlds with known truth, and answers drawn from a model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import expit
 
 from capscope.axes import ModelDim, ModelItem
 from capscope.data import ResponseMatrix
 from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.links import success_probability
 
 
 @dataclass(frozen=True)
@@ -21,26 +21,37 @@ class IRTTruth:
     """Slopes."""
     intercept: Float[np.ndarray, " item"]
     """Intercepts."""
+    floor: Float[np.ndarray, " item"] | float = 0.0
+    """Chance of a right guess."""
+    ceiling: Float[np.ndarray, " item"] | float = 1.0
+    """Chance of a right answer from who knows it."""
 
     @property
     def logit(self) -> ModelItem:
         """Log-odds of success of every model on every item."""
         return self.ability @ self.slope.T + self.intercept
 
+    @property
+    def probability(self) -> ModelItem:
+        """Chance of success of every model on every item."""
+        return success_probability(self.logit, 0.0, self.floor, self.ceiling)
 
-def simulate_irt(truth: IRTTruth, rng: np.random.Generator, share: float = 1.0, floor: float = 0.0) -> ResponseMatrix:
+
+def simulate_irt(
+    truth: IRTTruth, rng: np.random.Generator, share: float = 1.0, floor: float | None = None
+) -> ResponseMatrix:
     """Right and wrong answers drawn from a known truth.
 
     Args:
         truth: The parameters.
         rng: Source of randomness.
         share: Share of cells that are observed, at random.
-        floor: Chance of a right guess.
+        floor: Chance of a right guess in place of the truth's own.
 
     Returns:
         Responses over models ``m00000...`` and items ``i000000...``, in the truth's order.
     """
-    probability = floor + (1 - floor) * expit(truth.logit)
+    probability = (truth if floor is None else replace(truth, floor=floor)).probability
     right = rng.random(probability.shape) < probability
     seen = np.ones(right.shape, bool) if share >= 1 else rng.random(right.shape) < share
     model, item = np.nonzero(seen)
@@ -58,8 +69,9 @@ def simulate_irt(truth: IRTTruth, rng: np.random.Generator, share: float = 1.0, 
 def draw_truth(posterior: IRTPosterior, rng: np.random.Generator) -> IRTTruth:
     """One draw of all abilities and items from a posterior, for checks by replicated data."""
     ability = _draw(posterior.ability_mean, posterior.ability_cov, rng)
-    items = _draw(posterior.item_mean, posterior.item_cov, rng)
-    return IRTTruth(ability, items[:, :-1], items[:, -1])
+    items = _draw(posterior.item_mean, posterior.answer_cov, rng)
+    ceiling = 1.0 if posterior.shape is None else posterior.shape.ceiling
+    return IRTTruth(ability, items[:, :-1], items[:, -1], posterior.floor, ceiling)
 
 
 def _draw(mean: np.ndarray, cov: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -14,6 +14,7 @@ from capscope.fit.curve_posterior import CurvePosterior
 from capscope.fit.curve_storage import curve_parts, read_curves
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.item_shape import ItemShape
 from capscope.fit.result import Fit, Status
 
 SCHEMA = 1
@@ -21,6 +22,7 @@ MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
 
 Tensors = dict[str, np.ndarray]
 _POSTERIOR = ("ability_mean", "ability_cov", "item_mean", "item_cov", "native_mean", "native_cov", "floor")
+_SHAPE = ("mean", "cov", "widening", "typical", "typical_variance")
 _POPULATION = ("intercept", "weight", "cov", "leverage", "center", "scale")
 
 
@@ -85,8 +87,12 @@ def _status_manifest(fit: Fit[Any]) -> dict[str, Any]:
 def _irt_parts(posterior: IRTPosterior) -> tuple[dict[str, Any], Tensors]:
     tensors = {name: np.ascontiguousarray(getattr(posterior, name)) for name in _POSTERIOR}
     tensors |= {f"population.{name}": np.ascontiguousarray(getattr(posterior.population, name)) for name in _POPULATION}
+    shape = posterior.shape
+    if shape is not None:
+        tensors |= {f"shape.{name}": np.ascontiguousarray(getattr(shape, name)) for name in _SHAPE}
     manifest = {
         "kind": "irt",
+        "head": None if shape is None else shape.head,
         "model": posterior.model_name,
         "form": posterior.population.form,
         "models": posterior.models,
@@ -102,8 +108,13 @@ def _read_irt(manifest: dict[str, Any], tensors: Tensors) -> IRTPosterior:
         items=tuple(manifest["items"]),
         population=population,
         model_name=manifest["model"],
+        shape=_read_shape(manifest.get("head"), tensors),
         **{name: tensors[name] for name in _POSTERIOR},
     )
+
+
+def _read_shape(head: str | None, tensors: Tensors) -> ItemShape | None:
+    return None if head is None else ItemShape(head, **{name: tensors[f"shape.{name}"] for name in _SHAPE})
 
 
 READERS: dict[str, Callable[[dict[str, Any], Tensors], Any]] = {"irt": _read_irt, "curves": read_curves}

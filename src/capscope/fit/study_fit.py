@@ -35,11 +35,15 @@ from capscope.fit.slices import dominant_slices
 from capscope.fit.survey import survey
 
 CHOICES = {
-    "model": ("auto", "rasch", "2pl", "mirt", "curves"),
+    "model": ("auto", "rasch", "2pl", "3pl", "4pl", "mirt", "curves"),
     "engine": ("auto", "variational", "mml", "svi", "nuts", "laplace"),
     "device": ("auto", "cpu", "cuda"),
+    "chance": ("auto", "use", "ignore"),
 }
 """What the settings of a study's fit can be."""
+MOST_CHANCE = 0.95
+"""Largest floor of guessing: an item that everyone guesses tells nothing."""
+
 AnyFit = Fit[CurvePosterior] | Fit[IRTPosterior]
 
 
@@ -50,7 +54,7 @@ class StudyFitSettings:
     model: str = "auto"
     """An item response model, `auto` to let held-out answers choose it, or `curves`."""
     dims: int = 1
-    """Number of abilities of `mirt`."""
+    """Number of abilities of `mirt`, `3pl` and `4pl`."""
     engine: str = "auto"
     """`auto` takes `laplace` for curves and `variational` for the others; `nuts` serves both, `svi` and `mml` (marginal
     maximum likelihood, for many models and few items) item response models only."""
@@ -60,6 +64,9 @@ class StudyFitSettings:
     """Whose demand levels `curves` uses; by default the mean over annotators."""
     seed: int = 0
     """Seed of everything random."""
+    chance: str = "auto"
+    """The items' known chances of a guess: `use` them as floors; `auto` lets held-out answers decide under model `auto`
+    and centres the floors' prior on them under `3pl` and `4pl`; `ignore` them."""
 
     def __post_init__(self) -> None:
         """Refuse a choice that there is not.
@@ -122,7 +129,7 @@ def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[floa
         slices = dominant_slices(responses, demands, item_chance(study, responses.items))
         engine: CurveEngine = "nuts" if settings.engine == "nuts" else "laplace"
         return fit_curves(slices.counts, engine=engine, seed=settings.seed, progress=progress)
-    return _with_sources(study, fit_responses(responses, settings))
+    return _with_sources(study, fit_responses(responses, settings, known_floor(study, settings, responses.items)))
 
 
 def _with_sources(study: Study, fit: Fit[IRTPosterior]) -> Fit[IRTPosterior]:
@@ -138,8 +145,30 @@ def _with_sources(study: Study, fit: Fit[IRTPosterior]) -> Fit[IRTPosterior]:
     return replace(fit, status=dimension_sources(posterior, tasks, targets, families).advice(fit.status))
 
 
-def fit_responses(responses: ResponseMatrix, settings: StudyFitSettings) -> Fit[IRTPosterior]:
+def known_floor(study: Study, settings: StudyFitSettings, items: tuple[str, ...]) -> RowFloats | None:
+    """The chance of a guess on each item as the settings want it used; None for not at all.
+
+    Raises:
+        FitError: The chances are asked for and the study has none.
+    """
+    chance = item_chance(study, items)
+    if settings.chance == "use" and (chance is None or np.isnan(chance).all()):
+        raise FitError(f"{study.name}: items have no chance of a guess; add a column chance or n_options to the items")
+    wanted = settings.chance == "use" or (settings.chance == "auto" and settings.model in ("auto", "3pl", "4pl"))
+    if chance is None or not wanted:
+        return None
+    return np.nan_to_num(chance).clip(0, MOST_CHANCE)
+
+
+def fit_responses(
+    responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None = None
+) -> Fit[IRTPosterior]:
     """Fit an item response model by the engine asked for; every engine leaves the same kind of posterior.
+
+    Args:
+        responses: Observed responses.
+        settings: What to fit.
+        floor: Chance of a right guess on each item; None for none.
 
     Raises:
         FitError: The model is `curves`, or the responses cannot support the model.
@@ -149,7 +178,7 @@ def fit_responses(responses: ResponseMatrix, settings: StudyFitSettings) -> Fit[
         marginal = fit_marginal(responses, rasch=settings.model == "rasch")
         posterior, answers = marginal.posterior.as_irt(), as_answers(responses)
         return Fit(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)
-    fit = fit_irt(responses, engine)
+    fit = fit_irt(responses, engine, floor=floor)
     if settings.engine not in ("svi", "nuts"):
         return fit
     sampler = SamplerSettings(engine="nuts" if settings.engine == "nuts" else "svi", seed=settings.seed)
@@ -172,7 +201,7 @@ def _engines(model: str) -> tuple[str, ...]:
 def irt_settings(settings: StudyFitSettings) -> IRTSettings:
     """Translate the settings of a study's fit into those of the item response engine."""
     if settings.model == "curves":
-        raise FitError("curves are not an item response model; use rasch, 2pl, mirt or auto")
+        raise FitError("curves are not an item response model; use rasch, 2pl, 3pl, 4pl, mirt or auto")
     model, device = cast(ModelName, settings.model), cast(DeviceName, settings.device)
     return IRTSettings(model=model, dims=settings.dims, seed=settings.seed, device=device)
 
@@ -193,13 +222,16 @@ class HeldOut:
     """Time of the fit."""
 
 
-def predict_held_out(responses: ResponseMatrix, settings: StudyFitSettings, share: float) -> HeldOut:
+def predict_held_out(
+    responses: ResponseMatrix, settings: StudyFitSettings, share: float, floor: RowFloats | None = None
+) -> HeldOut:
     """Fit on part of the answers and predict the rest.
 
     Args:
         responses: The answers.
         settings: An item response model.
         share: Share of the answers to hold out, drawn with the settings' seed.
+        floor: Chance of a right guess on each item; None for none.
 
     Raises:
         FitError: The model is `curves`, or the share lies outside (0, 1).
@@ -210,7 +242,7 @@ def predict_held_out(responses: ResponseMatrix, settings: StudyFitSettings, shar
     held_out = np.random.default_rng(settings.seed).random(len(responses.score)) < share
     training, test = responses.rows(~held_out), responses.rows(held_out)
     start = time.perf_counter()
-    fit = fit_responses(training, settings)
+    fit = fit_responses(training, settings, floor)
     seconds = time.perf_counter() - start
     chance = fit.posterior.probability(test.model_index, test.item_index)
     return HeldOut(fit, test, chance, len(training.score), seconds)
@@ -223,7 +255,8 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
         FitError: The model is `curves`, or the share lies outside (0, 1).
     """
     responses = response_matrix(study)
-    held_out = predict_held_out(responses, settings, share)
+    floor = known_floor(study, settings, responses.items)
+    held_out = predict_held_out(responses, settings, share, floor)
     test, fit = held_out.test, held_out.fit
     return HoldoutScore(
         model=fit.posterior.model_name,

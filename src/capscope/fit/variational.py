@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from capscope.fit.cells import Cells
+from capscope.fit.head_cells import HeadCells
 from capscope.fit.item_forms import ItemForm, bounded
 from capscope.fit.item_prior import Design, ItemPrior, fit_prior, inverse, start_prior
 from capscope.fit.item_quadrature import quadrature_moments
 from capscope.fit.kernels import Gaussians, Sums, cell_sums
 from capscope.fit.links import PROBIT_SCALE
 from capscope.fit.populations import AbilityPopulation
+from capscope.fit.shapes import Shapes, joint_step, start_shapes
 from capscope.fit.start import start
 
 PROBES = 64
@@ -29,14 +31,14 @@ PROBES = 64
 LEAST_GAIN = 2e-4
 """Share of the squared residuals that a sweep must take away to count as better."""
 
-FEW_MODELS = 64
-"""Up to this many models an item's posterior is far enough from Gaussian for quadrature to pay."""
-
 PATIENCE = 3
 """Sweeps without gain after which steep models stop: groups of models let slopes grow for ever."""
 
 EARLIEST_STOP = 8
 """Sweeps before that rule holds: the first ones may lose in fit on the way."""
+
+SHAPES_WAIT = 4
+"""Sweeps before the items' shapes move: far from the optimum they would fit what slopes are about to."""
 
 STEEP_SLOPE = 2.0
 """Root-mean-square slope from which on that rule holds; weaker models may lose in fit while they shrink."""
@@ -71,6 +73,10 @@ class State:
     """Change in each sweep, in posterior standard deviations."""
     converged: bool = False
     """Whether the last change was under the tolerance."""
+    shapes: Shapes | None = None
+    """Shapes of the items, where a head has any."""
+    age: int = 0
+    """Sweeps made."""
 
 
 def start_state(
@@ -81,7 +87,8 @@ def start_state(
     items = form.start(on_slope)
     spread = form.spread.to(items.mean.device)
     prior = start_prior(items.mean.mean(0), torch.diag(spread), design)
-    return State(models, items, prior)
+    shapes = start_shapes(by_item.head, items) if isinstance(by_item, HeadCells) else None
+    return State(models, items, prior, shapes=shapes)
 
 
 def run_sweeps(
@@ -97,12 +104,12 @@ def run_sweeps(
             before, seen = state, chance
             state = _sweep(by_model, by_item, form, design, state, schedule.threads)
             chance = probe.chance(state, form)
-            history.append(
-                max(posterior_change(before.models, state.models), posterior_change(before.items, state.items))
-            )
+            history.append(_largest_change(before, state))
             if not math.isfinite(history[-1]):
                 return replace(before, history=tuple(history[:-1]), converged=False)
             predicted = float((chance - seen).square().mean().sqrt())
+            if state.shapes is not None and state.age < 2 * SHAPES_WAIT:
+                continue
             if history[-1] < schedule.tolerance or predicted < schedule.tolerance / 20:
                 return replace(state, history=tuple(history), converged=True)
             better = state.loss < best.loss * (1 - LEAST_GAIN)
@@ -146,13 +153,32 @@ def _even_ranks(value: Tensor) -> Tensor:
 
 
 def _sweep(by_model: Cells, by_item: Cells, form: ItemForm, design: Design, state: State, threads: int) -> State:
+    by_model, by_item = _shaped(by_model, state.shapes), _shaped(by_item, state.shapes)
     moments = form.moments(state.items)
-    items = form.step(state.items, cell_sums(by_item, moments, state.models, "item", threads), state.prior, design)
-    if form.wants_quadrature and by_model.shape[0] <= FEW_MODELS:
+    items = form.step(state.items, row_sums(by_item, moments, state.models, "item", threads), state.prior, design)
+    if form.wants_quadrature:
         items = quadrature_moments(by_item, items, state.models, state.prior, design)
-    prior = fit_prior(items, design, state.prior, form.spread.to(items.mean.device), form.loads)
-    sums = cell_sums(by_model, state.models, form.moments(items), "model", threads)
-    return _expanded(State(model_step(state.models, sums), items, prior, sums.loss), form)
+    shapes = state.shapes
+    if shapes is not None and isinstance(by_item, HeadCells) and state.age >= SHAPES_WAIT:
+        items, shapes = joint_step(by_item, state.items, items, state.models, form, shapes)
+        by_model = _shaped(by_model, shapes)
+    whole = items if shapes is None else shapes.widened(items)
+    prior = fit_prior(whole, design, state.prior, form.spread.to(items.mean.device), form.loads)
+    sums = row_sums(by_model, state.models, form.moments(items), "model", threads)
+    return _expanded(
+        State(model_step(state.models, sums), items, prior, sums.loss, shapes=shapes, age=state.age + 1), form
+    )
+
+
+def row_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, threads: int = 1) -> Sums:
+    """Sums over the cells of each row, with information that no step can trip over; see `cell_sums`."""
+    sums = cell_sums(cells, rows, columns, update, threads)
+    return sums.definite() if isinstance(cells, HeadCells) else sums
+
+
+def _shaped(cells: Cells, shapes: Shapes | None) -> Cells:
+    """The cells with their items' shapes as they are now."""
+    return cells.shaped(shapes.items.mean) if isinstance(cells, HeadCells) and shapes is not None else cells
 
 
 def model_step(models: Gaussians, sums: Sums, population: AbilityPopulation | None = None) -> Gaussians:
@@ -189,7 +215,14 @@ def _expanded(state: State, form: ItemForm) -> State:
     mean[:, :-1] = centred @ inverse_scale
     full[:, :-1, :-1] = inverse_scale @ cov @ inverse_scale
     items, prior = form.rescale(state.items, state.prior, scale, shift)
-    return State(Gaussians(mean, full), items, prior, state.loss)
+    return replace(state, models=Gaussians(mean, full), items=items, prior=prior)
+
+
+def _largest_change(before: State, after: State) -> float:
+    moved = [posterior_change(before.models, after.models), posterior_change(before.items, after.items)]
+    if before.shapes is not None and after.shapes is not None:
+        moved.append(posterior_change(before.shapes.items, after.shapes.items))
+    return max(moved)
 
 
 def posterior_change(before: Gaussians, after: Gaussians) -> float:

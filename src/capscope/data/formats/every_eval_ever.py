@@ -132,6 +132,8 @@ def _datasets_asked_once(lines: list[Line]) -> set[str]:
 
     Their samples are one item each, and their scores are to be chosen from. Hashes say which samples are the same.
     """
+    if len({(line.dataset, line.evaluation) for line in lines}) == len({line.dataset for line in lines}):
+        return set()
     evaluations: dict[str, set[str]] = {}
     asked: dict[str, set[tuple[str, str | None]]] = {}
     pairs: dict[str, set[tuple[str, str, str | None]]] = {}

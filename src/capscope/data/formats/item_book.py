@@ -53,6 +53,13 @@ class ItemBook:
             )
         self._items[item_id] = _merged(known, item)
 
+    def knows(self, item_id: str, digest: object, benchmark: str | None) -> bool:
+        """Return whether describing the item again would say nothing new: same hash, no new benchmark."""
+        known = self._items.get(item_id)
+        if known is None or known.digest is None or known.digest != digest:
+            return False
+        return benchmark is None or known.benchmark == benchmark
+
     def table(self) -> pd.DataFrame | None:
         """Return the items as a table of a study; columns that no log fills are left out."""
         if not self._items:

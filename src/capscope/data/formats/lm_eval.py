@@ -97,7 +97,8 @@ def _scores(
     logs: dict[str, ScoredLog] = {}
     for line, record in numbered_records(path):
         item_id = f"{about.task}:{field(path, record, 'doc_id', f'line {line}')}"
-        items.describe(item_id, _item(about, record), path, f"line {line}")
+        if not items.knows(item_id, record.get("doc_hash"), about.benchmark):
+            items.describe(item_id, _item(about, record), path, f"line {line}")
         name = str(record.get("filter", "none"))
         log = logs.setdefault(name, ScoredLog(path, about.model))
         log.add(item_id, line, {metric: record.get(metric) for metric in _metrics(record)})

@@ -1,0 +1,147 @@
+"""What every estimator is given and gives: a sample of items with draw chances, to a score with an interval."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from scipy import stats
+
+from capscope.axes import FloatArray, RowFloats
+from capscope.battery.ability import ability_posterior
+from capscope.battery.bank import Index
+from capscope.battery.pool import Pool
+
+MOST_FREEDOM = 20
+"""Errors over models have heavier tails than the normal, however many models or answers there are."""
+MOST_LEVERAGE = 0.5
+"""A residual is at most doubled by leaving its answer out; the first-order formula does not hold beyond."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What success curves say of models, given their answers to a sample."""
+
+    filled: RowFloats
+    """Mean over the pool of answers where drawn, chances elsewhere."""
+    corrected: RowFloats
+    """The same, with the chances of what was not drawn shifted by the weighted residuals of what was."""
+    left_out: FloatArray
+    """Answer less chance without that answer, as (model, drawn)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Items drawn from a pool and the scores of new models on them."""
+
+    pool: Pool
+    """The items whose mean score is wanted."""
+    index: Index
+    """Positions of the drawn items in the pool."""
+    score: FloatArray
+    """Scores of the new models, as (model, drawn)."""
+    chance: RowFloats
+    """Chance that each drawn item had to be drawn."""
+
+    @property
+    def n(self) -> int:
+        """Number of items drawn."""
+        return len(self.index)
+
+    @cached_property
+    def weight(self) -> RowFloats:
+        """Share of the pool that each drawn item stands for (Hajek, 1971); sums to 1."""
+        inverse = 1 / self.chance
+        return inverse / inverse.sum()
+
+    @property
+    def unequal(self) -> float:
+        """Variance inflation of unequal weights: 1 for equal ones (Kish, 1965)."""
+        return float(self.n * (self.weight**2).sum())
+
+    @cached_property
+    def past(self) -> FloatArray:
+        """Scores of the past models on the drawn items."""
+        return self.pool.past[:, self.index]
+
+    @cached_property
+    def fitted(self) -> Fitted:
+        """The new models by the curves of the pool."""
+        return self.fit(self.score)
+
+    @cached_property
+    def past_fitted(self) -> Fitted:
+        """The past models by the curves of the pool, as if they were new."""
+        return self.fit(self.past)
+
+    def fit(self, score: FloatArray) -> Fitted:
+        """Fit abilities to scores on the drawn items.
+
+        Leaving out one answer is done to first order: its residual grows by ``1 / (1 - h)``, h its leverage.
+
+        Args:
+            score: Array (model, drawn).
+        """
+        drawn = self.pool.curves.take(self.index)
+        ability = ability_posterior(drawn, score)
+        chance = drawn.chances(ability.mean)
+        spread = np.einsum("nd,mde,ne->mn", drawn.slope, ability.cov, drawn.slope)
+        leverage = np.minimum(chance * (1 - chance) * spread, MOST_LEVERAGE)
+        residual = score - chance
+        filled = self.pool.curves.chances(ability.mean).mean(1) + residual.sum(1) / self.pool.size
+        shift = (1 - self.n / self.pool.size) * (residual * self.weight).sum(1)
+        return Fitted(filled, filled + shift, residual / (1 - leverage))
+
+    def design_sd(self, residual: FloatArray) -> RowFloats:
+        """Standard deviation over draws of the weighted mean of residuals, each model's, without replacement.
+
+        Args:
+            residual: Array (model, drawn).
+        """
+        centred = residual - (residual * self.weight).sum(1, keepdims=True)
+        terms = (self.weight**2 * (1 - self.chance)) * centred**2
+        return np.sqrt(self.n / max(self.n - 1, 1) * terms.sum(1))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Scores on the pool, one for each new model."""
+
+    score: RowFloats
+    """Estimates."""
+    sd: RowFloats
+    """Their standard deviations."""
+    lower: RowFloats
+    """Lower bounds, at least 0."""
+    upper: RowFloats
+    """Upper bounds, at most 1."""
+
+    @classmethod
+    def student(cls, score: RowFloats, sd: RowFloats, freedom: int, level: float) -> "Estimate":
+        """Student intervals around scores, which are kept within 0 and 1."""
+        width = stats.t.ppf((1 + level) / 2, min(max(freedom, 1), MOST_FREEDOM)) * sd
+        kept = np.clip(score, 0, 1)
+        return cls(kept, sd, np.clip(score - width, 0, 1), np.clip(score + width, 0, 1))
+
+    def reaching(self, answers: FloatArray) -> "Estimate":
+        """The same with bounds that reach 1 where every answer was right, and 0 where every one was wrong.
+
+        Args:
+            answers: Array (model, drawn).
+        """
+        lower = np.where(answers.max(1) <= 0, 0.0, self.lower)
+        upper = np.where(answers.min(1) >= 1, 1.0, self.upper)
+        return Estimate(self.score, self.sd, lower, upper)
+
+
+class Estimator(Protocol):
+    """One way from a sample to a score."""
+
+    def estimate(self, sample: Sample, level: float) -> Estimate:
+        """Estimate the mean score of each new model on the pool.
+
+        Args:
+            sample: What was drawn and answered.
+            level: Nominal coverage of the interval.
+        """
+        ...

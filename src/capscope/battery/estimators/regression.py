@@ -1,0 +1,74 @@
+"""Regression on the sample: past models' scores on the pool, regressed on their answers to the same items."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from capscope.axes import FloatArray, RowFloats
+from capscope.battery.estimators.curves import root_mean_square
+from capscope.battery.estimators.estimator import Estimate, Fitted, Sample
+
+PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+SUMMARY_SHARE = 3.0
+"""Weight of the two summaries (mean answer, mean chance) against single answers, before the root of their number."""
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A ridge regression with an unpenalised intercept, its penalty chosen by leaving out one model at a time."""
+
+    center: Float[np.ndarray, " feature"]
+    """Means of the features."""
+    coefficient: Float[np.ndarray, " feature"]
+    """Coefficients."""
+    intercept: float
+    """Mean of the target."""
+    left_out: RowFloats
+    """Target less prediction for each row, from a regression without it (exact)."""
+
+    @classmethod
+    def of(cls, features: FloatArray, target: RowFloats) -> "Ridge":
+        """Fit by one singular value decomposition for all penalties (Golub, Heath & Wahba, 1979)."""
+        center, intercept = features.mean(0), float(target.mean())
+        left, size, right = np.linalg.svd(features - center, full_matrices=False)
+        rotated = left.T @ (target - intercept)
+        trials = [_left_out(left, rotated, size**2 / (size**2 + penalty), target - intercept) for penalty in PENALTIES]
+        chosen = int(np.argmin([root_mean_square(trial) for trial in trials]))
+        coefficient = right.T @ (rotated * size / (size**2 + PENALTIES[chosen]))
+        return cls(center, coefficient, intercept, trials[chosen])
+
+    def predict(self, features: FloatArray) -> RowFloats:
+        """Predictions for new rows."""
+        return self.intercept + (features - self.center) @ self.coefficient
+
+
+def _left_out(left: FloatArray, rotated: FloatArray, kept: FloatArray, target: FloatArray) -> FloatArray:
+    leverage = (left**2 * kept).sum(1) + 1 / len(target)
+    return (target - left @ (kept * rotated)) / np.maximum(1 - leverage, 1e-3)
+
+
+class RSL:
+    """Ridge regression of past scores on the sampled answers and two summaries of them: their mean, and p-IRT's.
+
+    The best estimator for a model like those of the past (Zhang, Dorner & Hardt, 2025; the summaries are those of
+    metabench, Kipnis et al., 2025); for a model unlike them it is confidently wrong. The interval is the
+    cross-validated error on the past models.
+    """
+
+    def estimate(self, sample: Sample, level: float) -> Estimate:
+        """See `Estimator`."""
+        score, error = regress(sample)
+        sd = np.full_like(score, root_mean_square(error))
+        return Estimate.student(score, sd, len(sample.past) - 1, level)
+
+
+def regress(sample: Sample) -> tuple[FloatArray, FloatArray]:
+    """Predicted scores of the new models, and the left-out errors on the past ones (predicted less true)."""
+    ridge = Ridge.of(_features(sample, sample.past, sample.past_fitted), sample.pool.scores)
+    return ridge.predict(_features(sample, sample.score, sample.fitted)), -ridge.left_out
+
+
+def _features(sample: Sample, score: FloatArray, fitted: Fitted) -> FloatArray:
+    summary = np.stack([fitted.filled, (score * sample.weight).sum(1)], 1)
+    return np.concatenate([SUMMARY_SHARE * np.sqrt(sample.n) * summary, score], 1)

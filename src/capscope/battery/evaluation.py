@@ -1,0 +1,180 @@
+"""Estimators side by side on held-out models: how far off, and do the intervals hold."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from capscope.axes import FloatArray, RowFloats
+from capscope.battery.bank import Bank, Index
+from capscope.battery.bank_building import BankSettings, build_bank, dims_for, fit_bank_items
+from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Sample
+from capscope.battery.families import families
+from capscope.battery.model_splits import ModelSplit, model_split
+from capscope.battery.pool import Pool
+from capscope.data import ResponseMatrix, Study
+from capscope.errors import InputError, nearest
+
+FORM_SHARED_BY = 5
+"""So many held-out models answer one battery; then another is drawn, so that few draws do not decide the figures."""
+
+
+@dataclass(frozen=True)
+class BatteryTrial:
+    """What to try out."""
+
+    n: tuple[int, ...] = (100,)
+    """Numbers of items drawn."""
+    split: str = "interpolation"
+    """Which models are held out."""
+    seeds: int = 10
+    """Number of seeds, each with its own split and draws."""
+    seed: int = 0
+    """First seed."""
+    most_new: int = 40
+    """Most models held out at once."""
+    most_past: int = 300
+    """Most models learned from; others are left out at random."""
+    level: float = 0.95
+    """Nominal coverage."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How one estimator did."""
+
+    mae_pp: float
+    """Mean absolute error of the score, in percentage points."""
+    rmse_pp: float
+    """Root mean squared error."""
+    coverage95: float
+    """Share of intervals that hold the true score."""
+    width95_pp: float
+    """Mean width of the intervals."""
+
+
+@dataclass(frozen=True)
+class BatteryEvaluation:
+    """Estimators side by side at one number of items."""
+
+    n: int
+    """Items drawn."""
+    split: str
+    """Which models were held out."""
+    seeds: int
+    """Number of seeds."""
+    estimates: int
+    """Number of scores estimated by each."""
+    figures: dict[str, Figures]
+    """By estimator."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain numbers in the published JSON layout."""
+        rows = {name: vars(figures) for name, figures in self.figures.items()}
+        head = {"n": self.n, "split": self.split, "seeds": self.seeds, "estimates": self.estimates}
+        return {**head, "default": DEFAULT, "estimators": rows}
+
+
+def evaluate_battery(
+    study: Study,
+    trial: BatteryTrial,
+    names: Sequence[str] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> list[BatteryEvaluation]:
+    """Score estimators on models held out of a study: items are drawn from those that a model answered.
+
+    Args:
+        study: A study with responses.
+        trial: Sizes, split, seeds.
+        names: Estimators; all by default.
+        progress: Called with the share of the work done.
+
+    Returns:
+        One evaluation for each number of items, in the order asked.
+
+    Raises:
+        InputError: Unknown estimator or split, or too few models or items.
+    """
+    chosen = tuple(names or ESTIMATORS)
+    unknown = [name for name in chosen if name not in ESTIMATORS]
+    if unknown:
+        hint = nearest(unknown[0], ESTIMATORS)
+        raise InputError(f"unknown estimator '{unknown[0]}'{hint}; there are {', '.join(ESTIMATORS)}")
+    whole = build_bank(study, BankSettings(dims=1, max_sweeps=50))
+    family = families(whole) if trial.split == "family" else np.arange(len(whole.models))
+    tally: dict[tuple[int, str], list[FloatArray]] = {(n, name): [] for n in trial.n for name in chosen}
+    for number in range(trial.seeds):
+        rng = np.random.default_rng(trial.seed + number)
+        split = model_split(trial.split, whole.posterior.ability_mean[:, 0], family, trial.most_new, rng)
+        for n, truth, sample in held_out_samples(whole, split, trial, rng):
+            for name in chosen:
+                tally[n, name].append(_errors(ESTIMATORS[name].estimate(sample, trial.level), truth))
+        if progress:
+            progress((number + 1) / trial.seeds)
+    return [_summary(n, trial, {name: np.concatenate(tally[n, name], axis=1) for name in chosen}) for n in trial.n]
+
+
+def held_out_samples(
+    whole: Bank, split: ModelSplit, trial: BatteryTrial, rng: np.random.Generator
+) -> Iterator[tuple[int, RowFloats, Sample]]:
+    """Yield numbers of items, true scores and samples of the held-out models.
+
+    Models that answered the same items share a draw, up to `FORM_SHARED_BY` of them.
+    """
+    past = split.past
+    if len(past) > trial.most_past:
+        past = np.sort(rng.choice(past, trial.most_past, replace=False))
+    pool = Pool.of(past_bank(whole, past))
+    assert whole.history is not None
+    for models, answered in _patterns(whole.history, split.new):
+        part = pool.take(answered)
+        score = whole.history[np.ix_(models, answered)]
+        for n in trial.n:
+            if n > len(answered) // 2:
+                continue
+            for start in range(0, len(models), FORM_SHARED_BY):
+                rows = slice(start, start + FORM_SHARED_BY)
+                drawn = np.sort(rng.choice(len(answered), n, replace=False))
+                chance = np.full(n, n / len(answered))
+                yield n, score[rows].mean(1), Sample(part, drawn, score[rows][:, drawn], chance)
+
+
+def past_bank(whole: Bank, past: Index) -> Bank:
+    """A bank fitted to some of the models of another, over the same items."""
+    assert whole.history is not None
+    history = whole.history[past]
+    model, item = np.nonzero(~np.isnan(history))
+    score = history[model, item]
+    names = tuple(whole.models[place] for place in past)
+    responses = ResponseMatrix(names, whole.items, model, item, score, np.ones(len(score)))
+    settings = BankSettings(max_sweeps=60)
+    return replace(whole, posterior=fit_bank_items(responses, dims_for(len(past)), settings), history=history)
+
+
+def _patterns(history: FloatArray, models: Index) -> Iterator[tuple[Index, Index]]:
+    """Groups of models that answered the same items, and those items."""
+    seen = ~np.isnan(history[models])
+    patterns, group = np.unique(np.packbits(seen, axis=1), axis=0, return_inverse=True)
+    for number in range(len(patterns)):
+        rows = np.flatnonzero(group.ravel() == number)
+        yield models[rows], np.flatnonzero(seen[rows[0]])
+
+
+def _errors(estimate: Estimate, truth: RowFloats) -> FloatArray:
+    """Error, width and whether the interval holds the truth, as (3, model)."""
+    inside = (estimate.lower <= truth + 1e-12) & (truth <= estimate.upper + 1e-12)
+    return np.stack([estimate.score - truth, estimate.upper - estimate.lower, inside.astype(float)])
+
+
+def _summary(n: int, trial: BatteryTrial, tally: dict[str, FloatArray]) -> BatteryEvaluation:
+    figures = {
+        name: Figures(
+            mae_pp=100 * float(np.abs(error).mean()),
+            rmse_pp=100 * float(np.sqrt((error**2).mean())),
+            coverage95=float(inside.mean()),
+            width95_pp=100 * float(width.mean()),
+        )
+        for name, (error, width, inside) in tally.items()
+    }
+    estimates = next(iter(tally.values())).shape[1]
+    return BatteryEvaluation(n, trial.split, trial.seeds, estimates, figures)

@@ -1,0 +1,84 @@
+"""Logs in and studies out through the command line: options reach the importers, nothing is written on a refusal."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from capscope import cli
+
+FIXTURES = Path(__file__).parents[1] / "data" / "fixtures"
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run the command line and return its exit code, output and errors."""
+
+    def runner(*arguments):
+        monkeypatch.setattr(sys, "argv", ["capscope", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return runner
+
+
+COMMANDS = {
+    "inspect": ["inspect", "--scorer", "match", "--scorer", "verdict", "--scorer", "choice", "--no-answer", "wrong"],
+    "lm-eval": [
+        "lm_eval",
+        "--metric",
+        "acc",
+        "--metric",
+        "exact_match",
+        "--filter",
+        "none",
+        "--filter",
+        "strict-match",
+    ],
+    "helm": ["helm", "--metric", "exact_match"],
+    "every-eval-ever": ["every_eval_ever", "--metric", "acc", "--metric", "exact_match:strict-match"],
+}
+
+
+@pytest.mark.parametrize("format", COMMANDS)
+def test_logs_become_a_study_and_an_open_choice_writes_nothing(run, tmp_path, format):
+    folder, *options = COMMANDS[format]
+    code, out, err = run("import", format, FIXTURES / folder, "--out", tmp_path / "open")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "choose one with --" in err
+    assert not (tmp_path / "open").exists()
+    code, out, err = run("import", format, FIXTURES / folder, *options, "--out", tmp_path / "study", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["responses"] > 0
+    assert run("check", tmp_path / "study")[0] == 0
+
+
+def test_other_formats_and_export(run, tmp_path):
+    (tmp_path / "a.csv").write_text("id,item,resp\nm,q1,1\nm,q2,NA\nn,q1,0\n")
+    study, again = tmp_path / "study", tmp_path / "again"
+    assert run("import", "irw", tmp_path / "a.csv", "--out", study)[0] == 0
+    for format, name in {"pyirt": "b.jsonlines", "irw": "b.csv", "torch-measure": "tm", "tidy": "b.parquet"}.items():
+        code, out, _ = run("export", format, study, "--out", tmp_path / name, "--json")
+        assert code == 0
+        assert json.loads(out)["responses"] == 2
+        assert run("import", format, tmp_path / name, "--out", again, "--force")[0] == 0
+        assert json.loads(run("check", again, "--json")[1])["sizes"]["responses"] == 2
+    code, out, err = run("export", "pyrt", study, "--out", tmp_path / "x")
+    assert code == 2
+    assert "pyirt" in err
+
+
+def test_a_batch_of_ratings(run, tmp_path):
+    message = {"role": "assistant", "content": "Reasons.\nThe level is: 4"}
+    body = {"model": "judge", "choices": [{"message": message, "finish_reason": "stop"}]}
+    line = {"custom_id": "q1", "response": {"status_code": 200, "body": body}, "error": None}
+    (tmp_path / "out.jsonl").write_text(json.dumps(line) + "\n")
+    arguments = ("import", "openai-batch", tmp_path / "out.jsonl", "--rubric", "AS", "--out", tmp_path / "study")
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0
+    assert json.loads(out)["levels"] == 1
