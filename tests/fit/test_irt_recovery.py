@@ -49,6 +49,41 @@ def test_intervals_of_abilities_and_items_cover(shape: tuple[int, int, float], m
     assert 0.87 < np.mean(item_hits) < 0.93
 
 
+@pytest.mark.parametrize(("make", "form"), [(truth_signed, "signed"), (truth_2pl, "positive")])
+def test_intervals_cover_in_worlds_of_fifteen_models(make, form):
+    ability_hits, item_hits = [], []
+    for seed in range(12):
+        truth = make(15, 1000, seed)
+        posterior = fit_irt(
+            simulate_irt(truth, np.random.default_rng(seed)), IRTSettings(model="2pl", form=form)
+        ).posterior
+        ability_hits.append(np.abs(truth.ability - posterior.ability_mean) < 1.645 * posterior.ability_sd)
+        spread = np.sqrt(np.diagonal(posterior.item_cov, axis1=1, axis2=2))
+        error = np.column_stack([truth.slope, truth.intercept]) - posterior.item_mean
+        item_hits.append(np.abs(error) < 1.645 * spread)
+    # 180 abilities leave a standard error of .022
+    assert 0.84 < np.mean(ability_hits) < 0.95
+    assert 0.87 < np.mean(item_hits) < 0.93
+
+
+@pytest.mark.parametrize(("make", "form"), [(truth_signed, "signed"), (truth_2pl, "positive")])
+def test_a_tenth_of_the_cells_leaves_honest_intervals_and_unshrunk_slopes(make, form):
+    ability_hits, item_hits, found, true = [], [], [], []
+    for seed in range(3):
+        truth = make(600, 800, seed)
+        data = simulate_irt(truth, np.random.default_rng(seed), 0.1)
+        posterior = fit_irt(data, IRTSettings(model="2pl", form=form)).posterior
+        ability_hits.append(np.abs(truth.ability - posterior.ability_mean) < 1.645 * posterior.ability_sd)
+        spread = np.sqrt(np.diagonal(posterior.item_cov, axis1=1, axis2=2))
+        true.append(np.column_stack([truth.slope, truth.intercept]))
+        found.append(posterior.item_mean)
+        item_hits.append(np.abs(true[-1] - found[-1]) < 1.645 * spread)
+    assert 0.87 < np.mean(ability_hits) < 0.93
+    assert 0.87 < np.mean(item_hits) < 0.93
+    for param in (0, 1):
+        assert 0.95 < np.polyfit(np.concatenate(found)[:, param], np.concatenate(true)[:, param], 1)[0] < 1.05
+
+
 def test_predictions_are_near_the_truth_and_beat_plug_in_where_models_are_few():
     truth, data = world_2pl(12, 3000, 5)
     keep = np.random.default_rng(0).random(len(data.score)) < 0.8

@@ -1,6 +1,7 @@
 """Information, reliability, fit of items, local dependence, group differences and linking."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,16 +10,21 @@ from simulated import responses, truth_2pl, world_2pl
 from capscope.errors import FitError
 from capscope.fit import (
     IRTSettings,
+    ability_scores,
     fit_irt,
     group_difference,
     information,
+    item_fit,
     local_dependence,
     marginal_reliability,
     mean_sigma,
     mean_squares,
+    reliability_interval,
+    scale_information,
     simulate_irt,
     stocking_lord,
 )
+from capscope.fit.sum_score_fit import _chances, _expectations, _nodes
 
 TWO_PL = IRTSettings(model="2pl", form="positive")
 
@@ -69,6 +75,16 @@ def test_pairs_of_items_that_copy_each_other_are_found_and_others_are_not():
     assert found.pairs[0] == ("i00010", "i00011")
     assert len(found.pairs) <= 3
     assert found.q3[0] > found.cut
+    assert found.false_alarm == pytest.approx(1 / 20)
+
+
+def test_the_parallel_cut_lets_pass_no_pair_where_the_model_holds():
+    alarms = 0
+    for seed in range(6):
+        _, data = world_2pl(60, 30, seed)
+        posterior = fit_irt(data, TWO_PL).posterior
+        alarms += bool(local_dependence(posterior, data, np.random.default_rng(seed)).pairs)
+    assert alarms <= 2
 
 
 def test_an_item_that_favours_a_family_is_found():
@@ -109,3 +125,98 @@ def test_linking_puts_a_stronger_group_on_the_old_scale(form, link_by):
     assert moved.difficulty()["mean"].to_numpy() == pytest.approx(
         link.scale * new.difficulty()["mean"].to_numpy() + link.shift, abs=1e-6
     )
+
+
+def test_p_values_of_item_fit_are_uniform_under_the_model_with_and_without_gaps():
+    p = []
+    for shape in ((300, 40, 1.0), (250, 60, 0.5), (60, 150, 1.0)):
+        _, data = world_2pl(*shape[:2], 3, shape[2])
+        table = item_fit(fit_irt(data, TWO_PL).posterior, data).table
+        p.append(table["p"].dropna().to_numpy())
+        assert len(p[-1]) > 0.3 * shape[1]
+    p = np.concatenate(p)
+    assert 0.02 < (p < 0.05).mean() < 0.1
+    assert 0.06 < (p < 0.1).mean() < 0.16
+    assert 0.4 < np.median(p) < 0.6
+
+
+def test_item_fit_finds_an_item_that_the_best_fail():
+    truth, data = world_2pl(400, 40)
+    score = data.score.reshape(400, 40).copy()
+    bent = 2 - 2 * np.abs(truth.ability[:, 0]) ** 1.5
+    score[:, 3] = np.random.default_rng(0).random(400) < 1 / (1 + np.exp(-bent))
+    data = responses(score)
+    table = item_fit(fit_irt(data, IRTSettings(model="2pl", form="signed")).posterior, data).table
+    assert table["p"].idxmin() == 3
+    assert table.loc[3, "q"] < 1e-6
+    assert (table["q"] < 0.05).sum() <= 2
+    with pytest.raises(FitError, match="right or wrong answers"):
+        item_fit(fit_irt(data, TWO_PL).posterior, replace(data, score=data.score * 0.5))
+
+
+def test_sum_score_expectations_are_those_of_counting_all_patterns():
+    _, data = world_2pl(30, 6)
+    posterior = fit_irt(data, TWO_PL).posterior
+    score = data.score.reshape(30, 6)
+    score[:10, 2] = np.nan
+    expected = _expectations(posterior, score)
+    node, weight = _nodes(posterior)
+    chance = _chances(posterior, node)
+    for model in (0, 20):
+        seen = np.flatnonzero(~np.isnan(score[model]))
+        total = score[model, seen].sum()
+        right, all_of_it = np.zeros(len(seen)), 0.0
+        for pattern in product((0, 1), repeat=len(seen)):
+            if sum(pattern) == total:
+                p = np.where(pattern, chance[:, seen], 1 - chance[:, seen]).prod(1) @ weight
+                right, all_of_it = right + p * np.array(pattern), all_of_it + p
+        assert expected[model, seen] == pytest.approx(right / all_of_it, abs=1e-9)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.8])
+def test_group_differences_are_calibrated_where_there_is_none(gap: float):
+    p = []
+    for seed in range(4):
+        truth = truth_2pl(90, 150, seed)
+        ability = truth.ability + gap * (np.arange(90) < 30)[:, None]
+        data = simulate_irt(replace(truth, ability=ability), np.random.default_rng(seed))
+        posterior = fit_irt(data, TWO_PL).posterior
+        groups = {name: "ours" if i < 30 else "theirs" for i, name in enumerate(posterior.models)}
+        p.append(group_difference(posterior, data, groups, "ours").table["p"])
+    p = np.concatenate(p)
+    assert 0.02 < (p < 0.05).mean() < 0.07
+    assert 0.06 < (p < 0.1).mean() < 0.12
+
+
+def test_expected_and_most_likely_abilities_agree_and_cover():
+    truth, data = world_2pl(300, 60, 4)
+    posterior = fit_irt(data, TWO_PL).posterior
+    scores = ability_scores(posterior, data)
+    assert scores.eap == pytest.approx(scores.map, abs=0.12)
+    assert scores.eap_sd == pytest.approx(scores.map_se, rel=0.25)
+    certain = replace(posterior, item_cov=np.zeros_like(posterior.item_cov))
+    grid = np.linspace(-6, 6, 4001)
+    p = 1 / (1 + np.exp(-(grid[:, None] * posterior.item_mean[:, 0] + posterior.item_mean[:, 1])))
+    density = np.exp(np.where(data.score[:60] == 1, np.log(p), np.log1p(-p)).sum(1) - grid**2 / 2)
+    mean = (grid * density).sum() / density.sum()
+    exact = ability_scores(certain, data)
+    assert exact.eap[0, 0] == pytest.approx(mean, abs=1e-4)
+    assert exact.map[0, 0] == pytest.approx(grid[density.argmax()], abs=0.004)
+    assert exact.eap_sd[0, 0] == pytest.approx(((grid - mean) ** 2 @ density / density.sum()) ** 0.5, rel=1e-3)
+    error = np.abs(scores.eap - truth.ability) / scores.eap_sd
+    assert 0.86 < (error < 1.645).mean() < 0.94
+    assert list(scores.table().columns) == ["model", "dim", "eap", "eap_sd", "map", "map_se"]
+
+
+def test_information_and_reliability_come_with_intervals_that_hold_the_truth():
+    truth, data = world_2pl(250, 60, 5)
+    posterior = fit_irt(data, TWO_PL).posterior
+    found = scale_information(posterior, np.random.default_rng(0))
+    p = 1 / (1 + np.exp(-(found.ability[:, None] * truth.slope[:, 0] + truth.intercept)))
+    true = (truth.slope[:, 0] ** 2 * p * (1 - p)).sum(1)
+    assert ((found.lower < true) & (true < found.upper)).mean() > 0.7
+    assert found.information == pytest.approx(true, rel=0.15)
+    lower, upper = reliability_interval(posterior, np.random.default_rng(0))
+    assert lower[0] < marginal_reliability(posterior)[0] < upper[0]
+    true = np.corrcoef(truth.ability[:, 0], posterior.ability_mean[:, 0])[0, 1] ** 2
+    assert lower[0] - 0.01 < true < upper[0] + 0.01

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from capscope.fit.ability_scores import AbilityScores, ability_scores
 from capscope.fit.calibration import calibrate_items
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
@@ -18,10 +19,13 @@ from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.item_fit import (
     LocalDependence,
     MeanSquares,
+    ScaleInformation,
     information,
     local_dependence,
     marginal_reliability,
     mean_squares,
+    reliability_interval,
+    scale_information,
 )
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
 from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
@@ -40,6 +44,7 @@ from capscope.fit.study_fit import (
     item_chance,
     predict_held_out,
 )
+from capscope.fit.sum_score_fit import ItemFit, item_fit
 
 if TYPE_CHECKING:
     from capscope.fit.arviz_export import to_arviz
@@ -98,6 +103,13 @@ __all__ = [
     "StudyFitSettings",
     "calibrate_items",
     "dimension_sources",
+    "AbilityScores",
+    "ItemFit",
+    "ScaleInformation",
+    "ability_scores",
+    "item_fit",
+    "reliability_interval",
+    "scale_information",
     "dominant_slices",
     "draw_chances",
     "draw_truth",

@@ -4,6 +4,7 @@ Fixed-parameter calibration (Kim, 2006): the old items set the scale, so nothing
 the new items and of the new models are found along with them, because new models need not be like the old.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +30,7 @@ from capscope.fit.linking import LEAST_COMMON
 from capscope.fit.populations import AbilityPopulation
 from capscope.fit.result import Fit, Status
 from capscope.fit.survey import Survey, survey
-from capscope.fit.variational import FEW_MODELS, single_threaded
+from capscope.fit.variational import single_threaded
 
 Index = Int[np.ndarray, "_"]
 
@@ -58,13 +59,15 @@ def calibrate_items(
     Raises:
         FitError: A new item or model has no path of answers to the old scale, or the arguments do not fit.
     """
+    if posterior.shape is not None:
+        raise FitError("calibrate_items: floors estimated from answers do not carry over; fit the old items as 2PL")
     answers = as_answers(responses)
     found = survey(answers)
     side = checked_side(features, floor, len(answers.items))
     roles = _roles(posterior, answers)
     _refuse_unlinked(answers, roles)
     with single_threaded():
-        where, history, settled = calibration_sweeps(_job(posterior, answers, roles, side))
+        where, history, settled = calibration_sweeps(_job(posterior, answers, found, roles, side))
     status = Status(settled, "converged" if settled else "still-moving", tuple(_advice(answers, found, roles)))
     floors = _floors(posterior, roles, side, len(answers.items))
     return Fit(_appended(posterior, answers, roles, where, floors), status, history)
@@ -116,9 +119,10 @@ def _refuse_unlinked(answers: Answers, roles: _Roles) -> None:
             )
 
 
-def _job(posterior: IRTPosterior, answers: Answers, roles: _Roles, side: Side) -> Job:
+def _job(posterior: IRTPosterior, answers: Answers, found: Survey, roles: _Roles, side: Side) -> Job:
     positive = posterior.population.form == "positive"
-    form = PositiveForm() if positive else SignedForm(posterior.dims, posterior.model_name != "rasch")
+    answers_each = float(found.items.count[roles.new_item].mean()) if len(roles.new_item) else math.inf
+    form = PositiveForm(answers_each) if positive else SignedForm(posterior.dims, posterior.model_name != "rasch")
     floor = _floors(posterior, roles, side, len(answers.items))
 
     def laid_out(models: Index, items: Index) -> BothWays | tuple[None, None]:
@@ -130,13 +134,12 @@ def _job(posterior: IRTPosterior, answers: Answers, roles: _Roles, side: Side) -
     old_model, new_model, old_item, new_item = roles.old_model, roles.new_model, roles.old_item, roles.new_item
     known_items, known_models = laid_out(new_model, old_item)[0], laid_out(old_model, new_item)[1]
     by_model, by_item = laid_out(new_model, new_item)
-    few = form.wants_quadrature and len(answers.models) <= FEW_MODELS
     design, prior = _known_prior(posterior, None if side.features is None else side.features[new_item], roles)
     return Job(
         form=form,
         by_item=Split(new_item, old_model, known_models, new_model, by_item),
         by_model=Split(new_model, old_item, known_items, new_item, by_model),
-        by_item_whole=laid_out(np.arange(len(answers.models)), new_item)[1] if few else None,
+        by_item_whole=laid_out(np.arange(len(answers.models)), new_item)[1] if form.wants_quadrature else None,
         design=design,
         prior=prior,
         start=_start(posterior, answers, roles, prior, design),

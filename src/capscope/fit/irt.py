@@ -7,14 +7,16 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.data import ResponseFile, ResponseMatrix
+from capscope.errors import FitError
 from capscope.fit.answers import Answers, PartOfAnswers, as_answers
+from capscope.fit.calibration import calibrate_items
 from capscope.fit.cells import Cells
 from capscope.fit.dispersion import trial_weight
 from capscope.fit.head_cells import head_cells
 from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.irt_problem import checked_side, fit_choice, make_problem, pick_device, problem_of
+from capscope.fit.irt_problem import checked_loads, checked_side, fit_choice, make_problem, pick_device, problem_of
 from capscope.fit.irt_result import as_numpy, extended, make_posterior
 from capscope.fit.kernels import Gaussians
 from capscope.fit.layout import lay_out
@@ -31,6 +33,8 @@ def fit_irt(
     settings: IRTSettings | None = None,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
+    loads_on: np.ndarray | None = None,
+    anchors: IRTPosterior | None = None,
 ) -> Fit[IRTPosterior]:
     """Fit an item response model by block natural-gradient variational Bayes.
 
@@ -40,14 +44,21 @@ def fit_irt(
         settings: What to fit; by default held-out cells choose.
         features: Array (item, feature) in the order of ``responses.items``: the items' prior is N(G [1, x], S).
         floor: Known chance of a right guess on each item; None for none.
+        loads_on: Confirmatory mask (item, dim), such as demand levels above 0: where it is false a slope stays exactly
+            0, so the dimensions are those of the mask, in its order, and are not rotated.
+        anchors: A fit whose models and items keep their posteriors wherever they occur here, which sets the scale; the
+            model, its form and its prior are then those of that fit (see `calibrate_items`).
 
     Raises:
         FitError: Responses, features or settings cannot be used; one line with what to do.
     """
     settings = settings or IRTSettings()
-    device = pick_device(settings.device)
     answers = as_answers(responses)
-    side = checked_side(features, floor, len(answers.items))
+    if anchors is not None:
+        return _anchored(anchors, answers, features, floor, loads_on)
+    device = pick_device(settings.device)
+    loads = checked_loads(loads_on, len(answers.items), settings, features)
+    side = replace(checked_side(features, floor, len(answers.items)), loads_on=loads)
     found = survey(answers)
     found = replace(found, weight=trial_weight(answers, found))
     models, items = np.flatnonzero(found.models.count), np.flatnonzero(found.items.count)
@@ -62,6 +73,25 @@ def fit_irt(
     posterior = extended(fitted, answers, side, models, items)
     status = Status(state.converged, "converged" if state.converged else "still-moving", chosen.reasons)
     return Fit(posterior, advise(status, posterior, answers, found), state.history)
+
+
+def _anchored(
+    anchors: IRTPosterior,
+    answers: Answers,
+    features: np.ndarray | None,
+    floor: RowFloats | None,
+    loads_on: np.ndarray | None,
+) -> Fit[IRTPosterior]:
+    """The calibrated fit over the axes of the answers."""
+    if loads_on is not None:
+        raise FitError("fit_irt: anchors bring their own dimensions; leave loads_on out")
+    fit = calibrate_items(anchors, answers, features, floor)
+    whole = fit.posterior
+    models = whole.model_index(answers.models)
+    kept = replace(
+        whole, models=answers.models, ability_mean=whole.ability_mean[models], ability_cov=whole.ability_cov[models]
+    )
+    return replace(fit, posterior=kept.take_items(whole.item_index(answers.items)))
 
 
 def _cells_to_score(posterior: IRTPosterior, responses: ResponseMatrix) -> Cells:

@@ -1,10 +1,12 @@
 """The data of one fit on its device, and one fit of one choice of model."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 
 from capscope.axes import RowFloats
 from capscope.errors import FitError
@@ -22,6 +24,9 @@ from capscope.fit.survey import Survey
 from capscope.fit.variational import Schedule, State, run_sweeps, start_state
 from capscope.fit.warm_start import WarmStart
 
+LEAST_LOADED = 3
+"""Fewer items than this do not tell a dimension from their own errors."""
+
 LEAST_CHANCE = 0.005
 """Prior mean of an estimated floor where a guess is said to be never right."""
 
@@ -38,6 +43,8 @@ class ModelChoice:
     """Parameters of the items."""
     guess: bool = True
     """Whether known chances of a guess count, where there are any."""
+    loads_on: Bool[np.ndarray, "item dim"] | None = field(default=None, compare=False)
+    """Which dimensions each item may load on; None for all."""
 
     @property
     def words(self) -> str:
@@ -56,9 +63,12 @@ class ModelChoice:
         """Whether floors (and ceilings) are estimated."""
         return self.name in ("3pl", "4pl")
 
-    def item_form(self) -> ItemForm:
-        """The items' parameters and updates."""
-        return PositiveForm() if self.form == "positive" else SignedForm(self.dims, self.name != "rasch")
+    def item_form(self, answers_per_item: float = math.inf) -> ItemForm:
+        """The items' parameters and updates, where they have so many answers each."""
+        if self.form == "positive":
+            return PositiveForm(answers_per_item)
+        loads = None if self.loads_on is None else torch.from_numpy(self.loads_on.astype(float))
+        return SignedForm(self.dims, self.name != "rasch", loads)
 
 
 @dataclass(frozen=True)
@@ -75,12 +85,14 @@ class Problem:
     """Where to compute."""
     trial_weight: float = 1.0
     """Right or wrong answers that one row is worth."""
+    answers_per_item: float = math.inf
+    """Mean number of answers of an item."""
 
     def with_head(self, answers: Answers, head: Head) -> "Problem":
         """The same answers under a head."""
         nothing = torch.zeros(len(answers.items), len(head.names), dtype=torch.float64)
         cells = head_cells(as_rows(answers), head, nothing).to(self.device)
-        return Problem(cells, cells.transposed(), self.design, self.device)
+        return Problem(cells, cells.transposed(), self.design, self.device, self.answers_per_item)
 
 
 @dataclass(frozen=True)
@@ -91,11 +103,14 @@ class Side:
     """Array (item, feature); None for none."""
     floor: RowFloats | None = None
     """Chance of a right guess on each item; None for none."""
+    loads_on: Bool[np.ndarray, "item dim"] | None = None
+    """Which dimensions each item may load on; None for all."""
 
     def of(self, items: np.ndarray) -> "Side":
         """The side of some items."""
         features = None if self.features is None else self.features[items]
-        return Side(features, None if self.floor is None else self.floor[items])
+        loads_on = None if self.loads_on is None else self.loads_on[items]
+        return Side(features, None if self.floor is None else self.floor[items], loads_on)
 
 
 def checked_side(features: np.ndarray | None, floor: RowFloats | None, n_items: int) -> Side:
@@ -125,7 +140,8 @@ def make_problem(answers: Answers, found: Survey, side: Side, settings: IRTSetti
     """
     by_model, by_item = lay_out(answers, found, side.floor, settings.memory_mb)
     design = make_design(side.features, len(answers.items)).to(device)
-    return Problem(by_model.to(device), by_item.to(device), design, device, found.weight)
+    per_item = found.n_rows / len(answers.items)
+    return Problem(by_model.to(device), by_item.to(device), design, device, found.weight, per_item)
 
 
 def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: Side) -> Problem:
@@ -159,7 +175,7 @@ def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings, war
         settings: How far to go.
         warm: A fit of the same model to part of the data, to start from.
     """
-    form = choice.item_form()
+    form = choice.item_form(problem.answers_per_item)
     schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads)
     if warm is not None and warm.knows_enough(problem.by_model):
         state = warm.state_on(problem.by_model, form, settings.threads)
@@ -170,9 +186,36 @@ def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings, war
     return _turned(state, form)
 
 
+def checked_loads(
+    loads_on: np.ndarray | None, n_items: int, settings: IRTSettings, features: np.ndarray | None
+) -> Bool[np.ndarray, "item dim"] | None:
+    """Refuse a confirmatory mask that does not fit the items or the settings.
+
+    Raises:
+        FitError: One line with what to do.
+    """
+    if loads_on is None:
+        return None
+    mask = np.asarray(loads_on)
+    if mask.ndim != 2 or len(mask) != n_items or not np.isin(mask, (0, 1)).all():
+        raise FitError(f"fit_irt: loads_on must be true or false for each of {n_items} items and each dimension")
+    empty = np.flatnonzero(mask.sum(0) < LEAST_LOADED)
+    if len(empty):
+        raise FitError(
+            f"fit_irt: under {LEAST_LOADED} items load on dimension {empty[0] + 1}, too few to find it; leave it out"
+        )
+    if settings.model not in ("auto", "mirt") or settings.dims not in (1, mask.shape[1]) or features is not None:
+        raise FitError("fit_irt: loads_on is for model 'mirt' with as many dims as it has columns, without features")
+    return mask.astype(bool)
+
+
+def _positive_on_average(slopes: torch.Tensor) -> torch.Tensor:
+    return torch.diag(torch.where(slopes.sum(0) < 0, -1.0, 1.0).to(slopes.dtype))
+
+
 def _turned(state: State, form: ItemForm) -> State:
     slopes = form.moments(state.items).mean[:, :-1]
-    rotation = simple_structure(slopes)
+    rotation = simple_structure(slopes) if form.loads is None else _positive_on_average(slopes)
     mean, cov = state.models.mean.clone(), state.models.cov.clone()
     mean[:, :-1] = mean[:, :-1] @ rotation
     cov[:, :-1, :-1] = rotation.T @ cov[:, :-1, :-1] @ rotation

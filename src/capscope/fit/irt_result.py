@@ -80,6 +80,10 @@ def extended(fitted: IRTPosterior, answers: Answers, side: Side, model: np.ndarr
     n_items = len(answers.items)
     item_mean, item_cov = population.moments(side.features, n_items)
     native_mean, native_cov = population.native(side.features, n_items)
+    if side.loads_on is not None:
+        free = np.column_stack([side.loads_on, np.ones(n_items, bool)])
+        item_mean, item_cov = item_mean * free, item_cov * free[:, :, None] * free[:, None, :]
+        native_mean, native_cov = item_mean.copy(), item_cov.copy()
     for whole, part in (
         (item_mean, fitted.item_mean),
         (item_cov, fitted.item_cov),

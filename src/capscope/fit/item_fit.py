@@ -7,12 +7,14 @@ from jaxtyping import Float
 
 from capscope.axes import FloatArray, ModelDim
 from capscope.data import ResponseMatrix
+from capscope.fit.answers import PartOfAnswers, as_answers, as_rows
+from capscope.fit.irt_draws import gaussian_draws
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.links import item_information
 from capscope.fit.simulate import draw_truth
 
-MOST_PAIRED_ITEMS = 4000
-"""Items for which all pairs of Q3 are still looked at."""
+MOST_PAIRED_ITEMS = 2000
+"""Items for which all pairs of Q3 are looked at; of more, as many evenly spaced ones."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class LocalDependence:
     q3: Float[np.ndarray, " pair"]
     """Their residual correlations."""
     cut: float
-    """Largest correlation over all pairs in data replicated from the fit (parallel analysis)."""
+    """Largest correlation over all pairs in any data replicated from the fit (parallel analysis; Horn, 1965)."""
+    false_alarm: float
+    """Chance that any pair at all lies above the cut where the model holds: one in the number of data sets."""
 
 
 def information(posterior: IRTPosterior, ability: ModelDim) -> Float[np.ndarray, "model item"]:
@@ -53,6 +57,59 @@ def information(posterior: IRTPosterior, ability: ModelDim) -> Float[np.ndarray,
     logit = ability @ slope.T + posterior.item_mean[:, -1]
     ceiling = 1.0 if posterior.shape is None else posterior.shape.ceiling
     return item_information(logit, np.linalg.norm(slope, axis=1), posterior.floor, ceiling)
+
+
+@dataclass(frozen=True)
+class ScaleInformation:
+    """Information of all items together along one ability, with intervals."""
+
+    ability: Float[np.ndarray, " point"]
+    """Abilities looked at."""
+    information: Float[np.ndarray, " point"]
+    """Information at each, the mean over draws of the items."""
+    lower: Float[np.ndarray, " point"]
+    """Lower bounds."""
+    upper: Float[np.ndarray, " point"]
+    """Upper bounds."""
+
+
+def scale_information(
+    posterior: IRTPosterior, rng: np.random.Generator, dim: int = 0, level: float = 0.9, draws: int = 100
+) -> ScaleInformation:
+    """Information of the whole test along one ability, the others at 0; its inverse root is the standard error.
+
+    Args:
+        posterior: A fit.
+        rng: Source of randomness of the draws of the items.
+        dim: Which ability.
+        level: Coverage of the intervals, which carry the items' uncertainty.
+        draws: Number of draws.
+    """
+    point = np.linspace(-3, 3, 25)
+    items = gaussian_draws(posterior.item_mean, posterior.item_cov, rng, draws)
+    logit = point[:, None, None] * items[None, :, dim] + items[None, :, -1]
+    total = item_information(logit, items[None, :, dim], posterior.floor[None, :, None]).sum(1)
+    lower, upper = np.quantile(total, [(1 - level) / 2, (1 + level) / 2], axis=1)
+    return ScaleInformation(point, total.mean(1), lower, upper)
+
+
+def reliability_interval(
+    posterior: IRTPosterior, rng: np.random.Generator, level: float = 0.9, draws: int = 1000
+) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " dim"]]:
+    """Bounds of the marginal reliability in the population that these models are a sample of.
+
+    Args:
+        posterior: A fit.
+        rng: Source of randomness: models are drawn anew with replacement.
+        level: Nominal coverage.
+        draws: Number of draws.
+    """
+    error = np.diagonal(posterior.ability_cov, axis1=1, axis2=2)
+    pick = rng.integers(0, len(error), (draws, len(error)))
+    signal = posterior.ability_mean[pick].var(1, ddof=1)
+    found = signal / (signal + error[pick].mean(1))
+    lower, upper = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return lower, upper
 
 
 def marginal_reliability(posterior: IRTPosterior) -> Float[np.ndarray, " dim"]:
@@ -84,16 +141,20 @@ def _mean_squares(names: tuple[str, ...], index: np.ndarray, squared: FloatArray
 
 
 def local_dependence(
-    posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator, replications: int = 3
+    posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator, replications: int = 19
 ) -> LocalDependence:
     """Pairs of items whose residuals go together more than in data replicated from the fit.
 
     Args:
         posterior: A fit to these responses.
-        responses: The responses; at most `MOST_PAIRED_ITEMS` items are looked at, the first ones.
+        responses: The responses; at most `MOST_PAIRED_ITEMS` items are looked at, evenly spaced ones.
         rng: Source of randomness of the replications.
         replications: Number of replicated data sets.
     """
+    step = -(-len(posterior.items) // MOST_PAIRED_ITEMS)
+    if step > 1:
+        keep = np.arange(0, len(posterior.items), step)
+        responses, posterior = _of_items(responses, keep), posterior.take_items(keep)
     observed = _residual_correlations(posterior, responses)
     highest = [
         np.nanmax(_residual_correlations(posterior, _replicated(posterior, responses, rng)), initial=0.0)
@@ -103,7 +164,11 @@ def local_dependence(
     first, second = np.nonzero(observed > cut)
     order = np.argsort(-observed[first, second], kind="stable")
     pairs = tuple((posterior.items[first[i]], posterior.items[second[i]]) for i in order)
-    return LocalDependence(pairs, observed[first[order], second[order]], cut)
+    return LocalDependence(pairs, observed[first[order], second[order]], cut, 1 / (1 + replications))
+
+
+def _of_items(responses: ResponseMatrix, keep: np.ndarray) -> ResponseMatrix:
+    return as_rows(PartOfAnswers(as_answers(responses), np.arange(len(responses.models)), keep))
 
 
 def _replicated(posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator) -> ResponseMatrix:
@@ -116,13 +181,11 @@ def _replicated(posterior: IRTPosterior, responses: ResponseMatrix, rng: np.rand
 
 def _residual_correlations(posterior: IRTPosterior, responses: ResponseMatrix) -> Float[np.ndarray, "item item"]:
     """Upper triangle of the correlations of standardised residuals over the models that answered both items."""
-    n_items = min(len(posterior.items), MOST_PAIRED_ITEMS)
-    rows = responses.item_index < n_items
-    model, item = responses.model_index[rows], responses.item_index[rows]
+    model, item = responses.model_index, responses.item_index
     chance = posterior.probability(model, item)
-    residual = np.zeros((len(posterior.models), n_items), np.float32)
+    residual = np.zeros((len(posterior.models), len(posterior.items)), np.float32)
     seen = np.zeros_like(residual)
-    residual[model, item] = (responses.score[rows] - chance) / np.sqrt(chance * (1 - chance))
+    residual[model, item] = (responses.score - chance) / np.sqrt(chance * (1 - chance))
     seen[model, item] = 1
     centred = (residual - residual.sum(0) / np.maximum(seen.sum(0), 1)) * seen
     power = (centred**2).T @ seen

@@ -4,6 +4,7 @@ Each form gives the moments of ``(a, d)`` that the models' updates need, a Newto
 what a change of the ability scale does to it.
 """
 
+import math
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from capscope.fit.item_prior import Design, ItemPrior, inverse, transform_items, transform_prior
 from capscope.fit.kernels import Gaussians, Matrices, Sums, Vectors
+
+FEW_ANSWERS = 100
+"""Up to this many answers an item's posterior is far enough from Gaussian for quadrature to pay."""
 
 MAX_STEP = 2.0
 """Largest change of a parameter in one step: a start on the flat of the logistic would overshoot without it."""
@@ -29,8 +33,10 @@ class ItemForm(Protocol):
 
     spread: Float[Tensor, " param"]
     """Prior guess of the variances of the parameters between items."""
+    loads: Float[Tensor, "item dim"] | None
+    """1 where an item may load on a dimension, 0 where its slope is held at 0; None for all free."""
     wants_quadrature: bool
-    """Whether moments by quadrature are better than the Newton step's where models are few."""
+    """Whether moments are taken by quadrature around the Newton step's: items have too few answers for a Gaussian."""
 
     def start(self, items: Gaussians) -> Gaussians:
         """Parameters of this form from a start on ``(a, d)``."""
@@ -60,15 +66,22 @@ class SignedForm:
 
     wants_quadrature = False
 
-    def __init__(self, dims: int, free_slopes: bool = True) -> None:
-        """Set the free parameters: all, or the intercept alone."""
+    def __init__(self, dims: int, free_slopes: bool = True, loads: Float[Tensor, "item dim"] | None = None) -> None:
+        """Set the free parameters: all, the intercept alone, or the slopes that a confirmatory mask leaves."""
         free = [free_slopes] * dims + [True]
         self.free = torch.tensor(free, dtype=torch.float64)
+        self.loads = loads
         self.spread = torch.tensor([0.25] * dims + [1.0], dtype=torch.float64) * self.free
 
     def start(self, items: Gaussians) -> Gaussians:
-        """Return the start itself."""
-        return items
+        """Return the start itself, less the slopes held at 0."""
+        return items if self.loads is None else Gaussians(items.mean * self._free_rows(), items.cov)
+
+    def _free_rows(self) -> Float[Tensor, "#item param"]:
+        """1 for each free parameter of each item."""
+        if self.loads is None:
+            return self.free[None]
+        return torch.cat([self.loads, torch.ones_like(self.loads[:, :1])], 1)
 
     def moments(self, items: Gaussians) -> Gaussians:
         """Return the items themselves."""
@@ -81,11 +94,13 @@ class SignedForm:
 
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
         """Newton step on the expected log-density."""
-        free = self.free.to(items.mean.device)
-        both = torch.outer(free, free)
-        fixed = torch.diag(1 - free)
-        pull = inverse(prior.cov * both + fixed) * both
-        gradient = sums.gradient(items.mean) - (items.mean - prior.mean(design.features)) @ pull
+        free = self._free_rows().to(items.mean.device)
+        both = free[:, :, None] * free[:, None, :]
+        fixed = torch.diag_embed(1 - free)
+        pull = (inverse(prior.cov * both + fixed) * both).expand(len(items.mean), -1, -1)
+        gradient = sums.gradient(items.mean) - torch.einsum(
+            "nij,nj->ni", pull, (items.mean - prior.mean(design.features)) * free
+        )
         cov = inverse((sums.information + pull) * both + fixed) * both
         change = torch.einsum("nij,nj->ni", cov, gradient * free)
         return Gaussians(items.mean + bounded(change), cov)
@@ -103,12 +118,16 @@ class SignedForm:
 
 
 class PositiveForm:
-    """Gaussian on ``(log a, b)`` with ``d = -a b``, one ability; bounded."""
+    """Gaussian on ``(log a, b)`` with ``d = -a b``, one ability; bounded.
 
-    wants_quadrature = True
+    With few answers an item's posterior in ``log a`` is skewed: its mode and curvature would make every slope alike.
+    """
 
-    def __init__(self) -> None:
-        """Set the prior guess of the variances between items."""
+    loads: Float[Tensor, "item dim"] | None = None
+
+    def __init__(self, answers_per_item: float = math.inf) -> None:
+        """Set the prior guess of the variances between items, and the moments that so many answers call for."""
+        self.wants_quadrature = answers_per_item <= FEW_ANSWERS
         self.spread = torch.tensor([0.15, 1.0], dtype=torch.float64)
 
     def start(self, items: Gaussians) -> Gaussians:

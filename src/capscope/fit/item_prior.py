@@ -98,7 +98,13 @@ def start_prior(intercept: Float[Tensor, " param"], cov: Float[Tensor, "param pa
     return ItemPrior(intercept, weight, cov, ridge)
 
 
-def fit_prior(items: Gaussians, design: Design, prior: ItemPrior, spread: Float[Tensor, " param"]) -> ItemPrior:
+def fit_prior(
+    items: Gaussians,
+    design: Design,
+    prior: ItemPrior,
+    spread: Float[Tensor, " param"],
+    loads: Float[Tensor, "n dim"] | None = None,
+) -> ItemPrior:
     """One empirical-Bayes update of the prior given the items' posteriors.
 
     Args:
@@ -106,7 +112,10 @@ def fit_prior(items: Gaussians, design: Design, prior: ItemPrior, spread: Float[
         design: Their features.
         prior: The prior so far, for its ridge and covariance.
         spread: Variances to which S is drawn where items are few.
+        loads: 1 where an item may load on a dimension; its other slopes, held at 0, tell nothing of the population.
     """
+    if loads is not None:
+        return _fit_masked(items, prior, spread, loads)
     n_items = len(items.mean)
     intercept = items.mean.mean(0)
     if design.features.shape[1]:
@@ -116,6 +125,24 @@ def fit_prior(items: Gaussians, design: Design, prior: ItemPrior, spread: Float[
     spent = torch.diag((design.spectrum[:, None] / (design.spectrum[:, None] + prior.ridge)).sum(0))
     total = items.cov.sum(0) + residual.T @ residual + spent * prior.cov + PRIOR_ITEMS * torch.diag(spread)
     return replace(prior, intercept=intercept, cov=_capped(total / (n_items + PRIOR_ITEMS)))
+
+
+def _fit_masked(
+    items: Gaussians, prior: ItemPrior, spread: Float[Tensor, " param"], loads: Float[Tensor, "n dim"]
+) -> ItemPrior:
+    """Mean and covariance of each pair of parameters over the items in which both are free."""
+    free = torch.cat([loads, torch.ones_like(loads[:, :1])], 1)
+    intercept = (items.mean * free).sum(0) / free.sum(0).clamp_min(1)
+    residual = (items.mean - intercept) * free
+    count = free.T @ free + PRIOR_ITEMS
+    cov = (items.cov.sum(0) + residual.T @ residual + PRIOR_ITEMS * torch.diag(spread)) / count
+    # pairs rest on different items: draw the matrix to its diagonal until it is definite
+    least = 0.1 * cov.diagonal().min()
+    lowest = torch.linalg.eigvalsh(cov)[0]
+    if float(lowest) < float(least):
+        share = (cov.diagonal().min() - least) / (cov.diagonal().min() - lowest)
+        cov = share * cov + (1 - share) * torch.diag(cov.diagonal())
+    return replace(prior, intercept=intercept, cov=_capped(cov))
 
 
 def _capped(cov: Float[Tensor, "param param"]) -> Float[Tensor, "param param"]:

@@ -78,6 +78,9 @@ def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -
         settings: What is asked for.
         side: Features and floors of the items.
     """
+    if side.loads_on is not None:
+        dims = side.loads_on.shape[1]
+        return ModelChoice("mirt", dims, loads_on=side.loads_on), (f"confirmatory: {dims} dimensions as given",)
     if settings.model == "rasch":
         return Chosen(ModelChoice("rasch"))
     if settings.model == "mirt" and settings.dims > 1:

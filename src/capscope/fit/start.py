@@ -16,7 +16,9 @@ OVERSAMPLING = 4
 POWER_ITERATIONS = 5
 
 
-def start(by_model: Cells, by_item: Cells, dims: int, generator: torch.Generator) -> tuple[Gaussians, Gaussians]:
+def start(
+    by_model: Cells, by_item: Cells, dims: int, generator: torch.Generator, loads: Tensor | None = None
+) -> tuple[Gaussians, Gaussians]:
     """Start of the models ``(theta, 1)`` and of the items on ``(a, d)``.
 
     Args:
@@ -24,11 +26,14 @@ def start(by_model: Cells, by_item: Cells, dims: int, generator: torch.Generator
         by_item: The same scores, items in rows.
         dims: Number of abilities.
         generator: Source of the random directions; unused with one ability.
+        loads: 1 where an item may load on a dimension (item, dim); abilities then start from those items.
     """
     device = generator.device
     by_model, by_item = by_model.without_floor(), by_item.without_floor()
     logit = _item_logits(by_item, device)
-    if dims == 1:
+    if loads is not None:
+        ability = _masked_abilities(by_model, logit, loads)
+    elif dims == 1:
         ability = _standardised(_one_step_abilities(by_model, logit))[:, None]
     else:
         ability = _leading_directions(by_model, by_item, logit, dims, generator)
@@ -75,6 +80,14 @@ def _one_step_abilities(by_model: Cells, logit: Float[Tensor, " item"]) -> Float
     zero = logit.new_zeros(by_model.shape[0])
     residual, information = _residual_sums(by_model, zero, logit, ones)
     return residual[:, 0] / (information + 1)
+
+
+def _masked_abilities(
+    by_model: Cells, logit: Float[Tensor, " item"], loads: Float[Tensor, "item dim"]
+) -> Float[Tensor, "model dim"]:
+    """How much better each model does than expected on the items of each dimension."""
+    excess, _ = _residual_sums(by_model, logit.new_zeros(by_model.shape[0]), logit, loads)
+    return torch.stack([_standardised(column) for column in excess.T], 1)
 
 
 def _standardised(ability: Float[Tensor, " model"]) -> Float[Tensor, " model"]:

@@ -31,9 +31,6 @@ PROBES = 64
 LEAST_GAIN = 2e-4
 """Share of the squared residuals that a sweep must take away to count as better."""
 
-FEW_MODELS = 64
-"""Up to this many models an item's posterior is far enough from Gaussian for quadrature to pay."""
-
 PATIENCE = 3
 """Sweeps without gain after which steep models stop: groups of models let slopes grow for ever."""
 
@@ -87,7 +84,7 @@ def start_state(
     by_model: Cells, by_item: Cells, form: ItemForm, dims: int, design: Design, generator: torch.Generator
 ) -> State:
     """The start: no uncertainty yet, a prior around the start's means."""
-    models, on_slope = start(by_model, by_item, dims, generator)
+    models, on_slope = start(by_model, by_item, dims, generator, form.loads)
     items = form.start(on_slope)
     spread = form.spread.to(items.mean.device)
     prior = start_prior(items.mean.mean(0), torch.diag(spread), design)
@@ -161,14 +158,14 @@ def _sweep(by_model: Cells, by_item: Cells, form: ItemForm, design: Design, stat
     by_model, by_item = _shaped(by_model, state.shapes), _shaped(by_item, state.shapes)
     moments = form.moments(state.items)
     items = form.step(state.items, row_sums(by_item, moments, state.models, "item", threads), state.prior, design)
-    if form.wants_quadrature and by_model.shape[0] <= FEW_MODELS:
+    if form.wants_quadrature:
         items = quadrature_moments(by_item, items, state.models, state.prior, design)
     shapes = state.shapes
     if shapes is not None and isinstance(by_item, HeadCells) and state.age >= SHAPES_WAIT:
         items, shapes = joint_step(by_item, state.items, items, state.models, form, shapes)
         by_model = _shaped(by_model, shapes)
     whole = items if shapes is None else shapes.widened(items)
-    prior = fit_prior(whole, design, state.prior, form.spread.to(items.mean.device))
+    prior = fit_prior(whole, design, state.prior, form.spread.to(items.mean.device), form.loads)
     sums = row_sums(by_model, state.models, form.moments(items), "model", threads)
     return _expanded(
         State(model_step(state.models, sums), items, prior, sums.loss, shapes=shapes, age=state.age + 1), form
@@ -211,6 +208,8 @@ def _expanded(state: State, form: ItemForm) -> State:
     shift = ability.mean(0)
     centred = ability - shift
     second = (cov.sum(0) + centred.T @ centred) / len(ability)
+    if form.loads is not None:
+        second = torch.diag(second.diagonal())  # a rotation would move slopes off their zeros
     value, vector = torch.linalg.eigh(second)
     root = value.clamp_min(1e-8).sqrt()
     scale, inverse_scale = (vector * root) @ vector.T, (vector / root) @ vector.T
