@@ -24,6 +24,7 @@ def fit(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     holdout: Annotated[float | None, typer.Option(help="Share of the answers to hold out and score.")] = None,
     chance: Annotated[str, typer.Option(help="Known chances of a guess: auto, use or ignore.")] = "auto",
+    response: Annotated[str, typer.Option(help="What scores are: auto, or graded (ordered grades).")] = "auto",
     annotator: Annotator = None,
     seed: Seed = 0,
     force: Force = False,
@@ -37,7 +38,7 @@ def fit(
         raise typer.BadParameter("give --out FIT to keep the fit, or --holdout SHARE to score it")
     if out is not None and out.exists() and not force:
         raise OutputError(f"{out}: already exists; choose another --out or add --force")
-    settings = StudyFitSettings(model, dims, engine, device, annotator, seed, chance)
+    settings = StudyFitSettings(model, dims, engine, device, annotator, seed, chance, response)
     loaded = Study.load(study)
     result: dict[str, object] = {}
     if holdout is not None:

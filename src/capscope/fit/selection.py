@@ -10,6 +10,7 @@ import torch
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, RowAnswers, as_rows
+from capscope.fit.graded import count_grades
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem, problem_of
@@ -65,6 +66,11 @@ def choose(
         side: Features and floors of the items.
         device: Where to compute.
     """
+    if settings.response == "graded":
+        grades = count_grades(as_rows(answers).score)
+        several = settings.model == "mirt" and settings.dims > 1
+        kind = "mirt" if several else "rasch" if settings.model == "rasch" else "2pl"
+        return ModelChoice(kind, settings.dims, grades=grades), ()
     if settings.model == "rasch":
         return ModelChoice("rasch"), ()
     if settings.model == "mirt" and settings.dims > 1:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
 
 from capscope.axes import RowFloats
@@ -23,12 +24,16 @@ from capscope.fit.answers import as_answers
 from capscope.fit.curve_posterior import CurvePosterior
 from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
 from capscope.fit.dimension_sources import dimension_sources
+from capscope.fit.graded import Graded, count_grades
+from capscope.fit.heads import Asymptotes
 from capscope.fit.irt import fit_irt, pick_device
 from capscope.fit.irt_advice import advise
-from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName
+from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName, ResponseName
 from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.irt_problem import LEAST_CHANCE
 from capscope.fit.links import log_likelihood
 from capscope.fit.marginal import fit_marginal
+from capscope.fit.marginal_heads import fit_marginal_head
 from capscope.fit.result import Fit, Status
 from capscope.fit.sampled import SamplerSettings, sample_irt
 from capscope.fit.slices import dominant_slices
@@ -39,6 +44,7 @@ CHOICES = {
     "engine": ("auto", "variational", "mml", "svi", "nuts", "laplace"),
     "device": ("auto", "cpu", "cuda"),
     "chance": ("auto", "use", "ignore"),
+    "response": ("auto", "graded"),
 }
 """What the settings of a study's fit can be."""
 MOST_CHANCE = 0.95
@@ -67,6 +73,8 @@ class StudyFitSettings:
     chance: str = "auto"
     """The items' known chances of a guess: `use` them as floors; `auto` lets held-out answers decide under model `auto`
     and centres the floors' prior on them under `3pl` and `4pl`; `ignore` them."""
+    response: str = "auto"
+    """`graded` takes scores as ordered grades; `auto` as right and wrong or shares of right trials."""
 
     def __post_init__(self) -> None:
         """Refuse a choice that there is not.
@@ -174,6 +182,8 @@ def fit_responses(
         FitError: The model is `curves`, or the responses cannot support the model.
     """
     engine = irt_settings(settings)
+    if settings.engine == "mml" and (settings.response == "graded" or settings.model in ("3pl", "4pl")):
+        return _marginal_with_head(responses, settings, floor)
     if settings.engine == "mml":
         marginal = fit_marginal(responses, rasch=settings.model == "rasch")
         posterior, answers = marginal.posterior.as_irt(), as_answers(responses)
@@ -192,10 +202,25 @@ def _both(data: Status, sampler: Status) -> Status:
     return Status(sampler.converged, code, data.advice + sampler.advice)
 
 
+def _marginal_with_head(
+    responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None
+) -> Fit[IRTPosterior]:
+    graded = settings.response == "graded"
+    chance = None if floor is None else torch.from_numpy(floor.clip(LEAST_CHANCE, None))
+    head = Graded(count_grades(responses.score)) if graded else Asymptotes(True, settings.model == "4pl", chance)
+    marginal = fit_marginal_head(responses, head, flat=graded)
+    posterior, answers = marginal.posterior.as_irt(settings.model), as_answers(responses)
+    return Fit(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)
+
+
 def _engines(model: str) -> tuple[str, ...]:
     if model == "curves":
         return ("laplace", "nuts")
-    return ("variational", "mml", "svi", "nuts") if model in ("rasch", "2pl") else ("variational", "svi", "nuts")
+    return (
+        ("variational", "mml", "svi", "nuts")
+        if model in ("rasch", "2pl", "3pl", "4pl")
+        else ("variational", "svi", "nuts")
+    )
 
 
 def irt_settings(settings: StudyFitSettings) -> IRTSettings:
@@ -203,7 +228,13 @@ def irt_settings(settings: StudyFitSettings) -> IRTSettings:
     if settings.model == "curves":
         raise FitError("curves are not an item response model; use rasch, 2pl, 3pl, 4pl, mirt or auto")
     model, device = cast(ModelName, settings.model), cast(DeviceName, settings.device)
-    return IRTSettings(model=model, dims=settings.dims, seed=settings.seed, device=device)
+    return IRTSettings(
+        model=model,
+        dims=settings.dims,
+        seed=settings.seed,
+        device=device,
+        response=cast(ResponseName, settings.response),
+    )
 
 
 @dataclass(frozen=True)
