@@ -53,3 +53,21 @@ def test_published_two_parameter_difficulties_come_back(benchmark: str):
     ours = posterior.difficulty().set_index("item")["mean"]
     theirs = (-published["d"] / published["a"]).loc[ours.index]
     assert np.corrcoef(ours, theirs)[0, 1] > 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (DATA / "metabench_openllm_v1").is_dir(), reason="metabench_openllm_v1 is not at hand")
+def test_published_three_parameter_difficulties_come_back_for_steep_items():
+    folder = DATA / "metabench_openllm_v1"
+    published = pd.read_parquet(folder / "published_item_parameters_mirt.parquet")
+    published = published[(published["benchmark"] == "mmlu") & (published["form"] == "A")].set_index("item_id")
+    frame = pd.read_parquet(folder / "responses.parquet")
+    data = matrix(frame[frame["item_id"].isin(published.index)])
+    posterior = fit_irt(data, IRTSettings(model="3pl", form="signed")).posterior
+    theirs = published.loc[list(posterior.items)]
+    ours, other = posterior.difficulty()["mean"].to_numpy(), (-theirs["d"] / theirs["a"]).to_numpy()
+    # three published difficulties come from flat or falling curves and lie far outside of the models' abilities
+    steep = ((theirs["a"] > 0.5) & (np.abs(other) < 3)).to_numpy()
+    assert steep.mean() > 0.9
+    assert np.corrcoef(ours[steep], other[steep])[0, 1] > 0.97
+    assert np.corrcoef(posterior.floor[steep], theirs["g"].to_numpy()[steep])[0, 1] > 0.7

@@ -25,6 +25,7 @@ def fit(
     holdout: Annotated[float | None, typer.Option(help="Share of the answers to hold out and score.")] = None,
     chance: Annotated[str, typer.Option(help="Known chances of a guess: auto, use or ignore.")] = "auto",
     memory: Annotated[float, typer.Option(help="MB for the answers; more of them stay on disk.")] = 4096.0,
+    response: Annotated[str, typer.Option(help="What scores are: auto, or graded (ordered grades).")] = "auto",
     annotator: Annotator = None,
     seed: Seed = 0,
     force: Force = False,
@@ -38,7 +39,7 @@ def fit(
         raise typer.BadParameter("give --out FIT to keep the fit, or --holdout SHARE to score it")
     if out is not None and out.exists() and not force:
         raise OutputError(f"{out}: already exists; choose another --out or add --force")
-    settings = StudyFitSettings(model, dims, engine, device, annotator, seed, chance, memory)
+    settings = StudyFitSettings(model, dims, engine, device, annotator, seed, chance, memory, response)
     result: dict[str, object] = {}
     if holdout is not None:
         result |= fit_holdout(Study.load(study), settings, holdout).as_dict()

@@ -10,7 +10,9 @@ from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
 from capscope.fit.dimension_sources import DimensionSources, dimension_sources
 from capscope.fit.folder_fit import fit_folder
+from capscope.fit.graded import Graded
 from capscope.fit.group_difference import GroupDifference, group_difference
+from capscope.fit.heads import Asymptotes
 from capscope.fit.irt import fit_irt, score_models
 from capscope.fit.irt_draws import NEW_ITEM, draw_chances
 from capscope.fit.irt_model import IRTSettings
@@ -30,6 +32,7 @@ from capscope.fit.item_fit import (
 from capscope.fit.linking import Link, mean_sigma, stocking_lord
 from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
+from capscope.fit.marginal_heads import MarginalHeadPosterior, fit_marginal_head
 from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
@@ -73,6 +76,10 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "Asymptotes",
+    "Graded",
+    "MarginalHeadPosterior",
+    "fit_marginal_head",
     "AnyFit",
     "ClassicalCurves",
     "Cost",

@@ -12,6 +12,7 @@ from capscope.axes import RowFloats
 from capscope.errors import FitError
 from capscope.fit.answers import Answers, as_rows
 from capscope.fit.cells import Cells
+from capscope.fit.graded import Graded
 from capscope.fit.head_cells import head_cells
 from capscope.fit.heads import Asymptotes, Head
 from capscope.fit.irt_model import IRTSettings
@@ -41,6 +42,8 @@ class ModelChoice:
     """Number of abilities."""
     form: Literal["signed", "positive"] = "signed"
     """Parameters of the items."""
+    grades: int = 0
+    """Number of ordered grades of a score; 0 for right and wrong."""
     guess: bool = True
     """Whether known chances of a guess count, where there are any."""
     loads_on: Bool[np.ndarray, "item dim"] | None = field(default=None, compare=False)
@@ -55,6 +58,8 @@ class ModelChoice:
     def _model_words(self) -> str:
         if self.name == "mirt":
             return f"{self.dims} dimensions"
+        if self.grades:
+            return f"graded response model ({self.grades} grades)"
         several = f", {self.dims} dimensions" if self.dims > 1 else ""
         return "Rasch" if self.name == "rasch" else f"{self.name.upper()} ({self.form} slopes{several})"
 
@@ -92,7 +97,7 @@ class Problem:
         """The same answers under a head."""
         nothing = torch.zeros(len(answers.items), len(head.names), dtype=torch.float64)
         cells = head_cells(as_rows(answers), head, nothing).to(self.device)
-        return Problem(cells, cells.transposed(), self.design, self.device, self.answers_per_item)
+        return replace(self, by_model=cells, by_item=cells.transposed())
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,8 @@ def make_problem(answers: Answers, found: Survey, side: Side, settings: IRTSetti
 
 def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: Side) -> Problem:
     """The problem as the choice of model sees it: floors that are estimated are not known."""
+    if choice.grades:
+        return problem.with_head(answers, Graded(choice.grades))
     if not choice.guess:
         return replace(problem, by_model=problem.by_model.without_floor(), by_item=problem.by_item.without_floor())
     if not choice.estimates_asymptotes:

@@ -7,7 +7,7 @@ from capscope.fit.answers import Answers
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import ModelChoice, Problem, Side
-from capscope.fit.item_shape import ItemShape
+from capscope.fit.item_shape import ASYMPTOTES, GRADED, ItemShape
 from capscope.fit.shapes import Shapes
 from capscope.fit.variational import State
 
@@ -21,7 +21,7 @@ def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, stat
     if state.shapes is not None:
         whole = state.shapes.widened(state.items)
         item_cov, native_cov = form.moments(whole).cov, whole.cov
-        shape = _item_shape(state.shapes, item_cov - moments.cov)
+        shape = _item_shape(choice, state.shapes, item_cov - moments.cov)
         floor = shape.floor
     population = ItemPopulation(
         choice.form,
@@ -49,10 +49,10 @@ def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, stat
     )
 
 
-def _item_shape(shapes: Shapes, widening: torch.Tensor) -> ItemShape:
+def _item_shape(choice: ModelChoice, shapes: Shapes, widening: torch.Tensor) -> ItemShape:
     typical = np.array([prior.typical for prior in shapes.priors])
     return ItemShape(
-        "asymptotes",
+        f"{GRADED}{choice.grades}" if choice.grades else ASYMPTOTES,
         as_numpy(shapes.items.mean),
         as_numpy(shapes.items.cov),
         as_numpy(widening),

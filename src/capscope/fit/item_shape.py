@@ -9,11 +9,14 @@ from jaxtyping import Float, Int
 from scipy.special import betaincinv, expit, logit
 
 from capscope.axes import RowFloats, RowIndex
+from capscope.fit.graded import Graded
 from capscope.fit.heads import Asymptotes, Head
 from capscope.fit.links import success_probability
 
 NODES = 9
 """Nodes of the expectation over uncertain log-odds where it has no closed form."""
+
+ASYMPTOTES, GRADED = "asymptotes", "graded:"
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class ItemShape:
     """Gaussian posteriors of the items' shapes in unconstrained coordinates."""
 
     head: str
-    """Name of the distribution of the scores: ``asymptotes``."""
+    """Name of the distribution of the scores: ``asymptotes``, or ``graded:K`` with K grades."""
     mean: Float[np.ndarray, "item coordinate"]
     """Posterior means; minus infinity for a floor or slip of 0."""
     cov: Float[np.ndarray, "item coordinate coordinate"]
@@ -65,20 +68,22 @@ class ItemShape:
     @property
     def floor(self) -> Float[np.ndarray, " item"]:
         """Expected chance of a right guess."""
-        return expit(self.mean[:, 0]) if self.head == "asymptotes" else np.zeros(len(self.mean))
+        return expit(self.mean[:, 0]) if self.head == ASYMPTOTES else np.zeros(len(self.mean))
 
     @property
     def ceiling(self) -> Float[np.ndarray, " item"]:
         """Expected chance of a right answer from who knows it."""
-        return expit(-self.mean[:, 1]) if self.head == "asymptotes" else np.ones(len(self.mean))
+        return expit(-self.mean[:, 1]) if self.head == ASYMPTOTES else np.ones(len(self.mean))
 
     def distribution(self) -> Head:
         """The head, to take expectations and draws from."""
-        return HEADS[self.head]
+        if self.head == ASYMPTOTES:
+            return Asymptotes(True, True)
+        return Graded(int(self.head.removeprefix(GRADED)))
 
     def expected(self, mean: RowFloats, variance: RowFloats, item_index: RowIndex) -> RowFloats:
         """Expected scores where log-odds are Gaussian, row by row."""
-        if self.head == "asymptotes":
+        if self.head == ASYMPTOTES:
             return success_probability(mean, variance, self.floor[item_index], self.ceiling[item_index])
         node, weight = np.polynomial.hermite_e.hermegauss(NODES)
         log_odds = torch.from_numpy(mean[:, None] + np.sqrt(variance)[:, None] * node)
@@ -103,8 +108,9 @@ class ItemShape:
         return pd.DataFrame(columns | {"ceiling_lower": 1 - slip[3], "ceiling_upper": 1 - slip[2]})
 
 
-HEADS: dict[str, Head] = {"asymptotes": Asymptotes(True, True)}
-"""The distributions of scores by name."""
+def head_name(head: Head) -> str:
+    """Name under which a distribution of scores is kept."""
+    return f"{GRADED}{head.grades}" if isinstance(head, Graded) else ASYMPTOTES
 
 
 def _beta_summary(coordinate: RowFloats, variance: RowFloats, level: float) -> tuple[RowFloats, ...]:

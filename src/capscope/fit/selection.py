@@ -8,6 +8,7 @@ import numpy as np
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, RowAnswers, as_rows
+from capscope.fit.graded import count_grades
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem, pick_device, problem_of
 from capscope.fit.irt_result import make_posterior
@@ -80,7 +81,13 @@ def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -
     """
     if side.loads_on is not None:
         dims = side.loads_on.shape[1]
-        return ModelChoice("mirt", dims, loads_on=side.loads_on), (f"confirmatory: {dims} dimensions as given",)
+        note = f"confirmatory: {dims} dimensions as given"
+        return Chosen(ModelChoice("mirt", dims, loads_on=side.loads_on), (note,))
+    if settings.response == "graded":
+        grades = count_grades(as_rows(answers).score)
+        several = settings.model == "mirt" and settings.dims > 1
+        kind = "mirt" if several else "rasch" if settings.model == "rasch" else "2pl"
+        return Chosen(ModelChoice(kind, settings.dims, grades=grades))
     if settings.model == "rasch":
         return Chosen(ModelChoice("rasch"))
     if settings.model == "mirt" and settings.dims > 1:

@@ -27,6 +27,10 @@ class ShapePrior(Protocol):
         """Coordinate at the centre; one number, or one for each item."""
         ...
 
+    def log_density(self, value: Coordinates) -> Coordinates:
+        """Log-density in the coordinate, up to a constant."""
+        ...
+
     def gradient(self, value: Coordinates) -> Coordinates:
         """Gradient of the log-density in the coordinate."""
         ...
@@ -65,6 +69,11 @@ class BetaPrior:
     def start(self) -> Tensor:
         """Logit of the centre; minus infinity for 0."""
         return torch.logit(self.center)
+
+    def log_density(self, value: Coordinates) -> Coordinates:
+        """``s (m log c + (1 - m) log (1 - c))``."""
+        right, wrong = torch.nn.functional.logsigmoid(value), torch.nn.functional.logsigmoid(-value)
+        return self.strength * (self.center * right + (1 - self.center) * wrong)
 
     def gradient(self, value: Coordinates) -> Coordinates:
         """``s (m - c)``."""
@@ -109,6 +118,10 @@ class NormalPrior:
     def start(self) -> Tensor:
         """The centre."""
         return torch.tensor([self.center], dtype=torch.float64)
+
+    def log_density(self, value: Coordinates) -> Coordinates:
+        """Gaussian."""
+        return -0.5 * (value - self.center).square() / self.variance
 
     def gradient(self, value: Coordinates) -> Coordinates:
         """Pull towards the centre."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 import numpy as np
+import torch
 
 from capscope.axes import RowFloats
 from capscope.data import (
@@ -21,12 +22,16 @@ from capscope.fit.answers import as_answers
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import CurvePosterior
 from capscope.fit.dimension_sources import dimension_sources
+from capscope.fit.graded import Graded, count_grades
+from capscope.fit.heads import Asymptotes
 from capscope.fit.irt import fit_irt, pick_device
 from capscope.fit.irt_advice import advise
-from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName
+from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName, ResponseName
 from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.irt_problem import LEAST_CHANCE
 from capscope.fit.links import log_likelihood
 from capscope.fit.marginal import fit_marginal
+from capscope.fit.marginal_heads import fit_marginal_head
 from capscope.fit.result import Fit, Status
 from capscope.fit.slices import dominant_slices
 from capscope.fit.survey import survey
@@ -36,6 +41,7 @@ CHOICES = {
     "engine": ("auto", "variational", "mml", "svi", "nuts", "laplace"),
     "device": ("auto", "cpu", "cuda"),
     "chance": ("auto", "use", "ignore"),
+    "response": ("auto", "graded"),
 }
 """What the settings of a study's fit can be."""
 MOST_CHANCE = 0.95
@@ -66,6 +72,8 @@ class StudyFitSettings:
     and centres the floors' prior on them under `3pl` and `4pl`; `ignore` them."""
     memory_mb: float = 4096.0
     """Megabytes that the responses may take: more of them stay on disk; see `fit_folder`."""
+    response: str = "auto"
+    """`graded` takes scores as ordered grades; `auto` as right and wrong or shares of right trials."""
 
     def __post_init__(self) -> None:
         """Refuse a choice that there is not.
@@ -181,6 +189,8 @@ def fit_responses(
         FitError: The model is `curves`, or the responses cannot support the model.
     """
     engine = irt_settings(settings)
+    if settings.engine == "mml" and (settings.response == "graded" or settings.model in ("3pl", "4pl")):
+        return _marginal_with_head(responses, settings, floor)
     if settings.engine == "mml":
         marginal = fit_marginal(responses, rasch=settings.model == "rasch")
         posterior, answers = marginal.posterior.as_irt(), as_answers(responses)
@@ -201,10 +211,25 @@ def _both(data: Status, sampler: Status) -> Status:
     return Status(sampler.converged, code, data.advice + sampler.advice)
 
 
+def _marginal_with_head(
+    responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None
+) -> Fit[IRTPosterior]:
+    graded = settings.response == "graded"
+    chance = None if floor is None else torch.from_numpy(floor.clip(LEAST_CHANCE, None))
+    head = Graded(count_grades(responses.score)) if graded else Asymptotes(True, settings.model == "4pl", chance)
+    marginal = fit_marginal_head(responses, head, flat=graded)
+    posterior, answers = marginal.posterior.as_irt(settings.model), as_answers(responses)
+    return Fit(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)
+
+
 def _engines(model: str) -> tuple[str, ...]:
     if model == "curves":
         return ("laplace", "nuts")
-    return ("variational", "mml", "svi", "nuts") if model in ("rasch", "2pl") else ("variational", "svi", "nuts")
+    return (
+        ("variational", "mml", "svi", "nuts")
+        if model in ("rasch", "2pl", "3pl", "4pl")
+        else ("variational", "svi", "nuts")
+    )
 
 
 def irt_settings(settings: StudyFitSettings) -> IRTSettings:
@@ -212,7 +237,14 @@ def irt_settings(settings: StudyFitSettings) -> IRTSettings:
     if settings.model == "curves":
         raise FitError("curves are not an item response model; use rasch, 2pl, 3pl, 4pl, mirt or auto")
     model, device = cast(ModelName, settings.model), cast(DeviceName, settings.device)
-    return IRTSettings(model=model, dims=settings.dims, seed=settings.seed, device=device, memory_mb=settings.memory_mb)
+    return IRTSettings(
+        model=model,
+        dims=settings.dims,
+        seed=settings.seed,
+        device=device,
+        memory_mb=settings.memory_mb,
+        response=cast(ResponseName, settings.response),
+    )
 
 
 @dataclass(frozen=True)
