@@ -5,6 +5,9 @@ from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curve_simulation import CurveWorld, simulate_counts
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
 from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
+from capscope.fit.demand_basis import DemandItems
+from capscope.fit.demand_model import DemandSettings, fit_demand
+from capscope.fit.demand_posterior import DemandPosterior, LogOdds
 from capscope.fit.group_difference import GroupDifference, group_difference
 from capscope.fit.irt import fit_irt, score_models
 from capscope.fit.irt_draws import NEW_ITEM, draw_chances
@@ -48,6 +51,9 @@ __all__ = [
     "CurveEngine",
     "CurvePosterior",
     "CurveWorld",
+    "DemandItems",
+    "DemandPosterior",
+    "DemandSettings",
     "FEW_ANSWERS",
     "Fit",
     "GroupDifference",
@@ -59,6 +65,7 @@ __all__ = [
     "ItemPopulation",
     "Link",
     "LocalDependence",
+    "LogOdds",
     "MarginalPosterior",
     "MeanSquares",
     "NEW_ITEM",
@@ -71,6 +78,7 @@ __all__ = [
     "draw_truth",
     "fit_classical",
     "fit_curves",
+    "fit_demand",
     "fit_holdout",
     "fit_irt",
     "fit_marginal",
