@@ -23,7 +23,7 @@ def regime_of_items(training: Training) -> np.ndarray:
 def has_tasks(training: Training) -> bool:
     """Whether tasks are groups of items at all, rather than a name for each item."""
     count = len(np.unique(training.features.task[training.answered]))
-    return FEWEST_TASKS <= count <= training.answered.sum() / 2
+    return bool(FEWEST_TASKS <= count <= training.answered.sum() / 2)
 
 
 def fold_regime(training: Training, regime: str) -> str:
