@@ -8,6 +8,9 @@ from capscope.fit.calibration import calibrate_items
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
+from capscope.fit.demand_basis import DemandItems
+from capscope.fit.demand_model import DemandSettings, fit_demand
+from capscope.fit.demand_posterior import DemandPosterior, LogOdds
 from capscope.fit.dimension_sources import DimensionSources, dimension_sources
 from capscope.fit.folder_fit import fit_folder
 from capscope.fit.graded import Graded
@@ -87,6 +90,9 @@ __all__ = [
     "CurvePosterior",
     "CurveWorld",
     "DimensionSources",
+    "DemandItems",
+    "DemandPosterior",
+    "DemandSettings",
     "FEW_ANSWERS",
     "Fit",
     "GroupDifference",
@@ -98,6 +104,7 @@ __all__ = [
     "ItemPopulation",
     "Link",
     "LocalDependence",
+    "LogOdds",
     "MarginalPosterior",
     "MeanSquares",
     "Meter",
@@ -123,6 +130,7 @@ __all__ = [
     "fit_classical",
     "fit_curves",
     "fit_folder",
+    "fit_demand",
     "fit_holdout",
     "fit_irt",
     "fit_marginal",

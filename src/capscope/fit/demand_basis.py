@@ -1,0 +1,158 @@
+"""What the demand-ability model knows of items, and the columns that explain their difficulty."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from capscope.axes import ItemDim, RowFloats
+from capscope.errors import FitError
+
+Columns = Float[np.ndarray, "item column"]
+
+LANDMARKS = 100
+"""Items around which interactions of demands are drawn (Nystroem; Williams & Seeger, 2001)."""
+
+LEAST_SCALE = 0.3
+"""A dimension that hardly varies is divided by at least this share of the typical standard deviation, so that one item
+at an odd level does not become a giant."""
+
+
+@dataclass(frozen=True)
+class DemandItems:
+    """Items as the demand-ability model sees them."""
+
+    demands: ItemDim | None
+    """Demand levels; None for none."""
+    demand_sd: ItemDim | None
+    """Standard deviation of each level; None where they are taken as exact."""
+    text: Columns | None
+    """Reduced text vectors; None for none."""
+    task: tuple[str, ...]
+    """Name of each item's task."""
+    benchmark: tuple[str, ...]
+    """Name of each item's benchmark."""
+    floor: RowFloats
+    """Chance of a right guess."""
+
+    def at(self, index: np.ndarray) -> "DemandItems":
+        """Return some of the items, by position."""
+        picked = [None if part is None else part[index] for part in (self.demands, self.demand_sd, self.text)]
+        task, benchmark = (tuple(np.array(names, dtype=object)[index]) for names in (self.task, self.benchmark))
+        return DemandItems(picked[0], picked[1], picked[2], task, benchmark, self.floor[index])
+
+
+@dataclass(frozen=True)
+class DemandBasis:
+    """How levels, texts and labels become columns; learnt on the fitted items, the same for new ones."""
+
+    center: np.ndarray
+    """Mean of each demand over the fitted items."""
+    scale: np.ndarray
+    """What one unit of each standardised demand is, in levels."""
+    landmarks: np.ndarray
+    """Standardised demands of the landmarks, as (landmark, dim); empty without interactions."""
+    root: np.ndarray
+    """Whitening of the landmarks' kernel, as (landmark, landmark)."""
+    kernel_mean: np.ndarray
+    """Mean of each interaction column over the fitted items."""
+    text_scale: float
+    """What text vectors are divided by."""
+    text_dims: int
+    """Number of text columns; 0 for none."""
+    tasks: tuple[str, ...]
+    """Tasks with an effect of their own."""
+    benchmarks: tuple[str, ...]
+    """Benchmarks of the fitted items."""
+    noise: np.ndarray
+    """Mean variance of the fitted items' levels, by dimension."""
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """Name and number of columns of each group of columns, in their order."""
+        sizes = (len(self.center), len(self.landmarks), self.text_dims, len(self.tasks), len(self.benchmarks))
+        return tuple(zip(("demands", "interactions", "text", "task", "benchmark"), sizes, strict=True))
+
+    def standard(self, items: DemandItems) -> ItemDim:
+        """Return standardised demands.
+
+        Raises:
+            FitError: The items have other demands than the fit, or a level is missing.
+        """
+        if not len(self.center):
+            return np.zeros((len(items.task), 0))
+        if items.demands is None or items.demands.shape[1] != len(self.center):
+            given = 0 if items.demands is None else items.demands.shape[1]
+            raise FitError(f"the items have {given} demands and the fit {len(self.center)}; give the same ones")
+        if not np.isfinite(items.demands).all():
+            raise FitError("a demand level of an item is missing; annotate it or drop the item")
+        return (items.demands - self.center) / self.scale
+
+    def columns(self, items: DemandItems) -> Columns:
+        """Return the columns of all groups, side by side; unknown tasks and benchmarks have zeros."""
+        standard = self.standard(items)
+        blocks = [standard]
+        if len(self.landmarks):
+            blocks.append(_kernel(standard, self.landmarks) @ self.root - self.kernel_mean)
+        if self.text_dims:
+            if items.text is None or items.text.shape[1] != self.text_dims:
+                raise FitError(
+                    f"the fit reads texts as {self.text_dims} numbers; give the same vectors for these items"
+                )
+            blocks.append(items.text / self.text_scale)
+        blocks += [_one_hot(items.task, self.tasks), _one_hot(items.benchmark, self.benchmarks)]
+        return np.hstack(blocks)
+
+    def extra_noise(self, items: DemandItems) -> ItemDim | None:
+        """Return by how much levels are noisier than those of the fit, in standardised units squared.
+
+        What noise the fitted levels had is in the fit's residual already.
+        """
+        if items.demand_sd is None or not len(self.center):
+            return None
+        return np.maximum(items.demand_sd**2 - self.noise, 0) / self.scale**2
+
+
+def make_basis(items: DemandItems, *, interactions: bool, seed: int) -> DemandBasis:
+    """Learn the columns from the fitted items."""
+    raw = np.zeros((len(items.task), 0)) if items.demands is None else items.demands
+    spread = raw.std(axis=0)
+    typical = spread.mean() if spread.size else 1.0
+    scale = np.maximum(spread, LEAST_SCALE * typical) if typical > 0 else np.ones_like(spread)
+    center = raw.mean(axis=0) if raw.size else np.zeros(0)
+    landmarks, root, kernel_mean = _landmarks((raw - center) / scale, seed if interactions else None)
+    tasks, benchmarks = tuple(sorted(set(items.task))), tuple(sorted(set(items.benchmark)))
+    return DemandBasis(
+        center=center,
+        scale=scale,
+        landmarks=landmarks,
+        root=root,
+        kernel_mean=kernel_mean,
+        text_scale=1.0 if items.text is None else max(float(items.text.std()), 1e-9),
+        text_dims=0 if items.text is None else items.text.shape[1],
+        # a task for each item, or one for all, says nothing beside the item's own departure
+        tasks=tasks if 1 < len(tasks) <= len(items.task) / 2 else (),
+        benchmarks=benchmarks,
+        noise=np.zeros(len(center)) if items.demand_sd is None else (items.demand_sd**2).mean(axis=0),
+    )
+
+
+def _landmarks(standard: ItemDim, seed: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    dims = standard.shape[1]
+    if seed is None or not dims:
+        return np.zeros((0, dims)), np.zeros((0, 0)), np.zeros(0)
+    different = np.unique(standard, axis=0)
+    count = min(LANDMARKS, len(different))
+    picked = different[np.sort(np.random.default_rng(seed).permutation(len(different))[:count])]
+    values, vectors = np.linalg.eigh(_kernel(picked, picked))
+    root = vectors / np.sqrt(np.maximum(values, 1e-8)) * (values > 1e-8)
+    return picked, root, (_kernel(standard, picked) @ root).mean(axis=0)
+
+
+def _kernel(left: ItemDim, right: Float[np.ndarray, "landmark dim"]) -> Float[np.ndarray, "item landmark"]:
+    square = (left**2).sum(1)[:, None] + (right**2).sum(1)[None] - 2 * left @ right.T
+    return np.exp(-np.maximum(square, 0) / (2 * left.shape[1]))
+
+
+def _one_hot(names: tuple[str, ...], known: tuple[str, ...]) -> Columns:
+    return (np.array(names, dtype=object)[:, None] == np.array(known, dtype=object)[None]).astype(float)

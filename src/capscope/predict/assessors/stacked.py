@@ -1,0 +1,135 @@
+"""The default: members pooled in log-odds, weights and calibration learnt on answers that the members had not seen.
+
+What is held out inside the training part is what the items asked about are: new items of known tasks, new tasks, new
+benchmarks, or items that other models have answered. Trees do not extrapolate, so outside the training items their
+log-odds give way to those of the demand-ability model (stacking: Wolpert, 1992; logit pooling: Satopaa et al., 2014).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+
+from capscope.axes import RowFloats, RowIndex
+from capscope.predict.assessor import Assessor, Chances, FittedAssessor, Parts, Training
+from capscope.predict.assessors.explanatory import ExplanatoryAssessor
+from capscope.predict.assessors.pooled_forest import PooledForestAssessor
+from capscope.predict.assessors.rasch import RaschAssessor
+from capscope.predict.core import FittedCore
+from capscope.predict.features import ItemFeatures
+from capscope.predict.folds import fold_regime, group_count, group_folds, regime_of_items
+from capscope.predict.pooling import Pool, fit_pool
+from capscope.predict.spread import unexplained_sd
+from capscope.predict.support import importance, nearness
+
+CORE, TREES = "explanatory", "forest"
+FOLDS = 4
+
+
+def members_for(features: ItemFeatures) -> dict[str, Assessor]:
+    """Return the members that can work with what is known of the items; the first is the one that explains."""
+    if features.demands is None and features.texts is None:
+        return {CORE: RaschAssessor()}
+    members: dict[str, Assessor] = {CORE: ExplanatoryAssessor()}
+    if features.demands is not None:
+        members["interactions"] = ExplanatoryAssessor(monotone=False, interactions=True, text=True)
+    return members | {TREES: PooledForestAssessor()}
+
+
+@dataclass(frozen=True)
+class _Regime:
+    """How to pool for items that are new in one way."""
+
+    pool: Pool
+    """Weights and calibration."""
+    spread: float
+    """Standard deviation in log-odds of the items around the pooled chances."""
+    unlearnt: bool
+    """Whether the training part could not show such items: nothing but the core knows how benchmarks differ."""
+
+
+@dataclass(frozen=True)
+class FittedStack:
+    """Fitted members and how to pool them."""
+
+    members: dict[str, FittedAssessor]
+    """Members fitted on the whole training part."""
+    near: RowFloats
+    """How near each item lies to the training items, 1 inside."""
+    regime: np.ndarray
+    """How new each item is."""
+    regimes: dict[str, _Regime]
+    """How to pool in each way of being new."""
+
+    def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
+        """Chance of success, pooled and calibrated."""
+        found = {name: member.predict(model_index, item_index) for name, member in self.members.items()}
+        kind = self.regime[item_index]
+        log_odds, spread = np.zeros(len(item_index)), np.zeros(len(item_index))
+        shared = found[CORE].shared_sd
+        for name, regime in self.regimes.items():
+            rows = np.flatnonzero(kind == name)
+            columns = _columns(found, self.near[item_index], rows, unlearnt=regime.unlearnt)
+            log_odds[rows], spread[rows] = regime.pool.log_odds(columns), regime.spread
+        return Chances.of(expit(log_odds), np.hypot(spread, shared), shared)
+
+    def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
+        """The core's parts, and as `adjustment` what the other members and the calibration change."""
+        core = self.members[CORE]
+        if not isinstance(core, FittedCore):
+            raise TypeError("the first member explains")
+        found = core.parts(model_index, item_index)
+        pooled = self.predict(model_index, item_index).log_odds_mean
+        adjustment = pooled - found.value.sum(axis=1)
+        return Parts((*found.names, "adjustment"), np.column_stack([found.value, adjustment]))
+
+
+@dataclass(frozen=True)
+class StackedAssessor:
+    """Pools the demand-ability model, its variant with interactions and text, and a forest over all models."""
+
+    folds: int = FOLDS
+    """Folds inside the training part."""
+
+    def fit(self, training: Training) -> FittedStack:
+        """Learn the pool on out-of-fold predictions of grouped folds, then fit the members on everything."""
+        makers = members_for(training.features)
+        members = {name: maker.fit(training) for name, maker in makers.items()}
+        kinds = regime_of_items(training)
+        kinds_asked = sorted(set(kinds[training.asked].tolist()))
+        regimes = {kind: self._learn(training, makers, kind, kinds) for kind in kinds_asked}
+        # anything else that is asked about later is pooled like the most cautious kind learnt
+        others = set(kinds.tolist()) - set(kinds_asked)
+        regimes |= dict.fromkeys(others, regimes[kinds_asked[0]])
+        return FittedStack(members, nearness(training.features, training.answered), kinds, regimes)
+
+    def _learn(self, training: Training, makers: dict[str, Assessor], kind: str, kinds: np.ndarray) -> _Regime:
+        responses, groups = training.responses, group_count(training, kind)
+        unlearnt = fold_regime(training, kind) != kind
+        if groups < 2:
+            return _Regime(Pool(np.eye(len(makers))[0], 0.0), 0.0, unlearnt)
+        columns = np.zeros((len(responses.score), len(makers)))
+        for held_out in group_folds(training, kind, self.folds):
+            inner = training.without(held_out)
+            rows = responses.rows(held_out)
+            found = {
+                name: maker.fit(inner).predict(rows.model_index, rows.item_index) for name, maker in makers.items()
+            }
+            near = nearness(inner.features, inner.answered)[rows.item_index]
+            columns[held_out] = _columns(found, near, np.arange(len(near)), unlearnt=False)
+        weight = importance(training.features, training.answered, training.asked & (kinds == kind))
+        pool = fit_pool(columns, responses.score, weight[responses.item_index] * responses.n_trials, groups)
+        spread = unexplained_sd(responses, expit(pool.log_odds(columns)))
+        return _Regime(pool, spread, unlearnt)
+
+
+def _columns(found: dict[str, Chances], near: RowFloats, rows: np.ndarray, *, unlearnt: bool) -> np.ndarray:
+    """Log-odds of the members: trees give way to the core outside, and know nothing of new benchmarks' effects."""
+    core = logit(found[CORE].probability[rows])
+    columns = {name: logit(chances.probability[rows]) for name, chances in found.items()}
+    if TREES in columns:
+        trees = columns[TREES]
+        if unlearnt:
+            trees = trees / np.sqrt(1 + np.pi / 8 * found[CORE].shared_sd[rows] ** 2)
+        columns[TREES] = near[rows] * trees + (1 - near[rows]) * core
+    return np.column_stack(list(columns.values()))

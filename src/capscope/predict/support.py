@@ -1,0 +1,51 @@
+"""How far items lie from those that were learnt from, in the space of demands (or texts)."""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
+
+from capscope.axes import ItemMask, RowFloats
+from capscope.predict.features import ItemFeatures
+
+NEIGHBOURS = 5
+INSIDE = 0.9
+"""Items closer to their neighbours than this share of the training items lie inside."""
+LEAST_IMPORTANCE, MOST_IMPORTANCE = 0.25, 4.0
+
+
+def nearness(features: ItemFeatures, trained: ItemMask) -> RowFloats:
+    """Return for each item 1 inside the training items, falling with the square of the distance outside.
+
+    The distance is the mean to the nearest few training items, in units of what is usual among these.
+    """
+    space = _space(features, trained)
+    count = min(NEIGHBOURS, int(trained.sum()) - 1)
+    if space is None or count < 1:
+        return np.ones(features.n_items)
+    search = NearestNeighbors(n_neighbors=count).fit(space[trained])
+    usual = np.quantile(np.asarray(search.kneighbors()[0]).mean(axis=1), INSIDE)
+    distance = np.asarray(search.kneighbors(space)[0]).mean(axis=1)
+    return np.minimum(1.0, np.maximum(usual, 1e-9) / np.maximum(distance, 1e-9)) ** 2
+
+
+def importance(features: ItemFeatures, trained: ItemMask, target: ItemMask) -> RowFloats:
+    """Return how much more often an item like this comes up among those asked about than among the training items.
+
+    The ratio of densities is that of a logistic regression that tells the two apart, kept between a quarter and four.
+    """
+    space = _space(features, trained)
+    if space is None or not (target & ~trained).any():
+        return np.ones(features.n_items)
+    either = trained | target
+    told = LogisticRegression(C=0.1, max_iter=500).fit(space[either], (target & ~trained)[either])
+    odds = np.exp(np.clip(np.asarray(told.decision_function(space)), -20, 20))
+    ratio = odds * trained.sum() / (target & ~trained).sum()
+    return np.clip(ratio, LEAST_IMPORTANCE, MOST_IMPORTANCE)
+
+
+def _space(features: ItemFeatures, trained: ItemMask) -> np.ndarray | None:
+    if features.demands is not None:
+        spread = features.demands[trained].std(axis=0)
+        typical = max(float(spread.mean()), 1e-9)
+        return features.demands / np.maximum(spread, 0.3 * typical)
+    return None if features.texts is None else features.texts.vectors

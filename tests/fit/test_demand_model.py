@@ -1,0 +1,138 @@
+"""The demand-ability model: recovery, calibration over tasks and benchmarks, monotone demands, floors, refusals."""
+
+from dataclasses import astuple, dataclass, replace
+
+import numpy as np
+import pytest
+from scipy.special import expit, ndtri
+
+from capscope.data import ResponseMatrix
+from capscope.errors import FitError
+from capscope.fit import DemandItems, DemandSettings, fit_demand
+
+EFFECT = np.array([-0.9, -0.5, 0.0])
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a world is, and how high its chance of a guess."""
+
+    n_models: int = 25
+    n_items: int = 600
+    n_tasks: int = 30
+    n_benchmarks: int = 1
+    floor: float = 0.0
+
+
+def world(seed: int, size: Size = Size()) -> tuple[ResponseMatrix, DemandItems, np.ndarray, np.ndarray]:
+    """Simulate answers with demands, model slopes, task and benchmark effects and item departures."""
+    n_models, n_items, n_tasks, n_benchmarks, floor = astuple(size)
+    rng = np.random.default_rng(seed)
+    task = np.arange(n_items) % n_tasks
+    benchmark = task % n_benchmarks
+    level = np.clip(rng.normal(2.5, 1.2, (n_items, 3)), 0, 5).round()
+    ability = rng.normal(0.3, 1.0, n_models)
+    slopes = rng.normal(0, 0.15, (n_models, 3))
+    item = (level - 2.5) @ EFFECT + 0.6 * rng.standard_normal(n_tasks)[task] + 0.7 * rng.standard_normal(n_items)
+    item = item + 1.0 * rng.standard_normal(n_benchmarks)[benchmark] * (n_benchmarks > 1)
+    truth = ability[:, None] + slopes @ (level - 2.5).T + item
+    chance = floor + (1 - floor) * expit(truth)
+    score = (rng.random(chance.shape) < chance).astype(float)
+    names = tuple(f"i{number:04d}" for number in range(n_items))
+    models = tuple(f"m{number:02d}" for number in range(n_models))
+    rows = np.indices(score.shape).reshape(2, -1)
+    matrix = ResponseMatrix(models, names, rows[0], rows[1], score.ravel(), np.ones(score.size))
+    items = DemandItems(level, None, None, tuple(map(str, task)), tuple(map(str, benchmark)), np.full(n_items, floor))
+    return matrix, items, truth, ability
+
+
+def test_effects_of_demands_and_abilities_are_recovered_with_slope_and_spread() -> None:
+    matrix, items, _, ability = world(0)
+    fit = fit_demand(matrix, items, ("A", "B", "C"))
+    posterior = fit.posterior
+    assert fit.status.converged
+    effect = posterior.weight[:3] / posterior.basis.scale
+    assert effect == pytest.approx(EFFECT, abs=0.12)
+    assert np.polyfit(ability, posterior.ability_mean[:, 0], 1)[0] == pytest.approx(1, abs=0.15)
+    assert posterior.residual_sd == pytest.approx(0.7, abs=0.12)
+    task_sd = posterior.group_sd[3] * np.sqrt(8 / 6)  # the variance of a Student-t with 8 degrees of freedom
+    assert 0.35 < task_sd < 1.0
+
+
+@pytest.mark.parametrize("held_out", ["item", "task"])
+def test_intervals_of_new_items_and_tasks_hold_the_truth(held_out: str) -> None:
+    inside: dict[float, list[float]] = {0.5: [], 0.8: [], 0.95: []}
+    for seed in range(10):
+        matrix, items, truth, _ = world(seed, Size(n_tasks=40))
+        by_task = np.isin(items.task, [str(number) for number in range(10)])
+        test = by_task if held_out == "task" else np.random.default_rng(seed).random(len(matrix.items)) < 0.25
+        posterior = fit_demand(matrix.rows(~test[matrix.item_index]), items).posterior
+        rows = np.flatnonzero(test[matrix.item_index])
+        model, item = matrix.model_index[rows], matrix.item_index[rows]
+        found = posterior.log_odds(model, items, np.full(len(matrix.items), -1), item)
+        z = (truth[model, item] - found.mean) / np.sqrt(found.variance)
+        for level, shares in inside.items():
+            shares.append(float(np.mean(np.abs(z) < ndtri((1 + level) / 2))))
+    for level, shares in inside.items():
+        assert np.mean(shares) == pytest.approx(level, abs=0.03), level
+
+
+def test_a_new_benchmark_is_less_certain_than_a_new_task() -> None:
+    matrix, items, _, _ = world(1, Size(n_benchmarks=5))
+    posterior = fit_demand(matrix, items).posterior
+    one = items.at(np.arange(1))
+    row, unknown = np.zeros(1, dtype=np.int64), np.full(1, -1)
+    known = posterior.log_odds(row, one, unknown, row)
+    task = posterior.log_odds(
+        row, DemandItems(one.demands, None, None, ("new",), one.benchmark, one.floor), unknown, row
+    )
+    both = posterior.log_odds(row, DemandItems(one.demands, None, None, ("new",), ("new",), one.floor), unknown, row)
+    assert known.variance < task.variance < both.variance
+    assert known.shared == task.shared == 0 < both.shared
+
+
+def test_no_demand_raises_a_monotone_chance_and_parts_add_up() -> None:
+    matrix, items, _, _ = world(2, Size(n_models=12, n_items=200))
+    assert items.demands is not None
+    helping = replace(items, demands=5 - items.demands)
+    posterior = fit_demand(matrix, helping).posterior
+    levels = np.tile(np.linspace(0, 5, 6)[:, None], (1, 3))
+    ladder = DemandItems(levels, None, None, ("0",) * 6, ("0",) * 6, np.zeros(6))
+    model, item = np.repeat(np.arange(12), 6), np.tile(np.arange(6), 12)
+    found = posterior.log_odds(model, ladder, np.full(6, -1), item)
+    assert (np.diff(found.mean.reshape(12, 6), axis=1) <= 1e-9).all()
+    parts = posterior.parts(model, ladder, np.full(6, -1), item)
+    assert parts.shape[1] == len(posterior.part_names)
+    assert parts.sum(axis=1) == pytest.approx(found.mean)
+
+
+def test_a_known_floor_is_not_taken_for_ability() -> None:
+    matrix, items, truth, _ = world(3, Size(floor=0.25))
+    posterior = fit_demand(matrix, items).posterior
+    model, item = matrix.model_index, matrix.item_index
+    found = posterior.log_odds(model, items, np.arange(len(matrix.items)), item)
+    assert found.probability.min() > 0.25
+    assert np.polyfit(truth[model, item], found.mean, 1)[0] == pytest.approx(0.95, abs=0.15)
+
+
+def test_noisier_levels_widen_the_chances() -> None:
+    matrix, items, _, _ = world(4, Size(n_models=8, n_items=150))
+    posterior = fit_demand(matrix, items).posterior
+    noisy = DemandItems(items.demands, np.full((150, 3), 1.0), None, items.task, items.benchmark, items.floor)
+    row = np.zeros(1, dtype=np.int64)
+    exact, blurred = (posterior.log_odds(row, each, np.full(150, -1), row).variance for each in (items, noisy))
+    assert blurred > exact + 0.3
+
+
+def test_refusals_are_one_line() -> None:
+    matrix, items, _, _ = world(5, Size(n_models=4, n_items=60))
+    with pytest.raises(FitError, match="interactions are not monotone"):
+        DemandSettings(interactions=True)
+    posterior = fit_demand(matrix, items).posterior
+    row = np.zeros(1, dtype=np.int64)
+    assert items.demands is not None
+    fewer = replace(items, demands=items.demands[:, :2])
+    with pytest.raises(FitError, match="the items have 2 demands and the fit 3"):
+        posterior.log_odds(row, fewer, np.full(60, -1), row)
+    with pytest.raises(FitError, match="there are no responses"):
+        fit_demand(matrix.rows(np.zeros(0, dtype=np.int64)), items)

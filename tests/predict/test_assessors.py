@@ -1,0 +1,162 @@
+"""Assessors: one protocol, honest pooling, warm items, missing features; no order of items or leak matters."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope.data import Study, response_matrix
+from capscope.errors import InputError
+from capscope.predict import Assessor, ItemFeatures, ItemTexts, Training, item_features
+from capscope.predict.assessors import ASSESSORS, ForestAssessor, StackedAssessor, TextForestAssessor, usable
+from capscope.predict.folds import group_folds, regime_of_items
+from capscope.predict.metrics import log_loss
+from capscope.predict.pooling import fit_pool
+from predict.simulated_study import simulated_study
+
+SMALL: dict[str, Assessor] = {
+    "forest": ForestAssessor(trees=25),
+    "text-forest": TextForestAssessor(ForestAssessor(trees=25)),
+}
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return simulated_study(2, n_models=8, n_items=240)
+
+
+@pytest.fixture(scope="module")
+def training(study: Study) -> Training:
+    """Answers to all items but those of two tasks."""
+    responses = response_matrix(study)
+    features = item_features(study, responses.items)
+    held_out = np.isin(features.task, [1, 6])[responses.item_index]
+    return Training(responses, with_words(features), 0).without(held_out)
+
+
+def with_words(features: ItemFeatures) -> ItemFeatures:
+    assert features.demands is not None
+    words = np.array(["easy", "plain", "some", "hard", "odd", "deep"])
+    texts = tuple(
+        " ".join([*words[level.astype(int)], f"task{task}"])
+        for level, task in zip(features.demands, features.task, strict=True)
+    )
+    return replace(features, texts=ItemTexts(texts, "tfidf"))
+
+
+@pytest.mark.parametrize("name", ASSESSORS)
+def test_every_assessor_gives_chances_with_a_spread(name: str, training: Training) -> None:
+    fitted = (SMALL.get(name) or ASSESSORS[name]).fit(training)
+    asked = np.flatnonzero(training.asked)
+    model, item = np.repeat(np.arange(8), len(asked)), np.tile(asked, 8)
+    found = fitted.predict(model, item)
+    assert found.probability.shape == model.shape
+    assert ((found.probability > 0) & (found.probability < 1)).all()
+    assert (found.log_odds_sd >= found.shared_sd).all()
+    assert found.log_odds_sd.max() > 0.1
+    lower, upper = found.bounds(0.8)
+    assert (lower <= upper).all()
+    assert (lower < found.probability).mean() > 0.95
+    again = fitted.predict(model[::-1].copy(), item[::-1].copy())
+    assert again.probability[::-1] == pytest.approx(found.probability)
+
+
+def test_the_stack_keeps_up_with_its_best_member(study: Study, training: Training) -> None:
+    responses = response_matrix(study)
+    rows = responses.rows(training.asked[responses.item_index])
+    losses = {
+        name: log_loss(rows.score, ASSESSORS[name].fit(training).predict(rows.model_index, rows.item_index).probability)
+        for name in ("stacked", "explanatory", "explanatory-text", "pooled-forest", "mean")
+    }
+    assert losses["stacked"] < min(losses.values()) + 0.01
+    assert losses["stacked"] < losses["mean"] - 0.02
+
+
+def test_parts_add_up_to_the_log_odds(training: Training) -> None:
+    fitted = StackedAssessor().fit(training)
+    model, item = np.arange(8), np.arange(8)
+    parts = fitted.parts(model, item)
+    assert {"ability", "task", "residual", "adjustment"} < set(parts.names)
+    assert parts.value.sum(axis=1) == pytest.approx(fitted.predict(model, item).log_odds_mean)
+
+
+def test_other_models_answers_help_on_warm_items(study: Study) -> None:
+    responses = response_matrix(study)
+    features = item_features(study, responses.items)
+    held_out = np.random.default_rng(0).random(len(responses.score)) < 0.2
+    warm = Training(responses, features, 0).without(held_out)
+    assert set(regime_of_items(warm)) == {"warm"}
+    rows = responses.rows(held_out)
+    chance = ASSESSORS["explanatory"].fit(warm).predict(rows.model_index, rows.item_index).probability
+    cold = ASSESSORS["explanatory"].fit(Training(responses, features, 0).without(held_out))
+    blind = cold.log_odds(rows.model_index, rows.item_index, warm=False).probability  # pyright: ignore[reportAttributeAccessIssue]
+    assert log_loss(rows.score, chance) < log_loss(rows.score, blind)
+
+
+def test_folds_inside_the_training_part_never_split_a_task(training: Training) -> None:
+    task = training.features.task[training.responses.item_index]
+    folds = group_folds(training, "task", 3)
+    assert (np.sum(folds, axis=0) == 1).all()
+    for held_out in folds:
+        assert not set(task[held_out]) & set(task[~held_out])
+
+
+def test_a_useless_member_gets_no_weight_and_the_pool_calibrates() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 1.5, 20_000)
+    score = (rng.random(20_000) < 1 / (1 + np.exp(-truth))).astype(float)
+    pool = fit_pool(np.column_stack([2 * truth, rng.normal(size=20_000)]), score, np.ones(20_000), 1000)
+    assert pool.weight[0] == pytest.approx(0.5, abs=0.03)
+    assert pool.weight[1] == pytest.approx(0, abs=0.03)
+    assert pool.offset == pytest.approx(0, abs=0.05)
+
+
+def test_what_is_missing_is_answered_or_refused_in_one_line(study: Study) -> None:
+    items, answers = study.require("items"), study.require("responses")
+    bare = Study.of(items, answers)
+    responses = response_matrix(bare)
+    features = item_features(bare, responses.items)
+    assert set(usable(features)) == {"base-rate", "mean", "item-mean", "rasch", "explanatory", "stacked"}
+    some = Training(responses, features, 0).without(responses.item_index < 40)
+    found = ASSESSORS["stacked"].fit(some).predict(np.arange(8), np.arange(8))
+    assert np.isfinite(found.probability).all()
+    with pytest.raises(InputError, match="assessor 'forest' needs demands and the study has none"):
+        ASSESSORS["forest"].fit(some)
+    with pytest.raises(InputError, match="neither demands nor text"):
+        ASSESSORS["pooled-forest"].fit(some)
+    with pytest.raises(InputError, match="there are no answers to learn from"):
+        Training(responses.rows(np.zeros(0, dtype=np.int64)), features, 0)
+
+
+def test_a_gap_in_the_levels_is_filled_and_counts_as_unsure(study: Study) -> None:
+    demands = study.require("demands")
+    first = demands["item_id"].astype(str) == "i0000"
+    gap = Study.of(study.items, study.responses, demands[~(first & (demands["rubric"] == "B"))])
+    features = item_features(gap, response_matrix(gap).items)
+    assert features.demands is not None
+    assert features.demand_sd is not None
+    assert features.demands[0, 1] == pytest.approx(features.demands[1:, 1].mean())
+    assert features.demand_sd[0, 1] > 0.5
+    assert features.demand_sd[0, 0] == 0
+
+
+def test_annotators_that_disagree_make_levels_unsure(study: Study) -> None:
+    demands = study.require("demands")
+    rng = np.random.default_rng(0)
+    level = np.clip(demands["level"] + rng.normal(0, 1, len(demands)), 0, 5)
+    second = demands.assign(annotator="other", level=level)
+    both = Study.of(study.items, study.responses, pd.concat([demands.astype({"annotator": str}), second]))
+    features = item_features(both, response_matrix(both).items)
+    assert features.demand_sd is not None
+    assert 0.25 < features.demand_sd.mean() < 0.6
+
+
+def test_a_model_without_answers_gets_an_average_chance(study: Study) -> None:
+    responses = response_matrix(study)
+    features = item_features(study, responses.items)
+    quiet = Training(responses, features, 0).without((responses.model_index == 3) | (responses.item_index < 40))
+    fitted = ASSESSORS["stacked"].fit(quiet)
+    chance = fitted.predict(np.repeat(np.arange(8), 40), np.tile(np.arange(40), 8)).probability.reshape(8, 40).mean(1)
+    others = np.delete(chance, 3)
+    assert others.min() - 0.02 < chance[3] < others.max() + 0.02
