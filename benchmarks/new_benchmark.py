@@ -94,7 +94,7 @@ class Predicted:
         _, group = np.unique(self.benchmark[rows], return_inverse=True)
         answers = self.bench.responses.rows(rows)
         outcomes = Outcomes(answers.model_index, group, group, answers.score, chance[rows])
-        return GroupScores.of(outcomes, group).spread(np.arange(group.max() + 1)).cautious()
+        return GroupScores.of(outcomes, group).spread(np.arange(group.max() + 1))
 
     def table(self, unseen: int) -> tuple[np.ndarray, np.ndarray]:
         """Predicted log-odds and scores of an unseen benchmark, as (model, item)."""
@@ -111,13 +111,14 @@ class Predicted:
 def measure(predicted: Predicted, unseen: int, seeds: int) -> pd.DataFrame:
     """Errors and intervals of every model, way of labelling, number of labels and seed."""
     line, score = predicted.table(unseen)
-    prior = predicted.prior(unseen)
+    past = predicted.prior(unseen)
     found: list[pd.DataFrame] = []
     for way in WAYS:
         for n in SIZES:
             for seed in range(seeds):
                 rng = np.random.default_rng([seed, n])
                 picks = choose(way, score.shape, n, rng)
+                prior = past.cautious() if n else past
                 scores = estimate(way, line, score, picks, prior, rng)
                 truth = score.mean(axis=1)
                 sample = np.take_along_axis(score, picks, 1).mean(axis=1) if n else np.full(len(truth), np.nan)

@@ -116,6 +116,23 @@ def test_predict_new_items_from_demands_and_flag_the_unsupported(
     assert (table["n1"] > table["n5"]).all()
 
 
+def test_predict_explains_defers_and_learns_from_labels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study, fit, out, labels = (folder / name for name in ("study", "explained", "explained.csv", "labels.csv"))
+    run_json(capsys, "fit", study, "--model", "rasch", "--out", fit)
+    labels.write_text("model,item_id,score\n" + "".join(f"m00,i{n:04d},1\n" for n in range(10)))
+    arguments = ["predict", fit, study, "--out", out, "--labels", labels, "--defer-below", 0.5, "--explain"]
+    found = run_json(capsys, *arguments)
+    scores = {(row["model"], row["benchmark"]): row for row in found["benchmark_scores"]}
+    assert len(scores) == 6 * 2
+    assert sum(scores["m00", name]["labels"] for name in ("B0", "B1")) == 10
+    table, parts = pd.read_csv(out), pd.read_csv(found["parts"])
+    assert found["n_deferred"] == table["defer"].sum() == (table["p"] < 0.5).sum() > 0
+    assert set(parts["part"]) == {"ability", "item"}
+    code, text, _ = run(capsys, *arguments, "--force")
+    assert code == 0
+    assert "chances are to be deferred" in text
+
+
 BAD = {
     "study that does not exist": (["check", "nowhere"], "nowhere: no such study folder; check the path"),
     "fit that does not exist": (["profile", "nowhere"], "nowhere: no fit here"),
@@ -126,6 +143,11 @@ BAD = {
         "unknown model 'rash' (did you mean \"rasch\"",
     ),
     "predictions there": (["predict", "{fit}", "{study}", "--out", "{battery}"], "already exists"),
+    "labels of no model": (
+        ["predict", "{fit}", "{study}", "--out", "x.csv", "--labels", "{study}/responses.parquet", "--residuals", "no"],
+        "no: no such file",
+    ),
+    "chance to defer": (["predict", "{fit}", "{study}", "--out", "x.csv", "--defer-below", "80"], "is not a chance"),
     "kind of output": (["predict", "{fit}", "{study}", "--out", "x.xlsx"], "cannot write '.xlsx' files"),
     "split": (
         ["evaluate", "{study}", "--split", "tasks"],

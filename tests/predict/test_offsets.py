@@ -57,7 +57,7 @@ def test_before_any_benchmark_is_seen_a_score_could_be_almost_anything() -> None
     drawn = NOTHING_SEEN.cautious().draws(1, 1, np.random.default_rng(0), 4000)
     assert (np.abs(drawn) > 2).mean() > 0.4
     many = OffsetSpread(0.5, 0.0, 0.5, 1000.0).cautious()
-    assert many.benchmark == pytest.approx(0.5, abs=0.02)
+    assert many.benchmark == pytest.approx(0.5, abs=0.03)
 
 
 def world(rng: np.random.Generator, n_benchmarks: int, tasks: int, sds: tuple[float, float]) -> Outcomes:

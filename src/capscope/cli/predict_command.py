@@ -1,7 +1,7 @@
 """``capscope predict``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,12 +9,27 @@ from capscope.cli.options import Annotator, AsJson, FitFolder, Force, Level, See
 from capscope.cli.output import emit, table_text
 from capscope.errors import OutputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from capscope.predict import Predictions
+
+RESIDUALS_HELP = (
+    "Out-of-fold predictions of past benchmarks, from 'evaluate --split benchmark --write': intervals then carry how"
+    " far a benchmark departs from what was predicted of it."
+)
+LABELS_HELP = "Answers to 5 to 50 of the items (model, item_id, score): they move scores and chances."
+
 
 def predict(
     fit: FitFolder,
     items: Annotated[Path, typer.Argument(metavar="ITEMS", help="Study folder, or a file of items with demands.")],
     out: Annotated[Path, typer.Option("--out", help="File for the chances: .parquet or .csv.")],
     model: Annotated[str | None, typer.Option(help="One model only.")] = None,
+    labels: Annotated[Path | None, typer.Option(help=LABELS_HELP)] = None,
+    residuals: Annotated[Path | None, typer.Option(help=RESIDUALS_HELP)] = None,
+    defer_below: Annotated[float | None, typer.Option(help="Mark items to defer: chance below this.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Write what made each chance to OUT-parts.")] = False,
     annotator: Annotator = None,
     level: Level = 0.9,
     seed: Seed = 0,
@@ -23,28 +38,58 @@ def predict(
 ) -> None:
     """Predict chances of success on items, and the score on all of them.
 
-    Example: capscope predict FIT questions.jsonl --out chances.csv
-    """
-    from capscope.predict import predict_items
+    Example: capscope predict FIT questions.jsonl --out chances.csv --explain
 
-    if out.exists() and not force:
-        raise OutputError(f"{out}: already exists; choose another --out or add --force")
+    Example: capscope predict FIT STUDY --out chances.csv --residuals oof.parquet --labels labels.csv --defer-below 0.8
+    """
+    from capscope.predict import PredictionSettings, predict_set
+
+    beside = out.with_name(f"{out.stem}-parts{out.suffix}")
+    for path in (out, *([beside] if explain else [])):
+        if path.exists() and not force:
+            raise OutputError(f"{path}: already exists; choose another --out or add --force")
     if out.suffix not in (".parquet", ".csv"):
         raise OutputError(f"{out}: cannot write '{out.suffix}' files; name a .parquet or .csv file")
-    found = predict_items(fit, items, model=model, annotator=annotator, level=level, seed=seed)
+    settings = PredictionSettings(model, annotator, level, seed, residuals, labels, defer_below, explain)
+    found = predict_set(fit, items, settings)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".parquet":
-        found.table.to_parquet(out, index=False)
+    _write(found.table, out)
+    if found.parts is not None:
+        _write(found.parts, beside)
+    emit(_result(found, out, beside), as_json, _text(found, out))
+
+
+def _write(table: "pd.DataFrame", path: Path) -> None:
+    if path.suffix == ".parquet":
+        table.to_parquet(path, index=False)
     else:
-        found.table.to_csv(out, index=False)
+        table.to_csv(path, index=False)
+
+
+def _result(found: "Predictions", out: Path, beside: Path) -> dict[str, object]:
     outside = found.support[~found.support["in_support"]]
-    result = {
+    result: dict[str, object] = {
         "out": str(out),
-        "level": level,
+        "level": found.level,
         "n_items": len(found.support),
         "n_outside_support": len(outside),
         "outside_support": outside[["item_id", "reason"]].to_dict("records"),
         "scores": found.scores.to_dict("records"),
     }
-    text = f"{table_text(found.scores)}\n{len(outside)} of {len(found.support)} items lie outside what the fit supports"
-    emit(result, as_json, f"{text}\n{out}")
+    if found.benchmark_scores is not None:
+        result["benchmark_scores"] = found.benchmark_scores.to_dict("records")
+    if "defer" in found.table:
+        result["n_deferred"] = int(found.table["defer"].sum())
+    if found.parts is not None:
+        result["parts"] = str(beside)
+    return result
+
+
+def _text(found: "Predictions", out: Path) -> str:
+    outside = int((~found.support["in_support"]).sum())
+    lines = [table_text(found.scores), f"{outside} of {len(found.support)} items lie outside what the fit supports"]
+    if found.benchmark_scores is not None:
+        lines.append(f"with each benchmark's own effect:\n{table_text(found.benchmark_scores)}")
+    if "defer" in found.table:
+        lines.append(f"{int(found.table['defer'].sum())} of {len(found.table)} chances are to be deferred")
+    return "\n".join([*lines, str(out)])

@@ -4,7 +4,7 @@ from capscope.predict.assessor import Assessor, Chances, ExplainingAssessor, Fit
 from capscope.predict.assessors import ASSESSORS, ExplanatoryAssessor, ForestAssessor, MeanAssessor
 from capscope.predict.evaluate import Evaluation, EvaluationFiles, EvaluationSettings, evaluate
 from capscope.predict.features import ItemFeatures, ItemTexts, item_features
-from capscope.predict.jobs import predict_items
+from capscope.predict.jobs import PredictionSettings, predict_items, predict_set
 from capscope.predict.metrics import Metrics, Outcomes, score_outcomes
 from capscope.predict.predictions import Predictions, predict_from_curves, predict_from_irt, score_table
 
@@ -25,6 +25,7 @@ __all__ = [
     "Metrics",
     "Outcomes",
     "Parts",
+    "PredictionSettings",
     "Predictions",
     "Training",
     "evaluate",
@@ -32,6 +33,7 @@ __all__ = [
     "predict_from_curves",
     "predict_from_irt",
     "predict_items",
+    "predict_set",
     "score_outcomes",
     "score_table",
 ]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.special import log_expit, logsumexp
 
 from capscope.axes import FloatArray, ModelItem, RowFloats, RowIndex
+from capscope.intervals import quantile_bounds
 from capscope.predict.metrics import row_groups
 from capscope.predict.offsets import OFFSETS, Curve, OffsetSpread, score_curve
 
@@ -79,8 +80,7 @@ def labelled_scores(
 ) -> pd.DataFrame:
     """Predict each model's score on the whole set of items from a few labels.
 
-    Labelled items count as they came, the others as predicted; `score` is the posterior median, the number with the
-    least expected absolute error.
+    Labelled items count as they came, the others as predicted; `score` is the posterior mean.
 
     Args:
         log_odds: Predicted log-odds of all models on all items of one benchmark.
@@ -94,24 +94,25 @@ def labelled_scores(
     """
     weights = offset_posterior(log_odds, labels, prior)
     found = [_one_model(log_odds[m], labels, m, weights[m], rng) for m in range(len(log_odds))]
-    draws = np.array([each for each, _ in found])
-    tail = (1 - level) / 2
-    score, lower, upper = np.quantile(draws, [0.5, tail, 1 - tail], axis=1)
-    return pd.DataFrame({"score": score, "lower": lower, "upper": upper, "labels": [n for _, n in found]})
+    lower, upper = quantile_bounds(np.array([draws for _, draws in found]), level)
+    count = np.bincount(labels.model, minlength=len(log_odds))
+    return pd.DataFrame({"score": [mean for mean, _ in found], "lower": lower, "upper": upper, "labels": count})
 
 
 def _one_model(
     log_odds: ItemFloats, labels: Labels, model: int, weight: Curve, rng: np.random.Generator
-) -> tuple[FloatArray, int]:
-    """Draws of one model's score, and how many labels it has."""
+) -> tuple[float, FloatArray]:
+    """Mean and draws of one model's score."""
     mine = labels.model == model
-    rest = np.setdiff1d(np.arange(len(log_odds)), labels.item[mine])
     known = float(labels.score[mine].sum())
+    rest = np.setdiff1d(np.arange(len(log_odds)), labels.item[mine])
+    if len(rest) == 0:
+        return known / len(log_odds), np.full(DRAWS, known / len(log_odds))
+    curve, weight = score_curve(log_odds[rest]), weight / weight.sum()
     # draws of an offset spread evenly over its step, so that the grid does not show
-    drawn = rng.choice(OFFSETS, DRAWS, p=weight / weight.sum())
-    drawn = drawn + (OFFSETS[1] - OFFSETS[0]) * rng.uniform(-0.5, 0.5, DRAWS)
-    chance = np.interp(drawn, OFFSETS, score_curve(log_odds[rest])) if len(rest) else np.zeros(DRAWS)
-    return (known + rng.binomial(len(rest), chance)) / len(log_odds), int(mine.sum())
+    offset = rng.choice(OFFSETS, DRAWS, p=weight) + (OFFSETS[1] - OFFSETS[0]) * rng.uniform(-0.5, 0.5, DRAWS)
+    passed = rng.binomial(len(rest), np.interp(offset, OFFSETS, curve))
+    return float(known + len(rest) * (weight @ curve)) / len(log_odds), (known + passed) / len(log_odds)
 
 
 def _log_likelihood(log_odds: ModelItem, labels: Labels) -> ModelOffset:

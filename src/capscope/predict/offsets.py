@@ -16,11 +16,10 @@ from capscope.axes import FloatArray, RowFloats
 
 OFFSETS = np.linspace(-10, 10, 161)
 """Offsets at which curves and posteriors are held, in log-odds."""
-PRIOR_BENCHMARKS, PRIOR_SD, PRIOR_OWN_SD = 2.0, 2.5, 1.5
-"""Before any benchmark is seen, offsets are believed as if two had departed by 2.5 log-odds, and models on them by 1.5:
-a score of one half could be anything from .08 to .92. With a handful of benchmarks a tighter prior would stake too much
-on their being alike."""
-
+PRIOR_BENCHMARKS, PRIOR_SD, PRIOR_OWN_SD = 3.0, 3.0, 1.0
+"""Where labels are to overrule a prediction, offsets are believed as if three more benchmarks had departed by 3
+log-odds, and models on them by 1: a score of one half could be anything from .05 to .95. With a handful of benchmarks a
+tighter prior would stake too much on their being alike."""
 ENOUGH_ITEMS = 128
 """A curve is made of this many points at most."""
 
@@ -76,7 +75,7 @@ class OffsetSpread:
         return float(np.hypot(self.model, self.rest))
 
     def cautious(self) -> "OffsetSpread":
-        """Return the same with the prior of `PRIOR_BENCHMARKS` added: what to expect of a new benchmark."""
+        """Return the same with the prior of `PRIOR_BENCHMARKS` added, for labels to overrule."""
         groups = self.groups + PRIOR_BENCHMARKS
         weight = np.array([self.groups, PRIOR_BENCHMARKS]) / groups
         shared = float(np.sqrt(weight @ np.array([self.benchmark, PRIOR_SD]) ** 2))

@@ -26,6 +26,11 @@ class Predictions:
     """Columns item_id, in_support, reason: whether the fitted data speak about such an item."""
     level: float
     """Nominal coverage of the bounds."""
+    benchmark_scores: pd.DataFrame | None = None
+    """Columns model, benchmark, score, lower, upper, labels: scores whose interval carries the benchmark's own effect;
+    None where nothing was said of past benchmarks and no labels were given."""
+    parts: pd.DataFrame | None = None
+    """Columns item_id, model, part, log_odds, sd: what made each chance; None where it was not asked for."""
 
     def _repr_html_(self) -> str:
         return html_table("Predicted scores", self.scores, f"Bounds of {self.level:.0%} intervals.")

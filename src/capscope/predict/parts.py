@@ -1,0 +1,103 @@
+"""Why a chance is what it is: the parts of its log-odds, which add up."""
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import ItemDim
+from capscope.fit import NEW_ITEM, CurvePosterior, IRTPosterior
+from capscope.fit.slices import dominant
+
+EXPLAINED = ("item_id", "model", "part", "log_odds", "sd")
+"""Columns of a table of parts: one row for each part of each chance."""
+
+
+def curve_parts(posterior: CurvePosterior, items: tuple[str, ...], level: ItemDim) -> pd.DataFrame:
+    """Part the log-odds of chances from curves.
+
+    An item is judged by the dimensions that none of its demands exceeds, in equal shares. The part `ability CODE` is
+    the log-odds at level 0 of that dimension's curve, `demand CODE` what the item's level takes away, and `residual`
+    how far items of these demands depart, known by its standard deviation only.
+
+    Args:
+        posterior: A curve fit.
+        items: Ids of the items.
+        level: Their demand levels in the order of the fit's dimensions, no NaN.
+
+    Returns:
+        A table with columns `EXPLAINED`.
+    """
+    weight = dominant(level) / dominant(level).sum(axis=1, keepdims=True)
+    item, dim = np.nonzero(weight)
+    share, asked = weight[item, dim][None, :, None], level.max(axis=1)[item][None, :, None]
+    start = share * posterior.slope[:, dim] * posterior.midpoint[:, dim]
+    cost = -share * posterior.slope[:, dim] * asked
+    codes = np.array(posterior.dims)[dim]
+    ids = np.array(items)
+    departure = np.sqrt(np.mean(posterior.level_effect_sd**2) * (weight**2).sum(axis=1))
+    found = [
+        _rows(posterior.models, ids[item], np.char.add("ability ", codes), start.mean(-1), start.std(-1)),
+        _rows(posterior.models, ids[item], np.char.add("demand ", codes), cost.mean(-1), cost.std(-1)),
+        _rows(
+            posterior.models,
+            ids,
+            np.full(len(ids), "residual"),
+            np.zeros((len(posterior.models), len(ids))),
+            np.broadcast_to(departure, (len(posterior.models), len(ids))),
+        ),
+    ]
+    return _in_order(found, items)
+
+
+def irt_parts(posterior: IRTPosterior, items: tuple[str, ...]) -> pd.DataFrame:
+    """Part the log-odds of chances from an item response fit.
+
+    `ability` is the model's ability weighed by the item's slopes, `item` the item's intercept, with the spread of what
+    is not known about either; an item that is not of the fit has the population's slopes and intercept.
+
+    Args:
+        posterior: An item response fit without item features.
+        items: Ids of the items.
+
+    Returns:
+        A table with columns `EXPLAINED`.
+    """
+    index = pd.Index(posterior.items).get_indexer(pd.Index(items))
+    known = (index != NEW_ITEM)[:, None]
+    new_mean, new_cov = posterior.population.moments(None)
+    mean = np.where(known, posterior.item_mean[index], new_mean)
+    cov = np.where(known[..., None], posterior.item_cov[index], new_cov)
+    ability = posterior.ability_mean @ mean[:, :-1].T
+    from_ability = np.einsum("id,mde,ie->mi", mean[:, :-1], posterior.ability_cov, mean[:, :-1])
+    from_slope = np.einsum("md,ide,me->mi", posterior.ability_mean, cov[:, :-1, :-1], posterior.ability_mean)
+    intercept = np.broadcast_to(mean[:, -1], ability.shape)
+    spread = np.broadcast_to(np.sqrt(cov[:, -1, -1]), ability.shape)
+    ids = np.array(items)
+    names = (np.full(len(ids), name) for name in ("ability", "item"))
+    found = [
+        _rows(posterior.models, ids, next(names), ability, np.sqrt(from_ability + from_slope)),
+        _rows(posterior.models, ids, next(names), intercept, spread),
+    ]
+    return _in_order(found, items)
+
+
+def _rows(
+    models: tuple[str, ...], item_id: np.ndarray, part: np.ndarray, log_odds: np.ndarray, sd: np.ndarray
+) -> pd.DataFrame:
+    """Lay (model, row) arrays of one kind of part out as a table."""
+    n = len(item_id)
+    return pd.DataFrame(
+        {
+            "item_id": np.tile(item_id, len(models)),
+            "model": np.repeat(np.array(models), n),
+            "part": np.tile(part, len(models)),
+            "log_odds": log_odds.ravel(),
+            "sd": sd.ravel(),
+        }
+    )
+
+
+def _in_order(found: list[pd.DataFrame], items: tuple[str, ...]) -> pd.DataFrame:
+    table = pd.concat(found, ignore_index=True)
+    place = pd.Index(items).get_indexer(pd.Index(table["item_id"]))
+    order = np.lexsort((np.arange(len(table)), table["model"].to_numpy(), place))
+    return table.iloc[order].reset_index(drop=True)
