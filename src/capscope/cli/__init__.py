@@ -10,6 +10,7 @@ from capscope.cli.annotate_command import annotate
 from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
+from capscope.cli.compare_command import compare
 from capscope.cli.demo_command import demo
 from capscope.cli.evaluate_command import evaluate_command
 from capscope.cli.explain_command import explain
@@ -72,6 +73,7 @@ app.command("fuse")(fuse_annotators)
 app.command("fit")(fit)
 app.command("profile")(profile)
 app.command("explain")(explain)
+app.command("compare")(compare)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate_command)
 app.add_typer(bank_app, name="bank")

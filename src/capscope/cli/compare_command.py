@@ -1,0 +1,28 @@
+"""``capscope compare``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from capscope.cli.options import AsJson, Level, Seed
+from capscope.cli.output import emit, table_text
+
+
+def compare(
+    source: Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder, or a table of judgements.")],
+    models: Annotated[list[str] | None, typer.Argument(metavar="[A B]", help="Two models; without, all.")] = None,
+    level: Level = 0.9,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two models item by item, or rank all models over a suite.
+
+    A file with columns model_a, model_b and winner (a, b, tie) is ranked by Bradley and Terry.
+
+    Example: capscope compare STUDY GPT-4o Llama-3-70B
+    """
+    from capscope.profiles import compare_source
+
+    found = compare_source(source, models or [], seed, level)
+    emit(found.result, as_json, f"{found.head}\n{table_text(found.table)}")
