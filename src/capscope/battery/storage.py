@@ -1,11 +1,14 @@
 """A battery as a CSV file that a person can read and any program can use."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 
+from capscope.battery.bank import Bank
+from capscope.battery.harness import HarnessRun, harness_run
 from capscope.battery.selection import Battery
-from capscope.data import read_table
+from capscope.data import Study, read_table
 from capscope.errors import InputError, OutputError
 
 COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
@@ -38,3 +41,32 @@ def load_battery(path: Path) -> Battery:
         raise InputError(f"{path}: {error}; make the file with 'capscope battery select'") from error
     table = frame.assign(**numbers)[list(COLUMNS[:4])]
     return Battery(table, int(numbers["pool"].iloc[0]), str(frame["method"].iloc[0]), int(numbers["seed"].iloc[0]))
+
+
+def save_forms(batteries: list[Battery], path: Path, *, force: bool = False) -> list[Path]:
+    """Write parallel forms: one under the path itself, several with a number before the suffix.
+
+    Raises:
+        OutputError: A file exists and `force` is not set.
+    """
+    numbered = [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(batteries) + 1)]
+    paths = [path] if len(batteries) == 1 else numbered
+    for battery, target in zip(batteries, paths, strict=True):
+        save_battery(battery, target, force=force)
+    return paths
+
+
+def save_samples(source: Study | Bank, battery: Battery, path: Path, *, force: bool = False) -> HarnessRun:
+    """Write the document indices of a battery for lm-evaluation-harness.
+
+    Raises:
+        InputError: The source is no bank, or does not know the documents.
+        OutputError: The file exists and `force` is not set.
+    """
+    if not isinstance(source, Bank):
+        raise InputError("--samples needs the document indices of a bank; make one with 'capscope bank build'")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: already exists; choose another --samples or add --force")
+    run = harness_run(source, tuple(str(item) for item in battery.table["item_id"]))
+    path.write_text(json.dumps(run.samples) + "\n", encoding="utf-8")
+    return run
