@@ -164,7 +164,7 @@ def _answers_to(answers: Study, items: tuple[str, ...], what: str) -> tuple[tupl
     matrix = np.full((len(whole), len(items)), np.nan)
     answered = [place for place, item in enumerate(items) if item in column]
     matrix[:, answered] = whole[:, [column[items[place]] for place in answered]]
-    some = ~np.isnan(matrix).all(axis=1)
+    some = ~np.asarray(np.isnan(matrix).all(axis=1))
     return tuple(name for name, kept in zip(responses.models, some, strict=True) if kept), matrix[some]
 
 
