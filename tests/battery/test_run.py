@@ -27,7 +27,7 @@ from capscope.battery import (
     save_bank,
 )
 from capscope.battery.ability import Curves
-from capscope.battery.adaptive import State, Targets, draw_chances, next_item
+from capscope.battery.adaptive import AdaptiveBattery
 from capscope.battery.grading import grade_exact, grade_letter, grade_number, grade_verdict
 from capscope.data import Study
 from capscope.endpoint import EndpointSettings, Prices, Sampling
@@ -176,15 +176,14 @@ def test_nonsense_is_unscored_counted_and_never_zero(bank, questions):
 
 def test_every_item_left_may_be_drawn_and_chances_sum_to_one(bank):
     curves = Curves.of(bank)
-    weights = np.full((1, N_ITEMS), 1 / N_ITEMS)
-    state = State.start(curves, Targets(("all",), weights), np.arange(N_ITEMS))
+    state = AdaptiveBattery.start(curves)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        chance = draw_chances(state)
+        chance = state.next_chances
         assert chance.sum() == pytest.approx(1)
-        assert chance.min() >= 0.2 / len(chance) - 1e-12
-        item, drawn = next_item(state, rng)
-        assert chance[list(state.open).index(item)] == drawn
+        assert chance.min() >= 0.1 / len(chance) - 1e-12
+        item, drawn = state.draw(rng)
+        assert chance[list(state.left).index(item)] == drawn
         state = state.with_answer(item, drawn, float(rng.random() < 0.5))
 
 
@@ -197,13 +196,13 @@ def test_intervals_hold_however_wrong_the_curves_are(wrong_curves):
         odds = slope[:, 0] * rng.normal() + intercept + wrong_curves * rng.normal(size=150)
         answers = (rng.random(150) < 1 / (1 + np.exp(-odds))) * 1.0
         curves = Curves(slope, intercept, np.zeros(150), np.zeros(1), np.eye(1))
-        state = State.start(curves, Targets(("all",), np.full((1, 150), 1 / 150)), np.arange(150))
+        state = AdaptiveBattery.start(curves)
         for _ in range(25):
-            item, chance = next_item(state, rng)
+            item, chance = state.draw(rng)
             state = state.with_answer(item, chance, float(answers[item]))
-        score, lower, upper = state.scores(0.95)
-        errors.append(score[0] - answers.mean())
-        inside.append(lower[0] <= answers.mean() <= upper[0])
+        found = state.estimate(0.95)
+        errors.append(found.score[0] - answers.mean())
+        inside.append(found.lower[0] <= answers.mean() <= found.upper[0])
     assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(len(errors))
     assert 0.9 <= np.mean(inside) <= 1.0
 

@@ -1,22 +1,31 @@
 """Choose few items, run them, estimate scores without bias."""
 
+from capscope.battery.ability import Abilities, Curves, ability_posterior
+from capscope.battery.adaptive import AdaptiveBattery, AdaptiveSettings
 from capscope.battery.answering import Answerer, EndpointAnswerer, Graded
 from capscope.battery.bank import Bank
 from capscope.battery.bank_building import BankSettings, build_bank
+from capscope.battery.bank_growth import add_to_bank
 from capscope.battery.bank_storage import load_bank, read_names, save_bank
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Estimator, Sample
 from capscope.battery.evaluation import BatteryEvaluation, BatteryTrial, Figures, evaluate_battery
+from capscope.battery.harness import HarnessRun, harness_run
 from capscope.battery.jobs import EndpointRun, run_at_endpoint
 from capscope.battery.pool import Pool
 from capscope.battery.questions import KINDS, BatteryQuestion, battery_questions
 from capscope.battery.running import BatteryRun, RunSettings, run_battery
-from capscope.battery.scoring import BatteryScores, score_battery
-from capscope.battery.selection import METHODS, Battery, select_battery
-from capscope.battery.storage import load_battery, save_battery, save_run
+from capscope.battery.scoring import BankScores, BatteryScores, score_battery, score_with_bank
+from capscope.battery.selection import METHODS, Battery, Design, select_battery, select_forms
+from capscope.battery.sources import is_bank, load_answers, load_costs, load_source
+from capscope.battery.storage import load_battery, save_battery, save_forms, save_run, save_samples
 
 __all__ = [
+    "Abilities",
+    "AdaptiveBattery",
+    "AdaptiveSettings",
     "Answerer",
     "Bank",
+    "BankScores",
     "BankSettings",
     "Battery",
     "BatteryEvaluation",
@@ -24,7 +33,9 @@ __all__ = [
     "BatteryRun",
     "BatteryScores",
     "BatteryTrial",
+    "Curves",
     "DEFAULT",
+    "Design",
     "ESTIMATORS",
     "EndpointAnswerer",
     "EndpointRun",
@@ -32,22 +43,34 @@ __all__ = [
     "Estimator",
     "Figures",
     "Graded",
+    "HarnessRun",
     "KINDS",
     "METHODS",
     "Pool",
     "RunSettings",
     "Sample",
+    "ability_posterior",
+    "add_to_bank",
     "battery_questions",
     "build_bank",
     "evaluate_battery",
+    "harness_run",
+    "is_bank",
+    "load_answers",
     "load_bank",
     "load_battery",
+    "load_costs",
+    "load_source",
     "read_names",
     "run_at_endpoint",
     "run_battery",
     "save_bank",
     "save_battery",
+    "save_forms",
     "save_run",
+    "save_samples",
     "score_battery",
+    "score_with_bank",
     "select_battery",
+    "select_forms",
 ]

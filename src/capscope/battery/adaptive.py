@@ -1,39 +1,46 @@
-"""Adaptive batteries: which item to ask next, and a score that stays unbiased whatever was asked.
+"""An adaptive battery: after each answer, where is the model, what to ask next, and what is its score.
 
-Each item is drawn with a known chance. What a draw adds is a martingale difference, so that the score is unbiased and
-its interval holds however the curves are wrong and however the draws depended on earlier answers (active inference:
-Zrnic & Candes, 2024).
+Every open item keeps a known chance to be the next one. What a draw adds is a martingale difference, so that the score
+is unbiased and its interval holds however wrong the curves are and however the draws depended on earlier answers
+(active inference: Zrnic & Candes, 2024).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
-from scipy import stats
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.ability import Abilities, Curves, ability_posterior
 from capscope.battery.bank import Index
+from capscope.battery.estimators import Estimate
+from capscope.battery.worth import response_variance
+from capscope.errors import InputError
 
-UNIFORM_SHARE = 0.2
-"""Share of every draw that is uniform over the items left: no chance is ever near zero."""
-MOST_FREEDOM = 30
-"""Draws late in a run are alike, early ones are not: tails stay heavier than normal."""
+LEAST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One item that was drawn and answered."""
+class AdaptiveSettings:
+    """How to choose the next item."""
 
-    item: int
-    """Position in the bank."""
-    chance: float
-    """Chance it had to be drawn, given the answers before."""
-    score: float
-    """The answer's score."""
-    estimate: RowFloats
-    """What this draw alone says of the mean score of each target."""
-    precision: float
-    """How much it counts, known before the answer."""
+    uniform: float = 0.1
+    """Share of the draw spread evenly over what is left: no chance is ever near zero."""
+    narrowing: float = 0.5
+    """Share of the rest given to items that narrow the aim; the remainder goes to items hard to foretell."""
+    aim: str = "score"
+    """`score` narrows the mean score of the first target, `profile` the abilities."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            InputError: A number out of range, or an unknown aim.
+        """
+        if not 0 < self.uniform <= 1 or not 0 <= self.narrowing <= 1:
+            raise InputError("uniform lies in (0, 1] and narrowing in [0, 1]; change the one that does not")
+        if self.aim not in ("score", "profile"):
+            raise InputError(f"unknown aim '{self.aim}'; use score or profile")
 
 
 @dataclass(frozen=True)
@@ -45,116 +52,176 @@ class Targets:
     member: FloatArray
     """Weights (target, item) that sum to 1 over each target's items."""
 
+    @classmethod
+    def everything(cls, size: int) -> "Targets":
+        """One target: the mean score of all items."""
+        return cls(("all",), np.full((1, size), 1 / size))
+
 
 @dataclass(frozen=True)
-class State:
-    """A run so far."""
+class Draw:
+    """One item that was drawn and answered."""
+
+    item: int
+    """Its position."""
+    chance: float
+    """Chance it had to be drawn, given the answers before."""
+    score: float
+    """The answer's score."""
+    reading: RowFloats
+    """An unbiased reading of the mean score of each target."""
+    spread: float
+    """Standard deviation of the first target's reading, as foreseen before the answer."""
+
+
+@dataclass(frozen=True)
+class AdaptiveBattery:
+    """One model's run so far; each answer makes the next one."""
 
     curves: Curves
-    """The bank's curves."""
+    """Curves of the items."""
     targets: Targets
     """What is to be estimated."""
     ability: Abilities
-    """The new model's abilities, given its answers."""
-    open: Index
+    """The model's abilities, given its answers."""
+    left: Index
     """Positions of the items that may still be asked."""
+    settings: AdaptiveSettings = field(default_factory=AdaptiveSettings)
+    """How to choose."""
     draws: tuple[Draw, ...] = ()
     """What was drawn and answered."""
 
     @classmethod
-    def start(cls, curves: Curves, targets: Targets, askable: Index) -> "State":
-        """Begin with no answer."""
-        prior = Abilities(curves.prior_mean[None], curves.prior_cov[None])
-        return cls(curves, targets, prior, askable)
-
-    def chances(self) -> RowFloats:
-        """Chance of success on every item of the bank, as known now."""
-        return self.curves.chances(self.ability.mean)[0]
-
-    def without(self, item: int) -> "State":
-        """The run when an item gave no score: it is not asked again, and counts for nothing."""
-        return State(self.curves, self.targets, self.ability, self.open[self.open != item], self.draws)
-
-    def with_answer(self, item: int, chance: float, score: float) -> "State":
-        """The run after an answer.
+    def start(
+        cls,
+        curves: Curves,
+        targets: Targets | None = None,
+        askable: Index | None = None,
+        settings: AdaptiveSettings | None = None,
+    ) -> "AdaptiveBattery":
+        """Begin with no answer.
 
         Args:
-            item: Position of the item.
-            chance: Chance it had to be drawn.
-            score: The answer's score.
+            curves: Curves of the items.
+            targets: What is to be estimated; the mean score of all items by default.
+            askable: Positions of the items that can be asked; all by default.
+            settings: How to choose.
         """
-        draw = Draw(item, chance, score, self._says(item, chance, score), self._precision())
-        draws = (*self.draws, draw)
+        size = len(curves.intercept)
+        prior = Abilities(curves.prior_mean[None], curves.prior_cov[None])
+        left = np.arange(size) if askable is None else askable
+        return cls(curves, targets or Targets.everything(size), prior, left, settings or AdaptiveSettings())
+
+    @cached_property
+    def expected(self) -> RowFloats:
+        """Chance of success on every item, as known now."""
+        return self.curves.chances(self.ability.mean)[0]
+
+    @cached_property
+    def next_chances(self) -> RowFloats:
+        """Chance of each item that is left to be asked next.
+
+        Raises:
+            InputError: Nothing is left to ask.
+        """
+        if not len(self.left):
+            raise InputError("every item was asked; stop here")
+        even = np.full(len(self.left), 1 / len(self.left))
+        unsure = np.sqrt(self.expected * (1 - self.expected))[self.left] * self.targets.member[0][self.left]
+        first = _share(unsure, even)
+        second = _share(self._narrowing()[self.left], first)
+        rest = (1 - self.settings.narrowing) * first + self.settings.narrowing * second
+        return self.settings.uniform * even + (1 - self.settings.uniform) * rest
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, float]:
+        """Draw the next item.
+
+        Returns:
+            Its position and the chance it had.
+        """
+        chances = self.next_chances
+        place = int(rng.choice(len(chances), p=chances / chances.sum()))
+        return int(self.left[place]), float(chances[place])
+
+    def without(self, item: int) -> "AdaptiveBattery":
+        """The run when an item gave no score: it is not asked again, and is never a zero."""
+        return replace(self, left=self.left[self.left != item])
+
+    def with_answer(self, item: int, chance: float, score: float) -> "AdaptiveBattery":
+        """The run after an answer to the item that was drawn.
+
+        Args:
+            item: Its position.
+            chance: The chance it had to be drawn, as `draw` said.
+            score: Its score in [0, 1].
+
+        Raises:
+            InputError: The item is not left to ask, or the score is not from 0 to 1.
+        """
+        if item not in self.left or not 0 <= score <= 1:
+            raise InputError(f"item {item} is not left to ask, or its score {score} is not from 0 to 1")
+        draws = (*self.draws, Draw(item, chance, score, self._reading(item, chance, score), self._foreseen_spread()))
         asked = np.array([each.item for each in draws])
         answers = np.array([[each.score for each in draws]])
         ability = ability_posterior(self.curves.take(asked), answers, self.ability.mean)
-        return State(self.curves, self.targets, ability, self.open[self.open != item], draws)
+        return replace(self, ability=ability, left=self.left[self.left != item], draws=draws)
 
-    def _says(self, item: int, chance: float, score: float) -> RowFloats:
-        """Answers so far, chances elsewhere, and the surprise of this answer weighted by its chance to be drawn."""
-        expected = self.chances()
-        known = expected.copy()
-        for draw in self.draws:
-            known[draw.item] = draw.score
-        return self.targets.member @ known + self.targets.member[:, item] * (score - expected[item]) / chance
+    def estimate(self, level: float = 0.95) -> Estimate:
+        """Mean score of each target, with an interval from the spread of its readings.
 
-    def _precision(self) -> float:
-        """One over the variance that the curves expect of the next draw's estimate of the first target."""
-        left = np.isin(np.arange(len(self.curves.intercept)), self.open)
-        expected = self.chances()[left]
-        weight = self.targets.member[0][left]
-        chance = draw_chances(self)
-        return 1 / max(float((weight**2 * expected * (1 - expected) / chance).sum()), 1e-12)
-
-    def scores(self, level: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Estimated mean score of each target, with the bounds of its interval.
+        Readings count by the inverse of the variance foreseen before each answer, which keeps them unbiased.
 
         Args:
             level: Nominal coverage.
         """
         if len(self.draws) < 2:
-            mean = self.targets.member @ self.chances()
-            return mean, np.zeros_like(mean), np.ones_like(mean)
-        says = np.stack([draw.estimate for draw in self.draws])
-        weight = np.array([draw.precision for draw in self.draws])
-        weight = weight / weight.sum()
-        mean = weight @ says
-        n = len(self.draws)
-        variance = n / (n - 1) * (weight[:, None] ** 2 * (says - mean) ** 2).sum(axis=0)
-        width = stats.t.ppf((1 + level) / 2, min(n - 1, MOST_FREEDOM)) * np.sqrt(variance)
-        return np.clip(mean, 0, 1), np.clip(mean - width, 0, 1), np.clip(mean + width, 0, 1)
+            mean = self.targets.member @ self.expected
+            return Estimate(mean, np.full(len(mean), 0.5), np.zeros_like(mean), np.ones_like(mean))
+        readings = np.stack([draw.reading for draw in self.draws])
+        weight = np.array([draw.spread for draw in self.draws]) ** -2.0
+        weight /= weight.sum()
+        score = weight @ readings
+        effective = 1 / (weight**2).sum()
+        variance = (weight**2) @ (readings - score) ** 2 * effective / max(effective - 1, 1)
+        found = Estimate.student(
+            score, np.maximum(np.sqrt(variance), self._least_sd()), max(int(effective) - 1, 1), level
+        )
+        return found.reaching(np.array([[draw.score for draw in self.draws]]))
+
+    def _least_sd(self) -> RowFloats:
+        """What answers of a target alone could not rule out, however alike its readings: none were drawn, say."""
+        member = self.targets.member > 0
+        asked = member[:, [draw.item for draw in self.draws]].sum(1)
+        return 0.5 / (asked + 1) * np.sqrt(np.maximum(1 - asked / member.sum(1), 0))
+
+    def _reading(self, item: int, chance: float, score: float) -> RowFloats:
+        """Answers so far, chances elsewhere, and the surprise of this answer over its chance to be drawn."""
+        known = self.expected.copy()
+        for draw in self.draws:
+            known[draw.item] = draw.score
+        return self.targets.member @ known + self.targets.member[:, item] * (score - self.expected[item]) / chance
+
+    def _narrowing(self) -> RowFloats:
+        """Expected reduction of the variance of the aim by each item's answer."""
+        _, curvature = response_variance(self.curves, self.ability.mean)
+        weight, moved = curvature[0], self.curves.slope @ self.ability.cov[0]
+        own = (moved * self.curves.slope).sum(1)
+        if self.settings.aim == "profile":
+            return weight * (moved**2).sum(1) / (1 + weight * own)
+        gradient = (weight * self.targets.member[0]) @ self.curves.slope
+        return weight * (moved @ gradient) ** 2 / (1 + weight * own)
+
+    def _foreseen_spread(self) -> float:
+        """Standard deviation of the next reading, if the curves and their uncertainty are right."""
+        _, curvature = response_variance(self.curves, self.ability.mean)
+        slope, cov = self.curves.slope[self.left], self.ability.cov[0]
+        doubt = np.einsum("nd,de,ne->n", slope, cov, slope) * curvature[0][self.left] ** 2
+        expected = self.expected[self.left]
+        weight = self.targets.member[0][self.left]
+        variance = (weight**2 * (expected * (1 - expected) + doubt) / self.next_chances).sum()
+        return max(float(np.sqrt(variance)), LEAST_SPREAD)
 
 
-def draw_chances(state: State) -> RowFloats:
-    """Chance of each open item to be drawn next.
-
-    Items count by what their answer is expected to teach about the first target (the reduction of its variance through
-    the abilities) and by how unsure their answer is (what the correction by draw chances needs); a fixed share is
-    uniform.
-    """
-    expected = state.chances()
-    unsure = expected * (1 - expected)
-    slope, cov = state.curves.slope[state.open], state.ability.cov[0]
-    direction = cov @ ((state.targets.member[0] * unsure) @ state.curves.slope)
-    own = unsure[state.open]
-    gain = own * (slope @ direction) ** 2 / (1 + own * np.einsum("nd,de,ne->n", slope, cov, slope))
-    spread = np.sqrt(own) * state.targets.member[0][state.open]
-    told = 1 / (1 + len(state.draws) / max(slope.shape[1], 1))
-    wanted = told * _share(gain) + (1 - told) * _share(spread)
-    return (1 - UNIFORM_SHARE) * wanted + UNIFORM_SHARE / len(state.open)
-
-
-def next_item(state: State, rng: np.random.Generator) -> tuple[int, float]:
-    """Draw the next item.
-
-    Returns:
-        Its position in the bank and the chance it had.
-    """
-    chance = draw_chances(state)
-    place = int(rng.choice(len(chance), p=chance / chance.sum()))
-    return int(state.open[place]), float(chance[place])
-
-
-def _share(values: RowFloats) -> RowFloats:
+def _share(values: RowFloats, otherwise: RowFloats) -> RowFloats:
     total = values.sum()
-    return values / total if total > 0 else np.full(len(values), 1 / len(values))
+    return values / total if total > 0 else otherwise

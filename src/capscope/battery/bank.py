@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from capscope.axes import ItemDim, RowFloats
+from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import IRTPosterior
 
@@ -102,6 +102,16 @@ class Bank:
             demands=None if self.demands is None else self.demands[index],
             cost=None if self.cost is None else self.cost[index],
         )
+
+    def known_scores(self) -> FloatArray:
+        """The scores of past models.
+
+        Raises:
+            InputError: The bank is compact; it keeps none.
+        """
+        if self.history is None:
+            raise InputError("a compact bank keeps no past answers; use the study it was built from")
+        return self.history
 
     def compact(self) -> "Bank":
         """The bank without past answers: regressions learn from answers drawn from the fitted abilities instead."""

@@ -1,6 +1,7 @@
 """From a study to a bank: fit the items, keep the answers, the demands and where everything came from."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ def assemble(study: Study, responses: ResponseMatrix, posterior: IRTPosterior, s
     names, document = _harness(table, settings.harness_tasks)
     dims, levels = _demands(study, responses.items)
     fitted = {"dims": posterior.dims, "model": posterior.model_name, "seed": settings.seed}
-    provenance = {"study": study.name, "sources": study.sources, "fit": fitted}
+    provenance = {"study": Path(study.name).name, "sources": study.sources, "fit": fitted}
     return Bank(
         posterior=posterior,
         benchmark=tuple(table["benchmark"].astype(str)),

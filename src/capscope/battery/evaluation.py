@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats
+from capscope.battery.adaptive import AdaptiveBattery
 from capscope.battery.bank import Bank, Index
 from capscope.battery.bank_building import BankSettings, build_bank, dims_for, fit_bank_items
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Sample
 from capscope.battery.families import families
 from capscope.battery.model_splits import ModelSplit, model_split
 from capscope.battery.pool import Pool
+from capscope.battery.selection import METHODS, select_battery
 from capscope.data import ResponseMatrix, Study
 from capscope.errors import InputError, nearest
 
+ADAPTIVE = "adaptive"
 FORM_SHARED_BY = 5
 """So many held-out models answer one battery; then another is drawn, so that few draws do not decide the figures."""
 
@@ -37,6 +41,8 @@ class BatteryTrial:
     """Most models learned from; others are left out at random."""
     level: float = 0.95
     """Nominal coverage."""
+    method: str = "random"
+    """How items are drawn: one of `METHODS`, or `adaptive` (item by item, scored by `AdaptiveBattery`)."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class BatteryEvaluation:
     """Items drawn."""
     split: str
     """Which models were held out."""
+    method: str
+    """How items were drawn."""
     seeds: int
     """Number of seeds."""
     estimates: int
@@ -71,8 +79,9 @@ class BatteryEvaluation:
     def as_dict(self) -> dict[str, object]:
         """Return plain numbers in the published JSON layout."""
         rows = {name: vars(figures) for name, figures in self.figures.items()}
+        default = ADAPTIVE if self.method == ADAPTIVE else DEFAULT
         head = {"n": self.n, "split": self.split, "seeds": self.seeds, "estimates": self.estimates}
-        return {**head, "default": DEFAULT, "estimators": rows}
+        return {**head, "method": self.method, "default": default, "estimators": rows}
 
 
 def evaluate_battery(
@@ -95,54 +104,95 @@ def evaluate_battery(
     Raises:
         InputError: Unknown estimator or split, or too few models or items.
     """
-    chosen = tuple(names or ESTIMATORS)
-    unknown = [name for name in chosen if name not in ESTIMATORS]
-    if unknown:
-        hint = nearest(unknown[0], ESTIMATORS)
-        raise InputError(f"unknown estimator '{unknown[0]}'{hint}; there are {', '.join(ESTIMATORS)}")
+    chosen = _chosen(names, trial.method)
     whole = build_bank(study, BankSettings(dims=1, max_sweeps=50))
     family = families(whole) if trial.split == "family" else np.arange(len(whole.models))
     tally: dict[tuple[int, str], list[FloatArray]] = {(n, name): [] for n in trial.n for name in chosen}
     for number in range(trial.seeds):
         rng = np.random.default_rng(trial.seed + number)
         split = model_split(trial.split, whole.posterior.ability_mean[:, 0], family, trial.most_new, rng)
-        for n, truth, sample in held_out_samples(whole, split, trial, rng):
-            for name in chosen:
-                tally[n, name].append(_errors(ESTIMATORS[name].estimate(sample, trial.level), truth))
+        for n, name, errors in _held_out_errors(whole, split, trial, chosen, rng):
+            tally[n, name].append(errors)
         if progress:
             progress((number + 1) / trial.seeds)
+    short = [n for n in trial.n if not tally[n, chosen[0]]]
+    if short:
+        raise InputError(f"no held-out model answered {2 * short[0]} items, twice the {short[0]} to draw; lower -n")
     return [_summary(n, trial, {name: np.concatenate(tally[n, name], axis=1) for name in chosen}) for n in trial.n]
 
 
-def held_out_samples(
-    whole: Bank, split: ModelSplit, trial: BatteryTrial, rng: np.random.Generator
-) -> Iterator[tuple[int, RowFloats, Sample]]:
-    """Yield numbers of items, true scores and samples of the held-out models.
+def _chosen(names: Sequence[str] | None, method: str) -> tuple[str, ...]:
+    known = (*METHODS, ADAPTIVE)
+    if method not in known:
+        raise InputError(f"unknown method '{method}'{nearest(method, known)}; use one of {', '.join(known)}")
+    if method == ADAPTIVE:
+        return ("mean", ADAPTIVE)
+    unknown = [name for name in names or () if name not in ESTIMATORS]
+    if unknown:
+        hint = nearest(unknown[0], ESTIMATORS)
+        raise InputError(f"unknown estimator '{unknown[0]}'{hint}; there are {', '.join(ESTIMATORS)}")
+    return tuple(names or ESTIMATORS)
+
+
+def _held_out_errors(
+    whole: Bank, split: ModelSplit, trial: BatteryTrial, names: tuple[str, ...], rng: np.random.Generator
+) -> Iterator[tuple[int, str, FloatArray]]:
+    """Yield numbers of items, estimators and their errors on held-out models.
 
     Models that answered the same items share a draw, up to `FORM_SHARED_BY` of them.
     """
     past = split.past
     if len(past) > trial.most_past:
         past = np.sort(rng.choice(past, trial.most_past, replace=False))
-    pool = Pool.of(past_bank(whole, past))
-    assert whole.history is not None
-    for models, answered in _patterns(whole.history, split.new):
+    bank = past_bank(whole, past)
+    pool = Pool.of(bank)
+    for models, answered in _patterns(whole.known_scores(), split.new):
         part = pool.take(answered)
-        score = whole.history[np.ix_(models, answered)]
-        for n in trial.n:
-            if n > len(answered) // 2:
-                continue
-            for start in range(0, len(models), FORM_SHARED_BY):
-                rows = slice(start, start + FORM_SHARED_BY)
-                drawn = np.sort(rng.choice(len(answered), n, replace=False))
-                chance = np.full(n, n / len(answered))
-                yield n, score[rows].mean(1), Sample(part, drawn, score[rows][:, drawn], chance)
+        score = whole.known_scores()[np.ix_(models, answered)]
+        sizes = [n for n in trial.n if 2 * n <= len(answered)]
+        if trial.method == ADAPTIVE:
+            yield from _adaptive_errors(part, score, sizes, trial.level, rng)
+            continue
+        items = bank.take_items(answered) if trial.method != "random" else bank
+        for n, start in product(sizes, range(0, len(models), FORM_SHARED_BY)):
+            group = score[start : start + FORM_SHARED_BY]
+            drawn, chance = _draw(items, part, n, trial.method, rng)
+            sample = Sample(part, drawn, group[:, drawn], chance)
+            for name in names:
+                yield n, name, _errors(ESTIMATORS[name].estimate(sample, trial.level), group.mean(1))
+
+
+def _draw_evenly(pool: Pool, n: int, rng: np.random.Generator) -> tuple[Index, RowFloats]:
+    return np.sort(rng.choice(pool.size, n, replace=False)), np.full(n, n / pool.size)
+
+
+def _draw(items: Bank, pool: Pool, n: int, method: str, rng: np.random.Generator) -> tuple[Index, RowFloats]:
+    if method == "random":
+        return _draw_evenly(pool, n, rng)
+    table = select_battery(items, n, method, int(rng.integers(2**31))).table
+    drawn = items.positions(tuple(str(item) for item in table["item_id"]))
+    return drawn, table["draw_chance"].to_numpy(dtype=float)
+
+
+def _adaptive_errors(
+    pool: Pool, score: FloatArray, sizes: list[int], level: float, rng: np.random.Generator
+) -> Iterator[tuple[int, str, FloatArray]]:
+    """Run each model through its own adaptive battery, and draw as many items evenly to compare with."""
+    for answers in score:
+        run, truth = AdaptiveBattery.start(pool.curves), answers.mean(keepdims=True)
+        for step in range(1, max(sizes, default=0) + 1):
+            item, chance = run.draw(rng)
+            run = run.with_answer(item, chance, float(answers[item]))
+            if step in sizes:
+                yield step, ADAPTIVE, _errors(run.estimate(level), truth)
+                drawn, even = _draw_evenly(pool, step, rng)
+                plain = ESTIMATORS["mean"].estimate(Sample(pool, drawn, answers[None, drawn], even), level)
+                yield step, "mean", _errors(plain, truth)
 
 
 def past_bank(whole: Bank, past: Index) -> Bank:
     """A bank fitted to some of the models of another, over the same items."""
-    assert whole.history is not None
-    history = whole.history[past]
+    history = whole.known_scores()[past]
     model, item = np.nonzero(~np.isnan(history))
     score = history[model, item]
     names = tuple(whole.models[place] for place in past)
@@ -177,4 +227,4 @@ def _summary(n: int, trial: BatteryTrial, tally: dict[str, FloatArray]) -> Batte
         for name, (error, width, inside) in tally.items()
     }
     estimates = next(iter(tally.values())).shape[1]
-    return BatteryEvaluation(n, trial.split, trial.seeds, estimates, figures)
+    return BatteryEvaluation(n, trial.split, trial.method, trial.seeds, estimates, figures)

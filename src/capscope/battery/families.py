@@ -12,19 +12,14 @@ RELATED = 0.25
 
 
 def residual_correlation(bank: Bank) -> FloatArray:
-    """Correlation of residuals between past models, over the items both answered, as (model, model).
-
-    Raises:
-        ValueError: The bank is compact; it has no answers.
-    """
-    if bank.history is None:
-        raise ValueError("a compact bank keeps no answers")
-    n_models, n_items = bank.history.shape
+    """Correlation of residuals between past models, over the items both answered, as (model, model)."""
+    history = bank.known_scores()
+    n_models, n_items = history.shape
     model, item = np.divmod(np.arange(n_models * n_items), n_items)
     chance = bank.posterior.probability(model, item).reshape(n_models, n_items)
-    seen = ~np.isnan(bank.history)
+    seen = ~np.isnan(history)
     spread = np.sqrt(np.maximum(chance * (1 - chance), 1e-4))
-    residual = np.where(seen, (bank.history - chance) / spread, 0.0)
+    residual = np.where(seen, (history - chance) / spread, 0.0)
     mask = seen.astype(float)
     product, square = residual @ residual.T, residual**2 @ mask.T
     return product / np.sqrt(np.maximum(square * square.T, 1e-12))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from capscope.battery.adaptive import AdaptiveBattery
 from capscope.battery.answering import EndpointAnswerer
 from capscope.battery.bank_storage import load_bank
 from capscope.battery.questions import battery_questions
@@ -68,14 +69,12 @@ def run_at_endpoint(
         raise OutputError(f"{job.out}: cannot be written ({error.strerror}); choose another --out") from None
     budget = (job.prices, job.max_usd)
     retries = np.random.default_rng(settings.seed)
+
+    def shown(asked: int, state: AdaptiveBattery) -> None:
+        if progress:
+            progress(asked, float(state.estimate(settings.level).score[0]))
+
     with EndpointAnswerer(job.out / LEDGER_NAME, job.endpoint, job.model, job.judge, budget, retries) as answer:
-        found = run_battery(
-            bank,
-            questions,
-            answer,
-            job.model.model,
-            settings,
-            (lambda asked, state: progress(asked, float(state.scores(settings.level)[0][0]))) if progress else None,
-        )
+        found = run_battery(bank, questions, answer, job.model.model, settings, shown)
     save_run(found, job.out)
     return found

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.battery.ability import Curves
-from capscope.battery.adaptive import State, Targets, next_item
+from capscope.battery.adaptive import AdaptiveBattery, Targets
 from capscope.battery.answering import Answerer
 from capscope.battery.bank import Bank
 from capscope.battery.questions import BatteryQuestion
@@ -89,7 +89,7 @@ def run_battery(
     answer: Answerer,
     model: str,
     settings: RunSettings | None = None,
-    progress: Callable[[int, State], object] | None = None,
+    progress: Callable[[int, AdaptiveBattery], object] | None = None,
 ) -> BatteryRun:
     """Draw items one by one, ask them, and estimate the model's scores and abilities.
 
@@ -112,13 +112,13 @@ def run_battery(
     rows: list[tuple[str, float, float, float | None, str]] = []
     status = ""
     while not status:
-        item, chance = next_item(state, rng)
+        item, chance = state.draw(rng)
         name = bank.items[item]
         graded = answer(asked[name])
         if graded.stopped:
             status = "budget"
             break
-        rows.append((name, chance, float(state.chances()[item]), graded.score, graded.problem))
+        rows.append((name, chance, float(state.expected[item]), graded.score, graded.problem))
         state = state.without(item) if graded.score is None else state.with_answer(item, chance, graded.score)
         status = _ended(state, len(rows), settings)
         if progress:
@@ -127,14 +127,18 @@ def run_battery(
 
 
 def _result(
-    model: str, rows: list[tuple[str, float, float, float | None, str]], state: State, status: str, level: float
+    model: str,
+    rows: list[tuple[str, float, float, float | None, str]],
+    state: AdaptiveBattery,
+    status: str,
+    level: float,
 ) -> BatteryRun:
     steps = pd.DataFrame(rows, columns=["item_id", "chance", "expected", "score", "problem"])
     steps["score"] = steps["score"].astype(float)
     return BatteryRun(model, steps, _scores(state, level), _abilities(state, level), status, level)
 
 
-def _begin(bank: Bank, asked: dict[str, BatteryQuestion], settings: RunSettings) -> State:
+def _begin(bank: Bank, asked: dict[str, BatteryQuestion], settings: RunSettings) -> AdaptiveBattery:
     wanted = bank.of_benchmarks(settings.benchmarks)
     open_items = np.array([place for place in wanted if bank.items[place] in asked], dtype=np.int64)
     if not len(open_items):
@@ -149,15 +153,15 @@ def _begin(bank: Bank, asked: dict[str, BatteryQuestion], settings: RunSettings)
     else:
         names = []
     weights = np.stack([row / row.sum() for row in member])
-    return State.start(Curves.of(bank), Targets((SUITE, *names), weights), open_items)
+    return AdaptiveBattery.start(Curves.of(bank), Targets((SUITE, *names), weights), open_items)
 
 
-def _ended(state: State, asked: int, settings: RunSettings) -> str:
-    if not len(state.open):
+def _ended(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:
+    if not len(state.left):
         return "no-items-left"
     if len(state.draws) >= FEWEST and settings.width is not None:
-        _, lower, upper = state.scores(settings.level)
-        if upper[0] - lower[0] <= settings.width:
+        found = state.estimate(settings.level)
+        if found.upper[0] - found.lower[0] <= settings.width:
             return "width"
     sd = np.sqrt(np.diagonal(state.ability.cov[0]))
     if len(state.draws) >= FEWEST and settings.ability_sd is not None and sd.max() <= settings.ability_sd:
@@ -165,14 +169,13 @@ def _ended(state: State, asked: int, settings: RunSettings) -> str:
     return "max_items" if asked >= settings.max_items else ""
 
 
-def _scores(state: State, level: float) -> pd.DataFrame:
-    score, lower, upper = state.scores(level)
-    items = (state.targets.member > 0).sum(axis=1)
-    columns = {"target": state.targets.names, "items": items, "score": score, "lower": lower, "upper": upper}
-    return pd.DataFrame(columns)
+def _scores(state: AdaptiveBattery, level: float) -> pd.DataFrame:
+    found, items = state.estimate(level), (state.targets.member > 0).sum(axis=1)
+    columns = {"target": state.targets.names, "items": items, "score": found.score}
+    return pd.DataFrame(columns | {"lower": found.lower, "upper": found.upper})
 
 
-def _abilities(state: State, level: float) -> pd.DataFrame:
+def _abilities(state: AdaptiveBattery, level: float) -> pd.DataFrame:
     mean, sd = state.ability.mean[0], np.sqrt(np.diagonal(state.ability.cov[0]))
     width = normal_quantile(level) * sd
     dims = np.arange(1, len(mean) + 1)

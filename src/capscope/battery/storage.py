@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from capscope.battery.bank import Bank
+from capscope.battery.harness import HarnessRun, harness_run
 from capscope.battery.running import BatteryRun
 from capscope.battery.selection import Battery
-from capscope.data import read_table
+from capscope.data import Study, read_table
 from capscope.errors import InputError, OutputError
 
 COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
@@ -55,3 +57,32 @@ def save_run(run: BatteryRun, folder: Path) -> None:
         (folder / "result.json").write_text(json.dumps(run.as_dict(), indent=2, allow_nan=False) + "\n", "utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
+
+
+def save_forms(batteries: list[Battery], path: Path, *, force: bool = False) -> list[Path]:
+    """Write parallel forms: one under the path itself, several with a number before the suffix.
+
+    Raises:
+        OutputError: A file exists and `force` is not set.
+    """
+    numbered = [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(batteries) + 1)]
+    paths = [path] if len(batteries) == 1 else numbered
+    for battery, target in zip(batteries, paths, strict=True):
+        save_battery(battery, target, force=force)
+    return paths
+
+
+def save_samples(source: Study | Bank, battery: Battery, path: Path, *, force: bool = False) -> HarnessRun:
+    """Write the document indices of a battery for lm-evaluation-harness.
+
+    Raises:
+        InputError: The source is no bank, or does not know the documents.
+        OutputError: The file exists and `force` is not set.
+    """
+    if not isinstance(source, Bank):
+        raise InputError("--samples needs the document indices of a bank; make one with 'capscope bank build'")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: already exists; choose another --samples or add --force")
+    run = harness_run(source, tuple(str(item) for item in battery.table["item_id"]))
+    path.write_text(json.dumps(run.samples) + "\n", encoding="utf-8")
+    return run

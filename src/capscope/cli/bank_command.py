@@ -1,11 +1,11 @@
-"""``capscope bank build``."""
+"""``capscope bank build | add``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, Force, Seed, StudyFolder
+from capscope.cli.options import AsJson, Force, IdleSeed, Seed, StudyFolder
 from capscope.cli.output import emit
 
 if TYPE_CHECKING:
@@ -39,6 +39,26 @@ def build(
     bank = build_bank(Study.load(study), BankSettings(dims, names, seed))
     save_bank(bank.compact() if compact else bank, out, force=force)
     _told(bank, out, as_json)
+
+
+@bank_app.command("add")
+def add(
+    bank: Annotated[Path, typer.Argument(metavar="BANK", help="Bank folder.")],
+    study: StudyFolder,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the larger bank.")],
+    harness_tasks: Annotated[Path | None, typer.Option(help="JSON: names of the new tasks in the harness.")] = None,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a study's new items into a bank; old ones stay fixed. Example: capscope bank add BANK STUDY --out NEW."""
+    from capscope.battery import add_to_bank, load_bank, read_names, save_bank
+    from capscope.data import Study
+
+    names = read_names(harness_tasks) if harness_tasks else {}
+    grown = add_to_bank(load_bank(bank), Study.load(study), names)
+    save_bank(grown, out, force=force)
+    _told(grown, out, as_json)
 
 
 def _told(bank: "Bank", out: Path, as_json: bool) -> None:

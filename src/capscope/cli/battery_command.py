@@ -22,22 +22,46 @@ battery_app = typer.Typer(
 
 @battery_app.command("select")
 def select(
-    study: StudyFolder,
-    out: Annotated[Path, typer.Option("--out", help="CSV file for the chosen items.")],
+    source: Annotated[Path, typer.Argument(metavar="BANK|STUDY", help="Bank or study folder.")],
+    out: Annotated[Path, typer.Option("--out", help="CSV file for the chosen items; forms are numbered.")],
     size: Annotated[int, typer.Option("-n", "--size", help="Number of items to draw.")] = 100,
-    method: Annotated[str, typer.Option(help="random, or demand (spread over the demand space).")] = "random",
+    method: Annotated[str, typer.Option(help="random, demand, anchor, fisher, variance or profile.")] = "random",
+    benchmark: Annotated[list[str] | None, typer.Option(help="Draw from this benchmark; may be repeated.")] = None,
+    cost: Annotated[
+        Path | None, typer.Option(help="Table item_id, cost (such as tokens): cheap items more often.")
+    ] = None,
+    exposure: Annotated[float, typer.Option(help="Most chance of any item to be drawn.")] = 1.0,
+    uniform: Annotated[float, typer.Option(help="Share of the draw spread evenly over all items.")] = 0.2,
+    forms: Annotated[int, typer.Option(min=1, help="Disjoint parallel forms of this size.")] = 1,
+    samples: Annotated[Path | None, typer.Option(help="JSON file for lm_eval's --samples (banks only).")] = None,
     seed: Seed = 0,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a battery from a study's items. Example: capscope battery select STUDY -n 100 --out battery.csv."""
-    from capscope.battery import save_battery, select_battery
-    from capscope.data import Study
+    """Draw a battery. Example: capscope battery select BANK -n 100 --method variance --out battery.csv."""
+    from capscope.battery import Design, load_costs, load_source, save_forms, save_samples, select_forms
 
-    battery = select_battery(Study.load(study), size, method, seed)
-    save_battery(battery, out, force=force)
-    result = {"out": str(out), "n": len(battery.table), "pool": battery.pool, "method": method, "seed": seed}
-    emit(result, as_json, f"{len(battery.table)} of {battery.pool} items drawn ({method}, seed {seed})\n{out}")
+    costs = load_costs(cost) if cost else {}
+    design = Design(tuple(benchmark or ()), costs, exposure, uniform, forms)
+    loaded = load_source(source)
+    batteries = select_forms(loaded, size, method, seed, design)
+    written = save_forms(batteries, out, force=force)
+    paths = [str(path) for path in written]
+    pool = batteries[0].pool
+    result: dict[str, object] = {
+        "out": paths[0],
+        "forms": paths,
+        "n": size,
+        "pool": pool,
+        "method": method,
+        "seed": seed,
+    }
+    lines = [f"{size * forms} of {pool} items drawn ({method}, seed {seed})", *paths]
+    if samples:
+        run = save_samples(loaded, batteries[0], samples, force=force)
+        result |= {"tasks": run.tasks, "samples": run.samples}
+        lines.append(f"lm_eval --tasks {run.tasks} --samples {samples} --log_samples --output_path OUT --model ...")
+    emit(result, as_json, "\n".join(lines))
 
 
 @battery_app.command("run")
@@ -87,19 +111,27 @@ def run(
 
 @battery_app.command("score")
 def score(
-    battery: Annotated[Path, typer.Argument(metavar="BATTERY", help="CSV file written by 'battery select'.")],
-    answers: StudyFolder,
+    source: Annotated[Path, typer.Argument(metavar="BANK|BATTERY", help="Bank folder, or CSV of 'battery select'.")],
+    answers: Annotated[Path, typer.Argument(metavar="ANSWERS", help="Study folder, or table model, item_id, score.")],
+    battery: Annotated[Path | None, typer.Option(help="With a bank: the CSV the items were drawn by.")] = None,
+    estimator: Annotated[str, typer.Option(help="With a bank: mean, pirt, gpirt, rsl, aipw or blend.")] = "blend",
     level: Level = 0.95,
     seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
-    """Estimate scores on the pool from answers to a battery. Example: capscope battery score battery.csv STUDY."""
-    from capscope.battery import load_battery, score_battery
-    from capscope.data import Study
+    """Estimate scores and abilities from few answers. Example: capscope battery score BANK ANSWERS.csv."""
+    from capscope.battery import is_bank, load_answers, load_bank, load_battery, score_battery, score_with_bank
 
-    found = score_battery(load_battery(battery), Study.load(answers), level)
-    result = {"level": level, "unanswered": found.unanswered, "scores": found.table.to_dict("records")}
-    emit(result, as_json, table_text(found.table))
+    given = load_answers(answers)
+    if not is_bank(source):
+        found = score_battery(load_battery(source), given, level)
+        result = {"level": level, "unanswered": found.unanswered, "scores": found.table.to_dict("records")}
+        emit(result, as_json, table_text(found.table))
+        return
+    drawn = load_battery(battery) if battery else None
+    with_bank = score_with_bank(load_bank(source), given, drawn, level, estimator)
+    text = f"{table_text(with_bank.scores)}\n\n{table_text(with_bank.profile)}"
+    emit(with_bank.as_dict(), as_json, text)
 
 
 @battery_app.command("evaluate")
@@ -108,6 +140,7 @@ def evaluate(
     size: Annotated[list[int] | None, typer.Option("-n", "--size", min=2, help="Items drawn; may be repeated.")] = None,
     split: Annotated[str, typer.Option(help="Models held out: interpolation, frontier or family.")] = "interpolation",
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: splits and draws.")] = 10,
+    method: Annotated[str, typer.Option(help="How items are drawn: see 'battery select', or adaptive.")] = "random",
     estimator: Annotated[list[str] | None, typer.Option(help="Estimators; all by default.")] = None,
     models: Annotated[int, typer.Option(min=4, help="Most past models learned from.")] = 300,
     seed: Seed = 0,
@@ -117,7 +150,7 @@ def evaluate(
     from capscope.battery import BatteryTrial, evaluate_battery
     from capscope.data import Study
 
-    trial = BatteryTrial(tuple(size or [100]), split, seeds, seed, most_past=models)
+    trial = BatteryTrial(tuple(size or [100]), split, seeds, seed, most_past=models, method=method)
     with progress_bar("evaluating") as progress:
         found = evaluate_battery(Study.load(study), trial, estimator, progress)
     rows = [evaluation.as_dict() for evaluation in found]

@@ -61,7 +61,7 @@ def _arviz() -> Any:  # noqa: ANN401 - see to_arviz
         with warnings.catch_warnings():
             # announces a coming version once a day; where warnings are errors that would look like a missing package
             warnings.simplefilter("ignore", FutureWarning)
-            import arviz
+            import arviz  # pyright: ignore[reportMissingImports] - an optional extra
     except ImportError:
         raise MissingExtraError("to_arviz needs arviz; pip install 'capscope[arviz]'") from None
     return arviz

@@ -1,0 +1,203 @@
+"""Batteries from a bank: stated chances are true, forms are parallel, informative draws inform."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from battery.conftest import World, make_abilities
+from capscope.battery import (
+    AdaptiveBattery,
+    AdaptiveSettings,
+    Bank,
+    Design,
+    Pool,
+    ability_posterior,
+    add_to_bank,
+    harness_run,
+    save_bank,
+    score_with_bank,
+    select_battery,
+    select_forms,
+)
+from capscope.battery.ability import Curves
+from capscope.battery.drawing import inclusion_chances
+from capscope.cli import app
+from capscope.data import Study
+from capscope.errors import InputError
+
+METHODS = ["random", "anchor", "fisher", "variance", "profile"]
+
+
+@pytest.mark.parametrize("method", ["fisher", "anchor"])
+def test_items_are_drawn_as_often_as_stated(bank: Bank, method: str) -> None:
+    part = bank.take_items(np.arange(60))
+    tables = [select_battery(part, 12, method, seed).table for seed in range(200)]
+    drawn = pd.concat(tables)
+    assert all(table["item_id"].is_unique and len(table) == 12 for table in tables)
+    often = drawn.groupby("item_id").size().reindex(part.items).fillna(0) / 200
+    # every stated chance is that of the same design; anchors move with the seed, so only their sum is compared
+    if method == "fisher":
+        chance = drawn.groupby("item_id")["draw_chance"].first().reindex(often.index)
+        error = np.sqrt(chance * (1 - chance) / 200)
+        seen = chance.notna()
+        assert (np.abs(often - chance)[seen] < 4.5 * error[seen] + 1e-9).all()
+    assert np.mean([(1 / table["draw_chance"]).sum() for table in tables]) == pytest.approx(60, rel=0.15)
+
+
+def test_chances_add_up_under_a_cap_and_keep_a_uniform_share() -> None:
+    gain = np.array([100.0, 10, 1, 0, 0, 0, 0, 0, 0, 0])
+    chance = inclusion_chances(gain, 4, 0.2, 0.7)
+    assert chance.sum() == pytest.approx(4)
+    assert chance.max() <= 0.7 + 1e-9
+    assert chance.min() >= 0.2 * 4 / 10 - 1e-9
+    with pytest.raises(InputError, match="raise --exposure"):
+        inclusion_chances(gain, 9, 0.2, 0.7)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_forms_share_no_item_and_the_seed_decides(bank: Bank, method: str) -> None:
+    first, second = select_forms(bank, 30, method, 4, Design(forms=2))
+    assert not set(first.table["item_id"]) & set(second.table["item_id"])
+    assert len(first.table) == len(second.table) == 30
+    again = select_forms(bank, 30, method, 4, Design(forms=2))
+    pd.testing.assert_frame_equal(first.table, again[0].table)
+
+
+def test_cheap_items_are_drawn_more_often(bank: Bank) -> None:
+    cost = {item: 1.0 if place % 2 else 16.0 for place, item in enumerate(bank.items)}
+    table = select_battery_with_cost(bank, cost)
+    paid = table["item_id"].map(cost)
+    assert (paid == 1.0).mean() > 0.65
+    with pytest.raises(InputError, match="no cost for"):
+        select_forms(bank, 20, "fisher", 0, Design(cost={bank.items[0]: 1.0}))
+
+
+def select_battery_with_cost(bank: Bank, cost: dict[str, float]) -> pd.DataFrame:
+    return select_forms(bank, 100, "random", 0, Design(cost=cost))[0].table
+
+
+def test_informative_draws_narrow_abilities_more(world: World, bank: Bank) -> None:
+    truth = make_abilities(150, 21)
+    score = (np.random.default_rng(3).random((150, len(bank.items))) < world.chances(truth)).astype(float)
+    curves = Curves.of(bank)
+
+    def spread(method: str) -> float:
+        places = bank.positions(tuple(select_battery(bank, 60, method, 1).table["item_id"]))
+        cov = ability_posterior(curves.take(places), score[:, places]).cov
+        return float(np.trace(cov, axis1=1, axis2=2).mean())
+
+    assert spread("profile") < 0.9 * spread("random")
+    assert spread("fisher") < 0.9 * spread("random")
+
+
+def test_profile_intervals_hold(world: World, bank: Bank) -> None:
+    # the bank's scale is that of its fit: compare with the posterior from every answer
+    truth = make_abilities(300, 22)
+    score = (np.random.default_rng(4).random((300, len(bank.items))) < world.chances(truth)).astype(float)
+    curves = Curves.of(bank)
+    whole = ability_posterior(curves, score)
+    rng = np.random.default_rng(5)
+    held = []
+    for start in range(0, 300, 10):
+        places = rng.choice(len(bank.items), 100, replace=False)
+        rows = slice(start, start + 10)
+        found = ability_posterior(curves.take(places), score[rows][:, places])
+        spread = np.diagonal(found.cov - whole.cov[rows], axis1=1, axis2=2)
+        held.append(np.abs(found.mean - whole.mean[rows]) <= 1.645 * np.sqrt(spread))
+    assert 0.86 <= np.mean(held) <= 0.94
+
+
+def test_adaptive_batteries_are_unbiased_hold_and_need_fewer_items(world: World, bank: Bank) -> None:
+    pool = Pool.of(bank)
+    rng = np.random.default_rng(6)
+    score = (rng.random((60, pool.size)) < world.chances(make_abilities(60, 23))).astype(float)
+    held, width, error = [], [], []
+    for answers in score:
+        run = AdaptiveBattery.start(pool.curves)
+        for _ in range(40):
+            item, chance = run.draw(rng)
+            run = run.with_answer(item, chance, float(answers[item]))
+        found = run.estimate(0.95)
+        held.append(found.lower[0] <= answers.mean() <= found.upper[0])
+        width.append(found.upper[0] - found.lower[0])
+        error.append(found.score[0] - answers.mean())
+    assert np.mean(held) >= 0.88
+    assert abs(np.mean(error)) < 3 * np.std(error) / np.sqrt(60)
+    assert np.mean(width) < 2 * 1.96 * np.sqrt(np.mean(score.mean(1) * (1 - score.mean(1))) / 40)
+
+
+def test_an_adaptive_battery_refuses_nonsense_and_never_asks_twice(bank: Bank) -> None:
+    curves = Curves.of(bank).take(np.arange(6))
+    run, rng = (
+        AdaptiveBattery.start(curves, settings=AdaptiveSettings(aim="profile")).without(2),
+        np.random.default_rng(0),
+    )
+    for _ in range(5):
+        item, chance = run.draw(rng)
+        run = run.with_answer(item, chance, 1.0)
+    assert sorted(draw.item for draw in run.draws) == [0, 1, 3, 4, 5]
+    with pytest.raises(InputError, match="not left to ask"):
+        run.with_answer(0, 0.5, 1.0)
+    with pytest.raises(InputError, match="every item"):
+        run.draw(rng)
+    assert run.estimate().upper[0] == 1.0
+    with pytest.raises(InputError, match="unknown aim"):
+        AdaptiveSettings(aim="rank")
+
+
+def test_harness_arguments_name_the_documents(bank: Bank) -> None:
+    run = harness_run(bank, ("alpha_0/17", "alpha_0/3", "beta_1/9"))
+    assert run.samples == {"alpha_0": [3, 17], "beta_1": [9]}
+    assert run.tasks == "alpha_0,beta_1"
+
+
+def test_new_items_join_a_bank_whose_old_items_stay(world: World) -> None:
+    ability = make_abilities(60, 31)
+    study = world.study(ability, np.random.default_rng(7))
+    from capscope.battery import BankSettings, build_bank
+
+    old = study.keep_items(pd.Index(world.items.loc[world.items["benchmark"] != "gamma", "item_id"]))
+    bank = build_bank(old, BankSettings(dims=1))
+    grown = add_to_bank(bank, study)
+    np.testing.assert_array_equal(grown.posterior.item_mean[: len(bank.items)], bank.posterior.item_mean)
+    assert grown.benchmarks == ("alpha", "beta", "gamma")
+    new = grown.of_benchmarks(("gamma",))
+    easy = pd.Series(grown.posterior.item_mean[new, -1], [grown.items[i] for i in new])
+    told = pd.Series(world.intercept, world.items["item_id"])[easy.index]
+    assert np.corrcoef(easy, told)[0, 1] > 0.9
+    assert np.isnan(grown.history).sum() == 0
+    with pytest.raises(InputError, match="nothing was added"):
+        add_to_bank(grown, study)
+
+
+def test_the_commands_select_score_and_profile(world: World, bank: Bank, tmp_path) -> None:
+    save_bank(bank, tmp_path / "bank")
+    runner = CliRunner()
+    out, samples = tmp_path / "b.csv", tmp_path / "samples.json"
+    command = ["battery", "select", str(tmp_path / "bank"), "-n", "60", "--method", "variance", "--out", str(out)]
+    shown = runner.invoke(app, [*command, "--samples", str(samples), "--json"])
+    assert shown.exit_code == 0, shown.output
+    told = json.loads(shown.stdout)
+    assert json.loads(samples.read_text()) == told["samples"]
+    assert sum(map(len, told["samples"].values())) == 60
+    score = (np.random.default_rng(8).random((1, len(bank.items))) < world.chances(make_abilities(1, 41)))[0]
+    drawn = pd.read_csv(out)["item_id"]
+    places = bank.positions(tuple(drawn))
+    pd.DataFrame({"model": "new", "item_id": drawn, "score": score[places].astype(int)}).to_csv(tmp_path / "a.csv")
+    command = ["battery", "score", str(tmp_path / "bank"), str(tmp_path / "a.csv"), "--battery", str(out), "--json"]
+    shown = runner.invoke(app, command)
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.stdout)
+    assert {row["benchmark"] for row in found["scores"]} == {"all", "alpha", "beta", "gamma"}
+    whole = next(row for row in found["scores"] if row["benchmark"] == "all")
+    assert abs(whole["score"] - score.mean()) < 0.15
+    assert [row["dim"] for row in found["profile"]] == [1, 2]
+
+
+def test_scores_by_bank_need_answers_of_it(bank: Bank) -> None:
+    other = Study.of(responses=pd.DataFrame({"model": ["m"], "item_id": ["elsewhere"], "score": [1]}))
+    with pytest.raises(InputError, match="no answer to any item of the bank"):
+        score_with_bank(bank, other)
