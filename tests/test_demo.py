@@ -1,8 +1,11 @@
 """The main job: from what ships to a page, as a newcomer runs it, and from a wheel in an environment of its own."""
 
+import base64
 import csv
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,9 +55,20 @@ def test_the_page_is_whole_small_and_closed(demo: tuple[Path, dict]) -> None:
     text = (demo[0] / "report.html").read_text("utf-8")
     assert len(text.encode()) < 1_000_000
     html5lib.HTMLParser(strict=True).parse(text)
-    assert "<script" not in text
+    assert_only_its_own_script(text)
     for name in ("GPT-4o", "q01-find-capitals", "Nature 652", "general factor"):
         assert name in text
+
+
+def assert_only_its_own_script(text: str) -> None:
+    """One inline script, named by its hash in the page's policy, and nothing from elsewhere."""
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert text.count("<script") == 1
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', text)
+    assert "default-src 'none'" in policy
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert not re.search(r"""\ssrc=|https?://|@import""", text)
 
 
 @pytest.mark.slow

@@ -23,7 +23,8 @@ class Predictions:
     scores: pd.DataFrame
     """Columns model, score, lower, upper: the share of the items a model will get right, with its interval."""
     support: pd.DataFrame
-    """Columns item_id, in_support, reason: whether the fitted data speak about such an item."""
+    """Columns item_id, in_support, answers, reason: whether the fitted data speak about such an item; known: whether
+    the fit knows the item itself."""
     level: float
     """Nominal coverage of the bounds."""
     benchmark_scores: pd.DataFrame | None = None
@@ -58,7 +59,7 @@ def predict_from_curves(
     aligned = matched.level
     probability = expit(posterior.item_log_odds(aligned, rng, matched.sd))  # (model, item, draw)
     answers = posterior.support(aligned)
-    table = _chance_table(posterior.models, demands.items, probability, level)
+    table = chance_table(posterior.models, demands.items, probability, level)
     support = _support_table(demands.items, aligned, answers)
     table = table.merge(support[["item_id", "in_support"]], on="item_id", how="left")
     return Predictions(table, score_table(posterior.models, probability, rng, level), support, level)
@@ -81,11 +82,12 @@ def predict_from_irt(
     index = pd.Index(posterior.items).get_indexer(pd.Index(items))
     known = index != NEW_ITEM
     support = pd.DataFrame({"item_id": items, "in_support": known, "answers": np.where(known, np.inf, 0.0)})
+    support["known"] = known
     support["reason"] = np.where(known, "", "not an item of the fit: the population of items is all that is known")
     tables: list[pd.DataFrame] = []
     scores: list[pd.DataFrame] = []
     for model, chance in zip(posterior.models, draw_chances(posterior, index, rng), strict=True):
-        tables.append(_chance_table((model,), items, chance[None], level))
+        tables.append(chance_table((model,), items, chance[None], level))
         scores.append(score_table((model,), chance[None], rng, level))
     table = pd.concat(tables, ignore_index=True).merge(support[["item_id", "in_support"]], on="item_id", how="left")
     return Predictions(table, pd.concat(scores, ignore_index=True), support, level)
@@ -100,6 +102,16 @@ def score_table(
     return pd.DataFrame({"model": models, "score": probability.mean(axis=(1, 2)), "lower": lower, "upper": upper})
 
 
+def chance_table(
+    models: tuple[str, ...], items: tuple[str, ...], probability: FloatArray, level: float
+) -> pd.DataFrame:
+    """Lay chances (model, item, draw) out as a table of means and interval bounds."""
+    lower, upper = quantile_bounds(probability, level)
+    model, item = np.meshgrid(models, items, indexing="ij")
+    columns = {"item_id": item, "model": model, "p": probability.mean(axis=-1), "lower": lower, "upper": upper}
+    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+
+
 def _align(posterior: CurvePosterior, demands: DemandMatrix) -> DemandMatrix:
     missing = [dim for dim in posterior.dims if dim not in demands.dims]
     if missing:
@@ -112,15 +124,6 @@ def _align(posterior: CurvePosterior, demands: DemandMatrix) -> DemandMatrix:
     return matched
 
 
-def _chance_table(
-    models: tuple[str, ...], items: tuple[str, ...], probability: FloatArray, level: float
-) -> pd.DataFrame:
-    lower, upper = quantile_bounds(probability, level)
-    model, item = np.meshgrid(models, items, indexing="ij")
-    columns = {"item_id": item, "model": model, "p": probability.mean(axis=-1), "lower": lower, "upper": upper}
-    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
-
-
 def _support_table(items: tuple[str, ...], level: FloatArray, answers: FloatArray) -> pd.DataFrame:
     top = level.max(axis=1)
     nothing, few = top < 0.5, answers < FEW_ANSWERS
@@ -129,4 +132,5 @@ def _support_table(items: tuple[str, ...], level: FloatArray, answers: FloatArra
         ["demands nothing on any dimension", f"fewer than {FEW_ANSWERS} answers per model at these demands"],
         default="",
     )
-    return pd.DataFrame({"item_id": items, "in_support": ~(nothing | few), "answers": answers, "reason": reason})
+    columns = {"item_id": items, "in_support": ~(nothing | few), "answers": answers, "known": False, "reason": reason}
+    return pd.DataFrame(columns)
