@@ -2,6 +2,7 @@
 
 python benchmarks/battery.py estimators [--set NAME...] [--split NAME...] [--seeds 10] [-n 20 50 100]
 python benchmarks/battery.py adaptive [the same]
+python benchmarks/battery.py profile [--set NAME...] [--seeds 10]
 python benchmarks/battery.py published
 python benchmarks/battery.py timing
 """
@@ -21,12 +22,13 @@ from capscope.battery import (
     BankSettings,
     BatteryTrial,
     Curves,
+    ability_posterior,
     build_bank,
     evaluate_battery,
     select_battery,
 )
 from capscope.battery.estimators.regression import Ridge
-from capscope.battery.evaluation import BatteryEvaluation
+from capscope.battery.evaluation import BatteryEvaluation, past_bank
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FOLDERS = {"openllm_v2": "openllm_v2", "metabench": "metabench_openllm_v1", "livecodebench": "livecodebench"}
@@ -69,6 +71,35 @@ def estimators(given: argparse.Namespace, method: str) -> None:
         pooled = sum(share * count for share, count in covered) / sum(count for _, count in covered)
         shares = [share for share, _ in covered]
         print(f"{estimator}: covers {pooled:.1%} of all, {min(shares):.1%} to {max(shares):.1%} in each cell")
+
+
+def profile(given: argparse.Namespace) -> None:
+    """Print how abilities from 100 answers correlate with those from all answers, over held-out models."""
+    for name in given.set:
+        whole = build_bank(study_of(name), BankSettings(dims=1, max_sweeps=50))
+        history, general, several = whole.known_scores(), [], []
+        for seed in range(given.seeds):
+            rng = np.random.default_rng(seed)
+            order = rng.permutation(len(whole.models))
+            new, past = order[: len(order) // 4], np.sort(order[len(order) // 4 :])
+            bank = past_bank(whole, past)
+            few, full = _abilities(bank, history[new], 100, rng)
+            several.append([np.corrcoef(few[:, dim], full[:, dim])[0, 1] for dim in range(few.shape[1])])
+            direction = bank.posterior.item_mean[:, :-1].mean(0)
+            general.append(np.corrcoef(few @ direction, full @ direction)[0, 1])
+        dims = ", ".join(f"{value:.2f}" for value in np.mean(several, axis=0))
+        print(f"| {name} | {len(several[0])} | {np.mean(general):.3f} | {dims} |", flush=True)
+
+
+def _abilities(bank: Bank, score: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Abilities of models from so many of their answers, drawn evenly, and from all."""
+    curves, few, full = Curves.of(bank), [], []
+    for answers in score:
+        answered = np.flatnonzero(~np.isnan(answers))
+        drawn = rng.choice(answered, min(size, len(answered)), replace=False)
+        for index, found in ((drawn, few), (answered, full)):
+            found.append(ability_posterior(curves.take(index), answers[None, index]).mean[0])
+    return np.array(few), np.array(full)
 
 
 def _figures(cell: BatteryEvaluation) -> str:
@@ -142,7 +173,7 @@ def timing() -> None:
 def main() -> None:
     """Read the arguments and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", choices=("estimators", "adaptive", "published", "timing"))
+    parser.add_argument("table", choices=("estimators", "adaptive", "profile", "published", "timing"))
     parser.add_argument("--set", nargs="+", default=list(FOLDERS), choices=FOLDERS)
     parser.add_argument("--split", nargs="+", default=list(SPLITS), choices=SPLITS)
     parser.add_argument("-n", nargs="+", type=int, default=[20, 50, 100])
@@ -150,6 +181,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.table in ("estimators", "adaptive"):
         estimators(given, "random" if given.table == "estimators" else "adaptive")
+    elif given.table == "profile":
+        profile(given)
     else:
         {"published": published, "timing": timing}[given.table]()
 
