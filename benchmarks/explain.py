@@ -24,7 +24,8 @@ from capscope.profiles.audit.step_suspects import places_of, step_suspects
 from capscope.report import Provenance, render, summarize_irt
 
 DIMS = [f"D{number:02d}" for number in range(18)]
-SHAPES = tuple(itertools.product((15, 40, 80), (500, 2000), (True, False), KINDS))
+SIZES = tuple(itertools.product((15, 40, 80), (500, 2000)))
+SHAPES = tuple((*size, text, kind) for size in SIZES for text, kind in (*((True, k) for k in KINDS), (False, KINDS[0])))
 COPY_KINDS = ("duplicate", "near duplicate", "same answers")
 
 
