@@ -127,6 +127,9 @@ def test_predict_explains_defers_and_learns_from_labels(folder: Path, capsys: py
     assert sum(scores["m00", name]["labels"] for name in ("B0", "B1")) == 10
     table, parts = pd.read_csv(out), pd.read_csv(found["parts"])
     assert found["n_deferred"] == table["defer"].sum() == (table["p"] < 0.5).sum() > 0
+    # the fit knows the items, so that one model's answers say nothing of the others
+    others = table[table["model"] != "m00"]
+    assert 0.4 < others["p"].mean() < 0.6
     assert set(parts["part"]) == {"ability", "item"}
     code, text, _ = run(capsys, *arguments, "--force")
     assert code == 0

@@ -126,3 +126,16 @@ def test_order_of_items_changes_no_prediction(folder: Path, tmp_path: Path) -> N
     pd.testing.assert_frame_equal(found[0].table, found[1].table)
     pd.testing.assert_frame_equal(found[0].benchmark_scores, found[1].benchmark_scores)
     pd.testing.assert_frame_equal(found[0].parts, found[1].parts)
+
+
+def test_labels_of_one_model_move_no_other_where_the_fit_knows_the_items(folder: Path, tmp_path: Path) -> None:
+    study, labels = simulated_study(n_items=200), tmp_path / "labels.csv"
+    save_fit(fit_study(study, StudyFitSettings(model="rasch")), tmp_path / "rasch")
+    plain = predict_set(tmp_path / "rasch", folder / "study", PredictionSettings()).table
+    for score, way in ((1, 1), (0, -1)):
+        items = study.require("items")["item_id"].astype(str)[:20]
+        pd.DataFrame({"model": "m00", "item_id": items, "score": score}).to_csv(labels, index=False)
+        moved = predict_set(tmp_path / "rasch", folder / "study", PredictionSettings(labels=labels)).table
+        by_model = (moved["p"] - plain["p"]).groupby(plain["model"]).mean()
+        assert by_model["m00"] * way > 0.1
+        assert by_model.drop("m00").abs().max() < 0.02

@@ -9,7 +9,7 @@ import pytest
 from capscope.axes import RowIndex
 from capscope.data import SPLITS, Study
 from capscope.errors import InputError, JoinError
-from capscope.predict import ASSESSORS, Chances, EvaluationSettings, Training, evaluate
+from capscope.predict import ASSESSORS, Chances, EvaluationSettings, ForestAssessor, Training, evaluate
 from predict.simulated_study import simulated_study
 
 
@@ -18,17 +18,25 @@ def study() -> Study:
     return simulated_study()
 
 
-def test_layout_and_order_of_assessors(study: Study) -> None:
-    found = evaluate(study, EvaluationSettings(split="task", folds=4)).as_dict()
+@pytest.fixture
+def small_forest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forest of few trees under the published name."""
+    monkeypatch.setitem(ASSESSORS, "forest", ForestAssessor(trees=30))
+
+
+@pytest.mark.usefixtures("small_forest")
+def test_layout_and_order_of_assessors() -> None:
+    found = evaluate(simulated_study(n_models=4, n_items=120), EvaluationSettings(split="task", folds=2)).as_dict()
     assert set(found) >= {"split", "folds", "seeds", "n_models", "n_items", "n_items_left_out", "assessors"}
-    assert (found["split"], found["folds"], found["n_models"], found["n_items"]) == ("task", 4, 6, 400)
+    assert (found["split"], found["folds"], found["n_models"], found["n_items"]) == ("task", 2, 4, 120)
     names = {"auroc", "auroc_within_task", "log_loss", "brier", "ece", "benchmark_mae", "seconds"}
-    assert set(found["assessors"]) == ASSESSORS.keys() - {"text-forest"}
+    assert set(found["assessors"]) == ASSESSORS.keys() - {"text-forest", "text-rasch"}  # the study has no texts
     assert all(names < set(row) for row in found["assessors"].values())
 
 
+@pytest.mark.usefixtures("small_forest")
 def test_demands_help_and_the_explanatory_model_beats_the_forest_on_new_tasks(study: Study) -> None:
-    metrics = evaluate(study, EvaluationSettings(split="task")).metrics
+    metrics = evaluate(study, EvaluationSettings(split="task"), ["mean", "forest", "explanatory"]).metrics
     assert metrics["explanatory"].log_loss < metrics["forest"].log_loss < metrics["mean"].log_loss
     assert metrics["explanatory"].auroc > metrics["forest"].auroc > 0.6
     assert metrics["explanatory"].ece < 0.06
@@ -62,8 +70,9 @@ def test_shuffled_labels_give_a_coin_flip(shuffled: Study, split: str) -> None:
         assert metrics.auroc_within_task == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.usefixtures("small_forest")
 def test_shuffled_labels_give_the_forest_a_coin_flip(shuffled: Study) -> None:
-    found = evaluate(shuffled, EvaluationSettings(split="task"), ["forest"])
+    found = evaluate(shuffled, EvaluationSettings(split="task", folds=3), ["forest"])
     assert found.metrics["forest"].auroc_within_task == pytest.approx(0.5, abs=0.03)
 
 

@@ -12,7 +12,7 @@ from capscope.errors import InputError, first_few, nearest
 from capscope.intervals import normal_quantile
 from capscope.predict.labels import Labels, labelled_scores, offset_posterior
 from capscope.predict.metrics import Outcomes
-from capscope.predict.offsets import NOTHING_SEEN, OFFSETS, OffsetSpread
+from capscope.predict.offsets import FITTED, NOTHING_SEEN, OFFSETS, OffsetSpread
 from capscope.predict.predictions import Predictions
 from capscope.predict.reliability import predicted_log_odds
 from capscope.predict.score_intervals import GroupScores
@@ -72,6 +72,9 @@ def with_benchmark_effects(
 ) -> Predictions:
     """Let each benchmark depart from what was predicted of it, as past ones did and as its labels say.
 
+    A benchmark most of whose items the fit knows is as hard as their answers said: it has no offset of its own, and
+    labels of one model speak of that model alone.
+
     Chances and their intervals take the offset in; `benchmark_scores` holds each model's score on each benchmark with
     an interval over the offset and over which items are passed. Benchmarks are taken as exchangeable.
 
@@ -85,8 +88,10 @@ def with_benchmark_effects(
     tables: list[pd.DataFrame] = []
     scores: list[pd.DataFrame] = []
     parts = found.table["item_id"].map(benchmark).astype(str)
+    known = found.support.set_index("item_id")["known"].groupby(benchmark).mean()
     for name, part in found.table.groupby(parts, sort=True):
-        moved, scored = _one_benchmark(part, spread, labels, np.random.default_rng(seed), found.level)
+        mine = FITTED if known[name] > 0.5 else spread
+        moved, scored = _one_benchmark(part, mine, labels, np.random.default_rng(seed), found.level)
         tables.append(moved)
         scores.append(scored.assign(benchmark=str(name)))
     table = pd.concat(tables).sort_index()
@@ -101,7 +106,8 @@ def _one_benchmark(
     line = predicted_log_odds(wide.to_numpy().ravel()).reshape(wide.shape)
     answers = _located(labels, wide)
     # labels may overrule the past; without any, Student's t over the past benchmarks is what there is
-    prior = spread.cautious() if len(answers.score) or not spread.groups else spread
+    unsure = spread is not FITTED and (len(answers.score) > 0 or not spread.groups)
+    prior = spread.cautious() if unsure else spread
     weight = offset_posterior(line, answers, prior)
     scored = labelled_scores(line, answers, prior, rng, level).assign(model=wide.index.to_numpy())
     return _moved(part, wide, weight, level), scored

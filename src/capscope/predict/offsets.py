@@ -98,6 +98,10 @@ class OffsetSpread:
 NOTHING_SEEN = OffsetSpread(0.0, 0.0, 0.0, 0.0)
 """Before any benchmark is seen; `cautious` says what to expect then."""
 
+FITTED = OffsetSpread(0.0, 0.0, 0.3, PRIOR_BENCHMARKS)
+"""Where the items themselves were fitted, with the answers of these models: there is nothing left that models share,
+and little that is a model's own, though with heavy tails."""
+
 
 def offset_spread(offset: ModelGroup, variance: ModelGroup) -> OffsetSpread:
     """Split the offsets into their parts by the products of pairs, which are unbiased for each part's variance.

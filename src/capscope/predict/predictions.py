@@ -23,7 +23,8 @@ class Predictions:
     scores: pd.DataFrame
     """Columns model, score, lower, upper: the share of the items a model will get right, with its interval."""
     support: pd.DataFrame
-    """Columns item_id, in_support, reason: whether the fitted data speak about such an item."""
+    """Columns item_id, in_support, answers, reason: whether the fitted data speak about such an item; known: whether
+    the fit knows the item itself."""
     level: float
     """Nominal coverage of the bounds."""
     benchmark_scores: pd.DataFrame | None = None
@@ -81,6 +82,7 @@ def predict_from_irt(
     index = pd.Index(posterior.items).get_indexer(pd.Index(items))
     known = index != NEW_ITEM
     support = pd.DataFrame({"item_id": items, "in_support": known, "answers": np.where(known, np.inf, 0.0)})
+    support["known"] = known
     support["reason"] = np.where(known, "", "not an item of the fit: the population of items is all that is known")
     tables: list[pd.DataFrame] = []
     scores: list[pd.DataFrame] = []
@@ -129,4 +131,5 @@ def _support_table(items: tuple[str, ...], level: FloatArray, answers: FloatArra
         ["demands nothing on any dimension", f"fewer than {FEW_ANSWERS} answers per model at these demands"],
         default="",
     )
-    return pd.DataFrame({"item_id": items, "in_support": ~(nothing | few), "answers": answers, "reason": reason})
+    columns = {"item_id": items, "in_support": ~(nothing | few), "answers": answers, "known": False, "reason": reason}
+    return pd.DataFrame(columns)
