@@ -100,7 +100,7 @@ def _benchmark_of(study: Study, matrix: DemandMatrix) -> np.ndarray:
 
 def _benchmark(name: str, matrix: DemandMatrix, inside: np.ndarray, scales: list[Record]) -> Record:
     """One benchmark's mean, spread and verdict for each scale; None for a scale on which none of its items is rated."""
-    rated = np.isfinite(matrix.level[inside]).any(axis=0)
+    rated = np.asarray(np.isfinite(matrix.level[inside]).any(axis=0))
     dims = tuple(dim for dim, known in zip(matrix.dims, rated, strict=True) if known)
     ids = tuple(item for item, kept in zip(matrix.items, inside, strict=True) if kept)
     profile = demand_profile(DemandMatrix(ids, dims, matrix.level[np.ix_(inside, rated)]))

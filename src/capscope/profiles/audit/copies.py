@@ -86,7 +86,7 @@ def _near(study: Study, ids: np.ndarray, texts: list[str], answers: "_Marks | No
 def _with_places(study: Study, kind: str, rows: list[Row]) -> Suspects:
     """Findings of a kind; of two items the one that comes later in the study is taken for the copy."""
     order = {} if study.items is None else {str(one): place for place, one in enumerate(study.items["item_id"])}
-    rows = [(b, a, *rest) if order.get(a, 0) < order.get(b, 0) else (a, b, *rest) for a, b, *rest in rows]
+    rows = [(b, a, p, words) if order.get(a, 0) < order.get(b, 0) else (a, b, p, words) for a, b, p, words in rows]
     ids = np.array([row[0] for row in rows], dtype=str)
     place = places_of(study, tuple(map(str, ids))).table().assign(other=[row[1] for row in rows])
     return suspects(kind, ids, np.array([row[2] for row in rows], dtype=float), [row[3] for row in rows], place)
