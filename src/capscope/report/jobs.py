@@ -7,8 +7,17 @@ import numpy as np
 import pandas as pd
 
 from capscope.data import Study, demand_matrix, read_items, response_matrix
-from capscope.errors import JoinError, first_few
-from capscope.fit import AnyFit, CurvePosterior, Fit, IRTPosterior, StudyFitSettings, load_fit, predict_held_out
+from capscope.errors import InputError, JoinError, first_few
+from capscope.fit import (
+    AnyFit,
+    CurvePosterior,
+    DemandPosterior,
+    Fit,
+    IRTPosterior,
+    StudyFitSettings,
+    load_fit,
+    predict_held_out,
+)
 from capscope.predict import Predictions, predict_from_curves
 from capscope.profiles import DemandProfile, ability_profiles, demand_profile
 from capscope.report.page import write_report
@@ -114,6 +123,10 @@ def fit_summary(folder: Path, settings: PageSettings | None = None) -> Summary:
         of_curves = Fit(posterior, fit.status, fit.history)
         summary = curve_summary(of_curves, part, provenance, settings.model, settings.against)
         return with_study(summary, Study.load(settings.study), seed) if settings.study else summary
+    if isinstance(posterior, DemandPosterior):
+        raise InputError(
+            f"{folder}: a demand fit has no page yet; see 'capscope profile' and 'capscope predict --explain'"
+        )
     of_items = Fit(posterior, fit.status, fit.history)
     if settings.study is None:
         return summarize_irt(of_items, provenance=provenance)
