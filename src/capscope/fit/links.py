@@ -79,8 +79,10 @@ def score_and_information(
         floor: Chance of a right guess.
     """
     known = expit(logit)
-    share = known / (floor + (1 - floor) * known)
-    return score * share - known, item_information(logit, np.ones_like(logit), floor)
+    chance = floor + (1 - floor) * known
+    share = known / chance
+    # `item_information` without a ceiling, from what is at hand
+    return score * share - known, known * share * (1 - chance)
 
 
 def score_log_loss(probability: FloatArray, score: FloatArray) -> FloatArray:
