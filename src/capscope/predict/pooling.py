@@ -15,7 +15,7 @@ from capscope.axes import RowFloats
 
 Members = Float[np.ndarray, "row member"]
 
-ROWS_A_GROUP = 20.0
+ROWS_A_GROUP = 5.0
 """Answers that a group of items is worth."""
 WEIGHT_SD, OFFSET_SD = 0.3, 0.3
 """Prior spread of each weight around an equal share, and of the offset around 0."""

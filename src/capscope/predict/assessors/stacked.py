@@ -22,7 +22,8 @@ from capscope.predict.pooling import Pool, fit_pool
 from capscope.predict.spread import unexplained_sd
 from capscope.predict.support import importance, nearness
 
-CORE, TREES = "explanatory", "forest"
+CORE = "explanatory"
+TREES = ("forest", "demand-forest")
 FOLDS = 4
 
 
@@ -32,8 +33,12 @@ def members_for(features: ItemFeatures) -> dict[str, Assessor]:
         return {CORE: RaschAssessor()}
     members: dict[str, Assessor] = {CORE: ExplanatoryAssessor()}
     if features.demands is not None:
+        members["linear"] = ExplanatoryAssessor(monotone=False, text=True)
         members["interactions"] = ExplanatoryAssessor(monotone=False, interactions=True, text=True)
-    return members | {TREES: PooledForestAssessor()}
+    members["forest"] = PooledForestAssessor()
+    if features.demands is not None and features.texts is not None:
+        members["demand-forest"] = PooledForestAssessor(text=False)
+    return members
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,10 @@ class FittedStack:
 
 @dataclass(frozen=True)
 class StackedAssessor:
-    """Pools the demand-ability model, its variant with interactions and text, and a forest over all models."""
+    """Pools the demand-ability model, variants of it with free effects and interactions, and forests over all models.
+
+    Variants that look at texts stand beside some that do not: in a new task, texts may mislead.
+    """
 
     folds: int = FOLDS
     """Folds inside the training part."""
@@ -127,9 +135,9 @@ def _columns(found: dict[str, Chances], near: RowFloats, rows: np.ndarray, *, un
     """Log-odds of the members: trees give way to the core outside, and know nothing of new benchmarks' effects."""
     core = logit(found[CORE].probability[rows])
     columns = {name: logit(chances.probability[rows]) for name, chances in found.items()}
-    if TREES in columns:
-        trees = columns[TREES]
+    for name in columns.keys() & set(TREES):
+        trees = columns[name]
         if unlearnt:
             trees = trees / np.sqrt(1 + np.pi / 8 * found[CORE].shared_sd[rows] ** 2)
-        columns[TREES] = near[rows] * trees + (1 - near[rows]) * core
+        columns[name] = near[rows] * trees + (1 - near[rows]) * core
     return np.column_stack(list(columns.values()))
