@@ -1,19 +1,32 @@
-"""CPU time and memory of `capscope explain --audit`: on a study folder, or on 20,000 simulated items x 80 models.
+"""The figures of `capscope explain`: CPU time and memory, planted faults that the audit finds, a real shift.
 
-python benchmarks/explain.py [STUDY] [--items 20000] [--models 80]
+python benchmarks/explain.py speed [STUDY] [--items 20000] [--models 80]
+python benchmarks/explain.py faults [--seeds 3]
+python benchmarks/explain.py shift ../shared/data/openllm_v2
 """
 
 import argparse
+import itertools
 import resource
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from planted_faults import KINDS, Planted, World, planted
 
-from capscope.data import Study
-from capscope.profiles import AuditSettings, ExplainSettings, explain_benchmark
+from capscope.data import Study, response_matrix
+from capscope.fit import IRTSettings, fit_irt
+from capscope.profiles import Audit, AuditSettings, ExplainSettings, audit_study, explain_benchmark
+from capscope.profiles.audit.findings import Suspects, make_audit
+from capscope.profiles.audit.step_suspects import places_of, step_suspects
+from capscope.report import Provenance, render, summarize_irt
 
 DIMS = [f"D{number:02d}" for number in range(18)]
+SIZES = tuple(itertools.product((15, 40, 80), (500, 2000)))
+SHAPES = tuple((*size, text, kind) for size in SIZES for text, kind in (*((True, k) for k in KINDS), (False, KINDS[0])))
+COPY_KINDS = ("duplicate", "near duplicate", "same answers")
 
 
 def simulated(n_items: int, n_models: int) -> Study:
@@ -33,20 +46,117 @@ def simulated(n_items: int, n_models: int) -> Study:
     return Study.of(items.assign(text=texts), pd.DataFrame(answers), pd.DataFrame(demands | {"level": level.ravel()}))
 
 
-def main() -> None:
-    """Measure one run."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("study", nargs="?")
-    parser.add_argument("--items", type=int, default=20_000)
-    parser.add_argument("--models", type=int, default=80)
-    given = parser.parse_args()
+def speed(given: argparse.Namespace) -> None:
+    """Measure one explanation with audit, and one page."""
     study = Study.load(given.study) if given.study else simulated(given.items, given.models)
     start = time.process_time()
     found = explain_benchmark(study, ExplainSettings(), AuditSettings())
-    seconds = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    counts = found.audit.counts() if found.audit else {}
-    print(f"{seconds:.1f} CPU s, peak {peak:.2f} GB; listed: {counts}")
+    seconds, peak = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"explain --audit: {seconds:.1f} CPU s, peak {peak:.2f} GB; {found.audit.counts() if found.audit else {}}")
+    fit = fit_irt(response_matrix(study), IRTSettings(model="2pl"))
+    start = time.process_time()
+    made = Provenance("Speed", "simulated", "0", {}, 0, "variational", {})
+    page = render(summarize_irt(fit, study.items, provenance=made))
+    print(f"page: {time.process_time() - start:.1f} CPU s, {len(page.encode()) / 1e6:.2f} MB")
+
+
+def faults(given: argparse.Namespace) -> None:
+    """Recall and precision of the audit on planted faults, pooled over seeds."""
+    columns = ("models", "items", "text", "kind", "keys recall", "best", "keys precision", "step named", "step false")
+    print("| " + " | ".join([*columns, "copies recall", "copies precision", "CPU s"]) + " |")
+    for shape in SHAPES:
+        world = World(*shape)
+        start = time.process_time()
+        rows = pd.DataFrame([_scored(planted(world, seed)) for seed in range(given.seeds)])
+        seconds = (time.process_time() - start) / given.seeds
+        total = rows.sum()
+        cells = [
+            _share(total["key hits"], total["keys"]),
+            f"{rows['best'].mean():.2f}",
+            _share(total["key hits"], total["key listed"]),
+            f"{total['named']:.0f}/{given.seeds}",
+            f"{total['named falsely']:.0f}",
+            _share(total["copy hits"], total["copies"]),
+            _share(total["copy hits"], total["copy listed"]),
+            f"{seconds:.1f}",
+        ]
+        print("| " + " | ".join([str(part) for part in shape] + cells) + " |", flush=True)
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.2f}" if whole else "-"
+
+
+def _scored(found: Planted) -> dict[str, float]:
+    audit = audit_study(found.study, AuditSettings())
+    keys, copies, step = _ids(audit, ("wrong key",)), _ids(audit, COPY_KINDS), _ids(audit, ("out of step",))
+    return {
+        "keys": len(found.wrong),
+        "key hits": len(keys & found.wrong),
+        "key listed": len(keys),
+        "best": found.best_recall,
+        "named": found.shifted in step,
+        "named falsely": len(step - {found.shifted}),
+        "copies": len(found.copies),
+        "copy hits": len(copies & found.copies),
+        "copy listed": len(copies),
+    }
+
+
+def _ids(audit: Audit, kinds: Iterable[str]) -> set[str]:
+    listed = audit.listed()
+    return set(listed.loc[listed["kind"].isin(list(kinds)), "id"])
+
+
+def _named(table: pd.DataFrame) -> set[str]:
+    """Models that are listed as out of step on a benchmark or more."""
+    return _ids(make_audit([Suspects("out of step", table)], 0.2, ()), ("out of step",))
+
+
+def shift(given: argparse.Namespace) -> None:
+    """Put each model of a real study out of step in turn, benchmark by benchmark, and see whom the audit names."""
+    study = Study.load(given.study)
+    responses = response_matrix(study)
+    places = places_of(study, responses.items)
+    before = _named(step_suspects(responses, places, 0.2).suspects.table)
+    print(f"as it is, the audit names {sorted(before)}")
+    rng = np.random.default_rng(0)
+    benchmark = places.benchmark[responses.item_index]
+    for name in np.unique(benchmark):
+        tally = {"asked": 0, "named": 0, "others named": 0}
+        missed = []
+        for model in range(len(responses.models)):
+            rows = np.flatnonzero((responses.model_index == model) & (benchmark == name))
+            if not len(rows):
+                continue
+            score = responses.score.copy()
+            score[rows] = np.roll(score[rows], 1) if given.by == "shift" else rng.permutation(score[rows])
+            listed = _named(step_suspects(replace(responses, score=score), places, 0.2).suspects.table)
+            tally["asked"] += 1
+            tally["named"] += responses.models[model] in listed
+            tally["others named"] += len(listed - before - {responses.models[model]})
+            missed += [] if responses.models[model] in listed else [responses.models[model]]
+        print(name, tally, "missed:", missed, flush=True)
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser()
+    verbs = parser.add_subparsers(required=True)
+    one = verbs.add_parser("speed")
+    one.add_argument("study", nargs="?")
+    one.add_argument("--items", type=int, default=20_000)
+    one.add_argument("--models", type=int, default=80)
+    one.set_defaults(run=speed)
+    two = verbs.add_parser("faults")
+    two.add_argument("--seeds", type=int, default=3)
+    two.set_defaults(run=faults)
+    three = verbs.add_parser("shift")
+    three.add_argument("study")
+    three.add_argument("--by", choices=["shift", "permutation"], default="permutation")
+    three.set_defaults(run=shift)
+    given = parser.parse_args()
+    given.run(given)
 
 
 if __name__ == "__main__":

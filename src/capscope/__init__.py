@@ -12,8 +12,20 @@ if TYPE_CHECKING:
     from capscope.data import LevelCounts as LevelCounts
     from capscope.data import Study as Study
     from capscope.data import read_level_counts as read_level_counts
+    from capscope.data.formats import export_irw as export_irw
+    from capscope.data.formats import export_pyirt as export_pyirt
+    from capscope.data.formats import export_tidy as export_tidy
+    from capscope.data.formats import export_torch_measure as export_torch_measure
     from capscope.data.formats import import_adele as import_adele
+    from capscope.data.formats import import_every_eval_ever as import_every_eval_ever
+    from capscope.data.formats import import_helm as import_helm
+    from capscope.data.formats import import_inspect as import_inspect
+    from capscope.data.formats import import_irw as import_irw
+    from capscope.data.formats import import_lm_eval as import_lm_eval
+    from capscope.data.formats import import_openai_batch as import_openai_batch
+    from capscope.data.formats import import_pyirt as import_pyirt
     from capscope.data.formats import import_tidy as import_tidy
+    from capscope.data.formats import import_torch_measure as import_torch_measure
     from capscope.errors import CapscopeError as CapscopeError
     from capscope.fit import CurvePosterior as CurvePosterior
     from capscope.fit import Fit as Fit
@@ -31,22 +43,35 @@ if TYPE_CHECKING:
     from capscope.predict import evaluate as evaluate
     from capscope.predict import predict_items as predict_items
     from capscope.profiles import AbilityProfiles as AbilityProfiles
+    from capscope.profiles import AuditSettings as AuditSettings
     from capscope.profiles import DemandProfile as DemandProfile
+    from capscope.profiles import ExplainSettings as ExplainSettings
     from capscope.profiles import ability_profiles as ability_profiles
+    from capscope.profiles import audit_study as audit_study
+    from capscope.profiles import bradley_terry as bradley_terry
+    from capscope.profiles import compare_models as compare_models
     from capscope.profiles import demand_profile as demand_profile
+    from capscope.profiles import explain as explain
+    from capscope.profiles import paired_difference as paired_difference
+    from capscope.profiles import suite_aggregates as suite_aggregates
+    from capscope.report import report_fit as report_fit
     from capscope.report import run_demo as run_demo
     from capscope.report import summarize as summarize
+    from capscope.report import summarize_irt as summarize_irt
+    from capscope.report import with_study as with_study
     from capscope.report import write_report as write_report
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AbilityProfiles": "capscope.profiles",
+    "AuditSettings": "capscope.profiles",
     "CapscopeError": "capscope.errors",
     "CurvePosterior": "capscope.fit",
     "DemandProfile": "capscope.profiles",
     "Evaluation": "capscope.predict",
     "EvaluationSettings": "capscope.predict",
+    "ExplainSettings": "capscope.profiles",
     "Fit": "capscope.fit",
     "IRTPosterior": "capscope.fit",
     "IRTSettings": "capscope.fit",
@@ -55,31 +80,54 @@ _HOMES = {
     "Study": "capscope.data",
     "StudyFitSettings": "capscope.fit",
     "ability_profiles": "capscope.profiles",
+    "audit_study": "capscope.profiles",
+    "bradley_terry": "capscope.profiles",
+    "compare_models": "capscope.profiles",
     "demand_profile": "capscope.profiles",
     "evaluate": "capscope.predict",
+    "explain": "capscope.profiles",
+    "export_irw": "capscope.data.formats",
+    "export_pyirt": "capscope.data.formats",
+    "export_tidy": "capscope.data.formats",
+    "export_torch_measure": "capscope.data.formats",
     "fit_curves": "capscope.fit",
     "fit_irt": "capscope.fit",
     "fit_study": "capscope.fit",
     "import_adele": "capscope.data.formats",
+    "import_every_eval_ever": "capscope.data.formats",
+    "import_helm": "capscope.data.formats",
+    "import_inspect": "capscope.data.formats",
+    "import_irw": "capscope.data.formats",
+    "import_lm_eval": "capscope.data.formats",
+    "import_openai_batch": "capscope.data.formats",
+    "import_pyirt": "capscope.data.formats",
     "import_tidy": "capscope.data.formats",
+    "import_torch_measure": "capscope.data.formats",
     "load_fit": "capscope.fit",
+    "paired_difference": "capscope.profiles",
     "predict_items": "capscope.predict",
     "read_level_counts": "capscope.data",
+    "report_fit": "capscope.report",
     "run_demo": "capscope.report",
     "save_fit": "capscope.fit",
     "score_battery": "capscope.battery",
     "select_battery": "capscope.battery",
+    "suite_aggregates": "capscope.profiles",
     "summarize": "capscope.report",
+    "summarize_irt": "capscope.report",
+    "with_study": "capscope.report",
     "write_report": "capscope.report",
 }
 
 __all__ = [
     "AbilityProfiles",
+    "AuditSettings",
     "CapscopeError",
     "CurvePosterior",
     "DemandProfile",
     "Evaluation",
     "EvaluationSettings",
+    "ExplainSettings",
     "Fit",
     "IRTPosterior",
     "IRTSettings",
@@ -88,21 +136,42 @@ __all__ = [
     "Study",
     "StudyFitSettings",
     "ability_profiles",
+    "audit_study",
+    "bradley_terry",
+    "compare_models",
     "demand_profile",
     "evaluate",
+    "explain",
+    "export_irw",
+    "export_pyirt",
+    "export_tidy",
+    "export_torch_measure",
     "fit_curves",
     "fit_irt",
     "fit_study",
     "import_adele",
+    "import_every_eval_ever",
+    "import_helm",
+    "import_inspect",
+    "import_irw",
+    "import_lm_eval",
+    "import_openai_batch",
+    "import_pyirt",
     "import_tidy",
+    "import_torch_measure",
     "load_fit",
+    "paired_difference",
     "predict_items",
     "read_level_counts",
+    "report_fit",
     "run_demo",
     "save_fit",
     "score_battery",
     "select_battery",
+    "suite_aggregates",
     "summarize",
+    "summarize_irt",
+    "with_study",
     "write_report",
 ]
 

@@ -59,6 +59,31 @@ def test_fit_profile_predict_report(folder: Path, model: str, capsys: pytest.Cap
     assert "m03" in page.read_text()
 
 
+def test_a_demand_fit_profiles_predicts_and_explains_new_items(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, fit, items, out = (folder / name for name in ("study", "demand", "asked.jsonl", "asked.csv"))
+    fitted = run_json(capsys, "fit", study, "--model", "demand", "--out", fit)
+    assert (fitted["model"], fitted["n_models"]) == ("demand", 6)
+    profile = run_json(capsys, "profile", fit)
+    assert {row["dim"] for row in profile["abilities"]} == {"general", "A", "B", "C"}
+    assert all(row["lower"] < row["ability"] < row["upper"] for row in profile["abilities"])
+    rows = [{"item_id": f"n{level}", "text": "?", "demands": {"A": level, "B": 1, "C": 1}} for level in range(6)]
+    items.write_text("\n".join(map(json.dumps, rows)))
+    found = run_json(capsys, "predict", fit, items, "--out", out, "--explain")
+    table = pd.read_csv(out)
+    assert table["p"].between(table["lower"], table["upper"]).all()
+    chance = table.pivot(index="model", columns="item_id", values="p")
+    assert (chance["n1"] > chance["n5"]).all()
+    parts = pd.read_csv(found["parts"])
+    assert {"ability", "A", "B", "C", "residual"} <= set(parts["part"])
+    summed = parts.groupby(["model", "item_id"])["log_odds"].sum()
+    assert (summed.groupby("model").idxmax().str[1] == "n0").all()
+    code, _, err = run(capsys, "report", fit, "--out", folder / "demand.html")
+    assert code == 1
+    assert "a demand fit has no page yet" in err
+
+
 def test_fit_scores_held_out_answers_in_the_published_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = run_json(capsys, "fit", folder / "study", "--model", "rasch", "--holdout", 0.2)
     keys = "model engine device status seconds cpu_seconds peak_memory_mb n_models n_items n_responses log_loss auroc"

@@ -173,6 +173,15 @@ def test_a_solver_is_a_scaffold_and_a_value_that_is_no_score_is_named(tmp_path):
 # lm-evaluation-harness
 
 
+def test_inspects_own_lists_in_a_folder_of_logs_are_passed_over(tmp_path):
+    shutil.copy(INSPECT / "sums-alpha.eval", tmp_path)
+    (tmp_path / "logs.json").write_text('{"sums-alpha.eval": {}}')
+    study, report = import_inspect([tmp_path])
+    assert cells(study) == cells(import_inspect([INSPECT / "sums-alpha.eval"])[0])
+    assert "logs.json" not in str(report)
+    assert "has no 'eval'" in refused(import_inspect, [tmp_path / "logs.json"])
+
+
 def test_filters_and_metrics_are_chosen_never_mixed():
     sums = [next((LM_EVAL / "toy__alpha").glob("samples_sums_*"))]
     assert "answers filtered by 2 names (strict-match, flexible-extract)" in refused(import_lm_eval, sums)

@@ -1,6 +1,7 @@
 """The demand-ability model: recovery, calibration over tasks and benchmarks, monotone demands, floors, refusals."""
 
 from dataclasses import astuple, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy.special import expit, ndtri
 
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
-from capscope.fit import DemandItems, DemandSettings, fit_demand
+from capscope.fit import DemandItems, DemandSettings, draw_demand_chances, fit_demand, load_fit, save_fit
 
 EFFECT = np.array([-0.9, -0.5, 0.0])
 
@@ -136,3 +137,47 @@ def test_refusals_are_one_line() -> None:
         posterior.log_odds(row, fewer, np.full(60, -1), row)
     with pytest.raises(FitError, match="there are no responses"):
         fit_demand(matrix.rows(np.zeros(0, dtype=np.int64)), items)
+
+
+def test_draws_average_to_the_expected_chance_for_known_and_new_items() -> None:
+    matrix, items, _, _ = world(3, Size(n_models=8, n_items=200, n_tasks=10))
+    posterior = fit_demand(matrix, items, ("A", "B", "C")).posterior
+    known = np.where(np.arange(200) < 100, np.arange(200), -1)
+    asked = replace(
+        items, task=tuple("new" if place < 0 else task for place, task in zip(known, items.task, strict=True))
+    )
+    drawn = draw_demand_chances(posterior, asked, known, np.random.default_rng(0), draws=2000)
+    model, item = np.indices((8, 200)).reshape(2, -1)
+    expected = posterior.log_odds(model, asked, known, item).probability.reshape(8, 200)
+    assert np.array([chance.mean(axis=1) for chance in drawn]) == pytest.approx(expected, abs=0.03)
+
+
+def test_score_intervals_hold_on_tasks_that_the_fit_has_not_seen() -> None:
+    inside: list[np.ndarray] = []
+    for seed in range(8):
+        matrix, items, truth, _ = world(40 + seed, Size(n_models=10, n_items=600, n_tasks=60))
+        new = np.array([int(task) >= 40 for task in items.task])
+        seen = matrix.rows(~new[matrix.item_index])
+        posterior = fit_demand(seen, items, ("A", "B", "C")).posterior
+        asked = items.at(np.flatnonzero(new))
+        unknown = np.full(new.sum(), -1)
+        scores = np.array(
+            [chance.mean(axis=0) for chance in draw_demand_chances(posterior, asked, unknown, np.random.default_rng(1))]
+        )
+        lower, upper = np.quantile(scores, (0.05, 0.95), axis=1)
+        actual = expit(truth[:, new]).mean(axis=1)
+        inside.append((lower <= actual) & (actual <= upper))
+    # models share the tasks' effects, so that a world's ten models stand or fall together
+    assert 0.8 <= np.mean(inside) <= 1.0
+
+
+def test_a_fit_comes_back_from_its_folder_bit_by_bit(tmp_path: Path) -> None:
+    matrix, items, _, _ = world(5, Size(n_models=6, n_items=120, n_tasks=8))
+    fit = fit_demand(matrix, items, ("A", "B", "C"))
+    save_fit(fit, tmp_path / "fit")
+    back = load_fit(tmp_path / "fit").posterior
+    model, item = np.indices((6, 120)).reshape(2, -1)
+    one, other = (each.log_odds(model, items, np.arange(120), item) for each in (fit.posterior, back))
+    assert np.array_equal(one.mean, other.mean)
+    assert np.array_equal(one.variance, other.variance)
+    assert (back.models, back.items, back.dims, back.monotone) == (matrix.models, matrix.items, ("A", "B", "C"), True)

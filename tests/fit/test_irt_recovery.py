@@ -158,3 +158,15 @@ def test_a_known_floor_lifts_the_bias_from_difficulty():
     without = fit_irt(data, positive).posterior
     assert without.item_mean[:, 1].mean() > truth.intercept.mean() + 0.3
     assert with_floor.probability(np.zeros(300, int), np.arange(300)).min() >= 0.25
+
+
+@pytest.mark.parametrize(("make", "form"), [(truth_signed, "signed"), (truth_2pl, "positive")])
+@pytest.mark.parametrize("shape", [(15, 1000), (400, 300)])
+def test_fits_above_a_known_floor_settle_and_find_the_abilities(shape: tuple[int, int], make, form):
+    for seed in range(3):
+        truth = make(*shape, seed)
+        data = simulate_irt(truth, np.random.default_rng(seed), floor=0.25)
+        fit = fit_irt(data, IRTSettings(model="2pl", form=form), floor=np.full(shape[1], 0.25))
+        assert fit.status.converged
+        assert len(fit.history) < 20
+        assert 0.95 < np.polyfit(fit.posterior.ability_mean[:, 0], truth.ability[:, 0], 1)[0] < 1.05

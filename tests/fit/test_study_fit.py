@@ -56,7 +56,7 @@ def test_what_cannot_be_is_one_line(study: Study) -> None:
         StudyFitSettings("curves", engine="svi")
     with pytest.raises(FitError, match=r"unknown engine 'nutz' \(did you mean \"nuts\"\?\)"):
         StudyFitSettings(engine="nutz")
-    with pytest.raises(FitError, match="curves are not an item response model"):
+    with pytest.raises(FitError, match="curves is not fitted to answers alone"):
         fit_holdout(study, StudyFitSettings("curves"), 0.2)
     with pytest.raises(FitError, match="--holdout 1.5 is not a share"):
         fit_holdout(study, StudyFitSettings("rasch"), 1.5)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from capscope.data import LevelCounts
-from capscope.report import render
+from capscope.report import render, with_study
 from report.pages import HOSTILE
+from report.study_worlds import faulty_study
 from report.worlds import World, counts_of, small_world
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -145,12 +146,14 @@ def test_hostile_names_and_texts_do_nothing(opened):
     drawn = counts_of(5)
     named = LevelCounts(HOSTILE[:5], (*drawn.dims[:3], "<b>$x$</b>"), drawn.n, drawn.correct)
     world = small_world(named, text=" ".join(HOSTILE))
-    watched = opened(render(replace(world, items=world.items).summary()), 800)
+    study = faulty_study((*HOSTILE[:4], *(f"m{number}" for number in range(8))), (HOSTILE[0], HOSTILE[1]))
+    watched = opened(render(with_study(replace(world, items=world.items).summary(), study)), 800)
     page = watched.page
     open_details(page)
     for heading in page.locator("button.sort").all()[:8]:
         heading.dispatch_event("click")
     assert watched.complaints == []
     assert [url.startswith("file:") for url in watched.requests] == [True]
-    assert page.locator("main img, main script, main b").count() == 0
+    assert page.locator("main img, main script, main b, main i").count() == 0
+    assert page.locator("#audit table").count() > 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 800

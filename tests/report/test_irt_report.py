@@ -32,8 +32,8 @@ def summary(fit) -> Summary:
 def test_it_is_plain_json(summary):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     sections = {"headline", "abilities", "versus", "items", "map", "calibration", "definitions", "made"}
-    assert set(summary) == {"kind", "title", "level"} | sections
-    assert summary["calibration"] is None
+    assert set(summary) == {"kind", "title", "level", "benchmarks", "audit"} | sections
+    assert [summary[name] for name in ("calibration", "benchmarks", "audit")] == [None] * 3
 
 
 def test_abilities_with_intervals_most_able_first(fit, summary):

@@ -14,7 +14,7 @@ from capscope.report import Summary, summarize
 from report.worlds import DIMS, PROVENANCE, World, counts_of, small_world
 
 SECTIONS = {"kind", "title", "level", "scales", "headline", "profiles", "focus", "questions", "demands"}
-SECTIONS |= {"versus", "calibration", "definitions", "made"}
+SECTIONS |= {"versus", "calibration", "benchmarks", "audit", "definitions", "made"}
 TAILS = [0.05, 0.95]
 
 

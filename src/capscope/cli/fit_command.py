@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def fit(
     study: StudyFolder,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write the fit to.")] = None,
-    model: Annotated[str, typer.Option(help="auto, rasch, 2pl, 3pl, 4pl, mirt (with --dims) or curves.")] = "auto",
+    model: Annotated[str, typer.Option(help="auto, rasch, 2pl, 3pl, 4pl, mirt (--dims), demand or curves.")] = "auto",
     dims: Annotated[int, typer.Option(help="Number of abilities of mirt, 3pl and 4pl.")] = 1,
     engine: Annotated[str, typer.Option(help="auto, variational, mml, svi or nuts; curves: laplace or nuts.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

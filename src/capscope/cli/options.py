@@ -17,7 +17,8 @@ Annotator = Annotated[
 Level = Annotated[float, typer.Option("--level", min=0.01, max=0.999, help="Coverage of the intervals.")]
 PageItems = Annotated[Path | None, typer.Option("--items", help="Study folder or file of items to predict.")]
 PageStudy = Annotated[
-    Path | None, typer.Option("--study", help="Study of an item response fit: item texts, predicted against observed.")
+    Path | None,
+    typer.Option("--study", help="Study of the fit: texts, odd items, its demands, held-out answers."),
 ]
 PageModel = Annotated[
     str | None, typer.Option("--model", help="Model whose curves are drawn; by default the strongest.")

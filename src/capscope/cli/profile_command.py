@@ -19,8 +19,8 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Print ability profiles with intervals. Example: capscope profile FIT --model GPT-4o."""
-    from capscope.fit import CurvePosterior, load_fit
-    from capscope.profiles import ability_profiles, ability_table
+    from capscope.fit import CurvePosterior, DemandPosterior, load_fit
+    from capscope.profiles import ability_profiles, ability_table, demand_effects
 
     posterior = load_fit(fit).posterior
     result: dict[str, object] = {"level": level}
@@ -30,6 +30,8 @@ def profile(
         result["general_factor_share"] = {"point": share.point, "lower": share.lower, "upper": share.upper}
         result["classical_general_factor_share"] = profiles.classical_general_share
         table = profiles.table
+    elif isinstance(posterior, DemandPosterior):
+        table = demand_effects(posterior, level)
     else:
         table = ability_table(posterior, level)
     table = _one(table, model, posterior.models)

@@ -9,8 +9,10 @@ from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curves_classical import ClassicalCurves, fit_classical
 from capscope.fit.demand_basis import DemandItems
+from capscope.fit.demand_draws import draw_demand_chances
 from capscope.fit.demand_model import DemandSettings, fit_demand
 from capscope.fit.demand_posterior import DemandPosterior, LogOdds
+from capscope.fit.demand_study import asked_items, fit_demand_study
 from capscope.fit.dimension_sources import DimensionSources, dimension_sources
 from capscope.fit.folder_fit import fit_folder
 from capscope.fit.graded import Graded
@@ -39,9 +41,8 @@ from capscope.fit.marginal_heads import MarginalHeadPosterior, fit_marginal_head
 from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
-from capscope.fit.storage import load_fit, save_fit
+from capscope.fit.storage import AnyFit, load_fit, save_fit
 from capscope.fit.study_fit import (
-    AnyFit,
     HeldOut,
     HoldoutScore,
     StudyFitSettings,
@@ -91,6 +92,9 @@ __all__ = [
     "CurveWorld",
     "DimensionSources",
     "DemandItems",
+    "asked_items",
+    "draw_demand_chances",
+    "fit_demand_study",
     "DemandPosterior",
     "DemandSettings",
     "FEW_ANSWERS",

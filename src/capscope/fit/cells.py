@@ -52,6 +52,11 @@ class Cells(Protocol):
         """Number of rows and columns."""
         ...
 
+    @property
+    def log_concave(self) -> bool:
+        """Whether no curvature is negative: a right answer far below even odds is likely a guess where there is one."""
+        ...
+
     def products(
         self, factors: Factors, on_residual: ResidualColumns, on_curvature: CurvatureColumns, threads: int = 1
     ) -> Products:

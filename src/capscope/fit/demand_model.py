@@ -204,7 +204,7 @@ def fit_demand(
     converged = history[-1] < settings.tolerance
     last = f"still moving by {history[-1]:.3f} log-odds at the last sweep; raise max_sweeps"
     names = dims or tuple(f"demand{number}" for number in range(len(basis.center)))
-    posterior = _posterior(responses, seen, basis, state, names)
+    posterior = _posterior(responses, seen, fitted, basis, state, names)
     status = Status(converged, "converged" if converged else "still-moving", () if converged else (last,))
     return Fit(posterior, status, tuple(history))
 
@@ -247,7 +247,12 @@ def _run(state: _Sweeps, settings: DemandSettings) -> list[float]:
 
 
 def _posterior(
-    responses: ResponseMatrix, seen: np.ndarray, basis: DemandBasis, state: _Sweeps, dims: tuple[str, ...]
+    responses: ResponseMatrix,
+    seen: np.ndarray,
+    items: DemandItems,
+    basis: DemandBasis,
+    state: _Sweeps,
+    dims: tuple[str, ...],
 ) -> DemandPosterior:
     found = DemandPosterior(
         models=responses.models,
@@ -264,6 +269,7 @@ def _posterior(
         residual_mean=state.residual,
         residual_variance=state.residual_variance,
         monotone=state.monotone,
+        levels=np.zeros((len(seen), 0)) if items.demands is None else items.demands,
     )
     # the slopes' mean over models belongs to the effects of the demands, so that a model's slope is its own
     shift = found.ability_mean[:, 1:].mean(axis=0)

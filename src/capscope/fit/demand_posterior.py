@@ -64,6 +64,8 @@ class DemandPosterior:
     """Its posterior variance, given the weights."""
     monotone: bool
     """Whether no demand may raise the chance of success."""
+    levels: np.ndarray
+    """Demand levels of the fitted items, as (item, dim)."""
 
     def log_odds(self, model_index: RowIndex, items: DemandItems, known: np.ndarray, item_index: RowIndex) -> LogOdds:
         """Predict rows of models and items.
@@ -77,25 +79,25 @@ class DemandPosterior:
         Raises:
             FitError: The items' features are not those of the fit.
         """
-        columns, design = self.basis.columns(items), self._design(items)
+        columns, design = self.basis.columns(items), self.design(items)
         fresh = known < 0
         own_mean = np.where(fresh, 0, self.residual_mean[known])
         own_variance = np.where(fresh, self.residual_sd**2, self.residual_variance[known])
-        shared, task = self._new_effects(items)
+        shared, task = self.new_effects(items)
         weights = ((columns @ self.weight_cov) * columns).sum(1)
         # an item's own answers pin the sum of its effects and its departure, not each alone
         fixed = np.where(fresh, weights + task, 0) + own_variance
         rows = design[item_index]
-        mean = (self._slopes()[model_index] * rows).sum(1) + (columns @ self.weight + own_mean)[item_index]
+        mean = (self.slopes()[model_index] * rows).sum(1) + (columns @ self.weight + own_mean)[item_index]
         unknown = np.einsum("rk,rkl,rl->r", rows, self.ability_cov[model_index], rows, optimize=True)
         common = np.where(fresh, shared, 0)[item_index]
-        variance = unknown + fixed[item_index] + common + self._noise(items)[model_index, item_index]
+        variance = unknown + fixed[item_index] + common + self.noise(items)[model_index, item_index]
         return LogOdds(mean, variance, common, items.floor[item_index])
 
     def parts(self, model_index: RowIndex, items: DemandItems, known: np.ndarray, item_index: RowIndex) -> np.ndarray:
         """What made the mean log-odds of each row, as (row, part): see `part_names`."""
-        columns, design = self.basis.columns(items)[item_index], self._design(items)[item_index]
-        slopes = self._slopes()[model_index] * design
+        columns, design = self.basis.columns(items)[item_index], self.design(items)[item_index]
+        slopes = self.slopes()[model_index] * design
         pieces, start = [slopes[:, :1]], 0
         for name, size in self.basis.groups:
             effect = columns[:, start : start + size] * self.weight[start : start + size]
@@ -105,16 +107,37 @@ class DemandPosterior:
         own = np.where(known < 0, 0, self.residual_mean[known])[item_index]
         return np.hstack([*pieces, own[:, None]])
 
+    def part_sd(self, model_index: RowIndex, items: DemandItems, known: np.ndarray, item_index: RowIndex) -> np.ndarray:
+        """Standard deviation of each part, as (row, part); for a new item's task and benchmark that of a new one."""
+        fresh = known < 0
+        columns, design = self.basis.columns(items), self.design(items)
+        ability = np.diagonal(self.ability_cov, axis1=1, axis2=2)[model_index]
+        pieces, start = [np.sqrt(ability[:, :1])], 0
+        unseen: dict[str, np.ndarray] = dict(zip(("benchmark", "task"), self.new_effects(items), strict=True))
+        for name, size in self.basis.groups:
+            block = columns[:, start : start + size]
+            if name == "demands":
+                own = np.diagonal(self.weight_cov)[:size] * block**2
+                pieces.append(np.sqrt(own[item_index] + ability[:, 1:] * design[item_index, 1:] ** 2))
+            else:
+                cov = self.weight_cov[start : start + size, start : start + size]
+                variance = ((block @ cov) * block).sum(1) + np.where(fresh, unseen.get(name, 0.0), 0)
+                pieces.append(np.sqrt(variance)[item_index, None])
+            start += size
+        own = np.where(fresh, self.residual_sd**2, self.residual_variance[known])
+        return np.hstack([*pieces, np.sqrt(own)[item_index, None]])
+
     @property
     def part_names(self) -> tuple[str, ...]:
         """Names of the parts: ability, each demand, interactions, text, task, benchmark, residual."""
         return ("ability", *self.dims, "interactions", "text", "task", "benchmark", "residual")
 
-    def _design(self, items: DemandItems) -> np.ndarray:
+    def design(self, items: DemandItems) -> np.ndarray:
+        """What abilities and slopes are multiplied by, as (item, 1 + dim): 1 and the standardised demands."""
         standard = self.basis.standard(items)
         return np.column_stack([np.ones(len(standard)), standard])
 
-    def _slopes(self) -> np.ndarray:
+    def slopes(self) -> np.ndarray:
         """Abilities and slopes; where monotone, a model's slope is bent until the demand costs it nothing or more."""
         if not self.monotone:
             return self.ability_mean
@@ -122,7 +145,7 @@ class DemandPosterior:
         slopes[:, 1:] = np.minimum(slopes[:, 1:], -self.weight[: len(self.dims)])
         return slopes
 
-    def _new_effects(self, items: DemandItems) -> tuple[np.ndarray, np.ndarray]:
+    def new_effects(self, items: DemandItems) -> tuple[np.ndarray, np.ndarray]:
         """Variance of the benchmark's and of the task's effect on each item, 0 where the fit knows it."""
         sd = dict(zip((name for name, _ in self.basis.groups), self.group_sd, strict=True))
         heavy = TAIL / (TAIL - 2)
@@ -131,12 +154,12 @@ class DemandPosterior:
         has_tasks = float(bool(self.basis.tasks))
         return heavy * sd["benchmark"] ** 2 * new_benchmark, has_tasks * heavy * sd["task"] ** 2 * new_task
 
-    def _noise(self, items: DemandItems) -> np.ndarray:
+    def noise(self, items: DemandItems) -> np.ndarray:
         """Variance that levels noisier than the fit's bring, as (model, item)."""
         extra = self.basis.extra_noise(items)
         if extra is None:
             return np.zeros((len(self.models), len(items.task)))
-        return (self._slopes()[:, 1:] + self.weight[: len(self.dims)]) ** 2 @ extra.T
+        return (self.slopes()[:, 1:] + self.weight[: len(self.dims)]) ** 2 @ extra.T
 
 
 def attenuated(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -36,6 +36,11 @@ class DenseCells:
         rows, columns = self.scores.shape
         return rows, columns
 
+    @property
+    def log_concave(self) -> bool:
+        """Whether no item has a floor; see `Cells.log_concave`."""
+        return self.row_floor is None and self.column_floor is None
+
     def products(
         self, factors: Factors, on_residual: ResidualColumns, on_curvature: CurvatureColumns, threads: int = 1
     ) -> Products:

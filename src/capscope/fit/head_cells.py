@@ -32,6 +32,11 @@ class HeadCells:
     items_in_rows: bool = False
     """Whether items are rows; else they are columns."""
 
+    @property
+    def log_concave(self) -> bool:
+        """No: asymptotes are not; see `Cells.log_concave`."""
+        return False
+
     def products(
         self, factors: Factors, on_residual: ResidualColumns, on_curvature: CurvatureColumns, threads: int = 1
     ) -> Products:

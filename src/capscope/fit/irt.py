@@ -18,12 +18,12 @@ from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import checked_loads, checked_side, fit_choice, make_problem, pick_device, problem_of
 from capscope.fit.irt_result import as_numpy, extended, make_posterior
-from capscope.fit.kernels import Gaussians
+from capscope.fit.kernels import Gaussians, cell_sums
 from capscope.fit.layout import lay_out
 from capscope.fit.result import Fit, Status
 from capscope.fit.selection import choose
 from capscope.fit.survey import survey
-from capscope.fit.variational import model_step, row_sums
+from capscope.fit.variational import model_step
 
 SCORING_SWEEPS = 50
 
@@ -125,7 +125,7 @@ def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPoste
     mean[:, -1] = 1
     models = Gaussians(mean, torch.zeros(n_models, dims + 1, dims + 1, dtype=torch.float64))
     for _ in range(SCORING_SWEEPS):
-        before, models = models, model_step(models, row_sums(cells, models, items, "model").to_fixed_columns())
+        before, models = models, model_step(models, cell_sums(cells, models, items, "model").to_fixed_columns())
         if float((models.mean - before.mean).abs().max()) < 1e-5:
             break
     ability, cov = as_numpy(models.mean[:, :-1]), as_numpy(models.cov[:, :-1, :-1])

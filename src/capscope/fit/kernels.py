@@ -58,7 +58,7 @@ class Sums:
         it again, as columns that are free to follow require, would draw the rows to 0: posterior means scatter less
         than the truth, so that regressing on them is free of attenuation (Berkson, 1950).
         """
-        return replace(self, cov=torch.zeros_like(self.cov))
+        return replace(self, cov=torch.zeros_like(self.cov)).definite()
 
     def plus(self, other: "Sums") -> "Sums":
         """The sums over these cells and others of the same rows."""
@@ -99,7 +99,7 @@ class _Pairs:
 
 
 def cell_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, threads: int = 1) -> Sums:
-    """Sums over the observed cells of each row.
+    """Sums over the observed cells of each row, with information that no step can trip over.
 
     Args:
         cells: Scores, the side to update in rows.
@@ -115,7 +115,8 @@ def cell_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, th
     found = cells.products(factors, factors.column_mean, factors.column_variance, threads)
     n_cov = len(cov_pairs.first)
     cov = cov_pairs.spread(found.curvature[:, :n_cov], size)
-    return Sums(found.residual, cov, outer_pairs.spread(found.curvature[:, n_cov:], size), found.loss)
+    sums = Sums(found.residual, cov, outer_pairs.spread(found.curvature[:, n_cov:], size), found.loss)
+    return sums if cells.log_concave else sums.definite()
 
 
 def _thin_factors(rows: Gaussians, columns: Gaussians, cov_pairs: _Pairs, outer_pairs: _Pairs) -> Factors:

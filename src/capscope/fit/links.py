@@ -79,8 +79,10 @@ def score_and_information(
         floor: Chance of a right guess.
     """
     known = expit(logit)
-    share = known / (floor + (1 - floor) * known)
-    return score * share - known, item_information(logit, np.ones_like(logit), floor)
+    chance = floor + (1 - floor) * known
+    share = known / chance
+    # `item_information` without a ceiling, from what is at hand
+    return score * share - known, known * share * (1 - chance)
 
 
 def score_log_loss(probability: FloatArray, score: FloatArray) -> FloatArray:
@@ -123,10 +125,8 @@ def weighted_residuals(
     """
     attenuation = variance.mul_(PROBIT_SCALE).rsqrt_()
     if floor is not None:
-        ceiling = torch.ones_like(floor)
-        residual, _ = asymptote_residuals(mean, attenuation, score, floor, ceiling)
-        information = asymptote_information(mean, attenuation, floor, ceiling)
-        return residual.mul_(trials), information.mul_(trials)
+        residual, curvature = asymptote_residuals(mean, attenuation, score, floor, torch.ones_like(floor))
+        return residual.mul_(trials), curvature.mul_(trials)
     known = mean.mul_(attenuation).sigmoid_()
     residual = (score - known).mul_(trials)
     curvature = known.addcmul_(known, known, value=-1)
@@ -154,13 +154,6 @@ def asymptote_residuals(
     residual = score * right + (1 - score) * wrong - known
     spread = score * right * (1 - right) + (1 - score) * wrong * (1 - wrong)
     return residual, attenuation * (known * (1 - known) - spread)
-
-
-def asymptote_information(mean: Tensor, attenuation: Tensor, floor: Tensor, ceiling: Tensor) -> Tensor:
-    """Expected curvature, which is nowhere negative; see `asymptote_residuals`."""
-    right, wrong = knowing_shares(mean, attenuation, floor, ceiling)
-    chance = floor + (ceiling - floor) * torch.sigmoid(mean * attenuation)
-    return attenuation * chance * (1 - chance) * (right - wrong).square()
 
 
 def signed_log_likelihood(mean: Block, variance: Block, sign: Block) -> Block:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.optimize import minimize
 from torch import Tensor
 
 from capscope.axes import FloatArray
@@ -161,6 +160,8 @@ def fit_marginal_head(
         gradient = _person_scores(world, parameters, nodes).sum(0) + _prior_gradient(world, parameters)
         history.append(float(nodes.log_marginal.sum()))
         return -history[-1] - _log_prior(world, parameters), -gradient[:, free].numpy().ravel()
+
+    from scipy.optimize import minimize
 
     found = minimize(
         objective,

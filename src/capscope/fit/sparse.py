@@ -104,6 +104,11 @@ class SparseCells:
         """Number of rows and columns."""
         return len(self.start) - 1, self.n_columns
 
+    @property
+    def log_concave(self) -> bool:
+        """Whether no item has a floor; see `Cells.log_concave`."""
+        return self.row_floor is None and self.column_floor is None
+
     def products(
         self, factors: Factors, on_residual: ResidualColumns, on_curvature: CurvatureColumns, threads: int = 1
     ) -> Products:

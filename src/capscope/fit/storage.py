@@ -12,6 +12,8 @@ from safetensors.numpy import load_file, save_file
 from capscope.errors import InputError, OutputError
 from capscope.fit.curve_posterior import CurvePosterior
 from capscope.fit.curve_storage import curve_parts, read_curves
+from capscope.fit.demand_posterior import DemandPosterior
+from capscope.fit.demand_storage import demand_parts, read_demand
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.item_shape import ItemShape
@@ -21,19 +23,20 @@ SCHEMA = 1
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
 
 Tensors = dict[str, np.ndarray]
+AnyFit = Fit[CurvePosterior] | Fit[DemandPosterior] | Fit[IRTPosterior]
+"""A fit of any kind."""
 _POSTERIOR = ("ability_mean", "ability_cov", "item_mean", "item_cov", "native_mean", "native_cov", "floor")
 _SHAPE = ("mean", "cov", "widening", "typical", "typical_variance")
 _POPULATION = ("intercept", "weight", "cov", "leverage", "center", "scale")
 
 
-def save_fit(fit: Fit[CurvePosterior] | Fit[IRTPosterior], folder: Path) -> None:
+def save_fit(fit: AnyFit, folder: Path) -> None:
     """Write a fit; a fit already in the folder is replaced.
 
     Raises:
         OutputError: The folder holds something else, or cannot be written.
     """
-    posterior = fit.posterior
-    manifest, tensors = curve_parts(posterior) if isinstance(posterior, CurvePosterior) else _irt_parts(posterior)
+    manifest, tensors = _parts(fit.posterior)
     write_folder(folder, {"schema": SCHEMA} | manifest | _status_manifest(fit), tensors)
 
 
@@ -72,6 +75,12 @@ def write_folder(folder: Path, manifest: dict[str, Any], tensors: Tensors) -> No
         save_file(tensors, folder / TENSORS)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None
+
+
+def _parts(posterior: CurvePosterior | DemandPosterior | IRTPosterior) -> tuple[dict[str, Any], Tensors]:
+    if isinstance(posterior, CurvePosterior):
+        return curve_parts(posterior)
+    return demand_parts(posterior) if isinstance(posterior, DemandPosterior) else _irt_parts(posterior)
 
 
 def _status_manifest(fit: Fit[Any]) -> dict[str, Any]:
@@ -119,5 +128,9 @@ def _read_shape(head: str | None, tensors: Tensors) -> ItemShape | None:
     return None if head is None else ItemShape(head, **{name: tensors[f"shape.{name}"] for name in _SHAPE})
 
 
-READERS: dict[str, Callable[[dict[str, Any], Tensors], Any]] = {"irt": _read_irt, "curves": read_curves}
+READERS: dict[str, Callable[[dict[str, Any], Tensors], Any]] = {
+    "irt": _read_irt,
+    "curves": read_curves,
+    "demand": read_demand,
+}
 """How to read each kind of fit."""

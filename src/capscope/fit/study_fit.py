@@ -20,7 +20,7 @@ from capscope.data import (
 from capscope.errors import FitError, nearest
 from capscope.fit.answers import as_answers
 from capscope.fit.cost import Cost, Meter
-from capscope.fit.curve_posterior import CurvePosterior
+from capscope.fit.demand_study import fit_demand_study
 from capscope.fit.dimension_sources import dimension_sources
 from capscope.fit.graded import Graded, count_grades
 from capscope.fit.heads import Asymptotes
@@ -34,10 +34,11 @@ from capscope.fit.marginal import fit_marginal
 from capscope.fit.marginal_heads import fit_marginal_head
 from capscope.fit.result import Fit, Status
 from capscope.fit.slices import dominant_slices
+from capscope.fit.storage import AnyFit
 from capscope.fit.survey import survey
 
 CHOICES = {
-    "model": ("auto", "rasch", "2pl", "3pl", "4pl", "mirt", "curves"),
+    "model": ("auto", "rasch", "2pl", "3pl", "4pl", "mirt", "demand", "curves"),
     "engine": ("auto", "variational", "mml", "svi", "nuts", "laplace"),
     "device": ("auto", "cpu", "cuda"),
     "chance": ("auto", "use", "ignore"),
@@ -47,15 +48,14 @@ CHOICES = {
 MOST_CHANCE = 0.95
 """Largest floor of guessing: an item that everyone guesses tells nothing."""
 
-AnyFit = Fit[CurvePosterior] | Fit[IRTPosterior]
-
 
 @dataclass(frozen=True)
 class StudyFitSettings:
     """What to fit to a study."""
 
     model: str = "auto"
-    """An item response model, `auto` to let held-out answers choose it, or `curves`."""
+    """An item response model, `auto` to let held-out answers choose it, `demand` to explain difficulty by demands, task
+    and benchmark, or `curves`."""
     dims: int = 1
     """Number of abilities of `mirt`, `3pl` and `4pl`."""
     engine: str = "auto"
@@ -64,7 +64,7 @@ class StudyFitSettings:
     device: str = "auto"
     """Where to compute item response models."""
     annotator: str | None = None
-    """Whose demand levels `curves` uses; by default the mean over annotators."""
+    """Whose demand levels `demand` and `curves` use; by default the mean over annotators."""
     seed: int = 0
     """Seed of everything random."""
     chance: str = "auto"
@@ -128,13 +128,15 @@ class HoldoutScore:
 
 
 def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[float], None] | None = None) -> AnyFit:
-    """Fit a model to a study's responses (and, for curves, demands).
+    """Fit a model to a study's responses (and, for `demand` and `curves`, demands).
 
     Raises:
         InputError: A table that the model needs is missing.
         JoinError: Responses and demands do not talk about the same items.
         FitError: The data cannot support the model.
     """
+    if settings.model == "demand":
+        return fit_demand_study(study, settings.annotator, settings.seed)
     responses = response_matrix(study)
     if settings.model == "curves":
         join_items(study, "responses", "demands").refuse_if_poor(study.name)
@@ -225,6 +227,8 @@ def _marginal_with_head(
 def _engines(model: str) -> tuple[str, ...]:
     if model == "curves":
         return ("laplace", "nuts")
+    if model == "demand":
+        return ("variational",)
     return (
         ("variational", "mml", "svi", "nuts")
         if model in ("rasch", "2pl", "3pl", "4pl")
@@ -234,8 +238,11 @@ def _engines(model: str) -> tuple[str, ...]:
 
 def irt_settings(settings: StudyFitSettings) -> IRTSettings:
     """Translate the settings of a study's fit into those of the item response engine."""
-    if settings.model == "curves":
-        raise FitError("curves are not an item response model; use rasch, 2pl, 3pl, 4pl, mirt or auto")
+    if settings.model in ("curves", "demand"):
+        raise FitError(
+            f"{settings.model} is not fitted to answers alone; use rasch, 2pl, 3pl, 4pl, mirt or auto, "
+            "or score it on held-out items with 'capscope evaluate'"
+        )
     model, device = cast(ModelName, settings.model), cast(DeviceName, settings.device)
     return IRTSettings(
         model=model,

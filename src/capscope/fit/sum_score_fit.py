@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import chdtrc
 
 from capscope.axes import FloatArray, ModelDim, RowFloats
 from capscope.data import ResponseMatrix
@@ -63,11 +63,17 @@ def item_fit(posterior: IRTPosterior, responses: ResponseMatrix) -> ItemFit:
     found = [_statistic(score[:, i], expected[:, i]) for i in range(shape[1])]
     groups, s_x2 = np.array([n for n, _ in found]), np.array([x for _, x in found])
     df = np.where(groups >= LEAST_GROUPS, groups - _parameters_spent(posterior), np.nan)
-    p = np.asarray(stats.chi2.sf(s_x2, df), float)
+    p = np.asarray(chdtrc(df, s_x2), float)
     tested = np.isfinite(p)
     q = np.full(shape[1], np.nan)
-    q[tested] = stats.false_discovery_control(p[tested]) if tested.any() else []
+    q[tested] = _false_discovery_rates(p[tested])
     return ItemFit(pd.DataFrame({"item": posterior.items, "s_x2": s_x2, "df": df, "p": p, "q": q}))
+
+
+def _false_discovery_rates(p: FloatArray) -> FloatArray:
+    from scipy.stats import false_discovery_control
+
+    return np.asarray(false_discovery_control(p), float) if len(p) else p
 
 
 def _parameters_spent(posterior: IRTPosterior) -> FloatArray:

@@ -51,9 +51,8 @@ class Schedule:
     max_sweeps: int
     """Most sweeps."""
     tolerance: float
-    """Root-mean-square change, in posterior standard deviations, under which to stop; a twentieth of it is enough for
-    the predicted chances of success (an eighth with several abilities), where parameters still move along directions
-    that predict alike."""
+    """Root-mean-square change, in posterior standard deviations, under which to stop; or a share of it in the
+    predicted chances of success, where parameters still move along directions that predict alike."""
     threads: int
     """Chunks of rows worked on at once."""
 
@@ -111,14 +110,23 @@ def run_sweeps(
             predicted = float((chance - seen).square().mean().sqrt())
             if state.shapes is not None and state.age < 2 * SHAPES_WAIT:
                 continue
-            enough = schedule.tolerance / (20 if state.models.mean.shape[1] == 2 else 8)
-            if history[-1] < schedule.tolerance or predicted < enough:
+            if history[-1] < schedule.tolerance or predicted < schedule.tolerance * _enough_predicted(form, state):
                 return replace(state, history=tuple(history), converged=True)
             better = state.loss < best.loss * (1 - LEAST_GAIN)
             best, since_best = (state, 0) if better else (best, since_best + 1)
             if len(history) >= EARLIEST_STOP and since_best >= PATIENCE and _is_steep(state, form):
                 return replace(best, history=tuple(history), converged=True)
     return replace(state, history=tuple(history), converged=False)
+
+
+def _enough_predicted(form: ItemForm, state: State) -> float:
+    """Share of the tolerance under which the predicted chances stand still.
+
+    Free dimensions serve prediction and may turn for long; those of a mask have names, and their slopes are read.
+    """
+    if form.loads is not None:
+        return 1 / 40
+    return 1 / 20 if state.models.mean.shape[1] == 2 else 1 / 8
 
 
 def _is_steep(state: State, form: ItemForm) -> bool:
@@ -157,7 +165,7 @@ def _even_ranks(value: Tensor) -> Tensor:
 def _sweep(by_model: Cells, by_item: Cells, form: ItemForm, design: Design, state: State, threads: int) -> State:
     by_model, by_item = _shaped(by_model, state.shapes), _shaped(by_item, state.shapes)
     moments = form.moments(state.items)
-    items = form.step(state.items, row_sums(by_item, moments, state.models, "item", threads), state.prior, design)
+    items = form.step(state.items, cell_sums(by_item, moments, state.models, "item", threads), state.prior, design)
     if form.wants_quadrature:
         items = quadrature_moments(by_item, items, state.models, state.prior, design)
     shapes = state.shapes
@@ -166,16 +174,10 @@ def _sweep(by_model: Cells, by_item: Cells, form: ItemForm, design: Design, stat
         by_model = _shaped(by_model, shapes)
     whole = items if shapes is None else shapes.widened(items)
     prior = fit_prior(whole, design, state.prior, form.spread.to(items.mean.device), form.loads)
-    sums = row_sums(by_model, state.models, form.moments(items), "model", threads)
+    sums = cell_sums(by_model, state.models, form.moments(items), "model", threads)
     return _expanded(
         State(model_step(state.models, sums), items, prior, sums.loss, shapes=shapes, age=state.age + 1), form
     )
-
-
-def row_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, threads: int = 1) -> Sums:
-    """Sums over the cells of each row, with information that no step can trip over; see `cell_sums`."""
-    sums = cell_sums(cells, rows, columns, update, threads)
-    return sums.definite() if isinstance(cells, HeadCells) else sums
 
 
 def _shaped(cells: Cells, shapes: Shapes | None) -> Cells:

@@ -12,7 +12,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from capscope.axes import ItemDim, ItemMask, RowFloats, RowIndex
-from capscope.data import Study, demand_matrix, task_labels
+from capscope.data import Study, known_levels, task_labels
 from capscope.embedding import OFFLINE_MODEL, embed
 from capscope.errors import InputError
 
@@ -134,7 +134,7 @@ def item_features(
         InputError: No such annotator.
     """
     task, benchmark, texts, floor = _from_items(study, items)
-    levels, sd = _levels(study, items, annotator)
+    levels, sd = (None, None) if study.demands is None else known_levels(study, items, annotator)
     some_text = any(text.strip() for text in texts)
     return ItemFeatures(levels, sd, ItemTexts(texts, embedder) if some_text else None, task, benchmark, floor)
 
@@ -154,40 +154,3 @@ def _from_items(study: Study, items: tuple[str, ...]) -> tuple[RowIndex, RowInde
 def _codes(labels: pd.Series) -> RowIndex:
     named = labels.astype(object).where(labels.notna(), "").astype(str)
     return np.unique(named.to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
-
-
-def _levels(study: Study, items: tuple[str, ...], annotator: str | None) -> tuple[ItemDim | None, ItemDim | None]:
-    if study.demands is None:
-        return None, None
-    matrix = demand_matrix(study, annotator)
-    level, gap = matrix.at(items), np.isnan(matrix.at(items))
-    seen = (~gap).sum(axis=0)
-    total = np.maximum(seen, 1)
-    mean = np.where(gap, 0, level).sum(axis=0) / total
-    spread = np.sqrt(np.where(gap, 0, (level - mean) ** 2).sum(axis=0) / total)
-    stated = np.zeros_like(level) if matrix.sd is None else _at(matrix.items, matrix.sd, items)
-    shown = _disagreement(study, items, matrix.dims) if annotator is None else np.zeros_like(level)
-    sd = np.where(gap, spread, np.maximum(stated, shown))
-    return np.where(gap, mean, level), sd
-
-
-def _at(index: tuple[str, ...], values: ItemDim, items: tuple[str, ...]) -> ItemDim:
-    place = pd.Index(index).get_indexer(pd.Index(items))
-    return np.where((place >= 0)[:, None], values[place], 0.0)
-
-
-def _disagreement(study: Study, items: tuple[str, ...], dims: tuple[str, ...]) -> ItemDim:
-    """Standard error of each mean level over several annotators, from their disagreement after their own leniency."""
-    demands = study.require("demands")
-    rater, rubric = demands["annotator"].astype(str), demands["rubric"].astype(str)
-    leniency = demands["level"].groupby([rater, rubric]).transform("mean")
-    cells = (demands["level"] - leniency).groupby([demands["item_id"].astype(str), rubric])
-    count = cells.transform("size")
-    variance = cells.transform("var").fillna(0) / count
-    table = pd.DataFrame({"item": demands["item_id"].astype(str), "rubric": rubric, "variance": variance})
-    # one pair of annotators says little of one cell: each dimension's mean serves all its cells that have several
-    several = (count > 1).to_numpy()
-    typical = table[several].groupby("rubric")["variance"].mean().reindex(list(dims)).fillna(0).to_numpy()
-    rated = table[several].drop_duplicates(["item", "rubric"]).assign(one=1.0)
-    known = rated.pivot_table(index="item", columns="rubric", values="one").reindex(list(items), columns=list(dims))
-    return np.where(known.notna().to_numpy(), np.sqrt(typical), 0.0)

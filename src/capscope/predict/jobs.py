@@ -8,8 +8,9 @@ import pandas as pd
 
 from capscope.data import Study, demand_matrix, read_items
 from capscope.errors import InputError, first_few, nearest
-from capscope.fit import AnyFit, CurvePosterior, IRTPosterior, load_fit
+from capscope.fit import AnyFit, CurvePosterior, DemandPosterior, IRTPosterior, asked_items, load_fit
 from capscope.predict.benchmark_scores import read_labels, read_spread, with_benchmark_effects
+from capscope.predict.demand_predictions import demand_parts, predict_from_demand
 from capscope.predict.parts import curve_parts, irt_parts
 from capscope.predict.predictions import Predictions, predict_from_curves, predict_from_irt
 
@@ -77,7 +78,7 @@ def predict_set(fit: Path, items: Path, settings: PredictionSettings) -> Predict
     """
     fitted: AnyFit = load_fit(fit)
     posterior = fitted.posterior
-    study = read_items(items, posterior.dims if isinstance(posterior, CurvePosterior) else ())
+    study = read_items(items, () if isinstance(posterior, IRTPosterior) else posterior.dims)
     found = _predicted(posterior, study, settings)
     if settings.residuals is not None or settings.labels is not None:
         labels = None if settings.labels is None else read_labels(settings.labels, found)
@@ -88,7 +89,9 @@ def predict_set(fit: Path, items: Path, settings: PredictionSettings) -> Predict
     return found if settings.model is None else only_model(found, settings.model, posterior.models)
 
 
-def _predicted(posterior: CurvePosterior | IRTPosterior, study: Study, settings: PredictionSettings) -> Predictions:
+def _predicted(
+    posterior: CurvePosterior | DemandPosterior | IRTPosterior, study: Study, settings: PredictionSettings
+) -> Predictions:
     rng = np.random.default_rng(settings.seed)
     if isinstance(posterior, CurvePosterior):
         demands = demand_matrix(study, settings.annotator)
@@ -96,6 +99,10 @@ def _predicted(posterior: CurvePosterior | IRTPosterior, study: Study, settings:
         level = demands.on(posterior.dims).level
         return replace(found, parts=curve_parts(posterior, demands.items, level)) if settings.explain else found
     ids = item_ids(study)
+    if isinstance(posterior, DemandPosterior):
+        items = asked_items(posterior, study, ids, settings.annotator)
+        found = predict_from_demand(posterior, items, ids, rng, settings.level)
+        return replace(found, parts=demand_parts(posterior, items, ids)) if settings.explain else found
     found = predict_from_irt(posterior, ids, rng, settings.level)
     return replace(found, parts=irt_parts(posterior, ids)) if settings.explain else found
 

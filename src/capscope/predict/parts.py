@@ -69,15 +69,26 @@ def irt_parts(posterior: IRTPosterior, items: tuple[str, ...]) -> pd.DataFrame:
     ability = posterior.ability_mean @ mean[:, :-1].T
     from_ability = np.einsum("id,mde,ie->mi", mean[:, :-1], posterior.ability_cov, mean[:, :-1])
     from_slope = np.einsum("md,ide,me->mi", posterior.ability_mean, cov[:, :-1, :-1], posterior.ability_mean)
-    intercept = np.broadcast_to(mean[:, -1], ability.shape)
-    spread = np.broadcast_to(np.sqrt(cov[:, -1, -1]), ability.shape)
-    ids = np.array(items)
-    names = (np.full(len(ids), name) for name in ("ability", "item"))
     found = [
-        _rows(posterior.models, ids, next(names), ability, np.sqrt(from_ability + from_slope)),
-        _rows(posterior.models, ids, next(names), intercept, spread),
+        ("ability", ability, np.sqrt(from_ability + from_slope)),
+        ("item", np.broadcast_to(mean[:, -1], ability.shape), np.broadcast_to(np.sqrt(cov[:, -1, -1]), ability.shape)),
     ]
-    return _in_order(found, items)
+    return parts_table(posterior.models, items, found)
+
+
+def parts_table(
+    models: tuple[str, ...], items: tuple[str, ...], found: list[tuple[str, np.ndarray, np.ndarray]]
+) -> pd.DataFrame:
+    """Lay parts out as a table, item by item.
+
+    Args:
+        models: Names on the model axis.
+        items: Ids on the item axis.
+        found: Name, log-odds and standard deviation of each part, as (model, item).
+    """
+    ids = np.array(items)
+    rows = [_rows(models, ids, np.full(len(ids), name), mean, sd) for name, mean, sd in found]
+    return _in_order(rows, items)
 
 
 def _rows(

@@ -59,7 +59,7 @@ def predict_from_curves(
     aligned = matched.level
     probability = expit(posterior.item_log_odds(aligned, rng, matched.sd))  # (model, item, draw)
     answers = posterior.support(aligned)
-    table = _chance_table(posterior.models, demands.items, probability, level)
+    table = chance_table(posterior.models, demands.items, probability, level)
     support = _support_table(demands.items, aligned, answers)
     table = table.merge(support[["item_id", "in_support"]], on="item_id", how="left")
     return Predictions(table, score_table(posterior.models, probability, rng, level), support, level)
@@ -87,7 +87,7 @@ def predict_from_irt(
     tables: list[pd.DataFrame] = []
     scores: list[pd.DataFrame] = []
     for model, chance in zip(posterior.models, draw_chances(posterior, index, rng), strict=True):
-        tables.append(_chance_table((model,), items, chance[None], level))
+        tables.append(chance_table((model,), items, chance[None], level))
         scores.append(score_table((model,), chance[None], rng, level))
     table = pd.concat(tables, ignore_index=True).merge(support[["item_id", "in_support"]], on="item_id", how="left")
     return Predictions(table, pd.concat(scores, ignore_index=True), support, level)
@@ -102,6 +102,16 @@ def score_table(
     return pd.DataFrame({"model": models, "score": probability.mean(axis=(1, 2)), "lower": lower, "upper": upper})
 
 
+def chance_table(
+    models: tuple[str, ...], items: tuple[str, ...], probability: FloatArray, level: float
+) -> pd.DataFrame:
+    """Lay chances (model, item, draw) out as a table of means and interval bounds."""
+    lower, upper = quantile_bounds(probability, level)
+    model, item = np.meshgrid(models, items, indexing="ij")
+    columns = {"item_id": item, "model": model, "p": probability.mean(axis=-1), "lower": lower, "upper": upper}
+    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+
+
 def _align(posterior: CurvePosterior, demands: DemandMatrix) -> DemandMatrix:
     missing = [dim for dim in posterior.dims if dim not in demands.dims]
     if missing:
@@ -112,15 +122,6 @@ def _align(posterior: CurvePosterior, demands: DemandMatrix) -> DemandMatrix:
         unrated = [demands.items[gap] for gap in gaps]
         raise InputError(f"{len(unrated)} items lack some demand levels: {first_few(unrated)}; annotate them first")
     return matched
-
-
-def _chance_table(
-    models: tuple[str, ...], items: tuple[str, ...], probability: FloatArray, level: float
-) -> pd.DataFrame:
-    lower, upper = quantile_bounds(probability, level)
-    model, item = np.meshgrid(models, items, indexing="ij")
-    columns = {"item_id": item, "model": model, "p": probability.mean(axis=-1), "lower": lower, "upper": upper}
-    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
 
 def _support_table(items: tuple[str, ...], level: FloatArray, answers: FloatArray) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
-from capscope.axes import ItemMask, RowFloats
+from capscope.axes import FloatArray, ItemMask, RowFloats
 from capscope.predict.features import ItemFeatures
 
 NEIGHBOURS = 5
@@ -19,13 +19,23 @@ def nearness(features: ItemFeatures, trained: ItemMask) -> RowFloats:
     The distance is the mean to the nearest few training items, in units of what is usual among these.
     """
     space = _space(features, trained)
-    count = min(NEIGHBOURS, int(trained.sum()) - 1)
-    if space is None or count < 1:
-        return np.ones(features.n_items)
-    search = NearestNeighbors(n_neighbors=count).fit(space[trained])
+    return np.ones(features.n_items) if space is None else nearness_to(space[trained], space) ** 2
+
+
+def nearness_to(known: FloatArray, asked: FloatArray) -> RowFloats:
+    """Return 1 where asked items lie as near to known ones as these to each other, falling with the distance.
+
+    Args:
+        known: Places of the items that were learnt from, as (known item, dim).
+        asked: Places of the items asked about, as (asked item, dim).
+    """
+    count = min(NEIGHBOURS, len(known) - 1)
+    if count < 1:
+        return np.ones(len(asked))
+    search = NearestNeighbors(n_neighbors=count).fit(known)
     usual = np.quantile(np.asarray(search.kneighbors()[0]).mean(axis=1), INSIDE)
-    distance = np.asarray(search.kneighbors(space)[0]).mean(axis=1)
-    return np.minimum(1.0, np.maximum(usual, 1e-9) / np.maximum(distance, 1e-9)) ** 2
+    distance = np.asarray(search.kneighbors(asked)[0]).mean(axis=1)
+    return np.minimum(1.0, np.maximum(usual, 1e-9) / np.maximum(distance, 1e-9))
 
 
 def importance(features: ItemFeatures, trained: ItemMask, target: ItemMask) -> RowFloats:

@@ -1,6 +1,12 @@
 """Posterior and demands to a model's ability profile and a benchmark's demand profile, with intervals."""
 
-from capscope.profiles.ability import AbilityProfiles, ability_profiles, ability_table, general_factor_share
+from capscope.profiles.ability import (
+    AbilityProfiles,
+    ability_profiles,
+    ability_table,
+    demand_effects,
+    general_factor_share,
+)
 from capscope.profiles.audit import Audit, AuditSettings, audit_study
 from capscope.profiles.benchmark_report import BenchmarkReport, explain_benchmark, refuse_table_file, write_table
 from capscope.profiles.claims import ClaimCheck, check_claims
@@ -26,6 +32,7 @@ __all__ = [
     "Compared",
     "Comparison",
     "DemandContrast",
+    "demand_effects",
     "DemandProfile",
     "DemandStructure",
     "Difficulties",

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, ModelDim
-from capscope.fit import CurvePosterior, IRTPosterior
-from capscope.intervals import Interval, quantile_bounds
+from capscope.fit import CurvePosterior, DemandPosterior, IRTPosterior
+from capscope.intervals import Interval, normal_quantile, quantile_bounds
 from capscope.notebook import html_table
 
 
@@ -68,6 +68,24 @@ def ability_table(posterior: IRTPosterior, level: float = 0.9) -> pd.DataFrame:
         "lower": lower,
         "upper": upper,
     }
+    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+
+
+def demand_effects(posterior: DemandPosterior, level: float = 0.9) -> pd.DataFrame:
+    """Lay a fit of the demand-ability model out: columns model, dim, ability, sd, lower, upper.
+
+    The dimension `general` is the ability in log-odds, at the mean demands of the fitted items; every other row is what
+    one more level of that demand does to the model's log-odds, so that less negative is better.
+    """
+    scale = posterior.basis.scale
+    effect = posterior.slopes()[:, 1:] + posterior.weight[: len(scale)]
+    variance = np.diagonal(posterior.ability_cov, axis1=1, axis2=2).copy()
+    variance[:, 1:] += np.diagonal(posterior.weight_cov)[: len(scale)]
+    mean = np.column_stack([posterior.ability_mean[:, 0], effect / scale])
+    sd = np.sqrt(variance) / np.r_[1.0, scale]
+    model, dim = np.meshgrid(posterior.models, ("general", *posterior.dims), indexing="ij")
+    width = normal_quantile(level) * sd
+    columns = {"model": model, "dim": dim, "ability": mean, "sd": sd, "lower": mean - width, "upper": mean + width}
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
 

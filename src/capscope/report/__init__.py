@@ -3,6 +3,7 @@
 from capscope.report.demo import DemoResult, run_demo
 from capscope.report.figures import (
     ability_intervals,
+    benchmark_heatmap,
     curve_grid,
     curve_panel,
     demand_heatmap,
@@ -20,6 +21,7 @@ from capscope.report.radar import radar, radar_grid
 from capscope.report.style import to_svg
 from capscope.report.summary import summarize
 from capscope.report.summary_irt import summarize_irt
+from capscope.report.summary_study import with_study
 from capscope.report.viewing import view_fit
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Provenance",
     "Summary",
     "ability_intervals",
+    "benchmark_heatmap",
     "curve_grid",
     "curve_panel",
     "demand_heatmap",
@@ -47,5 +50,6 @@ __all__ = [
     "summarize_irt",
     "to_svg",
     "view_fit",
+    "with_study",
     "write_report",
 ]

@@ -48,6 +48,17 @@ IRT = {
 }
 """Terms of a page on an item response fit."""
 
+AUDIT = {
+    "Chance of a finding": "The posterior probability that an item or a model is what it is listed for, given the"
+    " answers and texts; how frequent such faults are is learnt from the same study.",
+    "Listed": "The most probable findings of a kind, as many as keep the expected share of ordinary ones among them"
+    " below the stated rate. Read the item before you change it.",
+    "Wrong key": "The better a model, the more often it fails: what one sees where a right answer is marked wrong.",
+    "Out of step": "A model's marks do not go with the difficulty of the items they stand against, though those of"
+    " models as good do: its rows may be shifted or mixed.",
+}
+"""Terms of the section on odd items."""
+
 
 def definitions(terms: dict[str, str], level: float) -> Definitions:
     """Fill the numbers into the meanings, in the order of the terms."""

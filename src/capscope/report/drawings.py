@@ -30,6 +30,7 @@ def curve_drawings(summary: Summary) -> dict[str, str]:
             *_question_drawings(summary),
             *_difference_drawings(summary["versus"], model),
             *_calibration_drawings(summary["calibration"]),
+            *_benchmark_drawings(summary["benchmarks"]),
         ]
     )
 
@@ -47,7 +48,8 @@ def irt_drawings(summary: Summary) -> dict[str, str]:
     if summary["map"] is not None:
         models = summary["abilities"][0]["models"]
         drawn.append(_drawing("map", figures.item_map(summary["map"], models), "Difficulties and abilities"))
-    return dict([*drawn, *_calibration_drawings(summary["calibration"])])
+    drawn += [*_calibration_drawings(summary["calibration"]), *_benchmark_drawings(summary["benchmarks"])]
+    return dict(drawn)
 
 
 def _difference_drawings(versus: Record, model: str) -> Iterable[tuple[str, str]]:
@@ -59,6 +61,12 @@ def _difference_drawings(versus: Record, model: str) -> Iterable[tuple[str, str]
 def _calibration_drawings(calibration: Record | None) -> Iterable[tuple[str, str]]:
     if calibration is not None:
         yield _drawing("calibration", figures.reliability_plot(calibration["bins"]), "Predicted against observed")
+
+
+def _benchmark_drawings(benchmarks: Record | None) -> Iterable[tuple[str, str]]:
+    if benchmarks is not None:
+        title = "Mean demand of each benchmark on each scale"
+        yield _drawing("benchmarks", figures.benchmark_heatmap(benchmarks), title)
 
 
 def _question_drawings(summary: Summary) -> Iterable[tuple[str, str]]:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from capscope.axes import LEVELS
 from capscope.report.plain import Record
 from capscope.report.style import (
     ACCENT,
@@ -126,6 +127,31 @@ def demand_heatmap(demands: Record, axes: Axes | None = None) -> Axes:
     axes.set_yticks(range(len(scales)), [label(scale["name"]) for scale in scales])
     for tick, scale in zip(axes.get_yticklabels(), scales, strict=True):
         tick.set(color=INK, fontsize=8, fontweight="bold" if scale["sensitive"] else "normal")
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+@rc_context(STYLE)
+def benchmark_heatmap(benchmarks: Record, axes: Axes | None = None) -> Axes:
+    """Draw what each benchmark demands of each scale on average; bold: it is sensitive to this scale.
+
+    Args:
+        benchmarks: The `benchmarks` section of a summary.
+        axes: Where to draw; by default on axes of its own.
+    """
+    scales, rows = benchmarks["scales"], benchmarks["benchmarks"]
+    axes = axes or blank_axes(max(WIDTH, 2.2 + 0.33 * len(scales)), 0.8 + 0.29 * len(rows))
+    for row, entry in enumerate(rows):
+        for column, scale in enumerate(entry["scales"]):
+            words = "\u2013" if scale is None else f"{scale['mean']:.1f}"
+            _cell(axes, column, row, 0.0 if scale is None else scale["mean"] / LEVELS[-1], words)
+            axes.texts[-1].set_fontweight("bold" if scale and scale["sensitive"] else "normal")
+    axes.set_xlim(-0.5, len(scales) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xticks(range(len(scales)), [label(scale["dim"], 1, 8) for scale in scales])
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(len(rows)), [label(entry["benchmark"]) for entry in rows])
+    axes.tick_params(labelsize=8)
     axes.spines[:].set_visible(False)
     return axes
 

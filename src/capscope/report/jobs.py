@@ -7,14 +7,24 @@ import numpy as np
 import pandas as pd
 
 from capscope.data import Study, demand_matrix, read_items, response_matrix
-from capscope.errors import JoinError, first_few
-from capscope.fit import AnyFit, CurvePosterior, Fit, IRTPosterior, StudyFitSettings, load_fit, predict_held_out
+from capscope.errors import InputError, JoinError, first_few
+from capscope.fit import (
+    AnyFit,
+    CurvePosterior,
+    DemandPosterior,
+    Fit,
+    IRTPosterior,
+    StudyFitSettings,
+    load_fit,
+    predict_held_out,
+)
 from capscope.predict import Predictions, predict_from_curves
 from capscope.profiles import DemandProfile, ability_profiles, demand_profile
 from capscope.report.page import write_report
 from capscope.report.provenance import Provenance, provenance_of
 from capscope.report.summary import Summary, summarize
 from capscope.report.summary_irt import summarize_irt
+from capscope.report.summary_study import with_study
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,8 @@ def study_summary(fit: Fit[IRTPosterior], study: Study, provenance: Provenance, 
     model = "mirt" if fit.posterior.dims > 1 else fit.posterior.model_name
     settings = StudyFitSettings(model=model, dims=fit.posterior.dims, seed=provenance.seed)
     held_out = predict_held_out(responses, settings, share)
-    return summarize_irt(fit, study.items, provenance=provenance, held_out=held_out)
+    summary = summarize_irt(fit, study.items, provenance=provenance, held_out=held_out)
+    return with_study(summary, study, provenance.seed)
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,8 @@ class PageSettings:
     items: Path | None = None
     """Study folder or file of items with demands, for a curve fit: predicted and profiled on the page."""
     study: Path | None = None
-    """The study that an item response fit was made from: item texts, and predictions of held-out answers."""
+    """The study that the fit was made from: what its benchmarks demand and what looks odd in it; for an item response
+    fit also item texts, and predictions of held-out answers."""
     model: str | None = None
     """Model whose curves are drawn; by default the strongest."""
     against: str | None = None
@@ -109,7 +121,12 @@ def fit_summary(folder: Path, settings: PageSettings | None = None) -> Summary:
     if isinstance(posterior, CurvePosterior):
         part = item_part(posterior, settings.items, seed) if settings.items else None
         of_curves = Fit(posterior, fit.status, fit.history)
-        return curve_summary(of_curves, part, provenance, settings.model, settings.against)
+        summary = curve_summary(of_curves, part, provenance, settings.model, settings.against)
+        return with_study(summary, Study.load(settings.study), seed) if settings.study else summary
+    if isinstance(posterior, DemandPosterior):
+        raise InputError(
+            f"{folder}: a demand fit has no page yet; see 'capscope profile' and 'capscope predict --explain'"
+        )
     of_items = Fit(posterior, fit.status, fit.history)
     if settings.study is None:
         return summarize_irt(of_items, provenance=provenance)

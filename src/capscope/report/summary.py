@@ -16,6 +16,7 @@ from capscope.report.calibration import in_sample
 from capscope.report.definitions import CURVES, definitions
 from capscope.report.plain import Record, Summary, plain, records
 from capscope.report.provenance import Provenance, made
+from capscope.report.scales import scale_names
 from capscope.report.summary_questions import questions_section
 from capscope.report.versus import curves_versus
 
@@ -52,7 +53,7 @@ def summarize(  # noqa: PLR0913 - the parts of the page
 
     Returns:
         Sections `headline`, `profiles`, `focus`, `versus`, `questions`, `demands`, `calibration`, `definitions` and
-        `made`, and the scales.
+        `made`, and the scales; `benchmarks` and `audit` are for `with_study` to fill.
 
     Raises:
         InputError: The fit has no such focus model or rival.
@@ -76,17 +77,12 @@ def summarize(  # noqa: PLR0913 - the parts of the page
         "calibration": in_sample(posterior, np.random.default_rng(provenance.seed), level),
         "questions": None if predictions is None else questions_section(predictions, items, focus),
         "demands": None if demands is None else _demands(demands, names),
+        "benchmarks": None,
+        "audit": None,
         "definitions": definitions(CURVES, level),
         "made": made(fit, provenance) | {"missing": _missing(posterior), "spread": _spread(posterior, level)},
     }
     return plain(summary)
-
-
-def scale_names(dims: tuple[str, ...], rubrics: RubricSet) -> list[Record]:
-    """Name the scales and their families in the rubric set's order; a code that it lacks stands for itself, last."""
-    known = [code for code in rubrics.codes if code in dims]
-    named = [{"dim": code, "name": rubrics.get(code).name, "family": rubrics.family(code)} for code in known]
-    return named + [{"dim": dim, "name": dim, "family": ""} for dim in dims if dim not in known]
 
 
 def bounded(draws: np.ndarray, level: float) -> Record:

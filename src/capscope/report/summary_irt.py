@@ -27,6 +27,8 @@ def summarize_irt(
 ) -> Summary:
     """Gather what the page on an item response fit shows, as values that `json.dumps` takes.
 
+    Sections `benchmarks` and `audit` are for `with_study` to fill.
+
     Args:
         fit: An item response fit.
         items: Columns `item_id` and `text` (optional), or None.
@@ -54,6 +56,8 @@ def summarize_irt(
         "map": _map(posterior) if posterior.dims == 1 else None,
         "versus": irt_versus(posterior, rng),
         "calibration": None if held_out is None else calibration.held_out(held_out, rng, level),
+        "benchmarks": None,
+        "audit": None,
         "definitions": definitions(IRT, level),
         "made": made(fit, provenance),
     }

@@ -20,6 +20,8 @@ LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0, "yes": 1.0, "no": 0.0
 """Values of scorers that are no numbers; `N` (no answer) is up to the reader."""
 NO_ANSWER = {"missing": None, "wrong": 0.0}
 """What to make of `N`: no response, or a wrong one, as Inspect's own accuracy has it."""
+KEPT_BESIDE_LOGS = ("eval-set.json", "listing.json", "logs.json")
+"""What Inspect itself keeps in folders of logs: the set that was run, and lists of the logs."""
 CUT = "...\n(content truncated)"
 """End of a text that a summary has cut short."""
 
@@ -64,7 +66,7 @@ def import_inspect(
     """
     if no_answer not in NO_ANSWER:
         raise InputError(f"no_answer is '{no_answer}'; choose one of {', '.join(NO_ANSWER)}")
-    files = log_files(paths, ["*.eval", "*.json"], "Inspect logs")
+    files = log_files(paths, ["*.eval", "*.json"], "Inspect logs", KEPT_BESIDE_LOGS)
     items, notes = ItemBook(), list[str]()
     tables: list[ScoreTable] = []
     for path in files:

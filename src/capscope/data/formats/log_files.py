@@ -9,13 +9,14 @@ from capscope.data.reading import parse_json, read_text, require_file
 from capscope.errors import InputError, first_few
 
 
-def log_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> list[Path]:
+def log_files(paths: Sequence[Path], patterns: Sequence[str], what: str, other_than: Sequence[str] = ()) -> list[Path]:
     """Return the files given, and of every folder given those in it, at any depth, whose names fit.
 
     Args:
         paths: Files and folders.
         patterns: Which files of a folder count, such as ``samples_*.jsonl``.
         what: What to call such files in an error.
+        other_than: Names that are passed over in folders, though they fit: lists and settings that tools keep there.
 
     Raises:
         InputError: A path does not exist, or a folder holds no such file.
@@ -23,7 +24,8 @@ def log_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> list
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted({inner for pattern in patterns for inner in path.rglob(pattern) if inner.is_file()})
+            fitting = {inner for pattern in patterns for inner in path.rglob(pattern) if inner.is_file()}
+            inside = sorted(inner for inner in fitting if inner.name not in other_than)
             if not inside:
                 raise InputError(f"{path}: holds no {what} ({first_few(patterns)}); give the folder that does")
             found += inside

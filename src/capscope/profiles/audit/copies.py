@@ -11,10 +11,13 @@ from capscope.data import ResponseMatrix, Study, response_matrix
 from capscope.fit import IRTPosterior
 from capscope.profiles.audit.findings import Suspects, suspects
 from capscope.profiles.audit.step_suspects import places_of
-from capscope.profiles.audit.texts import copy_evidence, near_duplicate_chance, nearest_texts, same_texts
+from capscope.profiles.audit.texts import near_duplicate_chance, nearest_texts, same_texts
+from capscope.profiles.audit.twins import copy_evidence, nearest_twins
 
 Fits = Mapping[tuple[str, ...], tuple[IRTPosterior, float]]
 FEWEST_TEXTS = 10
+TWINS, TWINS_BY_TEXT = 0.01, 0.0005
+"""Share of items that models answer as another, before the data; where texts are known, they would have told."""
 
 
 def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
@@ -28,6 +31,7 @@ def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
     answers = _Marks(study, fits) if fits else None
     found: list[Suspects] = []
     pairs: set[tuple[str, str]] = set()
+    described: set[str] = set()
     if study.items is not None and study.items["text"].notna().sum() >= 2:
         held = study.items[study.items["text"].notna()]
         ids, texts = held["item_id"].astype(str).to_numpy(), held["text"].astype(str).tolist()
@@ -37,8 +41,9 @@ def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
         near = _near(study, ids[first], [texts[i] for i in first], answers, seed)
         found.append(_with_places(study, "near duplicate", near))
         pairs = {(row[0], row[1]) for row in same + near}
+        described = set(map(str, ids))
     if answers is not None:
-        found.append(_with_places(study, "same answers", answers.identical(pairs)))
+        found.append(_with_places(study, "same answers", answers.twins(pairs, described)))
     return found
 
 
@@ -71,7 +76,7 @@ def _near(study: Study, ids: np.ndarray, texts: list[str], answers: "_Marks | No
     distance = near.distance
     rows: dict[tuple[str, str], Row] = {}
     for i, j in enumerate(other):
-        key = (str(min(ids[i], ids[j])), str(max(ids[i], ids[j])))
+        key = (str(ids[min(i, j)]), str(ids[max(i, j)]))
         words = f"distance of words {distance[i, 0]:.2f}, of the next text {distance[i, 1]:.2f}"
         if key not in rows or rows[key][2] < bounded[i]:
             rows[key] = (key[1], key[0], float(bounded[i]), words)
@@ -79,6 +84,9 @@ def _near(study: Study, ids: np.ndarray, texts: list[str], answers: "_Marks | No
 
 
 def _with_places(study: Study, kind: str, rows: list[Row]) -> Suspects:
+    """Findings of a kind; of two items the one that comes later in the study is taken for the copy."""
+    order = {} if study.items is None else {str(one): place for place, one in enumerate(study.items["item_id"])}
+    rows = [(b, a, p, words) if order.get(a, 0) < order.get(b, 0) else (a, b, p, words) for a, b, p, words in rows]
     ids = np.array([row[0] for row in rows], dtype=str)
     place = places_of(study, tuple(map(str, ids))).table().assign(other=[row[1] for row in rows])
     return suspects(kind, ids, np.array([row[2] for row in rows], dtype=float), [row[3] for row in rows], place)
@@ -104,27 +112,31 @@ class _Marks:
                 result[at] = copy_evidence(right, known, chance, pairs, self.fits[items][1])
         return result
 
-    def identical(self, but: set[tuple[str, str]]) -> list[Row]:
-        """Pairs whose every answer is the same, with the chance that this is no accident.
+    def twins(self, but: set[tuple[str, str]], described: set[str]) -> list[Row]:
+        """Pairs of items that models answer as if they were one, with the chance that they are.
 
         Args:
             but: Pairs known already.
+            described: Items whose texts are known.
         """
         rows: list[Row] = []
-        for items, (right, known, _) in self.tables.items():
-            patterns = pd.Series([bytes(row) for row in np.where(known > 0, right, 2).astype(np.uint8)])
-            groups = [group for group in patterns.groupby(patterns, sort=False).indices.values() if len(group) > 1]
-            first = np.array([group[0] for group in groups for _ in group[1:]], dtype=int)
-            later = np.array([other for group in groups for other in group[1:]], dtype=int)
+        for items, (right, known, chance) in self.tables.items():
+            one = np.arange(len(items))
+            other = nearest_twins(right, known, chance)
+            pairs = np.unique(np.sort(np.column_stack([one, other]), axis=1), axis=0)
             names = np.array(items)
-            # any of the other items might have been the copy, and about one item in a hundred is one
-            prior = logit(0.01) - np.log(len(items))
-            evidence = self.evidence(names[later], names[first]) if len(first) else np.zeros(0)
-            for a, b, e in zip(later, first, evidence, strict=True):
-                pair = (str(names[a]), str(names[b]))
+            evidence = self.evidence(names[pairs[:, 1]], names[pairs[:, 0]])
+            for (a, b), e in zip(pairs[evidence > 0], evidence[evidence > 0], strict=True):
+                pair = (str(names[b]), str(names[a]))
+                share = TWINS_BY_TEXT if described.issuperset(pair) else TWINS
+                both = (known[a] * known[b]) > 0
                 if pair not in but and pair[::-1] not in but:
-                    words = f"all {int(known[a].sum())} answers the same, which chance allows once in {np.exp(e):.3g}"
-                    rows.append((*pair, float(expit(e + prior)), words))
+                    words = (
+                        f"{int((right[a] == right[b])[both].sum())} of {int(both.sum())} answers the same,"
+                        f" {np.exp(e):.3g} times as likely of one item as of two"
+                    )
+                    # any of the other items might have been the copy
+                    rows.append((*pair, float(expit(e + logit(share) - np.log(len(items)))), words))
         return rows
 
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from capscope.axes import FloatArray
 
 ITERATIONS = 200
+STILL = 1e-9
+"""Class frequencies that move by less than this stand."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,12 @@ def class_probability(log_likelihood: FloatArray, prior: FloatArray) -> FloatArr
     Returns:
         Array (row, class); rows add up to 1.
     """
+    scaled = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
     share = prior / prior.sum()
-    chance = np.zeros_like(log_likelihood)
     for _ in range(ITERATIONS):
-        joint = log_likelihood + np.log(share)
-        chance = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-        share = (chance.sum(axis=0) + prior) / (len(chance) + prior.sum())
-    return chance
+        expected = share * ((1 / (scaled @ share)) @ scaled)
+        before, share = share, (expected + prior) / (len(scaled) + prior.sum())
+        if np.abs(share - before).max() < STILL:
+            break
+    chance = scaled * share
+    return chance / chance.sum(axis=1, keepdims=True)

@@ -10,47 +10,36 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import expit, logsumexp
+from scipy.special import logsumexp
 
 from capscope.axes import FloatArray, ItemMask
 from capscope.data import ResponseMatrix
-from capscope.fit import success_probability
+from capscope.profiles.audit.curve_grid import (
+    FLOORS,
+    Abilities,
+    Curves,
+    falling_curves,
+    flat_curves,
+    marks_of,
+    ordinary_curves,
+)
+from capscope.profiles.audit.curve_laws import FloorLaw, Weights, learnt_weights, start_weights
 from capscope.profiles.audit.discovery import class_probability
 
-LOG_SLOPES = np.log([0.15, 0.3, 0.5, 0.75, 1.1, 1.6, 2.4, 3.6])
-DIFFICULTIES = np.linspace(-6, 6, 25)
-FLOORS = (0.0, 0.1, 0.25, 0.5)
 KEYED_SHARES = (1.0, 0.5, 1 / 3, 0.2, 0.1)
 """How often a wrong answer falls on the option that is keyed: always where there are two options."""
 WRONG_KEY_FLOORS = (0.0, 0.25)
-WEAK_SLOPES = np.array([-0.3, -0.15])
-"""Slopes of items that better models fail without a wrong key: they ask for something that goes against ability."""
 CLASSES = ("ordinary", "wrong key", "reversed", "flat")
 PRIOR_ITEMS = np.array([48.5, 0.5, 0.1, 0.9])
 """Class frequencies before the data are worth so many items."""
-SMOOTHING = 0.5
-"""Items' worth of the flat start among the weights of curves."""
-CURVE_ITERATIONS = 25
 ROUNDS = 3
+MOST_TRIED = 800
+"""Items on which the laws of floors are tried."""
+FREE_COST = 1.5
+"""What each share of a free law of floors costs, in log items: half a parameter's worth and as much for the choice."""
+KNOWN_FLOOR = 0.9
+"""Chance that an item whose chance of a guess is stated has the floor nearest to it."""
 EASY, HARD = 0.95, 0.05
-
-
-SMALLEST_VARIANCE = 0.04
-"""Variance of log slopes that the grid can still tell from none."""
-
-Weights = Float[np.ndarray, "slope difficulty floor"]
-
-
-@dataclass(frozen=True)
-class Curves:
-    """A grid of item curves at the models' abilities."""
-
-    chance: Float[np.ndarray, "curve model"]
-    """Chance of a right mark, over the uncertainty of the ability."""
-    low: Float[np.ndarray, " curve"]
-    """Chance of a model at the tenth percentile of ability."""
-    high: Float[np.ndarray, " curve"]
-    """Chance of a model at the ninetieth."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +65,32 @@ class ItemKinds:
 
 
 @dataclass(frozen=True)
-class Abilities:
-    """Abilities of the models on one benchmark, in standard deviations."""
+class _Evidence:
+    """Log-likelihoods of all items under the curves of each kind."""
 
-    mean: Float[np.ndarray, " model"]
-    variance: Float[np.ndarray, " model"]
+    ordinary: Float[np.ndarray, "item curve"]
+    keyed: tuple[Float[np.ndarray, "item keyed"], ...]
+    """For each of `KEYED_SHARES`."""
+    keyed_prior: Float[np.ndarray, "item_or_one share"]
+    """Log chance of each share."""
+    odd: tuple[FloatArray, FloatArray]
+    """Falling and flat curves."""
+
+    def take(self, items: np.ndarray) -> "_Evidence":
+        """Return some of the items."""
+        prior = self.keyed_prior if len(self.keyed_prior) == 1 else self.keyed_prior[items]
+        keyed = tuple(one[items] for one in self.keyed)
+        return _Evidence(self.ordinary[items], keyed, prior, (self.odd[0][items], self.odd[1][items]))
+
+    def classes(self, weights: Weights) -> FloatArray:
+        """Log-likelihood (item, class)."""
+        shared = np.log(_shared(weights))
+        keyed = np.stack([logsumexp(one + shared, axis=1) for one in self.keyed], axis=1)
+        log_class = [
+            logsumexp(self.ordinary + np.log(weights.ravel()), axis=1),
+            logsumexp(keyed + self.keyed_prior, axis=1),
+        ]
+        return np.column_stack(log_class + [_averaged(one, weights) for one in self.odd])
 
 
 def item_kinds(
@@ -94,126 +104,71 @@ def item_kinds(
         discount: Share of the models that are worth an independent witness; relatives of a family repeat each other.
         floor: Known chance of a guess on each item, NaN where unknown; it sets how often a wrong key is hit.
     """
-    right, wrong = _counts(responses)
-    ordinary = _ordinary(ability, FLOORS)
-    log_ordinary = discount * _log_likelihood(right, wrong, ordinary.chance)
-    base = _ordinary(ability, WRONG_KEY_FLOORS)
-    log_keyed = [discount * _log_likelihood(right, wrong, (1 - base.chance) * q) for q in KEYED_SHARES]
-    keyed_prior = np.log(_keyed_prior(floor))
-    odd = [_averaged(right, wrong, curves.chance, discount) for curves in (_weak(ability), _flat(ability))]
-    weights, chance = _start(), np.empty(0)
-    share = np.ones(len(right))
+    marks = marks_of(responses, discount)
+    ordinary = ordinary_curves(ability)
+    log_ordinary = marks.log_likelihood(ordinary.chance) + _floor_prior(floor)
+    base = ordinary_curves(ability, WRONG_KEY_FLOORS)
+    keyed = tuple(marks.log_likelihood((1 - base.chance) * q) for q in KEYED_SHARES)
+    odd = (marks.log_likelihood(falling_curves(ability).chance), marks.log_likelihood(flat_curves(ability).chance))
+    evidence = _Evidence(log_ordinary, keyed, np.log(_keyed_prior(floor)), odd)
+    weights, chance, _ = _classified(evidence, _floor_law(evidence, floor))
+    saturated, impossible = _extremes(log_ordinary + np.log(weights.ravel()), ordinary)
+    sides = _halves(responses, ability)
+    right = marks.right.sum(axis=1)
+    return ItemKinds(responses.items, chance, saturated, impossible, right, right + marks.wrong.sum(axis=1), *sides)
+
+
+def _classified(evidence: _Evidence, law: FloorLaw) -> tuple[Weights, FloatArray, float]:
+    """Learn the curves of ordinary items and the chances of the classes in turn; also the log-likelihood reached."""
+    weights, chance, total = start_weights(law), np.empty(0), 0.0
+    share = np.ones(len(evidence.ordinary))
     for _ in range(ROUNDS):
-        weights = _learnt_weights(log_ordinary, weights, share)
-        shared = np.log(_shared(weights))
-        log_wrong = np.stack([logsumexp(one + shared, axis=1) for one in log_keyed], axis=1)
-        log_class = [
-            logsumexp(log_ordinary + np.log(weights.ravel()), axis=1),
-            logsumexp(log_wrong + keyed_prior, axis=1),
-        ]
-        chance = class_probability(np.column_stack([*log_class, *odd]), PRIOR_ITEMS)
+        weights = learnt_weights(evidence.ordinary, weights, share, law)
+        log_class = evidence.classes(weights)
+        chance = class_probability(log_class, PRIOR_ITEMS)
+        total = float(logsumexp(log_class + np.log(chance.mean(axis=0)), axis=1).sum())
         # items that are not ordinary must not teach what ordinary ones look like
         share = chance[:, 0]
-    weights = weights.ravel()
-    saturated, impossible = _extremes(log_ordinary + np.log(weights), ordinary)
-    sides = _halves(responses, ability)
-    answers = right.sum(axis=1) + wrong.sum(axis=1)
-    return ItemKinds(responses.items, chance, saturated, impossible, right.sum(axis=1), answers, *sides)
+    return weights, chance, total
 
 
-def _counts(responses: ResponseMatrix) -> tuple[FloatArray, FloatArray]:
-    """Right and wrong marks as dense tables (item, model)."""
-    shape = (len(responses.items), len(responses.models))
-    place = responses.item_index * shape[1] + responses.model_index
-    right = np.bincount(place, responses.score * responses.n_trials, shape[0] * shape[1]).reshape(shape)
-    trials = np.bincount(place, responses.n_trials, shape[0] * shape[1]).reshape(shape)
-    return right.astype(float), (trials - right).astype(float)
+def _floor_law(evidence: _Evidence, floor: FloatArray | None) -> FloorLaw:
+    """Choose how floors are spread: nearly all items at one of them, or freely where answers speak clearly for it.
 
-
-def _curves(ability: Abilities, slope: FloatArray, difficulty: FloatArray, floor: FloatArray) -> Curves:
-    mean = slope[:, None] * (ability.mean - difficulty[:, None])
-    variance = slope[:, None] ** 2 * ability.variance
-    ends = np.quantile(ability.mean, [0.1, 0.9])
-    low, high = (floor + (1 - floor) * expit(slope * (end - difficulty)) for end in ends)
-    return Curves(success_probability(mean, variance, floor[:, None]), low, high)
-
-
-def _ordinary(ability: Abilities, floors: tuple[float, ...]) -> Curves:
-    grid = np.meshgrid(np.exp(LOG_SLOPES), DIFFICULTIES, floors, indexing="ij")
-    slope, difficulty, floor = (axis.ravel() for axis in grid)
-    return _curves(ability, slope, difficulty, floor)
-
-
-def _weak(ability: Abilities) -> Curves:
-    grid = np.meshgrid(WEAK_SLOPES, np.linspace(-4, 4, 17), indexing="ij")
-    slope, level = (axis.ravel() for axis in grid)
-    # the level is the log-odds of the average model, whatever the slope
-    return _curves(ability, slope, -level / slope, np.zeros(len(slope)))
-
-
-def _flat(ability: Abilities) -> Curves:
-    level = np.linspace(-5, 5, 31)
-    slope = np.full(len(level), 1e-6)
-    return _curves(ability, slope, -level / slope, np.zeros(len(level)))
-
-
-def _log_likelihood(right: FloatArray, wrong: FloatArray, chance: FloatArray) -> FloatArray:
-    """Log-likelihood (item, curve)."""
-    bounded = np.clip(chance, 1e-6, 1 - 1e-6)
-    up, down = np.log(bounded).T.astype(np.float32), np.log1p(-bounded).T.astype(np.float32)
-    return right.astype(np.float32) @ up + wrong.astype(np.float32) @ down
-
-
-def _averaged(right: FloatArray, wrong: FloatArray, chance: FloatArray, discount: float) -> FloatArray:
-    return logsumexp(discount * _log_likelihood(right, wrong, chance), axis=1) - np.log(len(chance))
-
-
-def _start() -> Weights:
-    shape = (len(LOG_SLOPES), len(DIFFICULTIES), len(FLOORS))
-    return np.full(shape, 1 / np.prod(shape))
-
-
-def _learnt_weights(log_likelihood: FloatArray, weights: Weights, share: FloatArray) -> Weights:
-    """How often ordinary items have each slope, difficulty and floor, the three taken as unrelated.
-
-    A free spread over all three would make room for whatever odd items there are.
-
-    Args:
-        log_likelihood: Array (item, curve).
-        weights: Weights to start from.
-        share: Chance of each item being ordinary.
+    A few wrong keys look like hard items without a floor, so a free law makes room for them where none is.
     """
-    scaled = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
-    for _ in range(CURVE_ITERATIONS):
-        flat = weights.ravel().astype(scaled.dtype)
-        joint = scaled @ flat
-        expected = (flat * ((share / joint) @ scaled)).reshape(weights.shape)
-        slope, difficulty, floor = (
-            _normal_fit(expected.sum((1, 2)), LOG_SLOPES),
-            expected.sum((0, 2)),
-            expected.sum((0, 1)),
-        )
-        weights = slope[:, None, None] * _kept_off_zero(difficulty)[:, None] * _kept_off_zero(floor)
-    return weights
+    if floor is not None and np.isfinite(floor).all():
+        return None
+    size = len(evidence.ordinary)
+    tried = evidence.take(np.linspace(0, size - 1, min(size, MOST_TRIED)).astype(int))
+    laws: list[FloorLaw] = list(range(len(FLOORS)))
+    totals = [_classified(tried, law)[2] for law in laws]
+    free = _classified(tried, None)[2] - FREE_COST * (len(FLOORS) - 1) * np.log(len(tried.ordinary))
+    return None if free > max(totals) else laws[int(np.argmax(totals))]
 
 
-def _kept_off_zero(counts: FloatArray) -> FloatArray:
-    counts = counts + SMOOTHING / len(counts)
-    return counts / counts.sum()
-
-
-def _normal_fit(counts: FloatArray, at: FloatArray) -> FloatArray:
-    """The normal law on a grid that has the mean and spread of some counts."""
-    mean = np.average(at, weights=counts)
-    variance = max(float(np.average((at - mean) ** 2, weights=counts)), SMALLEST_VARIANCE)
-    law = np.exp(-0.5 * (at - mean) ** 2 / variance)
-    return law / law.sum()
+def _averaged(log_likelihood: FloatArray, weights: Weights) -> FloatArray:
+    """Log-likelihood of items over curves alike but for the floor, which they have as often as ordinary items do."""
+    floor = np.log(weights.sum(axis=(0, 1)))
+    by_floor = log_likelihood.reshape(len(log_likelihood), -1, len(floor)) + floor
+    return logsumexp(by_floor, axis=(1, 2)) - np.log(by_floor.shape[1])
 
 
 def _shared(weights: Weights) -> FloatArray:
     """The learnt weights of slopes and difficulties, over the floors that curves behind wrong keys have."""
     by_curve = weights.sum(axis=2).ravel()
     return np.repeat(by_curve, len(WRONG_KEY_FLOORS)) / len(WRONG_KEY_FLOORS)
+
+
+def _floor_prior(floor: FloatArray | None) -> FloatArray:
+    """Log weight (item, curve) of each curve by its floor, where an item's chance of a guess is stated; else 0."""
+    if floor is None:
+        return np.zeros((1, 1), np.float32)
+    nearest = np.abs(np.nan_to_num(floor)[:, None] - np.array(FLOORS)).argmin(axis=1)
+    others = (1 - KNOWN_FLOOR) / (len(FLOORS) - 1)
+    prior = np.where(np.arange(len(FLOORS)) == nearest[:, None], KNOWN_FLOOR, others) * len(FLOORS)
+    prior = np.where(np.isfinite(floor)[:, None], prior, 1.0)
+    return np.tile(np.log(prior).astype(np.float32), (1, start_weights(None).size // len(FLOORS)))
 
 
 def _keyed_prior(floor: FloatArray | None) -> FloatArray:

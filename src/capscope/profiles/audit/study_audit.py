@@ -10,8 +10,9 @@ from capscope.data import ResponseMatrix, Study, response_matrix
 from capscope.errors import InputError
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.profiles.audit.copies import copy_suspects
+from capscope.profiles.audit.curve_grid import Abilities
 from capscope.profiles.audit.findings import Audit, Suspects, make_audit, suspects
-from capscope.profiles.audit.item_curves import Abilities, ItemKinds, item_kinds
+from capscope.profiles.audit.item_curves import ItemKinds, item_kinds
 from capscope.profiles.audit.level_neighbours import level_suspects
 from capscope.profiles.audit.step_suspects import Places, places_of, rows_out_of_step, step_suspects
 

@@ -24,6 +24,7 @@ SKETCH = 128
 """Numbers that a text is squeezed into to look for neighbours; distances are then taken on the whole text."""
 NEIGHBOURS = 6
 ROWS_AT_ONCE = 1024
+COLUMNS_IN_GROUP = 32
 FEWEST_IN_TASK = 30
 QUANTILES = (0.5, 0.8, 0.9)
 PRIOR_SHARE = 0.005
@@ -69,10 +70,26 @@ def nearest_texts(texts: list[str], seed: int) -> Neighbours:
 
 
 def _closest(sketch: np.ndarray, start: int, count: int) -> np.ndarray:
-    block = sketch[start : start + ROWS_AT_ONCE] @ sketch.T
-    block[np.arange(len(block)), start + np.arange(len(block))] = -np.inf
-    count = min(count, block.shape[1] - 1)
-    return np.argpartition(-block, count - 1, axis=1)[:, :count]
+    """Positions of the most alike of each row of a block; sorting all would take most of the search's time.
+
+    The best `count` values of a row lie in the `count` groups of columns whose largest values are largest.
+    """
+    rows = len(sketch[start : start + ROWS_AT_ONCE])
+    groups = -(-len(sketch) // COLUMNS_IN_GROUP)
+    block = np.full((rows, groups * COLUMNS_IN_GROUP), -np.inf, np.float32)
+    block[:, : len(sketch)] = sketch[start : start + ROWS_AT_ONCE] @ sketch.T
+    block[np.arange(rows), start + np.arange(rows)] = -np.inf
+    count = min(count, len(sketch) - 1)
+    grouped = block.reshape(rows, groups, COLUMNS_IN_GROUP)
+    best = _largest(grouped.max(axis=2), min(count, groups))
+    column = (best[:, :, None] * COLUMNS_IN_GROUP + np.arange(COLUMNS_IN_GROUP)).reshape(rows, -1)
+    inside = _largest(np.take_along_axis(block, column, 1), count)
+    return np.take_along_axis(column, inside, 1)
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the largest values of each row, in no order; a copy, so that what was sorted can be let go."""
+    return np.argpartition(-values, count - 1, axis=1)[:, :count].copy()
 
 
 def _similarity(words: sparse.csr_matrix, other: np.ndarray) -> FloatArray:
@@ -125,31 +142,3 @@ def _odd_tail_chance(tail: FloatArray) -> FloatArray:
         share = (chance.sum() + 1) / (len(tail) + 1 / PRIOR_SHARE)
         shape = float(np.clip((chance.sum() + 1) / ((chance * -log_tail).sum() + 10), 0.02, 0.3))
     return chance
-
-
-def copy_evidence(
-    right: FloatArray, known: FloatArray, chance: FloatArray, pairs: np.ndarray, discount: float
-) -> FloatArray:
-    """Log Bayes factor of each pair being one item asked twice, from how the models answered both.
-
-    A model answers a copy as it answered the first but for slips; a copy that was answered anew looks like any pair, so
-    answers that differ count little against.
-
-    Args:
-        right: Marks (item, model).
-        known: 1 where there is an answer.
-        chance: Expected chance of a right mark.
-        pairs: Positions (pair, 2).
-        discount: Share of the models that are worth an independent witness.
-    """
-    one, other = pairs[:, 0], pairs[:, 1]
-    both = known[one] * known[other]
-    p = np.clip(chance[other], 1e-3, 1 - 1e-3)
-    agree = right[one] * right[other] + (1 - right[one]) * (1 - right[other])
-    usual = np.where(right[other] > 0.5, p, 1 - p)
-    log_copy = np.log(SLIP + (1 - SLIP) * agree / usual)
-    return np.logaddexp(discount * (both * log_copy).sum(axis=1), 0.0) - np.log(2)
-
-
-SLIP = 0.05
-"""How often a model answers the same item otherwise when it is asked again."""
