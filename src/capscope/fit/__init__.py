@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from capscope.fit.ability_scores import AbilityScores, ability_scores
+from capscope.fit.answers import GridAnswers
+from capscope.fit.beta_scores import BetaScores
 from capscope.fit.calibration import calibrate_items
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
@@ -85,6 +87,7 @@ __all__ = [
     "MarginalHeadPosterior",
     "fit_marginal_head",
     "AnyFit",
+    "BetaScores",
     "ClassicalCurves",
     "Cost",
     "CurveEngine",
@@ -99,6 +102,7 @@ __all__ = [
     "DemandSettings",
     "FEW_ANSWERS",
     "Fit",
+    "GridAnswers",
     "GroupDifference",
     "HeldOut",
     "HoldoutScore",

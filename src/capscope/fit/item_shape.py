@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from scipy.special import betaincinv, expit, logit
 
 from capscope.axes import RowFloats, RowIndex
+from capscope.fit.beta_scores import BetaScores
 from capscope.fit.graded import Graded
 from capscope.fit.heads import Asymptotes, Head
 from capscope.fit.links import success_probability
@@ -16,7 +17,7 @@ from capscope.fit.links import success_probability
 NODES = 9
 """Nodes of the expectation over uncertain log-odds where it has no closed form."""
 
-ASYMPTOTES, GRADED = "asymptotes", "graded:"
+ASYMPTOTES, GRADED, BETA = "asymptotes", "graded:", "beta:"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ItemShape:
     """Gaussian posteriors of the items' shapes in unconstrained coordinates."""
 
     head: str
-    """Name of the distribution of the scores: ``asymptotes``, or ``graded:K`` with K grades."""
+    """Name of the distribution of the scores: ``asymptotes``, ``graded:K`` with K grades, or ``beta:E`` with edge E."""
     mean: Float[np.ndarray, "item coordinate"]
     """Posterior means; minus infinity for a floor or slip of 0."""
     cov: Float[np.ndarray, "item coordinate coordinate"]
@@ -79,6 +80,8 @@ class ItemShape:
         """The head, to take expectations and draws from."""
         if self.head == ASYMPTOTES:
             return Asymptotes(True, True)
+        if self.head.startswith(BETA):
+            return BetaScores(float(self.head.removeprefix(BETA)))
         return Graded(int(self.head.removeprefix(GRADED)))
 
     def expected(self, mean: RowFloats, variance: RowFloats, item_index: RowIndex) -> RowFloats:
@@ -110,7 +113,16 @@ class ItemShape:
 
 def head_name(head: Head) -> str:
     """Name under which a distribution of scores is kept."""
-    return f"{GRADED}{head.grades}" if isinstance(head, Graded) else ASYMPTOTES
+    return shape_name(
+        head.grades if isinstance(head, Graded) else 0, head.edge if isinstance(head, BetaScores) else 0.0
+    )
+
+
+def shape_name(grades: int, edge: float) -> str:
+    """Name of the distribution of ordered grades, of continuous scores, or (both 0) of right and wrong answers."""
+    if edge:
+        return f"{BETA}{edge!r}"
+    return f"{GRADED}{grades}" if grades else ASYMPTOTES
 
 
 def _beta_summary(coordinate: RowFloats, variance: RowFloats, level: float) -> tuple[RowFloats, ...]:
