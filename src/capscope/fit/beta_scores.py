@@ -138,6 +138,15 @@ class BetaScores:
         """Mean score at known log-odds."""
         return torch.sigmoid(logit)
 
+    def score_variance(self, logit: Tensor, shape: Shape) -> Tensor:
+        """``p (1 - p) / (1 + f)``."""
+        known = _Known(torch.full_like(logit, 0.5), logit, shape[0])
+        return known.room / (1 + known.precision)
+
+    def information(self, logit: Tensor, shape: Shape) -> Tensor:
+        """Expected curvature of the log-density."""
+        return _Known(torch.full_like(logit, 0.5), logit, shape[0]).information
+
     def draw(self, logit: Tensor, shape: Shape, generator: torch.Generator) -> Tensor:
         """Scores drawn by inversion."""
         lot = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)

@@ -107,8 +107,9 @@ def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
     bench = _Bench.of((rows.rows(~held), rows.rows(held)), found.weight, side.of(part.kept_items), quick)
     best, lines = bench.climb() if auto else bench.best_form(name)
-    warm = WarmStart(best.state, part.kept_models, part.kept_items) if best.state.shapes is None else None
-    return Chosen(best.choice, lines, warm)
+    # one ability starts as near its end anyway
+    helps = best.choice.dims > 1 and best.state.shapes is None
+    return Chosen(best.choice, lines, WarmStart(best.state, part.kept_models, part.kept_items) if helps else None)
 
 
 @dataclass(frozen=True)
