@@ -11,7 +11,7 @@ SMOOTHING = 0.5
 CURVE_ITERATIONS = 25
 SMALLEST_VARIANCE = 0.04
 """Variance of log slopes that the grid can still tell from none."""
-STRANGE_FLOOR = 0.02
+STRANGE_FLOOR = 0.004
 """Share of items with another floor where nearly all have one."""
 
 Weights = Float[np.ndarray, "slope difficulty floor"]
