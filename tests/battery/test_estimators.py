@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from battery.conftest import World, make_abilities
-from capscope.battery import ESTIMATORS, Bank, BatteryTrial, Pool, Sample, evaluate_battery
-from capscope.battery.estimators.blend import regression_share
+from capscope.battery import ESTIMATORS, Bank, BatteryTrial, Estimate, Pool, Sample, evaluate_battery
+from capscope.battery.estimators.blend import PastErrors, chance_unlike
 from capscope.battery.estimators.regression import Ridge
 from capscope.cli import app
 from capscope.data import Study
@@ -57,12 +57,29 @@ def _fit(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
     return np.linalg.solve(centred.T @ centred + penalty * np.eye(x.shape[1]), centred.T @ (y - y.mean()))
 
 
-def test_the_share_of_the_regression_falls_with_the_gap() -> None:
-    gap = np.array([0.0, 0.04, 0.1, 0.4])
-    share = regression_share(gap, np.full(4, 0.0009), 0.0016)
-    assert share[0] == pytest.approx(0.0009 / 0.0025)
-    assert share[2] == pytest.approx(0.0009 / 0.01)
-    assert (np.diff(share) <= 0).all()
+def test_a_model_is_unlike_the_past_ones_by_its_gap_and_at_the_edge_of_their_scores() -> None:
+    past = np.linspace(0.3, 0.6, 20)
+
+    def unlike(score: float, gap: float) -> float:
+        one = np.array([score])
+        design = Estimate(one, np.array([0.03]), one - 0.06, one + 0.06)
+        return float(chance_unlike(design, one - gap, past, 0.02**2)[0])
+
+    assert unlike(0.45, 0.0) < 0.01
+    assert unlike(0.45, 0.0) < unlike(0.45, 0.04) < unlike(0.45, 0.08) < unlike(0.45, 0.12)
+    assert unlike(0.45, 0.05) == pytest.approx(unlike(0.45, -0.05), rel=1e-9)
+    assert unlike(0.45, 0.02) < unlike(0.58, 0.02) < unlike(0.62, 0.02)
+    assert unlike(0.8, 0.0) > 0.99
+
+
+def test_the_combination_for_models_like_the_past_ones_has_the_least_error() -> None:
+    rng = np.random.default_rng(0)
+    shared, design, regression = rng.standard_normal((3, 200)) * [[0.02], [0.04], [0.02]]
+    past = PastErrors.of(shared + design, shared + regression)
+    tried = np.linspace(0, 1, 1001)[:, None]
+    squares = ((tried * (shared + regression) + (1 - tried) * (shared + design)) ** 2).mean(1)
+    assert past.share == pytest.approx(tried[squares.argmin(), 0], abs=1e-3)
+    assert past.variance == pytest.approx(squares.min(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(ESTIMATORS))

@@ -1,9 +1,11 @@
 """The full posteriors judge the fast engine's means and intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from simulated import truth_signed, world_2pl
+from simulated import responses, truth_signed, world_2pl
 
 from capscope.errors import FitError
 from capscope.fit import (
@@ -43,6 +45,28 @@ def test_svi_agrees_with_the_fast_engine_and_leaves_the_generator_alone():
     assert np.corrcoef(first.ability.mean(0)[:, 0], fast.ability_mean[:, 0])[0, 1] > 0.99
     p = first.probability(data.model_index, data.item_index)
     assert np.sqrt(np.mean((p - fast.probability(data.model_index, data.item_index)) ** 2)) < 0.04
+
+
+def test_draws_hold_the_slopes_of_a_mask_at_zero_and_weigh_fractions_like_the_fit():
+    truth = truth_signed(30, 12)
+    data = simulate_irt(truth, np.random.default_rng(0))
+    mask = np.arange(12)[:, None] % 2 == np.arange(2)[None]
+    start = fit_irt(data, IRTSettings(model="mirt", dims=2), loads_on=mask).posterior
+    drawn = sample_irt(data, start, SamplerSettings("svi", steps=20, draws=50)).posterior
+    assert (drawn.item[:, :, :-1][:, ~mask] == 0).all()
+    assert (drawn.item[:, :, :-1][:, mask].std(0) > 0).all()
+    wide, narrow = (
+        sample_irt(data, replace(start, trial_weight=weight), SamplerSettings("svi", steps=300, draws=200)).posterior
+        for weight in (1.0, 16.0)
+    )
+    assert narrow.ability.std(0).mean() < 0.6 * wide.ability.std(0).mean()
+
+
+def test_scores_that_the_programs_do_not_carry_are_refused():
+    data = responses(np.random.default_rng(0).uniform(0.1, 0.9, (12, 8)).round(1))
+    fit = fit_irt(data, IRTSettings(model="2pl", response="continuous"))
+    with pytest.raises(FitError, match="full posteriors take right and wrong answers"):
+        sample_irt(data, fit.posterior)
 
 
 def test_the_status_of_a_search_tells_one_that_stands_from_one_that_moves():

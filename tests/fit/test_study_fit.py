@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from capscope.data import Study, response_matrix
+from capscope.data import ResponseMatrix, Study, response_matrix
 from capscope.errors import FitError
 from capscope.fit import StudyFitSettings, fit_holdout, fit_study
 from capscope.fit.study_fit import fit_responses
@@ -39,6 +39,20 @@ def test_nuts_agrees_with_the_fast_engine(study: Study) -> None:
 def test_a_study_is_fitted_as_asked(study: Study) -> None:
     assert fit_study(study, StudyFitSettings("rasch")).posterior.model_name == "rasch"
     assert fit_study(study, StudyFitSettings("mirt", dims=2)).posterior.dims == 2
+
+
+@pytest.mark.parametrize("engine", ["auto", "mml"])
+def test_continuous_scores_are_fitted_as_such(engine: str) -> None:
+    rng = np.random.default_rng(0)
+    ability, easiness = rng.standard_normal(40), rng.normal(0, 0.7, 6)
+    p = 1 / (1 + np.exp(-(ability[:, None] + easiness)))
+    score = rng.beta(12 * p, 12 * (1 - p))
+    names = tuple(f"m{i}" for i in range(40)), tuple(f"i{i}" for i in range(6))
+    data = ResponseMatrix(*names, *np.divmod(np.arange(240), 6), score.ravel(), np.ones(240))
+    fit = fit_responses(data, StudyFitSettings("2pl", engine=engine, response="continuous"))
+    assert fit.posterior.shape is not None
+    assert np.exp(np.median(fit.posterior.shape.mean)) == pytest.approx(12, rel=0.3)
+    assert np.corrcoef(fit.posterior.ability_mean[:, 0], ability)[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("engine", ["auto", "mml"])

@@ -17,7 +17,7 @@ from capscope.predict.assessors import (
     TextForestAssessor,
     usable,
 )
-from capscope.predict.assessors.stacked import FittedStack
+from capscope.predict.assessors.stacked import FittedStack, expected_weights, members_for
 from capscope.predict.folds import group_folds, regime_of_items
 from capscope.predict.metrics import log_loss
 from capscope.predict.pooling import fit_pool
@@ -128,6 +128,25 @@ def test_a_useless_member_gets_no_weight_and_the_pool_calibrates() -> None:
     assert pool.weight[0] == pytest.approx(0.5, abs=0.036)
     assert pool.weight[1] == pytest.approx(0, abs=0.054)
     assert pool.offset == pytest.approx(0, abs=0.054)
+
+
+def test_trees_count_nothing_on_a_benchmark_of_a_kind_never_held_out(study: Study) -> None:
+    features = item_features(study, response_matrix(study).items)
+    held_out = (features.benchmark == 1)[response_matrix(study).item_index]
+    training = Training(response_matrix(study), features, 0).without(held_out)
+    names = tuple(members_for(features))
+    for kind in ("item", "task", "benchmark"):
+        assert expected_weights(names, kind).sum() == pytest.approx(1)
+    weight = dict(zip(names, expected_weights(names, "benchmark"), strict=True))
+    assert weight["explanatory"] == 0.5
+    assert weight["forest"] == 0
+    fitted = StackedAssessor(folds=2).fit(training)
+    rows = np.flatnonzero(features.benchmark == 1)[:20]
+    found, core = (each.predict(np.zeros(20, int), rows) for each in (fitted, fitted.members["explanatory"]))
+    # how far a new benchmark may depart is what the core says
+    np.testing.assert_allclose(found.log_odds_sd, core.log_odds_sd)
+    np.testing.assert_allclose(found.shared_sd, core.shared_sd)
+    assert found.shared_sd.min() > 0.5
 
 
 def test_what_is_missing_is_answered_or_refused_in_one_line(study: Study) -> None:

@@ -91,6 +91,18 @@ def test_weighted_means_weigh_models_by_their_accuracy() -> None:
     assert found.accuracy_weighted().brier == pytest.approx((1 * 0.25 + 3 * 0.01) / 4)
 
 
+def test_all_models_together_by_hand() -> None:
+    # within each model the chances say nothing; between them the better model has the higher ones
+    model, score = np.repeat([0, 1], 4), np.array([1.0, 0, 0, 0, 1, 1, 1, 0])
+    chance = np.where(model == 0, 0.15, 0.85)
+    zero = np.zeros(8, int)
+    found = score_outcomes(Outcomes(model, zero, zero, score, chance))
+    assert found.auroc == 0.5
+    # of 4 x 4 pairs 9 are right, 3 + 3 tied and 1 wrong
+    assert found.auroc_all_models == pytest.approx((9 + 3) / 16)
+    assert found.ece_all_models == pytest.approx(0.1)
+
+
 def test_rank_correlation_is_over_models_within_each_benchmark() -> None:
     # four models; on benchmark 0 the order is right, on benchmark 1 it is reversed but for one swap (Spearman -.8)
     model, benchmark = np.tile(np.arange(4), 2), np.repeat([0, 1], 4)

@@ -12,12 +12,13 @@ from capscope.battery.evaluation import BatteryEvaluation, BatteryTrial, Figures
 from capscope.battery.harness import HarnessRun, harness_run
 from capscope.battery.jobs import EndpointRun, run_at_endpoint
 from capscope.battery.pool import Pool
+from capscope.battery.prompts import PromptScores, PromptSettings, prompt_scores
 from capscope.battery.questions import KINDS, BatteryQuestion, battery_questions
 from capscope.battery.running import BatteryRun, RunSettings, run_battery
 from capscope.battery.scoring import BankScores, BatteryScores, score_battery, score_with_bank
 from capscope.battery.selection import METHODS, Battery, Design, select_battery, select_forms
 from capscope.battery.sources import is_bank, load_answers, load_costs, load_source
-from capscope.battery.storage import load_battery, save_battery, save_forms, save_run, save_samples
+from capscope.battery.storage import load_battery, save_battery, save_forms, save_prompt_items, save_run, save_samples
 
 __all__ = [
     "Abilities",
@@ -47,6 +48,8 @@ __all__ = [
     "KINDS",
     "METHODS",
     "Pool",
+    "PromptScores",
+    "PromptSettings",
     "RunSettings",
     "Sample",
     "ability_posterior",
@@ -61,12 +64,14 @@ __all__ = [
     "load_battery",
     "load_costs",
     "load_source",
+    "prompt_scores",
     "read_names",
     "run_at_endpoint",
     "run_battery",
     "save_bank",
     "save_battery",
     "save_forms",
+    "save_prompt_items",
     "save_run",
     "save_samples",
     "score_battery",

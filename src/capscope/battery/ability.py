@@ -14,6 +14,8 @@ from capscope.battery.bank import Bank, Index
 from capscope.fit import PROBIT_SCALE, success_probability
 
 ITERATIONS = 25
+MOST_LEVERAGE = 0.5
+"""A residual is at most doubled by leaving its answer out; the first-order formula does not hold beyond."""
 Cov = Float[np.ndarray, "model dim dim"]
 
 
@@ -87,6 +89,23 @@ def ability_posterior(curves: Curves, score: FloatArray, start: ModelDim | None 
     chance = success_probability(ability @ slope.T + intercept, np.zeros(len(slope)))
     curvature = (chance * (1 - chance)) @ squares
     return Abilities(ability, np.linalg.inv(curvature.reshape(-1, dims, dims) + precision))
+
+
+def residuals(curves: Curves, ability: Abilities, score: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Answers less their chances, as fitted and as they would be without each answer.
+
+    Leaving out one answer is done to first order: its residual grows by ``1 / (1 - h)``, h its leverage.
+
+    Args:
+        curves: Curves of the items answered.
+        ability: Abilities fitted to the answers.
+        score: Scores (model, item).
+    """
+    chance = curves.chances(ability.mean)
+    spread = np.einsum("nd,mde,ne->mn", curves.slope, ability.cov, curves.slope)
+    leverage = np.minimum(chance * (1 - chance) * spread, MOST_LEVERAGE)
+    fitted = score - chance
+    return fitted, fitted / (1 - leverage)
 
 
 def _bound(logit: FloatArray) -> FloatArray:

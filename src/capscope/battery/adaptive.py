@@ -1,8 +1,10 @@
 """An adaptive battery: after each answer, where is the model, what to ask next, and what is its score.
 
-Every open item keeps a known chance to be the next one. What a draw adds is a martingale difference, so that the score
-is unbiased and its interval holds however wrong the curves are and however the draws depended on earlier answers
-(active inference: Zrnic & Candes, 2024).
+Every open item keeps a known chance to be the next one. With the chances of success as known before it, what a draw
+adds is a martingale difference, so that the score is unbiased however wrong the curves are and however the draws
+depended on earlier answers (active inference: Zrnic & Candes, 2024). Here all draws are read with the chances as known
+at the end, which are far better than those at the start: what that biases is of the order of abilities over answers,
+and each residual is taken as if its own answer had not been seen where the interval is made.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,13 +13,15 @@ from functools import cached_property
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.ability import Abilities, Curves, ability_posterior
+from capscope.battery.ability import Abilities, Curves, ability_posterior, residuals
 from capscope.battery.bank import Index
 from capscope.battery.estimators import Estimate
 from capscope.battery.worth import response_variance
 from capscope.errors import InputError
 
 LEAST_SPREAD = 1e-9
+FORESEEN_DRAWS = 10
+"""What was foreseen of the spread of readings counts as much as so many readings."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,8 @@ class Draw:
     """Chance it had to be drawn, given the answers before."""
     score: float
     """The answer's score."""
-    reading: RowFloats
-    """An unbiased reading of the mean score of each target."""
-    spread: float
-    """Standard deviation of the first target's reading, as foreseen before the answer."""
+    spread: RowFloats
+    """Standard deviation of what it tells of the mean score of each target, as foreseen before the answer."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class AdaptiveBattery:
         """
         if item not in self.left or not 0 <= score <= 1:
             raise InputError(f"item {item} is not left to ask, or its score {score} is not from 0 to 1")
-        draws = (*self.draws, Draw(item, chance, score, self._reading(item, chance, score), self._foreseen_spread()))
+        draws = (*self.draws, Draw(item, chance, score, self._foreseen_spread()))
         asked = np.array([each.item for each in draws])
         answers = np.array([[each.score for each in draws]])
         ability = ability_posterior(self.curves.take(asked), answers, self.ability.mean)
@@ -169,7 +171,8 @@ class AdaptiveBattery:
     def estimate(self, level: float = 0.95) -> Estimate:
         """Mean score of each target, with an interval from the spread of its readings.
 
-        Readings count by the inverse of the variance foreseen before each answer, which keeps them unbiased.
+        Readings count by the inverse of the variance foreseen before each answer, which depends on none of them. Their
+        own spread counts in the interval together with what was foreseen, as much as `FORESEEN_DRAWS` of them.
 
         Args:
             level: Nominal coverage.
@@ -177,29 +180,37 @@ class AdaptiveBattery:
         if len(self.draws) < 2:
             mean = self.targets.member @ self.expected
             return Estimate(mean, np.full(len(mean), 0.5), np.zeros_like(mean), np.ones_like(mean))
-        readings = np.stack([draw.reading for draw in self.draws])
-        weight = np.array([draw.spread for draw in self.draws]) ** -2.0
+        readings, left_out = self._readings()
+        spread = np.stack([draw.spread for draw in self.draws])
+        weight = spread[:, 0] ** -2.0
         weight /= weight.sum()
-        score = weight @ readings
         effective = 1 / (weight**2).sum()
-        variance = (weight**2) @ (readings - score) ** 2 * effective / max(effective - 1, 1)
-        found = Estimate.student(
-            score, np.maximum(np.sqrt(variance), self._least_sd()), max(int(effective) - 1, 1), level
-        )
+        seen = (weight**2) @ (left_out - weight @ left_out) ** 2 * effective / max(effective - 1, 1)
+        foreseen = (weight**2) @ spread**2
+        variance = (effective * seen + FORESEEN_DRAWS * foreseen) / (effective + FORESEEN_DRAWS)
+        sd = np.maximum(np.sqrt(variance), self._least_sd())
+        found = Estimate.student(weight @ readings, sd, max(int(effective) - 1, 1), level)
         return found.reaching(np.array([[draw.score for draw in self.draws]]))
+
+    def _readings(self) -> tuple[FloatArray, FloatArray]:
+        """What each draw says of the mean score of each target, (draw, target), as fitted and with itself left out.
+
+        Answers before it, chances elsewhere, and its own surprise over its chance to be drawn.
+        """
+        asked = np.array([draw.item for draw in self.draws])
+        answers = np.array([[draw.score for draw in self.draws]])
+        drawn = np.array([draw.chance for draw in self.draws])
+        fitted, left_out = residuals(self.curves.take(asked), self.ability, answers)
+        weight = self.targets.member[:, asked]
+        surprise = weight * fitted
+        before = (self.targets.member @ self.expected)[:, None] + np.cumsum(surprise, axis=1) - surprise
+        return (before + surprise / drawn).T, (before + weight * left_out / drawn).T
 
     def _least_sd(self) -> RowFloats:
         """What answers of a target alone could not rule out, however alike its readings: none were drawn, say."""
         member = self.targets.member > 0
         asked = member[:, [draw.item for draw in self.draws]].sum(1)
         return 0.5 / (asked + 1) * np.sqrt(np.maximum(1 - asked / member.sum(1), 0))
-
-    def _reading(self, item: int, chance: float, score: float) -> RowFloats:
-        """Answers so far, chances elsewhere, and the surprise of this answer over its chance to be drawn."""
-        known = self.expected.copy()
-        for draw in self.draws:
-            known[draw.item] = draw.score
-        return self.targets.member @ known + self.targets.member[:, item] * (score - self.expected[item]) / chance
 
     def _narrowing(self) -> RowFloats:
         """Expected reduction of the variance of the aim by each item's answer."""
@@ -211,15 +222,14 @@ class AdaptiveBattery:
         gradient = (weight * self.targets.member[0]) @ self.curves.slope
         return weight * (moved @ gradient) ** 2 / (1 + weight * own)
 
-    def _foreseen_spread(self) -> float:
-        """Standard deviation of the next reading, if the curves and their uncertainty are right."""
+    def _foreseen_spread(self) -> RowFloats:
+        """Standard deviation of the next reading of each target, if the curves and their uncertainty are right."""
         _, curvature = response_variance(self.curves, self.ability.mean)
         slope, cov = self.curves.slope[self.left], self.ability.cov[0]
         doubt = np.einsum("nd,de,ne->n", slope, cov, slope) * curvature[0][self.left] ** 2
         expected = self.expected[self.left]
-        weight = self.targets.member[0][self.left]
-        variance = (weight**2 * (expected * (1 - expected) + doubt) / self.next_chances).sum()
-        return max(float(np.sqrt(variance)), LEAST_SPREAD)
+        variance = self.targets.member[:, self.left] ** 2 @ ((expected * (1 - expected) + doubt) / self.next_chances)
+        return np.maximum(np.sqrt(variance), LEAST_SPREAD)
 
 
 def _share(values: RowFloats, otherwise: RowFloats) -> RowFloats:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from capscope.battery.bank import Bank
 from capscope.battery.harness import HarnessRun, harness_run
+from capscope.battery.prompts import PromptScores
 from capscope.battery.running import BatteryRun
 from capscope.battery.selection import Battery
 from capscope.data import Study, read_table
@@ -86,3 +87,14 @@ def save_samples(source: Study | Bank, battery: Battery, path: Path, *, force: b
     run = harness_run(source, tuple(str(item) for item in battery.table["item_id"]))
     path.write_text(json.dumps(run.samples) + "\n", encoding="utf-8")
     return run
+
+
+def save_prompt_items(scores: PromptScores, path: Path, *, force: bool = False) -> None:
+    """Write items by how much they turn on the prompt, as CSV.
+
+    Raises:
+        OutputError: The file exists and `force` is not set.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{path}: already exists; choose another --items or add --force")
+    scores.items.to_csv(path, index=False)

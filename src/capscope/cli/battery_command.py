@@ -1,4 +1,4 @@
-"""``capscope battery select | score | evaluate``."""
+"""``capscope battery select | run | score | evaluate | prompts``."""
 
 import sys
 from pathlib import Path
@@ -12,6 +12,9 @@ from capscope.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from capscope.battery import BatteryEvaluation
+
+PROMPT_ITEMS = 10
+"""Items that `prompts` prints."""
 
 battery_app = typer.Typer(
     help="Choose few items and estimate scores from them.",
@@ -156,6 +159,33 @@ def evaluate(
     rows = [evaluation.as_dict() for evaluation in found]
     # one size is one document, as other programs read it; several are a list under `sizes`
     emit(rows[0] if len(rows) == 1 else {"split": split, "sizes": rows}, as_json, _side_by_side(found))
+
+
+@battery_app.command("prompts")
+def prompts(
+    study: StudyFolder,
+    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
+    covariates: Annotated[
+        Path | None, typer.Option(help="Table prompt and numbers, such as an embedding: like prompts help each other.")
+    ] = None,
+    items: Annotated[Path | None, typer.Option(help="CSV file for all items; ten are printed.")] = None,
+    draws: Annotated[int, typer.Option(min=50, help="Draws from the posterior.")] = 400,
+    level: Level = 0.95,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Spread of accuracy over prompts, from answers to few cells. Example: capscope battery prompts STUDY --json."""
+    from capscope.battery import PromptSettings, prompt_scores, save_prompt_items
+    from capscope.data import Study, read_table
+
+    known = read_table(covariates) if covariates else None
+    found = prompt_scores(Study.load(study), PromptSettings(model, level, draws, seed), known)
+    if items:
+        save_prompt_items(found, items, force=force)
+    shown = [name for name in found.models if not str(name).endswith(("_lower", "_upper"))]
+    text = f"{table_text(found.models[shown])}\n\n{table_text(found.items.head(PROMPT_ITEMS))}"
+    emit(found.as_dict(PROMPT_ITEMS), as_json, text)
 
 
 def _side_by_side(found: "list[BatteryEvaluation]") -> str:

@@ -25,7 +25,9 @@ def fit(
     holdout: Annotated[float | None, typer.Option(help="Share of the answers to hold out and score.")] = None,
     chance: Annotated[str, typer.Option(help="Known chances of a guess: auto, use or ignore.")] = "auto",
     memory: Annotated[float, typer.Option(help="MB for the answers; more of them stay on disk.")] = 4096.0,
-    response: Annotated[str, typer.Option(help="What scores are: auto, or graded (ordered grades).")] = "auto",
+    response: Annotated[
+        str, typer.Option(help="What scores are: auto, graded (ordered grades) or continuous.")
+    ] = "auto",
     annotator: Annotator = None,
     seed: Seed = 0,
     force: Force = False,

@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from capscope.fit.ability_scores import AbilityScores, ability_scores
+from capscope.fit.answers import GridAnswers
+from capscope.fit.beta_scores import BetaScores
 from capscope.fit.calibration import calibrate_items
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
@@ -39,7 +41,7 @@ from capscope.fit.links import PROBIT_SCALE, score_and_information, success_prob
 from capscope.fit.marginal import MarginalPosterior, fit_marginal
 from capscope.fit.marginal_heads import MarginalHeadPosterior, fit_marginal_head
 from capscope.fit.result import Fit, Status
-from capscope.fit.simulate import IRTTruth, draw_truth, simulate_irt
+from capscope.fit.simulate import IRTTruth, draw_truth, replicated, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import AnyFit, load_fit, save_fit
 from capscope.fit.study_fit import (
@@ -85,6 +87,7 @@ __all__ = [
     "MarginalHeadPosterior",
     "fit_marginal_head",
     "AnyFit",
+    "BetaScores",
     "ClassicalCurves",
     "Cost",
     "CurveEngine",
@@ -99,6 +102,7 @@ __all__ = [
     "DemandSettings",
     "FEW_ANSWERS",
     "Fit",
+    "GridAnswers",
     "GroupDifference",
     "HeldOut",
     "HoldoutScore",
@@ -148,6 +152,7 @@ __all__ = [
     "mean_sigma",
     "mean_squares",
     "predict_held_out",
+    "replicated",
     "sample_irt",
     "save_fit",
     "score_and_information",

@@ -133,6 +133,19 @@ class Graded:
         reached = [torch.sigmoid(logit + threshold) for threshold in self.thresholds(shape)]
         return torch.stack(reached).mean(0)
 
+    def score_variance(self, logit: Tensor, shape: Shape) -> Tensor:
+        """Variance of the grade over the highest grade, from ``E g^2 = sum (2 k - 1) P(grade >= k)``."""
+        reached = torch.stack([torch.sigmoid(logit + threshold) for threshold in self.thresholds(shape)])
+        odd = 2 * torch.arange(self.grades - 1, dtype=logit.dtype) + 1
+        square = torch.einsum("k,k...->...", odd, reached)
+        return (square - reached.sum(0).square()) / (self.grades - 1) ** 2
+
+    def information(self, logit: Tensor, shape: Shape) -> Tensor:
+        """Mean over the grades of the squared slope of their log chance."""
+        thresholds, one = self.thresholds(shape), torch.ones_like(logit)
+        every = [self._bounds(grade, logit, one, thresholds) for grade in range(self.grades)]
+        return torch.stack([bounds.log_chance.exp() * bounds.slope.square() for bounds in every]).sum(0)
+
     def draw(self, logit: Tensor, shape: Shape, generator: torch.Generator) -> Tensor:
         """Grades over the highest grade."""
         lot = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)

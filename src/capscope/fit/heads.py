@@ -67,6 +67,14 @@ class Head(Protocol):
         """Mean score at known log-odds."""
         ...
 
+    def score_variance(self, logit: Tensor, shape: Shape) -> Tensor:
+        """Variance of a score at known log-odds."""
+        ...
+
+    def information(self, logit: Tensor, shape: Shape) -> Tensor:
+        """Fisher information of a score about its log-odds."""
+        ...
+
     def draw(self, logit: Tensor, shape: Shape, generator: torch.Generator) -> Tensor:
         """Scores drawn at known log-odds."""
         ...
@@ -143,6 +151,16 @@ class Asymptotes:
         """Chance of a right answer."""
         floor, ceiling = _asymptotes(shape)
         return floor + (ceiling - floor) * torch.sigmoid(logit)
+
+    def score_variance(self, logit: Tensor, shape: Shape) -> Tensor:
+        """``P (1 - P)``."""
+        chance = self.expected_score(logit, shape)
+        return chance * (1 - chance)
+
+    def information(self, logit: Tensor, shape: Shape) -> Tensor:
+        """``P (1 - P)`` times how far a right answer speaks for having known it, squared."""
+        right, wrong = knowing_shares(logit, torch.ones_like(logit), *_asymptotes(shape))
+        return self.score_variance(logit, shape) * (right - wrong).square()
 
     def draw(self, logit: Tensor, shape: Shape, generator: torch.Generator) -> Tensor:
         """Right (1) and wrong (0) answers."""

@@ -7,7 +7,7 @@ from capscope.errors import FitError
 
 ModelName = Literal["rasch", "2pl", "3pl", "4pl", "mirt", "auto"]
 FormName = Literal["signed", "positive", "auto"]
-ResponseName = Literal["auto", "graded"]
+ResponseName = Literal["auto", "graded", "continuous"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -38,7 +38,8 @@ class IRTSettings:
 
     response: ResponseName = "auto"
     """What scores are: ``auto`` takes them as right and wrong, or as shares of right trials (fractions count as
-    quasi-binomial); ``graded`` takes them as ordered grades ``k / (K - 1)`` (graded response model)."""
+    quasi-binomial); ``graded`` takes them as ordered grades ``k / (K - 1)`` (graded response model), ``continuous`` as
+    draws from a Beta density around the chance of success, with a precision of each item."""
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other.
@@ -50,7 +51,9 @@ class IRTSettings:
             raise FitError("IRTSettings: dims, max_sweeps, threads, tolerance and memory_mb must be positive")
         if self.dims > 1 and self.model in ("rasch", "2pl"):
             raise FitError(f"IRTSettings: {self.model} has one ability; use model='mirt' for dims={self.dims}")
-        if self.response == "graded" and (self.model in ("3pl", "4pl") or self.form == "positive"):
-            raise FitError("IRTSettings: grades have no floor of guessing; use model='2pl' and form='signed'")
+        if self.response != "auto" and (self.model in ("3pl", "4pl") or self.form == "positive"):
+            raise FitError(
+                f"IRTSettings: {self.response} scores have no floor of guessing; use model='2pl', form='signed'"
+            )
         if self.form == "positive" and (self.model in ("rasch", "mirt") or self.dims > 1):
             raise FitError(f"IRTSettings: form 'positive' is for model '2pl'; use form='signed' for {self.model}")

@@ -125,6 +125,14 @@ class IRTPosterior:
         mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
         return self.shape.expected(mean, variance, item_index)
 
+    def score_variance(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
+        """Posterior predictive variance of one trial's score, row by row; see `probability`."""
+        if self.shape is None:
+            chance = self.probability(model_index, item_index)
+            return chance * (1 - chance) / self.trial_weight
+        mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
+        return self.shape.score_variance(mean, variance, item_index)
+
     @property
     def answer_cov(self) -> ItemParamParam:
         """Covariances of ``(a_1..a_D, d)`` given the shapes' means, which predict answers; see `ItemShape.widening`."""

@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from capscope.axes import RowFloats
 from capscope.errors import FitError
 from capscope.fit.answers import Answers, as_rows
+from capscope.fit.beta_scores import BetaScores
 from capscope.fit.cells import Cells
 from capscope.fit.graded import Graded
 from capscope.fit.head_cells import head_cells
@@ -44,6 +45,8 @@ class ModelChoice:
     """Parameters of the items."""
     grades: int = 0
     """Number of ordered grades of a score; 0 for right and wrong."""
+    edge: float = 0.0
+    """What a continuous score of exactly 0 counts as (see `edge_of`); 0 where scores are not continuous."""
     guess: bool = True
     """Whether known chances of a guess count, where there are any."""
     loads_on: Bool[np.ndarray, "item dim"] | None = field(default=None, compare=False)
@@ -60,6 +63,8 @@ class ModelChoice:
             return f"{self.dims} dimensions"
         if self.grades:
             return f"graded response model ({self.grades} grades)"
+        if self.edge:
+            return "Beta response model"
         several = f", {self.dims} dimensions" if self.dims > 1 else ""
         return "Rasch" if self.name == "rasch" else f"{self.name.upper()} ({self.form} slopes{several})"
 
@@ -153,6 +158,8 @@ def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: Si
     """The problem as the choice of model sees it: floors that are estimated are not known."""
     if choice.grades:
         return problem.with_head(answers, Graded(choice.grades))
+    if choice.edge:
+        return problem.with_head(answers, BetaScores(choice.edge))
     if not choice.guess:
         return replace(problem, by_model=problem.by_model.without_floor(), by_item=problem.by_item.without_floor())
     if not choice.estimates_asymptotes:

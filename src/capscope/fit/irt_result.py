@@ -7,7 +7,7 @@ from capscope.fit.answers import Answers
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.irt_problem import ModelChoice, Problem, Side
-from capscope.fit.item_shape import ASYMPTOTES, GRADED, ItemShape
+from capscope.fit.item_shape import ItemShape, shape_name
 from capscope.fit.shapes import Shapes
 from capscope.fit.variational import State
 
@@ -52,7 +52,7 @@ def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, stat
 def _item_shape(choice: ModelChoice, shapes: Shapes, widening: torch.Tensor) -> ItemShape:
     typical = np.array([prior.typical for prior in shapes.priors])
     return ItemShape(
-        f"{GRADED}{choice.grades}" if choice.grades else ASYMPTOTES,
+        shape_name(choice.grades, choice.edge),
         as_numpy(shapes.items.mean),
         as_numpy(shapes.items.cov),
         as_numpy(widening),

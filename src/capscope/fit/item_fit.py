@@ -11,7 +11,7 @@ from capscope.fit.answers import PartOfAnswers, as_answers, as_rows
 from capscope.fit.irt_draws import gaussian_draws
 from capscope.fit.irt_posterior import IRTPosterior
 from capscope.fit.links import item_information
-from capscope.fit.simulate import draw_truth
+from capscope.fit.simulate import replicated
 
 MOST_PAIRED_ITEMS = 2000
 """Items for which all pairs of Q3 are looked at; of more, as many evenly spaced ones."""
@@ -55,8 +55,14 @@ def information(posterior: IRTPosterior, ability: ModelDim) -> Float[np.ndarray,
     """
     slope = posterior.item_mean[:, :-1]
     logit = ability @ slope.T + posterior.item_mean[:, -1]
-    ceiling = 1.0 if posterior.shape is None else posterior.shape.ceiling
-    return item_information(logit, np.linalg.norm(slope, axis=1), posterior.floor, ceiling)
+    return _information(posterior, logit, np.linalg.norm(slope, axis=1))
+
+
+def _information(posterior: IRTPosterior, logit: FloatArray, slope: FloatArray) -> FloatArray:
+    """Information about the ability along the slopes, with the items on the last axis."""
+    if posterior.shape is None:
+        return item_information(logit, slope, posterior.floor)
+    return slope**2 * posterior.shape.information(logit)
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def scale_information(
     point = np.linspace(-3, 3, 25)
     items = gaussian_draws(posterior.item_mean, posterior.item_cov, rng, draws)
     logit = point[:, None, None] * items[None, :, dim] + items[None, :, -1]
-    total = item_information(logit, items[None, :, dim], posterior.floor[None, :, None]).sum(1)
+    total = _information(posterior, logit.swapaxes(1, 2), items[None, :, dim].swapaxes(1, 2)).sum(2)
     lower, upper = np.quantile(total, [(1 - level) / 2, (1 + level) / 2], axis=1)
     return ScaleInformation(point, total.mean(1), lower, upper)
 
@@ -127,7 +133,7 @@ def mean_squares(posterior: IRTPosterior, responses: ResponseMatrix) -> tuple[Me
         responses: The responses.
     """
     chance = posterior.probability(responses.model_index, responses.item_index)
-    variance = chance * (1 - chance) / responses.n_trials
+    variance = posterior.score_variance(responses.model_index, responses.item_index) / responses.n_trials
     squared = (responses.score - chance) ** 2
     by_model = _mean_squares(posterior.models, responses.model_index, squared, variance)
     return by_model, _mean_squares(posterior.items, responses.item_index, squared, variance)
@@ -157,7 +163,7 @@ def local_dependence(
         responses, posterior = _of_items(responses, keep), posterior.take_items(keep)
     observed = _residual_correlations(posterior, responses)
     highest = [
-        np.nanmax(_residual_correlations(posterior, _replicated(posterior, responses, rng)), initial=0.0)
+        np.nanmax(_residual_correlations(posterior, replicated(posterior, responses, rng)), initial=0.0)
         for _ in range(replications)
     ]
     cut = float(max(highest))
@@ -171,21 +177,13 @@ def _of_items(responses: ResponseMatrix, keep: np.ndarray) -> ResponseMatrix:
     return as_rows(PartOfAnswers(as_answers(responses), np.arange(len(responses.models)), keep))
 
 
-def _replicated(posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator) -> ResponseMatrix:
-    chance = draw_truth(posterior, rng).probability[responses.model_index, responses.item_index]
-    score = rng.binomial(responses.n_trials.astype(int), chance) / responses.n_trials
-    return ResponseMatrix(
-        responses.models, responses.items, responses.model_index, responses.item_index, score, responses.n_trials
-    )
-
-
 def _residual_correlations(posterior: IRTPosterior, responses: ResponseMatrix) -> Float[np.ndarray, "item item"]:
     """Upper triangle of the correlations of standardised residuals over the models that answered both items."""
     model, item = responses.model_index, responses.item_index
     chance = posterior.probability(model, item)
     residual = np.zeros((len(posterior.models), len(posterior.items)), np.float32)
     seen = np.zeros_like(residual)
-    residual[model, item] = (responses.score - chance) / np.sqrt(chance * (1 - chance))
+    residual[model, item] = (responses.score - chance) / np.sqrt(posterior.score_variance(model, item))
     seen[model, item] = 1
     centred = (residual - residual.sum(0) / np.maximum(seen.sum(0), 1)) * seen
     power = (centred**2).T @ seen

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from scipy.special import betaincinv, expit, logit
 
-from capscope.axes import RowFloats, RowIndex
+from capscope.axes import FloatArray, RowFloats, RowIndex
+from capscope.fit.beta_scores import BetaScores
 from capscope.fit.graded import Graded
 from capscope.fit.heads import Asymptotes, Head
 from capscope.fit.links import success_probability
@@ -16,7 +17,7 @@ from capscope.fit.links import success_probability
 NODES = 9
 """Nodes of the expectation over uncertain log-odds where it has no closed form."""
 
-ASYMPTOTES, GRADED = "asymptotes", "graded:"
+ASYMPTOTES, GRADED, BETA = "asymptotes", "graded:", "beta:"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ItemShape:
     """Gaussian posteriors of the items' shapes in unconstrained coordinates."""
 
     head: str
-    """Name of the distribution of the scores: ``asymptotes``, or ``graded:K`` with K grades."""
+    """Name of the distribution of the scores: ``asymptotes``, ``graded:K`` with K grades, or ``beta:E`` with edge E."""
     mean: Float[np.ndarray, "item coordinate"]
     """Posterior means; minus infinity for a floor or slip of 0."""
     cov: Float[np.ndarray, "item coordinate coordinate"]
@@ -79,17 +80,43 @@ class ItemShape:
         """The head, to take expectations and draws from."""
         if self.head == ASYMPTOTES:
             return Asymptotes(True, True)
+        if self.head.startswith(BETA):
+            return BetaScores(float(self.head.removeprefix(BETA)))
         return Graded(int(self.head.removeprefix(GRADED)))
 
     def expected(self, mean: RowFloats, variance: RowFloats, item_index: RowIndex) -> RowFloats:
         """Expected scores where log-odds are Gaussian, row by row."""
         if self.head == ASYMPTOTES:
             return success_probability(mean, variance, self.floor[item_index], self.ceiling[item_index])
+        log_odds, shape, weight = self._at_nodes(mean, variance, item_index)
+        return self.distribution().expected_score(log_odds, shape).numpy() @ weight
+
+    def score_variance(self, mean: RowFloats, variance: RowFloats, item_index: RowIndex) -> RowFloats:
+        """Variance of scores around `expected`, row by row: their own scatter and that of the log-odds."""
+        log_odds, shape, weight = self._at_nodes(mean, variance, item_index)
+        head = self.distribution()
+        score, own = head.expected_score(log_odds, shape).numpy(), head.score_variance(log_odds, shape).numpy()
+        return own @ weight + score**2 @ weight - (score @ weight) ** 2
+
+    def information(self, logit: FloatArray) -> FloatArray:
+        """Fisher information about known log-odds, with the items on the last axis."""
+        shape = [torch.from_numpy(column) for column in self.mean.T]
+        return self.distribution().information(torch.from_numpy(logit), shape).numpy()
+
+    def draw(self, logit: RowFloats, item_index: RowIndex, rng: np.random.Generator) -> RowFloats:
+        """Scores at known log-odds, row by row."""
+        shape = [torch.from_numpy(column[item_index]) for column in self.mean.T]
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        return self.distribution().draw(torch.from_numpy(logit), shape, generator).numpy()
+
+    def _at_nodes(
+        self, mean: RowFloats, variance: RowFloats, item_index: RowIndex
+    ) -> tuple[torch.Tensor, list[torch.Tensor], FloatArray]:
+        """Log-odds at quadrature nodes (row, node), the shapes beside them, and the nodes' weights."""
         node, weight = np.polynomial.hermite_e.hermegauss(NODES)
         log_odds = torch.from_numpy(mean[:, None] + np.sqrt(variance)[:, None] * node)
         shape = [torch.from_numpy(column[item_index][:, None]) for column in self.mean.T]
-        score = self.distribution().expected_score(log_odds, shape).numpy()
-        return score @ (weight / weight.sum())
+        return log_odds, shape, weight / weight.sum()
 
     def asymptotes(self, items: tuple[str, ...], level: float = 0.9) -> pd.DataFrame:
         """Floor and ceiling of each item with Beta intervals (see `BetaPrior` for why a Beta).
@@ -110,7 +137,16 @@ class ItemShape:
 
 def head_name(head: Head) -> str:
     """Name under which a distribution of scores is kept."""
-    return f"{GRADED}{head.grades}" if isinstance(head, Graded) else ASYMPTOTES
+    return shape_name(
+        head.grades if isinstance(head, Graded) else 0, head.edge if isinstance(head, BetaScores) else 0.0
+    )
+
+
+def shape_name(grades: int, edge: float) -> str:
+    """Name of the distribution of ordered grades, of continuous scores, or (both 0) of right and wrong answers."""
+    if edge:
+        return f"{BETA}{edge!r}"
+    return f"{GRADED}{grades}" if grades else ASYMPTOTES
 
 
 def _beta_summary(coordinate: RowFloats, variance: RowFloats, level: float) -> tuple[RowFloats, ...]:

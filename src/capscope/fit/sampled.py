@@ -23,6 +23,7 @@ from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
 from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.item_shape import ASYMPTOTES
 from capscope.fit.links import log_likelihood_of
 from capscope.fit.result import Fit, Status
 from capscope.fit.sampler_status import chain_status, search_status
@@ -120,9 +121,11 @@ def sample_irt(
         settings: How to draw.
 
     Raises:
-        FitError: The fit used item features, which this model does not carry.
+        FitError: The fit used item features, or grades or continuous scores, which this model does not carry.
     """
     settings = settings or SamplerSettings()
+    if start.shape is not None and start.shape.head != ASYMPTOTES:
+        raise FitError("full posteriors take right and wrong answers; use the default engine, or mml, for other scores")
     if len(start.population.center):
         raise FitError("full posteriors take no item features yet; fit without them, or use the default engine")
     model = _program(responses, start)
@@ -135,8 +138,9 @@ def sample_irt(
 def _program(responses: ResponseMatrix, start: IRTPosterior) -> Callable[[], None]:
     """The model: standard normal abilities, items around the population's mean, non-centred."""
     rows = (torch.from_numpy(np.asarray(responses.model_index)), torch.from_numpy(np.asarray(responses.item_index)))
-    score, trials = torch.from_numpy(responses.score), torch.from_numpy(responses.n_trials)
-    floor = torch.from_numpy(start.floor)[rows[1]]
+    score, trials = torch.from_numpy(responses.score), torch.from_numpy(responses.n_trials * start.trial_weight)
+    ceilings = np.ones_like(start.floor) if start.shape is None else start.shape.ceiling
+    floor, ceiling = torch.from_numpy(start.floor)[rows[1]], torch.from_numpy(ceilings)[rows[1]]
     shape = (len(start.models), start.dims), start.item_mean.shape
 
     def program() -> None:
@@ -144,7 +148,7 @@ def _program(responses: ResponseMatrix, start: IRTPosterior) -> Callable[[], Non
         residual = pyro.sample("residual", dist.Normal(0, torch.ones(shape[1], dtype=torch.float64)).to_event(2))
         item = _items(start, residual)
         logit = (ability[rows[0]] * item[rows[1], :-1]).sum(-1) + item[rows[1], -1]
-        pyro.factor("answers", log_likelihood_of(logit, score, trials, floor).sum())
+        pyro.factor("answers", log_likelihood_of(logit, score, trials, floor, ceiling).sum())
 
     return program
 
@@ -155,7 +159,8 @@ def _items(start: IRTPosterior, residual: Tensor) -> Tensor:
     factor = torch.from_numpy(_factor(population.cov))
     native = torch.from_numpy(population.intercept) + residual @ factor.T
     if population.form == "signed":
-        return native
+        held = (start.item_mean == 0) & (np.diagonal(start.item_cov, axis1=1, axis2=2) == 0)
+        return native * torch.from_numpy(~held)
     slope = native[..., :1].exp()
     return torch.cat([slope, -slope * native[..., 1:]], -1)
 

@@ -8,6 +8,7 @@ import numpy as np
 from capscope.axes import RowFloats
 from capscope.data import ResponseMatrix
 from capscope.fit.answers import Answers, PartOfAnswers, RowAnswers, as_rows
+from capscope.fit.beta_scores import edge_of
 from capscope.fit.graded import count_grades
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_problem import ModelChoice, Problem, Side, fit_choice, make_problem, pick_device, problem_of
@@ -83,11 +84,8 @@ def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -
         dims = side.loads_on.shape[1]
         note = f"confirmatory: {dims} dimensions as given"
         return Chosen(ModelChoice("mirt", dims, loads_on=side.loads_on), (note,))
-    if settings.response == "graded":
-        grades = count_grades(as_rows(answers).score)
-        several = settings.model == "mirt" and settings.dims > 1
-        kind = "mirt" if several else "rasch" if settings.model == "rasch" else "2pl"
-        return Chosen(ModelChoice(kind, settings.dims, grades=grades))
+    if settings.response != "auto":
+        return Chosen(_choice_of_scores(as_rows(answers), settings))
     if settings.model == "rasch":
         return Chosen(ModelChoice("rasch"))
     if settings.model == "mirt" and settings.dims > 1:
@@ -109,8 +107,9 @@ def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
     bench = _Bench.of((rows.rows(~held), rows.rows(held)), found.weight, side.of(part.kept_items), quick)
     best, lines = bench.climb() if auto else bench.best_form(name)
-    warm = WarmStart(best.state, part.kept_models, part.kept_items) if best.state.shapes is None else None
-    return Chosen(best.choice, lines, warm)
+    # one ability starts as near its end anyway
+    helps = best.choice.dims > 1 and best.state.shapes is None
+    return Chosen(best.choice, lines, WarmStart(best.state, part.kept_models, part.kept_items) if helps else None)
 
 
 @dataclass(frozen=True)
@@ -211,6 +210,15 @@ def _simpler(best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[s
     if gain > LEAST_GAIN_SE * error:
         return best, [*lines, _told(best, trial)]
     return trial, [*lines, f"{best.choice.words} not taken: " + _told(best, trial)]
+
+
+def _choice_of_scores(responses: ResponseMatrix, settings: IRTSettings) -> ModelChoice:
+    """The model of ordered grades or continuous scores, as asked for."""
+    several = settings.model == "mirt" and settings.dims > 1
+    kind = "mirt" if several else "rasch" if settings.model == "rasch" else "2pl"
+    if settings.response == "graded":
+        return ModelChoice(kind, settings.dims, grades=count_grades(responses.score))
+    return ModelChoice(kind, settings.dims, edge=edge_of(responses.score))
 
 
 def thinned(answers: Answers, n_rows: int, most: int, rng: np.random.Generator) -> PartOfAnswers:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from capscope.axes import ModelDim, ModelItem
 from capscope.data import ResponseMatrix
 from capscope.fit.irt_posterior import IRTPosterior
+from capscope.fit.item_shape import ASYMPTOTES
 from capscope.fit.links import success_probability
 
 
@@ -72,6 +73,21 @@ def draw_truth(posterior: IRTPosterior, rng: np.random.Generator) -> IRTTruth:
     items = _draw(posterior.item_mean, posterior.answer_cov, rng)
     ceiling = 1.0 if posterior.shape is None else posterior.shape.ceiling
     return IRTTruth(ability, items[:, :-1], items[:, -1], posterior.floor, ceiling)
+
+
+def replicated(posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator) -> ResponseMatrix:
+    """The same cells with scores drawn anew from the model of a fit, at one draw of its abilities and items.
+
+    Args:
+        posterior: A fit to these responses.
+        responses: The cells, with their trials.
+        rng: Source of randomness.
+    """
+    truth, rows = draw_truth(posterior, rng), (responses.model_index, responses.item_index)
+    if posterior.shape is not None and posterior.shape.head != ASYMPTOTES:
+        return replace(responses, score=posterior.shape.draw(truth.logit[rows], responses.item_index, rng))
+    trials = np.maximum(1, np.round(responses.n_trials * posterior.trial_weight)).astype(int)
+    return replace(responses, score=rng.binomial(trials, truth.probability[rows]) / trials)
 
 
 def _draw(mean: np.ndarray, cov: np.ndarray, rng: np.random.Generator) -> np.ndarray:

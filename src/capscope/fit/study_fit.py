@@ -19,11 +19,12 @@ from capscope.data import (
 )
 from capscope.errors import FitError, nearest
 from capscope.fit.answers import as_answers
+from capscope.fit.beta_scores import BetaScores, edge_of
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.demand_study import fit_demand_study
 from capscope.fit.dimension_sources import dimension_sources
 from capscope.fit.graded import Graded, count_grades
-from capscope.fit.heads import Asymptotes
+from capscope.fit.heads import Asymptotes, Head
 from capscope.fit.irt import fit_irt, pick_device
 from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName, ResponseName
@@ -42,7 +43,7 @@ CHOICES = {
     "engine": ("auto", "variational", "mml", "svi", "nuts", "laplace"),
     "device": ("auto", "cpu", "cuda"),
     "chance": ("auto", "use", "ignore"),
-    "response": ("auto", "graded"),
+    "response": ("auto", "graded", "continuous"),
 }
 """What the settings of a study's fit can be."""
 MOST_CHANCE = 0.95
@@ -73,7 +74,8 @@ class StudyFitSettings:
     memory_mb: float = 4096.0
     """Megabytes that the responses may take: more of them stay on disk; see `fit_folder`."""
     response: str = "auto"
-    """`graded` takes scores as ordered grades; `auto` as right and wrong or shares of right trials."""
+    """`graded` takes scores as ordered grades, `continuous` as draws from a Beta density around the chance of success;
+    `auto` as right and wrong or shares of right trials."""
 
     def __post_init__(self) -> None:
         """Refuse a choice that there is not.
@@ -191,7 +193,7 @@ def fit_responses(
         FitError: The model is `curves`, or the responses cannot support the model.
     """
     engine = irt_settings(settings)
-    if settings.engine == "mml" and (settings.response == "graded" or settings.model in ("3pl", "4pl")):
+    if settings.engine == "mml" and (settings.response != "auto" or settings.model in ("3pl", "4pl")):
         return _marginal_with_head(responses, settings, floor)
     if settings.engine == "mml":
         marginal = fit_marginal(responses, rasch=settings.model == "rasch")
@@ -216,12 +218,19 @@ def _both(data: Status, sampler: Status) -> Status:
 def _marginal_with_head(
     responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None
 ) -> Fit[IRTPosterior]:
-    graded = settings.response == "graded"
-    chance = None if floor is None else torch.from_numpy(floor.clip(LEAST_CHANCE, None))
-    head = Graded(count_grades(responses.score)) if graded else Asymptotes(True, settings.model == "4pl", chance)
-    marginal = fit_marginal_head(responses, head, flat=graded)
+    marginal = fit_marginal_head(responses, _head(responses, settings, floor), flat=settings.response != "auto")
     posterior, answers = marginal.posterior.as_irt(settings.model), as_answers(responses)
     return Fit(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)
+
+
+def _head(responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None) -> Head:
+    """The distribution of the scores that is asked for."""
+    if settings.response == "graded":
+        return Graded(count_grades(responses.score))
+    if settings.response == "continuous":
+        return BetaScores(edge_of(responses.score))
+    chance = None if floor is None else torch.from_numpy(floor.clip(LEAST_CHANCE, None))
+    return Asymptotes(True, settings.model == "4pl", chance)
 
 
 def _engines(model: str) -> tuple[str, ...]:

@@ -60,6 +60,10 @@ class Metrics:
     """The same for 95 % intervals."""
     width_80: float = NOT_KNOWN
     """Mean width of the 80 % intervals."""
+    auroc_all_models: float = NOT_KNOWN
+    """AUROC of all models' answers taken together, which also rewards knowing which model is strong."""
+    ece_all_models: float = NOT_KNOWN
+    """Expected calibration error of all models' answers taken together."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +90,16 @@ class ModelMetrics:
     """One for each model with rows."""
     accuracy: RowFloats
     """Mean score of each."""
-    rank_correlation: float
-    """Spearman correlation over models, averaged over benchmarks."""
+    over_models: dict[str, float]
+    """Metrics that are no means over models."""
 
     def mean(self) -> Metrics:
         """Plain means over models."""
-        return replace(mean_metrics(self.per_model), benchmark_rank_correlation=self.rank_correlation)
+        return replace(mean_metrics(self.per_model), **self.over_models)
 
     def accuracy_weighted(self) -> Metrics:
         """Means over models weighted by accuracy (Zhou et al., 2026)."""
-        weighted = mean_metrics(self.per_model, self.accuracy)
-        return replace(weighted, benchmark_rank_correlation=self.rank_correlation)
+        return replace(mean_metrics(self.per_model, self.accuracy), **self.over_models)
 
 
 def score_outcomes(outcomes: Outcomes) -> Metrics:
@@ -109,7 +112,12 @@ def score_models(outcomes: Outcomes) -> ModelMetrics:
     groups = list(row_groups(outcomes.model))
     accuracy = np.array([outcomes.score[rows].mean() for rows in groups])
     per_model = [_score_model(rows, outcomes) for rows in groups]
-    return ModelMetrics(per_model, accuracy, benchmark_rank_correlation(outcomes))
+    over_models = {
+        "benchmark_rank_correlation": benchmark_rank_correlation(outcomes),
+        "auroc_all_models": _ratio(*concordance(outcomes.score, outcomes.chance)),
+        "ece_all_models": expected_calibration_error(outcomes.score, outcomes.chance),
+    }
+    return ModelMetrics(per_model, accuracy, over_models)
 
 
 def mean_metrics(several: list[Metrics], weight: FloatArray | None = None) -> Metrics:

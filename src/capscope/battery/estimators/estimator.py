@@ -8,14 +8,12 @@ import numpy as np
 from scipy import stats
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.ability import ability_posterior
+from capscope.battery.ability import ability_posterior, residuals
 from capscope.battery.bank import Index
 from capscope.battery.pool import Pool
 
 MOST_FREEDOM = 20
 """Errors over models have heavier tails than the normal, however many models or answers there are."""
-MOST_LEVERAGE = 0.5
-"""A residual is at most doubled by leaving its answer out; the first-order formula does not hold beyond."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +75,15 @@ class Sample:
     def fit(self, score: FloatArray) -> Fitted:
         """Fit abilities to scores on the drawn items.
 
-        Leaving out one answer is done to first order: its residual grows by ``1 / (1 - h)``, h its leverage.
-
         Args:
             score: Array (model, drawn).
         """
         drawn = self.pool.curves.take(self.index)
         ability = ability_posterior(drawn, score)
-        chance = drawn.chances(ability.mean)
-        spread = np.einsum("nd,mde,ne->mn", drawn.slope, ability.cov, drawn.slope)
-        leverage = np.minimum(chance * (1 - chance) * spread, MOST_LEVERAGE)
-        residual = score - chance
+        residual, left_out = residuals(drawn, ability, score)
         filled = self.pool.curves.chances(ability.mean).mean(1) + residual.sum(1) / self.pool.size
         shift = (1 - self.n / self.pool.size) * (residual * self.weight).sum(1)
-        return Fitted(filled, filled + shift, residual / (1 - leverage))
+        return Fitted(filled, filled + shift, left_out)
 
     def design_sd(self, residual: FloatArray) -> RowFloats:
         """Standard deviation over draws of the weighted mean of residuals, each model's, without replacement.

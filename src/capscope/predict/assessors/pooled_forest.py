@@ -4,14 +4,14 @@ Extremely randomised trees (Geurts, Ernst & Wehenkel, 2006) with all models' sco
 so that their answers together find what makes items hard, at the cost of one forest instead of one for each model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
 from capscope.errors import InputError
 from capscope.predict.assessor import ChanceTable, FittedAssessor, Training
-from capscope.predict.core import filled_scores
+from capscope.predict.core import filled_scores, reduced_text
 from capscope.predict.features import ItemFeatures
 from capscope.predict.spread import unexplained_sd
 
@@ -23,6 +23,8 @@ MOST_OUTPUTS = 100
 class PooledForestAssessor:
     """Extremely randomised trees on demands and text."""
 
+    text: bool = True
+    """Whether to look at texts beside demands."""
     trees: int = 100
     min_samples_leaf: int = 4
     max_features: float = 0.3
@@ -33,7 +35,10 @@ class PooledForestAssessor:
         Raises:
             InputError: The items have neither demands nor text.
         """
-        features = tree_features(training.features)
+        known = training.features
+        if known.demands is not None and not self.text:
+            known = replace(known, texts=None)
+        features = tree_features(known)
         answered, scores = training.answered, filled_scores(training)
         mean, main, directions = _reduced(scores)
         forest = ExtraTreesRegressor(
@@ -54,14 +59,16 @@ class PooledForestAssessor:
 
 
 def tree_features(features: ItemFeatures) -> np.ndarray:
-    """Demands and text vectors side by side, as far as there are any.
+    """Demands and the main directions of the texts side by side, as far as there are any.
+
+    Splits are drawn from all columns alike, so that hundreds of text columns would leave the demands hardly a turn.
 
     Raises:
         InputError: There are none.
     """
     known = [features.demands] if features.demands is not None else []
     if features.texts is not None:
-        known.append(features.texts.vectors)
+        known.append(reduced_text(features))
     if not known:
         raise InputError("the items have neither demands nor text; annotate them, or use assessor 'rasch' or 'mean'")
     return np.hstack(known)

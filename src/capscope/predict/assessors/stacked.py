@@ -22,7 +22,8 @@ from capscope.predict.pooling import Pool, fit_pool
 from capscope.predict.spread import unexplained_sd
 from capscope.predict.support import importance, nearness
 
-CORE, TREES = "explanatory", "forest"
+CORE = "explanatory"
+TREES = ("forest", "demand-forest")
 FOLDS = 4
 
 
@@ -32,8 +33,12 @@ def members_for(features: ItemFeatures) -> dict[str, Assessor]:
         return {CORE: RaschAssessor()}
     members: dict[str, Assessor] = {CORE: ExplanatoryAssessor()}
     if features.demands is not None:
+        members["linear"] = ExplanatoryAssessor(monotone=False, text=True)
         members["interactions"] = ExplanatoryAssessor(monotone=False, interactions=True, text=True)
-    return members | {TREES: PooledForestAssessor()}
+    members["forest"] = PooledForestAssessor()
+    if features.demands is not None and features.texts is not None:
+        members["demand-forest"] = PooledForestAssessor(text=False)
+    return members
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class _Regime:
     spread: float
     """Standard deviation in log-odds of the items around the pooled chances."""
     unlearnt: bool
-    """Whether the training part could not show such items: nothing but the core knows how benchmarks differ."""
+    """Whether the training part could not show such items: then the core says how far they may depart."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,13 @@ class FittedStack:
         found = {name: member.predict(model_index, item_index) for name, member in self.members.items()}
         kind = self.regime[item_index]
         log_odds, spread = np.zeros(len(item_index)), np.zeros(len(item_index))
-        shared = found[CORE].shared_sd
+        core, shared = found[CORE].log_odds_sd, found[CORE].shared_sd
         for name, regime in self.regimes.items():
             rows = np.flatnonzero(kind == name)
-            columns = _columns(found, self.near[item_index], rows, unlearnt=regime.unlearnt)
-            log_odds[rows], spread[rows] = regime.pool.log_odds(columns), regime.spread
-        return Chances.of(expit(log_odds), np.hypot(spread, shared), shared)
+            columns = _columns(found, self.near[item_index], rows)
+            log_odds[rows] = regime.pool.log_odds(columns)
+            spread[rows] = core[rows] if regime.unlearnt else np.hypot(regime.spread, shared[rows])
+        return Chances.of(expit(log_odds), spread, shared)
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
         """The core's parts, and as `adjustment` what the other members and the calibration change."""
@@ -86,7 +92,10 @@ class FittedStack:
 
 @dataclass(frozen=True)
 class StackedAssessor:
-    """Pools the demand-ability model, its variant with interactions and text, and a forest over all models."""
+    """Pools the demand-ability model, variants of it with free effects and interactions, and forests over all models.
+
+    Variants that look at texts stand beside some that do not: in a new task, texts may mislead.
+    """
 
     folds: int = FOLDS
     """Folds inside the training part."""
@@ -105,9 +114,10 @@ class StackedAssessor:
 
     def _learn(self, training: Training, makers: dict[str, Assessor], kind: str, kinds: np.ndarray) -> _Regime:
         responses, groups = training.responses, group_count(training, kind)
-        unlearnt = fold_regime(training, kind) != kind
-        if groups < 2:
-            return _Regime(Pool(np.eye(len(makers))[0], 0.0), 0.0, unlearnt)
+        expected = expected_weights(tuple(makers), kind)
+        unlearnt = kind == "benchmark" and fold_regime(training, kind) != kind
+        if groups < 2 or unlearnt:
+            return _Regime(Pool(expected, 0.0), 0.0, unlearnt=True)
         columns = np.zeros((len(responses.score), len(makers)))
         for held_out in group_folds(training, kind, self.folds):
             inner = training.without(held_out)
@@ -116,20 +126,31 @@ class StackedAssessor:
                 name: maker.fit(inner).predict(rows.model_index, rows.item_index) for name, maker in makers.items()
             }
             near = nearness(inner.features, inner.answered)[rows.item_index]
-            columns[held_out] = _columns(found, near, np.arange(len(near)), unlearnt=False)
+            columns[held_out] = _columns(found, near, np.arange(len(near)))
         weight = importance(training.features, training.answered, training.asked & (kinds == kind))
-        pool = fit_pool(columns, responses.score, weight[responses.item_index] * responses.n_trials, groups)
+        pool = fit_pool(columns, responses.score, weight[responses.item_index] * responses.n_trials, groups, expected)
         spread = unexplained_sd(responses, expit(pool.log_odds(columns)))
         return _Regime(pool, spread, unlearnt)
 
 
-def _columns(found: dict[str, Chances], near: RowFloats, rows: np.ndarray, *, unlearnt: bool) -> np.ndarray:
-    """Log-odds of the members: trees give way to the core outside, and know nothing of new benchmarks' effects."""
-    core = logit(found[CORE].probability[rows])
+def _columns(found: dict[str, Chances], near: RowFloats, rows: np.ndarray) -> np.ndarray:
+    """Log-odds of the members; outside, trees give way to the core."""
     columns = {name: logit(chances.probability[rows]) for name, chances in found.items()}
-    if TREES in columns:
-        trees = columns[TREES]
-        if unlearnt:
-            trees = trees / np.sqrt(1 + np.pi / 8 * found[CORE].shared_sd[rows] ** 2)
-        columns[TREES] = near[rows] * trees + (1 - near[rows]) * core
+    for name in columns.keys() & set(TREES):
+        columns[name] = near[rows] * columns[name] + (1 - near[rows]) * columns[CORE]
     return np.column_stack(list(columns.values()))
+
+
+def expected_weights(members: tuple[str, ...], kind: str) -> np.ndarray:
+    """Weights of members before any fold is seen.
+
+    Within the benchmarks that are known all count alike. On a new one trees count nothing, since they cannot
+    extrapolate, and half goes to the core, whose monotone effects of demands are the likeliest to hold there.
+    """
+    if kind != "benchmark" or len(members) < 2:
+        return np.full(len(members), 1 / len(members))
+    core = np.array([name == CORE for name in members])
+    variant = np.array([name not in (CORE, *TREES) for name in members])
+    if not variant.any():
+        return core.astype(float)
+    return 0.5 * core + 0.5 * variant / variant.sum()
