@@ -125,6 +125,7 @@ def published() -> None:
         part = responses[responses["item_id"].isin(wanted)]
         answers = part.pivot(index="model", columns="item_id", values="score").dropna()
         score = official[columns[benchmark]].reindex(answers.index)
+        score = score.where(score > 0)  # 0.0 marks a run that failed; nobody has that on multiple choice
         answers, score = answers[score.notna()].to_numpy(float), score.dropna().to_numpy(float)
         summary = 3 * answers.shape[1] ** 0.5 * answers.mean(1, keepdims=True)
         features = np.concatenate([summary, summary**2 / summary.mean(), answers], axis=1)

@@ -18,8 +18,9 @@ from planted_faults import KINDS, Planted, World, planted
 
 from capscope.data import Study, response_matrix
 from capscope.fit import IRTSettings, fit_irt
-from capscope.profiles import Audit, AuditSettings, ExplainSettings, audit_study, explain_benchmark
+from capscope.profiles import Audit, AuditSettings, ExplainSettings, audit_study, explain_benchmark, of_benchmark
 from capscope.profiles.audit.findings import Suspects, make_audit
+from capscope.profiles.audit.lags import natural_order
 from capscope.profiles.audit.step_suspects import places_of, step_suspects
 from capscope.report import Provenance, render, summarize_irt
 
@@ -114,29 +115,27 @@ def _named(table: pd.DataFrame) -> set[str]:
 
 
 def shift(given: argparse.Namespace) -> None:
-    """Put each model of a real study out of step in turn, benchmark by benchmark, and see whom the audit names."""
-    study = Study.load(given.study)
+    """Put the rows of each model of a real benchmark out of order in turn, and see whom the audit names."""
+    study = of_benchmark(Study.load(given.study), given.benchmark)
     responses = response_matrix(study)
     places = places_of(study, responses.items)
     before = _named(step_suspects(responses, places, 0.2).suspects.table)
-    print(f"as it is, the audit names {sorted(before)}")
+    print(f"{len(responses.models)} models, {len(responses.items)} items; as it is, the audit names {sorted(before)}")
     rng = np.random.default_rng(0)
-    benchmark = places.benchmark[responses.item_index]
-    for name in np.unique(benchmark):
-        tally = {"asked": 0, "named": 0, "others named": 0}
-        missed = []
-        for model in range(len(responses.models)):
-            rows = np.flatnonzero((responses.model_index == model) & (benchmark == name))
-            if not len(rows):
-                continue
+    for change in (rng.permutation, lambda score: np.roll(score, 1)):
+        named, others, missed = 0, 0, []
+        start = time.process_time()
+        for model, name in enumerate(responses.models):
+            rows = np.flatnonzero(responses.model_index == model)
+            rows = rows[natural_order([responses.items[i] for i in responses.item_index[rows]])]
             score = responses.score.copy()
-            score[rows] = np.roll(score[rows], 1) if given.by == "shift" else rng.permutation(score[rows])
+            score[rows] = change(score[rows])
             listed = _named(step_suspects(replace(responses, score=score), places, 0.2).suspects.table)
-            tally["asked"] += 1
-            tally["named"] += responses.models[model] in listed
-            tally["others named"] += len(listed - before - {responses.models[model]})
-            missed += [] if responses.models[model] in listed else [responses.models[model]]
-        print(name, tally, "missed:", missed, flush=True)
+            named += name in listed
+            others += len(listed - before - {name})
+            missed += [] if name in listed else [name]
+        seconds = (time.process_time() - start) / len(responses.models)
+        print(f"named {named}, others named {others}, {seconds:.1f} CPU s each; missed {missed}", flush=True)
 
 
 def main() -> None:
@@ -153,7 +152,7 @@ def main() -> None:
     two.set_defaults(run=faults)
     three = verbs.add_parser("shift")
     three.add_argument("study")
-    three.add_argument("--by", choices=["shift", "permutation"], default="permutation")
+    three.add_argument("--benchmark", default="BBH")
     three.set_defaults(run=shift)
     given = parser.parse_args()
     given.run(given)

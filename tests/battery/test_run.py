@@ -298,6 +298,54 @@ def test_a_server_that_fails_leaves_items_unscored(folders, tmp_path):
     assert found.as_dict()["problems"] == {"HTTP 500: overloaded": 3}
 
 
+def test_refusals_and_silence_are_unscored_and_counted(folders, bank, tmp_path):
+    silent, refused = bank.items[::3], bank.items[1::3]
+
+    def reply(call: Call) -> Answer:
+        item = next((name for name in bank.items if f"Question about {name}\n" in call.prompt), None)
+        if item is None:
+            return Answer(completion('{"reasoning": "", "level": 3}'))
+        if item in refused:
+            return Answer({"error": {"message": "content policy"}}, status=400)
+        text = "Answer: B" if int(item[1:]) % 2 else "Answer: 17"
+        return Answer(completion(text), delay=1.5 if item in silent else 0.0)
+
+    with ScriptedServer(reply) as server:
+        patient = job(folders, tmp_path / "run", server.url)
+        hasty = replace(patient, endpoint=replace(patient.endpoint, timeout=0.5))
+        found = run_at_endpoint(hasty, RunSettings(9))
+    steps = found.steps.set_index("item_id")
+    lost = steps["score"].isna()
+    assert set(steps.index[lost]) == set(steps.index) & {*silent, *refused}
+    assert 2 <= lost.sum() == found.as_dict()["unscored"] == sum(found.as_dict()["problems"].values())
+    assert len(found.answers()) == 9 - lost.sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["random", "all right", "all wrong", "only the second benchmark", "hard ones only"])
+def test_models_unlike_any_in_the_bank_keep_intervals_that_hold(bank, kind):
+    rng, curves = np.random.default_rng(7), Curves.of(bank)
+    easy = curves.chances(curves.prior_mean[None])[0]
+    second = np.array(bank.benchmark) == "second"
+    held = []
+    for _ in range(40):
+        answers = {
+            "random": (rng.random(N_ITEMS) < 0.25) * 1.0,
+            "all right": np.ones(N_ITEMS),
+            "all wrong": np.zeros(N_ITEMS),
+            "only the second benchmark": second * 1.0,
+            "hard ones only": (easy < np.median(easy)) * 1.0,
+        }[kind]
+        state = AdaptiveBattery.start(curves)
+        for _ in range(30):
+            item, chance = state.draw(rng)
+            state = state.with_answer(item, chance, float(answers[item]))
+        found = state.estimate(0.95)
+        held.append(found.lower[0] - 1e-9 <= answers.mean() <= found.upper[0] + 1e-9)
+        assert found.upper[0] - found.lower[0] > 0.01
+    assert np.mean(held) >= 0.88
+
+
 def test_a_judge_grades_and_the_budget_stops(folders, tmp_path):
     def reply(call: Call) -> Answer:
         if "<reference>" in call.prompt:

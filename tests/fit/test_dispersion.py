@@ -8,7 +8,7 @@ from scipy.special import expit
 from simulated import truth_signed, world_2pl
 
 from capscope.data import ResponseMatrix
-from capscope.fit import IRTSettings, fit_irt, load_fit, save_fit, score_models
+from capscope.fit import IRTSettings, calibrate_items, fit_irt, load_fit, save_fit, score_models
 from capscope.fit.answers import RowAnswers
 from capscope.fit.dispersion import MOST_TRIALS, trial_weight
 from capscope.fit.survey import survey
@@ -65,3 +65,23 @@ def test_intervals_are_narrower_and_still_honest(fractions: tuple[np.ndarray, Re
     assert load_fit(tmp_path / "fit").posterior.trial_weight == posterior.trial_weight
     scored = score_models(posterior, data)
     np.testing.assert_allclose(scored.ability_sd, posterior.ability_sd, rtol=0.05)
+
+
+def test_fractions_weigh_alike_under_floors_and_in_calibration(fractions: tuple[np.ndarray, ResponseMatrix]):
+    _, data = fractions
+    plain = fit_irt(data, IRTSettings(model="2pl", form="signed")).posterior
+    floors = fit_irt(data, IRTSettings(model="3pl", form="signed")).posterior
+    assert floors.trial_weight == plain.trial_weight
+    assert floors.ability_sd.mean() < 1.4 * plain.ability_sd.mean()
+    np.testing.assert_allclose(score_models(floors, data).ability_sd, floors.ability_sd, rtol=0.2)
+    old = fit_irt(data.rows(data.model_index < 60), IRTSettings(model="2pl", form="signed")).posterior
+    known = replace(old, models=old.models[:60], ability_mean=old.ability_mean[:60], ability_cov=old.ability_cov[:60])
+    later = calibrate_items(known, data).posterior
+    assert np.median(later.ability_sd[60:] / plain.ability_sd[60:]) == pytest.approx(1, abs=0.15)
+
+
+def test_other_scores_carry_no_weight():
+    rng = np.random.default_rng(0)
+    names = tuple(f"m{i}" for i in range(40)), tuple(f"i{i}" for i in range(10))
+    data = ResponseMatrix(*names, *np.divmod(np.arange(400), 10), rng.integers(0, 4, 400) / 3, np.ones(400))
+    assert fit_irt(data, IRTSettings(model="2pl", response="graded")).posterior.trial_weight == 1.0

@@ -103,6 +103,20 @@ def test_suite_aggregates_order_the_models(world) -> None:
     assert (table["iqm"] - table["mean"]).abs().max() < 0.05
 
 
+def test_the_interquartile_mean_is_that_of_the_middle_half_of_tasks() -> None:
+    # eight tasks of ten items, of which a model gets 0 to 7 right: the middle four have 2 to 5
+    right = np.concatenate([np.arange(10) < count for count in range(8)]).astype(float)
+    score = np.stack([right, 1 - right])
+    table = suite_aggregates(study_of(score, np.repeat(np.arange(8), 10))).table.set_index("model")
+    assert table["iqm"].loc[["m00", "m01"]].tolist() == pytest.approx([0.35, 0.65])
+    assert table["mean"].loc[["m00", "m01"]].tolist() == pytest.approx([0.35, 0.65])
+    # what the best and the worst tasks do moves the mean and not the interquartile mean
+    score[0, :20], score[1, :20] = 1.0, 0.0
+    moved = suite_aggregates(study_of(score, np.repeat(np.arange(8), 10))).table.set_index("model")
+    assert moved.loc["m00", "iqm"] == pytest.approx(np.mean([0.4, 0.5, 0.6, 0.7]))
+    assert moved.loc["m00", "mean"] == pytest.approx(np.mean([1.0, 1.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]))
+
+
 @pytest.mark.slow
 def test_suite_intervals_cover_means_over_items() -> None:
     rng = np.random.default_rng(0)

@@ -113,14 +113,14 @@ class PromptFit:
         """Expected variance of the log-odds over prompts."""
         return float(self.weight @ np.array([each.prompt_sd**2 for each in self.posteriors]))
 
-    def draws(self, count: int, rng: np.random.Generator) -> Iterator[tuple[Prompts, RowFloats]]:
-        """Yield draws of the effects of prompts and of the locations of items."""
+    def draws(self, count: int, rng: np.random.Generator) -> Iterator[tuple[PromptPosterior, Prompts, RowFloats]]:
+        """Yield draws: a prior's posterior, the effects of prompts, and the locations of items."""
         for chosen in rng.choice(len(self.weight), count, p=self.weight):
             posterior = self.posteriors[chosen]
             effect = posterior.mean + posterior.root @ rng.standard_normal(len(posterior.mean))
             total = posterior.item_weights(effect).cumsum(1)
             node = (total < rng.random((len(total), 1))).sum(1).clip(max=len(NODES) - 1)
-            yield effect, posterior.item_sd * NODES[node]
+            yield posterior, effect, posterior.item_sd * NODES[node]
 
 
 def fit_prompts(cells: PromptCells) -> PromptFit:

@@ -12,6 +12,7 @@ from capscope.axes import FloatArray
 from capscope.battery.bank import Index
 from capscope.battery.prompt_fit import PromptCells, PromptFit, fit_prompts
 from capscope.battery.prompt_sensitivity import ModelAnswers, item_sensitivity
+from capscope.battery.prompt_shape import shaped_draws
 from capscope.data import Study
 from capscope.errors import InputError, first_few, nearest
 from capscope.intervals import quantile_bounds
@@ -196,7 +197,7 @@ def _accuracy_draws(
     unasked, size = cells.trials == 0, cells.trials.shape[1]
     seen = cells.score.sum(1)
     accuracy, effects = [], []
-    for effect, location in fit.draws(count, rng):
+    for effect, location in shaped_draws(fit, count, rng):
         chance = expit(effect[:, None] + location) * unasked
         noise = np.sqrt((chance * (1 - chance)).sum(1)) * rng.standard_normal(len(effect))
         accuracy.append(np.clip((seen + chance.sum(1) + noise) / size, 0, 1))

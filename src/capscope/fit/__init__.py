@@ -25,7 +25,12 @@ from capscope.fit.irt_draws import NEW_ITEM, draw_chances
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.irt_population import ItemPopulation
 from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.item_fit import (
+from capscope.fit.linking import Link, mean_sigma, stocking_lord
+from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
+from capscope.fit.marginal import MarginalPosterior, fit_marginal
+from capscope.fit.marginal_heads import MarginalHeadPosterior, fit_marginal_head
+from capscope.fit.result import Fit, Status
+from capscope.fit.scale_checks import (
     LocalDependence,
     MeanSquares,
     ScaleInformation,
@@ -36,11 +41,6 @@ from capscope.fit.item_fit import (
     reliability_interval,
     scale_information,
 )
-from capscope.fit.linking import Link, mean_sigma, stocking_lord
-from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
-from capscope.fit.marginal import MarginalPosterior, fit_marginal
-from capscope.fit.marginal_heads import MarginalHeadPosterior, fit_marginal_head
-from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, replicated, simulate_irt
 from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import AnyFit, load_fit, save_fit

@@ -129,7 +129,8 @@ def _job(posterior: IRTPosterior, answers: Answers, found: Survey, roles: _Roles
         part = PartOfAnswers(answers, models, items)
         if not any(len(rows.score) for rows in part.chunks()):
             return None, None
-        return lay_out(part, survey(part), floor[items] if floor[items].any() else None)
+        weighed = replace(survey(part), weight=posterior.trial_weight)
+        return lay_out(part, weighed, floor[items] if floor[items].any() else None)
 
     old_model, new_model, old_item, new_item = roles.old_model, roles.new_model, roles.old_item, roles.new_item
     known_items, known_models = laid_out(new_model, old_item)[0], laid_out(old_model, new_item)[1]
@@ -192,10 +193,6 @@ def _appended(posterior: IRTPosterior, answers: Answers, roles: _Roles, where: W
         return np.concatenate([old, as_numpy(new)])
 
     every_floor = np.concatenate([posterior.floor, floor[roles.new_item]])
-    shape = posterior.shape
-    if shape is not None:
-        typical = shape.typical_items(len(every_floor)).with_floor(every_floor)
-        shape = typical.placed(np.arange(len(posterior.items)), shape)
     return replace(
         posterior,
         models=posterior.models + tuple(answers.models[i] for i in roles.new_model),
@@ -207,7 +204,6 @@ def _appended(posterior: IRTPosterior, answers: Answers, roles: _Roles, where: W
         native_mean=joined(posterior.native_mean, native.mean),
         native_cov=joined(posterior.native_cov, native.cov),
         floor=every_floor,
-        shape=shape,
     )
 
 

@@ -60,7 +60,8 @@ def fit_irt(
     loads = checked_loads(loads_on, len(answers.items), settings, features)
     side = replace(checked_side(features, floor, len(answers.items)), loads_on=loads)
     found = survey(answers)
-    found = replace(found, weight=trial_weight(answers, found))
+    if settings.response == "auto":  # grades and continuous scores have a scatter of their own
+        found = replace(found, weight=trial_weight(answers, found))
     models, items = np.flatnonzero(found.models.count), np.flatnonzero(found.items.count)
     whole = len(models) == len(answers.models) and len(items) == len(answers.items)
     answered = answers if whole else PartOfAnswers(answers, models, items)
@@ -101,7 +102,8 @@ def _cells_to_score(posterior: IRTPosterior, responses: ResponseMatrix) -> Cells
         found = replace(survey(answers), weight=posterior.trial_weight)
         return lay_out(answers, found, posterior.floor if posterior.floor.any() else None)[0]
     survey(as_answers(responses))  # refuses what no model can be fitted to
-    return head_cells(responses, posterior.shape.distribution(), torch.from_numpy(posterior.shape.mean))
+    weighted = replace(responses, n_trials=responses.n_trials * posterior.trial_weight)
+    return head_cells(weighted, posterior.shape.distribution(), torch.from_numpy(posterior.shape.mean))
 
 
 def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPosterior:

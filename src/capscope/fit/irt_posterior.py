@@ -131,7 +131,7 @@ class IRTPosterior:
             chance = self.probability(model_index, item_index)
             return chance * (1 - chance) / self.trial_weight
         mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
-        return self.shape.score_variance(mean, variance, item_index)
+        return self.shape.score_variance(mean, variance, item_index) / self.trial_weight
 
     @property
     def answer_cov(self) -> ItemParamParam:

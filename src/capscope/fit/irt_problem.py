@@ -101,7 +101,8 @@ class Problem:
     def with_head(self, answers: Answers, head: Head) -> "Problem":
         """The same answers under a head."""
         nothing = torch.zeros(len(answers.items), len(head.names), dtype=torch.float64)
-        cells = head_cells(as_rows(answers), head, nothing).to(self.device)
+        rows = as_rows(answers)
+        cells = head_cells(replace(rows, n_trials=rows.n_trials * self.trial_weight), head, nothing).to(self.device)
         return replace(self, by_model=cells, by_item=cells.transposed())
 
 

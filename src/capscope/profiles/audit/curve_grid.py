@@ -13,6 +13,8 @@ from capscope.fit import success_probability
 LOG_SLOPES = np.log([0.15, 0.3, 0.5, 0.75, 1.1, 1.6, 2.4, 3.6])
 DIFFICULTIES = np.linspace(-6, 6, 25)
 FLOORS = (0.0, 0.1, 0.25, 0.5)
+SMALLEST = 1e-37
+"""Keeps the logarithm of a likelihood finite."""
 WEAK_SLOPES = np.array([-0.3, -0.15])
 """Slopes of items that better models fail without a wrong key: they ask for something that goes against ability."""
 
@@ -67,6 +69,30 @@ def _curves(ability: Abilities, slope: FloatArray, difficulty: FloatArray, floor
     ends = np.quantile(ability.mean, [0.1, 0.9])
     low, high = (floor + (1 - floor) * expit(slope * (end - difficulty)) for end in ends)
     return Curves(success_probability(mean, variance, floor[:, None]), low, high)
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Likelihoods of items under curves, each item's largest taken out, so that mixing curves is one product."""
+
+    scaled: Float[np.ndarray, "item curve"]
+    top: Float[np.ndarray, " item"]
+    """Log of what was taken out."""
+
+    def take(self, items: np.ndarray) -> "Likelihoods":
+        """Return some of the items."""
+        return Likelihoods(self.scaled[items], self.top[items])
+
+    def mixed(self, weights: FloatArray) -> FloatArray:
+        """Log-likelihood of each item over curves as frequent as these weights say."""
+        chance = self.scaled @ weights.ravel().astype(self.scaled.dtype)
+        return self.top + np.log(np.maximum(chance, SMALLEST))
+
+
+def likelihoods(log_likelihood: Float[np.ndarray, "item curve"]) -> Likelihoods:
+    """Take each item's largest likelihood out."""
+    top = log_likelihood.max(axis=1)
+    return Likelihoods(np.exp(log_likelihood - top[:, None]).astype(np.float32), top.astype(float))
 
 
 @dataclass(frozen=True)

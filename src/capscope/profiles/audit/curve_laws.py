@@ -4,14 +4,14 @@ import numpy as np
 from jaxtyping import Float
 
 from capscope.axes import FloatArray
-from capscope.profiles.audit.curve_grid import DIFFICULTIES, FLOORS, LOG_SLOPES
+from capscope.profiles.audit.curve_grid import DIFFICULTIES, FLOORS, LOG_SLOPES, SMALLEST, Likelihoods
 
 SMOOTHING = 0.5
 """Items' worth of the flat start among the weights of curves."""
 CURVE_ITERATIONS = 25
 SMALLEST_VARIANCE = 0.04
 """Variance of log slopes that the grid can still tell from none."""
-STRANGE_FLOOR = 0.02
+STRANGE_FLOOR = 0.004
 """Share of items with another floor where nearly all have one."""
 
 Weights = Float[np.ndarray, "slope difficulty floor"]
@@ -26,22 +26,22 @@ def start_weights(law: FloorLaw) -> Weights:
     return np.full((*shape, 1), 1 / np.prod(shape)) * floor
 
 
-def learnt_weights(log_likelihood: FloatArray, weights: Weights, share: FloatArray, law: FloorLaw) -> Weights:
+def learnt_weights(likelihood: Likelihoods, weights: Weights, share: FloatArray, law: FloorLaw) -> Weights:
     """How often ordinary items have each slope, difficulty and floor, the three taken as unrelated.
 
     A free spread over all three would make room for whatever odd items there are.
 
     Args:
-        log_likelihood: Array (item, curve).
+        likelihood: Of items under the curves.
         weights: Weights to start from.
         share: Chance of each item being ordinary.
         law: How floors are spread.
     """
-    scaled = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
+    scaled = likelihood.scaled
     for _ in range(CURVE_ITERATIONS):
         flat = weights.ravel().astype(scaled.dtype)
-        joint = scaled @ flat
-        expected = (flat * ((share / joint) @ scaled)).reshape(weights.shape)
+        joint = np.maximum(scaled @ flat, SMALLEST)
+        expected = (flat * ((share / joint).astype(scaled.dtype) @ scaled)).astype(float).reshape(weights.shape)
         slope = _normal_fit(expected.sum((1, 2)), LOG_SLOPES)
         difficulty = _kept_off_zero(expected.sum((0, 2)))
         floor = _kept_off_zero(expected.sum((0, 1))) if law is None else _one_floor(law)

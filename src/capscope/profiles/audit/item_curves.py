@@ -18,8 +18,10 @@ from capscope.profiles.audit.curve_grid import (
     FLOORS,
     Abilities,
     Curves,
+    Likelihoods,
     falling_curves,
     flat_curves,
+    likelihoods,
     marks_of,
     ordinary_curves,
 )
@@ -66,31 +68,28 @@ class ItemKinds:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """Log-likelihoods of all items under the curves of each kind."""
+    """Likelihoods of all items under the curves of each kind."""
 
-    ordinary: Float[np.ndarray, "item curve"]
-    keyed: tuple[Float[np.ndarray, "item keyed"], ...]
+    ordinary: Likelihoods
+    keyed: tuple[Likelihoods, ...]
     """For each of `KEYED_SHARES`."""
     keyed_prior: Float[np.ndarray, "item_or_one share"]
     """Log chance of each share."""
-    odd: tuple[FloatArray, FloatArray]
-    """Falling and flat curves."""
+    odd: tuple[Likelihoods, Likelihoods]
+    """Under falling and flat curves."""
 
     def take(self, items: np.ndarray) -> "_Evidence":
         """Return some of the items."""
         prior = self.keyed_prior if len(self.keyed_prior) == 1 else self.keyed_prior[items]
-        keyed = tuple(one[items] for one in self.keyed)
-        return _Evidence(self.ordinary[items], keyed, prior, (self.odd[0][items], self.odd[1][items]))
+        keyed = tuple(one.take(items) for one in self.keyed)
+        return _Evidence(self.ordinary.take(items), keyed, prior, (self.odd[0].take(items), self.odd[1].take(items)))
 
     def classes(self, weights: Weights) -> FloatArray:
         """Log-likelihood (item, class)."""
-        shared = np.log(_shared(weights))
-        keyed = np.stack([logsumexp(one + shared, axis=1) for one in self.keyed], axis=1)
-        log_class = [
-            logsumexp(self.ordinary + np.log(weights.ravel()), axis=1),
-            logsumexp(keyed + self.keyed_prior, axis=1),
-        ]
-        return np.column_stack(log_class + [_averaged(one, weights) for one in self.odd])
+        shared = _shared(weights)
+        keyed = np.stack([one.mixed(shared) for one in self.keyed], axis=1)
+        log_class = [self.ordinary.mixed(weights), logsumexp(keyed + self.keyed_prior, axis=1)]
+        return np.column_stack(log_class + [one.mixed(_alike(one, weights)) for one in self.odd])
 
 
 def item_kinds(
@@ -108,11 +107,13 @@ def item_kinds(
     ordinary = ordinary_curves(ability)
     log_ordinary = marks.log_likelihood(ordinary.chance) + _floor_prior(floor)
     base = ordinary_curves(ability, WRONG_KEY_FLOORS)
-    keyed = tuple(marks.log_likelihood((1 - base.chance) * q) for q in KEYED_SHARES)
-    odd = (marks.log_likelihood(falling_curves(ability).chance), marks.log_likelihood(flat_curves(ability).chance))
-    evidence = _Evidence(log_ordinary, keyed, np.log(_keyed_prior(floor)), odd)
+    keyed = tuple(likelihoods(marks.log_likelihood((1 - base.chance) * q)) for q in KEYED_SHARES)
+    falling, flat = (
+        likelihoods(marks.log_likelihood(curves.chance)) for curves in (falling_curves(ability), flat_curves(ability))
+    )
+    evidence = _Evidence(likelihoods(log_ordinary), keyed, np.log(_keyed_prior(floor)), (falling, flat))
     weights, chance, _ = _classified(evidence, _floor_law(evidence, floor))
-    saturated, impossible = _extremes(log_ordinary + np.log(weights.ravel()), ordinary)
+    saturated, impossible = _extremes(evidence.ordinary.scaled * weights.ravel(), ordinary)
     sides = _halves(responses, ability)
     right = marks.right.sum(axis=1)
     return ItemKinds(responses.items, chance, saturated, impossible, right, right + marks.wrong.sum(axis=1), *sides)
@@ -121,7 +122,7 @@ def item_kinds(
 def _classified(evidence: _Evidence, law: FloorLaw) -> tuple[Weights, FloatArray, float]:
     """Learn the curves of ordinary items and the chances of the classes in turn; also the log-likelihood reached."""
     weights, chance, total = start_weights(law), np.empty(0), 0.0
-    share = np.ones(len(evidence.ordinary))
+    share = np.ones(len(evidence.ordinary.top))
     for _ in range(ROUNDS):
         weights = learnt_weights(evidence.ordinary, weights, share, law)
         log_class = evidence.classes(weights)
@@ -139,19 +140,19 @@ def _floor_law(evidence: _Evidence, floor: FloatArray | None) -> FloorLaw:
     """
     if floor is not None and np.isfinite(floor).all():
         return None
-    size = len(evidence.ordinary)
+    size = len(evidence.ordinary.top)
     tried = evidence.take(np.linspace(0, size - 1, min(size, MOST_TRIED)).astype(int))
     laws: list[FloorLaw] = list(range(len(FLOORS)))
     totals = [_classified(tried, law)[2] for law in laws]
-    free = _classified(tried, None)[2] - FREE_COST * (len(FLOORS) - 1) * np.log(len(tried.ordinary))
+    free = _classified(tried, None)[2] - FREE_COST * (len(FLOORS) - 1) * np.log(len(tried.ordinary.top))
     return None if free > max(totals) else laws[int(np.argmax(totals))]
 
 
-def _averaged(log_likelihood: FloatArray, weights: Weights) -> FloatArray:
-    """Log-likelihood of items over curves alike but for the floor, which they have as often as ordinary items do."""
-    floor = np.log(weights.sum(axis=(0, 1)))
-    by_floor = log_likelihood.reshape(len(log_likelihood), -1, len(floor)) + floor
-    return logsumexp(by_floor, axis=(1, 2)) - np.log(by_floor.shape[1])
+def _alike(likelihood: Likelihoods, weights: Weights) -> FloatArray:
+    """Weights of curves that differ in level alike, above floors that are as frequent as those of ordinary items."""
+    floor = weights.sum(axis=(0, 1))
+    levels = likelihood.scaled.shape[1] // len(floor)
+    return np.tile(floor / levels, levels)
 
 
 def _shared(weights: Weights) -> FloatArray:
@@ -185,8 +186,8 @@ def _keyed_prior(floor: FloatArray | None) -> FloatArray:
     return prior / prior.sum(axis=1, keepdims=True)
 
 
-def _extremes(log_joint: FloatArray, curves: Curves) -> tuple[FloatArray, FloatArray]:
-    chance = np.exp(log_joint - logsumexp(log_joint, axis=1, keepdims=True))
+def _extremes(joint: FloatArray, curves: Curves) -> tuple[FloatArray, FloatArray]:
+    chance = joint / joint.sum(axis=1, keepdims=True)
     return chance @ (curves.low >= EASY).astype(float), chance @ (curves.high <= HARD).astype(float)
 
 
