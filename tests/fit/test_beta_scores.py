@@ -134,7 +134,7 @@ def test_predictions_are_near_the_truth_and_intervals_narrower_than_by_right_and
 
 @pytest.mark.slow
 def test_marginal_maximum_likelihood_agrees():
-    _, score = beta_world(150, 6, 4)
+    _, score = beta_world(150, 12, 4)
     data = responses(score)
     marginal = fit_marginal_head(data, BetaScores(), flat=True).posterior
     fast = fit_irt(data, CONTINUOUS).posterior
