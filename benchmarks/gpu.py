@@ -11,11 +11,11 @@ import time
 
 import torch
 
-from capscope.fit.dense import DenseCells
+from capscope.fit.cells.dense import DenseCells
+from capscope.fit.cells.scores import SignedScores
+from capscope.fit.engine.item_prior import make_design
+from capscope.fit.engine.problem import ModelChoice, Problem, fit_choice, pick_device
 from capscope.fit.irt_model import IRTSettings
-from capscope.fit.irt_problem import ModelChoice, Problem, fit_choice, pick_device
-from capscope.fit.item_prior import make_design
-from capscope.fit.scores import SignedScores
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from capscope.battery import (
     save_bank,
 )
 from capscope.battery.ability import Curves
-from capscope.battery.adaptive import AdaptiveBattery
-from capscope.battery.grading import grade_exact, grade_letter, grade_number, grade_verdict
+from capscope.battery.live.adaptive import AdaptiveBattery
+from capscope.battery.live.grading import grade_exact, grade_letter, grade_number, grade_verdict
 from capscope.data import Study
 from capscope.endpoint import EndpointSettings, Prices, Sampling
 from capscope.errors import EndpointError, InputError

@@ -23,7 +23,7 @@ from capscope.battery import (
     select_forms,
 )
 from capscope.battery.ability import Curves
-from capscope.battery.drawing import inclusion_chances
+from capscope.battery.design.drawing import inclusion_chances
 from capscope.cli import app
 from capscope.data import Study
 from capscope.errors import InputError

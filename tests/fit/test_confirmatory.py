@@ -7,7 +7,7 @@ from simulated import responses, truth_signed
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
 from capscope.fit import IRTSettings, IRTTruth, fit_irt, simulate_irt
-from capscope.fit.answers import PartOfAnswers, RowAnswers, as_rows
+from capscope.fit.cells.answers import PartOfAnswers, RowAnswers, as_rows
 
 MIRT = IRTSettings(model="mirt", dims=3)
 

@@ -9,7 +9,7 @@ import pytest
 from capscope.data import DemandMatrix, LevelCounts, ResponseMatrix, read_level_counts, shipped
 from capscope.errors import FitError
 from capscope.fit import dominant_slices, fit_classical
-from capscope.fit.curves_classical import level_targets
+from capscope.fit.curves.classical import level_targets
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "adele_v1_abilities.csv"
 

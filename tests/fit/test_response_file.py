@@ -10,8 +10,8 @@ from simulated import world_2pl
 from capscope.data import ResponseFile, Study, response_matrix
 from capscope.errors import InputError
 from capscope.fit import StudyFitSettings, fit_folder, fit_study, folder_fit
-from capscope.fit.answers import FileAnswers, as_rows
-from capscope.fit.disk import DiskStore
+from capscope.fit.cells.answers import FileAnswers, as_rows
+from capscope.fit.cells.disk import DiskStore
 from capscope.fit.irt import fit_irt
 
 TINY_MB = 0.01
@@ -21,7 +21,7 @@ TINY_MB = 0.01
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study of 1,600 responses, in blocks of 300, in no order, with fractions."""
     monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 300)
-    monkeypatch.setattr("capscope.fit.layout.SMALL_MATRIX", 0)
+    monkeypatch.setattr("capscope.fit.cells.layout.SMALL_MATRIX", 0)
     _, data = world_2pl(40, 80, share=0.5)
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
@@ -64,7 +64,7 @@ def test_the_memory_allowed_decides_what_stays_on_disk(folder: Path, monkeypatch
     assert not folder_fit.stays_on_disk(table, StudyFitSettings())
     assert not folder_fit.stays_on_disk(table, StudyFitSettings("curves", memory_mb=TINY_MB))
     made: list[DiskStore] = []
-    monkeypatch.setattr("capscope.fit.disk.DiskStore", lambda *parts: made.append(DiskStore(*parts)) or made[-1])
+    monkeypatch.setattr("capscope.fit.cells.disk.DiskStore", lambda *parts: made.append(DiskStore(*parts)) or made[-1])
     fit_folder(folder, StudyFitSettings("rasch", memory_mb=1e-4))
     assert {store.columns.size for store in made} == {len(response_matrix(Study.load(folder)).score)}
 

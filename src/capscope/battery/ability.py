@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from capscope.axes import FloatArray, ModelDim, RowFloats
-from capscope.battery.bank import Bank, Index
+from capscope.battery.banks.bank import Bank, Index
 from capscope.fit import PROBIT_SCALE, success_probability
 
 ITERATIONS = 25

@@ -7,14 +7,14 @@ from itertools import product
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.adaptive import AdaptiveBattery
-from capscope.battery.bank import Bank, Index
-from capscope.battery.bank_building import BankSettings, build_bank, dims_for, fit_bank_items
+from capscope.battery.banks.bank import Bank, Index
+from capscope.battery.banks.building import BankSettings, build_bank, dims_for, fit_bank_items
+from capscope.battery.banks.pool import Pool
+from capscope.battery.design.selection import METHODS, select_battery
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Sample
 from capscope.battery.families import families
+from capscope.battery.live.adaptive import AdaptiveBattery
 from capscope.battery.model_splits import ModelSplit, model_split
-from capscope.battery.pool import Pool
-from capscope.battery.selection import METHODS, select_battery
 from capscope.data import ResponseMatrix, Study
 from capscope.errors import InputError, nearest
 

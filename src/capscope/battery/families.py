@@ -5,7 +5,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from capscope.axes import FloatArray
-from capscope.battery.bank import Bank
+from capscope.battery.banks.bank import Bank
 
 RELATED = 0.25
 """Models whose residuals correlate by more than this are of one family."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capscope.axes import RowFloats
-from capscope.battery.bank import Index
+from capscope.battery.banks.bank import Index
 from capscope.errors import InputError, nearest
 
 SPLITS = ("interpolation", "frontier", "family")

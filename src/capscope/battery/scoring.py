@@ -9,11 +9,11 @@ import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.ability import Curves, ability_posterior
-from capscope.battery.bank import Bank, Index
-from capscope.battery.bank_building import score_matrix
+from capscope.battery.banks.bank import Bank, Index
+from capscope.battery.banks.building import score_matrix
+from capscope.battery.banks.pool import Pool
+from capscope.battery.design.selection import Battery
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, Sample
-from capscope.battery.pool import Pool
-from capscope.battery.selection import Battery
 from capscope.data import Study, response_matrix
 from capscope.errors import InputError, first_few, nearest
 from capscope.intervals import normal_quantile

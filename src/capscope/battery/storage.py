@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from capscope.battery.bank import Bank
-from capscope.battery.harness import HarnessRun, harness_run
-from capscope.battery.prompts import PromptScores
-from capscope.battery.running import BatteryRun
-from capscope.battery.selection import Battery
+from capscope.battery.banks.bank import Bank
+from capscope.battery.design.harness import HarnessRun, harness_run
+from capscope.battery.design.selection import Battery
+from capscope.battery.live.running import BatteryRun
+from capscope.battery.prompts.accuracy import PromptScores
 from capscope.data import Study, read_table
 from capscope.errors import InputError, OutputError
 

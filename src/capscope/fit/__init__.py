@@ -3,34 +3,34 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from capscope.fit.ability_scores import AbilityScores, ability_scores
-from capscope.fit.answers import GridAnswers
-from capscope.fit.beta_scores import BetaScores
-from capscope.fit.calibration import calibrate_items
+from capscope.fit.cells.answers import GridAnswers
 from capscope.fit.cost import Cost, Meter
-from capscope.fit.curve_posterior import FEW_ANSWERS, CurvePosterior
-from capscope.fit.curves_classical import ClassicalCurves, fit_classical
-from capscope.fit.demand_basis import DemandItems
-from capscope.fit.demand_draws import draw_demand_chances
-from capscope.fit.demand_model import DemandSettings, fit_demand
-from capscope.fit.demand_posterior import DemandPosterior, LogOdds
-from capscope.fit.demand_study import asked_items, fit_demand_study
-from capscope.fit.dimension_sources import DimensionSources, dimension_sources
+from capscope.fit.curves.classical import ClassicalCurves, fit_classical
+from capscope.fit.curves.posterior import FEW_ANSWERS, CurvePosterior
+from capscope.fit.curves.slices import Slices, dominant_slices
+from capscope.fit.demand.basis import DemandItems
+from capscope.fit.demand.draws import draw_demand_chances
+from capscope.fit.demand.model import DemandSettings, fit_demand
+from capscope.fit.demand.posterior import DemandPosterior, LogOdds
+from capscope.fit.demand.study import asked_items, fit_demand_study
+from capscope.fit.engine.beta_scores import BetaScores
+from capscope.fit.engine.graded import Graded
+from capscope.fit.engine.heads import Asymptotes
 from capscope.fit.folder_fit import fit_folder
-from capscope.fit.graded import Graded
-from capscope.fit.group_difference import GroupDifference, group_difference
-from capscope.fit.heads import Asymptotes
 from capscope.fit.irt import fit_irt, score_models
-from capscope.fit.irt_draws import NEW_ITEM, draw_chances
 from capscope.fit.irt_model import IRTSettings
-from capscope.fit.irt_population import ItemPopulation
-from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.linking import Link, mean_sigma, stocking_lord
 from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
-from capscope.fit.marginal import MarginalPosterior, fit_marginal
-from capscope.fit.marginal_heads import MarginalHeadPosterior, fit_marginal_head
-from capscope.fit.result import Fit, Status
-from capscope.fit.scale_checks import (
+from capscope.fit.marginal.heads import MarginalHeadPosterior, fit_marginal_head
+from capscope.fit.marginal.likelihood import MarginalPosterior, fit_marginal
+from capscope.fit.posterior.draws import NEW_ITEM, draw_chances
+from capscope.fit.posterior.irt import IRTPosterior
+from capscope.fit.posterior.population import ItemPopulation
+from capscope.fit.psychometrics.ability_scores import AbilityScores, ability_scores
+from capscope.fit.psychometrics.calibration import calibrate_items
+from capscope.fit.psychometrics.dimension_sources import DimensionSources, dimension_sources
+from capscope.fit.psychometrics.group_difference import GroupDifference, group_difference
+from capscope.fit.psychometrics.linking import Link, mean_sigma, stocking_lord
+from capscope.fit.psychometrics.scale_checks import (
     LocalDependence,
     MeanSquares,
     ScaleInformation,
@@ -41,8 +41,9 @@ from capscope.fit.scale_checks import (
     reliability_interval,
     scale_information,
 )
+from capscope.fit.psychometrics.sum_score_fit import ItemFit, item_fit
+from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, replicated, simulate_irt
-from capscope.fit.slices import Slices, dominant_slices
 from capscope.fit.storage import AnyFit, load_fit, save_fit
 from capscope.fit.study_fit import (
     HeldOut,
@@ -53,23 +54,22 @@ from capscope.fit.study_fit import (
     item_chance,
     predict_held_out,
 )
-from capscope.fit.sum_score_fit import ItemFit, item_fit
 
 if TYPE_CHECKING:
-    from capscope.fit.arviz_export import to_arviz
-    from capscope.fit.curve_simulation import CurveWorld, simulate_counts
-    from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
-    from capscope.fit.sampled import SampledPosterior, SamplerSettings, sample_irt
+    from capscope.fit.curves.hierarchical import CurveEngine, fit_curves
+    from capscope.fit.curves.simulation import CurveWorld, simulate_counts
+    from capscope.fit.sampling.arviz_export import to_arviz
+    from capscope.fit.sampling.irt import SampledPosterior, SamplerSettings, sample_irt
 
 NEED_PYRO = {
-    "to_arviz": "arviz_export",
-    "CurveWorld": "curve_simulation",
-    "simulate_counts": "curve_simulation",
-    "CurveEngine": "curves_hierarchical",
-    "fit_curves": "curves_hierarchical",
-    "SampledPosterior": "sampled",
-    "SamplerSettings": "sampled",
-    "sample_irt": "sampled",
+    "to_arviz": "sampling.arviz_export",
+    "CurveWorld": "curves.simulation",
+    "simulate_counts": "curves.simulation",
+    "CurveEngine": "curves.hierarchical",
+    "fit_curves": "curves.hierarchical",
+    "SampledPosterior": "sampling.irt",
+    "SamplerSettings": "sampling.irt",
+    "sample_irt": "sampling.irt",
 }
 """Names whose modules import Pyro, which most work does without; they are loaded when they are asked for."""
 

@@ -8,22 +8,22 @@ import torch
 from capscope.axes import RowFloats
 from capscope.data import ResponseFile, ResponseMatrix
 from capscope.errors import FitError
-from capscope.fit.answers import Answers, PartOfAnswers, as_answers
-from capscope.fit.calibration import calibrate_items
-from capscope.fit.cells import Cells
-from capscope.fit.dispersion import trial_weight
-from capscope.fit.head_cells import head_cells
-from capscope.fit.irt_advice import advise
+from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers
+from capscope.fit.cells.dispersion import trial_weight
+from capscope.fit.cells.head_cells import head_cells
+from capscope.fit.cells.interface import Cells
+from capscope.fit.cells.layout import lay_out
+from capscope.fit.cells.survey import survey
+from capscope.fit.engine.kernels import Gaussians, cell_sums
+from capscope.fit.engine.problem import checked_loads, checked_side, fit_choice, make_problem, pick_device, problem_of
+from capscope.fit.engine.result import as_numpy, extended, make_posterior
+from capscope.fit.engine.selection import choose
+from capscope.fit.engine.variational import model_step
 from capscope.fit.irt_model import IRTSettings
-from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.irt_problem import checked_loads, checked_side, fit_choice, make_problem, pick_device, problem_of
-from capscope.fit.irt_result import as_numpy, extended, make_posterior
-from capscope.fit.kernels import Gaussians, cell_sums
-from capscope.fit.layout import lay_out
+from capscope.fit.posterior.advice import advise
+from capscope.fit.posterior.irt import IRTPosterior
+from capscope.fit.psychometrics.calibration import calibrate_items
 from capscope.fit.result import Fit, Status
-from capscope.fit.selection import choose
-from capscope.fit.survey import survey
-from capscope.fit.variational import model_step
 
 SCORING_SWEEPS = 50
 

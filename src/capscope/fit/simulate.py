@@ -7,9 +7,9 @@ from jaxtyping import Float
 
 from capscope.axes import ModelDim, ModelItem
 from capscope.data import ResponseMatrix
-from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.item_shape import ASYMPTOTES
 from capscope.fit.links import success_probability
+from capscope.fit.posterior.irt import IRTPosterior
+from capscope.fit.posterior.item_shape import ASYMPTOTES
 
 
 @dataclass(frozen=True)

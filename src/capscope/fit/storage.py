@@ -10,13 +10,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from capscope.errors import InputError, OutputError
-from capscope.fit.curve_posterior import CurvePosterior
-from capscope.fit.curve_storage import curve_parts, read_curves
-from capscope.fit.demand_posterior import DemandPosterior
-from capscope.fit.demand_storage import demand_parts, read_demand
-from capscope.fit.irt_population import ItemPopulation
-from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.item_shape import ItemShape
+from capscope.fit.curves.posterior import CurvePosterior
+from capscope.fit.curves.storage import curve_parts, read_curves
+from capscope.fit.demand.posterior import DemandPosterior
+from capscope.fit.demand.storage import demand_parts, read_demand
+from capscope.fit.posterior.irt import IRTPosterior
+from capscope.fit.posterior.item_shape import ItemShape
+from capscope.fit.posterior.population import ItemPopulation
 from capscope.fit.result import Fit, Status
 
 SCHEMA = 1

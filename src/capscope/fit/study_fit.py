@@ -18,25 +18,25 @@ from capscope.data import (
     task_labels,
 )
 from capscope.errors import FitError, nearest
-from capscope.fit.answers import as_answers
-from capscope.fit.beta_scores import BetaScores, edge_of
+from capscope.fit.cells.answers import as_answers
+from capscope.fit.cells.survey import survey
 from capscope.fit.cost import Cost, Meter
-from capscope.fit.demand_study import fit_demand_study
-from capscope.fit.dimension_sources import dimension_sources
-from capscope.fit.graded import Graded, count_grades
-from capscope.fit.heads import Asymptotes, Head
+from capscope.fit.curves.slices import dominant_slices
+from capscope.fit.demand.study import fit_demand_study
+from capscope.fit.engine.beta_scores import BetaScores, edge_of
+from capscope.fit.engine.graded import Graded, count_grades
+from capscope.fit.engine.heads import Asymptotes, Head
+from capscope.fit.engine.problem import LEAST_CHANCE
 from capscope.fit.irt import fit_irt, pick_device
-from capscope.fit.irt_advice import advise
 from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName, ResponseName
-from capscope.fit.irt_posterior import IRTPosterior
-from capscope.fit.irt_problem import LEAST_CHANCE
 from capscope.fit.links import log_likelihood
-from capscope.fit.marginal import fit_marginal
-from capscope.fit.marginal_heads import fit_marginal_head
+from capscope.fit.marginal.heads import fit_marginal_head
+from capscope.fit.marginal.likelihood import fit_marginal
+from capscope.fit.posterior.advice import advise
+from capscope.fit.posterior.irt import IRTPosterior
+from capscope.fit.psychometrics.dimension_sources import dimension_sources
 from capscope.fit.result import Fit, Status
-from capscope.fit.slices import dominant_slices
 from capscope.fit.storage import AnyFit
-from capscope.fit.survey import survey
 
 CHOICES = {
     "model": ("auto", "rasch", "2pl", "3pl", "4pl", "mirt", "demand", "curves"),
@@ -144,7 +144,7 @@ def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[floa
         join_items(study, "responses", "demands").refuse_if_poor(study.name)
         demands = demand_matrix(study, settings.annotator)
         slices = dominant_slices(responses, demands, item_chance(study, responses.items))
-        from capscope.fit.curves_hierarchical import CurveEngine, fit_curves
+        from capscope.fit.curves.hierarchical import CurveEngine, fit_curves
 
         engine: CurveEngine = "nuts" if settings.engine == "nuts" else "laplace"
         return fit_curves(slices.counts, engine=engine, seed=settings.seed, progress=progress)
@@ -202,7 +202,7 @@ def fit_responses(
     fit = fit_irt(responses, engine, floor=floor)
     if settings.engine not in ("svi", "nuts"):
         return fit
-    from capscope.fit.sampled import SamplerSettings, sample_irt
+    from capscope.fit.sampling.irt import SamplerSettings, sample_irt
 
     sampler = SamplerSettings(engine="nuts" if settings.engine == "nuts" else "svi", seed=settings.seed)
     sampled = sample_irt(responses, fit.posterior, sampler)

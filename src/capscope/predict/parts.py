@@ -5,7 +5,7 @@ import pandas as pd
 
 from capscope.axes import ItemDim
 from capscope.fit import NEW_ITEM, CurvePosterior, IRTPosterior
-from capscope.fit.slices import dominant
+from capscope.fit.curves.slices import dominant
 
 EXPLAINED = ("item_id", "model", "part", "log_odds", "sd")
 """Columns of a table of parts: one row for each part of each chance."""

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray
 from capscope.fit import CurvePosterior
-from capscope.fit.curve_program import CENTRE_LEVEL
+from capscope.fit.curves.program import CENTRE_LEVEL
 from capscope.intervals import quantile_bounds
 
 FEWEST_MODELS = 3

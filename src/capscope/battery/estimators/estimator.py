@@ -9,8 +9,8 @@ from scipy import stats
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.ability import ability_posterior, residuals
-from capscope.battery.bank import Index
-from capscope.battery.pool import Pool
+from capscope.battery.banks.bank import Index
+from capscope.battery.banks.pool import Pool
 
 MOST_FREEDOM = 20
 """Errors over models have heavier tails than the normal, however many models or answers there are."""

@@ -1,0 +1,1 @@
+"""Item banks: what past models' answers taught about items."""

@@ -1,0 +1,1 @@
+"""Adaptive batteries: ask, grade, update, choose the next item."""

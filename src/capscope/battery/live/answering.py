@@ -1,0 +1,134 @@
+"""Ask a model the items of a battery, one reply per question, never paid for twice, and grade what comes back."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from capscope.battery.live.grading import GRADERS, grade_verdict
+from capscope.battery.live.questions import BatteryQuestion
+from capscope.endpoint import (
+    Asker,
+    Budget,
+    ChatClient,
+    ChatReply,
+    ChatRequest,
+    EndpointSettings,
+    Ledger,
+    Messages,
+    Prices,
+    Question,
+    Sampling,
+    call_key,
+    find_capability,
+)
+
+NO_ANSWER = "the reply holds no answer of the expected form"
+NO_VERDICT = "the judge gave no verdict"
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What came of one question."""
+
+    score: float | None
+    """The score; None where there is none."""
+    problem: str = ""
+    """Why there is none."""
+    stopped: bool = False
+    """Whether the budget kept it from being asked."""
+
+
+Answerer = Callable[[BatteryQuestion], Graded]
+
+
+class EndpointAnswerer:
+    """Asks an endpoint and keeps every reply in a ledger. Use it as a context manager."""
+
+    def __init__(
+        self,
+        ledger: Path,
+        settings: EndpointSettings,
+        model: Sampling,
+        judge: Sampling | None,
+        budget: tuple[Prices | None, float | None],
+        rng: np.random.Generator,
+    ) -> None:
+        """Take what is needed; nothing is asked yet.
+
+        Args:
+            ledger: File of replies; a run that was cut short goes on from it.
+            settings: The endpoint.
+            model: The model under test, and how it is to answer.
+            judge: The model that grades open answers, or None.
+            budget: Prices, and US dollars that may be spent on the model under test; None where unknown, no limit.
+            rng: Source of the chance in retry pauses.
+        """
+        self._path, self._settings, self._rng = ledger, settings, rng
+        self._sampling = {"model": model} | ({} if judge is None else {"judge": judge})
+        self._budgets = {"model": Budget(*budget), "judge": Budget(None, None)}
+        self._runner = asyncio.Runner()
+        self._askers: dict[str, Asker] = {}
+
+    def __enter__(self) -> "EndpointAnswerer":
+        """Open the ledger and find out what the endpoint can do.
+
+        Raises:
+            EndpointError: The endpoint answers no form of question.
+        """
+        self._ledger = Ledger(self._path).__enter__()
+        self._client = ChatClient(self._settings, self._rng)
+        try:
+            for role in self._sampling:
+                self._askers[role] = self._asker(role)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close connections and ledger."""
+        self._runner.run(self._client.__aexit__(kind, error, trace))
+        self._runner.close()
+        self._ledger.__exit__(kind, error, trace)
+
+    @property
+    def usd(self) -> float:
+        """What this run spent on the model under test, where its price is known."""
+        return self._budgets["model"].usd
+
+    def __call__(self, question: BatteryQuestion) -> Graded:
+        """Ask one question and grade the reply.
+
+        Raises:
+            EndpointError: The endpoint refuses whatever is asked.
+        """
+        reply = self._reply("model", question.messages)
+        if reply is None:
+            return Graded(None, stopped=True)
+        if reply.problem:
+            return Graded(None, reply.problem)
+        if question.kind != "judge":
+            score = GRADERS[question.kind](reply.text, question.target)
+            return Graded(score, "" if score is not None else NO_ANSWER)
+        verdict = self._reply("judge", question.judged(reply.text))
+        score = None if verdict is None or verdict.problem else grade_verdict(verdict.text)
+        return Graded(score, "" if score is not None else NO_VERDICT)
+
+    def _asker(self, role: str) -> Asker:
+        sampling = self._sampling[role]
+        capability = self._runner.run(find_capability(self._client, self._ledger, sampling))
+        return Asker(self._client, self._ledger, sampling, capability, self._budgets[role])
+
+    def _reply(self, role: str, messages: Messages) -> ChatReply | None:
+        """Return the reply to a question from the ledger or the endpoint; None where the budget is used up."""
+        sampling, asker = self._sampling[role], self._askers[role]
+        key = call_key({"kind": f"battery {role}", "url": self._settings.shown_url} | vars(sampling) | {"m": messages})
+        self._runner.run(asker.ask_all([Question(key, ChatRequest(messages))]))
+        entry = self._ledger.get(key)
+        return None if entry is None or asker.tally.stopped else entry.reply

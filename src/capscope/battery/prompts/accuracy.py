@@ -1,0 +1,205 @@
+"""How a model's accuracy spreads over prompts, and which items turn on the prompt, from few answers of each prompt."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.special import expit
+
+from capscope.axes import FloatArray
+from capscope.battery.banks.bank import Index
+from capscope.battery.prompts.fit import PromptCells, PromptFit, fit_prompts
+from capscope.battery.prompts.sensitivity import ModelAnswers, item_sensitivity
+from capscope.battery.prompts.shape import shaped_draws
+from capscope.data import Study
+from capscope.errors import InputError, first_few, nearest
+from capscope.intervals import quantile_bounds
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Quantiles over prompts that are reported."""
+ONE_BENCHMARK = "all"
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """What to estimate and how."""
+
+    model: str | None = None
+    """Only this model; all by default."""
+    level: float = 0.95
+    """Coverage of the intervals."""
+    draws: int = 400
+    """Draws from the posterior."""
+    seed: int = 0
+    """Seed of the draws."""
+
+
+@dataclass(frozen=True)
+class PromptScores:
+    """Accuracy over prompts."""
+
+    models: pd.DataFrame
+    """A row for each model and benchmark: prompts, items, answers; ability and its sd (log-odds of the average prompt
+    on the average item), prompt_sd (log-odds); with bounds, the mean accuracy, its sd over prompts, its quantiles."""
+    prompts: pd.DataFrame
+    """A row for each model, benchmark and prompt: answers, score, lower, upper."""
+    items: pd.DataFrame
+    """A row for each item, most sensitive first: `sd_chance` and `sd_log_odds` over prompts, and `evidence`, the share
+    of the latter's own part that comes from the item's answers, not from those of the others."""
+    level: float
+    """Coverage of the bounds."""
+
+    def as_dict(self, top: int | None = None) -> dict[str, object]:
+        """Return plain values.
+
+        Args:
+            top: Only so many items.
+        """
+        items = self.items if top is None else self.items.head(top)
+        tables = {"models": self.models, "prompts": self.prompts, "items": items}
+        shown: dict[str, object] = {name: table.to_dict("records") for name, table in tables.items()}
+        return {"level": self.level} | shown
+
+
+def prompt_scores(
+    study: Study, settings: PromptSettings | None = None, covariates: pd.DataFrame | None = None
+) -> PromptScores:
+    """Estimate accuracy over prompts from answers that need not cover every prompt and item.
+
+    A model's accuracy under a prompt is over all items of the benchmarks it answered: as observed where asked, drawn
+    from the fitted chances elsewhere.
+
+    Args:
+        study: A study whose responses carry `prompt`; prompts and items crossed at random.
+        settings: Model, level, draws, seed.
+        covariates: Columns prompt and numbers that tell prompts apart, such as an embedding.
+
+    Raises:
+        InputError: No prompts, an unknown model, or a prompt without covariates.
+    """
+    settings = settings or PromptSettings()
+    models, prompts, items = [], [], []
+    for benchmark, part in _benchmarks(study, settings.model):
+        ids = tuple(sorted(part["item_id"].unique())) if study.items is None else _items_of(study, benchmark)
+        answers: list[ModelAnswers] = []
+        for model, rows in part.groupby("model", observed=True, sort=True):
+            rng = np.random.default_rng(settings.seed)
+            names, cells = _cells(rows, ids, covariates)
+            fit = fit_prompts(cells)
+            head = {"model": str(model), "benchmark": benchmark}
+            row, table = _model_tables(fit, settings, rng)
+            models.append(head | row)
+            prompts.append(table.assign(**head, prompt=names))
+            answers.append(ModelAnswers(names, cells, fit))
+        items.append(item_sensitivity(ids, answers).assign(benchmark=benchmark))
+    by_worth = pd.concat(items).sort_values(["sd_chance", "item_id"], ascending=[False, True], ignore_index=True)
+    front = ["model", "benchmark", "prompt", "answers", "score", "lower", "upper"]
+    return PromptScores(
+        pd.DataFrame(models),
+        pd.concat(prompts, ignore_index=True)[front],
+        by_worth[["benchmark", *(name for name in by_worth if name != "benchmark")]],
+        settings.level,
+    )
+
+
+def _benchmarks(study: Study, model: str | None) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Answers under a prompt, benchmark by benchmark."""
+    responses = study.require("responses")
+    if "prompt" not in responses or responses["prompt"].isna().all():
+        raise InputError(f"{study.name}: responses have no column prompt; import logs of several prompts with one each")
+    text = dict.fromkeys(("model", "item_id", "prompt"), str)
+    named = responses[responses["prompt"].notna()].astype(text)
+    known = sorted(named["model"].unique())
+    if model is not None and model not in known:
+        raise InputError(f"{study.name}: no model '{model}'{nearest(model, known)}; there are {first_few(known)}")
+    chosen = named if model is None else named[named["model"] == model]
+    if study.items is None or "benchmark" not in study.items:
+        yield ONE_BENCHMARK, chosen
+        return
+    table = study.items.astype({"item_id": str, "benchmark": str}).set_index("item_id")["benchmark"]
+    missing = sorted(set(chosen["item_id"]) - set(table.index))
+    if missing:
+        raise InputError(f"{study.name}: items lacks {first_few(missing)}, which were answered; add their rows")
+    for name, part in chosen.groupby(chosen["item_id"].map(table), sort=True):
+        yield str(name), part
+
+
+def _items_of(study: Study, benchmark: str) -> tuple[str, ...]:
+    table = study.require("items")
+    chosen = table if "benchmark" not in table else table[table["benchmark"].astype(str) == benchmark]
+    return tuple(sorted(chosen["item_id"].astype(str)))
+
+
+def _cells(
+    rows: pd.DataFrame, items: tuple[str, ...], covariates: pd.DataFrame | None
+) -> tuple[tuple[str, ...], PromptCells]:
+    """Lay one model's answers out by prompt and item; repeats of a cell (over scaffolds) are added up."""
+    prompts = tuple(sorted(rows["prompt"].unique()))
+    place = _places(prompts, rows["prompt"]), _places(items, rows["item_id"])
+    count = rows["n_trials"].fillna(1).to_numpy(dtype=float) if "n_trials" in rows else np.ones(len(rows))
+    trials, right = np.zeros((2, len(prompts), len(items)))
+    np.add.at(trials, place, count)
+    np.add.at(right, place, count * rows["score"].to_numpy(dtype=float))
+    score = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)
+    return prompts, PromptCells(score, trials, None if covariates is None else _covariates(covariates, prompts))
+
+
+def _places(axis: tuple[str, ...], names: pd.Series) -> Index:
+    return pd.Index(axis).get_indexer(pd.Index(names))
+
+
+def _covariates(table: pd.DataFrame, prompts: tuple[str, ...]) -> FloatArray:
+    if "prompt" not in table or len(table.columns) < 2:
+        raise InputError("covariates: no column prompt with numbers beside it; write prompt and one or more numbers")
+    numbers = table.assign(prompt=table["prompt"].astype(str)).set_index("prompt").apply(pd.to_numeric, errors="coerce")
+    found = numbers.reindex(list(prompts))
+    bad = found.index[found.isna().any(axis=1)]
+    if len(bad):
+        raise InputError(f"covariates: prompt {first_few(list(map(str, bad)))} has none, or no number; add its row")
+    return found.to_numpy(dtype=float)
+
+
+def _model_tables(
+    fit: PromptFit, settings: PromptSettings, rng: np.random.Generator
+) -> tuple[dict[str, float | int], pd.DataFrame]:
+    """One model's row, and its table of prompts."""
+    accuracy, effect = _accuracy_draws(fit, settings.draws, rng)
+    cells = fit.best.cells
+    row: dict[str, float | int] = {
+        "prompts": len(cells.trials),
+        "items": cells.trials.shape[1],
+        "answers": int(cells.trials.sum()),
+        "ability": float(effect.mean()),
+        "ability_sd": float(effect.mean(1).std()),
+        "prompt_sd": float(np.sqrt(fit.prompt_variance)),
+    }
+    statistics = {"mean": accuracy.mean(1), "sd": accuracy.std(1)}
+    statistics |= {f"q{round(100 * q):02d}": np.quantile(accuracy, q, axis=1) for q in QUANTILES}
+    for name, draws in statistics.items():
+        lower, upper = quantile_bounds(draws, settings.level)
+        row |= {name: float(draws.mean()), f"{name}_lower": float(lower), f"{name}_upper": float(upper)}
+    lower, upper = quantile_bounds(accuracy.T, settings.level)
+    asked = cells.trials.sum(1).astype(int)
+    table = pd.DataFrame({"answers": asked, "score": accuracy.mean(0), "lower": lower, "upper": upper})
+    return row, table
+
+
+def _accuracy_draws(
+    fit: PromptFit, count: int, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "draw prompt"], Float[np.ndarray, "draw prompt"]]:
+    """Draws of the accuracy under each prompt on all items, and of its log-odds on the average item.
+
+    What was not asked adds its expected score and, by the central limit, the noise of its answers.
+    """
+    cells = fit.best.cells
+    unasked, size = cells.trials == 0, cells.trials.shape[1]
+    seen = cells.score.sum(1)
+    accuracy, effects = [], []
+    for effect, location in shaped_draws(fit, count, rng):
+        chance = expit(effect[:, None] + location) * unasked
+        noise = np.sqrt((chance * (1 - chance)).sum(1)) * rng.standard_normal(len(effect))
+        accuracy.append(np.clip((seen + chance.sum(1) + noise) / size, 0, 1))
+        effects.append(effect + location.mean())
+    return np.array(accuracy), np.array(effects)

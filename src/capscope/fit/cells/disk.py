@@ -1,0 +1,99 @@
+"""Arrays that are filled out of order, in memory or on disk, and cells read back from disk a chunk at a time."""
+
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int32
+from torch import Tensor
+
+from capscope.axes import RowIndex
+from capscope.fit.cells.packing import Arrays, Packing
+from capscope.fit.cells.scores import Scores
+from capscope.fit.cells.sparse import CellStore, MemoryStore
+
+
+class MemoryWriter:
+    """Fills a store in memory."""
+
+    def __init__(self, n_cells: int, packing: Packing) -> None:
+        """Make room."""
+        self._packing = packing
+        self._column = np.empty(n_cells, np.int32)
+        self._arrays = tuple(np.empty(n_cells, kind) for kind in packing.dtypes)
+
+    def put(self, at: RowIndex, column: RowIndex, arrays: Arrays) -> None:
+        """Write cells to their places."""
+        self._column[at] = column
+        for whole, part in zip(self._arrays, arrays, strict=True):
+            whole[at] = part
+
+    def store(self) -> CellStore:
+        """What was written."""
+        tensors = tuple(torch.from_numpy(array) for array in self._arrays)
+        return MemoryStore(torch.from_numpy(self._column), self._packing.scores(tensors))
+
+
+class DiskWriter:
+    """Fills files in a folder that goes with the last store that reads it."""
+
+    def __init__(self, n_cells: int, packing: Packing) -> None:
+        """Make room on disk, in the folder for temporary files."""
+        self._packing = packing
+        self._folder = Path(tempfile.mkdtemp(prefix="capscope-cells-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        kinds = (np.int32, *packing.dtypes)
+        self._files = tuple(_File(self._folder / f"{i}.bin", kind, n_cells) for i, kind in enumerate(kinds))
+        for file in self._files:
+            np.memmap(file.path, file.kind, "w+", shape=file.size).flush()
+
+    def put(self, at: RowIndex, column: RowIndex, arrays: Arrays) -> None:
+        """Write cells to their places; the maps are closed at once, so that their pages do not pile up."""
+        for file, part in zip(self._files, (column, *arrays), strict=True):
+            mapped = np.memmap(file.path, file.kind, "r+", shape=file.size)
+            mapped[at] = part
+            mapped.flush()
+
+    def store(self) -> CellStore:
+        """What was written."""
+        return DiskStore(self, self._files[0], self._files[1:], self._packing)
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    kind: type[np.generic]
+    size: int
+
+    def read(self, cells: slice) -> Tensor:
+        offset = cells.start * np.dtype(self.kind).itemsize
+        return torch.from_numpy(np.fromfile(self.path, self.kind, cells.stop - cells.start, offset=offset))
+
+
+@dataclass(frozen=True)
+class DiskStore:
+    """Cells in files."""
+
+    owner: object
+    """Whoever removes the files; kept alive by its readers."""
+    columns: _File
+    """Columns of the cells."""
+    values: tuple[_File, ...]
+    """Packed scores of the cells."""
+    packing: Packing
+    """How they are packed."""
+    device: torch.device = torch.device("cpu")
+    """Where chunks are wanted."""
+
+    def read(self, cells: slice) -> tuple[Int32[Tensor, " cell"], Scores]:
+        """Column and score of some cells."""
+        scores = self.packing.scores(tuple(file.read(cells) for file in self.values))
+        return self.columns.read(cells).to(self.device), scores.mapped(lambda values: values.to(self.device))
+
+    def to(self, device: torch.device) -> "DiskStore":
+        """Chunks go to a device; the files stay."""
+        return DiskStore(self.owner, self.columns, self.values, self.packing, device)

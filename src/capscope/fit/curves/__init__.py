@@ -1,0 +1,1 @@
+"""Subject characteristic curves: success against demand level, classical and hierarchical."""

@@ -1,0 +1,86 @@
+"""Subject characteristic curves by ADeLe's published recipe (Zhou et al., Nature 2026).
+
+For each model and dimension a weighted logistic regression of success on demand level, over the items that this
+dimension dominates, held down by one synthetic failure at level 20. No uncertainty, no strength borrowed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from capscope.axes import LEVELS, FloatArray, ModelDim
+from capscope.data import LevelCounts
+from capscope.fit.curves.links import AREA_TOP, trapezoid_area
+
+ANCHOR_LEVEL = 20.0
+"""Level of the synthetic failure, far beyond what anything demands."""
+ELIGIBLE_COUNT = 100
+"""Levels with at least this many items all get the weight of the largest of them."""
+GRID = np.linspace(0, AREA_TOP, 1001)
+"""Demand levels over which the area is summed."""
+
+
+@dataclass(frozen=True)
+class ClassicalCurves:
+    """Point estimates of ADeLe's curves."""
+
+    models: tuple[str, ...]
+    """Names on the model axis."""
+    dims: tuple[str, ...]
+    """Rubric codes on the dimension axis."""
+    intercept: ModelDim
+    """Log-odds of success at level 0; NaN where no item of the dimension was answered."""
+    slope: ModelDim
+    """Change of the log-odds with each level; NaN where no item of the dimension was answered."""
+    ability: ModelDim
+    """Area under the curve over levels 0 to 10; NaN where no item of the dimension was answered."""
+
+
+def fit_classical(counts: LevelCounts) -> ClassicalCurves:
+    """Fit one curve for each model and dimension; each depends on that model's answers alone."""
+    shape = (len(counts.models), len(counts.dims))
+    intercept, slope = np.full(shape, np.nan), np.full(shape, np.nan)
+    for model, dim in np.ndindex(*shape):
+        n, correct = counts.n[model, dim], counts.correct[model, dim]
+        if n[1:].sum() > 0:
+            intercept[model, dim], slope[model, dim] = fit_curve(n, correct)
+    probability = expit(intercept[..., None] + slope[..., None] * GRID)
+    return ClassicalCurves(counts.models, counts.dims, intercept, slope, trapezoid_area(probability, GRID))
+
+
+def level_targets(n: FloatArray) -> FloatArray:
+    """Total weight that each level gets, from its count; level 0 gets none.
+
+    Levels with at least `ELIGIBLE_COUNT` items weigh as much as the largest of them; the others keep the share of the
+    total weight that they have of the items.
+    """
+    n = np.where(np.arange(len(n)) == 0, 0.0, n)
+    total = n.sum()
+    eligible = n >= ELIGIBLE_COUNT
+    if not eligible.any():
+        eligible = n == n.max()
+    targets = np.where(eligible, n[eligible].max(), 0.0)
+    share = n[~eligible].sum() / total
+    whole = targets.sum() / (1 - share)
+    return np.where(eligible, targets, n / total * whole)
+
+
+def fit_curve(n: FloatArray, correct: FloatArray) -> tuple[float, float]:
+    """Fit one curve to counts at levels 0 to 5 and return its intercept and slope (log-odds).
+
+    A fractional score counts as a share of a success, so that the counts are all that is needed.
+    """
+    targets = level_targets(n)
+    weight = np.divide(targets, n, out=np.zeros_like(targets), where=n > 0)
+    level = np.array(LEVELS, dtype=float)
+    x = np.concatenate([level, level, [ANCHOR_LEVEL]])
+    y = np.concatenate([np.ones(len(LEVELS)), np.zeros(len(LEVELS)), [0.0]])
+    w = np.concatenate([weight * correct, weight * (n - correct), [targets.sum()]])
+    used = w > 0
+    if not y[used].any():
+        return -np.inf, 0.0
+    from sklearn.linear_model import LogisticRegression
+
+    regression = LogisticRegression(random_state=42, max_iter=10000).fit(x[used, None], y[used], sample_weight=w[used])
+    return float(regression.intercept_[0]), float(regression.coef_[0, 0])

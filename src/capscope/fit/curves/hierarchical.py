@@ -1,0 +1,98 @@
+"""Fit all subject characteristic curves jointly: a general ability per model, shrunken dimension effects."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from capscope.data import LevelCounts
+from capscope.errors import first_few
+from capscope.fit.curves.classical import fit_classical
+from capscope.fit.curves.links import curve_area
+from capscope.fit.curves.posterior import CurvePosterior
+from capscope.fit.curves.program import CENTRE_LEVEL, CurveProgram, curve_data
+from capscope.fit.result import Fit, Status
+from capscope.fit.sampling.laplace import LaplacePosterior, Latent, fit_laplace
+from capscope.fit.sampling.nuts import run_nuts
+
+CurveEngine = Literal["laplace", "nuts"]
+
+
+def fit_curves(
+    counts: LevelCounts,
+    *,
+    engine: CurveEngine = "laplace",
+    seed: int = 0,
+    draws: int = 500,
+    progress: Callable[[float], None] | None = None,
+) -> Fit[CurvePosterior]:
+    """Fit the hierarchical curves, and beside them the classical ones.
+
+    Args:
+        counts: Answers and successes by model, dimension and level.
+        engine: `laplace` (seconds) or `nuts` (minutes; starts from the Laplace approximation and judges it).
+        seed: Seed of the draws; the same seed gives the same numbers.
+        draws: Number of posterior draws to keep.
+        progress: Called with the share of the work done.
+
+    Raises:
+        FitError: The counts hold nothing to fit.
+    """
+    counts, advice = _with_answers(counts)
+    program = CurveProgram(curve_data(counts))
+    laplace = fit_laplace(program, progress=progress)
+    if engine == "nuts":
+        latent = run_nuts(program, laplace, draws=draws, seed=seed)
+    else:
+        latent = laplace.draws(draws, torch.Generator().manual_seed(seed))
+        latent |= {name: value.expand(draws, -1) for name, value in (laplace.variances | laplace.dispersion).items()}
+    return Fit(_posterior(counts, latent), _status(laplace, advice), laplace.change)
+
+
+def _posterior(counts: LevelCounts, latent: Latent) -> CurvePosterior:
+    slope = (latent["dim_log_slope"][:, None, :] + latent["model_log_slope"][:, :, None]).exp()
+    midpoint = CENTRE_LEVEL + latent["log_odds"] / slope  # (draw, model, dim)
+    return CurvePosterior(
+        models=counts.models,
+        dims=counts.dims,
+        ability=_draws_last(curve_area(midpoint, slope)),
+        midpoint=_draws_last(midpoint),
+        slope=_draws_last(slope),
+        general=_draws_last(latent["general"]),
+        level_effect_sd=_draws_last(latent["level_variance"].sqrt()[:, 0]),
+        concentration=_draws_last(latent["log_concentration"].exp()[:, 0]),
+        residual_sd=latent["residual_variance"].mean(0).sqrt().numpy(),
+        n=counts.n,
+        correct=counts.correct,
+        classical=fit_classical(counts),
+    )
+
+
+def _draws_last(value: Tensor) -> np.ndarray:
+    return value.movedim(0, -1).contiguous().numpy()
+
+
+def _with_answers(counts: LevelCounts) -> tuple[LevelCounts, tuple[str, ...]]:
+    """Leave out dimensions about which nothing was asked, and name those whose slope is borrowed."""
+    levels = (counts.n[:, :, 1:].sum(axis=0) > 0).sum(axis=1)
+    silent = [dim for dim, count in zip(counts.dims, levels, strict=True) if count == 0]
+    single = [dim for dim, count in zip(counts.dims, levels, strict=True) if count == 1]
+    advice: list[str] = []
+    if silent and len(silent) < len(counts.dims):
+        advice.append(
+            f"left out {first_few(silent)}: no answer at level 1 or above where they dominate; add such items"
+        )
+        counts = counts.take_dims([dim for dim in counts.dims if dim not in silent])
+    if single:
+        advice.append(f"{first_few(single)}: answers at one level only, the slope is that of the other dimensions")
+    return counts, tuple(advice)
+
+
+def _status(laplace: LaplacePosterior, advice: tuple[str, ...]) -> Status:
+    if laplace.converged:
+        return Status(True, "converged", advice)
+    last = f"{laplace.change[-1]:.1%}"
+    moving = f"the standard deviations still changed by {last} in the last sweep: the intervals are rough"
+    return Status(False, "still-moving", (moving, *advice))

@@ -1,0 +1,115 @@
+"""What a curve fit leaves: draws of every curve, the abilities they imply, and chances on items with given demands."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import expit
+
+from capscope.axes import LEVELS, FloatArray, ItemDim, ModelDim
+from capscope.errors import InputError, first_few, nearest
+from capscope.fit.curves.classical import ClassicalCurves
+from capscope.fit.curves.links import curve_log_odds
+from capscope.fit.curves.slices import dominant
+from capscope.intervals import quantile_bounds
+
+ModelDimDraw = Float[np.ndarray, "model dim draw"]
+FEW_ANSWERS = 30
+"""A level with fewer answers per model than this supports no prediction."""
+
+
+@dataclass(frozen=True)
+class CurvePosterior:
+    """Posterior draws of all subject characteristic curves, with the counts they rest on."""
+
+    models: tuple[str, ...]
+    """Names on the model axis."""
+    dims: tuple[str, ...]
+    """Rubric codes on the dimension axis."""
+    ability: ModelDimDraw
+    """Area under each curve over levels 0 to 10, in demand levels."""
+    midpoint: ModelDimDraw
+    """Level at which success has even odds."""
+    slope: ModelDimDraw
+    """Log-odds lost with each level, positive."""
+    general: Float[np.ndarray, "model draw"]
+    """General ability, standardised over the models."""
+    level_effect_sd: Float[np.ndarray, " draw"]
+    """Standard deviation, in log-odds, by which a level of a dimension departs from the straight line."""
+    concentration: Float[np.ndarray, " draw"]
+    """Beta-binomial concentration: over-dispersion of a cell is 1 / (1 + concentration)."""
+    residual_sd: Float[np.ndarray, " dim"]
+    """Standard deviation, in log-odds, of what a dimension adds to the general ability."""
+    n: Float[np.ndarray, "model dim level"]
+    """Number of answers behind each cell."""
+    correct: Float[np.ndarray, "model dim level"]
+    """Sum of scores behind each cell."""
+    classical: ClassicalCurves
+    """ADeLe's published point estimates on the same counts."""
+
+    @property
+    def ability_mean(self) -> ModelDim:
+        """Posterior mean ability, in demand levels."""
+        return self.ability.mean(axis=-1)
+
+    @property
+    def ability_sd(self) -> ModelDim:
+        """Posterior standard deviation of the ability."""
+        return self.ability.std(axis=-1, ddof=1)
+
+    def ability_interval(self, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper bounds (model, dim) of the central interval."""
+        return quantile_bounds(self.ability, level)
+
+    def curve(self, model: str, dim: str, grid: FloatArray) -> Float[np.ndarray, "point draw"]:
+        """P(success) of one model along a grid of demand levels of one dimension."""
+        row, column = self.model_position(model), self.dims.index(dim)
+        log_odds = curve_log_odds(self.midpoint[row, column], self.slope[row, column], grid[:, None])
+        return expit(log_odds)
+
+    def model_position(self, model: str) -> int:
+        """Find a model on its axis.
+
+        Raises:
+            InputError: The fit has no such model.
+        """
+        if model not in self.models:
+            raise InputError(
+                f"the fit has no model '{model}'{nearest(model, self.models)}; it has {first_few(self.models)}"
+            )
+        return self.models.index(model)
+
+    def item_log_odds(
+        self, level: ItemDim, rng: np.random.Generator, level_sd: ItemDim | None = None
+    ) -> Float[np.ndarray, "model item draw"]:
+        """Log-odds of success on items nobody has run, from their demands.
+
+        An item belongs to the slice of each dimension that no other exceeds, so its log-odds are the mean over those
+        dimensions' curves at its highest level. Every draw adds a fresh level effect for each dimension and level,
+        since how far a level departs from its line is known for the fitted items only.
+
+        Args:
+            level: Demand levels, columns in the order of `dims`, no NaN.
+            rng: Source of the level effects.
+            level_sd: Standard deviation of the levels as annotators state it; every draw takes a level of its own.
+        """
+        weight = dominant(level) / dominant(level).sum(axis=1, keepdims=True)
+        top = level.max(axis=1)
+        effect = self.level_effect_sd * rng.standard_normal((len(self.dims), len(LEVELS), len(self.level_effect_sd)))
+        nearest_level = np.clip(np.floor(top + 0.5).astype(int), 0, LEVELS[-1])
+        log_odds = np.zeros((len(self.models), len(level), self.ability.shape[-1]))
+        for dim in range(len(self.dims)):
+            chosen = weight[:, dim] > 0
+            asked = top[chosen, None]
+            if level_sd is not None:
+                asked = asked + level_sd[chosen, dim, None] * rng.standard_normal((chosen.sum(), log_odds.shape[-1]))
+            line = curve_log_odds(self.midpoint[:, None, dim], self.slope[:, None, dim], asked[None])
+            log_odds[:, chosen] += weight[None, chosen, dim, None] * (line + effect[None, dim, nearest_level[chosen]])
+        return log_odds
+
+    def support(self, level: ItemDim) -> np.ndarray:
+        """Answers per model behind each item's prediction: the smallest count among its dominant cells, as (item,)."""
+        top = np.clip(np.floor(level.max(axis=1) + 0.5).astype(int), 0, LEVELS[-1])
+        per_model = self.n.mean(axis=0)
+        counts = np.where(dominant(level), per_model[:, top].T, np.inf)
+        return counts.min(axis=1)

@@ -1,0 +1,174 @@
+"""The hierarchical curve model as a Pyro program.
+
+For model m, dimension d and demand level l, with K of N items right on the slice that d dominates:
+
+    K           ~ BetaBinomial(N, P, concentration)
+    logit P     = log_odds[m, d] - slope[m, d] * (l - 3) + level_effect[d, l]
+    log_odds    ~ Normal(dim_mean[d] + loading[d] * general[m], residual variance of d)
+    log slope   = dim_log_slope[d] + model_log_slope[m]
+
+One general ability per model explains most of a profile; what a dimension adds is shrunk by as much as the data ask.
+The level effects are what all models share at one level; they carry no mean and no trend (weighted by the counts), so
+that each curve is the straight line that fits the levels best. Every variance has the prior of one observation at 0.1
+(scaled inverse chi-squared), every other prior stands in `CurveProgram.__call__`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from capscope.data import LevelCounts
+from capscope.errors import FitError
+from capscope.fit.curves.links import curve_log_odds
+
+CENTRE_LEVEL = 3.0
+"""The level at which `log_odds` is read: the middle of what is observed."""
+VARIANCE_PRIOR = (1.0, 0.1)
+"""Every variance's prior, as a number of observations and their variance."""
+LARGEST_LOG_ODDS = 30.0
+"""Log-odds are cut here while searching, where the probability is 0 or 1 to machine precision."""
+
+
+VARIANCES = ("residual_variance", "dim_slope_variance", "model_slope_variance", "level_variance")
+"""Sites that are variances of effects; the first has one for each dimension."""
+
+
+@dataclass(frozen=True)
+class CurveData:
+    """Level counts as tensors, one row for each model, dimension and level that has items."""
+
+    shape: tuple[int, int]
+    """Number of models and of dimensions."""
+    model: Tensor
+    """Model of each row."""
+    dim: Tensor
+    """Dimension of each row."""
+    cell: Tensor
+    """Dimension-and-level cell of each row."""
+    level: Tensor
+    """Demand level of each row."""
+    n: Tensor
+    """Number of answers."""
+    correct: Tensor
+    """Sum of scores."""
+    detrend: Tensor
+    """Projection (cell x cell) that removes each dimension's mean and trend from the level effects."""
+
+
+def curve_data(counts: LevelCounts) -> CurveData:
+    """Lay level counts out in rows; level 0, where a dimension asks for nothing, is left out.
+
+    Raises:
+        FitError: No model has an answer at level 1 or above.
+    """
+    n = torch.as_tensor(counts.n, dtype=torch.float64).clone()
+    n[:, :, 0] = 0
+    if not n.sum() > 0:
+        raise FitError("no answers at demand level 1 or above; annotate the items or check the rubrics")
+    model, dim, level = torch.nonzero(n > 0, as_tuple=True)
+    cells = torch.nonzero(n.sum(0) > 0)
+    lookup = torch.full(n.shape[1:], -1)
+    lookup[cells[:, 0], cells[:, 1]] = torch.arange(len(cells))
+    return CurveData(
+        shape=(len(counts.models), len(counts.dims)),
+        model=model,
+        dim=dim,
+        cell=lookup[dim, level],
+        level=level.double(),
+        n=n[model, dim, level],
+        correct=torch.as_tensor(counts.correct, dtype=torch.float64)[model, dim, level],
+        detrend=detrending(cells, n.sum(0)),
+    )
+
+
+def detrending(cells: Tensor, total: Tensor) -> Tensor:
+    """Build the projection off mean and trend within each dimension, weighted by the number of answers."""
+    projection = torch.zeros(len(cells), len(cells), dtype=torch.float64)
+    for dim in cells[:, 0].unique():
+        index = torch.nonzero(cells[:, 0] == dim)[:, 0]
+        level = cells[index, 1].double()
+        weight = total[dim, cells[index, 1]]
+        design = torch.stack([torch.ones_like(level), level], dim=1)
+        fitted = design @ torch.linalg.pinv(weight.sqrt()[:, None] * design) * weight.sqrt()
+        projection[index[:, None], index] = torch.eye(len(index), dtype=torch.float64) - fitted
+    return projection
+
+
+@dataclass(frozen=True)
+class CurveProgram:
+    """The Pyro program over one data set; its variances are the sites named in `VARIANCES`."""
+
+    data: CurveData
+    variance_prior: tuple[float, float] = VARIANCE_PRIOR
+
+    @property
+    def starting_variances(self) -> dict[str, Tensor]:
+        """Where the search for the variances begins: at their prior."""
+        start = torch.tensor([self.variance_prior[1]], dtype=torch.float64)
+        n_dims = self.data.shape[1]
+        return {name: start.expand(n_dims if name == "residual_variance" else 1).clone() for name in VARIANCES}
+
+    @property
+    def starting_dispersion(self) -> dict[str, Tensor]:
+        """Where the search for the log concentration begins: at the mean of its prior."""
+        return {"log_concentration": torch.full((1,), 4.0, dtype=torch.float64)}
+
+    def effects(self, latent: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the zero-mean effects that each variance is the variance of, from one set of latent values."""
+        expected = latent["dim_mean"] + latent["log_loading"].exp() * latent["general"][:, None]
+        return {
+            "residual_variance": latent["log_odds"] - expected,
+            "dim_slope_variance": (latent["dim_log_slope"] - latent["mean_log_slope"])[:, None],
+            "model_slope_variance": latent["model_log_slope"][:, None],
+            "level_variance": latent["level_effect"][:, None],
+        }
+
+    def __call__(self) -> None:
+        """Sample every site in turn; Pyro reads the joint density off the trace."""
+        n_models, n_dims = self.data.shape
+        n_cells = len(self.data.detrend)
+        variance = {
+            name: pyro.sample(name, _variance_prior(self.variance_prior, n_dims if name == "residual_variance" else 1))
+            for name in VARIANCES
+        }
+        general = pyro.sample("general", _normal(torch.zeros(n_models, dtype=torch.float64), 1.0))
+        dim_mean = pyro.sample("dim_mean", _normal(torch.zeros(n_dims, dtype=torch.float64), 2.0))
+        log_loading = pyro.sample("log_loading", _normal(torch.zeros(n_dims, dtype=torch.float64), 0.7))
+        expected = dim_mean + log_loading.exp() * general[:, None]
+        log_odds = pyro.sample("log_odds", _normal(expected, variance["residual_variance"].sqrt()))
+        mean_log_slope = pyro.sample("mean_log_slope", _normal(torch.zeros(1, dtype=torch.float64), 1.0))
+        dim_log_slope = pyro.sample(
+            "dim_log_slope", _normal(mean_log_slope.expand(n_dims), variance["dim_slope_variance"].sqrt())
+        )
+        zeros = torch.zeros(n_models, dtype=torch.float64)
+        model_log_slope = pyro.sample("model_log_slope", _normal(zeros, variance["model_slope_variance"].sqrt()))
+        zeros = torch.zeros(n_cells, dtype=torch.float64)
+        level_effect = pyro.sample("level_effect", _normal(zeros, variance["level_variance"].sqrt()))
+        log_concentration = pyro.sample("log_concentration", _normal(torch.full((1,), 4.0, dtype=torch.float64), 2.0))
+        slope = (dim_log_slope + model_log_slope[:, None]).exp()
+        self._observe(log_odds, slope, level_effect, log_concentration.exp())
+
+    def _observe(self, log_odds: Tensor, slope: Tensor, level_effect: Tensor, concentration: Tensor) -> None:
+        data = self.data
+        row_slope = slope[data.model, data.dim]
+        midpoint = CENTRE_LEVEL + log_odds[data.model, data.dim] / row_slope
+        logit = curve_log_odds(midpoint, row_slope, data.level) + (data.detrend @ level_effect)[data.cell]
+        logit = logit.clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+        right, wrong = torch.sigmoid(logit) * concentration, torch.sigmoid(-logit) * concentration
+        likelihood = dist.BetaBinomial(right, wrong, cast(int, data.n), validate_args=False).to_event(1)
+        pyro.sample("correct", likelihood, obs=data.correct)
+
+
+def _normal(mean: Tensor, scale: Tensor | float) -> Any:  # noqa: ANN401 - beartype takes a Pyro distribution for a deprecated Callable
+    normal = dist.Normal(mean, scale, validate_args=False)
+    return normal.to_event(mean.dim())
+
+
+def _variance_prior(prior: tuple[float, float], size: int) -> Any:  # noqa: ANN401 - beartype takes a Pyro distribution for a deprecated Callable
+    observations, variance = prior
+    half = torch.full((size,), observations / 2, dtype=torch.float64)
+    return dist.InverseGamma(half, half * variance, validate_args=False).to_event(1)

@@ -1,0 +1,1 @@
+"""The demand-ability model: difficulty explained by demands and text."""

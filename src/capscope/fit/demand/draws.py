@@ -1,0 +1,79 @@
+"""Joint draws of chances of success from the demand-ability model, for what depends on many items at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import expit
+
+from capscope.axes import FloatArray, RowIndex
+from capscope.fit.demand.basis import DemandItems
+from capscope.fit.demand.posterior import TAIL, DemandPosterior
+from capscope.fit.posterior.draws import gaussian_draws
+
+ItemDraws = Float[np.ndarray, "item draw"]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The items asked about, and what all models share of them."""
+
+    items: DemandItems
+    effect: ItemDraws
+    design: FloatArray
+    noise_sd: FloatArray
+
+
+def draw_demand_chances(
+    posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int = 200
+) -> Iterator[FloatArray]:
+    """Yield for each model in turn its chances on the items, as (item, draw).
+
+    A model's abilities are the same for all items of a draw; what an item, its task and its benchmark depart by is the
+    same for all models.
+
+    Args:
+        posterior: A fit of the demand-ability model.
+        items: Items asked about.
+        known: Position of each among the fitted items, or -1 for a new one.
+        rng: Source of randomness.
+        draws: Number of draws.
+
+    Raises:
+        FitError: The items' features are not those of the fit.
+    """
+    asked = _Asked(
+        items,
+        _effects(posterior, items, known, rng, draws),
+        posterior.design(items),
+        np.sqrt(posterior.noise(items)),
+    )
+    slopes = posterior.slopes()
+    for model in range(len(posterior.models)):
+        ability = gaussian_draws(slopes[model : model + 1], posterior.ability_cov[model : model + 1], rng, draws)[0]
+        unsure = asked.noise_sd[model][:, None] * rng.standard_normal(asked.effect.shape)
+        floor = items.floor[:, None]
+        yield floor + (1 - floor) * expit(asked.design @ ability + asked.effect + unsure)
+
+
+def _effects(
+    posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int
+) -> ItemDraws:
+    """Draws of what demands, text, task, benchmark and the item itself add to the log-odds of every model."""
+    columns, fresh = posterior.basis.columns(items), known < 0
+    weight = gaussian_draws(posterior.weight[None], posterior.weight_cov[None], rng, draws)[0]
+    own_sd = np.where(fresh, posterior.residual_sd, np.sqrt(posterior.residual_variance[known]))
+    own = np.where(fresh, 0, posterior.residual_mean[known])[:, None]
+    own = own + own_sd[:, None] * rng.standard_normal((len(known), draws))
+    # an item's own answers pin the sum of its effects and its departure, not each alone
+    explained = np.where(fresh[:, None], columns @ weight, (columns @ posterior.weight)[:, None])
+    benchmark, task = (np.where(fresh, variance, 0) for variance in posterior.new_effects(items))
+    return explained + own + _grouped(items.benchmark, benchmark, rng, draws) + _grouped(items.task, task, rng, draws)
+
+
+def _grouped(names: tuple[str, ...], variance: np.ndarray, rng: np.random.Generator, draws: int) -> ItemDraws:
+    """One Student-t effect for each name, of the variance that its items have."""
+    _, group = np.unique(np.array(names, dtype=str), return_inverse=True)
+    effect = rng.standard_t(TAIL, (group.max() + 1, draws)) / np.sqrt(TAIL / (TAIL - 2))
+    return np.sqrt(variance)[:, None] * effect[group]

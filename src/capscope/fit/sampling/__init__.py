@@ -1,0 +1,1 @@
+"""Full posteriors of Pyro programs: Laplace, stochastic variational inference, NUTS."""
