@@ -17,6 +17,7 @@ from capscope.fit.engine.beta_scores import BetaScores
 from capscope.fit.engine.graded import Graded
 from capscope.fit.engine.heads import Asymptotes
 from capscope.fit.folder_fit import fit_folder
+from capscope.fit.held_out import HeldOut, HoldoutScore, fit_holdout, predict_held_out
 from capscope.fit.irt import fit_irt, score_models
 from capscope.fit.irt_model import IRTSettings
 from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
@@ -45,15 +46,7 @@ from capscope.fit.psychometrics.sum_score_fit import ItemFit, item_fit
 from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, replicated, simulate_irt
 from capscope.fit.storage import AnyFit, load_fit, save_fit
-from capscope.fit.study_fit import (
-    HeldOut,
-    HoldoutScore,
-    StudyFitSettings,
-    fit_holdout,
-    fit_study,
-    item_chance,
-    predict_held_out,
-)
+from capscope.fit.study_fit import StudyFitSettings, fit_study, item_chance
 
 if TYPE_CHECKING:
     from capscope.fit.curves.hierarchical import CurveEngine, fit_curves
