@@ -167,7 +167,7 @@ def test_a_known_chance_centres_the_prior_of_each_floor():
 
 @pytest.mark.slow
 def test_auto_takes_a_floor_where_it_pays_and_not_where_nobody_guesses():
-    truth = truth_with_floors(2500, 60, 3)
+    truth = truth_with_floors(3000, 150, 3)
     told = fit_irt(simulate_irt(truth, np.random.default_rng(3))).posterior.model_name
     assert told in ("3pl", "4pl")
     plain = IRTTruth(truth.ability, truth.slope, truth.intercept)

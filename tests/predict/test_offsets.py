@@ -101,9 +101,7 @@ def test_intervals_of_benchmark_scores_cover() -> None:
 )
 def test_intervals_of_benchmark_scores_cover_at_their_nominal_rates(n_benchmarks, tasks, sds) -> None:
     found = covered(900, n_benchmarks, tasks, sds)
-    rates = {name: found[name] for name in ("coverage_50", "coverage_80", "coverage_95")}
-    assert rates == {
-        "coverage_50": pytest.approx(0.5, abs=0.03),
-        "coverage_80": pytest.approx(0.8, abs=0.03),
-        "coverage_95": pytest.approx(0.95, abs=0.03),
-    }
+    for level in (0.5, 0.8, 0.95):
+        # three points, and one standard error of a rate over 900 benchmarks
+        allowed = 0.03 + np.sqrt(level * (1 - level) / 900)
+        assert found[f"coverage_{level * 100:.0f}"] == pytest.approx(level, abs=allowed)

@@ -115,9 +115,10 @@ def offset_spread(offset: ModelGroup, variance: ModelGroup) -> OffsetSpread:
     """
     known = ~np.isnan(offset)
     value = np.where(known, offset, 0.0)
-    square = float((value**2 - np.where(known, variance, 0.0)).sum() / max(known.sum(), 1))
-    shared = max(_pair_mean(value, known), 0.0)
-    model = max(_pair_mean(value.T, known.T), 0.0)
+    square = max(float((value**2 - np.where(known, variance, 0.0)).sum() / max(known.sum(), 1)), 0.0)
+    parts = np.maximum([_pair_mean(value, known), _pair_mean(value.T, known.T)], 0.0)
+    # chance alone makes one part positive half the time: together they are no more than the whole
+    shared, model = parts * min(1.0, square / max(float(parts.sum()), 1e-12))
     rest = max(square - shared - model, 0.0)
     groups = float(known.any(axis=0).sum())
     return OffsetSpread(float(np.sqrt(shared)), float(np.sqrt(model)), float(np.sqrt(rest)), groups)
