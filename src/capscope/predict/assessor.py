@@ -13,6 +13,7 @@ from scipy.special import expit, logit, ndtri
 from capscope.axes import ItemMask, RowFloats, RowIndex
 from capscope.data import ResponseMatrix
 from capscope.errors import InputError
+from capscope.fit import PROBIT_SCALE
 from capscope.predict.features import ItemFeatures
 
 CERTAIN = 1e-6
@@ -87,7 +88,7 @@ class Chances:
         chance = np.clip(np.asarray(probability, float), CERTAIN, 1 - CERTAIN)
         spread = np.broadcast_to(np.asarray(sd, float), chance.shape)
         common = np.minimum(np.broadcast_to(np.asarray(shared, float), chance.shape), spread)
-        return cls(chance, logit(chance) * np.sqrt(1 + np.pi / 8 * spread**2), spread, common)
+        return cls(chance, logit(chance) * np.sqrt(1 + PROBIT_SCALE * spread**2), spread, common)
 
     def bounds(self, level: float = 0.9) -> tuple[RowFloats, RowFloats]:
         """Return the central interval of each chance."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from capscope.axes import RowFloats, RowIndex
 from capscope.data import ResponseMatrix
-from capscope.fit import DemandItems, DemandPosterior, DemandSettings, LogOdds, fit_demand
+from capscope.fit import PROBIT_SCALE, DemandItems, DemandPosterior, DemandSettings, LogOdds, fit_demand
 from capscope.predict.assessor import Chances, Parts, Training
 from capscope.predict.features import ItemFeatures
 
@@ -113,4 +113,4 @@ def _known(responses: ResponseMatrix) -> np.ndarray:
 
 def attenuate(found: LogOdds) -> RowFloats:
     """Log-odds whose logistic is the expected chance."""
-    return found.mean / np.sqrt(1 + np.pi / 8 * found.variance)
+    return found.mean / np.sqrt(1 + PROBIT_SCALE * found.variance)
