@@ -14,8 +14,8 @@ from scipy.special import expit
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, make_basis
-from capscope.fit.demand.posterior import TAIL, DemandPosterior, attenuated, knowing
-from capscope.fit.links import PROBIT_SCALE
+from capscope.fit.demand.posterior import TAIL, DemandPosterior, knowing
+from capscope.fit.links import PROBIT_SCALE, attenuated
 from capscope.fit.result import Fit, Status
 from capscope.fit.threads import single_threaded
 
