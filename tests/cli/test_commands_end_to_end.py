@@ -161,6 +161,31 @@ def test_predict_explains_defers_and_learns_from_labels(folder: Path, capsys: py
     assert "chances are to be deferred" in text
 
 
+def test_predict_learns_from_a_study_and_says_so_on_stderr(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study, items, out = folder / "study", folder / "unseen.jsonl", folder / "unseen.csv"
+    rows = [{"item_id": f"n{level}", "benchmark": "new", "demands": {"A": level, "B": 1, "C": 1}} for level in range(6)]
+    items.write_text("\n".join(map(json.dumps, [*rows, {"item_id": "i0003", "benchmark": "B0"}])))
+    arguments = ["predict", study, items, "--out", out, "--explain", "--defer-below", 0.5, "--model", "m03"]
+    code, printed, progress = run(capsys, *arguments, "--json")
+    assert (code, progress) == (0, "fitting 'stacked' to 1,440 answers of 6 models, to predict 7 items\n")
+    found = json.loads(printed)
+    assert found["notes"] == ["of 7 items, 1 have answers, 6 are of new benchmarks"]
+    assert {row["reason"] for row in found["outside_support"]} == {"a benchmark without answers"}
+    scores = {row["benchmark"]: row for row in found["benchmark_scores"]}
+    assert list(scores) == ["B0", "new"]
+    assert all(row["lower"] <= row["score"] <= row["upper"] for row in scores.values())
+    table, parts = pd.read_csv(out).set_index("item_id"), pd.read_csv(found["parts"])
+    assert (table["model"] == "m03").all()
+    assert table["p"]["n0"] > table["p"]["n5"]
+    assert found["n_deferred"] == table["defer"].sum() > 0
+    assert {"ability", "A", "B", "adjustment"} <= set(parts["part"])
+    code, text, _ = run(capsys, *arguments, "--assessor", "mean", "--force")
+    assert (code, text) == (1, "")
+    code, text, _ = run(capsys, "predict", study, items, "--out", out, "--assessor", "mean", "--force")
+    assert code == 0
+    assert "of 7 items, 1 have answers, 6 are of new benchmarks\n6 of 7 items lie outside" in text
+
+
 BAD = {
     "study that does not exist": (["check", "nowhere"], "nowhere: no such study folder; check the path"),
     "fit that does not exist": (["profile", "nowhere"], "nowhere: no fit here"),
@@ -175,6 +200,15 @@ BAD = {
         ["predict", "{fit}", "{study}", "--out", "x.csv", "--labels", "{study}/responses.parquet", "--residuals", "no"],
         "no: no such file",
     ),
+    "assessor of a fit": (
+        ["predict", "{fit}", "{study}", "--out", "x.csv", "--assessor", "forest"],
+        "is a fit, which predicts by itself",
+    ),
+    "assessor of a study": (
+        ["predict", "{study}", "{study}", "--out", "x.csv", "--assessor", "stack"],
+        "unknown assessor 'stack' (did you mean \"stacked\"?)",
+    ),
+    "source of predictions": (["predict", "nowhere", "{study}", "--out", "x.csv"], "nowhere: no such folder; give a"),
     "chance to defer": (["predict", "{fit}", "{study}", "--out", "x.csv", "--defer-below", "80"], "is not a chance"),
     "kind of output": (["predict", "{fit}", "{study}", "--out", "x.xlsx"], "cannot write '.xlsx' files"),
     "split": (

@@ -102,7 +102,7 @@ def test_bad_files_are_one_line(folder: Path, tmp_path: Path) -> None:
             read_spread(tmp_path / name)
     bad = tmp_path / "labels.csv"
     for row, message in {
-        ("m99", "i0001"): "1 model values are no model of the fit: m99",
+        ("m99", "i0001"): "1 model values are no model that is predicted: m99",
         ("m00", "elsewhere"): "1 item_id values are no item to predict: elsewhere",
     }.items():
         pd.DataFrame([(*row, 1)], columns=["model", "item_id", "score"]).to_csv(bad, index=False)
@@ -110,7 +110,7 @@ def test_bad_files_are_one_line(folder: Path, tmp_path: Path) -> None:
             predict_set(folder / "curves", folder / "study", PredictionSettings(labels=bad))
     with pytest.raises(InputError, match="--defer-below 80 is not a chance"):
         PredictionSettings(defer_below=80.0)
-    with pytest.raises(InputError, match="the fit has no model 'm99'"):
+    with pytest.raises(InputError, match="there is no model 'm99'"):
         predict_set(folder / "curves", folder / "study", PredictionSettings(model="m99"))
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capscope.cli.options import Annotator, AsJson, Force, Seed, StudyFolder
+from capscope.cli.options import Annotator, AsJson, Embedder, Force, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
 from capscope.cli.progress import progress_bar
 from capscope.errors import OutputError
@@ -30,7 +30,7 @@ def evaluate_command(
     known: Annotated[int, typer.Option(help="Answers known of each new model.")] = 20,
     families: Annotated[str | None, typer.Option(help=FAMILIES_HELP)] = None,
     reference: Annotated[str | None, typer.Option(help="Assessor the others are compared with.")] = None,
-    embedder: Annotated[str, typer.Option(help="Texts to vectors: auto, tfidf, or a model's name.")] = "auto",
+    embedder: Embedder = "auto",
     write: Annotated[Path | None, typer.Option(help="File for out-of-fold predictions: .parquet or .csv.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder that keeps finished folds; rerun = resume.")] = None,
     annotator: Annotator = None,

@@ -14,6 +14,9 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing output
 Annotator = Annotated[
     str | None, typer.Option("--annotator", help="Whose demand levels to use; by default the mean over annotators.")
 ]
+Embedder = Annotated[
+    str, typer.Option("--embedder", help="How an assessor turns texts into vectors: auto, tfidf, or a model's name.")
+]
 Level = Annotated[float, typer.Option("--level", min=0.01, max=0.999, help="Coverage of the intervals.")]
 PageItems = Annotated[Path | None, typer.Option("--items", help="Study folder or file of items to predict.")]
 PageStudy = Annotated[

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capscope.cli.options import Annotator, AsJson, FitFolder, Force, Level, Seed
+from capscope.cli.options import Annotator, AsJson, Embedder, Force, Level, Seed
 from capscope.cli.output import emit, table_text
+from capscope.cli.progress import say
 from capscope.errors import OutputError
 
 if TYPE_CHECKING:
@@ -18,29 +19,38 @@ RESIDUALS_HELP = (
     "Out-of-fold predictions of past benchmarks, from 'evaluate --split benchmark --write': intervals then carry how"
     " far a benchmark departs from what was predicted of it."
 )
+SOURCE_HELP = "Study folder, whose answers an assessor learns from; or a folder written by 'capscope fit'."
+ITEMS_HELP = "Study folder, or a file of items with demands or texts; items of STUDY by their ids."
+ASSESSOR_HELP = "Assessor that learns from STUDY; by default 'stacked'. See 'capscope evaluate'."
+EXPLAIN_HELP = (
+    "Write what made each chance to OUT-parts: log-odds of ability, each demand, text, task, benchmark and the item's"
+    " residual, with 'adjustment' for what pooling, calibration and a floor of guessing add; they sum to the chance's."
+)
 LABELS_HELP = "Answers to 5 to 50 of the items (model, item_id, score): they move scores and chances."
 
 
 def predict(
-    fit: FitFolder,
-    items: Annotated[Path, typer.Argument(metavar="ITEMS", help="Study folder, or a file of items with demands.")],
+    source: Annotated[Path, typer.Argument(metavar="STUDY|FIT", help=SOURCE_HELP)],
+    items: Annotated[Path, typer.Argument(metavar="ITEMS", help=ITEMS_HELP)],
     out: Annotated[Path, typer.Option("--out", help="File for the chances: .parquet or .csv.")],
+    assessor: Annotated[str | None, typer.Option(help=ASSESSOR_HELP)] = None,
     model: Annotated[str | None, typer.Option(help="One model only.")] = None,
     labels: Annotated[Path | None, typer.Option(help=LABELS_HELP)] = None,
     residuals: Annotated[Path | None, typer.Option(help=RESIDUALS_HELP)] = None,
     defer_below: Annotated[float | None, typer.Option(help="Mark items to defer: chance below this.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Write what made each chance to OUT-parts.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help=EXPLAIN_HELP)] = False,
+    embedder: Embedder = "auto",
     annotator: Annotator = None,
     level: Level = 0.9,
     seed: Seed = 0,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Predict chances of success on items, and the score on all of them.
+    """Predict chances of success on items, and the scores on their benchmarks.
 
-    Example: capscope predict FIT questions.jsonl --out chances.csv --explain
+    Example: capscope predict STUDY new-benchmark.jsonl --out chances.csv --explain
 
-    Example: capscope predict FIT STUDY --out chances.csv --residuals oof.parquet --labels labels.csv --defer-below 0.8
+    Example: capscope predict STUDY NEW --out chances.csv --residuals oof.parquet --labels labels.csv --defer-below 0.8
     """
     from capscope.predict import PredictionSettings, predict_set
 
@@ -50,8 +60,10 @@ def predict(
             raise OutputError(f"{path}: already exists; choose another --out or add --force")
     if out.suffix not in (".parquet", ".csv"):
         raise OutputError(f"{out}: cannot write '{out.suffix}' files; name a .parquet or .csv file")
-    settings = PredictionSettings(model, annotator, level, seed, residuals, labels, defer_below, explain)
-    found = predict_set(fit, items, settings)
+    settings = PredictionSettings(
+        model, annotator, level, seed, residuals, labels, defer_below, explain, assessor, embedder
+    )
+    found = predict_set(source, items, settings, say)
     out.parent.mkdir(parents=True, exist_ok=True)
     _write(found.table, out)
     if found.parts is not None:
@@ -75,6 +87,7 @@ def _result(found: "Predictions", out: Path, beside: Path) -> dict[str, object]:
         "n_outside_support": len(outside),
         "outside_support": outside[["item_id", "reason"]].to_dict("records"),
         "scores": found.scores.to_dict("records"),
+        "notes": list(found.notes),
     }
     if found.benchmark_scores is not None:
         result["benchmark_scores"] = found.benchmark_scores.to_dict("records")
@@ -87,7 +100,8 @@ def _result(found: "Predictions", out: Path, beside: Path) -> dict[str, object]:
 
 def _text(found: "Predictions", out: Path) -> str:
     outside = int((~found.support["in_support"]).sum())
-    lines = [table_text(found.scores), f"{outside} of {len(found.support)} items lie outside what the fit supports"]
+    lines = [table_text(found.scores), *found.notes]
+    lines.append(f"{outside} of {len(found.support)} items lie outside what the answers support")
     if found.benchmark_scores is not None:
         lines.append(f"with each benchmark's own effect:\n{table_text(found.benchmark_scores)}")
     if "defer" in found.table:

@@ -1,8 +1,13 @@
-"""A progress bar on a terminal, silence elsewhere."""
+"""Progress on stderr: a line on what is being done, and a bar on a terminal."""
 
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+
+
+def say(line: str) -> None:
+    """Say on stderr what is being done."""
+    sys.stderr.write(line + "\n")
 
 
 @contextmanager

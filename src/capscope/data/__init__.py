@@ -4,7 +4,7 @@ from capscope.data.counts import LevelCounts, read_level_counts
 from capscope.data.families import FROM_NAMES, families_of, family_by_name, read_families
 from capscope.data.item_files import read_items
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
-from capscope.data.known_levels import known_levels
+from capscope.data.known_levels import known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.matrix import DemandMatrix, ResponseMatrix, demand_matrix, response_matrix
 from capscope.data.reading import read_table, read_text
 from capscope.data.response_file import ResponseFile, rows_in
@@ -43,6 +43,9 @@ __all__ = [
     "check_study",
     "demand_matrix",
     "known_levels",
+    "rated_levels",
+    "typical_levels",
+    "with_gaps_filled",
     "families_of",
     "family_by_name",
     "item_folds",

@@ -31,16 +31,30 @@ def known_levels(
     Raises:
         InputError: No such annotator or rubric.
     """
+    level, sd = rated_levels(study, items, annotator, rubrics)
+    return with_gaps_filled(level, sd, typical_levels(level) if typical is None else typical)
+
+
+def rated_levels(
+    study: Study, items: tuple[str, ...], annotator: str | None = None, rubrics: tuple[str, ...] | None = None
+) -> tuple[ItemDim, ItemDim]:
+    """Lay out levels, NaN in a gap, and their standard deviations; see `known_levels`."""
     matrix = demand_matrix(study, annotator, rubrics)
     level = matrix.at(items)
-    gap = np.isnan(level)
-    mean, spread = _moments(level, gap) if typical is None else typical
     stated = np.zeros_like(level) if matrix.sd is None else _at(matrix.items, matrix.sd, items)
     shown = _disagreement(study, items, matrix.dims) if annotator is None else np.zeros_like(level)
-    return np.where(gap, mean, level), np.where(gap, spread, np.maximum(stated, shown))
+    return level, np.maximum(stated, shown)
 
 
-def _moments(level: ItemDim, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def with_gaps_filled(level: ItemDim, sd: ItemDim, typical: tuple[np.ndarray, np.ndarray]) -> tuple[ItemDim, ItemDim]:
+    """Put the typical level of its dimension into each gap, and the dimension's spread beside it."""
+    gap = np.isnan(level)
+    return np.where(gap, typical[0], level), np.where(gap, typical[1], sd)
+
+
+def typical_levels(level: ItemDim) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each dimension over the items that have a level; 0 where none has."""
+    gap = np.isnan(level)
     total = np.maximum((~gap).sum(axis=0), 1)
     mean = np.where(gap, 0, level).sum(axis=0) / total
     return mean, np.sqrt(np.where(gap, 0, (level - mean) ** 2).sum(axis=0) / total)

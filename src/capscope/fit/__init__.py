@@ -9,7 +9,7 @@ from capscope.fit.curves.classical import ClassicalCurves, fit_classical
 from capscope.fit.curves.posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curves.slices import Slices, dominant_slices
 from capscope.fit.demand.basis import DemandItems
-from capscope.fit.demand.draws import draw_demand_chances
+from capscope.fit.demand.draws import draw_demand_chances, draw_demand_log_odds
 from capscope.fit.demand.model import DemandSettings, fit_demand
 from capscope.fit.demand.posterior import DemandPosterior, LogOdds
 from capscope.fit.demand.study import asked_items, fit_demand_study
@@ -45,7 +45,7 @@ from capscope.fit.psychometrics.scale_checks import (
 from capscope.fit.psychometrics.sum_score_fit import ItemFit, item_fit
 from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, replicated, simulate_irt
-from capscope.fit.storage import AnyFit, load_fit, save_fit
+from capscope.fit.storage import AnyFit, is_fit, load_fit, save_fit
 from capscope.fit.study_fit import StudyFitSettings, fit_study, item_chance
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ __all__ = [
     "DemandItems",
     "asked_items",
     "draw_demand_chances",
+    "draw_demand_log_odds",
     "fit_demand_study",
     "DemandPosterior",
     "DemandSettings",
@@ -139,6 +140,7 @@ __all__ = [
     "group_difference",
     "information",
     "item_chance",
+    "is_fit",
     "load_fit",
     "local_dependence",
     "marginal_reliability",

@@ -42,7 +42,12 @@ def success_probability(
         floor: Chance of a right guess, or its expectation.
         ceiling: Chance of a right answer from who knows it, or its expectation.
     """
-    return floor + (ceiling - floor) * expit(mean / np.sqrt(1 + PROBIT_SCALE * variance))
+    return floor + (ceiling - floor) * expit(attenuated(mean, variance))
+
+
+def attenuated(mean: FloatArray, variance: FloatArray | float) -> FloatArray:
+    """Log-odds whose logistic is the expected chance under Gaussian log-odds (MacKay, 1992)."""
+    return mean / np.sqrt(1 + PROBIT_SCALE * variance)
 
 
 def log_likelihood(logit: FloatArray, score: FloatArray, trials: FloatArray | float = 1.0) -> FloatArray:

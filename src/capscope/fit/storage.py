@@ -40,6 +40,11 @@ def save_fit(fit: AnyFit, folder: Path) -> None:
     write_folder(folder, {"schema": SCHEMA} | manifest | _status_manifest(fit), tensors)
 
 
+def is_fit(folder: Path) -> bool:
+    """Whether a folder looks like a fit; `load_fit` says whether it is one."""
+    return (folder / MANIFEST).is_file() or (folder / TENSORS).is_file()
+
+
 def load_fit(folder: Path) -> Fit[Any]:
     """Read a fit of any kind.
 

@@ -4,13 +4,14 @@ One rule of leakage: `Training.responses` holds every answer that an assessor ma
 new: an assessor knows their features only. An item with rows (from other models) is warm, and an assessor may use them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
 
-from capscope.axes import ItemMask, RowFloats, RowIndex
+from capscope.axes import FloatArray, ItemMask, RowFloats, RowIndex
 from capscope.data import ResponseMatrix
 from capscope.errors import InputError
 from capscope.fit import PROBIT_SCALE
@@ -18,6 +19,8 @@ from capscope.predict.features import ItemFeatures
 
 CERTAIN = 1e-6
 """A chance is kept this far from 0 and 1."""
+ADJUSTMENT = "adjustment"
+"""The part of a chance that is no effect of the model or the item: a floor, other members of a pool, calibration."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,23 @@ class Chances:
 
 @dataclass(frozen=True)
 class Parts:
-    """What made the log-odds of some predictions; the parts add up to `Chances.log_odds_mean` less any adjustment."""
+    """What made the log-odds of some predictions; the parts add up to `Chances.log_odds_mean`."""
 
     names: tuple[str, ...]
-    """`ability`, `base`, one name for each demand, `text`, `task`, `benchmark`, `residual`."""
+    """`ability`, one name for each demand, `interactions`, `text`, `task`, `benchmark`, `residual`, `adjustment`."""
     value: np.ndarray
     """Contribution in log-odds, as (row, name)."""
+    sd: np.ndarray
+    """Standard deviation of each, as (row, name); NaN where it is not estimated."""
+
+    def adjusted(self, log_odds: RowFloats) -> "Parts":
+        """Let `adjustment` be what the other parts miss of these log-odds, so that all add up to them."""
+        kept = [place for place, name in enumerate(self.names) if name != ADJUSTMENT]
+        value, sd = self.value[:, kept], self.sd[:, kept]
+        missing = log_odds - value.sum(axis=1)
+        unknown = np.full(len(missing), np.nan)
+        names = tuple(self.names[place] for place in kept)
+        return Parts((*names, ADJUSTMENT), np.column_stack([value, missing]), np.column_stack([sd, unknown]))
 
 
 @runtime_checkable
@@ -121,6 +135,19 @@ class ExplainingAssessor(FittedAssessor, Protocol):
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
         """What made each prediction."""
+        ...
+
+
+@runtime_checkable
+class JointAssessor(FittedAssessor, Protocol):
+    """A fitted assessor that knows what its chances on several items share."""
+
+    def departures(self, item_index: RowIndex, rng: np.random.Generator, draws: int) -> Iterator[FloatArray]:
+        """Yield for each model in turn draws of how its log-odds depart from their means, as (item, draw).
+
+        A departure is counted in standard deviations. What items share moves them together: a model's abilities, the
+        effects of demands, tasks and benchmarks.
+        """
         ...
 
 

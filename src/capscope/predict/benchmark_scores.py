@@ -20,12 +20,13 @@ from capscope.predict.score_intervals import GroupScores
 RESIDUAL_COLUMNS = ("assessor", "seed", "fold", "model", "benchmark", "score", "chance")
 
 
-def read_spread(path: Path | None) -> OffsetSpread:
+def read_spread(path: Path | None, assessor: str | None = None) -> OffsetSpread:
     """Read how far past benchmarks departed from what was predicted of them.
 
     Args:
         path: Out-of-fold predictions by one assessor, each benchmark left out whole, as `capscope evaluate --split
             benchmark --write` leaves them; None where no benchmark has been seen.
+        assessor: Whose predictions they have to be; None for any.
 
     Raises:
         InputError: The file is no such table.
@@ -38,6 +39,8 @@ def read_spread(path: Path | None) -> OffsetSpread:
         raise InputError(f"{path}: column '{missing[0]}' is missing; write it with 'capscope evaluate --write'")
     if (names := table["assessor"].astype(str).unique()).size > 1:
         raise InputError(f"{path}: holds {first_few(sorted(names))}; write one with 'capscope evaluate --assessor'")
+    if assessor not in (None, names[0]):
+        raise InputError(f"{path}: is by assessor '{names[0]}'; give one by '{assessor}', or --assessor {names[0]}")
     table = table[table["seed"].astype(int) == table["seed"].astype(int).min()]
     folds = table.groupby(table["benchmark"].astype(str))["fold"].nunique()
     if (folds > 1).any():
@@ -51,15 +54,19 @@ def read_spread(path: Path | None) -> OffsetSpread:
     return GroupScores.of(outcomes, columns[1]).spread(np.unique(columns[1]))
 
 
-def read_labels(path: Path, found: Predictions) -> pd.DataFrame:
+def read_labels(path: Path, models: tuple[str, ...], items: tuple[str, ...]) -> pd.DataFrame:
     """Read answers to some of the predicted items: columns model, item_id, score.
+
+    Args:
+        path: A table.
+        models: Models that are predicted.
+        items: Items that are predicted.
 
     Raises:
         InputError: The table is wrong, or speaks of models or items that are not predicted.
     """
     labels = validate(read_table(path), "responses", str(path))
-    for column, what in (("model", "model of the fit"), ("item_id", "item to predict")):
-        known = set(found.table[column].astype(str))
+    for column, what, known in (("model", "model that is predicted", models), ("item_id", "item to predict", items)):
         unknown = [name for name in labels[column].astype(str).unique() if name not in known]
         if unknown:
             hint = nearest(unknown[0], known)
@@ -72,8 +79,8 @@ def with_benchmark_effects(
 ) -> Predictions:
     """Let each benchmark depart from what was predicted of it, as past ones did and as its labels say.
 
-    A benchmark most of whose items the fit knows is as hard as their answers said: it has no offset of its own, and
-    labels of one model speak of that model alone.
+    A benchmark is as hard as its answers said where most of its items, or their tasks, were learnt from: it has no
+    offset of its own, and labels of one model speak of that model alone.
 
     Chances and their intervals take the offset in; `benchmark_scores` holds each model's score on each benchmark with
     an interval over the offset and over which items are passed. Benchmarks are taken as exchangeable.

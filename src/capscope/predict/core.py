@@ -1,17 +1,20 @@
 """The demand-ability model seen from the assessors: features to its items, its log-odds to chances."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from capscope.axes import RowFloats, RowIndex
+from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import ResponseMatrix
-from capscope.fit import PROBIT_SCALE, DemandItems, DemandPosterior, DemandSettings, LogOdds, fit_demand
+from capscope.fit import DemandItems, DemandPosterior, DemandSettings, LogOdds, draw_demand_log_odds, fit_demand
 from capscope.predict.assessor import Chances, Parts, Training
 from capscope.predict.features import ItemFeatures
 
 TEXT_DIMS = 64
 """Text vectors are reduced to their main directions, so many."""
+TINY = 1e-9
+"""Keeps a spread of nothing from dividing by 0."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,26 @@ class FittedCore:
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
         """What made each prediction."""
-        value = self.posterior.parts(model_index, self.items, self.known, item_index)
-        return Parts(self.posterior.part_names, value)
+        rows = model_index, self.items, self.known, item_index
+        found = Parts(self.posterior.part_names, self.posterior.parts(*rows), self.posterior.part_sd(*rows))
+        # above a floor, the log-odds of success are not those of knowing
+        return found.adjusted(self.predict(model_index, item_index).log_odds_mean) if self.items.floor.any() else found
+
+    def departures(self, item_index: RowIndex, rng: np.random.Generator, draws: int) -> Iterator[FloatArray]:
+        """Joint draws of each model's log-odds on items around their means, in standard deviations."""
+        items, known = self.items.at(item_index), self.known[item_index]
+        for log_odds in draw_demand_log_odds(self.posterior, items, known, rng, draws):
+            away = log_odds - log_odds.mean(axis=1, keepdims=True)
+            yield away / np.maximum(away.std(axis=1, keepdims=True), TINY)
+
+    def own_sd(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
+        """Standard deviation of log-odds from what is unknown of the model, and of levels less certain than the fit's.
+
+        What all models share of an item is not in it.
+        """
+        design = self.posterior.design(self.items)[item_index]
+        of_model = np.einsum("rk,rkl,rl->r", design, self.posterior.ability_cov[model_index], design, optimize=True)
+        return np.sqrt(of_model + self.posterior.noise(self.items)[model_index, item_index])
 
 
 def as_chances(found: LogOdds) -> Chances:
@@ -58,7 +79,9 @@ def fit_core(training: Training, settings: DemandSettings, *, demands: bool = Tr
         text: Whether texts do, where there are any.
     """
     items = core_items(training.features, demands=demands, text=text)
-    return FittedCore(fit_demand(training.responses, items, (), settings).posterior, items, _known(training.responses))
+    dims = training.features.dims if demands else ()
+    found = fit_demand(training.responses, items, dims, settings)
+    return FittedCore(found.posterior, items, _known(training.responses))
 
 
 def fit_rasch(training: Training) -> FittedCore:
@@ -109,8 +132,3 @@ def _known(responses: ResponseMatrix) -> np.ndarray:
     known = np.full(len(responses.items), -1)
     known[seen] = np.arange(len(seen))
     return known
-
-
-def attenuate(found: LogOdds) -> RowFloats:
-    """Log-odds whose logistic is the expected chance."""
-    return found.mean / np.sqrt(1 + PROBIT_SCALE * found.variance)

@@ -4,12 +4,10 @@ import numpy as np
 import pandas as pd
 
 from capscope.fit import DemandItems, DemandPosterior, draw_demand_chances
-from capscope.predict.parts import parts_table
+from capscope.predict.assessor import Parts
+from capscope.predict.parts import told_parts
 from capscope.predict.predictions import Predictions, chance_table, score_table
-from capscope.predict.support import nearness_to
-
-NEAR = 0.5
-"""Items further away than twice what is usual among the fitted ones lie outside their support."""
+from capscope.predict.support import NEAR, nearness_to, support_table
 
 
 def predict_from_demand(
@@ -55,20 +53,19 @@ def demand_parts(posterior: DemandPosterior, items: DemandItems, ids: tuple[str,
     """
     known = pd.Index(posterior.items).get_indexer(pd.Index(ids))
     model, item = np.indices((len(posterior.models), len(ids))).reshape(2, -1)
-    value = posterior.parts(model, items, known, item).reshape(len(posterior.models), len(ids), -1)
-    sd = posterior.part_sd(model, items, known, item).reshape(value.shape)
-    told = [place for place in range(value.shape[2]) if value[..., place].any() or sd[..., place].any()]
-    names = np.array(posterior.part_names)
-    return parts_table(posterior.models, ids, [(names[place], value[..., place], sd[..., place]) for place in told])
+    value, sd = (part(model, items, known, item) for part in (posterior.parts, posterior.part_sd))
+    return told_parts(posterior.models, ids, Parts(posterior.part_names, value, sd))
 
 
 def _support(posterior: DemandPosterior, items: DemandItems, known: np.ndarray, ids: tuple[str, ...]) -> pd.DataFrame:
-    fitted = (posterior.levels - posterior.basis.center) / posterior.basis.scale
-    near = nearness_to(fitted, posterior.basis.standard(items)) >= NEAR
-    benchmark = np.isin(np.array(items.benchmark, dtype=str), posterior.basis.benchmarks)
+    basis = posterior.basis
+    fitted = (posterior.levels - basis.center) / basis.scale
+    near = nearness_to(fitted, basis.standard(items)) >= NEAR
+    benchmark = np.isin(np.array(items.benchmark, dtype=str), basis.benchmarks)
+    task = np.isin(np.array(items.task, dtype=str), basis.tasks) | (not basis.tasks)
     reason = np.select(
         [known >= 0, ~near, ~benchmark],
         ["", "no fitted item has demands near these", "a benchmark that the fit has not seen"],
         default="",
     )
-    return pd.DataFrame({"item_id": ids, "in_support": reason == "", "answers": np.nan, "reason": reason})
+    return support_table(ids, reason, (known >= 0) | (benchmark & task), np.full(len(ids), np.nan))

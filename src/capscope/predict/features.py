@@ -1,6 +1,6 @@
 """What is known of items before anyone has answered them: demands, text, task, benchmark, chance of a guess."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
@@ -12,7 +12,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from capscope.axes import ItemDim, ItemMask, RowFloats, RowIndex
-from capscope.data import Study, known_levels, task_labels
+from capscope.data import Study, demand_matrix, known_levels, task_labels
 from capscope.embedding import OFFLINE_MODEL, embed
 from capscope.errors import InputError
 
@@ -92,6 +92,8 @@ class ItemFeatures:
     """Benchmark of each item, as a number."""
     floor: RowFloats
     """Chance of a right guess on each item; 0 where unknown."""
+    dims: tuple[str, ...] = ()
+    """Rubrics of the demands; empty where they have no names."""
 
     @property
     def n_items(self) -> int:
@@ -133,18 +135,37 @@ def item_features(
     Raises:
         InputError: No such annotator.
     """
-    task, benchmark, texts, floor = _from_items(study, items)
-    levels, sd = (None, None) if study.demands is None else known_levels(study, items, annotator)
+    if study.demands is None:
+        return features_of(study.items, items, None, embedder)
+    dims = demand_matrix(study, annotator).dims
+    found = features_of(study.items, items, known_levels(study, items, annotator), embedder)
+    return replace(found, dims=dims)
+
+
+def features_of(
+    table: pd.DataFrame | None, items: tuple[str, ...], levels: tuple[ItemDim, ItemDim] | None, embedder: str = AUTO
+) -> ItemFeatures:
+    """Gather what a table of items says of some of them, beside their demand levels.
+
+    Args:
+        table: A study's items table; None where there is none.
+        items: Ids, in the order of the item axis.
+        levels: Demand levels of these items without a gap, and their standard deviations; None for none.
+        embedder: How to turn texts into vectors.
+    """
+    task, benchmark, texts, floor = _from_table(table, items)
+    level, sd = (None, None) if levels is None else levels
     some_text = any(text.strip() for text in texts)
-    return ItemFeatures(levels, sd, ItemTexts(texts, embedder) if some_text else None, task, benchmark, floor)
+    return ItemFeatures(level, sd, ItemTexts(texts, embedder) if some_text else None, task, benchmark, floor)
 
 
-def _from_items(study: Study, items: tuple[str, ...]) -> tuple[RowIndex, RowIndex, tuple[str, ...], RowFloats]:
-    if study.items is None:
+def _from_table(
+    table: pd.DataFrame | None, items: tuple[str, ...]
+) -> tuple[RowIndex, RowIndex, tuple[str, ...], RowFloats]:
+    if table is None:
         nothing = np.zeros(len(items), dtype=np.int64)
         return nothing, nothing, ("",) * len(items), np.zeros(len(items))
-    table = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
-    table = table.reindex(list(items))
+    table = table.assign(label=task_labels(table)).set_index(table["item_id"].astype(str)).reindex(list(items))
     floor = table["chance"].astype(float).fillna(0).to_numpy() if "chance" in table else np.zeros(len(items))
     texts = tuple(table["text"].astype(object).where(table["text"].notna(), "").astype(str))
     # a floor of 1 leaves no room for ability

@@ -6,6 +6,7 @@ import pandas as pd
 from capscope.axes import ItemDim
 from capscope.fit import NEW_ITEM, CurvePosterior, IRTPosterior
 from capscope.fit.curves.slices import dominant
+from capscope.predict.assessor import Parts
 
 EXPLAINED = ("item_id", "model", "part", "log_odds", "sd")
 """Columns of a table of parts: one row for each part of each chance."""
@@ -74,6 +75,22 @@ def irt_parts(posterior: IRTPosterior, items: tuple[str, ...]) -> pd.DataFrame:
         ("item", np.broadcast_to(mean[:, -1], ability.shape), np.broadcast_to(np.sqrt(cov[:, -1, -1]), ability.shape)),
     ]
     return parts_table(posterior.models, items, found)
+
+
+def told_parts(models: tuple[str, ...], items: tuple[str, ...], found: Parts) -> pd.DataFrame:
+    """Lay parts out as a table, item by item, without those that are nothing for all models and items.
+
+    Args:
+        models: Names on the model axis.
+        items: Ids on the item axis.
+        found: Parts of all models on all items, models first.
+    """
+    shape = (len(models), len(items))
+    told = [place for place in range(len(found.names)) if found.value[:, place].any() or found.sd[:, place].any()]
+    columns = [
+        (found.names[place], found.value[:, place].reshape(shape), found.sd[:, place].reshape(shape)) for place in told
+    ]
+    return parts_table(models, items, columns)
 
 
 def parts_table(

@@ -12,6 +12,7 @@ from capscope.errors import InputError, first_few
 from capscope.fit import FEW_ANSWERS, NEW_ITEM, CurvePosterior, IRTPosterior, draw_chances
 from capscope.intervals import quantile_bounds
 from capscope.notebook import html_table
+from capscope.predict.support import support_table
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,16 @@ class Predictions:
     scores: pd.DataFrame
     """Columns model, score, lower, upper: the share of the items a model will get right, with its interval."""
     support: pd.DataFrame
-    """Columns item_id, in_support, answers, reason: whether the fitted data speak about such an item; known: whether
-    the fit knows the item itself."""
+    """Columns item_id, in_support, answers, known, reason: see `support_table`."""
     level: float
     """Nominal coverage of the bounds."""
     benchmark_scores: pd.DataFrame | None = None
     """Columns model, benchmark, score, lower, upper, labels: scores whose interval carries the benchmark's own effect;
-    None where nothing was said of past benchmarks and no labels were given."""
+    None from a fit where nothing was said of past benchmarks and no labels were given."""
     parts: pd.DataFrame | None = None
     """Columns item_id, model, part, log_odds, sd: what made each chance; None where it was not asked for."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know about the items, in a line each."""
 
     def _repr_html_(self) -> str:
         return html_table("Predicted scores", self.scores, f"Bounds of {self.level:.0%} intervals.")
@@ -81,9 +83,8 @@ def predict_from_irt(
     """
     index = pd.Index(posterior.items).get_indexer(pd.Index(items))
     known = index != NEW_ITEM
-    support = pd.DataFrame({"item_id": items, "in_support": known, "answers": np.where(known, np.inf, 0.0)})
-    support["known"] = known
-    support["reason"] = np.where(known, "", "not an item of the fit: the population of items is all that is known")
+    reason = np.where(known, "", "not an item of the fit: the population of items is all that is known")
+    support = support_table(items, reason, known, np.where(known, np.inf, 0.0))
     tables: list[pd.DataFrame] = []
     scores: list[pd.DataFrame] = []
     for model, chance in zip(posterior.models, draw_chances(posterior, index, rng), strict=True):
@@ -132,5 +133,4 @@ def _support_table(items: tuple[str, ...], level: FloatArray, answers: FloatArra
         ["demands nothing on any dimension", f"fewer than {FEW_ANSWERS} answers per model at these demands"],
         default="",
     )
-    columns = {"item_id": items, "in_support": ~(nothing | few), "answers": answers, "known": False, "reason": reason}
-    return pd.DataFrame(columns)
+    return support_table(items, reason, np.zeros(len(items), dtype=bool), answers)

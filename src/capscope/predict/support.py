@@ -1,6 +1,7 @@
-"""How far items lie from those that were learnt from, in the space of demands (or texts)."""
+"""How far items lie from those that were learnt from, in the space of demands (or texts), and what that supports."""
 
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
@@ -11,6 +12,21 @@ NEIGHBOURS = 5
 INSIDE = 0.9
 """Items closer to their neighbours than this share of the training items lie inside."""
 LEAST_IMPORTANCE, MOST_IMPORTANCE = 0.25, 4.0
+NEAR = 0.5
+"""Items further away than twice what is usual among the learnt ones lie outside their support."""
+
+
+def support_table(ids: tuple[str, ...], reason: np.ndarray, known: ItemMask, answers: np.ndarray) -> pd.DataFrame:
+    """Lay out what supports the prediction of each item.
+
+    Args:
+        ids: Ids of the items.
+        reason: Why an item lies outside; empty where it does not.
+        known: Whether the item, or its task and benchmark, were learnt from: then no effect of theirs is left open.
+        answers: Number of answers behind each item.
+    """
+    columns = {"item_id": ids, "in_support": reason == "", "answers": answers, "known": known, "reason": reason}
+    return pd.DataFrame(columns)
 
 
 def nearness(features: ItemFeatures, trained: ItemMask) -> RowFloats:

@@ -1,7 +1,6 @@
 """Joint draws of chances of success from the demand-ability model, for what depends on many items at once."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -15,20 +14,19 @@ from capscope.fit.posterior.draws import gaussian_draws
 ItemDraws = Float[np.ndarray, "item draw"]
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """The items asked about, and what all models share of them."""
-
-    items: DemandItems
-    effect: ItemDraws
-    design: FloatArray
-    noise_sd: FloatArray
-
-
 def draw_demand_chances(
     posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int = 200
 ) -> Iterator[FloatArray]:
-    """Yield for each model in turn its chances on the items, as (item, draw).
+    """Yield for each model in turn its chances on the items, as (item, draw): see `draw_demand_log_odds`."""
+    floor = items.floor[:, None]
+    for log_odds in draw_demand_log_odds(posterior, items, known, rng, draws):
+        yield floor + (1 - floor) * expit(log_odds)
+
+
+def draw_demand_log_odds(
+    posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int = 200
+) -> Iterator[FloatArray]:
+    """Yield for each model in turn its log-odds of knowing the answers to the items, as (item, draw).
 
     A model's abilities are the same for all items of a draw; what an item, its task and its benchmark depart by is the
     same for all models.
@@ -43,18 +41,12 @@ def draw_demand_chances(
     Raises:
         FitError: The items' features are not those of the fit.
     """
-    asked = _Asked(
-        items,
-        _effects(posterior, items, known, rng, draws),
-        posterior.design(items),
-        np.sqrt(posterior.noise(items)),
-    )
-    slopes = posterior.slopes()
+    effect, design = _effects(posterior, items, known, rng, draws), posterior.design(items)
+    noise_sd, slopes = np.sqrt(posterior.noise(items)), posterior.slopes()
     for model in range(len(posterior.models)):
         ability = gaussian_draws(slopes[model : model + 1], posterior.ability_cov[model : model + 1], rng, draws)[0]
-        unsure = asked.noise_sd[model][:, None] * rng.standard_normal(asked.effect.shape)
-        floor = items.floor[:, None]
-        yield floor + (1 - floor) * expit(asked.design @ ability + asked.effect + unsure)
+        unsure = noise_sd[model][:, None] * rng.standard_normal(effect.shape)
+        yield design @ ability + effect + unsure
 
 
 def _effects(

@@ -14,9 +14,10 @@ from scipy.special import expit
 from capscope.data import ResponseMatrix
 from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, make_basis
-from capscope.fit.demand.posterior import TAIL, DemandPosterior, attenuated, knowing
-from capscope.fit.links import PROBIT_SCALE
+from capscope.fit.demand.posterior import TAIL, DemandPosterior, knowing
+from capscope.fit.links import PROBIT_SCALE, attenuated
 from capscope.fit.result import Fit, Status
+from capscope.fit.threads import single_threaded
 
 BENCHMARK_SD = 1.0
 """Prior scale of benchmark effects in log-odds; benchmarks are few, so it counts as `BENCHMARK_COUNT` of them."""
@@ -198,9 +199,10 @@ def fit_demand(
         raise FitError("fit_demand: there are no responses; check the filter or the split that made this matrix")
     seen, place = np.unique(responses.item_index, return_inverse=True)
     fitted = items.at(seen)
-    basis = make_basis(fitted, interactions=settings.interactions, seed=settings.seed)
-    state = _start(responses, place, fitted, basis, settings)
-    history = _run(state, settings)
+    with single_threaded():
+        basis = make_basis(fitted, interactions=settings.interactions, seed=settings.seed)
+        state = _start(responses, place, fitted, basis, settings)
+        history = _run(state, settings)
     converged = history[-1] < settings.tolerance
     last = f"still moving by {history[-1]:.3f} log-odds at the last sweep; raise max_sweeps"
     names = dims or tuple(f"demand{number}" for number in range(len(basis.center)))

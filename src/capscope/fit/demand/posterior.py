@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from capscope.axes import RowFloats, RowIndex
 from capscope.fit.demand.basis import DemandBasis, DemandItems
-from capscope.fit.links import PROBIT_SCALE, success_probability
+from capscope.fit.links import attenuated, success_probability
 
 TAIL = 8.0
 """Degrees of freedom of the Student-t of task and benchmark effects."""
@@ -30,6 +30,11 @@ class LogOdds:
     def probability(self) -> RowFloats:
         """Expected chance of success, everything unknown integrated out."""
         return success_probability(self.mean, self.variance, self.floor)
+
+    @property
+    def attenuated(self) -> RowFloats:
+        """Log-odds whose logistic is the expected chance of knowing."""
+        return attenuated(self.mean, self.variance)
 
 
 @dataclass(frozen=True)
@@ -160,11 +165,6 @@ class DemandPosterior:
         if extra is None:
             return np.zeros((len(self.models), len(items.task)))
         return (self.slopes()[:, 1:] + self.weight[: len(self.dims)]) ** 2 @ extra.T
-
-
-def attenuated(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Log-odds whose logistic is the expected chance under Gaussian log-odds (MacKay, 1992)."""
-    return mean / np.sqrt(1 + PROBIT_SCALE * variance)
 
 
 def knowing(score: np.ndarray, log_odds: np.ndarray, floor: np.ndarray) -> np.ndarray:

@@ -7,8 +7,6 @@ removes the slow directions.
 """
 
 import math
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,6 +22,7 @@ from capscope.fit.engine.shapes import Shapes, joint_step, start_shapes
 from capscope.fit.engine.start import start
 from capscope.fit.links import PROBIT_SCALE
 from capscope.fit.psychometrics.populations import AbilityPopulation
+from capscope.fit.threads import single_threaded
 
 PROBES = 64
 """Models and items on which predictions are watched between sweeps."""
@@ -237,14 +236,3 @@ def posterior_change(before: Gaussians, after: Gaussians) -> float:
         return 0.0
     squared = (after.mean - before.mean).square()[free] / variance[free]
     return float(squared.mean().sqrt())
-
-
-@contextmanager
-def single_threaded() -> Generator[None]:
-    """Threads inside one product cost more than they give on chunks this small; chunks run side by side instead."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

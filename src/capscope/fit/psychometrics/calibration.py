@@ -24,13 +24,13 @@ from capscope.fit.engine.item_prior import Design, ItemPrior
 from capscope.fit.engine.kernels import Gaussians
 from capscope.fit.engine.problem import Side, checked_side
 from capscope.fit.engine.result import as_numpy
-from capscope.fit.engine.variational import single_threaded
 from capscope.fit.posterior.advice import flat_rows
 from capscope.fit.posterior.irt import IRTPosterior
 from capscope.fit.psychometrics.calibration_sweeps import Job, Split, Where, calibration_sweeps, rows_of
 from capscope.fit.psychometrics.linking import LEAST_COMMON
 from capscope.fit.psychometrics.populations import AbilityPopulation
 from capscope.fit.result import Fit, Status
+from capscope.fit.threads import single_threaded
 
 Index = Int[np.ndarray, "_"]
 

@@ -14,7 +14,7 @@ from capscope.axes import RowIndex
 from capscope.fit import DemandSettings
 from capscope.predict.assessor import Chances, Training
 from capscope.predict.assessors.pooled_forest import tree_features
-from capscope.predict.core import FittedCore, attenuate, fit_core
+from capscope.predict.core import FittedCore, fit_core
 from capscope.predict.folds import group_folds
 from capscope.predict.spread import unexplained_sd
 
@@ -92,5 +92,5 @@ def _row_features(core: FittedCore, features: np.ndarray, model_index: RowIndex,
     """Item features beside ability, difficulty and log-odds, the item taken as new."""
     found = core.log_odds(model_index, item_index, warm=False)
     ability = core.posterior.ability_mean[model_index, 0]
-    log_odds = attenuate(found)
+    log_odds = found.attenuated
     return np.column_stack([features[item_index], ability, log_odds - ability, log_odds])

@@ -5,12 +5,13 @@ benchmarks, or items that other models have answered. Trees do not extrapolate, 
 log-odds give way to those of the demand-ability model (stacking: Wolpert, 1992; logit pooling: Satopaa et al., 2014).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit
 
-from capscope.axes import RowFloats, RowIndex
+from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.predict.assessor import Assessor, Chances, FittedAssessor, Parts, Training
 from capscope.predict.assessors.explanatory import ExplanatoryAssessor
 from capscope.predict.assessors.pooled_forest import PooledForestAssessor
@@ -72,22 +73,31 @@ class FittedStack:
         kind = self.regime[item_index]
         log_odds, spread = np.zeros(len(item_index)), np.zeros(len(item_index))
         core, shared = found[CORE].log_odds_sd, found[CORE].shared_sd
+        own = self._core.own_sd(model_index, item_index)
         for name, regime in self.regimes.items():
             rows = np.flatnonzero(kind == name)
             columns = _columns(found, self.near[item_index], rows)
             log_odds[rows] = regime.pool.log_odds(columns)
-            spread[rows] = core[rows] if regime.unlearnt else np.hypot(regime.spread, shared[rows])
+            # where an item's own answers are used, its departure is known as far as the core says
+            told = regime.unlearnt or name == "warm"
+            spread[rows] = core[rows] if told else np.hypot(regime.spread, np.hypot(shared, own)[rows])
         return Chances.of(expit(log_odds), spread, shared)
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
         """The core's parts, and as `adjustment` what the other members and the calibration change."""
+        pooled = self.predict(model_index, item_index).log_odds_mean
+        return self._core.parts(model_index, item_index).adjusted(pooled)
+
+    def departures(self, item_index: RowIndex, rng: np.random.Generator, draws: int) -> Iterator[FloatArray]:
+        """Joint draws of each model's log-odds around their means, in standard deviations: as the core has them."""
+        return self._core.departures(item_index, rng, draws)
+
+    @property
+    def _core(self) -> FittedCore:
         core = self.members[CORE]
         if not isinstance(core, FittedCore):
             raise TypeError("the first member explains")
-        found = core.parts(model_index, item_index)
-        pooled = self.predict(model_index, item_index).log_odds_mean
-        adjustment = pooled - found.value.sum(axis=1)
-        return Parts((*found.names, "adjustment"), np.column_stack([found.value, adjustment]))
+        return core
 
 
 @dataclass(frozen=True)
