@@ -33,11 +33,13 @@ def _of_rubric(item: np.ndarray, rater: np.ndarray, level: np.ndarray) -> np.nda
     raters, rater = np.unique(rater, return_inverse=True)
     if len(raters) < 2:
         return np.zeros(len(level))
-    count = csr_matrix((np.ones(len(level)), (item, rater)), shape=(len(items), len(raters)))
+    shape = (len(items), len(raters))
+    count = csr_matrix((np.ones(len(level)), (item, rater)), shape=shape)
     n_ratings = np.bincount(item)
     above = level - (np.bincount(item, level) / n_ratings)[item]
     # the items' own effects are solved for, what is left are the annotators'
-    common = (count.T @ count.multiply(1 / n_ratings[:, None]).tocsr()).toarray()
+    shared = csr_matrix((1 / n_ratings[item], (item, rater)), shape=shape)
+    common = np.asarray((count.T @ shared).todense())
     system = np.diag(np.bincount(rater).astype(float)) - common + NOISE_RATIO * np.eye(len(raters))
     return np.linalg.solve(system, np.bincount(rater, above))[rater]
 
