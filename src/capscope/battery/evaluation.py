@@ -179,7 +179,7 @@ def _adaptive_errors(
 ) -> Iterator[tuple[int, str, FloatArray]]:
     """Run each model through its own adaptive battery, and draw as many items evenly to compare with."""
     for answers in score:
-        run, truth = AdaptiveBattery.start(pool.curves), answers.mean(keepdims=True)
+        run, truth = AdaptiveBattery.start(pool), answers.mean(keepdims=True)
         for step in range(1, max(sizes, default=0) + 1):
             item, chance = run.draw(rng)
             run = run.with_answer(item, chance, float(answers[item]))

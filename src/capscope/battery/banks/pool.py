@@ -25,7 +25,7 @@ class Pool:
     """The same with the fitted chance itself in place of the draw."""
 
     @classmethod
-    def of(cls, bank: Bank, seed: int = 0) -> "Pool":
+    def of(cls, bank: Bank, seed: int = 0, most: int = MOST_MODELS) -> "Pool":
         """The pool of all items of a bank.
 
         Answers that are missing are drawn, not filled with chances: a regression on chances would believe that single
@@ -34,8 +34,8 @@ class Pool:
         rng = np.random.default_rng(seed)
         curves = Curves.of(bank)
         few = np.arange(len(bank.models))
-        if len(few) > MOST_MODELS:
-            few = np.sort(rng.choice(few, MOST_MODELS, replace=False))
+        if len(few) > most:
+            few = np.sort(rng.choice(few, most, replace=False))
         chance = curves.chances(bank.posterior.ability_mean[few])
         drawn = (rng.random(chance.shape) < chance).astype(float)
         if bank.history is None:

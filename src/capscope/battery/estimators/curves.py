@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from capscope.axes import RowFloats
+from capscope.axes import FloatArray, RowFloats
 from capscope.battery.estimators.estimator import Estimate, Sample
 
 TRUSTED_MODELS = 20
@@ -49,15 +49,26 @@ class AIPW:
         return Estimate.student(sample.fitted.corrected, sd, sample.n - 1, level).reaching(sample.score)
 
 
-def _calibration(sample: Sample) -> float:
-    """How large the errors on past models are, against what the draw says; drawn to 1 where past models are few.
-
-    Abilities adapt to the answers drawn, so that errors are smaller than residuals suggest.
-    """
+def _calibration(sample: Sample) -> RowFloats:
     error = sample.past_fitted.corrected - sample.pool.scores
-    ratio = (error**2).mean() / max((sample.design_sd(sample.past_fitted.left_out) ** 2).mean(), 1e-12)
-    n_past = min(len(sample.past), 2 * TRUSTED_MODELS)
-    return float(np.clip(np.sqrt((n_past * ratio + TRUSTED_MODELS) / (n_past + TRUSTED_MODELS)), 0.5, 1.5))
+    return design_calibration(error, sample.design_sd(sample.past_fitted.left_out) ** 2, sample.misfit)
+
+
+def design_calibration(error: FloatArray, variance: FloatArray, misfit: RowFloats) -> RowFloats:
+    """Factor on the standard deviation of a draw: how large errors on past models are, against what the draw says.
+
+    Abilities adapt to the answers drawn, so that errors are smaller than residuals suggest; not so those of a model
+    whose answers do not fit the curves. The factor is drawn to 1 where past models are few.
+
+    Args:
+        error: Error on each past model.
+        variance: The variance that the draw says it has.
+        misfit: Chance that each new model is no case for their curves.
+    """
+    ratio = (error**2).mean() / max(variance.mean(), 1e-12)
+    n_past = min(len(error), 2 * TRUSTED_MODELS)
+    square = np.clip((n_past * ratio + TRUSTED_MODELS) / (n_past + TRUSTED_MODELS), 0.25, 2.25)
+    return np.sqrt((1 - misfit) * square + misfit * max(square, 1.0))
 
 
 def smallest_sd(sample: Sample) -> float:

@@ -11,6 +11,7 @@ from capscope.axes import FloatArray, RowFloats
 from capscope.battery.ability import ability_posterior, residuals
 from capscope.battery.banks.bank import Index
 from capscope.battery.banks.pool import Pool
+from capscope.battery.estimators.person_fit import chance_misfit, pattern_fit
 
 MOST_FREEDOM = 20
 """Errors over models have heavier tails than the normal, however many models or answers there are."""
@@ -26,6 +27,8 @@ class Fitted:
     """The same, with the chances of what was not drawn shifted by the weighted residuals of what was."""
     left_out: FloatArray
     """Answer less chance without that answer, as (model, drawn)."""
+    pattern: RowFloats
+    """How well the answers fit the chances; see `pattern_fit`."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Sample:
         return self.fit(self.score)
 
     @cached_property
+    def misfit(self) -> RowFloats:
+        """Chance that each new model answers in a pattern that no past model has."""
+        return chance_misfit(self.fitted.pattern, self.past_fitted.pattern)
+
+    @cached_property
     def past_fitted(self) -> Fitted:
         """The past models by the curves of the pool, as if they were new."""
         return self.fit(self.past)
@@ -83,7 +91,7 @@ class Sample:
         residual, left_out = residuals(drawn, ability, score)
         filled = self.pool.curves.chances(ability.mean).mean(1) + residual.sum(1) / self.pool.size
         shift = (1 - self.n / self.pool.size) * (residual * self.weight).sum(1)
-        return Fitted(filled, filled + shift, left_out)
+        return Fitted(filled, filled + shift, left_out, pattern_fit(score, residual))
 
     def design_sd(self, residual: FloatArray) -> RowFloats:
         """Standard deviation over draws of the weighted mean of residuals, each model's, without replacement.

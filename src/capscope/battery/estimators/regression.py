@@ -70,5 +70,16 @@ def regress(sample: Sample) -> tuple[FloatArray, FloatArray]:
 
 
 def _features(sample: Sample, score: FloatArray, fitted: Fitted) -> FloatArray:
-    summary = np.stack([fitted.filled, (score * sample.weight).sum(1)], 1)
-    return np.concatenate([SUMMARY_SHARE * np.sqrt(sample.n) * summary, score], 1)
+    return summarised(fitted.filled, (score * sample.weight).sum(1), score)
+
+
+def summarised(first: RowFloats, second: RowFloats, answers: FloatArray) -> FloatArray:
+    """Features of models for a ridge regression: two summaries of their answers, and the answers.
+
+    Args:
+        first: One summary of each model.
+        second: The other.
+        answers: Scores (model, drawn).
+    """
+    summary = np.stack([first, second], 1)
+    return np.concatenate([SUMMARY_SHARE * np.sqrt(answers.shape[1]) * summary, answers], 1)

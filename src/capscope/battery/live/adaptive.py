@@ -3,8 +3,8 @@
 Every open item keeps a known chance to be the next one. With the chances of success as known before it, what a draw
 adds is a martingale difference, so that the score is unbiased however wrong the curves are and however the draws
 depended on earlier answers (active inference: Zrnic & Candes, 2024). Here all draws are read with the chances as known
-at the end, which are far better than those at the start: what that biases is of the order of abilities over answers,
-and each residual is taken as if its own answer had not been seen where the interval is made.
+at the end, which are far better than those at the start: what that biases is of the order of abilities over answers.
+What past models did on the same items makes the score better and says how wide its interval must be (`readings`).
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,15 +13,15 @@ from functools import cached_property
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.ability import Abilities, Curves, ability_posterior, residuals
+from capscope.battery.ability import Abilities, Curves, ability_posterior
 from capscope.battery.banks.bank import Index
+from capscope.battery.banks.pool import Pool
 from capscope.battery.design.worth import response_variance
 from capscope.battery.estimators import Estimate
+from capscope.battery.live.readings import Drawn, PastModels, estimated
 from capscope.errors import InputError
 
 LEAST_SPREAD = 1e-9
-FORESEEN_DRAWS = 10
-"""What was foreseen of the spread of readings counts as much as so many readings."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,13 @@ class AdaptiveBattery:
     """How to choose."""
     draws: tuple[Draw, ...] = ()
     """What was drawn and answered."""
+    past: PastModels | None = None
+    """What past models did; None to read intervals off the run's own answers."""
 
     @classmethod
     def start(
         cls,
-        curves: Curves,
+        source: Curves | Pool,
         targets: Targets | None = None,
         askable: Index | None = None,
         settings: AdaptiveSettings | None = None,
@@ -104,15 +106,18 @@ class AdaptiveBattery:
         """Begin with no answer.
 
         Args:
-            curves: Curves of the items.
+            source: Curves of the items, or a pool, whose past models make scores better and intervals narrower.
             targets: What is to be estimated; the mean score of all items by default.
             askable: Positions of the items that can be asked; all by default.
             settings: How to choose.
         """
+        curves = source.curves if isinstance(source, Pool) else source
         size = len(curves.intercept)
+        targets = targets or Targets.everything(size)
         prior = Abilities(curves.prior_mean[None], curves.prior_cov[None])
         left = np.arange(size) if askable is None else askable
-        return cls(curves, targets or Targets.everything(size), prior, left, settings or AdaptiveSettings())
+        past = PastModels.of(source, targets.member) if isinstance(source, Pool) else None
+        return cls(curves, targets, prior, left, settings or AdaptiveSettings(), past=past)
 
     @cached_property
     def expected(self) -> RowFloats:
@@ -168,49 +173,26 @@ class AdaptiveBattery:
         ability = ability_posterior(self.curves.take(asked), answers, self.ability.mean)
         return replace(self, ability=ability, left=self.left[self.left != item], draws=draws)
 
-    def estimate(self, level: float = 0.95) -> Estimate:
-        """Mean score of each target, with an interval from the spread of its readings.
-
-        Readings count by the inverse of the variance foreseen before each answer, which depends on none of them. Their
-        own spread counts in the interval together with what was foreseen, as much as `FORESEEN_DRAWS` of them.
+    def estimate(self, level: float = 0.95, count: int | None = None) -> Estimate:
+        """Mean score of each target, with an interval.
 
         Args:
             level: Nominal coverage.
+            count: Only the first so many targets; all by default.
         """
+        member = self.targets.member[:count]
         if len(self.draws) < 2:
-            mean = self.targets.member @ self.expected
+            mean = member @ self.expected
             return Estimate(mean, np.full(len(mean), 0.5), np.zeros_like(mean), np.ones_like(mean))
-        readings, left_out = self._readings()
-        spread = np.stack([draw.spread for draw in self.draws])
-        weight = spread[:, 0] ** -2.0
-        weight /= weight.sum()
-        effective = 1 / (weight**2).sum()
-        seen = (weight**2) @ (left_out - weight @ left_out) ** 2 * effective / max(effective - 1, 1)
-        foreseen = (weight**2) @ spread**2
-        variance = (effective * seen + FORESEEN_DRAWS * foreseen) / (effective + FORESEEN_DRAWS)
-        sd = np.maximum(np.sqrt(variance), self._least_sd())
-        found = Estimate.student(weight @ readings, sd, max(int(effective) - 1, 1), level)
-        return found.reaching(np.array([[draw.score for draw in self.draws]]))
-
-    def _readings(self) -> tuple[FloatArray, FloatArray]:
-        """What each draw says of the mean score of each target, (draw, target), as fitted and with itself left out.
-
-        Answers before it, chances elsewhere, and its own surprise over its chance to be drawn.
-        """
-        asked = np.array([draw.item for draw in self.draws])
-        answers = np.array([[draw.score for draw in self.draws]])
-        drawn = np.array([draw.chance for draw in self.draws])
-        fitted, left_out = residuals(self.curves.take(asked), self.ability, answers)
-        weight = self.targets.member[:, asked]
-        surprise = weight * fitted
-        before = (self.targets.member @ self.expected)[:, None] + np.cumsum(surprise, axis=1) - surprise
-        return (before + surprise / drawn).T, (before + weight * left_out / drawn).T
-
-    def _least_sd(self) -> RowFloats:
-        """What answers of a target alone could not rule out, however alike its readings: none were drawn, say."""
-        member = self.targets.member > 0
-        asked = member[:, [draw.item for draw in self.draws]].sum(1)
-        return 0.5 / (asked + 1) * np.sqrt(np.maximum(1 - asked / member.sum(1), 0))
+        drawn = Drawn(
+            self.curves,
+            member,
+            np.array([draw.item for draw in self.draws]),
+            np.array([draw.chance for draw in self.draws]),
+            np.stack([draw.spread for draw in self.draws])[:, :count],
+        )
+        past = None if self.past is None else PastModels(self.past.answers, self.past.truth[:, :count])
+        return estimated(drawn, self.ability, np.array([draw.score for draw in self.draws]), past, level)
 
     def _narrowing(self) -> RowFloats:
         """Expected reduction of the variance of the aim by each item's answer."""

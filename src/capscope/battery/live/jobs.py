@@ -72,7 +72,7 @@ def run_at_endpoint(
 
     def shown(asked: int, state: AdaptiveBattery) -> None:
         if progress:
-            progress(asked, float(state.estimate(settings.level).score[0]))
+            progress(asked, float(state.estimate(settings.level, 1).score[0]))
 
     with EndpointAnswerer(job.out / LEDGER_NAME, job.endpoint, job.model, job.judge, budget, retries) as answer:
         found = run_battery(bank, questions, answer, job.model.model, settings, shown)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from capscope.battery.ability import Curves
 from capscope.battery.banks.bank import Bank
+from capscope.battery.banks.pool import Pool
 from capscope.battery.live.adaptive import AdaptiveBattery, Targets
 from capscope.battery.live.answering import Answerer
 from capscope.battery.live.questions import BatteryQuestion
+from capscope.battery.live.readings import MOST_MODELS
 from capscope.errors import InputError
 from capscope.intervals import normal_quantile
 
@@ -153,14 +154,14 @@ def _begin(bank: Bank, asked: dict[str, BatteryQuestion], settings: RunSettings)
     else:
         names = []
     weights = np.stack([row / row.sum() for row in member])
-    return AdaptiveBattery.start(Curves.of(bank), Targets((SUITE, *names), weights), open_items)
+    return AdaptiveBattery.start(Pool.of(bank, most=MOST_MODELS), Targets((SUITE, *names), weights), open_items)
 
 
 def _ended(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:
     if not len(state.left):
         return "no-items-left"
     if len(state.draws) >= FEWEST and settings.width is not None:
-        found = state.estimate(settings.level)
+        found = state.estimate(settings.level, 1)
         if found.upper[0] - found.lower[0] <= settings.width:
             return "width"
     sd = np.sqrt(np.diagonal(state.ability.cov[0]))
