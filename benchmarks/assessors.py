@@ -22,7 +22,7 @@ from capscope.data import Study
 from capscope.predict import EvaluationFiles, EvaluationSettings, Outcomes, evaluate
 from capscope.predict.metrics import mean_metrics, score_models
 
-PLAIN = ("log_loss", "auroc", "auroc_within_task", "ece", "benchmark_mae")
+PLAIN = ("log_loss", "auroc", "auroc_within_task", "ece", "ece_by_chance", "benchmark_mae")
 WEIGHTED = ("auroc", "auroc_within_task", "ece")
 ALL = ("auroc_all_models", "ece_all_models")
 

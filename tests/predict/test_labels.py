@@ -89,3 +89,26 @@ def test_intervals_cover_and_errors_lie_under_those_of_the_sample_mean(n_labels:
         plain.append(np.abs(answers.score.reshape(n_models, -1).mean(axis=1) - mean))
     assert np.mean(hits) == pytest.approx(0.8, abs=0.09)
     assert np.mean(error) < np.mean(plain)
+
+
+def tilted_benchmark(tilt: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Labels]:
+    """A benchmark that parts models as ``1 + tilt`` times their predicted log-odds; ten labels a model."""
+    strength = rng.normal(0, 1.2, 30)
+    line = np.tile(strength[:, None], (1, 300))
+    truth = ((1 + tilt) * strength - 1 + rng.normal(0, PRIOR.own, 30))[:, None] + rng.normal(0, 1, 300)
+    score = (rng.random(line.shape) < expit(truth)).astype(float)
+    model, item = np.repeat(np.arange(30), 10), np.concatenate([rng.permutation(300)[:10] for _ in range(30)])
+    return line, score, Labels(model, item, score[model, item])
+
+
+@pytest.mark.parametrize("tilt", [-0.8, 0.0, 1.2])
+def test_labels_of_many_models_tell_how_far_a_benchmark_parts_them(tilt: float) -> None:
+    rng = np.random.default_rng(11)
+    hits, slopes = [], []
+    for _ in range(12):
+        line, score, answers = tilted_benchmark(tilt, rng)
+        found, mean = labelled_scores(line, answers, PRIOR, rng, 0.8), score.mean(axis=1)
+        hits.append((found["lower"].to_numpy() <= mean) & (mean <= found["upper"].to_numpy()))
+        slopes.append(np.polyfit(logit(found["score"].clip(0.01, 0.99)), logit(mean.clip(0.01, 0.99)), 1)[0])
+    assert np.mean(slopes) == pytest.approx(1.0, abs=0.15)
+    assert np.mean(hits) == pytest.approx(0.8, abs=0.09)

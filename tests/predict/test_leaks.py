@@ -1,14 +1,26 @@
 """Planted leaks are caught: copies of held-out items, and demands made from the answers."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import ResponseFold, Study
+from capscope.axes import RowIndex
+from capscope.data import SPLITS, ResponseFold, Study, response_matrix
 from capscope.errors import InputError
-from capscope.predict import EvaluationSettings, evaluate
+from capscope.predict import (
+    Assessor,
+    Chances,
+    EvaluationSettings,
+    ExplanatoryAssessor,
+    FittedAssessor,
+    ItemFeatures,
+    Training,
+    evaluate,
+    item_features,
+)
+from capscope.predict.assessors import StackedAssessor, stacked
 from capscope.predict.bench import Bench, plan_of
 from capscope.predict.leaks import Copies
 from predict.simulated_study import simulated_study
@@ -82,3 +94,74 @@ def test_a_good_rubric_is_no_leak(study: Study) -> None:
     mean.index = mean.index.astype(str)
     noisy = (5 * (1 - mean) + rng.normal(0, 0.7, len(mean))).clip(0, 5)
     assert evaluate(with_rubric(study, noisy), EvaluationSettings(), ["mean"]).n_items == 200
+
+
+def shuffled(n_models: int, n_items: int) -> Study:
+    """Answers that have nothing to do with their items or models."""
+    found = simulated_study(1, n_models=n_models, n_items=n_items)
+    responses = found.require("responses")
+    rng = np.random.default_rng(0)
+    return replace(found, responses=responses.assign(score=rng.permutation(responses["score"].to_numpy())))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", SPLITS)
+def test_shuffled_labels_give_the_stack_a_coin_flip(split: str) -> None:
+    settings = EvaluationSettings(split=split, folds=2, families="names", known=10)
+    found = evaluate(shuffled(12, 200), settings, ["stacked"]).metrics["stacked"]
+    # at least three models of 100 items each: the mean of their AUROCs has a standard error of .034 at most
+    assert found.auroc == pytest.approx(0.5, abs=0.07)
+    assert found.auroc_within_task == pytest.approx(0.5, abs=0.07)
+
+
+def test_the_coin_flip_would_catch_a_leak() -> None:
+    study = shuffled(12, 200)
+    mean = study.require("responses").groupby("item_id", observed=True)["score"].mean()
+    mean.index = mean.index.astype(str)
+    # too faint for the guards, yet made from the answers that are held out
+    faint = (5 * (1 - mean) + np.random.default_rng(1).normal(0, 0.7, len(mean))).clip(0, 5)
+    found = evaluate(with_rubric(study, faint), EvaluationSettings(split="id", folds=2), ["explanatory"])
+    assert found.metrics["explanatory"].auroc > 0.55
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A member that refuses to be asked about what it has learnt from."""
+
+    def fit(self, training: Training) -> FittedAssessor:
+        return _WatchedFit(training, ExplanatoryAssessor().fit(training))
+
+
+@dataclass(frozen=True)
+class _WatchedFit:
+    training: Training
+    fitted: FittedAssessor
+
+    def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
+        seen = self.training.responses
+        learnt = set(zip(seen.model_index.tolist(), seen.item_index.tolist(), strict=True))
+        assert not learnt & set(zip(model_index.tolist(), item_index.tolist(), strict=True))
+        return self.fitted.predict(model_index, item_index)
+
+
+@pytest.mark.parametrize("kind", ["warm", "item", "task", "benchmark"])
+def test_members_of_the_stack_are_weighed_on_answers_they_have_not_seen(
+    study: Study, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def members(features: ItemFeatures) -> dict[str, Assessor]:
+        return {"explanatory": _Watched()} if features.n_items else {}
+
+    monkeypatch.setattr(stacked, "members_for", members)
+    items = study.require("items")
+    # each task a benchmark of its own: enough of them to hold some out
+    many = replace(study, items=items.assign(benchmark=items["task"])) if kind == "benchmark" else study
+    responses = response_matrix(many)
+    features = item_features(many, responses.items)
+    held_out = {
+        "warm": np.random.default_rng(0).random(len(responses.score)) < 0.2,
+        "item": responses.item_index % 5 == 0,
+        "task": (features.task == 0)[responses.item_index],
+        "benchmark": (features.benchmark == 0)[responses.item_index],
+    }[kind]
+    stack = StackedAssessor(folds=2).fit(Training(responses, features, 0).without(held_out))
+    assert not stack.regimes[kind].unlearnt

@@ -6,7 +6,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from capscope.predict.metrics import Outcomes, concordance, mean_metrics, score_models, score_outcomes
 from capscope.predict.metrics import log_loss as our_log_loss
-from capscope.predict.reliability import expected_calibration_error
+from capscope.predict.reliability import calibration_error_by_chance, expected_calibration_error
 
 
 def simulated(rng: np.random.Generator, rows: int = 4000) -> Outcomes:
@@ -39,6 +39,14 @@ def test_within_task_auroc_ignores_differences_between_tasks() -> None:
     assert metrics.auroc_within_task == 0.5
 
 
+def test_tasks_weigh_alike_within() -> None:
+    # a task of 2 x 2 pairs ranked right, and one of 1 x 1 ranked wrong
+    task, score = np.array([0, 0, 0, 0, 1, 1]), np.array([1.0, 1, 0, 0, 1, 0])
+    chance = np.array([0.9, 0.8, 0.2, 0.1, 0.1, 0.9])
+    metrics = score_outcomes(Outcomes(np.zeros(6, int), task, np.zeros(6, int), score, chance))
+    assert metrics.auroc_within_task == 0.5
+
+
 def test_benchmark_error_is_the_error_of_the_mean() -> None:
     benchmark = np.repeat([0, 1], 50)
     score = np.concatenate([np.ones(50), np.zeros(50)])
@@ -53,6 +61,14 @@ def test_calibration_error_of_calibrated_chances_is_small_and_of_shifted_ones_is
     score = (rng.random(100_000) < chance).astype(float)
     assert expected_calibration_error(score, chance) < 0.01
     assert expected_calibration_error(score, chance + 0.2) == pytest.approx(0.2, abs=0.01)
+
+
+def test_calibration_error_by_chance_is_what_right_chances_show() -> None:
+    rng = np.random.default_rng(4)
+    chance = rng.beta(1, 2, 800)
+    shown = [expected_calibration_error((rng.random(800) < chance).astype(float), chance) for _ in range(400)]
+    assert calibration_error_by_chance(chance) == pytest.approx(np.mean(shown), rel=0.03)
+    assert calibration_error_by_chance(np.tile(chance, 4)) == pytest.approx(calibration_error_by_chance(chance) / 2)
 
 
 def test_fractional_scores_cost_least_at_their_own_value() -> None:

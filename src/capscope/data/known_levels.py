@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import ItemDim
+from capscope.data.leniency import leniency
 from capscope.data.matrix import demand_matrix
 from capscope.data.study import Study
 
@@ -65,17 +66,14 @@ def _at(index: tuple[str, ...], values: ItemDim, items: tuple[str, ...]) -> Item
 
 
 def _disagreement(study: Study, items: tuple[str, ...], dims: tuple[str, ...]) -> ItemDim:
-    """Standard error of each mean level over several annotators, from their disagreement after their own leniency."""
+    """Standard error of each mean level, from how far annotators of the same cells disagree after their own leniency.
+
+    One pair of annotators says little of one cell, so that a rubric's mean serves all its cells; a cell that one
+    annotator rated has the error of a single rating.
+    """
     demands = study.require("demands")
-    rater, rubric = demands["annotator"].astype(str), demands["rubric"].astype(str)
-    leniency = demands["level"].groupby([rater, rubric]).transform("mean")
-    cells = (demands["level"] - leniency).groupby([demands["item_id"].astype(str), rubric])
-    count = cells.transform("size")
-    variance = cells.transform("var").fillna(0) / count
-    table = pd.DataFrame({"item": demands["item_id"].astype(str), "rubric": rubric, "variance": variance})
-    # one pair of annotators says little of one cell: each dimension's mean serves all its cells that have several
-    several = (count > 1).to_numpy()
-    typical = table[several].groupby("rubric")["variance"].mean().reindex(list(dims)).fillna(0).to_numpy()
-    rated = table[several].drop_duplicates(["item", "rubric"]).assign(one=1.0)
-    known = rated.pivot_table(index="item", columns="rubric", values="one").reindex(list(items), columns=list(dims))
-    return np.where(known.notna().to_numpy(), np.sqrt(typical), 0.0)
+    rubric = demands["rubric"].astype(str)
+    cells = (demands["level"] - leniency(demands)).groupby([demands["item_id"].astype(str), rubric])
+    count = cells.size().unstack().reindex(index=list(items), columns=list(dims)).to_numpy(dtype=float)
+    variance = cells.var().unstack().mean().reindex(list(dims)).fillna(0).to_numpy(dtype=float)
+    return np.where(count > 0, np.sqrt(variance / np.maximum(count, 1)), 0.0)

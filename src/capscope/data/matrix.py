@@ -7,9 +7,14 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import ItemDim, RowFloats, RowIndex
+from capscope.data.leniency import leniency
 from capscope.data.study import Study
-from capscope.data.tables import FUSED
+from capscope.data.tables import FUSED, TABLES
 from capscope.errors import InputError, first_few, nearest
+
+LEVEL_BOUNDS = TABLES["demands"].bounds["level"]
+DECIMALS = 9
+"""Levels are rounded to so many, so that the order of rows changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def demand_matrix(study: Study, annotator: str | None = None, rubrics: tuple[str
     Args:
         study: A study with demands.
         annotator: Use this annotator's levels only; by default the fused levels if there are any, else the mean over
-            all annotators of a cell.
+            all annotators of a cell. Where not all of them rated the same items, each one's `leniency` is taken off.
         rubrics: The dimensions, in order; by default all rubrics of the study, sorted.
 
     Raises:
@@ -99,13 +104,20 @@ def demand_matrix(study: Study, annotator: str | None = None, rubrics: tuple[str
     if unknown:
         hint = nearest(unknown[0], known)
         raise InputError(f"{study.name}: demands have no rubric {first_few(unknown)}{hint}; annotate it first")
-    level = _pivot(demands, "level", dims)
+    level = _mean_levels(demands, dims)
     if "sd" not in demands or demands["sd"].isna().all():
         return DemandMatrix(tuple(level.index), dims, level.to_numpy(dtype=float))
     stated = demands.assign(variance=demands["sd"].fillna(0) ** 2, count=1.0)
     count = _pivot(stated, "count", dims, "sum").to_numpy(dtype=float)
     sd = np.sqrt(np.nan_to_num(_pivot(stated, "variance", dims).to_numpy(dtype=float) / count))
     return DemandMatrix(tuple(level.index), dims, level.to_numpy(dtype=float), sd)
+
+
+def _mean_levels(demands: pd.DataFrame, dims: tuple[str, ...]) -> pd.DataFrame:
+    if demands["annotator"].nunique() < 2:
+        return _pivot(demands, "level", dims)
+    mean = _pivot(demands.assign(level=demands["level"] - leniency(demands)), "level", dims)
+    return mean.clip(*LEVEL_BOUNDS).round(DECIMALS)
 
 
 def _pivot(

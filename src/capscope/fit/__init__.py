@@ -47,6 +47,7 @@ from capscope.fit.result import Fit, Status
 from capscope.fit.simulate import IRTTruth, draw_truth, replicated, simulate_irt
 from capscope.fit.storage import AnyFit, is_fit, load_fit, save_fit
 from capscope.fit.study_fit import StudyFitSettings, fit_study, item_chance
+from capscope.fit.threads import single_threaded_blas
 
 if TYPE_CHECKING:
     from capscope.fit.curves.hierarchical import CurveEngine, fit_curves
@@ -75,6 +76,7 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "single_threaded_blas",
     "Asymptotes",
     "Graded",
     "MarginalHeadPosterior",

@@ -13,7 +13,12 @@ def single_threaded() -> Generator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1, "blas"):
+        with single_threaded_blas():
             yield
     finally:
         torch.set_num_threads(threads)
+
+
+def single_threaded_blas() -> threadpool_limits:
+    """Let numpy's BLAS alone use one thread while this is entered; torch keeps its own, for large networks."""
+    return threadpool_limits(1, "blas")

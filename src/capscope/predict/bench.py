@@ -23,6 +23,7 @@ from capscope.data import (
     task_labels,
 )
 from capscope.errors import InputError
+from capscope.fit import single_threaded_blas
 from capscope.predict.assessor import Assessor, Chances, Training
 from capscope.predict.features import AUTO, ItemFeatures, item_features
 from capscope.predict.fold_store import FIELDS, FoldResult, code_digest, digest
@@ -99,7 +100,8 @@ class Bench:
         asked = np.bincount(self.responses.item_index[fold.test], minlength=len(self.responses.items)) > 0
         training = Training(self.responses.rows(fold.train), self.features, seed, asked)
         rows = self.responses.rows(fold.test)
-        return assessor.fit(training).predict(rows.model_index, rows.item_index)
+        with single_threaded_blas():
+            return assessor.fit(training).predict(rows.model_index, rows.item_index)
 
     def fingerprint(self) -> str:
         """Name all that an assessor can see, and the code that looks at it, by content."""

@@ -1,8 +1,9 @@
 """A few answers of a new benchmark: they tell how far it departs from what was predicted, and so move the scores.
 
-The offset of a model on the benchmark is what all models share there plus its own part. The shared part has a prior
-with Student's heavy tails, whose scale is read off past benchmarks (`OffsetSpread.cautious`); how far models depart
-from each other is learnt from the labels where several models have some. All is computed on a grid of offsets.
+The offset of a model on the benchmark is what all models share there, a tilt by how strong the model is predicted to
+be, and its own part. The shared part has a prior with Student's heavy tails, whose scale is read off past benchmarks
+(`OffsetSpread.cautious`); tilt and spread of the own parts are learnt from the labels where several models have some.
+All is computed on grids.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ ITEM_CORRELATION = 0.3
 """How alike two models' residuals on one item are: what Rasch difficulties with a spread of 1.5 log-odds give."""
 OWN_SPREADS = np.geomspace(0.15, 3.0, 9)
 """Spreads of the models' own parts that are weighed against each other, in log-odds."""
+TILTS = np.linspace(-0.9, 2.1, 11)
+"""By how much more than predicted a benchmark may part strong models from weak ones: a slope on their log-odds."""
+TILT_SD = 0.7
+"""Prior spread of it: benchmarks' slopes differ by a factor of two."""
 OWN_FREEDOM = 4.0
 """Degrees of freedom of the models' own parts."""
 DRAWS = 1000
@@ -55,24 +60,53 @@ def offset_posterior(log_odds: ModelItem, labels: Labels, prior: OffsetSpread) -
         prior: Spread of offsets over benchmarks, cautious.
     """
     log_likelihood = _log_likelihood(log_odds, labels)
+    labelled = np.isin(np.arange(len(log_odds)), labels.model)
+    strength = log_odds.mean(axis=1) - log_odds[labelled].mean() if labelled.any() else np.zeros(len(log_odds))
+    tilts, weight = _tilts(int(labelled.sum()))
+    posterior = np.zeros((len(tilts), *log_likelihood.shape))
+    evidence = np.log(weight)
+    for place, tilt in enumerate(tilts):
+        tilted = _moved_along(log_likelihood, tilt * strength)
+        level, found = _given_tilt(tilted, labelled, 1 / _design_effect(labels), prior)
+        evidence[place] += level
+        posterior[place] = _moved_along(found, -tilt * strength)
+    mixed = np.tensordot(np.exp(evidence - logsumexp(evidence)), posterior, axes=1)
+    return mixed / mixed.sum(axis=1, keepdims=True)
+
+
+def _given_tilt(
+    log_likelihood: ModelOffset, labelled: np.ndarray, tempered: float, prior: OffsetSpread
+) -> tuple[float, ModelOffset]:
+    """Log-evidence of the labels and posterior of what the tilt leaves of each offset, over all own spreads."""
     likelihood = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
-    labelled = np.unique(labels.model)
-    spreads, weight = _own_spreads(prior, len(labelled))
-    has_labels = np.isin(np.arange(len(likelihood)), labelled)[:, None]
-    tempered = 1 / _design_effect(labels)
+    spreads, weight = _own_spreads(prior, int(labelled.sum()))
     posterior = np.zeros((len(spreads), *likelihood.shape))
     evidence = np.log(weight)
     for place, spread in enumerate(spreads):
         kernel = _kernel(float(spread))
         # what each model's labels say of the shared part, its own part integrated out
-        of_shared = np.where(has_labels, np.log(likelihood @ kernel + TINY) * tempered, 0.0)
+        of_shared = np.where(labelled[:, None], np.log(likelihood @ kernel + TINY) * tempered, 0.0)
         shared = np.log(prior.shared_prior() + TINY) + of_shared.sum(axis=0)
         evidence[place] += logsumexp(shared)
         others = shared - of_shared
         others = np.exp(others - others.max(axis=1, keepdims=True))
         posterior[place] = likelihood * (others @ kernel.T)
         posterior[place] /= posterior[place].sum(axis=1, keepdims=True)
-    return np.tensordot(np.exp(evidence - logsumexp(evidence)), posterior, axes=1)
+    level = float(logsumexp(evidence))
+    return level, np.tensordot(np.exp(evidence - level), posterior, axes=1)
+
+
+def _tilts(n_labelled: int) -> tuple[FloatArray, FloatArray]:
+    """Tilts to weigh and their prior weights: none where labels of fewer than three models could not tell."""
+    if n_labelled < 3:
+        return np.zeros(1), np.ones(1)
+    weight = np.exp(-0.5 * (TILTS / TILT_SD) ** 2)
+    return TILTS, weight / weight.sum()
+
+
+def _moved_along(curve: ModelOffset, shift: RowFloats) -> ModelOffset:
+    """Each model's curve over `OFFSETS`, read at offsets that are larger by its shift."""
+    return np.stack([np.interp(OFFSETS + by, OFFSETS, row) for row, by in zip(curve, shift, strict=True)])
 
 
 def labelled_scores(

@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.predict.reliability import (
     SMALLEST_CHANCE,
+    calibration_error_by_chance,
     calibration_intercept,
     calibration_slope,
     debiased_calibration_error,
@@ -29,11 +30,13 @@ class Metrics:
     auroc: float
     """Chance that a success was given a higher chance than a failure."""
     auroc_within_task: float
-    """The same among pairs of items of one task, all pairs weighing alike."""
+    """The same among pairs of items of one task, averaged over the tasks that have both, which weigh alike."""
     brier: float
     """Mean squared error of the chance."""
     ece: float
     """Expected calibration error over ten bins of equal width."""
+    ece_by_chance: float
+    """What `ece` would be on average, for so many answers, if every chance were exactly right."""
     ece_debiased: float
     """Root mean squared calibration error over ten bins of equal size, less what noise adds."""
     calibration_slope: float
@@ -133,13 +136,15 @@ def mean_metrics(several: list[Metrics], weight: FloatArray | None = None) -> Me
 def _score_model(rows: np.ndarray, outcomes: Outcomes) -> Metrics:
     score, chance = outcomes.score[rows], outcomes.chance[rows]
     within = [concordance(score[part], chance[part]) for part in row_groups(outcomes.task[rows])]
+    within_each = [right / pairs for right, pairs in within if pairs]
     errors = [abs(chance[part].mean() - score[part].mean()) for part in row_groups(outcomes.benchmark[rows])]
     return Metrics(
         log_loss=log_loss(score, chance),
         auroc=_ratio(*concordance(score, chance)),
-        auroc_within_task=_ratio(sum(pair[0] for pair in within), sum(pair[1] for pair in within)),
+        auroc_within_task=float(np.mean(within_each)) if within_each else NOT_KNOWN,
         brier=float(np.mean((score - chance) ** 2)),
         ece=expected_calibration_error(score, chance),
+        ece_by_chance=calibration_error_by_chance(chance),
         ece_debiased=debiased_calibration_error(score, chance),
         calibration_slope=calibration_slope(score, chance),
         calibration_intercept=calibration_intercept(score, chance),

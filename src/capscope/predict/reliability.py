@@ -20,9 +20,22 @@ def predicted_log_odds(chance: RowFloats) -> RowFloats:
 
 def expected_calibration_error(score: RowFloats, chance: RowFloats, bins: int = ECE_BINS) -> float:
     """Mean distance between chance and success rate over bins of equal width, weighted by their size."""
-    index = np.minimum((chance * bins).astype(int), bins - 1)
-    gap = np.bincount(index, weights=chance - score, minlength=bins)
+    gap = np.bincount(_equal_width(chance, bins), weights=chance - score, minlength=bins)
     return float(np.abs(gap).sum() / len(score))
+
+
+def calibration_error_by_chance(chance: RowFloats, bins: int = ECE_BINS) -> float:
+    """Calibration error that right chances are expected to show, because each bin holds few answers.
+
+    The gap of a bin is about normal with the variance of its coin flips, and its distance from 0 half-normal. Sharper
+    chances, and more answers, show less.
+    """
+    variance = np.bincount(_equal_width(chance, bins), weights=chance * (1 - chance), minlength=bins)
+    return float(np.sqrt(2 * variance / np.pi).sum() / len(chance))
+
+
+def _equal_width(chance: RowFloats, bins: int) -> np.ndarray:
+    return np.minimum((chance * bins).astype(int), bins - 1)
 
 
 def debiased_calibration_error(score: RowFloats, chance: RowFloats, bins: int = ECE_BINS) -> float:

@@ -10,6 +10,7 @@ import pandas as pd
 from capscope.axes import RowIndex
 from capscope.data import Study
 from capscope.errors import InputError, nearest
+from capscope.fit import single_threaded_blas
 from capscope.predict.asked import AskedItems
 from capscope.predict.assessor import Chances, ExplainingAssessor, FittedAssessor, Training
 from capscope.predict.assessors import ASSESSORS, DEFAULT
@@ -62,7 +63,9 @@ def predict_from_study(
         n_models, n_answers = len(asked.responses.models), len(asked.responses.score)
         tell(f"fitting '{name}' to {n_answers:,} answers of {n_models} models, to predict {len(asked.ids):,} items")
     training = asked.training(settings.seed)
-    found = _Asking(asked, training, ASSESSORS[name].fit(training)).predictions(name, settings, evidence is not None)
+    with single_threaded_blas():
+        asking = _Asking(asked, training, ASSESSORS[name].fit(training))
+        found = asking.predictions(name, settings, evidence is not None)
     return finished(found, pd.Series(asked.asked_benchmark, index=list(asked.ids)), evidence, settings)
 
 
