@@ -256,6 +256,10 @@ def test_residuals_and_labels_take_the_place_of_the_benchmarks_effect(
     assert scores[1].loc[cell, "score"] == pytest.approx(scores[0].loc[cell, "score"], abs=0.05)
     assert set(after.table["model"]) == {"m00"}
     np.testing.assert_array_equal(after.table["defer"], after.table["p"] < 0.5)
+    alone = replace(QUICK, labels=tmp_path / "labels.csv")
+    one = predict_from_study(learnt, items_where(everything, everything.require("items")["benchmark"] == "new"), alone)
+    assert one.benchmark_scores is not None
+    pd.testing.assert_series_equal(one.scores["score"], one.benchmark_scores["score"])
     with pytest.raises(CapscopeError, match="oof.csv: holds explanatory, mean, not 'stacked'; write it"):
         predict_set(tmp_path / "study", tmp_path / "asked", PredictionSettings(residuals=tmp_path / "oof.csv"))
     fit = fit_study(learnt, StudyFitSettings(model="demand"))
