@@ -22,6 +22,7 @@ from capscope.battery import (
     BankSettings,
     BatteryTrial,
     Curves,
+    Pool,
     ability_posterior,
     build_bank,
     evaluate_battery,
@@ -156,15 +157,20 @@ def large_bank(n_models: int = 100, n_items: int = 20000) -> Bank:
 def timing() -> None:
     """Print what choosing costs in a bank of 20,000 items with six abilities: CPU time of one core."""
     bank = large_bank()
-    state, rng = AdaptiveBattery.start(Curves.of(bank)), np.random.default_rng(0)
+    state, rng = AdaptiveBattery.start(Pool.of(bank)), np.random.default_rng(0)
     steps: list[float] = []
+    scored: list[float] = []
     for _ in range(100):
         start = time.process_time()
         item, chance = state.draw(rng)
         state = state.with_answer(item, chance, float(rng.random() < 0.6))
         steps.append(1000 * (time.process_time() - start))
-    name = "next item, with the answer taken in (ms, median / slowest of 100)"
-    print(f"| {name} | {np.median(steps):.0f} / {max(steps):.0f} |")
+        start = time.process_time()
+        state.estimate(0.95, 1)
+        scored.append(1000 * (time.process_time() - start))
+    names = ("next item, with the answer taken in", "score and interval after an answer, past models included")
+    for name, found in zip(names, (steps, scored), strict=True):
+        print(f"| {name} (ms, median / slowest of 100) | {np.median(found):.0f} / {max(found):.0f} |")
     for method in METHODS:
         start = time.process_time()
         select_battery(bank, 100, method)
