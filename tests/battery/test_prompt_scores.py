@@ -105,6 +105,36 @@ def test_with_more_answers_the_spread_comes_back_in_full() -> None:
     assert np.abs(estimated - true).mean() < 0.015
 
 
+def test_a_few_broken_prompts_are_told_from_a_wide_spread() -> None:
+    error, held = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        effect = 0.3 + rng.normal(0, 0.25, 50) - 3 * (rng.random(50) < 0.12)
+        odds = effect[:, None] + rng.normal(0, 1.1, 80)
+        answers = (rng.random((1, 50, 80)) < 1 / (1 + np.exp(-odds))).astype(float)
+        one = PromptWorld(answers, rng.random((1, 50, 80)) < 0.2)
+        found = prompt_scores(one.study, PromptSettings(draws=80))
+        truth = np.quantile(one.accuracy[0], QUANTILES)
+        estimate, lower, upper = (bound[0] for bound in quantiles_of(found))
+        error.append(estimate - truth)
+        held.append((lower <= truth) & (truth <= upper))
+    assert np.mean(held) >= 0.9
+    assert np.abs(error).mean() < 0.03  # a Gaussian is 0.04 off
+
+
+def test_ties_of_a_weak_model_are_quantiles_of_zero() -> None:
+    held = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        odds = -4.3 + rng.normal(0, 0.4, (1, 40, 1)) + rng.normal(0, 1.1, 60)
+        answers = (rng.random((1, 40, 60)) < 1 / (1 + np.exp(-odds))).astype(float)
+        one = PromptWorld(answers, rng.random((1, 40, 60)) < 0.15)
+        _, lower, upper = (bound[0] for bound in quantiles_of(prompt_scores(one.study, PromptSettings(draws=50))))
+        truth = np.quantile(one.accuracy[0], QUANTILES)
+        held.append((lower <= truth) & (truth <= upper))
+    assert np.mean(held) >= 0.93
+
+
 @pytest.mark.slow
 def test_intervals_of_quantiles_and_of_prompts_hold() -> None:
     held, of_prompts = [], []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from capscope.cli import main
+from cli.running import Run, RunJson
 from predict.simulated_study import simulated_study
 
 
@@ -19,58 +19,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run the command line and return its exit code, stdout and stderr."""
-    before = sys.argv
-    sys.argv = ["capscope", *map(str, arguments)]
-    try:
-        main()
-        code = 0
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
-    finally:
-        sys.argv = before
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
-    code, out, err = run(capsys, *arguments, "--json")
-    assert code == 0, err
-    return json.loads(out)
-
-
 @pytest.mark.parametrize("model", ["rasch", "2pl", "curves"])
-def test_fit_profile_predict_report(folder: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_profile_predict_report(folder: Path, model: str, run_json: RunJson) -> None:
     study, fit = folder / "study", folder / model
-    fitted = run_json(capsys, "fit", study, "--model", model, "--out", fit)
+    fitted = run_json("fit", study, "--model", model, "--out", fit)
     assert (fitted["model"], fitted["n_models"]) == (model, 6)
-    profile = run_json(capsys, "profile", fit, "--model", "m03")
+    profile = run_json("profile", fit, "--model", "m03")
     assert {row["model"] for row in profile["abilities"]} == {"m03"}
     assert all(row["lower"] < row["ability"] < row["upper"] for row in profile["abilities"])
     chances = folder / f"{model}.csv"
-    predicted = run_json(capsys, "predict", fit, study, "--out", chances)
+    predicted = run_json("predict", fit, study, "--out", chances)
     table = pd.read_csv(chances)
     assert len(table) == 6 * 240
     assert table["p"].between(table["lower"], table["upper"]).mean() > 0.99
     assert predicted["n_items"] == 240
     page = folder / f"{model}.html"
-    assert run_json(capsys, "report", fit, "--out", page) == {"report": str(page)}
+    assert run_json("report", fit, "--out", page) == {"report": str(page)}
     assert "m03" in page.read_text()
 
 
-def test_a_demand_fit_profiles_predicts_and_explains_new_items(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_demand_fit_profiles_predicts_and_explains_new_items(folder: Path, run: Run, run_json: RunJson) -> None:
     study, fit, items, out = (folder / name for name in ("study", "demand", "asked.jsonl", "asked.csv"))
-    fitted = run_json(capsys, "fit", study, "--model", "demand", "--out", fit)
+    fitted = run_json("fit", study, "--model", "demand", "--out", fit)
     assert (fitted["model"], fitted["n_models"]) == ("demand", 6)
-    profile = run_json(capsys, "profile", fit)
+    profile = run_json("profile", fit)
     assert {row["dim"] for row in profile["abilities"]} == {"general", "A", "B", "C"}
     assert all(row["lower"] < row["ability"] < row["upper"] for row in profile["abilities"])
     rows = [{"item_id": f"n{level}", "text": "?", "demands": {"A": level, "B": 1, "C": 1}} for level in range(6)]
     items.write_text("\n".join(map(json.dumps, rows)))
-    found = run_json(capsys, "predict", fit, items, "--out", out, "--explain")
+    found = run_json("predict", fit, items, "--out", out, "--explain")
     table = pd.read_csv(out)
     assert table["p"].between(table["lower"], table["upper"]).all()
     chance = table.pivot(index="model", columns="item_id", values="p")
@@ -79,13 +56,13 @@ def test_a_demand_fit_profiles_predicts_and_explains_new_items(
     assert {"ability", "A", "B", "C", "residual"} <= set(parts["part"])
     summed = parts.groupby(["model", "item_id"])["log_odds"].sum()
     assert (summed.groupby("model").idxmax().str[1] == "n0").all()
-    code, _, err = run(capsys, "report", fit, "--out", folder / "demand.html")
+    code, _, err = run("report", fit, "--out", folder / "demand.html")
     assert code == 1
     assert "a demand fit has no page yet" in err
 
 
-def test_fit_scores_held_out_answers_in_the_published_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(capsys, "fit", folder / "study", "--model", "rasch", "--holdout", 0.2)
+def test_fit_scores_held_out_answers_in_the_published_layout(folder: Path, run_json: RunJson) -> None:
+    found = run_json("fit", folder / "study", "--model", "rasch", "--holdout", 0.2)
     keys = "model engine device status seconds cpu_seconds peak_memory_mb n_models n_items n_responses log_loss auroc"
     assert list(found) == keys.split()
     assert found["n_responses"] == pytest.approx(0.8 * 1440, abs=60)
@@ -93,60 +70,58 @@ def test_fit_scores_held_out_answers_in_the_published_layout(folder: Path, capsy
     assert found["auroc"] > 0.7
 
 
-def test_evaluate_prints_the_published_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(capsys, "evaluate", folder / "study", "--split", "task", "--assessor", "mean", "--folds", 3)
+def test_evaluate_prints_the_published_layout(folder: Path, run_json: RunJson) -> None:
+    found = run_json("evaluate", folder / "study", "--split", "task", "--assessor", "mean", "--folds", 3)
     assert (found["split"], found["folds"], found["seeds"], found["n_models"]) == ("task", 3, 1, 6)
     assert set(found["assessors"]) == {"mean"}
 
 
-def test_evaluate_new_models_writes_resumes_and_compares(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_new_models_writes_resumes_and_compares(folder: Path, run: Run, run_json: RunJson) -> None:
     oof = folder / "oof.csv"
     arguments = ["evaluate", folder / "study", "--split", "new-model", "--known", 30, "--folds", 3, "--seeds", 2]
     arguments += ["--assessor", "mean", "--assessor", "item-mean", "--resume", folder / "folds"]
-    found = run_json(capsys, *arguments, "--write", oof)
+    found = run_json(*arguments, "--write", oof)
     assert (found["known"], found["differences"]["reference"]) == (30, "mean")
     gap = found["differences"]["assessors"]["item-mean"]["log_loss"]
     assert gap["lower"] < gap["difference"] < gap["upper"]
     assert len(pd.read_csv(oof)) == 2 * 2 * 6 * (240 - 30)
     assert len(list((folder / "folds").glob("*.npz"))) == 2 * 2 * 3
-    code, out, _ = run(capsys, *arguments)
+    code, out, _ = run(*arguments)
     assert code == 0
     assert "log-loss less that of mean, 95 % interval over tasks" in out
 
 
-def test_explain_one_benchmark(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(capsys, "explain", folder / "study", "--benchmark", "B1")
+def test_explain_one_benchmark(folder: Path, run_json: RunJson) -> None:
+    found = run_json("explain", folder / "study", "--benchmark", "B1")
     assert sum(found["histogram"]["A"]) == found["n_items"] < 240
 
 
-def test_battery_select_and_score(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_battery_select_and_score(folder: Path, run_json: RunJson) -> None:
     battery = folder / "battery.csv"
-    drawn = run_json(capsys, "battery", "select", folder / "study", "-n", 60, "--method", "demand", "--out", battery)
+    drawn = run_json("battery", "select", folder / "study", "-n", 60, "--method", "demand", "--out", battery)
     assert (drawn["n"], drawn["pool"]) == (60, 240)
-    scored = run_json(capsys, "battery", "score", battery, folder / "study")
+    scored = run_json("battery", "score", battery, folder / "study")
     assert len(scored["scores"]) == 6
     assert all(row["lower"] < row["score"] < row["upper"] for row in scored["scores"])
 
 
-def test_predict_new_items_from_demands_and_flag_the_unsupported(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predict_new_items_from_demands_and_flag_the_unsupported(folder: Path, run_json: RunJson) -> None:
     fit, items, out = folder / "curves-new", folder / "new.jsonl", folder / "new.csv"
-    run_json(capsys, "fit", folder / "study", "--model", "curves", "--out", fit)
+    run_json("fit", folder / "study", "--model", "curves", "--out", fit)
     rows = [{"item_id": f"n{level}", "text": "?", "demands": {"A": level, "B": 0, "C": 0}} for level in range(6)]
     items.write_text("\n".join(map(json.dumps, rows)))
-    found = run_json(capsys, "predict", fit, items, "--out", out)
+    found = run_json("predict", fit, items, "--out", out)
     assert {row["item_id"] for row in found["outside_support"]} >= {"n0"}
     table = pd.read_csv(out).pivot(index="model", columns="item_id", values="p")
     assert (table["n1"] > table["n5"]).all()
 
 
-def test_predict_explains_defers_and_learns_from_labels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_explains_defers_and_learns_from_labels(folder: Path, run: Run, run_json: RunJson) -> None:
     study, fit, out, labels = (folder / name for name in ("study", "explained", "explained.csv", "labels.csv"))
-    run_json(capsys, "fit", study, "--model", "rasch", "--out", fit)
+    run_json("fit", study, "--model", "rasch", "--out", fit)
     labels.write_text("model,item_id,score\n" + "".join(f"m00,i{n:04d},1\n" for n in range(10)))
     arguments = ["predict", fit, study, "--out", out, "--labels", labels, "--defer-below", 0.5, "--explain"]
-    found = run_json(capsys, *arguments)
+    found = run_json(*arguments)
     scores = {(row["model"], row["benchmark"]): row for row in found["benchmark_scores"]}
     assert len(scores) == 6 * 2
     assert sum(scores["m00", name]["labels"] for name in ("B0", "B1")) == 10
@@ -156,17 +131,17 @@ def test_predict_explains_defers_and_learns_from_labels(folder: Path, capsys: py
     others = table[table["model"] != "m00"]
     assert 0.4 < others["p"].mean() < 0.6
     assert set(parts["part"]) == {"ability", "item"}
-    code, text, _ = run(capsys, *arguments, "--force")
+    code, text, _ = run(*arguments, "--force")
     assert code == 0
     assert "chances are to be deferred" in text
 
 
-def test_predict_learns_from_a_study_and_says_so_on_stderr(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_learns_from_a_study_and_says_so_on_stderr(folder: Path, run: Run) -> None:
     study, items, out = folder / "study", folder / "unseen.jsonl", folder / "unseen.csv"
     rows = [{"item_id": f"n{level}", "benchmark": "new", "demands": {"A": level, "B": 1, "C": 1}} for level in range(6)]
     items.write_text("\n".join(map(json.dumps, [*rows, {"item_id": "i0003", "benchmark": "B0"}])))
     arguments = ["predict", study, items, "--out", out, "--explain", "--defer-below", 0.5, "--model", "m03"]
-    code, printed, progress = run(capsys, *arguments, "--json")
+    code, printed, progress = run(*arguments, "--json")
     assert (code, progress) == (0, "fitting 'stacked' to 1,440 answers of 6 models, to predict 7 items\n")
     found = json.loads(printed)
     assert found["notes"] == ["of 7 items, 1 have answers, 6 are of new benchmarks"]
@@ -179,9 +154,9 @@ def test_predict_learns_from_a_study_and_says_so_on_stderr(folder: Path, capsys:
     assert table["p"]["n0"] > table["p"]["n5"]
     assert found["n_deferred"] == table["defer"].sum() > 0
     assert {"ability", "A", "B", "adjustment"} <= set(parts["part"])
-    code, text, _ = run(capsys, *arguments, "--assessor", "mean", "--force")
+    code, text, _ = run(*arguments, "--assessor", "mean", "--force")
     assert (code, text) == (1, "")
-    code, text, _ = run(capsys, "predict", study, items, "--out", out, "--assessor", "mean", "--force")
+    code, text, _ = run("predict", study, items, "--out", out, "--assessor", "mean", "--force")
     assert code == 0
     assert "of 7 items, 1 have answers, 6 are of new benchmarks\n6 of 7 items lie outside" in text
 
@@ -228,16 +203,16 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_requests_are_one_line_with_exit_code_one(
-    folder: Path, case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path, case: str, run: Run, run_json: RunJson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, fit, battery = folder / "study", folder / "bad-fit", folder / "there.csv"
     battery.write_text("kept")
     if not fit.exists():
-        run_json(capsys, "fit", study, "--model", "rasch", "--out", fit)
+        run_json("fit", study, "--model", "rasch", "--out", fit)
     arguments, message = BAD[case]
     monkeypatch.chdir(folder)
     before = sorted(folder.rglob("*"))
-    code, out, err = run(capsys, *[part.format(study=study, fit=fit, battery=battery) for part in arguments])
+    code, out, err = run(*[part.format(study=study, fit=fit, battery=battery) for part in arguments])
     assert (code, out) == (1, "")
     assert err.startswith("error: ")
     assert err.count("\n") == 1
@@ -253,9 +228,9 @@ def test_debug_shows_the_traceback(folder: Path) -> None:
     assert "Traceback" in shown.stderr
 
 
-def test_usage_errors_exit_with_two(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "fit")[0] == 2
-    assert run(capsys, "no-such-verb")[0] == 2
+def test_usage_errors_exit_with_two(run: Run) -> None:
+    assert run("fit")[0] == 2
+    assert run("no-such-verb")[0] == 2
 
 
 def test_help_loads_no_torch_and_no_pandas() -> None:
@@ -267,7 +242,7 @@ def test_help_loads_no_torch_and_no_pandas() -> None:
 
 
 @pytest.mark.parametrize("verb", ["demo", "check", "fit", "profile", "explain", "predict", "evaluate", "report"])
-def test_every_help_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, verb, "-h")
+def test_every_help_has_an_example(verb: str, run: Run) -> None:
+    code, out, _ = run(verb, "-h")
     assert code == 0
     assert f"capscope {verb}" in " ".join(out.split("Example", 1)[1].split())

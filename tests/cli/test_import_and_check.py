@@ -1,31 +1,12 @@
 """Bad input through the command line: one line with file, place and fix, exit code 1, and nothing written."""
 
 import json
-import sys
 
 import pandas as pd
 import pytest
 
-from capscope import cli
-
 HEAD = "model,item_id,score\n"
 GOOD = HEAD + "A,1,1\nA,2,0\n"
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the command line and return its exit code, output and errors."""
-
-    def runner(*arguments):
-        monkeypatch.setattr(sys, "argv", ["capscope", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return runner
 
 
 @pytest.fixture

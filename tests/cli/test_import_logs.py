@@ -1,30 +1,11 @@
 """Logs in and studies out through the command line: options reach the importers, nothing is written on a refusal."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from capscope import cli
-
 FIXTURES = Path(__file__).parents[1] / "data" / "fixtures"
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the command line and return its exit code, output and errors."""
-
-    def runner(*arguments):
-        monkeypatch.setattr(sys, "argv", ["capscope", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return runner
 
 
 COMMANDS = {

@@ -46,6 +46,17 @@ def test_the_parts_of_offsets_are_recovered() -> None:
     np.testing.assert_allclose(np.mean(found, axis=0), [0.64, 0.09, 0.25], atol=0.04)
 
 
+def test_what_all_models_share_is_not_taken_for_the_models_own() -> None:
+    rng = np.random.default_rng(3)
+    alone = [offset_spread(np.tile(0.7 * rng.standard_normal(12), (6, 1)), np.zeros((6, 12))) for _ in range(50)]
+    # twelve benchmarks never lie evenly around 0, and six models go along with all of them
+    assert max(spread.model for spread in alone) < 1e-6
+    assert np.mean([spread.benchmark**2 for spread in alone]) == pytest.approx(0.49, rel=0.15)
+    mixed = [0.7 * rng.standard_normal(12) + 0.4 * rng.standard_normal((6, 1)) for _ in range(200)]
+    found = [offset_spread(offset, np.zeros((6, 12))).model ** 2 for offset in mixed]
+    assert np.mean(found) == pytest.approx(0.16, rel=0.15)
+
+
 def test_one_model_or_one_benchmark_leaves_all_to_the_rest() -> None:
     one = offset_spread(np.array([[0.5, -0.7]]), np.zeros((1, 2)))
     assert (one.benchmark, one.groups) == (0, 2)

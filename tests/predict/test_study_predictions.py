@@ -187,6 +187,7 @@ def test_rubrics_count_that_both_have(learnt: Study, world: Study) -> None:
     bare = predict_from_study(learnt, replace(asked, demands=None), replace(QUICK, assessor="stacked"))
     assert bare.notes[1].endswith("A, B, C")
     np.testing.assert_allclose(bare.table.groupby("model")["p"].std(), 0, atol=1e-12)
+    assert (bare.support["reason"] == "neither demand levels nor text").all()
     with pytest.raises(CapscopeError, match="assessor 'forest' needs demands and the study has none"):
         predict_from_study(learnt, replace(asked, demands=None), PredictionSettings(assessor="forest"))
 
@@ -235,9 +236,8 @@ def test_residuals_and_labels_take_the_place_of_the_benchmarks_effect(
 ) -> None:
     learnt.save(tmp_path / "study")
     everything.save(tmp_path / "asked")
-    evaluate(
-        learnt, EvaluationSettings("benchmark"), ["explanatory"], files=EvaluationFiles(write=tmp_path / "oof.csv")
-    )
+    kept = EvaluationFiles(write=tmp_path / "oof.csv")
+    evaluate(learnt, EvaluationSettings("benchmark"), ["explanatory", "mean"], files=kept)
     fresh = everything.require("items").loc[lambda items: items["benchmark"] == "new", "item_id"]
     labels = pd.DataFrame({"model": "m00", "item_id": fresh[:12], "score": 0.0})
     labels.to_csv(tmp_path / "labels.csv", index=False)
@@ -256,7 +256,11 @@ def test_residuals_and_labels_take_the_place_of_the_benchmarks_effect(
     assert scores[1].loc[cell, "score"] == pytest.approx(scores[0].loc[cell, "score"], abs=0.05)
     assert set(after.table["model"]) == {"m00"}
     np.testing.assert_array_equal(after.table["defer"], after.table["p"] < 0.5)
-    with pytest.raises(CapscopeError, match=r"oof.csv: is by assessor 'explanatory'; give one by 'stacked'"):
+    alone = replace(QUICK, labels=tmp_path / "labels.csv")
+    one = predict_from_study(learnt, items_where(everything, everything.require("items")["benchmark"] == "new"), alone)
+    assert one.benchmark_scores is not None
+    pd.testing.assert_series_equal(one.scores["score"], one.benchmark_scores["score"])
+    with pytest.raises(CapscopeError, match="oof.csv: holds explanatory, mean, not 'stacked'; write it"):
         predict_set(tmp_path / "study", tmp_path / "asked", PredictionSettings(residuals=tmp_path / "oof.csv"))
     fit = fit_study(learnt, StudyFitSettings(model="demand"))
     save_fit(fit, tmp_path / "fit")

@@ -1,29 +1,22 @@
 """``capscope import tidy`` and ``capscope import adele``."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from capscope.cli.options import AsJson, Encoding, Force, NotAdministered, StudyOut
 from capscope.cli.output import emit
 
 if TYPE_CHECKING:
     from capscope.data import Study
     from capscope.data.formats import ImportReport
 
-Out = Annotated[Path, typer.Option("--out", help="Study folder to write.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace the study that is there.")]
-NotAdministered = Annotated[
-    list[str] | None,
-    typer.Option("--not-administered", help='A score that means "not administered", such as -1; may be repeated.'),
-]
-Encoding = Annotated[str, typer.Option("--encoding", help="Text encoding of CSV and JSON files.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 def import_tidy_command(
     paths: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL, JSON or Parquet files.")],
-    out: Out,
+    out: StudyOut,
     model_col: Annotated[str | None, typer.Option(help="Column of model names.")] = None,
     id_col: Annotated[str | None, typer.Option(help="Column of item ids.")] = None,
     score_col: Annotated[str | None, typer.Option(help="Column of scores from 0 to 1.")] = None,
@@ -42,21 +35,21 @@ def import_tidy_command(
     as_json: AsJson = False,
 ) -> None:
     """Tables of scores, long or wide. Example: capscope import tidy scores.csv --id-col question --out STUDY."""
-    from capscope.data import refuse_overwriting
     from capscope.data.formats import Columns, ExtraTables, import_tidy
 
     if wide and wide_items:
         raise typer.BadParameter("--wide and --wide-items exclude each other")
-    refuse_overwriting(out, force=force)
     columns = Columns(model_col, id_col, score_col, benchmark_col, task_col, text_col, trials_col)
     layout = "wide" if wide else "wide-items" if wide_items else "long"
     extra = ExtraTables(items, demands, annotator)
-    save_import(*import_tidy(paths, columns, layout, not_administered or [], extra, encoding), out, force, as_json)
+    import_into(
+        out, lambda: import_tidy(paths, columns, layout, not_administered or [], extra, encoding), force, as_json
+    )
 
 
 def import_adele_command(
     battery: Annotated[Path, typer.Argument(help="The battery, with its demand columns.")],
-    out: Out,
+    out: StudyOut,
     tables: Annotated[list[Path] | None, typer.Argument(help="Answers of models, or demand levels.")] = None,
     annotator: Annotated[str, typer.Option(help="Who rated in tables of demand levels.")] = "gpt-4o",
     battery_annotator: Annotated[str, typer.Option(help="Who rated in the battery.")] = "gpt-4o",
@@ -66,18 +59,23 @@ def import_adele_command(
     as_json: AsJson = False,
 ) -> None:
     """ADeLe battery, answers and levels. Example: capscope import adele battery.csv GPT-4o.csv --out STUDY."""
-    from capscope.data import refuse_overwriting
     from capscope.data.formats import import_adele
 
-    refuse_overwriting(out, force=force)
-    read = import_adele(battery, tables or [], annotator, battery_annotator, not_administered or [], encoding)
-    save_import(*read, out, force, as_json)
+    import_into(
+        out,
+        lambda: import_adele(battery, tables or [], annotator, battery_annotator, not_administered or [], encoding),
+        force,
+        as_json,
+    )
 
 
-def save_import(study: "Study", report: "ImportReport", out: Path, force: bool, as_json: bool) -> None:
-    """Save what was imported and print what became of it."""
+def import_into(out: Path, read: "Callable[[], tuple[Study, ImportReport]]", force: bool, as_json: bool) -> None:
+    """Refuse to overwrite anything before it is read, then read, save the study and print what became of it."""
+    from capscope.data import refuse_overwriting
     from capscope.errors import first_few
 
+    refuse_overwriting(out, force=force)
+    study, report = read()
     study.save(out, force=force)
     lines = [
         f"{out}: {report.responses} responses of {report.models} models on {report.items} items,"

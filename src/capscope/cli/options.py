@@ -18,6 +18,18 @@ Embedder = Annotated[
     str, typer.Option("--embedder", help="How an assessor turns texts into vectors: auto, tfidf, or a model's name.")
 ]
 Level = Annotated[float, typer.Option("--level", min=0.01, max=0.999, help="Coverage of the intervals.")]
+StudyOut = Annotated[Path, typer.Option("--out", help="Study folder to write.")]
+NotAdministered = Annotated[
+    list[str] | None,
+    typer.Option("--not-administered", help='A score that means "not administered", such as -1; may be repeated.'),
+]
+Encoding = Annotated[str, typer.Option("--encoding", help="Text encoding of CSV and JSON files.")]
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", help="Which metric is the score; may be repeated, first choice first.")
+]
+LoggedModel = Annotated[
+    str | None, typer.Option("--model", help="Who answered, where the logs do not say or say it wrong.")
+]
 PageItems = Annotated[Path | None, typer.Option("--items", help="Study folder or file of items to predict.")]
 PageStudy = Annotated[
     Path | None,

@@ -100,10 +100,12 @@ def _result(found: "Predictions", out: Path, beside: Path) -> dict[str, object]:
 
 def _text(found: "Predictions", out: Path) -> str:
     outside = int((~found.support["in_support"]).sum())
-    lines = [table_text(found.scores), *found.notes]
-    lines.append(f"{outside} of {len(found.support)} items lie outside what the answers support")
-    if found.benchmark_scores is not None:
-        lines.append(f"with each benchmark's own effect:\n{table_text(found.benchmark_scores)}")
+    lines = [*found.notes, f"{outside} of {len(found.support)} items lie outside what the answers support"]
+    by_benchmark = found.benchmark_scores
+    if by_benchmark is None or by_benchmark["benchmark"].nunique() > 1:
+        lines.append(f"scores on all items:\n{table_text(found.scores)}")
+    if by_benchmark is not None:
+        lines.append(f"scores with each benchmark's own effect:\n{table_text(by_benchmark)}")
     if "defer" in found.table:
         lines.append(f"{int(found.table['defer'].sum())} of {len(found.table)} chances are to be deferred")
     return "\n".join([*lines, str(out)])

@@ -26,7 +26,7 @@ def read_spread(path: Path | None, assessor: str | None = None) -> OffsetSpread:
     Args:
         path: Out-of-fold predictions by one assessor, each benchmark left out whole, as `capscope evaluate --split
             benchmark --write` leaves them; None where no benchmark has been seen.
-        assessor: Whose predictions they have to be; None for any.
+        assessor: Whose predictions to look at; None where the file holds those of one.
 
     Raises:
         InputError: The file is no such table.
@@ -37,10 +37,7 @@ def read_spread(path: Path | None, assessor: str | None = None) -> OffsetSpread:
     missing = [column for column in RESIDUAL_COLUMNS if column not in table]
     if missing:
         raise InputError(f"{path}: column '{missing[0]}' is missing; write it with 'capscope evaluate --write'")
-    if (names := table["assessor"].astype(str).unique()).size > 1:
-        raise InputError(f"{path}: holds {first_few(sorted(names))}; write one with 'capscope evaluate --assessor'")
-    if assessor not in (None, names[0]):
-        raise InputError(f"{path}: is by assessor '{names[0]}'; give one by '{assessor}', or --assessor {names[0]}")
+    table = _by_assessor(table, path, assessor)
     table = table[table["seed"].astype(int) == table["seed"].astype(int).min()]
     folds = table.groupby(table["benchmark"].astype(str))["fold"].nunique()
     if (folds > 1).any():
@@ -52,6 +49,16 @@ def read_spread(path: Path | None, assessor: str | None = None) -> OffsetSpread:
     score, chance = (table[name].astype(float).to_numpy() for name in ("score", "chance"))
     outcomes = Outcomes(columns[0], columns[1], columns[1], score, chance)
     return GroupScores.of(outcomes, columns[1]).spread(np.unique(columns[1]))
+
+
+def _by_assessor(table: pd.DataFrame, path: Path, assessor: str | None) -> pd.DataFrame:
+    """Predictions of one assessor."""
+    names = sorted(table["assessor"].astype(str).unique())
+    if assessor is None and len(names) > 1:
+        raise InputError(f"{path}: holds {first_few(names)}; write one with 'capscope evaluate --assessor'")
+    if assessor not in (None, *names):
+        raise InputError(f"{path}: holds {first_few(names)}, not '{assessor}'; write it with 'capscope evaluate'")
+    return table if assessor is None else table[table["assessor"].astype(str) == assessor]
 
 
 def read_labels(path: Path, models: tuple[str, ...], items: tuple[str, ...]) -> pd.DataFrame:

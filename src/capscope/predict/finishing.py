@@ -92,10 +92,20 @@ def finished(
         settings: What was asked for.
     """
     if evidence is not None:
-        found = with_benchmark_effects(found, benchmark, evidence.spread, evidence.labels, settings.seed)
+        found = _with_one_score(
+            with_benchmark_effects(found, benchmark, evidence.spread, evidence.labels, settings.seed)
+        )
     if settings.defer_below is not None:
         found = replace(found, table=found.table.assign(defer=found.table["p"] < settings.defer_below))
     return found if settings.model is None else _only_model(found, settings.model)
+
+
+def _with_one_score(found: Predictions) -> Predictions:
+    """Where all items are of one benchmark, the score on all of them is its score."""
+    scores = found.benchmark_scores
+    if scores is None or scores["benchmark"].nunique() > 1:
+        return found
+    return replace(found, scores=scores[["model", "score", "lower", "upper"]])
 
 
 def _only_model(found: Predictions, model: str) -> Predictions:

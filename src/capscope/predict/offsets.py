@@ -108,6 +108,8 @@ def offset_spread(offset: ModelGroup, variance: ModelGroup) -> OffsetSpread:
 
     Two models share only the benchmark's part, two benchmarks only the model's; what a square has beyond both and its
     sampling variance is the rest. Parts that cannot be told apart, with one model or one benchmark, go to the rest.
+    Where the benchmarks happen to lie on one side of 0, offsets of different models on different benchmarks agree
+    too: that much is no model's own.
 
     Args:
         offset: Offsets; NaN where a model was not asked.
@@ -116,7 +118,8 @@ def offset_spread(offset: ModelGroup, variance: ModelGroup) -> OffsetSpread:
     known = ~np.isnan(offset)
     value = np.where(known, offset, 0.0)
     square = max(float((value**2 - np.where(known, variance, 0.0)).sum() / max(known.sum(), 1)), 0.0)
-    parts = np.maximum([_pair_mean(value, known), _pair_mean(value.T, known.T)], 0.0)
+    own = _pair_mean(value.T, known.T) - _cross_mean(value, known)
+    parts = np.maximum([_pair_mean(value, known), own], 0.0)
     # chance alone makes one part positive half the time: together they are no more than the whole
     shared, model = parts * min(1.0, square / max(float(parts.sum()), 1e-12))
     rest = max(square - shared - model, 0.0)
@@ -130,3 +133,15 @@ def _pair_mean(value: FloatArray, known: np.ndarray) -> float:
     pairs = (count * (count - 1)).sum()
     products = (value.sum(axis=0) ** 2 - (value**2).sum(axis=0)).sum()
     return float(products / pairs) if pairs else 0.0
+
+
+def _cross_mean(value: FloatArray, known: np.ndarray) -> float:
+    """Mean product of two values that share neither row nor column."""
+    pairs, products = (_cross_sum(each) for each in (known.astype(float), value))
+    return products / pairs if pairs else 0.0
+
+
+def _cross_sum(value: FloatArray) -> float:
+    """Sum of the products of all ordered pairs that share neither row nor column."""
+    aligned = (value.sum(axis=0) ** 2).sum() + (value.sum(axis=1) ** 2).sum()
+    return float(value.sum() ** 2 - aligned + (value**2).sum())

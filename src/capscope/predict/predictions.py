@@ -22,7 +22,8 @@ class Predictions:
     table: pd.DataFrame
     """Columns item_id, model, p, lower, upper, in_support: p is the chance of success, the bounds are its interval."""
     scores: pd.DataFrame
-    """Columns model, score, lower, upper: the share of the items a model will get right, with its interval."""
+    """Columns model, score, lower, upper: the share of the items a model will get right, with its interval. What labels
+    and past benchmarks say is in it where the items are of one benchmark, else in `benchmark_scores` alone."""
     support: pd.DataFrame
     """Columns item_id, in_support, answers, known, reason: see `support_table`."""
     level: float

@@ -117,6 +117,7 @@ class _Asking:
         near = nearness(features, self.training.answered)[place] >= NEAR**2
         reasons = {
             "": kind == "warm",
+            "neither demand levels nor text": np.full(len(place), features.demands is None and features.texts is None),
             "no demand levels": self.asked.unrated[place],
             "no text": no_text,
             f"no answered item has {'a text' if by_text else 'demands'} near its own": ~near,

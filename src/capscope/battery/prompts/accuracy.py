@@ -191,15 +191,17 @@ def _accuracy_draws(
 ) -> tuple[Float[np.ndarray, "draw prompt"], Float[np.ndarray, "draw prompt"]]:
     """Draws of the accuracy under each prompt on all items, and of its log-odds on the average item.
 
-    What was not asked adds its expected score and, by the central limit, the noise of its answers.
+    What was not asked adds its expected score and, by the central limit, the noise of its answers. Right and wrong
+    answers add up to whole numbers: where few are right, ties between prompts are real, and so are quantiles of 0.
     """
     cells = fit.best.cells
     unasked, size = cells.trials == 0, cells.trials.shape[1]
-    seen = cells.score.sum(1)
+    seen, whole = cells.score.sum(1), np.allclose(cells.right, np.round(cells.right))
     accuracy, effects = [], []
     for effect, location in shaped_draws(fit, count, rng):
         chance = expit(effect[:, None] + location) * unasked
         noise = np.sqrt((chance * (1 - chance)).sum(1)) * rng.standard_normal(len(effect))
-        accuracy.append(np.clip((seen + chance.sum(1) + noise) / size, 0, 1))
+        added = np.clip(chance.sum(1) + noise, 0, unasked.sum(1))
+        accuracy.append((seen + (np.round(added) if whole else added)) / size)
         effects.append(effect + location.mean())
     return np.array(accuracy), np.array(effects)

@@ -134,21 +134,23 @@ def fit_prompts(cells: PromptCells) -> PromptFit:
     """
     start, best, item_sd = np.zeros(len(cells.trials)), -np.inf, float(ITEM_SDS[0])
     for tried in ITEM_SDS:
-        pilot = _posterior(cells, _Prior(PILOT_SD, float(tried)), start)
+        pilot = _posterior(cells, PromptPrior(PILOT_SD, float(tried)), start)
         start = pilot.mean
         if pilot.evidence > best:
             best, item_sd = pilot.evidence, float(tried)
     explained = (0.0,) if cells.likeness is None else (0.0, *EXPLAINED)
-    priors = [_Prior(float(sd), item_sd, share) for sd, share in product(PROMPT_SDS, explained)]
+    priors = [PromptPrior(float(sd), item_sd, share) for sd, share in product(PROMPT_SDS, explained)]
     return PromptFit(tuple(_posterior(cells, prior, start) for prior in priors))
 
 
 @dataclass(frozen=True)
-class _Prior:
+class PromptPrior:
     """What is believed of prompts and items before any answer."""
 
     prompt_sd: float
+    """Standard deviation of prompts, in log-odds."""
     item_sd: float
+    """Standard deviation of item locations, in log-odds."""
     explained: float = 0.0
     """Share of the variance of prompts that their covariates explain."""
 
@@ -168,7 +170,7 @@ class _Prior:
         return stretch - 0.5 * (self.prompt_sd / PROMPT_SCALE) ** 2 - 0.5 * (self.item_sd / ITEM_SCALE) ** 2
 
 
-def _posterior(cells: PromptCells, prior: _Prior, start: Prompts) -> PromptPosterior:
+def _posterior(cells: PromptCells, prior: PromptPrior, start: Prompts) -> PromptPosterior:
     """Laplace approximation over prompts, in coordinates in which their prior is standard normal."""
     root = prior.root(cells)
 
