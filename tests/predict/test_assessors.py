@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, log_expit
 
 from capscope.data import Study, response_matrix
 from capscope.errors import InputError
@@ -20,7 +21,7 @@ from capscope.predict.assessors import (
 from capscope.predict.assessors.stacked import FittedStack, expected_weights, members_for
 from capscope.predict.folds import group_folds, regime_of_items
 from capscope.predict.metrics import log_loss
-from capscope.predict.pooling import fit_pool
+from capscope.predict.pooling import Pool, fit_pool
 from capscope.predict.reliability import calibration_slope
 from predict.simulated_study import simulated_study
 
@@ -128,6 +129,23 @@ def test_a_useless_member_gets_no_weight_and_the_pool_calibrates() -> None:
     assert pool.weight[0] == pytest.approx(0.5, abs=0.036)
     assert pool.weight[1] == pytest.approx(0, abs=0.054)
     assert pool.offset == pytest.approx(0, abs=0.054)
+
+
+def test_the_pool_mends_high_chances_that_are_too_high() -> None:
+    rng = np.random.default_rng(5)
+    told = rng.normal(-0.5, 1.5, 20_000)
+
+    def true_chance(log_odds: np.ndarray) -> np.ndarray:
+        # one slope for low chances, a flatter one for high ones
+        return expit(1.1 * log_expit(log_odds) - 0.5 * log_expit(-log_odds))
+
+    score = (rng.random(20_000) < true_chance(told)).astype(float)
+    asked = np.array([-3.0, -1.0, 1.0, 3.0])
+    bent = fit_pool(told[:, None], score, np.ones(20_000), 4000)
+    straight = Pool(bent.weight, bent.offset)
+    off = [np.abs(expit(pool.log_odds(asked[:, None])) - true_chance(asked)).max() for pool in (bent, straight)]
+    assert off[0] < 0.035
+    assert off[0] < 0.5 * off[1]
 
 
 def test_trees_count_nothing_on_a_benchmark_of_a_kind_never_held_out(study: Study) -> None:
