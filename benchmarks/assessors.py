@@ -41,13 +41,14 @@ def main() -> None:
     study = load(arguments.study)
     versions = ", ".join(f"{name} {version(name)}" for name in ("scikit-learn", "torch", "numpy"))
     print(f"{date.today()}, {platform.machine()}, one thread, Python {platform.python_version()}, {versions}")
-    columns = (*PLAIN, *(f"{name} (weighted)" for name in WEIGHTED), *ALL, "seconds")
+    columns = (*PLAIN, *(f"{name} (weighted)" for name in WEIGHTED), *ALL, "sd of log_loss over seeds", "s a fold")
     print(f"| held out | assessor | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 2)}")
     for split in arguments.split or ("id", "task", "benchmark"):
         settings = EvaluationSettings(split, seeds=arguments.seeds, annotator=arguments.annotator)
         with tempfile.TemporaryDirectory() as folder:
             files = EvaluationFiles(arguments.resume, Path(folder) / "predictions.parquet")
-            seconds = evaluate(study, settings, arguments.assessor, files=files).seconds
+            found = evaluate(study, settings, arguments.assessor, files=files)
+            seconds = {name: total / found.folds / arguments.seeds for name, total in found.seconds.items()}
             print_rows(split, pd.read_parquet(Path(folder) / "predictions.parquet"), seconds)
 
 
@@ -70,8 +71,9 @@ def print_rows(split: str, predictions: pd.DataFrame, seconds: dict[str, float])
         weighted = mean_metrics([each.accuracy_weighted() for each in scored])
         values = [getattr(plain, each) for each in PLAIN] + [getattr(weighted, each) for each in WEIGHTED]
         values += [getattr(plain, each) for each in ALL]
+        values.append(float(np.std([each.mean().log_loss for each in scored])))
         cells = " | ".join(f"{value:.3f}" for value in values)
-        print(f"| {split} {name} | {assessor} | {cells} | {seconds[str(assessor)]:.0f} |", flush=True)
+        print(f"| {split} {name} | {assessor} | {cells} | {seconds[str(assessor)]:.1f} |", flush=True)
 
 
 def outcomes(table: pd.DataFrame) -> Outcomes:
