@@ -66,3 +66,13 @@ def test_a_single_rating_is_less_sure_than_the_mean_of_two() -> None:
     error = (level[:, 0] - truth) / sd[:, 0]
     assert 0.9 < error[twice].std() < 1.1
     assert 0.9 < error[~twice].std() < 1.1
+
+
+def test_fused_levels_are_as_sure_as_the_fusion_says() -> None:
+    demands, _ = rated(share_of_both=0.5, severity=0.8, noise=0.5)
+    mean = demands.groupby("item_id", as_index=False)["level"].mean()
+    fused = mean.assign(annotator="fused", rubric="AS", sd=0.05)
+    study = Study.of(demands=pd.concat([demands, fused], ignore_index=True))
+    level, sd = known_levels(study, tuple(mean["item_id"]))
+    np.testing.assert_allclose(level[:, 0], mean["level"])
+    np.testing.assert_allclose(sd, 0.05)

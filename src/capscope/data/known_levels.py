@@ -5,7 +5,7 @@ import pandas as pd
 
 from capscope.axes import ItemDim
 from capscope.data.leniency import leniency
-from capscope.data.matrix import demand_matrix
+from capscope.data.matrix import averaged_rows, demand_matrix
 from capscope.data.study import Study
 
 
@@ -42,8 +42,8 @@ def rated_levels(
     matrix = demand_matrix(study, annotator, rubrics)
     level = matrix.at(items)
     stated = np.zeros_like(level) if matrix.sd is None else _at(matrix.items, matrix.sd, items)
-    shown = _disagreement(study, items, matrix.dims) if annotator is None else np.zeros_like(level)
-    return level, np.maximum(stated, shown)
+    averaged = averaged_rows(study.require("demands"), annotator, study.name)
+    return level, np.maximum(stated, _disagreement(averaged, items, matrix.dims))
 
 
 def with_gaps_filled(level: ItemDim, sd: ItemDim, typical: tuple[np.ndarray, np.ndarray]) -> tuple[ItemDim, ItemDim]:
@@ -65,13 +65,12 @@ def _at(index: tuple[str, ...], values: ItemDim, items: tuple[str, ...]) -> Item
     return np.where((place >= 0)[:, None], values[place], 0.0)
 
 
-def _disagreement(study: Study, items: tuple[str, ...], dims: tuple[str, ...]) -> ItemDim:
+def _disagreement(demands: pd.DataFrame, items: tuple[str, ...], dims: tuple[str, ...]) -> ItemDim:
     """Standard error of each mean level, from how far annotators of the same cells disagree after their own leniency.
 
     One pair of annotators says little of one cell, so that a rubric's mean serves all its cells; a cell that one
-    annotator rated has the error of a single rating.
+    annotator rated has the error of a single rating. One annotator alone, or fused levels, show none.
     """
-    demands = study.require("demands")
     rubric = demands["rubric"].astype(str)
     cells = (demands["level"] - leniency(demands)).groupby([demands["item_id"].astype(str), rubric])
     count = cells.size().unstack().reindex(index=list(items), columns=list(dims)).to_numpy(dtype=float)

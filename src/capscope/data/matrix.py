@@ -97,7 +97,7 @@ def demand_matrix(study: Study, annotator: str | None = None, rubrics: tuple[str
         InputError: No such annotator or rubric.
     """
     demands = study.require("demands")
-    demands = _of_annotator(demands, annotator, study.name)
+    demands = averaged_rows(demands, annotator, study.name)
     known = tuple(sorted(map(str, demands["rubric"].unique())))
     dims = rubrics or known
     unknown = [dim for dim in dims if dim not in known]
@@ -128,7 +128,8 @@ def _pivot(
     return table.reindex(columns=list(dims)).sort_index()
 
 
-def _of_annotator(demands: pd.DataFrame, annotator: str | None, where: str) -> pd.DataFrame:
+def averaged_rows(demands: pd.DataFrame, annotator: str | None, where: str) -> pd.DataFrame:
+    """Return the rows that a level is the mean of: one annotator's, else the fused ones, else all."""
     if annotator is None:
         fused = demands["annotator"] == FUSED
         return demands[fused] if fused.any() else demands
