@@ -6,7 +6,7 @@ import pytest
 
 from capscope.data import (
     SPLITS,
-    ResponseMatrix,
+    Responses,
     SplitPlan,
     Study,
     families_of,
@@ -20,7 +20,7 @@ N_MODELS, N_ITEMS = 10, 60
 FAMILIES = {f"m{number}": f"f{number // 3}" for number in range(N_MODELS)}
 
 
-def world() -> tuple[ResponseMatrix, pd.DataFrame]:
+def world() -> tuple[Responses, pd.DataFrame]:
     rng = np.random.default_rng(0)
     item_id = [f"i{number:02d}" for number in range(N_ITEMS)]
     items = pd.DataFrame(
@@ -34,7 +34,7 @@ def world() -> tuple[ResponseMatrix, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def answers() -> tuple[ResponseMatrix, pd.DataFrame]:
+def answers() -> tuple[Responses, pd.DataFrame]:
     return world()
 
 

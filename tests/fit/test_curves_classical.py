@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import DemandMatrix, LevelCounts, ResponseMatrix, read_level_counts, shipped
+from capscope.data import DemandMatrix, LevelCounts, Responses, read_level_counts, shipped
 from capscope.errors import FitError
 from capscope.fit import dominant_slices, fit_classical
 from capscope.fit.curves.classical import level_targets
@@ -54,14 +54,14 @@ def test_a_model_with_no_success_has_no_ability_and_stays_finite() -> None:
     assert found.ability[0, 0] == 0.0
 
 
-def small_study(rng: np.random.Generator) -> tuple[ResponseMatrix, DemandMatrix]:
+def small_study(rng: np.random.Generator) -> tuple[Responses, DemandMatrix]:
     items = tuple(f"item-{number:03d}" for number in range(300))
     models = ("alpha", "beta", "gamma")
     level = rng.integers(0, 6, (300, 4)).astype(float)
     model, item = (index.ravel() for index in np.meshgrid(np.arange(3), np.arange(300), indexing="ij"))
     chance = 1 / (1 + np.exp(level.max(axis=1)[item] - 2 - model))
     score = (rng.random(len(model)) < chance).astype(float)
-    responses = ResponseMatrix(models, items, model, item, score, np.ones(len(model)))
+    responses = Responses(models, items, model, item, score, np.ones(len(model)))
     return responses, DemandMatrix(items, ("A", "B", "C", "D"), level)
 
 
@@ -72,7 +72,7 @@ def test_permuting_items_and_renaming_ids_changes_no_ability() -> None:
     order = rng.permutation(len(demands.items))
     renamed = tuple(f"x{position:04d}" for position in range(len(order)))
     position = np.argsort(order)
-    shuffled = ResponseMatrix(
+    shuffled = Responses(
         responses.models,
         renamed,
         responses.model_index,

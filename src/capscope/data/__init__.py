@@ -5,7 +5,6 @@ from capscope.data.families import FROM_NAMES, families_of, family_by_name, read
 from capscope.data.item_files import read_items
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
 from capscope.data.known_levels import known_levels, rated_levels, typical_levels, with_gaps_filled
-from capscope.data.matrix import DemandMatrix, ResponseMatrix, demand_matrix, response_matrix
 from capscope.data.reading import read_table, read_text
 from capscope.data.response_file import ResponseFile, rows_in
 from capscope.data.response_splits import (
@@ -16,6 +15,7 @@ from capscope.data.response_splits import (
     SplitPlan,
     response_folds,
 )
+from capscope.data.responses import DemandMatrix, Responses, demand_matrix, response_matrix
 from capscope.data.shipped import shipped
 from capscope.data.splits import Fold, ItemSplit, item_folds, task_labels
 from capscope.data.study import Study, refuse_overwriting
@@ -35,7 +35,7 @@ __all__ = [
     "LevelCounts",
     "ResponseFile",
     "ResponseFold",
-    "ResponseMatrix",
+    "Responses",
     "SplitPlan",
     "Study",
     "StudyCheck",

@@ -5,7 +5,7 @@ import pandas as pd
 
 from capscope.axes import ItemDim
 from capscope.data.leniency import leniency
-from capscope.data.matrix import averaged_rows, demand_matrix
+from capscope.data.responses import averaged_rows, demand_matrix
 from capscope.data.study import Study
 
 

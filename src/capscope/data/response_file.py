@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from capscope.axes import RowIndex
-from capscope.data.matrix import ResponseMatrix
+from capscope.data.responses import Responses
 from capscope.data.tables import TABLES, validate
 from capscope.errors import InputError
 
@@ -57,14 +57,14 @@ class ResponseFile:
         found._refuse_repeats()
         return found
 
-    def blocks(self) -> Iterator[ResponseMatrix]:
+    def blocks(self) -> Iterator[Responses]:
         """The responses in the order of the file, over the axes of the whole table."""
         model_at, item_at = (pd.Index(names) for names in (self.models, self.items))
         for frame in _frames(self.path):
             model, item = _positions(frame["model"], model_at), _positions(frame["item_id"], item_at)
             score = frame["score"].to_numpy(dtype=np.float64)
             trials = frame["n_trials"].to_numpy(dtype=np.float64) if "n_trials" in frame else np.ones(len(frame))
-            yield ResponseMatrix(self.models, self.items, model, item, score, trials)
+            yield Responses(self.models, self.items, model, item, score, trials)
 
     def _refuse_repeats(self) -> None:
         n_cells = len(self.models) * len(self.items)

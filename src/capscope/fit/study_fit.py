@@ -9,7 +9,7 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.data import (
-    ResponseMatrix,
+    Responses,
     Study,
     demand_matrix,
     family_by_name,
@@ -144,7 +144,7 @@ def known_floor(study: Study, settings: StudyFitSettings, items: tuple[str, ...]
 
 
 def fit_responses(
-    responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None = None
+    responses: Responses, settings: StudyFitSettings, floor: RowFloats | None = None
 ) -> Fit[IRTPosterior]:
     """Fit an item response model by the engine asked for; every engine leaves the same kind of posterior.
 
@@ -179,15 +179,13 @@ def _both(data: Status, sampler: Status) -> Status:
     return Status(sampler.converged, code, data.advice + sampler.advice)
 
 
-def _marginal_with_head(
-    responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None
-) -> Fit[IRTPosterior]:
+def _marginal_with_head(responses: Responses, settings: StudyFitSettings, floor: RowFloats | None) -> Fit[IRTPosterior]:
     marginal = fit_marginal_head(responses, _head(responses, settings, floor), flat=settings.response != "auto")
     posterior, answers = marginal.posterior.as_irt(settings.model), as_answers(responses)
     return Fit(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)
 
 
-def _head(responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None) -> Head:
+def _head(responses: Responses, settings: StudyFitSettings, floor: RowFloats | None) -> Head:
     """The distribution of the scores that is asked for."""
     if settings.response == "graded":
         return Graded(count_grades(responses.score))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from capscope.axes import ItemDim, ItemMask, RowIndex
 from capscope.data import (
-    ResponseMatrix,
+    Responses,
     Study,
     demand_matrix,
     join_items,
@@ -30,7 +30,7 @@ UNNAMED_BENCHMARK = "all"
 class AskedItems:
     """All answers of a study, and the items asked about; what is both is on the axis once."""
 
-    responses: ResponseMatrix
+    responses: Responses
     """The answers, over the axes of all models, and of all items learnt from or asked about."""
     features: ItemFeatures
     """What is known of these items."""
@@ -113,7 +113,7 @@ class _Rated:
     def at(self, keep: ItemMask) -> "_Rated":
         return replace(self, level=self.level[keep], sd=self.sd[keep])
 
-    def levels(self, study: Study, answers: ResponseMatrix) -> tuple[ItemDim, ItemDim] | None:
+    def levels(self, study: Study, answers: Responses) -> tuple[ItemDim, ItemDim] | None:
         """Fill the gaps from the items that are learnt from, whose levels must not give the answers away."""
         if not self.rubrics:
             return None
@@ -162,7 +162,7 @@ def _of_items(items: Study, annotator: str | None) -> str | None:
     return None if set(items.demands["annotator"].astype(str)) == {UNNAMED_ANNOTATOR} else annotator
 
 
-def _on_axis(answers: ResponseMatrix, axis: tuple[str, ...]) -> ResponseMatrix:
+def _on_axis(answers: Responses, axis: tuple[str, ...]) -> Responses:
     """Answers to the items of an axis, by their position there."""
     place = pd.Index(axis).get_indexer(pd.Index(answers.items))
     kept = answers.rows(place[answers.item_index] >= 0)

@@ -12,7 +12,7 @@ from capscope.data import (
     ITEM_SPLITS,
     DemandMatrix,
     ResponseFold,
-    ResponseMatrix,
+    Responses,
     SplitPlan,
     Study,
     demand_matrix,
@@ -35,7 +35,7 @@ from capscope.predict.metrics import Outcomes
 class Bench:
     """Only items with answers and, where the study has demands, complete ones."""
 
-    responses: ResponseMatrix
+    responses: Responses
     """The answers."""
     features: ItemFeatures
     """What is known of the items, in the order of `responses.items`."""

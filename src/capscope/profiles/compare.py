@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.data import ResponseMatrix, Study, demand_matrix, response_matrix
+from capscope.data import Responses, Study, demand_matrix, response_matrix
 from capscope.errors import InputError, nearest
 from capscope.fit import IRTSettings, fit_irt
 from capscope.profiles.audit.step_suspects import places_of
@@ -66,13 +66,13 @@ def compare_models(study: Study, names: tuple[str, str], seed: int = 0, level: f
     return Comparison(names, table, level, notes)
 
 
-def _position(responses: ResponseMatrix, name: str, where: str) -> int:
+def _position(responses: Responses, name: str, where: str) -> int:
     if name not in responses.models:
         raise InputError(f"{where}: no responses by model '{name}'{nearest(name, responses.models)}")
     return responses.models.index(name)
 
 
-def _scores(responses: ResponseMatrix, model: int) -> FloatArray:
+def _scores(responses: Responses, model: int) -> FloatArray:
     """Mean score on each item; NaN where the model has none."""
     rows = responses.model_index == model
     item, trials = responses.item_index[rows], responses.n_trials[rows]
@@ -82,7 +82,7 @@ def _scores(responses: ResponseMatrix, model: int) -> FloatArray:
 
 
 def _expected(
-    responses: ResponseMatrix, pair: tuple[int, int], items: np.ndarray, seed: int
+    responses: Responses, pair: tuple[int, int], items: np.ndarray, seed: int
 ) -> tuple[FloatArray | None, tuple[str, ...]]:
     """Difference that the two general abilities alone make on each item."""
     if len(responses.models) < FEWEST_MODELS:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata, trim_mean
 
 from capscope.axes import FloatArray, ModelItem
-from capscope.data import ResponseMatrix, Study, response_matrix
+from capscope.data import Responses, Study, response_matrix
 from capscope.errors import InputError, first_few
 from capscope.intervals import quantile_bounds
 from capscope.profiles.audit.step_suspects import places_of
@@ -73,7 +73,7 @@ def suite_aggregates(study: Study, seed: int = 0, level: float = 0.9) -> SuiteAg
     return SuiteAggregates(table, exact, len(items), len(labels), level)
 
 
-def _common(responses: ResponseMatrix, where: str) -> tuple[ModelItem, np.ndarray]:
+def _common(responses: Responses, where: str) -> tuple[ModelItem, np.ndarray]:
     """Mean scores on the items that every model answered."""
     shape = (len(responses.models), len(responses.items))
     at = responses.model_index * shape[1] + responses.item_index

@@ -7,7 +7,7 @@ import numpy as np
 from capscope.axes import FloatArray
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.building import BankSettings, assemble, score_matrix
-from capscope.data import ResponseMatrix, Study, response_matrix
+from capscope.data import Responses, Study, response_matrix
 from capscope.errors import InputError
 from capscope.fit import IRTPosterior, calibrate_items
 
@@ -45,12 +45,12 @@ def add_to_bank(bank: Bank, study: Study, harness_tasks: dict[str, str] | None =
     )
 
 
-def _own(grown: IRTPosterior, responses: ResponseMatrix) -> IRTPosterior:
+def _own(grown: IRTPosterior, responses: Responses) -> IRTPosterior:
     """The posterior of the responses' items, in their order."""
     return grown.take_items(grown.item_index(responses.items))
 
 
-def _history(bank: Bank, grown: IRTPosterior, responses: ResponseMatrix) -> FloatArray | None:
+def _history(bank: Bank, grown: IRTPosterior, responses: Responses) -> FloatArray | None:
     if bank.history is None:
         return None
     whole = np.full((len(grown.models), len(grown.items)), np.nan)

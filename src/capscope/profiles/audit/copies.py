@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from capscope.axes import FloatArray
-from capscope.data import ResponseMatrix, Study, response_matrix
+from capscope.data import Responses, Study, response_matrix
 from capscope.fit import IRTPosterior
 from capscope.profiles.audit.findings import Suspects, suspects
 from capscope.profiles.audit.step_suspects import places_of
@@ -141,7 +141,7 @@ class _Marks:
 
 
 def _tables(
-    responses: ResponseMatrix, items: tuple[str, ...], posterior: IRTPosterior
+    responses: Responses, items: tuple[str, ...], posterior: IRTPosterior
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Marks, which of them are known, and expected marks, as tables (item, model of the fit)."""
     item = pd.Index(items).get_indexer(pd.Index(responses.items))[responses.item_index]

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy.special import expit
 
 from capscope.axes import FloatArray
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import success_probability
 
 LOG_SLOPES = np.log([0.15, 0.3, 0.5, 0.75, 1.1, 1.6, 2.4, 3.6])
@@ -111,7 +111,7 @@ class Marks:
         return self.discount * (self.right.astype(np.float32) @ up + self.wrong.astype(np.float32) @ down)
 
 
-def marks_of(responses: ResponseMatrix, discount: float) -> Marks:
+def marks_of(responses: Responses, discount: float) -> Marks:
     """Count right and wrong marks as dense tables."""
     shape = (len(responses.items), len(responses.models))
     place = responses.item_index * shape[1] + responses.model_index

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.special import logsumexp
 
 from capscope.axes import FloatArray, ItemMask
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.profiles.audit.curve_grid import (
     FLOORS,
     Abilities,
@@ -93,7 +93,7 @@ class _Evidence:
 
 
 def item_kinds(
-    responses: ResponseMatrix, ability: Abilities, discount: float = 1.0, floor: FloatArray | None = None
+    responses: Responses, ability: Abilities, discount: float = 1.0, floor: FloatArray | None = None
 ) -> ItemKinds:
     """Classify the items of one benchmark.
 
@@ -191,7 +191,7 @@ def _extremes(joint: FloatArray, curves: Curves) -> tuple[FloatArray, FloatArray
     return chance @ (curves.low >= EASY).astype(float), chance @ (curves.high <= HARD).astype(float)
 
 
-def _halves(responses: ResponseMatrix, ability: Abilities) -> tuple[FloatArray, FloatArray]:
+def _halves(responses: Responses, ability: Abilities) -> tuple[FloatArray, FloatArray]:
     better: ItemMask = ability.mean > np.median(ability.mean)
     size = len(responses.items)
     sides: list[FloatArray] = []

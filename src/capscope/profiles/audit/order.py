@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.profiles.audit.discovery import nested_chances
 
 FEWEST_ITEMS = 20
@@ -46,7 +46,7 @@ class Alignment:
     """Log-odds of the model's success in the task."""
 
 
-def alignment(responses: ResponseMatrix, task: np.ndarray, reference: np.ndarray | None = None) -> Alignment:
+def alignment(responses: Responses, task: np.ndarray, reference: np.ndarray | None = None) -> Alignment:
     """Regress each model's answers on the easiness that the other models give the items, within each task.
 
     Args:

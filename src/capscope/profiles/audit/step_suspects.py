@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import ItemMask
-from capscope.data import ResponseMatrix, Study, task_labels
+from capscope.data import Responses, Study, task_labels
 from capscope.profiles.audit.findings import COLUMNS, Suspects
 from capscope.profiles.audit.lags import best_lag, natural_order
 from capscope.profiles.audit.order import alignment, out_of_step
@@ -56,7 +56,7 @@ class StepFindings:
     """Model and task of each part that is more likely out of step than not."""
 
 
-def step_suspects(responses: ResponseMatrix, places: Places, rate: float) -> StepFindings:
+def step_suspects(responses: Responses, places: Places, rate: float) -> StepFindings:
     """Find models out of step, and by how far where the order of items tells.
 
     Args:
@@ -73,7 +73,7 @@ def step_suspects(responses: ResponseMatrix, places: Places, rate: float) -> Ste
     return StepFindings(Suspects("out of step", suspected), clear[["model", "task"]])
 
 
-def rows_out_of_step(found: StepFindings, responses: ResponseMatrix, places: Places) -> ItemMask:
+def rows_out_of_step(found: StepFindings, responses: Responses, places: Places) -> ItemMask:
     """Mask of the rows that stand against other items than they answered."""
     if not len(found.cells):
         return np.zeros(len(responses.score), bool)
@@ -99,7 +99,7 @@ def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return parts
 
 
-def _row(scope: str, cells: pd.DataFrame, responses: ResponseMatrix, places: Places) -> list[object]:
+def _row(scope: str, cells: pd.DataFrame, responses: Responses, places: Places) -> list[object]:
     first = cells.iloc[0]
     names = {"study": ("", ""), "benchmark": (first["benchmark"], ""), "task": (first["benchmark"], first["task"])}
     chances = {"study": "whole_model", "benchmark": "whole_benchmark", "task": "probability"}
@@ -112,7 +112,7 @@ def _row(scope: str, cells: pd.DataFrame, responses: ResponseMatrix, places: Pla
     return [first["model"], "", *names[scope], probability, words]
 
 
-def _lag_words(name: str, cells: pd.DataFrame, responses: ResponseMatrix, places: Places) -> str:
+def _lag_words(name: str, cells: pd.DataFrame, responses: Responses, places: Places) -> str:
     """The lag within tasks, benchmarks or the study under which most of a model's tasks come into step, if any."""
     model = responses.models.index(name)
     inside = np.isin(places.task, cells["task"].to_numpy(dtype=str))
@@ -132,7 +132,7 @@ def _of(label: np.ndarray | None, inside: np.ndarray) -> np.ndarray:
     return np.arange(len(inside)) if label is None else np.flatnonzero(np.isin(label, label[inside]))
 
 
-def _part_lag(model: int, items: np.ndarray, responses: ResponseMatrix) -> int | None:
+def _part_lag(model: int, items: np.ndarray, responses: Responses) -> int | None:
     wanted = np.zeros(len(responses.items), bool)
     wanted[items] = True
     rows = np.flatnonzero((responses.model_index == model) & wanted[responses.item_index])

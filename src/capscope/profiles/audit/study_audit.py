@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.data import ResponseMatrix, Study, response_matrix
+from capscope.data import Responses, Study, response_matrix
 from capscope.errors import InputError
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.profiles.audit.copies import copy_suspects
@@ -78,7 +78,7 @@ class BenchmarkFit:
     discount: float
 
 
-def _fits(study: Study, responses: ResponseMatrix, places: Places, seed: int) -> list[BenchmarkFit]:
+def _fits(study: Study, responses: Responses, places: Places, seed: int) -> list[BenchmarkFit]:
     fits: list[BenchmarkFit] = []
     floor = item_chance(study, responses.items)
     for benchmark in np.unique(places.benchmark):
@@ -94,7 +94,7 @@ def _fits(study: Study, responses: ResponseMatrix, places: Places, seed: int) ->
     return fits
 
 
-def _restricted(responses: ResponseMatrix, items: np.ndarray) -> ResponseMatrix:
+def _restricted(responses: Responses, items: np.ndarray) -> Responses:
     """Answers to some items, by the models that answered one of them."""
     place = np.full(len(responses.items), -1)
     place[items] = np.arange(len(items))
@@ -105,7 +105,7 @@ def _restricted(responses: ResponseMatrix, items: np.ndarray) -> ResponseMatrix:
     return replace(part, models=models, items=ids, model_index=model, item_index=place[part.item_index])
 
 
-def independent_share(posterior: IRTPosterior, responses: ResponseMatrix) -> float:
+def independent_share(posterior: IRTPosterior, responses: Responses) -> float:
     """Share of the models that are worth an independent witness, from how their residuals go together.
 
     With residual correlations ``c`` it is ``1 / (1 + (M - 1) mean c^2)``, chance correlations taken off; it is 1 for

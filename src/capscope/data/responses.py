@@ -18,7 +18,7 @@ DECIMALS = 9
 
 
 @dataclass(frozen=True)
-class ResponseMatrix:
+class Responses:
     """Observed responses, one row each, over sorted model and item axes; what is absent was not administered."""
 
     models: tuple[str, ...]
@@ -34,7 +34,7 @@ class ResponseMatrix:
     n_trials: RowFloats
     """Number of trials behind the score, at least 1."""
 
-    def rows(self, keep: np.ndarray) -> "ResponseMatrix":
+    def rows(self, keep: np.ndarray) -> "Responses":
         """Return the chosen rows (index or mask) over the same axes."""
         return replace(
             self,
@@ -69,7 +69,7 @@ class DemandMatrix:
         return DemandMatrix(self.items, dims, self.level[:, columns], None if self.sd is None else self.sd[:, columns])
 
 
-def response_matrix(study: Study) -> ResponseMatrix:
+def response_matrix(study: Study) -> Responses:
     """Lay the study's responses out as arrays, models, items and rows in sorted order, however the table was sorted.
 
     Repeats of a model on an item (over `prompt` or `scaffold`) stay rows of their own.
@@ -80,7 +80,7 @@ def response_matrix(study: Study) -> ResponseMatrix:
     trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
     score, trial_count = responses["score"].to_numpy(dtype=float), trials.to_numpy(dtype=float)
     order = np.lexsort((trial_count, score, item_index, model_index))
-    matrix = ResponseMatrix(models, items, model_index, item_index, score, trial_count)
+    matrix = Responses(models, items, model_index, item_index, score, trial_count)
     return matrix.rows(order)
 
 
