@@ -3,7 +3,7 @@
 import numpy as np
 
 from capscope.axes import LEVELS, FloatArray
-from capscope.data import Study, demand_matrix
+from capscope.data import Demands, Study
 from capscope.profiles.audit.findings import Suspects, suspects
 from capscope.profiles.audit.step_suspects import places_of
 from capscope.profiles.audit.texts import Neighbours, nearest_texts
@@ -28,7 +28,7 @@ def level_suspects(study: Study, seed: int) -> list[Suspects]:
     if len(held) < FEWEST:
         return []
     ids = tuple(held["item_id"].astype(str))
-    demands = demand_matrix(study)
+    demands = Demands.of(study)
     levels = np.clip(np.floor(demands.at(ids) + 0.5), 0, LEVELS[-1])
     near = nearest_texts(held["text"].astype(str).tolist(), seed)
     places = places_of(study, ids)
