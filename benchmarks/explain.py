@@ -19,9 +19,9 @@ from planted_faults import KINDS, Planted, World, planted
 from capscope.data import Responses, Study
 from capscope.fit import IRTSettings, fit_irt
 from capscope.profiles import Audit, AuditSettings, ExplainSettings, audit_study, explain_benchmark, of_benchmark
-from capscope.profiles.audit.findings import Suspects, make_audit
-from capscope.profiles.audit.lags import natural_order
-from capscope.profiles.audit.step_suspects import places_of, step_suspects
+from capscope.profiles.auditing.findings import Suspects, make_audit
+from capscope.profiles.auditing.row_order import natural_order, step_suspects
+from capscope.profiles.item_groups import places_of
 from capscope.report import Provenance, render, summarize_irt
 
 DIMS = [f"D{number:02d}" for number in range(18)]

@@ -7,13 +7,12 @@ import numpy as np
 from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import FitError, InputError
 from capscope.fit import IRTSettings, fit_irt, item_chance
-from capscope.profiles.claims import ClaimCheck, check_claims
-from capscope.profiles.demand import DemandProfile, demand_profile, of_benchmark
-from capscope.profiles.demand_structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
-from capscope.profiles.difficulty import DifficultyShares, difficulties, difficulty_shares
-from capscope.profiles.moments import clusters_of
-from capscope.profiles.separation import Separation, separation
-from capscope.profiles.text_share import Features, HeldOutShares, held_out_shares, text_features
+from capscope.profiles.benchmark.demands import ClaimCheck, DemandProfile, check_claims, demand_profile
+from capscope.profiles.benchmark.difficulty_decomposition import DifficultyShares, difficulties, difficulty_shares
+from capscope.profiles.benchmark.model_spread import Separation, separation
+from capscope.profiles.benchmark.structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
+from capscope.profiles.benchmark.text_share import Features, HeldOutShares, held_out_shares, text_features
+from capscope.profiles.item_groups import clusters_of, of_benchmark
 
 FEWEST_MODELS = 3
 

@@ -12,7 +12,7 @@ from capscope.axes import FloatArray, ModelItem
 from capscope.data import Responses, Study
 from capscope.errors import InputError, first_few
 from capscope.intervals import quantile_bounds
-from capscope.profiles.audit.step_suspects import places_of
+from capscope.profiles.item_groups import places_of
 
 DRAWS = 200
 RIDGE = 1e-3

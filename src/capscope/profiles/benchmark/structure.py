@@ -10,7 +10,8 @@ from capscope.axes import FloatArray, ItemDim
 from capscope.data import Demands, Study
 from capscope.errors import InputError
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
-from capscope.profiles.moments import ClusterMoments, cluster_moments, clusters_of, filled
+from capscope.profiles.benchmark.cluster_moments import ClusterMoments, cluster_moments, filled
+from capscope.profiles.item_groups import clusters_of
 
 HIGH_LEVEL = 3.0
 """A demand from this level on counts as high in co-occurrence."""

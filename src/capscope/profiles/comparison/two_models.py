@@ -9,8 +9,8 @@ from capscope.axes import FloatArray, RowFloats
 from capscope.data import Demands, Responses, Study
 from capscope.errors import InputError, nearest
 from capscope.fit import IRTSettings, fit_irt
-from capscope.profiles.audit.step_suspects import places_of
-from capscope.profiles.paired import paired_difference
+from capscope.profiles.comparison.paired import paired_difference
+from capscope.profiles.item_groups import places_of
 
 HIGH_LEVEL = 3.0
 FEWEST_ITEMS = 5
