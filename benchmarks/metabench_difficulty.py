@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt
 
 LEAST_SLOPE, MOST_DIFFICULTY = 0.5, 3.0
@@ -65,11 +65,11 @@ def published_items(folder: Path, benchmark: str) -> pd.DataFrame:
     return table[(table["benchmark"] == benchmark) & (table["form"] == "A")].set_index("item_id")
 
 
-def answers(folder: Path, items: pd.Index) -> ResponseMatrix:
+def answers(folder: Path, items: pd.Index) -> Responses:
     """Answers to these items."""
     frame = pd.read_parquet(folder / "responses.parquet", filters=[("item_id", "in", list(items))])
     model, item = (frame[column].astype(str).astype("category") for column in ("model", "item_id"))
-    return ResponseMatrix(
+    return Responses(
         tuple(model.cat.categories),
         tuple(item.cat.categories),
         model.cat.codes.to_numpy().astype(np.int64),

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import IRTSettings, Meter, fit_irt
 from capscope.fit.links import score_log_loss
 
@@ -53,7 +53,7 @@ def main() -> None:
         print(row(name, matrix(options.data, SOURCES[name])), flush=True)
 
 
-def row(name: str, data: ResponseMatrix) -> str:
+def row(name: str, data: Responses) -> str:
     """Fit on four fifths, score on the rest."""
     held = np.random.default_rng(0).random(len(data.score)) < 0.2
     test = data.rows(held)
@@ -70,7 +70,7 @@ def row(name: str, data: ResponseMatrix) -> str:
     )
 
 
-def matrix(data: Path, source: Source) -> ResponseMatrix:
+def matrix(data: Path, source: Source) -> Responses:
     """The answers of one source, one trial each."""
     frame = pd.read_parquet(data / source.folder / "responses.parquet", columns=["model", "item_id", "score"])
     if source.benchmark:
@@ -83,7 +83,7 @@ def matrix(data: Path, source: Source) -> ResponseMatrix:
     if source.unscored == "cut":
         score = (score >= 0.5).astype(float)
     model, item = (frame[column].astype(str).astype("category") for column in ("model", "item_id"))
-    return ResponseMatrix(
+    return Responses(
         tuple(model.cat.categories),
         tuple(item.cat.categories),
         model.cat.codes.to_numpy().astype(np.int64),

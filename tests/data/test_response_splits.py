@@ -6,13 +6,12 @@ import pytest
 
 from capscope.data import (
     SPLITS,
-    ResponseMatrix,
+    Responses,
     SplitPlan,
     Study,
     families_of,
     family_by_name,
     response_folds,
-    response_matrix,
 )
 from capscope.errors import InputError
 
@@ -20,7 +19,7 @@ N_MODELS, N_ITEMS = 10, 60
 FAMILIES = {f"m{number}": f"f{number // 3}" for number in range(N_MODELS)}
 
 
-def world() -> tuple[ResponseMatrix, pd.DataFrame]:
+def world() -> tuple[Responses, pd.DataFrame]:
     rng = np.random.default_rng(0)
     item_id = [f"i{number:02d}" for number in range(N_ITEMS)]
     items = pd.DataFrame(
@@ -30,11 +29,11 @@ def world() -> tuple[ResponseMatrix, pd.DataFrame]:
     strength = table["model"].str[1:].astype(int) / 12 + 0.1
     table["score"] = (rng.random(len(table)) < strength).astype(float)
     study = Study.of(items, table)
-    return response_matrix(study), study.items
+    return Responses.of(study), study.items
 
 
 @pytest.fixture(scope="module")
-def answers() -> tuple[ResponseMatrix, pd.DataFrame]:
+def answers() -> tuple[Responses, pd.DataFrame]:
     return world()
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import IRTTruth, simulate_irt
 
 
@@ -23,7 +23,7 @@ def truth_signed(n_models: int, n_items: int, seed: int = 0) -> IRTTruth:
     return IRTTruth(ability, rng.normal(1, 0.5, (n_items, 1)), rng.normal(0.3, 1.2, n_items))
 
 
-def world_2pl(n_models: int, n_items: int, seed: int = 0, share: float = 1.0) -> tuple[IRTTruth, ResponseMatrix]:
+def world_2pl(n_models: int, n_items: int, seed: int = 0, share: float = 1.0) -> tuple[IRTTruth, Responses]:
     truth = truth_2pl(n_models, n_items, seed)
     return truth, simulate_irt(truth, np.random.default_rng(seed + 1), share)
 
@@ -32,10 +32,10 @@ def log_loss(probability: np.ndarray, score: np.ndarray) -> float:
     return float(-(score * np.log(probability) + (1 - score) * np.log1p(-probability)).mean())
 
 
-def responses(score: np.ndarray, trials: np.ndarray | None = None) -> ResponseMatrix:
+def responses(score: np.ndarray, trials: np.ndarray | None = None) -> Responses:
     """Responses from a table (model, item); NaN for not administered."""
     model, item = np.nonzero(~np.isnan(score))
     n = np.ones(len(model)) if trials is None else trials[model, item].astype(float)
     models = tuple(f"m{i:03d}" for i in range(score.shape[0]))
     items = tuple(f"i{i:05d}" for i in range(score.shape[1]))
-    return ResponseMatrix(models, items, model, item, score[model, item], n)
+    return Responses(models, items, model, item, score[model, item], n)

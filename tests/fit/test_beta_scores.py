@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from simulated import responses
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import BetaScores, IRTSettings, fit_irt, fit_marginal_head, load_fit, save_fit, score_models
 from capscope.fit.engine.beta_scores import edge_of
@@ -164,7 +164,7 @@ def test_ends_stay_finite_and_right_and_wrong_answers_are_refused():
     assert np.isfinite(fit.posterior.ability_mean).all()
     assert np.isfinite(fit.posterior.item_mean).all()
     assert fit.posterior.ability_mean.argmax() == 9
-    binary: ResponseMatrix = responses((score > 0.5).astype(float))
+    binary: Responses = responses((score > 0.5).astype(float))
     with pytest.raises(FitError, match="100% of the scores are exactly 0 or 1"):
         fit_irt(binary, CONTINUOUS)
     with pytest.raises(FitError, match="continuous scores have no floor"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from simulated import responses, truth_signed
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import IRTSettings, IRTTruth, fit_irt, simulate_irt
 from capscope.fit.cells.answers import PartOfAnswers, RowAnswers, as_rows
@@ -87,7 +87,7 @@ def test_items_without_answers_keep_their_zeros(masked):
     assert (posterior.item_mean[:6, :-1][mask[:6]] != 0).all()
 
 
-def part(data: ResponseMatrix, models: np.ndarray, items: np.ndarray) -> ResponseMatrix:
+def part(data: Responses, models: np.ndarray, items: np.ndarray) -> Responses:
     return as_rows(PartOfAnswers(RowAnswers(data), models, items))
 
 

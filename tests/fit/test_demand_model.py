@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtri
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import DemandItems, DemandSettings, draw_demand_chances, fit_demand, load_fit, save_fit
 
@@ -25,7 +25,7 @@ class Size:
     floor: float = 0.0
 
 
-def world(seed: int, size: Size = Size()) -> tuple[ResponseMatrix, DemandItems, np.ndarray, np.ndarray]:
+def world(seed: int, size: Size = Size()) -> tuple[Responses, DemandItems, np.ndarray, np.ndarray]:
     """Simulate answers with demands, model slopes, task and benchmark effects and item departures."""
     n_models, n_items, n_tasks, n_benchmarks, floor = astuple(size)
     rng = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ def world(seed: int, size: Size = Size()) -> tuple[ResponseMatrix, DemandItems, 
     names = tuple(f"i{number:04d}" for number in range(n_items))
     models = tuple(f"m{number:02d}" for number in range(n_models))
     rows = np.indices(score.shape).reshape(2, -1)
-    matrix = ResponseMatrix(models, names, rows[0], rows[1], score.ravel(), np.ones(score.size))
+    matrix = Responses(models, names, rows[0], rows[1], score.ravel(), np.ones(score.size))
     items = DemandItems(level, None, None, tuple(map(str, task)), tuple(map(str, benchmark)), np.full(n_items, floor))
     return matrix, items, truth, ability
 

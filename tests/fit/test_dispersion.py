@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 from simulated import truth_signed, world_2pl
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import IRTSettings, calibrate_items, fit_irt, load_fit, save_fit, score_models
 from capscope.fit.cells.answers import RowAnswers
 from capscope.fit.cells.dispersion import MOST_TRIALS, trial_weight
@@ -16,19 +16,19 @@ from capscope.fit.cells.survey import survey
 TRIALS = 10
 
 
-def weight(data: ResponseMatrix) -> float:
+def weight(data: Responses) -> float:
     answers = RowAnswers(data)
     return trial_weight(answers, survey(answers))
 
 
 @pytest.fixture(scope="module")
-def fractions() -> tuple[np.ndarray, ResponseMatrix]:
+def fractions() -> tuple[np.ndarray, Responses]:
     """Means of ten trials, and the true abilities."""
     truth = truth_signed(80, 200)
     right = np.random.default_rng(2).binomial(TRIALS, expit(truth.logit))
     model, item = np.nonzero(np.ones_like(right))
     names = tuple(f"m{i:03d}" for i in range(80)), tuple(f"i{i:03d}" for i in range(200))
-    return truth.ability[:, 0], ResponseMatrix(*names, model, item, right[model, item] / TRIALS, np.ones(len(model)))
+    return truth.ability[:, 0], Responses(*names, model, item, right[model, item] / TRIALS, np.ones(len(model)))
 
 
 def test_right_or_wrong_answers_count_once():
@@ -37,13 +37,13 @@ def test_right_or_wrong_answers_count_once():
     assert fit_irt(data, IRTSettings(model="2pl")).posterior.trial_weight == 1.0
 
 
-def test_stated_trials_are_believed(fractions: tuple[np.ndarray, ResponseMatrix]):
+def test_stated_trials_are_believed(fractions: tuple[np.ndarray, Responses]):
     data = replace(fractions[1], n_trials=np.full(len(fractions[1].score), float(TRIALS)))
     assert weight(data) == 1.0
 
 
 def test_means_of_ten_trials_count_for_several_but_never_for_more_than_ten(
-    fractions: tuple[np.ndarray, ResponseMatrix],
+    fractions: tuple[np.ndarray, Responses],
 ):
     assert 3 < weight(fractions[1]) < TRIALS
 
@@ -53,7 +53,7 @@ def test_a_constant_fraction_counts_for_a_bounded_number_of_trials():
     assert weight(replace(data, score=np.full(len(data.score), 0.5))) == MOST_TRIALS
 
 
-def test_intervals_are_narrower_and_still_honest(fractions: tuple[np.ndarray, ResponseMatrix], tmp_path):
+def test_intervals_are_narrower_and_still_honest(fractions: tuple[np.ndarray, Responses], tmp_path):
     ability, data = fractions
     fit = fit_irt(data, IRTSettings(model="2pl", form="signed"))
     once = fit_irt(replace(data, n_trials=np.full(len(data.score), 1.0001)), IRTSettings(model="2pl", form="signed"))
@@ -67,7 +67,7 @@ def test_intervals_are_narrower_and_still_honest(fractions: tuple[np.ndarray, Re
     np.testing.assert_allclose(scored.ability_sd, posterior.ability_sd, rtol=0.05)
 
 
-def test_fractions_weigh_alike_under_floors_and_in_calibration(fractions: tuple[np.ndarray, ResponseMatrix]):
+def test_fractions_weigh_alike_under_floors_and_in_calibration(fractions: tuple[np.ndarray, Responses]):
     _, data = fractions
     plain = fit_irt(data, IRTSettings(model="2pl", form="signed")).posterior
     floors = fit_irt(data, IRTSettings(model="3pl", form="signed")).posterior
@@ -83,5 +83,5 @@ def test_fractions_weigh_alike_under_floors_and_in_calibration(fractions: tuple[
 def test_other_scores_carry_no_weight():
     rng = np.random.default_rng(0)
     names = tuple(f"m{i}" for i in range(40)), tuple(f"i{i}" for i in range(10))
-    data = ResponseMatrix(*names, *np.divmod(np.arange(400), 10), rng.integers(0, 4, 400) / 3, np.ones(400))
+    data = Responses(*names, *np.divmod(np.arange(400), 10), rng.integers(0, 4, 400) / 3, np.ones(400))
     assert fit_irt(data, IRTSettings(model="2pl", response="graded")).posterior.trial_weight == 1.0

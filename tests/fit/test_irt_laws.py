@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from simulated import responses, world_2pl
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import Fit, IRTPosterior, IRTSettings, fit_irt, load_fit, save_fit, score_models
 
@@ -18,7 +18,7 @@ CHOICES = [
 ]
 
 
-def permuted(data: ResponseMatrix, models: np.ndarray, items: np.ndarray) -> ResponseMatrix:
+def permuted(data: Responses, models: np.ndarray, items: np.ndarray) -> Responses:
     """The same answers over permuted axes."""
     return replace(
         data,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from simulated import world_2pl
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import IRTSettings, fit_irt
 from capscope.fit.cells import layout
@@ -23,17 +23,17 @@ from capscope.fit.cells.survey import survey
 SIZE = (60, 90)
 
 
-def world(share: float = 0.5) -> ResponseMatrix:
+def world(share: float = 0.5) -> Responses:
     return world_2pl(*SIZE, share=share)[1]
 
 
-def fractions(data: ResponseMatrix, steps: int) -> ResponseMatrix:
+def fractions(data: Responses, steps: int) -> Responses:
     rng = np.random.default_rng(3)
     score = rng.integers(0, steps + 1, len(data.score)) / steps
     return replace(data, score=score, n_trials=rng.integers(1, 4, len(score)).astype(float))
 
 
-def both(data: ResponseMatrix, monkeypatch: pytest.MonkeyPatch, memory_mb: float = 1e3) -> tuple[Cells, Cells]:
+def both(data: Responses, monkeypatch: pytest.MonkeyPatch, memory_mb: float = 1e3) -> tuple[Cells, Cells]:
     """The same cells as a full matrix and as compressed rows."""
     answers = RowAnswers(data)
     floor = np.random.default_rng(1).uniform(0, 0.4, len(data.items))
@@ -89,9 +89,7 @@ def test_scores_take_one_byte_where_that_is_exact(kind: str, scores: type, monke
 
 
 @pytest.mark.parametrize("make", [lambda d: d, lambda d: fractions(d, 4)], ids=["binary", "coded"])
-def test_cells_on_disk_are_those_in_memory(
-    make: Callable[[ResponseMatrix], ResponseMatrix], monkeypatch: pytest.MonkeyPatch
-):
+def test_cells_on_disk_are_those_in_memory(make: Callable[[Responses], Responses], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("capscope.fit.cells.answers.ROWS_AT_ONCE", 700)
     monkeypatch.setattr("capscope.fit.cells.sparse.CHUNK_CELLS", 500)
     full, on_disk = both(make(world()), monkeypatch, memory_mb=1e-3)

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import IRTSettings, fit_irt
 from capscope.fit.links import score_log_loss
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
-def matrix(frame: pd.DataFrame) -> ResponseMatrix:
+def matrix(frame: pd.DataFrame) -> Responses:
     model, item = (frame[column].astype(str).astype("category") for column in ("model", "item_id"))
-    return ResponseMatrix(
+    return Responses(
         tuple(model.cat.categories),
         tuple(item.cat.categories),
         model.cat.codes.to_numpy().astype(np.int64),

@@ -9,7 +9,7 @@ from simulated import responses, truth_signed
 from test_beta_scores import beta_world
 from test_graded import graded_world
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import (
     Asymptotes,
     BetaScores,
@@ -46,14 +46,14 @@ def test_variance_and_information_are_those_of_drawn_scores(name: str):
     assert gradient.square().mean(1).numpy() == pytest.approx(told.numpy(), rel=0.03)
 
 
-def fractions() -> ResponseMatrix:
+def fractions() -> Responses:
     """Shares of eight trials whose number is not told."""
     truth = truth_signed(200, 60)
     draws = [simulate_irt(truth, np.random.default_rng(seed)) for seed in range(8)]
     return replace(draws[0], score=np.mean([part.score for part in draws], 0))
 
 
-def fitted(kind: str) -> tuple[ResponseMatrix, IRTPosterior]:
+def fitted(kind: str) -> tuple[Responses, IRTPosterior]:
     two = IRTSettings(model="2pl", form="signed")
     if kind == "fractions":
         data, settings = fractions(), two

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from capscope.data import ResponseMatrix, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import FitError
 from capscope.fit import StudyFitSettings, fit_holdout, fit_study
 from capscope.fit.study_fit import fit_responses
@@ -16,7 +16,7 @@ def study() -> Study:
 
 
 def test_engines_agree_on_who_is_able(study: Study) -> None:
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     fits = {
         engine: fit_responses(responses, StudyFitSettings("2pl", engine=engine)).posterior
         for engine in ("variational", "mml", "svi")
@@ -29,7 +29,7 @@ def test_engines_agree_on_who_is_able(study: Study) -> None:
 
 @pytest.mark.slow
 def test_nuts_agrees_with_the_fast_engine(study: Study) -> None:
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     judge = fit_responses(responses, StudyFitSettings("rasch", engine="nuts")).posterior
     fast = fit_responses(responses, StudyFitSettings("rasch")).posterior
     rows = (responses.model_index, responses.item_index)
@@ -48,7 +48,7 @@ def test_continuous_scores_are_fitted_as_such(engine: str) -> None:
     p = 1 / (1 + np.exp(-(ability[:, None] + easiness)))
     score = rng.beta(12 * p, 12 * (1 - p))
     names = tuple(f"m{i}" for i in range(40)), tuple(f"i{i}" for i in range(6))
-    data = ResponseMatrix(*names, *np.divmod(np.arange(240), 6), score.ravel(), np.ones(240))
+    data = Responses(*names, *np.divmod(np.arange(240), 6), score.ravel(), np.ones(240))
     fit = fit_responses(data, StudyFitSettings("2pl", engine=engine, response="continuous"))
     assert fit.posterior.shape is not None
     assert np.exp(np.median(fit.posterior.shape.mean)) == pytest.approx(12, rel=0.3)

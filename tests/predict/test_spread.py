@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit.links import attenuated
 from capscope.predict.spread import LARGEST_SPREAD, unexplained_sd
 
 
-def responses(score: np.ndarray) -> ResponseMatrix:
+def responses(score: np.ndarray) -> Responses:
     n_models, n_items = score.shape
     model, item = np.indices(score.shape).reshape(2, -1)
     names = tuple(f"m{number:02d}" for number in range(n_models)), tuple(f"i{number:04d}" for number in range(n_items))
-    return ResponseMatrix(*names, model, item, score.ravel(), np.ones(score.size))
+    return Responses(*names, model, item, score.ravel(), np.ones(score.size))
 
 
 @pytest.mark.parametrize("sd", [0.3, 0.6, 0.9, 1.2, 1.6, 2.2])

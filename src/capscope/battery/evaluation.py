@@ -15,7 +15,7 @@ from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Sample
 from capscope.battery.families import families
 from capscope.battery.live.adaptive import AdaptiveBattery
 from capscope.battery.model_splits import ModelSplit, model_split
-from capscope.data import ResponseMatrix, Study
+from capscope.data import Responses, Study
 from capscope.errors import InputError, nearest
 
 ADAPTIVE = "adaptive"
@@ -196,7 +196,7 @@ def past_bank(whole: Bank, past: Index) -> Bank:
     model, item = np.nonzero(~np.isnan(history))
     score = history[model, item]
     names = tuple(whole.models[place] for place in past)
-    responses = ResponseMatrix(names, whole.items, model, item, score, np.ones(len(score)))
+    responses = Responses(names, whole.items, model, item, score, np.ones(len(score)))
     settings = BankSettings(max_sweeps=60)
     return replace(whole, posterior=fit_bank_items(responses, dims_for(len(past)), settings), history=history)
 

@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from capscope.axes import RowIndex
-from capscope.data.matrix import ResponseMatrix
+from capscope.data.responses import Responses
 from capscope.data.splits import fold_numbers, item_folds
 from capscope.errors import InputError, first_few, nearest
 
@@ -60,7 +60,7 @@ class ResponseFold:
 
 
 def response_folds(
-    responses: ResponseMatrix, items: pd.DataFrame, plan: SplitPlan, rng: np.random.Generator
+    responses: Responses, items: pd.DataFrame, plan: SplitPlan, rng: np.random.Generator
 ) -> list[ResponseFold]:
     """Cut the answers into folds.
 
@@ -90,13 +90,13 @@ def response_folds(
 
 
 def _item_masks(
-    responses: ResponseMatrix, items: pd.DataFrame, split: str, folds: int, rng: np.random.Generator
+    responses: Responses, items: pd.DataFrame, split: str, folds: int, rng: np.random.Generator
 ) -> list[RowMask]:
     index = pd.Index(responses.items)
     return [index.isin(fold.test)[responses.item_index] for fold in item_folds(items, split, max(folds, 2), rng)]
 
 
-def _model_masks(responses: ResponseMatrix, plan: SplitPlan, rng: np.random.Generator) -> list[RowMask]:
+def _model_masks(responses: Responses, plan: SplitPlan, rng: np.random.Generator) -> list[RowMask]:
     """Mark for each fold the answers of the held-out models."""
     labels = np.array(responses.models)
     if plan.split == "family":
@@ -119,19 +119,19 @@ def _families(models: tuple[str, ...], families: dict[str, str]) -> np.ndarray:
     return np.array([families[model] for model in models])
 
 
-def _model_fold(responses: ResponseMatrix, new_model: RowMask, known: int, rng: np.random.Generator) -> ResponseFold:
+def _model_fold(responses: Responses, new_model: RowMask, known: int, rng: np.random.Generator) -> ResponseFold:
     test = new_model & ~_known_answers(responses.model_index, new_model, known, rng)
     return ResponseFold(~test, test)
 
 
 def _both_fold(
-    responses: ResponseMatrix, new_model: RowMask, new_item: RowMask, known: int, rng: np.random.Generator
+    responses: Responses, new_model: RowMask, new_item: RowMask, known: int, rng: np.random.Generator
 ) -> ResponseFold:
     told = _known_answers(responses.model_index, new_model & ~new_item, known, rng)
     return ResponseFold(~new_item & (~new_model | told), new_item & new_model)
 
 
-def _frontier_fold(responses: ResponseMatrix, known: int, rng: np.random.Generator) -> ResponseFold:
+def _frontier_fold(responses: Responses, known: int, rng: np.random.Generator) -> ResponseFold:
     if len(responses.models) < 3:
         raise InputError("the frontier needs at least 3 models: a weaker half and the strongest 30 %")
     place = np.argsort(np.argsort(_strength(responses), kind="stable"), kind="stable")
@@ -142,7 +142,7 @@ def _frontier_fold(responses: ResponseMatrix, known: int, rng: np.random.Generat
     return ResponseFold(weaker | told, strongest & ~told)
 
 
-def _strength(responses: ResponseMatrix) -> np.ndarray:
+def _strength(responses: Responses) -> np.ndarray:
     """How far each model's scores lie above the mean of the items it was asked."""
     n_items = len(responses.items)
     count = np.maximum(np.bincount(responses.item_index, minlength=n_items), 1)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseMatrix, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import FitError
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.engine.problem import pick_device
@@ -55,7 +55,7 @@ class HeldOut:
 
     fit: Fit[IRTPosterior]
     """The fit on the other answers."""
-    test: ResponseMatrix
+    test: Responses
     """The answers held out."""
     chance: RowFloats
     """Predicted chance of success of each of them."""
@@ -66,7 +66,7 @@ class HeldOut:
 
 
 def predict_held_out(
-    responses: ResponseMatrix, settings: StudyFitSettings, share: float, floor: RowFloats | None = None
+    responses: Responses, settings: StudyFitSettings, share: float, floor: RowFloats | None = None
 ) -> HeldOut:
     """Fit on part of the answers and predict the rest.
 
@@ -97,7 +97,7 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
     Raises:
         FitError: The model is `curves`, or the share lies outside (0, 1).
     """
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     floor = known_floor(study, settings, responses.items)
     held_out = predict_held_out(responses, settings, share, floor)
     test, fit = held_out.test, held_out.fit
@@ -115,12 +115,12 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
     )
 
 
-def _log_likelihood(test: ResponseMatrix, chance: RowFloats) -> RowFloats:
+def _log_likelihood(test: Responses, chance: RowFloats) -> RowFloats:
     bounded = np.clip(chance, 1e-12, 1 - 1e-12)
     return log_likelihood(np.log(bounded) - np.log1p(-bounded), test.score)
 
 
-def _auroc(test: ResponseMatrix, chance: RowFloats) -> float:
+def _auroc(test: Responses, chance: RowFloats) -> float:
     from sklearn.metrics import roc_auc_score
 
     success = test.score >= 0.5

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseFile, ResponseMatrix
+from capscope.data import ResponseFile, Responses
 from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers
 from capscope.fit.cells.dispersion import trial_weight
@@ -29,7 +29,7 @@ SCORING_SWEEPS = 50
 
 
 def fit_irt(
-    responses: ResponseMatrix | ResponseFile | Answers,
+    responses: Responses | ResponseFile | Answers,
     settings: IRTSettings | None = None,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
@@ -95,7 +95,7 @@ def _anchored(
     return replace(fit, posterior=kept.take_items(whole.item_index(answers.items)))
 
 
-def _cells_to_score(posterior: IRTPosterior, responses: ResponseMatrix) -> Cells:
+def _cells_to_score(posterior: IRTPosterior, responses: Responses) -> Cells:
     """Answers as the items of a fit see them, in the order of the responses' items."""
     if posterior.shape is None:
         answers = as_answers(responses)
@@ -106,7 +106,7 @@ def _cells_to_score(posterior: IRTPosterior, responses: ResponseMatrix) -> Cells
     return head_cells(weighted, posterior.shape.distribution(), torch.from_numpy(posterior.shape.mean))
 
 
-def score_models(posterior: IRTPosterior, responses: ResponseMatrix) -> IRTPosterior:
+def score_models(posterior: IRTPosterior, responses: Responses) -> IRTPosterior:
     """Abilities of new models, the items' posteriors held fixed (the ability half-step of the fit).
 
     Args:

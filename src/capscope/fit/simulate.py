@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from capscope.axes import ModelDim, ModelItem
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit.links import success_probability
 from capscope.fit.posterior.irt import IRTPosterior
 from capscope.fit.posterior.item_shape import ASYMPTOTES
@@ -40,7 +40,7 @@ class IRTTruth:
 
 def simulate_irt(
     truth: IRTTruth, rng: np.random.Generator, share: float = 1.0, floor: float | None = None
-) -> ResponseMatrix:
+) -> Responses:
     """Right and wrong answers drawn from a known truth.
 
     Args:
@@ -57,7 +57,7 @@ def simulate_irt(
     seen = np.ones(right.shape, bool) if share >= 1 else rng.random(right.shape) < share
     model, item = np.nonzero(seen)
     n_models, n_items = right.shape
-    return ResponseMatrix(
+    return Responses(
         tuple(f"m{i:05d}" for i in range(n_models)),
         tuple(f"i{i:06d}" for i in range(n_items)),
         model,
@@ -75,7 +75,7 @@ def draw_truth(posterior: IRTPosterior, rng: np.random.Generator) -> IRTTruth:
     return IRTTruth(ability, items[:, :-1], items[:, -1], posterior.floor, ceiling)
 
 
-def replicated(posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator) -> ResponseMatrix:
+def replicated(posterior: IRTPosterior, responses: Responses, rng: np.random.Generator) -> Responses:
     """The same cells with scores drawn anew from the model of a fit, at one draw of its abilities and items.
 
     Args:

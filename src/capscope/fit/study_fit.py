@@ -9,12 +9,11 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.data import (
-    ResponseMatrix,
+    Demands,
+    Responses,
     Study,
-    demand_matrix,
     family_by_name,
     join_items,
-    response_matrix,
     task_labels,
 )
 from capscope.errors import FitError, nearest
@@ -103,10 +102,10 @@ def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[floa
     """
     if settings.model == "demand":
         return fit_demand_study(study, settings.annotator, settings.seed)
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     if settings.model == "curves":
         join_items(study, "responses", "demands").refuse_if_poor(study.name)
-        demands = demand_matrix(study, settings.annotator)
+        demands = Demands.of(study, settings.annotator)
         slices = dominant_slices(responses, demands, item_chance(study, responses.items))
         from capscope.fit.curves.hierarchical import CurveEngine, fit_curves
 
@@ -144,7 +143,7 @@ def known_floor(study: Study, settings: StudyFitSettings, items: tuple[str, ...]
 
 
 def fit_responses(
-    responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None = None
+    responses: Responses, settings: StudyFitSettings, floor: RowFloats | None = None
 ) -> Fit[IRTPosterior]:
     """Fit an item response model by the engine asked for; every engine leaves the same kind of posterior.
 
@@ -179,15 +178,13 @@ def _both(data: Status, sampler: Status) -> Status:
     return Status(sampler.converged, code, data.advice + sampler.advice)
 
 
-def _marginal_with_head(
-    responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None
-) -> Fit[IRTPosterior]:
+def _marginal_with_head(responses: Responses, settings: StudyFitSettings, floor: RowFloats | None) -> Fit[IRTPosterior]:
     marginal = fit_marginal_head(responses, _head(responses, settings, floor), flat=settings.response != "auto")
     posterior, answers = marginal.posterior.as_irt(settings.model), as_answers(responses)
     return Fit(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)
 
 
-def _head(responses: ResponseMatrix, settings: StudyFitSettings, floor: RowFloats | None) -> Head:
+def _head(responses: Responses, settings: StudyFitSettings, floor: RowFloats | None) -> Head:
     """The distribution of the scores that is asked for."""
     if settings.response == "graded":
         return Graded(count_grades(responses.score))

@@ -7,12 +7,11 @@ import pandas as pd
 
 from capscope.axes import ItemDim, ItemMask, RowIndex
 from capscope.data import (
-    ResponseMatrix,
+    Demands,
+    Responses,
     Study,
-    demand_matrix,
     join_items,
     rated_levels,
-    response_matrix,
     typical_levels,
     with_gaps_filled,
 )
@@ -30,7 +29,7 @@ UNNAMED_BENCHMARK = "all"
 class AskedItems:
     """All answers of a study, and the items asked about; what is both is on the axis once."""
 
-    responses: ResponseMatrix
+    responses: Responses
     """The answers, over the axes of all models, and of all items learnt from or asked about."""
     features: ItemFeatures
     """What is known of these items."""
@@ -63,7 +62,7 @@ class AskedItems:
         table = _one_table(study, items)
         study.require("responses")
         join_items(study, "responses", "items").refuse_if_poor(study.name)
-        answers = response_matrix(study.keep_items(table.index))
+        answers = Responses.of(study.keep_items(table.index))
         ids = items.require("items")["item_id"].astype(str).to_numpy()
         axis = np.union1d(np.array(answers.items, dtype=str), ids)
         rated = _rated(study, items, tuple(axis), np.isin(axis, ids), annotator)
@@ -113,7 +112,7 @@ class _Rated:
     def at(self, keep: ItemMask) -> "_Rated":
         return replace(self, level=self.level[keep], sd=self.sd[keep])
 
-    def levels(self, study: Study, answers: ResponseMatrix) -> tuple[ItemDim, ItemDim] | None:
+    def levels(self, study: Study, answers: Responses) -> tuple[ItemDim, ItemDim] | None:
         """Fill the gaps from the items that are learnt from, whose levels must not give the answers away."""
         if not self.rubrics:
             return None
@@ -125,7 +124,7 @@ class _Rated:
 
 def _rated(study: Study, items: Study, axis: tuple[str, ...], asked: ItemMask, annotator: str | None) -> _Rated:
     """Levels of the study, then of the asked items' own tables, on the rubrics that serve both."""
-    rubrics = () if study.demands is None else demand_matrix(study, annotator).dims
+    rubrics = () if study.demands is None else Demands.of(study, annotator).dims
     level, sd = _levels_on(study, axis, rubrics, annotator)
     own_level, own_sd = _levels_on(items, axis, rubrics, _of_items(items, annotator))
     gap = np.isnan(level)
@@ -147,7 +146,7 @@ def _levels_on(
     level, sd = np.full((len(axis), len(rubrics)), np.nan), np.zeros((len(axis), len(rubrics)))
     if study.demands is None:
         return level, sd
-    known = demand_matrix(study, annotator).dims
+    known = Demands.of(study, annotator).dims
     place = [number for number, rubric in enumerate(rubrics) if rubric in known]
     if place:
         found = rated_levels(study, axis, annotator, tuple(rubrics[number] for number in place))
@@ -162,7 +161,7 @@ def _of_items(items: Study, annotator: str | None) -> str | None:
     return None if set(items.demands["annotator"].astype(str)) == {UNNAMED_ANNOTATOR} else annotator
 
 
-def _on_axis(answers: ResponseMatrix, axis: tuple[str, ...]) -> ResponseMatrix:
+def _on_axis(answers: Responses, axis: tuple[str, ...]) -> Responses:
     """Answers to the items of an axis, by their position there."""
     place = pd.Index(axis).get_indexer(pd.Index(answers.items))
     kept = answers.rows(place[answers.item_index] >= 0)

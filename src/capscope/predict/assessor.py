@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from capscope.axes import FloatArray, ItemMask, RowFloats, RowIndex
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import InputError
 from capscope.fit import PROBIT_SCALE
 from capscope.predict.features import ItemFeatures
@@ -27,7 +27,7 @@ ADJUSTMENT = "adjustment"
 class Training:
     """What an assessor may learn from."""
 
-    responses: ResponseMatrix
+    responses: Responses
     """The answers, over the axes of all models and items; at least one."""
     features: ItemFeatures
     """Features of all items, in the order of `responses.items`."""
@@ -174,7 +174,7 @@ class ChanceTable:
         return Chances.of(self.probability[model_index, item_index], self.sd[model_index, item_index])
 
 
-def model_means(responses: ResponseMatrix, strength: float = 1.0) -> np.ndarray:
+def model_means(responses: Responses, strength: float = 1.0) -> np.ndarray:
     """Each model's mean score, drawn towards the mean over all by `strength` answers; models without any get it."""
     n_models = len(responses.models)
     overall = responses.score.mean()

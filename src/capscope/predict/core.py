@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import DemandItems, DemandPosterior, DemandSettings, LogOdds, draw_demand_log_odds, fit_demand
 from capscope.predict.assessor import Chances, Parts, Training
 from capscope.predict.features import ItemFeatures
@@ -127,7 +127,7 @@ def filled_scores(training: Training) -> np.ndarray:
     return score[:, training.answered]
 
 
-def _known(responses: ResponseMatrix) -> np.ndarray:
+def _known(responses: Responses) -> np.ndarray:
     seen = np.unique(responses.item_index)
     known = np.full(len(responses.items), -1)
     known[seen] = np.arange(len(seen))

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
 from capscope.axes import ItemDim, RowIndex
-from capscope.data import ResponseFold, ResponseMatrix
+from capscope.data import ResponseFold, Responses
 from capscope.errors import InputError
 
 MANY_COPIES = 0.5
@@ -46,7 +46,7 @@ class Copies:
         return ResponseFold(fold.train & ~copied, fold.test)
 
 
-def refuse_answer_keys(responses: ResponseMatrix, level: ItemDim, dims: tuple[str, ...]) -> None:
+def refuse_answer_keys(responses: Responses, level: ItemDim, dims: tuple[str, ...]) -> None:
     """Refuse demands that were made from the answers they are to predict.
 
     Args:
@@ -65,7 +65,7 @@ def refuse_answer_keys(responses: ResponseMatrix, level: ItemDim, dims: tuple[st
         )
 
 
-def _follows_mean(responses: ResponseMatrix, level: ItemDim) -> list[tuple[int, str]]:
+def _follows_mean(responses: Responses, level: ItemDim) -> list[tuple[int, str]]:
     n_items = len(responses.items)
     count = np.bincount(responses.item_index, minlength=n_items)
     mean = np.bincount(responses.item_index, weights=responses.score, minlength=n_items) / np.maximum(count, 1)
@@ -81,7 +81,7 @@ def _follows_mean(responses: ResponseMatrix, level: ItemDim) -> list[tuple[int, 
     return found
 
 
-def _parts_outcomes(responses: ResponseMatrix, level: ItemDim) -> list[tuple[int, str]]:
+def _parts_outcomes(responses: Responses, level: ItemDim) -> list[tuple[int, str]]:
     for model, name in enumerate(responses.models):
         rows = responses.model_index == model
         asked, success = level[responses.item_index[rows]], responses.score[rows] >= 0.5

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import PROBIT_SCALE
 
 LARGEST_SPREAD = 4.0
 """Standard deviations in log-odds beyond this say the same: nothing is known."""
 
 
-def unexplained_sd(responses: ResponseMatrix, chance: np.ndarray) -> float:
+def unexplained_sd(responses: Responses, chance: np.ndarray) -> float:
     """Standard deviation in log-odds of the items around chances that were predicted without their answers.
 
     All models' departures on an item share its effect. The variance of an item's mean departure is that effect, times

@@ -8,7 +8,7 @@ import pandas as pd
 
 from capscope.axes import RowFloats
 from capscope.battery.banks.bank import Bank, Scores
-from capscope.data import ResponseMatrix, Study, demand_matrix, join_items, response_matrix
+from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import InputError, first_few
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt
 
@@ -47,12 +47,12 @@ def build_bank(study: Study, settings: BankSettings | None = None) -> Bank:
         FitError: The responses cannot support the fit.
     """
     settings = settings or BankSettings()
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     dims = settings.dims or dims_for(len(responses.models))
     return assemble(study, responses, fit_bank_items(responses, dims, settings), settings)
 
 
-def fit_bank_items(responses: ResponseMatrix, dims: int, settings: BankSettings) -> IRTPosterior:
+def fit_bank_items(responses: Responses, dims: int, settings: BankSettings) -> IRTPosterior:
     """Items and abilities of the models of a bank; one ability keeps the signed form, as several do."""
     fitted = IRTSettings(
         model="mirt" if dims > 1 else "2pl",
@@ -64,7 +64,7 @@ def fit_bank_items(responses: ResponseMatrix, dims: int, settings: BankSettings)
     return fit_irt(responses, fitted).posterior
 
 
-def assemble(study: Study, responses: ResponseMatrix, posterior: IRTPosterior, settings: BankSettings) -> Bank:
+def assemble(study: Study, responses: Responses, posterior: IRTPosterior, settings: BankSettings) -> Bank:
     """Put a fit and the tables of its study together."""
     table = items_in_order(study, responses.items)
     names, document = _harness(table, settings.harness_tasks)
@@ -84,7 +84,7 @@ def assemble(study: Study, responses: ResponseMatrix, posterior: IRTPosterior, s
     )
 
 
-def score_matrix(responses: ResponseMatrix) -> Scores:
+def score_matrix(responses: Responses) -> Scores:
     """Scores as a matrix, repeats of a cell averaged by their trials, NaN where nothing was administered."""
     shape = (len(responses.models), len(responses.items))
     cell = responses.model_index * shape[1] + responses.item_index
@@ -126,7 +126,7 @@ def _harness(table: pd.DataFrame, names: dict[str, str]) -> tuple[tuple[str, ...
 def _demands(study: Study, items: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray | None]:
     if study.demands is None:
         return (), None
-    demands = demand_matrix(study)
+    demands = Demands.of(study)
     return demands.dims, demands.at(items)
 
 

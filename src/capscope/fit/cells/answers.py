@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int8
 
 from capscope.axes import RowFloats, RowIndex
-from capscope.data import ResponseFile, ResponseMatrix
+from capscope.data import ResponseFile, Responses
 from capscope.errors import FitError
 
 ROWS_AT_ONCE = 1 << 20
@@ -61,7 +61,7 @@ class Answers(Protocol):
 class RowAnswers:
     """Rows in memory."""
 
-    responses: ResponseMatrix
+    responses: Responses
     """The rows."""
 
     @property
@@ -174,17 +174,19 @@ def _new_positions(size: int, kept: np.ndarray) -> RowIndex:
     return position
 
 
-def as_answers(responses: ResponseMatrix | ResponseFile | Answers) -> Answers:
+def as_answers(responses: Responses | ResponseFile | Answers) -> Answers:
     """Answers of any kind; rows are wrapped."""
     if isinstance(responses, ResponseFile):
         return FileAnswers(responses)
-    return RowAnswers(responses) if isinstance(responses, ResponseMatrix) else responses
+    return RowAnswers(responses) if isinstance(responses, Responses) else responses
 
 
-def as_rows(answers: Answers) -> ResponseMatrix:
+def as_rows(answers: Answers) -> Responses:
     """All answers as rows in memory."""
     if isinstance(answers, RowAnswers):
         return answers.responses
     chunks = list(answers.chunks())
-    joined = [np.concatenate([getattr(rows, name) for rows in chunks]) for name in ("model", "item", "score", "trials")]
-    return ResponseMatrix(answers.models, answers.items, *joined)
+    model, item, score, trials = (
+        np.concatenate([getattr(rows, name) for rows in chunks]) for name in ("model", "item", "score", "trials")
+    )
+    return Responses(answers.models, answers.items, model, item, score, trials)

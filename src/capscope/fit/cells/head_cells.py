@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit.cells.dense import DenseCells
 from capscope.fit.cells.interface import CurvatureColumns, Factors, Products, ResidualColumns, for_each
 from capscope.fit.cells.scores import WeightedScores
@@ -111,7 +111,7 @@ def _moments(factors: Factors, rows: slice) -> tuple[Tensor, Tensor]:
     return mean, factors.row_variance[rows] @ factors.column_variance.T
 
 
-def head_cells(responses: ResponseMatrix, head: Head, item_shape: Float[Tensor, "item coordinate"]) -> HeadCells:
+def head_cells(responses: Responses, head: Head, item_shape: Float[Tensor, "item coordinate"]) -> HeadCells:
     """Lay responses out with a head, models in rows; repeats of a cell are pooled by their trials.
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import expit
 
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, make_basis
 from capscope.fit.demand.posterior import TAIL, DemandPosterior, knowing
@@ -181,7 +181,7 @@ class _Sweeps:
 
 
 def fit_demand(
-    responses: ResponseMatrix, items: DemandItems, dims: tuple[str, ...] = (), settings: DemandSettings | None = None
+    responses: Responses, items: DemandItems, dims: tuple[str, ...] = (), settings: DemandSettings | None = None
 ) -> Fit[DemandPosterior]:
     """Fit the demand-ability model.
 
@@ -212,7 +212,7 @@ def fit_demand(
 
 
 def _start(
-    responses: ResponseMatrix, place: np.ndarray, items: DemandItems, basis: DemandBasis, settings: DemandSettings
+    responses: Responses, place: np.ndarray, items: DemandItems, basis: DemandBasis, settings: DemandSettings
 ) -> _Sweeps:
     shape = (len(responses.models), len(items.task))
     cell = responses.model_index * shape[1] + place
@@ -249,7 +249,7 @@ def _run(state: _Sweeps, settings: DemandSettings) -> list[float]:
 
 
 def _posterior(
-    responses: ResponseMatrix,
+    responses: Responses,
     seen: np.ndarray,
     items: DemandItems,
     basis: DemandBasis,

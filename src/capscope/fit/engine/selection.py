@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit.cells.answers import Answers, PartOfAnswers, RowAnswers, as_rows
 from capscope.fit.cells.survey import Survey, survey
 from capscope.fit.engine.beta_scores import edge_of
@@ -118,12 +118,12 @@ class _Bench:
 
     train: Answers
     problem: Problem
-    held: ResponseMatrix
+    held: Responses
     side: Side
     settings: IRTSettings
 
     @staticmethod
-    def of(parts: tuple[ResponseMatrix, ResponseMatrix], weight: float, side: Side, settings: IRTSettings) -> "_Bench":
+    def of(parts: tuple[Responses, Responses], weight: float, side: Side, settings: IRTSettings) -> "_Bench":
         train = RowAnswers(parts[0])
         found = replace(survey(train), weight=weight)
         problem = make_problem(train, found, side, settings, pick_device(settings.device))
@@ -212,7 +212,7 @@ def _simpler(best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[s
     return trial, [*lines, f"{best.choice.words} not taken: " + _told(best, trial)]
 
 
-def _choice_of_scores(responses: ResponseMatrix, settings: IRTSettings) -> ModelChoice:
+def _choice_of_scores(responses: Responses, settings: IRTSettings) -> ModelChoice:
     """The model of ordered grades or continuous scores, as asked for."""
     several = settings.model == "mirt" and settings.dims > 1
     kind = "mirt" if several else "rasch" if settings.model == "rasch" else "2pl"

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from capscope.axes import FloatArray
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.cells.head_cells import HeadCells, head_cells
 from capscope.fit.engine.heads import Head
@@ -124,7 +124,7 @@ class _World:
 
 
 def fit_marginal_head(
-    responses: ResponseMatrix, head: Head, flat: bool = False, max_steps: int = 300
+    responses: Responses, head: Head, flat: bool = False, max_steps: int = 300
 ) -> Fit[MarginalHeadPosterior]:
     """Fit slopes, intercepts and shapes by marginal maximum likelihood; abilities are N(0, 1).
 
@@ -242,7 +242,7 @@ def _person_scores(world: _World, parameters: Tensor, nodes: _Nodes) -> Float[Te
     return total
 
 
-def _posterior(responses: ResponseMatrix, world: _World, parameters: Tensor) -> MarginalHeadPosterior:
+def _posterior(responses: Responses, world: _World, parameters: Tensor) -> MarginalHeadPosterior:
     if float(parameters[:, 0].mean()) < 0:
         parameters = parameters * torch.tensor([-1.0, *[1.0] * (parameters.shape[1] - 1)], dtype=torch.float64)
     nodes = _adapted(world, parameters)

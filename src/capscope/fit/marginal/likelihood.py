@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.special import expit, log_expit, logsumexp
 
 from capscope.axes import FloatArray
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.cells.answers import RowAnswers
 from capscope.fit.cells.survey import survey
@@ -95,7 +95,7 @@ class _Nodes:
 
 
 def fit_marginal(
-    responses: ResponseMatrix, rasch: bool = False, tolerance: float = 1e-12, max_steps: int = 500
+    responses: Responses, rasch: bool = False, tolerance: float = 1e-12, max_steps: int = 500
 ) -> Fit[MarginalPosterior]:
     """Fit a Rasch or two-parameter model by marginal maximum likelihood.
 
@@ -140,7 +140,7 @@ def fit_marginal(
     return Fit(posterior, status, tuple(history))
 
 
-def _table(responses: ResponseMatrix) -> _Table:
+def _table(responses: Responses) -> _Table:
     shape = (len(responses.models), len(responses.items))
     if shape[0] * shape[1] > MOST_CELLS:
         raise FitError(f"engine 'mml' is for at most {MOST_CELLS:,} cells; use the default engine")
@@ -198,7 +198,7 @@ def _scores(table: _Table, nodes: _Nodes, slope: FloatArray, intercept: FloatArr
 
 
 def _posterior(
-    responses: ResponseMatrix, table: _Table, slope: FloatArray, intercept: FloatArray, rasch: bool
+    responses: Responses, table: _Table, slope: FloatArray, intercept: FloatArray, rasch: bool
 ) -> MarginalPosterior:
     sign = -1.0 if slope.mean() < 0 else 1.0
     slope = sign * slope

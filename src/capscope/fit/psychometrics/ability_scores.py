@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from capscope.axes import FloatArray, ModelDim
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
 from capscope.fit.posterior.irt import IRTPosterior
@@ -42,7 +42,7 @@ class AbilityScores:
         return pd.DataFrame(index | columns)
 
 
-def ability_scores(posterior: IRTPosterior, responses: ResponseMatrix) -> AbilityScores:
+def ability_scores(posterior: IRTPosterior, responses: Responses) -> AbilityScores:
     """Score models, new or old, on the items of a fit.
 
     Args:
@@ -67,7 +67,7 @@ def ability_scores(posterior: IRTPosterior, responses: ResponseMatrix) -> Abilit
     return AbilityScores(responses.models, eap, eap_sd, mode, mode_se)
 
 
-def _most_likely(items: IRTPosterior, rows: ResponseMatrix) -> tuple[FloatArray, FloatArray]:
+def _most_likely(items: IRTPosterior, rows: Responses) -> tuple[FloatArray, FloatArray]:
     """Mode of one model's posterior by Newton steps, and the inverse of the information there."""
     mode, cov = np.zeros(items.dims), np.eye(items.dims)
     item, item_cov = items.item_mean[rows.item_index], items.item_cov[rows.item_index]
@@ -84,9 +84,7 @@ def _most_likely(items: IRTPosterior, rows: ResponseMatrix) -> tuple[FloatArray,
     return mode, cov
 
 
-def _expected(
-    items: IRTPosterior, rows: ResponseMatrix, mode: FloatArray, cov: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _expected(items: IRTPosterior, rows: Responses, mode: FloatArray, cov: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of one model's posterior, on nodes around its mode."""
     line = np.linspace(-5, 5, NODES[len(mode) - 1])
     node = mode + np.array(list(product(line, repeat=len(mode)))) @ np.linalg.cholesky(cov).T

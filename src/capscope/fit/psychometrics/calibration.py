@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError, first_few
 from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers
 from capscope.fit.cells.blocks import block_labels
@@ -37,7 +37,7 @@ Index = Int[np.ndarray, "_"]
 
 def calibrate_items(
     posterior: IRTPosterior,
-    responses: ResponseMatrix | Answers,
+    responses: Responses | Answers,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
 ) -> Fit[IRTPosterior]:

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import expit, ndtr
 
 from capscope.axes import FloatArray
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.posterior.irt import IRTPosterior
 
@@ -30,7 +30,7 @@ class GroupDifference:
 
 
 def group_difference(
-    posterior: IRTPosterior, responses: ResponseMatrix, groups: dict[str, str], group: str
+    posterior: IRTPosterior, responses: Responses, groups: dict[str, str], group: str
 ) -> GroupDifference:
     """Test every item for a shift in favour of one group of models at equal ability (Lord, 1980; uniform shift).
 
@@ -67,7 +67,7 @@ def group_difference(
     return GroupDifference(pd.DataFrame(columns), group)
 
 
-def _shifts(posterior: IRTPosterior, responses: ResponseMatrix, inside: np.ndarray) -> tuple[FloatArray, FloatArray]:
+def _shifts(posterior: IRTPosterior, responses: Responses, inside: np.ndarray) -> tuple[FloatArray, FloatArray]:
     """Intercepts of both groups by Newton steps on fixed slopes and abilities, and the difference's standard error."""
     n_items = len(posterior.items)
     offset, _ = posterior.logit_moments(responses.model_index, responses.item_index)

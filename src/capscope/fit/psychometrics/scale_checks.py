@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from capscope.axes import FloatArray, ModelDim
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit.cells.answers import PartOfAnswers, as_answers, as_rows
 from capscope.fit.links import item_information
 from capscope.fit.posterior.draws import gaussian_draws
@@ -125,7 +125,7 @@ def marginal_reliability(posterior: IRTPosterior) -> Float[np.ndarray, " dim"]:
     return signal / (signal + error)
 
 
-def mean_squares(posterior: IRTPosterior, responses: ResponseMatrix) -> tuple[MeanSquares, MeanSquares]:
+def mean_squares(posterior: IRTPosterior, responses: Responses) -> tuple[MeanSquares, MeanSquares]:
     """Infit and outfit of the models and of the items.
 
     Args:
@@ -147,7 +147,7 @@ def _mean_squares(names: tuple[str, ...], index: np.ndarray, squared: FloatArray
 
 
 def local_dependence(
-    posterior: IRTPosterior, responses: ResponseMatrix, rng: np.random.Generator, replications: int = 19
+    posterior: IRTPosterior, responses: Responses, rng: np.random.Generator, replications: int = 19
 ) -> LocalDependence:
     """Pairs of items whose residuals go together more than in data replicated from the fit.
 
@@ -173,11 +173,11 @@ def local_dependence(
     return LocalDependence(pairs, observed[first[order], second[order]], cut, 1 / (1 + replications))
 
 
-def _of_items(responses: ResponseMatrix, keep: np.ndarray) -> ResponseMatrix:
+def _of_items(responses: Responses, keep: np.ndarray) -> Responses:
     return as_rows(PartOfAnswers(as_answers(responses), np.arange(len(responses.models)), keep))
 
 
-def _residual_correlations(posterior: IRTPosterior, responses: ResponseMatrix) -> Float[np.ndarray, "item item"]:
+def _residual_correlations(posterior: IRTPosterior, responses: Responses) -> Float[np.ndarray, "item item"]:
     """Upper triangle of the correlations of standardised residuals over the models that answered both items."""
     model, item = responses.model_index, responses.item_index
     chance = posterior.probability(model, item)

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from capscope.axes import FloatArray, ModelDim, RowFloats
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.links import success_probability
 from capscope.fit.posterior.draws import gaussian_draws
@@ -42,7 +42,7 @@ class ItemFit:
     items with too few answers to test."""
 
 
-def item_fit(posterior: IRTPosterior, responses: ResponseMatrix) -> ItemFit:
+def item_fit(posterior: IRTPosterior, responses: Responses) -> ItemFit:
     """Test whether each item's answers follow its curve (Orlando & Thissen, 2000).
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from capscope.axes import FloatArray
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import MissingExtraError
 from capscope.fit.links import log_likelihood_of
 from capscope.fit.posterior.draws import gaussian_draws
@@ -17,7 +17,7 @@ from capscope.fit.sampling.irt import SampledPosterior
 AnyPosterior = IRTPosterior | SampledPosterior
 
 
-def to_arviz(posterior: AnyPosterior, responses: ResponseMatrix | None = None, draws: int = 400, seed: int = 0) -> Any:  # noqa: ANN401 - arviz is optional, so its types cannot be named here
+def to_arviz(posterior: AnyPosterior, responses: Responses | None = None, draws: int = 400, seed: int = 0) -> Any:  # noqa: ANN401 - arviz is optional, so its types cannot be named here
     """Export a posterior to ArviZ.
 
     Args:
@@ -79,9 +79,7 @@ def _drawn(posterior: AnyPosterior, draws: int, rng: np.random.Generator) -> tup
     return np.moveaxis(ability, 2, 0), np.moveaxis(item, 2, 0)
 
 
-def _log_likelihood(
-    posterior: AnyPosterior, responses: ResponseMatrix, ability: FloatArray, item: FloatArray
-) -> FloatArray:
+def _log_likelihood(posterior: AnyPosterior, responses: Responses, ability: FloatArray, item: FloatArray) -> FloatArray:
     """Log-likelihood of each row at each draw (draw, row)."""
     model = positions(responses.models, posterior.models, "model")[responses.model_index]
     at = positions(responses.items, posterior.items, "item")[responses.item_index]

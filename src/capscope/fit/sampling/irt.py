@@ -20,7 +20,7 @@ from pyro.optim import ClippedAdam
 from torch import Tensor
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.links import log_likelihood_of
 from capscope.fit.posterior.irt import IRTPosterior
@@ -111,7 +111,7 @@ def _moments(draws: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def sample_irt(
-    responses: ResponseMatrix, start: IRTPosterior, settings: SamplerSettings | None = None
+    responses: Responses, start: IRTPosterior, settings: SamplerSettings | None = None
 ) -> Fit[SampledPosterior]:
     """Draw from the full posterior of the model of a fit.
 
@@ -135,7 +135,7 @@ def sample_irt(
     return Fit(_posterior(start, draws), status, history)
 
 
-def _program(responses: ResponseMatrix, start: IRTPosterior) -> Callable[[], None]:
+def _program(responses: Responses, start: IRTPosterior) -> Callable[[], None]:
     """The model: standard normal abilities, items around the population's mean, non-centred."""
     rows = (torch.from_numpy(np.asarray(responses.model_index)), torch.from_numpy(np.asarray(responses.item_index)))
     score, trials = torch.from_numpy(responses.score), torch.from_numpy(responses.n_trials * start.trial_weight)

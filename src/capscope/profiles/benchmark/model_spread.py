@@ -7,10 +7,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import FloatArray, ItemDim
-from capscope.data import ResponseMatrix
+from capscope.data import Responses
 from capscope.fit import PROBIT_SCALE, IRTPosterior, score_and_information
 from capscope.intervals import bootstrap_interval, cluster_draws
-from capscope.profiles.moments import filled
+from capscope.profiles.benchmark.cluster_moments import filled
 
 DRAWS = 300
 NEWTON_STEPS = 3
@@ -67,7 +67,7 @@ class _Sums:
 
 def separation(
     posterior: IRTPosterior,
-    responses: ResponseMatrix,
+    responses: Responses,
     demand: tuple[ItemDim, tuple[str, ...]],
     cluster: np.ndarray,
     rng: np.random.Generator,
@@ -124,7 +124,7 @@ def _names(posterior: IRTPosterior, index: np.ndarray, apart: np.ndarray) -> lis
 class _Answers:
     """The answers of a fit, ready to be summed by task and model."""
 
-    def __init__(self, posterior: IRTPosterior, responses: ResponseMatrix, task: np.ndarray, n_tasks: int) -> None:
+    def __init__(self, posterior: IRTPosterior, responses: Responses, task: np.ndarray, n_tasks: int) -> None:
         self.model, self.item = responses.model_index, responses.item_index
         self.score, self.trials = responses.score, responses.n_trials
         self.logit, _ = posterior.logit_moments(self.model, self.item)

@@ -1,0 +1,416 @@
+"""The one writer: a file or folder on disk is the old one or the new one, whole, whatever happens in between.
+
+New content is written to a sibling of the target, flushed to disk, and put in its place by one rename. A killed
+process, a full disk or a second process therefore leaves the old content or the new content, never a mixture.
+"""
+
+import ctypes
+import errno
+import getpass
+import glob
+import hashlib
+import json
+import os
+import platform
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from capscope.errors import InputError, OutputError, first_few
+
+SCRATCH = ".capscope-"
+"""Prefix of unfinished siblings."""
+MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
+"""Files of a folder of tensors, such as a fit or a bank."""
+LOCK_SECONDS = 600.0
+"""How long a writer waits for another one."""
+_AT_FDCWD, _EXCHANGE = -100, 2
+
+Tensors = dict[str, np.ndarray]
+
+
+def refuse_file(path: Path, *, force: bool, option: str = "--out") -> None:
+    """Refuse an output file that exists (unless `force`), or one that cannot be written; call it before the work.
+
+    Args:
+        path: File to be written.
+        force: An existing file may be replaced.
+        option: How the user named the file, for the message.
+
+    Raises:
+        OutputError: The path is a folder, exists, or lies where nothing can be written.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: this is a folder; name a file with {option}")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: already exists; choose another {option} or add --force")
+    refuse_unwritable(path, option)
+
+
+def refuse_folder(folder: Path, *, force: bool, what: str, holds: Callable[[str], bool], option: str = "--out") -> None:
+    """Refuse an output folder that exists (unless `force`), or, with `force`, one that holds something else.
+
+    Args:
+        folder: Folder to be written.
+        force: An existing folder may be replaced.
+        what: What the folder is to hold (`study`, `fit`, `bank`), for the message.
+        holds: Whether a file of this name belongs to such a folder.
+        option: How the user named the folder, for the message.
+
+    Raises:
+        OutputError: Saving there would overwrite something, or is not possible.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: this is a file; choose another {option}")
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if names and not force:
+        raise OutputError(f"{folder}: already exists; choose another {option} or add --force")
+    others = [name for name in names if not holds(name)]
+    if others:
+        raise OutputError(f"{folder}: holds more than a {what} ({first_few(others)}); choose another {option}")
+    refuse_unwritable(folder, option)
+
+
+def refuse_unwritable(path: Path, option: str = "--out") -> None:
+    """Refuse a path whose nearest existing folder takes no new file.
+
+    Raises:
+        OutputError: The folder is read-only, or a file stands where a folder is needed.
+    """
+    parent = path.absolute().parent
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not parent.is_dir():
+        raise OutputError(f"{path}: {parent} is a file, not a folder; choose another {option}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: cannot be written (Permission denied); choose another {option}")
+
+
+@contextmanager
+def whole_file(path: Path, *, force: bool = True, option: str = "--out") -> Generator[Path]:
+    """Write a file whole or not at all: yields a sibling to write to, which then takes the place of the target.
+
+    A link is followed; a device or pipe is written to directly.
+
+    Args:
+        path: File to be written; its folder is made.
+        force: An existing file may be replaced.
+        option: How the user named the file, for messages.
+
+    Raises:
+        OutputError: The file exists and `force` is not set, or it cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with _as_output_error(path, option):
+            yield target
+        return
+    with _as_output_error(path, option):
+        refuse_file(target, force=force, option=option)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = _scratch_of(target)
+        try:
+            yield scratch
+            if target.exists():
+                scratch.chmod(stat.S_IMODE(target.stat().st_mode))
+            _flush(scratch)
+            scratch.replace(target)
+            _flush(target.parent)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(
+    folder: Path, *, force: bool, what: str, holds: Callable[[str], bool], option: str = "--out"
+) -> Generator[Path]:
+    """Write a folder whole or not at all: yields an empty sibling to fill, which then takes the place of the target.
+
+    Args:
+        folder: Folder to be written; its parents are made.
+        force: An existing folder may be replaced.
+        what: What the folder is to hold, for messages.
+        holds: Whether a file of this name belongs to such a folder; a folder with other files is refused.
+        option: How the user named the folder, for messages.
+
+    Raises:
+        OutputError: See `refuse_folder`; or the folder cannot be written.
+    """
+    target = Path(os.path.realpath(folder))
+    with _as_output_error(folder, option):
+        refuse_folder(target, force=force, what=what, holds=holds, option=option)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = _scratch_of(target)
+        scratch.mkdir()
+        try:
+            yield scratch
+            for path in scratch.rglob("*"):
+                _flush(path)
+            _swap(scratch, target)
+            _flush(target.parent)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_bytes(path: Path, content: bytes, *, force: bool = True, option: str = "--out") -> Path:
+    """Write bytes to a file, whole or not at all.
+
+    Raises:
+        OutputError: See `whole_file`.
+    """
+    with whole_file(path, force=force, option=option) as scratch:
+        scratch.write_bytes(content)
+    return path
+
+
+def write_text(path: Path, text: str, *, force: bool = True, option: str = "--out") -> Path:
+    """Write UTF-8 text to a file, whole or not at all.
+
+    Raises:
+        OutputError: See `whole_file`.
+    """
+    return write_bytes(path, text.encode("utf-8"), force=force, option=option)
+
+
+def write_json(path: Path, value: object, *, force: bool = True, indent: int = 2, option: str = "--out") -> Path:
+    """Write a plain value as JSON, whole or not at all.
+
+    Raises:
+        OutputError: See `whole_file`.
+        ValueError: The value holds NaN or infinity.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_text(path, text, force=force, option=option)
+
+
+def write_table(path: Path, frame: pd.DataFrame, *, force: bool = True, option: str = "--out") -> Path:
+    """Write a table in the format of the file's ending, whole or not at all.
+
+    Args:
+        path: A ``.parquet``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.json`` file.
+        frame: The table; its index is not written.
+        force: An existing file may be replaced.
+        option: How the user named the file, for messages.
+
+    Raises:
+        OutputError: See `whole_file`; or the ending is of another kind.
+    """
+    writer = TABLE_WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise OutputError(f"{path}: cannot write '{path.suffix}' tables; use one of {', '.join(TABLE_WRITERS)}")
+    with whole_file(path, force=force, option=option) as scratch:
+        writer(frame, scratch)
+    return path
+
+
+def _to_records(frame: pd.DataFrame, path: Path) -> None:
+    """One JSON object a line; a missing cell is null, and numbers keep every digit."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    with path.open("w", encoding="utf-8") as file:
+        for record in plain.to_dict("records"):
+            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
+
+
+def _to_list(frame: pd.DataFrame, path: Path) -> None:
+    """One JSON list of objects."""
+    _to_records(frame, path)
+    records = path.read_text(encoding="utf-8").split("\n")[:-1]
+    path.write_text("[" + ",\n".join(records) + "]\n", encoding="utf-8")
+
+
+def _plain(value: object) -> object:
+    """Return numpy scalars and arrays as the plain values that JSON holds."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+
+
+TABLE_WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = {
+    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
+    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
+    ".jsonl": _to_records,
+    ".json": _to_list,
+}
+"""How a table is written, by the file's ending."""
+
+
+def write_tensors(folder: Path, manifest: dict[str, Any], tensors: Tensors, *, force: bool, what: str) -> Path:
+    """Write a manifest and tensors as a folder, whole or not at all; the manifest carries the tensors' SHA-256.
+
+    Args:
+        folder: Folder to be written.
+        manifest: Plain values; `sha256` is added.
+        tensors: Arrays by name.
+        force: An existing folder of this kind may be replaced.
+        what: What the folder holds (`fit`, `bank`), for messages.
+
+    Raises:
+        OutputError: See `whole_folder`.
+    """
+    from safetensors.numpy import save
+
+    with whole_folder(folder, force=force, what=what, holds=(MANIFEST, TENSORS).__contains__) as scratch:
+        content = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+        (scratch / TENSORS).write_bytes(content)
+        stated = manifest | {"sha256": {TENSORS: hashlib.sha256(content).hexdigest()}}
+        (scratch / MANIFEST).write_text(json.dumps(stated, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return folder
+
+
+def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], Tensors]:
+    """Read a folder written by `write_tensors`, or by a version without hashes.
+
+    Args:
+        folder: The folder.
+        what: What it should hold (`fit`, `bank`), for messages.
+        remedy: What to do where it does not, for messages.
+
+    Raises:
+        InputError: A file is missing, cannot be read, or the tensors are not those that the manifest names.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = (folder / TENSORS).read_bytes()
+        tensors = load(content)
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+        raise InputError(f"{folder}: no {what} here ({error}); {remedy}") from None
+    if not isinstance(manifest, dict):
+        raise InputError(f"{folder}: {MANIFEST} is not the manifest of a {what}; {remedy}")
+    recorded = manifest.get("sha256")
+    stated = recorded.get(TENSORS) if isinstance(recorded, dict) else None
+    if stated is not None and stated != hashlib.sha256(content).hexdigest():
+        raise InputError(f"{folder}: {TENSORS} is not the one that {MANIFEST} was written with; {remedy}")
+    return manifest, tensors
+
+
+def refuse_lengths(
+    folder: Path, what: str, tensors: Tensors, names: Mapping[str, tuple[int, Collection[str]]], remedy: str
+) -> None:
+    """Refuse tensors whose axes are not as long as the names that label them.
+
+    Args:
+        folder: Where they were read, for the message.
+        what: What the folder holds.
+        tensors: Arrays by name.
+        names: For each labelled tensor, its axis and the labels of that axis.
+        remedy: What to do, for the message.
+
+    Raises:
+        InputError: An axis has another length than its labels.
+    """
+    for tensor, (axis, labels) in names.items():
+        if tensor in tensors and (tensors[tensor].ndim <= axis or tensors[tensor].shape[axis] != len(labels)):
+            shape = tensors[tensor].shape
+            raise InputError(
+                f"{folder}: {tensor} has shape {shape}, but the manifest names {len(labels)} on axis {axis}"
+                f" (damaged {what}); {remedy}"
+            )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
+    """Hold the lock of a file or folder while its content is read, changed and written.
+
+    The lock is a file in the folder of temporary files, named by the path, so that read-only places can be locked.
+
+    Args:
+        path: What is changed.
+        seconds: How long to wait for another process.
+
+    Raises:
+        OutputError: Another process holds the lock for longer.
+    """
+    from filelock import FileLock, Timeout
+
+    name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"capscope-{getpass.getuser()}-{name}.lock")
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout:
+        raise OutputError(f"{path}: another process is writing it; run again when it is done") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _as_output_error(path: Path, option: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise OutputError(f"{path}: cannot be written ({reason}); choose another {option}") from error
+
+
+def _scratch_of(target: Path) -> Path:
+    """A new name beside the target; what processes that have ended left under such names is removed."""
+    host = f"{SCRATCH}{platform.node()}"
+    for leftover in target.parent.glob(f"{glob.escape(host)}-*-*"):
+        process = leftover.name.removeprefix(f"{host}-").split("-")[0]
+        if process.isdigit() and not _is_running(int(process)):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    return target.parent / f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _flush(path: Path) -> None:
+    """Force a file or folder to disk, where the system allows it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.EACCES):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _swap(complete: Path, target: Path) -> None:
+    """Put a complete folder in the place of the target in one step; the old content then lies at `complete`."""
+    if not target.exists():
+        complete.replace(target)
+    elif not _exchange(complete, target):
+        retired = complete.with_name(f"{complete.name}-old")
+        target.replace(retired)
+        try:
+            complete.replace(target)
+        except OSError:
+            retired.replace(target)
+            raise
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two folders in one system call; False where the system has none."""
+    if sys.platform != "linux":
+        return False
+    with suppress(AttributeError, OSError):
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+        return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0
+    return False

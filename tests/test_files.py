@@ -1,0 +1,156 @@
+"""The one writer: whole or not at all, under kills, full disks and second processes."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope import files
+from capscope.errors import InputError, OutputError
+
+LIMIT = 4096
+
+
+@pytest.fixture
+def small_files():
+    """A file size limit, which a writer sees as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".jsonl"])
+def test_a_table_comes_back_as_it_was_written(tmp_path, suffix):
+    from capscope.data import read_table
+
+    frame = pd.DataFrame({"name": ["a", 'b "quoted"', "c\u00e9"], "value": [0.1 + 0.2, 1e-17, 3.0]})
+    read = read_table(files.write_table(tmp_path / f"t{suffix}", frame))
+    assert read["name"].tolist() == frame["name"].tolist()
+    assert read["value"].astype(float).tolist() == frame["value"].tolist()
+    assert os.listdir(tmp_path) == [f"t{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+@pytest.mark.usefixtures("small_files")
+def test_a_full_disk_leaves_the_old_table(tmp_path, suffix):
+    path = tmp_path / f"t{suffix}"
+    files.write_table(path, pd.DataFrame({"x": [1]}))
+    old = path.read_bytes()
+    with pytest.raises(OutputError, match=r"cannot be written"):
+        files.write_table(path, pd.DataFrame({"x": np.random.default_rng(0).random(5000)}))
+    assert path.read_bytes() == old
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_full_disk_leaves_the_old_folder(tmp_path):
+    folder = tmp_path / "fit"
+    files.write_tensors(folder, {"kind": "old"}, {"x": np.zeros(3)}, force=False, what="fit")
+    with pytest.raises(OutputError, match=r"cannot be written"):
+        files.write_tensors(folder, {"kind": "new"}, {"x": np.zeros(9000)}, force=True, what="fit")
+    manifest, tensors = files.read_tensors(folder, "fit", "fit again")
+    assert (manifest["kind"], len(tensors["x"])) == ("old", 3)
+    assert os.listdir(tmp_path) == ["fit"]
+
+
+def test_tensors_of_another_manifest_are_refused(tmp_path):
+    for name in ("a", "b"):
+        files.write_tensors(tmp_path / name, {}, {"x": np.full(3, ord(name[0]))}, force=False, what="fit")
+    (tmp_path / "a" / files.TENSORS).write_bytes((tmp_path / "b" / files.TENSORS).read_bytes())
+    with pytest.raises(InputError, match=r"not the one that manifest\.json was written with"):
+        files.read_tensors(tmp_path / "a", "fit", "fit again")
+
+
+def test_axes_of_another_length_than_their_names_are_refused(tmp_path):
+    tensors = {"item_mean": np.zeros((4, 2))}
+    files.refuse_lengths(tmp_path, "fit", tensors, {"item_mean": (0, ["a", "b", "c", "d"])}, "fit again")
+    with pytest.raises(InputError, match=r"item_mean has shape \(4, 2\), but the manifest names 3 on axis 0"):
+        files.refuse_lengths(tmp_path, "fit", tensors, {"item_mean": (0, ["a", "b", "c"])}, "fit again")
+
+
+def test_existing_and_foreign_outputs_are_refused(tmp_path):
+    (tmp_path / "there.csv").write_text("x\n1\n")
+    with pytest.raises(OutputError, match=r"already exists; choose another --out or add --force"):
+        files.write_text(tmp_path / "there.csv", "new", force=False)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(OutputError, match=r"holds more than a fit \(thesis\.tex\)"):
+        files.write_tensors(tmp_path / "mine", {}, {}, force=True, what="fit")
+    with pytest.raises(OutputError, match=r"this is a folder"):
+        files.write_text(tmp_path / "mine", "new")
+    with pytest.raises(OutputError, match=r"is a file, not a folder"):
+        files.refuse_unwritable(tmp_path / "there.csv" / "below" / "x.csv")
+
+
+def test_a_link_is_followed_and_keeps_pointing(tmp_path):
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    files.write_text(tmp_path / "link.txt", "new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "new"
+
+
+def test_a_device_is_written_to_directly():
+    files.write_text(Path("/dev/null"), "x")
+    assert not Path("/dev/null").is_file()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import numpy as np
+from capscope import files
+folder = Path(sys.argv[1])
+print("ready", flush=True)
+while True:
+    for value in (1, 2):
+        files.write_tensors(folder, {"value": value}, {"x": np.full(20_000, value)}, force=True, what="fit")
+"""
+
+
+def test_a_killed_writer_leaves_one_whole_folder(tmp_path):
+    folder = tmp_path / "fit"
+    files.write_tensors(folder, {"value": 1}, {"x": np.full(20_000, 1)}, force=False, what="fit")
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(KILLED), str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(rng.uniform(0, 0.05))
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        manifest, tensors = files.read_tensors(folder, "fit", "fit again")
+        assert (tensors["x"] == manifest["value"]).all()
+    files.write_text(tmp_path / "next.txt", "x")
+    assert sorted(os.listdir(tmp_path)) == ["fit", "next.txt"], "what killed writers left is removed"
+
+
+def test_only_one_process_holds_a_lock(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from capscope.files import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.readline()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    with pytest.raises(OutputError, match=r"another process is writing it"), files.locked(tmp_path, 0.05):
+        pass
+    child.communicate("\n")
+    with files.locked(tmp_path, 5.0):
+        assert child.returncode == 0
