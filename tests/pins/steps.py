@@ -134,7 +134,6 @@ EVALUATE = [
         "evaluate-new-model",
         "evaluate study --split new-model --known 10 --folds 2 --seeds 2 --assessor item-mean --assessor mean"
         " --resume folds",
-        writes=("folds",),
     ),
     Step("evaluate-family", "evaluate study --split family --families names --folds 2 --known 10 --assessor item-mean"),
     Step("evaluate-frontier", "evaluate study --split frontier --known 10 --assessor item-mean"),
