@@ -13,7 +13,9 @@ from scipy.special import expit
 from capscope.cli import main
 from capscope.errors import InputError
 from capscope.profiles import bradley_terry, compare_models, paired_difference, suite_aggregates
-from capscope.profiles.comparison.leaderboard import borda, kemeny_order, plackett_luce
+from capscope.profiles.comparison.leaderboard import contest_scores, item_wins
+from capscope.profiles.comparison.pair_strengths import fit_strengths
+from capscope.profiles.comparison.rank_orders import borda, kemeny_order
 from profiles.worlds import study_of
 
 
@@ -77,18 +79,18 @@ def world():
 
 def test_two_models_by_benchmark_and_dimension(world) -> None:
     study, score = world
-    found = compare_models(study, ("m07", "m00"))
+    found = compare_models(study, "m07", "m00")
     whole = found.table.iloc[0]
     assert whole["difference"] == pytest.approx((score[7] - score[0]).mean())
     assert (whole["leader"], whole["items"], whole["tasks"]) == ("m07", 600, 10)
     assert whole["ahead"] > 0.99
-    gift = compare_models(study, ("m01", "m02")).table.set_index("name")
+    gift = compare_models(study, "m01", "m02").table.set_index("name")
     assert gift.loc["A", "beyond_lower"] > 0
     assert abs(gift.loc["B", "beyond"]) < 0.08
     with pytest.raises(InputError, match="cannot be compared with itself"):
-        compare_models(study, ("m01", "m01"))
+        compare_models(study, "m01", "m01")
     with pytest.raises(InputError, match="no responses by model 'm1'"):
-        compare_models(study, ("m1", "m01"))
+        compare_models(study, "m1", "m01")
 
 
 def test_suite_aggregates_order_the_models(world) -> None:
@@ -136,12 +138,17 @@ def test_suite_intervals_cover_means_over_items() -> None:
         assert 0.82 <= np.mean(found) <= 0.97
 
 
-def test_plackett_luce_is_the_rasch_model_without_difficulties() -> None:
+def test_strengths_from_items_are_the_rasch_model_without_difficulties() -> None:
     rng = np.random.default_rng(0)
     ability, difficulty = np.array([-1.0, -0.3, 0.2, 1.1]), rng.normal(0, 2, 20_000)
     score = (rng.random((4, 20_000)) < expit(ability[:, None] - difficulty)).astype(float)
-    assert plackett_luce(score) == pytest.approx(ability, abs=0.06)
-    assert plackett_luce(score[:, rng.permutation(20_000)]) == pytest.approx(plackett_luce(score))
+    wins = item_wins(score)
+    assert fit_strengths(wins) == pytest.approx(ability, abs=0.06)
+    assert fit_strengths(item_wins(score[:, rng.permutation(20_000)])) == pytest.approx(fit_strengths(wins))
+    # graded scores are contests too, and the fast count of wins is the plain one
+    graded = score / 2 + 0.1
+    assert item_wins(graded) == pytest.approx(wins)
+    assert contest_scores(graded, wins) == pytest.approx(contest_scores(score, wins))
 
 
 def test_borda_by_hand() -> None:
@@ -176,8 +183,8 @@ def judged(rng: np.random.Generator, strength: np.ndarray, size: int) -> pd.Data
 def test_judged_strengths_are_recovered_and_covered() -> None:
     rng, strength = np.random.default_rng(0), np.array([-0.8, -0.2, 0.1, 0.9])
     hits = []
-    for seed in range(25):
-        table = bradley_terry(judged(rng, strength, 300), seed).table.sort_values("model")
+    for _ in range(25):
+        table = bradley_terry(judged(rng, strength, 300)).table.sort_values("model")
         hits.append((table["lower"] <= strength) & (table["upper"] >= strength))
     assert 0.8 <= np.mean(hits) <= 0.98
 
@@ -209,7 +216,6 @@ def test_the_command_compares_two_models_all_models_and_judgements(world, tmp_pa
     study, _ = world
     study.save(tmp_path / "study")
     judged(np.random.default_rng(0), np.array([0.0, 1.0]), 40).to_csv(tmp_path / "judged.csv", index=False)
-    monkeypatch.setattr("capscope.profiles.comparison.leaderboard.DRAWS", 20)
 
     def run(*arguments: str) -> dict:
         monkeypatch.setattr(sys, "argv", ["capscope", "compare", *arguments, "--json"])

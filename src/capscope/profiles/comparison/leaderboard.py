@@ -15,14 +15,13 @@ from capscope.notebook import html_table
 from capscope.profiles.comparison.pair_strengths import ModelVector, Scores, Strengths, Wins, fit_strengths, strengths
 from capscope.profiles.comparison.rank_orders import borda, kemeny_order, task_votes
 from capscope.profiles.item_groups import places_of
+from capscope.profiles.text_tables import reliability_notes, table_lines
 
 FEWEST_COMMON = 20
 """Items that all models answered, from which on a comparison rests on them alone."""
 DRAWS = 100
 GROUPS = 8
 """Groups of items that the jackknife leaves out in turn."""
-LOW_RELIABILITY = 0.5
-"""Reliability under which differences between models are mostly chance."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,10 @@ class SuiteAggregates:
             "models": self.table.to_dict("records"),
             "notes": list(self.notes),
         }
+
+    def as_text(self) -> str:
+        """Return notes and the table."""
+        return "\n".join([*(f"note: {note}" for note in self.notes), self.head, table_lines(self.table)])
 
     def __repr__(self) -> str:
         best = f", best {self.table['model'].iloc[0]}"
@@ -135,7 +138,7 @@ def suite_aggregates(study: Study, *, seed: int = 0, level: float = 0.9) -> Suit
     table = pd.DataFrame(columns).sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
     variance = float(np.var(by_task.mean(axis=1), ddof=1))
     reliability = max(0.0, 1 - error / variance) if variance > 0 else float("nan")
-    notes = (*_reliability_notes(reliability), *_coverage_notes(scores, responses), *notes)
+    notes = (*reliability_notes(reliability), *_coverage_notes(scores, responses), *notes)
     return SuiteAggregates(table, exact, len(place), len(labels), level, scores.rests_on, reliability, notes)
 
 
@@ -272,17 +275,6 @@ def contest_scores(score: ModelItem, wins: Wins) -> Scores:
         for model, one in enumerate(score)
     ]
     return np.stack(parts, axis=1)
-
-
-def _reliability_notes(reliability: float) -> tuple[str, ...]:
-    if np.isnan(reliability):
-        return ("all models have the same mean: these items do not tell them apart",)
-    if reliability < LOW_RELIABILITY:
-        return (
-            f"reliability {reliability:.2f}: most of the difference between these models is chance;"
-            " add items before ranking them",
-        )
-    return ()
 
 
 def _coverage_notes(scores: _Scores, responses: Responses) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import gammaln
 
 from capscope.axes import FloatArray, RowFloats
 
@@ -110,7 +109,7 @@ def _frequency_draws(
 
 
 def correlation_posterior(difference: RowFloats, place: np.ndarray) -> Float[np.ndarray, " correlation"]:
-    """Posterior chances of `CORRELATIONS` from the task means, normal given the correlation; the mean is integrated out.
+    """Posterior chances of `CORRELATIONS` from the task means: normal given the correlation, their mean integrated out.
 
     Args:
         difference: Difference of scores on each item.
@@ -118,9 +117,12 @@ def correlation_posterior(difference: RowFloats, place: np.ndarray) -> Float[np.
     """
     size = np.bincount(place).astype(float)
     tasks, variance = len(size), float(difference.var())
-    if tasks == 1 or variance == 0:
-        # nothing tells how much tasks differ, so items are taken as they come
+    if tasks == 1:
+        # the population is that of the one task's items
         return (CORRELATIONS == 0).astype(float)
+    if variance == 0:
+        # items that all agree do not tell how much tasks differ
+        return np.full(len(CORRELATIONS), 1 / len(CORRELATIONS))
     means = np.bincount(place, difference) / size
     spread = variance * (CORRELATIONS[:, None] + (1 - CORRELATIONS[:, None]) / size)
     precision = (1 / spread).sum(axis=1)

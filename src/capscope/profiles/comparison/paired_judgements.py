@@ -10,6 +10,7 @@ from capscope.axes import FloatArray
 from capscope.errors import InputError, first_few
 from capscope.notebook import html_table
 from capscope.profiles.comparison.pair_strengths import Scores, Wins, fit_strengths, strengths
+from capscope.profiles.text_tables import table_lines
 
 COLUMNS = ("model_a", "model_b", "winner")
 WINNERS = ("a", "b", "tie")
@@ -40,8 +41,13 @@ class JudgedModels:
         """Return plain values."""
         return {"judgements": self.judgements, "level": self.level, "models": self.table.to_dict("records")}
 
+    def as_text(self) -> str:
+        """Return the table with its head line."""
+        return f"{self.head}\n{table_lines(self.table)}"
+
     def __repr__(self) -> str:
-        return f"JudgedModels({len(self.table)} models, {self.judgements} judgements, {self.table['model'].iloc[0]} first)"
+        first = self.table["model"].iloc[0]
+        return f"JudgedModels({len(self.table)} models, {self.judgements} judgements, {first} first)"
 
     def _repr_html_(self) -> str:
         return html_table("Judged models", self.table, self.head)

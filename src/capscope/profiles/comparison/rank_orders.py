@@ -32,8 +32,8 @@ def kemeny_order(votes: Votes) -> tuple[np.ndarray, bool]:
         votes: Votes for each model over each other.
 
     Returns:
-        The order, and whether it is certainly the best: searched among all orders for up to `MOST_EXACT` models, else by
-        moving models one at a time from the order of mean votes until no move helps.
+        The order, and whether it is certainly the best: the best of all orders for up to `MOST_EXACT` models, else
+        reached by moving models one at a time from the order of mean votes until no move helps.
     """
     if len(votes) <= MOST_EXACT:
         return _best_order(votes), True
