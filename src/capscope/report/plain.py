@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capscope.annotate import RubricSet
 from capscope.errors import InputError, first_few
+from capscope.intervals import quantile_bounds
 
 Summary = dict[str, Any]
 """Plain values that `json.dumps` takes as they are."""
@@ -38,6 +40,12 @@ def records(table: pd.DataFrame) -> list[Record]:
     return [plain(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
+def bounded(draws: np.ndarray, level: float) -> Record:
+    """Mean and central interval over the last axis, the draws."""
+    lower, upper = quantile_bounds(draws, level)
+    return {"value": draws.mean(axis=-1), "lower": lower, "upper": upper}
+
+
 def item_texts(items: pd.DataFrame | None) -> dict[str, str]:
     """Return the text of each item by its id, cut where it is long; empty where there is none.
 
@@ -50,6 +58,13 @@ def item_texts(items: pd.DataFrame | None) -> dict[str, str]:
         raise InputError(f"items: column 'item_id' is missing among {first_few(map(str, items.columns))}; name it")
     if "text" not in items:
         return {}
-    text = items["text"].astype(str)
+    text = items["text"].astype(object).where(items["text"].notna(), "").astype(str)
     long = text.str.len() > LONGEST_TEXT
     return dict(zip(items["item_id"].astype(str), text.where(~long, text.str[:LONGEST_TEXT] + " \u2026"), strict=True))
+
+
+def scale_names(dims: tuple[str, ...], rubrics: RubricSet) -> list[Record]:
+    """Name the scales and their families in the rubric set's order; a code that it lacks stands for itself, last."""
+    known = [code for code in rubrics.codes if code in dims]
+    named = [{"dim": code, "name": rubrics.get(code).name, "family": rubrics.family(code)} for code in known]
+    return named + [{"dim": dim, "name": dim, "family": ""} for dim in dims if dim not in known]
