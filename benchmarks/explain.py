@@ -19,10 +19,10 @@ from planted_faults import KINDS, Planted, World, planted
 from capscope.data import Study, response_matrix
 from capscope.fit import IRTSettings, fit_irt
 from capscope.profiles import Audit, AuditSettings, ExplainSettings, audit_study, explain_benchmark, of_benchmark
-from capscope.profiles.audit.findings import Suspects, make_audit
-from capscope.profiles.audit.lags import natural_order
-from capscope.profiles.audit.step_suspects import places_of, step_suspects
-from capscope.report import Provenance, render, summarize_irt
+from capscope.profiles.auditing.findings import Suspects, make_audit
+from capscope.profiles.auditing.row_order import natural_order, step_suspects
+from capscope.profiles.item_groups import places_of
+from capscope.report import PageSource, Provenance, render, summarize
 
 DIMS = [f"D{number:02d}" for number in range(18)]
 SIZES = tuple(itertools.product((15, 40, 80), (500, 2000)))
@@ -57,7 +57,7 @@ def speed(given: argparse.Namespace) -> None:
     fit = fit_irt(response_matrix(study), IRTSettings(model="2pl"))
     start = time.process_time()
     made = Provenance("Speed", "simulated", "0", {}, 0, "variational", {})
-    page = render(summarize_irt(fit, study.items, provenance=made))
+    page = render(summarize(PageSource(fit=fit, study=study, provenance=made)))
     print(f"page: {time.process_time() - start:.1f} CPU s, {len(page.encode()) / 1e6:.2f} MB")
 
 

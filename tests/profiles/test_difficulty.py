@@ -15,8 +15,8 @@ from capscope.profiles import (
     held_out_shares,
     separation,
 )
-from capscope.profiles.difficulty import entry_orders, order_shares
-from capscope.profiles.moments import clusters_of
+from capscope.profiles.benchmark.difficulty_decomposition import entry_orders, order_shares
+from capscope.profiles.item_groups import clusters_of
 from profiles.worlds import DIMS, demand_world, study_of
 
 

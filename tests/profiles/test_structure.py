@@ -8,8 +8,8 @@ from capscope.data import DemandMatrix, Study
 from capscope.errors import InputError
 from capscope.intervals import bootstrap_interval, cluster_draws
 from capscope.profiles import check_claims, demand_contrast, demand_profile, demand_structure
-from capscope.profiles.demand_structure import participation_ratio
-from capscope.profiles.moments import cluster_moments, filled
+from capscope.profiles.benchmark.cluster_moments import cluster_moments, filled
+from capscope.profiles.benchmark.structure import participation_ratio
 
 
 def matrix(level: np.ndarray) -> DemandMatrix:

@@ -24,9 +24,7 @@ def irt_scores(posterior: IRTPosterior, rng: np.random.Generator, draws: int = 4
     return np.stack([chance.mean(axis=0) for chance in chances])
 
 
-def demand_scores(
-    posterior: DemandPosterior, study: Study, rng: np.random.Generator, draws: int = 400
-) -> FloatArray:
+def demand_scores(posterior: DemandPosterior, study: Study, rng: np.random.Generator, draws: int = 400) -> FloatArray:
     """Expected share right of every model over the items of a fit of the demand-ability model, as (model, draw).
 
     Args:

@@ -1,75 +1,75 @@
-"""From a fit to its page."""
+"""From a fit to its page: gather the sources, summarize, write, open."""
 
+import tempfile
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import Any
 
 from capscope.data import Study, demand_matrix, read_items, response_matrix
-from capscope.errors import InputError, JoinError, first_few
-from capscope.fit import (
-    AnyFit,
-    CurvePosterior,
-    DemandPosterior,
-    Fit,
-    IRTPosterior,
-    StudyFitSettings,
-    load_fit,
-    predict_held_out,
-)
-from capscope.predict import Predictions, predict_from_curves
-from capscope.profiles import DemandProfile, ability_profiles, demand_profile
-from capscope.report.page import write_report
+from capscope.errors import JoinError, first_few
+from capscope.fit import Fit, HeldOut, IRTPosterior, StudyFitSettings, load_fit, predict_held_out
+from capscope.predict import PredictionSettings
+from capscope.predict.fit_predictions import predict_from_fit
+from capscope.profiles import demand_profile
+from capscope.report.page import write_page
+from capscope.report.plain import Summary
 from capscope.report.provenance import Provenance, provenance_of
-from capscope.report.summary import Summary, summarize
-from capscope.report.summary_irt import summarize_irt
-from capscope.report.summary_study import with_study
+from capscope.report.section import ItemPart, PageSource
+from capscope.report.summary import summarize
+
+HELD_OUT_SHARE = 0.2
+"""Share of a study's answers that are predicted by a fit which has not seen them."""
 
 
-@dataclass(frozen=True)
-class ItemPart:
-    """What a page says about a set of items."""
+@dataclass(frozen=True, kw_only=True)
+class PageSettings:
+    """What the page of a fit shows beside the fit."""
 
-    predictions: Predictions
-    """Every model's chance on every item."""
-    demands: DemandProfile
-    """What the set asks for."""
-    items: pd.DataFrame
-    """The items' texts."""
+    items: Path | None = None
+    """Study folder or file of items to predict and, where they have demand levels, to profile."""
+    study: Path | None = None
+    """The study that the fit was made from: item texts, demands of its benchmarks, odd items, held-out answers."""
+    model: str | None = None
+    """Model that is shown in detail; by default the strongest."""
+    against: str | None = None
+    """Model it is compared with; by default the next one in the ranking."""
+    seed: int = 0
+    """Seed of all draws."""
+    level: float = 0.9
+    """Nominal coverage of all intervals, as a share."""
 
 
-def item_part(posterior: CurvePosterior, path: Path, seed: int, level: float = 0.9) -> ItemPart:
+def item_part(fit: Fit[Any], path: Path, seed: int, level: float = 0.9) -> ItemPart:
     """Predict a file of items, or a study's, and profile its demands.
 
-    Raises:
-        InputError: The items cannot be read, or lack demands.
-    """
-    study = read_items(path, posterior.dims)
-    demands = demand_matrix(study, rubrics=posterior.dims)
-    predictions = predict_from_curves(posterior, demands, np.random.default_rng(seed), level)
-    return ItemPart(predictions, demand_profile(demands), study.require("items"))
-
-
-def curve_summary(
-    fit: Fit[CurvePosterior],
-    part: ItemPart | None,
-    provenance: Provenance,
-    focus_model: str | None = None,
-    rival: str | None = None,
-) -> Summary:
-    """Summarise a curve fit, and a set of items if there is one."""
-    parts = (None, None, None) if part is None else (part.predictions, part.demands, part.items)
-    profiles = ability_profiles(fit.posterior)
-    return summarize(fit, profiles, *parts, focus_model=focus_model, rival=rival, provenance=provenance)
-
-
-def study_summary(fit: Fit[IRTPosterior], study: Study, provenance: Provenance, share: float = 0.2) -> Summary:
-    """Summarise an item response fit with the study it was made from: texts, and predictions of held-out answers.
+    Args:
+        fit: A fit of any kind.
+        path: Study folder, or file of items.
+        seed: Seed of the draws.
+        level: Nominal coverage of the intervals.
 
     Raises:
-        JoinError: The fit's items are not the study's.
+        InputError: The items cannot be read, or lack demand levels that the fit needs.
     """
+    posterior = fit.posterior
+    study = read_items(path, () if isinstance(posterior, IRTPosterior) else posterior.dims)
+    predictions = predict_from_fit(posterior, study, PredictionSettings(level=level, seed=seed))
+    if study.demands is None:
+        return ItemPart(predictions=predictions, items=study.items)
+    dims = None if isinstance(posterior, IRTPosterior) else posterior.dims
+    demands = demand_profile(demand_matrix(study, rubrics=dims))
+    return ItemPart(predictions=predictions, demands=demands, items=study.items)
+
+
+def held_out_answers(fit: Fit[Any], study: Study, seed: int) -> HeldOut | None:
+    """Fit the same model without part of the study's answers, and predict these; None for a kind that cannot.
+
+    Raises:
+        JoinError: The study lacks items of the fit.
+    """
+    if not isinstance(fit.posterior, IRTPosterior):
+        return None
     responses = response_matrix(study)
     known = set(responses.items)
     missing = [item for item in fit.posterior.items if item not in known]
@@ -78,27 +78,29 @@ def study_summary(fit: Fit[IRTPosterior], study: Study, provenance: Provenance, 
             f"{study.name}: has no answers to {first_few(missing)} of the fit; name the study it was made from"
         )
     model = "mirt" if fit.posterior.dims > 1 else fit.posterior.model_name
-    settings = StudyFitSettings(model=model, dims=fit.posterior.dims, seed=provenance.seed)
-    held_out = predict_held_out(responses, settings, share)
-    summary = summarize_irt(fit, study.items, provenance=provenance, held_out=held_out)
-    return with_study(summary, study, provenance.seed)
+    settings = StudyFitSettings(model=model, dims=fit.posterior.dims, seed=seed)
+    return predict_held_out(responses, settings, HELD_OUT_SHARE)
 
 
-@dataclass(frozen=True)
-class PageSettings:
-    """What the page of a fit shows beside the fit."""
+def page_source(fit: Fit[Any], provenance: Provenance, settings: PageSettings) -> PageSource:
+    """Gather everything that the page of a fit can show.
 
-    items: Path | None = None
-    """Study folder or file of items with demands, for a curve fit: predicted and profiled on the page."""
-    study: Path | None = None
-    """The study that the fit was made from: what its benchmarks demand and what looks odd in it; for an item response
-    fit also item texts, and predictions of held-out answers."""
-    model: str | None = None
-    """Model whose curves are drawn; by default the strongest."""
-    against: str | None = None
-    """Model it is compared with; by default the one next to it."""
-    seed: int = 0
-    """Seed of all draws."""
+    Raises:
+        InputError: The items or the study cannot be read.
+        JoinError: The study is not the one that the fit was made from.
+    """
+    study = None if settings.study is None else Study.load(settings.study)
+    items = settings.items
+    return PageSource(
+        fit=fit,
+        provenance=provenance,
+        study=study,
+        part=None if items is None else item_part(fit, items, settings.seed, settings.level),
+        held_out=None if study is None or study.responses is None else held_out_answers(fit, study, settings.seed),
+        focus_model=settings.model,
+        rival=settings.against,
+        level=settings.level,
+    )
 
 
 def fit_summary(folder: Path, settings: PageSettings | None = None) -> Summary:
@@ -113,24 +115,11 @@ def fit_summary(folder: Path, settings: PageSettings | None = None) -> Summary:
         JoinError: The study is not the one that the fit was made from.
     """
     settings = settings or PageSettings()
-    fit: AnyFit = load_fit(folder)
+    fit = load_fit(folder)
     inputs = (folder / "manifest.json", folder / "tensors.safetensors")
-    source, seed = f"the fit {folder.name}", settings.seed
-    provenance = provenance_of(f"Fit {folder.name}", source, seed=seed, engine="", inputs=inputs)
-    posterior = fit.posterior
-    if isinstance(posterior, CurvePosterior):
-        part = item_part(posterior, settings.items, seed) if settings.items else None
-        of_curves = Fit(posterior, fit.status, fit.history)
-        summary = curve_summary(of_curves, part, provenance, settings.model, settings.against)
-        return with_study(summary, Study.load(settings.study), seed) if settings.study else summary
-    if isinstance(posterior, DemandPosterior):
-        raise InputError(
-            f"{folder}: a demand fit has no page yet; see 'capscope profile' and 'capscope predict --explain'"
-        )
-    of_items = Fit(posterior, fit.status, fit.history)
-    if settings.study is None:
-        return summarize_irt(of_items, provenance=provenance)
-    return study_summary(of_items, Study.load(settings.study), provenance)
+    source = f"the fit {folder.name}"
+    provenance = provenance_of(f"Fit {folder.name}", source, seed=settings.seed, engine="", inputs=inputs)
+    return summarize(page_source(fit, provenance, settings))
 
 
 def report_fit(folder: Path, out: Path, settings: PageSettings | None = None, force: bool = False) -> Path:
@@ -145,4 +134,21 @@ def report_fit(folder: Path, out: Path, settings: PageSettings | None = None, fo
     Raises:
         OutputError: The file exists and `force` is not set.
     """
-    return write_report(fit_summary(folder, settings), out, force=force)
+    return write_page(fit_summary(folder, settings), out, force=force)
+
+
+def view_fit(folder: Path, settings: PageSettings | None = None, browser: bool = True) -> Path:
+    """Write the page of a stored fit to a temporary folder and open it; see `report_fit`.
+
+    Args:
+        folder: The fit.
+        settings: What to show beside the fit.
+        browser: Whether to open it.
+
+    Returns:
+        The page, which stays until the system clears its temporary files.
+    """
+    page = report_fit(folder, Path(tempfile.mkdtemp(prefix="capscope-")) / "report.html", settings)
+    if browser:
+        webbrowser.open(page.as_uri())
+    return page

@@ -1,4 +1,4 @@
-"""Numbers and tables as plain JSON-able values: no numpy type, None for what is not a finite number."""
+"""Numbers and tables as plain JSON-able values (None for what is not finite), and numbers as text for a page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +15,8 @@ Summary = dict[str, Any]
 Record = dict[str, Any]
 """One row of a table, or one entry of a summary."""
 
+MISSING = "\u2013"
+"""Stands where there is no number."""
 LONGEST_TEXT = 2000
 """Characters of an item's text that a page shows."""
 
@@ -68,3 +70,25 @@ def scale_names(dims: tuple[str, ...], rubrics: RubricSet) -> list[Record]:
     known = [code for code in rubrics.codes if code in dims]
     named = [{"dim": code, "name": rubrics.get(code).name, "family": rubrics.family(code)} for code in known]
     return named + [{"dim": dim, "name": dim, "family": ""} for dim in dims if dim not in known]
+
+
+def fixed(value: float | None, digits: int = 2) -> str:
+    """Print a number with a fixed number of digits and a true minus sign."""
+    return MISSING if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """Print a share as a percentage; what is not quite 0 or 1 is not printed as such."""
+    if value is None:
+        return MISSING
+    edge = 0.5 * 10 ** -(digits + 2)
+    if 0 < value < edge:
+        return f"<{10**-digits:.{digits}f}%"
+    if 1 - edge < value < 1:
+        return f">{100 - 10**-digits:.{digits}f}%"
+    return f"{100 * value:.{digits}f}%"
+
+
+def count(value: int | float | None) -> str:
+    """Print a count with thin spaces between thousands."""
+    return MISSING if value is None else f"{value:,.0f}".replace(",", "\u202f")

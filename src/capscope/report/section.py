@@ -14,13 +14,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from capscope.annotate import RubricSet, general_rubrics
+from capscope.axes import FloatArray
 from capscope.data import Study
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import CurvePosterior, DemandPosterior, Fit, HeldOut, IRTPosterior
 from capscope.predict import Predictions
 from capscope.profiles import AbilityProfiles, DemandProfile, ability_profiles
+from capscope.report.expected_scores import demand_scores, irt_scores
 from capscope.report.plain import Record, scale_names
 from capscope.report.provenance import Provenance
+
+RANKING_DRAWS = 400
+"""Draws of the general ability where no expected score can be computed."""
 
 Drawing = tuple[str, Axes, str]
 """Name of a drawing (unique within its section), the axes, and a title for screen readers."""
@@ -114,9 +119,28 @@ class PageSource:
 
     @cached_property
     def focus(self) -> str:
-        """Model that a page on a curve fit shows in detail."""
-        strongest = int(self.curves.ability.mean(axis=(1, 2)).argmax()) if self.is_curves else 0
-        return self.focus_model or str(self.fit.posterior.models[strongest])
+        """Model that is shown in detail: the one asked for, else the strongest."""
+        return self.focus_model or str(self.fit.posterior.models[int(self.ranking[0].mean(axis=-1).argmax())])
+
+    @cached_property
+    def score_draws(self) -> FloatArray | None:
+        """Expected score of every model over the fit's items, as (model, draw); None where the fit cannot tell."""
+        if self.is_irt:
+            return irt_scores(self.irt, self.rng())
+        if self.is_demand and self.study is not None:
+            return demand_scores(self.demand, self.study, self.rng())
+        return None
+
+    @cached_property
+    def ranking(self) -> tuple[FloatArray, str]:
+        """What models are ranked by, as (model, draw), and its name."""
+        if self.is_curves:
+            return self.curves.ability.mean(axis=1), "overall ability"
+        if self.score_draws is not None:
+            return self.score_draws, "expected score on the fit's items"
+        mean, cov = self.demand.ability_mean[:, :1], self.demand.ability_cov[:, :1, :1]
+        noise = self.rng().standard_normal((len(mean), RANKING_DRAWS))
+        return mean + np.sqrt(cov[:, 0]) * noise, "general ability"
 
     def rng(self) -> np.random.Generator:
         """Return a fresh source of randomness, the same for every section."""

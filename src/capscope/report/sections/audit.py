@@ -55,7 +55,8 @@ def audit_section(audit: Audit, items: pd.DataFrame | None) -> Record:
         audit: The findings; a table without columns stands for none.
         items: Columns `item_id` and `text`, or None.
     """
-    listed, texts = audit.listed(), item_texts(items)
+    texts = item_texts(items)
+    listed = audit.listed() if len(audit.table) else pd.DataFrame(columns=["kind", "id"])
     by_kind = {kind: listed[listed["kind"] == kind] for kind in KINDS if kind in audit.kinds}
     for kind, inner in PART_OF.items():
         if kind in by_kind:

@@ -11,7 +11,7 @@ from capscope.profiles import demand_profile
 from capscope.report.figures import benchmark_heatmap
 from capscope.report.plain import Record, records, scale_names
 from capscope.report.section import Drawing, PageSource, Section
-from capscope.report.sections.question_demands import SENSITIVE
+from capscope.report.sections.demands import SENSITIVE
 
 MOST_BENCHMARKS = 40
 """Benchmarks that a page lists, those with most items."""

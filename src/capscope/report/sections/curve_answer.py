@@ -4,7 +4,7 @@ import pandas as pd
 
 from capscope.report.plain import Record, records
 from capscope.report.section import PageSource, Section
-from capscope.report.sections.curve_profiles import beyond_general, profile_entries
+from capscope.report.sections.profiles import beyond_general, profile_entries
 
 
 def build(source: PageSource) -> Record:

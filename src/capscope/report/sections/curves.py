@@ -11,8 +11,8 @@ from capscope.intervals import jeffreys_interval
 from capscope.report.figures import curve_panel
 from capscope.report.plain import Record, bounded
 from capscope.report.section import Drawing, PageSource, Section
-from capscope.report.sections.curve_profiles import profile_entries
 from capscope.report.sections.focus import ranked_scales
+from capscope.report.sections.profiles import profile_entries
 
 GRID_STEP = 0.25
 """Distance of the points at which curves are drawn, in demand levels."""

@@ -6,7 +6,7 @@ from capscope.report.figures import ability_intervals
 from capscope.report.plain import Record
 from capscope.report.radar import radar
 from capscope.report.section import Drawing, PageSource, Section
-from capscope.report.sections.curve_profiles import profile_entries
+from capscope.report.sections.profiles import profile_entries
 
 
 def build(source: PageSource) -> Record:

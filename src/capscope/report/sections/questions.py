@@ -19,7 +19,6 @@ MOST_IDS = 20
 """At most this many ids stand behind each reason for missing support."""
 
 
-
 def build(source: PageSource) -> Record:
     """Gather the predictions that the page shows; see `questions_section`."""
     assert source.part is not None
