@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from capscope.data import Study, demand_matrix, response_matrix
+from capscope.data import Demands, Responses, Study
 from capscope.errors import FitError
 from capscope.fit import IRTSettings, fit_irt
 from capscope.profiles import (
@@ -127,9 +127,9 @@ def bent_world(seed: int) -> tuple[Study, np.ndarray]:
 
 
 def separated(study: Study) -> Separation:
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     fit = fit_irt(responses, IRTSettings(model="rasch")).posterior
-    levels = demand_matrix(study).at(fit.items)
+    levels = Demands.of(study).at(fit.items)
     return separation(fit, responses, (levels, DIMS), clusters_of(study, fit.items), np.random.default_rng(0))
 
 

@@ -67,7 +67,7 @@ def test_overall_intervals_let_the_focus_stand_out(summary):
 
 
 def test_score_intervals(summary):
-    scores = summary["questions"]["scores"]
+    scores = summary["chances"]["scores"]
     axes = score_intervals(scores)
     assert bars(axes) == [(entry["lower"], entry["upper"]) for entry in scores]
     assert axes.get_xlim() == (0, 1)
@@ -134,7 +134,7 @@ def test_the_radar_grid_draws_all_or_the_chosen_models(summary):
 def test_figures_draw_on_the_axes_they_are_given(summary):
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    assert score_intervals(summary["questions"]["scores"], axes=left) is left
+    assert score_intervals(summary["chances"]["scores"], axes=left) is left
     assert demand_heatmap(summary["demands"], axes=right) is right
     assert left.lines
     assert right.patches

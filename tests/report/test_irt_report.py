@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from capscope.data import Responses, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import JoinError
 from capscope.fit import Fit, IRTPosterior, IRTSettings, fit_irt, save_fit
 from capscope.report import PageSettings, PageSource, Summary, fit_summary, item_map, render, summarize, view_fit
@@ -109,7 +109,7 @@ def test_items_that_do_not_tell_the_models_apart_are_the_first_thing_said():
 def responses_of(scores: np.ndarray) -> Responses:
     model, item = np.indices(scores.shape)
     frame = {"model": [f"m{m:02d}" for m in model.ravel()], "item_id": [f"i{i:02d}" for i in item.ravel()]}
-    return response_matrix(Study.of(responses=pd.DataFrame(frame | {"score": scores.ravel()})))
+    return Responses.of(Study.of(responses=pd.DataFrame(frame | {"score": scores.ravel()})))
 
 
 def test_the_map_counts_every_item(fit, summary):

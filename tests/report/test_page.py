@@ -15,7 +15,7 @@ from report.pages import HOSTILE, assert_closed, parse
 from report.worlds import World, counts_of, small_world
 
 SECTIONS = (
-    *("curve_answer", "profiles", "focus", "curves", "versus", "demands", "questions", "calibration"),
+    *("answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration"),
     *("definitions", "made"),
 )
 
@@ -29,7 +29,7 @@ def page(world: World) -> str:
 def light(world: World) -> Summary:
     """One model, one curve and no questions: a page that is drawn fast."""
     summary = world.summary()
-    sections = {name: record for name, record in summary["sections"].items() if name not in {"questions", "demands"}}
+    sections = {name: record for name, record in summary["sections"].items() if name not in {"chances", "demands"}}
     curves = sections["curves"] | {"curves": sections["curves"]["curves"][:1]}
     profiles = sections["profiles"] | {"profiles": sections["profiles"]["profiles"][:1]}
     return summary | {"sections": sections | {"curves": curves, "profiles": profiles}}
@@ -80,7 +80,7 @@ def test_the_numbers_of_the_summary_stand_in_the_page(world, page):
     for entry in summary["profiles"]["profiles"]:
         assert f"{fixed(entry['overall']['value'])}{fixed(entry['overall']['lower'])}\u2013" in text
         assert entry["model"] in text
-    for entry in summary["questions"]["items"]:
+    for entry in summary["chances"]["items"]:
         assert entry["text"] in text
         assert entry["reason"] in text
     for scale in summary["demands"]["scales"]:
@@ -95,7 +95,7 @@ def test_the_same_summary_gives_the_same_bytes(world, page):
 
 def test_it_is_whole_without_questions(light):
     found = [section.get("id") for section in parse(render(light)).iter("section")]
-    assert found == [name for name in SECTIONS if name not in {"demands", "questions"}]
+    assert found == [name for name in SECTIONS if name not in {"chances", "demands"}]
 
 
 def test_advice_is_shown(light):

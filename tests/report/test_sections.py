@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import LevelCounts, Study, response_matrix
+from capscope.data import LevelCounts, Responses, Study
 from capscope.fit import IRTSettings, StudyFitSettings, fit_curves, fit_irt, fit_study, save_fit
 from capscope.predict import Predictions
 from capscope.profiles import Audit
 from capscope.report import SECTIONS, ItemPart, PageSettings, PageSource, fit_summary, render
 from capscope.report.plain import Record, plain
 from capscope.report.sections.audit import audit_section
-from capscope.report.sections.questions import questions_section
+from capscope.report.sections.chances import questions_section
 from capscope.report.sections.versus import ahead
 from report.pages import assert_closed, parse
 from report.study_worlds import faulty_study
@@ -44,7 +44,7 @@ def test_a_demand_fit_has_a_page(demand_source, tmp_path):
     assert_closed(render(alone))
     whole = fit_summary(tmp_path / "fit", PageSettings(study=tmp_path / "study", items=tmp_path / "study"))
     assert list(whole["sections"])[:3] == ["answer", "demand_effects", "versus"]
-    assert {"benchmarks", "audit", "questions", "demands"} <= set(whole["sections"])
+    assert {"benchmarks", "audit", "chances", "demands"} <= set(whole["sections"])
     page = render(whole)
     assert_closed(page)
     posterior = demand_source.fit.posterior
@@ -54,7 +54,7 @@ def test_a_demand_fit_has_a_page(demand_source, tmp_path):
 
 
 def test_the_expected_scores_of_a_demand_fit_are_near_the_observed(demand_source):
-    answers = response_matrix(demand_source.study)
+    answers = Responses.of(demand_source.study)
     observed = np.bincount(answers.model_index, answers.score) / np.bincount(answers.model_index)
     np.testing.assert_allclose(demand_source.score_draws.mean(axis=1), observed, atol=0.08)
 
@@ -91,7 +91,7 @@ EMPTY: dict[str, Callable[[], Record]] = {
         "surely_negative": 0,
     },
     "demands": lambda: SECTIONS["demands"].build(demandless()),
-    "questions": lambda: questions_section(NO_PREDICTION, None, "only"),
+    "chances": lambda: questions_section(NO_PREDICTION, None, "only"),
     "calibration": lambda: {"kind": "held out", "bins": [], "error": None, "answers": 0},
     "benchmarks": lambda: {"scales": [], "benchmarks": [], "left_out": 0},
     "audit": lambda: audit_section(NO_AUDIT, None),
@@ -103,7 +103,7 @@ OF_CURVES = {"curve_answer", "profiles", "focus", "curves"}
 def demandless() -> PageSource:
     scores = np.tile([0.0, 1.0], 6)
     frame = {"model": [f"m{k}" for k in range(12)], "item_id": ["i"] * 12, "score": scores}
-    answers = response_matrix(Study.of(responses=pd.DataFrame(frame)))
+    answers = Responses.of(Study.of(responses=pd.DataFrame(frame)))
     fit = fit_irt(answers, IRTSettings(model="rasch"))
     return PageSource(fit=fit, part=ItemPart(predictions=NO_PREDICTION), provenance=PROVENANCE)
 

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from capscope.data import Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.fit import IRTSettings, fit_irt, save_fit
 from capscope.profiles import AuditSettings, audit_study
 from capscope.report import PageSettings, PageSource, Summary, benchmark_heatmap, fit_summary, render, summarize
@@ -21,7 +21,7 @@ def study() -> Study:
 
 
 def summary_of(study: Study) -> Summary:
-    fit = fit_irt(response_matrix(study), IRTSettings(model="rasch"))
+    fit = fit_irt(Responses.of(study), IRTSettings(model="rasch"))
     return summarize(PageSource(fit=fit, study=study, provenance=PROVENANCE))
 
 
@@ -94,7 +94,7 @@ def test_hostile_models_benchmarks_and_scales_do_nothing():
 
 
 def test_a_part_without_its_base_is_left_out(study):
-    fit = fit_irt(response_matrix(study), IRTSettings(model="rasch"))
+    fit = fit_irt(Responses.of(study), IRTSettings(model="rasch"))
     bare = summarize(PageSource(fit=fit, study=Study(responses=study.responses), provenance=PROVENANCE))
     assert list(bare["sections"]) == ["answer", "abilities", "versus", "items", "audit"]
     only_levels = summarize(PageSource(fit=fit, study=Study(demands=study.demands), provenance=PROVENANCE))

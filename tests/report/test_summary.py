@@ -14,7 +14,7 @@ from capscope.profiles import ability_profiles
 from capscope.report import PageSource, Summary, summarize
 from report.worlds import DIMS, PROVENANCE, World, counts_of, small_world
 
-SECTIONS = ["curve_answer", "profiles", "focus", "curves", "versus", "demands", "questions", "calibration"]
+SECTIONS = ["curve_answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration"]
 TAILS = [0.05, 0.95]
 
 
@@ -144,7 +144,7 @@ def test_the_focus_is_the_strongest_model_unless_named(summary):
 
 
 def test_chances_and_scores_are_those_predicted(world, summary):
-    questions, table = summary["questions"], world.predictions.table.set_index(["item_id", "model"])
+    questions, table = summary["chances"], world.predictions.table.set_index(["item_id", "model"])
     assert questions["n"] == 6
     for item in questions["items"]:
         assert item["text"] == f"How many? {item['item_id']}"
@@ -160,7 +160,7 @@ def test_chances_and_scores_are_those_predicted(world, summary):
 
 def test_unsupported_questions_have_reasons(world, summary):
     unsupported = {
-        (item_id, entry["reason"]) for entry in summary["questions"]["unsupported"] for item_id in entry["item_ids"]
+        (item_id, entry["reason"]) for entry in summary["chances"]["unsupported"] for item_id in entry["item_ids"]
     }
     table = world.predictions.support
     assert unsupported == set(table.loc[~table["in_support"], ["item_id", "reason"]].itertuples(index=False, name=None))
@@ -195,7 +195,7 @@ def test_how_it_was_made(world, whole):
 
 def test_it_works_without_questions(world):
     summary = summarize(PageSource(fit=world.fit, provenance=PROVENANCE))
-    assert list(summary["sections"]) == [name for name in SECTIONS if name not in {"questions", "demands"}]
+    assert list(summary["sections"]) == [name for name in SECTIONS if name not in {"chances", "demands"}]
     own = {"n_questions": 0, "best": None}
     assert summary["sections"]["curve_answer"] == world.summary()["sections"]["curve_answer"] | own
     assert "Chance" not in {entry["term"] for entry in summary["definitions"]}
@@ -203,7 +203,7 @@ def test_it_works_without_questions(world):
 
 def test_items_without_text_and_without_ids(world):
     bare = replace(world, items=world.items[["item_id"]]).summary()["sections"]
-    assert {item["text"] for item in bare["questions"]["items"]} == {""}
+    assert {item["text"] for item in bare["chances"]["items"]} == {""}
     with pytest.raises(InputError, match="'item_id' is missing"):
         replace(world, items=pd.DataFrame({"id": ["q0"]})).summary()
 

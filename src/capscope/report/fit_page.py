@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capscope.data import Study, demand_matrix, read_items, response_matrix
+from capscope.data import Demands, Responses, Study, read_items
 from capscope.errors import JoinError, first_few
 from capscope.fit import Fit, HeldOut, IRTPosterior, StudyFitSettings, load_fit, predict_held_out
 from capscope.predict import PredictionSettings
@@ -58,7 +58,7 @@ def item_part(fit: Fit[Any], path: Path, seed: int, level: float = 0.9) -> ItemP
     if study.demands is None:
         return ItemPart(predictions=predictions, items=study.items)
     dims = None if isinstance(posterior, IRTPosterior) else posterior.dims
-    demands = demand_profile(demand_matrix(study, rubrics=dims))
+    demands = demand_profile(Demands.of(study, rubrics=dims))
     return ItemPart(predictions=predictions, demands=demands, items=study.items)
 
 
@@ -70,7 +70,7 @@ def held_out_answers(fit: Fit[Any], study: Study, seed: int) -> HeldOut | None:
     """
     if not isinstance(fit.posterior, IRTPosterior):
         return None
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     known = set(responses.items)
     missing = [item for item in fit.posterior.items if item not in known]
     if missing:

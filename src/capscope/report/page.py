@@ -50,7 +50,7 @@ def _section(environment: Environment, section: Section, record: Record, level: 
     template = environment.from_string(section.template)
     body = template.render(section=record, drawing=drawings, level=level, blocks=blocks)
     title = record.get("title", section.title)
-    return {"name": section.name, "title": title, "link": section.title, "body": Markup(body.strip())}
+    return {"name": section.anchor or section.name, "title": title, "link": section.title, "body": Markup(body.strip())}
 
 
 def write_page(summary: Summary, path: Path, force: bool = False) -> Path:

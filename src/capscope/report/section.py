@@ -157,7 +157,7 @@ class Section:
     """One section of a page."""
 
     name: str
-    """Key of its record in a summary, and id of the section in the page."""
+    """Key of its record in a summary, and id of the section in the page; the name of its module."""
     title: str
     """Heading; a record can carry its own as `title`."""
     help: str
@@ -172,3 +172,5 @@ class Section:
     """Draw the figures of a record."""
     terms: Mapping[str, str] = field(default_factory=dict[str, str])
     """Definitions of the terms that the section uses."""
+    anchor: str = ""
+    """Id of the section in the page, where it is not its name."""

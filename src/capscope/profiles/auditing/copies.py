@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from capscope.axes import FloatArray
-from capscope.data import Responses, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.fit import IRTPosterior
 from capscope.profiles.auditing.findings import Suspects, suspects
 from capscope.profiles.auditing.texts import near_duplicate_chance, nearest_texts, same_texts
@@ -95,7 +95,7 @@ class _Marks:
     """Marks of the models on the items of fitted benchmarks, and what the fits expect."""
 
     def __init__(self, study: Study, fits: Fits) -> None:
-        responses = response_matrix(study)
+        responses = Responses.of(study)
         self.fits = fits
         self.home = {item: (items, place) for items in fits for place, item in enumerate(items)}
         self.tables = {items: _tables(responses, items, posterior) for items, (posterior, _) in fits.items()}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.data import Responses, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import InputError
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.profiles.auditing.copies import copy_suspects
@@ -54,7 +54,7 @@ def audit_study(study: Study, settings: AuditSettings) -> Audit:
     if study.responses is None:
         notes.append("no answers: only texts and levels were looked at")
     else:
-        responses = response_matrix(study)
+        responses = Responses.of(study)
         places = places_of(study, responses.items)
         if len(responses.models) < FEWEST_MODELS:
             notes.append(f"{len(responses.models)} models answered; keys and order need {FEWEST_MODELS}")

@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.random_projection import SparseRandomProjection
 
 from capscope.axes import LEVELS, FloatArray
-from capscope.data import Study, demand_matrix
+from capscope.data import Demands, Study
 from capscope.profiles.auditing.findings import Suspects, suspects
 from capscope.profiles.item_groups import places_of
 
@@ -167,7 +167,7 @@ def level_suspects(study: Study, seed: int) -> list[Suspects]:
     if len(held) < FEWEST_RATED_TEXTS:
         return []
     ids = tuple(held["item_id"].astype(str))
-    demands = demand_matrix(study)
+    demands = Demands.of(study)
     levels = np.clip(np.floor(demands.at(ids) + 0.5), 0, LEVELS[-1])
     near = nearest_texts(held["text"].astype(str).tolist(), seed)
     places = places_of(study, ids)

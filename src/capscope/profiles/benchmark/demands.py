@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import LEVELS
-from capscope.data import DemandMatrix
+from capscope.data import Demands
 from capscope.errors import InputError, first_few, nearest
 from capscope.notebook import html_table
 
@@ -32,7 +32,7 @@ class DemandProfile:
         return html_table(f"Demand profile of {self.n_items:,} items", self.table)
 
 
-def demand_profile(demands: DemandMatrix) -> DemandProfile:
+def demand_profile(demands: Demands) -> DemandProfile:
     """Summarise the demands of a set of items.
 
     Raises:

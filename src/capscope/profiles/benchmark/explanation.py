@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from capscope.data import DemandMatrix, Study, demand_matrix, join_items, response_matrix
+from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import FitError, InputError
 from capscope.fit import IRTSettings, fit_irt, item_chance
 from capscope.profiles.benchmark.demands import ClaimCheck, DemandProfile, check_claims, demand_profile
@@ -75,7 +75,7 @@ def explain(study: Study, settings: ExplainSettings) -> Explanation:
         JoinError: Responses and demands do not talk about the same items.
     """
     chosen = of_benchmark(study, settings.benchmark) if settings.benchmark else study
-    demands = demand_matrix(chosen, settings.annotator)
+    demands = Demands.of(chosen, settings.annotator)
     rng = np.random.default_rng(settings.seed)
     profile = demand_profile(demands)
     structure = demand_structure(demands, clusters_of(chosen, demands.items), rng, settings.level)
@@ -89,7 +89,7 @@ def explain(study: Study, settings: ExplainSettings) -> Explanation:
 
 
 def _against(
-    study: Study, chosen: Study, demands: DemandMatrix, settings: ExplainSettings, rng: np.random.Generator
+    study: Study, chosen: Study, demands: Demands, settings: ExplainSettings, rng: np.random.Generator
 ) -> DemandContrast:
     name = str(settings.against)
     if name == settings.benchmark:
@@ -99,18 +99,18 @@ def _against(
         known = study.require("items")
         rest = known.loc[~known["item_id"].isin(other.require("items")["item_id"]), "item_id"]
         chosen = study.keep_items(rest.to_frame().set_index("item_id").index)
-        demands = demand_matrix(chosen, settings.annotator)
-    matrices = (demands, demand_matrix(other, settings.annotator))
+        demands = Demands.of(chosen, settings.annotator)
+    matrices = (demands, Demands.of(other, settings.annotator))
     return demand_contrast(matrices, (chosen, other), rng, settings.level)
 
 
 def _from_responses(
-    study: Study, demands: DemandMatrix, settings: ExplainSettings, rng: np.random.Generator
+    study: Study, demands: Demands, settings: ExplainSettings, rng: np.random.Generator
 ) -> ResponseExplanation:
     if study.responses is None or study.responses["model"].nunique() < FEWEST_MODELS:
         raise FitError(f"answers of {FEWEST_MODELS} models or more are needed; add responses.parquet")
     join_items(study, "demands", "responses").refuse_if_poor(study.name)
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     chance = item_chance(study, responses.items)
     floor = None if chance is None else np.nan_to_num(chance)
     fit = fit_irt(responses, IRTSettings(model="rasch", seed=settings.seed), floor=floor).posterior

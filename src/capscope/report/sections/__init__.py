@@ -18,7 +18,7 @@ ORDER = (
     "versus",
     "items",
     "demands",
-    "questions",
+    "chances",
     "calibration",
     "benchmarks",
     "audit",

@@ -77,6 +77,7 @@ TEMPLATE = """
 
 SECTION = Section(
     name="curve_answer",
+    anchor="answer",
     title="The question and the answer",
     help="the general factor, the strongest and weakest model, and abilities that differ from expectation",
     applies=lambda source: source.is_curves,

@@ -143,7 +143,7 @@ TEMPLATE = """
 """
 
 SECTION = Section(
-    name="questions",
+    name="chances",
     title="Chances on the questions",
     help="predicted score of every model on a set of items, and its chance on each item",
     applies=lambda source: source.part is not None,
