@@ -46,7 +46,11 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class RunLimits:
-    """What ends a run before all questions are asked."""
+    """What ends a run before all questions are asked.
+
+    Raises:
+        InputError: There is a limit on spending and no price to count with.
+    """
 
     prices: Prices | None = None
     """Prices of the model; None where unknown."""
@@ -54,6 +58,11 @@ class RunLimits:
     """Limit on spending; several askers may share one. None for none."""
     max_failures: int = 20
     """Failures in a row of one cause, or unreadable replies from the start, that end a run."""
+
+    def __post_init__(self) -> None:
+        """Check that spending can be counted."""
+        if self.budget is not None and self.budget.limit is not None and self.prices is None:
+            raise InputError(f"{self.budget.name} needs a price for this model; give --usd-in and --usd-out")
 
 
 @dataclass
@@ -135,16 +144,10 @@ class Asker:
             limits: What ends the run early; by default 20 failures in a row.
             unreadable: Given a key and its reply, why the reply holds nothing of use; empty where it does.
             capability: What the endpoint can do; by default a short probe finds out before the first question.
-
-        Raises:
-            InputError: There is a limit and no price to count with.
         """
         limits = limits or RunLimits()
-        budget, prices = limits.budget, limits.prices
-        if budget is not None and budget.limit is not None and prices is None:
-            raise InputError(f"{budget.name} needs a price for this model; give --usd-in and --usd-out")
         self._client, self._ledger, self._sampling = client, ledger, sampling
-        self._prices, self._budget, self._capability = prices, budget or Budget(), capability
+        self._prices, self._budget, self._capability = limits.prices, limits.budget or Budget(), capability
         self._unreadable = unreadable or (lambda _key, _reply: "")
         self._watch, self._scale = FailureWatch(limits.max_failures), PromptScale()
         self._probing = asyncio.Lock()

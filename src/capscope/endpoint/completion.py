@@ -162,7 +162,7 @@ def read_usage(found: object, text: str) -> Usage | None:
 
     Args:
         found: What the endpoint states; numbers in text are numbers.
-        text: The reply: a reply with a text and no written token is not believed.
+        text: The reply; where it is stated to have no token, a quarter of its characters is taken.
     """
     if not isinstance(found, dict):
         return None
@@ -180,8 +180,10 @@ def read_usage(found: object, text: str) -> Usage | None:
         prompt, written = (prompt, total - prompt) if prompt is not None else (total - known, known)
     # Some endpoints count the tokens of hidden reasoning in the total alone.
     written = max(written, (total or 0) - prompt)
-    if prompt == 0 or (written == 0 and text.strip()):
+    if prompt == 0:
         return None
+    if written == 0 and text.strip():
+        written = len(text) // 4 + 1
     return Usage(prompt, written, min(cached or 0, prompt))
 
 
@@ -204,7 +206,8 @@ def _tokens(logprobs: object) -> tuple[TokenChoice, ...]:
         tokens, tops = logprobs.get("tokens"), logprobs.get("top_logprobs")
         if not isinstance(tokens, list) or not isinstance(tops, list):
             return ()
-        entries = [{"token": token, "top_logprobs": top} for token, top in zip(tokens, tops, strict=False)]
+        paired = zip(tokens, tops, strict=False)
+        entries = list[object]({"token": token, "top_logprobs": top} for token, top in paired)
     kept: list[TokenChoice] = []
     for place, entry in enumerate(entries):
         fields: dict[str, Any] = entry if isinstance(entry, dict) else {}

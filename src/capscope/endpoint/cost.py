@@ -153,8 +153,8 @@ class CallMeter:
         """
         self._prices, self._budget, self._scale = prices, budget or Budget(), scale or PromptScale()
         self._bound = largest_tokens(messages)
-        self.usual = Usage(estimate_tokens(messages), reply_tokens)
         self._max_tokens = max_tokens or UNBOUNDED_REPLY
+        self.usual = Usage(estimate_tokens(messages), min(reply_tokens, self._max_tokens))
         self._reserved = 0.0
         self.usd = 0.0
         self.refused = False
