@@ -5,18 +5,16 @@ import sys
 from itertools import permutations
 
 import numpy as np
-import pandas as pd
 import pytest
-from scipy import stats
 from scipy.special import expit
 
 from capscope.cli import main
 from capscope.errors import InputError
-from capscope.profiles import bradley_terry, compare_models, paired_difference, suite_aggregates
+from capscope.profiles import compare_models, paired_difference, suite_aggregates
 from capscope.profiles.comparison.leaderboard import contest_scores, item_wins
 from capscope.profiles.comparison.pair_strengths import fit_strengths
 from capscope.profiles.comparison.rank_orders import borda, kemeny_order
-from profiles.worlds import study_of
+from profiles.worlds import judged, study_of
 
 
 def test_one_task_is_the_dirichlet_posterior() -> None:
@@ -52,6 +50,32 @@ def test_paired_intervals_cover(tasks: int, size: int, likeness: float) -> None:
         hits.append(found.lower <= frequency @ [-1, 0, 1] <= found.upper)
     least = 0.9 - 3 * (0.9 * 0.1 / len(hits)) ** 0.5
     assert least <= np.mean(hits) <= 0.99
+
+
+def test_an_interval_is_not_wide_where_tasks_do_not_differ() -> None:
+    rng = np.random.default_rng(0)
+    difference = rng.choice([1.0, -1.0, 0.0], 57 * 250, p=[0.25, 0.23, 0.52])
+    found = paired_difference(difference, np.repeat(np.arange(57), 250), rng)
+    assert found.upper - found.lower == pytest.approx(2 * 1.645 * difference.std() / np.sqrt(len(difference)), rel=0.1)
+
+
+@pytest.mark.parametrize(("tasks", "likeness"), [(8, 0.3), (20, 0.6)])
+def test_intervals_cover_where_tasks_disagree_on_the_leader(tasks: int, likeness: float) -> None:
+    rng = np.random.default_rng(tasks)
+    hits, task = [], np.repeat(np.arange(tasks), 25)
+    for _ in range(200):
+        # half of the items are level in every task; who wins the others differs by task
+        lead = rng.beta(*(np.array([0.6, 0.4]) * (1 / likeness - 1)), tasks)[task]
+        difference = np.where(rng.random(len(task)) < 0.5, 0.0, np.where(rng.random(len(task)) < lead, 1.0, -1.0))
+        found = paired_difference(difference, task, rng)
+        hits.append(found.lower <= 0.1 <= found.upper)
+    assert 0.83 <= np.mean(hits) <= 0.97
+
+
+def test_tasks_that_all_agree_leave_the_next_task_open() -> None:
+    one = paired_difference(np.ones(20), np.zeros(20, int), np.random.default_rng(0))
+    four = paired_difference(np.ones(20), np.arange(20) % 4, np.random.default_rng(0))
+    assert four.lower < one.lower < 1
 
 
 def test_graded_scores_are_covered_too() -> None:
@@ -169,47 +193,6 @@ def test_kemeny_is_the_best_of_all_orders_and_exchanges_come_close() -> None:
     many = (strong[:, None] > strong).astype(float)
     found, exact = kemeny_order(many)
     assert (found.tolist(), exact) == (list(range(15)), False)
-
-
-def judged(rng: np.random.Generator, strength: np.ndarray, size: int) -> pd.DataFrame:
-    pairs = np.array([rng.choice(len(strength), 2, replace=False) for _ in range(size)])
-    won = rng.random(size) < expit(strength[pairs[:, 0]] - strength[pairs[:, 1]])
-    names = np.array([f"m{number}" for number in range(len(strength))])
-    winner = np.where(won, "a", "b")
-    return pd.DataFrame({"model_a": names[pairs[:, 0]], "model_b": names[pairs[:, 1]], "winner": winner})
-
-
-@pytest.mark.slow
-def test_judged_strengths_are_recovered_and_covered() -> None:
-    rng, strength = np.random.default_rng(0), np.array([-0.8, -0.2, 0.1, 0.9])
-    hits = []
-    for _ in range(25):
-        table = bradley_terry(judged(rng, strength, 300)).table.sort_values("model")
-        hits.append((table["lower"] <= strength) & (table["upper"] >= strength))
-    assert 0.8 <= np.mean(hits) <= 0.98
-
-
-def test_a_pair_of_judged_models_is_the_log_odds() -> None:
-    judgements = pd.DataFrame(
-        {"model_a": ["x"] * 100, "model_b": ["y"] * 100, "winner": ["a"] * 60 + ["b"] * 30 + ["tie"] * 10}
-    )
-    table = bradley_terry(judgements).table.set_index("model")
-    assert table.loc["x", "strength"] - table.loc["y", "strength"] == pytest.approx(np.log(65 / 35), abs=0.01)
-    assert stats.rankdata(-table["strength"]).tolist() == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"winner": ["x", "b"]}, "row 0: winner is 'x'; use one of a, b, tie"),
-        ({"model_b": ["p", "s"]}, "row 0 compares a model with itself"),
-        ({}, "r, s never met p"),
-    ],
-)
-def test_bad_judgements_are_one_line(change: dict, message: str) -> None:
-    table = pd.DataFrame({"model_a": ["p", "r"], "model_b": ["q", "s"], "winner": ["a", "b"]}).assign(**change)
-    with pytest.raises(InputError, match=message):
-        bradley_terry(table)
 
 
 def test_the_command_compares_two_models_all_models_and_judgements(world, tmp_path, capsys, monkeypatch) -> None:

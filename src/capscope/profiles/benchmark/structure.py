@@ -91,9 +91,13 @@ def effective_dimensions(values: Values, cluster: np.ndarray, level: float = 0.9
         level: Nominal coverage.
 
     Returns:
-        Point and bounds, between 1 and the number of variables; NaN with fewer than three clusters or no variance.
+        Point and bounds, between 1 and the number of variables. With fewer than three clusters the point is over items
+        and the bounds are NaN; all are NaN where nothing varies.
     """
     labels, place = np.unique(cluster, return_inverse=True)
+    if len(labels) < 3:
+        point = effective_dimensions(values, np.arange(len(values)), level).point if len(values) > 2 else np.nan
+        return Interval(float(point), float("nan"), float("nan"), level)
     clusters, size = len(labels), values.shape[1]
     centred = values - values.mean(axis=0)
     products = np.zeros((clusters, size, size))
@@ -104,13 +108,10 @@ def effective_dimensions(values: Values, cluster: np.ndarray, level: float = 0.9
     rest = ((whole - products) ** 2).sum(axis=(1, 2))
     estimate = float(_ratio(total, trace.sum(), (trace**2).sum(), square.sum(), shares))
     others = (trace.sum() - trace, (trace**2).sum() - trace**2, square.sum() - square, shares - share**2)
-    without = _ratio(rest, *others)
-    if clusters < 3 or not (estimate > 0 and (without > 0).all()):
-        return Interval(float("nan"), float("nan"), float("nan"), level)
-    logs = np.log(without)
+    logs = np.log(np.maximum(_ratio(rest, *others), 1e-9))
     error = np.sqrt(((logs - logs.mean()) ** 2).sum() * (clusters - 1) / clusters)
     reach = float(stdtrit(clusters - 1, 0.5 + level / 2) * error)
-    point, lower, upper = np.clip(estimate * np.exp([0.0, -reach, reach]), 1.0, size)
+    point, lower, upper = np.clip(max(estimate, 1.0) * np.exp([0.0, -reach, reach]), 1.0, size)
     return Interval(float(point), float(lower), float(upper), level)
 
 

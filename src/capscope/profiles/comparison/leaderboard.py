@@ -17,7 +17,7 @@ from capscope.profiles.comparison.rank_orders import borda, kemeny_order, task_v
 from capscope.profiles.item_groups import places_of
 from capscope.profiles.text_tables import reliability_notes, table_lines
 
-FEWEST_COMMON = 20
+FEWEST_COMMON = 5
 """Items that all models answered, from which on a comparison rests on them alone."""
 DRAWS = 100
 GROUPS = 8

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse.csgraph import connected_components
 from scipy.special import expit, stdtrit
 from scipy.stats import chi2
 
@@ -54,6 +55,8 @@ def fit_strengths(wins: Wins) -> ModelVector:
         FitError: The models fall into groups without a pair between them, or the search does not end.
     """
     games = wins + wins.T
+    if connected_components(games > 0, directed=False)[0] > 1:
+        raise FitError("some models met none of the others, directly or through third ones; judge such pairs too")
     value = np.zeros(len(wins))
     for _ in range(NEWTON_STEPS):
         chance = expit(value[:, None] - value)
@@ -66,7 +69,7 @@ def fit_strengths(wins: Wins) -> ModelVector:
         value = value + step
         if np.abs(step).max() < TOLERANCE:
             return value - value.mean()
-    raise FitError("the strengths did not settle; are there models that met none of the others?")
+    raise FitError("the strengths did not settle; are there counts of wins that are not finite?")
 
 
 def strengths(wins: Wins, level: float = 0.9, cluster_scores: Scores | None = None) -> Strengths:
@@ -127,10 +130,7 @@ def _inverse(weight: Wins) -> Wins:
     laplacian = np.diag(weight.sum(axis=1)) - weight
     mean = np.full((size, size), 1 / size)
     scale = max(float(np.trace(laplacian)) / size, 1e-12)
-    try:
-        return np.linalg.inv(laplacian + scale * mean) - mean / scale
-    except np.linalg.LinAlgError as error:
-        raise FitError("some models met none of the others; judge such pairs too") from error
+    return np.linalg.inv(laplacian + scale * mean) - mean / scale
 
 
 def _leverage(weight: Wins, inverse: Wins) -> Wins:
