@@ -11,12 +11,11 @@ import pandas as pd
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.banks.ability import Curves, ability_posterior
 from capscope.battery.banks.bank import Bank, Index
-from capscope.battery.banks.building import score_matrix
 from capscope.battery.banks.pool import Pool
 from capscope.battery.banks.sources import is_bank, load_answers
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Estimator, Sample
 from capscope.battery.selection import Battery
-from capscope.data import Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import InputError, first_few, nearest
 from capscope.intervals import normal_quantile
 from capscope.notebook import html_table
@@ -195,11 +194,11 @@ def _profile(model: str, curves: Curves, score: RowFloats, level: float = PROFIL
 
 def _answers_to(answers: Study, items: tuple[str, ...], what: str) -> tuple[tuple[str, ...], FloatArray]:
     """Return the models that answered any of the items, and their scores (model, item), NaN where there is none."""
-    responses = response_matrix(answers)
+    responses = Responses.of(answers)
     column = {item: place for place, item in enumerate(responses.items)}
     if not any(item in column for item in items):
         raise InputError(f"{answers.name}: no answer to any item of {what} ({first_few(items)}); check the item ids")
-    scores = score_matrix(responses)
+    scores = responses.dense().score
     matrix = np.full((len(scores), len(items)), np.nan)
     answered = [place for place, item in enumerate(items) if item in column]
     matrix[:, answered] = scores[:, [column[items[place]] for place in answered]]

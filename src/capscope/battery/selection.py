@@ -19,7 +19,7 @@ from capscope.battery.selectors.drawing import (
     within_cost,
 )
 from capscope.battery.selectors.selector import refuse_size
-from capscope.data import Study, demand_matrix, read_table
+from capscope.data import Demands, Study, read_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.files import refuse_file, write_table
 from capscope.notebook import html_table
@@ -206,7 +206,7 @@ def _candidates(source: Study | Bank, selector: Selector, seed: int, design: Des
     """Return the items to draw from; a study is fitted only where the selector or the benchmarks need it."""
     if isinstance(source, Study) and selector.needs != "responses" and not design.benchmarks:
         if selector.needs == "demands":
-            demands = demand_matrix(source)
+            demands = Demands.of(source)
             return Candidates(items=demands.items, demands=demands.level)
         return Candidates(items=tuple(sorted(source.require("items")["item_id"].astype(str))))
     bank = source if isinstance(source, Bank) else Bank.build(source, seed=seed)

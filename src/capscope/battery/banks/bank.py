@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.battery.banks import encoding
-from capscope.battery.banks.building import ItemFacts, Scores, dims_for, fit_bank_items, item_facts, score_matrix
-from capscope.data import Responses, Study, response_matrix
+from capscope.battery.banks.building import ItemFacts, Scores, dims_for, fit_bank_items, item_facts
+from capscope.data import Responses, Study
 from capscope.errors import InputError, first_few, nearest
 from capscope.files import Tensors, read_tensors, refuse_lengths, write_tensors
 from capscope.fit import IRTPosterior, calibrate_items
@@ -83,7 +83,7 @@ class Bank:
             >>> bank.save("bank")  # doctest: +SKIP
         """
         loaded = study if isinstance(study, Study) else Study.load(Path(study))
-        responses = response_matrix(loaded)
+        responses = Responses.of(loaded)
         chosen = dims or dims_for(len(responses.models))
         posterior = fit_bank_items(responses, dims=chosen, seed=seed, max_sweeps=max_sweeps)
         facts = item_facts(loaded, responses.items, harness_tasks)
@@ -92,7 +92,7 @@ class Bank:
             benchmark=facts.benchmark,
             task=facts.task,
             document=facts.document,
-            history=score_matrix(responses),
+            history=responses.dense().score,
             dims=facts.dims,
             demands=facts.demands,
             cost=facts.cost,
@@ -145,7 +145,7 @@ class Bank:
             FitError: No chain of answers links a new item to the bank's scale.
         """
         loaded = study if isinstance(study, Study) else Study.load(Path(study))
-        responses = response_matrix(loaded)
+        responses = Responses.of(loaded)
         known = set(self.items)
         new = np.array([place for place, item in enumerate(responses.items) if item not in known], dtype=np.int64)
         if not len(new):
@@ -289,7 +289,7 @@ class Bank:
         if self.history is None:
             return None
         scores = np.full((len(grown.models), len(grown.items)), np.nan)
-        given = score_matrix(responses)
+        given = responses.dense().score
         scores[np.ix_(grown.model_index(responses.models), grown.item_index(responses.items))] = given
         old = scores[: len(self.models), : len(self.items)]
         # items of the bank were fitted to the answers that the bank holds, so those stay

@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from capscope.axes import ItemDim, RowFloats
-from capscope.data import Responses, Study, demand_matrix, join_items
+from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import InputError, first_few
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt
 
@@ -59,16 +59,6 @@ def fit_bank_items(responses: Responses, *, dims: int, seed: int = 0, max_sweeps
     return fit_irt(responses, settings).posterior
 
 
-def score_matrix(responses: Responses) -> Scores:
-    """Return scores by model and item: repeats averaged by their trials, NaN where nothing was administered."""
-    shape = (len(responses.models), len(responses.items))
-    cell = responses.model_index * shape[1] + responses.item_index
-    trials = np.bincount(cell, weights=responses.n_trials, minlength=shape[0] * shape[1])
-    total = np.bincount(cell, weights=responses.n_trials * responses.score, minlength=shape[0] * shape[1])
-    seen = trials > 0
-    return np.where(seen, total / np.where(seen, trials, 1), np.nan).reshape(shape)
-
-
 def item_facts(study: Study, items: tuple[str, ...], harness_tasks: dict[str, str] | None = None) -> ItemFacts:
     """Look up benchmark, task, document, demands and cost of items in a study's tables.
 
@@ -82,7 +72,7 @@ def item_facts(study: Study, items: tuple[str, ...], harness_tasks: dict[str, st
     """
     table = _items_in_order(study, items)
     task, document = _harness(table, harness_tasks or {})
-    demands = None if study.demands is None else demand_matrix(study)
+    demands = None if study.demands is None else Demands.of(study)
     return ItemFacts(
         benchmark=tuple(table["benchmark"].astype(str)),
         task=task,
