@@ -1,5 +1,6 @@
 import asyncio
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,11 +82,19 @@ def test_a_filtered_reply_is_not_repeated():
 
 
 def test_retry_after_holds_every_worker_back():
-    with ScriptedServer(sequence(Answer("", 429, {"Retry-After": "0.6"}), GOOD)) as server:
-        begun = time.monotonic()
-        replies = ask(server.url, times=1) + ask(server.url, times=3)
+    arrived = []
+
+    def script(_):
+        arrived.append(time.monotonic())
+        # the second call is under way when the limit is met; what comes after it has to wait all the same
+        return {1: Answer("", 429, {"Retry-After": "0.6"}), 2: replace(GOOD, delay=0.1)}.get(len(arrived), GOOD)
+
+    with ScriptedServer(script) as server:
+        replies = ask(server.url, times=4, concurrency=2)
     assert all(not reply.problem for reply in replies)
-    assert 0.6 <= time.monotonic() - begun < 3
+    after = np.array(arrived) - arrived[0]
+    assert (after > 0.55).sum() == 3, "the question that met the limit, and the two that had not been asked"
+    assert after.max() < 3
 
 
 def test_a_wait_beyond_reason_fails_the_question():

@@ -1,11 +1,11 @@
-"""Levels of annotators of unlike leniency in one column."""
+"""Levels of annotators of different severity in one column."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from capscope.data import Demands, Study, known_levels
-from capscope.data.leniency import leniency
+from capscope.data.demands import severity
 
 N_ITEMS = 400
 
@@ -26,7 +26,7 @@ def rated(share_of_both: float, severity: float, seed: int = 0, noise: float = 0
 
 def test_leniency_is_recovered_from_few_common_items() -> None:
     demands, _ = rated(share_of_both=0.15, severity=1.2)
-    found = pd.Series(leniency(demands)).groupby(demands["annotator"]).first()
+    found = pd.Series(severity(demands)).groupby(demands["annotator"]).first()
     assert found["a"] - found["b"] == pytest.approx(1.2, abs=0.15)
     assert found.sum() == pytest.approx(0, abs=1e-12)
 
@@ -46,13 +46,13 @@ def test_cells_that_everyone_rated_keep_their_mean() -> None:
 
 def test_annotators_without_common_items_count_as_alike() -> None:
     demands, _ = rated(share_of_both=0.0, severity=1.0)
-    assert (leniency(demands) == 0).all()
+    assert (severity(demands) == 0).all()
 
 
 def test_one_annotator_more_who_rates_alike_changes_little() -> None:
     demands, _ = rated(share_of_both=0.3, severity=1.0)
     again = pd.concat([demands, demands[demands["annotator"] == "a"].assign(annotator="c")])
-    found = pd.Series(leniency(again)).groupby(again["annotator"].to_numpy()).first()
+    found = pd.Series(severity(again)).groupby(again["annotator"].to_numpy()).first()
     assert found["a"] == pytest.approx(found["c"], abs=0.05)
     assert found["a"] - found["b"] == pytest.approx(1.0, abs=0.15)
 
