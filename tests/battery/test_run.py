@@ -272,7 +272,7 @@ def test_end_to_end_with_a_kill_on_the_way(world, bank, questions, folders, tmp_
 
 
 def settings(url: str, size: int, **changed) -> RunSettings:
-    return RunSettings(size=size, endpoint=EndpointSettings(url, "", 1, max_attempts=1), **changed)
+    return RunSettings(size=size, endpoint=EndpointSettings(base_url=url, concurrency=1, max_attempts=1), **changed)
 
 
 def run_toy(folders: tuple[Path, Path], out: Path, settings: RunSettings) -> BatteryRun:

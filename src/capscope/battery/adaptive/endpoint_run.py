@@ -75,7 +75,7 @@ def _answerer(questions: list[BatteryQuestion], model: str, folder: Path, settin
         raise InputError("grader 'judge' needs a model that judges; name it with --judge")
     endpoint = settings.endpoint
     if not isinstance(endpoint, EndpointSettings):
-        endpoint = EndpointSettings.from_environment(endpoint, 1)
+        endpoint = EndpointSettings.from_environment(endpoint, concurrency=1)
     return EndpointAnswerer(
         folder / LEDGER_NAME,
         endpoint,
