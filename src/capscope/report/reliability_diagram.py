@@ -1,4 +1,4 @@
-"""Predicted against observed: what came of the answers that were given a chance of about so much."""
+"""Reliability diagrams: observed shares of success in bins of predicted chance, with bounds."""
 
 import numpy as np
 
@@ -35,16 +35,16 @@ def reliability(  # noqa: PLR0913 - one row each of what is compared, and how
         For each bin with answers: `predicted`, `observed`, `lower`, `upper` (None with one cluster) and `answers`.
     """
     place = np.minimum((chance * BINS).astype(int), BINS - 1)
-    found: list[Record] = []
+    entries: list[Record] = []
     for bin_number in np.unique(place[weight > 0]):
         rows = (place == bin_number) & (weight > 0)
         total = weight[rows].sum()
         lower, upper = _bounds(score[rows], weight[rows], cluster[rows], rng, level)
         predicted, observed = (float(values[rows] @ weight[rows] / total) for values in (chance, score))
-        found.append(
+        entries.append(
             {"predicted": predicted, "observed": observed, "lower": lower, "upper": upper, "answers": float(total)}
         )
-    return found
+    return entries
 
 
 def expected_error(bins: list[Record]) -> float:
@@ -70,14 +70,14 @@ def in_sample(posterior: CurvePosterior, rng: np.random.Generator, level: float)
     return _section("in sample", bins)
 
 
-def held_out(found: HeldOut, rng: np.random.Generator, level: float) -> Record:
+def held_out(answers: HeldOut, rng: np.random.Generator, level: float) -> Record:
     """Compare predictions with answers that were held out; the answers to one item are resampled together.
 
     Returns:
         `kind` ("held out"), `bins`, `error` and `answers`.
     """
-    test = found.test
-    bins = reliability(found.chance, test.score, test.n_trials.astype(float), test.item_index, rng, level)
+    test = answers.test
+    bins = reliability(answers.chance, test.score, test.n_trials.astype(float), test.item_index, rng, level)
     return _section("held out", bins)
 
 
