@@ -1,33 +1,37 @@
-"""Run an adaptive battery: draw, ask, grade, update, until it is known well enough or the means are used up."""
+"""The loop of an adaptive battery: draw, ask, grade, update, until the interval is narrow enough or a limit is met."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, Targets
+from capscope.battery.adaptive.answering import Answerer
+from capscope.battery.adaptive.estimate import MOST_MODELS
+from capscope.battery.adaptive.questions import BatteryQuestion
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.pool import Pool
-from capscope.battery.live.adaptive import AdaptiveBattery, Targets
-from capscope.battery.live.answering import Answerer
-from capscope.battery.live.questions import BatteryQuestion
-from capscope.battery.live.readings import MOST_MODELS
+from capscope.endpoint import EndpointSettings
 from capscope.errors import InputError
+from capscope.files import write_json, write_table
 from capscope.intervals import normal_quantile
+from capscope.notebook import html_table
 
 SUITE = "all"
-"""Name of the target that holds every item."""
+"""Name of the target that contains every item."""
 FEWEST = 10
-"""Answers before a run may stop for its precision: earlier intervals rest on the curves."""
+"""Answers before a run may stop by its precision; intervals after fewer answers depend on the curves."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """When to stop, and what to aim at."""
+    """Stop rules of a run, and how the endpoint is asked."""
 
-    max_items: int = 100
-    """Most items to ask."""
+    size: int = 100
+    """Largest number of items to ask."""
     width: float | None = None
     """Stop when the interval of the score is at most this wide, in shares of 1."""
     ability_sd: float | None = None
@@ -38,11 +42,27 @@ class RunSettings:
     """Nominal coverage of the intervals."""
     seed: int = 0
     """Seed of the draws."""
+    endpoint: EndpointSettings | str | None = None
+    """Address of the endpoint, or all its settings; by default OPENAI_BASE_URL, else OpenAI."""
+    grader: str = "auto"
+    """How replies are graded: one of `KINDS`."""
+    judge: str = ""
+    """Name of the model that grades open answers, at the same endpoint."""
+    temperature: float = 0.0
+    """Sampling temperature of the model under test."""
+    max_tokens: int = 2000
+    """Largest number of tokens of a reply."""
+    usd_in: float | None = None
+    """Price of a million tokens read, in US dollars; by default from genai-prices, where installed."""
+    usd_out: float | None = None
+    """Price of a million tokens written, in US dollars."""
+    max_usd: float | None = None
+    """Largest amount to spend on the model under test, in US dollars."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BatteryRun:
-    """What an adaptive battery found out about a model."""
+    """Result of an adaptive battery."""
 
     model: str
     """The model."""
@@ -72,11 +92,33 @@ class BatteryRun:
         }
 
     def summary(self) -> str:
-        """Say in one line how many items were asked and why the run ended."""
+        """Return in one line how many items were asked and why the run ended."""
         unscored = int(self.steps["score"].isna().sum())
         return (
             f"{len(self.steps)} items asked, {unscored} unscored (left out, not counted as wrong); ended: {self.status}"
         )
+
+    def __repr__(self) -> str:
+        return f"BatteryRun({self.model}: {self.summary()})\n{self.scores.round(3).to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        """Show the scores as a table in a notebook."""
+        return html_table(f"Adaptive battery of {self.model}", self.scores, self.summary())
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `result.json`, every question in `steps.csv`, and the scored answers in `responses.csv`.
+
+        Args:
+            folder: Folder of the run, which may hold its ledger; files of an earlier run are replaced.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        folder = Path(folder)
+        write_table(folder / "steps.csv", self.steps)
+        write_table(folder / "responses.csv", self.answers())
+        write_json(folder / "result.json", self.as_dict())
+        return folder
 
     def answers(self) -> pd.DataFrame:
         """Return the scored answers as rows of a responses table."""
@@ -84,7 +126,7 @@ class BatteryRun:
         return pd.DataFrame({"model": self.model, "item_id": scored["item_id"], "score": scored["score"]})
 
 
-def run_battery(
+def run_adaptively(
     bank: Bank,
     questions: list[BatteryQuestion],
     answer: Answerer,
@@ -92,16 +134,16 @@ def run_battery(
     settings: RunSettings | None = None,
     progress: Callable[[int, AdaptiveBattery], object] | None = None,
 ) -> BatteryRun:
-    """Draw items one by one, ask them, and estimate the model's scores and abilities.
+    """Draw items one by one, have them answered, and estimate the model's scores and abilities.
 
-    The same bank, seed and replies give the same run, so that one that was cut short goes on where its ledger ends.
+    The same bank, seed and replies give the same run, so that an interrupted run goes on where its ledger ends.
 
     Args:
-        bank: The items' parameters.
+        bank: The items' parameters and past models.
         questions: Items that can be asked.
-        answer: Asks and grades one question.
+        answer: Asks and grades one question; any function from a question to `Graded`.
         model: Name of the model.
-        settings: When to stop.
+        settings: Stop rules.
         progress: Called after every question with their number and the state.
 
     Raises:
@@ -146,7 +188,7 @@ def _begin(bank: Bank, asked: dict[str, BatteryQuestion], settings: RunSettings)
         named = ", ".join(settings.benchmarks) or "the bank"
         raise InputError(f"no item of {named} can be asked; give its texts and right answers with --items")
     benchmark = np.array(bank.benchmark)
-    # chances are known for every item, but only what can be asked can be corrected: that is the suite
+    # chances are known for every item, but only items that can be asked can correct them: those are the target
     member = [np.isin(np.arange(len(benchmark)), open_items)]
     names = sorted({bank.benchmark[place] for place in open_items})
     if len(names) > 1:
@@ -161,19 +203,19 @@ def _ended(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:
     if not len(state.left):
         return "no-items-left"
     if len(state.draws) >= FEWEST and settings.width is not None:
-        found = state.estimate(settings.level, 1)
-        if found.upper[0] - found.lower[0] <= settings.width:
+        score = state.estimate(settings.level, 1)
+        if score.upper[0] - score.lower[0] <= settings.width:
             return "width"
     sd = np.sqrt(np.diagonal(state.ability.cov[0]))
     if len(state.draws) >= FEWEST and settings.ability_sd is not None and sd.max() <= settings.ability_sd:
         return "ability_sd"
-    return "max_items" if asked >= settings.max_items else ""
+    return "max_items" if asked >= settings.size else ""
 
 
 def _scores(state: AdaptiveBattery, level: float) -> pd.DataFrame:
-    found, items = state.estimate(level), (state.targets.member > 0).sum(axis=1)
-    columns = {"target": state.targets.names, "items": items, "score": found.score}
-    return pd.DataFrame(columns | {"lower": found.lower, "upper": found.upper})
+    score, items = state.estimate(level), (state.targets.member > 0).sum(axis=1)
+    columns = {"target": state.targets.names, "items": items, "score": score.score}
+    return pd.DataFrame(columns | {"lower": score.lower, "upper": score.upper})
 
 
 def _abilities(state: AdaptiveBattery, level: float) -> pd.DataFrame:

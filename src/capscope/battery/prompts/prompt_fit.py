@@ -1,8 +1,8 @@
-"""Prompts as a facet: a Rasch model of one model's answers with an effect for each prompt (Maia Polo et al., 2024).
+"""A Rasch model of one model's answers with an effect for each prompt (Maia Polo et al., 2024).
 
-Log-odds of prompt p on item i are ``u_p + v_i``. Items are integrated out on a grid of locations, so that an item seen
-under two prompts is no trouble; prompts have a Gaussian prior whose spread, and whose share explained by covariates,
-are weighed by their evidence.
+The log-odds of prompt p on item i are ``u_p + v_i``. Items are integrated out on a grid of locations, so that items
+may be seen under several prompts. Prompts have a Gaussian prior; its standard deviation, and the share of its variance
+that covariates explain, are averaged over by their evidence.
 """
 
 from collections.abc import Iterator
@@ -38,14 +38,14 @@ Prompts = Float[np.ndarray, " prompt"]
 
 @dataclass(frozen=True)
 class PromptCells:
-    """What one model scored under each prompt on each item."""
+    """Scores of one model under each prompt on each item."""
 
     score: PromptItem
     """Mean score of each cell; 0 where nothing was asked."""
     trials: PromptItem
     """Trials behind it; 0 where nothing was asked."""
     covariates: Float[np.ndarray, "prompt covariate"] | None = None
-    """What is known of each prompt, such as an embedding; None for nothing."""
+    """Covariates of each prompt, such as an embedding; None without."""
 
     @cached_property
     def right(self) -> PromptItem:
@@ -53,14 +53,14 @@ class PromptCells:
         return self.score * self.trials
 
     @cached_property
-    def likeness(self) -> FloatArray | None:
-        """Likeness of prompts by their covariates, (prompt, prompt), 1 on the diagonal in the mean."""
+    def similarity(self) -> FloatArray | None:
+        """Similarity of prompts by their covariates, (prompt, prompt), with a mean of 1 on the diagonal."""
         if self.covariates is None:
             return None
         spread = self.covariates.std(0)
         centred = (self.covariates - self.covariates.mean(0)) / np.where(spread > 0, spread, 1)
-        product_ = centred @ centred.T
-        return product_ / max(float(np.diagonal(product_).mean()), 1e-12)
+        gram = centred @ centred.T
+        return gram / max(float(np.diagonal(gram).mean()), 1e-12)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class PromptPosterior:
     """Gaussian posterior of the effects of prompts at one prior."""
 
     cells: PromptCells
-    """What it was fitted to."""
+    """The answers it was fitted to."""
     prompt_sd: float
     """Prior standard deviation of prompts, in log-odds."""
     item_sd: float
@@ -81,11 +81,11 @@ class PromptPosterior:
     """Log of the marginal likelihood times the prior of the standard deviations."""
 
     def item_weights(self, effect: Prompts) -> Float[np.ndarray, "item node"]:
-        """Chances of each item's location on the grid, given the prompts."""
+        """Return the probabilities of each item's location on the grid, given the effects of prompts."""
         return softmax(_node_log_weights(self.cells, effect, self.item_sd), axis=1)
 
     def locations(self) -> tuple[RowFloats, RowFloats]:
-        """Means and variances of the items' locations at the mode, in log-odds."""
+        """Return means and variances of the items' locations at the mode, in log-odds."""
         weight, node = self.item_weights(self.mean), self.item_sd * NODES
         mean = weight @ node
         return mean, weight @ node**2 - mean**2
@@ -93,19 +93,19 @@ class PromptPosterior:
 
 @dataclass(frozen=True)
 class PromptFit:
-    """Posteriors at several priors, weighed by their evidence."""
+    """Posteriors at several priors, weighted by their evidence."""
 
     posteriors: tuple[PromptPosterior, ...]
-    """One for each prior tried."""
+    """One for each prior."""
 
     @cached_property
     def weight(self) -> RowFloats:
-        """Chance of each prior."""
+        """Probability of each prior."""
         return softmax(np.array([each.evidence for each in self.posteriors]))
 
     @property
     def best(self) -> PromptPosterior:
-        """The posterior at the likeliest prior."""
+        """The posterior at the most probable prior."""
         return self.posteriors[int(self.weight.argmax())]
 
     @property
@@ -124,10 +124,10 @@ class PromptFit:
 
 
 def fit_prompts(cells: PromptCells) -> PromptFit:
-    """Fit prompts and items of one model.
+    """Fit the effects of prompts and items of one model.
 
-    The spread of items is the likeliest at a middling spread of prompts; the spread of prompts, which decides how far
-    scarce cells are drawn together, is integrated over.
+    The standard deviation of items is the most probable one at a middling standard deviation of prompts. The standard
+    deviation of prompts, which decides how much prompts with few answers are shrunk, is integrated over.
 
     Args:
         cells: Answers by prompt and item.
@@ -138,14 +138,14 @@ def fit_prompts(cells: PromptCells) -> PromptFit:
         start = pilot.mean
         if pilot.evidence > best:
             best, item_sd = pilot.evidence, float(tried)
-    explained = (0.0,) if cells.likeness is None else (0.0, *EXPLAINED)
+    explained = (0.0,) if cells.similarity is None else (0.0, *EXPLAINED)
     priors = [PromptPrior(float(sd), item_sd, share) for sd, share in product(PROMPT_SDS, explained)]
     return PromptFit(tuple(_posterior(cells, prior, start) for prior in priors))
 
 
 @dataclass(frozen=True)
 class PromptPrior:
-    """What is believed of prompts and items before any answer."""
+    """Prior of the effects of prompts and items."""
 
     prompt_sd: float
     """Standard deviation of prompts, in log-odds."""
@@ -155,23 +155,23 @@ class PromptPrior:
     """Share of the variance of prompts that their covariates explain."""
 
     def root(self, cells: PromptCells) -> FloatArray:
-        """Lower root of the covariance of the prompts' log-odds."""
+        """Return the lower Cholesky root of the covariance of the prompts' log-odds."""
         n_prompts = len(cells.trials)
         cov = (1 - self.explained) * np.eye(n_prompts)
-        if cells.likeness is not None:
-            cov += self.explained * cells.likeness
+        if cells.similarity is not None:
+            cov += self.explained * cells.similarity
         return cholesky(self.prompt_sd**2 * cov + LOCATION_SD**2, lower=True)
 
     @property
     def log_weight(self) -> float:
-        """Log of the prior of both standard deviations, times the stretch of the line that the first stands for."""
+        """Log of the prior of both standard deviations, times the interval that the first represents on its grid."""
         edges = np.concatenate([[0.0], (PROMPT_SDS[1:] + PROMPT_SDS[:-1]) / 2, PROMPT_SDS[-1:] * 1.2])
-        stretch = float(np.log(np.interp(self.prompt_sd, PROMPT_SDS, np.diff(edges))))
-        return stretch - 0.5 * (self.prompt_sd / PROMPT_SCALE) ** 2 - 0.5 * (self.item_sd / ITEM_SCALE) ** 2
+        interval = float(np.log(np.interp(self.prompt_sd, PROMPT_SDS, np.diff(edges))))
+        return interval - 0.5 * (self.prompt_sd / PROMPT_SCALE) ** 2 - 0.5 * (self.item_sd / ITEM_SCALE) ** 2
 
 
 def _posterior(cells: PromptCells, prior: PromptPrior, start: Prompts) -> PromptPosterior:
-    """Laplace approximation over prompts, in coordinates in which their prior is standard normal."""
+    """Return the Laplace approximation over prompts, in coordinates in which their prior is standard normal."""
     root = prior.root(cells)
 
     def loss(coordinate: RowFloats) -> tuple[float, RowFloats]:
@@ -179,17 +179,17 @@ def _posterior(cells: PromptCells, prior: PromptPrior, start: Prompts) -> Prompt
         return 0.5 * float(coordinate @ coordinate) - value, coordinate - root.T @ gradient
 
     first = solve_triangular(root, start, lower=True)
-    found = minimize(loss, first, jac=True, method="L-BFGS-B")
-    mode = root @ found.x
+    optimum = minimize(loss, first, jac=True, method="L-BFGS-B")
+    mode = root @ optimum.x
     curvature = np.eye(len(mode)) + root.T @ _information(cells, mode, prior.item_sd) @ root
     value, vectors = np.linalg.eigh(curvature)
     value = np.maximum(value, WEAKEST_CURVATURE)
-    evidence = prior.log_weight - float(found.fun) - 0.5 * float(np.log(value).sum())
+    evidence = prior.log_weight - float(optimum.fun) - 0.5 * float(np.log(value).sum())
     return PromptPosterior(cells, prior.prompt_sd, prior.item_sd, mode, root @ (vectors / np.sqrt(value)), evidence)
 
 
 def _node_log_weights(cells: PromptCells, effect: Prompts, item_sd: float) -> Float[np.ndarray, "item node"]:
-    """Log of the likelihood of each item's answers times the prior, at each location."""
+    """Return the log of the likelihood of each item's answers times the prior, at each location."""
     logit = effect[:, None] + item_sd * NODES
     prior = -0.5 * NODES**2 - logsumexp(-0.5 * NODES**2)
     # right answers add the log-odds to the log chance of a wrong one
@@ -197,7 +197,7 @@ def _node_log_weights(cells: PromptCells, effect: Prompts, item_sd: float) -> Fl
 
 
 def _marginal_likelihood(cells: PromptCells, effect: Prompts, item_sd: float) -> tuple[float, Prompts]:
-    """Log-likelihood with the items integrated out, and its gradient."""
+    """Return the log-likelihood with the items integrated out, and its gradient."""
     log_weight = _node_log_weights(cells, effect, item_sd)
     total = logsumexp(log_weight, axis=1)
     weight = np.exp(log_weight - total[:, None])
@@ -207,16 +207,16 @@ def _marginal_likelihood(cells: PromptCells, effect: Prompts, item_sd: float) ->
 
 
 def _information(cells: PromptCells, effect: Prompts, item_sd: float) -> Float[np.ndarray, "prompt prompt"]:
-    """Curvature of the marginal likelihood: what answers tell less what not knowing the items takes (Louis, 1982).
+    """Return the curvature of the marginal likelihood: complete minus missing information (Louis, 1982).
 
-    What is not known of an item moves its chances under all prompts together; that joint motion is taken to be
-    linear in the location.
+    The uncertainty of an item moves its chances under all prompts together; that joint change is taken to be linear
+    in the item's location.
     """
     weight = softmax(_node_log_weights(cells, effect, item_sd), axis=1)
     chance = expit(effect[:, None] + item_sd * NODES)
-    told = ((cells.trials @ weight) * chance * (1 - chance)).sum(1)
+    complete = ((cells.trials @ weight) * chance * (1 - chance)).sum(1)
     mean = weight @ NODES
     centred = weight * (NODES - mean[:, None])
     spread = np.sqrt(np.maximum((centred * NODES).sum(1), 1e-12))
     moved = cells.trials * (chance @ centred.T) / spread
-    return np.diag(told) - moved @ moved.T
+    return np.diag(complete) - moved @ moved.T

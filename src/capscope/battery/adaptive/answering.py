@@ -1,4 +1,4 @@
-"""Ask a model the items of a battery, one reply per question, never paid for twice, and grade what comes back."""
+"""Ask a model the questions of a battery, keep each reply in a ledger, and grade it."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from types import TracebackType
 
 import numpy as np
 
-from capscope.battery.live.grading import GRADERS, grade_verdict
-from capscope.battery.live.questions import BatteryQuestion
+from capscope.battery.adaptive.grading import GRADERS, grade_verdict
+from capscope.battery.adaptive.questions import BatteryQuestion
 from capscope.endpoint import (
     Asker,
     Budget,
@@ -33,21 +33,21 @@ NO_VERDICT = "the judge gave no verdict"
 
 @dataclass(frozen=True)
 class Graded:
-    """What came of one question."""
+    """Result of one question."""
 
     score: float | None
-    """The score; None where there is none."""
+    """The score, 0 to 1; None where the reply could not be graded."""
     problem: str = ""
-    """Why there is none."""
+    """Why it could not."""
     stopped: bool = False
-    """Whether the budget kept it from being asked."""
+    """Whether the budget left no room to ask."""
 
 
 Answerer = Callable[[BatteryQuestion], Graded]
 
 
 class EndpointAnswerer:
-    """Asks an endpoint and keeps every reply in a ledger. Use it as a context manager."""
+    """Client that asks an endpoint and keeps every reply in a ledger; a context manager."""
 
     def __init__(
         self,
@@ -58,15 +58,15 @@ class EndpointAnswerer:
         budget: tuple[Prices | None, float | None],
         rng: np.random.Generator,
     ) -> None:
-        """Take what is needed; nothing is asked yet.
+        """Keep the settings; nothing is asked yet.
 
         Args:
-            ledger: File of replies; a run that was cut short goes on from it.
+            ledger: File of replies; an interrupted run goes on from it.
             settings: The endpoint.
-            model: The model under test, and how it is to answer.
+            model: The model under test, with temperature and largest number of tokens.
             judge: The model that grades open answers, or None.
-            budget: Prices, and US dollars that may be spent on the model under test; None where unknown, no limit.
-            rng: Source of the chance in retry pauses.
+            budget: Prices, and US dollars that may be spent on the model under test; None for unknown and no limit.
+            rng: Source of randomness of pauses before a retry.
         """
         self._path, self._settings, self._rng = ledger, settings, rng
         self._sampling = {"model": model} | ({} if judge is None else {"judge": judge})
@@ -97,7 +97,7 @@ class EndpointAnswerer:
 
     @property
     def usd(self) -> float:
-        """What this run spent on the model under test, where its price is known."""
+        """US dollars spent on the model under test in this run, where its price is known."""
         return self._askers["model"].tally.usd if "model" in self._askers else 0.0
 
     def __call__(self, question: BatteryQuestion) -> Graded:

@@ -1,8 +1,8 @@
-"""What the draws of an adaptive run say of mean scores: of the model that gave the answers, and of past models.
+"""Mean scores from the draws of an adaptive run, for the model that answered and for past models on the same items.
 
-Past models are read on the same items as if they were new. Their errors tell how wide the interval must be, and a
-regression learns from their answers, which may be done however the items were chosen: given the items, the choice
-says nothing more of the model.
+Past models are estimated on the same items as if they were new. Their errors determine the width of the interval, and
+a regression on their answers improves the score. Both are valid however the items were chosen, because given the
+items, the choice holds no further information about the model.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.ability import Abilities, Curves, ability_posterior, residuals
+from capscope.battery.banks.ability import Abilities, Curves, ability_posterior, residuals
 from capscope.battery.banks.bank import Index
 from capscope.battery.banks.pool import Pool
 from capscope.battery.estimators.blend import PastErrors, blended
@@ -21,21 +21,21 @@ from capscope.battery.estimators.estimator import Estimate
 from capscope.battery.estimators.person_fit import chance_misfit, pattern_fit
 from capscope.battery.estimators.regression import Ridge, summarised
 
-FORESEEN_DRAWS = 10
-"""What was foreseen of the spread of readings counts as much as so many readings."""
+EXPECTED_DRAWS = 10
+"""The expected variance of contributions weighs as much as so many observed contributions."""
 NEAR = 0.5
-"""Past models count by how near they score; this is near, in standard deviations of past scores."""
+"""Past models are weighted by how near their scores are; scale of nearness, in standard deviations of past scores."""
 FEWEST_MODELS = 8
-"""Fewer past models than these teach nothing of errors."""
+"""With fewer past models, their errors are not used."""
 MOST_MODELS, MOST_CELLS = 300, 1_200_000
-"""At most so many past models, and so many of their chances, are worked out for an interval."""
+"""Largest numbers of past models, and of their chances, that are computed for an interval."""
 
 ModelTarget = Float[np.ndarray, "model target"]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The items of a run in their order, and what was known of each when it was drawn."""
+    """The items of a run in order, with what was known of each when it was drawn."""
 
     curves: Curves
     """Curves of all items."""
@@ -44,48 +44,48 @@ class Drawn:
     index: Index
     """Positions of the items drawn."""
     chance: RowFloats
-    """Chance that each had to be drawn."""
+    """Chance of each to be drawn."""
     spread: FloatArray
-    """Standard deviation of what each tells of each target, (draw, target), as foreseen."""
+    """Expected standard deviation of each draw's contribution to each target, (draw, target)."""
 
     @property
     def weight(self) -> RowFloats:
-        """What each draw counts: the inverse of its foreseen variance, which depends on no answer to it."""
+        """Weight of each draw: the inverse of its expected variance, which does not depend on its answer."""
         inverse = self.spread[:, 0] ** -2.0
         return inverse / inverse.sum()
 
     @property
     def effective(self) -> float:
-        """Number of draws of equal weight that are worth as much (Kish, 1965)."""
+        """Effective number of draws (Kish, 1965)."""
         return float(1 / (self.weight**2).sum())
 
     @property
     def least_sd(self) -> RowFloats:
-        """What answers of a target alone could not rule out, however alike its readings: none were drawn, say."""
+        """Smallest standard deviation of each target, however alike its contributions: half an answer."""
         member = self.member > 0
         asked = member[:, self.index].sum(1)
         return 0.5 / (asked + 1) * np.sqrt(np.maximum(1 - asked / member.sum(1), 0))
 
 
 @dataclass(frozen=True)
-class Readings:
-    """What the draws say of models that answered them."""
+class TargetScores:
+    """Mean scores of models from their answers to the draws, before past models are used."""
 
     score: ModelTarget
-    """Mean of the readings: chances, corrected by surprises over the chances of the draws."""
+    """Chances corrected by residuals over the chances of the draws, averaged over draws."""
     filled: ModelTarget
     """Answers where drawn, chances elsewhere."""
     variance: ModelTarget
-    """Variance of the first, from the spread of the readings, seen and foreseen."""
+    """Variance of the first, from the observed and the expected variance of the contributions."""
     pattern: RowFloats
-    """How well the answers fit the chances; see `pattern_fit`."""
+    """Fit of each model's answers to its chances; see `pattern_fit`."""
 
     @classmethod
-    def of(cls, drawn: Drawn, ability: Abilities, answers: FloatArray) -> "Readings":
-        """Read the answers.
+    def of(cls, drawn: Drawn, ability: Abilities, answers: FloatArray) -> "TargetScores":
+        """Compute the scores of models from their answers.
 
-        A reading is what was answered before, the chances elsewhere, and the answer's own surprise over its chance to
-        be drawn. For the variance each surprise is taken as if its own answer had not been seen.
+        The contribution of a draw is the sum of the earlier answers, the chances of all other items, and the answer's
+        own residual divided by its chance to be drawn. The variance uses residuals that leave the answer itself out.
 
         Args:
             drawn: The draws.
@@ -94,23 +94,23 @@ class Readings:
         """
         fitted, left_out = residuals(drawn.curves.take(drawn.index), ability, answers)
         share, weight = drawn.member[:, drawn.index].T, drawn.weight
-        surprise = fitted[:, :, None] * share
+        weighted = fitted[:, :, None] * share
         expected = drawn.curves.chances(ability.mean) @ drawn.member.T
-        before = expected[:, None] + np.cumsum(surprise, axis=1) - surprise
+        before = expected[:, None] + np.cumsum(weighted, axis=1) - weighted
         chance = drawn.chance[:, None]
-        score = np.einsum("d,mdt->mt", weight, before + surprise / chance)
+        score = np.einsum("d,mdt->mt", weight, before + weighted / chance)
         apart = before + left_out[:, :, None] * share / chance
         apart -= np.einsum("d,mdt->mt", weight, apart)[:, None]
         effective = drawn.effective
         seen = np.einsum("d,mdt->mt", weight**2, apart**2) * effective / max(effective - 1, 1)
-        foreseen = weight**2 @ drawn.spread**2
-        variance = (effective * seen + FORESEEN_DRAWS * foreseen) / (effective + FORESEEN_DRAWS)
-        return cls(score, expected + surprise.sum(1), variance, pattern_fit(answers, fitted))
+        expected_variance = weight**2 @ drawn.spread**2
+        variance = (effective * seen + EXPECTED_DRAWS * expected_variance) / (effective + EXPECTED_DRAWS)
+        return cls(score, expected + weighted.sum(1), variance, pattern_fit(answers, fitted))
 
 
 @dataclass(frozen=True)
 class PastModels:
-    """Answers of past models, and what they scored on each target."""
+    """Answers of past models, and their mean scores on each target."""
 
     answers: FloatArray
     """Scores (model, item)."""
@@ -119,7 +119,7 @@ class PastModels:
 
     @classmethod
     def of(cls, pool: Pool, member: FloatArray) -> "PastModels":
-        """Some of a pool's past models, evenly over their scores, so that intervals are worked out in no time.
+        """Return some of a pool's past models, spread evenly over their scores, so that intervals are computed fast.
 
         Args:
             pool: Items and past answers.
@@ -134,20 +134,22 @@ class PastModels:
         return cls(pool.past[kept], truth[kept])
 
 
-def estimated(drawn: Drawn, ability: Abilities, answers: RowFloats, past: PastModels | None, level: float) -> Estimate:
-    """Mean score of each target, with an interval.
+def estimate_targets(
+    drawn: Drawn, ability: Abilities, answers: RowFloats, past: PastModels | None, level: float
+) -> Estimate:
+    """Estimate the mean score of each target, with an interval.
 
-    Without past models, from the readings alone. With them, the spread of the readings is calibrated by their errors,
-    and the readings are mixed with a regression on their answers by the chance that the model is unlike them.
+    Without past models, the run's own contributions are used alone. With them, the variance is calibrated by their
+    errors, and the score is mixed with a regression by the probability that the model is unlike them.
 
     Args:
         drawn: The draws.
         ability: Abilities of the model that answered them.
         answers: Its scores, by draw.
-        past: What past models did; None to do without.
+        past: Answers of past models, or None.
         level: Nominal coverage.
     """
-    new = Readings.of(drawn, ability, answers[None])
+    new = TargetScores.of(drawn, ability, answers[None])
     score, sd = new.score[0], np.maximum(np.sqrt(new.variance[0]), drawn.least_sd)
     freedom = max(int(drawn.effective) - 1, 1)
     if past is not None and len(past.answers) >= FEWEST_MODELS:
@@ -157,10 +159,12 @@ def estimated(drawn: Drawn, ability: Abilities, answers: RowFloats, past: PastMo
     return Estimate.student(score, sd, freedom, level).reaching(answers[None])
 
 
-def _mixed(drawn: Drawn, new: Readings, answers: FloatArray, past: PastModels) -> Iterator[tuple[RowFloats, RowFloats]]:
-    """Yield score and standard deviation of each target, by readings and regression together."""
+def _mixed(
+    drawn: Drawn, new: TargetScores, answers: FloatArray, past: PastModels
+) -> Iterator[tuple[RowFloats, RowFloats]]:
+    """Yield score and standard deviation of each target, from the draws and the regression together."""
     seen = past.answers[:, drawn.index]
-    before = Readings.of(drawn, ability_posterior(drawn.curves.take(drawn.index), seen), seen)
+    before = TargetScores.of(drawn, ability_posterior(drawn.curves.take(drawn.index), seen), seen)
     misfit = chance_misfit(new.pattern, before.pattern)
     for target, truth in enumerate(past.truth.T):
         error = before.score[:, target] - truth
@@ -174,7 +178,7 @@ def _mixed(drawn: Drawn, new: Readings, answers: FloatArray, past: PastModels) -
 
 
 def _nearness(truth: FloatArray, design: Estimate) -> RowFloats:
-    """What each past model counts: the nearer it scores the more, beside some that all share alike."""
+    """Return the weight of each past model: larger for nearer scores, beside a share that is equal for all."""
     reach = np.hypot(design.sd[0], NEAR * truth.std())
     near = np.exp(-0.5 * ((truth - design.score[0]) / reach) ** 2)
     total = max(float(near.sum()), 1e-12)

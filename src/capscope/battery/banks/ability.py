@@ -1,7 +1,8 @@
-"""Abilities from few answers, fast: a Laplace posterior for many models at once, with the items of a bank.
+"""Success curves of a bank's items, and the abilities of new models from few answers.
 
-Only numpy, because the next item of an adaptive battery is chosen after every answer. Item parameters enter by their
-means; what is unknown about them enters as variance of the log-odds at the prior abilities.
+Abilities are Laplace posteriors of many models at once, in numpy alone, because an adaptive battery computes one after
+every answer. Item parameters enter by their means; their uncertainty enters as a variance of the log-odds at the prior
+abilities.
 """
 
 from dataclasses import dataclass
@@ -15,20 +16,20 @@ from capscope.fit import PROBIT_SCALE, success_probability
 
 ITERATIONS = 25
 MOST_LEVERAGE = 0.5
-"""A residual is at most doubled by leaving its answer out; the first-order formula does not hold beyond."""
+"""Leaving an answer out at most doubles its residual; the first-order formula does not hold beyond that."""
 Cov = Float[np.ndarray, "model dim dim"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Curves:
-    """Success curves of items, and the abilities expected before any answer."""
+    """Success curves of items, and the prior of abilities."""
 
     slope: FloatArray
     """Slopes (item, dim)."""
     intercept: RowFloats
     """Intercepts."""
     variance: RowFloats
-    """Variance of the log-odds that item parameters leave, at abilities as past models have them."""
+    """Variance of the log-odds that the uncertainty of item parameters leaves, at abilities as in the prior."""
     prior_mean: Float[np.ndarray, " dim"]
     """Mean of the prior of abilities."""
     prior_cov: Float[np.ndarray, "dim dim"]
@@ -36,7 +37,7 @@ class Curves:
 
     @classmethod
     def of(cls, bank: Bank) -> "Curves":
-        """The curves of a bank's items."""
+        """Return the curves of a bank's items."""
         mean, cov = bank.ability_prior()
         items, item_cov = bank.posterior.item_mean, bank.posterior.item_cov
         at = np.append(mean, 1.0)
@@ -44,12 +45,21 @@ class Curves:
         return cls(items[:, :-1], items[:, -1], variance, mean, cov)
 
     def take(self, index: Index) -> "Curves":
-        """The curves of some items."""
+        """Return the curves of some items."""
         return Curves(self.slope[index], self.intercept[index], self.variance[index], self.prior_mean, self.prior_cov)
 
     def chances(self, ability: ModelDim) -> FloatArray:
-        """Chances of success at these abilities, as (model, item)."""
+        """Return the chances of success at these abilities, as (model, item)."""
         return success_probability(ability @ self.slope.T + self.intercept, self.variance)
+
+    def response_variance(self, ability: ModelDim) -> tuple[FloatArray, FloatArray]:
+        """Return the variance of an answer and its curvature in the log-odds, both (model, item)."""
+        chance = self.chances(ability)
+        spread = chance * (1 - chance)
+        return spread, spread / (1 + PROBIT_SCALE * self.variance)
+
+    def __repr__(self) -> str:
+        return f"Curves({len(self.intercept)} items, {self.slope.shape[1]} abilities)"
 
 
 @dataclass(frozen=True)
@@ -63,15 +73,15 @@ class Abilities:
 
 
 def ability_posterior(curves: Curves, score: FloatArray, start: ModelDim | None = None) -> Abilities:
-    """Abilities of models from their scores on the same items.
+    """Estimate the abilities of models from their scores on the same items.
 
     The mode is found by bounding the logistic from below (Jaakkola & Jordan, 2000), which never overshoots, however
-    one-sided the answers; the covariance is that of the Laplace approximation.
+    one-sided the answers are; the covariance is that of the Laplace approximation.
 
     Args:
         curves: Curves of the items answered.
         score: Scores (model, item) in [0, 1].
-        start: Where to start; the prior mean by default.
+        start: Start values (model, dim); the prior mean by default.
     """
     shrink = 1 / np.sqrt(1 + PROBIT_SCALE * curves.variance)
     slope, intercept = curves.slope * shrink[:, None], curves.intercept * shrink
@@ -92,9 +102,9 @@ def ability_posterior(curves: Curves, score: FloatArray, start: ModelDim | None 
 
 
 def residuals(curves: Curves, ability: Abilities, score: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Answers less their chances, as fitted and as they would be without each answer.
+    """Return answers minus their chances: as fitted, and as they would be if each answer had been left out.
 
-    Leaving out one answer is done to first order: its residual grows by ``1 / (1 - h)``, h its leverage.
+    Leaving one answer out is done to first order: its residual grows by ``1 / (1 - h)``, with h its leverage.
 
     Args:
         curves: Curves of the items answered.
@@ -109,6 +119,6 @@ def residuals(curves: Curves, ability: Abilities, score: FloatArray) -> tuple[Fl
 
 
 def _bound(logit: FloatArray) -> FloatArray:
-    """Curvature of the quadratic bound of the logistic at these log-odds: tanh(z / 2) / 2z, 1/4 at 0."""
+    """Return the curvature of the quadratic bound of the logistic at log-odds z: tanh(z / 2) / 2z, 1/4 at 0."""
     safe = np.where(np.abs(logit) < 1e-4, 1.0, logit)
     return np.where(np.abs(logit) < 1e-4, 0.25, np.tanh(safe / 2) / (2 * safe))

@@ -1,10 +1,11 @@
-"""An adaptive battery: after each answer, where is the model, what to ask next, and what is its score.
+"""The state of an adaptive battery: the model's abilities, the next item to ask, and the score so far.
 
-Every open item keeps a known chance to be the next one. With the chances of success as known before it, what a draw
-adds is a martingale difference, so that the score is unbiased however wrong the curves are and however the draws
-depended on earlier answers (active inference: Zrnic & Candes, 2024). Here all draws are read with the chances as known
-at the end, which are far better than those at the start: what that biases is of the order of abilities over answers.
-What past models did on the same items makes the score better and says how wide its interval must be (`readings`).
+Every item that is left keeps a known chance to be the next one. With chances of success as known before each draw,
+what a draw adds is a martingale difference, so that the score is unbiased however wrong the curves are and however the
+draws depended on earlier answers (active inference; Zrnic & Candes, 2024). Here all draws are evaluated with the
+chances as known at the end, which are far better than those at the start; the bias of that is of the order of the
+number of abilities over the number of answers. The answers of past models to the same items improve the score and
+determine the width of its interval (`estimate`).
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,33 +14,32 @@ from functools import cached_property
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.ability import Abilities, Curves, ability_posterior
+from capscope.battery.adaptive.estimate import Drawn, PastModels, estimate_targets
+from capscope.battery.banks.ability import Abilities, Curves, ability_posterior
 from capscope.battery.banks.bank import Index
 from capscope.battery.banks.pool import Pool
-from capscope.battery.design.worth import response_variance
 from capscope.battery.estimators import Estimate
-from capscope.battery.live.readings import Drawn, PastModels, estimated
 from capscope.errors import InputError
 
 LEAST_SPREAD = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdaptiveSettings:
-    """How to choose the next item."""
+    """Settings of the choice of the next item."""
 
     uniform: float = 0.1
-    """Share of the draw spread evenly over what is left: no chance is ever near zero."""
+    """Share of the draw spread evenly over the items that are left, so that no chance is near zero."""
     narrowing: float = 0.5
-    """Share of the rest given to items that narrow the aim; the remainder goes to items hard to foretell."""
+    """Share of the rest given to items that narrow the aim; the remainder goes to items with uncertain answers."""
     aim: str = "score"
-    """`score` narrows the mean score of the first target, `profile` the abilities."""
+    """`score` narrows the mean score of the first target, `profile` narrows the abilities."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn.
+        """Validate the settings.
 
         Raises:
-            InputError: A number out of range, or an unknown aim.
+            InputError: A number is out of range, or the aim is unknown.
         """
         if not 0 < self.uniform <= 1 or not 0 <= self.narrowing <= 1:
             raise InputError("uniform lies in (0, 1] and narrowing in [0, 1]; change the one that does not")
@@ -49,7 +49,7 @@ class AdaptiveSettings:
 
 @dataclass(frozen=True)
 class Targets:
-    """Sets of items whose mean scores are wanted; the first steers the choice."""
+    """Sets of items whose mean scores are wanted; the choice of items serves the first."""
 
     names: tuple[str, ...]
     """Their names."""
@@ -58,7 +58,7 @@ class Targets:
 
     @classmethod
     def everything(cls, size: int) -> "Targets":
-        """One target: the mean score of all items."""
+        """Return one target: the mean score of all items."""
         return cls(("all",), np.full((1, size), 1 / size))
 
 
@@ -69,16 +69,16 @@ class Draw:
     item: int
     """Its position."""
     chance: float
-    """Chance it had to be drawn, given the answers before."""
+    """Its chance to be drawn, given the answers before."""
     score: float
-    """The answer's score."""
+    """The score of its answer, 0 to 1."""
     spread: RowFloats
-    """Standard deviation of what it tells of the mean score of each target, as foreseen before the answer."""
+    """Standard deviation of its contribution to each target's mean score, as expected before the answer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AdaptiveBattery:
-    """One model's run so far; each answer makes the next one."""
+    """One model's run so far; each answer gives a new state."""
 
     curves: Curves
     """Curves of the items."""
@@ -89,11 +89,11 @@ class AdaptiveBattery:
     left: Index
     """Positions of the items that may still be asked."""
     settings: AdaptiveSettings = field(default_factory=AdaptiveSettings)
-    """How to choose."""
+    """Settings of the choice."""
     draws: tuple[Draw, ...] = ()
-    """What was drawn and answered."""
+    """Items drawn and answered, in order."""
     past: PastModels | None = None
-    """What past models did; None to read intervals off the run's own answers."""
+    """Answers of past models; None to compute intervals from the run's own answers alone."""
 
     @classmethod
     def start(
@@ -103,13 +103,13 @@ class AdaptiveBattery:
         askable: Index | None = None,
         settings: AdaptiveSettings | None = None,
     ) -> "AdaptiveBattery":
-        """Begin with no answer.
+        """Return the state before any answer.
 
         Args:
-            source: Curves of the items, or a pool, whose past models make scores better and intervals narrower.
+            source: Curves of the items, or a pool, whose past models improve scores and narrow intervals.
             targets: What is to be estimated; the mean score of all items by default.
             askable: Positions of the items that can be asked; all by default.
-            settings: How to choose.
+            settings: Settings of the choice.
         """
         curves = source.curves if isinstance(source, Pool) else source
         size = len(curves.intercept)
@@ -126,7 +126,7 @@ class AdaptiveBattery:
 
     @cached_property
     def next_chances(self) -> RowFloats:
-        """Chance of each item that is left to be asked next.
+        """Chance of each item that is left to be the next one.
 
         Raises:
             InputError: Nothing is left to ask.
@@ -143,23 +143,26 @@ class AdaptiveBattery:
     def draw(self, rng: np.random.Generator) -> tuple[int, float]:
         """Draw the next item.
 
+        Args:
+            rng: Source of randomness.
+
         Returns:
-            Its position and the chance it had.
+            Its position and its chance to be drawn.
         """
         chances = self.next_chances
         place = int(rng.choice(len(chances), p=chances / chances.sum()))
         return int(self.left[place]), float(chances[place])
 
     def without(self, item: int) -> "AdaptiveBattery":
-        """The run when an item gave no score: it is not asked again, and is never a zero."""
+        """Return the state after an item that gave no score: it is not asked again, and it does not count as wrong."""
         return replace(self, left=self.left[self.left != item])
 
     def with_answer(self, item: int, chance: float, score: float) -> "AdaptiveBattery":
-        """The run after an answer to the item that was drawn.
+        """Return the state after an answer to the item that was drawn.
 
         Args:
             item: Its position.
-            chance: The chance it had to be drawn, as `draw` said.
+            chance: Its chance to be drawn, as returned by `draw`.
             score: Its score in [0, 1].
 
         Raises:
@@ -167,14 +170,14 @@ class AdaptiveBattery:
         """
         if item not in self.left or not 0 <= score <= 1:
             raise InputError(f"item {item} is not left to ask, or its score {score} is not from 0 to 1")
-        draws = (*self.draws, Draw(item, chance, score, self._foreseen_spread()))
+        draws = (*self.draws, Draw(item, chance, score, self._expected_spread()))
         asked = np.array([each.item for each in draws])
         answers = np.array([[each.score for each in draws]])
         ability = ability_posterior(self.curves.take(asked), answers, self.ability.mean)
         return replace(self, ability=ability, left=self.left[self.left != item], draws=draws)
 
     def estimate(self, level: float = 0.95, count: int | None = None) -> Estimate:
-        """Mean score of each target, with an interval.
+        """Estimate the mean score of each target, with an interval.
 
         Args:
             level: Nominal coverage.
@@ -192,11 +195,14 @@ class AdaptiveBattery:
             np.stack([draw.spread for draw in self.draws])[:, :count],
         )
         past = None if self.past is None else PastModels(self.past.answers, self.past.truth[:, :count])
-        return estimated(drawn, self.ability, np.array([draw.score for draw in self.draws]), past, level)
+        return estimate_targets(drawn, self.ability, np.array([draw.score for draw in self.draws]), past, level)
+
+    def __repr__(self) -> str:
+        return f"AdaptiveBattery({len(self.draws)} answers, {len(self.left)} items left)"
 
     def _narrowing(self) -> RowFloats:
-        """Expected reduction of the variance of the aim by each item's answer."""
-        _, curvature = response_variance(self.curves, self.ability.mean)
+        """Return the expected reduction of the variance of the aim by each item's answer."""
+        _, curvature = self.curves.response_variance(self.ability.mean)
         weight, moved = curvature[0], self.curves.slope @ self.ability.cov[0]
         own = (moved * self.curves.slope).sum(1)
         if self.settings.aim == "profile":
@@ -204,13 +210,13 @@ class AdaptiveBattery:
         gradient = (weight * self.targets.member[0]) @ self.curves.slope
         return weight * (moved @ gradient) ** 2 / (1 + weight * own)
 
-    def _foreseen_spread(self) -> RowFloats:
-        """Standard deviation of the next reading of each target, if the curves and their uncertainty are right."""
-        _, curvature = response_variance(self.curves, self.ability.mean)
+    def _expected_spread(self) -> RowFloats:
+        """Return the sd of the next answer's contribution to each target, as the curves and their uncertainty say."""
+        _, curvature = self.curves.response_variance(self.ability.mean)
         slope, cov = self.curves.slope[self.left], self.ability.cov[0]
-        doubt = np.einsum("nd,de,ne->n", slope, cov, slope) * curvature[0][self.left] ** 2
+        unknown = np.einsum("nd,de,ne->n", slope, cov, slope) * curvature[0][self.left] ** 2
         expected = self.expected[self.left]
-        variance = self.targets.member[:, self.left] ** 2 @ ((expected * (1 - expected) + doubt) / self.next_chances)
+        variance = self.targets.member[:, self.left] ** 2 @ ((expected * (1 - expected) + unknown) / self.next_chances)
         return np.maximum(np.sqrt(variance), LEAST_SPREAD)
 
 
