@@ -20,7 +20,7 @@ TINY_MB = 0.01
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study of 1,600 responses, in blocks of 300, in no order, with fractions."""
-    monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 300)
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 300)
     monkeypatch.setattr("capscope.fit.cells.layout.SMALL_MATRIX", 0)
     _, data = world_2pl(40, 80, share=0.5)
     rng = np.random.default_rng(0)
@@ -70,7 +70,7 @@ def test_the_memory_allowed_decides_what_stays_on_disk(folder: Path, monkeypatch
 
 
 def test_a_key_that_comes_twice_in_different_blocks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 2)
     frame = pd.DataFrame({"model": list("abca"), "item_id": ["x"] * 4, "score": [1.0, 0.0, 1.0, 0.0]})
     frame.to_parquet(tmp_path / "responses.parquet")
     with pytest.raises(InputError, match="model 'a', item_id 'x' comes twice"):
@@ -81,7 +81,7 @@ def test_a_key_that_comes_twice_in_different_blocks_is_refused(tmp_path: Path, m
 
 
 def test_a_wrong_row_is_named_in_whatever_block_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 2)
     frame = pd.DataFrame({"model": list("abcd"), "item_id": ["x"] * 4, "score": [1.0, 0.0, 1.0, 3.0]})
     frame.to_parquet(tmp_path / "responses.parquet")
     with pytest.raises(InputError, match="after row 2: row 2: score is"):
