@@ -44,7 +44,11 @@ def drawn_study(rng: np.random.Generator) -> tuple[Study, str]:
     demands = None
     rated = str(rng.choice(["none", "all", "some", "constant"]))
     if rated != "none":
-        kept = np.arange(items) if rated != "some" else np.flatnonzero((rng.random(items) < 0.95) | (np.arange(items) == 0))
+        kept = (
+            np.arange(items)
+            if rated != "some"
+            else np.flatnonzero((rng.random(items) < 0.95) | (np.arange(items) == 0))
+        )
         value = np.ones_like(level) if rated == "constant" else level
         rows = [(ids[n], code, "me", value[n, d]) for n in kept for d, code in enumerate(("QLl", "XX"))]
         demands = pd.DataFrame(rows, columns=["item_id", "rubric", "annotator", "level"])
@@ -67,16 +71,17 @@ def gone_through(study: Study, words: str) -> int:
             assert len(run()) > 10
             done += 1
         except CapscopeError as error:
-            assert "\n" not in str(error), words
+            if "\n" in str(error):
+                raise AssertionError(words) from error
         except Exception as error:
             raise AssertionError(words) from error
     return done
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_study_of_any_shape_has_a_result_or_one_line(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    assert sum(gone_through(*drawn_study(rng)) for _ in range(5)) >= 8
+    assert sum(gone_through(*drawn_study(rng)) for _ in range(4)) >= 6
 
 
 @pytest.mark.slow
