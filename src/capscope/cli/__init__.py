@@ -18,6 +18,7 @@ from capscope.cli.explain_command import explain
 from capscope.cli.export_command import export
 from capscope.cli.fit_command import fit
 from capscope.cli.fuse_command import fuse_annotators
+from capscope.cli.gate_command import gate_app
 from capscope.cli.import_command import import_adele_command, import_tidy_command
 from capscope.cli.import_logs_command import (
     import_every_eval_ever_command,
@@ -97,6 +98,7 @@ app.command("predict")(predict)
 app.command("evaluate")(evaluate_command)
 app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
+app.add_typer(gate_app, name="gate")
 app.command("report")(report)
 app.command("view")(view)
 
