@@ -16,10 +16,19 @@ def build(source: PageSource) -> Record:
     """
     if source.held_out is not None:
         return held_out(source.held_out, source.rng(), source.level)
-    study = source.study
-    if study is not None and study.responses is not None and study.demands is not None:
-        return answers_in_sample(source.curves, study, source.rng(), source.level)
+    if _has_its_answers(source):
+        assert source.study is not None
+        return answers_in_sample(source.curves, source.study, source.rng(), source.level)
     return in_sample(source.curves, source.rng(), source.level)
+
+
+def _has_its_answers(source: PageSource) -> bool:
+    """Whether a study with the models and the dimensions of the curves is at hand."""
+    study, curves = source.study, source.curves
+    if study is None or study.responses is None or study.demands is None:
+        return False
+    rubrics, models = study.demands["rubric"].astype(str), study.responses["model"].astype(str)
+    return set(curves.dims) <= set(rubrics) and bool(models.isin(curves.models).any())
 
 
 def draw(record: Record) -> Iterable[Drawing]:
