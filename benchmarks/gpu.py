@@ -13,9 +13,9 @@ import torch
 
 from capscope.fit.cells.dense import DenseCells
 from capscope.fit.cells.scores import SignedScores
-from capscope.fit.engine.item_prior import make_design
-from capscope.fit.engine.problem import ModelChoice, Problem, fit_choice, pick_device
-from capscope.fit.irt_model import IRTSettings
+from capscope.fit.engines.variational.item_prior import make_design
+from capscope.fit.engines.variational.problem import ModelChoice, Problem, fit_choice, pick_device
+from capscope.fit.irt.settings import IRTSettings
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from capscope.fit.result import Fit, Status
+from capscope.fit.outcome import Fit, Status
 from capscope.notebook import ROWS, html_table
 from report.worlds import World, counts_of, small_world
 

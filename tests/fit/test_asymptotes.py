@@ -20,7 +20,7 @@ from capscope.fit import (
     score_models,
     simulate_irt,
 )
-from capscope.fit.engine.heads import Asymptotes
+from capscope.fit.irt.score_models.binary import Asymptotes
 from capscope.fit.links import answer_log_chances, asymptote_residuals, item_information, knowing_shares
 
 THREE = IRTSettings(model="3pl", form="signed")

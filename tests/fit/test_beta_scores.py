@@ -11,7 +11,7 @@ from simulated import responses
 from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import BetaScores, IRTSettings, fit_irt, fit_marginal_head, load_fit, save_fit, score_models
-from capscope.fit.engine.beta_scores import edge_of
+from capscope.fit.irt.score_models.beta import edge_of
 
 CONTINUOUS = IRTSettings(model="2pl", response="continuous")
 KNOWN = torch.zeros(1, 1, dtype=torch.float64)

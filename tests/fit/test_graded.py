@@ -8,7 +8,7 @@ from test_asymptotes import truth_with_floors
 
 from capscope.errors import FitError
 from capscope.fit import Asymptotes, Graded, IRTSettings, fit_irt, fit_marginal, fit_marginal_head, simulate_irt
-from capscope.fit.engine.graded import count_grades
+from capscope.fit.irt.score_models.graded import count_grades
 
 GRADED = IRTSettings(model="2pl", response="graded")
 

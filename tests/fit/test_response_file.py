@@ -12,7 +12,7 @@ from capscope.errors import InputError
 from capscope.fit import StudyFitSettings, fit_folder, fit_study, folder_fit
 from capscope.fit.cells.answers import FileAnswers, as_rows
 from capscope.fit.cells.disk import DiskStore
-from capscope.fit.irt import fit_irt
+from capscope.fit.engines.variational.fitting import fit_irt
 
 TINY_MB = 0.01
 

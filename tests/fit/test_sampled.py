@@ -18,7 +18,7 @@ from capscope.fit import (
     simulate_irt,
 )
 from capscope.fit.links import log_likelihood, log_likelihood_of
-from capscope.fit.sampling.status import chain_status, search_status
+from capscope.fit.engines.pyro.convergence import chain_status, search_status
 from capscope.fit.study_fit import fit_responses
 
 

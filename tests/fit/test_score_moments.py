@@ -23,7 +23,7 @@ from capscope.fit import (
     replicated,
     simulate_irt,
 )
-from capscope.fit.engine.heads import Head
+from capscope.fit.irt.score_models.binary import Head
 
 KNOWN = torch.zeros(1, 1, dtype=torch.float64)
 HEADS = {

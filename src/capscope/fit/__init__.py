@@ -4,34 +4,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from capscope.fit.cells.answers import GridAnswers
-from capscope.fit.cost import Cost, Meter
 from capscope.fit.curves.classical import ClassicalCurves, fit_classical
 from capscope.fit.curves.posterior import FEW_ANSWERS, CurvePosterior
 from capscope.fit.curves.slices import Slices, dominant_slices
 from capscope.fit.demand.basis import DemandItems
-from capscope.fit.demand.draws import draw_demand_chances, draw_demand_log_odds
 from capscope.fit.demand.model import DemandSettings, fit_demand
-from capscope.fit.demand.posterior import DemandPosterior, LogOdds
+from capscope.fit.demand.posterior import DemandPosterior, LogOdds, draw_demand_chances, draw_demand_log_odds
 from capscope.fit.demand.study import asked_items, fit_demand_study
-from capscope.fit.engine.beta_scores import BetaScores
-from capscope.fit.engine.graded import Graded
-from capscope.fit.engine.heads import Asymptotes
+from capscope.fit.engines.mml.binary import MarginalPosterior, fit_marginal
+from capscope.fit.engines.mml.with_extras import MarginalHeadPosterior, fit_marginal_head
+from capscope.fit.engines.variational.fitting import fit_irt, score_models
 from capscope.fit.folder_fit import fit_folder
 from capscope.fit.held_out import HeldOut, HoldoutScore, fit_holdout, predict_held_out
-from capscope.fit.irt import fit_irt, score_models
-from capscope.fit.irt_model import IRTSettings
+from capscope.fit.irt.population import ItemPopulation
+from capscope.fit.irt.posterior import NEW_ITEM, IRTPosterior, draw_chances
+from capscope.fit.irt.score_models.beta import BetaScores
+from capscope.fit.irt.score_models.binary import Asymptotes
+from capscope.fit.irt.score_models.graded import Graded
+from capscope.fit.irt.settings import IRTSettings
+from capscope.fit.irt.simulation import IRTTruth, draw_truth, replicated, simulate_irt
 from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
-from capscope.fit.marginal.heads import MarginalHeadPosterior, fit_marginal_head
-from capscope.fit.marginal.likelihood import MarginalPosterior, fit_marginal
-from capscope.fit.posterior.draws import NEW_ITEM, draw_chances
-from capscope.fit.posterior.irt import IRTPosterior
-from capscope.fit.posterior.population import ItemPopulation
-from capscope.fit.psychometrics.ability_scores import AbilityScores, ability_scores
-from capscope.fit.psychometrics.calibration import calibrate_items
-from capscope.fit.psychometrics.dimension_sources import DimensionSources, dimension_sources
-from capscope.fit.psychometrics.group_difference import GroupDifference, group_difference
-from capscope.fit.psychometrics.linking import Link, mean_sigma, stocking_lord
-from capscope.fit.psychometrics.scale_checks import (
+from capscope.fit.outcome import Fit, Status
+from capscope.fit.psychometrics.differential_functioning import GroupDifference, group_difference
+from capscope.fit.psychometrics.dimension_meaning import DimensionSources, dimension_sources
+from capscope.fit.psychometrics.linking import calibrate_items
+from capscope.fit.psychometrics.reliability import (
     LocalDependence,
     MeanSquares,
     ScaleInformation,
@@ -42,28 +39,28 @@ from capscope.fit.psychometrics.scale_checks import (
     reliability_interval,
     scale_information,
 )
-from capscope.fit.psychometrics.sum_score_fit import ItemFit, item_fit
-from capscope.fit.result import Fit, Status
-from capscope.fit.simulate import IRTTruth, draw_truth, replicated, simulate_irt
+from capscope.fit.psychometrics.s_x2 import ItemFit, item_fit
+from capscope.fit.psychometrics.scale_links import Link, mean_sigma, stocking_lord
+from capscope.fit.psychometrics.scoring import AbilityScores, ability_scores
+from capscope.fit.resources import Cost, Meter, single_threaded_blas
 from capscope.fit.storage import AnyFit, is_fit, load_fit, save_fit
 from capscope.fit.study_fit import StudyFitSettings, fit_study, item_chance
-from capscope.fit.threads import single_threaded_blas
 
 if TYPE_CHECKING:
     from capscope.fit.curves.hierarchical import CurveEngine, fit_curves
     from capscope.fit.curves.simulation import CurveWorld, simulate_counts
-    from capscope.fit.sampling.arviz_export import to_arviz
-    from capscope.fit.sampling.irt import SampledPosterior, SamplerSettings, sample_irt
+    from capscope.fit.engines.pyro.arviz_export import to_arviz
+    from capscope.fit.engines.pyro.sampling import SampledPosterior, SamplerSettings, sample_irt
 
 NEED_PYRO = {
-    "to_arviz": "sampling.arviz_export",
+    "to_arviz": "engines.pyro.arviz_export",
     "CurveWorld": "curves.simulation",
     "simulate_counts": "curves.simulation",
     "CurveEngine": "curves.hierarchical",
     "fit_curves": "curves.hierarchical",
-    "SampledPosterior": "sampling.irt",
-    "SamplerSettings": "sampling.irt",
-    "sample_irt": "sampling.irt",
+    "SampledPosterior": "engines.pyro.sampling",
+    "SamplerSettings": "engines.pyro.sampling",
+    "sample_irt": "engines.pyro.sampling",
 }
 """Names whose modules import Pyro, which most work does without; they are loaded when they are asked for."""
 

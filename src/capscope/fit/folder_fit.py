@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from capscope.data import ResponseFile, Study, read_table, rows_in
-from capscope.fit.irt import fit_irt
+from capscope.fit.engines.variational.fitting import fit_irt
 from capscope.fit.study_fit import AnyFit, StudyFitSettings, fit_study, irt_settings, known_floor
 
 BYTES_A_ROW = 150

@@ -7,11 +7,11 @@ import numpy as np
 from capscope.axes import RowFloats
 from capscope.data import Responses, Study, response_matrix
 from capscope.errors import FitError
-from capscope.fit.cost import Cost, Meter
-from capscope.fit.engine.problem import pick_device
+from capscope.fit.engines.variational.problem import pick_device
+from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.links import log_likelihood
-from capscope.fit.posterior.irt import IRTPosterior
-from capscope.fit.result import Fit
+from capscope.fit.outcome import Fit
+from capscope.fit.resources import Cost, Meter
 from capscope.fit.study_fit import StudyFitSettings, fit_responses, irt_settings, known_floor
 
 

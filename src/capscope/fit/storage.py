@@ -10,14 +10,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from capscope.errors import InputError, OutputError
-from capscope.fit.curves.posterior import CurvePosterior
-from capscope.fit.curves.storage import curve_parts, read_curves
-from capscope.fit.demand.posterior import DemandPosterior
-from capscope.fit.demand.storage import demand_parts, read_demand
-from capscope.fit.posterior.irt import IRTPosterior
-from capscope.fit.posterior.item_shape import ItemShape
-from capscope.fit.posterior.population import ItemPopulation
-from capscope.fit.result import Fit, Status
+from capscope.fit.curves.posterior import CurvePosterior, curve_parts, read_curves
+from capscope.fit.demand.posterior import DemandPosterior, demand_parts, read_demand
+from capscope.fit.irt.item_extras import ItemShape
+from capscope.fit.irt.population import ItemPopulation
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.outcome import Fit, Status
 
 SCHEMA = 1
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"

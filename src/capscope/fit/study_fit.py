@@ -19,21 +19,21 @@ from capscope.data import (
 )
 from capscope.errors import FitError, nearest
 from capscope.fit.cells.answers import as_answers
-from capscope.fit.cells.survey import survey
+from capscope.fit.cells.response_summary import survey
 from capscope.fit.curves.slices import dominant_slices
 from capscope.fit.demand.study import fit_demand_study
-from capscope.fit.engine.beta_scores import BetaScores, edge_of
-from capscope.fit.engine.graded import Graded, count_grades
-from capscope.fit.engine.heads import Asymptotes, Head
-from capscope.fit.engine.problem import LEAST_CHANCE
-from capscope.fit.irt import fit_irt
-from capscope.fit.irt_model import DeviceName, IRTSettings, ModelName, ResponseName
-from capscope.fit.marginal.heads import fit_marginal_head
-from capscope.fit.marginal.likelihood import fit_marginal
-from capscope.fit.posterior.advice import advise
-from capscope.fit.posterior.irt import IRTPosterior
-from capscope.fit.psychometrics.dimension_sources import dimension_sources
-from capscope.fit.result import Fit, Status
+from capscope.fit.engines.mml.binary import fit_marginal
+from capscope.fit.engines.mml.with_extras import fit_marginal_head
+from capscope.fit.engines.variational.fitting import fit_irt
+from capscope.fit.engines.variational.problem import LEAST_CHANCE
+from capscope.fit.irt.advice import advise
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.irt.score_models.beta import BetaScores, edge_of
+from capscope.fit.irt.score_models.binary import Asymptotes, Head
+from capscope.fit.irt.score_models.graded import Graded, count_grades
+from capscope.fit.irt.settings import DeviceName, IRTSettings, ModelName, ResponseName
+from capscope.fit.outcome import Fit, Status
+from capscope.fit.psychometrics.dimension_meaning import dimension_sources
 from capscope.fit.storage import AnyFit
 
 CHOICES = {
@@ -166,7 +166,7 @@ def fit_responses(
     fit = fit_irt(responses, engine, floor=floor)
     if settings.engine not in ("svi", "nuts"):
         return fit
-    from capscope.fit.sampling.irt import SamplerSettings, sample_irt
+    from capscope.fit.engines.pyro.sampling import SamplerSettings, sample_irt
 
     sampler = SamplerSettings(engine="nuts" if settings.engine == "nuts" else "svi", seed=settings.seed)
     sampled = sample_irt(responses, fit.posterior, sampler)

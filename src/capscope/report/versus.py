@@ -4,7 +4,7 @@ import numpy as np
 
 from capscope.axes import FloatArray
 from capscope.fit import CurvePosterior, IRTPosterior
-from capscope.fit.posterior.draws import draw_chances
+from capscope.fit.irt.posterior import draw_chances
 from capscope.intervals import quantile_bounds
 from capscope.report.plain import Record
 

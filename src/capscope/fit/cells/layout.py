@@ -8,12 +8,11 @@ import torch
 from capscope.axes import RowFloats, RowIndex
 from capscope.fit.cells.answers import Answers, GridAnswers, Rows
 from capscope.fit.cells.dense import DenseCells
-from capscope.fit.cells.disk import DiskWriter, MemoryWriter
+from capscope.fit.cells.disk import DiskWriter, MemoryWriter, Packing, bytes_of, pick_packing
 from capscope.fit.cells.interface import Cells
-from capscope.fit.cells.packing import Packing, bytes_of, pick_packing
+from capscope.fit.cells.response_summary import Survey, Totals
 from capscope.fit.cells.scores import Scores, SignedScores, WeightedScores
 from capscope.fit.cells.sparse import SparseCells
-from capscope.fit.cells.survey import Survey, Totals
 
 SPARSE_SHARE = 0.2
 """Below this share observed, cells are laid out as compressed rows."""

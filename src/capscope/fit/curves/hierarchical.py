@@ -10,12 +10,12 @@ from torch import Tensor
 from capscope.data import LevelCounts
 from capscope.errors import first_few
 from capscope.fit.curves.classical import fit_classical
-from capscope.fit.curves.links import curve_area
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.curves.program import CENTRE_LEVEL, CurveProgram, curve_data
-from capscope.fit.result import Fit, Status
-from capscope.fit.sampling.laplace import LaplacePosterior, Latent, fit_laplace
-from capscope.fit.sampling.nuts import run_nuts
+from capscope.fit.engines.laplace import LaplacePosterior, Latent, fit_laplace
+from capscope.fit.engines.pyro.program_nuts import run_nuts
+from capscope.fit.links import curve_area
+from capscope.fit.outcome import Fit, Status
 
 CurveEngine = Literal["laplace", "nuts"]
 

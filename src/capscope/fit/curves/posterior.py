@@ -1,6 +1,7 @@
 """What a curve fit leaves: draws of every curve, the abilities they imply, and chances on items with given demands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -9,8 +10,8 @@ from scipy.special import expit
 from capscope.axes import LEVELS, FloatArray, ItemDim, ModelDim
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit.curves.classical import ClassicalCurves
-from capscope.fit.curves.links import curve_log_odds
 from capscope.fit.curves.slices import dominant
+from capscope.fit.links import curve_log_odds
 from capscope.intervals import quantile_bounds
 
 ModelDimDraw = Float[np.ndarray, "model dim draw"]
@@ -113,3 +114,23 @@ class CurvePosterior:
         per_model = self.n.mean(axis=0)
         counts = np.where(dominant(level), per_model[:, top].T, np.inf)
         return counts.min(axis=1)
+
+
+_AXES = ("models", "dims", "classical")
+_ARRAYS = tuple(field.name for field in fields(CurvePosterior) if field.name not in _AXES)
+_CLASSICAL = ("intercept", "slope", "ability")
+
+
+def curve_parts(posterior: CurvePosterior) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Take a curve posterior apart for storing."""
+    tensors = {name: getattr(posterior, name) for name in _ARRAYS}
+    tensors |= {f"classical.{name}": getattr(posterior.classical, name) for name in _CLASSICAL}
+    manifest = {"kind": "curves", "model": "curves", "models": posterior.models, "dims": posterior.dims}
+    return manifest, {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+
+
+def read_curves(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> CurvePosterior:
+    """Put a stored curve posterior together again."""
+    models, dims = tuple(manifest["models"]), tuple(manifest["dims"])
+    classical = ClassicalCurves(models, dims, **{name: tensors[f"classical.{name}"] for name in _CLASSICAL})
+    return CurvePosterior(models=models, dims=dims, classical=classical, **{name: tensors[name] for name in _ARRAYS})

@@ -16,8 +16,8 @@ from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, make_basis
 from capscope.fit.demand.posterior import TAIL, DemandPosterior, knowing
 from capscope.fit.links import PROBIT_SCALE, attenuated
-from capscope.fit.result import Fit, Status
-from capscope.fit.threads import single_threaded
+from capscope.fit.outcome import Fit, Status
+from capscope.fit.resources import single_threaded
 
 BENCHMARK_SD = 1.0
 """Prior scale of benchmark effects in log-odds; benchmarks are few, so it counts as `BENCHMARK_COUNT` of them."""

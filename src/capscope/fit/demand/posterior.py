@@ -1,12 +1,16 @@
 """The posterior of the demand-ability model, and the chances it gives to items, known or new."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.special import expit
 
-from capscope.axes import RowFloats, RowIndex
+from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.fit.demand.basis import DemandBasis, DemandItems
+from capscope.fit.irt.posterior import gaussian_draws
 from capscope.fit.links import attenuated, success_probability
 
 TAIL = 8.0
@@ -171,3 +175,94 @@ def knowing(score: np.ndarray, log_odds: np.ndarray, floor: np.ndarray) -> np.nd
     """Share of a score that was known rather than guessed: a right answer is known with chance ``p / P``."""
     chance = expit(log_odds)
     return score * chance / (floor + (1 - floor) * chance)
+
+
+_NAMES = ("models", "items", "dims")
+_NUMBERS = ("residual_sd", "monotone")
+_ARRAYS = tuple(field.name for field in fields(DemandPosterior) if field.name not in (*_NAMES, *_NUMBERS, "basis"))
+_BASIS_NAMES = ("tasks", "benchmarks")
+_BASIS_NUMBERS = ("text_scale", "text_dims")
+_BASIS_ARRAYS = tuple(field.name for field in fields(DemandBasis) if field.name not in (*_BASIS_NAMES, *_BASIS_NUMBERS))
+
+
+def demand_parts(posterior: DemandPosterior) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Take a posterior apart for storing."""
+    basis = posterior.basis
+    tensors = {name: getattr(posterior, name) for name in _ARRAYS}
+    tensors |= {f"basis.{name}": getattr(basis, name) for name in _BASIS_ARRAYS}
+    manifest: dict[str, Any] = {"kind": "demand", "model": "demand"}
+    manifest |= {name: getattr(posterior, name) for name in (*_NAMES, *_NUMBERS)}
+    manifest["basis"] = {name: getattr(basis, name) for name in (*_BASIS_NAMES, *_BASIS_NUMBERS)}
+    return manifest, {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+
+
+def read_demand(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> DemandPosterior:
+    """Put a stored posterior together again."""
+    stored = manifest["basis"]
+    of_basis: dict[str, Any] = {name: tuple(stored[name]) for name in _BASIS_NAMES}
+    of_basis |= {name: stored[name] for name in _BASIS_NUMBERS}
+    of_basis |= {name: tensors[f"basis.{name}"] for name in _BASIS_ARRAYS}
+    parts: dict[str, Any] = {name: tuple(manifest[name]) for name in _NAMES}
+    parts |= {name: manifest[name] for name in _NUMBERS}
+    parts |= {name: tensors[name] for name in _ARRAYS}
+    return DemandPosterior(basis=DemandBasis(**of_basis), **parts)
+
+
+ItemDraws = Float[np.ndarray, "item draw"]
+
+
+def draw_demand_chances(
+    posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int = 200
+) -> Iterator[FloatArray]:
+    """Yield for each model in turn its chances on the items, as (item, draw): see `draw_demand_log_odds`."""
+    floor = items.floor[:, None]
+    for log_odds in draw_demand_log_odds(posterior, items, known, rng, draws):
+        yield floor + (1 - floor) * expit(log_odds)
+
+
+def draw_demand_log_odds(
+    posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int = 200
+) -> Iterator[FloatArray]:
+    """Yield for each model in turn its log-odds of knowing the answers to the items, as (item, draw).
+
+    A model's abilities are the same for all items of a draw; what an item, its task and its benchmark depart by is the
+    same for all models.
+
+    Args:
+        posterior: A fit of the demand-ability model.
+        items: Items asked about.
+        known: Position of each among the fitted items, or -1 for a new one.
+        rng: Source of randomness.
+        draws: Number of draws.
+
+    Raises:
+        FitError: The items' features are not those of the fit.
+    """
+    effect, design = _effects(posterior, items, known, rng, draws), posterior.design(items)
+    noise_sd, slopes = np.sqrt(posterior.noise(items)), posterior.slopes()
+    for model in range(len(posterior.models)):
+        ability = gaussian_draws(slopes[model : model + 1], posterior.ability_cov[model : model + 1], rng, draws)[0]
+        unsure = noise_sd[model][:, None] * rng.standard_normal(effect.shape)
+        yield design @ ability + effect + unsure
+
+
+def _effects(
+    posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int
+) -> ItemDraws:
+    """Draws of what demands, text, task, benchmark and the item itself add to the log-odds of every model."""
+    columns, fresh = posterior.basis.columns(items), known < 0
+    weight = gaussian_draws(posterior.weight[None], posterior.weight_cov[None], rng, draws)[0]
+    own_sd = np.where(fresh, posterior.residual_sd, np.sqrt(posterior.residual_variance[known]))
+    own = np.where(fresh, 0, posterior.residual_mean[known])[:, None]
+    own = own + own_sd[:, None] * rng.standard_normal((len(known), draws))
+    # an item's own answers pin the sum of its effects and its departure, not each alone
+    explained = np.where(fresh[:, None], columns @ weight, (columns @ posterior.weight)[:, None])
+    benchmark, task = (np.where(fresh, variance, 0) for variance in posterior.new_effects(items))
+    return explained + own + _grouped(items.benchmark, benchmark, rng, draws) + _grouped(items.task, task, rng, draws)
+
+
+def _grouped(names: tuple[str, ...], variance: np.ndarray, rng: np.random.Generator, draws: int) -> ItemDraws:
+    """One Student-t effect for each name, of the variance that its items have."""
+    _, group = np.unique(np.array(names, dtype=str), return_inverse=True)
+    effect = rng.standard_t(TAIL, (group.max() + 1, draws)) / np.sqrt(TAIL / (TAIL - 2))
+    return np.sqrt(variance)[:, None] * effect[group]

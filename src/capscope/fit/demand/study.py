@@ -7,7 +7,7 @@ from capscope.data import Study, demand_matrix, join_items, known_levels, respon
 from capscope.fit.demand.basis import DemandItems
 from capscope.fit.demand.model import DemandSettings, fit_demand
 from capscope.fit.demand.posterior import DemandPosterior
-from capscope.fit.result import Fit
+from capscope.fit.outcome import Fit
 
 MOST_FLOOR = 0.95
 """Largest chance of a guess: above, an item tells nothing."""
