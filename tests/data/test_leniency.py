@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import Study, demand_matrix, known_levels
+from capscope.data import Demands, Study, known_levels
 from capscope.data.leniency import leniency
 
 N_ITEMS = 400
@@ -33,7 +33,7 @@ def test_leniency_is_recovered_from_few_common_items() -> None:
 
 def test_levels_come_closer_to_the_truth_than_plain_means() -> None:
     demands, truth = rated(share_of_both=0.15, severity=1.2)
-    adjusted = demand_matrix(Study.of(demands=demands)).level[:, 0]
+    adjusted = Demands.of(Study.of(demands=demands)).level[:, 0]
     plain = demands.groupby("item_id")["level"].mean().to_numpy()
     assert np.std(adjusted - truth) < 0.75 * np.std(plain - truth)
 
@@ -41,7 +41,7 @@ def test_levels_come_closer_to_the_truth_than_plain_means() -> None:
 def test_cells_that_everyone_rated_keep_their_mean() -> None:
     demands, _ = rated(share_of_both=1.0, severity=1.0)
     plain = demands.groupby("item_id")["level"].mean().to_numpy()
-    np.testing.assert_allclose(demand_matrix(Study.of(demands=demands)).level[:, 0], plain, atol=1e-8)
+    np.testing.assert_allclose(Demands.of(Study.of(demands=demands)).level[:, 0], plain, atol=1e-8)
 
 
 def test_annotators_without_common_items_count_as_alike() -> None:

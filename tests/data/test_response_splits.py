@@ -12,7 +12,6 @@ from capscope.data import (
     families_of,
     family_by_name,
     response_folds,
-    response_matrix,
 )
 from capscope.errors import InputError
 
@@ -30,7 +29,7 @@ def world() -> tuple[Responses, pd.DataFrame]:
     strength = table["model"].str[1:].astype(int) / 12 + 0.1
     table["score"] = (rng.random(len(table)) < strength).astype(float)
     study = Study.of(items, table)
-    return response_matrix(study), study.items
+    return Responses.of(study), study.items
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import demand_matrix, response_matrix
+from capscope.data import Demands, Responses
 from capscope.errors import InputError
 from capscope.fit import IRTSettings, StudyFitSettings, fit_irt, fit_study, save_fit
 from capscope.predict import EvaluationFiles, EvaluationSettings, PredictionSettings, evaluate, predict_set
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_parts_of_curves_add_up_to_the_log_odds() -> None:
     study = simulated_study(n_items=200)
     posterior = fit_study(study, StudyFitSettings(model="curves")).posterior
-    demands = demand_matrix(study)
+    demands = Demands.of(study)
     parts = curve_parts(posterior, demands.items, demands.level)
     total = parts.pivot_table(index="model", columns="item_id", values="log_odds", aggfunc="sum").to_numpy()
     drawn = posterior.item_log_odds(demands.level, np.random.default_rng(0))
@@ -40,7 +40,7 @@ def test_parts_of_curves_add_up_to_the_log_odds() -> None:
 
 
 def test_parts_of_item_response_fits_add_up_to_the_log_odds() -> None:
-    posterior = fit_irt(response_matrix(simulated_study(n_items=80)), IRTSettings(model="2pl")).posterior
+    posterior = fit_irt(Responses.of(simulated_study(n_items=80)), IRTSettings(model="2pl")).posterior
     items = (*posterior.items[:5], "unseen")
     parts = irt_parts(posterior, items)
     total = parts.pivot_table(index="model", columns="item_id", values="log_odds", aggfunc="sum")[list(items)]

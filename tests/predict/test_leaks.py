@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from capscope.axes import RowIndex
-from capscope.data import SPLITS, ResponseFold, Study, response_matrix
+from capscope.data import SPLITS, ResponseFold, Responses, Study
 from capscope.errors import InputError
 from capscope.predict import (
     Assessor,
@@ -155,7 +155,7 @@ def test_members_of_the_stack_are_weighed_on_answers_they_have_not_seen(
     items = study.require("items")
     # each task a benchmark of its own: enough of them to hold some out
     many = replace(study, items=items.assign(benchmark=items["task"])) if kind == "benchmark" else study
-    responses = response_matrix(many)
+    responses = Responses.of(many)
     features = item_features(many, responses.items)
     held_out = {
         "warm": np.random.default_rng(0).random(len(responses.score)) < 0.2,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import DemandMatrix
+from capscope.data import Demands
 from capscope.fit import CurvePosterior, Fit, IRTPosterior, IRTSettings, fit_irt
 from capscope.predict import predict_from_curves
 from capscope.profiles import ability_profiles, demand_profile
@@ -28,7 +28,7 @@ def large() -> World:
     world = replace(small, fit=replace(small.fit, posterior=posterior), profiles=ability_profiles(posterior))
     rng = np.random.default_rng(0)
     ids = tuple(f"q{number}" for number in range(3000))
-    matrix = DemandMatrix(ids, DIMS, rng.integers(0, 6, (3000, len(DIMS))).astype(float))
+    matrix = Demands(ids, DIMS, rng.integers(0, 6, (3000, len(DIMS))).astype(float))
     predictions = predict_from_curves(world.fit.posterior, matrix, rng)
     items = pd.DataFrame({"item_id": ids, "text": "long words " * 2000})
     return replace(world, predictions=predictions, demands=demand_profile(matrix), items=items)

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from capscope.data import Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.fit import IRTSettings, fit_irt, save_fit
 from capscope.profiles import AuditSettings, audit_study
 from capscope.report import PageSettings, Summary, benchmark_heatmap, fit_summary, render, summarize_irt, with_study
@@ -21,7 +21,7 @@ def study() -> Study:
 
 
 def summary_of(study: Study) -> Summary:
-    fit = fit_irt(response_matrix(study), IRTSettings(model="rasch"))
+    fit = fit_irt(Responses.of(study), IRTSettings(model="rasch"))
     return with_study(summarize_irt(fit, study.items, provenance=PROVENANCE), study)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from capscope.data import DemandMatrix, LevelCounts
+from capscope.data import Demands, LevelCounts
 from capscope.fit import CurvePosterior, CurveWorld, Fit, fit_curves, simulate_counts
 from capscope.predict import Predictions, predict_from_curves
 from capscope.profiles import AbilityProfiles, DemandProfile, ability_profiles, demand_profile
@@ -52,7 +52,7 @@ def counts_of(n_models: int = 5) -> LevelCounts:
 def small_world(counts: LevelCounts, text: str = "How many?") -> World:
     fit = fit_curves(counts, draws=100)
     ids = tuple(f"q{number}" for number in range(len(DEMANDS)))
-    matrix = DemandMatrix(ids, counts.dims, np.array(DEMANDS, dtype=float))
+    matrix = Demands(ids, counts.dims, np.array(DEMANDS, dtype=float))
     predictions = predict_from_curves(fit.posterior, matrix, np.random.default_rng(1))
     items = pd.DataFrame({"item_id": ids, "text": [f"{text} {name}" for name in ids]})
     return World(fit, ability_profiles(fit.posterior), predictions, demand_profile(matrix), items)

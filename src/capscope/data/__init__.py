@@ -15,20 +15,23 @@ from capscope.data.response_splits import (
     SplitPlan,
     response_folds,
 )
-from capscope.data.responses import DemandMatrix, Responses, demand_matrix, response_matrix
+from capscope.data.responses import Demands, DenseResponses, Facet, Responses
 from capscope.data.shipped import shipped
 from capscope.data.splits import Fold, ItemSplit, item_folds, task_labels
 from capscope.data.study import Study, refuse_overwriting
-from capscope.data.tables import FUSED, TABLES, TableName, validate
+from capscope.data.tables import FACETS, FUSED, TABLES, TableName, validate
 
 __all__ = [
+    "FACETS",
     "FROM_NAMES",
     "FUSED",
     "ITEM_SPLITS",
     "MODEL_SPLITS",
     "SPLITS",
     "TABLES",
-    "DemandMatrix",
+    "Demands",
+    "DenseResponses",
+    "Facet",
     "Fold",
     "ItemSplit",
     "Join",
@@ -41,16 +44,13 @@ __all__ = [
     "StudyCheck",
     "TableName",
     "check_study",
-    "demand_matrix",
-    "known_levels",
-    "rated_levels",
-    "typical_levels",
-    "with_gaps_filled",
     "families_of",
     "family_by_name",
     "item_folds",
     "join_items",
     "joins",
+    "known_levels",
+    "rated_levels",
     "read_families",
     "read_items",
     "read_level_counts",
@@ -58,9 +58,10 @@ __all__ = [
     "read_text",
     "refuse_overwriting",
     "response_folds",
-    "response_matrix",
     "rows_in",
     "shipped",
     "task_labels",
+    "typical_levels",
     "validate",
+    "with_gaps_filled",
 ]

@@ -11,7 +11,7 @@ from capscope.errors import InputError
 Place = Callable[[int], str]
 """Says where a position of a column stands in its file."""
 
-MAY_BE_MISSING = {"n_options", "chance", "sd", "confidence"}
+MAY_BE_MISSING = {"n_options", "chance", "sd", "confidence", "usd", "tokens", "seconds"}
 """Numeric columns in which single cells may be empty."""
 
 TRUTH_WORDS = {"true": 1.0, "false": 0.0}

@@ -5,7 +5,7 @@ import pandas as pd
 
 from capscope.axes import ItemDim
 from capscope.data.leniency import leniency
-from capscope.data.responses import averaged_rows, demand_matrix
+from capscope.data.responses import Demands, averaged_rows
 from capscope.data.study import Study
 
 
@@ -39,7 +39,7 @@ def rated_levels(
     study: Study, items: tuple[str, ...], annotator: str | None = None, rubrics: tuple[str, ...] | None = None
 ) -> tuple[ItemDim, ItemDim]:
     """Lay out levels, NaN in a gap, and their standard deviations; see `known_levels`."""
-    matrix = demand_matrix(study, annotator, rubrics)
+    matrix = Demands.of(study, annotator, rubrics)
     level = matrix.at(items)
     stated = np.zeros_like(level) if matrix.sd is None else _at(matrix.items, matrix.sd, items)
     averaged = averaged_rows(study.require("demands"), annotator, study.name)

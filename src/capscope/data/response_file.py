@@ -1,7 +1,7 @@
 """Responses read from Parquet a block at a time, for tables larger than memory; every block passes the same checks."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from capscope.axes import RowIndex
-from capscope.data.responses import Responses
-from capscope.data.tables import TABLES, validate
+from capscope.data.responses import Facet, Responses
+from capscope.data.tables import FACETS, TABLES, validate
 from capscope.errors import InputError
 
 ROWS_AT_ONCE = 1 << 19
@@ -19,9 +19,6 @@ ROWS_AT_ONCE = 1 << 19
 
 MOST_CELLS_SEEN = 1 << 31
 """Cells up to which repeated keys are looked for over the whole table: one bit each."""
-
-REPEATS = ("prompt", "scaffold")
-"""Columns that let a model answer an item more than once."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,8 @@ class ResponseFile:
     """Sorted ids on the item axis."""
     n_rows: int
     """Number of responses."""
+    facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Sorted names of each facet that the table has."""
 
     @classmethod
     def open(cls, path: Path) -> "ResponseFile":
@@ -44,18 +43,19 @@ class ResponseFile:
         Raises:
             InputError: The file cannot be read, or a row is wrong or comes twice; the message says which.
         """
-        models: set[str] = set()
-        items: set[str] = set()
+        names: dict[str, set[str]] = {}
         n_rows = 0
         for frame in _frames(path):
-            models.update(frame["model"].cat.categories)
-            items.update(frame["item_id"].cat.categories)
+            for column in ("model", "item_id", *FACETS):
+                if column in frame:
+                    names.setdefault(column, set()).update(frame[column].cat.categories)
             n_rows += len(frame)
         if not n_rows:
             raise InputError(f"{path}: the table has no rows; check how it was written")
-        found = cls(path, tuple(sorted(models)), tuple(sorted(items)), n_rows)
-        found._refuse_repeats()
-        return found
+        axes = {column: tuple(sorted(values)) for column, values in names.items()}
+        table = cls(path, axes.pop("model"), axes.pop("item_id"), n_rows, axes)
+        table._refuse_repeats()
+        return table
 
     def blocks(self) -> Iterator[Responses]:
         """The responses in the order of the file, over the axes of the whole table."""
@@ -64,11 +64,14 @@ class ResponseFile:
             model, item = _positions(frame["model"], model_at), _positions(frame["item_id"], item_at)
             score = frame["score"].to_numpy(dtype=np.float64)
             trials = frame["n_trials"].to_numpy(dtype=np.float64) if "n_trials" in frame else np.ones(len(frame))
-            yield Responses(self.models, self.items, model, item, score, trials)
+            facets = {
+                name: Facet(names, _positions(frame[name], pd.Index(names))) for name, names in self.facets.items()
+            }
+            yield Responses(self.models, self.items, model, item, score, trials, facets)
 
     def _refuse_repeats(self) -> None:
         n_cells = len(self.models) * len(self.items)
-        if n_cells > MOST_CELLS_SEEN or set(REPEATS) & set(pq.read_schema(self.path).names):
+        if n_cells > MOST_CELLS_SEEN or self.facets:
             return
         seen = np.zeros(n_cells // 8 + 1, np.uint8)
         for block in self.blocks():
@@ -103,7 +106,7 @@ def _frames(path: Path) -> Iterator[pd.DataFrame]:
     """Checked blocks of the table, with the columns that a fit uses."""
     with _opened(path) as file:
         spec = TABLES["responses"]
-        wanted = {*spec.required, "n_trials", *REPEATS}
+        wanted = {*spec.required, "n_trials", *FACETS}
         columns = [name for name in file.schema_arrow.names if name in wanted] or None
         first = 0
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):

@@ -1,20 +1,46 @@
-"""Tables as arrays: responses as index triples, demands as an item-by-dimension matrix."""
+"""Tables as arrays: responses as index triples with their facets, demands as an item-by-dimension matrix."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from capscope.axes import ItemDim, RowFloats, RowIndex
+from capscope.axes import ItemDim, ItemFloats, ModelFloats, ModelItem, RowFloats, RowIndex
 from capscope.data.leniency import leniency
 from capscope.data.study import Study
-from capscope.data.tables import FUSED, TABLES
+from capscope.data.tables import FACETS, FUSED, TABLES
 from capscope.errors import InputError, first_few, nearest
 
 LEVEL_BOUNDS = TABLES["demands"].bounds["level"]
 DECIMALS = 9
-"""Levels are rounded to so many, so that the order of rows changes nothing."""
+"""Levels are rounded to so many decimals, so that the order of rows changes nothing."""
+
+
+@dataclass(frozen=True)
+class Facet:
+    """One condition under which responses were observed, such as the prompt or the judge."""
+
+    names: tuple[str, ...]
+    """Sorted names of its values."""
+    codes: RowIndex
+    """Position of each row's value among the names."""
+
+
+@dataclass(frozen=True)
+class DenseResponses:
+    """Responses pooled by model and item."""
+
+    right: ModelItem
+    """Sum of the scores over all trials; 0 where the item was not administered."""
+    n_trials: ModelItem
+    """Number of trials; 0 where the item was not administered."""
+
+    @property
+    def score(self) -> ModelItem:
+        """Mean score over all trials, in [0, 1]; NaN where the item was not administered."""
+        return _mean(self.right, self.n_trials)
 
 
 @dataclass(frozen=True)
@@ -33,6 +59,31 @@ class Responses:
     """Score in [0, 1]."""
     n_trials: RowFloats
     """Number of trials behind the score, at least 1."""
+    facets: Mapping[str, Facet] = field(default_factory=dict[str, Facet])
+    """Further conditions of each row, by column: `prompt`, `scaffold`, `effort`, `judge`, `run`."""
+
+    @classmethod
+    def of(cls, study: Study) -> "Responses":
+        """Lay the study's responses out as arrays.
+
+        Models, items and rows come in sorted order, however the table was sorted. Repeats of a model on an item stay
+        rows of their own; their facets say what they differ in.
+
+        Args:
+            study: A study with responses.
+
+        Raises:
+            InputError: The study has no responses.
+        """
+        responses = study.require("responses")
+        models, model_index = _sorted_codes(responses["model"])
+        items, item_index = _sorted_codes(responses["item_id"])
+        trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
+        score, trial_count = responses["score"].to_numpy(dtype=float), trials.to_numpy(dtype=float)
+        facets = {name: Facet(*_sorted_codes(responses[name])) for name in FACETS if name in responses}
+        conditions = [facet.codes for facet in facets.values()]
+        order = np.lexsort((*conditions, trial_count, score, item_index, model_index))
+        return cls(models, items, model_index, item_index, score, trial_count, facets).rows(order)
 
     def rows(self, keep: np.ndarray) -> "Responses":
         """Return the chosen rows (index or mask) over the same axes."""
@@ -42,11 +93,38 @@ class Responses:
             item_index=self.item_index[keep],
             score=self.score[keep],
             n_trials=self.n_trials[keep],
+            facets={name: replace(facet, codes=facet.codes[keep]) for name, facet in self.facets.items()},
         )
+
+    def dense(self) -> DenseResponses:
+        """Return score sums and trial counts by model and item; repeats are pooled, weighted by their trials."""
+        shape = (len(self.models), len(self.items))
+        cell = self.model_index * shape[1] + self.item_index
+        trials, right = _sums(cell, self.n_trials, self.score, shape[0] * shape[1])
+        return DenseResponses(right.reshape(shape), trials.reshape(shape))
+
+    def item_means(self) -> ItemFloats:
+        """Return the mean score of each item over all its trials; NaN for an item without answers."""
+        trials, right = _sums(self.item_index, self.n_trials, self.score, len(self.items))
+        return _mean(right, trials)
+
+    def model_means(self) -> ModelFloats:
+        """Return the mean score of each model over all its trials; NaN for a model without answers."""
+        trials, right = _sums(self.model_index, self.n_trials, self.score, len(self.models))
+        return _mean(right, trials)
+
+
+def _sums(place: RowIndex, trials: RowFloats, score: RowFloats, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sum trials, and scores times trials, by place."""
+    return np.bincount(place, trials, size), np.bincount(place, trials * score, size)
+
+
+def _mean(right: np.ndarray, trials: np.ndarray) -> np.ndarray:
+    return np.divide(right, trials, out=np.full(right.shape, np.nan), where=trials > 0)
 
 
 @dataclass(frozen=True)
-class DemandMatrix:
+class Demands:
     """Demand levels of items, averaged over the annotators asked for."""
 
     items: tuple[str, ...]
@@ -58,59 +136,44 @@ class DemandMatrix:
     sd: ItemDim | None = None
     """Standard deviation of each level as its annotators state it, 0 where they do not; None where none does."""
 
+    @classmethod
+    def of(cls, study: Study, annotator: str | None = None, rubrics: tuple[str, ...] | None = None) -> "Demands":
+        """Lay demand levels out as an item-by-dimension matrix.
+
+        Args:
+            study: A study with demands.
+            annotator: Use this annotator's levels only; by default the fused levels if there are any, else the mean
+                over all annotators of a cell, less each one's `leniency` where not all rated the same items.
+            rubrics: The dimensions, in order; by default all rubrics of the study, sorted.
+
+        Raises:
+            InputError: No such annotator or rubric.
+        """
+        demands = study.require("demands")
+        demands = averaged_rows(demands, annotator, study.name)
+        known = tuple(sorted(map(str, demands["rubric"].unique())))
+        dims = rubrics or known
+        unknown = [dim for dim in dims if dim not in known]
+        if unknown:
+            hint = nearest(unknown[0], known)
+            raise InputError(f"{study.name}: demands have no rubric {first_few(unknown)}{hint}; annotate it first")
+        level = _mean_levels(demands, dims)
+        if "sd" not in demands or demands["sd"].isna().all():
+            return cls(tuple(level.index), dims, level.to_numpy(dtype=float))
+        stated = demands.assign(variance=demands["sd"].fillna(0) ** 2, count=1.0)
+        count = _pivot(stated, "count", dims, "sum").to_numpy(dtype=float)
+        sd = np.sqrt(np.nan_to_num(_pivot(stated, "variance", dims).to_numpy(dtype=float) / count))
+        return cls(tuple(level.index), dims, level.to_numpy(dtype=float), sd)
+
     def at(self, items: tuple[str, ...]) -> ItemDim:
         """Return the levels of these items in this order; NaN rows for items without any."""
         index = pd.Index(self.items).get_indexer(pd.Index(items))
         return np.where((index >= 0)[:, None], self.level[index], np.nan)
 
-    def on(self, dims: tuple[str, ...]) -> "DemandMatrix":
+    def on(self, dims: tuple[str, ...]) -> "Demands":
         """Return the matrix on these dimensions, in this order; all must be there."""
         columns = [self.dims.index(dim) for dim in dims]
-        return DemandMatrix(self.items, dims, self.level[:, columns], None if self.sd is None else self.sd[:, columns])
-
-
-def response_matrix(study: Study) -> Responses:
-    """Lay the study's responses out as arrays, models, items and rows in sorted order, however the table was sorted.
-
-    Repeats of a model on an item (over `prompt` or `scaffold`) stay rows of their own.
-    """
-    responses = study.require("responses")
-    models, model_index = _sorted_codes(responses["model"])
-    items, item_index = _sorted_codes(responses["item_id"])
-    trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
-    score, trial_count = responses["score"].to_numpy(dtype=float), trials.to_numpy(dtype=float)
-    order = np.lexsort((trial_count, score, item_index, model_index))
-    matrix = Responses(models, items, model_index, item_index, score, trial_count)
-    return matrix.rows(order)
-
-
-def demand_matrix(study: Study, annotator: str | None = None, rubrics: tuple[str, ...] | None = None) -> DemandMatrix:
-    """Lay demand levels out as an item-by-dimension matrix.
-
-    Args:
-        study: A study with demands.
-        annotator: Use this annotator's levels only; by default the fused levels if there are any, else the mean over
-            all annotators of a cell. Where not all of them rated the same items, each one's `leniency` is taken off.
-        rubrics: The dimensions, in order; by default all rubrics of the study, sorted.
-
-    Raises:
-        InputError: No such annotator or rubric.
-    """
-    demands = study.require("demands")
-    demands = averaged_rows(demands, annotator, study.name)
-    known = tuple(sorted(map(str, demands["rubric"].unique())))
-    dims = rubrics or known
-    unknown = [dim for dim in dims if dim not in known]
-    if unknown:
-        hint = nearest(unknown[0], known)
-        raise InputError(f"{study.name}: demands have no rubric {first_few(unknown)}{hint}; annotate it first")
-    level = _mean_levels(demands, dims)
-    if "sd" not in demands or demands["sd"].isna().all():
-        return DemandMatrix(tuple(level.index), dims, level.to_numpy(dtype=float))
-    stated = demands.assign(variance=demands["sd"].fillna(0) ** 2, count=1.0)
-    count = _pivot(stated, "count", dims, "sum").to_numpy(dtype=float)
-    sd = np.sqrt(np.nan_to_num(_pivot(stated, "variance", dims).to_numpy(dtype=float) / count))
-    return DemandMatrix(tuple(level.index), dims, level.to_numpy(dtype=float), sd)
+        return Demands(self.items, dims, self.level[:, columns], None if self.sd is None else self.sd[:, columns])
 
 
 def _mean_levels(demands: pd.DataFrame, dims: tuple[str, ...]) -> pd.DataFrame:

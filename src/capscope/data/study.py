@@ -1,8 +1,6 @@
 """A study: items, responses and demands in one folder, checked on the way in and written in one piece."""
 
-import hashlib
-import json
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,8 @@ import pandas as pd
 
 from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
 from capscope.data.tables import TABLES, TableName, validate
-from capscope.errors import InputError, OutputError, first_few, nearest
+from capscope.errors import InputError, nearest
+from capscope.files import locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"
@@ -79,12 +78,7 @@ class Study:
             InputError: The folder does not exist or holds no table, or a table is wrong.
         """
         folder = Path(folder)
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
-        found: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
-        if not found:
-            raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
-        tables = {table: validate(read_table(path), table, str(path)) for table, path in found.items()}
+        tables = {table: validate(read_table(path), table, str(path)) for table, path in _table_files(folder).items()}
         manifest = _read_manifest(folder / MANIFEST)
         return cls(
             _with_defaults(tables.get("items")),
@@ -104,32 +98,62 @@ class Study:
             OutputError: The folder exists and `force` is not set, it is no study, or it cannot be written.
         """
         folder = Path(folder)
-        refuse_overwriting(folder, force=force)
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".capscope-") as scratch:
-                complete = Path(scratch) / "new"
-                complete.mkdir()
-                self._write(complete)
-                _swap(complete, folder, Path(scratch) / "old")
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+        with (
+            locked(folder),
+            whole_folder(folder, force=force, what="study", holds=STUDY_FILES.__contains__) as complete,
+        ):
+            self._write(complete)
         return folder
+
+    @staticmethod
+    def replace_table(
+        folder: Path | str, table: TableName, change: Callable[[pd.DataFrame | None], pd.DataFrame]
+    ) -> Path:
+        """Replace or extend one table of a study folder, in the table's own format.
+
+        The table is read again under a lock just before it is changed, so that rows which another process has added in
+        the meantime are kept. A new table takes the format of the folder's other tables.
+
+        Args:
+            folder: The study folder.
+            table: Name of the table.
+            change: Takes the checked table as it is now (None where there is none) and returns the new one.
+
+        Returns:
+            The file that was written.
+
+        Raises:
+            InputError: The folder is no study, or the old or the new table breaks its specification.
+            OutputError: The table cannot be written; the old one is then still there.
+        """
+        folder = Path(folder)
+        with locked(folder):
+            paths = _table_files(folder)
+            manifest = _read_manifest(folder / MANIFEST)
+            old = validate(read_table(paths[table]), table, str(paths[table])) if table in paths else None
+            suffix = next((path.suffix for path in paths.values()), ".parquet")
+            path = paths.get(table, folder / f"{table}{suffix}")
+            new = validate(change(old), table, str(path))
+            write_table(path, new)
+            if manifest:
+                manifest["sha256"] = manifest.get("sha256", {}) | {path.name: sha256_of(path)}
+                if table == "demands":
+                    manifest["rubrics"] = _rubrics(new)
+                write_json(folder / MANIFEST, manifest)
+        return path
 
     def _write(self, folder: Path) -> None:
         hashes: dict[str, str] = {}
         for table, frame in self.tables().items():
-            path = folder / f"{table}.parquet"
-            frame.to_parquet(path, index=False)
+            path = write_table(folder / f"{table}.parquet", frame)
             hashes[path.name] = sha256_of(path)
-        rubrics = sorted(map(str, self.demands["rubric"].unique())) if self.demands is not None else []
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "sources": self.sources,
             "sha256": hashes,
-            "rubrics": rubrics,
+            "rubrics": _rubrics(self.demands),
         }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_json(folder / MANIFEST, manifest)
 
     def tables(self) -> dict[TableName, pd.DataFrame]:
         """Return the tables this study has, by name."""
@@ -180,32 +204,11 @@ def refuse_overwriting(folder: Path, *, force: bool) -> None:
     Raises:
         OutputError: Saving there would overwrite something.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: this is a file; choose another --out")
-    if folder.is_dir() and not force:
-        raise OutputError(f"{folder}: already exists; choose another --out or add --force")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in STUDY_FILES) if folder.is_dir() else []
-    if others:
-        raise OutputError(f"{folder}: holds more than a study ({first_few(others)}); choose another --out")
+    refuse_folder(folder, force=force, what="study", holds=STUDY_FILES.__contains__)
 
 
-def _swap(complete: Path, folder: Path, retired: Path) -> None:
-    """Put the new folder in place of the old one; if that fails, the old one comes back."""
-    if not folder.exists():
-        complete.replace(folder)
-        return
-    folder.replace(retired)
-    try:
-        complete.replace(folder)
-    except OSError:
-        retired.replace(folder)
-        raise
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def _rubrics(demands: pd.DataFrame | None) -> list[str]:
+    return [] if demands is None else sorted(map(str, demands["rubric"].unique()))
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -229,6 +232,20 @@ def _edited(folder: Path, manifest: dict[str, Any]) -> tuple[str, ...]:
         for name, digest in sorted(recorded.items())
         if not (folder / name).is_file() or sha256_of(folder / name) != digest
     )
+
+
+def _table_files(folder: Path) -> dict[TableName, Path]:
+    """Return the files of a study folder's tables.
+
+    Raises:
+        InputError: The folder does not exist, holds no table, or holds one twice.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
+    paths: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
+    if not paths:
+        raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
+    return paths
 
 
 def _find(folder: Path, table: str) -> Path | None:

@@ -7,12 +7,11 @@ import pandas as pd
 
 from capscope.axes import ItemDim, ItemMask, RowIndex
 from capscope.data import (
+    Demands,
     Responses,
     Study,
-    demand_matrix,
     join_items,
     rated_levels,
-    response_matrix,
     typical_levels,
     with_gaps_filled,
 )
@@ -63,7 +62,7 @@ class AskedItems:
         table = _one_table(study, items)
         study.require("responses")
         join_items(study, "responses", "items").refuse_if_poor(study.name)
-        answers = response_matrix(study.keep_items(table.index))
+        answers = Responses.of(study.keep_items(table.index))
         ids = items.require("items")["item_id"].astype(str).to_numpy()
         axis = np.union1d(np.array(answers.items, dtype=str), ids)
         rated = _rated(study, items, tuple(axis), np.isin(axis, ids), annotator)
@@ -125,7 +124,7 @@ class _Rated:
 
 def _rated(study: Study, items: Study, axis: tuple[str, ...], asked: ItemMask, annotator: str | None) -> _Rated:
     """Levels of the study, then of the asked items' own tables, on the rubrics that serve both."""
-    rubrics = () if study.demands is None else demand_matrix(study, annotator).dims
+    rubrics = () if study.demands is None else Demands.of(study, annotator).dims
     level, sd = _levels_on(study, axis, rubrics, annotator)
     own_level, own_sd = _levels_on(items, axis, rubrics, _of_items(items, annotator))
     gap = np.isnan(level)
@@ -147,7 +146,7 @@ def _levels_on(
     level, sd = np.full((len(axis), len(rubrics)), np.nan), np.zeros((len(axis), len(rubrics)))
     if study.demands is None:
         return level, sd
-    known = demand_matrix(study, annotator).dims
+    known = Demands.of(study, annotator).dims
     place = [number for number, rubric in enumerate(rubrics) if rubric in known]
     if place:
         found = rated_levels(study, axis, annotator, tuple(rubrics[number] for number in place))

@@ -10,16 +10,14 @@ import pandas as pd
 from capscope.axes import RowFloats, RowIndex
 from capscope.data import (
     ITEM_SPLITS,
-    DemandMatrix,
+    Demands,
     ResponseFold,
     Responses,
     SplitPlan,
     Study,
-    demand_matrix,
     families_of,
     join_items,
     response_folds,
-    response_matrix,
     task_labels,
 )
 from capscope.errors import InputError
@@ -57,12 +55,12 @@ class Bench:
         items = study.require("items")
         join_items(study, "responses", "items").refuse_if_poor(study.name)
         usable = pd.Index(items["item_id"].astype(str))
-        demands = None if study.demands is None else demand_matrix(study, annotator)
+        demands = None if study.demands is None else Demands.of(study, annotator)
         if demands is not None:
             join_items(study, "responses", "demands").refuse_if_poor(study.name)
             usable = usable[usable.isin(_complete(demands))]
         answered = pd.Index(study.require("responses")["item_id"].astype(str).unique())
-        responses = response_matrix(study.keep_items(usable))
+        responses = Responses.of(study.keep_items(usable))
         if demands is not None:
             refuse_answer_keys(responses, demands.at(responses.items), demands.dims)
         table = items.set_index(items["item_id"].astype(str)).loc[list(responses.items)].reset_index(drop=True)
@@ -156,6 +154,6 @@ def plan_of(bench: Bench, study: Study, split: str, folds: int, known: int, fami
     return SplitPlan(split, folds, known, found)
 
 
-def _complete(demands: DemandMatrix) -> list[str]:
+def _complete(demands: Demands) -> list[str]:
     whole = np.flatnonzero(~np.isnan(demands.level).any(axis=1))
     return [demands.items[row] for row in whole]

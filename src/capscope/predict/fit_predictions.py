@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from capscope.data import Study, demand_matrix
+from capscope.data import Demands, Study
 from capscope.fit import CurvePosterior, DemandPosterior, IRTPosterior, asked_items
 from capscope.predict.demand_predictions import demand_parts, predict_from_demand
 from capscope.predict.finishing import PredictionSettings, finished, read_evidence
@@ -40,7 +40,7 @@ def item_ids(study: Study) -> tuple[str, ...]:
 def _predicted(posterior: AnyPosterior, study: Study, settings: PredictionSettings) -> Predictions:
     rng = np.random.default_rng(settings.seed)
     if isinstance(posterior, CurvePosterior):
-        demands = demand_matrix(study, settings.annotator)
+        demands = Demands.of(study, settings.annotator)
         found = predict_from_curves(posterior, demands, rng, settings.level)
         level = demands.on(posterior.dims).level
         return replace(found, parts=curve_parts(posterior, demands.items, level)) if settings.explain else found

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from capscope.data import Study, demand_matrix, read_items
+from capscope.data import Demands, Study, read_items
 from capscope.errors import InputError
 from capscope.fit import AnyFit, IRTPosterior, is_fit, load_fit
 from capscope.predict.finishing import PredictionSettings
@@ -55,7 +55,7 @@ def predict_set(
         raise InputError(f"{source}: no such folder; give a study, or a fit made with 'capscope fit'")
     if not is_fit(source):
         study = Study.load(source)
-        dims = () if study.demands is None else demand_matrix(study, settings.annotator).dims
+        dims = () if study.demands is None else Demands.of(study, settings.annotator).dims
         return predict_from_study(study, read_items(items, dims), settings, tell)
     if settings.assessor is not None:
         raise InputError(f"{source}: is a fit, which predicts by itself; give a study for --assessor, or leave it out")

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from capscope.axes import FloatArray
-from capscope.data import DemandMatrix
+from capscope.data import Demands
 from capscope.errors import InputError, first_few
 from capscope.fit import FEW_ANSWERS, NEW_ITEM, CurvePosterior, IRTPosterior, draw_chances
 from capscope.intervals import quantile_bounds
@@ -41,7 +41,7 @@ class Predictions:
 
 
 def predict_from_curves(
-    posterior: CurvePosterior, demands: DemandMatrix, rng: np.random.Generator, level: float = 0.9
+    posterior: CurvePosterior, demands: Demands, rng: np.random.Generator, level: float = 0.9
 ) -> Predictions:
     """Predict every model's chance on every item from its demand levels.
 
@@ -114,7 +114,7 @@ def chance_table(
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
 
-def _align(posterior: CurvePosterior, demands: DemandMatrix) -> DemandMatrix:
+def _align(posterior: CurvePosterior, demands: Demands) -> Demands:
     missing = [dim for dim in posterior.dims if dim not in demands.dims]
     if missing:
         raise InputError(f"the items have no demands on {first_few(missing)}, which the fit needs; annotate them first")

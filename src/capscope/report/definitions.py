@@ -1,7 +1,7 @@
 """What each number on a page means, in one sentence or two."""
 
 from capscope.fit import FEW_ANSWERS
-from capscope.profiles.demand import SENSITIVE_MEAN, SENSITIVE_SD
+from capscope.profiles import SENSITIVE_MEAN, SENSITIVE_SD
 
 Definitions = list[dict[str, str]]
 

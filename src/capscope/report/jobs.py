@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope.data import Study, demand_matrix, read_items, response_matrix
+from capscope.data import Demands, Responses, Study, read_items
 from capscope.errors import InputError, JoinError, first_few
 from capscope.fit import (
     AnyFit,
@@ -46,7 +46,7 @@ def item_part(posterior: CurvePosterior, path: Path, seed: int, level: float = 0
         InputError: The items cannot be read, or lack demands.
     """
     study = read_items(path, posterior.dims)
-    demands = demand_matrix(study, rubrics=posterior.dims)
+    demands = Demands.of(study, rubrics=posterior.dims)
     predictions = predict_from_curves(posterior, demands, np.random.default_rng(seed), level)
     return ItemPart(predictions, demand_profile(demands), study.require("items"))
 
@@ -70,7 +70,7 @@ def study_summary(fit: Fit[IRTPosterior], study: Study, provenance: Provenance, 
     Raises:
         JoinError: The fit's items are not the study's.
     """
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     known = set(responses.items)
     missing = [item for item in fit.posterior.items if item not in known]
     if missing:

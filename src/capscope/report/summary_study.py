@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.annotate import general_rubrics
-from capscope.data import DemandMatrix, Study, demand_matrix
+from capscope.data import Demands, Study
 from capscope.profiles import Audit, AuditSettings, audit_study, demand_profile
 from capscope.report.definitions import AUDIT, definitions
 from capscope.report.plain import Record, Summary, item_texts, plain, records
@@ -82,7 +82,7 @@ def _group(kind: str, listed: pd.DataFrame, texts: dict[str, str]) -> Record:
 
 def benchmarks_section(study: Study) -> Record:
     """Profile the demands of each benchmark of a study, those with most items first; items of none belong to '?'."""
-    matrix = demand_matrix(study)
+    matrix = Demands.of(study)
     belongs = _benchmark_of(study, matrix)
     scales = scale_names(matrix.dims, general_rubrics())
     names, sizes = np.unique(belongs, return_counts=True)
@@ -91,18 +91,18 @@ def benchmarks_section(study: Study) -> Record:
     return {"scales": scales, "benchmarks": shown, "left_out": max(len(order) - MOST_BENCHMARKS, 0)}
 
 
-def _benchmark_of(study: Study, matrix: DemandMatrix) -> np.ndarray:
+def _benchmark_of(study: Study, matrix: Demands) -> np.ndarray:
     if study.items is None:
         return np.full(len(matrix.items), "?")
     known = pd.Series(study.items["benchmark"].astype(str).to_numpy(), index=study.items["item_id"].astype(str))
     return known.reindex(list(matrix.items)).fillna("?").to_numpy(dtype=str)
 
 
-def _benchmark(name: str, matrix: DemandMatrix, inside: np.ndarray, scales: list[Record]) -> Record:
+def _benchmark(name: str, matrix: Demands, inside: np.ndarray, scales: list[Record]) -> Record:
     """One benchmark's mean, spread and verdict for each scale; None for a scale on which none of its items is rated."""
     rated = np.asarray(np.isfinite(matrix.level[inside]).any(axis=0))
     dims = tuple(dim for dim, known in zip(matrix.dims, rated, strict=True) if known)
     ids = tuple(item for item, kept in zip(matrix.items, inside, strict=True) if kept)
-    profile = demand_profile(DemandMatrix(ids, dims, matrix.level[np.ix_(inside, rated)]))
+    profile = demand_profile(Demands(ids, dims, matrix.level[np.ix_(inside, rated)]))
     rows = {row["dim"]: row for row in records(profile.table)}
     return {"benchmark": name, "n_items": len(ids), "scales": [rows.get(scale["dim"]) for scale in scales]}

@@ -4,16 +4,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from capscope.data import DemandMatrix, Study, demand_matrix, join_items, response_matrix
+from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import FitError, InputError
 from capscope.fit import IRTSettings, fit_irt, item_chance
-from capscope.profiles.claims import ClaimCheck, check_claims
-from capscope.profiles.demand import DemandProfile, demand_profile, of_benchmark
-from capscope.profiles.demand_structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
-from capscope.profiles.difficulty import DifficultyShares, difficulties, difficulty_shares
-from capscope.profiles.moments import clusters_of
-from capscope.profiles.separation import Separation, separation
-from capscope.profiles.text_share import Features, HeldOutShares, held_out_shares, text_features
+from capscope.profiles.benchmark.demands import ClaimCheck, DemandProfile, check_claims, demand_profile
+from capscope.profiles.benchmark.difficulty_decomposition import DifficultyShares, difficulties, difficulty_shares
+from capscope.profiles.benchmark.model_spread import Separation, separation
+from capscope.profiles.benchmark.structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
+from capscope.profiles.benchmark.text_share import Features, HeldOutShares, held_out_shares, text_features
+from capscope.profiles.item_groups import clusters_of, of_benchmark
 
 FEWEST_MODELS = 3
 
@@ -76,7 +75,7 @@ def explain(study: Study, settings: ExplainSettings) -> Explanation:
         JoinError: Responses and demands do not talk about the same items.
     """
     chosen = of_benchmark(study, settings.benchmark) if settings.benchmark else study
-    demands = demand_matrix(chosen, settings.annotator)
+    demands = Demands.of(chosen, settings.annotator)
     rng = np.random.default_rng(settings.seed)
     profile = demand_profile(demands)
     structure = demand_structure(demands, clusters_of(chosen, demands.items), rng, settings.level)
@@ -90,7 +89,7 @@ def explain(study: Study, settings: ExplainSettings) -> Explanation:
 
 
 def _against(
-    study: Study, chosen: Study, demands: DemandMatrix, settings: ExplainSettings, rng: np.random.Generator
+    study: Study, chosen: Study, demands: Demands, settings: ExplainSettings, rng: np.random.Generator
 ) -> DemandContrast:
     name = str(settings.against)
     if name == settings.benchmark:
@@ -100,18 +99,18 @@ def _against(
         known = study.require("items")
         rest = known.loc[~known["item_id"].isin(other.require("items")["item_id"]), "item_id"]
         chosen = study.keep_items(rest.to_frame().set_index("item_id").index)
-        demands = demand_matrix(chosen, settings.annotator)
-    matrices = (demands, demand_matrix(other, settings.annotator))
+        demands = Demands.of(chosen, settings.annotator)
+    matrices = (demands, Demands.of(other, settings.annotator))
     return demand_contrast(matrices, (chosen, other), rng, settings.level)
 
 
 def _from_responses(
-    study: Study, demands: DemandMatrix, settings: ExplainSettings, rng: np.random.Generator
+    study: Study, demands: Demands, settings: ExplainSettings, rng: np.random.Generator
 ) -> ResponseExplanation:
     if study.responses is None or study.responses["model"].nunique() < FEWEST_MODELS:
         raise FitError(f"answers of {FEWEST_MODELS} models or more are needed; add responses.parquet")
     join_items(study, "demands", "responses").refuse_if_poor(study.name)
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     chance = item_chance(study, responses.items)
     floor = None if chance is None else np.nan_to_num(chance)
     fit = fit_irt(responses, IRTSettings(model="rasch", seed=settings.seed), floor=floor).posterior

@@ -8,7 +8,7 @@ import pandas as pd
 from capscope.axes import FloatArray
 from capscope.errors import InputError, first_few
 from capscope.intervals import quantile_bounds
-from capscope.profiles.suite import strengths
+from capscope.profiles.comparison.leaderboard import strengths
 
 DRAWS = 200
 COLUMNS = ("model_a", "model_b", "winner")

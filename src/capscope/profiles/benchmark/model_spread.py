@@ -10,7 +10,7 @@ from capscope.axes import FloatArray, ItemDim
 from capscope.data import Responses
 from capscope.fit import PROBIT_SCALE, IRTPosterior, score_and_information
 from capscope.intervals import bootstrap_interval, cluster_draws
-from capscope.profiles.moments import filled
+from capscope.profiles.benchmark.cluster_moments import filled
 
 DRAWS = 300
 NEWTON_STEPS = 3

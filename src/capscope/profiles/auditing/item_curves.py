@@ -10,23 +10,184 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 from capscope.axes import FloatArray, ItemMask
 from capscope.data import Responses
-from capscope.profiles.audit.curve_grid import (
-    FLOORS,
-    Abilities,
-    Curves,
-    Likelihoods,
-    falling_curves,
-    flat_curves,
-    likelihoods,
-    marks_of,
-    ordinary_curves,
-)
-from capscope.profiles.audit.curve_laws import FloorLaw, Weights, learnt_weights, start_weights
-from capscope.profiles.audit.discovery import class_probability
+from capscope.fit import success_probability
+from capscope.profiles.auditing.findings import class_probability
+
+LOG_SLOPES = np.log([0.15, 0.3, 0.5, 0.75, 1.1, 1.6, 2.4, 3.6])
+DIFFICULTIES = np.linspace(-6, 6, 25)
+FLOORS = (0.0, 0.1, 0.25, 0.5)
+SMALLEST = 1e-37
+"""Keeps the logarithm of a likelihood finite."""
+WEAK_SLOPES = np.array([-0.3, -0.15])
+"""Slopes of items that better models fail without a wrong key: they ask for something that goes against ability."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A grid of item curves at the models' abilities."""
+
+    chance: Float[np.ndarray, "curve model"]
+    """Chance of a right mark, over the uncertainty of the ability."""
+    low: Float[np.ndarray, " curve"]
+    """Chance of a model at the tenth percentile of ability."""
+    high: Float[np.ndarray, " curve"]
+    """Chance of a model at the ninetieth."""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """Abilities of the models on one benchmark, in standard deviations."""
+
+    mean: Float[np.ndarray, " model"]
+    variance: Float[np.ndarray, " model"]
+
+
+def ordinary_curves(ability: Abilities, floors: tuple[float, ...] = FLOORS) -> Curves:
+    """Curves that rise with ability, over (slope, difficulty, floor)."""
+    grid = np.meshgrid(np.exp(LOG_SLOPES), DIFFICULTIES, floors, indexing="ij")
+    slope, difficulty, floor = (axis.ravel() for axis in grid)
+    return _curves(ability, slope, difficulty, floor)
+
+
+def falling_curves(ability: Abilities) -> Curves:
+    """Curves that fall a little with ability, over (slope, level, floor)."""
+    return _around(ability, WEAK_SLOPES, np.linspace(-4, 4, 17))
+
+
+def flat_curves(ability: Abilities) -> Curves:
+    """Curves that do not depend on ability, over (level, floor)."""
+    return _around(ability, np.array([1e-6]), np.linspace(-5, 5, 31))
+
+
+def _around(ability: Abilities, slopes: FloatArray, levels: FloatArray) -> Curves:
+    """Curves with these log-odds of the average model, whatever the slope, above each of the floors."""
+    grid = np.meshgrid(slopes, levels, FLOORS, indexing="ij")
+    slope, level, floor = (axis.ravel() for axis in grid)
+    return _curves(ability, slope, -level / slope, floor)
+
+
+def _curves(ability: Abilities, slope: FloatArray, difficulty: FloatArray, floor: FloatArray) -> Curves:
+    mean = slope[:, None] * (ability.mean - difficulty[:, None])
+    variance = slope[:, None] ** 2 * ability.variance
+    ends = np.quantile(ability.mean, [0.1, 0.9])
+    low, high = (floor + (1 - floor) * expit(slope * (end - difficulty)) for end in ends)
+    return Curves(success_probability(mean, variance, floor[:, None]), low, high)
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Likelihoods of items under curves, each item's largest taken out, so that mixing curves is one product."""
+
+    scaled: Float[np.ndarray, "item curve"]
+    top: Float[np.ndarray, " item"]
+    """Log of what was taken out."""
+
+    def take(self, items: np.ndarray) -> "Likelihoods":
+        """Return some of the items."""
+        return Likelihoods(self.scaled[items], self.top[items])
+
+    def mixed(self, weights: FloatArray) -> FloatArray:
+        """Log-likelihood of each item over curves as frequent as these weights say."""
+        chance = self.scaled @ weights.ravel().astype(self.scaled.dtype)
+        return self.top + np.log(np.maximum(chance, SMALLEST))
+
+
+def likelihoods(log_likelihood: Float[np.ndarray, "item curve"]) -> Likelihoods:
+    """Take each item's largest likelihood out."""
+    top = log_likelihood.max(axis=1)
+    return Likelihoods(np.exp(log_likelihood - top[:, None]).astype(np.float32), top.astype(float))
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Right and wrong marks of models on items."""
+
+    right: Float[np.ndarray, "item model"]
+    wrong: Float[np.ndarray, "item model"]
+    discount: float
+    """Share of the models that are worth an independent witness."""
+
+    def log_likelihood(self, chance: Float[np.ndarray, "curve model"]) -> Float[np.ndarray, "item curve"]:
+        """Log-likelihood of each item under each curve."""
+        bounded = np.clip(chance, 1e-6, 1 - 1e-6)
+        up, down = np.log(bounded).T.astype(np.float32), np.log1p(-bounded).T.astype(np.float32)
+        return self.discount * (self.right.astype(np.float32) @ up + self.wrong.astype(np.float32) @ down)
+
+
+def marks_of(responses: Responses, discount: float) -> Marks:
+    """Count right and wrong marks as dense tables."""
+    shape = (len(responses.items), len(responses.models))
+    place = responses.item_index * shape[1] + responses.model_index
+    right = np.bincount(place, responses.score * responses.n_trials, shape[0] * shape[1]).reshape(shape)
+    trials = np.bincount(place, responses.n_trials, shape[0] * shape[1]).reshape(shape)
+    return Marks(right.astype(float), (trials - right).astype(float), discount)
+
+
+SMOOTHING = 0.5
+"""Items' worth of the flat start among the weights of curves."""
+CURVE_ITERATIONS = 25
+SMALLEST_VARIANCE = 0.04
+"""Variance of log slopes that the grid can still tell from none."""
+STRANGE_FLOOR = 0.004
+"""Share of items with another floor where nearly all have one."""
+
+Weights = Float[np.ndarray, "slope difficulty floor"]
+FloorLaw = int | None
+"""Place among `FLOORS` of the floor that nearly all items have; None where floors are spread freely."""
+
+
+def start_weights(law: FloorLaw) -> Weights:
+    """All slopes and difficulties alike."""
+    floor = np.ones(len(FLOORS)) / len(FLOORS) if law is None else _one_floor(law)
+    shape = (len(LOG_SLOPES), len(DIFFICULTIES))
+    return np.full((*shape, 1), 1 / np.prod(shape)) * floor
+
+
+def learnt_weights(likelihood: Likelihoods, weights: Weights, share: FloatArray, law: FloorLaw) -> Weights:
+    """How often ordinary items have each slope, difficulty and floor, the three taken as unrelated.
+
+    A free spread over all three would make room for whatever odd items there are.
+
+    Args:
+        likelihood: Of items under the curves.
+        weights: Weights to start from.
+        share: Chance of each item being ordinary.
+        law: How floors are spread.
+    """
+    scaled = likelihood.scaled
+    for _ in range(CURVE_ITERATIONS):
+        flat = weights.ravel().astype(scaled.dtype)
+        joint = np.maximum(scaled @ flat, SMALLEST)
+        expected = (flat * ((share / joint).astype(scaled.dtype) @ scaled)).astype(float).reshape(weights.shape)
+        slope = _normal_fit(expected.sum((1, 2)), LOG_SLOPES)
+        difficulty = _kept_off_zero(expected.sum((0, 2)))
+        floor = _kept_off_zero(expected.sum((0, 1))) if law is None else _one_floor(law)
+        weights = slope[:, None, None] * difficulty[:, None] * floor
+    return weights
+
+
+def _one_floor(law: int) -> FloatArray:
+    floor = np.full(len(FLOORS), STRANGE_FLOOR / (len(FLOORS) - 1))
+    floor[law] = 1 - STRANGE_FLOOR
+    return floor
+
+
+def _kept_off_zero(counts: FloatArray) -> FloatArray:
+    counts = counts + SMOOTHING / len(counts)
+    return counts / counts.sum()
+
+
+def _normal_fit(counts: FloatArray, at: FloatArray) -> FloatArray:
+    """The normal law on a grid that has the mean and spread of some counts."""
+    mean = np.average(at, weights=counts)
+    variance = max(float(np.average((at - mean) ** 2, weights=counts)), SMALLEST_VARIANCE)
+    law = np.exp(-0.5 * (at - mean) ** 2 / variance)
+    return law / law.sum()
+
 
 KEYED_SHARES = (1.0, 0.5, 1 / 3, 0.2, 0.1)
 """How often a wrong answer falls on the option that is keyed: always where there are two options."""

@@ -11,7 +11,7 @@ from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.errors import FitError
 from capscope.fit import IRTPosterior
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
-from capscope.profiles.moments import cluster_moments, filled
+from capscope.profiles.benchmark.cluster_moments import cluster_moments, filled
 
 ORDERS = 60
 """Orders of entry over which a demand's share is averaged where all orders are too many."""

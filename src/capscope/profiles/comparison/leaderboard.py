@@ -9,10 +9,10 @@ from jaxtyping import Float
 from scipy.stats import rankdata, trim_mean
 
 from capscope.axes import FloatArray, ModelItem
-from capscope.data import Responses, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import InputError, first_few
 from capscope.intervals import quantile_bounds
-from capscope.profiles.audit.step_suspects import places_of
+from capscope.profiles.item_groups import places_of
 
 DRAWS = 200
 RIDGE = 1e-3
@@ -53,7 +53,7 @@ def suite_aggregates(study: Study, seed: int = 0, level: float = 0.9) -> SuiteAg
     Raises:
         InputError: Fewer than two models, or no item that all answered.
     """
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     score, items = _common(responses, study.name)
     task = places_of(study, tuple(responses.items[i] for i in items)).task
     labels, place = np.unique(task, return_inverse=True)

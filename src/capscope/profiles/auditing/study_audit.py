@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.data import Responses, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import InputError
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
-from capscope.profiles.audit.copies import copy_suspects
-from capscope.profiles.audit.curve_grid import Abilities
-from capscope.profiles.audit.findings import Audit, Suspects, make_audit, suspects
-from capscope.profiles.audit.item_curves import ItemKinds, item_kinds
-from capscope.profiles.audit.level_neighbours import level_suspects
-from capscope.profiles.audit.step_suspects import Places, places_of, rows_out_of_step, step_suspects
+from capscope.profiles.auditing.copies import copy_suspects
+from capscope.profiles.auditing.findings import Audit, Suspects, make_audit, suspects
+from capscope.profiles.auditing.item_curves import Abilities, ItemKinds, item_kinds
+from capscope.profiles.auditing.row_order import rows_out_of_step, step_suspects
+from capscope.profiles.auditing.texts import level_suspects
+from capscope.profiles.item_groups import Places, places_of
 
 FEWEST_MODELS, FEWEST_ITEMS = 8, 10
 
@@ -54,7 +54,7 @@ def audit_study(study: Study, settings: AuditSettings) -> Audit:
     if study.responses is None:
         notes.append("no answers: only texts and levels were looked at")
     else:
-        responses = response_matrix(study)
+        responses = Responses.of(study)
         places = places_of(study, responses.items)
         if len(responses.models) < FEWEST_MODELS:
             notes.append(f"{len(responses.models)} models answered; keys and order need {FEWEST_MODELS}")

@@ -7,10 +7,11 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import FloatArray, ItemDim
-from capscope.data import DemandMatrix, Study
+from capscope.data import Demands, Study
 from capscope.errors import InputError
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
-from capscope.profiles.moments import ClusterMoments, cluster_moments, clusters_of, filled
+from capscope.profiles.benchmark.cluster_moments import ClusterMoments, cluster_moments, filled
+from capscope.profiles.item_groups import clusters_of
 
 HIGH_LEVEL = 3.0
 """A demand from this level on counts as high in co-occurrence."""
@@ -70,7 +71,7 @@ def participation_ratio(cov: Float[np.ndarray, "*draw dim dim"]) -> FloatArray:
 
 
 def demand_structure(
-    demands: DemandMatrix, cluster: np.ndarray, rng: np.random.Generator, level: float = 0.9
+    demands: Demands, cluster: np.ndarray, rng: np.random.Generator, level: float = 0.9
 ) -> DemandStructure:
     """Describe co-occurrence and effective dimensions; a gap counts as the dimension's mean.
 
@@ -102,7 +103,7 @@ def _both_high(levels: ItemDim) -> DimDim:
 
 
 def demand_contrast(
-    matrices: tuple[DemandMatrix, DemandMatrix],
+    matrices: tuple[Demands, Demands],
     studies: tuple[Study, Study],
     rng: np.random.Generator,
     level: float = 0.9,
@@ -148,9 +149,7 @@ def demand_contrast(
     return DemandContrast(table.iloc[order].reset_index(drop=True))
 
 
-def _side(
-    demands: DemandMatrix, study: Study, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray, ClusterMoments]:
+def _side(demands: Demands, study: Study, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, ClusterMoments]:
     moments = cluster_moments(filled(demands.level), clusters_of(study, demands.items))
     draws, _ = moments.pooled(cluster_draws(moments.clusters, rng))
     return moments.pooled(moments.whole())[0][0], draws, moments

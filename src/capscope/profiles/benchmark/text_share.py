@@ -14,8 +14,8 @@ from sklearn.model_selection import GroupKFold, KFold
 from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.embedding import embed
 from capscope.intervals import bootstrap_interval, cluster_draws
-from capscope.profiles.difficulty import Difficulties
-from capscope.profiles.moments import filled
+from capscope.profiles.benchmark.cluster_moments import filled
+from capscope.profiles.benchmark.difficulty_decomposition import Difficulties
 
 COMPONENTS = 48
 FOLDS = 5

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.data import Responses, Study, demand_matrix, response_matrix
+from capscope.data import Demands, Responses, Study
 from capscope.errors import InputError, nearest
 from capscope.fit import IRTSettings, fit_irt
-from capscope.profiles.audit.step_suspects import places_of
-from capscope.profiles.paired import paired_difference
+from capscope.profiles.comparison.paired import paired_difference
+from capscope.profiles.item_groups import places_of
 
 HIGH_LEVEL = 3.0
 FEWEST_ITEMS = 5
@@ -42,7 +42,7 @@ def compare_models(study: Study, names: tuple[str, str], seed: int = 0, level: f
     Raises:
         InputError: No such model, the same one twice, or no item that both answered.
     """
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     first, second = (_position(responses, name, study.name) for name in names)
     if first == second:
         raise InputError(f"'{names[0]}' cannot be compared with itself; name two models")
@@ -96,7 +96,7 @@ def _scopes(study: Study, items: tuple[str, ...], benchmark: np.ndarray) -> list
     scopes: list[tuple[str, str, np.ndarray]] = [("all", "all items", np.ones(len(items), bool))]
     scopes += [("benchmark", str(name), benchmark == name) for name in np.unique(benchmark)]
     if study.demands is not None:
-        demands = demand_matrix(study)
+        demands = Demands.of(study)
         levels = demands.at(items)
         scopes += [("dim", dim, levels[:, d] >= HIGH_LEVEL) for d, dim in enumerate(demands.dims)]
     return scopes

@@ -5,6 +5,7 @@ good the model is, since a weak model that guesses does so on easy and hard item
 often as its ability says, on items that have nothing to do with it.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,10 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.special import expit, logit
 
-from capscope.axes import FloatArray, RowFloats
+from capscope.axes import FloatArray, ItemMask, RowFloats
 from capscope.data import Responses
-from capscope.profiles.audit.discovery import nested_chances
+from capscope.profiles.auditing.findings import COLUMNS, Suspects, nested_chances
+from capscope.profiles.item_groups import Places
 
 FEWEST_ITEMS = 20
 FEWEST_MODELS = 5
@@ -204,3 +206,147 @@ def _guessing(found: Alignment, evidence: FloatArray, group: np.ndarray) -> Floa
         # the better half of the models on a benchmark do not guess
         share[rows, g] = np.where(at < np.median(at), local, NO_NEIGHBOUR_SHARE)
     return share
+
+
+FEWEST_FOR_LAG = 20
+LAG_P_VALUE = 0.01
+"""A lag is named when chance alone brings one as good somewhere less often than this."""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """The shift under which a model's answers go best with the easiness of items."""
+
+    places: int
+    """How far each answer stands behind its item; rows that fall off one end come back at the other."""
+    agreement: float
+    """Correlation at this lag."""
+    p: float
+    """Chance of such a correlation at any lag without a shift."""
+
+
+def natural_order(ids: list[str]) -> np.ndarray:
+    """Positions that put ids in the order a person would, ``item/2`` before ``item/10``."""
+    keys = [[(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", i)] for i in ids]
+    return np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
+
+
+def best_lag(score: FloatArray, easy: FloatArray) -> Lag | None:
+    """Find the cyclic shift that aligns a model's answers with the items' easiness, if one clearly does.
+
+    Args:
+        score: The model's answers in the order of its rows.
+        easy: Easiness of the items in the same order, by the other models.
+    """
+    if len(score) < FEWEST_FOR_LAG or score.std() == 0 or easy.std() == 0:
+        return None
+    one, other = (score - score.mean()) / score.std(), (easy - easy.mean()) / easy.std()
+    agreement = np.fft.irfft(np.fft.rfft(one) * np.conj(np.fft.rfft(other)), len(one)) / len(one)
+    lag = int(agreement.argmax())
+    p = float(min(stats.norm.sf(agreement[lag] * np.sqrt(len(one))) * len(one), 1.0))
+    if lag == 0 or p > LAG_P_VALUE:
+        return None
+    return Lag(lag if lag <= len(one) // 2 else lag - len(one), float(agreement[lag]), p)
+
+
+CLEAR = 0.5
+
+
+@dataclass(frozen=True)
+class StepFindings:
+    """Models out of step, and which rows that concerns."""
+
+    suspects: Suspects
+    """One for each model and the widest part of the study it is out of step on."""
+    cells: pd.DataFrame
+    """Model and task of each part that is more likely out of step than not."""
+
+
+def step_suspects(responses: Responses, places: Places, rate: float) -> StepFindings:
+    """Find models out of step, and by how far where the order of items tells.
+
+    Args:
+        responses: The responses.
+        places: Where the items belong.
+        rate: Rate of false discoveries, for the cells that are left out of what follows.
+    """
+    found = alignment(responses, places.task)
+    benchmark = np.array([places.benchmark[np.flatnonzero(places.task == task)[0]] for task in found.tasks])
+    table = out_of_step(found, benchmark)
+    rows = [_row(scope, part, responses, places) for scope, part in _parts(table)]
+    suspected = pd.DataFrame(rows, columns=COLUMNS[1:])
+    clear = table[table["probability"] >= max(CLEAR, 1 - rate)]
+    return StepFindings(Suspects("out of step", suspected), clear[["model", "task"]])
+
+
+def rows_out_of_step(found: StepFindings, responses: Responses, places: Places) -> ItemMask:
+    """Mask of the rows that stand against other items than they answered."""
+    if not len(found.cells):
+        return np.zeros(len(responses.score), bool)
+    tasks, task = np.unique(places.task, return_inverse=True)
+    bad = np.zeros((len(responses.models), len(tasks)), bool)
+    model = pd.Index(responses.models).get_indexer(pd.Index(found.cells["model"]))
+    bad[model, np.searchsorted(tasks, found.cells["task"].to_numpy(dtype=str))] = True
+    return bad[responses.model_index, task[responses.item_index]]
+
+
+def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Cut the cells of each model into the widest parts that are out of step as a whole."""
+    parts: list[tuple[str, pd.DataFrame]] = []
+    for _, cells in table.groupby("model", sort=False):
+        if cells["whole_model"].iloc[0] >= CLEAR:
+            parts.append(("study", cells))
+            continue
+        for _, inner in cells.groupby("benchmark", sort=False):
+            if inner["whole_benchmark"].iloc[0] >= CLEAR:
+                parts.append(("benchmark", inner))
+            else:
+                parts += [("task", inner.iloc[[number]]) for number in range(len(inner))]
+    return parts
+
+
+def _row(scope: str, cells: pd.DataFrame, responses: Responses, places: Places) -> list[object]:
+    first = cells.iloc[0]
+    names = {"study": ("", ""), "benchmark": (first["benchmark"], ""), "task": (first["benchmark"], first["task"])}
+    chances = {"study": "whole_model", "benchmark": "whole_benchmark", "task": "probability"}
+    probability = float(first[chances[scope]])
+    weight = 1 / cells["sd"].to_numpy() ** 2
+    slope, expected = (float(np.average(cells[name], weights=weight)) for name in ("slope", "expected"))
+    words = f"agreement with the others {slope:.2f} where models as good have {expected:.2f} ({len(cells)} tasks)"
+    if probability >= CLEAR:
+        words += _lag_words(str(first["model"]), cells, responses, places)
+    return [first["model"], "", *names[scope], probability, words]
+
+
+def _lag_words(name: str, cells: pd.DataFrame, responses: Responses, places: Places) -> str:
+    """The lag within tasks, benchmarks or the study under which most of a model's tasks come into step, if any."""
+    model = responses.models.index(name)
+    inside = np.isin(places.task, cells["task"].to_numpy(dtype=str))
+    for what, label in (("task", places.task), ("benchmark", places.benchmark), ("study", None)):
+        lags = []
+        for part in np.unique(places.task[inside]) if what == "task" else [None]:
+            items = np.flatnonzero(places.task == part) if part is not None else _of(label, inside)
+            found = _part_lag(model, items, responses)
+            lags += [found] if found else []
+        if lags:
+            places_back = pd.Series(lags).mode().iloc[0]
+            return f"; shifted by {places_back:+d} places within the {what} it agrees"
+    return "; no shift brings it back"
+
+
+def _of(label: np.ndarray | None, inside: np.ndarray) -> np.ndarray:
+    return np.arange(len(inside)) if label is None else np.flatnonzero(np.isin(label, label[inside]))
+
+
+def _part_lag(model: int, items: np.ndarray, responses: Responses) -> int | None:
+    wanted = np.zeros(len(responses.items), bool)
+    wanted[items] = True
+    rows = np.flatnonzero((responses.model_index == model) & wanted[responses.item_index])
+    rows = rows[natural_order([responses.items[i] for i in responses.item_index[rows]])]
+    others = responses.model_index != model
+    size = len(responses.items)
+    right = np.bincount(responses.item_index[others], responses.score[others], size)
+    answers = np.bincount(responses.item_index[others], minlength=size)
+    easy = (right / np.maximum(answers, 1))[responses.item_index[rows]]
+    found = best_lag(responses.score[rows], easy)
+    return None if found is None else found.places

@@ -8,9 +8,9 @@ import pandas as pd
 
 from capscope.data import Study, read_table
 from capscope.errors import InputError
-from capscope.profiles.compare import compare_models
-from capscope.profiles.judgements import bradley_terry
-from capscope.profiles.suite import suite_aggregates
+from capscope.profiles.comparison.leaderboard import suite_aggregates
+from capscope.profiles.comparison.paired_judgements import bradley_terry
+from capscope.profiles.comparison.two_models import compare_models
 
 
 @dataclass(frozen=True)

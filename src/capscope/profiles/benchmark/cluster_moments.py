@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float
 
 from capscope.axes import RowFloats
-from capscope.data import Study, task_labels
 
 Values = Float[np.ndarray, "item variable"]
 Counts = Float[np.ndarray, "draw cluster"]
@@ -68,12 +67,3 @@ def filled(values: Values) -> Values:
     known = ~np.isnan(values)
     mean = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, values, mean)
-
-
-def clusters_of(study: Study, items: tuple[str, ...]) -> np.ndarray:
-    """Label each item with its task; where all are of one task, or none is known, each item is its own cluster."""
-    if study.items is None:
-        return np.array(items)
-    labels = dict(zip(study.items["item_id"].astype(str), task_labels(study.items), strict=True))
-    found = np.array([labels.get(item, f"?/{item}") for item in items])
-    return np.array(items) if len(np.unique(found)) < 2 else found
