@@ -31,7 +31,7 @@ def main() -> None:
     n_models, n_items = options.models or (10_000 if on_gpu else 100), options.items or (100_000 if on_gpu else 10_000)
     ability, cells = simulated(n_models, n_items, device)
     problem = Problem(cells, cells.transposed(), make_design(None, n_items).to(device), device)
-    settings = IRTSettings("2pl", form="signed", device="cuda" if on_gpu else "cpu")
+    settings = IRTSettings(model="2pl", form="signed", device="cuda" if on_gpu else "cpu")
     fit_choice(problem, ModelChoice("2pl"), settings)  # loads the kernels
     wait(device)
     started = time.perf_counter()

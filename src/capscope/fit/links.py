@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 from scipy.special import expit, log_expit
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -22,6 +23,9 @@ from capscope.axes import FloatArray
 
 PROBIT_SCALE = math.pi / 8
 """The variance of log-odds is worth this much in the probit approximation of the logistic."""
+
+CLIP = 1e-6
+"""Predicted chances are kept this far off 0 and 1 where they are scored."""
 
 Block = Float[Tensor, "*cells"]
 
@@ -93,10 +97,31 @@ def score_and_information(
     return score * share - known, known * share * (1 - chance)
 
 
-def score_log_loss(probability: FloatArray, score: FloatArray) -> FloatArray:
-    """Log-loss of predicted chances of success against scores in [0, 1]; chances are kept off 0 and 1 by 1e-6."""
-    chance = np.clip(probability, 1e-6, 1 - 1e-6)
-    return -(score * np.log(chance) + (1 - score) * np.log1p(-chance))
+def log_odds_of(chance: FloatArray) -> FloatArray:
+    """Log-odds of chances, kept off 0 and 1 by `CLIP`, so that one sure mistake does not cost without end."""
+    bounded = np.clip(chance, CLIP, 1 - CLIP)
+    return np.log(bounded) - np.log1p(-bounded)
+
+
+def log_loss(log_odds: FloatArray, score: FloatArray) -> FloatArray:
+    """Cross-entropy of predictions against scores in [0, 1], row by row, in nats: the one Bernoulli loss.
+
+    Args:
+        log_odds: Predicted log-odds of success.
+        score: Observed scores.
+    """
+    return -log_likelihood(log_odds, score)
+
+
+def log_loss_of(chance: FloatArray, score: FloatArray, trials: FloatArray | None = None) -> float:
+    """Mean cross-entropy of predicted chances over all trials, in nats.
+
+    Args:
+        chance: Predicted chances of success.
+        score: Observed scores in [0, 1].
+        trials: Number of trials behind each score; None for one each.
+    """
+    return float(np.average(log_loss(log_odds_of(chance), score), weights=trials))
 
 
 def signed_residuals(mean: Block, variance: Block, sign: Block) -> tuple[Block, Block]:
@@ -249,4 +274,4 @@ def curve_area(midpoint: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
 
 def trapezoid_area(probability: FloatArray, grid: FloatArray) -> FloatArray:
     """Area under curves given on a grid of levels, along the last axis."""
-    return np.asarray(np.trapezoid(probability, grid, axis=-1))
+    return np.asarray(trapezoid(probability, x=grid, axis=-1))

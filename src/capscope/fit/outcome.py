@@ -1,11 +1,7 @@
-"""What every engine returns: a posterior, a status with advice, and the history of the fit."""
+"""What an engine returns: a posterior, a status with advice, and the history of the search."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
-
-import pandas as pd
-
-from capscope.notebook import html_table
 
 PosteriorT = TypeVar("PosteriorT")
 
@@ -21,19 +17,23 @@ class Status:
     advice: tuple[str, ...] = ()
     """One line each: what is odd about the data or the fit, and what to do."""
 
+    def with_advice(self, *lines: str, first: bool = False) -> "Status":
+        """Add lines of advice, at the end or at the start.
+
+        Args:
+            lines: The lines.
+            first: Whether they come before the others.
+        """
+        return replace(self, advice=(*lines, *self.advice) if first else (*self.advice, *lines))
+
 
 @dataclass(frozen=True)
-class Fit(Generic[PosteriorT]):
-    """A fitted model."""
+class Outcome(Generic[PosteriorT]):
+    """What an engine returns; `Fit` adds the settings that it was asked with."""
 
     posterior: PosteriorT
     """The posterior distribution."""
     status: Status
-    """How the fit ended."""
+    """How the search ended."""
     history: tuple[float, ...]
     """One number for each sweep or step: the change (variational engine) or the objective (the others)."""
-
-    def _repr_html_(self) -> str:
-        rows = [("status", self.status.code), ("steps", str(len(self.history)))]
-        rows += [("advice", line) for line in self.status.advice]
-        return html_table(f"Fit: {type(self.posterior).__name__}", pd.DataFrame(rows, columns=["what", "value"]))

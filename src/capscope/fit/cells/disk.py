@@ -14,7 +14,7 @@ from torch import Tensor
 
 from capscope.axes import RowIndex
 from capscope.fit.cells.answers import Rows
-from capscope.fit.cells.response_summary import Survey
+from capscope.fit.cells.response_summary import ResponseSummary
 from capscope.fit.cells.scores import CodedScores, Scores, SignedScores, WeightedScores
 from capscope.fit.cells.sparse import CellStore, MemoryStore
 
@@ -93,7 +93,7 @@ class WeightedPacking:
         return WeightedScores(arrays[0], arrays[1] * self.weight)
 
 
-def pick_packing(found: Survey) -> Packing:
+def pick_packing(found: ResponseSummary) -> Packing:
     """The smallest exact packing of the scores and trials that a survey found."""
     if found.binary:
         return SignedPacking()

@@ -15,7 +15,7 @@ MOST_PAIRS = 255
 
 
 @dataclass
-class Totals:
+class Margins:
     """Rows, trials and successes along one axis."""
 
     count: FloatArray
@@ -26,13 +26,13 @@ class Totals:
     """Sum of scores, weighted by trials."""
 
     @classmethod
-    def none(cls, size: int) -> "Totals":
+    def none(cls, size: int) -> "Margins":
         """Nothing counted yet."""
         return cls(np.zeros(size), np.zeros(size), np.zeros(size))
 
-    def of(self, index: Int[np.ndarray, " kept"]) -> "Totals":
+    def of(self, index: Int[np.ndarray, " kept"]) -> "Margins":
         """The totals of some of them."""
-        return Totals(self.count[index], self.trials[index], self.right[index])
+        return Margins(self.count[index], self.trials[index], self.right[index])
 
     def add(self, index: RowIndex, trials: FloatArray | None, right: FloatArray) -> None:
         """Count some rows; no trials means one each."""
@@ -44,13 +44,13 @@ class Totals:
 
 
 @dataclass
-class Survey:
+class ResponseSummary:
     """What one reading of all answers tells: totals on both axes, and which scores occur."""
 
-    models: Totals
-    """Totals of the models."""
-    items: Totals
-    """Totals of the items."""
+    models: Margins
+    """Margins of the models."""
+    items: Margins
+    """Margins of the items."""
     n_rows: int = 0
     """Number of rows."""
     binary: bool = True
@@ -62,7 +62,7 @@ class Survey:
     weight: float = 1.0
     """Trials that one trial counts for; see `dispersion`."""
 
-    def of(self, models: Int[np.ndarray, " model"], items: Int[np.ndarray, " item"]) -> "Survey":
+    def of(self, models: Int[np.ndarray, " model"], items: Int[np.ndarray, " item"]) -> "ResponseSummary":
         """The survey over some models and items, the others having no answer."""
         return replace(self, models=self.models.of(models), items=self.items.of(items))
 
@@ -91,13 +91,13 @@ class Survey:
             self.pairs = together if len(together) <= MOST_PAIRS else None
 
 
-def survey(answers: Answers) -> Survey:
+def survey(answers: Answers) -> ResponseSummary:
     """Read all answers once.
 
     Raises:
         FitError: There is no answer, or one that cannot be used.
     """
-    found = Survey(Totals.none(len(answers.models)), Totals.none(len(answers.items)))
+    found = ResponseSummary(Margins.none(len(answers.models)), Margins.none(len(answers.items)))
     for rows in answers.chunks():
         found.add(rows)
     if not found.n_rows:
@@ -142,7 +142,7 @@ MOST_TRIALS = 20.0
 """A fraction counts as this many right or wrong answers at most."""
 
 
-def trial_weight(answers: Answers, found: Survey) -> float:
+def trial_weight(answers: Answers, found: ResponseSummary) -> float:
     """Number of right or wrong answers that one row is worth: 1 where all are right or wrong or state their trials.
 
     Chances are those of an additive model of models and items, which fits no better than what comes after it, so
@@ -168,7 +168,7 @@ def _missing_variance(rows: Rows) -> float:
     return float((rows.score * (1 - rows.score)).sum())
 
 
-def _log_odds(totals: Totals, overall: FloatArray) -> FloatArray:
+def _log_odds(totals: Margins, overall: FloatArray) -> FloatArray:
     """Log-odds of a right answer, each with one more answer at the overall rate."""
     return logit(_inner((totals.right + overall) / (totals.trials + 1)))
 

@@ -142,6 +142,19 @@ def fit_laplace(
     return LaplacePosterior(layout, flat, factor, search.variances, search.dispersion, tuple(changes), settled)
 
 
+def laplace_draws(program: HierarchicalProgram, start: LaplacePosterior, draws: int, seed: int) -> Latent:  # noqa: ARG001
+    """Draws of every site from a Laplace approximation; variances and dispersion are those it was made at.
+
+    Args:
+        program: The program.
+        start: Its Laplace approximation.
+        draws: Number of draws.
+        seed: Seed of the draws.
+    """
+    latent = start.draws(draws, torch.Generator().manual_seed(seed))
+    return latent | {name: value.expand(draws, -1) for name, value in (start.variances | start.dispersion).items()}
+
+
 @dataclass(frozen=True)
 class _Outer:
     """Where the search for variances and dispersion stands."""

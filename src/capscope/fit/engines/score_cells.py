@@ -1,4 +1,4 @@
-"""Cells whose scores follow from log-odds by a head with shape parameters for each item."""
+"""Cells whose scores follow from log-odds by a head with extra parameters for each item."""
 
 from dataclasses import dataclass, replace
 
@@ -11,24 +11,24 @@ from capscope.data import Responses
 from capscope.fit.cells.dense import DenseCells
 from capscope.fit.cells.interface import CurvatureColumns, Factors, Products, ResidualColumns, for_each
 from capscope.fit.cells.scores import WeightedScores
-from capscope.fit.irt.score_models.binary import Head
+from capscope.fit.irt.score_models.score_model import ScoreModel
 
 CHUNK_CELLS = 1 << 17
 """Cells worked on at once on the CPU; a head keeps about a dozen arrays of them."""
 
 
 @dataclass(frozen=True)
-class HeadCells:
+class ScoreModelCells:
     """Dense scores with a head."""
 
     score: Float[Tensor, "rows columns"]
     """Mean score of each cell."""
     trials: Float[Tensor, "rows columns"]
     """Trials of each cell; 0 for not administered."""
-    head: Head
+    head: ScoreModel
     """Distribution of the scores."""
-    item_shape: Float[Tensor, "item coordinate"]
-    """Coordinates of each item's shape."""
+    item_extras: Float[Tensor, "item coordinate"]
+    """Coordinates of each item's extras."""
     items_in_rows: bool = False
     """Whether items are rows; else they are columns."""
 
@@ -49,7 +49,7 @@ class HeadCells:
         def work(number: int) -> None:
             rows = chunks[number]
             r, w = self.head.residuals(
-                self.score[rows], self.trials[rows], *_moments(factors, rows), self.shape_of(rows)
+                self.score[rows], self.trials[rows], *_moments(factors, rows), self.extras_of(rows)
             )
             residual[rows] = (r @ on_residual).double()
             curvature[rows] = (w @ on_curvature).double()
@@ -63,18 +63,18 @@ class HeadCells:
         total = factors.row_mean.new_zeros(self.shape[0], dtype=torch.float64)
         for rows in self.row_chunks():
             cells = self.head.log_likelihood(
-                self.score[rows], self.trials[rows], *_moments(factors, rows), self.shape_of(rows)
+                self.score[rows], self.trials[rows], *_moments(factors, rows), self.extras_of(rows)
             )
             total[rows] = cells.sum(1).double()
         return total
 
     def without_floor(self) -> DenseCells:
-        """The same scores without shapes of the items."""
+        """The same scores without extras of the items."""
         return DenseCells(WeightedScores(self.score, self.trials))
 
-    def shape_of(self, rows: slice) -> tuple[Tensor, ...]:
+    def extras_of(self, rows: slice) -> tuple[Tensor, ...]:
         """Each coordinate as a column (items in rows) or as a row."""
-        single = self.item_shape.float()
+        single = self.item_extras.float()
         if self.items_in_rows:
             return tuple(single[rows, k, None] for k in range(single.shape[1]))
         return tuple(single[None, :, k] for k in range(single.shape[1]))
@@ -84,19 +84,19 @@ class HeadCells:
         """Number of rows and columns."""
         return self.score.shape[0], self.score.shape[1]
 
-    def shaped(self, item_shape: Float[Tensor, "item coordinate"]) -> "HeadCells":
-        """The same scores with other shapes of the items."""
-        return replace(self, item_shape=item_shape)
+    def with_extras(self, item_extras: Float[Tensor, "item coordinate"]) -> "ScoreModelCells":
+        """The same scores with other extras of the items."""
+        return replace(self, item_extras=item_extras)
 
-    def transposed(self) -> "HeadCells":
+    def transposed(self) -> "ScoreModelCells":
         """Rows and columns exchanged, laid out anew."""
         score, trials = self.score.T.contiguous(), self.trials.T.contiguous()
-        return HeadCells(score, trials, self.head, self.item_shape, not self.items_in_rows)
+        return ScoreModelCells(score, trials, self.head, self.item_extras, not self.items_in_rows)
 
-    def to(self, device: torch.device) -> "HeadCells":
+    def to(self, device: torch.device) -> "ScoreModelCells":
         """Move to a device."""
         moved = self.score.to(device), self.trials.to(device)
-        return HeadCells(*moved, self.head, self.item_shape.to(device), self.items_in_rows)
+        return ScoreModelCells(*moved, self.head, self.item_extras.to(device), self.items_in_rows)
 
     def row_chunks(self) -> list[slice]:
         """Cut the rows into chunks of about `CHUNK_CELLS` cells; on a GPU into far larger ones."""
@@ -111,13 +111,15 @@ def _moments(factors: Factors, rows: slice) -> tuple[Tensor, Tensor]:
     return mean, factors.row_variance[rows] @ factors.column_variance.T
 
 
-def head_cells(responses: Responses, head: Head, item_shape: Float[Tensor, "item coordinate"]) -> HeadCells:
+def score_model_cells(
+    responses: Responses, head: ScoreModel, item_extras: Float[Tensor, "item coordinate"]
+) -> ScoreModelCells:
     """Lay responses out with a head, models in rows; repeats of a cell are pooled by their trials.
 
     Args:
         responses: Observed responses.
         head: Distribution of the scores.
-        item_shape: Coordinates of each item's shape.
+        item_extras: Coordinates of each item's extras.
     """
     shape = (len(responses.models), len(responses.items))
     size = shape[0] * shape[1]
@@ -125,4 +127,6 @@ def head_cells(responses: Responses, head: Head, item_shape: Float[Tensor, "item
     trials = np.bincount(cell, responses.n_trials, size).astype(np.float32)
     right = np.bincount(cell, responses.n_trials * responses.score, size).astype(np.float32)
     score = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)
-    return HeadCells(torch.from_numpy(score.reshape(shape)), torch.from_numpy(trials.reshape(shape)), head, item_shape)
+    return ScoreModelCells(
+        torch.from_numpy(score.reshape(shape)), torch.from_numpy(trials.reshape(shape)), head, item_extras
+    )

@@ -6,7 +6,7 @@ import numpy as np
 
 from capscope.errors import first_few
 from capscope.fit.cells.answers import Answers
-from capscope.fit.cells.response_summary import Survey, block_labels
+from capscope.fit.cells.response_summary import ResponseSummary, block_labels
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.outcome import Status
 
@@ -23,7 +23,7 @@ NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 """Slopes below minus the first count as negative; more than the second share of them is odd."""
 
 
-def advise(status: Status, posterior: IRTPosterior, answers: Answers, found: Survey) -> Status:
+def advise(status: Status, posterior: IRTPosterior, answers: Answers, found: ResponseSummary) -> Status:
     """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
     advice = [*status.advice, *flat_rows(answers, found), *_small(posterior), *_blocks(answers, found)]
     if not status.converged:
@@ -45,7 +45,7 @@ def typical_slope(posterior: IRTPosterior) -> float:
 
 
 def flat_rows(
-    answers: Answers, found: Survey, models: np.ndarray | None = None, items: np.ndarray | None = None
+    answers: Answers, found: ResponseSummary, models: np.ndarray | None = None, items: np.ndarray | None = None
 ) -> list[str]:
     """Models and items without an answer, or all right or all wrong.
 
@@ -75,7 +75,7 @@ def flat_rows(
     return lines
 
 
-def _blocks(answers: Answers, found: Survey) -> list[str]:
+def _blocks(answers: Answers, found: ResponseSummary) -> list[str]:
     """Groups of models that share no item with the others: their scales meet only through the priors."""
     if found.n_rows > 0.5 * len(answers.models) * len(answers.items):
         return []  # two models that each answered more than half of the items share one

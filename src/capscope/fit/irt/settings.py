@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from capscope.errors import FitError
+from capscope.errors import FitError, nearest
+from capscope.fit.irt.score_models import SCORE_MODELS
 
 ModelName = Literal["rasch", "2pl", "3pl", "4pl", "mirt", "auto"]
 FormName = Literal["signed", "positive", "auto"]
-ResponseName = Literal["auto", "graded", "continuous"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IRTSettings:
     """The model asked for and how far to take its fit."""
 
@@ -36,19 +36,24 @@ class IRTSettings:
     memory_mb: float = 8192.0
     """Megabytes that the cells may take; where they need more, they are kept on disk and read a chunk at a time."""
 
-    response: ResponseName = "auto"
-    """What scores are: ``auto`` takes them as right and wrong, or as shares of right trials (fractions count as
-    quasi-binomial); ``graded`` takes them as ordered grades ``k / (K - 1)`` (graded response model), ``continuous`` as
-    draws from a Beta density around the chance of success, with a precision of each item."""
+    response: str = "auto"
+    """What scores are, a name in `SCORE_MODELS`: ``auto`` takes them as right and wrong, or as shares of right trials
+    (fractions count as quasi-binomial); ``graded`` takes them as ordered grades ``k / (K - 1)`` (graded response
+    model), ``continuous`` as draws from a Beta density around the chance of success, with a precision of each item."""
 
     def __post_init__(self) -> None:
-        """Refuse settings that contradict each other.
+        """Validate the settings.
 
         Raises:
             FitError: One line with what to change.
         """
         if self.dims < 1 or self.max_sweeps < 1 or self.threads < 1 or not min(self.tolerance, self.memory_mb) > 0:
             raise FitError("IRTSettings: dims, max_sweeps, threads, tolerance and memory_mb must be positive")
+        if self.response not in SCORE_MODELS:
+            known = ", ".join(SCORE_MODELS)
+            raise FitError(
+                f"unknown response '{self.response}'{nearest(self.response, SCORE_MODELS)}; use one of {known}"
+            )
         if self.dims > 1 and self.model in ("rasch", "2pl"):
             raise FitError(f"IRTSettings: {self.model} has one ability; use model='mirt' for dims={self.dims}")
         if self.response != "auto" and (self.model in ("3pl", "4pl") or self.form == "positive"):

@@ -7,7 +7,6 @@ from jaxtyping import Float
 
 from capscope.axes import ModelDim, ModelItem
 from capscope.data import Responses
-from capscope.fit.irt.item_extras import ASYMPTOTES
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.links import success_probability
 
@@ -71,7 +70,7 @@ def draw_truth(posterior: IRTPosterior, rng: np.random.Generator) -> IRTTruth:
     """One draw of all abilities and items from a posterior, for checks by replicated data."""
     ability = _draw(posterior.ability_mean, posterior.ability_cov, rng)
     items = _draw(posterior.item_mean, posterior.answer_cov, rng)
-    ceiling = 1.0 if posterior.shape is None else posterior.shape.ceiling
+    ceiling = 1.0 if posterior.extras is None else posterior.extras.ceiling
     return IRTTruth(ability, items[:, :-1], items[:, -1], posterior.floor, ceiling)
 
 
@@ -84,8 +83,8 @@ def replicated(posterior: IRTPosterior, responses: Responses, rng: np.random.Gen
         rng: Source of randomness.
     """
     truth, rows = draw_truth(posterior, rng), (responses.model_index, responses.item_index)
-    if posterior.shape is not None and posterior.shape.head != ASYMPTOTES:
-        return replace(responses, score=posterior.shape.draw(truth.logit[rows], responses.item_index, rng))
+    if posterior.extras is not None and not posterior.extras.has_asymptotes:
+        return replace(responses, score=posterior.extras.draw(truth.logit[rows], responses.item_index, rng))
     trials = np.maximum(1, np.round(responses.n_trials * posterior.trial_weight)).astype(int)
     return replace(responses, score=rng.binomial(trials, truth.probability[rows]) / trials)
 

@@ -18,17 +18,17 @@ from capscope.errors import FitError, first_few
 from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers
 from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import BothWays, lay_out
-from capscope.fit.cells.response_summary import Survey, block_labels, survey
+from capscope.fit.cells.response_summary import ResponseSummary, block_labels, survey
 from capscope.fit.engines.variational.item_forms import ItemForm, PositiveForm, SignedForm, quadrature_moments
 from capscope.fit.engines.variational.item_prior import Design, ItemPrior
 from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums
 from capscope.fit.engines.variational.populations import AbilityPopulation, updated_prior
-from capscope.fit.engines.variational.problem import Side, checked_side
+from capscope.fit.engines.variational.problem import ItemCovariates, checked_covariates
 from capscope.fit.engines.variational.sweeps import model_step, posterior_change
 from capscope.fit.engines.variational.to_posterior import as_numpy
 from capscope.fit.irt.advice import flat_rows
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.outcome import Fit, Status
+from capscope.fit.outcome import Outcome, Status
 from capscope.fit.psychometrics.scale_links import LEAST_COMMON
 from capscope.fit.resources import single_threaded
 
@@ -173,7 +173,7 @@ def calibrate_items(
     responses: Responses | Answers,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
-) -> Fit[IRTPosterior]:
+) -> Outcome[IRTPosterior]:
     """Put new items (and new models) on the scale of a fit; everything the fit knows stays bit for bit.
 
     Items and models of the fit are anchors. New items are estimated from the answers of models that the fit knows,
@@ -192,18 +192,18 @@ def calibrate_items(
     Raises:
         FitError: A new item or model has no path of answers to the old scale, or the arguments do not fit.
     """
-    if posterior.shape is not None:
+    if posterior.extras is not None:
         raise FitError("calibrate_items: floors estimated from answers do not carry over; fit the old items as 2PL")
     answers = as_answers(responses)
     found = survey(answers)
-    side = checked_side(features, floor, len(answers.items))
+    side = checked_covariates(features, floor, len(answers.items))
     roles = _roles(posterior, answers)
     _refuse_unlinked(answers, roles)
     with single_threaded():
         where, history, settled = calibration_sweeps(_job(posterior, answers, found, roles, side))
     status = Status(settled, "converged" if settled else "still-moving", tuple(_advice(answers, found, roles)))
     floors = _floors(posterior, roles, side, len(answers.items))
-    return Fit(_appended(posterior, answers, roles, where, floors), status, history)
+    return Outcome(_appended(posterior, answers, roles, where, floors), status, history)
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def _refuse_unlinked(answers: Answers, roles: _Roles) -> None:
             )
 
 
-def _job(posterior: IRTPosterior, answers: Answers, found: Survey, roles: _Roles, side: Side) -> Job:
+def _job(posterior: IRTPosterior, answers: Answers, found: ResponseSummary, roles: _Roles, side: ItemCovariates) -> Job:
     positive = posterior.population.form == "positive"
     answers_each = float(found.items.count[roles.new_item].mean()) if len(roles.new_item) else math.inf
     form = PositiveForm(answers_each) if positive else SignedForm(posterior.dims, posterior.model_name != "rasch")
@@ -280,7 +280,7 @@ def _job(posterior: IRTPosterior, answers: Answers, found: Survey, roles: _Roles
     )
 
 
-def _floors(posterior: IRTPosterior, roles: _Roles, side: Side, n_items: int) -> RowFloats:
+def _floors(posterior: IRTPosterior, roles: _Roles, side: ItemCovariates, n_items: int) -> RowFloats:
     """Chance of a right guess on each item of the responses: the fit's own for old items."""
     floor = np.zeros(n_items) if side.floor is None else side.floor.copy()
     floor[roles.old_item] = posterior.floor[roles.item_at]
@@ -340,7 +340,7 @@ def _appended(posterior: IRTPosterior, answers: Answers, roles: _Roles, where: W
     )
 
 
-def _advice(answers: Answers, found: Survey, roles: _Roles) -> list[str]:
+def _advice(answers: Answers, found: ResponseSummary, roles: _Roles) -> list[str]:
     lines = flat_rows(answers, found, roles.new_model, roles.new_item)
     if not len(roles.old_model) and len(roles.old_item) < LEAST_COMMON:
         lines.append(f"the scale rests on {len(roles.old_item)} old items; have {LEAST_COMMON} or more answered")

@@ -15,7 +15,8 @@ from scipy.special import chdtrc
 from capscope.axes import FloatArray, ModelDim, RowFloats
 from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit.irt.posterior import IRTPosterior, gaussian_draws
+from capscope.fit.irt.moments import gaussian_draws
+from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.links import success_probability
 
 MOST_SUMMED = 300

@@ -49,7 +49,7 @@ class Link:
             native_mean=new.native_mean @ native.T + offset,
             native_cov=native @ new.native_cov @ native.T,
             population=moved,
-            shape=None if new.shape is None else new.shape.moved(matrix),
+            extras=None if new.extras is None else new.extras.moved(matrix),
         )
 
 

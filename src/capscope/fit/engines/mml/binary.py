@@ -19,7 +19,7 @@ from capscope.fit.cells.answers import RowAnswers
 from capscope.fit.cells.response_summary import survey
 from capscope.fit.irt.population import ItemPopulation
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.outcome import Fit, Status
+from capscope.fit.outcome import Outcome, Status
 
 NODES = 31
 """Nodes of each person; more change no log-likelihood in the fourth decimal."""
@@ -96,7 +96,7 @@ class _Nodes:
 
 def fit_marginal(
     responses: Responses, rasch: bool = False, tolerance: float = 1e-12, max_steps: int = 500
-) -> Fit[MarginalPosterior]:
+) -> Outcome[MarginalPosterior]:
     """Fit a Rasch or two-parameter model by marginal maximum likelihood.
 
     Args:
@@ -137,7 +137,7 @@ def fit_marginal(
     posterior = _posterior(responses, table, slope, intercept, rasch)
     advice = () if found.success else ("still moving; raise max_steps",)
     status = Status(bool(found.success), "converged" if found.success else "still-moving", advice)
-    return Fit(posterior, status, tuple(history))
+    return Outcome(posterior, status, tuple(history))
 
 
 def _table(responses: Responses) -> _Table:

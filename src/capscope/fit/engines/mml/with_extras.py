@@ -1,7 +1,7 @@
 """Marginal maximum likelihood with a head: floors and ceilings, grades, bounded scores, for many persons, few items.
 
 The objective is that of `marginal` with the head's log-likelihood in place of the logistic's, and a prior on the
-shapes where the head has one that is not flat. Nodes are adapted to each person and visited one at a time.
+extras where the head has one that is not flat. Nodes are adapted to each person and visited one at a time.
 """
 
 from dataclasses import dataclass
@@ -15,30 +15,30 @@ from capscope.axes import FloatArray
 from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.engines.mml.binary import MOST_CELLS, NODES
-from capscope.fit.engines.score_cells import HeadCells, head_cells
-from capscope.fit.irt.item_extras import ItemShape, head_name
+from capscope.fit.engines.score_cells import ScoreModelCells, score_model_cells
+from capscope.fit.irt.item_extras import ItemExtras
 from capscope.fit.irt.population import ItemPopulation
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.irt.score_models.binary import Head
-from capscope.fit.irt.score_models.extra_priors import ShapePrior
-from capscope.fit.outcome import Fit, Status
+from capscope.fit.irt.score_models.extra_priors import ExtraPrior
+from capscope.fit.irt.score_models.score_model import ScoreModel
+from capscope.fit.outcome import Outcome, Status
 
 MODE_STEPS = 25
 """Most Newton steps to a person's mode."""
 
 
 @dataclass(frozen=True)
-class MarginalHeadPosterior:
-    """Items by marginal maximum likelihood (or maximum a posteriori for shapes with a prior)."""
+class MarginalExtrasPosterior:
+    """Items by marginal maximum likelihood (or maximum a posteriori for extras with a prior)."""
 
     models: tuple[str, ...]
     """Names on the model axis."""
     items: tuple[str, ...]
     """Ids on the item axis."""
-    head: Head
+    head: ScoreModel
     """Distribution of the scores."""
     parameters: Float[np.ndarray, "item param"]
-    """Slope, intercept and the shape's coordinates of each item."""
+    """Slope, intercept and the extras' coordinates of each item."""
     covariance: Float[np.ndarray, "item param param"]
     """Their covariances, from Louis' cross-products and the prior's curvature."""
     typical: Float[np.ndarray, "coordinate 2"]
@@ -48,7 +48,7 @@ class MarginalHeadPosterior:
     ability_sd: Float[np.ndarray, " model"]
     """Posterior standard deviations of the abilities."""
     log_likelihood: float
-    """Marginal log-likelihood at the estimates, without the prior of the shapes."""
+    """Marginal log-likelihood at the estimates, without the prior of the extras."""
 
     @property
     def slope(self) -> Float[np.ndarray, " item"]:
@@ -68,12 +68,12 @@ class MarginalHeadPosterior:
         """
         items, cov = np.ascontiguousarray(self.parameters[:, :2]), np.ascontiguousarray(self.covariance[:, :2, :2])
         shape_cov, shared = self.covariance[:, 2:, 2:], self.covariance[:, :2, 2:]
-        widening = shared @ np.linalg.pinv(shape_cov, hermitian=True) @ shared.transpose(0, 2, 1)
-        shape = ItemShape(
-            head_name(self.head),
+        covariance_inflation = shared @ np.linalg.pinv(shape_cov, hermitian=True) @ shared.transpose(0, 2, 1)
+        extras = ItemExtras(
+            self.head.code,
             np.ascontiguousarray(self.parameters[:, 2:]),
             np.ascontiguousarray(shape_cov),
-            widening,
+            covariance_inflation,
             np.ascontiguousarray(self.typical[:, 0]),
             np.ascontiguousarray(self.typical[:, 1]),
         )
@@ -93,9 +93,9 @@ class MarginalHeadPosterior:
             items,
             cov,
             population,
-            shape.floor,
+            extras.floor,
             model_name,
-            shape,
+            extras,
         )
 
 
@@ -110,8 +110,8 @@ class _Nodes:
 class _World:
     """Scores, priors and which coordinates are free."""
 
-    cells: HeadCells
-    priors: tuple[ShapePrior, ...]
+    cells: ScoreModelCells
+    priors: tuple[ExtraPrior, ...]
     flat: bool
 
     @property
@@ -123,15 +123,15 @@ class _World:
         return parameters[:, 0], parameters[:, 1], tuple(part[None, :] for part in parameters[:, 2:].T)
 
 
-def fit_marginal_head(
-    responses: Responses, head: Head, flat: bool = False, max_steps: int = 300
-) -> Fit[MarginalHeadPosterior]:
-    """Fit slopes, intercepts and shapes by marginal maximum likelihood; abilities are N(0, 1).
+def fit_marginal_extras(
+    responses: Responses, head: ScoreModel, flat: bool = False, max_steps: int = 300
+) -> Outcome[MarginalExtrasPosterior]:
+    """Fit slopes, intercepts and extras by marginal maximum likelihood; abilities are N(0, 1).
 
     Args:
         responses: Observed responses.
         head: Distribution of the scores.
-        flat: Leave the shapes without a prior.
+        flat: Leave the extras without a prior.
         max_steps: Most steps of the quasi-Newton search.
 
     Raises:
@@ -142,8 +142,8 @@ def fit_marginal_head(
         raise FitError(f"engine 'mml' is for at most {MOST_CELLS:,} cells; use the default engine")
     priors = head.start()
     start = torch.stack([prior.start.expand(n_items) for prior in priors], 1)
-    cells = head_cells(responses, head, start)
-    cells = HeadCells(cells.score.double(), cells.trials.double(), head, start)
+    cells = score_model_cells(responses, head, start)
+    cells = ScoreModelCells(cells.score.double(), cells.trials.double(), head, start)
     world = _World(cells, priors, flat)
     values = torch.cat([torch.ones(n_items, 1).double(), _start_intercepts(cells)[:, None], start], 1)
     free = world.free
@@ -173,10 +173,10 @@ def fit_marginal_head(
     posterior = _posterior(responses, world, placed(found.x))
     advice = () if found.success else ("still moving; raise max_steps",)
     status = Status(bool(found.success), "converged" if found.success else "still-moving", advice)
-    return Fit(posterior, status, tuple(history))
+    return Outcome(posterior, status, tuple(history))
 
 
-def _start_intercepts(cells: HeadCells) -> Tensor:
+def _start_intercepts(cells: ScoreModelCells) -> Tensor:
     right, trials = (cells.score * cells.trials).sum(0), cells.trials.sum(0)
     return torch.logit((right + 0.5) / (trials + 1))
 
@@ -198,13 +198,13 @@ def _prior_gradient(world: _World, parameters: Tensor) -> Tensor:
 
 def _adapted(world: _World, parameters: Tensor) -> _Nodes:
     """Nodes around each person's mode, scaled by the curvature there."""
-    slope, intercept, shape = world.parts(parameters)
+    slope, intercept, extras = world.parts(parameters)
     cells, known = world.cells, torch.zeros(1, 1, dtype=torch.float64)
     mode = torch.zeros(cells.shape[0], dtype=torch.float64)
     precision = torch.ones_like(mode)
     for _ in range(MODE_STEPS):
         logit = mode[:, None] * slope + intercept
-        residual, curvature = cells.head.residuals(cells.score, cells.trials, logit, known, shape)
+        residual, curvature = cells.head.residuals(cells.score, cells.trials, logit, known, extras)
         precision = 1 + (curvature @ slope.square()).clamp_min(0)
         step = ((residual @ slope - mode) / precision).clamp(-1.5, 1.5)
         mode = mode + step
@@ -220,35 +220,35 @@ def _adapted(world: _World, parameters: Tensor) -> _Nodes:
 
 
 def _log_likelihood(world: _World, ability: Tensor, parameters: Tensor) -> Tensor:
-    slope, intercept, shape = world.parts(parameters)
+    slope, intercept, extras = world.parts(parameters)
     cells, logit = world.cells, ability[:, None] * slope + intercept
     known = torch.zeros(1, 1, dtype=torch.float64)
-    return cells.head.log_likelihood(cells.score, cells.trials, logit, known, shape).sum(1)
+    return cells.head.log_likelihood(cells.score, cells.trials, logit, known, extras).sum(1)
 
 
 def _person_scores(world: _World, parameters: Tensor, nodes: _Nodes) -> Float[Tensor, "model item param"]:
     """Each person's gradient of the marginal log-likelihood (Fisher's identity)."""
-    slope, intercept, shape = world.parts(parameters)
+    slope, intercept, extras = world.parts(parameters)
     cells, known = world.cells, torch.zeros(1, 1, dtype=torch.float64)
     total = torch.zeros(*cells.shape, parameters.shape[1], dtype=torch.float64)
     for q in range(nodes.ability.shape[1]):
         ability, share = nodes.ability[:, q, None], nodes.share[:, q, None]
         logit = ability * slope + intercept
-        residual, _ = cells.head.residuals(cells.score, cells.trials, logit, known, shape)
+        residual, _ = cells.head.residuals(cells.score, cells.trials, logit, known, extras)
         total[:, :, 0] += share * ability * residual
         total[:, :, 1] += share * residual
-        for k, gradient in enumerate(cells.head.derivatives(cells.score, cells.trials, logit, known, shape).gradient):
+        for k, gradient in enumerate(cells.head.derivatives(cells.score, cells.trials, logit, known, extras).gradient):
             total[:, :, 2 + k] += share * gradient
     return total
 
 
-def _posterior(responses: Responses, world: _World, parameters: Tensor) -> MarginalHeadPosterior:
+def _posterior(responses: Responses, world: _World, parameters: Tensor) -> MarginalExtrasPosterior:
     if float(parameters[:, 0].mean()) < 0:
         parameters = parameters * torch.tensor([-1.0, *[1.0] * (parameters.shape[1] - 1)], dtype=torch.float64)
     nodes = _adapted(world, parameters)
     mean = (nodes.share * nodes.ability).sum(1)
     sd = (nodes.share * (nodes.ability - mean[:, None]).square()).sum(1).sqrt()
-    return MarginalHeadPosterior(
+    return MarginalExtrasPosterior(
         responses.models,
         responses.items,
         world.cells.head,

@@ -13,8 +13,8 @@ from torch import Tensor
 from capscope.fit.engines.laplace import HierarchicalProgram, LaplacePosterior, Latent
 
 
-def run_nuts(
-    program: HierarchicalProgram, start: LaplacePosterior, *, draws: int, seed: int, warmup: int = 300
+def nuts_draws(
+    program: HierarchicalProgram, start: LaplacePosterior, draws: int, seed: int, warmup: int = 300
 ) -> Latent:
     """Draw from the full posterior, variances included.
 

@@ -23,16 +23,19 @@ from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.engines.pyro.convergence import chain_status, search_status
-from capscope.fit.irt.item_extras import ASYMPTOTES
+from capscope.fit.engines.variational.fitting import fit_variational
+from capscope.fit.irt.moments import irt_parameters
 from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.irt.settings import IRTSettings
 from capscope.fit.links import log_likelihood_of
-from capscope.fit.outcome import Fit, Status
+from capscope.fit.outcome import Outcome, Status
+from capscope.fit.posterior import ParameterDraws
 
 MOST_LOW_RANK = 5000
 """Unknowns up to which the guide of SVI carries correlations of low rank; past it each has its own Gaussian."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SamplerSettings:
     """How to draw from the full posterior."""
 
@@ -69,6 +72,15 @@ class SampledPosterior:
         """Log-odds of models on items, draw by draw."""
         ability, item = self.ability[:, model_index], self.item[:, item_index]
         return (ability * item[:, :, :-1]).sum(-1) + item[:, :, -1]
+
+    def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:  # noqa: ARG002 - one interface
+        """The draws that there are; see `Posterior.parameter_draws`."""
+        return irt_parameters(self.ability, self.item)
+
+    def coordinates(self) -> dict[str, tuple[str, ...]]:
+        """Models, items, and dimensions by number."""
+        dims = tuple(str(dim + 1) for dim in range(self.ability.shape[2]))
+        return {"model": self.models, "item": self.items, "dim": dims}
 
     def as_irt(self, start: IRTPosterior) -> IRTPosterior:
         """The draws' means and covariances as a posterior that predicts, profiles and saves like any other.
@@ -112,7 +124,7 @@ def _moments(draws: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def sample_irt(
     responses: Responses, start: IRTPosterior, settings: SamplerSettings | None = None
-) -> Fit[SampledPosterior]:
+) -> Outcome[SampledPosterior]:
     """Draw from the full posterior of the model of a fit.
 
     Args:
@@ -124,7 +136,7 @@ def sample_irt(
         FitError: The fit used item features, or grades or continuous scores, which this model does not carry.
     """
     settings = settings or SamplerSettings()
-    if start.shape is not None and start.shape.head != ASYMPTOTES:
+    if start.extras is not None and not start.extras.has_asymptotes:
         raise FitError("full posteriors take right and wrong answers; use the default engine, or mml, for other scores")
     if len(start.population.center):
         raise FitError("full posteriors take no item features yet; fit without them, or use the default engine")
@@ -132,14 +144,34 @@ def sample_irt(
     initial = _standardised(start)
     with _own_randomness(settings.seed):
         draws, history, status = (_nuts if settings.engine == "nuts" else _svi)(model, initial, settings)
-    return Fit(_posterior(start, draws), status, history)
+    return Outcome(_posterior(start, draws), status, history)
+
+
+def fit_by_nuts(responses: Responses, settings: IRTSettings, floor: RowFloats | None = None) -> Outcome[IRTPosterior]:
+    """Fit by the default engine and draw from the full posterior by NUTS; see `sample_irt`."""
+    return _fit_and_sample(responses, settings, floor, SamplerSettings(engine="nuts", seed=settings.seed))
+
+
+def fit_by_svi(responses: Responses, settings: IRTSettings, floor: RowFloats | None = None) -> Outcome[IRTPosterior]:
+    """Fit by the default engine and draw from a variational posterior with correlations; see `sample_irt`."""
+    return _fit_and_sample(responses, settings, floor, SamplerSettings(engine="svi", seed=settings.seed))
+
+
+def _fit_and_sample(
+    responses: Responses, settings: IRTSettings, floor: RowFloats | None, sampler: SamplerSettings
+) -> Outcome[IRTPosterior]:
+    start = fit_variational(responses, settings, floor=floor)
+    sampled = sample_irt(responses, start.posterior, sampler)
+    code = start.status.code if start.status.code == "nothing-to-measure" else sampled.status.code
+    status = Status(sampled.status.converged, code, start.status.advice + sampled.status.advice)
+    return Outcome(sampled.posterior.as_irt(start.posterior), status, sampled.history)
 
 
 def _program(responses: Responses, start: IRTPosterior) -> Callable[[], None]:
     """The model: standard normal abilities, items around the population's mean, non-centred."""
     rows = (torch.from_numpy(np.asarray(responses.model_index)), torch.from_numpy(np.asarray(responses.item_index)))
     score, trials = torch.from_numpy(responses.score), torch.from_numpy(responses.n_trials * start.trial_weight)
-    ceilings = np.ones_like(start.floor) if start.shape is None else start.shape.ceiling
+    ceilings = np.ones_like(start.floor) if start.extras is None else start.extras.ceiling
     floor, ceiling = torch.from_numpy(start.floor)[rows[1]], torch.from_numpy(ceilings)[rows[1]]
     shape = (len(start.models), start.dims), start.item_mean.shape
 

@@ -1,9 +1,9 @@
 """Shape parameters of the items, moved together with slopes and intercepts by a joint Newton step.
 
-The items' own step holds the shapes fixed. What it should have been with the shapes free follows from the information
+The items' own step holds the extras fixed. What it should have been with the extras free follows from the information
 that both share (a Schur complement): a floor that rises takes the intercept down along, and its uncertainty widens
-that of the intercept. The widening is kept apart: floor and intercept make up for each other, so that the chances of
-success are as certain as with the floor known, and to attenuate by the whole variance would let slopes run away.
+that of the intercept. The inflation is stored separately, because floor and intercept trade off: their joint posterior
+is wide although the predicted probabilities are not, and attenuating by the whole variance would let slopes diverge.
 """
 
 from dataclasses import dataclass, replace
@@ -12,54 +12,54 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from capscope.fit.engines.score_cells import HeadCells
+from capscope.fit.engines.score_cells import ScoreModelCells
 from capscope.fit.engines.variational.item_forms import ItemForm
 from capscope.fit.engines.variational.item_prior import inverse
 from capscope.fit.engines.variational.kernels import Gaussians, Matrices
-from capscope.fit.irt.score_models.binary import Derivatives, Head
-from capscope.fit.irt.score_models.extra_priors import ShapePrior
+from capscope.fit.irt.score_models.extra_priors import ExtraPrior
+from capscope.fit.irt.score_models.score_model import Derivatives, ScoreModel
 
-MAX_SHAPE_STEP = 1.0
+MAX_EXTRA_STEP = 1.0
 """Largest change of a coordinate in one step."""
 
 MAX_ALONG = 0.7
-"""Largest change of a slope or intercept that follows a shape in one step."""
+"""Largest change of a slope or intercept that follows an extra in one step."""
 
 MAX_INFLATION = 20.0
-"""Largest share that uncertain shapes add to the variance of slopes and intercept, summed over them."""
+"""Largest share that uncertain extras add to the variance of slopes and intercept, summed over them."""
 
 LEAST_LEFT = 0.02
-"""Least share of a shape's information that slopes and intercept may leave to it."""
+"""Least share of an extra's information that slopes and intercept may leave to it."""
 
-ShapeMeans = Float[Tensor, "item coordinate"]
+ExtraMeans = Float[Tensor, "item coordinate"]
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """Posteriors of the items' shapes and their priors."""
+class ExtrasState:
+    """Posteriors of the items' extras and their priors."""
 
     items: Gaussians
-    """Coordinates of each item's shape; no variance where a coordinate is not estimated."""
-    priors: tuple[ShapePrior, ...]
+    """Coordinates of each item's extras; no variance where a coordinate is not estimated."""
+    priors: tuple[ExtraPrior, ...]
     """Prior of each coordinate."""
-    widening: Matrices
-    """What uncertain shapes add to the covariances of the items' parameters."""
+    covariance_inflation: Matrices
+    """What uncertain extras add to the covariances of the items' parameters."""
 
-    def widened(self, items: Gaussians) -> Gaussians:
-        """The items' posteriors over uncertain shapes, from those given the shapes."""
-        return Gaussians(items.mean, items.cov + self.widening)
+    def inflated(self, items: Gaussians) -> Gaussians:
+        """The items' posteriors over uncertain extras, from those given the extras."""
+        return Gaussians(items.mean, items.cov + self.covariance_inflation)
 
-    def turned(self, rotation: Float[Tensor, "dim dim"]) -> "Shapes":
-        """The shapes when the abilities' axes are turned and the slopes with them."""
+    def turned(self, rotation: Float[Tensor, "dim dim"]) -> "ExtrasState":
+        """The extras when the abilities' axes are turned and the slopes with them."""
         size = len(rotation) + 1
         matrix = torch.eye(size, dtype=rotation.dtype, device=rotation.device)
         matrix[:-1, :-1] = rotation.T
-        return replace(self, widening=matrix @ self.widening @ matrix.T)
+        return replace(self, covariance_inflation=matrix @ self.covariance_inflation @ matrix.T)
 
 
 @dataclass(frozen=True)
-class _ShapeSums:
-    """What the cells of each item say about its shape."""
+class _ExtraSums:
+    """What the cells of each item say about its extras."""
 
     gradient: Float[Tensor, "item coordinate"]
     information: Float[Tensor, "item coordinate coordinate"]
@@ -67,30 +67,35 @@ class _ShapeSums:
     """Information shared with slopes and intercept."""
 
 
-def start_shapes(head: Head, items: Gaussians) -> Shapes:
+def start_extras(head: ScoreModel, items: Gaussians) -> ExtrasState:
     """Every item at the centre of its prior."""
     priors = head.start()
     mean = torch.stack([prior.start.to(items.mean.device).expand(len(items.mean)) for prior in priors], 1)
-    return Shapes(Gaussians(mean, torch.diag_embed(torch.zeros_like(mean))), priors, torch.zeros_like(items.cov))
+    return ExtrasState(Gaussians(mean, torch.diag_embed(torch.zeros_like(mean))), priors, torch.zeros_like(items.cov))
 
 
 def joint_step(
-    by_item: HeadCells, before: Gaussians, stepped: Gaussians, models: Gaussians, form: ItemForm, shapes: Shapes
-) -> tuple[Gaussians, Shapes]:
-    """Slopes and intercepts corrected for shapes that move along, and the shapes with their priors.
+    by_item: ScoreModelCells,
+    before: Gaussians,
+    stepped: Gaussians,
+    models: Gaussians,
+    form: ItemForm,
+    extras: ExtrasState,
+) -> tuple[Gaussians, ExtrasState]:
+    """Slopes and intercepts corrected for extras that move along, and the extras with their priors.
 
     Args:
-        by_item: Scores, items in rows, with the shapes as they are.
+        by_item: Scores, items in rows, with the extras as they are.
         before: Items before their own step, in the form's parameters.
         stepped: Items after it.
         models: Posteriors of ``(theta, 1)``.
         form: The items' parameters.
-        shapes: Where the shapes stand.
+        extras: Where the extras stand.
     """
-    sums = _shape_sums(by_item, form.moments(before), models)
-    free = torch.tensor([prior.free for prior in shapes.priors], dtype=torch.float64, device=models.mean.device)
-    mean = shapes.items.mean
-    columns = list(zip(shapes.priors, mean.T, strict=True))
+    sums = _extra_sums(by_item, form.moments(before), models)
+    free = torch.tensor([prior.free for prior in extras.priors], dtype=torch.float64, device=models.mean.device)
+    mean = extras.items.mean
+    columns = list(zip(extras.priors, mean.T, strict=True))
     pull = torch.stack([prior.gradient(value) for prior, value in columns], 1)
     precision = torch.stack([prior.precision(value) for prior, value in columns], 1)
     cross = form.jacobian(before).transpose(1, 2) @ sums.cross * free
@@ -100,31 +105,31 @@ def joint_step(
     gradient = (sums.gradient + pull) * free - torch.einsum("nik,ni->nk", cross, stepped.mean - before.mean)
     change = torch.einsum("nkl,nl->nk", cov, gradient)
     along = torch.einsum("nik,nk->ni", lean, change)
-    longest = torch.maximum(change.abs().amax(1) / MAX_SHAPE_STEP, along.abs().amax(1) / MAX_ALONG).clamp_min(1)
+    longest = torch.maximum(change.abs().amax(1) / MAX_EXTRA_STEP, along.abs().amax(1) / MAX_ALONG).clamp_min(1)
     change, along = change / longest[:, None], along / longest[:, None]
     items = Gaussians(stepped.mean - along, stepped.cov)
-    return items, _updated(Gaussians(mean + change, cov), shapes.priors, _widening(lean, cross, cov))
+    return items, _updated(Gaussians(mean + change, cov), extras.priors, _inflation(lean, cross, cov))
 
 
-def _widening(lean: Tensor, cross: Tensor, cov: Tensor) -> Matrices:
-    """What uncertain shapes add to the items' covariance, at most `MAX_INFLATION` times what there was."""
+def _inflation(lean: Tensor, cross: Tensor, cov: Tensor) -> Matrices:
+    """What uncertain extras add to the items' covariance, at most `MAX_INFLATION` times what there was."""
     added = lean @ cov @ lean.transpose(1, 2)
     # the trace of added over the base, without inverting it: it is singular where slopes are fixed
     ratio = (cross.transpose(1, 2) @ lean @ cov).diagonal(dim1=1, dim2=2).sum(1)
     return added * (MAX_INFLATION / ratio.clamp_min(MAX_INFLATION))[:, None, None]
 
 
-def _updated(items: Gaussians, priors: tuple[ShapePrior, ...], widening: Matrices) -> Shapes:
+def _updated(items: Gaussians, priors: tuple[ExtraPrior, ...], covariance_inflation: Matrices) -> ExtrasState:
     variance = items.cov.diagonal(dim1=1, dim2=2)
     updated = tuple(
         prior.updated(value, spread) if prior.free else prior
         for prior, value, spread in zip(priors, items.mean.T, variance.T, strict=True)
     )
-    return Shapes(items, updated, widening)
+    return ExtrasState(items, updated, covariance_inflation)
 
 
 def _left_over(information: Float[Tensor, "item k k"], shared: Float[Tensor, "item k k"]) -> Float[Tensor, "item k k"]:
-    """Information about the shape that slopes and intercept do not explain, at least `LEAST_LEFT` of it.
+    """Information about the extras that slopes and intercept do not explain, at least `LEAST_LEFT` of it.
 
     In theory it is never negative; far from the optimum the items' own step may have less curvature than that.
     """
@@ -137,8 +142,8 @@ def _left_over(information: Float[Tensor, "item k k"], shared: Float[Tensor, "it
     return (vector * value.clamp_min(LEAST_LEFT)[:, None, :]) @ vector.transpose(1, 2) * unit
 
 
-def _shape_sums(by_item: HeadCells, items: Gaussians, models: Gaussians) -> _ShapeSums:
-    n_items, n_shape = by_item.item_shape.shape
+def _extra_sums(by_item: ScoreModelCells, items: Gaussians, models: Gaussians) -> _ExtraSums:
+    n_items, n_shape = by_item.item_extras.shape
     gradient = torch.zeros(n_items, n_shape, dtype=torch.float64, device=models.mean.device)
     information = gradient.new_zeros(n_items, n_shape, n_shape)
     cross = gradient.new_zeros(n_items, models.mean.shape[1], n_shape)
@@ -146,10 +151,10 @@ def _shape_sums(by_item: HeadCells, items: Gaussians, models: Gaussians) -> _Sha
     for rows in by_item.row_chunks():
         mean, variance = thin.moments(rows)
         found = by_item.head.derivatives(
-            by_item.score[rows], by_item.trials[rows], mean, variance, by_item.shape_of(rows)
+            by_item.score[rows], by_item.trials[rows], mean, variance, by_item.extras_of(rows)
         )
         _add(found, rows, thin.model_mean, (gradient, information, cross))
-    return _ShapeSums(gradient, information, cross)
+    return _ExtraSums(gradient, information, cross)
 
 
 def _add(found: Derivatives, rows: slice, model_mean: Tensor, into: tuple[Tensor, Tensor, Tensor]) -> None:

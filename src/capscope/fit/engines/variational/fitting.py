@@ -1,4 +1,4 @@
-"""Fit an item response model, and score new models with its items."""
+"""The default engine from end to end, and the scoring of new models on the items of a fit."""
 
 from dataclasses import replace
 
@@ -7,16 +7,15 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.data import ResponseFile, Responses
-from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers
 from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import lay_out
 from capscope.fit.cells.response_summary import survey, trial_weight
-from capscope.fit.engines.score_cells import head_cells
+from capscope.fit.engines.score_cells import score_model_cells
 from capscope.fit.engines.variational.kernels import Gaussians, cell_sums
 from capscope.fit.engines.variational.problem import (
+    checked_covariates,
     checked_loads,
-    checked_side,
     fit_choice,
     make_problem,
     pick_device,
@@ -28,20 +27,18 @@ from capscope.fit.engines.variational.to_posterior import as_numpy, extended, ma
 from capscope.fit.irt.advice import advise
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
-from capscope.fit.outcome import Fit, Status
-from capscope.fit.psychometrics.linking import calibrate_items
+from capscope.fit.outcome import Outcome, Status
 
 SCORING_SWEEPS = 50
 
 
-def fit_irt(
+def fit_variational(
     responses: Responses | ResponseFile | Answers,
     settings: IRTSettings | None = None,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
     loads_on: np.ndarray | None = None,
-    anchors: IRTPosterior | None = None,
-) -> Fit[IRTPosterior]:
+) -> Outcome[IRTPosterior]:
     """Fit an item response model by block natural-gradient variational Bayes.
 
     Args:
@@ -52,19 +49,15 @@ def fit_irt(
         floor: Known chance of a right guess on each item; None for none.
         loads_on: Confirmatory mask (item, dim), such as demand levels above 0: where it is false a slope stays exactly
             0, so the dimensions are those of the mask, in its order, and are not rotated.
-        anchors: A fit whose models and items keep their posteriors wherever they occur here, which sets the scale; the
-            model, its form and its prior are then those of that fit (see `calibrate_items`).
 
     Raises:
         FitError: Responses, features or settings cannot be used; one line with what to do.
     """
     settings = settings or IRTSettings()
     answers = as_answers(responses)
-    if anchors is not None:
-        return _anchored(anchors, answers, features, floor, loads_on)
     device = pick_device(settings.device)
     loads = checked_loads(loads_on, len(answers.items), settings, features)
-    side = replace(checked_side(features, floor, len(answers.items)), loads_on=loads)
+    side = replace(checked_covariates(features, floor, len(answers.items)), loads_on=loads)
     found = survey(answers)
     if settings.response == "auto":  # grades and continuous scores have a scatter of their own
         found = replace(found, weight=trial_weight(answers, found))
@@ -79,37 +72,25 @@ def fit_irt(
     fitted = make_posterior(answered, problem, choice, state, answered_side)
     posterior = extended(fitted, answers, side, models, items)
     status = Status(state.converged, "converged" if state.converged else "still-moving", chosen.reasons)
-    return Fit(posterior, advise(status, posterior, answers, found), state.history)
+    return Outcome(posterior, advise(status, posterior, answers, found), state.history)
 
 
-def _anchored(
-    anchors: IRTPosterior,
-    answers: Answers,
-    features: np.ndarray | None,
-    floor: RowFloats | None,
-    loads_on: np.ndarray | None,
-) -> Fit[IRTPosterior]:
-    """The calibrated fit over the axes of the answers."""
-    if loads_on is not None:
-        raise FitError("fit_irt: anchors bring their own dimensions; leave loads_on out")
-    fit = calibrate_items(anchors, answers, features, floor)
-    whole = fit.posterior
-    models = whole.model_index(answers.models)
-    kept = replace(
-        whole, models=answers.models, ability_mean=whole.ability_mean[models], ability_cov=whole.ability_cov[models]
-    )
-    return replace(fit, posterior=kept.take_items(whole.item_index(answers.items)))
+def fit_answers(
+    responses: Responses | ResponseFile, settings: IRTSettings, floor: RowFloats | None = None
+) -> Outcome[IRTPosterior]:
+    """Fit without item features: the entry of this engine in `ENGINES`; see `fit_variational`."""
+    return fit_variational(responses, settings, floor=floor)
 
 
 def _cells_to_score(posterior: IRTPosterior, responses: Responses) -> Cells:
     """Answers as the items of a fit see them, in the order of the responses' items."""
-    if posterior.shape is None:
+    if posterior.extras is None:
         answers = as_answers(responses)
         found = replace(survey(answers), weight=posterior.trial_weight)
         return lay_out(answers, found, posterior.floor if posterior.floor.any() else None)[0]
     survey(as_answers(responses))  # refuses what no model can be fitted to
     weighted = replace(responses, n_trials=responses.n_trials * posterior.trial_weight)
-    return head_cells(weighted, posterior.shape.distribution(), torch.from_numpy(posterior.shape.mean))
+    return score_model_cells(weighted, posterior.extras.score_model(), torch.from_numpy(posterior.extras.mean))
 
 
 def score_models(posterior: IRTPosterior, responses: Responses) -> IRTPosterior:

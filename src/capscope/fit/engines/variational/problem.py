@@ -14,23 +14,19 @@ from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers, as_rows
 from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import lay_out
-from capscope.fit.cells.response_summary import Survey
-from capscope.fit.engines.score_cells import head_cells
+from capscope.fit.cells.response_summary import ResponseSummary
+from capscope.fit.engines.score_cells import score_model_cells
 from capscope.fit.engines.variational.item_forms import ItemForm, PositiveForm, SignedForm
 from capscope.fit.engines.variational.item_prior import Design, make_design
 from capscope.fit.engines.variational.kernels import Gaussians
 from capscope.fit.engines.variational.sweeps import Schedule, State, run_sweeps, start_state
 from capscope.fit.engines.variational.warm_start import WarmStart
-from capscope.fit.irt.score_models.beta import BetaScores
-from capscope.fit.irt.score_models.binary import Asymptotes, Head
-from capscope.fit.irt.score_models.graded import Graded
+from capscope.fit.irt.score_models.binary import LEAST_CHANCE, Binary
+from capscope.fit.irt.score_models.score_model import ScoreModel
 from capscope.fit.irt.settings import IRTSettings
 
 LEAST_LOADED = 3
 """Fewer items than this do not tell a dimension from their own errors."""
-
-LEAST_CHANCE = 0.005
-"""Prior mean of an estimated floor where a guess is said to be never right."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +39,8 @@ class ModelChoice:
     """Number of abilities."""
     form: Literal["signed", "positive"] = "signed"
     """Parameters of the items."""
-    grades: int = 0
-    """Number of ordered grades of a score; 0 for right and wrong."""
-    edge: float = 0.0
-    """What a continuous score of exactly 0 counts as (see `edge_of`); 0 where scores are not continuous."""
+    score_model: ScoreModel | None = None
+    """How scores follow from log-odds; None for right and wrong, or shares of right trials."""
     guess: bool = True
     """Whether known chances of a guess count, where there are any."""
     loads_on: Bool[np.ndarray, "item dim"] | None = field(default=None, compare=False)
@@ -61,10 +55,8 @@ class ModelChoice:
     def _model_words(self) -> str:
         if self.name == "mirt":
             return f"{self.dims} dimensions"
-        if self.grades:
-            return f"graded response model ({self.grades} grades)"
-        if self.edge:
-            return "Beta response model"
+        if self.score_model is not None:
+            return f"{self.name} for {self.score_model.code} scores"
         several = f", {self.dims} dimensions" if self.dims > 1 else ""
         return "Rasch" if self.name == "rasch" else f"{self.name.upper()} ({self.form} slopes{several})"
 
@@ -98,16 +90,18 @@ class Problem:
     answers_per_item: float = math.inf
     """Mean number of answers of an item."""
 
-    def with_head(self, answers: Answers, head: Head) -> "Problem":
-        """The same answers under a head."""
-        nothing = torch.zeros(len(answers.items), len(head.names), dtype=torch.float64)
+    def with_score_model(self, answers: Answers, score_model: ScoreModel) -> "Problem":
+        """The same answers under a score model."""
+        nothing = torch.zeros(len(answers.items), len(score_model.names), dtype=torch.float64)
         rows = as_rows(answers)
-        cells = head_cells(replace(rows, n_trials=rows.n_trials * self.trial_weight), head, nothing).to(self.device)
+        cells = score_model_cells(replace(rows, n_trials=rows.n_trials * self.trial_weight), score_model, nothing).to(
+            self.device
+        )
         return replace(self, by_model=cells, by_item=cells.transposed())
 
 
 @dataclass(frozen=True)
-class Side:
+class ItemCovariates:
     """What comes with the responses: features and floors of the items."""
 
     features: np.ndarray | None = None
@@ -117,14 +111,14 @@ class Side:
     loads_on: Bool[np.ndarray, "item dim"] | None = None
     """Which dimensions each item may load on; None for all."""
 
-    def of(self, items: np.ndarray) -> "Side":
+    def of(self, items: np.ndarray) -> "ItemCovariates":
         """The side of some items."""
         features = None if self.features is None else self.features[items]
         loads_on = None if self.loads_on is None else self.loads_on[items]
-        return Side(features, None if self.floor is None else self.floor[items], loads_on)
+        return ItemCovariates(features, None if self.floor is None else self.floor[items], loads_on)
 
 
-def checked_side(features: np.ndarray | None, floor: RowFloats | None, n_items: int) -> Side:
+def checked_covariates(features: np.ndarray | None, floor: RowFloats | None, n_items: int) -> ItemCovariates:
     """Refuse features and floors that do not fit the items; see `make_design` for the features.
 
     Raises:
@@ -132,14 +126,16 @@ def checked_side(features: np.ndarray | None, floor: RowFloats | None, n_items: 
     """
     make_design(features, n_items)
     if floor is None or not np.any(floor):
-        return Side(features)
+        return ItemCovariates(features)
     floor = np.asarray(floor, float)
     if not (floor.shape == (n_items,) and floor.min() >= 0 and floor.max() < 1):
         raise FitError("fit_irt: floor must hold one chance in [0, 1) for each item, in the order of the items")
-    return Side(features, floor)
+    return ItemCovariates(features, floor)
 
 
-def make_problem(answers: Answers, found: Survey, side: Side, settings: IRTSettings, device: torch.device) -> Problem:
+def make_problem(
+    answers: Answers, found: ResponseSummary, side: ItemCovariates, settings: IRTSettings, device: torch.device
+) -> Problem:
     """Lay the data out on the device.
 
     Args:
@@ -155,18 +151,16 @@ def make_problem(answers: Answers, found: Survey, side: Side, settings: IRTSetti
     return Problem(by_model.to(device), by_item.to(device), design, device, found.weight, per_item)
 
 
-def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: Side) -> Problem:
+def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: ItemCovariates) -> Problem:
     """The problem as the choice of model sees it: floors that are estimated are not known."""
-    if choice.grades:
-        return problem.with_head(answers, Graded(choice.grades))
-    if choice.edge:
-        return problem.with_head(answers, BetaScores(choice.edge))
+    if choice.score_model is not None:
+        return problem.with_score_model(answers, choice.score_model)
     if not choice.guess:
         return replace(problem, by_model=problem.by_model.without_floor(), by_item=problem.by_item.without_floor())
     if not choice.estimates_asymptotes:
         return problem
     known = None if side.floor is None else torch.from_numpy(side.floor.clip(LEAST_CHANCE, None)).to(problem.device)
-    return problem.with_head(answers, Asymptotes(True, choice.name == "4pl", known))
+    return problem.with_score_model(answers, Binary(True, choice.name == "4pl", known))
 
 
 def pick_device(name: str) -> torch.device:
@@ -235,8 +229,8 @@ def _turned(state: State, form: ItemForm) -> State:
     mean[:, :-1] = mean[:, :-1] @ rotation
     cov[:, :-1, :-1] = rotation.T @ cov[:, :-1, :-1] @ rotation
     items, prior = form.rescale(state.items, state.prior, rotation, torch.zeros_like(rotation[0]))
-    shapes = None if state.shapes is None else state.shapes.turned(rotation)
-    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior, shapes=shapes)
+    extras = None if state.extras is None else state.extras.turned(rotation)
+    return replace(state, models=Gaussians(mean, cov), items=items, prior=prior, extras=extras)
 
 
 MAX_ROUNDS = 200

@@ -8,11 +8,11 @@ import numpy as np
 from capscope.axes import RowFloats
 from capscope.data import Responses
 from capscope.fit.cells.answers import Answers, PartOfAnswers, RowAnswers, as_rows
-from capscope.fit.cells.response_summary import Survey, survey
+from capscope.fit.cells.response_summary import ResponseSummary, survey
 from capscope.fit.engines.variational.problem import (
+    ItemCovariates,
     ModelChoice,
     Problem,
-    Side,
     fit_choice,
     make_problem,
     pick_device,
@@ -21,10 +21,9 @@ from capscope.fit.engines.variational.problem import (
 from capscope.fit.engines.variational.sweeps import State
 from capscope.fit.engines.variational.to_posterior import make_posterior
 from capscope.fit.engines.variational.warm_start import WarmStart
-from capscope.fit.irt.score_models.beta import edge_of
-from capscope.fit.irt.score_models.graded import count_grades
+from capscope.fit.irt.score_models import SCORE_MODELS
 from capscope.fit.irt.settings import IRTSettings
-from capscope.fit.links import score_log_loss
+from capscope.fit.links import log_loss, log_odds_of
 
 HOLD_OUT_STREAM = 0x486F6C64
 
@@ -68,7 +67,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedModel:
     """The model to fit."""
 
     choice: ModelChoice
@@ -79,7 +78,7 @@ class Chosen:
     """Its fit to the answers that it was chosen by."""
 
 
-def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -> Chosen:
+def choose(answers: Answers, found: ResponseSummary, settings: IRTSettings, side: ItemCovariates) -> SelectedModel:
     """Choose the model to fit.
 
     Args:
@@ -91,18 +90,18 @@ def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -
     if side.loads_on is not None:
         dims = side.loads_on.shape[1]
         note = f"confirmatory: {dims} dimensions as given"
-        return Chosen(ModelChoice("mirt", dims, loads_on=side.loads_on), (note,))
+        return SelectedModel(ModelChoice("mirt", dims, loads_on=side.loads_on), (note,))
     if settings.response != "auto":
-        return Chosen(_choice_of_scores(as_rows(answers), settings))
+        return SelectedModel(_choice_of_scores(as_rows(answers), settings))
     if settings.model == "rasch":
-        return Chosen(ModelChoice("rasch"))
+        return SelectedModel(ModelChoice("rasch"))
     if settings.model == "mirt" and settings.dims > 1:
-        return Chosen(ModelChoice("mirt", settings.dims))
+        return SelectedModel(ModelChoice("mirt", settings.dims))
     if settings.model in ("3pl", "4pl") and settings.dims > 1:
-        return Chosen(ModelChoice(settings.model, settings.dims))
+        return SelectedModel(ModelChoice(settings.model, settings.dims))
     name = settings.model if settings.model in ("3pl", "4pl") else "2pl"
     if settings.model != "auto" and settings.form != "auto":
-        return Chosen(ModelChoice(name, 1, settings.form))
+        return SelectedModel(ModelChoice(name, 1, settings.form))
     # a stream of its own: the seed alone may be the one that drew the answers
     rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
     auto = settings.model == "auto"
@@ -111,13 +110,15 @@ def choose(answers: Answers, found: Survey, settings: IRTSettings, side: Side) -
     held = rng.random(len(rows.score)) < HELD_SHARE
     if held.all() or not held.any():
         reason = f"too few answers to choose a model by held-out cells; {name.upper()} taken"
-        return Chosen(ModelChoice(name), (reason,))
+        return SelectedModel(ModelChoice(name), (reason,))
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
     bench = _Bench.of((rows.rows(~held), rows.rows(held)), found.weight, side.of(part.kept_items), quick)
     best, lines = bench.climb() if auto else bench.best_form(name)
     # one ability starts as near its end anyway
-    helps = best.choice.dims > 1 and best.state.shapes is None
-    return Chosen(best.choice, lines, WarmStart(best.state, part.kept_models, part.kept_items) if helps else None)
+    helps = best.choice.dims > 1 and best.state.extras is None
+    return SelectedModel(
+        best.choice, lines, WarmStart(best.state, part.kept_models, part.kept_items) if helps else None
+    )
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,11 @@ class _Bench:
     train: Answers
     problem: Problem
     held: Responses
-    side: Side
+    side: ItemCovariates
     settings: IRTSettings
 
     @staticmethod
-    def of(parts: tuple[Responses, Responses], weight: float, side: Side, settings: IRTSettings) -> "_Bench":
+    def of(parts: tuple[Responses, Responses], weight: float, side: ItemCovariates, settings: IRTSettings) -> "_Bench":
         train = RowAnswers(parts[0])
         found = replace(survey(train), weight=weight)
         problem = make_problem(train, found, side, settings, pick_device(settings.device))
@@ -141,7 +142,7 @@ class _Bench:
         state = fit_choice(problem_of(choice, self.problem, self.train, self.side), choice, self.settings)
         posterior = make_posterior(self.train, self.problem, choice, state, self.side)
         chance = posterior.probability(self.held.model_index, self.held.item_index)
-        return Trial(choice, state, score_log_loss(chance, self.held.score))
+        return Trial(choice, state, log_loss(log_odds_of(chance), self.held.score))
 
     def best_form(self, name: Literal["2pl", "3pl", "4pl"]) -> tuple[Trial, tuple[str, ...]]:
         signed, positive = self.try_out(ModelChoice(name)), self.try_out(ModelChoice(name, 1, "positive"))
@@ -224,9 +225,8 @@ def _choice_of_scores(responses: Responses, settings: IRTSettings) -> ModelChoic
     """The model of ordered grades or continuous scores, as asked for."""
     several = settings.model == "mirt" and settings.dims > 1
     kind = "mirt" if several else "rasch" if settings.model == "rasch" else "2pl"
-    if settings.response == "graded":
-        return ModelChoice(kind, settings.dims, grades=count_grades(responses.score))
-    return ModelChoice(kind, settings.dims, edge=edge_of(responses.score))
+    score_model = SCORE_MODELS[settings.response].load().from_scores(responses.score, kind)
+    return ModelChoice(kind, settings.dims, score_model=score_model)
 
 
 def thinned(answers: Answers, n_rows: int, most: int, rng: np.random.Generator) -> PartOfAnswers:

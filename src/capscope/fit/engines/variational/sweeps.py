@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from capscope.fit.cells.interface import Cells
-from capscope.fit.engines.score_cells import HeadCells
-from capscope.fit.engines.variational.extras import Shapes, joint_step, start_shapes
+from capscope.fit.engines.score_cells import ScoreModelCells
+from capscope.fit.engines.variational.extras import ExtrasState, joint_step, start_extras
 from capscope.fit.engines.variational.item_forms import ItemForm, bounded, quadrature_moments
 from capscope.fit.engines.variational.item_prior import Design, ItemPrior, fit_prior, inverse, start_prior
 from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums
@@ -35,8 +35,8 @@ PATIENCE = 3
 EARLIEST_STOP = 8
 """Sweeps before that rule holds: the first ones may lose in fit on the way."""
 
-SHAPES_WAIT = 4
-"""Sweeps before the items' shapes move: far from the optimum they would fit what slopes are about to."""
+EXTRAS_WAIT = 4
+"""Sweeps before the items' extras move: far from the optimum they would fit what slopes are about to."""
 
 STEEP_SLOPE = 2.0
 """Root-mean-square slope from which on that rule holds; weaker models may lose in fit while they shrink."""
@@ -71,8 +71,8 @@ class State:
     """Change in each sweep, in posterior standard deviations."""
     converged: bool = False
     """Whether the last change was under the tolerance."""
-    shapes: Shapes | None = None
-    """Shapes of the items, where a head has any."""
+    extras: ExtrasState | None = None
+    """ExtrasState of the items, where a head has any."""
     age: int = 0
     """Sweeps made."""
 
@@ -85,8 +85,8 @@ def start_state(
     items = form.start(on_slope)
     spread = form.spread.to(items.mean.device)
     prior = start_prior(items.mean.mean(0), torch.diag(spread), design)
-    shapes = start_shapes(by_item.head, items) if isinstance(by_item, HeadCells) else None
-    return State(models, items, prior, shapes=shapes)
+    extras = start_extras(by_item.head, items) if isinstance(by_item, ScoreModelCells) else None
+    return State(models, items, prior, extras=extras)
 
 
 def run_sweeps(
@@ -106,7 +106,7 @@ def run_sweeps(
             if not math.isfinite(history[-1]):
                 return replace(before, history=tuple(history[:-1]), converged=False)
             predicted = float((chance - seen).square().mean().sqrt())
-            if state.shapes is not None and state.age < 2 * SHAPES_WAIT:
+            if state.extras is not None and state.age < 2 * EXTRAS_WAIT:
                 continue
             if history[-1] < schedule.tolerance or predicted < schedule.tolerance * _enough_predicted(form, state):
                 return replace(state, history=tuple(history), converged=True)
@@ -161,26 +161,26 @@ def _even_ranks(value: Tensor) -> Tensor:
 
 
 def _sweep(by_model: Cells, by_item: Cells, form: ItemForm, design: Design, state: State, threads: int) -> State:
-    by_model, by_item = _shaped(by_model, state.shapes), _shaped(by_item, state.shapes)
+    by_model, by_item = _with_extras(by_model, state.extras), _with_extras(by_item, state.extras)
     moments = form.moments(state.items)
     items = form.step(state.items, cell_sums(by_item, moments, state.models, "item", threads), state.prior, design)
     if form.wants_quadrature:
         items = quadrature_moments(by_item, items, state.models, state.prior, design)
-    shapes = state.shapes
-    if shapes is not None and isinstance(by_item, HeadCells) and state.age >= SHAPES_WAIT:
-        items, shapes = joint_step(by_item, state.items, items, state.models, form, shapes)
-        by_model = _shaped(by_model, shapes)
-    whole = items if shapes is None else shapes.widened(items)
+    extras = state.extras
+    if extras is not None and isinstance(by_item, ScoreModelCells) and state.age >= EXTRAS_WAIT:
+        items, extras = joint_step(by_item, state.items, items, state.models, form, extras)
+        by_model = _with_extras(by_model, extras)
+    whole = items if extras is None else extras.inflated(items)
     prior = fit_prior(whole, design, state.prior, form.spread.to(items.mean.device), form.loads)
     sums = cell_sums(by_model, state.models, form.moments(items), "model", threads)
     return _expanded(
-        State(model_step(state.models, sums), items, prior, sums.loss, shapes=shapes, age=state.age + 1), form
+        State(model_step(state.models, sums), items, prior, sums.loss, extras=extras, age=state.age + 1), form
     )
 
 
-def _shaped(cells: Cells, shapes: Shapes | None) -> Cells:
-    """The cells with their items' shapes as they are now."""
-    return cells.shaped(shapes.items.mean) if isinstance(cells, HeadCells) and shapes is not None else cells
+def _with_extras(cells: Cells, extras: ExtrasState | None) -> Cells:
+    """The cells with their items' extras as they are now."""
+    return cells.with_extras(extras.items.mean) if isinstance(cells, ScoreModelCells) and extras is not None else cells
 
 
 def model_step(models: Gaussians, sums: Sums, population: AbilityPopulation | None = None) -> Gaussians:
@@ -222,8 +222,8 @@ def _expanded(state: State, form: ItemForm) -> State:
 
 def _largest_change(before: State, after: State) -> float:
     moved = [posterior_change(before.models, after.models), posterior_change(before.items, after.items)]
-    if before.shapes is not None and after.shapes is not None:
-        moved.append(posterior_change(before.shapes.items, after.shapes.items))
+    if before.extras is not None and after.extras is not None:
+        moved.append(posterior_change(before.extras.items, after.extras.items))
     return max(moved)
 
 

@@ -4,25 +4,28 @@ import numpy as np
 import torch
 
 from capscope.fit.cells.answers import Answers
-from capscope.fit.engines.variational.extras import Shapes
-from capscope.fit.engines.variational.problem import ModelChoice, Problem, Side
+from capscope.fit.engines.variational.extras import ExtrasState
+from capscope.fit.engines.variational.problem import ItemCovariates, ModelChoice, Problem
 from capscope.fit.engines.variational.sweeps import State
-from capscope.fit.irt.item_extras import ItemShape, shape_name
+from capscope.fit.irt.item_extras import ItemExtras
 from capscope.fit.irt.population import ItemPopulation
 from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.irt.score_models.binary import Binary
 
 
-def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, state: State, side: Side) -> IRTPosterior:
+def make_posterior(
+    answers: Answers, problem: Problem, choice: ModelChoice, state: State, side: ItemCovariates
+) -> IRTPosterior:
     """The posterior of a fit, outside of torch."""
     form = choice.item_form()
-    moments, shape = form.moments(state.items), None
+    moments, extras = form.moments(state.items), None
     floor = side.floor if side.floor is not None and choice.guess else np.zeros(len(answers.items))
     item_cov, native_cov = moments.cov, state.items.cov
-    if state.shapes is not None:
-        whole = state.shapes.widened(state.items)
+    if state.extras is not None:
+        whole = state.extras.inflated(state.items)
         item_cov, native_cov = form.moments(whole).cov, whole.cov
-        shape = _item_shape(choice, state.shapes, item_cov - moments.cov)
-        floor = shape.floor
+        extras = _item_extras(choice, state.extras, item_cov - moments.cov)
+        floor = extras.floor
     population = ItemPopulation(
         choice.form,
         as_numpy(state.prior.intercept),
@@ -44,24 +47,26 @@ def make_posterior(answers: Answers, problem: Problem, choice: ModelChoice, stat
         population=population,
         floor=floor,
         model_name=choice.name,
-        shape=shape,
+        extras=extras,
         trial_weight=problem.trial_weight,
     )
 
 
-def _item_shape(choice: ModelChoice, shapes: Shapes, widening: torch.Tensor) -> ItemShape:
-    typical = np.array([prior.typical for prior in shapes.priors])
-    return ItemShape(
-        shape_name(choice.grades, choice.edge),
-        as_numpy(shapes.items.mean),
-        as_numpy(shapes.items.cov),
-        as_numpy(widening),
+def _item_extras(choice: ModelChoice, extras: ExtrasState, covariance_inflation: torch.Tensor) -> ItemExtras:
+    typical = np.array([prior.typical for prior in extras.priors])
+    return ItemExtras(
+        Binary.stored if choice.score_model is None else choice.score_model.code,
+        as_numpy(extras.items.mean),
+        as_numpy(extras.items.cov),
+        as_numpy(covariance_inflation),
         np.ascontiguousarray(typical[:, 0]),
         np.ascontiguousarray(typical[:, 1]),
     )
 
 
-def extended(fitted: IRTPosterior, answers: Answers, side: Side, model: np.ndarray, item: np.ndarray) -> IRTPosterior:
+def extended(
+    fitted: IRTPosterior, answers: Answers, side: ItemCovariates, model: np.ndarray, item: np.ndarray
+) -> IRTPosterior:
     """The posterior over all axes: models and items without an answer stay at their priors.
 
     Args:
@@ -91,10 +96,10 @@ def extended(fitted: IRTPosterior, answers: Answers, side: Side, model: np.ndarr
         (native_cov, fitted.native_cov),
     ):
         whole[item] = part
-    floor, shape = side.floor if side.floor is not None and fitted.floor.any() else np.zeros(n_items), None
-    if fitted.shape is not None:
-        shape = fitted.shape.typical_items(n_items).placed(item, fitted.shape)
-        floor = shape.floor
+    floor, extras = side.floor if side.floor is not None and fitted.floor.any() else np.zeros(n_items), None
+    if fitted.extras is not None:
+        extras = fitted.extras.typical_items(n_items).placed(item, fitted.extras)
+        floor = extras.floor
     return IRTPosterior(
         answers.models,
         answers.items,
@@ -107,7 +112,7 @@ def extended(fitted: IRTPosterior, answers: Answers, side: Side, model: np.ndarr
         population,
         floor,
         fitted.model_name,
-        shape,
+        extras,
         fitted.trial_weight,
     )
 

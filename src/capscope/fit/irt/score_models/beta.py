@@ -1,10 +1,11 @@
-"""Bounded continuous scores, such as shares of a rubric met: the Beta response model as a head.
+"""Bounded continuous scores, such as shares of a rubric met: the Beta response model as a score model.
 
 Scores follow ``Beta(p f, (1 - p) f)`` around ``p = sigmoid(z)`` with a precision f of each item (Ferrari &
 Cribari-Neto, 2004; Noel & Dauvier, 2007). Expectations over uncertain log-odds are taken at three nodes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,10 +14,8 @@ from torch import Tensor
 
 from capscope.axes import RowFloats
 from capscope.errors import FitError
-from capscope.fit.irt.score_models.binary import Derivatives
-from capscope.fit.irt.score_models.extra_priors import NormalPrior, ShapePrior
-
-Shape = Sequence[Tensor]
+from capscope.fit.irt.score_models.extra_priors import ExtraPrior, NormalPrior
+from capscope.fit.irt.score_models.score_model import Derivatives, Extras
 
 LEAST_EDGE, MOST_EDGE = 1e-6, 0.005
 """Bounds of how near the ends a score may count; see `edge_of`."""
@@ -96,61 +95,79 @@ class _Known:
         return self.precision.square() * alone, self.precision.square() * shared
 
 
-class BetaScores:
+class BetaResponse:
     """Scores in (0, 1) with mean ``sigmoid(z)``; the one coordinate is the log of the item's precision."""
+
+    name: ClassVar[str] = "continuous"
+    stored: ClassVar[str] = "beta"
 
     def __init__(self, edge: float = LEAST_EDGE) -> None:
         """Say what scores at the ends count as; see `edge_of`."""
         self.edge = edge
+
+    @classmethod
+    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: RowFloats | None = None) -> "BetaResponse":  # noqa: ARG003
+        """With the edge that the scores ask for; see `edge_of`."""
+        return cls(edge_of(score))
+
+    @classmethod
+    def from_code(cls, code: str) -> "BetaResponse":
+        """From ``beta:E``."""
+        return cls(float(code.partition(":")[2]))
+
+    @property
+    def code(self) -> str:
+        """``beta:E`` with edge E."""
+        return f"{self.stored}:{self.edge!r}"
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the coordinates."""
         return ("log_precision",)
 
-    def start(self) -> tuple[ShapePrior, ...]:
+    def start(self) -> tuple[ExtraPrior, ...]:
         """Precisions of about 7, spread by a factor of 2.7."""
         return (NormalPrior(2.0, 1.0, 0.5),)
 
     def residuals(
-        self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, shape: Shape
+        self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras
     ) -> tuple[Tensor, Tensor]:
         """Expected gradient and information in the log-odds."""
         by_logit, information = _expected(
-            lambda at: (at.by_logit, at.information), self._inner(score), mean, variance, shape
+            lambda at: (at.by_logit, at.information), self._inner(score), mean, variance, extras
         )
         return by_logit * trials, information * trials
 
-    def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, shape: Shape) -> Derivatives:
+    def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
         """What the cells say about their items' precisions."""
         gradient, alone, shared = _expected(
-            lambda at: (at.by_log_precision, *at.precision_information), self._inner(score), mean, variance, shape
+            lambda at: (at.by_log_precision, *at.precision_information), self._inner(score), mean, variance, extras
         )
         return Derivatives((gradient * trials,), ((alone * trials,),), (shared * trials,))
 
-    def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, shape: Shape) -> Tensor:
+    def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Tensor:
         """Log of the expected density of each cell."""
         sd, score = variance.sqrt(), self._inner(score)
-        parts = [_Known(score, mean + sd * node, shape[0]).log_density + float(np.log(w)) for node, w in NODES]
+        parts = [_Known(score, mean + sd * node, extras[0]).log_density + float(np.log(w)) for node, w in NODES]
         return trials * torch.logsumexp(torch.stack(torch.broadcast_tensors(*parts)), 0)
 
-    def expected_score(self, logit: Tensor, shape: Shape) -> Tensor:  # noqa: ARG002
+    def expected_score(self, logit: Tensor, extras: Extras) -> Tensor:  # noqa: ARG002
         """Mean score at known log-odds."""
         return torch.sigmoid(logit)
 
-    def score_variance(self, logit: Tensor, shape: Shape) -> Tensor:
+    def score_variance(self, logit: Tensor, extras: Extras) -> Tensor:
         """``p (1 - p) / (1 + f)``."""
-        known = _Known(torch.full_like(logit, 0.5), logit, shape[0])
+        known = _Known(torch.full_like(logit, 0.5), logit, extras[0])
         return known.room / (1 + known.precision)
 
-    def information(self, logit: Tensor, shape: Shape) -> Tensor:
+    def information(self, logit: Tensor, extras: Extras) -> Tensor:
         """Expected curvature of the log-density."""
-        return _Known(torch.full_like(logit, 0.5), logit, shape[0]).information
+        return _Known(torch.full_like(logit, 0.5), logit, extras[0]).information
 
-    def draw(self, logit: Tensor, shape: Shape, generator: torch.Generator) -> Tensor:
+    def draw(self, logit: Tensor, extras: Extras, generator: torch.Generator) -> Tensor:
         """Scores drawn by inversion."""
         lot = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
-        known = _Known(torch.full_like(logit, 0.5), logit, shape[0])
+        known = _Known(torch.full_like(logit, 0.5), logit, extras[0])
         return torch.from_numpy(np.asarray(betaincinv(known.a.numpy(), known.b.numpy(), lot.numpy())))
 
     def _inner(self, score: Tensor) -> Tensor:
@@ -158,11 +175,11 @@ class BetaScores:
 
 
 def _expected(
-    wanted: Callable[[_Known], tuple[Tensor, ...]], score: Tensor, mean: Tensor, variance: Tensor, shape: Shape
+    wanted: Callable[[_Known], tuple[Tensor, ...]], score: Tensor, mean: Tensor, variance: Tensor, extras: Extras
 ) -> tuple[Tensor, ...]:
     """Expectations over Gaussian log-odds."""
     sd = variance.sqrt()
-    at_nodes = [wanted(_Known(score, mean + sd * node, shape[0])) for node, _ in NODES]
+    at_nodes = [wanted(_Known(score, mean + sd * node, extras[0])) for node, _ in NODES]
     weights = [weight for _, weight in NODES]
     stacked = (torch.stack(values, -1) for values in zip(*at_nodes, strict=True))
     return tuple(values @ values.new_tensor(weights) for values in stacked)

@@ -1,4 +1,4 @@
-"""Priors of an item's shape parameters, coordinate by coordinate."""
+"""Priors of an item's extra parameters, coordinate by coordinate."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -14,7 +14,7 @@ PRIOR_ITEMS = 10.0
 
 
 @runtime_checkable
-class ShapePrior(Protocol):
+class ExtraPrior(Protocol):
     """Prior of one coordinate over the items."""
 
     @property
@@ -39,7 +39,7 @@ class ShapePrior(Protocol):
         """Its curvature."""
         ...
 
-    def updated(self, value: Coordinates, variance: Coordinates) -> "ShapePrior":
+    def updated(self, value: Coordinates, variance: Coordinates) -> "ExtraPrior":
         """Prior given the items' posteriors."""
         ...
 

@@ -1,7 +1,7 @@
-"""Ordered grades: the graded response model (Samejima, 1969) as a head."""
+"""Ordered grades: the graded response model (Samejima, 1969) as a score model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,11 +10,9 @@ from torch.nn.functional import logsigmoid
 
 from capscope.axes import RowFloats
 from capscope.errors import FitError
-from capscope.fit.irt.score_models.binary import Derivatives
-from capscope.fit.irt.score_models.extra_priors import NormalPrior, ShapePrior
+from capscope.fit.irt.score_models.extra_priors import ExtraPrior, NormalPrior
+from capscope.fit.irt.score_models.score_model import Derivatives, Extras
 from capscope.fit.links import PROBIT_SCALE
-
-Shape = Sequence[Tensor]
 
 MOST_GRADES = 21
 """Grades up to which scores are taken as graded."""
@@ -66,12 +64,15 @@ class _Bounds:
         return 1 - torch.sigmoid(self.reach) + odds, -torch.sigmoid(self.beyond) - odds
 
 
-class Graded:
+class GradedResponse:
     """Scores ``k / (K - 1)`` with ``P(grade >= k) = sigmoid(z + t_k)``.
 
     The thresholds ``t_1 > ... > t_{K-1}`` of an item have mean 0, so that its intercept is the mean of its boundaries'
     intercepts; the coordinates are the logs of the ``K - 2`` gaps between them.
     """
+
+    name: ClassVar[str] = "graded"
+    stored: ClassVar[str] = "graded"
 
     def __init__(self, grades: int) -> None:
         """Set the number of grades K, at least 3."""
@@ -80,37 +81,52 @@ class Graded:
         below = -(steps[:, None] > torch.arange(grades - 2)[None, :]).double()
         self._mix = below - below.mean(0)
 
+    @classmethod
+    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: RowFloats | None = None) -> "GradedResponse":  # noqa: ARG003
+        """As many grades as the scores have; see `count_grades`."""
+        return cls(count_grades(score))
+
+    @classmethod
+    def from_code(cls, code: str) -> "GradedResponse":
+        """From ``graded:K``."""
+        return cls(int(code.partition(":")[2]))
+
+    @property
+    def code(self) -> str:
+        """``graded:K`` with K grades."""
+        return f"{self.stored}:{self.grades}"
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the coordinates."""
         return tuple(f"log_gap_{k + 1}" for k in range(self.grades - 2))
 
-    def start(self) -> tuple[ShapePrior, ...]:
+    def start(self) -> tuple[ExtraPrior, ...]:
         """Gaps of about 1.5 log-odds, spread by a factor of 2."""
         return tuple(NormalPrior(0.4, 0.5, 0.5) for _ in self.names)
 
-    def thresholds(self, shape: Shape) -> list[Tensor]:
+    def thresholds(self, extras: Extras) -> list[Tensor]:
         """Thresholds from the coordinates."""
-        gaps = [part.exp() for part in shape]
+        gaps = [part.exp() for part in extras]
         return [sum((float(m) * g for m, g in zip(row, gaps, strict=True)), 0 * gaps[0]) for row in self._mix]
 
     def residuals(
-        self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, shape: Shape
+        self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras
     ) -> tuple[Tensor, Tensor]:
         """See `_Bounds.slope`; each boundary is attenuated like any log-odds."""
         attenuation = torch.rsqrt(1 + PROBIT_SCALE * variance)
-        bounds = self._observed(score, mean, attenuation, shape)
+        bounds = self._observed(score, mean, attenuation, extras)
         return bounds.slope * trials, bounds.curvature * attenuation * trials
 
-    def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, shape: Shape) -> Derivatives:
+    def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
         """Gradients at the observed grades, information in expectation over all grades."""
         attenuation = torch.rsqrt(1 + PROBIT_SCALE * variance)
-        thresholds = self.thresholds(shape)
+        thresholds = self.thresholds(extras)
         every = [self._bounds(grade, mean, attenuation, thresholds) for grade in range(self.grades)]
-        by_grade = [self._by_gap(grade, bounds, shape) for grade, bounds in enumerate(every)]
+        by_grade = [self._by_gap(grade, bounds, extras) for grade, bounds in enumerate(every)]
         seen = [trials * (self._grade(score) == grade) for grade in range(self.grades)]
         weight = [trials * bounds.log_chance.exp() for bounds in every]
-        size = len(shape)
+        size = len(extras)
 
         def total(weights: list[Tensor], of: list[Tensor]) -> Tensor:
             return torch.stack([w * value for w, value in zip(weights, of, strict=True)]).sum(0)
@@ -124,32 +140,32 @@ class Graded:
         cross = tuple(total(slopes, columns[j]) * attenuation.sqrt() for j in range(size))
         return Derivatives(tuple(total(seen, columns[j]) for j in range(size)), information, cross)
 
-    def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, shape: Shape) -> Tensor:
+    def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Tensor:
         """Log of the expected chance of the observed grade."""
-        return trials * self._observed(score, mean, torch.rsqrt(1 + PROBIT_SCALE * variance), shape).log_chance
+        return trials * self._observed(score, mean, torch.rsqrt(1 + PROBIT_SCALE * variance), extras).log_chance
 
-    def expected_score(self, logit: Tensor, shape: Shape) -> Tensor:
+    def expected_score(self, logit: Tensor, extras: Extras) -> Tensor:
         """Mean grade over the highest grade."""
-        reached = [torch.sigmoid(logit + threshold) for threshold in self.thresholds(shape)]
+        reached = [torch.sigmoid(logit + threshold) for threshold in self.thresholds(extras)]
         return torch.stack(reached).mean(0)
 
-    def score_variance(self, logit: Tensor, shape: Shape) -> Tensor:
+    def score_variance(self, logit: Tensor, extras: Extras) -> Tensor:
         """Variance of the grade over the highest grade, from ``E g^2 = sum (2 k - 1) P(grade >= k)``."""
-        reached = torch.stack([torch.sigmoid(logit + threshold) for threshold in self.thresholds(shape)])
+        reached = torch.stack([torch.sigmoid(logit + threshold) for threshold in self.thresholds(extras)])
         odd = 2 * torch.arange(self.grades - 1, dtype=logit.dtype) + 1
         square = torch.einsum("k,k...->...", odd, reached)
         return (square - reached.sum(0).square()) / (self.grades - 1) ** 2
 
-    def information(self, logit: Tensor, shape: Shape) -> Tensor:
+    def information(self, logit: Tensor, extras: Extras) -> Tensor:
         """Mean over the grades of the squared slope of their log chance."""
-        thresholds, one = self.thresholds(shape), torch.ones_like(logit)
+        thresholds, one = self.thresholds(extras), torch.ones_like(logit)
         every = [self._bounds(grade, logit, one, thresholds) for grade in range(self.grades)]
         return torch.stack([bounds.log_chance.exp() * bounds.slope.square() for bounds in every]).sum(0)
 
-    def draw(self, logit: Tensor, shape: Shape, generator: torch.Generator) -> Tensor:
+    def draw(self, logit: Tensor, extras: Extras, generator: torch.Generator) -> Tensor:
         """Grades over the highest grade."""
         lot = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
-        reached = [lot < torch.sigmoid(logit + threshold) for threshold in self.thresholds(shape)]
+        reached = [lot < torch.sigmoid(logit + threshold) for threshold in self.thresholds(extras)]
         return torch.stack(reached).double().mean(0)
 
     def _grade(self, score: Tensor) -> Tensor:
@@ -161,8 +177,8 @@ class Graded:
         beyond = attenuation * (mean + thresholds[grade]) if grade < self.grades - 1 else -ends
         return _Bounds(reach, beyond)
 
-    def _observed(self, score: Tensor, mean: Tensor, attenuation: Tensor, shape: Shape) -> _Bounds:
-        grade, thresholds = self._grade(score), self.thresholds(shape)
+    def _observed(self, score: Tensor, mean: Tensor, attenuation: Tensor, extras: Extras) -> _Bounds:
+        grade, thresholds = self._grade(score), self.thresholds(extras)
         reach, beyond = torch.full_like(mean, torch.inf), torch.full_like(mean, -torch.inf)
         for k, threshold in enumerate(thresholds):
             boundary = attenuation * (mean + threshold)
@@ -170,14 +186,14 @@ class Graded:
             beyond = torch.where(grade == k, boundary, beyond)
         return _Bounds(reach, beyond)
 
-    def _by_gap(self, grade: int, bounds: _Bounds, shape: Shape) -> list[Tensor]:
+    def _by_gap(self, grade: int, bounds: _Bounds, extras: Extras) -> list[Tensor]:
         """Derivatives of a grade's log chance in the log gaps."""
         on_reach, on_beyond = bounds.apart
         zero = torch.zeros_like(self._mix[0])
         reach_row = self._mix[grade - 1] if grade > 0 else zero
         beyond_row = self._mix[grade] if grade < self.grades - 1 else zero
         found: list[Tensor] = []
-        for j, part in enumerate(shape):
+        for j, part in enumerate(extras):
             moved = torch.zeros_like(on_reach)
             if grade > 0:
                 moved = moved + on_reach * float(reach_row[j])
