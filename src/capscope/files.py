@@ -241,7 +241,15 @@ TABLE_WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = {
 """How a table is written, by the file's ending."""
 
 
-def write_tensors(folder: Path, manifest: dict[str, Any], tensors: Tensors, *, force: bool, what: str) -> Path:
+def write_tensors(
+    folder: Path,
+    manifest: dict[str, Any],
+    tensors: Tensors,
+    *,
+    force: bool,
+    what: str,
+    keep: Collection[str] = (),
+) -> Path:
     """Write a manifest and tensors as a folder, whole or not at all; the manifest carries the tensors' SHA-256.
 
     Args:
@@ -250,13 +258,18 @@ def write_tensors(folder: Path, manifest: dict[str, Any], tensors: Tensors, *, f
         tensors: Arrays by name.
         force: An existing folder of this kind may be replaced.
         what: What the folder holds (`fit`, `bank`), for messages.
+        keep: Names of other files that such a folder may hold, and that stay in it.
 
     Raises:
         OutputError: See `whole_folder`.
     """
     from safetensors.numpy import save
 
-    with whole_folder(folder, force=force, what=what, holds=(MANIFEST, TENSORS).__contains__) as scratch:
+    names = (MANIFEST, TENSORS, *keep)
+    with whole_folder(folder, force=force, what=what, holds=names.__contains__) as scratch:
+        for name in keep:
+            if (folder / name).is_file():
+                shutil.copy2(folder / name, scratch / name)
         content = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
         (scratch / TENSORS).write_bytes(content)
         stated = manifest | {"sha256": {TENSORS: hashlib.sha256(content).hexdigest()}}

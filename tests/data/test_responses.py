@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from capscope.data import Responses, Study
-from capscope.data.response_file import ResponseFile
+from capscope.data.responses import ResponseFile
 from capscope.errors import InputError
 
 

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -96,8 +97,8 @@ def test_an_existing_output_is_kept_without_force(tmp_path):
 def test_force_leaves_the_old_study_whole_when_the_new_one_cannot_be_written(tmp_path):
     folder = small().save(tmp_path / "study")
     before = {path.name: sha256_of(path) for path in folder.iterdir()}
-    unwritable = Study(items=pd.DataFrame({"item_id": ["a", "b"], "mixed": [1, "x"]}), name="broken")
-    with pytest.raises(Exception, match="mixed"):
+    unwritable = Study.of(pd.DataFrame({"item_id": ["a", "b"]}), sources={"by": {1, 2}})
+    with pytest.raises(TypeError, match="set"):
         unwritable.save(folder, force=True)
     assert {path.name: sha256_of(path) for path in folder.iterdir()} == before
     assert os.listdir(tmp_path) == ["study"]
@@ -217,3 +218,22 @@ def test_two_processes_that_extend_a_table_both_keep_their_rows(tmp_path):
     demands = Study.load(folder).require("demands")
     assert demands["annotator"].value_counts().to_dict() == {"m1": 8, "m2": 8, "x": 1}
     assert sorted(os.listdir(tmp_path)) == ["s"]
+
+
+def test_a_study_made_without_of_is_checked_too():
+    study = Study(responses=pd.DataFrame({"model": ["m"], "item_id": [7], "score": ["1"]}))
+    assert study.require("responses")["item_id"].tolist() == ["7"]
+    with pytest.raises(InputError, match="column 'item_id' is missing"):
+        Study(pd.DataFrame({"model": ["m"]}))
+
+
+def test_a_matrix_of_models_by_items_is_responses():
+    frame = pd.DataFrame({"i1": [1, 0], "i2": [np.nan, 0.5]}, index=["a", "b"])
+    responses = Study.of(frame).require("responses")
+    rows = responses.sort_values(["model", "item_id"])[["model", "item_id", "score"]].astype({"score": float})
+    assert rows.to_numpy().tolist() == [["a", "i1", 1.0], ["b", "i1", 0.0], ["b", "i2", 0.5]]
+
+
+def test_a_study_shows_its_sizes():
+    assert repr(small()) == "Study('study': 2 items, 2 responses, 1 demands; 1 models on 2 items)"
+    assert "<td>responses</td>" in small()._repr_html_()

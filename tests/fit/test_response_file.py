@@ -9,10 +9,9 @@ from simulated import world_2pl
 
 from capscope.data import ResponseFile, Responses, Study
 from capscope.errors import InputError
-from capscope.fit import StudyFitSettings, fit_folder, fit_study, folder_fit
+from capscope.fit import StudyFitSettings, fit_folder, fit_irt, fit_study, fitting
 from capscope.fit.cells.answers import FileAnswers, as_rows
 from capscope.fit.cells.disk import DiskStore
-from capscope.fit.engines.variational.fitting import fit_irt
 
 TINY_MB = 0.01
 
@@ -20,7 +19,7 @@ TINY_MB = 0.01
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study of 1,600 responses, in blocks of 300, in no order, with fractions."""
-    monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 300)
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 300)
     monkeypatch.setattr("capscope.fit.cells.layout.SMALL_MATRIX", 0)
     _, data = world_2pl(40, 80, share=0.5)
     rng = np.random.default_rng(0)
@@ -60,9 +59,9 @@ def test_a_streamed_fit_equals_the_fit_in_memory(folder: Path, model: str, dims:
 
 def test_the_memory_allowed_decides_what_stays_on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch):
     table = folder / "responses.parquet"
-    assert folder_fit.stays_on_disk(table, StudyFitSettings(memory_mb=TINY_MB))
-    assert not folder_fit.stays_on_disk(table, StudyFitSettings())
-    assert not folder_fit.stays_on_disk(table, StudyFitSettings(model="curves", memory_mb=TINY_MB))
+    assert fitting.stays_on_disk(table, StudyFitSettings(memory_mb=TINY_MB))
+    assert not fitting.stays_on_disk(table, StudyFitSettings())
+    assert not fitting.stays_on_disk(table, StudyFitSettings(model="curves", memory_mb=TINY_MB))
     made: list[DiskStore] = []
     monkeypatch.setattr("capscope.fit.cells.disk.DiskStore", lambda *parts: made.append(DiskStore(*parts)) or made[-1])
     fit_folder(folder, StudyFitSettings(model="rasch", memory_mb=1e-4))
@@ -70,7 +69,7 @@ def test_the_memory_allowed_decides_what_stays_on_disk(folder: Path, monkeypatch
 
 
 def test_a_key_that_comes_twice_in_different_blocks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 2)
     frame = pd.DataFrame({"model": list("abca"), "item_id": ["x"] * 4, "score": [1.0, 0.0, 1.0, 0.0]})
     frame.to_parquet(tmp_path / "responses.parquet")
     with pytest.raises(InputError, match="model 'a', item_id 'x' comes twice"):
@@ -81,7 +80,7 @@ def test_a_key_that_comes_twice_in_different_blocks_is_refused(tmp_path: Path, m
 
 
 def test_a_wrong_row_is_named_in_whatever_block_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 2)
     frame = pd.DataFrame({"model": list("abcd"), "item_id": ["x"] * 4, "score": [1.0, 0.0, 1.0, 3.0]})
     frame.to_parquet(tmp_path / "responses.parquet")
     with pytest.raises(InputError, match="after row 2: row 2: score is"):

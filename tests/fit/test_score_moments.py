@@ -23,7 +23,7 @@ from capscope.fit import (
     replicated,
     simulate_irt,
 )
-from capscope.fit.irt.score_models.binary import ScoreModel
+from capscope.fit.irt.score_models.score_model import ScoreModel
 
 KNOWN = torch.zeros(1, 1, dtype=torch.float64)
 HEADS = {

@@ -71,6 +71,6 @@ def test_what_cannot_be_is_one_line(study: Study) -> None:
     with pytest.raises(FitError, match=r"unknown engine 'nutz' \(did you mean \"nuts\"\?\)"):
         StudyFitSettings(engine="nutz")
     with pytest.raises(FitError, match="curves is not fitted to answers alone"):
-        fit_holdout(study, StudyFitSettings(model="curves"), 0.2)
+        fit_answers(Responses.of(study), StudyFitSettings(model="curves"))
     with pytest.raises(FitError, match="--holdout 1.5 is not a share"):
         fit_holdout(study, StudyFitSettings(model="rasch"), 1.5)

@@ -48,11 +48,12 @@ def test_tasks_weigh_alike_within() -> None:
 
 
 def test_benchmark_error_is_the_error_of_the_mean() -> None:
+    # half right at .8 and none right at .3: the errors of single answers, .5 and .3, would give .4
     benchmark = np.repeat([0, 1], 50)
-    score = np.concatenate([np.ones(50), np.zeros(50)])
+    score = np.where(benchmark == 0, np.arange(100) % 2, 0.0)
     chance = np.where(benchmark == 0, 0.8, 0.3)
     metrics = score_outcomes(Outcomes(np.zeros(100, int), benchmark, benchmark, score, chance))
-    assert metrics.benchmark_mae == pytest.approx((0.2 + 0.3) / 2)
+    assert metrics.benchmark_mae == pytest.approx((0.3 + 0.3) / 2)
 
 
 def test_calibration_error_of_calibrated_chances_is_small_and_of_shifted_ones_is_the_shift() -> None:

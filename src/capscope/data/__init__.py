@@ -1,23 +1,27 @@
 """The three tables, the study folder, splits and file formats; no modelling, no torch."""
 
-from capscope.data.counts import LevelCounts, read_level_counts
-from capscope.data.families import FROM_NAMES, families_of, family_by_name, read_families
-from capscope.data.item_files import read_items
+from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
-from capscope.data.known_levels import known_levels, rated_levels, typical_levels, with_gaps_filled
-from capscope.data.reading import read_table, read_text
-from capscope.data.response_file import ResponseFile, rows_in
-from capscope.data.response_splits import (
+from capscope.data.level_counts import LevelCounts, read_level_counts
+from capscope.data.levels import read_items
+from capscope.data.reading import read_table, read_text, shipped
+from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, rows_in
+from capscope.data.splits import (
+    FROM_NAMES,
     ITEM_SPLITS,
     MODEL_SPLITS,
     SPLITS,
+    Fold,
+    ItemSplit,
     ResponseFold,
     SplitPlan,
+    families_of,
+    family_by_name,
+    item_folds,
+    read_families,
     response_folds,
+    task_labels,
 )
-from capscope.data.responses import Demands, DenseResponses, Facet, Responses
-from capscope.data.shipped import shipped
-from capscope.data.splits import Fold, ItemSplit, item_folds, task_labels
 from capscope.data.study import Study, refuse_overwriting
 from capscope.data.tables import FACETS, FUSED, TABLES, TableName, validate
 

@@ -1,4 +1,4 @@
-"""A study: items, responses and demands in one folder, checked on the way in and written in one piece."""
+"""A study: tables of items, responses and demands in one folder, checked when read and written whole."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
-from capscope.data.tables import TABLES, TableName, validate
+from capscope.data.tables import TABLES, TableName, is_checked, validate
 from capscope.errors import InputError, nearest
 from capscope.files import locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
+from capscope.notebook import html_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"
@@ -20,9 +21,9 @@ STUDY_FILES = {MANIFEST, *(f"{table}{suffix}" for table in TABLES for suffix in 
 
 @dataclass(frozen=True)
 class Study:
-    """Up to three tables that talk about the same items (columns: see `TABLES`).
+    """Up to three tables about the same items (columns: see `TABLES`).
 
-    Build it with `Study.load`, or with `Study.of` from data frames; both check the tables.
+    Read one with `Study.load`, or make one of data frames with `Study.of`; tables are checked either way.
     """
 
     items: pd.DataFrame | None = None
@@ -32,11 +33,31 @@ class Study:
     demands: pd.DataFrame | None = None
     """One row for each item, rubric and annotator: `level` from 0 to 5."""
     name: str = "study"
-    """What to call it in messages: the folder."""
+    """Name for messages: the folder."""
     sources: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Where the tables came from, as `study.json` says."""
+    """Origin of the tables, as recorded in `study.json`."""
     edited: tuple[str, ...] = ()
-    """Table files that are no longer what `study.json` recorded."""
+    """Table files whose hash differs from the one in `study.json`."""
+
+    def __post_init__(self) -> None:
+        """Check tables that were not checked before.
+
+        Raises:
+            InputError: A table breaks its specification.
+        """
+        for table, frame in self.tables().items():
+            if not is_checked(frame, table):
+                object.__setattr__(self, table, validate(frame, table, f"{self.name}: {table}"))
+
+    def __repr__(self) -> str:
+        """Return the name and sizes."""
+        sizes = ", ".join(f"{len(frame)} {table}" for table, frame in self.tables().items())
+        return f"Study('{self.name}': {sizes}{_axes_of(self)})"
+
+    def _repr_html_(self) -> str:
+        """Return the columns of each table, for notebooks."""
+        rows = [(table, len(frame), ", ".join(map(str, frame.columns))) for table, frame in self.tables().items()]
+        return html_table(f"Study {self.name}", pd.DataFrame(rows, columns=["table", "rows", "columns"]))
 
     @classmethod
     def of(
@@ -47,11 +68,21 @@ class Study:
         name: str = "study",
         sources: dict[str, Any] | None = None,
     ) -> "Study":
-        """Check the tables and make a study of them.
+        """Check tables and make a study of them.
+
+        Args:
+            items: Table of items. A first table with the columns of responses, or a matrix of scores with models as
+                its index and items as its columns (NaN where an item was not administered), is taken as responses.
+            responses: Table of responses.
+            demands: Table of demand levels.
+            name: Name for messages.
+            sources: Origin of the tables.
 
         Raises:
             InputError: A table breaks its specification; the message says where.
         """
+        if items is not None and responses is None:
+            items, responses = _items_or_responses(items)
         given: dict[TableName, pd.DataFrame | None] = {
             "items": items,
             "responses": responses,
@@ -196,6 +227,26 @@ class Study:
             raise InputError(f"{self.name}: no responses by model '{unknown[0]}'{nearest(unknown[0], known)}")
         kept = responses[responses["model"].isin(models)].reset_index(drop=True)
         return Study(self.items, kept, self.demands, self.name, self.sources)
+
+
+def _items_or_responses(frame: pd.DataFrame) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Return a lone table as items or as responses, whichever its columns say."""
+    columns = set(map(str, frame.columns))
+    if {"model", "item_id", "score"} <= columns:
+        return None, frame
+    numeric = all(pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind) for kind in frame.dtypes)
+    if "item_id" in columns or not numeric or not len(columns):
+        return frame, None
+    wide = frame.set_axis(pd.Index(frame.index.astype(str), name="model"), axis="index")
+    wide = wide.set_axis([str(column) for column in wide.columns], axis="columns")
+    long = wide.astype(float).melt(ignore_index=False, var_name="item_id", value_name="score").reset_index()
+    return None, long[long["score"].notna()].reset_index(drop=True)
+
+
+def _axes_of(study: Study) -> str:
+    if study.responses is None:
+        return ""
+    return f"; {study.responses['model'].nunique()} models on {study.responses['item_id'].nunique()} items"
 
 
 def refuse_overwriting(folder: Path, *, force: bool) -> None:

@@ -91,6 +91,14 @@ def validate(frame: pd.DataFrame, table: TableName, source: str) -> pd.DataFrame
     return frame.reset_index(drop=True)
 
 
+def is_checked(frame: pd.DataFrame, table: TableName) -> bool:
+    """Return whether a table looks as `validate` leaves it: every column of its key is there as categories of text."""
+    spec = TABLES[table]
+    return all(column in frame for column in spec.required) and all(
+        isinstance(frame[column].dtype, pd.CategoricalDtype) for column in spec.key if column in frame
+    )
+
+
 def _checked(column: pd.Series, spec: TableSpec, source: str) -> pd.Series:
     name = str(column.name)
     if name in IDENTIFIERS and name in spec.required + spec.optional:

@@ -1,6 +1,6 @@
 """A fit as users hold it: the posterior, the settings to fit it again, how the search ended; stored as a folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -149,11 +149,10 @@ class Fit(Generic[PosteriorT]):
 
     def __repr__(self) -> str:
         """A few lines: what was fitted, to how many models, how it ended, and the first advice."""
-        posterior = self.posterior
-        settings = self.refit_settings
+        posterior, n_items = self.posterior, len(self.items())
         lines = [
-            f"Fit: {posterior.model_name} by {settings.engine_name}, {self.status.code}",
-            f"  {len(posterior.models):,} models, {len(posterior.item_table()) or 'no':,} items, "
+            f"Fit: {posterior.model_name} by {self.engine}, {self.status.code}",
+            f"  {len(posterior.models):,} models, {f'{n_items:,} items, ' if n_items else ''}"
             f"dimensions: {', '.join(posterior.dim_names)[:80]}",
         ]
         return "\n".join([*lines, *(f"  - {line[:160]}" for line in self.status.advice[:3])])
@@ -263,22 +262,24 @@ def load_fit(folder: Path | str) -> Fit[Any]:
     manifest, tensors = read_tensors(folder, "fit", REMEDY)
     if manifest.get("schema") != SCHEMA or manifest.get("kind") not in KINDS:
         raise InputError(f"{folder}: this fit was written by another version of capscope; fit again")
-    posterior_class: type[Posterior] = KINDS[manifest["kind"]].load()
+    posterior_class: Any = KINDS[manifest["kind"]].load()
     try:
-        _refuse_axes(folder, posterior_class, manifest, tensors)
+        _refuse_axes(folder, posterior_class.axes(manifest), manifest, tensors)
         posterior = posterior_class.read(manifest, tensors)
         status = Status(manifest["converged"], manifest["code"], tuple(manifest["advice"]))
         stored = manifest.get("settings")
         settings = None if stored is None else StudyFitSettings.from_dict(stored)
         return Fit(posterior, settings, status, tuple(manifest["history"]))
-    except (KeyError, TypeError, ValueError, FitError) as error:
-        raise InputError(f"{folder}: the fit lacks or damages {error}; {REMEDY}") from None
+    except KeyError as error:
+        raise InputError(f"{folder}: the fit lacks {error}; {REMEDY}") from None
+    except (TypeError, ValueError, FitError) as error:
+        raise InputError(f"{folder}: the fit is damaged ({error}); {REMEDY}") from None
 
 
 def _refuse_axes(
-    folder: Path, posterior_class: type[Posterior], manifest: dict[str, Any], tensors: dict[str, np.ndarray]
+    folder: Path, axes: Mapping[str, tuple[str, ...]], manifest: dict[str, Any], tensors: dict[str, np.ndarray]
 ) -> None:
-    for name, keys in posterior_class.axes(manifest).items():
+    for name, keys in axes.items():
         for axis, key in enumerate(keys):
             if key:
                 refuse_lengths(folder, "fit", tensors, {name: (axis, manifest[key])}, REMEDY)

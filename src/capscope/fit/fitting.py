@@ -12,7 +12,6 @@ from capscope.axes import RowFloats
 from capscope.data import LevelCounts, ResponseFile, Responses, Study, read_table, rows_in
 from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers, as_answers
-from capscope.fit.curves.hierarchical import fit_hierarchical
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.demand.basis import DemandItems
 from capscope.fit.demand.model import DemandSettings, fit_demand_items
@@ -250,6 +249,8 @@ def fit_curves(
     Raises:
         FitError: The counts hold nothing to fit, or the engine cannot fit curves.
     """
+    from capscope.fit.curves.hierarchical import fit_hierarchical  # needs Pyro, which most work does without
+
     settings = StudyFitSettings(model="curves", engine=engine, seed=seed)
     return Fit.of(fit_hierarchical(counts, engine=engine, seed=seed, draws=draws, progress=progress), settings)
 

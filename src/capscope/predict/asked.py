@@ -15,7 +15,7 @@ from capscope.data import (
     typical_levels,
     with_gaps_filled,
 )
-from capscope.data.item_files import UNNAMED_ANNOTATOR
+from capscope.data.levels import UNNAMED_ANNOTATOR
 from capscope.errors import InputError, first_few
 from capscope.predict.assessor import Training
 from capscope.predict.features import AUTO, ItemFeatures, features_of

@@ -115,7 +115,7 @@ def score_model_of(code: str) -> ScoreModel:
     """
     word = code.partition(":")[0]
     for member in SCORE_MODELS.values():
-        score_model: type[ScoreModel] = member.load()
+        score_model = member.load()
         if score_model.stored == word:
             return score_model.from_code(code)
     raise KeyError(f"score model {code}")
