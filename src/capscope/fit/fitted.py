@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.data import Responses, Study
+from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
 from capscope.fit.arviz_export import to_arviz
@@ -22,7 +23,6 @@ from capscope.fit.outcome import Outcome, Status
 from capscope.fit.posterior import Posterior
 from capscope.fit.resources import Meter
 from capscope.fit.settings import StudyFitSettings
-from capscope.notebook import html_table
 
 SCHEMA = 1
 REMEDY = "fit again with `capscope fit`"

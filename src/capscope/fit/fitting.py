@@ -22,7 +22,7 @@ from capscope.fit.fitted import Fit, hold_out
 from capscope.fit.held_out import HeldOut, HoldoutScore
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
-from capscope.fit.irt_study import fit_answers, known_floor
+from capscope.fit.irt_study import fit_answers, irt_settings, known_floor
 from capscope.fit.kinds import KINDS, MODELS
 from capscope.fit.psychometrics.linking import calibrate_items
 from capscope.fit.settings import StudyFitSettings
@@ -281,16 +281,17 @@ def fit_demand_study(study: Study, annotator: str | None = None, seed: int = 0) 
 
 
 def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> HoldoutScore:
-    """Fit on part of a study's answers and score the predictions of the rest.
+    """Fit on part of a study's answers and score the predictions of the rest; `Fit.held_out` does so for every kind.
 
     Args:
         study: The study.
-        settings: What to fit.
+        settings: An item response model.
         share: Share of the answers to hold out, drawn with the settings' seed.
 
     Raises:
-        FitError: The share lies outside (0, 1), or the rest cannot support the model.
+        FitError: The model is of another kind, the share lies outside (0, 1), or the rest cannot support the model.
     """
+    irt_settings(settings)  # refuses models of other kinds
     found: HeldOut[Any] = hold_out(study, settings, share)
     test = found.test
     return HoldoutScore(

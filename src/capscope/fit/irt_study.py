@@ -56,8 +56,9 @@ def fit_answers(
     Raises:
         FitError: The model is of another kind, or the responses cannot support it.
     """
+    settings_of_engine = irt_settings(settings)
     engine: IRTEngine = ENGINES[settings.engine_name].load_irt()
-    return engine(responses, irt_settings(settings), floor)
+    return engine(responses, settings_of_engine, floor)
 
 
 def irt_settings(settings: StudyFitSettings) -> IRTSettings:
@@ -67,8 +68,11 @@ def irt_settings(settings: StudyFitSettings) -> IRTSettings:
         FitError: The model is no item response model.
     """
     if MODELS[settings.model].kind != IRTPosterior.kind:
-        names = ", ".join(name for name, model in MODELS.items() if model.kind == IRTPosterior.kind)
-        raise FitError(f"{settings.model} is not fitted to answers alone; give a study with demands, or use {names}")
+        names = [name for name, model in MODELS.items() if model.kind == IRTPosterior.kind]
+        raise FitError(
+            f"{settings.model} is not fitted to answers alone; use {', '.join(names[1:])} or {names[0]}, "
+            "or score it on held-out items with 'capscope evaluate'"
+        )
     return IRTSettings(
         model=cast(ModelName, settings.model),
         dims=settings.dims,

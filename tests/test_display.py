@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from capscope.display import ROWS, html_table
 from capscope.fit import Status
-from capscope.notebook import ROWS, html_table
 from report.worlds import World, counts_of, small_world
 
 
