@@ -11,6 +11,8 @@ from .fit import load_fit as load_fit
 from .predict import Evaluation as Evaluation
 from .predict import Predictions as Predictions
 from .predict import evaluate as evaluate
+from .profiles import audit as audit
+from .profiles import compare as compare
 from .profiles import explain as explain
 from .report import report as report
 
