@@ -3,9 +3,9 @@
 from capscope.profiles.ability import (
     AbilityProfiles,
     ability_profiles,
-    ability_table,
-    demand_effects,
+    general_ability,
     general_factor_share,
+    profile,
 )
 from capscope.profiles.auditing import Audit, AuditSettings, audit, audit_study
 from capscope.profiles.benchmark import (
@@ -48,6 +48,12 @@ from capscope.profiles.comparison import (
     paired_difference,
     suite_aggregates,
 )
+from capscope.profiles.expected_scores import (
+    NamedDimension,
+    dimension_abilities,
+    expected_scores,
+    named_dimensions,
+)
 from capscope.profiles.item_groups import of_benchmark
 from capscope.profiles.text_tables import refuse_table_file, write_findings
 
@@ -60,7 +66,6 @@ __all__ = [
     "Compared",
     "Comparison",
     "DemandContrast",
-    "demand_effects",
     "DemandProfile",
     "DemandStructure",
     "Difficulties",
@@ -76,7 +81,12 @@ __all__ = [
     "Separation",
     "SuiteAggregates",
     "ability_profiles",
-    "ability_table",
+    "dimension_abilities",
+    "expected_scores",
+    "general_ability",
+    "named_dimensions",
+    "profile",
+    "NamedDimension",
     "audit",
     "audit_study",
     "bradley_terry",

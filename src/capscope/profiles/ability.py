@@ -17,8 +17,8 @@ from capscope.profiles.text_tables import named_dims, reliability_notes, table_l
 UNITS = {
     "irt": "one unit is a standard deviation of ability over the fitted models",
     "curves": "abilities are in demand levels: the area under the success curve over levels 0 to 10",
-    "demand": "`general` is in log-odds at mean demands; other rows are log-odds for one more level of a demand, so that"
-    " less negative is better",
+    "demand": "`general` is in log-odds at mean demands; other rows are log-odds for one more level of a demand, less"
+    " negative is better",
 }
 """What a unit of ability is, by kind of fit."""
 
@@ -100,9 +100,7 @@ class AbilityProfiles:
         return html_table("Ability profiles", self.table, note)
 
 
-def profile(
-    fit: Fit[Any] | Posterior | str | Path, model: str | None = None, *, level: float = 0.9
-) -> AbilityProfiles:
+def profile(fit: Fit[Any] | Posterior | str | Path, model: str | None = None, *, level: float = 0.9) -> AbilityProfiles:
     """Profile the models of a fit.
 
     Args:

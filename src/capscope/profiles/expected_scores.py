@@ -57,21 +57,38 @@ def expected_scores(
     benchmark = places_of(study, ids).benchmark
     scopes = [("all", "all items", np.ones(len(ids), bool))]
     scopes += [("benchmark", str(name), benchmark == name) for name in np.unique(benchmark)]
-    observed = _observed(study, posterior.models, ids)
+    score, trials = _observed(study, posterior.models, ids)
     rows: list[dict[str, object]] = []
     for number, chance in enumerate(posterior.chances(study, np.random.default_rng(seed), draws=draws)):
         for scope, name, mask in scopes:
-            means = chance[mask].mean(axis=0)
+            means = _draws_of_mean(chance[mask], trials[number, mask])
             lower, upper = quantile_bounds(means, level)
-            answers = observed[number, mask]
-            answered = answers[np.isfinite(answers)]
-            row = {"scope": scope, "name": name, "model": posterior.models[number], "items": int(mask.sum())}
-            row |= {"expected": float(means.mean()), "lower": float(lower), "upper": float(upper)}
-            mean = float(answered.mean()) if len(answered) else float("nan")
-            rows.append(row | {"answers": len(answered), "observed": mean})
+            row: dict[str, object] = {"scope": scope, "name": name, "model": posterior.models[number]}
+            row |= {"items": int(mask.sum()), "expected": float(means.mean())}
+            answers = score[number, mask & (trials[number] > 0)]
+            row |= {"lower": float(lower), "upper": float(upper), "answers": len(answers)}
+            row["observed"] = float(answers.mean()) if len(answers) else float("nan")
+            rows.append(row)
     table = pd.DataFrame(rows)
-    order = table["expected"].rank(ascending=False, method="first")
-    return table.assign(order=order).sort_values(["scope", "name", "order"]).drop(columns="order").reset_index(drop=True)
+    keys = (-table["expected"].to_numpy(dtype=float), table["name"].astype(str), table["scope"].astype(str))
+    return table.iloc[np.lexsort(keys)].reset_index(drop=True)
+
+
+def _draws_of_mean(chance: FloatArray, trials: FloatArray) -> FloatArray:
+    """Draws of the mean chance, spread at least as much as the answers to these items vary by themselves.
+
+    The posterior takes abilities and items for independent, which understates the spread where few models answered.
+
+    Args:
+        chance: Chances (item, draw).
+        trials: Number of trials of the model's answer to each item; 0 for none.
+    """
+    means, expected = chance.mean(axis=0), chance.mean(axis=1)
+    answered = trials > 0
+    variance = (expected * (1 - expected))[answered] / trials[answered]
+    least = float(np.sqrt(variance.sum())) / len(chance)
+    stretch = max(1.0, least / max(float(means.std()), 1e-12))
+    return np.clip(means.mean() + stretch * (means - means.mean()), 0.0, 1.0)
 
 
 def _item_ids(study: Study) -> tuple[str, ...]:
@@ -80,16 +97,19 @@ def _item_ids(study: Study) -> tuple[str, ...]:
     return tuple(sorted(table["item_id"].astype(str).unique()))
 
 
-def _observed(study: Study, models: tuple[str, ...], ids: tuple[str, ...]) -> FloatArray:
-    """Mean score over trials by (model, item); NaN where there is none."""
-    table = np.full((len(models), len(ids)), np.nan)
+def _observed(study: Study, models: tuple[str, ...], ids: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
+    """Mean score over trials and number of trials by (model, item); 0 trials where there is no answer."""
+    score, trials = np.zeros((len(models), len(ids))), np.zeros((len(models), len(ids)))
     if study.responses is None:
-        return table
+        return score, trials
     responses = Responses.of(study)
-    row, column = pd.Index(models).get_indexer(pd.Index(responses.models)), pd.Index(ids).get_indexer(responses.items)
-    score = responses.dense().score
-    table[np.ix_(row[row >= 0], column[column >= 0])] = score[np.ix_(row >= 0, column >= 0)]
-    return table
+    row = pd.Index(models).get_indexer(pd.Index(responses.models))
+    column = pd.Index(ids).get_indexer(pd.Index(responses.items))
+    table = responses.dense()
+    kept, place = np.ix_(row >= 0, column >= 0), np.ix_(row[row >= 0], column[column >= 0])
+    trials[place] = table.n_trials[kept]
+    score[place] = np.nan_to_num(table.score[kept])
+    return score, trials
 
 
 @dataclass(frozen=True)
@@ -183,11 +203,11 @@ def _named_by(loading: FloatArray, items: tuple[str, ...], study: Study) -> tupl
     task = places_of(study, items).task
     labels, place, size = np.unique(task, return_inverse=True, return_counts=True)
     for number, label in enumerate(labels):
-        if size[number] >= FEWEST_ITEMS and len(items) - size[number] >= FEWEST_ITEMS:
+        if label != "?" and size[number] >= FEWEST_ITEMS and len(items) - size[number] >= FEWEST_ITEMS:
             inside = place == number
             effect = float(loading[inside].mean() - loading[~inside].mean()) / spread
             z = effect / np.sqrt(1 / size[number] + 1 / (len(items) - size[number]))
-            found.append((z, effect, f"task {label}", f"loads {effect:+.1f} s.d. more on this task than on others"))
+            found.append((z, effect, f"task {label}", f"loads {abs(effect):.1f} s.d. more on this task than on others"))
     if study.demands is not None:
         demands = Demands.of(study)
         levels = demands.at(items)
@@ -195,9 +215,9 @@ def _named_by(loading: FloatArray, items: tuple[str, ...], study: Study) -> tupl
             known = np.isfinite(level)
             if known.sum() > FEWEST_ITEMS and level[known].std() > 0 and loading[known].std() > 0:
                 r = float(np.corrcoef(level[known], loading[known])[0, 1])
-                found.append((r * np.sqrt(known.sum()), r, f"demand {dim}", f"loadings correlate {r:+.2f} with it"))
+                found.append((r * np.sqrt(known.sum()), r, f"demand {dim}", f"loadings correlate {abs(r):.2f} with it"))
     clear = [one for one in found if abs(one[0]) >= CLEAR_Z and abs(one[1]) >= CLEAR_EFFECT]
     if not clear:
         return 1.0 if loading.mean() >= 0 else -1.0, "", ""
     z, _, name, evidence = max(clear, key=lambda one: abs(one[0]))
-    return float(np.sign(z)), name, evidence.replace("-", "", 1).replace("+", "")
+    return float(np.sign(z)), name, evidence
