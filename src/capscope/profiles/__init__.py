@@ -48,13 +48,9 @@ from capscope.profiles.comparison import (
     paired_difference,
     suite_aggregates,
 )
-from capscope.profiles.expected_scores import (
-    NamedDimension,
-    dimension_abilities,
-    expected_scores,
-    named_dimensions,
-)
 from capscope.profiles.item_groups import of_benchmark
+from capscope.profiles.mirt_dimensions import NamedDimension, dimension_abilities, named_dimensions
+from capscope.profiles.score_expectations import expected_scores
 from capscope.profiles.text_tables import refuse_table_file, write_findings
 
 __all__ = [
