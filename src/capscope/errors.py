@@ -11,8 +11,14 @@ CapscopeError
 └── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+LONGEST_NAME = 80
+"""Characters of a name that an error shows."""
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and newline, marks that turn the direction of text, and halves of characters."""
 
 
 class CapscopeError(Exception):
@@ -66,6 +72,25 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def first_few(names: Iterable[str], limit: int = 5) -> str:
     """Return the first few names, comma separated, and how many more there are."""
-    listed = list(names)
+    listed = [shortened(name, LONGEST_NAME) for name in names]
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
+
+
+def printable(text: str, longest: int | None = None) -> str:
+    """Return text that is safe to show on a terminal: control characters are written as their codes.
+
+    Args:
+        text: Any text, such as a name from a file.
+        longest: Cut the middle of a longer text, so that what happened and what to do both stay.
+    """
+    plain = UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return plain if longest is None else shortened(plain, longest)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text of at most `longest` characters; of a longer one the middle is left out."""
+    if len(text) <= longest:
+        return text
+    end = longest // 3
+    return f"{text[: longest - end - 3]}...{text[-end:]}"

@@ -5,6 +5,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from capscope.errors import printable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -18,7 +20,7 @@ def emit(result: dict[str, Any], as_json: bool, text: str) -> None:
         text: What to print otherwise.
     """
     printed = json.dumps(plain(result), indent=2, ensure_ascii=False, allow_nan=False) if as_json else text
-    sys.stdout.write(printed + "\n")
+    sys.stdout.write(printable(printed) + "\n")
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value

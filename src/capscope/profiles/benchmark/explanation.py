@@ -109,7 +109,7 @@ def _from_responses(
 ) -> ResponseExplanation:
     if study.responses is None or study.responses["model"].nunique() < FEWEST_MODELS:
         raise FitError(f"answers of {FEWEST_MODELS} models or more are needed; add responses.parquet")
-    join_items(study, "demands", "responses").refuse_if_poor(study.name)
+    join_items(study, "responses", "demands").refuse_if_poor(study.name)
     responses = Responses.of(study)
     chance = item_chance(study, responses.items)
     floor = None if chance is None else np.nan_to_num(chance)
