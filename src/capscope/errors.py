@@ -8,17 +8,15 @@ CapscopeError
 ├── EndpointError       a language-model endpoint refused or failed for good
 ├── MissingExtraError   an optional dependency is not installed
 ├── ConfirmationNeeded  spending needs a yes (exit code 3)
-└── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
+├── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
+└── Interrupted         the user pressed Ctrl-C (exit code 130)
 """
 
-import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 LONGEST_NAME = 80
 """Characters of a name that an error shows."""
-UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and newline, marks that turn the direction of text, and halves of characters."""
 
 
 class CapscopeError(Exception):
@@ -63,6 +61,12 @@ class BudgetReached(CapscopeError):  # noqa: N818 - a stop that was asked for; n
     exit_code = 4
 
 
+class Interrupted(CapscopeError):  # noqa: N818 - a stop that was asked for; nothing failed
+    """The user pressed Ctrl-C; what was done so far is kept as the message says."""
+
+    exit_code = 130
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``' (did you mean "x"?)'`` when a known name is close to the given one, else nothing."""
     by_lower = {candidate.lower(): candidate for candidate in known}
@@ -75,17 +79,6 @@ def first_few(names: Iterable[str], limit: int = 5) -> str:
     listed = [shortened(name, LONGEST_NAME) for name in names]
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
-
-
-def printable(text: str, longest: int | None = None) -> str:
-    """Return text that is safe to show on a terminal: control characters are written as their codes.
-
-    Args:
-        text: Any text, such as a name from a file.
-        longest: Cut the middle of a longer text, so that what happened and what to do both stay.
-    """
-    plain = UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return plain if longest is None else shortened(plain, longest)
 
 
 def shortened(text: str, longest: int) -> str:

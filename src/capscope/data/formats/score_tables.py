@@ -234,9 +234,8 @@ def _refuse_repeated(names: pd.Series, axis: str, source: str) -> None:
     repeated = names.duplicated()
     if repeated.any():
         row = int(np.flatnonzero(repeated)[0])
-        raise InputError(
-            f"{source}: {data_row(row)} repeats {axis} '{shortened(str(names.iloc[row]), LONGEST_NAME)}'; keep one row for each {axis}"
-        )
+        name = shortened(str(names.iloc[row]), LONGEST_NAME)
+        raise InputError(f"{source}: {data_row(row)} repeats {axis} '{name}'; keep one row for each {axis}")
 
 
 def joined_scores(tables: Sequence[ScoreTable], runs: Runs | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
