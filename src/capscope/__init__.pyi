@@ -9,6 +9,8 @@ from .fit import Fit as Fit
 from .predict import Evaluation as Evaluation
 from .predict import Predictions as Predictions
 from .predict import evaluate as evaluate
+from .profiles import audit as audit
+from .profiles import compare as compare
 from .profiles import explain as explain
 from .report import report as report
 
