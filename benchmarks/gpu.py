@@ -13,9 +13,9 @@ import torch
 
 from capscope.fit.cells.dense import DenseCells
 from capscope.fit.cells.scores import SignedScores
-from capscope.fit.engine.item_prior import make_design
-from capscope.fit.engine.problem import ModelChoice, Problem, fit_choice, pick_device
-from capscope.fit.irt_model import IRTSettings
+from capscope.fit.engines.variational.item_prior import make_design
+from capscope.fit.engines.variational.problem import ModelChoice, Problem, fit_choice, pick_device
+from capscope.fit.irt.settings import IRTSettings
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     n_models, n_items = options.models or (10_000 if on_gpu else 100), options.items or (100_000 if on_gpu else 10_000)
     ability, cells = simulated(n_models, n_items, device)
     problem = Problem(cells, cells.transposed(), make_design(None, n_items).to(device), device)
-    settings = IRTSettings("2pl", form="signed", device="cuda" if on_gpu else "cpu")
+    settings = IRTSettings(model="2pl", form="signed", device="cuda" if on_gpu else "cpu")
     fit_choice(problem, ModelChoice("2pl"), settings)  # loads the kernels
     wait(device)
     started = time.perf_counter()
