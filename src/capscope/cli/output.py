@@ -88,7 +88,7 @@ def printable(text: str) -> str:
 
 
 def error_line(error: BaseException) -> str:
-    """Return the message of an error as one printable line; the middle of one longer than 500 characters is left out."""
+    """Return the message of an error as one printable line; of over 500 characters, the middle is left out."""
     return shortened(printable(" ".join(str(error).split())), LONGEST_ERROR)
 
 
