@@ -2,7 +2,7 @@
 
 from capscope.data.counts import LevelCounts, read_level_counts
 from capscope.data.families import FROM_NAMES, families_of, family_by_name, read_families
-from capscope.data.item_files import read_items
+from capscope.data.item_files import items_of_frame, read_items
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
 from capscope.data.known_levels import known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.reading import read_table, read_text
@@ -49,6 +49,7 @@ __all__ = [
     "families_of",
     "family_by_name",
     "item_folds",
+    "items_of_frame",
     "join_items",
     "joins",
     "read_families",

@@ -20,7 +20,7 @@ from capscope.fit.folder_fit import fit_folder
 from capscope.fit.held_out import HeldOut, HoldoutScore, fit_holdout, predict_held_out
 from capscope.fit.irt import fit_irt, score_models
 from capscope.fit.irt_model import IRTSettings
-from capscope.fit.links import PROBIT_SCALE, score_and_information, success_probability
+from capscope.fit.links import PROBIT_SCALE, attenuated, log_likelihood, score_and_information, success_probability
 from capscope.fit.marginal.heads import MarginalHeadPosterior, fit_marginal_head
 from capscope.fit.marginal.likelihood import MarginalPosterior, fit_marginal
 from capscope.fit.posterior.draws import NEW_ITEM, draw_chances
@@ -139,6 +139,8 @@ __all__ = [
     "fit_irt",
     "fit_marginal",
     "fit_study",
+    "attenuated",
+    "log_likelihood",
     "group_difference",
     "information",
     "item_chance",

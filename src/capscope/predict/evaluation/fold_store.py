@@ -1,8 +1,6 @@
-"""Finished folds on disk, so that an interrupted evaluation goes on where it stopped."""
+"""Finished folds on disk, so that an interrupted evaluation continues where it stopped."""
 
 import hashlib
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from capscope.errors import OutputError
+from capscope.files import write_bytes
 from capscope.predict.assessor import Chances
 
 FIELDS = ("probability", "log_odds_mean", "log_odds_sd", "shared_sd")
@@ -18,7 +16,7 @@ FIELDS = ("probability", "log_odds_mean", "log_odds_sd", "shared_sd")
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What one assessor predicted for the held-out answers of one fold."""
+    """One assessor's predictions of the held-out answers of one fold."""
 
     chances: Chances
     """One row for each held-out answer."""
@@ -28,41 +26,36 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class FoldStore:
-    """A folder with one file for each finished fold; without a folder it holds nothing."""
+    """A folder with one file for each finished fold; without a folder it stores nothing."""
 
     folder: Path | None = None
 
     def get(self, key: str) -> FoldResult | None:
-        """Return a finished fold; None where it is not there or its file was cut short."""
+        """Return a finished fold; None if it is missing or its file is damaged."""
         if self.folder is None or not (path := self.folder / f"{key}.npz").is_file():
             return None
         try:
-            with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as held:
-                return FoldResult(Chances(*(held[name] for name in FIELDS)), float(held["seconds"]))
+            with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+                return FoldResult(Chances(*(arrays[name] for name in FIELDS)), float(arrays["seconds"]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
 
     def put(self, key: str, result: FoldResult) -> None:
-        """Write a finished fold; a file appears whole or not at all.
+        """Write a finished fold, whole or not at all.
 
         Raises:
             OutputError: The folder cannot be written.
         """
         if self.folder is None:
             return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, scratch = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            with os.fdopen(handle, "wb") as file:
-                chances = {name: getattr(result.chances, name) for name in FIELDS}
-                np.savez(file, seconds=np.array(result.seconds), **chances)
-            Path(scratch).replace(self.folder / f"{key}.npz")
-        except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written ({error.strerror}); choose another folder") from error
+        content = BytesIO()
+        chances = {name: getattr(result.chances, name) for name in FIELDS}
+        np.savez(content, seconds=np.array(result.seconds), **chances)
+        write_bytes(self.folder / f"{key}.npz", content.getvalue(), option="--resume")
 
 
 def digest(*parts: object) -> str:
-    """Name a combination of arrays and plain values by its content."""
+    """Return a hash of arrays and plain values."""
     state = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -75,7 +68,7 @@ def digest(*parts: object) -> str:
 
 
 def code_digest() -> str:
-    """Name the code that makes predictions by its content, so that a fold outlives no change of it."""
-    package = Path(__file__).parent.parent
+    """Return a hash of the code that makes predictions, so that stored folds are not used after it changed."""
+    package = Path(__file__).parent.parent.parent
     files = sorted(path for room in ("fit", "predict") for path in (package / room).rglob("*.py"))
     return digest(*(path.read_text(encoding="utf-8") for path in files))

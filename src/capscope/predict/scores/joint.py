@@ -1,4 +1,4 @@
-"""Scores on sets of items from their chances: items move together as far as they share what is unknown."""
+"""Scores on sets of items from their chances; the items' log-odds are correlated through what they share."""
 
 from collections.abc import Iterator
 
@@ -13,46 +13,46 @@ from capscope.predict.assessor import Chances, FittedAssessor, JointAssessor
 DRAWS = 400
 
 
-def joint_departures(
+def joint_deviations(
     fitted: FittedAssessor, items: RowIndex, share: ModelItem, group: RowIndex, rng: np.random.Generator
 ) -> Iterator[FloatArray]:
-    """Yield for each model in turn draws of how its log-odds depart from their means, in standard deviations.
+    """Yield for each model in turn joint draws of its standardised log-odds.
 
-    An assessor that knows what items share says it; of any other, only that items of a group share a part.
+    A `JointAssessor` draws them itself; for any other assessor, items of a group share a part.
 
     Args:
         fitted: A fitted assessor.
         items: Positions of the items.
-        share: How much of each standard deviation the items of a group share, 0 to 1.
+        share: Share of each standard deviation that the items of a group have in common, 0 to 1.
         group: Group of each item, numbered from 0: its benchmark.
         rng: Source of the draws.
 
     Yields:
-        Departures as (item, draw).
+        Deviations from the mean in standard deviations, as (item, draw).
     """
     if isinstance(fitted, JointAssessor):
-        yield from fitted.departures(items, rng, DRAWS)
+        yield from fitted.deviations(items, rng, DRAWS)
         return
-    for mine in share[..., None]:
+    for common_share in share[..., None]:
         common = rng.standard_normal((group.max() + 1, DRAWS))[group]
-        yield mine * common + np.sqrt(1 - mine**2) * rng.standard_normal(common.shape)
+        yield common_share * common + np.sqrt(1 - common_share**2) * rng.standard_normal(common.shape)
 
 
 def joint_scores(
     models: tuple[str, ...],
     chances: Chances,
     sets: np.ndarray,
-    departures: Iterator[FloatArray],
+    deviations: Iterator[FloatArray],
     rng: np.random.Generator,
     level: float,
 ) -> pd.DataFrame:
-    """Predict the share of each set of items that each model gets right; an item is passed or failed as a whole.
+    """Predict the share of each set of items that each model gets right; each item is passed or failed as a whole.
 
     Args:
         models: Names on the model axis.
         chances: Chances of all models on all items, models first.
         sets: Which items belong to which set, as (set, item).
-        departures: What `joint_departures` yields.
+        deviations: Draws from `joint_deviations`.
         rng: Source of the draws.
         level: Nominal coverage of the intervals.
 
@@ -65,8 +65,8 @@ def joint_scores(
     )
     weight = sets / sets.sum(axis=1, keepdims=True)
     tables: list[pd.DataFrame] = []
-    for number, away in enumerate(departures):
-        drawn = expit(mean[number][:, None] + sd[number][:, None] * away)
+    for number, deviation in enumerate(deviations):
+        drawn = expit(mean[number][:, None] + sd[number][:, None] * deviation)
         passed = rng.random(drawn.shape) < drawn
         lower, upper = quantile_bounds(weight @ passed, level)
         columns = {"set": np.arange(len(sets)), "score": weight @ chance[number], "lower": lower, "upper": upper}

@@ -1,4 +1,4 @@
-"""Folds inside the training part: groups of items, or single answers, held out together."""
+"""Folds inside the training part, and the regimes that they imitate: warm items, new items, tasks or benchmarks."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from capscope.predict.assessor import Training
 
 FEWEST_TASKS = 4
 FEWEST_BENCHMARKS = 3
-"""With fewer benchmarks than this, leaving one out leaves too little to learn from; tasks stand in for them."""
+"""With fewer benchmarks than this, tasks are held out instead: too little would be left to learn from."""
 
 
 def regime_of_items(training: Training) -> np.ndarray:
-    """Say for each item how new it is: `warm` (has answers), or new in a known `task`, a new `task` or `benchmark`."""
+    """Return each item's regime: `warm` (has answers), `item` (new, of a known task), new `task` or `benchmark`."""
     answered, features = training.answered, training.features
     known_task = np.isin(features.task, features.task[answered])
     known_benchmark = np.isin(features.benchmark, features.benchmark[answered])
@@ -21,13 +21,13 @@ def regime_of_items(training: Training) -> np.ndarray:
 
 
 def has_tasks(training: Training) -> bool:
-    """Whether tasks are groups of items at all, rather than a name for each item."""
+    """Return whether tasks are groups of several items, rather than one name for each item."""
     count = len(np.unique(training.features.task[training.answered]))
     return bool(FEWEST_TASKS <= count <= training.answered.sum() / 2)
 
 
 def fold_regime(training: Training, regime: str) -> str:
-    """What to hold out to learn how predictions fare in a regime, as far as the training part can show it."""
+    """Return what to hold out to measure predictions in a regime, as far as the training part allows."""
     benchmarks = len(np.unique(training.features.benchmark[training.answered]))
     if regime == "benchmark" and benchmarks < FEWEST_BENCHMARKS:
         regime = "task"
@@ -38,7 +38,7 @@ def group_folds(training: Training, regime: str, folds: int) -> list[np.ndarray]
     """Cut the training rows into folds: masks of rows that are held out together.
 
     Args:
-        training: What may be learnt from.
+        training: The training part.
         regime: `warm` holds out single answers, `item` items, `task` and `benchmark` whole groups.
         folds: Number of folds at most.
     """
@@ -57,7 +57,7 @@ def group_folds(training: Training, regime: str, folds: int) -> list[np.ndarray]
 
 
 def group_count(training: Training, regime: str) -> int:
-    """Return how many independent groups the folds of a regime are made of."""
+    """Return the number of independent groups that the folds of a regime consist of."""
     regime = fold_regime(training, regime)
     if regime == "warm":
         return len(training.responses.score)
