@@ -20,7 +20,7 @@ from capscope.annotate.local import study_features
 from capscope.annotate.local_features import ItemFeatures
 from capscope.annotate.local_model import LevelForecast, fit_local_model
 from capscope.annotate.rater_statistics import exact_share, quadratic_weighted_kappa
-from capscope.data import Study, demand_matrix
+from capscope.data import Demands, Study
 from capscope.embedding import OFFLINE_MODEL
 
 SHARES = (0.1, 0.2, 0.5)
@@ -143,7 +143,7 @@ def main(folder: Path) -> None:
     print(f"exact {found.exact:.3f}, rho {found.spearman:.3f}, in benchmarks {found.spearman_within_benchmark:.3f}")
     print("\n".join(found.warnings))
     features = study_features(study, OFFLINE_MODEL)
-    mine, theirs = demand_matrix(study, "gpt-4o"), demand_matrix(study, "gemini")
+    mine, theirs = Demands.of(study, "gpt-4o"), Demands.of(study, "gemini")
     levels = mine.at(features.items)
     kept = np.isfinite(levels).all(axis=1)
     features, levels = features.take(kept), levels[kept]

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from planted_faults import KINDS, Planted, World, planted
 
-from capscope.data import Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.fit import IRTSettings, fit_irt
 from capscope.profiles import Audit, AuditSettings, ExplainSettings, audit_study, explain_benchmark, of_benchmark
-from capscope.profiles.audit.findings import Suspects, make_audit
-from capscope.profiles.audit.lags import natural_order
-from capscope.profiles.audit.step_suspects import places_of, step_suspects
-from capscope.report import Provenance, render, summarize_irt
+from capscope.profiles.auditing.findings import Suspects, make_audit
+from capscope.profiles.auditing.row_order import natural_order, step_suspects
+from capscope.profiles.item_groups import places_of
+from capscope.report import PageSource, Provenance, render, summarize
 
 DIMS = [f"D{number:02d}" for number in range(18)]
 SIZES = tuple(itertools.product((15, 40, 80), (500, 2000)))
@@ -54,10 +54,10 @@ def speed(given: argparse.Namespace) -> None:
     found = explain_benchmark(study, ExplainSettings(), AuditSettings())
     seconds, peak = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"explain --audit: {seconds:.1f} CPU s, peak {peak:.2f} GB; {found.audit.counts() if found.audit else {}}")
-    fit = fit_irt(response_matrix(study), IRTSettings(model="2pl"))
+    fit = fit_irt(Responses.of(study), IRTSettings(model="2pl"))
     start = time.process_time()
     made = Provenance("Speed", "simulated", "0", {}, 0, "variational", {})
-    page = render(summarize_irt(fit, study.items, provenance=made))
+    page = render(summarize(PageSource(fit=fit, study=study, provenance=made)))
     print(f"page: {time.process_time() - start:.1f} CPU s, {len(page.encode()) / 1e6:.2f} MB")
 
 
@@ -117,7 +117,7 @@ def _named(table: pd.DataFrame) -> set[str]:
 def shift(given: argparse.Namespace) -> None:
     """Put the rows of each model of a real benchmark out of order in turn, and see whom the audit names."""
     study = of_benchmark(Study.load(given.study), given.benchmark)
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     places = places_of(study, responses.items)
     before = _named(step_suspects(responses, places, 0.2).suspects.table)
     print(f"{len(responses.models)} models, {len(responses.items)} items; as it is, the audit names {sorted(before)}")

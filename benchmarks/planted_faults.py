@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from capscope.data import Study
-from capscope.profiles.audit.discovery import discovered
+from capscope.profiles.auditing.findings import discovered
 
 TASKS = 8
 FAMILY = 5

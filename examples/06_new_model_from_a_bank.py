@@ -10,7 +10,7 @@ import pandas as pd
 
 from capscope import Study
 from capscope.battery import Curves, harness_run, load_bank, score_with_bank, select_battery
-from capscope.data import shipped
+from capscope.data import reading as shipped
 
 
 def main() -> None:

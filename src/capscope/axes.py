@@ -22,6 +22,8 @@ LEVELS = (0, 1, 2, 3, 4, 5)
 
 RowFloats = Float[np.ndarray, " row"]
 RowIndex = Int[np.ndarray, " row"]
+ModelFloats = Float[np.ndarray, " model"]
+ItemFloats = Float[np.ndarray, " item"]
 ModelDim = Float[np.ndarray, "model dim"]
 ItemDim = Float[np.ndarray, "item dim"]
 ModelItem = Float[np.ndarray, "model item"]

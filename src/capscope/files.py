@@ -195,7 +195,7 @@ def write_table(path: Path, frame: pd.DataFrame, *, force: bool = True, option: 
     """Write a table in the format of the file's ending, whole or not at all.
 
     Args:
-        path: A ``.parquet``, ``.csv``, ``.tsv`` or ``.jsonl`` file.
+        path: A ``.parquet``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.json`` file.
         frame: The table; its index is not written.
         force: An existing file may be replaced.
         option: How the user named the file, for messages.
@@ -219,6 +219,13 @@ def _to_records(frame: pd.DataFrame, path: Path) -> None:
             file.write(json.dumps(record, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
 
 
+def _to_list(frame: pd.DataFrame, path: Path) -> None:
+    """One JSON list of objects."""
+    _to_records(frame, path)
+    records = path.read_text(encoding="utf-8").split("\n")[:-1]
+    path.write_text("[" + ",\n".join(records) + "]\n", encoding="utf-8")
+
+
 def _plain(value: object) -> object:
     """Return numpy scalars and arrays as the plain values that JSON holds."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
@@ -229,6 +236,7 @@ TABLE_WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),
     ".tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
     ".jsonl": _to_records,
+    ".json": _to_list,
 }
 """How a table is written, by the file's ending."""
 

@@ -64,7 +64,7 @@ def annotation(folder: Path, rubrics: Path | None = None, prices=None, max_usd=N
 
 
 def settings(url: str, concurrency: int = 4) -> EndpointSettings:
-    return EndpointSettings(url, KEY, concurrency, first_pause=0.01, timeout=10.0)
+    return EndpointSettings(base_url=url, api_key=KEY, concurrency=concurrency, first_pause=0.01, timeout=10.0)
 
 
 def rng():

@@ -197,10 +197,8 @@ def test_dear_runs_want_a_yes_and_unknown_prices_block_nothing(folder):
 
 def test_the_budget_stops_the_run_and_keeps_what_was_paid_for(folder):
     with ScriptedServer(judge) as server:
-        one = 110e-6
-        stopped = annotation(folder, prices=PRICES, max_usd=5.5 * one, samples=1)
-        cost = stopped._usual_cost()
-        stopped = annotation(folder, prices=PRICES, max_usd=4 * one + cost)
+        # A call may cost 1,000 written tokens and its prompt, and then costs 110 tokens.
+        stopped = annotation(folder, prices=PRICES, max_usd=0.002)
         outcome = stopped.run(settings(server.url, 1), rng())
         with pytest.raises(BudgetReached, match="larger --max-usd") as caught:
             outcome.write(folder)
@@ -227,7 +225,7 @@ def test_the_key_appears_nowhere(folder, caplog):
         report = annotation(folder).run(settings(server.url), rng()).write(folder)
         server.script = lambda _: Answer(leak, 401)
         with pytest.raises(EndpointError) as caught:
-            annotation(folder).run(settings(server.url), rng())
+            annotation(folder).run(settings(server.url), rng()).write(folder)
     assert report.failed == 2
     written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert KEY.encode() not in written

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from capscope.battery import load_battery, save_battery, score_battery, select_battery
-from capscope.data import Study, demand_matrix
+from capscope.data import Demands, Study
 from capscope.errors import InputError, OutputError
 from predict.simulated_study import simulated_study
 
@@ -34,7 +34,7 @@ def test_a_battery_has_no_item_twice_and_the_same_seed_draws_the_same(study: Stu
 
 
 def test_drawing_by_demand_covers_the_demand_space_better(study: Study) -> None:
-    demands = demand_matrix(study)
+    demands = Demands.of(study)
     whole = demands.level.mean(axis=0)
 
     def error(method: str) -> float:

@@ -275,7 +275,7 @@ def test_end_to_end_with_a_kill_on_the_way(world, bank, questions, folders, tmp_
 
 
 def job(folders: tuple[Path, Path], out: Path, url: str) -> EndpointRun:
-    endpoint = EndpointSettings(url, "", 1, max_attempts=1)
+    endpoint = EndpointSettings(base_url=url, concurrency=1, max_attempts=1)
     return EndpointRun(*folders, out, endpoint, Sampling("toy"))
 
 

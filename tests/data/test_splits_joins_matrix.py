@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capscope.data import Study, check_study, demand_matrix, item_folds, join_items, response_matrix, task_labels
+from capscope.data import Demands, Responses, Study, check_study, item_folds, join_items, task_labels
 from capscope.errors import InputError, JoinError
 
 GROUPS = {"id": ["item_id"], "task": ["benchmark", "task"], "benchmark": ["benchmark"]}
@@ -120,16 +120,16 @@ def test_the_order_of_rows_changes_no_matrix(seed):
     mixed = Study.of(
         responses=responses.sample(frac=1, random_state=seed), demands=demands.sample(frac=1, random_state=seed)
     )
-    left, right = response_matrix(plain), response_matrix(mixed)
+    left, right = Responses.of(plain), Responses.of(mixed)
     assert (left.models, left.items) == (right.models, right.items) == (("A", "B", "C"), ("007", "7", "x"))
     for field in ("model_index", "item_index", "score", "n_trials"):
         np.testing.assert_array_equal(getattr(left, field), getattr(right, field))
-    np.testing.assert_array_equal(demand_matrix(plain).level, demand_matrix(mixed).level)
+    np.testing.assert_array_equal(Demands.of(plain).level, Demands.of(mixed).level)
 
 
 def test_each_row_of_the_matrix_is_a_row_of_the_table():
     table = pd.DataFrame({"model": ["b", "a", "b"], "item_id": ["y", "x", "x"], "score": [0.1, 0.2, 0.3]})
-    matrix = response_matrix(Study.of(responses=table))
+    matrix = Responses.of(Study.of(responses=table))
     cells = {
         (matrix.models[m], matrix.items[i]): s
         for m, i, s in zip(matrix.model_index, matrix.item_index, matrix.score, strict=True)
@@ -141,11 +141,11 @@ def test_each_row_of_the_matrix_is_a_row_of_the_table():
 def test_demands_are_averaged_over_annotators_and_missing_ones_are_nan():
     rows = [("a", "AS", "u", 1), ("a", "AS", "v", 4), ("b", "CL", "u", 3)]
     study = Study.of(demands=pd.DataFrame(rows, columns=["item_id", "rubric", "annotator", "level"]))
-    both = demand_matrix(study)
+    both = Demands.of(study)
     np.testing.assert_array_equal(both.level, [[2.5, np.nan], [np.nan, 3.0]])
     np.testing.assert_array_equal(both.at(("b", "nowhere", "a")), [[np.nan, 3], [np.nan, np.nan], [2.5, np.nan]])
-    np.testing.assert_array_equal(demand_matrix(study, "v").level, [[4.0]])
+    np.testing.assert_array_equal(Demands.of(study, "v").level, [[4.0]])
     with pytest.raises(InputError, match="no demands by annotator 'w'"):
-        demand_matrix(study, "w")
+        Demands.of(study, "w")
     with pytest.raises(InputError, match="no rubric As"):
-        demand_matrix(study, rubrics=("As",))
+        Demands.of(study, rubrics=("As",))

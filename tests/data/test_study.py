@@ -1,14 +1,17 @@
 import json
 import os
+import subprocess
+import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capscope.data import Study
-from capscope.data.study import _swap, sha256_of
 from capscope.errors import InputError, OutputError
+from capscope.files import TABLE_WRITERS, sha256_of, write_table
 
 letters = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
 names = st.text(letters, min_size=1, max_size=6).filter(str.strip)
@@ -94,8 +97,8 @@ def test_an_existing_output_is_kept_without_force(tmp_path):
 def test_force_leaves_the_old_study_whole_when_the_new_one_cannot_be_written(tmp_path):
     folder = small().save(tmp_path / "study")
     before = {path.name: sha256_of(path) for path in folder.iterdir()}
-    unwritable = Study(items=pd.DataFrame({"item_id": ["a", "b"], "mixed": [1, "x"]}), name="broken")
-    with pytest.raises(Exception, match="mixed"):
+    unwritable = Study.of(pd.DataFrame({"item_id": ["a", "b"]}), sources={"by": {1, 2}})
+    with pytest.raises(TypeError, match="set"):
         unwritable.save(folder, force=True)
     assert {path.name: sha256_of(path) for path in folder.iterdir()} == before
     assert os.listdir(tmp_path) == ["study"]
@@ -109,7 +112,7 @@ def test_force_never_replaces_what_is_no_study(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="this is a file"):
         small().save(tmp_path / "file", force=True)
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="is a file, not a folder"):
         small().save(tmp_path / "file" / "below")
     assert (tmp_path / "notes" / "precious.txt").read_text() == "x"
 
@@ -159,9 +162,78 @@ def test_choosing_models_and_items():
         Study(study.items).require("demands")
 
 
-def test_the_old_study_comes_back_when_the_new_one_cannot_take_its_place(tmp_path):
-    folder = small().save(tmp_path / "study")
-    with pytest.raises(FileNotFoundError):
-        _swap(tmp_path / "never-written", folder, tmp_path / "old")
-    assert Study.load(folder).responses["score"].tolist() == [1, 0]
-    assert os.listdir(tmp_path) == ["study"]
+@pytest.mark.parametrize("suffix", list(TABLE_WRITERS))
+def test_a_table_is_extended_in_its_own_format(tmp_path, suffix):
+    for table, frame in small().tables().items():
+        write_table(tmp_path / f"{table}{suffix}", frame)
+    more = pd.DataFrame({"item_id": ["b"], "rubric": "AS", "annotator": "x", "level": [3.5], "sd": [0.25]})
+    path = Study.replace_table(tmp_path, "demands", lambda old: pd.concat([old, more], ignore_index=True))
+    assert path == tmp_path / f"demands{suffix}"
+    assert sorted(os.listdir(tmp_path)) == sorted(f"{t}{suffix}" for t in ("items", "responses", "demands"))
+    demands = Study.load(tmp_path).require("demands")
+    assert demands["level"].tolist() == [2, 3.5]
+    assert demands["sd"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_new_table_takes_the_format_of_the_others(tmp_path, suffix):
+    write_table(tmp_path / f"items{suffix}", small().require("items"))
+    assert Study.replace_table(tmp_path, "demands", lambda _: small().require("demands")).suffix == suffix
+    assert len(Study.load(tmp_path).require("demands")) == 1
+
+
+def test_a_replaced_table_is_recorded_in_the_manifest(tmp_path):
+    folder = small().save(tmp_path / "s")
+    levels = pd.DataFrame({"item_id": ["a"], "rubric": "CL", "annotator": "y", "level": [1]})
+    Study.replace_table(folder, "demands", lambda old: pd.concat([old, levels]))
+    assert Study.load(folder).edited == ()
+    manifest = json.loads((folder / "study.json").read_text())
+    assert manifest["rubrics"] == ["AS", "CL"]
+    assert manifest["sources"] == {"format": "test"}
+
+
+def test_a_wrong_table_leaves_the_old_one(tmp_path):
+    folder = small().save(tmp_path / "s")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match="level is '9'"):
+        Study.replace_table(folder, "demands", lambda old: old.assign(level=9))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+ADD_LABELS = """
+import sys
+import pandas as pd
+from capscope.data import Study
+folder, annotator = sys.argv[1:]
+for number in range(8):
+    row = pd.DataFrame({"item_id": [str(number)], "rubric": "AS", "annotator": annotator, "level": [1]})
+    Study.replace_table(folder, "demands", lambda old: pd.concat([old, row], ignore_index=True))
+"""
+
+
+def test_two_processes_that_extend_a_table_both_keep_their_rows(tmp_path):
+    folder = small().save(tmp_path / "s")
+    running = [subprocess.Popen([sys.executable, "-c", ADD_LABELS, folder, name]) for name in ("m1", "m2")]
+    assert [process.wait() for process in running] == [0, 0]
+    demands = Study.load(folder).require("demands")
+    assert demands["annotator"].value_counts().to_dict() == {"m1": 8, "m2": 8, "x": 1}
+    assert sorted(os.listdir(tmp_path)) == ["s"]
+
+
+def test_a_study_made_without_of_is_checked_too():
+    study = Study(responses=pd.DataFrame({"model": ["m"], "item_id": [7], "score": ["1"]}))
+    assert study.require("responses")["item_id"].tolist() == ["7"]
+    with pytest.raises(InputError, match="column 'item_id' is missing"):
+        Study(pd.DataFrame({"model": ["m"]}))
+
+
+def test_a_matrix_of_models_by_items_is_responses():
+    frame = pd.DataFrame({"i1": [1, 0], "i2": [np.nan, 0.5]}, index=["a", "b"])
+    responses = Study.of(frame).require("responses")
+    rows = responses.sort_values(["model", "item_id"])[["model", "item_id", "score"]].astype({"score": float})
+    assert rows.to_numpy().tolist() == [["a", "i1", 1.0], ["b", "i1", 0.0], ["b", "i2", 0.5]]
+
+
+def test_a_study_shows_its_sizes():
+    assert repr(small()) == "Study('study': 2 items, 2 responses, 1 demands; 1 models on 2 items)"
+    assert "<td>responses</td>" in small()._repr_html_()

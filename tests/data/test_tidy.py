@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.data.formats import Columns, ExtraTables, import_tidy
 from capscope.errors import InputError, JoinError
 
@@ -65,7 +65,7 @@ def test_wide_both_ways_equals_long(write):
     turned, _ = import_tidy([write("c.csv", "question,A,B\n007,1,0\n8,0.5,\n")], layout="wide-items")
     assert cells(long) == cells(wide) == cells(turned)
     assert report.not_administered == 1
-    left, right = response_matrix(long), response_matrix(wide)
+    left, right = Responses.of(long), Responses.of(wide)
     np.testing.assert_array_equal(left.score, right.score)
     assert left.items == right.items == ("007", "8")
 

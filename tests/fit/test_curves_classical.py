@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import DemandMatrix, LevelCounts, Responses, read_level_counts, shipped
+from capscope.data import Demands, LevelCounts, Responses, read_level_counts, shipped
 from capscope.errors import FitError
 from capscope.fit import dominant_slices, fit_classical
 from capscope.fit.curves.classical import level_targets
@@ -54,7 +54,7 @@ def test_a_model_with_no_success_has_no_ability_and_stays_finite() -> None:
     assert found.ability[0, 0] == 0.0
 
 
-def small_study(rng: np.random.Generator) -> tuple[Responses, DemandMatrix]:
+def small_study(rng: np.random.Generator) -> tuple[Responses, Demands]:
     items = tuple(f"item-{number:03d}" for number in range(300))
     models = ("alpha", "beta", "gamma")
     level = rng.integers(0, 6, (300, 4)).astype(float)
@@ -62,7 +62,7 @@ def small_study(rng: np.random.Generator) -> tuple[Responses, DemandMatrix]:
     chance = 1 / (1 + np.exp(level.max(axis=1)[item] - 2 - model))
     score = (rng.random(len(model)) < chance).astype(float)
     responses = Responses(models, items, model, item, score, np.ones(len(model)))
-    return responses, DemandMatrix(items, ("A", "B", "C", "D"), level)
+    return responses, Demands(items, ("A", "B", "C", "D"), level)
 
 
 def test_permuting_items_and_renaming_ids_changes_no_ability() -> None:
@@ -80,7 +80,7 @@ def test_permuting_items_and_renaming_ids_changes_no_ability() -> None:
         responses.score,
         responses.n_trials,
     )
-    after = fit_classical(dominant_slices(shuffled, DemandMatrix(renamed, demands.dims, demands.level[order])).counts)
+    after = fit_classical(dominant_slices(shuffled, Demands(renamed, demands.dims, demands.level[order])).counts)
     np.testing.assert_array_equal(before.ability, after.ability)
 
 
@@ -100,12 +100,12 @@ def test_unrated_and_guessable_items_are_left_out_and_counted() -> None:
     chance = np.zeros(300)
     chance[7:17] = 0.5
     chance[20] = np.nan
-    slices = dominant_slices(responses, DemandMatrix(demands.items, demands.dims, level), chance)
+    slices = dominant_slices(responses, Demands(demands.items, demands.dims, level), chance)
     assert (slices.n_unrated, slices.n_guessable, slices.n_items) == (7, 10, 283)
 
 
 def test_nothing_rated_is_one_line() -> None:
     responses, demands = small_study(np.random.default_rng(4))
-    empty = DemandMatrix(demands.items, demands.dims, np.full_like(demands.level, np.nan))
+    empty = Demands(demands.items, demands.dims, np.full_like(demands.level, np.nan))
     with pytest.raises(FitError, match=r"no answered item is rated on all 4 rubrics .*300 unrated.*annotate more"):
         dominant_slices(responses, empty)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from simulated import world_2pl
 
-from capscope.data import ResponseFile, Study, response_matrix
+from capscope.data import ResponseFile, Responses, Study
 from capscope.errors import InputError
 from capscope.fit import StudyFitSettings, fit_folder, fit_study, folder_fit
 from capscope.fit.cells.answers import FileAnswers, as_rows
@@ -20,7 +20,7 @@ TINY_MB = 0.01
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study of 1,600 responses, in blocks of 300, in no order, with fractions."""
-    monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 300)
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 300)
     monkeypatch.setattr("capscope.fit.cells.layout.SMALL_MATRIX", 0)
     _, data = world_2pl(40, 80, share=0.5)
     rng = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_blocks_hold_the_table(folder: Path):
-    whole = response_matrix(Study.load(folder))
+    whole = Responses.of(Study.load(folder))
     file = ResponseFile.open(folder / "responses.parquet")
     blocks = list(file.blocks())
     assert len(blocks) > 5
@@ -52,7 +52,7 @@ def test_a_streamed_fit_equals_the_fit_in_memory(folder: Path, model: str, dims:
     study = Study.load(folder)
     streamed = fit_folder(folder, StudyFitSettings(model, dims, memory_mb=TINY_MB)).posterior
     loaded = fit_study(study, StudyFitSettings(model, dims)).posterior
-    data = response_matrix(study)
+    data = Responses.of(study)
     cells = (data.model_index, data.item_index)
     np.testing.assert_allclose(streamed.logit_moments(*cells)[0], loaded.logit_moments(*cells)[0], atol=1e-3)
     assert streamed.models == loaded.models
@@ -66,11 +66,11 @@ def test_the_memory_allowed_decides_what_stays_on_disk(folder: Path, monkeypatch
     made: list[DiskStore] = []
     monkeypatch.setattr("capscope.fit.cells.disk.DiskStore", lambda *parts: made.append(DiskStore(*parts)) or made[-1])
     fit_folder(folder, StudyFitSettings("rasch", memory_mb=1e-4))
-    assert {store.columns.size for store in made} == {len(response_matrix(Study.load(folder)).score)}
+    assert {store.columns.size for store in made} == {len(Responses.of(Study.load(folder)).score)}
 
 
 def test_a_key_that_comes_twice_in_different_blocks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 2)
     frame = pd.DataFrame({"model": list("abca"), "item_id": ["x"] * 4, "score": [1.0, 0.0, 1.0, 0.0]})
     frame.to_parquet(tmp_path / "responses.parquet")
     with pytest.raises(InputError, match="model 'a', item_id 'x' comes twice"):
@@ -81,7 +81,7 @@ def test_a_key_that_comes_twice_in_different_blocks_is_refused(tmp_path: Path, m
 
 
 def test_a_wrong_row_is_named_in_whatever_block_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("capscope.data.response_file.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 2)
     frame = pd.DataFrame({"model": list("abcd"), "item_id": ["x"] * 4, "score": [1.0, 0.0, 1.0, 3.0]})
     frame.to_parquet(tmp_path / "responses.parquet")
     with pytest.raises(InputError, match="after row 2: row 2: score is"):

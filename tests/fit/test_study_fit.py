@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from capscope.data import Responses, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import FitError
 from capscope.fit import StudyFitSettings, fit_holdout, fit_study
 from capscope.fit.study_fit import fit_responses
@@ -16,7 +16,7 @@ def study() -> Study:
 
 
 def test_engines_agree_on_who_is_able(study: Study) -> None:
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     fits = {
         engine: fit_responses(responses, StudyFitSettings("2pl", engine=engine)).posterior
         for engine in ("variational", "mml", "svi")
@@ -29,7 +29,7 @@ def test_engines_agree_on_who_is_able(study: Study) -> None:
 
 @pytest.mark.slow
 def test_nuts_agrees_with_the_fast_engine(study: Study) -> None:
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     judge = fit_responses(responses, StudyFitSettings("rasch", engine="nuts")).posterior
     fast = fit_responses(responses, StudyFitSettings("rasch")).posterior
     rows = (responses.model_index, responses.item_index)

@@ -7,22 +7,23 @@ import pandas as pd
 import pytest
 from scipy.special import expit, log_expit
 
-from capscope.data import Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import InputError
 from capscope.predict import Assessor, ItemFeatures, ItemTexts, Training, item_features
-from capscope.predict.assessors import (
-    ASSESSORS,
-    ExplanatoryAssessor,
-    ForestAssessor,
+from capscope.predict.assessors import ASSESSORS, usable
+from capscope.predict.assessors.explanatory import ExplanatoryAssessor
+from capscope.predict.assessors.forest import ForestAssessor, TextForestAssessor
+from capscope.predict.assessors.stacked import (
+    FittedStack,
+    Pool,
     StackedAssessor,
-    TextForestAssessor,
-    usable,
+    expected_weights,
+    fit_pool,
+    members_for,
 )
-from capscope.predict.assessors.stacked import FittedStack, expected_weights, members_for
-from capscope.predict.folds import group_folds, regime_of_items
-from capscope.predict.metrics import log_loss
-from capscope.predict.pooling import Pool, fit_pool
-from capscope.predict.reliability import calibration_slope
+from capscope.predict.evaluation.metrics.calibration import calibration_slope
+from capscope.predict.evaluation.metrics.loss import log_loss
+from capscope.predict.inner_folds import group_folds, regime_of_items
 from predict.simulated_study import simulated_study
 
 SMALL: dict[str, Assessor] = {
@@ -44,7 +45,7 @@ def study() -> Study:
 @pytest.fixture(scope="module")
 def training(study: Study) -> Training:
     """Answers to all items but those of two tasks."""
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     features = item_features(study, responses.items)
     held_out = np.isin(features.task, [1, 6])[responses.item_index]
     return Training(responses, with_words(features), 0).without(held_out)
@@ -62,7 +63,7 @@ def with_words(features: ItemFeatures) -> ItemFeatures:
 
 @pytest.mark.parametrize("name", ASSESSORS)
 def test_every_assessor_gives_chances_with_a_spread(name: str, training: Training, stack: FittedStack) -> None:
-    fitted = stack if name == "stacked" else (SMALL.get(name) or ASSESSORS[name]).fit(training)
+    fitted = stack if name == "stacked" else (SMALL.get(name) or ASSESSORS[name].assessor).fit(training)
     asked = np.flatnonzero(training.asked)
     model, item = np.repeat(np.arange(8), len(asked)), np.tile(asked, 8)
     found = fitted.predict(model, item)
@@ -78,9 +79,9 @@ def test_every_assessor_gives_chances_with_a_spread(name: str, training: Trainin
 
 
 def test_the_stack_keeps_up_with_its_best_member(study: Study, training: Training, stack: FittedStack) -> None:
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     rows = responses.rows(training.asked[responses.item_index])
-    fitted = {"stacked": stack, "mean": ASSESSORS["mean"].fit(training), **stack.members}
+    fitted = {"stacked": stack, "mean": ASSESSORS["mean"].assessor.fit(training), **stack.members}
     losses = {
         name: log_loss(rows.score, each.predict(rows.model_index, rows.item_index).probability)
         for name, each in fitted.items()
@@ -99,7 +100,7 @@ def test_parts_add_up_to_the_log_odds(stack: FittedStack) -> None:
 def test_other_models_answers_help_on_warm_items() -> None:
     # twenty models and items that depart by one log-odds: what the answers give exceeds the noise of the test answers
     study = simulated_study(2, n_models=20, n_items=240, residual=1.0)
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     features = item_features(study, responses.items)
     held_out = np.random.default_rng(0).random(len(responses.score)) < 0.2
     warm = Training(responses, features, 0).without(held_out)
@@ -149,9 +150,9 @@ def test_the_pool_mends_high_chances_that_are_too_high() -> None:
 
 
 def test_trees_count_nothing_on_a_benchmark_of_a_kind_never_held_out(study: Study) -> None:
-    features = item_features(study, response_matrix(study).items)
-    held_out = (features.benchmark == 1)[response_matrix(study).item_index]
-    training = Training(response_matrix(study), features, 0).without(held_out)
+    features = item_features(study, Responses.of(study).items)
+    held_out = (features.benchmark == 1)[Responses.of(study).item_index]
+    training = Training(Responses.of(study), features, 0).without(held_out)
     names = tuple(members_for(features))
     for kind in ("item", "task", "benchmark"):
         assert expected_weights(names, kind).sum() == pytest.approx(1)
@@ -170,16 +171,16 @@ def test_trees_count_nothing_on_a_benchmark_of_a_kind_never_held_out(study: Stud
 def test_what_is_missing_is_answered_or_refused_in_one_line(study: Study) -> None:
     items, answers = study.require("items"), study.require("responses")
     bare = Study.of(items, answers)
-    responses = response_matrix(bare)
+    responses = Responses.of(bare)
     features = item_features(bare, responses.items)
     assert set(usable(features)) == {"base-rate", "mean", "item-mean", "rasch", "explanatory", "stacked"}
     some = Training(responses, features, 0).without(responses.item_index < 40)
-    found = ASSESSORS["stacked"].fit(some).predict(np.arange(8), np.arange(8))
+    found = ASSESSORS["stacked"].assessor.fit(some).predict(np.arange(8), np.arange(8))
     assert np.isfinite(found.probability).all()
     with pytest.raises(InputError, match="assessor 'forest' needs demands and the study has none"):
-        ASSESSORS["forest"].fit(some)
+        ASSESSORS["forest"].assessor.fit(some)
     with pytest.raises(InputError, match="neither demands nor text"):
-        ASSESSORS["pooled-forest"].fit(some)
+        ASSESSORS["pooled-forest"].assessor.fit(some)
     with pytest.raises(InputError, match="there are no answers to learn from"):
         Training(responses.rows(np.zeros(0, dtype=np.int64)), features, 0)
 
@@ -188,7 +189,7 @@ def test_a_gap_in_the_levels_is_filled_and_counts_as_unsure(study: Study) -> Non
     demands = study.require("demands")
     first = demands["item_id"].astype(str) == "i0000"
     gap = Study.of(study.items, study.responses, demands[~(first & (demands["rubric"] == "B"))])
-    features = item_features(gap, response_matrix(gap).items)
+    features = item_features(gap, Responses.of(gap).items)
     assert features.demands is not None
     assert features.demand_sd is not None
     assert features.demands[0, 1] == pytest.approx(features.demands[1:, 1].mean())
@@ -202,13 +203,13 @@ def test_annotators_that_disagree_make_levels_unsure(study: Study) -> None:
     level = np.clip(demands["level"] + rng.normal(0, 1, len(demands)), 0, 5)
     second = demands.assign(annotator="other", level=level)
     both = Study.of(study.items, study.responses, pd.concat([demands.astype({"annotator": str}), second]))
-    features = item_features(both, response_matrix(both).items)
+    features = item_features(both, Responses.of(both).items)
     assert features.demand_sd is not None
     assert 0.25 < features.demand_sd.mean() < 0.6
 
 
 def test_a_model_without_answers_gets_an_average_chance(study: Study) -> None:
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     features = item_features(study, responses.items)
     quiet = Training(responses, features, 0).without((responses.model_index == 3) | (responses.item_index < 40))
     fitted = StackedAssessor(folds=2).fit(quiet)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import DemandMatrix, Study, demand_matrix, response_matrix
+from capscope.data import Demands, Responses, Study
 from capscope.errors import InputError
 from capscope.fit import CurvePosterior, CurveWorld, IRTSettings, fit_curves, fit_irt, simulate_counts
 from capscope.predict import predict_from_curves, predict_from_irt
@@ -20,9 +20,9 @@ def posterior() -> CurvePosterior:
     return fit_curves(counts, draws=400).posterior
 
 
-def matrix(level: list[list[float]], sd: list[list[float]] | None = None) -> DemandMatrix:
+def matrix(level: list[list[float]], sd: list[list[float]] | None = None) -> Demands:
     items = tuple(f"q{number}" for number in range(len(level)))
-    return DemandMatrix(items, ("D00", "D01", "D02"), np.array(level), None if sd is None else np.array(sd))
+    return Demands(items, ("D00", "D01", "D02"), np.array(level), None if sd is None else np.array(sd))
 
 
 def test_uncertain_levels_widen_the_interval(posterior: CurvePosterior) -> None:
@@ -33,7 +33,7 @@ def test_uncertain_levels_widen_the_interval(posterior: CurvePosterior) -> None:
 
 
 def test_columns_are_matched_by_name(posterior: CurvePosterior) -> None:
-    swapped = DemandMatrix(("q0",), ("D02", "D00", "D01"), np.array([[0.0, 4, 1]]))
+    swapped = Demands(("q0",), ("D02", "D00", "D01"), np.array([[0.0, 4, 1]]))
     found = predict_from_curves(posterior, swapped, np.random.default_rng(1)).table
     expected = predict_from_curves(posterior, matrix([[4.0, 1, 0]]), np.random.default_rng(1)).table
     pd.testing.assert_frame_equal(found, expected)
@@ -51,13 +51,13 @@ def test_score_is_the_mean_of_the_chances_and_its_interval_shrinks_with_more_ite
 
 def test_missing_demands_are_one_line(posterior: CurvePosterior) -> None:
     with pytest.raises(InputError, match="no demands on D02, which the fit needs; annotate"):
-        predict_from_curves(posterior, DemandMatrix(("a",), ("D00", "D01"), np.zeros((1, 2))), np.random.default_rng(0))
+        predict_from_curves(posterior, Demands(("a",), ("D00", "D01"), np.zeros((1, 2))), np.random.default_rng(0))
     with pytest.raises(InputError, match="1 items lack some demand levels: q1; annotate"):
         predict_from_curves(posterior, matrix([[1.0, 1, 1], [1, np.nan, 1]]), np.random.default_rng(0))
 
 
 def test_item_response_chances_are_known_for_known_items_and_wide_for_new_ones() -> None:
-    responses = response_matrix(simulated_study(n_models=20, n_items=150))
+    responses = Responses.of(simulated_study(n_models=20, n_items=150))
     fit = fit_irt(responses, IRTSettings(model="2pl", form="signed")).posterior
     found = predict_from_irt(fit, ("i0003", "i0100", "unseen"), np.random.default_rng(0))
     assert found.support["in_support"].tolist() == [True, True, False]
@@ -74,7 +74,7 @@ def test_benchmark_scores_cover_what_models_go_on_to_score() -> None:
     hits = []
     for seed in range(6):
         study = simulated_study(seed, n_models=30, n_items=300)
-        responses = response_matrix(study)
+        responses = Responses.of(study)
         asked = responses.item_index < 200
         fit = fit_irt(responses.rows(asked), IRTSettings(model="rasch")).posterior
         test = tuple(responses.items[item] for item in range(200, 300))
@@ -96,8 +96,8 @@ def test_fused_levels_stand_in_for_their_annotators_and_carry_their_spread() -> 
         }
     )
     study = Study.of(demands=demands)
-    fused, one = demand_matrix(study), demand_matrix(study, "one")
+    fused, one = Demands.of(study), Demands.of(study, "one")
     assert (fused.level[0, 0], fused.sd[0, 0]) == (2.5, 0.7)
     assert (one.level[0, 0], one.sd) == (1.0, None)
     both = Study.of(demands=demands.iloc[:2].assign(sd=[0.6, 0.8]))
-    assert demand_matrix(both).sd[0, 0] == pytest.approx(np.sqrt(0.36 + 0.64) / 2)
+    assert Demands.of(both).sd[0, 0] == pytest.approx(np.sqrt(0.36 + 0.64) / 2)

@@ -9,9 +9,9 @@ from scipy.special import expit
 
 from capscope.data import Study
 from capscope.profiles import AuditSettings, audit_study
-from capscope.profiles.audit.discovery import class_probability, discovered, nested_chances
-from capscope.profiles.audit.lags import best_lag, natural_order
-from capscope.profiles.audit.texts import near_duplicate_chance, nearest_texts, normal_form, same_texts
+from capscope.profiles.auditing.findings import class_probability, discovered, nested_chances
+from capscope.profiles.auditing.row_order import best_lag, natural_order
+from capscope.profiles.auditing.texts import near_duplicate_chance, nearest_texts, normal_form, same_texts
 from profiles.worlds import study_of
 
 WORDS = np.array([f"word{number}" for number in range(400)])

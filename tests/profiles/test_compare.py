@@ -13,7 +13,7 @@ from scipy.special import expit
 from capscope.cli import main
 from capscope.errors import InputError
 from capscope.profiles import bradley_terry, compare_models, paired_difference, suite_aggregates
-from capscope.profiles.suite import borda, kemeny_order, plackett_luce
+from capscope.profiles.comparison.leaderboard import borda, kemeny_order, plackett_luce
 from profiles.worlds import study_of
 
 
@@ -209,7 +209,7 @@ def test_the_command_compares_two_models_all_models_and_judgements(world, tmp_pa
     study, _ = world
     study.save(tmp_path / "study")
     judged(np.random.default_rng(0), np.array([0.0, 1.0]), 40).to_csv(tmp_path / "judged.csv", index=False)
-    monkeypatch.setattr("capscope.profiles.suite.DRAWS", 20)
+    monkeypatch.setattr("capscope.profiles.comparison.leaderboard.DRAWS", 20)
 
     def run(*arguments: str) -> dict:
         monkeypatch.setattr(sys, "argv", ["capscope", "compare", *arguments, "--json"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from capscope.data import Study, demand_matrix, response_matrix
+from capscope.data import Demands, Responses, Study
 from capscope.errors import FitError
 from capscope.fit import IRTSettings, fit_irt
 from capscope.profiles import (
@@ -15,8 +15,8 @@ from capscope.profiles import (
     held_out_shares,
     separation,
 )
-from capscope.profiles.difficulty import entry_orders, order_shares
-from capscope.profiles.moments import clusters_of
+from capscope.profiles.benchmark.difficulty_decomposition import entry_orders, order_shares
+from capscope.profiles.item_groups import clusters_of
 from profiles.worlds import DIMS, demand_world, study_of
 
 
@@ -127,9 +127,9 @@ def bent_world(seed: int) -> tuple[Study, np.ndarray]:
 
 
 def separated(study: Study) -> Separation:
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     fit = fit_irt(responses, IRTSettings(model="rasch")).posterior
-    levels = demand_matrix(study).at(fit.items)
+    levels = Demands.of(study).at(fit.items)
     return separation(fit, responses, (levels, DIMS), clusters_of(study, fit.items), np.random.default_rng(0))
 
 

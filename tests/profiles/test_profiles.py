@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import DemandMatrix, LevelCounts, Study
+from capscope.data import Demands, LevelCounts, Study
 from capscope.errors import InputError
 from capscope.fit import CurveWorld, fit_curves, simulate_counts
 from capscope.profiles import ability_profiles, demand_profile, general_factor_share, of_benchmark
@@ -53,7 +53,7 @@ def test_general_share_has_an_interval_around_its_draws(posterior) -> None:
 
 def test_demand_profile_by_hand() -> None:
     level = np.array([[0.0, 3, 5], [2, 3, 1], [4, 3, np.nan], [1.5, 3, 0]])
-    found = demand_profile(DemandMatrix(("a", "b", "c", "d"), ("X", "Y", "Z"), level))
+    found = demand_profile(Demands(("a", "b", "c", "d"), ("X", "Y", "Z"), level))
     assert found.histogram.tolist() == [[1, 0, 2, 0, 1, 0], [0, 0, 0, 4, 0, 0], [1, 1, 0, 0, 0, 1]]
     rows = found.table.set_index("dim")
     assert rows["items"].tolist() == [4, 4, 3]
@@ -64,7 +64,7 @@ def test_demand_profile_by_hand() -> None:
 
 def test_no_levels_is_one_line() -> None:
     with pytest.raises(InputError, match="no item has demand levels; annotate"):
-        demand_profile(DemandMatrix(("a",), ("X",), np.full((1, 1), np.nan)))
+        demand_profile(Demands(("a",), ("X",), np.full((1, 1), np.nan)))
 
 
 def test_one_benchmark_of_a_study() -> None:

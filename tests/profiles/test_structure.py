@@ -4,17 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import DemandMatrix, Study
+from capscope.data import Demands, Study
 from capscope.errors import InputError
 from capscope.intervals import bootstrap_interval, cluster_draws
 from capscope.profiles import check_claims, demand_contrast, demand_profile, demand_structure
-from capscope.profiles.demand_structure import participation_ratio
-from capscope.profiles.moments import cluster_moments, filled
+from capscope.profiles.benchmark.cluster_moments import cluster_moments, filled
+from capscope.profiles.benchmark.structure import participation_ratio
 
 
-def matrix(level: np.ndarray) -> DemandMatrix:
+def matrix(level: np.ndarray) -> Demands:
     dims = tuple("ABCDEF"[: level.shape[1]])
-    return DemandMatrix(tuple(f"i{i:04d}" for i in range(len(level))), dims, level.astype(float))
+    return Demands(tuple(f"i{i:04d}" for i in range(len(level))), dims, level.astype(float))
 
 
 def test_moments_of_resampled_clusters_are_those_of_the_stacked_rows() -> None:
@@ -67,7 +67,7 @@ def test_contrast_intervals_cover_over_tasks(tasks: int) -> None:
         drawn = [
             0.6 * rng.standard_normal((tasks, 40))[task] + 0.8 * rng.standard_normal((len(task), 40)) for _ in "ab"
         ]
-        one, other = (DemandMatrix(items, dims, 2 + x) for x in (drawn[0] - 0.4, drawn[1]))
+        one, other = (Demands(items, dims, 2 + x) for x in (drawn[0] - 0.4, drawn[1]))
         table = demand_contrast((one, other), (study, study), rng, 0.9).table
         hits.append(((table["lower"] <= -0.4) & (table["upper"] >= -0.4)).mean())
     assert 0.84 <= np.mean(hits) <= 0.97
@@ -83,7 +83,7 @@ def test_bootstrap_interval_is_students_on_a_mean() -> None:
 
 
 def test_sets_without_a_common_dimension_are_refused() -> None:
-    one, other = matrix(np.ones((3, 1))), DemandMatrix(("a",), ("Z",), np.ones((1, 1)))
+    one, other = matrix(np.ones((3, 1))), Demands(("a",), ("Z",), np.ones((1, 1)))
     study = Study.of(pd.DataFrame({"item_id": ["a"]}))
     with pytest.raises(InputError, match="share no demand dimension"):
         demand_contrast((one, other), (study, study), np.random.default_rng(0))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from capscope.fit import IRTSettings, fit_irt
-from capscope.report.calibration import BINS, expected_error, reliability
-from capscope.report.versus import MOST_MODELS, ahead, differences, expected_scores, rival_of
+from capscope.report.expected_scores import irt_scores
+from capscope.report.reliability_diagram import BINS, expected_error, reliability
+from capscope.report.sections.versus import MOST_MODELS, ahead, differences, rival_of
 from fit.simulated import world_2pl
 
 
@@ -61,7 +62,7 @@ def test_differences_are_those_of_the_draws(posterior):
 
 def test_expected_scores_are_the_mean_chances_of_the_fit():
     fit = fit_irt(world_2pl(12, 40)[1], IRTSettings(model="2pl"))
-    draws = expected_scores(fit.posterior, np.random.default_rng(1))
+    draws = irt_scores(fit.posterior, np.random.default_rng(1))
     model, item = np.divmod(np.arange(12 * 40), 40)
     mean = fit.posterior.probability(model, item).reshape(12, 40).mean(axis=1)
     np.testing.assert_allclose(draws.mean(axis=1), mean, atol=0.01)

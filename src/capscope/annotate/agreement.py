@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from capscope.annotate import rater_statistics as stats
 from capscope.axes import ItemDim
-from capscope.data import DemandMatrix, Study, demand_matrix
+from capscope.data import Demands, Study
 from capscope.errors import InputError, first_few
 
 NAN = float("nan")
@@ -97,12 +97,12 @@ def agreement(study: Study, reference: str, rng: np.random.Generator) -> Agreeme
         InputError: No such annotator, or nobody to compare it with.
     """
     names = sorted(map(str, study.require("demands")["annotator"].unique()))
-    base = demand_matrix(study, reference)
+    base = Demands.of(study, reference)
     others = [name for name in names if name != reference]
     if not others:
         raise InputError(f"{study.name}: '{reference}' is the only annotator; agreement takes two")
     benchmark = _benchmarks(study)
-    return Agreement(reference, {name: _compare(base, demand_matrix(study, name), benchmark, rng) for name in others})
+    return Agreement(reference, {name: _compare(base, Demands.of(study, name), benchmark, rng) for name in others})
 
 
 def low_spread(levels: ItemDim, dims: tuple[str, ...], who: str) -> tuple[str, ...]:
@@ -136,9 +136,7 @@ def mostly_chance(levels: ItemDim, sd: ItemDim, dims: tuple[str, ...], who: str)
     return (f"{who}'s levels differ far less than they are uncertain on {len(noisy)} rubrics: {first_few(noisy)}",)
 
 
-def _compare(
-    left: DemandMatrix, right: DemandMatrix, benchmark: dict[str, str], rng: np.random.Generator
-) -> AnnotatorAgreement:
+def _compare(left: Demands, right: Demands, benchmark: dict[str, str], rng: np.random.Generator) -> AnnotatorAgreement:
     dims = tuple(dim for dim in left.dims if dim in right.dims)
     items = tuple(sorted(set(left.items) & set(right.items)))
     if not dims or not items:
@@ -157,7 +155,7 @@ def _compare(
 
 
 def _paired(
-    left: DemandMatrix, right: DemandMatrix, items: tuple[str, ...], dims: tuple[str, ...], benchmark: dict[str, str]
+    left: Demands, right: Demands, items: tuple[str, ...], dims: tuple[str, ...], benchmark: dict[str, str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return both raters' levels and the benchmarks of the items they share, whole rows where there are any."""
     x = left.at(items)[:, [left.dims.index(dim) for dim in dims]]

@@ -24,11 +24,11 @@ from capscope.endpoint import (
     Ledger,
     Prices,
     Question,
+    RunLimits,
     Tally,
     answered_keys,
-    find_capability,
 )
-from capscope.errors import BudgetReached
+from capscope.errors import BudgetReached, EndpointError
 
 LEDGER_NAME = "annotations.sqlite"
 """Name of the ledger in a study folder."""
@@ -133,14 +133,13 @@ class Annotation:
         progress: Callable[[Tally], None] | None,
     ) -> Tally:
         sampling = self.job.sampling
-        budget = Budget(self.prices, self.max_usd, self._usual_cost())
+        limits = RunLimits(prices=self.prices, budget=Budget(self.max_usd))
         async with ChatClient(settings, rng) as client:
             first = next(questions, None)
             if first is None:
                 return Tally()
             rest = _chain(first, questions)
-            capability = await find_capability(client, ledger, sampling)
-            return await Asker(client, ledger, sampling, capability, budget).ask_all(rest, progress)
+            return await Asker(client, ledger, sampling, limits).ask_all(rest, progress)
 
     def failed(self, ledger: Ledger) -> Iterator[Question]:
         """Yield the questions that failed or whose reply was unparsed; such a reply is set aside, text kept."""
@@ -151,13 +150,6 @@ class Annotation:
                 ledger.retire(cell.key)
             if state in ("unparsed", "failed"):
                 yield question(cell)
-
-    def _usual_cost(self) -> float:
-        """Reckon the dearest single call, so that the first calls in flight cannot overshoot the limit together."""
-        if self.prices is None or self.max_usd is None:
-            return 0.0
-        plan = plan_job(self.job, 0, lambda _: False, self.prices, {})
-        return (plan.usd or 0.0) / max(plan.to_ask, 1)
 
 
 @dataclass(frozen=True)
@@ -194,6 +186,8 @@ class AnnotationOutcome:
             warnings += version_warnings(merged)
         if self.annotation.job.rubrics.control:
             write_options(folder, study, self.collected.options)
+        if self.tally.halted:
+            raise EndpointError(f"{self.tally.halted} ({len(labels)} labels are written)")
         if self.tally.stopped:
             raise BudgetReached(
                 f"stopped at ${self.tally.usd:.4f} of ${self.annotation.max_usd:g}; {len(labels)} labels are written,"

@@ -86,4 +86,4 @@ async def _capability(
     run: Annotation, settings: EndpointSettings, ledger: Ledger, rng: np.random.Generator
 ) -> Capability:
     async with ChatClient(settings, rng) as client:
-        return await find_capability(client, ledger, run.job.sampling)
+        return await find_capability(client, ledger, run.job.sampling) or Capability("text")

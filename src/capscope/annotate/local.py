@@ -14,7 +14,7 @@ from capscope.annotate.local_features import ItemFeatures, item_features
 from capscope.annotate.local_model import FEWEST, LevelForecast, fit_local_model
 from capscope.annotate.rater_statistics import quadratic_weighted_kappa
 from capscope.axes import ItemDim
-from capscope.data import Study, demand_matrix
+from capscope.data import Demands, Study
 from capscope.embedding import default_model, embed
 from capscope.errors import FitError
 
@@ -170,7 +170,7 @@ def annotate_locally(
         MissingExtraError: sentence-transformers is not installed.
     """
     tell = progress or (lambda _: None)
-    demands = demand_matrix(study, reference)
+    demands = Demands.of(study, reference)
     tell("embedding the texts")
     features = study_features(study, embedder, cache)
     levels = demands.at(features.items)

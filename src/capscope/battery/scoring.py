@@ -14,7 +14,7 @@ from capscope.battery.banks.building import score_matrix
 from capscope.battery.banks.pool import Pool
 from capscope.battery.design.selection import Battery
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, Sample
-from capscope.data import Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import InputError, first_few, nearest
 from capscope.intervals import normal_quantile
 
@@ -156,7 +156,7 @@ def _profile(model: str, curves: Curves, score: RowFloats, level: float = PROFIL
 
 def _answers_to(answers: Study, items: tuple[str, ...], what: str) -> tuple[tuple[str, ...], FloatArray]:
     """Models that answered any of the items, and their scores (model, item), NaN where there is none."""
-    responses = response_matrix(answers)
+    responses = Responses.of(answers)
     column = {item: place for place, item in enumerate(responses.items)}
     if not any(item in column for item in items):
         raise InputError(f"{answers.name}: no answer to any item of {what} ({first_few(items)}); check the item ids")

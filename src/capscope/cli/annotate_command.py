@@ -65,7 +65,7 @@ def annotate(
     if plan:
         emit(run.plan().as_dict(), as_json, run.plan().as_text())
         return
-    settings = EndpointSettings.from_environment(base_url, concurrency)
+    settings = EndpointSettings.from_environment(base_url, concurrency=concurrency)
     if kind == "batch":
         _use_batches(run, settings, rng, batch, yes, only_failed, study, replace, as_json)
         return

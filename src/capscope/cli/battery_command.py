@@ -98,7 +98,7 @@ def run(
             bank,
             items,
             out,
-            EndpointSettings.from_environment(base_url, 1),
+            EndpointSettings.from_environment(base_url, concurrency=1),
             Sampling(model, temperature, max_tokens),
             Sampling(judge, 0.0, max_tokens) if judge else None,
             grader,

@@ -1,7 +1,7 @@
 """``capscope evaluate``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -11,8 +11,6 @@ from capscope.cli.output import emit, table_text
 from capscope.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from click import HelpFormatter
-
     from capscope.predict import Evaluation
 
 SHOWN = ["log_loss", "auroc", "auroc_within_task", "brier", "ece", "calibration_slope", "pvr_90", "benchmark_mae"]
@@ -26,7 +24,7 @@ FAMILIES_HELP = "For --split family: table with columns model and family, or 'na
 class AssessorHelp(TyperCommand):
     """A command whose help text ends with the list of assessors, which is loaded only when help is shown."""
 
-    def format_help(self, ctx: "typer.Context", formatter: "HelpFormatter") -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer brings classes of its own
         """Add the names of the assessors and what they do."""
         from capscope.predict import ASSESSORS
 

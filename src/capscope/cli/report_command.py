@@ -23,5 +23,6 @@ def report(
     """Write one self-contained page about a fit. Example: capscope report FIT --out report.html."""
     from capscope.report import PageSettings, report_fit
 
-    page = report_fit(fit, out, PageSettings(items, study, model, against, seed), force=force)
+    settings = PageSettings(items=items, study=study, model=model, against=against, seed=seed)
+    page = report_fit(fit, out, settings, force=force)
     emit({"report": str(page)}, as_json, str(page))

@@ -21,5 +21,6 @@ def view(
     """Open the page about a fit in the browser. Example: capscope view FIT --study STUDY."""
     from capscope.report import PageSettings, view_fit
 
-    page = view_fit(fit, PageSettings(items, study, model, against, seed), browser)
+    settings = PageSettings(items=items, study=study, model=model, against=against, seed=seed)
+    page = view_fit(fit, settings, browser)
     emit({"report": str(page)}, as_json, str(page))

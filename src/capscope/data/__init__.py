@@ -1,34 +1,41 @@
 """The three tables, the study folder, splits and file formats; no modelling, no torch."""
 
-from capscope.data.counts import LevelCounts, read_level_counts
-from capscope.data.families import FROM_NAMES, families_of, family_by_name, read_families
-from capscope.data.item_files import items_of_frame, read_items
+from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
-from capscope.data.known_levels import known_levels, rated_levels, typical_levels, with_gaps_filled
-from capscope.data.reading import read_table, read_text
-from capscope.data.response_file import ResponseFile, rows_in
-from capscope.data.response_splits import (
+from capscope.data.level_counts import LevelCounts, read_level_counts
+from capscope.data.levels import items_of_frame, read_items
+from capscope.data.reading import read_table, read_text, shipped
+from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, rows_in
+from capscope.data.splits import (
+    FROM_NAMES,
     ITEM_SPLITS,
     MODEL_SPLITS,
     SPLITS,
+    Fold,
+    ItemSplit,
     ResponseFold,
     SplitPlan,
+    families_of,
+    family_by_name,
+    item_folds,
+    read_families,
     response_folds,
+    task_labels,
 )
-from capscope.data.responses import DemandMatrix, Responses, demand_matrix, response_matrix
-from capscope.data.shipped import shipped
-from capscope.data.splits import Fold, ItemSplit, item_folds, task_labels
 from capscope.data.study import Study, refuse_overwriting
-from capscope.data.tables import FUSED, TABLES, TableName, validate
+from capscope.data.tables import FACETS, FUSED, TABLES, TableName, validate
 
 __all__ = [
+    "FACETS",
     "FROM_NAMES",
     "FUSED",
     "ITEM_SPLITS",
     "MODEL_SPLITS",
     "SPLITS",
     "TABLES",
-    "DemandMatrix",
+    "Demands",
+    "DenseResponses",
+    "Facet",
     "Fold",
     "ItemSplit",
     "Join",
@@ -41,17 +48,14 @@ __all__ = [
     "StudyCheck",
     "TableName",
     "check_study",
-    "demand_matrix",
-    "known_levels",
-    "rated_levels",
-    "typical_levels",
-    "with_gaps_filled",
     "families_of",
     "family_by_name",
     "item_folds",
     "items_of_frame",
     "join_items",
     "joins",
+    "known_levels",
+    "rated_levels",
     "read_families",
     "read_items",
     "read_level_counts",
@@ -59,9 +63,10 @@ __all__ = [
     "read_text",
     "refuse_overwriting",
     "response_folds",
-    "response_matrix",
     "rows_in",
     "shipped",
     "task_labels",
+    "typical_levels",
     "validate",
+    "with_gaps_filled",
 ]

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from capscope.axes import RowIndex
 from capscope.errors import InputError
 
 Place = Callable[[int], str]
 """Says where a position of a column stands in its file."""
 
-MAY_BE_MISSING = {"n_options", "chance", "sd", "confidence"}
+MAY_BE_MISSING = {"n_options", "chance", "sd", "confidence", "usd", "tokens", "seconds"}
 """Numeric columns in which single cells may be empty."""
 
 TRUTH_WORDS = {"true": 1.0, "false": 0.0}
@@ -142,3 +144,48 @@ def _json_text(value: object) -> str:
         return value
     plain = value.tolist() if isinstance(value, np.ndarray) else value
     return json.dumps(plain, ensure_ascii=False, default=str)
+
+
+@dataclass(frozen=True)
+class WideTable:
+    """The filled cells of a wide table, row by row."""
+
+    row: RowIndex
+    """Position of each cell's row."""
+    column: RowIndex
+    """Position of each cell's column."""
+    value: pd.Series
+    """What the cells hold."""
+    names: tuple[str, ...]
+    """Names of the columns."""
+    blank: int
+    """How many cells were empty."""
+
+    def only(self, keep: np.ndarray) -> "WideTable":
+        """Return the chosen cells."""
+        return WideTable(self.row[keep], self.column[keep], self.value[keep], self.names, self.blank)
+
+    def column_names(self) -> pd.Series:
+        """Return each cell's column as a category."""
+        return pd.Series(self.names, dtype="category").take(self.column).reset_index(drop=True)
+
+    def numbers(self, name: str, bounds: tuple[float, float], source: str) -> pd.Series:
+        """Return the cells as numbers within bounds.
+
+        Raises:
+            InputError: A cell is not one; the message names its row and column.
+        """
+        return as_number(self.value.reset_index(drop=True), name, bounds, source, self.place)
+
+    def place(self, position: int) -> str:
+        """Say where a cell stands."""
+        return f"{data_row(int(self.row[position]))}, column '{self.names[self.column[position]]}'"
+
+
+def filled_cells(frame: pd.DataFrame) -> WideTable:
+    """Return the cells that hold something; the others are counted."""
+    value = pd.Series(frame.to_numpy().ravel())
+    filled = np.flatnonzero(~blank_cells(value).to_numpy())
+    row, column = np.divmod(filled, max(frame.shape[1], 1))
+    names = tuple(map(str, frame.columns))
+    return WideTable(row, column, value.iloc[filled], names, len(value) - len(filled))

@@ -216,3 +216,18 @@ def parse_json(path: Path, text: str, place: str = "") -> object:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: {place or 'its text'} is not JSON that can be read; write it again") from error
     return value
+
+
+def shipped(name: str) -> Path:
+    """Return the path of a shipped file or folder, such as ``rubrics/general``.
+
+    A wheel carries these under ``capscope/shipped``; in an editable install they stand at the top of the checkout.
+
+    Raises:
+        InputError: Neither place has it.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for place in (package / "shipped" / name, package.parents[1] / name):
+        if place.exists():
+            return place
+    raise InputError(f"'{name}' is not shipped with this capscope; reinstall it")

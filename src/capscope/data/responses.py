@@ -1,20 +1,48 @@
-"""Tables as arrays: responses as index triples, demands as an item-by-dimension matrix."""
+"""Responses as index triples over sorted axes, with their facets: in memory, or read from Parquet block by block."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from capscope.axes import ItemDim, RowFloats, RowIndex
-from capscope.data.leniency import leniency
+from capscope.axes import ItemFloats, ModelFloats, ModelItem, RowFloats, RowIndex
 from capscope.data.study import Study
-from capscope.data.tables import FUSED, TABLES
-from capscope.errors import InputError, first_few, nearest
+from capscope.data.tables import FACETS, TABLES, validate
+from capscope.errors import InputError
 
-LEVEL_BOUNDS = TABLES["demands"].bounds["level"]
-DECIMALS = 9
-"""Levels are rounded to so many, so that the order of rows changes nothing."""
+ROWS_AT_ONCE = 1 << 19
+"""Rows of a Parquet file in memory at once."""
+MOST_CELLS_SEEN = 1 << 31
+"""Number of model-item cells up to which repeated keys are detected over a whole file, at one bit each."""
+
+
+@dataclass(frozen=True)
+class Facet:
+    """One condition under which responses were observed, such as the prompt or the judge."""
+
+    names: tuple[str, ...]
+    """Sorted names of its values."""
+    codes: RowIndex
+    """Position of each row's value among the names."""
+
+
+@dataclass(frozen=True)
+class DenseResponses:
+    """Responses pooled by model and item."""
+
+    right: ModelItem
+    """Sum of the scores over all trials; 0 where the item was not administered."""
+    n_trials: ModelItem
+    """Number of trials; 0 where the item was not administered."""
+
+    @property
+    def score(self) -> ModelItem:
+        """Mean score over all trials, in [0, 1]; NaN where the item was not administered."""
+        return _mean(self.right, self.n_trials)
 
 
 @dataclass(frozen=True)
@@ -33,6 +61,36 @@ class Responses:
     """Score in [0, 1]."""
     n_trials: RowFloats
     """Number of trials behind the score, at least 1."""
+    facets: Mapping[str, Facet] = field(default_factory=dict[str, Facet])
+    """Further conditions of each row, by column: `prompt`, `scaffold`, `effort`, `judge`, `run`."""
+
+    def __repr__(self) -> str:
+        """Return the sizes of the axes."""
+        facets = "".join(f", {len(facet.names)} {name}s" for name, facet in self.facets.items())
+        return f"Responses({len(self.models)} models, {len(self.items)} items, {len(self.score)} rows{facets})"
+
+    @classmethod
+    def of(cls, study: Study) -> "Responses":
+        """Lay the study's responses out as arrays.
+
+        Models, items and rows come in sorted order, however the table was sorted. Repeats of a model on an item stay
+        rows of their own; their facets say what they differ in.
+
+        Args:
+            study: A study with responses.
+
+        Raises:
+            InputError: The study has no responses.
+        """
+        responses = study.require("responses")
+        models, model_index = _sorted_codes(responses["model"])
+        items, item_index = _sorted_codes(responses["item_id"])
+        trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
+        score, trial_count = responses["score"].to_numpy(dtype=float), trials.to_numpy(dtype=float)
+        facets = {name: Facet(*_sorted_codes(responses[name])) for name in FACETS if name in responses}
+        conditions = [facet.codes for facet in facets.values()]
+        order = np.lexsort((*conditions, trial_count, score, item_index, model_index))
+        return cls(models, items, model_index, item_index, score, trial_count, facets).rows(order)
 
     def rows(self, keep: np.ndarray) -> "Responses":
         """Return the chosen rows (index or mask) over the same axes."""
@@ -42,102 +100,131 @@ class Responses:
             item_index=self.item_index[keep],
             score=self.score[keep],
             n_trials=self.n_trials[keep],
+            facets={name: replace(facet, codes=facet.codes[keep]) for name, facet in self.facets.items()},
         )
+
+    def dense(self) -> DenseResponses:
+        """Return score sums and trial counts by model and item; repeats are pooled, weighted by their trials."""
+        shape = (len(self.models), len(self.items))
+        cell = self.model_index * shape[1] + self.item_index
+        trials, right = _sums(cell, self.n_trials, self.score, shape[0] * shape[1])
+        return DenseResponses(right.reshape(shape), trials.reshape(shape))
+
+    def item_means(self) -> ItemFloats:
+        """Return the mean score of each item over all its trials; NaN for an item without answers."""
+        trials, right = _sums(self.item_index, self.n_trials, self.score, len(self.items))
+        return _mean(right, trials)
+
+    def model_means(self) -> ModelFloats:
+        """Return the mean score of each model over all its trials; NaN for a model without answers."""
+        trials, right = _sums(self.model_index, self.n_trials, self.score, len(self.models))
+        return _mean(right, trials)
+
+
+def _sums(place: RowIndex, trials: RowFloats, score: RowFloats, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sum trials, and scores times trials, by place."""
+    return np.bincount(place, trials, size), np.bincount(place, trials * score, size)
+
+
+def _mean(right: np.ndarray, trials: np.ndarray) -> np.ndarray:
+    return np.divide(right, trials, out=np.full(right.shape, np.nan), where=trials > 0)
 
 
 @dataclass(frozen=True)
-class DemandMatrix:
-    """Demand levels of items, averaged over the annotators asked for."""
+class ResponseFile:
+    """A Parquet table of responses that stays on disk, for tables larger than memory; every block is checked."""
 
+    path: Path
+    """The Parquet file."""
+    models: tuple[str, ...]
+    """Sorted names on the model axis."""
     items: tuple[str, ...]
-    """Ids on the item axis."""
-    dims: tuple[str, ...]
-    """Rubric codes on the dimension axis."""
-    level: ItemDim
-    """Demand level, 0 to 5; NaN where no annotator rated the item."""
-    sd: ItemDim | None = None
-    """Standard deviation of each level as its annotators state it, 0 where they do not; None where none does."""
+    """Sorted ids on the item axis."""
+    n_rows: int
+    """Number of responses."""
+    facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Sorted names of each facet that the table has."""
 
-    def at(self, items: tuple[str, ...]) -> ItemDim:
-        """Return the levels of these items in this order; NaN rows for items without any."""
-        index = pd.Index(self.items).get_indexer(pd.Index(items))
-        return np.where((index >= 0)[:, None], self.level[index], np.nan)
+    @classmethod
+    def open(cls, path: Path) -> "ResponseFile":
+        """Read the table twice: once for the names on its axes, once to check that no key is repeated.
 
-    def on(self, dims: tuple[str, ...]) -> "DemandMatrix":
-        """Return the matrix on these dimensions, in this order; all must be there."""
-        columns = [self.dims.index(dim) for dim in dims]
-        return DemandMatrix(self.items, dims, self.level[:, columns], None if self.sd is None else self.sd[:, columns])
+        Raises:
+            InputError: The file cannot be read, or a row is wrong or comes twice; the message says which.
+        """
+        names: dict[str, set[str]] = {}
+        n_rows = 0
+        for frame in _frames(path):
+            for column in ("model", "item_id", *FACETS):
+                if column in frame:
+                    names.setdefault(column, set()).update(frame[column].cat.categories)
+            n_rows += len(frame)
+        if not n_rows:
+            raise InputError(f"{path}: the table has no rows; check how it was written")
+        axes = {column: tuple(sorted(values)) for column, values in names.items()}
+        table = cls(path, axes.pop("model"), axes.pop("item_id"), n_rows, axes)
+        table._refuse_repeats()
+        return table
+
+    def blocks(self) -> Iterator[Responses]:
+        """Yield the responses in the order of the file, over the axes of the whole table."""
+        model_at, item_at = (pd.Index(names) for names in (self.models, self.items))
+        for frame in _frames(self.path):
+            model, item = _positions(frame["model"], model_at), _positions(frame["item_id"], item_at)
+            score = frame["score"].to_numpy(dtype=np.float64)
+            trials = frame["n_trials"].to_numpy(dtype=np.float64) if "n_trials" in frame else np.ones(len(frame))
+            facets = {
+                name: Facet(names, _positions(frame[name], pd.Index(names))) for name, names in self.facets.items()
+            }
+            yield Responses(self.models, self.items, model, item, score, trials, facets)
+
+    def _refuse_repeats(self) -> None:
+        n_cells = len(self.models) * len(self.items)
+        if n_cells > MOST_CELLS_SEEN or self.facets:
+            return
+        seen = np.zeros(n_cells // 8 + 1, np.uint8)
+        for block in self.blocks():
+            cell = block.model_index * np.int64(len(self.items)) + block.item_index
+            bit = (1 << (cell & 7)).astype(np.uint8)
+            again = np.flatnonzero(seen[cell >> 3] & bit)
+            if len(again):
+                model, item = self.models[block.model_index[again[0]]], self.items[block.item_index[again[0]]]
+                raise InputError(f"{self.path}: model '{model}', item_id '{item}' comes twice; keep one of the rows")
+            np.bitwise_or.at(seen, cell >> 3, bit)
 
 
-def response_matrix(study: Study) -> Responses:
-    """Lay the study's responses out as arrays, models, items and rows in sorted order, however the table was sorted.
-
-    Repeats of a model on an item (over `prompt` or `scaffold`) stay rows of their own.
-    """
-    responses = study.require("responses")
-    models, model_index = _sorted_codes(responses["model"])
-    items, item_index = _sorted_codes(responses["item_id"])
-    trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
-    score, trial_count = responses["score"].to_numpy(dtype=float), trials.to_numpy(dtype=float)
-    order = np.lexsort((trial_count, score, item_index, model_index))
-    matrix = Responses(models, items, model_index, item_index, score, trial_count)
-    return matrix.rows(order)
-
-
-def demand_matrix(study: Study, annotator: str | None = None, rubrics: tuple[str, ...] | None = None) -> DemandMatrix:
-    """Lay demand levels out as an item-by-dimension matrix.
-
-    Args:
-        study: A study with demands.
-        annotator: Use this annotator's levels only; by default the fused levels if there are any, else the mean over
-            all annotators of a cell. Where not all of them rated the same items, each one's `leniency` is taken off.
-        rubrics: The dimensions, in order; by default all rubrics of the study, sorted.
+def rows_in(path: Path) -> int:
+    """Return the number of rows of a Parquet file, from its footer.
 
     Raises:
-        InputError: No such annotator or rubric.
+        InputError: It is no Parquet file.
     """
-    demands = study.require("demands")
-    demands = averaged_rows(demands, annotator, study.name)
-    known = tuple(sorted(map(str, demands["rubric"].unique())))
-    dims = rubrics or known
-    unknown = [dim for dim in dims if dim not in known]
-    if unknown:
-        hint = nearest(unknown[0], known)
-        raise InputError(f"{study.name}: demands have no rubric {first_few(unknown)}{hint}; annotate it first")
-    level = _mean_levels(demands, dims)
-    if "sd" not in demands or demands["sd"].isna().all():
-        return DemandMatrix(tuple(level.index), dims, level.to_numpy(dtype=float))
-    stated = demands.assign(variance=demands["sd"].fillna(0) ** 2, count=1.0)
-    count = _pivot(stated, "count", dims, "sum").to_numpy(dtype=float)
-    sd = np.sqrt(np.nan_to_num(_pivot(stated, "variance", dims).to_numpy(dtype=float) / count))
-    return DemandMatrix(tuple(level.index), dims, level.to_numpy(dtype=float), sd)
+    return _opened(path).metadata.num_rows
 
 
-def _mean_levels(demands: pd.DataFrame, dims: tuple[str, ...]) -> pd.DataFrame:
-    if demands["annotator"].nunique() < 2:
-        return _pivot(demands, "level", dims)
-    mean = _pivot(demands.assign(level=demands["level"] - leniency(demands)), "level", dims)
-    return mean.clip(*LEVEL_BOUNDS).round(DECIMALS)
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, read_dictionary=["model", "item_id"])
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file (truncated?); write it again") from error
 
 
-def _pivot(
-    demands: pd.DataFrame, column: str, dims: tuple[str, ...], how: Literal["mean", "sum"] = "mean"
-) -> pd.DataFrame:
-    table = demands.pivot_table(index="item_id", columns="rubric", values=column, aggfunc=how, observed=True)
-    table.index = table.index.astype(str)
-    return table.reindex(columns=list(dims)).sort_index()
+def _frames(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield checked blocks of the table, with the columns that a fit uses."""
+    with _opened(path) as file:
+        spec = TABLES["responses"]
+        wanted = {*spec.required, "n_trials", *FACETS}
+        columns = [name for name in file.schema_arrow.names if name in wanted] or None
+        first = 0
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+            yield validate(batch.to_pandas(), "responses", str(path) if not first else f"{path}, after row {first}")
+            first += batch.num_rows
 
 
-def averaged_rows(demands: pd.DataFrame, annotator: str | None, where: str) -> pd.DataFrame:
-    """Return the rows that a level is the mean of: one annotator's, else the fused ones, else all."""
-    if annotator is None:
-        fused = demands["annotator"] == FUSED
-        return demands[fused] if fused.any() else demands
-    known = sorted(map(str, demands["annotator"].unique()))
-    if annotator not in known:
-        hint = nearest(annotator, known)
-        raise InputError(f"{where}: no demands by annotator '{annotator}'{hint}; there are {first_few(known)}")
-    return demands[demands["annotator"] == annotator]
+def _positions(column: pd.Series, names: pd.Index) -> RowIndex:
+    return names.get_indexer(column.cat.categories)[column.cat.codes.to_numpy()].astype(np.int64)
 
 
 def _sorted_codes(column: pd.Series) -> tuple[tuple[str, ...], RowIndex]:

@@ -1,12 +1,23 @@
-"""Seeded folds over items: by item, by whole task, by whole benchmark; a group never stands on both sides."""
+"""Seeded folds over items and over responses, by item, task, benchmark, model, model family or ability.
 
+Items (or models) of one group are always on the same side of a fold.
+"""
+
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
-from capscope.errors import InputError
+from capscope.axes import RowIndex
+from capscope.data.columns import as_identifier
+from capscope.data.reading import SUFFIXES, read_table
+from capscope.data.responses import Responses
+from capscope.errors import InputError, first_few, nearest
 
 ItemSplit = Literal["id", "task", "benchmark"]
 
@@ -22,7 +33,7 @@ class Fold:
 
 
 def item_folds(items: pd.DataFrame, split: str, folds: int, rng: np.random.Generator) -> list[Fold]:
-    """Cut the items into folds that partition them.
+    """Divide the items into folds that partition them.
 
     Args:
         items: A study's items.
@@ -52,7 +63,7 @@ def item_folds(items: pd.DataFrame, split: str, folds: int, rng: np.random.Gener
 
 
 def fold_numbers(n_groups: int, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Deal groups out to folds, as evenly as can be; with fewer groups than folds each is a fold of its own."""
+    """Assign groups to folds of nearly equal size; with fewer groups than folds, each group is its own fold."""
     return rng.permutation(np.arange(n_groups) % min(folds, n_groups))
 
 
@@ -67,3 +78,217 @@ def _groups(items: pd.DataFrame, split: str) -> np.ndarray:
 def task_labels(items: pd.DataFrame) -> np.ndarray:
     """Name each item's task together with its benchmark, since two benchmarks may share a task's name."""
     return (items["benchmark"].astype(str) + "/" + items["task"].astype(str)).to_numpy()
+
+
+FROM_NAMES = "names"
+"""Value of `--families` that guesses each model's family from its name."""
+BASES = (
+    *("llama-?3", "llama-?2", "llama", "mixtral", "mistral", "qwen", "gemma", "phi", "falcon", "solar", "deepseek"),
+    *("gpt", "claude", "gemini", "command", "olmo", "internlm", "stablelm", "mpt", "pythia", "bloom", "granite"),
+    *("smollm", "jamba", "dbrx", "yi", "baichuan", "glm", "starcoder", "nemotron", "grok", "kimi"),
+)
+"""Patterns in a model's name that identify its base model, the specific before the general."""
+
+
+def read_families(path: Path) -> dict[str, str]:
+    """Read a table with columns `model` and `family`.
+
+    Raises:
+        InputError: The file cannot be read, lacks a column, or gives a model two families.
+    """
+    table = read_table(path)
+    missing = [column for column in ("model", "family") if column not in table]
+    if missing:
+        raise InputError(f"{path}: column '{missing[0]}' is missing; families need the columns model and family")
+    model = as_identifier(table["model"], "model", str(path)).astype(str)
+    family = as_identifier(table["family"], "family", str(path)).astype(str)
+    families: dict[str, str] = {}
+    for name, group in zip(model, family, strict=True):
+        if families.setdefault(name, group) != group:
+            raise InputError(f"{path}: model '{name}' has two families, '{families[name]}' and '{group}'; keep one")
+    return families
+
+
+def families_of(models: Sequence[str], source: str | None, study_folder: Path) -> dict[str, str] | None:
+    """Find the families of a study's models.
+
+    Args:
+        models: Names of the models.
+        source: A file, `names` to guess from the names, or None to look for a models table in the study's folder.
+        study_folder: Where such a table may stand: `models.csv` or another readable file of that name.
+
+    Returns:
+        Family by model; None where nothing says so.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    if source == FROM_NAMES:
+        return {model: family_by_name(model) for model in models}
+    if source is not None:
+        return read_families(Path(source))
+    for path in (study_folder / f"models{suffix}" for suffix in SUFFIXES):
+        if path.is_file() and "family" in read_table(path):
+            return read_families(path)
+    return None
+
+
+def family_by_name(model: str) -> str:
+    """Guess a model's family: its base model, else the organisation before the first slash, else the name itself."""
+    for base in BASES:
+        if re.search(rf"(?<![a-z]){base}", model.lower()):
+            return base.replace("-?", "-")
+    return re.split(r"/|__", model, maxsplit=1)[0].lower()
+
+
+RowMask = Bool[np.ndarray, " row"]
+ITEM_SPLITS = ("id", "task", "benchmark")
+MODEL_SPLITS = ("new-model", "family", "frontier")
+SPLITS = (*ITEM_SPLITS, *MODEL_SPLITS, "both")
+"""What can be held out: items, tasks, benchmarks; models, families of models, the strongest models; or models and
+benchmarks together."""
+WEAKER, STRONGEST = 0.5, 0.3
+"""The frontier split trains on the weaker half of the models and tests on the strongest 30 %."""
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How responses are divided into training and test."""
+
+    split: str = "task"
+    """One of `SPLITS`."""
+    folds: int = 5
+    """Number of folds; with fewer groups than that, each group is a fold of its own."""
+    known: int = 20
+    """Answers of a held-out model that stay in training, at most half of them; unused where items are held out."""
+    families: dict[str, str] | None = None
+    """Family of each model, for `family`."""
+
+    def __post_init__(self) -> None:
+        """Validate the settings.
+
+        Raises:
+            InputError: Unknown split, fewer than two folds, or a negative number of known answers.
+        """
+        if self.split not in SPLITS:
+            hint = nearest(self.split, SPLITS)
+            raise InputError(f"unknown split '{self.split}'{hint}; use one of {', '.join(SPLITS)}")
+        if self.folds < 2 and self.split != "frontier":
+            raise InputError(f"{self.folds} folds leave nothing to learn from; use at least 2")
+        if self.known < 0:
+            raise InputError(f"--known {self.known} is not a number of answers; use 0 or more")
+
+
+@dataclass(frozen=True)
+class ResponseFold:
+    """One division of the answers; a row may be in neither part, never in both."""
+
+    train: RowMask
+    """Answers to learn from."""
+    test: RowMask
+    """Answers to predict."""
+
+
+def response_folds(
+    responses: Responses, items: pd.DataFrame, plan: SplitPlan, rng: np.random.Generator
+) -> list[ResponseFold]:
+    """Divide the answers into folds.
+
+    By item, task or benchmark, all answers to the held-out items are tested. By model, all answers of the held-out
+    models but `known` of them are; the other models' answers to the same items stay in training. `both` holds out
+    models and benchmarks at once: training has neither an answer of the new models to the new benchmarks, nor any
+    other answer to them, only `known` answers of the new models to other benchmarks.
+
+    Args:
+        responses: The answers.
+        items: A study's items, one row for each of `responses.items`, in that order.
+        plan: What to hold out.
+        rng: Source of the folds and of the known answers.
+
+    Raises:
+        InputError: Fewer than two groups to hold out, or a model without a family.
+    """
+    if plan.split in ITEM_SPLITS:
+        return [ResponseFold(~test, test) for test in _item_masks(responses, items, plan.split, plan.folds, rng)]
+    if plan.split == "frontier":
+        return [_frontier_fold(responses, plan.known, rng)]
+    new = _model_masks(responses, plan, rng)
+    if plan.split == "both":
+        target = _item_masks(responses, items, "benchmark", len(set(items["benchmark"].astype(str))), rng)
+        return [_both_fold(responses, new_model, held, plan.known, rng) for new_model in new for held in target]
+    return [_model_fold(responses, new_model, plan.known, rng) for new_model in new]
+
+
+def _item_masks(
+    responses: Responses, items: pd.DataFrame, split: str, folds: int, rng: np.random.Generator
+) -> list[RowMask]:
+    index = pd.Index(responses.items)
+    return [index.isin(fold.test)[responses.item_index] for fold in item_folds(items, split, max(folds, 2), rng)]
+
+
+def _model_masks(responses: Responses, plan: SplitPlan, rng: np.random.Generator) -> list[RowMask]:
+    """Mark for each fold the answers of the held-out models."""
+    labels = np.array(responses.models)
+    if plan.split == "family":
+        labels = _families(responses.models, plan.families or {})
+    groups, group_of_model = np.unique(labels, return_inverse=True)
+    what = "family" if plan.split == "family" else "model"
+    if len(groups) < 2:
+        raise InputError(f"the answers are of one {what} only; nothing can be held out by it")
+    fold = fold_numbers(len(groups), plan.folds, rng)[group_of_model][responses.model_index]
+    return [fold == number for number in range(fold.max() + 1)]
+
+
+def _families(models: tuple[str, ...], families: dict[str, str]) -> np.ndarray:
+    unknown = [model for model in models if model not in families]
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} models have no family: {first_few(unknown)}; give --families FILE with columns model and"
+            " family, put models.csv into the study, or state --families names to guess them from the names"
+        )
+    return np.array([families[model] for model in models])
+
+
+def _model_fold(responses: Responses, new_model: RowMask, known: int, rng: np.random.Generator) -> ResponseFold:
+    test = new_model & ~_known_answers(responses.model_index, new_model, known, rng)
+    return ResponseFold(~test, test)
+
+
+def _both_fold(
+    responses: Responses, new_model: RowMask, new_item: RowMask, known: int, rng: np.random.Generator
+) -> ResponseFold:
+    known_rows = _known_answers(responses.model_index, new_model & ~new_item, known, rng)
+    return ResponseFold(~new_item & (~new_model | known_rows), new_item & new_model)
+
+
+def _frontier_fold(responses: Responses, known: int, rng: np.random.Generator) -> ResponseFold:
+    if len(responses.models) < 3:
+        raise InputError("the frontier needs at least 3 models: a weaker half and the strongest 30 %")
+    place = np.argsort(np.argsort(_strength(responses), kind="stable"), kind="stable")
+    n_models = len(responses.models)
+    weaker = (place < max(1, int(WEAKER * n_models)))[responses.model_index]
+    strongest = (place >= n_models - max(1, round(STRONGEST * n_models)))[responses.model_index]
+    known_rows = _known_answers(responses.model_index, strongest, known, rng)
+    return ResponseFold(weaker | known_rows, strongest & ~known_rows)
+
+
+def _strength(responses: Responses) -> np.ndarray:
+    """Return each model's mean score minus the mean score of the items that it answered."""
+    n_items = len(responses.items)
+    count = np.maximum(np.bincount(responses.item_index, minlength=n_items), 1)
+    item_mean = np.bincount(responses.item_index, weights=responses.score, minlength=n_items) / count
+    above = responses.score - item_mean[responses.item_index]
+    n_models = len(responses.models)
+    asked = np.maximum(np.bincount(responses.model_index, minlength=n_models), 1)
+    return np.round(np.bincount(responses.model_index, weights=above, minlength=n_models) / asked, 12)
+
+
+def _known_answers(model_index: RowIndex, among: RowMask, known: int, rng: np.random.Generator) -> RowMask:
+    """Draw `known` of each model's marked rows at random, at most half of them."""
+    rows = np.flatnonzero(among)
+    order = rows[np.lexsort((rng.random(len(rows)), model_index[rows]))]
+    _, start, count = np.unique(model_index[order], return_index=True, return_counts=True)
+    place = np.arange(len(order)) - np.repeat(start, count)
+    drawn = np.zeros(len(among), dtype=bool)
+    drawn[order[place < np.minimum(known, np.repeat(count // 2, count))]] = True
+    return drawn

@@ -1,8 +1,6 @@
-"""A study: items, responses and demands in one folder, checked on the way in and written in one piece."""
+"""A study: tables of items, responses and demands in one folder, checked when read and written whole."""
 
-import hashlib
-import json
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
-from capscope.data.tables import TABLES, TableName, validate
-from capscope.errors import InputError, OutputError, first_few, nearest
+from capscope.data.tables import TABLES, TableName, is_checked, validate
+from capscope.errors import InputError, nearest
+from capscope.files import locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
+from capscope.notebook import html_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"
@@ -21,9 +21,9 @@ STUDY_FILES = {MANIFEST, *(f"{table}{suffix}" for table in TABLES for suffix in 
 
 @dataclass(frozen=True)
 class Study:
-    """Up to three tables that talk about the same items (columns: see `TABLES`).
+    """Up to three tables about the same items (columns: see `TABLES`).
 
-    Build it with `Study.load`, or with `Study.of` from data frames; both check the tables.
+    Read one with `Study.load`, or make one of data frames with `Study.of`; tables are checked either way.
     """
 
     items: pd.DataFrame | None = None
@@ -33,11 +33,31 @@ class Study:
     demands: pd.DataFrame | None = None
     """One row for each item, rubric and annotator: `level` from 0 to 5."""
     name: str = "study"
-    """What to call it in messages: the folder."""
+    """Name for messages: the folder."""
     sources: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Where the tables came from, as `study.json` says."""
+    """Origin of the tables, as recorded in `study.json`."""
     edited: tuple[str, ...] = ()
-    """Table files that are no longer what `study.json` recorded."""
+    """Table files whose hash differs from the one in `study.json`."""
+
+    def __post_init__(self) -> None:
+        """Check tables that were not checked before.
+
+        Raises:
+            InputError: A table breaks its specification.
+        """
+        for table, frame in self.tables().items():
+            if not is_checked(frame, table):
+                object.__setattr__(self, table, validate(frame, table, f"{self.name}: {table}"))
+
+    def __repr__(self) -> str:
+        """Return the name and sizes."""
+        sizes = ", ".join(f"{len(frame)} {table}" for table, frame in self.tables().items())
+        return f"Study('{self.name}': {sizes}{_axes_of(self)})"
+
+    def _repr_html_(self) -> str:
+        """Return the columns of each table, for notebooks."""
+        rows = [(table, len(frame), ", ".join(map(str, frame.columns))) for table, frame in self.tables().items()]
+        return html_table(f"Study {self.name}", pd.DataFrame(rows, columns=["table", "rows", "columns"]))
 
     @classmethod
     def of(
@@ -48,11 +68,21 @@ class Study:
         name: str = "study",
         sources: dict[str, Any] | None = None,
     ) -> "Study":
-        """Check the tables and make a study of them.
+        """Check tables and make a study of them.
+
+        Args:
+            items: Table of items. A first table with the columns of responses, or a matrix of scores with models as
+                its index and items as its columns (NaN where an item was not administered), is taken as responses.
+            responses: Table of responses.
+            demands: Table of demand levels.
+            name: Name for messages.
+            sources: Origin of the tables.
 
         Raises:
             InputError: A table breaks its specification; the message says where.
         """
+        if items is not None and responses is None:
+            items, responses = _items_or_responses(items)
         given: dict[TableName, pd.DataFrame | None] = {
             "items": items,
             "responses": responses,
@@ -79,12 +109,7 @@ class Study:
             InputError: The folder does not exist or holds no table, or a table is wrong.
         """
         folder = Path(folder)
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
-        found: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
-        if not found:
-            raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
-        tables = {table: validate(read_table(path), table, str(path)) for table, path in found.items()}
+        tables = {table: validate(read_table(path), table, str(path)) for table, path in _table_files(folder).items()}
         manifest = _read_manifest(folder / MANIFEST)
         return cls(
             _with_defaults(tables.get("items")),
@@ -104,32 +129,62 @@ class Study:
             OutputError: The folder exists and `force` is not set, it is no study, or it cannot be written.
         """
         folder = Path(folder)
-        refuse_overwriting(folder, force=force)
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".capscope-") as scratch:
-                complete = Path(scratch) / "new"
-                complete.mkdir()
-                self._write(complete)
-                _swap(complete, folder, Path(scratch) / "old")
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+        with (
+            locked(folder),
+            whole_folder(folder, force=force, what="study", holds=STUDY_FILES.__contains__) as complete,
+        ):
+            self._write(complete)
         return folder
+
+    @staticmethod
+    def replace_table(
+        folder: Path | str, table: TableName, change: Callable[[pd.DataFrame | None], pd.DataFrame]
+    ) -> Path:
+        """Replace or extend one table of a study folder, in the table's own format.
+
+        The table is read again under a lock just before it is changed, so that rows which another process has added in
+        the meantime are kept. A new table takes the format of the folder's other tables.
+
+        Args:
+            folder: The study folder.
+            table: Name of the table.
+            change: Takes the checked table as it is now (None where there is none) and returns the new one.
+
+        Returns:
+            The file that was written.
+
+        Raises:
+            InputError: The folder is no study, or the old or the new table breaks its specification.
+            OutputError: The table cannot be written; the old one is then still there.
+        """
+        folder = Path(folder)
+        with locked(folder):
+            paths = _table_files(folder)
+            manifest = _read_manifest(folder / MANIFEST)
+            old = validate(read_table(paths[table]), table, str(paths[table])) if table in paths else None
+            suffix = next((path.suffix for path in paths.values()), ".parquet")
+            path = paths.get(table, folder / f"{table}{suffix}")
+            new = validate(change(old), table, str(path))
+            write_table(path, new)
+            if manifest:
+                manifest["sha256"] = manifest.get("sha256", {}) | {path.name: sha256_of(path)}
+                if table == "demands":
+                    manifest["rubrics"] = _rubrics(new)
+                write_json(folder / MANIFEST, manifest)
+        return path
 
     def _write(self, folder: Path) -> None:
         hashes: dict[str, str] = {}
         for table, frame in self.tables().items():
-            path = folder / f"{table}.parquet"
-            frame.to_parquet(path, index=False)
+            path = write_table(folder / f"{table}.parquet", frame)
             hashes[path.name] = sha256_of(path)
-        rubrics = sorted(map(str, self.demands["rubric"].unique())) if self.demands is not None else []
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "sources": self.sources,
             "sha256": hashes,
-            "rubrics": rubrics,
+            "rubrics": _rubrics(self.demands),
         }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_json(folder / MANIFEST, manifest)
 
     def tables(self) -> dict[TableName, pd.DataFrame]:
         """Return the tables this study has, by name."""
@@ -174,38 +229,37 @@ class Study:
         return Study(self.items, kept, self.demands, self.name, self.sources)
 
 
+def _items_or_responses(frame: pd.DataFrame) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Return a lone table as items or as responses, whichever its columns say."""
+    columns = set(map(str, frame.columns))
+    if {"model", "item_id", "score"} <= columns:
+        return None, frame
+    numeric = all(pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind) for kind in frame.dtypes)
+    if "item_id" in columns or not numeric or not len(columns):
+        return frame, None
+    wide = frame.set_axis(pd.Index(frame.index.astype(str), name="model"), axis="index")
+    wide = wide.set_axis([str(column) for column in wide.columns], axis="columns")
+    long = wide.astype(float).melt(ignore_index=False, var_name="item_id", value_name="score").reset_index()
+    return None, long[long["score"].notna()].reset_index(drop=True)
+
+
+def _axes_of(study: Study) -> str:
+    if study.responses is None:
+        return ""
+    return f"; {study.responses['model'].nunique()} models on {study.responses['item_id'].nunique()} items"
+
+
 def refuse_overwriting(folder: Path, *, force: bool) -> None:
     """Refuse an output folder that exists, or, with `force`, one that is not a study.
 
     Raises:
         OutputError: Saving there would overwrite something.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: this is a file; choose another --out")
-    if folder.is_dir() and not force:
-        raise OutputError(f"{folder}: already exists; choose another --out or add --force")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in STUDY_FILES) if folder.is_dir() else []
-    if others:
-        raise OutputError(f"{folder}: holds more than a study ({first_few(others)}); choose another --out")
+    refuse_folder(folder, force=force, what="study", holds=STUDY_FILES.__contains__)
 
 
-def _swap(complete: Path, folder: Path, retired: Path) -> None:
-    """Put the new folder in place of the old one; if that fails, the old one comes back."""
-    if not folder.exists():
-        complete.replace(folder)
-        return
-    folder.replace(retired)
-    try:
-        complete.replace(folder)
-    except OSError:
-        retired.replace(folder)
-        raise
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def _rubrics(demands: pd.DataFrame | None) -> list[str]:
+    return [] if demands is None else sorted(map(str, demands["rubric"].unique()))
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -229,6 +283,20 @@ def _edited(folder: Path, manifest: dict[str, Any]) -> tuple[str, ...]:
         for name, digest in sorted(recorded.items())
         if not (folder / name).is_file() or sha256_of(folder / name) != digest
     )
+
+
+def _table_files(folder: Path) -> dict[TableName, Path]:
+    """Return the files of a study folder's tables.
+
+    Raises:
+        InputError: The folder does not exist, holds no table, or holds one twice.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
+    paths: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
+    if not paths:
+        raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
+    return paths
 
 
 def _find(folder: Path, table: str) -> Path | None:

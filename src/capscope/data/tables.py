@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from capscope.data.columns import as_identifier, as_number, as_text, data_row, storable
+from capscope.data.columns import as_identifier, as_number, as_text, blank_cells, data_row, storable
 from capscope.errors import InputError, first_few, nearest
 
 TableName = Literal["items", "responses", "demands"]
@@ -31,6 +31,13 @@ class TableSpec:
 FUSED = "fused"
 """The annotator of levels that several annotators were fused into; they stand in for the others."""
 
+FACETS = ("prompt", "scaffold", "effort", "judge", "run")
+"""Conditions under which a model may answer an item more than once; those that a table has are part of its key."""
+NOT_STATED = "none"
+"""Name of a facet's value where a row leaves it open."""
+COSTS = ("usd", "tokens", "seconds")
+"""What an answer cost; any cell may be empty."""
+
 TABLES: dict[TableName, TableSpec] = {
     "items": TableSpec(
         required=("item_id",),
@@ -40,9 +47,9 @@ TABLES: dict[TableName, TableSpec] = {
     ),
     "responses": TableSpec(
         required=("model", "item_id", "score"),
-        optional=("n_trials", "source", "prompt", "scaffold"),
-        key=("model", "item_id", "prompt", "scaffold"),
-        bounds={"score": (0.0, 1.0), "n_trials": (1.0, np.inf)},
+        optional=("n_trials", "source", *FACETS, *COSTS),
+        key=("model", "item_id", *FACETS),
+        bounds={"score": (0.0, 1.0), "n_trials": (1.0, np.inf), **dict.fromkeys(COSTS, (0.0, np.inf))},
     ),
     "demands": TableSpec(
         required=("item_id", "rubric", "annotator", "level"),
@@ -53,8 +60,12 @@ TABLES: dict[TableName, TableSpec] = {
 }
 """The tables of a study (DESIGN: data model)."""
 
-IDENTIFIERS = ("model", "item_id", "rubric", "annotator", "benchmark", "task", "prompt", "scaffold")
+IDENTIFIERS = ("model", "item_id", "rubric", "annotator", "benchmark", "task", *FACETS)
 """Columns that name something, in whichever table they stand."""
+MAY_BE_OPEN = ("effort", "judge", "run")
+"""Facets that single rows may leave open."""
+PLAIN_WORDS = (*MAY_BE_OPEN, *COSTS)
+"""Columns whose names are close to ordinary words, so that a similar name (`token`, `judged`) is no slip."""
 
 
 def validate(frame: pd.DataFrame, table: TableName, source: str) -> pd.DataFrame:
@@ -80,13 +91,28 @@ def validate(frame: pd.DataFrame, table: TableName, source: str) -> pd.DataFrame
     return frame.reset_index(drop=True)
 
 
+def is_checked(frame: pd.DataFrame, table: TableName) -> bool:
+    """Return whether a table looks as `validate` leaves it: every column of its key is there as categories of text."""
+    spec = TABLES[table]
+    return all(column in frame for column in spec.required) and all(
+        isinstance(frame[column].dtype, pd.CategoricalDtype) for column in spec.key if column in frame
+    )
+
+
 def _checked(column: pd.Series, spec: TableSpec, source: str) -> pd.Series:
     name = str(column.name)
     if name in IDENTIFIERS and name in spec.required + spec.optional:
+        if name in MAY_BE_OPEN:
+            column = _with_open_facets(column)
         return as_identifier(column, name, source)
     if name in spec.bounds:
         return as_number(column, name, spec.bounds[name], source)
     return as_text(column) if name == "text" else storable(column)
+
+
+def _with_open_facets(column: pd.Series) -> pd.Series:
+    blank = blank_cells(column)
+    return column.astype(object).mask(blank, NOT_STATED) if blank.any() else column
 
 
 def require_columns(frame: pd.DataFrame, spec: TableSpec, source: str) -> None:
@@ -103,7 +129,7 @@ def require_columns(frame: pd.DataFrame, spec: TableSpec, source: str) -> None:
                 f" found {first_few(columns, 8)}; rename the column or map it on import"
             )
     for column in spec.optional:
-        if column not in columns and (hint := _misspelling(column, unknown)):
+        if column not in (*columns, *PLAIN_WORDS) and (hint := _misspelling(column, unknown)):
             raise InputError(f"{source}: column '{hint}' looks like a misspelt '{column}'; rename it")
 
 

@@ -1,20 +1,35 @@
-"""Ask many questions at once and write every reply into the ledger before the next one goes out."""
+"""Ask many questions at once: every reply is in the ledger before the next question goes out, and limits hold.
+
+Three things end a run early, each with its cause in `Tally`: the budget, an endpoint that refuses everything, and a row
+of failures or unreadable replies that says that going on is useless.
+"""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from capscope.endpoint.capability import Capability
+from capscope.endpoint.capability import Capability, find_capability, probe_meter, record_capability
 from capscope.endpoint.client import ChatClient
-from capscope.endpoint.cost import Budget
-from capscope.endpoint.ledger import HEARTBEAT, Ledger
+from capscope.endpoint.cost import REPLY_TOKENS, Budget, CallMeter, Prices, PromptScale
+from capscope.endpoint.ledger import HEARTBEAT, LOCK_SECONDS, Ledger, LedgerBusy
 from capscope.endpoint.messages import ChatReply, ChatRequest, Sampling, Usage
-from capscope.errors import EndpointError
+from capscope.endpoint.settings import redact
+from capscope.errors import EndpointError, InputError, OutputError
 
 WORKERS_PER_PLACE = 2
 """Questions taken up for each call that may be in flight, so that pauses before a retry leave no place empty."""
 WAIT_FOR_OTHERS = 1.0
 """Seconds between looks at keys that another process has in flight."""
+STEP_WAIT, STEP_PAUSE = 0.1, 0.1
+"""Seconds that one step waits for a held ledger, and between two tries; calls in flight go on meanwhile."""
+MOST_NARROWINGS = 4
+MIXED_FAILURES = 3
+"""Failures in a row of whatever causes that end a run, as a multiple of those of one cause."""
+SHOWN = 120
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,29 @@ class Question:
     """Hash of what decides the reply."""
     request: ChatRequest
     """What to ask."""
+    reply_tokens: int = REPLY_TOKENS
+    """Tokens of a usual reply, for estimates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLimits:
+    """What ends a run before all questions are asked.
+
+    Raises:
+        InputError: There is a limit on spending and no price to count with.
+    """
+
+    prices: Prices | None = None
+    """Prices of the model; None where unknown."""
+    budget: Budget | None = None
+    """Limit on spending; several askers may share one. None for none."""
+    max_failures: int = 20
+    """Failures in a row of one cause, or unreadable replies from the start, that end a run."""
+
+    def __post_init__(self) -> None:
+        """Check that spending can be counted."""
+        if self.budget is not None and self.budget.limit is not None and self.prices is None:
+            raise InputError(f"{self.budget.name} needs a price for this model; give --usd-in and --usd-out")
 
 
 @dataclass
@@ -42,25 +80,80 @@ class Tally:
     usage: Usage = field(default_factory=Usage)
     """Tokens of this run."""
     usd: float = 0.0
-    """Cost of this run, where prices are known."""
+    """Cost of this run, the probe included, where prices are known."""
+    unmetered: int = 0
+    """Calls whose usage the endpoint did not state; an estimate stands in the tokens and the cost."""
     stopped: bool = False
     """Whether the budget ended the run."""
+    halted: str = ""
+    """What else ended the run: one line with the cause; empty where nothing did."""
     problems: dict[str, int] = field(default_factory=dict[str, int])
     """Why questions failed, with counts."""
+
+
+class FailureWatch:
+    """Says when a row of failures, or of unreadable replies from the start, makes going on useless."""
+
+    def __init__(self, max_failures: int) -> None:
+        """Start with nothing seen."""
+        self._most = max_failures
+        self._cause, self._same, self._mixed = "", 0, 0
+        self._unreadable, self._readable = 0, False
+
+    def failure(self, problem: str) -> str:
+        """Take note of a question that failed; return why to stop, or nothing."""
+        cause = problem.split(":")[0]
+        self._same = self._same + 1 if cause == self._cause else 1
+        self._mixed += 1
+        self._cause = cause
+        if self._same < self._most and self._mixed < MIXED_FAILURES * self._most:
+            return ""
+        return f"stopped after {max(self._same, self._most)} failures in a row, the last: {problem}"
+
+    def reply(self, unreadable: str, text: str) -> str:
+        """Take note of a reply, and of why it cannot be read if it cannot; return why to stop, or nothing."""
+        self._same = self._mixed = 0
+        self._readable |= not unreadable
+        self._unreadable += bool(unreadable)
+        if self._readable or self._unreadable < self._most:
+            return ""
+        shown = redact(text)[:SHOWN]
+        return (
+            f"stopped after {self._unreadable} replies, none of them readable: {unreadable}; the last begins: {shown!r}"
+        )
 
 
 class Asker:
     """Asks the questions of one run with a fixed number of workers; the client bounds the calls in flight."""
 
     def __init__(
-        self, client: ChatClient, ledger: Ledger, sampling: Sampling, capability: Capability, budget: Budget
+        self,
+        client: ChatClient,
+        ledger: Ledger,
+        sampling: Sampling,
+        limits: RunLimits | None = None,
+        unreadable: Callable[[str, ChatReply], str] | None = None,
+        capability: Capability | None = None,
     ) -> None:
-        """Bring together what a run needs; `capability` comes from `find_capability`."""
-        self._client, self._ledger, self._budget = client, ledger, budget
-        self._sampling, self._capability = sampling, capability
+        """Bring together what a run needs; nothing is asked yet.
+
+        Args:
+            client: The endpoint.
+            ledger: Where replies are kept.
+            sampling: The model and how it answers.
+            limits: What ends the run early; by default 20 failures in a row.
+            unreadable: Given a key and its reply, why the reply holds nothing of use; empty where it does.
+            capability: What the endpoint can do; by default a short probe finds out before the first question.
+        """
+        limits = limits or RunLimits()
+        self._client, self._ledger, self._sampling = client, ledger, sampling
+        self._prices, self._budget, self._capability = limits.prices, limits.budget or Budget(), capability
+        self._unreadable = unreadable or (lambda _key, _reply: "")
+        self._watch, self._scale = FailureWatch(limits.max_failures), PromptScale()
+        self._probing = asyncio.Lock()
         self.tally = Tally()
         self._elsewhere: list[Question] = []
-        self._fatal: EndpointError | None = None
+        self._broken: OutputError | InputError | None = None
 
     async def ask_all(self, questions: Iterable[Question], progress: Callable[[Tally], None] | None = None) -> Tally:
         """Ask all questions that the ledger cannot answer; they are drawn one by one, so that memory stays flat.
@@ -70,22 +163,30 @@ class Asker:
             progress: Called after every question.
 
         Returns:
-            What was done; `stopped` says whether the budget ended the run.
+            What was done; `stopped` says that the budget ended the run, `halted` why the endpoint did.
 
         Raises:
-            EndpointError: The endpoint refuses whatever is asked; replies so far are in the ledger.
+            OutputError: The ledger cannot be written any more; replies so far are in it.
         """
         source = iter(questions)
-        while True:
-            await self._work(source, progress)
-            if self._fatal is not None:
-                raise self._fatal
-            pending, self._elsewhere = self._elsewhere, []
-            if not pending or self.tally.stopped:
-                return self.tally
-            # Another process has these in flight: wait for its replies, or take over if it dies.
-            await asyncio.sleep(WAIT_FOR_OTHERS)
-            source = iter(pending)
+        self._ledger.wait_at_most(STEP_WAIT)
+        try:
+            while True:
+                await self._work(source, progress)
+                if self._broken is not None:
+                    raise self._broken
+                pending, self._elsewhere = self._elsewhere, []
+                if not pending or self._over:
+                    return self.tally
+                # Another process has these in flight: wait for its replies, or take over if it dies.
+                await asyncio.sleep(WAIT_FOR_OTHERS)
+                source = iter(pending)
+        finally:
+            self._ledger.wait_at_most(LOCK_SECONDS)
+
+    @property
+    def _over(self) -> bool:
+        return self.tally.stopped or bool(self.tally.halted) or self._broken is not None
 
     async def _work(self, source: Iterator[Question], progress: Callable[[Tally], None] | None) -> None:
         workers = WORKERS_PER_PLACE * self._client.settings.concurrency
@@ -100,56 +201,125 @@ class Asker:
     async def _keep_alive(self) -> None:
         """Show other processes that the claims of this one still hold, however long a call takes."""
         while True:
-            self._ledger.beat()
-            await asyncio.sleep(HEARTBEAT)
+            try:
+                self._ledger.beat()
+            except OutputError:
+                await asyncio.sleep(STEP_PAUSE)
+            else:
+                await asyncio.sleep(HEARTBEAT)
 
     async def _worker(self, source: Iterator[Question], progress: Callable[[Tally], None] | None) -> None:
-        for question in source:
-            if self._fatal is not None or self.tally.stopped:
+        while not self._over:
+            question = next(source, None)
+            if question is None:
                 return
             try:
                 await self._settle(question)
-            except EndpointError as error:
-                self._fatal = error
-                return
+            except (OutputError, InputError) as error:
+                self._broken = self._broken or error
+                self._client.stop()
             if progress is not None:
                 progress(self.tally)
 
     async def _settle(self, question: Question) -> None:
         """Answer one question from the ledger, or by asking, or leave it to the process that has it."""
-        if not self._ledger.claim(question.key):
-            entry = self._ledger.get(question.key)
-            if entry is not None and entry.state == "done":
-                self.tally.cached += 1
-            elif entry is not None and entry.state == "batched":
-                self.tally.batched += 1
-            else:
-                self._elsewhere.append(question)
-            await asyncio.sleep(0)
+        if await self._patiently(lambda: self._ledger.claim(question.key)):
+            await self._ask(question)
             return
-        if not self._budget.admit():
-            self._ledger.release(question.key)
-            self.tally.stopped = True
-            return
-        await self._ask(question)
+        entry = self._ledger.get(question.key)
+        if entry is not None and entry.state == "done":
+            self.tally.cached += 1
+        elif entry is not None and entry.state == "batched":
+            self.tally.batched += 1
+        else:
+            self._elsewhere.append(question)
+        await asyncio.sleep(0)
 
     async def _ask(self, question: Question) -> None:
+        meter = CallMeter(
+            question.request.messages,
+            self._sampling.max_tokens,
+            prices=self._prices,
+            budget=self._budget,
+            reply_tokens=question.reply_tokens,
+            scale=self._scale,
+        )
         try:
-            reply = await self._client.ask(self._capability.body(question.request, self._sampling))
+            reply = await self._narrowing(question, meter)
+        except EndpointError as error:
+            self.tally.halted = self.tally.halted or str(error)
+            self._client.stop()
+            reply = ChatReply(problem=str(error), attempts=int(meter.usd > 0))
         except BaseException:
             self._ledger.release(question.key)
             raise
-        usd = self._budget.settle(reply.usage)
-        self._ledger.put(question.key, reply, self._sampling.model, usd)
-        self._count(reply)
+        self.tally.stopped |= meter.refused
+        if reply is None or reply.attempts == 0:
+            await self._patiently(lambda: self._ledger.release(question.key))
+            return
+        await self._keep(question, reply, meter)
+        self._count(question, reply)
 
-    def _count(self, reply: ChatReply) -> None:
+    async def _narrowing(self, question: Question, meter: CallMeter) -> ChatReply | None:
+        """Ask, and ask again without a parameter for which the endpoint refuses the question."""
+        reply = None
+        for _ in range(MOST_NARROWINGS):
+            capability = await self._probed()
+            if capability is None:
+                return None
+            reply = await self._client.ask(capability.body(question.request, self._sampling), meter)
+            narrower = capability.without_refused(reply.problem)
+            if narrower == capability:
+                break
+            if self._capability == capability:
+                self._capability = narrower
+                await self._patiently(
+                    lambda found=narrower: record_capability(self._client, self._ledger, self._sampling, found)
+                )
+        return reply
+
+    async def _probed(self) -> Capability | None:
+        """Return what the endpoint can do; None where the budget has no room to find out."""
+        async with self._probing:
+            if self._capability is None and not self._over:
+                meter = probe_meter(self._sampling, self._prices, self._budget)
+                self._ledger.wait_at_most(LOCK_SECONDS)
+                try:
+                    self._capability = await find_capability(self._client, self._ledger, self._sampling, meter)
+                finally:
+                    self._ledger.wait_at_most(STEP_WAIT)
+                    self.tally.usd = self._budget.usd
+                self.tally.stopped |= meter.refused
+            return self._capability
+
+    async def _keep(self, question: Question, reply: ChatReply, meter: CallMeter) -> None:
+        usd = meter.usd if self._prices is not None else None
+        await self._patiently(lambda: self._ledger.put(question.key, reply, self._sampling.model, usd))
+        self.tally.usd = self._budget.usd
+
+    async def _patiently(self, step: Callable[[], Outcome]) -> Outcome:
+        """Take a step in the ledger, waiting while another program holds it; calls in flight go on."""
+        until = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                return step()
+            except LedgerBusy:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(STEP_PAUSE)
+
+    def _count(self, question: Question, reply: ChatReply) -> None:
         tally = self.tally
         tally.usage = tally.usage.plus(reply.usage)
-        tally.usd = self._budget.usd
+        tally.unmetered += reply.unmetered
         if not reply.problem:
             tally.asked += 1
-            return
-        tally.failed += 1
-        kind = reply.problem.split(":")[0]
-        tally.problems[kind] = tally.problems.get(kind, 0) + 1
+            stop = self._watch.reply(self._unreadable(question.key, reply), reply.text)
+        else:
+            tally.failed += 1
+            kind = reply.problem.split(":")[0]
+            tally.problems[kind] = tally.problems.get(kind, 0) + 1
+            stop = self._watch.failure(reply.problem)
+        if stop and not tally.halted:
+            self._client.stop()
+            tally.halted = f"{self._client.settings.shown_url}: {stop}; replies so far are kept, run again to go on"

@@ -7,33 +7,129 @@ that it carries as metadata.
 
 import json
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from capscope.endpoint.asking import Question
-from capscope.endpoint.batch_book import Batch, BatchBook
 from capscope.endpoint.capability import Capability
-from capscope.endpoint.client import EndpointSettings, read_completion
+from capscope.endpoint.completion import read_batch_row, read_json
 from capscope.endpoint.cost import Prices
+from capscope.endpoint.ledger import Ledger
 from capscope.endpoint.messages import ChatReply, Sampling
-from capscope.endpoint.redaction import redact
+from capscope.endpoint.settings import EndpointSettings, connecting, redact, without_key
 from capscope.errors import EndpointError
-
-if TYPE_CHECKING:
-    pass
 
 MOST_REQUESTS = 50_000
 """Requests in a file."""
 MOST_BYTES = 200_000_000
 """Bytes in a file."""
 OVER = ("completed", "expired", "cancelled", "failed")
-NOT_SENT = ("batch_expired", "batch_cancelled")
 URL = "/v1/chat/completions"
 
-Found = TypeVar("Found")
+Outcome = TypeVar("Outcome")
+
+
+BATCH_TABLES = """
+CREATE TABLE IF NOT EXISTS batches (
+  local_id TEXT PRIMARY KEY, path TEXT NOT NULL, file_id TEXT, batch_id TEXT, state TEXT NOT NULL,
+  requests INTEGER NOT NULL, model TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS batch_rows (custom_id TEXT PRIMARY KEY, key TEXT NOT NULL, local_id TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS rows_by_batch ON batch_rows (local_id);
+"""
+ID_LENGTH = 32
+"""Length of a custom id in hex digits; some endpoints take no more than 64 characters."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One file of requests."""
+
+    local_id: str
+    """Our own id, which the batch carries as metadata."""
+    path: str
+    """The JSONL file."""
+    file_id: str | None
+    """The endpoint's id of the uploaded file."""
+    batch_id: str | None
+    """The endpoint's id of the batch."""
+    state: str
+    """``written``, ``uploaded``, ``submitted`` or ``collected``."""
+    requests: int
+    """Number of requests in it."""
+    model: str
+    """The model asked."""
+
+
+class BatchBook:
+    """The batches of one ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Open the book in the ledger's file."""
+        self.ledger = ledger
+        self._db = ledger.connection
+        self._db.executescript(BATCH_TABLES)
+
+    @staticmethod
+    def custom_id(key: str) -> str:
+        """Return the short id under which a question travels."""
+        return key[:ID_LENGTH]
+
+    def new_id(self) -> str:
+        """Return an id for a batch that is about to be written."""
+        return uuid.uuid4().hex[:16]
+
+    def wanted(self, key: str) -> bool:
+        """Return whether a question has neither a reply nor a place in a batch under way."""
+        entry = self.ledger.get(key)
+        return entry is None or entry.state == "failed"
+
+    def record(self, batch: Batch, keys: Iterable[str]) -> None:
+        """Note a written file and every question in it, in one step."""
+        with self.ledger.transaction():
+            self._db.execute(
+                "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (batch.local_id, batch.path, None, None, batch.state, batch.requests, batch.model, time.time()),
+            )
+            for key in keys:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO batch_rows VALUES (?, ?, ?)", (self.custom_id(key), key, batch.local_id)
+                )
+                self._db.execute(
+                    "INSERT INTO calls (key, state, at) VALUES (?, 'batched', ?) ON CONFLICT (key) DO UPDATE"
+                    " SET state = 'batched', owner = NULL, at = excluded.at WHERE calls.state != 'done'",
+                    (key, time.time()),
+                )
+
+    def note(self, batch: Batch, state: str, file_id: str | None = None, batch_id: str | None = None) -> None:
+        """Note how far a batch has come."""
+        self._db.execute(
+            "UPDATE batches SET state = ?, file_id = COALESCE(?, file_id), batch_id = COALESCE(?, batch_id)"
+            " WHERE local_id = ?",
+            (state, file_id, batch_id, batch.local_id),
+        )
+
+    def batches(self, *states: str) -> list[Batch]:
+        """Return the batches in these states, oldest first; all without any."""
+        query = "SELECT local_id, path, file_id, batch_id, state, requests, model FROM batches"
+        batches = [Batch(*row) for row in self._db.execute(f"{query} ORDER BY at").fetchall()]
+        return [batch for batch in batches if not states or batch.state in states]
+
+    def keys(self, batch: Batch) -> dict[str, str]:
+        """Return the keys of a batch's questions by custom id."""
+        rows = self._db.execute("SELECT custom_id, key FROM batch_rows WHERE local_id = ?", (batch.local_id,))
+        return dict(rows.fetchall())
+
+    def free(self, keys: Iterable[str]) -> int:
+        """Let questions that were not sent go out again, and count them."""
+        freed = 0
+        with self.ledger.transaction():
+            for key in keys:
+                freed += self._db.execute("DELETE FROM calls WHERE key = ? AND state = 'batched'", (key,)).rowcount
+        return freed
 
 
 @dataclass(frozen=True)
@@ -80,9 +176,10 @@ class BatchClient:
         from openai import OpenAI
 
         self._settings, self._book, self._folder = settings, book, folder
-        self._openai: OpenAI = OpenAI(
-            base_url=settings.base_url, api_key=settings.api_key or "none", timeout=settings.timeout, max_retries=0
-        )
+        with connecting():
+            self._openai: OpenAI = OpenAI(
+                base_url=settings.base_url, api_key=settings.api_key or "none", timeout=settings.timeout, max_retries=0
+            )
 
     def __enter__(self) -> "BatchClient":
         """Return the client."""
@@ -140,15 +237,17 @@ class BatchClient:
         Raises:
             EndpointError: The endpoint refuses.
         """
-        found = [BatchStatus("", b.state, b.requests, 0) for b in self._book.batches("written", "uploaded")]
+        states = [BatchStatus("", b.state, b.requests, 0) for b in self._book.batches("written", "uploaded")]
         for batch in self._book.batches("submitted"):
             remote = self._retrieve(batch)
             counts = remote.request_counts
-            found.append(BatchStatus(remote.id, remote.status, batch.requests, counts.completed if counts else 0))
-        return found
+            states.append(BatchStatus(remote.id, remote.status, batch.requests, counts.completed if counts else 0))
+        return states
 
     def collect(self, prices: Prices | None = None) -> CollectedBatches:
         """Fetch the replies of every batch that is over; results may come in any order.
+
+        A file that arrives cut in a row leaves its batch open, so that it is fetched again and nothing is paid twice.
 
         Args:
             prices: Prices of batch calls, to note what replies cost.
@@ -162,18 +261,51 @@ class BatchClient:
             if remote.status not in OVER:
                 counts["pending"] += 1
                 continue
-            missing = self._book.keys(batch)
-            for file_id in (remote.output_file_id, remote.error_file_id):
-                for custom_id, reply in self._results(file_id):
-                    key = missing.pop(custom_id, None)
-                    if key is None:
-                        continue
-                    counts[self._store(key, reply, batch.model, prices)] += 1
-            counts["not_sent"] += self._book.free(missing.values())
             problems += [redact(str(error.message)) for error in (remote.errors.data if remote.errors else None) or []]
-            self._book.note(batch, "collected")
+            missing = self._book.keys(batch)
+            unread, cut = list[str](), False
+            for file_id in (remote.output_file_id, remote.error_file_id):
+                lines, whole = self._lines(file_id)
+                cut |= not whole
+                for line in lines:
+                    self._take(line, missing, unread, counts, batch, prices)
+            if cut:
+                counts["pending"] += 1
+                problems.append(
+                    f"batch {remote.id}: its file arrived cut; {len(missing)} replies are missing: collect again"
+                )
+                continue
+            self._close(batch, missing, unread, counts)
         numbers = (counts[name] for name in ("answered", "failed", "not_sent", "pending"))
         return CollectedBatches(*numbers, problems=tuple(problems))
+
+    def _take(
+        self,
+        line: str,
+        missing: dict[str, str],
+        unread: list[str],
+        counts: Counter[str],
+        batch: Batch,
+        prices: Prices | None,
+    ) -> None:
+        """Store the reply of one line and strike its question off the missing ones."""
+        row = read_batch_row(line)
+        if row is None:
+            unread.append(line)
+            return
+        key = missing.pop(row[0], None)
+        if key is not None:
+            counts[self._store(key, row[1], batch.model, prices)] += 1
+
+    def _close(self, batch: Batch, missing: dict[str, str], unread: list[str], counts: Counter[str]) -> None:
+        """Close a batch: questions whose rows cannot be read have failed, others without a row were not sent."""
+        keys = list(missing.values())
+        for key, line in zip(keys, unread, strict=False):
+            kept = without_key(line[:500], self._settings.api_key)
+            reply = ChatReply(kept, problem=f"the batch's row cannot be read: {redact(kept)[:80]}")
+            counts[self._store(key, reply, batch.model, None)] += 1
+        counts["not_sent"] += self._book.free(keys[len(unread) :])
+        self._book.note(batch, "collected")
 
     def _start(self, batch: Batch, known: dict[str, str]) -> str:
         batch_id = known.get(batch.local_id)
@@ -195,18 +327,23 @@ class BatchClient:
     def _started(self) -> dict[str, str]:
         """Return the endpoint's batches that carry an id of ours."""
         listed: Any = self._call(lambda: list(self._openai.batches.list(limit=100)), 3)
-        return {str(found.metadata["capscope"]): found.id for found in listed if (found.metadata or {}).get("capscope")}
+        return {str(one.metadata["capscope"]): one.id for one in listed if (one.metadata or {}).get("capscope")}
 
     def _retrieve(self, batch: Batch) -> Any:  # noqa: ANN401 - the client's own type, which is not ours to name
         return self._call(lambda: self._openai.batches.retrieve(str(batch.batch_id)), 3)
 
-    def _results(self, file_id: str | None) -> Iterator[tuple[str, ChatReply | None]]:
+    def _lines(self, file_id: str | None) -> tuple[list[str], bool]:
+        """Return the lines of a result file, and whether its last one is whole; a cut file is fetched once more."""
         if file_id is None:
-            return
-        content = self._call(lambda: self._openai.files.content(file_id).text, 3)
-        for line in content.split("\n"):
-            if line.strip():
-                yield read_result(line)
+            return [], True
+        lines: list[str] = []
+        for _ in range(2):
+            content = self._call(lambda: self._openai.files.content(file_id).text, 3)
+            content = without_key(content, self._settings.api_key)
+            lines = [line for line in content.split("\n") if line.strip()]
+            if content.endswith("\n") or not lines or read_json(lines[-1]) is not None:
+                return lines, True
+        return lines[:-1], False
 
     def _store(self, key: str, reply: ChatReply | None, model: str, prices: Prices | None) -> str:
         if reply is None:
@@ -216,7 +353,7 @@ class BatchClient:
         self._book.ledger.put(key, reply, model, usd)
         return "failed" if reply.problem else "answered"
 
-    def _call(self, action: Callable[[], Found], attempts: int) -> Found:
+    def _call(self, action: Callable[[], Outcome], attempts: int) -> Outcome:
         """Make a call; those that start or pay for something get one attempt, those that only look get more."""
         import openai
 
@@ -232,23 +369,6 @@ class BatchClient:
                     ) from None
                 time.sleep(self._settings.first_pause * 2**attempt)
         raise AssertionError("at least one attempt is made")
-
-
-def read_result(line: str) -> tuple[str, ChatReply | None]:
-    """Read one line of a result file; None stands for a request that was not sent."""
-    try:
-        found: dict[str, Any] = json.loads(line)
-        custom_id = str(found["custom_id"])
-    except (ValueError, LookupError, TypeError):
-        return "", None
-    error = found.get("error") or {}
-    if error.get("code") in NOT_SENT:
-        return custom_id, None
-    response = found.get("response") or {}
-    if error or response.get("status_code") != 200:
-        message = error.get("message") or json.dumps(response.get("body"))
-        return custom_id, ChatReply(problem=f"HTTP {response.get('status_code')}: {redact(str(message))}")
-    return custom_id, read_completion(json.dumps(response.get("body")))
 
 
 def _line(question: Question, capability: Capability, sampling: Sampling) -> bytes:

@@ -1,16 +1,19 @@
-"""What an endpoint can do, found out once by asking it and recorded in the ledger.
+"""What an endpoint can do, learnt once by asking it and recorded in the ledger.
 
-Some servers answer 500 to a JSON schema and others ignore it without a word, so that being accepted proves nothing: the
-probe never mentions JSON schema in its words, and a form counts only if the reply obeys it.
+Some servers answer 500 to a JSON schema and others ignore it silently, so that being accepted proves nothing: the
+probe never mentions JSON schema in its words, and a form counts only if the reply obeys it. What a later question is
+refused for (a system message, too many alternatives) narrows the capability further.
 """
 
-import json
-from dataclasses import asdict, dataclass, replace
+import re
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, cast, get_args
 
 from capscope.endpoint.client import ChatClient
+from capscope.endpoint.completion import clean, read_json
+from capscope.endpoint.cost import Budget, CallMeter, Prices
 from capscope.endpoint.ledger import Ledger
-from capscope.endpoint.messages import ChatReply, ChatRequest, Format, Sampling
+from capscope.endpoint.messages import ChatReply, ChatRequest, Format, Messages, Sampling
 from capscope.errors import EndpointError
 
 PROBE_SCHEMA: dict[str, Any] = {
@@ -24,6 +27,11 @@ PROBES: dict[Format, str] = {
     "json_object": "Name a fruit. Reply as a JSON object.",
     "text": "Name a fruit.",
 }
+PROBE_ATTEMPTS = 3
+"""Most calls for one form of the probe."""
+MOST_ALTERNATIVES = 20
+FEWER_ALTERNATIVES = 5
+REFUSED = ("HTTP 400", "HTTP 422")
 
 
 @dataclass(frozen=True)
@@ -38,19 +46,24 @@ class Capability:
     """Whether a temperature may be set."""
     logprobs: bool = True
     """Whether log-probabilities may be asked for."""
+    most_logprobs: int = MOST_ALTERNATIVES
+    """Most alternatives per token that may be asked for."""
+    system: bool = True
+    """Whether messages may have the role ``system``; else its text goes into the user's message."""
 
     def body(self, request: ChatRequest, sampling: Sampling) -> dict[str, Any]:
         """Write the JSON body of one call, leaving out what the endpoint does not take."""
+        messages = request.messages if self.system else _without_system(request.messages)
         body: dict[str, Any] = {
             "model": sampling.model,
-            "messages": [{"role": role, "content": content} for role, content in request.messages],
+            "messages": [{"role": role, "content": clean(content)} for role, content in messages],
         }
         if self.temperature and sampling.temperature is not None:
             body["temperature"] = sampling.temperature
         if sampling.max_tokens is not None:
             body[self.limit_name] = sampling.max_tokens
         if self.logprobs and sampling.top_logprobs:
-            body |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
+            body |= {"logprobs": True, "top_logprobs": min(sampling.top_logprobs, self.most_logprobs)}
         if request.sample:
             body["seed"] = request.sample
         if request.schema is not None and self.format == "json_schema":
@@ -60,66 +73,138 @@ class Capability:
             body["response_format"] = {"type": "json_object"}
         return body
 
+    def without_refused(self, problem: str) -> "Capability":
+        """Return the capability without the parameter that a refusal (HTTP 400 or 422) names; itself without one."""
+        if not problem.startswith(REFUSED):
+            return self
+        if "max_tokens" in problem and self.limit_name == "max_tokens":
+            return replace(self, limit_name="max_completion_tokens")
+        if "temperature" in problem and self.temperature:
+            return replace(self, temperature=False)
+        if "logprobs" in problem and self.logprobs:
+            fewer = self._fewer_logprobs(problem)
+            return replace(self, most_logprobs=fewer) if fewer else replace(self, logprobs=False)
+        if self.system and re.search(r"system (?:role|message|prompt|instruction)|role.{0,20}system", problem, re.I):
+            return replace(self, system=False)
+        return self
 
-async def find_capability(client: ChatClient, ledger: Ledger, sampling: Sampling) -> Capability:
+    def _fewer_logprobs(self, problem: str) -> int:
+        """Return the number of alternatives that a refusal allows; 0 where it allows none, or 5 were refused."""
+        if "top_logprobs" not in problem:
+            return 0
+        named = [int(number) for number in re.findall(r"\b\d{1,3}\b", problem.split(":", 1)[-1])]
+        smaller = [number for number in named if 0 < number < self.most_logprobs]
+        if smaller:
+            return max(smaller)
+        return FEWER_ALTERNATIVES if named and self.most_logprobs > FEWER_ALTERNATIVES else 0
+
+
+def fact_name(client: ChatClient, sampling: Sampling) -> str:
+    """Return the name under which the ledger keeps the capability for a model."""
+    return f"capability {client.settings.shown_url} {sampling.model} logprobs={sampling.top_logprobs > 0}"
+
+
+def record_capability(client: ChatClient, ledger: Ledger, sampling: Sampling, capability: Capability) -> None:
+    """Keep in the ledger what was learnt about an endpoint."""
+    ledger.record_fact(fact_name(client, sampling), asdict(capability))
+
+
+async def find_capability(
+    client: ChatClient, ledger: Ledger, sampling: Sampling, meter: CallMeter | None = None
+) -> Capability | None:
     """Return what the endpoint can do for a model: from the ledger, else by at most a few short calls.
+
+    Args:
+        client: The endpoint.
+        ledger: Where capabilities are kept; what the probe costs is kept there too.
+        sampling: The model and how it answers.
+        meter: Counts what the probe costs.
+
+    Returns:
+        The capability; None where the budget has no room for the probe.
 
     Raises:
         EndpointError: The endpoint answers no form of question.
     """
-    name = f"capability {client.settings.shown_url} {sampling.model} logprobs={sampling.top_logprobs > 0}"
-    known = ledger.fact(name)
+    known = ledger.fact(fact_name(client, sampling))
     if known is not None:
-        return Capability(**known)
-    found = await _probe(client, sampling)
-    ledger.record_fact(name, asdict(found))
+        names = {field.name for field in fields(Capability)}
+        return Capability(**{name: value for name, value in known.items() if name in names})
+    meter = meter or probe_meter(sampling)
+    try:
+        found = await _probe(client, sampling, meter)
+    finally:
+        if meter.usd:
+            ledger.record_cost(fact_name(client, sampling), sampling.model, meter.usd)
+    if found is not None:
+        record_capability(client, ledger, sampling, found)
     return found
 
 
-async def _probe(client: ChatClient, sampling: Sampling) -> Capability:
+def probe_meter(sampling: Sampling, prices: Prices | None = None, budget: Budget | None = None) -> CallMeter:
+    """Return a meter for the probe."""
+    return CallMeter((("user", PROBES["json_object"]),), sampling.max_tokens, prices=prices, budget=budget)
+
+
+async def _probe(client: ChatClient, sampling: Sampling, meter: CallMeter) -> Capability | None:
     problem = ""
     capability = Capability()
     for form in get_args(Format):
         capability = replace(capability, format=cast(Format, form))
-        capability, reply = await _try_form(client, capability, sampling)
+        capability, reply = await _try_form(client, capability, sampling, meter)
+        if meter.refused:
+            return None
         if not reply.problem and (form == "text" or obeys(reply.text, capability.format)):
             return capability
+        # A reply cut by its own length still shows that the endpoint answers.
+        if form == "text" and reply.final and not reply.problem.startswith("no answer"):
+            return capability
         problem = reply.problem or problem
-    raise EndpointError(f"{client.settings.shown_url}: no form of question is answered ({problem}); check the model")
+        if _concerns_every_form(reply.problem):
+            break
+    raise EndpointError(f"{client.settings.shown_url}: {client.with_hint(problem)}")
 
 
-async def _try_form(client: ChatClient, capability: Capability, sampling: Sampling) -> tuple[Capability, ChatReply]:
+def _concerns_every_form(problem: str) -> bool:
+    """Return whether a refusal has nothing to do with the form of the question."""
+    if problem.startswith("no answer"):
+        return True
+    code = re.match(r"HTTP (\d+)", problem)
+    if code is None:
+        return False
+    if code[1] in ("400", "422"):
+        return re.search(r"endpoint|not found|no such|unknown path|route", problem, re.IGNORECASE) is not None
+    return int(code[1]) < 500
+
+
+async def _try_form(
+    client: ChatClient, capability: Capability, sampling: Sampling, meter: CallMeter
+) -> tuple[Capability, ChatReply]:
     """Ask in one form, dropping parameters that the endpoint says it does not take."""
     request = ChatRequest((("user", PROBES[capability.format]),), PROBE_SCHEMA)
     reply = ChatReply(problem="not asked")
-    for _ in range(4):
-        reply = await client.ask(capability.body(request, sampling))
-        narrower = _without_refused(capability, reply.problem)
+    for _ in range(6):
+        reply = await client.ask(capability.body(request, sampling), meter, PROBE_ATTEMPTS)
+        narrower = capability.without_refused(reply.problem)
         if narrower == capability:
             break
         capability = narrower
     return capability, reply
 
 
-def _without_refused(capability: Capability, problem: str) -> Capability:
-    """Drop the parameter that a refusal (HTTP 400 or 422) names."""
-    if not problem.startswith(("HTTP 400", "HTTP 422")):
-        return capability
-    if "max_tokens" in problem and capability.limit_name == "max_tokens":
-        return replace(capability, limit_name="max_completion_tokens")
-    if "temperature" in problem and capability.temperature:
-        return replace(capability, temperature=False)
-    if "logprobs" in problem and capability.logprobs:
-        return replace(capability, logprobs=False)
-    return capability
+def _without_system(messages: Messages) -> Messages:
+    """Put the text of system messages before that of the first user message."""
+    head = "\n\n".join(content for role, content in messages if role == "system")
+    rest = [(role, content) for role, content in messages if role != "system"]
+    if not head or not rest:
+        return messages if not head else (("user", head),)
+    first_role, first = rest[0]
+    return ((first_role, f"{head}\n\n{first}"), *rest[1:])
 
 
 def obeys(text: str, form: Format) -> bool:
     """Return whether a probe's reply has the form that was asked for."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return False
+    found = read_json(text)
     if not isinstance(found, dict):
         return False
     return form == "json_object" or (set(found) == {"reasoning", "level"} and found["level"] in range(6))

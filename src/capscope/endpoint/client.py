@@ -1,72 +1,42 @@
 """The chat client: one call at a time to an OpenAI-compatible endpoint, with its own retries and no second layer.
 
-Nothing is raised for a single call that fails: its reply says why. What would fail every call (a refused key, an
-unknown model) raises `EndpointError` at once.
+A single call that fails raises nothing: its reply says why. What fails every call (a refused key, an empty account)
+raises `EndpointError` at once. Each call has a deadline and a largest size; redirects stay at the same address.
 """
 
 import asyncio
-import json
-import os
+import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capscope.endpoint.messages import ChatReply, TokenChoice, Usage
-from capscope.endpoint.pacing import Pacer, retry_after
-from capscope.endpoint.redaction import redact
+from capscope.endpoint.completion import error_message, error_of, lacks_credit, read_completion
+from capscope.endpoint.cost import CallMeter
+from capscope.endpoint.messages import ChatReply, Usage
+from capscope.endpoint.settings import EndpointSettings, connecting, proxy_hint, redact, without_key
 from capscope.errors import EndpointError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-DEFAULT_URL = "https://api.openai.com/v1"
-FATAL = (401, 403, 404)
 TRANSIENT = (408, 409, 425, 429)
-DELIBERATE = ("content_filter", "length")
-"""Reasons to stop that the same question would meet again."""
-TAIL_TOKENS = 12
-"""Tokens at the end of a reply whose alternatives are kept; a level stands there."""
-
-
-@dataclass(frozen=True)
-class EndpointSettings:
-    """Where to ask, and how patiently."""
-
-    base_url: str = DEFAULT_URL
-    """Address up to and including the version: ``http://localhost:8000/v1``."""
-    api_key: str = field(default="", repr=False)
-    """The key; never written anywhere."""
-    concurrency: int = 8
-    """Calls in flight at once."""
-    timeout: float = 120.0
-    """Seconds to wait for one answer."""
-    max_attempts: int = 6
-    """Calls made for one question before it counts as failed."""
-    longest_wait: float = 300.0
-    """Seconds of Retry-After that are waited for; a longer one fails the question."""
-    first_pause: float = 0.5
-    """Seconds before the second attempt where the endpoint names none; doubled each time."""
-
-    @classmethod
-    def from_environment(cls, base_url: str | None = None, concurrency: int = 8) -> "EndpointSettings":
-        """Take the key and, unless given, the address from OPENAI_API_KEY and OPENAI_BASE_URL.
-
-        Raises:
-            EndpointError: The address is OpenAI's and there is no key.
-        """
-        url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
-        key = os.environ.get("OPENAI_API_KEY", "")
-        if not key and url.startswith(DEFAULT_URL):
-            raise EndpointError("OPENAI_API_KEY is not set; set it, or name another endpoint with --base-url")
-        return cls(url, key, concurrency)
-
-    @property
-    def shown_url(self) -> str:
-        """Return the address without a password in it."""
-        return redact(self.base_url, self.api_key)
+REDIRECTS = (307, 308)
+"""Redirects that keep a question's body; others turn it into a look-up."""
+MOST_REDIRECTS = 3
+PAID_ATTEMPTS = 3
+"""Most calls for a question whose replies arrive and hold nothing: each of them is billed."""
+LATE_ATTEMPTS = 2
+"""Most calls for a question whose answer does not arrive in time: it may have been billed."""
+UNSENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL")
+"""Errors after which nothing has reached the endpoint."""
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True)
@@ -74,11 +44,63 @@ class RawAnswer:
     """One HTTP answer, or the lack of one."""
 
     status: int
-    """HTTP status; 0 where the connection failed."""
+    """HTTP status; 0 where no answer arrived."""
     headers: Mapping[str, str]
     """Headers with lower-case names."""
     body: str
     """The text, or the reason why there is none."""
+    billed: bool = False
+    """Without an answer: whether the endpoint may have worked on the question all the same."""
+    late: bool = False
+    """Without an answer: whether its time ran out."""
+    final: bool = False
+    """Whether another call would end in the same way."""
+
+    @cached_property
+    def error(self) -> tuple[int, str, str] | None:
+        """Return the status, code and message of the error that the answer holds in place of a completion."""
+        return error_of(self.body) if self.status else None
+
+    @property
+    def true_status(self) -> int:
+        """Return the status, or, for a 200 that holds an error, the status that this error stands for."""
+        return self.error[0] if self.error is not None and 0 < self.status < 300 else self.status
+
+
+class Pacer:
+    """A gate that every call of one client passes: a limit met by one call holds all of them back."""
+
+    def __init__(self, rng: np.random.Generator, first_pause: float = 0.5, longest_pause: float = 30.0) -> None:
+        """Open the gate.
+
+        Args:
+            rng: Source of the chance in pauses, so that workers do not come back in step.
+            first_pause: Seconds before the second attempt, doubled for each further one.
+            longest_pause: Bound on that growth, in seconds.
+        """
+        self._rng = rng
+        self._first, self._longest = first_pause, longest_pause
+        self._opens_at = 0.0
+
+    @property
+    def closed_for(self) -> float:
+        """Return the seconds until the gate opens."""
+        return self._opens_at - time.monotonic()
+
+    def hold(self, seconds: float) -> None:
+        """Close the gate for at least so long."""
+        self._opens_at = max(self._opens_at, time.monotonic() + seconds)
+
+    def pause(self, attempt: int) -> float:
+        """Return the seconds to wait after a failed attempt (1, 2, ...): half of it fixed, half by chance."""
+        full = min(self._first * 2 ** (attempt - 1), self._longest)
+        return full * (0.5 + 0.5 * float(self._rng.random()))
+
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """Close the gate until the limit resets, where an answer says that no request is left."""
+        for kind in ("requests", "tokens"):
+            if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
+                self.hold(min(duration_seconds(headers.get(f"x-ratelimit-reset-{kind}", "")), self._longest))
 
 
 class ChatClient:
@@ -95,6 +117,7 @@ class ChatClient:
         self.pacer = Pacer(rng, settings.first_pause)
         # Pauses stand outside of this, so that a question that waits for its next attempt holds no place.
         self._free = asyncio.Semaphore(settings.concurrency)
+        self._stopping = asyncio.Event()
         self._openai: AsyncOpenAI | None = None
 
     async def __aenter__(self) -> "ChatClient":
@@ -107,132 +130,231 @@ class ChatClient:
             await self._openai.close()
             self._openai = None
 
-    async def ask(self, body: dict[str, Any]) -> ChatReply:
+    def stop(self) -> None:
+        """Let calls in flight end, and make no further one: pauses end at once."""
+        self._stopping.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, unless the client stops."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def ask(
+        self, body: dict[str, Any], meter: CallMeter | None = None, max_attempts: int | None = None
+    ) -> ChatReply:
         """Ask, trying again where that can help: limits, server errors, lost connections, answers cut short or empty.
 
         Args:
             body: The JSON body of a chat completion.
+            meter: Counts what the calls cost; a call for which its budget has no room is not made.
+            max_attempts: Most calls; by default that of the settings.
+
+        Returns:
+            The reply, or why there is none; `attempts` is 0 where the budget allowed no call.
 
         Raises:
             EndpointError: The endpoint refuses whatever is asked.
         """
-        reply, spent = ChatReply(problem="not asked"), Usage()
-        for attempt in range(1, self.settings.max_attempts + 1):
+        meter = meter or CallMeter((), None)
+        reply, spent, unmetered = ChatReply(problem="not asked", attempts=0), Usage(), 0
+        most = min(max_attempts or self.settings.max_attempts, self.settings.max_attempts)
+        for attempt in range(1, most + 1):
             async with self._free:
-                await self.pacer.wait()
+                while (left := self.pacer.closed_for) > 0 and not self._stopping.is_set():
+                    await self._sleep(left)
+                if self._stopping.is_set() or not await meter.open():
+                    break
                 begun = time.monotonic()
                 answer = await self.post(body)
                 seconds = time.monotonic() - begun
-            reply = self._judge(answer)
-            spent = spent.plus(reply.usage)
-            reply = replace(reply, usage=spent, attempts=attempt, seconds=seconds)
-            if not reply.problem or reply.finish_reason in DELIBERATE or not self._may_retry(answer, attempt):
+            reply = meter.close(self._judge(answer))
+            spent, unmetered = spent.plus(reply.usage), unmetered + reply.unmetered
+            reply = replace(reply, usage=spent, unmetered=unmetered, attempts=attempt, seconds=seconds)
+            self._refuse_for_good(answer)
+            if not reply.problem or attempt == most or not self._may_retry(answer, reply, attempt):
                 break
             await self._pause(answer, attempt)
         return reply
 
     async def post(self, body: dict[str, Any]) -> RawAnswer:
-        """Make one call and return the answer as it came."""
+        """Make one call and return the answer as it came; the key in use is cut out of it."""
         import openai
 
+        create: Any = self._client().chat.completions.with_raw_response.create
         try:
-            create: Any = self._client().chat.completions.with_raw_response.create
-            # The body goes in whole: checking every message against the library's types costs a third of a call.
-            raw = await create(model=body["model"], messages=[], extra_body=body)
+            async with asyncio.timeout(self.settings.timeout):
+                # The body goes in whole: checking every message against the library's types costs a third of a call.
+                raw = await create(model=body["model"], messages=[], extra_body=body)
+                return self._raw(raw.http_response)
         except openai.APIStatusError as error:
-            return RawAnswer(error.status_code, _lower(error.response.headers), error.response.text)
-        except openai.APIError as error:
-            return RawAnswer(0, {}, f"{error.__class__.__name__}: {error}")
-        return RawAnswer(raw.http_response.status_code, _lower(raw.headers), raw.http_response.text)
+            return self._raw(error.response)
+        except (TimeoutError, openai.APITimeoutError):
+            return RawAnswer(0, {}, f"no whole answer within {self.settings.timeout:g} s", billed=True, late=True)
+        except Exception as error:  # Whatever a server or the transport does concerns this call alone.
+            return self._lost(error)
+
+    def _raw(self, response: Any) -> RawAnswer:  # noqa: ANN401 - the type differs between versions of the library
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return RawAnswer(response.status_code, headers, without_key(response.text, self.settings.api_key))
+
+    def _lost(self, error: Exception) -> RawAnswer:
+        """Describe a call without an answer by its innermost cause: the library's own words are 'Connection error.'."""
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        kinds = {type(link).__name__ for link in (error, error.__cause__, cause) if link is not None}
+        reason = f"{type(error.__cause__ or error).__name__}: {cause}"
+        if isinstance(cause, BodyTooLarge | RedirectRefused):
+            return RawAnswer(0, {}, str(cause), billed=isinstance(cause, BodyTooLarge), final=True)
+        unsent = not kinds.isdisjoint(UNSENT) or isinstance(cause, UnicodeError | TypeError)
+        return RawAnswer(0, {}, without_key(reason, self.settings.api_key), billed=not unsent)
 
     def _client(self) -> "AsyncOpenAI":
         if self._openai is None:
             from openai import AsyncOpenAI
 
             settings = self.settings
-            self._openai = AsyncOpenAI(
-                base_url=settings.base_url,
-                api_key=settings.api_key or "none",
-                timeout=settings.timeout,
-                max_retries=0,
-            )
+            with connecting():
+                self._openai = AsyncOpenAI(
+                    base_url=settings.base_url,
+                    api_key=settings.api_key or "none",
+                    timeout=settings.timeout,
+                    max_retries=0,
+                    http_client=_bounded_http_client(settings.largest_body, settings.timeout),
+                )
         return self._openai
 
     def _judge(self, answer: RawAnswer) -> ChatReply:
-        message = redact(_message(answer.body), self.settings.api_key)
-        if answer.status in FATAL or "insufficient_quota" in answer.body:
-            raise EndpointError(
-                f"{self.settings.shown_url}: HTTP {answer.status}: {message}; check the key, the model and the address"
-            )
+        """Turn an answer into a reply; an error inside a 200 counts as the status that it stands for."""
         if answer.status == 0:
-            return ChatReply(problem=f"no answer: {message}")
-        if answer.status >= 400:
-            return ChatReply(problem=f"HTTP {answer.status}: {message}")
+            problem = f"no answer: {redact(answer.body, self.settings.api_key)}"
+            return ChatReply(problem=problem, unmetered=int(answer.billed), final=answer.final)
+        if answer.status >= 300:
+            place = answer.headers.get("location", "")
+            message = f"redirects to {place}" if answer.status < 400 and place else error_message(answer.body)
+            return ChatReply(problem=f"HTTP {answer.status}: {redact(message, self.settings.api_key)}")
+        if answer.error is not None:
+            return ChatReply(problem=f"HTTP {answer.error[0]}: {redact(answer.error[2], self.settings.api_key)}")
         self.pacer.heed(answer.headers)
         return read_completion(answer.body)
 
-    def _may_retry(self, answer: RawAnswer, attempt: int) -> bool:
-        if attempt == self.settings.max_attempts:
-            return False
+    def _refuse_for_good(self, answer: RawAnswer) -> None:
+        """Raise where an error says that no call can succeed: the key is refused, or the account is empty."""
+        error, status = answer.error, answer.true_status
+        if status not in (401, 402) and not (error is not None and lacks_credit(error[1])):
+            return
+        message = redact(error[2] if error else error_message(answer.body), self.settings.api_key)
+        remedy = "check the key" if status == 401 else "add credit, then run again"
+        raise EndpointError(f"{self.settings.shown_url}: HTTP {status}: {message}; {remedy}")
+
+    def _may_retry(self, answer: RawAnswer, reply: ChatReply, attempt: int) -> bool:
         wait = retry_after(answer.headers)
-        if wait is not None and wait > self.settings.longest_wait:
+        if reply.final or (wait is not None and wait > self.settings.longest_wait):
             return False
-        return answer.status in TRANSIENT or answer.status >= 500 or answer.status < 400
+        status = answer.true_status
+        if status == 0:
+            return attempt < LATE_ATTEMPTS or not answer.late
+        if status < 300:
+            return attempt < PAID_ATTEMPTS
+        return status in TRANSIENT or status >= 500
 
     async def _pause(self, answer: RawAnswer, attempt: int) -> None:
         wait = retry_after(answer.headers)
-        if wait is not None or answer.status == 429:
+        if wait is not None or answer.true_status == 429:
             # A limit concerns every worker, so the gate closes; other failures concern this call alone.
             self.pacer.hold(wait if wait is not None else self.pacer.pause(attempt))
         else:
-            await asyncio.sleep(self.pacer.pause(attempt))
+            await self._sleep(self.pacer.pause(attempt))
+
+    def with_hint(self, problem: str) -> str:
+        """Add to a problem what the settings may have to do with it: a missing ``/v1``, a proxy."""
+        if problem.startswith("no answer"):
+            return f"{problem}{proxy_hint()}; check the address"
+        path = self.settings.base_url.split("://")[-1].partition("/")[2]
+        if not re.search(r"v\d", path):
+            return f"{problem}; the address may lack /v1 at its end"
+        return f"{problem}; check the model and the address"
 
 
-def read_completion(body: str) -> ChatReply:
-    """Read a chat completion strictly; anything that is none, or has no text, is a problem."""
+class BodyTooLarge(Exception):  # noqa: N818 - a property of one answer
+    """An answer is larger than what is read."""
+
+
+class RedirectRefused(Exception):  # noqa: N818 - a property of one answer
+    """An answer redirects to another address."""
+
+
+def _bounded_http_client(largest: int, timeout: float) -> Any:  # noqa: ANN401 - made of the library's own HTTP client
+    """Make the library's HTTP client, with a bound on the size of answers and redirects to the same address only."""
+    import openai
+
+    class BoundedClient(openai.DefaultAsyncHttpxClient):
+        async def send(self, request: Any, **options: Any) -> Any:  # noqa: ANN401
+            options |= {"stream": True, "follow_redirects": False}
+            for _ in range(MOST_REDIRECTS + 1):
+                response = await super().send(request, **options)
+                try:
+                    following = _redirected(request, response)
+                    if following is None:
+                        return await _read_whole(response, request, largest)
+                    request = following
+                finally:
+                    with suppress(Exception):
+                        await response.aclose()
+            raise RedirectRefused(f"the address redirects more than {MOST_REDIRECTS} times; check --base-url")
+
+    return BoundedClient(timeout=timeout)
+
+
+def _redirected(request: Any, response: Any) -> Any:  # noqa: ANN401
+    """Return the request that a redirect asks for; None where there is none to follow."""
+    following = getattr(response, "next_request", None)
+    if response.status_code not in REDIRECTS or following is None:
+        return None
+    old, new = request.url, following.url
+    if (old.scheme, old.host, old.port) != (new.scheme, new.host, new.port):
+        place = redact(str(new))
+        raise RedirectRefused(f"the address redirects to {place}, and nothing is sent there; name it with --base-url")
+    return following
+
+
+async def _read_whole(response: Any, request: Any, largest: int) -> Any:  # noqa: ANN401
+    """Read an answer up to a size, and return it as one that is held in memory."""
+    parts, size = list[bytes](), 0
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > largest:
+            raise BodyTooLarge(f"the answer is larger than {largest // 1_000_000} MB")
+    dropped = ("content-encoding", "content-length", "transfer-encoding")
+    headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in dropped]
+    return type(response)(response.status_code, headers=headers, content=b"".join(parts), request=request)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that an answer asks to wait (RFC 9110: a number or a date), None where it does not."""
+    in_ms = _number(headers.get("retry-after-ms"))
+    if in_ms is not None:
+        return in_ms / 1000
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None or value is None:
+        return seconds
     try:
-        completion = json.loads(body)
-        choice = completion["choices"][0]
-        text = choice["message"]["content"]
-    except (ValueError, LookupError, TypeError):
-        return ChatReply(problem="the answer is no chat completion (cut short?)")
-    finish = str(choice.get("finish_reason") or "")
-    usage = _usage(completion.get("usage"))
-    if not isinstance(text, str) or not text.strip():
-        return ChatReply(finish_reason=finish, usage=usage, problem=f"the reply is empty (finish_reason '{finish}')")
-    return ChatReply(text, finish, usage, _tail(choice.get("logprobs")))
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return None
 
 
-def _message(body: str) -> str:
-    """Return an error's message, or the whole body where it has another shape."""
+def duration_seconds(text: str) -> float:
+    """Read durations such as ``6m0s`` or ``20ms``; 0 where there is none."""
+    return sum(float(number) * UNIT_SECONDS[unit] for number, unit in DURATION.findall(text))
+
+
+def _number(text: str | None) -> float | None:
     try:
-        return str(json.loads(body)["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        return body
-
-
-def _usage(found: object) -> Usage:
-    if not isinstance(found, dict):
-        return Usage()
-    details = found.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    counts = (found.get("prompt_tokens"), found.get("completion_tokens"), cached)
-    return Usage(*[count if isinstance(count, int) else 0 for count in counts])
-
-
-def _tail(logprobs: object) -> tuple[TokenChoice, ...]:
-    content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if not isinstance(content, list):
-        return ()
-    return tuple(
-        TokenChoice(
-            str(entry.get("token", "")),
-            tuple((str(other["token"]), float(other["logprob"])) for other in entry.get("top_logprobs") or []),
-        )
-        for entry in content[-TAIL_TOKENS:]
-        if isinstance(entry, dict)
-    )
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    # A wait of 'nan' or 'inf' seconds is none.
+    return max(value, 0.0) if value is not None and abs(value) < 1e9 else None

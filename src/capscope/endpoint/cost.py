@@ -1,10 +1,18 @@
 """What calls cost: prices from the user or from genai-prices, an estimate beforehand, a hard stop on the way."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from typing import Any
 
-from capscope.endpoint.messages import Usage
+from capscope.endpoint.messages import ChatReply, Messages, Usage
 from capscope.errors import InputError
+
+REPLY_TOKENS = 200
+"""Tokens reckoned for a reply of which nothing is known."""
+UNBOUNDED_REPLY = 4096
+"""Tokens reckoned for the longest reply where no bound is set."""
+TELLING_PROMPT = 200
+"""Estimated tokens from which a prompt's true count corrects later estimates."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,8 @@ class Prices:
 
     def of(self, usage: Usage) -> float:
         """Return what a usage costs in US dollars; reused prefixes are charged in full, which errs upwards."""
-        return (usage.prompt_tokens * self.usd_in + usage.completion_tokens * self.usd_out) / 1e6
+        unsplit = usage.unsplit_tokens * max(self.usd_in, self.usd_out)
+        return (usage.prompt_tokens * self.usd_in + usage.completion_tokens * self.usd_out + unsplit) / 1e6
 
 
 def find_prices(model: str, usd_in: float | None, usd_out: float | None) -> Prices | None:
@@ -52,39 +61,142 @@ def _from_table(model: str) -> Prices | None:
 
 
 class Budget:
-    """Counts spending and says when to stop: before a call that would, at the usual cost, exceed the limit."""
+    """A limit on spending that holds at every moment: calls in flight count at the largest price they can have."""
 
-    def __init__(self, prices: Prices | None, limit: float | None, estimate: float = 0.0) -> None:
+    def __init__(self, limit: float | None = None, name: str = "--max-usd") -> None:
         """Start counting.
 
         Args:
-            prices: None where unknown.
             limit: US dollars that may be spent; None for no limit.
-            estimate: Cost of one call to reckon with before any is known.
-
-        Raises:
-            InputError: There is a limit and no price to count with.
+            name: Option that set the limit, for messages.
         """
-        if limit is not None and prices is None:
-            raise InputError("--max-usd needs a price for this model; give --usd-in and --usd-out")
-        self.prices = prices
+        self.limit, self.name = limit, name
         self.usd = 0.0
-        self.in_flight = 0
-        self._limit, self._dearest = limit, estimate
+        self._reserved, self._calls = 0.0, 0
+        self._settled = asyncio.Event()
 
-    def admit(self) -> bool:
-        """Count a call as in flight, unless it could exceed the limit."""
-        if self._limit is not None and self.usd + (self.in_flight + 1) * self._dearest > self._limit:
-            return False
-        self.in_flight += 1
+    @classmethod
+    def of_run(cls, max_usd: float | None, max_usd_total: float | None, spent_before: float) -> "Budget":
+        """Return the budget of one run under a limit for the run and one for all runs on its ledger.
+
+        Args:
+            max_usd: US dollars for this run; None for no limit.
+            max_usd_total: US dollars for all runs together; None for no limit.
+            spent_before: What earlier runs spent.
+        """
+        if max_usd_total is not None and (max_usd is None or max_usd_total - spent_before < max_usd):
+            return cls(max(max_usd_total - spent_before, 0.0), "--max-usd-total")
+        return cls(max_usd)
+
+    async def reserve(self, usd: float) -> bool:
+        """Set money aside for one call; wait while only other calls in flight stand in its way.
+
+        Args:
+            usd: Largest price of the call.
+
+        Returns:
+            False where the call could exceed the limit whatever the calls in flight cost.
+        """
+        while self.limit is not None and self.usd + self._reserved + usd > self.limit + 1e-12:
+            if not self._calls:
+                return False
+            self._settled.clear()
+            await self._settled.wait()
+        self._reserved += usd
+        self._calls += 1
         return True
 
-    def settle(self, usage: Usage) -> float | None:
-        """Count a call as paid and return its cost; None where the price is unknown."""
-        self.in_flight -= 1
-        if self.prices is None:
-            return None
-        cost = self.prices.of(usage)
-        self.usd += cost
-        self._dearest = max(self._dearest, cost)
-        return cost
+    def settle(self, reserved: float, usd: float) -> None:
+        """Give back what was set aside for a call, and count what it cost."""
+        self._calls -= 1
+        self._reserved = self._reserved - reserved if self._calls else 0.0
+        self.usd += usd
+        self._settled.set()
+
+
+class PromptScale:
+    """How much longer prompts are than estimated, and the longest reply seen: both learnt from what endpoints state."""
+
+    def __init__(self) -> None:
+        """Start from the estimates."""
+        self.ratio, self.longest_reply = 1.0, 0
+
+    def learn(self, estimated: int, usage: Usage) -> None:
+        """Take the stated usage of one call into account."""
+        self.longest_reply = max(self.longest_reply, usage.completion_tokens)
+        if estimated >= TELLING_PROMPT:
+            self.ratio = max(self.ratio, usage.prompt_tokens / estimated)
+
+
+class CallMeter:
+    """Counts what the calls for one question cost; each call needs room in the budget before it goes out."""
+
+    def __init__(
+        self,
+        messages: Messages,
+        max_tokens: int | None,
+        *,
+        prices: Prices | None = None,
+        budget: Budget | None = None,
+        reply_tokens: int = REPLY_TOKENS,
+        scale: PromptScale | None = None,
+    ) -> None:
+        """Reckon the usual and the largest price of a call.
+
+        Args:
+            messages: The question.
+            max_tokens: Longest reply; None where the endpoint decides.
+            prices: None where unknown.
+            budget: Limit on spending; None for none.
+            reply_tokens: Tokens of a usual reply.
+            scale: What earlier calls taught about prompts and replies.
+        """
+        self._prices, self._budget, self._scale = prices, budget or Budget(), scale or PromptScale()
+        self._bound = largest_tokens(messages)
+        self._max_tokens = max_tokens or UNBOUNDED_REPLY
+        self.usual = Usage(estimate_tokens(messages), min(reply_tokens, self._max_tokens))
+        self._reserved = 0.0
+        self.usd = 0.0
+        self.refused = False
+
+    @property
+    def largest_usd(self) -> float:
+        """Return the largest price of one call in US dollars; 0 where prices are unknown."""
+        if self._prices is None:
+            return 0.0
+        prompt = int(self._bound * self._scale.ratio) + 1
+        return self._prices.of(
+            Usage(prompt, max(self._max_tokens, self._scale.longest_reply, self.usual.completion_tokens))
+        )
+
+    async def open(self) -> bool:
+        """Set money aside for a call; False (and `refused`) where the budget has no room for it."""
+        reserved = self.largest_usd
+        if not await self._budget.reserve(reserved):
+            self.refused = True
+            return False
+        self._reserved = reserved
+        return True
+
+    def close(self, reply: ChatReply) -> ChatReply:
+        """Count a call, and return its reply with an estimate where the endpoint states no usage."""
+        if reply.unmetered:
+            reply = replace(reply, usage=reply.usage.plus(self.usual))
+        elif not reply.problem:
+            self._scale.learn(self._bound, reply.usage)
+        usd = self._prices.of(reply.usage) if self._prices else 0.0
+        self._budget.settle(self._reserved, usd)
+        self.usd += usd
+        return reply
+
+
+def estimate_tokens(messages: Messages) -> int:
+    """Estimate the tokens of a prompt as a quarter of its characters; no tokenizer is fetched for this."""
+    return sum(len(content) for _, content in messages) // 4 + 4 * len(messages)
+
+
+def largest_tokens(messages: Messages) -> int:
+    """Bound the tokens of a prompt: three plain characters a token, and every other character a token of its own."""
+    text = "".join(content for _, content in messages)
+    plain = sum(letter < "\x80" for letter in text)
+    return plain // 3 + (len(text) - plain) + 8 * len(messages) + 16

@@ -2,25 +2,32 @@
 
 Each reply is committed before the next call of its worker, in write-ahead mode, so that a killed process loses at most
 the calls in flight. A key is claimed before it is asked; claims of a process that died are free again, so that two
-processes on one ledger share the work instead of doubling it.
+processes on one ledger share the work instead of doubling it. Replies outlive versions of the package: unknown fields
+are ignored, missing ones have defaults.
 """
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
+import tempfile
 import time
 import uuid
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from capscope.endpoint.completion import clean
 from capscope.endpoint.messages import ChatReply, TokenChoice, Usage
-from capscope.errors import InputError
+from capscope.errors import InputError, OutputError
+from capscope.files import locked, refuse_unwritable
 
+VERSION = 1
+"""Version of the file's tables, kept as SQLite's `user_version`; files of version 0 have the same tables."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
   key TEXT PRIMARY KEY, state TEXT NOT NULL, owner TEXT, reply TEXT, model TEXT, usd REAL, at REAL NOT NULL);
@@ -30,11 +37,18 @@ CREATE TABLE IF NOT EXISTS owners (
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS calls_by_owner ON calls (owner) WHERE state = 'claimed';
 """
+COLUMNS = {"key", "state", "owner", "reply", "model", "usd", "at"}
 HEARTBEAT = 5.0
 """Seconds between the signs of life of a running process."""
 SILENCE = 30.0
 """Seconds without a sign of life after which a process counts as dead."""
+LOCK_SECONDS = 600.0
+"""How long to wait for another program that holds the file."""
 CHUNK = 500
+
+
+class LedgerBusy(OutputError):  # noqa: N818 - a state that passes
+    """Another program holds the file at this moment."""
 
 
 @dataclass(frozen=True)
@@ -59,27 +73,50 @@ def call_key(parts: dict[str, Any]) -> str:
 class Ledger:
     """One SQLite file of replies. Use it as a context manager; several processes may open it at once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str, *, wait: float = LOCK_SECONDS) -> None:
         """Open the file, or make it.
 
         Args:
-            path: Where it lies; its folder is made too.
+            path: The file; its folder is made too.
+            wait: Seconds to wait for another program that holds the file.
 
         Raises:
-            InputError: The file is no ledger.
+            InputError: The file is no ledger, or one of a newer version.
+            OutputError: The file cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
+        self.path = Path(path)
         self.owner = uuid.uuid4().hex
         self._beat_at = 0.0
-        self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+        refuse_place(self.path)
+        with _reported(self.path):
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"{self.path}: cannot be written ({error.strerror}); name another --ledger") from None
+            self._db = sqlite3.connect(self.path, timeout=wait, isolation_level=None)
         try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(SCHEMA)
-        except sqlite3.DatabaseError as error:
+            # Two processes that make one new file at the same moment take turns.
+            with locked(self.path), _reported(self.path):
+                self._prepare()
+        except BaseException:
             self._db.close()
-            raise InputError(f"{path}: not a ledger ({error}); name another file or move this one away") from error
+            raise
+
+    def _prepare(self) -> None:
+        """Make the tables, or check those that are there."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise InputError(
+                f"{self.path}: a ledger of version {version}, made by a newer capscope; update capscope to use it"
+            )
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(calls)")}
+        if tables and not columns >= COLUMNS:
+            raise InputError(f"{self.path}: another database and not a ledger; name another --ledger")
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        if version < VERSION:
+            self._db.executescript(f"{SCHEMA}\nPRAGMA user_version = {VERSION};")
 
     def __enter__(self) -> "Ledger":
         """Return the ledger."""
@@ -87,8 +124,11 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         """Give claims back and close the file."""
-        self._db.execute("DELETE FROM calls WHERE state = 'claimed' AND owner = ?", (self.owner,))
-        self._db.execute("DELETE FROM owners WHERE owner = ?", (self.owner,))
+        # On a full disk nothing can be given back; the claims of an ended process are free anyway.
+        with suppress(sqlite3.Error):
+            self._db.execute("PRAGMA busy_timeout = 2000")
+            self._unclaim("owner = ?", self.owner)
+            self._db.execute("DELETE FROM owners WHERE owner = ?", (self.owner,))
         self._db.close()
 
     @property
@@ -96,9 +136,13 @@ class Ledger:
         """Return the open file, for tables that others keep beside the replies."""
         return self._db
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Set how long one step waits for another program before it raises `LedgerBusy`."""
+        self._db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
     def get(self, key: str) -> Entry | None:
         """Return what is known about a key."""
-        row = self._db.execute("SELECT key, state, reply, usd FROM calls WHERE key = ?", (key,)).fetchone()
+        row = self._run("SELECT key, state, reply, usd FROM calls WHERE key = ?", key).fetchone()
         return _entry(row) if row else None
 
     def done(self, keys: Iterable[str]) -> Iterator[Entry]:
@@ -106,113 +150,229 @@ class Ledger:
         for chunk in _chunks(keys):
             marks = ",".join("?" * len(chunk))
             query = f"SELECT key, state, reply, usd FROM calls WHERE state = 'done' AND key IN ({marks})"
-            yield from map(_entry, self._db.execute(query, chunk).fetchall())
+            yield from map(_entry, self._run(query, *chunk).fetchall())
+
+    def count(self) -> int:
+        """Count the replies."""
+        return int(self._run("SELECT COUNT(*) FROM calls WHERE state = 'done'").fetchone()[0])
 
     def claim(self, key: str) -> bool:
         """Take a key for this process; False where a reply is there or a living process has it."""
         self.beat()
         with self.transaction():
-            row = self._db.execute("SELECT state, owner FROM calls WHERE key = ?", (key,)).fetchone()
+            row = self._run("SELECT state, owner FROM calls WHERE key = ?", key).fetchone()
             if row and (row[0] in ("done", "batched") or self._held_elsewhere(*row)):
                 return False
-            self._db.execute(
+            self._run(
                 "INSERT INTO calls (key, state, owner, at) VALUES (?, 'claimed', ?, ?)"
                 " ON CONFLICT (key) DO UPDATE SET state = 'claimed', owner = excluded.owner, at = excluded.at",
-                (key, self.owner, time.time()),
+                key,
+                self.owner,
+                time.time(),
             )
         return True
 
     def release(self, key: str) -> None:
-        """Give a claim of this process back."""
-        self._db.execute("DELETE FROM calls WHERE key = ? AND state = 'claimed' AND owner = ?", (key, self.owner))
+        """Give a claim of this process back; an earlier failure and its cost stay."""
+        self._unclaim("key = ? AND owner = ?", key, self.owner)
+
+    def _unclaim(self, which: str, *values: object) -> None:
+        self._run(f"DELETE FROM calls WHERE state = 'claimed' AND reply IS NULL AND {which}", *values)
+        self._run(f"UPDATE calls SET state = 'failed', owner = NULL WHERE state = 'claimed' AND {which}", *values)
 
     def put(self, key: str, reply: ChatReply, model: str, usd: float | None) -> None:
-        """Store a reply, or the problem that stood in its way; a reply that is there already stays."""
+        """Store a reply, or the problem that stood in its way; a reply that is there already stays.
+
+        What failed attempts cost is added to the cost of the reply; the sum set aside for a batch is replaced.
+        """
         state = "failed" if reply.problem else "done"
-        self._db.execute(
+        self._run(
             "INSERT INTO calls (key, state, owner, reply, model, usd, at) VALUES (?, ?, NULL, ?, ?, ?, ?)"
             " ON CONFLICT (key) DO UPDATE SET state = excluded.state, owner = NULL, reply = excluded.reply,"
-            " model = excluded.model, usd = excluded.usd, at = excluded.at WHERE calls.state != 'done'",
-            (key, state, json.dumps(asdict(reply), ensure_ascii=False), model, usd, time.time()),
+            " model = excluded.model, at = excluded.at, usd = CASE WHEN calls.state = 'batched' OR calls.usd IS NULL"
+            " THEN excluded.usd ELSE calls.usd + COALESCE(excluded.usd, 0) END WHERE calls.state != 'done'",
+            key,
+            state,
+            clean(json.dumps(asdict(reply), ensure_ascii=False)),
+            model,
+            usd,
+            time.time(),
         )
 
     def retire(self, key: str) -> None:
         """Set a reply aside, text and cost kept, so that its question can be asked again."""
         with self.transaction():
             held = "FROM calls WHERE key = ? AND state = 'done'"
-            self._db.execute(f"INSERT INTO retired SELECT key, reply, model, usd, at {held}", (key,))
-            self._db.execute("DELETE FROM calls WHERE key = ? AND state = 'done'", (key,))
+            self._run(f"INSERT INTO retired SELECT key, reply, model, usd, at {held}", key)
+            self._run("DELETE FROM calls WHERE key = ? AND state = 'done'", key)
+
+    def record_cost(self, name: str, model: str, usd: float) -> None:
+        """Keep what calls cost that are no reply to a question, such as the probe."""
+        self._run("INSERT INTO retired VALUES (?, NULL, ?, ?, ?)", name, model, usd, time.time())
 
     def spent(self) -> float:
-        """Return what all replies cost, replies set aside included, as far as prices were known."""
+        """Return what all calls cost, replies set aside and failures included, as far as prices were known."""
         query = "SELECT COALESCE(SUM(usd), 0) FROM (SELECT usd FROM calls UNION ALL SELECT usd FROM retired)"
-        return float(self._db.execute(query).fetchone()[0])
+        return float(self._run(query).fetchone()[0])
 
     def fact(self, name: str) -> dict[str, Any] | None:
-        """Return something that was found out once."""
-        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else None
+        """Return something that was learnt once; None where it is unknown or cannot be read."""
+        row = self._run("SELECT value FROM facts WHERE name = ?", name).fetchone()
+        found = _read(row[0]) if row else None
+        return found if isinstance(found, dict) else None
 
     def record_fact(self, name: str, value: dict[str, Any]) -> None:
-        """Keep something that was found out."""
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+        """Keep something that was learnt."""
+        self._run("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, json.dumps(value))
 
     def beat(self) -> None:
         """Give a sign of life, at most every few seconds."""
         now = time.time()
         if now - self._beat_at < HEARTBEAT:
             return
-        self._beat_at = now
-        self._db.execute(
-            "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)", (self.owner, socket.gethostname(), os.getpid(), now)
+        self._run(
+            "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)", self.owner, socket.gethostname(), os.getpid(), now
         )
+        self._beat_at = now
 
     def _held_elsewhere(self, state: str, owner: str | None) -> bool:
         return state == "claimed" and owner is not None and owner != self.owner and self._alive(owner)
 
     def _alive(self, owner: str) -> bool:
-        row = self._db.execute("SELECT host, pid, seen FROM owners WHERE owner = ?", (owner,)).fetchone()
+        row = self._run("SELECT host, pid, seen FROM owners WHERE owner = ?", owner).fetchone()
         if row is None or time.time() - row[2] > SILENCE:
             return False
         return row[0] != socket.gethostname() or _process_exists(row[1])
 
+    def _run(self, query: str, *values: object) -> sqlite3.Cursor:
+        with _reported(self.path, self._db):
+            return self._db.execute(query, values)
+
     @contextmanager
     def transaction(self) -> Generator[None]:
         """Do several things in one step, or none of them."""
-        self._db.execute("BEGIN IMMEDIATE")
+        self._run("BEGIN IMMEDIATE")
         try:
             yield
+            self._run("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
 
-def answered_keys(path: Path) -> frozenset[str]:
-    """Return the keys that a ledger can answer, without writing to it; none where there is no such file."""
+def refuse_place(path: Path) -> None:
+    """Refuse a path at which no ledger can be written.
+
+    Raises:
+        InputError: It is a folder.
+        OutputError: It lies below a file, or cannot be written.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder; name a file with --ledger")
+    refuse_unwritable(path, "--ledger")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"{path}: the ledger is read-only; make it writable, or name another --ledger")
+
+
+def answered_keys(path: Path | str) -> frozenset[str]:
+    """Return the keys that a ledger can answer, without writing to it; none where there is no such file.
+
+    Raises:
+        InputError: The path is no ledger.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder; name a file with --ledger")
     if not path.is_file():
         return frozenset()
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
+    try:
+        return _keys(f"{path.resolve().as_uri()}?mode=ro")
+    except sqlite3.OperationalError:
+        # A file in write-ahead mode on a read-only medium can only be read from a copy.
+        with tempfile.TemporaryDirectory(prefix="capscope-") as folder, _reported(path):
+            copy = Path(folder) / "ledger.sqlite"
+            shutil.copy(path, copy)
+            for suffix in ("-wal",):
+                with suppress(OSError):
+                    shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+            return _keys(copy.as_uri())
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"{path}: not a ledger ({error}); name another --ledger") from error
+
+
+def _keys(uri: str) -> frozenset[str]:
+    db = sqlite3.connect(uri, uri=True, timeout=60)
     try:
         return frozenset(key for (key,) in db.execute("SELECT key FROM calls WHERE state = 'done'"))
-    except sqlite3.DatabaseError as error:
-        raise InputError(f"{path}: not a ledger ({error}); name another file") from error
     finally:
         db.close()
 
 
+@contextmanager
+def _reported(path: Path, db: sqlite3.Connection | None = None) -> Generator[None]:
+    """Turn SQLite's errors into one line each: busy, no room, read-only, or no ledger at all."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            raise LedgerBusy(f"{path}: another program holds this ledger; close it and run again") from error
+        if "readonly" in text or "unable to open" in text:
+            raise OutputError(f"{path}: the ledger cannot be written ({text}); name another --ledger") from error
+        if "full" in text or "I/O" in text:
+            kept = f"{_replies(db)} replies are kept" if db is not None else "nothing is lost"
+            raise OutputError(
+                f"{path}: no room to write ({text}); {kept}: make room on the disk and run the same command again"
+            ) from error
+        raise InputError(f"{path}: not a ledger ({text}); name another --ledger") from error
+
+
+def _replies(db: sqlite3.Connection) -> int:
+    with suppress(sqlite3.Error):
+        return int(db.execute("SELECT COUNT(*) FROM calls WHERE state = 'done'").fetchone()[0])
+    return 0
+
+
 def _entry(row: tuple[str, str, str | None, float | None]) -> Entry:
     key, state, reply, usd = row
-    return Entry(key, state, _reply(json.loads(reply)) if reply else ChatReply(problem="in flight"), usd)
+    return Entry(key, state, _reply(reply) if reply else ChatReply(problem="in flight"), usd)
 
 
-def _reply(found: dict[str, Any]) -> ChatReply:
-    tail = tuple(
-        TokenChoice(choice["token"], tuple((token, logprob) for token, logprob in choice["alternatives"]))
-        for choice in found["tail"]
-    )
-    plain: dict[str, Any] = {**found, "usage": Usage(**found["usage"]), "tail": tail}
-    return ChatReply(**plain)
+def _reply(stored: str) -> ChatReply:
+    """Read a stored reply of any version of the package: unknown fields are ignored, odd ones take their default."""
+    found = _read(stored)
+    if not isinstance(found, dict):
+        return ChatReply(problem="the stored reply cannot be read")
+    plain = ChatReply()
+    fields: dict[str, Any] = {
+        name: value
+        for name in ("text", "finish_reason", "attempts", "seconds", "problem", "unmetered", "final")
+        if isinstance(value := found.get(name), type(getattr(plain, name)) | (int if name == "seconds" else str))
+    }
+    usage = found.get("usage")
+    counts = usage if isinstance(usage, dict) else {}
+    names = ("prompt_tokens", "completion_tokens", "cached_tokens", "unsplit_tokens")
+    numbers = {name: counts[name] for name in names if isinstance(counts.get(name), int)}
+    return ChatReply(**fields, usage=Usage(**numbers), tail=_tail(found.get("tail")))
+
+
+def _tail(found: object) -> tuple[TokenChoice, ...]:
+    tail: list[TokenChoice] = []
+    for choice in found if isinstance(found, list) else []:
+        pairs = choice.get("alternatives") if isinstance(choice, dict) else None
+        if not isinstance(choice, dict) or not isinstance(pairs, list):
+            continue
+        kept = [(str(pair[0]), float(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+        tail.append(TokenChoice(str(choice.get("token", "")), tuple(kept)))
+    return tuple(tail)
+
+
+def _read(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError, TypeError):
+        return None
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:

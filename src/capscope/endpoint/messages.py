@@ -9,6 +9,18 @@ Format = Literal["json_schema", "json_object", "text"]
 Messages = tuple[tuple[str, str], ...]
 """Pairs of role and content."""
 
+WHOLE = frozenset(
+    {"", "stop", "eos", "eos_token", "eos_reached", "end", "end_turn", "stop_sequence", "stop_token", "stop_str"}
+    | {"complete", "completed", "done", "finish", "finished", "null", "none"}
+)
+"""Finish reasons, in lower case, by which servers say that the model ended its reply by itself."""
+CUT = frozenset(
+    {"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "model_context_window_exceeded"}
+    | {"content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "refusal"}
+    | {"tool_calls", "tool_use", "function_call", "error", "cancelled", "abort", "aborted"}
+)
+"""Finish reasons, in lower case, of replies that were cut, filtered, refused or are no answer yet."""
+
 
 @dataclass(frozen=True)
 class ChatRequest:
@@ -24,7 +36,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the model is to answer; part of the ledger's key."""
+    """How the model answers; part of the ledger's key."""
 
     model: str
     """The model's name at the endpoint."""
@@ -38,7 +50,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call, as the endpoint counted them."""
+    """Tokens of one call or of several, as the endpoint counted them."""
 
     prompt_tokens: int = 0
     """Tokens read."""
@@ -46,6 +58,8 @@ class Usage:
     """Tokens written."""
     cached_tokens: int = 0
     """Tokens read that came from the endpoint's prefix cache."""
+    unsplit_tokens: int = 0
+    """Tokens of which the endpoint does not say whether they were read or written."""
 
     def plus(self, other: "Usage") -> "Usage":
         """Return the sum of two usages."""
@@ -53,6 +67,7 @@ class Usage:
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
+            self.unsplit_tokens + other.unsplit_tokens,
         )
 
 
@@ -71,16 +86,30 @@ class ChatReply:
     """One answer, or why there is none."""
 
     text: str = ""
-    """The reply's text."""
+    """The reply's text; with a problem, what the endpoint sent instead."""
     finish_reason: str = ""
-    """Why the model stopped."""
+    """Why the model stopped, in the endpoint's word."""
     usage: Usage = Usage()
     """Tokens of all attempts together."""
     tail: tuple[TokenChoice, ...] = ()
-    """The last tokens with their alternatives, where they were asked for."""
+    """The written tokens, where log-probabilities were asked for; alternatives at digits and near the end."""
     attempts: int = 1
     """Calls that were made."""
     seconds: float = 0.0
     """Wall time of the last call."""
     problem: str = ""
     """Why there is no reply; empty where there is one."""
+    unmetered: int = 0
+    """Calls that may have been billed and whose tokens the endpoint did not state; `usage` holds an estimate."""
+    final: bool = False
+    """Whether the same question would meet the same problem again."""
+
+
+def is_whole(finish_reason: str) -> bool:
+    """Return whether a finish reason says that the model ended its reply by itself (an unknown word does not)."""
+    return finish_reason.strip().lower() in WHOLE
+
+
+def is_cut(finish_reason: str) -> bool:
+    """Return whether a finish reason says that the reply was cut, filtered or refused."""
+    return finish_reason.strip().lower() in CUT

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from capscope.axes import RowFloats
-from capscope.data import Responses, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import FitError
 from capscope.fit.cost import Cost, Meter
 from capscope.fit.engine.problem import pick_device
@@ -97,7 +97,7 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
     Raises:
         FitError: The model is `curves`, or the share lies outside (0, 1).
     """
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     floor = known_floor(study, settings, responses.items)
     held_out = predict_held_out(responses, settings, share, floor)
     test, fit = held_out.test, held_out.fit

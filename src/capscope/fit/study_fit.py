@@ -9,12 +9,11 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.data import (
+    Demands,
     Responses,
     Study,
-    demand_matrix,
     family_by_name,
     join_items,
-    response_matrix,
     task_labels,
 )
 from capscope.errors import FitError, nearest
@@ -103,10 +102,10 @@ def fit_study(study: Study, settings: StudyFitSettings, progress: Callable[[floa
     """
     if settings.model == "demand":
         return fit_demand_study(study, settings.annotator, settings.seed)
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     if settings.model == "curves":
         join_items(study, "responses", "demands").refuse_if_poor(study.name)
-        demands = demand_matrix(study, settings.annotator)
+        demands = Demands.of(study, settings.annotator)
         slices = dominant_slices(responses, demands, item_chance(study, responses.items))
         from capscope.fit.curves.hierarchical import CurveEngine, fit_curves
 

@@ -12,7 +12,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from capscope.axes import ItemDim, ItemMask, RowFloats, RowIndex
-from capscope.data import Study, demand_matrix, known_levels, task_labels
+from capscope.data import Demands, Study, known_levels, task_labels
 from capscope.embedding import OFFLINE_MODEL, embed
 from capscope.errors import InputError
 
@@ -137,7 +137,7 @@ def item_features(
     """
     if study.demands is None:
         return features_of(study.items, items, None, embedder)
-    dims = demand_matrix(study, annotator).dims
+    dims = Demands.of(study, annotator).dims
     found = features_of(study.items, items, known_levels(study, items, annotator), embedder)
     return replace(found, dims=dims)
 

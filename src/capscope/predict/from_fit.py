@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import expit
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.data import DemandMatrix, Study, demand_matrix, typical_levels, with_gaps_filled
+from capscope.data import Demands, Study, typical_levels, with_gaps_filled
 from capscope.errors import InputError, first_few
 from capscope.fit import (
     FEW_ANSWERS,
@@ -63,7 +63,7 @@ def item_ids(study: Study) -> tuple[str, ...]:
 
 
 def predict_from_curves(
-    posterior: CurvePosterior, demands: DemandMatrix, rng: np.random.Generator, level: float = 0.9
+    posterior: CurvePosterior, demands: Demands, rng: np.random.Generator, level: float = 0.9
 ) -> Predictions:
     """Predict every model's chance on every item from its demand levels.
 
@@ -108,21 +108,19 @@ def _from_curves(
 ) -> CellPredictions:
     if study.demands is None:
         raise InputError(f"{study.name}: {NO_LEVELS}; a fit of curves cannot predict without them")
-    demands, notes = _without_gaps(demand_matrix(study, settings.annotator), ids, posterior.dims)
+    demands, notes = _without_gaps(Demands.of(study, settings.annotator), ids, posterior.dims)
     cells = replace(_curve_cells(posterior, demands, rng, settings.level), notes=notes)
     if not settings.explain:
         return cells
     return replace(cells, parts=curve_parts(posterior, demands.items, demands.on(posterior.dims).level))
 
 
-def _without_gaps(
-    demands: DemandMatrix, ids: tuple[str, ...], dims: tuple[str, ...]
-) -> tuple[DemandMatrix, tuple[str, ...]]:
+def _without_gaps(demands: Demands, ids: tuple[str, ...], dims: tuple[str, ...]) -> tuple[Demands, tuple[str, ...]]:
     """Replace missing levels on the fit's dimensions by the mean over the items, with their spread as uncertainty."""
     _refuse_missing_dims(demands, dims)
     matched = demands.on(dims)
     level = matched.at(ids)
-    gap = np.isnan(level).any(axis=1)
+    gap = np.count_nonzero(np.isnan(level), axis=1) > 0
     if not gap.any():
         return matched, ()
     sd = np.zeros_like(level)
@@ -130,7 +128,7 @@ def _without_gaps(
         place = pd.Index(matched.items).get_indexer(pd.Index(ids))
         sd = np.where((place >= 0)[:, None], matched.sd[place], 0.0)
     level, sd = with_gaps_filled(level, sd, typical_levels(level))
-    return DemandMatrix(ids, dims, level, sd), (_note_on_gaps(ids, gap),)
+    return Demands(ids, dims, level, sd), (_note_on_gaps(ids, gap),)
 
 
 def _note_on_gaps(ids: tuple[str, ...], gap: np.ndarray) -> str:
@@ -139,7 +137,7 @@ def _note_on_gaps(ids: tuple[str, ...], gap: np.ndarray) -> str:
 
 
 def _curve_cells(
-    posterior: CurvePosterior, demands: DemandMatrix, rng: np.random.Generator, level: float
+    posterior: CurvePosterior, demands: Demands, rng: np.random.Generator, level: float
 ) -> CellPredictions:
     matched = _align(posterior, demands)
     probability = expit(posterior.item_log_odds(matched.level, rng, matched.sd))  # (model, item, draw)
@@ -203,8 +201,8 @@ def _demand_items(
 ) -> tuple[DemandItems, tuple[str, ...]]:
     """Lay the items out for the fit, and note which lack levels; levels of the fit's own items are taken from it."""
     if study.demands is not None:
-        level = demand_matrix(study, annotator, posterior.dims).at(ids)
-        gap = np.isnan(level).any(axis=1)
+        level = Demands.of(study, annotator, posterior.dims).at(ids)
+        gap = np.count_nonzero(np.isnan(level), axis=1) > 0
         notes = (_note_on_gaps(ids, gap),) if gap.any() else ()
         return asked_items(posterior, study, ids, annotator), notes
     old = known >= 0
@@ -288,13 +286,13 @@ def _benchmarks(study: Study, ids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(named.reindex(list(ids)).fillna(UNNAMED_BENCHMARK))
 
 
-def _refuse_missing_dims(demands: DemandMatrix, dims: tuple[str, ...]) -> None:
+def _refuse_missing_dims(demands: Demands, dims: tuple[str, ...]) -> None:
     missing = [dim for dim in dims if dim not in demands.dims]
     if missing:
         raise InputError(f"the items have no demands on {first_few(missing)}, which the fit needs; annotate them first")
 
 
-def _align(posterior: CurvePosterior, demands: DemandMatrix) -> DemandMatrix:
+def _align(posterior: CurvePosterior, demands: Demands) -> Demands:
     _refuse_missing_dims(demands, posterior.dims)
     matched = demands.on(posterior.dims)
     gaps = np.flatnonzero(np.isnan(matched.level).any(axis=1))

@@ -11,17 +11,16 @@ import pandas as pd
 
 from capscope.axes import ItemDim, ItemMask, RowIndex
 from capscope.data import (
+    Demands,
     Responses,
     Study,
-    demand_matrix,
     join_items,
     rated_levels,
-    response_matrix,
     task_labels,
     typical_levels,
     with_gaps_filled,
 )
-from capscope.data.item_files import UNNAMED_ANNOTATOR
+from capscope.data.levels import UNNAMED_ANNOTATOR
 from capscope.errors import InputError, first_few
 from capscope.predict.assessor import Training
 from capscope.predict.features import AUTO, ItemFeatures, features_of
@@ -94,7 +93,7 @@ class Layout:
         study.require("responses")
         join = join_items(study, "responses", "items")
         join.refuse_if_poor(study.name)
-        answers = response_matrix(study.keep_items(table.index))
+        answers = Responses.of(study.keep_items(table.index))
         ids = items.require("items")["item_id"].astype(str).to_numpy()
         axis = tuple(map(str, np.union1d(np.array(answers.items, dtype=str), ids)))
         answers, asked = _on_axis(answers, axis), np.isin(axis, ids)
@@ -105,7 +104,7 @@ class Layout:
             refuse_answer_keys(answers, levels.level, levels.rubrics)
         features = features_of(table.reset_index(), axis, levels.filled(answered), embedder)
         features = replace(features, dims=levels.rubrics)
-        notes = (*_note_without_levels(features, asked & ~answered), *levels.notes, *levels.notes_on_gaps(axis, asked))
+        notes = (*_note_without_levels(features, asked, answered), *levels.notes, *levels.notes_on_gaps(axis, asked))
         rows = table.loc[list(axis)].reset_index()
         missing = len(set(join.missing) - set(axis))
         return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes)
@@ -155,7 +154,7 @@ class _RatedLevels:
         annotator: str | None,
     ) -> "_RatedLevels":
         """Take levels from the study, then from the tables of the items to predict, on the rubrics that serve both."""
-        rubrics = () if study.demands is None else demand_matrix(study, annotator).dims
+        rubrics = () if study.demands is None else Demands.of(study, annotator).dims
         level, sd = _levels_on(study, axis, rubrics, annotator)
         own_level, own_sd = _levels_on(items, axis, rubrics, _annotator_of_items(items, annotator))
         gap = np.isnan(level)
@@ -199,10 +198,12 @@ class _RatedLevels:
         return notes
 
 
-def _note_without_levels(features: ItemFeatures, new: ItemMask) -> list[str]:
-    """Return the note on new items that nothing is known of that makes an item hard."""
-    without = features.demands is None and features.texts is None
-    return [NO_LEVELS] if without and new.any() else []
+def _note_without_levels(features: ItemFeatures, asked: ItemMask, answered: ItemMask) -> list[str]:
+    """Return the note on new items without levels, unless texts of answered items can be compared with theirs."""
+    new = asked & ~answered
+    known = np.zeros_like(new) if features.texts is None else features.texts.known
+    by_text = known[answered].any() and known[new].any()
+    return [NO_LEVELS] if new.any() and features.demands is None and not by_text else []
 
 
 def _levels_on(
@@ -212,7 +213,7 @@ def _levels_on(
     level, sd = np.full((len(axis), len(rubrics)), np.nan), np.zeros((len(axis), len(rubrics)))
     if study.demands is None:
         return level, sd
-    known = demand_matrix(study, annotator).dims
+    known = Demands.of(study, annotator).dims
     place = [number for number, rubric in enumerate(rubrics) if rubric in known]
     if place:
         named = tuple(rubrics[number] for number in place)

@@ -40,8 +40,8 @@ class Outcomes:
     def rows(self, keep: np.ndarray) -> "Outcomes":
         """Select rows by index or mask; the intervals, which belong to all rows together, are dropped."""
         trials = None if self.trials is None else self.trials[keep]
-        columns = (self.model, self.task, self.benchmark, self.score, self.chance)
-        return Outcomes(*(column[keep] for column in columns), trials)
+        model, task, benchmark = self.model[keep], self.task[keep], self.benchmark[keep]
+        return Outcomes(model, task, benchmark, self.score[keep], self.chance[keep], trials)
 
     def with_intervals(self, intervals: pd.DataFrame) -> "Outcomes":
         """Add the intervals of the benchmark scores."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from capscope.data import Study, demand_matrix, items_of_frame, read_items
+from capscope.data import Demands, Study, items_of_frame, read_items
 from capscope.errors import InputError
 from capscope.fit import AnyFit, CurvePosterior, DemandPosterior, Fit, IRTPosterior, is_fit, load_fit
 from capscope.predict.adjust import PredictionSettings
@@ -76,7 +76,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
     )
     known = _opened(source)
     if isinstance(known, Study):
-        dims = () if known.demands is None else demand_matrix(known, annotator).dims
+        dims = () if known.demands is None else Demands.of(known, annotator).dims
         return predict_from_study(known, _items(items, dims), settings, on_start)
     if assessor is not None:
         where = source if isinstance(source, Path | str) else "the source"

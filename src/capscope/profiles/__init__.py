@@ -7,21 +7,50 @@ from capscope.profiles.ability import (
     demand_effects,
     general_factor_share,
 )
-from capscope.profiles.audit import Audit, AuditSettings, audit_study
-from capscope.profiles.benchmark_report import BenchmarkReport, explain_benchmark, refuse_table_file, write_table
-from capscope.profiles.claims import ClaimCheck, check_claims
-from capscope.profiles.compare import Comparison, compare_models
-from capscope.profiles.compare_source import Compared, compare_source
-from capscope.profiles.demand import DemandProfile, demand_profile, of_benchmark
-from capscope.profiles.demand_structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
-from capscope.profiles.difficulty import Difficulties, DifficultyShares, difficulties, difficulty_shares
-from capscope.profiles.explanation import ExplainSettings, Explanation, ResponseExplanation, explain
-from capscope.profiles.explanation_text import explanation_dict, explanation_text
-from capscope.profiles.judgements import JudgedModels, bradley_terry
-from capscope.profiles.paired import PairedDifference, paired_difference
-from capscope.profiles.separation import Separation, separation
-from capscope.profiles.suite import SuiteAggregates, suite_aggregates
-from capscope.profiles.text_share import HeldOutShares, held_out_shares, text_features
+from capscope.profiles.auditing import Audit, AuditSettings, audit_study
+from capscope.profiles.benchmark import (
+    BenchmarkReport,
+    ClaimCheck,
+    DemandContrast,
+    DemandProfile,
+    DemandStructure,
+    Difficulties,
+    DifficultyShares,
+    ExplainSettings,
+    Explanation,
+    HeldOutShares,
+    ResponseExplanation,
+    Separation,
+    check_claims,
+    demand_contrast,
+    demand_profile,
+    demand_structure,
+    difficulties,
+    difficulty_shares,
+    explain,
+    explain_benchmark,
+    explanation_dict,
+    explanation_text,
+    held_out_shares,
+    refuse_table_file,
+    separation,
+    text_features,
+    write_table,
+)
+from capscope.profiles.benchmark.demands import SENSITIVE_MEAN, SENSITIVE_SD
+from capscope.profiles.comparison import (
+    Compared,
+    Comparison,
+    JudgedModels,
+    PairedDifference,
+    SuiteAggregates,
+    bradley_terry,
+    compare_models,
+    compare_source,
+    paired_difference,
+    suite_aggregates,
+)
+from capscope.profiles.item_groups import of_benchmark
 
 __all__ = [
     "AbilityProfiles",
@@ -42,6 +71,8 @@ __all__ = [
     "HeldOutShares",
     "JudgedModels",
     "PairedDifference",
+    "SENSITIVE_MEAN",
+    "SENSITIVE_SD",
     "ResponseExplanation",
     "Separation",
     "SuiteAggregates",

@@ -13,21 +13,24 @@ from capscope.report.figures import (
     reliability_plot,
     score_intervals,
 )
-from capscope.report.jobs import PageSettings, fit_summary, report_fit
-from capscope.report.page import render, write_report
+from capscope.report.fit_page import PageSettings, fit_summary, report_fit, view_fit
+from capscope.report.page import render, write_page
 from capscope.report.plain import Summary
 from capscope.report.provenance import Provenance, provenance_of
 from capscope.report.radar import radar, radar_grid
+from capscope.report.section import ItemPart, PageSource, Section
+from capscope.report.sections import SECTIONS
 from capscope.report.style import to_svg
 from capscope.report.summary import summarize
-from capscope.report.summary_irt import summarize_irt
-from capscope.report.summary_study import with_study
-from capscope.report.viewing import view_fit
 
 __all__ = [
+    "SECTIONS",
     "DemoResult",
+    "ItemPart",
     "PageSettings",
+    "PageSource",
     "Provenance",
+    "Section",
     "Summary",
     "ability_intervals",
     "benchmark_heatmap",
@@ -47,9 +50,7 @@ __all__ = [
     "run_demo",
     "score_intervals",
     "summarize",
-    "summarize_irt",
     "to_svg",
     "view_fit",
-    "with_study",
-    "write_report",
+    "write_page",
 ]

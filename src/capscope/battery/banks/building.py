@@ -8,7 +8,7 @@ import pandas as pd
 
 from capscope.axes import RowFloats
 from capscope.battery.banks.bank import Bank, Scores
-from capscope.data import Responses, Study, demand_matrix, join_items, response_matrix
+from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import InputError, first_few
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt
 
@@ -47,7 +47,7 @@ def build_bank(study: Study, settings: BankSettings | None = None) -> Bank:
         FitError: The responses cannot support the fit.
     """
     settings = settings or BankSettings()
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     dims = settings.dims or dims_for(len(responses.models))
     return assemble(study, responses, fit_bank_items(responses, dims, settings), settings)
 
@@ -126,7 +126,7 @@ def _harness(table: pd.DataFrame, names: dict[str, str]) -> tuple[tuple[str, ...
 def _demands(study: Study, items: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray | None]:
     if study.demands is None:
         return (), None
-    demands = demand_matrix(study)
+    demands = Demands.of(study)
     return demands.dims, demands.at(items)
 
 

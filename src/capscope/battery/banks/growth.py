@@ -7,7 +7,7 @@ import numpy as np
 from capscope.axes import FloatArray
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.building import BankSettings, assemble, score_matrix
-from capscope.data import Responses, Study, response_matrix
+from capscope.data import Responses, Study
 from capscope.errors import InputError
 from capscope.fit import IRTPosterior, calibrate_items
 
@@ -24,7 +24,7 @@ def add_to_bank(bank: Bank, study: Study, harness_tasks: dict[str, str] | None =
         InputError: The study brings no new item.
         FitError: A new item has no path of answers to the bank's scale.
     """
-    responses = response_matrix(study)
+    responses = Responses.of(study)
     known = set(bank.items)
     fresh = np.array([place for place, item in enumerate(responses.items) if item not in known], dtype=np.int64)
     if not len(fresh):

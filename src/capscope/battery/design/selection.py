@@ -12,7 +12,7 @@ from capscope.battery.banks.building import BankSettings, build_bank
 from capscope.battery.design.drawing import deal, draw_systematic, inclusion_chances, spread_order, within_cost
 from capscope.battery.design.strata import demand_strata, pattern_clusters, task_strata
 from capscope.battery.design.worth import fisher_worth, profile_worth, variance_worth
-from capscope.data import Study, demand_matrix
+from capscope.data import Demands, Study
 from capscope.errors import InputError, first_few, nearest
 
 METHODS = ("random", "demand", "anchor", "fisher", "variance", "profile")
@@ -148,7 +148,7 @@ def _frame(source: Study | Bank, size: int, method: str, seed: int, design: Desi
 
 def _study_frame(study: Study, size: int, method: str, seed: int) -> _Frame:
     if method == "demand":
-        demands = demand_matrix(study)
+        demands = Demands.of(study)
         return _demand_frame(demands.items, demands.level, size, seed)
     return _even_frame(tuple(sorted(study.require("items")["item_id"].astype(str))))
 

@@ -21,10 +21,11 @@ from capscope.endpoint import (
     Messages,
     Prices,
     Question,
+    RunLimits,
     Sampling,
     call_key,
-    find_capability,
 )
+from capscope.errors import EndpointError
 
 NO_ANSWER = "the reply holds no answer of the expected form"
 NO_VERDICT = "the judge gave no verdict"
@@ -69,16 +70,13 @@ class EndpointAnswerer:
         """
         self._path, self._settings, self._rng = ledger, settings, rng
         self._sampling = {"model": model} | ({} if judge is None else {"judge": judge})
-        self._budgets = {"model": Budget(*budget), "judge": Budget(None, None)}
+        prices, limit = budget
+        self._limits = {"model": RunLimits(prices=prices, budget=Budget(limit)), "judge": RunLimits()}
         self._runner = asyncio.Runner()
         self._askers: dict[str, Asker] = {}
 
     def __enter__(self) -> "EndpointAnswerer":
-        """Open the ledger and find out what the endpoint can do.
-
-        Raises:
-            EndpointError: The endpoint answers no form of question.
-        """
+        """Open the ledger; what the endpoint can do is learnt before the first question."""
         self._ledger = Ledger(self._path).__enter__()
         self._client = ChatClient(self._settings, self._rng)
         try:
@@ -100,7 +98,7 @@ class EndpointAnswerer:
     @property
     def usd(self) -> float:
         """What this run spent on the model under test, where its price is known."""
-        return self._budgets["model"].usd
+        return self._askers["model"].tally.usd if "model" in self._askers else 0.0
 
     def __call__(self, question: BatteryQuestion) -> Graded:
         """Ask one question and grade the reply.
@@ -121,14 +119,14 @@ class EndpointAnswerer:
         return Graded(score, "" if score is not None else NO_VERDICT)
 
     def _asker(self, role: str) -> Asker:
-        sampling = self._sampling[role]
-        capability = self._runner.run(find_capability(self._client, self._ledger, sampling))
-        return Asker(self._client, self._ledger, sampling, capability, self._budgets[role])
+        return Asker(self._client, self._ledger, self._sampling[role], self._limits[role])
 
     def _reply(self, role: str, messages: Messages) -> ChatReply | None:
         """Return the reply to a question from the ledger or the endpoint; None where the budget is used up."""
         sampling, asker = self._sampling[role], self._askers[role]
         key = call_key({"kind": f"battery {role}", "url": self._settings.shown_url} | vars(sampling) | {"m": messages})
-        self._runner.run(asker.ask_all([Question(key, ChatRequest(messages))]))
+        tally = self._runner.run(asker.ask_all([Question(key, ChatRequest(messages))]))
+        if tally.halted:
+            raise EndpointError(tally.halted)
         entry = self._ledger.get(key)
         return None if entry is None or asker.tally.stopped else entry.reply

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from capscope.data.formats.adele import import_adele
-from capscope.data.formats.column_names import Columns
 from capscope.data.formats.every_eval_ever import import_every_eval_ever
 from capscope.data.formats.exporting import ExportReport
 from capscope.data.formats.helm import import_helm
@@ -13,6 +12,7 @@ from capscope.data.formats.lm_eval import import_lm_eval
 from capscope.data.formats.openai_batch import BatchNames, import_openai_batch
 from capscope.data.formats.pyirt import export_pyirt, import_pyirt
 from capscope.data.formats.report import ImportReport
+from capscope.data.formats.score_tables import Columns
 from capscope.data.formats.tidy import ExtraTables, export_tidy, import_tidy
 from capscope.data.formats.torch_measure import export_torch_measure, import_torch_measure
 from capscope.data.study import Study

@@ -7,9 +7,8 @@ import pandas as pd
 
 from capscope.data.columns import as_number, as_text, blank_cells, data_row
 from capscope.data.formats.assembly import Assembly, assemble
-from capscope.data.formats.column_names import Columns
 from capscope.data.formats.report import ImportReport
-from capscope.data.formats.score_tables import ScoreTable, long_scores
+from capscope.data.formats.score_tables import Columns, ScoreTable, long_scores
 from capscope.data.levels import Levels, levels_from_columns
 from capscope.data.reading import read_table
 from capscope.data.study import Study

@@ -12,11 +12,8 @@ from capscope.data.formats.score_tables import ScoreTable, joined_scores
 from capscope.data.joining import check_study
 from capscope.data.levels import Levels
 from capscope.data.study import Study
-from capscope.data.tables import validate
+from capscope.data.tables import FACETS, NOT_STATED, validate
 from capscope.errors import InputError, first_few
-
-OPTIONAL_KEYS = ("prompt", "scaffold")
-"""Columns that belong to the key of a response where there are any."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +88,11 @@ def assemble_logs(
 
 def _alike(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
     """Give all tables the same columns: a key that only some logs have is `none` in the others, single trials go."""
-    keys = [key for key in OPTIONAL_KEYS if any(key in table.responses for table in tables)]
+    keys = [key for key in FACETS if any(key in table.responses for table in tables)]
     single = all((table.responses["n_trials"] == 1).all() for table in tables)
     alike: list[ScoreTable] = []
     for table in tables:
-        missing = dict.fromkeys((key for key in keys if key not in table.responses), "none")
+        missing = dict.fromkeys((key for key in keys if key not in table.responses), NOT_STATED)
         responses = table.responses.assign(**missing)
         alike.append(replace(table, responses=responses.drop(columns="n_trials") if single else responses))
     return alike

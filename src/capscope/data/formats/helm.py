@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.formats.assembly import assemble_logs
-from capscope.data.formats.item_book import ItemBook, LoggedItem
-from capscope.data.formats.log_files import as_object, as_objects, field, json_document, log_files
+from capscope.data.formats.found_items import ItemBook, LoggedItem
 from capscope.data.formats.report import ImportReport
 from capscope.data.formats.score_tables import ScoreTable
-from capscope.data.formats.scored_log import ScoredLog
+from capscope.data.formats.scored_log import ScoredLog, as_object, as_objects, field, json_document, log_files
 from capscope.data.study import Study
 from capscope.errors import InputError
 

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capscope.data.formats.assembly import Assembly, assemble
-from capscope.data.formats.column_names import Columns
 from capscope.data.formats.exporting import ExportReport, plain_numbers, report_on_export, write_file
 from capscope.data.formats.report import ImportReport
-from capscope.data.formats.score_tables import long_scores
+from capscope.data.formats.score_tables import Columns, long_scores
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 

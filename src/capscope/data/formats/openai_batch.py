@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from capscope.data.formats.assembly import Assembly, assemble
-from capscope.data.formats.log_files import as_object, log_files, numbered_records, text_of
-from capscope.data.formats.log_files import field as required
 from capscope.data.formats.report import ImportReport
+from capscope.data.formats.scored_log import as_object, log_files, numbered_records, text_of
+from capscope.data.formats.scored_log import field as required
 from capscope.data.levels import Levels
 from capscope.data.reading import read_table
 from capscope.data.study import Study

@@ -12,10 +12,9 @@ from capscope.data.formats.exporting import (
     single_responses,
     write_file,
 )
-from capscope.data.formats.log_files import as_object, field, log_files, numbered_records
 from capscope.data.formats.report import ImportReport
 from capscope.data.formats.score_tables import ScoreTable
-from capscope.data.formats.scored_log import ScoredLog
+from capscope.data.formats.scored_log import ScoredLog, as_object, field, log_files, numbered_records
 from capscope.data.study import Study
 from capscope.errors import InputError
 

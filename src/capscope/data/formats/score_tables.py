@@ -1,24 +1,103 @@
 """Tables of scores, long or wide, as rows of model, item and score; nothing that is not a score gets through."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from capscope.data.cells import filled_cells
-from capscope.data.columns import as_identifier, data_row
-from capscope.data.formats.column_names import Columns
+from capscope.data.columns import as_identifier, blank_cells, data_row, filled_cells
 from capscope.data.formats.found_items import ITEM_COLUMNS
-from capscope.data.formats.sentinels import is_sentinel
 from capscope.data.tables import TABLES, require_columns, validate
-from capscope.errors import InputError
+from capscope.errors import InputError, first_few, nearest
 
 Layout = Literal["long", "wide", "wide-items"]
 """Long: a row for each model and item. Wide: a row for each model. Wide-items: a row for each item."""
 
 RESPONSES = TABLES["responses"]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a table are called; None where the standard name is used if it is there."""
+
+    model: str | None = None
+    """Column of model names."""
+    item_id: str | None = None
+    """Column of item ids."""
+    score: str | None = None
+    """Column of scores."""
+    benchmark: str | None = None
+    """Column that names each item's benchmark."""
+    task: str | None = None
+    """Column that names each item's task."""
+    text: str | None = None
+    """Column with each item's text."""
+    n_trials: str | None = None
+    """Column with the number of trials behind each score."""
+
+    def standardise(self, frame: pd.DataFrame, source: str) -> pd.DataFrame:
+        """Give the mapped columns their standard names.
+
+        Raises:
+            InputError: A mapped column is not there, or another one already has the standard name.
+        """
+        given: dict[str, str | None] = asdict(self)
+        renamed = {name: standard for standard, name in given.items() if name is not None}
+        columns = [str(column) for column in frame.columns]
+        for name, standard in renamed.items():
+            if name not in columns:
+                raise InputError(
+                    f"{source}: column '{name}' is missing{nearest(name, columns)}; found {first_few(columns, 8)};"
+                    f" name the column that holds the {standard}"
+                )
+            if name != standard and standard in columns and standard not in renamed:
+                raise InputError(
+                    f"{source}: '{name}' is to be the {standard}, but a column '{standard}' is there too; rename one"
+                )
+        return frame.rename(columns=renamed)
+
+    def present_in(self, frame: pd.DataFrame) -> "Columns":
+        """Return the mapping of those columns that the table has."""
+        given: dict[str, str | None] = asdict(self)
+        return replace(self, **{standard: name if name in frame else None for standard, name in given.items()})
+
+
+MISSING_WORDS = ("", "nan", "null", "none")
+"""Sentinels that also mean a cell without any value."""
+
+
+def is_sentinel(column: pd.Series, sentinels: Sequence[str]) -> np.ndarray:
+    """Mark the cells that hold one of the values, as text or as the same number.
+
+    Raises:
+        InputError: A value is itself a score.
+    """
+    marked = np.zeros(len(column), dtype=bool)
+    if not sentinels:
+        return marked
+    text = None if pd.api.types.is_numeric_dtype(column) else column.astype(str).str.strip()
+    numbers = pd.to_numeric(column.astype(object) if text is not None else column, errors="coerce").to_numpy(
+        dtype=float
+    )
+    for sentinel in sentinels:
+        number = _number(sentinel)
+        if 0 <= number <= 1:
+            raise InputError(f"--not-administered {sentinel}: {sentinel} is a score; name a value outside 0 to 1")
+        marked |= np.isclose(numbers, number, rtol=1e-6, atol=0)
+        if text is not None:
+            marked |= (text == sentinel.strip()).to_numpy(dtype=bool)
+        if sentinel.strip().lower() in MISSING_WORDS:
+            marked |= blank_cells(column).to_numpy(dtype=bool)
+    return marked
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from capscope.data.formats.assembly import Assembly, assemble
-from capscope.data.formats.column_names import Columns
 from capscope.data.formats.exporting import ExportReport, report_on_export, write_file
 from capscope.data.formats.report import ImportReport
-from capscope.data.formats.score_tables import Layout, ScoreTable, long_scores, wide_scores
+from capscope.data.formats.score_tables import Columns, Layout, ScoreTable, long_scores, wide_scores
 from capscope.data.levels import Levels, levels_from_columns
 from capscope.data.reading import read_table
 from capscope.data.study import Study

@@ -15,12 +15,10 @@ from capscope.data.formats.exporting import (
     single_responses,
     write_file,
 )
-from capscope.data.formats.item_book import ItemBook, LoggedItem
-from capscope.data.formats.log_files import log_files
+from capscope.data.formats.found_items import ItemBook, LoggedItem
 from capscope.data.formats.report import ImportReport
-from capscope.data.formats.score_tables import ScoreTable
-from capscope.data.formats.scored_log import SCORE_BOUNDS
-from capscope.data.formats.sentinels import is_sentinel
+from capscope.data.formats.score_tables import ScoreTable, is_sentinel
+from capscope.data.formats.scored_log import SCORE_BOUNDS, log_files
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 from capscope.errors import InputError, nearest

@@ -186,5 +186,7 @@ def as_rows(answers: Answers) -> Responses:
     if isinstance(answers, RowAnswers):
         return answers.responses
     chunks = list(answers.chunks())
-    joined = [np.concatenate([getattr(rows, name) for rows in chunks]) for name in ("model", "item", "score", "trials")]
-    return Responses(answers.models, answers.items, *joined)
+    model, item, score, trials = (
+        np.concatenate([getattr(rows, name) for rows in chunks]) for name in ("model", "item", "score", "trials")
+    )
+    return Responses(answers.models, answers.items, model, item, score, trials)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capscope.axes import LEVELS, RowFloats
-from capscope.data import DemandMatrix, LevelCounts, Responses
+from capscope.data import Demands, LevelCounts, Responses
 from capscope.errors import FitError
 
 LARGEST_CHANCE = 0.25
@@ -26,7 +26,7 @@ class Slices:
     """Answered items left out because a guess is right too often."""
 
 
-def dominant_slices(responses: Responses, demands: DemandMatrix, chance: RowFloats | None = None) -> Slices:
+def dominant_slices(responses: Responses, demands: Demands, chance: RowFloats | None = None) -> Slices:
     """Count answers by model, dimension and level, each item on every dimension that no other exceeds.
 
     Args:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from capscope.data import Study, demand_matrix, join_items, known_levels, response_matrix, task_labels
+from capscope.data import Demands, Responses, Study, join_items, known_levels, task_labels
 from capscope.fit.demand.basis import DemandItems
 from capscope.fit.demand.model import DemandSettings, fit_demand
 from capscope.fit.demand.posterior import DemandPosterior
@@ -27,7 +27,7 @@ def fit_demand_study(study: Study, annotator: str | None = None, seed: int = 0) 
         FitError: The data cannot support the model.
     """
     join_items(study, "responses", "demands").refuse_if_poor(study.name)
-    responses, dims = response_matrix(study), demand_matrix(study, annotator).dims
+    responses, dims = Responses.of(study), Demands.of(study, annotator).dims
     items = demand_items(study, responses.items, dims, annotator)
     return fit_demand(responses, items, dims, DemandSettings(seed=seed))
 

@@ -1,0 +1,209 @@
+"""Items that are there twice, as findings: same text, near text, same answers."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+
+from capscope.axes import FloatArray
+from capscope.data import Responses, Study
+from capscope.fit import IRTPosterior
+from capscope.profiles.auditing.findings import Suspects, suspects
+from capscope.profiles.auditing.texts import near_duplicate_chance, nearest_texts, same_texts
+from capscope.profiles.item_groups import places_of
+
+Fits = Mapping[tuple[str, ...], tuple[IRTPosterior, float]]
+FEWEST_TEXTS = 10
+TWINS, TWINS_BY_TEXT = 0.01, 0.0005
+"""Share of items that models answer as another, before the data; where texts are known, they would have told."""
+
+
+def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
+    """Find copies by text and, where models answered, by answers.
+
+    Args:
+        study: The study.
+        fits: Posterior and independent share of the models, by the items of each benchmark fitted.
+        seed: Seed of the search for neighbours.
+    """
+    answers = _Marks(study, fits) if fits else None
+    found: list[Suspects] = []
+    pairs: set[tuple[str, str]] = set()
+    described: set[str] = set()
+    if study.items is not None and study.items["text"].notna().sum() >= 2:
+        held = study.items[study.items["text"].notna()]
+        ids, texts = held["item_id"].astype(str).to_numpy(), held["text"].astype(str).tolist()
+        targets = held["target"].astype(str).to_numpy() if "target" in held else np.full(len(held), "")
+        same, first = _same(ids, texts, targets)
+        found.append(_with_places(study, "duplicate", same))
+        near = _near(study, ids[first], [texts[i] for i in first], answers, seed)
+        found.append(_with_places(study, "near duplicate", near))
+        pairs = {(row[0], row[1]) for row in same + near}
+        described = set(map(str, ids))
+    if answers is not None:
+        found.append(_with_places(study, "same answers", answers.twins(pairs, described)))
+    return found
+
+
+Row = tuple[str, str, float, str]
+"""Two ids, the chance that they are one item, and why."""
+
+
+def _same(ids: np.ndarray, texts: list[str], targets: np.ndarray) -> tuple[list[Row], np.ndarray]:
+    """Items that repeat the text of an earlier one, and the positions of all the others."""
+    rows: list[Row] = []
+    first = np.ones(len(ids), bool)
+    for group in same_texts(texts):
+        for later in group[1:]:
+            first[later] = False
+            differ = targets[later] != targets[group[0]]
+            words = "same text, but another target: one key must be wrong" if differ else "same text"
+            rows.append((str(ids[later]), str(ids[group[0]]), 1.0, words))
+    return rows, np.flatnonzero(first)
+
+
+def _near(study: Study, ids: np.ndarray, texts: list[str], answers: "_Marks | None", seed: int) -> list[Row]:
+    if len(texts) < FEWEST_TEXTS:
+        return []
+    near = nearest_texts(texts, seed)
+    chance = near_duplicate_chance(near, places_of(study, tuple(map(str, ids))).task)
+    other = near.index[:, 0]
+    bounded = np.clip(chance, 1e-12, 1 - 1e-12)
+    if answers is not None:
+        bounded = expit(logit(bounded) + answers.evidence(ids, ids[other]))
+    distance = near.distance
+    rows: dict[tuple[str, str], Row] = {}
+    for i, j in enumerate(other):
+        key = (str(ids[min(i, j)]), str(ids[max(i, j)]))
+        words = f"distance of words {distance[i, 0]:.2f}, of the next text {distance[i, 1]:.2f}"
+        if key not in rows or rows[key][2] < bounded[i]:
+            rows[key] = (key[1], key[0], float(bounded[i]), words)
+    return list(rows.values())
+
+
+def _with_places(study: Study, kind: str, rows: list[Row]) -> Suspects:
+    """Findings of a kind; of two items the one that comes later in the study is taken for the copy."""
+    order = {} if study.items is None else {str(one): place for place, one in enumerate(study.items["item_id"])}
+    rows = [(b, a, p, words) if order.get(a, 0) < order.get(b, 0) else (a, b, p, words) for a, b, p, words in rows]
+    ids = np.array([row[0] for row in rows], dtype=str)
+    place = places_of(study, tuple(map(str, ids))).table().assign(other=[row[1] for row in rows])
+    return suspects(kind, ids, np.array([row[2] for row in rows], dtype=float), [row[3] for row in rows], place)
+
+
+class _Marks:
+    """Marks of the models on the items of fitted benchmarks, and what the fits expect."""
+
+    def __init__(self, study: Study, fits: Fits) -> None:
+        responses = Responses.of(study)
+        self.fits = fits
+        self.home = {item: (items, place) for items in fits for place, item in enumerate(items)}
+        self.tables = {items: _tables(responses, items, posterior) for items, (posterior, _) in fits.items()}
+
+    def evidence(self, ids: np.ndarray, others: np.ndarray) -> FloatArray:
+        """Log Bayes factor of each pair being one item; 0 across benchmarks."""
+        result = np.zeros(len(ids))
+        homes = [(self.home.get(str(one)), self.home.get(str(two))) for one, two in zip(ids, others, strict=True)]
+        for items, (right, known, chance) in self.tables.items():
+            at = [n for n, (a, b) in enumerate(homes) if a and b and a[0] is items and b[0] is items]
+            if at:
+                pairs = np.array([[homes[n][0][1], homes[n][1][1]] for n in at])  # pyright: ignore[reportOptionalSubscript]
+                result[at] = copy_evidence(right, known, chance, pairs, self.fits[items][1])
+        return result
+
+    def twins(self, but: set[tuple[str, str]], described: set[str]) -> list[Row]:
+        """Pairs of items that models answer as if they were one, with the chance that they are.
+
+        Args:
+            but: Pairs known already.
+            described: Items whose texts are known.
+        """
+        rows: list[Row] = []
+        for items, (right, known, chance) in self.tables.items():
+            one = np.arange(len(items))
+            other = nearest_twins(right, known, chance)
+            pairs = np.unique(np.sort(np.column_stack([one, other]), axis=1), axis=0)
+            names = np.array(items)
+            evidence = self.evidence(names[pairs[:, 1]], names[pairs[:, 0]])
+            for (a, b), e in zip(pairs[evidence > 0], evidence[evidence > 0], strict=True):
+                pair = (str(names[b]), str(names[a]))
+                share = TWINS_BY_TEXT if described.issuperset(pair) else TWINS
+                both = (known[a] * known[b]) > 0
+                if pair not in but and pair[::-1] not in but:
+                    words = (
+                        f"{int((right[a] == right[b])[both].sum())} of {int(both.sum())} answers the same,"
+                        f" {np.exp(e):.3g} times as likely of one item as of two"
+                    )
+                    # any of the other items might have been the copy
+                    rows.append((*pair, float(expit(e + logit(share) - np.log(len(items)))), words))
+        return rows
+
+
+def _tables(
+    responses: Responses, items: tuple[str, ...], posterior: IRTPosterior
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Marks, which of them are known, and expected marks, as tables (item, model of the fit)."""
+    item = pd.Index(items).get_indexer(pd.Index(responses.items))[responses.item_index]
+    model = pd.Index(posterior.models).get_indexer(pd.Index(responses.models))[responses.model_index]
+    inside = (item >= 0) & (model >= 0)
+    item, model = item[inside], model[inside]
+    shape = (len(items), len(posterior.models))
+    right, known, chance = np.zeros(shape), np.zeros(shape), np.full(shape, 0.5)
+    right[item, model] = (responses.score[inside] >= 0.5).astype(float)
+    known[item, model] = 1.0
+    chance[item, model] = posterior.probability(model, item)
+    return right, known, chance
+
+
+SLIP = 0.05
+"""How often a model answers the same item otherwise when it is asked again."""
+ROWS_AT_ONCE = 1024
+
+
+def copy_evidence(
+    right: FloatArray, known: FloatArray, chance: FloatArray, pairs: np.ndarray, discount: float
+) -> FloatArray:
+    """Log Bayes factor of each pair being one item asked twice, from how the models answered both.
+
+    A model answers a copy as it answered the first but for slips; a copy that was answered anew looks like any pair, so
+    answers that differ count little against.
+
+    Args:
+        right: Marks (item, model).
+        known: 1 where there is an answer.
+        chance: Expected chance of a right mark.
+        pairs: Positions (pair, 2).
+        discount: Share of the models that are worth an independent witness.
+    """
+    one, other = pairs[:, 0], pairs[:, 1]
+    pass_again, fail_again = _log_again(chance[other])
+    again = np.where(right[other] > 0, pass_again, fail_again)
+    log_copy = np.where(right[one] == right[other], again, np.log(SLIP))
+    return np.logaddexp(discount * (known[one] * known[other] * log_copy).sum(axis=1), 0.0) - np.log(2)
+
+
+def nearest_twins(right: FloatArray, known: FloatArray, chance: FloatArray) -> np.ndarray:
+    """Position of the item that each item is most likely the same as, by answers alone.
+
+    Args:
+        right: Marks (item, model).
+        known: 1 where there is an answer.
+        chance: Expected chance of a right mark.
+    """
+    passed, failed = (known * right).astype(np.float32), (known * (1 - right)).astype(np.float32)
+    pass_again, fail_again = (part.astype(np.float32) for part in _log_again(chance))
+    slip = np.float32(np.log(SLIP))
+    if_passed, if_failed = passed * pass_again + failed * slip, failed * fail_again + passed * slip
+    found: list[np.ndarray] = []
+    for start in range(0, len(passed), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        evidence = passed[rows] @ if_passed.T + failed[rows] @ if_failed.T
+        evidence[np.arange(len(evidence)), start + np.arange(len(evidence))] = -np.inf
+        found.append(evidence.argmax(axis=1))
+    return np.concatenate(found)
+
+
+def _log_again(chance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Log ratio of passing an item again, and of failing it again, to doing so at another like it."""
+    p = np.clip(chance, 1e-3, 1 - 1e-3)
+    return np.log(SLIP + (1 - SLIP) / p), np.log(SLIP + (1 - SLIP) / (1 - p))

@@ -1,0 +1,160 @@
+"""What an audit says: one row for each thing found, with its chance and its evidence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from capscope.axes import FloatArray
+
+COLUMNS = ["kind", "id", "other", "benchmark", "task", "probability", "evidence"]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Odd items and models, ranked."""
+
+    table: pd.DataFrame
+    """Columns kind, id, other, benchmark, task, probability, evidence, listed; most probable first. `listed` rows are
+    those that the rate of false discoveries allows for their kind."""
+    rate: float
+    """Expected share of false ones among the listed of a kind."""
+    notes: tuple[str, ...]
+    """What could not be looked at, and why."""
+    kinds: tuple[str, ...] = ()
+    """What was looked for."""
+
+    def listed(self) -> pd.DataFrame:
+        """Return what the audit stands for, without what it merely suspects."""
+        return self.table[self.table["listed"]].drop(columns="listed").reset_index(drop=True)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of each kind are listed."""
+        listed = self.table.loc[self.table["listed"].astype(bool), "kind"]
+        return {kind: int((listed == kind).sum()) for kind in self.kinds}
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Things that may be odd in one way, each with its chance; all that were looked at count for the rate."""
+
+    kind: str
+    table: pd.DataFrame
+    """Columns of `COLUMNS` but `kind`."""
+
+
+LEAST_SHOWN = 0.1
+"""Suspects below this chance are left out of the table."""
+
+
+def make_audit(suspects: list[Suspects], rate: float, notes: tuple[str, ...]) -> Audit:
+    """Rank suspects, and list the most probable of each kind up to the rate of false discoveries."""
+    parts: list[pd.DataFrame] = []
+    for one in suspects:
+        if len(one.table):
+            listed = discovered(one.table["probability"].to_numpy(dtype=float), rate)
+            part = one.table.assign(kind=one.kind, listed=listed)
+            parts.append(part[listed | (part["probability"] >= LEAST_SHOWN)])
+    blank = pd.DataFrame({name: pd.Series(dtype=object) for name in [*COLUMNS, "listed"]})
+    table = pd.concat(parts, ignore_index=True) if parts else blank
+    table = table[[*COLUMNS, "listed"]]
+    order = np.lexsort((-table["probability"].to_numpy(dtype=float), ~table["listed"].to_numpy(dtype=bool)))
+    kinds = tuple(dict.fromkeys(one.kind for one in suspects))
+    return Audit(table.iloc[order].reset_index(drop=True), rate, notes, kinds)
+
+
+def suspects(kind: str, ids: np.ndarray, probability: FloatArray, evidence: list[str], place: pd.DataFrame) -> Suspects:
+    """Collect suspects of one kind; `place` holds the benchmark and task of each, and `other` where there is one."""
+    table = place.reset_index(drop=True).assign(id=ids, probability=probability, evidence=evidence)
+    if "other" not in table:
+        table["other"] = ""
+    return Suspects(kind, table[COLUMNS[1:]])
+
+
+ITERATIONS = 200
+STILL = 1e-9
+"""Class frequencies that move by less than this stand."""
+
+
+@dataclass(frozen=True)
+class NestedChances:
+    """Chances of being odd at three levels."""
+
+    row: FloatArray
+    """Chance that a row is odd as a whole."""
+    group: FloatArray
+    """Chance that a row is odd in a whole group of cells, given that it is not as a whole."""
+    cell: FloatArray
+    """Chance that a cell is odd, for whichever reason."""
+
+
+def nested_chances(evidence: FloatArray, group: np.ndarray, innocent: FloatArray) -> NestedChances:
+    """Chances that all cells of a row are odd, or those of a group, or single ones, with frequencies learnt from all.
+
+    Args:
+        evidence: Log Bayes factors (row, cell) of odd against ordinary.
+        group: Group of each cell, numbered from 0.
+        innocent: Chance (row, group) that cells look odd for a reason that is none of ours.
+    """
+    rows = len(evidence)
+    member = np.eye(group.max() + 1)[group]
+    by_group = evidence @ member
+    # before the data, half an odd one is expected at each level
+    shares = [0.5 / (size + 1) for size in (rows, by_group.size, evidence.size)]
+    row, grouped, single = np.zeros(rows), np.zeros(by_group.shape), np.zeros(evidence.shape)
+    for _ in range(ITERATIONS):
+        of_row, of_group, of_cell = (np.log(share) - np.log1p(-share) for share in shares)
+        single = expit(evidence + of_cell)
+        # what rivals a whole group is cells that are odd one by one; what rivals a whole row is its groups
+        cells = np.logaddexp(np.log1p(-shares[2]), np.log(shares[2]) + evidence) @ member
+        excuse = expit(by_group - cells + np.log(innocent) - np.log1p(-innocent))
+        cells = np.logaddexp(np.log1p(-innocent) + cells, np.log(innocent) + by_group)
+        grouped = expit(by_group - cells + of_group)
+        groups = np.logaddexp(np.log1p(-shares[1]) + cells, np.log(shares[1]) + by_group).sum(axis=1)
+        row = expit(evidence.sum(axis=1) - groups + of_row)
+        left = (1 - row)[:, None]
+        single = single * (1 - excuse)[:, group]
+        odd = (row, left * grouped, left * (1 - grouped)[:, group] * single)
+        shares = [min((chance.sum() + 0.5) / (chance.size + 1), 0.5) for chance in odd]
+    inside = grouped[:, group] + (1 - grouped[:, group]) * single
+    return NestedChances(row, grouped, row[:, None] + (1 - row[:, None]) * inside)
+
+
+def discovered(probability: FloatArray, rate: float) -> np.ndarray:
+    """Take the most probable as long as the expected share of false ones among them stays within the rate.
+
+    Args:
+        probability: Chance of each being what it is taken for.
+        rate: Largest expected share of false discoveries.
+
+    Returns:
+        Mask of those taken (Newton et al., 2004).
+    """
+    order = np.argsort(-probability, kind="stable")
+    false = np.cumsum(1 - probability[order]) / np.arange(1, len(order) + 1)
+    within = np.flatnonzero(false <= rate)
+    taken = np.zeros(len(probability), bool)
+    taken[order[: within[-1] + 1 if len(within) else 0]] = True
+    return taken
+
+
+def class_probability(log_likelihood: FloatArray, prior: FloatArray) -> FloatArray:
+    """Chances of classes of each row with class frequencies learnt from all rows.
+
+    Args:
+        log_likelihood: Array (row, class).
+        prior: Dirichlet weights of the class frequencies, in rows.
+
+    Returns:
+        Array (row, class); rows add up to 1.
+    """
+    scaled = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
+    share = prior / prior.sum()
+    for _ in range(ITERATIONS):
+        expected = share * ((1 / (scaled @ share)) @ scaled)
+        before, share = share, (expected + prior) / (len(scaled) + prior.sum())
+        if np.abs(share - before).max() < STILL:
+            break
+    chance = scaled * share
+    return chance / chance.sum(axis=1, keepdims=True)

@@ -1,0 +1,364 @@
+"""What kind of item answers speak of: ordinary, with a wrong key, failed by better models, or alike for all models.
+
+An item whose key is wrong is an ordinary item seen through another option: a model that knows the answer fails it, and
+one that does not picks the keyed option now and then. So the chance of a right mark is ``(1 - P) q``, with ``P`` the
+curve of an ordinary item and ``q`` how often wrong answers fall on the keyed option. How ordinary items are spread over
+curves is learnt from all items of the benchmark, and the same spread serves for the wrong keys.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import expit, logsumexp
+
+from capscope.axes import FloatArray, ItemMask
+from capscope.data import Responses
+from capscope.fit import success_probability
+from capscope.profiles.auditing.findings import class_probability
+
+LOG_SLOPES = np.log([0.15, 0.3, 0.5, 0.75, 1.1, 1.6, 2.4, 3.6])
+DIFFICULTIES = np.linspace(-6, 6, 25)
+FLOORS = (0.0, 0.1, 0.25, 0.5)
+SMALLEST = 1e-37
+"""Keeps the logarithm of a likelihood finite."""
+WEAK_SLOPES = np.array([-0.3, -0.15])
+"""Slopes of items that better models fail without a wrong key: they ask for something that goes against ability."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A grid of item curves at the models' abilities."""
+
+    chance: Float[np.ndarray, "curve model"]
+    """Chance of a right mark, over the uncertainty of the ability."""
+    low: Float[np.ndarray, " curve"]
+    """Chance of a model at the tenth percentile of ability."""
+    high: Float[np.ndarray, " curve"]
+    """Chance of a model at the ninetieth."""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """Abilities of the models on one benchmark, in standard deviations."""
+
+    mean: Float[np.ndarray, " model"]
+    variance: Float[np.ndarray, " model"]
+
+
+def ordinary_curves(ability: Abilities, floors: tuple[float, ...] = FLOORS) -> Curves:
+    """Curves that rise with ability, over (slope, difficulty, floor)."""
+    grid = np.meshgrid(np.exp(LOG_SLOPES), DIFFICULTIES, floors, indexing="ij")
+    slope, difficulty, floor = (axis.ravel() for axis in grid)
+    return _curves(ability, slope, difficulty, floor)
+
+
+def falling_curves(ability: Abilities) -> Curves:
+    """Curves that fall a little with ability, over (slope, level, floor)."""
+    return _around(ability, WEAK_SLOPES, np.linspace(-4, 4, 17))
+
+
+def flat_curves(ability: Abilities) -> Curves:
+    """Curves that do not depend on ability, over (level, floor)."""
+    return _around(ability, np.array([1e-6]), np.linspace(-5, 5, 31))
+
+
+def _around(ability: Abilities, slopes: FloatArray, levels: FloatArray) -> Curves:
+    """Curves with these log-odds of the average model, whatever the slope, above each of the floors."""
+    grid = np.meshgrid(slopes, levels, FLOORS, indexing="ij")
+    slope, level, floor = (axis.ravel() for axis in grid)
+    return _curves(ability, slope, -level / slope, floor)
+
+
+def _curves(ability: Abilities, slope: FloatArray, difficulty: FloatArray, floor: FloatArray) -> Curves:
+    mean = slope[:, None] * (ability.mean - difficulty[:, None])
+    variance = slope[:, None] ** 2 * ability.variance
+    ends = np.quantile(ability.mean, [0.1, 0.9])
+    low, high = (floor + (1 - floor) * expit(slope * (end - difficulty)) for end in ends)
+    return Curves(success_probability(mean, variance, floor[:, None]), low, high)
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Likelihoods of items under curves, each item's largest taken out, so that mixing curves is one product."""
+
+    scaled: Float[np.ndarray, "item curve"]
+    top: Float[np.ndarray, " item"]
+    """Log of what was taken out."""
+
+    def take(self, items: np.ndarray) -> "Likelihoods":
+        """Return some of the items."""
+        return Likelihoods(self.scaled[items], self.top[items])
+
+    def mixed(self, weights: FloatArray) -> FloatArray:
+        """Log-likelihood of each item over curves as frequent as these weights say."""
+        chance = self.scaled @ weights.ravel().astype(self.scaled.dtype)
+        return self.top + np.log(np.maximum(chance, SMALLEST))
+
+
+def likelihoods(log_likelihood: Float[np.ndarray, "item curve"]) -> Likelihoods:
+    """Take each item's largest likelihood out."""
+    top = log_likelihood.max(axis=1)
+    return Likelihoods(np.exp(log_likelihood - top[:, None]).astype(np.float32), top.astype(float))
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Right and wrong marks of models on items."""
+
+    right: Float[np.ndarray, "item model"]
+    wrong: Float[np.ndarray, "item model"]
+    discount: float
+    """Share of the models that are worth an independent witness."""
+
+    def log_likelihood(self, chance: Float[np.ndarray, "curve model"]) -> Float[np.ndarray, "item curve"]:
+        """Log-likelihood of each item under each curve."""
+        bounded = np.clip(chance, 1e-6, 1 - 1e-6)
+        up, down = np.log(bounded).T.astype(np.float32), np.log1p(-bounded).T.astype(np.float32)
+        return self.discount * (self.right.astype(np.float32) @ up + self.wrong.astype(np.float32) @ down)
+
+
+def marks_of(responses: Responses, discount: float) -> Marks:
+    """Count right and wrong marks as dense tables."""
+    shape = (len(responses.items), len(responses.models))
+    place = responses.item_index * shape[1] + responses.model_index
+    right = np.bincount(place, responses.score * responses.n_trials, shape[0] * shape[1]).reshape(shape)
+    trials = np.bincount(place, responses.n_trials, shape[0] * shape[1]).reshape(shape)
+    return Marks(right.astype(float), (trials - right).astype(float), discount)
+
+
+SMOOTHING = 0.5
+"""Items' worth of the flat start among the weights of curves."""
+CURVE_ITERATIONS = 25
+SMALLEST_VARIANCE = 0.04
+"""Variance of log slopes that the grid can still tell from none."""
+STRANGE_FLOOR = 0.004
+"""Share of items with another floor where nearly all have one."""
+
+Weights = Float[np.ndarray, "slope difficulty floor"]
+FloorLaw = int | None
+"""Place among `FLOORS` of the floor that nearly all items have; None where floors are spread freely."""
+
+
+def start_weights(law: FloorLaw) -> Weights:
+    """All slopes and difficulties alike."""
+    floor = np.ones(len(FLOORS)) / len(FLOORS) if law is None else _one_floor(law)
+    shape = (len(LOG_SLOPES), len(DIFFICULTIES))
+    return np.full((*shape, 1), 1 / np.prod(shape)) * floor
+
+
+def learnt_weights(likelihood: Likelihoods, weights: Weights, share: FloatArray, law: FloorLaw) -> Weights:
+    """How often ordinary items have each slope, difficulty and floor, the three taken as unrelated.
+
+    A free spread over all three would make room for whatever odd items there are.
+
+    Args:
+        likelihood: Of items under the curves.
+        weights: Weights to start from.
+        share: Chance of each item being ordinary.
+        law: How floors are spread.
+    """
+    scaled = likelihood.scaled
+    for _ in range(CURVE_ITERATIONS):
+        flat = weights.ravel().astype(scaled.dtype)
+        joint = np.maximum(scaled @ flat, SMALLEST)
+        expected = (flat * ((share / joint).astype(scaled.dtype) @ scaled)).astype(float).reshape(weights.shape)
+        slope = _normal_fit(expected.sum((1, 2)), LOG_SLOPES)
+        difficulty = _kept_off_zero(expected.sum((0, 2)))
+        floor = _kept_off_zero(expected.sum((0, 1))) if law is None else _one_floor(law)
+        weights = slope[:, None, None] * difficulty[:, None] * floor
+    return weights
+
+
+def _one_floor(law: int) -> FloatArray:
+    floor = np.full(len(FLOORS), STRANGE_FLOOR / (len(FLOORS) - 1))
+    floor[law] = 1 - STRANGE_FLOOR
+    return floor
+
+
+def _kept_off_zero(counts: FloatArray) -> FloatArray:
+    counts = counts + SMOOTHING / len(counts)
+    return counts / counts.sum()
+
+
+def _normal_fit(counts: FloatArray, at: FloatArray) -> FloatArray:
+    """The normal law on a grid that has the mean and spread of some counts."""
+    mean = np.average(at, weights=counts)
+    variance = max(float(np.average((at - mean) ** 2, weights=counts)), SMALLEST_VARIANCE)
+    law = np.exp(-0.5 * (at - mean) ** 2 / variance)
+    return law / law.sum()
+
+
+KEYED_SHARES = (1.0, 0.5, 1 / 3, 0.2, 0.1)
+"""How often a wrong answer falls on the option that is keyed: always where there are two options."""
+WRONG_KEY_FLOORS = (0.0, 0.25)
+CLASSES = ("ordinary", "wrong key", "reversed", "flat")
+PRIOR_ITEMS = np.array([48.5, 0.5, 0.1, 0.9])
+"""Class frequencies before the data are worth so many items."""
+ROUNDS = 3
+MOST_TRIED = 800
+"""Items on which the laws of floors are tried."""
+FREE_COST = 1.5
+"""What each share of a free law of floors costs, in log items: half a parameter's worth and as much for the choice."""
+KNOWN_FLOOR = 0.9
+"""Chance that an item whose chance of a guess is stated has the floor nearest to it."""
+EASY, HARD = 0.95, 0.05
+
+
+@dataclass(frozen=True)
+class ItemKinds:
+    """Chances of what each item is."""
+
+    items: tuple[str, ...]
+    """Ids on the item axis."""
+    chance: Float[np.ndarray, "item kind"]
+    """Chances of `CLASSES`."""
+    saturated: Float[np.ndarray, " item"]
+    """Chance that even a weak model (tenth percentile) passes with at least `EASY`."""
+    impossible: Float[np.ndarray, " item"]
+    """Chance that even a strong model (ninetieth percentile) passes with at most `HARD`."""
+    right: Float[np.ndarray, " item"]
+    """Number of right marks."""
+    answers: Float[np.ndarray, " item"]
+    """Number of answers."""
+    strong: Float[np.ndarray, " item"]
+    """Success of the better half of the models that answered."""
+    weak: Float[np.ndarray, " item"]
+    """Success of the other half."""
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """Likelihoods of all items under the curves of each kind."""
+
+    ordinary: Likelihoods
+    keyed: tuple[Likelihoods, ...]
+    """For each of `KEYED_SHARES`."""
+    keyed_prior: Float[np.ndarray, "item_or_one share"]
+    """Log chance of each share."""
+    odd: tuple[Likelihoods, Likelihoods]
+    """Under falling and flat curves."""
+
+    def take(self, items: np.ndarray) -> "_Evidence":
+        """Return some of the items."""
+        prior = self.keyed_prior if len(self.keyed_prior) == 1 else self.keyed_prior[items]
+        keyed = tuple(one.take(items) for one in self.keyed)
+        return _Evidence(self.ordinary.take(items), keyed, prior, (self.odd[0].take(items), self.odd[1].take(items)))
+
+    def classes(self, weights: Weights) -> FloatArray:
+        """Log-likelihood (item, class)."""
+        shared = _shared(weights)
+        keyed = np.stack([one.mixed(shared) for one in self.keyed], axis=1)
+        log_class = [self.ordinary.mixed(weights), logsumexp(keyed + self.keyed_prior, axis=1)]
+        return np.column_stack(log_class + [one.mixed(_alike(one, weights)) for one in self.odd])
+
+
+def item_kinds(
+    responses: Responses, ability: Abilities, discount: float = 1.0, floor: FloatArray | None = None
+) -> ItemKinds:
+    """Classify the items of one benchmark.
+
+    Args:
+        responses: Answers to these items.
+        ability: Abilities of the models of the responses.
+        discount: Share of the models that are worth an independent witness; relatives of a family repeat each other.
+        floor: Known chance of a guess on each item, NaN where unknown; it sets how often a wrong key is hit.
+    """
+    marks = marks_of(responses, discount)
+    ordinary = ordinary_curves(ability)
+    log_ordinary = marks.log_likelihood(ordinary.chance) + _floor_prior(floor)
+    base = ordinary_curves(ability, WRONG_KEY_FLOORS)
+    keyed = tuple(likelihoods(marks.log_likelihood((1 - base.chance) * q)) for q in KEYED_SHARES)
+    falling, flat = (
+        likelihoods(marks.log_likelihood(curves.chance)) for curves in (falling_curves(ability), flat_curves(ability))
+    )
+    evidence = _Evidence(likelihoods(log_ordinary), keyed, np.log(_keyed_prior(floor)), (falling, flat))
+    weights, chance, _ = _classified(evidence, _floor_law(evidence, floor))
+    saturated, impossible = _extremes(evidence.ordinary.scaled * weights.ravel(), ordinary)
+    sides = _halves(responses, ability)
+    right = marks.right.sum(axis=1)
+    return ItemKinds(responses.items, chance, saturated, impossible, right, right + marks.wrong.sum(axis=1), *sides)
+
+
+def _classified(evidence: _Evidence, law: FloorLaw) -> tuple[Weights, FloatArray, float]:
+    """Learn the curves of ordinary items and the chances of the classes in turn; also the log-likelihood reached."""
+    weights, chance, total = start_weights(law), np.empty(0), 0.0
+    share = np.ones(len(evidence.ordinary.top))
+    for _ in range(ROUNDS):
+        weights = learnt_weights(evidence.ordinary, weights, share, law)
+        log_class = evidence.classes(weights)
+        chance = class_probability(log_class, PRIOR_ITEMS)
+        total = float(logsumexp(log_class + np.log(chance.mean(axis=0)), axis=1).sum())
+        # items that are not ordinary must not teach what ordinary ones look like
+        share = chance[:, 0]
+    return weights, chance, total
+
+
+def _floor_law(evidence: _Evidence, floor: FloatArray | None) -> FloorLaw:
+    """Choose how floors are spread: nearly all items at one of them, or freely where answers speak clearly for it.
+
+    A few wrong keys look like hard items without a floor, so a free law makes room for them where none is.
+    """
+    if floor is not None and np.isfinite(floor).all():
+        return None
+    size = len(evidence.ordinary.top)
+    tried = evidence.take(np.linspace(0, size - 1, min(size, MOST_TRIED)).astype(int))
+    laws: list[FloorLaw] = list(range(len(FLOORS)))
+    totals = [_classified(tried, law)[2] for law in laws]
+    free = _classified(tried, None)[2] - FREE_COST * (len(FLOORS) - 1) * np.log(len(tried.ordinary.top))
+    return None if free > max(totals) else laws[int(np.argmax(totals))]
+
+
+def _alike(likelihood: Likelihoods, weights: Weights) -> FloatArray:
+    """Weights of curves that differ in level alike, above floors that are as frequent as those of ordinary items."""
+    floor = weights.sum(axis=(0, 1))
+    levels = likelihood.scaled.shape[1] // len(floor)
+    return np.tile(floor / levels, levels)
+
+
+def _shared(weights: Weights) -> FloatArray:
+    """The learnt weights of slopes and difficulties, over the floors that curves behind wrong keys have."""
+    by_curve = weights.sum(axis=2).ravel()
+    return np.repeat(by_curve, len(WRONG_KEY_FLOORS)) / len(WRONG_KEY_FLOORS)
+
+
+def _floor_prior(floor: FloatArray | None) -> FloatArray:
+    """Log weight (item, curve) of each curve by its floor, where an item's chance of a guess is stated; else 0."""
+    if floor is None:
+        return np.zeros((1, 1), np.float32)
+    nearest = np.abs(np.nan_to_num(floor)[:, None] - np.array(FLOORS)).argmin(axis=1)
+    others = (1 - KNOWN_FLOOR) / (len(FLOORS) - 1)
+    prior = np.where(np.arange(len(FLOORS)) == nearest[:, None], KNOWN_FLOOR, others) * len(FLOORS)
+    prior = np.where(np.isfinite(floor)[:, None], prior, 1.0)
+    return np.tile(np.log(prior).astype(np.float32), (1, start_weights(None).size // len(FLOORS)))
+
+
+def _keyed_prior(floor: FloatArray | None) -> FloatArray:
+    """How likely each share of `KEYED_SHARES` is, by the number of options where the chance of a guess is known."""
+    shares = np.array(KEYED_SHARES)
+    if floor is None:
+        return np.full((1, len(shares)), 1 / len(shares))
+    known = np.isfinite(floor) & (floor > 0) & (floor < 1)
+    guess = np.where(known, floor, 0.5)
+    expected = guess / (1 - guess)
+    # distractors are not hit alike, so shares around 1 / (options - 1) stay possible
+    near = np.exp(-0.5 * (np.log(shares) - np.log(np.minimum(expected, 1))[:, None]) ** 2 / 0.7**2)
+    prior = np.where(known[:, None], near, 1.0)
+    return prior / prior.sum(axis=1, keepdims=True)
+
+
+def _extremes(joint: FloatArray, curves: Curves) -> tuple[FloatArray, FloatArray]:
+    chance = joint / joint.sum(axis=1, keepdims=True)
+    return chance @ (curves.low >= EASY).astype(float), chance @ (curves.high <= HARD).astype(float)
+
+
+def _halves(responses: Responses, ability: Abilities) -> tuple[FloatArray, FloatArray]:
+    better: ItemMask = ability.mean > np.median(ability.mean)
+    size = len(responses.items)
+    sides: list[FloatArray] = []
+    for rows in (better[responses.model_index], ~better[responses.model_index]):
+        item = responses.item_index[rows]
+        total = np.bincount(item, responses.score[rows], size)
+        answers = np.bincount(item, minlength=size)
+        sides.append(np.divide(total, answers, out=np.full(size, np.nan), where=answers > 0))
+    return sides[0], sides[1]

@@ -1,0 +1,352 @@
+"""Models whose rows stand against other items than they answered: a whole task of ids out of step.
+
+A model in step succeeds more often on items that the others find easy; how much more depends on the task and on how
+good the model is, since a weak model that guesses does so on easy and hard items alike. A model out of step succeeds as
+often as its ability says, on items that have nothing to do with it.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+from scipy.special import expit, logit
+
+from capscope.axes import FloatArray, ItemMask, RowFloats
+from capscope.data import Responses
+from capscope.profiles.auditing.findings import COLUMNS, Suspects, nested_chances
+from capscope.profiles.item_groups import Places
+
+FEWEST_ITEMS = 20
+FEWEST_MODELS = 5
+NEWTON_STEPS = 6
+TAIL_FREEDOM = 4
+"""Degrees of freedom of Student's law of slopes in step: some models are odd without being out of step."""
+LINE_WEIGHT = 0.3
+"""Neighbours' worth of the line through all models in what is expected of one."""
+GUESSER_SHARE = 0.01
+"""Share of models that guess throughout a benchmark, before the data."""
+NO_NEIGHBOUR_SHARE = 1e-4
+"""The same for a model whose neighbours in ability do not guess."""
+PRIOR_WEIGHT = 0.25
+"""Precision of the weak prior that keeps a slope finite where a model has nearly every answer right or wrong."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How each model's answers go with the easiness that the other models give the items, task by task."""
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    slope: Float[np.ndarray, "model task"]
+    """Slope of log-odds of success on log-odds of the others' success; NaN with too few answers."""
+    variance: Float[np.ndarray, "model task"]
+    """Its error variance."""
+    ability: Float[np.ndarray, "model task"]
+    """Log-odds of the model's success in the task."""
+
+
+def alignment(responses: Responses, task: np.ndarray, reference: np.ndarray | None = None) -> Alignment:
+    """Regress each model's answers on the easiness that the other models give the items, within each task.
+
+    Args:
+        responses: The responses.
+        task: Task of each item.
+        reference: Mask (model, task) of models whose answers say how easy an item is; by default all.
+    """
+    labels, place = np.unique(task, return_inverse=True)
+    n_models, n_items = len(responses.models), len(responses.items)
+    model, item = responses.model_index, responses.item_index
+    cell = model * len(labels) + place[item]
+    counts = np.ones(len(item)) if reference is None else reference.ravel()[cell].astype(float)
+    right = np.bincount(item, counts * responses.score, n_items)[item] - counts * responses.score
+    trials = np.bincount(item, counts, n_items)[item] - counts
+    easy = logit((right + 0.5) / (trials + 1))
+    size = n_models * len(labels)
+    sums = [np.bincount(cell, values, size) for values in (np.ones(len(cell)), easy, responses.score)]
+    answers = np.maximum(sums[0], 1)
+    centred = easy - (sums[1] / answers)[cell]
+    ability = logit((sums[2] + 0.5) / (answers + 1))
+    slope, variance = _slopes(cell, centred, responses.score, ability)
+    known = sums[0] >= FEWEST_ITEMS
+    shape = (n_models, len(labels))
+    slope, variance = np.where(known, slope, np.nan), np.where(known, variance, np.nan)
+    return Alignment(
+        responses.models, tuple(map(str, labels)), slope.reshape(shape), variance.reshape(shape), ability.reshape(shape)
+    )
+
+
+def _slopes(cell: np.ndarray, easy: RowFloats, score: RowFloats, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Logistic regressions of all cells at once, by Newton's method; a weak prior keeps slopes finite."""
+    size = len(ability)
+    level, slope = ability.copy(), np.zeros(size)
+    variance = np.ones(size)
+    for _ in range(NEWTON_STEPS):
+        chance = expit(level[cell] + slope[cell] * easy)
+        weight, left = chance * (1 - chance), score - chance
+        w = np.bincount(cell, weight, size) + PRIOR_WEIGHT
+        wx, wxx = np.bincount(cell, weight * easy, size), np.bincount(cell, weight * easy**2, size) + PRIOR_WEIGHT
+        r, rx = np.bincount(cell, left, size), np.bincount(cell, left * easy, size) - PRIOR_WEIGHT * slope
+        determinant = w * wxx - wx**2
+        level = level + np.clip((wxx * r - wx * rx) / determinant, -2, 2)
+        slope = slope + np.clip((w * rx - wx * r) / determinant, -2, 2)
+        variance = w / determinant
+    return slope, variance
+
+
+def out_of_step(found: Alignment, benchmark: np.ndarray) -> pd.DataFrame:
+    """Chance that a model's rows of a task, a benchmark or the study stand against other items than it answered.
+
+    The evidence of a cell is how much better a slope of nothing explains its estimate than the slopes of models about
+    as good on the task do. How often models, benchmarks of a model and single tasks are out of step is learnt.
+
+    Args:
+        found: Slopes of all models on all tasks.
+        benchmark: Benchmark of each task.
+
+    Returns:
+        Columns model, task, benchmark, probability, whole_model, whole_benchmark (chances that the whole is out of
+        step), slope, sd, expected (slope of models as good), ability; most probable first.
+    """
+    expected, spread = _expected(found)
+    evidence = _evidence(found, expected, spread)
+    _, group = np.unique(benchmark, return_inverse=True)
+    chances = nested_chances(evidence, group, _guessing(found, evidence, group))
+    model, task = np.nonzero(np.isfinite(found.slope))
+    at = (model, task)
+    by_benchmark = chances.row[:, None] + (1 - chances.row[:, None]) * chances.group
+    # a model out of step on each of its benchmarks, or on its only one, is so as a whole
+    answered = np.isfinite(found.slope).astype(float) @ np.eye(group.max() + 1)[group] > 0
+    whole = np.maximum(chances.row, np.where(answered, by_benchmark, np.inf).min(axis=1))
+    table = pd.DataFrame(
+        {
+            "model": np.array(found.models)[model],
+            "task": np.array(found.tasks)[task],
+            "benchmark": benchmark[task],
+            "probability": chances.cell[at],
+            "whole_model": whole[model],
+            "whole_benchmark": by_benchmark[model, group[task]],
+            "slope": found.slope[at],
+            "sd": np.sqrt(found.variance[at]),
+            "expected": expected[at],
+            "ability": found.ability[at],
+        }
+    )
+    order = np.lexsort((-evidence[at], -table["probability"].to_numpy()))
+    return table.iloc[order].reset_index(drop=True)
+
+
+def _expected(found: Alignment) -> tuple[FloatArray, FloatArray]:
+    """Slope that models as good on the task have, by a line robust to strangers, and their spread around it."""
+    expected, spread = np.full_like(found.slope, np.nan), np.full_like(found.slope, np.nan)
+    for t in range(len(found.tasks)):
+        known = np.flatnonzero(np.isfinite(found.slope[:, t]))
+        if len(known) < FEWEST_MODELS:
+            continue
+        slope, ability = found.slope[known, t], found.ability[known, t]
+        line = _robust_line(ability, slope, found.variance[known, t])
+        # guessers lie below any line, so what models about as good do beside it is added
+        near = _nearness(ability)
+        line = line + near @ (slope - line) / (near.sum(axis=1) + LINE_WEIGHT)
+        expected[known, t] = line
+        # the median of squares is not moved by a few strangers; what estimation adds is taken off
+        total = np.median((slope - line) ** 2) / stats.chi2.median(1)
+        spread[known, t] = max(total - np.median(found.variance[known, t]), 0.05**2)
+    return expected, spread
+
+
+def _nearness(ability: FloatArray) -> FloatArray:
+    """How near in ability the other models are to each, as Gaussian weights; a model is no neighbour of itself."""
+    width = max(float(ability.std()) * len(ability) ** -0.2, 0.1)
+    near = np.exp(-0.5 * ((ability[:, None] - ability) / width) ** 2)
+    np.fill_diagonal(near, 0)
+    return near
+
+
+def _robust_line(ability: FloatArray, slope: FloatArray, variance: FloatArray) -> FloatArray:
+    """Line of slopes on abilities by iterated weights of Student's law; flat where abilities hardly differ."""
+    design = np.column_stack([np.ones(len(ability)), ability - np.median(ability)])
+    fitted = np.full(len(slope), np.median(slope))
+    ridge = np.diag([0.0, 0.5])
+    for _ in range(20):
+        left = slope - fitted
+        scale = max(float(np.median(left**2)) / stats.chi2.median(1), float(np.median(variance)), 1e-4)
+        weight = (TAIL_FREEDOM + 1) / (TAIL_FREEDOM + left**2 / scale)
+        gram = design.T @ (design * weight[:, None]) + ridge
+        fitted = design @ np.linalg.solve(gram, design.T @ (weight * slope))
+    return fitted
+
+
+def _evidence(found: Alignment, expected: FloatArray, spread: FloatArray) -> FloatArray:
+    """Log Bayes factor of no slope for being out of step against in step; 0 where there is too little to say."""
+    total = np.sqrt(found.variance + spread)
+    in_step = np.nan_to_num(stats.t.logpdf((found.slope - expected) / total, TAIL_FREEDOM) - np.log(total))
+    astray = np.nan_to_num(stats.norm.logpdf(found.slope, 0, np.sqrt(found.variance)))
+    # where models as good have no slope either, or there are too few answers, nothing can be told
+    return np.where(np.nan_to_num(expected) > 0, astray - in_step, 0.0)
+
+
+def _guessing(found: Alignment, evidence: FloatArray, group: np.ndarray) -> FloatArray:
+    """Chance (model, group) that a model shows no slope because it guesses: the share of such among models as weak."""
+    member = np.eye(group.max() + 1)[group]
+    known = np.isfinite(found.slope).astype(float)
+    answered = known @ member
+    ability = np.where(known > 0, found.ability, 0) @ member / np.maximum(answered, 1)
+    guess = expit(evidence @ member + logit(GUESSER_SHARE))
+    share = np.full_like(guess, NO_NEIGHBOUR_SHARE)
+    for g in range(member.shape[1]):
+        rows = np.flatnonzero(answered[:, g] > 0)
+        if len(rows) < FEWEST_MODELS:
+            continue
+        at = ability[rows, g]
+        near = _nearness(at)
+        local = (near @ guess[rows, g] + NO_NEIGHBOUR_SHARE) / (near.sum(axis=1) + 1)
+        # the better half of the models on a benchmark do not guess
+        share[rows, g] = np.where(at < np.median(at), local, NO_NEIGHBOUR_SHARE)
+    return share
+
+
+FEWEST_FOR_LAG = 20
+LAG_P_VALUE = 0.01
+"""A lag is named when chance alone brings one as good somewhere less often than this."""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """The shift under which a model's answers go best with the easiness of items."""
+
+    places: int
+    """How far each answer stands behind its item; rows that fall off one end come back at the other."""
+    agreement: float
+    """Correlation at this lag."""
+    p: float
+    """Chance of such a correlation at any lag without a shift."""
+
+
+def natural_order(ids: list[str]) -> np.ndarray:
+    """Positions that put ids in the order a person would, ``item/2`` before ``item/10``."""
+    keys = [[(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", i)] for i in ids]
+    return np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
+
+
+def best_lag(score: FloatArray, easy: FloatArray) -> Lag | None:
+    """Find the cyclic shift that aligns a model's answers with the items' easiness, if one clearly does.
+
+    Args:
+        score: The model's answers in the order of its rows.
+        easy: Easiness of the items in the same order, by the other models.
+    """
+    if len(score) < FEWEST_FOR_LAG or score.std() == 0 or easy.std() == 0:
+        return None
+    one, other = (score - score.mean()) / score.std(), (easy - easy.mean()) / easy.std()
+    agreement = np.fft.irfft(np.fft.rfft(one) * np.conj(np.fft.rfft(other)), len(one)) / len(one)
+    lag = int(agreement.argmax())
+    p = float(min(stats.norm.sf(agreement[lag] * np.sqrt(len(one))) * len(one), 1.0))
+    if lag == 0 or p > LAG_P_VALUE:
+        return None
+    return Lag(lag if lag <= len(one) // 2 else lag - len(one), float(agreement[lag]), p)
+
+
+CLEAR = 0.5
+
+
+@dataclass(frozen=True)
+class StepFindings:
+    """Models out of step, and which rows that concerns."""
+
+    suspects: Suspects
+    """One for each model and the widest part of the study it is out of step on."""
+    cells: pd.DataFrame
+    """Model and task of each part that is more likely out of step than not."""
+
+
+def step_suspects(responses: Responses, places: Places, rate: float) -> StepFindings:
+    """Find models out of step, and by how far where the order of items tells.
+
+    Args:
+        responses: The responses.
+        places: Where the items belong.
+        rate: Rate of false discoveries, for the cells that are left out of what follows.
+    """
+    found = alignment(responses, places.task)
+    benchmark = np.array([places.benchmark[np.flatnonzero(places.task == task)[0]] for task in found.tasks])
+    table = out_of_step(found, benchmark)
+    rows = [_row(scope, part, responses, places) for scope, part in _parts(table)]
+    suspected = pd.DataFrame(rows, columns=COLUMNS[1:])
+    clear = table[table["probability"] >= max(CLEAR, 1 - rate)]
+    return StepFindings(Suspects("out of step", suspected), clear[["model", "task"]])
+
+
+def rows_out_of_step(found: StepFindings, responses: Responses, places: Places) -> ItemMask:
+    """Mask of the rows that stand against other items than they answered."""
+    if not len(found.cells):
+        return np.zeros(len(responses.score), bool)
+    tasks, task = np.unique(places.task, return_inverse=True)
+    bad = np.zeros((len(responses.models), len(tasks)), bool)
+    model = pd.Index(responses.models).get_indexer(pd.Index(found.cells["model"]))
+    bad[model, np.searchsorted(tasks, found.cells["task"].to_numpy(dtype=str))] = True
+    return bad[responses.model_index, task[responses.item_index]]
+
+
+def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Cut the cells of each model into the widest parts that are out of step as a whole."""
+    parts: list[tuple[str, pd.DataFrame]] = []
+    for _, cells in table.groupby("model", sort=False):
+        if cells["whole_model"].iloc[0] >= CLEAR:
+            parts.append(("study", cells))
+            continue
+        for _, inner in cells.groupby("benchmark", sort=False):
+            if inner["whole_benchmark"].iloc[0] >= CLEAR:
+                parts.append(("benchmark", inner))
+            else:
+                parts += [("task", inner.iloc[[number]]) for number in range(len(inner))]
+    return parts
+
+
+def _row(scope: str, cells: pd.DataFrame, responses: Responses, places: Places) -> list[object]:
+    first = cells.iloc[0]
+    names = {"study": ("", ""), "benchmark": (first["benchmark"], ""), "task": (first["benchmark"], first["task"])}
+    chances = {"study": "whole_model", "benchmark": "whole_benchmark", "task": "probability"}
+    probability = float(first[chances[scope]])
+    weight = 1 / cells["sd"].to_numpy() ** 2
+    slope, expected = (float(np.average(cells[name], weights=weight)) for name in ("slope", "expected"))
+    words = f"agreement with the others {slope:.2f} where models as good have {expected:.2f} ({len(cells)} tasks)"
+    if probability >= CLEAR:
+        words += _lag_words(str(first["model"]), cells, responses, places)
+    return [first["model"], "", *names[scope], probability, words]
+
+
+def _lag_words(name: str, cells: pd.DataFrame, responses: Responses, places: Places) -> str:
+    """The lag within tasks, benchmarks or the study under which most of a model's tasks come into step, if any."""
+    model = responses.models.index(name)
+    inside = np.isin(places.task, cells["task"].to_numpy(dtype=str))
+    for what, label in (("task", places.task), ("benchmark", places.benchmark), ("study", None)):
+        lags = []
+        for part in np.unique(places.task[inside]) if what == "task" else [None]:
+            items = np.flatnonzero(places.task == part) if part is not None else _of(label, inside)
+            found = _part_lag(model, items, responses)
+            lags += [found] if found else []
+        if lags:
+            places_back = pd.Series(lags).mode().iloc[0]
+            return f"; shifted by {places_back:+d} places within the {what} it agrees"
+    return "; no shift brings it back"
+
+
+def _of(label: np.ndarray | None, inside: np.ndarray) -> np.ndarray:
+    return np.arange(len(inside)) if label is None else np.flatnonzero(np.isin(label, label[inside]))
+
+
+def _part_lag(model: int, items: np.ndarray, responses: Responses) -> int | None:
+    wanted = np.zeros(len(responses.items), bool)
+    wanted[items] = True
+    rows = np.flatnonzero((responses.model_index == model) & wanted[responses.item_index])
+    rows = rows[natural_order([responses.items[i] for i in responses.item_index[rows]])]
+    others = responses.model_index != model
+    size = len(responses.items)
+    right = np.bincount(responses.item_index[others], responses.score[others], size)
+    answers = np.bincount(responses.item_index[others], minlength=size)
+    easy = (right / np.maximum(answers, 1))[responses.item_index[rows]]
+    found = best_lag(responses.score[rows], easy)
+    return None if found is None else found.places

@@ -1,0 +1,153 @@
+"""Audit a study: rows out of step, wrong keys, items better models fail, copies, items that tell no models apart."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import FloatArray
+from capscope.data import Responses, Study
+from capscope.errors import InputError
+from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
+from capscope.profiles.auditing.copies import copy_suspects
+from capscope.profiles.auditing.findings import Audit, Suspects, make_audit, suspects
+from capscope.profiles.auditing.item_curves import Abilities, ItemKinds, item_kinds
+from capscope.profiles.auditing.row_order import rows_out_of_step, step_suspects
+from capscope.profiles.auditing.texts import level_suspects
+from capscope.profiles.item_groups import Places, places_of
+
+FEWEST_MODELS, FEWEST_ITEMS = 8, 10
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """How to audit."""
+
+    rate: float = 0.2
+    """Expected share of false ones among what is listed of each kind."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rate that is none.
+
+        Raises:
+            InputError: The rate lies outside (0, 1).
+        """
+        if not 0 < self.rate < 1:
+            raise InputError(f"--false-rate {self.rate:g} is not a share; use a number between 0 and 1")
+
+
+def audit_study(study: Study, settings: AuditSettings) -> Audit:
+    """Look for odd items and models.
+
+    Rows found out of step are left out before items are judged, since they speak of other items.
+
+    Raises:
+        InputError: The study has neither answers nor texts.
+    """
+    if study.responses is None and (study.items is None or study.items["text"].isna().all()):
+        raise InputError(f"{study.name}: an audit needs answers or texts; add responses.parquet or texts to the items")
+    found: list[Suspects] = []
+    notes: list[str] = []
+    fits: list[BenchmarkFit] = []
+    if study.responses is None:
+        notes.append("no answers: only texts and levels were looked at")
+    else:
+        responses = Responses.of(study)
+        places = places_of(study, responses.items)
+        if len(responses.models) < FEWEST_MODELS:
+            notes.append(f"{len(responses.models)} models answered; keys and order need {FEWEST_MODELS}")
+        else:
+            step = step_suspects(responses, places, settings.rate)
+            responses = responses.rows(~rows_out_of_step(step, responses, places))
+            fits = _fits(study, responses, places, settings.seed)
+            found += [step.suspects, *_item_suspects(fits)]
+    found += copy_suspects(study, {one.kinds.items: (one.posterior, one.discount) for one in fits}, settings.seed)
+    found += level_suspects(study, settings.seed)
+    return make_audit(found, settings.rate, tuple(notes))
+
+
+@dataclass(frozen=True)
+class BenchmarkFit:
+    """What the answers to one benchmark say."""
+
+    places: Places
+    posterior: IRTPosterior
+    kinds: ItemKinds
+    discount: float
+
+
+def _fits(study: Study, responses: Responses, places: Places, seed: int) -> list[BenchmarkFit]:
+    fits: list[BenchmarkFit] = []
+    floor = item_chance(study, responses.items)
+    for benchmark in np.unique(places.benchmark):
+        items = np.flatnonzero(places.benchmark == benchmark)
+        part = _restricted(responses, items)
+        if len(part.models) < FEWEST_MODELS or len(items) < FEWEST_ITEMS:
+            continue
+        posterior = fit_irt(part, IRTSettings(model="2pl", form="signed", seed=seed)).posterior
+        discount = independent_share(posterior, part)
+        ability = Abilities(posterior.ability_mean[:, 0], posterior.ability_cov[:, 0, 0])
+        kinds = item_kinds(part, ability, discount, None if floor is None else floor[items])
+        fits.append(BenchmarkFit(places.take(items), posterior, kinds, discount))
+    return fits
+
+
+def _restricted(responses: Responses, items: np.ndarray) -> Responses:
+    """Answers to some items, by the models that answered one of them."""
+    place = np.full(len(responses.items), -1)
+    place[items] = np.arange(len(items))
+    part = responses.rows(place[responses.item_index] >= 0)
+    used, model = np.unique(part.model_index, return_inverse=True)
+    models = tuple(responses.models[m] for m in used)
+    ids = tuple(responses.items[i] for i in items)
+    return replace(part, models=models, items=ids, model_index=model, item_index=place[part.item_index])
+
+
+def independent_share(posterior: IRTPosterior, responses: Responses) -> float:
+    """Share of the models that are worth an independent witness, from how their residuals go together.
+
+    With residual correlations ``c`` it is ``1 / (1 + (M - 1) mean c^2)``, chance correlations taken off; it is 1 for
+    models that share nothing but ability, and near ``1 / M`` for M copies of one model.
+    """
+    chance = posterior.probability(responses.model_index, responses.item_index)
+    residual = np.zeros((len(responses.models), len(responses.items)), np.float32)
+    spread = np.sqrt(np.maximum(chance * (1 - chance), 1e-4))
+    residual[responses.model_index, responses.item_index] = np.clip((responses.score - chance) / spread, -5, 5)
+    norm = np.maximum(np.linalg.norm(residual, axis=1), 1e-9)
+    correlation = residual @ residual.T / np.outer(norm, norm)
+    squares = float((correlation**2).sum() - len(norm)) / max(len(norm) * (len(norm) - 1), 1)
+    beyond_chance = max(squares - 1 / residual.shape[1], 0.0)
+    return 1 / (1 + (len(norm) - 1) * beyond_chance)
+
+
+def _item_suspects(fits: list[BenchmarkFit]) -> list[Suspects]:
+    """Suspects among the items of all benchmarks; one rate of false discoveries holds for all of them."""
+    if not fits:
+        return []
+    place = pd.concat([one.places.table() for one in fits], ignore_index=True)
+    ids = np.concatenate([np.array(one.kinds.items) for one in fits])
+    halves = [text for one in fits for text in _halves_words(one.kinds)]
+    counts = [text for one in fits for text in _count_words(one.kinds)]
+    chance = np.concatenate([one.kinds.chance for one in fits])
+    saturated = np.concatenate([one.kinds.saturated for one in fits])
+    impossible = np.concatenate([one.kinds.impossible for one in fits])
+    against: FloatArray = chance[:, 1] + chance[:, 2]
+    return [
+        suspects("wrong key", ids, chance[:, 1], halves, place),
+        suspects("failed by better models", ids, against, halves, place),
+        suspects("saturated", ids, saturated, counts, place),
+        suspects("impossible", ids, impossible, counts, place),
+    ]
+
+
+def _halves_words(kinds: ItemKinds) -> list[str]:
+    return [
+        f"the better half of the models passes {strong:.0%}, the other half {weak:.0%} ({answers:.0f} answers)"
+        for strong, weak, answers in zip(kinds.strong, kinds.weak, kinds.answers, strict=True)
+    ]
+
+
+def _count_words(kinds: ItemKinds) -> list[str]:
+    return [f"{right:g} of {answers:g} right" for right, answers in zip(kinds.right, kinds.answers, strict=True)]

@@ -1,0 +1,51 @@
+"""What a benchmark demands, what of its claims it measures, and what makes its items difficult."""
+
+from capscope.profiles.benchmark.demands import ClaimCheck, DemandProfile, check_claims, demand_profile
+from capscope.profiles.benchmark.difficulty_decomposition import (
+    Difficulties,
+    DifficultyShares,
+    difficulties,
+    difficulty_shares,
+)
+from capscope.profiles.benchmark.explanation import ExplainSettings, Explanation, ResponseExplanation, explain
+from capscope.profiles.benchmark.model_spread import Separation, separation
+from capscope.profiles.benchmark.report import (
+    BenchmarkReport,
+    explain_benchmark,
+    explanation_dict,
+    explanation_text,
+    refuse_table_file,
+    write_table,
+)
+from capscope.profiles.benchmark.structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
+from capscope.profiles.benchmark.text_share import HeldOutShares, held_out_shares, text_features
+
+__all__ = [
+    "BenchmarkReport",
+    "ClaimCheck",
+    "DemandContrast",
+    "DemandProfile",
+    "DemandStructure",
+    "Difficulties",
+    "DifficultyShares",
+    "ExplainSettings",
+    "Explanation",
+    "HeldOutShares",
+    "ResponseExplanation",
+    "Separation",
+    "check_claims",
+    "demand_contrast",
+    "demand_profile",
+    "demand_structure",
+    "difficulties",
+    "difficulty_shares",
+    "explain",
+    "explain_benchmark",
+    "explanation_dict",
+    "explanation_text",
+    "held_out_shares",
+    "refuse_table_file",
+    "separation",
+    "text_features",
+    "write_table",
+]

@@ -1,0 +1,134 @@
+"""Explain a benchmark: what it demands, what of its claims it measures, and what makes its items difficult."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from capscope.data import Demands, Responses, Study, join_items
+from capscope.errors import FitError, InputError
+from capscope.fit import IRTSettings, fit_irt, item_chance
+from capscope.profiles.benchmark.demands import ClaimCheck, DemandProfile, check_claims, demand_profile
+from capscope.profiles.benchmark.difficulty_decomposition import DifficultyShares, difficulties, difficulty_shares
+from capscope.profiles.benchmark.model_spread import Separation, separation
+from capscope.profiles.benchmark.structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
+from capscope.profiles.benchmark.text_share import Features, HeldOutShares, held_out_shares, text_features
+from capscope.profiles.item_groups import clusters_of, of_benchmark
+
+FEWEST_MODELS = 3
+
+
+@dataclass(frozen=True)
+class ExplainSettings:
+    """What to explain."""
+
+    benchmark: str | None = None
+    """One benchmark of the study; without it, all items."""
+    against: str | None = None
+    """Benchmark of the study to compare demands with."""
+    claims: tuple[str, ...] = ()
+    """Dimensions that the set says it measures."""
+    annotator: str | None = None
+    """Whose demand levels to use."""
+    embedder: str = ""
+    """Embedding model for what text adds; empty for the texts' words."""
+    level: float = 0.9
+    """Coverage of the intervals."""
+    seed: int = 0
+    """Seed of everything random."""
+
+
+@dataclass(frozen=True)
+class ResponseExplanation:
+    """What answers say of the items' demands."""
+
+    shares: DifficultyShares
+    """Which demand explains how much of the difficulty."""
+    held_out: HeldOutShares
+    """What demands and text explain on items and tasks held out."""
+    separation: Separation
+    """Which abilities separate the models."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is known of an item set; a part is None where the study lacks what it needs, and a note says so."""
+
+    demand: DemandProfile
+    """Levels by dimension."""
+    structure: DemandStructure
+    """Which demands come together."""
+    claims: ClaimCheck
+    """Sensitivity and specificity."""
+    contrast: DemandContrast | None = None
+    """Demands against another set."""
+    responses: ResponseExplanation | None = None
+    """What answers say."""
+    notes: tuple[str, ...] = field(default=())
+    """What could not be said, and why."""
+
+
+def explain(study: Study, settings: ExplainSettings) -> Explanation:
+    """Explain an item set of a study.
+
+    Raises:
+        InputError: The study has no demands, or no such benchmark, annotator or dimension.
+        JoinError: Responses and demands do not talk about the same items.
+    """
+    chosen = of_benchmark(study, settings.benchmark) if settings.benchmark else study
+    demands = Demands.of(chosen, settings.annotator)
+    rng = np.random.default_rng(settings.seed)
+    profile = demand_profile(demands)
+    structure = demand_structure(demands, clusters_of(chosen, demands.items), rng, settings.level)
+    contrast = _against(study, chosen, demands, settings, rng) if settings.against else None
+    claims = check_claims(profile, settings.claims)
+    try:
+        responses, notes = _from_responses(chosen, demands, settings, rng), ()
+    except FitError as error:
+        responses, notes = None, (f"nothing about answers: {error}",)
+    return Explanation(profile, structure, claims, contrast, responses, notes)
+
+
+def _against(
+    study: Study, chosen: Study, demands: Demands, settings: ExplainSettings, rng: np.random.Generator
+) -> DemandContrast:
+    name = str(settings.against)
+    if name == settings.benchmark:
+        raise InputError(f"--against {name}: the set cannot be compared with itself; name another benchmark")
+    other = of_benchmark(study, name)
+    if settings.benchmark is None:
+        known = study.require("items")
+        rest = known.loc[~known["item_id"].isin(other.require("items")["item_id"]), "item_id"]
+        chosen = study.keep_items(rest.to_frame().set_index("item_id").index)
+        demands = Demands.of(chosen, settings.annotator)
+    matrices = (demands, Demands.of(other, settings.annotator))
+    return demand_contrast(matrices, (chosen, other), rng, settings.level)
+
+
+def _from_responses(
+    study: Study, demands: Demands, settings: ExplainSettings, rng: np.random.Generator
+) -> ResponseExplanation:
+    if study.responses is None or study.responses["model"].nunique() < FEWEST_MODELS:
+        raise FitError(f"answers of {FEWEST_MODELS} models or more are needed; add responses.parquet")
+    join_items(study, "demands", "responses").refuse_if_poor(study.name)
+    responses = Responses.of(study)
+    chance = item_chance(study, responses.items)
+    floor = None if chance is None else np.nan_to_num(chance)
+    fit = fit_irt(responses, IRTSettings(model="rasch", seed=settings.seed), floor=floor).posterior
+    levels = demands.at(fit.items)
+    rated = np.flatnonzero(~np.isnan(levels).all(axis=1))
+    chosen = difficulties(fit).take(rated)
+    cluster = clusters_of(study, chosen.items)
+    shares = difficulty_shares(chosen, levels[rated], demands.dims, cluster, rng, settings.level)
+    text = _text(study, chosen.items, settings)
+    held_out = held_out_shares(chosen, levels[rated], text, cluster, rng, settings.level)
+    whole = (levels, demands.dims)
+    apart = separation(fit, responses, whole, clusters_of(study, fit.items), rng, settings.level)
+    return ResponseExplanation(shares, held_out, apart)
+
+
+def _text(study: Study, items: tuple[str, ...], settings: ExplainSettings) -> Features | None:
+    if study.items is None or study.items["text"].isna().all():
+        return None
+    known = study.items.set_index(study.items["item_id"].astype(str))["text"]
+    texts = known.reindex(list(items)).fillna("").astype(str).tolist()
+    return text_features(texts, settings.seed, settings.embedder)

@@ -1,0 +1,165 @@
+"""Which abilities separate the models that took an item set, beyond the one that all items share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from capscope.axes import FloatArray, ItemDim
+from capscope.data import Responses
+from capscope.fit import PROBIT_SCALE, IRTPosterior, score_and_information
+from capscope.intervals import bootstrap_interval, cluster_draws
+from capscope.profiles.benchmark.cluster_moments import filled
+
+DRAWS = 300
+NEWTON_STEPS = 3
+LEAST_INFORMATION = 0.1
+"""Share of the data's information about a slope that a draw of tasks must hold."""
+
+ClusterModel = Float[np.ndarray, "cluster model"]
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How models differ on a set of items."""
+
+    table: pd.DataFrame
+    """Columns dim, spread, lower, upper, best, worst. Spread is the standard deviation over models of what one
+    standard deviation of the level adds to a model's log-odds, at equal general ability; best and worst are blank
+    where the data tell no model apart."""
+    general: float
+    """The same for the general ability: its standard deviation over models in log-odds."""
+    reliability: float
+    """Share of the variance of general abilities that is not uncertainty."""
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over a model's answers by task for one dimension: scores r, information w, levels x, around known slopes."""
+
+    slope: Float[np.ndarray, " model"]
+    """Slopes at which the sums were taken."""
+    shift: Float[np.ndarray, " model"]
+    """Shifts of general ability at which they were taken."""
+    r: ClusterModel
+    w: ClusterModel
+    rx: ClusterModel
+    wx: ClusterModel
+    wxx: ClusterModel
+
+    def stepped(self, counts: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """One Newton step for one draw of tasks: slopes, their error variances over tasks, and shifts."""
+        w = np.maximum(counts @ self.w, 1e-9)
+        centre = (counts @ self.wx) / w
+        score = self.rx - centre * self.r
+        information = self.wxx - 2 * centre * self.wx + centre**2 * self.w
+        total = counts @ information
+        # a draw of tasks in which a level hardly varies says nothing of its slope
+        enough = total > LEAST_INFORMATION * np.maximum(information.sum(axis=0), 1e-9)
+        total = np.where(enough, total, np.nan)
+        step = np.clip((counts @ score) / total, -1, 1)
+        left = (score - step * information) ** 2
+        drawn = max((counts > 0).sum(), 2)
+        error = (counts @ left) / total**2 * drawn / (drawn - 1)
+        return self.slope + step, error, self.shift + np.clip((counts @ self.r) / w - centre * step, -1, 1)
+
+
+def separation(
+    posterior: IRTPosterior,
+    responses: Responses,
+    demand: tuple[ItemDim, tuple[str, ...]],
+    cluster: np.ndarray,
+    rng: np.random.Generator,
+    level: float = 0.9,
+) -> Separation:
+    """Measure by dimension how differently models respond to demand, their general abilities held equal.
+
+    Args:
+        posterior: A Rasch fit to these responses.
+        responses: The responses.
+        demand: Levels of the posterior's items, and the rubric codes.
+        cluster: Task of each item.
+        rng: Source of the bootstrap over tasks.
+        level: Nominal coverage.
+    """
+    levels, dims = demand
+    centred = filled(levels) - filled(levels).mean(axis=0)
+    spread = centred.std(axis=0)
+    standard = centred / np.where(spread > 0, spread, 1)
+    labels, task = np.unique(cluster, return_inverse=True)
+    counts = np.vstack([np.ones(len(labels)), cluster_draws(len(labels), rng, DRAWS)])
+    answers = _Answers(posterior, responses, task, len(labels))
+    fitted = [_fitted(answers, standard[:, d]) for d in range(len(dims))]
+    spreads = np.array([[_spread(*sums.stepped(one)[:2]) for sums in fitted] for one in counts])
+    point, draws = spreads[0], spreads[1:]
+    whole = [sums.stepped(counts[0]) for sums in fitted]
+    slope, error = np.stack([one[0] for one in whole], axis=-1), np.stack([one[1] for one in whole], axis=-1)
+    intervals = [bootstrap_interval(point[d], draws[:, d], len(labels), level) for d in range(len(dims))]
+    point = np.array([interval.point for interval in intervals])
+    shrunk = np.nan_to_num(slope * (np.maximum(point, 0) / (np.maximum(point, 0) + error + 1e-12)))
+    roots = np.sqrt(np.maximum([[i.point, i.lower, i.upper] for i in intervals], 0))
+    apart = np.abs(shrunk).max(axis=0) > 0
+    table = pd.DataFrame(
+        {
+            "dim": dims,
+            "spread": roots[:, 0],
+            "lower": roots[:, 1],
+            "upper": roots[:, 2],
+            "best": _names(posterior, shrunk.argmax(axis=0), apart),
+            "worst": _names(posterior, shrunk.argmin(axis=0), apart),
+        }
+    )
+    table = table.sort_values("spread", ascending=False, kind="stable").reset_index(drop=True)
+    signal = float(posterior.ability_mean[:, 0].var())
+    uncertain = float(posterior.ability_cov[:, 0, 0].mean())
+    slope_all = float(posterior.item_mean[:, 0].mean())
+    return Separation(table, slope_all * np.sqrt(signal), signal / (signal + uncertain))
+
+
+def _names(posterior: IRTPosterior, index: np.ndarray, apart: np.ndarray) -> list[str]:
+    return [posterior.models[i] if told else "" for i, told in zip(index, apart, strict=True)]
+
+
+class _Answers:
+    """The answers of a fit, ready to be summed by task and model."""
+
+    def __init__(self, posterior: IRTPosterior, responses: Responses, task: np.ndarray, n_tasks: int) -> None:
+        self.model, self.item = responses.model_index, responses.item_index
+        self.score, self.trials = responses.score, responses.n_trials
+        self.logit, _ = posterior.logit_moments(self.model, self.item)
+        self.floor = posterior.floor[self.item]
+        self.shape = (n_tasks, len(posterior.models))
+        self.place = task[self.item] * self.shape[1] + self.model
+
+    def add(self, values: FloatArray) -> ClusterModel:
+        """Sum by task and model."""
+        return np.bincount(self.place, values, self.shape[0] * self.shape[1]).astype(float).reshape(self.shape)
+
+    def sums(self, level: FloatArray, slope: FloatArray, shift: FloatArray, spread: float) -> _Sums:
+        """Scores and information around these slopes on a level, whose variance over models is `spread`.
+
+        The fit saw models through the average over their slopes, which flattens log-odds (see `fit.links`); the stretch
+        takes that back.
+        """
+        x = level[self.item]
+        logit = self.logit * np.sqrt(1 + PROBIT_SCALE * spread * x**2) + shift[self.model] + slope[self.model] * x
+        r, w = (self.trials * part for part in score_and_information(logit, self.score, self.floor))
+        return _Sums(slope, shift, self.add(r), self.add(w), self.add(r * x), self.add(w * x), self.add(w * x * x))
+
+
+def _fitted(answers: _Answers, level: FloatArray) -> _Sums:
+    """Sums around the slopes that the whole data have, after a few Newton steps from none."""
+    whole = np.ones(answers.shape[0])
+    slope = shift = np.zeros(answers.shape[1])
+    spread = 0.0
+    for _ in range(NEWTON_STEPS):
+        slope, error, shift = answers.sums(level, slope, shift, spread).stepped(whole)
+        spread = max(float(np.nan_to_num(_spread(slope, error))), 0.0)
+        slope, shift = np.nan_to_num(slope), np.nan_to_num(shift)
+    return answers.sums(level, slope, shift, spread)
+
+
+def _spread(slope: FloatArray, error: FloatArray) -> float:
+    """Variance of true slopes over models: that of the estimates less their mean error."""
+    return float(slope.var(ddof=1) - error.mean())

@@ -1,0 +1,198 @@
+"""Everything `capscope explain` says of a benchmark: what it demands and measures, and what is odd about its items."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from capscope.data import Study
+from capscope.errors import OutputError
+from capscope.intervals import Interval
+from capscope.profiles.auditing import Audit, AuditSettings, audit_study
+from capscope.profiles.benchmark.demands import ClaimCheck
+from capscope.profiles.benchmark.explanation import ExplainSettings, Explanation, ResponseExplanation, explain
+from capscope.profiles.item_groups import of_benchmark
+
+MOST_OF_A_KIND = 8
+"""Findings of a kind that are printed; all are in the file."""
+SUFFIXES = (".csv", ".parquet", ".json")
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """An explanation, an audit, or both."""
+
+    explanation: Explanation | None
+    """None where the study has no demands and only an audit was asked for."""
+    audit: Audit | None
+    """None where none was asked for."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values; of the audit, what is listed."""
+        result = {} if self.explanation is None else explanation_dict(self.explanation)
+        if self.audit is not None:
+            findings = self.audit.listed().to_dict("records")
+            counts, notes = self.audit.counts(), list(self.audit.notes)
+            result["audit"] = {"rate": self.audit.rate, "counts": counts, "findings": findings, "notes": notes}
+        return result
+
+    def as_text(self) -> str:
+        """Return tables to read."""
+        parts = [] if self.explanation is None else [explanation_text(self.explanation)]
+        return "\n".join(parts + ([] if self.audit is None else _audit_lines(self.audit)))
+
+
+def explain_benchmark(study: Study, settings: ExplainSettings, audit: AuditSettings | None = None) -> BenchmarkReport:
+    """Explain a benchmark and, with settings for it, audit its items.
+
+    Raises:
+        InputError: The study lacks what is asked for.
+    """
+    only_audit = study.demands is None and audit is not None
+    explanation = None if only_audit else explain(study, settings)
+    if audit is None:
+        return BenchmarkReport(explanation, None)
+    chosen = of_benchmark(study, settings.benchmark) if settings.benchmark else study
+    return BenchmarkReport(explanation, audit_study(chosen, audit))
+
+
+def refuse_table_file(path: Path, *, force: bool = False) -> None:
+    """Refuse a file for findings before anything is computed for it.
+
+    Raises:
+        OutputError: The file exists, or its kind is unknown.
+    """
+    if path.suffix not in SUFFIXES:
+        raise OutputError(f"{path}: cannot write '{path.suffix}' files; name one of {', '.join(SUFFIXES)}")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: already exists; choose another --out or add --force")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write findings as CSV, Parquet or JSON, by the file's name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        table.to_parquet(path, index=False)
+    elif path.suffix == ".json":
+        table.to_json(path, orient="records", indent=2, force_ascii=False)
+    else:
+        table.to_csv(path, index=False)
+
+
+def _audit_lines(audit: Audit) -> list[str]:
+    head = f"\nAudit: about {audit.rate:.0%} of what is listed of a kind is expected to be ordinary"
+    parts = [head]
+    listed = audit.listed()
+    for kind, rows in listed.groupby("kind", sort=False):
+        parts += [f"\n{kind}: {len(rows)}", lines(rows.drop(columns=["kind", "benchmark"]).head(MOST_OF_A_KIND))]
+    if not len(listed):
+        parts.append("nothing odd was found")
+    return [*parts, *(f"note: {note}" for note in audit.notes)]
+
+
+MOST_PAIRS = 10
+"""Pairs of dimensions that are printed."""
+
+
+def interval_dict(interval: Interval) -> dict[str, float]:
+    """Return an interval as plain values."""
+    return {"point": interval.point, "lower": interval.lower, "upper": interval.upper}
+
+
+def explanation_dict(found: Explanation) -> dict[str, Any]:
+    """Return all of an explanation as plain values."""
+    demand = found.demand
+    result: dict[str, Any] = {
+        "n_items": demand.n_items,
+        "dims": demand.table.to_dict("records"),
+        "histogram": {dim: demand.histogram[row].astype(int).tolist() for row, dim in enumerate(demand.dims)},
+        "effective_dims": interval_dict(found.structure.effective_dims),
+        "pairs": found.structure.pairs().to_dict("records"),
+        "claims": _claims_dict(found.claims),
+        "against": None if found.contrast is None else found.contrast.table.to_dict("records"),
+        "responses": None if found.responses is None else _responses_dict(found.responses),
+        "notes": list(found.notes),
+    }
+    return result
+
+
+def _claims_dict(claims: ClaimCheck) -> dict[str, Any]:
+    names = {word: claims.table.loc[claims.table["verdict"] == word, "dim"].tolist() for word in _VERDICTS}
+    return {
+        "claimed": list(claims.claimed),
+        "sensitivity": claims.sensitivity,
+        "specificity": claims.specificity,
+        "specific": claims.specific,
+        **names,
+    }
+
+
+_VERDICTS = ("measured", "missed", "unclaimed")
+
+
+def _responses_dict(found: ResponseExplanation) -> dict[str, Any]:
+    return {
+        "n_items": found.shares.items,
+        "difficulty_sd": found.shares.spread,
+        "noise_share": found.shares.noise,
+        "explained": interval_dict(found.shares.explained),
+        "shares": found.shares.table.to_dict("records"),
+        "held_out": found.held_out.table.to_dict("records"),
+        "text_adds": found.held_out.text_adds.to_dict("records"),
+        "unexplained": found.held_out.unexplained,
+        "general_spread": found.separation.general,
+        "general_reliability": found.separation.reliability,
+        "separation": found.separation.table.to_dict("records"),
+    }
+
+
+def explanation_text(found: Explanation) -> str:
+    """Lay an explanation out as tables with a line of reading above each."""
+    demand, effective = found.demand, found.structure.effective_dims
+    levels = pd.DataFrame(demand.histogram.astype(int), columns=[f"n{step}" for step in range(6)])
+    parts = [
+        f"Demands of {demand.n_items} items (n0 to n5: items at each level)",
+        lines(pd.concat([demand.table, levels], axis=1)),
+        f"\nEffective number of dimensions {_words(effective)} of {len(demand.dims)}; dimensions that come together:",
+        lines(found.structure.pairs().head(MOST_PAIRS)),
+        *_claims_lines(found.claims),
+    ]
+    if found.contrast is not None:
+        parts += ["\nAgainst the other set (difference of mean levels, interval over tasks):"]
+        parts += [lines(found.contrast.table)]
+    if found.responses is not None:
+        parts += _response_lines(found.responses)
+    return "\n".join([*parts, *(f"\nnote: {note}" for note in found.notes)])
+
+
+def _claims_lines(claims: ClaimCheck) -> list[str]:
+    by_word = {word: claims.table.loc[claims.table["verdict"] == word, "dim"].tolist() for word in _VERDICTS}
+    if not claims.claimed:
+        return [f"\nSensitive to (mean >= 2, s.d. >= 1): {', '.join(by_word['unclaimed']) or 'no dimension'}"]
+    words = {"measured": "claimed and measured", "missed": "claimed, missed", "unclaimed": "measured, not claimed"}
+    return ["", *(f"{text}: {', '.join(by_word[word]) or '-'}" for word, text in words.items())]
+
+
+def _response_lines(found: ResponseExplanation) -> list[str]:
+    shares = found.shares
+    return [
+        f"\nDifficulty of {shares.items} items: s.d. {shares.spread:.2f} log-odds ({shares.noise:.0%} of the observed"
+        f" variance is noise, taken off); all demands explain {_words(shares.explained)} of it:",
+        lines(shares.table),
+        "\nShare of difficulty explained on items and tasks held out:",
+        lines(found.held_out.table),
+        f"Nothing here explains {found.held_out.unexplained:.0%} on new items of these tasks.",
+        f"\nModels differ by {found.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
+        f" {found.separation.reliability:.3f}; beyond it, by dimension:",
+        lines(found.separation.table),
+    ]
+
+
+def lines(table: pd.DataFrame) -> str:
+    """Lay a table out as text, numbers with three decimals."""
+    return table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+
+
+def _words(interval: Interval) -> str:
+    return f"{interval.point:.2f} ({interval.level:.0%} interval {interval.lower:.2f} to {interval.upper:.2f})"

@@ -1,0 +1,20 @@
+"""Two models item by item, all models of a suite, and models judged in pairs."""
+
+from capscope.profiles.comparison.leaderboard import SuiteAggregates, suite_aggregates
+from capscope.profiles.comparison.paired import PairedDifference, paired_difference
+from capscope.profiles.comparison.paired_judgements import JudgedModels, bradley_terry
+from capscope.profiles.comparison.sources import Compared, compare_source
+from capscope.profiles.comparison.two_models import Comparison, compare_models
+
+__all__ = [
+    "Compared",
+    "Comparison",
+    "JudgedModels",
+    "PairedDifference",
+    "SuiteAggregates",
+    "bradley_terry",
+    "compare_models",
+    "compare_source",
+    "paired_difference",
+    "suite_aggregates",
+]

@@ -1,0 +1,7 @@
+"""Options that all tests share."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--exact", action="store_true", help="Pins: compare numbers to the last bit (one machine).")
