@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, ModelItem, RowFloats
+from capscope.display import html_table
 from capscope.errors import OutputError
 from capscope.files import refuse_file
 from capscope.intervals import quantile_bounds
-from capscope.notebook import html_table
 from capscope.predict.assessor import Chances
 
 FORMATS = (".parquet", ".csv")

@@ -8,8 +8,8 @@ import pandas as pd
 
 from capscope.axes import RowFloats, RowIndex
 from capscope.data import MODEL_SPLITS
+from capscope.display import html_table
 from capscope.intervals import Interval, cluster_interval
-from capscope.notebook import html_table
 from capscope.predict.evaluation.metrics import Values
 from capscope.predict.features import AUTO
 from capscope.predict.outcomes import Outcomes, cross_entropy
