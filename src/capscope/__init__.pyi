@@ -9,6 +9,7 @@ from .fit import Fit as Fit
 from .predict import Evaluation as Evaluation
 from .predict import Predictions as Predictions
 from .predict import evaluate as evaluate
+from .predict import predict as predict
 from .profiles import explain as explain
 from .report import report as report
 

@@ -1,5 +1,6 @@
 """Chance of success on unseen items; assessors side by side on held-out answers."""
 
+from capscope.display import make_callable
 from capscope.predict.adjust import PredictionSettings
 from capscope.predict.assessor import (
     Assessor,
@@ -56,3 +57,5 @@ __all__ = [
     "score_outcomes",
     "score_table",
 ]
+
+make_callable(__name__, predict)

@@ -58,7 +58,9 @@ def predict_from_fit(posterior: AnyPosterior, study: Study, settings: Prediction
 
 def item_ids(study: Study) -> tuple[str, ...]:
     """Return the sorted ids of a study's items, from whichever table names them."""
-    table = next(iter(study.tables().values()))
+    table = next(iter(study.tables().values()), None)
+    if table is None:
+        raise InputError(f"{study.name}: there are no items to predict; give a table of items")
     return tuple(sorted(table["item_id"].astype(str).unique()))
 
 

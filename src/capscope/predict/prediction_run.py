@@ -119,9 +119,9 @@ def _opened(source: Source) -> Study | AnyPosterior:
 
 
 def _items(items: Items, rubrics: tuple[str, ...]) -> Study:
-    """Return the items as a study without responses."""
+    """Return the items as a study."""
     if isinstance(items, Study):
-        return Study(items.require("items"), None, items.demands, items.name)
+        return items
     if isinstance(items, pd.DataFrame):
         return items_of_frame(items, rubrics, "items")
     if isinstance(items, Path | str):
