@@ -1,5 +1,10 @@
 """The same numbers on a GPU as on the CPU."""
 
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +21,8 @@ from capscope.fit import IRTSettings, fit_irt
         IRTSettings(model="rasch"),
         IRTSettings(model="2pl", form="signed"),
         IRTSettings(model="2pl", form="positive"),
+        IRTSettings(model="mirt", dims=3),
+        IRTSettings(model="3pl"),
     ],
     ids=lambda s: f"{s.model}-{s.form}",
 )
@@ -24,8 +31,7 @@ def test_log_odds_on_the_gpu_are_those_of_the_cpu(settings: IRTSettings):
     rows = (data.model_index, data.item_index)
     logits = []
     for device in ("cpu", "cuda"):
-        chosen = IRTSettings(settings.model, form=settings.form, device=device)  # type: ignore[arg-type]
-        logits.append(fit_irt(data, chosen).posterior.logit_moments(*rows)[0])
+        logits.append(fit_irt(data, replace(settings, device=device)).posterior.logit_moments(*rows)[0])
     assert np.abs(logits[0] - logits[1]).max() < 1e-3
 
 
@@ -34,3 +40,13 @@ def test_a_gpu_that_is_not_there_is_refused():
     _, data = world_2pl(5, 10)
     with pytest.raises(FitError, match="not available"):
         fit_irt(data, IRTSettings(device="cuda"))
+
+
+def test_the_prepared_script_runs_without_a_gpu():
+    script = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--device", "cpu", "--scale", "0.003"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "dense, 30 x 300" in done.stdout
+    assert "sparse, 60 x 5 % of 300" in done.stdout

@@ -11,7 +11,7 @@ import pandas as pd
 from capscope.data import Demands, Responses, Study, read_items
 from capscope.errors import JoinError, first_few
 from capscope.files import refuse_file
-from capscope.fit import Fit, HeldOut, IRTPosterior, StudyFitSettings, load_fit, predict_held_out
+from capscope.fit import Fit, HeldOut, IRTPosterior, load_fit
 from capscope.predict import predict
 from capscope.profiles import demand_profile
 from capscope.report.page import write_page
@@ -156,7 +156,7 @@ def page_source(fit: Fit[Any], provenance: Provenance, settings: PageSettings) -
         provenance=provenance,
         study=study,
         part=None if items is None else item_part(fit, items, settings.seed, settings.level),
-        held_out=None if study is None or study.responses is None else held_out_answers(fit, study, settings.seed),
+        held_out=None if study is None or study.responses is None else held_out_answers(fit, study),
         focus_model=settings.model,
         rival=settings.against,
         level=settings.level,
@@ -191,7 +191,7 @@ def _items_study(items: Study | pd.DataFrame | Path | str, dims: tuple[str, ...]
     return Study.of(items) if isinstance(items, pd.DataFrame) else read_items(items, dims)
 
 
-def held_out_answers(fit: Fit[Any], study: Study, seed: int) -> HeldOut | None:
+def held_out_answers(fit: Fit[Any], study: Study) -> HeldOut[Any] | None:
     """Fit the same model without part of the study's answers, and predict these; None for a kind that cannot.
 
     Raises:
@@ -206,6 +206,4 @@ def held_out_answers(fit: Fit[Any], study: Study, seed: int) -> HeldOut | None:
         raise JoinError(
             f"{study.name}: has no answers to {first_few(missing)} of the fit; name the study it was made from"
         )
-    model = "mirt" if fit.posterior.dims > 1 else fit.posterior.model_name
-    settings = StudyFitSettings(model=model, dims=fit.posterior.dims, seed=seed)
-    return predict_held_out(responses, settings, HELD_OUT_SHARE)
+    return fit.held_out(study, HELD_OUT_SHARE)
