@@ -19,10 +19,11 @@ import pandas as pd
 import torch
 
 from capscope.data import ResponseFold, Study
+from capscope.fit import log_odds_of
 from capscope.predict import ASSESSORS
 from capscope.predict.evaluation.runner import held_out_chances
 from capscope.predict.layout import Layout
-from capscope.predict.outcomes import Outcomes, predicted_log_odds
+from capscope.predict.outcomes import Outcomes
 from capscope.predict.scores.benchmark_effect import EffectSd
 from capscope.predict.scores.calibrated import GroupScores
 from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores
@@ -102,7 +103,7 @@ class Predicted:
         answers = self.layout.responses.rows(rows)
         items, position = np.unique(answers.item_index, return_inverse=True)
         line, score = (np.full((len(answers.models), len(items)), np.nan) for _ in range(2))
-        line[answers.model_index, position] = predicted_log_odds(self.known[(unseen,)][rows])
+        line[answers.model_index, position] = log_odds_of(self.known[(unseen,)][rows])
         score[answers.model_index, position] = answers.score
         whole = ~np.isnan(score).any(axis=0)
         return line[:, whole], score[:, whole]

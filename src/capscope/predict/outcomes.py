@@ -5,12 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit, rel_entr
 
 from capscope.axes import RowFloats, RowIndex
-
-SMALLEST_CHANCE = 1e-6
-"""Chances of 0 and 1 are scored as if they were this far from 0 and 1, so that every loss is finite."""
+from capscope.fit import log_loss, log_odds_of
 
 
 @dataclass(frozen=True)
@@ -55,16 +52,9 @@ def row_groups(label: RowIndex) -> Iterator[np.ndarray]:
     yield from np.split(order, starts)
 
 
-def predicted_log_odds(chance: RowFloats) -> RowFloats:
-    """Return the log-odds of chances; chances of 0 and 1 stay finite, see `SMALLEST_CHANCE`."""
-    return logit(np.clip(chance, SMALLEST_CHANCE, 1 - SMALLEST_CHANCE))
-
-
 def cross_entropy(score: RowFloats, chance: RowFloats) -> RowFloats:
     """Return the Bernoulli loss of each chance against its score, in nats; a score of 0.5 costs least at 0.5."""
-    chance = np.clip(chance, SMALLEST_CHANCE, 1 - SMALLEST_CHANCE)
-    entropy = -rel_entr(score, 1.0) - rel_entr(1 - score, 1.0)
-    return rel_entr(score, chance) + rel_entr(1 - score, 1 - chance) + entropy
+    return log_loss(log_odds_of(chance), score)
 
 
 def weighted_mean(values: np.ndarray, weight: RowFloats) -> float:

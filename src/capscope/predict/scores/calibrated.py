@@ -7,8 +7,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import RowIndex
+from capscope.fit import log_odds_of
 from capscope.intervals import quantile_bounds
-from capscope.predict.outcomes import Outcomes, predicted_log_odds, row_groups, weighted_mean
+from capscope.predict.outcomes import Outcomes, row_groups, weighted_mean
 from capscope.predict.scores.benchmark_effect import (
     OFFSETS,
     EffectSd,
@@ -48,7 +49,7 @@ class GroupScores:
         n_models, n_groups = int(outcomes.model.max()) + 1, int(group.max()) + 1
         curve = np.zeros((n_models, n_groups, len(OFFSETS)))
         observed, size = np.full((n_models, n_groups), np.nan), np.zeros((n_models, n_groups))
-        log_odds = LogOddsRows.known(predicted_log_odds(outcomes.chance)) if log_odds is None else log_odds
+        log_odds = LogOddsRows.known(log_odds_of(outcomes.chance)) if log_odds is None else log_odds
         weight = outcomes.weight
         for rows in row_groups(outcomes.model * n_groups + group):
             cell = int(outcomes.model[rows[0]]), int(group[rows[0]])

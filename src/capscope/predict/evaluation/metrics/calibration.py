@@ -4,8 +4,9 @@ import numpy as np
 from scipy.special import expit
 
 from capscope.axes import RowFloats
+from capscope.fit import log_odds_of
 from capscope.predict.evaluation.metrics.metric import UNDEFINED, Metric
-from capscope.predict.outcomes import Outcomes, predicted_log_odds
+from capscope.predict.outcomes import Outcomes
 
 ECE_BINS = 10
 STEEPEST_LINE = 1e3
@@ -86,7 +87,7 @@ def _mid_quantile(chance: RowFloats, weight: RowFloats) -> RowFloats:
 
 def calibration_slope(score: RowFloats, chance: RowFloats, weight: RowFloats | None = None) -> float:
     """Return the slope of outcomes on predicted log-odds (Cox, 1958): below 1 the chances are too extreme."""
-    line = predicted_log_odds(chance)
+    line = log_odds_of(chance)
     if np.ptp(line) < 1e-9:
         return UNDEFINED
     design = np.column_stack([line, np.ones_like(line)])
@@ -95,7 +96,7 @@ def calibration_slope(score: RowFloats, chance: RowFloats, weight: RowFloats | N
 
 def calibration_intercept(score: RowFloats, chance: RowFloats, weight: RowFloats | None = None) -> float:
     """Return the constant to add to all predicted log-odds to make their mean right: above 0 chances are too low."""
-    line = predicted_log_odds(chance)
+    line = log_odds_of(chance)
     return float(_logistic_fit(np.ones((len(line), 1)), score, line, weight)[0])
 
 
