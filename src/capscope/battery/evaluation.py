@@ -18,8 +18,8 @@ from capscope.battery.model_splits import ModelSplit, model_families, model_spli
 from capscope.battery.selection import select_battery
 from capscope.battery.selectors import SELECTORS
 from capscope.data import Responses, Study
+from capscope.display import html_table
 from capscope.errors import InputError, nearest
-from capscope.notebook import html_table
 from capscope.tasks import run_tasks
 
 ADAPTIVE = "adaptive"

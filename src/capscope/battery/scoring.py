@@ -16,9 +16,9 @@ from capscope.battery.banks.sources import is_bank, load_answers
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Estimator, Sample
 from capscope.battery.selection import Battery
 from capscope.data import Responses, Study
+from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.intervals import normal_quantile
-from capscope.notebook import html_table
 
 PROFILE_LEVEL = 0.9
 """Nominal coverage of ability intervals."""

@@ -20,9 +20,9 @@ from capscope.battery.selectors.drawing import (
 )
 from capscope.battery.selectors.selector import refuse_size
 from capscope.data import Demands, Study, read_table
+from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.files import refuse_file, write_table
-from capscope.notebook import html_table
 
 COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
 """Columns of a battery's file."""

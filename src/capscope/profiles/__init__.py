@@ -45,8 +45,8 @@ from capscope.profiles.comparison import (
     PairedDifference,
     SuiteAggregates,
     bradley_terry,
+    compare,
     compare_models,
-    compare_source,
     paired_difference,
     suite_aggregates,
 )
@@ -82,7 +82,7 @@ __all__ = [
     "bradley_terry",
     "check_claims",
     "compare_models",
-    "compare_source",
+    "compare",
     "demand_contrast",
     "demand_profile",
     "demand_structure",

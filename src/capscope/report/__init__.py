@@ -1,5 +1,6 @@
 """Results to a plain dict, to figures, to one self-contained HTML page."""
 
+from capscope.display import make_callable
 from capscope.report.demo import DemoResult, run_demo
 from capscope.report.figures import (
     ability_intervals,
@@ -13,7 +14,7 @@ from capscope.report.figures import (
     reliability_plot,
     score_intervals,
 )
-from capscope.report.fit_page import PageSettings, fit_summary, report_fit, view_fit
+from capscope.report.fit_page import PageSettings, fit_summary, report, report_fit, view_fit
 from capscope.report.page import render, write_page
 from capscope.report.plain import Summary
 from capscope.report.provenance import Provenance, provenance_of
@@ -46,6 +47,7 @@ __all__ = [
     "radar_grid",
     "render",
     "reliability_plot",
+    "report",
     "report_fit",
     "run_demo",
     "score_intervals",
@@ -54,3 +56,5 @@ __all__ = [
     "view_fit",
     "write_page",
 ]
+
+make_callable(__name__, report)

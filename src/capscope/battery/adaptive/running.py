@@ -14,11 +14,11 @@ from capscope.battery.adaptive.estimate import MOST_MODELS
 from capscope.battery.adaptive.questions import BatteryQuestion
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.pool import Pool
+from capscope.display import html_table
 from capscope.endpoint import EndpointSettings
 from capscope.errors import InputError
 from capscope.files import write_json, write_table
 from capscope.intervals import normal_quantile
-from capscope.notebook import html_table
 
 SUITE = "all"
 """Name of the target that contains every item."""

@@ -17,10 +17,10 @@ from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.battery.banks import encoding
 from capscope.battery.banks.building import ItemFacts, Scores, dims_for, fit_bank_items, item_facts
 from capscope.data import Responses, Study
+from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.files import Tensors, read_tensors, refuse_lengths, write_tensors
 from capscope.fit import IRTPosterior, calibrate_items
-from capscope.notebook import html_table
 
 SCHEMA = 1
 """Version of the folder's format."""

@@ -15,10 +15,10 @@ from capscope.battery.prompts.effect_distribution import effect_draws
 from capscope.battery.prompts.prompt_fit import PromptCells, PromptFit, fit_prompts
 from capscope.battery.prompts.sensitivity import ModelAnswers, item_sensitivity
 from capscope.data import Study
+from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.files import write_table
 from capscope.intervals import quantile_bounds
-from capscope.notebook import html_table
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Quantiles over prompts that are reported."""

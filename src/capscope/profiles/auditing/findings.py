@@ -56,12 +56,17 @@ def make_audit(suspects: list[Suspects], rate: float, notes: tuple[str, ...]) ->
             listed = discovered(one.table["probability"].to_numpy(dtype=float), rate)
             part = one.table.assign(kind=one.kind, listed=listed)
             parts.append(part[listed | (part["probability"] >= LEAST_SHOWN)])
-    blank = pd.DataFrame({name: pd.Series(dtype=object) for name in [*COLUMNS, "listed"]})
-    table = pd.concat(parts, ignore_index=True) if parts else blank
-    table = table[[*COLUMNS, "listed"]]
+    table = pd.concat(parts, ignore_index=True) if parts else _blank()
+    table = table[[*COLUMNS, "listed"]].astype({"probability": float, "listed": bool})
     order = np.lexsort((-table["probability"].to_numpy(dtype=float), ~table["listed"].to_numpy(dtype=bool)))
     kinds = tuple(dict.fromkeys(one.kind for one in suspects))
     return Audit(table.iloc[order].reset_index(drop=True), rate, notes, kinds)
+
+
+def _blank() -> pd.DataFrame:
+    """A table of findings without rows, with the columns' types."""
+    types = dict.fromkeys(COLUMNS, object) | {"probability": float, "listed": bool}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
 
 def suspects(kind: str, ids: np.ndarray, probability: FloatArray, evidence: list[str], place: pd.DataFrame) -> Suspects:

@@ -111,14 +111,16 @@ def independent_share(posterior: IRTPosterior, responses: Responses) -> float:
     With residual correlations ``c`` it is ``1 / (1 + (M - 1) mean c^2)``, chance correlations taken off; it is 1 for
     models that share nothing but ability, and near ``1 / M`` for M copies of one model.
     """
-    chance = posterior.probability(responses.model_index, responses.item_index)
-    residual = np.zeros((len(responses.models), len(responses.items)), np.float32)
+    score = responses.dense().score
+    model, item = np.nonzero(np.isfinite(score))
+    chance = posterior.probability(model, item)
+    residual = np.zeros(score.shape, np.float32)
     spread = np.sqrt(np.maximum(chance * (1 - chance), 1e-4))
-    residual[responses.model_index, responses.item_index] = np.clip((responses.score - chance) / spread, -5, 5)
+    residual[model, item] = np.clip((score[model, item] - chance) / spread, -5, 5)
     norm = np.maximum(np.linalg.norm(residual, axis=1), 1e-9)
     correlation = residual @ residual.T / np.outer(norm, norm)
     squares = float((correlation**2).sum() - len(norm)) / max(len(norm) * (len(norm) - 1), 1)
-    beyond_chance = max(squares - 1 / residual.shape[1], 0.0)
+    beyond_chance = max(squares - 1 / len(responses.items), 0.0)
     return 1 / (1 + (len(norm) - 1) * beyond_chance)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import FitError, InputError
 from capscope.fit import IRTSettings, fit_irt, item_chance
+from capscope.intervals import cluster_draws
 from capscope.profiles.benchmark.demands import ClaimCheck, DemandProfile, check_claims, demand_profile
 from capscope.profiles.benchmark.difficulty_decomposition import DifficultyShares, difficulties, difficulty_shares
 from capscope.profiles.benchmark.model_spread import Separation, separation
@@ -78,7 +79,10 @@ def explain(study: Study, settings: ExplainSettings) -> Explanation:
     demands = Demands.of(chosen, settings.annotator)
     rng = np.random.default_rng(settings.seed)
     profile = demand_profile(demands)
-    structure = demand_structure(demands, clusters_of(chosen, demands.items), rng, settings.level)
+    cluster = clusters_of(chosen, demands.items)
+    structure = demand_structure(demands, cluster, settings.level)
+    # earlier versions drew here; what is drawn below stays the same at equal seed
+    cluster_draws(len(np.unique(cluster)), rng)
     contrast = _against(study, chosen, demands, settings, rng) if settings.against else None
     claims = check_claims(profile, settings.claims)
     try:
@@ -109,7 +113,7 @@ def _from_responses(
 ) -> ResponseExplanation:
     if study.responses is None or study.responses["model"].nunique() < FEWEST_MODELS:
         raise FitError(f"answers of {FEWEST_MODELS} models or more are needed; add responses.parquet")
-    join_items(study, "demands", "responses").refuse_if_poor(study.name)
+    join_items(study, "responses", "demands").refuse_if_poor(study.name)
     responses = Responses.of(study)
     chance = item_chance(study, responses.items)
     floor = None if chance is None else np.nan_to_num(chance)

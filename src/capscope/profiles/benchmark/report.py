@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from capscope.data import Study
@@ -195,4 +196,6 @@ def lines(table: pd.DataFrame) -> str:
 
 
 def _words(interval: Interval) -> str:
+    if np.isnan(interval.lower):
+        return f"{interval.point:.2f} (no interval: too few tasks)"
     return f"{interval.point:.2f} ({interval.level:.0%} interval {interval.lower:.2f} to {interval.upper:.2f})"

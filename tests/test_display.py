@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from capscope.display import ROWS, html_table
 from capscope.fit.result import Fit, Status
-from capscope.notebook import ROWS, html_table
 from report.worlds import World, counts_of, small_world
 
 
