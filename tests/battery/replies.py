@@ -7,6 +7,7 @@ scored 1 or left open, `WRONG_AT_BEST` 0 or left open: a person would want to lo
 PLANETS = {"A": "Mercury", "B": "Venus", "C": "Earth", "D": "Mars"}
 COUNTS = {"A": "12", "B": "15", "C": "18", "D": "21"}
 ARTICLES = {"A": "A cat", "B": "A dog", "C": "I am a bird", "D": "None of the above"}
+ANALYSIS = "<|channel|>analysis<|message|>"
 NO_OPTIONS: dict[str, str] = {}
 
 Case = tuple[str, str, dict[str, str], str]
@@ -70,7 +71,12 @@ RIGHT: list[Case] = [
     ("letter", "B", PLANETS, '{"reasoning": "clouds", "answer": "B"}'),
     ("letter", "B", PLANETS, "Answer: B<|im_end|>"),
     ("letter", "B", PLANETS, "Answer: B</s>"),
-    ("letter", "B", PLANETS, "<|channel|>analysis<|message|>Is it A?<|end|><|start|>assistant<|channel|>final<|message|>Answer: B"),
+    (
+        "letter",
+        "B",
+        PLANETS,
+        "<|channel|>analysis<|message|>Is it A?<|end|><|start|>assistant<|channel|>final<|message|>Answer: B",
+    ),
     ("letter", "B", PLANETS, "Answer: A\n\nWait, Mercury has no air.\n\nAnswer: B"),
     ("letter", "B", PLANETS, "Réponse : B"),
     ("letter", "B", PLANETS, "Antwort: B"),
@@ -257,7 +263,7 @@ OPEN: list[Case] = [
     ("letter", "B", PLANETS, "End with a line of the form 'Answer: X', where X is the letter of your choice."),
     ("letter", "B", PLANETS, "A thorough look at the planets would be needed."),
     ("letter", "A", PLANETS, "Answer: A good question"),
-    ("letter", "C", NO_OPTIONS, "<|channel|>analysis<|message|>So (C)"),
+    ("letter", "C", NO_OPTIONS, f"{ANALYSIS}So (C)"),
     ("number", "90", NO_OPTIONS, "Answer: none"),
     ("number", "90", NO_OPTIONS, "Answer: I don't know"),
     ("number", "90", NO_OPTIONS, "Answer: 80 or 90"),

@@ -114,13 +114,13 @@ def _with_options(text: str, row: pd.Series) -> tuple[str, dict[str, str]]:
     options = lettered_options(text)
     if options:
         return text, options
-    count = pd.to_numeric(row.get("n_options"), errors="coerce")
+    count = _count(row.get("n_options"))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if pd.isna(count) or not 2 <= int(count) <= len(LETTERS) or len(lines) <= int(count):
+    if not 2 <= count <= len(LETTERS) or len(lines) <= count:
         return text, {}
-    options = dict(zip(LETTERS, lines[-int(count) :], strict=False))
+    options = dict(zip(LETTERS, lines[-count:], strict=False))
     stem = text
-    for line in reversed(lines[-int(count) :]):
+    for line in reversed(lines[-count:]):
         stem = stem.rstrip().removesuffix(line)
     return f"{stem.rstrip()}\n\n{_shown(options)}", options
 
@@ -142,6 +142,11 @@ def lettered_options(text: str) -> dict[str, str]:
 
 def _shown(options: Mapping[str, str]) -> str:
     return "\n".join(f"{letter}. {option}" for letter, option in options.items())
+
+
+def _count(value: object) -> int:
+    """Return a number of options; 0 where the cell holds none."""
+    return int(value) if isinstance(value, int | float | np.integer | np.floating) and np.isfinite(value) else 0
 
 
 def _choices(value: object) -> list[str]:

@@ -50,5 +50,10 @@ class Grader:
     """Return whether a right answer is of the kind that this grader compares."""
 
 
+def any_of(*words: str) -> str:
+    """Return the pattern of any of these words (or patterns of words)."""
+    return rf"\b(?:{'|'.join(words)})\b"
+
+
 class Unclear(Exception):  # noqa: N818 - a reading that has no single outcome; nothing failed
     """A statement that cannot be taken for one answer: it names several, negates one, or is an expression."""

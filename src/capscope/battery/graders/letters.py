@@ -28,10 +28,11 @@ BRACKETED = re.compile(r"^[(\[{<]\s*([A-Za-z])\s*[)\]}>]")
 DELIMITED = re.compile(r"^([A-Za-z])\s*(?=[).:,;!?\]]|[-–—]|$)")
 BARE = re.compile(r"^([A-Z])\s+(?=\S)")
 AFTER_A = re.compile(
-    r"^(?:because|since|as|for|due|given|which|is (?:the )?(?:correct|right|best|true|my|because|it)|so|then|,|\(|\[|and not|not"
-    r"|rather than|instead of|by|only|seems|fits|matches|follows|holds|\W)",
+    r"^(?:because|since|as|for|due|given|which|is (?:the )?(?:correct|right|best|true|my|because|it)|so|then|and not"
+    r"|not|rather than|instead of|by|only|seems|fits|matches|follows|holds|\W)",
     re.IGNORECASE,
 )
+"""What may follow the letter A where it is no article."""
 DENIED = re.compile(
     r"^\W*(?:(?:is|was|are|were|can|could|does|do|would|must)\s*(?:n't|n’t|not)\b|cannot\b|can't\b"
     r"|(?:is|was|seems|looks)\s+(?:wrong|incorrect|false|out|too|impossible|unlikely|excluded|ruled))",
@@ -50,12 +51,21 @@ PREDICATE = re.compile(
     r"(?:correct|right|best|true)\b",
     re.IGNORECASE,
 )
-CHOSEN = re.compile(
-    r"(?i:\b(?:so|therefore|thus|hence|consequently)\b[^.\n]{0,40}?|\bi(?:'d|'ll| would| will)? (?:choose|pick|select|go with|say)"
-    r"|\bi (?:would |will |'ll )?answer|\bmy (?:choice|pick|selection) is|\bit (?:must|has to) be|\bmust be"
-    r"|\bthe (?:correct|right|best) (?:option|choice|one) is)"
-    r"\W{0,4}(?i:\boption |\bchoice |\bletter |\bthe )?(?:[(\[]([A-Za-z])[)\]]|(?<![A-Za-z'’])([A-Z])(?=[\s.,;:!)*]|$))"
+CONCLUDING = (
+    r"\b(?:so|therefore|thus|hence|consequently)\b[^.\n]{0,40}?",
+    r"\bi(?:'d|'ll| would| will)? (?:choose|pick|select|go with|say|answer)",
+    r"\bmy (?:choice|pick|selection) is",
+    r"\b(?:it )?(?:must|has to) be",
+    r"\bthe (?:correct|right|best) (?:option|choice|one) is",
 )
+CHOSEN = re.compile(
+    rf"(?i:{'|'.join(CONCLUDING)})\W{{0,4}}(?i:\boption |\bchoice |\bletter |\bthe )?"
+    r"(?:[(\[]([A-Za-z])[)\]]|(?<![A-Za-z'’])([A-Z])(?=[\s.,;:!)*]|$))"
+)
+ASIDE = re.compile(
+    r"\s*(?:\(|\bbecause\b|\bsince\b|;|\. |\n| [-–—] |,? (?:and )?not |,? rather than |,? which )", re.IGNORECASE
+)
+"""Where the name of an option ends and an explanation begins."""
 SHORT_LINE = 6
 """Most words of a reply that is read as a statement by itself."""
 ARTICLES = re.compile(r"^(?:the|a|an)\s+", re.IGNORECASE)
@@ -172,7 +182,7 @@ def _confirmed(letter: str, after: str, options: Mapping[str, str]) -> str | Non
 
 def _named_option(text: str, options: Mapping[str, str]) -> str | None:
     """Return the option whose text this is, whole or up to an aside."""
-    for part in (text, re.split(r"\s*(?:\(|\bbecause\b|\bsince\b|;|\. |\n| [-–—] |,? (?:and )?not |,? rather than |,? which )", text, maxsplit=1)[0]):
+    for part in (text, ASIDE.split(text, maxsplit=1)[0]):
         named = [letter for letter, option in options.items() if plain(option) and plain(option) == plain(part)]
         if len(named) == 1:
             return named[0]

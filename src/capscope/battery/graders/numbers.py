@@ -44,26 +44,29 @@ def grade_number(text: str, key: AnswerKey) -> Graded:
 
 def compare(answer: Quantity, right: Quantity) -> float | None:
     """Return 1 for equal numbers, 0 for different ones, None where form, rounding or unit leave it open."""
-    if answer.percent != right.percent:
-        forms = {answer.value, answer.value / 100} if answer.percent else {answer.value}
-        rights = {right.value, right.value / 100} if right.percent else {right.value}
-        if forms & rights:
-            return 1.0
-    elif answer.value == right.value:
+    if _equal(answer, right):
         return 1.0
-    elif answer.value.denominator > 1 and right.value.denominator > 1:
-        if abs(answer.value - right.value) <= RELATIVE * abs(right.value):
-            return 1.0
     if right.value in answer.others or answer.value in right.others or is_rounded(answer, right):
         return None
+    return None if _by_factor(answer, right) else 0.0
+
+
+def _equal(answer: Quantity, right: Quantity) -> bool:
+    """Return whether two numbers are the same, one of them in percent or not; only whole ones have to be exact."""
+    if answer.percent != right.percent:
+        return not {answer.value, answer.share}.isdisjoint({right.value, right.share})
+    close = abs(answer.value - right.value) <= RELATIVE * abs(right.value)
+    return answer.value == right.value or (close and answer.value.denominator > 1 and right.value.denominator > 1)
+
+
+def _by_factor(answer: Quantity, right: Quantity) -> bool:
+    """Return whether a unit or a missing percent sign may explain the difference."""
     if not answer.value or not right.value:
-        return 0.0
+        return False
     ratio = answer.value / right.value
-    if MEASURE.match(answer.unit) and (ratio in FACTORS or 1 / ratio in FACTORS):
-        return None
-    percent = ratio in (100, Fraction(1, 100)) and 1 in (answer.value.denominator, right.value.denominator)
-    whole = answer.value.denominator == right.value.denominator == 1
-    return None if percent and not whole else 0.0
+    if MEASURE.match(answer.unit) and not FACTORS.isdisjoint({ratio, 1 / ratio}):
+        return True
+    return ratio in (100, Fraction(1, 100)) and max(answer.value.denominator, right.value.denominator) > 1
 
 
 def _target(target: str) -> Quantity | None:
@@ -92,7 +95,9 @@ def _without_statement(text: str) -> tuple[Quantity | None, str]:
         first = read_quantity(lines[0])
     except Unclear as unclear:
         return None, str(unclear)
-    if answer is not None and (len(lines) == 1 or len(last.split()) <= SHORT_LINE or "=" in last or CONCLUSION.match(last)):
+    if answer is not None and (
+        len(lines) == 1 or len(last.split()) <= SHORT_LINE or "=" in last or CONCLUSION.match(last)
+    ):
         return answer, ""
     alone = first is not None and not first.unit and not re.search(r"[A-Za-z]", normalised(lines[0]))
     return (first, "") if alone and not REVISION.search(text) else (None, NO_ANSWER)

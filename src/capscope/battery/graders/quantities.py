@@ -19,18 +19,28 @@ VULGAR = {
 } | {"⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 FROM_SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", "⁺")
-LARGEST_POWER = 400
-"""Largest exponent that is worked out."""
+LARGEST_POWER, LARGEST_BASE = 400, 10**6
+"""Largest exponent and base that are worked out."""
 
 TEX_TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|operatorname|mbox|hbox|textnormal)\s*\{([^{}]*)\}")
 TEX_FRACTION = re.compile(r"\\[dtc]?frac\s*\{\s*([^{}]*?)\s*\}\s*\{\s*([^{}]*?)\s*\}|\\[dtc]?frac\s*(\d)\s*(\d)")
 TEX_SPACE = re.compile(r"\\[,;:! ]|\\q?quad\b|~|\\(?:left|right|displaystyle|bigl|bigr)\b")
 TEX_MARK = re.compile(r"\\[()\[\]]|\\\$")
 
-DIGITS = (
-    r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:['’]\d{3})+(?:\.\d+)?|\d{1,3}(?:[\u00a0\u202f\u2009 _]\d{3})+(?!\d)(?:[.,]\d+)?"
-    r"|\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?|\d{1,3}\.\d{3},\d+|\d+[.,]\d+|\d+\.(?=\s|$)|\d+|\.\d+"
+DIGITS = "|".join(
+    (
+        r"\d{1,3}(?:,\d{3})+(?:\.\d+)?",
+        r"\d{1,3}(?:['’]\d{3})+(?:\.\d+)?",
+        r"\d{1,3}(?:[\u00a0\u202f\u2009 _]\d{3})+(?!\d)(?:[.,]\d+)?",
+        r"\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?",
+        r"\d{1,3}\.\d{3},\d+",
+        r"\d+[.,]\d+",
+        r"\d+\.(?=\s|$)",
+        r"\d+",
+        r"\.\d+",
+    )
 )
+"""Digits with separators of thousands and decimals."""
 NUMBER = re.compile(
     rf"(?P<sign>(?:[-+–]|(?:minus|negative)\s+)\s*)?(?P<currency>(?:[$€£¥₹]|USD|EUR|US\$)\s*)?(?P<sign2>[-–])?(?P<digits>{DIGITS})"
     r"(?:[eE](?P<exponent>[-+]?\d+)\b|\s*(?:×|x|\*|·)\s*10\s*\^\s*[{(]?\s*(?P<tens>[-+]?\d+)\s*[)}]?|\^[{(]?(?P<power>\d{1,3})[)}]?)?"
@@ -44,17 +54,19 @@ MANY = {"thousand": 1_000, "k": 1_000, "million": 10**6, "mln": 10**6, "billion"
     "dozen": 12,
 }
 
-LEAD = re.compile(
-    r"^(?:(?:it|this|that|the|is|are|was|equals?|equal to|about|approximately|approx\.?|roughly|around|nearly|exactly|just|only"
-    r"|therefore|thus|so|total|sum|result|value|number|answer|of|there|we|get|have|has|a|an|probably|costs?|simply|now|in|be|will"
-    r"|would|to|which|he|she|they|you|i|x|y|z|n|final|ca|circa|etwa|environ|rund)\b[\s:,.]*|[≈~:=*_(\[]\s*)+",
-    re.IGNORECASE,
+LEAD_WORDS = (
+    "it this that the is are was equals? about approximately approx nearly roughly around exactly just only therefore"
+    " thus so total sum result value number answer of there we get have has a an probably costs? simply now in be will"
+    " would to which he she they you i x y z n final ca circa etwa environ rund"
 )
-BOUND = re.compile(
-    r"\b(?:between|from|less than|more than|at least|at most|under|over|above|below|up to|either|not|isn't|no|never|except|minus"
-    r" or|plus or)\b|[<>≤≥±]|\\(?:le|ge|leq|geq|pm|ne|neq|lt|gt)\b",
-    re.IGNORECASE,
+LEAD = re.compile(rf"^(?:(?:{LEAD_WORDS.replace(' ', '|')})\b[\s:,.]*|[≈~:=*_(\[]\s*)+", re.IGNORECASE)
+"""Words before a number that add nothing to it."""
+BOUND_WORDS = (
+    "between|from|less than|more than|at least|at most|under|over|above|below|up to|either|not|isn't|no|never|except"
+    "|minus or|plus or"
 )
+BOUND = re.compile(rf"\b(?:{BOUND_WORDS})\b|[<>≤≥±]|\\(?:le|ge|leq|geq|pm|ne|neq|lt|gt)\b", re.IGNORECASE)
+"""Words and signs that make a number a bound, a range or a denial."""
 FUNCTION = re.compile(
     r"√|∛|π|∞|\\(?:sqrt|pi|infty|log|ln|sin|cos|tan|binom|sum|int|theta|alpha)|\b(?:sqrt|log|ln|sin|cos|tan|root|pi)\b"
 )
@@ -66,12 +78,14 @@ MORE = re.compile(
     re.IGNORECASE,
 )
 ASIDE = re.compile(
-    r"\s*(?:[(\[;]|\.\s|\.$|\n|,\s|[–—]\s|\s-\s|\bbecause\b|\bsince\b|\bas\b|\bso\b|\bthat is\b|\bi\.e\b|\bwhich\b|\bwhere\b|\bfor\b"
-    r"|\brounded\b|\bafter\b|\bwhen\b|\busing\b|\bsince\b|\bbut\b|\bin total\b|:\s)",
+    r"\s*(?:[(\[;]|\.\s|\.$|\n|,\s|[–—]\s|\s-\s|:\s|\bthat is\b|\bi\.e\b|\bin total\b"
+    r"|\b(?:because|since|as|so|which|where|for|rounded|after|when|using|but)\b)",
     re.IGNORECASE,
 )
+"""Where a number with its unit ends and an explanation begins."""
 ALTERNATIVE = re.compile(
-    r"[(\[]\s*(?:or|and|maybe|not|possibly)\b|^[^.(\n]*?,\s+(?!because|since|as\b|so\b|which|where|i\.e|that is|given|for\b)[^.(\n]*\d",
+    r"[(\[]\s*(?:or|and|maybe|not|possibly)\b"
+    r"|^[^.(\n]*?,\s+(?!because|since|as\b|so\b|which|where|i\.e|that is|given|for\b)[^.(\n]*\d",
     re.IGNORECASE,
 )
 """A second number in brackets, or after a comma that starts no explanation."""
@@ -93,6 +107,11 @@ class Quantity:
     """Words or symbols after it."""
     others: frozenset[Fraction] = frozenset()
     """Values that the same characters may also stand for."""
+
+    @property
+    def share(self) -> Fraction:
+        """The value as a share of 1 where it is in percent."""
+        return self.value / 100 if self.percent else self.value
 
 
 def normalised(text: str) -> str:
@@ -241,28 +260,46 @@ def _unit(after: str) -> str:
 
 def _quantity(match: re.Match[str], unit: str) -> Quantity:
     value, decimals, others = _digits(match["digits"])
-    if match["exponent"] or match["tens"]:
-        power = int(match["exponent"] or match["tens"])
-        if abs(power) > LARGEST_POWER:
-            raise Unclear(NO_ANSWER)
+    power = _exponent(match)
+    if power is not None:
         value, decimals, others = value * Fraction(10) ** power, max((decimals or 0) - power, 0), frozenset[Fraction]()
     elif match["power"]:
-        if int(match["power"]) > LARGEST_POWER or abs(value) > 10**6:
-            raise Unclear(NO_ANSWER)
-        value, others = value ** int(match["power"]), frozenset[Fraction]()
-    for over, under in ((None, match["below"]), (match["over"], match["under"])):
-        if under is None:
-            continue
-        if Fraction(under) == 0:
-            raise Unclear(NO_ANSWER)
-        value = value / Fraction(under) if over is None else value + Fraction(int(over), int(under))
-        decimals, others = None, frozenset[Fraction]()
-    many = (match["many"] or "").lower()
-    if many:
-        others, value = others | {value}, value * MANY[many]
-    if match["sign"] and match["sign"].strip() != "+" or match["sign2"]:
+        value, others = _raised(value, int(match["power"])), frozenset[Fraction]()
+    added = _fraction(match)
+    if added is not None:
+        factor, term = added
+        value, decimals, others = value * factor + term, None, frozenset[Fraction]()
+    if match["many"]:
+        others, value = others | {value}, value * MANY[match["many"].lower()]
+    if (match["sign"] or "+").strip() != "+" or match["sign2"]:
         value, others = -value, frozenset(-other for other in others)
     return Quantity(value, bool(match["percent"]), decimals, unit, others)
+
+
+def _exponent(match: re.Match[str]) -> int | None:
+    """Return the power of ten of scientific notation; None without one."""
+    written = match["exponent"] or match["tens"]
+    if written and abs(int(written)) > LARGEST_POWER:
+        raise Unclear(NO_ANSWER)
+    return int(written) if written else None
+
+
+def _raised(value: Fraction, power: int) -> Fraction:
+    if power > LARGEST_POWER or abs(value) > LARGEST_BASE:
+        raise Unclear(NO_ANSWER)
+    return value**power
+
+
+def _fraction(match: re.Match[str]) -> tuple[Fraction, Fraction] | None:
+    """Return what the number before a fraction is multiplied by, and what is added to it; None without a fraction."""
+    below = match["below"] or match["under"]
+    if below is None:
+        return None
+    if Fraction(below) == 0:
+        raise Unclear(NO_ANSWER)
+    if match["below"]:
+        return 1 / Fraction(below), Fraction(0)
+    return Fraction(1), Fraction(int(match["over"]), int(below))
 
 
 def _digits(digits: str) -> tuple[Fraction, int | None, frozenset[Fraction]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, TAKEN_BACK, Unclear
+from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, TAKEN_BACK, Unclear, any_of
 
 Answer = TypeVar("Answer")
 
@@ -23,7 +23,8 @@ HEADING = re.compile(
     rf"^[\W_]*(?:{QUALIFIERS}\s+){{0,3}}(?:{WORDS})[\s*_`#:：]*\n+[ \t]*(\S[^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
 SHORT = re.compile(
-    rf"^[\W_]*(?:{QUALIFIERS}\s+){{0,3}}answer\s+([(\[]?(?:[A-Z]|[-+]?[\d.,/]*\d%?)[)\]]?)\W*$", re.IGNORECASE | re.MULTILINE
+    rf"^[\W_]*(?:{QUALIFIERS}\s+){{0,3}}answer\s+([(\[]?(?:[A-Z]|[-+]?[\d.,/]*\d%?)[)\]]?)\W*$",
+    re.IGNORECASE | re.MULTILINE,
 )
 CHOICE = re.compile(
     r"^[\W_]*(?:(?:the|my|final|correct|right|selected|chosen|best)\s+){0,3}(?:option|choice|letter|solution|result|total)[\s*_]*"
@@ -48,14 +49,21 @@ PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 """A quotation of the form that was asked for, not an answer."""
-REVISION = re.compile(
-    r"(?:(?:^|[.!?\n]\s*|\bbut )wait\b|\bwait[,!—-]|\bhold on\b|(?:[.!?\n]\s*|\bbut |\bno,? )actually\b|(?:^|[.!?\n]\s*)no,"
-    r"|\bcorrection\b|\bscratch that\b|\bon (?:second thoughts?|reflection)\b|\bhmm+\b|\boops\b|\bsorry\b|\bmy apologies\b"
-    r"|\bi (?:made|was|have made) (?:a |an )?(?:mistake|error|wrong|mistaken)|\breconsider|\bre-?check|\brecalculat|\brecomput"
-    r"|\blet me (?:re|double|check|verify|think|try|see)\w*|\b(?:that|this|it|which) (?:is|was) (?:wrong|incorrect|not right)"
-    r"|\bnot sure\b|\bi doubt\b)",
-    re.IGNORECASE,
+SENTENCE_START = r"(?:^|[.!?\n]\s*)"
+REVISIONS = (
+    rf"(?:{SENTENCE_START}|\bbut )(?:wait|actually)\b",
+    r"\bno,? actually\b",
+    r"\bwait[,!—-]",
+    rf"{SENTENCE_START}no,",
+    any_of("hold on", "correction", "scratch that", "on second thoughts?", "on reflection", "hmm+", "oops", "sorry"),
+    any_of("my apologies", "not sure", "i doubt"),
+    r"\bi (?:made|was|have made) (?:a |an )?(?:mistake|error|wrong|mistaken)",
+    r"\b(?:reconsider|re-?check|recalculat|recomput)",
+    r"\blet me (?:re|double|check|verify|think|try|see)",
+    r"\b(?:that|this|it|which) (?:is|was) (?:wrong|incorrect|not right)",
 )
+REVISION = re.compile("|".join(REVISIONS), re.IGNORECASE)
+"""Words by which a reply takes back, or doubts, what it stated before."""
 BETWEEN = re.compile(r"^[\s*_`$.#\-—|>\[\]()\\]*$")
 
 
@@ -157,7 +165,7 @@ def _explicit(text: str) -> Iterator[Statement]:
 
 
 def innermost(text: str) -> str:
-    """Return what a stated text states in turn: "the final answer is \\boxed{3}" states 3.
+    """Return what a stated text states in turn: a sentence in it, or a box.
 
     Raises:
         Unclear: It holds several different boxes.

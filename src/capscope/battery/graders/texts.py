@@ -3,25 +3,25 @@
 import re
 import unicodedata
 
-from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear
+from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear, any_of
 from capscope.battery.graders.letters import plain
 from capscope.battery.graders.quantities import normalised, read_quantity
 from capscope.battery.graders.statements import REVISION, read_statements
 
 NEAR = "the reply's words are partly those of the right answer; only a judge can tell"
-REFUSAL = re.compile(
-    r"\b(?:sorry|cannot|can't|can’t|unable|won't|will not|refuse|as an ai|don't know|do not know|not sure|unknown|undetermined"
-    r"|not enough information|no answer|n/?a|idk|unclear|impossible to (?:say|tell)|decline|would rather not)\b",
-    re.IGNORECASE,
+REFUSALS = (
+    "sorry|cannot|can't|can’t|unable|won't|will not|refuse|decline|as an ai|don't know|do not know|not sure|unknown"
+    "|unclear|undetermined|not enough information|no answer|n/?a|idk|impossible to (?:say|tell)|would rather not"
 )
+REFUSAL = re.compile(any_of(REFUSALS), re.IGNORECASE)
 LEAD = re.compile(
-    r"^(?:(?:it|this|that|he|she|they|there|the answer|the correct answer)(?:\s+(?:is|was|are|were|would be|must be)|'s)"
+    r"^(?:(?:it|this|that|he|she|they|there|the (?:correct )?answer)(?:'s|\s+(?:is|was|are|were|would be|must be))"
+    r"|i (?:think|believe|would say)(?: that)?(?: it is| it's)?"
     r"|probably|likely|definitely|clearly|simply|called|named|known as|[a-z]\s*=)\s*[:,]?\s+",
     re.IGNORECASE,
 )
-ASIDE = re.compile(
-    r"\s*(?:[(\[;]|\.\s+|\n|\s[-–—]\s|,?\s+\b(?:because|since|as|which|who|due to|where|that is|i\.e\.)\b|,\s+(?=[a-z]))"
-)
+ASIDES = "because|since|as|which|who|due to|where|that is|i\\.e\\."
+ASIDE = re.compile(rf"\s*(?:[(\[;]|\.\s+|\n|\s[-–—]\s|,?\s+\b(?:{ASIDES})\b|,\s+(?=[a-z]))")
 NEGATION = re.compile(
     r"\b(?:not|never|neither|nor|isn't|wasn't|cannot|except|rather than|instead of|other than)\b", re.IGNORECASE
 )
