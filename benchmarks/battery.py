@@ -16,20 +16,19 @@ import pandas as pd
 
 from capscope import Study
 from capscope.battery import (
-    METHODS,
+    SELECTORS,
     AdaptiveBattery,
     Bank,
-    BankSettings,
+    BatteryEvaluation,
     BatteryTrial,
     Curves,
     Pool,
     ability_posterior,
-    build_bank,
     evaluate_battery,
+    past_bank,
     select_battery,
 )
 from capscope.battery.estimators.regression import Ridge
-from capscope.battery.evaluation import BatteryEvaluation, past_bank
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FOLDERS = {"openllm_v2": "openllm_v2", "metabench": "metabench_openllm_v1", "livecodebench": "livecodebench"}
@@ -60,7 +59,9 @@ def estimators(given: argparse.Namespace, method: str) -> None:
         study = study_of(name)
         for split in given.split:
             start = time.process_time()
-            found = evaluate_battery(study, BatteryTrial(tuple(given.n), split, given.seeds, method=method))
+            found = evaluate_battery(
+                study, BatteryTrial(n=tuple(given.n), split=split, seeds=given.seeds, method=method)
+            )
             seconds = time.process_time() - start
             for cell in found:
                 print(
@@ -77,7 +78,7 @@ def estimators(given: argparse.Namespace, method: str) -> None:
 def profile(given: argparse.Namespace) -> None:
     """Print how abilities from 100 answers correlate with those from all answers, over held-out models."""
     for name in given.set:
-        whole = build_bank(study_of(name), BankSettings(dims=1, max_sweeps=50))
+        whole = Bank.build(study_of(name), dims=1, max_sweeps=50)
         history, general, several = whole.known_scores(), [], []
         for seed in range(given.seeds):
             rng = np.random.default_rng(seed)
@@ -151,7 +152,7 @@ def large_bank(n_models: int = 100, n_items: int = 20000) -> Bank:
     responses = pd.DataFrame({"model": model, "item_id": np.tile(ids, n_models), "score": score.ravel()})
     levels = pd.DataFrame({"item_id": np.repeat(ids, 8), "rubric": np.tile([f"R{k}" for k in range(8)], n_items)})
     levels = levels.assign(annotator="a", level=rng.integers(0, 6, len(levels)).astype(float))
-    return build_bank(Study.of(items, responses, levels), BankSettings(dims=6, max_sweeps=20))
+    return Bank.build(Study.of(items, responses, levels), dims=6, max_sweeps=20)
 
 
 def timing() -> None:
@@ -171,9 +172,9 @@ def timing() -> None:
     names = ("next item, with the answer taken in", "score and interval after an answer, past models included")
     for name, found in zip(names, (steps, scored), strict=True):
         print(f"| {name} (ms, median / slowest of 100) | {np.median(found):.0f} / {max(found):.0f} |")
-    for method in METHODS:
+    for method in SELECTORS:
         start = time.process_time()
-        select_battery(bank, 100, method)
+        select_battery(bank, 100, method=method)
         print(f"| select -n 100 --method {method} (s) | {time.process_time() - start:.1f} |")
 
 

@@ -22,7 +22,7 @@ from capscope.profiles import Audit, AuditSettings, ExplainSettings, audit_study
 from capscope.profiles.auditing.findings import Suspects, make_audit
 from capscope.profiles.auditing.row_order import natural_order, step_suspects
 from capscope.profiles.item_groups import places_of
-from capscope.report import Provenance, render, summarize_irt
+from capscope.report import PageSource, Provenance, render, summarize
 
 DIMS = [f"D{number:02d}" for number in range(18)]
 SIZES = tuple(itertools.product((15, 40, 80), (500, 2000)))
@@ -57,7 +57,7 @@ def speed(given: argparse.Namespace) -> None:
     fit = fit_irt(Responses.of(study), IRTSettings(model="2pl"))
     start = time.process_time()
     made = Provenance("Speed", "simulated", "0", {}, 0, "variational", {})
-    page = render(summarize_irt(fit, study.items, provenance=made))
+    page = render(summarize(PageSource(fit=fit, study=study, provenance=made)))
     print(f"page: {time.process_time() - start:.1f} CPU s, {len(page.encode()) / 1e6:.2f} MB")
 
 

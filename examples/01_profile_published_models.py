@@ -4,7 +4,7 @@ python examples/01_profile_published_models.py
 """
 
 from capscope import ability_profiles, fit_curves, read_level_counts
-from capscope.data import reading as shipped
+from capscope.data import shipped
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from capscope import fit_curves, predict_items, read_level_counts, save_fit
-from capscope.data import reading as shipped
+from capscope.data import shipped
 
 
 def main() -> None:

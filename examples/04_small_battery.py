@@ -18,8 +18,8 @@ def main() -> None:
     battery = select_battery(Study.of(items, demands=demands), 50, method="demand", seed=1)
     chance = 1 / (1 + np.exp(level.sum(axis=1) - 5))
     answers = items[["item_id"]].assign(model="new", score=(rng.random(500) < chance).astype(float))
-    drawn = answers[answers["item_id"].isin(battery.table["item_id"])]
-    print(score_battery(battery, Study.of(responses=drawn)).table.round(3).to_string(index=False))
+    drawn = answers[answers["item_id"].isin(battery.items)]
+    print(score_battery(battery, Study.of(responses=drawn)).scores.round(3).to_string(index=False))
     print(f"score on all 500: {answers['score'].mean():.3f}")
 
 

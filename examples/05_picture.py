@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from capscope import ability_profiles, fit_curves, read_level_counts, summarize
-from capscope.data import reading as shipped
+from capscope.data import shipped
 from capscope.report import provenance_of, radar_grid, to_svg
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from capscope import Study
-from capscope.battery import Curves, harness_run, load_bank, score_with_bank, select_battery
-from capscope.data import reading as shipped
+from capscope.battery import Bank, Curves, harness_run, score_battery, select_battery
+from capscope.data import shipped
 
 
 def main() -> None:
-    bank = load_bank(shipped("artifacts/openllm-v2"))
+    bank = Bank.load(shipped("artifacts/openllm-v2"))
     battery = select_battery(bank, 100, method="variance", seed=0)
-    items = tuple(battery.table["item_id"])
+    items = battery.items
     run = harness_run(bank, items)
     # with lm-evaluation-harness installed, this runs just these documents; its log is read by `capscope import lm-eval`
     print(f"lm_eval --model hf --model_args pretrained=MODEL --tasks {run.tasks} \\")
@@ -27,7 +27,7 @@ def main() -> None:
     chance = Curves.of(bank).chances(bank.posterior.ability_mean[[like]])[0]
     score = (np.random.default_rng(1).random(len(chance)) < chance).astype(float)
     answers = pd.DataFrame({"model": "new", "item_id": items, "score": score[bank.positions(items)]})
-    found = score_with_bank(bank, Study.of(responses=answers), battery)
+    found = score_battery(bank, Study.of(responses=answers), battery=battery)
     print(found.scores.round(3).to_string(index=False))
     print(found.profile.round(2).to_string(index=False))
     print(f"score on all {len(score)} items: {score.mean():.3f}")

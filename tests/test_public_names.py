@@ -1,23 +1,80 @@
-"""The top level offers exactly what it says, and importing it loads nothing heavy."""
+"""The top level offers exactly what its stub says, each name once, and importing it loads nothing heavy."""
 
+import ast
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import capscope
+from capscope.display import CallableRoom
+
+STUB = Path(capscope.__file__).with_suffix(".pyi")
 
 
-def test_all_is_sorted_and_complete() -> None:
-    assert list(capscope.__all__) == sorted(capscope.__all__)
+def stub_names() -> list[str]:
+    tree = ast.parse(STUB.read_text("utf-8"))
+    return [
+        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
+
+
+def test_every_name_of_the_stub_is_found_and_written_once() -> None:
+    assert sorted(stub_names()) == sorted(capscope.__all__)
+    assert len(set(stub_names())) == len(stub_names()) <= 40
     for name in capscope.__all__:
-        assert getattr(capscope, name) is not None
+        assert callable(getattr(capscope, name)), name
     assert set(capscope.__all__) <= set(dir(capscope))
 
 
+def test_names_of_earlier_versions_are_still_found() -> None:
+    for name in capscope.EARLIER_NAMES:
+        assert getattr(capscope, name) is not None
+    assert not set(capscope.EARLIER_NAMES) & set(capscope.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    assert not hasattr(capscope, "no_such_name")
+    with pytest.raises(AttributeError, match="no_such_name"):
+        capscope.no_such_name  # noqa: B018 - looking it up is the test
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
     program = "import sys, capscope; print(sorted({'torch', 'pandas', 'numpy', 'sklearn'} & set(sys.modules)))"
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
+    assert python(program) == "[]"
+
+
+MODULE_OF = {"annotate": "rubrics", "fit": "links", "predict": "predictions", "report": "page"}
+"""A module inside each room."""
+
+
+@pytest.mark.parametrize("name", capscope.ROOMS)
+def test_a_verb_that_is_a_room_is_one_thing_whatever_was_imported_before(name: str) -> None:
+    program = f"""
+from capscope import {name} as first
+import capscope.{name}.{MODULE_OF[name]} as inner
+import capscope.{name}.{MODULE_OF[name]}
+from capscope import {name} as second
+assert first is second is capscope.{name}, (first, second)
+assert callable(first) and first.{MODULE_OF[name]} is inner
+"""
+    python(program)
+    lines = program.strip().splitlines()
+    python("\n".join([lines[2], lines[1], lines[0], *lines[3:]]))
+
+
+@pytest.mark.parametrize("name", capscope.ROOMS)
+def test_a_room_answers_calls_with_its_function(name: str) -> None:
+    room = getattr(capscope, name)
+    assert isinstance(room, CallableRoom)
+    assert room.__signature__.parameters
+    assert room.__wrapped__.__name__ == name
+
+
+def python(program: str) -> str:
+    source = os.environ | {"PYTHONPATH": str(STUB.parents[1])}
+    command = [sys.executable, "-c", program]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False, env=source)
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout.strip()

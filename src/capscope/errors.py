@@ -8,7 +8,8 @@ CapscopeError
 ├── EndpointError       a language-model endpoint refused or failed for good
 ├── MissingExtraError   an optional dependency is not installed
 ├── ConfirmationNeeded  spending needs a yes (exit code 3)
-└── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
+├── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
+└── Interrupted         the user pressed Ctrl-C (exit code 130)
 """
 
 from collections.abc import Iterable
@@ -55,6 +56,12 @@ class BudgetReached(CapscopeError):  # noqa: N818 - a stop that was asked for; n
     """The spending limit was reached; what was paid for is kept."""
 
     exit_code = 4
+
+
+class Interrupted(CapscopeError):  # noqa: N818 - a stop that was asked for; nothing failed
+    """The user pressed Ctrl-C; what was done so far is kept as the message says."""
+
+    exit_code = 130
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -4,35 +4,28 @@ New content is written to a sibling of the target, flushed to disk, and put in i
 process, a full disk or a second process therefore leaves the old content or the new content, never a mixture.
 """
 
-import ctypes
-import errno
 import getpass
-import glob
 import hashlib
 import json
 import os
-import platform
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from capscope.atomic import flush, scratch_beside, swap
 from capscope.errors import InputError, OutputError, first_few
 
-SCRATCH = ".capscope-"
-"""Prefix of unfinished siblings."""
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
 """Files of a folder of tensors, such as a fit or a bank."""
 LOCK_SECONDS = 600.0
 """How long a writer waits for another one."""
-_AT_FDCWD, _EXCHANGE = -100, 2
 
 Tensors = dict[str, np.ndarray]
 
@@ -116,14 +109,14 @@ def whole_file(path: Path, *, force: bool = True, option: str = "--out") -> Gene
     with _as_output_error(path, option):
         refuse_file(target, force=force, option=option)
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = _scratch_of(target)
+        scratch = scratch_beside(target)
         try:
             yield scratch
             if target.exists():
                 scratch.chmod(stat.S_IMODE(target.stat().st_mode))
-            _flush(scratch)
+            flush(scratch)
             scratch.replace(target)
-            _flush(target.parent)
+            flush(target.parent)
         finally:
             scratch.unlink(missing_ok=True)
 
@@ -148,14 +141,14 @@ def whole_folder(
     with _as_output_error(folder, option):
         refuse_folder(target, force=force, what=what, holds=holds, option=option)
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = _scratch_of(target)
+        scratch = scratch_beside(target)
         scratch.mkdir()
         try:
             yield scratch
             for path in scratch.rglob("*"):
-                _flush(path)
-            _swap(scratch, target)
-            _flush(target.parent)
+                flush(path)
+            swap(scratch, target)
+            flush(target.parent)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -241,7 +234,15 @@ TABLE_WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = {
 """How a table is written, by the file's ending."""
 
 
-def write_tensors(folder: Path, manifest: dict[str, Any], tensors: Tensors, *, force: bool, what: str) -> Path:
+def write_tensors(
+    folder: Path,
+    manifest: dict[str, Any],
+    tensors: Tensors,
+    *,
+    force: bool,
+    what: str,
+    keep: Collection[str] = (),
+) -> Path:
     """Write a manifest and tensors as a folder, whole or not at all; the manifest carries the tensors' SHA-256.
 
     Args:
@@ -250,13 +251,18 @@ def write_tensors(folder: Path, manifest: dict[str, Any], tensors: Tensors, *, f
         tensors: Arrays by name.
         force: An existing folder of this kind may be replaced.
         what: What the folder holds (`fit`, `bank`), for messages.
+        keep: Names of other files that such a folder may hold, and that stay in it.
 
     Raises:
         OutputError: See `whole_folder`.
     """
     from safetensors.numpy import save
 
-    with whole_folder(folder, force=force, what=what, holds=(MANIFEST, TENSORS).__contains__) as scratch:
+    names = (MANIFEST, TENSORS, *keep)
+    with whole_folder(folder, force=force, what=what, holds=names.__contains__) as scratch:
+        for name in keep:
+            if (folder / name).is_file():
+                shutil.copy2(folder / name, scratch / name)
         content = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
         (scratch / TENSORS).write_bytes(content)
         stated = manifest | {"sha256": {TENSORS: hashlib.sha256(content).hexdigest()}}
@@ -357,60 +363,3 @@ def _as_output_error(path: Path, option: str) -> Generator[None]:
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise OutputError(f"{path}: cannot be written ({reason}); choose another {option}") from error
-
-
-def _scratch_of(target: Path) -> Path:
-    """A new name beside the target; what processes that have ended left under such names is removed."""
-    host = f"{SCRATCH}{platform.node()}"
-    for leftover in target.parent.glob(f"{glob.escape(host)}-*-*"):
-        process = leftover.name.removeprefix(f"{host}-").split("-")[0]
-        if process.isdigit() and not _is_running(int(process)):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-    return target.parent / f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _flush(path: Path) -> None:
-    """Force a file or folder to disk, where the system allows it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.EACCES):
-            raise
-    finally:
-        os.close(handle)
-
-
-def _swap(complete: Path, target: Path) -> None:
-    """Put a complete folder in the place of the target in one step; the old content then lies at `complete`."""
-    if not target.exists():
-        complete.replace(target)
-    elif not _exchange(complete, target):
-        retired = complete.with_name(f"{complete.name}-old")
-        target.replace(retired)
-        try:
-            complete.replace(target)
-        except OSError:
-            retired.replace(target)
-            raise
-        shutil.rmtree(retired, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two folders in one system call; False where the system has none."""
-    if sys.platform != "linux":
-        return False
-    with suppress(AttributeError, OSError):
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-        return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0
-    return False

@@ -1,4 +1,4 @@
-"""Binomial, Beta and cluster-bootstrap intervals on plain arrays."""
+"""Binomial, stratified and cluster-bootstrap intervals on plain arrays."""
 
 from dataclasses import dataclass
 
@@ -41,6 +41,62 @@ def jeffreys_interval(correct: float, trials: float, level: float = 0.9) -> Inte
     lower = 0.0 if correct <= 0 else float(betaincinv(*shape, tail))
     upper = 1.0 if correct >= trials else float(betaincinv(*shape, 1 - tail))
     return Interval(correct / trials if trials else 0.5, lower, upper, level)
+
+
+@dataclass(frozen=True)
+class StratifiedMean:
+    """Mean of strata that count alike, such as the tasks of a suite, and its error variance over rows like these."""
+
+    point: float
+    """Mean of the strata's means."""
+    variance: float
+    """Error variance; never 0."""
+    centre: float
+    """The mean drawn a little towards one half, at which a binomial variance is taken."""
+
+    def interval(self, level: float = 0.9) -> Interval:
+        """Jeffreys' interval for as many trials as would have this variance (Franco, Little, Louis & Slud, 2019).
+
+        Args:
+            level: Nominal coverage.
+        """
+        trials = self.centre * (1 - self.centre) / self.variance
+        return jeffreys_interval(self.point * trials, trials, level)
+
+
+def stratified_mean(values: RowFloats, stratum: np.ndarray, kept: np.ndarray | None = None) -> StratifiedMean:
+    """Mean over strata of scores in [0, 1], with a variance that holds for strata of one row and for constant scores.
+
+    Strata that differ more than chance has it make the mean more precise than one of unstratified rows. How much of
+    that gain is credited is estimated as James and Stein (1961) shrink: none where strata differ by chance only, or
+    where each holds one row; nearly all where their differences are clear.
+
+    Args:
+        values: Score of each row, in [0, 1].
+        stratum: Stratum of each row, numbered from 0 without gaps.
+        kept: Numbers of the strata that the mean is over (as for an interquartile mean); by default all.
+    """
+    size = np.bincount(stratum).astype(float)
+    means = np.bincount(stratum, values) / size
+    rows, strata = len(values), len(size)
+    centre = (values.sum() + 0.5) / (rows + 1)
+    binomial = centre * (1 - centre)
+    pooled = binomial
+    if not np.isin(values, (0, 1)).all():
+        squares = float(((values - values.mean()) ** 2).sum())
+        pooled = (squares + 2 * binomial) / (rows + 1)
+    between = float((size * (means - values.mean()) ** 2).sum()) / pooled
+    credit = max(0.0, 1 - strata / between) if between > 0 and strata > 1 else 0.0
+    # one pseudo-row with the pooled variance keeps strata of one row, or of equal scores, from looking certain
+    own = (np.bincount(stratum, (values - means[stratum]) ** 2) + pooled) / size
+    each = ((1 - credit) * pooled + credit * own) / size
+    chosen = np.arange(strata) if kept is None else kept
+    point = float(means[chosen].mean())
+    # the mean of chosen strata may lie nearer to 0 or 1 than that of all, and so vary less
+    trials = len(chosen) ** 2 / float((1 / size[chosen]).sum())
+    near = (point * trials + 0.5) / (trials + 1)
+    variance = float(each[chosen].sum()) / len(chosen) ** 2 * near * (1 - near) / binomial
+    return StratifiedMean(point, variance, near)
 
 
 def quantile_bounds(draws: FloatArray, level: float = 0.9) -> tuple[FloatArray, FloatArray]:

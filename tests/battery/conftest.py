@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.battery import Bank, BankSettings, build_bank
+from capscope.battery import Bank
 from capscope.data import Study
 
 DIMS = 2
@@ -68,4 +68,4 @@ def past(world: World) -> Study:
 
 @pytest.fixture(scope="session")
 def bank(past: Study) -> Bank:
-    return build_bank(past, BankSettings(dims=2))
+    return Bank.build(past, dims=2)

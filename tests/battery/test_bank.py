@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from capscope.battery import Bank, BankSettings, build_bank, load_bank, read_names, save_bank
+from capscope.battery import Bank, read_harness_names
 from capscope.cli import app
 from capscope.data import Study
 from capscope.errors import InputError, OutputError
@@ -16,8 +16,8 @@ from capscope.errors import InputError, OutputError
 
 def test_a_bank_comes_back_as_it_was_saved(bank: Bank, tmp_path) -> None:
     held = replace(bank, cost=np.linspace(1, 9, len(bank.items)))
-    save_bank(held, tmp_path / "b")
-    again = load_bank(tmp_path / "b")
+    held.save(tmp_path / "b")
+    again = Bank.load(tmp_path / "b")
     assert (again.items, again.models, again.benchmark, again.task) == (
         held.items,
         held.models,
@@ -34,8 +34,8 @@ def test_a_bank_comes_back_as_it_was_saved(bank: Bank, tmp_path) -> None:
 
 
 def test_a_compact_bank_is_small_and_predicts_alike(bank: Bank, tmp_path) -> None:
-    save_bank(bank.compact(), tmp_path / "c")
-    again = load_bank(tmp_path / "c")
+    bank.compact().save(tmp_path / "c")
+    again = Bank.load(tmp_path / "c")
     assert again.history is None
     n = len(bank.items)
     model, item = np.repeat([0, 5], n), np.tile(np.arange(n), 2)
@@ -46,21 +46,21 @@ def test_a_compact_bank_is_small_and_predicts_alike(bank: Bank, tmp_path) -> Non
 
 def test_no_text_reaches_a_bank(past: Study, tmp_path) -> None:
     items = past.items.drop(columns="text").assign(text="the secret question", target="the secret answer")
-    bank = build_bank(Study.of(items.astype({"item_id": str}), past.responses), BankSettings(dims=1, max_sweeps=3))
-    save_bank(bank, tmp_path / "b")
+    bank = Bank.build(Study.of(items.astype({"item_id": str}), past.responses), dims=1, max_sweeps=3)
+    bank.save(tmp_path / "b")
     for path in (tmp_path / "b").iterdir():
         assert b"secret" not in path.read_bytes()
 
 
 def test_documents_come_from_a_column_or_the_id_and_are_dropped_when_they_repeat(past: Study) -> None:
-    settings = BankSettings(dims=1, max_sweeps=2, harness_tasks={"alpha/alpha_0": "lb_alpha", "beta": "lb_beta"})
-    bank = build_bank(past, settings)
+    names = {"alpha/alpha_0": "lb_alpha", "beta": "lb_beta"}
+    bank = Bank.build(past, dims=1, max_sweeps=2, harness_tasks=names)
     assert {"lb_alpha", "alpha_1", "lb_beta"} <= set(bank.task)
     # all tasks of beta under one name repeat their numbers, so they are not document numbers of that task
     assert set(bank.document[np.array(bank.task) == "lb_beta"]) == {-1}
     place = bank.items.index("alpha_0/17")
     assert bank.document[place] == 17
-    plain = build_bank(Study.of(responses=past.responses), BankSettings(dims=1, max_sweeps=2))
+    plain = Bank.build(Study.of(responses=past.responses), dims=1, max_sweeps=2)
     assert plain.benchmarks == ("all",)
     assert set(plain.document) == {-1}
 
@@ -69,7 +69,7 @@ def test_repeats_of_a_cell_are_averaged_and_missing_cells_stay_missing() -> None
     rows = [("m", "a", "x", 1.0), ("m", "a", "y", 0.0), ("m", "b", "x", 1.0), ("k", "a", "x", 0.0)]
     rows += [("k", "c", "x", 0.25), ("m", "c", "x", 1.0)]
     table = pd.DataFrame(rows, columns=["model", "item_id", "prompt", "score"])
-    bank = build_bank(Study.of(responses=table), BankSettings(dims=1))
+    bank = Bank.build(Study.of(responses=table), dims=1)
     np.testing.assert_array_equal(bank.history, [[0.0, np.nan, 0.25], [0.5, 1.0, 1.0]])
 
 
@@ -84,21 +84,21 @@ def test_positions_and_benchmarks_say_what_is_missing(bank: Bank) -> None:
 
 def test_folders_that_are_no_banks_are_refused(bank: Bank, tmp_path) -> None:
     with pytest.raises(InputError, match="no bank here"):
-        load_bank(tmp_path)
-    save_bank(bank, tmp_path / "b")
+        Bank.load(tmp_path)
+    bank.save(tmp_path / "b")
     with pytest.raises(OutputError, match="already exists"):
-        save_bank(bank, tmp_path / "b")
-    save_bank(bank, tmp_path / "b", force=True)
+        bank.save(tmp_path / "b")
+    bank.save(tmp_path / "b", force=True)
     (tmp_path / "b" / "manifest.json").write_text('{"kind": "irt", "schema": 1}')
     with pytest.raises(InputError, match="not a bank"):
-        load_bank(tmp_path / "b")
+        Bank.load(tmp_path / "b")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     with pytest.raises(OutputError, match="holds more than a bank"):
-        save_bank(bank, tmp_path / "other")
+        bank.save(tmp_path / "other", force=True)
     (tmp_path / "names.json").write_text("[1]")
     with pytest.raises(InputError, match="not a JSON object of names"):
-        read_names(tmp_path / "names.json")
+        read_harness_names(tmp_path / "names.json")
 
 
 def test_the_command_builds_a_bank(past: Study, tmp_path) -> None:
@@ -109,6 +109,6 @@ def test_the_command_builds_a_bank(past: Study, tmp_path) -> None:
     shown = CliRunner().invoke(app, [*command, "--harness-tasks", str(names), "--json"])
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["n_items"] == 600
-    bank = load_bank(tmp_path / "bank")
+    bank = Bank.load(tmp_path / "bank")
     assert "leaderboard_alpha" in bank.task
     assert bank.provenance["fit"]["dims"] == 2

@@ -144,7 +144,7 @@ def test_a_compact_bank_estimates_about_as_well(world: World, pool: Pool, bank: 
 
 
 def test_evaluating_is_repeatable_and_beats_the_mean_where_it_can(past: Study) -> None:
-    trial = BatteryTrial((20, 60), "interpolation", seeds=2)
+    trial = BatteryTrial(n=(20, 60), seeds=2)
     first, again = evaluate_battery(past, trial), evaluate_battery(past, trial)
     assert [e.as_dict() for e in first] == [e.as_dict() for e in again]
     for found in first:
@@ -153,7 +153,9 @@ def test_evaluating_is_repeatable_and_beats_the_mean_where_it_can(past: Study) -
 
 
 def test_the_frontier_does_not_break_the_default(past: Study) -> None:
-    (found,) = evaluate_battery(past, BatteryTrial((40,), "frontier", seeds=3), ["mean", "rsl", "aipw", "blend"])
+    (found,) = evaluate_battery(
+        past, BatteryTrial(n=(40,), split="frontier", seeds=3), ["mean", "rsl", "aipw", "blend"]
+    )
     assert found.figures["blend"].mae_pp < 1.1 * found.figures["mean"].mae_pp
     assert found.figures["blend"].coverage95 > 0.9
 

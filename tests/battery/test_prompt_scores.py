@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from capscope.battery import PromptScores, PromptSettings, prompt_scores
 from capscope.battery.prompts.accuracy import QUANTILES
-from capscope.battery.prompts.fit import PROMPT_SCALE, PromptCells, fit_prompts
+from capscope.battery.prompts.prompt_fit import PROMPT_SCALE, PromptCells, fit_prompts
 from capscope.cli import app
 from capscope.data import Study
 from capscope.errors import InputError
@@ -190,7 +190,7 @@ def test_covariates_that_explain_prompts_help() -> None:
         table = pd.DataFrame({"prompt": [f"p{number:03d}" for number in range(40)], "x": known})
         errors = []
         for covariates in (None, table):
-            score = prompt_scores(one.study, PromptSettings(draws=50), covariates).prompts
+            score = prompt_scores(one.study, PromptSettings(draws=50), covariates=covariates).prompts
             truth = one.accuracy[0][[int(name[1:]) for name in score["prompt"]]]
             errors.append(np.abs(score["score"] - truth).mean())
         gain.append(errors[1] / errors[0])

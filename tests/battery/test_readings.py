@@ -7,8 +7,8 @@ import pytest
 
 from battery.conftest import World, make_abilities
 from capscope.battery import AdaptiveBattery, Bank, Pool, Sample
-from capscope.battery.live.adaptive import Targets
-from capscope.battery.live.readings import FEWEST_MODELS, PastModels
+from capscope.battery.adaptive.adaptive_battery import Targets
+from capscope.battery.adaptive.estimate import FEWEST_MODELS, PastModels
 
 N_NEW, N_ASKED = 60, 30
 

@@ -14,23 +14,20 @@ import pandas as pd
 import pytest
 
 from capscope.battery import (
+    AdaptiveBattery,
     Bank,
-    BankSettings,
     BatteryQuestion,
-    EndpointRun,
+    BatteryRun,
+    Curves,
     Graded,
     RunSettings,
     battery_questions,
-    build_bank,
-    run_at_endpoint,
+    run_adaptively,
     run_battery,
-    save_bank,
 )
-from capscope.battery.ability import Curves
-from capscope.battery.live.adaptive import AdaptiveBattery
-from capscope.battery.live.grading import grade_exact, grade_letter, grade_number, grade_verdict
+from capscope.battery.adaptive.grading import grade_exact, grade_letter, grade_number, grade_verdict
 from capscope.data import Study
-from capscope.endpoint import EndpointSettings, Prices, Sampling
+from capscope.endpoint import EndpointSettings
 from capscope.errors import EndpointError, InputError
 from endpoint.server import Answer, Call, ScriptedServer, completion
 
@@ -56,7 +53,7 @@ def world() -> tuple[Study, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def bank(world) -> Bank:
-    return build_bank(world[0], BankSettings(dims=1))
+    return Bank.build(world[0], dims=1)
 
 
 @pytest.fixture(scope="module")
@@ -128,18 +125,18 @@ def test_items_without_what_a_battery_needs_are_refused(bank):
 
 def test_the_same_seed_gives_the_same_run_and_no_item_twice(world, bank, questions):
     answer = model_that_answers(in_bank_order(bank, world[1]), bank)
-    one, two = (run_battery(bank, questions, answer, "new", RunSettings(30, seed=4)) for _ in range(2))
+    one, two = (run_adaptively(bank, questions, answer, "new", RunSettings(size=30, seed=4)) for _ in range(2))
     pd.testing.assert_frame_equal(one.steps, two.steps)
     assert one.steps["item_id"].is_unique
     assert one.status == "max_items"
     assert set(one.scores["target"]) == {"all", "first", "second"}
-    other = run_battery(bank, questions, answer, "new", RunSettings(30, seed=5))
+    other = run_adaptively(bank, questions, answer, "new", RunSettings(size=30, seed=5))
     assert list(other.steps["item_id"]) != list(one.steps["item_id"])
 
 
 def test_a_run_of_the_whole_bank_gives_its_score(world, bank, questions):
     truth = in_bank_order(bank, world[1])
-    run = run_battery(bank, questions, model_that_answers(truth, bank), "new", RunSettings(N_ITEMS))
+    run = run_adaptively(bank, questions, model_that_answers(truth, bank), "new", RunSettings(size=N_ITEMS))
     assert run.status == "no-items-left"
     scores = run.scores.set_index("target")
     assert scores.loc["all", "score"] == pytest.approx(truth.mean(), abs=0.05)
@@ -148,25 +145,25 @@ def test_a_run_of_the_whole_bank_gives_its_score(world, bank, questions):
 
 def test_it_stops_when_it_knows_enough(world, bank, questions):
     answer = model_that_answers(in_bank_order(bank, world[1]), bank)
-    run = run_battery(bank, questions, answer, "new", RunSettings(N_ITEMS, width=0.3))
+    run = run_adaptively(bank, questions, answer, "new", RunSettings(size=N_ITEMS, width=0.3))
     assert run.status == "width"
     whole = run.scores.set_index("target").loc["all"]
     assert whole["upper"] - whole["lower"] <= 0.3
-    sure = run_battery(bank, questions, answer, "new", RunSettings(N_ITEMS, ability_sd=0.4))
+    sure = run_adaptively(bank, questions, answer, "new", RunSettings(size=N_ITEMS, ability_sd=0.4))
     assert sure.status == "ability_sd"
     assert sure.abilities["sd"].max() <= 0.4
 
 
 def test_only_the_wanted_benchmark_is_asked(world, bank, questions):
     answer = model_that_answers(in_bank_order(bank, world[1]), bank)
-    run = run_battery(bank, questions, answer, "new", RunSettings(20, benchmarks=("second",)))
+    run = run_adaptively(bank, questions, answer, "new", RunSettings(size=20, benchmarks=("second",)))
     assert all(int(item[1:]) >= 60 for item in run.steps["item_id"])
     assert list(run.scores["target"]) == ["all"]
     assert run.scores["items"].iloc[0] == 60
 
 
 def test_nonsense_is_unscored_counted_and_never_zero(bank, questions):
-    run = run_battery(bank, questions, lambda _: Graded(None, "no answer"), "mute", RunSettings(15))
+    run = run_adaptively(bank, questions, lambda _: Graded(None, "no answer"), "mute", RunSettings(size=15))
     shown = run.as_dict()
     assert (shown["asked"], shown["unscored"], shown["problems"]) == (15, 15, {"no answer": 15})
     assert run.answers().empty
@@ -235,7 +232,7 @@ def command(bank_folder: Path, items: Path, out: Path, url: str, *more: str) -> 
 @pytest.fixture(scope="module")
 def folders(world, bank, tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("run")
-    save_bank(bank, folder / "bank")
+    bank.save(folder / "bank")
     world[0].require("items").to_json(folder / "items.jsonl", orient="records", lines=True)
     return folder / "bank", folder / "items.jsonl"
 
@@ -274,9 +271,12 @@ def test_end_to_end_with_a_kill_on_the_way(world, bank, questions, folders, tmp_
     assert set(answers["item_id"]).isdisjoint(model.mute)
 
 
-def job(folders: tuple[Path, Path], out: Path, url: str) -> EndpointRun:
-    endpoint = EndpointSettings(base_url=url, concurrency=1, max_attempts=1)
-    return EndpointRun(*folders, out, endpoint, Sampling("toy"))
+def settings(url: str, size: int, **changed) -> RunSettings:
+    return RunSettings(size=size, endpoint=EndpointSettings(base_url=url, concurrency=1, max_attempts=1), **changed)
+
+
+def run_toy(folders: tuple[Path, Path], out: Path, settings: RunSettings) -> BatteryRun:
+    return run_battery(*folders, model="toy", out=out, settings=settings)
 
 
 def test_an_endpoint_that_refuses_says_why(folders, tmp_path):
@@ -284,7 +284,7 @@ def test_an_endpoint_that_refuses_says_why(folders, tmp_path):
         return Answer({"error": {"message": "no such key"}}, status=401)
 
     with ScriptedServer(refuse) as server, pytest.raises(EndpointError, match="no such key"):
-        run_at_endpoint(job(folders, tmp_path / "run", server.url), RunSettings(5))
+        run_toy(folders, tmp_path / "run", settings(server.url, 5))
 
 
 def test_a_server_that_fails_leaves_items_unscored(folders, tmp_path):
@@ -294,7 +294,7 @@ def test_a_server_that_fails_leaves_items_unscored(folders, tmp_path):
         return Answer(completion('{"reasoning": "", "level": 3}'))
 
     with ScriptedServer(fail) as server:
-        found = run_at_endpoint(job(folders, tmp_path / "run", server.url), RunSettings(3))
+        found = run_toy(folders, tmp_path / "run", settings(server.url, 3))
     assert found.as_dict()["problems"] == {"HTTP 500: overloaded": 3}
 
 
@@ -311,9 +311,9 @@ def test_refusals_and_silence_are_unscored_and_counted(folders, bank, tmp_path):
         return Answer(completion(text), delay=1.5 if item in silent else 0.0)
 
     with ScriptedServer(reply) as server:
-        patient = job(folders, tmp_path / "run", server.url)
+        patient = settings(server.url, 9)
         hasty = replace(patient, endpoint=replace(patient.endpoint, timeout=0.5))
-        found = run_at_endpoint(hasty, RunSettings(9))
+        found = run_toy(folders, tmp_path / "run", hasty)
     steps = found.steps.set_index("item_id")
     lost = steps["score"].isna()
     assert set(steps.index[lost]) == set(steps.index) & {*silent, *refused}
@@ -353,11 +353,11 @@ def test_a_judge_grades_and_the_budget_stops(folders, tmp_path):
         return Answer(completion("Something long.", tokens=(1000, 0)))
 
     with ScriptedServer(reply) as server:
-        open_answers = replace(job(folders, tmp_path / "run", server.url), grader="judge")
+        open_answers = settings(server.url, 40, grader="judge")
         with pytest.raises(InputError, match="name it with --judge"):
-            run_at_endpoint(open_answers, RunSettings(5))
-        priced = replace(open_answers, judge=Sampling("wise"), prices=Prices(1000.0, 0.0, "given"), max_usd=12.5)
-        found = run_at_endpoint(priced, RunSettings(40))
+            run_toy(folders, tmp_path / "run", open_answers)
+        priced = replace(open_answers, judge="wise", usd_in=1000.0, usd_out=0.0, max_usd=12.5)
+        found = run_toy(folders, tmp_path / "run", priced)
     assert found.status == "budget"
     assert 10 <= len(found.steps) <= 12
     assert (found.steps["score"] == 1).all()

@@ -9,32 +9,31 @@ from typer.testing import CliRunner
 
 from battery.conftest import World, make_abilities
 from capscope.battery import (
+    SELECTORS,
     AdaptiveBattery,
     AdaptiveSettings,
     Bank,
+    Curves,
     Design,
     Pool,
     ability_posterior,
-    add_to_bank,
     harness_run,
-    save_bank,
-    score_with_bank,
+    score_battery,
     select_battery,
     select_forms,
 )
-from capscope.battery.ability import Curves
-from capscope.battery.design.drawing import inclusion_chances
+from capscope.battery.selectors.drawing import inclusion_chances
 from capscope.cli import app
 from capscope.data import Study
 from capscope.errors import InputError
 
-METHODS = ["random", "anchor", "fisher", "variance", "profile"]
+METHODS = [name for name, selector in SELECTORS.items() if selector.needs != "demands"]
 
 
 @pytest.mark.parametrize("method", ["fisher", "anchor"])
 def test_items_are_drawn_as_often_as_stated(bank: Bank, method: str) -> None:
     part = bank.take_items(np.arange(60))
-    tables = [select_battery(part, 12, method, seed).table for seed in range(200)]
+    tables = [select_battery(part, 12, method=method, seed=seed).table for seed in range(200)]
     drawn = pd.concat(tables)
     assert all(table["item_id"].is_unique and len(table) == 12 for table in tables)
     often = drawn.groupby("item_id").size().reindex(part.items).fillna(0) / 200
@@ -59,10 +58,10 @@ def test_chances_add_up_under_a_cap_and_keep_a_uniform_share() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_forms_share_no_item_and_the_seed_decides(bank: Bank, method: str) -> None:
-    first, second = select_forms(bank, 30, method, 4, Design(forms=2))
+    first, second = select_forms(bank, 30, method=method, seed=4, design=Design(forms=2))
     assert not set(first.table["item_id"]) & set(second.table["item_id"])
     assert len(first.table) == len(second.table) == 30
-    again = select_forms(bank, 30, method, 4, Design(forms=2))
+    again = select_forms(bank, 30, method=method, seed=4, design=Design(forms=2))
     pd.testing.assert_frame_equal(first.table, again[0].table)
 
 
@@ -72,11 +71,11 @@ def test_cheap_items_are_drawn_more_often(bank: Bank) -> None:
     paid = table["item_id"].map(cost)
     assert (paid == 1.0).mean() > 0.65
     with pytest.raises(InputError, match="no cost for"):
-        select_forms(bank, 20, "fisher", 0, Design(cost={bank.items[0]: 1.0}))
+        select_forms(bank, 20, method="fisher", design=Design(cost={bank.items[0]: 1.0}))
 
 
 def select_battery_with_cost(bank: Bank, cost: dict[str, float]) -> pd.DataFrame:
-    return select_forms(bank, 100, "random", 0, Design(cost=cost))[0].table
+    return select_forms(bank, 100, design=Design(cost=cost))[0].table
 
 
 def test_informative_draws_narrow_abilities_more(world: World, bank: Bank) -> None:
@@ -85,7 +84,7 @@ def test_informative_draws_narrow_abilities_more(world: World, bank: Bank) -> No
     curves = Curves.of(bank)
 
     def spread(method: str) -> float:
-        places = bank.positions(tuple(select_battery(bank, 60, method, 1).table["item_id"]))
+        places = bank.positions(select_battery(bank, 60, method=method, seed=1).items)
         cov = ability_posterior(curves.take(places), score[:, places]).cov
         return float(np.trace(cov, axis1=1, axis2=2).mean())
 
@@ -157,11 +156,9 @@ def test_harness_arguments_name_the_documents(bank: Bank) -> None:
 def test_new_items_join_a_bank_whose_old_items_stay(world: World) -> None:
     ability = make_abilities(60, 31)
     study = world.study(ability, np.random.default_rng(7))
-    from capscope.battery import BankSettings, build_bank
-
     old = study.keep_items(pd.Index(world.items.loc[world.items["benchmark"] != "gamma", "item_id"]))
-    bank = build_bank(old, BankSettings(dims=1))
-    grown = add_to_bank(bank, study)
+    bank = Bank.build(old, dims=1)
+    grown = bank.add(study)
     np.testing.assert_array_equal(grown.posterior.item_mean[: len(bank.items)], bank.posterior.item_mean)
     assert grown.benchmarks == ("alpha", "beta", "gamma")
     new = grown.of_benchmarks(("gamma",))
@@ -170,11 +167,11 @@ def test_new_items_join_a_bank_whose_old_items_stay(world: World) -> None:
     assert np.corrcoef(easy, told)[0, 1] > 0.9
     assert np.isnan(grown.history).sum() == 0
     with pytest.raises(InputError, match="nothing was added"):
-        add_to_bank(grown, study)
+        grown.add(study)
 
 
 def test_the_commands_select_score_and_profile(world: World, bank: Bank, tmp_path) -> None:
-    save_bank(bank, tmp_path / "bank")
+    bank.save(tmp_path / "bank")
     runner = CliRunner()
     out, samples = tmp_path / "b.csv", tmp_path / "samples.json"
     command = ["battery", "select", str(tmp_path / "bank"), "-n", "60", "--method", "variance", "--out", str(out)]
@@ -200,4 +197,4 @@ def test_the_commands_select_score_and_profile(world: World, bank: Bank, tmp_pat
 def test_scores_by_bank_need_answers_of_it(bank: Bank) -> None:
     other = Study.of(responses=pd.DataFrame({"model": ["m"], "item_id": ["elsewhere"], "score": [1]}))
     with pytest.raises(InputError, match="no answer to any item of the bank"):
-        score_with_bank(bank, other)
+        score_battery(bank, other)

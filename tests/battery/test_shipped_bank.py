@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from capscope.battery import Bank, Curves, harness_run, load_bank, score_with_bank, select_battery
+from capscope.battery import Bank, Curves, harness_run, score_battery, select_battery
 from capscope.data import Study, shipped
 
 
 @pytest.fixture(scope="module")
 def shipped_bank() -> Bank:
-    return load_bank(shipped("artifacts/openllm-v2"))
+    return Bank.load(shipped("artifacts/openllm-v2"))
 
 
 def test_it_is_small_and_holds_no_single_answers(shipped_bank: Bank) -> None:
@@ -40,10 +40,10 @@ def test_a_hundred_answers_score_a_simulated_model(shipped_bank: Bank, method: s
     for place in (3, 20, 34, 50):
         chance = curves.chances(shipped_bank.posterior.ability_mean[[place]])[0]
         score = (rng.random(len(chance)) < chance).astype(float)
-        battery = select_battery(shipped_bank, 100, method, place)
+        battery = select_battery(shipped_bank, 100, method=method, seed=place)
         items = tuple(battery.table["item_id"])
         answers = pd.DataFrame({"model": "m", "item_id": items, "score": score[shipped_bank.positions(items)]})
-        found = score_with_bank(shipped_bank, Study.of(responses=answers), battery).scores.iloc[0]
+        found = score_battery(shipped_bank, Study.of(responses=answers), battery=battery).scores.iloc[0]
         assert abs(found["score"] - score.mean()) < 0.09
         held.append(found["lower"] <= score.mean() <= found["upper"])
     assert sum(held) >= 3

@@ -9,7 +9,7 @@ from capscope.errors import InputError
 from capscope.intervals import bootstrap_interval, cluster_draws
 from capscope.profiles import check_claims, demand_contrast, demand_profile, demand_structure
 from capscope.profiles.benchmark.cluster_moments import cluster_moments, filled
-from capscope.profiles.benchmark.structure import participation_ratio
+from capscope.profiles.benchmark.structure import effective_dimensions
 
 
 def matrix(level: np.ndarray) -> Demands:
@@ -31,25 +31,56 @@ def test_gaps_become_the_mean() -> None:
     assert filled(np.array([[1, np.nan], [3, np.nan], [np.nan, np.nan]])).tolist() == [[1, 0], [3, 0], [2, 0]]
 
 
-def test_participation_ratio_laws() -> None:
-    assert participation_ratio(np.eye(7)) == pytest.approx(7)
-    assert participation_ratio(np.ones((7, 7))) == pytest.approx(1)
-    cov = np.cov(np.random.default_rng(0).standard_normal((5, 50)))
-    turned, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((5, 5)))
-    assert participation_ratio(turned @ cov @ turned.T) == pytest.approx(float(participation_ratio(cov)))
-    assert np.isnan(participation_ratio(np.zeros((3, 3))))
+def test_effective_dimensions_laws() -> None:
+    rng = np.random.default_rng(0)
+    line = rng.standard_normal((200, 1)) * np.ones(7)
+    assert effective_dimensions(line, np.arange(200)).point == pytest.approx(1, abs=1e-3)
+    values = rng.standard_normal((200, 5)) * [1, 2, 3, 1, 1]
+    turned, _ = np.linalg.qr(rng.standard_normal((5, 5)))
+    one, other = (effective_dimensions(x, np.arange(200)) for x in (values, values @ turned))
+    assert one.point == pytest.approx(other.point)
+    assert (one.lower, one.upper) == pytest.approx((other.lower, other.upper))
+    assert np.isnan(effective_dimensions(np.ones((30, 3)), np.arange(30)).point)
+    assert np.isnan(effective_dimensions(values[:2], np.arange(2)).point)
+
+
+@pytest.mark.parametrize(("items", "tasks"), [(20, None), (60, None), (300, 30)])
+def test_effective_dimensions_are_unbiased_and_covered(items: int, tasks: int | None) -> None:
+    rng = np.random.default_rng(items)
+    loading = np.hstack([np.kron(np.eye(2), np.ones((3, 1))) * 0.8, np.eye(6) * 0.6])
+    cov = loading @ loading.T
+    truth = np.trace(cov) ** 2 / (cov**2).sum()
+    points, hits = [], []
+    for _ in range(150):
+        values, cluster = rng.standard_normal((items, 8)) @ loading.T, np.arange(items)
+        if tasks:
+            cluster = np.arange(items) % tasks
+            values = 0.6 * (rng.standard_normal((tasks, 8)) @ loading.T)[cluster] + 0.8 * values
+        found = effective_dimensions(values, cluster)
+        assert found.lower <= found.point <= found.upper
+        points.append(found.point)
+        hits.append(found.lower <= truth <= found.upper)
+    assert np.mean(points) == pytest.approx(truth, rel=0.05)
+    assert 0.84 <= np.mean(hits) <= 0.99
+
+
+def test_independent_levels_of_few_items_are_not_said_to_hang_together() -> None:
+    values = np.random.default_rng(0).integers(0, 3, (20, 18)).astype(float)
+    found = effective_dimensions(values, np.arange(20))
+    assert found.lower <= found.point <= found.upper
+    assert found.point > 15  # the ratio of the sample's covariance is 8.6
 
 
 def test_structure_by_hand_and_under_permutation() -> None:
     level = np.array([[0, 0, 5], [3, 4, 1], [4, 5, 0], [1, 2, 3], [5, 5, 3], [2, 2, 1]])
     cluster = np.array(list("aabbcc"))
-    found = demand_structure(matrix(level), cluster, np.random.default_rng(0))
+    found = demand_structure(matrix(level), cluster)
     assert found.both_high[0].tolist() == pytest.approx([3 / 6, 3 / 6, 1 / 6])
     assert found.correlation[0, 1] == pytest.approx(pd.Series(level[:, 0]).corr(pd.Series(level[:, 1]), "spearman"))
     top = found.pairs().iloc[0]
     assert (top["dim"], top["other"], top["lift"]) == ("A", "B", pytest.approx(2.0))
     order = np.random.default_rng(1).permutation(6)
-    again = demand_structure(matrix(level[order]), cluster[order], np.random.default_rng(0))
+    again = demand_structure(matrix(level[order]), cluster[order])
     assert again.effective_dims.point == pytest.approx(found.effective_dims.point)
     assert again.correlation == pytest.approx(found.correlation)
 

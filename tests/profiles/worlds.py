@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from capscope.data import Study
 
@@ -43,3 +44,12 @@ def study_of(score: np.ndarray, task: np.ndarray, level: np.ndarray | None = Non
         }
     )
     return Study.of(items, responses, demands)
+
+
+def judged(rng: np.random.Generator, strength: np.ndarray, size: int) -> pd.DataFrame:
+    """Judgements of random pairs of models with these log-odds of being preferred."""
+    pairs = np.array([rng.choice(len(strength), 2, replace=False) for _ in range(size)])
+    won = rng.random(size) < expit(strength[pairs[:, 0]] - strength[pairs[:, 1]])
+    names = np.array([f"m{number}" for number in range(len(strength))])
+    winner = np.where(won, "a", "b")
+    return pd.DataFrame({"model_a": names[pairs[:, 0]], "model_b": names[pairs[:, 1]], "winner": winner})

@@ -2,13 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from capscope.data import LevelCounts
-from capscope.report import render, with_study
+from capscope.report import render
 from report.pages import HOSTILE
 from report.study_worlds import faulty_study
 from report.worlds import World, counts_of, small_world
@@ -90,10 +90,20 @@ def test_nothing_spills_over_at_any_width(opened, text, width, tmp_path):
     assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
+def test_a_table_stands_beside_its_drawing_on_a_wide_screen(opened, text):
+    page = opened(text, 1200).page
+    tops = page.evaluate(
+        "[...document.querySelectorAll('.pair:has(> figure):has(> .scroll)')].map((pair) => "
+        "['figure', '.scroll'].map((part) => pair.querySelector(':scope > ' + part).getBoundingClientRect().top))"
+    )
+    assert tops
+    assert all(abs(drawing - table) < 20 for drawing, table in tops)
+
+
 def test_tables_sort_by_mouse_and_by_keyboard(opened, text, world):
     page = opened(text).page
     open_details(page)
-    models = [entry["model"] for entry in world.summary()["profiles"]]
+    models = [entry["model"] for entry in world.summary()["sections"]["profiles"]["profiles"]]
     table = page.locator("table", has=page.locator("caption", has_text="Ability by model and scale"))
     overall = table.get_by_role("button", name="Overall")
     overall.click()
@@ -147,7 +157,7 @@ def test_hostile_names_and_texts_do_nothing(opened):
     named = LevelCounts(HOSTILE[:5], (*drawn.dims[:3], "<b>$x$</b>"), drawn.n, drawn.correct)
     world = small_world(named, text=" ".join(HOSTILE))
     study = faulty_study((*HOSTILE[:4], *(f"m{number}" for number in range(8))), (HOSTILE[0], HOSTILE[1]))
-    watched = opened(render(with_study(replace(world, items=world.items).summary(), study)), 800)
+    watched = opened(render(world.summary(study=study)), 800)
     page = watched.page
     open_details(page)
     for heading in page.locator("button.sort").all()[:8]:

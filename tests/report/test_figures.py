@@ -28,7 +28,7 @@ from report.worlds import World
 
 @pytest.fixture(scope="module")
 def summary(world: World) -> Summary:
-    return world.summary()
+    return world.summary()["sections"]
 
 
 def bars(axes):
@@ -58,7 +58,7 @@ def test_a_missing_classical_estimate_draws_no_marker(summary):
 
 
 def test_overall_intervals_let_the_focus_stand_out(summary):
-    profiles = summary["profiles"]
+    profiles = summary["profiles"]["profiles"]
     axes = overall_intervals(profiles, focus=profiles[1]["model"])
     assert bars(axes) == [(entry["overall"]["lower"], entry["overall"]["upper"]) for entry in profiles]
     assert dots(axes) == [entry["overall"]["value"] for entry in profiles]
@@ -67,14 +67,14 @@ def test_overall_intervals_let_the_focus_stand_out(summary):
 
 
 def test_score_intervals(summary):
-    scores = summary["questions"]["scores"]
+    scores = summary["chances"]["scores"]
     axes = score_intervals(scores)
     assert bars(axes) == [(entry["lower"], entry["upper"]) for entry in scores]
     assert axes.get_xlim() == (0, 1)
 
 
 def test_curve_panels_hold_band_curve_and_observed_rates(summary):
-    for curve in summary["focus"]["curves"]:
+    for curve in summary["curves"]["curves"]:
         axes = curve_panel(curve)
         band, observed = axes.collections
         corners = band.get_paths()[0].vertices
@@ -91,7 +91,7 @@ def test_curve_panels_hold_band_curve_and_observed_rates(summary):
 
 
 def test_the_curve_grid_has_a_named_panel_for_each_curve(summary):
-    curves = summary["focus"]["curves"]
+    curves = summary["curves"]["curves"]
     figure = curve_grid(curves, columns=3)
     assert [axes.get_title() for axes in figure.axes] == [label(curve["name"]) for curve in curves]
 
@@ -112,7 +112,7 @@ def test_the_heat_map_has_a_cell_for_each_scale_and_level(summary):
 
 
 def test_the_radar_contrasts_one_model_with_the_others(summary):
-    profiles = summary["profiles"]
+    profiles = summary["profiles"]["profiles"]
     axes = radar(profiles, profiles[2]["model"])
     *others, own = axes.lines
     ability = [scale["ability"] for scale in profiles[2]["scales"]]
@@ -126,7 +126,7 @@ def test_the_radar_contrasts_one_model_with_the_others(summary):
 
 
 def test_the_radar_grid_draws_all_or_the_chosen_models(summary):
-    profiles = summary["profiles"]
+    profiles = summary["profiles"]["profiles"]
     assert [axes.get_title() for axes in radar_grid(profiles).axes] == [entry["model"] for entry in profiles]
     assert len(radar_grid(profiles, [profiles[0]["model"]]).axes) == 1
 
@@ -134,7 +134,7 @@ def test_the_radar_grid_draws_all_or_the_chosen_models(summary):
 def test_figures_draw_on_the_axes_they_are_given(summary):
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    assert score_intervals(summary["questions"]["scores"], axes=left) is left
+    assert score_intervals(summary["chances"]["scores"], axes=left) is left
     assert demand_heatmap(summary["demands"], axes=right) is right
     assert left.lines
     assert right.patches
@@ -142,12 +142,12 @@ def test_figures_draw_on_the_axes_they_are_given(summary):
 
 def test_drawing_changes_no_setting_of_matplotlib(summary):
     before = dict(matplotlib.rcParams)
-    to_svg(radar(summary["profiles"], summary["focus"]["model"]))
+    to_svg(radar(summary["profiles"]["profiles"], summary["focus"]["model"]))
     assert dict(matplotlib.rcParams) == before
 
 
 def test_svg_is_the_same_twice_and_names_its_parts(summary):
-    profiles = summary["profiles"]
+    profiles = summary["profiles"]["profiles"]
     drawings = [to_svg(overall_intervals(profiles), "one", "A <title>", "About & more") for _ in range(2)]
     assert drawings[0] == drawings[1]
     assert '<title id="one-title">A &lt;title&gt;</title>' in drawings[0]
@@ -158,7 +158,7 @@ def test_svg_is_the_same_twice_and_names_its_parts(summary):
 
 
 def test_colours_are_variables_with_the_colour_as_fallback(summary):
-    drawing = to_svg(curve_panel(summary["focus"]["curves"][0]))
+    drawing = to_svg(curve_panel(summary["curves"]["curves"][0]))
     assert f"var(--accent, {ACCENT})" in drawing
     bare = re.sub(r"var\(--\w+, #[0-9a-f]{6}\)", "", drawing)
     assert not [colour for colour in COLOUR_NAMES if colour in bare]
@@ -167,5 +167,5 @@ def test_colours_are_variables_with_the_colour_as_fallback(summary):
 def test_labels_are_short_and_never_formulas(summary):
     assert label("Knowledge of social sciences and humanities") == "Knowledge of social\nsciences and humanities"
     assert all(len(line) <= 24 for line in label("x" * 500).split("\n"))
-    entry = summary["profiles"][0] | {"model": r"$\frac{1}{$ <b>"}
+    entry = summary["profiles"]["profiles"][0] | {"model": r"$\frac{1}{$ <b>"}
     assert r"$\frac{1}{$ &lt;b&gt;" in to_svg(overall_intervals([entry]))

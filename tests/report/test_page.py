@@ -9,13 +9,14 @@ import pytest
 
 from capscope.data import LevelCounts
 from capscope.errors import OutputError
-from capscope.report import Summary, render, write_report
+from capscope.report import Summary, render, write_page
 from capscope.report.page import fixed, percent
 from report.pages import HOSTILE, assert_closed, parse
 from report.worlds import World, counts_of, small_world
 
 SECTIONS = (
-    *("answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration", "definitions", "made"),
+    *("answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration"),
+    *("definitions", "made"),
 )
 
 
@@ -28,8 +29,10 @@ def page(world: World) -> str:
 def light(world: World) -> Summary:
     """One model, one curve and no questions: a page that is drawn fast."""
     summary = world.summary()
-    focus = summary["focus"] | {"curves": summary["focus"]["curves"][:1]}
-    return summary | {"profiles": summary["profiles"][:1], "focus": focus, "questions": None, "demands": None}
+    sections = {name: record for name, record in summary["sections"].items() if name not in {"chances", "demands"}}
+    curves = sections["curves"] | {"curves": sections["curves"]["curves"][:1]}
+    profiles = sections["profiles"] | {"profiles": sections["profiles"]["profiles"][:1]}
+    return summary | {"sections": sections | {"curves": curves, "profiles": profiles}}
 
 
 def visible(page: str) -> str:
@@ -71,13 +74,13 @@ def test_it_is_accessible(page):
 
 
 def test_the_numbers_of_the_summary_stand_in_the_page(world, page):
-    summary, text = world.summary(), visible(page)
-    headline = summary["headline"]
+    summary, text = world.summary()["sections"], visible(page)
+    headline = summary["curve_answer"]
     assert percent(headline["general_share"]["value"], 1) in text
-    for entry in summary["profiles"]:
+    for entry in summary["profiles"]["profiles"]:
         assert f"{fixed(entry['overall']['value'])}{fixed(entry['overall']['lower'])}\u2013" in text
         assert entry["model"] in text
-    for entry in summary["questions"]["items"]:
+    for entry in summary["chances"]["items"]:
         assert entry["text"] in text
         assert entry["reason"] in text
     for scale in summary["demands"]["scales"]:
@@ -92,7 +95,7 @@ def test_the_same_summary_gives_the_same_bytes(world, page):
 
 def test_it_is_whole_without_questions(light):
     found = [section.get("id") for section in parse(render(light)).iter("section")]
-    assert found == [name for name in SECTIONS if name not in {"demands", "chances"}]
+    assert found == [name for name in SECTIONS if name not in {"chances", "demands"}]
 
 
 def test_advice_is_shown(light):
@@ -137,13 +140,13 @@ def test_half_a_character_does_not_stop_the_page(light):
 
 
 def test_a_page_of_the_demo_size_stays_small(page):
-    per_radar = len(page.split('id="radar-0-title"')[1].split("</svg>")[0])
+    per_radar = len(page.split('id="profiles-radar-0-title"')[1].split("</svg>")[0])
     assert per_radar < 16_000
     assert len(page.encode()) < 200_000
 
 
 def test_writing(light, tmp_path: Path):
-    path = write_report(light, tmp_path / "deep" / "report.html")
+    path = write_page(light, tmp_path / "deep" / "report.html")
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
 
@@ -151,26 +154,26 @@ def test_writing(light, tmp_path: Path):
 def test_an_existing_file_is_kept_unless_forced(light, tmp_path: Path):
     path = tmp_path / "report.html"
     path.write_text("mine")
-    with pytest.raises(OutputError, match=r"report\.html: exists; use --force"):
-        write_report(light, path)
+    with pytest.raises(OutputError, match=r"report\.html: already exists; choose another --out or add --force"):
+        write_page(light, path)
     assert path.read_text() == "mine"
-    write_report(light, path, force=True)
+    write_page(light, path, force=True)
     assert path.read_text().startswith("<!DOCTYPE html>")
 
 
 def test_a_failed_write_leaves_nothing(light, tmp_path: Path):
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_report(light, tmp_path / "report.html", force=True)
+    with pytest.raises(OutputError, match="this is a folder"):
+        write_page(light, tmp_path / "report.html", force=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_failed_rendering_leaves_what_was_there(tmp_path: Path):
-    broken: Summary = {"kind": "curves"}
+    broken: Summary = {"title": "half"}
     path = tmp_path / "report.html"
     path.write_text("mine")
     with pytest.raises(KeyError):
-        write_report(broken, path, force=True)
+        write_page(broken, path, force=True)
     assert path.read_text() == "mine"
 
 

@@ -8,8 +8,8 @@ import pytest
 from capscope.data import Responses, Study
 from capscope.fit import IRTSettings, fit_irt, save_fit
 from capscope.profiles import AuditSettings, audit_study
-from capscope.report import PageSettings, Summary, benchmark_heatmap, fit_summary, render, summarize_irt, with_study
-from capscope.report.summary_study import MOST_OF_A_KIND, audit_section
+from capscope.report import PageSettings, PageSource, Summary, benchmark_heatmap, fit_summary, render, summarize
+from capscope.report.sections.audit import MOST_OF_A_KIND, audit_section
 from report.pages import HOSTILE, assert_closed, parse
 from report.study_worlds import faulty_study
 from report.worlds import PROVENANCE, World
@@ -22,7 +22,7 @@ def study() -> Study:
 
 def summary_of(study: Study) -> Summary:
     fit = fit_irt(Responses.of(study), IRTSettings(model="rasch"))
-    return with_study(summarize_irt(fit, study.items, provenance=PROVENANCE), study)
+    return summarize(PageSource(fit=fit, study=study, provenance=PROVENANCE))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def summary(study) -> Summary:
 def test_the_audit_stands_in_the_summary_kind_by_kind(study, summary):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     listed = audit_study(study, AuditSettings()).listed()
-    groups = {group["kind"]: group for group in summary["audit"]["groups"]}
+    groups = {group["kind"]: group for group in summary["sections"]["audit"]["groups"]}
     wrong = listed.loc[listed["kind"] == "wrong key", "id"].tolist()
     assert [row["id"] for row in groups["wrong key"]["rows"]] == wrong
     copies = {(row["id"], row["other"]) for row in groups["duplicate"]["rows"]}
@@ -42,7 +42,7 @@ def test_the_audit_stands_in_the_summary_kind_by_kind(study, summary):
     assert first["text"] == first["other_text"] != ""
     others = listed[(listed["kind"] == "failed by better models") & ~listed["id"].isin(wrong)]
     assert groups["failed by better models"]["n"] == len(others)
-    assert summary["audit"]["n"] == sum(group["n"] for group in groups.values())
+    assert summary["sections"]["audit"]["n"] == sum(group["n"] for group in groups.values())
 
 
 def test_long_lists_are_cut_and_say_so(study, summary):
@@ -51,11 +51,11 @@ def test_long_lists_are_cut_and_say_so(study, summary):
     many = pd.concat([row.assign(id=f"copy {number}") for number in range(50)])
     section = audit_section(type(audit)(many, 0.2, (), ("duplicate",)), study.items)
     assert (section["n"], len(section["groups"][0]["rows"])) == (50, MOST_OF_A_KIND)
-    assert "the 20 most probable of 50" in render(summary | {"audit": section | {"notes": []}})
+    assert "the 20 most probable of 50" in render(summary | {"sections": {"audit": section | {"notes": []}}})
 
 
 def test_each_benchmark_has_its_demands(study, summary):
-    found = summary["benchmarks"]
+    found = summary["sections"]["benchmarks"]
     assert [(entry["benchmark"], entry["n_items"]) for entry in found["benchmarks"]] == [("First", 40), ("Second", 20)]
     assert [scale["dim"] for scale in found["scales"]] == ["AS", "QLl", "XX"]
     first, second = (entry["scales"] for entry in found["benchmarks"])
@@ -81,7 +81,7 @@ def test_the_page_shows_both_and_loads_nothing(summary):
     ids = [element.get("id") for element in tree.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
     assert not [element for element in tree.iter() if element.tag in {"i", "img"}]
-    evidence = summary["audit"]["groups"][0]["rows"] + summary["audit"]["groups"][1]["rows"]
+    evidence = summary["sections"]["audit"]["groups"][0]["rows"] + summary["sections"]["audit"]["groups"][1]["rows"]
     text = " ".join("".join(tree.itertext()).split())
     assert all(row["evidence"] in text for row in evidence)
 
@@ -93,13 +93,13 @@ def test_hostile_models_benchmarks_and_scales_do_nothing():
     assert not [element for element in parse(page).iter() if element.tag in {"b", "i", "img"}]
 
 
-def test_a_part_without_its_base_is_left_out(study, summary):
-    bare = with_study(summary, Study(responses=study.responses))
-    assert bare["benchmarks"] is None
-    assert bare["audit"] is not None
-    only_levels = with_study(summary, Study(demands=study.demands))
-    assert only_levels["audit"] is None
-    (alone,) = only_levels["benchmarks"]["benchmarks"]
+def test_a_part_without_its_base_is_left_out(study):
+    fit = fit_irt(Responses.of(study), IRTSettings(model="rasch"))
+    bare = summarize(PageSource(fit=fit, study=Study(responses=study.responses), provenance=PROVENANCE))
+    assert list(bare["sections"]) == ["answer", "abilities", "versus", "items", "audit"]
+    only_levels = summarize(PageSource(fit=fit, study=Study(demands=study.demands), provenance=PROVENANCE))
+    assert list(only_levels["sections"]) == ["answer", "abilities", "versus", "items", "benchmarks"]
+    (alone,) = only_levels["sections"]["benchmarks"]["benchmarks"]
     assert alone["benchmark"] == "?"
     assert "audit" not in [section.get("id") for section in parse(render(only_levels)).iter("section")]
 
@@ -108,6 +108,6 @@ def test_a_curve_fit_takes_a_study_too(world: World, study, tmp_path):
     save_fit(world.fit, tmp_path / "fit")
     study.save(tmp_path / "study")
     summary = fit_summary(tmp_path / "fit", PageSettings(study=tmp_path / "study"))
-    assert summary["kind"] == "curves"
+    assert "curve_answer" in summary["sections"]
     sections = [section.get("id") for section in parse(render(summary)).iter("section")]
     assert sections[-4:] == ["benchmarks", "audit", "definitions", "made"]

@@ -1,6 +1,7 @@
 """The summary holds what the posterior, the profiles and the predictions say, as plain JSON."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,37 +11,41 @@ from scipy.special import expit
 
 from capscope.errors import InputError
 from capscope.profiles import ability_profiles
-from capscope.report import Summary, summarize
+from capscope.report import PageSource, Summary, summarize
 from report.worlds import DIMS, PROVENANCE, World, counts_of, small_world
 
-SECTIONS = {"kind", "title", "level", "scales", "headline", "profiles", "focus", "questions", "demands"}
-SECTIONS |= {"versus", "calibration", "benchmarks", "audit", "definitions", "made"}
+SECTIONS = ["curve_answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration"]
 TAILS = [0.05, 0.95]
 
 
 @pytest.fixture(scope="module")
-def summary(world: World) -> Summary:
+def whole(world: World) -> Summary:
     return world.summary()
+
+
+@pytest.fixture(scope="module")
+def summary(whole: Summary) -> Summary:
+    return whole["sections"]
 
 
 def same(found: object, expected: object) -> None:
     np.testing.assert_allclose(np.array(found, dtype=float), np.array(expected, dtype=float), rtol=1e-9, atol=1e-12)
 
 
-def test_it_is_plain_json(summary):
-    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert set(summary) == SECTIONS
-    assert (summary["kind"], summary["title"], summary["level"]) == ("curves", "A small world", 0.9)
+def test_it_is_plain_json_with_the_sections_in_the_order_of_the_page(whole):
+    assert json.loads(json.dumps(whole, allow_nan=False)) == whole
+    assert list(whole["sections"]) == SECTIONS
+    assert (whole["title"], whole["level"]) == ("A small world", 0.9)
 
 
 def test_scales_stand_in_the_order_of_the_rubric_set_with_unknown_codes_last(summary):
-    assert [scale["dim"] for scale in summary["scales"]] == ["AS", "QLl", "KNf", "XX"]
-    assert summary["scales"][1] == {"dim": "QLl", "name": "Logical reasoning", "family": "elemental"}
-    assert summary["scales"][3] == {"dim": "XX", "name": "XX", "family": ""}
+    assert [scale["dim"] for scale in summary["profiles"]["scales"]] == ["AS", "QLl", "KNf", "XX"]
+    assert summary["profiles"]["scales"][1] == {"dim": "QLl", "name": "Logical reasoning", "family": "elemental"}
+    assert summary["profiles"]["scales"][3] == {"dim": "XX", "name": "XX", "family": ""}
 
 
 def test_headline_is_that_of_the_posterior(world, summary):
-    headline, posterior = summary["headline"], world.fit.posterior
+    headline, posterior = summary["curve_answer"], world.fit.posterior
     overall = posterior.ability.mean(axis=1)
     best, worst = int(overall.mean(axis=1).argmax()), int(overall.mean(axis=1).argmin())
     assert (headline["n_models"], headline["n_dims"]) == (5, 4)
@@ -58,10 +63,10 @@ def test_headline_is_that_of_the_posterior(world, summary):
 
 def test_profiles_hold_every_ability_strongest_model_first(world, summary):
     posterior = world.fit.posterior
-    overall = [entry["overall"]["value"] for entry in summary["profiles"]]
+    overall = [entry["overall"]["value"] for entry in summary["profiles"]["profiles"]]
     assert overall == sorted(overall, reverse=True)
-    assert {entry["model"] for entry in summary["profiles"]} == set(posterior.models)
-    for entry in summary["profiles"]:
+    assert {entry["model"] for entry in summary["profiles"]["profiles"]} == set(posterior.models)
+    for entry in summary["profiles"]["profiles"]:
         row = posterior.models.index(entry["model"])
         same(entry["general"]["value"], posterior.general[row].mean())
         for scale in entry["scales"]:
@@ -80,7 +85,7 @@ def test_beyond_is_what_a_line_on_general_ability_leaves(world, summary):
     for draw in range(log_odds.shape[-1]):
         design = np.column_stack([np.ones(5), posterior.general[:, draw]])
         left[..., draw] = log_odds[..., draw] - design @ np.linalg.lstsq(design, log_odds[..., draw], rcond=None)[0]
-    for entry in summary["profiles"]:
+    for entry in summary["profiles"]["profiles"]:
         for scale in entry["scales"]:
             where = posterior.models.index(entry["model"]), DIMS.index(scale["dim"])
             beyond = scale["beyond"]
@@ -92,14 +97,14 @@ def test_beyond_is_what_a_line_on_general_ability_leaves(world, summary):
 
 
 def test_only_clear_differences_stand_out_the_largest_of_each_family(summary):
-    family = {scale["dim"]: scale["family"] for scale in summary["scales"]}
+    family = {scale["dim"]: scale["family"] for scale in summary["profiles"]["scales"]}
     every = [
         (family[scale["dim"]], scale["beyond"]["value"], entry["model"], scale["dim"])
-        for entry in summary["profiles"]
+        for entry in summary["profiles"]["profiles"]
         for scale in entry["scales"]
         if scale["beyond"]["clear"]
     ]
-    headline = summary["headline"]
+    headline = summary["curve_answer"]
     assert headline["stand_out"]
     assert (headline["beyond_clear"], headline["beyond_compared"]) == (len(every), 20)
     for entry in headline["stand_out"]:
@@ -111,12 +116,13 @@ def test_only_clear_differences_stand_out_the_largest_of_each_family(summary):
 
 def test_curves_of_the_focus_model(world):
     posterior = world.fit.posterior
-    focus = world.summary("model-02")["focus"]
-    assert focus["model"] == "model-02"
-    assert [curve["dim"] for curve in focus["curves"]] == [scale["dim"] for scale in focus["scales"]]
+    sections = world.summary("model-02")["sections"]
+    focus, curves = sections["focus"], sections["curves"]["curves"]
+    assert focus["model"] == sections["curves"]["model"] == "model-02"
+    assert [curve["dim"] for curve in curves] == [scale["dim"] for scale in focus["scales"]]
     abilities = [scale["ability"] for scale in focus["scales"]]
     assert abilities == sorted(abilities, reverse=True)
-    for curve in focus["curves"]:
+    for curve in curves:
         column = DIMS.index(curve["dim"])
         slope, midpoint = posterior.slope[2, column], posterior.midpoint[2, column]
         draws = expit(slope * (midpoint - np.array(curve["grid"])[:, None]))
@@ -134,11 +140,11 @@ def test_curves_of_the_focus_model(world):
 
 
 def test_the_focus_is_the_strongest_model_unless_named(summary):
-    assert summary["focus"]["model"] == summary["headline"]["strongest"]["model"]
+    assert summary["focus"]["model"] == summary["curve_answer"]["strongest"]["model"]
 
 
 def test_chances_and_scores_are_those_predicted(world, summary):
-    questions, table = summary["questions"], world.predictions.table.set_index(["item_id", "model"])
+    questions, table = summary["chances"], world.predictions.table.set_index(["item_id", "model"])
     assert questions["n"] == 6
     for item in questions["items"]:
         assert item["text"] == f"How many? {item['item_id']}"
@@ -154,7 +160,7 @@ def test_chances_and_scores_are_those_predicted(world, summary):
 
 def test_unsupported_questions_have_reasons(world, summary):
     unsupported = {
-        (item_id, entry["reason"]) for entry in summary["questions"]["unsupported"] for item_id in entry["item_ids"]
+        (item_id, entry["reason"]) for entry in summary["chances"]["unsupported"] for item_id in entry["item_ids"]
     }
     table = world.predictions.support
     assert unsupported == set(table.loc[~table["in_support"], ["item_id", "reason"]].itertuples(index=False, name=None))
@@ -172,32 +178,34 @@ def test_the_demand_profile(world, summary):
         ]
 
 
-def test_how_it_was_made(world, summary):
-    made, posterior = summary["made"], world.fit.posterior
+def test_how_it_was_made(world, whole):
+    made, posterior = whole["made"], world.fit.posterior
     assert made["source"] == "simulated"
     assert (made["seed"], made["engine"], made["capscope_version"]) == (3, "laplace", "9.9")
     assert made["inputs"] == {"counts.csv": "ab" * 32}
     assert made["notes"] == ["Nothing here is real."]
     assert (made["status"], made["converged"]) == (world.fit.status.code, world.fit.status.converged)
-    assert made["missing"] == {"cells": 100, "empty": 10, "share": 0.1}
-    assert made["spread"]["draws"] == 100
-    same(made["spread"]["concentration"]["value"], posterior.concentration.mean())
-    assert {"Ability", "Chance", "Outside support"} <= {entry["term"] for entry in summary["definitions"]}
+    facts = {entry["name"]: entry["value"] for entry in made["facts"]}
+    assert facts["Missing"] == "10 of 100 cells (model, scale, level 1 to 5) hold no answer (10.0%)"
+    assert facts["Posterior"].startswith("100 draws; ")
+    assert f"concentration {posterior.concentration.mean():.0f}" in facts["Posterior"]
+    assert {"Ability", "Chance", "Outside support"} <= {entry["term"] for entry in whole["definitions"]}
+    assert any("90%" in entry["meaning"] for entry in whole["definitions"])
 
 
 def test_it_works_without_questions(world):
-    summary = summarize(world.fit, world.profiles, None, None, None, focus_model=None, provenance=PROVENANCE)
-    assert summary["questions"] is None
-    assert summary["demands"] is None
-    assert summary["headline"] == world.summary()["headline"]
+    summary = summarize(PageSource(fit=world.fit, provenance=PROVENANCE))
+    assert list(summary["sections"]) == [name for name in SECTIONS if name not in {"chances", "demands"}]
+    own = {"n_questions": 0, "best": None}
+    assert summary["sections"]["curve_answer"] == world.summary()["sections"]["curve_answer"] | own
+    assert "Chance" not in {entry["term"] for entry in summary["definitions"]}
 
 
 def test_items_without_text_and_without_ids(world):
-    parts = (world.fit, world.profiles, world.predictions, world.demands)
-    bare = summarize(*parts, world.items[["item_id"]], focus_model=None, provenance=PROVENANCE)
-    assert {item["text"] for item in bare["questions"]["items"]} == {""}
+    bare = replace(world, items=world.items[["item_id"]]).summary()["sections"]
+    assert {item["text"] for item in bare["chances"]["items"]} == {""}
     with pytest.raises(InputError, match="'item_id' is missing"):
-        summarize(*parts, pd.DataFrame({"id": ["q0"]}), focus_model=None, provenance=PROVENANCE)
+        replace(world, items=pd.DataFrame({"id": ["q0"]})).summary()
 
 
 def test_a_focus_model_that_is_not_there(world):
@@ -207,7 +215,7 @@ def test_a_focus_model_that_is_not_there(world):
 
 def test_two_models_have_nothing_beyond_the_general_factor():
     two = small_world(counts_of(2))
-    summary = two.summary()
-    assert ability_profiles(two.fit.posterior).general_share.point == summary["headline"]["general_share"]["value"]
-    assert (summary["headline"]["stand_out"], summary["headline"]["beyond_compared"]) == ([], 0)
-    assert all(scale["beyond"] is None for entry in summary["profiles"] for scale in entry["scales"])
+    summary = two.summary()["sections"]
+    assert ability_profiles(two.fit.posterior).general_share.point == summary["curve_answer"]["general_share"]["value"]
+    assert (summary["curve_answer"]["stand_out"], summary["curve_answer"]["beyond_compared"]) == ([], 0)
+    assert all(scale["beyond"] is None for entry in summary["profiles"]["profiles"] for scale in entry["scales"])

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from capscope.data import Demands, LevelCounts
+from capscope.data import Demands, LevelCounts, Study
 from capscope.fit import CurvePosterior, CurveWorld, Fit, fit_curves, simulate_counts
 from capscope.predict import Predictions, predict_from_curves
 from capscope.profiles import AbilityProfiles, DemandProfile, ability_profiles, demand_profile
-from capscope.report import Provenance, Summary, summarize
+from capscope.report import ItemPart, PageSource, Provenance, Summary, summarize
 
 DIMS = ("QLl", "AS", "XX", "KNf")
 """Three codes of the general set, not in its order, and one that it lacks."""
@@ -36,9 +36,12 @@ class World:
     demands: DemandProfile
     items: pd.DataFrame
 
-    def summary(self, focus_model: str | None = None) -> Summary:
-        parts = (self.fit, self.profiles, self.predictions, self.demands, self.items)
-        return summarize(*parts, focus_model=focus_model, provenance=PROVENANCE)
+    def source(self, focus_model: str | None = None, study: Study | None = None) -> PageSource:
+        part = ItemPart(predictions=self.predictions, demands=self.demands, items=self.items)
+        return PageSource(fit=self.fit, part=part, focus_model=focus_model, study=study, provenance=PROVENANCE)
+
+    def summary(self, focus_model: str | None = None, study: Study | None = None) -> Summary:
+        return summarize(self.source(focus_model, study))
 
 
 def counts_of(n_models: int = 5) -> LevelCounts:

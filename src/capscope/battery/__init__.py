@@ -1,81 +1,84 @@
-"""Choose few items, run them, estimate scores without bias."""
+"""Batteries: choose few items, run them adaptively, and estimate scores and abilities without bias.
 
-from capscope.battery.ability import Abilities, Curves, ability_posterior
+Two families can be extended: item selectors (`SELECTORS`) and score estimators (`ESTIMATORS`).
+"""
+
+from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, AdaptiveSettings
+from capscope.battery.adaptive.answering import Answerer, EndpointAnswerer, Graded
+from capscope.battery.adaptive.endpoint_run import run_battery
+from capscope.battery.adaptive.questions import KINDS, BatteryQuestion, battery_questions
+from capscope.battery.adaptive.running import BatteryRun, RunSettings, run_adaptively
+from capscope.battery.banks.ability import Abilities, Curves, ability_posterior
 from capscope.battery.banks.bank import Bank
-from capscope.battery.banks.building import BankSettings, build_bank
-from capscope.battery.banks.growth import add_to_bank
 from capscope.battery.banks.pool import Pool
-from capscope.battery.banks.sources import is_bank, load_answers, load_costs, load_source
-from capscope.battery.banks.storage import load_bank, read_names, save_bank
-from capscope.battery.design.harness import HarnessRun, harness_run
-from capscope.battery.design.selection import METHODS, Battery, Design, select_battery, select_forms
+from capscope.battery.banks.sources import is_bank, load_answers, load_bank, load_costs, load_source, read_harness_names
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Estimator, Sample
-from capscope.battery.evaluation import BatteryEvaluation, BatteryTrial, Figures, evaluate_battery
-from capscope.battery.live.adaptive import AdaptiveBattery, AdaptiveSettings
-from capscope.battery.live.answering import Answerer, EndpointAnswerer, Graded
-from capscope.battery.live.jobs import EndpointRun, run_at_endpoint
-from capscope.battery.live.questions import KINDS, BatteryQuestion, battery_questions
-from capscope.battery.live.running import BatteryRun, RunSettings, run_battery
+from capscope.battery.evaluation import (
+    ADAPTIVE,
+    BatteryEvaluation,
+    BatteryTrial,
+    EstimatorFigures,
+    evaluate_battery,
+    past_bank,
+)
+from capscope.battery.harness import HarnessRun, harness_run, save_samples
+from capscope.battery.model_splits import SPLITS
 from capscope.battery.prompts.accuracy import PromptScores, PromptSettings, prompt_scores
-from capscope.battery.scoring import BankScores, BatteryScores, score_battery, score_with_bank
-from capscope.battery.storage import load_battery, save_battery, save_forms, save_prompt_items, save_run, save_samples
+from capscope.battery.scoring import BatteryScores, score_battery
+from capscope.battery.selection import Battery, Design, save_forms, select_battery, select_forms
+from capscope.battery.selectors import SELECTORS, Candidates, ItemWeights, Selector
 
 __all__ = [
+    "ADAPTIVE",
     "Abilities",
     "AdaptiveBattery",
     "AdaptiveSettings",
     "Answerer",
     "Bank",
-    "BankScores",
-    "BankSettings",
     "Battery",
     "BatteryEvaluation",
     "BatteryQuestion",
     "BatteryRun",
     "BatteryScores",
     "BatteryTrial",
+    "Candidates",
     "Curves",
     "DEFAULT",
     "Design",
     "ESTIMATORS",
     "EndpointAnswerer",
-    "EndpointRun",
     "Estimate",
     "Estimator",
-    "Figures",
+    "EstimatorFigures",
     "Graded",
     "HarnessRun",
+    "ItemWeights",
     "KINDS",
-    "METHODS",
     "Pool",
     "PromptScores",
     "PromptSettings",
     "RunSettings",
+    "SELECTORS",
+    "SPLITS",
     "Sample",
+    "Selector",
     "ability_posterior",
-    "add_to_bank",
     "battery_questions",
-    "build_bank",
     "evaluate_battery",
     "harness_run",
     "is_bank",
     "load_answers",
     "load_bank",
-    "load_battery",
     "load_costs",
     "load_source",
+    "past_bank",
     "prompt_scores",
-    "read_names",
-    "run_at_endpoint",
+    "read_harness_names",
+    "run_adaptively",
     "run_battery",
-    "save_bank",
-    "save_battery",
     "save_forms",
-    "save_prompt_items",
-    "save_run",
     "save_samples",
     "score_battery",
-    "score_with_bank",
     "select_battery",
     "select_forms",
 ]

@@ -1,70 +1,77 @@
-"""Estimators side by side on held-out models: how far off, and do the intervals hold."""
+"""Evaluation of estimators and selectors on held-out models: error, coverage and width of intervals, side by side."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
+from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery
 from capscope.battery.banks.bank import Bank, Index
-from capscope.battery.banks.building import BankSettings, build_bank, dims_for, fit_bank_items
+from capscope.battery.banks.building import dims_for, fit_bank_items
 from capscope.battery.banks.pool import Pool
-from capscope.battery.design.selection import METHODS, select_battery
-from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Sample
-from capscope.battery.families import families
-from capscope.battery.live.adaptive import AdaptiveBattery
-from capscope.battery.model_splits import ModelSplit, model_split
+from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Sample
+from capscope.battery.model_splits import ModelSplit, model_families, model_split
+from capscope.battery.selection import select_battery
+from capscope.battery.selectors import SELECTORS
 from capscope.data import Responses, Study
+from capscope.display import html_table
 from capscope.errors import InputError, nearest
+from capscope.tasks import run_tasks
 
 ADAPTIVE = "adaptive"
+"""Name of the method that draws item by item and is scored by `AdaptiveBattery`."""
 FORM_SHARED_BY = 5
-"""So many held-out models answer one battery; then another is drawn, so that few draws do not decide the figures."""
+"""Up to so many held-out models answer one battery; a new one is then drawn, so that no few draws decide the result."""
+WHOLE_SWEEPS, PAST_SWEEPS = 50, 60
+"""Largest numbers of sweeps of the fit to all models, and of the fits to past models."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatteryTrial:
-    """What to try out."""
+    """Settings of an evaluation."""
 
     n: tuple[int, ...] = (100,)
     """Numbers of items drawn."""
     split: str = "interpolation"
-    """Which models are held out."""
+    """Which models are held out: one of `SPLITS`."""
     seeds: int = 10
     """Number of seeds, each with its own split and draws."""
     seed: int = 0
     """First seed."""
     most_new: int = 40
-    """Most models held out at once."""
+    """Largest number of models held out at once."""
     most_past: int = 300
-    """Most models learned from; others are left out at random."""
+    """Largest number of models learned from; with more, as many are chosen at random."""
     level: float = 0.95
     """Nominal coverage."""
     method: str = "random"
-    """How items are drawn: one of `METHODS`, or `adaptive` (item by item, scored by `AdaptiveBattery`)."""
+    """How items are drawn: one of `SELECTORS`, or `adaptive` (item by item)."""
 
 
 @dataclass(frozen=True)
-class Figures:
-    """How one estimator did."""
+class EstimatorFigures:
+    """Errors and intervals of one estimator."""
 
     mae_pp: float
     """Mean absolute error of the score, in percentage points."""
     rmse_pp: float
-    """Root mean squared error."""
+    """Root mean squared error, in percentage points."""
     coverage95: float
-    """Share of intervals that hold the true score."""
+    """Share of intervals that contain the true score."""
     width95_pp: float
-    """Mean width of the intervals."""
+    """Mean width of the intervals, in percentage points."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BatteryEvaluation:
     """Estimators side by side at one number of items."""
 
     n: int
-    """Items drawn."""
+    """Number of items drawn."""
     split: str
     """Which models were held out."""
     method: str
@@ -72,9 +79,9 @@ class BatteryEvaluation:
     seeds: int
     """Number of seeds."""
     estimates: int
-    """Number of scores estimated by each."""
-    figures: dict[str, Figures]
-    """By estimator."""
+    """Number of scores that each estimator estimated."""
+    figures: dict[str, EstimatorFigures]
+    """Figures by estimator."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain numbers in the published JSON layout."""
@@ -83,50 +90,83 @@ class BatteryEvaluation:
         head = {"n": self.n, "split": self.split, "seeds": self.seeds, "estimates": self.estimates}
         return {**head, "method": self.method, "default": default, "estimators": rows}
 
+    def table(self) -> pd.DataFrame:
+        """Return one row for each estimator: n, estimator, mae_pp, rmse_pp, coverage95, width95_pp."""
+        rows = [{"n": self.n, "estimator": name, **vars(figures)} for name, figures in self.figures.items()]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        head = f"BatteryEvaluation({self.n} items, {self.split}, {self.method}, {self.seeds} seeds)"
+        return f"{head}\n{self.table().round(3).to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        """Show the figures as a table in a notebook."""
+        return html_table(f"{self.n} items, {self.split}", self.table(), f"{self.estimates} estimates")
+
+
+Tally = dict[tuple[int, str], list[FloatArray]]
+"""By number of items and estimator: arrays (error, width, contains; model)."""
+
+
+@dataclass(frozen=True)
+class _SeedTask:
+    """What one seed needs; it can be sent to another process."""
+
+    bank: Bank
+    family: Index
+    trial: BatteryTrial
+    names: tuple[str, ...]
+    seed: int
+
 
 def evaluate_battery(
-    study: Study,
-    trial: BatteryTrial,
+    study: Study | str | Path,
+    trial: BatteryTrial | None = None,
     names: Sequence[str] | None = None,
+    *,
+    workers: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> list[BatteryEvaluation]:
-    """Score estimators on models held out of a study: items are drawn from those that a model answered.
+    """Score estimators on models held out of a study; items are drawn from those that a model answered.
 
     Args:
-        study: A study with responses.
-        trial: Sizes, split, seeds.
-        names: Estimators; all by default.
-        progress: Called with the share of the work done.
+        study: A study with responses, or its folder.
+        trial: Sizes, split, method, seeds.
+        names: Names of estimators; all by default.
+        workers: Number of processes; 0 takes one for each processor. The numbers do not depend on it.
+        progress: Called with the share of the seeds done.
 
     Returns:
-        One evaluation for each number of items, in the order asked.
+        One evaluation for each number of items, in the order given.
 
     Raises:
-        InputError: Unknown estimator or split, or too few models or items.
+        InputError: Unknown estimator, method or split, or too few models or items.
     """
+    trial = trial or BatteryTrial()
     chosen = _chosen(names, trial.method)
-    whole = build_bank(study, BankSettings(dims=1, max_sweeps=50))
-    family = families(whole) if trial.split == "family" else np.arange(len(whole.models))
-    tally: dict[tuple[int, str], list[FloatArray]] = {(n, name): [] for n in trial.n for name in chosen}
-    for number in range(trial.seeds):
-        rng = np.random.default_rng(trial.seed + number)
-        split = model_split(trial.split, whole.posterior.ability_mean[:, 0], family, trial.most_new, rng)
-        for n, name, errors in _held_out_errors(whole, split, trial, chosen, rng):
-            tally[n, name].append(errors)
+    loaded = study if isinstance(study, Study) else Study.load(Path(study))
+    bank = Bank.build(loaded, dims=1, max_sweeps=WHOLE_SWEEPS)
+    family = model_families(bank) if trial.split == "family" else np.arange(len(bank.models))
+    tasks = [_SeedTask(bank, family, trial, chosen, trial.seed + number) for number in range(trial.seeds)]
+
+    def show(done: int, _: Tally) -> None:
         if progress:
-            progress((number + 1) / trial.seeds)
-    short = [n for n in trial.n if not tally[n, chosen[0]]]
+            progress(done / trial.seeds)
+
+    tallies = run_tasks(_evaluate_seed, tasks, workers=workers, on_done=show)
+    total = {key: [part for tally in tallies for part in tally[key]] for key in product(trial.n, chosen)}
+    short = [n for n in trial.n if not total[n, chosen[0]]]
     if short:
         raise InputError(f"no held-out model answered {2 * short[0]} items, twice the {short[0]} to draw; lower -n")
-    return [_summary(n, trial, {name: np.concatenate(tally[n, name], axis=1) for name in chosen}) for n in trial.n]
+    return [_summary(n, trial, {name: np.concatenate(total[n, name], axis=1) for name in chosen}) for n in trial.n]
 
 
 def _chosen(names: Sequence[str] | None, method: str) -> tuple[str, ...]:
-    known = (*METHODS, ADAPTIVE)
+    known = (*SELECTORS, ADAPTIVE)
     if method not in known:
         raise InputError(f"unknown method '{method}'{nearest(method, known)}; use one of {', '.join(known)}")
     if method == ADAPTIVE:
-        return ("mean", ADAPTIVE)
+        return (WITHOUT_BANK, ADAPTIVE)
     unknown = [name for name in names or () if name not in ESTIMATORS]
     if unknown:
         hint = nearest(unknown[0], ESTIMATORS)
@@ -134,8 +174,19 @@ def _chosen(names: Sequence[str] | None, method: str) -> tuple[str, ...]:
     return tuple(names or ESTIMATORS)
 
 
+def _evaluate_seed(task: _SeedTask) -> Tally:
+    """Split the models by one seed and collect the errors on the held-out ones."""
+    rng = np.random.default_rng(task.seed)
+    ability = task.bank.posterior.ability_mean[:, 0]
+    split = model_split(task.trial.split, ability, task.family, task.trial.most_new, rng)
+    tally: Tally = {key: [] for key in product(task.trial.n, task.names)}
+    for n, name, errors in _held_out_errors(task.bank, split, task.trial, task.names, rng):
+        tally[n, name].append(errors)
+    return tally
+
+
 def _held_out_errors(
-    whole: Bank, split: ModelSplit, trial: BatteryTrial, names: tuple[str, ...], rng: np.random.Generator
+    bank: Bank, split: ModelSplit, trial: BatteryTrial, names: tuple[str, ...], rng: np.random.Generator
 ) -> Iterator[tuple[int, str, FloatArray]]:
     """Yield numbers of items, estimators and their errors on held-out models.
 
@@ -144,16 +195,16 @@ def _held_out_errors(
     past = split.past
     if len(past) > trial.most_past:
         past = np.sort(rng.choice(past, trial.most_past, replace=False))
-    bank = past_bank(whole, past)
-    pool = Pool.of(bank)
-    for models, answered in _patterns(whole.known_scores(), split.new):
+    learned = past_bank(bank, past)
+    pool = Pool.of(learned)
+    for models, answered in _patterns(bank.known_scores(), split.new):
         part = pool.take(answered)
-        score = whole.known_scores()[np.ix_(models, answered)]
+        score = bank.known_scores()[np.ix_(models, answered)]
         sizes = [n for n in trial.n if 2 * n <= len(answered)]
         if trial.method == ADAPTIVE:
             yield from _adaptive_errors(part, score, sizes, trial.level, rng)
             continue
-        items = bank.take_items(answered) if trial.method != "random" else bank
+        items = learned.take_items(answered) if trial.method != "random" else learned
         for n, start in product(sizes, range(0, len(models), FORM_SHARED_BY)):
             group = score[start : start + FORM_SHARED_BY]
             drawn, chance = _draw(items, part, n, trial.method, rng)
@@ -169,15 +220,14 @@ def _draw_evenly(pool: Pool, n: int, rng: np.random.Generator) -> tuple[Index, R
 def _draw(items: Bank, pool: Pool, n: int, method: str, rng: np.random.Generator) -> tuple[Index, RowFloats]:
     if method == "random":
         return _draw_evenly(pool, n, rng)
-    table = select_battery(items, n, method, int(rng.integers(2**31))).table
-    drawn = items.positions(tuple(str(item) for item in table["item_id"]))
-    return drawn, table["draw_chance"].to_numpy(dtype=float)
+    battery = select_battery(items, n, method=method, seed=int(rng.integers(2**31)))
+    return items.positions(battery.items), battery.draw_chance
 
 
 def _adaptive_errors(
     pool: Pool, score: FloatArray, sizes: list[int], level: float, rng: np.random.Generator
 ) -> Iterator[tuple[int, str, FloatArray]]:
-    """Run each model through its own adaptive battery, and draw as many items evenly to compare with."""
+    """Run an adaptive battery for each model, and draw as many items evenly for comparison."""
     for answers in score:
         run, truth = AdaptiveBattery.start(pool), answers.mean(keepdims=True)
         for step in range(1, max(sizes, default=0) + 1):
@@ -186,23 +236,23 @@ def _adaptive_errors(
             if step in sizes:
                 yield step, ADAPTIVE, _errors(run.estimate(level), truth)
                 drawn, even = _draw_evenly(pool, step, rng)
-                plain = ESTIMATORS["mean"].estimate(Sample(pool, drawn, answers[None, drawn], even), level)
-                yield step, "mean", _errors(plain, truth)
+                sample = Sample(pool, drawn, answers[None, drawn], even)
+                yield step, WITHOUT_BANK, _errors(ESTIMATORS[WITHOUT_BANK].estimate(sample, level), truth)
 
 
-def past_bank(whole: Bank, past: Index) -> Bank:
-    """A bank fitted to some of the models of another, over the same items."""
-    history = whole.known_scores()[past]
+def past_bank(bank: Bank, past: Index) -> Bank:
+    """Return a bank fitted to some of the models of another, over the same items."""
+    history = bank.known_scores()[past]
     model, item = np.nonzero(~np.isnan(history))
     score = history[model, item]
-    names = tuple(whole.models[place] for place in past)
-    responses = Responses(names, whole.items, model, item, score, np.ones(len(score)))
-    settings = BankSettings(max_sweeps=60)
-    return replace(whole, posterior=fit_bank_items(responses, dims_for(len(past)), settings), history=history)
+    models = tuple(bank.models[place] for place in past)
+    responses = Responses(models, bank.items, model, item, score, np.ones(len(score)))
+    posterior = fit_bank_items(responses, dims=dims_for(len(past)), max_sweeps=PAST_SWEEPS)
+    return replace(bank, posterior=posterior, history=history)
 
 
 def _patterns(history: FloatArray, models: Index) -> Iterator[tuple[Index, Index]]:
-    """Groups of models that answered the same items, and those items."""
+    """Yield groups of models that answered the same items, and those items."""
     seen = ~np.isnan(history[models])
     patterns, group = np.unique(np.packbits(seen, axis=1), axis=0, return_inverse=True)
     for number in range(len(patterns)):
@@ -211,14 +261,14 @@ def _patterns(history: FloatArray, models: Index) -> Iterator[tuple[Index, Index
 
 
 def _errors(estimate: Estimate, truth: RowFloats) -> FloatArray:
-    """Error, width and whether the interval holds the truth, as (3, model)."""
+    """Return error, width and whether the interval contains the truth, as (3, model)."""
     inside = (estimate.lower <= truth + 1e-12) & (truth <= estimate.upper + 1e-12)
     return np.stack([estimate.score - truth, estimate.upper - estimate.lower, inside.astype(float)])
 
 
 def _summary(n: int, trial: BatteryTrial, tally: dict[str, FloatArray]) -> BatteryEvaluation:
     figures = {
-        name: Figures(
+        name: EstimatorFigures(
             mae_pp=100 * float(np.abs(error).mean()),
             rmse_pp=100 * float(np.sqrt((error**2).mean())),
             coverage95=float(inside.mean()),

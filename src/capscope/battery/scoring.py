@@ -1,145 +1,183 @@
-"""From a battery's answers to scores on the whole pool and to an ability profile, with intervals."""
+"""Scores on a whole pool and ability profiles, estimated from the answers to a battery."""
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.ability import Curves, ability_posterior
+from capscope.battery.banks.ability import Curves, ability_posterior
 from capscope.battery.banks.bank import Bank, Index
-from capscope.battery.banks.building import score_matrix
 from capscope.battery.banks.pool import Pool
-from capscope.battery.design.selection import Battery
-from capscope.battery.estimators import DEFAULT, ESTIMATORS, Sample
+from capscope.battery.banks.sources import is_bank, load_answers
+from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Estimator, Sample
+from capscope.battery.selection import Battery
 from capscope.data import Responses, Study
+from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.intervals import normal_quantile
 
 PROFILE_LEVEL = 0.9
+"""Nominal coverage of ability intervals."""
 FEWEST_ANSWERS = 5
 """A benchmark with fewer answers of its own gets no score."""
+FEWEST_OF_ALL = 2
+"""A bank with fewer answers gets no score as a whole."""
+ALL = "all"
+"""Name of the whole bank beside its benchmarks."""
+BANK_COLUMNS = ("model", "benchmark", "answered", "score", "lower", "upper")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class BatteryScores:
-    """Estimated scores on the pool."""
-
-    table: pd.DataFrame
-    """Columns model, answered, score, lower, upper."""
-    level: float
-    """Nominal coverage of the bounds."""
-    unanswered: int
-    """Model and item pairs of the battery without an answer; they are left out, never counted as wrong."""
-
-
-@dataclass(frozen=True)
-class BankScores:
-    """What answers to items of a bank say of the models that gave them."""
+    """Estimated scores of models on a pool and, with a bank, their abilities."""
 
     scores: pd.DataFrame
-    """Columns model, benchmark (`all` for the whole bank), answered, score, lower, upper; benchmarks with fewer than
-    `FEWEST_ANSWERS` answers are absent."""
-    profile: pd.DataFrame
-    """Columns model, dim, mean, lower, upper: abilities on the bank's scale, where past models have mean 0 and
-    standard deviation 1."""
+    """Columns model, answered, score, lower, upper; with a bank also benchmark (`all` for the whole bank), and
+    benchmarks with fewer than 5 answers are absent."""
     level: float
     """Nominal coverage of the scores' bounds."""
-    profile_level: float
-    """Nominal coverage of the profile's bounds."""
     estimator: str
-    """How the scores were estimated."""
+    """Name of the estimator."""
+    profile: pd.DataFrame | None = None
+    """Columns model, dim, mean, lower, upper: abilities on the bank's scale, on which past models have mean 0 and
+    standard deviation 1; None without a bank."""
+    unanswered: int = 0
+    """Pairs of model and drawn item without an answer; they are left out, never counted as wrong."""
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain values."""
+        """Return plain values for JSON."""
+        scores = self.scores.to_dict("records")
+        if self.profile is None:
+            return {"level": self.level, "unanswered": self.unanswered, "scores": scores}
         return {
             "level": self.level,
-            "profile_level": self.profile_level,
+            "profile_level": PROFILE_LEVEL,
             "estimator": self.estimator,
-            "scores": self.scores.to_dict("records"),
+            "scores": scores,
             "profile": self.profile.to_dict("records"),
         }
 
+    def __repr__(self) -> str:
+        models = self.scores["model"].nunique()
+        shown = self.scores.head(5).round(3).to_string(index=False)
+        return f"BatteryScores({models} models, estimator {self.estimator}, {self.level:.0%} intervals)\n{shown}"
 
-def score_battery(battery: Battery, answers: Study, level: float = 0.95) -> BatteryScores:
-    """Estimate each model's score on the pool from its answers to the battery, without past models.
-
-    The estimate is the mean of the answers, weighted by their draw chances, with a Beta interval under Jeffreys' prior
-    (Brown, Cai & DasGupta, 2001).
-
-    Args:
-        battery: The items drawn.
-        answers: A study with responses to them.
-        level: Nominal coverage.
-
-    Raises:
-        InputError: No answer to any item of the battery.
-    """
-    items = [str(item) for item in battery.table["item_id"]]
-    names, matrix = _answers_to(answers, tuple(items), "the battery")
-    chance = battery.table["draw_chance"].to_numpy(dtype=float)
-    pool = _bare_pool(battery.pool)
-    rows: list[dict[str, object]] = []
-    for model, score in zip(names, matrix, strict=True):
-        seen = np.flatnonzero(~np.isnan(score))
-        sample = Sample(pool, seen, score[None, seen], chance[seen])
-        found = ESTIMATORS["mean"].estimate(sample, level)
-        bounds = {"score": found.score[0], "lower": found.lower[0], "upper": found.upper[0]}
-        rows.append({"model": model, "answered": len(seen), **bounds})
-    return BatteryScores(pd.DataFrame(rows), level, int(np.isnan(matrix).sum()))
+    def _repr_html_(self) -> str:
+        """Show the scores as a table in a notebook."""
+        return html_table("Estimated scores", self.scores, f"{self.estimator}, {self.level:.0%} intervals")
 
 
-def score_with_bank(
-    bank: Bank,
-    answers: Study,
-    battery: Battery | None = None,
+def score_battery(
+    source: Bank | Battery | str | Path,
+    answers: Study | pd.DataFrame | str | Path,
+    *,
+    battery: Battery | str | Path | None = None,
+    estimator: str | None = None,
     level: float = 0.95,
-    estimator: str = DEFAULT,
-) -> BankScores:
-    """Estimate scores on every benchmark of a bank and on all of it, and abilities.
+) -> BatteryScores:
+    """Estimate scores on the whole pool, and abilities where there is a bank, from answers to a few items.
 
     Args:
-        bank: Items with their history.
-        answers: A study with responses; items outside the bank (or outside the battery) are not used.
-        battery: How the items were drawn; without it, all items answered count as drawn alike.
-        level: Nominal coverage of the scores. Abilities have 0.9.
-        estimator: One of `ESTIMATORS`.
+        source: A bank (or its folder), whose past models sharpen the estimates; or a battery (or its file), whose pool
+            is then known by its size alone.
+        answers: A study with responses, or a table with columns model, item_id, score (or its file); answers to other
+            items are not used.
+        battery: With a bank, the battery by which the items were drawn; without it, all answered items count as drawn
+            with equal chance.
+        estimator: One of `ESTIMATORS`; by default `blend` with a bank and `mean` without.
+        level: Nominal coverage of the scores' intervals; abilities have 0.9.
 
     Raises:
-        InputError: No answer to an item of the bank, an unknown estimator, or a battery from elsewhere.
+        InputError: No answer to any of the items, an unknown estimator, one that needs a bank without one, or a
+            battery drawn from elsewhere.
+
+    Example:
+        >>> found = score_battery("bank", "answers.csv", battery="battery.csv")  # doctest: +SKIP
+        >>> found.scores, found.profile  # doctest: +SKIP
     """
-    if estimator not in ESTIMATORS:
-        hint = nearest(estimator, ESTIMATORS)
-        raise InputError(f"unknown estimator '{estimator}'{hint}; there are {', '.join(ESTIMATORS)}")
-    chance = np.full(len(bank.items), np.nan) if battery is None else _chances(bank, battery)
-    wanted = bank.items if battery is None else tuple(str(item) for item in battery.table["item_id"])
-    names, matrix = _answers_to(answers, wanted, "the bank")
+    given = load_answers(answers)
+    loaded = _loaded(source)
+    if isinstance(loaded, Battery):
+        if battery is not None:
+            raise InputError("two batteries are given; give a bank first where the battery was drawn from one")
+        return _score_without_bank(loaded, given, _estimator(estimator or WITHOUT_BANK), level)
+    drawn = Battery.load(battery) if isinstance(battery, str | Path) else battery
+    return _score_with_bank(loaded, given, drawn, _estimator(estimator or DEFAULT), level)
+
+
+def _loaded(source: Bank | Battery | str | Path) -> Bank | Battery:
+    if isinstance(source, Bank | Battery):
+        return source
+    return Bank.load(source) if is_bank(source) else Battery.load(source)
+
+
+def _estimator(name: str) -> Estimator:
+    if name not in ESTIMATORS:
+        raise InputError(f"unknown estimator '{name}'{nearest(name, ESTIMATORS)}; there are {', '.join(ESTIMATORS)}")
+    return ESTIMATORS[name]
+
+
+def _score_without_bank(battery: Battery, answers: Study, estimator: Estimator, level: float) -> BatteryScores:
+    if estimator.needs == "bank":
+        raise InputError(f"estimator '{estimator.name}' needs past models; give a bank, or use {WITHOUT_BANK}")
+    models, matrix = _answers_to(answers, battery.items, "the battery")
+    pool = Pool.without_models(battery.pool)
+    rows: list[dict[str, object]] = []
+    for model, score in zip(models, matrix, strict=True):
+        answered = np.flatnonzero(~np.isnan(score))
+        sample = Sample(pool, answered, score[None, answered], battery.draw_chance[answered])
+        rows.append({"model": model, "answered": len(answered), **_bounds(estimator.estimate(sample, level))})
+    unanswered = int(np.isnan(matrix).sum())
+    return BatteryScores(scores=pd.DataFrame(rows), level=level, estimator=estimator.name, unanswered=unanswered)
+
+
+def _score_with_bank(
+    bank: Bank, answers: Study, battery: Battery | None, estimator: Estimator, level: float
+) -> BatteryScores:
+    wanted = bank.items if battery is None else battery.items
     places = bank.positions(wanted)
+    chance = np.full(len(bank.items), np.nan)
+    if battery is not None:
+        chance[places] = battery.draw_chance
+    models, matrix = _answers_to(answers, wanted, "the bank")
     pool = Pool.of(bank)
     scores: list[dict[str, object]] = []
     profile: list[dict[Hashable, Any]] = []
-    for model, score in zip(names, matrix, strict=True):
+    for model, score in zip(models, matrix, strict=True):
         seen = ~np.isnan(score)
         for benchmark, sample in _samples(bank, pool, places[seen], score[seen], chance):
-            found = ESTIMATORS[estimator].estimate(sample, level)
-            bounds = {"score": found.score[0], "lower": found.lower[0], "upper": found.upper[0]}
+            bounds = _bounds(estimator.estimate(sample, level))
             scores.append({"model": model, "benchmark": benchmark, "answered": sample.n, **bounds})
         profile += _profile(model, pool.curves.take(places[seen]), score[seen])
-    return BankScores(pd.DataFrame(scores), pd.DataFrame(profile), level, PROFILE_LEVEL, estimator)
+    return BatteryScores(
+        scores=pd.DataFrame(scores, columns=list(BANK_COLUMNS)),
+        profile=pd.DataFrame(profile),
+        level=level,
+        estimator=estimator.name,
+        unanswered=0 if battery is None else int(np.isnan(matrix).sum()),
+    )
+
+
+def _bounds(estimate: Estimate) -> dict[str, float]:
+    return {"score": estimate.score[0], "lower": estimate.lower[0], "upper": estimate.upper[0]}
 
 
 def _samples(
     bank: Bank, pool: Pool, drawn: Index, score: RowFloats, chance: FloatArray
 ) -> Iterator[tuple[str, Sample]]:
-    """Yield the whole bank as `all`, and each benchmark with enough answers, with the answers that are its own."""
+    """Yield the whole bank as `all`, then each benchmark with enough answers, each with the answers to its items."""
     benchmark = np.array(bank.benchmark)
     names = bank.benchmarks if len(bank.benchmarks) > 1 else ()
-    parts = [("all", np.arange(len(benchmark)), np.arange(len(drawn)))] if len(drawn) >= 2 else []
-    parts += [(name, np.flatnonzero(benchmark == name), np.flatnonzero(benchmark[drawn] == name)) for name in names]
-    for name, part, rows in parts:
-        if name != "all" and len(rows) < FEWEST_ANSWERS:
+    parts = [(ALL, np.arange(len(benchmark)), np.arange(len(drawn)), FEWEST_OF_ALL)]
+    for name in names:
+        rows = np.flatnonzero(benchmark[drawn] == name)
+        parts.append((name, np.flatnonzero(benchmark == name), rows, FEWEST_ANSWERS))
+    for name, part, rows, fewest in parts:
+        if len(rows) < fewest:
             continue
         known = chance[drawn[rows]]
         share = np.where(np.isnan(known), len(rows) / len(part), known)
@@ -147,35 +185,22 @@ def _samples(
 
 
 def _profile(model: str, curves: Curves, score: RowFloats, level: float = PROFILE_LEVEL) -> list[dict[Hashable, Any]]:
-    found = ability_posterior(curves, score[None])
-    mean, sd = found.mean[0], np.sqrt(np.diagonal(found.cov[0]))
+    ability = ability_posterior(curves, score[None])
+    mean, sd = ability.mean[0], np.sqrt(np.diagonal(ability.cov[0]))
     width = normal_quantile(level) * sd
     table = pd.DataFrame({"model": model, "dim": np.arange(1, len(mean) + 1), "mean": mean})
     return table.assign(lower=mean - width, upper=mean + width).to_dict("records")
 
 
 def _answers_to(answers: Study, items: tuple[str, ...], what: str) -> tuple[tuple[str, ...], FloatArray]:
-    """Models that answered any of the items, and their scores (model, item), NaN where there is none."""
+    """Return the models that answered any of the items, and their scores (model, item), NaN where there is none."""
     responses = Responses.of(answers)
     column = {item: place for place, item in enumerate(responses.items)}
     if not any(item in column for item in items):
         raise InputError(f"{answers.name}: no answer to any item of {what} ({first_few(items)}); check the item ids")
-    whole = score_matrix(responses)
-    matrix = np.full((len(whole), len(items)), np.nan)
+    scores = responses.dense().score
+    matrix = np.full((len(scores), len(items)), np.nan)
     answered = [place for place, item in enumerate(items) if item in column]
-    matrix[:, answered] = whole[:, [column[items[place]] for place in answered]]
+    matrix[:, answered] = scores[:, [column[items[place]] for place in answered]]
     some = ~np.asarray(np.isnan(matrix).all(axis=1))
     return tuple(name for name, kept in zip(responses.models, some, strict=True) if kept), matrix[some]
-
-
-def _chances(bank: Bank, battery: Battery) -> RowFloats:
-    chance = np.full(len(bank.items), np.nan)
-    places = bank.positions(tuple(str(item) for item in battery.table["item_id"]))
-    chance[places] = battery.table["draw_chance"].to_numpy(dtype=float)
-    return chance
-
-
-def _bare_pool(size: int) -> Pool:
-    """A pool of which only the size is known."""
-    curves = Curves(np.zeros((size, 1)), np.zeros(size), np.zeros(size), np.zeros(1), np.eye(1))
-    return Pool(curves, np.zeros((0, size)), np.zeros((0, size)))

@@ -1,9 +1,10 @@
 """Parse, call, print; one sub-command for each job, no logic."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from capscope.cli.agree_command import agree
 from capscope.cli.annotate_command import annotate
@@ -11,12 +12,12 @@ from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.compare_command import compare
-from capscope.cli.demo_command import demo
 from capscope.cli.evaluate_command import evaluate_command
 from capscope.cli.explain_command import explain
 from capscope.cli.export_command import export
 from capscope.cli.fit_command import fit
 from capscope.cli.fuse_command import fuse_annotators
+from capscope.cli.gate_command import gate_app
 from capscope.cli.import_command import import_adele_command, import_tidy_command
 from capscope.cli.import_logs_command import (
     import_every_eval_ever_command,
@@ -28,17 +29,34 @@ from capscope.cli.import_logs_command import (
     import_pyirt_command,
     import_torch_measure_command,
 )
+from capscope.cli.output import discard_output, error_line, flush_output, write_error
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
-from capscope.cli.report_command import report
+from capscope.cli.report_command import demo, report, view
 from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
-from capscope.cli.view_command import view
-from capscope.errors import CapscopeError
+from capscope.errors import CapscopeError, Interrupted, OutputError
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
+
+class Application(TyperGroup):
+    """The root command: turns Ctrl-C into an error with a message."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the context class differs between versions of typer
+        """Run the sub-command.
+
+        Raises:
+            Interrupted: Ctrl-C; what the command says of it, or a general advice.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(str(stop) or "stopped by Ctrl-C; run the command again to start over") from None
+
+
 app = typer.Typer(
     name="capscope",
+    cls=Application,
     help="Item response theory and instance-level capability profiles for AI models.",
     no_args_is_help=True,
     add_completion=False,
@@ -78,6 +96,7 @@ app.command("predict")(predict)
 app.command("evaluate")(evaluate_command)
 app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
+app.add_typer(gate_app, name="gate")
 app.command("report")(report)
 app.command("view")(view)
 
@@ -96,11 +115,29 @@ def root(
 
 
 def main() -> None:
-    """Run the command line: errors that a user can cause are one line on stderr, with their exit code."""
+    """Run the command line: what a user can cause is one line on stderr, with its exit code.
+
+    Exit codes: that of a `CapscopeError`; 1 where stdout is closed or full; 130 after Ctrl-C.
+    """
     try:
-        app()
+        _run()
     except CapscopeError as error:
         if "--debug" in sys.argv[1:]:
             raise
-        sys.stderr.write(f"error: {error}\n")
+        write_error(f"error: {error_line(error)}")
         sys.exit(error.exit_code)
+
+
+def _run() -> None:
+    """Run the application, and flush what it printed while an error can still be shown.
+
+    Raises:
+        OutputError: stdout is closed or full, or the system refused a file.
+    """
+    try:
+        app()
+    except OSError as error:
+        discard_output()
+        raise OutputError(f"{error.filename or 'stdout'}: cannot be read or written ({error.strerror})") from error
+    finally:
+        flush_output()

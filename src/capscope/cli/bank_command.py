@@ -32,13 +32,12 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Fit a study's items and keep what profiles new models. Example: capscope bank build STUDY --out BANK."""
-    from capscope.battery import BankSettings, build_bank, read_names, save_bank
-    from capscope.data import Study
+    from capscope.battery import Bank, read_harness_names
 
-    names = read_names(harness_tasks) if harness_tasks else {}
-    bank = build_bank(Study.load(study), BankSettings(dims, names, seed))
-    save_bank(bank.compact() if compact else bank, out, force=force)
-    _told(bank, out, as_json)
+    names = read_harness_names(harness_tasks) if harness_tasks else {}
+    bank = Bank.build(study, dims=dims, harness_tasks=names, seed=seed)
+    (bank.compact() if compact else bank).save(out, force=force)
+    _print_sizes(bank, out, as_json)
 
 
 @bank_app.command("add")
@@ -52,16 +51,15 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Bring a study's new items into a bank; old ones stay fixed. Example: capscope bank add BANK STUDY --out NEW."""
-    from capscope.battery import add_to_bank, load_bank, read_names, save_bank
-    from capscope.data import Study
+    from capscope.battery import Bank, read_harness_names
 
-    names = read_names(harness_tasks) if harness_tasks else {}
-    grown = add_to_bank(load_bank(bank), Study.load(study), names)
-    save_bank(grown, out, force=force)
-    _told(grown, out, as_json)
+    names = read_harness_names(harness_tasks) if harness_tasks else {}
+    grown = Bank.load(bank).add(study, harness_tasks=names)
+    grown.save(out, force=force)
+    _print_sizes(grown, out, as_json)
 
 
-def _told(bank: "Bank", out: Path, as_json: bool) -> None:
+def _print_sizes(bank: "Bank", out: Path, as_json: bool) -> None:
     result = {
         "out": str(out),
         "n_items": len(bank.items),

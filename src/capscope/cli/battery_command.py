@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, Force, IdleSeed, Level, Seed, StudyFolder
+from capscope.cli.options import AsJson, FamilyCommand, Force, IdleSeed, Level, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
 from capscope.cli.progress import progress_bar
 
@@ -23,12 +23,12 @@ battery_app = typer.Typer(
 )
 
 
-@battery_app.command("select")
+@battery_app.command("select", cls=FamilyCommand)
 def select(
     source: Annotated[Path, typer.Argument(metavar="BANK|STUDY", help="Bank or study folder.")],
     out: Annotated[Path, typer.Option("--out", help="CSV file for the chosen items; forms are numbered.")],
     size: Annotated[int, typer.Option("-n", "--size", help="Number of items to draw.")] = 100,
-    method: Annotated[str, typer.Option(help="random, demand, anchor, fisher, variance or profile.")] = "random",
+    method: Annotated[str, typer.Option(help="How items are chosen: {capscope.battery:SELECTORS}.")] = "random",
     benchmark: Annotated[list[str] | None, typer.Option(help="Draw from this benchmark; may be repeated.")] = None,
     cost: Annotated[
         Path | None, typer.Option(help="Table item_id, cost (such as tokens): cheap items more often.")
@@ -45,9 +45,9 @@ def select(
     from capscope.battery import Design, load_costs, load_source, save_forms, save_samples, select_forms
 
     costs = load_costs(cost) if cost else {}
-    design = Design(tuple(benchmark or ()), costs, exposure, uniform, forms)
+    design = Design(benchmarks=tuple(benchmark or ()), cost=costs, exposure=exposure, uniform=uniform, forms=forms)
     loaded = load_source(source)
-    batteries = select_forms(loaded, size, method, seed, design)
+    batteries = select_forms(loaded, size, method=method, seed=seed, design=design)
     written = save_forms(batteries, out, force=force)
     paths = [str(path) for path in written]
     pool = batteries[0].pool
@@ -67,7 +67,7 @@ def select(
     emit(result, as_json, "\n".join(lines))
 
 
-@battery_app.command("run")
+@battery_app.command("run", cls=FamilyCommand)
 def run(
     bank: Annotated[Path, typer.Argument(metavar="BANK", help="Folder written by 'bank build'.")],
     items: Annotated[Path, typer.Option(help="Study folder or file with texts and targets of the items.")],
@@ -78,7 +78,7 @@ def run(
     width: Annotated[float | None, typer.Option(min=0, max=1, help="Stop at an interval as narrow as this.")] = None,
     ability_sd: Annotated[float | None, typer.Option(min=0, help="Stop at abilities as sure as this.")] = None,
     benchmark: Annotated[list[str] | None, typer.Option(help="Benchmark wanted; repeat for several.")] = None,
-    grader: Annotated[str, typer.Option(help="auto, letter, number, exact or judge.")] = "auto",
+    grader: Annotated[str, typer.Option(help="How replies are graded: {capscope.battery:KINDS}.")] = "auto",
     judge: Annotated[str, typer.Option(help="Model that grades open answers at the same endpoint.")] = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply.")] = 2000,
     temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature.")] = 0.0,
@@ -90,75 +90,76 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Ask a model the items that tell most, one by one. Example: capscope battery run BANK --items STUDY --model m --out RUN."""  # noqa: E501
-    from capscope.battery import EndpointRun, RunSettings, run_at_endpoint
-    from capscope.endpoint import EndpointSettings, Sampling, find_prices
+    from capscope.battery import RunSettings, run_battery
 
-    found = run_at_endpoint(
-        EndpointRun(
-            bank,
-            items,
-            out,
-            EndpointSettings.from_environment(base_url, concurrency=1),
-            Sampling(model, temperature, max_tokens),
-            Sampling(judge, 0.0, max_tokens) if judge else None,
-            grader,
-            find_prices(model, usd_in, usd_out),
-            max_usd,
-        ),
-        RunSettings(size, width, ability_sd, tuple(benchmark or ()), level, seed),
-        lambda asked, share: sys.stderr.write(f"\r{asked} asked, score {share:.1%}") if sys.stderr.isatty() else None,
+    settings = RunSettings(
+        size=size,
+        width=width,
+        ability_sd=ability_sd,
+        benchmarks=tuple(benchmark or ()),
+        level=level,
+        seed=seed,
+        endpoint=base_url,
+        grader=grader,
+        judge=judge,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        usd_in=usd_in,
+        usd_out=usd_out,
+        max_usd=max_usd,
     )
-    text = f"{table_text(found.scores)}\n\n{table_text(found.abilities)}\n\n{found.summary()}\n{out}"
-    emit(found.as_dict() | {"out": str(out)}, as_json, text)
+    result = run_battery(bank, items, model=model, out=out, settings=settings, progress=_line_of_progress)
+    text = f"{table_text(result.scores)}\n\n{table_text(result.abilities)}\n\n{result.summary()}\n{out}"
+    emit(result.as_dict() | {"out": str(out)}, as_json, text)
 
 
-@battery_app.command("score")
+@battery_app.command("score", cls=FamilyCommand)
 def score(
     source: Annotated[Path, typer.Argument(metavar="BANK|BATTERY", help="Bank folder, or CSV of 'battery select'.")],
     answers: Annotated[Path, typer.Argument(metavar="ANSWERS", help="Study folder, or table model, item_id, score.")],
     battery: Annotated[Path | None, typer.Option(help="With a bank: the CSV the items were drawn by.")] = None,
-    estimator: Annotated[str, typer.Option(help="With a bank: mean, pirt, gpirt, rsl, aipw or blend.")] = "blend",
+    estimator: Annotated[
+        str | None,
+        typer.Option(help="{capscope.battery:ESTIMATORS}; by default blend with a bank, else mean."),
+    ] = None,
     level: Level = 0.95,
     seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Estimate scores and abilities from few answers. Example: capscope battery score BANK ANSWERS.csv."""
-    from capscope.battery import is_bank, load_answers, load_bank, load_battery, score_battery, score_with_bank
+    from capscope.battery import score_battery
 
-    given = load_answers(answers)
-    if not is_bank(source):
-        found = score_battery(load_battery(source), given, level)
-        result = {"level": level, "unanswered": found.unanswered, "scores": found.table.to_dict("records")}
-        emit(result, as_json, table_text(found.table))
-        return
-    drawn = load_battery(battery) if battery else None
-    with_bank = score_with_bank(load_bank(source), given, drawn, level, estimator)
-    text = f"{table_text(with_bank.scores)}\n\n{table_text(with_bank.profile)}"
-    emit(with_bank.as_dict(), as_json, text)
+    result = score_battery(source, answers, battery=battery, estimator=estimator, level=level)
+    profile = "" if result.profile is None else f"\n\n{table_text(result.profile)}"
+    emit(result.as_dict(), as_json, f"{table_text(result.scores)}{profile}")
 
 
-@battery_app.command("evaluate")
+@battery_app.command("evaluate", cls=FamilyCommand)
 def evaluate(
     study: StudyFolder,
     size: Annotated[list[int] | None, typer.Option("-n", "--size", min=2, help="Items drawn; may be repeated.")] = None,
-    split: Annotated[str, typer.Option(help="Models held out: interpolation, frontier or family.")] = "interpolation",
+    split: Annotated[str, typer.Option(help="Models held out: {capscope.battery:SPLITS}.")] = "interpolation",
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: splits and draws.")] = 10,
-    method: Annotated[str, typer.Option(help="How items are drawn: see 'battery select', or adaptive.")] = "random",
-    estimator: Annotated[list[str] | None, typer.Option(help="Estimators; all by default.")] = None,
+    method: Annotated[
+        str, typer.Option(help="How items are drawn: {capscope.battery:SELECTORS}, or adaptive.")
+    ] = "random",
+    estimator: Annotated[
+        list[str] | None, typer.Option(help="Estimators; all by default: {capscope.battery:ESTIMATORS}.")
+    ] = None,
     models: Annotated[int, typer.Option(min=4, help="Most past models learned from.")] = 300,
+    workers: Annotated[int, typer.Option(min=0, help="Processes for the seeds; 0 takes one for each processor.")] = 1,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure estimators on held-out models. Example: capscope battery evaluate STUDY -n 100 --split frontier."""
     from capscope.battery import BatteryTrial, evaluate_battery
-    from capscope.data import Study
 
-    trial = BatteryTrial(tuple(size or [100]), split, seeds, seed, most_past=models, method=method)
+    trial = BatteryTrial(n=tuple(size or [100]), split=split, seeds=seeds, seed=seed, most_past=models, method=method)
     with progress_bar("evaluating") as progress:
-        found = evaluate_battery(Study.load(study), trial, estimator, progress)
-    rows = [evaluation.as_dict() for evaluation in found]
+        evaluations = evaluate_battery(study, trial, estimator, workers=workers, progress=progress)
+    rows = [evaluation.as_dict() for evaluation in evaluations]
     # one size is one document, as other programs read it; several are a list under `sizes`
-    emit(rows[0] if len(rows) == 1 else {"split": split, "sizes": rows}, as_json, _side_by_side(found))
+    emit(rows[0] if len(rows) == 1 else {"split": split, "sizes": rows}, as_json, _side_by_side(evaluations))
 
 
 @battery_app.command("prompts")
@@ -176,24 +177,29 @@ def prompts(
     as_json: AsJson = False,
 ) -> None:
     """Spread of accuracy over prompts, from answers to few cells. Example: capscope battery prompts STUDY --json."""
-    from capscope.battery import PromptSettings, prompt_scores, save_prompt_items
-    from capscope.data import Study, read_table
+    from capscope.battery import PromptSettings, prompt_scores
+    from capscope.data import read_table
+    from capscope.files import refuse_file
 
-    known = read_table(covariates) if covariates else None
-    found = prompt_scores(Study.load(study), PromptSettings(model, level, draws, seed), known)
     if items:
-        save_prompt_items(found, items, force=force)
-    shown = [name for name in found.models if not str(name).endswith(("_lower", "_upper"))]
-    text = f"{table_text(found.models[shown])}\n\n{table_text(found.items.head(PROMPT_ITEMS))}"
-    emit(found.as_dict(PROMPT_ITEMS), as_json, text)
+        refuse_file(items, force=force, option="--items")
+    known = read_table(covariates) if covariates else None
+    settings = PromptSettings(model=model, level=level, draws=draws, seed=seed)
+    scores = prompt_scores(study, settings, covariates=known)
+    if items:
+        scores.save_items(items, force=force)
+    shown = [name for name in scores.models if not str(name).endswith(("_lower", "_upper"))]
+    text = f"{table_text(scores.models[shown])}\n\n{table_text(scores.items.head(PROMPT_ITEMS))}"
+    emit(scores.as_dict(PROMPT_ITEMS), as_json, text)
 
 
-def _side_by_side(found: "list[BatteryEvaluation]") -> str:
+def _side_by_side(evaluations: "list[BatteryEvaluation]") -> str:
     import pandas as pd
 
-    rows = [
-        {"n": evaluation.n, "estimator": name, **vars(figures)}
-        for evaluation in found
-        for name, figures in evaluation.figures.items()
-    ]
-    return table_text(pd.DataFrame(rows))
+    return table_text(pd.concat([evaluation.table() for evaluation in evaluations], ignore_index=True))
+
+
+def _line_of_progress(asked: int, score: float) -> None:
+    """Show how many items were asked, on a terminal only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{asked} asked, score {score:.1%}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from capscope.cli.options import AsJson, Level, Seed
-from capscope.cli.output import emit, table_text
+from capscope.cli.output import emit
 
 
 def compare(
@@ -22,7 +22,7 @@ def compare(
 
     Example: capscope compare STUDY GPT-4o Llama-3-70B
     """
-    from capscope.profiles import compare_source
+    from capscope.profiles import compare as compare_models_of
 
-    found = compare_source(source, models or [], seed, level)
-    emit(found.result, as_json, f"{found.head}\n{table_text(found.table)}")
+    result = compare_models_of(source, *(models or []), seed=seed, level=level)
+    emit(result.as_dict(), as_json, result.as_text())

@@ -1,9 +1,15 @@
-"""Options that several commands share."""
+"""Options that several commands share, and help texts that list the members of a family."""
 
+import re
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperOption
+
+FAMILY = re.compile(r"\{([\w.]+):(\w+)\}")
+"""Place in a help text for the names of a family, as in `{capscope.battery:SELECTORS}`."""
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")]
 FitFolder = Annotated[Path, typer.Argument(metavar="FIT", help="Folder written by 'capscope fit'.")]
@@ -39,3 +45,18 @@ PageModel = Annotated[
     str | None, typer.Option("--model", help="Model whose curves are drawn; by default the strongest.")
 ]
 PageAgainst = Annotated[str | None, typer.Option("--against", help="Model it is compared with; by default the next.")]
+
+
+class FamilyCommand(TyperCommand):
+    """A command whose help lists the members of families; a family is imported when help is shown, not before."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's types, or Typer's copy of them
+        """Fill in the names of families and write the help."""
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption) and parameter.help:
+                parameter.help = FAMILY.sub(_member_names, parameter.help)
+        super().format_help(ctx, formatter)
+
+
+def _member_names(place: re.Match[str]) -> str:
+    return ", ".join(getattr(import_module(place[1]), place[2]))

@@ -1,24 +1,96 @@
-"""Print results: JSON alone on stdout when asked for, else text."""
+"""Print results (JSON alone on stdout when asked for, else text) and messages, without control characters."""
 
 import json
 import math
+import os
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
+
+from capscope.errors import OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LONGEST_ERROR = 500
+"""Characters of an error line."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but line feed and tab, and marks that reverse the order of letters."""
+
 
 def emit(result: dict[str, Any], as_json: bool, text: str) -> None:
-    """Print a result.
+    """Print a result on stdout.
 
     Args:
         result: Plain values; numpy numbers are turned into Python's, what is undefined into null.
         as_json: Print `result` as one JSON document.
         text: What to print otherwise.
+
+    Raises:
+        OutputError: stdout is closed or full.
     """
-    printed = json.dumps(plain(result), indent=2, ensure_ascii=False, allow_nan=False) if as_json else text
-    sys.stdout.write(printed + "\n")
+    if not as_json:
+        write_out(printable(text) + "\n")
+        return
+    ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    document = json.dumps(plain(result), indent=2, ensure_ascii=ascii_only, allow_nan=False)
+    write_out(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", document) + "\n")
+
+
+def write_out(text: str) -> None:
+    """Write to stdout, all of it, now.
+
+    Raises:
+        OutputError: stdout is closed or full.
+    """
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise OutputError("stdout: is closed; give the command an output")
+    try:
+        stream.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+        stream.flush()
+    except OSError as error:
+        discard_output()
+        raise OutputError(
+            f"stdout: cannot be written ({error.strerror}); what the command wrote to files is kept"
+        ) from None
+
+
+def write_error(line: str) -> None:
+    """Write one line to stderr; a stderr that is closed or full loses it."""
+    stream: TextIO | None = sys.stderr
+    if stream is not None:
+        with suppress(OSError):
+            stream.write(printable(line).encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+            stream.flush()
+
+
+def flush_output() -> None:
+    """Write what is still buffered for stdout.
+
+    Raises:
+        OutputError: stdout is closed or full.
+    """
+    if sys.stdout is not None and not sys.stdout.closed:
+        write_out("")
+
+
+def discard_output() -> None:
+    """Point stdout to nowhere, so that the interpreter does not fail again on what is still buffered."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def printable(text: str) -> str:
+    r"""Show control characters as text, such as `\x1b`; line feeds and tabs stay."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def error_line(error: BaseException) -> str:
+    """Return the message of an error as one printable line of at most 500 characters."""
+    line = printable(" ".join(str(error).split()))
+    return line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR - 1]}\u2026"
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -4,10 +4,12 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from capscope.cli.output import write_error
+
 
 def say(line: str) -> None:
     """Say on stderr what is being done."""
-    sys.stderr.write(line + "\n")
+    write_error(line)
 
 
 @contextmanager
@@ -20,7 +22,7 @@ def progress_bar(title: str) -> Generator[Callable[[float], None]]:
     Yields:
         A function that takes the share of the work done, 0 to 1.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda share: None  # noqa: ARG005 - nobody is looking
         return
     from rich.console import Console

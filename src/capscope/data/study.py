@@ -9,9 +9,9 @@ import pandas as pd
 
 from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
 from capscope.data.tables import TABLES, TableName, is_checked, validate
+from capscope.display import html_table
 from capscope.errors import InputError, nearest
 from capscope.files import locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
-from capscope.notebook import html_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import pandas as pd
 
-from capscope.notebook import html_table
+from capscope.display import html_table
 
 PosteriorT = TypeVar("PosteriorT")
 

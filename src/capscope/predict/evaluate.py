@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from capscope.data import MODEL_SPLITS, ResponseFold, Study
+from capscope.display import html_table
 from capscope.errors import InputError, nearest
-from capscope.notebook import html_table
 from capscope.predict.assessors import ASSESSORS, usable
 from capscope.predict.bench import Bench, OutOfFold, plan_of
 from capscope.predict.differences import Differences, LossBook, paired_differences

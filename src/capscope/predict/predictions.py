@@ -8,10 +8,10 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray
 from capscope.data import Demands
+from capscope.display import html_table
 from capscope.errors import InputError, first_few
 from capscope.fit import FEW_ANSWERS, NEW_ITEM, CurvePosterior, IRTPosterior, draw_chances
 from capscope.intervals import quantile_bounds
-from capscope.notebook import html_table
 from capscope.predict.support import support_table
 
 

@@ -7,7 +7,7 @@ from capscope.profiles.ability import (
     demand_effects,
     general_factor_share,
 )
-from capscope.profiles.auditing import Audit, AuditSettings, audit_study
+from capscope.profiles.auditing import Audit, AuditSettings, audit, audit_study
 from capscope.profiles.benchmark import (
     BenchmarkReport,
     ClaimCheck,
@@ -32,10 +32,8 @@ from capscope.profiles.benchmark import (
     explanation_dict,
     explanation_text,
     held_out_shares,
-    refuse_table_file,
     separation,
     text_features,
-    write_table,
 )
 from capscope.profiles.benchmark.demands import SENSITIVE_MEAN, SENSITIVE_SD
 from capscope.profiles.comparison import (
@@ -45,12 +43,13 @@ from capscope.profiles.comparison import (
     PairedDifference,
     SuiteAggregates,
     bradley_terry,
+    compare,
     compare_models,
-    compare_source,
     paired_difference,
     suite_aggregates,
 )
 from capscope.profiles.item_groups import of_benchmark
+from capscope.profiles.text_tables import refuse_table_file, write_findings
 
 __all__ = [
     "AbilityProfiles",
@@ -78,11 +77,12 @@ __all__ = [
     "SuiteAggregates",
     "ability_profiles",
     "ability_table",
+    "audit",
     "audit_study",
     "bradley_terry",
     "check_claims",
     "compare_models",
-    "compare_source",
+    "compare",
     "demand_contrast",
     "demand_profile",
     "demand_structure",
@@ -100,5 +100,5 @@ __all__ = [
     "separation",
     "suite_aggregates",
     "text_features",
-    "write_table",
+    "write_findings",
 ]

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, ModelDim
+from capscope.display import html_table
 from capscope.fit import CurvePosterior, DemandPosterior, IRTPosterior
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
-from capscope.notebook import html_table
 
 
 @dataclass(frozen=True)

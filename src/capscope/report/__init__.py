@@ -1,5 +1,6 @@
 """Results to a plain dict, to figures, to one self-contained HTML page."""
 
+from capscope.display import make_callable
 from capscope.report.demo import DemoResult, run_demo
 from capscope.report.figures import (
     ability_intervals,
@@ -13,21 +14,24 @@ from capscope.report.figures import (
     reliability_plot,
     score_intervals,
 )
-from capscope.report.jobs import PageSettings, fit_summary, report_fit
-from capscope.report.page import render, write_report
+from capscope.report.fit_page import PageSettings, fit_summary, report, report_fit, view_fit
+from capscope.report.page import render, write_page
 from capscope.report.plain import Summary
 from capscope.report.provenance import Provenance, provenance_of
 from capscope.report.radar import radar, radar_grid
+from capscope.report.section import ItemPart, PageSource, Section
+from capscope.report.sections import SECTIONS
 from capscope.report.style import to_svg
 from capscope.report.summary import summarize
-from capscope.report.summary_irt import summarize_irt
-from capscope.report.summary_study import with_study
-from capscope.report.viewing import view_fit
 
 __all__ = [
+    "SECTIONS",
     "DemoResult",
+    "ItemPart",
     "PageSettings",
+    "PageSource",
     "Provenance",
+    "Section",
     "Summary",
     "ability_intervals",
     "benchmark_heatmap",
@@ -43,13 +47,14 @@ __all__ = [
     "radar_grid",
     "render",
     "reliability_plot",
+    "report",
     "report_fit",
     "run_demo",
     "score_intervals",
     "summarize",
-    "summarize_irt",
     "to_svg",
     "view_fit",
-    "with_study",
-    "write_report",
+    "write_page",
 ]
+
+make_callable(__name__, report)

@@ -1,6 +1,5 @@
-"""The main job on what ships: profile 15 published models, predict a set of questions, write the page."""
+"""The demo: profile 15 published models, predict a set of questions, and write the page, all from shipped data."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,11 +7,13 @@ from pathlib import Path
 
 from capscope.data import read_level_counts, shipped
 from capscope.errors import OutputError
+from capscope.files import write_json, write_table
 from capscope.fit import fit_curves, save_fit
-from capscope.profiles import ability_profiles
-from capscope.report.jobs import curve_summary, item_part
-from capscope.report.page import write_report
+from capscope.report.fit_page import item_part
+from capscope.report.page import write_page
 from capscope.report.provenance import provenance_of
+from capscope.report.section import PageSource
+from capscope.report.summary import summarize
 
 SOURCE = (
     "Level counts of 15 language models on 18 scales, read off the figures of Zhou et al., General scales unlock AI"
@@ -63,9 +64,7 @@ def run_demo(out: Path, seed: int = 0, progress: Callable[[float], None] | None 
     )
     fit = fit_curves(read_level_counts(counts_file), seed=seed, progress=_first_part(progress, 0.8))
     save_fit(fit, out / "fit")
-    part = item_part(fit.posterior, questions_file, seed)
-    ability_profiles(fit.posterior).table.to_csv(out / "abilities.csv", index=False)
-    part.predictions.table.to_csv(out / "chances.csv", index=False)
+    part = item_part(fit, questions_file, seed)
     provenance = provenance_of(
         "capscope demo: 15 language models on 18 scales",
         SOURCE,
@@ -74,12 +73,15 @@ def run_demo(out: Path, seed: int = 0, progress: Callable[[float], None] | None 
         inputs=(counts_file, questions_file),
         notes=NOTES,
     )
-    page = write_report(curve_summary(fit, part, provenance, FOCUS_MODEL), out / "report.html", force=True)
+    source = PageSource(fit=fit, provenance=provenance, part=part, focus_model=FOCUS_MODEL)
+    write_table(out / "abilities.csv", source.profiles.table)
+    write_table(out / "chances.csv", part.predictions.table)
+    page = write_page(summarize(source), out / "report.html", force=True)
     if progress:
         progress(1.0)
     posterior = fit.posterior
     result = DemoResult(str(page), round(time.perf_counter() - start, 2), len(posterior.models), len(posterior.dims))
-    (out / MARKER).write_text(json.dumps(asdict(result), indent=2) + "\n", "utf-8")
+    write_json(out / MARKER, asdict(result))
     return result
 
 

@@ -71,10 +71,15 @@ def overall_intervals(
 
 
 @rc_context(STYLE)
-def score_intervals(scores: Sequence[Record], focus: str | None = None, axes: Axes | None = None) -> Axes:
+def score_intervals(
+    scores: Sequence[Record],
+    focus: str | None = None,
+    axis_label: str = "Predicted share of questions right",
+    axes: Axes | None = None,
+) -> Axes:
     """Draw the models' predicted scores with their intervals, in the order given; `focus` stands out."""
     rows: list[Record] = [{"label": entry["model"], "value": entry["score"], **_bounds(entry)} for entry in scores]
-    axes = _intervals(axes, rows, "Predicted share of questions right", focus)
+    axes = _intervals(axes, rows, axis_label, focus)
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
     return axes
@@ -179,10 +184,14 @@ def item_map(bins: Record, models: Sequence[Record], axes: Axes | None = None) -
 
 
 @rc_context(STYLE)
-def difference_intervals(differences: Sequence[Record], axes: Axes | None = None) -> Axes:
-    """Draw how far one model is ahead of another on each scale, with intervals and a line at no difference."""
+def difference_intervals(
+    differences: Sequence[Record],
+    axis_label: str = "Difference of abilities, in demand levels",
+    axes: Axes | None = None,
+) -> Axes:
+    """Draw differences (or effects) by scale, with intervals and a line at zero."""
     rows: list[Record] = [{"label": entry["name"], "value": entry["value"], **_bounds(entry)} for entry in differences]
-    axes = _intervals(axes, rows, "Difference of abilities, in demand levels")
+    axes = _intervals(axes, rows, axis_label)
     axes.axvline(0, color=CONTRAST, linewidth=1.0, zorder=0)
     return axes
 

@@ -5,62 +5,67 @@ The page has one script of its own, which sorts and filters tables; its content 
 
 import base64
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from capscope.errors import OutputError
-from capscope.report.drawings import curve_drawings, irt_drawings
-from capscope.report.plain import Summary
+from capscope.files import refuse_file, write_text
+from capscope.report.plain import Record, Summary, count, fixed, percent
+from capscope.report.section import Section
+from capscope.report.sections import SECTIONS
+from capscope.report.style import to_svg
 
-TEMPLATES = {"curves": "curves.html.j2", "irt": "irt.html.j2"}
-"""Template of each kind of summary."""
-DRAWINGS = {"curves": curve_drawings, "irt": irt_drawings}
-"""How the figures of each kind of summary are drawn."""
-MISSING = "\u2013"
-"""Stands where there is no number."""
+DRAWING_NOTE = "The numbers stand in the table below the drawing."
+"""Description of every drawing for screen readers."""
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 """Characters that HTML does not allow."""
 
 
 def render(summary: Summary) -> str:
-    """Return the page as text; the same summary gives the same bytes."""
+    """Return the page as text; the same summary gives the same bytes.
+
+    Args:
+        summary: What `summarize` returned.
+    """
     clean = _clean(summary)
-    drawings = {name: Markup(_inline(svg)) for name, svg in DRAWINGS[clean["kind"]](clean).items()}
     environment = _environment()
+    level = clean["level"]
+    bodies = [_section(environment, SECTIONS[name], record, level) for name, record in clean["sections"].items()]
     script = "\n" + _source(environment, "page.js")
-    template = environment.get_template(TEMPLATES[clean["kind"]])
-    return template.render(drawing=drawings, script=Markup(script), script_hash=Markup(_csp_hash(script)), **clean)
+    template = environment.get_template("page.html.j2")
+    frame = {name: value for name, value in clean.items() if name != "sections"}
+    return template.render(sections=bodies, script=Markup(script), script_hash=Markup(_csp_hash(script)), **frame)
 
 
-def write_report(summary: Summary, path: Path, force: bool = False) -> Path:
+def _section(environment: Environment, section: Section, record: Record, level: float) -> Record:
+    """Lay one section out: its name, titles and body."""
+    drawings = {
+        name: Markup(_inline(to_svg(axes, f"{section.name}-{name}", title, DRAWING_NOTE)))
+        for name, axes, title in section.draw(record)
+    }
+    blocks = environment.get_template("blocks.html.j2").module
+    template = environment.from_string(section.template)
+    body = template.render(section=record, drawing=drawings, level=level, blocks=blocks)
+    title = record.get("title", section.title)
+    return {"name": section.anchor or section.name, "title": title, "link": section.title, "body": Markup(body.strip())}
+
+
+def write_page(summary: Summary, path: Path, force: bool = False) -> Path:
     """Write the page, whole or not at all.
 
     Args:
-        summary: What `summarize` or `summarize_irt` returned.
-        path: Where to write.
-        force: Replace a file that is there.
+        summary: What `summarize` returned.
+        path: HTML file to write; its folder is made.
+        force: An existing file may be replaced.
 
     Raises:
-        OutputError: The file exists, or cannot be written.
+        OutputError: The file exists and `force` is not set, or it cannot be written.
     """
-    if path.exists() and not force:
-        raise OutputError(f"{path}: exists; use --force to replace it, or name another file")
-    page = render(summary)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".report-") as folder:
-            part = Path(folder) / path.name
-            part.write_text(page, encoding="utf-8")
-            os.replace(part, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); name another file") from None
-    return path
+    refuse_file(path, force=force)
+    return write_text(path, render(summary), force=force)
 
 
 def _environment() -> Environment:
@@ -84,28 +89,6 @@ def _source(environment: Environment, name: str) -> str:
 def _csp_hash(script: str) -> str:
     """Name a script by its hash, as content security policies do."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
-
-
-def fixed(value: float | None, digits: int = 2) -> str:
-    """Print a number with a fixed number of digits and a true minus sign."""
-    return MISSING if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
-
-
-def percent(value: float | None, digits: int = 0) -> str:
-    """Print a share as a percentage; what is not quite 0 or 1 is not printed as such."""
-    if value is None:
-        return MISSING
-    edge = 0.5 * 10 ** -(digits + 2)
-    if 0 < value < edge:
-        return f"<{10**-digits:.{digits}f}%"
-    if 1 - edge < value < 1:
-        return f">{100 - 10**-digits:.{digits}f}%"
-    return f"{100 * value:.{digits}f}%"
-
-
-def count(value: int | float | None) -> str:
-    """Print a count with thin spaces between thousands."""
-    return MISSING if value is None else f"{value:,.0f}".replace(",", "\u202f")
 
 
 def _inline(svg: str) -> str:

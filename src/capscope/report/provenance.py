@@ -1,16 +1,13 @@
 """What a report rests on: where the data come from, and what is needed to make it again."""
 
-import hashlib
 import platform
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from capscope import __version__
 from capscope.errors import InputError
-from capscope.fit import Fit
-from capscope.report.plain import Record
+from capscope.files import sha256_of
 
 LIBRARIES = ("torch", "pyro-ppl", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib")
 """Libraries whose versions a report states."""
@@ -36,21 +33,30 @@ class Provenance:
     """SHA-256 of each input file, by file name."""
     notes: tuple[str, ...] = ()
     """What a reader must know about the data, one sentence each."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Further rows of the table of provenance: what was measured, on which study, when."""
 
 
 def installed_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that make the numbers; none is imported."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
-            found[library] = version(library)
+            versions[library] = version(library)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def provenance_of(  # noqa: PLR0913 - each is one line of the page
-    title: str, source: str, *, seed: int, engine: str, inputs: tuple[Path, ...] = (), notes: tuple[str, ...] = ()
+    title: str,
+    source: str,
+    *,
+    seed: int,
+    engine: str,
+    inputs: tuple[Path, ...] = (),
+    notes: tuple[str, ...] = (),
+    facts: tuple[tuple[str, str], ...] = (),
 ) -> Provenance:
     """Gather the provenance of numbers made by this installation.
 
@@ -59,40 +65,19 @@ def provenance_of(  # noqa: PLR0913 - each is one line of the page
         source: Citation of the data, in plain text.
         seed: Seed of all random draws.
         engine: Inference engine.
-        inputs: Files that went in; their names and hashes are kept, not their places.
+        inputs: Input files; their names and hashes are kept, not their folders.
         notes: What a reader must know about the data.
+        facts: Further rows of the table of provenance.
 
     Raises:
         InputError: An input cannot be read.
     """
-    hashes = {path.name: file_sha256(path) for path in inputs}
-    return Provenance(title, source, __version__, installed_versions(), seed, engine, hashes, notes)
+    hashes = {path.name: _sha256(path) for path in inputs}
+    return Provenance(title, source, __version__, installed_versions(), seed, engine, hashes, notes, facts)
 
 
-def file_sha256(path: Path) -> str:
-    """Hash a file.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
+def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a file that is there") from None
-
-
-def made(fit: Fit[Any], provenance: Provenance) -> Record:
-    """Say how a fit was made."""
-    return {
-        "source": provenance.source,
-        "capscope_version": provenance.capscope_version,
-        "versions": provenance.versions,
-        "seed": provenance.seed,
-        "engine": provenance.engine,
-        "inputs": provenance.inputs,
-        "notes": provenance.notes,
-        "converged": fit.status.converged,
-        "status": fit.status.code,
-        "advice": fit.status.advice,
-    }
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name an existing file") from None

@@ -1,1 +1,1 @@
-"""Item banks: what past models' answers taught about items."""
+"""Item banks: item parameters, abilities and answers of past models, kept so that a new model needs no fit."""

@@ -1,105 +1,89 @@
-"""From a study to a bank: fit the items, keep the answers, the demands and where everything came from."""
+"""Parts of a bank that come from a study: the fit of its items, and the benchmark, task, document and cost of each."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 
-from capscope.axes import RowFloats
-from capscope.battery.banks.bank import Bank, Scores
+from capscope.axes import ItemDim, RowFloats
 from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import InputError, first_few
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt
 
 DOCUMENT_COLUMNS = ("doc_index", "doc_id")
 """Columns of the items table that may hold the document index of the evaluation harness."""
+MODELS_PER_DIM = 10
+MOST_DIMS = 6
+
+Scores = Float[np.ndarray, "model item"]
 
 
-@dataclass(frozen=True)
-class BankSettings:
-    """How to build a bank."""
+@dataclass(frozen=True, kw_only=True)
+class ItemFacts:
+    """What a study's tables say about items, in the order of an item axis."""
 
-    dims: int = 0
-    """Number of abilities; 0 lets the number of models decide (`dims_for`)."""
-    harness_tasks: dict[str, str] = field(default_factory=dict[str, str])
-    """Names that the evaluation harness gives to tasks, by ``benchmark/task`` or by ``benchmark``."""
-    seed: int = 0
-    """Seed of the fit's start."""
-    max_sweeps: int = 200
-    """Most sweeps of the fit."""
+    benchmark: tuple[str, ...]
+    """Benchmark of each item."""
+    task: tuple[str, ...]
+    """Task of each item, by its name in the evaluation harness where that is given."""
+    document: Int[np.ndarray, " item"]
+    """Document index of each item within its task; -1 where unknown."""
+    dims: tuple[str, ...]
+    """Rubric codes of the demand levels."""
+    demands: ItemDim | None
+    """Demand levels 0 to 5, NaN where not rated; None without demands."""
+    cost: RowFloats | None
+    """Cost of an answer, such as its tokens; None where not given."""
 
 
 def dims_for(n_models: int) -> int:
-    """Number of abilities that so many models can tell apart: one for each ten models, 1 to 6."""
-    return int(np.clip(n_models // 10, 1, 6))
+    """Return the number of abilities for a bank: one for each ten models, at least 1 and at most 6."""
+    return int(np.clip(n_models // MODELS_PER_DIM, 1, MOST_DIMS))
 
 
-def build_bank(study: Study, settings: BankSettings | None = None) -> Bank:
-    """Fit a study's answered items and keep what profiles new models.
+def fit_bank_items(responses: Responses, *, dims: int, seed: int = 0, max_sweeps: int = 200) -> IRTPosterior:
+    """Fit item parameters and abilities; slopes may have either sign, with one ability as with several.
 
     Args:
-        study: A study with responses; items say benchmark, task and document, demands add levels.
-        settings: Number of abilities, names of tasks, seed.
+        responses: Observed responses.
+        dims: Number of abilities.
+        seed: Seed of the start values.
+        max_sweeps: Largest number of sweeps.
 
     Raises:
-        InputError: No responses.
         FitError: The responses cannot support the fit.
     """
-    settings = settings or BankSettings()
-    responses = Responses.of(study)
-    dims = settings.dims or dims_for(len(responses.models))
-    return assemble(study, responses, fit_bank_items(responses, dims, settings), settings)
+    model = "mirt" if dims > 1 else "2pl"
+    settings = IRTSettings(model=model, dims=dims, form="signed", seed=seed, max_sweeps=max_sweeps)
+    return fit_irt(responses, settings).posterior
 
 
-def fit_bank_items(responses: Responses, dims: int, settings: BankSettings) -> IRTPosterior:
-    """Items and abilities of the models of a bank; one ability keeps the signed form, as several do."""
-    fitted = IRTSettings(
-        model="mirt" if dims > 1 else "2pl",
-        dims=dims,
-        form="signed",
-        seed=settings.seed,
-        max_sweeps=settings.max_sweeps,
-    )
-    return fit_irt(responses, fitted).posterior
+def item_facts(study: Study, items: tuple[str, ...], harness_tasks: dict[str, str] | None = None) -> ItemFacts:
+    """Look up benchmark, task, document, demands and cost of items in a study's tables.
 
-
-def assemble(study: Study, responses: Responses, posterior: IRTPosterior, settings: BankSettings) -> Bank:
-    """Put a fit and the tables of its study together."""
-    table = items_in_order(study, responses.items)
-    names, document = _harness(table, settings.harness_tasks)
-    dims, levels = _demands(study, responses.items)
-    fitted = {"dims": posterior.dims, "model": posterior.model_name, "seed": settings.seed}
-    provenance = {"study": Path(study.name).name, "sources": study.sources, "fit": fitted}
-    return Bank(
-        posterior=posterior,
-        benchmark=tuple(table["benchmark"].astype(str)),
-        task=names,
-        document=document,
-        history=score_matrix(responses),
-        dims=dims,
-        demands=levels,
-        cost=_cost(table, study.name),
-        provenance=provenance,
-    )
-
-
-def score_matrix(responses: Responses) -> Scores:
-    """Scores as a matrix, repeats of a cell averaged by their trials, NaN where nothing was administered."""
-    shape = (len(responses.models), len(responses.items))
-    cell = responses.model_index * shape[1] + responses.item_index
-    trials = np.bincount(cell, weights=responses.n_trials, minlength=shape[0] * shape[1])
-    total = np.bincount(cell, weights=responses.n_trials * responses.score, minlength=shape[0] * shape[1])
-    seen = trials > 0
-    return np.where(seen, total / np.where(seen, trials, 1), np.nan).reshape(shape)
-
-
-def items_in_order(study: Study, items: tuple[str, ...]) -> pd.DataFrame:
-    """The rows of a study's items table for these items; a study without one has a single benchmark, `all`.
+    Args:
+        study: The study; without an items table all items belong to one benchmark, `all`.
+        items: Ids of the items.
+        harness_tasks: Names of tasks in the evaluation harness, by ``benchmark/task`` or by ``benchmark``.
 
     Raises:
-        InputError: The items table lacks an item.
+        InputError: The items table lacks an item, or a cost is not a positive number.
     """
+    table = _items_in_order(study, items)
+    task, document = _harness(table, harness_tasks or {})
+    demands = None if study.demands is None else Demands.of(study)
+    return ItemFacts(
+        benchmark=tuple(table["benchmark"].astype(str)),
+        task=task,
+        document=document,
+        dims=() if demands is None else demands.dims,
+        demands=None if demands is None else demands.at(items),
+        cost=_cost(table, study.name),
+    )
+
+
+def _items_in_order(study: Study, items: tuple[str, ...]) -> pd.DataFrame:
     if study.items is None:
         return pd.DataFrame({"item_id": items, "benchmark": "all", "task": "all"})
     join_items(study, "responses", "items").refuse_if_poor(study.name)
@@ -111,6 +95,7 @@ def items_in_order(study: Study, items: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _harness(table: pd.DataFrame, names: dict[str, str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the task names and document indices that the evaluation harness uses."""
     benchmark, task = table["benchmark"].astype(str), table["task"].astype(str)
     named = tuple(names.get(f"{b}/{t}", names.get(b, t)) for b, t in zip(benchmark, task, strict=True))
     from_id = table["item_id"].astype(str).str.extract(r"(?:^|[/:])(\d{1,9})$")[0]
@@ -119,15 +104,8 @@ def _harness(table: pd.DataFrame, names: dict[str, str]) -> tuple[tuple[str, ...
     document = np.where(number.notna() & (number >= 0), number, -1).astype(np.int64)
     known = pd.DataFrame({"task": named, "document": document})[document >= 0]
     repeated = set(known.loc[known.duplicated(["task", "document"]), "task"])
-    # two items cannot be one document, so where they are, the numbers mean something else
+    # two items cannot be one document: where a number repeats, the numbers mean something else
     return named, np.where([name in repeated for name in named], -1, document).astype(np.int64)
-
-
-def _demands(study: Study, items: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray | None]:
-    if study.demands is None:
-        return (), None
-    demands = Demands.of(study)
-    return demands.dims, demands.at(items)
 
 
 def _cost(table: pd.DataFrame, where: str) -> RowFloats | None:

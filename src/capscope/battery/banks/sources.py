@@ -1,44 +1,61 @@
-"""Where items are drawn from: a bank or a study, told apart by what the folder holds."""
+"""Readers for arguments of the battery: a bank or a study, answers, costs, and names in the evaluation harness.
+
+Each takes a path or the object itself.
+"""
 
 from pathlib import Path
 
 import pandas as pd
 
 from capscope.battery.banks.bank import Bank
-from capscope.battery.banks.storage import MANIFEST, load_bank
 from capscope.data import Study, read_table
+from capscope.data.reading import parse_json, read_text
 from capscope.errors import InputError
+from capscope.files import MANIFEST
 
 
-def load_source(folder: Path) -> Study | Bank:
-    """Read a bank or a study.
+def load_source(source: Study | Bank | str | Path) -> Study | Bank:
+    """Read a bank or a study, by what the folder holds.
 
     Raises:
         InputError: The folder holds neither.
     """
-    return load_bank(folder) if is_bank(folder) else Study.load(folder)
+    if isinstance(source, Study | Bank):
+        return source
+    return Bank.load(source) if is_bank(source) else Study.load(Path(source))
 
 
-def is_bank(folder: Path) -> bool:
-    """Whether a folder says that it is a bank."""
-    return (folder / MANIFEST).is_file()
+def load_bank(source: Bank | str | Path) -> Bank:
+    """Read a bank, or return one as it is."""
+    return source if isinstance(source, Bank) else Bank.load(source)
 
 
-def load_answers(path: Path) -> Study:
-    """Read answers: a study folder, or one table with columns model, item_id, score.
+def is_bank(folder: str | Path) -> bool:
+    """Return whether a folder has the manifest of a bank."""
+    return (Path(folder) / MANIFEST).is_file()
+
+
+def load_answers(source: Study | pd.DataFrame | str | Path) -> Study:
+    """Read answers: a study or its folder, or a table (or its file) with columns model, item_id, score.
 
     Raises:
-        InputError: Neither.
+        InputError: The path or the table holds no answers.
     """
+    if isinstance(source, Study):
+        return source
+    if isinstance(source, pd.DataFrame):
+        return Study.of(responses=source, name="answers")
+    path = Path(source)
     return Study.load(path) if path.is_dir() else Study.of(responses=read_table(path), name=str(path))
 
 
-def load_costs(path: Path) -> dict[str, float]:
-    """Read what answers cost: a table with columns item_id and cost.
+def load_costs(path: str | Path) -> dict[str, float]:
+    """Read costs of answers: a table with columns item_id and cost.
 
     Raises:
-        InputError: A column is missing, or a cost is no number.
+        InputError: A column is missing, an item stands twice, or a cost is not a number.
     """
+    path = Path(path)
     table = read_table(path)
     missing = [name for name in ("item_id", "cost") if name not in table]
     if missing:
@@ -49,4 +66,21 @@ def load_costs(path: Path) -> dict[str, float]:
         raise InputError(
             f"{path}: row {row + 1}: cost is '{table['cost'].iloc[row]}', not a number; give tokens or money"
         )
-    return dict(zip(table["item_id"].astype(str), cost.astype(float), strict=True))
+    items = table["item_id"].astype(str)
+    if items.duplicated().any():
+        row = int(items.duplicated().to_numpy().argmax())
+        raise InputError(f"{path}: row {row + 1}: item '{items.iloc[row]}' has a second cost; keep one row for it")
+    return dict(zip(items, cost.astype(float), strict=True))
+
+
+def read_harness_names(path: str | Path) -> dict[str, str]:
+    """Read the evaluation harness's names of tasks from a JSON object.
+
+    Raises:
+        InputError: The file is not a JSON object of texts.
+    """
+    path = Path(path)
+    names = parse_json(path, read_text(path))
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise InputError(f'{path}: not a JSON object of names; write {{"benchmark/task": "name in the harness"}}')
+    return {str(key): name for key, name in names.items()}

@@ -1,4 +1,4 @@
-"""The default: regression where the new model resembles the past ones, AIPW where it does not."""
+"""The default estimator: regression where the new model resembles the past ones, AIPW where it does not."""
 
 from dataclasses import dataclass
 
@@ -7,45 +7,48 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.estimators.curves import AIPW
-from capscope.battery.estimators.estimator import Estimate, Sample
+from capscope.battery.estimators.curves import estimate_aipw
+from capscope.battery.estimators.estimator import Estimate, Estimator, Sample
 from capscope.battery.estimators.person_fit import strange_log_odds
 from capscope.battery.estimators.regression import regress
 
 OUTSIDE_ODDS = 10.0
-"""So many times the odds that a score lies outside the past ones are the odds that the model is unlike them."""
+"""The odds that a model is unlike the past ones are so many times the odds that its score is outside theirs."""
+
+LEAST_SD = 1e-9
 
 
-class Blend:
-    """Regression R and AIPW A, mixed by the chance that the new model is unlike the past ones.
+def estimate_blend(sample: Sample, level: float) -> Estimate:
+    """Estimate scores by regression R and AIPW A, mixed by the probability that the model is unlike the past ones.
 
-    For a model like them R and A are combined as serves the past models best. For another kind only A holds, because a
-    regression does not extrapolate. Three things speak for another kind: an A near or beyond the edge of what past
-    models scored, a gap between R and A wider than theirs, and answers in a pattern that no past model has. The
-    interval is that of the mixture, so that a doubtful case has a wide one.
+    For a model like the past ones, R and A are combined as is best on the past models. For a model unlike them A
+    alone is used, because a regression does not extrapolate. Three observations indicate a model unlike them: an A
+    near or beyond the range of past scores, a gap between R and A wider than on past models, and an answer pattern
+    unlike theirs. The interval is that of the mixture, so that a doubtful case has a wide one.
+
+    Args:
+        sample: The drawn items and the answers.
+        level: Nominal coverage.
     """
-
-    def estimate(self, sample: Sample, level: float) -> Estimate:
-        """See `Estimator`."""
-        design = AIPW().estimate(sample, level)
-        regression, error = regress(sample)
-        past = PastErrors.of(sample.past_fitted.corrected - sample.pool.scores, error)
-        score, sd = blended(design, regression, past, sample.pool.scores, sample.misfit)
-        freedom = min(sample.n, len(sample.past)) - 1
-        return Estimate.student(score, sd, freedom, level).reaching(sample.score)
+    design = estimate_aipw(sample, level)
+    regression, error = regress(sample)
+    past = PastErrors.of(sample.past_fitted.corrected - sample.pool.scores, error)
+    score, sd = blended(design, regression, past, sample.pool.scores, sample.misfit)
+    freedom = min(sample.n, len(sample.past)) - 1
+    return Estimate.student(score, sd, freedom, level).reaching(sample.score)
 
 
 def blended(
     design: Estimate, regression: RowFloats, past: "PastErrors", scores: FloatArray, misfit: RowFloats
 ) -> tuple[RowFloats, RowFloats]:
-    """Scores and standard deviations of the mixture of both kinds.
+    """Return scores and standard deviations of the mixture.
 
     Args:
-        design: Estimates that hold for any model.
+        design: Estimates that hold for any model (AIPW).
         regression: Estimates that hold for models like the past ones.
-        past: How both err on the past models.
+        past: Errors of both on the past models.
         scores: Scores of the past models.
-        misfit: Chance that each new model answers in a pattern that no past model has.
+        misfit: Probability that each new model's answer pattern is unlike that of every past model.
     """
     unlike = chance_unlike(design, regression, scores, past.gap_variance)
     unlike = unlike + (1 - unlike) * misfit
@@ -57,7 +60,7 @@ def blended(
 
 @dataclass(frozen=True)
 class PastErrors:
-    """How the estimate of the draw (AIPW) and the regression err on the past models, together."""
+    """Joint errors of AIPW and the regression on the past models."""
 
     share: float
     """Share of the regression in the combination with the least squared error."""
@@ -68,12 +71,12 @@ class PastErrors:
 
     @classmethod
     def of(cls, design: RowFloats, regression: RowFloats, weight: RowFloats | None = None) -> "PastErrors":
-        """From both errors on each past model, the regression's left out.
+        """Return the combination of both with the least squared error on the past models.
 
         Args:
-            design: Errors of the estimate of the draw.
-            regression: Errors of the regression.
-            weight: What each past model counts in share and variance; all alike by default.
+            design: Errors of AIPW, by past model.
+            regression: Errors of the regression, each from a fit without that model.
+            weight: Weight of each past model; equal by default.
         """
         gap, count = regression - design, np.ones(len(design)) if weight is None else weight
         count = count / count.sum()
@@ -82,7 +85,7 @@ class PastErrors:
 
 
 def chance_unlike(design: Estimate, regression: RowFloats, past: FloatArray, gap_variance: float) -> RowFloats:
-    """Chance that each new model is unlike the past ones.
+    """Return the probability that each new model is unlike the past ones.
 
     Args:
         design: Estimates by AIPW.
@@ -90,6 +93,13 @@ def chance_unlike(design: Estimate, regression: RowFloats, past: FloatArray, gap
         past: Scores of the past models.
         gap_variance: Mean squared difference of the two estimates on the past models.
     """
-    outside = stats.norm.cdf(design.score, past.max(), design.sd) + stats.norm.sf(design.score, past.min(), design.sd)
+    # a pool that was answered as a whole leaves no uncertainty
+    sd = np.maximum(design.sd, LEAST_SD)
+    outside = stats.norm.cdf(design.score, past.max(), sd) + stats.norm.sf(design.score, past.min(), sd)
     log_ratio = strange_log_odds((regression - design.score) ** 2 / gap_variance)
     return expit(np.log(OUTSIDE_ODDS) + logit(np.clip(outside, 1e-12, 1 - 1e-12)) + log_ratio)
+
+
+BLEND = Estimator(
+    name="blend", help="rsl and aipw, by how much the model resembles past ones", needs="bank", estimate=estimate_blend
+)

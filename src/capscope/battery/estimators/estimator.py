@@ -1,14 +1,14 @@
-"""What every estimator is given and gives: a sample of items with draw chances, to a score with an interval."""
+"""What an estimator is: it turns a sample of answered items with draw chances into a score with an interval."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from scipy import stats
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.ability import ability_posterior, residuals
+from capscope.battery.banks.ability import ability_posterior, residuals
 from capscope.battery.banks.bank import Index
 from capscope.battery.banks.pool import Pool
 from capscope.battery.estimators.person_fit import chance_misfit, pattern_fit
@@ -19,16 +19,16 @@ MOST_FREEDOM = 20
 
 @dataclass(frozen=True)
 class Fitted:
-    """What success curves say of models, given their answers to a sample."""
+    """Predictions of success curves for models, given the models' answers to a sample."""
 
     filled: RowFloats
     """Mean over the pool of answers where drawn, chances elsewhere."""
     corrected: RowFloats
-    """The same, with the chances of what was not drawn shifted by the weighted residuals of what was."""
+    """The same, with the chances of items not drawn shifted by the weighted residuals of the items drawn."""
     left_out: FloatArray
-    """Answer less chance without that answer, as (model, drawn)."""
+    """Answer minus the chance fitted without that answer, as (model, drawn)."""
     pattern: RowFloats
-    """How well the answers fit the chances; see `pattern_fit`."""
+    """Fit of each model's answers to its chances; see `pattern_fit`."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Sample:
     score: FloatArray
     """Scores of the new models, as (model, drawn)."""
     chance: RowFloats
-    """Chance that each drawn item had to be drawn."""
+    """Chance of each drawn item to be drawn."""
 
     @property
     def n(self) -> int:
@@ -51,7 +51,7 @@ class Sample:
 
     @cached_property
     def weight(self) -> RowFloats:
-        """Share of the pool that each drawn item stands for (Hajek, 1971); sums to 1."""
+        """Share of the pool that each drawn item represents (Hajek, 1971); sums to 1."""
         inverse = 1 / self.chance
         return inverse / inverse.sum()
 
@@ -67,21 +67,21 @@ class Sample:
 
     @cached_property
     def fitted(self) -> Fitted:
-        """The new models by the curves of the pool."""
+        """The new models, fitted with the curves of the pool."""
         return self.fit(self.score)
 
     @cached_property
     def misfit(self) -> RowFloats:
-        """Chance that each new model answers in a pattern that no past model has."""
+        """Probability that each new model's answer pattern is unlike that of every past model."""
         return chance_misfit(self.fitted.pattern, self.past_fitted.pattern)
 
     @cached_property
     def past_fitted(self) -> Fitted:
-        """The past models by the curves of the pool, as if they were new."""
+        """The past models, fitted with the curves of the pool as if they were new."""
         return self.fit(self.past)
 
     def fit(self, score: FloatArray) -> Fitted:
-        """Fit abilities to scores on the drawn items.
+        """Fit abilities to scores on the drawn items and predict the rest of the pool.
 
         Args:
             score: Array (model, drawn).
@@ -94,7 +94,7 @@ class Sample:
         return Fitted(filled, filled + shift, left_out, pattern_fit(score, residual))
 
     def design_sd(self, residual: FloatArray) -> RowFloats:
-        """Standard deviation over draws of the weighted mean of residuals, each model's, without replacement.
+        """Return each model's standard deviation of the weighted mean of residuals over draws without replacement.
 
         Args:
             residual: Array (model, drawn).
@@ -106,7 +106,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Scores on the pool, one for each new model."""
+    """Estimated scores on the pool, one for each new model, all in shares of 1."""
 
     score: RowFloats
     """Estimates."""
@@ -119,13 +119,20 @@ class Estimate:
 
     @classmethod
     def student(cls, score: RowFloats, sd: RowFloats, freedom: int, level: float) -> "Estimate":
-        """Student intervals around scores, which are kept within 0 and 1."""
+        """Return Student intervals around scores; scores and bounds are clipped to 0 and 1.
+
+        Args:
+            score: Estimates.
+            sd: Their standard deviations.
+            freedom: Degrees of freedom, used from 1 to 20.
+            level: Nominal coverage.
+        """
         width = stats.t.ppf((1 + level) / 2, min(max(freedom, 1), MOST_FREEDOM)) * sd
-        kept = np.clip(score, 0, 1)
-        return cls(kept, sd, np.clip(score - width, 0, 1), np.clip(score + width, 0, 1))
+        clipped = np.clip(score, 0, 1)
+        return cls(clipped, sd, np.clip(score - width, 0, 1), np.clip(score + width, 0, 1))
 
     def reaching(self, answers: FloatArray) -> "Estimate":
-        """The same with bounds that reach 1 where every answer was right, and 0 where every one was wrong.
+        """Return the estimate with bounds that reach 1 where every answer is right, and 0 where every one is wrong.
 
         Args:
             answers: Array (model, drawn).
@@ -135,14 +142,15 @@ class Estimate:
         return Estimate(self.score, self.sd, lower, upper)
 
 
-class Estimator(Protocol):
-    """One way from a sample to a score."""
+@dataclass(frozen=True, kw_only=True)
+class Estimator:
+    """A member of the family of score estimators."""
 
-    def estimate(self, sample: Sample, level: float) -> Estimate:
-        """Estimate the mean score of each new model on the pool.
-
-        Args:
-            sample: What was drawn and answered.
-            level: Nominal coverage of the interval.
-        """
-        ...
+    name: str
+    """Name on the command line and in JSON."""
+    help: str
+    """What it is, in one line."""
+    needs: str
+    """What it needs beside the answers and draw chances: `nothing`, or the past models of a `bank`."""
+    estimate: Callable[[Sample, float], Estimate]
+    """Estimate the mean score of each new model on the pool, with intervals of a nominal coverage."""

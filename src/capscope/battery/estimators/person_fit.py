@@ -1,4 +1,4 @@
-"""Does a model's pattern of answers look like those of past models: right where those of its ability are right?"""
+"""Person fit: whether a model's answer pattern is like that of past models of the same ability."""
 
 import numpy as np
 from scipy.special import expit, logit
@@ -6,29 +6,31 @@ from scipy.special import expit, logit
 from capscope.axes import FloatArray, RowFloats
 
 STRANGE_SPREAD = 3.0
-"""What is measured of a model unlike the past ones spreads this many times as wide as it does for them."""
+"""A statistic of a model unlike the past ones has this many times the standard deviation it has for past ones."""
 MISFITS = 0.02
-"""Share of models expected to answer in a pattern of their own, before any answer."""
+"""Prior share of models whose answer pattern is unlike that of past models."""
 LEAST_SPREAD = 0.5
-"""Patterns of past models spread by about 1; less than this is what a few answers or models happen to show."""
+"""The standardised pattern fit of past models has an sd of about 1; less than this is an accident of few answers."""
 
 
 def strange_log_odds(square: FloatArray) -> FloatArray:
-    """Log of how much likelier a value is for a model unlike the past ones than for one like them.
+    """Return the log likelihood ratio of a value for a model unlike the past ones against one like them.
 
     Args:
-        square: Square of the value over the mean square that past models have.
+        square: Square of the value over the mean square of past models.
     """
     wide = STRANGE_SPREAD**2 / (1 + STRANGE_SPREAD**2)
     return 0.5 * wide * square - 0.5 * np.log1p(STRANGE_SPREAD**2)
 
 
 def pattern_fit(score: FloatArray, residual: FloatArray) -> RowFloats:
-    """Standardised log-likelihood of each model's answers (Drasgow, Levine & Williams, 1985); low where they surprise.
+    """Return the standardised log-likelihood of each model's answers (Drasgow, Levine & Williams, 1985).
+
+    Low values mean answers that the model's ability does not explain.
 
     Args:
         score: Scores (model, drawn).
-        residual: The same less their chances.
+        residual: Scores minus their chances.
     """
     odds = logit(np.clip(score - residual, 1e-6, 1 - 1e-6))
     spread = (expit(odds) * expit(-odds) * odds**2).sum(1)
@@ -36,11 +38,11 @@ def pattern_fit(score: FloatArray, residual: FloatArray) -> RowFloats:
 
 
 def chance_misfit(new: RowFloats, past: FloatArray) -> RowFloats:
-    """Chance that each new model answers in a pattern that no past model has, such as guesses.
+    """Return the probability that each new model's pattern is unlike that of every past model, such as guesses.
 
     Args:
         new: Pattern fit of the new models.
-        past: That of the past ones, to the same items.
+        past: Pattern fit of the past models on the same items.
     """
     low = np.minimum((new - past.mean()) / max(float(past.std()), LEAST_SPREAD), 0)
     return expit(logit(MISFITS) + strange_log_odds(low**2))

@@ -1,4 +1,4 @@
-"""Regression on the sample: past models' scores on the pool, regressed on their answers to the same items."""
+"""Regression on the sample: scores of past models on the pool, regressed on their answers to the drawn items."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from jaxtyping import Float
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.estimators.curves import root_mean_square
-from capscope.battery.estimators.estimator import Estimate, Fitted, Sample
+from capscope.battery.estimators.estimator import Estimate, Estimator, Fitted, Sample
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 SUMMARY_SHARE = 3.0
-"""Weight of the two summaries (mean answer, mean chance) against single answers, before the root of their number."""
+"""Weight of the two summaries (mean answer, mean chance) against single answers, times the root of their number."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Ridge:
     intercept: float
     """Mean of the target."""
     left_out: RowFloats
-    """Target less prediction for each row, from a regression without it (exact)."""
+    """Target minus prediction for each row, from a regression without that row (exact)."""
 
     @classmethod
     def of(cls, features: FloatArray, target: RowFloats) -> "Ridge":
@@ -48,23 +48,24 @@ def _left_out(left: FloatArray, rotated: FloatArray, kept: FloatArray, target: F
     return (target - left @ (kept * rotated)) / np.maximum(1 - leverage, 1e-3)
 
 
-class RSL:
-    """Ridge regression of past scores on the sampled answers and two summaries of them: their mean, and p-IRT's.
+def estimate_rsl(sample: Sample, level: float) -> Estimate:
+    """Estimate scores by ridge regression on the sampled answers and two summaries: their mean, and p-IRT's estimate.
 
-    The best estimator for a model like those of the past (Zhang, Dorner & Hardt, 2025; the summaries are those of
-    metabench, Kipnis et al., 2025); for a model unlike them it is confidently wrong. The interval is the
+    It is the best estimator for a model similar to the past ones (Zhang, Dorner & Hardt, 2025; summaries as in
+    metabench, Kipnis et al., 2025), and confidently wrong for a model unlike them. The interval is the
     cross-validated error on the past models.
-    """
 
-    def estimate(self, sample: Sample, level: float) -> Estimate:
-        """See `Estimator`."""
-        score, error = regress(sample)
-        sd = np.full_like(score, root_mean_square(error))
-        return Estimate.student(score, sd, len(sample.past) - 1, level)
+    Args:
+        sample: The drawn items and the answers.
+        level: Nominal coverage.
+    """
+    score, error = regress(sample)
+    sd = np.full_like(score, root_mean_square(error))
+    return Estimate.student(score, sd, len(sample.past) - 1, level)
 
 
 def regress(sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Predicted scores of the new models, and the left-out errors on the past ones (predicted less true)."""
+    """Return predicted scores of the new models, and left-out errors on the past ones (predicted minus true)."""
     ridge = Ridge.of(_features(sample, sample.past, sample.past_fitted), sample.pool.scores)
     return ridge.predict(_features(sample, sample.score, sample.fitted)), -ridge.left_out
 
@@ -74,7 +75,7 @@ def _features(sample: Sample, score: FloatArray, fitted: Fitted) -> FloatArray:
 
 
 def summarised(first: RowFloats, second: RowFloats, answers: FloatArray) -> FloatArray:
-    """Features of models for a ridge regression: two summaries of their answers, and the answers.
+    """Return the features of models for a ridge regression: two summaries of their answers, and the answers.
 
     Args:
         first: One summary of each model.
@@ -83,3 +84,6 @@ def summarised(first: RowFloats, second: RowFloats, answers: FloatArray) -> Floa
     """
     summary = np.stack([first, second], 1)
     return np.concatenate([SUMMARY_SHARE * np.sqrt(answers.shape[1]) * summary, answers], 1)
+
+
+RSL = Estimator(name="rsl", help="ridge regression on past models' scores", needs="bank", estimate=estimate_rsl)

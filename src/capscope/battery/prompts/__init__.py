@@ -1,1 +1,1 @@
-"""Prompts as a facet: a model's accuracy over prompts, and the items that turn on the prompt."""
+"""Prompts as a facet: a model's accuracy over prompts, and the items whose answers depend on the prompt."""

@@ -1,7 +1,8 @@
-"""How a model's accuracy spreads over prompts, and which items turn on the prompt, from few answers of each prompt."""
+"""The distribution of a model's accuracy over prompts, and the sensitivity of items to prompts, from few answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,13 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray
 from capscope.battery.banks.bank import Index
-from capscope.battery.prompts.fit import PromptCells, PromptFit, fit_prompts
+from capscope.battery.prompts.effect_distribution import effect_draws
+from capscope.battery.prompts.prompt_fit import PromptCells, PromptFit, fit_prompts
 from capscope.battery.prompts.sensitivity import ModelAnswers, item_sensitivity
-from capscope.battery.prompts.shape import shaped_draws
 from capscope.data import Study
+from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
+from capscope.files import write_table
 from capscope.intervals import quantile_bounds
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -22,21 +25,21 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 ONE_BENCHMARK = "all"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PromptSettings:
-    """What to estimate and how."""
+    """Settings of `prompt_scores`."""
 
     model: str | None = None
     """Only this model; all by default."""
     level: float = 0.95
     """Coverage of the intervals."""
     draws: int = 400
-    """Draws from the posterior."""
+    """Number of draws from the posterior."""
     seed: int = 0
     """Seed of the draws."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PromptScores:
     """Accuracy over prompts."""
 
@@ -47,39 +50,60 @@ class PromptScores:
     """A row for each model, benchmark and prompt: answers, score, lower, upper."""
     items: pd.DataFrame
     """A row for each item, most sensitive first: `sd_chance` and `sd_log_odds` over prompts, and `evidence`, the share
-    of the latter's own part that comes from the item's answers, not from those of the others."""
+    of the item's own part of the latter that comes from its own answers instead of those to other items."""
     level: float
     """Coverage of the bounds."""
 
     def as_dict(self, top: int | None = None) -> dict[str, object]:
-        """Return plain values.
+        """Return plain values for JSON.
 
         Args:
-            top: Only so many items.
+            top: Number of items to include; all by default.
         """
         items = self.items if top is None else self.items.head(top)
         tables = {"models": self.models, "prompts": self.prompts, "items": items}
         shown: dict[str, object] = {name: table.to_dict("records") for name, table in tables.items()}
         return {"level": self.level} | shown
 
+    def save_items(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the table of items.
+
+        Args:
+            path: A CSV, TSV, JSON lines or Parquet file.
+            force: An existing file may be replaced.
+
+        Raises:
+            OutputError: The file exists and `force` is not set, or it cannot be written.
+        """
+        return write_table(Path(path), self.items, force=force, option="--items")
+
+    def __repr__(self) -> str:
+        shown = self.models[["model", "benchmark", "prompts", "mean", "sd"]].head(5).round(3).to_string(index=False)
+        return f"PromptScores({len(self.models)} models, {len(self.items)} items)\n{shown}"
+
+    def _repr_html_(self) -> str:
+        """Show the models as a table in a notebook."""
+        return html_table("Accuracy over prompts", self.models, f"{self.level:.0%} intervals")
+
 
 def prompt_scores(
-    study: Study, settings: PromptSettings | None = None, covariates: pd.DataFrame | None = None
+    study: Study | str | Path, settings: PromptSettings | None = None, *, covariates: pd.DataFrame | None = None
 ) -> PromptScores:
     """Estimate accuracy over prompts from answers that need not cover every prompt and item.
 
-    A model's accuracy under a prompt is over all items of the benchmarks it answered: as observed where asked, drawn
-    from the fitted chances elsewhere.
+    A model's accuracy under a prompt is its mean score on all items of a benchmark: observed where asked, drawn from
+    the fitted chances elsewhere.
 
     Args:
-        study: A study whose responses carry `prompt`; prompts and items crossed at random.
+        study: A study whose responses have a column `prompt`, with prompts assigned to items at random; or its folder.
         settings: Model, level, draws, seed.
-        covariates: Columns prompt and numbers that tell prompts apart, such as an embedding.
+        covariates: Columns prompt and numbers that describe it, such as an embedding.
 
     Raises:
         InputError: No prompts, an unknown model, or a prompt without covariates.
     """
     settings = settings or PromptSettings()
+    study = study if isinstance(study, Study) else Study.load(Path(study))
     models, prompts, items = [], [], []
     for benchmark, part in _benchmarks(study, settings.model):
         ids = tuple(sorted(part["item_id"].unique())) if study.items is None else _items_of(study, benchmark)
@@ -94,18 +118,18 @@ def prompt_scores(
             prompts.append(table.assign(**head, prompt=names))
             answers.append(ModelAnswers(names, cells, fit))
         items.append(item_sensitivity(ids, answers).assign(benchmark=benchmark))
-    by_worth = pd.concat(items).sort_values(["sd_chance", "item_id"], ascending=[False, True], ignore_index=True)
+    by_sensitivity = pd.concat(items).sort_values(["sd_chance", "item_id"], ascending=[False, True], ignore_index=True)
     front = ["model", "benchmark", "prompt", "answers", "score", "lower", "upper"]
     return PromptScores(
         pd.DataFrame(models),
         pd.concat(prompts, ignore_index=True)[front],
-        by_worth[["benchmark", *(name for name in by_worth if name != "benchmark")]],
+        by_sensitivity[["benchmark", *(name for name in by_sensitivity if name != "benchmark")]],
         settings.level,
     )
 
 
 def _benchmarks(study: Study, model: str | None) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Answers under a prompt, benchmark by benchmark."""
+    """Yield the answers that name a prompt, by benchmark."""
     responses = study.require("responses")
     if "prompt" not in responses or responses["prompt"].isna().all():
         raise InputError(f"{study.name}: responses have no column prompt; import logs of several prompts with one each")
@@ -135,7 +159,7 @@ def _items_of(study: Study, benchmark: str) -> tuple[str, ...]:
 def _cells(
     rows: pd.DataFrame, items: tuple[str, ...], covariates: pd.DataFrame | None
 ) -> tuple[tuple[str, ...], PromptCells]:
-    """Lay one model's answers out by prompt and item; repeats of a cell (over scaffolds) are added up."""
+    """Return one model's prompts and answers by prompt and item; repeats of a cell (over scaffolds) are added up."""
     prompts = tuple(sorted(rows["prompt"].unique()))
     place = _places(prompts, rows["prompt"]), _places(items, rows["item_id"])
     count = rows["n_trials"].fillna(1).to_numpy(dtype=float) if "n_trials" in rows else np.ones(len(rows))
@@ -154,17 +178,17 @@ def _covariates(table: pd.DataFrame, prompts: tuple[str, ...]) -> FloatArray:
     if "prompt" not in table or len(table.columns) < 2:
         raise InputError("covariates: no column prompt with numbers beside it; write prompt and one or more numbers")
     numbers = table.assign(prompt=table["prompt"].astype(str)).set_index("prompt").apply(pd.to_numeric, errors="coerce")
-    found = numbers.reindex(list(prompts))
-    bad = found.index[found.isna().any(axis=1)]
+    ordered = numbers.reindex(list(prompts))
+    bad = ordered.index[ordered.isna().any(axis=1)]
     if len(bad):
         raise InputError(f"covariates: prompt {first_few(list(map(str, bad)))} has none, or no number; add its row")
-    return found.to_numpy(dtype=float)
+    return ordered.to_numpy(dtype=float)
 
 
 def _model_tables(
     fit: PromptFit, settings: PromptSettings, rng: np.random.Generator
 ) -> tuple[dict[str, float | int], pd.DataFrame]:
-    """One model's row, and its table of prompts."""
+    """Return one model's row and its table of prompts."""
     accuracy, effect = _accuracy_draws(fit, settings.draws, rng)
     cells = fit.best.cells
     row: dict[str, float | int] = {
@@ -189,16 +213,16 @@ def _model_tables(
 def _accuracy_draws(
     fit: PromptFit, count: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "draw prompt"], Float[np.ndarray, "draw prompt"]]:
-    """Draws of the accuracy under each prompt on all items, and of its log-odds on the average item.
+    """Return draws of the accuracy under each prompt on all items, and of its log-odds on the average item.
 
-    What was not asked adds its expected score and, by the central limit, the noise of its answers. Right and wrong
-    answers add up to whole numbers: where few are right, ties between prompts are real, and so are quantiles of 0.
+    Items not asked add their expected score and, by the central limit theorem, the noise of their answers. Right and
+    wrong answers add up to whole numbers: where few are right, ties between prompts and quantiles of 0 are real.
     """
     cells = fit.best.cells
     unasked, size = cells.trials == 0, cells.trials.shape[1]
     seen, whole = cells.score.sum(1), np.allclose(cells.right, np.round(cells.right))
     accuracy, effects = [], []
-    for effect, location in shaped_draws(fit, count, rng):
+    for effect, location in effect_draws(fit, count, rng):
         chance = expit(effect[:, None] + location) * unasked
         noise = np.sqrt((chance * (1 - chance)).sum(1)) * rng.standard_normal(len(effect))
         added = np.clip(chance.sum(1) + noise, 0, unasked.sum(1))

@@ -1,7 +1,8 @@
-"""How much an item turns on the prompt: the spread of its log-odds over prompts, beyond what moves all items alike.
+"""Sensitivity of items to prompts: the variance of an item's log-odds over prompts beyond the effect on all items.
 
-Two answers to one item under one prompt, by different models or by a repeat, err together as far as that prompt suits
-or spoils that item. Products of their residuals measure its variance without bias; a single answer tells nothing.
+Two answers to one item under one prompt, by different models or in repeats, have correlated residuals as far as that
+prompt helps or hurts that item. Products of their residuals estimate its variance without bias; a single answer holds
+no information about it.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,12 @@ from jaxtyping import Float
 from scipy.special import expit, logit
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.prompts.fit import PromptCells, PromptFit
+from capscope.battery.prompts.prompt_fit import PromptCells, PromptFit
 from capscope.fit import PROBIT_SCALE
 
 OWN_SDS = np.linspace(0, 4, 41)
-LEAST_TOLD = 1e-6
-"""Less than so much of a pair of answers is a rounding error."""
+LEAST_INFORMATION = 1e-6
+"""Less information than this is a rounding error."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +51,26 @@ class _Residuals:
 
     @property
     def fitted_away(self) -> Float[np.ndarray, "model prompt item"]:
-        """Share of each cell in its item's location, which took part of the residuals up."""
+        """Share of each cell in its item's fitted location, which absorbs that part of the residuals."""
         return self.spread * self.doubt[:, None, :]
 
 
 def item_sensitivity(items: tuple[str, ...], answers: Sequence[ModelAnswers]) -> pd.DataFrame:
-    """Spread over prompts of each item's log-odds and chance of success, in the mean over models.
+    """Return the standard deviation over prompts of each item's log-odds and chance of success, averaged over models.
 
-    The variance of an item's own reaction to prompts is drawn towards the mean over items as far as its answers are few
-    (empirical Bayes by moments); where no cell has two answers it counts as 0.
+    The variance of an item's own reaction to prompts is shrunk to the mean over items as its answers are few
+    (empirical Bayes by moments); where no cell has two answers it is 0.
 
     Args:
         items: Ids on the item axis.
         answers: The models' answers to them.
     """
-    found = _residuals(answers)
-    moment, evidence = _own_variance(found)
-    own = _unsaturated(moment, np.nanmean(found.chance, axis=(0, 1)))
+    residuals = _residuals(answers)
+    moment, evidence = _own_variance(residuals)
+    own = _unsaturated(moment, np.nanmean(residuals.chance, axis=(0, 1)))
     common = float(np.mean([each.fit.prompt_variance for each in answers]))
-    steep = np.nanmean(found.chance * (1 - found.chance), axis=(0, 1))
-    spread = np.nanvar(found.chance, axis=1).mean(0) + steep**2 * moment
+    steep = np.nanmean(residuals.chance * (1 - residuals.chance), axis=(0, 1))
+    spread = np.nanvar(residuals.chance, axis=1).mean(0) + steep**2 * moment
     asked = sum(each.cells.trials.sum(0) for each in answers)
     return pd.DataFrame(
         {
@@ -99,45 +100,45 @@ def _residuals(answers: Sequence[ModelAnswers]) -> _Residuals:
     return _Residuals(total, square, spread, chance, doubt)
 
 
-def _own_variance(found: _Residuals) -> tuple[RowFloats, RowFloats]:
-    """Variance over prompts of each item's own reaction, shrunken, and the weight of its own evidence."""
-    product = 0.5 * (found.total.sum(0) ** 2 - found.square.sum(0))
-    pairs, lost = _pairs(found)
-    told = pairs.sum(0) - lost
-    if told.max() <= LEAST_TOLD:
+def _own_variance(residuals: _Residuals) -> tuple[RowFloats, RowFloats]:
+    """Return the shrunken variance over prompts of each item's own reaction, and the weight of its own answers."""
+    product = 0.5 * (residuals.total.sum(0) ** 2 - residuals.square.sum(0))
+    pairs, lost = _pairs(residuals)
+    information = pairs.sum(0) - lost
+    if information.max() <= LEAST_INFORMATION:
         return np.zeros(pairs.shape[1]), np.zeros(pairs.shape[1])
-    common = max(float(product.sum() / told.sum()), 0.0)
-    together = found.spread.sum(0)
-    crossed = (found.spread * (together - found.spread) ** 2).sum(0)
+    common = max(float(product.sum() / information.sum()), 0.0)
+    together = residuals.spread.sum(0)
+    crossed = (residuals.spread * (together - residuals.spread) ** 2).sum(0)
     noise = (pairs + common * crossed + 2 * common**2 * pairs**2).sum(0)
-    seen = told > LEAST_TOLD
-    raw, error = np.full(len(told), common), np.full(len(told), np.inf)
-    raw[seen], error[seen] = product.sum(0)[seen] / told[seen], noise[seen] / told[seen] ** 2
+    seen = information > LEAST_INFORMATION
+    raw, error = np.full(len(information), common), np.full(len(information), np.inf)
+    raw[seen], error[seen] = product.sum(0)[seen] / information[seen], noise[seen] / information[seen] ** 2
     between = _between(raw[seen] - common, error[seen])
     weight = between / (between + error)
     return np.maximum(common + weight * (raw - common), 0), weight
 
 
-def _pairs(found: _Residuals) -> tuple[Float[np.ndarray, "prompt item"], RowFloats]:
-    """What the products of residuals should be at unit variance, and how much of it fitting the items takes away."""
-    single, together, share = _same_trial(found), found.spread.sum(0), found.fitted_away
+def _pairs(residuals: _Residuals) -> tuple[Float[np.ndarray, "prompt item"], RowFloats]:
+    """Return the expected products of residuals at unit variance, and the part that fitting the items removes."""
+    single, together, share = _same_trial(residuals), residuals.spread.sum(0), residuals.fitted_away
     pairs = 0.5 * (together**2 - single.sum(0))
-    # each of the two lost its share of the other's prompt; what both lost alike comes back
-    lost = (share * (found.spread * together - single)).sum((0, 1))
-    products = np.einsum("mpi,npi->mni", found.spread, found.spread)
+    # each residual loses its share of the other's prompt; the part lost in both is added back
+    lost = (share * (residuals.spread * together - single)).sum((0, 1))
+    products = np.einsum("mpi,npi->mni", residuals.spread, residuals.spread)
     products -= np.eye(len(products))[:, :, None] * single.sum(1)
     alike = np.einsum("mpi,npi->mni", share, share)
     return pairs, lost - 0.5 * (products * alike).sum((0, 1))
 
 
-def _same_trial(found: _Residuals) -> FloatArray:
-    """Squares of the expected spread of single trials, summed over the trials of a cell."""
-    chance = np.nan_to_num(found.chance, nan=0.5)
-    return found.spread * chance * (1 - chance)
+def _same_trial(residuals: _Residuals) -> FloatArray:
+    """Return the squared expected variance of single trials, summed over the trials of a cell."""
+    chance = np.nan_to_num(residuals.chance, nan=0.5)
+    return residuals.spread * chance * (1 - chance)
 
 
 def _unsaturated(moment: RowFloats, chance: RowFloats) -> RowFloats:
-    """Variance of log-odds behind the variance of chances, which cannot grow beyond certainty.
+    """Return the variance of log-odds for a variance of chances, which is bounded.
 
     Args:
         moment: Variance of each item's chances over the square of ``p (1 - p)``.
@@ -145,7 +146,7 @@ def _unsaturated(moment: RowFloats, chance: RowFloats) -> RowFloats:
     """
     node, weight = np.polynomial.hermite_e.hermegauss(21)
     weight = weight / weight.sum()
-    # the middle of the log-odds lies further out than the log-odds of the mean chance
+    # the median log-odds lie further from 0 than the log-odds of the mean chance
     middle = logit(np.clip(chance, 0.01, 0.99))[:, None] * np.sqrt(1 + PROBIT_SCALE * OWN_SDS**2)
     moved = expit(middle[:, :, None] + OWN_SDS[:, None] * node)
     mean = moved @ weight
@@ -155,7 +156,7 @@ def _unsaturated(moment: RowFloats, chance: RowFloats) -> RowFloats:
 
 
 def _between(gap: RowFloats, error: RowFloats) -> float:
-    """Variance between items beyond the error of each (DerSimonian & Laird, 1986)."""
+    """Return the variance between items beyond the error of each (DerSimonian & Laird, 1986)."""
     if len(gap) < 2:
         return 0.0
     weight = 1 / error

@@ -143,13 +143,16 @@ def _tables(
     responses: Responses, items: tuple[str, ...], posterior: IRTPosterior
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Marks, which of them are known, and expected marks, as tables (item, model of the fit)."""
-    item = pd.Index(items).get_indexer(pd.Index(responses.items))[responses.item_index]
-    model = pd.Index(posterior.models).get_indexer(pd.Index(responses.models))[responses.model_index]
+    table = responses.dense().score
+    at = np.nonzero(np.isfinite(table))
+    score = table[at]
+    model = pd.Index(posterior.models).get_indexer(pd.Index(responses.models))[at[0]]
+    item = pd.Index(items).get_indexer(pd.Index(responses.items))[at[1]]
     inside = (item >= 0) & (model >= 0)
     item, model = item[inside], model[inside]
     shape = (len(items), len(posterior.models))
     right, known, chance = np.zeros(shape), np.zeros(shape), np.full(shape, 0.5)
-    right[item, model] = (responses.score[inside] >= 0.5).astype(float)
+    right[item, model] = (score[inside] >= 0.5).astype(float)
     known[item, model] = 1.0
     chance[item, model] = posterior.probability(model, item)
     return right, known, chance

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from capscope.axes import FloatArray
+from capscope.display import html_table
 
 COLUMNS = ["kind", "id", "other", "benchmark", "task", "probability", "evidence"]
 
@@ -28,6 +29,14 @@ class Audit:
     def listed(self) -> pd.DataFrame:
         """Return what the audit stands for, without what it merely suspects."""
         return self.table[self.table["listed"]].drop(columns="listed").reset_index(drop=True)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{number} {kind}" for kind, number in self.counts().items() if number)
+        return f"Audit({counts or 'nothing odd was found'})"
+
+    def _repr_html_(self) -> str:
+        note = f"About {self.rate:.0%} of what is listed of a kind is expected to be ordinary."
+        return html_table("Audit", self.listed(), " ".join([note, *self.notes]))
 
     def counts(self) -> dict[str, int]:
         """Return how many of each kind are listed."""
@@ -56,12 +65,17 @@ def make_audit(suspects: list[Suspects], rate: float, notes: tuple[str, ...]) ->
             listed = discovered(one.table["probability"].to_numpy(dtype=float), rate)
             part = one.table.assign(kind=one.kind, listed=listed)
             parts.append(part[listed | (part["probability"] >= LEAST_SHOWN)])
-    blank = pd.DataFrame({name: pd.Series(dtype=object) for name in [*COLUMNS, "listed"]})
-    table = pd.concat(parts, ignore_index=True) if parts else blank
-    table = table[[*COLUMNS, "listed"]]
+    table = pd.concat(parts, ignore_index=True) if parts else _blank()
+    table = table[[*COLUMNS, "listed"]].astype({"probability": float, "listed": bool})
     order = np.lexsort((-table["probability"].to_numpy(dtype=float), ~table["listed"].to_numpy(dtype=bool)))
     kinds = tuple(dict.fromkeys(one.kind for one in suspects))
     return Audit(table.iloc[order].reset_index(drop=True), rate, notes, kinds)
+
+
+def _blank() -> pd.DataFrame:
+    """A table of findings without rows, with the columns' types."""
+    types = dict.fromkeys(COLUMNS, object) | {"probability": float, "listed": bool}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
 
 def suspects(kind: str, ids: np.ndarray, probability: FloatArray, evidence: list[str], place: pd.DataFrame) -> Suspects:

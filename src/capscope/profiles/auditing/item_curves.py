@@ -120,11 +120,9 @@ class Marks:
 
 def marks_of(responses: Responses, discount: float) -> Marks:
     """Count right and wrong marks as dense tables."""
-    shape = (len(responses.items), len(responses.models))
-    place = responses.item_index * shape[1] + responses.model_index
-    right = np.bincount(place, responses.score * responses.n_trials, shape[0] * shape[1]).reshape(shape)
-    trials = np.bincount(place, responses.n_trials, shape[0] * shape[1]).reshape(shape)
-    return Marks(right.astype(float), (trials - right).astype(float), discount)
+    table = responses.dense()
+    right, trials = table.right.T.astype(float), table.n_trials.T.astype(float)
+    return Marks(right, trials - right, discount)
 
 
 SMOOTHING = 0.5
@@ -354,11 +352,5 @@ def _extremes(joint: FloatArray, curves: Curves) -> tuple[FloatArray, FloatArray
 
 def _halves(responses: Responses, ability: Abilities) -> tuple[FloatArray, FloatArray]:
     better: ItemMask = ability.mean > np.median(ability.mean)
-    size = len(responses.items)
-    sides: list[FloatArray] = []
-    for rows in (better[responses.model_index], ~better[responses.model_index]):
-        item = responses.item_index[rows]
-        total = np.bincount(item, responses.score[rows], size)
-        answers = np.bincount(item, minlength=size)
-        sides.append(np.divide(total, answers, out=np.full(size, np.nan), where=answers > 0))
-    return sides[0], sides[1]
+    rows = better[responses.model_index]
+    return responses.rows(rows).item_means(), responses.rows(~rows).item_means()

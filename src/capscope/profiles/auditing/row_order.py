@@ -60,17 +60,18 @@ def alignment(responses: Responses, task: np.ndarray, reference: np.ndarray | No
     n_models, n_items = len(responses.models), len(responses.items)
     model, item = responses.model_index, responses.item_index
     cell = model * len(labels) + place[item]
-    counts = np.ones(len(item)) if reference is None else reference.ravel()[cell].astype(float)
+    counts = responses.n_trials * (1.0 if reference is None else reference.ravel()[cell])
     right = np.bincount(item, counts * responses.score, n_items)[item] - counts * responses.score
     trials = np.bincount(item, counts, n_items)[item] - counts
     easy = logit((right + 0.5) / (trials + 1))
     size = n_models * len(labels)
-    sums = [np.bincount(cell, values, size) for values in (np.ones(len(cell)), easy, responses.score)]
+    weighted = responses.n_trials
+    sums = [np.bincount(cell, weighted * values, size) for values in (np.ones(len(cell)), easy, responses.score)]
     answers = np.maximum(sums[0], 1)
     centred = easy - (sums[1] / answers)[cell]
     ability = logit((sums[2] + 0.5) / (answers + 1))
-    slope, variance = _slopes(cell, centred, responses.score, ability)
-    known = sums[0] >= FEWEST_ITEMS
+    slope, variance = _slopes(cell, centred, (responses.score, weighted), ability)
+    known = np.bincount(cell, minlength=size) >= FEWEST_ITEMS
     shape = (n_models, len(labels))
     slope, variance = np.where(known, slope, np.nan), np.where(known, variance, np.nan)
     return Alignment(
@@ -78,14 +79,17 @@ def alignment(responses: Responses, task: np.ndarray, reference: np.ndarray | No
     )
 
 
-def _slopes(cell: np.ndarray, easy: RowFloats, score: RowFloats, ability: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _slopes(
+    cell: np.ndarray, easy: RowFloats, answers: tuple[RowFloats, RowFloats], ability: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Logistic regressions of all cells at once, by Newton's method; a weak prior keeps slopes finite."""
     size = len(ability)
+    score, trials = answers
     level, slope = ability.copy(), np.zeros(size)
     variance = np.ones(size)
     for _ in range(NEWTON_STEPS):
         chance = expit(level[cell] + slope[cell] * easy)
-        weight, left = chance * (1 - chance), score - chance
+        weight, left = trials * chance * (1 - chance), trials * (score - chance)
         w = np.bincount(cell, weight, size) + PRIOR_WEIGHT
         wx, wxx = np.bincount(cell, weight * easy, size), np.bincount(cell, weight * easy**2, size) + PRIOR_WEIGHT
         r, rx = np.bincount(cell, left, size), np.bincount(cell, left * easy, size) - PRIOR_WEIGHT * slope
@@ -344,9 +348,6 @@ def _part_lag(model: int, items: np.ndarray, responses: Responses) -> int | None
     rows = np.flatnonzero((responses.model_index == model) & wanted[responses.item_index])
     rows = rows[natural_order([responses.items[i] for i in responses.item_index[rows]])]
     others = responses.model_index != model
-    size = len(responses.items)
-    right = np.bincount(responses.item_index[others], responses.score[others], size)
-    answers = np.bincount(responses.item_index[others], minlength=size)
-    easy = (right / np.maximum(answers, 1))[responses.item_index[rows]]
+    easy = np.nan_to_num(responses.rows(others).item_means())[responses.item_index[rows]]
     found = best_lag(responses.score[rows], easy)
     return None if found is None else found.places

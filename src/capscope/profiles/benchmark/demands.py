@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from capscope.axes import LEVELS
 from capscope.data import Demands
+from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
-from capscope.notebook import html_table
 
 SENSITIVE_MEAN, SENSITIVE_SD = 2.0, 1.0
 """A set is sensitive to a dimension when its levels have at least this mean and this spread (Zhou et al., 2026)."""

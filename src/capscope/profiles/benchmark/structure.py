@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy.special import stdtrit
 
 from capscope.axes import FloatArray, ItemDim
 from capscope.data import Demands, Study
 from capscope.errors import InputError
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
-from capscope.profiles.benchmark.cluster_moments import ClusterMoments, cluster_moments, filled
+from capscope.profiles.benchmark.cluster_moments import ClusterMoments, Values, cluster_moments, filled
 from capscope.profiles.item_groups import clusters_of
 
 HIGH_LEVEL = 3.0
@@ -30,7 +31,7 @@ class DemandStructure:
     both_high: DimDim
     """Share of items at `HIGH_LEVEL` or above on both; on the diagonal, on the one."""
     effective_dims: Interval
-    """Participation ratio of the levels' covariance: how many dimensions the set varies in."""
+    """Participation ratio of the levels' covariance: how many dimensions the set varies in, sampling bias removed."""
 
     def pairs(self) -> pd.DataFrame:
         """Pairs of dimensions, most correlated first: columns dim, other, correlation, both_high, lift.
@@ -63,37 +64,77 @@ class DemandContrast:
     difference's size; `high` is the share of items at `HIGH_LEVEL` or above."""
 
 
-def participation_ratio(cov: Float[np.ndarray, "*draw dim dim"]) -> FloatArray:
-    """Effective number of dimensions ``(tr C)^2 / tr C^2``: 1 for a line, D for D equal ones; NaN for a point."""
-    trace = np.trace(cov, axis1=-2, axis2=-1)
-    squares = (cov**2).sum(axis=(-2, -1))
-    return np.asarray(np.divide(trace**2, squares, out=np.full(np.shape(squares), np.nan), where=squares > 0))
-
-
-def demand_structure(
-    demands: Demands, cluster: np.ndarray, rng: np.random.Generator, level: float = 0.9
-) -> DemandStructure:
-    """Describe co-occurrence and effective dimensions; a gap counts as the dimension's mean.
+def demand_structure(demands: Demands, cluster: np.ndarray, level: float = 0.9) -> DemandStructure:
+    """Describe which demands come together and in how many dimensions they vary; a gap counts as the dimension's mean.
 
     Args:
         demands: Levels of the items.
         cluster: Task of each item; the interval is over tasks.
-        rng: Source of the bootstrap.
         level: Nominal coverage.
     """
     frame = pd.DataFrame(demands.level, columns=list(demands.dims))
-    moments = cluster_moments(filled(demands.level), cluster)
-    draws = participation_ratio(moments.pooled(cluster_draws(moments.clusters, rng))[1])
-    point = float(participation_ratio(moments.pooled(moments.whole())[1])[0])
-    found = bootstrap_interval(point, draws, moments.clusters, level)
-    # the ratio lies between 1 and the number of dimensions, which a symmetric correction does not know
-    bound = np.clip([found.point, found.lower, found.upper], 1.0, len(demands.dims))
-    return DemandStructure(
-        demands.dims,
-        frame.corr(method="spearman").to_numpy(),
-        _both_high(demands.level),
-        Interval(point, float(bound[1]), float(bound[2]), level),
-    )
+    correlation = frame.corr(method="spearman").to_numpy()
+    effective = effective_dimensions(filled(demands.level), cluster, level)
+    return DemandStructure(demands.dims, correlation, _both_high(demands.level), effective)
+
+
+def effective_dimensions(values: Values, cluster: np.ndarray, level: float = 0.9) -> Interval:
+    """Participation ratio of the covariance over clusters like these, without its sampling bias, and its interval.
+
+    The ratio of a sample's covariance is too small, since chance correlations count as shared variance. Products of
+    different clusters have none of them in expectation, so the sums over pairs of clusters are taken (a U-statistic, as
+    in Chen and Qin, 2010). The interval is the jackknife's over clusters, on the logarithm, with Student's quantile.
+
+    Args:
+        values: One row for each item, without gaps.
+        cluster: Label of each item's cluster.
+        level: Nominal coverage.
+
+    Returns:
+        Point and bounds, between 1 and the number of variables. With fewer than three clusters the point is over items
+        and the bounds are NaN; all are NaN where nothing varies.
+    """
+    labels, place = np.unique(cluster, return_inverse=True)
+    if len(labels) < 3:
+        point = effective_dimensions(values, np.arange(len(values)), level).point if len(values) > 2 else np.nan
+        return Interval(float(point), float("nan"), float("nan"), level)
+    clusters, size = len(labels), values.shape[1]
+    centred = values - values.mean(axis=0)
+    products = np.zeros((clusters, size, size))
+    np.add.at(products, place, centred[:, :, None] * centred[:, None, :] / len(values))
+    trace, square = np.trace(products, axis1=1, axis2=2), (products**2).sum(axis=(1, 2))
+    whole, share = products.sum(axis=0), np.bincount(place) / len(values)
+    total, shares = float((whole**2).sum()), float((share**2).sum())
+    rest = ((whole - products) ** 2).sum(axis=(1, 2))
+    estimate = float(_ratio(total, trace.sum(), (trace**2).sum(), square.sum(), shares))
+    others = (trace.sum() - trace, (trace**2).sum() - trace**2, square.sum() - square, shares - share**2)
+    logs = np.log(np.maximum(_ratio(rest, *others), 1e-9))
+    error = np.sqrt(((logs - logs.mean()) ** 2).sum() * (clusters - 1) / clusters)
+    reach = float(stdtrit(clusters - 1, 0.5 + level / 2) * error)
+    point, lower, upper = np.clip(max(estimate, 1.0) * np.exp([0.0, -reach, reach]), 1.0, size)
+    return Interval(float(point), float(lower), float(upper), level)
+
+
+def _ratio(
+    total: FloatArray | float,
+    trace: FloatArray | float,
+    traces: FloatArray | float,
+    squares: FloatArray | float,
+    shares: FloatArray | float,
+) -> FloatArray:
+    """Squared trace over trace of the square, both over pairs of different clusters; NaN where that is not positive.
+
+    Args:
+        total: Sum of the squared entries of the clusters' summed products of values.
+        trace: Sum of the traces of the clusters' products.
+        traces: Sum of their squared traces.
+        squares: Sum of their squared entries.
+        shares: Sum of the clusters' squared shares of the items; one over it is how many equal clusters they are worth.
+    """
+    numerator = np.asarray(trace**2 - traces, float)
+    # subtracting the sample's mean makes different clusters slightly dependent
+    denominator = np.asarray(total - squares - numerator * shares**2, float)
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 
 
 def _both_high(levels: ItemDim) -> DimDim:

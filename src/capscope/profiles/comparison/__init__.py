@@ -3,7 +3,7 @@
 from capscope.profiles.comparison.leaderboard import SuiteAggregates, suite_aggregates
 from capscope.profiles.comparison.paired import PairedDifference, paired_difference
 from capscope.profiles.comparison.paired_judgements import JudgedModels, bradley_terry
-from capscope.profiles.comparison.sources import Compared, compare_source
+from capscope.profiles.comparison.sources import Compared, compare
 from capscope.profiles.comparison.two_models import Comparison, compare_models
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "SuiteAggregates",
     "bradley_terry",
     "compare_models",
-    "compare_source",
+    "compare",
     "paired_difference",
     "suite_aggregates",
 ]

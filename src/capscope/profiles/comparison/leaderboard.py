@@ -1,218 +1,296 @@
-"""One number, or one order, for each model over a whole suite: means, item rankings, and votes of tasks."""
+"""All models of a suite side by side: mean scores over tasks, strengths from item-wise wins, and orders by votes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import choix
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from scipy.stats import rankdata, trim_mean
+from scipy.special import expit
 
 from capscope.axes import FloatArray, ModelItem
 from capscope.data import Responses, Study
-from capscope.errors import InputError, first_few
-from capscope.intervals import quantile_bounds
+from capscope.display import html_table
+from capscope.errors import FitError, InputError, first_few
+from capscope.fit import IRTPosterior, IRTSettings, draw_chances, fit_irt, item_chance
+from capscope.intervals import StratifiedMean, stratified_mean
+from capscope.profiles.comparison.pair_strengths import ModelVector, Scores, Strengths, Wins, fit_strengths, strengths
+from capscope.profiles.comparison.rank_orders import borda, kemeny_order, task_votes
 from capscope.profiles.item_groups import places_of
+from capscope.profiles.text_tables import reliability_notes, table_lines
 
-DRAWS = 200
-RIDGE = 1e-3
-"""Strength of the prior that keeps strengths finite for a model that always or never wins."""
-TOLERANCE = 1e-5
-MOST_EXACT = 12
-"""Models for which the best order of Kemeny is found for certain."""
-
-ModelTask = Float[np.ndarray, "model task"]
-Wins = Float[np.ndarray, "model other"]
+FEWEST_COMMON = 5
+"""Items that all models answered, from which on a comparison rests on them alone."""
+DRAWS = 100
+GROUPS = 8
+"""Groups of items that the jackknife leaves out in turn."""
 
 
 @dataclass(frozen=True)
 class SuiteAggregates:
-    """Models over a suite of tasks."""
+    """All models over a suite of tasks."""
 
     table: pd.DataFrame
     """Columns model, mean, mean_lower, mean_upper, iqm, iqm_lower, iqm_upper, strength, strength_lower,
     strength_upper, borda, kemeny; best mean first."""
     kemeny_exact: bool
-    """Whether no order disagrees less with the tasks; else the best that exchanges could find."""
+    """Whether no order disagrees with fewer tasks; else the best that moving single models found."""
     items: int
-    """Items that every model answered, which all of this is about."""
+    """Items the means are over."""
     tasks: int
     """Their tasks."""
     level: float
     """Coverage of the intervals, over items within tasks."""
+    rests_on: str
+    """`common items` that every model answered, or `model` where a Rasch model predicts the scores not observed."""
+    reliability: float
+    """Share of the variance of the models' means that is not error; NaN for constant means."""
+    notes: tuple[str, ...] = ()
+    """What limits the comparison, most important first."""
+
+    @property
+    def head(self) -> str:
+        """One line that says what the table holds."""
+        kind = "the best order" if self.kemeny_exact else "the best order found by moving single models"
+        basis = "that all models answered"
+        if self.rests_on == "model":
+            basis = "(scores not observed are predicted by a Rasch model)"
+        return (
+            f"{len(self.table)} models on {self.items} items of {self.tasks} tasks {basis}, {self.level:.0%} intervals"
+            f" over items within tasks; kemeny is the place in {kind}"
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values."""
+        return {
+            "n_items": self.items,
+            "n_tasks": self.tasks,
+            "level": self.level,
+            "kemeny_exact": self.kemeny_exact,
+            "rests_on": self.rests_on,
+            "reliability": self.reliability,
+            "models": self.table.to_dict("records"),
+            "notes": list(self.notes),
+        }
+
+    def as_text(self) -> str:
+        """Return notes and the table."""
+        return "\n".join([*(f"note: {note}" for note in self.notes), self.head, table_lines(self.table)])
+
+    def __repr__(self) -> str:
+        best = f", best {self.table['model'].iloc[0]}"
+        return f"SuiteAggregates({len(self.table)} models, {self.items} items, {self.tasks} tasks{best})"
+
+    def _repr_html_(self) -> str:
+        return html_table("Models over a suite", self.table, " ".join([*self.notes, self.head]))
 
 
-def suite_aggregates(study: Study, seed: int = 0, level: float = 0.9) -> SuiteAggregates:
+@dataclass(frozen=True)
+class _Scores:
+    """Scores of all models on all items that are compared."""
+
+    observed: ModelItem
+    """Mean score over trials; NaN where not observed."""
+    complete: ModelItem
+    """The same with predictions where not observed."""
+    items: np.ndarray
+    """Positions of these items on the responses' item axis."""
+    rests_on: str
+    draws: FloatArray | None
+    """Posterior draws (model, item, draw) of the chances of success; None where every score was observed."""
+    inflation: float = 1.0
+    """By how much the draws' variance is to be multiplied."""
+
+
+def suite_aggregates(study: Study, *, seed: int = 0, level: float = 0.9) -> SuiteAggregates:
     """Aggregate a study's scores over its tasks.
 
-    `mean` and `iqm` are over task means (Agarwal et al., 2021: interquartile mean, bootstrap stratified by task).
-    `strength` is Plackett and Luce's over items, each ranking those who did better above those who did worse, pairs
-    taken one by one; `borda` is the mean rank over tasks, and `kemeny` the place in the order that disagrees with the
-    fewest pairwise votes of tasks.
+    `mean` is the mean of task means and `iqm` their interquartile mean (Agarwal et al., 2021). `strength` is the
+    Bradley-Terry strength from items as contests: on each item, every model that scored higher wins against every one
+    that scored lower (for right and wrong marks, the pairwise conditional likelihood of the Rasch model). `borda` is
+    the mean rank over tasks, and `kemeny` the place in the order that disagrees with the fewest pairwise votes of
+    tasks.
+
+    Items that every model answered are compared. Where they are too few, all items are, and a Rasch model predicts the
+    scores that were not observed; the intervals of `mean` and `iqm` include the uncertainty of these predictions.
+
+    Args:
+        study: A study with responses of two models or more.
+        seed: Seed of the draws of predicted scores.
+        level: Nominal coverage.
 
     Raises:
-        InputError: Fewer than two models, or no item that all answered.
+        InputError: Fewer than two models answered.
     """
     responses = Responses.of(study)
-    score, items = _common(responses, study.name)
-    task = places_of(study, tuple(responses.items[i] for i in items)).task
+    if len(responses.models) < 2:
+        raise InputError(f"{study.name}: one model answered; an aggregate compares two or more")
+    scores = _common_scores(responses) or _predicted_scores(study, responses, seed)
+    task = places_of(study, tuple(responses.items[i] for i in scores.items)).task
     labels, place = np.unique(task, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    by_task = _task_means(score, place, len(labels), np.ones(len(items)))
-    means, iqms, strengths = by_task.mean(axis=1), _iqm(by_task), plackett_luce(score)
-    draws = _bootstrap(score, place, len(labels), rng)
-    order, exact = kemeny_order(_votes(by_task))
+    by_task = _task_means(scores.complete, place, len(labels))
+    order, exact = kemeny_order(task_votes(by_task))
     kemeny = np.empty(len(order))
     kemeny[order] = np.arange(1, len(order) + 1)
-    columns: dict[str, object] = {"model": list(responses.models)}
-    for name, point, drawn in zip(("mean", "iqm", "strength"), (means, iqms, strengths), draws, strict=True):
-        lower, upper = quantile_bounds(drawn, level)
-        columns |= {name: point, f"{name}_lower": lower, f"{name}_upper": upper}
+    means, error = _intervals(scores, place, by_task, level)
+    contests, notes = _strengths(scores.observed, level)
+    columns: dict[str, object] = {"model": list(responses.models), **means}
+    columns |= {"strength": contests.value, "strength_lower": contests.lower, "strength_upper": contests.upper}
     columns |= {"borda": borda(by_task), "kemeny": kemeny}
     table = pd.DataFrame(columns).sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
-    return SuiteAggregates(table, exact, len(items), len(labels), level)
+    variance = float(np.var(by_task.mean(axis=1), ddof=1))
+    reliability = max(0.0, 1 - error / variance) if variance > 0 else float("nan")
+    notes = (*reliability_notes(reliability), *_coverage_notes(scores, responses), *notes)
+    return SuiteAggregates(table, exact, len(place), len(labels), level, scores.rests_on, reliability, notes)
 
 
-def _common(responses: Responses, where: str) -> tuple[ModelItem, np.ndarray]:
-    """Mean scores on the items that every model answered."""
-    shape = (len(responses.models), len(responses.items))
-    at = responses.model_index * shape[1] + responses.item_index
-    total = np.bincount(at, responses.score * responses.n_trials, shape[0] * shape[1]).reshape(shape)
-    trials = np.bincount(at, responses.n_trials, shape[0] * shape[1]).reshape(shape)
-    items = np.flatnonzero((trials > 0).all(axis=0))
-    if shape[0] < 2:
-        raise InputError(f"{where}: one model answered; an aggregate compares two or more")
-    if not len(items):
-        few = [responses.models[m] for m in np.argsort((trials > 0).sum(axis=1))]
-        raise InputError(f"{where}: no item was answered by all models; leave out those with few: {first_few(few, 3)}")
-    return (total[:, items] / trials[:, items]).astype(float), items
+def _common_scores(responses: Responses) -> _Scores | None:
+    """Scores on the items that every model answered; None where these are few and others were answered too."""
+    score = responses.dense().score
+    items = np.flatnonzero(np.isfinite(score).all(axis=0))
+    if len(items) < min(FEWEST_COMMON, score.shape[1]):
+        return None
+    return _Scores(score[:, items], score[:, items], items, "common items", None)
 
 
-def _task_means(score: ModelItem, place: np.ndarray, n_tasks: int, weight: FloatArray) -> ModelTask:
+def _predicted_scores(study: Study, responses: Responses, seed: int) -> _Scores:
+    """Scores on all items, those not observed predicted by a Rasch model."""
+    score = responses.dense().score
+    chance = item_chance(study, responses.items)
+    floor = np.zeros(score.shape[1]) if chance is None else np.nan_to_num(chance)
+    posterior = fit_irt(responses, IRTSettings(model="rasch", seed=seed), floor=floor).posterior
+    rng = np.random.default_rng(seed)
+    items = np.arange(score.shape[1])
+    draws = np.stack(list(draw_chances(posterior, items, rng, DRAWS)))
+    complete = np.where(np.isnan(score), draws.mean(axis=2), score)
+    inflation = _inflation(responses, score, floor, draws, rng)
+    return _Scores(score, complete, items, "model", draws, inflation)
+
+
+def _inflation(
+    responses: Responses, score: ModelItem, floor: FloatArray, draws: FloatArray, rng: np.random.Generator
+) -> float:
+    """How many times the posterior's variance of mean scores understates that of a jackknife over groups of items.
+
+    The posterior takes abilities and items for independent, which understates the variance where few models answered.
+    """
+    if score.shape[1] < 2 * GROUPS:
+        return 1.0
+    group = rng.permutation(score.shape[1]) % GROUPS
+    means = np.empty((GROUPS, len(score)))
+    for number in range(GROUPS):
+        kept = group != number
+        part = responses.rows(kept[responses.item_index])
+        place = np.cumsum(kept) - 1
+        ids = tuple(np.array(part.items, dtype=object)[kept])
+        part = replace(part, items=ids, item_index=place[part.item_index])
+        refit = fit_irt(part, IRTSettings(model="rasch"), floor=floor[kept]).posterior
+        means[number] = _completed(score[:, kept], refit).mean(axis=1)
+    jackknife = ((means - means.mean(axis=0)) ** 2).sum(axis=0) * (GROUPS - 1) / GROUPS
+    stated = draws.mean(axis=1).var(axis=1, ddof=1) + draws.var(axis=1).mean(axis=1) / score.shape[1]
+    return max(1.0, float(jackknife.mean() / stated.mean()))
+
+
+def _completed(score: ModelItem, posterior: IRTPosterior) -> ModelItem:
+    """Scores with the fit's chances where they were not observed."""
+    model, item = np.nonzero(np.isnan(score))
+    complete = score.copy()
+    complete[model, item] = posterior.probability(model, item)
+    return complete
+
+
+def _task_means(score: ModelItem, place: np.ndarray, n_tasks: int) -> FloatArray:
+    """Mean score by (model, task)."""
     member = np.zeros((len(place), n_tasks))
-    member[np.arange(len(place)), place] = weight
+    member[np.arange(len(place)), place] = 1.0
     return score @ member / member.sum(axis=0)
 
 
-def _iqm(by_task: ModelTask) -> FloatArray:
-    """Mean of the middle half of the task means."""
-    return np.asarray(trim_mean(by_task, 0.25, axis=1), float)
+def _intervals(
+    scores: _Scores, place: np.ndarray, by_task: FloatArray, level: float
+) -> tuple[dict[str, list[float]], float]:
+    """Columns of means and interquartile means with bounds, and the mean error variance of the means."""
+    tasks = by_task.shape[1]
+    cut = tasks // 4
+    columns: dict[str, list[float]] = {}
+    errors: list[float] = []
+    for model in range(len(by_task)):
+        middle = np.sort(np.argsort(by_task[model], kind="stable")[cut : tasks - cut])
+        for name, kept in (("mean", np.arange(tasks)), ("iqm", middle)):
+            mean = _task_mean(scores, model, place, kept)
+            bounds = mean.interval(level)
+            values = {name: mean.point, f"{name}_lower": bounds.lower, f"{name}_upper": bounds.upper}
+            for key, value in values.items():
+                columns.setdefault(key, []).append(value)
+            errors += [mean.variance] if name == "mean" else []
+    return columns, float(np.mean(errors))
 
 
-def _bootstrap(
-    score: ModelItem, place: np.ndarray, n_tasks: int, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Means, interquartile means and strengths (model, draw) with items drawn again within their tasks."""
-    rows = [np.flatnonzero(place == t) for t in range(n_tasks)]
-    start = plackett_luce(score)
-    found: list[tuple[FloatArray, FloatArray, FloatArray]] = []
-    for _ in range(DRAWS):
-        weight = np.zeros(len(place))
-        for members in rows:
-            weight[members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)))
-        by_task = _task_means(score, place, n_tasks, weight)
-        found.append((by_task.mean(axis=1), _iqm(by_task), plackett_luce(score, weight, start)))
-    means, iqms, strengths = (np.stack(values, axis=1) for values in zip(*found, strict=True))
-    return means, iqms, strengths
+def _task_mean(scores: _Scores, model: int, place: np.ndarray, kept: np.ndarray) -> StratifiedMean:
+    """Mean over tasks of a model's scores; of predicted ones, with the variance of chances over draws and items."""
+    if scores.draws is None:
+        return stratified_mean(scores.observed[model], place, kept)
+    draws = scores.draws[model]
+    mean = stratified_mean(scores.complete[model], place, kept)
+    weight = np.isin(place, kept) / np.bincount(place)[place] / len(kept)
+    drawn = weight @ draws
+    size = np.bincount(place)
+    within = np.stack([np.bincount(place, one) for one in draws.T], axis=1) / size[:, None]
+    items = (weight**2 @ (draws - within[place]) ** 2).mean()
+    return replace(mean, variance=scores.inflation * float(drawn.var(ddof=1) + items))
 
 
-def plackett_luce(score: ModelItem, weight: FloatArray | None = None, start: FloatArray | None = None) -> FloatArray:
-    """Log-strengths of models from the rankings that items give them, centred at 0; ties say nothing.
+def _strengths(score: ModelItem, level: float) -> tuple[Strengths, tuple[str, ...]]:
+    """Strengths from item-wise contests; NaN, with a note, where models share no item with the others."""
+    wins = item_wins(score)
+    try:
+        return strengths(wins, level, contest_scores(score, wins)), ()
+    except FitError:
+        blank = np.full(len(score), np.nan)
+        return Strengths(blank, blank, blank, blank), ("no strengths: some models share no item with the others",)
 
-    For right and wrong marks this is the pairwise conditional likelihood of the Rasch model, free of difficulty.
+
+def item_wins(score: ModelItem) -> Wins:
+    """Count on how many items each model scored higher than each other one; ties and missing scores count for none.
 
     Args:
-        score: Scores of all models on all items.
-        weight: Weight of each item; 1 without.
-        start: Strengths to start from.
+        score: Scores of models on items; NaN where not observed.
     """
-    weight = np.ones(score.shape[1]) if weight is None else weight
-    return strengths(_wins(score, weight), start)
-
-
-def _wins(score: ModelItem, weight: FloatArray) -> Wins:
     if np.isin(score, (0, 1)).all():
-        return (score * weight) @ (1 - score).T
-    return np.stack([((score[m] > score) * weight).sum(axis=1) for m in range(len(score))])
+        return score @ (1 - score).T
+    return np.stack([(one > score).sum(axis=1) for one in score]).astype(float)
 
 
-def strengths(wins: Wins, start: FloatArray | None = None) -> FloatArray:
-    """Log-strengths of Bradley and Terry from a table of wins of each over each, centred at 0.
-
-    Args:
-        wins: How often each model won against each other.
-        start: Strengths to start from, which saves time.
-    """
-    ridge = RIDGE * max(float(wins.sum()), 1.0) / wins.size
-    first = None if start is None else start.astype(np.float64)
-    return np.asarray(choix.ilsr_pairwise_dense(wins, alpha=ridge, initial_params=first, tol=TOLERANCE), float)
-
-
-def borda(by_task: ModelTask) -> FloatArray:
-    """Mean rank over tasks, 1 for the best; ties share."""
-    return np.asarray(rankdata(-by_task, axis=0).mean(axis=1), float)
-
-
-def _votes(by_task: ModelTask) -> Wins:
-    """Number of tasks on which one model beats another, ties half."""
-    better = by_task[:, None, :] > by_task[None, :, :]
-    level = by_task[:, None, :] == by_task[None, :, :]
-    return better.sum(axis=-1) + 0.5 * level.sum(axis=-1)
-
-
-def kemeny_order(votes: Wins) -> tuple[np.ndarray, bool]:
-    """Order of models, best first, that disagrees with the fewest votes (Kemeny, 1959).
+def contest_scores(score: ModelItem, wins: Wins) -> Scores:
+    """Each item's wins less expected wins by model, as an array (item, model): the items' parts of the score vector.
 
     Args:
-        votes: Votes for each model over each other.
-
-    Returns:
-        The order, and whether it is certain to be the best: found among all for up to `MOST_EXACT` models, else by
-        moving models one at a time from the order of mean votes until no move helps.
+        score: Scores of models on items; NaN where not observed.
+        wins: Table of wins from `item_wins`.
     """
-    if len(votes) <= MOST_EXACT:
-        return _best_order(votes), True
-    order = [int(model) for model in np.argsort(-votes.sum(axis=1), kind="stable")]
-    moved = True
-    while moved:
-        moved = False
-        for model in list(order):
-            moved = _moved_to_best(order, model, votes) or moved
-    return np.array(order), False
+    value: ModelVector = fit_strengths(wins)
+    chance = expit(value[:, None] - value)
+    if np.isin(score, (0, 1)).all():
+        return (score * ((1 - chance) @ (1 - score)) - (1 - score) * (chance @ score)).T
+    parts = [
+        (1 - chance[model]) @ (one > score) - chance[model] @ (one < score)  # wins and losses of one model
+        for model, one in enumerate(score)
+    ]
+    return np.stack(parts, axis=1)
 
 
-def _moved_to_best(order: list[int], model: int, votes: Wins) -> bool:
-    """Put one model where it disagrees least with the others' order; say whether it moved to a better place."""
-    before = order.index(model)
-    rest = np.array([other for other in order if other != model])
-    # agreement of standing at place k: with those before it and those behind it
-    above = np.concatenate([[0.0], np.cumsum(votes[rest, model])])
-    below = np.concatenate([np.cumsum(votes[model, rest][::-1])[::-1], [0.0]])
-    gain = above + below
-    place = int(gain.argmax())
-    if gain[place] <= gain[before] + 1e-9:
-        return False
-    order.remove(model)
-    order.insert(place, model)
-    return True
-
-
-def _best_order(votes: Wins) -> np.ndarray:
-    """Best order by dynamic programming over sets of models already placed."""
-    size = len(votes)
-    best = np.full(1 << size, -np.inf)
-    last = np.zeros(1 << size, dtype=int)
-    best[0] = 0.0
-    for placed in range(1 << size):
-        inside = [m for m in range(size) if placed >> m & 1]
-        for model in (m for m in range(size) if not placed >> m & 1):
-            gained = best[placed] + votes[inside, model].sum()
-            after = placed | 1 << model
-            if gained > best[after]:
-                best[after], last[after] = gained, model
-    order: list[int] = []
-    placed = (1 << size) - 1
-    while placed:
-        order.append(int(last[placed]))
-        placed ^= 1 << order[-1]
-    return np.array(order[::-1])
+def _coverage_notes(scores: _Scores, responses: Responses) -> tuple[str, ...]:
+    left_out = len(responses.items) - len(scores.items)
+    if scores.rests_on == "common items":
+        if not left_out:
+            return ()
+        return (f"{left_out} items that not all models answered are left out",)
+    answered = np.isfinite(scores.observed)
+    common = int(answered.all(axis=0).sum())
+    met = (answered.astype(float) @ answered.T.astype(float)) > 0
+    alone = [name for name, row in zip(responses.models, met, strict=True) if row.sum() == 1]
+    notes = (
+        f"only {common} items were answered by all models; the means are over all {len(scores.items)} items, of which a"
+        f" model answered {answered.mean():.0%} on average, the rest is predicted by a Rasch model",
+    )
+    if alone:
+        notes += (f"{first_few(alone)} share no item with any other model: their means rest on items being alike",)
+    return notes

@@ -1,25 +1,24 @@
-"""Paired difference of two models on the same items: a small-sample posterior over tasks, without a normal law.
+"""Paired difference of two models on the same items: a posterior over tasks that also holds for small samples.
 
-For each item the difference of scores falls into a few bins (A ahead, level, B ahead; finer for graded scores). Tasks
-have bin frequencies of their own, ``p_t ~ Dirichlet(kappa pi)``; the counts of a task are then Dirichlet-multinomial.
-The posterior of the population's frequencies ``pi`` and of how alike tasks are, ``1 / (1 + kappa)``, comes from
-weighted draws, so that three items or one task yield wide intervals rather than none.
+The difference of scores on each item falls into a few bins (A ahead, equal, B ahead; finer for graded scores). Tasks
+may disagree on the leader: the share of the difference's variance that lies between tasks, the intraclass correlation,
+has a posterior from the task means (a random-effects likelihood with the mean integrated out). Given a correlation r, a
+task of n items is worth n / (1 + (n - 1) r) independent ones, and the bin frequencies of the population of tasks have a
+Dirichlet posterior under Jeffreys' prior.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import gammaln
 
 from capscope.axes import FloatArray, RowFloats
 
-PRIOR = 0.5
-"""Weight of Jeffreys' prior on each bin."""
-LIKENESS = np.array([0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3])
-"""Correlations within a task that are thought possible, alike likely."""
-PROPOSALS = 6000
-DRAWS = 2000
+PRIOR = 1.5
+"""Pseudo-items of the prior, shared by the bins: Jeffreys' prior for three bins."""
+CORRELATIONS = np.array([0, 2e-4, 6e-4, 0.002, 0.006, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9])
+"""Intraclass correlations of the difference within tasks that the posterior is over, equally likely before the data."""
+DRAWS = 4000
 FINE_BINS = np.array([-0.999, -0.6, -0.2, -1e-9, 1e-9, 0.2, 0.6, 0.999])
 
 
@@ -78,7 +77,7 @@ def difference_draws(
     _, place = np.unique(task, return_inverse=True)
     counts = np.zeros((place.max() + 1, len(values)))
     np.add.at(counts, (place, bins), 1)
-    frequency = _posterior_draws(counts, rng)
+    frequency = _frequency_draws(counts, difference, place, rng)
     sign = np.where(np.abs(values) < 1e-9, 0.5, (values > 0).astype(float))
     return frequency @ values, frequency @ sign
 
@@ -93,26 +92,42 @@ def _bins(difference: RowFloats) -> tuple[np.ndarray, FloatArray]:
     return bins, np.where(size > 0, total / np.maximum(size, 1), middle)
 
 
-def _posterior_draws(counts: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Draws of the population's bin frequencies: proposals around the pooled counts, weighted by the posterior."""
-    size, tasks = counts.sum(axis=1, keepdims=True), len(counts)
-    likeness = rng.permutation(np.resize(LIKENESS, PROPOSALS))
-    # a task of n items that are alike to the degree r is worth n / (1 + (n - 1) r) of them
-    effective = (counts[:, :, None] / (1 + (size - 1)[:, :, None] * LIKENESS)).sum(axis=0).T
-    shape = effective[np.searchsorted(LIKENESS, likeness)] * 0.9 + PRIOR
-    frequency = rng.standard_gamma(shape) + 1e-12
-    frequency = frequency / frequency.sum(axis=1, keepdims=True)
-    log_frequency = np.log(frequency)
-    proposed = ((shape - 1) * log_frequency).sum(axis=1) + gammaln(shape.sum(axis=1)) - gammaln(shape).sum(axis=1)
-    concentration = (1 / likeness - 1)[:, None] * frequency
-    whole = 1 / likeness - 1
-    log_weight = ((PRIOR - 1) * log_frequency).sum(axis=1) - proposed
+def _frequency_draws(
+    counts: FloatArray, difference: RowFloats, place: np.ndarray, rng: np.random.Generator
+) -> FloatArray:
+    """Draws (draw, bin) of the population's bin frequencies."""
+    size = counts.sum(axis=1, keepdims=True)
+    chance = correlation_posterior(difference, place)
+    drawn = rng.multinomial(DRAWS, chance)
+    prior = PRIOR / counts.shape[1]
+    parts: list[FloatArray] = []
+    for correlation, count in zip(CORRELATIONS, drawn, strict=True):
+        worth = counts / (1 + (size - 1) * correlation)
+        gamma = rng.standard_gamma(worth.sum(axis=0) + prior, (count, counts.shape[1])) + 1e-12
+        parts.append(gamma / gamma.sum(axis=1, keepdims=True))
+    return np.concatenate(parts)
+
+
+def correlation_posterior(difference: RowFloats, place: np.ndarray) -> Float[np.ndarray, " correlation"]:
+    """Posterior chances of `CORRELATIONS` from the task means: normal given the correlation, their mean integrated out.
+
+    Args:
+        difference: Difference of scores on each item.
+        place: Task of each item, numbered from 0.
+    """
+    size = np.bincount(place).astype(float)
+    tasks, variance = len(size), float(difference.var())
     if tasks == 1:
-        # within one task nothing tells how alike its items are; they are taken as they come
-        log_weight = log_weight + (counts[0] * log_frequency).sum(axis=1)
-    else:
-        for task in counts:
-            log_weight = log_weight + gammaln(whole) - gammaln(whole + task.sum())
-            log_weight = log_weight + (gammaln(concentration + task) - gammaln(concentration)).sum(axis=1)
-    weight = np.exp(log_weight - log_weight.max())
-    return frequency[rng.choice(PROPOSALS, DRAWS, p=weight / weight.sum())]
+        # the population is that of the one task's items
+        return (CORRELATIONS == 0).astype(float)
+    if variance == 0:
+        # items that all agree do not tell how much tasks differ
+        return np.full(len(CORRELATIONS), 1 / len(CORRELATIONS))
+    means = np.bincount(place, difference) / size
+    spread = variance * (CORRELATIONS[:, None] + (1 - CORRELATIONS[:, None]) / size)
+    precision = (1 / spread).sum(axis=1)
+    centre = (means / spread).sum(axis=1) / precision
+    squares = ((means - centre[:, None]) ** 2 / spread).sum(axis=1)
+    log_chance = -0.5 * (np.log(spread).sum(axis=1) + np.log(precision) + squares)
+    chance = np.exp(log_chance - log_chance.max())
+    return chance / chance.sum()

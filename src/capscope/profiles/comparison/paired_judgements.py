@@ -1,16 +1,17 @@
-"""Pairwise judgements of answers: strengths of models by Bradley and Terry, with intervals over prompts."""
+"""Models judged in pairs: a table of judgements to Bradley-Terry strengths with intervals."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from capscope.axes import FloatArray
+from capscope.display import html_table
 from capscope.errors import InputError, first_few
-from capscope.intervals import quantile_bounds
-from capscope.profiles.comparison.leaderboard import strengths
+from capscope.profiles.comparison.pair_strengths import Scores, Wins, fit_strengths, strengths
+from capscope.profiles.text_tables import table_lines
 
-DRAWS = 200
 COLUMNS = ("model_a", "model_b", "winner")
 WINNERS = ("a", "b", "tie")
 
@@ -25,45 +26,76 @@ class JudgedModels:
     """Number of judgements."""
     level: float
     """Coverage of the bounds."""
+    clusters: str = "judgements"
+    """What varies independently: `judgements`, or `prompts` where judgements name theirs."""
+
+    @property
+    def head(self) -> str:
+        """One line that says what the table holds."""
+        return (
+            f"{self.judgements} judgements: log-odds of being preferred to an average model, {self.level:.0%} intervals"
+            f" over {self.clusters}"
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values."""
+        return {"judgements": self.judgements, "level": self.level, "models": self.table.to_dict("records")}
+
+    def as_text(self) -> str:
+        """Return the table with its head line."""
+        return f"{self.head}\n{table_lines(self.table)}"
+
+    def __repr__(self) -> str:
+        first = self.table["model"].iloc[0]
+        return f"JudgedModels({len(self.table)} models, {self.judgements} judgements, {first} first)"
+
+    def _repr_html_(self) -> str:
+        return html_table("Judged models", self.table, self.head)
 
 
-def bradley_terry(judgements: pd.DataFrame, seed: int = 0, level: float = 0.9) -> JudgedModels:
-    """Fit strengths to judgements; a tie is half a win for each, and the order of judgements does not matter.
+def bradley_terry(judgements: pd.DataFrame, *, level: float = 0.9) -> JudgedModels:
+    """Fit Bradley-Terry strengths to judgements; a tie is half a win for each.
+
+    The prior is Jeffreys', which reaches every pair as half a win and half a loss do, and the bounds are those of the
+    penalised likelihood, so that they have a width after a single judgement. Judgements of one prompt may go together;
+    the bounds then widen by as much as prompts vary more than independent judgements would.
 
     Args:
-        judgements: Columns model_a, model_b, winner (`a`, `b` or `tie`), and optionally prompt: judgements of one
-            prompt are drawn together.
-        seed: Seed of the bootstrap.
+        judgements: Columns model_a, model_b, winner (`a`, `b` or `tie`), and optionally prompt. Neither the order of
+            the rows nor the frame's index matters.
         level: Nominal coverage.
 
     Raises:
-        InputError: A column is missing, a winner is none of these, or models fall into groups never compared.
+        InputError: A column is missing, a name is blank, a winner is none of these, or models fall into groups without
+            a judgement between them.
     """
     _check(judgements)
     models = sorted(set(judgements["model_a"].astype(str)) | set(judgements["model_b"].astype(str)))
     place = {name: number for number, name in enumerate(models)}
     pair = np.array([judgements[column].astype(str).map(place) for column in COLUMNS[:2]])
     won = judgements["winner"].map({"a": 1.0, "b": 0.0, "tie": 0.5}).to_numpy(dtype=float)
-    counts = _wins(pair, won, np.ones(len(won)), len(models))
-    _refuse_islands(counts, models)
-    prompts = judgements["prompt"].astype(str) if "prompt" in judgements else judgements.index.astype(str)
-    _, prompt = np.unique(prompts.to_numpy(), return_inverse=True)
-    size, rng = prompt.max() + 1, np.random.default_rng(seed)
-    draws = [
-        strengths(_wins(pair, won, rng.multinomial(size, np.full(size, 1 / size))[prompt].astype(float), len(models)))
-        for _ in range(DRAWS)
-    ]
-    lower, upper = quantile_bounds(np.stack(draws, axis=1), level)
+    wins = _wins(pair, won, len(models))
+    _refuse_islands(wins, models)
+    prompts = _prompt_scores(judgements, pair, won, wins) if "prompt" in judgements else None
+    fitted = strengths(wins, level, prompts)
     taken = np.bincount(pair.ravel(), minlength=len(models))
-    columns = {"model": models, "strength": strengths(counts), "lower": lower, "upper": upper, "judgements": taken}
-    table = pd.DataFrame(columns).sort_values("strength", ascending=False, kind="stable").reset_index(drop=True)
-    return JudgedModels(table, len(won), level)
+    columns = {"model": models, "strength": fitted.value, "lower": fitted.lower, "upper": fitted.upper}
+    table = pd.DataFrame(columns | {"judgements": taken})
+    table = table.sort_values("strength", ascending=False, kind="stable").reset_index(drop=True)
+    return JudgedModels(table, len(won), level, "judgements" if prompts is None else "prompts")
 
 
 def _check(judgements: pd.DataFrame) -> None:
     missing = [column for column in COLUMNS if column not in judgements]
     if missing:
         raise InputError(f"judgements: column '{missing[0]}' is missing; give {', '.join(COLUMNS)}")
+    if not len(judgements):
+        raise InputError("judgements: the table has no rows; give one row for each judged pair")
+    for column in COLUMNS[:2]:
+        names = judgements[column]
+        blank = np.flatnonzero((names.isna() | (names.astype(str).str.strip() == "")).to_numpy(dtype=bool))
+        if len(blank):
+            raise InputError(f"judgements: row {blank[0]}: {column} is blank; name the model or drop the row")
     bad = np.flatnonzero(~judgements["winner"].isin(WINNERS).to_numpy())
     if len(bad):
         value = judgements["winner"].iloc[bad[0]]
@@ -73,14 +105,27 @@ def _check(judgements: pd.DataFrame) -> None:
         raise InputError(f"judgements: row {same[0]} compares a model with itself; drop the row")
 
 
-def _wins(pair: np.ndarray, won: FloatArray, weight: FloatArray, size: int) -> FloatArray:
+def _wins(pair: np.ndarray, won: FloatArray, size: int) -> Wins:
     wins = np.zeros((size, size))
-    np.add.at(wins, (pair[0], pair[1]), weight * won)
-    np.add.at(wins, (pair[1], pair[0]), weight * (1 - won))
+    np.add.at(wins, (pair[0], pair[1]), won)
+    np.add.at(wins, (pair[1], pair[0]), 1 - won)
     return wins
 
 
-def _refuse_islands(wins: FloatArray, models: list[str]) -> None:
+def _prompt_scores(judgements: pd.DataFrame, pair: np.ndarray, won: FloatArray, wins: Wins) -> Scores:
+    """Each prompt's wins less expected wins by model; a judgement without a prompt is a prompt of its own."""
+    prompt = judgements["prompt"].astype("string")
+    alone = pd.Series([f"\n{row}" for row in range(len(prompt))], index=prompt.index, dtype="string")
+    _, place = np.unique(prompt.where(prompt.notna(), alone).to_numpy(dtype=str), return_inverse=True)
+    value = fit_strengths(wins)
+    surprise = won - expit(value[pair[0]] - value[pair[1]])
+    scores = np.zeros((place.max() + 1, len(value)))
+    np.add.at(scores, (place, pair[0]), surprise)
+    np.add.at(scores, (place, pair[1]), -surprise)
+    return scores
+
+
+def _refuse_islands(wins: Wins, models: list[str]) -> None:
     met = (wins + wins.T) > 0
     reached = np.zeros(len(models), bool)
     reached[0] = True

@@ -1,4 +1,4 @@
-"""Compare two models: by benchmark and by dimension, and what is left after the general factor."""
+"""Two models on the same items: overall, by benchmark and by dimension, and beyond their general abilities."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,10 +7,12 @@ import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.data import Demands, Responses, Study
-from capscope.errors import InputError, nearest
+from capscope.display import html_table
+from capscope.errors import FitError, InputError, nearest
 from capscope.fit import IRTSettings, fit_irt
 from capscope.profiles.comparison.paired import paired_difference
 from capscope.profiles.item_groups import places_of
+from capscope.profiles.text_tables import dimension_names, reliability_notes, table_lines
 
 HIGH_LEVEL = 3.0
 FEWEST_ITEMS = 5
@@ -30,66 +32,102 @@ class Comparison:
     level: float
     """Coverage of the bounds."""
     notes: tuple[str, ...]
-    """What could not be said, and why."""
+    """What limits the comparison, most important first."""
+
+    @property
+    def head(self) -> str:
+        """One line that says what the table holds."""
+        return (
+            f"{self.models[0]} (a) against {self.models[1]} (b): differences a - b of mean scores, {self.level:.0%}"
+            " intervals over tasks like these; `beyond` is what the difference in general ability leaves"
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values."""
+        rows, notes = self.table.to_dict("records"), list(self.notes)
+        return {"a": self.models[0], "b": self.models[1], "level": self.level, "rows": rows, "notes": notes}
+
+    def as_text(self) -> str:
+        """Return notes and the table, with the names of dimensions beside their codes."""
+        notes = [f"note: {note}" for note in self.notes]
+        names = self.table["name"].astype(str).map(dimension_names()).where(self.table["scope"] == "dim").fillna("")
+        table = self.table.assign(dimension=names) if (names != "").any() else self.table
+        return "\n".join([*notes, self.head, table_lines(table)])
+
+    def __repr__(self) -> str:
+        whole = self.table.iloc[0]
+        bounds = f"{whole['difference']:+.3f} [{whole['lower']:+.3f}, {whole['upper']:+.3f}]"
+        return f"Comparison({self.models[0]} - {self.models[1]}: {bounds} on {whole['items']} items)"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{self.models[0]} against {self.models[1]}", self.table, " ".join([*self.notes, self.head]))
 
 
-def compare_models(study: Study, names: tuple[str, str], seed: int = 0, level: float = 0.9) -> Comparison:
+def compare_models(study: Study, first: str, second: str, *, seed: int = 0, level: float = 0.9) -> Comparison:
     """Compare two models of a study item by item.
 
     `beyond` is the difference that is left once the difference in general ability is taken off: what a model that is
     better by as much overall would show on these items is subtracted.
 
+    Args:
+        study: A study with responses by both models.
+        first: Name of model A.
+        second: Name of model B.
+        seed: Seed of the posterior draws.
+        level: Nominal coverage.
+
     Raises:
         InputError: No such model, the same one twice, or no item that both answered.
     """
     responses = Responses.of(study)
-    first, second = (_position(responses, name, study.name) for name in names)
-    if first == second:
-        raise InputError(f"'{names[0]}' cannot be compared with itself; name two models")
-    scores = [_scores(responses, model) for model in (first, second)]
-    both = np.flatnonzero(np.isfinite(scores[0]) & np.isfinite(scores[1]))
+    pair = (_position(responses, first, study.name), _position(responses, second, study.name))
+    if pair[0] == pair[1]:
+        raise InputError(f"'{first}' cannot be compared with itself; name two models")
+    score = responses.dense().score[list(pair)]
+    both = np.flatnonzero(np.isfinite(score).all(axis=0))
     if not len(both):
-        raise InputError(f"{study.name}: '{names[0]}' and '{names[1]}' answered no item in common")
-    a, b = scores[0][both], scores[1][both]
-    expected, notes = _expected(responses, (first, second), both, seed)
+        raise InputError(
+            f"{study.name}: '{first}' and '{second}' answered no item in common; name no models to compare all of them"
+            " by a model of their answers"
+        )
+    a, b = score[:, both]
+    expected, notes = _expected(responses, pair, both, seed)
+    one, other = np.isfinite(score).sum(axis=1)
+    if len(both) < max(one, other):
+        notes += (f"{len(both)} items were answered by both; '{first}' answered {one}, '{second}' {other}",)
     places = places_of(study, tuple(responses.items[i] for i in both))
     rng = np.random.default_rng(seed)
     rows: list[dict[str, object]] = []
     for scope, name, mask in _scopes(study, places.items, places.benchmark):
         if mask.sum() >= FEWEST_ITEMS or scope == "all":
             general = float("nan") if expected is None else float(expected[mask].mean())
-            found = _row((a[mask], b[mask]), places.task[mask], general, rng, level)
-            rows.append({"scope": scope, "name": name, **found})
+            row = _row((a[mask], b[mask]), places.task[mask], general, rng, level)
+            rows.append({"scope": scope, "name": name, **row})
     table = pd.DataFrame(rows)
     # a leader is named where the whole interval is on one side
-    table["leader"] = np.where(table["lower"] > 0, names[0], np.where(table["upper"] < 0, names[1], ""))
-    return Comparison(names, table, level, notes)
+    table["leader"] = np.where(table["lower"] > 0, first, np.where(table["upper"] < 0, second, ""))
+    return Comparison((first, second), table, level, notes)
 
 
 def _position(responses: Responses, name: str, where: str) -> int:
     if name not in responses.models:
-        raise InputError(f"{where}: no responses by model '{name}'{nearest(name, responses.models)}")
+        raise InputError(f"{where}: no responses by model '{name}'{nearest(str(name), responses.models)}")
     return responses.models.index(name)
-
-
-def _scores(responses: Responses, model: int) -> FloatArray:
-    """Mean score on each item; NaN where the model has none."""
-    rows = responses.model_index == model
-    item, trials = responses.item_index[rows], responses.n_trials[rows]
-    size = len(responses.items)
-    total, weight = np.bincount(item, trials * responses.score[rows], size), np.bincount(item, trials, size)
-    return np.divide(total, weight, out=np.full(size, np.nan), where=weight > 0)
 
 
 def _expected(
     responses: Responses, pair: tuple[int, int], items: np.ndarray, seed: int
 ) -> tuple[FloatArray | None, tuple[str, ...]]:
-    """Difference that the two general abilities alone make on each item."""
+    """Difference that the two general abilities alone make on each item, and what limits it."""
     if len(responses.models) < FEWEST_MODELS:
         return None, (f"{len(responses.models)} models answered; a general factor needs {FEWEST_MODELS}",)
-    posterior = fit_irt(responses, IRTSettings(model="2pl", form="signed", seed=seed)).posterior
+    try:
+        posterior = fit_irt(responses, IRTSettings(model="2pl", form="signed", seed=seed)).posterior
+    except FitError as error:
+        return None, (f"no general factor: {error}",)
     chance = [posterior.probability(np.full(len(items), model), items) for model in pair]
-    return chance[0] - chance[1], ()
+    signal, error = float(posterior.ability_mean[:, 0].var()), float(posterior.ability_cov[:, 0, 0].mean())
+    return chance[0] - chance[1], reliability_notes(signal / (signal + error))
 
 
 def _scopes(study: Study, items: tuple[str, ...], benchmark: np.ndarray) -> list[tuple[str, str, np.ndarray]]:

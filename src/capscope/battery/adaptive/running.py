@@ -1,0 +1,225 @@
+"""The loop of an adaptive battery: draw, ask, grade, update, until the interval is narrow enough or a limit is met."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, Targets
+from capscope.battery.adaptive.answering import Answerer
+from capscope.battery.adaptive.estimate import MOST_MODELS
+from capscope.battery.adaptive.questions import BatteryQuestion
+from capscope.battery.banks.bank import Bank
+from capscope.battery.banks.pool import Pool
+from capscope.display import html_table
+from capscope.endpoint import EndpointSettings
+from capscope.errors import InputError
+from capscope.files import write_json, write_table
+from capscope.intervals import normal_quantile
+
+SUITE = "all"
+"""Name of the target that contains every item."""
+FEWEST = 10
+"""Answers before a run may stop by its precision; intervals after fewer answers depend on the curves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Stop rules of a run, and how the endpoint is asked."""
+
+    size: int = 100
+    """Largest number of items to ask."""
+    width: float | None = None
+    """Stop when the interval of the score is at most this wide, in shares of 1."""
+    ability_sd: float | None = None
+    """Stop when every ability's posterior standard deviation is at most this."""
+    benchmarks: tuple[str, ...] = ()
+    """Benchmarks whose mean score is wanted; all by default."""
+    level: float = 0.95
+    """Nominal coverage of the intervals."""
+    seed: int = 0
+    """Seed of the draws."""
+    endpoint: EndpointSettings | str | None = None
+    """Address of the endpoint, or all its settings; by default OPENAI_BASE_URL, else OpenAI."""
+    grader: str = "auto"
+    """How replies are graded: one of `KINDS`."""
+    judge: str = ""
+    """Name of the model that grades open answers, at the same endpoint."""
+    temperature: float = 0.0
+    """Sampling temperature of the model under test."""
+    max_tokens: int = 2000
+    """Largest number of tokens of a reply."""
+    usd_in: float | None = None
+    """Price of a million tokens read, in US dollars; by default from genai-prices, where installed."""
+    usd_out: float | None = None
+    """Price of a million tokens written, in US dollars."""
+    max_usd: float | None = None
+    """Largest amount to spend on the model under test, in US dollars."""
+
+
+@dataclass(frozen=True, repr=False)
+class BatteryRun:
+    """Result of an adaptive battery."""
+
+    model: str
+    """The model."""
+    steps: pd.DataFrame
+    """One row for each item asked, in order: item_id, chance (to be drawn), expected, score, problem (if unscored)."""
+    scores: pd.DataFrame
+    """Columns target, items, score, lower, upper: estimated mean scores of the suite and of each benchmark."""
+    abilities: pd.DataFrame
+    """Columns dim, ability, sd, lower, upper."""
+    status: str
+    """Why the run ended: `width`, `ability_sd`, `max_items`, `budget` or `no-items-left`."""
+    level: float
+    """Nominal coverage of the intervals."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        unscored = self.steps[self.steps["score"].isna()]
+        return {
+            "model": self.model,
+            "status": self.status,
+            "asked": len(self.steps),
+            "unscored": len(unscored),
+            "problems": dict(Counter(unscored["problem"])),
+            "level": self.level,
+            "scores": self.scores.to_dict("records"),
+            "abilities": self.abilities.to_dict("records"),
+        }
+
+    def summary(self) -> str:
+        """Return in one line how many items were asked and why the run ended."""
+        unscored = int(self.steps["score"].isna().sum())
+        return (
+            f"{len(self.steps)} items asked, {unscored} unscored (left out, not counted as wrong); ended: {self.status}"
+        )
+
+    def __repr__(self) -> str:
+        return f"BatteryRun({self.model}: {self.summary()})\n{self.scores.round(3).to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        """Show the scores as a table in a notebook."""
+        return html_table(f"Adaptive battery of {self.model}", self.scores, self.summary())
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `result.json`, every question in `steps.csv`, and the scored answers in `responses.csv`.
+
+        Args:
+            folder: Folder of the run, which may hold its ledger; files of an earlier run are replaced.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        folder = Path(folder)
+        write_table(folder / "steps.csv", self.steps)
+        write_table(folder / "responses.csv", self.answers())
+        write_json(folder / "result.json", self.as_dict())
+        return folder
+
+    def answers(self) -> pd.DataFrame:
+        """Return the scored answers as rows of a responses table."""
+        scored = self.steps.dropna(subset=["score"])
+        return pd.DataFrame({"model": self.model, "item_id": scored["item_id"], "score": scored["score"]})
+
+
+def run_adaptively(
+    bank: Bank,
+    questions: list[BatteryQuestion],
+    answer: Answerer,
+    model: str,
+    settings: RunSettings | None = None,
+    progress: Callable[[int, AdaptiveBattery], object] | None = None,
+) -> BatteryRun:
+    """Draw items one by one, have them answered, and estimate the model's scores and abilities.
+
+    The same bank, seed and replies give the same run, so that an interrupted run goes on where its ledger ends.
+
+    Args:
+        bank: The items' parameters and past models.
+        questions: Items that can be asked.
+        answer: Asks and grades one question; any function from a question to `Graded`.
+        model: Name of the model.
+        settings: Stop rules.
+        progress: Called after every question with their number and the state.
+
+    Raises:
+        InputError: No question belongs to the chosen benchmarks.
+    """
+    settings = settings or RunSettings()
+    asked = {question.item_id: question for question in questions}
+    state, rng = _begin(bank, asked, settings), np.random.default_rng(settings.seed)
+    rows: list[tuple[str, float, float, float | None, str]] = []
+    status = ""
+    while not status:
+        item, chance = state.draw(rng)
+        name = bank.items[item]
+        graded = answer(asked[name])
+        if graded.stopped:
+            status = "budget"
+            break
+        rows.append((name, chance, float(state.expected[item]), graded.score, graded.problem))
+        state = state.without(item) if graded.score is None else state.with_answer(item, chance, graded.score)
+        status = _ended(state, len(rows), settings)
+        if progress:
+            progress(len(rows), state)
+    return _result(model, rows, state, status, settings.level)
+
+
+def _result(
+    model: str,
+    rows: list[tuple[str, float, float, float | None, str]],
+    state: AdaptiveBattery,
+    status: str,
+    level: float,
+) -> BatteryRun:
+    steps = pd.DataFrame(rows, columns=["item_id", "chance", "expected", "score", "problem"])
+    steps["score"] = steps["score"].astype(float)
+    return BatteryRun(model, steps, _scores(state, level), _abilities(state, level), status, level)
+
+
+def _begin(bank: Bank, asked: dict[str, BatteryQuestion], settings: RunSettings) -> AdaptiveBattery:
+    wanted = bank.of_benchmarks(settings.benchmarks)
+    open_items = np.array([place for place in wanted if bank.items[place] in asked], dtype=np.int64)
+    if not len(open_items):
+        named = ", ".join(settings.benchmarks) or "the bank"
+        raise InputError(f"no item of {named} can be asked; give its texts and right answers with --items")
+    benchmark = np.array(bank.benchmark)
+    # chances are known for every item, but only items that can be asked can correct them: those are the target
+    member = [np.isin(np.arange(len(benchmark)), open_items)]
+    names = sorted({bank.benchmark[place] for place in open_items})
+    if len(names) > 1:
+        member += [member[0] & (benchmark == name) for name in names]
+    else:
+        names = []
+    weights = np.stack([row / row.sum() for row in member])
+    return AdaptiveBattery.start(Pool.of(bank, most=MOST_MODELS), Targets((SUITE, *names), weights), open_items)
+
+
+def _ended(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:
+    if not len(state.left):
+        return "no-items-left"
+    if len(state.draws) >= FEWEST and settings.width is not None:
+        score = state.estimate(settings.level, 1)
+        if score.upper[0] - score.lower[0] <= settings.width:
+            return "width"
+    sd = np.sqrt(np.diagonal(state.ability.cov[0]))
+    if len(state.draws) >= FEWEST and settings.ability_sd is not None and sd.max() <= settings.ability_sd:
+        return "ability_sd"
+    return "max_items" if asked >= settings.size else ""
+
+
+def _scores(state: AdaptiveBattery, level: float) -> pd.DataFrame:
+    score, items = state.estimate(level), (state.targets.member > 0).sum(axis=1)
+    columns = {"target": state.targets.names, "items": items, "score": score.score}
+    return pd.DataFrame(columns | {"lower": score.lower, "upper": score.upper})
+
+
+def _abilities(state: AdaptiveBattery, level: float) -> pd.DataFrame:
+    mean, sd = state.ability.mean[0], np.sqrt(np.diagonal(state.ability.cov[0]))
+    width = normal_quantile(level) * sd
+    dims = np.arange(1, len(mean) + 1)
+    return pd.DataFrame({"dim": dims, "ability": mean, "sd": sd, "lower": mean - width, "upper": mean + width})

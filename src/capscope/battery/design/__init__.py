@@ -1,1 +1,0 @@
-"""Which items to draw, with known chances."""

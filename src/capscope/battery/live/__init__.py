@@ -1,1 +1,0 @@
-"""Adaptive batteries: ask, grade, update, choose the next item."""

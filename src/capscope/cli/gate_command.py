@@ -1,0 +1,206 @@
+"""``capscope gate``: decide on a release, plan the answers for it, measure the gate itself."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from typer.core import TyperGroup
+
+from capscope.cli.options import AsJson, Force, Seed, StudyFolder
+from capscope.cli.output import emit
+from capscope.errors import InputError
+
+HOLD, UNDECIDED = 5, 6
+"""Exit codes of a held and of an undecided release."""
+
+
+class GateGroup(TyperGroup):
+    """A group whose first word may be a study instead of a command: ``gate STUDY`` is ``gate decide STUDY``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - the context class varies by version
+        """Put the default command in front of a study."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["decide", *args]
+        return super().parse_args(ctx, args)
+
+
+gate_app = typer.Typer(
+    cls=GateGroup,
+    help="Gate a release: may a new version replace the one in use?",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Margin = Annotated[str, typer.Option(help="Largest acceptable loss of the mean score: 1pp, 0.01 or 1%.")]
+Fixed = Annotated[bool, typer.Option("--fixed", help="Another run would give the same answers (temperature 0).")]
+
+
+@gate_app.command("decide")
+def decide(
+    study: StudyFolder,
+    baseline: Annotated[str, typer.Option(help="The version in use; best with answers to all items.")],
+    candidate: Annotated[str, typer.Option(help="The version that may replace it; some answers are enough.")],
+    margin: Margin = "1pp",
+    per: Annotated[list[str] | None, typer.Option(help="List losses by benchmark, task or demand; may repeat.")] = None,
+    correction: Annotated[str, typer.Option(help="For the length of that list: holm or bh.")] = "holm",
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    look: Annotated[int, typer.Option(min=1, help="Which planned look at the data this is.")] = 1,
+    looks: Annotated[int, typer.Option(min=1, help="Looks planned, at even steps.")] = 1,
+    fixed: Fixed = False,
+    draw: Annotated[Path | None, typer.Option(help="File of 'gate plan' that named the candidate's items.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Also write the result as Markdown.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Also write the result as JUnit XML.")] = None,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.")] = False,
+    seed: Seed = 0,  # noqa: ARG001 - nothing here is random; every command takes one
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Decide: ship (exit 0), hold (5) or undecided (6), with the difference, its intervals and what would settle it.
+
+    Example: capscope gate STUDY --baseline model-1.0 --candidate model-1.1 --margin 1pp --per task
+    """
+    from capscope import files
+    from capscope.decide import GateSettings, gate, gate_junit, gate_markdown, gate_text
+
+    for path, option in ((markdown, "--markdown"), (junit, "--junit")):
+        if path is not None:
+            files.refuse_file(path, force=force, option=option)
+    settings = GateSettings(
+        margin=share_of(margin),
+        per=cast(Any, _choices("--per", per or ["benchmark"], ("benchmark", "task", "demand"))),
+        correction=cast(Literal["holm", "bh"], _choices("--correction", [correction], ("holm", "bh"))[0]),
+        level=level,
+        look=look,
+        looks=looks,
+        fixed=fixed,
+    )
+    result = gate(study, baseline, candidate, settings, None if draw is None else _draw_chances(draw))
+    if markdown is not None:
+        files.write_text(markdown, gate_markdown(result), option="--markdown")
+    if junit is not None:
+        files.write_text(junit, gate_junit(result), option="--junit")
+    emit(result.as_dict(), as_json, gate_text(result))
+    if result.verdict != "ship" and not exit_zero:
+        raise typer.Exit(HOLD if result.verdict == "hold" else UNDECIDED)
+
+
+@gate_app.command("plan")
+def plan(
+    study: StudyFolder,
+    baseline: Annotated[str, typer.Option(help="The version in use, with answers to all items.")],
+    size: Annotated[int, typer.Option(min=2, help="Number of items that the candidate should answer.")],
+    out: Annotated[Path, typer.Option(help="Table to write: item_id, draw_chance, weight (.csv, .parquet, .jsonl).")],
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the items a candidate should answer, by the chance that its answer differs from the baseline's.
+
+    Example: capscope gate plan STUDY --baseline model-1.0 --size 200 --out draw.csv
+    """
+    from capscope import files
+    from capscope.decide import plan_gate
+
+    files.refuse_file(out, force=force)
+    table = plan_gate(study, baseline, size, seed)
+    files.write_table(out, table, force=force)
+    result = {"out": str(out), "items": len(table), "baseline": baseline, "seed": seed}
+    emit(
+        result,
+        as_json,
+        f"{len(table)} items drawn; let the candidate answer them, then 'capscope gate ... --draw {out}'",
+    )
+
+
+@gate_app.command("evaluate")
+def evaluate(
+    study: StudyFolder,
+    size: Annotated[int, typer.Option(min=2, help="Answers of the candidate.")] = 200,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of models, drawn among those near each other.")] = 40,
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of items for each pair.")] = 5,
+    within: Annotated[str, typer.Option(help="Largest difference between the models of a pair.")] = "5pp",
+    pair_file: Annotated[Path | None, typer.Option("--pair-file", help="Table of pairs: columns old and new.")] = None,
+    setting: Annotated[str, typer.Option(help="The baseline's answers: complete, or sampled.")] = "complete",
+    design: Annotated[str, typer.Option(help="How items are drawn: even, or by the chance of flips.")] = "even",
+    margin: Margin = "1pp",
+    fixed: Fixed = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all processors.")] = 1,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the gate on pairs of past models: its error against the plain paired mean, its coverage, its verdicts.
+
+    Example: capscope gate evaluate STUDY --size 200 --pairs 40 --seeds 5 --json
+    """
+    from capscope.data import Study
+    from capscope.decide import GateEvaluationSettings, evaluate_gate
+
+    settings = GateEvaluationSettings(
+        size=size,
+        pairs=pairs,
+        seeds=seeds,
+        within=share_of(within),
+        named=() if pair_file is None else _pairs(pair_file),
+        setting=cast(Any, _choices("--setting", [setting], ("complete", "sampled"))[0]),
+        design=cast(Any, _choices("--design", [design], ("even", "flips"))[0]),
+        margin=share_of(margin),
+        fixed=fixed,
+        seed=seed,
+    )
+    found = evaluate_gate(Study.load(study), settings, workers)
+    text = (
+        f"One answer is worth {found.worth:.2f} of the plain paired mean's, over {found.n_pairs} pairs:"
+        f" error {100 * found.rmse:.2f} points for {100 * found.paired_rmse:.2f};"
+        f" 95 % intervals cover {100 * found.coverage:.1f} %, {100 * found.width:.2f} points wide."
+    )
+    rows = [
+        f"  {name}: {', '.join(f'{v} {100 * s:.0f} %' for v, s in of.items())}" for name, of in found.verdicts.items()
+    ]
+    emit(
+        found.as_dict(), as_json, "\n".join([text, "Verdicts by the true difference (over 2 points or level):", *rows])
+    )
+
+
+def share_of(text: str) -> float:
+    """Read a share: ``1pp`` and ``1%`` are 0.01, as is ``0.01``.
+
+    Raises:
+        InputError: It is no number.
+    """
+    trimmed = text.strip().lower()
+    points = trimmed.endswith(("pp", "%"))
+    try:
+        return float(trimmed.removesuffix("pp").removesuffix("%")) / (100 if points else 1)
+    except ValueError:
+        raise InputError(f"'{text}' is no share of the score; write 1pp, 1% or 0.01") from None
+
+
+def _choices(option: str, values: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if value not in known:
+            raise InputError(f"{option} {value}: use one of {', '.join(known)}")
+    return tuple(values)
+
+
+def _draw_chances(path: Path):  # noqa: ANN202 - pandas is imported on use
+    from capscope.data import read_table
+
+    table = read_table(path)
+    for column in ("item_id", "draw_chance"):
+        if column not in table:
+            raise InputError(f"{path}: column '{column}' is missing; make the file with 'capscope gate plan'")
+    try:
+        chance = table["draw_chance"].astype(float)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; make the file with 'capscope gate plan'") from None
+    return chance.set_axis(table["item_id"].astype(str))
+
+
+def _pairs(path: Path) -> tuple[tuple[str, str], ...]:
+    from capscope.data import read_table
+
+    table = read_table(path)
+    for column in ("old", "new"):
+        if column not in table:
+            raise InputError(f"{path}: column '{column}' is missing; give the pairs in columns old and new")
+    return tuple(zip(table["old"].astype(str), table["new"].astype(str), strict=True))

@@ -1,0 +1,190 @@
+"""The difference of two versions on a suite, from the items that both answered: estimate, standard errors, intervals.
+
+The estimator is a difference estimator with cross-fitted predictions (augmented inverse probability weighting): the
+mean of the predictions over the suite, plus the mean of the prediction errors on the answered items, each weighted by
+the inverse of its chance to be drawn. It is unbiased whatever the predictor is; a good predictor makes it narrow
+(Särndal, Swensson & Wretman, 1992; Chernozhukov et al., 2018).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import stdtrit
+
+from capscope.axes import RowFloats
+from capscope.decide.item_predictor import Prediction, item_features, predict_differences
+from capscope.decide.version_answers import VersionAnswers
+from capscope.errors import InputError
+
+FEWEST_ANSWERS = 2
+"""Answers under which nothing can be said of the spread."""
+
+FEWEST_CLUSTERS = 20
+"""Tasks under which an error over tasks is itself hardly known."""
+
+FEWEST_FOR_PREDICTION = 30
+"""Paired answers under which predictions are left out: they cannot be fitted."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Candidate less baseline, in shares of the score from -1 to 1."""
+
+    estimate: float
+    """The estimated difference."""
+    suite_se: float
+    """Standard error as to these items, each answered once: 0 where every item was answered."""
+    redrawn_se: float
+    """Standard error as to items of the same kind, or to the same items answered anew: item by item."""
+    new_items_se: float
+    """Standard error as to new items of the same kind where items of one task move together; at least `redrawn_se`."""
+    clusters: int
+    """Number of tasks among the answered items."""
+    n_answers: int
+    """Items that both versions answered."""
+    n_items: int
+    """Items of the suite."""
+    explained: float
+    """Share of the variance of item differences that the predictions explain, out of sample; 0 without predictions."""
+
+    @property
+    def effective_answers(self) -> float:
+        """Paired answers that would tell as much without predictions."""
+        return self.n_answers / max(1 - self.explained, 1e-9)
+
+    def interval(self, quantile: float, error: float | None = None) -> tuple[float, float]:
+        """Bounds at a quantile of the standard normal distribution, within -1 and 1."""
+        half = quantile * (self.suite_se if error is None else error)
+        return max(-1.0, self.estimate - half), min(1.0, self.estimate + half)
+
+    def new_items_interval(self, quantile: float, tail: float) -> tuple[float, float]:
+        """Bounds as to new items; Student's t over tasks where the error over tasks is the wider one."""
+        if self.new_items_se > self.redrawn_se and self.clusters > 1:
+            quantile = max(quantile, float(stdtrit(self.clusters - 1, 1 - tail)))
+        return self.interval(quantile, self.new_items_se)
+
+
+@dataclass(frozen=True)
+class PairedDifferences:
+    """Differences on the items that both versions answered, and what predicts them."""
+
+    answered: Int[np.ndarray, " row"]
+    """Positions of these items in the suite."""
+    difference: RowFloats
+    """Candidate less baseline on each of them."""
+    prediction: Prediction
+    """Predictions for the suite, and their errors on the answered items."""
+    share: RowFloats
+    """Chance of each answered item to have been drawn."""
+    drawn: bool
+    """Whether these chances differ by item."""
+    task: np.ndarray
+    """Task of each answered item."""
+
+    @classmethod
+    def of(
+        cls, answers: VersionAnswers, chance: Float[np.ndarray, " item"] | None = None, predicted: bool = True
+    ) -> "PairedDifferences":
+        """Pair the answers of two versions and fit the predictions.
+
+        Args:
+            answers: Answers of both versions and of past models.
+            chance: Chance of each item of the suite to have been drawn for the candidate; None for even draws.
+            predicted: Whether past models and the baseline's own answers may predict the difference.
+
+        Raises:
+            InputError: Fewer than two items were answered by both.
+        """
+        pair = answers.paired
+        if len(pair) < FEWEST_ANSWERS:
+            raise InputError(
+                f"'{answers.baseline}' and '{answers.candidate}' share {len(pair)} answered items;"
+                f" {FEWEST_ANSWERS} or more are needed"
+            )
+        difference = answers.candidate_score[pair] - answers.baseline_score[pair]
+        share = np.full(len(pair), len(pair) / len(answers.items)) if chance is None else chance[pair]
+        if predicted and len(pair) >= FEWEST_FOR_PREDICTION:
+            features = item_features(answers.past_score, answers.baseline_score if answers.complete else None)
+            prediction = predict_differences(features, pair, difference, 1 / share)
+        else:
+            prediction = Prediction(difference, np.zeros(len(answers.items)))
+        task = answers.labels["task"].to_numpy()[pair]
+        return cls(pair, difference, prediction, share, float(np.ptp(share)) > 0, task)
+
+    def over(self, part: Bool[np.ndarray, " item"] | None = None) -> Difference:
+        """Estimate the difference over the suite or over some of its items, such as those of one benchmark.
+
+        Args:
+            part: The items; all by default. At least two of them must be answered.
+        """
+        whole = np.ones(len(self.prediction.fitted), bool) if part is None else part
+        inside = whole[self.answered]
+        rest = whole.copy()
+        rest[self.answered] = False
+        difference, error = self.difference[inside], self.prediction.error[inside]
+        fitted = self.prediction.fitted
+        n, n_items = len(error), int(whole.sum())
+        weight = 1 / self.share[inside] if self.drawn else np.ones(n)
+        if self.drawn:
+            estimate = float(fitted[whole].mean() + weight @ error / n_items)
+            suite = _drawn_se(error, self.share[inside], n_items)
+        else:
+            unseen = float((fitted[rest] + error.mean()).sum())
+            estimate = (float(difference.sum()) + unseen) / n_items
+            suite = float(np.sqrt((1 - n / n_items) * variance_of(error, weight) / n))
+        return Difference(
+            estimate, suite, *self._wider_errors(whole, inside, suite), n, n_items, self._explained(inside, weight)
+        )
+
+    def _wider_errors(
+        self, whole: Bool[np.ndarray, " item"], inside: Bool[np.ndarray, " row"], suite: float
+    ) -> tuple[float, float, int]:
+        """Errors as to another run and as to new items, and the number of tasks."""
+        error, task = self.prediction.error[inside], self.task[inside]
+        n, clusters = len(error), len(set(task))
+        weight = 1 / self.share[inside] if self.drawn else np.ones(n)
+        of_predictions = float(np.sqrt(self.prediction.fitted[whole].var() / whole.sum()))
+        single = float(np.sqrt(n / (n - 1) * ((weight / weight.sum() * (error - error.mean())) ** 2).sum()))
+        independent = max(suite, single, float(np.sqrt(variance_of(error, weight) / n)))
+        redrawn = float(np.hypot(independent, of_predictions))
+        over_tasks = _clustered_se(error, weight, task) if clusters > 1 else 0.0
+        return redrawn, max(redrawn, float(np.hypot(over_tasks, of_predictions))), clusters
+
+    def _explained(self, inside: Bool[np.ndarray, " row"], weight: Float[np.ndarray, " part"]) -> float:
+        """Share of the variance of the differences that the predictions explain, out of sample."""
+        whole = variance_of(self.difference[inside], weight)
+        return max(0.0, 1 - variance_of(self.prediction.error[inside], weight) / whole)
+
+
+def variance_of(error: RowFloats, weight: RowFloats) -> float:
+    """Weighted variance of errors; where all agree, one full flip each way is added, since no sample rules flips out.
+
+    Args:
+        error: Errors, from -1 to 1.
+        weight: How much each counts.
+    """
+    if np.ptp(error) == 0:
+        error = np.concatenate([error, [error[0] - 1, error[0] + 1]])
+        weight = np.concatenate([weight, np.full(2, weight.mean())])
+    centred = error - np.average(error, weights=weight)
+    return float(np.average(centred**2, weights=weight) * len(error) / (len(error) - 1))
+
+
+def _drawn_se(error: RowFloats, share: RowFloats, n_items: int) -> float:
+    """Standard error of a fixed-size draw with unequal chances (Deville, 1993)."""
+    keep, n = 1 - share, len(error)
+    if not keep.sum() > 0:
+        return 0.0
+    if np.ptp(error) == 0:
+        return float(np.sqrt(keep.mean() * variance_of(error, 1 / share) / n))
+    scaled = error / share
+    centre = keep @ scaled / keep.sum()
+    return float(np.sqrt(n / (n - 1) * (keep * (scaled - centre) ** 2).sum()) / n_items)
+
+
+def _clustered_se(error: RowFloats, weight: RowFloats, task: np.ndarray) -> float:
+    """Standard error over whole tasks (Liang & Zeger, 1986), with the correction for few of them."""
+    _, index = np.unique(task, return_inverse=True)
+    total = np.bincount(index, weight / weight.sum() * (error - np.average(error, weights=weight)))
+    return float(np.sqrt(len(total) / (len(total) - 1) * (total**2).sum()))

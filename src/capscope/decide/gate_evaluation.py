@@ -1,0 +1,201 @@
+"""Measure the gate on pairs of past models: its error, coverage and verdicts, against the plain paired mean."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import ndtri
+
+from capscope.axes import ModelItem
+from capscope.data import Responses, Study
+from capscope.decide.difference import PairedDifferences
+from capscope.decide.item_draws import draw, flip_chances
+from capscope.decide.verdicts import verdict_of
+from capscope.decide.version_answers import VersionAnswers, labels_of, past_answers
+from capscope.errors import InputError, nearest
+from capscope.tasks import run_tasks
+
+Setting = Literal["complete", "sampled"]
+Design = Literal["even", "flips"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateEvaluationSettings:
+    """What is measured."""
+
+    size: int = 200
+    """Answers of the candidate."""
+    pairs: int = 40
+    """Pairs of models."""
+    seeds: int = 5
+    """Draws of items for each pair."""
+    within: float = 0.05
+    """Largest difference in mean score between the models of a pair that are chosen here."""
+    named: tuple[tuple[str, str], ...] = ()
+    """Pairs of baseline and candidate to use instead of chosen ones."""
+    setting: Setting = "complete"
+    """Whether the baseline has answered the whole suite, or only the candidate's items."""
+    design: Design = "even"
+    """How the candidate's items are drawn."""
+    margin: float = 0.01
+    """Largest acceptable loss."""
+    level: float = 0.95
+    """Coverage of the intervals."""
+    fixed: bool = False
+    """Whether verdicts take it that another run would give the same answers."""
+    seed: int = 0
+    """Seed of the choice of pairs and of all draws."""
+
+
+@dataclass(frozen=True)
+class GateEvaluation:
+    """How far off the gate is; points are hundredths of the score."""
+
+    settings: GateEvaluationSettings
+    """What was measured."""
+    n_pairs: int
+    """Pairs measured."""
+    worth: float
+    """Squared error of the plain paired mean over that of the gate."""
+    rmse: float
+    """Root mean squared error of the gate, as a share."""
+    paired_rmse: float
+    """Root mean squared error of the plain paired mean, as a share."""
+    coverage: float
+    """Share of the gate's intervals that hold the difference on the whole suite."""
+    width: float
+    """Mean width of the gate's intervals, as a share."""
+    verdicts: dict[str, dict[str, float]]
+    """Shares of verdicts where the candidate truly lost over 2 points, gained over 2 points, or neither."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "n": self.settings.size,
+            "pairs": self.n_pairs,
+            "seeds": self.settings.seeds,
+            "setting": self.settings.setting,
+            "design": self.settings.design,
+            "worth": self.worth,
+            "rmse_pp": 100 * self.rmse,
+            "paired_rmse_pp": 100 * self.paired_rmse,
+            f"coverage{100 * self.settings.level:.0f}": self.coverage,
+            f"width{100 * self.settings.level:.0f}_pp": 100 * self.width,
+            "verdicts": self.verdicts,
+        }
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One pair of models over the items that both answered."""
+
+    answers: VersionAnswers
+    settings: GateEvaluationSettings
+    seed: int
+
+
+def evaluate_gate(study: Study, settings: GateEvaluationSettings | None = None, workers: int = 1) -> GateEvaluation:
+    """Measure the gate on pairs of models that answered the same items.
+
+    Each pair is kept out of the past models. The truth is the difference over all items that both answered.
+
+    Args:
+        study: Responses of many models.
+        settings: Size, pairs, draws.
+        workers: Number of processes.
+
+    Raises:
+        InputError: No two models share more items than are to be drawn.
+    """
+    settings = settings or GateEvaluationSettings()
+    responses = Responses.of(study)
+    score = responses.dense().score
+    chosen = _named_pairs(study, responses, settings) if settings.named else _chosen_pairs(score, settings)
+    if not chosen:
+        raise InputError(
+            f"{study.name}: no two models within {100 * settings.within:g} points share more than {settings.size}"
+            " items; ask for a smaller --size or a wider --within"
+        )
+    labels = labels_of(study, responses.items)
+    tasks: list[_Pair] = []
+    for number, (old, new) in enumerate(chosen):
+        both = ~np.isnan(score[old]) & ~np.isnan(score[new])
+        items = tuple(item for item, kept in zip(responses.items, both, strict=True) if kept)
+        past = past_answers(np.delete(score, [old, new], axis=0)[:, both])
+        names = responses.models[old], responses.models[new]
+        part = labels[both].reset_index(drop=True)
+        answers = VersionAnswers(*names, items, score[old, both], score[new, both], past, part)
+        tasks.append(_Pair(answers, settings, settings.seed + 1000 * number))
+    return _summary(settings, len(tasks), [row for rows in run_tasks(_measure, tasks, workers=workers) for row in rows])
+
+
+def _named_pairs(study: Study, responses: Responses, settings: GateEvaluationSettings) -> list[tuple[int, int]]:
+    for name in (name for pair in settings.named for name in pair):
+        if name not in responses.models:
+            raise InputError(f"{study.name}: no responses by model '{name}'{nearest(name, responses.models)}")
+    return [(responses.models.index(old), responses.models.index(new)) for old, new in settings.named]
+
+
+def _chosen_pairs(score: ModelItem, settings: GateEvaluationSettings) -> list[tuple[int, int]]:
+    """Ordered pairs of models near each other in mean score, drawn at random."""
+    known = ~np.isnan(score)
+    mean = np.nanmean(score, axis=1)
+    shared = known.astype(np.int32) @ known.T.astype(np.int32)
+    near = (np.abs(mean[:, None] - mean) <= settings.within) & (shared > settings.size)
+    np.fill_diagonal(near, False)
+    old, new = np.nonzero(near)
+    order = np.random.default_rng(settings.seed).permutation(len(old))
+    return [(int(old[row]), int(new[row])) for row in order[: settings.pairs]]
+
+
+def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:
+    """For each draw: truth, the gate's error, the paired mean's error, half-width, verdict."""
+    answers, settings = pair.answers, pair.settings
+    rng = np.random.default_rng(pair.seed)
+    change = answers.candidate_score - answers.baseline_score
+    n_items, truth = len(change), float(change.mean())
+    chance = np.full(n_items, settings.size / n_items)
+    if settings.design == "flips":
+        chance = flip_chances(answers.past_score, answers.baseline_score, settings.size)
+    quantile = float(ndtri(0.5 + settings.level / 2))
+    rows: list[tuple[float, float, float, float, str]] = []
+    for _ in range(settings.seeds):
+        even = rng.permutation(n_items)[: settings.size]
+        drawn = even if settings.design == "even" else draw(chance, rng)
+        known = np.full(n_items, np.nan)
+        known[drawn] = answers.candidate_score[drawn]
+        seen = replace(answers, candidate_score=known)
+        if settings.setting == "sampled":
+            old = np.full(n_items, np.nan)
+            old[drawn] = answers.baseline_score[drawn]
+            seen = replace(seen, baseline_score=old)
+        found = PairedDifferences.of(seen, None if settings.design == "even" else chance).over()
+        error, plain = found.estimate - truth, float(change[even].mean()) - truth
+        verdict = verdict_of(found, quantile, settings.margin, settings.fixed)
+        rows.append((truth, error, plain, quantile * found.suite_se, verdict))
+    return rows
+
+
+def _summary(
+    settings: GateEvaluationSettings, n_pairs: int, rows: list[tuple[float, float, float, float, str]]
+) -> GateEvaluation:
+    truth, error, plain, half = (np.array([row[column] for row in rows]) for column in range(4))
+    verdict = np.array([row[4] for row in rows])
+    groups = {"lost": truth < -0.02, "gained": truth > 0.02, "level": np.abs(truth) <= 0.02}
+    return GateEvaluation(
+        settings,
+        n_pairs,
+        float((plain**2).mean() / (error**2).mean()),
+        float(np.sqrt((error**2).mean())),
+        float(np.sqrt((plain**2).mean())),
+        float((np.abs(error) <= half).mean()),
+        float(2 * half.mean()),
+        {name: _shares(verdict[inside]) for name, inside in groups.items() if inside.any()},
+    )
+
+
+def _shares(verdict: Iterable[str]) -> dict[str, float]:
+    count = Counter(verdict)
+    return {name: count[name] / count.total() for name in ("ship", "hold", "undecided")}

@@ -1,0 +1,243 @@
+"""Gate a release: may the candidate replace the baseline?"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from scipy.special import ndtri
+
+from capscope.data import Study
+from capscope.decide.difference import FEWEST_CLUSTERS, Difference, PairedDifferences
+from capscope.decide.item_draws import planned_draw
+from capscope.decide.looks import look_quantiles
+from capscope.decide.verdicts import ScopeClaim, Verdict, claims, detectable_difference, further_answers, verdict_of
+from capscope.decide.version_answers import VersionAnswers
+from capscope.errors import InputError
+
+Scope = Literal["benchmark", "task", "demand"]
+
+HIGH_DEMAND = 3.0
+"""Demand level from which on an item counts as demanding."""
+
+FEWEST_IN_SCOPE = 10
+"""Answers under which a scope is left out of the list."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings:
+    """How a release is decided."""
+
+    margin: float = 0.01
+    """Largest loss of the mean score that is acceptable, as a share (0.01 is one point)."""
+    level: float = 0.95
+    """Coverage of the intervals; a false hold and a false ship each have half the rest."""
+    per: tuple[Scope, ...] = ("benchmark",)
+    """By what losses and gains are listed."""
+    correction: Literal["holm", "bh"] = "holm"
+    """How the list is corrected for its length: any false claim, or the share of false ones."""
+    fixed: bool = False
+    """Whether another run would give the same answers, as at temperature 0; verdicts then rest on this suite alone."""
+    look: int = 1
+    """Which look at the data this is."""
+    looks: int = 1
+    """Number of looks planned, at even steps."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings out of range.
+
+        Raises:
+            InputError: A number out of range.
+        """
+        if not 0 <= self.margin < 1:
+            raise InputError(f"margin {self.margin:g} is no share of the score; give 0 to 1, such as 0.01 or 1pp")
+        if not 0 < self.level < 1:
+            raise InputError(f"level {self.level:g} is no coverage; give a number between 0 and 1, such as 0.95")
+        if not 1 <= self.look <= self.looks:
+            raise InputError(f"look {self.look} of {self.looks}: a look lies between 1 and the number of looks")
+
+    @property
+    def quantile(self) -> float:
+        """Half-width of this look's interval in standard errors."""
+        if self.looks == 1:
+            return float(ndtri(0.5 + self.level / 2))
+        return look_quantiles([number / self.looks for number in range(1, self.look + 1)], 1 - self.level)[-1]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The decision on a release and what it rests on; shares of the score throughout."""
+
+    baseline: str
+    """The version in use."""
+    candidate: str
+    """The version that may replace it."""
+    verdict: Verdict
+    """`ship`, `hold` or `undecided`."""
+    difference: Difference
+    """Candidate less baseline."""
+    settings: GateSettings
+    """How it was decided."""
+    more_answers: int | None
+    """Further answers that would settle it; 0 where it is settled, None where the whole suite would not."""
+    claims: tuple[ScopeClaim, ...]
+    """Losses and gains by benchmark, task or demand."""
+    n_past: int
+    """Past models that helped."""
+    warnings: tuple[str, ...] = field(default=())
+    """What limits the decision."""
+
+    @property
+    def lower(self) -> float:
+        """Lower bound of the difference on this suite."""
+        return self.difference.interval(self.settings.quantile)[0]
+
+    @property
+    def upper(self) -> float:
+        """Upper bound of the difference on this suite."""
+        return self.difference.interval(self.settings.quantile)[1]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        found, settings = self.difference, self.settings
+        again = found.interval(settings.quantile, found.redrawn_se)
+        new_items = found.new_items_interval(settings.quantile, (1 - settings.level) / 2)
+        return {
+            "verdict": self.verdict,
+            "baseline": self.baseline,
+            "candidate": self.candidate,
+            "difference": found.estimate,
+            "lower": self.lower,
+            "upper": self.upper,
+            "another_run": {"lower": again[0], "upper": again[1]},
+            "new_items": {"lower": new_items[0], "upper": new_items[1]},
+            "margin": settings.margin,
+            "level": settings.level,
+            "look": settings.look,
+            "looks": settings.looks,
+            "n_answers": found.n_answers,
+            "n_items": found.n_items,
+            "effective_answers": found.effective_answers,
+            "detectable_difference": detectable_difference(found, settings.quantile),
+            "more_answers": self.more_answers,
+            "past_models": self.n_past,
+            "by": {claim.scope: {k: v for k, v in asdict(claim).items() if k != "scope"} for claim in self.claims},
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        """The decision in one line."""
+        points = f"{100 * self.difference.estimate:+.1f} points ({100 * self.lower:+.1f} to {100 * self.upper:+.1f})"
+        return f"GateResult({self.verdict}: {self.candidate} against {self.baseline}, {points})"
+
+
+def gate(
+    study: Study | Path | str,
+    baseline: str,
+    candidate: str,
+    settings: GateSettings | None = None,
+    chance: pd.Series | None = None,
+) -> GateResult:
+    """Decide whether a candidate may replace a baseline.
+
+    Args:
+        study: Responses of both and of past models; a study or its folder.
+        baseline: The version in use; best with answers to the whole suite.
+        candidate: The version that may replace it, with answers to some or all of its items.
+        settings: Margin, level, looks and scopes.
+        chance: Chance of each item to be drawn for the candidate, by item id; None for even draws.
+
+    Raises:
+        InputError: A model is not in the study, too few items were answered by both, or an answered item has no chance.
+    """
+    settings = settings or GateSettings()
+    study = study if isinstance(study, Study) else Study.load(study)
+    answers = VersionAnswers.of(study, baseline, candidate)
+    share = None if chance is None else _chances(answers, chance)
+    pairs = PairedDifferences.of(answers, share)
+    difference = pairs.over()
+    scopes = list(_scopes(answers, settings, pairs))
+    found = tuple(claims(scopes, settings.quantile, 1 - settings.level, settings.correction))
+    return GateResult(
+        baseline,
+        candidate,
+        verdict_of(difference, settings.quantile, settings.margin, settings.fixed),
+        difference,
+        settings,
+        further_answers(difference, settings.quantile, settings.margin, settings.fixed),
+        found,
+        len(answers.past_score),
+        tuple(_warnings(answers, difference)),
+    )
+
+
+def plan_gate(study: Study | Path | str, baseline: str, size: int, seed: int = 0) -> pd.DataFrame:
+    """Draw the items that a candidate should answer, by how often models like the baseline differ from it on them.
+
+    Args:
+        study: Responses of the baseline to the whole suite and of past models; a study or its folder.
+        baseline: The version in use.
+        size: Number of items.
+        seed: Seed of the draw.
+
+    Returns:
+        Columns `item_id`, `draw_chance` and `weight` (items that each stands for).
+
+    Raises:
+        InputError: The baseline is not in the study, or more items are asked for than it answered.
+    """
+    study = study if isinstance(study, Study) else Study.load(study)
+    answers = VersionAnswers.of_baseline(study, baseline)
+    drawn, chance = planned_draw(answers, size, np.random.default_rng(seed))
+    ids = [answers.items[row] for row in drawn]
+    return pd.DataFrame({"item_id": ids, "draw_chance": chance[drawn], "weight": 1 / chance[drawn]})
+
+
+def _chances(answers: VersionAnswers, chance: pd.Series) -> Float[np.ndarray, " item"]:
+    aligned = chance.reindex(list(answers.items)).to_numpy(dtype=float)
+    missing = [answers.items[row] for row in answers.paired if not aligned[row] > 0]
+    if missing:
+        raise InputError(
+            f"the draw names no chance for item '{missing[0]}' that was answered; give the file it came from"
+        )
+    return np.where(np.isnan(aligned), 1.0, aligned)
+
+
+def _scopes(
+    answers: VersionAnswers, settings: GateSettings, pairs: PairedDifferences
+) -> Iterator[tuple[str, Difference]]:
+    for name, part in _parts(answers, settings.per):
+        if part[pairs.answered].sum() >= FEWEST_IN_SCOPE:
+            yield name, pairs.over(part)
+
+
+def _parts(answers: VersionAnswers, per: tuple[Scope, ...]) -> Iterator[tuple[str, Bool[np.ndarray, " item"]]]:
+    """Items of each benchmark, task or demand band."""
+    for scope in per:
+        if scope == "demand":
+            yield from _demand_parts(answers)
+            continue
+        label = answers.labels[scope].to_numpy()
+        for value in sorted(set(label)):
+            yield f"{scope} {value}", label == value
+
+
+def _demand_parts(answers: VersionAnswers) -> Iterator[tuple[str, Bool[np.ndarray, " item"]]]:
+    if answers.demand is None:
+        raise InputError("losses by demand need demand levels; make them with 'capscope annotate', or leave demand out")
+    level = answers.demand.at(answers.items)
+    for column, dim in enumerate(answers.demand.dims):
+        high = np.nan_to_num(level[:, column], nan=-1.0) >= HIGH_DEMAND
+        yield f"demand {dim} {HIGH_DEMAND:g} or more", high
+
+
+def _warnings(answers: VersionAnswers, difference: Difference) -> Iterator[str]:
+    if not answers.complete:
+        yield "the baseline has not answered the whole suite: only items that both answered tell of the difference"
+    if not len(answers.past_score):
+        yield "no past models: answers of earlier models to this suite would make the interval narrower"
+    if difference.clusters < FEWEST_CLUSTERS:
+        yield f"the answers stem from {difference.clusters} tasks: how new tasks differ is hardly known"

@@ -1,0 +1,104 @@
+"""A gate's result in words: for a terminal, for a pull request, and for a test report."""
+
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from capscope.decide.release_gate import GateResult
+from capscope.decide.verdicts import ScopeClaim, detectable_difference
+
+MEANING = {
+    "ship": "the loss stays within the margin",
+    "hold": "the candidate is worse, and the loss may exceed the margin",
+    "undecided": "these answers do not settle it",
+}
+"""What each verdict says."""
+
+
+def gate_text(result: GateResult) -> str:
+    """The answer first, then the numbers, for a terminal."""
+    lines = [_headline(result), *_facts(result)]
+    named = [claim for claim in result.claims if claim.claim]
+    lines += [f"  {_claim(claim)}" for claim in named]
+    if result.claims and not named:
+        lines.append(f"No loss or gain can be claimed in any of the {len(result.claims)} parts looked at.")
+    return "\n".join([*lines, *(f"Note: {warning}." for warning in result.warnings)])
+
+
+def gate_markdown(result: GateResult) -> str:
+    """The same for a pull request, with a table of all benchmarks, tasks or demands."""
+    lines = [f"### {_headline(result)}", "", *(f"* {fact}" for fact in _facts(result)), ""]
+    if result.claims:
+        lines += ["| part | difference | interval | answers | claim |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {_escaped(claim.scope)} | {_points(claim.difference)} | {_range((claim.lower, claim.upper))} |"
+            f" {claim.n_answers} | {claim.claim} |"
+            for claim in result.claims
+        ]
+        lines.append("")
+    return "\n".join([*lines, *(f"> {warning}" for warning in result.warnings)]) + "\n"
+
+
+def gate_junit(result: GateResult) -> str:
+    """A JUnit XML report: the verdict as one test, and each part as one more; undecided is skipped, not passed."""
+    failed = sum(claim.claim == "worse" for claim in result.claims) + (result.verdict == "hold")
+    suite = Element(
+        "testsuite",
+        name="capscope gate",
+        tests=str(1 + len(result.claims)),
+        failures=str(failed),
+        skipped=str(int(result.verdict == "undecided")),
+    )
+    case = SubElement(
+        suite, "testcase", classname="capscope.gate", name=f"{result.candidate} against {result.baseline}"
+    )
+    if result.verdict == "hold":
+        SubElement(case, "failure", message=_headline(result)).text = gate_text(result)
+    elif result.verdict == "undecided":
+        SubElement(case, "skipped", message=_headline(result))
+    for claim in result.claims:
+        part = SubElement(suite, "testcase", classname="capscope.gate.parts", name=claim.scope)
+        if claim.claim == "worse":
+            SubElement(part, "failure", message=_claim(claim))
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suite, encoding="unicode") + "\n"
+
+
+def _headline(result: GateResult) -> str:
+    return f"{result.verdict.upper()}: {result.candidate} against {result.baseline}, {MEANING[result.verdict]}"
+
+
+def _facts(result: GateResult) -> list[str]:
+    found, settings = result.difference, result.settings
+    level = f"{100 * settings.level:g} % interval"
+    again = found.interval(settings.quantile, found.redrawn_se)
+    new = found.new_items_interval(settings.quantile, (1 - settings.level) / 2)
+    facts = [
+        f"Difference on this suite: {_points(found.estimate)} points ({level} {_range((result.lower, result.upper))});"
+        f" margin {_points(-settings.margin)}.",
+        f"Allowing for another run of both: {_range(again)}; for new items of the same kind: {_range(new)}.",
+        f"{found.n_answers} of {found.n_items} items were answered by both; with {result.n_past} past models they tell"
+        f" as much as {found.effective_answers:.0f} paired answers alone, and show a difference of"
+        f" {100 * detectable_difference(found, settings.quantile):.1f} points four times in five.",
+    ]
+    if result.verdict == "undecided" and result.more_answers is None:
+        facts.append("The rest of this suite would not settle it: repeat runs, add items, or widen the margin.")
+    elif result.verdict == "undecided":
+        facts.append(f"About {result.more_answers} more answers would settle it.")
+    return facts
+
+
+def _claim(claim: ScopeClaim) -> str:
+    bounds = _range((claim.lower, claim.upper))
+    return (
+        f"{claim.claim or 'no claim'} on {claim.scope}: {_points(claim.difference)} points ({bounds}), p {claim.p:.3g}"
+    )
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def _range(bounds: tuple[float, float]) -> str:
+    return f"{_points(bounds[0])} to {_points(bounds[1])}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,137 @@
+"""From differences with intervals to a verdict (ship, hold, undecided), and to claims where the candidate changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from capscope.decide.difference import Difference
+
+Verdict = Literal["ship", "hold", "undecided"]
+
+USUAL_CHANGE = 0.03
+"""Standard deviation of the difference between versions, where a study has none to learn it from."""
+
+POWER = 0.8
+"""Chance with which the further answers named shall settle the question."""
+
+
+@dataclass(frozen=True)
+class ScopeClaim:
+    """What may be claimed of one benchmark, task or demand band, after correction for the number of scopes."""
+
+    scope: str
+    """What the items have in common, such as `benchmark math`."""
+    difference: float
+    """Candidate less baseline, from -1 to 1."""
+    lower: float
+    """Lower bound as to these items, not corrected for the number of scopes."""
+    upper: float
+    """Upper bound as to these items, not corrected for the number of scopes."""
+    n_answers: int
+    """Items of the scope that both answered."""
+    p: float
+    """Two-sided p-value of no difference, corrected for the number of scopes."""
+    claim: Literal["worse", "better", ""]
+    """What holds at the stated error rate over all scopes; empty where nothing can be claimed."""
+
+
+def verdict_of(difference: Difference, quantile: float, margin: float, fixed: bool = False) -> Verdict:
+    """Decide by bounds, never by the estimate.
+
+    A candidate ships where it is shown to lose less than the margin, and is held where it is shown to be worse and may
+    lose more than the margin. Bounds allow for other answers that the same two versions would give in another run, so
+    that a second run of the baseline is not held for its luck.
+
+    Args:
+        difference: Candidate less baseline.
+        quantile: Half-width of the interval in standard errors.
+        margin: Largest loss that is acceptable, at least 0, as a share of the score.
+        fixed: Whether another run would give the same answers; bounds are then those of this suite.
+    """
+    lower, upper = difference.interval(quantile, difference.suite_se if fixed else difference.redrawn_se)
+    if lower > -margin:
+        return "ship"
+    return "hold" if upper < 0 else "undecided"
+
+
+def further_answers(
+    difference: Difference, quantile: float, margin: float, fixed: bool = False, usual: float = USUAL_CHANGE
+) -> int | None:
+    """Further answers that settle the question with a power of 80 %.
+
+    The estimate is shrunken towards no change first: an estimate far from the margin is in part luck.
+
+    Args:
+        difference: Candidate less baseline.
+        quantile: Half-width of the interval in standard errors.
+        margin: Largest loss that is acceptable.
+        fixed: Whether another run would give the same answers.
+        usual: Standard deviation of differences between versions of a model.
+
+    Returns:
+        The number of answers, 0 where the question is settled; None where all items of the suite would not settle it.
+    """
+    if verdict_of(difference, quantile, margin, fixed) != "undecided":
+        return 0
+    error = difference.redrawn_se
+    shrunken = difference.estimate * usual**2 / (usual**2 + error**2)
+    distance = max(shrunken + margin, -shrunken)
+    if distance <= 0:
+        return None
+    wanted = difference.n_answers * ((quantile + float(ndtri(POWER))) * error / distance) ** 2
+    further = int(np.ceil(wanted)) - difference.n_answers
+    return None if further > difference.n_items - difference.n_answers else max(further, 1)
+
+
+def detectable_difference(difference: Difference, quantile: float) -> float:
+    """Smallest difference that this many answers show with a power of 80 %, as a share of the score."""
+    return (quantile + float(ndtri(POWER))) * max(difference.suite_se, 1e-12)
+
+
+def claims(
+    scopes: Sequence[tuple[str, Difference]],
+    quantile: float,
+    alpha: float = 0.05,
+    correction: Literal["holm", "bh"] = "holm",
+) -> list[ScopeClaim]:
+    """Claim losses and gains by scope, with false claims under control.
+
+    Args:
+        scopes: Name and difference of each scope.
+        quantile: Half-width of each scope's own interval in standard errors.
+        alpha: Chance of any false claim (Holm, 1979), or expected share of false claims (Benjamini & Hochberg, 1995).
+        correction: Which of the two.
+    """
+    error = np.array([max(found.redrawn_se, 1e-12) for _, found in scopes])
+    estimate = np.array([found.estimate for _, found in scopes])
+    corrected = corrected_p(2 * ndtr(-np.abs(estimate) / error), correction)
+    result: list[ScopeClaim] = []
+    for (name, found), p in zip(scopes, corrected, strict=True):
+        direction = "worse" if found.estimate < 0 else "better"
+        lower, upper = found.interval(quantile, max(found.suite_se, found.redrawn_se))
+        result.append(
+            ScopeClaim(name, found.estimate, lower, upper, found.n_answers, float(p), direction if p < alpha else "")
+        )
+    return result
+
+
+def corrected_p(p: np.ndarray, correction: Literal["holm", "bh"]) -> np.ndarray:
+    """P-values corrected for their number.
+
+    Args:
+        p: P-values, in any order.
+        correction: `holm` controls the chance of any false claim, `bh` the expected share of false claims.
+    """
+    order = np.argsort(p)
+    n = len(p)
+    rank = np.arange(1, n + 1)
+    if correction == "holm":
+        adjusted = np.maximum.accumulate(p[order] * (n - rank + 1))
+    else:
+        adjusted = np.minimum.accumulate((p[order] * n / rank)[::-1])[::-1]
+    result = np.empty(n)
+    result[order] = np.minimum(adjusted, 1.0)
+    return result

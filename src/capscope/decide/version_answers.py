@@ -1,0 +1,151 @@
+"""The answers behind a release decision: a baseline, a candidate, and the models that came before them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from capscope.axes import ModelItem
+from capscope.data import Demands, Responses, Study, task_labels
+from capscope.errors import InputError, nearest
+
+LEAST_COVERAGE = 0.5
+"""Share of the suite that a past model must have answered to be of use."""
+
+MOST_PAST_MODELS = 400
+"""Past models used at most; more of them describe the items no better."""
+
+ItemFloats = Float[np.ndarray, " item"]
+ItemMask = Bool[np.ndarray, " item"]
+
+
+@dataclass(frozen=True)
+class VersionAnswers:
+    """Answers of two versions of a model to one suite of items, and of past models to the same items."""
+
+    baseline: str
+    """Name of the version in use."""
+    candidate: str
+    """Name of the version that may replace it."""
+    items: tuple[str, ...]
+    """The suite: every item that a decision is about."""
+    baseline_score: ItemFloats
+    """Mean score of the baseline on each item; NaN where it did not answer."""
+    candidate_score: ItemFloats
+    """Mean score of the candidate on each item; NaN where it did not answer."""
+    past_score: ModelItem
+    """Mean scores of past models, gaps filled by the model's and the item's mean; shape (model, item)."""
+    labels: pd.DataFrame
+    """Columns `benchmark` and `task` of each item, in the order of `items`."""
+    demand: Demands | None = None
+    """Demand levels of the items, where the study has any."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the baseline answered every item of the suite."""
+        return not bool(np.isnan(self.baseline_score).any())
+
+    @property
+    def paired(self) -> Int[np.ndarray, " pair"]:
+        """Items that both versions answered."""
+        return np.flatnonzero(~np.isnan(self.baseline_score) & ~np.isnan(self.candidate_score))
+
+    @classmethod
+    def of(cls, study: Study, baseline: str, candidate: str) -> "VersionAnswers":
+        """Lay the answers of two versions out over one suite.
+
+        The suite is what the baseline answered where that is more than the candidate answered; else every item of the
+        study. Answers of the candidate outside the suite are not used.
+
+        Args:
+            study: Responses of both versions and, if there are any, of past models.
+            baseline: Name of the version in use.
+            candidate: Name of the version that may replace it.
+
+        Raises:
+            InputError: A model is not in the study, the two are one, or they share no item.
+        """
+        responses = Responses.of(study)
+        for name in (baseline, candidate):
+            _refuse_unknown(study, responses, name)
+        if baseline == candidate:
+            raise InputError(f"{study.name}: baseline and candidate are both '{baseline}'; name two models")
+        score = responses.dense().score
+        old, new = (score[responses.models.index(name)] for name in (baseline, candidate))
+        answered = ~np.isnan(old)
+        suite = answered if answered.sum() > (answered & ~np.isnan(new)).sum() else np.ones(len(old), bool)
+        if not (answered & ~np.isnan(new)).any():
+            raise InputError(f"{study.name}: '{baseline}' and '{candidate}' answered no item in common; add answers")
+        others = [row for row, name in enumerate(responses.models) if name not in (baseline, candidate)]
+        items = tuple(item for item, kept in zip(responses.items, suite, strict=True) if kept)
+        past = past_answers(score[others][:, suite])
+        return cls(baseline, candidate, items, old[suite], new[suite], past, labels_of(study, items), _demand(study))
+
+    @classmethod
+    def of_baseline(cls, study: Study, baseline: str) -> "VersionAnswers":
+        """Lay out the suite that a baseline answered, before there is a candidate.
+
+        Args:
+            study: Responses of the baseline and, if there are any, of past models.
+            baseline: Name of the version in use.
+
+        Raises:
+            InputError: The model is not in the study.
+        """
+        responses = Responses.of(study)
+        _refuse_unknown(study, responses, baseline)
+        score = responses.dense().score
+        row = responses.models.index(baseline)
+        suite = ~np.isnan(score[row])
+        items = tuple(item for item, kept in zip(responses.items, suite, strict=True) if kept)
+        past = past_answers(np.delete(score, row, axis=0)[:, suite])
+        nothing = np.full(len(items), np.nan)
+        return cls(baseline, "", items, score[row, suite], nothing, past, labels_of(study, items), _demand(study))
+
+
+def _refuse_unknown(study: Study, responses: Responses, name: str) -> None:
+    if name not in responses.models:
+        raise InputError(f"{study.name}: no responses by model '{name}'{nearest(name, responses.models)}")
+
+
+def past_answers(score: ModelItem) -> Float[np.ndarray, "past item"]:
+    """Return the past models that answered enough of the suite, with gaps filled by what model and item explain.
+
+    Where there are more than `MOST_PAST_MODELS`, models evenly spread over the range of mean scores are kept.
+
+    Args:
+        score: Mean scores, NaN where not administered; shape (model, item).
+    """
+    enough = np.flatnonzero((~np.isnan(score)).mean(axis=1) >= LEAST_COVERAGE) if score.shape[1] else np.array([], int)
+    if len(enough) > MOST_PAST_MODELS:
+        ranked = enough[np.argsort(np.nanmean(score[enough], axis=1), kind="stable")]
+        enough = ranked[np.linspace(0, len(ranked) - 1, MOST_PAST_MODELS).round().astype(int)]
+    kept = score[np.sort(enough)]
+    gap = np.isnan(kept)
+    if not gap.any():
+        return kept
+    filled = np.where(gap, 0.0, kept)
+    count = (~gap).sum(axis=0)
+    item_mean = np.divide(filled.sum(axis=0), count, out=np.full(kept.shape[1], np.nan), where=count > 0)
+    item_mean = np.where(np.isnan(item_mean), np.nanmean(item_mean), item_mean)
+    model_shift = ((kept - item_mean) * ~gap).sum(axis=1, where=~gap) / (~gap).sum(axis=1)
+    return np.where(gap, np.clip(item_mean + model_shift[:, None], 0, 1), kept)
+
+
+def labels_of(study: Study, items: tuple[str, ...]) -> pd.DataFrame:
+    """Return benchmark and task of each item; `all` where the study does not say."""
+    if study.items is None:
+        return pd.DataFrame({"benchmark": "all", "task": "all"}, index=range(len(items)))
+    table = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
+    table = table.reindex(list(items))
+    return pd.DataFrame(
+        {
+            "benchmark": table["benchmark"].astype(object).fillna("all").astype(str).to_numpy(),
+            "task": table["label"].astype(object).fillna("all").astype(str).to_numpy(),
+        }
+    )
+
+
+def _demand(study: Study) -> Demands | None:
+    return None if study.demands is None else Demands.of(study)

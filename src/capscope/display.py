@@ -1,0 +1,96 @@
+"""How results and rooms show themselves in a Python session: short reprs, HTML tables, rooms that can be called."""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from html import escape
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+ROWS = 20
+"""Rows of a table that a notebook shows."""
+LONGEST = 60
+"""Characters of one value in a repr."""
+FEW = 3
+"""Entries of a sequence that a repr shows."""
+
+
+def html_table(caption: str, table: pd.DataFrame, note: str = "") -> str:
+    """Write a table as HTML for a notebook; every text is escaped.
+
+    Args:
+        caption: What it holds, in a few words.
+        table: The rows; the first 20 are shown, and how many there are is said.
+        note: What a reader should know, below the table.
+    """
+    more = f"The first {ROWS} of {len(table):,} rows. " if len(table) > ROWS else ""
+    body = table.head(ROWS).to_html(index=False, border=0, float_format=lambda value: f"{value:.3f}", na_rep="")
+    foot = f"<p>{escape(more + note)}</p>" if more or note else ""
+    return f"<div><p><strong>{escape(caption)}</strong></p>{body}{foot}</div>"
+
+
+def short_repr(result: object) -> str:
+    """Describe a result dataclass in one short line a field; set it as the `__repr__` of the class.
+
+    Tables and arrays are described by their size, long texts and sequences are cut.
+
+    Args:
+        result: An instance of a dataclass.
+    """
+    shown = [(entry.name, getattr(result, entry.name)) for entry in fields(cast(Any, result)) if entry.repr]
+    lines = [f"  {name}={short_value(value)}" for name, value in shown if value is not None]
+    return "\n".join([f"{type(result).__name__}(", *lines, ")"]) if lines else f"{type(result).__name__}()"
+
+
+def short_value(value: object) -> str:
+    """Describe one value in at most about 60 characters."""
+    if isinstance(value, pd.DataFrame | pd.Series):
+        columns = f": {_cut(', '.join(map(str, value.columns)))}" if isinstance(value, pd.DataFrame) else ""
+        return f"<{len(value):,} rows{columns}>"
+    if isinstance(value, np.ndarray):
+        return f"<{value.dtype} array {value.shape}>" if value.ndim else repr(value.item())
+    if isinstance(value, Mapping):
+        return f"<{len(value):,} entries: {_cut(', '.join(map(str, value)))}>" if value else "{}"
+    if isinstance(value, tuple | list | set | frozenset):
+        entries = [short_value(entry) for entry in list(value)[:FEW]]
+        more = f", ... {len(value):,} in all" if len(value) > FEW else ""
+        return f"({_cut(', '.join(entries))}{more})"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, str | int | bool):
+        return _cut(repr(value))
+    first, *rest = repr(value).split("\n")
+    return first.removesuffix("(") if rest else _cut(first)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
+
+
+class CallableRoom(ModuleType):
+    """A sub-package that can be called like its main function.
+
+    `capscope.fit` is both a room (`capscope.fit.links`) and a verb (`capscope.fit(study)`). The import system binds the
+    name to the room whenever a module inside it is imported, so the room itself answers the call.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on as they are
+        """Call the room's function of the same name."""
+        return cast(Callable[..., Any], self.__dict__["__wrapped__"])(*args, **kwargs)
+
+
+def make_callable(room: str, function: Callable[..., Any]) -> None:
+    """Let a room be called like its main function; signature and wrapped function are those of the function.
+
+    Args:
+        room: Name of the package, `__name__` in its `__init__`.
+        function: What a call of the package does.
+    """
+    module = sys.modules[room]
+    module.__class__ = CallableRoom
+    module.__dict__["__signature__"] = inspect.signature(function)
+    module.__dict__["__wrapped__"] = function

@@ -1,0 +1,176 @@
+"""The interface of a page section, and what sections are built from.
+
+A section is one module of `capscope.report.sections`. It says when it applies, turns the sources of a page into a
+record of plain values, draws that record, and lays it out with a Jinja template.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from capscope.annotate import RubricSet, general_rubrics
+from capscope.axes import FloatArray
+from capscope.data import Study
+from capscope.errors import InputError, first_few, nearest
+from capscope.fit import CurvePosterior, DemandPosterior, Fit, HeldOut, IRTPosterior
+from capscope.predict import Predictions
+from capscope.profiles import AbilityProfiles, DemandProfile, ability_profiles
+from capscope.report.expected_scores import demand_scores, irt_scores
+from capscope.report.plain import Record, scale_names
+from capscope.report.provenance import Provenance
+
+RANKING_DRAWS = 400
+"""Draws of the general ability where no expected score can be computed."""
+
+Drawing = tuple[str, Axes, str]
+"""Name of a drawing (unique within its section), the axes, and a title for screen readers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemPart:
+    """Predictions for a set of items."""
+
+    predictions: Predictions
+    """Every model's chance on every item."""
+    demands: DemandProfile | None = None
+    """Demand profile of the set; None where the items have no demand levels."""
+    items: pd.DataFrame | None = None
+    """Columns `item_id` and `text` (optional)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageSource:
+    """Everything a page can be built from; a section that lacks its source does not apply."""
+
+    fit: Fit[Any]
+    """A fit of any kind."""
+    provenance: Provenance
+    """Where the numbers come from; its seed is the seed of all random draws."""
+    study: Study | None = None
+    """The study that the fit was made from."""
+    part: ItemPart | None = None
+    """A set of items whose results are predicted."""
+    held_out: HeldOut | None = None
+    """Answers that a fit with the same settings has not seen, with its predictions."""
+    focus_model: str | None = None
+    """Model shown in detail; by default the strongest."""
+    rival: str | None = None
+    """Model it is compared with; by default the next one in the ranking."""
+    rubrics: RubricSet = field(default_factory=general_rubrics)
+    """Names and families of the scales."""
+    level: float = 0.9
+    """Nominal coverage of all intervals, as a share."""
+
+    def __post_init__(self) -> None:
+        """Check the names of the models.
+
+        Raises:
+            InputError: The fit has no such model.
+        """
+        models = self.fit.posterior.models
+        for name in (self.focus_model, self.rival):
+            if name is not None and name not in models:
+                raise InputError(f"the fit has no model '{name}'{nearest(name, models)}; it has {first_few(models)}")
+
+    @property
+    def is_curves(self) -> bool:
+        """Whether this is a fit of characteristic curves."""
+        return isinstance(self.fit.posterior, CurvePosterior)
+
+    @property
+    def is_irt(self) -> bool:
+        """Whether this is an item response fit."""
+        return isinstance(self.fit.posterior, IRTPosterior)
+
+    @property
+    def is_demand(self) -> bool:
+        """Whether this is a fit of the demand-ability model."""
+        return isinstance(self.fit.posterior, DemandPosterior)
+
+    @property
+    def curves(self) -> CurvePosterior:
+        """The posterior of a curve fit."""
+        return cast(CurvePosterior, self.fit.posterior)
+
+    @property
+    def irt(self) -> IRTPosterior:
+        """The posterior of an item response fit."""
+        return cast(IRTPosterior, self.fit.posterior)
+
+    @property
+    def demand(self) -> DemandPosterior:
+        """The posterior of a fit of the demand-ability model."""
+        return cast(DemandPosterior, self.fit.posterior)
+
+    @cached_property
+    def profiles(self) -> AbilityProfiles:
+        """Ability profiles of a curve fit."""
+        return ability_profiles(self.curves, self.level)
+
+    @cached_property
+    def scales(self) -> list[Record]:
+        """Code, name and family of each dimension of a curve or demand fit, in the order of the rubric set."""
+        return scale_names(self.fit.posterior.dims, self.rubrics)
+
+    @cached_property
+    def focus(self) -> str:
+        """Model that is shown in detail: the one asked for, else the strongest."""
+        return self.focus_model or str(self.fit.posterior.models[int(self.ranking[0].mean(axis=-1).argmax())])
+
+    @cached_property
+    def score_draws(self) -> FloatArray | None:
+        """Expected score of every model over the fit's items, as (model, draw); None where the fit cannot tell."""
+        if self.is_irt:
+            return irt_scores(self.irt, self.rng())
+        if self.is_demand and self.study is not None:
+            return demand_scores(self.demand, self.study, self.rng())
+        return None
+
+    @cached_property
+    def ranking(self) -> tuple[FloatArray, str]:
+        """What models are ranked by, as (model, draw), and its name."""
+        if self.is_curves:
+            return self.curves.ability.mean(axis=1), "overall ability"
+        if self.score_draws is not None:
+            return self.score_draws, "expected score on the fit's items"
+        mean, cov = self.demand.ability_mean[:, :1], self.demand.ability_cov[:, :1, :1]
+        noise = self.rng().standard_normal((len(mean), RANKING_DRAWS))
+        return mean + np.sqrt(cov[:, 0]) * noise, "general ability"
+
+    def rng(self) -> np.random.Generator:
+        """Return a fresh source of randomness, the same for every section."""
+        return np.random.default_rng(self.provenance.seed)
+
+
+def draw_nothing(_: Record) -> Iterable[Drawing]:
+    """Draw no figure."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One section of a page."""
+
+    name: str
+    """Key of its record in a summary, and id of the section in the page; the name of its module."""
+    title: str
+    """Heading; a record can carry its own as `title`."""
+    help: str
+    """What it shows, in one line."""
+    applies: Callable[[PageSource], bool]
+    """Whether the sources hold what the section needs."""
+    build: Callable[[PageSource], Record]
+    """Turn the sources into the record that is shown; numpy values are allowed, nothing is rounded."""
+    template: str
+    """Jinja source of the section's body. It sees the record as `section`, the drawings as `drawing`, and `level`."""
+    draw: Callable[[Record], Iterable[Drawing]] = draw_nothing
+    """Draw the figures of a record."""
+    terms: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Definitions of the terms that the section uses."""
+    anchor: str = ""
+    """Id of the section in the page, where it is not its name."""

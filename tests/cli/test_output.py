@@ -1,0 +1,90 @@
+"""What reaches a terminal: no control character, one line for an error, stdout that is closed or full, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from capscope.cli.output import error_line, printable
+from capscope.data import Study
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+COMMAND = [sys.executable, "-m", "capscope"]
+ESCAPE = "\x1b[31mred\x1b[0m\x9b1m\u202e"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    frame = pd.DataFrame({"model": [f"{ESCAPE}{k}" for k in "ab"] * 2, "item_id": ["i", "i", "j", "j"]})
+    return Study.of(responses=frame.assign(score=1.0)).save(tmp_path_factory.mktemp("output") / "study")
+
+
+def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output="stdout" not in options, text=True, env=ENVIRONMENT, **options
+    )
+
+
+def test_control_characters_are_shown_as_text():
+    assert printable("a\x1b[0m\tb\nc\x7f\x85\u202e") == "a\\x1b[0m\tb\nc\\x7f\\x85\\u202e"
+
+
+def test_an_error_is_one_line_of_at_most_500_characters():
+    line = error_line(ValueError(f"one\ntwo {ESCAPE} " + "x" * 2000))
+    assert line.startswith("one two \\x1b[31mred")
+    assert len(line) == 500
+
+
+def test_names_with_escapes_reach_no_stream_raw(study: Path):
+    for arguments in (("check", study), ("check", study, "--json"), ("compare", study, "--model", "\x1b[5mnone")):
+        shown = run(*arguments)
+        assert not set(shown.stdout + shown.stderr) & set("\x1b\x9b\u202e")
+    json.loads(run("check", study, "--json").stdout)
+
+
+def test_a_full_stdout_is_one_line(study: Path):
+    with open("/dev/full", "w") as full:
+        for arguments in (("check", study), ("--help",), ("--version",)):
+            shown = run(*arguments, stdout=full, stderr=subprocess.PIPE)
+            assert shown.returncode == 1
+            assert shown.stderr.startswith("error: stdout: cannot be ")
+            assert shown.stderr.count("\n") == 1
+
+
+def test_a_closed_stdout_is_one_line(study: Path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    shown = run("check", study, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (shown.returncode, shown.stderr.count("\n")) == (1, 1)
+    shown = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m capscope check {study} >&-"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert (shown.returncode, shown.stderr) == (1, "error: stdout: is closed; give the command an output\n")
+
+
+def test_ctrl_c_is_one_line_and_exit_130(tmp_path: Path):
+    program = (
+        "import sys, capscope.report as report, capscope.cli as cli, time\n"
+        "def wait(*_, **__):\n    print('started', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
+        "report.run_demo = wait\n"
+        f"sys.argv = ['capscope', 'demo', '--out', {str(tmp_path / 'demo')!r}]\n"
+        "cli.main()"
+    )
+    started = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    assert started.stderr.readline() == "started\n"
+    time.sleep(0.2)
+    started.send_signal(signal.SIGINT)
+    _, told = started.communicate(timeout=30)
+    assert started.returncode == 130
+    assert told == "error: stopped by Ctrl-C; run the command again to start over\n"
