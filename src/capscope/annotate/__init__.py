@@ -31,7 +31,15 @@ from capscope.annotate.rubrics import (
     load_rubrics,
     parse_rubric,
 )
-from capscope.annotate.running import LEDGER_NAME, AnnotationRun, annotate, as_rubrics, open_items, start_study
+from capscope.annotate.running import (
+    LEDGER_NAME,
+    AnnotationRun,
+    annotate,
+    as_rubrics,
+    open_items,
+    settings_of,
+    start_study,
+)
 
 __all__ = [
     "ANNOTATORS",
@@ -83,6 +91,7 @@ __all__ = [
     "parse_joint_reply",
     "parse_reply",
     "parse_rubric",
+    "settings_of",
     "start_study",
     "study_features",
     "usages",

@@ -1,9 +1,10 @@
 """Rate items from Python: one call from texts to demand levels."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,13 @@ from capscope.files import refuse_unwritable
 
 LEDGER_NAME = "annotations.sqlite"
 """Name of the ledger in a study folder, and in the working folder for a study that is in memory."""
+
+PLAIN_SETTINGS = tuple(
+    entry.name
+    for entry in fields(AnnotatorSettings)
+    if entry.name not in ("model", "endpoint", "prices", "ledger", "cache")
+)
+"""Settings of annotators that are taken as they are given."""
 
 Items = Study | Path | str | pd.DataFrame | Sequence[str]
 """A study, its folder, a file or frame of items, or a list of texts."""
@@ -109,35 +117,12 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
         BudgetReached: The limit on spending is reached; labels so far are written.
         ConfirmationNeeded: `confirm` said no.
     """
+    given = locals()
     held, folder = open_items(study)
     if folder is None and out is not None:
         held, folder = start_study(held, Path(out)), Path(out)
     folder = folder if write else None
-    entry, model = parse_annotator(annotator)
-    settings = AnnotatorSettings(
-        model=model,
-        endpoint=EndpointSettings.from_environment(
-            base_url, concurrency=concurrency, timeout=timeout, max_attempts=attempts
-        )
-        if "endpoint" in entry.needs
-        else None,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        logprobs=logprobs,
-        samples=samples,
-        joint=joint,
-        ledger=Path(ledger) if ledger is not None else (folder or Path()) / LEDGER_NAME,
-        prices=find_prices(model, usd_in, usd_out) if "endpoint" in entry.needs else None,
-        max_usd=max_usd,
-        max_usd_total=max_usd_total,
-        max_failures=max_failures,
-        only_failed=only_failed,
-        batch=batch,
-        reference=reference,
-        embedder=embedder,
-        workers=workers,
-        seed=seed,
-    )
+    settings = settings_of(annotator, given, folder)
     selection = Selection(rubrics=as_rubrics(rubrics), only=tuple(only), limit=limit)
     run = AnnotationRun(
         annotator=annotator, settings=settings, study=held, selection=selection, folder=folder, replace=replace
@@ -222,6 +207,33 @@ class AnnotationRun:
             rubrics = (self.selection.rubrics or general_rubrics()).reduced(self.selection.only)
             versions = {rubric.code: rubric.sha256 for rubric in rubrics.rubrics}
             refuse_other_versions(self.study, self.plan().annotator, versions)
+
+
+def settings_of(
+    annotator: str, given: Mapping[str, Any], folder: Path | None, *, for_plan: bool = False
+) -> AnnotatorSettings:
+    """Return the settings of an annotator from what a user gives.
+
+    Args:
+        annotator: Name of the annotator, as on the command line.
+        given: Settings by the names of `annotate`.
+        folder: The study's folder, in which replies are kept by default; else the working folder.
+        for_plan: No endpoint is needed, so that a plan takes no key.
+
+    Raises:
+        InputError: There is no such annotator, or only one of the two prices is given.
+        EndpointError: The address or the key is not valid.
+    """
+    entry, model = parse_annotator(annotator)
+    asks, ledger = "endpoint" in entry.needs, given["ledger"]
+    endpoint = {"concurrency": given["concurrency"], "timeout": given["timeout"], "max_attempts": given["attempts"]}
+    return AnnotatorSettings(
+        model=model,
+        endpoint=EndpointSettings.from_environment(given["base_url"], **endpoint) if asks and not for_plan else None,
+        prices=find_prices(model, given["usd_in"], given["usd_out"]) if asks else None,
+        ledger=Path(ledger) if ledger is not None else (folder or Path()) / LEDGER_NAME,
+        **{name: given[name] for name in PLAIN_SETTINGS},
+    )
 
 
 def open_items(items: Items) -> tuple[Study, Path | None]:

@@ -189,10 +189,6 @@ class BatchClient:
         """Close the connections."""
         self._openai.close()
 
-    def wanted(self, question: Question) -> bool:
-        """Return whether a question has neither a reply nor a place in a batch under way."""
-        return self._book.wanted(question.key)
-
     def write(
         self,
         questions: Iterable[Question],
@@ -209,7 +205,7 @@ class BatchClient:
             most_requests: Requests in a file.
         """
         written = 0
-        wanted = ((q, _line(q, capability, sampling)) for q in questions if self.wanted(q))
+        wanted = ((q, _line(q, capability, sampling)) for q in questions if self._book.wanted(q.key))
         for chunk in _files(wanted, most_requests, MOST_BYTES):
             local_id = self._book.new_id()
             path = self._folder / f"{local_id}.jsonl"

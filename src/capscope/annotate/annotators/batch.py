@@ -127,7 +127,7 @@ class BatchAnnotator(ChatAnnotator):
                 return replace(_without_labels(job, Submitted(0, ())), stop=self._over(0))
             budget = self.limits(ledger.spent()).budget or Budget()
             fitting = _Fitting(self, budget.limit)
-            written = client.write(fitting.of(self.wanted(job, ledger), client), capability, self.sampling)
+            written = client.write(fitting.of(self.wanted(job, ledger), BatchBook(ledger)), capability, self.sampling)
             sent = Submitted(written, tuple(client.submit()))
             stop = self._over(written) if fitting.full else None
             return replace(_without_labels(job, sent), stop=stop)
@@ -175,10 +175,10 @@ class _Fitting:
         self._usd = 0.0
         self.full = False
 
-    def of(self, questions: Iterator[Any], client: BatchClient) -> Iterator[Question]:
+    def of(self, questions: Iterator[Any], book: BatchBook) -> Iterator[Question]:
         for rating in questions:
             question = rating.question()
-            if not client.wanted(question):
+            if not book.wanted(question.key):
                 continue
             self._usd += self._annotator.largest_usd(question)
             if self._limit is not None and self._usd > self._limit:
