@@ -44,6 +44,9 @@ def test_log_odds_on_the_gpu_are_those_of_the_cpu(settings: IRTSettings, floor: 
         pytest.skip("grades and continuous scores have no floor")
     _, data = world_2pl(300, 600)
     data = scored(data, settings.response)
+    if floor is not None:
+        guessed = np.random.default_rng(2).random(len(data.score)) < floor
+        data = replace(data, score=np.maximum(data.score, guessed))
     known = None if floor is None else np.full(len(data.items), floor)
     rows = (data.model_index, data.item_index)
     logits = [
