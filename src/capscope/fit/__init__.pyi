@@ -27,6 +27,7 @@ from .engines.variational.fitting import score_models as score_models
 from .fitted import AnyFit as AnyFit
 from .fitted import Fit as Fit
 from .fitted import is_fit as is_fit
+from .fitted import load as load
 from .fitted import load_fit as load_fit
 from .fitted import save_fit as save_fit
 from .fitting import fit as fit

@@ -1,16 +1,21 @@
-"""Do annotators agree, rubric by rubric, and do they talk about the same items at all?"""
+"""Agreement of annotators, by rubric and inside benchmarks, and a test that equal ids mean the same items."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy.stats import rankdata
 
-from capscope.annotate import rater_statistics as stats
-from capscope.axes import ItemDim
+from capscope.axes import LEVELS, ItemDim
 from capscope.data import Demands, Study
 from capscope.errors import InputError, first_few
 
+Levels = Float[np.ndarray, " item"]
+
+RECTANGULAR_VARIANCE = (len(LEVELS) ** 2 - 1) / 12
+"""Variance of levels drawn evenly from 0 to 5: the null that r_WG compares with."""
 NAN = float("nan")
 MEASURES = ("qwk", "alpha", "spearman", "spearman_within_benchmark", "r_wg", "exact")
 FEW = 20
@@ -52,7 +57,7 @@ class AnnotatorAgreement:
     """Agreement of one annotator with the reference."""
 
     items: int
-    """Items that enter: those that both rated on every rubric they share, else all that both rated on any."""
+    """Items that both rated on at least one rubric; each rubric uses all of its pairs."""
     qwk: float
     """Mean over rubrics, as are the next five; rubrics without a value are left out."""
     alpha: float
@@ -84,18 +89,42 @@ class Agreement:
         """Return plain values for JSON; a number that does not exist is None."""
         return _plain(asdict(self))  # pyright: ignore[reportReturnType]
 
+    def table(self) -> pd.DataFrame:
+        """Return one row for each annotator and rubric, and one for the mean over rubrics."""
+        rows = [
+            {"annotator": name, "rubric": code, "items": entry.items}
+            | {measure: getattr(entry, measure) for measure in MEASURES}
+            for name, whole in self.annotators.items()
+            for code, entry in (*whole.by_rubric.items(), ("mean", whole))
+        ]
+        return pd.DataFrame(rows)
 
-def agreement(study: Study, reference: str, rng: np.random.Generator) -> Agreement:
-    """Compare every annotator of the study with the reference.
+    def __repr__(self) -> str:
+        """Return the mean agreement of each annotator, in a line each."""
+        lines = [
+            f"{name}: qwk {one.qwk:.3f}, Spearman {one.spearman:.3f} on {one.items} items, {len(one.by_rubric)} rubrics"
+            for name, one in list(self.annotators.items())[:10]
+        ]
+        return "\n".join([f"Agreement with {self.reference}", *lines])
+
+    def _repr_html_(self) -> str:
+        """Show the agreement as a table."""
+        return self.table().round(3).to_html(index=False)
+
+
+def agreement(study: Study | Path | str, reference: str, *, seed: int = 0) -> Agreement:
+    """Compare every annotator of a study with a reference, on every pair of levels that is there.
 
     Args:
-        study: A study with demands; with items too, agreement inside benchmarks is measured.
+        study: A study with demands, or its folder; with items too, agreement inside benchmarks is measured.
         reference: Name of the annotator to compare with.
-        rng: Source of the shuffles that show what unrelated ids would give.
+        seed: Seed of the shuffles that show what unrelated ids would give.
 
     Raises:
         InputError: No such annotator, or nobody to compare it with.
     """
+    study = study if isinstance(study, Study) else Study.load(study)
+    rng = np.random.default_rng(seed)
     names = sorted(map(str, study.require("demands")["annotator"].unique()))
     base = Demands.of(study, reference)
     others = [name for name in names if name != reference]
@@ -157,11 +186,11 @@ def _compare(left: Demands, right: Demands, benchmark: dict[str, str], rng: np.r
 def _paired(
     left: Demands, right: Demands, items: tuple[str, ...], dims: tuple[str, ...], benchmark: dict[str, str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return both raters' levels and the benchmarks of the items they share, whole rows where there are any."""
+    """Return both raters' levels and the benchmarks of the items that both rated on at least one rubric."""
     x = left.at(items)[:, [left.dims.index(dim) for dim in dims]]
     y = right.at(items)[:, [right.dims.index(dim) for dim in dims]]
     both = np.isfinite(x) & np.isfinite(y)
-    keep = both.all(axis=1) if both.all(axis=1).any() else both.any(axis=1)
+    keep = both.any(axis=1)
     group = np.array([benchmark.get(item, "all") for item in items])
     return np.where(both, x, np.nan)[keep], np.where(both, y, np.nan)[keep], group[keep]
 
@@ -171,14 +200,14 @@ def _on_rubric(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> RubricAgreeme
     x, y, group = x[both], y[both], group[both]
     found = bool(len(x))
     values = {
-        "qwk": stats.quadratic_weighted_kappa(x, y) if found else NAN,
-        "alpha": stats.krippendorff_alpha(x, y) if found else NAN,
-        "spearman": stats.spearman(x, y),
-        "spearman_within_benchmark": stats.spearman_within(x, y, group),
-        "r_wg": stats.r_within_group(x, y) if found else NAN,
-        "exact": stats.exact_share(x, y) if found else NAN,
+        "qwk": quadratic_weighted_kappa(x, y) if found else NAN,
+        "alpha": krippendorff_alpha(x, y) if found else NAN,
+        "spearman": spearman(x, y),
+        "spearman_within_benchmark": spearman_within(x, y, group),
+        "r_wg": r_within_group(x, y) if found else NAN,
+        "exact": exact_share(x, y) if found else NAN,
     }
-    levels = (stats.level_histogram(x), stats.level_histogram(y))
+    levels = (level_histogram(x), level_histogram(y))
     return RubricAgreement(len(x), **values, reference_levels=levels[0], annotator_levels=levels[1])
 
 
@@ -240,3 +269,78 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def quadratic_weighted_kappa(left: Levels, right: Levels) -> float:
+    """Chance-corrected agreement with quadratic weights (Cohen, 1968).
+
+    Written as one minus observed over expected squared difference, which equals the table form on whole levels.
+
+    Returns:
+        1 for identical raters, 0 for chance; NaN when both are constant and equal.
+    """
+    observed = float(np.mean((left - right) ** 2))
+    expected = float(left.var() + right.var() + (left.mean() - right.mean()) ** 2)
+    return 1 - observed / expected if expected > 0 else float("nan")
+
+
+def krippendorff_alpha(left: Levels, right: Levels) -> float:
+    """Krippendorff's alpha with the ordinal difference, for two raters without gaps (Krippendorff, 2011).
+
+    Returns:
+        1 for identical raters, about 0 for chance; NaN when only one level occurs.
+    """
+    values, index = np.unique(np.concatenate([left, right]), return_inverse=True)
+    first, second = np.split(index, 2)
+    coincidence = np.zeros((len(values), len(values)))
+    np.add.at(coincidence, (first, second), 1.0)
+    coincidence += coincidence.T
+    totals = coincidence.sum(axis=0)
+    difference = _ordinal_difference(totals)
+    expected = (np.outer(totals, totals) * difference).sum() / (totals.sum() - 1)
+    return 1 - float((coincidence * difference).sum() / expected) if expected > 0 else float("nan")
+
+
+def r_within_group(left: Levels, right: Levels) -> float:
+    """Within-group agreement r_WG (James, Demaree & Wolf, 1984) of two raters against a rectangular null.
+
+    The variance of two ratings, (x - y)^2 / 2, is averaged over items and divided by `RECTANGULAR_VARIANCE`. It is not
+    corrected for chance: raters who both say 0 almost always reach a high value without telling items apart.
+    """
+    return 1 - float(np.mean((left - right) ** 2) / 2) / RECTANGULAR_VARIANCE
+
+
+def exact_share(left: Levels, right: Levels) -> float:
+    """Share of items on which both round to the same level."""
+    return float(np.mean(np.rint(left) == np.rint(right)))
+
+
+def spearman(left: Levels, right: Levels) -> float:
+    """Rank correlation, ties sharing their mean rank; NaN when a rater is constant or there are under three items."""
+    if len(left) < 3 or np.ptp(left) == 0 or np.ptp(right) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
+
+
+def spearman_within(left: Levels, right: Levels, group: np.ndarray) -> float:
+    """Mean of the rank correlations inside groups, weighted by their items; groups without one are left out."""
+    values, weights = [], []
+    for name in np.unique(group):
+        inside = group == name
+        rho = spearman(left[inside], right[inside])
+        if not np.isnan(rho):
+            values.append(rho)
+            weights.append(inside.sum())
+    return float(np.average(values, weights=weights)) if values else float("nan")
+
+
+def level_histogram(levels: Levels) -> tuple[int, ...]:
+    """Count the items at each level from 0 to 5, fractional levels going to the nearest."""
+    counts = np.bincount(np.rint(levels).astype(np.int64), minlength=len(LEVELS))
+    return tuple(int(count) for count in counts)
+
+
+def _ordinal_difference(totals: np.ndarray) -> np.ndarray:
+    """Squared number of ratings between two values, each end counted half."""
+    cumulative = np.cumsum(totals) - totals / 2
+    return (cumulative[:, None] - cumulative[None, :]) ** 2

@@ -1,4 +1,4 @@
-"""The questions of an annotation run: one cell for each rubric, item and repeat, ordered by rubric."""
+"""The questions of an annotation run: one for each rubric, item and repeat, ordered by rubric."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,6 @@ import pandas as pd
 
 from capscope.annotate.prompts import (
     PROMPT_VERSION,
-    Messages,
     item_messages,
     joint_messages,
     joint_schema,
@@ -18,15 +17,20 @@ from capscope.annotate.prompts import (
 )
 from capscope.annotate.rubrics import Rubric, RubricSet
 from capscope.data import Study
-from capscope.endpoint import ChatRequest, Sampling, call_key
+from capscope.endpoint import ChatRequest, Messages, Question, Sampling, call_key
 from capscope.errors import InputError
 
 Kind = Literal["level", "joint", "options"]
 
+REPLY_TOKENS = 200
+"""Tokens reckoned for the reasoning and level of one reply."""
+TOKENS_PER_JOINT_LEVEL = 40
+"""Tokens reckoned for each further rubric of a joint reply."""
+
 
 @dataclass(frozen=True)
-class Job:
-    """What is to be rated, on what, by whom."""
+class RatingJob:
+    """What a language model is asked to rate, and how."""
 
     rubrics: RubricSet
     """The scales; control variables among them are asked for as numbers of options."""
@@ -39,22 +43,22 @@ class Job:
     items: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Pairs of item id and text."""
     without_options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """The items whose number of options is unknown; they are asked for it where the set has a control variable."""
+    """Items whose number of options is unknown; they are asked for it where the set has a control variable."""
 
     @property
     def annotator(self) -> str:
-        """Return the name under which labels are stored; asking jointly is another way of judging."""
+        """Return the name under which labels are stored; joint questions have a name of their own."""
         return self.sampling.model + ("+joint" if self.joint else "")
 
-    def only(self, ids: frozenset[str]) -> "Job":
+    def only(self, ids: frozenset[str]) -> "RatingJob":
         """Return the job for these items alone."""
         kept = tuple(pair for pair in self.items if pair[0] in ids)
         return replace(self, items=kept, without_options=tuple(p for p in self.without_options if p[0] in ids))
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One question."""
+class RatingQuestion:
+    """One question: an item, a rubric (or all of them jointly), and a repeat."""
 
     item_id: str
     """The item."""
@@ -67,7 +71,16 @@ class Cell:
     key: str
     """Key in the ledger."""
     request: ChatRequest
-    """What goes out."""
+    """What is sent."""
+
+    @property
+    def reply_tokens(self) -> int:
+        """Return the tokens reckoned for its reply."""
+        return REPLY_TOKENS + TOKENS_PER_JOINT_LEVEL * (len(self.rubrics) - 1)
+
+    def question(self) -> Question:
+        """Return the request under its key."""
+        return Question(self.key, self.request, self.reply_tokens)
 
 
 def texts(items: pd.DataFrame) -> tuple[tuple[str, str], ...]:
@@ -80,10 +93,11 @@ def make_job(
     study: Study,
     rubrics: RubricSet,
     sampling: Sampling,
+    *,
     samples: int = 1,
     joint: bool = False,
     limit: int | None = None,
-) -> Job:
+) -> RatingJob:
     """Say what is to be rated.
 
     Args:
@@ -104,29 +118,29 @@ def make_job(
     if not rated:
         raise InputError(f"{study.name}: no item has a text, and texts are what is rated; add a text column")
     stated = items["n_options"].notna() if "n_options" in items else pd.Series(False, index=items.index)
-    return Job(rubrics, sampling, samples, joint, rated, texts(items[~stated]))
+    return RatingJob(rubrics, sampling, samples, joint, rated, texts(items[~stated]))
 
 
-def cells(job: Job) -> Iterator[Cell]:
-    """Yield the cells of a job one by one, those with the same prefix together."""
+def rating_questions(job: RatingJob) -> Iterator[RatingQuestion]:
+    """Yield the questions of a job one by one, those with the same prefix together."""
     scales = job.rubrics.scales()
     groups = [scales] if job.joint and scales else [(rubric,) for rubric in scales]
+    kind: Kind = "joint" if job.joint else "level"
     for group in groups:
-        for item_id, text in job.items:
+        for item in job.items:
             for sample in range(job.samples):
-                yield _level_cell(job, group, item_id, text, sample)
+                yield _question(job, group, item, sample, kind)
     for code in job.rubrics.control:
         rubric = job.rubrics.get(code)
-        for item_id, text in job.without_options:
-            yield _cell(job, (rubric,), item_id, text, 0, "options")
+        for item in job.without_options:
+            yield _question(job, (rubric,), item, 0, "options")
 
 
-def _level_cell(job: Job, group: tuple[Rubric, ...], item_id: str, text: str, sample: int) -> Cell:
-    return _cell(job, group, item_id, text, sample, "joint" if job.joint else "level")
-
-
-def _cell(job: Job, group: tuple[Rubric, ...], item_id: str, text: str, sample: int, kind: Kind) -> Cell:  # noqa: PLR0913
+def _question(
+    job: RatingJob, group: tuple[Rubric, ...], item: tuple[str, str], sample: int, kind: Kind
+) -> RatingQuestion:
     """Write one question and its key: the hash of the rubric, the item, the model, its settings and the prompt."""
+    item_id, text = item
     if kind == "joint":
         messages: Messages = joint_messages(group, text)
         schema = joint_schema([rubric.code for rubric in group])
@@ -146,4 +160,4 @@ def _cell(job: Job, group: tuple[Rubric, ...], item_id: str, text: str, sample: 
             "sample": sample,
         }
     )
-    return Cell(item_id, group, sample, kind, key, ChatRequest(messages, schema, sample))
+    return RatingQuestion(item_id, group, sample, kind, key, ChatRequest(messages, schema, sample))
