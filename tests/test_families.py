@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 MODULE = re.compile(r"New module `(?P<path>[^`]+)`:\n\n```python\n(?P<code>.*?)```", re.S)
 LINE = re.compile(
-    r"(?:New lines? in `(?P<path>[^`]+)`, below|and below) `(?P<anchor>[^\n]+)`:\n\n```python\n(?P<line>.*?)```", re.S
+    r"(?:New lines? in `(?P<path>[^`]+)`, below|and below) `(?P<anchor>[^\n]+)`:\n\n```text\n(?P<line>.*?)```", re.S
 )
 LONGEST_LINES = 2
 """Lines that a member may need in its family's list: the entry, and its import."""

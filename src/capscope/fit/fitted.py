@@ -276,6 +276,10 @@ def load_fit(folder: Path | str) -> Fit[Any]:
         raise InputError(f"{folder}: the fit is damaged ({error}); {REMEDY}") from None
 
 
+load = load_fit
+"""Name of `load_fit` at the top level of the package."""
+
+
 def _refuse_axes(
     folder: Path, axes: Mapping[str, tuple[str, ...]], manifest: dict[str, Any], tensors: dict[str, np.ndarray]
 ) -> None:
