@@ -11,7 +11,6 @@ import pandas as pd
 
 from capscope import Study, StudyFitSettings, fit_study
 from capscope.fit import fit_holdout
-from capscope.profiles import ability_table
 
 
 def main() -> None:
@@ -23,7 +22,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         study = Study.load(Study.of(responses=long).save(Path(folder) / "study"))
     fit = fit_study(study, StudyFitSettings(model="2pl"))
-    print(ability_table(fit.posterior).to_string(index=False))
+    print(fit.abilities().to_string(index=False))
     print(fit_holdout(study, StudyFitSettings(model="2pl"), share=0.2).as_dict())
 
 
