@@ -90,6 +90,16 @@ def test_nothing_spills_over_at_any_width(opened, text, width, tmp_path):
     assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
+def test_a_table_stands_beside_its_drawing_on_a_wide_screen(opened, text):
+    page = opened(text, 1200).page
+    tops = page.evaluate(
+        "[...document.querySelectorAll('.pair:has(> figure):has(> .scroll)')].map((pair) => "
+        "['figure', '.scroll'].map((part) => pair.querySelector(':scope > ' + part).getBoundingClientRect().top))"
+    )
+    assert tops
+    assert all(abs(drawing - table) < 20 for drawing, table in tops)
+
+
 def test_tables_sort_by_mouse_and_by_keyboard(opened, text, world):
     page = opened(text).page
     open_details(page)

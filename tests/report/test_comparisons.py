@@ -1,13 +1,18 @@
 """Model against model, and predicted against observed: the laws they obey and the coverage of their bounds."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from capscope.data import Study
 from capscope.fit import IRTSettings, fit_irt
+from capscope.intervals import jeffreys_interval
+from capscope.report import SECTIONS
 from capscope.report.expected_scores import irt_scores
 from capscope.report.reliability_diagram import BINS, expected_error, reliability
 from capscope.report.sections.versus import MOST_MODELS, ahead, differences, rival_of
 from fit.simulated import world_2pl
+from report.worlds import DIMS
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +103,26 @@ def test_one_item_gives_no_bounds_and_no_answers_give_no_bin():
     (found,) = reliability(np.array([0.3, 0.3]), np.array([1.0, 0.0]), np.ones(2), np.zeros(2), rng)
     assert (found["lower"], found["upper"]) == (None, None)
     assert reliability(np.array([0.3]), np.array([1.0]), np.zeros(1), np.zeros(1), rng) == []
+
+
+def test_bounds_have_a_width_where_all_answers_are_alike():
+    rng = np.random.default_rng(0)
+    (none_right,) = reliability(np.full(5, 0.05), np.zeros(5), np.ones(5), np.arange(5), rng)
+    expected = jeffreys_interval(0.0, 5.0, 0.9)
+    assert (none_right["lower"], none_right["upper"]) == (expected.lower, expected.upper)
+    assert none_right["upper"] == pytest.approx(0.31, abs=0.01)
+    (all_right,) = reliability(np.full(5, 0.95), np.ones(5), np.ones(5), np.arange(5), rng)
+    assert (all_right["lower"], all_right["upper"]) == (pytest.approx(1 - none_right["upper"]), 1.0)
+
+
+def test_with_the_study_each_answer_counts_once(world):
+    rng = np.random.default_rng(0)
+    ids = [f"q{number}" for number in range(30)]
+    levels = np.array([[3, 3, 0, 0], [1, 2, 0, 0], [4, 4, 4, 4]] * 10, dtype=float)  # two in three have a tie
+    columns = {"item_id": np.repeat(ids, 4), "rubric": np.tile(DIMS, 30), "level": levels.ravel(), "annotator": "a"}
+    models = world.fit.posterior.models
+    answers = {"model": np.repeat(models, 30), "item_id": np.tile(ids, 5), "score": rng.integers(0, 2, 150) * 1.0}
+    study = Study.of(responses=pd.DataFrame(answers), demands=pd.DataFrame(columns))
+    record = SECTIONS["calibration"].build(world.source(study=study))
+    assert (record["kind"], record["answers"]) == ("in sample", 150)
+    assert SECTIONS["calibration"].build(world.source())["kind"] == "in sample, by scale"

@@ -12,7 +12,6 @@ from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.compare_command import compare
-from capscope.cli.demo_command import demo
 from capscope.cli.evaluate_command import evaluate_command
 from capscope.cli.explain_command import explain
 from capscope.cli.export_command import export
@@ -33,9 +32,8 @@ from capscope.cli.import_logs_command import (
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
-from capscope.cli.report_command import report
+from capscope.cli.report_command import demo, report, view
 from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
-from capscope.cli.view_command import view
 from capscope.errors import CapscopeError, Interrupted, OutputError
 
 HELP = {"help_option_names": ["-h", "--help"]}

@@ -1,5 +1,6 @@
-"""``capscope report``."""
+"""``capscope report``, ``view`` and ``demo``: pages about fits."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from capscope.cli.options import AsJson, FitFolder, Force, PageAgainst, PageItems, PageModel, PageStudy, Seed
 from capscope.cli.output import emit
+from capscope.cli.progress import progress_bar
 
 
 def report(
@@ -26,3 +28,39 @@ def report(
     settings = PageSettings(items=items, study=study, model=model, against=against, seed=seed)
     page = report_fit(fit, out, settings, force=force)
     emit({"report": str(page)}, as_json, str(page))
+
+
+def view(
+    fit: FitFolder,
+    items: PageItems = None,
+    study: PageStudy = None,
+    model: PageModel = None,
+    against: PageAgainst = None,
+    browser: Annotated[bool, typer.Option(help="Open the page, or only write it.")] = True,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Open the page about a fit in the browser. Example: capscope view FIT --study STUDY."""
+    from capscope.report import PageSettings, view_fit
+
+    settings = PageSettings(items=items, study=study, model=model, against=against, seed=seed)
+    page = view_fit(fit, settings, browser)
+    emit({"report": str(page)}, as_json, str(page))
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("capscope-demo"),
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Profile 15 published models, predict 54 questions, write a page; no key, no network. Example: capscope demo."""
+    with progress_bar("profiling 15 models") as progress:
+        from capscope.report import run_demo
+
+        result = run_demo(out, seed, progress)
+    lines = [
+        f"{result.models} models profiled on {result.dims} dimensions in {result.seconds:.0f} s",
+        f"abilities and chances: {out / 'abilities.csv'}, {out / 'chances.csv'}",
+        result.report,
+    ]
+    emit(asdict(result), as_json, "\n".join(lines))

@@ -54,7 +54,7 @@
       const left = rows.filter((row) => !row.hidden).length;
       shown.textContent = wanted ? ` ${left} of ${rows.length} rows` : "";
     });
-    table.parentElement.before(field, shown);
+    table.parentElement.prepend(field, shown);
   };
 
   for (const table of document.querySelectorAll("table")) {
