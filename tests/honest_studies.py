@@ -32,17 +32,22 @@ class Shape:
     items_table: bool = True
     options: bool = False
     """Whether items know their number of options."""
+    facet: str = ""
+    """A facet of which every cell has two values: `prompt`, `scaffold` or `run`."""
     seed: int = 0
 
     def __str__(self) -> str:
         """Say what differs from the plain study."""
         plain = Shape()
-        return ",".join(f"{name}={value}" for name, value in vars(self).items() if value != getattr(plain, name)) or "plain"
+        return (
+            ",".join(f"{name}={value}" for name, value in vars(self).items() if value != getattr(plain, name))
+            or "plain"
+        )
 
 
 CHOICES: dict[str, tuple] = {
-    "models": (3, 4, 6, 6, 9, 14),
-    "items": (6, 12, 24, 40),
+    "models": (1, 2, 3, 4, 6, 9, 14),
+    "items": (2, 6, 12, 24, 40),
     "benchmarks": (1, 2, 3),
     "tasks": (1, 2, 4),
     "answered": (1.0, 1.0, 0.5, 0.15),
@@ -53,6 +58,7 @@ CHOICES: dict[str, tuple] = {
     "annotators": (1, 2),
     "items_table": (True, True, True, False),
     "options": (False, True),
+    "facet": ("", "", "", "prompt", "scaffold", "run"),
 }
 
 
@@ -109,7 +115,13 @@ def _responses(shape: Shape, ids: np.ndarray, level: np.ndarray, rng: np.random.
         score = (rng.random(chance.shape) < chance) * 1.0
     model, item = np.nonzero(_administered(shape, rng))
     table = {"model": [f"m{m:02d}" for m in model], "item_id": ids[item], "score": score[model, item]}
-    return pd.DataFrame(table | ({"n_trials": trials[model, item]} if shape.scores == "trials" else {}))
+    frame = pd.DataFrame(table | ({"n_trials": trials[model, item]} if shape.scores == "trials" else {}))
+    if not shape.facet:
+        return frame
+    again = frame.assign(score=np.roll(frame["score"], 1)) if shape.scores != "trials" else frame
+    return pd.concat(
+        [frame.assign(**{shape.facet: "first"}), again.assign(**{shape.facet: "second"})], ignore_index=True
+    )
 
 
 def _administered(shape: Shape, rng: np.random.Generator) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from capscope.data.study import Study
+from capscope.data.tables import TableName
 from capscope.errors import JoinError, first_few
 
 POOR_MATCH = 0.9
@@ -31,16 +32,20 @@ class Join:
             JoinError: The share is below `POOR_MATCH`.
         """
         if self.share < POOR_MATCH:
+            rated = "rate the other items too, or " if self.other == "demands" else ""
             raise JoinError(
                 f"{where}: only {self.share:.0%} of the item ids in {self.table} are in {self.other}"
-                f" ({len(self.missing)} unknown: {first_few(self.missing)}); use the same item_id in both tables"
+                f" ({len(self.missing)} unknown: {first_few(self.missing)}); {rated}use the same item_id in both tables"
             )
 
 
-def join_items(study: Study, table: str, other: str) -> Join:
-    """Look up the items of one table in another; both must be there."""
-    tables = {str(name): frame for name, frame in study.tables().items()}
-    wanted, known = _ids(tables[table]), _ids(tables[other])
+def join_items(study: Study, table: TableName, other: TableName) -> Join:
+    """Look up the items of one table in another.
+
+    Raises:
+        InputError: The study lacks one of the tables.
+    """
+    wanted, known = _ids(study.require(table)), _ids(study.require(other))
     missing = wanted.difference(known, sort=True)
     share = 1 - len(missing) / max(len(wanted), 1)
     return Join(table, other, share, tuple(missing))
@@ -49,6 +54,7 @@ def join_items(study: Study, table: str, other: str) -> Join:
 def joins(study: Study) -> list[Join]:
     """Return every join this study allows: responses and demands on items, responses on demands."""
     held = set(map(str, study.tables()))
+    pairs: tuple[tuple[TableName, TableName], ...]
     pairs = (("responses", "items"), ("demands", "items"), ("responses", "demands"))
     return [join_items(study, table, other) for table, other in pairs if {table, other} <= held]
 

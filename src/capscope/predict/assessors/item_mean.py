@@ -25,7 +25,7 @@ class ItemMeanAssessor:
         mean = (right + self.strength * rate) / (weight + self.strength)
         new = unexplained_sd(responses, np.full(len(responses.score), rate))
         # an item's log-odds are known to about the error of a share from so many answers
-        error = 1 / np.sqrt((weight + self.strength) * mean * (1 - mean))
+        error = 1 / np.sqrt((weight + self.strength) * np.maximum(mean * (1 - mean), 1e-12))
         sd = np.minimum(np.where(weight > 0, error, new), max(new, 1e-9))
         shape = (n_models, n_items)
         return ChanceTable(np.broadcast_to(mean, shape), np.broadcast_to(sd, shape))
