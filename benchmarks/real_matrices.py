@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from capscope.data import Responses
 from capscope.fit import IRTSettings, Meter, fit_irt
-from capscope.fit.links import score_log_loss
+from capscope.fit.links import log_loss_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def row(name: str, data: Responses) -> str:
     posterior = fit_irt(data.rows(~held), IRTSettings(device="cpu")).posterior
     cost = meter.read()
     chance = posterior.probability(test.model_index, test.item_index)
-    loss = score_log_loss(chance, test.score).mean()
+    loss = log_loss_of(chance, test.score)
     area = roc_auc_score(test.score >= 0.5, chance)
     size = f"{len(data.models):,} x {len(data.items):,}"
     return (

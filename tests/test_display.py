@@ -1,9 +1,11 @@
 """Results show themselves in notebooks as escaped tables."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from capscope.display import ROWS, html_table
-from capscope.fit.result import Fit, Status
+from capscope.fit import Status
 from report.worlds import World, counts_of, small_world
 
 
@@ -23,5 +25,5 @@ def test_results_show_their_numbers():
     assert f"{world.predictions.scores['score'].iloc[0]:.3f}" in world.predictions._repr_html_()
     assert "6 items" in world.demands._repr_html_()
     assert world.fit.status.code in world.fit._repr_html_()
-    moving = Fit(None, Status(False, "still-moving", ("give it <more> sweeps",)), (0.1,))
+    moving = replace(world.fit, status=Status(False, "still-moving", ("give it <more> sweeps",)))
     assert "give it &lt;more&gt; sweeps" in moving._repr_html_()

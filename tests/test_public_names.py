@@ -1,6 +1,7 @@
 """The top level offers exactly what its stub says, each name once, and importing it loads nothing heavy."""
 
 import ast
+import inspect
 import os
 import subprocess
 import sys
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import capscope
-from capscope.display import CallableRoom
 
 STUB = Path(capscope.__file__).with_suffix(".pyi")
 
@@ -67,8 +67,7 @@ assert callable(first) and first.{MODULE_OF[name]} is inner
 @pytest.mark.parametrize("name", capscope.ROOMS)
 def test_a_room_answers_calls_with_its_function(name: str) -> None:
     room = getattr(capscope, name)
-    assert isinstance(room, CallableRoom)
-    assert room.__signature__.parameters
+    assert inspect.signature(room).parameters
     assert room.__wrapped__.__name__ == name
 
 

@@ -12,7 +12,7 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-ROOMS = ("report",)
+ROOMS = ("fit", "report")
 """Public functions whose name is that of the room they stand in: the name gives the room, which can be called."""
 
 EARLIER_NAMES = {
@@ -47,7 +47,6 @@ EARLIER_NAMES = {
     "import_pyirt": "capscope.data.formats",
     "import_tidy": "capscope.data.formats",
     "import_torch_measure": "capscope.data.formats",
-    "load_fit": "capscope.fit",
     "paired_difference": "capscope.profiles",
     "predict_items": "capscope.predict",
     "report_fit": "capscope.report",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from capscope.errors import InputError, MissingExtraError
 
@@ -26,6 +26,9 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 """The same model on the Hub."""
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 BATCH = 64
+TFIDF = "tfidf"
+"""The embedder that needs no model: term weights reduced to `TFIDF_DIMS` numbers."""
+TFIDF_DIMS = 128
 
 
 def default_model() -> str:
@@ -37,6 +40,35 @@ def default_cache() -> Path:
     """Return where vectors are kept: under XDG_CACHE_HOME, else ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "capscope" / "embeddings.sqlite"
+
+
+def tfidf_vectors(texts: Sequence[str], dims: int = TFIDF_DIMS) -> Float[np.ndarray, "item feature"]:
+    """Weigh words and pairs of words by how rare they are, and keep the main directions (latent semantic analysis).
+
+    Args:
+        texts: Texts in any order.
+        dims: Most numbers for each text.
+
+    Returns:
+        One row of unit length for each text; zeros for a text without a word that another shares.
+
+    Raises:
+        InputError: The texts hold no word in common.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), max_features=50_000)
+    try:
+        weights: Any = vectorizer.fit_transform(texts)
+    except ValueError as error:
+        raise InputError(f"the items' texts hold no word in common ({error}); name another --embedder") from None
+    dims = min(dims, min(weights.shape) - 1)
+    if dims < 1:
+        return np.zeros((len(texts), 1))
+    vectors = TruncatedSVD(dims, random_state=0).fit_transform(weights)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1.0)
 
 
 def embed(texts: Sequence[str], model: str, cache: Path | None = None) -> Vectors:

@@ -20,7 +20,7 @@ from capscope.fit import (
     score_models,
     simulate_irt,
 )
-from capscope.fit.engine.heads import Asymptotes
+from capscope.fit.irt.score_models.binary import Binary
 from capscope.fit.links import answer_log_chances, asymptote_residuals, item_information, knowing_shares
 
 THREE = IRTSettings(model="3pl", form="signed")
@@ -81,7 +81,7 @@ def test_shape_gradients_are_the_derivatives_of_the_log_likelihood():
     rng = np.random.default_rng(0)
     z, score, trials = tensors(rng.normal(0, 2, (3, 4)), rng.integers(0, 2, (3, 4)), rng.integers(1, 5, (3, 4)))
     shape = [torch.tensor(rng.normal(-1.5, 0.5, (3, 1)), requires_grad=True) for _ in range(2)]
-    head = Asymptotes(True, True)
+    head = Binary(True, True)
     nothing = torch.zeros_like(z)
     total = head.log_likelihood(score, trials, z, nothing, shape).sum()
     expected = torch.autograd.grad(total, shape)

@@ -10,8 +10,8 @@ from simulated import responses
 
 from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit import BetaScores, IRTSettings, fit_irt, fit_marginal_head, load_fit, save_fit, score_models
-from capscope.fit.engine.beta_scores import edge_of
+from capscope.fit import BetaResponse, IRTSettings, fit_irt, fit_marginal_extras, load_fit, save_fit, score_models
+from capscope.fit.irt.score_models.beta import edge_of
 
 CONTINUOUS = IRTSettings(model="2pl", response="continuous")
 KNOWN = torch.zeros(1, 1, dtype=torch.float64)
@@ -41,13 +41,13 @@ def test_the_density_is_that_of_the_beta_distribution():
     logit, log_precision, score = rng.normal(0, 1.5, (4, 5)), rng.normal(2, 1, (4, 1)), rng.uniform(0.02, 0.98, (4, 5))
     p, f = 1 / (1 + np.exp(-logit)), np.exp(log_precision)
     one, shape = torch.ones(4, 5, dtype=torch.float64), [torch.from_numpy(log_precision)]
-    found = BetaScores().log_likelihood(torch.from_numpy(score), one, torch.from_numpy(logit), KNOWN, shape)
+    found = BetaResponse().log_likelihood(torch.from_numpy(score), one, torch.from_numpy(logit), KNOWN, shape)
     assert found.numpy() == pytest.approx(stats.beta.logpdf(score, p * f, (1 - p) * f))
 
 
 def test_derivatives_are_those_of_the_log_density_and_information_its_expectation():
     rng = np.random.default_rng(1)
-    head = BetaScores()
+    head = BetaResponse()
     logit = torch.tensor(rng.normal(0, 1.5, (5, 6)), requires_grad=True)
     score, trials = torch.tensor(rng.uniform(0.02, 0.98, (5, 6))), torch.ones(5, 6, dtype=torch.float64)
     shape = torch.tensor(rng.normal(2, 0.8, (5, 1)), requires_grad=True)
@@ -75,8 +75,10 @@ def test_expected_residuals_are_means_over_uncertain_log_odds():
     score, one = torch.tensor(rng.uniform(0.05, 0.95, (3, 4))), torch.ones(3, 4, dtype=torch.float64)
     shape = [torch.full((3, 1), 1.7, dtype=torch.float64)]
     draws = mean + variance.sqrt() * torch.tensor(rng.standard_normal((20_000, 3, 4)))
-    direct = torch.stack(BetaScores().residuals(score, one, draws, torch.zeros(1, dtype=torch.float64), shape)).mean(1)
-    found = torch.stack(BetaScores().residuals(score, one, mean, variance, shape))
+    direct = torch.stack(BetaResponse().residuals(score, one, draws, torch.zeros(1, dtype=torch.float64), shape)).mean(
+        1
+    )
+    found = torch.stack(BetaResponse().residuals(score, one, mean, variance, shape))
     assert found.numpy() == pytest.approx(direct.numpy(), abs=0.05)
 
 
@@ -84,12 +86,12 @@ def test_slopes_intercepts_precisions_and_abilities_are_recovered(world):
     truth, _, fit = world
     posterior = fit.posterior
     assert fit.status.converged
-    assert posterior.shape is not None
+    assert posterior.extras is not None
     for found, true in (
         (posterior.ability_mean[:, 0], truth["ability"]),
         (posterior.item_mean[:, 0], truth["slope"]),
         (posterior.item_mean[:, 1], truth["intercept"]),
-        (posterior.shape.mean[:, 0], truth["log_precision"]),
+        (posterior.extras.mean[:, 0], truth["log_precision"]),
     ):
         assert 0.95 < np.polyfit(found, true, 1)[0] < 1.06
         assert 0.93 < found.std() / true.std() < 1.05
@@ -101,15 +103,15 @@ def test_intervals_of_abilities_items_and_precisions_cover(shape: tuple[int, int
     for seed in range(4):
         truth, score = beta_world(shape[0], shape[1], seed, shape[2])
         posterior = fit_irt(responses(score), CONTINUOUS).posterior
-        assert posterior.shape is not None
+        assert posterior.extras is not None
         hits["ability"].append(
             np.abs(truth["ability"] - posterior.ability_mean[:, 0]) < 1.645 * posterior.ability_sd[:, 0]
         )
         spread = np.sqrt(np.diagonal(posterior.item_cov, axis1=1, axis2=2))
         error = np.column_stack([truth["slope"], truth["intercept"]]) - posterior.item_mean
         hits["item"].append((np.abs(error) < 1.645 * spread).ravel())
-        miss = np.abs(truth["log_precision"] - posterior.shape.mean[:, 0])
-        hits["precision"].append(miss < 1.645 * np.sqrt(posterior.shape.cov[:, 0, 0]))
+        miss = np.abs(truth["log_precision"] - posterior.extras.mean[:, 0])
+        hits["precision"].append(miss < 1.645 * np.sqrt(posterior.extras.cov[:, 0, 0]))
     found = {name: float(np.mean(np.concatenate(parts))) for name, parts in hits.items()}
     assert 0.86 < found["ability"] < 0.95, found
     assert 0.86 < found["item"] < 0.93, found
@@ -136,13 +138,13 @@ def test_predictions_are_near_the_truth_and_intervals_narrower_than_by_right_and
 def test_marginal_maximum_likelihood_agrees():
     _, score = beta_world(150, 12, 4)
     data = responses(score)
-    marginal = fit_marginal_head(data, BetaScores(), flat=True).posterior
+    marginal = fit_marginal_extras(data, BetaResponse(), flat=True).posterior
     fast = fit_irt(data, CONTINUOUS).posterior
-    assert fast.shape is not None
+    assert fast.extras is not None
     assert marginal.slope == pytest.approx(fast.item_mean[:, 0], abs=0.1)
     assert marginal.intercept == pytest.approx(fast.item_mean[:, 1], abs=0.1)
-    apart = marginal.parameters[:, 2] - fast.shape.mean[:, 0]
-    assert (np.abs(apart) < 2 * np.sqrt(fast.shape.cov[:, 0, 0])).all()
+    apart = marginal.parameters[:, 2] - fast.extras.mean[:, 0]
+    assert (np.abs(apart) < 2 * np.sqrt(fast.extras.cov[:, 0, 0])).all()
     assert np.corrcoef(marginal.ability_mean, fast.ability_mean[:, 0])[0, 1] > 0.999
 
 

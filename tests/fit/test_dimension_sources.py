@@ -6,7 +6,7 @@ import pytest
 from simulated import truth_signed, world_2pl
 
 from capscope.fit import IRTSettings, IRTTruth, Status, dimension_sources, fit_irt, simulate_irt
-from capscope.fit.psychometrics.dimension_sources import answer_letters
+from capscope.fit.psychometrics.dimension_meaning import answer_letters
 
 PLAIN = Status(True, "converged")
 

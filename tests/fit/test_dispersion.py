@@ -10,8 +10,7 @@ from simulated import truth_signed, world_2pl
 from capscope.data import Responses
 from capscope.fit import IRTSettings, calibrate_items, fit_irt, load_fit, save_fit, score_models
 from capscope.fit.cells.answers import RowAnswers
-from capscope.fit.cells.dispersion import MOST_TRIALS, trial_weight
-from capscope.fit.cells.survey import survey
+from capscope.fit.cells.response_summary import MOST_TRIALS, survey, trial_weight
 
 TRIALS = 10
 

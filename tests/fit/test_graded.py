@@ -7,8 +7,8 @@ from simulated import responses
 from test_asymptotes import truth_with_floors
 
 from capscope.errors import FitError
-from capscope.fit import Asymptotes, Graded, IRTSettings, fit_irt, fit_marginal, fit_marginal_head, simulate_irt
-from capscope.fit.engine.graded import count_grades
+from capscope.fit import Binary, GradedResponse, IRTSettings, fit_irt, fit_marginal, fit_marginal_extras, simulate_irt
+from capscope.fit.irt.score_models.graded import count_grades
 
 GRADED = IRTSettings(model="2pl", response="graded")
 
@@ -22,11 +22,11 @@ def graded_world(n_models: int, n_items: int, seed: int) -> tuple[dict[str, np.n
     logit = ability[:, None] * truth["slope"] + truth["intercept"]
     shape = [torch.from_numpy(truth["log_gap"][None, :, k]) for k in range(2)]
     generator = torch.Generator().manual_seed(seed)
-    return truth, Graded(4).draw(torch.from_numpy(logit), shape, generator).numpy()
+    return truth, GradedResponse(4).draw(torch.from_numpy(logit), shape, generator).numpy()
 
 
 def test_grades_have_chances_that_sum_to_one_and_a_mean_that_is_their_own():
-    head, known = Graded(4), torch.zeros(1, 1, dtype=torch.float64)
+    head, known = GradedResponse(4), torch.zeros(1, 1, dtype=torch.float64)
     logit = torch.linspace(-30, 30, 13, dtype=torch.float64)[:, None]
     shape = [torch.full((1, 1), value, dtype=torch.float64) for value in (0.3, -0.8)]
     one = torch.ones_like(logit)
@@ -38,7 +38,7 @@ def test_grades_have_chances_that_sum_to_one_and_a_mean_that_is_their_own():
 
 def test_derivatives_are_those_of_the_log_likelihood():
     rng = np.random.default_rng(0)
-    head, known = Graded(4), torch.zeros(1, 1, dtype=torch.float64)
+    head, known = GradedResponse(4), torch.zeros(1, 1, dtype=torch.float64)
     logit = torch.tensor(rng.normal(0, 2, (5, 6)), requires_grad=True)
     score = torch.tensor(rng.integers(0, 4, (5, 6)) / 3)
     trials = torch.ones_like(score)
@@ -58,9 +58,9 @@ def test_derivatives_are_those_of_the_log_likelihood():
 def test_slopes_intercepts_gaps_and_abilities_are_recovered():
     truth, score = graded_world(700, 25, 0)
     fast = fit_irt(responses(score), GRADED).posterior
-    assert fast.shape is not None
-    assert np.abs(fast.shape.mean - truth["log_gap"]).mean() < 0.08
-    _assert_recovered(fast.item_mean, fast.shape.mean, truth)
+    assert fast.extras is not None
+    assert np.abs(fast.extras.mean - truth["log_gap"]).mean() < 0.08
+    _assert_recovered(fast.item_mean, fast.extras.mean, truth)
     lower, upper = fast.ability_interval(0.9)
     assert 0.87 < np.mean((lower[:, 0] < truth["ability"]) & (truth["ability"] < upper[:, 0])) < 0.93
     spread = np.sqrt(np.diagonal(fast.item_cov, axis1=1, axis2=2))
@@ -73,7 +73,7 @@ def test_slopes_intercepts_gaps_and_abilities_are_recovered():
 @pytest.mark.slow
 def test_marginal_maximum_likelihood_recovers_grades_with_standard_errors():
     truth, score = graded_world(700, 25, 0)
-    marginal = fit_marginal_head(responses(score), Graded(4), flat=True).posterior
+    marginal = fit_marginal_extras(responses(score), GradedResponse(4), flat=True).posterior
     _assert_recovered(marginal.parameters[:, :2], marginal.parameters[:, 2:], truth)
     se = np.sqrt(np.diagonal(marginal.covariance, axis1=1, axis2=2))
     error = marginal.parameters - np.column_stack([truth["slope"], truth["intercept"], truth["log_gap"]])
@@ -90,7 +90,7 @@ def test_two_grades_are_right_and_wrong():
     truth, score = graded_world(150, 5, 1)
     binary = responses((score > 0.5).astype(float))
     plain = fit_marginal(binary).posterior
-    floorless = fit_marginal_head(binary, Asymptotes(False, False)).posterior
+    floorless = fit_marginal_extras(binary, Binary(False, False)).posterior
     assert floorless.log_likelihood == pytest.approx(plain.log_likelihood, abs=0.01)
     assert floorless.slope == pytest.approx(plain.slope, abs=0.01)
     assert floorless.intercept == pytest.approx(plain.intercept, abs=0.01)
@@ -100,7 +100,7 @@ def test_two_grades_are_right_and_wrong():
 def test_marginal_maximum_likelihood_finds_floors_with_intervals():
     truth = truth_with_floors(1200, 20, 9)
     data = simulate_irt(truth, np.random.default_rng(9))
-    posterior = fit_marginal_head(data, Asymptotes(True, False)).posterior
+    posterior = fit_marginal_extras(data, Binary(True, False)).posterior
     irt = posterior.as_irt("3pl")
     assert irt.floor.mean() == pytest.approx(np.mean(truth.floor), abs=0.03)
     se = np.sqrt(np.diagonal(posterior.covariance, axis1=1, axis2=2))[:, :2]

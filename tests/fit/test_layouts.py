@@ -16,9 +16,9 @@ from capscope.fit.cells.answers import GridAnswers, RowAnswers
 from capscope.fit.cells.disk import DiskStore
 from capscope.fit.cells.interface import Cells, Factors
 from capscope.fit.cells.layout import lay_out
+from capscope.fit.cells.response_summary import survey
 from capscope.fit.cells.scores import CodedScores, SignedScores, WeightedScores
 from capscope.fit.cells.sparse import MemoryStore, SparseCells
-from capscope.fit.cells.survey import survey
 
 SIZE = (60, 90)
 

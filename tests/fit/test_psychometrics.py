@@ -24,7 +24,7 @@ from capscope.fit import (
     simulate_irt,
     stocking_lord,
 )
-from capscope.fit.psychometrics.sum_score_fit import _chances, _expectations, _nodes
+from capscope.fit.psychometrics.s_x2 import _chances, _expectations, _nodes
 
 TWO_PL = IRTSettings(model="2pl", form="positive")
 

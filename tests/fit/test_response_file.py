@@ -9,10 +9,9 @@ from simulated import world_2pl
 
 from capscope.data import ResponseFile, Responses, Study
 from capscope.errors import InputError
-from capscope.fit import StudyFitSettings, fit_folder, fit_study, folder_fit
+from capscope.fit import StudyFitSettings, fit_folder, fit_irt, fit_study, fitting
 from capscope.fit.cells.answers import FileAnswers, as_rows
 from capscope.fit.cells.disk import DiskStore
-from capscope.fit.irt import fit_irt
 
 TINY_MB = 0.01
 
@@ -50,8 +49,8 @@ def test_blocks_hold_the_table(folder: Path):
 @pytest.mark.parametrize(("model", "dims"), [("rasch", 1), ("mirt", 2)])
 def test_a_streamed_fit_equals_the_fit_in_memory(folder: Path, model: str, dims: int):
     study = Study.load(folder)
-    streamed = fit_folder(folder, StudyFitSettings(model, dims, memory_mb=TINY_MB)).posterior
-    loaded = fit_study(study, StudyFitSettings(model, dims)).posterior
+    streamed = fit_folder(folder, StudyFitSettings(model=model, dims=dims, memory_mb=TINY_MB)).posterior
+    loaded = fit_study(study, StudyFitSettings(model=model, dims=dims)).posterior
     data = Responses.of(study)
     cells = (data.model_index, data.item_index)
     np.testing.assert_allclose(streamed.logit_moments(*cells)[0], loaded.logit_moments(*cells)[0], atol=1e-3)
@@ -60,12 +59,12 @@ def test_a_streamed_fit_equals_the_fit_in_memory(folder: Path, model: str, dims:
 
 def test_the_memory_allowed_decides_what_stays_on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch):
     table = folder / "responses.parquet"
-    assert folder_fit.stays_on_disk(table, StudyFitSettings(memory_mb=TINY_MB))
-    assert not folder_fit.stays_on_disk(table, StudyFitSettings())
-    assert not folder_fit.stays_on_disk(table, StudyFitSettings("curves", memory_mb=TINY_MB))
+    assert fitting.stays_on_disk(table, StudyFitSettings(memory_mb=TINY_MB))
+    assert not fitting.stays_on_disk(table, StudyFitSettings())
+    assert not fitting.stays_on_disk(table, StudyFitSettings(model="curves", memory_mb=TINY_MB))
     made: list[DiskStore] = []
     monkeypatch.setattr("capscope.fit.cells.disk.DiskStore", lambda *parts: made.append(DiskStore(*parts)) or made[-1])
-    fit_folder(folder, StudyFitSettings("rasch", memory_mb=1e-4))
+    fit_folder(folder, StudyFitSettings(model="rasch", memory_mb=1e-4))
     assert {store.columns.size for store in made} == {len(Responses.of(Study.load(folder)).score)}
 
 

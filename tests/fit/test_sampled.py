@@ -17,9 +17,9 @@ from capscope.fit import (
     sample_irt,
     simulate_irt,
 )
+from capscope.fit.engines.pyro.convergence import chain_status, search_status
+from capscope.fit.irt_study import fit_answers
 from capscope.fit.links import log_likelihood, log_likelihood_of
-from capscope.fit.sampling.status import chain_status, search_status
-from capscope.fit.study_fit import fit_responses
 
 
 def test_the_differentiable_likelihood_is_the_plain_one_above_a_floor():
@@ -97,7 +97,7 @@ def test_the_status_of_a_chain_tells_mixing_drift_and_divergence():
 @pytest.mark.slow
 def test_a_study_fit_by_svi_ends_with_the_status_of_svi():
     _, data = world_2pl(30, 20)
-    fit = fit_responses(data, StudyFitSettings(model="2pl", engine="svi"))
+    fit = fit_answers(data, StudyFitSettings(model="2pl", engine="svi"))
     assert "SVI, 1500 steps" in " ".join(fit.status.advice)
 
 

@@ -11,9 +11,9 @@ from test_graded import graded_world
 
 from capscope.data import Responses
 from capscope.fit import (
-    Asymptotes,
-    BetaScores,
-    Graded,
+    BetaResponse,
+    Binary,
+    GradedResponse,
     IRTPosterior,
     IRTSettings,
     fit_irt,
@@ -23,19 +23,19 @@ from capscope.fit import (
     replicated,
     simulate_irt,
 )
-from capscope.fit.engine.heads import Head
+from capscope.fit.irt.score_models.score_model import ScoreModel
 
 KNOWN = torch.zeros(1, 1, dtype=torch.float64)
 HEADS = {
-    "asymptotes": (Asymptotes(True, True), (-1.2, -2.5)),
-    "graded": (Graded(4), (0.2, 0.7)),
-    "beta": (BetaScores(), (1.5,)),
+    "asymptotes": (Binary(True, True), (-1.2, -2.5)),
+    "graded": (GradedResponse(4), (0.2, 0.7)),
+    "beta": (BetaResponse(), (1.5,)),
 }
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_variance_and_information_are_those_of_drawn_scores(name: str):
-    head: Head = HEADS[name][0]
+    head: ScoreModel = HEADS[name][0]
     shape = [torch.full((1, 1), value, dtype=torch.float64) for value in HEADS[name][1]]
     logit = torch.linspace(-1.5, 1.5, 4, dtype=torch.float64)[:, None].expand(4, 60_000).contiguous()
     drawn = head.draw(logit, [part.expand(4, 60_000) for part in shape], torch.Generator().manual_seed(0))

@@ -6,7 +6,7 @@ import pytest
 from capscope.data import Responses, Study
 from capscope.errors import FitError
 from capscope.fit import StudyFitSettings, fit_holdout, fit_study
-from capscope.fit.study_fit import fit_responses
+from capscope.fit.irt_study import fit_answers
 from predict.simulated_study import simulated_study
 
 
@@ -18,7 +18,7 @@ def study() -> Study:
 def test_engines_agree_on_who_is_able(study: Study) -> None:
     responses = Responses.of(study)
     fits = {
-        engine: fit_responses(responses, StudyFitSettings("2pl", engine=engine)).posterior
+        engine: fit_answers(responses, StudyFitSettings(model="2pl", engine=engine)).posterior
         for engine in ("variational", "mml", "svi")
     }
     reference = fits["variational"]
@@ -30,15 +30,15 @@ def test_engines_agree_on_who_is_able(study: Study) -> None:
 @pytest.mark.slow
 def test_nuts_agrees_with_the_fast_engine(study: Study) -> None:
     responses = Responses.of(study)
-    judge = fit_responses(responses, StudyFitSettings("rasch", engine="nuts")).posterior
-    fast = fit_responses(responses, StudyFitSettings("rasch")).posterior
+    judge = fit_answers(responses, StudyFitSettings(model="rasch", engine="nuts")).posterior
+    fast = fit_answers(responses, StudyFitSettings(model="rasch")).posterior
     rows = (responses.model_index, responses.item_index)
     assert np.sqrt(np.mean((judge.probability(*rows) - fast.probability(*rows)) ** 2)) < 0.03
 
 
 def test_a_study_is_fitted_as_asked(study: Study) -> None:
-    assert fit_study(study, StudyFitSettings("rasch")).posterior.model_name == "rasch"
-    assert fit_study(study, StudyFitSettings("mirt", dims=2)).posterior.dims == 2
+    assert fit_study(study, StudyFitSettings(model="rasch")).posterior.model_name == "rasch"
+    assert fit_study(study, StudyFitSettings(model="mirt", dims=2)).posterior.dims == 2
 
 
 @pytest.mark.parametrize("engine", ["auto", "mml"])
@@ -49,15 +49,15 @@ def test_continuous_scores_are_fitted_as_such(engine: str) -> None:
     score = rng.beta(12 * p, 12 * (1 - p))
     names = tuple(f"m{i}" for i in range(40)), tuple(f"i{i}" for i in range(6))
     data = Responses(*names, *np.divmod(np.arange(240), 6), score.ravel(), np.ones(240))
-    fit = fit_responses(data, StudyFitSettings("2pl", engine=engine, response="continuous"))
-    assert fit.posterior.shape is not None
-    assert np.exp(np.median(fit.posterior.shape.mean)) == pytest.approx(12, rel=0.3)
+    fit = fit_answers(data, StudyFitSettings(model="2pl", engine=engine, response="continuous"))
+    assert fit.posterior.extras is not None
+    assert np.exp(np.median(fit.posterior.extras.mean)) == pytest.approx(12, rel=0.3)
     assert np.corrcoef(fit.posterior.ability_mean[:, 0], ability)[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("engine", ["auto", "mml"])
 def test_held_out_answers_are_predicted_better_than_by_a_coin(study: Study, engine: str) -> None:
-    found = fit_holdout(study, StudyFitSettings("rasch", engine=engine), 0.2)
+    found = fit_holdout(study, StudyFitSettings(model="rasch", engine=engine), 0.2)
     assert found.engine == ("variational" if engine == "auto" else engine)
     assert found.log_loss < 0.65
     assert found.auroc > 0.65
@@ -65,12 +65,12 @@ def test_held_out_answers_are_predicted_better_than_by_a_coin(study: Study, engi
 
 def test_what_cannot_be_is_one_line(study: Study) -> None:
     with pytest.raises(FitError, match=r"engine 'mml' cannot fit mirt; use auto or one of variational, svi, nuts"):
-        StudyFitSettings("mirt", dims=2, engine="mml")
+        StudyFitSettings(model="mirt", dims=2, engine="mml")
     with pytest.raises(FitError, match=r"engine 'svi' cannot fit curves; use auto or one of laplace, nuts"):
-        StudyFitSettings("curves", engine="svi")
+        StudyFitSettings(model="curves", engine="svi")
     with pytest.raises(FitError, match=r"unknown engine 'nutz' \(did you mean \"nuts\"\?\)"):
         StudyFitSettings(engine="nutz")
     with pytest.raises(FitError, match="curves is not fitted to answers alone"):
-        fit_holdout(study, StudyFitSettings("curves"), 0.2)
+        fit_answers(Responses.of(study), StudyFitSettings(model="curves"))
     with pytest.raises(FitError, match="--holdout 1.5 is not a share"):
-        fit_holdout(study, StudyFitSettings("rasch"), 1.5)
+        fit_holdout(study, StudyFitSettings(model="rasch"), 1.5)

@@ -29,6 +29,7 @@ from capscope.cli.import_logs_command import (
     import_pyirt_command,
     import_torch_measure_command,
 )
+from capscope.cli.judge_command import judge_app
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
@@ -97,6 +98,7 @@ app.command("evaluate")(evaluate_command)
 app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
 app.add_typer(gate_app, name="gate")
+app.add_typer(judge_app, name="judge")
 app.command("report")(report)
 app.command("view")(view)
 

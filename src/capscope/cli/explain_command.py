@@ -29,14 +29,22 @@ def explain(
     Example: capscope explain STUDY --benchmark BBH --claims QLl,KNn --audit --out odd.csv
     """
     from capscope.data import Study
-    from capscope.profiles import AuditSettings, ExplainSettings, explain_benchmark, refuse_table_file, write_table
+    from capscope.profiles import AuditSettings, ExplainSettings, explain_benchmark, refuse_table_file, write_findings
 
     if out is not None:
         refuse_table_file(out, force=force)
     names = tuple(name.strip() for name in claims.split(",") if name.strip())
-    settings = ExplainSettings(benchmark, against, names, annotator, embedder, level, seed)
-    looked = AuditSettings(false_rate, seed) if audit or out is not None else None
+    settings = ExplainSettings(
+        benchmark=benchmark,
+        against=against,
+        claims=names,
+        annotator=annotator,
+        embedder=embedder,
+        level=level,
+        seed=seed,
+    )
+    looked = AuditSettings(rate=false_rate, seed=seed) if audit or out is not None else None
     found = explain_benchmark(Study.load(study), settings, looked)
     if out is not None and found.audit is not None:
-        write_table(found.audit.table, out)
+        write_findings(found.audit.table, out, force=force)
     emit(found.as_dict(), as_json, found.as_text())

@@ -1,18 +1,17 @@
-"""How well a fit does on answers held out: predictions cell by cell, and one score."""
+"""How well a fit does on answers held out: predictions row by row, and one score."""
 
 from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from capscope.axes import RowFloats
-from capscope.data import Responses, Study
-from capscope.errors import FitError
-from capscope.fit.cost import Cost, Meter
-from capscope.fit.engine.problem import pick_device
-from capscope.fit.links import log_likelihood
-from capscope.fit.posterior.irt import IRTPosterior
-from capscope.fit.result import Fit
-from capscope.fit.study_fit import StudyFitSettings, fit_responses, irt_settings, known_floor
+from capscope.data import Responses
+from capscope.fit.links import log_loss_of
+from capscope.fit.outcome import Outcome
+from capscope.fit.resources import Cost
+
+PosteriorT = TypeVar("PosteriorT")
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ class HoldoutScore:
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Answers that a fit has not seen, and what it says of them."""
+class HeldOut(Generic[PosteriorT]):
+    """Answers that a fit has not seen, and its predictions of them."""
 
-    fit: Fit[IRTPosterior]
-    """The fit on the other answers."""
+    fit: Outcome[PosteriorT]
+    """The fit to the other answers."""
     test: Responses
     """The answers held out."""
     chance: RowFloats
@@ -64,64 +63,30 @@ class HeldOut:
     cost: Cost
     """Time and memory of the fit."""
 
+    @property
+    def log_loss(self) -> float:
+        """Mean cross-entropy over the trials held out, in nats."""
+        return log_loss_of(self.chance, self.test.score, self.test.n_trials)
 
-def predict_held_out(
-    responses: Responses, settings: StudyFitSettings, share: float, floor: RowFloats | None = None
-) -> HeldOut:
-    """Fit on part of the answers and predict the rest.
+    @property
+    def auroc(self) -> float:
+        """Area under the ROC curve; NaN where all of the answers are alike."""
+        from sklearn.metrics import roc_auc_score
+
+        success = self.test.score >= 0.5
+        return float(roc_auc_score(success, self.chance)) if 0 < success.sum() < len(success) else float("nan")
+
+    def __repr__(self) -> str:
+        """One line."""
+        return f"HeldOut({len(self.chance):,} answers, log-loss {self.log_loss:.4f}, AUROC {self.auroc:.4f})"
+
+
+def held_out_rows(n_rows: int, share: float, seed: int) -> np.ndarray:
+    """Which rows are held out.
 
     Args:
-        responses: The answers.
-        settings: An item response model.
-        share: Share of the answers to hold out, drawn with the settings' seed.
-        floor: Chance of a right guess on each item; None for none.
-
-    Raises:
-        FitError: The model is `curves`, or the share lies outside (0, 1).
+        n_rows: Number of rows.
+        share: Share of them to hold out.
+        seed: Seed of the draw.
     """
-    if not 0 < share < 1:
-        raise FitError(f"--holdout {share:g} is not a share of the answers; use a number between 0 and 1")
-    irt_settings(settings)
-    held_out = np.random.default_rng(settings.seed).random(len(responses.score)) < share
-    training, test = responses.rows(~held_out), responses.rows(held_out)
-    meter = Meter()
-    fit = fit_responses(training, settings, floor)
-    cost = meter.read()
-    chance = fit.posterior.probability(test.model_index, test.item_index)
-    return HeldOut(fit, test, chance, len(training.score), cost)
-
-
-def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> HoldoutScore:
-    """Fit on part of a study's answers and score the predictions of the rest; see `predict_held_out`.
-
-    Raises:
-        FitError: The model is `curves`, or the share lies outside (0, 1).
-    """
-    responses = Responses.of(study)
-    floor = known_floor(study, settings, responses.items)
-    held_out = predict_held_out(responses, settings, share, floor)
-    test, fit = held_out.test, held_out.fit
-    return HoldoutScore(
-        model=fit.posterior.model_name,
-        engine="variational" if settings.engine == "auto" else settings.engine,
-        device=str(pick_device(settings.device)),
-        status=fit.status.code,
-        **asdict(held_out.cost),
-        n_models=len(responses.models),
-        n_items=len(responses.items),
-        n_responses=held_out.n_training,
-        log_loss=-float(np.average(_log_likelihood(test, held_out.chance), weights=test.n_trials)),
-        auroc=_auroc(test, held_out.chance),
-    )
-
-
-def _log_likelihood(test: Responses, chance: RowFloats) -> RowFloats:
-    bounded = np.clip(chance, 1e-12, 1 - 1e-12)
-    return log_likelihood(np.log(bounded) - np.log1p(-bounded), test.score)
-
-
-def _auroc(test: Responses, chance: RowFloats) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    success = test.score >= 0.5
-    return float(roc_auc_score(success, chance)) if 0 < success.sum() < len(success) else float("nan")
+    return np.random.default_rng(seed).random(n_rows) < share

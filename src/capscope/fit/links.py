@@ -8,17 +8,23 @@ mean and variance known, the expectation of the logistic is taken by probit atte
 """
 
 import math
+from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from capscope.axes import FloatArray
 
 PROBIT_SCALE = math.pi / 8
 """The variance of log-odds is worth this much in the probit approximation of the logistic."""
+
+CLIP = 1e-6
+"""Predicted chances are kept this far off 0 and 1 where they are scored."""
 
 Block = Float[Tensor, "*cells"]
 
@@ -90,10 +96,31 @@ def score_and_information(
     return score * share - known, known * share * (1 - chance)
 
 
-def score_log_loss(probability: FloatArray, score: FloatArray) -> FloatArray:
-    """Log-loss of predicted chances of success against scores in [0, 1]; chances are kept off 0 and 1 by 1e-6."""
-    chance = np.clip(probability, 1e-6, 1 - 1e-6)
-    return -(score * np.log(chance) + (1 - score) * np.log1p(-chance))
+def log_odds_of(chance: FloatArray) -> FloatArray:
+    """Log-odds of chances, kept off 0 and 1 by `CLIP`, so that one sure mistake does not cost without end."""
+    bounded = np.clip(chance, CLIP, 1 - CLIP)
+    return np.log(bounded) - np.log1p(-bounded)
+
+
+def log_loss(log_odds: FloatArray, score: FloatArray) -> FloatArray:
+    """Cross-entropy of predictions against scores in [0, 1], row by row, in nats: the one Bernoulli loss.
+
+    Args:
+        log_odds: Predicted log-odds of success.
+        score: Observed scores.
+    """
+    return -log_likelihood(log_odds, score)
+
+
+def log_loss_of(chance: FloatArray, score: FloatArray, trials: FloatArray | None = None) -> float:
+    """Mean cross-entropy of predicted chances over all trials, in nats.
+
+    Args:
+        chance: Predicted chances of success.
+        score: Observed scores in [0, 1].
+        trials: Number of trials behind each score; None for one each.
+    """
+    return float(np.average(log_loss(log_odds_of(chance), score), weights=trials))
 
 
 def signed_residuals(mean: Block, variance: Block, sign: Block) -> tuple[Block, Block]:
@@ -214,3 +241,36 @@ def log_likelihood_of(
     """Log-likelihood of scores in [0, 1] at known log-odds, differentiable; see `log_likelihood`."""
     right, wrong = answer_log_chances(logit, floor, torch.ones_like(floor) if ceiling is None else ceiling)
     return trials * (score * right + (1 - score) * wrong)
+
+
+AREA_TOP = 10.0
+"""Upper end of the demand scale over which the area under a curve is taken (Zhou et al., 2026)."""
+
+Number = TypeVar("Number", float, torch.Tensor, NDArray[np.floating])
+
+
+def curve_log_odds(midpoint: Number, slope: Number, level: Number) -> Number:
+    """Log-odds of success at a demand level; the arguments broadcast.
+
+    Args:
+        midpoint: Demand level at which success has even odds.
+        slope: Log-odds lost with each level, positive.
+        level: Demand level.
+    """
+    return slope * (midpoint - level)
+
+
+def curve_area(midpoint: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """Area under a curve over demand levels 0 to 10, in demand levels: the ability (Zhou et al., 2026).
+
+    For a curve that starts near 1 and ends near 0 this is the midpoint; unlike the midpoint it is never negative.
+    """
+    return (
+        softplus(curve_log_odds(midpoint, slope, torch.zeros_like(midpoint)))
+        - softplus(curve_log_odds(midpoint, slope, torch.full_like(midpoint, AREA_TOP)))
+    ) / slope
+
+
+def trapezoid_area(probability: FloatArray, grid: FloatArray) -> FloatArray:
+    """Area under curves given on a grid of levels, along the last axis."""
+    return (np.diff(grid) * (probability[..., 1:] + probability[..., :-1]) / 2.0).sum(axis=-1)

@@ -7,7 +7,7 @@ from capscope.profiles.ability import (
     demand_effects,
     general_factor_share,
 )
-from capscope.profiles.auditing import Audit, AuditSettings, audit_study
+from capscope.profiles.auditing import Audit, AuditSettings, audit, audit_study
 from capscope.profiles.benchmark import (
     BenchmarkReport,
     ClaimCheck,
@@ -32,10 +32,8 @@ from capscope.profiles.benchmark import (
     explanation_dict,
     explanation_text,
     held_out_shares,
-    refuse_table_file,
     separation,
     text_features,
-    write_table,
 )
 from capscope.profiles.benchmark.demands import SENSITIVE_MEAN, SENSITIVE_SD
 from capscope.profiles.comparison import (
@@ -51,6 +49,7 @@ from capscope.profiles.comparison import (
     suite_aggregates,
 )
 from capscope.profiles.item_groups import of_benchmark
+from capscope.profiles.text_tables import refuse_table_file, write_findings
 
 __all__ = [
     "AbilityProfiles",
@@ -78,6 +77,7 @@ __all__ = [
     "SuiteAggregates",
     "ability_profiles",
     "ability_table",
+    "audit",
     "audit_study",
     "bradley_terry",
     "check_claims",
@@ -100,5 +100,5 @@ __all__ = [
     "separation",
     "suite_aggregates",
     "text_features",
-    "write_table",
+    "write_findings",
 ]

@@ -1,6 +1,7 @@
 """Benchmark and task of each item, the clusters that intervals resample, and the part of a study in one benchmark."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,18 @@ from capscope.data import Study, task_labels
 from capscope.errors import InputError, first_few, nearest
 
 
+def opened(source: Study | str | Path) -> Study:
+    """Return a study as it is, or load it from its folder.
+
+    Raises:
+        InputError: There is no such folder, or its tables are no study.
+    """
+    return source if isinstance(source, Study) else Study.load(Path(source))
+
+
 @dataclass(frozen=True)
 class Places:
-    """Where each item of a study belongs."""
+    """Benchmark and task of each item."""
 
     items: tuple[str, ...]
     """Ids on the item axis."""

@@ -34,6 +34,11 @@ def named_dims(table: pd.DataFrame, column: str = "dim", label: str = "dimension
     return table.assign(**{label: names}) if (names != "").any() else table
 
 
+def spelled(codes: list[str]) -> str:
+    """Join codes of demand dimensions, each with its name where the shipped rubric set has one."""
+    return ", ".join(f"{code} ({dimension_names()[code]})" if code in dimension_names() else code for code in codes)
+
+
 def reliability_notes(reliability: float) -> tuple[str, ...]:
     """Return the warning that belongs first where items do not tell the models apart, else nothing.
 

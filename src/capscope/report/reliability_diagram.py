@@ -1,5 +1,7 @@
 """Reliability diagrams: observed shares of success in bins of predicted chance, with bounds."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.special import expit
@@ -104,7 +106,7 @@ def answers_in_sample(posterior: CurvePosterior, study: Study, rng: np.random.Ge
     return _diagram("in sample", reliability(chosen, answers.score[known], trials, items[known], rng, level))
 
 
-def held_out(answers: HeldOut, rng: np.random.Generator, level: float) -> Record:
+def held_out(answers: HeldOut[Any], rng: np.random.Generator, level: float) -> Record:
     """Compare predictions with answers that were held out; the answers to one item are resampled together.
 
     Returns:

@@ -55,7 +55,7 @@ class PageSource:
     """The study that the fit was made from."""
     part: ItemPart | None = None
     """A set of items whose results are predicted."""
-    held_out: HeldOut | None = None
+    held_out: HeldOut[Any] | None = None
     """Answers that a fit with the same settings has not seen, with its predictions."""
     focus_model: str | None = None
     """Model shown in detail; by default the strongest."""

@@ -8,12 +8,11 @@ import torch
 from capscope.axes import RowFloats, RowIndex
 from capscope.fit.cells.answers import Answers, GridAnswers, Rows
 from capscope.fit.cells.dense import DenseCells
-from capscope.fit.cells.disk import DiskWriter, MemoryWriter
+from capscope.fit.cells.disk import DiskWriter, MemoryWriter, Packing, bytes_of, pick_packing
 from capscope.fit.cells.interface import Cells
-from capscope.fit.cells.packing import Packing, bytes_of, pick_packing
+from capscope.fit.cells.response_summary import Margins, ResponseSummary
 from capscope.fit.cells.scores import Scores, SignedScores, WeightedScores
 from capscope.fit.cells.sparse import SparseCells
-from capscope.fit.cells.survey import Survey, Totals
 
 SPARSE_SHARE = 0.2
 """Below this share observed, cells are laid out as compressed rows."""
@@ -25,7 +24,9 @@ BothWays = tuple[Cells, Cells]
 """Cells with models in rows, and with items in rows."""
 
 
-def lay_out(answers: Answers, found: Survey, floor: RowFloats | None = None, memory_mb: float = math.inf) -> BothWays:
+def lay_out(
+    answers: Answers, found: ResponseSummary, floor: RowFloats | None = None, memory_mb: float = math.inf
+) -> BothWays:
     """Lay answers out both ways round; repeats of a cell are pooled, or stand side by side.
 
     Args:
@@ -50,7 +51,7 @@ def lay_out(answers: Answers, found: Survey, floor: RowFloats | None = None, mem
     return sides[0].cells(len(answers.items), None, item_floor), sides[1].cells(len(answers.models), item_floor, None)
 
 
-def _full(answers: Answers, found: Survey, packing: Packing) -> Scores:
+def _full(answers: Answers, found: ResponseSummary, packing: Packing) -> Scores:
     if isinstance(answers, GridAnswers):
         sign = 2 * answers.answer - 1
         sign[answers.answer < 0] = 0
@@ -84,7 +85,7 @@ def _cell(rows: Rows, shape: tuple[int, int]) -> RowIndex:
 class _Side:
     """Compressed rows being filled: a counting sort, chunk by chunk."""
 
-    def __init__(self, totals: Totals, packing: Packing, on_disk: bool) -> None:
+    def __init__(self, totals: Margins, packing: Packing, on_disk: bool) -> None:
         self._start = np.concatenate([[0], np.cumsum(totals.count)]).astype(np.int64)
         self._next = self._start[:-1].copy()
         writer = DiskWriter if on_disk else MemoryWriter

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from capscope.axes import LEVELS, FloatArray, ModelDim
 from capscope.data import LevelCounts
-from capscope.fit.curves.links import AREA_TOP, trapezoid_area
+from capscope.fit.links import AREA_TOP, trapezoid_area
 
 ANCHOR_LEVEL = 20.0
 """Level of the synthetic failure, far beyond what anything demands."""

@@ -1,33 +1,31 @@
 """Fit all subject characteristic curves jointly: a general ability per model, shrunken dimension effects."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from capscope.data import LevelCounts
 from capscope.errors import first_few
 from capscope.fit.curves.classical import fit_classical
-from capscope.fit.curves.links import curve_area
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.curves.program import CENTRE_LEVEL, CurveProgram, curve_data
-from capscope.fit.result import Fit, Status
-from capscope.fit.sampling.laplace import LaplacePosterior, Latent, fit_laplace
-from capscope.fit.sampling.nuts import run_nuts
+from capscope.fit.engines import ENGINES
+from capscope.fit.engines.laplace import LaplacePosterior, Latent, fit_laplace
+from capscope.fit.links import curve_area
+from capscope.fit.outcome import Outcome, Status
 
-CurveEngine = Literal["laplace", "nuts"]
+Sampler = Callable[[CurveProgram, LaplacePosterior, int, int], Latent]
 
 
-def fit_curves(
+def fit_hierarchical(
     counts: LevelCounts,
     *,
-    engine: CurveEngine = "laplace",
+    engine: str = "laplace",
     seed: int = 0,
     draws: int = 500,
     progress: Callable[[float], None] | None = None,
-) -> Fit[CurvePosterior]:
+) -> Outcome[CurvePosterior]:
     """Fit the hierarchical curves, and beside them the classical ones.
 
     Args:
@@ -43,12 +41,9 @@ def fit_curves(
     counts, advice = _with_answers(counts)
     program = CurveProgram(curve_data(counts))
     laplace = fit_laplace(program, progress=progress)
-    if engine == "nuts":
-        latent = run_nuts(program, laplace, draws=draws, seed=seed)
-    else:
-        latent = laplace.draws(draws, torch.Generator().manual_seed(seed))
-        latent |= {name: value.expand(draws, -1) for name, value in (laplace.variances | laplace.dispersion).items()}
-    return Fit(_posterior(counts, latent), _status(laplace, advice), laplace.change)
+    sampler: Sampler = ENGINES[engine].load_curves()
+    latent = sampler(program, laplace, draws, seed)
+    return Outcome(_posterior(counts, latent), _status(laplace, advice), laplace.change)
 
 
 def _posterior(counts: LevelCounts, latent: Latent) -> CurvePosterior:

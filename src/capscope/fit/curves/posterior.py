@@ -1,16 +1,21 @@
 """What a curve fit leaves: draws of every curve, the abilities they imply, and chances on items with given demands."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy.special import expit
 
-from capscope.axes import LEVELS, FloatArray, ItemDim, ModelDim
-from capscope.errors import InputError, first_few, nearest
+from capscope.axes import LEVELS, FloatArray, ItemDim, ModelDim, RowFloats
+from capscope.data import Responses, Study, known_levels
+from capscope.errors import FitError, InputError, first_few, nearest
 from capscope.fit.curves.classical import ClassicalCurves
-from capscope.fit.curves.links import curve_log_odds
 from capscope.fit.curves.slices import dominant
+from capscope.fit.links import curve_log_odds
+from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
 from capscope.intervals import quantile_bounds
 
 ModelDimDraw = Float[np.ndarray, "model dim draw"]
@@ -21,6 +26,8 @@ FEW_ANSWERS = 30
 @dataclass(frozen=True)
 class CurvePosterior:
     """Posterior draws of all subject characteristic curves, with the counts they rest on."""
+
+    kind: ClassVar[str] = "curves"
 
     models: tuple[str, ...]
     """Names on the model axis."""
@@ -46,6 +53,95 @@ class CurvePosterior:
     """Sum of scores behind each cell."""
     classical: ClassicalCurves
     """ADeLe's published point estimates on the same counts."""
+
+    @property
+    def model_name(self) -> str:
+        """``curves``."""
+        return self.kind
+
+    @property
+    def dim_names(self) -> tuple[str, ...]:
+        """Codes of the rubrics."""
+        return self.dims
+
+    def abilities(self, level: float = 0.9) -> pd.DataFrame:
+        """Abilities in demand levels, with the published recipe's and the answers behind them.
+
+        Args:
+            level: Nominal coverage of the bounds.
+
+        Returns:
+            Columns ``model, dim, ability, sd, lower, upper, classical, answers``.
+        """
+        lower, upper = self.ability_interval(level)
+        columns = {"ability": self.ability_mean, "sd": self.ability_sd, "lower": lower, "upper": upper}
+        columns |= {"classical": self.classical.ability, "answers": self.n[:, :, 1:].sum(axis=-1)}
+        return ability_frame(self.models, self.dims, columns)
+
+    def item_table(self, level: float = 0.9) -> pd.DataFrame:  # noqa: ARG002 - one interface for all kinds
+        """No rows: curves know demand levels and no items."""
+        return pd.DataFrame({"item": pd.Series(dtype=str)})
+
+    def chances(
+        self,
+        study: Study,
+        rng: np.random.Generator,
+        *,
+        annotator: str | None = None,
+        draws: int = 200,  # noqa: ARG002 - the fit holds draws
+    ) -> Iterator[FloatArray]:
+        """Joint draws of chances on the items of a study with demands; see `item_log_odds`."""
+        level, level_sd = known_levels(study, study_items(study), annotator, self.dims)
+        yield from expit(self.item_log_odds(level, rng, level_sd))
+
+    def answer_chances(
+        self, responses: Responses, study: Study | None = None, annotator: str | None = None
+    ) -> RowFloats:
+        """Mean over the draws of the curves' chances at the items' demands; see `Posterior.answer_chances`."""
+        if study is None:
+            raise FitError("curves predict answers from the demands of their items; give the study")
+        models = positions(responses.models, self.models, "model")
+        level, _ = known_levels(study, responses.items, annotator, self.dims)
+        draws = self.item_log_odds(level, np.random.default_rng(0))
+        chance = np.array([expit(one).mean(-1) for one in draws])
+        return chance[models[responses.model_index], responses.item_index]
+
+    def reliability(self) -> dict[str, float]:
+        """Share of the abilities' variance over the models that is not posterior uncertainty, by rubric."""
+        share = share_of_variance(self.ability_mean, self.ability_sd**2)
+        return dict(zip(self.dims, share.tolist(), strict=True))
+
+    def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:  # noqa: ARG002 - one interface
+        """The draws that the fit holds; see `Posterior.parameter_draws`."""
+        both = ("model", "dim")
+        curves = {name: (np.moveaxis(getattr(self, name), -1, 0), both) for name in ("ability", "midpoint", "slope")}
+        alone = {name: (getattr(self, name), ()) for name in ("level_effect_sd", "concentration")}
+        return {**curves, "general": (np.moveaxis(self.general, -1, 0), ("model",)), **alone}
+
+    def coordinates(self) -> dict[str, tuple[str, ...]]:
+        """Models and rubrics."""
+        return {"model": self.models, "dim": self.dims}
+
+    def manifest(self) -> tuple[dict[str, Any], Tensors]:
+        """Take the posterior apart for storing."""
+        tensors = {name: getattr(self, name) for name in _STORED}
+        tensors |= {f"classical.{name}": getattr(self.classical, name) for name in _STORED_CLASSICAL}
+        return {"kind": self.kind, "model": self.model_name, "models": self.models, "dims": self.dims}, tensors
+
+    @classmethod
+    def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "CurvePosterior":
+        """Put a stored posterior together again."""
+        models, dims = tuple(manifest["models"]), tuple(manifest["dims"])
+        stored = {name: tensors[f"classical.{name}"] for name in _STORED_CLASSICAL}
+        classical = ClassicalCurves(models, dims, **stored)
+        return cls(models=models, dims=dims, classical=classical, **{name: tensors[name] for name in _STORED})
+
+    @staticmethod
+    def axes(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:  # noqa: ARG004 - one interface for all kinds
+        """Models and dimensions label the arrays."""
+        both = ("ability", "midpoint", "slope", "n", "correct", *(f"classical.{name}" for name in _STORED_CLASSICAL))
+        labelled: dict[str, tuple[str, ...]] = dict.fromkeys(both, ("models", "dims"))
+        return labelled | {"general": ("models",), "residual_sd": ("dims",)}
 
     @property
     def ability_mean(self) -> ModelDim:
@@ -113,3 +209,7 @@ class CurvePosterior:
         per_model = self.n.mean(axis=0)
         counts = np.where(dominant(level), per_model[:, top].T, np.inf)
         return counts.min(axis=1)
+
+
+_STORED_CLASSICAL = ("intercept", "slope", "ability")
+_STORED = tuple(field.name for field in fields(CurvePosterior) if field.name not in ("models", "dims", "classical"))

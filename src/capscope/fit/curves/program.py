@@ -23,7 +23,7 @@ from torch import Tensor
 
 from capscope.data import LevelCounts
 from capscope.errors import FitError
-from capscope.fit.curves.links import curve_log_odds
+from capscope.fit.links import curve_log_odds
 
 CENTRE_LEVEL = 3.0
 """The level at which `log_odds` is read: the middle of what is observed."""

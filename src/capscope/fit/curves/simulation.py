@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from capscope.axes import ModelDim
 from capscope.data import LevelCounts
-from capscope.fit.curves.links import curve_area, curve_log_odds
 from capscope.fit.curves.program import CENTRE_LEVEL, detrending
+from capscope.fit.links import curve_area, curve_log_odds
 
 
 @dataclass(frozen=True)

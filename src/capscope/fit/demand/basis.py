@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import ItemDim, RowFloats
+from capscope.data import Study, known_levels, task_labels
 from capscope.errors import FitError
 
 Columns = Float[np.ndarray, "item column"]
+
+MOST_FLOOR = 0.95
+"""Largest chance of a guess: above, an item tells nothing."""
 
 LANDMARKS = 100
 """Items around which interactions of demands are drawn (Nystroem; Williams & Seeger, 2001)."""
@@ -156,3 +161,24 @@ def _kernel(left: ItemDim, right: Float[np.ndarray, "landmark dim"]) -> Float[np
 
 def _one_hot(names: tuple[str, ...], known: tuple[str, ...]) -> Columns:
     return (np.array(names, dtype=object)[:, None] == np.array(known, dtype=object)[None]).astype(float)
+
+
+def demand_items(
+    study: Study,
+    ids: tuple[str, ...],
+    dims: tuple[str, ...],
+    annotator: str | None = None,
+    typical: tuple[np.ndarray, np.ndarray] | None = None,
+) -> DemandItems:
+    """Lay out some items of a study as the demand-ability model sees them; see `known_levels` for gaps."""
+    level, sd = known_levels(study, ids, annotator, dims, typical)
+    if study.items is None:
+        return DemandItems(level, sd, None, ("",) * len(ids), ("",) * len(ids), np.zeros(len(ids)))
+    table = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
+    table = table.reindex(list(ids))
+    floor = table["chance"].astype(float).fillna(0).to_numpy() if "chance" in table else np.zeros(len(ids))
+    return DemandItems(level, sd, None, _names(table["label"]), _names(table["benchmark"]), floor.clip(0, MOST_FLOOR))
+
+
+def _names(labels: pd.Series) -> tuple[str, ...]:
+    return tuple(labels.astype(object).where(labels.notna(), "").astype(str))

@@ -16,8 +16,8 @@ from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, make_basis
 from capscope.fit.demand.posterior import TAIL, DemandPosterior, knowing
 from capscope.fit.links import PROBIT_SCALE, attenuated
-from capscope.fit.result import Fit, Status
-from capscope.fit.threads import single_threaded
+from capscope.fit.outcome import Outcome, Status
+from capscope.fit.resources import single_threaded
 
 BENCHMARK_SD = 1.0
 """Prior scale of benchmark effects in log-odds; benchmarks are few, so it counts as `BENCHMARK_COUNT` of them."""
@@ -31,7 +31,7 @@ NEVER = 1e9
 """Precision that pins a weight at 0."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DemandSettings:
     """What to fit."""
 
@@ -47,7 +47,7 @@ class DemandSettings:
     """Seed of the landmarks."""
 
     def __post_init__(self) -> None:
-        """Refuse settings that contradict each other.
+        """Validate the settings.
 
         Raises:
             FitError: Interactions are asked for and monotone effects too.
@@ -180,9 +180,9 @@ class _Sweeps:
             self.group_precision[number] = np.clip((max(effective, 0) + count) / (square + count * sd**2), 1e-2, 1e6)
 
 
-def fit_demand(
+def fit_demand_items(
     responses: Responses, items: DemandItems, dims: tuple[str, ...] = (), settings: DemandSettings | None = None
-) -> Fit[DemandPosterior]:
+) -> Outcome[DemandPosterior]:
     """Fit the demand-ability model.
 
     Args:
@@ -208,7 +208,7 @@ def fit_demand(
     names = dims or tuple(f"demand{number}" for number in range(len(basis.center)))
     posterior = _posterior(responses, seen, fitted, basis, state, names)
     status = Status(converged, "converged" if converged else "still-moving", () if converged else (last,))
-    return Fit(posterior, status, tuple(history))
+    return Outcome(posterior, status, tuple(history))
 
 
 def _start(

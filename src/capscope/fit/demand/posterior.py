@@ -1,13 +1,22 @@
 """The posterior of the demand-ability model, and the chances it gives to items, known or new."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float
 from scipy.special import expit
 
-from capscope.axes import RowFloats, RowIndex
-from capscope.fit.demand.basis import DemandBasis, DemandItems
+from capscope.axes import FloatArray, RowFloats, RowIndex
+from capscope.data import Responses, Study
+from capscope.errors import FitError
+from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items
+from capscope.fit.irt.moments import gaussian_draws
 from capscope.fit.links import attenuated, success_probability
+from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
+from capscope.intervals import normal_quantile
 
 TAIL = 8.0
 """Degrees of freedom of the Student-t of task and benchmark effects."""
@@ -41,6 +50,8 @@ class LogOdds:
 class DemandPosterior:
     """``eta = ability_m + slope_m . x_i + columns_i . weight + residual_i``, above the item's floor."""
 
+    kind: ClassVar[str] = "demand"
+
     models: tuple[str, ...]
     """Names on the model axis."""
     items: tuple[str, ...]
@@ -71,6 +82,127 @@ class DemandPosterior:
     """Whether no demand may raise the chance of success."""
     levels: np.ndarray
     """Demand levels of the fitted items, as (item, dim)."""
+
+    @property
+    def model_name(self) -> str:
+        """``demand``."""
+        return self.kind
+
+    @property
+    def dim_names(self) -> tuple[str, ...]:
+        """``general`` and the codes of the demands."""
+        return ("general", *self.dims)
+
+    def abilities(self, level: float = 0.9) -> pd.DataFrame:
+        """General ability in log-odds at mean demands, and what one more level of each demand does to the log-odds.
+
+        Args:
+            level: Nominal coverage of the bounds.
+        """
+        scale = self.basis.scale
+        effect = self.slopes()[:, 1:] + self.weight[: len(scale)]
+        mean = np.column_stack([self.ability_mean[:, 0], effect / scale])
+        variance = np.diagonal(self.ability_cov, axis1=1, axis2=2).copy()
+        variance[:, 1:] += np.diagonal(self.weight_cov)[: len(scale)]
+        sd = np.sqrt(variance) / np.r_[1.0, scale]
+        width = normal_quantile(level) * sd
+        columns = {"ability": mean, "sd": sd, "lower": mean - width, "upper": mean + width}
+        return ability_frame(self.models, self.dim_names, columns)
+
+    def item_table(self, level: float = 0.9) -> pd.DataFrame:
+        """Departure of each fitted item from what explains it, in log-odds: ``item, residual, sd, lower, upper``.
+
+        Args:
+            level: Nominal coverage of the bounds.
+        """
+        mean, sd = self.residual_mean, np.sqrt(self.residual_variance)
+        width = normal_quantile(level) * sd
+        columns = {"item": self.items, "residual": mean, "sd": sd, "lower": mean - width, "upper": mean + width}
+        return pd.DataFrame(columns)
+
+    def asked(self, study: Study, ids: tuple[str, ...], annotator: str | None = None) -> DemandItems:
+        """Lay out items of a study; a gap holds the fit's mean level, and the fit's spread as its doubt.
+
+        Args:
+            study: A study with items and demands on all the fit's dimensions.
+            ids: Ids of the items.
+            annotator: Whose demand levels to use.
+
+        Raises:
+            InputError: A dimension of the fit is missing.
+        """
+        typical = self.levels.mean(axis=0), self.levels.std(axis=0)
+        return demand_items(study, ids, self.dims, annotator, typical)
+
+    def known(self, ids: tuple[str, ...]) -> RowIndex:
+        """Position of each item among the fitted ones; -1 for a new one."""
+        return pd.Index(self.items).get_indexer(pd.Index(ids))
+
+    def chances(
+        self, study: Study, rng: np.random.Generator, *, annotator: str | None = None, draws: int = 200
+    ) -> Iterator[FloatArray]:
+        """Joint draws of chances on the items of a study with demands; see `draw_demand_chances`."""
+        ids = study_items(study)
+        return draw_demand_chances(self, self.asked(study, ids, annotator), self.known(ids), rng, draws)
+
+    def answer_chances(
+        self, responses: Responses, study: Study | None = None, annotator: str | None = None
+    ) -> RowFloats:
+        """Expected chances of answers; see `Posterior.answer_chances`."""
+        if study is None:
+            raise FitError("a demand fit predicts answers from the demands of their items; give the study")
+        items, models = self.asked(study, responses.items, annotator), positions(responses.models, self.models, "model")
+        rows = models[responses.model_index], items, self.known(responses.items), responses.item_index
+        return self.log_odds(*rows).probability
+
+    def reliability(self) -> dict[str, float]:
+        """Share of the variance of abilities and slopes over the models that is not posterior uncertainty."""
+        share = share_of_variance(self.ability_mean, np.diagonal(self.ability_cov, axis1=1, axis2=2))
+        return dict(zip(self.dim_names, share.tolist(), strict=True))
+
+    def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:
+        """Abilities and slopes, and effects of the columns; see `Posterior.parameter_draws`."""
+        ability = np.moveaxis(gaussian_draws(self.ability_mean, self.ability_cov, rng, draws), 2, 0)
+        weight = gaussian_draws(self.weight[None], self.weight_cov[None], rng, draws)[0].T
+        return {"ability": (ability, ("model", "dim")), "weight": (weight, ("column",))}
+
+    def coordinates(self) -> dict[str, tuple[str, ...]]:
+        """Models, ``general`` and the demands, and columns by group and number."""
+        columns = tuple(f"{name} {number + 1}" for name, size in self.basis.groups for number in range(size))
+        return {"model": self.models, "dim": self.dim_names, "column": columns}
+
+    def manifest(self) -> tuple[dict[str, Any], Tensors]:
+        """Take the posterior apart for storing."""
+        tensors = {name: getattr(self, name) for name in _ARRAYS}
+        tensors |= {f"basis.{name}": getattr(self.basis, name) for name in _BASIS_ARRAYS}
+        manifest: dict[str, Any] = {"kind": self.kind, "model": self.model_name}
+        manifest |= {name: getattr(self, name) for name in (*_NAMES, *_NUMBERS)}
+        manifest["basis"] = {name: getattr(self.basis, name) for name in (*_BASIS_NAMES, *_BASIS_NUMBERS)}
+        return manifest, tensors
+
+    @classmethod
+    def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "DemandPosterior":
+        """Put a stored posterior together again."""
+        stored = manifest["basis"]
+        of_basis: dict[str, Any] = {name: tuple(stored[name]) for name in _BASIS_NAMES}
+        of_basis |= {name: stored[name] for name in _BASIS_NUMBERS}
+        of_basis |= {name: tensors[f"basis.{name}"] for name in _BASIS_ARRAYS}
+        parts: dict[str, Any] = {name: tuple(manifest[name]) for name in _NAMES}
+        parts |= {name: manifest[name] for name in _NUMBERS}
+        parts |= {name: tensors[name] for name in _ARRAYS}
+        return cls(basis=DemandBasis(**of_basis), **parts)
+
+    @staticmethod
+    def axes(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:  # noqa: ARG004 - one interface for all kinds
+        """Models label abilities, items and dimensions the rest."""
+        by_item = dict.fromkeys(("residual_mean", "residual_variance"), ("items",))
+        of_demands = dict.fromkeys(("basis.center", "basis.scale", "basis.noise"), ("dims",))
+        return {
+            **dict.fromkeys(("ability_mean", "ability_cov"), ("models",)),
+            **by_item,
+            **of_demands,
+            "levels": ("items", "dims"),
+        }
 
     def log_odds(self, model_index: RowIndex, items: DemandItems, known: np.ndarray, item_index: RowIndex) -> LogOdds:
         """Predict rows of models and items.
@@ -171,3 +303,75 @@ def knowing(score: np.ndarray, log_odds: np.ndarray, floor: np.ndarray) -> np.nd
     """Share of a score that was known rather than guessed: a right answer is known with chance ``p / P``."""
     chance = expit(log_odds)
     return score * chance / (floor + (1 - floor) * chance)
+
+
+_NAMES, _NUMBERS = ("models", "items", "dims"), ("residual_sd", "monotone")
+_ARRAYS = tuple(field.name for field in fields(DemandPosterior) if field.name not in (*_NAMES, *_NUMBERS, "basis"))
+_BASIS_NAMES, _BASIS_NUMBERS = ("tasks", "benchmarks"), ("text_scale", "text_dims")
+_BASIS_ARRAYS = tuple(field.name for field in fields(DemandBasis) if field.name not in (*_BASIS_NAMES, *_BASIS_NUMBERS))
+
+ItemDraws = Float[np.ndarray, "item draw"]
+
+
+def draw_demand_chances(
+    posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int = 200
+) -> Iterator[FloatArray]:
+    """Yield for each model in turn its chances on the items, as (item, draw): see `draw_demand_log_odds`."""
+    floor = items.floor[:, None]
+    for log_odds in draw_demand_log_odds(posterior, items, known, rng, draws):
+        yield floor + (1 - floor) * expit(log_odds)
+
+
+def draw_demand_log_odds(
+    posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int = 200
+) -> Iterator[FloatArray]:
+    """Yield for each model in turn its log-odds of knowing the answers to the items, as (item, draw).
+
+    A model's abilities are the same for all items of a draw; what an item, its task and its benchmark depart by is the
+    same for all models.
+
+    Args:
+        posterior: A fit of the demand-ability model.
+        items: Items asked about.
+        known: Position of each among the fitted items, or -1 for a new one.
+        rng: Source of randomness.
+        draws: Number of draws.
+
+    Raises:
+        FitError: The items' features are not those of the fit.
+    """
+    effect, design = _effects(posterior, items, known, rng, draws), posterior.design(items)
+    noise_sd, slopes = np.sqrt(posterior.noise(items)), posterior.slopes()
+    for model in range(len(posterior.models)):
+        ability = gaussian_draws(slopes[model : model + 1], posterior.ability_cov[model : model + 1], rng, draws)[0]
+        unsure = noise_sd[model][:, None] * rng.standard_normal(effect.shape)
+        yield design @ ability + effect + unsure
+
+
+def _effects(
+    posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int
+) -> ItemDraws:
+    """Draws of what demands, text, task, benchmark and the item itself add to the log-odds of every model."""
+    columns, fresh = posterior.basis.columns(items), known < 0
+    weight = gaussian_draws(posterior.weight[None], posterior.weight_cov[None], rng, draws)[0]
+    own_sd = np.where(fresh, posterior.residual_sd, np.sqrt(posterior.residual_variance[known]))
+    own = np.where(fresh, 0, posterior.residual_mean[known])[:, None]
+    own = own + own_sd[:, None] * rng.standard_normal((len(known), draws))
+    # an item's own answers pin the sum of its effects and its departure, not each alone
+    explained = np.where(fresh[:, None], columns @ weight, (columns @ posterior.weight)[:, None])
+    benchmark, task = (np.where(fresh, variance, 0) for variance in posterior.new_effects(items))
+    return explained + own + _grouped(items.benchmark, benchmark, rng, draws) + _grouped(items.task, task, rng, draws)
+
+
+def _grouped(names: tuple[str, ...], variance: np.ndarray, rng: np.random.Generator, draws: int) -> ItemDraws:
+    """One Student-t effect for each name, of the variance that its items have."""
+    _, group = np.unique(np.array(names, dtype=str), return_inverse=True)
+    effect = rng.standard_t(TAIL, (group.max() + 1, draws)) / np.sqrt(TAIL / (TAIL - 2))
+    return np.sqrt(variance)[:, None] * effect[group]
+
+
+def asked_items(
+    posterior: DemandPosterior, study: Study, ids: tuple[str, ...], annotator: str | None = None
+) -> DemandItems:
+    """Lay out the items of a study for a fit; see `DemandPosterior.asked`."""
+    return posterior.asked(study, ids, annotator)

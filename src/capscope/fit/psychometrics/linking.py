@@ -1,110 +1,347 @@
-"""One ability scale from two fits that share items: mean-sigma and Stocking-Lord."""
+"""New items and models on the scale of a fit, whose own items and models stay as they are.
 
+Fixed-parameter calibration (Kim, 2006): the old items set the scale, so nothing is rescaled, and the populations of
+the new items and of the new models are found along with them, because new models need not be like the old.
+"""
+
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit
+import pandas as pd
+import torch
+from jaxtyping import Int
 
-from capscope.axes import FloatArray
-from capscope.errors import FitError
-from capscope.fit.links import logit_mean
-from capscope.fit.posterior.irt import IRTPosterior
+from capscope.axes import RowFloats
+from capscope.data import Responses
+from capscope.errors import FitError, first_few
+from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers
+from capscope.fit.cells.interface import Cells
+from capscope.fit.cells.layout import BothWays, lay_out
+from capscope.fit.cells.response_summary import ResponseSummary, block_labels, survey
+from capscope.fit.engines.variational.item_forms import ItemForm, PositiveForm, SignedForm, quadrature_moments
+from capscope.fit.engines.variational.item_prior import Design, ItemPrior
+from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums
+from capscope.fit.engines.variational.populations import AbilityPopulation, updated_prior
+from capscope.fit.engines.variational.problem import ItemCovariates, checked_covariates
+from capscope.fit.engines.variational.sweeps import model_step, posterior_change
+from capscope.fit.engines.variational.to_posterior import as_numpy
+from capscope.fit.irt.advice import flat_rows
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.outcome import Outcome, Status
+from capscope.fit.psychometrics.scale_links import LEAST_COMMON
+from capscope.fit.resources import single_threaded
 
-LEAST_COMMON = 5
-"""Common items under which a link is refused."""
+Index = Int[np.ndarray, "_"]
+
+
+FIRST_STEPS = 10
+"""Steps of the new models on the old items alone, before the new items join."""
+
+MAX_SWEEPS, TOLERANCE = 200, 5e-3
+
+DAMPED_FROM = 30
+"""Sweeps from which items go half a step: near the edge of what the data say, a full step may alternate for ever."""
 
 
 @dataclass(frozen=True)
-class Link:
-    """``theta_old = scale * theta_new + shift``, for one ability."""
+class Split:
+    """Cells of free rows, by whether their columns are fixed or free; None for none."""
 
-    scale: float
-    """Standard deviation of the new scale in units of the old."""
-    shift: float
-    """Zero of the new scale on the old."""
-    common: int
-    """Number of common items."""
+    rows: Index
+    """Positions of the rows."""
+    fixed: Index
+    """Positions of the columns that stay."""
+    fixed_cells: Cells | None
+    """The cells there."""
+    free: Index
+    """Positions of the columns that move too."""
+    free_cells: Cells | None
+    """The cells there."""
 
-    def apply(self, new: IRTPosterior) -> IRTPosterior:
-        """The new fit on the old scale; no log-odds change."""
-        matrix = np.array([[1 / self.scale, 0.0], [-self.shift / self.scale, 1.0]])
-        population = new.population
-        if population.form == "positive":
-            native = np.diag([1.0, self.scale])
-            offset = np.array([-np.log(self.scale), self.shift])
-        else:
-            native, offset = matrix, np.zeros(2)
-        moved = replace(
-            population,
-            intercept=native @ population.intercept + offset,
-            weight=native @ population.weight,
-            cov=native @ population.cov @ native.T,
+    def sums(self, rows: Gaussians, columns: Gaussians, update: str, *, anchors_only: bool = False) -> Sums | None:
+        """Sums over the cells of the rows; None where there is no cell."""
+        fixed = free = None
+        if self.fixed_cells is not None:
+            fixed = cell_sums(self.fixed_cells, rows, rows_of(columns, self.fixed), update).to_fixed_columns()
+        if self.free_cells is not None and not anchors_only:
+            free = cell_sums(self.free_cells, rows, rows_of(columns, self.free), update)
+        return fixed.plus(free) if fixed and free else fixed or free
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where the sweeps stand."""
+
+    models: Gaussians
+    """All models as ``(theta, 1)``."""
+    items: Gaussians
+    """All items in the form's parameters."""
+    population: AbilityPopulation
+    """Where new models come from."""
+    prior: ItemPrior
+    """Where new items come from."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the sweeps work on; only free rows have cells."""
+
+    form: ItemForm
+    """The old items' parameters and updates."""
+    by_item: Split
+    """New items in rows, models in columns."""
+    by_model: Split
+    """New models in rows, items in columns."""
+    by_item_whole: Cells | None
+    """New items in rows, all models in columns, where moments are taken by quadrature."""
+    design: Design
+    """Features of the new items."""
+    prior: ItemPrior
+    """The old population of items."""
+    start: Where
+    """Old rows at their posteriors, new ones at their priors."""
+
+
+def calibration_sweeps(job: Job) -> tuple[Where, tuple[float, ...], bool]:
+    """Sweep until the new rows change by less than `TOLERANCE` posterior standard deviations.
+
+    Returns:
+        Where the sweeps ended, the change in each of them, and whether they settled.
+    """
+    here, history = job.start, list[float]()
+    for _ in range(FIRST_STEPS):
+        here = _moved_models(job, here, anchors_only=True)
+    for _ in range(MAX_SWEEPS):
+        before = here
+        here = _moved_items(job, here)
+        if len(history) >= DAMPED_FROM:
+            here = replace(here, items=_halfway(before.items, here.items))
+        here = _moved_models(job, here)
+        moved = (
+            posterior_change(rows_of(before.models, job.by_model.rows), rows_of(here.models, job.by_model.rows)),
+            posterior_change(rows_of(before.items, job.by_item.rows), rows_of(here.items, job.by_item.rows)),
         )
-        return replace(
-            new,
-            ability_mean=self.scale * new.ability_mean + self.shift,
-            ability_cov=self.scale**2 * new.ability_cov,
-            item_mean=new.item_mean @ matrix.T,
-            item_cov=matrix @ new.item_cov @ matrix.T,
-            native_mean=new.native_mean @ native.T + offset,
-            native_cov=native @ new.native_cov @ native.T,
-            population=moved,
-            shape=None if new.shape is None else new.shape.moved(matrix),
-        )
+        history.append(max(moved))
+        if history[-1] < TOLERANCE:
+            return here, tuple(history), True
+    return here, tuple(history), False
 
 
-def mean_sigma(old: IRTPosterior, new: IRTPosterior) -> Link:
-    """Link by mean and standard deviation of the common items' difficulties (Marco, 1977).
+def _moved_models(job: Job, here: Where, *, anchors_only: bool = False) -> Where:
+    """A step of the new models given the items, and of their population given them."""
+    new = job.by_model.rows
+    rows = rows_of(here.models, new)
+    sums = job.by_model.sums(rows, job.form.moments(here.items), "model", anchors_only=anchors_only)
+    if sums is None:
+        return here
+    rows = model_step(rows, sums, here.population)
+    population = AbilityPopulation.standard(rows.mean.shape[1] - 1).updated(rows)
+    return replace(here, models=_placed(here.models, new, rows), population=population)
+
+
+def _moved_items(job: Job, here: Where) -> Where:
+    """A step of the new items given all models, and of their population given them."""
+    new, form = job.by_item.rows, job.form
+    rows = rows_of(here.items, new)
+    sums = job.by_item.sums(form.moments(rows), here.models, "item")
+    if sums is None:
+        return here
+    rows = form.step(rows, sums, here.prior, job.design)
+    if job.by_item_whole is not None:
+        rows = quadrature_moments(job.by_item_whole, rows, here.models, here.prior, job.design)
+    return replace(here, items=_placed(here.items, new, rows), prior=updated_prior(job.prior, rows, job.design))
+
+
+def rows_of(gaussians: Gaussians, index: Index) -> Gaussians:
+    """Some of the rows."""
+    return Gaussians(gaussians.mean[index], gaussians.cov[index])
+
+
+def _halfway(before: Gaussians, after: Gaussians) -> Gaussians:
+    return Gaussians((before.mean + after.mean) / 2, (before.cov + after.cov) / 2)
+
+
+def _placed(gaussians: Gaussians, index: Index, rows: Gaussians) -> Gaussians:
+    mean, cov = gaussians.mean.clone(), gaussians.cov.clone()
+    mean[index], cov[index] = rows.mean, rows.cov
+    return Gaussians(mean, cov)
+
+
+def calibrate_items(
+    posterior: IRTPosterior,
+    responses: Responses | Answers,
+    features: np.ndarray | None = None,
+    floor: RowFloats | None = None,
+) -> Outcome[IRTPosterior]:
+    """Put new items (and new models) on the scale of a fit; everything the fit knows stays bit for bit.
+
+    Items and models of the fit are anchors. New items are estimated from the answers of models that the fit knows,
+    of new models that also answered old items, or both. Answers of old models to old items are not used again.
+
+    Args:
+        posterior: The old fit.
+        responses: Answers that bring the new items; its items and models may be old or new, in any order.
+        features: Array (item, feature) in the order of ``responses.items``, where the old fit has item features.
+        floor: Known chance of a right guess on each item of the responses; None for none. Old items keep theirs.
+
+    Returns:
+        The old models and items in their order, followed by the new ones in the order of the responses. The status
+        tells of new items that are all right or wrong, of few anchors, and of a calibration that did not settle.
 
     Raises:
-        FitError: A fit has several abilities, or too few items are common.
+        FitError: A new item or model has no path of answers to the old scale, or the arguments do not fit.
     """
-    first, second = _common(old, new)
-    difficulty_old = old.difficulty()["mean"].to_numpy()[first]
-    difficulty_new = new.difficulty()["mean"].to_numpy()[second]
-    scale = float(difficulty_old.std() / difficulty_new.std())
-    return Link(scale, float(difficulty_old.mean() - scale * difficulty_new.mean()), len(first))
+    if posterior.extras is not None:
+        raise FitError("calibrate_items: floors estimated from answers do not carry over; fit the old items as 2PL")
+    answers = as_answers(responses)
+    found = survey(answers)
+    side = checked_covariates(features, floor, len(answers.items))
+    roles = _roles(posterior, answers)
+    _refuse_unlinked(answers, roles)
+    with single_threaded():
+        where, history, settled = calibration_sweeps(_job(posterior, answers, found, roles, side))
+    status = Status(settled, "converged" if settled else "still-moving", tuple(_advice(answers, found, roles)))
+    floors = _floors(posterior, roles, side, len(answers.items))
+    return Outcome(_appended(posterior, answers, roles, where, floors), status, history)
 
 
-def stocking_lord(old: IRTPosterior, new: IRTPosterior) -> Link:
-    """Link by the least squared distance of the test characteristic curves (Stocking & Lord, 1983).
+@dataclass(frozen=True)
+class _Roles:
+    """Which models and items of the responses are old, and where in the old fit."""
 
-    Flat items, whose difficulty is nowhere, weigh nothing here; `mean_sigma` needs steep ones.
+    old_model: Index
+    """Positions in the responses of the models that the fit knows."""
+    model_at: Index
+    """Their positions in the fit."""
+    new_model: Index
+    """Positions of the others."""
+    old_item: Index
+    """Positions in the responses of the items that the fit knows."""
+    item_at: Index
+    """Their positions in the fit."""
+    new_item: Index
+    """Positions of the others."""
 
-    Raises:
-        FitError: A fit has several abilities, or too few items are common.
-    """
-    from scipy.optimize import minimize
 
-    at_old, at_new = _common(old, new)
-    first, second = old.item_mean[at_old], new.item_mean[at_new]
-    ability = np.linspace(-3, 3, 61)
-    weight = np.exp(-0.5 * ability**2)
-    target = _curve(ability, first)
-
-    def distance(parameters: FloatArray) -> float:
-        scale, shift = float(np.exp(parameters[0])), float(parameters[1])
-        return float(weight @ (_curve((ability - shift) / scale, second) - target) ** 2)
-
-    best = min(
-        (minimize(distance, np.array([0.0, shift]), method="Nelder-Mead") for shift in (-1.0, 0.0, 1.0)),
-        key=lambda found: float(found.fun),
+def _roles(posterior: IRTPosterior, answers: Answers) -> _Roles:
+    models = pd.Index(posterior.models).get_indexer(pd.Index(answers.models))
+    items = pd.Index(posterior.items).get_indexer(pd.Index(answers.items))
+    old_model, old_item = np.flatnonzero(models >= 0), np.flatnonzero(items >= 0)
+    return _Roles(
+        old_model, models[old_model], np.flatnonzero(models < 0), old_item, items[old_item], np.flatnonzero(items < 0)
     )
-    return Link(float(np.exp(best.x[0])), float(best.x[1]), len(first))
 
 
-def _curve(ability: FloatArray, items: FloatArray) -> FloatArray:
-    """Mean chance of success over the items at each ability."""
-    return expit(logit_mean(ability[:, None, None], items[None, :, :1], items[None, :, 1])).mean(1)
+def _refuse_unlinked(answers: Answers, roles: _Roles) -> None:
+    """New rows that meet no old one would set a scale of their own."""
+    model_block, item_block = block_labels(answers)
+    anchored = np.union1d(model_block[roles.old_model], item_block[roles.old_item])
+    adrift = [
+        (what, [names[i] for i in new if block[i] not in anchored and block[i] in other])
+        for what, names, new, block, other in (
+            ("item", answers.items, roles.new_item, item_block, set(model_block)),
+            ("model", answers.models, roles.new_model, model_block, set(item_block)),
+        )
+    ]
+    for what, names in adrift:
+        if names:
+            raise FitError(
+                f"calibrate_items: {len(names)} new {what}s ({first_few(names, 3)}) share no answer with the old "
+                f"fit; add answers of its models, or of these models to its items"
+            )
 
 
-def _common(old: IRTPosterior, new: IRTPosterior) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the common items in both fits."""
-    if old.dims > 1 or new.dims > 1:
-        raise FitError("linking is for fits with one ability; fit both with model='2pl'")
-    at = {item: position for position, item in enumerate(old.items)}
-    pairs = [(at[item], position) for position, item in enumerate(new.items) if item in at]
-    if len(pairs) < LEAST_COMMON:
-        raise FitError(f"the two fits share {len(pairs)} items; linking needs at least {LEAST_COMMON}")
-    index = np.array(pairs)
-    return index[:, 0], index[:, 1]
+def _job(posterior: IRTPosterior, answers: Answers, found: ResponseSummary, roles: _Roles, side: ItemCovariates) -> Job:
+    positive = posterior.population.form == "positive"
+    answers_each = float(found.items.count[roles.new_item].mean()) if len(roles.new_item) else math.inf
+    form = PositiveForm(answers_each) if positive else SignedForm(posterior.dims, posterior.model_name != "rasch")
+    floor = _floors(posterior, roles, side, len(answers.items))
+
+    def laid_out(models: Index, items: Index) -> BothWays | tuple[None, None]:
+        part = PartOfAnswers(answers, models, items)
+        if not any(len(rows.score) for rows in part.chunks()):
+            return None, None
+        weighed = replace(survey(part), weight=posterior.trial_weight)
+        return lay_out(part, weighed, floor[items] if floor[items].any() else None)
+
+    old_model, new_model, old_item, new_item = roles.old_model, roles.new_model, roles.old_item, roles.new_item
+    known_items, known_models = laid_out(new_model, old_item)[0], laid_out(old_model, new_item)[1]
+    by_model, by_item = laid_out(new_model, new_item)
+    design, prior = _known_prior(posterior, None if side.features is None else side.features[new_item], roles)
+    return Job(
+        form=form,
+        by_item=Split(new_item, old_model, known_models, new_model, by_item),
+        by_model=Split(new_model, old_item, known_items, new_item, by_model),
+        by_item_whole=laid_out(np.arange(len(answers.models)), new_item)[1] if form.wants_quadrature else None,
+        design=design,
+        prior=prior,
+        start=_start(posterior, answers, roles, prior, design),
+    )
+
+
+def _floors(posterior: IRTPosterior, roles: _Roles, side: ItemCovariates, n_items: int) -> RowFloats:
+    """Chance of a right guess on each item of the responses: the fit's own for old items."""
+    floor = np.zeros(n_items) if side.floor is None else side.floor.copy()
+    floor[roles.old_item] = posterior.floor[roles.item_at]
+    return floor
+
+
+def _known_prior(posterior: IRTPosterior, features: np.ndarray | None, roles: _Roles) -> tuple[Design, ItemPrior]:
+    """The old population as the engine's prior, and the new items' features in its units."""
+    population = posterior.population
+    standard = torch.from_numpy(population.standardised(features, len(roles.new_item)))
+    n_features = standard.shape[1]
+    center, scale = torch.from_numpy(population.center), torch.from_numpy(population.scale)
+    # the weights stay, so nothing is regressed on the features
+    design = Design(standard, center, scale, torch.eye(n_features, dtype=torch.float64), torch.zeros_like(center))
+    intercept, weight, cov = (
+        torch.from_numpy(array) for array in (population.intercept, population.weight, population.cov)
+    )
+    return design, ItemPrior(intercept, weight, cov, torch.ones_like(intercept))
+
+
+def _start(posterior: IRTPosterior, answers: Answers, roles: _Roles, prior: ItemPrior, design: Design) -> Where:
+    dims, n_models, n_items = posterior.dims, len(answers.models), len(answers.items)
+    population = AbilityPopulation.standard(dims)
+    mean, cov = torch.zeros(n_models, dims + 1).double(), torch.zeros(n_models, dims + 1, dims + 1).double()
+    mean[:, -1] = 1
+    mean[roles.old_model, :-1] = torch.from_numpy(posterior.ability_mean[roles.model_at])
+    cov[roles.old_model, :-1, :-1] = torch.from_numpy(posterior.ability_cov[roles.model_at])
+    cov[roles.new_model, :-1, :-1] = population.cov
+    n_params = len(prior.intercept)
+    item, item_cov = torch.zeros(n_items, n_params).double(), torch.zeros(n_items, n_params, n_params).double()
+    item[roles.old_item] = torch.from_numpy(posterior.native_mean[roles.item_at])
+    item_cov[roles.old_item] = torch.from_numpy(posterior.native_cov[roles.item_at])
+    item[roles.new_item] = prior.mean(design.features)
+    item_cov[roles.new_item] = prior.cov
+    return Where(Gaussians(mean, cov), Gaussians(item, item_cov), population, prior)
+
+
+def _appended(posterior: IRTPosterior, answers: Answers, roles: _Roles, where: Where, floor: RowFloats) -> IRTPosterior:
+    models, native = rows_of(where.models, roles.new_model), rows_of(where.items, roles.new_item)
+    items = PositiveForm().moments(native) if posterior.population.form == "positive" else native
+
+    def joined(old: np.ndarray, new: torch.Tensor) -> np.ndarray:
+        return np.concatenate([old, as_numpy(new)])
+
+    every_floor = np.concatenate([posterior.floor, floor[roles.new_item]])
+    return replace(
+        posterior,
+        models=posterior.models + tuple(answers.models[i] for i in roles.new_model),
+        items=posterior.items + tuple(answers.items[i] for i in roles.new_item),
+        ability_mean=joined(posterior.ability_mean, models.mean[:, :-1]),
+        ability_cov=joined(posterior.ability_cov, models.cov[:, :-1, :-1]),
+        item_mean=joined(posterior.item_mean, items.mean),
+        item_cov=joined(posterior.item_cov, items.cov),
+        native_mean=joined(posterior.native_mean, native.mean),
+        native_cov=joined(posterior.native_cov, native.cov),
+        floor=every_floor,
+    )
+
+
+def _advice(answers: Answers, found: ResponseSummary, roles: _Roles) -> list[str]:
+    lines = flat_rows(answers, found, roles.new_model, roles.new_item)
+    if not len(roles.old_model) and len(roles.old_item) < LEAST_COMMON:
+        lines.append(f"the scale rests on {len(roles.old_item)} old items; have {LEAST_COMMON} or more answered")
+    return lines

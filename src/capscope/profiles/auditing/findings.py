@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from capscope.axes import FloatArray
+from capscope.display import html_table
 
 COLUMNS = ["kind", "id", "other", "benchmark", "task", "probability", "evidence"]
 
@@ -28,6 +29,14 @@ class Audit:
     def listed(self) -> pd.DataFrame:
         """Return what the audit stands for, without what it merely suspects."""
         return self.table[self.table["listed"]].drop(columns="listed").reset_index(drop=True)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{number} {kind}" for kind, number in self.counts().items() if number)
+        return f"Audit({counts or 'nothing odd was found'})"
+
+    def _repr_html_(self) -> str:
+        note = f"About {self.rate:.0%} of what is listed of a kind is expected to be ordinary."
+        return html_table("Audit", self.listed(), " ".join([note, *self.notes]))
 
     def counts(self) -> dict[str, int]:
         """Return how many of each kind are listed."""

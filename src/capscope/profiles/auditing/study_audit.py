@@ -1,6 +1,7 @@
 """Audit a study: rows out of step, wrong keys, items better models fail, copies, items that tell no models apart."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,12 @@ from capscope.profiles.auditing.findings import Audit, Suspects, make_audit, sus
 from capscope.profiles.auditing.item_curves import Abilities, ItemKinds, item_kinds
 from capscope.profiles.auditing.row_order import rows_out_of_step, step_suspects
 from capscope.profiles.auditing.texts import level_suspects
-from capscope.profiles.item_groups import Places, places_of
+from capscope.profiles.item_groups import Places, opened, places_of
 
 FEWEST_MODELS, FEWEST_ITEMS = 8, 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AuditSettings:
     """How to audit."""
 
@@ -38,14 +39,22 @@ class AuditSettings:
             raise InputError(f"--false-rate {self.rate:g} is not a share; use a number between 0 and 1")
 
 
-def audit_study(study: Study, settings: AuditSettings) -> Audit:
-    """Look for odd items and models.
+def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) -> Audit:
+    """Look for wrong keys, copies, odd demand levels, items that tell no models apart, and rows out of order.
 
-    Rows found out of step are left out before items are judged, since they speak of other items.
+    Rows that stand against other items than they answered are left out before items are judged.
+
+    Args:
+        study: A study with responses or texts, or its folder.
+        settings: Rate of false discoveries, and the seed.
+
+    Returns:
+        Findings by kind, each with its probability; `Audit.listed` are those that the rate allows.
 
     Raises:
         InputError: The study has neither answers nor texts.
     """
+    study = opened(study)
     if study.responses is None and (study.items is None or study.items["text"].isna().all()):
         raise InputError(f"{study.name}: an audit needs answers or texts; add responses.parquet or texts to the items")
     found: list[Suspects] = []
@@ -66,6 +75,10 @@ def audit_study(study: Study, settings: AuditSettings) -> Audit:
     found += copy_suspects(study, {one.kinds.items: (one.posterior, one.discount) for one in fits}, settings.seed)
     found += level_suspects(study, settings.seed)
     return make_audit(found, settings.rate, tuple(notes))
+
+
+audit_study = audit
+"""Name of `audit` in version 0.1."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ from capscope.profiles.benchmark.report import (
     explain_benchmark,
     explanation_dict,
     explanation_text,
-    refuse_table_file,
-    write_table,
 )
 from capscope.profiles.benchmark.structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
 from capscope.profiles.benchmark.text_share import HeldOutShares, held_out_shares, text_features
@@ -44,8 +42,6 @@ __all__ = [
     "explanation_dict",
     "explanation_text",
     "held_out_shares",
-    "refuse_table_file",
     "separation",
     "text_features",
-    "write_table",
 ]

@@ -127,7 +127,9 @@ def difficulty_shares(
     )
     table = table.sort_values("share", ascending=False, kind="stable").reset_index(drop=True)
     spread = float(np.sqrt(max(true_variance[0], 0)))
-    return DifficultyShares(table, total, spread, float(mean[0, n_dims + 1] / cov[0, n_dims, n_dims]), size)
+    observed = float(cov[0, n_dims, n_dims])
+    noise = float(mean[0, n_dims + 1]) / observed if observed > 0 else float("nan")
+    return DifficultyShares(table, total, spread, noise, size)
 
 
 def entry_orders(n_dims: int, rng: np.random.Generator) -> np.ndarray:
@@ -147,7 +149,7 @@ def order_shares(cov: Float[np.ndarray, "both both"], orders: np.ndarray) -> Flo
     """
     demand, outcome = cov[:-1, :-1], cov[:-1, -1]
     # a demand that does not vary in this draw adds nothing, and must not break the factorisation
-    jitter = 1e-9 * max(float(np.trace(demand)), 1e-9)
+    jitter = 1e-9 * max(float(np.trace(demand)), 1e-3)
     demand = demand + jitter * np.eye(len(demand))
     ordered = demand[orders[:, :, None], orders[:, None, :]]
     factor = np.linalg.cholesky(ordered)

@@ -1,10 +1,12 @@
 """Explain a benchmark: what it demands, what of its claims it measures, and what makes its items difficult."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from capscope.data import Demands, Responses, Study, join_items
+from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.fit import IRTSettings, fit_irt, item_chance
 from capscope.intervals import cluster_draws
@@ -13,12 +15,12 @@ from capscope.profiles.benchmark.difficulty_decomposition import DifficultyShare
 from capscope.profiles.benchmark.model_spread import Separation, separation
 from capscope.profiles.benchmark.structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
 from capscope.profiles.benchmark.text_share import Features, HeldOutShares, held_out_shares, text_features
-from capscope.profiles.item_groups import clusters_of, of_benchmark
+from capscope.profiles.item_groups import clusters_of, of_benchmark, opened
 
 FEWEST_MODELS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExplainSettings:
     """What to explain."""
 
@@ -67,14 +69,29 @@ class Explanation:
     notes: tuple[str, ...] = field(default=())
     """What could not be said, and why."""
 
+    def __repr__(self) -> str:
+        dims, parts = len(self.demand.dims), "demands" if self.responses is None else "demands and responses"
+        return f"Explanation({self.demand.n_items} items, {dims} dimensions, from {parts})"
 
-def explain(study: Study, settings: ExplainSettings) -> Explanation:
-    """Explain an item set of a study.
+    def _repr_html_(self) -> str:
+        return html_table(f"Demands of {self.demand.n_items:,} items", self.demand.table, " ".join(self.notes))
+
+
+def explain(study: Study | str | Path, settings: ExplainSettings = ExplainSettings()) -> Explanation:
+    """Explain an item set: what it demands, what of its claims it measures, and what makes its items difficult.
+
+    Args:
+        study: A study with demands, or its folder; with responses of three models or more, difficulty is explained too.
+        settings: Which items, which annotator's levels, claims to check, coverage of the intervals.
+
+    Returns:
+        Tables of demands, claims and, from responses, shares of difficulty with intervals.
 
     Raises:
         InputError: The study has no demands, or no such benchmark, annotator or dimension.
         JoinError: Responses and demands do not talk about the same items.
     """
+    study = opened(study)
     chosen = of_benchmark(study, settings.benchmark) if settings.benchmark else study
     demands = Demands.of(chosen, settings.annotator)
     rng = np.random.default_rng(settings.seed)
@@ -135,4 +152,7 @@ def _text(study: Study, items: tuple[str, ...], settings: ExplainSettings) -> Fe
         return None
     known = study.items.set_index(study.items["item_id"].astype(str))["text"]
     texts = known.reindex(list(items)).fillna("").astype(str).tolist()
+    if len(set(texts)) < 2:
+        # one text for all, such as a placeholder, says nothing of an item
+        return None
     return text_features(texts, settings.seed, settings.embedder)

@@ -1,23 +1,22 @@
 """Everything `capscope explain` says of a benchmark: what it demands and measures, and what is odd about its items."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from capscope.data import Study
-from capscope.errors import OutputError
 from capscope.intervals import Interval
-from capscope.profiles.auditing import Audit, AuditSettings, audit_study
+from capscope.profiles.auditing import Audit, AuditSettings
+from capscope.profiles.auditing import audit as audit_of
 from capscope.profiles.benchmark.demands import ClaimCheck
 from capscope.profiles.benchmark.explanation import ExplainSettings, Explanation, ResponseExplanation, explain
 from capscope.profiles.item_groups import of_benchmark
+from capscope.profiles.text_tables import named_dims, spelled, table_lines
 
 MOST_OF_A_KIND = 8
 """Findings of a kind that are printed; all are in the file."""
-SUFFIXES = (".csv", ".parquet", ".json")
 
 
 @dataclass(frozen=True)
@@ -55,30 +54,7 @@ def explain_benchmark(study: Study, settings: ExplainSettings, audit: AuditSetti
     if audit is None:
         return BenchmarkReport(explanation, None)
     chosen = of_benchmark(study, settings.benchmark) if settings.benchmark else study
-    return BenchmarkReport(explanation, audit_study(chosen, audit))
-
-
-def refuse_table_file(path: Path, *, force: bool = False) -> None:
-    """Refuse a file for findings before anything is computed for it.
-
-    Raises:
-        OutputError: The file exists, or its kind is unknown.
-    """
-    if path.suffix not in SUFFIXES:
-        raise OutputError(f"{path}: cannot write '{path.suffix}' files; name one of {', '.join(SUFFIXES)}")
-    if path.exists() and not force:
-        raise OutputError(f"{path}: already exists; choose another --out or add --force")
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write findings as CSV, Parquet or JSON, by the file's name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet":
-        table.to_parquet(path, index=False)
-    elif path.suffix == ".json":
-        table.to_json(path, orient="records", indent=2, force_ascii=False)
-    else:
-        table.to_csv(path, index=False)
+    return BenchmarkReport(explanation, audit_of(chosen, audit))
 
 
 def _audit_lines(audit: Audit) -> list[str]:
@@ -86,7 +62,7 @@ def _audit_lines(audit: Audit) -> list[str]:
     parts = [head]
     listed = audit.listed()
     for kind, rows in listed.groupby("kind", sort=False):
-        parts += [f"\n{kind}: {len(rows)}", lines(rows.drop(columns=["kind", "benchmark"]).head(MOST_OF_A_KIND))]
+        parts += [f"\n{kind}: {len(rows)}", table_lines(rows.drop(columns=["kind", "benchmark"]).head(MOST_OF_A_KIND))]
     if not len(listed):
         parts.append("nothing odd was found")
     return [*parts, *(f"note: {note}" for note in audit.notes)]
@@ -154,14 +130,14 @@ def explanation_text(found: Explanation) -> str:
     levels = pd.DataFrame(demand.histogram.astype(int), columns=[f"n{step}" for step in range(6)])
     parts = [
         f"Demands of {demand.n_items} items (n0 to n5: items at each level)",
-        lines(pd.concat([demand.table, levels], axis=1)),
+        table_lines(named_dims(pd.concat([demand.table, levels], axis=1))),
         f"\nEffective number of dimensions {_words(effective)} of {len(demand.dims)}; dimensions that come together:",
-        lines(found.structure.pairs().head(MOST_PAIRS)),
+        table_lines(_named_pairs(found.structure.pairs().head(MOST_PAIRS))),
         *_claims_lines(found.claims),
     ]
     if found.contrast is not None:
         parts += ["\nAgainst the other set (difference of mean levels, interval over tasks):"]
-        parts += [lines(found.contrast.table)]
+        parts += [table_lines(named_dims(found.contrast.table))]
     if found.responses is not None:
         parts += _response_lines(found.responses)
     return "\n".join([*parts, *(f"\nnote: {note}" for note in found.notes)])
@@ -170,9 +146,9 @@ def explanation_text(found: Explanation) -> str:
 def _claims_lines(claims: ClaimCheck) -> list[str]:
     by_word = {word: claims.table.loc[claims.table["verdict"] == word, "dim"].tolist() for word in _VERDICTS}
     if not claims.claimed:
-        return [f"\nSensitive to (mean >= 2, s.d. >= 1): {', '.join(by_word['unclaimed']) or 'no dimension'}"]
+        return [f"\nSensitive to (mean >= 2, s.d. >= 1): {spelled(by_word['unclaimed']) or 'no dimension'}"]
     words = {"measured": "claimed and measured", "missed": "claimed, missed", "unclaimed": "measured, not claimed"}
-    return ["", *(f"{text}: {', '.join(by_word[word]) or '-'}" for word, text in words.items())]
+    return ["", *(f"{text}: {spelled(by_word[word]) or '-'}" for word, text in words.items())]
 
 
 def _response_lines(found: ResponseExplanation) -> list[str]:
@@ -180,22 +156,22 @@ def _response_lines(found: ResponseExplanation) -> list[str]:
     return [
         f"\nDifficulty of {shares.items} items: s.d. {shares.spread:.2f} log-odds ({shares.noise:.0%} of the observed"
         f" variance is noise, taken off); all demands explain {_words(shares.explained)} of it:",
-        lines(shares.table),
+        table_lines(named_dims(shares.table)),
         "\nShare of difficulty explained on items and tasks held out:",
-        lines(found.held_out.table),
+        table_lines(found.held_out.table),
         f"Nothing here explains {found.held_out.unexplained:.0%} on new items of these tasks.",
         f"\nModels differ by {found.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
         f" {found.separation.reliability:.3f}; beyond it, by dimension:",
-        lines(found.separation.table),
+        table_lines(named_dims(found.separation.table)),
     ]
-
-
-def lines(table: pd.DataFrame) -> str:
-    """Lay a table out as text, numbers with three decimals."""
-    return table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
 
 
 def _words(interval: Interval) -> str:
     if np.isnan(interval.lower):
         return f"{interval.point:.2f} (no interval: too few tasks)"
     return f"{interval.point:.2f} ({interval.level:.0%} interval {interval.lower:.2f} to {interval.upper:.2f})"
+
+
+def _named_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Put the names of both dimensions of each pair beside their codes."""
+    return named_dims(named_dims(pairs), "other", "other_dimension")

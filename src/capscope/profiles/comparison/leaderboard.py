@@ -8,10 +8,10 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray, ModelItem
 from capscope.data import Responses, Study
+from capscope.display import html_table
 from capscope.errors import FitError, InputError, first_few
 from capscope.fit import IRTPosterior, IRTSettings, draw_chances, fit_irt, item_chance
 from capscope.intervals import StratifiedMean, stratified_mean
-from capscope.notebook import html_table
 from capscope.profiles.comparison.pair_strengths import ModelVector, Scores, Strengths, Wins, fit_strengths, strengths
 from capscope.profiles.comparison.rank_orders import borda, kemeny_order, task_votes
 from capscope.profiles.item_groups import places_of

@@ -7,8 +7,8 @@ import pandas as pd
 from scipy.special import expit
 
 from capscope.axes import FloatArray
+from capscope.display import html_table
 from capscope.errors import InputError, first_few
-from capscope.notebook import html_table
 from capscope.profiles.comparison.pair_strengths import Scores, Wins, fit_strengths, strengths
 from capscope.profiles.text_tables import table_lines
 

@@ -9,6 +9,7 @@ from capscope.errors import InputError
 from capscope.profiles.comparison.leaderboard import SuiteAggregates, suite_aggregates
 from capscope.profiles.comparison.paired_judgements import JudgedModels, bradley_terry
 from capscope.profiles.comparison.two_models import Comparison, compare_models
+from capscope.profiles.item_groups import opened
 
 Compared = Comparison | SuiteAggregates | JudgedModels
 """A comparison: it has `table`, `head`, `notes` or none, `as_dict()` and `as_text()`."""
@@ -34,20 +35,13 @@ def compare(source: Study | pd.DataFrame | str | Path, *models: str, seed: int =
     """
     if len(models) not in (0, 2):
         raise InputError(f"{len(models)} models are named; name two, or none to rank all")
-    judgements = _judgements(source)
-    if judgements is not None:
+    if isinstance(source, str | Path) and Path(source).is_file():
+        source = read_table(Path(source))
+    if isinstance(source, pd.DataFrame):
         if models:
             raise InputError("judgements rank all their models; name none")
-        return bradley_terry(judgements, level=level)
-    study = source if isinstance(source, Study) else Study.load(Path(str(source)))
+        return bradley_terry(source, level=level)
+    study = opened(source)
     if models:
         return compare_models(study, models[0], models[1], seed=seed, level=level)
     return suite_aggregates(study, seed=seed, level=level)
-
-
-def _judgements(source: Study | pd.DataFrame | str | Path) -> pd.DataFrame | None:
-    if isinstance(source, pd.DataFrame):
-        return source
-    if isinstance(source, str | Path) and Path(source).is_file():
-        return read_table(Path(source))
-    return None

@@ -1,0 +1,177 @@
+"""What one reading of all answers tells, before anything is fitted."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Int
+from scipy.special import expit, logit
+
+from capscope.axes import FloatArray, RowIndex
+from capscope.errors import FitError
+from capscope.fit.cells.answers import Answers, Rows
+
+MOST_PAIRS = 255
+"""More pairs of score and trials than this do not fit a byte."""
+
+
+@dataclass
+class Margins:
+    """Rows, trials and successes along one axis."""
+
+    count: FloatArray
+    """Number of rows."""
+    trials: FloatArray
+    """Number of trials."""
+    right: FloatArray
+    """Sum of scores, weighted by trials."""
+
+    @classmethod
+    def none(cls, size: int) -> "Margins":
+        """Nothing counted yet."""
+        return cls(np.zeros(size), np.zeros(size), np.zeros(size))
+
+    def of(self, index: Int[np.ndarray, " kept"]) -> "Margins":
+        """The totals of some of them."""
+        return Margins(self.count[index], self.trials[index], self.right[index])
+
+    def add(self, index: RowIndex, trials: FloatArray | None, right: FloatArray) -> None:
+        """Count some rows; no trials means one each."""
+        size = len(self.count)
+        count = np.bincount(index, minlength=size)
+        self.count += count
+        self.trials += count if trials is None else np.bincount(index, trials, size)
+        self.right += np.bincount(index, right, size)
+
+
+@dataclass
+class ResponseSummary:
+    """What one reading of all answers tells: totals on both axes, and which scores occur."""
+
+    models: Margins
+    """Margins of the models."""
+    items: Margins
+    """Margins of the items."""
+    n_rows: int = 0
+    """Number of rows."""
+    binary: bool = True
+    """Whether every row is one trial, right or wrong."""
+    one_trial: bool = True
+    """Whether every row is one trial."""
+    pairs: set[complex] | None = field(default_factory=set[complex])
+    """Pairs of score and trials that occur; None where there are too many for a byte."""
+    weight: float = 1.0
+    """Trials that one trial counts for; see `dispersion`."""
+
+    def of(self, models: Int[np.ndarray, " model"], items: Int[np.ndarray, " item"]) -> "ResponseSummary":
+        """The survey over some models and items, the others having no answer."""
+        return replace(self, models=self.models.of(models), items=self.items.of(items))
+
+    def add(self, rows: Rows) -> None:
+        """Take in some rows.
+
+        Raises:
+            FitError: A score or a number of trials is out of range.
+        """
+        _refuse_bad(rows)
+        one_trial = bool((rows.trials == 1).all())
+        right = rows.score if one_trial else rows.trials * rows.score
+        self.models.add(rows.model, None if one_trial else rows.trials, right)
+        self.items.add(rows.item, None if one_trial else rows.trials, right)
+        self.n_rows += len(rows.score)
+        self.one_trial &= one_trial
+        if one_trial and bool(((rows.score == 0) | (rows.score == 1)).all()):
+            self._note({1j, 1 + 1j})
+        else:
+            self.binary = False
+            self._note(set(np.unique(rows.pairs).tolist()) if self.pairs is not None else set())
+
+    def _note(self, pairs: set[complex]) -> None:
+        if self.pairs is not None:
+            together = self.pairs | pairs
+            self.pairs = together if len(together) <= MOST_PAIRS else None
+
+
+def survey(answers: Answers) -> ResponseSummary:
+    """Read all answers once.
+
+    Raises:
+        FitError: There is no answer, or one that cannot be used.
+    """
+    found = ResponseSummary(Margins.none(len(answers.models)), Margins.none(len(answers.items)))
+    for rows in answers.chunks():
+        found.add(rows)
+    if not found.n_rows:
+        raise FitError("fit_irt: there are no responses; check the filter or the split that made this matrix")
+    return found
+
+
+def _refuse_bad(rows: Rows) -> None:
+    if not len(rows.score):
+        return
+    if not (rows.score.min() >= 0 and rows.score.max() <= 1):
+        raise FitError("fit_irt: a score lies outside [0, 1] or is NaN; validate the responses first")
+    if not (rows.trials.min() > 0 and np.isfinite(rows.trials.max())):
+        raise FitError("fit_irt: an n_trials is not positive; validate the responses first")
+
+
+def block_labels(answers: Answers) -> tuple[Int[np.ndarray, " model"], Int[np.ndarray, " item"]]:
+    """Label of the block of each model and of each item; those without an answer are blocks of their own."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n_models = len(answers.models)
+    size = n_models + len(answers.items)
+    label = np.arange(size)
+    for rows in answers.chunks():
+        # every node also hangs on the label it had, so that earlier chunks stay joined
+        left = np.concatenate([rows.model, np.arange(size)])
+        right = np.concatenate([n_models + rows.item, label])
+        links = coo_array((np.ones(len(left), bool), (left, right)), shape=(size, size))
+        _, label = connected_components(links, directed=False)
+        label = _first_with(label)
+    return label[:n_models], label[n_models:]
+
+
+def _first_with(label: RowIndex) -> RowIndex:
+    """The first node of each node's block, so that labels are nodes."""
+    _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+MOST_TRIALS = 20.0
+"""A fraction counts as this many right or wrong answers at most."""
+
+
+def trial_weight(answers: Answers, found: ResponseSummary) -> float:
+    """Number of right or wrong answers that one row is worth: 1 where all are right or wrong or state their trials.
+
+    Chances are those of an additive model of models and items, which fits no better than what comes after it, so
+    that fractions count for too little rather than for too much.
+
+    Args:
+        answers: Observed answers.
+        found: What a survey of them told.
+    """
+    if found.binary or not found.one_trial:
+        return 1.0
+    overall = _inner(found.models.right.sum(keepdims=True) / found.models.trials.sum())
+    model, item = _log_odds(found.models, overall), _log_odds(found.items, overall)
+    residual = missing = 0.0
+    for rows in answers.chunks():
+        chance = expit(model[rows.model] + item[rows.item] - logit(overall))
+        residual += float(np.square(rows.score - chance).sum())
+        missing += _missing_variance(rows)
+    return min(MOST_TRIALS, (residual + missing) / max(residual, 1e-9))
+
+
+def _missing_variance(rows: Rows) -> float:
+    return float((rows.score * (1 - rows.score)).sum())
+
+
+def _log_odds(totals: Margins, overall: FloatArray) -> FloatArray:
+    """Log-odds of a right answer, each with one more answer at the overall rate."""
+    return logit(_inner((totals.right + overall) / (totals.trials + 1)))
+
+
+def _inner(chance: FloatArray) -> FloatArray:
+    return np.clip(chance, 1e-3, 1 - 1e-3)

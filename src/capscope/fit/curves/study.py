@@ -1,0 +1,36 @@
+"""The hierarchical curves on a study: level counts from its answers and demands."""
+
+from collections.abc import Callable
+
+from capscope.data import Demands, Responses, Study, join_items
+from capscope.fit.curves.hierarchical import fit_hierarchical
+from capscope.fit.curves.posterior import CurvePosterior
+from capscope.fit.curves.slices import dominant_slices
+from capscope.fit.irt_study import item_chance
+from capscope.fit.outcome import Outcome
+from capscope.fit.settings import StudyFitSettings
+
+
+def fit_curve_study(
+    study: Study,
+    responses: Responses,
+    settings: StudyFitSettings,
+    progress: Callable[[float], None] | None = None,
+) -> Outcome[CurvePosterior]:
+    """Fit curves to answers and the demands of their items.
+
+    Args:
+        study: A study with demands.
+        responses: The answers.
+        settings: What to fit.
+        progress: Called with the share of the work done.
+
+    Raises:
+        InputError: The study has no demands, or none by the annotator asked for.
+        JoinError: Responses and demands do not talk about the same items.
+        FitError: No answered item is rated on every dimension.
+    """
+    join_items(study, "responses", "demands").refuse_if_poor(study.name)
+    demands = Demands.of(study, settings.annotator)
+    slices = dominant_slices(responses, demands, item_chance(study, responses.items))
+    return fit_hierarchical(slices.counts, engine=settings.engine_name, seed=settings.seed, progress=progress)

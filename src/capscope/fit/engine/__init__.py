@@ -1,1 +1,0 @@
-"""The default engine: variational Bayes by sweeps over models and items, and the choice of the model to fit."""

@@ -1,0 +1,80 @@
+"""The family of engines: how a model is fitted. To add one, write its module and add its entry to `ENGINES`.
+
+An engine for item response models is a function ``(responses, settings, floor) -> Outcome[IRTPosterior]`` (see
+`irt_study.fit_answers`); one for curves a function ``(program, start, draws, seed) -> draws of every site``.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from capscope.fit.members import loaded
+
+IRT_MODELS = ("auto", "rasch", "2pl", "3pl", "4pl", "mirt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """One engine: what it is called, what it can fit, and where its code lives."""
+
+    name: str
+    """Name by which users choose it."""
+    help: str
+    """What it is, in a few words."""
+    models: tuple[str, ...]
+    """Models that it can fit."""
+    responses: tuple[str, ...] = ("auto",)
+    """Score models that it can fit."""
+    irt: str = ""
+    """Function that fits an item response model, as ``module:object``."""
+    curves: str = ""
+    """Function that draws from the posterior of the curves, as ``module:object``."""
+
+    def load_irt(self) -> Any:  # noqa: ANN401 - see Member.load
+        """Import the function that fits an item response model."""
+        return loaded(self.irt)
+
+    def load_curves(self) -> Any:  # noqa: ANN401 - see Member.load
+        """Import the function that draws from the posterior of the curves."""
+        return loaded(self.curves)
+
+
+_PYRO = "capscope.fit.engines.pyro"
+ENGINES: dict[str, Engine] = {
+    engine.name: engine
+    for engine in (
+        Engine(
+            name="variational",
+            help="block natural-gradient variational Bayes, the default",
+            models=(*IRT_MODELS, "demand"),
+            responses=("auto", "graded", "continuous"),
+            irt="capscope.fit.engines.variational.fitting:fit_answers",
+        ),
+        Engine(
+            name="mml",
+            help="marginal maximum likelihood, for many models and few items",
+            models=("rasch", "2pl", "3pl", "4pl"),
+            responses=("auto", "graded", "continuous"),
+            irt="capscope.fit.engines.mml.fitting:fit_answers",
+        ),
+        Engine(
+            name="svi",
+            help="stochastic variational inference in Pyro, a full posterior",
+            models=IRT_MODELS,
+            irt=f"{_PYRO}.sampling:fit_by_svi",
+        ),
+        Engine(
+            name="laplace",
+            help="Laplace approximation, the default for curves",
+            models=("curves",),
+            curves="capscope.fit.engines.laplace:laplace_draws",
+        ),
+        Engine(
+            name="nuts",
+            help="no-U-turn sampling in Pyro, a full posterior",
+            models=(*IRT_MODELS, "curves"),
+            irt=f"{_PYRO}.sampling:fit_by_nuts",
+            curves=f"{_PYRO}.program_nuts:nuts_draws",
+        ),
+    )
+}
+"""Every engine by its name."""

@@ -1,0 +1,1 @@
+"""Marginal maximum likelihood, for many models and few items."""

@@ -1,0 +1,1 @@
+"""Full posteriors in Pyro: NUTS and stochastic variational inference."""

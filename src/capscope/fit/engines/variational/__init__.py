@@ -1,0 +1,1 @@
+"""The default engine: block natural-gradient variational Bayes in plain torch."""

@@ -1,0 +1,121 @@
+"""The default engine from end to end, and the scoring of new models on the items of a fit."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from capscope.axes import RowFloats
+from capscope.data import ResponseFile, Responses
+from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers
+from capscope.fit.cells.interface import Cells
+from capscope.fit.cells.layout import lay_out
+from capscope.fit.cells.response_summary import survey, trial_weight
+from capscope.fit.engines.score_cells import score_model_cells
+from capscope.fit.engines.variational.kernels import Gaussians, cell_sums
+from capscope.fit.engines.variational.problem import (
+    checked_covariates,
+    checked_loads,
+    fit_choice,
+    make_problem,
+    pick_device,
+    problem_of,
+)
+from capscope.fit.engines.variational.selection import choose
+from capscope.fit.engines.variational.sweeps import model_step
+from capscope.fit.engines.variational.to_posterior import as_numpy, extended, make_posterior
+from capscope.fit.irt.advice import advise
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.irt.settings import IRTSettings
+from capscope.fit.outcome import Outcome, Status
+
+SCORING_SWEEPS = 50
+
+
+def fit_variational(
+    responses: Responses | ResponseFile | Answers,
+    settings: IRTSettings | None = None,
+    features: np.ndarray | None = None,
+    floor: RowFloats | None = None,
+    loads_on: np.ndarray | None = None,
+) -> Outcome[IRTPosterior]:
+    """Fit an item response model by block natural-gradient variational Bayes.
+
+    Args:
+        responses: Observed responses, as rows, as a grid or in a file; scores in [0, 1] count as quasi-binomial with
+            their trials.
+        settings: What to fit; by default held-out cells choose.
+        features: Array (item, feature) in the order of ``responses.items``: the items' prior is N(G [1, x], S).
+        floor: Known chance of a right guess on each item; None for none.
+        loads_on: Confirmatory mask (item, dim), such as demand levels above 0: where it is false a slope stays exactly
+            0, so the dimensions are those of the mask, in its order, and are not rotated.
+
+    Raises:
+        FitError: Responses, features or settings cannot be used; one line with what to do.
+    """
+    settings = settings or IRTSettings()
+    answers = as_answers(responses)
+    device = pick_device(settings.device)
+    loads = checked_loads(loads_on, len(answers.items), settings, features)
+    side = replace(checked_covariates(features, floor, len(answers.items)), loads_on=loads)
+    found = survey(answers)
+    if settings.response == "auto":  # grades and continuous scores have a scatter of their own
+        found = replace(found, weight=trial_weight(answers, found))
+    models, items = np.flatnonzero(found.models.count), np.flatnonzero(found.items.count)
+    whole = len(models) == len(answers.models) and len(items) == len(answers.items)
+    answered = answers if whole else PartOfAnswers(answers, models, items)
+    answered_side = side if whole else side.of(items)
+    chosen = choose(answered, found, settings, answered_side)
+    problem = make_problem(answered, found.of(models, items), answered_side, settings, device)
+    choice = chosen.choice
+    state = fit_choice(problem_of(choice, problem, answered, answered_side), choice, settings, chosen.warm)
+    fitted = make_posterior(answered, problem, choice, state, answered_side)
+    posterior = extended(fitted, answers, side, models, items)
+    status = Status(state.converged, "converged" if state.converged else "still-moving", chosen.reasons)
+    return Outcome(posterior, advise(status, posterior, answers, found), state.history)
+
+
+def fit_answers(
+    responses: Responses | ResponseFile, settings: IRTSettings, floor: RowFloats | None = None
+) -> Outcome[IRTPosterior]:
+    """Fit without item features: the entry of this engine in `ENGINES`; see `fit_variational`."""
+    return fit_variational(responses, settings, floor=floor)
+
+
+def _cells_to_score(posterior: IRTPosterior, responses: Responses) -> Cells:
+    """Answers as the items of a fit see them, in the order of the responses' items."""
+    if posterior.extras is None:
+        answers = as_answers(responses)
+        found = replace(survey(answers), weight=posterior.trial_weight)
+        return lay_out(answers, found, posterior.floor if posterior.floor.any() else None)[0]
+    survey(as_answers(responses))  # refuses what no model can be fitted to
+    weighted = replace(responses, n_trials=responses.n_trials * posterior.trial_weight)
+    return score_model_cells(weighted, posterior.extras.score_model(), torch.from_numpy(posterior.extras.mean))
+
+
+def score_models(posterior: IRTPosterior, responses: Responses) -> IRTPosterior:
+    """Abilities of new models, the items' posteriors held fixed (the ability half-step of the fit).
+
+    Args:
+        posterior: A fit.
+        responses: Answers of new models to items of the fit, in any order.
+
+    Returns:
+        The same items with the new models, on the ability scale of the fit.
+
+    Raises:
+        FitError: An item is not in the fit.
+    """
+    index = posterior.item_index(responses.items)
+    items = Gaussians(torch.from_numpy(posterior.item_mean[index]), torch.from_numpy(posterior.answer_cov[index]))
+    cells = _cells_to_score(posterior.take_items(index), responses)
+    n_models, dims = len(responses.models), posterior.dims
+    mean = torch.zeros(n_models, dims + 1, dtype=torch.float64)
+    mean[:, -1] = 1
+    models = Gaussians(mean, torch.zeros(n_models, dims + 1, dims + 1, dtype=torch.float64))
+    for _ in range(SCORING_SWEEPS):
+        before, models = models, model_step(models, cell_sums(cells, models, items, "model").to_fixed_columns())
+        if float((models.mean - before.mean).abs().max()) < 1e-5:
+            break
+    ability, cov = as_numpy(models.mean[:, :-1]), as_numpy(models.cov[:, :-1, :-1])
+    return replace(posterior, models=responses.models, ability_mean=ability, ability_cov=cov)

@@ -1,0 +1,308 @@
+"""A fit as users hold it: the posterior, the settings to fit it again, how the search ended; stored as a folder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from capscope.data import Responses, Study
+from capscope.display import html_table
+from capscope.errors import FitError, InputError
+from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
+from capscope.fit.arviz_export import to_arviz
+from capscope.fit.engines.variational.fitting import fit_variational
+from capscope.fit.engines.variational.problem import pick_device
+from capscope.fit.held_out import HeldOut, held_out_rows
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.irt_study import fit_answers, irt_settings
+from capscope.fit.kinds import KINDS, MODELS
+from capscope.fit.outcome import Outcome, Status
+from capscope.fit.posterior import Posterior
+from capscope.fit.resources import Meter
+from capscope.fit.settings import StudyFitSettings
+
+SCHEMA = 1
+REMEDY = "fit again with `capscope fit`"
+
+PosteriorT = TypeVar("PosteriorT", bound=Posterior)
+FitKind = Callable[[Study, Responses, StudyFitSettings, Callable[[float], None] | None], Outcome[Any]]
+
+
+@dataclass(frozen=True)
+class Fit(Generic[PosteriorT]):
+    """A fitted model."""
+
+    posterior: PosteriorT
+    """The posterior distribution."""
+    settings: StudyFitSettings | None
+    """What was asked for, enough to fit again; None for a fit that was stored without."""
+    status: Status
+    """How the search ended."""
+    history: tuple[float, ...] = ()
+    """One number for each sweep or step: the change (variational engine) or the objective (the others)."""
+
+    @classmethod
+    def of(cls, outcome: Outcome[PosteriorT], settings: StudyFitSettings | None) -> "Fit[PosteriorT]":
+        """Add the settings to what an engine returned.
+
+        Args:
+            outcome: What the engine returned.
+            settings: What it was asked.
+        """
+        return cls(outcome.posterior, settings, outcome.status, outcome.history)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return self.posterior.models
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model that was fitted; the one that was chosen where ``auto`` was asked for."""
+        return self.posterior.model_name
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that fitted it."""
+        return self.refit_settings.engine_name
+
+    @property
+    def device(self) -> str:
+        """Where it is fitted on this machine."""
+        return str(pick_device(self.refit_settings.device))
+
+    @property
+    def refit_settings(self) -> StudyFitSettings:
+        """Settings that fit this very model again: choices made by held-out answers are taken as made."""
+        return refit_settings(self.posterior, self.settings)
+
+    def abilities(self, level: float = 0.9) -> pd.DataFrame:
+        """Abilities of the models with intervals.
+
+        Args:
+            level: Nominal coverage of the bounds.
+
+        Returns:
+            One row for each model and dimension: ``model, dim, ability, sd, lower, upper``.
+        """
+        return self.posterior.abilities(level)
+
+    def items(self, level: float = 0.9) -> pd.DataFrame:
+        """What the fit knows of its items; no rows for a fit that knows only demand levels.
+
+        Args:
+            level: Nominal coverage of the bounds.
+        """
+        return self.posterior.item_table(level)
+
+    def held_out(self, data: Study | Responses, share: float = 0.2) -> HeldOut[PosteriorT]:
+        """Fit again with the same settings, on part of the answers, and predict the rest.
+
+        Args:
+            data: The study (or, for an item response fit, the answers) that the fit was made from.
+            share: Share of the answers to hold out, drawn with the settings' seed.
+
+        Raises:
+            FitError: The share lies outside (0, 1), or the fit needs what the data do not hold.
+        """
+        settings = self.refit_settings
+        if isinstance(data, Study):
+            return hold_out(data, settings, share)
+        return _hold_out_rows(data, share, settings, lambda rows: _refitted(self.posterior, rows, settings))
+
+    def to_inferencedata(self, responses: Responses | None = None, draws: int = 400, seed: int = 0) -> Any:  # noqa: ANN401 - arviz is optional, so its types cannot be named here
+        """Export draws to ArviZ's ``InferenceData``.
+
+        Args:
+            responses: The responses of the fit, for an item response fit; they add the log-likelihood of each row.
+            draws: Number of draws from a Gaussian posterior.
+            seed: Seed of those draws.
+
+        Raises:
+            MissingExtraError: arviz is not installed.
+        """
+        return to_arviz(self.posterior, responses, draws, seed)
+
+    def save(self, folder: Path | str, *, force: bool = True) -> Path:
+        """Write the fit as a folder: a manifest and tensors, whole or not at all.
+
+        Args:
+            folder: Folder to write.
+            force: A fit that is there may be replaced.
+
+        Raises:
+            OutputError: The folder holds something else, or cannot be written.
+        """
+        manifest, tensors = self.posterior.manifest()
+        stored = {"schema": SCHEMA, **manifest, **_status_manifest(self.status, self.history)}
+        if self.settings is not None:
+            stored["settings"] = self.settings.as_dict()
+        return write_tensors(Path(folder), stored, tensors, force=force, what="fit")
+
+    @staticmethod
+    def load(folder: Path | str) -> "Fit[Any]":
+        """Read a fit of any kind; see `load_fit`."""
+        return load_fit(folder)
+
+    def __repr__(self) -> str:
+        """A few lines: what was fitted, to how many models, how it ended, and the first advice."""
+        posterior, n_items = self.posterior, len(self.items())
+        lines = [
+            f"Fit: {posterior.model_name} by {self.engine}, {self.status.code}",
+            f"  {len(posterior.models):,} models, {f'{n_items:,} items, ' if n_items else ''}"
+            f"dimensions: {', '.join(posterior.dim_names)[:80]}",
+        ]
+        return "\n".join([*lines, *(f"  - {line[:160]}" for line in self.status.advice[:3])])
+
+    def _repr_html_(self) -> str:
+        note = " ".join(f"{line}." for line in (f"Status: {self.status.code}", *self.status.advice))
+        return html_table(f"Fit of {self.posterior.model_name}: abilities", self.abilities(), note)
+
+
+def hold_out(study: Study, settings: StudyFitSettings, share: float) -> HeldOut[Any]:
+    """Fit on part of a study's answers and predict the rest.
+
+    Args:
+        study: The study.
+        settings: What to fit.
+        share: Share of the answers to hold out, drawn with the settings' seed.
+
+    Raises:
+        FitError: The share lies outside (0, 1), or the rest cannot support the model.
+    """
+    fit_kind: FitKind = KINDS[MODELS[settings.model].kind].load_fit()
+    return _hold_out_rows(
+        Responses.of(study), share, settings, lambda rows: fit_kind(study, rows, settings, None), study
+    )
+
+
+def _hold_out_rows(
+    responses: Responses,
+    share: float,
+    settings: StudyFitSettings,
+    refit: Callable[[Responses], Outcome[Any]],
+    study: Study | None = None,
+) -> HeldOut[Any]:
+    if not 0 < share < 1:
+        raise FitError(f"--holdout {share:g} is not a share of the answers; use a number between 0 and 1")
+    rows = held_out_rows(len(responses.score), share, settings.seed)
+    training, test = responses.rows(~rows), responses.rows(rows)
+    if not len(training.score) or not len(test.score):
+        raise FitError(f"--holdout {share:g} leaves no answers to fit or to predict; use another share")
+    meter = Meter()
+    outcome = refit(training)
+    cost = meter.read()
+    chance = outcome.posterior.answer_chances(test, study, settings.annotator)
+    return HeldOut(outcome, test, chance, len(training.score), cost)
+
+
+def _refitted(posterior: Posterior, training: Responses, settings: StudyFitSettings) -> Outcome[Any]:
+    """Fit an item response model to answers without a study: floors are those of the fit."""
+    if not isinstance(posterior, IRTPosterior):
+        raise FitError(f"a fit of {posterior.model_name} is made again from a study with demands; give the study")
+    if len(posterior.population.center):
+        raise FitError("a fit with item features cannot be made again from answers alone; use fit_irt with features")
+    floor = None
+    if posterior.extras is None and posterior.floor.any():
+        floor = posterior.floor[posterior.item_index(training.items)]
+    loads_on = posterior.loads_on
+    if loads_on is not None:
+        return fit_variational(training, irt_settings(settings), floor=floor, loads_on=loads_on)
+    return fit_answers(training, settings, floor)
+
+
+AnyFit = Fit[Any]
+"""A fit of any kind."""
+
+
+def refit_settings(posterior: Posterior, settings: StudyFitSettings | None) -> StudyFitSettings:
+    """Settings that fit this very model again.
+
+    Args:
+        posterior: A fit's posterior.
+        settings: What was asked for; None where it was not stored: then it is read off the posterior.
+    """
+    known = settings or StudyFitSettings(model=posterior.model_name, **_inferred(posterior))
+    if not isinstance(posterior, IRTPosterior):
+        return known
+    several = posterior.dims > 1 and not MODELS[posterior.model_name].several
+    taken = {"model": "mirt" if several else posterior.model_name, "dims": posterior.dims}
+    if known.form == "auto" and posterior.dims == 1 and posterior.model_name in ("2pl", "3pl", "4pl"):
+        taken["form"] = posterior.population.form if known.response == "auto" else "auto"
+    if known.model == "auto" and posterior.extras is None:
+        taken["chance"] = "use" if posterior.floor.any() else "ignore"
+    return replace(known, **taken)
+
+
+def _inferred(posterior: Posterior) -> dict[str, Any]:
+    """What a posterior says of settings that were not stored."""
+    if not isinstance(posterior, IRTPosterior):
+        return {}
+    inferred: dict[str, Any] = {"dims": posterior.dims}
+    if posterior.extras is None:
+        inferred["chance"] = "use" if posterior.floor.any() else "ignore"
+    else:
+        inferred["response"] = posterior.extras.score_model().name
+    return inferred
+
+
+def load_fit(folder: Path | str) -> Fit[Any]:
+    """Read a fit of any kind.
+
+    Args:
+        folder: Folder written by `Fit.save`.
+
+    Raises:
+        InputError: The folder holds no fit, one of another version, or one whose parts do not belong together.
+    """
+    folder = Path(folder)
+    manifest, tensors = read_tensors(folder, "fit", REMEDY)
+    if manifest.get("schema") != SCHEMA or manifest.get("kind") not in KINDS:
+        raise InputError(f"{folder}: this fit was written by another version of capscope; fit again")
+    posterior_class: Any = KINDS[manifest["kind"]].load()
+    try:
+        _refuse_axes(folder, posterior_class.axes(manifest), manifest, tensors)
+        posterior = posterior_class.read(manifest, tensors)
+        status = Status(manifest["converged"], manifest["code"], tuple(manifest["advice"]))
+        stored = manifest.get("settings")
+        settings = None if stored is None else StudyFitSettings.from_dict(stored)
+        return Fit(posterior, settings, status, tuple(manifest["history"]))
+    except KeyError as error:
+        raise InputError(f"{folder}: the fit lacks {error}; {REMEDY}") from None
+    except (TypeError, ValueError, FitError) as error:
+        raise InputError(f"{folder}: the fit is damaged ({error}); {REMEDY}") from None
+
+
+load = load_fit
+"""Name of `load_fit` at the top level of the package."""
+
+
+def _refuse_axes(
+    folder: Path, axes: Mapping[str, tuple[str, ...]], manifest: dict[str, Any], tensors: dict[str, np.ndarray]
+) -> None:
+    for name, keys in axes.items():
+        for axis, key in enumerate(keys):
+            if key:
+                refuse_lengths(folder, "fit", tensors, {name: (axis, manifest[key])}, REMEDY)
+
+
+def is_fit(folder: Path | str) -> bool:
+    """Whether a folder looks like a fit; `load_fit` says whether it is one."""
+    return (Path(folder) / MANIFEST).is_file() or (Path(folder) / TENSORS).is_file()
+
+
+def save_fit(fit: Fit[Any], folder: Path | str) -> None:
+    """Write a fit; a fit already in the folder is replaced. See `Fit.save`."""
+    fit.save(folder)
+
+
+def _status_manifest(status: Status, history: tuple[float, ...]) -> dict[str, Any]:
+    return {
+        "converged": status.converged,
+        "code": status.code,
+        "advice": list(status.advice),
+        "history": list(history),
+    }

@@ -1,0 +1,308 @@
+"""Fit a model to a study, a table of scores or a folder; the one call and the calls for each kind of data."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import RowFloats
+from capscope.data import LevelCounts, ResponseFile, Responses, Study, read_table, rows_in
+from capscope.errors import FitError
+from capscope.fit.cells.answers import Answers, as_answers
+from capscope.fit.curves.posterior import CurvePosterior
+from capscope.fit.demand.basis import DemandItems
+from capscope.fit.demand.model import DemandSettings, fit_demand_items
+from capscope.fit.demand.posterior import DemandPosterior
+from capscope.fit.engines.variational.fitting import fit_variational
+from capscope.fit.engines.variational.problem import pick_device
+from capscope.fit.fitted import Fit, hold_out
+from capscope.fit.held_out import HeldOut, HoldoutScore
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.irt.settings import IRTSettings
+from capscope.fit.irt_study import fit_answers, irt_settings, known_floor
+from capscope.fit.kinds import KINDS, MODELS
+from capscope.fit.psychometrics.linking import calibrate_items
+from capscope.fit.settings import StudyFitSettings
+
+BYTES_A_ROW = 150
+"""Memory that a loaded response takes at its peak, with its table and its checks."""
+
+STREAMED_MODELS, STREAMED_ENGINE = ("auto", "rasch", "2pl", "mirt"), "variational"
+"""Models that are fitted block by block from a file, and the engine that does so."""
+
+Progress = Callable[[float], None]
+
+
+def fit(  # noqa: PLR0913 - one name for each setting
+    data: Study | pd.DataFrame | Path | str,
+    model: str = "auto",
+    *,
+    dims: int = 1,
+    engine: str = "auto",
+    response: str = "auto",
+    chance: str = "auto",
+    annotator: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Fit[Any]:
+    """Fit a model to responses.
+
+    Args:
+        data: A study, its folder, a table of scores with one row for each model and one column for each item (NaN
+            for not administered), or a table with columns ``model, item_id, score``.
+        model: A name in `MODELS`: ``auto, rasch, 2pl, 3pl, 4pl, mirt, demand`` or ``curves``.
+        dims: Number of abilities of ``mirt``, ``3pl`` and ``4pl``.
+        engine: A name in `ENGINES`, or ``auto``.
+        response: A name in `SCORE_MODELS`: what scores are.
+        chance: Known chances of a guess: ``auto``, ``use`` or ``ignore``.
+        annotator: Whose demand levels ``demand`` and ``curves`` use.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        seed: Seed of everything random.
+        progress: Called with the share of the work done, where the engine knows it.
+
+    Returns:
+        The fit.
+
+    Raises:
+        InputError: The data cannot be read, or lack a table that the model needs.
+        FitError: The data cannot support the model.
+
+    Example:
+        >>> fit(pd.DataFrame({"q1": [1, 0, 1], "q2": [1, 0, 0]}, index=["a", "b", "c"]), "rasch").models
+        ('a', 'b', 'c')
+    """
+    settings = StudyFitSettings(
+        model=model,
+        dims=dims,
+        engine=engine,
+        response=response,
+        chance=chance,
+        annotator=annotator,
+        device=device,
+        seed=seed,
+    )
+    if isinstance(data, Path | str):
+        return fit_folder(data, settings, progress)
+    return fit_study(study_of(data) if isinstance(data, pd.DataFrame) else data, settings, progress)
+
+
+def study_of(frame: pd.DataFrame) -> Study:
+    """A study of responses in a table: long with columns ``model, item_id, score``, or wide with a row for each model.
+
+    Args:
+        frame: The table.
+
+    Raises:
+        InputError: A score is out of range, or a name occurs twice.
+    """
+    if {"model", "item_id", "score"} <= set(frame.columns):
+        return Study.of(responses=frame, name="the table")
+    wide = frame.set_index("model") if "model" in frame.columns else frame
+    repeated = [str(name) for axis in (wide.index, wide.columns) for name in axis[axis.duplicated()]]
+    if repeated:
+        raise FitError(f"the table names {repeated[0]} twice; give each model one row and each item one column")
+    model, item = np.nonzero(wide.notna().to_numpy())
+    columns = {
+        "model": wide.index.astype(str).to_numpy()[model],
+        "item_id": wide.columns.astype(str).to_numpy()[item],
+        "score": wide.to_numpy()[model, item].astype(float),
+    }
+    return Study.of(responses=pd.DataFrame(columns), name="the table")
+
+
+def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: Progress | None = None) -> Fit[Any]:
+    """Fit a model to a study's responses (and, for `demand` and `curves`, demands).
+
+    Args:
+        study: The study.
+        settings: What to fit; by default held-out answers choose an item response model.
+        progress: Called with the share of the work done, where the engine knows it.
+
+    Raises:
+        InputError: A table that the model needs is missing.
+        JoinError: Responses and demands do not talk about the same items.
+        FitError: The data cannot support the model.
+    """
+    settings = settings or StudyFitSettings()
+    kind = KINDS[MODELS[settings.model].kind]
+    return Fit.of(kind.load_fit()(study, Responses.of(study), settings, progress), settings)
+
+
+def fit_folder(
+    folder: Path | str, settings: StudyFitSettings | None = None, progress: Progress | None = None
+) -> Fit[Any]:
+    """Fit a model to the study in a folder.
+
+    Responses in Parquet that would take more memory than allowed stay on disk and are read block by block; the fit
+    is the same.
+
+    Args:
+        folder: Study folder.
+        settings: What to fit; by default held-out answers choose an item response model.
+        progress: Called with the share of the work done, where the engine knows it.
+
+    Raises:
+        InputError: A table that the model needs is missing or wrong.
+        FitError: The data cannot support the model.
+    """
+    folder, settings = Path(folder), settings or StudyFitSettings()
+    table = folder / "responses.parquet"
+    if not stays_on_disk(table, settings):
+        return fit_study(Study.load(folder), settings, progress)
+    file, items = ResponseFile.open(table), folder / "items.parquet"
+    floor = None
+    if items.is_file():
+        floor = known_floor(Study.of(items=read_table(items), name=str(folder)), settings, file.items)
+    return Fit.of(fit_answers(file, settings, floor), settings)
+
+
+def stays_on_disk(table: Path, settings: StudyFitSettings) -> bool:
+    """Whether responses are too many to load, and of a kind that can be fitted block by block.
+
+    Args:
+        table: Parquet file of the responses.
+        settings: What to fit.
+    """
+    streams = settings.engine_name == STREAMED_ENGINE and settings.model in STREAMED_MODELS
+    return streams and table.is_file() and rows_in(table) * BYTES_A_ROW > settings.memory_mb * 2**20
+
+
+def fit_irt(
+    responses: Responses | ResponseFile | Answers,
+    settings: IRTSettings | None = None,
+    features: np.ndarray | None = None,
+    floor: RowFloats | None = None,
+    loads_on: np.ndarray | None = None,
+    anchors: IRTPosterior | None = None,
+) -> Fit[IRTPosterior]:
+    """Fit an item response model by block natural-gradient variational Bayes.
+
+    Args:
+        responses: Observed responses, as rows, as a grid or in a file; scores in [0, 1] count as quasi-binomial with
+            their trials.
+        settings: What to fit; by default held-out cells choose.
+        features: Array (item, feature) in the order of ``responses.items``: the items' prior is N(G [1, x], S).
+        floor: Known chance of a right guess on each item; None for none.
+        loads_on: Confirmatory mask (item, dim), such as demand levels above 0: where it is false a slope stays exactly
+            0, so the dimensions are those of the mask, in its order, and are not rotated.
+        anchors: A fit whose models and items keep their posteriors wherever they occur here, which sets the scale; the
+            model, its form and its prior are then those of that fit (see `calibrate_items`).
+
+    Raises:
+        FitError: Responses, features or settings cannot be used; one line with what to do.
+    """
+    settings = settings or IRTSettings()
+    if anchors is not None:
+        return _anchored(anchors, as_answers(responses), features, floor, loads_on)
+    outcome = fit_variational(responses, settings, features, floor, loads_on)
+    return Fit.of(outcome, _of_irt(settings, floor))
+
+
+def _of_irt(settings: IRTSettings, floor: RowFloats | None) -> StudyFitSettings:
+    """The settings of a fit to answers alone, as those of a fit to a study."""
+    known = asdict(settings) | {"chance": "use" if floor is not None and np.any(floor) else "ignore"}
+    if settings.model in ("auto", "3pl", "4pl"):
+        known["chance"] = "auto"
+    return StudyFitSettings.from_dict(known)
+
+
+def _anchored(
+    anchors: IRTPosterior,
+    answers: Answers,
+    features: np.ndarray | None,
+    floor: RowFloats | None,
+    loads_on: np.ndarray | None,
+) -> Fit[IRTPosterior]:
+    """The linked fit over the axes of the answers."""
+    if loads_on is not None:
+        raise FitError("fit_irt: anchors bring their own dimensions; leave loads_on out")
+    outcome = calibrate_items(anchors, answers, features, floor)
+    whole = outcome.posterior
+    models = whole.model_index(answers.models)
+    kept = replace(
+        whole, models=answers.models, ability_mean=whole.ability_mean[models], ability_cov=whole.ability_cov[models]
+    )
+    return Fit(kept.take_items(whole.item_index(answers.items)), None, outcome.status, outcome.history)
+
+
+def fit_curves(
+    counts: LevelCounts,
+    *,
+    engine: str = "laplace",
+    seed: int = 0,
+    draws: int = 500,
+    progress: Progress | None = None,
+) -> Fit[CurvePosterior]:
+    """Fit the hierarchical curves to level counts, and beside them the classical ones.
+
+    Args:
+        counts: Answers and successes by model, dimension and level.
+        engine: `laplace` (seconds) or `nuts` (minutes; starts from the Laplace approximation and judges it).
+        seed: Seed of the draws; the same seed gives the same numbers.
+        draws: Number of posterior draws to keep.
+        progress: Called with the share of the work done.
+
+    Raises:
+        FitError: The counts hold nothing to fit, or the engine cannot fit curves.
+    """
+    from capscope.fit.curves.hierarchical import fit_hierarchical  # needs Pyro, which most work does without
+
+    settings = StudyFitSettings(model="curves", engine=engine, seed=seed)
+    return Fit.of(fit_hierarchical(counts, engine=engine, seed=seed, draws=draws, progress=progress), settings)
+
+
+def fit_demand(
+    responses: Responses, items: DemandItems, dims: tuple[str, ...] = (), settings: DemandSettings | None = None
+) -> Fit[DemandPosterior]:
+    """Fit the demand-ability model to answers and items laid out for it; see `fit_demand_items`."""
+    settings = settings or DemandSettings()
+    stated = StudyFitSettings(model="demand", seed=settings.seed)
+    return Fit.of(fit_demand_items(responses, items, dims, settings), stated)
+
+
+def fit_demand_study(study: Study, annotator: str | None = None, seed: int = 0) -> Fit[DemandPosterior]:
+    """Fit the demand-ability model to a study's responses and demands.
+
+    Args:
+        study: A study with responses and demands.
+        annotator: Whose demand levels to use; by default the fused ones, else the mean over annotators.
+        seed: Seed of everything random.
+
+    Raises:
+        InputError: A table is missing, or no such annotator.
+        JoinError: Responses and demands do not talk about the same items.
+        FitError: The data cannot support the model.
+    """
+    return fit_study(study, StudyFitSettings(model="demand", annotator=annotator, seed=seed))
+
+
+def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> HoldoutScore:
+    """Fit on part of a study's answers and score the predictions of the rest; `Fit.held_out` does so for every kind.
+
+    Args:
+        study: The study.
+        settings: An item response model.
+        share: Share of the answers to hold out, drawn with the settings' seed.
+
+    Raises:
+        FitError: The model is of another kind, the share lies outside (0, 1), or the rest cannot support the model.
+    """
+    irt_settings(settings)  # refuses models of other kinds
+    found: HeldOut[Any] = hold_out(study, settings, share)
+    test = found.test
+    return HoldoutScore(
+        model=found.fit.posterior.model_name,
+        engine=settings.engine_name,
+        device=str(pick_device(settings.device)),
+        status=found.fit.status.code,
+        **asdict(found.cost),
+        n_models=len(test.models),
+        n_items=len(test.items),
+        n_responses=found.n_training,
+        log_loss=found.log_loss,
+        auroc=found.auroc,
+    )

@@ -1,0 +1,1 @@
+"""Item response models: settings, score models, posterior, population of items, advice."""

@@ -1,0 +1,125 @@
+"""What a fit should tell its reader: what is odd about the data, and what the model could not find."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from capscope.errors import first_few
+from capscope.fit.cells.answers import Answers
+from capscope.fit.cells.response_summary import ResponseSummary, block_labels
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.outcome import Status
+
+NULL_SLOPE = 0.15
+"""Where the typical slope is below this, abilities explain next to nothing of the log-odds."""
+
+LEAST_MODELS = 20
+"""Fewer models than this show no shape of a distribution."""
+
+BIMODAL = 0.7
+"""Sarle's coefficient of bimodality above which models stand in two groups; a uniform distribution has 0.56."""
+
+NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
+"""Slopes below minus the first count as negative; more than the second share of them is odd."""
+
+
+def advise(status: Status, posterior: IRTPosterior, answers: Answers, found: ResponseSummary) -> Status:
+    """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
+    advice = [*status.advice, *flat_rows(answers, found), *_small(posterior), *_blocks(answers, found)]
+    if not status.converged:
+        advice.append("still moving at the last sweep; raise max_sweeps, or use fewer dimensions")
+    code = status.code
+    if len(posterior.models) > 1 and typical_slope(posterior) < NULL_SLOPE:
+        code = "nothing-to-measure"
+        advice.append(
+            "answers do not depend on an ability (slopes are near 0): the models do not differ by what they know"
+        )
+    else:
+        advice += _parted(posterior)
+    return replace(status, code=code, advice=tuple(advice))
+
+
+def typical_slope(posterior: IRTPosterior) -> float:
+    """Root-mean-square length of the items' slopes, in log-odds per standard deviation of ability."""
+    return float(np.sqrt((posterior.item_mean[:, :-1] ** 2).sum(1).mean()))
+
+
+def flat_rows(
+    answers: Answers, found: ResponseSummary, models: np.ndarray | None = None, items: np.ndarray | None = None
+) -> list[str]:
+    """Models and items without an answer, or all right or all wrong.
+
+    Args:
+        answers: Observed answers.
+        found: What a survey of them told.
+        models: Positions of the models to look at; None for all.
+        items: Positions of the items to look at; None for all.
+    """
+    lines: list[str] = []
+    for what, names, total, index in (
+        ("model", answers.models, found.models, models),
+        ("item", answers.items, found.items, items),
+    ):
+        if index is not None:
+            names, total = [names[i] for i in index], total.of(index)
+        answered = total.trials > 0
+        for label, flat in (
+            ("have no answer", ~answered),
+            ("are all right", answered & (total.right >= total.trials)),
+            ("are all wrong", answered & (total.right <= 0)),
+        ):
+            rows = np.flatnonzero(flat)
+            if len(rows):
+                listed = first_few((names[i] for i in rows), 3)
+                lines.append(f"{len(rows)} {what}s {label} ({listed}): their estimates lean on the prior")
+    return lines
+
+
+def _blocks(answers: Answers, found: ResponseSummary) -> list[str]:
+    """Groups of models that share no item with the others: their scales meet only through the priors."""
+    if found.n_rows > 0.5 * len(answers.models) * len(answers.items):
+        return []  # two models that each answered more than half of the items share one
+    label, _ = block_labels(answers)
+    answered = np.flatnonzero(found.models.count)
+    size = np.bincount(label[answered])
+    block = np.flatnonzero(size)
+    if len(block) < 2:
+        return []
+    smallest = answered[label[answered] == block[np.argmin(size[block])]]
+    listed = first_few((answers.models[i] for i in smallest), 3)
+    return [
+        f"{len(block)} blocks of models share no item (one of them: {listed}): "
+        "abilities cannot be compared across them; add common items or fit each alone"
+    ]
+
+
+def _parted(posterior: IRTPosterior) -> list[str]:
+    """Dimensions along which models fall into two groups rather than along a line (Sarle's coefficient)."""
+    n_models = len(posterior.models)
+    if n_models < LEAST_MODELS:
+        return []
+    standard = posterior.ability_mean - posterior.ability_mean.mean(0)
+    standard = standard / np.maximum(standard.std(0), 1e-9)
+    skew, kurtosis = (standard**3).mean(0), (standard**4).mean(0)
+    parted = np.flatnonzero((skew**2 + 1) / np.maximum(kurtosis, 1e-9) > BIMODAL)
+    negative = (posterior.item_mean[:, :-1] < -NEGATIVE_SLOPE).mean(0)
+    lines = [
+        f"dimension {dim + 1} parts the models into two groups: read it as a difference between groups "
+        "(answer key, format, family), not as a skill"
+        for dim in parted
+    ]
+    if posterior.dims == 1 and negative[0] > MANY_NEGATIVE:
+        lines.append(
+            f"{negative[0]:.0%} of items fall with ability: look for wrong or option-biased answer keys, "
+            "or let model='auto' add dimensions"
+        )
+    return lines
+
+
+def _small(posterior: IRTPosterior) -> list[str]:
+    n_models = len(posterior.models)
+    if n_models == 1:
+        return ["one model only: its ability is not separated from the items' difficulties"]
+    if posterior.dims >= n_models:
+        return [f"{posterior.dims} dimensions for {n_models} models: use fewer dimensions than models"]
+    return []

@@ -1,0 +1,42 @@
+"""Moments and draws of small Gaussians, one for each model or item, and of the log-odds made of them."""
+
+import numpy as np
+
+from capscope.axes import FloatArray
+
+
+def quadratic(vectors: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Quadratic forms ``v' M v``, row by row."""
+    return np.einsum("ni,nij,nj->n", vectors, matrices, vectors)
+
+
+def product_moments(
+    ability: np.ndarray, ability_cov: np.ndarray, item: np.ndarray, item_cov: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of ``a . theta + d`` with both sides Gaussian and independent."""
+    slope, slope_cov = item[:, :-1], item_cov[:, :-1, :-1]
+    mean = (slope * ability).sum(1) + item[:, -1]
+    from_item = quadratic(ability, slope_cov) + 2 * (ability * item_cov[:, :-1, -1]).sum(1) + item_cov[:, -1, -1]
+    variance = from_item + quadratic(slope, ability_cov) + np.einsum("nij,nij->n", slope_cov, ability_cov)
+    return mean, variance
+
+
+def irt_parameters(ability: FloatArray, item: FloatArray) -> dict[str, tuple[FloatArray, tuple[str, ...]]]:
+    """Draws of an item response model's parameters, for export.
+
+    Args:
+        ability: Abilities (draw, model, dim).
+        item: Items on ``(a, d)`` (draw, item, param).
+    """
+    return {
+        "ability": (ability, ("model", "dim")),
+        "slope": (item[:, :, :-1], ("item", "dim")),
+        "intercept": (item[:, :, -1], ("item",)),
+    }
+
+
+def gaussian_draws(mean: FloatArray, cov: FloatArray, rng: np.random.Generator, draws: int) -> FloatArray:
+    """Draw from many small Gaussians, as (row, param, draw)."""
+    values, vectors = np.linalg.eigh(cov)
+    root = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
+    return mean[..., None] + root @ rng.standard_normal((*mean.shape, draws))

@@ -1,0 +1,403 @@
+"""The posterior of an item response model: abilities, items and what they predict."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from scipy.special import expit, ndtri
+
+from capscope.axes import FloatArray, RowFloats, RowIndex
+from capscope.data import Responses, Study
+from capscope.errors import FitError
+from capscope.fit.irt.item_extras import ItemExtras
+from capscope.fit.irt.moments import gaussian_draws, irt_parameters, product_moments, quadratic
+from capscope.fit.irt.population import ItemParam, ItemParamParam, ItemPopulation
+from capscope.fit.links import success_probability
+from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
+
+ROWS_AT_ONCE = 1 << 17
+"""Predictions are made this many rows at a time, so that memory stays small."""
+
+Moments = tuple[RowFloats, RowFloats]
+
+NEW_ITEM = -1
+"""Position that stands for an item the fit does not know: one drawn from the population of items."""
+
+_STORED = ("ability_mean", "ability_cov", "item_mean", "item_cov", "native_mean", "native_cov", "floor")
+_STORED_POPULATION = ("intercept", "weight", "cov", "leverage", "center", "scale")
+_STORED_EXTRAS = {
+    "mean": "mean",
+    "cov": "cov",
+    "widening": "covariance_inflation",
+    "typical": "typical",
+    "typical_variance": "typical_variance",
+}
+"""Attributes of `ItemExtras` by the names under which fits store them."""
+_LABELLED = (*_STORED, "shape.mean", "shape.cov", "shape.widening")
+
+
+@dataclass(frozen=True)
+class IRTPosterior:
+    """Gaussian posteriors of all models and items; log-odds are ``a_i . theta_m + d_i``.
+
+    Abilities have mean 0 and variance 1 over the models of the fit.
+    """
+
+    kind: ClassVar[str] = "irt"
+
+    models: tuple[str, ...]
+    """Names on the model axis."""
+    items: tuple[str, ...]
+    """Ids on the item axis."""
+    ability_mean: Float[np.ndarray, "model dim"]
+    """Posterior means of the abilities."""
+    ability_cov: Float[np.ndarray, "model dim dim"]
+    """Posterior covariances of the abilities of each model."""
+    item_mean: ItemParam
+    """Posterior means of ``(a_1..a_D, d)``."""
+    item_cov: ItemParamParam
+    """Posterior covariances of ``(a_1..a_D, d)`` of each item, over what is unknown of its extras."""
+    native_mean: ItemParam
+    """Posterior means in the population's form: ``(log a, b)`` where it is positive, else as `item_mean`."""
+    native_cov: ItemParamParam
+    """Posterior covariances in the population's form."""
+    population: ItemPopulation
+    """Where new items come from."""
+    floor: Float[np.ndarray, " item"]
+    """Chance of a right guess, known or expected; 0 for none."""
+    model_name: str = "2pl"
+    """The model fitted: ``rasch``, ``2pl``, ``3pl``, ``4pl`` or ``mirt``."""
+    extras: ItemExtras | None = None
+    """What else is estimated of each item: its floor and ceiling; None where there is nothing."""
+    trial_weight: float = 1.0
+    """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
+
+    @property
+    def dims(self) -> int:
+        """Number of abilities."""
+        return self.ability_mean.shape[1]
+
+    @property
+    def dim_names(self) -> tuple[str, ...]:
+        """``ability``, or ``ability 1`` and so on: dimensions of these models have no names of their own."""
+        return ("ability",) if self.dims == 1 else tuple(f"ability {dim + 1}" for dim in range(self.dims))
+
+    @property
+    def loads_on(self) -> np.ndarray | None:
+        """The confirmatory mask (item, dim) of the fit; None where all slopes are free."""
+        slopes, variance = self.item_mean[:, :-1], np.diagonal(self.item_cov, axis1=1, axis2=2)[:, :-1]
+        held = (slopes == 0) & (variance == 0)
+        return ~held if held.any() else None
+
+    @property
+    def ability_sd(self) -> Float[np.ndarray, "model dim"]:
+        """Posterior standard deviations of the abilities."""
+        return np.sqrt(np.diagonal(self.ability_cov, axis1=1, axis2=2))
+
+    def ability_interval(
+        self, level: float = 0.9
+    ) -> tuple[Float[np.ndarray, "model dim"], Float[np.ndarray, "model dim"]]:
+        """Lower and upper bounds of the abilities.
+
+        Args:
+            level: Nominal coverage.
+        """
+        width = ndtri((1 + level) / 2) * self.ability_sd
+        return self.ability_mean - width, self.ability_mean + width
+
+    def abilities(self, level: float = 0.9) -> pd.DataFrame:
+        """Abilities in standard deviations over the models of the fit; see `Posterior.abilities`."""
+        lower, upper = self.ability_interval(level)
+        columns = {"ability": self.ability_mean, "sd": self.ability_sd, "lower": lower, "upper": upper}
+        return ability_frame(self.models, self.dim_names, columns)
+
+    def item_table(self, level: float = 0.9) -> pd.DataFrame:
+        """Difficulty and discrimination of each item with bounds, and its floor.
+
+        Args:
+            level: Nominal coverage of the bounds.
+        """
+        width, table = ndtri((1 + level) / 2), pd.DataFrame({"item": self.items})
+        for name, part in (("difficulty", self.difficulty()), ("discrimination", self.discrimination())):
+            mean, sd = part["mean"].to_numpy(), part["sd"].to_numpy()
+            for column, values in (
+                ("", mean),
+                ("_sd", sd),
+                ("_lower", mean - width * sd),
+                ("_upper", mean + width * sd),
+            ):
+                table[f"{name}{column}"] = values
+        return table.assign(floor=self.floor)
+
+    def chances(
+        self,
+        study: Study,
+        rng: np.random.Generator,
+        *,
+        annotator: str | None = None,  # noqa: ARG002 - one interface for all kinds
+        draws: int = 200,
+    ) -> Iterator[FloatArray]:
+        """Joint draws of chances on a study's items; an item that the fit does not know is one of its population."""
+        index = pd.Index(self.items).get_indexer(pd.Index(study_items(study)))
+        return draw_chances(self, index, rng, draws)
+
+    def answer_chances(
+        self,
+        responses: Responses,
+        study: Study | None = None,  # noqa: ARG002 - one interface for all kinds
+        annotator: str | None = None,  # noqa: ARG002
+    ) -> RowFloats:
+        """Posterior predictive chances of answers to items of the fit; see `Posterior.answer_chances`."""
+        models, items = self.model_index(responses.models), self.item_index(responses.items)
+        return self.probability(models[responses.model_index], items[responses.item_index])
+
+    def reliability(self) -> dict[str, float]:
+        """Marginal reliability by dimension (Green et al., 1984)."""
+        share = share_of_variance(self.ability_mean, np.diagonal(self.ability_cov, axis1=1, axis2=2))
+        return dict(zip(self.dim_names, share.tolist(), strict=True))
+
+    def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:
+        """Abilities, and slopes and intercepts on ``(a, d)``; see `Posterior.parameter_draws`."""
+        ability = gaussian_draws(self.ability_mean, self.ability_cov, rng, draws)
+        item = gaussian_draws(self.native_mean, self.native_cov, rng, draws)
+        if self.population.form == "positive":
+            slope = np.exp(item[:, :1])
+            item = np.concatenate([slope, -slope * item[:, 1:]], 1)
+        return irt_parameters(np.moveaxis(ability, 2, 0), np.moveaxis(item, 2, 0))
+
+    def coordinates(self) -> dict[str, tuple[str, ...]]:
+        """Models, items, and dimensions by number."""
+        dims = tuple(str(dim + 1) for dim in range(self.dims))
+        return {"model": self.models, "item": self.items, "dim": dims}
+
+    def manifest(self) -> tuple[dict[str, Any], Tensors]:
+        """Take the posterior apart for storing."""
+        tensors = {name: getattr(self, name) for name in _STORED}
+        tensors |= {f"population.{name}": getattr(self.population, name) for name in _STORED_POPULATION}
+        extras = self.extras
+        if extras is not None:
+            tensors |= {f"shape.{stored}": getattr(extras, name) for stored, name in _STORED_EXTRAS.items()}
+        manifest = {
+            "kind": self.kind,
+            "head": None if extras is None else extras.code,
+            "model": self.model_name,
+            "trial_weight": self.trial_weight,
+            "form": self.population.form,
+            "models": self.models,
+            "items": self.items,
+        }
+        return manifest, tensors
+
+    @classmethod
+    def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "IRTPosterior":
+        """Put a stored posterior together again."""
+        population = {name: tensors[f"population.{name}"] for name in _STORED_POPULATION}
+        extras, code = None, manifest.get("head")
+        if code is not None:
+            parts = {name: tensors[f"shape.{stored}"] for stored, name in _STORED_EXTRAS.items()}
+            extras = ItemExtras(code, **parts)
+            extras.score_model()  # refuses a score model that this version does not know
+        return cls(
+            models=tuple(manifest["models"]),
+            items=tuple(manifest["items"]),
+            population=ItemPopulation(manifest["form"], **population),
+            model_name=manifest["model"],
+            trial_weight=manifest.get("trial_weight", 1.0),
+            extras=extras,
+            **{name: tensors[name] for name in _STORED},
+        )
+
+    @staticmethod
+    def axes(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:  # noqa: ARG004 - one interface for all kinds
+        """Models label abilities, items label the other arrays."""
+        return {name: ("models",) if name.startswith("ability") else ("items",) for name in _LABELLED}
+
+    def difficulty(self) -> pd.DataFrame:
+        """Difficulty of each item: the ability at even log-odds, ``b = -d / a`` (``-d / |a|`` with several abilities).
+
+        Returns:
+            Columns ``item, mean, sd``; by the delta method where the fit is on ``(a, d)``, so the standard deviation
+            of a nearly flat item is large.
+        """
+        if self.population.form == "positive":
+            return self._table(self.native_mean[:, 1], self.native_cov[:, 1, 1])
+        slope, intercept = self._slope(), self.item_mean[:, -1]
+        # the slope changes with a as a / slope does: its sign, or the unit vector along several slopes
+        direction = self.item_mean[:, :-1] / slope[:, None]
+        gradient = np.concatenate([direction * (intercept / slope**2)[:, None], -1 / slope[:, None]], 1)
+        return self._table(-intercept / slope, quadratic(gradient, self.item_cov))
+
+    def discrimination(self) -> pd.DataFrame:
+        """Discrimination of each item: its slope, or the length of its slopes with several abilities (Reckase, 1985).
+
+        Returns:
+            Columns ``item, mean, sd``.
+        """
+        if self.dims == 1:
+            return self._table(self.item_mean[:, 0], self.item_cov[:, 0, 0])
+        size = np.linalg.norm(self.item_mean[:, :-1], axis=1)
+        direction = self.item_mean[:, :-1] / np.maximum(size, 1e-12)[:, None]
+        return self._table(size, quadratic(direction, self.item_cov[:, :-1, :-1]))
+
+    def logit_moments(self, model_index: RowIndex, item_index: RowIndex) -> Moments:
+        """Mean and variance of the log-odds of models on items of the fit.
+
+        Args:
+            model_index: Position of each row's model.
+            item_index: Position of each row's item.
+        """
+        mean, variance = np.empty(len(model_index)), np.empty(len(model_index))
+        for start in range(0, len(model_index), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            model, item = model_index[rows], item_index[rows]
+            mean[rows], variance[rows] = product_moments(
+                self.ability_mean[model], self.ability_cov[model], self.item_mean[item], self.item_cov[item]
+            )
+        return mean, variance
+
+    def probability(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
+        """Posterior predictive chance of success (mean score) of models on items of the fit, row by row."""
+        if self.extras is None:
+            mean, variance = self.logit_moments(model_index, item_index)
+            return success_probability(mean, variance, self.floor[item_index])
+        mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
+        return self.extras.expected(mean, variance, item_index)
+
+    def score_variance(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
+        """Posterior predictive variance of one trial's score, row by row; see `probability`."""
+        if self.extras is None:
+            chance = self.probability(model_index, item_index)
+            return chance * (1 - chance) / self.trial_weight
+        mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
+        return self.extras.score_variance(mean, variance, item_index) / self.trial_weight
+
+    @property
+    def answer_cov(self) -> ItemParamParam:
+        """Covariances of ``(a_1..a_D, d)`` given the extras' means, which predict answers."""
+        return self.item_cov if self.extras is None else self.item_cov - self.extras.covariance_inflation
+
+    def asymptotes(self, level: float = 0.9) -> pd.DataFrame:
+        """Floor and ceiling of each item with intervals.
+
+        Args:
+            level: Nominal coverage.
+
+        Returns:
+            Columns ``item, floor, floor_sd, floor_lower, floor_upper`` and the same for ``ceiling``.
+
+        Raises:
+            FitError: The fit estimated none.
+        """
+        if self.extras is None or not self.extras.has_asymptotes:
+            raise FitError("this fit has no estimated floor; fit model '3pl' or '4pl'")
+        return self.extras.asymptotes(self.items, level)
+
+    def new_item_moments(self, model_index: RowIndex, features: np.ndarray | None = None) -> Moments:
+        """Mean and variance of the log-odds on items never seen, row by row.
+
+        Args:
+            model_index: Position of each row's model.
+            features: Array (row, feature) of each row's item; None where the fit has no features.
+
+        Raises:
+            FitError: The features do not fit those of the fit.
+        """
+        item_mean, item_cov = self.population.moments(features, len(model_index))
+        return product_moments(self.ability_mean[model_index], self.ability_cov[model_index], item_mean, item_cov)
+
+    def new_item_probability(
+        self, model_index: RowIndex, features: np.ndarray | None = None, floor: RowFloats | float | None = None
+    ) -> RowFloats:
+        """Chance of success on items never seen, over item residuals and abilities; see `new_item_moments`.
+
+        Args:
+            model_index: Position of each row's model.
+            features: Array (row, feature) of each row's item; None where the fit has no features.
+            floor: Chance of a right guess; by default 0, or that of a typical item where floors were estimated.
+        """
+        mean, variance = self.new_item_moments(model_index, features)
+        if self.extras is None:
+            return success_probability(mean, variance, 0.0 if floor is None else floor)
+        typical = self.extras.typical_items(len(mean))
+        if floor is not None:
+            typical = typical.with_floor(floor)
+        return typical.expected(mean, variance, np.arange(len(mean)))
+
+    def take_items(self, index: Int[np.ndarray, " chosen"]) -> "IRTPosterior":
+        """The same fit with some of its items, in this order; abilities stay."""
+        return replace(
+            self,
+            items=tuple(self.items[i] for i in index),
+            item_mean=self.item_mean[index],
+            item_cov=self.item_cov[index],
+            native_mean=self.native_mean[index],
+            native_cov=self.native_cov[index],
+            floor=self.floor[index],
+            extras=None if self.extras is None else self.extras.take(index),
+        )
+
+    def model_index(self, names: tuple[str, ...]) -> Int[np.ndarray, " name"]:
+        """Positions of models by name.
+
+        Raises:
+            FitError: A name is not in the fit.
+        """
+        return positions(names, self.models, "model")
+
+    def item_index(self, names: tuple[str, ...]) -> Int[np.ndarray, " name"]:
+        """Positions of items by id.
+
+        Raises:
+            FitError: An id is not in the fit.
+        """
+        return positions(names, self.items, "item")
+
+    def _slope(self) -> Float[np.ndarray, " item"]:
+        if self.dims > 1:
+            return np.maximum(np.linalg.norm(self.item_mean[:, :-1], axis=1), 1e-6)
+        slope = self.item_mean[:, 0]
+        return np.where(np.abs(slope) < 1e-6, np.where(slope < 0, -1e-6, 1e-6), slope)
+
+    def _table(self, mean: np.ndarray, variance: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame({"item": self.items, "mean": mean, "sd": np.sqrt(variance)})
+
+
+def draw_chances(
+    posterior: IRTPosterior, item_index: RowIndex, rng: np.random.Generator, draws: int = 200
+) -> Iterator[FloatArray]:
+    """Yield for each model in turn its chances on the items, as (item, draw).
+
+    A model's ability is the same for all items of a draw, an item's parameters the same for all models.
+
+    Args:
+        posterior: A fit without item features.
+        item_index: Positions of the items in the fit, or `NEW_ITEM`.
+        rng: Source of randomness.
+        draws: Number of draws.
+    """
+    known = item_index != NEW_ITEM
+    new_mean, new_cov = posterior.population.moments(None)
+    mean = np.where(known[:, None], posterior.item_mean[item_index], new_mean)
+    cov = np.where(known[:, None, None], posterior.answer_cov[item_index], new_cov)
+    floor, ceiling = _asymptotes(posterior, item_index)
+    params = gaussian_draws(mean, cov, rng, draws)  # (item, param, draw)
+    for model in range(len(posterior.models)):
+        ability = gaussian_draws(
+            posterior.ability_mean[model : model + 1], posterior.ability_cov[model : model + 1], rng, draws
+        )
+        log_odds = (params[:, :-1] * ability).sum(axis=1) + params[:, -1]
+        yield floor + (ceiling - floor) * expit(log_odds)
+
+
+def _asymptotes(posterior: IRTPosterior, item_index: RowIndex) -> tuple[FloatArray, FloatArray]:
+    """Expected floors and ceilings as columns; those of a typical item where the fit does not know it."""
+    known = item_index != NEW_ITEM
+    extras = posterior.extras
+    if extras is None:
+        return np.where(known, posterior.floor[item_index], 0.0)[:, None], np.ones((len(item_index), 1))
+    new = extras.typical_items(1)
+    floor = np.where(known, extras.floor[item_index], new.floor)
+    return floor[:, None], np.where(known, extras.ceiling[item_index], new.ceiling)[:, None]

@@ -1,0 +1,131 @@
+"""Item response models on a study: floors from its items, the engine asked for, and what its dimensions go with."""
+
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import RowFloats
+from capscope.data import ResponseFile, Responses, Study, family_by_name, task_labels
+from capscope.errors import FitError
+from capscope.fit.engines import ENGINES
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.irt.settings import DeviceName, FormName, IRTSettings, ModelName
+from capscope.fit.kinds import MODELS
+from capscope.fit.outcome import Outcome
+from capscope.fit.psychometrics.dimension_meaning import dimension_sources
+from capscope.fit.settings import StudyFitSettings
+
+MOST_CHANCE = 0.95
+"""Largest floor of guessing: an item that everyone guesses tells nothing."""
+
+IRTEngine = Callable[[Responses | ResponseFile, IRTSettings, RowFloats | None], Outcome[IRTPosterior]]
+
+
+def fit_irt_study(
+    study: Study,
+    responses: Responses,
+    settings: StudyFitSettings,
+    progress: Callable[[float], None] | None = None,  # noqa: ARG001 - one interface for all kinds
+) -> Outcome[IRTPosterior]:
+    """Fit an item response model to answers, with what the study knows of their items.
+
+    Args:
+        study: The items' known chances of a guess, answer keys and tasks; its responses are not looked at.
+        responses: The answers.
+        settings: What to fit.
+        progress: Not called: engines do not know how far they are.
+
+    Raises:
+        FitError: The responses cannot support the model.
+    """
+    return with_sources(study, fit_answers(responses, settings, known_floor(study, settings, responses.items)))
+
+
+def fit_answers(
+    responses: Responses | ResponseFile, settings: StudyFitSettings, floor: RowFloats | None = None
+) -> Outcome[IRTPosterior]:
+    """Fit an item response model by the engine asked for; every engine leaves the same kind of posterior.
+
+    Args:
+        responses: Observed responses.
+        settings: What to fit.
+        floor: Chance of a right guess on each item; None for none.
+
+    Raises:
+        FitError: The model is of another kind, or the responses cannot support it.
+    """
+    settings_of_engine = irt_settings(settings)
+    engine: IRTEngine = ENGINES[settings.engine_name].load_irt()
+    return engine(responses, settings_of_engine, floor)
+
+
+def irt_settings(settings: StudyFitSettings) -> IRTSettings:
+    """Settings of an item response engine from those of a study's fit.
+
+    Raises:
+        FitError: The model is no item response model.
+    """
+    if MODELS[settings.model].kind != IRTPosterior.kind:
+        names = [name for name, model in MODELS.items() if model.kind == IRTPosterior.kind]
+        raise FitError(
+            f"{settings.model} is not fitted to answers alone; use {', '.join(names[1:])} or {names[0]}, "
+            "or score it on held-out items with 'capscope evaluate'"
+        )
+    return IRTSettings(
+        model=cast(ModelName, settings.model),
+        dims=settings.dims,
+        form=cast(FormName, settings.form),
+        seed=settings.seed,
+        device=cast(DeviceName, settings.device),
+        memory_mb=settings.memory_mb,
+        response=settings.response,
+    )
+
+
+def with_sources(study: Study, fit: Outcome[IRTPosterior]) -> Outcome[IRTPosterior]:
+    """Add advice on dimensions that go with the study's answer keys, or with families as models' names tell them."""
+    posterior = fit.posterior
+    tasks = targets = None
+    if study.items is not None:
+        items = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
+        items = items.reindex(list(posterior.items))
+        tasks = items["label"].astype(str).tolist()
+        targets = items["target"].astype(str).tolist() if "target" in items else None
+    families = {model: family_by_name(model) for model in posterior.models}
+    status = dimension_sources(posterior, tasks, targets, families).advice(fit.status)
+    return Outcome(posterior, status, fit.history)
+
+
+def known_floor(study: Study, settings: StudyFitSettings, items: tuple[str, ...]) -> RowFloats | None:
+    """The chance of a guess on each item as the settings want it used; None for not at all.
+
+    Args:
+        study: A study whose items may have a column `chance`.
+        settings: Model and use of chances.
+        items: Ids on the item axis.
+
+    Raises:
+        FitError: The chances are asked for and the study has none.
+    """
+    chance = item_chance(study, items)
+    if settings.chance == "use" and (chance is None or np.isnan(chance).all()):
+        raise FitError(f"{study.name}: items have no chance of a guess; add a column chance or n_options to the items")
+    wanted = settings.chance == "use" or (settings.chance == "auto" and settings.model in ("auto", "3pl", "4pl"))
+    if chance is None or not wanted:
+        return None
+    return np.nan_to_num(chance).clip(0, MOST_CHANCE)
+
+
+def item_chance(study: Study, items: tuple[str, ...]) -> RowFloats | None:
+    """Chance of a guess on each item, NaN where unknown; None where the study says nothing of it.
+
+    Args:
+        study: A study.
+        items: Ids on the item axis.
+    """
+    if study.items is None or "chance" not in study.items:
+        return None
+    known = pd.Series(study.items["chance"].astype(float).to_numpy(), index=study.items["item_id"].astype(str))
+    return known.reindex(list(items)).to_numpy()

@@ -1,1 +1,0 @@
-"""Marginal maximum likelihood, for many persons and few items."""

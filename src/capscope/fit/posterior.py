@@ -1,0 +1,171 @@
+"""The protocol that the posteriors of all kinds of fit follow, so that nobody asks of which kind a fit is."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import FloatArray, RowFloats
+from capscope.data import Responses, Study
+from capscope.errors import FitError, first_few, nearest
+
+Tensors = dict[str, np.ndarray]
+ParameterDraws = Mapping[str, tuple[FloatArray, tuple[str, ...]]]
+"""Draws by parameter, the draw axis first, each with the names of its other axes."""
+
+
+@runtime_checkable
+class Posterior(Protocol):
+    """The posterior distribution of a fit, outside of torch."""
+
+    kind: ClassVar[str]
+    """Name of the kind of fit: ``irt``, ``curves`` or ``demand``."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names on the model axis."""
+        ...
+
+    @property
+    def dim_names(self) -> tuple[str, ...]:
+        """Names of the abilities that each model has."""
+        ...
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model that was fitted, such as ``2pl``."""
+        ...
+
+    def abilities(self, level: float = 0.9) -> pd.DataFrame:
+        """Abilities with intervals.
+
+        Args:
+            level: Nominal coverage of the bounds.
+
+        Returns:
+            One row for each model and dimension, with columns ``model, dim, ability, sd, lower, upper`` and possibly
+            more.
+        """
+        ...
+
+    def item_table(self, level: float = 0.9) -> pd.DataFrame:
+        """What the fit knows of its items, one row each; no rows where it knows none.
+
+        Args:
+            level: Nominal coverage of the bounds.
+        """
+        ...
+
+    def chances(
+        self, study: Study, rng: np.random.Generator, *, annotator: str | None = None, draws: int = 200
+    ) -> Iterator[FloatArray]:
+        """Yield for each model in turn joint draws of its chances of success, as (item, draw).
+
+        Args:
+            study: The items, in the sorted order of their ids, with demands where the fit needs them.
+            rng: Source of randomness.
+            annotator: Whose demand levels to use.
+            draws: Number of draws, where the fit does not hold draws already.
+        """
+        ...
+
+    def answer_chances(
+        self, responses: Responses, study: Study | None = None, annotator: str | None = None
+    ) -> RowFloats:
+        """Predicted chance of success (mean score) of each row of responses to items of the fit.
+
+        Args:
+            responses: The rows; their scores are not looked at.
+            study: The items' demands, where the fit needs them.
+            annotator: Whose demand levels to use.
+
+        Raises:
+            FitError: A model or item is not in the fit, or the fit needs a study.
+        """
+        ...
+
+    def reliability(self) -> dict[str, float]:
+        """Share of the abilities' variance over the models that is not posterior uncertainty, by dimension."""
+        ...
+
+    def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:
+        """Draws of the parameters, for export.
+
+        Args:
+            rng: Source of randomness.
+            draws: Number of draws, where the fit does not hold draws already.
+        """
+        ...
+
+    def coordinates(self) -> Mapping[str, tuple[str, ...]]:
+        """Names along each axis of `parameter_draws`."""
+        ...
+
+    def manifest(self) -> tuple[dict[str, Any], Tensors]:
+        """Take the posterior apart for storing: plain values, and arrays by name."""
+        ...
+
+    @classmethod
+    def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "Posterior":
+        """Put a stored posterior together again.
+
+        Raises:
+            KeyError: A part is missing.
+        """
+        ...
+
+    @staticmethod
+    def axes(manifest: dict[str, Any]) -> Mapping[str, tuple[str, ...]]:
+        """Keys of the manifest that label the axes of each stored array, in order; ``""`` for an axis without names.
+
+        Args:
+            manifest: The stored manifest.
+        """
+        ...
+
+
+def ability_frame(
+    models: tuple[str, ...], dims: tuple[str, ...], columns: Mapping[str, FloatArray | np.ndarray]
+) -> pd.DataFrame:
+    """Lay arrays (model, dim) out as a table with one row for each model and dimension.
+
+    Args:
+        models: Names on the model axis.
+        dims: Names on the dimension axis.
+        columns: Arrays by column.
+    """
+    model, dim = np.meshgrid(np.array(models, object), np.array(dims, object), indexing="ij")
+    named = {"model": model, "dim": dim, **columns}
+    return pd.DataFrame({name: np.asarray(values).ravel() for name, values in named.items()})
+
+
+def study_items(study: Study) -> tuple[str, ...]:
+    """Sorted ids of a study's items, from whichever table names them."""
+    table = next(iter(study.tables().values()))
+    return tuple(sorted(table["item_id"].astype(str).unique()))
+
+
+def share_of_variance(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Marginal reliability by dimension (Green et al., 1984).
+
+    Args:
+        mean: Posterior means (model, dim).
+        variance: Posterior variances (model, dim).
+    """
+    signal, error = mean.var(0), variance.mean(0)
+    return signal / np.maximum(signal + error, 1e-300)
+
+
+def positions(names: tuple[str, ...], known: tuple[str, ...], what: str) -> np.ndarray:
+    """Positions of names among those known.
+
+    Raises:
+        FitError: A name is not known.
+    """
+    index = pd.Index(known).get_indexer(pd.Index(names))
+    missing = [name for name, position in zip(names, index, strict=True) if position < 0]
+    if missing:
+        hint = nearest(missing[0], known)
+        raise FitError(f"the fit has no {what} {first_few(missing)}{hint}; fit again with it, or leave it out")
+    return index

@@ -1,1 +1,0 @@
-"""What a fit of an item response model knows, outside of torch: abilities, items, draws, advice."""

@@ -1,0 +1,107 @@
+"""Residuals of a fit: infit and outfit of models and items, and residual correlations of pairs of items (Q3)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from capscope.axes import FloatArray
+from capscope.data import Responses
+from capscope.fit.cells.answers import PartOfAnswers, as_answers, as_rows
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.irt.simulation import replicated
+
+MOST_PAIRED_ITEMS = 2000
+"""Items for which all pairs of Q3 are looked at; of more, as many evenly spaced ones."""
+
+
+@dataclass(frozen=True)
+class MeanSquares:
+    """Residual mean squares along one axis; 1 where answers vary as the model says (Wright & Masters, 1982)."""
+
+    names: tuple[str, ...]
+    """Names on the axis."""
+    infit: Float[np.ndarray, " name"]
+    """Weighted by information: sensitive near the ability."""
+    outfit: Float[np.ndarray, " name"]
+    """Unweighted: sensitive to surprises far from it."""
+
+
+@dataclass(frozen=True)
+class LocalDependence:
+    """Residual correlations of pairs of items and what pure chance would give (Yen, 1984)."""
+
+    pairs: tuple[tuple[str, str], ...]
+    """Pairs above the cut, strongest first."""
+    q3: Float[np.ndarray, " pair"]
+    """Their residual correlations."""
+    cut: float
+    """Largest correlation over all pairs in any data replicated from the fit (parallel analysis; Horn, 1965)."""
+    false_alarm: float
+    """Chance that any pair at all lies above the cut where the model holds: one in the number of data sets."""
+
+
+def mean_squares(posterior: IRTPosterior, responses: Responses) -> tuple[MeanSquares, MeanSquares]:
+    """Infit and outfit of the models and of the items.
+
+    Args:
+        posterior: A fit to these responses.
+        responses: The responses.
+    """
+    chance = posterior.probability(responses.model_index, responses.item_index)
+    variance = posterior.score_variance(responses.model_index, responses.item_index) / responses.n_trials
+    squared = (responses.score - chance) ** 2
+    by_model = _mean_squares(posterior.models, responses.model_index, squared, variance)
+    return by_model, _mean_squares(posterior.items, responses.item_index, squared, variance)
+
+
+def _mean_squares(names: tuple[str, ...], index: np.ndarray, squared: FloatArray, variance: FloatArray) -> MeanSquares:
+    size = len(names)
+    count = np.maximum(np.bincount(index, minlength=size), 1)
+    infit = np.bincount(index, squared, size) / np.maximum(np.bincount(index, variance, size), 1e-12)
+    return MeanSquares(names, infit, np.bincount(index, squared / variance, size) / count)
+
+
+def local_dependence(
+    posterior: IRTPosterior, responses: Responses, rng: np.random.Generator, replications: int = 19
+) -> LocalDependence:
+    """Pairs of items whose residuals go together more than in data replicated from the fit.
+
+    Args:
+        posterior: A fit to these responses.
+        responses: The responses; at most `MOST_PAIRED_ITEMS` items are looked at, evenly spaced ones.
+        rng: Source of randomness of the replications.
+        replications: Number of replicated data sets.
+    """
+    step = -(-len(posterior.items) // MOST_PAIRED_ITEMS)
+    if step > 1:
+        keep = np.arange(0, len(posterior.items), step)
+        responses, posterior = _of_items(responses, keep), posterior.take_items(keep)
+    observed = _residual_correlations(posterior, responses)
+    highest = [
+        np.nanmax(_residual_correlations(posterior, replicated(posterior, responses, rng)), initial=0.0)
+        for _ in range(replications)
+    ]
+    cut = float(max(highest))
+    first, second = np.nonzero(observed > cut)
+    order = np.argsort(-observed[first, second], kind="stable")
+    pairs = tuple((posterior.items[first[i]], posterior.items[second[i]]) for i in order)
+    return LocalDependence(pairs, observed[first[order], second[order]], cut, 1 / (1 + replications))
+
+
+def _of_items(responses: Responses, keep: np.ndarray) -> Responses:
+    return as_rows(PartOfAnswers(as_answers(responses), np.arange(len(responses.models)), keep))
+
+
+def _residual_correlations(posterior: IRTPosterior, responses: Responses) -> Float[np.ndarray, "item item"]:
+    """Upper triangle of the correlations of standardised residuals over the models that answered both items."""
+    model, item = responses.model_index, responses.item_index
+    chance = posterior.probability(model, item)
+    residual = np.zeros((len(posterior.models), len(posterior.items)), np.float32)
+    seen = np.zeros_like(residual)
+    residual[model, item] = (responses.score - chance) / np.sqrt(posterior.score_variance(model, item))
+    seen[model, item] = 1
+    centred = (residual - residual.sum(0) / np.maximum(seen.sum(0), 1)) * seen
+    power = (centred**2).T @ seen
+    correlation = centred.T @ centred / np.sqrt(np.maximum(power * power.T, 1e-12))
+    return np.triu(correlation, 1)

@@ -1,0 +1,189 @@
+"""Fit of single items by sum scores: S-X2, with answers missing in any pattern.
+
+Orlando & Thissen (2000) compare the share of right answers among models of one total score with what the model
+expects given that score. Where answers are missing, totals of different models are over different items; each model's
+expectation is therefore taken given its own total over its own items (Lord & Wingersky, 1984), and models are grouped
+by that expectation. With complete data these are the groups of the original.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import chdtrc
+
+from capscope.axes import FloatArray, ModelDim, RowFloats
+from capscope.data import Responses
+from capscope.errors import FitError
+from capscope.fit.irt.moments import gaussian_draws
+from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.links import success_probability
+
+MOST_SUMMED = 300
+"""Items that enter a total; with more, evenly spaced ones are summed together with the item looked at."""
+
+NODES, NODES_SEVERAL = 41, 300
+"""Nodes of ability: on a line, or drawn from the models' posteriors with several dimensions."""
+
+LEAST_EXPECTED = 3.0
+"""Expected variance of the right answers of a group; groups are merged until they have it."""
+
+MOST_GROUPS = 10
+LEAST_GROUPS = 4
+"""Items with fewer groups are not tested."""
+
+
+@dataclass(frozen=True)
+class ItemFit:
+    """S-X2 of each item."""
+
+    table: pd.DataFrame
+    """Columns ``item, s_x2, df, p, q``: statistic, its degrees of freedom, p-value and false discovery rate; NaN for
+    items with too few answers to test."""
+
+
+def item_fit(posterior: IRTPosterior, responses: Responses) -> ItemFit:
+    """Test whether each item's answers follow its curve (Orlando & Thissen, 2000).
+
+    Args:
+        posterior: A fit to these responses.
+        responses: Right and wrong answers, one trial each; cells may be missing, as long as they are missing at random
+            given ability.
+
+    Raises:
+        FitError: A score is neither 0 nor 1, or has several trials.
+    """
+    if not (np.isin(responses.score, (0, 1)).all() and (responses.n_trials == 1).all()):
+        raise FitError("item_fit: S-X2 is for right or wrong answers of one trial; these have shares or several trials")
+    shape = (len(posterior.models), len(posterior.items))
+    score = np.full(shape, np.nan)
+    models, items = posterior.model_index(responses.models), posterior.item_index(responses.items)
+    score[models[responses.model_index], items[responses.item_index]] = responses.score
+    expected = _expectations(posterior, score)
+    found = [_statistic(score[:, i], expected[:, i]) for i in range(shape[1])]
+    groups, s_x2 = np.array([n for n, _ in found]), np.array([x for _, x in found])
+    df = np.where(groups >= LEAST_GROUPS, groups - _parameters_spent(posterior), np.nan)
+    p = np.asarray(chdtrc(df, s_x2), float)
+    tested = np.isfinite(p)
+    q = np.full(shape[1], np.nan)
+    q[tested] = _false_discovery_rates(p[tested])
+    return ItemFit(pd.DataFrame({"item": posterior.items, "s_x2": s_x2, "df": df, "p": p, "q": q}))
+
+
+def _false_discovery_rates(p: FloatArray) -> FloatArray:
+    from scipy.stats import false_discovery_control
+
+    return np.asarray(false_discovery_control(p), float) if len(p) else p
+
+
+def _parameters_spent(posterior: IRTPosterior) -> FloatArray:
+    """Parameters of each item that its own answers determined, the prior having given the rest."""
+    prior = np.diagonal(posterior.population.cov)
+    free = prior > 0
+    own = np.diagonal(posterior.native_cov, axis1=1, axis2=2)[:, free] / prior[free]
+    return np.clip(1 - own, 0, 1).sum(1)
+
+
+def _expectations(posterior: IRTPosterior, score: FloatArray) -> FloatArray:
+    """Chance of success of each model on each item given its total score (model, item); NaN where not administered."""
+    node, weight = _nodes(posterior)
+    chance = _chances(posterior, node)  # (node, item)
+    step = max(1, -(-score.shape[1] // MOST_SUMMED))
+    summed = np.zeros(score.shape[1], bool)
+    summed[::step] = True
+    expected = np.full(score.shape, np.nan)
+    seen = ~np.isnan(score)
+    patterns, which = np.unique(np.packbits(seen, axis=1), axis=0, return_inverse=True)
+    for number in range(len(patterns)):
+        models = np.flatnonzero(which.ravel() == number)
+        mine = np.flatnonzero(seen[models[0]])
+        if len(mine):
+            expected[np.ix_(models, mine)] = _of_pattern(
+                score[np.ix_(models, mine)], chance[:, mine], summed[mine], weight
+            )
+    return expected
+
+
+def _of_pattern(score: FloatArray, chance: FloatArray, summed: np.ndarray, weight: FloatArray) -> FloatArray:
+    """Chances given the total, for models that answered the same items (model, item)."""
+    density = _score_density(chance[:, summed])  # (node, total)
+    total = score[:, summed].sum(1).astype(int)
+    expected = np.empty(score.shape)
+    without = _without_each(density, chance[:, summed])  # (node, item, total)
+    inside = np.cumsum(summed) - 1
+    for i in range(score.shape[1]):
+        p = chance[:, i]
+        rest = without[:, inside[i]] if summed[i] else density
+        rest = np.pad(rest, ((0, 0), (1, 1)))  # totals -1 .. n + 1
+        k = total if summed[i] else total + score[:, i].astype(int)
+        right, wrong = weight @ (p[:, None] * rest[:, k]), weight @ ((1 - p)[:, None] * rest[:, k + 1])
+        expected[:, i] = right / np.maximum(right + wrong, 1e-300)
+    return expected
+
+
+def _score_density(chance: FloatArray) -> FloatArray:
+    """Distribution of the number of right answers at each node (Lord & Wingersky, 1984)."""
+    density = np.zeros((len(chance), chance.shape[1] + 1))
+    density[:, 0] = 1
+    for p in chance.T:
+        density[:, 1:] = density[:, 1:] * (1 - p)[:, None] + density[:, :-1] * p[:, None]
+        density[:, 0] *= 1 - p
+    return density
+
+
+def _without_each(density: FloatArray, chance: FloatArray) -> FloatArray:
+    """Distributions of the number of right answers on all items but one (node, item, total).
+
+    The recursion is undone from the bottom where a right answer is the less likely, else from the top: each step then
+    shrinks the rounding error of the one before.
+    """
+    n = chance.shape[1]
+    p, q = chance, 1 - chance
+    low = p <= 0.5
+    up, down = np.zeros((len(chance), n, n)), np.zeros((len(chance), n, n))
+    before = np.zeros_like(chance)
+    for k in range(n):
+        before = up[:, :, k] = (density[:, k, None] - p * before) / np.where(low, q, 1.0)
+    before = np.zeros_like(chance)
+    for k in range(n - 1, -1, -1):
+        before = down[:, :, k] = (density[:, k + 1, None] - q * before) / np.where(low, 1.0, p)
+    return np.maximum(np.where(low[:, :, None], up, down), 0)
+
+
+def _nodes(posterior: IRTPosterior) -> tuple[ModelDim, RowFloats]:
+    """Where the models of the fit stand, as nodes and weights: the mixture of their posteriors."""
+    if posterior.dims == 1:
+        mean, sd = posterior.ability_mean[:, 0], posterior.ability_sd[:, 0]
+        node = np.linspace((mean - 4 * sd).min(), (mean + 4 * sd).max(), NODES)
+        weight = np.exp(-0.5 * ((node[:, None] - mean) / sd) ** 2) / sd
+        return node[:, None], weight.sum(1) / weight.sum()
+    draws = -(-NODES_SEVERAL // len(posterior.models))
+    drawn = gaussian_draws(posterior.ability_mean, posterior.ability_cov, np.random.default_rng(0), draws)
+    node = np.moveaxis(drawn, 2, 1).reshape(-1, posterior.dims)
+    return node, np.full(len(node), 1 / len(node))
+
+
+def _chances(posterior: IRTPosterior, node: ModelDim) -> FloatArray:
+    """Chance of success at each node on each item, over the items' posteriors."""
+    point = np.column_stack([node, np.ones(len(node))])
+    mean = point @ posterior.item_mean.T
+    variance = np.einsum("qi,nij,qj->qn", point, posterior.item_cov, point)
+    return np.clip(success_probability(mean, variance, posterior.floor), 1e-6, 1 - 1e-6)
+
+
+def _statistic(score: FloatArray, expected: FloatArray) -> tuple[int, float]:
+    """Number of groups and X2 over groups of models with like expectations."""
+    rows = np.flatnonzero(~np.isnan(score))
+    rows = rows[np.argsort(expected[rows], kind="stable")]
+    e, y = expected[rows], score[rows]
+    variance = e * (1 - e)
+    n_groups = int(min(MOST_GROUPS, variance.sum() / LEAST_EXPECTED))
+    if n_groups < LEAST_GROUPS:
+        return 0, np.nan
+    # groups of equal variance; models with one expectation (one total) stay together
+    group = np.minimum((np.cumsum(variance) / variance.sum() * n_groups).astype(int), n_groups - 1)
+    _, tie = np.unique(e, return_inverse=True)
+    first = np.unique(tie, return_index=True)[1]
+    _, group = np.unique(group[first][tie], return_inverse=True)
+    gap, spread = np.bincount(group, y - e), np.bincount(group, variance)
+    return len(gap), float((gap**2 / spread).sum())

@@ -1,1 +1,0 @@
-"""Full posteriors of Pyro programs: Laplace, stochastic variational inference, NUTS."""
