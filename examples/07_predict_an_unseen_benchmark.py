@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from capscope import Study
-from capscope.predict import PredictionSettings, predict_from_study
+from capscope.predict import predict
 
 MODELS, ITEMS = [f"model-{number:02d}" for number in range(12)], 400
 
@@ -38,13 +38,13 @@ def main() -> None:
     unseen = study.keep_items(pd.Index(study.items.loc[new, "item_id"]))
     came = unseen.responses.astype({"model": str}).groupby("model")["score"].mean()
 
-    found = predict_from_study(past, unseen)
+    found = predict(past, unseen)
     scores = found.benchmark_scores.set_index("model").drop(columns="benchmark").assign(came=came)
     print(scores.round(2).to_string())
     with tempfile.TemporaryDirectory() as folder:
         labels = Path(folder) / "labels.csv"
         unseen.responses[unseen.responses["item_id"].isin(unseen.items["item_id"][:10])].to_csv(labels, index=False)
-        labelled = predict_from_study(past, unseen, PredictionSettings(labels=labels)).benchmark_scores
+        labelled = predict(past, unseen, labels=labels).benchmark_scores
     error = [(each.set_index("model")["score"] - came).abs().mean() for each in (scores.reset_index(), labelled)]
     print(f"mean error of a score: {error[0]:.3f} before any answer, {error[1]:.3f} with answers to 10 items")
 

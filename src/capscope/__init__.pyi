@@ -12,6 +12,7 @@ from .fit import load_fit as load_fit
 from .predict import Evaluation as Evaluation
 from .predict import Predictions as Predictions
 from .predict import evaluate as evaluate
+from .predict import predict as predict
 from .profiles import audit as audit
 from .profiles import compare as compare
 from .profiles import explain as explain

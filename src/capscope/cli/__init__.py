@@ -12,7 +12,7 @@ from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.compare_command import compare
-from capscope.cli.evaluate_command import evaluate_command
+from capscope.cli.evaluate_command import AssessorHelp, evaluate_command
 from capscope.cli.explain_command import explain
 from capscope.cli.export_command import export
 from capscope.cli.fit_command import fit
@@ -93,8 +93,8 @@ app.command("fit")(fit)
 app.command("profile")(profile)
 app.command("explain")(explain)
 app.command("compare")(compare)
-app.command("predict")(predict)
-app.command("evaluate")(evaluate_command)
+app.command("predict", cls=AssessorHelp)(predict)
+app.command("evaluate", cls=AssessorHelp)(evaluate_command)
 app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
 app.add_typer(gate_app, name="gate")

@@ -58,6 +58,7 @@ from .kinds import KINDS as KINDS
 from .kinds import MODELS as MODELS
 from .links import CLIP as CLIP
 from .links import PROBIT_SCALE as PROBIT_SCALE
+from .links import attenuated as attenuated
 from .links import log_likelihood as log_likelihood
 from .links import log_loss as log_loss
 from .links import log_loss_of as log_loss_of
