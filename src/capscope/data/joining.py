@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from capscope.data.study import Study
+from capscope.data.tables import TableName
 from capscope.errors import JoinError, first_few
 
 NAMED = {"model": "models", "item_id": "items", "rubric": "rubrics", "annotator": "annotators"}
@@ -34,16 +35,20 @@ class Join:
             JoinError: The share is below `POOR_MATCH`.
         """
         if self.share < POOR_MATCH:
+            rated = "rate the other items too, or " if self.other == "demands" else ""
             raise JoinError(
                 f"{where}: only {self.share:.0%} of the item ids in {self.table} are in {self.other}"
-                f" ({len(self.missing)} unknown: {first_few(self.missing)}); use the same item_id in both tables"
+                f" ({len(self.missing)} unknown: {first_few(self.missing)}); {rated}use the same item_id in both tables"
             )
 
 
-def join_items(study: Study, table: str, other: str) -> Join:
-    """Look up the items of one table in another; both must be there."""
-    tables = {str(name): frame for name, frame in study.tables().items()}
-    wanted, known = _ids(tables[table]), _ids(tables[other])
+def join_items(study: Study, table: TableName, other: TableName) -> Join:
+    """Look up the items of one table in another.
+
+    Raises:
+        InputError: The study lacks one of the tables.
+    """
+    wanted, known = _ids(study.require(table)), _ids(study.require(other))
     missing = wanted.difference(known, sort=True)
     share = 1 - len(missing) / max(len(wanted), 1)
     return Join(table, other, share, tuple(missing))
@@ -55,6 +60,7 @@ def joins(study: Study) -> list[Join]:
     Items that are rated and not answered yet are no fault; the share that counts is of the answered items.
     """
     held = set(map(str, study.tables()))
+    pairs: tuple[tuple[TableName, TableName], ...]
     pairs = (("responses", "items"), ("demands", "items"), ("responses", "demands"))
     return [join_items(study, table, other) for table, other in pairs if {table, other} <= held]
 
