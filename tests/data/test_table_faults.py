@@ -1,6 +1,7 @@
 """A cell means what its column says; a name is never made of an index, an aggregate or a wrapped value."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from capscope.data import Study, check_study
 from capscope.data.formats import (
+    FORMATS,
     export_tidy,
     export_torch_measure,
     import_adele,
@@ -200,3 +202,10 @@ def test_formats_are_recognised_by_their_files(write, tmp_path):
     assert "no format recognises these files" in refused(import_logs, write("d.csv", "a,b\n1,2\n"))
     assert "has no option 'metric' (did you mean" in refused(import_logs, tmp_path / "logs", "lm-eval", {"metric": "x"})
     assert "openai-batch needs the option read_level" in refused(import_logs, tmp_path / "logs", "openai-batch")
+
+
+def test_the_readme_names_every_format():
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+    assert [name for name in FORMATS if f"import {name}`" not in readme] == []
+    export = next(line for line in readme.splitlines() if line.startswith("| `capscope export`"))
+    assert [name for name, entry in FORMATS.items() if entry.write and f"`{name}`" not in export] == []
