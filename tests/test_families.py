@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from capscope import cli, __file__ as where
 from capscope.data import Study
+from capscope.data.formats import import_logs
 
 def run(*arguments):
     out, err, sys.argv = io.StringIO(), io.StringIO(), ["capscope", *map(str, arguments)]
@@ -106,6 +107,11 @@ STEPS = {
     "engine": 'run("fit", "study", "--model", "2pl", "--engine", "quick", "--out", "quick", "--json")',
     "score model": 'run("fit", "study", "--model", "2pl", "--response", "generous", "--out", "generous", "--json")',
     "generous profile": 'run("profile", "generous")',
+    "format help": 'run("import", "-h")',
+    "format options": 'run("import", "votes", "-h")',
+    "format file": 'Path("a.votes").write_text("m i yes\\nm j no\\n")',
+    "format": 'run("import", "votes", "a.votes", "--right", "yes", "--out", "v", "--json")',
+    "format by its files": 'import_logs("a.votes", options={"right": "no"}).require("responses")["score"].tolist()',
     "unknown": 'run("fit", "study", "--model", "2pl", "--response", "gnerous", "--out", "x")',
     "assessor help": 'run("evaluate", "-h")',
     "assessor": 'run("evaluate", "study", "--split", "id", "--assessor", "coin", "--assessor", "mean", "--json")',
@@ -130,6 +136,13 @@ def test_a_response_model(shown: dict[str, Any]) -> None:
     assert json.loads(shown["score model"])["status"] == "converged"
     assert "m15" in shown["generous profile"]
     assert 'did you mean "generous"?' in shown["unknown"]
+
+
+def test_a_file_format(shown: dict[str, Any]) -> None:
+    assert "Votes, one a line." in shown["format help"]
+    assert "The word for a right answer." in shown["format options"]
+    assert json.loads(shown["format"])["responses"] == 2
+    assert shown["format by its files"] == [0, 1]
 
 
 def test_an_engine(shown: dict[str, Any]) -> None:
