@@ -13,8 +13,7 @@ from capscope.data import Demands, Study, read_items
 from capscope.errors import JoinError, first_few
 from capscope.files import MANIFEST, TENSORS, refuse_file
 from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, load_fit
-from capscope.predict import PredictionSettings
-from capscope.predict.fit_predictions import predict_from_fit
+from capscope.predict import predict
 from capscope.profiles import demand_profile
 from capscope.report.page import write_page
 from capscope.report.plain import Summary
@@ -219,7 +218,7 @@ def item_part(fit: Fit[Any], items: Study | pd.DataFrame | Path | str, seed: int
     posterior = fit.posterior
     dims = () if isinstance(posterior, IRTPosterior) else posterior.dims
     study = _items_study(items, dims)
-    predictions = predict_from_fit(posterior, study, PredictionSettings(level=level, seed=seed))
+    predictions = predict(posterior, study, level=level, seed=seed)
     if study.demands is None:
         return ItemPart(predictions=predictions, items=study.items)
     demands = demand_profile(Demands.of(study, rubrics=dims or None))

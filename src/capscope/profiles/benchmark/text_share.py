@@ -53,7 +53,9 @@ def text_features(texts: list[str], seed: int, embedder: str = "", cache: Path |
         words = HashingVectorizer(n_features=HASHED_WORDS, alternate_sign=False).transform(texts)
         whole = TfidfTransformer(sublinear_tf=True).fit_transform(words)
     size = min(COMPONENTS, len(texts) - 1, whole.shape[1] - 1)
-    found = TruncatedSVD(size, n_iter=3, random_state=seed).fit_transform(whole)
+    # texts that are all alike have no variance, of which the decomposition takes a share
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = TruncatedSVD(size, n_iter=3, random_state=seed).fit_transform(whole)
     return np.asarray(found / max(float(found.std(axis=0).mean()), 1e-12))
 
 
