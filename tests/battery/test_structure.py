@@ -2,6 +2,7 @@
 
 import ast
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from capscope.battery import (
     select_battery,
     select_forms,
 )
+from capscope.battery.evaluation import SeedTask, evaluate_seed
 from capscope.cli import app
 from capscope.data import Study
 from capscope.errors import InputError
@@ -161,6 +163,16 @@ def test_a_battery_file_that_contradicts_itself_is_refused(bank: Bank, tmp_path:
             Battery.load(tmp_path / "bad.csv")
 
 
+def test_a_seed_can_be_sent_to_another_process(past: Study) -> None:
+    bank = Bank.build(past, dims=1, max_sweeps=5)
+    trial = BatteryTrial(n=(20,), seeds=1, most_past=30, most_new=5)
+    task = SeedTask(bank, np.arange(len(bank.models)), trial, ("mean", "rsl"), 3)
+    here, there = (evaluate_seed(each) for each in (task, pickle.loads(pickle.dumps(task))))
+    for key, errors in here.items():
+        np.testing.assert_array_equal(np.concatenate(errors), np.concatenate(there[key]))
+
+
+@pytest.mark.slow
 def test_seeds_on_several_processes_give_the_same_numbers(past: Study) -> None:
     trial = BatteryTrial(n=(20,), seeds=3, most_past=30, most_new=10)
     alone, spread = (evaluate_battery(past, trial, ["mean", "rsl"], workers=workers) for workers in (1, 2))

@@ -111,14 +111,19 @@ Tally = dict[tuple[int, str], list[FloatArray]]
 
 
 @dataclass(frozen=True)
-class _SeedTask:
-    """What one seed needs; it can be sent to another process."""
+class SeedTask:
+    """The work of one seed; it can be sent to another process."""
 
     bank: Bank
+    """All models, fitted with one ability."""
     family: Index
+    """Family of each model."""
     trial: BatteryTrial
+    """Settings."""
     names: tuple[str, ...]
+    """Names of the estimators."""
     seed: int
+    """Seed of the split and the draws."""
 
 
 def evaluate_battery(
@@ -150,13 +155,13 @@ def evaluate_battery(
     bank = Bank.build(loaded, dims=1, max_sweeps=WHOLE_SWEEPS)
     trial = trial if trial.n else replace(trial, n=(_usual_size(bank),))
     family = model_families(bank) if trial.split == "family" else np.arange(len(bank.models))
-    tasks = [_SeedTask(bank, family, trial, chosen, trial.seed + number) for number in range(trial.seeds)]
+    tasks = [SeedTask(bank, family, trial, chosen, trial.seed + number) for number in range(trial.seeds)]
 
     def show(done: int, _: Tally) -> None:
         if progress:
             progress(done / trial.seeds)
 
-    tallies = run_tasks(_evaluate_seed, tasks, workers=workers, on_done=show)
+    tallies = run_tasks(evaluate_seed, tasks, workers=workers, on_done=show)
     total = {key: [part for tally in tallies for part in tally[key]] for key in product(trial.n, chosen)}
     short = [n for n in trial.n if not total[n, chosen[0]]]
     if short:
@@ -185,7 +190,7 @@ def _chosen(names: Sequence[str] | None, method: str) -> tuple[str, ...]:
     return tuple(names or ESTIMATORS)
 
 
-def _evaluate_seed(task: _SeedTask) -> Tally:
+def evaluate_seed(task: SeedTask) -> Tally:
     """Split the models by one seed and collect the errors on the held-out ones."""
     rng = np.random.default_rng(task.seed)
     ability = task.bank.posterior.ability_mean[:, 0]
