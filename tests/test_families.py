@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from capscope import cli, __file__ as where
 from capscope.data import Study
+from capscope.data.formats import import_logs
 
 def run(*arguments):
     out, err, sys.argv = io.StringIO(), io.StringIO(), ["capscope", *map(str, arguments)]
@@ -48,6 +49,7 @@ texts = [f"word {k % 7} and {k}" for k in range(60)]
 items = pd.DataFrame({"item_id": ids, "benchmark": "b", "task": "t", "text": texts})
 demands = pd.DataFrame({"item_id": ids, "rubric": "AS", "level": level, "annotator": "me"})
 study = Study.of(items, responses, demands).save("study")
+Path("card.json").write_text(json.dumps({"who": "m", "answers": {"a": 1, "b": 0}}))
 shown = {"where": where}
 """
 ASSERTED = "print(json.dumps(shown))"
@@ -102,6 +104,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 STEPS = {
     "fit": 'run("fit", "study", "--model", "rasch", "--out", "fit")',
     "report": 'run("report", "fit", "--out", "page.html") and Path("page.html").read_text()',
+    "format help": 'run("import", "-h") + run("import", "scorecards", "-h")',
+    "format": 'run("import", "scorecards", "card.json", "--out", "cards", "--json")',
+    "format detected": 'len(import_logs("card.json").responses)',
     "engine help": 'run("fit", "-h")',
     "engine": 'run("fit", "study", "--model", "2pl", "--engine", "quick", "--out", "quick", "--json")',
     "score model": 'run("fit", "study", "--model", "2pl", "--response", "generous", "--out", "generous", "--json")',
@@ -123,6 +128,12 @@ def test_a_page_section(shown: dict[str, Any]) -> None:
     assert '<section id="spread"' in shown["report"]
     assert '<a href="#spread">How far the models lie apart</a>' in shown["report"]
     assert re.search(r"The 16 models have a spread of \d\.\d\d\.", shown["report"])
+
+
+def test_an_import_format(shown: dict[str, Any]) -> None:
+    assert "scorecards" in shown["format help"]
+    assert "Score cards." in shown["format help"]
+    assert json.loads(shown["format"])["responses"] == shown["format detected"] == 2
 
 
 def test_a_response_model(shown: dict[str, Any]) -> None:
