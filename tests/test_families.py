@@ -49,7 +49,6 @@ texts = [f"word {k % 7} and {k}" for k in range(60)]
 items = pd.DataFrame({"item_id": ids, "benchmark": "b", "task": "t", "text": texts})
 demands = pd.DataFrame({"item_id": ids, "rubric": "AS", "level": level, "annotator": "me"})
 study = Study.of(items, responses, demands).save("study")
-Path("card.json").write_text(json.dumps({"who": "m", "answers": {"a": 1, "b": 0}}))
 shown = {"where": where}
 """
 ASSERTED = "print(json.dumps(shown))"
@@ -104,13 +103,15 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 STEPS = {
     "fit": 'run("fit", "study", "--model", "rasch", "--out", "fit")',
     "report": 'run("report", "fit", "--out", "page.html") and Path("page.html").read_text()',
-    "format help": 'run("import", "-h") + run("import", "scorecards", "-h")',
-    "format": 'run("import", "scorecards", "card.json", "--out", "cards", "--json")',
-    "format detected": 'len(import_logs("card.json").responses)',
     "engine help": 'run("fit", "-h")',
     "engine": 'run("fit", "study", "--model", "2pl", "--engine", "quick", "--out", "quick", "--json")',
     "score model": 'run("fit", "study", "--model", "2pl", "--response", "generous", "--out", "generous", "--json")',
     "generous profile": 'run("profile", "generous")',
+    "format help": 'run("import", "-h")',
+    "format options": 'run("import", "votes", "-h")',
+    "format file": 'Path("a.votes").write_text("m i yes\\nm j no\\n")',
+    "format": 'run("import", "votes", "a.votes", "--right", "yes", "--out", "v", "--json")',
+    "format by its files": 'import_logs("a.votes", options={"right": "no"}).require("responses")["score"].tolist()',
     "unknown": 'run("fit", "study", "--model", "2pl", "--response", "gnerous", "--out", "x")',
     "assessor help": 'run("evaluate", "-h")',
     "assessor": 'run("evaluate", "study", "--split", "id", "--assessor", "coin", "--assessor", "mean", "--json")',
@@ -130,17 +131,18 @@ def test_a_page_section(shown: dict[str, Any]) -> None:
     assert re.search(r"The 16 models have a spread of \d\.\d\d\.", shown["report"])
 
 
-def test_an_import_format(shown: dict[str, Any]) -> None:
-    assert "scorecards" in shown["format help"]
-    assert "Score cards." in shown["format help"]
-    assert json.loads(shown["format"])["responses"] == shown["format detected"] == 2
-
-
 def test_a_response_model(shown: dict[str, Any]) -> None:
     assert "generous" in shown["engine help"]
     assert json.loads(shown["score model"])["status"] == "converged"
     assert "m15" in shown["generous profile"]
     assert 'did you mean "generous"?' in shown["unknown"]
+
+
+def test_a_file_format(shown: dict[str, Any]) -> None:
+    assert "Votes, one a line." in shown["format help"]
+    assert "The word for a right answer." in shown["format options"]
+    assert json.loads(shown["format"])["responses"] == 2
+    assert shown["format by its files"] == [0, 1]
 
 
 def test_an_engine(shown: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from .predict import predict as predict
 from .profiles import audit as audit
 from .profiles import compare as compare
 from .profiles import explain as explain
+from .profiles import profile as profile
 from .report import report as report
 
 __version__: str
