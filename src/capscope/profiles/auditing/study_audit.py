@@ -12,7 +12,7 @@ from capscope.errors import InputError
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.profiles.auditing.copies import copy_suspects
 from capscope.profiles.auditing.findings import Audit, Suspects, make_audit, suspects
-from capscope.profiles.auditing.item_curves import Abilities, ItemKinds, item_kinds
+from capscope.profiles.auditing.item_curves import ItemKinds, ModelAbilities, item_kinds
 from capscope.profiles.auditing.row_order import rows_out_of_step, step_suspects
 from capscope.profiles.auditing.texts import level_suspects
 from capscope.profiles.item_groups import Places, opened, places_of
@@ -101,7 +101,7 @@ def _fits(study: Study, responses: Responses, places: Places, seed: int) -> list
             continue
         posterior = fit_irt(part, IRTSettings(model="2pl", form="signed", seed=seed)).posterior
         discount = independent_share(posterior, part)
-        ability = Abilities(posterior.ability_mean[:, 0], posterior.ability_cov[:, 0, 0])
+        ability = ModelAbilities(posterior.ability_mean[:, 0], posterior.ability_cov[:, 0, 0])
         kinds = item_kinds(part, ability, discount, None if floor is None else floor[items])
         fits.append(BenchmarkFit(places.take(items), posterior, kinds, discount))
     return fits

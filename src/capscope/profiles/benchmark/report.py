@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.data import Study
+from capscope.display import short_repr
 from capscope.intervals import Interval
 from capscope.profiles.auditing import Audit, AuditSettings
 from capscope.profiles.auditing import audit as audit_of
@@ -27,6 +28,9 @@ class BenchmarkReport:
     """None where the study has no demands and only an audit was asked for."""
     audit: Audit | None
     """None where none was asked for."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values; of the audit, what is listed."""

@@ -12,6 +12,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, KFold
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
+from capscope.display import short_repr
 from capscope.embedding import embed
 from capscope.intervals import bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.cluster_moments import filled
@@ -36,6 +37,9 @@ class HeldOutShares:
     """Columns held_out, share, lower, upper: what text explains on top of demands; empty without texts."""
     unexplained: float
     """What no predictor explains on new items of known tasks."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def text_features(texts: list[str], seed: int, embedder: str = "", cache: Path | None = None) -> Features:
