@@ -131,7 +131,6 @@ def test_no_type_is_found_out_by_its_attributes() -> None:
     assert probes == []
 
 
-@pytest.mark.xfail(strict=False, reason="the examples move to the top level one by one")
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
 def test_examples_import_the_top_level_only(example: Path) -> None:
     deeper = [

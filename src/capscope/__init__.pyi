@@ -11,7 +11,9 @@ from .battery import select_battery as select_battery
 from .data import LevelCounts as LevelCounts
 from .data import Study as Study
 from .data import read_level_counts as read_level_counts
+from .data import read_study as read_study
 from .data import shipped as shipped
+from .data.formats import import_logs as import_logs
 from .errors import CapscopeError as CapscopeError
 from .fit import Fit as Fit
 from .fit import fit as fit
@@ -24,6 +26,7 @@ from .predict import predict as predict
 from .profiles import audit as audit
 from .profiles import compare as compare
 from .profiles import explain as explain
+from .profiles import profile as profile
 from .report import report as report
 
 __version__: str

@@ -27,7 +27,7 @@ WEAK_SLOPES = np.array([-0.3, -0.15])
 
 
 @dataclass(frozen=True)
-class Curves:
+class CurveGrid:
     """A grid of item curves at the models' abilities."""
 
     chance: Float[np.ndarray, "curve model"]
@@ -39,43 +39,43 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Abilities:
+class ModelAbilities:
     """Abilities of the models on one benchmark, in standard deviations."""
 
     mean: Float[np.ndarray, " model"]
     variance: Float[np.ndarray, " model"]
 
 
-def ordinary_curves(ability: Abilities, floors: tuple[float, ...] = FLOORS) -> Curves:
+def ordinary_curves(ability: ModelAbilities, floors: tuple[float, ...] = FLOORS) -> CurveGrid:
     """Curves that rise with ability, over (slope, difficulty, floor)."""
     grid = np.meshgrid(np.exp(LOG_SLOPES), DIFFICULTIES, floors, indexing="ij")
     slope, difficulty, floor = (axis.ravel() for axis in grid)
     return _curves(ability, slope, difficulty, floor)
 
 
-def falling_curves(ability: Abilities) -> Curves:
+def falling_curves(ability: ModelAbilities) -> CurveGrid:
     """Curves that fall a little with ability, over (slope, level, floor)."""
     return _around(ability, WEAK_SLOPES, np.linspace(-4, 4, 17))
 
 
-def flat_curves(ability: Abilities) -> Curves:
+def flat_curves(ability: ModelAbilities) -> CurveGrid:
     """Curves that do not depend on ability, over (level, floor)."""
     return _around(ability, np.array([1e-6]), np.linspace(-5, 5, 31))
 
 
-def _around(ability: Abilities, slopes: FloatArray, levels: FloatArray) -> Curves:
+def _around(ability: ModelAbilities, slopes: FloatArray, levels: FloatArray) -> CurveGrid:
     """Curves with these log-odds of the average model, whatever the slope, above each of the floors."""
     grid = np.meshgrid(slopes, levels, FLOORS, indexing="ij")
     slope, level, floor = (axis.ravel() for axis in grid)
     return _curves(ability, slope, -level / slope, floor)
 
 
-def _curves(ability: Abilities, slope: FloatArray, difficulty: FloatArray, floor: FloatArray) -> Curves:
+def _curves(ability: ModelAbilities, slope: FloatArray, difficulty: FloatArray, floor: FloatArray) -> CurveGrid:
     mean = slope[:, None] * (ability.mean - difficulty[:, None])
     variance = slope[:, None] ** 2 * ability.variance
     ends = np.quantile(ability.mean, [0.1, 0.9])
     low, high = (floor + (1 - floor) * expit(slope * (end - difficulty)) for end in ends)
-    return Curves(success_probability(mean, variance, floor[:, None]), low, high)
+    return CurveGrid(success_probability(mean, variance, floor[:, None]), low, high)
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class _Evidence:
 
 
 def item_kinds(
-    responses: Responses, ability: Abilities, discount: float = 1.0, floor: FloatArray | None = None
+    responses: Responses, ability: ModelAbilities, discount: float = 1.0, floor: FloatArray | None = None
 ) -> ItemKinds:
     """Classify the items of one benchmark.
 
@@ -345,12 +345,12 @@ def _keyed_prior(floor: FloatArray | None) -> FloatArray:
     return prior / prior.sum(axis=1, keepdims=True)
 
 
-def _extremes(joint: FloatArray, curves: Curves) -> tuple[FloatArray, FloatArray]:
+def _extremes(joint: FloatArray, curves: CurveGrid) -> tuple[FloatArray, FloatArray]:
     chance = joint / joint.sum(axis=1, keepdims=True)
     return chance @ (curves.low >= EASY).astype(float), chance @ (curves.high <= HARD).astype(float)
 
 
-def _halves(responses: Responses, ability: Abilities) -> tuple[FloatArray, FloatArray]:
+def _halves(responses: Responses, ability: ModelAbilities) -> tuple[FloatArray, FloatArray]:
     better: ItemMask = ability.mean > np.median(ability.mean)
     rows = better[responses.model_index]
     return responses.rows(rows).item_means(), responses.rows(~rows).item_means()

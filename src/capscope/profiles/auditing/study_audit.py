@@ -12,7 +12,7 @@ from capscope.errors import InputError
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.profiles.auditing.copies import copy_suspects
 from capscope.profiles.auditing.findings import Audit, Suspects, make_audit, suspects
-from capscope.profiles.auditing.item_curves import Abilities, ItemKinds, item_kinds
+from capscope.profiles.auditing.item_curves import ItemKinds, ModelAbilities, item_kinds
 from capscope.profiles.auditing.row_order import rows_out_of_step, step_suspects
 from capscope.profiles.auditing.texts import level_suspects
 from capscope.profiles.item_groups import Places, opened, places_of
@@ -57,7 +57,7 @@ def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) 
     study = opened(study)
     if study.responses is None and (study.items is None or study.items["text"].isna().all()):
         raise InputError(f"{study.name}: an audit needs answers or texts; add responses.parquet or texts to the items")
-    found: list[Suspects] = []
+    kinds: list[Suspects] = []
     notes: list[str] = []
     fits: list[BenchmarkFit] = []
     if study.responses is None:
@@ -71,10 +71,10 @@ def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) 
             step = step_suspects(responses, places, settings.rate)
             responses = responses.rows(~rows_out_of_step(step, responses, places))
             fits = _fits(study, responses, places, settings.seed)
-            found += [step.suspects, *_item_suspects(fits)]
-    found += copy_suspects(study, {one.kinds.items: (one.posterior, one.discount) for one in fits}, settings.seed)
-    found += level_suspects(study, settings.seed)
-    return make_audit(found, settings.rate, tuple(notes))
+            kinds += [step.suspects, *_item_suspects(fits)]
+    kinds += copy_suspects(study, {one.kinds.items: (one.posterior, one.discount) for one in fits}, settings.seed)
+    kinds += level_suspects(study, settings.seed)
+    return make_audit(kinds, settings.rate, tuple(notes))
 
 
 audit_study = audit
@@ -101,7 +101,7 @@ def _fits(study: Study, responses: Responses, places: Places, seed: int) -> list
             continue
         posterior = fit_irt(part, IRTSettings(model="2pl", form="signed", seed=seed)).posterior
         discount = independent_share(posterior, part)
-        ability = Abilities(posterior.ability_mean[:, 0], posterior.ability_cov[:, 0, 0])
+        ability = ModelAbilities(posterior.ability_mean[:, 0], posterior.ability_cov[:, 0, 0])
         kinds = item_kinds(part, ability, discount, None if floor is None else floor[items])
         fits.append(BenchmarkFit(places.take(items), posterior, kinds, discount))
     return fits

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from capscope.axes import LEVELS
 from capscope.data import Demands
-from capscope.display import html_table
+from capscope.display import html_table, short_repr
 from capscope.errors import InputError, first_few, nearest
 
 SENSITIVE_MEAN, SENSITIVE_SD = 2.0, 1.0
@@ -27,6 +27,9 @@ class DemandProfile:
     """Columns dim, items, mean, sd, dominant (items that no other dimension exceeds), sensitive."""
     n_items: int
     """Number of items in the set."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def _repr_html_(self) -> str:
         return html_table(f"Demand profile of {self.n_items:,} items", self.table)
@@ -65,6 +68,9 @@ class ClaimCheck:
     """Dimensions that the set claims."""
     table: pd.DataFrame
     """Columns dim, claimed, sensitive, verdict: `measured`, `missed`, `unclaimed` or empty."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def sensitivity(self) -> float:

@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
+from capscope.display import short_repr
 from capscope.errors import FitError
 from capscope.fit import IRTPosterior
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
@@ -33,6 +34,9 @@ class Difficulties:
     """Its error variance."""
     spread: float
     """Variance of true difficulties over items."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def weight(self) -> Float[np.ndarray, " item"]:
@@ -60,6 +64,9 @@ class DifficultyShares:
     """Share of the observed variance of difficulties that is estimation error."""
     items: int
     """Items with both levels and answers."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def difficulties(posterior: IRTPosterior) -> Difficulties:

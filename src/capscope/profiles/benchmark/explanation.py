@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from capscope.data import Demands, Responses, Study, join_items
-from capscope.display import html_table
+from capscope.display import html_table, short_repr
 from capscope.errors import FitError, InputError
 from capscope.fit import IRTSettings, fit_irt, item_chance
 from capscope.intervals import cluster_draws
@@ -50,6 +50,9 @@ class ResponseExplanation:
     """What demands and text explain on items and tasks held out."""
     separation: Separation
     """Which abilities separate the models."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True)

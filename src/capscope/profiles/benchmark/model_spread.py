@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from capscope.axes import FloatArray, ItemDim
 from capscope.data import Responses
+from capscope.display import short_repr
 from capscope.fit import PROBIT_SCALE, IRTPosterior, score_and_information
 from capscope.intervals import bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.cluster_moments import filled
@@ -32,6 +33,9 @@ class Separation:
     """The same for the general ability: its standard deviation over models in log-odds."""
     reliability: float
     """Share of the variance of general abilities that is not uncertainty."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def separation(
 
 
 def _names(posterior: IRTPosterior, index: np.ndarray, apart: np.ndarray) -> list[str]:
-    return [posterior.models[i] if told else "" for i, told in zip(index, apart, strict=True)]
+    return [posterior.models[i] if kept else "" for i, kept in zip(index, apart, strict=True)]
 
 
 class _Answers:

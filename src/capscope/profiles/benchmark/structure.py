@@ -9,6 +9,7 @@ from scipy.special import stdtrit
 
 from capscope.axes import FloatArray, ItemDim
 from capscope.data import Demands, Study
+from capscope.display import short_repr
 from capscope.errors import InputError
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.cluster_moments import ClusterMoments, Values, cluster_moments, filled
@@ -32,6 +33,9 @@ class DemandStructure:
     """Share of items at `HIGH_LEVEL` or above on both; on the diagonal, on the one."""
     effective_dims: Interval
     """Participation ratio of the levels' covariance: how many dimensions the set varies in, sampling bias removed."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def pairs(self) -> pd.DataFrame:
         """Pairs of dimensions, most correlated first: columns dim, other, correlation, both_high, lift.
@@ -62,6 +66,9 @@ class DemandContrast:
     table: pd.DataFrame
     """Columns dim, mean, other_mean, difference, lower, upper, sd, other_sd, high, other_high, in order of the
     difference's size; `high` is the share of items at `HIGH_LEVEL` or above."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def demand_structure(demands: Demands, cluster: np.ndarray, level: float = 0.9) -> DemandStructure:
@@ -111,7 +118,9 @@ def effective_dimensions(values: Values, cluster: np.ndarray, level: float = 0.9
     logs = np.log(np.maximum(_ratio(rest, *others), 1e-9))
     error = np.sqrt(((logs - logs.mean()) ** 2).sum() * (clusters - 1) / clusters)
     reach = float(stdtrit(clusters - 1, 0.5 + level / 2) * error)
-    point, lower, upper = np.clip(max(estimate, 1.0) * np.exp([0.0, -reach, reach]), 1.0, size)
+    # the estimate may pass the number of variables by chance; the bounds are then about that number
+    bounded = np.clip(estimate, 1.0, size)
+    point, lower, upper = np.clip(bounded * np.exp([0.0, -reach, reach]), 1.0, size)
     return Interval(float(point), float(lower), float(upper), level)
 
 

@@ -12,6 +12,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, KFold
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
+from capscope.display import short_repr
 from capscope.embedding import embed
 from capscope.intervals import bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.cluster_moments import filled
@@ -37,6 +38,9 @@ class HeldOutShares:
     unexplained: float
     """What no predictor explains on new items of known tasks."""
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 def text_features(texts: list[str], seed: int, embedder: str = "", cache: Path | None = None) -> Features:
     """Turn texts into a few numbers: by an embedding model, or without one by their words (latent semantics).
@@ -55,8 +59,8 @@ def text_features(texts: list[str], seed: int, embedder: str = "", cache: Path |
     size = min(COMPONENTS, len(texts) - 1, whole.shape[1] - 1)
     # texts that are all alike have no variance, of which the decomposition takes a share
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = TruncatedSVD(size, n_iter=3, random_state=seed).fit_transform(whole)
-    return np.asarray(found / max(float(found.std(axis=0).mean()), 1e-12))
+        reduced = TruncatedSVD(size, n_iter=3, random_state=seed).fit_transform(whole)
+    return np.asarray(reduced / max(float(reduced.std(axis=0).mean()), 1e-12))
 
 
 def held_out_shares(
@@ -83,17 +87,17 @@ def held_out_shares(
     if FOLDS <= len(labels) < len(task):
         splits["tasks"] = _folds(len(task), task, rng)
     counts = np.vstack([np.ones(len(labels)), cluster_draws(len(labels), rng, DRAWS)])
-    found: dict[tuple[str, str], FloatArray] = {}
+    shares: dict[tuple[str, str], FloatArray] = {}
     for held_out, folds in splits.items():
         base = _squared_errors(difficulty, np.zeros((len(task), 0)), folds)
         for name, features in sets.items():
             if held_out == "items" or "task" not in name:
                 errors = _squared_errors(difficulty, features, folds)
-                found[name, held_out] = _shares(difficulty, errors, base, task, counts)
-    rows = [(*key, *_row(draws, len(labels), level)) for key, draws in found.items()]
+                shares[name, held_out] = _shares(difficulty, errors, base, task, counts)
+    rows = [(*key, *_row(draws, len(labels), level)) for key, draws in shares.items()]
     table = pd.DataFrame(rows, columns=["predictors", "held_out", "share", "lower", "upper"])
     known = table.loc[table["held_out"] == "items", "share"]
-    return HeldOutShares(table, _added(found, len(labels), level), float(1 - max(known.max(), 0)))
+    return HeldOutShares(table, _added(shares, len(labels), level), float(1 - max(known.max(), 0)))
 
 
 def _predictor_sets(levels: ItemDim, text: Features | None, cluster: np.ndarray) -> dict[str, FloatArray]:
@@ -153,10 +157,10 @@ def _row(draws: FloatArray, clusters: int, level: float) -> tuple[float, float, 
     return float(draws[0]), interval.lower, interval.upper
 
 
-def _added(found: dict[tuple[str, str], FloatArray], clusters: int, level: float) -> pd.DataFrame:
+def _added(shares: dict[tuple[str, str], FloatArray], clusters: int, level: float) -> pd.DataFrame:
     rows = [
-        (held_out, *_row(draws - found["demands", held_out], clusters, level))
-        for (name, held_out), draws in found.items()
+        (held_out, *_row(draws - shares["demands", held_out], clusters, level))
+        for (name, held_out), draws in shares.items()
         if name == "demands+text"
     ]
     return pd.DataFrame(rows, columns=["held_out", "share", "lower", "upper"])
