@@ -102,6 +102,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 STEPS = {
     "fit": 'run("fit", "study", "--model", "rasch", "--out", "fit")',
     "report": 'run("report", "fit", "--out", "page.html") and Path("page.html").read_text()',
+    "assessor help": 'run("evaluate", "-h")',
+    "evaluation": 'run("evaluate", "study", "--split", "id", "--folds", 2, "--assessor", "halfway", "--json")',
     "selector help": 'run("battery", "select", "-h")',
     "selector": 'run("battery", "select", "study", "-n", 9, "--method", "short-ids", "--out", "b.csv", "--json")',
     "estimator help": 'run("battery", "evaluate", "-h")',
@@ -124,3 +126,11 @@ def test_an_item_selector(shown: dict[str, Any]) -> None:
 def test_a_score_estimator(shown: dict[str, Any]) -> None:
     assert "pulled" in shown["estimator help"]
     assert "pulled" in json.loads(shown["estimator"])["estimators"]
+
+
+def test_an_assessor_and_a_metric(shown: dict[str, Any]) -> None:
+    assert "half way between the model's mean score" in " ".join(shown["assessor help"].split())
+    values = json.loads(shown["evaluation"])["assessors"]["halfway"]
+    assert "largest error of a chance" in " ".join(shown["assessor help"].split())
+    assert 0.4 < values["largest_error"] < 1
+    assert 0 < values["log_loss"] < 1

@@ -151,6 +151,7 @@ def test_any_number_of_workers_gives_the_same_numbers(workers: int, tmp_path: Pa
     assert (tmp_path / "several.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
 
 
+@pytest.mark.usefixtures("small_forest")
 def test_trials_count_as_so_many_answers() -> None:
     """A score of .75 from 4 trials is the same as three successes and a failure, for metrics and assessors."""
     study = simulated_study(3, n_models=5, n_items=160)
@@ -163,7 +164,8 @@ def test_trials_count_as_so_many_answers() -> None:
     single = pooled.iloc[rows].reset_index(drop=True)
     single = single.assign(score=(number < right[rows]).astype(float), n_trials=1, prompt=[f"p{n}" for n in number])
     studies = (Study.of(study.items, each, study.demands) for each in (pooled, single))
-    found = [evaluate(each, "id", ["base-rate", "mean", "item-mean", "rasch", "explanatory"]) for each in studies]
+    names = ["base-rate", "mean", "item-mean", "rasch", "explanatory", "forest", "pooled-forest", "ridge"]
+    found = [evaluate(each, "id", names, folds=2) for each in studies]
     for name, values in found[0].metrics.items():
         for metric in ("log_loss", "auroc", "ece", "benchmark_mae", "calibration_slope", "pvr_80"):
             assert values[metric] == pytest.approx(found[1].metrics[name][metric], abs=1e-3), (name, metric)

@@ -67,11 +67,11 @@ class BoostedAssessor:
         return FittedBoosted(self._grow(training, held_out_rows), _core(training), features, sd)
 
     def _grow(self, training: Training, rows: np.ndarray) -> HistGradientBoostingClassifier | None:
-        answers = SuccessRows.of(training.responses.score, training.responses.n_trials)
-        if not answers.has_both:
+        trials = SuccessRows.of(training.responses.score, training.responses.n_trials)
+        if not trials.has_both:
             return None
-        keep = np.random.default_rng(training.seed).permutation(len(answers.answer))[:MOST_ROWS]
-        weight = None if answers.weight is None else answers.weight[keep]
+        keep = np.random.default_rng(training.seed).permutation(len(trials.answer))[:MOST_ROWS]
+        weight = None if trials.weight is None else trials.weight[keep]
         no_early_stopping: Any = False  # the stubs know 'auto' only
         trees = HistGradientBoostingClassifier(
             max_iter=self.iterations,
@@ -82,7 +82,7 @@ class BoostedAssessor:
             early_stopping=no_early_stopping,
             random_state=training.seed,
         )
-        return trees.fit(rows[answers.answer[keep]], answers.success[keep], weight)
+        return trees.fit(rows[trials.answer[keep]], trials.success[keep], weight)
 
 
 def _core(training: Training) -> FittedDemandModel:

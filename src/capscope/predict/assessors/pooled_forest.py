@@ -40,7 +40,7 @@ class PooledForestAssessor:
             known = replace(known, texts=None)
         features = tree_features(known)
         answered, (scores, trials) = training.answered, filled_scores(training)
-        weight = None if (trials == 1).all() else trials
+        weight = None if np.ptp(trials) == 0 else trials
         mean, main, directions = _reduced(scores, weight)
         forest = ExtraTreesRegressor(
             self.trees,
