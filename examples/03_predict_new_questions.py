@@ -3,18 +3,13 @@
 python examples/03_predict_new_questions.py
 """
 
-import tempfile
-from pathlib import Path
-
-from capscope import fit_curves, predict_items, read_level_counts, save_fit
+from capscope import fit_curves, predict, read_level_counts
 from capscope.data import shipped
 
 
 def main() -> None:
     fit = fit_curves(read_level_counts(shipped("artifacts/adele-v1") / "level_counts.csv"))
-    with tempfile.TemporaryDirectory() as folder:
-        save_fit(fit, Path(folder) / "fit")
-        found = predict_items(Path(folder) / "fit", shipped("examples/questions.jsonl"), model="GPT-4o")
+    found = predict(fit, shipped("examples/questions.jsonl"), model="GPT-4o")
     print(found.table.head(5).round(2).to_string(index=False))
     print(found.scores.round(2).to_string(index=False))
     outside = found.support[~found.support["in_support"]]

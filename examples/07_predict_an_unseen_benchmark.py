@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope import Study
-from capscope.predict import predict
+from capscope import Study, predict
 
 MODELS, ITEMS = [f"model-{number:02d}" for number in range(12)], 400
 

@@ -16,7 +16,7 @@ from capscope.predict.answer_statistics import SuccessRows, residual_sd
 from capscope.predict.assessor import AssessorEntry, Chances, Training
 from capscope.predict.assessors.pooled_forest import tree_features
 from capscope.predict.demand_model import FittedDemandModel, fit_demand_model
-from capscope.predict.inner_folds import group_folds
+from capscope.predict.inner_folds import group_count, group_folds
 
 MOST_ROWS = 200_000
 FOLDS = 3
@@ -27,7 +27,7 @@ class FittedBoosted:
     """Boosted trees and the demand-ability model that supplies their features."""
 
     trees: HistGradientBoostingClassifier | None
-    """The trees; None where all answers are equal."""
+    """The trees; None where all answers are equal, or too few to hold some out."""
     core: FittedDemandModel
     """The demand-ability model on all training answers."""
     features: np.ndarray
@@ -56,6 +56,8 @@ class BoostedAssessor:
             InputError: The items have neither demands nor text.
         """
         features, responses = tree_features(training.features), training.responses
+        if group_count(training, "task") < 2:
+            return FittedBoosted(None, _core(training), features, 0.0)
         held_out_rows = np.zeros((len(responses.score), features.shape[1] + 3))
         core_chance = np.zeros(len(responses.score))
         for held_out in group_folds(training, "task", FOLDS):
