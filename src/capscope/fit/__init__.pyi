@@ -52,6 +52,7 @@ from .irt.settings import IRTSettings as IRTSettings
 from .irt.simulation import IRTTruth as IRTTruth
 from .irt.simulation import draw_truth as draw_truth
 from .irt.simulation import replicated as replicated
+from .irt.simulation import simulate as simulate
 from .irt.simulation import simulate_irt as simulate_irt
 from .irt_study import item_chance as item_chance
 from .kinds import KINDS as KINDS

@@ -4,7 +4,14 @@ from capscope.annotate.annotator import AnnotatorEntry
 from capscope.annotate.annotators import batch, chat, local
 from capscope.errors import InputError, nearest
 
-ANNOTATORS: dict[str, AnnotatorEntry] = {entry.name: entry for entry in (chat.ENTRY, batch.ENTRY, local.ENTRY)}
+ANNOTATORS: dict[str, AnnotatorEntry] = {
+    entry.name: entry
+    for entry in (
+        chat.ENTRY,
+        batch.ENTRY,
+        local.ENTRY,
+    )
+}
 """All annotators by the word before the colon."""
 
 

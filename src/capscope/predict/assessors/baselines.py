@@ -49,7 +49,7 @@ class ItemMeanAssessor:
         mean = (right + self.strength * rate) / (trials + self.strength)
         sd_of_new = residual_sd(responses, np.full(len(responses.score), rate))
         # standard error of the log-odds of a share from so many trials
-        error = 1 / np.sqrt((trials + self.strength) * mean * (1 - mean))
+        error = 1 / np.sqrt((trials + self.strength) * np.maximum(mean * (1 - mean), 1e-12))
         sd = np.minimum(np.where(trials > 0, error, sd_of_new), max(sd_of_new, 1e-9))
         shape = (len(responses.models), len(responses.items))
         return ChanceTable(np.broadcast_to(mean, shape), np.broadcast_to(sd, shape))
