@@ -18,7 +18,7 @@ def main() -> None:
     """Run and print."""
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     with tempfile.TemporaryDirectory() as folder:
-        outcome = ask_through_faults(Path(folder), calls, 64, 0.08, late=20.0)
+        outcome = ask_through_faults(Path(folder), calls, 64, 0.08)
     print(f"{date.today()}: {calls} questions, concurrency 64, {sum(outcome.faults.values())} faults\n")
     print("| lost | doubled | limit ($) | billed under the limit ($) | billed in all ($) | reckoned ($) | seconds |")
     print("|---|---|---|---|---|---|---|")

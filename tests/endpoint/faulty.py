@@ -37,8 +37,8 @@ TEXT = "How many steps does case {} take, and which of them could be left out? "
 class FaultyServer:
     """Answers, fails a share of the calls, states no usage in some, and keeps the bill."""
 
-    def __init__(self, share: float, late: float) -> None:
-        self.share, self.late = share, late
+    def __init__(self, share: float, late: float, kinds: tuple[str, ...]) -> None:
+        self.share, self.late, self.kinds = share, late, kinds
         self.random = random.Random(0)
         self.good: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
@@ -46,7 +46,7 @@ class FaultyServer:
 
     def __call__(self, call: Call) -> Answer:
         tokens = (len(call.prompt) // 4, self.random.randint(1, MOST_TOKENS))
-        kind = self.random.choice(KINDS) if self.random.random() < self.share else ""
+        kind = self.random.choice(self.kinds) if self.random.random() < self.share else ""
         self.faults.update([kind] if kind else [])
         if not kind or kind in BILLED:
             self.billed += PRICES.of(Usage(*tokens))
@@ -88,12 +88,14 @@ class Outcome:
     seconds: float
 
 
-def ask_through_faults(folder: Path, calls: int, concurrency: int, share: float, late: float = 6.0) -> Outcome:
-    """Ask under a limit that stops the run midway, then ask on without one."""
+def ask_through_faults(
+    folder: Path, calls: int, concurrency: int, share: float, *, late: float = 40.0, kinds: tuple[str, ...] = KINDS
+) -> Outcome:
+    """Ask under a limit that stops the run midway, then ask on without one; a call has half of `late` seconds."""
     prompts = [TEXT.format(number) for number in range(calls)]
     questions = [Question(f"k{number}", ChatRequest((("user", prompt),))) for number, prompt in enumerate(prompts)]
     limit = calls * PRICES.of(Usage(len(prompts[0]) // 4, MOST_TOKENS // 2)) / 2
-    server, spent = FaultyServer(share, late), []
+    server, spent = FaultyServer(share, late, kinds), []
     begun = time.monotonic()
 
     async def run(usd: float | None) -> None:
