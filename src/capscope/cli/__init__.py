@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from capscope.cli.agree_command import agree
-from capscope.cli.annotate_command import annotate
+from capscope.cli.annotate_command import AnnotatorHelp, annotate
 from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
@@ -68,7 +68,7 @@ app.add_typer(import_app, name="import")
 app.command("export", cls=ExportCommand)(export)
 app.command("check")(check)
 app.add_typer(rubrics_app, name="rubrics")
-app.command("annotate")(annotate)
+app.command("annotate", cls=AnnotatorHelp)(annotate)
 app.command("agree")(agree)
 app.command("fuse")(fuse_annotators)
 app.command("fit")(fit)
