@@ -80,11 +80,11 @@ def gone_through(study: Study, words: str) -> int:
 
 def test_a_study_of_any_shape_has_a_result_or_one_line() -> None:
     rng = np.random.default_rng(0)
-    assert sum(gone_through(*drawn_study(rng)) for _ in range(5)) >= 8
+    assert sum(gone_through(*drawn_study(rng)) for _ in range(4)) >= 6
 
 
 @pytest.mark.slow
 def test_many_studies_of_any_shape_have_a_result_or_one_line() -> None:
     rng = np.random.default_rng(99)
-    for _ in range(150):
+    for _ in range(80):
         gone_through(*drawn_study(rng))

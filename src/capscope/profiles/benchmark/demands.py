@@ -17,7 +17,7 @@ SENSITIVE_MEAN, SENSITIVE_SD = 2.0, 1.0
 
 @dataclass(frozen=True)
 class DemandProfile:
-    """How the demands of an item set spread over dimensions and levels."""
+    """Distribution of the demands of an item set over dimensions and levels."""
 
     dims: tuple[str, ...]
     """Rubric codes on the dimension axis."""
@@ -62,7 +62,7 @@ def demand_profile(demands: Demands) -> DemandProfile:
 
 @dataclass(frozen=True)
 class ClaimCheck:
-    """What a set measures next to what it says it measures, by the levels of its items alone."""
+    """Claims of an item set checked against the demand levels of its items."""
 
     claimed: tuple[str, ...]
     """Dimensions that the set claims."""

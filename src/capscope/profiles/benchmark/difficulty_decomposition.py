@@ -1,4 +1,4 @@
-"""How much of the items' difficulty each demand explains, what text adds, and what nothing explains."""
+"""Shares of the variance of item difficulty that demands explain (Lindeman, Merenda and Gold, 1980)."""
 
 from dataclasses import dataclass
 from itertools import permutations
@@ -24,7 +24,7 @@ LARGEST_VARIANCE = 25.0
 
 @dataclass(frozen=True)
 class Difficulties:
-    """Difficulty of each item as its answers alone have it, in log-odds for the average model."""
+    """Difficulty of each item estimated from its answers alone, in log-odds for the average model."""
 
     items: tuple[str, ...]
     """Ids on the item axis."""
@@ -40,7 +40,7 @@ class Difficulties:
 
     @property
     def weight(self) -> Float[np.ndarray, " item"]:
-        """Weights under which an average over items has least variance."""
+        """Weights under which a mean over items has least variance."""
         return self.spread / (self.spread + self.variance)
 
     def take(self, index: np.ndarray) -> "Difficulties":
@@ -70,7 +70,7 @@ class DifficultyShares:
 
 
 def difficulties(posterior: IRTPosterior) -> Difficulties:
-    """Read difficulties off a Rasch fit, its prior taken out again, so that regressions on them are not shrunk twice.
+    """Extract difficulties from a Rasch fit without its prior, so that regressions on them are not shrunk twice.
 
     Raises:
         FitError: The fit is not a Rasch model.

@@ -1,4 +1,4 @@
-"""How the demands of an item set hang together, and how one set differs from another."""
+"""Co-occurrence of the demands of an item set, their effective dimensions, and contrasts between two sets."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ from capscope.profiles.benchmark.cluster_moments import ClusterMoments, Values, 
 from capscope.profiles.item_groups import clusters_of
 
 HIGH_LEVEL = 3.0
-"""A demand from this level on counts as high in co-occurrence."""
+"""Lowest level that counts as high."""
 
 DimDim = Float[np.ndarray, "dim dim"]
 
 
 @dataclass(frozen=True)
 class DemandStructure:
-    """Which demands come together."""
+    """Co-occurrence of demands and their effective number of dimensions."""
 
     dims: tuple[str, ...]
     """Rubric codes on both axes."""
@@ -61,7 +61,7 @@ class DemandStructure:
 
 @dataclass(frozen=True)
 class DemandContrast:
-    """One item set against another."""
+    """Demands of one item set compared with another."""
 
     table: pd.DataFrame
     """Columns dim, mean, other_mean, difference, lower, upper, sd, other_sd, high, other_high, in order of the
