@@ -130,7 +130,6 @@ def filled_scores(training: Training) -> tuple[np.ndarray, np.ndarray]:
         Scores as (model, item), and for each item the mean number of trials of the models that answered it.
     """
     responses = training.responses
-    n_items = len(responses.items)
     pooled = responses.dense()
     trials = pooled.n_trials
     score = np.divide(pooled.right, trials, out=np.zeros(trials.shape), where=trials > 0)
