@@ -33,6 +33,8 @@ class ItemPopulation:
     """Mean of each feature over the fitted items."""
     scale: Float[np.ndarray, " feature"]
     """Standard deviation of each feature over the fitted items."""
+    is_prior: bool = True
+    """Whether it was the items' prior; after maximum likelihood it only describes the estimates."""
 
     def moments(self, features: np.ndarray | None, n_items: int = 1) -> tuple[ItemParam, ItemParamParam]:
         """Mean and covariance of ``(a, d)`` of items never seen.
