@@ -16,8 +16,8 @@ NULL_SLOPE = 0.15
 LEAST_MODELS = 20
 """Fewer models than this show no shape of a distribution."""
 
-CLUSTERED, MOST_FULL = 0.5, 0.9
-"""Correlation of ability and difficulty over the answers from which the design is told; in matrices less full."""
+CLUSTERED, MOST_FULL = 0.6, 0.9
+"""Correlation of ability and mean difficulty over the models that is told; fuller matrices are not looked at."""
 
 BIMODAL = 0.7
 """Sarle's coefficient of bimodality above which models stand in two groups; a uniform distribution has 0.56."""
@@ -101,25 +101,23 @@ def _clustered(posterior: IRTPosterior, answers: Answers, found: ResponseSummary
     """Answers that were asked for near each model's own level, as adaptive tests do.
 
     Such a design shows every model about the same share of right answers, and every item too; abilities and
-    difficulties are then known from little, and the scale shrinks. The sign of it is that over the answers, able
-    models meet hard items.
+    difficulties are then known from little, and the scale shrinks. The sign of it is that able models were asked hard
+    items.
     """
     if len(posterior.models) < LEAST_MODELS or found.n_rows > MOST_FULL * len(answers.models) * len(answers.items):
         return []
     level = posterior.ability_mean @ posterior.item_mean[:, :-1].mean(0)
-    difficulty = -posterior.item_mean[:, -1]
-    sums, n_rows = np.zeros(5), 0
+    difficulty, total = -posterior.item_mean[:, -1], np.zeros(len(level))
     for rows in answers.chunks():
-        x, y = level[rows.model], difficulty[rows.item]
-        sums += (x.sum(), y.sum(), x @ x, y @ y, x @ y)
-        n_rows += len(x)
-    mean_x, mean_y, square_x, square_y, both = sums / max(n_rows, 1)
-    spread = np.sqrt(max(square_x - mean_x**2, 0) * max(square_y - mean_y**2, 0))
-    together = (both - mean_x * mean_y) / spread if spread > 0 else 0.0
+        total += np.bincount(rows.model, difficulty[rows.item], len(level))
+    answered = np.flatnonzero(found.models.count)
+    asked = total[answered] / found.models.count[answered]
+    spread = float(level[answered].std() * asked.std())
+    together = float(np.cov(level[answered], asked, ddof=0)[0, 1]) / spread if spread > 1e-12 else 0.0
     if together < CLUSTERED:
         return []
     return [
-        f"able models were asked hard items (correlation {together:.2f} over the answers): with items chosen near each "
+        f"able models were asked hard items (correlation {together:.2f} over the models): with items chosen near each "
         "model's level abilities are drawn together; have some items answered by all models, or fix the scale by a fit "
         "(anchors)"
     ]

@@ -189,7 +189,7 @@ def _nodes(posterior: IRTPosterior) -> tuple[ModelDim, RowFloats]:
 
 
 def _chances(posterior: IRTPosterior, node: ModelDim) -> FloatArray:
-    """Chance of success at each node on each item, over the items' posteriors; at the estimates of maximum likelihood."""
+    """Chance of success at each node on each item, over the items' posteriors, or at maximum likelihood's estimates."""
     point = np.column_stack([node, np.ones(len(node))])
     mean = point @ posterior.item_mean.T
     if not posterior.population.is_prior:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from capscope.axes import RowFloats
+from capscope.axes import ItemFloats, RowFloats
 from capscope.fit.irt.score_models.extra_priors import BetaPrior, ExtraPrior
 from capscope.fit.irt.score_models.score_model import Derivatives, Extras
 from capscope.fit.links import PROBIT_SCALE, asymptote_residuals, knowing_shares, log_likelihood_of
@@ -33,13 +33,13 @@ class Binary:
         Args:
             floor: Estimate the floor of each item.
             slip: Estimate how far the ceiling of each item is below 1.
-            chance: Prior mean of each item's floor, None for `FLOOR_CENTER`; where it is not estimated the floor itself,
-                None for 0.
+            chance: Prior mean of each item's floor, None for `FLOOR_CENTER`; where it is not estimated, the floor
+                itself, None for 0.
         """
         self._floor, self._slip, self._chance = floor, slip, chance
 
     @classmethod
-    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: RowFloats | None = None) -> "Binary":  # noqa: ARG003
+    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: ItemFloats | None = None) -> "Binary":  # noqa: ARG003
         """Floors are estimated for 3PL and 4PL, ceilings for 4PL, and known otherwise; see `ScoreModel.from_scores`."""
         if model in ("3pl", "4pl"):
             known = None if chance is None else torch.from_numpy(np.clip(chance, LEAST_CHANCE, None))
