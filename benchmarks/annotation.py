@@ -15,11 +15,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import RidgeCV
 
-from capscope.annotate import agreement, choose_items
-from capscope.annotate.local import study_features
-from capscope.annotate.local_features import ItemFeatures
-from capscope.annotate.local_model import LevelForecast, fit_local_model
-from capscope.annotate.rater_statistics import exact_share, quadratic_weighted_kappa
+from capscope.annotate import agreement, choose_items, study_features
+from capscope.annotate.local_model import LevelForecast, TextFeatures, fit_local_model
+from capscope.annotate.rater_agreement import exact_share, quadratic_weighted_kappa
 from capscope.data import Demands, Study
 from capscope.embedding import OFFLINE_MODEL
 
@@ -33,7 +31,7 @@ def mean_kappa(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.nanmean([quadratic_weighted_kappa(a, b) for a, b in zip(left.T, right.T, strict=True)]))
 
 
-def ridge(features: ItemFeatures, levels: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def ridge(features: TextFeatures, levels: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Return the baseline's levels: ridge on the embedding and the benchmark's name."""
     inputs = np.hstack([features.vector, np.eye(features.benchmark.max() + 1)[features.benchmark]])
     return RidgeCV(np.logspace(-2, 2, 9)).fit(inputs[train], levels[train]).predict(inputs[test])
@@ -53,7 +51,7 @@ def row(forecast: LevelForecast, truth: np.ndarray) -> list[float]:
     ]
 
 
-def labelled_shares(features: ItemFeatures, levels: np.ndarray, dims: tuple[str, ...], other: np.ndarray) -> None:
+def labelled_shares(features: TextFeatures, levels: np.ndarray, dims: tuple[str, ...], other: np.ndarray) -> None:
     """Print agreement by the share of items labelled at random, and for chosen items."""
     print(
         "\n| labelled | items | kappa | kappa, whole levels | kappa, expectation | exact | error | stated error |",
@@ -76,7 +74,7 @@ def labelled_shares(features: ItemFeatures, levels: np.ndarray, dims: tuple[str,
 
 
 def one_share(
-    features: ItemFeatures,
+    features: TextFeatures,
     levels: np.ndarray,
     dims: tuple[str, ...],
     other: np.ndarray,
@@ -89,7 +87,7 @@ def one_share(
 
 
 def measure(
-    features: ItemFeatures,
+    features: TextFeatures,
     levels: np.ndarray,
     dims: tuple[str, ...],
     other: np.ndarray,
@@ -118,7 +116,7 @@ def print_row(name: str, count: int, numbers: np.ndarray | list[float]) -> None:
     print(f"| {name} | {count} | {cells} | {list(numbers)[-1]:.1f} |", flush=True)
 
 
-def unseen_benchmarks(features: ItemFeatures, levels: np.ndarray, dims: tuple[str, ...], names: np.ndarray) -> None:
+def unseen_benchmarks(features: TextFeatures, levels: np.ndarray, dims: tuple[str, ...], names: np.ndarray) -> None:
     """Print what happens on a benchmark of which nothing was seen."""
     print_head("benchmark held out|items|abstained|kappa if it answered all the same|ridge")
     rng = np.random.default_rng(0)
@@ -138,7 +136,7 @@ def main(folder: Path) -> None:
     machine = f"{platform.machine()} CPU, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
     print(f"{date.today()}; {machine}; Python {platform.python_version()}, {packages}")
     study = Study.load(folder)
-    found = agreement(study, "gpt-4o", np.random.default_rng(0)).annotators["gemini"]
+    found = agreement(study, "gpt-4o").annotators["gemini"]
     print(f"\nagree: {found.items} items, kappa {found.qwk:.3f}, alpha {found.alpha:.3f}, r_WG {found.r_wg:.3f}")
     print(f"exact {found.exact:.3f}, rho {found.spearman:.3f}, in benchmarks {found.spearman_within_benchmark:.3f}")
     print("\n".join(found.warnings))

@@ -19,8 +19,8 @@ import pandas as pd
 import torch
 
 from capscope.data import Study
-from capscope.predict import EvaluationFiles, EvaluationSettings, Outcomes, evaluate
-from capscope.predict.metrics import mean_metrics, score_models
+from capscope.predict import Outcomes, evaluate
+from capscope.predict.evaluation.metrics import mean_values, score_models
 
 PLAIN = ("log_loss", "auroc", "auroc_within_task", "ece", "ece_by_chance", "benchmark_mae")
 WEIGHTED = ("auroc", "auroc_within_task", "ece")
@@ -44,10 +44,16 @@ def main() -> None:
     columns = (*PLAIN, *(f"{name} (weighted)" for name in WEIGHTED), *ALL, "sd of log_loss over seeds", "s a fold")
     print(f"| held out | assessor | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 2)}")
     for split in arguments.split or ("id", "task", "benchmark"):
-        settings = EvaluationSettings(split, seeds=arguments.seeds, annotator=arguments.annotator)
         with tempfile.TemporaryDirectory() as folder:
-            files = EvaluationFiles(arguments.resume, Path(folder) / "predictions.parquet")
-            found = evaluate(study, settings, arguments.assessor, files=files)
+            found = evaluate(
+                study,
+                split,
+                arguments.assessor,
+                seeds=arguments.seeds,
+                annotator=arguments.annotator,
+                resume=arguments.resume,
+                write=Path(folder) / "predictions.parquet",
+            )
             seconds = {name: total / found.folds / arguments.seeds for name, total in found.seconds.items()}
             print_rows(split, pd.read_parquet(Path(folder) / "predictions.parquet"), seconds)
 
@@ -67,11 +73,11 @@ def print_rows(split: str, predictions: pd.DataFrame, seconds: dict[str, float])
     whole = predictions["benchmark"] if split == "benchmark" else pd.Series("", index=predictions.index)
     for (name, assessor), rows in predictions.groupby([whole.rename("held"), "assessor"], sort=False):
         scored = [score_models(outcomes(part)) for _, part in rows.groupby("seed")]
-        plain = mean_metrics([each.mean() for each in scored])
-        weighted = mean_metrics([each.accuracy_weighted() for each in scored])
-        values = [getattr(plain, each) for each in PLAIN] + [getattr(weighted, each) for each in WEIGHTED]
-        values += [getattr(plain, each) for each in ALL]
-        values.append(float(np.std([each.mean().log_loss for each in scored])))
+        plain = mean_values([each.mean() for each in scored])
+        weighted = mean_values([each.accuracy_weighted() for each in scored])
+        values = [plain[each] for each in PLAIN] + [weighted[each] for each in WEIGHTED]
+        values += [plain[each] for each in ALL]
+        values.append(float(np.std([each.mean()["log_loss"] for each in scored])))
         cells = " | ".join(f"{value:.3f}" for value in values)
         print(f"| {split} {name} | {assessor} | {cells} | {seconds[str(assessor)]:.1f} |", flush=True)
 

@@ -1,8 +1,9 @@
-"""The release gate on pairs of real models, on the published version pairs, and on second runs of one model.
+"""The release gate on pairs of models, version pairs and second runs; scores of judges corrected by labels.
 
 python benchmarks/decide.py pairs [--seeds 10]
 python benchmarks/decide.py versions [--seeds 20]
 python benchmarks/decide.py null [--runs 2000]
+python benchmarks/decide.py judge [--runs 800]
 """
 
 import argparse
@@ -12,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from capscope import Study
-from capscope.decide import GateEvaluation, GateEvaluationSettings, evaluate_gate
+from capscope.decide import JUDGE_ESTIMATORS, GateEvaluation, GateEvaluationSettings, evaluate_gate
 from capscope.decide.difference import PairedDifferences
+from capscope.decide.judged_answers import JudgedAnswers
 from capscope.decide.looks import look_quantiles
 from capscope.decide.verdicts import verdict_of
 from capscope.decide.version_answers import VersionAnswers
@@ -126,10 +128,67 @@ def _verdicts(rng: np.random.Generator, slope: float, size: int, bounds: list[fl
     return ends
 
 
+def judge(runs: int) -> None:
+    """Judge-corrected means: simulated judges, and 1,800 graded elements with gold."""
+    print("| answers | labels | estimator | mean error | 95 % covers | width |\n|---|---|---|---|---|---|")
+    for name, world in (("lenient judge", _lenient), ("two judges, tasks that differ", _two_judges)):
+        for n_answers, size in ((480, 48), (480, 96), (1000, 100)):
+            rng = np.random.default_rng(0)
+            rows = [row for _ in range(runs) for row in _judged(world(rng, n_answers), size, rng)]
+            _judge_rows(f"{name}, {n_answers}", size, rows)
+    table = pd.read_parquet(DATA / "judge_item_bank_180" / "elements_long.parquet")
+    gold, given = table["gold"].to_numpy(float), table["judge"].to_numpy(float)
+    task = np.unique(table["question_id"].astype(str), return_inverse=True)[1]
+    known = ~np.isnan(gold) & ~np.isnan(given)
+    bank = _answers(gold[known], given[known], np.zeros((int(known.sum()), 0)), task[known])
+    rng = np.random.default_rng(0)
+    _judge_rows(
+        f"judge_item_bank_180, {known.sum()}", 180, [row for _ in range(runs) for row in _judged(bank, 180, rng)]
+    )
+
+
+def _answers(truth: np.ndarray, given: np.ndarray, others: np.ndarray, task: np.ndarray) -> JudgedAnswers:
+    columns = [given, *others.T, *(0.3 * (task == value) for value in np.unique(task))]
+    spread = [column - column.mean() for column in columns if np.std(column) > 0]
+    return JudgedAnswers("m", given, truth, np.column_stack(spread))
+
+
+def _lenient(rng: np.random.Generator, size: int) -> JudgedAnswers:
+    """A judge that says .84 where people say .75, correlation .39."""
+    truth = (rng.random(size) < 0.75).astype(float)
+    given = (rng.random(size) < np.where(truth > 0, 0.915, 0.615)).astype(float)
+    return _answers(truth, given, np.zeros((size, 0)), np.zeros(size, int))
+
+
+def _two_judges(rng: np.random.Generator, size: int) -> JudgedAnswers:
+    """Two graded judges that see one quality, over eight tasks of different difficulty."""
+    task, quality = rng.integers(0, 8, size), rng.normal(size=size)
+    truth = (quality + rng.normal(0, 1, 8)[task] + 0.9 > 0).astype(float)
+    one, other = (np.clip(mean + 0.2 * quality + 0.2 * rng.normal(size=size), 0, 1) for mean in (0.7, 0.6))
+    return _answers(truth, one, other[:, None], task)
+
+
+def _judged(answers: JudgedAnswers, size: int, rng: np.random.Generator) -> list[tuple[str, float, bool, float]]:
+    """Name, absolute error, whether covered, width of each estimator on one draw of labels."""
+    shown, truth = answers.with_labels_at(rng.permutation(len(answers.label))[:size]), float(answers.label.mean())
+    rows: list[tuple[str, float, bool, float]] = []
+    for name, estimator in JUDGE_ESTIMATORS.items():
+        found = estimator.estimate(shown)
+        lower, upper = found.interval()
+        rows.append((name, abs(found.value - truth), lower <= truth <= upper, upper - lower))
+    return rows
+
+
+def _judge_rows(head: str, size: int, rows: list[tuple[str, float, bool, float]]) -> None:
+    for name in JUDGE_ESTIMATORS:
+        error, covered, width = np.array([row[1:] for row in rows if row[0] == name], float).mean(axis=0)
+        print(f"| {head} | {size} | {name} | {100 * error:.2f} | {100 * covered:.1f} | {100 * width:.1f} |", flush=True)
+
+
 def main() -> None:
     """Run one of the tables."""
     parser = argparse.ArgumentParser(description="the release gate, measured")
-    parser.add_argument("table", choices=["pairs", "versions", "null"])
+    parser.add_argument("table", choices=["pairs", "versions", "null", "judge"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--runs", type=int, default=2000)
     given = parser.parse_args()
@@ -137,6 +196,8 @@ def main() -> None:
         pairs(given.seeds)
     elif given.table == "versions":
         versions(given.seeds)
+    elif given.table == "judge":
+        judge(given.runs)
     else:
         null(given.runs)
 

@@ -19,13 +19,14 @@ import pandas as pd
 import torch
 
 from capscope.data import ResponseFold, Study
+from capscope.fit import log_odds_of
 from capscope.predict import ASSESSORS
-from capscope.predict.bench import Bench
-from capscope.predict.labels import Labels, labelled_scores
-from capscope.predict.metrics import Outcomes
-from capscope.predict.offsets import OffsetSpread
-from capscope.predict.reliability import predicted_log_odds
-from capscope.predict.score_intervals import GroupScores
+from capscope.predict.evaluation.runner import held_out_chances
+from capscope.predict.layout import Layout
+from capscope.predict.outcomes import Outcomes
+from capscope.predict.scores.benchmark_effect import EffectSd
+from capscope.predict.scores.calibrated import GroupScores
+from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores
 
 SIZES = (0, 5, 10, 20, 50)
 WAYS = {"own": "own labels only", "all": "all models, items of their own", "same": "all models, the same items"}
@@ -41,10 +42,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     start = time.process_time()
-    bench = bench_of(Study.load(arguments.study), arguments.leave_out)
-    predicted = Predicted(bench, arguments.assessor)
+    layout = layout_of(Study.load(arguments.study), arguments.leave_out)
+    predicted = Predicted(layout, arguments.assessor)
     print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}")
-    print(f"{arguments.assessor}, {len(bench.responses.models)} models, {arguments.seeds} seeds")
+    print(f"{arguments.assessor}, {len(layout.responses.models)} models, {arguments.seeds} seeds")
     print("| benchmark | labels of | n | sample mean MAE | our MAE | 80 % intervals cover | width |\n|" + "---|" * 7)
     for number, name in enumerate(predicted.names):
         rows = measure(predicted, number, arguments.seeds)
@@ -55,22 +56,22 @@ def main() -> None:
     print(f"{time.process_time() - start:.0f} s of processor time")
 
 
-def bench_of(study: Study, leave_out: list[str]) -> Bench:
+def layout_of(study: Study, leave_out: list[str]) -> Layout:
     """Lay out the models that have answered every benchmark."""
     items = study.require("items")
     kept = study.keep_items(pd.Index(items.loc[~items["benchmark"].isin(leave_out), "item_id"].astype(str)))
     answers = kept.require("responses").merge(kept.require("items")[["item_id", "benchmark"]], on="item_id")
     count = answers.groupby("model", observed=True)["benchmark"].nunique()
-    return Bench.of(kept.keep_models([str(name) for name in count.index[count == count.max()]]))
+    return Layout.of_study(kept.keep_models([str(name) for name in count.index[count == count.max()]]))
 
 
 class Predicted:
     """Log-odds of all answers to a benchmark, from any set of others."""
 
-    def __init__(self, bench: Bench, assessor: str) -> None:
-        self.bench, self.assessor = bench, ASSESSORS[assessor]
-        self.benchmark = bench.benchmark
-        self.names = sorted(bench.items["benchmark"].astype(str).unique())
+    def __init__(self, layout: Layout, assessor: str) -> None:
+        self.layout, self.assessor = layout, ASSESSORS[assessor].assessor
+        self.benchmark = layout.benchmark
+        self.names = sorted(layout.items["benchmark"].astype(str).unique())
         self.known: dict[tuple[int, ...], np.ndarray] = {}
         everything = range(len(self.names))
         for size in (1, 2):
@@ -79,12 +80,12 @@ class Predicted:
 
     def _without(self, unseen: tuple[int, ...]) -> np.ndarray:
         test = np.isin(self.benchmark, unseen)
-        chances = self.bench.run(self.assessor, ResponseFold(~test, test), 0)
+        chances = held_out_chances(self.layout, self.assessor, ResponseFold(~test, test), 0)
         found = np.full(len(test), np.nan)
         found[test] = chances.probability
         return found
 
-    def prior(self, unseen: int) -> OffsetSpread:
+    def prior(self, unseen: int) -> EffectSd:
         """Spread of offsets of the other benchmarks, each predicted without itself and without the unseen one."""
         chance = np.full(len(self.benchmark), np.nan)
         for other in set(range(len(self.names))) - {unseen}:
@@ -92,17 +93,17 @@ class Predicted:
             chance[rows] = self.known[tuple(sorted((unseen, other)))][rows]
         rows = self.benchmark != unseen
         _, group = np.unique(self.benchmark[rows], return_inverse=True)
-        answers = self.bench.responses.rows(rows)
+        answers = self.layout.responses.rows(rows)
         outcomes = Outcomes(answers.model_index, group, group, answers.score, chance[rows])
-        return GroupScores.of(outcomes, group).spread(np.arange(group.max() + 1))
+        return GroupScores.of(outcomes, group).effect_sd(np.arange(group.max() + 1))
 
     def table(self, unseen: int) -> tuple[np.ndarray, np.ndarray]:
         """Predicted log-odds and scores of an unseen benchmark, as (model, item)."""
         rows = self.benchmark == unseen
-        answers = self.bench.responses.rows(rows)
+        answers = self.layout.responses.rows(rows)
         items, position = np.unique(answers.item_index, return_inverse=True)
         line, score = (np.full((len(answers.models), len(items)), np.nan) for _ in range(2))
-        line[answers.model_index, position] = predicted_log_odds(self.known[(unseen,)][rows])
+        line[answers.model_index, position] = log_odds_of(self.known[(unseen,)][rows])
         score[answers.model_index, position] = answers.score
         whole = ~np.isnan(score).any(axis=0)
         return line[:, whole], score[:, whole]
@@ -138,16 +139,17 @@ def choose(way: str, shape: tuple[int, int], n: int, rng: np.random.Generator) -
 
 
 def estimate(
-    way: str, line: np.ndarray, score: np.ndarray, picks: np.ndarray, prior: OffsetSpread, rng: np.random.Generator
+    way: str, line: np.ndarray, score: np.ndarray, picks: np.ndarray, prior: EffectSd, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Predict all models' scores from the labels, each model alone where only its own count."""
     answers = np.take_along_axis(score, picks, 1)
     if way != "own":
         model = np.repeat(np.arange(len(line)), picks.shape[1])
-        return labelled_scores(line, Labels(model, picks.ravel(), answers.ravel()), prior, rng, 0.8)
+        return labelled_scores(LogOddsGrid.known(line), Labels(model, picks.ravel(), answers.ravel()), prior, rng, 0.8)
     alone = np.zeros(picks.shape[1], int)
     each = [
-        labelled_scores(line[m : m + 1], Labels(alone, picks[m], answers[m]), prior, rng, 0.8) for m in range(len(line))
+        labelled_scores(LogOddsGrid.known(row[None]), Labels(alone, items, scores), prior, rng, 0.8)
+        for row, items, scores in zip(line, picks, answers, strict=True)
     ]
     return pd.concat(each, ignore_index=True)
 

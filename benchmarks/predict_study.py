@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.special import expit
 
 from capscope.data import Study
-from capscope.predict import PredictionSettings, predict_from_study
+from capscope.predict import predict
 
 MODELS, ITEMS, DEMANDS, TASKS = 80, 1600, 18, 40
 
@@ -38,7 +38,7 @@ def main() -> None:
     for name, asked in new.items():
         learnt, unseen = (study.keep_items(pd.Index(items.loc[keep, "item_id"])) for keep in (~asked, asked))
         wall, processor = time.perf_counter(), time.process_time()
-        predict_from_study(learnt, unseen, PredictionSettings(assessor=arguments.assessor))
+        predict(learnt, unseen, assessor=arguments.assessor)
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         print(f"| {name} | {threads} | {wall:.1f} | {processor:.1f} |")
 

@@ -3,22 +3,16 @@
 python examples/03_predict_new_questions.py
 """
 
-import tempfile
-from pathlib import Path
-
-from capscope import fit_curves, predict_items, read_level_counts, save_fit
-from capscope.data import shipped
+import capscope as cs
 
 
 def main() -> None:
-    fit = fit_curves(read_level_counts(shipped("artifacts/adele-v1") / "level_counts.csv"))
-    with tempfile.TemporaryDirectory() as folder:
-        save_fit(fit, Path(folder) / "fit")
-        found = predict_items(Path(folder) / "fit", shipped("examples/questions.jsonl"), model="GPT-4o")
-    print(found.table.head(5).round(2).to_string(index=False))
-    print(found.scores.round(2).to_string(index=False))
-    outside = found.support[~found.support["in_support"]]
-    print(f"{len(outside)} of {len(found.support)} questions lie outside what the counts support")
+    fit = cs.fit(cs.read_level_counts(cs.shipped("artifacts/adele-v1") / "level_counts.csv"))
+    predictions = fit.predict(cs.shipped("examples/questions.jsonl"), model="GPT-4o")
+    print(predictions.table.head(5).round(2).to_string(index=False))
+    print(predictions.scores.round(2).to_string(index=False))
+    outside = predictions.support[~predictions.support["in_support"]]
+    print(f"{len(outside)} of {len(predictions.support)} questions lie outside what the counts support")
 
 
 if __name__ == "__main__":

@@ -8,28 +8,26 @@ import json
 import numpy as np
 import pandas as pd
 
-from capscope import Study
-from capscope.battery import Bank, Curves, harness_run, score_battery, select_battery
-from capscope.data import shipped
+import capscope as cs
 
 
 def main() -> None:
-    bank = Bank.load(shipped("artifacts/openllm-v2"))
-    battery = select_battery(bank, 100, method="variance", seed=0)
-    items = battery.items
-    run = harness_run(bank, items)
+    bank = cs.load_bank(cs.shipped("artifacts/openllm-v2"))
+    battery = cs.select_battery(bank, 100, method="variance", seed=0)
+    items = tuple(battery.table["item_id"])
+    run = cs.harness_run(bank, items)
     # with lm-evaluation-harness installed, this runs just these documents; its log is read by `capscope import lm-eval`
     print(f"lm_eval --model hf --model_args pretrained=MODEL --tasks {run.tasks} \\")
     print(f"  --samples '{json.dumps(run.samples)}' --log_samples --output_path OUT")
 
     # here a simulated model answers in its place: one much like Qwen2.5-72B-Instruct
-    like = bank.models.index("Qwen__Qwen2.5-72B-Instruct")
-    chance = Curves.of(bank).chances(bank.posterior.ability_mean[[like]])[0]
+    like, every = bank.models.index("Qwen__Qwen2.5-72B-Instruct"), np.arange(len(bank.items))
+    chance = bank.posterior.probability(np.full_like(every, like), every)
     score = (np.random.default_rng(1).random(len(chance)) < chance).astype(float)
-    answers = pd.DataFrame({"model": "new", "item_id": items, "score": score[bank.positions(items)]})
-    found = score_battery(bank, Study.of(responses=answers), battery=battery)
-    print(found.scores.round(3).to_string(index=False))
-    print(found.profile.round(2).to_string(index=False))
+    answers = pd.DataFrame({"model": "new", "item_id": bank.items, "score": score})
+    scores = cs.score_battery(bank, answers[answers["item_id"].isin(items)], battery=battery)
+    print(scores.scores.round(3).to_string(index=False))
+    print(scores.profile.round(2).to_string(index=False))
     print(f"score on all {len(score)} items: {score.mean():.3f}")
 
 

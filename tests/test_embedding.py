@@ -6,7 +6,7 @@ import pytest
 
 from capscope import embedding
 from capscope.embedding import OFFLINE_MODEL, embed
-from capscope.errors import InputError, MissingExtraError
+from capscope.errors import InputError, MissingExtraError, OutputError
 
 
 @pytest.fixture
@@ -60,6 +60,13 @@ def test_nothing_to_embed_and_a_cache_that_is_none(tmp_path):
     with pytest.raises(InputError, match="not a cache"):
         embed(["x"], "m", tmp_path / "bad")
     sqlite3.connect(tmp_path / "free").close()
+
+
+def test_a_cache_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for cache in (tmp_path / "file" / "cache.sqlite", str(tmp_path)):
+        with pytest.raises(OutputError, match="XDG_CACHE_HOME"):
+            embed(["x"], "m", cache)
 
 
 def test_the_cache_follows_the_environment(monkeypatch, tmp_path):

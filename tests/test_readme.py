@@ -1,6 +1,9 @@
 """The README is true: its commands exist, its two commands are those that every change must pass."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import typer
 from capscope.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
+SOURCE = os.environ | {"PYTHONPATH": str(ROOT / "src")}
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -50,3 +54,9 @@ def test_the_two_commands_are_those_of_continuous_integration() -> None:
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
 def test_links_lead_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
+
+
+def test_the_tables_of_families_are_those_of_the_code() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "make-tables"), "--check"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False, env=SOURCE)
+    assert shown.returncode == 0, shown.stderr

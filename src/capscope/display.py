@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from html import escape
 from types import ModuleType
 from typing import Any, cast
@@ -33,17 +33,17 @@ def html_table(caption: str, table: pd.DataFrame, note: str = "") -> str:
     return f"<div><p><strong>{escape(caption)}</strong></p>{body}{foot}</div>"
 
 
-def short_repr(result: object) -> str:
+def short_repr(self: object) -> str:
     """Describe a result dataclass in one short line a field; set it as the `__repr__` of the class.
 
     Tables and arrays are described by their size, long texts and sequences are cut.
 
     Args:
-        result: An instance of a dataclass.
+        self: An instance of a dataclass.
     """
-    shown = [(entry.name, getattr(result, entry.name)) for entry in fields(cast(Any, result)) if entry.repr]
+    shown = [(entry.name, getattr(self, entry.name)) for entry in fields(cast(Any, self)) if entry.repr]
     lines = [f"  {name}={short_value(value)}" for name, value in shown if value is not None]
-    return "\n".join([f"{type(result).__name__}(", *lines, ")"]) if lines else f"{type(result).__name__}()"
+    return "\n".join([f"{type(self).__name__}(", *lines, ")"]) if lines else f"{type(self).__name__}()"
 
 
 def short_value(value: object) -> str:
@@ -63,8 +63,9 @@ def short_value(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, str | int | bool):
         return _cut(repr(value))
-    first, *rest = repr(value).split("\n")
-    return first.removesuffix("(") if rest else _cut(first)
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"<{type(value).__name__}>"
+    return _cut(repr(value).split("\n")[0])
 
 
 def _cut(text: str) -> str:

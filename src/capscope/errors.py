@@ -15,6 +15,9 @@ CapscopeError
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST_NAME = 80
+"""Characters of a name that an error shows."""
+
 
 class CapscopeError(Exception):
     """Base of every error raised on purpose; the command line prints it as one line."""
@@ -73,6 +76,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def first_few(names: Iterable[str], limit: int = 5) -> str:
     """Return the first few names, comma separated, and how many more there are."""
-    listed = list(names)
+    listed = [shortened(name, LONGEST_NAME) for name in names]
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text of at most `longest` characters; of a longer one the middle is left out."""
+    if len(text) <= longest:
+        return text
+    end = longest // 3
+    return f"{text[: longest - end - 3]}...{text[-end:]}"

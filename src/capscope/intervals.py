@@ -194,8 +194,8 @@ def cluster_interval(
     """
     point = float(np.average(values, weights=weight))
     draws = cluster_bootstrap_means(values, cluster, rng, weight=weight)
-    found = bootstrap_interval(point, draws, len(np.unique(cluster)), level)
-    return Interval(point, found.lower, found.upper, level)
+    bounds = bootstrap_interval(point, draws, len(np.unique(cluster)), level)
+    return Interval(point, bounds.lower, bounds.upper, level)
 
 
 def normal_quantile(level: float) -> float:

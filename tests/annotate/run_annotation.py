@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from annotate.scripted import annotation, rng, settings
+from annotate.scripted import Run
 
 
 def resident_mb() -> float:
@@ -17,22 +17,21 @@ def main() -> None:
     folder, url, concurrency = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     sizes: list[float] = []
 
-    def watch(tally) -> None:
-        if (tally.asked + tally.cached) % 500 == 0:
+    def watch(done, _total, _text) -> None:
+        if done % 500 == 0:
             sizes.append(resident_mb())
 
-    run = annotation(folder)
     begun = time.monotonic()
-    tally = run.run(settings(url, concurrency), rng(), progress=watch).tally
+    report = Run(folder).ask(url, concurrency, watch).report
     wall = time.monotonic() - begun
     repairs = 0
     while True:
-        outcome = annotation(folder).run(settings(url, concurrency), rng(), only_failed=True)
-        if not outcome.collected.unread:
+        outcome = Run(folder).ask(url, concurrency, only_failed=True)
+        if not outcome.report.unparsed + outcome.report.failed + outcome.report.open:
             break
         repairs += 1
     outcome.write(folder)
-    result = {"asked": tally.asked, "wall": wall, "sizes": sizes, "repairs": repairs, "failed": tally.failed}
+    result = {"asked": report.asked, "wall": wall, "sizes": sizes, "repairs": repairs, "failed": report.failed}
     sys.stdout.write(json.dumps(result) + "\n")
 
 

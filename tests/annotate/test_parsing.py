@@ -51,7 +51,6 @@ def test_a_level_is_read(text, level):
         '{"reasoning": "r"}',
         '{"score": 3}',
         '{"level": NaN}',
-        '[{"level": 3}]',
         '{"reasoning": "r", "level": 3} and so the level is 4',
         "{" * 3000,
     ],

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner, Result
 
 from capscope.battery import (
     AdaptiveBattery,
@@ -25,10 +26,10 @@ from capscope.battery import (
     run_adaptively,
     run_battery,
 )
-from capscope.battery.adaptive.grading import grade_exact, grade_letter, grade_number, grade_verdict
+from capscope.cli import app
 from capscope.data import Study
 from capscope.endpoint import EndpointSettings
-from capscope.errors import EndpointError, InputError
+from capscope.errors import BudgetReached, ConfirmationNeeded, EndpointError, InputError, OutputError
 from endpoint.server import Answer, Call, ScriptedServer, completion
 
 N_ITEMS, N_MODELS = 120, 25
@@ -76,41 +77,6 @@ def model_that_answers(score: np.ndarray, bank: Bank):
 
 def in_bank_order(bank: Bank, score: np.ndarray) -> np.ndarray:
     return np.array([score[int(item[1:])] for item in bank.items])
-
-
-@pytest.mark.parametrize(
-    ("grader", "reply", "target", "score"),
-    [
-        (grade_letter, "I weigh A and B.\n**Answer: (B)**", "B", 1),
-        (grade_letter, "Answer: C.", "B", 0),
-        (grade_letter, "I cannot say", "B", None),
-        (grade_letter, "", "B", None),
-        (grade_number, "so \\boxed{3/4}", "0.75", 1),
-        (grade_number, "Answer: 1,234", "1234.0", 1),
-        (grade_number, "The answer is -5.", "5", 0),
-        (grade_number, "Answer: none", "5", None),
-        (grade_exact, "Answer: new  York.", "New York", 1),
-        (grade_exact, "Answer: Boston", "New York", 0),
-        (grade_exact, "\n", "New York", None),
-    ],
-)
-def test_replies_are_graded_or_left_unscored(grader, reply, target, score):
-    assert grader(reply, target) == score
-
-
-def test_a_judge_says_right_or_wrong_or_nothing():
-    assert grade_verdict("It matches.\nAnswer: right") == 1
-    assert grade_verdict("Answer: Wrong.") == 0
-    assert grade_verdict("Answer: maybe") is None
-
-
-def test_options_in_a_column_become_letters():
-    items = pd.DataFrame(
-        {"item_id": ["a", "b"], "text": "Pick.", "target": ["blue", "1"], "choices": [["red", "blue"], ["x", "y"]]}
-    )
-    made = battery_questions(items, ("a", "b"))
-    assert [(question.target, question.kind) for question in made] == [("B", "letter"), ("B", "letter")]
-    assert "B. blue" in made[0].text
 
 
 def test_items_without_what_a_battery_needs_are_refused(bank):
@@ -346,18 +312,84 @@ def test_models_unlike_any_in_the_bank_keep_intervals_that_hold(bank, kind):
     assert np.mean(held) >= 0.88
 
 
-def test_a_judge_grades_and_the_budget_stops(folders, tmp_path):
+def test_a_judge_grades_and_one_budget_holds_for_both(folders, tmp_path):
     def reply(call: Call) -> Answer:
         if "<reference>" in call.prompt:
-            return Answer(completion("Answer: right"))
-        return Answer(completion("Something long.", tokens=(1000, 0)))
+            return Answer(completion("Answer: right", tokens=(20, 5)))
+        return Answer(completion("Something long.", tokens=(20, 5)))
 
     with ScriptedServer(reply) as server:
         open_answers = settings(server.url, 40, grader="judge")
         with pytest.raises(InputError, match="name it with --judge"):
             run_toy(folders, tmp_path / "run", open_answers)
-        priced = replace(open_answers, judge="wise", usd_in=1000.0, usd_out=0.0, max_usd=12.5)
+        priced = replace(open_answers, judge="wise", max_tokens=100, usd_in=1000.0, usd_out=1000.0, max_usd=0.6)
         found = run_toy(folders, tmp_path / "run", priced)
-    assert found.status == "budget"
-    assert 10 <= len(found.steps) <= 12
-    assert (found.steps["score"] == 1).all()
+        assert found.status == "budget"
+        assert 2 <= len(found.steps) <= 10  # each step costs 0.025 for the reply and as much for the verdict
+        assert (found.steps["score"] == 1).all()
+        assert found.usd <= 0.6
+        with pytest.raises(BudgetReached, match=r"of --max-usd 0.6; \d+ answers are scored"):
+            found.refuse_unfinished()
+        again = run_toy(folders, tmp_path / "run", replace(priced, max_usd=None, max_usd_total=0.7))
+    assert len(found.steps) < len(again.steps) <= len(found.steps) + 4
+    assert found.usd + again.usd <= 0.7
+    assert "--max-usd-total" in again.cause
+
+
+def run_command(folders: tuple[Path, Path], out: Path, url: str, *more: str) -> Result:
+    return CliRunner().invoke(app, command(*folders, out, url, *more)[3:])
+
+
+def test_the_limit_holds_where_usage_is_not_stated_and_a_dear_run_asks_first(folders, tmp_path):
+    def reply(_: Call) -> Answer:
+        body = completion("Answer: B")
+        del body["usage"]
+        return Answer(body)
+
+    prices = ("--usd-in", "10", "--usd-out", "30")
+    with ScriptedServer(reply) as server:
+        planned = run_command(folders, tmp_path / "run", server.url, "-n", "30", "--plan", *prices)
+        assert json.loads(planned.stdout)["questions"] == 30
+        assert not (tmp_path / "run").exists()
+        dear = run_command(folders, tmp_path / "run", server.url, "-n", "30", "--usd-in", "1000", "--usd-out", "3000")
+        assert isinstance(dear.exception, ConfirmationNeeded)
+        assert len(server.calls) == 0
+        stopped = run_command(folders, tmp_path / "run", server.url, "-n", "30", "--max-usd", "0.1", *prices)
+    assert isinstance(stopped.exception, BudgetReached)
+    assert stopped.exception.exit_code == 4
+    result = json.loads(stopped.stdout)
+    assert result["status"] == "budget"
+    assert 0 < result["asked"] < 30
+    assert result["usd"] <= 0.1
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter", "max_tokens"])
+def test_replies_that_were_cut_are_unscored_and_a_run_without_scores_fails(folders, tmp_path, finish):
+    def reply(_: Call) -> Answer:
+        body = completion("Weigh the options. Answer: C")
+        body["choices"][0]["finish_reason"] = finish
+        return Answer(body)
+
+    with ScriptedServer(reply) as server:
+        run = run_command(folders, tmp_path / "run", server.url, "-n", "3")
+    assert isinstance(run.exception, EndpointError)
+    assert f"none of 3 replies could be scored; 3 times: the reply is not whole (finish_reason '{finish}'" in str(
+        run.exception
+    )
+    assert pd.read_csv(tmp_path / "run" / "steps.csv")["score"].isna().all()
+
+
+def test_a_row_of_ungradable_replies_ends_the_run_and_keeps_what_came(folders, tmp_path):
+    with ScriptedServer(lambda _: Answer(completion("Lovely weather today."))) as server:
+        with pytest.raises(EndpointError, match="none of them readable.*Lovely weather"):
+            run_toy(folders, tmp_path / "run", settings(server.url, 40, max_failures=4))
+        assert len(server.calls) <= 8  # up to four of them are the probe
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "endpoint"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_call(folders, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with ScriptedServer(lambda _: Answer(completion("Answer: B"))) as server:
+        with pytest.raises(OutputError):
+            run_toy(folders, tmp_path / "file" / "run", settings(server.url, 3))
+        assert len(server.calls) == 0

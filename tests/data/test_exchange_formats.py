@@ -10,7 +10,7 @@ import pytest
 from capscope.annotate import parse_reply
 from capscope.data import Study
 from capscope.data.formats import (
-    EXPORTS,
+    FORMATS,
     BatchNames,
     export_irw,
     export_pyirt,
@@ -115,12 +115,12 @@ def test_exports_write_over_nothing_and_refuse_what_they_cannot_hold(tmp_path):
     study = a_study(5, scaffolds=True)
     assert "several prompts or scaffolds" in refused(export_pyirt, study, tmp_path / "x")
     assert not (tmp_path / "x").exists()
-    for name, export in EXPORTS.items():
+    for name, export in ((name, entry.write) for name, entry in FORMATS.items() if entry.write):
         out = tmp_path / f"{name}.csv"
         plain = a_study(5)
         export(plain, out)
         assert "already exists" in refused(export, plain, out)
-        export(plain, out, force=True)
+        export(plain, out, True)
     assert "cannot write '.xlsx' files" in refused(export_tidy, study, tmp_path / "x.xlsx")
     assert "this is a folder" in refused(export_irw, study, tmp_path)
     assert not list(tmp_path.rglob("*.part"))

@@ -1,4 +1,6 @@
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from capscope.data import read_table
@@ -80,13 +82,48 @@ def test_broken_headers_are_named(write, header, said):
     assert said in refused(write("a.csv", header + "m,a,1,1\n"))
 
 
-def test_a_column_without_a_name_is_called_by_its_place(write):
-    assert list(read_table(write("a.csv", ",model,item_id,score\n0,m,a,1\n"))) == [
-        "column_1",
-        "model",
-        "item_id",
-        "score",
-    ]
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_a_column_that_numbers_the_rows_is_left_out_and_named(write, name):
+    frame = read_table(write("a.csv", f"{name},model,item_id,score\n0,m,a,1\n1,m,b,0\n"))
+    assert list(frame) == ["model", "item_id", "score"]
+    assert frame.attrs["left_out"] == (name or "Unnamed: 0",)
+
+
+def test_a_column_without_a_name_that_holds_something_is_refused(write):
+    assert "column 3 has no name" in refused(write("a.csv", "model,item_id,,score\nm,a,x,1\nm,b,y,1\n"))
+
+
+def test_an_index_of_text_is_a_column_and_one_of_numbers_is_not(tmp_path):
+    frame = pd.DataFrame({"q1": [1, 0], "q2": [1, 1]}, index=["gpt", "claude"])
+    frame.to_parquet(tmp_path / "text.parquet")
+    assert read_table(tmp_path / "text.parquet").iloc[:, 0].tolist() == ["gpt", "claude"]
+    frame.set_axis([5, 2], axis="index").to_parquet(tmp_path / "numbers.parquet")
+    assert list(read_table(tmp_path / "numbers.parquet")) == ["q1", "q2"]
+
+
+def test_two_parquet_columns_of_one_name_are_named(tmp_path):
+    frame = pd.DataFrame([["m", "a", 1, 0]], columns=["model", "item_id", "score", "score"])
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(frame.iloc[:, k]) for k in range(4)], list(frame)), tmp_path / "a.parquet"
+    )
+    assert "two columns have the same name (score)" in refused(tmp_path / "a.parquet")
+
+
+def test_a_pointer_of_git_lfs_is_named_as_one(write):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    for name in ("a.csv", "a.parquet", "a.jsonl"):
+        assert "a git-lfs pointer, not the data" in refused(write(name, pointer))
+
+
+def test_cells_of_any_length_are_read(write):
+    frame = read_table(write("a.csv", f"item_id,text,target\nq1,{'y' * 200_000},1\nq2,short,\n"))
+    assert len(frame["text"][0]) == 200_000
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_key_twice_in_one_object_is_refused(write, name):
+    record = '{"model": "m", "item_id": "a", "score": 1, "score": 0}'
+    assert "has the key 'score' twice" in refused(write(name, record if name == "a.jsonl" else f"[{record}]"))
 
 
 def test_empty_and_unknown_files(write, tmp_path):

@@ -10,19 +10,20 @@ from scipy.special import expit, log_expit
 from capscope.data import Responses, Study
 from capscope.errors import InputError
 from capscope.predict import Assessor, ItemFeatures, ItemTexts, Training, item_features
-from capscope.predict.assessors import (
-    ASSESSORS,
-    ExplanatoryAssessor,
-    ForestAssessor,
+from capscope.predict.assessors import ASSESSORS, usable
+from capscope.predict.assessors.explanatory import ExplanatoryAssessor
+from capscope.predict.assessors.forest import ForestAssessor, TextForestAssessor
+from capscope.predict.assessors.stacked import (
+    FittedStack,
+    Pool,
     StackedAssessor,
-    TextForestAssessor,
-    usable,
+    expected_weights,
+    fit_pool,
+    members_for,
 )
-from capscope.predict.assessors.stacked import FittedStack, expected_weights, members_for
-from capscope.predict.folds import group_folds, regime_of_items
-from capscope.predict.metrics import log_loss
-from capscope.predict.pooling import Pool, fit_pool
-from capscope.predict.reliability import calibration_slope
+from capscope.predict.evaluation.metrics.calibration import calibration_slope
+from capscope.predict.evaluation.metrics.loss import log_loss
+from capscope.predict.inner_folds import group_folds, regime_of_items
 from predict.simulated_study import simulated_study
 
 SMALL: dict[str, Assessor] = {
@@ -62,7 +63,7 @@ def with_words(features: ItemFeatures) -> ItemFeatures:
 
 @pytest.mark.parametrize("name", ASSESSORS)
 def test_every_assessor_gives_chances_with_a_spread(name: str, training: Training, stack: FittedStack) -> None:
-    fitted = stack if name == "stacked" else (SMALL.get(name) or ASSESSORS[name]).fit(training)
+    fitted = stack if name == "stacked" else (SMALL.get(name) or ASSESSORS[name].assessor).fit(training)
     asked = np.flatnonzero(training.asked)
     model, item = np.repeat(np.arange(8), len(asked)), np.tile(asked, 8)
     found = fitted.predict(model, item)
@@ -80,7 +81,7 @@ def test_every_assessor_gives_chances_with_a_spread(name: str, training: Trainin
 def test_the_stack_keeps_up_with_its_best_member(study: Study, training: Training, stack: FittedStack) -> None:
     responses = Responses.of(study)
     rows = responses.rows(training.asked[responses.item_index])
-    fitted = {"stacked": stack, "mean": ASSESSORS["mean"].fit(training), **stack.members}
+    fitted = {"stacked": stack, "mean": ASSESSORS["mean"].assessor.fit(training), **stack.members}
     losses = {
         name: log_loss(rows.score, each.predict(rows.model_index, rows.item_index).probability)
         for name, each in fitted.items()
@@ -174,12 +175,12 @@ def test_what_is_missing_is_answered_or_refused_in_one_line(study: Study) -> Non
     features = item_features(bare, responses.items)
     assert set(usable(features)) == {"base-rate", "mean", "item-mean", "rasch", "explanatory", "stacked"}
     some = Training(responses, features, 0).without(responses.item_index < 40)
-    found = ASSESSORS["stacked"].fit(some).predict(np.arange(8), np.arange(8))
+    found = ASSESSORS["stacked"].assessor.fit(some).predict(np.arange(8), np.arange(8))
     assert np.isfinite(found.probability).all()
     with pytest.raises(InputError, match="assessor 'forest' needs demands and the study has none"):
-        ASSESSORS["forest"].fit(some)
+        ASSESSORS["forest"].assessor.fit(some)
     with pytest.raises(InputError, match="neither demands nor text"):
-        ASSESSORS["pooled-forest"].fit(some)
+        ASSESSORS["pooled-forest"].assessor.fit(some)
     with pytest.raises(InputError, match="there are no answers to learn from"):
         Training(responses.rows(np.zeros(0, dtype=np.int64)), features, 0)
 

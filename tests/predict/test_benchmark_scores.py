@@ -9,9 +9,9 @@ import pytest
 from capscope.data import Demands, Responses
 from capscope.errors import InputError
 from capscope.fit import IRTSettings, StudyFitSettings, fit_irt, fit_study, save_fit
-from capscope.predict import EvaluationFiles, EvaluationSettings, PredictionSettings, evaluate, predict_set
-from capscope.predict.benchmark_scores import read_spread
-from capscope.predict.parts import curve_parts, irt_parts
+from capscope.predict import PredictionSettings, evaluate, predict
+from capscope.predict.contributions import curve_parts, irt_parts
+from capscope.predict.scores.benchmark import read_past_effects
 from predict.simulated_study import simulated_study
 
 
@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = simulated_study(n_items=200)
     study.save(path / "study")
     save_fit(fit_study(study, StudyFitSettings(model="curves")), path / "curves")
-    evaluate(study, EvaluationSettings("benchmark"), ["mean"], files=EvaluationFiles(write=path / "oof.csv"))
+    evaluate(study, "benchmark", ["mean"], write=path / "oof.csv")
     return path
 
 
@@ -59,7 +59,7 @@ def test_labels_move_the_score_towards_what_came_and_narrow_its_interval(folder:
     rows = pd.DataFrame({"model": "m00", "item_id": rng.choice(picked, 30, replace=False), "score": 0})
     rows.to_csv(labels, index=False)
     before, after = (
-        predict_set(folder / "curves", folder / "study", PredictionSettings(residuals=folder / "oof.csv", labels=given))
+        predict(folder / "curves", folder / "study", residuals=folder / "oof.csv", labels=given)
         for given in (None, labels)
     )
     scores = [each.benchmark_scores.set_index(["model", "benchmark"]) for each in (before, after)]
@@ -75,8 +75,8 @@ def test_labels_move_the_score_towards_what_came_and_narrow_its_interval(folder:
 
 
 def test_deferred_are_the_chances_below_and_one_model_is_one_model(folder: Path) -> None:
-    settings = PredictionSettings(model="m03", defer_below=0.6, explain=True, residuals=folder / "oof.csv")
-    found = predict_set(folder / "curves", folder / "study", settings)
+    settings = {"model": "m03", "defer_below": 0.6, "explain": True, "residuals": folder / "oof.csv"}
+    found = predict(folder / "curves", folder / "study", **settings)
     np.testing.assert_array_equal(found.table["defer"], found.table["p"] < 0.6)
     assert 0 < found.table["defer"].mean() < 1
     for table in (found.table, found.scores, found.benchmark_scores, found.parts):
@@ -84,7 +84,7 @@ def test_deferred_are_the_chances_below_and_one_model_is_one_model(folder: Path)
 
 
 def test_nothing_known_of_benchmarks_is_said_by_a_wide_interval(folder: Path) -> None:
-    seen, unseen = read_spread(folder / "oof.csv"), read_spread(None)
+    seen, unseen = read_past_effects(folder / "oof.csv"), read_past_effects(None)
     assert (unseen.groups, seen.groups) == (0, 2)
     assert unseen.cautious().benchmark > seen.cautious().benchmark > seen.benchmark
 
@@ -99,7 +99,7 @@ def test_bad_files_are_one_line(folder: Path, tmp_path: Path) -> None:
     for name, (table, message) in cases.items():
         table.to_csv(tmp_path / name, index=False)
         with pytest.raises(InputError, match=message):
-            read_spread(tmp_path / name)
+            read_past_effects(tmp_path / name)
     bad = tmp_path / "labels.csv"
     for row, message in {
         ("m99", "i0001"): "1 model values are no model that is predicted: m99",
@@ -107,11 +107,11 @@ def test_bad_files_are_one_line(folder: Path, tmp_path: Path) -> None:
     }.items():
         pd.DataFrame([(*row, 1)], columns=["model", "item_id", "score"]).to_csv(bad, index=False)
         with pytest.raises(InputError, match=message):
-            predict_set(folder / "curves", folder / "study", PredictionSettings(labels=bad))
+            predict(folder / "curves", folder / "study", labels=bad)
     with pytest.raises(InputError, match="--defer-below 80 is not a chance"):
         PredictionSettings(defer_below=80.0)
     with pytest.raises(InputError, match="there is no model 'm99'"):
-        predict_set(folder / "curves", folder / "study", PredictionSettings(model="m99"))
+        predict(folder / "curves", folder / "study", model="m99")
 
 
 def test_order_of_items_changes_no_prediction(folder: Path, tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_order_of_items_changes_no_prediction(folder: Path, tmp_path: Path) -> N
     found = []
     for name, table in {"a": rows, "b": rows.sample(frac=1, random_state=1)}.items():
         table.to_csv(tmp_path / f"{name}.csv", index=False)
-        settings = PredictionSettings(residuals=folder / "oof.csv", explain=True)
-        found.append(predict_set(folder / "curves", tmp_path / f"{name}.csv", settings))
+        settings = {"residuals": folder / "oof.csv", "explain": True}
+        found.append(predict(folder / "curves", tmp_path / f"{name}.csv", **settings))
     pd.testing.assert_frame_equal(found[0].table, found[1].table)
     pd.testing.assert_frame_equal(found[0].benchmark_scores, found[1].benchmark_scores)
     pd.testing.assert_frame_equal(found[0].parts, found[1].parts)
@@ -131,11 +131,11 @@ def test_order_of_items_changes_no_prediction(folder: Path, tmp_path: Path) -> N
 def test_labels_of_one_model_move_no_other_where_the_fit_knows_the_items(folder: Path, tmp_path: Path) -> None:
     study, labels = simulated_study(n_items=200), tmp_path / "labels.csv"
     save_fit(fit_study(study, StudyFitSettings(model="rasch")), tmp_path / "rasch")
-    plain = predict_set(tmp_path / "rasch", folder / "study", PredictionSettings()).table
+    plain = predict(tmp_path / "rasch", folder / "study").table
     for score, way in ((1, 1), (0, -1)):
         items = study.require("items")["item_id"].astype(str)[:20]
         pd.DataFrame({"model": "m00", "item_id": items, "score": score}).to_csv(labels, index=False)
-        moved = predict_set(tmp_path / "rasch", folder / "study", PredictionSettings(labels=labels)).table
+        moved = predict(tmp_path / "rasch", folder / "study", labels=labels).table
         by_model = (moved["p"] - plain["p"]).groupby(plain["model"]).mean()
         assert by_model["m00"] * way > 0.1
         assert by_model.drop("m00").abs().max() < 0.02

@@ -12,7 +12,6 @@ from capscope.errors import InputError
 from capscope.predict import (
     Assessor,
     Chances,
-    EvaluationSettings,
     ExplanatoryAssessor,
     FittedAssessor,
     ItemFeatures,
@@ -20,8 +19,10 @@ from capscope.predict import (
     evaluate,
     item_features,
 )
-from capscope.predict.assessors import StackedAssessor, stacked
-from capscope.predict.bench import Bench, plan_of
+from capscope.predict.assessors import stacked
+from capscope.predict.assessors.stacked import StackedAssessor
+from capscope.predict.evaluation.result import EvaluationSettings
+from capscope.predict.evaluation.runner import EvaluationData
 from capscope.predict.leaks import Copies
 from predict.simulated_study import simulated_study
 
@@ -60,24 +61,25 @@ def test_training_answers_to_copies_of_held_out_items_are_left_out() -> None:
 @pytest.mark.parametrize("split", ["id", "task", "benchmark", "both"])
 def test_no_text_stands_on_both_sides_of_a_fold(study: Study, split: str) -> None:
     rng = np.random.default_rng(0)
-    bench = Bench.of(with_texts(study, [f"question {n}" for n in rng.integers(0, 500, 200)]))
-    item = bench.responses.item_index
-    texts = np.array(bench.features.texts.texts)
-    for fold in bench.folds(plan_of(bench, study, split, 3, 5), seed=0):
+    data = EvaluationData.of(with_texts(study, [f"question {n}" for n in rng.integers(0, 500, 200)]))
+    item = data.layout.responses.item_index
+    texts = np.array(data.layout.features.texts.texts)
+    plan = data.plan(study, EvaluationSettings(split=split, folds=3, known=5))
+    for fold in data.folds(plan, seed=0):
         assert not set(texts[item[fold.train]]) & set(texts[item[fold.test]])
 
 
 def test_a_template_is_no_copy_and_that_is_said(study: Study) -> None:
-    found = evaluate(with_texts(study, ["Answer the question."] * 200), EvaluationSettings(split="id"), ["mean"])
+    found = evaluate(with_texts(study, ["Answer the question."] * 200), "id", ["mean"])
     assert found.notes == ("100% of the items repeat a text, so copies were not left out",)
-    assert evaluate(study, EvaluationSettings(split="id"), ["mean"]).notes == ()
+    assert evaluate(study, "id", ["mean"]).notes == ()
 
 
 def test_a_rubric_made_from_the_mean_score_is_refused(study: Study) -> None:
     mean = study.require("responses").groupby("item_id", observed=True)["score"].mean()
     mean.index = mean.index.astype(str)
     with pytest.raises(InputError, match=r"rubric 'LEAK' ranks the items as their mean scores do \(rank correlation"):
-        evaluate(with_rubric(study, 5 * (1 - mean)), EvaluationSettings(), ["mean"])
+        evaluate(with_rubric(study, 5 * (1 - mean)), "task", ["mean"])
 
 
 def test_a_rubric_made_from_one_models_answers_is_refused(study: Study) -> None:
@@ -85,7 +87,7 @@ def test_a_rubric_made_from_one_models_answers_is_refused(study: Study) -> None:
     mine = responses[responses["model"] == "m02"].set_index("item_id")["score"]
     mine.index = mine.index.astype(str)
     with pytest.raises(InputError, match=r"rubric 'LEAK' parts the successes of model 'm02' from its failures"):
-        evaluate(with_rubric(study, 1 + 3 * mine), EvaluationSettings(), ["mean"])
+        evaluate(with_rubric(study, 1 + 3 * mine), "task", ["mean"])
 
 
 def test_a_good_rubric_is_no_leak(study: Study) -> None:
@@ -93,7 +95,7 @@ def test_a_good_rubric_is_no_leak(study: Study) -> None:
     mean = study.require("responses").groupby("item_id", observed=True)["score"].mean()
     mean.index = mean.index.astype(str)
     noisy = (5 * (1 - mean) + rng.normal(0, 0.7, len(mean))).clip(0, 5)
-    assert evaluate(with_rubric(study, noisy), EvaluationSettings(), ["mean"]).n_items == 200
+    assert evaluate(with_rubric(study, noisy), "task", ["mean"]).n_items == 200
 
 
 def shuffled(n_models: int, n_items: int) -> Study:
@@ -107,11 +109,11 @@ def shuffled(n_models: int, n_items: int) -> Study:
 @pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_shuffled_labels_give_the_stack_a_coin_flip(split: str) -> None:
-    settings = EvaluationSettings(split=split, folds=2, families="names", known=10)
-    found = evaluate(shuffled(12, 200), settings, ["stacked"]).metrics["stacked"]
+    settings = {"split": split, "folds": 2, "families": "names", "known": 10}
+    found = evaluate(shuffled(12, 200), assessors=["stacked"], **settings).metrics["stacked"]
     # at least three models of 100 items each: the mean of their AUROCs has a standard error of .034 at most
-    assert found.auroc == pytest.approx(0.5, abs=0.07)
-    assert found.auroc_within_task == pytest.approx(0.5, abs=0.07)
+    assert found["auroc"] == pytest.approx(0.5, abs=0.07)
+    assert found["auroc_within_task"] == pytest.approx(0.5, abs=0.07)
 
 
 def test_the_coin_flip_would_catch_a_leak() -> None:
@@ -120,8 +122,8 @@ def test_the_coin_flip_would_catch_a_leak() -> None:
     mean.index = mean.index.astype(str)
     # too faint for the guards, yet made from the answers that are held out
     faint = (5 * (1 - mean) + np.random.default_rng(1).normal(0, 0.7, len(mean))).clip(0, 5)
-    found = evaluate(with_rubric(study, faint), EvaluationSettings(split="id", folds=2), ["explanatory"])
-    assert found.metrics["explanatory"].auroc > 0.55
+    found = evaluate(with_rubric(study, faint), "id", ["explanatory"], folds=2)
+    assert found.metrics["explanatory"]["auroc"] > 0.55
 
 
 @dataclass(frozen=True)

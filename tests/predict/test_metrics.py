@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from capscope.predict.metrics import Outcomes, concordance, mean_metrics, score_models, score_outcomes
-from capscope.predict.metrics import log_loss as our_log_loss
-from capscope.predict.reliability import calibration_error_by_chance, expected_calibration_error
+from capscope.predict.evaluation.metrics import mean_values, score_models, score_outcomes
+from capscope.predict.evaluation.metrics.calibration import calibration_error_by_chance, expected_calibration_error
+from capscope.predict.evaluation.metrics.loss import log_loss as our_log_loss
+from capscope.predict.evaluation.metrics.ranking import concordance
+from capscope.predict.outcomes import Outcomes
 
 
 def simulated(rng: np.random.Generator, rows: int = 4000) -> Outcomes:
@@ -26,7 +28,7 @@ def test_pooled_metrics_are_the_mean_over_models_of_scikit_learn() -> None:
         "brier": [brier_score_loss(found.score[row], found.chance[row]) for row in rows],
     }
     for name, values in expected.items():
-        assert getattr(metrics, name) == pytest.approx(np.mean(values), abs=1e-9)
+        assert metrics[name] == pytest.approx(np.mean(values), abs=1e-9)
 
 
 def test_within_task_auroc_ignores_differences_between_tasks() -> None:
@@ -35,8 +37,8 @@ def test_within_task_auroc_ignores_differences_between_tasks() -> None:
     rate = np.linspace(0.1, 0.9, 10)[task]
     score = (rng.random(2000) < rate).astype(float)
     metrics = score_outcomes(Outcomes(np.zeros(2000, int), task, np.zeros(2000, int), score, rate))
-    assert metrics.auroc > 0.75
-    assert metrics.auroc_within_task == 0.5
+    assert metrics["auroc"] > 0.75
+    assert metrics["auroc_within_task"] == 0.5
 
 
 def test_tasks_weigh_alike_within() -> None:
@@ -44,7 +46,7 @@ def test_tasks_weigh_alike_within() -> None:
     task, score = np.array([0, 0, 0, 0, 1, 1]), np.array([1.0, 1, 0, 0, 1, 0])
     chance = np.array([0.9, 0.8, 0.2, 0.1, 0.1, 0.9])
     metrics = score_outcomes(Outcomes(np.zeros(6, int), task, np.zeros(6, int), score, chance))
-    assert metrics.auroc_within_task == 0.5
+    assert metrics["auroc_within_task"] == 0.5
 
 
 def test_benchmark_error_is_the_error_of_the_mean() -> None:
@@ -53,7 +55,7 @@ def test_benchmark_error_is_the_error_of_the_mean() -> None:
     score = np.where(benchmark == 0, np.arange(100) % 2, 0.0)
     chance = np.where(benchmark == 0, 0.8, 0.3)
     metrics = score_outcomes(Outcomes(np.zeros(100, int), benchmark, benchmark, score, chance))
-    assert metrics.benchmark_mae == pytest.approx((0.3 + 0.3) / 2)
+    assert metrics["benchmark_mae"] == pytest.approx((0.3 + 0.3) / 2)
 
 
 def test_calibration_error_of_calibrated_chances_is_small_and_of_shifted_ones_is_the_shift() -> None:
@@ -92,9 +94,9 @@ def test_a_model_with_one_outcome_only_has_no_auroc_and_does_not_spoil_the_mean(
     score = np.where(found.model == 1, 0.0, found.score)
     metrics = score_outcomes(Outcomes(found.model, found.task, found.benchmark, score, found.chance))
     rows = [found.model == model for model in (0, 2)]
-    assert metrics.auroc == pytest.approx(np.mean([roc_auc_score(score[row], found.chance[row]) for row in rows]))
+    assert metrics["auroc"] == pytest.approx(np.mean([roc_auc_score(score[row], found.chance[row]) for row in rows]))
     nothing = Outcomes(np.zeros(2, int), np.zeros(2, int), np.zeros(2, int), np.ones(2), np.full(2, 0.5))
-    assert np.isnan(mean_metrics([score_outcomes(nothing)]).auroc)
+    assert np.isnan(mean_values([score_outcomes(nothing)])["auroc"])
 
 
 def test_weighted_means_weigh_models_by_their_accuracy() -> None:
@@ -104,8 +106,8 @@ def test_weighted_means_weigh_models_by_their_accuracy() -> None:
     chance = np.where(model == 0, 0.5, np.where(score == 1, 0.9, 0.1))
     zero = np.zeros(8, int)
     found = score_models(Outcomes(model, zero, zero, score, chance))
-    assert found.mean().brier == pytest.approx((0.25 + 0.01) / 2)
-    assert found.accuracy_weighted().brier == pytest.approx((1 * 0.25 + 3 * 0.01) / 4)
+    assert found.mean()["brier"] == pytest.approx((0.25 + 0.01) / 2)
+    assert found.accuracy_weighted()["brier"] == pytest.approx((1 * 0.25 + 3 * 0.01) / 4)
 
 
 def test_all_models_together_by_hand() -> None:
@@ -114,10 +116,10 @@ def test_all_models_together_by_hand() -> None:
     chance = np.where(model == 0, 0.15, 0.85)
     zero = np.zeros(8, int)
     found = score_outcomes(Outcomes(model, zero, zero, score, chance))
-    assert found.auroc == 0.5
+    assert found["auroc"] == 0.5
     # of 4 x 4 pairs 9 are right, 3 + 3 tied and 1 wrong
-    assert found.auroc_all_models == pytest.approx((9 + 3) / 16)
-    assert found.ece_all_models == pytest.approx(0.1)
+    assert found["auroc_all_models"] == pytest.approx((9 + 3) / 16)
+    assert found["ece_all_models"] == pytest.approx(0.1)
 
 
 def test_rank_correlation_is_over_models_within_each_benchmark() -> None:
@@ -126,6 +128,6 @@ def test_rank_correlation_is_over_models_within_each_benchmark() -> None:
     score = np.array([0.1, 0.2, 0.3, 0.4] * 2)
     chance = np.array([0.2, 0.3, 0.4, 0.5, 0.5, 0.4, 0.2, 0.3])
     found = Outcomes(model, benchmark, benchmark, score, chance)
-    assert score_outcomes(found).benchmark_rank_correlation == pytest.approx((1.0 - 0.8) / 2)
+    assert score_outcomes(found)["benchmark_rank_correlation"] == pytest.approx((1.0 - 0.8) / 2)
     two = Outcomes(model % 2, benchmark, benchmark, score, chance)
-    assert np.isnan(score_outcomes(two).benchmark_rank_correlation)
+    assert np.isnan(score_outcomes(two)["benchmark_rank_correlation"])

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 from capscope.data import Study
-from capscope.predict import PredictionSettings, predict_from_study
+from capscope.predict import predict
 
 LEVEL = 0.8
 MODELS, BENCHMARKS, TASKS, ITEMS = 12, 4, 8, 12
@@ -60,8 +60,8 @@ def covered(seed: int, split: str, assessor: str) -> tuple[float, float]:
     kept = ~answers["item_id"].isin(ids[asked]) | ((rng.random(len(answers)) < 0.5) & (split == "warm"))
     learnt = Study(found.study.items, answers[kept].reset_index(drop=True), found.study.demands, "learnt")
     items = found.study.keep_items(pd.Index(ids[asked]))
-    settings = PredictionSettings(assessor=assessor, level=LEVEL)
-    predicted = predict_from_study(learnt, Study(items.items, None, items.demands, "asked"), settings)
+    settings = {"assessor": assessor, "level": LEVEL}
+    predicted = predict(learnt, Study(items.items, None, items.demands, "asked"), **settings)
     table = predicted.table.set_index(["model", "item_id"])
     truth = found.chance.stack().loc[table.index]
     came = found.chance.loc[predicted.scores["model"], ids[asked]].to_numpy()

@@ -12,18 +12,14 @@ from capscope.data import Study
 from capscope.errors import CapscopeError
 from capscope.fit import StudyFitSettings, fit_study, save_fit
 from capscope.predict import (
-    EvaluationFiles,
-    EvaluationSettings,
     Predictions,
-    PredictionSettings,
     evaluate,
-    predict_from_study,
-    predict_set,
+    predict,
 )
-from capscope.predict.metrics import log_loss
+from capscope.predict.evaluation.metrics.loss import log_loss
 from predict.simulated_study import simulated_study
 
-QUICK = PredictionSettings(assessor="explanatory")
+QUICK = {"assessor": "explanatory"}
 CELL = ["item_id", "model"]
 
 
@@ -76,7 +72,7 @@ def everything(world: Study) -> Study:
 
 @pytest.fixture(scope="module")
 def stacked(learnt: Study, everything: Study) -> Predictions:
-    return predict_from_study(learnt, everything, PredictionSettings(level=0.8, explain=True))
+    return predict(learnt, everything, level=0.8, explain=True)
 
 
 def test_known_and_new_items_are_predicted_in_one_go(stacked: Predictions, learnt: Study, everything: Study) -> None:
@@ -127,11 +123,11 @@ def test_the_order_of_rows_changes_nothing_and_the_seed_decides_all(learnt: Stud
         mixed = [None if each is None else each.sample(frac=1, random_state=1) for each in _tables(study)]
         return Study(*mixed, study.name)
 
-    one = predict_from_study(learnt, everything, QUICK)
-    two = predict_from_study(shuffled(learnt), shuffled(everything), QUICK)
+    one = predict(learnt, everything, **QUICK)
+    two = predict(shuffled(learnt), shuffled(everything), **QUICK)
     pd.testing.assert_frame_equal(one.table, two.table)
     pd.testing.assert_frame_equal(one.scores, two.scores)
-    other = predict_from_study(learnt, everything, replace(QUICK, seed=1))
+    other = predict(learnt, everything, **QUICK, seed=1)
     pd.testing.assert_frame_equal(one.table, other.table)
     assert not one.scores.equals(other.scores)
 
@@ -149,7 +145,7 @@ def test_other_models_answers_to_an_item_are_used() -> None:
     asked = items_where(only_items(study), study.require("items")["item_id"].astype(str) < "i0100")
     loss: list[float] = []
     for items, prefix in ((asked, ""), (renamed(asked, "B0"), "n")):
-        table = predict_from_study(learnt, items, QUICK).table.set_index(CELL)["p"]
+        table = predict(learnt, items, **QUICK).table.set_index(CELL)["p"]
         chance = table.loc[[(prefix + item, model) for item, model in held_out.index]]
         loss.append(log_loss(held_out.to_numpy(), chance.to_numpy()))
     assert loss[0] < loss[1] - 0.05
@@ -160,7 +156,7 @@ def test_a_gap_in_the_demands_is_told_and_widens_the_interval(learnt: Study, wor
     demands, items = asked.require("demands"), asked.require("items")["item_id"].astype(str)
     # every new item once more, without a level on A
     again = renamed(replace(asked, demands=demands[demands["rubric"] != "A"]), "B0")
-    found = predict_from_study(learnt, joined(asked, again), PredictionSettings())
+    found = predict(learnt, joined(asked, again))
     count = len(again.require("items"))
     told = f"{count} items lack demand levels, where typical ones stand in with their spread: n{items[0]}, "
     assert found.notes[1].startswith(told)
@@ -168,7 +164,7 @@ def test_a_gap_in_the_demands_is_told_and_widens_the_interval(learnt: Study, wor
     assert (width["n" + items].to_numpy() > 1.02 * width[items].to_numpy()).all()
     assert found.support["in_support"].all()
     nothing = replace(asked, demands=demands[demands["item_id"].astype(str) != items[0]])
-    support = predict_from_study(learnt, nothing, QUICK).support.set_index("item_id")
+    support = predict(learnt, nothing, **QUICK).support.set_index("item_id")
     assert support["reason"][items[0]] == "no demand levels"
     assert support["in_support"].sum() == len(support) - 1
 
@@ -177,19 +173,20 @@ def test_rubrics_count_that_both_have(learnt: Study, world: Study) -> None:
     asked = only_items(items_where(world, tasks(world, "t1")))
     demands = asked.require("demands").astype({"rubric": str})
     fewer = replace(asked, demands=demands[demands["rubric"] != "B"].replace({"rubric": {"C": "Z"}}))
-    found = predict_from_study(learnt, fewer, replace(QUICK, explain=True))
+    found = predict(learnt, fewer, **QUICK, explain=True)
     assert found.notes[1:] == (
         "rubrics left out, since no asked item has a level on them: B, C",
         "rubrics left out, since the study has no level on them: Z",
     )
     assert found.parts is not None
     assert set(found.parts["part"]) & set("ABCZ") == {"A"}
-    bare = predict_from_study(learnt, replace(asked, demands=None), replace(QUICK, assessor="stacked"))
-    assert bare.notes[1].endswith("A, B, C")
+    bare = predict(learnt, replace(asked, demands=None), assessor="stacked")
+    assert bare.notes[0].startswith("the items have no demand levels, so easy and hard ones cannot be told apart; make")
+    assert bare.notes[2].endswith("A, B, C")
     np.testing.assert_allclose(bare.table.groupby("model")["p"].std(), 0, atol=1e-12)
     assert (bare.support["reason"] == "neither demand levels nor text").all()
     with pytest.raises(CapscopeError, match="assessor 'forest' needs demands and the study has none"):
-        predict_from_study(learnt, replace(asked, demands=None), PredictionSettings(assessor="forest"))
+        predict(learnt, replace(asked, demands=None), assessor="forest")
 
 
 def test_texts_stand_in_where_there_are_no_demands(world: Study) -> None:
@@ -200,8 +197,8 @@ def test_texts_stand_in_where_there_are_no_demands(world: Study) -> None:
     learnt = items_where(Study(items, world.responses, world.demands, "learnt"), ~tasks(world, "t1"))
     asked = Study(items[tasks(world, "t1")].reset_index(drop=True), None, None, "asked")
     some = asked.require("items").assign(text=lambda table: table["text"].where(table.index != 0))
-    settings = PredictionSettings(assessor="explanatory", embedder="tfidf", explain=True)
-    found = predict_from_study(learnt, replace(asked, items=some), settings)
+    settings = {"assessor": "explanatory", "embedder": "tfidf", "explain": True}
+    found = predict(learnt, replace(asked, items=some), **settings)
     assert found.parts is not None
     assert {"text", "ability"} <= set(found.parts["part"])
     support = found.support.set_index("item_id")
@@ -227,7 +224,7 @@ def test_what_cannot_be_predicted_is_one_line(learnt: Study, world: Study) -> No
     ]
     for study, items, settings, message in cases:
         with pytest.raises(CapscopeError, match=message) as refused:
-            predict_from_study(study, items, PredictionSettings(**settings))
+            predict(study, items, **settings)
         assert "\n" not in str(refused.value)
 
 
@@ -236,13 +233,13 @@ def test_residuals_and_labels_take_the_place_of_the_benchmarks_effect(
 ) -> None:
     learnt.save(tmp_path / "study")
     everything.save(tmp_path / "asked")
-    kept = EvaluationFiles(write=tmp_path / "oof.csv")
-    evaluate(learnt, EvaluationSettings("benchmark"), ["explanatory", "mean"], files=kept)
+    kept = {"write": tmp_path / "oof.csv"}
+    evaluate(learnt, "benchmark", ["explanatory", "mean"], **kept)
     fresh = everything.require("items").loc[lambda items: items["benchmark"] == "new", "item_id"]
     labels = pd.DataFrame({"model": "m00", "item_id": fresh[:12], "score": 0.0})
     labels.to_csv(tmp_path / "labels.csv", index=False)
     before, past, after = (
-        predict_set(tmp_path / "study", tmp_path / "asked", replace(QUICK, **given))
+        predict(tmp_path / "study", tmp_path / "asked", **QUICK, **given)
         for given in (
             {},
             {"residuals": tmp_path / "oof.csv"},
@@ -256,16 +253,16 @@ def test_residuals_and_labels_take_the_place_of_the_benchmarks_effect(
     assert scores[1].loc[cell, "score"] == pytest.approx(scores[0].loc[cell, "score"], abs=0.05)
     assert set(after.table["model"]) == {"m00"}
     np.testing.assert_array_equal(after.table["defer"], after.table["p"] < 0.5)
-    alone = replace(QUICK, labels=tmp_path / "labels.csv")
-    one = predict_from_study(learnt, items_where(everything, everything.require("items")["benchmark"] == "new"), alone)
+    alone = dict(QUICK, labels=tmp_path / "labels.csv")
+    one = predict(learnt, items_where(everything, everything.require("items")["benchmark"] == "new"), **alone)
     assert one.benchmark_scores is not None
     pd.testing.assert_series_equal(one.scores["score"], one.benchmark_scores["score"])
     with pytest.raises(CapscopeError, match="oof.csv: holds explanatory, mean, not 'stacked'; write it"):
-        predict_set(tmp_path / "study", tmp_path / "asked", PredictionSettings(residuals=tmp_path / "oof.csv"))
+        predict(tmp_path / "study", tmp_path / "asked", residuals=tmp_path / "oof.csv")
     fit = fit_study(learnt, StudyFitSettings(model="demand"))
     save_fit(fit, tmp_path / "fit")
-    found = predict_set(tmp_path / "fit", tmp_path / "asked", PredictionSettings(labels=tmp_path / "labels.csv"))
+    found = predict(tmp_path / "fit", tmp_path / "asked", labels=tmp_path / "labels.csv")
     assert found.benchmark_scores is not None
     assert found.benchmark_scores["labels"].sum() == 12
     with pytest.raises(CapscopeError, match="is a fit, which predicts by itself; give a study for --assessor"):
-        predict_set(tmp_path / "fit", tmp_path / "asked", QUICK)
+        predict(tmp_path / "fit", tmp_path / "asked", **QUICK)

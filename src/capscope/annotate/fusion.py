@@ -5,14 +5,16 @@ a normal curve around z plus the annotator's severity, with a width of the annot
 (1979) with two numbers for each annotator in place of a full table, estimated by expectation and maximisation.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy.optimize import minimize
 
-from capscope.annotate.labels import COLUMNS
+from capscope.annotate.labels import COLUMNS, add_labels, rubric_versions
 from capscope.data import FUSED, Study
 from capscope.errors import InputError
 
@@ -46,24 +48,45 @@ class AnnotatorTraits:
 class Fusion:
     """Fused labels and what was learnt about the annotators."""
 
-    labels: pd.DataFrame
+    labels: pd.DataFrame = field(repr=False)
     """Rows of a demands table by the annotator ``fused``: posterior mean, its standard deviation, the top chance."""
-    traits: tuple[AnnotatorTraits, ...]
+    traits: tuple[AnnotatorTraits, ...] = field(repr=False)
     """Severity and width of every annotator on every rubric."""
 
+    def table(self) -> pd.DataFrame:
+        """Return severity and width, one row for each annotator and rubric."""
+        return pd.DataFrame([asdict(trait) for trait in self.traits])
 
-def fuse(study: Study, annotators: tuple[str, ...] = ()) -> Fusion:
-    """Fuse the labels of a study.
+    def write(self, folder: Path | str, *, replace: bool = False) -> tuple[str, ...]:
+        """Add the fused labels to a study folder and return warnings about versions.
+
+        Args:
+            folder: The study folder.
+            replace: Drop fused labels of other versions of the rubrics.
+
+        Raises:
+            InputError: There are fused labels of another version, and `replace` is not set.
+        """
+        return add_labels(folder, self.labels, replace=replace)
+
+    def _repr_html_(self) -> str:
+        """Show severity and width as a table."""
+        return self.table().to_html(index=False)
+
+
+def fuse(study: Study | Path | str, annotators: Sequence[str] = ()) -> Fusion:
+    """Fuse the labels of a study (Dawid and Skene, 1979, with a severity and a width for each annotator).
 
     Args:
-        study: A study with demands by two annotators or more.
+        study: A study with demands by two annotators or more, or its folder; nothing is written.
         annotators: Whose labels enter; all but an earlier fusion by default.
 
     Raises:
         InputError: Fewer than two annotators, or labels of different versions of a rubric.
     """
+    study = study if isinstance(study, Study) else Study.load(study)
     demands = study.require("demands")
-    chosen = annotators or tuple(sorted({str(name) for name in demands["annotator"].unique()} - {FUSED}))
+    chosen = tuple(annotators) or tuple(sorted({str(name) for name in demands["annotator"].unique()} - {FUSED}))
     demands = demands[demands["annotator"].isin(chosen)].astype({"rubric": str, "annotator": str, "item_id": str})
     if demands["annotator"].nunique() < 2:
         raise InputError(
@@ -92,16 +115,16 @@ def fuse_ratings(
     Returns:
         The chance of each true level, and severity and width of each annotator.
     """
-    said = _as_shares(levels)
+    stated = _as_shares(levels)
     traits = [(0.0, PRIOR_WIDTH[0])] * levels.shape[1]
-    prior = np.nan_to_num(said).sum(axis=(0, 1)) + 1.0
+    prior = np.nan_to_num(stated).sum(axis=(0, 1)) + 1.0
     prior = prior / prior.sum()
-    posterior = _posterior(said, traits, prior)
+    posterior = _posterior(stated, traits, prior)
     for _ in range(ROUNDS):
-        traits = _centred([_traits(_counts(posterior, said[:, a]), traits[a]) for a in range(levels.shape[1])])
+        traits = _centred([_traits(_counts(posterior, stated[:, a]), traits[a]) for a in range(levels.shape[1])])
         prior = posterior.sum(axis=0) + 1 / 6
         prior = prior / prior.sum()
-        before, posterior = posterior, _posterior(said, traits, prior)
+        before, posterior = posterior, _posterior(stated, traits, prior)
         if np.abs(posterior - before).max() < CLOSE:
             break
     return posterior, traits
@@ -114,21 +137,21 @@ def _as_shares(levels: np.ndarray) -> np.ndarray:
 
 
 def _chances(severity: float, width: float) -> Counts:
-    """Return the chance of each said level (column) for each true level (row)."""
+    """Return the chance of each stated level (column) for each true level (row)."""
     levels = np.arange(6.0)
     log = -((levels[None, :] - levels[:, None] - severity) ** 2) / (2 * width**2)
     chances = np.exp(log - log.max(axis=1, keepdims=True)) + 1e-4
     return chances / chances.sum(axis=1, keepdims=True)
 
 
-def _posterior(said: np.ndarray, traits: list[tuple[float, float]], prior: np.ndarray) -> np.ndarray:
-    log = np.log(prior)[None, :] + sum(said[:, a] @ np.log(_chances(*trait)).T for a, trait in enumerate(traits))
+def _posterior(stated: np.ndarray, traits: list[tuple[float, float]], prior: np.ndarray) -> np.ndarray:
+    log = np.log(prior)[None, :] + sum(stated[:, a] @ np.log(_chances(*trait)).T for a, trait in enumerate(traits))
     chances = np.exp(log - log.max(axis=1, keepdims=True))
     return chances / chances.sum(axis=1, keepdims=True)
 
 
-def _counts(posterior: np.ndarray, said: np.ndarray) -> Counts:
-    return posterior.T @ said
+def _counts(posterior: np.ndarray, stated: np.ndarray) -> Counts:
+    return posterior.T @ stated
 
 
 def _traits(counts: Counts, start: tuple[float, float]) -> tuple[float, float]:
@@ -158,7 +181,7 @@ def _table(rubric: str, items: pd.Index, posterior: np.ndarray, version: str | N
 
 
 def _version(rows: pd.DataFrame, rubric: str, where: str) -> str | None:
-    versions = rows["rubric_sha"].dropna().unique() if "rubric_sha" in rows else np.array([])
+    versions = rubric_versions(rows).dropna().unique()
     if len(versions) > 1:
         raise InputError(
             f"{where}: labels on {rubric} come from {len(versions)} versions of the rubric; fuse one version"

@@ -1,24 +1,22 @@
-"""Labels in a study's tables: written whole, marked with their rubric's hash, versions never mixed silently."""
+"""Labels in a study's tables: marked with their rubric's hash, versions never mixed silently, nobody's rows lost."""
 
-import hashlib
-import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from capscope.annotate.judgements import Judgement
-from capscope.data import Study, validate
+from capscope.annotate.ratings import Rating
+from capscope.data import Study
 from capscope.errors import InputError, first_few
 
 COLUMNS = ("item_id", "rubric", "annotator", "level", "sd", "confidence", "rubric_sha")
+KEY = ["item_id", "rubric", "annotator"]
 
 
-def label_table(judgements: Iterable[Judgement], annotator: str) -> pd.DataFrame:
-    """Lay judgements out as rows of a demands table."""
-    rows = [(j.item_id, j.rubric, annotator, j.level, j.sd, j.confidence, j.rubric_sha) for j in judgements]
+def label_table(ratings: Iterable[Rating], annotator: str) -> pd.DataFrame:
+    """Lay ratings out as rows of a demands table."""
+    rows = [(r.item_id, r.rubric, annotator, r.level, r.sd, r.confidence, r.rubric_sha) for r in ratings]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -36,81 +34,131 @@ def merge_labels(old: pd.DataFrame | None, new: pd.DataFrame, where: str, *, rep
     """
     if old is None or old.empty:
         return new.reset_index(drop=True)
-    old = old.astype({"item_id": str, "rubric": str, "annotator": str})
+    old = old.astype(dict.fromkeys(KEY, str))
     if "rubric_sha" not in old:
         old = old.assign(rubric_sha=None)
-    ours = old["annotator"].isin(new["annotator"].unique())
-    version = old["rubric"].map(new.groupby("rubric")["rubric_sha"].first())
-    other = ours & version.notna() & old["rubric_sha"].notna() & (old["rubric_sha"] != version)
+    versions = {str(code): str(sha) for code, sha in new.groupby("rubric")["rubric_sha"].first().dropna().items()}
+    other = _other_versions(old, set(new["annotator"].unique()), versions)
     if other.any() and not replace:
-        codes = first_few(sorted(old.loc[other, "rubric"].unique()))
-        raise InputError(
-            f"{where}: {int(other.sum())} labels by this annotator were made with another version of {codes};"
-            " add --replace to drop them, or keep the old rubrics with --rubrics"
-        )
-    key = ["item_id", "rubric", "annotator"]
-    renewed = pd.MultiIndex.from_frame(old[key]).isin(pd.MultiIndex.from_frame(new[key]))
+        raise _version_error(old, other, where)
+    renewed = pd.MultiIndex.from_frame(old[KEY]).isin(pd.MultiIndex.from_frame(new[KEY]))
     return pd.concat([old[~other & ~renewed], new], ignore_index=True)
+
+
+def refuse_other_versions(study: Study, annotator: str, versions: dict[str, str]) -> None:
+    """Refuse a run, before it asks anything, whose labels would mix with those of other versions of a rubric.
+
+    Args:
+        study: The study.
+        annotator: Name under which labels would be stored.
+        versions: Hash of each rubric by code.
+
+    Raises:
+        InputError: The annotator already rated on another version of a rubric.
+    """
+    if study.demands is None:
+        return
+    demands = study.demands.astype({"rubric": str, "annotator": str})
+    other = _other_versions(demands, {annotator}, versions)
+    if other.any():
+        raise _version_error(demands, other, study.name)
+
+
+def rubric_versions(demands: pd.DataFrame) -> pd.Series:
+    """Return the rubric's hash that each row was made with; missing where the table does not say (blank in CSV)."""
+    if "rubric_sha" not in demands:
+        return pd.Series(None, index=demands.index, dtype=object)
+    stated = demands["rubric_sha"].astype(object)
+    return stated.where(stated.notna() & (stated.astype(str).str.strip() != ""), None)
+
+
+def _other_versions(demands: pd.DataFrame, annotators: set[str], versions: dict[str, str]) -> pd.Series:
+    """Mark the rows by these annotators that were made with another version of a rubric."""
+    version, stated = demands["rubric"].map(versions), rubric_versions(demands)
+    ours, known = demands["annotator"].isin(annotators), version.notna() & stated.notna()
+    return ours & known & (stated != version.astype(object))
+
+
+def _version_error(demands: pd.DataFrame, other: pd.Series, where: str) -> InputError:
+    codes = first_few(sorted(demands.loc[other, "rubric"].unique()))
+    return InputError(
+        f"{where}: {int(other.sum())} labels by this annotator were made with another version of {codes};"
+        " add --replace to drop them, or keep the old rubrics with --rubrics"
+    )
 
 
 def version_warnings(demands: pd.DataFrame) -> tuple[str, ...]:
     """Warn of rubrics whose labels were made with different versions, by whichever annotators."""
-    if "rubric_sha" not in demands:
-        return ()
-    versions = demands[demands["rubric_sha"].notna()].groupby("rubric", observed=True)["rubric_sha"].nunique()
+    versions = rubric_versions(demands).groupby(demands["rubric"].astype(str)).nunique()
     mixed = [str(code) for code in versions.index[versions > 1]]
     if not mixed:
         return ()
     return (f"labels on {first_few(mixed)} come from different versions of the rubric; compare annotators with care",)
 
 
-def write_demands(folder: Path, demands: pd.DataFrame) -> Path:
-    """Write a study's demands table in one step and note its hash in `study.json`.
+def add_labels(folder: Path | str, rows: pd.DataFrame, *, replace: bool = False) -> tuple[str, ...]:
+    """Add labels to the demands table of a study folder, in the table's own format.
+
+    The table is read again under a lock when it is written, so that labels which another run has added stay.
+
+    Args:
+        folder: The study folder.
+        rows: Rows of a demands table; none changes nothing.
+        replace: Drop the annotator's labels that were made with another version of a rubric.
+
+    Returns:
+        Warnings about versions.
 
     Raises:
-        InputError: The table breaks its specification.
+        InputError: The annotator already rated on another version of a rubric, and `replace` is not set.
+        OutputError: The table cannot be written.
     """
-    path = folder / "demands.parquet"
-    checked = validate(demands, "demands", str(path))
-    _write_whole(path, checked)
-    _update_manifest(folder, path, sorted(map(str, checked["rubric"].unique())))
-    return path
+    if rows.empty:
+        return ()
+    warnings: list[str] = []
+
+    def merged(old: pd.DataFrame | None) -> pd.DataFrame:
+        table = merge_labels(old, rows, str(folder), replace=replace)
+        warnings.extend(version_warnings(table))
+        return table
+
+    Study.replace_table(folder, "demands", merged)
+    return tuple(warnings)
 
 
-def write_options(folder: Path, study: Study, options: dict[str, int | None]) -> Path:
-    """Write the numbers of options that were found into the items table, and Unguessability for every item.
+def add_options(folder: Path | str, options: dict[str, int | None]) -> None:
+    """Write numbers of options and Unguessability into the items table of a study folder.
+
+    Raises:
+        OutputError: The table cannot be written.
+    """
+    Study.replace_table(folder, "items", lambda items: with_options(_required(items, folder), options))
+
+
+def with_options(items: pd.DataFrame, options: dict[str, int | None]) -> pd.DataFrame:
+    """Return an items table with the numbers of options that were learnt.
 
     ``unguessability`` is 100 (1 - 1/k) for k options and 100 for open answers (Zhou et al., 2026). A number of options
-    that the study states itself is kept.
+    that the table states itself is kept.
+
+    Args:
+        items: The items table.
+        options: Number of options by item; None for an open answer.
     """
-    items = study.require("items").copy()
+    items = items.copy()
     ids = items["item_id"].astype(str)
     stated = items["n_options"] if "n_options" in items else pd.Series(np.nan, index=items.index)
-    found = ids.map({item: np.nan if count is None else float(count) for item, count in options.items()})
-    items["n_options"] = stated.astype(float).fillna(found.astype(float))
+    learnt = ids.map({item: np.nan if count is None else float(count) for item, count in options.items()})
+    items["n_options"] = stated.astype(float).fillna(learnt.astype(float))
     known = items["n_options"].notna() | ids.isin(list(options))
     guess = (1 / items["n_options"]).fillna(0.0)
     items["unguessability"] = (100 * (1 - guess)).where(known)
     chance = items["chance"] if "chance" in items else pd.Series(np.nan, index=items.index)
     items["chance"] = chance.astype(float).fillna(guess.where(known))
-    path = folder / "items.parquet"
-    _write_whole(path, items)
-    _update_manifest(folder, path, None)
-    return path
+    return items
 
 
-def _write_whole(path: Path, frame: pd.DataFrame) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    frame.to_parquet(scratch, index=False)
-    os.replace(scratch, path)
-
-
-def _update_manifest(folder: Path, path: Path, rubrics: list[str] | None) -> None:
-    place = folder / "study.json"
-    if not place.is_file():
-        return
-    manifest = json.loads(place.read_text("utf-8"))
-    manifest.setdefault("sha256", {})[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    if rubrics is not None:
-        manifest["rubrics"] = rubrics
-    place.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+def _required(items: pd.DataFrame | None, folder: Path | str) -> pd.DataFrame:
+    if items is None:
+        raise InputError(f"{folder}: the table of items is gone; put it back and run again")
+    return items

@@ -7,16 +7,19 @@ turn the process into chances of the levels 0 to 5; they are fitted to the left-
 are calibrated and not those of a memory.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float
+import pandas as pd
+from jaxtyping import Bool, Float, Int
 from scipy.linalg import eigh
+from scipy.optimize import minimize
+from scipy.stats import norm
 
-from capscope.annotate.local_features import ItemFeatures
-from capscope.annotate.ordinal_link import OrdinalLink, fit_link
-from capscope.axes import ItemDim
+from capscope.axes import ItemDim, RowFloats, RowIndex
+from capscope.data import task_labels
 from capscope.errors import FitError
 
 FEWEST = 20
@@ -25,6 +28,121 @@ MOST = 2000
 """Labelled items beyond which a random part is used: time grows with their cube."""
 TAIL = 0.025
 """Share of the labelled items that would be outside the support when left out themselves."""
+OPTION = re.compile(r"\([A-Z]\)|^[A-Z][.)]\s", re.MULTILINE)
+TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Features of items with a text."""
+
+    items: tuple[str, ...]
+    """Ids on the item axis."""
+    vector: Float[np.ndarray, "item feature"]
+    """Embedding of unit length."""
+    traits: Float[np.ndarray, "item trait"]
+    """Traits of the text's shape, unscaled."""
+    benchmark: Int[np.ndarray, " item"]
+    """Number of the benchmark."""
+    task: Int[np.ndarray, " item"]
+    """Number of the task."""
+
+    def take(self, index: np.ndarray) -> "TextFeatures":
+        """Return the chosen items (index or mask)."""
+        kept = np.arange(len(self.items))[index]
+        return TextFeatures(
+            tuple(self.items[position] for position in kept),
+            self.vector[kept],
+            self.traits[kept],
+            self.benchmark[kept],
+            self.task[kept],
+        )
+
+
+def item_features(items: pd.DataFrame, vectors: np.ndarray) -> TextFeatures:
+    """Gather the features of items.
+
+    Args:
+        items: Rows with `item_id`, `benchmark`, `task` and a text each.
+        vectors: Their embeddings, in the same order.
+    """
+    return TextFeatures(
+        tuple(items["item_id"].astype(str)),
+        vectors.astype(float),
+        np.array([text_traits(text) for text in items["text"].astype(str)]),
+        pd.factorize(items["benchmark"].astype(str))[0].astype(np.int64),
+        pd.factorize(task_labels(items))[0].astype(np.int64),
+    )
+
+
+def text_traits(text: str) -> list[float]:
+    """Describe the shape of a text: length, lines, words, digits, capitals, symbols, questions, quotes, options."""
+    words = text.split() or [""]
+    length = max(len(text), 1)
+    return [
+        float(np.log1p(len(text))),
+        float(np.log1p(len(words))),
+        float(np.log1p(text.count("\n"))),
+        sum(map(len, words)) / len(words),
+        len(set(words)) / len(words),
+        sum(letter.isdigit() for letter in text) / length,
+        sum(letter.isupper() for letter in text) / length,
+        sum(not letter.isalnum() and not letter.isspace() for letter in text) / length,
+        float(np.log1p(text.count("?"))),
+        float(np.log1p(text.count('"') + text.count("'"))),
+        float(np.log1p(len(OPTION.findall(text)))),
+    ]
+
+
+@dataclass(frozen=True)
+class OrdinalLink:
+    """Cut points on the latent scale (McCullagh, 1980)."""
+
+    cuts: Float[np.ndarray, " cut"]
+    """Five rising cut points; level l lies between cut l-1 and cut l."""
+    sd_factor: float
+    """Factor on the latent standard deviation that makes the chances calibrated."""
+
+    def probability(
+        self, latent: Float[np.ndarray, " row"], sd: Float[np.ndarray, " row"]
+    ) -> Float[np.ndarray, "row 6"]:
+        """Return the chances of the six levels."""
+        below = norm.cdf((self.cuts[None, :] - latent[:, None]) / (self.sd_factor * sd[:, None]))
+        edges = np.hstack([np.zeros((len(latent), 1)), below, np.ones((len(latent), 1))])
+        chances = np.maximum(np.diff(edges, axis=1), TINY)
+        return chances / chances.sum(axis=1, keepdims=True)
+
+
+def fit_link(latent: RowFloats, sd: RowFloats, level: RowIndex) -> OrdinalLink:
+    """Find the cut points and the sd_factor under which the observed levels are likeliest.
+
+    Levels that were never seen keep a narrow band, by half a pseudo-observation each.
+
+    Args:
+        latent: Predictions made without the row's own level.
+        sd: Their standard deviations.
+        level: Whole levels, 0 to 5.
+    """
+    counts = np.bincount(level, minlength=6) + 0.5
+    share = np.cumsum(counts / counts.sum())[:-1]
+    total = np.sqrt(latent.var() + np.mean(sd**2))
+    start_cuts = np.asarray(latent.mean() + total * norm.ppf(share))
+    start = np.concatenate([[start_cuts[0]], np.log(np.maximum(np.diff(start_cuts), 1e-3)), [0.0]])
+    index = np.arange(len(level))
+
+    def cost(theta: np.ndarray) -> float:
+        chances = _link(theta).probability(latent, sd)[index, level]
+        return float(-np.log(chances).mean() + ((theta - start) ** 2).sum() / (2 * len(level)))
+
+    found = minimize(cost, start, method="L-BFGS-B", options={"maxiter": 60})
+    return _link(found.x if found.fun < cost(start) else start)
+
+
+def _link(theta: np.ndarray) -> OrdinalLink:
+    steps = np.exp(np.clip(theta[1:5], -8, 4))
+    return OrdinalLink(
+        np.concatenate([theta[:1], theta[0] + np.cumsum(steps)]), float(np.exp(np.clip(theta[5], -1, 1)))
+    )
 
 
 @dataclass(frozen=True)
@@ -33,20 +151,20 @@ class Kernel:
 
     vector_scale: float
     """Distance of embeddings over which likeness fades; unit vectors are at most 2 apart."""
-    shape_scale: float
+    trait_scale: float
     """The same for standardised shape traits, per trait."""
 
-    def between(self, left: ItemFeatures, right: ItemFeatures) -> Float[np.ndarray, "left right"]:
+    def between(self, left: TextFeatures, right: TextFeatures) -> Float[np.ndarray, "left right"]:
         """Return the likeness of every pair; shapes must be standardised alike."""
         same_task = (left.task[:, None] == right.task[None, :]).astype(float)
         same_benchmark = (left.benchmark[:, None] == right.benchmark[None, :]).astype(float)
         apart = np.maximum(2 - 2 * left.vector @ right.vector.T, 0)
         by_vector = np.exp(-apart / (2 * self.vector_scale**2))
-        traits = left.shape.shape[1]
-        square = (left.shape**2).sum(1)[:, None] + (right.shape**2).sum(1)[None, :] - 2 * left.shape @ right.shape.T
-        by_shape = np.exp(-np.maximum(square, 0) / (2 * traits * self.shape_scale**2))
+        count = left.traits.shape[1]
+        square = (left.traits**2).sum(1)[:, None] + (right.traits**2).sum(1)[None, :] - 2 * left.traits @ right.traits.T
+        by_traits = np.exp(-np.maximum(square, 0) / (2 * count * self.trait_scale**2))
         shared = 0.5 + 0.5 * same_task
-        return 0.3 * same_benchmark + same_task + shared * by_vector + 0.5 * shared * by_shape
+        return 0.3 * same_benchmark + same_task + shared * by_vector + 0.5 * shared * by_traits
 
     @property
     def at_zero(self) -> float:
@@ -141,11 +259,11 @@ class LocalModel:
 
     dims: tuple[str, ...]
     """Rubric codes on the dimension axis."""
-    trained_on: ItemFeatures
+    trained_on: TextFeatures
     """The labelled items, shapes standardised."""
-    shape_mean: Float[np.ndarray, " trait"]
+    trait_mean: Float[np.ndarray, " trait"]
     """Mean of each shape trait over the labelled items."""
-    shape_sd: Float[np.ndarray, " trait"]
+    trait_sd: Float[np.ndarray, " trait"]
     """Their standard deviation."""
     processes: tuple[Process, ...]
     """One process for each rubric."""
@@ -154,9 +272,9 @@ class LocalModel:
     support_bound: float
     """Share of variance explained below which an item is outside the support."""
 
-    def predict(self, features: ItemFeatures) -> LevelForecast:
+    def predict(self, features: TextFeatures) -> LevelForecast:
         """Return the chances of the levels of items, and which of them are inside the support."""
-        features = _scaled(features, self.shape_mean, self.shape_sd)
+        features = _scaled(features, self.trait_mean, self.trait_sd)
         blocks = {kernel: kernel.between(features, self.trained_on) for kernel in self.spectra}
         unexplained = {
             (p.kernel, p.noise): p.kernel.at_zero - self.spectra[p.kernel].explained(blocks[p.kernel], p.noise)
@@ -169,7 +287,7 @@ class LocalModel:
 
 
 def fit_local_model(
-    features: ItemFeatures, levels: ItemDim, dims: tuple[str, ...], rng: np.random.Generator
+    features: TextFeatures, levels: ItemDim, dims: tuple[str, ...], rng: np.random.Generator
 ) -> LocalModel:
     """Learn to rate like one annotator.
 
@@ -182,24 +300,38 @@ def fit_local_model(
     Raises:
         FitError: Fewer than `FEWEST` items are labelled on every rubric.
     """
+    rows = learnable_rows(levels, rng)
+    return fit_rows(features.take(rows), levels[rows], dims)
+
+
+def learnable_rows(levels: ItemDim, rng: np.random.Generator) -> np.ndarray:
+    """Return the numbers of the items that a model learns from: those without a gap, at most `MOST`.
+
+    Raises:
+        FitError: Fewer than `FEWEST` items are labelled on every rubric.
+    """
     whole = np.flatnonzero(np.isfinite(levels).all(axis=1))
     if len(whole) < FEWEST:
         count = len(whole)
-        raise FitError(f"{count} items are labelled on all {len(dims)} rubrics, and {FEWEST} are needed; label more")
-    if len(whole) > MOST:
-        whole = np.sort(rng.choice(whole, MOST, replace=False))
-    mean, sd = features.shape[whole].mean(0), np.maximum(features.shape[whole].std(0), 1e-6)
-    features = _scaled(features.take(whole), mean, sd)
+        dims = levels.shape[1]
+        raise FitError(f"{count} items are labelled on all {dims} rubrics, and {FEWEST} are needed; label more")
+    return np.sort(rng.choice(whole, MOST, replace=False)) if len(whole) > MOST else whole
+
+
+def fit_rows(features: TextFeatures, levels: ItemDim, dims: tuple[str, ...]) -> LocalModel:
+    """Learn from these items, all of them labelled on every rubric."""
+    mean, sd = features.traits.mean(0), np.maximum(features.traits.std(0), 1e-6)
+    features = _scaled(features, mean, sd)
     spectra = {kernel: Spectrum(*eigh(kernel.between(features, features))) for kernel in (*KERNELS, SUPPORT_KERNEL)}
-    processes = _fit_processes(spectra, levels[whole])
+    processes = _fit_processes(spectra, levels)
     used = {process.kernel for process in processes} | {SUPPORT_KERNEL}
     kept = {kernel: spectrum for kernel, spectrum in spectra.items() if kernel in used}
     return LocalModel(dims, features, mean, sd, processes, kept, _support_bound(spectra[SUPPORT_KERNEL]))
 
 
-def _scaled(features: ItemFeatures, mean: np.ndarray, sd: np.ndarray) -> ItemFeatures:
-    shape = (features.shape - mean) / sd
-    return ItemFeatures(features.items, features.vector, shape, features.benchmark, features.task)
+def _scaled(features: TextFeatures, mean: np.ndarray, sd: np.ndarray) -> TextFeatures:
+    traits = (features.traits - mean) / sd
+    return TextFeatures(features.items, features.vector, traits, features.benchmark, features.task)
 
 
 def _fit_processes(spectra: dict[Kernel, Spectrum], levels: ItemDim) -> tuple[Process, ...]:

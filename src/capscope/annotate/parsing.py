@@ -1,21 +1,48 @@
-"""Read a level out of a reply, strictly: a whole number from 0 to 5 where it was asked for, or nothing.
+"""Read a level out of a reply, as a careful person would: one whole reply that states one plain level, or nothing.
 
-Two forms count. A JSON object with the key ``level`` (alone, in a code fence, or as the end of the reply), or the
-fixed final sentence as the reply's last line. A number anywhere else is prose: "3 of 5" is never a level.
+Two forms count. An object with the key ``level``: the last one after the reasoning, whatever wraps it (a fence, words,
+end-of-turn tokens, a list of one), with the small faults that models make in JSON repaired. Or a final sentence on a
+line of its own. A number anywhere else is prose: "3 of 5" is never a level. A reply that was cut, that names two levels
+or that never leaves its thoughts holds none.
 """
 
+import ast
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from capscope.endpoint import is_cut, is_whole
 
 FINAL_SENTENCE = "The level is: {level}"
 FINAL_LINE = re.compile(
-    r"^[*_ ]*(?:The level is|Thus, the level of .{1,80} demanded by the given TASK INSTANCE is):[*_ ]*([0-5])[.*_ ]*$",
+    r"^[\s*_>#-]*(?:(?:so|thus|therefore|hence|finally)[, ]+)?"
+    r"(?:(?:(?:the|my|final|overall|assigned)[ ]+){0,3}level(?:[ ]is)?[*_ ]*[:=]"
+    r"|the level of .{1,80} demanded by the given TASK INSTANCE is:)"
+    r"[*_ ]*([0-5])[.*_ ]*$",
     re.IGNORECASE,
 )
-"""The fixed final sentence: ours, or the one that ADeLe's own prompt asks for."""
-CODE_FENCE = re.compile(r"^```[a-zA-Z]*\s*\n(.*?)\n?```$", re.DOTALL)
+"""A final sentence: the one that is asked for, a near form of it, or the one that ADeLe's own prompt asks for."""
+LEVEL_CLAIM = re.compile(r"\b(?:level|rating|score)\b[^\d\n]{0,25}(\d+(?:\.\d+)?)", re.IGNORECASE)
+THOUGHT_WORDS = r"(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad)"
+THOUGHT = re.compile(rf"(?:^|\n)[ \t]*[<\[]({THOUGHT_WORDS})[>\]].*?[<\[]/\1[>\]]", re.IGNORECASE | re.DOTALL)
+THOUGHT_OPENS = re.compile(rf"(?:^|\n)[ \t]*[<\[]{THOUGHT_WORDS}[>\]]", re.IGNORECASE)
+THOUGHT_ENDS = re.compile(rf"[<\[]/{THOUGHT_WORDS}[>\]]", re.IGNORECASE)
+CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
+END_OF_TURN = re.compile(
+    r"<[|\uff5c](?:im_end|eot_id|eom_id|end|return|endoftext|end_of_text|end_of_turn|end[_\u2581]of[_\u2581]sentence"
+    r"|endofresponse|eos|end_of_solution)[|\uff5c]>|</s>|<eos>|<end_of_turn>|<pad>|\[EOS\]|\[/?INST\]",
+    re.IGNORECASE,
+)
+OBJECT_START = re.compile(r"\{\s*(?:[\"'\u201c\u201d`]\s*)?[A-Za-z_]\w*(?:\s*[\"'\u201c\u201d`])?\s*:")
+BAD_BACKSLASH = re.compile(r"\\(?![\"\\/bfnrt]|u[0-9a-fA-F]{4})")
+TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+MOST_STARTS = 200
+"""Places at which an object may start that are looked at, from the end of a reply."""
+LONGEST_ANSWER = 100_000
+"""Characters of an answer that are looked at, from its end."""
+LONGEST_LITERAL = 50_000
 
 
 @dataclass(frozen=True)
@@ -25,7 +52,7 @@ class Parsed:
     level: int | None
     """The level, or None where the reply is unparsed."""
     reasoning: str
-    """The reasoning given before the level; empty where none was found."""
+    """The reasoning given before the level; empty where none was given."""
     problem: str
     """Why there is no level; empty where there is one."""
 
@@ -45,21 +72,40 @@ class ParsedOptions:
     """Why the reply is unparsed; empty where it is not."""
 
 
+@dataclass(frozen=True)
+class FoundObject:
+    """The last object of a reply that holds a key."""
+
+    fields: dict[str, Any] | None
+    """Its fields; None where it cannot be read."""
+    tail: str
+    """What follows it."""
+    rivals: tuple[str, ...]
+    """Texts of objects with the same key that stand right before it, with no word between them."""
+
+
 def parse_reply(text: str, finish_reason: str = "stop") -> Parsed:
     """Read the reply to a question about one rubric.
 
     Args:
         text: The reply.
-        finish_reason: Why the model stopped; only ``stop`` (or nothing) means that the reply is whole.
+        finish_reason: Why the model stopped, in the endpoint's word.
     """
-    if finish_reason not in ("stop", ""):
-        return Parsed(None, "", f"the reply ended with finish_reason '{finish_reason}'")
-    if not text.strip():
-        return Parsed(None, "", "the reply is empty")
-    found = _json_object(text)
-    if found is not None and "level" in found:
-        return _judged(found["level"], _text(found.get("reasoning")))
-    return _from_final_line(text)
+    problem, answer = _answer(text, finish_reason)
+    if problem:
+        return Parsed(None, "", problem)
+    found = _last_object(answer, "level")
+    if found is None:
+        parsed = _from_final_line(answer)
+        return parsed if is_whole(finish_reason) or not parsed.ok else Parsed(None, "", _ended(finish_reason))
+    if not is_whole(finish_reason) and found.tail.strip():
+        return Parsed(None, "", _ended(finish_reason))
+    if found.fields is None:
+        return Parsed(None, "", "the reply's object cannot be read, or names its level twice")
+    parsed = _judged(_field(found.fields, "level"), _text(_field(found.fields, "reasoning")))
+    if parsed.level is not None and _of_two_minds(parsed.level, found):
+        return Parsed(None, parsed.reasoning, "the reply names two levels")
+    return parsed
 
 
 def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "stop") -> dict[str, Parsed]:
@@ -70,12 +116,14 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
         codes: The rubrics that were asked for; one that the reply leaves out is unparsed.
         finish_reason: Why the model stopped.
     """
-    problem = "" if finish_reason in ("stop", "") else f"the reply ended with finish_reason '{finish_reason}'"
-    found = None if problem else _json_object(text)
-    levels = found.get("levels") if found else None
-    if not isinstance(levels, dict):
+    problem, answer = _answer(text, finish_reason)
+    found = None if problem else _last_object(answer, "levels")
+    if found is not None and not is_whole(finish_reason) and found.tail.strip():
+        problem = _ended(finish_reason)
+    levels = _field(found.fields, "levels") if found is not None and found.fields is not None else None
+    if problem or found is None or not isinstance(levels, dict):
         return {code: Parsed(None, "", problem or "the reply holds no object 'levels'") for code in codes}
-    reasoning = _text(found.get("reasoning")) if found else ""
+    reasoning = _text(_field(found.fields or {}, "reasoning"))
     return {
         code: _judged(levels[code], reasoning) if code in levels else Parsed(None, reasoning, f"no level for {code}")
         for code in codes
@@ -84,12 +132,15 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
 
 def parse_options_reply(text: str, finish_reason: str = "stop") -> ParsedOptions:
     """Read the reply to a question about the number of options: a whole number of at least 1, or ``open``."""
-    if finish_reason not in ("stop", ""):
-        return ParsedOptions(None, f"the reply ended with finish_reason '{finish_reason}'")
-    found = _json_object(text)
-    if found is None or "options" not in found:
+    problem, answer = _answer(text, finish_reason)
+    if problem:
+        return ParsedOptions(None, problem)
+    found = _last_object(answer, "options")
+    if found is None or found.fields is None:
         return ParsedOptions(None, "the reply holds no object with 'options'")
-    value = found["options"]
+    if not is_whole(finish_reason) and found.tail.strip():
+        return ParsedOptions(None, _ended(finish_reason))
+    value = _field(found.fields, "options")
     if isinstance(value, str) and value.strip().lower() == "open":
         return ParsedOptions(None, "")
     if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,8}", value.strip()):
@@ -103,11 +154,60 @@ def as_level(value: object) -> int | None:
     """Return a level for the numbers 0 to 5, or their digit as text; None for anything else, true and 3.5 included."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, str) and re.fullmatch(r"[0-5]", value.strip()):
-        return int(value)
+    if isinstance(value, str) and (match := re.fullmatch(r"(?:level\s*)?([0-5])(?:\.0+)?", value.strip(), re.I)):
+        return int(match[1])
     if isinstance(value, int | float) and value in (0, 1, 2, 3, 4, 5):
         return int(value)
     return None
+
+
+def answer_of(text: str) -> str | None:
+    """Return what a reply says after its thoughts, without end-of-turn tokens; None where it never leaves them.
+
+    Args:
+        text: The reply.
+    """
+    whole = _without_end(text)
+    if _loads(whole) is not None:
+        return whole
+    channels = list(CHANNEL.finditer(text))
+    if channels:
+        if channels[-1][1].lower() != "final":
+            return None
+        return _without_end(text[channels[-1].end() :])
+    rest = THOUGHT.sub("\n", text)
+    opened = THOUGHT_OPENS.search(rest)
+    if opened:
+        # What stands before an unclosed thought is kept: the thought may come after the answer.
+        rest = rest[: opened.start()]
+        if not rest.strip():
+            return None
+    ends = list(THOUGHT_ENDS.finditer(rest))
+    return _without_end(rest[ends[-1].end() :] if ends else rest)
+
+
+def _without_end(text: str) -> str:
+    """Cut a text at its first end-of-turn token, unless nothing stands before that."""
+    text = text.strip()
+    while (token := END_OF_TURN.search(text)) is not None:
+        if text[: token.start()].strip():
+            return text[: token.start()].strip()
+        text = text[token.end() :].strip()
+    return text
+
+
+def _answer(text: str, finish_reason: str) -> tuple[str, str]:
+    """Return why a reply cannot be read, or nothing, and what it says after its thoughts."""
+    if is_cut(finish_reason):
+        return _ended(finish_reason), ""
+    if not text.strip():
+        return "the reply is empty", ""
+    answer = answer_of(text)
+    return ("the reply never leaves its thoughts", "") if answer is None else ("", answer)
+
+
+def _ended(finish_reason: str) -> str:
+    return f"the reply ended with finish_reason '{finish_reason}'"
 
 
 def _judged(value: object, reasoning: str) -> Parsed:
@@ -115,31 +215,128 @@ def _judged(value: object, reasoning: str) -> Parsed:
     return Parsed(level, reasoning, "" if level is not None else f"'{str(value)[:40]}' is no level from 0 to 5")
 
 
+def _of_two_minds(level: int, found: FoundObject) -> bool:
+    """Return whether what follows the object, or an object right before it, names another level or begins to."""
+    claims = {claim[1] for claim in LEVEL_CLAIM.finditer(found.tail)}
+    if claims - {str(level), f"{level}.0"}:
+        return True
+    begun = OBJECT_START.search(found.tail)
+    if begun is not None and _end_of_object(found.tail, begun.start()) is None:
+        return True
+    rivals = [_read(span, "level") for span in found.rivals]
+    return any(rival is None or as_level(_field(rival, "level")) != level for rival in rivals)
+
+
+def _field(fields: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a field by its name, whatever its case; from an inner object where only one holds it."""
+    if name in fields:
+        return fields[name]
+    near = [value for key, value in fields.items() if str(key).strip().lower() == name]
+    if near:
+        return near[0] if len(near) == 1 else None
+    inner = [value for value in fields.values() if isinstance(value, dict) and name in value]
+    return inner[0][name] if len(inner) == 1 else None
+
+
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _json_object(text: str) -> dict[str, object] | None:
-    """Return the object that the reply is, or that it ends with."""
-    stripped = text.strip()
-    fenced = CODE_FENCE.match(stripped)
-    candidates = [fenced[1] if fenced else stripped]
-    tail = stripped.removesuffix("```").rstrip()
-    if tail.endswith("}"):
-        candidates += [tail[place.start() :] for place in re.finditer(r"\{", tail)][:50]
-    for candidate in candidates:
-        found = _loads(candidate)
-        if found is not None:
-            return found
+def _last_object(text: str, key: str) -> FoundObject | None:
+    """Return the last top-level object of a text that names a key."""
+    text = text[-LONGEST_ANSWER:]
+    spans = _spans(text, key)
+    if not spans:
+        return None
+    rivals: list[str] = []
+    for before, after in zip(reversed(spans[:-1]), reversed(spans[1:]), strict=True):
+        if re.search(r"\w", text[before[1] : after[0]]):
+            break
+        rivals.append(text[before[0] : before[1]])
+    start, end = spans[-1]
+    return FoundObject(_read(text[start:end], key), text[end:], tuple(rivals))
+
+
+def _spans(text: str, key: str) -> list[tuple[int, int]]:
+    """Return where the top-level objects that name a key start and end."""
+    places = [match.start() for match in _naming(key).finditer(text)]
+    starts = [match.start() for match in OBJECT_START.finditer(text) if places and match.start() < places[-1]]
+    spans: list[tuple[int, int]] = []
+    known = False
+    for start in starts[-MOST_STARTS:]:
+        within = bool(spans) and start < spans[-1][1]
+        end = None if within and known else _end_of_object(text, start)
+        if end is None or not _naming(key).search(text, start, end):
+            continue
+        readable = _read(text[start:end], key) is not None
+        if within and not readable:
+            continue
+        if within:
+            # The braces of a text before it do not pair, and have swallowed the object.
+            spans.pop()
+        spans.append((start, end))
+        known = readable
+    return spans
+
+
+def _naming(key: str) -> re.Pattern[str]:
+    """Return the pattern of a key with its colon, quoted or not."""
+    return re.compile(rf"[\"'\u201c\u201d`]?\b{key}\b[\"'\u201c\u201d`]?\s*:", re.IGNORECASE)
+
+
+def _end_of_object(text: str, start: int) -> int | None:
+    """Return where an object ends: by its braces outside of strings, else by all of its braces; None if nowhere."""
+    first = re.search(r"[\"']", text[start : start + 20])
+    quote = first[0] if first else '"'
+    for respect_strings in (True, False):
+        depth, inside = 0, False
+        for match in re.finditer(r"\\.|[{}\"']", text[start:], re.DOTALL):
+            letter = match[0]
+            if letter == quote and respect_strings:
+                inside = not inside
+            elif not inside and letter in "{}":
+                depth += 1 if letter == "{" else -1
+                if depth == 0:
+                    return start + match.end()
     return None
 
 
-def _loads(text: str) -> dict[str, object] | None:
+def _read(span: str, key: str) -> dict[str, Any] | None:
+    """Read an object: as JSON, with the faults that models make repaired, as a Python literal, or by its one key."""
+    unescaped = BAD_BACKSLASH.sub(r"\\\\", span)
+    for candidate in (span, unescaped, TRAILING_COMMA.sub(r"\1", span), TRAILING_COMMA.sub(r"\1", unescaped)):
+        fields = _loads(candidate)
+        if fields is not None:
+            return fields
+    if len(_naming(key).findall(span)) != 1:
+        return None
+    fields = _literal(span)
+    if fields is not None:
+        return fields
+    value = re.search(_naming(key).pattern + r"\s*(\{[^{}]*\}|[^,{}\n]+?)\s*,?\s*(?:\}|,|\n)", span, re.IGNORECASE)
+    if value is None:
+        return None
+    raw = value[1].strip().strip("\"'\u201c\u201d`").strip()
+    return {key: _loads(raw) if raw.startswith("{") else raw}
+
+
+def _literal(span: str) -> dict[str, Any] | None:
+    if len(span) > LONGEST_LITERAL:
+        return None
     try:
-        found = json.loads(text, object_pairs_hook=_without_repeats)
+        value = ast.literal_eval(span)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return {str(name): entry for name, entry in value.items()} if isinstance(value, dict) else None
+
+
+def _loads(text: str) -> dict[str, Any] | None:
+    """Read a JSON object; raw line breaks in strings are accepted, a key that stands twice is not."""
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repeats, strict=False)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -151,8 +348,14 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _from_final_line(text: str) -> Parsed:
+    """Read the final sentence: one on a line of its own, with nothing after it that names a number or a level."""
     lines = [line.strip() for line in text.strip().split("\n")]
-    match = FINAL_LINE.match(lines[-1])
-    if match is None:
-        return Parsed(None, "", "the reply holds neither the JSON object nor the final sentence")
-    return Parsed(int(match[1]), "\n".join(lines[:-1]).strip(), "")
+    stated = [(place, match[1]) for place, line in enumerate(lines) if (match := FINAL_LINE.match(line))]
+    if not stated:
+        return Parsed(None, "", "the reply holds neither the object nor the final sentence")
+    last, level = stated[-1]
+    after = "\n".join(lines[last + 1 :])
+    rivals = {value for place, value in stated if place > last - 3}
+    if re.search(r"\d|\blevel\b", after, re.IGNORECASE) or len(rivals) > 1:
+        return Parsed(None, "", "the reply names a level and then goes on about it")
+    return Parsed(int(level), "\n".join(lines[:last]).strip(), "")

@@ -1,56 +1,52 @@
-"""What a run would cost, before anything is asked or written."""
+"""Size and price of an annotation run, before anything is asked or written."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from capscope.annotate.cells import Job, cells
-from capscope.annotate.prompts import estimate_tokens
-from capscope.endpoint import Prices, Usage
+from capscope.annotate.questions import RatingJob, rating_questions
+from capscope.endpoint import Prices, Usage, estimate_tokens
 from capscope.errors import ConfirmationNeeded
 
-REPLY_TOKENS = 200
-"""Tokens reckoned for the reasoning and level of one reply."""
-TOKENS_PER_JOINT_LEVEL = 40
-"""Tokens reckoned for each further rubric of a joint reply."""
 ASK_ABOVE_USD = 1.0
 """Estimated cost above which a run asks first."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class AnnotationPlan:
     """Size and price of a run."""
 
     annotator: str
     """Name under which the labels would be stored."""
     items: int
-    """Items with a text."""
+    """Items that would be rated."""
     without_text: int
     """Items that cannot be rated."""
     cells: int
-    """Questions in all, repeats included."""
+    """Questions in all, repeats included; for an annotator that asks nothing, pairs of item and rubric."""
     cached: int
     """Questions whose reply is in the ledger."""
     to_ask: int
-    """Questions that would go out."""
-    prompt_tokens: int
+    """Questions that would be sent."""
+    prompt_tokens: int = 0
     """Tokens to be read, estimated as a quarter of the characters."""
-    completion_tokens: int
+    completion_tokens: int = 0
     """Tokens to be written, estimated."""
-    longest_prompt: int
+    longest_prompt: int = 0
     """Estimated tokens of the longest prompt."""
-    longest_item: str
+    longest_item: str = ""
     """The item it asks about."""
-    usd: float | None
+    usd: float | None = 0.0
     """Estimated cost in US dollars; None where the price is unknown."""
-    price_source: str
+    price_source: str = ""
     """Where prices come from; empty where unknown."""
-    flagged: dict[str, int]
+    flagged: dict[str, int] | None = None
     """Items that speak to the annotator, by what they do."""
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        return asdict(self) | {"flagged": self.flagged or {}}
 
     def as_text(self) -> str:
         """Return lines to read."""
@@ -65,7 +61,7 @@ class Plan:
                 f"tokens          about {self.prompt_tokens} in, {self.completion_tokens} out",
                 f"longest prompt  about {self.longest_prompt} tokens ({self.longest_item})",
                 f"cost            {price}",
-                f"flagged items   {sum(self.flagged.values())}",
+                f"flagged items   {sum((self.flagged or {}).values())}",
             ]
         )
 
@@ -82,42 +78,40 @@ class Plan:
 
 
 def plan_job(
-    job: Job, without_text: int, is_done: Callable[[str], bool], prices: Prices | None, flagged: dict[str, int]
-) -> Plan:
-    """Walk through the cells of a job and add up what they would take.
+    job: RatingJob, without_text: int, is_done: Callable[[str], bool], prices: Prices | None, flagged: dict[str, int]
+) -> AnnotationPlan:
+    """Add up what the questions of a job would take.
 
     Args:
         job: The job.
-        without_text: Items that cannot be rated, to be told.
+        without_text: Number of items that cannot be rated.
         is_done: Whether the ledger holds the reply to a key.
         prices: None where unknown.
         flagged: Counts of flagged items.
     """
     counts, longest, longest_item = Counter[str](), 0, ""
-    for cell in cells(job):
+    for question in rating_questions(job):
         counts["cells"] += 1
-        tokens = estimate_tokens(cell.request.messages)
+        tokens = estimate_tokens(question.request.messages)
         if tokens > longest:
-            longest, longest_item = tokens, cell.item_id
-        if is_done(cell.key):
+            longest, longest_item = tokens, question.item_id
+        if is_done(question.key):
             counts["cached"] += 1
             continue
         counts["in"] += tokens
-        counts["out"] += REPLY_TOKENS + TOKENS_PER_JOINT_LEVEL * (len(cell.rubrics) - 1)
-    to_ask = counts["cells"] - counts["cached"]
-    usd = prices.of(Usage(counts["in"], counts["out"])) if prices else None
-    return Plan(
+        counts["out"] += question.reply_tokens
+    return AnnotationPlan(
         job.annotator,
         len(job.items),
         without_text,
         counts["cells"],
         counts["cached"],
-        to_ask,
+        counts["cells"] - counts["cached"],
         counts["in"],
         counts["out"],
         longest,
         longest_item,
-        usd,
+        prices.of(Usage(counts["in"], counts["out"])) if prices else None,
         prices.source if prices else "",
         flagged,
     )

@@ -1,13 +1,14 @@
 """Batteries: choose few items, run them adaptively, and estimate scores and abilities without bias.
 
-Two families can be extended: item selectors (`SELECTORS`) and score estimators (`ESTIMATORS`).
+Three families can be extended: item selectors (`SELECTORS`), score estimators (`ESTIMATORS`) and graders (`GRADERS`).
 """
 
 from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, AdaptiveSettings
-from capscope.battery.adaptive.answering import Answerer, EndpointAnswerer, Graded
+from capscope.battery.adaptive.answering import Answerer, EndpointAnswerer
 from capscope.battery.adaptive.endpoint_run import run_battery
+from capscope.battery.adaptive.planning import RunPlan, RunSettings, plan_battery
 from capscope.battery.adaptive.questions import KINDS, BatteryQuestion, battery_questions
-from capscope.battery.adaptive.running import BatteryRun, RunSettings, run_adaptively
+from capscope.battery.adaptive.running import BatteryRun, run_adaptively
 from capscope.battery.banks.ability import Abilities, Curves, ability_posterior
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.pool import Pool
@@ -21,6 +22,7 @@ from capscope.battery.evaluation import (
     evaluate_battery,
     past_bank,
 )
+from capscope.battery.graders import GRADERS, AnswerKey, Graded, Grader, grade_reply
 from capscope.battery.harness import HarnessRun, harness_run, save_samples
 from capscope.battery.model_splits import SPLITS
 from capscope.battery.prompts.accuracy import PromptScores, PromptSettings, prompt_scores
@@ -29,6 +31,12 @@ from capscope.battery.selection import Battery, Design, save_forms, select_batte
 from capscope.battery.selectors import SELECTORS, Candidates, ItemWeights, Selector
 
 __all__ = [
+    "plan_battery",
+    "RunPlan",
+    "grade_reply",
+    "Grader",
+    "AnswerKey",
+    "GRADERS",
     "ADAPTIVE",
     "Abilities",
     "AdaptiveBattery",

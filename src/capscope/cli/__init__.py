@@ -12,23 +12,14 @@ from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.compare_command import compare
-from capscope.cli.evaluate_command import evaluate_command
+from capscope.cli.evaluate_command import AssessorHelp, evaluate_command
 from capscope.cli.explain_command import explain
-from capscope.cli.export_command import export
+from capscope.cli.export_command import ExportCommand, export
 from capscope.cli.fit_command import fit
 from capscope.cli.fuse_command import fuse_annotators
 from capscope.cli.gate_command import gate_app
-from capscope.cli.import_command import import_adele_command, import_tidy_command
-from capscope.cli.import_logs_command import (
-    import_every_eval_ever_command,
-    import_helm_command,
-    import_inspect_command,
-    import_irw_command,
-    import_lm_eval_command,
-    import_openai_batch_command,
-    import_pyirt_command,
-    import_torch_measure_command,
-)
+from capscope.cli.import_command import FormatGroup
+from capscope.cli.judge_command import judge_app
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
@@ -68,21 +59,13 @@ rubrics_app.command("list")(list_rubrics)
 rubrics_app.command("show")(show_rubric)
 rubrics_app.command("check")(check_rubric_folder)
 
-import_app = typer.Typer(help="Make a study of other tools' files.", no_args_is_help=True, context_settings=HELP)
-import_app.command("tidy")(import_tidy_command)
-import_app.command("adele")(import_adele_command)
-import_app.command("inspect")(import_inspect_command)
-import_app.command("lm-eval")(import_lm_eval_command)
-import_app.command("helm")(import_helm_command)
-import_app.command("every-eval-ever")(import_every_eval_ever_command)
-import_app.command("openai-batch")(import_openai_batch_command)
-import_app.command("pyirt")(import_pyirt_command)
-import_app.command("irw")(import_irw_command)
-import_app.command("torch-measure")(import_torch_measure_command)
+import_app = typer.Typer(
+    cls=FormatGroup, help="Make a study of other tools' files.", no_args_is_help=True, context_settings=HELP
+)
 
 app.command("demo")(demo)
 app.add_typer(import_app, name="import")
-app.command("export")(export)
+app.command("export", cls=ExportCommand)(export)
 app.command("check")(check)
 app.add_typer(rubrics_app, name="rubrics")
 app.command("annotate")(annotate)
@@ -92,11 +75,12 @@ app.command("fit")(fit)
 app.command("profile")(profile)
 app.command("explain")(explain)
 app.command("compare")(compare)
-app.command("predict")(predict)
-app.command("evaluate")(evaluate_command)
+app.command("predict", cls=AssessorHelp)(predict)
+app.command("evaluate", cls=AssessorHelp)(evaluate_command)
 app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
 app.add_typer(gate_app, name="gate")
+app.add_typer(judge_app, name="judge")
 app.command("report")(report)
 app.command("view")(view)
 

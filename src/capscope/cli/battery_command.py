@@ -84,13 +84,21 @@ def run(
     temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature.")] = 0.0,
     usd_in: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")] = None,
     usd_out: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens written.")] = None,
-    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop before spending more.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop (exit 4) before spending more.")] = None,
+    max_usd_total: Annotated[
+        float | None, typer.Option(min=0, help="Stop (exit 4) before all runs into this folder spend more.")
+    ] = None,
+    max_failures: Annotated[
+        int, typer.Option(min=1, help="Stop (exit 1) after so many failures in a row, or ungradable replies at first.")
+    ] = 20,
+    plan: Annotated[bool, typer.Option(help="Print questions, tokens and cost; ask and write nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Spend without asking.")] = False,
     level: Level = 0.95,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Ask a model the items that tell most, one by one. Example: capscope battery run BANK --items STUDY --model m --out RUN."""  # noqa: E501
-    from capscope.battery import RunSettings, run_battery
+    from capscope.battery import Bank, RunSettings, plan_battery, run_battery
 
     settings = RunSettings(
         size=size,
@@ -107,10 +115,19 @@ def run(
         usd_in=usd_in,
         usd_out=usd_out,
         max_usd=max_usd,
+        max_usd_total=max_usd_total,
+        max_failures=max_failures,
     )
-    result = run_battery(bank, items, model=model, out=out, settings=settings, progress=_line_of_progress)
+    loaded = Bank.load(bank)
+    planned = plan_battery(loaded, items, model=model, out=out, settings=settings)
+    if plan:
+        emit(planned.as_dict(), as_json, planned.as_text())
+        return
+    planned.confirm(yes or _confirmed(model, planned.usd))
+    result = run_battery(loaded, items, model=model, out=out, settings=settings, progress=_line_of_progress)
     text = f"{table_text(result.scores)}\n\n{table_text(result.abilities)}\n\n{result.summary()}\n{out}"
     emit(result.as_dict() | {"out": str(out)}, as_json, text)
+    result.refuse_unfinished()
 
 
 @battery_app.command("score", cls=FamilyCommand)
@@ -203,3 +220,10 @@ def _line_of_progress(asked: int, score: float) -> None:
     """Show how many items were asked, on a terminal only."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{asked} asked, score {score:.1%}")
+
+
+def _confirmed(model: str, usd: float | None) -> bool:
+    """Ask on a terminal; anywhere else the answer is no."""
+    if usd is None or not sys.stdin.isatty():
+        return False
+    return typer.confirm(f"Ask {model} for about ${usd:.2f}?", err=True)

@@ -1,14 +1,14 @@
 """``capscope evaluate``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from capscope.cli.options import Annotator, AsJson, Embedder, Force, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
 from capscope.cli.progress import progress_bar
-from capscope.errors import OutputError
 
 if TYPE_CHECKING:
     from capscope.predict import Evaluation
@@ -19,6 +19,18 @@ SPLIT_HELP = (
     " the models, test the strongest 30 %) or both (new models on new benchmarks)."
 )
 FAMILIES_HELP = "For --split family: table with columns model and family, or 'names' to guess from the names."
+
+
+class AssessorHelp(TyperCommand):
+    """A command whose help text ends with the list of assessors, which is loaded only when help is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer brings classes of its own
+        """Add the names of the assessors and what they do."""
+        from capscope.predict import ASSESSORS
+
+        members = (f"{name}: {entry.help}" for name, entry in ASSESSORS.items())
+        self.epilog = "Assessors. " + "; ".join(members) + "."
+        super().format_help(ctx, formatter)
 
 
 def evaluate_command(
@@ -33,6 +45,7 @@ def evaluate_command(
     embedder: Embedder = "auto",
     write: Annotated[Path | None, typer.Option(help="File for out-of-fold predictions: .parquet or .csv.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder that keeps finished folds; rerun = resume.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that share the folds; 0 for one per processor.")] = 1,
     annotator: Annotator = None,
     seed: Seed = 0,
     force: Force = False,
@@ -44,29 +57,38 @@ def evaluate_command(
 
     Example: capscope evaluate STUDY --split new-model --known 20 --assessor forest --resume folds --write oof.parquet
     """
-    from capscope.data import Study
-    from capscope.predict import EvaluationFiles, EvaluationSettings, evaluate
+    from capscope.predict import evaluate, refuse_prediction_file
 
-    if write is not None and write.exists() and not force:
-        raise OutputError(f"{write}: already exists; choose another --write or add --force")
-    if write is not None and write.suffix not in (".parquet", ".csv"):
-        raise OutputError(f"{write}: cannot write '{write.suffix}' files; name a .parquet or .csv file")
-    settings = EvaluationSettings(split, folds, seeds, seed, annotator, known, families, embedder, reference)
+    if write is not None:
+        refuse_prediction_file(write, force=force, option="--write")
     with progress_bar(f"evaluating on held-out {split}") as progress:
-        found = evaluate(Study.load(study), settings, assessor, progress, EvaluationFiles(resume, write))
-    emit(found.as_dict(), as_json, _text(found))
+        evaluation = evaluate(
+            study,
+            split,
+            assessor,
+            folds=folds,
+            seeds=seeds,
+            seed=seed,
+            annotator=annotator,
+            known=known,
+            families=families,
+            embedder=embedder,
+            reference=reference,
+            workers=workers,
+            resume=resume,
+            write=write,
+            progress=progress,
+        )
+    emit(evaluation.as_dict(), as_json, _text(evaluation))
 
 
-def _text(found: "Evaluation") -> str:
-    import pandas as pd
-
-    table = pd.DataFrame(found.rows()).T[[*SHOWN, "seconds"]].astype(float).rename_axis("assessor").reset_index()
-    folds = f"{found.folds} folds by {found.split}, {found.settings.seeds} seeds"
-    head = f"{found.n_models} models, {found.n_items} items, {folds}"
-    lines = [head, *found.notes, table_text(table.sort_values("log_loss"))]
-    if found.differences:
-        lines.append(f"log-loss less that of {found.differences.reference}, 95 % interval over tasks:")
-        for name, intervals in found.differences.of.items():
+def _text(evaluation: "Evaluation") -> str:
+    folds = f"{evaluation.folds} folds by {evaluation.split}, {evaluation.settings.seeds} seeds"
+    head = f"{evaluation.n_models} models, {evaluation.n_items} items, {folds}"
+    lines = [head, *evaluation.notes, table_text(evaluation.table()[["assessor", *SHOWN, "seconds"]])]
+    if evaluation.differences:
+        lines.append(f"log-loss less that of {evaluation.differences.reference}, 95 % interval over tasks:")
+        for name, intervals in evaluation.differences.of.items():
             gap = intervals["log_loss"]
             lines.append(f"  {name:<16} {gap.point:+.4f} ({gap.lower:+.4f} to {gap.upper:+.4f})")
     return "\n".join(lines)

@@ -16,12 +16,10 @@ def fuse_annotators(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Fuse annotators into one level with its uncertainty, by annotator 'fused'. Example: capscope fuse STUDY."""
-    from capscope.annotate import fuse, write_labels
-    from capscope.data import Study
+    from capscope.annotate import fuse
 
-    loaded = Study.load(study)
-    fusion = fuse(loaded, tuple(name.strip() for name in annotators.split(",") if name.strip()))
-    write_labels(study, loaded, fusion.labels, replace=replace)
+    fusion = fuse(study, tuple(name.strip() for name in annotators.split(",") if name.strip()))
+    fusion.write(study, replace=replace)
     traits = [asdict(trait) for trait in fusion.traits]
     lines = [
         f"{t.rubric:<8} {t.annotator:<24} severity {t.severity:+.2f} width {t.width:.2f} ({t.items} items)"

@@ -1,81 +1,112 @@
-"""``capscope import tidy`` and ``capscope import adele``."""
+"""``capscope import``: one sub-command for each format of the family, made from its entry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from capscope.cli.options import AsJson, Encoding, Force, NotAdministered, StudyOut
+from capscope.cli.options import AsJson, Force, StudyOut
 from capscope.cli.output import emit
 
 if TYPE_CHECKING:
-    from capscope.data import Study
-    from capscope.data.formats import ImportReport
+    from capscope.data.formats import Format
+    from capscope.data.formats.format import Argument, Option
+
+KINDS: dict[str, Any] = {"text": str | None, "texts": list[str] | None, "path": Path | None, "switch": bool}
+"""Types of options on the command line."""
 
 
-def import_tidy_command(
-    paths: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL, JSON or Parquet files.")],
-    out: StudyOut,
-    model_col: Annotated[str | None, typer.Option(help="Column of model names.")] = None,
-    id_col: Annotated[str | None, typer.Option(help="Column of item ids.")] = None,
-    score_col: Annotated[str | None, typer.Option(help="Column of scores from 0 to 1.")] = None,
-    benchmark_col: Annotated[str | None, typer.Option(help="Column that names each item's benchmark.")] = None,
-    task_col: Annotated[str | None, typer.Option(help="Column that names each item's task.")] = None,
-    text_col: Annotated[str | None, typer.Option(help="Column with each item's text.")] = None,
-    trials_col: Annotated[str | None, typer.Option(help="Column with the trials behind each score.")] = None,
-    wide: Annotated[bool, typer.Option("--wide", help="Rows are models, columns are items.")] = False,
-    wide_items: Annotated[bool, typer.Option("--wide-items", help="Rows are items, columns are models.")] = False,
-    not_administered: NotAdministered = None,
-    items: Annotated[Path | None, typer.Option(help="Table of items.")] = None,
-    demands: Annotated[Path | None, typer.Option(help="Table of demand levels.")] = None,
-    annotator: Annotated[str | None, typer.Option(help="Who rated the demands.")] = None,
-    encoding: Encoding = "utf-8",
-    force: Force = False,
-    as_json: AsJson = False,
-) -> None:
-    """Tables of scores, long or wide. Example: capscope import tidy scores.csv --id-col question --out STUDY."""
-    from capscope.data.formats import Columns, ExtraTables, import_tidy
+class FormatGroup(TyperGroup):
+    """A group whose commands are the formats; they are loaded when they are first asked for."""
 
-    if wide and wide_items:
-        raise typer.BadParameter("--wide and --wide-items exclude each other")
-    columns = Columns(model_col, id_col, score_col, benchmark_col, task_col, text_col, trials_col)
-    layout = "wide" if wide else "wide-items" if wide_items else "long"
-    extra = ExtraTables(items, demands, annotator)
-    import_into(
-        out, lambda: import_tidy(paths, columns, layout, not_administered or [], extra, encoding), force, as_json
-    )
+    @property
+    def commands(self) -> dict[str, Any]:
+        """Commands by name."""
+        from capscope.data.formats import FORMATS
+
+        app = typer.Typer(context_settings=dict(self.context_settings), add_completion=False)
+        for entry in FORMATS.values():
+            app.command(
+                entry.name, help=f"{entry.help} Example: capscope import {entry.name} {entry.example} --out STUDY."
+            )(_command(entry))
+        return dict(get_group(app).commands)
+
+    @commands.setter
+    def commands(self, value: object) -> None:
+        """Take no other commands than the formats."""
 
 
-def import_adele_command(
-    battery: Annotated[Path, typer.Argument(help="The battery, with its demand columns.")],
-    out: StudyOut,
-    tables: Annotated[list[Path] | None, typer.Argument(help="Answers of models, or demand levels.")] = None,
-    annotator: Annotated[str, typer.Option(help="Who rated in tables of demand levels.")] = "gpt-4o",
-    battery_annotator: Annotated[str, typer.Option(help="Who rated in the battery.")] = "gpt-4o",
-    not_administered: NotAdministered = None,
-    encoding: Encoding = "utf-8",
-    force: Force = False,
-    as_json: AsJson = False,
-) -> None:
-    """ADeLe battery, answers and levels. Example: capscope import adele battery.csv GPT-4o.csv --out STUDY."""
-    from capscope.data.formats import import_adele
+def _command(entry: "Format") -> Callable[..., None]:
+    """Return the command of a format; Typer reads its parameters from the signature."""
 
-    import_into(
-        out,
-        lambda: import_adele(battery, tables or [], annotator, battery_annotator, not_administered or [], encoding),
-        force,
-        as_json,
-    )
+    def command(**values: Any) -> None:  # noqa: ANN401 - the values of options that are known as data only
+        _import(entry, values)
+
+    parameters = [
+        *(_argument(argument) for argument in entry.arguments if argument.required),
+        _required("out", StudyOut),
+        *(_argument(argument) for argument in entry.arguments if not argument.required),
+        *(_option(option, signature(entry.read).parameters[option.keyword].default) for option in entry.options),
+        _optional("force", Force, False),
+        _optional("as_json", AsJson, False),
+    ]
+    typed = cast(Any, command)
+    typed.__signature__ = Signature(parameters)
+    typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
 
 
-def import_into(out: Path, read: "Callable[[], tuple[Study, ImportReport]]", force: bool, as_json: bool) -> None:
+def _required(name: str, annotation: object) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation)
+
+
+def _optional(name: str, annotation: object, default: object) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _argument(argument: "Argument") -> Parameter:
+    kind = list[Path] if argument.many else Path
+    if argument.required:
+        return _required(argument.name, Annotated[kind, typer.Argument(help=argument.help)])
+    return _optional(argument.name, Annotated[kind | None, typer.Argument(help=argument.help)], None)
+
+
+def _option(option: "Option", default: object) -> Parameter:
+    kind = str if option.kind == "text" and default is not None else KINDS[option.kind]
+    annotation = Annotated[kind, typer.Option(option.name, help=option.help)]
+    return _optional(option.keyword, annotation, None if option.kind == "texts" else default)
+
+
+def _supplied() -> dict[str, Callable[..., object]]:
+    """Return the functions of later rooms that a format may need, by the keyword of its `read`."""
+    from capscope.annotate import parse_reply
+
+    return {"read_level": lambda text, finish: parse_reply(text, finish).level}
+
+
+def _import(entry: "Format", values: Mapping[str, Any]) -> None:
     """Refuse to overwrite anything before it is read, then read, save the study and print what became of it."""
     from capscope.data import refuse_overwriting
+    from capscope.data.formats import FORMATS, read_format
     from capscope.errors import first_few
 
+    for option in entry.options:
+        if option.excludes and values[option.keyword] and values[option.excludes]:
+            other = next(other.name for other in entry.options if other.keyword == option.excludes)
+            raise typer.BadParameter(f"{other} and {option.name} exclude each other")
+    out, force = values["out"], values["force"]
     refuse_overwriting(out, force=force)
-    study, report = read()
+    options = {
+        option.keyword: values[option.keyword] or () if option.kind == "texts" else values[option.keyword]
+        for option in entry.options
+    }
+    if entry.supplied:
+        options |= {keyword: _supplied()[keyword] for keyword in entry.supplied}
+    study, report = read_format(FORMATS, entry.name, _paths(entry, values), options)
     study.save(out, force=force)
     lines = [
         f"{out}: {report.responses} responses of {report.models} models on {report.items} items,"
@@ -84,4 +115,10 @@ def import_into(out: Path, read: "Callable[[], tuple[Study, ImportReport]]", for
         f"not administered: {report.not_administered}; demands without a level: {report.unrated}",
         *report.notes,
     ]
-    emit({"study": str(out), **report.as_dict()}, as_json, "\n".join(lines))
+    emit({"study": str(out), **report.as_dict()}, values["as_json"], "\n".join(lines))
+
+
+def _paths(entry: "Format", values: Mapping[str, Any]) -> list[Path]:
+    """Return the paths of all arguments in their order."""
+    given = [values[argument.name] for argument in entry.arguments]
+    return [path for value in given for path in (value if isinstance(value, list) else [value] if value else [])]

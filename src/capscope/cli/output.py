@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
-from capscope.errors import OutputError
+from capscope.errors import OutputError, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,9 +88,8 @@ def printable(text: str) -> str:
 
 
 def error_line(error: BaseException) -> str:
-    """Return the message of an error as one printable line of at most 500 characters."""
-    line = printable(" ".join(str(error).split()))
-    return line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR - 1]}\u2026"
+    """Return the message of an error as one printable line; of over 500 characters, the middle is left out."""
+    return shortened(printable(" ".join(str(error).split())), LONGEST_ERROR)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value

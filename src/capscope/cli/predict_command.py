@@ -8,11 +8,8 @@ import typer
 from capscope.cli.options import Annotator, AsJson, Embedder, Force, Level, Seed
 from capscope.cli.output import emit, table_text
 from capscope.cli.progress import say
-from capscope.errors import OutputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from capscope.predict import Predictions
 
 RESIDUALS_HELP = (
@@ -52,60 +49,62 @@ def predict(
 
     Example: capscope predict STUDY NEW --out chances.csv --residuals oof.parquet --labels labels.csv --defer-below 0.8
     """
-    from capscope.predict import PredictionSettings, predict_set
+    from capscope.files import write_table
+    from capscope.predict import predict as predict_chances
+    from capscope.predict import refuse_prediction_file
 
     beside = out.with_name(f"{out.stem}-parts{out.suffix}")
     for path in (out, *([beside] if explain else [])):
-        if path.exists() and not force:
-            raise OutputError(f"{path}: already exists; choose another --out or add --force")
-    if out.suffix not in (".parquet", ".csv"):
-        raise OutputError(f"{out}: cannot write '{out.suffix}' files; name a .parquet or .csv file")
-    settings = PredictionSettings(
-        model, annotator, level, seed, residuals, labels, defer_below, explain, assessor, embedder
+        refuse_prediction_file(path, force=force, option="--out")
+    predictions = predict_chances(
+        source,
+        items,
+        model=model,
+        assessor=assessor,
+        labels=labels,
+        residuals=residuals,
+        defer_below=defer_below,
+        explain=explain,
+        embedder=embedder,
+        annotator=annotator,
+        level=level,
+        seed=seed,
+        on_start=say,
     )
-    found = predict_set(source, items, settings, say)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _write(found.table, out)
-    if found.parts is not None:
-        _write(found.parts, beside)
-    emit(_result(found, out, beside), as_json, _text(found, out))
+    write_table(out, predictions.table)
+    if predictions.parts is not None:
+        write_table(beside, predictions.parts)
+    emit(_result(predictions, out, beside), as_json, _text(predictions, out))
 
 
-def _write(table: "pd.DataFrame", path: Path) -> None:
-    if path.suffix == ".parquet":
-        table.to_parquet(path, index=False)
-    else:
-        table.to_csv(path, index=False)
-
-
-def _result(found: "Predictions", out: Path, beside: Path) -> dict[str, object]:
-    outside = found.support[~found.support["in_support"]]
+def _result(predictions: "Predictions", out: Path, beside: Path) -> dict[str, object]:
+    outside = predictions.support[~predictions.support["in_support"]]
     result: dict[str, object] = {
         "out": str(out),
-        "level": found.level,
-        "n_items": len(found.support),
+        "level": predictions.level,
+        "n_items": len(predictions.support),
         "n_outside_support": len(outside),
         "outside_support": outside[["item_id", "reason"]].to_dict("records"),
-        "scores": found.scores.to_dict("records"),
-        "notes": list(found.notes),
+        "scores": predictions.scores.to_dict("records"),
+        "notes": list(predictions.notes),
     }
-    if found.benchmark_scores is not None:
-        result["benchmark_scores"] = found.benchmark_scores.to_dict("records")
-    if "defer" in found.table:
-        result["n_deferred"] = int(found.table["defer"].sum())
-    if found.parts is not None:
+    if predictions.benchmark_scores is not None:
+        result["benchmark_scores"] = predictions.benchmark_scores.to_dict("records")
+    if "defer" in predictions.table:
+        result["n_deferred"] = int(predictions.table["defer"].sum())
+    if predictions.parts is not None:
         result["parts"] = str(beside)
     return result
 
 
-def _text(found: "Predictions", out: Path) -> str:
-    outside = int((~found.support["in_support"]).sum())
-    lines = [*found.notes, f"{outside} of {len(found.support)} items lie outside what the answers support"]
-    by_benchmark = found.benchmark_scores
+def _text(predictions: "Predictions", out: Path) -> str:
+    outside = int((~predictions.support["in_support"]).sum())
+    lines = [*predictions.notes, f"{outside} of {len(predictions.support)} items lie outside what the answers support"]
+    by_benchmark = predictions.benchmark_scores
     if by_benchmark is None or by_benchmark["benchmark"].nunique() > 1:
-        lines.append(f"scores on all items:\n{table_text(found.scores)}")
+        lines.append(f"scores on all items:\n{table_text(predictions.scores)}")
     if by_benchmark is not None:
         lines.append(f"scores with each benchmark's own effect:\n{table_text(by_benchmark)}")
-    if "defer" in found.table:
-        lines.append(f"{int(found.table['defer'].sum())} of {len(found.table)} chances are to be deferred")
+    if "defer" in predictions.table:
+        lines.append(f"{int(predictions.table['defer'].sum())} of {len(predictions.table)} chances are to be deferred")
     return "\n".join([*lines, str(out)])

@@ -1,14 +1,11 @@
 """``capscope profile``."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from capscope.cli.options import AsJson, FitFolder, IdleSeed, Level
-from capscope.cli.output import emit, table_text
-
-if TYPE_CHECKING:
-    import pandas as pd
+from capscope.cli.output import emit
 
 
 def profile(
@@ -19,31 +16,7 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Print ability profiles with intervals. Example: capscope profile FIT --model GPT-4o."""
-    from capscope.fit import CurvePosterior, DemandPosterior, load_fit
-    from capscope.profiles import ability_profiles, ability_table, demand_effects
+    from capscope.profiles import profile as profile_of
 
-    posterior = load_fit(fit).posterior
-    result: dict[str, object] = {"level": level}
-    if isinstance(posterior, CurvePosterior):
-        profiles = ability_profiles(posterior, level)
-        share = profiles.general_share
-        result["general_factor_share"] = {"point": share.point, "lower": share.lower, "upper": share.upper}
-        result["classical_general_factor_share"] = profiles.classical_general_share
-        table = profiles.table
-    elif isinstance(posterior, DemandPosterior):
-        table = demand_effects(posterior, level)
-    else:
-        table = ability_table(posterior, level)
-    table = _one(table, model, posterior.models)
-    result["abilities"] = table.to_dict("records")
-    emit(result, as_json, table_text(table))
-
-
-def _one(table: "pd.DataFrame", model: str | None, known: tuple[str, ...]) -> "pd.DataFrame":
-    from capscope.errors import InputError, first_few, nearest
-
-    if model is None:
-        return table
-    if model not in known:
-        raise InputError(f"the fit has no model '{model}'{nearest(model, known)}; it has {first_few(known)}")
-    return table[table["model"] == model]
+    result = profile_of(fit, model, level=level)
+    emit(result.as_dict(), as_json, result.as_text())

@@ -39,7 +39,8 @@ def show_rubric(
     as_json: AsJson = False,
 ) -> None:
     """Print one rubric. Example: capscope rubrics show QLl."""
-    emit(asdict(found := _load(rubrics).get(code)), as_json, found.text.rstrip())
+    rubric = _load(rubrics).get(code)
+    emit(asdict(rubric), as_json, rubric.text.rstrip())
 
 
 def check_rubric_folder(

@@ -3,7 +3,7 @@
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
 from capscope.data.level_counts import LevelCounts, read_level_counts
-from capscope.data.levels import read_items
+from capscope.data.levels import items_of_frame, read_items
 from capscope.data.reading import read_table, read_text, shipped
 from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, rows_in
 from capscope.data.splits import (
@@ -22,7 +22,7 @@ from capscope.data.splits import (
     response_folds,
     task_labels,
 )
-from capscope.data.study import Study, refuse_overwriting
+from capscope.data.study import Study, read_study, refuse_overwriting
 from capscope.data.tables import FACETS, FUSED, TABLES, TableName, validate
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "families_of",
     "family_by_name",
     "item_folds",
+    "items_of_frame",
     "join_items",
     "joins",
     "known_levels",
@@ -58,6 +59,7 @@ __all__ = [
     "read_families",
     "read_items",
     "read_level_counts",
+    "read_study",
     "read_table",
     "read_text",
     "refuse_overwriting",

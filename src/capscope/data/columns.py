@@ -1,4 +1,4 @@
-"""Columns of a table: identifiers become text, numbers stay within bounds, the others become what Parquet can hold."""
+"""Columns of a table: identifiers become text, numbers stay within bounds, others become what Parquet can hold."""
 
 import json
 from collections.abc import Callable
@@ -11,12 +11,14 @@ from capscope.axes import RowIndex
 from capscope.errors import InputError
 
 Place = Callable[[int], str]
-"""Says where a position of a column stands in its file."""
+"""Describes a position of a column by where it stands in its file."""
 
 MAY_BE_MISSING = {"n_options", "chance", "sd", "confidence", "usd", "tokens", "seconds"}
 """Numeric columns in which single cells may be empty."""
 
 TRUTH_WORDS = {"true": 1.0, "false": 0.0}
+LONGEST_INTEGER = 2**63 - 1
+"""Integers beyond this do not fit into a column of integers."""
 
 
 def data_row(position: int) -> str:
@@ -28,20 +30,29 @@ def blank_cells(column: pd.Series) -> pd.Series:
     """Mark the cells that hold nothing, or only white space."""
     if pd.api.types.is_numeric_dtype(column):
         return column.isna()
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        blank = column.cat.categories.astype(str).str.strip() == ""
+        return pd.Series(np.append(blank, True)[column.cat.codes.to_numpy()], index=column.index)
     return column.isna() | column.astype(str).str.strip().eq("")
 
 
 def as_identifier(column: pd.Series, name: str, source: str, place: Place = data_row) -> pd.Series:
-    """Turn identifiers into sorted categories of text; numbers keep their digits, white space around them goes.
+    """Turn identifiers into sorted categories of text; numbers keep their digits, white space around them is removed.
+
+    Args:
+        column: The identifiers.
+        name: What they name, for messages.
+        source: The file, for messages.
+        place: Describes a position.
 
     Raises:
-        InputError: A cell is empty.
+        InputError: A cell is empty, or is no text or number.
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes, values = column.cat.codes.to_numpy(), column.cat.categories
     else:
-        nested = column.dtype == object and column.map(lambda value: isinstance(value, (list, dict, np.ndarray))).any()
-        codes, values = pd.factorize(column.astype(str) if nested else column)
+        _refuse_wrapped(column, name, source, place)
+        codes, values = pd.factorize(column)
     texts = np.array([_identifier_text(value) for value in values], dtype=object)
     empty = (codes < 0) | np.isin(codes, np.flatnonzero(texts == ""))
     if empty.any():
@@ -54,11 +65,33 @@ def as_identifier(column: pd.Series, name: str, source: str, place: Place = data
     return pd.Series(pd.Categorical.from_codes(to_name[codes], dtype=kind), index=column.index, name=column.name)
 
 
+def _refuse_wrapped(column: pd.Series, name: str, source: str, place: Place) -> None:
+    """Refuse true, false, lists and objects as names: they are another column, or one that was wrapped in the export.
+
+    Raises:
+        InputError: A cell is one.
+    """
+    if not (column.dtype == object or pd.api.types.is_bool_dtype(column)):
+        return
+    wrapped = column.map(lambda value: isinstance(value, bool | np.bool_ | list | dict | tuple | set | np.ndarray))
+    if wrapped.any():
+        position = int(np.flatnonzero(wrapped.to_numpy(dtype=bool))[0])
+        raise InputError(
+            f"{source}: {place(position)}: {name} is {shown(column.iloc[position])}, which is no name;"
+            " a name is text or a number"
+        )
+
+
 def _identifier_text(value: object) -> str:
     """Write an identifier as text: the float 7.0, which pandas makes of a column with gaps, is the id 7."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    return plain_text(value).strip()
+
+
+def plain_text(value: object) -> str:
+    """Return a value as text; bytes are UTF-8, and bytes that are not keep their escapes."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def as_number(
@@ -67,6 +100,13 @@ def as_number(
     """Turn a column into numbers within bounds, or name the first row that is not one.
 
     A score may also be true or false, which count 1 and 0.
+
+    Args:
+        column: The numbers.
+        name: Name of the column; those of `MAY_BE_MISSING` may have empty cells.
+        bounds: Smallest and largest number.
+        source: The file, for messages.
+        place: Describes a position.
 
     Raises:
         InputError: A cell is not a number, is missing where it may not be, or lies outside the bounds.
@@ -78,8 +118,8 @@ def as_number(
         wrong |= blank
     if wrong.any():
         position = int(np.flatnonzero(wrong)[0])
-        found = shown(column.iloc[position])
-        raise InputError(f"{source}: {place(position)}: {name} is {found}; {_advice(name, low, high)}")
+        cell = shown(column.iloc[position])
+        raise InputError(f"{source}: {place(position)}: {name} is {cell}; {_advice(name, low, high)}")
     return numbers
 
 
@@ -89,7 +129,7 @@ def _numbers(column: pd.Series, *, truth_counts: bool) -> pd.Series:
         return pd.Series(np.nan, index=column.index)
     if pd.api.types.is_numeric_dtype(column):
         return column.astype(float)
-    numbers = pd.to_numeric(column.astype(object), errors="coerce")
+    numbers = coerced(column)
     if pd.api.types.is_complex_dtype(numbers):
         numbers = numbers.where(numbers.map(np.isreal)).map(np.real)
     numbers = numbers.astype(float)
@@ -99,12 +139,34 @@ def _numbers(column: pd.Series, *, truth_counts: bool) -> pd.Series:
     return numbers
 
 
+def coerced(column: pd.Series) -> pd.Series:
+    """Return the cells as numbers, NaN where they are none."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    try:
+        return pd.to_numeric(column.astype(object), errors="coerce")
+    except OverflowError:
+        return column.astype(object).map(_number)
+
+
+def _number(value: object) -> float:
+    """Return a cell as a float; an integer too long for one is infinite."""
+    try:
+        return float(value)  # pyright: ignore[reportArgumentType]
+    except OverflowError:
+        return np.inf
+    except (TypeError, ValueError):
+        return np.nan
+
+
 def shown(value: object) -> str:
     """Write a cell for an error message: short, on one line."""
-    if not str(value).strip() or (pd.api.types.is_scalar(value) and pd.Series([value]).isna().any()):
+    if isinstance(value, int) and abs(value) > LONGEST_INTEGER:
+        return "an integer too long to be read"
+    text = " ".join(plain_text(value).split())
+    if not text or (pd.api.types.is_scalar(value) and pd.Series([value]).isna().any()):
         return "missing"
-    text = f"{value:.6g}" if isinstance(value, (float, np.floating)) else " ".join(str(value).split())
-    return f"'{text[:40]}'"
+    return f"'{value:.6g}'" if isinstance(value, (float, np.floating)) else f"'{text[:40]}'"
 
 
 def _advice(name: str, low: float, high: float) -> str:
@@ -120,46 +182,64 @@ def _advice(name: str, low: float, high: float) -> str:
 def as_text(column: pd.Series) -> pd.Series:
     """Turn a column into text; empty cells are missing."""
     blank = blank_cells(column)
-    return column.astype(object).map(str).astype(object).mask(blank, None).astype("str").mask(blank, None)
+    return column.astype(object).map(plain_text).astype(object).mask(blank, None).astype("str").mask(blank, None)
 
 
 def storable(column: pd.Series) -> pd.Series:
-    """Return a column that Parquet gives back as it was: nested or mixed values become JSON text."""
+    """Return a column that Parquet gives back as it was: nested, mixed or other values become JSON text."""
     if column.dtype != object:
-        return column
+        return column if _is_plain(column) else as_text(column)
     plain = column.infer_objects()
     kind = pd.api.types.infer_dtype(plain, skipna=True)
     if kind == "empty":
         return pd.Series(None, index=column.index, dtype="str", name=column.name)
-    if kind == "string":
+    if kind in ("string", "bytes"):
         return as_text(column)
     if kind in ("integer", "floating", "mixed-integer-float", "boolean") and not column.isna().any():
-        return pd.to_numeric(column) if kind != "boolean" else column.astype(bool)
+        if kind == "boolean":
+            return column.astype(bool)
+        numbers = _as_plain_numbers(column)
+        if numbers is not None:
+            return numbers
     blank = column.isna()
     return column.map(_json_text).mask(blank, None).astype("str").mask(blank, None)
+
+
+def _is_plain(column: pd.Series) -> bool:
+    """Return whether Parquet can hold a column as it is."""
+    if pd.api.types.is_complex_dtype(column) or isinstance(column.dtype, pd.SparseDtype | pd.IntervalDtype):
+        return False
+    return not isinstance(column.dtype, pd.PeriodDtype)
+
+
+def _as_plain_numbers(column: pd.Series) -> pd.Series | None:
+    """Return a column of Python numbers as machine numbers; None where an integer is too long for that."""
+    if any(isinstance(value, int) and abs(value) > LONGEST_INTEGER for value in column):
+        return None
+    return pd.to_numeric(column)
 
 
 def _json_text(value: object) -> str:
     if isinstance(value, str):
         return value
     plain = value.tolist() if isinstance(value, np.ndarray) else value
-    return json.dumps(plain, ensure_ascii=False, default=str)
+    return json.dumps(plain, ensure_ascii=False, default=plain_text)
 
 
 @dataclass(frozen=True)
 class WideTable:
-    """The filled cells of a wide table, row by row."""
+    """The filled cells of a table that has one column for each name, row by row."""
 
     row: RowIndex
     """Position of each cell's row."""
     column: RowIndex
     """Position of each cell's column."""
     value: pd.Series
-    """What the cells hold."""
+    """Content of the cells."""
     names: tuple[str, ...]
     """Names of the columns."""
     blank: int
-    """How many cells were empty."""
+    """Number of empty cells."""
 
     def only(self, keep: np.ndarray) -> "WideTable":
         """Return the chosen cells."""
@@ -178,7 +258,7 @@ class WideTable:
         return as_number(self.value.reset_index(drop=True), name, bounds, source, self.place)
 
     def place(self, position: int) -> str:
-        """Say where a cell stands."""
+        """Describe where a cell stands."""
         return f"{data_row(int(self.row[position]))}, column '{self.names[self.column[position]]}'"
 
 

@@ -1,14 +1,18 @@
-"""Do the tables of a study talk about the same items? Joins say how much matched, and refuse a poor match."""
+"""Joins between the tables of a study: which share of the items matched, and what is odd about the study."""
 
+import unicodedata
 from dataclasses import asdict, dataclass
 
 import pandas as pd
 
 from capscope.data.study import Study
+from capscope.data.tables import TableName
 from capscope.errors import JoinError, first_few
 
+NAMED = {"model": "models", "item_id": "items", "rubric": "rubrics", "annotator": "annotators"}
+"""Columns whose names are compared by `names_alike`, and what they name."""
 POOR_MATCH = 0.9
-"""A join that matches a smaller share than this is refused."""
+"""Share of the items below which a join is refused."""
 
 
 @dataclass(frozen=True)
@@ -31,31 +35,39 @@ class Join:
             JoinError: The share is below `POOR_MATCH`.
         """
         if self.share < POOR_MATCH:
+            rated = "rate the other items too, or " if self.other == "demands" else ""
             raise JoinError(
                 f"{where}: only {self.share:.0%} of the item ids in {self.table} are in {self.other}"
-                f" ({len(self.missing)} unknown: {first_few(self.missing)}); use the same item_id in both tables"
+                f" ({len(self.missing)} unknown: {first_few(self.missing)}); {rated}use the same item_id in both tables"
             )
 
 
-def join_items(study: Study, table: str, other: str) -> Join:
-    """Look up the items of one table in another; both must be there."""
-    tables = {str(name): frame for name, frame in study.tables().items()}
-    wanted, known = _ids(tables[table]), _ids(tables[other])
+def join_items(study: Study, table: TableName, other: TableName) -> Join:
+    """Look up the items of one table in another.
+
+    Raises:
+        InputError: The study lacks one of the tables.
+    """
+    wanted, known = _ids(study.require(table)), _ids(study.require(other))
     missing = wanted.difference(known, sort=True)
     share = 1 - len(missing) / max(len(wanted), 1)
     return Join(table, other, share, tuple(missing))
 
 
 def joins(study: Study) -> list[Join]:
-    """Return every join this study allows: responses and demands on items, responses on demands."""
+    """Return every join of this study: responses and demands on items, responses on demands.
+
+    Items that are rated and not answered yet are no fault; the share that counts is of the answered items.
+    """
     held = set(map(str, study.tables()))
+    pairs: tuple[tuple[TableName, TableName], ...]
     pairs = (("responses", "items"), ("demands", "items"), ("responses", "demands"))
     return [join_items(study, table, other) for table, other in pairs if {table, other} <= held]
 
 
 @dataclass(frozen=True)
 class StudyCheck:
-    """What a study holds and what is odd about it."""
+    """Sizes and joins of a study, and what is odd about it."""
 
     study: str
     """Its name."""
@@ -64,7 +76,7 @@ class StudyCheck:
     joins: tuple[Join, ...]
     """How well the tables match."""
     odd: tuple[str, ...]
-    """What is allowed but worth a look."""
+    """Remarks on what is allowed and worth a look."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values; of unknown ids, their number and the first five."""
@@ -76,17 +88,51 @@ class StudyCheck:
 
 
 def check_study(study: Study) -> StudyCheck:
-    """Summarise a study and refuse it when its tables do not talk about the same items.
+    """Summarise a study, and refuse it when its tables are not about the same items.
 
     Raises:
-        JoinError: Responses or demands speak of items that the study does not have.
+        JoinError: Too many item ids of responses or demands are not in items.
     """
-    found = joins(study)
-    for join in found:
+    all_joins = joins(study)
+    for join in all_joins:
         if join.other == "items":
             join.refuse_if_poor(study.name)
-    odd = [*_odd_files(study), *_odd_joins(found), *_odd_responses(study), *_odd_items(study)]
-    return StudyCheck(study.name, _sizes(study), tuple(found), tuple(odd))
+    odd = [*_odd_files(study), *_odd_joins(all_joins), *_odd_responses(study), *_odd_items(study), *names_alike(study)]
+    return StudyCheck(study.name, _sizes(study), tuple(all_joins), tuple(odd))
+
+
+def names_alike(study: Study) -> list[str]:
+    """Name what differs only in letter case, accents' encoding, invisible characters or blanks: it may be one thing.
+
+    Args:
+        study: Its models, items, rubrics and annotators are compared.
+    """
+    odd: list[str] = []
+    for column in NAMED:
+        frames = [frame for frame in study.tables().values() if column in frame]
+        names = sorted(
+            set().union(*(map(str, frame[column].cat.categories) for frame in frames if _is_named(frame, column)))
+        )
+        by_form: dict[str, list[str]] = {}
+        for name in names:
+            by_form.setdefault(_plain_form(name), []).append(name)
+        pairs = [" and ".join(ascii(name) for name in alike) for alike in by_form.values() if len(alike) > 1]
+        if pairs:
+            odd.append(
+                f"{len(pairs)} names of {NAMED[column]} differ only in form: {first_few(pairs)}; give each one name"
+            )
+    return odd
+
+
+def _is_named(frame: pd.DataFrame, column: str) -> bool:
+    return isinstance(frame[column].dtype, pd.CategoricalDtype)
+
+
+def _plain_form(name: str) -> str:
+    if name.isascii():
+        return " ".join(name.lower().split())
+    visible = "".join(mark for mark in unicodedata.normalize("NFKC", name) if unicodedata.category(mark) != "Cf")
+    return " ".join(visible.casefold().split())
 
 
 def _sizes(study: Study) -> dict[str, int]:
@@ -110,10 +156,10 @@ def _odd_files(study: Study) -> list[str]:
     return [f"{name} is not the file that study.json recorded" for name in study.edited]
 
 
-def _odd_joins(found: list[Join]) -> list[str]:
+def _odd_joins(all_joins: list[Join]) -> list[str]:
     return [
         f"{len(join.missing)} item ids of {join.table} are not in {join.other}: {first_few(join.missing)}"
-        for join in found
+        for join in all_joins
         if join.missing
     ]
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from capscope.axes import LEVELS
 from capscope.data.columns import as_identifier, as_number, data_row
 from capscope.data.reading import read_table
+from capscope.display import short_repr
 from capscope.errors import InputError, nearest
 
 Counts = Float[np.ndarray, "model dim level"]
@@ -28,6 +29,8 @@ class LevelCounts:
     """Number of answers."""
     correct: Counts
     """Sum of scores."""
+
+    __repr__ = short_repr
 
     def take_dims(self, dims: list[str]) -> "LevelCounts":
         """Return the counts on these dimensions, in this order."""

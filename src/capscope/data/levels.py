@@ -121,10 +121,21 @@ def read_items(path: Path | str, rubrics: tuple[str, ...] = (), encoding: str = 
     if path.is_dir():
         study = Study.load(path)
         return Study(study.require("items"), None, study.demands, study.name, study.sources, study.edited)
-    return _items_of_file(path, read_table(path, encoding), rubrics)
+    return items_of_frame(read_table(path, encoding), rubrics, str(path))
 
 
-def _items_of_file(path: Path, frame: pd.DataFrame, rubrics: tuple[str, ...]) -> Study:
+def items_of_frame(frame: pd.DataFrame, rubrics: tuple[str, ...] = (), name: str = "items") -> Study:
+    """Make a study of a table of items and, where it has them, their demand levels.
+
+    Args:
+        frame: A table as `read_items` takes it.
+        rubrics: Codes of the rubrics; columns with these names hold demand levels.
+        name: What to call the table in messages.
+
+    Raises:
+        InputError: The table is wrong; the message names the row.
+    """
+    path, frame = Path(name), frame.copy()
     require_columns(frame, TABLES["items"], str(path))
     frame["item_id"] = as_identifier(frame["item_id"], "item_id", str(path))
     wide = tuple(code for code in rubrics if code in frame)

@@ -1,31 +1,47 @@
-"""Read a table from CSV, TSV, JSON lines or Parquet: text stays text, and every fault names its file and row."""
+"""Read tables from CSV, TSV, JSON lines or Parquet: text stays text, and every fault names its file and row."""
 
 import csv
 import json
+import re
+import sys
 import warnings
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from pyarrow.lib import ArrowException
 
 from capscope.errors import InputError, first_few
 
 SUFFIXES = (".parquet", ".jsonl", ".csv", ".tsv", ".json")
 """File endings that can be read, in the order in which a study folder is searched."""
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""Start of the small text that git-lfs leaves in the place of a file that was not fetched."""
+WITHOUT_NAME = re.compile(r"Unnamed: \d+|__index_level_\d+__")
+"""Names that pandas gives to a column without one, and to an index."""
+LEFT_OUT = "left_out"
+"""Attribute of a table that `read_table` returns: names of the index columns that were left out."""
 
 
-def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
+def read_table(path: Path, encoding: str = "utf-8", *, keep_index: bool = False) -> pd.DataFrame:
     """Read one table; columns of CSV files are text, so that the identifier ``007`` stays ``007``.
+
+    A column that only numbers the rows, as pandas writes its index, is left out and named in the table's `attrs`.
 
     Args:
         path: A ``.parquet``, ``.jsonl``, ``.json`` (a list of records), ``.csv`` or ``.tsv`` file.
         encoding: Text encoding of CSV and JSON files; a UTF-8 byte-order mark is accepted.
+        keep_index: Keep the columns that only number the rows: in a matrix they may be its row names.
 
     Raises:
-        InputError: The file is missing, empty, truncated, of an unknown kind or not in this encoding.
+        InputError: The file is missing, empty, truncated, of an unknown kind or not in this encoding; or a column
+            has no name.
     """
     require_file(path)
     suffix = path.suffix.lower()
@@ -39,19 +55,56 @@ def read_table(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
         raise InputError(f"{path}: cannot read '{path.suffix}' files; use one of {', '.join(SUFFIXES)}")
     if frame.empty:
         raise InputError(f"{path}: the table has no rows; check how it was written")
-    return frame
+    return frame if keep_index else without_index(frame, str(path))
+
+
+def without_index(frame: pd.DataFrame, source: str, others: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Leave out the columns that only number the rows: those without a name, and an index of pandas.
+
+    Args:
+        frame: A table as read.
+        source: The file, for messages.
+        others: Further names of columns that may be such an index.
+
+    Raises:
+        InputError: A column without a name holds something else.
+    """
+    names = [str(name) for name in frame.columns]
+    suspect = [place for place, name in enumerate(names) if WITHOUT_NAME.fullmatch(name) or name in others]
+    numbering = [place for place in suspect if _numbers_rows(frame.iloc[:, place])]
+    for place in suspect:
+        if place not in numbering and names[place] not in others:
+            raise InputError(f"{source}: column {place + 1} has no name; name it or remove it")
+    if not numbering or len(numbering) == len(names):
+        return frame
+    kept = frame.drop(columns=frame.columns[numbering])
+    kept.attrs[LEFT_OUT] = tuple(names[place] for place in numbering)
+    return kept
+
+
+def _numbers_rows(column: pd.Series) -> bool:
+    """Return whether a column holds 0, 1, 2, ... or 1, 2, 3, ..."""
+    numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=float)
+    return bool(any(np.array_equal(numbers, np.arange(start, start + len(numbers))) for start in (0, 1)))
 
 
 def require_file(path: Path) -> None:
-    """Refuse a path that is no file.
+    """Refuse a path that is no file, or a file of git-lfs that was not fetched.
 
     Raises:
-        InputError: Nothing is there, or a folder.
+        InputError: Nothing is there, or a folder, or a pointer in the place of the data.
     """
     if path.is_dir():
         raise InputError(f"{path}: this is a folder; give a file in it")
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(len(LFS_POINTER))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if start == LFS_POINTER:
+        raise InputError(f"{path}: a git-lfs pointer, not the data; fetch the file with 'git lfs pull'")
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
@@ -90,13 +143,23 @@ def _is_utf8(encoding: str) -> bool:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
+        columns = pq.read_schema(path).names
+        _refuse_repeated_names(path, columns)
         frame = pd.read_parquet(path)
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except (ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable Parquet file (truncated?); write it again") from error
-    named = [name for name in frame.index.names if name is not None]
-    return frame.reset_index(allow_duplicates=True) if named else frame.reset_index(drop=True)
+    if any(name is not None for name in frame.index.names):
+        return frame.reset_index(allow_duplicates=True)
+    # an index without a name is a column of names where it holds text, and of no use where it numbers rows
+    return frame.reset_index(drop=pd.api.types.is_numeric_dtype(frame.index))
+
+
+def _refuse_repeated_names(path: Path, names: list[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path}: two columns have the same name ({first_few(repeated)}); rename one")
 
 
 def _read_delimited(path: Path, text: str, separator: str) -> pd.DataFrame:
@@ -119,12 +182,13 @@ def _read_delimited(path: Path, text: str, separator: str) -> pd.DataFrame:
 
 
 def _header(path: Path, text: str, separator: str) -> list[str]:
-    """Return the column names; a column without a name is called by its place."""
+    """Return the column names; a column without a name is called as pandas calls it."""
     try:
-        fields = next(csv.reader(StringIO(text.lstrip("\r\n")), delimiter=separator))
+        with _long_fields():
+            fields = next(csv.reader(StringIO(text.lstrip("\r\n")), delimiter=separator))
     except csv.Error as error:
         raise InputError(f"{path}: line 1 is no header ({error}); check how it was written") from error
-    header = [name.strip() or f"column_{place}" for place, name in enumerate(fields, 1)]
+    header = [name.strip() or f"Unnamed: {place}" for place, name in enumerate(fields)]
     if any("\n" in name for name in header):
         raise InputError(f"{path}: line 1 opens a quote that nothing closes; close it or remove it")
     other = next((mark for mark in (",", ";", "\t") if mark in header[0]), None) if len(header) == 1 else None
@@ -132,10 +196,18 @@ def _header(path: Path, text: str, separator: str) -> list[str]:
         raise InputError(
             f"{path}: the header holds {other!r} but no {separator!r}; separate its columns by {separator!r}"
         )
-    repeated = [name for name, count in Counter(header).items() if count > 1]
-    if repeated:
-        raise InputError(f"{path}: two columns have the same name ({first_few(repeated)}); rename one")
+    _refuse_repeated_names(path, header)
     return header
+
+
+@contextmanager
+def _long_fields() -> Generator[None]:
+    """Let the csv module read fields of any length."""
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _fault(text: str, separator: str, width: int, reason: str) -> str:
@@ -147,22 +219,24 @@ def _fault(text: str, separator: str, width: int, reason: str) -> str:
 
 def _misfit(text: str, separator: str, width: int) -> str | None:
     """Describe the first line with more or fewer fields than the header."""
-    reader = csv.reader(StringIO(text), delimiter=separator)
-    for fields in reader:
-        if fields and len(fields) != width:
-            return (
-                f"line {reader.line_num} has {len(fields)} fields, the header {width};"
-                " complete the line (truncated?), or quote fields that hold the separator"
-            )
+    with _long_fields():
+        reader = csv.reader(StringIO(text), delimiter=separator)
+        for fields in reader:
+            if fields and len(fields) != width:
+                return (
+                    f"line {reader.line_num} has {len(fields)} fields, the header {width};"
+                    " complete the line (truncated?), or quote fields that hold the separator"
+                )
     return None
 
 
 def _unclosed_quote(text: str, separator: str) -> str:
     """Name the line on which the last record starts, which is the one that runs into the end of the file."""
-    reader = csv.reader(StringIO(text), delimiter=separator)
     start, end = 1, 0
-    for _ in reader:
-        start, end = end + 1, reader.line_num
+    with _long_fields():
+        reader = csv.reader(StringIO(text), delimiter=separator)
+        for _ in reader:
+            start, end = end + 1, reader.line_num
     return f"line {start}"
 
 
@@ -193,6 +267,17 @@ def _json_list(path: Path, text: str) -> list[dict[str, Any]]:
     return records  # pyright: ignore[reportUnknownVariableType]
 
 
+class _RepeatedKeyError(ValueError):
+    """An object of a JSON text has a key twice."""
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise _RepeatedKeyError(next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1))
+    return record
+
+
 def parse_json(path: Path, text: str, place: str = "") -> object:
     """Parse JSON text.
 
@@ -202,19 +287,22 @@ def parse_json(path: Path, text: str, place: str = "") -> object:
         place: Where in the file; by default the line at fault is named.
 
     Raises:
-        InputError: It is not JSON, or holds half a character (a lone surrogate).
+        InputError: It is not JSON, has a key twice in one object, or holds half a character (a lone surrogate).
     """
+    where = place or "its text"
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_repeats)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         where = place or f"line {error.lineno}"
         raise InputError(f"{path}: {where} is not JSON ({error.msg}); write it again") from error
     except UnicodeEncodeError as error:
-        raise InputError(f"{path}: {place or 'its text'} holds half a character (a lone \\ud...); mend it") from error
+        raise InputError(f"{path}: {where} holds half a character (a lone \\ud...); mend it") from error
+    except _RepeatedKeyError as error:
+        raise InputError(f"{path}: {where} has the key '{error}' twice in one object; keep one of them") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: {place or 'its text'} is not JSON that can be read; write it again") from error
+        raise InputError(f"{path}: {where} is not JSON that can be read; write it again") from error
     return value
 
 

@@ -249,6 +249,21 @@ def _axes_of(study: Study) -> str:
     return f"; {study.responses['model'].nunique()} models on {study.responses['item_id'].nunique()} items"
 
 
+def read_study(folder: Path | str) -> Study:
+    """Read and check the tables of a study folder; `Study.of` makes one of frames, `import_logs` of other files.
+
+    Args:
+        folder: A folder with `items`, `responses` or `demands` as Parquet, CSV or JSON lines.
+
+    Raises:
+        InputError: The folder does not exist or holds no table, or a table is wrong.
+
+    Example:
+        >>> study = read_study("study")  # doctest: +SKIP
+    """
+    return Study.load(folder)
+
+
 def refuse_overwriting(folder: Path, *, force: bool) -> None:
     """Refuse an output folder that exists, or, with `force`, one that is not a study.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.data.columns import as_identifier, as_number, as_text, blank_cells, data_row, storable
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
 
 TableName = Literal["items", "responses", "demands"]
 
@@ -171,7 +171,7 @@ def _refuse_duplicates(frame: pd.DataFrame, key: list[str], source: str) -> None
     repeated = frame.duplicated(key)
     if repeated.any():
         row = int(np.flatnonzero(repeated)[0])
-        name = ", ".join(f"{column} '{frame[column].iloc[row]}'" for column in key)
+        name = ", ".join(f"{column} '{shortened(str(frame[column].iloc[row]), LONGEST_NAME)}'" for column in key)
         raise InputError(
             f"{source}: {data_row(row)} repeats {name} ({int(repeated.sum())} such rows); keep one"
             + (", or merge trials into score and n_trials" if "score" in frame else "")

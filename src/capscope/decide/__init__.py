@@ -1,18 +1,28 @@
-"""Decisions from evaluations: may a new version of a model replace the one in use?"""
+"""Decisions from evaluations: may a new version replace the one in use, and what are a judge's scores worth?"""
 
 from capscope.decide.gate_evaluation import GateEvaluation, GateEvaluationSettings, evaluate_gate
+from capscope.decide.judge_correction import CorrectedScore, JudgeEvaluation, JudgeScores, evaluate_judge, judge_scores
+from capscope.decide.judge_estimators import DEFAULT as DEFAULT_JUDGE_ESTIMATOR
+from capscope.decide.judge_estimators import JUDGE_ESTIMATORS
 from capscope.decide.release_gate import GateResult, GateSettings, gate, plan_gate
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
 __all__ = [
+    "DEFAULT_JUDGE_ESTIMATOR",
+    "JUDGE_ESTIMATORS",
+    "CorrectedScore",
     "GateEvaluation",
     "GateEvaluationSettings",
     "GateResult",
     "GateSettings",
+    "JudgeEvaluation",
+    "JudgeScores",
     "evaluate_gate",
+    "evaluate_judge",
     "gate",
     "gate_junit",
     "gate_markdown",
     "gate_text",
+    "judge_scores",
     "plan_gate",
 ]

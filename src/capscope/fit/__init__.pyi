@@ -27,6 +27,7 @@ from .engines.variational.fitting import score_models as score_models
 from .fitted import AnyFit as AnyFit
 from .fitted import Fit as Fit
 from .fitted import is_fit as is_fit
+from .fitted import load as load
 from .fitted import load_fit as load_fit
 from .fitted import save_fit as save_fit
 from .fitting import fit as fit
@@ -51,12 +52,14 @@ from .irt.settings import IRTSettings as IRTSettings
 from .irt.simulation import IRTTruth as IRTTruth
 from .irt.simulation import draw_truth as draw_truth
 from .irt.simulation import replicated as replicated
+from .irt.simulation import simulate as simulate
 from .irt.simulation import simulate_irt as simulate_irt
 from .irt_study import item_chance as item_chance
 from .kinds import KINDS as KINDS
 from .kinds import MODELS as MODELS
 from .links import CLIP as CLIP
 from .links import PROBIT_SCALE as PROBIT_SCALE
+from .links import attenuated as attenuated
 from .links import log_likelihood as log_likelihood
 from .links import log_loss as log_loss
 from .links import log_loss_of as log_loss_of

@@ -1,8 +1,12 @@
-"""A fit as users hold it: the posterior, the settings to fit it again, how the search ended; stored as a folder."""
+"""A fit as users hold it: the posterior, the settings to fit it again, how the search ended; stored as a folder.
 
-from collections.abc import Callable, Mapping
+`Fit.predict` and `Fit.plot` are shorthands for functions of later rooms, which are looked up by name when called.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -104,6 +108,42 @@ class Fit(Generic[PosteriorT]):
             level: Nominal coverage of the bounds.
         """
         return self.posterior.item_table(level)
+
+    def predict(
+        self,
+        items: Study | pd.DataFrame | Sequence[str] | Path | str,
+        *,
+        model: str | None = None,
+        explain: bool = False,
+        level: float = 0.9,
+        seed: int = 0,  # noqa: ANN401 - a frame, a study, texts
+    ) -> Any:  # noqa: ANN401 - a class of a later room
+        """Predict the chances of the models on items; `capscope.predict` with this fit, which has more settings.
+
+        Args:
+            items: A study or a table of items, a list of texts, or the path of one.
+            model: Predict this model only.
+            explain: Split each chance's log-odds into parts.
+            level: Nominal coverage of the intervals, as a share.
+            seed: Seed of the draws.
+
+        Returns:
+            `capscope.Predictions`.
+        """
+        settings = {"model": model, "explain": explain, "level": level, "seed": seed}
+        return resolve_name("capscope.predict:predict")(self, items, **settings)
+
+    def plot(self, models: Sequence[str] | None = None, level: float = 0.9) -> Any:  # noqa: ANN401 - see capscope.report
+        """Draw the abilities: profiles as radars for a fit of curves, else general abilities with intervals.
+
+        Args:
+            models: Models to draw; by default all.
+            level: Nominal coverage of the intervals.
+
+        Returns:
+            A `capscope.report.Picture`, which notebooks show and which can be saved.
+        """
+        return resolve_name("capscope.report:plot_fit")(self, models, level)
 
     def held_out(self, data: Study | Responses, share: float = 0.2) -> HeldOut[PosteriorT]:
         """Fit again with the same settings, on part of the answers, and predict the rest.
@@ -297,6 +337,10 @@ def load_fit(folder: Path | str) -> Fit[Any]:
         raise InputError(f"{folder}: the fit lacks {error}; {REMEDY}") from None
     except (TypeError, ValueError, FitError) as error:
         raise InputError(f"{folder}: the fit is damaged ({error}); {REMEDY}") from None
+
+
+load = load_fit
+"""Name of `load_fit` at the top level of the package."""
 
 
 def _refuse_axes(

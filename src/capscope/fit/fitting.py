@@ -37,7 +37,7 @@ Progress = Callable[[float], None]
 
 
 def fit(  # noqa: PLR0913 - one name for each setting
-    data: Study | pd.DataFrame | Path | str,
+    data: Study | pd.DataFrame | LevelCounts | Path | str,
     model: str = "auto",
     *,
     dims: int = 1,
@@ -53,7 +53,8 @@ def fit(  # noqa: PLR0913 - one name for each setting
 
     Args:
         data: A study, its folder, a table of scores with one row for each model and one column for each item (NaN
-            for not administered), or a table with columns ``model, item_id, score``.
+            for not administered), or a table with columns ``model, item_id, score``; or published level counts, to
+            which curves are fitted.
         model: A name in `MODELS`: ``auto, rasch, 2pl, 3pl, 4pl, mirt, demand`` or ``curves``.
         dims: Number of abilities of ``mirt``, ``3pl`` and ``4pl``.
         engine: A name in `ENGINES`, or ``auto``.
@@ -85,6 +86,10 @@ def fit(  # noqa: PLR0913 - one name for each setting
         device=device,
         seed=seed,
     )
+    if isinstance(data, LevelCounts):
+        if model not in ("auto", "curves"):
+            raise FitError(f"level counts are fitted by curves, not by {model}; leave the model out")
+        return fit_curves(data, engine="laplace" if engine == "auto" else engine, seed=seed, progress=progress)
     if isinstance(data, Path | str):
         return fit_folder(data, settings, progress)
     return fit_study(study_of(data) if isinstance(data, pd.DataFrame) else data, settings, progress)

@@ -68,8 +68,12 @@ class StudyFitSettings:
         self._refuse_response(able)
 
     def _refuse_response(self, able: tuple[str, ...]) -> None:
-        if self.response not in ENGINES[self.engine_name].responses:
-            fitting = [name for name in able if self.response in ENGINES[name].responses]
+        fitting = [
+            name
+            for name in able
+            if self.response in ENGINES[name].responses or name in SCORE_MODELS[self.response].engines
+        ]
+        if self.engine_name not in fitting:
             raise FitError(
                 f"engine '{self.engine_name}' cannot fit {self.response} scores;"
                 f" use {ENGINE_AUTO} or one of {', '.join(fitting)}"

@@ -1,7 +1,10 @@
-"""Chance of success on unseen items; assessors side by side; splits scored."""
+"""Chance of success on unseen items; assessors side by side on held-out answers."""
 
+from capscope.display import make_callable
+from capscope.predict.adjust import PredictionSettings
 from capscope.predict.assessor import (
     Assessor,
+    AssessorEntry,
     Chances,
     ExplainingAssessor,
     FittedAssessor,
@@ -9,21 +12,26 @@ from capscope.predict.assessor import (
     Parts,
     Training,
 )
-from capscope.predict.assessors import ASSESSORS, ExplanatoryAssessor, ForestAssessor, MeanAssessor
-from capscope.predict.evaluate import Evaluation, EvaluationFiles, EvaluationSettings, evaluate
+from capscope.predict.assessors import ASSESSORS
+from capscope.predict.assessors.baselines import MeanAssessor
+from capscope.predict.assessors.explanatory import ExplanatoryAssessor
+from capscope.predict.assessors.forest import ForestAssessor
+from capscope.predict.evaluation.metrics import METRICS, Metric, score_outcomes
+from capscope.predict.evaluation.result import Evaluation, EvaluationSettings
+from capscope.predict.evaluation.runner import evaluate
 from capscope.predict.features import ItemFeatures, ItemTexts, item_features
-from capscope.predict.finishing import PredictionSettings
-from capscope.predict.jobs import predict_items, predict_set
-from capscope.predict.metrics import Metrics, Outcomes, score_outcomes
-from capscope.predict.predictions import Predictions, predict_from_curves, predict_from_irt, score_table
-from capscope.predict.study_predictions import predict_from_study
+from capscope.predict.from_fit import predict_from_curves, predict_from_irt
+from capscope.predict.outcomes import Outcomes
+from capscope.predict.prediction_run import predict, predict_items
+from capscope.predict.predictions import Predictions, refuse_prediction_file, score_table
 
 __all__ = [
     "ASSESSORS",
+    "METRICS",
     "Assessor",
+    "AssessorEntry",
     "Chances",
     "Evaluation",
-    "EvaluationFiles",
     "EvaluationSettings",
     "ExplainingAssessor",
     "ExplanatoryAssessor",
@@ -33,7 +41,7 @@ __all__ = [
     "ItemTexts",
     "JointAssessor",
     "MeanAssessor",
-    "Metrics",
+    "Metric",
     "Outcomes",
     "Parts",
     "PredictionSettings",
@@ -41,11 +49,13 @@ __all__ = [
     "Training",
     "evaluate",
     "item_features",
+    "predict",
     "predict_from_curves",
     "predict_from_irt",
-    "predict_from_study",
     "predict_items",
-    "predict_set",
+    "refuse_prediction_file",
     "score_outcomes",
     "score_table",
 ]
+
+make_callable(__name__, predict)

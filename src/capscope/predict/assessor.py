@@ -1,12 +1,12 @@
-"""What an assessor is: it learns from some answers and says how likely each model is to succeed on each item.
+"""The interface of assessors: an assessor learns from answers and predicts each model's chance of success on each item.
 
-One rule of leakage: `Training.responses` holds every answer that an assessor may see. Items without a row there are
-new: an assessor knows their features only. An item with rows (from other models) is warm, and an assessor may use them.
+`Training.responses` holds every answer that an assessor may use. An item without a row there is new: only its features
+are known. An item with rows (from other models) is called warm, and an assessor may use these rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
@@ -14,33 +14,34 @@ from scipy.special import expit, logit, ndtri
 from capscope.axes import FloatArray, ItemMask, RowFloats, RowIndex
 from capscope.data import Responses
 from capscope.errors import InputError
-from capscope.fit import PROBIT_SCALE
+from capscope.fit import PROBIT_SCALE, success_probability
 from capscope.predict.features import ItemFeatures
 
 CERTAIN = 1e-6
 """A chance is kept this far from 0 and 1."""
 ADJUSTMENT = "adjustment"
-"""The part of a chance that is no effect of the model or the item: a floor, other members of a pool, calibration."""
+"""Name of the part that is not an effect of the model or the item: guessing floor, stacking and calibration."""
+Needs = Literal["answers", "demands", "texts", "demands or texts"]
 
 
 @dataclass(frozen=True)
 class Training:
-    """What an assessor may learn from."""
+    """Everything an assessor may learn from."""
 
     responses: Responses
     """The answers, over the axes of all models and items; at least one."""
     features: ItemFeatures
     """Features of all items, in the order of `responses.items`."""
     seed: int
-    """Seed of anything random."""
+    """Seed of everything random."""
     target: ItemMask | None = None
-    """Items that will be asked about; None for those without answers, or all where every item has some."""
+    """Items to predict; None for the items without answers, or for all items where each has answers."""
 
     def __post_init__(self) -> None:
-        """Refuse what nothing can be learnt from.
+        """Validate the training part.
 
         Raises:
-            InputError: No answers, or features of other items.
+            InputError: There are no answers, or the features are of another number of items.
         """
         if len(self.responses.score) == 0:
             raise InputError("there are no answers to learn from; give responses of at least one model")
@@ -55,14 +56,14 @@ class Training:
 
     @property
     def asked(self) -> ItemMask:
-        """Whether each item will be asked about."""
+        """Whether each item will be predicted."""
         if self.target is not None:
             return self.target
         new = ~self.answered
         return new if new.any() else np.ones_like(new)
 
     def without(self, held_out: np.ndarray) -> "Training":
-        """Return the same without some rows of answers; the items that lose theirs are what will be asked about."""
+        """Remove rows of answers; the items of the removed rows become the items to predict."""
         item = self.responses.item_index[held_out]
         target = np.bincount(item, minlength=len(self.responses.items)) > 0
         return Training(self.responses.rows(~held_out), self.features, self.seed, target)
@@ -70,28 +71,63 @@ class Training:
 
 @dataclass(frozen=True)
 class Chances:
-    """Predicted chances of success, row by row, and what is unknown about them.
+    """Predicted chances of success, one for each row, with their uncertainty.
 
-    The log-odds of a model's chance on an item are taken as Gaussian. `probability` is the expected chance, with the
-    spread integrated out, so it is the number to bet on; it need not be the logistic of the mean.
+    The log-odds of a model's chance on an item are Gaussian. `probability` is the expected chance: the logistic,
+    integrated over that Gaussian. It is not the logistic of the mean.
     """
 
     probability: RowFloats
     """Expected chance of success."""
     log_odds_mean: RowFloats
-    """Mean of the log-odds of the chance."""
+    """Mean of the log-odds of success."""
     log_odds_sd: RowFloats
-    """Their standard deviation: abilities, weights, and how the item departs from what its features say."""
+    """Standard deviation of the log-odds: abilities, weights, and the item's residual given its features."""
     shared_sd: RowFloats
     """The part of it that all items of one benchmark share for a model (at most `log_odds_sd`)."""
 
     @classmethod
     def of(cls, probability: np.ndarray, sd: np.ndarray | float = 0.0, shared: np.ndarray | float = 0.0) -> "Chances":
-        """Make chances whose mean log-odds give the expected chance under the spread (probit attenuation)."""
+        """Make chances whose log-odds mean is the one that gives the expected chance (probit attenuation).
+
+        Args:
+            probability: Expected chances, 0 to 1.
+            sd: Standard deviation of the log-odds.
+            shared: The part of `sd` that items of one benchmark share.
+        """
         chance = np.clip(np.asarray(probability, float), CERTAIN, 1 - CERTAIN)
         spread = np.broadcast_to(np.asarray(sd, float), chance.shape)
         common = np.minimum(np.broadcast_to(np.asarray(shared, float), chance.shape), spread)
         return cls(chance, logit(chance) * np.sqrt(1 + PROBIT_SCALE * spread**2), spread, common)
+
+    @classmethod
+    def from_moments(cls, mean: RowFloats, sd: RowFloats) -> "Chances":
+        """Make chances from the mean and the standard deviation of their log-odds."""
+        return cls(np.asarray(success_probability(mean, sd**2)), mean, sd, np.zeros_like(sd))
+
+    @classmethod
+    def from_draws(cls, probability: FloatArray) -> "Chances":
+        """Summarise draws of chances (..., draw) by mean and standard deviation of the log-odds, as rows."""
+        line = logit(np.clip(probability, CERTAIN, 1 - CERTAIN))
+        mean, sd = line.mean(axis=-1).ravel(), line.std(axis=-1).ravel()
+        return cls(probability.mean(axis=-1).ravel(), mean, sd, np.zeros_like(sd))
+
+    @classmethod
+    def joined(cls, several: Sequence["Chances"]) -> "Chances":
+        """Concatenate rows."""
+        fields = ("probability", "log_odds_mean", "log_odds_sd", "shared_sd")
+        return cls(*(np.concatenate([getattr(each, name) for each in several]) for name in fields))
+
+    def rows(self, keep: np.ndarray) -> "Chances":
+        """Select rows by index or mask."""
+        return Chances(
+            *(each[keep] for each in (self.probability, self.log_odds_mean, self.log_odds_sd, self.shared_sd))
+        )
+
+    def without_shared(self) -> "Chances":
+        """Remove the uncertainty that the items of a benchmark share; the expected chance follows."""
+        own = np.sqrt(np.maximum(self.log_odds_sd**2 - self.shared_sd**2, 0))
+        return Chances.from_moments(self.log_odds_mean, own)
 
     def bounds(self, level: float = 0.9) -> tuple[RowFloats, RowFloats]:
         """Return the central interval of each chance."""
@@ -101,7 +137,7 @@ class Chances:
 
 @dataclass(frozen=True)
 class Parts:
-    """What made the log-odds of some predictions; the parts add up to `Chances.log_odds_mean`."""
+    """Additive parts of the log-odds of predictions; they add up to `Chances.log_odds_mean`."""
 
     names: tuple[str, ...]
     """`ability`, one name for each demand, `interactions`, `text`, `task`, `benchmark`, `residual`, `adjustment`."""
@@ -111,7 +147,7 @@ class Parts:
     """Standard deviation of each, as (row, name); NaN where it is not estimated."""
 
     def adjusted(self, log_odds: RowFloats) -> "Parts":
-        """Let `adjustment` be what the other parts miss of these log-odds, so that all add up to them."""
+        """Set `adjustment` to the difference between these log-odds and the sum of the other parts."""
         kept = [place for place, name in enumerate(self.names) if name != ADJUSTMENT]
         value, sd = self.value[:, kept], self.sd[:, kept]
         missing = log_odds - value.sum(axis=1)
@@ -122,7 +158,7 @@ class Parts:
 
 @runtime_checkable
 class FittedAssessor(Protocol):
-    """An assessor that has learnt."""
+    """An assessor after it has learnt from a training part."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
         """Chance of success of models on items, row by row, both by position on the axes of the training."""
@@ -131,29 +167,29 @@ class FittedAssessor(Protocol):
 
 @runtime_checkable
 class ExplainingAssessor(FittedAssessor, Protocol):
-    """A fitted assessor that can say why."""
+    """A fitted assessor that can split the log-odds of its predictions into additive parts."""
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
-        """What made each prediction."""
+        """Split the log-odds of each row into parts."""
         ...
 
 
 @runtime_checkable
 class JointAssessor(FittedAssessor, Protocol):
-    """A fitted assessor that knows what its chances on several items share."""
+    """A fitted assessor that can draw the log-odds of several items jointly."""
 
-    def departures(self, item_index: RowIndex, rng: np.random.Generator, draws: int) -> Iterator[FloatArray]:
-        """Yield for each model in turn draws of how its log-odds depart from their means, as (item, draw).
+    def deviations(self, item_index: RowIndex, rng: np.random.Generator, draws: int) -> Iterator[FloatArray]:
+        """Yield for each model in turn joint draws of its standardised log-odds, as (item, draw).
 
-        A departure is counted in standard deviations. What items share moves them together: a model's abilities, the
-        effects of demands, tasks and benchmarks.
+        A draw is the deviation from the mean in standard deviations. The draws of different items are correlated
+        through what the items share: the model's abilities, and the effects of demands, tasks and benchmarks.
         """
         ...
 
 
 @runtime_checkable
 class Assessor(Protocol):
-    """A way to predict success."""
+    """A method of predicting success."""
 
     def fit(self, training: Training) -> FittedAssessor:
         """Learn from the training answers."""
@@ -162,22 +198,33 @@ class Assessor(Protocol):
 
 @dataclass(frozen=True)
 class ChanceTable:
-    """A fitted assessor that keeps one chance and spread for each model and item."""
+    """A fitted assessor that holds one chance and one standard deviation for each model and item."""
 
     probability: np.ndarray
     """Expected chance, as (model, item)."""
     sd: np.ndarray
-    """Spread of its log-odds, as (model, item)."""
+    """Standard deviation of its log-odds, as (model, item)."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Look the chances up."""
+        """Return the chances of the rows."""
         return Chances.of(self.probability[model_index, item_index], self.sd[model_index, item_index])
 
 
-def model_means(responses: Responses, strength: float = 1.0) -> np.ndarray:
-    """Each model's mean score, drawn towards the mean over all by `strength` answers; models without any get it."""
-    n_models = len(responses.models)
-    overall = responses.score.mean()
-    n = np.bincount(responses.model_index, minlength=n_models)
-    total = np.bincount(responses.model_index, weights=responses.score, minlength=n_models)
-    return (total + strength * overall) / (n + strength)
+@dataclass(frozen=True, kw_only=True)
+class AssessorEntry:
+    """A member of the family of assessors."""
+
+    name: str
+    """Name in `capscope evaluate --assessor` and in JSON."""
+    help: str
+    """One line for help texts and tables."""
+    needs: Needs = "answers"
+    """What the assessor requires of the items besides answers."""
+    assessor: Assessor
+    """The method, ready to fit."""
+
+    def works_with(self, features: ItemFeatures) -> bool:
+        """Return whether the features hold what the assessor needs."""
+        demands, texts = features.demands is not None, features.texts is not None
+        held = {"answers": True, "demands": demands, "texts": texts, "demands or texts": demands or texts}
+        return held[self.needs]

@@ -1,137 +1,176 @@
-"""Chances of success on items nobody has run, item by item and for the whole set, from a fit."""
+"""Results of a prediction: chances by model and item as arrays, and the tables made of them at the end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
-from capscope.axes import FloatArray
-from capscope.data import Demands
+from capscope.axes import FloatArray, ModelItem, RowFloats
 from capscope.display import html_table
-from capscope.errors import InputError, first_few
-from capscope.fit import FEW_ANSWERS, NEW_ITEM, CurvePosterior, IRTPosterior, draw_chances
+from capscope.errors import OutputError
+from capscope.files import refuse_file
 from capscope.intervals import quantile_bounds
-from capscope.predict.support import support_table
+from capscope.predict.assessor import Chances
+
+FORMATS = (".parquet", ".csv")
+"""Endings of files of predictions."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predicted chances of success."""
+    """Predicted chances of success, as tables."""
 
     table: pd.DataFrame
     """Columns item_id, model, p, lower, upper, in_support: p is the chance of success, the bounds are its interval."""
     scores: pd.DataFrame
-    """Columns model, score, lower, upper: the share of the items a model will get right, with its interval. What labels
-    and past benchmarks say is in it where the items are of one benchmark, else in `benchmark_scores` alone."""
+    """Columns model, score, lower, upper: the share of the items that a model will get right, with its interval. The
+    effects of labels and past benchmarks are included if all items are of one benchmark, else see
+    `benchmark_scores`."""
     support: pd.DataFrame
     """Columns item_id, in_support, answers, known, reason: see `support_table`."""
     level: float
     """Nominal coverage of the bounds."""
     benchmark_scores: pd.DataFrame | None = None
-    """Columns model, benchmark, score, lower, upper, labels: scores whose interval carries the benchmark's own effect;
-    None from a fit where nothing was said of past benchmarks and no labels were given."""
+    """Columns model, benchmark, score, lower, upper, labels: scores whose interval includes the benchmark's own effect;
+    None from a fit without residuals of past benchmarks and without labels."""
     parts: pd.DataFrame | None = None
-    """Columns item_id, model, part, log_odds, sd: what made each chance; None where it was not asked for."""
+    """Columns item_id, model, part, log_odds, sd: additive parts of each chance; None unless asked for."""
     notes: tuple[str, ...] = ()
-    """What a reader should know about the items, in a line each."""
+    """Remarks for the user, one line each."""
+    chances: Chances | None = None
+    """Chances and their log-odds (mean and standard deviation), in the order of the rows of `table`."""
+
+    def __repr__(self) -> str:
+        lines = [f"Predictions of {self.table['model'].nunique()} models on {len(self.support)} items", *self.notes]
+        scores = self.scores.head(10).to_string(index=False, float_format=lambda number: f"{number:.3f}")
+        rest = [f"... {len(self.scores) - 10} more models"] if len(self.scores) > 10 else []
+        return "\n".join([*lines, f"scores with {self.level:.0%} intervals:", scores, *rest])
 
     def _repr_html_(self) -> str:
         return html_table("Predicted scores", self.scores, f"Bounds of {self.level:.0%} intervals.")
 
 
-def predict_from_curves(
-    posterior: CurvePosterior, demands: Demands, rng: np.random.Generator, level: float = 0.9
-) -> Predictions:
-    """Predict every model's chance on every item from its demand levels.
+@dataclass(frozen=True, kw_only=True)
+class CellPredictions:
+    """Chances of every model on every item before they become tables; rows run over models first, then items."""
 
-    The interval of a chance covers what is unknown about the curves, about the levels themselves where their annotators
-    state a standard deviation, and about how an item of these demands departs from its level's line. The interval of a
-    score adds that each item is passed or failed as a whole.
+    models: tuple[str, ...]
+    """Names on the model axis."""
+    items: tuple[str, ...]
+    """Ids on the item axis."""
+    benchmark: tuple[str, ...]
+    """Name of each item's benchmark."""
+    chances: Chances
+    """Chances and log-odds, as (row,)."""
+    bounds: tuple[RowFloats, RowFloats]
+    """Interval of each chance."""
+    level: float
+    """Nominal coverage of the bounds."""
+    scores: pd.DataFrame
+    """See `Predictions.scores`."""
+    support: pd.DataFrame
+    """See `Predictions.support`, in the order of `items`."""
+    benchmark_scores: pd.DataFrame | None = None
+    """See `Predictions.benchmark_scores`."""
+    parts: pd.DataFrame | None = None
+    """See `Predictions.parts`."""
+    notes: tuple[str, ...] = ()
+    """See `Predictions.notes`."""
 
-    Args:
-        posterior: A curve fit.
-        demands: Levels of the items; columns are matched to the fit's dimensions by name.
-        rng: Source of randomness.
-        level: Nominal coverage of the intervals.
+    @property
+    def known(self) -> np.ndarray:
+        """Whether each item, or its task and benchmark, were learnt from."""
+        return self.support["known"].to_numpy(dtype=bool)
 
-    Raises:
-        InputError: A dimension of the fit is missing, or an item has no level on one.
-    """
-    matched = _align(posterior, demands)
-    aligned = matched.level
-    probability = expit(posterior.item_log_odds(aligned, rng, matched.sd))  # (model, item, draw)
-    answers = posterior.support(aligned)
-    table = chance_table(posterior.models, demands.items, probability, level)
-    support = _support_table(demands.items, aligned, answers)
-    table = table.merge(support[["item_id", "in_support"]], on="item_id", how="left")
-    return Predictions(table, score_table(posterior.models, probability, rng, level), support, level)
+    def grid(self, values: RowFloats) -> ModelItem:
+        """Reshape rows to (model, item)."""
+        return values.reshape(len(self.models), len(self.items))
+
+    def with_chances(self, chances: Chances) -> "CellPredictions":
+        """Replace the chances; their intervals follow from mean and standard deviation of the log-odds."""
+        return replace(self, chances=chances, bounds=chances.bounds(self.level))
+
+    def tables(self, model: str | None = None, defer_below: float | None = None) -> Predictions:
+        """Make the tables.
+
+        Args:
+            model: Keep this model only.
+            defer_below: Mark chances below this one in a column `defer`.
+        """
+        table = cell_table(self.models, self.items, self.chances.probability, self.bounds)
+        table = table.assign(in_support=np.tile(self.support["in_support"].to_numpy(), len(self.models)))
+        if defer_below is not None:
+            table = table.assign(defer=table["p"] < defer_below)
+        whole = Predictions(
+            table,
+            self.scores,
+            self.support,
+            self.level,
+            self.benchmark_scores,
+            self.parts,
+            self.notes,
+            self.chances,
+        )
+        return whole if model is None else _only_model(whole, model)
 
 
-def predict_from_irt(
-    posterior: IRTPosterior, items: tuple[str, ...], rng: np.random.Generator, level: float = 0.9
-) -> Predictions:
-    """Predict every model's chance on every item from an item response fit without item features.
-
-    An item of the fit is predicted with its own posterior; any other is drawn from the population of items, which the
-    interval shows and `in_support` says.
-
-    Args:
-        posterior: An item response fit.
-        items: Ids of the items.
-        rng: Source of randomness.
-        level: Nominal coverage of the intervals.
-    """
-    index = pd.Index(posterior.items).get_indexer(pd.Index(items))
-    known = index != NEW_ITEM
-    reason = np.where(known, "", "not an item of the fit: the population of items is all that is known")
-    support = support_table(items, reason, known, np.where(known, np.inf, 0.0))
-    tables: list[pd.DataFrame] = []
-    scores: list[pd.DataFrame] = []
-    for model, chance in zip(posterior.models, draw_chances(posterior, index, rng), strict=True):
-        tables.append(chance_table((model,), items, chance[None], level))
-        scores.append(score_table((model,), chance[None], rng, level))
-    table = pd.concat(tables, ignore_index=True).merge(support[["item_id", "in_support"]], on="item_id", how="left")
-    return Predictions(table, pd.concat(scores, ignore_index=True), support, level)
+def cell_table(
+    models: tuple[str, ...], items: tuple[str, ...], probability: RowFloats, bounds: tuple[RowFloats, RowFloats]
+) -> pd.DataFrame:
+    """Make the table of chances, models first: columns item_id, model, p, lower, upper."""
+    columns = {"item_id": np.tile(np.array(items), len(models)), "model": np.repeat(np.array(models), len(items))}
+    return pd.DataFrame(columns | {"p": probability, "lower": bounds[0], "upper": bounds[1]})
 
 
 def score_table(
     models: tuple[str, ...], probability: FloatArray, rng: np.random.Generator, level: float
 ) -> pd.DataFrame:
-    """Predict the share of items each model gets right, from draws of its chances (model, item, draw)."""
+    """Predict the share of items that each model gets right, each item being passed or failed as a whole.
+
+    Args:
+        models: Names on the model axis.
+        probability: Draws of chances, as (model, item, draw).
+        rng: Source of randomness.
+        level: Nominal coverage of the intervals.
+
+    Returns:
+        Columns model, score, lower, upper.
+    """
     passed = rng.random(probability.shape) < probability
     lower, upper = quantile_bounds(passed.mean(axis=1), level)
     return pd.DataFrame({"model": models, "score": probability.mean(axis=(1, 2)), "lower": lower, "upper": upper})
 
 
-def chance_table(
-    models: tuple[str, ...], items: tuple[str, ...], probability: FloatArray, level: float
-) -> pd.DataFrame:
-    """Lay chances (model, item, draw) out as a table of means and interval bounds."""
-    lower, upper = quantile_bounds(probability, level)
-    model, item = np.meshgrid(models, items, indexing="ij")
-    columns = {"item_id": item, "model": model, "p": probability.mean(axis=-1), "lower": lower, "upper": upper}
-    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
-
-
-def _align(posterior: CurvePosterior, demands: Demands) -> Demands:
-    missing = [dim for dim in posterior.dims if dim not in demands.dims]
-    if missing:
-        raise InputError(f"the items have no demands on {first_few(missing)}, which the fit needs; annotate them first")
-    matched = demands.on(posterior.dims)
-    gaps = np.flatnonzero(np.isnan(matched.level).any(axis=1))
-    if len(gaps):
-        unrated = [demands.items[gap] for gap in gaps]
-        raise InputError(f"{len(unrated)} items lack some demand levels: {first_few(unrated)}; annotate them first")
-    return matched
-
-
-def _support_table(items: tuple[str, ...], level: FloatArray, answers: FloatArray) -> pd.DataFrame:
-    top = level.max(axis=1)
-    nothing, few = top < 0.5, answers < FEW_ANSWERS
-    reason = np.select(
-        [nothing, few],
-        ["demands nothing on any dimension", f"fewer than {FEW_ANSWERS} answers per model at these demands"],
-        default="",
+def _only_model(predictions: Predictions, model: str) -> Predictions:
+    rows = (predictions.table["model"] == model).to_numpy()
+    return replace(
+        predictions,
+        table=_of_model(predictions.table, model),
+        scores=_of_model(predictions.scores, model),
+        benchmark_scores=None
+        if predictions.benchmark_scores is None
+        else _of_model(predictions.benchmark_scores, model),
+        parts=None if predictions.parts is None else _of_model(predictions.parts, model),
+        chances=None if predictions.chances is None else predictions.chances.rows(rows),
     )
-    return support_table(items, reason, np.zeros(len(items), dtype=bool), answers)
+
+
+def _of_model(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    return table[table["model"] == model].reset_index(drop=True)
+
+
+def refuse_prediction_file(path: Path, *, force: bool, option: str) -> None:
+    """Refuse a file for predictions that exists, has another ending, or cannot be written; call it before the work.
+
+    Args:
+        path: File to be written.
+        force: An existing file may be replaced.
+        option: How the user named the file, for messages.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    refuse_file(path, force=force, option=option)
+    if path.suffix not in FORMATS:
+        raise OutputError(f"{path}: cannot write '{path.suffix}' files; name a .parquet or .csv file")

@@ -1,4 +1,4 @@
-"""How far items lie from those that were learnt from, in the space of demands (or texts), and what that supports."""
+"""Distance of items from the training items in the space of demands (or texts), and the support table made of it."""
 
 import numpy as np
 import pandas as pd
@@ -10,40 +10,43 @@ from capscope.predict.features import ItemFeatures
 
 NEIGHBOURS = 5
 INSIDE = 0.9
-"""Items closer to their neighbours than this share of the training items lie inside."""
+"""Items closer to their neighbours than this quantile of the training items lie inside."""
 LEAST_IMPORTANCE, MOST_IMPORTANCE = 0.25, 4.0
 NEAR = 0.5
-"""Items further away than twice what is usual among the learnt ones lie outside their support."""
+"""Items more than twice as far away as is usual among the training items lie outside their support."""
 
 
 def support_table(ids: tuple[str, ...], reason: np.ndarray, known: ItemMask, answers: np.ndarray) -> pd.DataFrame:
-    """Lay out what supports the prediction of each item.
+    """Make the table that says how well the data support the prediction of each item.
 
     Args:
         ids: Ids of the items.
-        reason: Why an item lies outside; empty where it does not.
-        known: Whether the item, or its task and benchmark, were learnt from: then no effect of theirs is left open.
-        answers: Number of answers behind each item.
+        reason: Why an item lies outside the support; empty where it lies inside.
+        known: Whether the training part had the item, or its task and its benchmark, so that their effects are known.
+        answers: Number of answers to each item.
+
+    Returns:
+        Columns item_id, in_support, answers, known, reason.
     """
     columns = {"item_id": ids, "in_support": reason == "", "answers": answers, "known": known, "reason": reason}
     return pd.DataFrame(columns)
 
 
 def nearness(features: ItemFeatures, trained: ItemMask) -> RowFloats:
-    """Return for each item 1 inside the training items, falling with the square of the distance outside.
+    """Return for each item 1 inside the training items, decreasing with the square of the distance outside.
 
-    The distance is the mean to the nearest few training items, in units of what is usual among these.
+    The distance is the mean distance to the nearest training items, relative to the usual distance among these.
     """
     space = _space(features, trained)
     return np.ones(features.n_items) if space is None else nearness_to(space[trained], space) ** 2
 
 
 def nearness_to(known: FloatArray, asked: FloatArray) -> RowFloats:
-    """Return 1 where asked items lie as near to known ones as these to each other, falling with the distance.
+    """Return 1 where items lie as near to known items as these to each other, decreasing with the distance.
 
     Args:
-        known: Places of the items that were learnt from, as (known item, dim).
-        asked: Places of the items asked about, as (asked item, dim).
+        known: Coordinates of the training items, as (known item, dim).
+        asked: Coordinates of the items to predict, as (asked item, dim).
     """
     count = min(NEIGHBOURS, len(known) - 1)
     if count < 1:
@@ -55,16 +58,16 @@ def nearness_to(known: FloatArray, asked: FloatArray) -> RowFloats:
 
 
 def importance(features: ItemFeatures, trained: ItemMask, target: ItemMask) -> RowFloats:
-    """Return how much more often an item like this comes up among those asked about than among the training items.
+    """Return the density ratio of the items to predict to the training items, at each item (importance weight).
 
-    The ratio of densities is that of a logistic regression that tells the two apart, kept between a quarter and four.
+    The ratio is that of a logistic regression that classifies the two sets, clipped to 0.25 to 4.
     """
     space = _space(features, trained)
     if space is None or not (target & ~trained).any():
         return np.ones(features.n_items)
     either = trained | target
-    told = LogisticRegression(C=0.1, max_iter=500).fit(space[either], (target & ~trained)[either])
-    odds = np.exp(np.clip(np.asarray(told.decision_function(space)), -20, 20))
+    classifier = LogisticRegression(C=0.1, max_iter=500).fit(space[either], (target & ~trained)[either])
+    odds = np.exp(np.clip(np.asarray(classifier.decision_function(space)), -20, 20))
     ratio = odds * trained.sum() / (target & ~trained).sum()
     return np.clip(ratio, LEAST_IMPORTANCE, MOST_IMPORTANCE)
 

@@ -3,9 +3,9 @@
 from capscope.profiles.ability import (
     AbilityProfiles,
     ability_profiles,
-    ability_table,
-    demand_effects,
+    general_ability,
     general_factor_share,
+    profile,
 )
 from capscope.profiles.auditing import Audit, AuditSettings, audit, audit_study
 from capscope.profiles.benchmark import (
@@ -49,6 +49,8 @@ from capscope.profiles.comparison import (
     suite_aggregates,
 )
 from capscope.profiles.item_groups import of_benchmark
+from capscope.profiles.mirt_dimensions import NamedDimension, dimension_abilities, named_dimensions
+from capscope.profiles.score_expectations import expected_scores
 from capscope.profiles.text_tables import refuse_table_file, write_findings
 
 __all__ = [
@@ -60,7 +62,6 @@ __all__ = [
     "Compared",
     "Comparison",
     "DemandContrast",
-    "demand_effects",
     "DemandProfile",
     "DemandStructure",
     "Difficulties",
@@ -76,7 +77,12 @@ __all__ = [
     "Separation",
     "SuiteAggregates",
     "ability_profiles",
-    "ability_table",
+    "dimension_abilities",
+    "expected_scores",
+    "general_ability",
+    "named_dimensions",
+    "profile",
+    "NamedDimension",
     "audit",
     "audit_study",
     "bradley_terry",

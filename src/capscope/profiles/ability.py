@@ -1,92 +1,193 @@
-"""A model's ability profile: one number with an interval for each dimension, and how much of it is one factor."""
+"""Ability profiles: abilities of each model with intervals for every kind of fit, a general ability, and its share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, ModelDim
 from capscope.display import html_table
-from capscope.fit import CurvePosterior, DemandPosterior, IRTPosterior
+from capscope.errors import InputError, first_few, nearest
+from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
+from capscope.profiles.text_tables import named_dims, reliability_notes, table_lines
+
+UNITS = {
+    "irt": "one unit is a standard deviation of ability over the fitted models",
+    "curves": "abilities are in demand levels: the area under the success curve over levels 0 to 10",
+    "demand": "`general` is in log-odds at mean demands; other rows are log-odds for one more level of a demand, less"
+    " negative is better",
+}
+"""What a unit of ability is, by kind of fit."""
 
 
 @dataclass(frozen=True)
 class AbilityProfiles:
-    """Ability profiles of all models of a curve fit."""
+    """Ability profiles of the models of a fit."""
 
     table: pd.DataFrame
-    """Columns model, dim, ability, sd, lower, upper, classical, answers; abilities in demand levels."""
+    """Columns model, dim, ability, sd, lower, upper; of a curve fit also classical and answers."""
     level: float
     """Nominal coverage of the bounds."""
     general_share: Interval
-    """Share of the profiles' variance that one general factor carries."""
+    """Share of the profiles' variance that one general factor carries; NaN where dimensions share no scale."""
     classical_general_share: float
-    """The same share for the classical point estimates; NaN where some are missing."""
+    """The same share for the classical point estimates of a curve fit; NaN where there are none."""
+    unit: str = ""
+    """What a unit of ability is."""
+    general: pd.DataFrame | None = None
+    """General ability of each model: columns model, ability, sd, lower, upper, most able first."""
+    reliability: float = float("nan")
+    """Share of the variance of the general ability over the models that is not posterior uncertainty."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What limits the profiles, most important first."""
+        return reliability_notes(self.reliability)
 
     def of(self, model: str) -> pd.DataFrame:
-        """Return one model's rows, strongest dimension first."""
-        return self.table[self.table["model"] == model].sort_values("ability", ascending=False, kind="stable")
+        """Return one model's rows, strongest dimension first.
+
+        Raises:
+            InputError: The fit has no such model.
+        """
+        rows = self.only(model).table
+        return rows.sort_values("ability", ascending=False, kind="stable")
+
+    def only(self, model: str) -> "AbilityProfiles":
+        """Return the profile of one model.
+
+        Raises:
+            InputError: The fit has no such model.
+        """
+        known = tuple(dict.fromkeys(self.table["model"]))
+        if model not in known:
+            hint = nearest(model, known)
+            raise InputError(f"the fit has no model '{model}'{hint}; it has {first_few(known)}")
+        general = None if self.general is None else self.general[self.general["model"] == model]
+        return replace(self, table=self.table[self.table["model"] == model], general=general)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        result: dict[str, Any] = {"level": self.level, "unit": self.unit, "notes": list(self.notes)}
+        if "classical" in self.table:
+            share = self.general_share
+            result["general_factor_share"] = {"point": share.point, "lower": share.lower, "upper": share.upper}
+            result["classical_general_factor_share"] = self.classical_general_share
+        result["reliability"] = self.reliability
+        result["general"] = [] if self.general is None else self.general.to_dict("records")
+        return result | {"abilities": self.table.to_dict("records")}
+
+    def as_text(self) -> str:
+        """Return tables to read: notes, the general ability where there are several, then all dimensions."""
+        parts = [f"note: {note}" for note in self.notes]
+        several = self.table["dim"].nunique() > 1
+        if several and self.general is not None and "general" not in set(self.table["dim"]):
+            parts += [f"General ability ({self.level:.0%} intervals):", table_lines(self.general), ""]
+        parts += [f"{self.level:.0%} intervals; {self.unit}", table_lines(named_dims(self.table))]
+        if several and self.table["dim"].astype(str).str.fullmatch(r"ability \d+").all():
+            parts.append("The numbered abilities are directions without a name; read the general ability first.")
+        return "\n".join(parts)
+
+    def __repr__(self) -> str:
+        models, dims = self.table["model"].nunique(), self.table["dim"].nunique()
+        return f"AbilityProfiles({models} models on {dims} dimensions, reliability {self.reliability:.2f})"
 
     def _repr_html_(self) -> str:
-        return html_table("Ability profiles", self.table, f"Bounds of {self.level:.0%} intervals, in demand levels.")
+        note = " ".join([*self.notes, f"Bounds of {self.level:.0%} intervals; {self.unit}."])
+        return html_table("Ability profiles", self.table, note)
 
 
-def ability_profiles(posterior: CurvePosterior, level: float = 0.9) -> AbilityProfiles:
-    """Summarise a curve fit as profiles with central intervals of the given level."""
-    lower, upper = posterior.ability_interval(level)
-    models, dims = np.meshgrid(posterior.models, posterior.dims, indexing="ij")
-    columns = {
-        "model": models,
-        "dim": dims,
-        "ability": posterior.ability_mean,
-        "sd": posterior.ability_sd,
-        "lower": lower,
-        "upper": upper,
-        "classical": posterior.classical.ability,
-        "answers": posterior.n[:, :, 1:].sum(axis=-1),
-    }
-    table = pd.DataFrame({name: values.ravel() for name, values in columns.items()})
-    return AbilityProfiles(
-        table, level, general_share(posterior.ability, level), general_factor_share(posterior.classical.ability)
-    )
+def profile(fit: Fit[Any] | Posterior | str | Path, model: str | None = None, *, level: float = 0.9) -> AbilityProfiles:
+    """Profile the models of a fit.
 
+    Args:
+        fit: A fit of any kind, its posterior, or the folder it is stored in.
+        model: One model only; by default all.
+        level: Nominal coverage of the bounds.
 
-def ability_table(posterior: IRTPosterior, level: float = 0.9) -> pd.DataFrame:
-    """Lay the abilities of an item response fit out as a table with columns model, dim, ability, sd, lower, upper.
+    Returns:
+        Abilities by model and dimension with intervals, and a general ability for each model.
 
-    Abilities are in standard deviations over the models of the fit; the dimensions have no names.
+    Raises:
+        InputError: The folder holds no fit, or the fit has no such model.
+
+    Examples:
+        >>> profile("fits/mirt", "gpt-4o").table  # doctest: +SKIP
     """
-    lower, upper = posterior.ability_interval(level)
-    dims = [f"ability {number + 1}" if posterior.dims > 1 else "ability" for number in range(posterior.dims)]
-    model, dim = np.meshgrid(posterior.models, dims, indexing="ij")
-    columns = {
-        "model": model,
-        "dim": dim,
-        "ability": posterior.ability_mean,
-        "sd": posterior.ability_sd,
-        "lower": lower,
-        "upper": upper,
-    }
-    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+    if isinstance(fit, str | Path):
+        fit = load_fit(Path(fit))
+    profiles = ability_profiles(fit.posterior if isinstance(fit, Fit) else fit, level)
+    return profiles if model is None else profiles.only(model)
 
 
-def demand_effects(posterior: DemandPosterior, level: float = 0.9) -> pd.DataFrame:
-    """Lay a fit of the demand-ability model out: columns model, dim, ability, sd, lower, upper.
+def ability_profiles(posterior: Posterior, level: float = 0.9) -> AbilityProfiles:
+    """Summarise the posterior of a fit of any kind as profiles.
 
-    The dimension `general` is the ability in log-odds, at the mean demands of the fitted items; every other row is what
-    one more level of that demand does to the model's log-odds, so that less negative is better.
+    Args:
+        posterior: Posterior of a fit.
+        level: Nominal coverage of the bounds.
     """
-    scale = posterior.basis.scale
-    effect = posterior.slopes()[:, 1:] + posterior.weight[: len(scale)]
-    variance = np.diagonal(posterior.ability_cov, axis1=1, axis2=2).copy()
-    variance[:, 1:] += np.diagonal(posterior.weight_cov)[: len(scale)]
-    mean = np.column_stack([posterior.ability_mean[:, 0], effect / scale])
-    sd = np.sqrt(variance) / np.r_[1.0, scale]
-    model, dim = np.meshgrid(posterior.models, ("general", *posterior.dims), indexing="ij")
-    width = normal_quantile(level) * sd
-    columns = {"model": model, "dim": dim, "ability": mean, "sd": sd, "lower": mean - width, "upper": mean + width}
-    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+    general = general_ability(posterior, level)
+    signal, error = float(general["ability"].var(ddof=0)), float((general["sd"] ** 2).mean())
+    share, classical = Interval(float("nan"), float("nan"), float("nan"), level), float("nan")
+    if isinstance(posterior, CurvePosterior):
+        share = general_share(posterior.ability, level)
+        classical = general_factor_share(posterior.classical.ability)
+    reliability = signal / (signal + error) if signal + error > 0 else float("nan")
+    table, unit = posterior.abilities(level), UNITS[posterior.kind]
+    general = general.sort_values("ability", ascending=False, kind="stable").reset_index(drop=True)
+    return AbilityProfiles(table, level, share, classical, unit, general, reliability)
+
+
+def general_ability(posterior: Posterior, level: float = 0.9) -> pd.DataFrame:
+    """General ability of each model with its interval.
+
+    Of an item response fit with several abilities it is their projection on the items' mean slopes: what raises the
+    log-odds of the average item (the reference composite of Wang, 1986, in its simplest form). Of a curve fit it is the
+    mean over the dimensions in demand levels, of a demand fit the ability in log-odds at mean demands.
+
+    Args:
+        posterior: Posterior of a fit of any kind.
+        level: Nominal coverage of the bounds.
+
+    Returns:
+        Columns model, ability, sd, lower, upper, in the order of the fit's models.
+    """
+    if isinstance(posterior, CurvePosterior):
+        draws = posterior.ability.mean(axis=1)
+        mean, sd = draws.mean(axis=-1), draws.std(axis=-1, ddof=1)
+        lower, upper = quantile_bounds(draws, level)
+    else:
+        mean, sd = _gaussian_general(posterior)
+        width = normal_quantile(level) * sd
+        lower, upper = mean - width, mean + width
+    columns = {"model": posterior.models, "ability": mean, "sd": sd, "lower": lower, "upper": upper}
+    return pd.DataFrame(columns)
+
+
+def _gaussian_general(posterior: Posterior) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of the general ability under a Gaussian posterior of the abilities."""
+    if isinstance(posterior, IRTPosterior):
+        direction = general_direction(posterior.item_mean[:, :-1])
+        variance = np.einsum("k,mkl,l->m", direction, posterior.ability_cov, direction)
+        return posterior.ability_mean @ direction, np.sqrt(variance)
+    if isinstance(posterior, DemandPosterior):
+        return posterior.ability_mean[:, 0], np.sqrt(posterior.ability_cov[:, 0, 0])
+    raise InputError(f"a fit of kind '{posterior.kind}' has no general ability; use its abilities()")
+
+
+def general_direction(slopes: FloatArray) -> FloatArray:
+    """Unit vector along the mean slopes of the items; the first axis where these are 0.
+
+    Args:
+        slopes: Slopes of the items, (item, dim).
+    """
+    mean = slopes.mean(axis=0)
+    length = float(np.linalg.norm(mean))
+    return mean / length if length > 1e-12 else np.eye(len(mean))[0]
 
 
 def general_factor_share(ability: ModelDim) -> float:

@@ -47,8 +47,8 @@ def places_of(study: Study, items: tuple[str, ...]) -> Places:
     benchmark = pd.Series(study.items["benchmark"].astype(str).to_numpy(), index=ids)
     task = pd.Series(task_labels(study.items), index=ids)
     wanted = list(items)
-    found = [column.reindex(wanted).fillna("?").astype(str).to_numpy(dtype=str) for column in (benchmark, task)]
-    return Places(items, found[0], found[1])
+    columns = [column.reindex(wanted).fillna("?").astype(str).to_numpy(dtype=str) for column in (benchmark, task)]
+    return Places(items, columns[0], columns[1])
 
 
 def clusters_of(study: Study, items: tuple[str, ...]) -> np.ndarray:
@@ -56,8 +56,8 @@ def clusters_of(study: Study, items: tuple[str, ...]) -> np.ndarray:
     if study.items is None:
         return np.array(items)
     labels = dict(zip(study.items["item_id"].astype(str), task_labels(study.items), strict=True))
-    found = np.array([labels.get(item, f"?/{item}") for item in items])
-    return np.array(items) if len(np.unique(found)) < 2 else found
+    tasks = np.array([labels.get(item, f"?/{item}") for item in items])
+    return np.array(items) if len(np.unique(tasks)) < 2 else tasks
 
 
 def of_benchmark(study: Study, benchmark: str) -> Study:

@@ -16,6 +16,7 @@ from capscope.report.figures import (
 )
 from capscope.report.fit_page import PageSettings, fit_summary, report, report_fit, view_fit
 from capscope.report.page import render, write_page
+from capscope.report.pictures import Picture, plot_fit
 from capscope.report.plain import Summary
 from capscope.report.provenance import Provenance, provenance_of
 from capscope.report.radar import radar, radar_grid
@@ -30,6 +31,7 @@ __all__ = [
     "ItemPart",
     "PageSettings",
     "PageSource",
+    "Picture",
     "Provenance",
     "Section",
     "Summary",
@@ -42,6 +44,7 @@ __all__ = [
     "fit_summary",
     "item_map",
     "overall_intervals",
+    "plot_fit",
     "provenance_of",
     "radar",
     "radar_grid",

@@ -3,17 +3,17 @@
 import tempfile
 import webbrowser
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from capscope.data import Demands, Responses, Study, read_items
+from capscope.data import Demands, Study, read_items
 from capscope.errors import JoinError, first_few
-from capscope.files import refuse_file
-from capscope.fit import Fit, HeldOut, IRTPosterior, load_fit
-from capscope.predict import PredictionSettings
-from capscope.predict.fit_predictions import predict_from_fit
+from capscope.files import MANIFEST, TENSORS, refuse_file
+from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, load_fit
+from capscope.predict import predict
 from capscope.profiles import demand_profile
 from capscope.report.page import write_page
 from capscope.report.plain import Summary
@@ -130,34 +130,73 @@ def fit_summary(fit: Fit[Any] | Path | str, settings: PageSettings | None = None
         JoinError: The study is not the one that the fit was made from.
     """
     settings = settings or PageSettings()
-    fitted = fit if isinstance(fit, Fit) else load_fit(Path(fit))
-    return summarize(page_source(fitted, _provenance(fit, settings), settings))
+    return summarize(page_source(fit, settings))
 
 
-def _provenance(fit: Fit[Any] | Path | str, settings: PageSettings) -> Provenance:
-    if isinstance(fit, Fit):
-        return provenance_of("Fit", "a fit of this session", seed=settings.seed, engine="")
-    folder = Path(fit)
-    inputs = (folder / "manifest.json", folder / "tensors.safetensors")
-    source = f"the fit {folder.name}"
-    return provenance_of(f"Fit {folder.name}", source, seed=settings.seed, engine="", inputs=inputs)
+def _provenance(fit: Fit[Any], folder: Path | None, study: Study | None, settings: PageSettings) -> Provenance:
+    """Say what was measured on what, by which engine, and when."""
+    inputs = () if folder is None else (folder / MANIFEST, folder / TENSORS)
+    what = f"Fit {folder.name}" if folder is not None else "A fit of this session"
+    on = "" if study is None else f", from the study {Path(study.name).name}"
+    measured = _measured(fit)
+    return provenance_of(
+        f"{len(fit.models):,} models, {measured}",
+        f"{what} ({fit.model_name}){on}",
+        seed=settings.seed if fit.settings is None else fit.settings.seed,
+        engine=fit.engine,
+        inputs=inputs,
+        facts=(
+            ("Measured", f"{len(fit.models):,} models, {measured}, by model {fit.model_name}"),
+            *_study_facts(study),
+            *(() if folder is None else (("Fit written", _day(folder / MANIFEST)),)),
+        ),
+    )
 
 
-def page_source(fit: Fit[Any], provenance: Provenance, settings: PageSettings) -> PageSource:
+def _measured(fit: Fit[Any]) -> str:
+    """On what a fit measured its models."""
+    posterior = fit.posterior
+    if isinstance(posterior, CurvePosterior):
+        return f"{len(posterior.dims)} scales of demand"
+    return f"{len(posterior.items):,} items"
+
+
+def _study_facts(study: Study | None) -> list[tuple[str, str]]:
+    """Name, size and last change of a study."""
+    if study is None:
+        return []
+    facts = [("Study", Path(study.name).name)]
+    if study.responses is not None:
+        answers = study.responses["n_trials"].sum() if "n_trials" in study.responses else len(study.responses)
+        models = study.responses["model"].nunique()
+        items = study.responses["item_id"].nunique()
+        facts.append(("Answers in the study", f"{int(answers):,} by {models:,} models to {items:,} items"))
+    tables = [path for path in Path(study.name).glob("*") if path.is_file()]
+    return [*facts, ("Study last changed", max(map(_day, tables)))] if tables else facts
+
+
+def _day(path: Path) -> str:
+    """Day on which a file was last written, in UTC."""
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
+
+
+def page_source(fit: Fit[Any] | Path | str, settings: PageSettings) -> PageSource:
     """Gather everything that the page of a fit can show.
 
     Raises:
-        InputError: The items or the study cannot be read.
+        InputError: The fit, the items or the study cannot be read.
         JoinError: The study is not the one that the fit was made from.
     """
+    folder = None if isinstance(fit, Fit) else Path(fit)
+    fitted = fit if isinstance(fit, Fit) else load_fit(fit)
     study = Study.load(settings.study) if isinstance(settings.study, Path | str) else settings.study
     items = settings.items
     return PageSource(
-        fit=fit,
-        provenance=provenance,
+        fit=fitted,
+        provenance=_provenance(fitted, folder, study, settings),
         study=study,
-        part=None if items is None else item_part(fit, items, settings.seed, settings.level),
-        held_out=None if study is None or study.responses is None else held_out_answers(fit, study),
+        part=None if items is None else item_part(fitted, items, settings.seed, settings.level),
+        held_out=None if study is None else held_out_answers(fitted, study),
         focus_model=settings.model,
         rival=settings.against,
         level=settings.level,
@@ -179,7 +218,7 @@ def item_part(fit: Fit[Any], items: Study | pd.DataFrame | Path | str, seed: int
     posterior = fit.posterior
     dims = () if isinstance(posterior, IRTPosterior) else posterior.dims
     study = _items_study(items, dims)
-    predictions = predict_from_fit(posterior, study, PredictionSettings(level=level, seed=seed))
+    predictions = predict(posterior, study, level=level, seed=seed)
     if study.demands is None:
         return ItemPart(predictions=predictions, items=study.items)
     demands = demand_profile(Demands.of(study, rubrics=dims or None))
@@ -193,16 +232,19 @@ def _items_study(items: Study | pd.DataFrame | Path | str, dims: tuple[str, ...]
 
 
 def held_out_answers(fit: Fit[Any], study: Study) -> HeldOut[Any] | None:
-    """Fit the same model without part of the study's answers, and predict these; None for a kind that cannot.
+    """Fit with the same settings without part of the study's answers, and predict these.
+
+    Returns:
+        The answers and their chances; None without responses, and for curves, whose page compares them in sample.
 
     Raises:
         JoinError: The study lacks items of the fit.
     """
-    if not isinstance(fit.posterior, IRTPosterior):
+    posterior = fit.posterior
+    if study.responses is None or isinstance(posterior, CurvePosterior):
         return None
-    responses = Responses.of(study)
-    known = set(responses.items)
-    missing = [item for item in fit.posterior.items if item not in known]
+    known = set(study.responses["item_id"].astype(str))
+    missing = [item for item in posterior.items if item not in known]
     if missing:
         raise JoinError(
             f"{study.name}: has no answers to {first_few(missing)} of the fit; name the study it was made from"

@@ -1,23 +1,20 @@
 """An adaptive battery against an endpoint: from a bank and a table of items to a finished run in a folder."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery
 from capscope.battery.adaptive.answering import EndpointAnswerer
-from capscope.battery.adaptive.questions import BatteryQuestion, battery_questions
-from capscope.battery.adaptive.running import BatteryRun, RunSettings, run_adaptively
+from capscope.battery.adaptive.planning import LEDGER_NAME, RunSettings, askable
+from capscope.battery.adaptive.running import BUDGET, ENDPOINT, BatteryRun, run_adaptively
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.sources import load_bank
-from capscope.data import Study, read_items
-from capscope.endpoint import EndpointSettings, Sampling, find_prices
-from capscope.errors import InputError, OutputError
-
-LEDGER_NAME = "replies.sqlite"
-"""Name of the ledger in a run's folder."""
+from capscope.data import Study
+from capscope.errors import Interrupted, OutputError
+from capscope.files import refuse_unwritable
 
 
 def run_battery(
@@ -39,10 +36,14 @@ def run_battery(
         settings: Stop rules, and how the endpoint is asked.
         progress: Called after every question with their number and the score so far.
 
+    Returns:
+        The run, which is written to the folder too; its status is `budget` where a limit ended it.
+
     Raises:
         InputError: The bank or the items cannot be read, or open answers have no judge.
-        EndpointError: The endpoint refuses every question; replies so far are in the ledger.
-        OutputError: The folder cannot be written.
+        EndpointError: The endpoint cannot be used, or ended the run; answers so far are written.
+        OutputError: The folder or the ledger cannot be written; replies so far are in the ledger.
+        Interrupted: Ctrl-C; replies so far are in the ledger.
 
     Example:
         >>> run = run_battery("bank", "study", model="gpt-4o", out="run")  # doctest: +SKIP
@@ -50,8 +51,8 @@ def run_battery(
     """
     settings, folder = settings or RunSettings(), Path(out)
     loaded = load_bank(bank)
-    questions = battery_questions(_items(items), loaded.items, settings.grader)
-    answerer = _answerer(questions, model, folder, settings)
+    questions = askable(loaded, items, settings)
+    answerer = EndpointAnswerer(folder / LEDGER_NAME, model, settings)
     _make(folder)
 
     def show(asked: int, state: AdaptiveBattery) -> None:
@@ -59,35 +60,28 @@ def run_battery(
             progress(asked, float(state.estimate(settings.level, 1).score[0]))
 
     with answerer as answer:
-        run = run_adaptively(loaded, questions, answer, model, settings, show)
+        try:
+            run = run_adaptively(loaded, questions, answer, model, settings, show)
+        except KeyboardInterrupt:
+            kept = f"{answer.replies} replies are kept in {folder / LEDGER_NAME}"
+            raise Interrupted(f"stopped by Ctrl-C; {kept}; run the same command again to go on") from None
+        run = replace(run, usd=answer.usd if settings.prices(model) else None, unmetered=answer.unmetered)
+        if run.status == BUDGET:
+            run = replace(run, cause=f"stopped at ${answer.usd:.4f} of {answer.limit}")
     run.save(folder)
+    if run.status == ENDPOINT:
+        run.refuse_unfinished()
     return run
 
 
-def _items(items: Study | pd.DataFrame | str | Path) -> pd.DataFrame:
-    if isinstance(items, pd.DataFrame):
-        return items
-    return (items if isinstance(items, Study) else read_items(Path(items))).require("items")
-
-
-def _answerer(questions: list[BatteryQuestion], model: str, folder: Path, settings: RunSettings) -> EndpointAnswerer:
-    if not settings.judge and any(question.kind == "judge" for question in questions):
-        raise InputError("grader 'judge' needs a model that judges; name it with --judge")
-    endpoint = settings.endpoint
-    if not isinstance(endpoint, EndpointSettings):
-        endpoint = EndpointSettings.from_environment(endpoint, concurrency=1)
-    return EndpointAnswerer(
-        folder / LEDGER_NAME,
-        endpoint,
-        Sampling(model, settings.temperature, settings.max_tokens),
-        Sampling(settings.judge, 0.0, settings.max_tokens) if settings.judge else None,
-        (find_prices(model, settings.usd_in, settings.usd_out), settings.max_usd),
-        np.random.default_rng(settings.seed),
-    )
-
-
 def _make(folder: Path) -> None:
+    """Make the folder of a run and see that files can be written there, before anything is asked.
+
+    Raises:
+        OutputError: They cannot.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
+    refuse_unwritable(folder / "result.json")

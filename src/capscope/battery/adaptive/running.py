@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,53 +11,21 @@ import pandas as pd
 from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, Targets
 from capscope.battery.adaptive.answering import Answerer
 from capscope.battery.adaptive.estimate import MOST_MODELS
+from capscope.battery.adaptive.planning import RunSettings
 from capscope.battery.adaptive.questions import BatteryQuestion
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.pool import Pool
 from capscope.display import html_table
-from capscope.endpoint import EndpointSettings
-from capscope.errors import InputError
+from capscope.errors import BudgetReached, EndpointError, InputError
 from capscope.files import write_json, write_table
 from capscope.intervals import normal_quantile
 
 SUITE = "all"
 """Name of the target that contains every item."""
+BUDGET, ENDPOINT = "budget", "endpoint"
+"""Statuses of a run that was ended from outside."""
 FEWEST = 10
 """Answers before a run may stop by its precision; intervals after fewer answers depend on the curves."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """Stop rules of a run, and how the endpoint is asked."""
-
-    size: int = 100
-    """Largest number of items to ask."""
-    width: float | None = None
-    """Stop when the interval of the score is at most this wide, in shares of 1."""
-    ability_sd: float | None = None
-    """Stop when every ability's posterior standard deviation is at most this."""
-    benchmarks: tuple[str, ...] = ()
-    """Benchmarks whose mean score is wanted; all by default."""
-    level: float = 0.95
-    """Nominal coverage of the intervals."""
-    seed: int = 0
-    """Seed of the draws."""
-    endpoint: EndpointSettings | str | None = None
-    """Address of the endpoint, or all its settings; by default OPENAI_BASE_URL, else OpenAI."""
-    grader: str = "auto"
-    """How replies are graded: one of `KINDS`."""
-    judge: str = ""
-    """Name of the model that grades open answers, at the same endpoint."""
-    temperature: float = 0.0
-    """Sampling temperature of the model under test."""
-    max_tokens: int = 2000
-    """Largest number of tokens of a reply."""
-    usd_in: float | None = None
-    """Price of a million tokens read, in US dollars; by default from genai-prices, where installed."""
-    usd_out: float | None = None
-    """Price of a million tokens written, in US dollars."""
-    max_usd: float | None = None
-    """Largest amount to spend on the model under test, in US dollars."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,9 +41,15 @@ class BatteryRun:
     abilities: pd.DataFrame
     """Columns dim, ability, sd, lower, upper."""
     status: str
-    """Why the run ended: `width`, `ability_sd`, `max_items`, `budget` or `no-items-left`."""
+    """Why the run ended: `width`, `ability_sd`, `max_items`, `no-items-left`, `budget` or `endpoint`."""
     level: float
     """Nominal coverage of the intervals."""
+    cause: str = ""
+    """What the endpoint or the budget said where one of them ended the run."""
+    usd: float | None = None
+    """US dollars spent in this run; None where prices are unknown."""
+    unmetered: int = 0
+    """Calls whose usage the endpoint did not state; `usd` holds an estimate for them."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -89,13 +63,34 @@ class BatteryRun:
             "level": self.level,
             "scores": self.scores.to_dict("records"),
             "abilities": self.abilities.to_dict("records"),
+            "usd": self.usd,
         }
+
+    def refuse_unfinished(self) -> None:
+        """Raise where the budget or the endpoint ended the run, or where no reply could be scored.
+
+        Raises:
+            BudgetReached: The limit on spending is reached.
+            EndpointError: The endpoint ended the run, or no reply could be scored.
+        """
+        scored = int(self.steps["score"].notna().sum())
+        if self.status == BUDGET:
+            raise BudgetReached(f"{self.cause}; {scored} answers are scored; run again with a larger limit")
+        if self.status == ENDPOINT:
+            raise EndpointError(f"{self.cause} ({scored} answers are scored)")
+        if len(self.steps) and not scored:
+            problem, count = Counter(self.steps["problem"]).most_common(1)[0]
+            raise EndpointError(f"none of {len(self.steps)} replies could be scored; {count} times: {problem}")
 
     def summary(self) -> str:
         """Return in one line how many items were asked and why the run ended."""
         unscored = int(self.steps["score"].isna().sum())
+        cost = "" if self.usd is None else f"; cost ${self.usd:.4f}"
+        if self.unmetered:
+            cost += f" ({self.unmetered} calls without a stated usage, counted by an estimate)"
         return (
-            f"{len(self.steps)} items asked, {unscored} unscored (left out, not counted as wrong); ended: {self.status}"
+            f"{len(self.steps)} items asked, {unscored} unscored (left out, not counted as wrong);"
+            f" ended: {self.status}{cost}"
         )
 
     def __repr__(self) -> str:
@@ -153,20 +148,20 @@ def run_adaptively(
     asked = {question.item_id: question for question in questions}
     state, rng = _begin(bank, asked, settings), np.random.default_rng(settings.seed)
     rows: list[tuple[str, float, float, float | None, str]] = []
-    status = ""
+    status = cause = ""
     while not status:
         item, chance = state.draw(rng)
         name = bank.items[item]
         graded = answer(asked[name])
         if graded.stopped:
-            status = "budget"
+            status, cause = (ENDPOINT if graded.problem else BUDGET), graded.problem
             break
         rows.append((name, chance, float(state.expected[item]), graded.score, graded.problem))
         state = state.without(item) if graded.score is None else state.with_answer(item, chance, graded.score)
         status = _ended(state, len(rows), settings)
         if progress:
             progress(len(rows), state)
-    return _result(model, rows, state, status, settings.level)
+    return replace(_result(model, rows, state, status, settings.level), cause=cause)
 
 
 def _result(

@@ -1,54 +1,79 @@
-"""Tables and logs of other tools as studies, and studies as their tables: one file for each format."""
+"""The family of file formats: tables and logs of other tools as studies, and studies as their tables.
 
-from collections.abc import Callable
+A format is one module that defines a `Format`, and one line in `FORMATS`; the command line, `import_logs` and the
+table in the README come from there.
+"""
 
-from capscope.data.formats.adele import import_adele
-from capscope.data.formats.every_eval_ever import import_every_eval_ever
-from capscope.data.formats.exporting import ExportReport
-from capscope.data.formats.helm import import_helm
-from capscope.data.formats.inspect_logs import import_inspect
-from capscope.data.formats.irw import export_irw, import_irw
-from capscope.data.formats.lm_eval import import_lm_eval
-from capscope.data.formats.openai_batch import BatchNames, import_openai_batch
-from capscope.data.formats.pyirt import export_pyirt, import_pyirt
-from capscope.data.formats.report import ImportReport
+from collections.abc import Mapping
+from typing import Any
+
+from capscope.data.formats.adele import ADELE, import_adele
+from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_eval_ever
+from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
+from capscope.data.formats.helm import HELM, import_helm
+from capscope.data.formats.inspect_logs import INSPECT, import_inspect
+from capscope.data.formats.irw import IRW, export_irw, import_irw
+from capscope.data.formats.lm_eval import LM_EVAL, import_lm_eval
+from capscope.data.formats.openai_batch import OPENAI_BATCH, BatchNames, import_openai_batch
+from capscope.data.formats.pyirt import PYIRT, export_pyirt, import_pyirt
+from capscope.data.formats.reading_formats import detect_format, export_study, read_format
 from capscope.data.formats.score_tables import Columns
-from capscope.data.formats.tidy import ExtraTables, export_tidy, import_tidy
-from capscope.data.formats.torch_measure import export_torch_measure, import_torch_measure
+from capscope.data.formats.tidy import TIDY, ExtraTables, export_tidy, import_tidy
+from capscope.data.formats.torch_measure import TORCH_MEASURE, export_torch_measure, import_torch_measure
 from capscope.data.study import Study
 
-FORMATS: dict[str, Callable[..., tuple[Study, ImportReport]]] = {
-    "tidy": import_tidy,
-    "adele": import_adele,
-    "inspect": import_inspect,
-    "lm-eval": import_lm_eval,
-    "helm": import_helm,
-    "every-eval-ever": import_every_eval_ever,
-    "openai-batch": import_openai_batch,
-    "pyirt": import_pyirt,
-    "irw": import_irw,
-    "torch-measure": import_torch_measure,
+FORMATS: dict[str, Format] = {
+    entry.name: entry
+    for entry in (
+        TIDY,
+        ADELE,
+        INSPECT,
+        LM_EVAL,
+        HELM,
+        EVERY_EVAL_EVER,
+        OPENAI_BATCH,
+        PYIRT,
+        IRW,
+        TORCH_MEASURE,
+    )
 }
-"""The formats that can be imported, by name."""
+"""The formats by name."""
 
-EXPORTS: dict[str, Callable[..., ExportReport]] = {
-    "tidy": export_tidy,
-    "pyirt": export_pyirt,
-    "irw": export_irw,
-    "torch-measure": export_torch_measure,
-}
-"""The formats that can be exported, by name."""
+
+def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, Any] | None = None) -> Study:
+    """Make a study of logs or tables of another tool.
+
+    Args:
+        paths: A file or folder, or several.
+        format: Name of the format (see `FORMATS`); by default it is recognised by the files.
+        options: Options of the format by their keywords, such as ``{"metrics": ["acc"]}``.
+
+    Returns:
+        The study; remarks on the data stand in ``study.sources["notes"]``.
+
+    Raises:
+        InputError: The format is not recognised, or a file is wrong.
+
+    Example:
+        >>> study = import_logs("results", "lm-eval", {"metrics": ["acc"]})  # doctest: +SKIP
+    """
+    study, _ = read_format(FORMATS, format or detect_format(FORMATS, paths), paths, options or {})
+    return study
+
 
 __all__ = [
-    "EXPORTS",
     "FORMATS",
     "BatchNames",
     "Columns",
     "ExportReport",
     "ExtraTables",
+    "Format",
     "ImportReport",
+    "Paths",
+    "detect_format",
     "export_irw",
     "export_pyirt",
+    "export_study",
     "export_tidy",
     "export_torch_measure",
     "import_adele",
@@ -57,8 +82,10 @@ __all__ = [
     "import_inspect",
     "import_irw",
     "import_lm_eval",
+    "import_logs",
     "import_openai_batch",
     "import_pyirt",
     "import_tidy",
     "import_torch_measure",
+    "read_format",
 ]

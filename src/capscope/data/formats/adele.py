@@ -1,14 +1,25 @@
-"""The ADeLe battery and what its toolkit writes: answers of models, demand levels of annotators."""
+"""The ADeLe battery and what its toolkit writes: answers of models and demand levels of annotators."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from capscope.data.columns import as_number, as_text, blank_cells, data_row
-from capscope.data.formats.assembly import Assembly, assemble
-from capscope.data.formats.report import ImportReport
-from capscope.data.formats.score_tables import Columns, ScoreTable, long_scores
+from capscope.data.formats.assembly import Parts, assemble
+from capscope.data.formats.format import (
+    ENCODING,
+    NOT_ADMINISTERED,
+    Argument,
+    Format,
+    Head,
+    ImportReport,
+    Option,
+    Paths,
+    as_paths,
+)
+from capscope.data.formats.score_tables import Columns, ScoreTable, left_out_notes, long_scores
 from capscope.data.levels import Levels, levels_from_columns
 from capscope.data.reading import read_table
 from capscope.data.study import Study
@@ -16,6 +27,8 @@ from capscope.data.tables import validate
 from capscope.errors import InputError, JoinError, first_few, nearest
 
 # fmt: off
+RELEASED = "released"
+"""Attribute of a table: codes of its demand columns that name a release."""
 SCALES = (
     "AS", "CEc", "CEe", "CL", "MCr", "MCt", "MCu", "MS", "QLl", "QLq", "SNs",
     "KNa", "KNc", "KNf", "KNn", "KNs", "AT", "VO",
@@ -24,14 +37,20 @@ SCALES = (
 """Codes of the 18 demand columns."""
 
 ID_COLUMNS = ("item_id", "instance_id", "custom_id")
-"""What tables call the item; the first that is there counts."""
+"""Names that tables give to the item; the first that is there counts."""
+VERSIONED = re.compile(r"v\d+/(?P<code>\w+)")
+"""Names of demand columns in the release tables, such as ``v2/QLl``."""
+RUBRIC_COLUMNS = ("demand", "rubric")
+"""Names that long tables of levels give to the rubric."""
+JUDGE_COLUMNS = ("annotator", "judge_model")
+"""Names that long tables of levels give to who rated."""
 BATTERY_NAMES = {"prompt": "text", "groundtruth": "target"}
-"""What the battery calls columns that a study calls otherwise."""
+"""Names of columns in the battery, and in a study."""
 
 
 def import_adele(
-    battery: Path,
-    tables: Sequence[Path] = (),
+    battery: str | Path,
+    tables: Paths = (),
     annotator: str = "gpt-4o",
     battery_annotator: str = "gpt-4o",
     not_administered: Sequence[str] = (),
@@ -40,12 +59,13 @@ def import_adele(
     """Make a study of an ADeLe battery and the tables that belong to it.
 
     Args:
-        battery: The battery: `instance_id, prompt, groundtruth, benchmark, task, UG, ...` and the 18 demand columns.
+        battery: The battery: `instance_id, prompt, groundtruth, benchmark, task, UG, ...` and the 18 demand columns
+            (or columns of a release such as ``v2/QLl``); or a long table of levels, for a study of levels alone.
         tables: Tables of answers (`verification_final`, `correct`, or a results frame with `success`) and of demand
-            levels (wide `custom_id, AS, ...` or long `custom_id, demand, level, ...`); what each is, its columns say.
-            A model without a column `model` is called by its file. What a table of answers holds beside the scores
-            (the answer, the question) stays behind.
-        annotator: Who rated in the tables of demand levels.
+            levels (wide `custom_id, AS, ...` or long `custom_id, demand, level, ...`, also `rubric` and
+            `judge_model`); their columns tell which it is. A model without a column `model` is called by its file.
+            Other columns of a table of answers (the answer, the question) are not imported.
+        annotator: Who rated in the tables of demand levels, where they do not say.
         battery_annotator: Who rated in the battery itself.
         not_administered: Values that stand for "not administered"; they are counted and become no response.
         encoding: Text encoding of CSV and JSON files.
@@ -54,40 +74,74 @@ def import_adele(
         InputError: A table is wrong or none of these kinds; the message names file and row.
         JoinError: Questions or ids are not those of the battery.
     """
-    raw = read_table(battery, encoding)
-    items, own = _battery(raw, battery, battery_annotator)
+    battery, others = Path(battery), as_paths(tables)
+    raw = _without_versions(read_table(battery, encoding), battery)
+    notes = [*left_out_notes(raw, str(battery))]
+    items, rated = _battery(raw, battery, battery_annotator)
     scores: list[ScoreTable] = []
-    rated = [own] if own else []
     rows = len(raw)
-    for path in tables:
-        frame = _with_item_id(read_table(path, encoding), items, path)
+    for path in others:
+        frame = _without_versions(read_table(path, encoding), path)
+        notes += left_out_notes(frame, str(path))
+        frame = _with_item_id(frame, items, path)
         if _holds_levels(frame):
             rated.append(_levels(frame, annotator, path))
             rows += len(frame)
         else:
             scores.append(_scores(frame, not_administered, path))
-    levels = _joined(rated) if rated else None
-    return assemble(Assembly("adele", [battery, *tables], scores, items, str(battery), levels, rows))
+    parts = Parts(
+        format="adele",
+        sources=[battery, *others],
+        scores=scores,
+        items=items,
+        items_source=str(battery),
+        levels=_joined(rated) if rated else None,
+        other_rows=rows,
+        notes=notes,
+    )
+    return assemble(parts)
 
 
-def _battery(frame: pd.DataFrame, path: Path, annotator: str) -> tuple[pd.DataFrame, Levels | None]:
-    """Return the items of the battery, and the levels that stand in it."""
+def _without_versions(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Name demand columns such as ``v2/QLl`` by their codes.
+
+    Raises:
+        InputError: Two columns have one code.
+    """
+    codes = {name: match["code"] for name in map(str, frame.columns) if (match := VERSIONED.fullmatch(name))}
+    columns = [codes.get(str(name), str(name)) for name in frame.columns]
+    repeated = [name for name in dict.fromkeys(codes.values()) if columns.count(name) > 1]
+    if repeated:
+        both = [name for name in map(str, frame.columns) if codes.get(name, name) == repeated[0]]
+        raise InputError(f"{path}: {' and '.join(both)} rate one rubric; keep one of the columns")
+    renamed = frame.set_axis(columns, axis="columns")
+    renamed.attrs |= {RELEASED: tuple(codes.values())}
+    return renamed
+
+
+def _battery(frame: pd.DataFrame, path: Path, annotator: str) -> tuple[pd.DataFrame | None, list[Levels]]:
+    """Return the items of the battery, and the levels that it holds; a long table of levels has no items."""
     id_column = next((name for name in ID_COLUMNS if name in frame), None)
     if id_column is None:
         hint = nearest("instance_id", map(str, frame.columns))
         raise InputError(f"{path}: column 'instance_id' is missing{hint}; the first table must be the battery")
     frame = frame.rename(columns={id_column: "item_id", **BATTERY_NAMES})
+    if _rubric_column(frame):
+        return None, [_levels(frame, annotator, path)]
     scales = _scales(frame, path)
     items = validate(frame.drop(columns=list(scales)), "items", str(path))
     if "UG" in frame:
         guess = 1 - as_number(frame["UG"], "UG", (0.0, 100.0), str(path)) / 100
         items = items.assign(chance=guess.to_numpy())
-    return items, levels_from_columns(frame, scales, annotator, str(path)) if scales else None
+    return items, [levels_from_columns(frame, scales, annotator, str(path))] if scales else []
 
 
 def _scales(frame: pd.DataFrame, path: Path) -> tuple[str, ...]:
-    """Return the demand columns: all of them or none; one that is missing among others is a slip."""
+    """Return the demand columns: those of a release, else all 18 or none; one that is missing is an error."""
+    released: tuple[str, ...] = frame.attrs.get(RELEASED, ())
     present = tuple(code for code in SCALES if code in frame)
+    if released:
+        return (*released, *(code for code in present if code not in released))
     missing = [code for code in SCALES if code not in frame]
     if present and missing:
         others = [str(column) for column in frame if column not in SCALES]
@@ -98,7 +152,12 @@ def _scales(frame: pd.DataFrame, path: Path) -> tuple[str, ...]:
     return present
 
 
-def _with_item_id(frame: pd.DataFrame, items: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _rubric_column(frame: pd.DataFrame) -> str | None:
+    """Return the column of rubrics of a long table of levels."""
+    return next((name for name in RUBRIC_COLUMNS if name in frame and "level" in frame), None)
+
+
+def _with_item_id(frame: pd.DataFrame, items: pd.DataFrame | None, path: Path) -> pd.DataFrame:
     """Name the items of a table by their ids, found by the text of the question where there is no id."""
     id_column = next((name for name in ID_COLUMNS if name in frame), None)
     if id_column:
@@ -109,7 +168,7 @@ def _with_item_id(frame: pd.DataFrame, items: pd.DataFrame, path: Path) -> pd.Da
             f"{path}: no column names the item; found {first_few(map(str, frame.columns), 8)};"
             " it needs instance_id, custom_id or question"
         )
-    if "text" not in items:
+    if items is None or "text" not in items:
         raise InputError(f"{path}: items are named by '{question}', but the battery has no prompts; add instance_id")
     return frame.assign(item_id=_ids_by_text(frame[question], items, path)).drop(columns=question)
 
@@ -124,30 +183,34 @@ def _ids_by_text(question: pd.Series, items: pd.DataFrame, path: Path) -> pd.Ser
             f"{path}: {data_row(int(ambiguous.index[0]))}: several instances of the battery have this question"
             f" ({len(ambiguous)} such rows); add a column instance_id"
         )
-    found = asked.map(known[~known.index.duplicated()])
-    if found.isna().any():
-        lost = found.index[found.isna()]
+    ids = asked.map(known[~known.index.duplicated()])
+    if ids.isna().any():
+        lost = ids.index[ids.isna()]
         raise JoinError(
-            f"{path}: only {found.notna().mean():.0%} of the questions are in the battery"
+            f"{path}: only {ids.notna().mean():.0%} of the questions are in the battery"
             f" (first unknown: {', '.join(data_row(int(row)) for row in lost[:5])}); add a column instance_id"
         )
-    return found
+    return ids
 
 
 def _holds_levels(frame: pd.DataFrame) -> bool:
-    return "demand" in frame or any(code in frame for code in SCALES)
+    named = _rubric_column(frame) or "demand" in frame or frame.attrs.get(RELEASED)
+    return bool(named) or any(code in frame for code in SCALES)
 
 
 def _levels(frame: pd.DataFrame, annotator: str, path: Path) -> Levels:
     """Read a table of demand levels, wide or long."""
-    if "demand" not in frame:
-        return levels_from_columns(frame, _scales(frame, path), annotator, str(path))
-    if "level" not in frame:
+    rubric = _rubric_column(frame)
+    if rubric is None and "demand" in frame:
         hint = nearest("level", map(str, frame.columns))
         raise InputError(f"{path}: column 'level' is missing{hint}; long annotations have custom_id, demand, level")
+    judge = next((name for name in JUDGE_COLUMNS if name in frame), None)
+    rater = annotator if judge is None else frame[judge]
+    if rubric is None:
+        return levels_from_columns(frame, _scales(frame, path), rater, str(path))
     unfinished = frame["finish_reason"].astype(str) != "stop" if "finish_reason" in frame else False
     unrated = (blank_cells(frame["level"]) | unfinished).to_numpy(dtype=bool)
-    named = frame[["item_id", "demand", "level"]].rename(columns={"demand": "rubric"}).assign(annotator=annotator)
+    named = frame[["item_id", rubric, "level"]].rename(columns={rubric: "rubric"}).assign(annotator=rater)
     checked = validate(named.assign(level=named["level"].mask(unrated, "0")), "demands", str(path))
     return Levels(checked[~unrated], int(unrated.sum()))
 
@@ -170,3 +233,42 @@ def _scores(frame: pd.DataFrame, not_administered: Sequence[str], path: Path) ->
     if "model" not in answers:
         answers = answers.assign(model=path.stem)
     return long_scores(answers, Columns(score=score), not_administered, str(path))
+
+
+def _read_adele(
+    paths: Paths,
+    *,
+    annotator: str = "gpt-4o",
+    battery_annotator: str = "gpt-4o",
+    not_administered: Sequence[str] = (),
+    encoding: str = "utf-8",
+) -> tuple[Study, ImportReport]:
+    """Import the battery, which is the first path, and the tables after it."""
+    battery, *tables = as_paths(paths)
+    return import_adele(battery, tables, annotator, battery_annotator, not_administered, encoding)
+
+
+def _detect(head: Head) -> bool:
+    named = any(name in head.names for name in ID_COLUMNS)
+    rated = any(VERSIONED.fullmatch(name) for name in head.names) or {"rubric", "level"} <= head.names
+    return named and (rated or set(SCALES) <= head.names)
+
+
+ADELE = Format(
+    name="adele",
+    help="ADeLe battery, answers and levels.",
+    example="battery.csv GPT-4o.csv",
+    patterns=("*.csv", "*.parquet", "*.jsonl"),
+    detect=_detect,
+    read=_read_adele,
+    arguments=(
+        Argument(name="battery", many=False, help="The battery, with its demand columns."),
+        Argument(name="tables", required=False, help="Answers of models, or demand levels."),
+    ),
+    options=(
+        Option(keyword="annotator", help="Who rated in tables of demand levels."),
+        Option(keyword="battery_annotator", help="Who rated in the battery."),
+        NOT_ADMINISTERED,
+        ENCODING,
+    ),
+)

@@ -1,70 +1,120 @@
 """Put what a format has read together: one study, checked as a whole, and the report on it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from capscope.data.formats.format import ImportReport
 from capscope.data.formats.found_items import completed, found_items
-from capscope.data.formats.report import ImportReport, provenance, report_on
-from capscope.data.formats.score_tables import ScoreTable, joined_scores
-from capscope.data.joining import check_study
+from capscope.data.formats.score_tables import Runs, ScoreTable, joined_scores
+from capscope.data.joining import check_study, names_alike
 from capscope.data.levels import Levels
 from capscope.data.study import Study
 from capscope.data.tables import FACETS, NOT_STATED, validate
 from capscope.errors import InputError, first_few
+from capscope.files import sha256_of
 
 
-@dataclass(frozen=True)
-class Assembly:
-    """The parts of a study to be."""
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Tables that become a study."""
 
     format: str
     """Name of the format."""
-    sources: list[Path]
+    sources: Sequence[Path]
     """The files read."""
-    scores: Sequence[ScoreTable]
+    scores: Sequence[ScoreTable] = ()
     """Tables of scores."""
-    items: pd.DataFrame | None
+    items: pd.DataFrame | None = None
     """A table of items."""
-    items_source: str
-    """What to call that table in messages."""
-    levels: Levels | None
+    items_source: str = ""
+    """Name of that table for messages."""
+    levels: Levels | None = None
     """Demand levels."""
-    other_rows: int
+    other_rows: int = 0
     """Rows read beside those of the scores."""
-    notes: tuple[str, ...] = ()
-    """What a reader of the numbers should know."""
+    notes: Sequence[str] = ()
+    """Remarks on the data."""
+    runs: Runs | None = None
+    """What to do where several runs answer for the same model and item; None where the scores are no runs."""
 
 
-def assemble(parts: Assembly) -> tuple[Study, ImportReport]:
+def assemble(parts: Parts) -> tuple[Study, ImportReport]:
     """Make the study and count it.
 
     Raises:
         InputError: Two tables contradict each other.
         JoinError: They do not talk about the same items.
     """
+    notes = [*parts.notes, *(note for table in parts.scores for note in table.notes)]
+    responses = None
+    if parts.scores:
+        responses, joined = joined_scores(parts.scores, parts.runs)
+        notes += joined
     study = Study.of(
         _items(parts),
-        joined_scores(parts.scores) if parts.scores else None,
+        responses,
         parts.levels.demands if parts.levels else None,
         first_few(path.name for path in parts.sources),
         provenance(parts.format, parts.sources),
     )
     check_study(study)
+    notes += names_alike(study)
     rows = parts.other_rows + sum(table.rows for table in parts.scores)
-    skipped = sum(table.not_administered for table in parts.scores)
-    unrated = parts.levels.unrated if parts.levels else 0
-    return study, report_on(study, rows, skipped, unrated, parts.sources, parts.notes)
+    return study, _report(study, parts, rows, tuple(dict.fromkeys(notes)))
+
+
+def _items(parts: Parts) -> pd.DataFrame | None:
+    described = found_items([(table.source, table.described) for table in parts.scores])
+    if parts.items is None:
+        return described
+    return completed(validate(parts.items, "items", parts.items_source), described)
+
+
+def _report(study: Study, parts: Parts, rows: int, notes: tuple[str, ...]) -> ImportReport:
+    responses, items = study.responses, study.items
+    described = set(items["item_id"]) if items is not None else set[str]()
+    answered = set(responses["item_id"].cat.categories) if responses is not None else set[str]()
+    return ImportReport(
+        rows,
+        0 if responses is None else len(responses),
+        0 if responses is None else responses["model"].nunique(),
+        len(described | answered),
+        0 if study.demands is None else len(study.demands),
+        sum(table.not_administered for table in parts.scores),
+        parts.levels.unrated if parts.levels else 0,
+        tuple(path.name for path in parts.sources),
+        notes,
+    )
+
+
+def provenance(name: str, sources: Sequence[Path]) -> dict[str, Any]:
+    """Return for `study.json` the format and the files of an import, with their hashes."""
+    return {"format": name, "files": [{"name": path.name, "sha256": sha256_of(path)} for path in sources]}
+
+
+@dataclass
+class LogNotes:
+    """Remarks on logs, collected while they are read."""
+
+    notes: list[str] = field(default_factory=list[str])
+    """One sentence each."""
+    unscored: list[str] = field(default_factory=list[str])
+    """Why records have no score, such as an error of the endpoint; shown where no record has one."""
+    advice: str = "run them again"
+    """What to do where no record has a score for these reasons."""
 
 
 def assemble_logs(
     format: str,
     tables: Sequence[ScoreTable],
     items: pd.DataFrame | None,
-    sources: list[Path],
-    notes: Sequence[str] = (),
+    sources: Sequence[Path],
+    notes: LogNotes | None = None,
+    runs: Runs = "error",
 ) -> tuple[Study, ImportReport]:
     """Make a study of the scores of several logs and the items that they describe.
 
@@ -73,34 +123,39 @@ def assemble_logs(
         tables: One table for each log; a log in which nothing was scored adds nothing.
         items: The items.
         sources: The files read.
-        notes: What a reader of the numbers should know.
+        notes: Remarks on the logs.
+        runs: What to do where several logs answer for the same model and item.
 
     Raises:
         InputError: Nothing was scored at all, or two logs answer for the same model and item.
     """
+    notes = notes or LogNotes()
     if not any(len(table.responses) for table in tables):
-        raise InputError(f"{first_few(map(str, sources))}: no record is scored; score the logs first")
+        why = f" ({'; '.join(notes.unscored[:3])})" if notes.unscored else ""
+        advice = notes.advice if notes.unscored else "score the logs first"
+        raise InputError(f"{first_few(map(str, sources))}: no record is scored{why}; {advice}")
     unscored = sum(table.not_administered for table in tables)
-    said = (f"{unscored} records have no score; they are no responses",) if unscored else ()
-    parts = Assembly(format, sources, _alike(tables), items, f"{format} items", None, 0, (*said, *notes))
-    return assemble(parts)
+    first = [f"{unscored} records have no score; they are no responses"] if unscored else []
+    return assemble(
+        Parts(
+            format=format,
+            sources=sources,
+            scores=_with_the_same_columns(tables),
+            items=items,
+            items_source=f"{format} items",
+            notes=[*first, *notes.unscored, *notes.notes],
+            runs=runs,
+        )
+    )
 
 
-def _alike(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
-    """Give all tables the same columns: a key that only some logs have is `none` in the others, single trials go."""
-    keys = [key for key in FACETS if any(key in table.responses for table in tables)]
+def _with_the_same_columns(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
+    """Give all tables the same columns: a facet that only some logs have is `none` in the others, single trials go."""
+    facets = [facet for facet in FACETS if any(facet in table.responses for table in tables)]
     single = all((table.responses["n_trials"] == 1).all() for table in tables)
     alike: list[ScoreTable] = []
     for table in tables:
-        missing = dict.fromkeys((key for key in keys if key not in table.responses), NOT_STATED)
+        missing = dict.fromkeys((facet for facet in facets if facet not in table.responses), NOT_STATED)
         responses = table.responses.assign(**missing)
         alike.append(replace(table, responses=responses.drop(columns="n_trials") if single else responses))
     return alike
-
-
-def _items(parts: Assembly) -> pd.DataFrame | None:
-    found = found_items([(table.source, table.described) for table in parts.scores])
-    if parts.items is None:
-        return found
-    checked = validate(parts.items, "items", parts.items_source)
-    return completed(checked, found)

@@ -7,18 +7,34 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from capscope.data.columns import LONGEST_INTEGER, shown
 from capscope.data.formats.assembly import assemble_logs
+from capscope.data.formats.format import (
+    METRICS,
+    MODEL,
+    NOT_ADMINISTERED,
+    RUNS,
+    Argument,
+    Format,
+    Head,
+    ImportReport,
+    Paths,
+    one_of,
+)
 from capscope.data.formats.found_items import ItemBook, LoggedItem
-from capscope.data.formats.report import ImportReport
-from capscope.data.formats.score_tables import ScoreTable
+from capscope.data.formats.score_tables import Runs, ScoreTable
 from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
     as_objects,
-    field,
     json_document,
     log_files,
     numbered_records,
+    optional_list,
+    optional_object,
+    required,
+    required_name,
+    text_of,
 )
 from capscope.data.study import Study
 from capscope.errors import InputError
@@ -30,7 +46,7 @@ ENDINGS = ("_samples.jsonl", "_instance_level.jsonl", ".jsonl")
 
 @dataclass(frozen=True)
 class Scale:
-    """What one metric's numbers mean."""
+    """Bounds and direction of one metric."""
 
     name: str
     """The metric, by a name that is its own in the file."""
@@ -53,15 +69,18 @@ class Scale:
             return None
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             return f"{score} (from {self.low:g} to {self.high:g})"
+        if abs(score) > LONGEST_INTEGER:
+            return "a number too long to be read"
         share = (score - self.low) / (self.high - self.low)
         return 1 - share if self.lower_is_better else share
 
 
 def import_every_eval_ever(
-    paths: Sequence[Path],
+    paths: Paths,
     metrics: Sequence[str] = (),
     model: str | None = None,
     not_administered: Sequence[str] = (),
+    runs: Runs = "error",
 ) -> tuple[Study, ImportReport]:
     """Make a study of instance-level files of Every Eval Ever.
 
@@ -74,16 +93,19 @@ def import_every_eval_ever(
         metrics: Which metric is the score, in order of preference; needed where a file has several.
         model: Who answered; by default the `model_id` of the lines.
         not_administered: Scores that stand for "not scored", after they are laid on 0 to 1; NaN always does.
+        runs: What to do where several runs answered the same samples: "error", "latest" (in the order of the paths)
+            or "mean".
 
     Raises:
         InputError: A line is wrong, or the choice of a metric is open; the message names file and line.
     """
+    one_of("runs", runs, ("error", "latest", "mean"))
     files = log_files(paths, [f"*{ending}" for ending in ENDINGS[:2]], "samples of Every Eval Ever")
     items = ItemBook()
     tables: list[ScoreTable] = []
     for path in files:
         tables += [log.chosen(metrics, "--metric", not_administered) for log in _scored(path, items, model)]
-    return assemble_logs("every-eval-ever", tables, items.table(), files)
+    return assemble_logs("every-eval-ever", tables, items.table(), files, runs=runs)
 
 
 @dataclass(frozen=True)
@@ -107,7 +129,7 @@ class Line:
     score: object
     """The score as a rate."""
     told_apart: bool
-    """Whether the line names the result that it belongs to."""
+    """Whether the line names the result (metric) that it belongs to."""
 
 
 def _scored(path: Path, items: ItemBook, model: str | None) -> list[ScoredLog]:
@@ -160,16 +182,16 @@ def _datasets_asked_once(lines: list[Line]) -> set[str]:
 def _line(path: Path, number: int, record: dict[str, Any], scales: dict[str, Scale], model: str | None) -> Line:
     place = f"line {number}"
     _refuse_other_schema(path, record, place)
-    evaluation = str(field(path, record, "evaluation_name", place))
+    evaluation = required_name(path, record, "evaluation_name", place)
     result = str(record.get("evaluation_result_id") or evaluation)
     scale = scales.get(result) or Scale(result, evaluation)
-    scored = as_object(path, field(path, record, "evaluation", place), f"{place}: evaluation")
+    scored = as_object(path, required(path, record, "evaluation", place), f"{place}: evaluation")
     return Line(
         number,
-        model or str(field(path, record, "model_id", place)),
+        model or required_name(path, record, "model_id", place),
         scale.dataset,
         evaluation,
-        str(field(path, record, "sample_id", place)),
+        required_name(path, record, "sample_id", place),
         _item(path, evaluation, record, place),
         scale.name,
         scale.rate(scored.get("score")),
@@ -178,18 +200,19 @@ def _line(path: Path, number: int, record: dict[str, Any], scales: dict[str, Sca
 
 
 def _refuse_other_schema(path: Path, record: dict[str, Any], place: str) -> None:
-    version = str(field(path, record, "schema_version", place))
+    version = required_name(path, record, "schema_version", place)
     if not version.startswith(SCHEMA_FAMILY):
         raise InputError(f"{path}: {place}: schema version {version} is not known here (0.3 is); update capscope")
 
 
 def _item(path: Path, task: str, record: dict[str, Any], place: str) -> LoggedItem:
-    asked = as_object(path, field(path, record, "input", place), f"{place}: input")
-    text, choices, reference = asked.get("raw"), asked.get("choices"), asked.get("reference")
-    if isinstance(text, str) and choices:
+    asked = as_object(path, required(path, record, "input", place), f"{place}: input")
+    text, reference = text_of(asked.get("raw")), asked.get("reference")
+    choices = optional_list(path, asked, "choices", f"{place}: input")
+    if text is not None and choices:
         text = "\n".join([text, *(str(choice) for choice in choices if str(choice) not in text)])
     target = "; ".join(map(str, reference)) if isinstance(reference, list) and reference else None
-    return LoggedItem(task, None, text, target, len(choices) if choices else None, record.get("sample_hash"))
+    return LoggedItem(task, None, text, target, len(choices) if choices else None, text_of(record.get("sample_hash")))
 
 
 def _scales(path: Path) -> dict[str, Scale]:
@@ -201,7 +224,7 @@ def _scales(path: Path) -> dict[str, Scale]:
     scales: dict[str, Scale] = {}
     for number, result in enumerate(as_objects(aggregate, document.get("evaluation_results"), "evaluation_results"), 1):
         place = f"evaluation_results, record {number}"
-        key = result.get("evaluation_result_id") or field(aggregate, result, "evaluation_name", place)
+        key = result.get("evaluation_result_id") or required(aggregate, result, "evaluation_name", place)
         scales[str(key)] = _scale(aggregate, result, place)
     names = Counter(scale.name for scale in scales.values())
     return {key: scale if names[scale.name] == 1 else replace(scale, name=key) for key, scale in scales.items()}
@@ -212,16 +235,40 @@ def _sibling(path: Path, ending: str) -> Path | None:
 
 
 def _scale(path: Path, result: dict[str, Any], place: str) -> Scale:
-    config = as_object(path, field(path, result, "metric_config", place), f"{place}: metric_config")
+    config = as_object(path, required(path, result, "metric_config", place), f"{place}: metric_config")
     named = config.get("metric_name") or config.get("metric_id") or config.get("evaluation_description")
     name = str(named or result.get("evaluation_name"))
-    levels = config.get("level_names") or []
+    levels = optional_list(path, config, "level_names", f"{place}: metric_config")
     top = len(levels) - 1 if config.get("score_type") == "levels" and levels else 1
-    low, high = (_bound(config.get(key), default) for key, default in (("min_score", 0.0), ("max_score", float(top))))
-    source = result.get("source_data") or {}
+    low, high = (
+        _bound(path, config, key, default, place) for key, default in (("min_score", 0.0), ("max_score", float(top)))
+    )
+    source = optional_object(path, result, "source_data", place)
     dataset = str(source.get("dataset_name") or result.get("evaluation_name"))
     return Scale(name, dataset, low, high, bool(config.get("lower_is_better")), bool(config.get("has_unknown_level")))
 
 
-def _bound(value: object, default: float) -> float:
-    return default if value is None else float(str(value))
+def _bound(path: Path, config: dict[str, Any], name: str, default: float, place: str) -> float:
+    value = config.get(name)
+    if value is None:
+        return default
+    try:
+        return float(str(value))
+    except (ValueError, OverflowError):
+        raise InputError(f"{path}: {place}: {name} is {shown(value)}, which is no number; correct it") from None
+
+
+def _detect(head: Head) -> bool:
+    return {"schema_version", "evaluation_name", "sample_id"} <= head.names
+
+
+EVERY_EVAL_EVER = Format(
+    name="every-eval-ever",
+    help="Every Eval Ever 0.3.",
+    example="data/mmlu",
+    patterns=tuple(f"*{ending}" for ending in ENDINGS[:2]),
+    detect=_detect,
+    read=import_every_eval_ever,
+    arguments=(Argument(help="*_samples.jsonl, or folders of them."),),
+    options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),
+)

@@ -1,4 +1,4 @@
-"""Items that other tables describe in passing: one row for each item, refused when two rows disagree."""
+"""Items that score tables and logs describe in passing: one row for each, refused when two descriptions disagree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +16,13 @@ ITEM_COLUMNS = TABLES["items"].optional
 
 
 def found_items(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | None:
-    """Collect what tables say about their items.
+    """Collect what tables of scores say about their items.
 
     Args:
         tables: Names and tables with `item_id` and any of `ITEM_COLUMNS`.
+
+    Returns:
+        A table of items; None where no table describes any.
 
     Raises:
         InputError: Two rows disagree about an item; the message names the second.
@@ -40,29 +43,29 @@ def _one_value_each(tables: Sequence[tuple[str, pd.DataFrame]], column: str) -> 
     for source, frame in tables:
         if column not in frame:
             continue
-        said = _distinct(frame["item_id"], frame[column])
-        earlier = said["item_id"].map(known)
-        clash = said["item_id"].duplicated() | (earlier.notna() & (earlier != said["value"]))
+        pairs = _distinct(frame["item_id"], frame[column])
+        earlier = pairs["item_id"].map(known)
+        clash = pairs["item_id"].duplicated() | (earlier.notna() & (earlier != pairs["value"]))
         if clash.any():
-            row = said.index[clash][0]
+            row = pairs.index[clash][0]
             raise InputError(
-                f"{source}: {data_row(int(row))}: item_id '{said['item_id'][row]}' has two different {column}s;"
+                f"{source}: {data_row(int(row))}: item_id '{pairs['item_id'][row]}' has two different {column}s;"
                 " give each item its own id"
             )
-        known |= dict(zip(said["item_id"], said["value"], strict=True))
+        known |= dict(zip(pairs["item_id"], pairs["value"], strict=True))
     return known
 
 
 def _distinct(ids: pd.Series, values: pd.Series) -> pd.DataFrame:
     """Return each pair of item and value once, as text, at the row where it stands first."""
-    pairs = ids.cat.codes.to_numpy().astype(np.int64) * (len(values) + 1) + pd.factorize(storable(values))[0]
-    first = ~pd.Series(pairs).duplicated().to_numpy()
-    said = pd.DataFrame({"item_id": ids[first].astype(str), "value": as_text(values[first])})
-    return said[~blank_cells(said["value"])].drop_duplicates()
+    codes = ids.cat.codes.to_numpy().astype(np.int64) * (len(values) + 1) + pd.factorize(storable(values))[0]
+    first = ~pd.Series(codes).duplicated().to_numpy()
+    pairs = pd.DataFrame({"item_id": ids[first].astype(str), "value": as_text(values[first])})
+    return pairs[~blank_cells(pairs["value"])].drop_duplicates()
 
 
 def _with_a_place(items: pd.DataFrame) -> pd.DataFrame:
-    """Give items without a benchmark or task the name `unknown`, when others have one."""
+    """Name the benchmark or task of an item `unknown` where only others have one."""
     for column in ("benchmark", "task"):
         if column in items:
             items[column] = items[column].fillna("unknown")
@@ -81,20 +84,20 @@ def completed(items: pd.DataFrame, found: pd.DataFrame | None) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class LoggedItem:
-    """What a log says about an item."""
+    """Description of an item in a log."""
 
     task: str
     """Its task."""
     benchmark: str | None = None
     """The benchmark that the task belongs to; None where the log does not say."""
     text: str | None = None
-    """The question."""
+    """The question, with its options one to a line."""
     target: str | None = None
     """The right answer."""
     n_options: int | None = None
     """Number of options; None for an open question."""
     digest: str | None = None
-    """A hash of the item's content that the log's tool has made; by default the text tells items apart."""
+    """Hash of the item's content made by the log's tool; without one, the text tells items apart."""
 
 
 class ItemBook:
@@ -105,7 +108,7 @@ class ItemBook:
         self._seen: dict[str, str] = {}
 
     def describe(self, item_id: str, item: LoggedItem, path: Path, place: str) -> None:
-        """Add an item, or check that it is the one already known by this id.
+        """Add an item, or check that it equals the one already known by this id.
 
         Raises:
             InputError: Another item has this id; the message names both places.

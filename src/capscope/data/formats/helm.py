@@ -1,14 +1,39 @@
 """Run folders of HELM: `per_instance_stats.json` beside `run_spec.json` and `scenario_state.json`."""
 
+import json
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capscope.data.formats.assembly import assemble_logs
+from capscope.data.formats.assembly import LogNotes, assemble_logs
+from capscope.data.formats.format import (
+    METRICS,
+    MODEL,
+    NOT_ADMINISTERED,
+    RUNS,
+    Argument,
+    Format,
+    Head,
+    ImportReport,
+    Paths,
+    one_of,
+)
 from capscope.data.formats.found_items import ItemBook, LoggedItem
-from capscope.data.formats.report import ImportReport
-from capscope.data.formats.score_tables import ScoreTable
-from capscope.data.formats.scored_log import ScoredLog, as_object, as_objects, field, json_document, log_files
+from capscope.data.formats.score_tables import Runs, ScoreTable
+from capscope.data.formats.scored_log import (
+    ScoredLog,
+    as_object,
+    as_objects,
+    json_document,
+    log_files,
+    optional_list,
+    optional_object,
+    required,
+    required_name,
+    text_of,
+)
 from capscope.data.study import Study
 from capscope.errors import InputError
 
@@ -21,59 +46,91 @@ BOOKKEEPING = frozenset(
     + ("finish_reason_unknown", "max_prob", "predicted_index", "perplexity", "bits_per_byte", "logprob_per_byte")
 )
 """Statistics that say nothing about whether an answer was right."""
-Key = tuple[str, str, int]
-"""Instance, perturbation and training trial: what HELM itself tells records apart by."""
 UNPERTURBED = "none"
 
 
+@dataclass(frozen=True)
+class Key:
+    """What HELM tells the records of a run apart by."""
+
+    instance: str
+    """Id of the instance."""
+    perturbation: str
+    """Name of the perturbation, or `none`."""
+    settings: str
+    """Its settings as JSON, by which two perturbations of one name differ."""
+    trial: str
+    """Number of the set of training examples."""
+
+
 def import_helm(
-    paths: Sequence[Path],
+    paths: Paths,
     metrics: Sequence[str] = (),
     model: str | None = None,
     not_administered: Sequence[str] = (),
+    runs: Runs = "error",
 ) -> tuple[Study, ImportReport]:
     """Make a study of HELM runs.
 
     An item is called ``run:instance``, the run's name without its model. Runs with other training examples are trials
-    of an item; a perturbed instance is another `prompt` of it. One instance can stand in several lists, one for each
-    metric object; they are merged.
+    of an item; a perturbed instance is another `prompt` of it, and perturbations that differ in their settings alone
+    are left out. One instance can stand in several lists, one for each metric object; they are merged.
 
     Args:
         paths: Run folders, folders that hold some at any depth, or files of per-instance statistics.
         metrics: Which statistic is the score, in order of preference; needed where a run has several.
         model: Who answered; by default the model that the run names.
-        not_administered: Scores that stand for "not scored"; a statistic that counts no value always does.
+        not_administered: Scores that stand for "not scored"; NaN and a statistic that counts no value always do.
+        runs: What to do where several runs answered the same instances: "error", "latest" (in the order of the
+            paths) or "mean".
 
     Raises:
         InputError: A record is wrong, a file is missing, or the choice of a metric is open.
     """
+    one_of("runs", runs, ("error", "latest", "mean"))
     files = log_files(paths, [STATS], "HELM runs")
-    items = ItemBook()
+    items, notes = ItemBook(), LogNotes()
     tables: list[ScoreTable] = []
     for path in files:
-        logs = _scored(path, items, model)
+        logs = _scored(path, items, model, notes)
         tables += [log.chosen(metrics, "--metric", not_administered) for log in logs]
-    return assemble_logs("helm", tables, items.table(), files)
+    return assemble_logs("helm", tables, items.table(), files, notes, runs)
 
 
-def _scored(path: Path, items: ItemBook, model: str | None) -> list[ScoredLog]:
+def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> list[ScoredLog]:
     """Read one run: a log for each perturbation."""
     spec = _beside(path, "run_spec.json")
-    run = _without_model(str(field(path, spec, "name", "run_spec.json")))
-    adapter = as_object(path, field(path, spec, "adapter_spec", "run_spec.json"), "adapter_spec")
-    who = model or str(field(path, adapter, "model", "adapter_spec of run_spec.json"))
-    texts = _texts(path)
+    run = _without_model(required_name(path, spec, "name", "run_spec.json"))
+    adapter = as_object(path, required(path, spec, "adapter_spec", "run_spec.json"), "adapter_spec")
+    who = model or required_name(path, adapter, "model", "adapter_spec of run_spec.json")
+    described = _described(path, run, str(adapter.get("method") or ""))
     merged, first = _merged(path)
-    perturbed = any(key[1] != UNPERTURBED for key in merged)
+    merged = _told_apart(path, merged, notes)
+    perturbed = any(key.perturbation != UNPERTURBED for key in merged)
     logs: dict[str, ScoredLog] = {}
     for key, values in merged.items():
-        instance, perturbation, _ = key
-        keys = {"prompt": perturbation} if perturbed else {}
-        log = logs.setdefault(perturbation, ScoredLog(path, who, "record", keys))
-        item = LoggedItem(run, run.split(":")[0], *texts.get(instance, (None, None)))
-        items.describe(f"{run}:{instance}", item, path, f"record {first[key]}")
-        log.add(f"{run}:{instance}", first[key], values)
+        facets = {"prompt": key.perturbation} if perturbed else {}
+        log = logs.setdefault(key.perturbation, ScoredLog(path, who, "record", facets))
+        item_id = f"{run}:{key.instance}"
+        item = described.get(key.instance, LoggedItem(run, run.split(":")[0]))
+        items.describe(item_id, item, path, f"record {first[key]}")
+        log.add(item_id, first[key], values)
     return list(logs.values())
+
+
+def _told_apart(path: Path, merged: dict[Key, dict[str, object]], notes: LogNotes) -> dict[Key, dict[str, object]]:
+    """Leave out perturbations of which several settings have one name."""
+    settings: dict[str, set[str]] = {}
+    for key in merged:
+        settings.setdefault(key.perturbation, set()).add(key.settings)
+    several = {name for name, kinds in settings.items() if len(kinds) > 1}
+    kept = {key: values for key, values in merged.items() if key.perturbation not in several}
+    if several:
+        notes.notes.append(
+            f"{path.parent.name}: {len(merged) - len(kept)} records are left out, for perturbations of one name"
+            f" ({', '.join(sorted(several))}) have different settings"
+        )
+    return kept
 
 
 def _beside(path: Path, name: str) -> dict[str, Any]:
@@ -90,17 +147,39 @@ def _without_model(name: str) -> str:
     return f"{scenario}{colon}{','.join(kept)}" if any(kept) else scenario
 
 
-def _texts(path: Path) -> dict[str, tuple[str | None, str | None]]:
-    """Return question and right answer of every instance that was not perturbed, where the run kept its requests."""
-    if not path.with_name("scenario_state.json").is_file():
+def _described(path: Path, run: str, method: str) -> dict[str, LoggedItem]:
+    """Return question, options and right answer of every unperturbed instance, where the run kept its requests."""
+    state_path = path.with_name("scenario_state.json")
+    if not state_path.is_file():
         return {}
-    states = as_objects(path, _beside(path, "scenario_state.json").get("request_states") or [], "request_states")
-    found: dict[str, tuple[str | None, str | None]] = {}
-    for state in states:
-        instance = state.get("instance") or {}
+    states = as_objects(state_path, _beside(path, "scenario_state.json").get("request_states") or [], "request_states")
+    described: dict[str, LoggedItem] = {}
+    for number, state in enumerate(states, 1):
+        place = f"request_states, record {number}"
+        instance = optional_object(state_path, state, "instance", place)
         if instance.get("perturbation") is None:
-            found.setdefault(str(instance.get("id")), (_text(instance.get("input")), _right(instance)))
-    return found
+            described.setdefault(str(instance.get("id")), _item(state_path, run, method, state, instance, place))
+    return described
+
+
+def _item(path: Path, run: str, method: str, state: dict[str, Any], instance: dict[str, Any], place: str) -> LoggedItem:
+    references = [
+        as_object(path, reference, f"{place}: reference")
+        for reference in optional_list(path, instance, "references", f"{place}: instance")
+    ]
+    right = next((_text(each.get("output")) for each in references if _is_right(each)), None)
+    shown = optional_object(path, state, "output_mapping", place)
+    options = [text_of(option) or "" for option in shown.values()]
+    if not options and method.startswith("multiple_choice") and not all(map(_is_right, references)):
+        options = [_text(each.get("output")) or "" for each in references]
+    question = _text(instance.get("input"))
+    text = "\n".join([question, *options]) if question is not None else None
+    return LoggedItem(run, run.split(":")[0], text, right, len(options) if len(options) > 1 else None)
+
+
+def _is_right(reference: dict[str, Any]) -> bool:
+    tags = reference.get("tags")
+    return isinstance(tags, list) and "correct" in tags
 
 
 def _text(part: object) -> str | None:
@@ -108,13 +187,8 @@ def _text(part: object) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _right(instance: dict[str, Any]) -> str | None:
-    references = instance.get("references") or []
-    return next((_text(each.get("output")) for each in references if "correct" in (each.get("tags") or [])), None)
-
-
 def _merged(path: Path) -> tuple[dict[Key, dict[str, object]], dict[Key, int]]:
-    """Return the statistics of every instance, and the number of the record where it stands first."""
+    """Return the statistics of every instance, and the number of the record where it occurs first."""
     merged: dict[Key, dict[str, object]] = {}
     first: dict[Key, int] = {}
     for number, record in enumerate(as_objects(path, json_document(path), "its text"), 1):
@@ -123,25 +197,60 @@ def _merged(path: Path) -> tuple[dict[Key, dict[str, object]], dict[Key, int]]:
         first.setdefault(key, number)
         values = merged.setdefault(key, {})
         for name, value in _values(path, record, place).items():
-            if values.setdefault(name, value) != value:
-                raise InputError(
-                    f"{path}: {place}: instance '{key[0]}' has two values of '{name}' ({values[name]}, {value});"
-                    " keep one run in the folder"
-                )
+            known = values.get(name)
+            values[name] = value if known is None else known
+            if known is not None and value is not None and known != value:
+                raise _two_values(path, place, key, name, (known, value))
     return merged, first
 
 
+def _two_values(path: Path, place: str, key: Key, name: str, values: tuple[object, object]) -> InputError:
+    return InputError(
+        f"{path}: {place}: instance '{key.instance}' has two values of '{name}' ({values[0]}, {values[1]});"
+        " keep one run in the folder"
+    )
+
+
 def _key(path: Path, record: dict[str, Any], place: str) -> Key:
-    perturbation = record.get("perturbation") or {}
-    name = perturbation.get("name", "perturbed") if perturbation else UNPERTURBED
-    return str(field(path, record, "instance_id", place)), str(name), int(record.get("train_trial_index", 0))
+    perturbation = optional_object(path, record, "perturbation", place)
+    name = str(perturbation.get("name", "perturbed")) if perturbation else UNPERTURBED
+    settings = json.dumps(perturbation, sort_keys=True)
+    trial = str(record.get("train_trial_index", 0))
+    return Key(required_name(path, record, "instance_id", place), name, settings, trial)
 
 
 def _values(path: Path, record: dict[str, Any], place: str) -> dict[str, object]:
-    """Return the mean of every statistic that may be a score; one without any value is None."""
+    """Return the mean of every statistic that may be a score; one without any value, or of NaN, is None.
+
+    Raises:
+        InputError: A statistic occurs twice with different values, as it does for two splits.
+    """
     values: dict[str, object] = {}
-    for stat in as_objects(path, field(path, record, "stats", place), f"{place}: stats"):
-        name = as_object(path, field(path, stat, "name", f"{place}: stats"), f"{place}: name").get("name")
-        if name not in BOOKKEEPING:
-            values[str(name)] = stat.get("mean") if stat.get("count", 1) else None
+    for stat in as_objects(path, required(path, record, "stats", place), f"{place}: stats"):
+        full_name = as_object(path, required(path, stat, "name", f"{place}: stats"), f"{place}: name")
+        name = str(full_name.get("name"))
+        if name in BOOKKEEPING:
+            continue
+        value = stat.get("mean") if stat.get("count", 1) else None
+        value = None if isinstance(value, float) and math.isnan(value) else value
+        if name in values and values[name] is not None and value is not None and values[name] != value:
+            instance = Key(str(record.get("instance_id")), "", "", "")
+            raise _two_values(path, place, instance, name, (values[name], value))
+        values[name] = value if value is not None else values.get(name)
     return values
+
+
+def _detect(head: Head) -> bool:
+    return head.path.name == STATS
+
+
+HELM = Format(
+    name="helm",
+    help="HELM runs.",
+    example="benchmark_output/runs/v1 --metric exact_match",
+    patterns=(STATS,),
+    detect=_detect,
+    read=import_helm,
+    arguments=(Argument(help="Run folders, or folders that hold some."),),
+    options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),
+)

@@ -1,26 +1,50 @@
 """Logs of Inspect: `.eval` archives and `.json` documents, one for each run of a model on a task."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capscope.data.formats.assembly import assemble_logs
+from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.eval_archive import EvalArchive
+from capscope.data.formats.format import (
+    MODEL,
+    NOT_ADMINISTERED,
+    RUNS,
+    Argument,
+    Format,
+    Head,
+    ImportReport,
+    Option,
+    Paths,
+    one_of,
+)
 from capscope.data.formats.found_items import ItemBook, LoggedItem
-from capscope.data.formats.report import ImportReport
-from capscope.data.formats.score_tables import ScoreTable
-from capscope.data.formats.scored_log import ScoredLog, as_object, as_objects, json_document, log_files, text_of
-from capscope.data.formats.scored_log import field as required
+from capscope.data.formats.score_tables import Runs, ScoreTable
+from capscope.data.formats.scored_log import (
+    ScoredLog,
+    as_object,
+    as_objects,
+    json_document,
+    log_files,
+    optional_list,
+    optional_object,
+    required,
+    required_name,
+    text_of,
+)
 from capscope.data.study import Study
 from capscope.errors import InputError
 
 LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0, "yes": 1.0, "no": 0.0}
 """Values of scorers that are no numbers; `N` (no answer) is up to the reader."""
 NO_ANSWER = {"missing": None, "wrong": 0.0}
-"""What to make of `N`: no response, or a wrong one, as Inspect's own accuracy has it."""
+"""What becomes of `N`: no response, or a wrong one, as in Inspect's own accuracy."""
+LIMITS = ("scored", "wrong", "missing")
+"""What becomes of samples that hit a limit, ended in an error or were invalidated."""
 KEPT_BESIDE_LOGS = ("eval-set.json", "listing.json", "logs.json")
-"""What Inspect itself keeps in folders of logs: the set that was run, and lists of the logs."""
+"""Files that Inspect keeps in folders of logs: the set that was run, and lists of the logs."""
 CUT = "...\n(content truncated)"
 """End of a text that a summary has cut short."""
 
@@ -35,50 +59,76 @@ class InspectLog:
     """What was run: `eval`, `status`."""
     samples: Iterator[dict[str, Any]]
     """The samples, or their summaries."""
-    notes: list[str] = field(default_factory=list[str])
-    """What is odd about it."""
 
 
-def import_inspect(
-    paths: Sequence[Path],
+@dataclass(frozen=True)
+class Ends:
+    """Samples that did not end as they should."""
+
+    kinds: Counter[str]
+    """Their number by kind: `error`, `limit`, `invalidated`."""
+    errors: Counter[str]
+    """Messages of the errors."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What becomes of values and samples that are no plain answers."""
+
+    scorers: Sequence[str]
+    """Scorers whose value counts."""
+    no_answer: str
+    """Of `N`: one of `NO_ANSWER`."""
+    limits: str
+    """Of samples that did not end as they should: one of `LIMITS`."""
+
+
+def import_inspect(  # noqa: PLR0913 - every option is a keyword
+    paths: Paths,
     scorers: Sequence[str] = (),
     no_answer: str = "missing",
     model: str | None = None,
     not_administered: Sequence[str] = (),
+    limits: str = "scored",
+    runs: Runs = "error",
 ) -> tuple[Study, ImportReport]:
     """Make a study of Inspect logs.
 
     An item is called ``task:id``; epochs are trials of it. Scores are 1 for `C`, 0.5 for `P`, 0 for `I`; a sample
-    without a score (it failed, or its scorer gave NaN) is no response. A solver given on the command line
-    is the scaffold.
+    without a score (it failed, or its scorer gave NaN) is no response. A solver given on the command line is the
+    scaffold, a reasoning effort the effort. A sample that is logged twice was scored again; its last score counts.
 
     Args:
         paths: `.eval` and `.json` files, or folders that hold them at any depth.
         scorers: Which scorer's value is the score, in order of preference; needed where a log has several. One key of
             a scorer that gives several values is ``scorer.key``.
-        no_answer: What `N` means: "missing" (no response) or "wrong" (0).
+        no_answer: What becomes of `N`: "missing" (no response) or "wrong" (0).
         model: Who answered; by default the model that the log names.
         not_administered: Scores that stand for "not scored"; NaN and null always do.
+        limits: What becomes of samples that hit a limit, ended in an error or were invalidated: "scored" takes the
+            logged score of the first two kinds and leaves out the third, "wrong" counts all as 0, "missing" as none.
+        runs: What to do where several logs hold the same samples: "error", "latest" or "mean". Samples of a run that
+            did not finish always give way to those of a later one.
 
     Raises:
         InputError: A log is damaged, a score is none, or the choice of a scorer is open.
     """
-    if no_answer not in NO_ANSWER:
-        raise InputError(f"no_answer is '{no_answer}'; choose one of {', '.join(NO_ANSWER)}")
+    choices = Choices(scorers, one_of("no_answer", no_answer, NO_ANSWER), one_of("limits", limits, LIMITS))
+    one_of("runs", runs, ("error", "latest", "mean"))
     files = log_files(paths, ["*.eval", "*.json"], "Inspect logs", KEPT_BESIDE_LOGS)
-    items, notes = ItemBook(), list[str]()
+    items, notes = ItemBook(), LogNotes()
     tables: list[ScoreTable] = []
     for path in files:
-        scored = _scored(path, items, no_answer, model, notes)
+        scored = _scored(path, items, choices, model, notes)
         tables.append(scored.chosen(scorers, "--scorer", not_administered))
-    return assemble_logs("inspect", tables, items.table(), files, notes)
+    return assemble_logs("inspect", tables, items.table(), files, notes, runs)
 
 
-def _scored(path: Path, items: ItemBook, no_answer: str, model: str | None, notes: list[str]) -> ScoredLog:
+def _scored(path: Path, items: ItemBook, choices: Choices, model: str | None, notes: LogNotes) -> ScoredLog:
     if path.suffix.lower() != ".eval":
-        return _scored_samples(_document(path), items, no_answer, model, notes)
+        return _scored_samples(_document(path), items, choices, model, notes)
     with EvalArchive(path) as archive:
-        return _scored_samples(_archived(archive), items, no_answer, model, notes)
+        return _scored_samples(_archived(archive), items, choices, model, notes)
 
 
 def _document(path: Path) -> InspectLog:
@@ -90,61 +140,173 @@ def _document(path: Path) -> InspectLog:
 
 def _archived(archive: EvalArchive) -> InspectLog:
     """Read a log that is an archive; a run that did not finish has its header and summaries in the journal only."""
-    finished = "header.json" in archive.names and "summaries.json" in archive.names
     starts = "header.json" if "header.json" in archive.names else "_journal/start.json"
     if starts not in archive.names:
         raise InputError(f"{archive.path}: holds neither header.json nor a journal; this is no Inspect log")
-    journal = sorted(name for name in archive.names if name.startswith("_journal/summaries/"))
     header = as_object(archive.path, archive.member(starts), f"member {starts}")
-    names = ["summaries.json"] if finished else journal
-    return InspectLog(archive.path, header, _summaries(archive, names))
+    journal = sorted((name for name in archive.names if name.startswith("_journal/summaries/")), key=_number_in)
+    names = ["summaries.json"] if {"header.json", "summaries.json"} <= archive.names else journal
+    samples = _summaries(archive, names) if names else _whole_samples(archive)
+    return InspectLog(archive.path, header, samples)
+
+
+def _number_in(name: str) -> tuple[int, str]:
+    """Order ``2.json`` before ``10.json``."""
+    stem = Path(name).stem
+    return (int(stem) if stem.isdecimal() else 0, name)
+
+
+def _whole_samples(archive: EvalArchive) -> Iterator[dict[str, Any]]:
+    """Yield the samples of an archive that has no summaries."""
+    for name in sorted(name for name in archive.names if name.startswith("samples/") and name.endswith(".json")):
+        yield as_object(archive.path, archive.member(name), f"member {name}")
 
 
 def _summaries(archive: EvalArchive, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for name in names:
-        for summary in as_objects(archive.path, archive.member(name), f"member {name}"):
-            yield _whole(archive, summary)
+    """Yield the summaries, each with what older versions of Inspect left out of them."""
+    summaries = [
+        summary for name in names for summary in as_objects(archive.path, archive.member(name), f"member {name}")
+    ]
+    choices_elsewhere = not any("choices" in summary for summary in summaries) and any(
+        (_sample(archive, summaries[place]) or {}).get("choices") for place in _few(len(summaries))
+    )
+    for summary in summaries:
+        yield _completed(archive, summary, choices_elsewhere)
 
 
-def _whole(archive: EvalArchive, summary: dict[str, Any]) -> dict[str, Any]:
-    """Return a summary whose text is whole: one that was cut short is looked up in the sample itself."""
-    text, target = _input_text(summary.get("input")), text_of(summary.get("target"))
-    if not any(part and part.endswith(CUT) for part in (text, target)):
-        return summary
+def _few(count: int) -> list[int]:
+    """Return the first, the middle and the last position."""
+    return sorted({0, count // 2, count - 1}) if count else []
+
+
+def _sample(archive: EvalArchive, summary: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the sample of a summary; None where the archive does not hold it, or holds too much of it."""
     name = f"samples/{summary.get('id')}_epoch_{summary.get('epoch', 1)}.json"
-    if name not in archive.names:
-        return {**summary, "input": None, "target": None}
-    sample = as_object(archive.path, archive.member(name), f"member {name}")
-    return {**summary, "input": sample.get("input"), "target": sample.get("target")}
+    if not archive.fits(name):
+        return None
+    return as_object(archive.path, archive.member(name), f"member {name}")
 
 
-def _scored_samples(log: InspectLog, items: ItemBook, no_answer: str, model: str | None, notes: list[str]) -> ScoredLog:
+def _completed(archive: EvalArchive, summary: dict[str, Any], choices_elsewhere: bool) -> dict[str, Any]:
+    """Return a summary with its whole texts and its choices, which are looked up in the sample where need be."""
+    text, target = _input_text(summary.get("input")), text_of(summary.get("target"))
+    cut = any(part and part.endswith(CUT) for part in (text, target))
+    if not cut and not choices_elsewhere:
+        return summary
+    sample = _sample(archive, summary)
+    if sample is None:
+        return {**summary, "input": None, "target": None} if cut else summary
+    return {**summary, **{name: sample.get(name) for name in ("input", "target", "choices")}}
+
+
+def _scored_samples(
+    log: InspectLog, items: ItemBook, choices: Choices, model: str | None, notes: LogNotes
+) -> ScoredLog:
     spec = as_object(log.path, required(log.path, log.header, "eval", "the log"), "eval")
-    task = str(required(log.path, spec, "task", "eval"))
-    who = model or str(required(log.path, spec, "model", "eval"))
-    scored = ScoredLog(log.path, who, "sample", {"scaffold": str(spec["solver"])} if spec.get("solver") else {})
-    failed = 0
-    for number, sample in enumerate(log.samples, 1):
-        item_id = f"{task}:{required(log.path, sample, 'id', f'sample {number}')}"
-        items.describe(item_id, _item(task, sample), log.path, f"sample {number}")
-        values = _values(sample.get("scores") or {}, no_answer)
-        failed += bool(sample.get("error"))
-        scored.add(item_id, number, values)
-    status = log.header.get("status", "started")
-    if status != "success":
-        notes.append(f"{log.path.name}: the run ended as '{status}'; its {scored.records} samples are taken")
-    if failed:
-        notes.append(f"{log.path.name}: {failed} samples ended in an error")
+    task = required_name(log.path, spec, "task", "eval")
+    status = str(log.header.get("status", "started"))
+    scored = ScoredLog(
+        log.path,
+        model or required_name(log.path, spec, "model", "eval"),
+        "sample",
+        _facets(log.path, spec),
+        started=str(spec.get("created") or ""),
+        complete=status == "success",
+    )
+    ends = Ends(Counter(), Counter())
+    samples: list[tuple[str, int, dict[str, object], str]] = []
+    for number, sample in _last_of_each(log, notes):
+        place = f"sample {number}"
+        item_id = f"{task}:{required_name(log.path, sample, 'id', place)}"
+        items.describe(item_id, _item(log.path, task, sample, place), log.path, place)
+        end = _end(sample)
+        ends.kinds[end] += bool(end)
+        if end == "error":
+            ends.errors[_error_text(sample["error"])] += 1
+        values = _values(optional_object(log.path, sample, "scores", place), choices.no_answer)
+        samples.append((item_id, number, values, end))
+    named = list(dict.fromkeys(name for _, _, values, _ in samples for name in values))
+    scorers = named or list(choices.scorers) or ["score"]
+    for item_id, number, values, end in samples:
+        scored.add(item_id, number, _ended(values, scorers, choices.limits, end) if end else values)
+    _remark(log, scored.records, ends, choices.limits, notes)
     return scored
 
 
-def _item(task: str, sample: dict[str, Any]) -> LoggedItem:
-    choices = sample.get("choices")
+def _facets(path: Path, spec: dict[str, Any]) -> dict[str, str]:
+    effort = optional_object(path, spec, "model_generate_config", "eval").get("reasoning_effort")
+    named = {"scaffold": spec.get("solver"), "effort": effort}
+    return {facet: text_of(value) or "" for facet, value in named.items() if value}
+
+
+def _last_of_each(log: InspectLog, notes: LogNotes) -> list[tuple[int, dict[str, Any]]]:
+    """Return the samples with their numbers; of one that is logged again, the last entry.
+
+    Raises:
+        InputError: Two ids differ only in their kind, such as 1 and "1".
+    """
+    last: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+    kind_of: dict[str, type] = {}
+    again = 0
+    for number, sample in enumerate(log.samples, 1):
+        identity = required(log.path, sample, "id", f"sample {number}")
+        if kind_of.setdefault(str(identity), type(identity)) is not type(identity):
+            raise InputError(
+                f'{log.path}: sample {number}: the ids 1 and "1" are two samples of one name (here {identity!r});'
+                " give each sample its own id"
+            )
+        key = (str(identity), str(sample.get("epoch", number)))
+        again += key in last
+        last[key] = (number, sample)
+    if again:
+        notes.notes.append(f"{log.path.name}: {again} samples are logged again; the last score of each counts")
+    return list(last.values())
+
+
+def _end(sample: dict[str, Any]) -> str:
+    """Return how a sample ended, if not as it should: `error`, `limit` or `invalidated`."""
+    for end, fields in (("error", ("error",)), ("invalidated", ("invalidation", "invalidated")), ("limit", ("limit",))):
+        if any(sample.get(name) for name in fields):
+            return end
+    return ""
+
+
+def _error_text(error: object) -> str:
+    text = error.get("message") if isinstance(error, dict) else error
+    return " ".join(str(text).split())
+
+
+def _remark(log: InspectLog, records: int, ends: Ends, limits: str, notes: LogNotes) -> None:
+    """Note how the run and its samples ended."""
+    name, status = log.path.name, str(log.header.get("status", "started"))
+    if status != "success":
+        notes.notes.append(f"{name}: the run ended as '{status}'; its {records} samples are taken")
+    if ends.kinds["error"]:
+        of = {"wrong": "; they count as wrong", "missing": "; they are no responses"}.get(limits, "")
+        notes.unscored.append(
+            f"{name}: {ends.kinds['error']} samples ended in an error: {ends.errors.most_common(1)[0][0]}{of}"
+        )
+    if ends.kinds["limit"]:
+        of = {"wrong": "they count as wrong", "missing": "they are no responses"}.get(
+            limits, "their scores are taken; choose with --limits wrong or missing"
+        )
+        (notes.unscored if limits == "missing" else notes.notes).append(
+            f"{name}: {ends.kinds['limit']} samples ended at a limit; {of}"
+        )
+    if ends.kinds["invalidated"]:
+        of = "count as wrong" if limits == "wrong" else "are left out"
+        notes.unscored.append(f"{name}: {ends.kinds['invalidated']} samples were invalidated; they {of}")
+    elif log.header.get("invalidated"):
+        notes.notes.append(f"{name}: the log is marked as invalidated; its samples are taken")
+
+
+def _item(path: Path, task: str, sample: dict[str, Any], place: str) -> LoggedItem:
+    options = optional_list(path, sample, "choices", place)
     question, target = _input_text(sample.get("input")), text_of(sample.get("target"))
-    if not choices:
+    if not options:
         return LoggedItem(task, text=question, target=target)
-    text = "\n".join([question, *map(str, choices)]) if question is not None else None
-    return LoggedItem(task, text=text, target=target, n_options=len(choices))
+    text = "\n".join([question, *map(str, options)]) if question is not None else None
+    return LoggedItem(task, text=text, target=target, n_options=len(options))
 
 
 def _input_text(messages: object) -> str | None:
@@ -178,3 +340,41 @@ def _number(value: object, no_answer: str) -> object:
     if not isinstance(value, str):
         return value
     return NO_ANSWER[no_answer] if value == "N" else LETTERS.get(value, value)
+
+
+def _ended(values: dict[str, object], scorers: list[str], limits: str, end: str) -> Mapping[str, object]:
+    """Return the values of a sample that did not end as it should."""
+    if limits == "wrong":
+        return dict.fromkeys(scorers, 0.0)
+    return dict.fromkeys(values) if limits == "missing" or end == "invalidated" else values
+
+
+def _detect(head: Head) -> bool:
+    return head.path.suffix.lower() == ".eval" or (head.path.suffix.lower() == ".json" and "eval" in head.names)
+
+
+INSPECT = Format(
+    name="inspect",
+    help="Inspect logs.",
+    example="logs --scorer match",
+    patterns=("*.eval", "*.json"),
+    detect=_detect,
+    read=import_inspect,
+    arguments=(Argument(help=".eval and .json logs, or folders of them."),),
+    options=(
+        Option(
+            keyword="scorers",
+            flag="--scorer",
+            kind="texts",
+            help="Whose value counts; may be repeated, first choice first.",
+        ),
+        Option(keyword="no_answer", help="What N means: missing (no response) or wrong."),
+        Option(
+            keyword="limits",
+            help="Samples that hit a limit, failed or were invalidated: scored (as logged), wrong or missing.",
+        ),
+        RUNS,
+        MODEL,
+        NOT_ADMINISTERED,
+    ),
+)

@@ -3,22 +3,34 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from capscope.data.formats.assembly import Assembly, assemble
-from capscope.data.formats.exporting import ExportReport, plain_numbers, report_on_export, write_file
-from capscope.data.formats.report import ImportReport
+from capscope.data.formats.assembly import Parts, assemble
+from capscope.data.formats.exporting import plain_numbers, report_on_export
+from capscope.data.formats.format import (
+    ENCODING,
+    NOT_ADMINISTERED,
+    Argument,
+    ExportReport,
+    Format,
+    Head,
+    ImportReport,
+    Paths,
+    as_paths,
+)
 from capscope.data.formats.score_tables import Columns, long_scores
 from capscope.data.reading import read_table
 from capscope.data.study import Study
+from capscope.data.tables import FACETS
+from capscope.files import TABLE_WRITERS, whole_file
 
 COLUMNS = Columns(model="id", item_id="item", score="resp")
 MISSING = ("NA", "", "nan")
 """How the warehouse writes a response that is missing."""
-KEPT = ("n_trials", "prompt", "scaffold")
+KEPT = ("n_trials", *FACETS)
 """Columns of responses that the table holds beside its own three."""
 
 
 def import_irw(
-    paths: Sequence[Path], not_administered: Sequence[str] = (), encoding: str = "utf-8"
+    paths: Paths, not_administered: Sequence[str] = (), encoding: str = "utf-8"
 ) -> tuple[Study, ImportReport]:
     """Make a study of tables of the Item Response Warehouse; who answered is a model.
 
@@ -30,12 +42,12 @@ def import_irw(
     Raises:
         InputError: A table is wrong, or a response lies outside 0 to 1 (rescale ordered categories first).
     """
-    sentinels = [*MISSING, *not_administered]
-    scores = [long_scores(read_table(path, encoding), COLUMNS, sentinels, str(path)) for path in paths]
-    return assemble(Assembly("irw", list(paths), scores, None, "irw", None, 0))
+    sentinels, files = [*MISSING, *not_administered], as_paths(paths)
+    scores = [long_scores(read_table(path, encoding), COLUMNS, sentinels, str(path)) for path in files]
+    return assemble(Parts(format="irw", sources=files, scores=scores))
 
 
-def export_irw(study: Study, out: Path, *, force: bool = False) -> ExportReport:
+def export_irw(study: Study, out: Path, force: bool = False) -> ExportReport:
     """Write the responses of a study as a table of the Item Response Warehouse.
 
     Args:
@@ -50,6 +62,23 @@ def export_irw(study: Study, out: Path, *, force: bool = False) -> ExportReport:
     table = responses[["model", "item_id"]].set_axis(["id", "item"], axis="columns")
     table = table.assign(resp=plain_numbers(responses))
     kept = [name for name in KEPT if name in responses]
-    table = table.join(responses[kept])
-    write_file(out, table.to_csv(index=False).encode(), force=force)
+    with whole_file(out, force=force) as scratch:
+        TABLE_WRITERS[".csv"](table.join(responses[kept]), scratch)
     return report_on_export(study, [out], kept=("model", "item_id", "score", *kept))
+
+
+def _detect(head: Head) -> bool:
+    return {"id", "item", "resp"} <= head.names
+
+
+IRW = Format(
+    name="irw",
+    help="Item Response Warehouse.",
+    example="table.csv",
+    patterns=("*.csv", "*.tsv", "*.parquet"),
+    detect=_detect,
+    read=import_irw,
+    write=export_irw,
+    arguments=(Argument(help="CSV, TSV or Parquet with id, item, resp."),),
+    options=(NOT_ADMINISTERED, ENCODING),
+)

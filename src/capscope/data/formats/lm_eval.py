@@ -1,43 +1,60 @@
 """Samples of the lm-evaluation-harness: `samples_<task>_<date>.jsonl`, one line for each document and filter."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capscope.data.formats.assembly import assemble_logs
+from capscope.data.formats.assembly import LogNotes, assemble_logs
+from capscope.data.formats.format import (
+    METRICS,
+    MODEL,
+    NOT_ADMINISTERED,
+    RUNS,
+    Argument,
+    Format,
+    Head,
+    ImportReport,
+    Option,
+    Paths,
+    one_of,
+)
 from capscope.data.formats.found_items import ItemBook, LoggedItem
-from capscope.data.formats.report import ImportReport
-from capscope.data.formats.score_tables import ScoreTable
+from capscope.data.formats.score_tables import Runs, ScoreTable
 from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
     choose,
-    field,
     json_document,
     log_files,
     numbered_records,
+    optional_object,
+    required_name,
     text_of,
 )
 from capscope.data.study import Study
 from capscope.errors import InputError
 
 SAMPLES_NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d{2}-\d{2}T[\d.:-]+)")
+RESULTS_NAME = re.compile(r"results(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.json")
 QUESTION_FIELDS = ("question", "problem", "query", "input", "prompt", "text", "goal", "sentence", "passage")
-"""What documents call the question; the first that is text counts."""
+"""Names that documents give to the question; the first that is text counts."""
 CONTEXT_FIELDS = ("passage", "context", "narrative", "story", "premise", "support")
-"""What documents call a text that the question is about; those that are there stand before it."""
+"""Names that documents give to a text that the question is about; those that are there stand before it."""
 OWN_FIELDS = frozenset(
     ("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", "doc_hash")
     + ("prompt_hash", "target_hash", "schema_version")
 )
 """Fields of a line that are no metric, where an older line does not list its metrics."""
+PERPLEXITIES = frozenset(("word_perplexity", "byte_perplexity", "bits_per_byte", "perplexity", "weighted_perplexity"))
+"""Metrics of tasks that measure likelihood: no answer is right or wrong there."""
 
 
 @dataclass(frozen=True)
 class SampleFile:
-    """One file of samples and what its surroundings say about it."""
+    """One file of samples, and what its name, folder and results file say about it."""
 
     path: Path
     """The file."""
@@ -47,34 +64,60 @@ class SampleFile:
     """Who answered."""
     benchmark: str | None
     """The outermost group of tasks that the task belongs to; None without a file of results."""
+    started: str
+    """Date of the run."""
 
 
 def import_lm_eval(
-    paths: Sequence[Path],
+    paths: Paths,
     metrics: Sequence[str] = (),
     filters: Sequence[str] = (),
     model: str | None = None,
     not_administered: Sequence[str] = (),
+    runs: Runs = "error",
 ) -> tuple[Study, ImportReport]:
-    """Make a study of what `lm_eval --log_samples` wrote.
+    """Make a study of the samples that `lm_eval --log_samples` wrote.
 
     An item is called ``task:doc_id`` and recognised by `doc_hash`, so that two versions of a task do not mix. Its text
-    is the question of the document with its options, or else the prompt.
+    is the question of the document with the options that were shown, or else the prompt. Tasks that measure
+    perplexity are passed over and named.
 
     Args:
         paths: Files of samples, or folders that hold them at any depth.
         metrics: Which metric is the score, in order of preference; needed where a task has several.
-        filters: Which filter's answers count, in order of preference; needed where a task has several.
+        filters: Which filter's answers count, in order of preference; needed where a task has several. Filters that
+            an older file does not name are called 1, 2, ... in their order.
         model: Who answered, where the file of results does not say.
         not_administered: Scores that stand for "not scored"; NaN and null always do.
+        runs: What to do where several runs answered the same documents: "error", "latest" or "mean".
 
     Raises:
         InputError: A line is wrong, or the choice of a metric or filter is open; the message names file and line.
     """
-    files = [_about(path, model) for path in log_files(paths, ["samples_*.jsonl"], "samples of lm_eval")]
-    items = ItemBook()
-    tables = [_scores(about, items, metrics, filters, not_administered) for about in files]
-    return assemble_logs("lm-eval", tables, items.table(), [about.path for about in files])
+    one_of("runs", runs, ("error", "latest", "mean"))
+    files = log_files(paths, ["samples_*.jsonl"], "samples of lm_eval")
+    for path in files:
+        _refuse_results(path)
+    items, notes = ItemBook(), LogNotes()
+    tables: list[ScoreTable] = []
+    sources: list[Path] = []
+    for about in (_about(path, model) for path in files):
+        table = _scores(about, items, metrics, filters, not_administered)
+        sources.append(about.path)
+        if table is None:
+            notes.unscored.append(f"{about.path.name}: measures perplexity, which is no score; it is passed over")
+            notes.advice = "give tasks whose answers are right or wrong"
+        else:
+            tables.append(table)
+    return assemble_logs("lm-eval", tables, items.table(), sources, notes, runs)
+
+
+def _refuse_results(path: Path) -> None:
+    if RESULTS_NAME.fullmatch(path.name):
+        raise InputError(
+            f"{path}: an aggregate file without single answers; give samples_*.jsonl, which lm_eval writes with"
+            " --log_samples"
+        )
 
 
 def _about(path: Path, model: str | None) -> SampleFile:
@@ -82,46 +125,77 @@ def _about(path: Path, model: str | None) -> SampleFile:
     named = SAMPLES_NAME.fullmatch(path.stem)
     task = named["task"] if named else path.stem.removeprefix("samples_")
     results = path.with_name(f"results_{named['date']}.json") if named else path
-    found = as_object(results, json_document(results), "its text") if named and results.is_file() else {}
-    who = model or found.get("model_name") or (path.parent.name if named else None)
+    document = as_object(results, json_document(results), "its text") if named and results.is_file() else {}
+    who = model or document.get("model_name") or (path.parent.name if named else None)
     if not who:
         raise InputError(f"{path}: neither its folder nor a file of results says which model answered; give --model")
-    return SampleFile(path, task, str(who), _outermost_group(task, found.get("group_subtasks") or {}))
+    groups = optional_object(results, document, "group_subtasks", "its text")
+    return SampleFile(path, task, str(who), _outermost_group(task, groups), named["date"] if named else "")
 
 
-def _outermost_group(task: str, subtasks: dict[str, list[str]]) -> str | None:
-    parent = {inner: group for group, inside in subtasks.items() for inner in inside if inner != group}
-    group = parent.get(task)
-    while group in parent:
+def _outermost_group(task: str, subtasks: dict[str, Any]) -> str | None:
+    parent = {
+        inner: group
+        for group, inside in subtasks.items()
+        if isinstance(inside, list)
+        for inner in inside
+        if isinstance(inner, str) and inner != group
+    }
+    group, seen = parent.get(task), {task}
+    while group in parent and group not in seen:
+        seen.add(group)
         group = parent[group]
     return group
 
 
 def _scores(
     about: SampleFile, items: ItemBook, metrics: Sequence[str], filters: Sequence[str], sentinels: Sequence[str]
-) -> ScoreTable:
-    """Read one file; of several filters, and of several metrics, one is chosen when all are known."""
+) -> ScoreTable | None:
+    """Read one file; of several filters, and of several metrics, one is chosen when all are known.
+
+    Returns:
+        The scores; None of a task whose only metrics are perplexities.
+    """
     path = about.path
     logs: dict[str, ScoredLog] = {}
+    passes: Counter[str] = Counter()
+    described: dict[tuple[str, str], tuple[LoggedItem, int]] = {}
     for line, record in numbered_records(path):
-        item_id = f"{about.task}:{field(path, record, 'doc_id', f'line {line}')}"
-        if not items.knows(item_id, record.get("doc_hash"), about.benchmark):
-            items.describe(item_id, _item(about, record), path, f"line {line}")
-        name = str(record.get("filter", "none"))
-        log = logs.setdefault(name, ScoredLog(path, about.model))
-        log.add(item_id, line, {metric: record.get(metric) for metric in _metrics(record)})
+        place = f"line {line}"
+        item_id = f"{about.task}:{required_name(path, record, 'doc_id', place)}"
+        key = (item_id, text_of(record.get("doc_hash")) or f"line {line}")
+        if key not in described and not items.knows(item_id, record.get("doc_hash"), about.benchmark):
+            described[key] = _item(about, record), line
+        name = record.get("filter")
+        if name is None:
+            passes[item_id] += 1
+            name = f"{passes[item_id]}"
+        log = logs.setdefault(str(name), ScoredLog(path, about.model, started=about.started))
+        log.add(item_id, line, {metric: record.get(metric) for metric in _metrics(path, record, place)})
     if not logs:
         raise InputError(f"{path}: the file is empty; check how it was written")
-    log = logs[choose(logs, filters, f"{path}: answers filtered by", "--filter")]
+    names = {name for log in logs.values() for name in log.by_name}
+    if names and names <= PERPLEXITIES:
+        return None
+    for (item_id, _), (item, line) in described.items():
+        items.describe(item_id, item, path, f"line {line}")
+    if passes and len(logs) == 1:
+        logs = {"none": next(iter(logs.values()))}
+    unnamed = f"{path}: holds each document {len(logs)} times, under filters that it does not name:"
+    log = logs[choose(logs, filters, unnamed if passes else f"{path}: answers filtered by", "--filter")]
     _refuse_repeats(log)
     return log.chosen(metrics, "--metric", sentinels)
 
 
-def _metrics(record: dict[str, Any]) -> Iterable[str]:
+def _metrics(path: Path, record: dict[str, Any], place: str) -> list[str]:
     listed = record.get("metrics")
-    if isinstance(listed, list):
-        return listed  # pyright: ignore[reportUnknownVariableType]
-    return [name for name, value in record.items() if name not in OWN_FIELDS and isinstance(value, int | float)]
+    if not isinstance(listed, list):
+        numeric = [name for name, value in record.items() if name not in OWN_FIELDS and isinstance(value, int | float)]
+        return numeric or [name for name in record if name in PERPLEXITIES]
+    wrong = [name for name in listed if not isinstance(name, str)]
+    if wrong:
+        raise InputError(f"{path}: {place}: metrics lists something that is no name; check how it was written")
+    return listed  # pyright: ignore[reportUnknownVariableType]
 
 
 def _refuse_repeats(log: ScoredLog) -> None:
@@ -136,9 +210,9 @@ def _refuse_repeats(log: ScoredLog) -> None:
 def _item(about: SampleFile, record: dict[str, Any]) -> LoggedItem:
     prompts = _prompts(record.get("arguments"))
     chosen_among = len(prompts) if len(prompts) > 1 and "acc" in record else None
-    text = _question(record.get("doc")) or (prompts[0] if prompts else None)
-    target, digest = text_of(record.get("target")), record.get("doc_hash")
-    return LoggedItem(about.task, about.benchmark, text, target, chosen_among, digest)
+    text, n_options = _text(record.get("doc"), prompts)
+    target, digest = text_of(record.get("target")), text_of(record.get("doc_hash"))
+    return LoggedItem(about.task, about.benchmark, text, target, chosen_among or n_options, digest)
 
 
 def _prompts(arguments: object) -> list[str]:
@@ -156,15 +230,64 @@ def _first(request: object) -> object:
     return request[0] if isinstance(request, list) and request else None
 
 
-def _question(doc: object) -> str | None:
-    """Return the question of a document, its options one to a line below it."""
+def _text(doc: object, prompts: list[str]) -> tuple[str | None, int | None]:
+    """Return what was asked, and among how many options that the prompt of a written answer showed.
+
+    The question of the document counts, with its options one to a line below it. An answer that is written (one
+    request) is asked by the prompt: where it does not show the document's options, its last part is the question.
+    """
+    prompt = prompts[0] if prompts else None
     if not isinstance(doc, dict):
-        return None
+        return prompt, None
     question = next((doc[name] for name in QUESTION_FIELDS if isinstance(doc.get(name), str)), None)
+    if question is None:
+        return prompt, None
+    options = _options(doc)
+    if options and len(prompts) == 1:
+        if not all(option in prompts[0] for option in options):
+            return _last_part(prompts[0], question), None
+        context = [doc[name] for name in CONTEXT_FIELDS if isinstance(doc.get(name), str)]
+        return "\n".join([*context, question, *options]), len(options)
+    context = [doc[name] for name in CONTEXT_FIELDS if isinstance(doc.get(name), str)]
+    return "\n".join([*context, question, *options]), None
+
+
+def _options(doc: dict[str, Any]) -> list[str]:
     choices = doc.get("choices", doc.get("options"))
     texts = choices.get("text") if isinstance(choices, dict) else choices
-    if question is None:
-        return None
-    context = [doc[name] for name in CONTEXT_FIELDS if isinstance(doc.get(name), str)]
-    options = [text_of(option) or "" for option in texts] if isinstance(texts, list) else []
-    return "\n".join([*context, question, *options])
+    return [text_of(option) or "" for option in texts] if isinstance(texts, list) else []
+
+
+def _last_part(prompt: str, question: str) -> str:
+    """Return the part of a prompt that asks the question, without the worked examples before it."""
+    place = prompt.rfind(question)
+    start = prompt.rfind("\n\n", 0, place) if place > 0 else -1
+    return prompt[start + 2 :] if start >= 0 else prompt
+
+
+def _detect(head: Head) -> bool:
+    name = head.path.name
+    return (name.startswith("samples_") and name.endswith(".jsonl")) or {"doc_id", "resps"} <= head.names
+
+
+LM_EVAL = Format(
+    name="lm-eval",
+    help="Samples of lm-evaluation-harness.",
+    example="results --metric acc",
+    patterns=("samples_*.jsonl",),
+    detect=_detect,
+    read=import_lm_eval,
+    arguments=(Argument(help="samples_*.jsonl, or folders of them."),),
+    options=(
+        METRICS,
+        Option(
+            keyword="filters",
+            flag="--filter",
+            kind="texts",
+            help="Whose answers count; may be repeated, first choice first.",
+        ),
+        RUNS,
+        MODEL,
+        NOT_ADMINISTERED,
+    ),
+)

@@ -2,17 +2,24 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from capscope.data.formats.assembly import Assembly, assemble
-from capscope.data.formats.report import ImportReport
-from capscope.data.formats.scored_log import as_object, log_files, numbered_records, text_of
-from capscope.data.formats.scored_log import field as required
+from capscope.data.formats.assembly import Parts, assemble
+from capscope.data.formats.format import Argument, Format, Head, ImportReport, Option, Paths
+from capscope.data.formats.scored_log import (
+    as_object,
+    log_files,
+    numbered_records,
+    optional_list,
+    required,
+    required_name,
+    text_of,
+)
 from capscope.data.levels import Levels
 from capscope.data.reading import read_table
 from capscope.data.study import Study
@@ -23,13 +30,15 @@ ReadLevel = Callable[[str, str], int | None]
 """Reads the level out of a reply and the reason why it ended; None where there is none."""
 SEPARATOR = "__"
 """Between item and rubric in a `custom_id`, as ADeLe's toolkit writes it; the last one counts."""
+OK = "200"
+"""Status of a request that was answered."""
 NEVER_SENT = ("batch_expired", "batch_cancelled")
-"""Errors of requests that were not sent."""
+"""Error codes of requests that were not sent."""
 
 
 @dataclass(frozen=True)
 class BatchNames:
-    """What the requests of a batch were about, where `custom_id` is not `item__RUBRIC`."""
+    """Item and rubric of each request of a batch, where `custom_id` is not `item__RUBRIC`."""
 
     rubric: str | None = None
     """The one rubric that all lines are about; `custom_id` is then the item."""
@@ -52,10 +61,10 @@ class Replies:
 
 
 def import_openai_batch(
-    paths: Sequence[Path],
+    paths: Paths,
     read_level: ReadLevel,
     names: BatchNames = BatchNames(),
-    items: Path | None = None,
+    items: str | Path | None = None,
 ) -> tuple[Study, ImportReport]:
     """Make a study of the replies of an annotator to a batch of requests.
 
@@ -81,11 +90,17 @@ def import_openai_batch(
         raise InputError(f"{files[0]}: no reply holds a level ({_reasons(replies)}); check the prompt that was used")
     demands = pd.DataFrame(replies.rows, columns=["item_id", "rubric", "annotator", "level"])
     levels = Levels(validate(demands, "demands", "levels of the batch"), replies.problems.total())
-    table = read_table(items) if items else None
-    sources = [*files, *(path for path in (names.table, items) if path)]
-    rows = lines + (0 if table is None else len(table))
-    notes = (f"without a level: {_reasons(replies)}",) if replies.problems else ()
-    return assemble(Assembly("openai-batch", sources, [], table, str(items), levels, rows, notes))
+    table = read_table(Path(items)) if items else None
+    parts = Parts(
+        format="openai-batch",
+        sources=[*files, *(Path(path) for path in (names.table, items) if path)],
+        items=table,
+        items_source=str(items),
+        levels=levels,
+        other_rows=lines + (0 if table is None else len(table)),
+        notes=[f"without a level: {_reasons(replies)}"] if replies.problems else [],
+    )
+    return assemble(parts)
 
 
 def _known(path: Path) -> dict[str, tuple[str, str]]:
@@ -111,13 +126,17 @@ def _read(
 ) -> None:
     """Read one line into the replies."""
     place = f"line {line}"
-    item_id, rubric = _cell(path, place, str(required(path, record, "custom_id", place)), *names)
+    item_id, rubric = _cell(path, place, required_name(path, record, "custom_id", place), *names)
     body, problem = _body(path, record, place)
     if body is None:
         replies.problems[problem] += 1
         return
-    annotator = names[0].annotator or str(required(path, body, "model", f"{place}: body"))
-    text, finish = _reply(path, body, place)
+    reply = _reply(path, body, place)
+    if reply is None:
+        replies.problems["no reply"] += 1
+        return
+    annotator = names[0].annotator or required_name(path, body, "model", f"{place}: body")
+    text, finish = reply
     level = read_level(text, finish)
     if level is None:
         replies.problems["unparsed" if finish == "stop" else f"finish_reason {finish}"] += 1
@@ -156,22 +175,70 @@ def _body(path: Path, record: dict[str, Any], place: str) -> tuple[dict[str, Any
     if error:
         code = str(error.get("code") if isinstance(error, dict) else error)
         return None, f"not sent ({code})" if code in NEVER_SENT else f"error {code}"
-    response = as_object(path, required(path, record, "response", place), f"{place}: response")
-    status = response.get("status_code")
-    if status != 200:
+    if record.get("response") is None:
+        return None, "no reply"
+    response = as_object(path, record["response"], f"{place}: response")
+    status = str(response.get("status_code", OK))
+    if status.strip() != OK:
         return None, f"status {status}"
-    return as_object(path, required(path, response, "body", f"{place}: response"), f"{place}: body"), ""
+    body = response.get("body")
+    return (None, "no reply") if body is None else (as_object(path, body, f"{place}: body"), "")
 
 
-def _reply(path: Path, body: dict[str, Any], place: str) -> tuple[str, str]:
-    """Return text and finish reason of the one choice."""
-    choices = required(path, body, "choices", f"{place}: body")
-    if not isinstance(choices, list) or len(choices) != 1:
-        raise InputError(f"{path}: {place}: the reply has no single choice; ask for n=1")
+def _reply(path: Path, body: dict[str, Any], place: str) -> tuple[str, str] | None:
+    """Return text and finish reason of the one choice; None where there is no choice."""
+    choices = optional_list(path, body, "choices", f"{place}: body")
+    if not choices:
+        return None
+    if len(choices) > 1:
+        raise InputError(f"{path}: {place}: the reply has {len(choices)} choices; ask for n=1")
     choice = as_object(path, choices[0], f"{place}: choice")
     message = as_object(path, required(path, choice, "message", f"{place}: choice"), f"{place}: message")
-    return text_of(message.get("content")) or "", str(choice.get("finish_reason") or "stop")
+    return _text(message.get("content")), str(choice.get("finish_reason") or "stop")
+
+
+def _text(content: object) -> str:
+    """Return the text of a message, joined where it comes in parts."""
+    if not isinstance(content, list):
+        return text_of(content) or ""
+    parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def _reasons(replies: Replies) -> str:
     return first_few(f"{reason}: {count}" for reason, count in replies.problems.most_common()) or "no line"
+
+
+def _read_batch(
+    paths: Paths,
+    *,
+    read_level: ReadLevel,
+    rubric: str | None = None,
+    names: Path | None = None,
+    annotator: str | None = None,
+    items: Path | None = None,
+) -> tuple[Study, ImportReport]:
+    """Import with every option as a keyword of its own."""
+    return import_openai_batch(paths, read_level, BatchNames(rubric, names, annotator), items)
+
+
+def _detect(head: Head) -> bool:
+    return {"custom_id", "response"} <= head.names
+
+
+OPENAI_BATCH = Format(
+    name="openai-batch",
+    help="Demand levels from the OpenAI Batch API.",
+    example="out.jsonl",
+    patterns=("*.jsonl",),
+    detect=_detect,
+    read=_read_batch,
+    arguments=(Argument(help="Output and error files of batches."),),
+    options=(
+        Option(keyword="rubric", help="What the file rates, where custom_id is the item."),
+        Option(keyword="names", kind="path", help="Table of custom_id, item_id, rubric."),
+        Option(keyword="annotator", help="Who rated; by default the model of each reply."),
+        Option(keyword="items", kind="path", help="Table of the items."),
+    ),
+    supplied=("read_level",),
+)

@@ -5,21 +5,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capscope.data.formats.assembly import assemble_logs
-from capscope.data.formats.exporting import (
+from capscope.data.formats.exporting import plain_numbers, report_on_export, single_responses
+from capscope.data.formats.format import (
+    NOT_ADMINISTERED,
+    Argument,
     ExportReport,
-    plain_numbers,
-    report_on_export,
-    single_responses,
-    write_file,
+    Format,
+    Head,
+    ImportReport,
+    Paths,
 )
-from capscope.data.formats.report import ImportReport
 from capscope.data.formats.score_tables import ScoreTable
-from capscope.data.formats.scored_log import ScoredLog, as_object, field, log_files, numbered_records
+from capscope.data.formats.scored_log import (
+    ScoredLog,
+    as_object,
+    log_files,
+    numbered_records,
+    required,
+    required_name,
+)
 from capscope.data.study import Study
 from capscope.errors import InputError
+from capscope.files import write_text
 
 
-def import_pyirt(paths: Sequence[Path], not_administered: Sequence[str] = ()) -> tuple[Study, ImportReport]:
+def import_pyirt(paths: Paths, not_administered: Sequence[str] = ()) -> tuple[Study, ImportReport]:
     """Make a study of py-irt data: subjects are models.
 
     Args:
@@ -38,9 +48,9 @@ def _subjects(path: Path, sentinels: Sequence[str]) -> list[ScoreTable]:
     tables: list[ScoreTable] = []
     for line, record in numbered_records(path):
         place = f"line {line}"
-        subject = field(path, record, "subject_id", place)
-        responses = as_object(path, field(path, record, "responses", place), f"{place}: responses")
-        log = ScoredLog(path, str(subject))
+        subject = required_name(path, record, "subject_id", place)
+        responses = as_object(path, required(path, record, "responses", place), f"{place}: responses")
+        log = ScoredLog(path, subject)
         for item_id, response in responses.items():
             log.add(item_id, line, {"response": response})
         tables.append(log.chosen((), "", sentinels))
@@ -49,7 +59,7 @@ def _subjects(path: Path, sentinels: Sequence[str]) -> list[ScoreTable]:
     return tables
 
 
-def export_pyirt(study: Study, out: Path, *, force: bool = False) -> ExportReport:
+def export_pyirt(study: Study, out: Path, force: bool = False) -> ExportReport:
     """Write the responses of a study for py-irt, one line for each model.
 
     Args:
@@ -69,6 +79,22 @@ def export_pyirt(study: Study, out: Path, *, force: bool = False) -> ExportRepor
         }
         for model, rows in responses.groupby("model", observed=True, sort=True)
     ]
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_file(out, text.encode(), force=force)
+    write_text(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), force=force)
     return report_on_export(study, [out], kept=("model", "item_id", "score"))
+
+
+def _detect(head: Head) -> bool:
+    return {"subject_id", "responses"} <= head.names
+
+
+PYIRT = Format(
+    name="pyirt",
+    help="JSON lines of py-irt.",
+    example="data.jsonlines",
+    patterns=("*.jsonlines",),
+    detect=_detect,
+    read=import_pyirt,
+    write=export_pyirt,
+    arguments=(Argument(help="Files of JSON lines."),),
+    options=(NOT_ADMINISTERED,),
+)

@@ -1,5 +1,6 @@
 """Tables of scores, long or wide, as rows of model, item and score; nothing that is not a score gets through."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
@@ -7,20 +8,29 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from capscope.data.columns import as_identifier, blank_cells, data_row, filled_cells
+from capscope.data.columns import as_identifier, blank_cells, coerced, data_row, filled_cells
 from capscope.data.formats.found_items import ITEM_COLUMNS
+from capscope.data.reading import LEFT_OUT, without_index
 from capscope.data.tables import TABLES, require_columns, validate
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
 
 Layout = Literal["long", "wide", "wide-items"]
 """Long: a row for each model and item. Wide: a row for each model. Wide-items: a row for each item."""
+Runs = Literal["error", "latest", "mean"]
+"""What to do where several runs answer for the same model and item: refuse, take the latest, or pool their trials."""
 
 RESPONSES = TABLES["responses"]
+INDEX_NAMES = ("index", "level_0")
+"""Names that pandas gives to an index that it turns into a column."""
+ROUNDING = 0.0051
+"""Difference up to which a mean that a table rounds to two digits is the mean."""
+AGGREGATE = re.compile(r"(?i)\W*(mean|average|avg|overall|total|sum|macro|micro|accuracy|acc|score|all|aggregate)\W*")
+"""Names of columns that hold a mean of the others rather than an item or a model."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a table are called; None where the standard name is used if it is there."""
+    """Names of a table's columns; None where the standard name is used if it is there."""
 
     model: str | None = None
     """Column of model names."""
@@ -78,9 +88,7 @@ def is_sentinel(column: pd.Series, sentinels: Sequence[str]) -> np.ndarray:
     if not sentinels:
         return marked
     text = None if pd.api.types.is_numeric_dtype(column) else column.astype(str).str.strip()
-    numbers = pd.to_numeric(column.astype(object) if text is not None else column, errors="coerce").to_numpy(
-        dtype=float
-    )
+    numbers = coerced(column).to_numpy(dtype=float)
     for sentinel in sentinels:
         number = _number(sentinel)
         if 0 <= number <= 1:
@@ -100,9 +108,9 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreTable:
-    """What one file of scores held."""
+    """The scores of one file or run."""
 
     source: str
     """The file."""
@@ -114,6 +122,12 @@ class ScoreTable:
     """Rows of the file."""
     not_administered: int
     """Scores that were empty or held a value that stands for "not administered"."""
+    started: str = ""
+    """When the run began, in a form that sorts by time; empty where the file does not say."""
+    complete: bool = True
+    """Whether the run ended as it should."""
+    notes: tuple[str, ...] = ()
+    """Remarks on the table."""
 
 
 def long_scores(frame: pd.DataFrame, columns: Columns, sentinels: Sequence[str], source: str) -> ScoreTable:
@@ -122,6 +136,7 @@ def long_scores(frame: pd.DataFrame, columns: Columns, sentinels: Sequence[str],
     Raises:
         InputError: A column is missing, or a row is wrong; the message names it.
     """
+    notes = left_out_notes(frame, source)
     frame = columns.standardise(frame, source)
     require_columns(frame, RESPONSES, source)
     absent = is_sentinel(frame["score"], sentinels)
@@ -129,7 +144,14 @@ def long_scores(frame: pd.DataFrame, columns: Columns, sentinels: Sequence[str],
     about = [name for name in ITEM_COLUMNS if name in frame]
     checked = validate(frame.drop(columns=about), "responses", source)
     described = frame[about].assign(item_id=checked["item_id"])
-    return ScoreTable(source, _some(checked[~absent], source), described, len(frame), int(absent.sum()))
+    return ScoreTable(
+        source=source,
+        responses=_some(checked[~absent], source),
+        described=described,
+        rows=len(frame),
+        not_administered=int(absent.sum()),
+        notes=notes,
+    )
 
 
 def wide_scores(
@@ -142,11 +164,16 @@ def wide_scores(
     """
     frame = columns.standardise(frame, source)
     rows_are, columns_are = ("model", "item_id") if layout == "wide" else ("item_id", "model")
+    if rows_are in frame:
+        frame = without_index(frame, source, INDEX_NAMES)
     name_column = rows_are if rows_are in frame else str(frame.columns[0])
     names = as_identifier(frame[name_column], rows_are, source)
     _refuse_repeated(names, rows_are, source)
     about = [name for name in ITEM_COLUMNS if name in frame] if rows_are == "item_id" else []
-    cells = filled_cells(frame.drop(columns=[name_column, *about]))
+    matrix = frame.drop(columns=[name_column, *about])
+    if rows_are not in frame:
+        matrix = without_index(matrix, source, INDEX_NAMES)
+    cells = filled_cells(matrix)
     absent = is_sentinel(cells.value, sentinels)
     cells = cells.only(~absent)
     responses = pd.DataFrame(
@@ -156,8 +183,45 @@ def wide_scores(
             "score": cells.numbers("score", RESPONSES.bounds["score"], source),
         }
     )
-    described = pd.DataFrame({"item_id": names, **frame[about]}) if about else responses[["item_id"]]
-    return ScoreTable(source, _some(responses, source), described, len(frame), cells.blank + int(absent.sum()))
+    return ScoreTable(
+        source=source,
+        responses=_some(responses, source),
+        described=pd.DataFrame({"item_id": names, **frame[about]}) if about else responses[["item_id"]],
+        rows=len(frame),
+        not_administered=cells.blank + int(absent.sum()),
+        notes=(*_index_notes(frame, matrix, source), *_aggregate_notes(names, matrix, source)),
+    )
+
+
+def left_out_notes(frame: pd.DataFrame, source: str) -> tuple[str, ...]:
+    """Name the columns that `read_table` or `without_index` left out."""
+    names: tuple[str, ...] = frame.attrs.get(LEFT_OUT, ())
+    return (f"{source}: left out, for it only numbers the rows: column {first_few(names)}",) if names else ()
+
+
+def _index_notes(frame: pd.DataFrame, matrix: pd.DataFrame, source: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*left_out_notes(frame, source), *left_out_notes(matrix, source))))
+
+
+def _aggregate_notes(names: pd.Series, matrix: pd.DataFrame, source: str) -> list[str]:
+    """Name rows and columns that hold the mean or the sum of the others: they are neither items nor models."""
+    values = np.stack([coerced(matrix.iloc[:, k]).to_numpy(dtype=float) for k in range(matrix.shape[1])], axis=1)
+    column_names, row_names = [str(name) for name in matrix.columns], [str(name) for name in names]
+    means = [f"column '{name}'" for name in _aggregates(values, column_names)]
+    means += [f"row '{name}'" for name in _aggregates(values.T, row_names)]
+    return [f"{source}: {name} is the mean of the others; leave it out if it is none of them" for name in means]
+
+
+def _aggregates(values: np.ndarray, names: list[str]) -> list[str]:
+    """Return the columns that equal the mean of all others in every row, to the digits that tables have."""
+    if values.shape[1] < 3 or values.shape[0] < 2:
+        return []
+    there = ~np.isnan(values)
+    total, count = np.where(there, values, 0).sum(axis=1), there.sum(axis=1)
+    other = (total[:, None] - np.where(there, values, 0)) / np.maximum(count[:, None] - there, 1)
+    equal = np.all(np.abs(values - other) < ROUNDING, axis=0)
+    graded = np.any((values > 0) & (values < 1), axis=0)
+    return [names[k] for k in np.flatnonzero(equal) if graded[k] or AGGREGATE.fullmatch(names[k])]
 
 
 def _some(responses: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -170,11 +234,20 @@ def _refuse_repeated(names: pd.Series, axis: str, source: str) -> None:
     repeated = names.duplicated()
     if repeated.any():
         row = int(np.flatnonzero(repeated)[0])
-        raise InputError(f"{source}: {data_row(row)} repeats {axis} '{names.iloc[row]}'; keep one row for each {axis}")
+        name = shortened(str(names.iloc[row]), LONGEST_NAME)
+        raise InputError(f"{source}: {data_row(row)} repeats {axis} '{name}'; keep one row for each {axis}")
 
 
-def joined_scores(tables: Sequence[ScoreTable]) -> pd.DataFrame:
+def joined_scores(tables: Sequence[ScoreTable], runs: Runs | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Put the responses of several files together.
+
+    Args:
+        tables: One for each file or run.
+        runs: What to do where several runs answer for the same model and item; None where files are no runs. The
+            answers of a run that did not complete give way to those of a later one in any case.
+
+    Returns:
+        The responses, and remarks.
 
     Raises:
         InputError: Two files answer for the same model and item; the message names both.
@@ -182,13 +255,52 @@ def joined_scores(tables: Sequence[ScoreTable]) -> pd.DataFrame:
     joined = pd.concat({place: table.responses for place, table in enumerate(tables) if len(table.responses)})
     key = [name for name in RESPONSES.key if name in joined]
     repeated = joined.duplicated(key)
-    if repeated.any():
-        position = int(np.flatnonzero(repeated)[0])
-        same = (joined[key].astype(str) == joined[key].astype(str).iloc[position]).all(axis=1)
-        first, second = joined.index[int(np.flatnonzero(same)[0])], joined.index[position]
-        name = ", ".join(f"{column} '{joined[column].iloc[position]}'" for column in key)
-        raise InputError(
-            f"{tables[second[0]].source}: {data_row(int(second[1]))} repeats {name} of {tables[first[0]].source}"
-            f" ({int(repeated.sum())} such rows); keep one, or merge trials into score and n_trials"
-        )
-    return joined.reset_index(drop=True)
+    if not repeated.any():
+        return joined.reset_index(drop=True), ()
+    if runs is None or (runs == "error" and not _superseded(joined, key, tables)):
+        raise InputError(_clash(joined, key, repeated, tables, runs))
+    count = int(joined.duplicated(key, keep=False).sum() - repeated.sum())
+    if runs == "mean":
+        note = f"{count} answers stand in several runs; their trials are pooled (--runs mean)"
+        return _pooled(joined, key), (note,)
+    latest = _by_time(joined, tables).drop_duplicates(key, keep="last").sort_index()
+    of = "unfinished runs and in the retry" if runs == "error" else "several runs"
+    return latest.reset_index(drop=True), (f"{count} answers stand in {of}; those of the latest run count",)
+
+
+def _by_time(joined: pd.DataFrame, tables: Sequence[ScoreTable]) -> pd.DataFrame:
+    """Return the responses in the order in which their runs began; where that is unknown, in the order of the files."""
+    order = sorted(range(len(tables)), key=lambda place: (tables[place].started, place))
+    rank = np.argsort(order)[joined.index.get_level_values(0)]
+    return joined.iloc[np.argsort(rank, kind="stable")]
+
+
+def _superseded(joined: pd.DataFrame, key: list[str], tables: Sequence[ScoreTable]) -> bool:
+    """Return whether every repeated answer but the latest is one of a run that did not complete."""
+    ordered = _by_time(joined, tables)
+    earlier = ordered.index[ordered.duplicated(key, keep="last")].get_level_values(0)
+    return not any(tables[place].complete for place in set(earlier))
+
+
+def _pooled(joined: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    trials = joined["n_trials"] if "n_trials" in joined else pd.Series(1.0, joined.index)
+    weighted = joined.assign(n_trials=trials, score=joined["score"] * trials)
+    others = {name: "first" for name in joined if name not in (*key, "score", "n_trials")}
+    pooled = weighted.groupby(key, sort=False, observed=True, as_index=False).agg(
+        {"score": "sum", "n_trials": "sum", **others}
+    )
+    return pooled.assign(score=pooled["score"] / pooled["n_trials"])
+
+
+def _clash(
+    joined: pd.DataFrame, key: list[str], repeated: pd.Series, tables: Sequence[ScoreTable], runs: Runs | None
+) -> str:
+    position = int(np.flatnonzero(repeated)[0])
+    same = (joined[key].astype(str) == joined[key].astype(str).iloc[position]).all(axis=1)
+    first, second = joined.index[int(np.flatnonzero(same)[0])], joined.index[position]
+    name = ", ".join(f"{column} '{shortened(str(joined[column].iloc[position]), LONGEST_NAME)}'" for column in key)
+    remedy = "choose --runs latest or --runs mean" if runs else "merge trials into score and n_trials"
+    return (
+        f"{tables[second[0]].source}: {data_row(int(second[1]))} repeats {name} of {tables[first[0]].source}"
+        f" ({int(repeated.sum())} such rows); keep one, or {remedy}"
+    )

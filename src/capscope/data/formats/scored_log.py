@@ -1,4 +1,4 @@
-"""The scores of one log, under every name they go by, until one is chosen; nothing that is not a score gets through."""
+"""Logs: their files in folders, their records one by one, and their scores under each name until one is chosen."""
 
 import json
 from collections import Counter
@@ -11,17 +11,19 @@ import numpy as np
 import pandas as pd
 
 from capscope.data.columns import as_number
+from capscope.data.formats.format import Paths, as_paths
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
 from capscope.data.reading import parse_json, read_text, require_file
 from capscope.data.tables import TABLES
 from capscope.errors import InputError, first_few, nearest
 
 SCORE_BOUNDS = TABLES["responses"].bounds["score"]
+CHECK = "check that this is the format you named"
 
 
 @dataclass
 class Scores:
-    """What one name (a metric, a scorer) says, record by record."""
+    """The scores under one name (a metric, a scorer), record by record."""
 
     item_id: list[str] = field(default_factory=list[str])
     """The item."""
@@ -43,9 +45,13 @@ class ScoredLog:
     model: str
     """Who answered."""
     unit: str = "line"
-    """What a record is called in messages."""
-    keys: dict[str, str] = field(default_factory=dict[str, str])
-    """Further columns of the key that hold for the whole log: `scaffold`, `prompt`."""
+    """Name of a record in messages."""
+    facets: dict[str, str] = field(default_factory=dict[str, str])
+    """Conditions that hold for the whole log: `scaffold`, `prompt`, `effort`."""
+    started: str = ""
+    """When the run began, in a form that sorts by time."""
+    complete: bool = True
+    """Whether the run ended as it should."""
     records: int = 0
     """Records seen."""
     bare: int = 0
@@ -77,10 +83,16 @@ class ScoredLog:
             InputError: Several names are there and none is chosen, or a score lies outside 0 to 1.
         """
         name = choose(self.by_name, wanted, f"{self.path}: scored under", option) if self.by_name else ""
-        scores = self.by_name.get(name, Scores())
-        kept = self._checked(scores, name, sentinels)
-        described = pd.DataFrame({"item_id": pd.Categorical(kept["item_id"])})
-        return ScoreTable(str(self.path), self._responses(kept), described, self.records, self._answers() - len(kept))
+        kept = self._checked(self.by_name.get(name, Scores()), name, sentinels)
+        return ScoreTable(
+            source=str(self.path),
+            responses=self._responses(kept),
+            described=pd.DataFrame({"item_id": pd.Categorical(kept["item_id"])}),
+            rows=self.records,
+            not_administered=self._answers() - len(kept),
+            started=self.started,
+            complete=self.complete,
+        )
 
     def _answers(self) -> int:
         """Count the answers that should have a score: of an item, as many as its most frequent name has."""
@@ -112,10 +124,10 @@ class ScoredLog:
         else:
             kept = kept.assign(n_trials=1)
         own = {"model": self.model, "item_id": kept["item_id"], "score": kept["score"], "n_trials": kept["n_trials"]}
-        return pd.DataFrame({**own, **self.keys}).set_axis(kept["record"].to_numpy() - 1, axis="index")
+        return pd.DataFrame({**own, **self.facets}).set_axis(kept["record"].to_numpy() - 1, axis="index")
 
     def repeated_item(self, name: str) -> tuple[str, int] | None:
-        """Return the first item that stands twice under a name, and the record of its second stand."""
+        """Return the first item that occurs twice under a name, and the record of its second occurrence."""
         scores = self.by_name.get(name, Scores())
         seen: set[str] = set()
         for item, record in zip(scores.item_id, scores.record, strict=True):
@@ -149,30 +161,31 @@ def choose(there: Iterable[str], wanted: Sequence[str], what: str, option: str) 
     return names[0]
 
 
-def log_files(paths: Sequence[Path], patterns: Sequence[str], what: str, other_than: Sequence[str] = ()) -> list[Path]:
+def log_files(paths: Paths, patterns: Sequence[str], what: str, other_than: Sequence[str] = ()) -> list[Path]:
     """Return the files given, and of every folder given those in it, at any depth, whose names fit.
 
     Args:
         paths: Files and folders.
         patterns: Which files of a folder count, such as ``samples_*.jsonl``.
-        what: What to call such files in an error.
+        what: Name of such files in an error.
         other_than: Names that are passed over in folders, though they fit: lists and settings that tools keep there.
 
     Raises:
         InputError: A path does not exist, or a folder holds no such file.
     """
-    found: list[Path] = []
-    for path in paths:
+    files: list[Path] = []
+    for path in as_paths(paths):
         if path.is_dir():
             fitting = {inner for pattern in patterns for inner in path.rglob(pattern) if inner.is_file()}
             inside = sorted(inner for inner in fitting if inner.name not in other_than)
             if not inside:
                 raise InputError(f"{path}: holds no {what} ({first_few(patterns)}); give the folder that does")
-            found += inside
+            files += inside
         else:
-            require_file(path)
-            found.append(path)
-    return list(dict.fromkeys(found))
+            files.append(path)
+    for path in files:
+        require_file(path)
+    return list(dict.fromkeys(files))
 
 
 def numbered_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -192,30 +205,8 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: line {number} is not UTF-8 text; write the log again") from error
+        raise InputError(f"{path}: line {number} is not UTF-8 text; copy the log again") from error
     return as_object(path, parse_json(path, text, f"line {number}"), f"line {number}")
-
-
-def as_object(path: Path, value: object, place: str) -> dict[str, Any]:
-    """Return a JSON value that must be an object.
-
-    Raises:
-        InputError: It is not.
-    """
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: {place} is not a JSON object; check that this is the format you named")
-    return value  # pyright: ignore[reportUnknownVariableType]
-
-
-def as_objects(path: Path, value: object, place: str) -> list[dict[str, Any]]:
-    """Return a JSON value that must be a list of objects.
-
-    Raises:
-        InputError: It is not.
-    """
-    if not isinstance(value, list):
-        raise InputError(f"{path}: {place} is not a JSON list; check that this is the format you named")
-    return [as_object(path, inner, f"{place}, record {number}") for number, inner in enumerate(value, 1)]
 
 
 def json_document(path: Path) -> object:
@@ -227,18 +218,79 @@ def json_document(path: Path) -> object:
     return parse_json(path, read_text(path))
 
 
-def field(path: Path, record: dict[str, Any], name: str, place: str) -> Any:  # noqa: ANN401 - any JSON value
+def as_object(path: Path, value: object, place: str) -> dict[str, Any]:
+    """Return a JSON value that must be an object.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: {place} is not a JSON object; {CHECK}")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def as_objects(path: Path, value: object, place: str) -> list[dict[str, Any]]:
+    """Return a JSON value that must be a list of objects.
+
+    Raises:
+        InputError: It is not.
+    """
+    records = as_list(path, value, place)
+    return [as_object(path, inner, f"{place}, record {number}") for number, inner in enumerate(records, 1)]
+
+
+def as_list(path: Path, value: object, place: str) -> list[Any]:
+    """Return a JSON value that must be a list.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not isinstance(value, list):
+        raise InputError(f"{path}: {place} is not a JSON list; {CHECK}")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def optional_object(path: Path, record: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
+    """Return a field that is an object where it is there; null and a missing field are an empty one.
+
+    Raises:
+        InputError: It is something else.
+    """
+    value = record.get(name)
+    return {} if value is None else as_object(path, value, f"{place}: {name}")
+
+
+def optional_list(path: Path, record: Mapping[str, Any], name: str, place: str) -> list[Any]:
+    """Return a field that is a list where it is there; null and a missing field are an empty one.
+
+    Raises:
+        InputError: It is something else.
+    """
+    value = record.get(name)
+    return [] if value is None else as_list(path, value, f"{place}: {name}")
+
+
+def required(path: Path, record: Mapping[str, Any], name: str, place: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return a field that a record must have.
 
     Raises:
         InputError: It does not; the message names file and place.
     """
     if name not in record or record[name] is None:
-        raise InputError(
-            f"{path}: {place} has no '{name}' (found {first_few(map(str, record), 6)}); check that this is the format"
-            " you named"
-        )
+        raise InputError(f"{path}: {place} has no '{name}' (found {first_few(map(str, record), 6)}); {CHECK}")
     return record[name]
+
+
+def required_name(path: Path, record: Mapping[str, Any], name: str, place: str) -> str:
+    """Return a field that a record must have and that names something: text or a number.
+
+    Raises:
+        InputError: It is missing, or is something else.
+    """
+    value = required(path, record, name, place)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise InputError(f"{path}: {place}: '{name}' is neither text nor a number; {CHECK}")
+    return str(value)
 
 
 def text_of(value: object) -> str | None:

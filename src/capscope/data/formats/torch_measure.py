@@ -1,6 +1,7 @@
 """Long form of torch-measure: `BENCHMARK.parquet` beside the registries `items.parquet` and `subjects.parquet`."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,27 +9,35 @@ import pandas as pd
 
 from capscope.data.columns import as_identifier, as_number, data_row
 from capscope.data.formats.assembly import assemble_logs
-from capscope.data.formats.exporting import (
+from capscope.data.formats.exporting import report_on_export, single_responses
+from capscope.data.formats.format import (
+    NOT_ADMINISTERED,
+    Argument,
     ExportReport,
-    refuse_existing,
-    report_on_export,
-    single_responses,
-    write_file,
+    Format,
+    Head,
+    ImportReport,
+    Paths,
+    as_paths,
 )
 from capscope.data.formats.found_items import ItemBook, LoggedItem
-from capscope.data.formats.report import ImportReport
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
 from capscope.data.formats.scored_log import SCORE_BOUNDS, log_files
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 from capscope.errors import InputError, nearest
+from capscope.files import refuse_file, whole_folder, write_table
 
 REGISTRIES = ("items.parquet", "subjects.parquet", "benchmarks.parquet")
 REQUIRED = ("subject_id", "item_id", "response")
+LONGEST_NAME = 200
+"""Bytes of the longest file name that is written."""
+TRACES = "_traces"
+"""End of the name of a file that holds traces rather than responses."""
 KEY = ("subject_id", "item_id", "trial", "test_condition")
 
 
-def import_torch_measure(paths: Sequence[Path], not_administered: Sequence[str] = ()) -> tuple[Study, ImportReport]:
+def import_torch_measure(paths: Paths, not_administered: Sequence[str] = ()) -> tuple[Study, ImportReport]:
     """Make a study of long-form data of torch-measure.
 
     Trials of a subject on an item become one response with their mean and number; a test condition is the `scaffold`.
@@ -43,14 +52,14 @@ def import_torch_measure(paths: Sequence[Path], not_administered: Sequence[str] 
     """
     files = [path for path in log_files(paths, ["*.parquet"], "long-form data") if _holds_responses(path)]
     if not files:
-        raise InputError(f"{paths[0]}: holds registries only; give the folder with BENCHMARK.parquet")
+        raise InputError(f"{as_paths(paths)[0]}: holds registries only; give the folder with BENCHMARK.parquet")
     items = ItemBook()
     tables = [_scores(path, items, not_administered) for path in files]
     return assemble_logs("torch-measure", tables, items.table(), files)
 
 
 def _holds_responses(path: Path) -> bool:
-    return path.name not in REGISTRIES and not path.stem.endswith("_traces")
+    return path.name not in REGISTRIES and not path.stem.endswith(TRACES)
 
 
 def _scores(path: Path, items: ItemBook, sentinels: Sequence[str]) -> ScoreTable:
@@ -73,7 +82,13 @@ def _scores(path: Path, items: ItemBook, sentinels: Sequence[str]) -> ScoreTable
 
     kept = kept.assign(score=as_number(kept["response"], "score", SCORE_BOUNDS, str(path), place))
     described = kept[["item_id"]].astype("category")
-    return ScoreTable(str(path), _averaged(kept), described, len(frame), int(absent.sum()))
+    return ScoreTable(
+        source=str(path),
+        responses=_averaged(kept),
+        described=described,
+        rows=len(frame),
+        not_administered=int(absent.sum()),
+    )
 
 
 def _averaged(kept: pd.DataFrame) -> pd.DataFrame:
@@ -132,10 +147,12 @@ def _text(found: pd.DataFrame, column: str) -> list[str | None]:
     return [value if isinstance(value, str) else None for value in found[column]]
 
 
-def export_torch_measure(study: Study, out: Path, *, force: bool = False) -> ExportReport:
+def export_torch_measure(study: Study, out: Path, force: bool = False) -> ExportReport:
     """Write the responses of a study in the long form that `torch_measure.datasets.load(..., local_dir=OUT)` reads.
 
     A rate over trials becomes that many rows: ones and zeros where it is a count of successes, else the rate in each.
+    A benchmark whose name cannot be a file's own (it is reserved, too long, or equals another's but for letter case
+    or slashes) has a file of another name; `benchmark_id` in it is the name.
 
     Args:
         study: A study with responses.
@@ -153,19 +170,44 @@ def export_torch_measure(study: Study, out: Path, *, force: bool = False) -> Exp
     long = _long(responses).assign(benchmark_id=lambda rows: rows["item_id"].map(of_item))
     subjects = pd.DataFrame({"subject_id": sorted(responses["model"].unique())})
     benchmarks = sorted(long["benchmark_id"].unique())
-    tables = {f"{name}.parquet": rows for name, rows in long.groupby("benchmark_id", sort=True)}
+    names = _file_names(benchmarks)
+    tables = {names[str(name)]: rows.reset_index(drop=True) for name, rows in long.groupby("benchmark_id", sort=True)}
     tables |= {
         "items.parquet": items,
         "subjects.parquet": subjects.assign(display_name=subjects["subject_id"]),
         "benchmarks.parquet": pd.DataFrame({"benchmark_id": benchmarks, "name": benchmarks}),
     }
-    files = [out / name.replace("/", "_") for name in tables]
-    for path in files:
-        refuse_existing(path, force=force)
-    for path, table in zip(files, tables.values(), strict=True):
-        write_file(path, table.reset_index(drop=True).to_parquet(index=False), force=force)
+    _write_tables(tables, out, force=force)
     kept = ("model", "item_id", "score", "n_trials", "scaffold", "benchmark", "text", "target")
-    return report_on_export(study, files, kept=kept)
+    return report_on_export(study, [out / name for name in tables], kept=kept)
+
+
+def _write_tables(tables: dict[str, pd.DataFrame], out: Path, *, force: bool) -> None:
+    """Write all tables or none: a new folder whole, files of an existing one only when all of them may be written."""
+    if not out.exists():
+        with whole_folder(out, force=False, what="long-form data", holds=tables.__contains__) as folder:
+            for name, table in tables.items():
+                write_table(folder / name, table)
+        return
+    for name in tables:
+        refuse_file(out / name, force=force)
+    for name, table in tables.items():
+        write_table(out / name, table, force=force)
+
+
+def _file_names(benchmarks: Iterable[str]) -> dict[str, str]:
+    """Return a file name for each benchmark: its own where it can be one, else with a hash of it at the end."""
+    names: dict[str, str] = {}
+    taken = {Path(name).stem for name in REGISTRIES}
+    for benchmark in benchmarks:
+        stem = "".join("_" if mark in '/\\:*?"<>|' or not mark.isprintable() else mark for mark in benchmark)
+        reserved = stem.endswith(TRACES) or stem.startswith(".") or len(stem.encode()) > LONGEST_NAME
+        if reserved or stem.casefold() in taken:
+            short = stem.encode()[: LONGEST_NAME - 12].decode(errors="ignore").lstrip(".")
+            stem = f"{short}-{hashlib.sha256(benchmark.encode()).hexdigest()[:8]}"
+        taken.add(stem.casefold())
+        names[benchmark] = f"{stem}.parquet"
+    return names
 
 
 def _registry(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
@@ -174,8 +216,8 @@ def _registry(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
     known = study.items if study.items is not None else pd.DataFrame({"item_id": []})
     by_id = known.assign(item_id=known["item_id"].astype(str)).set_index("item_id").reindex(registry["item_id"])
     columns = {"benchmark_id": "benchmark", "content": "text", "correct_answer": "target"}
-    for theirs, ours in columns.items():
-        registry[theirs] = by_id[ours].astype(object).to_numpy() if ours in by_id else None
+    for name, column in columns.items():
+        registry[name] = by_id[column].astype(object).to_numpy() if column in by_id else None
     registry["benchmark_id"] = registry["benchmark_id"].fillna("all").astype(str)
     return registry.assign(raw_item_id=registry["item_id"])
 
@@ -200,3 +242,20 @@ def _long(responses: pd.DataFrame) -> pd.DataFrame:
             "response": of_trial,
         }
     )
+
+
+def _detect(head: Head) -> bool:
+    return set(REQUIRED) <= head.names and head.path.name not in REGISTRIES
+
+
+TORCH_MEASURE = Format(
+    name="torch-measure",
+    help="Long form of torch-measure.",
+    example="folder",
+    patterns=("*.parquet",),
+    detect=_detect,
+    read=import_torch_measure,
+    write=export_torch_measure,
+    arguments=(Argument(help="BENCHMARK.parquet, or folders with the registries beside it."),),
+    options=(NOT_ADMINISTERED,),
+)

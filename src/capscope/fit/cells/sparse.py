@@ -19,7 +19,10 @@ from capscope.fit.cells.scores import Floor, Scores
 from capscope.fit.links import PROBIT_SCALE
 
 CHUNK_CELLS = 1 << 16
-"""Observed cells worked on at once."""
+"""Observed cells worked on at once on the CPU."""
+
+GPU_CHUNK_CELLS = CHUNK_CELLS << 7
+"""Observed cells worked on at once on a GPU, where small chunks leave it waiting."""
 
 GATHER_SHARE = 0.02
 """Below this share observed, thin factors are gathered for each cell."""
@@ -155,12 +158,13 @@ class SparseCells:
         return mean, chunk.inner(factors.row_variance, factors.column_variance, blockwise).add_(unit)
 
     def _row_chunks(self) -> list[slice]:
-        """Whole rows with about `CHUNK_CELLS` observed cells, at least one row."""
+        """Whole rows with about `CHUNK_CELLS` observed cells (on a GPU far more), at least one row."""
+        most = CHUNK_CELLS if self.start.device.type == "cpu" else GPU_CHUNK_CELLS
         starts, n_rows = self.start.cpu(), self.shape[0]
         chunks: list[slice] = []
         row = 0
         while row < n_rows:
-            limit = int(starts[row]) + CHUNK_CELLS
+            limit = int(starts[row]) + most
             stop = max(row + 1, int(torch.searchsorted(starts, limit, right=True)) - 1)
             chunks.append(slice(row, min(stop, n_rows)))
             row = chunks[-1].stop
@@ -184,4 +188,5 @@ def _no_beta_warning() -> Generator[None]:
     """Torch warns that compressed rows are young; their products with dense matrices are all that is used here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Sparse invariant checks", category=UserWarning)
         yield

@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from capscope.axes import LEVELS, FloatArray, ItemDim, ModelDim, RowFloats
 from capscope.data import Responses, Study, known_levels
+from capscope.display import short_repr
 from capscope.errors import FitError, InputError, first_few, nearest
 from capscope.fit.curves.classical import ClassicalCurves
 from capscope.fit.curves.slices import dominant
@@ -53,6 +54,8 @@ class CurvePosterior:
     """Sum of scores behind each cell."""
     classical: ClassicalCurves
     """ADeLe's published point estimates on the same counts."""
+
+    __repr__ = short_repr
 
     @property
     def model_name(self) -> str:

@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import Responses, Study
+from capscope.display import short_repr
 from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items
 from capscope.fit.irt.moments import gaussian_draws
@@ -82,6 +83,8 @@ class DemandPosterior:
     """Whether no demand may raise the chance of success."""
     levels: np.ndarray
     """Demand levels of the fitted items, as (item, dim)."""
+
+    __repr__ = short_repr
 
     @property
     def model_name(self) -> str:

@@ -11,6 +11,7 @@ from scipy.special import expit, ndtri
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import Responses, Study
+from capscope.display import short_repr
 from capscope.errors import FitError
 from capscope.fit.irt.item_extras import ItemExtras
 from capscope.fit.irt.moments import gaussian_draws, irt_parameters, product_moments, quadratic
@@ -78,6 +79,8 @@ class IRTPosterior:
     because slopes and abilities trade off: their joint posterior is wide although the predicted chances are not."""
     trial_weight: float = 1.0
     """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
+
+    __repr__ = short_repr
 
     @property
     def dims(self) -> int:

@@ -1,12 +1,14 @@
-"""Worlds with known truth, and answers drawn from a model."""
+"""Simulated studies with known truth, and answers drawn from a model."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import ModelDim, ModelItem
-from capscope.data import Responses
+from capscope.data import Responses, Study
+from capscope.errors import InputError
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.links import success_probability
 
@@ -64,6 +66,63 @@ def simulate_irt(
         right[model, item].astype(float),
         np.ones(len(model)),
     )
+
+
+def simulate(  # noqa: PLR0913 - every setting has a default and is given by keyword
+    n_models: int = 20,
+    n_items: int = 200,
+    model: str = "2pl",
+    *,
+    demands: tuple[str, ...] = (),
+    benchmarks: int = 1,
+    share: float = 1.0,
+    chance: float = 0.0,
+    seed: int = 0,
+) -> Study:
+    """Simulate a study: models with standard normal abilities answer items of the two-parameter logistic model.
+
+    Difficulties have mean 0; with demands they grow by .5 for each level above 2.5 of each demand, and a benchmark and
+    an item depart from that by standard deviations of .5.
+
+    Args:
+        n_models: Number of models, named ``model-00`` and so on.
+        n_items: Number of items.
+        model: ``rasch`` gives every item the slope 1, ``2pl`` log-normal slopes around it.
+        demands: Codes of rubrics on which the items are rated, with levels 0 to 5; none by default.
+        benchmarks: Number of benchmarks, of about equally many items.
+        share: Share of the answers that are observed, at random.
+        chance: Chance of a right guess on every item.
+        seed: Seed of everything random.
+
+    Raises:
+        InputError: A number or the model is out of range.
+
+    Example:
+        >>> simulate(5, 10, "rasch").responses.shape
+        (50, 3)
+    """
+    if n_models < 1 or n_items < 1 or benchmarks < 1 or not 0 < share <= 1 or not 0 <= chance < 1:
+        raise InputError("simulate: give at least one model, item and benchmark, a share in (0, 1], a chance in [0, 1)")
+    if model not in ("rasch", "2pl"):
+        raise InputError(f"simulate: no model '{model}'; use rasch or 2pl")
+    rng = np.random.default_rng(seed)
+    home = np.arange(n_items) * benchmarks // n_items
+    level = rng.integers(0, 6, (n_items, len(demands)))
+    difficulty = rng.normal(0, 1, n_items)
+    if demands:
+        difficulty = 0.5 * (level - 2.5).sum(1) + rng.normal(0, 0.5, benchmarks)[home] + rng.normal(0, 0.5, n_items)
+    slope = np.ones(n_items) if model == "rasch" else rng.lognormal(0, 0.3, n_items)
+    truth = IRTTruth(rng.standard_normal((n_models, 1)), slope[:, None], -slope * difficulty, chance)
+    answers = simulate_irt(truth, rng, share)
+    names = np.array([f"model-{number:02d}" for number in range(n_models)])
+    ids = np.array([f"item-{number:03d}" for number in range(n_items)])
+    columns = {"model": names[answers.model_index], "item_id": ids[answers.item_index], "score": answers.score}
+    items = {"item_id": ids, "benchmark": [f"benchmark-{number}" for number in home]}
+    if chance:
+        items["chance"] = np.full(n_items, chance)
+    rated = {"item_id": np.repeat(ids, len(demands)), "rubric": np.tile(demands, n_items), "level": level.ravel() * 1.0}
+    levels = pd.DataFrame(rated).assign(annotator="simulated") if demands else None
+    return Study.of(pd.DataFrame(items), pd.DataFrame(columns), levels, name="a simulated study")
 
 
 def draw_truth(posterior: IRTPosterior, rng: np.random.Generator) -> IRTTruth:

@@ -79,6 +79,9 @@ def reliability_interval(
         draws: Number of draws.
     """
     error = np.diagonal(posterior.ability_cov, axis1=1, axis2=2)
+    if len(error) < 2:
+        # one model says nothing of the spread of models
+        return np.zeros(posterior.dims), np.ones(posterior.dims)
     pick = rng.integers(0, len(error), (draws, len(error)))
     signal = posterior.ability_mean[pick].var(1, ddof=1)
     found = signal / (signal + error[pick].mean(1))

@@ -1,74 +1,48 @@
-"""The assessors, one file each."""
+"""The family of assessors: `ASSESSORS` holds every assessor by name.
 
-from capscope.predict.assessor import Assessor
-from capscope.predict.assessors.base_rate import BaseRateAssessor
-from capscope.predict.assessors.boosted import BoostedAssessor
-from capscope.predict.assessors.explanatory import ExplanatoryAssessor
-from capscope.predict.assessors.forest import ForestAssessor
-from capscope.predict.assessors.item_mean import ItemMeanAssessor
-from capscope.predict.assessors.mean import MeanAssessor
-from capscope.predict.assessors.pooled_forest import PooledForestAssessor
-from capscope.predict.assessors.rasch import RaschAssessor
-from capscope.predict.assessors.ridge import RidgeAssessor
-from capscope.predict.assessors.stacked import StackedAssessor
-from capscope.predict.assessors.text_forest import TextForestAssessor
-from capscope.predict.assessors.text_rasch import TextRaschAssessor
+To add one, write a module with an `AssessorEntry` and add one line to `FAMILY`.
+"""
+
+from pkgutil import resolve_name
+
+from capscope.predict.assessor import AssessorEntry
 from capscope.predict.features import ItemFeatures
 
-ASSESSORS: dict[str, Assessor] = {
-    "base-rate": BaseRateAssessor(),
-    "mean": MeanAssessor(),
-    "item-mean": ItemMeanAssessor(),
-    "rasch": RaschAssessor(),
-    "forest": ForestAssessor(),
-    "text-forest": TextForestAssessor(),
-    "ridge": RidgeAssessor(),
-    "text-rasch": TextRaschAssessor(),
-    "pooled-forest": PooledForestAssessor(),
-    "explanatory": ExplanatoryAssessor(),
-    "explanatory-text": ExplanatoryAssessor(monotone=False, interactions=True, text=True),
-    "boosted": BoostedAssessor(),
-    "stacked": StackedAssessor(),
-}
+FAMILY = (
+    "baselines:BASE_RATE",
+    "baselines:MEAN",
+    "baselines:ITEM_MEAN",
+    "explanatory:RASCH",
+    "forest:FOREST",
+    "forest:TEXT_FOREST",
+    "ridge:RIDGE",
+    "ridge:TEXT_RASCH",
+    "pooled_forest:POOLED_FOREST",
+    "explanatory:EXPLANATORY",
+    "explanatory:EXPLANATORY_TEXT",
+    "boosted:BOOSTED",
+    "stacked:STACKED",
+)
+"""The members, as ``module:entry``, in the order in which they are listed and run."""
+
+
+def _entry(place: str) -> AssessorEntry:
+    entry = resolve_name(f"{__name__}.{place}")
+    if not isinstance(entry, AssessorEntry):
+        raise TypeError(f"{place} is not an AssessorEntry")
+    return entry
+
+
+ASSESSORS: dict[str, AssessorEntry] = {entry.name: entry for entry in map(_entry, FAMILY)}
 """Assessors by the name that `capscope evaluate --assessor` takes."""
 
 DEFAULT = "stacked"
-"""The assessor to use where none is named."""
-
-NEEDS = {
-    "forest": "demands",
-    "ridge": "demands",
-    "text-forest": "texts",
-    "text-rasch": "texts",
-    "pooled-forest": "either",
-    "boosted": "either",
-    "explanatory-text": "either",
-}
-"""What an assessor cannot do without, where it needs something besides answers."""
+"""The assessor that predicts where none is named."""
 
 
 def usable(features: ItemFeatures) -> tuple[str, ...]:
-    """Return the names of the assessors that can work with what is known of the items."""
-    known = {"demands": features.demands is not None, "texts": features.texts is not None}
-    known["either"] = any(known.values())
-    return tuple(name for name in ASSESSORS if known.get(NEEDS.get(name, ""), True))
+    """Return the names of the assessors that can work with these item features."""
+    return tuple(name for name, entry in ASSESSORS.items() if entry.works_with(features))
 
 
-__all__ = [
-    "ASSESSORS",
-    "DEFAULT",
-    "NEEDS",
-    "BaseRateAssessor",
-    "BoostedAssessor",
-    "ExplanatoryAssessor",
-    "ForestAssessor",
-    "ItemMeanAssessor",
-    "MeanAssessor",
-    "PooledForestAssessor",
-    "RaschAssessor",
-    "RidgeAssessor",
-    "StackedAssessor",
-    "TextForestAssessor",
-    "TextRaschAssessor",
-    "usable",
-]
+__all__ = ["ASSESSORS", "DEFAULT", "FAMILY", "usable"]

@@ -1,7 +1,7 @@
-"""Gradient boosting over all models' answers, on demands, text and what the core makes of model and item.
+"""Gradient boosting over all models' answers, on item features and the demand-ability model's estimates.
 
-The core's ability and difficulty of a training row come from a fit that has not seen the row's item, so that the trees
-learn to trust them as far as they deserve on new items.
+The ability and difficulty of a training row come from a fit without the row's item, so that the trees learn how much
+they are worth on new items.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from capscope.axes import RowIndex
 from capscope.fit import DemandSettings
-from capscope.predict.assessor import Chances, Training
+from capscope.predict.answer_statistics import SuccessRows, residual_sd
+from capscope.predict.assessor import AssessorEntry, Chances, Training
 from capscope.predict.assessors.pooled_forest import tree_features
-from capscope.predict.core import FittedCore, fit_core
-from capscope.predict.folds import group_folds
-from capscope.predict.spread import unexplained_sd
+from capscope.predict.demand_model import FittedDemandModel, fit_demand_model
+from capscope.predict.inner_folds import group_folds
 
 MOST_ROWS = 200_000
 FOLDS = 3
@@ -24,23 +24,23 @@ FOLDS = 3
 
 @dataclass(frozen=True)
 class FittedBoosted:
-    """Boosted trees with the core they stand on."""
+    """Boosted trees and the demand-ability model that supplies their features."""
 
     trees: HistGradientBoostingClassifier | None
-    """The trees; None where all answers are alike."""
-    core: FittedCore
+    """The trees; None where all answers are equal."""
+    core: FittedDemandModel
     """The demand-ability model on all training answers."""
     features: np.ndarray
     """Demands and text of all items."""
-    spread: float
-    """Standard deviation in log-odds of the items around what the core says of them."""
+    sd: float
+    """Standard deviation in log-odds of the items around the core's predictions."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
         """Chance of success."""
         rows = _row_features(self.core, self.features, model_index, item_index)
         if self.trees is None:
             return self.core.predict(model_index, item_index)
-        return Chances.of(np.asarray(self.trees.predict_proba(rows))[:, 1], self.spread)
+        return Chances.of(np.asarray(self.trees.predict_proba(rows))[:, 1], self.sd)
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,15 @@ class BoostedAssessor:
             rows = responses.rows(held_out)
             held_out_rows[held_out] = _row_features(core, features, rows.model_index, rows.item_index)
             core_chance[held_out] = core.predict(rows.model_index, rows.item_index).probability
-        spread = unexplained_sd(responses, core_chance)
-        return FittedBoosted(self._grow(training, held_out_rows), _core(training), features, spread)
+        sd = residual_sd(responses, core_chance)
+        return FittedBoosted(self._grow(training, held_out_rows), _core(training), features, sd)
 
     def _grow(self, training: Training, rows: np.ndarray) -> HistGradientBoostingClassifier | None:
-        success = training.responses.score >= 0.5
-        if success.all() or not success.any():
+        answers = SuccessRows.of(training.responses.score, training.responses.n_trials)
+        if not answers.has_both:
             return None
-        keep = np.random.default_rng(training.seed).permutation(len(rows))[:MOST_ROWS]
+        keep = np.random.default_rng(training.seed).permutation(len(answers.answer))[:MOST_ROWS]
+        weight = None if answers.weight is None else answers.weight[keep]
         no_early_stopping: Any = False  # the stubs know 'auto' only
         trees = HistGradientBoostingClassifier(
             max_iter=self.iterations,
@@ -81,16 +82,25 @@ class BoostedAssessor:
             early_stopping=no_early_stopping,
             random_state=training.seed,
         )
-        return trees.fit(rows[keep], success[keep])
+        return trees.fit(rows[answers.answer[keep]], answers.success[keep], weight)
 
 
-def _core(training: Training) -> FittedCore:
-    return fit_core(training, DemandSettings(monotone=False, seed=training.seed), text=True)
+def _core(training: Training) -> FittedDemandModel:
+    return fit_demand_model(training, DemandSettings(monotone=False, seed=training.seed), text=True)
 
 
-def _row_features(core: FittedCore, features: np.ndarray, model_index: RowIndex, item_index: RowIndex) -> np.ndarray:
-    """Item features beside ability, difficulty and log-odds, the item taken as new."""
-    found = core.log_odds(model_index, item_index, warm=False)
+def _row_features(
+    core: FittedDemandModel, features: np.ndarray, model_index: RowIndex, item_index: RowIndex
+) -> np.ndarray:
+    """Item features beside ability, difficulty and log-odds, every item predicted as a new one."""
     ability = core.posterior.ability_mean[model_index, 0]
-    log_odds = found.attenuated
+    log_odds = core.log_odds(model_index, item_index, warm=False).attenuated
     return np.column_stack([features[item_index], ability, log_odds - ability, log_odds])
+
+
+BOOSTED = AssessorEntry(
+    name="boosted",
+    help="gradient boosting on demands, texts and the explanatory model's ability and difficulty",
+    needs="demands or texts",
+    assessor=BoostedAssessor(),
+)

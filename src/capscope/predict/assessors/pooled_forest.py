@@ -1,7 +1,7 @@
 """One forest for all models: trees split the items, and each leaf holds the mean score of every model.
 
 Extremely randomised trees (Geurts, Ernst & Wehenkel, 2006) with all models' scores as outputs. Models share the splits,
-so that their answers together find what makes items hard, at the cost of one forest instead of one for each model.
+so that all answers together determine what makes items hard, at the cost of one forest instead of one per model.
 """
 
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
 from capscope.errors import InputError
-from capscope.predict.assessor import ChanceTable, FittedAssessor, Training
-from capscope.predict.core import filled_scores, reduced_text
+from capscope.predict.answer_statistics import residual_sd
+from capscope.predict.assessor import AssessorEntry, ChanceTable, FittedAssessor, Training
+from capscope.predict.demand_model import filled_scores, reduced_text
 from capscope.predict.features import ItemFeatures
-from capscope.predict.spread import unexplained_sd
 
 MOST_OUTPUTS = 100
-"""More models than this are reduced to their main directions first, or the leaves would fill the memory."""
+"""Scores of more models than this are reduced to this many principal directions, to limit the size of the leaves."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PooledForestAssessor:
     """Extremely randomised trees on demands and text."""
 
     text: bool = True
-    """Whether to look at texts beside demands."""
+    """Use texts beside demands."""
     trees: int = 100
     min_samples_leaf: int = 4
     max_features: float = 0.3
@@ -39,8 +39,9 @@ class PooledForestAssessor:
         if known.demands is not None and not self.text:
             known = replace(known, texts=None)
         features = tree_features(known)
-        answered, scores = training.answered, filled_scores(training)
-        mean, main, directions = _reduced(scores)
+        answered, (scores, trials) = training.answered, filled_scores(training)
+        weight = None if (trials == 1).all() else trials
+        mean, main, directions = _reduced(scores, weight)
         forest = ExtraTreesRegressor(
             self.trees,
             min_samples_leaf=self.min_samples_leaf,
@@ -48,23 +49,23 @@ class PooledForestAssessor:
             bootstrap=True,
             oob_score=True,
             random_state=training.seed,
-        ).fit(features[answered], main)
+        ).fit(features[answered], main, weight)
         table = _chances(mean, np.asarray(forest.predict(features)).reshape(len(features), -1), directions)
         held_out = table.copy()
         out_of_bag = np.asarray(forest.oob_prediction_).reshape(main.shape)
         held_out[:, answered] = _chances(mean, out_of_bag, directions)
         responses = training.responses
-        spread = unexplained_sd(responses, held_out[responses.model_index, responses.item_index])
-        return ChanceTable(table, np.full(table.shape, spread))
+        sd = residual_sd(responses, held_out[responses.model_index, responses.item_index])
+        return ChanceTable(table, np.full(table.shape, sd))
 
 
 def tree_features(features: ItemFeatures) -> np.ndarray:
-    """Demands and the main directions of the texts side by side, as far as there are any.
+    """Return demands and the principal directions of the texts side by side, as (item, feature).
 
-    Splits are drawn from all columns alike, so that hundreds of text columns would leave the demands hardly a turn.
+    Splits are drawn from all columns with equal probability; hundreds of text columns would crowd out the demands.
 
     Raises:
-        InputError: There are none.
+        InputError: The items have neither demands nor texts.
     """
     known = [features.demands] if features.demands is not None else []
     if features.texts is not None:
@@ -74,9 +75,9 @@ def tree_features(features: ItemFeatures) -> np.ndarray:
     return np.hstack(known)
 
 
-def _reduced(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split scores (model, item) into each model's mean, and items' positions (item, direction) on directions."""
-    mean = scores.mean(axis=1)
+def _reduced(scores: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split scores (model, item) into each model's mean, item coordinates (item, direction), and the directions."""
+    mean = scores.mean(axis=1) if weight is None else np.average(scores, axis=1, weights=weight)
     centred = (scores - mean[:, None]).T
     if len(scores) <= MOST_OUTPUTS:
         return mean, centred, np.eye(len(scores))
@@ -87,3 +88,11 @@ def _reduced(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _chances(mean: np.ndarray, main: np.ndarray, directions: np.ndarray) -> np.ndarray:
     return np.clip(mean[:, None] + (main @ directions).T, 0.005, 0.995)
+
+
+POOLED_FOREST = AssessorEntry(
+    name="pooled-forest",
+    help="one forest for all models, on demands and texts",
+    needs="demands or texts",
+    assessor=PooledForestAssessor(),
+)

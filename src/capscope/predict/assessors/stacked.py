@@ -1,35 +1,43 @@
-"""The default: members pooled in log-odds, weights and calibration learnt on answers that the members had not seen.
+"""The default assessor: a stack of members pooled in log-odds, with weights and calibration learnt out of fold.
 
-What is held out inside the training part is what the items asked about are: new items of known tasks, new tasks, new
-benchmarks, or items that other models have answered. Trees do not extrapolate, so outside the training items their
-log-odds give way to those of the demand-ability model (stacking: Wolpert, 1992; logit pooling: Satopaa et al., 2014).
+The folds inside the training part imitate the items to predict: new items of known tasks, new tasks, new benchmarks, or
+items that other models have answered. Trees do not extrapolate; outside the training items their log-odds are replaced
+by those of the demand-ability model (stacking: Wolpert, 1992; logit pooling: Satopaa et al., 2014).
+
+Predictions of many rows come from few groups of items. The likelihood of the pool is therefore scaled to the number of
+groups times `ROWS_A_GROUP`; with few groups the weights stay near their prior and the calibration near the diagonal.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+from jaxtyping import Float
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit, logit
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
-from capscope.predict.assessor import Assessor, Chances, FittedAssessor, Parts, Training
-from capscope.predict.assessors.explanatory import ExplanatoryAssessor
+from capscope.predict.answer_statistics import residual_sd
+from capscope.predict.assessor import Assessor, AssessorEntry, Chances, FittedAssessor, Parts, Training
+from capscope.predict.assessors.explanatory import ExplanatoryAssessor, RaschAssessor
 from capscope.predict.assessors.pooled_forest import PooledForestAssessor
-from capscope.predict.assessors.rasch import RaschAssessor
-from capscope.predict.core import FittedCore
+from capscope.predict.demand_model import FittedDemandModel
 from capscope.predict.features import ItemFeatures
-from capscope.predict.folds import fold_regime, group_count, group_folds, regime_of_items
-from capscope.predict.pooling import Pool, fit_pool
-from capscope.predict.spread import unexplained_sd
+from capscope.predict.inner_folds import fold_regime, group_count, group_folds, regime_of_items
 from capscope.predict.support import importance, nearness
 
+Members = Float[np.ndarray, "row member"]
 CORE = "explanatory"
 TREES = ("forest", "demand-forest")
 FOLDS = 4
+ROWS_A_GROUP = 5.0
+"""Number of answers that a group of items is worth."""
+WEIGHT_SD, OFFSET_SD = 0.3, 0.3
+"""Prior standard deviation of each weight around its expectation, and of the offset around 0."""
 
 
 def members_for(features: ItemFeatures) -> dict[str, Assessor]:
-    """Return the members that can work with what is known of the items; the first is the one that explains."""
+    """Return the members that can work with these item features; the first one supplies the parts of the log-odds."""
     if features.demands is None and features.texts is None:
         return {CORE: RaschAssessor()}
     members: dict[str, Assessor] = {CORE: ExplanatoryAssessor()}
@@ -43,60 +51,121 @@ def members_for(features: ItemFeatures) -> dict[str, Assessor]:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Pooled log-odds ``offset + members @ weight``, followed by a calibration of low and high chances."""
+
+    weight: Float[np.ndarray, " member"]
+    """Weight of each member's log-odds."""
+    offset: float
+    """Constant added to the log-odds."""
+    bend: tuple[float, float, float] = (1.0, 1.0, 0.0)
+    """Slopes of the log-chance of success and of failure, and an offset (Kull, Silva Filho & Flach, 2017)."""
+
+    def log_odds(self, members: Members) -> RowFloats:
+        """Return pooled and calibrated log-odds of the members' log-odds."""
+        return _sides(self.offset + members @ self.weight) @ np.array(self.bend)
+
+
+def fit_pool(
+    members: Members,
+    score: RowFloats,
+    importance: RowFloats,
+    groups: int,
+    expected: Float[np.ndarray, " member"] | None = None,
+) -> Pool:
+    """Fit weights and offset to out-of-fold log-odds, then the calibration curve (beta calibration).
+
+    Args:
+        members: Log-odds of each row by each member.
+        score: Observed score of each row, 0 to 1.
+        importance: Weight of each row.
+        groups: Number of groups of items that the folds keep together.
+        expected: Prior mean of the weights; None for an equal share each.
+    """
+    n_members = members.shape[1]
+    share = importance / importance.sum() * groups * ROWS_A_GROUP
+    start = np.r_[np.full(n_members, 1 / n_members) if expected is None else expected, 0.0]
+    columns = np.column_stack([members, np.ones(len(members))])
+    coefficients = _regress(columns, score, share, start)
+    lower, upper, offset = _regress(_sides(columns @ coefficients), score, share, np.array([1.0, 1.0, 0.0]))
+    return Pool(coefficients[:-1], float(coefficients[-1]), (float(lower), float(upper), float(offset)))
+
+
+def _sides(log_odds: RowFloats) -> Float[np.ndarray, "row 3"]:
+    return np.column_stack([log_expit(log_odds), -log_expit(-log_odds), np.ones_like(log_odds)])
+
+
+def _regress(columns: np.ndarray, score: RowFloats, share: RowFloats, start: np.ndarray) -> np.ndarray:
+    """Logistic regression with a Gaussian prior around `start`; slopes (all columns but the last) are not negative."""
+    n_slopes = len(start) - 1
+    precision = 1 / np.r_[np.full(n_slopes, WEIGHT_SD), OFFSET_SD] ** 2
+
+    def loss(value: np.ndarray) -> tuple[float, np.ndarray]:
+        log_odds = columns @ value
+        likelihood = score * log_expit(log_odds) + (1 - score) * log_expit(-log_odds)
+        away = value - start
+        gradient = columns.T @ (share * (expit(log_odds) - score)) + precision * away
+        return float(-(share * likelihood).sum() + 0.5 * (precision * away**2).sum()), gradient
+
+    bounds = [(0.0, None)] * n_slopes + [(None, None)]
+    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
+
+
+@dataclass(frozen=True)
 class _Regime:
-    """How to pool for items that are new in one way."""
+    """The pool for items of one regime (see `inner_folds.regime_of_items`)."""
 
     pool: Pool
     """Weights and calibration."""
-    spread: float
+    sd: float
     """Standard deviation in log-odds of the items around the pooled chances."""
     unlearnt: bool
-    """Whether the training part could not show such items: then the core says how far they may depart."""
+    """Whether the training part has no such items to hold out; the core's standard deviation is used then."""
 
 
 @dataclass(frozen=True)
 class FittedStack:
-    """Fitted members and how to pool them."""
+    """Fitted members and their pools."""
 
     members: dict[str, FittedAssessor]
-    """Members fitted on the whole training part."""
+    """Members fitted to the whole training part."""
     near: RowFloats
-    """How near each item lies to the training items, 1 inside."""
+    """Nearness of each item to the training items, 1 inside."""
     regime: np.ndarray
-    """How new each item is."""
+    """Regime of each item."""
     regimes: dict[str, _Regime]
-    """How to pool in each way of being new."""
+    """Pool of each regime."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Chance of success, pooled and calibrated."""
-        found = {name: member.predict(model_index, item_index) for name, member in self.members.items()}
+        """Return pooled and calibrated chances of success."""
+        predicted = {name: member.predict(model_index, item_index) for name, member in self.members.items()}
         kind = self.regime[item_index]
-        log_odds, spread = np.zeros(len(item_index)), np.zeros(len(item_index))
-        core, shared = found[CORE].log_odds_sd, found[CORE].shared_sd
+        log_odds, sd = np.zeros(len(item_index)), np.zeros(len(item_index))
+        core_sd, shared = predicted[CORE].log_odds_sd, predicted[CORE].shared_sd
         own = self._core.own_sd(model_index, item_index)
         for name, regime in self.regimes.items():
             rows = np.flatnonzero(kind == name)
-            columns = _columns(found, self.near[item_index], rows)
+            columns = _columns(predicted, self.near[item_index], rows)
             log_odds[rows] = regime.pool.log_odds(columns)
-            # where an item's own answers are used, its departure is known as far as the core says
-            told = regime.unlearnt or name == "warm"
-            spread[rows] = core[rows] if told else np.hypot(regime.spread, np.hypot(shared, own)[rows])
-        return Chances.of(expit(log_odds), spread, shared)
+            # where an item's own answers are used, the core knows how uncertain its residual is
+            use_core = regime.unlearnt or name == "warm"
+            sd[rows] = core_sd[rows] if use_core else np.hypot(regime.sd, np.hypot(shared, own)[rows])
+        return Chances.of(expit(log_odds), sd, shared)
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
-        """The core's parts, and as `adjustment` what the other members and the calibration change."""
+        """Return the core's parts, with the effect of the other members and of calibration as `adjustment`."""
         pooled = self.predict(model_index, item_index).log_odds_mean
         return self._core.parts(model_index, item_index).adjusted(pooled)
 
-    def departures(self, item_index: RowIndex, rng: np.random.Generator, draws: int) -> Iterator[FloatArray]:
-        """Joint draws of each model's log-odds around their means, in standard deviations: as the core has them."""
-        return self._core.departures(item_index, rng, draws)
+    def deviations(self, item_index: RowIndex, rng: np.random.Generator, draws: int) -> Iterator[FloatArray]:
+        """Yield the core's joint draws of standardised log-odds, see `JointAssessor`."""
+        return self._core.deviations(item_index, rng, draws)
 
     @property
-    def _core(self) -> FittedCore:
+    def _core(self) -> FittedDemandModel:
         core = self.members[CORE]
-        if not isinstance(core, FittedCore):
-            raise TypeError("the first member explains")
+        if not isinstance(core, FittedDemandModel):
+            raise TypeError("the first member must be the demand-ability model")
         return core
 
 
@@ -104,20 +173,20 @@ class FittedStack:
 class StackedAssessor:
     """Pools the demand-ability model, variants of it with free effects and interactions, and forests over all models.
 
-    Variants that look at texts stand beside some that do not: in a new task, texts may mislead.
+    Some members use texts and some do not, because texts may mislead in a new task.
     """
 
     folds: int = FOLDS
-    """Folds inside the training part."""
+    """Number of folds inside the training part."""
 
     def fit(self, training: Training) -> FittedStack:
-        """Learn the pool on out-of-fold predictions of grouped folds, then fit the members on everything."""
+        """Fit the pools to out-of-fold predictions of grouped folds, and the members to all answers."""
         makers = members_for(training.features)
         members = {name: maker.fit(training) for name, maker in makers.items()}
         kinds = regime_of_items(training)
         kinds_asked = sorted(set(kinds[training.asked].tolist()))
         regimes = {kind: self._learn(training, makers, kind, kinds) for kind in kinds_asked}
-        # anything else that is asked about later is pooled like the most cautious kind learnt
+        # items of other regimes use the pool of the most cautious regime that was fitted
         others = set(kinds.tolist()) - set(kinds_asked)
         regimes |= dict.fromkeys(others, regimes[kinds_asked[0]])
         return FittedStack(members, nearness(training.features, training.answered), kinds, regimes)
@@ -132,30 +201,30 @@ class StackedAssessor:
         for held_out in group_folds(training, kind, self.folds):
             inner = training.without(held_out)
             rows = responses.rows(held_out)
-            found = {
+            predicted = {
                 name: maker.fit(inner).predict(rows.model_index, rows.item_index) for name, maker in makers.items()
             }
             near = nearness(inner.features, inner.answered)[rows.item_index]
-            columns[held_out] = _columns(found, near, np.arange(len(near)))
+            columns[held_out] = _columns(predicted, near, np.arange(len(near)))
         weight = importance(training.features, training.answered, training.asked & (kinds == kind))
         pool = fit_pool(columns, responses.score, weight[responses.item_index] * responses.n_trials, groups, expected)
-        spread = unexplained_sd(responses, expit(pool.log_odds(columns)))
-        return _Regime(pool, spread, unlearnt)
+        sd = residual_sd(responses, expit(pool.log_odds(columns)))
+        return _Regime(pool, sd, unlearnt)
 
 
-def _columns(found: dict[str, Chances], near: RowFloats, rows: np.ndarray) -> np.ndarray:
-    """Log-odds of the members; outside, trees give way to the core."""
-    columns = {name: logit(chances.probability[rows]) for name, chances in found.items()}
+def _columns(predicted: dict[str, Chances], near: RowFloats, rows: np.ndarray) -> np.ndarray:
+    """Log-odds of the members; far from the training items, those of trees are replaced by the core's."""
+    columns = {name: logit(chances.probability[rows]) for name, chances in predicted.items()}
     for name in columns.keys() & set(TREES):
         columns[name] = near[rows] * columns[name] + (1 - near[rows]) * columns[CORE]
     return np.column_stack(list(columns.values()))
 
 
 def expected_weights(members: tuple[str, ...], kind: str) -> np.ndarray:
-    """Weights of members before any fold is seen.
+    """Return the prior mean of the members' weights in a regime.
 
-    Within the benchmarks that are known all count alike. On a new one trees count nothing, since they cannot
-    extrapolate, and half goes to the core, whose monotone effects of demands are the likeliest to hold there.
+    On known benchmarks all members have equal weights. On a new benchmark trees have weight 0, because they cannot
+    extrapolate, and the core has weight 0.5, because its monotone demand effects are the most likely to hold there.
     """
     if kind != "benchmark" or len(members) < 2:
         return np.full(len(members), 1 / len(members))
@@ -164,3 +233,10 @@ def expected_weights(members: tuple[str, ...], kind: str) -> np.ndarray:
     if not variant.any():
         return core.astype(float)
     return 0.5 * core + 0.5 * variant / variant.sum()
+
+
+STACKED = AssessorEntry(
+    name="stacked",
+    help="the default: explanatory models and forests pooled and calibrated out of fold",
+    assessor=StackedAssessor(),
+)

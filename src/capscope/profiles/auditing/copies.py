@@ -28,7 +28,7 @@ def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
         seed: Seed of the search for neighbours.
     """
     answers = _Marks(study, fits) if fits else None
-    found: list[Suspects] = []
+    kinds: list[Suspects] = []
     pairs: set[tuple[str, str]] = set()
     described: set[str] = set()
     if study.items is not None and study.items["text"].notna().sum() >= 2:
@@ -36,14 +36,14 @@ def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
         ids, texts = held["item_id"].astype(str).to_numpy(), held["text"].astype(str).tolist()
         targets = held["target"].astype(str).to_numpy() if "target" in held else np.full(len(held), "")
         same, first = _same(ids, texts, targets)
-        found.append(_with_places(study, "duplicate", same))
+        kinds.append(_with_places(study, "duplicate", same))
         near = _near(study, ids[first], [texts[i] for i in first], answers, seed)
-        found.append(_with_places(study, "near duplicate", near))
+        kinds.append(_with_places(study, "near duplicate", near))
         pairs = {(row[0], row[1]) for row in same + near}
         described = set(map(str, ids))
     if answers is not None:
-        found.append(_with_places(study, "same answers", answers.twins(pairs, described)))
-    return found
+        kinds.append(_with_places(study, "same answers", answers.twins(pairs, described)))
+    return kinds
 
 
 Row = tuple[str, str, float, str]
@@ -197,13 +197,13 @@ def nearest_twins(right: FloatArray, known: FloatArray, chance: FloatArray) -> n
     pass_again, fail_again = (part.astype(np.float32) for part in _log_again(chance))
     slip = np.float32(np.log(SLIP))
     if_passed, if_failed = passed * pass_again + failed * slip, failed * fail_again + passed * slip
-    found: list[np.ndarray] = []
+    nearest: list[np.ndarray] = []
     for start in range(0, len(passed), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         evidence = passed[rows] @ if_passed.T + failed[rows] @ if_failed.T
         evidence[np.arange(len(evidence)), start + np.arange(len(evidence))] = -np.inf
-        found.append(evidence.argmax(axis=1))
-    return np.concatenate(found)
+        nearest.append(evidence.argmax(axis=1))
+    return np.concatenate(nearest)
 
 
 def _log_again(chance: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -100,64 +100,64 @@ def _slopes(
     return slope, variance
 
 
-def out_of_step(found: Alignment, benchmark: np.ndarray) -> pd.DataFrame:
+def out_of_step(aligned: Alignment, benchmark: np.ndarray) -> pd.DataFrame:
     """Chance that a model's rows of a task, a benchmark or the study stand against other items than it answered.
 
     The evidence of a cell is how much better a slope of nothing explains its estimate than the slopes of models about
     as good on the task do. How often models, benchmarks of a model and single tasks are out of step is learnt.
 
     Args:
-        found: Slopes of all models on all tasks.
+        aligned: Slopes of all models on all tasks.
         benchmark: Benchmark of each task.
 
     Returns:
         Columns model, task, benchmark, probability, whole_model, whole_benchmark (chances that the whole is out of
         step), slope, sd, expected (slope of models as good), ability; most probable first.
     """
-    expected, spread = _expected(found)
-    evidence = _evidence(found, expected, spread)
+    expected, spread = _expected(aligned)
+    evidence = _evidence(aligned, expected, spread)
     _, group = np.unique(benchmark, return_inverse=True)
-    chances = nested_chances(evidence, group, _guessing(found, evidence, group))
-    model, task = np.nonzero(np.isfinite(found.slope))
+    chances = nested_chances(evidence, group, _guessing(aligned, evidence, group))
+    model, task = np.nonzero(np.isfinite(aligned.slope))
     at = (model, task)
     by_benchmark = chances.row[:, None] + (1 - chances.row[:, None]) * chances.group
     # a model out of step on each of its benchmarks, or on its only one, is so as a whole
-    answered = np.isfinite(found.slope).astype(float) @ np.eye(group.max() + 1)[group] > 0
+    answered = np.isfinite(aligned.slope).astype(float) @ np.eye(group.max() + 1)[group] > 0
     whole = np.maximum(chances.row, np.where(answered, by_benchmark, np.inf).min(axis=1))
     table = pd.DataFrame(
         {
-            "model": np.array(found.models)[model],
-            "task": np.array(found.tasks)[task],
+            "model": np.array(aligned.models)[model],
+            "task": np.array(aligned.tasks)[task],
             "benchmark": benchmark[task],
             "probability": chances.cell[at],
             "whole_model": whole[model],
             "whole_benchmark": by_benchmark[model, group[task]],
-            "slope": found.slope[at],
-            "sd": np.sqrt(found.variance[at]),
+            "slope": aligned.slope[at],
+            "sd": np.sqrt(aligned.variance[at]),
             "expected": expected[at],
-            "ability": found.ability[at],
+            "ability": aligned.ability[at],
         }
     )
     order = np.lexsort((-evidence[at], -table["probability"].to_numpy()))
     return table.iloc[order].reset_index(drop=True)
 
 
-def _expected(found: Alignment) -> tuple[FloatArray, FloatArray]:
+def _expected(aligned: Alignment) -> tuple[FloatArray, FloatArray]:
     """Slope that models as good on the task have, by a line robust to strangers, and their spread around it."""
-    expected, spread = np.full_like(found.slope, np.nan), np.full_like(found.slope, np.nan)
-    for t in range(len(found.tasks)):
-        known = np.flatnonzero(np.isfinite(found.slope[:, t]))
+    expected, spread = np.full_like(aligned.slope, np.nan), np.full_like(aligned.slope, np.nan)
+    for t in range(len(aligned.tasks)):
+        known = np.flatnonzero(np.isfinite(aligned.slope[:, t]))
         if len(known) < FEWEST_MODELS:
             continue
-        slope, ability = found.slope[known, t], found.ability[known, t]
-        line = _robust_line(ability, slope, found.variance[known, t])
+        slope, ability = aligned.slope[known, t], aligned.ability[known, t]
+        line = _robust_line(ability, slope, aligned.variance[known, t])
         # guessers lie below any line, so what models about as good do beside it is added
         near = _nearness(ability)
         line = line + near @ (slope - line) / (near.sum(axis=1) + LINE_WEIGHT)
         expected[known, t] = line
         # the median of squares is not moved by a few strangers; what estimation adds is taken off
         total = np.median((slope - line) ** 2) / stats.chi2.median(1)
-        spread[known, t] = max(total - np.median(found.variance[known, t]), 0.05**2)
+        spread[known, t] = max(total - np.median(aligned.variance[known, t]), 0.05**2)
     return expected, spread
 
 
@@ -183,21 +183,21 @@ def _robust_line(ability: FloatArray, slope: FloatArray, variance: FloatArray) -
     return fitted
 
 
-def _evidence(found: Alignment, expected: FloatArray, spread: FloatArray) -> FloatArray:
+def _evidence(aligned: Alignment, expected: FloatArray, spread: FloatArray) -> FloatArray:
     """Log Bayes factor of no slope for being out of step against in step; 0 where there is too little to say."""
-    total = np.sqrt(found.variance + spread)
-    in_step = np.nan_to_num(stats.t.logpdf((found.slope - expected) / total, TAIL_FREEDOM) - np.log(total))
-    astray = np.nan_to_num(stats.norm.logpdf(found.slope, 0, np.sqrt(found.variance)))
+    total = np.sqrt(aligned.variance + spread)
+    in_step = np.nan_to_num(stats.t.logpdf((aligned.slope - expected) / total, TAIL_FREEDOM) - np.log(total))
+    astray = np.nan_to_num(stats.norm.logpdf(aligned.slope, 0, np.sqrt(aligned.variance)))
     # where models as good have no slope either, or there are too few answers, nothing can be told
     return np.where(np.nan_to_num(expected) > 0, astray - in_step, 0.0)
 
 
-def _guessing(found: Alignment, evidence: FloatArray, group: np.ndarray) -> FloatArray:
+def _guessing(aligned: Alignment, evidence: FloatArray, group: np.ndarray) -> FloatArray:
     """Chance (model, group) that a model shows no slope because it guesses: the share of such among models as weak."""
     member = np.eye(group.max() + 1)[group]
-    known = np.isfinite(found.slope).astype(float)
+    known = np.isfinite(aligned.slope).astype(float)
     answered = known @ member
-    ability = np.where(known > 0, found.ability, 0) @ member / np.maximum(answered, 1)
+    ability = np.where(known > 0, aligned.ability, 0) @ member / np.maximum(answered, 1)
     guess = expit(evidence @ member + logit(GUESSER_SHARE))
     share = np.full_like(guess, NO_NEIGHBOUR_SHARE)
     for g in range(member.shape[1]):
@@ -274,23 +274,23 @@ def step_suspects(responses: Responses, places: Places, rate: float) -> StepFind
         places: Where the items belong.
         rate: Rate of false discoveries, for the cells that are left out of what follows.
     """
-    found = alignment(responses, places.task)
-    benchmark = np.array([places.benchmark[np.flatnonzero(places.task == task)[0]] for task in found.tasks])
-    table = out_of_step(found, benchmark)
+    aligned = alignment(responses, places.task)
+    benchmark = np.array([places.benchmark[np.flatnonzero(places.task == task)[0]] for task in aligned.tasks])
+    table = out_of_step(aligned, benchmark)
     rows = [_row(scope, part, responses, places) for scope, part in _parts(table)]
     suspected = pd.DataFrame(rows, columns=COLUMNS[1:])
     clear = table[table["probability"] >= max(CLEAR, 1 - rate)]
     return StepFindings(Suspects("out of step", suspected), clear[["model", "task"]])
 
 
-def rows_out_of_step(found: StepFindings, responses: Responses, places: Places) -> ItemMask:
+def rows_out_of_step(findings: StepFindings, responses: Responses, places: Places) -> ItemMask:
     """Mask of the rows that stand against other items than they answered."""
-    if not len(found.cells):
+    if not len(findings.cells):
         return np.zeros(len(responses.score), bool)
     tasks, task = np.unique(places.task, return_inverse=True)
     bad = np.zeros((len(responses.models), len(tasks)), bool)
-    model = pd.Index(responses.models).get_indexer(pd.Index(found.cells["model"]))
-    bad[model, np.searchsorted(tasks, found.cells["task"].to_numpy(dtype=str))] = True
+    model = pd.Index(responses.models).get_indexer(pd.Index(findings.cells["model"]))
+    bad[model, np.searchsorted(tasks, findings.cells["task"].to_numpy(dtype=str))] = True
     return bad[responses.model_index, task[responses.item_index]]
 
 
@@ -330,8 +330,8 @@ def _lag_words(name: str, cells: pd.DataFrame, responses: Responses, places: Pla
         lags = []
         for part in np.unique(places.task[inside]) if what == "task" else [None]:
             items = np.flatnonzero(places.task == part) if part is not None else _of(label, inside)
-            found = _part_lag(model, items, responses)
-            lags += [found] if found else []
+            lag = _part_lag(model, items, responses)
+            lags += [lag] if lag else []
         if lags:
             places_back = pd.Series(lags).mode().iloc[0]
             return f"; shifted by {places_back:+d} places within the {what} it agrees"
@@ -349,5 +349,5 @@ def _part_lag(model: int, items: np.ndarray, responses: Responses) -> int | None
     rows = rows[natural_order([responses.items[i] for i in responses.item_index[rows]])]
     others = responses.model_index != model
     easy = np.nan_to_num(responses.rows(others).item_means())[responses.item_index[rows]]
-    found = best_lag(responses.score[rows], easy)
-    return None if found is None else found.places
+    lag = best_lag(responses.score[rows], easy)
+    return None if lag is None else lag.places

@@ -57,7 +57,7 @@ def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) 
     study = opened(study)
     if study.responses is None and (study.items is None or study.items["text"].isna().all()):
         raise InputError(f"{study.name}: an audit needs answers or texts; add responses.parquet or texts to the items")
-    found: list[Suspects] = []
+    kinds: list[Suspects] = []
     notes: list[str] = []
     fits: list[BenchmarkFit] = []
     if study.responses is None:
@@ -71,10 +71,10 @@ def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) 
             step = step_suspects(responses, places, settings.rate)
             responses = responses.rows(~rows_out_of_step(step, responses, places))
             fits = _fits(study, responses, places, settings.seed)
-            found += [step.suspects, *_item_suspects(fits)]
-    found += copy_suspects(study, {one.kinds.items: (one.posterior, one.discount) for one in fits}, settings.seed)
-    found += level_suspects(study, settings.seed)
-    return make_audit(found, settings.rate, tuple(notes))
+            kinds += [step.suspects, *_item_suspects(fits)]
+    kinds += copy_suspects(study, {one.kinds.items: (one.posterior, one.discount) for one in fits}, settings.seed)
+    kinds += level_suspects(study, settings.seed)
+    return make_audit(kinds, settings.rate, tuple(notes))
 
 
 audit_study = audit

@@ -65,11 +65,11 @@ def nearest_texts(texts: list[str], seed: int) -> Neighbours:
     sketch = np.asarray(projection.fit_transform(words), np.float32)
     sketch /= np.maximum(np.linalg.norm(sketch, axis=1, keepdims=True), 1e-9)
     count = min(NEIGHBOURS, len(texts) - 1)
-    found = np.concatenate([_closest(sketch, start, 2 * count) for start in range(0, len(texts), ROWS_AT_ONCE)])
-    exact = np.stack([_similarity(words, found[:, k]) for k in range(found.shape[1])], axis=1)
+    nearest = np.concatenate([_closest(sketch, start, 2 * count) for start in range(0, len(texts), ROWS_AT_ONCE)])
+    exact = np.stack([_similarity(words, nearest[:, k]) for k in range(nearest.shape[1])], axis=1)
     order = np.argsort(-exact, axis=1, kind="stable")[:, :count]
     near = np.take_along_axis(exact, order, 1)
-    return Neighbours(np.take_along_axis(found, order, 1), np.sqrt(np.maximum(2 - 2 * near, 0)).astype(float))
+    return Neighbours(np.take_along_axis(nearest, order, 1), np.sqrt(np.maximum(2 - 2 * near, 0)).astype(float))
 
 
 def _closest(sketch: np.ndarray, start: int, count: int) -> np.ndarray:

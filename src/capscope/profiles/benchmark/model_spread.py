@@ -118,7 +118,7 @@ def separation(
 
 
 def _names(posterior: IRTPosterior, index: np.ndarray, apart: np.ndarray) -> list[str]:
-    return [posterior.models[i] if told else "" for i, told in zip(index, apart, strict=True)]
+    return [posterior.models[i] if kept else "" for i, kept in zip(index, apart, strict=True)]
 
 
 class _Answers:

@@ -77,19 +77,19 @@ def interval_dict(interval: Interval) -> dict[str, float]:
     return {"point": interval.point, "lower": interval.lower, "upper": interval.upper}
 
 
-def explanation_dict(found: Explanation) -> dict[str, Any]:
+def explanation_dict(explanation: Explanation) -> dict[str, Any]:
     """Return all of an explanation as plain values."""
-    demand = found.demand
+    demand = explanation.demand
     result: dict[str, Any] = {
         "n_items": demand.n_items,
         "dims": demand.table.to_dict("records"),
         "histogram": {dim: demand.histogram[row].astype(int).tolist() for row, dim in enumerate(demand.dims)},
-        "effective_dims": interval_dict(found.structure.effective_dims),
-        "pairs": found.structure.pairs().to_dict("records"),
-        "claims": _claims_dict(found.claims),
-        "against": None if found.contrast is None else found.contrast.table.to_dict("records"),
-        "responses": None if found.responses is None else _responses_dict(found.responses),
-        "notes": list(found.notes),
+        "effective_dims": interval_dict(explanation.structure.effective_dims),
+        "pairs": explanation.structure.pairs().to_dict("records"),
+        "claims": _claims_dict(explanation.claims),
+        "against": None if explanation.contrast is None else explanation.contrast.table.to_dict("records"),
+        "responses": None if explanation.responses is None else _responses_dict(explanation.responses),
+        "notes": list(explanation.notes),
     }
     return result
 
@@ -108,39 +108,39 @@ def _claims_dict(claims: ClaimCheck) -> dict[str, Any]:
 _VERDICTS = ("measured", "missed", "unclaimed")
 
 
-def _responses_dict(found: ResponseExplanation) -> dict[str, Any]:
+def _responses_dict(responses: ResponseExplanation) -> dict[str, Any]:
     return {
-        "n_items": found.shares.items,
-        "difficulty_sd": found.shares.spread,
-        "noise_share": found.shares.noise,
-        "explained": interval_dict(found.shares.explained),
-        "shares": found.shares.table.to_dict("records"),
-        "held_out": found.held_out.table.to_dict("records"),
-        "text_adds": found.held_out.text_adds.to_dict("records"),
-        "unexplained": found.held_out.unexplained,
-        "general_spread": found.separation.general,
-        "general_reliability": found.separation.reliability,
-        "separation": found.separation.table.to_dict("records"),
+        "n_items": responses.shares.items,
+        "difficulty_sd": responses.shares.spread,
+        "noise_share": responses.shares.noise,
+        "explained": interval_dict(responses.shares.explained),
+        "shares": responses.shares.table.to_dict("records"),
+        "held_out": responses.held_out.table.to_dict("records"),
+        "text_adds": responses.held_out.text_adds.to_dict("records"),
+        "unexplained": responses.held_out.unexplained,
+        "general_spread": responses.separation.general,
+        "general_reliability": responses.separation.reliability,
+        "separation": responses.separation.table.to_dict("records"),
     }
 
 
-def explanation_text(found: Explanation) -> str:
+def explanation_text(explanation: Explanation) -> str:
     """Lay an explanation out as tables with a line of reading above each."""
-    demand, effective = found.demand, found.structure.effective_dims
+    demand, effective = explanation.demand, explanation.structure.effective_dims
     levels = pd.DataFrame(demand.histogram.astype(int), columns=[f"n{step}" for step in range(6)])
     parts = [
         f"Demands of {demand.n_items} items (n0 to n5: items at each level)",
         table_lines(named_dims(pd.concat([demand.table, levels], axis=1))),
         f"\nEffective number of dimensions {_words(effective)} of {len(demand.dims)}; dimensions that come together:",
-        table_lines(_named_pairs(found.structure.pairs().head(MOST_PAIRS))),
-        *_claims_lines(found.claims),
+        table_lines(_named_pairs(explanation.structure.pairs().head(MOST_PAIRS))),
+        *_claims_lines(explanation.claims),
     ]
-    if found.contrast is not None:
+    if explanation.contrast is not None:
         parts += ["\nAgainst the other set (difference of mean levels, interval over tasks):"]
-        parts += [table_lines(named_dims(found.contrast.table))]
-    if found.responses is not None:
-        parts += _response_lines(found.responses)
-    return "\n".join([*parts, *(f"\nnote: {note}" for note in found.notes)])
+        parts += [table_lines(named_dims(explanation.contrast.table))]
+    if explanation.responses is not None:
+        parts += _response_lines(explanation.responses)
+    return "\n".join([*parts, *(f"\nnote: {note}" for note in explanation.notes)])
 
 
 def _claims_lines(claims: ClaimCheck) -> list[str]:
@@ -151,18 +151,18 @@ def _claims_lines(claims: ClaimCheck) -> list[str]:
     return ["", *(f"{text}: {spelled(by_word[word]) or '-'}" for word, text in words.items())]
 
 
-def _response_lines(found: ResponseExplanation) -> list[str]:
-    shares = found.shares
+def _response_lines(responses: ResponseExplanation) -> list[str]:
+    shares = responses.shares
     return [
         f"\nDifficulty of {shares.items} items: s.d. {shares.spread:.2f} log-odds ({shares.noise:.0%} of the observed"
         f" variance is noise, taken off); all demands explain {_words(shares.explained)} of it:",
         table_lines(named_dims(shares.table)),
         "\nShare of difficulty explained on items and tasks held out:",
-        table_lines(found.held_out.table),
-        f"Nothing here explains {found.held_out.unexplained:.0%} on new items of these tasks.",
-        f"\nModels differ by {found.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
-        f" {found.separation.reliability:.3f}; beyond it, by dimension:",
-        table_lines(named_dims(found.separation.table)),
+        table_lines(responses.held_out.table),
+        f"Nothing here explains {responses.held_out.unexplained:.0%} on new items of these tasks.",
+        f"\nModels differ by {responses.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
+        f" {responses.separation.reliability:.3f}; beyond it, by dimension:",
+        table_lines(named_dims(responses.separation.table)),
     ]
 
 

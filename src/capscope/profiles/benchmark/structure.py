@@ -111,7 +111,9 @@ def effective_dimensions(values: Values, cluster: np.ndarray, level: float = 0.9
     logs = np.log(np.maximum(_ratio(rest, *others), 1e-9))
     error = np.sqrt(((logs - logs.mean()) ** 2).sum() * (clusters - 1) / clusters)
     reach = float(stdtrit(clusters - 1, 0.5 + level / 2) * error)
-    point, lower, upper = np.clip(max(estimate, 1.0) * np.exp([0.0, -reach, reach]), 1.0, size)
+    # the estimate may pass the number of variables by chance; the bounds are then about that number
+    bounded = np.clip(estimate, 1.0, size)
+    point, lower, upper = np.clip(bounded * np.exp([0.0, -reach, reach]), 1.0, size)
     return Interval(float(point), float(lower), float(upper), level)
 
 

@@ -53,8 +53,10 @@ def text_features(texts: list[str], seed: int, embedder: str = "", cache: Path |
         words = HashingVectorizer(n_features=HASHED_WORDS, alternate_sign=False).transform(texts)
         whole = TfidfTransformer(sublinear_tf=True).fit_transform(words)
     size = min(COMPONENTS, len(texts) - 1, whole.shape[1] - 1)
-    found = TruncatedSVD(size, n_iter=3, random_state=seed).fit_transform(whole)
-    return np.asarray(found / max(float(found.std(axis=0).mean()), 1e-12))
+    # texts that are all alike have no variance, of which the decomposition takes a share
+    with np.errstate(invalid="ignore", divide="ignore"):
+        reduced = TruncatedSVD(size, n_iter=3, random_state=seed).fit_transform(whole)
+    return np.asarray(reduced / max(float(reduced.std(axis=0).mean()), 1e-12))
 
 
 def held_out_shares(
@@ -81,17 +83,17 @@ def held_out_shares(
     if FOLDS <= len(labels) < len(task):
         splits["tasks"] = _folds(len(task), task, rng)
     counts = np.vstack([np.ones(len(labels)), cluster_draws(len(labels), rng, DRAWS)])
-    found: dict[tuple[str, str], FloatArray] = {}
+    shares: dict[tuple[str, str], FloatArray] = {}
     for held_out, folds in splits.items():
         base = _squared_errors(difficulty, np.zeros((len(task), 0)), folds)
         for name, features in sets.items():
             if held_out == "items" or "task" not in name:
                 errors = _squared_errors(difficulty, features, folds)
-                found[name, held_out] = _shares(difficulty, errors, base, task, counts)
-    rows = [(*key, *_row(draws, len(labels), level)) for key, draws in found.items()]
+                shares[name, held_out] = _shares(difficulty, errors, base, task, counts)
+    rows = [(*key, *_row(draws, len(labels), level)) for key, draws in shares.items()]
     table = pd.DataFrame(rows, columns=["predictors", "held_out", "share", "lower", "upper"])
     known = table.loc[table["held_out"] == "items", "share"]
-    return HeldOutShares(table, _added(found, len(labels), level), float(1 - max(known.max(), 0)))
+    return HeldOutShares(table, _added(shares, len(labels), level), float(1 - max(known.max(), 0)))
 
 
 def _predictor_sets(levels: ItemDim, text: Features | None, cluster: np.ndarray) -> dict[str, FloatArray]:
@@ -151,10 +153,10 @@ def _row(draws: FloatArray, clusters: int, level: float) -> tuple[float, float, 
     return float(draws[0]), interval.lower, interval.upper
 
 
-def _added(found: dict[tuple[str, str], FloatArray], clusters: int, level: float) -> pd.DataFrame:
+def _added(shares: dict[tuple[str, str], FloatArray], clusters: int, level: float) -> pd.DataFrame:
     rows = [
-        (held_out, *_row(draws - found["demands", held_out], clusters, level))
-        for (name, held_out), draws in found.items()
+        (held_out, *_row(draws - shares["demands", held_out], clusters, level))
+        for (name, held_out), draws in shares.items()
         if name == "demands+text"
     ]
     return pd.DataFrame(rows, columns=["held_out", "share", "lower", "upper"])

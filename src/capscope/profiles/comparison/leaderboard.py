@@ -53,9 +53,10 @@ class SuiteAggregates:
         basis = "that all models answered"
         if self.rests_on == "model":
             basis = "(scores not observed are predicted by a Rasch model)"
+        tasks = "1 task" if self.tasks == 1 else f"{self.tasks} tasks"
         return (
-            f"{len(self.table)} models on {self.items} items of {self.tasks} tasks {basis}, {self.level:.0%} intervals"
-            f" over items within tasks; kemeny is the place in {kind}"
+            f"{len(self.table)} models on {self.items} items of {tasks} {basis}, {self.level:.0%} intervals over items"
+            f" within tasks; kemeny is the place in {kind}"
         )
 
     def as_dict(self) -> dict[str, object]:

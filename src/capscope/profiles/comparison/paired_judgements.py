@@ -32,9 +32,9 @@ class JudgedModels:
     @property
     def head(self) -> str:
         """One line that says what the table holds."""
+        count = "1 judgement" if self.judgements == 1 else f"{self.judgements} judgements"
         return (
-            f"{self.judgements} judgements: log-odds of being preferred to an average model, {self.level:.0%} intervals"
-            f" over {self.clusters}"
+            f"{count}: log-odds of being preferred to an average model, {self.level:.0%} intervals over {self.clusters}"
         )
 
     def as_dict(self) -> dict[str, object]:

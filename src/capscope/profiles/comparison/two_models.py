@@ -144,9 +144,9 @@ def _row(
     scores: tuple[RowFloats, RowFloats], task: np.ndarray, general: float, rng: np.random.Generator, level: float
 ) -> dict[str, object]:
     difference = scores[0] - scores[1]
-    found = asdict(paired_difference(difference, task, rng, level))
-    row: dict[str, object] = {"items": found["items"], "tasks": found["tasks"]}
-    row |= {"a": float(scores[0].mean()), "b": float(scores[1].mean()), "difference": found["observed"]}
-    row |= {key: found[key] for key in ("mean", "lower", "upper", "ahead", "improvement")}
+    paired = asdict(paired_difference(difference, task, rng, level))
+    row: dict[str, object] = {"items": paired["items"], "tasks": paired["tasks"]}
+    row |= {"a": float(scores[0].mean()), "b": float(scores[1].mean()), "difference": paired["observed"]}
+    row |= {key: paired[key] for key in ("mean", "lower", "upper", "ahead", "improvement")}
     beyond = {"beyond": "observed", "beyond_lower": "lower", "beyond_upper": "upper"}
-    return row | {name: found[key] - general for name, key in beyond.items()}
+    return row | {name: paired[key] - general for name, key in beyond.items()}

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from capscope.intervals import normal_quantile
-from capscope.profiles import demand_effects
 from capscope.report.figures import difference_intervals, overall_intervals
 from capscope.report.plain import Record, records
 from capscope.report.section import Drawing, PageSource, Section
@@ -20,7 +19,7 @@ def build(source: PageSource) -> Record:
         more level on the average model, in log-odds, the dearest demand first.
     """
     posterior = source.demand
-    table = demand_effects(posterior, source.level)
+    table = posterior.abilities(source.level)
     general = records(table[table["dim"] == "general"].sort_values("ability", ascending=False, kind="stable"))
     by_model = {model: {row["dim"]: row for row in records(rows)} for model, rows in table.groupby("model", sort=False)}
     models = [

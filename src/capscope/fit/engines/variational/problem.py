@@ -29,6 +29,10 @@ LEAST_LOADED = 3
 """Fewer items than this do not tell a dimension from their own errors."""
 
 
+CPU = torch.device("cpu")
+"""Where parameters lie unless a fit says otherwise."""
+
+
 @dataclass(frozen=True)
 class ModelChoice:
     """One item response model, all choices made."""
@@ -65,11 +69,11 @@ class ModelChoice:
         """Whether floors (and ceilings) are estimated."""
         return self.name in ("3pl", "4pl")
 
-    def item_form(self, answers_per_item: float = math.inf) -> ItemForm:
-        """The items' parameters and updates, where they have so many answers each."""
+    def item_form(self, answers_per_item: float = math.inf, device: torch.device = CPU) -> ItemForm:
+        """The items' parameters and updates, where they have so many answers each, on a device."""
         if self.form == "positive":
             return PositiveForm(answers_per_item)
-        loads = None if self.loads_on is None else torch.from_numpy(self.loads_on.astype(float))
+        loads = None if self.loads_on is None else torch.from_numpy(self.loads_on.astype(float)).to(device)
         return SignedForm(self.dims, self.name != "rasch", loads)
 
 
@@ -184,12 +188,12 @@ def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings, war
         settings: How far to go.
         warm: A fit of the same model to part of the data, to start from.
     """
-    form = choice.item_form(problem.answers_per_item)
+    form = choice.item_form(problem.answers_per_item, problem.device)
     schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads)
     if warm is not None and warm.knows_enough(problem.by_model):
         state = warm.state_on(problem.by_model, form, settings.threads)
     else:
-        generator = torch.Generator(problem.device).manual_seed(settings.seed)
+        generator = torch.Generator().manual_seed(settings.seed)
         state = start_state(problem.by_model, problem.by_item, form, choice.dims, problem.design, generator)
     state = run_sweeps(problem.by_model, problem.by_item, form, problem.design, state, schedule)
     return _turned(state, form)

@@ -17,7 +17,12 @@ POWER_ITERATIONS = 5
 
 
 def start(
-    by_model: Cells, by_item: Cells, dims: int, generator: torch.Generator, loads: Tensor | None = None
+    by_model: Cells,
+    by_item: Cells,
+    dims: int,
+    generator: torch.Generator,
+    device: torch.device,
+    loads: Tensor | None = None,
 ) -> tuple[Gaussians, Gaussians]:
     """Start of the models ``(theta, 1)`` and of the items on ``(a, d)``.
 
@@ -25,10 +30,10 @@ def start(
         by_model: Scores, models in rows.
         by_item: The same scores, items in rows.
         dims: Number of abilities.
-        generator: Source of the random directions; unused with one ability.
+        generator: Source of the random directions, on the CPU on every device; unused with one ability.
+        device: Where the cells are.
         loads: 1 where an item may load on a dimension (item, dim); abilities then start from those items.
     """
-    device = generator.device
     by_model, by_item = by_model.without_floor(), by_item.without_floor()
     logit = _item_logits(by_item, device)
     if loads is not None:
@@ -102,7 +107,7 @@ def _leading_directions(
     """Left singular vectors of the residuals by subspace iteration, scaled to unit variance."""
     n_models, n_items = by_model.shape
     rank = min(n_models, n_items, dims + OVERSAMPLING)
-    right = torch.randn(n_items, rank, dtype=torch.float64, device=generator.device, generator=generator)
+    right = torch.randn(n_items, rank, dtype=torch.float64, generator=generator).to(logit.device)
     zero = logit.new_zeros(n_models)
     left = right
     for _ in range(POWER_ITERATIONS):

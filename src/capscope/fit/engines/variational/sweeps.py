@@ -81,7 +81,8 @@ def start_state(
     by_model: Cells, by_item: Cells, form: ItemForm, dims: int, design: Design, generator: torch.Generator
 ) -> State:
     """The start: no uncertainty yet, a prior around the start's means."""
-    models, on_slope = start(by_model, by_item, dims, generator, form.loads)
+    device = design.features.device
+    models, on_slope = start(by_model, by_item, dims, generator, device, form.loads)
     items = form.start(on_slope)
     spread = form.spread.to(items.mean.device)
     prior = start_prior(items.mean.mean(0), torch.diag(spread), design)

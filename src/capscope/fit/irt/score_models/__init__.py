@@ -3,15 +3,26 @@
 A score model is a class that follows `ScoreModel` (see `score_model`), with `from_scores` and `from_code`.
 """
 
+from dataclasses import dataclass
+
 from capscope.fit.members import Member
 
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreModelEntry(Member):
+    """One score model."""
+
+    engines: tuple[str, ...] = ("variational",)
+    """Engines that can fit it, beside those that name it in `Engine.responses`."""
+
+
 _HERE = "capscope.fit.irt.score_models"
-SCORE_MODELS: dict[str, Member] = {
+SCORE_MODELS: dict[str, ScoreModelEntry] = {
     member.name: member
     for member in (
-        Member(name="auto", help="right and wrong, or shares of right trials", where=f"{_HERE}.binary:Binary"),
-        Member(name="graded", help="ordered grades (Samejima, 1969)", where=f"{_HERE}.graded:GradedResponse"),
-        Member(name="continuous", help="draws from a Beta density", where=f"{_HERE}.beta:BetaResponse"),
+        ScoreModelEntry(name="auto", help="right and wrong, or shares of right trials", where=f"{_HERE}.binary:Binary"),
+        ScoreModelEntry(name="graded", help="ordered grades (Samejima, 1969)", where=f"{_HERE}.graded:GradedResponse"),
+        ScoreModelEntry(name="continuous", help="draws from a Beta density", where=f"{_HERE}.beta:BetaResponse"),
     )
 }
 """Every score model by the name that `--response` takes."""

@@ -73,11 +73,12 @@ class BetaPrior:
     def log_density(self, value: Coordinates) -> Coordinates:
         """``s (m log c + (1 - m) log (1 - c))``."""
         right, wrong = torch.nn.functional.logsigmoid(value), torch.nn.functional.logsigmoid(-value)
-        return self.strength * (self.center * right + (1 - self.center) * wrong)
+        center = self.center.to(value.device)
+        return self.strength * (center * right + (1 - center) * wrong)
 
     def gradient(self, value: Coordinates) -> Coordinates:
         """``s (m - c)``."""
-        return self.strength * (self.center - torch.sigmoid(value))
+        return self.strength * (self.center.to(value.device) - torch.sigmoid(value))
 
     def precision(self, value: Coordinates) -> Coordinates:
         """``s c (1 - c)``."""

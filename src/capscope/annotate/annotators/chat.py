@@ -1,0 +1,273 @@
+"""A language model behind a chat endpoint: plan, ask, read, and report."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from capscope.annotate.annotator import Annotation, AnnotatorEntry, AnnotatorSettings, Progress, Selection
+from capscope.annotate.injection import Flag, flag_items
+from capscope.annotate.labels import label_table
+from capscope.annotate.planning import AnnotationPlan, plan_job
+from capscope.annotate.questions import RatingJob, RatingQuestion, make_job, rating_questions
+from capscope.annotate.rater_agreement import low_spread, mostly_chance
+from capscope.annotate.ratings import Collected, collect, unreadable
+from capscope.annotate.rubrics import general_rubrics
+from capscope.data import Study
+from capscope.endpoint import (
+    Asker,
+    Budget,
+    ChatClient,
+    ChatReply,
+    ChatRequest,
+    EndpointSettings,
+    Ledger,
+    Question,
+    RunLimits,
+    Sampling,
+    Tally,
+    answered_keys,
+)
+from capscope.errors import BudgetReached, CapscopeError, EndpointError, InputError
+
+MOST_ALTERNATIVES = 20
+"""Alternatives per token that are asked for with `--logprobs`."""
+
+
+@dataclass(frozen=True)
+class AnnotationReport:
+    """What a run did."""
+
+    annotator: str
+    """Name under which the labels are stored."""
+    labels: int
+    """Labels of this job that are there now."""
+    asked: int
+    """Questions answered in this run."""
+    cached: int
+    """Questions answered from the ledger."""
+    unparsed: int
+    """Labels that are missing because the reply held no level; the replies' texts are in the ledger."""
+    failed: int
+    """Labels that are missing because no reply came."""
+    open: int
+    """Labels that are missing because their question was not asked."""
+    usd: float
+    """Cost of this run, where the price is known."""
+    usage: dict[str, int]
+    """Tokens of this run."""
+    unmetered: int
+    """Calls for which the endpoint stated no usage; an estimate stands in tokens and cost."""
+    problems: dict[str, int]
+    """Why questions failed or replies were unparsed, with counts."""
+    flags: tuple[Flag, ...]
+    """Items that speak to the annotator."""
+    warnings: tuple[str, ...]
+    """What makes the labels doubtful."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """Return lines to read."""
+        missing = f"{self.unparsed} unparsed, {self.failed} failed, {self.open} not asked"
+        made = f"{self.asked} questions asked, {self.cached} from the ledger"
+        lines = [f"{self.annotator}: {self.labels} labels; {made}; {missing}"]
+        lines += [f"cost ${self.usd:.4f}"] if self.usd else []
+        reckoned = f"{self.unmetered} calls state no usage; they are reckoned at the plan's estimate"
+        lines += [reckoned] if self.unmetered else []
+        lines += [f"{count} x {problem}" for problem, count in self.problems.items()]
+        lines += [f"flagged: {flag.item_id} {flag.kind}: {flag.excerpt}" for flag in self.flags[:10]]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+class ChatAnnotator:
+    """Asks a language model for each item and rubric; every reply is kept in a ledger and never paid twice."""
+
+    def __init__(self, settings: AnnotatorSettings) -> None:
+        """Take the settings; nothing is asked before `run`.
+
+        Raises:
+            InputError: There is a limit on spending and no price.
+        """
+        self.settings = settings
+        self.sampling = Sampling(
+            settings.model, settings.temperature, settings.max_tokens, MOST_ALTERNATIVES if settings.logprobs else 0
+        )
+        self.limits(0.0)
+
+    def job(self, study: Study, selection: Selection) -> RatingJob:
+        """Return what is to be rated.
+
+        Raises:
+            InputError: No selected item has a text, or the rubric set lacks a code.
+        """
+        rubrics = (selection.rubrics or general_rubrics()).reduced(selection.only)
+        settings = self.settings
+        job = make_job(
+            study, rubrics, self.sampling, samples=settings.samples, joint=settings.joint, limit=selection.limit
+        )
+        return job if selection.ids is None else job.only(selection.ids)
+
+    def plan(self, study: Study, selection: Selection) -> AnnotationPlan:
+        """Return size and price of the run; nothing is asked or written."""
+        job = self.job(study, selection)
+        flagged = Counter(flag.kind for flag in flag_items(job.items))
+        without = len(study.require("items")) - len(job.items)
+        known = answered_keys(self.ledger)
+        return plan_job(job, without, known.__contains__, self.settings.prices, dict(flagged))
+
+    def run(self, study: Study, selection: Selection, progress: Progress | None = None) -> Annotation:
+        """Ask what the ledger cannot answer, and read all replies.
+
+        Args:
+            study: A study whose items have texts.
+            selection: Which items and rubrics.
+            progress: Called after every question.
+
+        Raises:
+            OutputError: The ledger cannot be written.
+        """
+        job = self.job(study, selection)
+        with Ledger(self.ledger) as ledger:
+            tally = asyncio.run(self._ask(job, ledger, progress))
+            return self.outcome(job, collect(rating_questions(job), ledger), tally)
+
+    @property
+    def ledger(self) -> Path:
+        """Return the file in which replies are kept.
+
+        Raises:
+            InputError: None is named.
+        """
+        if self.settings.ledger is None:
+            raise InputError(f"{self.settings.model}: replies need a place to be kept; name a file as the ledger")
+        return self.settings.ledger
+
+    @property
+    def endpoint(self) -> EndpointSettings:
+        """Return where to ask: the settings' endpoint, else that of the environment."""
+        return self.settings.endpoint or EndpointSettings.from_environment()
+
+    def limits(self, spent_before: float) -> RunLimits:
+        """Return what ends a run early.
+
+        Args:
+            spent_before: US dollars that earlier runs on the ledger spent.
+        """
+        budget = Budget.of_run(self.settings.max_usd, self.settings.max_usd_total, spent_before)
+        return RunLimits(prices=self.settings.prices, budget=budget, max_failures=self.settings.max_failures)
+
+    def wanted(self, job: RatingJob, ledger: Ledger) -> Iterator[RatingQuestion]:
+        """Yield the questions of a run: all, or those that failed or could not be read."""
+        return failed_questions(job, ledger) if self.settings.only_failed else rating_questions(job)
+
+    async def _ask(self, job: RatingJob, ledger: Ledger, progress: Progress | None) -> Tally:
+        rng = np.random.default_rng(self.settings.seed)
+        drawn: dict[str, RatingQuestion] = {}
+
+        def unread(key: str, reply: ChatReply) -> str:
+            question = drawn.pop(key, None)
+            return unreadable(question, reply) if question is not None else ""
+
+        def draw() -> Iterator[Question]:
+            for question in self.wanted(job, ledger):
+                # The texts are not needed to read a reply.
+                drawn[question.key] = replace(question, request=ChatRequest(()))
+                yield question.question()
+
+        async with ChatClient(self.endpoint, rng) as client:
+            asker = Asker(client, ledger, self.sampling, self.limits(ledger.spent()), unread)
+            return await asker.ask_all(draw(), _shown(progress, job))
+
+    def outcome(self, job: RatingJob, collected: Collected, tally: Tally) -> Annotation:
+        """Return what came of a run."""
+        rows = label_table(collected.ratings, job.annotator)
+        problems = Counter(entry.problem for entry in collected.unread if entry.state != "open")
+        report = AnnotationReport(
+            job.annotator,
+            len(rows),
+            tally.asked,
+            tally.cached,
+            collected.count("unparsed"),
+            collected.count("failed"),
+            collected.count("open"),
+            tally.usd,
+            asdict(tally.usage),
+            tally.unmetered,
+            dict(problems.most_common(10)),
+            flag_items(job.items),
+            quality_warnings(rows, job.annotator) + collected.warnings(job.sampling.top_logprobs > 0),
+        )
+        missing = report.unparsed + report.failed
+        failed = rows.empty and not collected.options and missing > 0
+        options = collected.options if job.rubrics.control else {}
+        return Annotation(job.annotator, rows, report, options, self._stop(tally, len(rows), report.open), failed)
+
+    def _stop(self, tally: Tally, labels: int, left: int) -> CapscopeError | None:
+        kept = f"{labels} labels are written, {left} are open"
+        if tally.halted:
+            return EndpointError(f"{tally.halted} ({kept})")
+        if not tally.stopped:
+            return None
+        limit = f"--max-usd {self.settings.max_usd:g}" if self.settings.max_usd is not None else ""
+        total = f"--max-usd-total {self.settings.max_usd_total:g}" if self.settings.max_usd_total is not None else ""
+        named = " and ".join(part for part in (limit, total) if part)
+        return BudgetReached(
+            f"stopped at ${tally.usd:.4f} of {named}: the next question could cost more than is left"
+            f" (--max-tokens {self.settings.max_tokens}); {kept}; run again with a larger limit"
+        )
+
+
+def failed_questions(job: RatingJob, ledger: Ledger) -> Iterator[RatingQuestion]:
+    """Yield the questions that failed or whose reply was unparsed; such a reply is set aside, text kept."""
+    missing = {entry.key: entry.state for entry in collect(rating_questions(job), ledger).unread}
+    for question in rating_questions(job):
+        state = missing.get(question.key)
+        if state == "unparsed":
+            ledger.retire(question.key)
+        if state in ("unparsed", "failed"):
+            yield question
+
+
+def quality_warnings(rows: pd.DataFrame, who: str) -> tuple[str, ...]:
+    """Warn of labels that hardly tell items apart, or of none at all."""
+    if rows.empty:
+        return ("no reply held a level; look at the problems above, or try another model",)
+    tables = rows.pivot_table(index="item_id", columns="rubric", values=["level", "sd"], dropna=False)
+    levels = tables["level"]
+    dims, values = tuple(map(str, levels.columns)), levels.to_numpy(dtype=float)
+    return low_spread(values, dims, who) + mostly_chance(values, tables["sd"].to_numpy(dtype=float), dims, who)
+
+
+def _shown(progress: Progress | None, job: RatingJob) -> Callable[[Tally], None] | None:
+    if progress is None:
+        return None
+    total = sum(1 for _ in rating_questions(job))
+
+    def show(tally: Tally) -> None:
+        done = tally.asked + tally.cached + tally.failed
+        progress(done, total, f"asked {tally.asked} failed {tally.failed} ${tally.usd:.4f}")
+
+    return show
+
+
+ENDPOINT_SETTINGS = frozenset({"base_url", "concurrency", "timeout", "attempts", "ledger", "only_failed", "yes"})
+QUESTION_SETTINGS = frozenset({"joint", "samples", "temperature", "max_tokens", "logprobs"})
+MONEY_SETTINGS = frozenset({"usd_in", "usd_out", "max_usd", "max_usd_total", "max_failures"})
+DISTIL_SETTINGS = frozenset({"distil", "embedder", "workers"})
+
+ENTRY = AnnotatorEntry(
+    name="openai",
+    help="a language model behind an OpenAI-compatible chat endpoint",
+    make=ChatAnnotator,
+    needs=("model", "endpoint"),
+    takes=ENDPOINT_SETTINGS | QUESTION_SETTINGS | MONEY_SETTINGS | DISTIL_SETTINGS,
+)

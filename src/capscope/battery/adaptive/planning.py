@@ -1,0 +1,209 @@
+"""Settings of a run, and its plan: how many questions, tokens and dollars it would take, before anything is asked."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from capscope.battery.adaptive.questions import BatteryQuestion, battery_questions
+from capscope.battery.banks.bank import Bank
+from capscope.battery.banks.sources import load_bank
+from capscope.data import Study, read_items
+from capscope.endpoint import (
+    EndpointSettings,
+    Messages,
+    Prices,
+    Sampling,
+    Usage,
+    answered_keys,
+    call_key,
+    estimate_tokens,
+    find_prices,
+)
+from capscope.errors import ConfirmationNeeded, InputError
+
+LEDGER_NAME = "replies.sqlite"
+"""Name of the ledger in a run's folder."""
+REPLY_TOKENS = 200
+"""Tokens reckoned for one reply."""
+ASK_ABOVE_USD = 1.0
+"""Estimated cost above which a run asks first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Stop rules of a run, and how the endpoint is asked."""
+
+    size: int = 100
+    """Largest number of items to ask."""
+    width: float | None = None
+    """Stop when the interval of the score is at most this wide, in shares of 1."""
+    ability_sd: float | None = None
+    """Stop when every ability's posterior standard deviation is at most this."""
+    benchmarks: tuple[str, ...] = ()
+    """Benchmarks whose mean score is wanted; all by default."""
+    level: float = 0.95
+    """Nominal coverage of the intervals."""
+    seed: int = 0
+    """Seed of the draws."""
+    endpoint: EndpointSettings | str | None = None
+    """Address of the endpoint, or all its settings; by default OPENAI_BASE_URL, else OpenAI."""
+    grader: str = "auto"
+    """How replies are graded: one of `KINDS`."""
+    judge: str = ""
+    """Name of the model that grades open answers, at the same endpoint."""
+    temperature: float = 0.0
+    """Sampling temperature of the model under test."""
+    max_tokens: int = 2000
+    """Largest number of tokens of a reply."""
+    usd_in: float | None = None
+    """Price of a million tokens read, in US dollars; by default from genai-prices, where installed."""
+    usd_out: float | None = None
+    """Price of a million tokens written, in US dollars."""
+    max_usd: float | None = None
+    """Largest amount that this run may spend, judge included, in US dollars."""
+    max_usd_total: float | None = None
+    """Largest amount that all runs on the same ledger may spend together, in US dollars."""
+    max_failures: int = 20
+    """Failures in a row of one cause, or replies from the start that cannot be graded, that end the run."""
+
+    def endpoint_settings(self) -> EndpointSettings:
+        """Return all settings of the endpoint; questions are asked one by one.
+
+        Raises:
+            EndpointError: The address or the key cannot be used.
+        """
+        if isinstance(self.endpoint, EndpointSettings):
+            return self.endpoint
+        return EndpointSettings.from_environment(self.endpoint, concurrency=1)
+
+    def sampling(self, model: str, *, judge: bool = False) -> Sampling:
+        """Return how a model is to answer; a judge always at temperature 0."""
+        return Sampling(model, 0.0 if judge else self.temperature, self.max_tokens)
+
+    def prices(self, model: str) -> Prices | None:
+        """Return the prices of the model under test; None where unknown."""
+        return find_prices(model, self.usd_in, self.usd_out)
+
+    def judge_prices(self, model: str) -> Prices | None:
+        """Return the prices of the judge: its own where known, else those of the model under test."""
+        own = find_prices(self.judge, None, None) if self.judge else None
+        return own or self.prices(model)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Size and price of a run, at most."""
+
+    model: str
+    """The model under test."""
+    items: int
+    """Items that can be asked."""
+    questions: int
+    """Largest number of questions, those of the judge included."""
+    cached: int
+    """Questions whose reply is in the ledger; a run uses those that it draws again."""
+    prompt_tokens: int
+    """Tokens to be read, estimated as a quarter of the characters."""
+    completion_tokens: int
+    """Tokens to be written, estimated."""
+    usd: float | None
+    """Estimated cost in US dollars; None where the price is unknown."""
+    price_source: str
+    """Where prices come from; empty where unknown."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """Return lines to read."""
+        unknown = "unknown (give --usd-in and --usd-out)"
+        price = unknown if self.usd is None else f"${self.usd:.2f} ({self.price_source})"
+        return "\n".join(
+            [
+                f"model      {self.model}",
+                f"items      {self.items} can be asked",
+                f"questions  at most {self.questions}; {self.cached} replies are in the ledger",
+                f"tokens     about {self.prompt_tokens} in, {self.completion_tokens} out",
+                f"cost       {price}",
+            ]
+        )
+
+    def confirm(self, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
+        """Ask for a yes where the run is dear; an unknown price asks nothing.
+
+        Raises:
+            ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
+        """
+        if self.usd is not None and self.usd > above and not confirmed:
+            raise ConfirmationNeeded(
+                f"this run asks up to {self.questions} questions for about ${self.usd:.2f};"
+                " add --yes to go on, or see --plan"
+            )
+
+
+def plan_battery(
+    bank: Bank | str | Path,
+    items: Study | pd.DataFrame | str | Path,
+    *,
+    model: str,
+    out: str | Path,
+    settings: RunSettings | None = None,
+) -> RunPlan:
+    """Estimate what `run_battery` would ask and cost at most; nothing is asked or written.
+
+    Args:
+        bank: A bank, or its folder.
+        items: Texts and right answers; see `run_battery`.
+        model: Name of the model at the endpoint.
+        out: Folder of the run, whose ledger may hold replies.
+        settings: Stop rules, judge, prices.
+
+    Raises:
+        InputError: The bank or the items cannot be read, or open answers have no judge.
+    """
+    settings, loaded = settings or RunSettings(), load_bank(bank)
+    questions = askable(loaded, items, settings)
+    url = settings.endpoint_settings().shown_url
+    answered = answered_keys(Path(out) / LEDGER_NAME)
+    keys = [question_key("model", url, settings.sampling(model), question.messages) for question in questions]
+    cached = sum(key in answered for key in keys)
+    asked = min(settings.size, len(questions))
+    to_ask = max(asked - cached, 0)
+    read = sum(estimate_tokens(question.messages) for question in questions) / len(questions)
+    judged = sum(question.kind == "judge" for question in questions) / len(questions)
+    written = min(REPLY_TOKENS, settings.max_tokens)
+    model_usage = Usage(round(to_ask * read), to_ask * written)
+    # a judge reads the question, the right answer and the reply
+    judge_usage = Usage(round(to_ask * judged * (2 * read + written)), round(to_ask * judged * written))
+    prices, judge_prices = settings.prices(model), settings.judge_prices(model)
+    known = prices is not None and (judge_prices is not None or not judged)
+    usd = prices.of(model_usage) + (judge_prices.of(judge_usage) if judge_prices else 0.0) if known and prices else None
+    usage = model_usage.plus(judge_usage)
+    source = prices.source if prices else ""
+    total = asked + round(asked * judged)
+    return RunPlan(model, len(questions), total, cached, usage.prompt_tokens, usage.completion_tokens, usd, source)
+
+
+def askable(bank: Bank, items: Study | pd.DataFrame | str | Path, settings: RunSettings) -> list[BatteryQuestion]:
+    """Return the questions for the bank's items of the chosen benchmarks.
+
+    Raises:
+        InputError: The items cannot be read, none can be asked, or open answers have no judge.
+    """
+    table = items if isinstance(items, pd.DataFrame) else _study(items).require("items")
+    wanted = tuple(bank.items[place] for place in bank.of_benchmarks(settings.benchmarks))
+    questions = battery_questions(table, wanted, settings.grader)
+    if not settings.judge and any(question.kind == "judge" for question in questions):
+        raise InputError("grader 'judge' needs a model that judges; name it with --judge")
+    return questions
+
+
+def question_key(role: str, url: str, sampling: Sampling, messages: Messages) -> str:
+    """Return the key of a question in the ledger: the hash of everything that decides its reply."""
+    return call_key({"kind": f"battery {role}", "url": url} | vars(sampling) | {"m": messages})
+
+
+def _study(items: Study | str | Path) -> Study:
+    return items if isinstance(items, Study) else read_items(Path(items))

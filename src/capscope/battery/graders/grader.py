@@ -1,0 +1,59 @@
+"""What a grader is: it reads the answer that a reply states and compares it with the right one.
+
+A grader scores 1 or 0 only where a person would have no doubt. A reply that was cut, takes its answer back, names
+several answers, or states none is unscored: it is counted apart and never taken for a wrong answer.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+NO_ANSWER = "the reply holds no answer of the expected form"
+TAKEN_BACK = "the reply goes on to doubt its answer"
+SEVERAL = "the reply states more than one answer"
+
+
+@dataclass(frozen=True)
+class Graded:
+    """Result of one question."""
+
+    score: float | None
+    """The score, 0 to 1; None where the reply could not be graded."""
+    problem: str = ""
+    """Why it could not; empty where it could."""
+    stopped: bool = False
+    """Whether the budget left no room to ask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerKey:
+    """The right answer to an item."""
+
+    target: str
+    """The right answer: the letter of an option, a number, or a text."""
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Texts of the options by letter; empty for an open question, or where the options are not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grader:
+    """A member of the family of graders."""
+
+    name: str
+    """Name on the command line and in files."""
+    help: str
+    """What it compares, in one line."""
+    form: str
+    """Request for a form of answer, below an item's text; empty for none."""
+    grade: Callable[[str, AnswerKey], Graded] | None
+    """Grade the visible text of a whole reply; None where a model has to judge it."""
+    takes: Callable[[AnswerKey], bool]
+    """Return whether a right answer is of the kind that this grader compares."""
+
+
+def any_of(*words: str) -> str:
+    """Return the pattern of any of these words (or patterns of words)."""
+    return rf"\b(?:{'|'.join(words)})\b"
+
+
+class Unclear(Exception):  # noqa: N818 - a reading that has no single outcome; nothing failed
+    """A statement that cannot be taken for one answer: it names several, negates one, or is an expression."""

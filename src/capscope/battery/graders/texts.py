@@ -1,0 +1,189 @@
+"""Grader of short texts: the same words, whatever their case, marks, articles and LaTeX."""
+
+import re
+import unicodedata
+
+from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear, any_of
+from capscope.battery.graders.letters import plain
+from capscope.battery.graders.quantities import normalised, read_quantity
+from capscope.battery.graders.statements import REVISION, read_statements
+
+NEAR = "the reply's words are partly those of the right answer; only a judge can tell"
+REFUSALS = (
+    "sorry|cannot|can't|can’t|unable|won't|will not|refuse|decline|as an ai|don't know|do not know|not sure|unknown"
+    "|unclear|undetermined|not enough information|no answer|n/?a|idk|impossible to (?:say|tell)|would rather not"
+)
+REFUSAL = re.compile(any_of(REFUSALS), re.IGNORECASE)
+LEAD = re.compile(
+    r"^(?:(?:it|this|that|he|she|they|there|the (?:correct )?answer)(?:'s|\s+(?:is|was|are|were|would be|must be))"
+    r"|i (?:think|believe|would say)(?: that)?(?: it is| it's)?"
+    r"|probably|likely|definitely|clearly|simply|called|named|known as|[a-z]\s*=)\s*[:,]?\s+",
+    re.IGNORECASE,
+)
+ASIDES = "because|since|as|which|who|due to|where|that is|i\\.e\\."
+ASIDE = re.compile(rf"\s*(?:[(\[;]|\.\s+|\n|\s[-–—]\s|,?\s+\b(?:{ASIDES})\b|,\s+(?=[a-z]))")
+NEGATION = re.compile(
+    r"\b(?:not|never|neither|nor|isn't|wasn't|cannot|except|rather than|instead of|other than)\b", re.IGNORECASE
+)
+CHOICE = re.compile(r"\s+(?:or|vs\.?|versus|and/or)\s+|\s*/\s*(?=[A-Za-z]{2})")
+SENTENCE = re.compile(r"^[^.!?\n]*\b(?:is|was|are|were|called|named)\s+(?P<rest>[^.!?\n]+)[.!]?$", re.IGNORECASE)
+LONGEST = 8
+"""Most words of a reply without a statement that counts as an answer by itself."""
+STOP_WORDS = frozenset(
+    {"the", "a", "an", "of", "in", "and", "to", "is", "for", "on", "de", "la", "le", "der", "die", "das"}
+)
+MATHS = re.compile(r"[\\^=√π∪∩∞{}]|\b[a-z]\b\s*[-+*/]|[-+*/]\s*\b[a-z]\b|\d[a-z]\b")
+CLOSE = 0.8
+TRUTH = {"yes": True, "true": True, "no": False, "false": False}
+
+
+def grade_text(text: str, key: AnswerKey) -> Graded:
+    """Score a short text.
+
+    Args:
+        text: The visible text of a whole reply.
+        key: The right text.
+    """
+    answer, problem = read_statements(text, lambda stated: _stated(stated, key.target))
+    if answer is None and not problem:
+        answer, problem = _without_statement(text, key.target)
+    if answer is None:
+        return Graded(None, problem or NO_ANSWER)
+    score = compare(answer, key.target)
+    return Graded(score, "" if score is not None else NEAR)
+
+
+def compare(answer: str, target: str) -> float | None:
+    """Return 1 for the same text, 0 for another one, None where only part of the words agree."""
+    right = _key(target)
+    variants = _variants(answer)
+    if right in variants or _key(_without_name(target)) in variants:
+        return 1.0
+    if right in TRUTH:
+        words = re.findall(r"\w+", _key(answer))
+        given = {TRUTH[word] for word in words if word in TRUTH}
+        return float(given == {TRUTH[right]}) if words[0] in TRUTH and len(given) == 1 else None
+    quantities = _same_quantity(answer, target)
+    if quantities is not None:
+        return quantities
+    shown = _key(answer)
+    if NEGATION.search(answer) and not NEGATION.search(target):
+        return None
+    if MATHS.search(target.casefold()) and MATHS.search(answer.casefold()):
+        return None
+    return None if _overlap(shown, right) else 0.0
+
+
+def _same_quantity(answer: str, target: str) -> float | None:
+    """Compare a number with a unit; None where one of both is no such thing or the units differ."""
+    try:
+        found, right = read_quantity(answer), read_quantity(target)
+    except Unclear:
+        return None
+    if found is None or right is None or not re.match(r"^\W*\d", normalised(target)):
+        return None
+    if found.value != right.value and found.unit == right.unit:
+        return 0.0
+    same_unit = re.sub(r"[\s^{}]", "", found.unit.casefold()) == re.sub(r"[\s^{}]", "", right.unit.casefold())
+    return 1.0 if found.value == right.value and found.percent == right.percent and same_unit else None
+
+
+def _stated(stated: str, target: str) -> str | None:
+    text = stated.strip(" \t\n*_`\"“”'")
+    if not _key(text):
+        return None
+    if _key(text) != _key(target) and REFUSAL.search(text):
+        raise Unclear(NO_ANSWER)
+    if _key(target) not in _variants(text) and _several(text, target):
+        raise Unclear(SEVERAL)
+    return text
+
+
+def _several(text: str, target: str) -> bool:
+    return CHOICE.search(ASIDE.split(text, maxsplit=1)[0]) is not None and CHOICE.search(target) is None
+
+
+def _without_statement(text: str, target: str) -> tuple[str | None, str]:
+    """Return the answer of a reply that states none in a known form, and the problem where there is none."""
+    lines = [line for line in text.splitlines() if _key(line)]
+    if not lines:
+        return None, NO_ANSWER
+    if REFUSAL.search(text) and _key(text) != _key(target):
+        return None, NO_ANSWER
+    last = lines[-1].strip()
+    try:
+        if len(lines) == 1 and (_key(last) == _key(target) or len(last.split()) <= LONGEST):
+            sentence = SENTENCE.match(last)
+            return _stated(sentence["rest"] if sentence and _key(last) != _key(target) else last, target), ""
+        if _key(target) in (_key(last), _key(lines[0])) and not REVISION.search(text):
+            return target, ""
+        sentence = SENTENCE.match(re.split(r"(?<=[.!?])\s+", last)[-1])
+        if sentence and compare(sentence["rest"], target) == 1.0 and not NEGATION.search(sentence["rest"]):
+            return sentence["rest"], ""
+    except Unclear as unclear:
+        return None, str(unclear)
+    return None, NO_ANSWER
+
+
+def _variants(answer: str) -> set[str]:
+    """Return the forms of an answer that count as the same: without a lead, and without an aside."""
+    forms, text = {_key(answer)}, answer
+    for _ in range(3):
+        lead = LEAD.match(text.strip())
+        text = text.strip()[lead.end() :] if lead else text
+        forms.add(_key(text))
+    forms.add(_key(ASIDE.split(text, maxsplit=1)[0]))
+    sentence = SENTENCE.match(text)
+    if sentence and not NEGATION.search(text):
+        forms.add(_key(sentence["rest"]))
+    forms |= {_key(_without_name(form)) for form in list(forms)}
+    return forms - {""}
+
+
+def _without_name(text: str) -> str:
+    """Return a text without the name of a variable: `x = 5` is 5."""
+    return re.sub(r"^\s*\$?[A-Za-z]\s*=\s*", "", text)
+
+
+def _key(text: str) -> str:
+    """Return a text for comparison: plain form, without accents, hyphens and spaces around marks."""
+    shown = re.sub(r"\\(?:left|right|,|;|!)|\\ ", "", text)
+    shown = unicodedata.normalize("NFKD", plain(shown))
+    shown = "".join(letter for letter in shown if not unicodedata.combining(letter))
+    shown = re.sub(r"\s*([-+*/=^,;:(){}\[\]<>])\s*", r"\1", shown)
+    shown = re.sub(r"(?<=[a-z])[-_](?=[a-z])", " ", shown)
+    return shown.strip(" .,;:!?'")
+
+
+def _overlap(answer: str, target: str) -> bool:
+    """Return whether two texts share a word that matters, differ by a letter or two, or one abbreviates the other."""
+    words, rights = _words(answer), _words(target)
+    if words & rights:
+        return True
+    if _initials(answer) == target.replace(" ", "").replace(".", "") or _initials(target) == answer.replace(".", ""):
+        return True
+    return _likeness(answer, target) >= CLOSE or (len(target) > 3 and target in answer)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text)) - STOP_WORDS
+
+
+def _initials(text: str) -> str:
+    words = re.findall(r"\w+", text)
+    return "".join(word[0] for word in words) if len(words) > 1 else ""
+
+
+def _likeness(one: str, other: str) -> float:
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() if min(len(one), len(other)) > 3 else 0.0
+
+
+EXACT = Grader(
+    name="exact",
+    help="a short text",
+    form="End with a line of the form 'Answer: ...' that holds the answer and nothing else.",
+    grade=grade_text,
+    takes=lambda key: bool(_key(key.target)),
+)

@@ -1,0 +1,110 @@
+"""``capscope judge``: scores that a judge model gave, corrected by a few labels of people."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capscope.cli.gate_command import share_of
+from capscope.cli.options import AsJson, IdleSeed, Seed, StudyFolder
+from capscope.cli.output import emit, table_text
+
+if TYPE_CHECKING:
+    from capscope.decide import JudgeScores
+
+Truth = Annotated[str, typer.Option(help="Judge whose scores are the truth, as column judge names it.")]
+Judge = Annotated[str | None, typer.Option(help="Judge to correct; by default the one with the most scores.")]
+Estimator = Annotated[str | None, typer.Option(help="How to correct; 'judge evaluate' lists the ways.")]
+
+judge_app = typer.Typer(
+    help="Correct a judge's scores by labels of people, plan labels, measure the correction.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@judge_app.command("score")
+def score(
+    study: StudyFolder,
+    truth: Truth = "human",
+    judge: Judge = None,
+    estimator: Estimator = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    seed: IdleSeed = 0,  # noqa: ARG001 - nothing here is random
+    as_json: AsJson = False,
+) -> None:
+    """Print each model's mean score as the judge gave it and as people would, with its interval.
+
+    Example: capscope judge score STUDY --truth human
+    """
+    from capscope.decide import DEFAULT_JUDGE_ESTIMATOR, judge_scores
+
+    found = judge_scores(study, truth, judge=judge, estimator=estimator or DEFAULT_JUDGE_ESTIMATOR, level=level)
+    emit(found.as_dict(), as_json, _text(found))
+
+
+@judge_app.command("plan")
+def plan(
+    study: StudyFolder,
+    width: Annotated[str, typer.Option(help="Wanted width of each interval: 6pp, 0.06 or 6%.")] = "6pp",
+    truth: Truth = "human",
+    judge: Judge = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    seed: IdleSeed = 0,  # noqa: ARG001 - nothing here is random
+    as_json: AsJson = False,
+) -> None:
+    """Say how many more labels of each model give an interval of a wanted width.
+
+    Example: capscope judge plan STUDY --width 6pp
+    """
+    from capscope.decide import judge_scores
+
+    found = judge_scores(study, truth, judge=judge, width=share_of(width), level=level)
+    emit(found.as_dict(), as_json, _text(found))
+
+
+@judge_app.command("evaluate")
+def evaluate(
+    study: StudyFolder,
+    truth: Truth = "human",
+    judge: Judge = None,
+    labels: Annotated[str, typer.Option(help="Share of labels shown: 10% or 0.1.")] = "0.1",
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of labels.")] = 20,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Hide most labels and measure every way to correct: error, coverage and width, over all models.
+
+    Example: capscope judge evaluate STUDY --truth human --labels 0.1 --seeds 20 --json
+    """
+    import pandas as pd
+
+    from capscope.decide import JUDGE_ESTIMATORS, evaluate_judge
+
+    result = evaluate_judge(study, truth, judge=judge, labels=share_of(labels), seeds=seeds, seed=seed).as_dict()
+    table = pd.DataFrame(result["estimators"]).T.rename_axis("estimator").reset_index()
+    table["what"] = [JUDGE_ESTIMATORS[name].help for name in table["estimator"]]
+    head = (
+        f"Means of {result['n_models']} models from {100 * result['labels']:g} % of their labels; points of the score."
+    )
+    emit(result, as_json, f"{head}\n{table_text(table)}")
+
+
+def _text(found: "JudgeScores") -> str:
+    lines: list[str] = []
+    for model in found.scores:
+        head = f"{model.model}: the judge says {100 * model.judge_mean:.1f} over {model.n_answers} answers"
+        if model.refused:
+            lines.append(f"{head}; not corrected: {model.refused}")
+            continue
+        assert model.score is not None
+        assert model.lower is not None
+        assert model.upper is not None
+        assert model.severity is not None
+        word = "lenient" if model.severity > 0 else "severe"
+        text = f"{100 * model.score:.1f} ({100 * model.lower:.1f} to {100 * model.upper:.1f})"
+        lines.append(f"{head}; people would say {text}, from {model.n_labels} labels")
+        lines.append(f"  the judge is {word} by {100 * abs(model.severity):.1f} points on the labelled answers")
+        if model.further_labels is not None:
+            more = f"{model.further_labels} more labels" if model.further_labels else "no more labels"
+            lines.append(f"  {more} needed for the wanted width")
+    return "\n".join(lines)

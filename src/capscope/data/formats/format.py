@@ -1,0 +1,208 @@
+"""What a file format is to capscope, and what importing and exporting report."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from capscope.data.study import Study
+from capscope.errors import InputError, nearest
+
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+"""One path or several."""
+HEAD_BYTES = 1 << 16
+"""Bytes of a file that are read to recognise its format."""
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """Counts of an import: what was read, what became of it, and what was left out."""
+
+    rows: int
+    """Rows of all tables read."""
+    responses: int
+    """Responses of the study."""
+    models: int
+    """Models with at least one response."""
+    items: int
+    """Items of the study: described, or answered at least once."""
+    levels: int
+    """Demand levels of the study."""
+    not_administered: int
+    """Cells that were empty or held a value that stands for "not administered"; they are no responses."""
+    unrated: int
+    """Cells of demand columns without a level."""
+    sources: tuple[str, ...]
+    """Names of the files read."""
+    notes: tuple[str, ...] = ()
+    """Remarks on the data: how many records were not scored and why, runs that are unfinished, odd columns."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """Counts of an export, and what the format cannot hold."""
+
+    files: tuple[str, ...]
+    """The files written."""
+    responses: int
+    """Responses of the study."""
+    models: int
+    """Models with at least one response."""
+    items: int
+    """Items with at least one response."""
+    left_behind: tuple[str, ...]
+    """Columns and tables of the study that the format cannot hold."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """An option of an import on the command line, which is a keyword of the format's `read`."""
+
+    keyword: str
+    """The keyword; what it is when the option is not given stands in the signature of `read`."""
+    help: str
+    """One sentence."""
+    flag: str = ""
+    """Name on the command line; by default the keyword's own, ``--not-administered`` for ``not_administered``."""
+    kind: Literal["text", "texts", "path", "switch"] = "text"
+    """A text, a text that may be repeated, a path, or a switch."""
+    excludes: str = ""
+    """Keyword of a switch that cannot be given together with this one."""
+
+    @property
+    def name(self) -> str:
+        """Name on the command line."""
+        return self.flag or f"--{self.keyword.replace('_', '-')}"
+
+
+NOT_ADMINISTERED = Option(
+    keyword="not_administered",
+    kind="texts",
+    help='A score that means "not administered", such as -1; may be repeated.',
+)
+MODEL = Option(keyword="model", help="Who answered, where the logs do not say or say it wrong.")
+METRICS = Option(
+    keyword="metrics",
+    flag="--metric",
+    kind="texts",
+    help="Which metric is the score; may be repeated, first choice first.",
+)
+ENCODING = Option(keyword="encoding", help="Text encoding of CSV and JSON files.")
+RUNS = Option(keyword="runs", help="Where several runs answered the same item: error, latest or mean.")
+
+
+def one_of(option: str, value: str, choices: Iterable[str]) -> str:
+    """Return the value of an option that must be one of a few.
+
+    Raises:
+        InputError: It is none of them.
+    """
+    known = list(choices)
+    if value not in known:
+        raise InputError(f"{option} is '{value}'{nearest(value, known)}; choose one of {', '.join(known)}")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument:
+    """The paths of an import on the command line."""
+
+    name: str = "paths"
+    """Name in the usage line."""
+    help: str
+    """One sentence."""
+    many: bool = True
+    """Whether it takes several paths."""
+    required: bool = True
+    """Whether there has to be one."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a file, by which its format is recognised."""
+
+    path: Path
+    """The file."""
+    names: frozenset[str]
+    """Columns of a table, or keys of the first JSON object (of the document, or of its first line)."""
+
+
+Reader = Callable[..., tuple[Study, ImportReport]]
+Writer = Callable[[Study, Path, bool], ExportReport]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One file format: how it is recognised, read and, where that is possible, written."""
+
+    name: str
+    """Name on the command line."""
+    help: str
+    """What it is, in a few words."""
+    example: str
+    """Arguments of an import, as an example."""
+    patterns: tuple[str, ...]
+    """Names of its files in a folder, such as ``samples_*.jsonl``."""
+    detect: Callable[[Head], bool]
+    """Whether a file that begins like this is of the format."""
+    read: Reader
+    """Makes a study of a sequence of paths; its keywords are the options."""
+    options: tuple[Option, ...] = ()
+    """Options of `read` on the command line."""
+    arguments: tuple[Argument, ...] = (Argument(help="Files, or folders of them."),)
+    """What the paths are."""
+    write: Writer | None = None
+    """Writes a study to a path, over an existing file only if the third argument says so; None where it cannot."""
+    supplied: tuple[str, ...] = ()
+    """Keywords of `read` that are functions of later rooms, handed over by whoever calls."""
+
+
+def as_paths(paths: Paths) -> list[Path]:
+    """Return one path or several as a list."""
+    return [Path(paths)] if isinstance(paths, str | PathLike) else [Path(path) for path in paths]
+
+
+def head_of(path: Path) -> Head:
+    """Read the beginning of a file; what cannot be read has no names."""
+    try:
+        return Head(path, frozenset(_names(path)))
+    except (OSError, ValueError, pa.ArrowException):
+        return Head(path, frozenset())
+
+
+def _names(path: Path) -> Sequence[str]:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return pq.read_schema(path).names
+    with path.open("rb") as handle:
+        text = handle.read(HEAD_BYTES).decode("utf-8-sig", "replace")
+    line = text.split("\n", 1)[0].strip()
+    if suffix in (".csv", ".tsv"):
+        return [name.strip().strip('"') for name in line.split("," if suffix == ".csv" else "\t")]
+    return list(_first_object(text, line))
+
+
+def _first_object(text: str, line: str) -> Mapping[str, Any]:
+    """Return the object of the first line; of a longer document, the keys that its beginning shows."""
+    decoder = json.JSONDecoder()
+    for start in (line, text.lstrip().removeprefix("[").lstrip()):
+        try:
+            value, _ = decoder.raw_decode(start)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            return value  # pyright: ignore[reportUnknownVariableType]
+    return dict.fromkeys(part.split('"')[-1] for part in text.split('":')[:-1])

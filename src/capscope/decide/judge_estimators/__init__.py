@@ -1,0 +1,17 @@
+"""Estimators of a model's true mean score from judged and labelled answers: one file and one line each."""
+
+from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate
+from capscope.decide.judge_estimators.isotonic import ISOTONIC
+from capscope.decide.judge_estimators.kernel import KERNEL
+from capscope.decide.judge_estimators.plain import JUDGE_ALONE, LABELS_ALONE
+from capscope.decide.judge_estimators.ppi import PPI, PPI_PLUS
+
+__all__ = ["DEFAULT", "JUDGE_ESTIMATORS", "JudgeEstimator", "MeanEstimate"]
+
+JUDGE_ESTIMATORS: dict[str, JudgeEstimator] = {
+    entry.name: entry for entry in (KERNEL, PPI_PLUS, PPI, ISOTONIC, LABELS_ALONE, JUDGE_ALONE)
+}
+"""Every estimator by its name."""
+
+DEFAULT = KERNEL.name
+"""The estimator that is taken where none is named."""

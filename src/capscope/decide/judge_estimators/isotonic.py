@@ -1,0 +1,26 @@
+"""The judge's scores calibrated by a rising step function of the labels, cross-fitted."""
+
+import numpy as np
+from sklearn.isotonic import IsotonicRegression
+
+from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate, corrected_mean
+from capscope.decide.judged_answers import JudgedAnswers
+
+FOLDS = 5
+
+
+def _isotonic(answers: JudgedAnswers) -> MeanEstimate:
+    rows = np.flatnonzero(answers.labelled)
+    label, judge = answers.label[rows], answers.judge[rows]
+    fold = np.arange(len(rows)) % FOLDS
+    error = np.empty(len(rows))
+    predicted = np.zeros(len(answers.judge))
+    for number in range(min(FOLDS, len(rows))):
+        left_out = fold == number
+        curve = IsotonicRegression(out_of_bounds="clip").fit(judge[~left_out], label[~left_out])
+        error[left_out] = label[left_out] - curve.predict(judge[left_out])
+        predicted += curve.predict(answers.judge) * left_out.mean()
+    return corrected_mean(answers, predicted, error, 0)
+
+
+ISOTONIC = JudgeEstimator("isotonic", "the judge calibrated by a rising step function, cross-fitted", _isotonic)

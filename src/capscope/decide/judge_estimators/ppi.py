@@ -1,0 +1,27 @@
+"""Prediction-powered inference: the judge's mean, corrected by its mean error on the labels.
+
+Angelopoulos et al. (2023) subtract the judge's error; with a power, the judge's scores are weighed by their worth first
+(PPI++; Angelopoulos, Duchi & Zrnic, 2023).
+"""
+
+import numpy as np
+
+from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate, corrected_mean
+from capscope.decide.judged_answers import JudgedAnswers
+
+
+def _ppi(answers: JudgedAnswers) -> MeanEstimate:
+    rows = answers.labelled
+    return corrected_mean(answers, answers.judge, answers.label[rows] - answers.judge[rows], 0)
+
+
+def _ppi_plus(answers: JudgedAnswers) -> MeanEstimate:
+    rows = answers.labelled
+    label, judge = answers.label[rows], answers.judge[rows]
+    spread = float(judge.var())
+    power = float(np.cov(label, judge, ddof=0)[0, 1] / spread) if spread > 0 else 0.0
+    return corrected_mean(answers, power * answers.judge, label - power * judge, 1)
+
+
+PPI = JudgeEstimator("ppi", "the judge's mean less its mean error on the labels", _ppi)
+PPI_PLUS = JudgeEstimator("ppi++", "the same, the judge weighed by how well it follows the labels", _ppi_plus)

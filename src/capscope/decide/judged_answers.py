@@ -1,0 +1,132 @@
+"""Answers that judge models scored, a few of which people scored too."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from capscope.data import Study, task_labels
+from capscope.errors import InputError, first_few, nearest
+
+AnswerFloats = Float[np.ndarray, " answer"]
+
+FLATTEST = 1e-9
+"""Spread of a feature under which it tells nothing and is left out."""
+
+TASK_SCALE = 0.3
+"""Prior standard deviation of what a task adds to the truth beyond the judge's score."""
+
+
+@dataclass(frozen=True)
+class JudgedAnswers:
+    """Answers of one model, each scored by a judge; the labels of people where there are any."""
+
+    model: str
+    """Whose answers they are."""
+    judge: AnswerFloats
+    """Score by the judge, in [0, 1]."""
+    label: AnswerFloats
+    """Score by people, in [0, 1]; NaN where nobody labelled the answer."""
+    features: Float[np.ndarray, "answer feature"]
+    """What is known of each answer, centred: the judge's score first, then other judges' scores, how answers of other
+    models were labelled, the task."""
+
+    @property
+    def labelled(self) -> Bool[np.ndarray, " answer"]:
+        """Which answers people labelled."""
+        return ~np.isnan(self.label)
+
+    def with_labels_at(self, rows: np.ndarray) -> "JudgedAnswers":
+        """The same answers with labels on these rows only."""
+        label = np.full(len(self.label), np.nan)
+        label[rows] = self.label[rows]
+        return replace(self, label=label)
+
+
+def judged_answers(study: Study, truth: str, judge: str | None = None) -> Iterator[JudgedAnswers]:
+    """Lay out each model's judged answers.
+
+    Args:
+        study: Responses with the facet `judge`.
+        truth: Name of the judge whose scores are the truth, such as `human`.
+        judge: The judge to correct; by default the one with the most scores.
+
+    Yields:
+        The answers of one model, in sorted order; answers that only people scored are left out.
+
+    Raises:
+        InputError: The responses have no facet `judge`, or no such judge.
+    """
+    table = _scores_by_judge(study, truth)
+    judge = judge or str(table.drop(columns=truth).notna().sum().idxmax())
+    if judge not in table.columns or judge == truth:
+        known = [str(name) for name in table.columns if name != truth]
+        raise InputError(f"{study.name}: no responses by judge '{judge}'{nearest(judge, known)}")
+    table = table[table[judge].notna()]
+    task = _tasks(study, table)
+    label_of_others = _label_of_other_models(table[truth])
+    for model, rows in table.groupby(level="model", sort=True, observed=True):
+        place = table.index.get_indexer(rows.index)
+        others = rows.drop(columns=[truth, judge]).to_numpy(float)
+        features = _features(rows[judge].to_numpy(float), others, task[place], label_of_others[place])
+        yield JudgedAnswers(str(model), rows[judge].to_numpy(float), rows[truth].to_numpy(float), features)
+
+
+def _scores_by_judge(study: Study, truth: str) -> pd.DataFrame:
+    """Scores with one row for each model and item and one column for each judge; repeats are pooled."""
+    responses = study.require("responses")
+    if "judge" not in responses:
+        raise InputError(
+            f"{study.name}: responses have no column judge, which says who scored; import it with the scores"
+        )
+    judges = sorted(map(str, responses["judge"].dropna().unique()))
+    if truth not in judges:
+        hint = nearest(truth, judges)
+        raise InputError(f"{study.name}: no responses by judge '{truth}'{hint}; there are {first_few(judges)}")
+    if len(judges) < 2:
+        raise InputError(f"{study.name}: '{truth}' is the only judge; there is nothing to correct")
+    trials = responses["n_trials"].astype(float) if "n_trials" in responses else pd.Series(1.0, responses.index)
+    keys = [responses["model"].astype(str), responses["item_id"].astype(str), responses["judge"].astype(str)]
+    right = (responses["score"].astype(float) * trials).groupby(keys).sum()
+    pooled = (right / trials.groupby(keys).sum()).rename_axis(["model", "item_id", "judge"])
+    return pooled.unstack("judge").sort_index()
+
+
+def _tasks(study: Study, table: pd.DataFrame) -> np.ndarray:
+    if study.items is None:
+        return np.zeros(len(table), int)
+    label = pd.Series(np.asarray(task_labels(study.items)), index=study.items["item_id"].astype(str))
+    aligned = label.reindex(table.index.get_level_values("item_id")).astype(object).fillna("").astype(str)
+    return np.unique(aligned.to_numpy(), return_inverse=True)[1]
+
+
+def _label_of_other_models(label: pd.Series) -> AnswerFloats:
+    """Mean label that other models' answers to the same item got; NaN where there is none."""
+    by_item = label.groupby(level="item_id")
+    total, count = by_item.transform("sum").to_numpy(), by_item.transform("count").to_numpy(float)
+    own = label.fillna(0).to_numpy()
+    rest = count - label.notna().to_numpy()
+    return np.divide(total - own, rest, out=np.full(len(label), np.nan), where=rest > 0)
+
+
+def _features(
+    judge: AnswerFloats,
+    others: Float[np.ndarray, "answer judge"],
+    task: np.ndarray,
+    label_of_others: AnswerFloats,
+) -> Float[np.ndarray, "answer feature"]:
+    """Centred features, gaps at their mean, those without spread left out."""
+    columns = [judge, (judge - judge.mean()) ** 2, *others.T, label_of_others]
+    columns += [TASK_SCALE * (task == value) for value in np.unique(task)]
+    kept = [_centred(np.asarray(column, float)) for column in columns]
+    kept = [column for column in kept if np.std(column) > FLATTEST]
+    return np.column_stack(kept) if kept else np.zeros((len(judge), 0))
+
+
+def _centred(column: AnswerFloats) -> AnswerFloats:
+    known = ~np.isnan(column)
+    if not known.any():
+        return np.zeros(len(column))
+    return np.where(known, column - column[known].mean(), 0.0)

@@ -1,0 +1,151 @@
+"""The demand-ability model as an assessor: item features become its design, its log-odds become chances."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from capscope.axes import FloatArray, RowFloats, RowIndex
+from capscope.data import Responses
+from capscope.fit import DemandItems, DemandPosterior, DemandSettings, LogOdds, draw_demand_log_odds, fit_demand
+from capscope.predict.assessor import Chances, Parts, Training
+from capscope.predict.features import ItemFeatures
+
+TEXT_DIMS = 64
+"""Number of principal directions that text vectors are reduced to."""
+TINY = 1e-9
+"""Smallest standard deviation to divide by."""
+
+
+@dataclass(frozen=True)
+class FittedDemandModel:
+    """A fit of the demand-ability model and all items that it may predict."""
+
+    posterior: DemandPosterior
+    """The fit."""
+    items: DemandItems
+    """All items of the study."""
+    known: np.ndarray
+    """Position of each item among the fitted items, or -1."""
+
+    def log_odds(self, model_index: RowIndex, item_index: RowIndex, *, warm: bool = True) -> LogOdds:
+        """Predict log-odds.
+
+        Args:
+            model_index: Position of each row's model.
+            item_index: Position of each row's item.
+            warm: Use the items' own answers; if False, every item is predicted as a new one.
+        """
+        known = self.known if warm else np.full_like(self.known, -1)
+        return self.posterior.log_odds(model_index, self.items, known, item_index)
+
+    def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
+        """Predict chances of success; an item with answers is predicted with its own residual."""
+        return as_chances(self.log_odds(model_index, item_index))
+
+    def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
+        """Split the log-odds of each row into ability, demands, text, task, benchmark and residual."""
+        rows = model_index, self.items, self.known, item_index
+        parts = Parts(self.posterior.part_names, self.posterior.parts(*rows), self.posterior.part_sd(*rows))
+        # above a guessing floor, the log-odds of success are not those of knowing the answer
+        return parts.adjusted(self.predict(model_index, item_index).log_odds_mean) if self.items.floor.any() else parts
+
+    def deviations(self, item_index: RowIndex, rng: np.random.Generator, draws: int) -> Iterator[FloatArray]:
+        """Yield joint draws of each model's log-odds on items, as deviations from the mean in standard deviations."""
+        items, known = self.items.at(item_index), self.known[item_index]
+        for log_odds in draw_demand_log_odds(self.posterior, items, known, rng, draws):
+            away = log_odds - log_odds.mean(axis=1, keepdims=True)
+            yield away / np.maximum(away.std(axis=1, keepdims=True), TINY)
+
+    def own_sd(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
+        """Return the standard deviation of log-odds that comes from the model's abilities and from noisy levels.
+
+        The uncertainty of an item that all models share is not included.
+        """
+        design = self.posterior.design(self.items)[item_index]
+        of_model = np.einsum("rk,rkl,rl->r", design, self.posterior.ability_cov[model_index], design, optimize=True)
+        return np.sqrt(of_model + self.posterior.noise(self.items)[model_index, item_index])
+
+
+def as_chances(log_odds: LogOdds) -> Chances:
+    """Convert log-odds of knowing the answer to chances of success; a guessing floor reduces their spread."""
+    probability, floor = log_odds.probability, log_odds.floor
+    known = (probability - floor) / (1 - floor)
+    slope = np.where(floor > 0, (1 - floor) * known * (1 - known) / (probability * (1 - probability)), 1.0)
+    return Chances.of(probability, slope * np.sqrt(log_odds.variance), slope * np.sqrt(log_odds.shared))
+
+
+def fit_demand_model(
+    training: Training, settings: DemandSettings, *, demands: bool = True, text: bool = False
+) -> FittedDemandModel:
+    """Fit the demand-ability model on the training answers.
+
+    Args:
+        training: The training part.
+        settings: Settings of the fit.
+        demands: Use demands as predictors of difficulty, where the items have any.
+        text: Use texts as predictors of difficulty, where the items have any.
+    """
+    items = demand_items(training.features, demands=demands, text=text)
+    dims = training.features.dims if demands else ()
+    posterior = fit_demand(training.responses, items, dims, settings).posterior
+    return FittedDemandModel(posterior, items, _known(training.responses))
+
+
+def fit_rasch(training: Training) -> FittedDemandModel:
+    """Fit the special case without item features (Rasch): one ability for each model, one difficulty for each item."""
+    same = ("all",) * training.features.n_items
+    items = DemandItems(None, None, None, same, same, training.features.floor)
+    return FittedDemandModel(fit_demand(training.responses, items).posterior, items, _known(training.responses))
+
+
+def demand_items(features: ItemFeatures, *, demands: bool, text: bool) -> DemandItems:
+    """Convert features to the items of the demand-ability model."""
+    return DemandItems(
+        demands=features.demands if demands else None,
+        demand_sd=features.demand_sd if demands else None,
+        text=reduced_text(features) if text and features.texts is not None else None,
+        task=tuple(str(task) for task in features.task),
+        benchmark=tuple(str(benchmark) for benchmark in features.benchmark),
+        floor=features.floor,
+    )
+
+
+def reduced_text(features: ItemFeatures, dims: int = TEXT_DIMS) -> np.ndarray:
+    """Return the principal directions of the text vectors; no answers are used."""
+    vectors = features.need_text("this assessor")
+    if vectors.shape[1] <= dims:
+        return vectors
+    _, directions = np.linalg.eigh(vectors.T @ vectors)
+    return vectors @ directions[:, ::-1][:, :dims]
+
+
+def filled_scores(training: Training) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean scores of all models on all answered items, gaps filled with Rasch predictions.
+
+    Args:
+        training: The training part.
+
+    Returns:
+        Scores as (model, item), and the mean number of trials behind an answer to each item.
+    """
+    responses = training.responses
+    n_items = len(responses.items)
+    shape = (len(responses.models), n_items)
+    cell = responses.model_index * n_items + responses.item_index
+    trials = np.bincount(cell, responses.n_trials, shape[0] * shape[1]).reshape(shape)
+    right = np.bincount(cell, responses.n_trials * responses.score, shape[0] * shape[1]).reshape(shape)
+    score = np.divide(right, trials, out=np.zeros(shape), where=trials > 0)
+    gaps = np.nonzero((trials == 0) & training.answered)
+    if len(gaps[0]):
+        score[gaps] = fit_rasch(training).predict(gaps[0].astype(np.int64), gaps[1].astype(np.int64)).probability
+    answered = training.answered
+    weight = trials.sum(axis=0)[answered] / np.bincount(responses.item_index, minlength=n_items)[answered]
+    return score[:, answered], weight
+
+
+def _known(responses: Responses) -> np.ndarray:
+    seen = np.unique(responses.item_index)
+    known = np.full(len(responses.items), -1)
+    known[seen] = np.arange(len(seen))
+    return known

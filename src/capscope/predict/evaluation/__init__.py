@@ -1,0 +1,1 @@
+"""Evaluation of assessors on held-out answers: folds, metrics, paired differences."""

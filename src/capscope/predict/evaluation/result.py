@@ -1,0 +1,192 @@
+"""The result of an evaluation: settings, metrics of every assessor, and paired differences between assessors."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import RowFloats, RowIndex
+from capscope.data import MODEL_SPLITS
+from capscope.display import html_table
+from capscope.intervals import Interval, cluster_interval
+from capscope.predict.evaluation.metrics import Values
+from capscope.predict.features import AUTO
+from capscope.predict.outcomes import Outcomes, cross_entropy
+
+LOSSES = ("log_loss", "brier")
+"""Metrics that are means over answers, so that assessors can be compared answer by answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """Settings of an evaluation."""
+
+    split: str = "task"
+    """What is held out together; one of `capscope.data.SPLITS`."""
+    folds: int = 5
+    """Number of folds."""
+    seeds: int = 1
+    """Number of seeds, counted up from `seed`; each has folds of its own."""
+    seed: int = 0
+    """First seed."""
+    annotator: str | None = None
+    """Whose demand levels to use; by default the mean over annotators."""
+    known: int = 20
+    """Number of known answers of a new model, if models are held out."""
+    families: str | None = None
+    """For the split by family: a table's path, `names`, or None for the study's own models table."""
+    embedder: str = AUTO
+    """Name of the embedder that turns texts into vectors."""
+    reference: str | None = None
+    """Assessor that the others are compared with; by default `forest`, else the first."""
+    workers: int = 1
+    """Number of processes; 0 for one per processor. The numbers do not depend on it."""
+    resume: Path | None = None
+    """Folder of finished folds; folds that it holds are not computed again."""
+    write: Path | None = None
+    """File for all out-of-fold predictions: `.parquet` or `.csv`."""
+
+
+@dataclass
+class LossSums:
+    """Each assessor's loss on each answer, summed over seeds."""
+
+    n_rows: int
+    """Number of answers."""
+    total: dict[str, dict[str, RowFloats]] = field(default_factory=dict[str, dict[str, RowFloats]])
+    """Summed loss by metric and assessor."""
+    count: dict[str, RowFloats] = field(default_factory=dict[str, RowFloats])
+    """Number of predictions of each answer, by assessor."""
+
+    def add(self, name: str, rows: RowIndex, outcomes: Outcomes) -> None:
+        """Add an assessor's predictions of some answers."""
+        losses = {
+            "log_loss": cross_entropy(outcomes.score, outcomes.chance),
+            "brier": (outcomes.score - outcomes.chance) ** 2,
+        }
+        self.count.setdefault(name, np.zeros(self.n_rows))[rows] += 1
+        for metric, loss in losses.items():
+            self.total.setdefault(metric, {}).setdefault(name, np.zeros(self.n_rows))[rows] += loss
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Losses of the assessors minus those of a reference assessor; below 0 is better than the reference."""
+
+    reference: str
+    """The assessor that the others are compared with."""
+    level: float
+    """Nominal coverage of the intervals."""
+    of: dict[str, dict[str, Interval]]
+    """Interval by assessor and metric."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain numbers."""
+        rows = {
+            name: {
+                metric: {"difference": gap.point, "lower": gap.lower, "upper": gap.upper}
+                for metric, gap in intervals.items()
+            }
+            for name, intervals in self.of.items()
+        }
+        return {"reference": self.reference, "level": self.level, "assessors": rows}
+
+
+def paired_differences(
+    sums: LossSums, reference: str, answers: Outcomes, rng: np.random.Generator, level: float = 0.95
+) -> Differences:
+    """Compare every assessor with a reference, answer by answer; models have equal weights, as in the metrics.
+
+    Args:
+        sums: Losses of all assessors.
+        reference: Name of the assessor to compare with.
+        answers: Model, task and number of trials of each answer; whole tasks are resampled.
+        rng: Source of the bootstrap.
+        level: Nominal coverage.
+    """
+    count = sums.count[reference]
+    tested = np.flatnonzero(count > 0)
+    _, position = np.unique(answers.model[tested], return_inverse=True)
+    trials = answers.weight[tested]
+    weight = trials / np.bincount(position, weights=trials)[position]
+    differences: dict[str, dict[str, Interval]] = {}
+    for name in sums.count:
+        if name == reference:
+            continue
+        differences[name] = {}
+        for metric in LOSSES:
+            gap = (sums.total[metric][name] - sums.total[metric][reference])[tested] / count[tested]
+            differences[name][metric] = cluster_interval(gap, answers.task[tested], rng, level, weight)
+    return Differences(reference, level, differences)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Assessors side by side on one split."""
+
+    settings: EvaluationSettings
+    """Settings of the evaluation."""
+    folds: int
+    """Number of folds; fewer than in the settings if there are fewer groups."""
+    n_models: int
+    """Number of models."""
+    n_items: int
+    """Number of answered items."""
+    n_items_left_out: int
+    """Number of answered items left out because they are not in the items table."""
+    metrics: dict[str, Values]
+    """Metrics of each assessor, plain means over models, averaged over seeds."""
+    accuracy_weighted: dict[str, Values]
+    """The same as means over models weighted by accuracy, as ADeLe reports them."""
+    seconds: dict[str, float]
+    """Seconds that each assessor took to fit and predict, over all folds and seeds."""
+    differences: Differences | None
+    """Paired differences from the reference; None for a single assessor."""
+    notes: tuple[str, ...] = ()
+    """Remarks for the user, one line each."""
+
+    def __repr__(self) -> str:
+        head = f"Evaluation by {self.split}: {self.n_models} models, {self.n_items} items, {self.folds} folds"
+        table = self.table()[["assessor", "log_loss", "auroc", "ece", "benchmark_mae"]]
+        rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+        return "\n".join([head, *self.notes, rows])
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Assessors on held-out answers, split by {self.split}", self.table())
+
+    @property
+    def split(self) -> str:
+        """What was held out together."""
+        return self.settings.split
+
+    def table(self) -> pd.DataFrame:
+        """Return one row for each assessor, the smallest log-loss first, with all metrics and seconds as columns."""
+        table = pd.DataFrame.from_dict(self.rows(), orient="index").astype(float)
+        return table.rename_axis("assessor").reset_index().sort_values("log_loss", ignore_index=True)
+
+    def rows(self) -> dict[str, dict[str, float | None]]:
+        """Return each assessor's metrics and seconds; an undefined number is None."""
+        return {
+            name: _plain(metrics) | {"seconds": round(self.seconds[name], 3)} for name, metrics in self.metrics.items()
+        }
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain numbers in the published JSON layout."""
+        return {
+            "split": self.settings.split,
+            "folds": self.folds,
+            "seeds": self.settings.seeds,
+            "known": self.settings.known if self.settings.split in (*MODEL_SPLITS, "both") else None,
+            "n_models": self.n_models,
+            "n_items": self.n_items,
+            "n_items_left_out": self.n_items_left_out,
+            "notes": list(self.notes),
+            "assessors": self.rows(),
+            "accuracy_weighted": {name: _plain(metrics) for name, metrics in self.accuracy_weighted.items()},
+            "differences": self.differences.as_dict() if self.differences else None,
+        }
+
+
+def _plain(values: Values) -> dict[str, float | None]:
+    return {key: None if np.isnan(value) else value for key, value in values.items()}

@@ -1,0 +1,352 @@
+"""Evaluate assessors side by side on held-out answers: same folds for all, every prediction out of fold."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import RowFloats, RowIndex
+from capscope.data import ITEM_SPLITS, ResponseFold, SplitPlan, Study, families_of, response_folds
+from capscope.errors import InputError, OutputError, nearest
+from capscope.files import refuse_unwritable, write_table
+from capscope.fit import single_threaded_blas
+from capscope.predict.assessor import Assessor, Chances, Training
+from capscope.predict.assessors import ASSESSORS, usable
+from capscope.predict.evaluation.fold_store import FIELDS, FoldResult, FoldStore, code_digest, digest
+from capscope.predict.evaluation.metrics import Values, mean_values, score_models
+from capscope.predict.evaluation.result import Evaluation, EvaluationSettings, LossSums, paired_differences
+from capscope.predict.features import AUTO
+from capscope.predict.layout import Layout
+from capscope.predict.leaks import Copies
+from capscope.predict.outcomes import Outcomes
+from capscope.predict.predictions import refuse_prediction_file
+from capscope.predict.scores.calibrated import benchmark_intervals, exchangeable_groups
+from capscope.tasks import run_tasks
+
+REFERENCE = "forest"
+"""The assessor that others are compared with by default: ADeLe's."""
+
+
+def evaluate(  # noqa: PLR0913 - every setting has a default and is given by keyword
+    study: Study | Path | str,
+    split: str = "task",
+    assessors: Sequence[str] | None = None,
+    *,
+    folds: int = 5,
+    seeds: int = 1,
+    seed: int = 0,
+    annotator: str | None = None,
+    known: int = 20,
+    families: str | None = None,
+    embedder: str = AUTO,
+    reference: str | None = None,
+    workers: int = 1,
+    resume: Path | str | None = None,
+    write: Path | str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Evaluation:
+    """Score assessors on held-out answers of a study.
+
+    Example:
+        ``evaluate(study, "task", ["mean", "forest", "stacked"])``
+
+    Args:
+        study: A study with items and responses (demands and texts where the assessors need them), or its folder.
+        split: What is held out together; one of `capscope.data.SPLITS`.
+        assessors: Names out of `ASSESSORS`; by default all that the study's tables suffice for.
+        folds: Number of folds.
+        seeds: Number of seeds, counted up from `seed`; each has folds of its own.
+        seed: First seed.
+        annotator: Whose demand levels to use; by default the mean over annotators.
+        known: Number of known answers of a new model, if models are held out.
+        families: For the split by family: a table's path, `names`, or None for the study's own models table.
+        embedder: Embedder that turns texts into vectors: ``auto``, ``tfidf``, or the name of a model.
+        reference: Assessor that the others are compared with; by default `forest`, else the first.
+        workers: Number of processes, 0 for one per processor; the numbers do not depend on it.
+        resume: Folder of finished folds; folds that it holds are not computed again.
+        write: File for all out-of-fold predictions: `.parquet` or `.csv`.
+        progress: Called with the share of the work done, 0 to 1.
+
+    Raises:
+        InputError: Unknown assessor, a split that leaves nothing to hold out, or demands made from the answers.
+        JoinError: Fewer than nine in ten of the answered items have demands or are in the items table.
+        OutputError: A file cannot be written.
+    """
+    settings = EvaluationSettings(
+        split=split,
+        folds=folds,
+        seeds=seeds,
+        seed=seed,
+        annotator=annotator,
+        known=known,
+        families=families,
+        embedder=embedder,
+        reference=reference,
+        workers=workers,
+        resume=None if resume is None else Path(resume),
+        write=None if write is None else Path(write),
+    )
+    _refuse_unknown(assessors or ())
+    _refuse_outputs(settings)
+    study = study if isinstance(study, Study) else Study.load(study)
+    data = EvaluationData.of(study, annotator, embedder)
+    names = list(dict.fromkeys(assessors or usable(data.layout.features)))
+    return _Run(data, settings, names, _reference(reference, names)).evaluation(data.plan(study, settings), progress)
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """A study laid out for evaluation, and which of its items are copies of each other."""
+
+    layout: Layout
+    """Answers and item features."""
+    copies: Copies
+    """Items with equal texts."""
+
+    @classmethod
+    def of(cls, study: Study, annotator: str | None = None, embedder: str = AUTO) -> "EvaluationData":
+        """Lay out the answered items of a study; see `Layout.of_study`."""
+        layout = Layout.of_study(study, annotator, embedder)
+        texts = layout.features.texts.texts if layout.features.texts else ("",) * layout.features.n_items
+        return cls(layout, Copies.of(texts))
+
+    def plan(self, study: Study, settings: EvaluationSettings) -> SplitPlan:
+        """Make the plan of a split, with the families of the models where it needs them.
+
+        Raises:
+            InputError: Unknown split, or families that cannot be read.
+        """
+        by_family = settings.split == "family"
+        models = self.layout.responses.models
+        families = families_of(models, settings.families, Path(study.name)) if by_family else None
+        return SplitPlan(settings.split, settings.folds, settings.known, families)
+
+    def folds(self, plan: SplitPlan, seed: int) -> list[ResponseFold]:
+        """Cut folds; where items are held out, answers to their copies are removed from training.
+
+        Raises:
+            InputError: The study cannot be cut that way.
+        """
+        answers = self.layout.responses
+        folds = response_folds(answers, self.layout.items, plan, np.random.default_rng(seed))
+        if plan.split in (*ITEM_SPLITS, "both"):
+            folds = [self.copies.leave_out(fold, answers.item_index) for fold in folds]
+        for number, fold in enumerate(folds):
+            if not (fold.train.any() and fold.test.any()):
+                raise InputError(f"fold {number + 1} by {plan.split} has nothing to learn from or to test; use fewer")
+        return folds
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything an assessor can use, and of the code."""
+        answers, features = self.layout.responses, self.layout.features
+        texts = (features.texts.texts, features.texts.embedder) if features.texts else None
+        axes = (answers.models, answers.items, answers.model_index, answers.item_index, answers.score, answers.n_trials)
+        levels = tuple(np.zeros(0) if each is None else each for each in (features.demands, features.demand_sd))
+        return digest(code_digest(), *axes, *levels, texts, features.task, features.benchmark, features.floor)
+
+    def outcomes(self, predictions: "OutOfFold") -> Outcomes:
+        """Join predictions with the observed scores, on the answers that were tested."""
+        return self.answers(predictions.chances.probability).rows(predictions.tested)
+
+    def answers(self, chance: RowFloats) -> Outcomes:
+        """Return all answers beside a chance of each."""
+        answers = self.layout.responses
+        return Outcomes(
+            answers.model_index, self.layout.task, self.layout.benchmark, answers.score, chance, answers.n_trials
+        )
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """One assessor on one fold of one seed: plain data that any process can work on."""
+
+    layout: Layout
+    assessor: Assessor
+    fold: ResponseFold
+    seed: int
+    store: FoldStore
+    key: str
+
+    def result(self) -> FoldResult:
+        """Return the stored result, or fit, predict and store it."""
+        stored = self.store.get(self.key)
+        if stored is not None:
+            return stored
+        start = time.perf_counter()
+        chances = held_out_chances(self.layout, self.assessor, self.fold, self.seed)
+        result = FoldResult(chances, time.perf_counter() - start)
+        self.store.put(self.key, result)
+        return result
+
+
+def held_out_chances(layout: Layout, assessor: Assessor, fold: ResponseFold, seed: int) -> Chances:
+    """Fit an assessor on a fold's training answers and predict the held-out answers."""
+    responses = layout.responses
+    asked = np.bincount(responses.item_index[fold.test], minlength=len(responses.items)) > 0
+    training = Training(responses.rows(fold.train), layout.features, seed, asked)
+    rows = responses.rows(fold.test)
+    with single_threaded_blas():
+        return assessor.fit(training).predict(rows.model_index, rows.item_index)
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """One assessor's predictions of all held-out answers of one seed."""
+
+    chances: Chances
+    """One row for each answer of the study; NaN where it was not tested."""
+    fold: RowIndex
+    """Number of the fold each answer was tested in; -1 for none."""
+    seconds: float
+    """Time to fit and predict."""
+
+    @property
+    def tested(self) -> RowIndex:
+        """Positions of the answers that were tested."""
+        return np.flatnonzero(self.fold >= 0)
+
+    @classmethod
+    def gather(cls, folds: Sequence[ResponseFold], results: Sequence[FoldResult]) -> "OutOfFold":
+        """Put the folds' predictions together."""
+        number = np.full(len(folds[0].test), -1)
+        columns: dict[str, RowFloats] = {name: np.full(len(number), np.nan) for name in FIELDS}
+        for place, (fold, result) in enumerate(zip(folds, results, strict=True)):
+            number[fold.test] = place
+            for name, column in columns.items():
+                column[fold.test] = getattr(result.chances, name)
+        return cls(Chances(**columns), number, sum(result.seconds for result in results))
+
+
+class _Run:
+    """Runs all assessors seed by seed and collects their metrics, losses and predictions."""
+
+    def __init__(self, data: EvaluationData, settings: EvaluationSettings, names: list[str], reference: str) -> None:
+        self.data, self.settings, self.names, self.reference = data, settings, names, reference
+        self.plain: dict[str, list[Values]] = {name: [] for name in names}
+        self.weighted: dict[str, list[Values]] = {name: [] for name in names}
+        self.seconds = dict.fromkeys(names, 0.0)
+        self.losses = LossSums(len(data.layout.responses.score))
+        self.tables: list[pd.DataFrame] = []
+
+    def evaluation(self, plan: SplitPlan, progress: Callable[[float], None] | None) -> Evaluation:
+        n_folds = 0
+        for number in range(self.settings.seeds):
+            seed = self.settings.seed + number
+            folds = self.data.folds(plan, seed)
+            n_folds = len(folds)
+            results = self._results(folds, seed, _part(progress, number, self.settings.seeds))
+            for place, name in enumerate(self.names):
+                self._add(name, seed, OutOfFold.gather(folds, results[place * n_folds : (place + 1) * n_folds]))
+        if self.settings.write is not None:
+            write_table(self.settings.write, pd.concat(self.tables, ignore_index=True), option="--write")
+        return self._result(n_folds)
+
+    def _results(
+        self, folds: list[ResponseFold], seed: int, progress: Callable[[float], None] | None
+    ) -> list[FoldResult]:
+        """Results of every assessor on every fold, assessors first."""
+        layout, store = self.data.layout, FoldStore(self.settings.resume)
+        if self.settings.workers != 1 and layout.features.texts is not None:
+            layout.features.texts.vectors  # noqa: B018 - computed once here rather than in every process
+        fingerprint = self.data.fingerprint() if self.settings.resume else ""
+        tasks: list[FoldTask] = []
+        for name in self.names:
+            assessor = ASSESSORS[name].assessor
+            for fold in folds:
+                key = f"{name}-{digest(fingerprint, name, assessor, seed, fold.train, fold.test)[:24]}"
+                tasks.append(FoldTask(layout, assessor, fold, seed, store, key))
+
+        def report(done: int, result: FoldResult) -> None:  # noqa: ARG001 - the signature of run_tasks
+            if progress is not None:
+                progress(done / len(tasks))
+
+        return run_tasks(FoldTask.result, tasks, workers=self.settings.workers, on_done=report)
+
+    def _add(self, name: str, seed: int, predictions: OutOfFold) -> None:
+        outcomes = self.data.outcomes(predictions)
+        group = exchangeable_groups(outcomes, benchmarks_held_out=self.settings.split in ("benchmark", "both"))
+        outcomes = outcomes.with_intervals(benchmark_intervals(outcomes, group, np.random.default_rng(seed)))
+        values = score_models(outcomes)
+        self.plain[name].append(values.mean())
+        self.weighted[name].append(values.accuracy_weighted())
+        self.seconds[name] += predictions.seconds
+        self.losses.add(name, predictions.tested, outcomes)
+        if self.settings.write is not None:
+            self.tables.append(prediction_table(self.data.layout, name, seed, predictions))
+
+    def _result(self, n_folds: int) -> Evaluation:
+        layout = self.data.layout
+        rng = np.random.default_rng(self.settings.seed)
+        answers = self.data.answers(np.zeros(len(layout.responses.score)))
+        compared = paired_differences(self.losses, self.reference, answers, rng) if len(self.names) > 1 else None
+        copies = (self.data.copies.note,) if self.data.copies.note else ()
+        return Evaluation(
+            settings=self.settings,
+            folds=n_folds,
+            n_models=len(layout.responses.models),
+            n_items=len(layout.responses.items),
+            n_items_left_out=layout.left_out,
+            metrics={name: mean_values(several) for name, several in self.plain.items()},
+            accuracy_weighted={name: mean_values(several) for name, several in self.weighted.items()},
+            seconds=self.seconds,
+            differences=compared,
+            notes=(*layout.notes, *copies),
+        )
+
+
+def prediction_table(layout: Layout, name: str, seed: int, predictions: OutOfFold) -> pd.DataFrame:
+    """Return one assessor's out-of-fold predictions as a table, one row for each answer that was tested."""
+    rows, responses = predictions.tested, layout.responses
+    item, model = responses.item_index[rows], responses.model_index[rows]
+    chances = predictions.chances.rows(rows)
+    return pd.DataFrame(
+        {
+            "assessor": name,
+            "seed": seed,
+            "fold": predictions.fold[rows],
+            "model": np.array(responses.models)[model],
+            "item_id": np.array(responses.items)[item],
+            "benchmark": layout.items["benchmark"].astype(str).to_numpy()[item],
+            "task": layout.items["task"].astype(str).to_numpy()[item],
+            "score": responses.score[rows],
+            "chance": chances.probability,
+            "log_odds_mean": chances.log_odds_mean,
+            "log_odds_sd": chances.log_odds_sd,
+        }
+    )
+
+
+def _refuse_unknown(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in ASSESSORS:
+            raise InputError(f"unknown assessor '{name}'{nearest(name, ASSESSORS)}; there are {', '.join(ASSESSORS)}")
+
+
+def _refuse_outputs(settings: EvaluationSettings) -> None:
+    """Refuse files that cannot be written, before the work.
+
+    Raises:
+        OutputError: The ending is of another kind, or the folder cannot be written.
+    """
+    if settings.write is not None:
+        refuse_prediction_file(settings.write, force=True, option="--write")
+    if settings.resume is not None:
+        if settings.resume.exists() and not settings.resume.is_dir():
+            raise OutputError(f"{settings.resume}: this is a file, not a folder; choose another --resume")
+        refuse_unwritable(settings.resume, "--resume")
+
+
+def _reference(asked: str | None, names: list[str]) -> str:
+    if asked is None:
+        return REFERENCE if REFERENCE in names else names[0]
+    if asked not in names:
+        raise InputError(f"--reference {asked} takes no part{nearest(asked, names)}; name one of {', '.join(names)}")
+    return asked
+
+
+def _part(progress: Callable[[float], None] | None, number: int, parts: int) -> Callable[[float], None] | None:
+    """Convert the progress of one part of the work to that of the whole."""
+    return None if progress is None else lambda share: progress((number + share) / parts)

@@ -1,0 +1,268 @@
+"""The layout that `evaluate` and `predict` share: answers, item features and item tables on one item axis.
+
+A missing demand level is replaced by the typical level of its rubric, with the rubric's spread as its uncertainty, both
+for items that are learnt from and for items to predict; the notes say how many items this concerns.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import ItemDim, ItemMask, RowIndex
+from capscope.data import (
+    Demands,
+    Responses,
+    Study,
+    join_items,
+    rated_levels,
+    task_labels,
+    typical_levels,
+    with_gaps_filled,
+)
+from capscope.data.levels import UNNAMED_ANNOTATOR
+from capscope.errors import InputError, first_few
+from capscope.predict.assessor import Training
+from capscope.predict.features import AUTO, ItemFeatures, features_of
+from capscope.predict.leaks import refuse_answer_keys
+
+UNNAMED_BENCHMARK = "all"
+"""The benchmark of items whose table names none."""
+NO_LEVELS = (
+    "the items have no demand levels, so easy and hard ones cannot be told apart; make levels with 'capscope annotate"
+    " ITEMS --annotator openai:MODEL --out STUDY' and predict on that study"
+)
+"""Note on predictions of new items without demand levels."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All answers of a study and the items to predict, on one item axis; an item that is both appears once."""
+
+    responses: Responses
+    """The answers, over the axes of all models and of all items."""
+    features: ItemFeatures
+    """Features of the items, in the order of `responses.items`."""
+    items: pd.DataFrame
+    """The items' table in that order."""
+    asked: RowIndex
+    """Positions of the items to predict, by sorted id."""
+    unrated: ItemMask
+    """Whether an item has no demand level at all, where other items have."""
+    left_out: int
+    """Number of answered items that are not in the items table."""
+    notes: tuple[str, ...]
+    """Remarks for the user on rubrics and missing levels."""
+
+    @classmethod
+    def of_study(cls, study: Study, annotator: str | None = None, embedder: str = AUTO) -> "Layout":
+        """Lay out the answered items of a study, all of them to learn from and to predict.
+
+        Args:
+            study: A study with items and responses.
+            annotator: Whose demand levels to use; by default the mean over annotators.
+            embedder: Name of the embedder that turns texts into vectors.
+
+        Raises:
+            InputError: No such annotator, or a rubric that was made from the answers.
+            JoinError: Fewer than nine in ten of the answered items have demands or are in the items table.
+        """
+        study.require("items")
+        answered = pd.Index(study.require("responses")["item_id"].astype(str).unique())
+        asked = study.keep_items(answered)
+        return cls.of(study, Study(asked.items, None, None, study.name), annotator, embedder)
+
+    @classmethod
+    def of(cls, study: Study, items: Study, annotator: str | None = None, embedder: str = AUTO) -> "Layout":
+        """Lay out a study and the items to predict.
+
+        Where both have a text or a level for an item, the study's counts. Rubrics count if some answered item and
+        some item to predict have a level on them.
+
+        Args:
+            study: A study with items and responses.
+            items: The items to predict, with demands and texts as far as there are any.
+            annotator: Whose demand levels to use; by default the mean over annotators.
+            embedder: Name of the embedder that turns texts into vectors.
+
+        Raises:
+            InputError: No such annotator, an id that names two items, or a rubric that was made from the answers.
+            JoinError: Fewer than nine in ten of the answered items have demands or are in the items table.
+        """
+        table = _one_table(study, items)
+        study.require("responses")
+        join = join_items(study, "responses", "items")
+        join.refuse_if_poor(study.name)
+        answers = Responses.of(study.keep_items(table.index))
+        ids = items.require("items")["item_id"].astype(str).to_numpy()
+        axis = tuple(map(str, np.union1d(np.array(answers.items, dtype=str), ids)))
+        answers, asked = _on_axis(answers, axis), np.isin(axis, ids)
+        answered = np.bincount(answers.item_index, minlength=len(axis)) > 0
+        levels = _RatedLevels.of(study, items, axis, (asked, answered), annotator)
+        if levels.rubrics:
+            join_items(study, "responses", "demands").refuse_if_poor(study.name)
+            refuse_answer_keys(answers, levels.level, levels.rubrics)
+        features = features_of(table.reset_index(), axis, levels.filled(answered), embedder)
+        features = replace(features, dims=levels.rubrics)
+        notes = (*_note_without_levels(features, asked, answered), *levels.notes, *levels.notes_on_gaps(axis, asked))
+        rows = table.loc[list(axis)].reset_index()
+        missing = len(set(join.missing) - set(axis))
+        return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of the items to predict."""
+        return tuple(self.responses.items[place] for place in self.asked)
+
+    @property
+    def asked_benchmark(self) -> np.ndarray:
+        """Name of the benchmark of each item to predict."""
+        return self.items["benchmark"].astype(str).to_numpy(dtype=str)[self.asked]
+
+    @property
+    def task(self) -> RowIndex:
+        """Task of each answer, as a number."""
+        return np.unique(task_labels(self.items), return_inverse=True)[1][self.responses.item_index]
+
+    @property
+    def benchmark(self) -> RowIndex:
+        """Benchmark of each answer, as a number."""
+        names = self.items["benchmark"].astype(str).to_numpy(dtype=str)
+        return np.unique(names, return_inverse=True)[1][self.responses.item_index]
+
+    def training(self, seed: int) -> Training:
+        """Return all answers as a training part."""
+        return Training(self.responses, self.features, seed, np.isin(np.arange(self.features.n_items), self.asked))
+
+
+@dataclass(frozen=True)
+class _RatedLevels:
+    """Demand levels of the items of an axis, NaN where an item has none."""
+
+    rubrics: tuple[str, ...]
+    level: ItemDim
+    sd: ItemDim
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        items: Study,
+        axis: tuple[str, ...],
+        masks: tuple[ItemMask, ItemMask],
+        annotator: str | None,
+    ) -> "_RatedLevels":
+        """Take levels from the study, then from the tables of the items to predict, on the rubrics that serve both."""
+        rubrics = () if study.demands is None else Demands.of(study, annotator).dims
+        level, sd = _levels_on(study, axis, rubrics, annotator)
+        own_level, own_sd = _levels_on(items, axis, rubrics, _annotator_of_items(items, annotator))
+        gap = np.isnan(level)
+        level, sd = np.where(gap, own_level, level), np.where(gap, own_sd, sd)
+        useful = np.ones(len(rubrics), dtype=bool)
+        notes: list[str] = []
+        for mask, word in zip(masks, ("asked", "answered"), strict=True):
+            rated = np.count_nonzero(~np.isnan(level[mask]), axis=0) > 0
+            idle = [rubric for rubric, keep in zip(rubrics, rated | ~useful, strict=True) if not keep]
+            useful &= rated
+            if idle:
+                notes.append(f"rubrics left out, since no {word} item has a level on them: {first_few(idle)}")
+        unknown = [] if items.demands is None else sorted(set(items.demands["rubric"].astype(str)) - set(rubrics))
+        if unknown:
+            notes.append(f"rubrics left out, since the study has no level on them: {first_few(unknown)}")
+        kept = tuple(rubric for rubric, keep in zip(rubrics, useful, strict=True) if keep)
+        level, sd = (np.ascontiguousarray(each[:, useful]) for each in (level, sd))
+        return cls(kept, level, sd, tuple(notes))
+
+    @property
+    def unrated(self) -> ItemMask:
+        rated = np.count_nonzero(~np.isnan(self.level), axis=1)
+        return (rated == 0) & bool(self.rubrics)
+
+    def filled(self, answered: ItemMask) -> tuple[ItemDim, ItemDim] | None:
+        """Fill missing levels with the typical level of the answered items; None where there are no rubrics."""
+        if not self.rubrics:
+            return None
+        return with_gaps_filled(self.level, self.sd, typical_levels(self.level[answered]))
+
+    def notes_on_gaps(self, axis: tuple[str, ...], asked: ItemMask) -> list[str]:
+        gap = np.count_nonzero(np.isnan(self.level), axis=1) > 0
+        notes: list[str] = []
+        for mask, what in ((asked, "items lack"), (~asked, "answered items lack")):
+            named = [axis[place] for place in np.flatnonzero(gap & mask)]
+            if named:
+                notes.append(
+                    f"{len(named)} {what} demand levels, where typical ones stand in with their spread:"
+                    f" {first_few(named)}"
+                )
+        return notes
+
+
+def _note_without_levels(features: ItemFeatures, asked: ItemMask, answered: ItemMask) -> list[str]:
+    """Return the note on new items without levels, unless texts of answered items can be compared with theirs."""
+    new = asked & ~answered
+    known = np.zeros_like(new) if features.texts is None else features.texts.known
+    by_text = known[answered].any() and known[new].any()
+    return [NO_LEVELS] if new.any() and features.demands is None and not by_text else []
+
+
+def _levels_on(
+    study: Study, axis: tuple[str, ...], rubrics: tuple[str, ...], annotator: str | None
+) -> tuple[ItemDim, ItemDim]:
+    """Levels on these rubrics, in this order; NaN on those that a study has no level on."""
+    level, sd = np.full((len(axis), len(rubrics)), np.nan), np.zeros((len(axis), len(rubrics)))
+    if study.demands is None:
+        return level, sd
+    known = Demands.of(study, annotator).dims
+    place = [number for number, rubric in enumerate(rubrics) if rubric in known]
+    if place:
+        named = tuple(rubrics[number] for number in place)
+        level[:, place], sd[:, place] = rated_levels(study, axis, annotator, named)
+    return level, sd
+
+
+def _annotator_of_items(items: Study, annotator: str | None) -> str | None:
+    """Whose levels to use of the items to predict; a file without annotators has one annotator without a name."""
+    if annotator is None or items.demands is None:
+        return None
+    return None if set(items.demands["annotator"].astype(str)) == {UNNAMED_ANNOTATOR} else annotator
+
+
+def _on_axis(answers: Responses, axis: tuple[str, ...]) -> Responses:
+    """Move answers to another item axis that holds all of their items."""
+    place = pd.Index(axis).get_indexer(pd.Index(answers.items))
+    return replace(answers, items=axis, item_index=place[answers.item_index].astype(np.int64))
+
+
+def _one_table(study: Study, items: Study) -> pd.DataFrame:
+    """Items of both tables, one row each, by id; a text that one of them lacks is taken from the other.
+
+    Raises:
+        InputError: One id names items of different texts or benchmarks.
+    """
+    old, new = (_by_id(each.require("items")) for each in (study, items))
+    both = old.index.intersection(new.index)
+    for column in ("text", "benchmark"):
+        first, second = (_plain(table.loc[both, column]) for table in (old, new))
+        different = both[(first != second) & _is_given(first) & _is_given(second)]
+        if len(different):
+            raise InputError(
+                f"{items.name}: item '{different[0]}' has another {column} in {study.name} ({len(different)} such"
+                " items); give new items ids of their own"
+            )
+    text = old["text"].astype(object).where(old["text"].notna(), new["text"].astype(object).reindex(old.index))
+    return pd.concat([old.assign(text=text), new.drop(index=both)]).rename_axis("item_id")
+
+
+def _by_id(items: pd.DataFrame) -> pd.DataFrame:
+    table = items.assign(**{name: items[name].astype(object) for name in ("benchmark", "task", "text")})
+    return table.set_index(items["item_id"].astype(str)).drop(columns="item_id")
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    words = column.where(column.notna(), "").astype(str).str.split().str.join(" ")
+    return words.str.lower() if column.name == "text" else words
+
+
+def _is_given(column: pd.Series) -> pd.Series:
+    return (column != "") & ~((column == UNNAMED_BENCHMARK) & (column.name == "benchmark"))

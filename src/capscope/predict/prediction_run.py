@@ -1,0 +1,137 @@
+"""Predict from anything that holds answers (a study, a fit, a folder of either) on anything that holds items."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from capscope.data import Demands, Study, items_of_frame, read_items
+from capscope.errors import InputError
+from capscope.fit import AnyFit, CurvePosterior, DemandPosterior, Fit, IRTPosterior, is_fit, load_fit
+from capscope.predict.adjust import PredictionSettings
+from capscope.predict.features import AUTO
+from capscope.predict.from_fit import AnyPosterior, predict_from_fit
+from capscope.predict.from_study import predict_from_study
+from capscope.predict.predictions import Predictions
+
+Source = Study | AnyFit | AnyPosterior | Path | str
+"""What predictions are made from."""
+Items = Study | pd.DataFrame | Sequence[str] | Path | str
+"""What predictions are made for."""
+
+
+def predict(  # noqa: PLR0913 - every setting has a default and is given by keyword
+    source: Source,
+    items: Items,
+    *,
+    model: str | None = None,
+    assessor: str | None = None,
+    labels: Path | str | pd.DataFrame | None = None,
+    residuals: Path | str | pd.DataFrame | None = None,
+    defer_below: float | None = None,
+    explain: bool = False,
+    embedder: str = AUTO,
+    annotator: str | None = None,
+    level: float = 0.9,
+    seed: int = 0,
+    on_start: Callable[[str], None] | None = None,
+) -> Predictions:
+    """Predict the chances of models on items, and their scores on the items' benchmarks.
+
+    Example:
+        ``predict(study, ["What is 2 + 2?", "Prove the prime number theorem."])`` predicts two new questions.
+
+    Args:
+        source: A study, whose answers an assessor learns from; or a fit; or the folder of either.
+        items: A study, a table of items (with columns for their rubrics, or a column `demands`), a list of texts, or
+            the path of a study folder or a file of items.
+        model: Predict this model only.
+        assessor: Assessor that learns from a study; by default `assessors.DEFAULT`.
+        labels: Answers to some of the items (model, item_id, score; optionally n_trials): they move scores and chances.
+        residuals: Out-of-fold predictions of past benchmarks (`evaluate(..., "benchmark", write=...)`): intervals then
+            include how much benchmarks differed from their predictions.
+        defer_below: Mark chances below this one in a column `defer`.
+        explain: Split each chance's log-odds into parts.
+        embedder: Embedder that turns texts into vectors: ``auto``, ``tfidf``, or the name of a model.
+        annotator: Whose demand levels to use; by default the mean over annotators.
+        level: Nominal coverage of the intervals, 0 to 1.
+        seed: Seed of everything random.
+        on_start: Called with a line of text before an assessor is fitted.
+
+    Raises:
+        InputError: The source, the items, the model or a file cannot be found or read, or demands are missing.
+        JoinError: Fewer than nine in ten of the study's answered items have demands or are in its items table.
+    """
+    settings = PredictionSettings(
+        model=model,
+        annotator=annotator,
+        level=level,
+        seed=seed,
+        residuals=_path_or_table(residuals),
+        labels=_path_or_table(labels),
+        defer_below=defer_below,
+        explain=explain,
+        assessor=assessor,
+        embedder=embedder,
+    )
+    known = _opened(source)
+    if isinstance(known, Study):
+        dims = () if known.demands is None else Demands.of(known, annotator).dims
+        return predict_from_study(known, _items(items, dims), settings, on_start)
+    if assessor is not None:
+        where = source if isinstance(source, Path | str) else "the source"
+        raise InputError(f"{where}: is a fit, which predicts by itself; give a study for --assessor, or leave it out")
+    return predict_from_fit(known, _items(items, () if isinstance(known, IRTPosterior) else known.dims), settings)
+
+
+def predict_items(
+    source: Source,
+    items: Items,
+    *,
+    model: str | None = None,
+    annotator: str | None = None,
+    level: float = 0.9,
+    seed: int = 0,
+) -> Predictions:
+    """Predict with the default assessor or a fit; the earlier name of `predict`, which has all settings.
+
+    Args:
+        source: See `predict`.
+        items: See `predict`.
+        model: Predict this model only.
+        annotator: Whose demand levels to use; by default the mean over annotators.
+        level: Nominal coverage of the intervals, 0 to 1.
+        seed: Seed of everything random.
+    """
+    return predict(source, items, model=model, annotator=annotator, level=level, seed=seed)
+
+
+def _opened(source: Source) -> Study | AnyPosterior:
+    """Return the study, or the posterior of the fit."""
+    if isinstance(source, Study | CurvePosterior | DemandPosterior | IRTPosterior):
+        return source
+    if isinstance(source, Fit):
+        return source.posterior
+    folder = Path(source)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give a study, or a fit made with 'capscope fit'")
+    return load_fit(folder).posterior if is_fit(folder) else Study.load(folder)
+
+
+def _items(items: Items, rubrics: tuple[str, ...]) -> Study:
+    """Return the items as a study."""
+    if isinstance(items, Study):
+        return items
+    if isinstance(items, pd.DataFrame):
+        return items_of_frame(items, rubrics, "items")
+    if isinstance(items, Path | str):
+        return read_items(items, rubrics)
+    texts = list(items)
+    if not texts:
+        raise InputError("there are no items to predict; give at least one text")
+    ids = [f"question-{number:0{len(str(len(texts)))}d}" for number in range(1, len(texts) + 1)]
+    return Study.of(pd.DataFrame({"item_id": ids, "benchmark": "questions", "text": texts}), name="questions")
+
+
+def _path_or_table(value: Path | str | pd.DataFrame | None) -> Path | pd.DataFrame | None:
+    return Path(value) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""Scores on whole benchmarks: effects of benchmarks, labels, and intervals."""

@@ -1,0 +1,150 @@
+"""Scores on whole benchmarks: the benchmark's own effect and a few labels, applied to predicted log-odds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from capscope.data import read_table, validate
+from capscope.errors import InputError, first_few, nearest
+from capscope.predict.assessor import Chances
+from capscope.predict.outcomes import Outcomes
+from capscope.predict.predictions import CellPredictions
+from capscope.predict.scores.benchmark_effect import FITTED, NOTHING_SEEN, OFFSETS, EffectSd, LogOddsRows
+from capscope.predict.scores.calibrated import GroupScores
+from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores, offset_posterior
+
+RESIDUAL_COLUMNS = ("assessor", "seed", "fold", "model", "benchmark", "score", "chance")
+LOG_ODDS_COLUMNS = ("log_odds_mean", "log_odds_sd")
+"""Columns that are used where the table has them; without them the log-odds of `chance` are."""
+
+
+def read_past_effects(source: Path | pd.DataFrame | None, assessor: str | None = None) -> EffectSd:
+    """Estimate the size of benchmark effects from out-of-fold predictions of past benchmarks.
+
+    Args:
+        source: Out-of-fold predictions by one assessor, each benchmark held out whole, as `capscope evaluate --split
+            benchmark --write` writes them: a table or its path. None if no benchmark has been seen.
+        assessor: Assessor whose predictions to use; None if the table holds those of one.
+
+    Raises:
+        InputError: The file is no such table.
+    """
+    if source is None:
+        return NOTHING_SEEN
+    table, name = (source, "residuals") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
+    missing = [column for column in RESIDUAL_COLUMNS if column not in table]
+    if missing:
+        raise InputError(f"{name}: column '{missing[0]}' is missing; write it with 'capscope evaluate --write'")
+    table = _by_assessor(table, name, assessor)
+    table = table[table["seed"].astype(int) == table["seed"].astype(int).min()]
+    folds = table.groupby(table["benchmark"].astype(str))["fold"].nunique()
+    if (folds > 1).any():
+        raise InputError(
+            f"{name}: benchmark '{folds.idxmax()}' was not left out whole; write it with 'capscope evaluate --split"
+            " benchmark'"
+        )
+    model, benchmark = (np.unique(table[key].astype(str), return_inverse=True)[1] for key in ("model", "benchmark"))
+    score, chance = (table[key].astype(float).to_numpy() for key in ("score", "chance"))
+    outcomes = Outcomes(model, benchmark, benchmark, score, chance)
+    return GroupScores.of(outcomes, benchmark, _log_odds(table)).effect_sd(np.unique(benchmark))
+
+
+def _log_odds(table: pd.DataFrame) -> LogOddsRows | None:
+    """Log-odds of each row, where the table has them."""
+    if not set(LOG_ODDS_COLUMNS) <= set(table):
+        return None
+    mean, sd = (table[name].astype(float).to_numpy() for name in LOG_ODDS_COLUMNS)
+    return LogOddsRows(mean, sd)
+
+
+def _by_assessor(table: pd.DataFrame, name: str, assessor: str | None) -> pd.DataFrame:
+    """Predictions of one assessor."""
+    names = sorted(table["assessor"].astype(str).unique())
+    if assessor is None and len(names) > 1:
+        raise InputError(f"{name}: holds {first_few(names)}; write one with 'capscope evaluate --assessor'")
+    if assessor not in (None, *names):
+        raise InputError(f"{name}: holds {first_few(names)}, not '{assessor}'; write it with 'capscope evaluate'")
+    return table if assessor is None else table[table["assessor"].astype(str) == assessor]
+
+
+def read_labels(source: Path | pd.DataFrame, models: tuple[str, ...], items: tuple[str, ...]) -> pd.DataFrame:
+    """Read answers to some of the items to predict: columns model, item_id, score, optionally n_trials.
+
+    Args:
+        source: A table, or its path.
+        models: Models that are predicted.
+        items: Items that are predicted.
+
+    Raises:
+        InputError: The table is wrong, or is about models or items that are not predicted.
+    """
+    table, name = (source, "labels") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
+    labels = validate(table, "responses", name)
+    for column, what, known in (("model", "model that is predicted", models), ("item_id", "item to predict", items)):
+        unknown = [value for value in labels[column].astype(str).unique() if value not in known]
+        if unknown:
+            hint = nearest(unknown[0], known)
+            raise InputError(f"{name}: {len(unknown)} {column} values are no {what}: {first_few(unknown)}{hint}")
+    return labels
+
+
+def with_benchmark_effects(
+    cells: CellPredictions, past: EffectSd, labels: pd.DataFrame | None, seed: int
+) -> CellPredictions:
+    """Add each benchmark's effect, as large as those of past benchmarks and as its labels say, to the log-odds.
+
+    A benchmark with most of its items, or their tasks, in the training part has no effect of its own, and labels of
+    one model move that model only. Benchmarks are exchangeable.
+
+    Args:
+        cells: Predictions; the uncertainty that the items of a benchmark share is replaced by the effect's.
+        past: Size of the effects of past benchmarks.
+        labels: Answers to some of the items; None for none.
+        seed: Seed of the draws.
+
+    Returns:
+        Predictions whose chances and intervals include the effect, with `benchmark_scores`: each model's score on each
+        benchmark, with an interval over the effect and over which items are passed.
+    """
+    own = cells.chances.without_shared()
+    mean, sd, probability = (cells.grid(each).copy() for each in (own.log_odds_mean, own.log_odds_sd, own.probability))
+    names = np.array(cells.benchmark, dtype=str)
+    scores: list[pd.DataFrame] = []
+    for name in np.unique(names):
+        place = np.flatnonzero(names == name)
+        rng = np.random.default_rng(seed)
+        prior = FITTED if cells.known[place].mean() > 0.5 else past
+        answers = _located(labels, cells, place)
+        grid = LogOddsGrid(mean[:, place], sd[:, place])
+        prior = _prior(prior, answers)
+        weight = offset_posterior(grid, answers, prior)
+        table = labelled_scores(grid, answers, prior, rng, cells.level)
+        scores.append(table.assign(model=cells.models, benchmark=name))
+        for model, curve in enumerate(weight):
+            rows = grid.of(model, np.arange(len(place)))
+            center = curve @ OFFSETS
+            probability[model, place] = rows.chances() @ curve
+            mean[model, place] = rows.mean + center
+            sd[model, place] = np.sqrt(rows.sd**2 + max(curve @ OFFSETS**2 - center**2, 0.0))
+    chances = Chances(probability.ravel(), mean.ravel(), sd.ravel(), np.zeros(mean.size))
+    columns = ["model", "benchmark", "score", "lower", "upper", "labels"]
+    return replace(cells.with_chances(chances), benchmark_scores=pd.concat(scores, ignore_index=True)[columns])
+
+
+def _prior(past: EffectSd, labels: Labels) -> EffectSd:
+    """Return the prior of the effect: labels may overrule the past; without labels it is Student's t over the past."""
+    unsure = past is not FITTED and (len(labels.score) > 0 or not past.groups)
+    return past.cautious() if unsure else past
+
+
+def _located(labels: pd.DataFrame | None, cells: CellPredictions, place: np.ndarray) -> Labels:
+    """Labels of the items at these positions, by position on the model axis and among these items."""
+    if labels is None:
+        return Labels(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    item = pd.Index([cells.items[each] for each in place]).get_indexer(pd.Index(labels["item_id"].astype(str)))
+    model = pd.Index(cells.models).get_indexer(pd.Index(labels["model"].astype(str)))
+    trials = labels["n_trials"].to_numpy(dtype=float) if "n_trials" in labels else np.ones(len(labels))
+    here = item >= 0
+    return Labels(model[here], item[here], labels["score"].to_numpy(dtype=float)[here], trials[here])

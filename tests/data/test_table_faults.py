@@ -1,0 +1,211 @@
+"""A cell means what its column says; a name is never made of an index, an aggregate or a wrapped value."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope.data import Study, check_study
+from capscope.data.formats import (
+    FORMATS,
+    export_tidy,
+    export_torch_measure,
+    import_adele,
+    import_logs,
+    import_tidy,
+    import_torch_measure,
+)
+from capscope.errors import InputError, shortened
+
+MATRIX = pd.DataFrame({"q0": [1, 0, 1], "q1": [0, 0, 1]}, index=["gpt", "claude", "qwen"])
+
+
+def refused(function, *arguments, **options):
+    with pytest.raises(InputError) as caught:
+        function(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def names(study):
+    table = study.require("responses")
+    return sorted(table["model"].unique()), sorted(table["item_id"].unique())
+
+
+@pytest.mark.parametrize("indexed", ["index of names", "blank", "Unnamed: 0", "__index_level_0__", "index"])
+def test_an_index_is_never_an_item(tmp_path, indexed):
+    if indexed == "index of names":
+        path = tmp_path / "a.parquet"
+        MATRIX.to_parquet(path)
+    else:
+        path = tmp_path / "a.csv"
+        table = MATRIX.rename_axis("model").reset_index()
+        table.insert(0, "" if indexed == "blank" else indexed, range(3))
+        table.to_csv(path, index=False)
+    study, report = import_tidy(path, layout="wide")
+    assert names(study) == (["claude", "gpt", "qwen"], ["q0", "q1"])
+    assert (indexed == "index of names") != any("only numbers the rows" in note for note in report.notes)
+
+
+def test_numbers_may_still_name_the_rows_of_a_matrix(write):
+    study, _ = import_tidy(write("a.csv", ",gpt,claude\n0,1,0\n1,0,1\n"), layout="wide-items")
+    assert names(study) == (["claude", "gpt"], ["0", "1"])
+
+
+def test_an_index_is_no_rubric(write):
+    demands = write("d.csv", ",item_id,AS,QLl\n0,q1,3,2\n1,q2,1,5\n")
+    scores = write("r.csv", "model,item_id,score\nm,q1,1\nm,q2,0\n")
+    study = import_logs(scores, "tidy", {"demands": demands, "annotator": "me"})
+    assert sorted(study.require("demands")["rubric"].unique()) == ["AS", "QLl"]
+    assert "only numbers the rows" in study.sources["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "layout", "named"),
+    [
+        ("model,q0,q1,q2,q3,average\na,1,0,1,0,0.5\nb,1,1,1,0,0.75\n", "wide", "column 'average'"),
+        ("item_id,a,b,mean\nq1,1,0,0.5\nq2,0,1,0.5\n", "wide-items", "column 'mean'"),
+        ("model,q0,q1,q2\na,1,0,1\nb,0,1,0\nall,0.5,0.5,0.5\n", "wide", "row 'all'"),
+        ("model,q0,q1,q2,x\na,1,0,1,0.67\nb,1,0,0,0.33\n", "wide", "column 'x'"),
+    ],
+)
+def test_a_mean_of_the_others_is_named(write, text, layout, named):
+    _, report = import_tidy(write("a.csv", text), layout=layout)
+    assert any(f"{named} is the mean of the others" in note for note in report.notes)
+
+
+def test_equal_answers_are_no_mean(write):
+    _, report = import_tidy(write("a.csv", "model,q0,q1,q2\na,1,1,1\nb,0,0,0\n"), layout="wide")
+    assert report.notes == ()
+
+
+def test_bytes_are_utf8_text(tmp_path):
+    frame = pd.DataFrame({"model": [b"gpt", "é".encode()], "item_id": [b"000", b"1"], "score": [1, 0]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert names(import_tidy(tmp_path / "a.parquet")[0]) == (["gpt", "é"], ["000", "1"])
+
+
+@pytest.mark.parametrize("wrapped", [{"value": 1}, ["i0"], True])
+@pytest.mark.parametrize("column", ["model", "item_id"])
+def test_wrapped_names_are_refused_with_their_row(write, wrapped, column):
+    records = [{"model": "m", "item_id": "a", "score": 1}, {"model": "m", "item_id": "b", "score": 1, column: wrapped}]
+    path = write("a.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+    assert f"row 2: {column} is" in refused(import_tidy, path)
+
+
+def test_integers_of_any_length_are_refused_or_kept_as_text(write):
+    score = write("a.jsonl", json.dumps({"model": "m", "item_id": "i", "score": 10**400}))
+    assert "score is an integer too long to be read" in refused(import_tidy, score)
+    extra = pd.DataFrame({"item_id": ["a"], "extra": [-(2**63) - 1]})
+    assert Study.of(extra).require("items")["extra"].tolist() == [str(-(2**63) - 1)]
+
+
+def test_other_kinds_of_columns_are_kept_as_text(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "item_id": ["a"],
+            "z": [1j],
+            "span": pd.interval_range(0, 1),
+            "month": pd.period_range("2025-01", periods=1, freq="M"),
+        }
+    )
+    items = Study.load(Study.of(frame).save(tmp_path / "s")).require("items")
+    assert items[["z", "span", "month"]].iloc[0].tolist() == ["1j", "(0, 1]", "2025-01"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("café", "cafe\u0301"), ("q1", "\u200bq1"), ("GPT-X", "gpt-x"), ("a b", "a  b"), ("ﬁ", "fi")]
+)
+def test_names_that_differ_only_in_form_are_named(one, other):
+    table = pd.DataFrame({"model": [one, other], "item_id": ["i", "j"], "score": [1, 0]})
+    odd = check_study(Study.of(responses=table)).odd
+    assert any("1 names of models differ only in form" in remark for remark in odd)
+
+
+def test_long_names_are_cut_in_messages(write):
+    message = refused(import_tidy, write("a.csv", "model,item_id,score\n" + ("m" * 100_000 + ",i,1\n") * 2))
+    assert len(message) < 500
+    assert message.endswith("merge trials into score and n_trials")
+
+
+def test_a_text_too_long_keeps_its_beginning_and_end():
+    assert shortened("a" * 50 + "b" * 50, 20) == "aaaaaaaaaaa...bbbbbb"
+
+
+def test_texts_alone_become_items(write):
+    study, report = import_tidy(write("a.jsonl", '{"item_id": "n1", "text": "What?"}\n'))
+    assert study.require("items")["text"].tolist() == ["What?"]
+    assert study.responses is None
+    assert report.items == 1
+    study, _ = import_tidy(write("new.csv", "text\nWhat?\nWhy?\n"))
+    assert study.require("items")["item_id"].tolist() == ["new:1", "new:2"]
+
+
+# ADeLe's release tables
+
+
+def test_release_tables_hold_levels_by_version(write):
+    wide = write("w.csv", "instance_id,benchmark,v2/QLl,v2/PLp\na,b,2,3\nc,b,1,4\n")
+    demands = import_adele(wide)[0].require("demands")
+    assert sorted(demands["rubric"].unique()) == ["PLp", "QLl"]
+    assert sorted(demands["level"]) == [1, 2, 3, 4]
+    both = write("b.csv", "instance_id,v1/QLl,v2/QLl\na,2,3\n")
+    assert "v1/QLl and v2/QLl rate one rubric" in refused(import_adele, both)
+
+
+def test_long_levels_name_their_judge(write):
+    long = write("l.csv", "instance_id,rubric,level,judge_model\na,QLl,2,j\na,KNn,3,j\n")
+    study, _ = import_adele(long)
+    assert study.items is None
+    assert study.require("demands")["annotator"].unique().tolist() == ["j"]
+
+
+# exports
+
+
+@pytest.mark.parametrize(
+    "benchmarks", [("items", "b"), ("foo_traces", "b"), ("a/b", "a_b"), ("x" * 300, "b"), ("A", "a"), (".h", "con")]
+)
+def test_every_benchmark_survives_an_export(tmp_path, benchmarks):
+    ids = [f"i{k}" for k in range(4)]
+    items = pd.DataFrame({"item_id": ids, "benchmark": np.repeat(benchmarks, 2)})
+    responses = pd.DataFrame({"model": "m", "item_id": ids, "score": [1, 0, 1, 1]})
+    export_torch_measure(Study.of(items, responses), tmp_path / "out")
+    back, _ = import_torch_measure(tmp_path / "out")
+    assert back.require("items").set_index("item_id")["benchmark"].astype(str).to_dict() == dict(
+        zip(ids, np.repeat(benchmarks, 2).tolist(), strict=True)
+    )
+    assert back.require("responses")["score"].sum() == 3
+
+
+def test_names_that_look_like_formulas_are_written_as_they_are(tmp_path):
+    study = Study.of(responses=pd.DataFrame({"model": ["=1+1"], "item_id": ["@x"], "score": [1]}))
+    export_tidy(study, tmp_path / "a.csv")
+    assert names(import_tidy(tmp_path / "a.csv")[0]) == (["=1+1"], ["@x"])
+
+
+# recognising formats
+
+
+def test_formats_are_recognised_by_their_files(write, tmp_path):
+    assert import_logs(write("a.csv", "model,item_id,score\nm,i,1\n")).sources["format"] == "tidy"
+    assert import_logs(write("b.csv", "id,item,resp\nm,i,1\n")).sources["format"] == "irw"
+    lines = write("c.jsonlines", '{"subject_id": "m", "responses": {"i": 1}}\n')
+    assert import_logs(str(lines)).sources["format"] == "pyirt"
+    log = {"eval": {"task": "t", "model": "m"}, "status": "success"}
+    log["samples"] = [{"id": 1, "epoch": 1, "input": "x", "target": "y", "scores": {"s": {"value": "C"}}}]
+    (tmp_path / "logs").mkdir()
+    write("logs/a.json", json.dumps(log))
+    assert import_logs(tmp_path / "logs").sources["format"] == "inspect"
+    assert "no format recognises these files" in refused(import_logs, write("d.csv", "a,b\n1,2\n"))
+    assert "has no option 'metric' (did you mean" in refused(import_logs, tmp_path / "logs", "lm-eval", {"metric": "x"})
+    assert "openai-batch needs the option read_level" in refused(import_logs, tmp_path / "logs", "openai-batch")
+
+
+def test_the_readme_names_every_format():
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+    assert [name for name in FORMATS if f"import {name}`" not in readme] == []
+    export = next(line for line in readme.splitlines() if line.startswith("| `capscope export`"))
+    assert [name for name, entry in FORMATS.items() if entry.write and f"`{name}`" not in export] == []
