@@ -1,5 +1,6 @@
 """Every example runs as a person would run it, and is short."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,21 +18,59 @@ LAST_WORDS = {
     "06_new_model_from_a_bank.py": "score on all 18653 items: 0.602",
     "07_predict_an_unseen_benchmark.py": "with answers to 10 items",
 }
+SLOW = ("01_profile_published_models.py", "05_picture.py")
+"""Examples that fit what the demo and 03_predict_new_questions.py fit too."""
+ONE_AFTER_THE_OTHER = """
+import contextlib, io, json, os, pathlib, runpy, sys
+shown = {}
+for path in map(pathlib.Path, sys.argv[1:]):
+    sys.argv = [str(path)]
+    os.mkdir(path.stem)
+    with contextlib.chdir(path.stem), contextlib.redirect_stdout(io.StringIO()) as printed:
+        runpy.run_path(str(path), run_name="__main__")
+    shown[path.name] = printed.getvalue()
+print(json.dumps(shown))
+"""
 
 
 def test_every_example_is_listed_here() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(LAST_WORDS)
 
 
-@pytest.mark.parametrize("name", sorted(LAST_WORDS))
-def test_example_runs(name: str, tmp_path: Path) -> None:
-    path = EXAMPLES / name
-    assert len(path.read_text().splitlines()) <= 60
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the quick examples print, run one after the other in one process, which loads the libraries once."""
+    folder = tmp_path_factory.mktemp("examples")
+    names = [name for name in sorted(LAST_WORDS) if name not in SLOW]
+    return json.loads(python_in(folder, "-c", ONE_AFTER_THE_OTHER, *[str(EXAMPLES / name) for name in names]))
+
+
+def python_in(folder: Path, *arguments: str) -> str:
+    """Run Python in a folder, warnings being errors; return what it prints."""
     environment = os.environ | {"PYTHONPATH": str(EXAMPLES.parent / "src")}
-    command = [sys.executable, "-W", "error", str(path)]
-    shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert shown.returncode == 0, shown.stderr
-    last = (shown.stdout.strip().splitlines() or [""])[-1]
-    assert LAST_WORDS[name] in last
+    command = [sys.executable, "-W", "error", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(LAST_WORDS))
+def test_an_example_is_short(name: str) -> None:
+    assert len((EXAMPLES / name).read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize("name", sorted(set(LAST_WORDS) - set(SLOW)))
+def test_example_runs(name: str, shown: dict[str, str]) -> None:
+    assert LAST_WORDS[name] in last_line(shown[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_example_runs_as_a_person_runs_it(name: str, tmp_path: Path) -> None:
+    assert LAST_WORDS[name] in last_line(python_in(tmp_path, str(EXAMPLES / name)))
     if name == "05_picture.py":
         assert (tmp_path / "profiles.svg").read_text().startswith("<svg")
+
+
+def last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1]

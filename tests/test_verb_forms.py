@@ -131,7 +131,6 @@ def add_labels(study: Path) -> list[tuple[int, str]]:
     return [(code, err) for code, _, err in ends]
 
 
-@pytest.mark.xfail(reason="H3: labels are written in Parquet beside the study's own table")
 @pytest.mark.usefixtures("key")
 def test_labels_are_added_in_the_study_s_own_form(tmp_path: Path) -> None:
     sizes = []

@@ -10,7 +10,7 @@ from capscope.battery import AdaptiveBattery, Bank, Pool, Sample
 from capscope.battery.adaptive.adaptive_battery import Targets
 from capscope.battery.adaptive.estimate import FEWEST_MODELS, PastModels
 
-N_NEW, N_ASKED = 60, 30
+N_NEW, N_ASKED = 40, 30
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_odd_models_get_intervals_that_hold_their_score(pool: Pool, bank: Bank, 
     rng = np.random.default_rng(33)
     easy = pool.past.mean(0)
     held = []
-    for _ in range(15):
+    for _ in range(10):
         answers = {
             "random": (rng.random(pool.size) < 0.25) * 1.0,
             "all right": np.ones(pool.size),

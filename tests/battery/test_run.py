@@ -154,7 +154,7 @@ def test_every_item_left_may_be_drawn_and_chances_sum_to_one(bank):
 def test_intervals_hold_however_wrong_the_curves_are(wrong_curves):
     rng = np.random.default_rng(3)
     errors, inside = [], []
-    for _ in range(80):
+    for _ in range(50):
         slope, intercept = np.exp(rng.normal(0, 0.4, 150))[:, None], rng.normal(0, 1.3, 150)
         odds = slope[:, 0] * rng.normal() + intercept + wrong_curves * rng.normal(size=150)
         answers = (rng.random(150) < 1 / (1 + np.exp(-odds))) * 1.0
@@ -205,15 +205,14 @@ def folders(world, bank, tmp_path_factory) -> tuple[Path, Path]:
 
 def test_end_to_end_with_a_kill_on_the_way(world, bank, questions, folders, tmp_path):
     truth = in_bank_order(bank, world[1])
-    model = LoopbackModel(questions, dict(zip(bank.items, truth, strict=True)), delay=0.03)
+    model = LoopbackModel(questions, dict(zip(bank.items, truth, strict=True)), delay=0.01)
     model.mute = {questions[3].item_id, questions[70].item_id}
     with ScriptedServer(model) as server:
-        whole = subprocess.run(
-            command(*folders, tmp_path / "whole", server.url, "-n", "40"), capture_output=True, text=True, check=True
-        )
+        whole = run_command(folders, tmp_path / "whole", server.url, "-n", "40")
         first_time = len(model.asked)
         assert first_time == len(set(model.asked)) == 40
         model.asked.clear()
+        model.delay = 0.03
         killed = subprocess.Popen(
             command(*folders, tmp_path / "cut", server.url, "-n", "40"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -222,9 +221,7 @@ def test_end_to_end_with_a_kill_on_the_way(world, bank, questions, folders, tmp_
             time.sleep(0.01)
         os.kill(killed.pid, signal.SIGKILL)
         killed.communicate()
-        again = subprocess.run(
-            command(*folders, tmp_path / "cut", server.url, "-n", "40"), capture_output=True, text=True, check=True
-        )
+        again = run_command(folders, tmp_path / "cut", server.url, "-n", "40")
     result, resumed = json.loads(whole.stdout), json.loads(again.stdout)
     assert {**resumed, "out": ""} == {**result, "out": ""}
     assert len(model.asked) <= 41  # at most the call in flight is asked twice
@@ -235,6 +232,10 @@ def test_end_to_end_with_a_kill_on_the_way(world, bank, questions, folders, tmp_
     answers = pd.read_csv(tmp_path / "whole" / "responses.csv")
     assert len(answers) == 40 - result["unscored"]
     assert set(answers["item_id"]).isdisjoint(model.mute)
+
+
+def run_command(folders: tuple[Path, Path], out: Path, url: str, *more: str) -> Result:
+    return CliRunner().invoke(app, command(*folders, out, url, *more)[3:])
 
 
 def settings(url: str, size: int, **changed) -> RunSettings:
@@ -334,10 +335,6 @@ def test_a_judge_grades_and_one_budget_holds_for_both(folders, tmp_path):
     assert len(found.steps) < len(again.steps) <= len(found.steps) + 4
     assert found.usd + again.usd <= 0.7
     assert "--max-usd-total" in again.cause
-
-
-def run_command(folders: tuple[Path, Path], out: Path, url: str, *more: str) -> Result:
-    return CliRunner().invoke(app, command(*folders, out, url, *more)[3:])
 
 
 def test_the_limit_holds_where_usage_is_not_stated_and_a_dear_run_asks_first(folders, tmp_path):

@@ -112,7 +112,7 @@ def test_profile_intervals_hold(world: World, bank: Bank) -> None:
 def test_adaptive_batteries_are_unbiased_hold_and_need_fewer_items(world: World, bank: Bank) -> None:
     pool = Pool.of(bank)
     rng = np.random.default_rng(6)
-    score = (rng.random((60, pool.size)) < world.chances(make_abilities(60, 23))).astype(float)
+    score = (rng.random((36, pool.size)) < world.chances(make_abilities(36, 23))).astype(float)
     held, width, error = [], [], []
     for answers in score:
         run = AdaptiveBattery.start(pool.curves)
@@ -124,7 +124,7 @@ def test_adaptive_batteries_are_unbiased_hold_and_need_fewer_items(world: World,
         width.append(found.upper[0] - found.lower[0])
         error.append(found.score[0] - answers.mean())
     assert np.mean(held) >= 0.88
-    assert abs(np.mean(error)) < 3 * np.std(error) / np.sqrt(60)
+    assert abs(np.mean(error)) < 3 * np.std(error) / np.sqrt(36)
     assert np.mean(width) < 2 * 1.96 * np.sqrt(np.mean(score.mean(1) * (1 - score.mean(1))) / 40)
 
 

@@ -10,9 +10,19 @@ from pins.options import command_options
 from pins.record import golden
 from pins.running import outline
 from pins.session import GROUPS, Session
+from pins.steps import Step
+
+COSTLY = {"evaluate-task", "evaluate-texts", "evaluate-stacked", "predict-stacked", "annotate-local", "fit-auto"}
+COSTLY |= {"report-2pl-study", "report-curves-study"}
+"""What takes seconds runs on the Parquet study in the fast tests, and on both in the slow ones."""
+
+
+def marks_of(group: str, step: Step) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if step.slow or (group == "csv" and step.name in COSTLY) else []
+
 
 CASES = [
-    pytest.param(group, step.name, id=f"{group}-{step.name}", marks=[pytest.mark.slow] if step.slow else [])
+    pytest.param(group, step.name, id=f"{group}-{step.name}", marks=marks_of(group, step))
     for group, steps in GROUPS.items()
     for step in steps
 ]

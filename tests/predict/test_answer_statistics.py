@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from capscope.data import Responses
 from capscope.fit.links import attenuated
-from capscope.predict.answer_statistics import LARGEST_SD, residual_sd
+from capscope.predict.answer_statistics import LARGEST_SD, SuccessRows, residual_sd
 
 
 def responses(score: np.ndarray) -> Responses:
@@ -33,3 +33,14 @@ def test_no_spread_and_a_boundless_one() -> None:
     alike = np.tile(score[:1], (10, 1))
     assert residual_sd(responses(alike), np.full(score.size, 0.5)) == pytest.approx(LARGEST_SD)
     assert residual_sd(responses(score[:1]), np.full(500, 0.5)) == 0
+
+
+def test_trials_become_rows_and_partial_credit_becomes_weights() -> None:
+    rows = SuccessRows.of(np.array([0.75, 1.0, 0.0, 0.333333]), np.array([4.0, 1, 2, 3]))
+    assert rows.answer.tolist() == [0, 0, 0, 0, 1, 2, 2, 3, 3, 3]
+    assert rows.success.tolist() == [False, True, True, True, True, False, False, False, False, True]
+    assert rows.weight is None
+    credit = SuccessRows.of(np.array([0.7, 1.0]), np.ones(2))
+    assert credit.answer.tolist() == [0, 0, 1]
+    assert credit.success.tolist() == [False, True, True]
+    np.testing.assert_allclose(credit.weight, [0.3, 0.7, 1.0])

@@ -34,7 +34,7 @@ SMALL: dict[str, Assessor] = {
 
 @pytest.fixture(scope="module")
 def stack(training: Training) -> FittedStack:
-    return StackedAssessor().fit(training)
+    return StackedAssessor(folds=2).fit(training)
 
 
 @pytest.fixture(scope="module")

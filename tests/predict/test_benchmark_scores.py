@@ -8,7 +8,7 @@ import pytest
 
 from capscope.data import Demands, Responses
 from capscope.errors import InputError
-from capscope.fit import IRTSettings, StudyFitSettings, fit_irt, fit_study, save_fit
+from capscope.fit import IRTSettings, StudyFitSettings, fit_irt, fit_study, load_fit, save_fit
 from capscope.predict import PredictionSettings, evaluate, predict
 from capscope.predict.contributions import curve_parts, irt_parts
 from capscope.predict.scores.benchmark import read_past_effects
@@ -25,9 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_parts_of_curves_add_up_to_the_log_odds() -> None:
+def test_parts_of_curves_add_up_to_the_log_odds(folder: Path) -> None:
     study = simulated_study(n_items=200)
-    posterior = fit_study(study, StudyFitSettings(model="curves")).posterior
+    posterior = load_fit(folder / "curves").posterior
     demands = Demands.of(study)
     parts = curve_parts(posterior, demands.items, demands.level)
     total = parts.pivot_table(index="model", columns="item_id", values="log_odds", aggfunc="sum").to_numpy()

@@ -11,6 +11,7 @@ from capscope.axes import RowIndex
 from capscope.data import SPLITS, Study
 from capscope.errors import InputError, JoinError
 from capscope.predict import ASSESSORS, AssessorEntry, Chances, ForestAssessor, Training, evaluate
+from capscope.predict.assessors.stacked import StackedAssessor
 from capscope.predict.layout import Layout
 from predict.simulated_study import simulated_study
 
@@ -22,16 +23,17 @@ def study() -> Study:
 
 @pytest.fixture
 def small_forest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A forest of few trees under the published name."""
-    entry = replace(ASSESSORS["forest"], assessor=ForestAssessor(trees=30))
-    monkeypatch.setitem(ASSESSORS, "forest", entry)
+    """A forest of few trees and a stack of few folds under the published names."""
+    small = {"forest": ForestAssessor(trees=30), "stacked": StackedAssessor(folds=2)}
+    for name, assessor in small.items():
+        monkeypatch.setitem(ASSESSORS, name, replace(ASSESSORS[name], assessor=assessor))
 
 
 @pytest.mark.usefixtures("small_forest")
 def test_layout_and_order_of_assessors() -> None:
-    found = evaluate(simulated_study(n_models=4, n_items=120), "task", folds=2).as_dict()
+    found = evaluate(simulated_study(n_models=3, n_items=80), "task", folds=2).as_dict()
     assert set(found) >= {"split", "folds", "seeds", "n_models", "n_items", "n_items_left_out", "assessors"}
-    assert (found["split"], found["folds"], found["n_models"], found["n_items"]) == ("task", 2, 4, 120)
+    assert (found["split"], found["folds"], found["n_models"], found["n_items"]) == ("task", 2, 3, 80)
     names = {"auroc", "auroc_within_task", "log_loss", "brier", "ece", "benchmark_mae", "seconds"}
     assert set(found["assessors"]) == ASSESSORS.keys() - {"text-forest", "text-rasch"}  # the study has no texts
     assert all(names < set(row) for row in found["assessors"].values())
@@ -117,7 +119,7 @@ def test_items_with_a_missing_level_are_used_and_counted(study: Study) -> None:
     demands = study.demands
     missing = (demands["item_id"].astype(str) < "i0020") & (demands["rubric"] == "B")
     gaps = replace(study, demands=demands[~missing & (demands["item_id"] != "i0077")].reset_index(drop=True))
-    found, whole = (evaluate(each, "task", ["explanatory", "forest"]) for each in (gaps, study))
+    found, whole = (evaluate(each, "task", ["explanatory"]) for each in (gaps, study))
     assert (found.n_items, found.n_items_left_out) == (400, 0)
     told = "21 items lack demand levels, where typical ones stand in with their spread: i0000, i0001, "
     assert found.notes[0].startswith(told)
@@ -140,20 +142,20 @@ def test_evaluate_and_predict_lay_a_study_out_alike(study: Study) -> None:
     assert (sd > 0).sum() == len(demands) - len(gaps.demands)
 
 
-@pytest.mark.parametrize("workers", [2, 0])
-def test_any_number_of_workers_gives_the_same_numbers(workers: int, tmp_path: Path) -> None:
+def test_any_number_of_workers_gives_the_same_numbers(tmp_path: Path) -> None:
     small = simulated_study(n_models=4, n_items=80)
     names = ["mean", "rasch"]
     one = evaluate(small, "id", names, folds=2, write=tmp_path / "one.csv")
-    several = evaluate(small, "id", names, folds=2, write=tmp_path / "several.csv", workers=workers)
+    several = evaluate(small, "id", names, folds=2, write=tmp_path / "several.csv", workers=2)
     assert several.metrics == one.metrics
     assert several.differences == one.differences
     assert (tmp_path / "several.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
 
 
+@pytest.mark.usefixtures("small_forest")
 def test_trials_count_as_so_many_answers() -> None:
     """A score of .75 from 4 trials is the same as three successes and a failure, for metrics and assessors."""
-    study = simulated_study(3, n_models=5, n_items=160)
+    study = simulated_study(3, n_models=4, n_items=80)
     rng = np.random.default_rng(0)
     trials = rng.integers(2, 6, len(study.responses))
     right = rng.binomial(trials, 0.2 + 0.6 * study.responses["score"].to_numpy(dtype=float))
@@ -163,12 +165,14 @@ def test_trials_count_as_so_many_answers() -> None:
     single = pooled.iloc[rows].reset_index(drop=True)
     single = single.assign(score=(number < right[rows]).astype(float), n_trials=1, prompt=[f"p{n}" for n in number])
     studies = (Study.of(study.items, each, study.demands) for each in (pooled, single))
-    found = [evaluate(each, "id", ["base-rate", "mean", "item-mean", "rasch", "explanatory"]) for each in studies]
+    names = ["base-rate", "mean", "item-mean", "rasch", "explanatory", "forest", "pooled-forest"]
+    found = [evaluate(each, "id", names, folds=2) for each in studies]
     for name, values in found[0].metrics.items():
         for metric in ("log_loss", "auroc", "ece", "benchmark_mae", "calibration_slope", "pvr_80"):
             assert values[metric] == pytest.approx(found[1].metrics[name][metric], abs=1e-3), (name, metric)
 
 
+@pytest.mark.usefixtures("small_forest")
 @pytest.mark.parametrize("name", ["forest", "pooled-forest", "boosted"])
 def test_a_fractional_score_is_no_success(name: str) -> None:
     # every item is right in 3 of 4 trials: the benchmark's score is .75, not 1

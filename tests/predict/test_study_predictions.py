@@ -1,5 +1,6 @@
 """Predictions by an assessor that learns from a study: known and new items, parts, intervals, what is missing."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from capscope.data import Study
 from capscope.errors import CapscopeError
 from capscope.fit import StudyFitSettings, fit_study, save_fit
 from capscope.predict import (
+    ASSESSORS,
     Predictions,
     evaluate,
     predict,
 )
+from capscope.predict.assessors.stacked import StackedAssessor
 from capscope.predict.evaluation.metrics.loss import log_loss
 from predict.simulated_study import simulated_study
 
@@ -71,7 +74,15 @@ def everything(world: Study) -> Study:
 
 
 @pytest.fixture(scope="module")
-def stacked(learnt: Study, everything: Study) -> Predictions:
+def few_folds() -> Iterator[None]:
+    """The default assessor with two folds inside the training part."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ASSESSORS, "stacked", replace(ASSESSORS["stacked"], assessor=StackedAssessor(folds=2)))
+        yield
+
+
+@pytest.fixture(scope="module")
+def stacked(learnt: Study, everything: Study, few_folds: None) -> Predictions:  # noqa: ARG001 - patched meanwhile
     return predict(learnt, everything, level=0.8, explain=True)
 
 
@@ -156,7 +167,7 @@ def test_a_gap_in_the_demands_is_told_and_widens_the_interval(learnt: Study, wor
     demands, items = asked.require("demands"), asked.require("items")["item_id"].astype(str)
     # every new item once more, without a level on A
     again = renamed(replace(asked, demands=demands[demands["rubric"] != "A"]), "B0")
-    found = predict(learnt, joined(asked, again))
+    found = predict(learnt, joined(asked, again), **QUICK)
     count = len(again.require("items"))
     told = f"{count} items lack demand levels, where typical ones stand in with their spread: n{items[0]}, "
     assert found.notes[1].startswith(told)

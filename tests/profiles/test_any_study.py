@@ -78,9 +78,8 @@ def gone_through(study: Study, words: str) -> int:
     return done
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_study_of_any_shape_has_a_result_or_one_line(seed: int) -> None:
-    rng = np.random.default_rng(seed)
+def test_a_study_of_any_shape_has_a_result_or_one_line() -> None:
+    rng = np.random.default_rng(0)
     assert sum(gone_through(*drawn_study(rng)) for _ in range(4)) >= 6
 
 

@@ -11,7 +11,7 @@ from capscope.data import Responses, Study
 from capscope.errors import JoinError
 from capscope.fit import Fit, IRTPosterior, IRTSettings, fit_irt, save_fit
 from capscope.report import PageSettings, PageSource, Summary, fit_summary, item_map, render, summarize, view_fit
-from capscope.report.sections.answer import general_ability
+from capscope.report.sections.answer import ranked_models
 from fit.simulated import world_2pl
 from report.pages import HOSTILE, assert_closed, parse
 from report.worlds import PROVENANCE
@@ -87,7 +87,9 @@ def test_the_page_leads_with_expected_scores_and_a_general_ability(fit, summary)
 def test_the_general_ability_of_several_dimensions_is_what_raises_the_average_item():
     fit = fit_irt(world_2pl(20, 60)[1], IRTSettings(model="mirt", dims=2))
     source = PageSource(fit=fit, provenance=PROVENANCE)
-    mean, sd = general_ability(source)
+    shown = {entry["model"]: entry for entry in ranked_models(source)}
+    mean = np.array([shown[name]["ability"]["value"] for name in fit.posterior.models])
+    sd = np.array([shown[name]["sd"] for name in fit.posterior.models])
     log_odds = (fit.posterior.ability_mean @ fit.posterior.item_mean[:, :-1].T).mean(axis=1)
     assert np.corrcoef(mean, log_odds)[0, 1] == pytest.approx(1)
     rng = np.random.default_rng(0)
@@ -140,7 +142,9 @@ def test_rasch_lists_no_discrimination_and_several_abilities_get_no_map():
     mirt = fit_irt(responses, IRTSettings(model="mirt", dims=2))
     several = summarize(PageSource(fit=mirt, provenance=PROVENANCE))
     assert several["sections"]["abilities"]["map"] is None
-    assert [entry["dim"] for entry in several["sections"]["abilities"]["dimensions"]] == [1, 2]
+    names = [entry["name"] for entry in several["sections"]["abilities"]["dimensions"]]
+    assert len(names) == 2
+    assert all(name.endswith("(unnamed)") for name in names)
     parse(render(several))
 
 
@@ -176,3 +180,22 @@ def test_view_writes_the_page_and_opens_it(fit, tmp_path, monkeypatch):
     assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
     view_fit(tmp_path / "fit", browser=False)
     assert len(opened) == 1
+
+
+def test_dimensions_are_named_by_what_they_load_on_or_folded_away_as_unnamed():
+    rng = np.random.default_rng(0)
+    task = np.repeat(["algebra", "poetry"], 40)
+    ability = rng.normal(0, 1, (60, 2))
+    eta = np.where(task == "algebra", ability[:, [0]], ability[:, [1]]) * 1.6 - rng.normal(0, 0.7, 80)
+    score = (rng.random(eta.shape) < 1 / (1 + np.exp(-eta))).astype(float)
+    model, item = np.indices(score.shape)
+    frame = {"model": [f"m{m:02d}" for m in model.ravel()], "item_id": [f"i{i:02d}" for i in item.ravel()]}
+    items = pd.DataFrame({"item_id": [f"i{i:02d}" for i in range(80)], "benchmark": "b", "task": task})
+    study = Study.of(items, pd.DataFrame(frame | {"score": score.ravel()}))
+    fit = fit_irt(Responses.of(study), IRTSettings(model="mirt", dims=2))
+    summary = summarize(PageSource(fit=fit, study=study, provenance=PROVENANCE))
+    (dimension,) = summary["sections"]["abilities"]["dimensions"]
+    assert any(name in dimension["name"] for name in ("algebra", "poetry"))
+    page = render(summary)
+    assert_closed(page)
+    assert f"Beyond the general ability: {dimension['name']}" in page

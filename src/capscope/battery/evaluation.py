@@ -26,6 +26,8 @@ ADAPTIVE = "adaptive"
 """Name of the method that draws item by item and is scored by `AdaptiveBattery`."""
 FORM_SHARED_BY = 5
 """Up to so many held-out models answer one battery; a new one is then drawn, so that no few draws decide the result."""
+USUAL_ITEMS, FEWEST_ITEMS = 100, 2
+"""Number of items drawn where none is given, and the smallest one."""
 WHOLE_SWEEPS, PAST_SWEEPS = 50, 60
 """Largest numbers of sweeps of the fit to all models, and of the fits to past models."""
 
@@ -34,8 +36,8 @@ WHOLE_SWEEPS, PAST_SWEEPS = 50, 60
 class BatteryTrial:
     """Settings of an evaluation."""
 
-    n: tuple[int, ...] = (100,)
-    """Numbers of items drawn."""
+    n: tuple[int, ...] = ()
+    """Numbers of items drawn; by default 100, or half of what nearly every model answered."""
     split: str = "interpolation"
     """Which models are held out: one of `SPLITS`."""
     seeds: int = 10
@@ -109,14 +111,19 @@ Tally = dict[tuple[int, str], list[FloatArray]]
 
 
 @dataclass(frozen=True)
-class _SeedTask:
-    """What one seed needs; it can be sent to another process."""
+class SeedTask:
+    """The work of one seed; it can be sent to another process."""
 
     bank: Bank
+    """All models, fitted with one ability."""
     family: Index
+    """Family of each model."""
     trial: BatteryTrial
+    """Settings."""
     names: tuple[str, ...]
+    """Names of the estimators."""
     seed: int
+    """Seed of the split and the draws."""
 
 
 def evaluate_battery(
@@ -146,19 +153,28 @@ def evaluate_battery(
     chosen = _chosen(names, trial.method)
     loaded = study if isinstance(study, Study) else Study.load(Path(study))
     bank = Bank.build(loaded, dims=1, max_sweeps=WHOLE_SWEEPS)
+    trial = trial if trial.n else replace(trial, n=(_usual_size(bank),))
     family = model_families(bank) if trial.split == "family" else np.arange(len(bank.models))
-    tasks = [_SeedTask(bank, family, trial, chosen, trial.seed + number) for number in range(trial.seeds)]
+    tasks = [SeedTask(bank, family, trial, chosen, trial.seed + number) for number in range(trial.seeds)]
 
     def show(done: int, _: Tally) -> None:
         if progress:
             progress(done / trial.seeds)
 
-    tallies = run_tasks(_evaluate_seed, tasks, workers=workers, on_done=show)
+    tallies = run_tasks(evaluate_seed, tasks, workers=workers, on_done=show)
     total = {key: [part for tally in tallies for part in tally[key]] for key in product(trial.n, chosen)}
     short = [n for n in trial.n if not total[n, chosen[0]]]
     if short:
         raise InputError(f"no held-out model answered {2 * short[0]} items, twice the {short[0]} to draw; lower -n")
     return [_summary(n, trial, {name: np.concatenate(total[n, name], axis=1) for name in chosen}) for n in trial.n]
+
+
+def _usual_size(bank: Bank) -> int:
+    """Return 100, or half of the items that nine in ten models answered where no model answered twice as many."""
+    answered = (~np.isnan(bank.known_scores())).sum(axis=1)
+    if answered.max() >= 2 * USUAL_ITEMS:
+        return USUAL_ITEMS
+    return max(int(np.quantile(answered, 0.1)) // 2, FEWEST_ITEMS)
 
 
 def _chosen(names: Sequence[str] | None, method: str) -> tuple[str, ...]:
@@ -174,7 +190,7 @@ def _chosen(names: Sequence[str] | None, method: str) -> tuple[str, ...]:
     return tuple(names or ESTIMATORS)
 
 
-def _evaluate_seed(task: _SeedTask) -> Tally:
+def evaluate_seed(task: SeedTask) -> Tally:
     """Split the models by one seed and collect the errors on the held-out ones."""
     rng = np.random.default_rng(task.seed)
     ability = task.bank.posterior.ability_mean[:, 0]

@@ -19,9 +19,9 @@ HELD_OUT = 0.25
 """Share of the models held out by `interpolation` and `family`."""
 WEAKEST, STRONGEST = 0.5, 0.3
 """`frontier` learns from the weakest half and is tested on the strongest 30% (Zhang, Dorner & Hardt, 2025)."""
-FEWEST_MODELS = 8
+FEWEST_MODELS = 5
 """Fewer models cannot be split."""
-FEWEST_PAST = 4
+FEWEST_PAST = 3
 """A split leaves at least so many models to learn from."""
 RELATED = 0.25
 """Models whose residuals correlate by more than this are of one family."""
@@ -48,7 +48,7 @@ def model_split(split: str, ability: RowFloats, family: Index, most: int, rng: n
         rng: Source of randomness.
 
     Raises:
-        InputError: The split is unknown, there are fewer than 8 models, or fewer than 4 are left to learn from.
+        InputError: The split is unknown, there are fewer than 5 models, or fewer than 3 are left to learn from.
     """
     if split not in SPLITS:
         raise InputError(f"unknown split '{split}'{nearest(split, SPLITS)}; use one of {', '.join(SPLITS)}")
@@ -57,7 +57,7 @@ def model_split(split: str, ability: RowFloats, family: Index, most: int, rng: n
         raise InputError(f"{n_models} models are too few to hold some out; use a study with at least {FEWEST_MODELS}")
     if split == "frontier":
         order = np.argsort(ability, kind="stable")
-        past, new = order[: int(n_models * WEAKEST)], order[-max(int(n_models * STRONGEST), 1) :]
+        past, new = order[: max(int(n_models * WEAKEST), FEWEST_PAST)], order[-max(int(n_models * STRONGEST), 1) :]
     else:
         chosen = _whole_families(family, rng) if split == "family" else rng.permutation(n_models)
         held = max(int(n_models * HELD_OUT), 1)

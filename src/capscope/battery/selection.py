@@ -208,7 +208,8 @@ def _candidates(source: Study | Bank, selector: Selector, seed: int, design: Des
         if selector.needs == "demands":
             demands = Demands.of(source)
             return Candidates(items=demands.items, demands=demands.level)
-        return Candidates(items=tuple(sorted(source.require("items")["item_id"].astype(str))))
+        table = source.require("items" if source.items is not None or source.responses is None else "responses")
+        return Candidates(items=tuple(sorted(set(table["item_id"].astype(str)))))
     bank = source if isinstance(source, Bank) else Bank.build(source, seed=seed)
     bank = bank.take_items(bank.of_benchmarks(design.benchmarks))
     return Candidates(items=bank.items, demands=bank.demands, bank=bank)

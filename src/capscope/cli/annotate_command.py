@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import replace as replace_fields
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from capscope.annotate import usages
 from capscope.cli.options import AsJson
 from capscope.cli.output import emit
 
@@ -22,8 +22,19 @@ EVERYWHERE = frozenset({"study", "annotator", "out", "rubrics", "only", "limit",
 INTERRUPTED = 130
 
 
+class AnnotatorHelp(TyperCommand):
+    """A command whose help text ends with the list of annotators, which is loaded only when help is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer brings classes of its own
+        """Add how each annotator is named."""
+        from capscope.annotate import usages
+
+        self.epilog = f"Annotators: {usages()}."
+        super().format_help(ctx, formatter)
+
+
 Items = Annotated[Path, typer.Argument(help="Study folder whose items have texts, or a file of items with --out.")]
-Who = Annotated[str, typer.Option(help=f"Who rates: {usages()}.")]
+Who = Annotated[str, typer.Option(help="Who rates; see below.")]
 Out = Annotated[Path | None, typer.Option(help="For a file of items: the study folder to write.")]
 Rubrics = Annotated[Path | None, typer.Option(help="Folder of CODE.txt files; by default the shipped set.")]
 Only = Annotated[str, typer.Option(help="Codes to rate, comma separated; by default all.")]

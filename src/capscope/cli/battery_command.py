@@ -154,7 +154,9 @@ def score(
 @battery_app.command("evaluate", cls=FamilyCommand)
 def evaluate(
     study: StudyFolder,
-    size: Annotated[list[int] | None, typer.Option("-n", "--size", min=2, help="Items drawn; may be repeated.")] = None,
+    size: Annotated[
+        list[int] | None, typer.Option("-n", "--size", min=2, help="Items drawn, by default 100 or fewer; repeatable.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Models held out: {capscope.battery:SPLITS}.")] = "interpolation",
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: splits and draws.")] = 10,
     method: Annotated[
@@ -171,7 +173,7 @@ def evaluate(
     """Measure estimators on held-out models. Example: capscope battery evaluate STUDY -n 100 --split frontier."""
     from capscope.battery import BatteryTrial, evaluate_battery
 
-    trial = BatteryTrial(n=tuple(size or [100]), split=split, seeds=seeds, seed=seed, most_past=models, method=method)
+    trial = BatteryTrial(n=tuple(size or ()), split=split, seeds=seeds, seed=seed, most_past=models, method=method)
     with progress_bar("evaluating") as progress:
         evaluations = evaluate_battery(study, trial, estimator, workers=workers, progress=progress)
     rows = [evaluation.as_dict() for evaluation in evaluations]

@@ -26,11 +26,25 @@ class AssessorHelp(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer brings classes of its own
         """Add the names of the assessors and what they do."""
+        self.epilog = self.families()
+        super().format_help(ctx, formatter)
+
+    def families(self) -> str:
+        """Return the names of the assessors with what they do."""
         from capscope.predict import ASSESSORS
 
-        members = (f"{name}: {entry.help}" for name, entry in ASSESSORS.items())
-        self.epilog = "Assessors. " + "; ".join(members) + "."
-        super().format_help(ctx, formatter)
+        return "Assessors. " + "; ".join(f"{name}: {entry.help}" for name, entry in ASSESSORS.items()) + "."
+
+
+class EvaluationHelp(AssessorHelp):
+    """A command whose help text ends with the lists of assessors and metrics."""
+
+    def families(self) -> str:
+        """Return the names of assessors and metrics with what they are."""
+        from capscope.predict import METRICS
+
+        metrics = "; ".join(f"{name}: {metric.help} ({metric.better})" for name, metric in METRICS.items())
+        return f"{super().families()}\n\nMetrics. {metrics}."
 
 
 def evaluate_command(

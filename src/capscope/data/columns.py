@@ -53,7 +53,7 @@ def as_identifier(column: pd.Series, name: str, source: str, place: Place = data
     else:
         _refuse_wrapped(column, name, source, place)
         codes, values = pd.factorize(column)
-    texts = np.array([_identifier_text(value) for value in values], dtype=object)
+    texts = np.array([_identifier_text(value) for value in np.asarray(values, dtype=object)], dtype=object)
     empty = (codes < 0) | np.isin(codes, np.flatnonzero(texts == ""))
     if empty.any():
         where = place(int(np.flatnonzero(empty)[0]))

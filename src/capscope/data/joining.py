@@ -3,6 +3,7 @@
 import unicodedata
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import pandas as pd
 
 from capscope.data.study import Study
@@ -65,6 +66,19 @@ def joins(study: Study) -> list[Join]:
     return [join_items(study, table, other) for table, other in pairs if {table, other} <= held]
 
 
+def refuse_poor_joins(study: Study) -> list[Join]:
+    """Return every join of a study, and refuse it when its tables are not about the same items.
+
+    Raises:
+        JoinError: Too many item ids of responses or demands are not in items.
+    """
+    all_joins = joins(study)
+    for join in all_joins:
+        if join.other == "items":
+            join.refuse_if_poor(study.name)
+    return all_joins
+
+
 @dataclass(frozen=True)
 class StudyCheck:
     """Sizes and joins of a study, and what is odd about it."""
@@ -93,10 +107,7 @@ def check_study(study: Study) -> StudyCheck:
     Raises:
         JoinError: Too many item ids of responses or demands are not in items.
     """
-    all_joins = joins(study)
-    for join in all_joins:
-        if join.other == "items":
-            join.refuse_if_poor(study.name)
+    all_joins = refuse_poor_joins(study)
     odd = [*_odd_files(study), *_odd_joins(all_joins), *_odd_responses(study), *_odd_items(study), *names_alike(study)]
     return StudyCheck(study.name, _sizes(study), tuple(all_joins), tuple(odd))
 
@@ -109,10 +120,10 @@ def names_alike(study: Study) -> list[str]:
     """
     odd: list[str] = []
     for column in NAMED:
-        frames = [frame for frame in study.tables().values() if column in frame]
-        names = sorted(
-            set().union(*(map(str, frame[column].cat.categories) for frame in frames if _is_named(frame, column)))
-        )
+        named = [frame[column] for frame in study.tables().values() if column in frame and _is_named(frame, column)]
+        names = sorted({name for entry in named for name in np.asarray(entry.cat.categories, dtype=object).tolist()})
+        if len({_plain_form(name) for name in names}) == len(names):
+            continue
         by_form: dict[str, list[str]] = {}
         for name in names:
             by_form.setdefault(_plain_form(name), []).append(name)

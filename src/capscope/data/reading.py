@@ -6,7 +6,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -185,7 +185,7 @@ def _header(path: Path, text: str, separator: str) -> list[str]:
     """Return the column names; a column without a name is called as pandas calls it."""
     try:
         with _long_fields():
-            fields = next(csv.reader(StringIO(text.lstrip("\r\n")), delimiter=separator))
+            fields = next(csv.reader(_lines(text), delimiter=separator))
     except csv.Error as error:
         raise InputError(f"{path}: line 1 is no header ({error}); check how it was written") from error
     header = [name.strip() or f"Unnamed: {place}" for place, name in enumerate(fields)]
@@ -198,6 +198,15 @@ def _header(path: Path, text: str, separator: str) -> list[str]:
         )
     _refuse_repeated_names(path, header)
     return header
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text, without a copy of all of it, from the first that is not empty."""
+    start = len(text) - len(text.lstrip("\r\n")) if text[:1] in "\r\n" else 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 @contextmanager
@@ -278,6 +287,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats)
+
+
 def parse_json(path: Path, text: str, place: str = "") -> object:
     """Parse JSON text.
 
@@ -291,7 +303,7 @@ def parse_json(path: Path, text: str, place: str = "") -> object:
     """
     where = place or "its text"
     try:
-        value = json.loads(text, object_pairs_hook=_without_repeats)
+        value = _DECODER.decode(text)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:

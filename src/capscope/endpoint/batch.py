@@ -22,6 +22,7 @@ from capscope.endpoint.ledger import Ledger
 from capscope.endpoint.messages import ChatReply, Sampling
 from capscope.endpoint.settings import EndpointSettings, connecting, redact, without_key
 from capscope.errors import EndpointError
+from capscope.files import write_bytes
 
 MOST_REQUESTS = 50_000
 """Requests in a file."""
@@ -209,8 +210,7 @@ class BatchClient:
         for chunk in _files(wanted, most_requests, MOST_BYTES):
             local_id = self._book.new_id()
             path = self._folder / f"{local_id}.jsonl"
-            self._folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"".join(line for _, line in chunk))
+            write_bytes(path, b"".join(line for _, line in chunk))
             batch = Batch(local_id, str(path), None, None, "written", len(chunk), sampling.model)
             self._book.record(batch, [question.key for question, _ in chunk])
             written += len(chunk)

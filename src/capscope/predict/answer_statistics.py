@@ -11,6 +11,10 @@ from capscope.axes import RowFloats, RowIndex
 from capscope.data import Responses
 from capscope.fit import PROBIT_SCALE
 
+MOST_TRIALS = 500_000
+"""Largest number of trials that become rows of their own."""
+ROUNDING = 1e-4
+"""A score this close to a whole number of successes stands for it: scores are rounded in files."""
 LARGEST_SD = 4.0
 """Standard deviations in log-odds above this make no difference: the chance is unknown."""
 
@@ -44,40 +48,41 @@ def item_sums(responses: Responses) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class SuccessRows:
-    """Answers as successes and failures, for classifiers: an answer with both becomes two weighted rows."""
+    """Answers as rows of single trials, for classifiers: a score of 0.75 from 4 trials becomes four rows."""
 
     answer: RowIndex
     """Position of each row's answer."""
     success: np.ndarray
-    """Whether the row stands for the successes of its answer or for the failures."""
+    """Whether each row is a success or a failure."""
     weight: RowFloats | None
-    """Number of trials of each row; None where every answer is one success or one failure."""
+    """Weight of each row; None for equal weights."""
 
     @classmethod
     def of(cls, score: RowFloats, trials: RowFloats) -> "SuccessRows":
-        """Split scores with trials into weighted successes and failures.
+        """Split answers into successes and failures.
 
         Args:
             score: Scores, 0 to 1.
             trials: Number of trials behind each.
+
+        Returns:
+            One row for each trial. Where that is not possible (partial credit, or more than `MOST_TRIALS`), one row
+            for the successes and one for the failures of each answer, weighted by their numbers.
         """
-        mixed = np.flatnonzero((score > 0) & (score < 1))
-        if not len(mixed) and (trials == 1).all():
-            return cls(np.arange(len(score)), score == 1, None)
-        answer = np.concatenate([np.arange(len(score)), mixed])
-        success = np.concatenate([score > 0, np.zeros(len(mixed), dtype=bool)])
-        share = np.where(success, score[answer], 1 - score[answer])
-        return cls(answer, success, trials[answer] * share)
+        right = trials * score
+        counts = np.column_stack([trials - right, right])
+        whole = np.round(counts)
+        answer, success = np.repeat(np.arange(len(score)), 2), np.tile([False, True], len(score))
+        if (np.abs(counts - whole) <= ROUNDING * trials[:, None]).all() and whole.sum() <= MOST_TRIALS:
+            rows = np.repeat(np.arange(len(answer)), whole.ravel().astype(np.int64))
+            return cls(answer[rows], success[rows], None)
+        rows = np.flatnonzero(counts.ravel() > 0)
+        return cls(answer[rows], success[rows], counts.ravel()[rows])
 
     @property
     def has_both(self) -> bool:
         """Whether there are successes and failures."""
         return bool(self.success.any() and not self.success.all())
-
-    @property
-    def is_split(self) -> bool:
-        """Whether some answer became two rows."""
-        return len(np.unique(self.answer)) < len(self.answer)
 
 
 def residual_sd(responses: Responses, chance: np.ndarray) -> float:

@@ -127,7 +127,7 @@ def filled_scores(training: Training) -> tuple[np.ndarray, np.ndarray]:
         training: The training part.
 
     Returns:
-        Scores as (model, item), and the mean number of trials behind an answer to each item.
+        Scores as (model, item), and for each item the mean number of trials of the models that answered it.
     """
     responses = training.responses
     n_items = len(responses.items)
@@ -140,8 +140,8 @@ def filled_scores(training: Training) -> tuple[np.ndarray, np.ndarray]:
     if len(gaps[0]):
         score[gaps] = fit_rasch(training).predict(gaps[0].astype(np.int64), gaps[1].astype(np.int64)).probability
     answered = training.answered
-    weight = trials.sum(axis=0)[answered] / np.bincount(responses.item_index, minlength=n_items)[answered]
-    return score[:, answered], weight
+    per_cell = trials[:, answered].sum(axis=0) / np.count_nonzero(trials[:, answered], axis=0)
+    return score[:, answered], per_cell
 
 
 def _known(responses: Responses) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is known of items before anyone has answered them: demands, text, task, benchmark, chance of a guess."""
+"""Item features, known without any answers: demands, text, task, benchmark, guessing floor."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,15 +19,15 @@ from capscope.errors import InputError
 ItemEmbed = Float[np.ndarray, "item embed"]
 
 TFIDF = "tfidf"
-"""The embedder that needs no model: term weights reduced to `TFIDF_DIMS` numbers."""
+"""Embedder without a language model: term weights reduced to `TFIDF_DIMS` numbers."""
 AUTO = "auto"
-"""The offline model where it is installed, else `TFIDF`."""
+"""Embedder: the offline model if it is installed, else `TFIDF`."""
 TFIDF_DIMS = 128
 
 
 @dataclass(frozen=True)
 class ItemTexts:
-    """Texts of items, turned into vectors when first asked for."""
+    """Texts of items, converted to vectors at first use."""
 
     texts: tuple[str, ...]
     """One text for each item; empty where there is none."""
@@ -42,8 +42,7 @@ class ItemTexts:
     @cached_property
     def vectors(self) -> ItemEmbed:
         """One vector for each item, centred on the items that have a text; zero for those that have none."""
-        found = [text for text, known in zip(self.texts, self.known, strict=True) if known]
-        raw = self._embedded(found)
+        raw = self._embedded([text for text, known in zip(self.texts, self.known, strict=True) if known])
         vectors = np.zeros((len(self.texts), raw.shape[1]))
         vectors[self.known] = raw - raw.mean(axis=0)
         return vectors
@@ -60,7 +59,7 @@ def _has_offline_model() -> bool:
 
 
 def tfidf_vectors(texts: list[str], dims: int = TFIDF_DIMS) -> np.ndarray:
-    """Weigh words and pairs of words by how rare they are, and keep the main directions (latent semantic analysis).
+    """Return vectors of term weights (words and pairs of words), reduced to principal directions (latent semantics).
 
     Raises:
         InputError: The texts hold no word.
@@ -78,22 +77,22 @@ def tfidf_vectors(texts: list[str], dims: int = TFIDF_DIMS) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ItemFeatures:
-    """What is known of all items of a study, trained on or held out; none of it comes from answers."""
+    """Features of all items of a study, trained on or held out; none of them comes from answers."""
 
     demands: ItemDim | None
-    """Demand levels; gaps hold the mean of the dimension. None where the study has no demands."""
+    """Demand levels, as (item, dim); gaps hold the mean of the dimension. None if the study has no demands."""
     demand_sd: ItemDim | None
-    """Standard deviation of each level: what annotators state or show, and the dimension's own spread in a gap."""
+    """Standard deviation of each level: stated by annotators or estimated; in a gap, that of the dimension."""
     texts: ItemTexts | None
-    """Texts; None where no item has one."""
+    """Texts; None if no item has one."""
     task: RowIndex
-    """Task of each item, as a number; two benchmarks never share one."""
+    """Task of each item, as a number; tasks of different benchmarks are different."""
     benchmark: RowIndex
     """Benchmark of each item, as a number."""
     floor: RowFloats
-    """Chance of a right guess on each item; 0 where unknown."""
+    """Guessing floor: chance of a right guess on each item, 0 if unknown."""
     dims: tuple[str, ...] = ()
-    """Rubrics of the demands; empty where they have no names."""
+    """Rubric codes of the demands; empty if they have no names."""
 
     @property
     def n_items(self) -> int:
@@ -124,13 +123,13 @@ class ItemFeatures:
 def item_features(
     study: Study, items: tuple[str, ...], annotator: str | None = None, embedder: str = AUTO
 ) -> ItemFeatures:
-    """Gather what a study knows of some items.
+    """Return the features of some items of a study.
 
     Args:
         study: A study; its items table names task and benchmark.
         items: Ids, in the order of the item axis.
         annotator: Whose demand levels to use; by default the mean over annotators.
-        embedder: How to turn texts into vectors.
+        embedder: Name of the embedder that turns texts into vectors.
 
     Raises:
         InputError: No such annotator.
@@ -138,20 +137,20 @@ def item_features(
     if study.demands is None:
         return features_of(study.items, items, None, embedder)
     dims = Demands.of(study, annotator).dims
-    found = features_of(study.items, items, known_levels(study, items, annotator), embedder)
-    return replace(found, dims=dims)
+    features = features_of(study.items, items, known_levels(study, items, annotator), embedder)
+    return replace(features, dims=dims)
 
 
 def features_of(
     table: pd.DataFrame | None, items: tuple[str, ...], levels: tuple[ItemDim, ItemDim] | None, embedder: str = AUTO
 ) -> ItemFeatures:
-    """Gather what a table of items says of some of them, beside their demand levels.
+    """Return the features of some items, from an items table and demand levels.
 
     Args:
         table: A study's items table; None where there is none.
         items: Ids, in the order of the item axis.
         levels: Demand levels of these items without a gap, and their standard deviations; None for none.
-        embedder: How to turn texts into vectors.
+        embedder: Name of the embedder that turns texts into vectors.
     """
     task, benchmark, texts, floor = _from_table(table, items)
     level, sd = (None, None) if levels is None else levels

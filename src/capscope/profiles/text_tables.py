@@ -39,16 +39,17 @@ def spelled(codes: list[str]) -> str:
     return ", ".join(f"{code} ({dimension_names()[code]})" if code in dimension_names() else code for code in codes)
 
 
-def reliability_notes(reliability: float) -> tuple[str, ...]:
+def reliability_notes(reliability: float, what: str = "items") -> tuple[str, ...]:
     """Return the warning that belongs first where items do not tell the models apart, else nothing.
 
     Args:
         reliability: Share of the variance between models that is not error; NaN where all are alike.
+        what: What the models are told apart by.
     """
     if math.isnan(reliability):
-        return ("all models have the same mean: these items do not tell them apart",)
+        return (f"all models come out alike: these {what} do not tell them apart",)
     if reliability < LOW_RELIABILITY:
-        return (f"reliability {reliability:.2f}: most of the difference between these models is chance; add items",)
+        return (f"reliability {reliability:.2f}: most of the difference between these models is chance; add {what}",)
     return ()
 
 

@@ -19,7 +19,7 @@ from capscope.report.page import render, write_page
 from capscope.report.pictures import Picture, plot_fit
 from capscope.report.plain import Summary
 from capscope.report.provenance import Provenance, provenance_of
-from capscope.report.radar import radar, radar_grid
+from capscope.report.radars import radar, radar_grid
 from capscope.report.section import ItemPart, PageSource, Section
 from capscope.report.sections import SECTIONS
 from capscope.report.style import to_svg

@@ -13,7 +13,7 @@ from capscope.fit import Fit
 from capscope.report.figures import overall_intervals
 from capscope.report.plain import plain
 from capscope.report.provenance import provenance_of
-from capscope.report.radar import radar_grid
+from capscope.report.radars import radar_grid
 from capscope.report.section import PageSource
 from capscope.report.sections.answer import ranked_models
 from capscope.report.sections.profiles import profile_entries

@@ -1,7 +1,10 @@
 """Anchor points: the item most typical of each cluster of answer patterns (Vivek et al., 2024)."""
 
+import warnings
+
 import numpy as np
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from capscope.battery.banks.ability import Curves
 from capscope.battery.banks.bank import Bank, Index
@@ -40,10 +43,25 @@ def pattern_clusters(bank: Bank, count: int, rng: np.random.Generator) -> tuple[
     pattern = pattern - pattern.mean(1, keepdims=True)
     pattern /= np.maximum(np.linalg.norm(pattern, axis=1, keepdims=True), 1e-9)
     clusters = KMeans(count, n_init="auto", max_iter=20, random_state=int(rng.integers(2**31)))
-    cluster = clusters.fit_predict(pattern).astype(np.int64)
-    closeness = (pattern * clusters.cluster_centers_[cluster]).sum(1)
+    with warnings.catch_warnings():
+        # fewer patterns than clusters: `_split_to` makes up for it
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        cluster = _split_to(count, clusters.fit_predict(pattern).astype(np.int64))
+    centre = np.stack([pattern[cluster == number].mean(0) for number in range(count)])
+    closeness = (pattern * centre[cluster]).sum(1)
     best = np.lexsort((-closeness, cluster))
     return cluster, best[np.unique(cluster[best], return_index=True)[1]]
+
+
+def _split_to(count: int, cluster: Index) -> Index:
+    """Return clusters numbered from 0 of which there are so many: the largest are halved where there are fewer."""
+    if len(np.unique(cluster)) == count:
+        return cluster
+    cluster = np.unique(cluster, return_inverse=True)[1].astype(np.int64)
+    for number in range(cluster.max() + 1, count):
+        members = np.flatnonzero(cluster == np.bincount(cluster).argmax())
+        cluster[members[len(members) // 2 :]] = number
+    return cluster
 
 
 ANCHOR = Selector(

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from capscope.data.formats.format import ImportReport
 from capscope.data.formats.found_items import completed, found_items
 from capscope.data.formats.score_tables import Runs, ScoreTable, joined_scores
-from capscope.data.joining import check_study, names_alike
+from capscope.data.joining import names_alike, refuse_poor_joins
 from capscope.data.levels import Levels
 from capscope.data.study import Study
 from capscope.data.tables import FACETS, NOT_STATED, validate
@@ -61,7 +62,7 @@ def assemble(parts: Parts) -> tuple[Study, ImportReport]:
         first_few(path.name for path in parts.sources),
         provenance(parts.format, parts.sources),
     )
-    check_study(study)
+    refuse_poor_joins(study)
     notes += names_alike(study)
     rows = parts.other_rows + sum(table.rows for table in parts.scores)
     return study, _report(study, parts, rows, tuple(dict.fromkeys(notes)))
@@ -76,8 +77,7 @@ def _items(parts: Parts) -> pd.DataFrame | None:
 
 def _report(study: Study, parts: Parts, rows: int, notes: tuple[str, ...]) -> ImportReport:
     responses, items = study.responses, study.items
-    described = set(items["item_id"]) if items is not None else set[str]()
-    answered = set(responses["item_id"].cat.categories) if responses is not None else set[str]()
+    described, answered = (_ids(frame) if frame is not None else set[str]() for frame in (items, responses))
     return ImportReport(
         rows,
         0 if responses is None else len(responses),
@@ -89,6 +89,10 @@ def _report(study: Study, parts: Parts, rows: int, notes: tuple[str, ...]) -> Im
         tuple(path.name for path in parts.sources),
         notes,
     )
+
+
+def _ids(frame: pd.DataFrame) -> set[str]:
+    return set(np.asarray(frame["item_id"].cat.categories, dtype=object).tolist())
 
 
 def provenance(name: str, sources: Sequence[Path]) -> dict[str, Any]:

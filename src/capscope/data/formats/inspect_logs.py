@@ -265,10 +265,11 @@ def _last_of_each(log: InspectLog, notes: LogNotes) -> list[tuple[int, dict[str,
 
 def _end(sample: dict[str, Any]) -> str:
     """Return how a sample ended, if not as it should: `error`, `limit` or `invalidated`."""
-    for end, fields in (("error", ("error",)), ("invalidated", ("invalidation", "invalidated")), ("limit", ("limit",))):
-        if any(sample.get(name) for name in fields):
-            return end
-    return ""
+    if sample.get("error"):
+        return "error"
+    if sample.get("invalidation") or sample.get("invalidated"):
+        return "invalidated"
+    return "limit" if sample.get("limit") else ""
 
 
 def _error_text(error: object) -> str:

@@ -163,8 +163,9 @@ def _scores(
     for line, record in numbered_records(path):
         place = f"line {line}"
         item_id = f"{about.task}:{required_name(path, record, 'doc_id', place)}"
-        key = (item_id, text_of(record.get("doc_hash")) or f"line {line}")
-        if key not in described and not items.knows(item_id, record.get("doc_hash"), about.benchmark):
+        digest = record.get("doc_hash")
+        key = (item_id, digest if isinstance(digest, str) else place)
+        if not (items.knows(item_id, digest, about.benchmark) or key in described):
             described[key] = _item(about, record), line
         name = record.get("filter")
         if name is None:

@@ -287,6 +287,9 @@ def required_name(path: Path, record: Mapping[str, Any], name: str, place: str) 
     Raises:
         InputError: It is missing, or is something else.
     """
+    value = record.get(name)
+    if type(value) in (str, int):
+        return str(value)
     value = required(path, record, name, place)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InputError(f"{path}: {place}: '{name}' is neither text nor a number; {CHECK}")

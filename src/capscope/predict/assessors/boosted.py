@@ -16,7 +16,7 @@ from capscope.predict.answer_statistics import SuccessRows, residual_sd
 from capscope.predict.assessor import AssessorEntry, Chances, Training
 from capscope.predict.assessors.pooled_forest import tree_features
 from capscope.predict.demand_model import FittedDemandModel, fit_demand_model
-from capscope.predict.inner_folds import group_folds
+from capscope.predict.inner_folds import group_count, group_folds
 
 MOST_ROWS = 200_000
 FOLDS = 3
@@ -27,7 +27,7 @@ class FittedBoosted:
     """Boosted trees and the demand-ability model that supplies their features."""
 
     trees: HistGradientBoostingClassifier | None
-    """The trees; None where all answers are equal."""
+    """The trees; None where all answers are equal, or too few to hold some out."""
     core: FittedDemandModel
     """The demand-ability model on all training answers."""
     features: np.ndarray
@@ -56,6 +56,8 @@ class BoostedAssessor:
             InputError: The items have neither demands nor text.
         """
         features, responses = tree_features(training.features), training.responses
+        if group_count(training, "task") < 2:
+            return FittedBoosted(None, _core(training), features, 0.0)
         held_out_rows = np.zeros((len(responses.score), features.shape[1] + 3))
         core_chance = np.zeros(len(responses.score))
         for held_out in group_folds(training, "task", FOLDS):
@@ -67,11 +69,11 @@ class BoostedAssessor:
         return FittedBoosted(self._grow(training, held_out_rows), _core(training), features, sd)
 
     def _grow(self, training: Training, rows: np.ndarray) -> HistGradientBoostingClassifier | None:
-        answers = SuccessRows.of(training.responses.score, training.responses.n_trials)
-        if not answers.has_both:
+        trials = SuccessRows.of(training.responses.score, training.responses.n_trials)
+        if not trials.has_both:
             return None
-        keep = np.random.default_rng(training.seed).permutation(len(answers.answer))[:MOST_ROWS]
-        weight = None if answers.weight is None else answers.weight[keep]
+        keep = np.random.default_rng(training.seed).permutation(len(trials.answer))[:MOST_ROWS]
+        weight = None if trials.weight is None else trials.weight[keep]
         no_early_stopping: Any = False  # the stubs know 'auto' only
         trees = HistGradientBoostingClassifier(
             max_iter=self.iterations,
@@ -82,7 +84,7 @@ class BoostedAssessor:
             early_stopping=no_early_stopping,
             random_state=training.seed,
         )
-        return trees.fit(rows[answers.answer[keep]], answers.success[keep], weight)
+        return trees.fit(rows[trials.answer[keep]], trials.success[keep], weight)
 
 
 def _core(training: Training) -> FittedDemandModel:

@@ -33,39 +33,53 @@ class ForestAssessor:
         held_out = table[responses.model_index, responses.item_index]
         for model in range(len(responses.models)):
             rows = np.flatnonzero(responses.model_index == model)
-            answers = SuccessRows.of(responses.score[rows], responses.n_trials[rows])
-            if answers.has_both:
-                forest = self._forest(features[responses.item_index[rows]], answers, training.seed)
+            trials = SuccessRows.of(responses.score[rows], responses.n_trials[rows])
+            if trials.has_both:
+                item = responses.item_index[rows][trials.answer]
+                forest = self._forest(features[item], item, trials, training.seed)
                 table[model] = np.asarray(forest.predict_proba(features))[:, 1]
-                out_of_bag = _out_of_bag(forest, features[responses.item_index[rows]], answers)
+                out_of_bag = _out_of_bag(forest, features, item)[responses.item_index[rows]]
                 held_out[rows] = np.where(np.isnan(out_of_bag), held_out[rows], out_of_bag)
         sd = residual_sd(responses, held_out)
         return ChanceTable(table, np.full(table.shape, sd))
 
-    def _forest(self, features: np.ndarray, answers: SuccessRows, seed: int) -> RandomForestClassifier:
+    def _forest(self, features: np.ndarray, item: np.ndarray, trials: SuccessRows, seed: int) -> RandomForestClassifier:
         forest = RandomForestClassifier(
             n_estimators=self.trees,
             min_samples_split=self.min_samples_split,
             criterion="entropy",
-            oob_score=not answers.is_split,
+            oob_score=_one_row_each(item),
             random_state=seed,
         )
-        return forest.fit(features[answers.answer], answers.success, answers.weight)
+        return forest.fit(features, trials.success, trials.weight)
 
 
-def _out_of_bag(forest: RandomForestClassifier, features: np.ndarray, answers: SuccessRows) -> np.ndarray:
-    """Return the chance of each answer from the trees that were not trained on it; NaN where all were."""
-    if not answers.is_split:
+def _one_row_each(item: np.ndarray) -> bool:
+    return len(np.unique(item)) == len(item)
+
+
+def _out_of_bag(forest: RandomForestClassifier, features: ItemDim, item: np.ndarray) -> np.ndarray:
+    """Return the chance of each item from the trees that were not trained on it; NaN where there are none.
+
+    Args:
+        forest: The forest.
+        features: Features of all items, as (item, feature).
+        item: Item of each training row.
+    """
+    chance = np.full(len(features), np.nan)
+    if _one_row_each(item):
         seen: Any = forest.oob_decision_function_
-        return np.asarray(seen, float)[:, 1]
-    # a success and a failure of one answer are two rows: a tree counts only if it saw neither
+        chance[item] = np.asarray(seen, float)[:, 1]
+        return chance
+    # several rows are of one item: a tree counts only if it was trained on none of them
+    known = np.unique(item)
     total, count = np.zeros(len(features)), np.zeros(len(features))
     for tree, sample in zip(forest.estimators_, forest.estimators_samples_, strict=True):
-        unseen = np.setdiff1d(np.arange(len(features)), answers.answer[sample])
+        unseen = np.setdiff1d(known, item[sample])
         if len(unseen):
             total[unseen] += np.asarray(tree.predict_proba(features[unseen]))[:, 1]
             count[unseen] += 1
-    return np.divide(total, count, out=np.full(len(features), np.nan), where=count > 0)
+    return np.divide(total, count, out=chance, where=count > 0)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from capscope.predict.assessor import AssessorEntry, ChanceTable, FittedAssessor
 from capscope.predict.demand_model import filled_scores, reduced_text
 from capscope.predict.features import ItemFeatures
 
+CHANCE_BOUNDS = (0.005, 0.995)
+"""Chances outside are moved to these bounds."""
 MOST_OUTPUTS = 100
 """Scores of more models than this are reduced to this many principal directions, to limit the size of the leaves."""
 
@@ -40,8 +42,13 @@ class PooledForestAssessor:
             known = replace(known, texts=None)
         features = tree_features(known)
         answered, (scores, trials) = training.answered, filled_scores(training)
-        weight = None if (trials == 1).all() else trials
+        weight = None if np.ptp(trials) == 0 else trials
         mean, main, directions = _reduced(scores, weight)
+        responses = training.responses
+        if len(main) < 2 * self.min_samples_leaf:  # no node could be split
+            table = np.repeat(np.clip(mean, *CHANCE_BOUNDS)[:, None], len(features), axis=1)
+            sd = residual_sd(responses, table[responses.model_index, responses.item_index])
+            return ChanceTable(table, np.full(table.shape, sd))
         forest = ExtraTreesRegressor(
             self.trees,
             min_samples_leaf=self.min_samples_leaf,
@@ -54,7 +61,6 @@ class PooledForestAssessor:
         held_out = table.copy()
         out_of_bag = np.asarray(forest.oob_prediction_).reshape(main.shape)
         held_out[:, answered] = _chances(mean, out_of_bag, directions)
-        responses = training.responses
         sd = residual_sd(responses, held_out[responses.model_index, responses.item_index])
         return ChanceTable(table, np.full(table.shape, sd))
 
@@ -87,7 +93,7 @@ def _reduced(scores: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray,
 
 
 def _chances(mean: np.ndarray, main: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    return np.clip(mean[:, None] + (main @ directions).T, 0.005, 0.995)
+    return np.clip(mean[:, None] + (main @ directions).T, *CHANCE_BOUNDS)
 
 
 POOLED_FOREST = AssessorEntry(

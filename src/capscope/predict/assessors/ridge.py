@@ -12,6 +12,8 @@ from capscope.predict.assessor import AssessorEntry, ChanceTable, FittedAssessor
 from capscope.predict.demand_model import fit_rasch
 
 STRENGTHS = tuple(10.0**power for power in range(-2, 6))
+FEWEST_ITEMS = 3
+"""With fewer answered items there is no regression; every item gets their mean difficulty."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,10 @@ def difficulty_by_ridge(training: Training, features: np.ndarray) -> FittedAsses
     posterior = fit_rasch(training).posterior
     difficulty = -posterior.residual_mean
     answered = training.answered
-    ridge = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS)).fit(features[answered], difficulty)
-    predicted = np.asarray(ridge.predict(features))
+    predicted = np.full(len(features), difficulty.mean())
+    if len(difficulty) >= FEWEST_ITEMS:
+        ridge = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS)).fit(features[answered], difficulty)
+        predicted = np.asarray(ridge.predict(features))
     sd = float(np.std(difficulty - predicted[answered]))
     chance = expit(posterior.ability_mean[:, :1] + posterior.weight.sum() - predicted[None])
     floor = training.features.floor

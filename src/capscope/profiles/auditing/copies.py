@@ -1,4 +1,4 @@
-"""Items that are there twice, as findings: same text, near text, same answers."""
+"""Duplicated items: the same text, nearly the same text, or the same answers by every model."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from capscope.profiles.item_groups import places_of
 Fits = Mapping[tuple[str, ...], tuple[IRTPosterior, float]]
 FEWEST_TEXTS = 10
 TWINS, TWINS_BY_TEXT = 0.01, 0.0005
-"""Share of items that models answer as another, before the data; where texts are known, they would have told."""
+"""Prior share of items with a duplicate among the answers; smaller where texts are known and differ."""
 
 
 def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
@@ -47,11 +47,11 @@ def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
 
 
 Row = tuple[str, str, float, str]
-"""Two ids, the chance that they are one item, and why."""
+"""Two ids, the probability that they are one item, and the evidence."""
 
 
 def _same(ids: np.ndarray, texts: list[str], targets: np.ndarray) -> tuple[list[Row], np.ndarray]:
-    """Items that repeat the text of an earlier one, and the positions of all the others."""
+    """Return items that repeat the text of an earlier one, and the positions of all other items."""
     rows: list[Row] = []
     first = np.ones(len(ids), bool)
     for group in same_texts(texts):
@@ -83,7 +83,7 @@ def _near(study: Study, ids: np.ndarray, texts: list[str], answers: "_Marks | No
 
 
 def _with_places(study: Study, kind: str, rows: list[Row]) -> Suspects:
-    """Findings of a kind; of two items the one that comes later in the study is taken for the copy."""
+    """Collect findings of one kind; of two items, the one that comes later in the study counts as the copy."""
     order = {} if study.items is None else {str(one): place for place, one in enumerate(study.items["item_id"])}
     rows = [(b, a, p, words) if order.get(a, 0) < order.get(b, 0) else (a, b, p, words) for a, b, p, words in rows]
     ids = np.array([row[0] for row in rows], dtype=str)
@@ -92,7 +92,7 @@ def _with_places(study: Study, kind: str, rows: list[Row]) -> Suspects:
 
 
 class _Marks:
-    """Marks of the models on the items of fitted benchmarks, and what the fits expect."""
+    """Marks of the models on the items of fitted benchmarks, and the marks expected by the fits."""
 
     def __init__(self, study: Study, fits: Fits) -> None:
         responses = Responses.of(study)
@@ -112,7 +112,7 @@ class _Marks:
         return result
 
     def twins(self, but: set[tuple[str, str]], described: set[str]) -> list[Row]:
-        """Pairs of items that models answer as if they were one, with the chance that they are.
+        """Find pairs of items that models answer as if they were one, with the probability that they are.
 
         Args:
             but: Pairs known already.
@@ -142,7 +142,7 @@ class _Marks:
 def _tables(
     responses: Responses, items: tuple[str, ...], posterior: IRTPosterior
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Marks, which of them are known, and expected marks, as tables (item, model of the fit)."""
+    """Return marks, a mask of the known ones, and expected marks, as tables (item, model of the fit)."""
     table = responses.dense().score
     at = np.nonzero(np.isfinite(table))
     score = table[at]
@@ -159,7 +159,7 @@ def _tables(
 
 
 SLIP = 0.05
-"""How often a model answers the same item otherwise when it is asked again."""
+"""Probability that a model answers the same item differently the second time."""
 ROWS_AT_ONCE = 1024
 
 
@@ -186,7 +186,7 @@ def copy_evidence(
 
 
 def nearest_twins(right: FloatArray, known: FloatArray, chance: FloatArray) -> np.ndarray:
-    """Position of the item that each item is most likely the same as, by answers alone.
+    """Find for each item the one that it most likely duplicates, by answers alone.
 
     Args:
         right: Marks (item, model).
@@ -207,6 +207,6 @@ def nearest_twins(right: FloatArray, known: FloatArray, chance: FloatArray) -> n
 
 
 def _log_again(chance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Log ratio of passing an item again, and of failing it again, to doing so at another like it."""
+    """Log ratios of repeating a pass, and a failure, on the same item to doing so on another item like it."""
     p = np.clip(chance, 1e-3, 1 - 1e-3)
     return np.log(SLIP + (1 - SLIP) / p), np.log(SLIP + (1 - SLIP) / (1 - p))

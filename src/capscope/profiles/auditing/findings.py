@@ -1,4 +1,4 @@
-"""What an audit says: one row for each thing found, with its chance and its evidence."""
+"""Findings of an audit with their probabilities, listed up to a rate of false discoveries."""
 
 from dataclasses import dataclass
 
@@ -20,14 +20,14 @@ class Audit:
     """Columns kind, id, other, benchmark, task, probability, evidence, listed; most probable first. `listed` rows are
     those that the rate of false discoveries allows for their kind."""
     rate: float
-    """Expected share of false ones among the listed of a kind."""
+    """Expected share of false findings among those listed of one kind."""
     notes: tuple[str, ...]
-    """What could not be looked at, and why."""
+    """What could not be examined, and why."""
     kinds: tuple[str, ...] = ()
-    """What was looked for."""
+    """Kinds of findings that were searched for."""
 
     def listed(self) -> pd.DataFrame:
-        """Return what the audit stands for, without what it merely suspects."""
+        """Return the listed findings, without suspects below the rate of false discoveries."""
         return self.table[self.table["listed"]].drop(columns="listed").reset_index(drop=True)
 
     def __repr__(self) -> str:
@@ -39,14 +39,14 @@ class Audit:
         return html_table("Audit", self.listed(), " ".join([note, *self.notes]))
 
     def counts(self) -> dict[str, int]:
-        """Return how many of each kind are listed."""
+        """Return the number of listed findings by kind."""
         listed = self.table.loc[self.table["listed"].astype(bool), "kind"]
         return {kind: int((listed == kind).sum()) for kind in self.kinds}
 
 
 @dataclass(frozen=True)
 class Suspects:
-    """Things that may be odd in one way, each with its chance; all that were looked at count for the rate."""
+    """Items or models that may be odd in one way, with probabilities; all count for the false discovery rate."""
 
     kind: str
     table: pd.DataFrame
@@ -88,23 +88,23 @@ def suspects(kind: str, ids: np.ndarray, probability: FloatArray, evidence: list
 
 ITERATIONS = 200
 STILL = 1e-9
-"""Class frequencies that move by less than this stand."""
+"""Change of the class frequencies at which the iteration ends."""
 
 
 @dataclass(frozen=True)
 class NestedChances:
-    """Chances of being odd at three levels."""
+    """Probabilities of being odd at three levels."""
 
     row: FloatArray
     """Chance that a row is odd as a whole."""
     group: FloatArray
     """Chance that a row is odd in a whole group of cells, given that it is not as a whole."""
     cell: FloatArray
-    """Chance that a cell is odd, for whichever reason."""
+    """Probability that a cell is odd for any of these reasons."""
 
 
 def nested_chances(evidence: FloatArray, group: np.ndarray, innocent: FloatArray) -> NestedChances:
-    """Chances that all cells of a row are odd, or those of a group, or single ones, with frequencies learnt from all.
+    """Probabilities that a whole row of cells, a group of them, or single cells are odd (empirical Bayes).
 
     Args:
         evidence: Log Bayes factors (row, cell) of odd against ordinary.
@@ -136,7 +136,7 @@ def nested_chances(evidence: FloatArray, group: np.ndarray, innocent: FloatArray
 
 
 def discovered(probability: FloatArray, rate: float) -> np.ndarray:
-    """Take the most probable as long as the expected share of false ones among them stays within the rate.
+    """Select the most probable candidates while their expected share of false discoveries stays within the rate.
 
     Args:
         probability: Chance of each being what it is taken for.
@@ -154,7 +154,7 @@ def discovered(probability: FloatArray, rate: float) -> np.ndarray:
 
 
 def class_probability(log_likelihood: FloatArray, prior: FloatArray) -> FloatArray:
-    """Chances of classes of each row with class frequencies learnt from all rows.
+    """Class probabilities of each row, with class frequencies estimated from all rows (EM).
 
     Args:
         log_likelihood: Array (row, class).

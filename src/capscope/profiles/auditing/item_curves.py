@@ -23,11 +23,11 @@ FLOORS = (0.0, 0.1, 0.25, 0.5)
 SMALLEST = 1e-37
 """Keeps the logarithm of a likelihood finite."""
 WEAK_SLOPES = np.array([-0.3, -0.15])
-"""Slopes of items that better models fail without a wrong key: they ask for something that goes against ability."""
+"""Slopes of items that better models fail although the key is right."""
 
 
 @dataclass(frozen=True)
-class Curves:
+class CurveGrid:
     """A grid of item curves at the models' abilities."""
 
     chance: Float[np.ndarray, "curve model"]
@@ -35,69 +35,69 @@ class Curves:
     low: Float[np.ndarray, " curve"]
     """Chance of a model at the tenth percentile of ability."""
     high: Float[np.ndarray, " curve"]
-    """Chance of a model at the ninetieth."""
+    """Chance of a model at the ninetieth percentile."""
 
 
 @dataclass(frozen=True)
-class Abilities:
+class ModelAbilities:
     """Abilities of the models on one benchmark, in standard deviations."""
 
     mean: Float[np.ndarray, " model"]
     variance: Float[np.ndarray, " model"]
 
 
-def ordinary_curves(ability: Abilities, floors: tuple[float, ...] = FLOORS) -> Curves:
+def ordinary_curves(ability: ModelAbilities, floors: tuple[float, ...] = FLOORS) -> CurveGrid:
     """Curves that rise with ability, over (slope, difficulty, floor)."""
     grid = np.meshgrid(np.exp(LOG_SLOPES), DIFFICULTIES, floors, indexing="ij")
     slope, difficulty, floor = (axis.ravel() for axis in grid)
     return _curves(ability, slope, difficulty, floor)
 
 
-def falling_curves(ability: Abilities) -> Curves:
+def falling_curves(ability: ModelAbilities) -> CurveGrid:
     """Curves that fall a little with ability, over (slope, level, floor)."""
     return _around(ability, WEAK_SLOPES, np.linspace(-4, 4, 17))
 
 
-def flat_curves(ability: Abilities) -> Curves:
+def flat_curves(ability: ModelAbilities) -> CurveGrid:
     """Curves that do not depend on ability, over (level, floor)."""
     return _around(ability, np.array([1e-6]), np.linspace(-5, 5, 31))
 
 
-def _around(ability: Abilities, slopes: FloatArray, levels: FloatArray) -> Curves:
+def _around(ability: ModelAbilities, slopes: FloatArray, levels: FloatArray) -> CurveGrid:
     """Curves with these log-odds of the average model, whatever the slope, above each of the floors."""
     grid = np.meshgrid(slopes, levels, FLOORS, indexing="ij")
     slope, level, floor = (axis.ravel() for axis in grid)
     return _curves(ability, slope, -level / slope, floor)
 
 
-def _curves(ability: Abilities, slope: FloatArray, difficulty: FloatArray, floor: FloatArray) -> Curves:
+def _curves(ability: ModelAbilities, slope: FloatArray, difficulty: FloatArray, floor: FloatArray) -> CurveGrid:
     mean = slope[:, None] * (ability.mean - difficulty[:, None])
     variance = slope[:, None] ** 2 * ability.variance
     ends = np.quantile(ability.mean, [0.1, 0.9])
     low, high = (floor + (1 - floor) * expit(slope * (end - difficulty)) for end in ends)
-    return Curves(success_probability(mean, variance, floor[:, None]), low, high)
+    return CurveGrid(success_probability(mean, variance, floor[:, None]), low, high)
 
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Likelihoods of items under curves, each item's largest taken out, so that mixing curves is one product."""
+    """Likelihoods of items under curves, divided by each item's largest, so that mixtures are one matrix product."""
 
     scaled: Float[np.ndarray, "item curve"]
     top: Float[np.ndarray, " item"]
-    """Log of what was taken out."""
+    """Logarithm of each item's largest likelihood."""
 
     def take(self, items: np.ndarray) -> "Likelihoods":
         """Return some of the items."""
         return Likelihoods(self.scaled[items], self.top[items])
 
     def mixed(self, weights: FloatArray) -> FloatArray:
-        """Log-likelihood of each item over curves as frequent as these weights say."""
+        """Log-likelihood of each item under a mixture of the curves with these weights."""
         chance = self.scaled @ weights.ravel().astype(self.scaled.dtype)
         return self.top + np.log(np.maximum(chance, SMALLEST))
 
 
 def likelihoods(log_likelihood: Float[np.ndarray, "item curve"]) -> Likelihoods:
-    """Take each item's largest likelihood out."""
+    """Divide likelihoods by each item's largest one."""
     top = log_likelihood.max(axis=1)
     return Likelihoods(np.exp(log_likelihood - top[:, None]).astype(np.float32), top.astype(float))
 
@@ -109,7 +109,7 @@ class Marks:
     right: Float[np.ndarray, "item model"]
     wrong: Float[np.ndarray, "item model"]
     discount: float
-    """Share of the models that are worth an independent witness."""
+    """Effective share of independent models; related models repeat each other's answers."""
 
     def log_likelihood(self, chance: Float[np.ndarray, "curve model"]) -> Float[np.ndarray, "item curve"]:
         """Log-likelihood of each item under each curve."""
@@ -126,12 +126,12 @@ def marks_of(responses: Responses, discount: float) -> Marks:
 
 
 SMOOTHING = 0.5
-"""Items' worth of the flat start among the weights of curves."""
+"""Pseudo-items of the flat prior on the weights of curves."""
 CURVE_ITERATIONS = 25
 SMALLEST_VARIANCE = 0.04
-"""Variance of log slopes that the grid can still tell from none."""
+"""Smallest variance of log slopes that the grid resolves."""
 STRANGE_FLOOR = 0.004
-"""Share of items with another floor where nearly all have one."""
+"""Share of items with a different floor, where nearly all items have the same one."""
 
 Weights = Float[np.ndarray, "slope difficulty floor"]
 FloorLaw = int | None
@@ -139,14 +139,14 @@ FloorLaw = int | None
 
 
 def start_weights(law: FloorLaw) -> Weights:
-    """All slopes and difficulties alike."""
+    """Return equal weights of all slopes and difficulties."""
     floor = np.ones(len(FLOORS)) / len(FLOORS) if law is None else _one_floor(law)
     shape = (len(LOG_SLOPES), len(DIFFICULTIES))
     return np.full((*shape, 1), 1 / np.prod(shape)) * floor
 
 
 def learnt_weights(likelihood: Likelihoods, weights: Weights, share: FloatArray, law: FloorLaw) -> Weights:
-    """How often ordinary items have each slope, difficulty and floor, the three taken as unrelated.
+    """Estimate how frequent each slope, difficulty and floor is among ordinary items, the three independent.
 
     A free spread over all three would make room for whatever odd items there are.
 
@@ -180,7 +180,7 @@ def _kept_off_zero(counts: FloatArray) -> FloatArray:
 
 
 def _normal_fit(counts: FloatArray, at: FloatArray) -> FloatArray:
-    """The normal law on a grid that has the mean and spread of some counts."""
+    """Return the normal distribution on a grid with the mean and variance of weighted counts."""
     mean = np.average(at, weights=counts)
     variance = max(float(np.average((at - mean) ** 2, weights=counts)), SMALLEST_VARIANCE)
     law = np.exp(-0.5 * (at - mean) ** 2 / variance)
@@ -192,10 +192,10 @@ KEYED_SHARES = (1.0, 0.5, 1 / 3, 0.2, 0.1)
 WRONG_KEY_FLOORS = (0.0, 0.25)
 CLASSES = ("ordinary", "wrong key", "reversed", "flat")
 PRIOR_ITEMS = np.array([48.5, 0.5, 0.1, 0.9])
-"""Class frequencies before the data are worth so many items."""
+"""Prior class frequencies, in pseudo-items."""
 ROUNDS = 3
 MOST_TRIED = 800
-"""Items on which the laws of floors are tried."""
+"""Items on which the distributions of floors are compared."""
 FREE_COST = 1.5
 """What each share of a free law of floors costs, in log items: half a parameter's worth and as much for the choice."""
 KNOWN_FLOOR = 0.9
@@ -205,7 +205,7 @@ EASY, HARD = 0.95, 0.05
 
 @dataclass(frozen=True)
 class ItemKinds:
-    """Chances of what each item is."""
+    """Class probabilities and simple statistics of each item."""
 
     items: tuple[str, ...]
     """Ids on the item axis."""
@@ -252,7 +252,7 @@ class _Evidence:
 
 
 def item_kinds(
-    responses: Responses, ability: Abilities, discount: float = 1.0, floor: FloatArray | None = None
+    responses: Responses, ability: ModelAbilities, discount: float = 1.0, floor: FloatArray | None = None
 ) -> ItemKinds:
     """Classify the items of one benchmark.
 
@@ -279,7 +279,7 @@ def item_kinds(
 
 
 def _classified(evidence: _Evidence, law: FloorLaw) -> tuple[Weights, FloatArray, float]:
-    """Learn the curves of ordinary items and the chances of the classes in turn; also the log-likelihood reached."""
+    """Estimate curve weights and class probabilities in turn; also return the log-likelihood reached."""
     weights, chance, total = start_weights(law), np.empty(0), 0.0
     share = np.ones(len(evidence.ordinary.top))
     for _ in range(ROUNDS):
@@ -308,14 +308,14 @@ def _floor_law(evidence: _Evidence, floor: FloatArray | None) -> FloorLaw:
 
 
 def _alike(likelihood: Likelihoods, weights: Weights) -> FloatArray:
-    """Weights of curves that differ in level alike, above floors that are as frequent as those of ordinary items."""
+    """Return equal weights of levels above floors that are as frequent as those of ordinary items."""
     floor = weights.sum(axis=(0, 1))
     levels = likelihood.scaled.shape[1] // len(floor)
     return np.tile(floor / levels, levels)
 
 
 def _shared(weights: Weights) -> FloatArray:
-    """The learnt weights of slopes and difficulties, over the floors that curves behind wrong keys have."""
+    """Spread the estimated weights of slopes and difficulties over the floors of curves behind wrong keys."""
     by_curve = weights.sum(axis=2).ravel()
     return np.repeat(by_curve, len(WRONG_KEY_FLOORS)) / len(WRONG_KEY_FLOORS)
 
@@ -332,7 +332,7 @@ def _floor_prior(floor: FloatArray | None) -> FloatArray:
 
 
 def _keyed_prior(floor: FloatArray | None) -> FloatArray:
-    """How likely each share of `KEYED_SHARES` is, by the number of options where the chance of a guess is known."""
+    """Prior of each share of `KEYED_SHARES`, from the number of options where the chance of a guess is known."""
     shares = np.array(KEYED_SHARES)
     if floor is None:
         return np.full((1, len(shares)), 1 / len(shares))
@@ -345,12 +345,12 @@ def _keyed_prior(floor: FloatArray | None) -> FloatArray:
     return prior / prior.sum(axis=1, keepdims=True)
 
 
-def _extremes(joint: FloatArray, curves: Curves) -> tuple[FloatArray, FloatArray]:
+def _extremes(joint: FloatArray, curves: CurveGrid) -> tuple[FloatArray, FloatArray]:
     chance = joint / joint.sum(axis=1, keepdims=True)
     return chance @ (curves.low >= EASY).astype(float), chance @ (curves.high <= HARD).astype(float)
 
 
-def _halves(responses: Responses, ability: Abilities) -> tuple[FloatArray, FloatArray]:
+def _halves(responses: Responses, ability: ModelAbilities) -> tuple[FloatArray, FloatArray]:
     better: ItemMask = ability.mean > np.median(ability.mean)
     rows = better[responses.model_index]
     return responses.rows(rows).item_means(), responses.rows(~rows).item_means()

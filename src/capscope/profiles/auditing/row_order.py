@@ -1,8 +1,8 @@
-"""Models whose rows stand against other items than they answered: a whole task of ids out of step.
+"""Models whose answers are assigned to the wrong items, such as a file whose rows were shifted ("out of step").
 
-A model in step succeeds more often on items that the others find easy; how much more depends on the task and on how
-good the model is, since a weak model that guesses does so on easy and hard items alike. A model out of step succeeds as
-often as its ability says, on items that have nothing to do with it.
+A model whose rows are in order succeeds more often on items that other models find easy. How much more depends on the
+task and on its ability, since a weak model that guesses does so on easy and hard items alike. A model out of step
+succeeds as often as its ability implies, but independently of how easy the items are.
 """
 
 import re
@@ -25,9 +25,9 @@ NEWTON_STEPS = 6
 TAIL_FREEDOM = 4
 """Degrees of freedom of Student's law of slopes in step: some models are odd without being out of step."""
 LINE_WEIGHT = 0.3
-"""Neighbours' worth of the line through all models in what is expected of one."""
+"""Weight of the regression line through all models, in neighbours, when a model's slope is predicted."""
 GUESSER_SHARE = 0.01
-"""Share of models that guess throughout a benchmark, before the data."""
+"""Prior share of models that guess throughout a benchmark."""
 NO_NEIGHBOUR_SHARE = 1e-4
 """The same for a model whose neighbours in ability do not guess."""
 PRIOR_WEIGHT = 0.25
@@ -36,7 +36,7 @@ PRIOR_WEIGHT = 0.25
 
 @dataclass(frozen=True)
 class Alignment:
-    """How each model's answers go with the easiness that the other models give the items, task by task."""
+    """Slopes of each model's answers on the items' easiness for the other models, by task."""
 
     models: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -49,7 +49,7 @@ class Alignment:
 
 
 def alignment(responses: Responses, task: np.ndarray, reference: np.ndarray | None = None) -> Alignment:
-    """Regress each model's answers on the easiness that the other models give the items, within each task.
+    """Regress each model's answers on the items' easiness for the other models, within each task.
 
     Args:
         responses: The responses.
@@ -101,7 +101,7 @@ def _slopes(
 
 
 def out_of_step(aligned: Alignment, benchmark: np.ndarray) -> pd.DataFrame:
-    """Chance that a model's rows of a task, a benchmark or the study stand against other items than it answered.
+    """Probability that a model's rows of a task, a benchmark or the study are assigned to the wrong items.
 
     The evidence of a cell is how much better a slope of nothing explains its estimate than the slopes of models about
     as good on the task do. How often models, benchmarks of a model and single tasks are out of step is learnt.
@@ -143,7 +143,7 @@ def out_of_step(aligned: Alignment, benchmark: np.ndarray) -> pd.DataFrame:
 
 
 def _expected(aligned: Alignment) -> tuple[FloatArray, FloatArray]:
-    """Slope that models as good on the task have, by a line robust to strangers, and their spread around it."""
+    """Slope expected at a model's ability, by a regression robust to outliers, and the residual variance."""
     expected, spread = np.full_like(aligned.slope, np.nan), np.full_like(aligned.slope, np.nan)
     for t in range(len(aligned.tasks)):
         known = np.flatnonzero(np.isfinite(aligned.slope[:, t]))
@@ -170,7 +170,7 @@ def _nearness(ability: FloatArray) -> FloatArray:
 
 
 def _robust_line(ability: FloatArray, slope: FloatArray, variance: FloatArray) -> FloatArray:
-    """Line of slopes on abilities by iterated weights of Student's law; flat where abilities hardly differ."""
+    """Regression of slopes on abilities with Student errors (iterated weights); flat where abilities hardly differ."""
     design = np.column_stack([np.ones(len(ability)), ability - np.median(ability)])
     fitted = np.full(len(slope), np.median(slope))
     ridge = np.diag([0.0, 0.5])
@@ -184,7 +184,7 @@ def _robust_line(ability: FloatArray, slope: FloatArray, variance: FloatArray) -
 
 
 def _evidence(aligned: Alignment, expected: FloatArray, spread: FloatArray) -> FloatArray:
-    """Log Bayes factor of no slope for being out of step against in step; 0 where there is too little to say."""
+    """Log Bayes factor of out of step against in step; 0 where there are too few answers."""
     total = np.sqrt(aligned.variance + spread)
     in_step = np.nan_to_num(stats.t.logpdf((aligned.slope - expected) / total, TAIL_FREEDOM) - np.log(total))
     astray = np.nan_to_num(stats.norm.logpdf(aligned.slope, 0, np.sqrt(aligned.variance)))
@@ -214,15 +214,15 @@ def _guessing(aligned: Alignment, evidence: FloatArray, group: np.ndarray) -> Fl
 
 FEWEST_FOR_LAG = 20
 LAG_P_VALUE = 0.01
-"""A lag is named when chance alone brings one as good somewhere less often than this."""
+"""Largest p-value, over all lags, at which a lag is reported."""
 
 
 @dataclass(frozen=True)
 class Lag:
-    """The shift under which a model's answers go best with the easiness of items."""
+    """Shift of a model's rows that correlates best with the items' easiness."""
 
     places: int
-    """How far each answer stands behind its item; rows that fall off one end come back at the other."""
+    """Number of rows by which answers lie behind their items, cyclically."""
     agreement: float
     """Correlation at this lag."""
     p: float
@@ -230,7 +230,7 @@ class Lag:
 
 
 def natural_order(ids: list[str]) -> np.ndarray:
-    """Positions that put ids in the order a person would, ``item/2`` before ``item/10``."""
+    """Positions that sort ids with numbers as numbers, ``item/2`` before ``item/10``."""
     keys = [[(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", i)] for i in ids]
     return np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
 
@@ -261,13 +261,13 @@ class StepFindings:
     """Models out of step, and which rows that concerns."""
 
     suspects: Suspects
-    """One for each model and the widest part of the study it is out of step on."""
+    """One row for each model and the widest part of the study on which it is out of step."""
     cells: pd.DataFrame
     """Model and task of each part that is more likely out of step than not."""
 
 
 def step_suspects(responses: Responses, places: Places, rate: float) -> StepFindings:
-    """Find models out of step, and by how far where the order of items tells.
+    """Find models out of step, with the shift that brings them back where there is one.
 
     Args:
         responses: The responses.
@@ -284,7 +284,7 @@ def step_suspects(responses: Responses, places: Places, rate: float) -> StepFind
 
 
 def rows_out_of_step(findings: StepFindings, responses: Responses, places: Places) -> ItemMask:
-    """Mask of the rows that stand against other items than they answered."""
+    """Mask of the rows that are assigned to the wrong items."""
     if not len(findings.cells):
         return np.zeros(len(responses.score), bool)
     tasks, task = np.unique(places.task, return_inverse=True)

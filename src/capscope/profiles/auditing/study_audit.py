@@ -12,7 +12,7 @@ from capscope.errors import InputError
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.profiles.auditing.copies import copy_suspects
 from capscope.profiles.auditing.findings import Audit, Suspects, make_audit, suspects
-from capscope.profiles.auditing.item_curves import Abilities, ItemKinds, item_kinds
+from capscope.profiles.auditing.item_curves import ItemKinds, ModelAbilities, item_kinds
 from capscope.profiles.auditing.row_order import rows_out_of_step, step_suspects
 from capscope.profiles.auditing.texts import level_suspects
 from capscope.profiles.item_groups import Places, opened, places_of
@@ -22,15 +22,15 @@ FEWEST_MODELS, FEWEST_ITEMS = 8, 10
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSettings:
-    """How to audit."""
+    """Settings of an audit."""
 
     rate: float = 0.2
-    """Expected share of false ones among what is listed of each kind."""
+    """Expected share of false findings among those listed of each kind."""
     seed: int = 0
     """Seed of everything random."""
 
     def __post_init__(self) -> None:
-        """Refuse a rate that is none.
+        """Validate the rate.
 
         Raises:
             InputError: The rate lies outside (0, 1).
@@ -83,7 +83,7 @@ audit_study = audit
 
 @dataclass(frozen=True)
 class BenchmarkFit:
-    """What the answers to one benchmark say."""
+    """Fit and item classes of one benchmark."""
 
     places: Places
     posterior: IRTPosterior
@@ -101,14 +101,14 @@ def _fits(study: Study, responses: Responses, places: Places, seed: int) -> list
             continue
         posterior = fit_irt(part, IRTSettings(model="2pl", form="signed", seed=seed)).posterior
         discount = independent_share(posterior, part)
-        ability = Abilities(posterior.ability_mean[:, 0], posterior.ability_cov[:, 0, 0])
+        ability = ModelAbilities(posterior.ability_mean[:, 0], posterior.ability_cov[:, 0, 0])
         kinds = item_kinds(part, ability, discount, None if floor is None else floor[items])
         fits.append(BenchmarkFit(places.take(items), posterior, kinds, discount))
     return fits
 
 
 def _restricted(responses: Responses, items: np.ndarray) -> Responses:
-    """Answers to some items, by the models that answered one of them."""
+    """Return the answers to some items, over the models that answered any of them."""
     place = np.full(len(responses.items), -1)
     place[items] = np.arange(len(items))
     part = responses.rows(place[responses.item_index] >= 0)
@@ -119,7 +119,7 @@ def _restricted(responses: Responses, items: np.ndarray) -> Responses:
 
 
 def independent_share(posterior: IRTPosterior, responses: Responses) -> float:
-    """Share of the models that are worth an independent witness, from how their residuals go together.
+    """Effective share of independent models, from the correlations of their residuals.
 
     With residual correlations ``c`` it is ``1 / (1 + (M - 1) mean c^2)``, chance correlations taken off; it is 1 for
     models that share nothing but ability, and near ``1 / M`` for M copies of one model.
@@ -138,7 +138,7 @@ def independent_share(posterior: IRTPosterior, responses: Responses) -> float:
 
 
 def _item_suspects(fits: list[BenchmarkFit]) -> list[Suspects]:
-    """Suspects among the items of all benchmarks; one rate of false discoveries holds for all of them."""
+    """Collect suspects among the items of all benchmarks, which share one rate of false discoveries."""
     if not fits:
         return []
     place = pd.concat([one.places.table() for one in fits], ignore_index=True)

@@ -24,14 +24,14 @@ from capscope.profiles.item_groups import places_of
 
 HASHED_WORDS = 2**16
 SKETCH = 128
-"""Numbers that a text is squeezed into to look for neighbours; distances are then taken on the whole text."""
+"""Size of the random projection in which neighbours are searched; distances are then computed on all words."""
 NEIGHBOURS = 6
 ROWS_AT_ONCE = 1024
 COLUMNS_IN_GROUP = 32
 FEWEST_IN_TASK = 30
 QUANTILES = (0.5, 0.8, 0.9)
 PRIOR_SHARE = 0.005
-"""Share of items with a near duplicate, before the data."""
+"""Prior share of items with a near duplicate."""
 ITERATIONS = 100
 
 
@@ -73,7 +73,7 @@ def nearest_texts(texts: list[str], seed: int) -> Neighbours:
 
 
 def _closest(sketch: np.ndarray, start: int, count: int) -> np.ndarray:
-    """Positions of the most alike of each row of a block; sorting all would take most of the search's time.
+    """Positions of the most similar texts of each row of a block, without sorting all of them.
 
     The best `count` values of a row lie in the `count` groups of columns whose largest values are largest.
     """
@@ -91,7 +91,7 @@ def _closest(sketch: np.ndarray, start: int, count: int) -> np.ndarray:
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:
-    """Positions of the largest values of each row, in no order; a copy, so that what was sorted can be let go."""
+    """Positions of the largest values of each row, in no order; a copy, so that the full array is freed."""
     return np.argpartition(-values, count - 1, axis=1)[:, :count].copy()
 
 
@@ -129,14 +129,14 @@ def _task_groups(task: np.ndarray) -> list[np.ndarray]:
 
 
 def _dimension(ratio: FloatArray) -> float:
-    """Exponent of the ratio's law, the most cautious over several quantiles; duplicates are too few to move them."""
+    """Exponent of the ratio's distribution: the smallest over several quantiles, which few duplicates do not move."""
     levels = np.quantile(ratio, [1 - q for q in QUANTILES])
     exponents = [np.log(1 - q) / np.log(min(level, 1 - 1e-6)) for q, level in zip(QUANTILES, levels, strict=True)]
     return float(min(exponents))
 
 
 def _odd_tail_chance(tail: FloatArray) -> FloatArray:
-    """Chance of each tail probability to come from duplicates, whose law piles up at 0 (a beta-uniform mixture)."""
+    """Probability that each tail probability comes from duplicates, under a beta-uniform mixture."""
     share, shape = PRIOR_SHARE, 0.1
     log_tail = np.log(np.maximum(tail, 1e-300))
     chance = np.zeros(len(tail))
@@ -149,7 +149,7 @@ def _odd_tail_chance(tail: FloatArray) -> FloatArray:
 
 FEWEST_RATED_TEXTS = 50
 TASK_WEIGHT = 1.0
-"""Neighbours' worth of the levels of the whole task in what is expected of an item."""
+"""Weight of the task's levels, in neighbours, in the level expected of an item."""
 ODD_SHARE = 0.01
 """Share of levels that are slips, before the data; a slip is any level alike."""
 

@@ -63,7 +63,7 @@ def cluster_moments(values: Values, cluster: np.ndarray, weight: RowFloats | Non
 
 
 def filled(values: Values) -> Values:
-    """Put the mean of a variable where an item has a gap; a variable without any value becomes 0."""
+    """Replace missing values by the variable's mean; a variable without any value becomes 0."""
     known = ~np.isnan(values)
     mean = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, values, mean)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from capscope.axes import LEVELS
 from capscope.data import Demands
-from capscope.display import html_table
+from capscope.display import html_table, short_repr
 from capscope.errors import InputError, first_few, nearest
 
 SENSITIVE_MEAN, SENSITIVE_SD = 2.0, 1.0
@@ -17,7 +17,7 @@ SENSITIVE_MEAN, SENSITIVE_SD = 2.0, 1.0
 
 @dataclass(frozen=True)
 class DemandProfile:
-    """How the demands of an item set spread over dimensions and levels."""
+    """Distribution of the demands of an item set over dimensions and levels."""
 
     dims: tuple[str, ...]
     """Rubric codes on the dimension axis."""
@@ -27,6 +27,9 @@ class DemandProfile:
     """Columns dim, items, mean, sd, dominant (items that no other dimension exceeds), sensitive."""
     n_items: int
     """Number of items in the set."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def _repr_html_(self) -> str:
         return html_table(f"Demand profile of {self.n_items:,} items", self.table)
@@ -59,12 +62,15 @@ def demand_profile(demands: Demands) -> DemandProfile:
 
 @dataclass(frozen=True)
 class ClaimCheck:
-    """What a set measures next to what it says it measures, by the levels of its items alone."""
+    """Claims of an item set checked against the demand levels of its items."""
 
     claimed: tuple[str, ...]
     """Dimensions that the set claims."""
     table: pd.DataFrame
     """Columns dim, claimed, sensitive, verdict: `measured`, `missed`, `unclaimed` or empty."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def sensitivity(self) -> float:

@@ -1,4 +1,4 @@
-"""How much of the items' difficulty each demand explains, what text adds, and what nothing explains."""
+"""Shares of the variance of item difficulty that demands explain (Lindeman, Merenda and Gold, 1980)."""
 
 from dataclasses import dataclass
 from itertools import permutations
@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
+from capscope.display import short_repr
 from capscope.errors import FitError
 from capscope.fit import IRTPosterior
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
@@ -23,7 +24,7 @@ LARGEST_VARIANCE = 25.0
 
 @dataclass(frozen=True)
 class Difficulties:
-    """Difficulty of each item as its answers alone have it, in log-odds for the average model."""
+    """Difficulty of each item estimated from its answers alone, in log-odds for the average model."""
 
     items: tuple[str, ...]
     """Ids on the item axis."""
@@ -34,9 +35,12 @@ class Difficulties:
     spread: float
     """Variance of true difficulties over items."""
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
     @property
     def weight(self) -> Float[np.ndarray, " item"]:
-        """Weights under which an average over items has least variance."""
+        """Weights under which a mean over items has least variance."""
         return self.spread / (self.spread + self.variance)
 
     def take(self, index: np.ndarray) -> "Difficulties":
@@ -61,9 +65,12 @@ class DifficultyShares:
     items: int
     """Items with both levels and answers."""
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 def difficulties(posterior: IRTPosterior) -> Difficulties:
-    """Read difficulties off a Rasch fit, its prior taken out again, so that regressions on them are not shrunk twice.
+    """Extract difficulties from a Rasch fit without its prior, so that regressions on them are not shrunk twice.
 
     Raises:
         FitError: The fit is not a Rasch model.

@@ -1,4 +1,4 @@
-"""Explain a benchmark: what it demands, what of its claims it measures, and what makes its items difficult."""
+"""Explanation of a benchmark: its demands, its claims, and what makes its items difficult."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from capscope.data import Demands, Responses, Study, join_items
-from capscope.display import html_table
+from capscope.display import html_table, short_repr
 from capscope.errors import FitError, InputError
 from capscope.fit import IRTSettings, fit_irt, item_chance
 from capscope.intervals import cluster_draws
@@ -22,7 +22,7 @@ FEWEST_MODELS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainSettings:
-    """What to explain."""
+    """Settings of an explanation."""
 
     benchmark: str | None = None
     """One benchmark of the study; without it, all items."""
@@ -42,32 +42,35 @@ class ExplainSettings:
 
 @dataclass(frozen=True)
 class ResponseExplanation:
-    """What answers say of the items' demands."""
+    """Results from responses: difficulty and differences between models by demand."""
 
     shares: DifficultyShares
-    """Which demand explains how much of the difficulty."""
+    """Share of difficulty that each demand explains."""
     held_out: HeldOutShares
-    """What demands and text explain on items and tasks held out."""
+    """Share of difficulty that demands and text explain on held-out items and tasks."""
     separation: Separation
     """Which abilities separate the models."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """All that is known of an item set; a part is None where the study lacks what it needs, and a note says so."""
+    """Explanation of an item set; a part is None where the study lacks its data, as a note then says."""
 
     demand: DemandProfile
     """Levels by dimension."""
     structure: DemandStructure
-    """Which demands come together."""
+    """Co-occurrence of demands."""
     claims: ClaimCheck
     """Sensitivity and specificity."""
     contrast: DemandContrast | None = None
     """Demands against another set."""
     responses: ResponseExplanation | None = None
-    """What answers say."""
+    """Results from responses."""
     notes: tuple[str, ...] = field(default=())
-    """What could not be said, and why."""
+    """What could not be computed, and why."""
 
     def __repr__(self) -> str:
         dims, parts = len(self.demand.dims), "demands" if self.responses is None else "demands and responses"

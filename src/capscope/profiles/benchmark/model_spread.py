@@ -1,4 +1,4 @@
-"""Which abilities separate the models that took an item set, beyond the one that all items share."""
+"""Standard deviation over models of their response to each demand, at equal general ability."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from capscope.axes import FloatArray, ItemDim
 from capscope.data import Responses
+from capscope.display import short_repr
 from capscope.fit import PROBIT_SCALE, IRTPosterior, score_and_information
 from capscope.intervals import bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.cluster_moments import filled
@@ -22,7 +23,7 @@ ClusterModel = Float[np.ndarray, "cluster model"]
 
 @dataclass(frozen=True)
 class Separation:
-    """How models differ on a set of items."""
+    """Differences between models on a set of items, by demand and in general ability."""
 
     table: pd.DataFrame
     """Columns dim, spread, lower, upper, best, worst. Spread is the standard deviation over models of what one
@@ -31,7 +32,10 @@ class Separation:
     general: float
     """The same for the general ability: its standard deviation over models in log-odds."""
     reliability: float
-    """Share of the variance of general abilities that is not uncertainty."""
+    """Share of the variance of general abilities that is not posterior uncertainty."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def separation(
     rng: np.random.Generator,
     level: float = 0.9,
 ) -> Separation:
-    """Measure by dimension how differently models respond to demand, their general abilities held equal.
+    """Estimate for each dimension how differently models respond to its demand, at equal general ability.
 
     Args:
         posterior: A Rasch fit to these responses.
@@ -122,7 +126,7 @@ def _names(posterior: IRTPosterior, index: np.ndarray, apart: np.ndarray) -> lis
 
 
 class _Answers:
-    """The answers of a fit, ready to be summed by task and model."""
+    """Answers with the fit's log-odds, to be summed by task and model."""
 
     def __init__(self, posterior: IRTPosterior, responses: Responses, task: np.ndarray, n_tasks: int) -> None:
         self.model, self.item = responses.model_index, responses.item_index

@@ -1,4 +1,4 @@
-"""Everything `capscope explain` says of a benchmark: what it demands and measures, and what is odd about its items."""
+"""Results of `capscope explain` as plain values and as text: the explanation of a benchmark and its audit."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.data import Study
+from capscope.display import short_repr
 from capscope.intervals import Interval
 from capscope.profiles.auditing import Audit, AuditSettings
 from capscope.profiles.auditing import audit as audit_of
@@ -27,6 +28,9 @@ class BenchmarkReport:
     """None where the study has no demands and only an audit was asked for."""
     audit: Audit | None
     """None where none was asked for."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values; of the audit, what is listed."""
@@ -125,7 +129,7 @@ def _responses_dict(responses: ResponseExplanation) -> dict[str, Any]:
 
 
 def explanation_text(explanation: Explanation) -> str:
-    """Lay an explanation out as tables with a line of reading above each."""
+    """Lay an explanation out as tables, each under a line that says how to read it."""
     demand, effective = explanation.demand, explanation.structure.effective_dims
     levels = pd.DataFrame(demand.histogram.astype(int), columns=[f"n{step}" for step in range(6)])
     parts = [

@@ -1,4 +1,4 @@
-"""How the demands of an item set hang together, and how one set differs from another."""
+"""Co-occurrence of the demands of an item set, their effective dimensions, and contrasts between two sets."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,21 @@ from scipy.special import stdtrit
 
 from capscope.axes import FloatArray, ItemDim
 from capscope.data import Demands, Study
+from capscope.display import short_repr
 from capscope.errors import InputError
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.cluster_moments import ClusterMoments, Values, cluster_moments, filled
 from capscope.profiles.item_groups import clusters_of
 
 HIGH_LEVEL = 3.0
-"""A demand from this level on counts as high in co-occurrence."""
+"""Lowest level that counts as high."""
 
 DimDim = Float[np.ndarray, "dim dim"]
 
 
 @dataclass(frozen=True)
 class DemandStructure:
-    """Which demands come together."""
+    """Co-occurrence of demands and their effective number of dimensions."""
 
     dims: tuple[str, ...]
     """Rubric codes on both axes."""
@@ -32,6 +33,9 @@ class DemandStructure:
     """Share of items at `HIGH_LEVEL` or above on both; on the diagonal, on the one."""
     effective_dims: Interval
     """Participation ratio of the levels' covariance: how many dimensions the set varies in, sampling bias removed."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def pairs(self) -> pd.DataFrame:
         """Pairs of dimensions, most correlated first: columns dim, other, correlation, both_high, lift.
@@ -57,11 +61,14 @@ class DemandStructure:
 
 @dataclass(frozen=True)
 class DemandContrast:
-    """One item set against another."""
+    """Demands of one item set compared with another."""
 
     table: pd.DataFrame
     """Columns dim, mean, other_mean, difference, lower, upper, sd, other_sd, high, other_high, in order of the
     difference's size; `high` is the share of items at `HIGH_LEVEL` or above."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def demand_structure(demands: Demands, cluster: np.ndarray, level: float = 0.9) -> DemandStructure:

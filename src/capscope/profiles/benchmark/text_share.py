@@ -1,4 +1,4 @@
-"""What text explains of difficulty on top of demands, and what is left, on items and tasks not learnt from."""
+"""Share of difficulty that demands and text predict on held-out items and held-out tasks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, KFold
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
+from capscope.display import short_repr
 from capscope.embedding import embed
 from capscope.intervals import bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.cluster_moments import filled
@@ -35,7 +36,10 @@ class HeldOutShares:
     text_adds: pd.DataFrame
     """Columns held_out, share, lower, upper: what text explains on top of demands; empty without texts."""
     unexplained: float
-    """What no predictor explains on new items of known tasks."""
+    """Share that no predictor explains on new items of known tasks."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def text_features(texts: list[str], seed: int, embedder: str = "", cache: Path | None = None) -> Features:
@@ -140,7 +144,7 @@ def _squared_errors(
 def _shares(
     difficulty: Difficulties, errors: RowFloats, base: RowFloats, task: np.ndarray, counts: FloatArray
 ) -> FloatArray:
-    """Share explained in each draw of tasks, the first being the data; estimation error is in no part of it."""
+    """Share explained in each draw of tasks, the first being the data; estimation error is excluded."""
     weight = difficulty.weight
     noise = difficulty.variance
     explained = counts @ np.bincount(task, weight * (base - errors))

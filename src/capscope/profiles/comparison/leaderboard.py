@@ -12,7 +12,14 @@ from capscope.display import html_table
 from capscope.errors import FitError, InputError, first_few
 from capscope.fit import IRTPosterior, IRTSettings, draw_chances, fit_irt, item_chance
 from capscope.intervals import StratifiedMean, stratified_mean
-from capscope.profiles.comparison.pair_strengths import ModelVector, Scores, Strengths, Wins, fit_strengths, strengths
+from capscope.profiles.comparison.pair_strengths import (
+    ClusterScores,
+    ModelVector,
+    Strengths,
+    Wins,
+    fit_strengths,
+    strengths,
+)
 from capscope.profiles.comparison.rank_orders import borda, kemeny_order, task_votes
 from capscope.profiles.item_groups import places_of
 from capscope.profiles.text_tables import reliability_notes, table_lines
@@ -85,7 +92,7 @@ class SuiteAggregates:
 
 
 @dataclass(frozen=True)
-class _Scores:
+class _SuiteScores:
     """Scores of all models on all items that are compared."""
 
     observed: ModelItem
@@ -143,16 +150,16 @@ def suite_aggregates(study: Study, *, seed: int = 0, level: float = 0.9) -> Suit
     return SuiteAggregates(table, exact, len(place), len(labels), level, scores.rests_on, reliability, notes)
 
 
-def _common_scores(responses: Responses) -> _Scores | None:
+def _common_scores(responses: Responses) -> _SuiteScores | None:
     """Scores on the items that every model answered; None where these are few and others were answered too."""
     score = responses.dense().score
     items = np.flatnonzero(np.isfinite(score).all(axis=0))
     if len(items) < min(FEWEST_COMMON, score.shape[1]):
         return None
-    return _Scores(score[:, items], score[:, items], items, "common items", None)
+    return _SuiteScores(score[:, items], score[:, items], items, "common items", None)
 
 
-def _predicted_scores(study: Study, responses: Responses, seed: int) -> _Scores:
+def _predicted_scores(study: Study, responses: Responses, seed: int) -> _SuiteScores:
     """Scores on all items, those not observed predicted by a Rasch model."""
     score = responses.dense().score
     chance = item_chance(study, responses.items)
@@ -163,7 +170,7 @@ def _predicted_scores(study: Study, responses: Responses, seed: int) -> _Scores:
     draws = np.stack(list(draw_chances(posterior, items, rng, DRAWS)))
     complete = np.where(np.isnan(score), draws.mean(axis=2), score)
     inflation = _inflation(responses, score, floor, draws, rng)
-    return _Scores(score, complete, items, "model", draws, inflation)
+    return _SuiteScores(score, complete, items, "model", draws, inflation)
 
 
 def _inflation(
@@ -206,7 +213,7 @@ def _task_means(score: ModelItem, place: np.ndarray, n_tasks: int) -> FloatArray
 
 
 def _intervals(
-    scores: _Scores, place: np.ndarray, by_task: FloatArray, level: float
+    scores: _SuiteScores, place: np.ndarray, by_task: FloatArray, level: float
 ) -> tuple[dict[str, list[float]], float]:
     """Columns of means and interquartile means with bounds, and the mean error variance of the means."""
     tasks = by_task.shape[1]
@@ -225,7 +232,7 @@ def _intervals(
     return columns, float(np.mean(errors))
 
 
-def _task_mean(scores: _Scores, model: int, place: np.ndarray, kept: np.ndarray) -> StratifiedMean:
+def _task_mean(scores: _SuiteScores, model: int, place: np.ndarray, kept: np.ndarray) -> StratifiedMean:
     """Mean over tasks of a model's scores; of predicted ones, with the variance of chances over draws and items."""
     if scores.draws is None:
         return stratified_mean(scores.observed[model], place, kept)
@@ -260,7 +267,7 @@ def item_wins(score: ModelItem) -> Wins:
     return np.stack([(one > score).sum(axis=1) for one in score]).astype(float)
 
 
-def contest_scores(score: ModelItem, wins: Wins) -> Scores:
+def contest_scores(score: ModelItem, wins: Wins) -> ClusterScores:
     """Each item's wins less expected wins by model, as an array (item, model): the items' parts of the score vector.
 
     Args:
@@ -278,7 +285,7 @@ def contest_scores(score: ModelItem, wins: Wins) -> Scores:
     return np.stack(parts, axis=1)
 
 
-def _coverage_notes(scores: _Scores, responses: Responses) -> tuple[str, ...]:
+def _coverage_notes(scores: _SuiteScores, responses: Responses) -> tuple[str, ...]:
     left_out = len(responses.items) - len(scores.items)
     if scores.rests_on == "common items":
         if not left_out:

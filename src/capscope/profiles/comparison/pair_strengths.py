@@ -19,13 +19,13 @@ from capscope.errors import FitError
 
 Wins = Float[np.ndarray, "model other"]
 ModelVector = Float[np.ndarray, " model"]
-Scores = Float[np.ndarray, "cluster model"]
+ClusterScores = Float[np.ndarray, "cluster model"]
 
 NEWTON_STEPS = 200
 TOLERANCE = 1e-9
 FARTHEST = 60.0
 """Log-odds from the estimate at which the search for a bound ends."""
-BISECTIONS = 60
+BISECTIONS = 40
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def fit_strengths(wins: Wins) -> ModelVector:
     raise FitError("the strengths did not settle; are there counts of wins that are not finite?")
 
 
-def strengths(wins: Wins, level: float = 0.9, cluster_scores: Scores | None = None) -> Strengths:
+def strengths(wins: Wins, level: float = 0.9, cluster_scores: ClusterScores | None = None) -> Strengths:
     """Fit strengths and bound each of them.
 
     A bound is where the penalised likelihood of one model's strength, the others held, has fallen by half the quantile

@@ -9,8 +9,8 @@ from scipy.special import expit
 from capscope.axes import FloatArray
 from capscope.display import html_table
 from capscope.errors import InputError, first_few
-from capscope.profiles.comparison.pair_strengths import Scores, Wins, fit_strengths, strengths
-from capscope.profiles.text_tables import table_lines
+from capscope.profiles.comparison.pair_strengths import ClusterScores, Wins, fit_strengths, strengths
+from capscope.profiles.text_tables import reliability_notes, table_lines
 
 COLUMNS = ("model_a", "model_b", "winner")
 WINNERS = ("a", "b", "tie")
@@ -27,7 +27,14 @@ class JudgedModels:
     level: float
     """Coverage of the bounds."""
     clusters: str = "judgements"
-    """What varies independently: `judgements`, or `prompts` where judgements name theirs."""
+    """What varies independently: `judgements`, or `prompts` where judgements name them."""
+    reliability: float = float("nan")
+    """Share of the variance of the strengths that is not error."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What limits the ranking."""
+        return reliability_notes(self.reliability, "judgements")
 
     @property
     def head(self) -> str:
@@ -39,18 +46,23 @@ class JudgedModels:
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values."""
-        return {"judgements": self.judgements, "level": self.level, "models": self.table.to_dict("records")}
+        result: dict[str, object] = {
+            "judgements": self.judgements,
+            "level": self.level,
+            "reliability": self.reliability,
+        }
+        return result | {"models": self.table.to_dict("records"), "notes": list(self.notes)}
 
     def as_text(self) -> str:
-        """Return the table with its head line."""
-        return f"{self.head}\n{table_lines(self.table)}"
+        """Return notes and the table."""
+        return "\n".join([*(f"note: {note}" for note in self.notes), self.head, table_lines(self.table)])
 
     def __repr__(self) -> str:
         first = self.table["model"].iloc[0]
         return f"JudgedModels({len(self.table)} models, {self.judgements} judgements, {first} first)"
 
     def _repr_html_(self) -> str:
-        return html_table("Judged models", self.table, self.head)
+        return html_table("Judged models", self.table, " ".join([*self.notes, self.head]))
 
 
 def bradley_terry(judgements: pd.DataFrame, *, level: float = 0.9) -> JudgedModels:
@@ -82,7 +94,9 @@ def bradley_terry(judgements: pd.DataFrame, *, level: float = 0.9) -> JudgedMode
     columns = {"model": models, "strength": fitted.value, "lower": fitted.lower, "upper": fitted.upper}
     table = pd.DataFrame(columns | {"judgements": taken})
     table = table.sort_values("strength", ascending=False, kind="stable").reset_index(drop=True)
-    return JudgedModels(table, len(won), level, "judgements" if prompts is None else "prompts")
+    variance = float(fitted.value.var(ddof=1))
+    reliability = max(0.0, 1 - float(fitted.variance.mean()) / variance) if variance > 0 else float("nan")
+    return JudgedModels(table, len(won), level, "judgements" if prompts is None else "prompts", reliability)
 
 
 def _check(judgements: pd.DataFrame) -> None:
@@ -112,7 +126,7 @@ def _wins(pair: np.ndarray, won: FloatArray, size: int) -> Wins:
     return wins
 
 
-def _prompt_scores(judgements: pd.DataFrame, pair: np.ndarray, won: FloatArray, wins: Wins) -> Scores:
+def _prompt_scores(judgements: pd.DataFrame, pair: np.ndarray, won: FloatArray, wins: Wins) -> ClusterScores:
     """Each prompt's wins less expected wins by model; a judgement without a prompt is a prompt of its own."""
     prompt = judgements["prompt"].astype("string")
     alone = pd.Series([f"\n{row}" for row in range(len(prompt))], index=prompt.index, dtype="string")

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 
 from capscope.fit import IRTPosterior
+from capscope.profiles import dimension_abilities, named_dimensions
 from capscope.report.figures import item_map, overall_intervals
-from capscope.report.plain import Record
+from capscope.report.plain import Record, records
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.answer import MOST_DRAWN, ranked_models
 
@@ -19,7 +21,7 @@ def build(source: PageSource) -> Record:
 
     Returns:
         `models` (general ability), `map` (items by difficulty; None with several dimensions) and `dimensions` (one
-        entry each with `name` and `models`; empty where there is one ability).
+        entry each with `name`, `evidence` and `models`; empty where there is one ability).
     """
     posterior = source.irt
     several = posterior.dims > 1
@@ -28,7 +30,7 @@ def build(source: PageSource) -> Record:
             {"model": entry["model"], "sd": entry["sd"], "overall": entry["ability"]} for entry in _sorted(source)
         ],
         "map": None if several else difficulty_map(posterior),
-        "dimensions": [_dimension(posterior, dim, source.level) for dim in range(posterior.dims)] if several else [],
+        "dimensions": _dimensions(source) if several else [],
     }
 
 
@@ -42,19 +44,31 @@ def difficulty_map(posterior: IRTPosterior) -> Record:
     return {"edges": MAP_EDGES, "items": np.histogram(difficulty, MAP_EDGES)[0]}
 
 
-def _dimension(posterior: IRTPosterior, dim: int, level: float) -> Record:
+def _dimensions(source: PageSource) -> list[Record]:
+    """Every dimension but the general one, with the task or demand that names it where the study shows one.
+
+    Without the study they are the axes of the fit, which have no names.
+    """
+    if source.study is not None:
+        named = named_dimensions(source.irt, source.study)[1:]
+        tables = [dimension_abilities(source.irt, (one,), source.level) for one in named]
+        return [_dimension(table, one.name, one.evidence) for one, table in zip(named, tables, strict=True)]
+    table = source.irt.abilities(source.level)
+    return [_dimension(rows, f"{name} (unnamed)", "") for name, rows in table.groupby("dim", sort=False)]
+
+
+def _dimension(table: pd.DataFrame, name: str, evidence: str) -> Record:
     """All models on one dimension, the largest ability first."""
-    mean, sd = posterior.ability_mean[:, dim], posterior.ability_sd[:, dim]
-    lower, upper = posterior.ability_interval(level)
+    rows = records(table.sort_values("ability", ascending=False, kind="stable"))
     models = [
         {
-            "model": posterior.models[row],
-            "sd": sd[row],
-            "overall": {"value": mean[row], "lower": lower[row, dim], "upper": upper[row, dim]},
+            "model": row["model"],
+            "sd": row["sd"],
+            "overall": {"value": row["ability"], "lower": row["lower"], "upper": row["upper"]},
         }
-        for row in np.argsort(-mean, kind="stable")
+        for row in rows
     ]
-    return {"dim": dim + 1, "name": "", "models": models}
+    return {"name": name, "evidence": evidence, "models": models}
 
 
 def draw(record: Record) -> Iterable[Drawing]:
@@ -109,12 +123,21 @@ TEMPLATE = """
 </div>
 {% endif %}
 </details>
-{% if section.dimensions %}
+{% for entry in section.dimensions if entry.evidence %}
 <details>
-<summary>The {{ section.dimensions | length }} dimensions of the fit</summary>
-<p class="note">A dimension without a name is a direction in which the models differ beyond the general ability; its axis is one of many equivalent rotations, so that it has no meaning of its own.</p>
-{% for entry in section.dimensions %}
-{{ ability_table(entry.models, "Dimension " ~ entry.dim ~ (": " ~ entry.name if entry.name else " (no name)")) }}
+<summary>Beyond the general ability: {{ entry.name }}</summary>
+<p class="note">{{ entry.evidence }}.</p>
+{{ ability_table(entry.models, "Ability beyond the general one: " ~ entry.name) }}
+</details>
+{% endfor %}
+{% set unnamed = section.dimensions | rejectattr("evidence") | list %}
+{% if unnamed %}
+<details>
+<summary>{{ unnamed | length }} {{ "dimension" if unnamed | length == 1 else "dimensions" }} without a name</summary>
+<p class="note">Directions in which the models differ beyond the general ability, and which no task or demand explains: \
+their axes are some of many equivalent rotations, and have no meaning of their own.</p>
+{% for entry in unnamed %}
+{{ ability_table(entry.models, entry.name) }}
 {% endfor %}
 </details>
 {% endif %}

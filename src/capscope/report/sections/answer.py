@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from capscope.fit import marginal_reliability, reliability_interval
-from capscope.intervals import normal_quantile
+from capscope.profiles import general_ability
 from capscope.report.figures import score_intervals
 from capscope.report.plain import Record, bounded
 from capscope.report.section import Drawing, PageSource, Section
@@ -41,36 +41,19 @@ def build(source: PageSource) -> Record:
 
 def ranked_models(source: PageSource) -> list[Record]:
     """One entry for each model, the strongest first: `model`, `score` (expected share right) and `ability`."""
-    mean, sd = general_ability(source)
-    width = normal_quantile(source.level) * sd
+    general = general_ability(source.fit.posterior, source.level)
+    mean, sd, lower, upper = (general[name].to_numpy() for name in ("ability", "sd", "lower", "upper"))
     order = np.argsort(-source.ranking[0].mean(axis=-1), kind="stable")
     scores = source.score_draws
     return [
         {
             "model": source.fit.posterior.models[row],
             "score": None if scores is None else bounded(scores[row], source.level),
-            "ability": {"value": mean[row], "lower": mean[row] - width[row], "upper": mean[row] + width[row]},
+            "ability": {"value": mean[row], "lower": lower[row], "upper": upper[row]},
             "sd": sd[row],
         }
         for row in order
     ]
-
-
-def general_ability(source: PageSource) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each model's general ability, in population standard deviations.
-
-    With several abilities it is the projection on the mean slopes of the items: what raises the log-odds of the
-    average item (the reference composite of Wang, 1986, in its simplest form). For a demand fit it is the ability at
-    the mean demands, in log-odds.
-    """
-    if not source.is_irt:
-        posterior = source.demand
-        return posterior.ability_mean[:, 0], np.sqrt(posterior.ability_cov[:, 0, 0])
-    slope = source.irt.item_mean[:, :-1].mean(axis=0)
-    length = float(np.linalg.norm(slope))
-    direction = np.eye(len(slope))[0] if len(slope) == 1 or length < 1e-12 else slope / length
-    variance = np.einsum("k,mkl,l->m", direction, source.irt.ability_cov, direction)
-    return source.irt.ability_mean @ direction, np.sqrt(variance)
 
 
 def general_reliability(source: PageSource) -> Record:
@@ -78,8 +61,8 @@ def general_reliability(source: PageSource) -> Record:
     if source.is_irt and source.irt.dims == 1:
         lower, upper = reliability_interval(source.irt, source.rng(), source.level)
         return {"value": marginal_reliability(source.irt)[0], "lower": lower[0], "upper": upper[0]}
-    mean, sd = general_ability(source)
-    signal, error = float(mean.var()), float((sd**2).mean())
+    general = general_ability(source.fit.posterior, source.level)
+    signal, error = float(general["ability"].var(ddof=0)), float((general["sd"] ** 2).mean())
     return {"value": signal / max(signal + error, 1e-12), "lower": None, "upper": None}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from capscope.report.figures import ability_intervals
 from capscope.report.plain import Record
-from capscope.report.radar import radar
+from capscope.report.radars import radar
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.profiles import profile_entries
 

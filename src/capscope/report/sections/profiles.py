@@ -12,7 +12,7 @@ from capscope.fit.curves.program import CENTRE_LEVEL
 from capscope.intervals import quantile_bounds
 from capscope.report.figures import overall_intervals
 from capscope.report.plain import Record, bounded, records
-from capscope.report.radar import radar
+from capscope.report.radars import radar
 from capscope.report.section import Drawing, PageSource, Section
 
 SMALL_RADAR = 1.9
