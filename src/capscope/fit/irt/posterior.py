@@ -291,6 +291,14 @@ class IRTPosterior:
         """Covariances of ``(a_1..a_D, d)`` given the abilities' posteriors, as the engine found them."""
         return self.item_cov if self.ability_inflation is None else self.item_cov - self.ability_inflation
 
+    def given_abilities(self) -> "IRTPosterior":
+        """The same fit with covariances of the items given the abilities, for scoring new models on its items."""
+        if self.ability_inflation is None:
+            return self
+        inflation = self.ability_inflation
+        native = self.native_cov - inflation if self.population.form == "signed" else self.native_cov
+        return replace(self, item_cov=self.conditional_cov, native_cov=native, ability_inflation=None)
+
     @property
     def answer_cov(self) -> ItemParamParam:
         """Covariances of ``(a_1..a_D, d)`` given abilities and the extras' means, which predict answers."""
