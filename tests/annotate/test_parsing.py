@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,101 @@ def test_anything_else_is_unparsed(text):
     assert parsed.level is None
     assert parsed.problem
     assert not parsed.ok
+
+
+PLAIN = '{"reasoning": "It takes two steps.", "level": 2}'
+WRAPPED = {
+    "raw line break": '{"reasoning": "One.\nTwo.", "level": 2}',
+    "tab": '{"reasoning": "One.\tTwo.", "level": 2}',
+    "latex": r'{"reasoning": "Solve \(x^2\) with \sqrt{3} and \alpha, \{a\}.", "level": 2}',
+    "latex unicode": r'{"reasoning": "\underline{u} and \xi", "level": 2}',
+    "trailing comma": '{"reasoning": "r", "level": 2, }',
+    "trailing comma and latex": r'{"reasoning": "\(y\)", "level": 2,}',
+    "words after": PLAIN + "\n\nTell me if you want the next one.",
+    "the same level after": PLAIN + "\n\nSo the level is 2.",
+    "fence and words": f"My rating:\n```json\n{PLAIN}\n```\nI hope this helps.",
+    "fence without a word": f"```\n{PLAIN}\n```",
+    "end of turn": PLAIN + "<|im_end|>",
+    "end of turn, more": PLAIN + '<|eot_id|><|start_header_id|>user<|end_header_id|> {"level": 5}',
+    "sentence tokens": "Steps.\nThe level is: 2</s>",
+    "sentence and words": "Steps.\n**The level is: 2**\n\nLet me know.",
+    "short sentence": "Two steps are needed.\n\nLevel: 2",
+    "list of one": f"[{PLAIN}]",
+    "python": "{'reasoning': 'it\\'s plain', 'level': 2}",
+    "python none": "{'reasoning': None, 'level': 2}",
+    "inner quotes": '{"reasoning": "The word "sum" and the word "set".", "level": 2}',
+    "unquoted keys": '{reasoning: "two steps", level: 2}',
+    "capital key": '{"Reasoning": "r", "Level": 2}',
+    "inside an object": '{"rating": {"reasoning": "r", "level": 2}}',
+    "word level": '{"reasoning": "r", "level": "Level 2"}',
+    "thought": '<think>\nmaybe {"level": 5}\n</think>\n' + PLAIN,
+    "braces in a thought": "<think>" + r"\frac{1}{2} " * 90 + "</think>" + PLAIN,
+    "thought whose start is gone": 'Perhaps {"level": 4}.\n</think>\n\n' + PLAIN,
+    "two thoughts": '<think>a</think>\nWell.\n<think>{"level": 0}</think>\n' + PLAIN,
+    "channels": "<|channel|>analysis<|message|>level 4?<|end|><|start|>assistant<|channel|>final<|message|>" + PLAIN,
+    "draft, words, answer": 'First I thought {"level": 4}, but that is wrong:\n' + PLAIN,
+    "sets before": "Take {1, 2} and {x: x > 0} and f(x) = {a}.\n" + PLAIN,
+    "a tag in the reasoning": '{"reasoning": "It asks what <think> and </think> do.", "level": 2}',
+    "a stray brace before": "Given { and nothing else.\n" + PLAIN,
+}
+
+
+@pytest.mark.parametrize("text", WRAPPED.values(), ids=WRAPPED.keys())
+def test_whatever_wraps_one_plain_level_it_is_read(text):
+    parsed = parse_reply(text)
+    assert (parsed.level, parsed.problem) == (2, "")
+
+
+DOUBTFUL = {
+    "an unclosed thought": '<think>\nCould be low: {"level": 1}',
+    "an unclosed thought in brackets": '[THINK] hm, {"level": 1}',
+    "no final channel": '<|channel|>analysis<|message|>{"level": 1}',
+    "two objects side by side": '{"reasoning": "a", "level": 1}\n{"reasoning": "b", "level": 4}',
+    "a list of two": '[{"level": 1}, {"level": 4}]',
+    "a second object that was cut": PLAIN + '\nOr rather: {"reasoning": "wait, le',
+    "another level after": PLAIN + "\nOn reflection, level 4 fits better.",
+    "twice in one object": '{"level": 3, "reasoning": "r", "level": 4}',
+    "twice in one python object": "{'level': 3, 'level': 4}",
+    "out of range beside a good one": '{"level": 7, "alternative": {"level": 3}}',
+    "a share": '{"reasoning": "r", "level": "3/5"}',
+    "a range": '{"reasoning": "r", "level": "2-3"}',
+    "two sentences": "The level is: 2\nThe level is: 4",
+    "inner quotes with a second level": '{"reasoning": "they say "level": 1 often", "level": 2}',
+}
+
+
+@pytest.mark.parametrize("text", DOUBTFUL.values(), ids=DOUBTFUL.keys())
+def test_a_reply_of_two_minds_or_without_an_end_holds_no_level(text):
+    assert parse_reply(text).level is None
+
+
+@pytest.mark.parametrize("reason", ["stop", "STOP", "eos", "eos_token", "end_turn", "end", ""])
+def test_any_word_for_a_normal_end_counts(reason):
+    assert parse_reply(PLAIN, reason).level == 2
+    assert parse_joint_reply('{"levels": {"A": 2}}', ["A"], reason)["A"].level == 2
+
+
+def test_under_an_unknown_word_only_an_object_at_the_very_end_counts():
+    assert parse_reply(PLAIN, "terminated").level == 2
+    assert parse_reply(PLAIN + "\nAnd then", "terminated").level is None
+    assert parse_reply("The level is: 2", "terminated").level is None
+
+
+def test_joint_replies_are_read_through_the_same_faults():
+    for text in (
+        r'{"reasoning": "\(a\)", "levels": {"A": 2, "B": 3,}}',
+        "{'reasoning': 'r', 'levels': {'A': 2, 'B': 3}}",
+        '{"reasoning": "the word "set"", "levels": {"A": 2, "B": 3}}',
+        '```json\n{"levels": {"A": 2, "B": 3}}\n```\nDone.',
+    ):
+        assert [parsed.level for parsed in parse_joint_reply(text, ["A", "B"]).values()] == [2, 3], text
+
+
+def test_the_parser_takes_no_long_time():
+    for text in ('{"a":' * 30_000, '{"level": ' * 10_000, PLAIN * 2000, '{"reasoning": "' + "x {y} " * 20_000):
+        begun = time.monotonic()
+        parse_reply(text)
+        assert time.monotonic() - begun < 3
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls"])

@@ -144,7 +144,7 @@ def test_a_failed_run_gives_way_to_its_retry(log, tmp_path):
     log([sample(1, RIGHT), sample(2, WRONG)], "a_retry.json", created="2025-01-02")
     study, report = import_inspect(tmp_path)
     assert scores(study) == {"t:1": 1, "t:2": 0}
-    assert "1 answers stand in unfinished runs and in the retry; those of the latest run count" in report.notes
+    assert "1 answers are in unfinished runs and in the retry; those of the latest run count" in report.notes
 
 
 @pytest.mark.parametrize(("runs", "expected"), [("latest", 1.0), ("mean", 0.5)])
@@ -154,7 +154,7 @@ def test_runs_that_repeat_samples_are_refused_replaced_or_pooled(log, tmp_path, 
     assert "choose --runs latest or --runs mean" in refused(import_inspect, tmp_path)
     study, report = import_inspect(tmp_path, runs=runs)
     assert scores(study) == {"t:1": expected}
-    assert any("1 answers stand in several runs" in note for note in report.notes)
+    assert any("1 answers are in several runs" in note for note in report.notes)
 
 
 def test_a_small_archive_cannot_fill_the_memory(archive):

@@ -36,6 +36,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     drop: bool = False
+    drip: float = 0.0
 
 
 def completion(
@@ -125,6 +126,11 @@ class ScriptedServer:
         payload = body.encode() if isinstance(body, str) else body
         lines = {"Content-Type": "application/json", "Content-Length": str(len(payload)), **answer.headers}
         text = f"HTTP/1.1 {answer.status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items()) + "\r\n"
-        writer.write(text.encode() + payload)
+        writer.write(text.encode())
+        for byte in payload if answer.drip else ():
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(answer.drip)
+        writer.write(b"" if answer.drip else payload)
         await writer.drain()
         return True

@@ -1,4 +1,6 @@
 import asyncio
+import gzip
+import json
 import time
 from dataclasses import replace
 
@@ -161,6 +163,91 @@ def test_waits_are_read_in_every_form():
     assert retry_after({}) is None
     assert duration_seconds("6m0s") == 360
     assert duration_seconds("20ms") == pytest.approx(0.02)
+
+
+def test_an_answer_has_a_deadline_as_a_whole():
+    with ScriptedServer(lambda _: Answer(b"x" * 50, drip=0.2)) as server:
+        begun = time.monotonic()
+        (reply,) = ask(server.url, timeout=0.7)
+    assert "no whole answer within 0.7 s" in reply.problem
+    assert reply.unmetered == reply.attempts == 2, "it may have been billed, so it is asked twice at most"
+    assert time.monotonic() - begun < 5
+
+
+def test_an_answer_has_a_largest_size_packed_or_not():
+    body = json.dumps(completion("x" * 300_000)).encode()
+    packed = Answer(gzip.compress(body), headers={"Content-Encoding": "gzip"})
+    for answer in (Answer(body), packed):
+        with ScriptedServer(lambda _, answer=answer: answer) as server:
+            (reply,) = ask(server.url, largest_body=100_000)
+            assert "larger than" in reply.problem
+            assert len(server.calls) == 1, "the same question would meet the same body"
+            assert not ask(server.url)[0].problem
+
+
+def test_redirects_stay_at_their_address_and_are_few():
+    with ScriptedServer(lambda _: GOOD) as other:
+
+        def script(call):
+            if call.path.endswith("/there"):
+                return GOOD
+            return Answer("", 307, {"Location": target})
+
+        with ScriptedServer(script) as server:
+            target = "/there"
+            assert not ask(server.url)[0].problem
+            for place, words in ((f"{other.url}/there", "redirects to"), ("/again", "more than 3 times")):
+                target, before = place, len(server.calls)
+                (reply,) = ask(server.url)
+                assert words in reply.problem
+                assert len(server.calls) - before <= 4
+        assert not other.calls, "the prompt never reaches another address"
+
+
+def test_a_moved_address_is_named():
+    moved = Answer("", 301, {"Location": "https://new.example/v1"})
+    with ScriptedServer(lambda _: moved) as server:
+        (reply,) = ask(server.url)
+    assert reply.problem == "HTTP 301: redirects to https://new.example/v1"
+
+
+def test_the_key_is_cut_out_of_replies():
+    with ScriptedServer(lambda call: Answer(completion(f"you said {call.headers['authorization']}"))) as server:
+        (reply,) = ask(server.url)
+    assert reply.text == "you said Bearer [key]"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:99999/v1", "http://[::1/v1", "127.0.0.1:8000/v1", "ftp://host/v1", "http://", "http://a b"],
+)
+def test_an_address_that_is_none_is_refused_at_once(url):
+    with pytest.raises(EndpointError, match="address"):
+        EndpointSettings(base_url=url)
+
+
+def test_keys_are_stripped_or_refused_without_being_shown(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
+    assert EndpointSettings.from_environment("http://localhost:1/v1").api_key == KEY
+    for odd in ("sk-se\ncret", "sk-secret\u2026", "sk se"):
+        monkeypatch.setenv("OPENAI_API_KEY", odd)
+        with pytest.raises(EndpointError, match="OPENAI_API_KEY: character") as caught:
+            EndpointSettings.from_environment("http://localhost:1/v1")
+        assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080"),
+        ("HTTPS_PROXY", "what://nowhere:1"),
+        ("SSL_CERT_FILE", "/no/such/file.pem"),
+    ],
+)
+def test_settings_of_the_environment_are_named(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(EndpointError, match=name):
+        ask("http://127.0.0.1:9/v1")
 
 
 def test_redaction_cuts_long_texts():

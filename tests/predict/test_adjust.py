@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from capscope.predict import Chances
+from capscope.predict import Chances, predict
 from capscope.predict.predictions import CellPredictions
 from capscope.predict.scores.benchmark import read_past_effects, with_benchmark_effects
 from capscope.predict.scores.benchmark_effect import EffectSd
 from capscope.predict.support import support_table
+from predict.simulated_study import simulated_study
 
 NO_EFFECT = EffectSd(0.0, 0.0, 0.0, 1000.0)
 """Thousand past benchmarks came out as predicted."""
@@ -97,3 +98,19 @@ def test_past_effects_are_measured_on_log_odds() -> None:
     assert read_past_effects(table).own == pytest.approx(1.5, abs=0.15)
     # a table without log-odds still works, on the log-odds of its chances
     assert read_past_effects(table.drop(columns=["log_odds_mean", "log_odds_sd"])).own < 1.2
+
+
+def test_parts_still_add_up_after_labels() -> None:
+    study = simulated_study(2, n_models=5, n_items=120)
+    new = study.require("items")["benchmark"] == "B1"
+    ids = study.require("items")["item_id"].astype(str)
+    past, unseen = (study.keep_items(pd.Index(ids[keep])) for keep in (~new, new))
+    labels = unseen.require("responses").groupby("model", observed=True).head(6)
+    for given in (None, labels):
+        found = predict(past, unseen, assessor="explanatory", labels=given, explain=True)
+        assert found.parts is not None
+        assert found.chances is not None
+        assert ("benchmark effect" in set(found.parts["part"])) == (given is not None)
+        summed = found.parts.groupby(["model", "item_id"])["log_odds"].sum()
+        cells = pd.MultiIndex.from_frame(found.table[["model", "item_id"]])
+        np.testing.assert_allclose(summed.loc[cells], found.chances.log_odds_mean, atol=1e-9)

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.optimize import minimize
 
 from capscope.annotate.labels import COLUMNS, add_labels, rubric_versions
 from capscope.data import FUSED, Study
@@ -156,6 +155,7 @@ def _counts(posterior: np.ndarray, stated: np.ndarray) -> Counts:
 
 def _traits(counts: Counts, start: tuple[float, float]) -> tuple[float, float]:
     """Find the severity and width under which an annotator's counts are likeliest, with mild priors."""
+    from scipy.optimize import minimize
 
     def cost(theta: np.ndarray) -> float:
         unlikely = -(counts * np.log(_chances(float(theta[0]), float(np.exp(theta[1]))))).sum()

@@ -97,7 +97,7 @@ def version_warnings(demands: pd.DataFrame) -> tuple[str, ...]:
 
 
 def add_labels(folder: Path | str, rows: pd.DataFrame, *, replace: bool = False) -> tuple[str, ...]:
-    """Add labels to the demands table of a study folder, in the table's own format.
+    """Add labels to the demands table of a study folder, in the table's own format; a new table is Parquet.
 
     The table is read again under a lock when it is written, so that labels which another run has added stay.
 
@@ -122,7 +122,7 @@ def add_labels(folder: Path | str, rows: pd.DataFrame, *, replace: bool = False)
         warnings.extend(version_warnings(table))
         return table
 
-    Study.replace_table(folder, "demands", merged)
+    Study.replace_table(folder, "demands", merged, suffix=".parquet")
     return tuple(warnings)
 
 

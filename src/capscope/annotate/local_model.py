@@ -14,9 +14,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from scipy.linalg import eigh
-from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from capscope.axes import ItemDim, RowFloats, RowIndex
 from capscope.data import task_labels
@@ -107,7 +105,7 @@ class OrdinalLink:
         self, latent: Float[np.ndarray, " row"], sd: Float[np.ndarray, " row"]
     ) -> Float[np.ndarray, "row 6"]:
         """Return the chances of the six levels."""
-        below = norm.cdf((self.cuts[None, :] - latent[:, None]) / (self.sd_factor * sd[:, None]))
+        below = ndtr((self.cuts[None, :] - latent[:, None]) / (self.sd_factor * sd[:, None]))
         edges = np.hstack([np.zeros((len(latent), 1)), below, np.ones((len(latent), 1))])
         chances = np.maximum(np.diff(edges, axis=1), TINY)
         return chances / chances.sum(axis=1, keepdims=True)
@@ -123,10 +121,12 @@ def fit_link(latent: RowFloats, sd: RowFloats, level: RowIndex) -> OrdinalLink:
         sd: Their standard deviations.
         level: Whole levels, 0 to 5.
     """
+    from scipy.optimize import minimize
+
     counts = np.bincount(level, minlength=6) + 0.5
     share = np.cumsum(counts / counts.sum())[:-1]
     total = np.sqrt(latent.var() + np.mean(sd**2))
-    start_cuts = np.asarray(latent.mean() + total * norm.ppf(share))
+    start_cuts = np.asarray(latent.mean() + total * ndtri(share))
     start = np.concatenate([[start_cuts[0]], np.log(np.maximum(np.diff(start_cuts), 1e-3)), [0.0]])
     index = np.arange(len(level))
 
@@ -320,6 +320,8 @@ def learnable_rows(levels: ItemDim, rng: np.random.Generator) -> np.ndarray:
 
 def fit_rows(features: TextFeatures, levels: ItemDim, dims: tuple[str, ...]) -> LocalModel:
     """Learn from these items, all of them labelled on every rubric."""
+    from scipy.linalg import eigh
+
     mean, sd = features.traits.mean(0), np.maximum(features.traits.std(0), 1e-6)
     features = _scaled(features, mean, sd)
     spectra = {kernel: Spectrum(*eigh(kernel.between(features, features))) for kernel in (*KERNELS, SUPPORT_KERNEL)}

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from capscope.axes import LEVELS, ItemDim
 from capscope.data import Demands, Study
@@ -238,6 +237,8 @@ def same_item_warnings(
 
 def _unit_ranks(levels: np.ndarray) -> np.ndarray:
     """Rank columns, centre them and give them unit length; constant columns become NaN."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(levels, axis=0) - (len(levels) + 1) / 2
     length = np.sqrt((ranks**2).sum(axis=0))
     return ranks / np.where(length > 0, length, np.nan)
@@ -317,6 +318,8 @@ def exact_share(left: Levels, right: Levels) -> float:
 
 def spearman(left: Levels, right: Levels) -> float:
     """Rank correlation, ties sharing their mean rank; NaN when a rater is constant or there are under three items."""
+    from scipy.stats import rankdata
+
     if len(left) < 3 or np.ptp(left) == 0 or np.ptp(right) == 0:
         return float("nan")
     return float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])

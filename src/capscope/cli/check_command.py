@@ -17,13 +17,13 @@ def check(
     """Validate a study, join its tables and say what is odd. Example: capscope check STUDY."""
     from capscope.data import Study, check_study
 
-    found = check_study(Study.load(study))
-    emit(found.as_dict(), as_json, _text(found))
+    checked = check_study(Study.load(study))
+    emit(checked.as_dict(), as_json, _text(checked))
 
 
-def _text(found: "StudyCheck") -> str:
-    sizes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.sizes.items())
-    lines = [f"{found.study}: {sizes}"]
-    lines += [f"{join.share:.1%} of the item ids in {join.table} are in {join.other}" for join in found.joins]
-    lines += [f"odd: {remark}" for remark in found.odd]
-    return "\n".join(lines if found.odd else [*lines, "nothing is odd"])
+def _text(checked: "StudyCheck") -> str:
+    sizes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in checked.sizes.items())
+    lines = [f"{checked.study}: {sizes}"]
+    lines += [f"{join.share:.1%} of the item ids in {join.table} are in {join.other}" for join in checked.joins]
+    lines += [f"odd: {remark}" for remark in checked.odd]
+    return "\n".join(lines if checked.odd else [*lines, "nothing is odd"])

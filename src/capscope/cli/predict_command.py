@@ -21,7 +21,8 @@ ITEMS_HELP = "Study folder, or a file of items with demands or texts; items of S
 ASSESSOR_HELP = "Assessor that learns from STUDY; by default 'stacked'. See 'capscope evaluate'."
 EXPLAIN_HELP = (
     "Write what made each chance to OUT-parts: log-odds of ability, each demand, text, task, benchmark and the item's"
-    " residual, with 'adjustment' for what pooling, calibration and a floor of guessing add; they sum to the chance's."
+    " residual, with 'adjustment' for what pooling, calibration and a floor of guessing add and 'benchmark effect' for"
+    " what labels and past benchmarks add; they sum to the chance's."
 )
 LABELS_HELP = "Answers to 5 to 50 of the items (model, item_id, score): they move scores and chances."
 

@@ -11,7 +11,7 @@ from capscope.axes import RowIndex
 from capscope.errors import InputError
 
 Place = Callable[[int], str]
-"""Describes a position of a column by where it stands in its file."""
+"""Describes a position of a column by its place in the file."""
 
 MAY_BE_MISSING = {"n_options", "chance", "sd", "confidence", "usd", "tokens", "seconds"}
 """Numeric columns in which single cells may be empty."""
@@ -258,7 +258,7 @@ class WideTable:
         return as_number(self.value.reset_index(drop=True), name, bounds, source, self.place)
 
     def place(self, position: int) -> str:
-        """Describe where a cell stands."""
+        """Describe where a cell is."""
         return f"{data_row(int(self.row[position]))}, column '{self.names[self.column[position]]}'"
 
 

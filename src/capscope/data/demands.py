@@ -78,7 +78,7 @@ def averaged_rows(demands: pd.DataFrame, annotator: str | None, where: str) -> p
     Args:
         demands: A demands table.
         annotator: Whose rows; None for the default.
-        where: What to call the table in an error.
+        where: Name of the table for messages.
 
     Raises:
         InputError: No such annotator.

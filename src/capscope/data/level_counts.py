@@ -54,7 +54,7 @@ def read_level_counts(path: Path) -> LevelCounts:
     """Read a table with columns model, rubric, level, n, correct; rows that are absent count nothing.
 
     Raises:
-        InputError: A column is missing, a level lies outside 0-5 or between two of them, a row stands twice,
+        InputError: A column is missing, a level lies outside 0-5 or between two of them, a row occurs twice,
             or more are correct than were asked.
     """
     frame = read_table(path)

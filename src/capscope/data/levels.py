@@ -32,7 +32,7 @@ def levels_from_columns(frame: pd.DataFrame, codes: tuple[str, ...], annotator: 
         frame: A table with `item_id` and the columns.
         codes: The columns that are rubrics.
         annotator: Who rated: one name, or one for each row.
-        source: What to call the table in an error.
+        source: Name of the table for messages.
 
     Raises:
         InputError: A cell is not a level from 0 to 5; the message names its row and column.
@@ -76,8 +76,8 @@ def levels_from_objects(frame: pd.DataFrame, codes: tuple[str, ...], annotator: 
         InputError: A cell is no such object, names an unknown rubric, or a level lies outside 0 to 5.
     """
     objects = [_levels_object(path, data_row(row), cell) for row, cell in enumerate(frame["demands"])]
-    for row, found in enumerate(objects):
-        unknown = [code for code in found if codes and code not in codes]
+    for row, levels in enumerate(objects):
+        unknown = [code for code in levels if codes and code not in codes]
         if unknown:
             raise InputError(
                 f"{path}: {data_row(row)}: demands name an unknown rubric '{unknown[0]}'{nearest(unknown[0], codes)};"
@@ -109,7 +109,7 @@ def read_items(path: Path | str, rubrics: tuple[str, ...] = (), encoding: str = 
 
     Args:
         path: A study folder, or a JSONL, CSV or Parquet file with `item_id`, `text` and further columns of items.
-            Demands stand in a column `demands` (``{"AS": 1, ...}``) or in one column for each rubric; `annotator`
+            Demands are in a column `demands` (``{"AS": 1, ...}``) or in one column for each rubric; `annotator`
             says who rated.
         rubrics: Codes of the rubrics. Columns of these names are demands; without any, no column is.
         encoding: Text encoding of CSV and JSON files.
@@ -130,7 +130,7 @@ def items_of_frame(frame: pd.DataFrame, rubrics: tuple[str, ...] = (), name: str
     Args:
         frame: A table as `read_items` takes it.
         rubrics: Codes of the rubrics; columns with these names hold demand levels.
-        name: What to call the table in messages.
+        name: Name of the table for messages.
 
     Raises:
         InputError: The table is wrong; the message names the row.
@@ -148,12 +148,12 @@ def items_of_frame(frame: pd.DataFrame, rubrics: tuple[str, ...] = (), name: str
     ).items
     if annotator is None:
         return Study(items, name=str(path))
-    found = (
+    levels = (
         levels_from_columns(frame, wide, annotator, str(path))
         if wide
         else levels_from_objects(frame, rubrics, annotator, path)
     )
-    return Study.of(items, demands=found.demands, name=str(path))
+    return Study.of(items, demands=levels.demands, name=str(path))
 
 
 def _annotator(frame: pd.DataFrame, path: Path) -> pd.Series | str:

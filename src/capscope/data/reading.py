@@ -294,7 +294,7 @@ def parse_json(path: Path, text: str, place: str = "") -> object:
     """Parse JSON text.
 
     Args:
-        path: The file it stands in.
+        path: Its file.
         text: The JSON.
         place: Where in the file; by default the line at fault is named.
 
@@ -321,7 +321,7 @@ def parse_json(path: Path, text: str, place: str = "") -> object:
 def shipped(name: str) -> Path:
     """Return the path of a shipped file or folder, such as ``rubrics/general``.
 
-    A wheel carries these under ``capscope/shipped``; in an editable install they stand at the top of the checkout.
+    A wheel carries these under ``capscope/shipped``; in an editable install they lie at the top of the checkout.
 
     Raises:
         InputError: Neither place has it.

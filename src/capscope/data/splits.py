@@ -115,7 +115,7 @@ def families_of(models: Sequence[str], source: str | None, study_folder: Path) -
     Args:
         models: Names of the models.
         source: A file, `names` to guess from the names, or None to look for a models table in the study's folder.
-        study_folder: Where such a table may stand: `models.csv` or another readable file of that name.
+        study_folder: Where such a table may lie: `models.csv` or another readable file of that name.
 
     Returns:
         Family by model; None where nothing says so.

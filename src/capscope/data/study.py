@@ -138,7 +138,11 @@ class Study:
 
     @staticmethod
     def replace_table(
-        folder: Path | str, table: TableName, change: Callable[[pd.DataFrame | None], pd.DataFrame]
+        folder: Path | str,
+        table: TableName,
+        change: Callable[[pd.DataFrame | None], pd.DataFrame],
+        *,
+        suffix: str | None = None,
     ) -> Path:
         """Replace or extend one table of a study folder, in the table's own format.
 
@@ -149,6 +153,7 @@ class Study:
             folder: The study folder.
             table: Name of the table.
             change: Takes the checked table as it is now (None where there is none) and returns the new one.
+            suffix: Ending of a table that is not there yet; by default that of the other tables.
 
         Returns:
             The file that was written.
@@ -162,7 +167,7 @@ class Study:
             paths = _table_files(folder)
             manifest = _read_manifest(folder / MANIFEST)
             old = validate(read_table(paths[table]), table, str(paths[table])) if table in paths else None
-            suffix = next((path.suffix for path in paths.values()), ".parquet")
+            suffix = suffix or next((path.suffix for path in paths.values()), ".parquet")
             path = paths.get(table, folder / f"{table}{suffix}")
             new = validate(change(old), table, str(path))
             write_table(path, new)

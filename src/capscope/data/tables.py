@@ -29,14 +29,14 @@ class TableSpec:
 
 
 FUSED = "fused"
-"""The annotator of levels that several annotators were fused into; they stand in for the others."""
+"""The annotator of levels that several annotators were fused into; they replace those of the others."""
 
 FACETS = ("prompt", "scaffold", "effort", "judge", "run")
 """Conditions under which a model may answer an item more than once; those that a table has are part of its key."""
 NOT_STATED = "none"
 """Name of a facet's value where a row leaves it open."""
 COSTS = ("usd", "tokens", "seconds")
-"""What an answer cost; any cell may be empty."""
+"""Costs of an answer in dollars, tokens and seconds; any cell may be empty."""
 
 TABLES: dict[TableName, TableSpec] = {
     "items": TableSpec(
@@ -61,7 +61,7 @@ TABLES: dict[TableName, TableSpec] = {
 """The tables of a study (DESIGN: data model)."""
 
 IDENTIFIERS = ("model", "item_id", "rubric", "annotator", "benchmark", "task", *FACETS)
-"""Columns that name something, in whichever table they stand."""
+"""Columns that name something, in whichever table they occur."""
 MAY_BE_OPEN = ("effort", "judge", "run")
 """Facets that single rows may leave open."""
 PLAIN_WORDS = (*MAY_BE_OPEN, *COSTS)
@@ -74,7 +74,7 @@ def validate(frame: pd.DataFrame, table: TableName, source: str) -> pd.DataFrame
     Args:
         frame: The table as read.
         table: Which of the three tables it is.
-        source: What to call it in an error: the file's path.
+        source: Name for messages: the path of the file.
 
     Raises:
         InputError: A column is missing or misspelt, a number is out of range or missing, a key occurs twice.

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from capscope.endpoint.completion import clean
@@ -38,6 +39,9 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS calls_by_owner ON calls (owner) WHERE state = 'claimed';
 """
 COLUMNS = {"key", "state", "owner", "reply", "model", "usd", "at"}
+_WORDS: dict[str, type | UnionType] = {"text": str, "finish_reason": str, "problem": str, "final": bool}
+REPLY_FIELDS = _WORDS | {"attempts": int, "unmetered": int, "seconds": int | float}
+"""Fields of a stored reply, and what they hold."""
 HEARTBEAT = 5.0
 """Seconds between the signs of life of a running process."""
 SILENCE = 30.0
@@ -96,7 +100,7 @@ class Ledger:
             self._db = sqlite3.connect(self.path, timeout=wait, isolation_level=None)
         try:
             # Two processes that make one new file at the same moment take turns.
-            with locked(self.path), _reported(self.path):
+            with locked(self.path), _reported(self.path, self._db):
                 self._prepare()
         except BaseException:
             self._db.close()
@@ -344,11 +348,8 @@ def _reply(stored: str) -> ChatReply:
     found = _read(stored)
     if not isinstance(found, dict):
         return ChatReply(problem="the stored reply cannot be read")
-    plain = ChatReply()
     fields: dict[str, Any] = {
-        name: value
-        for name in ("text", "finish_reason", "attempts", "seconds", "problem", "unmetered", "final")
-        if isinstance(value := found.get(name), type(getattr(plain, name)) | (int if name == "seconds" else str))
+        name: value for name, kind in REPLY_FIELDS.items() if isinstance(value := found.get(name), kind)
     }
     usage = found.get("usage")
     counts = usage if isinstance(usage, dict) else {}

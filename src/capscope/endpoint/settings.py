@@ -132,6 +132,8 @@ def _refuse_address(url: str) -> None:
         port = parts.port
     except ValueError as error:
         raise EndpointError(f"{shown}: no valid address ({error}); correct --base-url or OPENAI_BASE_URL") from None
+    if parts.scheme not in ("http", "https") and "://" in url:
+        raise EndpointError(f"{shown}: the address starts with neither http:// nor https://; correct --base-url")
     if parts.scheme not in ("http", "https"):
         raise EndpointError(f"{shown}: the address lacks http:// or https://; write --base-url http://{shown}")
     if not parts.hostname or port == 0 or any(letter.isspace() or not letter.isprintable() for letter in url):

@@ -46,7 +46,7 @@ def curve_parts(posterior: CurvePosterior, items: tuple[str, ...], level: ItemDi
             np.broadcast_to(departure, (len(posterior.models), len(ids))),
         ),
     ]
-    return _in_order(tables, items)
+    return in_order(tables, items)
 
 
 def irt_parts(posterior: IRTPosterior, items: tuple[str, ...]) -> pd.DataFrame:
@@ -122,7 +122,7 @@ def parts_table(
     """
     ids = np.array(items)
     rows = [_rows(models, ids, np.full(len(ids), name), mean, sd) for name, mean, sd in parts]
-    return _in_order(rows, items)
+    return in_order(rows, items)
 
 
 def _rows(
@@ -141,7 +141,8 @@ def _rows(
     )
 
 
-def _in_order(tables: list[pd.DataFrame], items: tuple[str, ...]) -> pd.DataFrame:
+def in_order(tables: list[pd.DataFrame], items: tuple[str, ...]) -> pd.DataFrame:
+    """Join tables of parts and sort them by item, then by model; the parts of one chance keep their order."""
     table = pd.concat(tables, ignore_index=True)
     place = pd.Index(items).get_indexer(pd.Index(table["item_id"]))
     order = np.lexsort((np.arange(len(table)), table["model"].to_numpy(), place))

@@ -130,12 +130,9 @@ def filled_scores(training: Training) -> tuple[np.ndarray, np.ndarray]:
         Scores as (model, item), and for each item the mean number of trials of the models that answered it.
     """
     responses = training.responses
-    n_items = len(responses.items)
-    shape = (len(responses.models), n_items)
-    cell = responses.model_index * n_items + responses.item_index
-    trials = np.bincount(cell, responses.n_trials, shape[0] * shape[1]).reshape(shape)
-    right = np.bincount(cell, responses.n_trials * responses.score, shape[0] * shape[1]).reshape(shape)
-    score = np.divide(right, trials, out=np.zeros(shape), where=trials > 0)
+    pooled = responses.dense()
+    trials = pooled.n_trials
+    score = np.divide(pooled.right, trials, out=np.zeros(trials.shape), where=trials > 0)
     gaps = np.nonzero((trials == 0) & training.answered)
     if len(gaps[0]):
         score[gaps] = fit_rasch(training).predict(gaps[0].astype(np.int64), gaps[1].astype(np.int64)).probability

@@ -140,7 +140,7 @@ def _provenance(fit: Fit[Any], folder: Path | None, study: Study | None, setting
     on = "" if study is None else f", from the study {Path(study.name).name}"
     measured = _measured(fit)
     return provenance_of(
-        f"{len(fit.models):,} models, {measured}",
+        f"{'' if study is None else f'{Path(study.name).name}: '}{len(fit.models):,} models, {measured}",
         f"{what} ({fit.model_name}){on}",
         seed=settings.seed if fit.settings is None else fit.settings.seed,
         engine=fit.engine,

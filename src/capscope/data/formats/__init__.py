@@ -49,7 +49,7 @@ def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, A
         options: Options of the format by their keywords, such as ``{"metrics": ["acc"]}``.
 
     Returns:
-        The study; remarks on the data stand in ``study.sources["notes"]``.
+        The study; remarks on the data are in ``study.sources["notes"]``.
 
     Raises:
         InputError: The format is not recognised, or a file is wrong.

@@ -92,7 +92,7 @@ def import_every_eval_ever(
         paths: Files of samples, or folders that hold them at any depth.
         metrics: Which metric is the score, in order of preference; needed where a file has several.
         model: Who answered; by default the `model_id` of the lines.
-        not_administered: Scores that stand for "not scored", after they are laid on 0 to 1; NaN always does.
+        not_administered: Scores that stand for "not scored", after they are mapped to 0 to 1; NaN always does.
         runs: What to do where several runs answered the same samples: "error", "latest" (in the order of the paths)
             or "mean".
 
@@ -123,7 +123,7 @@ class Line:
     sample: str
     """Id of the sample."""
     item: LoggedItem
-    """What the line says about the sample."""
+    """Description of the sample."""
     metric: str
     """Name of the score."""
     score: object

@@ -1,4 +1,4 @@
-"""What all exports share: one response for each key, scores as numbers to write, and the report on what is left out."""
+"""Helpers of all exports: one response for each key, scores as numbers to write, and the report on what is left out."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a file format is to capscope, and what importing and exporting report."""
+"""The interface of a file format, and the reports of imports and exports."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,7 +72,7 @@ class Option:
     """An option of an import on the command line, which is a keyword of the format's `read`."""
 
     keyword: str
-    """The keyword; what it is when the option is not given stands in the signature of `read`."""
+    """The keyword; what it is when the option is not given is in the signature of `read`."""
     help: str
     """One sentence."""
     flag: str = ""
@@ -163,7 +163,7 @@ class Format:
     options: tuple[Option, ...] = ()
     """Options of `read` on the command line."""
     arguments: tuple[Argument, ...] = (Argument(help="Files, or folders of them."),)
-    """What the paths are."""
+    """The paths on the command line."""
     write: Writer | None = None
     """Writes a study to a path, over an existing file only if the third argument says so; None where it cannot."""
     supplied: tuple[str, ...] = ()

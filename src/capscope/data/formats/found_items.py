@@ -57,7 +57,7 @@ def _one_value_each(tables: Sequence[tuple[str, pd.DataFrame]], column: str) -> 
 
 
 def _distinct(ids: pd.Series, values: pd.Series) -> pd.DataFrame:
-    """Return each pair of item and value once, as text, at the row where it stands first."""
+    """Return each pair of item and value once, as text, at the row where it occurs first."""
     codes = ids.cat.codes.to_numpy().astype(np.int64) * (len(values) + 1) + pd.factorize(storable(values))[0]
     first = ~pd.Series(codes).duplicated().to_numpy()
     pairs = pd.DataFrame({"item_id": ids[first].astype(str), "value": as_text(values[first])})

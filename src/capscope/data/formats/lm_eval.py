@@ -42,7 +42,7 @@ RESULTS_NAME = re.compile(r"results(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.json")
 QUESTION_FIELDS = ("question", "problem", "query", "input", "prompt", "text", "goal", "sentence", "passage")
 """Names that documents give to the question; the first that is text counts."""
 CONTEXT_FIELDS = ("passage", "context", "narrative", "story", "premise", "support")
-"""Names that documents give to a text that the question is about; those that are there stand before it."""
+"""Names that documents give to a text that the question is about; those that are there precede it."""
 OWN_FIELDS = frozenset(
     ("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", "doc_hash")
     + ("prompt_hash", "target_hash", "schema_version")

@@ -71,7 +71,7 @@ def import_openai_batch(
     Args:
         paths: Output (and error) files of batches, or folders that hold them.
         read_level: Reads the level out of a reply; `capscope.annotate.parse_reply` is strict about it.
-        names: What the requests were about.
+        names: Item and rubric of each request.
         items: Table of the items that were rated.
 
     Raises:

@@ -261,11 +261,11 @@ def joined_scores(tables: Sequence[ScoreTable], runs: Runs | None = None) -> tup
         raise InputError(_clash(joined, key, repeated, tables, runs))
     count = int(joined.duplicated(key, keep=False).sum() - repeated.sum())
     if runs == "mean":
-        note = f"{count} answers stand in several runs; their trials are pooled (--runs mean)"
+        note = f"{count} answers are in several runs; their trials are pooled (--runs mean)"
         return _pooled(joined, key), (note,)
     latest = _by_time(joined, tables).drop_duplicates(key, keep="last").sort_index()
     of = "unfinished runs and in the retry" if runs == "error" else "several runs"
-    return latest.reset_index(drop=True), (f"{count} answers stand in {of}; those of the latest run count",)
+    return latest.reset_index(drop=True), (f"{count} answers are in {of}; those of the latest run count",)
 
 
 def _by_time(joined: pd.DataFrame, tables: Sequence[ScoreTable]) -> pd.DataFrame:

@@ -28,7 +28,7 @@ class Scores:
     item_id: list[str] = field(default_factory=list[str])
     """The item."""
     value: list[object] = field(default_factory=list[object])
-    """The score as it stands in the log; None or NaN where there is none."""
+    """The score as it is in the log; None or NaN where there is none."""
     record: list[int] = field(default_factory=list[int])
     """Number of the record: its line, or its place in the list."""
 
@@ -116,7 +116,7 @@ class ScoredLog:
         return pd.DataFrame({"item_id": item_id, "score": number.to_numpy(dtype=float), "record": record})
 
     def _responses(self, kept: pd.DataFrame) -> pd.DataFrame:
-        """Return one row for each item, its index the record where the item stands first."""
+        """Return one row for each item, its index the record where the item occurs first."""
         if kept["item_id"].duplicated().any():
             by_item = kept.groupby("item_id", sort=False)
             kept = by_item.agg(score=("score", "mean"), n_trials=("score", "size"), record=("record", "first"))

@@ -43,7 +43,7 @@ def import_torch_measure(paths: Paths, not_administered: Sequence[str] = ()) -> 
     Trials of a subject on an item become one response with their mean and number; a test condition is the `scaffold`.
 
     Args:
-        paths: Files of responses, or folders of them; the registries of items and subjects are read where they stand
+        paths: Files of responses, or folders of them; the registries of items and subjects are read where they lie
             beside them.
         not_administered: Responses that stand for "not administered"; NaN and null always do.
 
@@ -92,7 +92,7 @@ def _scores(path: Path, items: ItemBook, sentinels: Sequence[str]) -> ScoreTable
 
 
 def _averaged(kept: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each subject, item and condition, its index the row where it stands first."""
+    """Return one row for each subject, item and condition, its index the row where it occurs first."""
     rows = kept.assign(row=kept.index)
     by_cell = rows.groupby(["model", "item_id", "scaffold"], sort=False)
     means = by_cell.agg(score=("score", "mean"), n_trials=("score", "size"), row=("row", "first")).reset_index()
@@ -133,18 +133,18 @@ def _describe(frame: pd.DataFrame, path: Path, items: ItemBook) -> None:
     by_id = known.assign(item_id=known["item_id"].astype(str)).drop_duplicates("item_id").set_index("item_id")
     benchmark = frame["benchmark_id"] if "benchmark_id" in frame else pd.Series(path.stem, index=frame.index)
     first = frame.assign(benchmark=benchmark.astype(str)).drop_duplicates("item_id")
-    found = by_id.reindex(first["item_id"])
-    columns = [_text(found, name) for name in ("content", "correct_answer", "content_hash")]
+    known_items = by_id.reindex(first["item_id"])
+    columns = [_text(known_items, name) for name in ("content", "correct_answer", "content_hash")]
     for row, item_id, bench, text, target, digest in zip(
         first.index, first["item_id"], first["benchmark"], *columns, strict=True
     ):
         items.describe(item_id, LoggedItem(bench, None, text, target, None, digest), path, data_row(int(row)))
 
 
-def _text(found: pd.DataFrame, column: str) -> list[str | None]:
-    if column not in found:
-        return [None] * len(found)
-    return [value if isinstance(value, str) else None for value in found[column]]
+def _text(known_items: pd.DataFrame, column: str) -> list[str | None]:
+    if column not in known_items:
+        return [None] * len(known_items)
+    return [value if isinstance(value, str) else None for value in known_items[column]]
 
 
 def export_torch_measure(study: Study, out: Path, force: bool = False) -> ExportReport:

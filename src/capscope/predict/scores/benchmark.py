@@ -9,6 +9,7 @@ import pandas as pd
 from capscope.data import read_table, validate
 from capscope.errors import InputError, first_few, nearest
 from capscope.predict.assessor import Chances
+from capscope.predict.contributions import in_order, parts_table
 from capscope.predict.outcomes import Outcomes
 from capscope.predict.predictions import CellPredictions
 from capscope.predict.scores.benchmark_effect import FITTED, NOTHING_SEEN, OFFSETS, EffectSd, LogOddsRows
@@ -16,6 +17,8 @@ from capscope.predict.scores.calibrated import GroupScores
 from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores, offset_posterior
 
 RESIDUAL_COLUMNS = ("assessor", "seed", "fold", "model", "benchmark", "score", "chance")
+EFFECT = "benchmark effect"
+"""Name of the part of a chance's log-odds that labels and past benchmarks add."""
 LOG_ODDS_COLUMNS = ("log_odds_mean", "log_odds_sd")
 """Columns that are used where the table has them; without them the log-odds of `chance` are."""
 
@@ -110,6 +113,7 @@ def with_benchmark_effects(
     """
     own = cells.chances.without_shared()
     mean, sd, probability = (cells.grid(each).copy() for each in (own.log_odds_mean, own.log_odds_sd, own.probability))
+    effect, effect_sd = np.zeros_like(mean), np.zeros_like(mean)
     names = np.array(cells.benchmark, dtype=str)
     scores: list[pd.DataFrame] = []
     for name in np.unique(names):
@@ -124,11 +128,14 @@ def with_benchmark_effects(
         scores.append(table.assign(model=cells.models, benchmark=name))
         for model, curve in enumerate(weight):
             rows = grid.of(model, np.arange(len(place)))
-            center = curve @ OFFSETS
+            effect[model, place] = curve @ OFFSETS
+            effect_sd[model, place] = np.sqrt(max(curve @ OFFSETS**2 - (curve @ OFFSETS) ** 2, 0.0))
             probability[model, place] = rows.chances() @ curve
-            mean[model, place] = rows.mean + center
-            sd[model, place] = np.sqrt(rows.sd**2 + max(curve @ OFFSETS**2 - center**2, 0.0))
+    mean, sd = mean + effect, np.hypot(sd, effect_sd)
     chances = Chances(probability.ravel(), mean.ravel(), sd.ravel(), np.zeros(mean.size))
+    if cells.parts is not None:
+        added = parts_table(cells.models, cells.items, [(EFFECT, effect, effect_sd)])
+        cells = replace(cells, parts=in_order([cells.parts, added], cells.items))
     columns = ["model", "benchmark", "score", "lower", "upper", "labels"]
     return replace(cells.with_chances(chances), benchmark_scores=pd.concat(scores, ignore_index=True)[columns])
 

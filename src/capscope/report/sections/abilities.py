@@ -104,25 +104,27 @@ TEMPLATE = """
 {{ drawing["map"] }}
 <figcaption>Where bars and triangles meet, the items measure the models well.</figcaption>
 </figure>
-{% endif %}
 </div>
 <details>
 <summary>The abilities as numbers</summary>
 {{ ability_table(section.models, "General ability by model") }}
-{% if section.map and section.map["items"] | sum %}
 <div class="scroll" role="region" aria-label="Items by difficulty" tabindex="0">
 <table class="tight">
 <caption>Items by difficulty; the outermost rows hold all that lies further out</caption>
 <thead><tr><th scope="col" class="text">Difficulty</th><th scope="col">Items</th></tr></thead>
 <tbody>
 {% for number in section.map["items"] %}{% if number %}
-<tr><th scope="row">{{ section.map.edges[loop.index0] | fixed }} to {{ section.map.edges[loop.index] | fixed }}</th><td>{{ number | count }}</td></tr>
+<tr><th scope="row">{{ section.map.edges[loop.index0] | fixed }} to {{ section.map.edges[loop.index] | fixed }}</th>\
+<td>{{ number | count }}</td></tr>
 {% endif %}{% endfor %}
 </tbody>
 </table>
 </div>
-{% endif %}
 </details>
+{% else %}
+{{ ability_table(section.models, "General ability by model") }}
+</div>
+{% endif %}
 {% for entry in section.dimensions if entry.evidence %}
 <details>
 <summary>Beyond the general ability: {{ entry.name }}</summary>
