@@ -1,6 +1,7 @@
 """Moments and draws of small Gaussians, one for each model or item, and of the log-odds made of them."""
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -62,3 +63,16 @@ def lognormal_moments(mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
     moments[:, 0, 1] = moments[:, 1, 0] = -(square * twice - slope.square() * once)
     moments[:, 1, 1] = square * (var_b + twice.square()) - (slope * once).square()
     return torch.stack([slope, -slope * once], 1), moments
+
+
+def lengths_of(slopes: FloatArray) -> FloatArray:
+    """Lengths of slopes (item, dim), kept off 0; with one ability the slope with its sign."""
+    if slopes.shape[1] > 1:
+        return np.maximum(np.linalg.norm(slopes, axis=1), 1e-6)
+    slope = slopes[:, 0]
+    return np.where(np.abs(slope) < 1e-6, np.where(slope < 0, -1e-6, 1e-6), slope)
+
+
+def moment_table(items: tuple[str, ...], mean: FloatArray, variance: FloatArray) -> pd.DataFrame:
+    """Columns ``item, mean, sd``."""
+    return pd.DataFrame({"item": items, "mean": mean, "sd": np.sqrt(variance)})
