@@ -1,5 +1,6 @@
 """Replies are graded as a person would grade them, or left open: never a right one 0, never a wrong one 1."""
 
+import time
 from collections import Counter
 
 import numpy as np
@@ -82,6 +83,16 @@ def test_there_are_enough_replies_of_every_kind() -> None:
 )
 def test_a_judge_says_right_or_wrong_or_nothing(reply: str, verdict: float | None) -> None:
     assert grade_verdict(reply).score == verdict
+
+
+@pytest.mark.parametrize("piece", ["*", "\n", "\\boxed{", "Answer: ", "the answer is ", "1,", "(", "so ", "1"])
+def test_long_replies_are_graded_in_no_time(piece: str) -> None:
+    text = piece * (20_000 // len(piece))
+    start = time.process_time()
+    for kind, target in (("letter", "B"), ("number", "90"), ("exact", "Paris")):
+        grade_reply(f"{text}\nAnswer: {target}", AnswerKey(target=target), GRADERS[kind])
+        grade_reply(text, AnswerKey(target=target), GRADERS[kind])
+    assert time.process_time() - start < 2
 
 
 def question(**row: object) -> tuple[str, str, str, dict[str, str]]:

@@ -25,7 +25,7 @@ LEADING = re.compile(
     re.IGNORECASE,
 )
 BRACKETED = re.compile(r"^[(\[{<]\s*([A-Za-z])\s*[)\]}>]")
-DELIMITED = re.compile(r"^([A-Za-z])\s*(?=[).:,;!?\]]|[-–—]|$)")
+DELIMITED = re.compile(r"^([A-Za-z])\s*(?=[).:,;!?\]]|[-–—]\s|\s+[-–—]|$)")
 BARE = re.compile(r"^([A-Z])\s+(?=\S)")
 AFTER_A = re.compile(
     r"^(?:because|since|as|for|due|given|which|is (?:the )?(?:correct|right|best|true|my|because|it)|so|then|and not"
@@ -39,8 +39,8 @@ DENIED = re.compile(
     re.IGNORECASE,
 )
 ANOTHER = re.compile(
-    r"^\W*(?:(?:or|and|and/or|nor|&|/|\+|,|;|to|vs\.?|versus)\W*(?:also |maybe |perhaps |possibly |even |both )?)"
-    r"(?:option |choice |the )?[(\[{]?([A-Z])(?:[)\]}.:,;!?]|\s*$|\s+(?:is|are|both|because|since|could|might)\b)",
+    r"^\W*(?:(?:or|and|and/or|nor|then|&|/|\+|,|;|to|vs\.?|versus)\W*(?:also |maybe |perhaps |possibly |even |both )?)"
+    r"(?:option |choice |the )?[(\[{]?([A-Z])(?:[)\]}.:,;!?]|\s*$|\s+(?:is|are|or|and|both|because|since|could)\b)",
     re.IGNORECASE,
 )
 TOKEN = re.compile(r"[(\[]([A-Z])[)\]]|(?:\b(?:option|choice|letter)\s+)([A-Z])\b")
@@ -174,6 +174,8 @@ def _confirmed(letter: str, after: str, options: Mapping[str, str]) -> str | Non
         raise Unclear(SEVERAL)
     if options and letter not in options:
         return None
+    if re.match(r"^\s*[A-Z](?![\w'’.])\W*(?:$|[A-Z]\b)", after):
+        raise Unclear(SEVERAL)
     words = _named_option(re.sub(r"^[\s).:,;\-–—=]+", "", after), options)
     if words and words != letter:
         raise Unclear(SEVERAL)
@@ -238,6 +240,8 @@ def _concluded(text: str, options: Mapping[str, str]) -> str | None:
     """Return the choice that the sentences of a reply conclude on."""
     last = [part for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip()][-1]
     chosen = [*PREDICATE.finditer(text), *(() if HEDGE.search(last) else CHOSEN.finditer(last))]
+    if any(ANOTHER.match(match.string[match.end() :]) for match in chosen):
+        raise Unclear(SEVERAL)
     letters = {next(filter(None, match.groups())).upper() for match in chosen if not NEGATION.search(match[0])}
     if letters:
         if len(letters) > 1:

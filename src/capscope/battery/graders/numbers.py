@@ -3,8 +3,8 @@
 import re
 from fractions import Fraction
 
-from capscope.battery.graders.grader import NO_ANSWER, AnswerKey, Graded, Grader, Unclear
-from capscope.battery.graders.quantities import Quantity, is_rounded, normalised, read_quantity
+from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear
+from capscope.battery.graders.quantities import Quantity, is_leading, is_rounded, normalised, read_quantity
 from capscope.battery.graders.statements import REVISION, read_statements
 
 RELATIVE = Fraction(1, 10**6)
@@ -21,6 +21,8 @@ MEASURE = re.compile(
 )
 SHORT_LINE = 4
 """Most words of a last line that is read as a statement by itself."""
+PARTS = re.compile(r"^\s*\(?[a-e]\)", re.MULTILINE)
+"""Parts of an answer that has several."""
 CONCLUSION = re.compile(r"^\W*(?:therefore|thus|so|hence|in total|altogether|in all|overall|finally)\b", re.IGNORECASE)
 UNLIKE = "the reply gives its answer in another form or unit than the right one"
 
@@ -89,15 +91,16 @@ def _without_statement(text: str) -> tuple[Quantity | None, str]:
     lines = [line for line in text.splitlines() if normalised(line)]
     if not lines:
         return None, NO_ANSWER
-    last = re.split(r"(?<=[a-z)])\.\s+", lines[-1].strip())[-1]
+    last = re.split(r"(?<=[\w)])[.!?]\s+(?=[A-Z])", lines[-1].strip())[-1]
+    if len(PARTS.findall(text)) > 1:
+        return None, SEVERAL
     try:
-        answer = read_quantity(last if len(lines) > 1 else lines[0])
+        answer = read_quantity(last)
         first = read_quantity(lines[0])
     except Unclear as unclear:
         return None, str(unclear)
-    if answer is not None and (
-        len(lines) == 1 or len(last.split()) <= SHORT_LINE or "=" in last or CONCLUSION.match(last)
-    ):
+    short = is_leading(last) and (len(lines) == 1 or len(last.split()) <= SHORT_LINE)
+    if answer is not None and (short or "=" in last or CONCLUSION.match(last)):
         return answer, ""
     alone = first is not None and not first.unit and not re.search(r"[A-Za-z]", normalised(lines[0]))
     return (first, "") if alone and not REVISION.search(text) else (None, NO_ANSWER)

@@ -19,6 +19,8 @@ VULGAR = {
 } | {"⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 FROM_SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", "⁺")
+LONGEST = 300
+"""Most characters of a number."""
 LARGEST_POWER, LARGEST_BASE = 400, 10**6
 """Largest exponent and base that are worked out."""
 
@@ -62,13 +64,13 @@ LEAD_WORDS = (
 LEAD = re.compile(rf"^(?:(?:{LEAD_WORDS.replace(' ', '|')})\b[\s:,.]*|[≈~:=*_(\[]\s*)+", re.IGNORECASE)
 """Words before a number that add nothing to it."""
 BOUND_WORDS = (
-    "between|from|less than|more than|at least|at most|under|over|above|below|up to|either|not|isn't|no|never|except"
-    "|minus or|plus or"
+    "none|between|from|less than|more than|at least|at most|under|over|above|below|up to|either|not|isn't|no|never"
+    "|except|minus or|plus or"
 )
 BOUND = re.compile(rf"\b(?:{BOUND_WORDS})\b|[<>≤≥±]|\\(?:le|ge|leq|geq|pm|ne|neq|lt|gt)\b", re.IGNORECASE)
 """Words and signs that make a number a bound, a range or a denial."""
 FUNCTION = re.compile(
-    r"√|∛|π|∞|\\(?:sqrt|pi|infty|log|ln|sin|cos|tan|binom|sum|int|theta|alpha)|\b(?:sqrt|log|ln|sin|cos|tan|root|pi)\b"
+    r"\||√|∛|π|∞|\\(?:sqrt|pi|infty|log|ln|sin|cos|tan|binom|sum|int|theta|alpha)|\b(?:sqrt|log|ln|sin|cos|tan|root|pi)\b"
 )
 OPERATOR = re.compile(
     r"^\s*(?:[+*/^×÷·!=<>≤≥±√π∞]|\\(?:cdot|times|div|pi|sqrt|pm)|-\s*(?:\d|[a-z]\b)|[abckntxyz]\^|i\b|e\^|x\s*\d|x\s*$|[xyzn]\b)"
@@ -89,6 +91,8 @@ ALTERNATIVE = re.compile(
     re.IGNORECASE,
 )
 """A second number in brackets, or after a comma that starts no explanation."""
+PARTS = re.compile(r"[)\]]\s*[,;]?\s*(?:and\s+)?(?:\([a-e]\)\s*)?\d|\b[a-e]\)[^\n]*\b[a-e]\)")
+"""A further part of an answer that has several."""
 DENIED = re.compile(r"\b(?:is|are|was)\s*(?:n't|n’t|\s*not)\b|\bcannot\b|\bis (?:wrong|incorrect)\b", re.IGNORECASE)
 UNIT_EXPONENT = re.compile(r"(?<=[A-Za-zµΩ°)])\s*(?:\^\s*\{?-?\d+\}?|\d)(?!\d)")
 
@@ -140,6 +144,7 @@ def normalised(text: str) -> str:
         text = TEX_TEXT.sub(r" \1 ", text)
         text = TEX_FRACTION.sub(_plain_fraction, text)
     text = TEX_MARK.sub("", TEX_SPACE.sub(" ", text))
+    text = re.sub(r"(?<=\d)\s*\*\*\s*(?=\d)", "^", text)
     text = re.sub(r"\b(?:US|AU|CA|HK|NZ)\$|\$", "", text)
     return re.sub(
         r"[*_`#\"“”]+", lambda found: "*" if found[0] == "*" and _between_digits(text, found) else "", text
@@ -235,12 +240,23 @@ def _stated(text: str) -> Quantity | None:
     return _quantity(match, _unit(after))
 
 
+def is_leading(text: str) -> bool:
+    """Return whether a text starts with its number, apart from words that add nothing to it."""
+    plain = normalised(text)
+    lead = LEAD.match(plain)
+    return NUMBER.match(plain[lead.end() :] if lead else plain) is not None
+
+
 def _refuse_more(after: str) -> None:
     """Refuse what makes a number part of an expression, a range or a list, or denies it.
 
     Raises:
         Unclear: It does.
     """
+    if re.match(r"^\s*[)\]]\s*[*^/+×÷·-]", after):
+        raise Unclear(NO_ANSWER)
+    if PARTS.search(after):
+        raise Unclear(SEVERAL)
     if OPERATOR.match(after) or FUNCTION.search(re.split(r"[(.;,]", after, maxsplit=1)[0]):
         raise Unclear(NO_ANSWER)
     if MORE.match(after) or ALTERNATIVE.search(after):
@@ -259,6 +275,8 @@ def _unit(after: str) -> str:
 
 
 def _quantity(match: re.Match[str], unit: str) -> Quantity:
+    if len(match[0]) > LONGEST:
+        raise Unclear(NO_ANSWER)
     value, decimals, others = _digits(match["digits"])
     power = _exponent(match)
     if power is not None:

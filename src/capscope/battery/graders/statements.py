@@ -44,6 +44,16 @@ FIELD = re.compile(
 BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 SUPPOSED = re.compile(r"(?:\bif|\bwhether|\bsuppose|\bassum\w+|\bunless|\bcheck)\b[^.\n]{0,20}$", re.IGNORECASE)
+OF_OTHERS = re.compile(
+    r"\b(?:wrong|incorrect|tempting|common|usual|initial|first|naive|false|people|some|many|others?|students?)\b[^.\n]{0,25}$",
+    re.IGNORECASE,
+)
+"""Words before "answer" by which a reply speaks of an answer that is not its own."""
+OPEN_END = re.compile(
+    r"(?:[,;:(\[…]|\.\.\.|\b(?:then|and|so|but|or|because|since|the|a|an|of|is|are|to|we|i|let me|next|now))\s*$",
+    re.IGNORECASE,
+)
+"""Endings of a reply that was not finished."""
 PLACEHOLDER = re.compile(
     r"^[\"'“‘`(\[{<]*(?:(?:X|N|LETTER|NUMBER)\b[^\n]{0,4}\bwhere\b.*|\.\.\.\W*(?:that\b.*)?|…|your answer\W*)$",
     re.IGNORECASE,
@@ -64,6 +74,8 @@ REVISIONS = (
 )
 REVISION = re.compile("|".join(REVISIONS), re.IGNORECASE)
 """Words by which a reply takes back, or doubts, what it stated before."""
+LONGEST, MOST_NESTED, MOST_BOXES = 2000, 5, 50
+"""Most characters of a statement, most statements within one, and the number of last boxes that are looked at."""
 BETWEEN = re.compile(r"^[\s*_`$.#\-—|>\[\]()\\]*$")
 
 
@@ -119,7 +131,7 @@ def read_statements(text: str, read: Callable[[str], Answer | None]) -> tuple[An
         if answer in denied or REVISION.search(text, statement.end) or REVISION.search(statement.text, 1):
             return None, TAKEN_BACK
         return (None, SEVERAL) if _contradicted(text, statement, answer, read) else (answer, "")
-    return None, NO_ANSWER if denied else ""
+    return None, NO_ANSWER if denied or OPEN_END.search(text) else ""
 
 
 def _denied(stated: str, read: Callable[[str], Answer | None]) -> Answer | None:
@@ -147,7 +159,8 @@ def _contradicted(text: str, last: Statement, answer: object, read: Callable[[st
 
 
 def _supposed(text: str, match: re.Match[str]) -> bool:
-    return SUPPOSED.search(text, max(match.start() - 40, 0), match.start()) is not None
+    before = text[max(match.start() - 40, 0) : match.start()]
+    return SUPPOSED.search(before) is not None or OF_OTHERS.search(before) is not None
 
 
 def _explicit(text: str) -> Iterator[Statement]:
@@ -170,26 +183,28 @@ def innermost(text: str) -> str:
     Raises:
         Unclear: It holds several different boxes.
     """
-    boxes = {one.text.strip() for one in _boxes(text)}
-    if len(boxes) > 1:
-        raise Unclear(SEVERAL)
-    if boxes:
-        return innermost(boxes.pop())
-    sentence = INLINE.search(text)
-    return innermost(sentence[1]) if sentence else text
+    for _ in range(MOST_NESTED):
+        boxes = {one.text.strip() for one in _boxes(text)}
+        if len(boxes) > 1:
+            raise Unclear(SEVERAL)
+        sentence = INLINE.search(text)
+        if not boxes and not sentence:
+            break
+        text = boxes.pop() if boxes else sentence[1] if sentence else text
+    return text[:LONGEST]
 
 
 def _boxes(text: str) -> Iterator[Statement]:
-    for match in BOX.finditer(text):
+    for match in list(BOX.finditer(text))[-MOST_BOXES:]:
         end = closing_brace(text, match.end())
         if end > 0:
             yield Statement(text[match.end() : end], match.start(), end + 1, True)
 
 
 def closing_brace(text: str, start: int) -> int:
-    """Return the place of the brace that closes the one before `start`; -1 where there is none."""
+    """Return the place of the brace that closes the one before `start`; -1 where there is none near."""
     depth = 1
-    for place in range(start, len(text)):
+    for place in range(start, min(len(text), start + LONGEST)):
         depth += (text[place] == "{") - (text[place] == "}")
         if depth == 0:
             return place

@@ -27,8 +27,13 @@ NEGATION = re.compile(
 )
 CHOICE = re.compile(r"\s+(?:or|vs\.?|versus|and/or)\s+|\s*/\s*(?=[A-Za-z]{2})")
 SENTENCE = re.compile(r"^[^.!?\n]*\b(?:is|was|are|were|called|named)\s+(?P<rest>[^.!?\n]+)[.!]?$", re.IGNORECASE)
-LONGEST = 8
-"""Most words of a reply without a statement that counts as an answer by itself."""
+LONGEST, BARE = 8, 4
+"""Most words of a sentence, and of bare words, that count as an answer by themselves."""
+FILLER = re.compile(
+    r"\?|\.\.\.|…|^\W*(?:sure|ok|okay|well|thinking|hello|hi|thanks|great|good|of course|certainly|here|let)\b",
+    re.IGNORECASE,
+)
+"""Words of a reply that has not come to its answer."""
 STOP_WORDS = frozenset(
     {"the", "a", "an", "of", "in", "and", "to", "is", "for", "on", "de", "la", "le", "der", "die", "das"}
 )
@@ -63,9 +68,8 @@ def compare(answer: str, target: str) -> float | None:
         words = re.findall(r"\w+", _key(answer))
         given = {TRUTH[word] for word in words if word in TRUTH}
         return float(given == {TRUTH[right]}) if words[0] in TRUTH and len(given) == 1 else None
-    quantities = _same_quantity(answer, target)
-    if quantities is not None:
-        return quantities
+    if _is_measured(target):
+        return _same_quantity(answer, target)
     shown = _key(answer)
     if NEGATION.search(answer) and not NEGATION.search(target):
         return None
@@ -75,17 +79,24 @@ def compare(answer: str, target: str) -> float | None:
 
 
 def _same_quantity(answer: str, target: str) -> float | None:
-    """Compare a number with a unit; None where one of both is no such thing or the units differ."""
+    """Compare numbers with a unit; None where the answer is no such thing or has another unit."""
     try:
-        found, right = read_quantity(answer), read_quantity(target)
+        given, right = read_quantity(answer), read_quantity(target)
     except Unclear:
         return None
-    if found is None or right is None or not re.match(r"^\W*\d", normalised(target)):
+    if given is None or right is None or given.percent != right.percent:
         return None
-    if found.value != right.value and found.unit == right.unit:
-        return 0.0
-    same_unit = re.sub(r"[\s^{}]", "", found.unit.casefold()) == re.sub(r"[\s^{}]", "", right.unit.casefold())
-    return 1.0 if found.value == right.value and found.percent == right.percent and same_unit else None
+    units = {re.sub(r"[\s^{}]", "", quantity.unit.casefold()) for quantity in (given, right)}
+    return float(given.value == right.value) if len(units) == 1 else None
+
+
+def _is_measured(target: str) -> bool:
+    """Return whether a target is a number with a unit."""
+    try:
+        right = read_quantity(target)
+    except Unclear:
+        return False
+    return right is not None and bool(right.unit) and re.match(r"^\W*\d", normalised(target)) is not None
 
 
 def _stated(stated: str, target: str) -> str | None:
@@ -112,9 +123,9 @@ def _without_statement(text: str, target: str) -> tuple[str | None, str]:
         return None, NO_ANSWER
     last = lines[-1].strip()
     try:
-        if len(lines) == 1 and (_key(last) == _key(target) or len(last.split()) <= LONGEST):
-            sentence = SENTENCE.match(last)
-            return _stated(sentence["rest"] if sentence and _key(last) != _key(target) else last, target), ""
+        sentence = SENTENCE.match(last)
+        if len(lines) == 1 and _key(last) != _key(target) and _is_answer(last, sentence is not None):
+            return _stated(sentence["rest"] if sentence else last, target), ""
         if _key(target) in (_key(last), _key(lines[0])) and not REVISION.search(text):
             return target, ""
         sentence = SENTENCE.match(re.split(r"(?<=[.!?])\s+", last)[-1])
@@ -123,6 +134,11 @@ def _without_statement(text: str, target: str) -> tuple[str | None, str]:
     except Unclear as unclear:
         return None, str(unclear)
     return None, NO_ANSWER
+
+
+def _is_answer(line: str, is_sentence: bool) -> bool:
+    """Return whether a line without a statement is an answer by itself."""
+    return len(line.split()) <= (LONGEST if is_sentence else BARE) and FILLER.search(line) is None
 
 
 def _variants(answer: str) -> set[str]:
