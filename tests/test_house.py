@@ -155,3 +155,9 @@ def test_examples_import_the_top_level_only(example: Path) -> None:
 def test_every_module_and_public_name_has_a_docstring() -> None:
     bare = [named(path) for path in modules() if not ast.get_docstring(parsed(path))]
     assert bare == []
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """Pytest cannot collect two modules of one name without packages."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []

@@ -45,13 +45,11 @@ def guessed(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.xfail(strict=True, reason="H1: the page refits from model name and dims alone")
 def test_the_page_of_a_fit_with_floors_is_not_that_of_one_without(guessed: Path) -> None:
     plain = calibration_on_page(guessed, "plain", "--model", "rasch", "--chance", "ignore")
     assert calibration_on_page(guessed, "floor", "--model", "rasch", "--chance", "use") != plain
 
 
-@pytest.mark.xfail(strict=True, reason="H1: the page refits from model name and dims alone")
 def test_the_page_of_a_graded_fit_is_not_that_of_a_binary_one(guessed: Path) -> None:
     rng = np.random.default_rng(0)
     path = guessed / "responses.parquet"

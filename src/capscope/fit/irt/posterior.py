@@ -37,7 +37,8 @@ _STORED_EXTRAS = {
     "typical_variance": "typical_variance",
 }
 """Attributes of `ItemExtras` by the names under which fits store them."""
-_LABELLED = (*_STORED, "shape.mean", "shape.cov", "shape.widening")
+_INFLATION = "ability_inflation"
+_LABELLED = (*_STORED, _INFLATION, "shape.mean", "shape.cov", "shape.widening")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ class IRTPosterior:
     """The model fitted: ``rasch``, ``2pl``, ``3pl``, ``4pl`` or ``mirt``."""
     extras: ItemExtras | None = None
     """What else is estimated of each item: its floor and ceiling; None where there is nothing."""
+    ability_inflation: ItemParamParam | None = None
+    """What uncertain abilities add to `item_cov` on a short test; None for nothing. Answers are predicted without it,
+    because slopes and abilities trade off: their joint posterior is wide although the predicted chances are not."""
     trial_weight: float = 1.0
     """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
 
@@ -180,6 +184,8 @@ class IRTPosterior:
         """Take the posterior apart for storing."""
         tensors = {name: getattr(self, name) for name in _STORED}
         tensors |= {f"population.{name}": getattr(self.population, name) for name in _STORED_POPULATION}
+        if self.ability_inflation is not None:
+            tensors[_INFLATION] = self.ability_inflation
         extras = self.extras
         if extras is not None:
             tensors |= {f"shape.{stored}": getattr(extras, name) for stored, name in _STORED_EXTRAS.items()}
@@ -189,6 +195,7 @@ class IRTPosterior:
             "model": self.model_name,
             "trial_weight": self.trial_weight,
             "form": self.population.form,
+            "population_is_prior": self.population.is_prior,
             "models": self.models,
             "items": self.items,
         }
@@ -206,17 +213,20 @@ class IRTPosterior:
         return cls(
             models=tuple(manifest["models"]),
             items=tuple(manifest["items"]),
-            population=ItemPopulation(manifest["form"], **population),
+            population=ItemPopulation(
+                manifest["form"], **population, is_prior=manifest.get("population_is_prior", True)
+            ),
             model_name=manifest["model"],
             trial_weight=manifest.get("trial_weight", 1.0),
             extras=extras,
+            ability_inflation=tensors.get(_INFLATION),
             **{name: tensors[name] for name in _STORED},
         )
 
     @staticmethod
     def axes(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:  # noqa: ARG004 - one interface for all kinds
         """Models label abilities, items label the other arrays."""
-        return {name: ("models",) if name.startswith("ability") else ("items",) for name in _LABELLED}
+        return {name: ("models",) if name in ("ability_mean", "ability_cov") else ("items",) for name in _LABELLED}
 
     def difficulty(self) -> pd.DataFrame:
         """Difficulty of each item: the ability at even log-odds, ``b = -d / a`` (``-d / |a|`` with several abilities).
@@ -263,10 +273,9 @@ class IRTPosterior:
 
     def probability(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
         """Posterior predictive chance of success (mean score) of models on items of the fit, row by row."""
+        mean, variance = self._answer_moments(model_index, item_index)
         if self.extras is None:
-            mean, variance = self.logit_moments(model_index, item_index)
             return success_probability(mean, variance, self.floor[item_index])
-        mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
         return self.extras.expected(mean, variance, item_index)
 
     def score_variance(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
@@ -274,13 +283,30 @@ class IRTPosterior:
         if self.extras is None:
             chance = self.probability(model_index, item_index)
             return chance * (1 - chance) / self.trial_weight
-        mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
+        mean, variance = self._answer_moments(model_index, item_index)
         return self.extras.score_variance(mean, variance, item_index) / self.trial_weight
 
     @property
+    def conditional_cov(self) -> ItemParamParam:
+        """Covariances of ``(a_1..a_D, d)`` given the abilities' posteriors, as the engine found them."""
+        return self.item_cov if self.ability_inflation is None else self.item_cov - self.ability_inflation
+
+    def given_abilities(self) -> "IRTPosterior":
+        """The same fit with covariances of the items given the abilities, for scoring new models on its items."""
+        if self.ability_inflation is None:
+            return self
+        inflation = self.ability_inflation
+        native = self.native_cov - inflation if self.population.form == "signed" else self.native_cov
+        return replace(self, item_cov=self.conditional_cov, native_cov=native, ability_inflation=None)
+
+    @property
     def answer_cov(self) -> ItemParamParam:
-        """Covariances of ``(a_1..a_D, d)`` given the extras' means, which predict answers."""
-        return self.item_cov if self.extras is None else self.item_cov - self.extras.covariance_inflation
+        """Covariances of ``(a_1..a_D, d)`` given abilities and the extras' means, which predict answers."""
+        cov = self.conditional_cov
+        return cov if self.extras is None else cov - self.extras.covariance_inflation
+
+    def _answer_moments(self, model_index: RowIndex, item_index: RowIndex) -> Moments:
+        return replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
 
     def asymptotes(self, level: float = 0.9) -> pd.DataFrame:
         """Floor and ceiling of each item with intervals.
@@ -339,6 +365,7 @@ class IRTPosterior:
             native_mean=self.native_mean[index],
             native_cov=self.native_cov[index],
             floor=self.floor[index],
+            ability_inflation=None if self.ability_inflation is None else self.ability_inflation[index],
             extras=None if self.extras is None else self.extras.take(index),
         )
 
