@@ -22,7 +22,7 @@ from capscope.battery import (
     BatteryEvaluation,
     BatteryTrial,
     Curves,
-    Pool,
+    ItemPool,
     ability_posterior,
     evaluate_battery,
     past_bank,
@@ -158,7 +158,7 @@ def large_bank(n_models: int = 100, n_items: int = 20000) -> Bank:
 def timing() -> None:
     """Print what choosing costs in a bank of 20,000 items with six abilities: CPU time of one core."""
     bank = large_bank()
-    state, rng = AdaptiveBattery.start(Pool.of(bank)), np.random.default_rng(0)
+    state, rng = AdaptiveBattery.start(ItemPool.of(bank)), np.random.default_rng(0)
     steps: list[float] = []
     scored: list[float] = []
     for _ in range(100):

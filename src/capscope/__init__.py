@@ -47,6 +47,7 @@ EARLIER_NAMES = {
     "import_pyirt": "capscope.data.formats",
     "import_tidy": "capscope.data.formats",
     "import_torch_measure": "capscope.data.formats",
+    "load_fit": "capscope.fit",
     "paired_difference": "capscope.profiles",
     "predict_items": "capscope.predict",
     "report_fit": "capscope.report",

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from battery.conftest import World, make_abilities
-from capscope.battery import ESTIMATORS, Bank, BatteryTrial, Estimate, Pool, Sample, evaluate_battery
+from capscope.battery import ESTIMATORS, Bank, BatteryTrial, Estimate, ItemPool, Sample, evaluate_battery
 from capscope.battery.estimators.blend import PastErrors, chance_unlike
 from capscope.battery.estimators.regression import Ridge
 from capscope.cli import app
@@ -16,11 +16,11 @@ from capscope.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def pool(bank: Bank) -> Pool:
-    return Pool.of(bank)
+def pool(bank: Bank) -> ItemPool:
+    return ItemPool.of(bank)
 
 
-def draw(pool: Pool, score: np.ndarray, n: int, rng: np.random.Generator) -> Sample:
+def draw(pool: ItemPool, score: np.ndarray, n: int, rng: np.random.Generator) -> Sample:
     index = np.sort(rng.choice(pool.size, n, replace=False))
     return Sample(pool, index, score[:, index], np.full(n, n / pool.size))
 
@@ -31,7 +31,7 @@ def new_scores(world: World, ability: np.ndarray, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["mean", "pirt", "gpirt", "aipw"])
-def test_a_pool_that_was_answered_whole_is_known(world: World, pool: Pool, name: str) -> None:
+def test_a_pool_that_was_answered_whole_is_known(world: World, pool: ItemPool, name: str) -> None:
     score = new_scores(world, make_abilities(5, 3), 4)
     found = ESTIMATORS[name].estimate(draw(pool, score, pool.size, np.random.default_rng(0)), 0.95)
     np.testing.assert_allclose(found.score, score.mean(1), atol=1e-6)
@@ -83,7 +83,7 @@ def test_the_combination_for_models_like_the_past_ones_has_the_least_error() -> 
 
 
 @pytest.mark.parametrize("name", sorted(ESTIMATORS))
-def test_intervals_hold_for_models_like_those_of_the_past(world: World, pool: Pool, name: str) -> None:
+def test_intervals_hold_for_models_like_those_of_the_past(world: World, pool: ItemPool, name: str) -> None:
     rng = np.random.default_rng(5)
     score = new_scores(world, make_abilities(240, 6), 7)
     held, error, plain = [], [], []
@@ -98,7 +98,7 @@ def test_intervals_hold_for_models_like_those_of_the_past(world: World, pool: Po
     assert np.abs(np.concatenate(error)).mean() <= 1.001 * np.abs(np.concatenate(plain)).mean()
 
 
-def test_aipw_is_unbiased_and_its_interval_holds_whatever_the_model(world: World, pool: Pool) -> None:
+def test_aipw_is_unbiased_and_its_interval_holds_whatever_the_model(world: World, pool: ItemPool) -> None:
     rng = np.random.default_rng(8)
     # right on what is hard and wrong on what is easy: the curves are worse than useless
     score = (world.intercept < 0.2).astype(float)[None] * np.ones((2, 1))
@@ -111,7 +111,7 @@ def test_aipw_is_unbiased_and_its_interval_holds_whatever_the_model(world: World
 
 
 @pytest.mark.parametrize("kind", ["random", "all right", "all wrong", "strong only on beta", "copies one model"])
-def test_odd_models_get_intervals_that_hold_their_score(pool: Pool, bank: Bank, kind: str) -> None:
+def test_odd_models_get_intervals_that_hold_their_score(pool: ItemPool, bank: Bank, kind: str) -> None:
     rng = np.random.default_rng(9)
     n = pool.size
     answers = {
@@ -129,8 +129,8 @@ def test_odd_models_get_intervals_that_hold_their_score(pool: Pool, bank: Bank, 
     assert np.mean(held) >= 0.9
 
 
-def test_a_compact_bank_estimates_about_as_well(world: World, pool: Pool, bank: Bank) -> None:
-    compact = Pool.of(bank.compact())
+def test_a_compact_bank_estimates_about_as_well(world: World, pool: ItemPool, bank: Bank) -> None:
+    compact = ItemPool.of(bank.compact())
     score = new_scores(world, make_abilities(200, 11), 12)
     errors = {}
     for name, source in (("full", pool), ("compact", compact)):

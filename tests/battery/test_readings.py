@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from battery.conftest import World, make_abilities
-from capscope.battery import AdaptiveBattery, Bank, Pool, Sample
+from capscope.battery import AdaptiveBattery, Bank, ItemPool, Sample
 from capscope.battery.adaptive.adaptive_battery import Targets
 from capscope.battery.adaptive.estimate import FEWEST_MODELS, PastModels
 
@@ -14,12 +14,12 @@ N_NEW, N_ASKED = 40, 30
 
 
 @pytest.fixture(scope="module")
-def pool(bank: Bank) -> Pool:
-    return Pool.of(bank)
+def pool(bank: Bank) -> ItemPool:
+    return ItemPool.of(bank)
 
 
 def run_of(
-    pool: Pool, answers: np.ndarray, rng: np.random.Generator, targets: Targets | None = None
+    pool: ItemPool, answers: np.ndarray, rng: np.random.Generator, targets: Targets | None = None
 ) -> AdaptiveBattery:
     run = AdaptiveBattery.start(pool, targets)
     for _ in range(N_ASKED):
@@ -32,7 +32,7 @@ Runs = list[tuple[AdaptiveBattery, float]]
 
 
 @pytest.fixture(scope="module")
-def runs(world: World, pool: Pool) -> Runs:
+def runs(world: World, pool: ItemPool) -> Runs:
     rng = np.random.default_rng(31)
     score = (rng.random((N_NEW, pool.size)) < world.chances(make_abilities(N_NEW, 32))).astype(float)
     return [(run_of(pool, answers, rng), float(answers.mean())) for answers in score]
@@ -59,7 +59,7 @@ def test_past_models_narrow_intervals_that_still_hold(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("kind", ["random", "all right", "all wrong", "strong only on beta", "hard ones only"])
-def test_odd_models_get_intervals_that_hold_their_score(pool: Pool, bank: Bank, kind: str) -> None:
+def test_odd_models_get_intervals_that_hold_their_score(pool: ItemPool, bank: Bank, kind: str) -> None:
     rng = np.random.default_rng(33)
     easy = pool.past.mean(0)
     held = []
@@ -77,7 +77,9 @@ def test_odd_models_get_intervals_that_hold_their_score(pool: Pool, bank: Bank, 
     assert np.mean(held) >= 0.85
 
 
-def test_every_target_has_its_own_interval_and_the_first_may_stand_alone(world: World, bank: Bank, pool: Pool) -> None:
+def test_every_target_has_its_own_interval_and_the_first_may_stand_alone(
+    world: World, bank: Bank, pool: ItemPool
+) -> None:
     names = np.array(bank.benchmark)
     member = np.stack([np.ones(pool.size), names == "alpha", names == "beta"])
     targets = Targets(("all", "alpha", "beta"), member / member.sum(1, keepdims=True))
@@ -94,7 +96,7 @@ def test_every_target_has_its_own_interval_and_the_first_may_stand_alone(world: 
     assert np.mean(held) >= 0.87
 
 
-def test_the_order_of_past_models_changes_nothing_and_too_few_are_not_asked(runs: Runs, pool: Pool) -> None:
+def test_the_order_of_past_models_changes_nothing_and_too_few_are_not_asked(runs: Runs, pool: ItemPool) -> None:
     run, past = runs[0][0], PastModels.of(pool, Targets.everything(pool.size).member)
     order = np.random.default_rng(0).permutation(len(past.answers))
     shuffled = replace(run, past=PastModels(past.answers[order], past.truth[order]))
@@ -103,14 +105,14 @@ def test_the_order_of_past_models_changes_nothing_and_too_few_are_not_asked(runs
     assert few.estimate().upper[0] == replace(run, past=None).estimate().upper[0]
 
 
-def test_a_large_pool_is_thinned_evenly_over_scores(pool: Pool) -> None:
-    many = Pool(pool.curves, np.tile(pool.past, (6, 1)), np.tile(pool.expected, (6, 1)))
+def test_a_large_pool_is_thinned_evenly_over_scores(pool: ItemPool) -> None:
+    many = ItemPool(pool.curves, np.tile(pool.past, (6, 1)), np.tile(pool.expected, (6, 1)))
     kept = PastModels.of(many, Targets.everything(pool.size).member)
     assert len(kept.answers) == 300
     assert np.quantile(kept.truth, [0, 0.5, 1]) == pytest.approx(np.quantile(pool.scores, [0, 0.5, 1]), abs=0.01)
 
 
-def test_guesses_are_a_pattern_of_their_own_and_ability_is_not(pool: Pool, world: World) -> None:
+def test_guesses_are_a_pattern_of_their_own_and_ability_is_not(pool: ItemPool, world: World) -> None:
     rng = np.random.default_rng(36)
     index = np.sort(rng.choice(pool.size, 60, replace=False))
     usual = (rng.random((200, pool.size)) < world.chances(make_abilities(200, 37))).astype(float)

@@ -25,8 +25,8 @@ from capscope.battery import (
     Estimator,
     Graded,
     Grader,
+    ItemPool,
     ItemWeights,
-    Pool,
     Sample,
     Selector,
     battery_questions,
@@ -125,7 +125,7 @@ def test_results_describe_themselves_in_a_few_lines(past: Study, bank: Bank) -> 
         assert len(repr(result).splitlines()) <= 8
         assert len(repr(result)) < 700
         assert "<table" in result._repr_html_()
-    assert len(repr(Pool.of(bank))) < 100
+    assert len(repr(ItemPool.of(bank))) < 100
 
 
 def test_paths_may_be_texts_and_answers_may_be_a_frame(past: Study, bank: Bank, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_every_honest_study_goes_through(name: str) -> None:
         assert found.scores["score"].between(found.scores["lower"], found.scores["upper"]).all()
     for method in SELECTORS:
         if method != "demand":
-            forms = select_forms(bank, 5, method=method, design=room.Design(forms=2))
+            forms = select_forms(bank, 5, method=method, design=room.BatteryDesign(forms=2))
             assert [len(form.items) for form in forms] == [5, 5]
             assert set(forms[0].items).isdisjoint(forms[1].items)
     for method in ("random", "adaptive"):
@@ -233,7 +233,7 @@ def test_items_are_drawn_from_a_study_of_answers_alone() -> None:
 
 
 def test_an_estimate_is_inside_its_interval_when_all_answers_agree(bank: Bank) -> None:
-    pool = Pool.of(bank)
+    pool = ItemPool.of(bank)
     index, chance = np.arange(30), np.full(30, 30 / pool.size)
     for value in (0.0, 1.0):
         sample = Sample(pool, index, np.full((1, 30), value), chance)

@@ -13,9 +13,9 @@ from capscope.battery import (
     AdaptiveBattery,
     AdaptiveSettings,
     Bank,
+    BatteryDesign,
     Curves,
-    Design,
-    Pool,
+    ItemPool,
     ability_posterior,
     harness_run,
     score_battery,
@@ -58,10 +58,10 @@ def test_chances_add_up_under_a_cap_and_keep_a_uniform_share() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_forms_share_no_item_and_the_seed_decides(bank: Bank, method: str) -> None:
-    first, second = select_forms(bank, 30, method=method, seed=4, design=Design(forms=2))
+    first, second = select_forms(bank, 30, method=method, seed=4, design=BatteryDesign(forms=2))
     assert not set(first.table["item_id"]) & set(second.table["item_id"])
     assert len(first.table) == len(second.table) == 30
-    again = select_forms(bank, 30, method=method, seed=4, design=Design(forms=2))
+    again = select_forms(bank, 30, method=method, seed=4, design=BatteryDesign(forms=2))
     pd.testing.assert_frame_equal(first.table, again[0].table)
 
 
@@ -71,11 +71,11 @@ def test_cheap_items_are_drawn_more_often(bank: Bank) -> None:
     paid = table["item_id"].map(cost)
     assert (paid == 1.0).mean() > 0.65
     with pytest.raises(InputError, match="no cost for"):
-        select_forms(bank, 20, method="fisher", design=Design(cost={bank.items[0]: 1.0}))
+        select_forms(bank, 20, method="fisher", design=BatteryDesign(cost={bank.items[0]: 1.0}))
 
 
 def select_battery_with_cost(bank: Bank, cost: dict[str, float]) -> pd.DataFrame:
-    return select_forms(bank, 100, design=Design(cost=cost))[0].table
+    return select_forms(bank, 100, design=BatteryDesign(cost=cost))[0].table
 
 
 def test_informative_draws_narrow_abilities_more(world: World, bank: Bank) -> None:
@@ -110,7 +110,7 @@ def test_profile_intervals_hold(world: World, bank: Bank) -> None:
 
 
 def test_adaptive_batteries_are_unbiased_hold_and_need_fewer_items(world: World, bank: Bank) -> None:
-    pool = Pool.of(bank)
+    pool = ItemPool.of(bank)
     rng = np.random.default_rng(6)
     score = (rng.random((36, pool.size)) < world.chances(make_abilities(36, 23))).astype(float)
     held, width, error = [], [], []

@@ -194,7 +194,7 @@ def test_expected_and_most_likely_abilities_agree_and_cover():
     scores = ability_scores(posterior, data)
     assert scores.eap == pytest.approx(scores.map, abs=0.12)
     assert scores.eap_sd == pytest.approx(scores.map_se, rel=0.25)
-    certain = replace(posterior, item_cov=np.zeros_like(posterior.item_cov))
+    certain = replace(posterior, item_cov=np.zeros_like(posterior.item_cov), ability_inflation=None)
     grid = np.linspace(-6, 6, 4001)
     p = 1 / (1 + np.exp(-(grid[:, None] * posterior.item_mean[:, 0] + posterior.item_mean[:, 1])))
     density = np.exp(np.where(data.score[:60] == 1, np.log(p), np.log1p(-p)).sum(1) - grid**2 / 2)

@@ -11,7 +11,7 @@ from capscope.battery.adaptive.questions import KINDS, BatteryQuestion, battery_
 from capscope.battery.adaptive.running import BatteryRun, run_adaptively
 from capscope.battery.banks.ability import Abilities, Curves, ability_posterior
 from capscope.battery.banks.bank import Bank
-from capscope.battery.banks.pool import Pool
+from capscope.battery.banks.pool import ItemPool
 from capscope.battery.banks.sources import is_bank, load_answers, load_bank, load_costs, load_source, read_harness_names
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Estimator, Sample
 from capscope.battery.evaluation import (
@@ -27,7 +27,7 @@ from capscope.battery.harness import HarnessRun, harness_run, save_samples
 from capscope.battery.model_splits import SPLITS
 from capscope.battery.prompts.accuracy import PromptScores, PromptSettings, prompt_scores
 from capscope.battery.scoring import BatteryScores, score_battery
-from capscope.battery.selection import Battery, Design, save_forms, select_battery, select_forms
+from capscope.battery.selection import Battery, BatteryDesign, save_forms, select_battery, select_forms
 from capscope.battery.selectors import SELECTORS, Candidates, ItemWeights, Selector
 
 __all__ = [
@@ -52,7 +52,7 @@ __all__ = [
     "Candidates",
     "Curves",
     "DEFAULT",
-    "Design",
+    "BatteryDesign",
     "ESTIMATORS",
     "EndpointAnswerer",
     "Estimate",
@@ -62,7 +62,7 @@ __all__ = [
     "HarnessRun",
     "ItemWeights",
     "KINDS",
-    "Pool",
+    "ItemPool",
     "PromptScores",
     "PromptSettings",
     "RunSettings",

@@ -12,7 +12,7 @@ from capscope.axes import FloatArray, RowFloats
 from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery
 from capscope.battery.banks.bank import Bank, Index
 from capscope.battery.banks.building import dims_for, fit_bank_items
-from capscope.battery.banks.pool import Pool
+from capscope.battery.banks.pool import ItemPool
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Sample
 from capscope.battery.model_splits import ModelSplit, model_families, model_split
 from capscope.battery.selection import select_battery
@@ -212,7 +212,7 @@ def _held_out_errors(
     if len(past) > trial.most_past:
         past = np.sort(rng.choice(past, trial.most_past, replace=False))
     learned = past_bank(bank, past)
-    pool = Pool.of(learned)
+    pool = ItemPool.of(learned)
     for models, answered in _patterns(bank.known_scores(), split.new):
         part = pool.take(answered)
         score = bank.known_scores()[np.ix_(models, answered)]
@@ -229,11 +229,11 @@ def _held_out_errors(
                 yield n, name, _errors(ESTIMATORS[name].estimate(sample, trial.level), group.mean(1))
 
 
-def _draw_evenly(pool: Pool, n: int, rng: np.random.Generator) -> tuple[Index, RowFloats]:
+def _draw_evenly(pool: ItemPool, n: int, rng: np.random.Generator) -> tuple[Index, RowFloats]:
     return np.sort(rng.choice(pool.size, n, replace=False)), np.full(n, n / pool.size)
 
 
-def _draw(items: Bank, pool: Pool, n: int, method: str, rng: np.random.Generator) -> tuple[Index, RowFloats]:
+def _draw(items: Bank, pool: ItemPool, n: int, method: str, rng: np.random.Generator) -> tuple[Index, RowFloats]:
     if method == "random":
         return _draw_evenly(pool, n, rng)
     battery = select_battery(items, n, method=method, seed=int(rng.integers(2**31)))
@@ -241,7 +241,7 @@ def _draw(items: Bank, pool: Pool, n: int, method: str, rng: np.random.Generator
 
 
 def _adaptive_errors(
-    pool: Pool, score: FloatArray, sizes: list[int], level: float, rng: np.random.Generator
+    pool: ItemPool, score: FloatArray, sizes: list[int], level: float, rng: np.random.Generator
 ) -> Iterator[tuple[int, str, FloatArray]]:
     """Run an adaptive battery for each model, and draw as many items evenly for comparison."""
     for answers in score:

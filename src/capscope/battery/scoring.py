@@ -11,7 +11,7 @@ import pandas as pd
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.banks.ability import Curves, ability_posterior
 from capscope.battery.banks.bank import Bank, Index
-from capscope.battery.banks.pool import Pool
+from capscope.battery.banks.pool import ItemPool
 from capscope.battery.banks.sources import is_bank, load_answers
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Estimator, Sample
 from capscope.battery.selection import Battery
@@ -125,7 +125,7 @@ def _score_without_bank(battery: Battery, answers: Study, estimator: Estimator, 
     if estimator.needs == "bank":
         raise InputError(f"estimator '{estimator.name}' needs past models; give a bank, or use {WITHOUT_BANK}")
     models, matrix = _answers_to(answers, battery.items, "the battery")
-    pool = Pool.without_models(battery.pool)
+    pool = ItemPool.without_models(battery.pool)
     rows: list[dict[str, object]] = []
     for model, score in zip(models, matrix, strict=True):
         answered = np.flatnonzero(~np.isnan(score))
@@ -144,7 +144,7 @@ def _score_with_bank(
     if battery is not None:
         chance[places] = battery.draw_chance
     models, matrix = _answers_to(answers, wanted, "the bank")
-    pool = Pool.of(bank)
+    pool = ItemPool.of(bank)
     scores: list[dict[str, object]] = []
     profile: list[dict[Hashable, Any]] = []
     for model, score in zip(models, matrix, strict=True):
@@ -167,7 +167,7 @@ def _bounds(estimate: Estimate) -> dict[str, float]:
 
 
 def _samples(
-    bank: Bank, pool: Pool, drawn: Index, score: RowFloats, chance: FloatArray
+    bank: Bank, pool: ItemPool, drawn: Index, score: RowFloats, chance: FloatArray
 ) -> Iterator[tuple[str, Sample]]:
     """Yield the whole bank as `all`, then each benchmark with enough answers, each with the answers to its items."""
     benchmark = np.array(bank.benchmark)

@@ -30,7 +30,7 @@ REMEDY = "make the file with 'capscope battery select'"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design:
+class BatteryDesign:
     """Constraints on a battery."""
 
     benchmarks: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ def select_battery(
     *,
     method: str = "random",
     seed: int = 0,
-    design: Design | None = None,
+    design: BatteryDesign | None = None,
 ) -> Battery:
     """Draw one battery.
 
@@ -159,7 +159,7 @@ def select_forms(
     *,
     method: str = "random",
     seed: int = 0,
-    design: Design | None = None,
+    design: BatteryDesign | None = None,
 ) -> list[Battery]:
     """Draw parallel batteries from the items of a study or a bank.
 
@@ -178,7 +178,7 @@ def select_forms(
     """
     if method not in SELECTORS:
         raise InputError(f"unknown method '{method}'{nearest(method, SELECTORS)}; use one of {', '.join(SELECTORS)}")
-    selector, design = SELECTORS[method], design or Design()
+    selector, design = SELECTORS[method], design or BatteryDesign()
     rng = np.random.default_rng(seed)
     total = size * design.forms
     weights = selector.weigh(_candidates(load_source(source), selector, seed, design), total, seed)
@@ -202,7 +202,7 @@ def save_forms(batteries: list[Battery], path: str | Path, *, force: bool = Fals
     return [battery.save(target, force=force) for battery, target in zip(batteries, paths, strict=True)]
 
 
-def _candidates(source: Study | Bank, selector: Selector, seed: int, design: Design) -> Candidates:
+def _candidates(source: Study | Bank, selector: Selector, seed: int, design: BatteryDesign) -> Candidates:
     """Return the items to draw from; a study is fitted only where the selector or the benchmarks need it."""
     if isinstance(source, Study) and selector.needs != "responses" and not design.benchmarks:
         if selector.needs == "demands":
@@ -216,7 +216,7 @@ def _candidates(source: Study | Bank, selector: Selector, seed: int, design: Des
 
 
 def _draw(
-    selector: Selector, weights: ItemWeights, total: int, design: Design, rng: np.random.Generator
+    selector: Selector, weights: ItemWeights, total: int, design: BatteryDesign, rng: np.random.Generator
 ) -> tuple[Index, RowFloats]:
     """Return the positions drawn and the chance of every item."""
     if selector.one_per_stratum:

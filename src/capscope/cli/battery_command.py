@@ -42,10 +42,12 @@ def select(
     as_json: AsJson = False,
 ) -> None:
     """Draw a battery. Example: capscope battery select BANK -n 100 --method variance --out battery.csv."""
-    from capscope.battery import Design, load_costs, load_source, save_forms, save_samples, select_forms
+    from capscope.battery import BatteryDesign, load_costs, load_source, save_forms, save_samples, select_forms
 
     costs = load_costs(cost) if cost else {}
-    design = Design(benchmarks=tuple(benchmark or ()), cost=costs, exposure=exposure, uniform=uniform, forms=forms)
+    design = BatteryDesign(
+        benchmarks=tuple(benchmark or ()), cost=costs, exposure=exposure, uniform=uniform, forms=forms
+    )
     loaded = load_source(source)
     batteries = select_forms(loaded, size, method=method, seed=seed, design=design)
     written = save_forms(batteries, out, force=force)

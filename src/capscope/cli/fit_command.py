@@ -74,14 +74,18 @@ def _summary(fitted: "Fit[Any]", out: Path, cost: "Cost") -> dict[str, object]:
     return {
         "fit": str(out),
         "model": fitted.model_name if settings is None else settings.model,
+        "taken": fitted.model_name,
         "n_models": len(fitted.models),
         "status": fitted.status.code,
+        "reliability": fitted.reliability(),
         "advice": list(fitted.status.advice),
         **asdict(cost),
     }
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {share:.2f}" for name, share in value.items())  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):
         return "; ".join(map(str, value)) or "-"  # pyright: ignore[reportUnknownArgumentType]
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -25,6 +25,9 @@ from capscope.data.splits import (
 from capscope.data.study import Study, read_study, refuse_overwriting
 from capscope.data.tables import FACETS, FUSED, TABLES, TableName, validate
 
+ResponseMatrix, response_matrix = Responses, Responses.of
+"""Names of version 0.1."""
+
 __all__ = [
     "FACETS",
     "FROM_NAMES",
@@ -41,6 +44,7 @@ __all__ = [
     "Join",
     "LevelCounts",
     "ResponseFile",
+    "ResponseMatrix",
     "ResponseFold",
     "Responses",
     "SplitPlan",
@@ -64,6 +68,7 @@ __all__ = [
     "read_text",
     "refuse_overwriting",
     "response_folds",
+    "response_matrix",
     "rows_in",
     "shipped",
     "task_labels",

@@ -29,6 +29,8 @@ from capscope.fit.resources import Meter
 from capscope.fit.settings import StudyFitSettings
 
 SCHEMA = 1
+LEAST_RELIABILITY = 0.5
+"""Below this, differences between models are more error than ability."""
 REMEDY = "fit again with `capscope fit`"
 
 PosteriorT = TypeVar("PosteriorT", bound=Posterior)
@@ -50,13 +52,14 @@ class Fit(Generic[PosteriorT]):
 
     @classmethod
     def of(cls, outcome: Outcome[PosteriorT], settings: StudyFitSettings | None) -> "Fit[PosteriorT]":
-        """Add the settings to what an engine returned.
+        """Add the settings to what an engine returned, and say first whether the abilities are known at all.
 
         Args:
             outcome: What the engine returned.
             settings: What it was asked.
         """
-        return cls(outcome.posterior, settings, outcome.status, outcome.history)
+        status = outcome.status.with_advice(*low_reliability(outcome.posterior), first=True)
+        return cls(outcome.posterior, settings, status, outcome.history)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -82,6 +85,10 @@ class Fit(Generic[PosteriorT]):
     def refit_settings(self) -> StudyFitSettings:
         """Settings that fit this very model again: choices made by held-out answers are taken as made."""
         return refit_settings(self.posterior, self.settings)
+
+    def reliability(self) -> dict[str, float]:
+        """Share of the abilities' variance over the models that is not posterior uncertainty, by dimension."""
+        return self.posterior.reliability()
 
     def abilities(self, level: float = 0.9) -> pd.DataFrame:
         """Abilities of the models with intervals.
@@ -252,6 +259,22 @@ def _refitted(posterior: Posterior, training: Responses, settings: StudyFitSetti
     if loads_on is not None:
         return fit_variational(training, irt_settings(settings), floor=floor, loads_on=loads_on)
     return fit_answers(training, settings, floor)
+
+
+def low_reliability(posterior: Posterior) -> tuple[str, ...]:
+    """One line where the models' order rests on chance, because the items hardly tell them apart; else none.
+
+    Args:
+        posterior: A fit's posterior. Of several dimensions the most reliable one counts: the others are shrunken.
+    """
+    known = {name: share for name, share in posterior.reliability().items() if np.isfinite(share)}
+    if len(posterior.models) < 2 or not known or max(known.values()) >= LEAST_RELIABILITY:
+        return ()
+    name = max(known, key=lambda dim: known[dim])
+    return (
+        f"the items hardly tell these models apart: reliability {known[name]:.2f} ({name}), so that more than half of "
+        "the differences in ability is error; add items, or models that differ more",
+    )
 
 
 AnyFit = Fit[Any]

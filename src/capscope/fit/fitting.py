@@ -304,6 +304,7 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
         engine=settings.engine_name,
         device=str(pick_device(settings.device)),
         status=found.fit.status.code,
+        reliability=found.fit.posterior.reliability(),
         **asdict(found.cost),
         n_models=len(test.models),
         n_items=len(test.items),

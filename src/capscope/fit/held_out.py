@@ -26,6 +26,8 @@ class HoldoutScore:
     """Where."""
     status: str
     """The fit's status code."""
+    reliability: dict[str, float]
+    """Reliability of the abilities, by dimension."""
     seconds: float
     """Wall time of the fit."""
     cpu_seconds: float

@@ -17,7 +17,7 @@ from capscope.axes import FloatArray, RowFloats
 from capscope.battery.adaptive.estimate import Drawn, PastModels, estimate_targets
 from capscope.battery.banks.ability import Abilities, Curves, ability_posterior
 from capscope.battery.banks.bank import Index
-from capscope.battery.banks.pool import Pool
+from capscope.battery.banks.pool import ItemPool
 from capscope.battery.estimators import Estimate
 from capscope.errors import InputError
 
@@ -98,7 +98,7 @@ class AdaptiveBattery:
     @classmethod
     def start(
         cls,
-        source: Curves | Pool,
+        source: Curves | ItemPool,
         targets: Targets | None = None,
         askable: Index | None = None,
         settings: AdaptiveSettings | None = None,
@@ -111,12 +111,12 @@ class AdaptiveBattery:
             askable: Positions of the items that can be asked; all by default.
             settings: Settings of the choice.
         """
-        curves = source.curves if isinstance(source, Pool) else source
+        curves = source.curves if isinstance(source, ItemPool) else source
         size = len(curves.intercept)
         targets = targets or Targets.everything(size)
         prior = Abilities(curves.prior_mean[None], curves.prior_cov[None])
         left = np.arange(size) if askable is None else askable
-        past = PastModels.of(source, targets.member) if isinstance(source, Pool) else None
+        past = PastModels.of(source, targets.member) if isinstance(source, ItemPool) else None
         return cls(curves, targets, prior, left, settings or AdaptiveSettings(), past=past)
 
     @cached_property

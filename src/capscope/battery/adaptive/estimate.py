@@ -14,7 +14,7 @@ from jaxtyping import Float
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.banks.ability import Abilities, Curves, ability_posterior, residuals
 from capscope.battery.banks.bank import Index
-from capscope.battery.banks.pool import Pool
+from capscope.battery.banks.pool import ItemPool
 from capscope.battery.estimators.blend import PastErrors, blended
 from capscope.battery.estimators.curves import TRUSTED_MODELS, design_calibration
 from capscope.battery.estimators.estimator import Estimate
@@ -118,7 +118,7 @@ class PastModels:
     """Mean scores on the targets."""
 
     @classmethod
-    def of(cls, pool: Pool, member: FloatArray) -> "PastModels":
+    def of(cls, pool: ItemPool, member: FloatArray) -> "PastModels":
         """Return some of a pool's past models, spread evenly over their scores, so that intervals are computed fast.
 
         Args:

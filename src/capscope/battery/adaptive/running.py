@@ -14,7 +14,7 @@ from capscope.battery.adaptive.estimate import MOST_MODELS
 from capscope.battery.adaptive.planning import RunSettings
 from capscope.battery.adaptive.questions import BatteryQuestion
 from capscope.battery.banks.bank import Bank
-from capscope.battery.banks.pool import Pool
+from capscope.battery.banks.pool import ItemPool
 from capscope.display import html_table
 from capscope.errors import BudgetReached, EndpointError, InputError
 from capscope.files import write_json, write_table
@@ -191,7 +191,7 @@ def _begin(bank: Bank, asked: dict[str, BatteryQuestion], settings: RunSettings)
     else:
         names = []
     weights = np.stack([row / row.sum() for row in member])
-    return AdaptiveBattery.start(Pool.of(bank, most=MOST_MODELS), Targets((SUITE, *names), weights), open_items)
+    return AdaptiveBattery.start(ItemPool.of(bank, most=MOST_MODELS), Targets((SUITE, *names), weights), open_items)
 
 
 def _ended(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:

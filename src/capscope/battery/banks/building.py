@@ -56,7 +56,7 @@ def fit_bank_items(responses: Responses, *, dims: int, seed: int = 0, max_sweeps
     """
     model = "mirt" if dims > 1 else "2pl"
     settings = IRTSettings(model=model, dims=dims, form="signed", seed=seed, max_sweeps=max_sweeps)
-    return fit_irt(responses, settings).posterior
+    return fit_irt(responses, settings).posterior.given_abilities()
 
 
 def item_facts(study: Study, items: tuple[str, ...], harness_tasks: dict[str, str] | None = None) -> ItemFacts:

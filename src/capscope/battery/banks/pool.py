@@ -14,7 +14,7 @@ MOST_MODELS = 2000
 
 
 @dataclass(frozen=True, repr=False)
-class Pool:
+class ItemPool:
     """Items whose mean score is wanted."""
 
     curves: Curves
@@ -25,7 +25,7 @@ class Pool:
     """Scores of past models (model, item); a missing score is the model's fitted chance."""
 
     @classmethod
-    def of(cls, bank: Bank, *, seed: int = 0, most: int = MOST_MODELS) -> "Pool":
+    def of(cls, bank: Bank, *, seed: int = 0, most: int = MOST_MODELS) -> "ItemPool":
         """Return the pool of all items of a bank.
 
         Missing answers are drawn, not replaced by chances: a regression on chances would take single answers to be
@@ -50,7 +50,7 @@ class Pool:
         return cls(curves, np.where(missing, drawn, known), np.where(missing, chance, known))
 
     @classmethod
-    def without_models(cls, size: int) -> "Pool":
+    def without_models(cls, size: int) -> "ItemPool":
         """Return a pool of so many items of which nothing else is known."""
         curves = Curves(np.zeros((size, 1)), np.zeros(size), np.zeros(size), np.zeros(1), np.eye(1))
         return cls(curves, np.zeros((0, size)), np.zeros((0, size)))
@@ -65,9 +65,9 @@ class Pool:
         """Mean score of each past model on the pool."""
         return self.expected.mean(axis=1)
 
-    def take(self, index: Index) -> "Pool":
+    def take(self, index: Index) -> "ItemPool":
         """Return the pool of some of the items, such as those of one benchmark."""
-        return Pool(self.curves.take(index), self.past[:, index], self.expected[:, index])
+        return ItemPool(self.curves.take(index), self.past[:, index], self.expected[:, index])
 
     def __repr__(self) -> str:
-        return f"Pool({self.size} items, {len(self.past)} past models)"
+        return f"ItemPool({self.size} items, {len(self.past)} past models)"

@@ -10,7 +10,7 @@ from scipy import stats
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.banks.ability import ability_posterior, residuals
 from capscope.battery.banks.bank import Index
-from capscope.battery.banks.pool import Pool
+from capscope.battery.banks.pool import ItemPool
 from capscope.battery.estimators.person_fit import chance_misfit, pattern_fit
 
 MOST_FREEDOM = 20
@@ -35,7 +35,7 @@ class Fitted:
 class Sample:
     """Items drawn from a pool and the scores of new models on them."""
 
-    pool: Pool
+    pool: ItemPool
     """The items whose mean score is wanted."""
     index: Index
     """Positions of the drawn items in the pool."""

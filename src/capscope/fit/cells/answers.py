@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int8
+from jaxtyping import Shaped
 
 from capscope.axes import RowFloats, RowIndex
 from capscope.data import ResponseFile, Responses
@@ -113,19 +113,22 @@ class GridAnswers:
     """Names on the model axis."""
     items: tuple[str, ...]
     """Ids on the item axis."""
-    answer: Int8[np.ndarray, "model item"]
-    """1 right, 0 wrong, -1 not administered."""
+    answer: Shaped[np.ndarray, "model item"]
+    """1 right, 0 wrong, -1 not administered; any type of integers, or booleans. Kept as one byte each."""
 
     def __post_init__(self) -> None:
-        """Refuse anything else.
+        """Check the answers and keep them as bytes.
 
         Raises:
-            FitError: The shape is not that of the axes, or there is another number.
+            FitError: The shape is not that of the axes, there is another number, or the type holds no whole numbers.
         """
+        if self.answer.dtype.kind not in "iub":
+            raise FitError(f"answers in a grid are whole numbers, not {self.answer.dtype}; give fractions as rows")
         if self.answer.shape != (len(self.models), len(self.items)):
             raise FitError(f"answers have shape {self.answer.shape}; give one row a model and one column an item")
         if self.answer.size and not (self.answer.min() >= -1 and self.answer.max() <= 1):
             raise FitError("answers in a grid are 1, 0 or -1 (not administered); give fractions as rows")
+        object.__setattr__(self, "answer", self.answer.astype(np.int8, copy=False))
 
     def chunks(self) -> Iterator[Rows]:
         """The observed cells, some models at a time."""

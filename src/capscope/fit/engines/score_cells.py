@@ -1,4 +1,4 @@
-"""Cells whose scores follow from log-odds by a head with extra parameters for each item."""
+"""Cells whose scores follow from log-odds by a score_model with extra parameters for each item."""
 
 from dataclasses import dataclass, replace
 
@@ -14,18 +14,18 @@ from capscope.fit.cells.scores import WeightedScores
 from capscope.fit.irt.score_models.score_model import ScoreModel
 
 CHUNK_CELLS = 1 << 17
-"""Cells worked on at once on the CPU; a head keeps about a dozen arrays of them."""
+"""Cells worked on at once on the CPU; a score_model keeps about a dozen arrays of them."""
 
 
 @dataclass(frozen=True)
 class ScoreModelCells:
-    """Dense scores with a head."""
+    """Dense scores with a score_model."""
 
     score: Float[Tensor, "rows columns"]
     """Mean score of each cell."""
     trials: Float[Tensor, "rows columns"]
     """Trials of each cell; 0 for not administered."""
-    head: ScoreModel
+    score_model: ScoreModel
     """Distribution of the scores."""
     item_extras: Float[Tensor, "item coordinate"]
     """Coordinates of each item's extras."""
@@ -48,7 +48,7 @@ class ScoreModelCells:
 
         def work(number: int) -> None:
             rows = chunks[number]
-            r, w = self.head.residuals(
+            r, w = self.score_model.residuals(
                 self.score[rows], self.trials[rows], *_moments(factors, rows), self.extras_of(rows)
             )
             residual[rows] = (r @ on_residual).double()
@@ -62,7 +62,7 @@ class ScoreModelCells:
         """Log of the expected density of each row's cells; see `Cells.log_likelihood`."""
         total = factors.row_mean.new_zeros(self.shape[0], dtype=torch.float64)
         for rows in self.row_chunks():
-            cells = self.head.log_likelihood(
+            cells = self.score_model.log_likelihood(
                 self.score[rows], self.trials[rows], *_moments(factors, rows), self.extras_of(rows)
             )
             total[rows] = cells.sum(1).double()
@@ -91,12 +91,12 @@ class ScoreModelCells:
     def transposed(self) -> "ScoreModelCells":
         """Rows and columns exchanged, laid out anew."""
         score, trials = self.score.T.contiguous(), self.trials.T.contiguous()
-        return ScoreModelCells(score, trials, self.head, self.item_extras, not self.items_in_rows)
+        return ScoreModelCells(score, trials, self.score_model, self.item_extras, not self.items_in_rows)
 
     def to(self, device: torch.device) -> "ScoreModelCells":
         """Move to a device."""
         moved = self.score.to(device), self.trials.to(device)
-        return ScoreModelCells(*moved, self.head, self.item_extras.to(device), self.items_in_rows)
+        return ScoreModelCells(*moved, self.score_model, self.item_extras.to(device), self.items_in_rows)
 
     def row_chunks(self) -> list[slice]:
         """Cut the rows into chunks of about `CHUNK_CELLS` cells; on a GPU into far larger ones."""
@@ -112,13 +112,13 @@ def _moments(factors: Factors, rows: slice) -> tuple[Tensor, Tensor]:
 
 
 def score_model_cells(
-    responses: Responses, head: ScoreModel, item_extras: Float[Tensor, "item coordinate"]
+    responses: Responses, score_model: ScoreModel, item_extras: Float[Tensor, "item coordinate"]
 ) -> ScoreModelCells:
-    """Lay responses out with a head, models in rows; repeats of a cell are pooled by their trials.
+    """Lay responses out with a score_model, models in rows; repeats of a cell are pooled by their trials.
 
     Args:
         responses: Observed responses.
-        head: Distribution of the scores.
+        score_model: Distribution of the scores.
         item_extras: Coordinates of each item's extras.
     """
     shape = (len(responses.models), len(responses.items))
@@ -128,5 +128,5 @@ def score_model_cells(
     right = np.bincount(cell, responses.n_trials * responses.score, size).astype(np.float32)
     score = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)
     return ScoreModelCells(
-        torch.from_numpy(score.reshape(shape)), torch.from_numpy(trials.reshape(shape)), head, item_extras
+        torch.from_numpy(score.reshape(shape)), torch.from_numpy(trials.reshape(shape)), score_model, item_extras
     )

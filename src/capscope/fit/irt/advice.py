@@ -16,6 +16,9 @@ NULL_SLOPE = 0.15
 LEAST_MODELS = 20
 """Fewer models than this show no shape of a distribution."""
 
+CLUSTERED, MOST_FULL = 0.6, 0.9
+"""Correlation of ability and mean difficulty over the models that is told; fuller matrices are not looked at."""
+
 BIMODAL = 0.7
 """Sarle's coefficient of bimodality above which models stand in two groups; a uniform distribution has 0.56."""
 
@@ -26,6 +29,7 @@ NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 def advise(status: Status, posterior: IRTPosterior, answers: Answers, found: ResponseSummary) -> Status:
     """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
     advice = [*status.advice, *flat_rows(answers, found), *_small(posterior), *_blocks(answers, found)]
+    advice += _clustered(posterior, answers, found)
     if not status.converged:
         advice.append("still moving at the last sweep; raise max_sweeps, or use fewer dimensions")
     code = status.code
@@ -90,6 +94,32 @@ def _blocks(answers: Answers, found: ResponseSummary) -> list[str]:
     return [
         f"{len(block)} blocks of models share no item (one of them: {listed}): "
         "abilities cannot be compared across them; add common items or fit each alone"
+    ]
+
+
+def _clustered(posterior: IRTPosterior, answers: Answers, found: ResponseSummary) -> list[str]:
+    """Answers that were asked for near each model's own level, as adaptive tests do.
+
+    Such a design shows every model about the same share of right answers, and every item too; abilities and
+    difficulties are then known from little, and the scale shrinks. The sign of it is that able models were asked hard
+    items.
+    """
+    if len(posterior.models) < LEAST_MODELS or found.n_rows > MOST_FULL * len(answers.models) * len(answers.items):
+        return []
+    level = posterior.ability_mean @ posterior.item_mean[:, :-1].mean(0)
+    difficulty, total = -posterior.item_mean[:, -1], np.zeros(len(level))
+    for rows in answers.chunks():
+        total += np.bincount(rows.model, difficulty[rows.item], len(level))
+    answered = np.flatnonzero(found.models.count)
+    asked = total[answered] / found.models.count[answered]
+    spread = float(level[answered].std() * asked.std())
+    together = float(np.cov(level[answered], asked, ddof=0)[0, 1]) / spread if spread > 1e-12 else 0.0
+    if together < CLUSTERED:
+        return []
+    return [
+        f"able models were asked hard items (correlation {together:.2f} over the models): with items chosen near each "
+        "model's level abilities are drawn together; have some items answered by all models, or fix the scale by a fit "
+        "(anchors)"
     ]
 
 

@@ -1,6 +1,9 @@
 """Moments and draws of small Gaussians, one for each model or item, and of the log-odds made of them."""
 
 import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
 
 from capscope.axes import FloatArray
 
@@ -40,3 +43,36 @@ def gaussian_draws(mean: FloatArray, cov: FloatArray, rng: np.random.Generator, 
     values, vectors = np.linalg.eigh(cov)
     root = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
     return mean[..., None] + root @ rng.standard_normal((*mean.shape, draws))
+
+
+def lognormal_moments(mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of ``(a, d)`` with ``d = -a b`` where ``(log a, b)`` is Gaussian.
+
+    Args:
+        mean: Means of ``(log a, b)``, as (item, 2).
+        cov: Their covariances, as (item, 2, 2).
+    """
+    log_slope, difficulty = mean[:, 0], mean[:, 1]
+    var, cross, var_b = cov[:, 0, 0], cov[:, 0, 1], cov[:, 1, 1]
+    slope = torch.exp(log_slope + var / 2)
+    square = torch.exp(2 * log_slope + 2 * var)
+    # weighting a Gaussian by a^k shifts the mean of b by k Cov(log a, b)
+    once, twice = difficulty + cross, difficulty + 2 * cross
+    moments = torch.empty_like(cov)
+    moments[:, 0, 0] = square - slope.square()
+    moments[:, 0, 1] = moments[:, 1, 0] = -(square * twice - slope.square() * once)
+    moments[:, 1, 1] = square * (var_b + twice.square()) - (slope * once).square()
+    return torch.stack([slope, -slope * once], 1), moments
+
+
+def lengths_of(slopes: FloatArray) -> FloatArray:
+    """Lengths of slopes (item, dim), kept off 0; with one ability the slope with its sign."""
+    if slopes.shape[1] > 1:
+        return np.maximum(np.linalg.norm(slopes, axis=1), 1e-6)
+    slope = slopes[:, 0]
+    return np.where(np.abs(slope) < 1e-6, np.where(slope < 0, -1e-6, 1e-6), slope)
+
+
+def moment_table(items: tuple[str, ...], mean: FloatArray, variance: FloatArray) -> pd.DataFrame:
+    """Columns ``item, mean, sd``."""
+    return pd.DataFrame({"item": items, "mean": mean, "sd": np.sqrt(variance)})

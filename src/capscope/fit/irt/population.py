@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 
 from capscope.errors import FitError
-from capscope.fit.engines.variational.item_forms import PositiveForm
-from capscope.fit.engines.variational.kernels import Gaussians
+from capscope.fit.irt.moments import lognormal_moments
 
 ItemParam = Float[np.ndarray, "item param"]
 ItemParamParam = Float[np.ndarray, "item param param"]
@@ -33,6 +32,8 @@ class ItemPopulation:
     """Mean of each feature over the fitted items."""
     scale: Float[np.ndarray, " feature"]
     """Standard deviation of each feature over the fitted items."""
+    is_prior: bool = True
+    """Whether it was the items' prior; after maximum likelihood it only describes the estimates."""
 
     def moments(self, features: np.ndarray | None, n_items: int = 1) -> tuple[ItemParam, ItemParamParam]:
         """Mean and covariance of ``(a, d)`` of items never seen.
@@ -47,8 +48,8 @@ class ItemPopulation:
         mean, cov = self.native(features, n_items)
         if self.form == "signed":
             return mean, cov
-        items = PositiveForm().moments(Gaussians(torch.from_numpy(mean), torch.from_numpy(cov)))
-        return items.mean.numpy(), items.cov.numpy()
+        moments, covariances = lognormal_moments(torch.from_numpy(mean), torch.from_numpy(cov))
+        return moments.numpy(), covariances.numpy()
 
     def native(self, features: np.ndarray | None, n_items: int = 1) -> tuple[ItemParam, ItemParamParam]:
         """Mean and covariance of the parameters in the population's own form; see `moments`."""

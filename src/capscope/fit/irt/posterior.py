@@ -14,8 +14,16 @@ from capscope.data import Responses, Study
 from capscope.display import short_repr
 from capscope.errors import FitError
 from capscope.fit.irt.item_extras import ItemExtras
-from capscope.fit.irt.moments import gaussian_draws, irt_parameters, product_moments, quadratic
+from capscope.fit.irt.moments import (
+    gaussian_draws,
+    irt_parameters,
+    lengths_of,
+    moment_table,
+    product_moments,
+    quadratic,
+)
 from capscope.fit.irt.population import ItemParam, ItemParamParam, ItemPopulation
+from capscope.fit.irt.storage import INFLATION, LABELLED, STORED, read_extras, read_population, stored_parts
 from capscope.fit.links import success_probability
 from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
 
@@ -23,21 +31,8 @@ ROWS_AT_ONCE = 1 << 17
 """Predictions are made this many rows at a time, so that memory stays small."""
 
 Moments = tuple[RowFloats, RowFloats]
-
 NEW_ITEM = -1
 """Position that stands for an item the fit does not know: one drawn from the population of items."""
-
-_STORED = ("ability_mean", "ability_cov", "item_mean", "item_cov", "native_mean", "native_cov", "floor")
-_STORED_POPULATION = ("intercept", "weight", "cov", "leverage", "center", "scale")
-_STORED_EXTRAS = {
-    "mean": "mean",
-    "cov": "cov",
-    "widening": "covariance_inflation",
-    "typical": "typical",
-    "typical_variance": "typical_variance",
-}
-"""Attributes of `ItemExtras` by the names under which fits store them."""
-_LABELLED = (*_STORED, "shape.mean", "shape.cov", "shape.widening")
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,6 @@ class IRTPosterior:
     """
 
     kind: ClassVar[str] = "irt"
-
     models: tuple[str, ...]
     """Names on the model axis."""
     items: tuple[str, ...]
@@ -73,6 +67,9 @@ class IRTPosterior:
     """The model fitted: ``rasch``, ``2pl``, ``3pl``, ``4pl`` or ``mirt``."""
     extras: ItemExtras | None = None
     """What else is estimated of each item: its floor and ceiling; None where there is nothing."""
+    ability_inflation: ItemParamParam | None = None
+    """What uncertain abilities add to `item_cov` on a short test; None for nothing. Answers are predicted without it,
+    because slopes and abilities trade off: their joint posterior is wide although the predicted chances are not."""
     trial_weight: float = 1.0
     """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
 
@@ -178,45 +175,35 @@ class IRTPosterior:
 
     def manifest(self) -> tuple[dict[str, Any], Tensors]:
         """Take the posterior apart for storing."""
-        tensors = {name: getattr(self, name) for name in _STORED}
-        tensors |= {f"population.{name}": getattr(self.population, name) for name in _STORED_POPULATION}
-        extras = self.extras
-        if extras is not None:
-            tensors |= {f"shape.{stored}": getattr(extras, name) for stored, name in _STORED_EXTRAS.items()}
-        manifest = {
+        tensors = {name: getattr(self, name) for name in STORED}
+        if self.ability_inflation is not None:
+            tensors[INFLATION] = self.ability_inflation
+        return stored_parts(self.population, self.extras, tensors) | {
             "kind": self.kind,
-            "head": None if extras is None else extras.code,
             "model": self.model_name,
             "trial_weight": self.trial_weight,
-            "form": self.population.form,
             "models": self.models,
             "items": self.items,
-        }
-        return manifest, tensors
+        }, tensors
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "IRTPosterior":
         """Put a stored posterior together again."""
-        population = {name: tensors[f"population.{name}"] for name in _STORED_POPULATION}
-        extras, code = None, manifest.get("head")
-        if code is not None:
-            parts = {name: tensors[f"shape.{stored}"] for stored, name in _STORED_EXTRAS.items()}
-            extras = ItemExtras(code, **parts)
-            extras.score_model()  # refuses a score model that this version does not know
         return cls(
             models=tuple(manifest["models"]),
             items=tuple(manifest["items"]),
-            population=ItemPopulation(manifest["form"], **population),
+            population=read_population(manifest, tensors),
             model_name=manifest["model"],
             trial_weight=manifest.get("trial_weight", 1.0),
-            extras=extras,
-            **{name: tensors[name] for name in _STORED},
+            extras=read_extras(manifest, tensors),
+            ability_inflation=tensors.get(INFLATION),
+            **{name: tensors[name] for name in STORED},
         )
 
     @staticmethod
     def axes(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:  # noqa: ARG004 - one interface for all kinds
         """Models label abilities, items label the other arrays."""
-        return {name: ("models",) if name.startswith("ability") else ("items",) for name in _LABELLED}
+        return {name: ("models",) if name in ("ability_mean", "ability_cov") else ("items",) for name in LABELLED}
 
     def difficulty(self) -> pd.DataFrame:
         """Difficulty of each item: the ability at even log-odds, ``b = -d / a`` (``-d / |a|`` with several abilities).
@@ -226,12 +213,12 @@ class IRTPosterior:
             of a nearly flat item is large.
         """
         if self.population.form == "positive":
-            return self._table(self.native_mean[:, 1], self.native_cov[:, 1, 1])
-        slope, intercept = self._slope(), self.item_mean[:, -1]
+            return moment_table(self.items, self.native_mean[:, 1], self.native_cov[:, 1, 1])
+        slope, intercept = lengths_of(self.item_mean[:, :-1]), self.item_mean[:, -1]
         # the slope changes with a as a / slope does: its sign, or the unit vector along several slopes
         direction = self.item_mean[:, :-1] / slope[:, None]
         gradient = np.concatenate([direction * (intercept / slope**2)[:, None], -1 / slope[:, None]], 1)
-        return self._table(-intercept / slope, quadratic(gradient, self.item_cov))
+        return moment_table(self.items, -intercept / slope, quadratic(gradient, self.item_cov))
 
     def discrimination(self) -> pd.DataFrame:
         """Discrimination of each item: its slope, or the length of its slopes with several abilities (Reckase, 1985).
@@ -240,10 +227,10 @@ class IRTPosterior:
             Columns ``item, mean, sd``.
         """
         if self.dims == 1:
-            return self._table(self.item_mean[:, 0], self.item_cov[:, 0, 0])
+            return moment_table(self.items, self.item_mean[:, 0], self.item_cov[:, 0, 0])
         size = np.linalg.norm(self.item_mean[:, :-1], axis=1)
         direction = self.item_mean[:, :-1] / np.maximum(size, 1e-12)[:, None]
-        return self._table(size, quadratic(direction, self.item_cov[:, :-1, :-1]))
+        return moment_table(self.items, size, quadratic(direction, self.item_cov[:, :-1, :-1]))
 
     def logit_moments(self, model_index: RowIndex, item_index: RowIndex) -> Moments:
         """Mean and variance of the log-odds of models on items of the fit.
@@ -263,10 +250,9 @@ class IRTPosterior:
 
     def probability(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
         """Posterior predictive chance of success (mean score) of models on items of the fit, row by row."""
+        mean, variance = self._answer_moments(model_index, item_index)
         if self.extras is None:
-            mean, variance = self.logit_moments(model_index, item_index)
             return success_probability(mean, variance, self.floor[item_index])
-        mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
         return self.extras.expected(mean, variance, item_index)
 
     def score_variance(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
@@ -274,13 +260,29 @@ class IRTPosterior:
         if self.extras is None:
             chance = self.probability(model_index, item_index)
             return chance * (1 - chance) / self.trial_weight
-        mean, variance = replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
+        mean, variance = self._answer_moments(model_index, item_index)
         return self.extras.score_variance(mean, variance, item_index) / self.trial_weight
 
     @property
+    def conditional_cov(self) -> ItemParamParam:
+        """Covariances of ``(a_1..a_D, d)`` given the abilities' posteriors, as the engine found them."""
+        return self.item_cov if self.ability_inflation is None else self.item_cov - self.ability_inflation
+
+    def given_abilities(self) -> "IRTPosterior":
+        """The same fit with covariances of the items given the abilities, for scoring new models on its items."""
+        if self.ability_inflation is None:
+            return self
+        native = self.conditional_cov if self.population.form == "signed" else self.native_cov
+        return replace(self, item_cov=self.conditional_cov, native_cov=native, ability_inflation=None)
+
+    @property
     def answer_cov(self) -> ItemParamParam:
-        """Covariances of ``(a_1..a_D, d)`` given the extras' means, which predict answers."""
-        return self.item_cov if self.extras is None else self.item_cov - self.extras.covariance_inflation
+        """Covariances of ``(a_1..a_D, d)`` given abilities and the extras' means, which predict answers."""
+        cov = self.conditional_cov
+        return cov if self.extras is None else cov - self.extras.covariance_inflation
+
+    def _answer_moments(self, model_index: RowIndex, item_index: RowIndex) -> Moments:
+        return replace(self, item_cov=self.answer_cov).logit_moments(model_index, item_index)
 
     def asymptotes(self, level: float = 0.9) -> pd.DataFrame:
         """Floor and ceiling of each item with intervals.
@@ -339,6 +341,7 @@ class IRTPosterior:
             native_mean=self.native_mean[index],
             native_cov=self.native_cov[index],
             floor=self.floor[index],
+            ability_inflation=None if self.ability_inflation is None else self.ability_inflation[index],
             extras=None if self.extras is None else self.extras.take(index),
         )
 
@@ -357,15 +360,6 @@ class IRTPosterior:
             FitError: An id is not in the fit.
         """
         return positions(names, self.items, "item")
-
-    def _slope(self) -> Float[np.ndarray, " item"]:
-        if self.dims > 1:
-            return np.maximum(np.linalg.norm(self.item_mean[:, :-1], axis=1), 1e-6)
-        slope = self.item_mean[:, 0]
-        return np.where(np.abs(slope) < 1e-6, np.where(slope < 0, -1e-6, 1e-6), slope)
-
-    def _table(self, mean: np.ndarray, variance: np.ndarray) -> pd.DataFrame:
-        return pd.DataFrame({"item": self.items, "mean": mean, "sd": np.sqrt(variance)})
 
 
 def draw_chances(

@@ -337,6 +337,9 @@ def _appended(posterior: IRTPosterior, answers: Answers, roles: _Roles, where: W
         native_mean=joined(posterior.native_mean, native.mean),
         native_cov=joined(posterior.native_cov, native.cov),
         floor=every_floor,
+        ability_inflation=None
+        if posterior.ability_inflation is None
+        else joined(posterior.ability_inflation, torch.zeros_like(items.cov)),
     )
 
 

@@ -67,12 +67,16 @@ def local_dependence(
 ) -> LocalDependence:
     """Pairs of items whose residuals go together more than in data replicated from the fit.
 
+    Repeats of a model on an item count as its trials, so the order of the rows changes nothing.
+
     Args:
         posterior: A fit to these responses.
         responses: The responses; at most `MOST_PAIRED_ITEMS` items are looked at, evenly spaced ones.
         rng: Source of randomness of the replications.
         replications: Number of replicated data sets.
     """
+    # replications draw in the order of the rows, so the order has to be that of the answers
+    responses = responses.rows(_canonical_order(responses))
     step = -(-len(posterior.items) // MOST_PAIRED_ITEMS)
     if step > 1:
         keep = np.arange(0, len(posterior.items), step)
@@ -93,14 +97,21 @@ def _of_items(responses: Responses, keep: np.ndarray) -> Responses:
     return as_rows(PartOfAnswers(as_answers(responses), np.arange(len(responses.models)), keep))
 
 
+def _canonical_order(responses: Responses) -> np.ndarray:
+    return np.lexsort((responses.n_trials, responses.score, responses.item_index, responses.model_index))
+
+
 def _residual_correlations(posterior: IRTPosterior, responses: Responses) -> Float[np.ndarray, "item item"]:
     """Upper triangle of the correlations of standardised residuals over the models that answered both items."""
-    model, item = responses.model_index, responses.item_index
+    model, item, trials = responses.model_index, responses.item_index, responses.n_trials
     chance = posterior.probability(model, item)
-    residual = np.zeros((len(posterior.models), len(posterior.items)), np.float32)
-    seen = np.zeros_like(residual)
-    residual[model, item] = (responses.score - chance) / np.sqrt(posterior.score_variance(model, item))
-    seen[model, item] = 1
+    shape = (len(posterior.models), len(posterior.items))
+    cell, size = model * shape[1] + item, shape[0] * shape[1]
+    residual = np.bincount(cell, trials * (responses.score - chance), size)
+    variance = np.bincount(cell, trials * posterior.score_variance(model, item), size)
+    seen = (variance > 0).astype(np.float32).reshape(shape)
+    standard = np.divide(residual, np.sqrt(variance), out=np.zeros(size), where=variance > 0)
+    residual = standard.astype(np.float32).reshape(shape)
     centred = (residual - residual.sum(0) / np.maximum(seen.sum(0), 1)) * seen
     power = (centred**2).T @ seen
     correlation = centred.T @ centred / np.sqrt(np.maximum(power * power.T, 1e-12))

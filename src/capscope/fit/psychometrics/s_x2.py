@@ -22,15 +22,21 @@ from capscope.fit.links import success_probability
 MOST_SUMMED = 300
 """Items that enter a total; with more, evenly spaced ones are summed together with the item looked at."""
 
-NODES, NODES_SEVERAL = 41, 300
-"""Nodes of ability: on a line, or drawn from the models' posteriors with several dimensions."""
+NODES, NODES_SEVERAL, NODES_MARGINAL = 41, 300, 61
+"""Nodes of ability: on a line, drawn from the models' posteriors with several dimensions, or over N(0, 1)."""
 
 LEAST_EXPECTED = 3.0
 """Expected variance of the right answers of a group; groups are merged until they have it."""
 
 MOST_GROUPS = 10
 LEAST_GROUPS = 4
-"""Items with fewer groups are not tested."""
+"""Where merging to equal variance leaves fewer groups, totals are merged only as far as cells are expected at all."""
+
+LEAST_CELL = 1.0
+"""Right and wrong answers expected in a group of totals, as in R's mirt."""
+
+SURE, DECIMALS = 1e-9, 10
+"""Variance under which an answer is sure given the total; decimals to which equal expectations agree."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +57,26 @@ def item_fit(posterior: IRTPosterior, responses: Responses) -> ItemFit:
             given ability.
 
     Raises:
-        FitError: A score is neither 0 nor 1, or has several trials.
+        FitError: A score is neither 0 nor 1, has several trials, or a model answered an item more than once.
     """
     if not (np.isin(responses.score, (0, 1)).all() and (responses.n_trials == 1).all()):
         raise FitError("item_fit: S-X2 is for right or wrong answers of one trial; these have shares or several trials")
+    cell = responses.model_index * np.int64(len(responses.items)) + responses.item_index
+    if len(np.unique(cell)) < len(cell):
+        repeats = len(cell) - len(np.unique(cell))
+        raise FitError(
+            f"item_fit: {repeats} answers repeat a model on an item; S-X2 is for one answer each, so keep one condition"
+        )
     shape = (len(posterior.models), len(posterior.items))
     score = np.full(shape, np.nan)
     models, items = posterior.model_index(responses.models), posterior.item_index(responses.items)
     score[models[responses.model_index], items[responses.item_index]] = responses.score
     expected = _expectations(posterior, score)
-    found = [_statistic(score[:, i], expected[:, i]) for i in range(shape[1])]
-    groups, s_x2 = np.array([n for n, _ in found]), np.array([x for _, x in found])
-    df = np.where(groups >= LEAST_GROUPS, groups - _parameters_spent(posterior), np.nan)
+    complete = not np.isnan(score).any()
+    statistics = [_statistic(score[:, i], expected[:, i], complete) for i in range(shape[1])]
+    groups, s_x2 = np.array([n for n, _ in statistics]), np.array([x for _, x in statistics])
+    spent = groups - _parameters_spent(posterior)
+    df = np.where((groups > 1) & (spent > 0), spent, np.nan)
     p = np.asarray(chdtrc(df, s_x2), float)
     tested = np.isfinite(p)
     q = np.full(shape[1], np.nan)
@@ -78,6 +92,10 @@ def _false_discovery_rates(p: FloatArray) -> FloatArray:
 
 def _parameters_spent(posterior: IRTPosterior) -> FloatArray:
     """Parameters of each item that its own answers determined, the prior having given the rest."""
+    if not posterior.population.is_prior:
+        estimated = np.diagonal(posterior.item_cov, axis1=1, axis2=2) > 0
+        extras = 0 if posterior.extras is None else (np.diagonal(posterior.extras.cov, axis1=1, axis2=2) > 0).sum(1)
+        return estimated.sum(1) - (posterior.model_name == "rasch") + extras + 0.0
     prior = np.diagonal(posterior.population.cov)
     free = prior > 0
     own = np.diagonal(posterior.native_cov, axis1=1, axis2=2)[:, free] / prior[free]
@@ -151,7 +169,14 @@ def _without_each(density: FloatArray, chance: FloatArray) -> FloatArray:
 
 
 def _nodes(posterior: IRTPosterior) -> tuple[ModelDim, RowFloats]:
-    """Where the models of the fit stand, as nodes and weights: the mixture of their posteriors."""
+    """Where the models of the fit stand, as nodes and weights: the mixture of their posteriors, or N(0, 1).
+
+    Maximum likelihood estimates its items for a population N(0, 1), and S-X2 is defined at its estimates.
+    """
+    if not posterior.population.is_prior:
+        node = np.linspace(-6, 6, NODES_MARGINAL)
+        weight = np.exp(-0.5 * node**2)
+        return node[:, None], weight / weight.sum()
     if posterior.dims == 1:
         mean, sd = posterior.ability_mean[:, 0], posterior.ability_sd[:, 0]
         node = np.linspace((mean - 4 * sd).min(), (mean + 4 * sd).max(), NODES)
@@ -164,26 +189,58 @@ def _nodes(posterior: IRTPosterior) -> tuple[ModelDim, RowFloats]:
 
 
 def _chances(posterior: IRTPosterior, node: ModelDim) -> FloatArray:
-    """Chance of success at each node on each item, over the items' posteriors."""
+    """Chance of success at each node on each item, over the items' posteriors, or at maximum likelihood's estimates."""
     point = np.column_stack([node, np.ones(len(node))])
     mean = point @ posterior.item_mean.T
-    variance = np.einsum("qi,nij,qj->qn", point, posterior.item_cov, point)
+    if not posterior.population.is_prior:
+        return np.clip(success_probability(mean, 0.0, posterior.floor), 1e-6, 1 - 1e-6)
+    variance = np.einsum("qi,nij,qj->qn", point, posterior.conditional_cov, point)
     return np.clip(success_probability(mean, variance, posterior.floor), 1e-6, 1 - 1e-6)
 
 
-def _statistic(score: FloatArray, expected: FloatArray) -> tuple[int, float]:
-    """Number of groups and X2 over groups of models with like expectations."""
+def _statistic(score: FloatArray, expected: FloatArray, complete: bool) -> tuple[int, float]:
+    """Number of groups and X2 over groups of models with like expectations.
+
+    Models whose total is the lowest or highest possible are sure of their answer and tell nothing. Where all models
+    answered all items, groups are totals, merged as R's mirt does; otherwise they are merged to equal variance.
+    """
     rows = np.flatnonzero(~np.isnan(score))
     rows = rows[np.argsort(expected[rows], kind="stable")]
+    rows = rows[expected[rows] * (1 - expected[rows]) > SURE]
     e, y = expected[rows], score[rows]
-    variance = e * (1 - e)
-    n_groups = int(min(MOST_GROUPS, variance.sum() / LEAST_EXPECTED))
-    if n_groups < LEAST_GROUPS:
+    if not len(e):
         return 0, np.nan
-    # groups of equal variance; models with one expectation (one total) stay together
-    group = np.minimum((np.cumsum(variance) / variance.sum() * n_groups).astype(int), n_groups - 1)
-    _, tie = np.unique(e, return_inverse=True)
-    first = np.unique(tie, return_index=True)[1]
-    _, group = np.unique(group[first][tie], return_inverse=True)
-    gap, spread = np.bincount(group, y - e), np.bincount(group, variance)
-    return len(gap), float((gap**2 / spread).sum())
+    level, tie = np.unique(np.round(e, DECIMALS), return_inverse=True)
+    n_groups = int(min(MOST_GROUPS, (e * (1 - e)).sum() / LEAST_EXPECTED))
+    if complete or n_groups < LEAST_GROUPS:
+        group = _merged(tie.ravel(), e, len(level))
+    else:
+        share = np.cumsum(e * (1 - e)) / (e * (1 - e)).sum()
+        # groups of equal variance; models with one expectation (one total) stay together
+        group = np.minimum((share * n_groups).astype(int), n_groups - 1)[np.unique(tie, return_index=True)[1]][tie]
+        _, group = np.unique(group, return_inverse=True)
+    count, mean = np.bincount(group), np.bincount(group, e) / np.bincount(group)
+    gap = np.bincount(group, y) / count - mean
+    return (len(count), float((count * gap**2 / (mean * (1 - mean))).sum())) if len(count) > 1 else (1, np.nan)
+
+
+def _merged(tie: np.ndarray, expected: FloatArray, n_ties: int) -> np.ndarray:
+    """Group of each row: totals merged with a neighbour until a right and a wrong answer are expected in each."""
+    count, right = np.bincount(tie, minlength=n_ties).astype(float), np.bincount(tie, expected, n_ties)
+    members = [[number] for number in range(n_ties)]
+    counts, rights = count.tolist(), right.tolist()
+    while len(members) > 1:
+        sparse = [k for k in range(len(members)) if min(rights[k], counts[k] - rights[k]) < LEAST_CELL]
+        if not sparse:
+            break
+        k = sparse[0]
+        last = len(members) - 1
+        into = 1 if k == 0 else last - 1 if k == last else k - 1 if counts[k - 1] <= counts[k + 1] else k + 1
+        members[into] += members[k]
+        counts[into] += counts[k]
+        rights[into] += rights[k]
+        del members[k], counts[k], rights[k]
+    group = np.empty(n_ties, int)
+    for number, ties in enumerate(members):
+        group[ties] = number
+    return group[tie]

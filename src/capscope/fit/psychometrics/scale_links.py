@@ -49,6 +49,7 @@ class Link:
             native_mean=new.native_mean @ native.T + offset,
             native_cov=native @ new.native_cov @ native.T,
             population=moved,
+            ability_inflation=None if new.ability_inflation is None else matrix @ new.ability_inflation @ matrix.T,
             extras=None if new.extras is None else new.extras.moved(matrix),
         )
 

@@ -70,7 +70,7 @@ def ability_scores(posterior: IRTPosterior, responses: Responses) -> AbilityScor
 def _most_likely(items: IRTPosterior, rows: Responses) -> tuple[FloatArray, FloatArray]:
     """Mode of one model's posterior by Newton steps, and the inverse of the information there."""
     mode, cov = np.zeros(items.dims), np.eye(items.dims)
-    item, item_cov = items.item_mean[rows.item_index], items.item_cov[rows.item_index]
+    item, item_cov = items.item_mean[rows.item_index], items.conditional_cov[rows.item_index]
     for _ in range(NEWTON_STEPS):
         point = np.append(mode, 1.0)
         shrink = 1 / np.sqrt(1 + PROBIT_SCALE * (item_cov @ point @ point))
@@ -89,7 +89,7 @@ def _expected(items: IRTPosterior, rows: Responses, mode: FloatArray, cov: Float
     line = np.linspace(-5, 5, NODES[len(mode) - 1])
     node = mode + np.array(list(product(line, repeat=len(mode)))) @ np.linalg.cholesky(cov).T
     point = np.column_stack([node, np.ones(len(node))])
-    item, item_cov = items.item_mean[rows.item_index], items.item_cov[rows.item_index]
+    item, item_cov = items.item_mean[rows.item_index], items.conditional_cov[rows.item_index]
     variance = np.einsum("qi,nij,qj->qn", point, item_cov, point)
     chance = success_probability(point @ item.T, variance, items.floor[rows.item_index])
     chance = np.clip(chance, 1e-12, 1 - 1e-12)

@@ -10,8 +10,8 @@ from capscope.data import Demands, Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError, nearest
 from capscope.fit import IRTSettings, fit_irt
-from capscope.profiles.comparison.paired import paired_difference
 from capscope.profiles.item_groups import places_of
+from capscope.profiles.paired import paired_difference
 from capscope.profiles.text_tables import dimension_names, reliability_notes, table_lines
 
 HIGH_LEVEL = 3.0

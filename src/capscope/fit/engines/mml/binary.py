@@ -53,10 +53,13 @@ class MarginalPosterior:
     log_likelihood: float
     """Marginal log-likelihood at the estimates."""
 
-    def as_irt(self) -> IRTPosterior:
+    def as_irt(self, model_name: str = "2pl") -> IRTPosterior:
         """The same fit as a posterior that predicts, profiles and scores like any other.
 
         Items get independent Gaussians by their standard errors; new items come from the estimates' own spread.
+
+        Args:
+            model_name: What was fitted: ``2pl`` or ``rasch``.
         """
         items = np.column_stack([self.slope, self.intercept])
         spread = np.column_stack([self.slope_se, self.intercept_se]) ** 2
@@ -64,11 +67,13 @@ class MarginalPosterior:
         between = np.cov(items.T, ddof=0) + 1e-6 * np.eye(2)
         nothing = np.zeros(0)
         population = ItemPopulation(
-            "signed", items.mean(0), np.zeros((2, 0)), between, np.zeros((2, 0, 0)), nothing, nothing
+            "signed", items.mean(0), np.zeros((2, 0)), between, np.zeros((2, 0, 0)), nothing, nothing, is_prior=False
         )
         ability, variance = self.ability_mean[:, None], self.ability_sd[:, None, None] ** 2
         floor = np.zeros(len(self.items))
-        return IRTPosterior(self.models, self.items, ability, variance, items, cov, items, cov, population, floor)
+        return IRTPosterior(
+            self.models, self.items, ability, variance, items, cov, items, cov, population, floor, model_name
+        )
 
     @property
     def difficulty(self) -> Float[np.ndarray, " item"]:

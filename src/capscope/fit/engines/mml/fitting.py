@@ -1,5 +1,7 @@
 """Marginal maximum likelihood as an engine for item response models."""
 
+import numpy as np
+
 from capscope.axes import RowFloats
 from capscope.data import Responses
 from capscope.fit.cells.answers import as_answers
@@ -24,12 +26,12 @@ def fit_answers(responses: Responses, settings: IRTSettings, floor: RowFloats | 
     Raises:
         FitError: The responses cannot support the model.
     """
-    if settings.response != "auto" or settings.model in ("3pl", "4pl"):
+    rasch, floored = settings.model == "rasch", floor is not None and bool(np.any(floor))
+    if settings.response != "auto" or settings.model in ("3pl", "4pl") or floored:
         score_model = SCORE_MODELS[settings.response].load().from_scores(responses.score, settings.model, floor)
-        marginal = fit_marginal_extras(responses, score_model, flat=settings.response != "auto")
-        posterior = marginal.posterior.as_irt(settings.model)
+        marginal = fit_marginal_extras(responses, score_model, flat=settings.response != "auto", rasch=rasch)
     else:
-        marginal = fit_marginal(responses, rasch=settings.model == "rasch")
-        posterior = marginal.posterior.as_irt()
+        marginal = fit_marginal(responses, rasch=rasch)
+    posterior = marginal.posterior.as_irt(settings.model)
     answers = as_answers(responses)
     return Outcome(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)

@@ -1,14 +1,14 @@
-"""Marginal maximum likelihood with a head: floors and ceilings, grades, bounded scores, for many persons, few items.
+"""Marginal maximum likelihood with a score model: floors and ceilings, grades, bounded scores.
 
-The objective is that of `marginal` with the head's log-likelihood in place of the logistic's, and a prior on the
-extras where the head has one that is not flat. Nodes are adapted to each person and visited one at a time.
+The objective is that of `binary` with the score model's log-likelihood in place of the logistic's, and a prior on the
+extras where the score model has one that is not flat. Nodes are adapted to each person and visited one at a time.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from capscope.axes import FloatArray
@@ -35,7 +35,7 @@ class MarginalExtrasPosterior:
     """Names on the model axis."""
     items: tuple[str, ...]
     """Ids on the item axis."""
-    head: ScoreModel
+    score_model: ScoreModel
     """Distribution of the scores."""
     parameters: Float[np.ndarray, "item param"]
     """Slope, intercept and the extras' coordinates of each item."""
@@ -67,20 +67,21 @@ class MarginalExtrasPosterior:
             model_name: What was fitted.
         """
         items, cov = np.ascontiguousarray(self.parameters[:, :2]), np.ascontiguousarray(self.covariance[:, :2, :2])
-        shape_cov, shared = self.covariance[:, 2:, 2:], self.covariance[:, :2, 2:]
-        covariance_inflation = shared @ np.linalg.pinv(shape_cov, hermitian=True) @ shared.transpose(0, 2, 1)
+        extras_cov, shared = self.covariance[:, 2:, 2:], self.covariance[:, :2, 2:]
+        covariance_inflation = shared @ np.linalg.pinv(extras_cov, hermitian=True) @ shared.transpose(0, 2, 1)
         extras = ItemExtras(
-            self.head.code,
+            self.score_model.code,
             np.ascontiguousarray(self.parameters[:, 2:]),
-            np.ascontiguousarray(shape_cov),
+            np.ascontiguousarray(extras_cov),
             covariance_inflation,
             np.ascontiguousarray(self.typical[:, 0]),
             np.ascontiguousarray(self.typical[:, 1]),
         )
+        floor, estimated = extras.floor, bool((np.diagonal(extras_cov, axis1=1, axis2=2) > 0).any())
         between = np.cov(items.T, ddof=0) + 1e-6 * np.eye(2)
         nothing = np.zeros(0)
         population = ItemPopulation(
-            "signed", items.mean(0), np.zeros((2, 0)), between, np.zeros((2, 0, 0)), nothing, nothing
+            "signed", items.mean(0), np.zeros((2, 0)), between, np.zeros((2, 0, 0)), nothing, nothing, is_prior=False
         )
         ability, variance = self.ability_mean[:, None], self.ability_sd[:, None, None] ** 2
         return IRTPosterior(
@@ -93,9 +94,9 @@ class MarginalExtrasPosterior:
             items,
             cov,
             population,
-            extras.floor,
+            floor,
             model_name,
-            extras,
+            extras if estimated else None,
         )
 
 
@@ -108,31 +109,52 @@ class _Nodes:
 
 @dataclass(frozen=True)
 class _World:
-    """Scores, priors and which coordinates are free."""
+    """Scores, priors and which parameters are free."""
 
     cells: ScoreModelCells
     priors: tuple[ExtraPrior, ...]
     flat: bool
+    rasch: bool
 
     @property
     def free(self) -> list[int]:
         """Columns of the parameters that are estimated."""
         return [0, 1, *(2 + k for k, prior in enumerate(self.priors) if prior.free)]
 
+    @property
+    def places(self) -> Int[np.ndarray, "item param"]:
+        """Place of each parameter in the vector that is searched, one for a common slope; -1 where it is fixed."""
+        free, n_items = self.free, self.cells.shape[1]
+        places = np.full((n_items, 2 + len(self.priors)), -1)
+        if self.rasch:
+            places[:, 0] = 0
+            places[:, free[1:]] = 1 + np.arange(n_items * (len(free) - 1)).reshape(n_items, -1)
+        else:
+            places[:, free] = np.arange(n_items * len(free)).reshape(n_items, -1)
+        return places
+
     def parts(self, parameters: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         return parameters[:, 0], parameters[:, 1], tuple(part[None, :] for part in parameters[:, 2:].T)
 
+    def gathered(self, by_parameter: Tensor) -> Tensor:
+        """Sums (row, item, param) over the parameters that share a place, as (row, place)."""
+        places = torch.from_numpy(self.places)
+        kept = places >= 0
+        total = by_parameter.new_zeros(len(by_parameter), int(places.max()) + 1)
+        return total.index_add_(1, places[kept], by_parameter[:, kept])
+
 
 def fit_marginal_extras(
-    responses: Responses, head: ScoreModel, flat: bool = False, max_steps: int = 300
+    responses: Responses, score_model: ScoreModel, flat: bool = False, max_steps: int = 300, rasch: bool = False
 ) -> Outcome[MarginalExtrasPosterior]:
     """Fit slopes, intercepts and extras by marginal maximum likelihood; abilities are N(0, 1).
 
     Args:
         responses: Observed responses.
-        head: Distribution of the scores.
+        score_model: Distribution of the scores.
         flat: Leave the extras without a prior.
         max_steps: Most steps of the quasi-Newton search.
+        rasch: One slope for all items.
 
     Raises:
         FitError: The matrix is too large for this engine.
@@ -140,18 +162,18 @@ def fit_marginal_extras(
     n_models, n_items = len(responses.models), len(responses.items)
     if n_models * n_items > MOST_CELLS:
         raise FitError(f"engine 'mml' is for at most {MOST_CELLS:,} cells; use the default engine")
-    priors = head.start()
+    priors = score_model.start()
     start = torch.stack([prior.start.expand(n_items) for prior in priors], 1)
-    cells = score_model_cells(responses, head, start)
-    cells = ScoreModelCells(cells.score.double(), cells.trials.double(), head, start)
-    world = _World(cells, priors, flat)
+    cells = score_model_cells(responses, score_model, start)
+    cells = ScoreModelCells(cells.score.double(), cells.trials.double(), score_model, start)
+    world = _World(cells, priors, flat, rasch)
     values = torch.cat([torch.ones(n_items, 1).double(), _start_intercepts(cells)[:, None], start], 1)
-    free = world.free
-    history: list[float] = []
+    places, history = world.places, list[float]()
+    kept = places >= 0
 
     def placed(vector: FloatArray) -> Tensor:
         whole = values.clone()
-        whole[:, free] = torch.from_numpy(vector.reshape(n_items, len(free)))
+        whole[torch.from_numpy(kept)] = torch.from_numpy(vector[places[kept]])
         return whole
 
     def objective(vector: FloatArray) -> tuple[float, FloatArray]:
@@ -159,13 +181,15 @@ def fit_marginal_extras(
         nodes = _adapted(world, parameters)
         gradient = _person_scores(world, parameters, nodes).sum(0) + _prior_gradient(world, parameters)
         history.append(float(nodes.log_marginal.sum()))
-        return -history[-1] - _log_prior(world, parameters), -gradient[:, free].numpy().ravel()
+        return -history[-1] - _log_prior(world, parameters), -world.gathered(gradient[None])[0].numpy()
 
+    first = np.zeros(int(places.max()) + 1)
+    first[places[kept]] = values.numpy()[kept]
     from scipy.optimize import minimize
 
     found = minimize(
         objective,
-        values[:, free].numpy().ravel(),
+        first,
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": max_steps, "ftol": 1e-11, "gtol": 1e-4},
@@ -204,7 +228,7 @@ def _adapted(world: _World, parameters: Tensor) -> _Nodes:
     precision = torch.ones_like(mode)
     for _ in range(MODE_STEPS):
         logit = mode[:, None] * slope + intercept
-        residual, curvature = cells.head.residuals(cells.score, cells.trials, logit, known, extras)
+        residual, curvature = cells.score_model.residuals(cells.score, cells.trials, logit, known, extras)
         precision = 1 + (curvature @ slope.square()).clamp_min(0)
         step = ((residual @ slope - mode) / precision).clamp(-1.5, 1.5)
         mode = mode + step
@@ -223,7 +247,7 @@ def _log_likelihood(world: _World, ability: Tensor, parameters: Tensor) -> Tenso
     slope, intercept, extras = world.parts(parameters)
     cells, logit = world.cells, ability[:, None] * slope + intercept
     known = torch.zeros(1, 1, dtype=torch.float64)
-    return cells.head.log_likelihood(cells.score, cells.trials, logit, known, extras).sum(1)
+    return cells.score_model.log_likelihood(cells.score, cells.trials, logit, known, extras).sum(1)
 
 
 def _person_scores(world: _World, parameters: Tensor, nodes: _Nodes) -> Float[Tensor, "model item param"]:
@@ -234,10 +258,12 @@ def _person_scores(world: _World, parameters: Tensor, nodes: _Nodes) -> Float[Te
     for q in range(nodes.ability.shape[1]):
         ability, share = nodes.ability[:, q, None], nodes.share[:, q, None]
         logit = ability * slope + intercept
-        residual, _ = cells.head.residuals(cells.score, cells.trials, logit, known, extras)
+        residual, _ = cells.score_model.residuals(cells.score, cells.trials, logit, known, extras)
         total[:, :, 0] += share * ability * residual
         total[:, :, 1] += share * residual
-        for k, gradient in enumerate(cells.head.derivatives(cells.score, cells.trials, logit, known, extras).gradient):
+        for k, gradient in enumerate(
+            cells.score_model.derivatives(cells.score, cells.trials, logit, known, extras).gradient
+        ):
             total[:, :, 2 + k] += share * gradient
     return total
 
@@ -251,7 +277,7 @@ def _posterior(responses: Responses, world: _World, parameters: Tensor) -> Margi
     return MarginalExtrasPosterior(
         responses.models,
         responses.items,
-        world.cells.head,
+        world.cells.score_model,
         parameters.numpy(),
         _covariance(world, parameters, nodes),
         np.array([prior.typical for prior in world.priors]),
@@ -263,18 +289,14 @@ def _posterior(responses: Responses, world: _World, parameters: Tensor) -> Margi
 
 def _covariance(world: _World, parameters: Tensor, nodes: _Nodes) -> FloatArray:
     """Blocks of the inverse information, item by item."""
-    n_items, n_params = parameters.shape
-    free = world.free
-    scores = _person_scores(world, parameters, nodes)[:, :, free].flatten(1)
+    places = world.places
+    scores = world.gathered(_person_scores(world, parameters, nodes))
     information = scores.T @ scores
-    for place, column in enumerate(free):
-        if column >= 2 and not world.flat:
-            curvature = world.priors[column - 2].precision(parameters[:, column])
-            at = torch.arange(n_items) * len(free) + place
-            information[at, at] += curvature
-    cov = torch.linalg.pinv(information, hermitian=True)
-    blocks = torch.zeros(n_items, n_params, n_params, dtype=torch.float64)
-    at = torch.arange(n_items * len(free)).reshape(n_items, len(free))
-    index = torch.tensor(free)
-    blocks[:, index[:, None], index[None, :]] = cov[at[:, :, None], at[:, None, :]]
-    return blocks.numpy()
+    for column in world.free[2:]:
+        if not world.flat:
+            at = torch.from_numpy(places[:, column])
+            information[at, at] += world.priors[column - 2].precision(parameters[:, column])
+    cov = torch.linalg.pinv(information, hermitian=True).numpy()
+    kept = places >= 0
+    blocks = cov[places[:, :, None], places[:, None, :]]
+    return np.where(kept[:, :, None] & kept[:, None, :], blocks, 0.0)

@@ -31,6 +31,8 @@ from capscope.fit.links import log_likelihood_of
 from capscope.fit.outcome import Outcome, Status
 from capscope.fit.posterior import ParameterDraws
 
+HELD_FLOORS = "floors and ceilings are the default engine's estimates: only abilities, slopes and intercepts are drawn"
+
 MOST_LOW_RANK = 5000
 """Unknowns up to which the guide of SVI carries correlations of low rank; past it each has its own Gaussian."""
 
@@ -163,7 +165,8 @@ def _fit_and_sample(
     start = fit_variational(responses, settings, floor=floor)
     sampled = sample_irt(responses, start.posterior, sampler)
     code = start.status.code if start.status.code == "nothing-to-measure" else sampled.status.code
-    status = Status(sampled.status.converged, code, start.status.advice + sampled.status.advice)
+    held = () if start.posterior.extras is None else (HELD_FLOORS,)
+    status = Status(sampled.status.converged, code, start.status.advice + sampled.status.advice + held)
     return Outcome(sampled.posterior.as_irt(start.posterior), status, sampled.history)
 
 

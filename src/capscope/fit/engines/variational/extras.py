@@ -67,9 +67,9 @@ class _ExtraSums:
     """Information shared with slopes and intercept."""
 
 
-def start_extras(head: ScoreModel, items: Gaussians) -> ExtrasState:
+def start_extras(score_model: ScoreModel, items: Gaussians) -> ExtrasState:
     """Every item at the centre of its prior."""
-    priors = head.start()
+    priors = score_model.start()
     mean = torch.stack([prior.start.to(items.mean.device).expand(len(items.mean)) for prior in priors], 1)
     return ExtrasState(Gaussians(mean, torch.diag_embed(torch.zeros_like(mean))), priors, torch.zeros_like(items.cov))
 
@@ -150,7 +150,7 @@ def _extra_sums(by_item: ScoreModelCells, items: Gaussians, models: Gaussians) -
     thin = _Thin.of(items, models)
     for rows in by_item.row_chunks():
         mean, variance = thin.moments(rows)
-        found = by_item.head.derivatives(
+        found = by_item.score_model.derivatives(
             by_item.score[rows], by_item.trials[rows], mean, variance, by_item.extras_of(rows)
         )
         _add(found, rows, thin.model_mean, (gradient, information, cross))

@@ -7,13 +7,15 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.data import ResponseFile, Responses
-from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers
+from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers, as_rows
 from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import lay_out
 from capscope.fit.cells.response_summary import survey, trial_weight
 from capscope.fit.engines.score_cells import score_model_cells
+from capscope.fit.engines.variational.item_errors import corrected, is_short
 from capscope.fit.engines.variational.kernels import Gaussians, cell_sums
 from capscope.fit.engines.variational.problem import (
+    ModelChoice,
     checked_covariates,
     checked_loads,
     fit_choice,
@@ -70,9 +72,17 @@ def fit_variational(
     choice = chosen.choice
     state = fit_choice(problem_of(choice, problem, answered, answered_side), choice, settings, chosen.warm)
     fitted = make_posterior(answered, problem, choice, state, answered_side)
+    if _is_short(choice, fitted):
+        fitted = corrected(fitted, as_rows(answered), choice, state)
     posterior = extended(fitted, answers, side, models, items)
     status = Status(state.converged, "converged" if state.converged else "still-moving", chosen.reasons)
     return Outcome(posterior, advise(status, posterior, answers, found), state.history)
+
+
+def _is_short(choice: ModelChoice, fitted: IRTPosterior) -> bool:
+    """Whether the items' covariances need the abilities' uncertainty counted in; see `item_errors`."""
+    plain = choice.dims == 1 and fitted.extras is None and choice.loads_on is None
+    return plain and len(fitted.models) > 1 and is_short(len(fitted.models), len(fitted.items))
 
 
 def fit_answers(

@@ -15,6 +15,7 @@ from torch import Tensor
 from capscope.fit.cells.interface import Cells, Factors
 from capscope.fit.engines.variational.item_prior import Design, ItemPrior, inverse, transform_items, transform_prior
 from capscope.fit.engines.variational.kernels import Gaussians, Matrices, Sums, Vectors
+from capscope.fit.irt.moments import lognormal_moments
 
 FEW_ANSWERS = 100
 """Up to this many answers an item's posterior is far enough from Gaussian for quadrature to pay."""
@@ -140,17 +141,7 @@ class PositiveForm:
 
     def moments(self, items: Gaussians) -> Gaussians:
         """Closed-form moments of a log-normal slope and its product with a Gaussian difficulty."""
-        log_slope, difficulty = items.mean[:, 0], items.mean[:, 1]
-        var, cross, var_b = items.cov[:, 0, 0], items.cov[:, 0, 1], items.cov[:, 1, 1]
-        slope = torch.exp(log_slope + var / 2)
-        square = torch.exp(2 * log_slope + 2 * var)
-        # weighting a Gaussian by a^k shifts the mean of b by k Cov(log a, b)
-        once, twice = difficulty + cross, difficulty + 2 * cross
-        cov = torch.empty_like(items.cov)
-        cov[:, 0, 0] = square - slope.square()
-        cov[:, 0, 1] = cov[:, 1, 0] = -(square * twice - slope.square() * once)
-        cov[:, 1, 1] = square * (var_b + twice.square()) - (slope * once).square()
-        return Gaussians(torch.stack([slope, -slope * once], 1), cov)
+        return Gaussians(*lognormal_moments(items.mean, items.cov))
 
     def jacobian(self, items: Gaussians) -> Matrices:
         """``da / dlog a = a``, ``dd / dlog a = -a b``, ``dd / db = -a``."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from capscope.axes import RowFloats
 from capscope.data import Responses
@@ -45,25 +46,41 @@ LONGER = 3
 LEAST_MODELS_FOR_FLOORS = 50
 """With fewer models an estimated floor is its prior."""
 
-LEAST_GAIN_SE = 2.0
-"""A richer model must gain this many standard errors of the paired difference in held-out log-loss."""
+LEAST_GAIN_SE, SURE_SE = 2.0, 4.0
+"""A richer model must gain the first of standard errors of the paired difference in held-out log-loss; while the
+difference is under the second, another fold is tried."""
+
+WORTHWHILE = 0.001
+"""A gain in log-loss, in nats, that is taken at one standard error: to miss it costs more than to be wrong."""
+
+FOLDS = 3
+"""Most folds on which two candidates are compared."""
+
+
+RowLosses = Float[np.ndarray, "_"]
+"""Log-loss of each held-out cell of one fold; folds differ in length."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate and its held-out log-losses."""
+    """One candidate, fitted to the training cells of the folds looked at so far."""
 
     choice: ModelChoice
     """The candidate."""
-    state: State
-    """Its fit."""
-    losses: RowFloats
-    """Log-loss of each held-out cell."""
+    states: tuple[State, ...]
+    """Its fit in each fold."""
+    losses: tuple[RowLosses, ...]
+    """Log-loss of each held-out cell, fold by fold."""
 
     def gain_over(self, other: "Trial") -> tuple[float, float]:
-        """Mean gain in log-loss over another candidate, and its standard error."""
-        gain = other.losses - self.losses
+        """Mean gain in log-loss over another candidate on the folds that both have, and its standard error."""
+        both = min(len(self.losses), len(other.losses))
+        gain = np.concatenate(other.losses[:both]) - np.concatenate(self.losses[:both])
         return float(gain.mean()), float(gain.std() / max(1, len(gain)) ** 0.5)
+
+    def loss(self, folds: int) -> float:
+        """Mean log-loss over some folds."""
+        return float(np.concatenate(self.losses[:folds]).mean())
 
 
 @dataclass(frozen=True)
@@ -107,68 +124,118 @@ def choose(answers: Answers, found: ResponseSummary, settings: IRTSettings, side
     auto = settings.model == "auto"
     part = thinned(answers, found.n_rows, DIMS_CELLS if auto else FORM_CELLS, rng)
     rows = as_rows(part)
-    held = rng.random(len(rows.score)) < HELD_SHARE
+    lot = rng.random(len(rows.score))
+    held = lot < HELD_SHARE
     if held.all() or not held.any():
         reason = f"too few answers to choose a model by held-out cells; {name.upper()} taken"
         return SelectedModel(ModelChoice(name), (reason,))
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
-    bench = _Bench.of((rows.rows(~held), rows.rows(held)), found.weight, side.of(part.kept_items), quick)
+    bench = _Bench(rows, lot, found.weight, side.of(part.kept_items), quick)
     best, lines = bench.climb() if auto else bench.best_form(name)
-    # one ability starts as near its end anyway
-    helps = best.choice.dims > 1 and best.state.extras is None
-    return SelectedModel(
-        best.choice, lines, WarmStart(best.state, part.kept_models, part.kept_items) if helps else None
-    )
+    # one ability starts as near its end anyway; on all cells the start is that of who asks for this model
+    thin = len(part.kept_models) < len(answers.models) or len(part.kept_items) < len(answers.items)
+    helps = thin and best.choice.dims > 1 and best.states[0].extras is None
+    warm = WarmStart(best.states[0], part.kept_models, part.kept_items) if helps else None
+    return SelectedModel(best.choice, lines, warm)
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _Fold:
     """Training and held-out cells on which candidates are tried."""
 
     train: Answers
     problem: Problem
     held: Responses
-    side: ItemCovariates
-    settings: IRTSettings
 
     @staticmethod
-    def of(parts: tuple[Responses, Responses], weight: float, side: ItemCovariates, settings: IRTSettings) -> "_Bench":
+    def of(parts: tuple[Responses, Responses], weight: float, side: ItemCovariates, settings: IRTSettings) -> "_Fold":
         train = RowAnswers(parts[0])
         found = replace(survey(train), weight=weight)
         problem = make_problem(train, found, side, settings, pick_device(settings.device))
-        return _Bench(train, problem, parts[1], side, settings)
+        return _Fold(train, problem, parts[1])
+
+
+class _Bench:
+    """Candidates compared on held-out cells; what one fold leaves open is tried on the next."""
+
+    def __init__(
+        self, rows: Responses, lot: RowFloats, weight: float, side: ItemCovariates, settings: IRTSettings
+    ) -> None:
+        self._rows, self._lot, self._weight = rows, lot, weight
+        self.side, self.settings = side, settings
+        self._folds: list[_Fold] = []
+
+    def _fold(self, number: int) -> _Fold:
+        while len(self._folds) <= number:
+            start = HELD_SHARE * len(self._folds)
+            held = (self._lot >= start) & (self._lot < start + HELD_SHARE)
+            parts = self._rows.rows(~held), self._rows.rows(held)
+            self._folds.append(_Fold.of(parts, self._weight, self.side, self.settings))
+        return self._folds[number]
 
     def try_out(self, choice: ModelChoice) -> Trial:
-        state = fit_choice(problem_of(choice, self.problem, self.train, self.side), choice, self.settings)
-        posterior = make_posterior(self.train, self.problem, choice, state, self.side)
-        chance = posterior.probability(self.held.model_index, self.held.item_index)
-        return Trial(choice, state, log_loss(log_odds_of(chance), self.held.score))
+        """Fit a candidate in the first fold."""
+        return self._extended(Trial(choice, (), ()), 1)
+
+    def _extended(self, trial: Trial, folds: int) -> Trial:
+        """The candidate fitted in more folds."""
+        for number in range(len(trial.losses), folds):
+            fold = self._fold(number)
+            problem = problem_of(trial.choice, fold.problem, fold.train, self.side)
+            state = fit_choice(problem, trial.choice, self.settings)
+            posterior = make_posterior(fold.train, fold.problem, trial.choice, state, self.side)
+            chance = posterior.probability(fold.held.model_index, fold.held.item_index)
+            loss = log_loss(log_odds_of(chance), fold.held.score)
+            trial = Trial(trial.choice, (*trial.states, state), (*trial.losses, loss))
+        return trial
+
+    def compared(self, simpler: Trial, richer: Trial) -> tuple[bool, Trial, Trial]:
+        """Whether a richer model pays, and both candidates on as many folds as it took to tell."""
+        for folds in range(1, FOLDS + 1):
+            if folds > 1 and not self._has_cells(folds - 1):
+                break
+            simpler, richer = self._extended(simpler, folds), self._extended(richer, folds)
+            gain, error = richer.gain_over(simpler)
+            if abs(gain) > SURE_SE * error:
+                break
+        gain, error = richer.gain_over(simpler)
+        return gain > LEAST_GAIN_SE * error or (gain > WORTHWHILE and gain > error), simpler, richer
+
+    def _has_cells(self, number: int) -> bool:
+        start = HELD_SHARE * number
+        return bool(((self._lot >= start) & (self._lot < start + HELD_SHARE)).any())
 
     def best_form(self, name: Literal["2pl", "3pl", "4pl"]) -> tuple[Trial, tuple[str, ...]]:
+        """Signed or positive slopes, whichever predicts the held-out cells better."""
         signed, positive = self.try_out(ModelChoice(name)), self.try_out(ModelChoice(name, 1, "positive"))
         best, other = (positive, signed) if positive.gain_over(signed)[0] > 0 else (signed, positive)
         return best, (_told(best, other),)
 
     def climb(self) -> tuple[Trial, tuple[str, ...]]:
-        """From Rasch upwards, a richer model wherever it clearly pays; dimensions double, then halve the gap."""
-        rasch = self.try_out(ModelChoice("rasch"))
-        best, lines = _better(rasch, self.try_out(ModelChoice("2pl")), [])
-        refused = self._most_dims() + 1
-        dims = 2
+        """From Rasch upwards, a richer model wherever it pays; dimensions double, then halve the gap."""
+        best, lines = self._better(self.try_out(ModelChoice("rasch")), self.try_out(ModelChoice("2pl")), [])
+        refused, dims, doubtful = self._most_dims() + 1, 2, 0
         while best.choice.dims < dims < refused:
-            trial = self.try_out(ModelChoice("mirt", dims))
-            best, lines = _better(best, trial, lines)
-            refused = refused if best is trial else dims
+            taken, best, trial = self.compared(best, self.try_out(ModelChoice("mirt", dims)))
+            lines = [*lines, ("" if taken else f"{trial.choice.words} not taken: ") + _told(trial, best)]
+            gain, error = trial.gain_over(best)
+            if taken:
+                best, doubtful = trial, 0
+            elif not doubtful and 2 * dims < refused and gain > -error:
+                doubtful, dims = dims, 2 * dims  # neither better nor worse: twice as many may show what these hide
+                continue
+            else:
+                refused = doubtful or dims
             dims = self._next(best.choice.dims, refused)
         if best.choice.dims == 4 and refused <= self._most_dims():  # doubling passed over three
-            best, lines = _simpler(best, self.try_out(ModelChoice("mirt", 3)), lines)
+            best, lines = self._simpler(best, self.try_out(ModelChoice("mirt", 3)), lines)
         if best.choice.dims == 1 and self.settings.form != "signed":
-            best, lines = _better(best, self.try_out(ModelChoice("2pl", 1, "positive")), lines)
+            best, lines = self._better(best, self.try_out(ModelChoice("2pl", 1, "positive")), lines)
         if self.side.floor is not None:
             best = self._without_guessing(best, lines)
         if best.choice.name == "2pl" and self.can_show_floors():
             best = self._with_asymptotes(best, lines)
-        return best, tuple(lines)
+        return best, (_taken(best, lines), *lines)
 
     def _next(self, taken: int, refused: int) -> int:
         """Twice as many dimensions, or half way to those refused."""
@@ -177,17 +244,17 @@ class _Bench:
         return (taken + refused) // 2 if 2 * (refused - taken) > taken else refused
 
     def _most_dims(self) -> int:
-        return min(MOST_DIMS, len(self.train.models) - 2, len(self.train.items) - 2)
+        train = self._fold(0).train
+        return min(MOST_DIMS, len(train.models) - 2, len(train.items) - 2)
 
     def can_show_floors(self) -> bool:
         """Whether floors could show: enough models to have weak ones on most items."""
-        return len(self.train.models) >= LEAST_MODELS_FOR_FLOORS
+        return len(self._fold(0).train.models) >= LEAST_MODELS_FOR_FLOORS
 
     def _without_guessing(self, best: Trial, lines: list[str]) -> Trial:
         """The same model as if nobody guessed, where that clearly pays: models may do worse than chance."""
-        trial = self.try_out(replace(best.choice, guess=False))
-        gain, error = trial.gain_over(best)
-        if gain > LEAST_GAIN_SE * error:
+        taken, best, trial = self.compared(best, self.try_out(replace(best.choice, guess=False)))
+        if taken:
             lines.append("known floors of guessing not taken: " + _told(trial, best))
             return trial
         return best
@@ -195,30 +262,26 @@ class _Bench:
     def _with_asymptotes(self, best: Trial, lines: list[str]) -> Trial:
         """A floor, then a ceiling, wherever it clearly pays."""
         for name in ("3pl", "4pl"):
-            trial = self.try_out(ModelChoice(name, 1, best.choice.form))
-            gain, error = trial.gain_over(best)
-            taken = gain > LEAST_GAIN_SE * error
+            taken, best, trial = self.compared(best, self.try_out(ModelChoice(name, 1, best.choice.form)))
             lines.append(("" if taken else f"{trial.choice.words} not taken: ") + _told(trial, best))
             if not taken:
                 break
             best = trial
         return best
 
+    def _better(self, best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[str]]:
+        """The richer model where it gains enough, and one more line that says so."""
+        taken, best, trial = self.compared(best, trial)
+        if taken:
+            return trial, [*lines, _told(trial, best)]
+        return best, [*lines, f"{trial.choice.words} not taken: " + _told(trial, best)]
 
-def _better(best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[str]]:
-    """The richer model where it gains enough, and one more line that says so."""
-    gain, error = trial.gain_over(best)
-    if gain > LEAST_GAIN_SE * error:
-        return trial, [*lines, _told(trial, best)]
-    return best, [*lines, f"{trial.choice.words} not taken: " + _told(trial, best)]
-
-
-def _simpler(best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[str]]:
-    """The simpler model unless the richer one gains enough."""
-    gain, error = best.gain_over(trial)
-    if gain > LEAST_GAIN_SE * error:
-        return best, [*lines, _told(best, trial)]
-    return trial, [*lines, f"{best.choice.words} not taken: " + _told(best, trial)]
+    def _simpler(self, best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[str]]:
+        """The simpler model unless the richer one gains enough."""
+        taken, trial, best = self.compared(trial, best)
+        if taken:
+            return best, [*lines, _told(best, trial)]
+        return trial, [*lines, f"{best.choice.words} not taken: " + _told(best, trial)]
 
 
 def _choice_of_scores(responses: Responses, settings: IRTSettings) -> ModelChoice:
@@ -246,8 +309,17 @@ def thinned(answers: Answers, n_rows: int, most: int, rng: np.random.Generator) 
 
 def _told(trial: Trial, other: Trial) -> str:
     gain, error = trial.gain_over(other)
-    loss, before = trial.losses.mean(), other.losses.mean()
+    folds = min(len(trial.losses), len(other.losses))
     return (
-        f"held-out log-loss {loss:.4f} with {trial.choice.words}, {before:.4f} with {other.choice.words} "
-        f"(gain {gain:.4f}, standard error {error:.4f})"
+        f"held-out log-loss {trial.loss(folds):.4f} with {trial.choice.words}, {other.loss(folds):.4f} with "
+        f"{other.choice.words} (gain {gain:.4f}, standard error {error:.4f})"
     )
+
+
+def _taken(best: Trial, lines: list[str]) -> str:
+    """Which model was taken and why, in one sentence."""
+    refused = sum(" not taken: " in line for line in lines)
+    if refused == len(lines):
+        return f"auto took {best.choice.words}: none of {refused} richer models predicts held-out answers better"
+    others = f" and {refused} others do no better" if refused else ""
+    return f"auto took {best.choice.words}: it predicts held-out answers better than simpler models{others}"

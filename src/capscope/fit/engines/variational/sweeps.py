@@ -72,7 +72,7 @@ class State:
     converged: bool = False
     """Whether the last change was under the tolerance."""
     extras: ExtrasState | None = None
-    """ExtrasState of the items, where a head has any."""
+    """Extras of the items, where the score model has any."""
     age: int = 0
     """Sweeps made."""
 
@@ -86,7 +86,7 @@ def start_state(
     items = form.start(on_slope)
     spread = form.spread.to(items.mean.device)
     prior = start_prior(items.mean.mean(0), torch.diag(spread), design)
-    extras = start_extras(by_item.head, items) if isinstance(by_item, ScoreModelCells) else None
+    extras = start_extras(by_item.score_model, items) if isinstance(by_item, ScoreModelCells) else None
     return State(models, items, prior, extras=extras)
 
 

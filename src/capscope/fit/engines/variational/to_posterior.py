@@ -100,20 +100,25 @@ def extended(
     if fitted.extras is not None:
         extras = fitted.extras.typical_items(n_items).placed(item, fitted.extras)
         floor = extras.floor
+    inflation = None
+    if fitted.ability_inflation is not None:
+        inflation = np.zeros_like(item_cov)
+        inflation[item] = fitted.ability_inflation
     return IRTPosterior(
-        answers.models,
-        answers.items,
-        ability_mean,
-        ability_cov,
-        item_mean,
-        item_cov,
-        native_mean,
-        native_cov,
-        population,
-        floor,
-        fitted.model_name,
-        extras,
-        fitted.trial_weight,
+        models=answers.models,
+        items=answers.items,
+        ability_mean=ability_mean,
+        ability_cov=ability_cov,
+        item_mean=item_mean,
+        item_cov=item_cov,
+        native_mean=native_mean,
+        native_cov=native_cov,
+        population=population,
+        floor=floor,
+        model_name=fitted.model_name,
+        extras=extras,
+        ability_inflation=inflation,
+        trial_weight=fitted.trial_weight,
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from capscope.axes import RowFloats
+from capscope.axes import ItemFloats, RowFloats
 from capscope.errors import FitError
 from capscope.fit.irt.score_models.extra_priors import ExtraPrior, NormalPrior
 from capscope.fit.irt.score_models.score_model import Derivatives, Extras
@@ -106,7 +106,7 @@ class BetaResponse:
         self.edge = edge
 
     @classmethod
-    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: RowFloats | None = None) -> "BetaResponse":  # noqa: ARG003
+    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: ItemFloats | None = None) -> "BetaResponse":  # noqa: ARG003
         """With the edge that the scores ask for; see `edge_of`."""
         return cls(edge_of(score))
 

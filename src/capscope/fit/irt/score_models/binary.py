@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from capscope.axes import RowFloats
+from capscope.axes import ItemFloats, RowFloats
 from capscope.fit.irt.score_models.extra_priors import BetaPrior, ExtraPrior
 from capscope.fit.irt.score_models.score_model import Derivatives, Extras
 from capscope.fit.links import PROBIT_SCALE, asymptote_residuals, knowing_shares, log_likelihood_of
@@ -28,20 +28,23 @@ class Binary:
     stored: ClassVar[str] = "asymptotes"
 
     def __init__(self, floor: bool = True, slip: bool = False, chance: Tensor | None = None) -> None:
-        """Say which asymptote is estimated; the other is 0.
+        """Say which asymptote is estimated; the other is known.
 
         Args:
             floor: Estimate the floor of each item.
             slip: Estimate how far the ceiling of each item is below 1.
-            chance: Prior mean of each item's floor; None for `FLOOR_CENTER`.
+            chance: Prior mean of each item's floor, None for `FLOOR_CENTER`; where it is not estimated, the floor
+                itself, None for 0.
         """
         self._floor, self._slip, self._chance = floor, slip, chance
 
     @classmethod
-    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: RowFloats | None = None) -> "Binary":  # noqa: ARG003
-        """Floors for 3PL and 4PL, ceilings for 4PL; see `ScoreModel.from_scores`."""
-        known = None if chance is None else torch.from_numpy(np.clip(chance, LEAST_CHANCE, None))
-        return cls(True, model == "4pl", known)
+    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: ItemFloats | None = None) -> "Binary":  # noqa: ARG003
+        """Floors are estimated for 3PL and 4PL, ceilings for 4PL, and known otherwise; see `ScoreModel.from_scores`."""
+        if model in ("3pl", "4pl"):
+            known = None if chance is None else torch.from_numpy(np.clip(chance, LEAST_CHANCE, None))
+            return cls(True, model == "4pl", known)
+        return cls(False, False, None if chance is None else torch.from_numpy(np.asarray(chance, float)))
 
     @classmethod
     def from_code(cls, code: str) -> "Binary":  # noqa: ARG003
@@ -60,11 +63,12 @@ class Binary:
 
     def start(self) -> tuple[ExtraPrior, ...]:
         """Beta priors."""
-        center = self._chance if self._chance is not None else torch.tensor([FLOOR_CENTER], dtype=torch.float64)
+        unknown = torch.tensor([FLOOR_CENTER if self._floor else 0.0], dtype=torch.float64)
+        center = unknown if self._chance is None else self._chance
         slip = torch.tensor([SLIP_CENTER], dtype=torch.float64)
         none = torch.zeros(1, dtype=torch.float64)
         return (
-            BetaPrior(center if self._floor else none, FLOOR_STRENGTH, self._floor),
+            BetaPrior(center, FLOOR_STRENGTH, self._floor),
             BetaPrior(slip if self._slip else none, SLIP_STRENGTH, self._slip),
         )
 

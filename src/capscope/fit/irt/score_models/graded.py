@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from capscope.axes import RowFloats
+from capscope.axes import ItemFloats, RowFloats
 from capscope.errors import FitError
 from capscope.fit.irt.score_models.extra_priors import ExtraPrior, NormalPrior
 from capscope.fit.irt.score_models.score_model import Derivatives, Extras
@@ -82,7 +82,7 @@ class GradedResponse:
         self._mix = below - below.mean(0)
 
     @classmethod
-    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: RowFloats | None = None) -> "GradedResponse":  # noqa: ARG003
+    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: ItemFloats | None = None) -> "GradedResponse":  # noqa: ARG003
         """As many grades as the scores have; see `count_grades`."""
         return cls(count_grades(score))
 

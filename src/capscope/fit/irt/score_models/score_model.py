@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from capscope.axes import RowFloats
+from capscope.axes import ItemFloats, RowFloats
 from capscope.fit.irt.score_models import SCORE_MODELS
 from capscope.fit.irt.score_models.extra_priors import ExtraPrior
 
@@ -41,7 +41,7 @@ class ScoreModel(Protocol):
     """Word under which fits store it; `code` starts with it."""
 
     @classmethod
-    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: RowFloats | None = None) -> "ScoreModel":
+    def from_scores(cls, score: RowFloats, model: str = "2pl", chance: ItemFloats | None = None) -> "ScoreModel":
         """Make the score model of a fit.
 
         Args:
