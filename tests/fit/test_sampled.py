@@ -17,7 +17,7 @@ from capscope.fit import (
     sample_irt,
     simulate_irt,
 )
-from capscope.fit.engines.pyro.convergence import chain_status, search_status
+from capscope.fit.engines.pyro.sampling import chain_status, search_status
 from capscope.fit.irt_study import fit_answers
 from capscope.fit.links import log_likelihood, log_likelihood_of
 
@@ -38,9 +38,9 @@ def test_svi_agrees_with_the_fast_engine_and_leaves_the_generator_alone():
     data = simulate_irt(truth, np.random.default_rng(0))
     fast = fit_irt(data, IRTSettings(model="2pl", form="signed", tolerance=1e-3)).posterior
     before = torch.get_rng_state()
-    first = sample_irt(data, fast, SamplerSettings("svi", steps=400, draws=200)).posterior
+    first = sample_irt(data, fast, SamplerSettings(engine="svi", steps=400, draws=200)).posterior
     assert torch.equal(before, torch.get_rng_state())
-    second = sample_irt(data, fast, SamplerSettings("svi", steps=400, draws=200)).posterior
+    second = sample_irt(data, fast, SamplerSettings(engine="svi", steps=400, draws=200)).posterior
     assert first.ability.tobytes() == second.ability.tobytes()
     assert np.corrcoef(first.ability.mean(0)[:, 0], fast.ability_mean[:, 0])[0, 1] > 0.99
     p = first.probability(data.model_index, data.item_index)
@@ -52,11 +52,11 @@ def test_draws_hold_the_slopes_of_a_mask_at_zero_and_weigh_fractions_like_the_fi
     data = simulate_irt(truth, np.random.default_rng(0))
     mask = np.arange(12)[:, None] % 2 == np.arange(2)[None]
     start = fit_irt(data, IRTSettings(model="mirt", dims=2), loads_on=mask).posterior
-    drawn = sample_irt(data, start, SamplerSettings("svi", steps=20, draws=50)).posterior
+    drawn = sample_irt(data, start, SamplerSettings(engine="svi", steps=20, draws=50)).posterior
     assert (drawn.item[:, :, :-1][:, ~mask] == 0).all()
     assert (drawn.item[:, :, :-1][:, mask].std(0) > 0).all()
     wide, narrow = (
-        sample_irt(data, replace(start, trial_weight=weight), SamplerSettings("svi", steps=300, draws=200)).posterior
+        sample_irt(data, replace(start, trial_weight=weight), SamplerSettings(engine="svi", steps=300, draws=200)).posterior
         for weight in (1.0, 16.0)
     )
     assert narrow.ability.std(0).mean() < 0.6 * wide.ability.std(0).mean()
@@ -117,7 +117,7 @@ def test_draws_leave_difficulties_of_their_own_in_either_form():
 def test_nuts_agrees_with_the_fast_engine_where_the_posterior_is_near_gaussian(form):
     _, data = world_2pl(80, 60)
     fast = fit_irt(data, IRTSettings(model="2pl", form=form, tolerance=1e-3)).posterior
-    nuts = sample_irt(data, fast, SamplerSettings("nuts", draws=300, warmup=200)).posterior
+    nuts = sample_irt(data, fast, SamplerSettings(engine="nuts", draws=300, warmup=200)).posterior
     ability = nuts.ability[:, :, 0]
     assert np.corrcoef(ability.mean(0), fast.ability_mean[:, 0])[0, 1] > 0.998
     # the fast engine holds the scale fixed (mean 0, variance 1), so draws are put on that scale before comparing

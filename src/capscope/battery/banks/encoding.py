@@ -80,6 +80,7 @@ def unpack_posterior(manifest: dict[str, Any], items: Ids, tensors: Tensors) -> 
     mean = tensors["item_mean"].astype(float)
     cov = full_matrices(tensors["item_cov"].astype(float), mean.shape[1])
     ability = tensors["ability_mean"].astype(float)
+    population: dict[str, Any] = {name: tensors[f"population.{name}"] for name in POPULATION}
     return IRTPosterior(
         models=tuple(manifest["models"]),
         items=items,
@@ -89,7 +90,7 @@ def unpack_posterior(manifest: dict[str, Any], items: Ids, tensors: Tensors) -> 
         item_cov=cov,
         native_mean=mean,
         native_cov=cov,
-        population=ItemPopulation(manifest["form"], **{name: tensors[f"population.{name}"] for name in POPULATION}),
+        population=ItemPopulation(manifest["form"], **population),
         floor=tensors["floor"].astype(float) if "floor" in tensors else np.zeros(len(items)),
         model_name=manifest["model"],
     )
