@@ -26,7 +26,7 @@ from capscope.data.formats.scored_log import SCORE_BOUNDS, log_files
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 from capscope.errors import InputError, nearest
-from capscope.files import refuse_file, whole_folder, write_table
+from capscope.files import whole_folder, write_table
 
 REGISTRIES = ("items.parquet", "subjects.parquet", "benchmarks.parquet")
 REQUIRED = ("subject_id", "item_id", "response")
@@ -183,16 +183,10 @@ def export_torch_measure(study: Study, out: Path, force: bool = False) -> Export
 
 
 def _write_tables(tables: dict[str, pd.DataFrame], out: Path, *, force: bool) -> None:
-    """Write all tables or none: a new folder whole, files of an existing one only when all of them may be written."""
-    if not out.exists():
-        with whole_folder(out, force=False, what="long-form data", holds=tables.__contains__) as folder:
-            for name, table in tables.items():
-                write_table(folder / name, table)
-        return
-    for name in tables:
-        refuse_file(out / name, force=force)
-    for name, table in tables.items():
-        write_table(out / name, table, force=force)
+    """Write all tables or none; a folder that holds anything else is refused."""
+    with whole_folder(out, force=force, what="long-form data", holds=tables.__contains__) as folder:
+        for name, table in tables.items():
+            write_table(folder / name, table)
 
 
 def _file_names(benchmarks: Iterable[str]) -> dict[str, str]:
