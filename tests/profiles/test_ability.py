@@ -8,7 +8,8 @@ from scipy.special import expit
 from capscope.data import Study
 from capscope.errors import InputError
 from capscope.fit import StudyFitSettings, fit_study, save_fit
-from capscope.profiles import ability_profiles, (
+from capscope.profiles import (
+    ability_profiles,
     dimension_abilities,
     expected_scores,
     general_ability,
