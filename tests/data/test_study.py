@@ -227,6 +227,19 @@ def test_a_study_made_without_of_is_checked_too():
         Study(pd.DataFrame({"model": ["m"]}))
 
 
+def test_a_checked_table_is_checked_again_where_it_no_longer_holds():
+    study = small()
+    items, responses = study.require("items"), study.require("responses")
+    with pytest.raises(InputError, match="repeats item_id"):
+        Study(pd.concat([items, items]))
+    with pytest.raises(InputError, match="score is '7'"):
+        Study(responses=responses.assign(score=7))
+    both = pd.concat([responses, responses.assign(model="other").astype({"model": "category"})])
+    with pytest.raises(InputError, match="repeats item_id"):
+        Study(both.astype({"model": "category"}))
+    assert Study(responses=both.astype({"model": "category"})).require("responses")["model"].nunique() == 2
+
+
 def test_a_matrix_of_models_by_items_is_responses():
     frame = pd.DataFrame({"i1": [1, 0], "i2": [np.nan, 0.5]}, index=["a", "b"])
     responses = Study.of(frame).require("responses")

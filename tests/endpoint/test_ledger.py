@@ -208,6 +208,14 @@ def test_processes_may_make_one_ledger_at_the_same_moment(tmp_path):
         assert len(answered_keys(place)) == 4
 
 
+def test_a_file_that_is_still_empty_answers_nothing(tmp_path):
+    empty = tmp_path / "empty.sqlite"
+    empty.touch()
+    assert answered_keys(empty) == frozenset()
+    sqlite3.connect(tmp_path / "new.sqlite").execute("PRAGMA journal_mode=WAL").connection.close()
+    assert answered_keys(tmp_path / "new.sqlite") == frozenset()
+
+
 def test_what_failed_attempts_cost_stays_counted(path):
     with Ledger(path) as ledger:
         ledger.put("k", ChatReply(problem="empty"), "m", 0.2)

@@ -9,6 +9,7 @@ from capscope.data import Study
 from capscope.errors import InputError
 from capscope.fit import StudyFitSettings, fit_study, save_fit
 from capscope.profiles import (
+    ability_profiles,
     dimension_abilities,
     expected_scores,
     general_ability,
@@ -33,6 +34,7 @@ def fits(world):
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_fit_has_a_profile(fits, world, name: str, tmp_path) -> None:
     found = profile(fits[name])
+    assert ability_profiles(fits[name]).table.equals(found.table)
     assert list(found.table.columns[:6]) == ["model", "dim", "ability", "sd", "lower", "upper"]
     assert (found.table["lower"] < found.table["upper"]).all()
     assert len(found.general) == 10

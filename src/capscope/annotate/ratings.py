@@ -147,14 +147,14 @@ def level_probabilities(level: int, tail: tuple[TokenChoice, ...]) -> np.ndarray
     """Return the probabilities of the levels 0 to 5 at the token that wrote the level; None where they are unusable.
 
     The token that follows the key ``level`` (or ends the final sentence) counts, wherever it stands; its alternatives
-    that are levels too are brought to sum to one.
+    that are levels too are brought to sum to one. A token without alternatives says nothing of the other levels.
 
     Args:
         level: The level that was read.
         tail: The written tokens, or the last of them.
     """
     choice = _level_token(level, tail)
-    if choice is None:
+    if choice is None or len(choice.alternatives) < 2:
         return None
     probabilities = np.zeros(6)
     for token, logprob in choice.alternatives:
@@ -196,7 +196,7 @@ def _rating(item_id: str, rubric: str, sha: str, readings: list[Reading]) -> Rat
     levels = np.array([reading.level for reading in readings])
     inner = float(np.mean([reading.variance for reading in readings]))
     outer = float(levels.var(ddof=1)) if len(levels) > 1 else 0.0
-    known = len(levels) > 1 or any(reading.top < 1 for reading in readings)
+    known = len(levels) > 1 or any(reading.scored for reading in readings)
     top = float(np.mean([reading.top for reading in readings]))
     if top == 1 and len(levels) > 1:
         top = float(np.unique(levels, return_counts=True)[1].max() / len(levels))

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from capscope.data.columns import as_identifier, as_number, as_text, blank_cells, data_row, storable
+from capscope.data.columns import MAY_BE_MISSING, as_identifier, as_number, as_text, blank_cells, data_row, storable
 from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
 
 TableName = Literal["items", "responses", "demands"]
@@ -92,11 +92,26 @@ def validate(frame: pd.DataFrame, table: TableName, source: str) -> pd.DataFrame
 
 
 def is_checked(frame: pd.DataFrame, table: TableName) -> bool:
-    """Return whether a table looks as `validate` leaves it: every column of its key is there as categories of text."""
+    """Return whether a table looks as `validate` leaves it.
+
+    Every column of its key is there as categories of text, no row repeats another, and numbers lie within bounds: rows
+    that were added to a checked table, or a checked table of another kind, do not pass.
+    """
     spec = TABLES[table]
-    return all(column in frame for column in spec.required) and all(
-        isinstance(frame[column].dtype, pd.CategoricalDtype) for column in spec.key if column in frame
+    key = [column for column in spec.key if column in frame]
+    return (
+        all(column in frame for column in spec.required)
+        and all(isinstance(frame[column].dtype, pd.CategoricalDtype) for column in key)
+        and all(_within(frame[name], *bounds) for name, bounds in spec.bounds.items() if name in frame)
+        and not frame.duplicated(key).any()
     )
+
+
+def _within(column: pd.Series, low: float, high: float) -> bool:
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return False
+    fits = column.between(low, high) & np.isfinite(column)
+    return bool((fits | column.isna() if column.name in MAY_BE_MISSING else fits).all())
 
 
 def _checked(column: pd.Series, spec: TableSpec, source: str) -> pd.Series:

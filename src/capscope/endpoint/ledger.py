@@ -297,9 +297,8 @@ def answered_keys(path: Path | str) -> frozenset[str]:
         with tempfile.TemporaryDirectory(prefix="capscope-") as folder, _reported(path):
             copy = Path(folder) / "ledger.sqlite"
             shutil.copy(path, copy)
-            for suffix in ("-wal",):
-                with suppress(OSError):
-                    shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+            with suppress(OSError):
+                shutil.copy(f"{path}-wal", f"{copy}-wal")
             return _keys(copy.as_uri())
     except sqlite3.DatabaseError as error:
         raise InputError(f"{path}: not a ledger ({error}); name another --ledger") from error
@@ -308,6 +307,9 @@ def answered_keys(path: Path | str) -> frozenset[str]:
 def _keys(uri: str) -> frozenset[str]:
     db = sqlite3.connect(uri, uri=True, timeout=60)
     try:
+        # A file without tables is new: it is empty, or another process is making it at this moment.
+        if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            return frozenset()
         return frozenset(key for (key,) in db.execute("SELECT key FROM calls WHERE state = 'done'"))
     finally:
         db.close()
