@@ -31,7 +31,7 @@ from capscope.fit.settings import StudyFitSettings
 SCHEMA = 1
 LEAST_RELIABILITY = 0.5
 """Below this, differences between models are more error than ability."""
-REMEDY = "fit again with `capscope fit`"
+REMEDY = "make one with 'capscope fit STUDY --out FIT'"
 
 PosteriorT = TypeVar("PosteriorT", bound=Posterior)
 FitKind = Callable[[Study, Responses, StudyFitSettings, Callable[[float], None] | None], Outcome[Any]]
