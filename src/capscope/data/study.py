@@ -314,7 +314,7 @@ def _table_files(folder: Path) -> dict[TableName, Path]:
         raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
     paths: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
     if not paths and (folder / TENSORS).is_file():
-        raise InputError(f"{folder}: this is a fit or a bank, no study here; give the folder of a study")
+        raise InputError(f"{folder}: this is a fit or a bank, not a study; give the folder of a study")
     if not paths:
         raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
     return paths
