@@ -117,6 +117,7 @@ STEPS = {
     "assessor": 'run("evaluate", "study", "--split", "id", "--assessor", "coin", "--assessor", "mean", "--json")',
     "annotator help": 'run("annotate", "-h")',
     "annotator": 'run("annotate", "study", "--annotator", "length", "--only", "AS", "--json")',
+    "annotator on all": 'run("annotate", "study", "--annotator", "length", "--json")',
     "selector help": 'run("battery", "select", "-h")',
     "selector": 'run("battery", "select", "study", "-n", 9, "--method", "short-ids", "--out", "b.csv", "--json")',
     "estimator help": 'run("battery", "evaluate", "-h")',
@@ -161,6 +162,7 @@ def test_an_assessor_and_a_metric(shown: dict[str, Any]) -> None:
 def test_an_annotator(shown: dict[str, Any]) -> None:
     assert "length" in shown["annotator help"]
     assert json.loads(shown["annotator"])["labels"] == 60
+    assert json.loads(shown["annotator on all"])["labels"] == 60 * 18
 
 
 def test_an_item_selector(shown: dict[str, Any]) -> None:

@@ -74,6 +74,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f' (did you mean "{by_lower[matches[0]]}"?)' if matches else ""
 
 
+def refuse_absent_model(where: str, name: str, known: Iterable[str]) -> None:
+    """Refuse a model that has no responses; the message names some that have.
+
+    Args:
+        where: The study, for the message.
+        name: The model asked for.
+        known: The models with responses.
+
+    Raises:
+        InputError: The model is not among them.
+    """
+    models = list(known)
+    if name not in models:
+        hint = nearest(name, models)
+        raise InputError(f"{where}: no responses by model '{name}'{hint}; there are {first_few(models)}")
+
+
 def first_few(names: Iterable[str], limit: int = 5) -> str:
     """Return the first few names, comma separated, and how many more there are."""
     listed = [shortened(name, LONGEST_NAME) for name in names]

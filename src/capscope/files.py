@@ -288,6 +288,9 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         content = (folder / TENSORS).read_bytes()
         tensors = load(content)
+    except FileNotFoundError as error:
+        absent = f"it has no {Path(error.filename).name}" if folder.is_dir() else "there is no such folder"
+        raise InputError(f"{folder}: no {what} here ({absent}); {remedy}") from None
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise InputError(f"{folder}: no {what} here ({error}); {remedy}") from None
     if not isinstance(manifest, dict):

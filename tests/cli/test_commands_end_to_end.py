@@ -62,8 +62,8 @@ def test_a_demand_fit_profiles_predicts_and_explains_new_items(folder: Path, run
 
 def test_fit_scores_held_out_answers_in_the_published_layout(folder: Path, run_json: RunJson) -> None:
     found = run_json("fit", folder / "study", "--model", "rasch", "--holdout", 0.2)
-    keys = "model engine device status seconds cpu_seconds peak_memory_mb n_models n_items n_responses log_loss auroc"
-    assert list(found) == keys.split()
+    keys = "model engine device status reliability seconds cpu_seconds peak_memory_mb n_models n_items n_responses"
+    assert list(found) == [*keys.split(), "log_loss", "auroc"]
     assert found["n_responses"] == pytest.approx(0.8 * 1440, abs=60)
     assert 0.4 < found["log_loss"] < 0.65
     assert found["auroc"] > 0.7
@@ -129,10 +129,11 @@ def test_predict_explains_defers_and_learns_from_labels(folder: Path, run: Run, 
     # the fit knows the items, so that one model's answers say nothing of the others
     others = table[table["model"] != "m00"]
     assert 0.4 < others["p"].mean() < 0.6
-    assert set(parts["part"]) == {"ability", "item"}
+    assert set(parts["part"]) == {"ability", "item", "benchmark effect"}
     code, text, _ = run(*arguments, "--force")
     assert code == 0
     assert "chances are to be deferred" in text
+    assert text.endswith(f"{out}\n{found['parts']}\n")
 
 
 def test_predict_learns_from_a_study_and_says_so_on_stderr(folder: Path, run: Run) -> None:
@@ -163,6 +164,10 @@ def test_predict_learns_from_a_study_and_says_so_on_stderr(folder: Path, run: Ru
 BAD = {
     "study that does not exist": (["check", "nowhere"], "nowhere: no such study folder; check the path"),
     "fit that does not exist": (["profile", "nowhere"], "nowhere: no fit here"),
+    "study for a fit": (["profile", "{study}"], "no fit here (it has no manifest.json); make one with 'capscope fit"),
+    "fit for a bank": (["battery", "score", "{fit}", "{study}"], "this is a fit, not a bank; make one with"),
+    "fit for a study": (["check", "{fit}"], "this is a fit or a bank, not a study; give the folder of a study"),
+    "model of a study": (["compare", "{study}", "m01", "x"], "no responses by model 'x'; there are m00, "),
     "model of a fit": (["profile", "{fit}", "--model", "m3"], "no model 'm3' (did you mean \"m03\"?)"),
     "output there": (["fit", "{study}", "--model", "rasch", "--out", "{fit}"], "already exists; choose another --out"),
     "model to fit": (

@@ -113,6 +113,9 @@ def test_scorers_are_chosen_and_ids_of_two_tasks_stay_apart():
     assert "not 'verdct' (did you mean \"verdict\"?)" in refused(
         import_inspect, [INSPECT / "graded-alpha.eval"], ["verdct"]
     )
+    assert "scored under match, not 'verdict' or 'choice'; choose with --scorer, which may be repeated" in refused(
+        import_inspect, [INSPECT], ["verdict", "choice"]
+    )
 
 
 def test_a_text_that_the_summary_cut_short_is_read_whole():

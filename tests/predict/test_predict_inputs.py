@@ -53,6 +53,11 @@ def test_a_fit_is_taken_as_an_object_or_a_folder(study: Study, folder: Path) -> 
         predict(fit, study, assessor="mean")
 
 
+def test_one_text_in_place_of_a_path_is_refused_with_the_fix(study: Study) -> None:
+    with pytest.raises(CapscopeError, match="no such file or folder; give texts as a list"):
+        predict(study, "How many primes are below 100?")
+
+
 def test_a_list_of_texts_becomes_items(study: Study) -> None:
     found = predict(study, ["What is 2 + 2?", "Why?"], assessor="explanatory")
     assert found.support["item_id"].tolist() == ["question-1", "question-2"]

@@ -88,7 +88,7 @@ def decide(
 def plan(
     study: StudyFolder,
     baseline: Annotated[str, typer.Option(help="The version in use, with answers to all items.")],
-    size: Annotated[int, typer.Option(min=2, help="Number of items that the candidate should answer.")],
+    size: Annotated[int, typer.Option("-n", "--size", min=2, help="Number of items the candidate should answer.")],
     out: Annotated[Path, typer.Option(help="Table to write: item_id, draw_chance, weight (.csv, .parquet, .jsonl).")],
     seed: Seed = 0,
     force: Force = False,
@@ -115,7 +115,7 @@ def plan(
 @gate_app.command("evaluate")
 def evaluate(
     study: StudyFolder,
-    size: Annotated[int, typer.Option(min=2, help="Answers of the candidate.")] = 200,
+    size: Annotated[int, typer.Option("-n", "--size", min=2, help="Answers of the candidate.")] = 200,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of models, drawn among those near each other.")] = 40,
     seeds: Annotated[int, typer.Option(min=1, help="Draws of items for each pair.")] = 5,
     within: Annotated[str, typer.Option(help="Largest difference between the models of a pair.")] = "5pp",

@@ -75,7 +75,7 @@ def predict(
     write_table(out, predictions.table)
     if predictions.parts is not None:
         write_table(beside, predictions.parts)
-    emit(_result(predictions, out, beside), as_json, _text(predictions, out))
+    emit(_result(predictions, out, beside), as_json, _text(predictions, out, beside))
 
 
 def _result(predictions: "Predictions", out: Path, beside: Path) -> dict[str, object]:
@@ -98,7 +98,7 @@ def _result(predictions: "Predictions", out: Path, beside: Path) -> dict[str, ob
     return result
 
 
-def _text(predictions: "Predictions", out: Path) -> str:
+def _text(predictions: "Predictions", out: Path, beside: Path) -> str:
     outside = int((~predictions.support["in_support"]).sum())
     lines = [*predictions.notes, f"{outside} of {len(predictions.support)} items lie outside what the answers support"]
     by_benchmark = predictions.benchmark_scores
@@ -108,4 +108,5 @@ def _text(predictions: "Predictions", out: Path) -> str:
         lines.append(f"scores with each benchmark's own effect:\n{table_text(by_benchmark)}")
     if "defer" in predictions.table:
         lines.append(f"{int(predictions.table['defer'].sum())} of {len(predictions.table)} chances are to be deferred")
-    return "\n".join([*lines, str(out)])
+    written = [out] if predictions.parts is None else [out, beside]
+    return "\n".join([*lines, *map(str, written)])

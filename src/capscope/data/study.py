@@ -10,8 +10,8 @@ import pandas as pd
 from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
 from capscope.data.tables import TABLES, TableName, is_checked, validate
 from capscope.display import html_table
-from capscope.errors import InputError, nearest
-from capscope.files import locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
+from capscope.errors import InputError, refuse_absent_model
+from capscope.files import TENSORS, locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"
@@ -226,10 +226,9 @@ class Study:
             InputError: There is no such model.
         """
         responses = self.require("responses")
-        known = set(map(str, responses["model"].unique()))
-        unknown = [model for model in models if model not in known]
-        if unknown:
-            raise InputError(f"{self.name}: no responses by model '{unknown[0]}'{nearest(unknown[0], known)}")
+        known = sorted(map(str, responses["model"].unique()))
+        for model in models:
+            refuse_absent_model(self.name, model, known)
         kept = responses[responses["model"].isin(models)].reset_index(drop=True)
         return Study(self.items, kept, self.demands, self.name, self.sources)
 
@@ -314,6 +313,8 @@ def _table_files(folder: Path) -> dict[TableName, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
     paths: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
+    if not paths and (folder / TENSORS).is_file():
+        raise InputError(f"{folder}: this is a fit or a bank, not a study; give the folder of a study")
     if not paths:
         raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
     return paths

@@ -14,7 +14,7 @@ from capscope.decide.difference import PairedDifferences
 from capscope.decide.item_draws import draw, flip_chances
 from capscope.decide.verdicts import verdict_of
 from capscope.decide.version_answers import VersionAnswers, labels_of, past_answers
-from capscope.errors import InputError, nearest
+from capscope.errors import InputError, refuse_absent_model
 from capscope.tasks import run_tasks
 
 Setting = Literal["complete", "sampled"]
@@ -133,8 +133,7 @@ def evaluate_gate(study: Study, settings: GateEvaluationSettings | None = None, 
 
 def _named_pairs(study: Study, responses: Responses, settings: GateEvaluationSettings) -> list[tuple[int, int]]:
     for name in (name for pair in settings.named for name in pair):
-        if name not in responses.models:
-            raise InputError(f"{study.name}: no responses by model '{name}'{nearest(name, responses.models)}")
+        refuse_absent_model(study.name, name, responses.models)
     return [(responses.models.index(old), responses.models.index(new)) for old, new in settings.named]
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from capscope.axes import ModelItem
 from capscope.data import Demands, Responses, Study, task_labels
-from capscope.errors import InputError, nearest
+from capscope.errors import InputError, refuse_absent_model
 
 LEAST_COVERAGE = 0.5
 """Share of the suite that a past model must have answered to be of use."""
@@ -68,7 +68,7 @@ class VersionAnswers:
         """
         responses = Responses.of(study)
         for name in (baseline, candidate):
-            _refuse_unknown(study, responses, name)
+            refuse_absent_model(study.name, name, responses.models)
         if baseline == candidate:
             raise InputError(f"{study.name}: baseline and candidate are both '{baseline}'; name two models")
         score = responses.dense().score
@@ -94,7 +94,7 @@ class VersionAnswers:
             InputError: The model is not in the study.
         """
         responses = Responses.of(study)
-        _refuse_unknown(study, responses, baseline)
+        refuse_absent_model(study.name, baseline, responses.models)
         score = responses.dense().score
         row = responses.models.index(baseline)
         suite = ~np.isnan(score[row])
@@ -102,11 +102,6 @@ class VersionAnswers:
         past = past_answers(np.delete(score, row, axis=0)[:, suite])
         nothing = np.full(len(items), np.nan)
         return cls(baseline, "", items, score[row, suite], nothing, past, labels_of(study, items), _demand(study))
-
-
-def _refuse_unknown(study: Study, responses: Responses, name: str) -> None:
-    if name not in responses.models:
-        raise InputError(f"{study.name}: no responses by model '{name}'{nearest(name, responses.models)}")
 
 
 def past_answers(score: ModelItem) -> Float[np.ndarray, "past item"]:

@@ -31,7 +31,7 @@ from capscope.fit.settings import StudyFitSettings
 SCHEMA = 1
 LEAST_RELIABILITY = 0.5
 """Below this, differences between models are more error than ability."""
-REMEDY = "fit again with `capscope fit`"
+REMEDY = "make one with 'capscope fit STUDY --out FIT'"
 
 PosteriorT = TypeVar("PosteriorT", bound=Posterior)
 FitKind = Callable[[Study, Responses, StudyFitSettings, Callable[[float], None] | None], Outcome[Any]]
@@ -323,6 +323,8 @@ def load_fit(folder: Path | str) -> Fit[Any]:
     """
     folder = Path(folder)
     manifest, tensors = read_tensors(folder, "fit", REMEDY)
+    if manifest.get("kind") == "bank":
+        raise InputError(f"{folder}: this is a bank, not a fit; {REMEDY}")
     if manifest.get("schema") != SCHEMA or manifest.get("kind") not in KINDS:
         raise InputError(f"{folder}: this fit was written by another version of capscope; fit again")
     posterior_class: Any = KINDS[manifest["kind"]].load()

@@ -124,6 +124,8 @@ def _items(items: Items, rubrics: tuple[str, ...]) -> Study:
         return items
     if isinstance(items, pd.DataFrame):
         return items_of_frame(items, rubrics, "items")
+    if isinstance(items, str) and not Path(items).exists() and len(items.split()) > 1:
+        raise InputError(f"{items}: no such file or folder; give texts as a list")
     if isinstance(items, Path | str):
         return read_items(items, rubrics)
     texts = list(items)

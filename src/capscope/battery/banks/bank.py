@@ -20,7 +20,7 @@ from capscope.data import Responses, Study
 from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.files import Tensors, read_tensors, refuse_lengths, write_tensors
-from capscope.fit import IRTPosterior, calibrate_items
+from capscope.fit import KINDS, IRTPosterior, calibrate_items
 
 SCHEMA = 1
 """Version of the folder's format."""
@@ -111,6 +111,8 @@ class Bank:
         """
         folder = Path(folder)
         manifest, tensors = read_tensors(folder, "bank", REMEDY)
+        if manifest.get("kind") in KINDS:
+            raise InputError(f"{folder}: this is a fit, not a bank; {REMEDY}")
         if manifest.get("kind") != "bank" or manifest.get("schema") != SCHEMA:
             raise InputError(f"{folder}: not a bank of this version of capscope; {REMEDY}")
         try:

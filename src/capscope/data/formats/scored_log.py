@@ -154,8 +154,10 @@ def choose(there: Iterable[str], wanted: Sequence[str], what: str, option: str) 
         if name in names:
             return name
     if wanted:
-        hint = nearest(wanted[0], names)
-        raise InputError(f"{what} {first_few(names, 10)}, not '{wanted[0]}'{hint}; choose with {option}")
+        hint = nearest(wanted[0], names) if len(wanted) == 1 else ""
+        absent = " or ".join(f"'{name}'" for name in wanted)
+        more = f"choose with {option}, which may be repeated where files differ"
+        raise InputError(f"{what} {first_few(names, 10)}, not {absent}{hint}; {more}")
     if len(names) != 1:
         raise InputError(f"{what} {len(names)} names ({first_few(names, 10)}); choose one with {option} NAME")
     return names[0]

@@ -70,22 +70,22 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Where:
-    """Where the sweeps stand."""
+class SweepState:
+    """State of the sweeps: posteriors of all rows, and the populations of the new ones."""
 
     models: Gaussians
     """All models as ``(theta, 1)``."""
     items: Gaussians
     """All items in the form's parameters."""
     population: AbilityPopulation
-    """Where new models come from."""
+    """Population of the new models."""
     prior: ItemPrior
-    """Where new items come from."""
+    """Population of the new items, as their prior."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the sweeps work on; only free rows have cells."""
+    """Input of the sweeps: answers to new rows, features, priors and the first state."""
 
     form: ItemForm
     """The old items' parameters and updates."""
@@ -99,62 +99,62 @@ class Job:
     """Features of the new items."""
     prior: ItemPrior
     """The old population of items."""
-    start: Where
+    start: SweepState
     """Old rows at their posteriors, new ones at their priors."""
 
 
-def calibration_sweeps(job: Job) -> tuple[Where, tuple[float, ...], bool]:
+def calibration_sweeps(job: Job) -> tuple[SweepState, tuple[float, ...], bool]:
     """Sweep until the new rows change by less than `TOLERANCE` posterior standard deviations.
 
     Returns:
-        Where the sweeps ended, the change in each of them, and whether they settled.
+        The last state, the change in each of them, and whether they settled.
     """
-    here, history = job.start, list[float]()
+    state, history = job.start, list[float]()
     for _ in range(FIRST_STEPS):
-        here = _moved_models(job, here, anchors_only=True)
+        state = _moved_models(job, state, anchors_only=True)
     for _ in range(MAX_SWEEPS):
-        before = here
-        here = _moved_items(job, here)
+        before = state
+        state = _moved_items(job, state)
         if len(history) >= DAMPED_FROM:
-            here = replace(here, items=_halfway(before.items, here.items))
-        here = _moved_models(job, here)
+            state = replace(state, items=_halfway(before.items, state.items))
+        state = _moved_models(job, state)
         moved = (
-            posterior_change(rows_of(before.models, job.by_model.rows), rows_of(here.models, job.by_model.rows)),
-            posterior_change(rows_of(before.items, job.by_item.rows), rows_of(here.items, job.by_item.rows)),
+            posterior_change(rows_of(before.models, job.by_model.rows), rows_of(state.models, job.by_model.rows)),
+            posterior_change(rows_of(before.items, job.by_item.rows), rows_of(state.items, job.by_item.rows)),
         )
         history.append(max(moved))
         if history[-1] < TOLERANCE:
-            return here, tuple(history), True
-    return here, tuple(history), False
+            return state, tuple(history), True
+    return state, tuple(history), False
 
 
-def _moved_models(job: Job, here: Where, *, anchors_only: bool = False) -> Where:
-    """A step of the new models given the items, and of their population given them."""
+def _moved_models(job: Job, state: SweepState, *, anchors_only: bool = False) -> SweepState:
+    """Update the new models given the items, then their population."""
     new = job.by_model.rows
-    rows = rows_of(here.models, new)
-    sums = job.by_model.sums(rows, job.form.moments(here.items), "model", anchors_only=anchors_only)
+    rows = rows_of(state.models, new)
+    sums = job.by_model.sums(rows, job.form.moments(state.items), "model", anchors_only=anchors_only)
     if sums is None:
-        return here
-    rows = model_step(rows, sums, here.population)
+        return state
+    rows = model_step(rows, sums, state.population)
     population = AbilityPopulation.standard(rows.mean.shape[1] - 1).updated(rows)
-    return replace(here, models=_placed(here.models, new, rows), population=population)
+    return replace(state, models=_placed(state.models, new, rows), population=population)
 
 
-def _moved_items(job: Job, here: Where) -> Where:
-    """A step of the new items given all models, and of their population given them."""
+def _moved_items(job: Job, state: SweepState) -> SweepState:
+    """Update the new items given all models, then their population."""
     new, form = job.by_item.rows, job.form
-    rows = rows_of(here.items, new)
-    sums = job.by_item.sums(form.moments(rows), here.models, "item")
+    rows = rows_of(state.items, new)
+    sums = job.by_item.sums(form.moments(rows), state.models, "item")
     if sums is None:
-        return here
-    rows = form.step(rows, sums, here.prior, job.design)
+        return state
+    rows = form.step(rows, sums, state.prior, job.design)
     if job.by_item_whole is not None:
-        rows = quadrature_moments(job.by_item_whole, rows, here.models, here.prior, job.design)
-    return replace(here, items=_placed(here.items, new, rows), prior=updated_prior(job.prior, rows, job.design))
+        rows = quadrature_moments(job.by_item_whole, rows, state.models, state.prior, job.design)
+    return replace(state, items=_placed(state.items, new, rows), prior=updated_prior(job.prior, rows, job.design))
 
 
 def rows_of(gaussians: Gaussians, index: Index) -> Gaussians:
-    """Some of the rows."""
+    """Return some of the rows."""
     return Gaussians(gaussians.mean[index], gaussians.cov[index])
 
 
@@ -200,10 +200,10 @@ def calibrate_items(
     roles = _roles(posterior, answers)
     _refuse_unlinked(answers, roles)
     with single_threaded():
-        where, history, settled = calibration_sweeps(_job(posterior, answers, found, roles, side))
+        state, history, settled = calibration_sweeps(_job(posterior, answers, found, roles, side))
     status = Status(settled, "converged" if settled else "still-moving", tuple(_advice(answers, found, roles)))
     floors = _floors(posterior, roles, side, len(answers.items))
-    return Outcome(_appended(posterior, answers, roles, where, floors), status, history)
+    return Outcome(_appended(posterior, answers, roles, state, floors), status, history)
 
 
 @dataclass(frozen=True)
@@ -234,17 +234,17 @@ def _roles(posterior: IRTPosterior, answers: Answers) -> _Roles:
 
 
 def _refuse_unlinked(answers: Answers, roles: _Roles) -> None:
-    """New rows that meet no old one would set a scale of their own."""
+    """Refuse new rows that no chain of answers links to old ones: their scale is not identified."""
     model_block, item_block = block_labels(answers)
     anchored = np.union1d(model_block[roles.old_model], item_block[roles.old_item])
-    adrift = [
+    unlinked = [
         (what, [names[i] for i in new if block[i] not in anchored and block[i] in other])
         for what, names, new, block, other in (
             ("item", answers.items, roles.new_item, item_block, set(model_block)),
             ("model", answers.models, roles.new_model, model_block, set(item_block)),
         )
     ]
-    for what, names in adrift:
+    for what, names in unlinked:
         if names:
             raise FitError(
                 f"calibrate_items: {len(names)} new {what}s ({first_few(names, 3)}) share no answer with the old "
@@ -301,7 +301,7 @@ def _known_prior(posterior: IRTPosterior, features: np.ndarray | None, roles: _R
     return design, ItemPrior(intercept, weight, cov, torch.ones_like(intercept))
 
 
-def _start(posterior: IRTPosterior, answers: Answers, roles: _Roles, prior: ItemPrior, design: Design) -> Where:
+def _start(posterior: IRTPosterior, answers: Answers, roles: _Roles, prior: ItemPrior, design: Design) -> SweepState:
     dims, n_models, n_items = posterior.dims, len(answers.models), len(answers.items)
     population = AbilityPopulation.standard(dims)
     mean, cov = torch.zeros(n_models, dims + 1).double(), torch.zeros(n_models, dims + 1, dims + 1).double()
@@ -315,11 +315,13 @@ def _start(posterior: IRTPosterior, answers: Answers, roles: _Roles, prior: Item
     item_cov[roles.old_item] = torch.from_numpy(posterior.native_cov[roles.item_at])
     item[roles.new_item] = prior.mean(design.features)
     item_cov[roles.new_item] = prior.cov
-    return Where(Gaussians(mean, cov), Gaussians(item, item_cov), population, prior)
+    return SweepState(Gaussians(mean, cov), Gaussians(item, item_cov), population, prior)
 
 
-def _appended(posterior: IRTPosterior, answers: Answers, roles: _Roles, where: Where, floor: RowFloats) -> IRTPosterior:
-    models, native = rows_of(where.models, roles.new_model), rows_of(where.items, roles.new_item)
+def _appended(
+    posterior: IRTPosterior, answers: Answers, roles: _Roles, state: SweepState, floor: RowFloats
+) -> IRTPosterior:
+    models, native = rows_of(state.models, roles.new_model), rows_of(state.items, roles.new_item)
     items = PositiveForm().moments(native) if posterior.population.form == "positive" else native
 
     def joined(old: np.ndarray, new: torch.Tensor) -> np.ndarray:

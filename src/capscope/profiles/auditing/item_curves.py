@@ -1,4 +1,4 @@
-"""What kind of item answers speak of: ordinary, with a wrong key, failed by better models, or alike for all models.
+"""Classes of items by their answers: ordinary, with a wrong key, failed by better models, or alike for all models.
 
 An item whose key is wrong is an ordinary item seen through another option: a model that knows the answer fails it, and
 one that does not picks the keyed option now and then. So the chance of a right mark is ``(1 - P) q``, with ``P`` the

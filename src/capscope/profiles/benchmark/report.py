@@ -163,7 +163,7 @@ def _response_lines(responses: ResponseExplanation) -> list[str]:
         table_lines(named_dims(shares.table)),
         "\nShare of difficulty explained on items and tasks held out:",
         table_lines(responses.held_out.table),
-        f"Nothing here explains {responses.held_out.unexplained:.0%} on new items of these tasks.",
+        f"Left unexplained by all of these on new items of these tasks: {responses.held_out.unexplained:.0%}.",
         f"\nModels differ by {responses.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
         f" {responses.separation.reliability:.3f}; beyond it, by dimension:",
         table_lines(named_dims(responses.separation.table)),

@@ -8,7 +8,7 @@ import pandas as pd
 from capscope.axes import FloatArray, RowFloats
 from capscope.data import Demands, Responses, Study
 from capscope.display import html_table
-from capscope.errors import FitError, InputError, nearest
+from capscope.errors import FitError, InputError, refuse_absent_model
 from capscope.fit import IRTSettings, fit_irt
 from capscope.profiles.item_groups import places_of
 from capscope.profiles.paired import paired_difference
@@ -110,8 +110,7 @@ def compare_models(study: Study, first: str, second: str, *, seed: int = 0, leve
 
 
 def _position(responses: Responses, name: str, where: str) -> int:
-    if name not in responses.models:
-        raise InputError(f"{where}: no responses by model '{name}'{nearest(str(name), responses.models)}")
+    refuse_absent_model(where, str(name), responses.models)
     return responses.models.index(name)
 
 
