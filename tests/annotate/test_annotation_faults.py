@@ -219,13 +219,20 @@ main()
 """
 
 
+def heed_interrupts() -> None:
+    """A shell starts background jobs with interrupts ignored, which a child would inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interruption_is_one_line_that_says_what_is_kept(tmp_path, rubrics):
     folder = small_study(tmp_path / "s", 60)
     environment = {**os.environ, "OPENAI_API_KEY": KEY, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with ScriptedServer(lambda call: Answer(judge(call).body, delay=0.2)) as server:
         options = ["--annotator", "openai:m", "--rubrics", str(rubrics), "--base-url", server.url]
         command = [sys.executable, "-c", INTERRUPTED, str(folder), *options]
-        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        ) as process:
             while len(server.calls) < 20:
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)

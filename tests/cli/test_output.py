@@ -73,6 +73,11 @@ def test_a_closed_stdout_is_one_line(study: Path):
     assert (shown.returncode, shown.stderr) == (1, "error: stdout: is closed; give the command an output\n")
 
 
+def heed_interrupts() -> None:
+    """A shell starts background jobs with interrupts ignored, which a child would inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_is_one_line_and_exit_130(tmp_path: Path):
     program = (
         "import sys, capscope.report as report, capscope.cli as cli, time\n"
@@ -81,7 +86,13 @@ def test_ctrl_c_is_one_line_and_exit_130(tmp_path: Path):
         f"sys.argv = ['capscope', 'demo', '--out', {str(tmp_path / 'demo')!r}]\n"
         "cli.main()"
     )
-    started = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    started = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - nothing else runs in this process
+    )
     assert started.stderr.readline() == "started\n"
     time.sleep(0.2)
     started.send_signal(signal.SIGINT)

@@ -55,10 +55,8 @@ def test_draws_hold_the_slopes_of_a_mask_at_zero_and_weigh_fractions_like_the_fi
     drawn = sample_irt(data, start, SamplerSettings(engine="svi", steps=20, draws=50)).posterior
     assert (drawn.item[:, :, :-1][:, ~mask] == 0).all()
     assert (drawn.item[:, :, :-1][:, mask].std(0) > 0).all()
-    wide, narrow = (
-        sample_irt(data, replace(start, trial_weight=weight), SamplerSettings(engine="svi", steps=300, draws=200)).posterior
-        for weight in (1.0, 16.0)
-    )
+    settings = SamplerSettings(engine="svi", steps=300, draws=200)
+    wide, narrow = (sample_irt(data, replace(start, trial_weight=weight), settings).posterior for weight in (1.0, 16.0))
     assert narrow.ability.std(0).mean() < 0.6 * wide.ability.std(0).mean()
 
 

@@ -10,11 +10,13 @@ RELATIVE, ABSOLUTE = 1e-9, 1e-12
 def differences(golden: Any, now: Any, exact: bool = False, place: str = "") -> list[str]:
     """List where two records differ.
 
-    Every key that was recorded has to be there, in the same order; a key that is new is no difference, except among
-    the columns of a table, for programs that read JSON go by its keys and programs that read tables by position too.
+    Every key that was recorded has to be there, in the same order (in a file's manifest in any order); a key that is
+    new is no difference, except among the columns of a table, which programs also read by position.
     """
     if isinstance(golden, dict) and isinstance(now, dict):
         kept = list(now) if place.endswith("/columns") else [key for key in now if key in golden]
+        if place.endswith("manifest.json/json"):
+            kept = [key for key in golden if key in now]
         if kept != list(golden):
             return [f"{place}: keys {list(golden)}, now {list(now)}"]
         return [row for key in golden for row in differences(golden[key], now[key], exact, f"{place}/{key}")]
