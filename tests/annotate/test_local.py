@@ -142,3 +142,12 @@ def test_a_study_is_filled_in_from_its_own_labels(tmp_path):
     truth = ours["item_id"].astype(str).str[1:].astype(int) % 4
     assert np.mean(np.rint(ours["level"]) == truth) > 0.8
     assert "expect a mean kappa" in report.as_text()
+
+
+def test_a_run_that_rates_none_of_the_open_items_has_failed(rng, tmp_path):
+    items = pd.DataFrame({"item_id": [f"i{n}" for n in range(80)], "text": [f"case {n} of all" for n in range(80)]})
+    rows = [(f"i{n}", "A", "gpt", float(rng.integers(0, 6)), "abc") for n in range(60)]
+    demands = pd.DataFrame(rows, columns=["item_id", "rubric", "annotator", "level", "rubric_sha"])
+    settings = AnnotatorSettings(reference="gpt", embedder="tfidf", cache=tmp_path / "cache.sqlite")
+    outcome = LocalAnnotator(settings).run(Study.of(items=items, demands=demands), Selection())
+    assert (outcome.report.withheld, len(outcome.rows), outcome.failed) == (("A",), 0, True)

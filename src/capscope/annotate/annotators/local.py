@@ -142,7 +142,7 @@ class LocalAnnotator:
             tuple(dim for dim in demands.dims if dim not in usable),
             measured,
         )
-        return Annotation(self.name, rows, report)
+        return Annotation(self.name, rows, report, failed=bool(unrated.any()) and rows.empty)
 
     def _demands(self, study: Study, selection: Selection) -> Demands:
         """Return the levels to learn from, on the rubrics that are wanted."""
