@@ -123,14 +123,14 @@ def profile(fit: Fit[Any] | Posterior | str | Path, model: str | None = None, *,
     return profiles if model is None else profiles.only(model)
 
 
-def ability_profiles(posterior: Posterior | Fit[Any], level: float = 0.9) -> AbilityProfiles:
+def ability_profiles(fit: Posterior | Fit[Any], level: float = 0.9) -> AbilityProfiles:
     """Summarise the posterior of a fit of any kind as profiles.
 
     Args:
-        posterior: Posterior of a fit, or the fit.
+        fit: A fit, or its posterior.
         level: Nominal coverage of the bounds.
     """
-    posterior = posterior.posterior if isinstance(posterior, Fit) else posterior
+    posterior: Posterior = fit.posterior if isinstance(fit, Fit) else fit
     general = general_ability(posterior, level)
     signal, error = float(general["ability"].var(ddof=0)), float((general["sd"] ** 2).mean())
     share, classical = Interval(float("nan"), float("nan"), float("nan"), level), float("nan")
