@@ -32,6 +32,7 @@ def main() -> None:
         repairs += 1
     outcome.write(folder)
     result = {"asked": report.asked, "wall": wall, "sizes": sizes, "repairs": repairs, "failed": report.failed}
+    result["problems"] = report.problems
     sys.stdout.write(json.dumps(result) + "\n")
 
 
