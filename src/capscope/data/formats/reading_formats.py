@@ -1,50 +1,63 @@
-"""Recognise a format by its files, read it with options by name, and write one: the doors to the family."""
+"""Read files in a format with options by name, or in the one they are recognised to have, and write a study in one."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths, as_paths, head_of
+from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths, Suggestion, as_paths
+from capscope.data.formats.recognising import Recognised, recognise
 from capscope.data.study import Study
 from capscope.errors import CapscopeError, InputError, first_few, nearest
 
-FILES_LOOKED_AT = 50
-"""Files of a folder that are looked at to recognise a format."""
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import without a format gives."""
+
+    recognised: Recognised
+    """The format, the files taken and those left."""
+    study: Study
+    """The study."""
+    report: ImportReport
+    """Its counts."""
+    remarks: tuple[str, ...] = ()
+    """What was recognised, left, and taken as what."""
 
 
-def detect_format(formats: Mapping[str, Format], paths: Paths) -> str:
-    """Return the name of the format of files, by the first of them that any format recognises.
+USUAL = {"usual": True, "runs": "latest"}
+"""Options of formats that have them, where neither format nor options are named: the usual choice of a score, and of
+several runs the latest."""
+
+
+def read_recognised(
+    formats: Mapping[str, Format],
+    paths: Paths,
+    options: Mapping[str, Any],
+    supplied: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Imported:
+    """Make a study of files whose format is recognised; what the user leaves open is chosen, with a remark.
 
     Args:
         formats: The family.
         paths: Files and folders.
+        options: Keywords of the format's `read`, as the user gave them.
+        supplied: Functions of later rooms, by the keyword under which a format may need them.
+        name: The format, where the user names it: files of other formats are then left.
 
     Raises:
-        InputError: No format recognises any, or several formats recognise one.
+        InputError: The files have no or several formats, an option is none of the format's, or a file is wrong.
     """
-    given = as_paths(paths)
-    for path in given:
-        if not path.exists():
-            raise InputError(f"{path}: no such file; check the path")
-        for inner in _candidates(path, formats):
-            head = head_of(inner)
-            names = [name for name, entry in formats.items() if entry.detect(head)]
-            if len(names) == 1:
-                return names[0]
-            if names:
-                raise InputError(f"{inner}: may be {' or '.join(names)}; say which with the format's name")
-    raise InputError(
-        f"{first_few(map(str, given))}: no format recognises these files; name one of {', '.join(formats)}"
-    )
-
-
-def _candidates(path: Path, formats: Mapping[str, Format]) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    fitting = {inner for entry in formats.values() for pattern in entry.patterns for inner in path.rglob(pattern)}
-    return sorted(inner for inner in fitting if inner.is_file())[:FILES_LOOKED_AT]
+    recognised = recognise(formats, paths, name if name is None else _entry(formats, name).name)
+    entry = formats[recognised.format]
+    suggestion = entry.suggest(recognised.files, options) if entry.suggest else Suggestion(paths=recognised.files)
+    known = signature(entry.read).parameters
+    suggested = {**USUAL, **suggestion.options, **(supplied or {})}
+    usual = {keyword: value for keyword, value in suggested.items() if keyword in known}
+    study, report = read_format(formats, entry.name, suggestion.paths, {**usual, **options})
+    return Imported(recognised, study, report, (*recognised.remarks(), *suggestion.remarks))
 
 
 def read_format(
