@@ -9,6 +9,7 @@ from typing import Any
 
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
+from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.format import (
     METRICS,
     MODEL,
@@ -21,7 +22,6 @@ from capscope.data.formats.format import (
     Paths,
     one_of,
 )
-from capscope.data.formats.found_items import ItemBook, LoggedItem
 from capscope.data.formats.score_tables import RUNS_CHOICES, Runs
 from capscope.data.formats.scored_log import (
     ScoredLog,

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from capscope.data.columns import blank_cells, coerced
+from capscope.data.formats.described_items import ITEM_COLUMNS
 from capscope.data.formats.format import Head, Suggestion, head_of
-from capscope.data.formats.found_items import ITEM_COLUMNS
 from capscope.data.reading import SUFFIXES, read_table
 from capscope.errors import InputError, first_few
 
