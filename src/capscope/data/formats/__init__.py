@@ -16,8 +16,15 @@ from capscope.data.formats.irw import IRW, export_irw, import_irw
 from capscope.data.formats.lm_eval import LM_EVAL, import_lm_eval
 from capscope.data.formats.openai_batch import OPENAI_BATCH, BatchNames, import_openai_batch
 from capscope.data.formats.pyirt import PYIRT, export_pyirt, import_pyirt
-from capscope.data.formats.reading_formats import Imported, export_study, read_format, read_recognised
-from capscope.data.formats.recognising import Recognised, detect_format, recognise
+from capscope.data.formats.reading_formats import (
+    Imported,
+    Recognised,
+    detect_format,
+    export_study,
+    read_format,
+    read_recognised,
+    recognise,
+)
 from capscope.data.formats.score_tables import Columns
 from capscope.data.formats.tidy import TIDY, ExtraTables, export_tidy, import_tidy
 from capscope.data.formats.torch_measure import TORCH_MEASURE, export_torch_measure, import_torch_measure
