@@ -18,7 +18,7 @@ from capscope.cli.export_command import ExportCommand, export
 from capscope.cli.fit_command import fit
 from capscope.cli.fuse_command import fuse_annotators
 from capscope.cli.gate_command import gate_app
-from capscope.cli.import_command import FormatGroup
+from capscope.cli.import_command import FormatGroup, merge
 from capscope.cli.judge_command import judge_app
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
 from capscope.cli.predict_command import predict
@@ -65,6 +65,7 @@ import_app = typer.Typer(
 
 app.command("demo")(demo)
 app.add_typer(import_app, name="import")
+app.command("merge")(merge)
 app.command("export", cls=ExportCommand)(export)
 app.command("check")(check)
 app.add_typer(rubrics_app, name="rubrics")
