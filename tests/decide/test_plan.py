@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from capscope.cli import app
 from capscope.data import Study
-from capscope.decide import PlanSettings, Prices, plan_evaluation
+from capscope.decide import EvaluationPrices, PlanSettings, plan_evaluation
 from capscope.decide.difference import PairedDifferences
 from capscope.decide.planning.costs import expected_costs
 from capscope.decide.planning.designs import best_runs, cheapest_designs, error_variance, spread_or_repeat
 from capscope.decide.planning.power import PowerSettings, shifted, simulate_power
 from capscope.decide.planning.rank_agreement import kendall, rank_agreements
-from capscope.decide.planning.variance_components import (
+from capscope.decide.planning.score_variance import (
     TrialRows,
     VarianceComponent,
     VarianceComponents,
@@ -93,7 +93,7 @@ def test_without_repeats_the_plan_says_what_is_not_known():
     found = variance_components(once, np.random.default_rng(0), draws=10)
     assert not found.runs_known
     assert any("no question was asked twice" in note for note in found.notes)
-    assert best_runs(found, Prices(item=1.0)) is None
+    assert best_runs(found, EvaluationPrices(item=1.0)) is None
     assert "the data do not say which" in spread_or_repeat(found, 200, 4, 0.95, 0.8)
 
 
@@ -108,14 +108,14 @@ def test_designs_follow_the_textbook():
     found = components(model=0.01, model_x_item=0.02, residual=0.08)
     assert error_variance(found, 50, 4) == pytest.approx(0.02 / 50 + 0.08 / 200)
     assert error_variance(found, 200) < error_variance(found, 50, 4)
-    assert best_runs(found, Prices(item=1.0, answer=1.0)) == 2
-    assert best_runs(found, Prices(answer=1.0)) == 1
+    assert best_runs(found, EvaluationPrices(item=1.0, answer=1.0)) == 2
+    assert best_runs(found, EvaluationPrices(answer=1.0)) == 1
     text = spread_or_repeat(found, 200, 4, 0.95, 0.8)
     assert text.startswith("200 items once beat 50 items 4 times: they show a difference between models of 8.9 points")
-    best = cheapest_designs(found, 0.05, 0.95, 0.8, Prices(item=4.0, answer=1.0))[0]
+    best = cheapest_designs(found, 0.05, 0.95, 0.8, EvaluationPrices(item=4.0, answer=1.0))[0]
     assert best.runs == 4
     assert best.detectable <= 0.05
-    assert cheapest_designs(components(model_x_prompt=0.5, residual=0.1), 0.01, 0.95, 0.8, Prices()) == ()
+    assert cheapest_designs(components(model_x_prompt=0.5, residual=0.1), 0.01, 0.95, 0.8, EvaluationPrices()) == ()
 
 
 def test_shifted_answers_have_the_wanted_difference():

@@ -34,11 +34,11 @@ def plan(
 
     Example: capscope plan STUDY --difference 2pp --power 80%
     """
-    from capscope.decide import PlanSettings, Prices, plan_evaluation, plan_text
+    from capscope.decide import EvaluationPrices, PlanSettings, plan_evaluation, plan_text
 
     prices = None
     if usd_answer is not None or usd_item is not None or usd_judgement is not None:
-        prices = Prices(
+        prices = EvaluationPrices(
             item=usd_item or 0.0, answer=1.0 if usd_answer is None else usd_answer, judgement=usd_judgement or 0.0
         )
     settings = PlanSettings(

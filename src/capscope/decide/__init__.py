@@ -4,9 +4,9 @@ from capscope.decide.gate_evaluation import GateEvaluation, GateEvaluationSettin
 from capscope.decide.judge_correction import CorrectedScore, JudgeEvaluation, JudgeScores, evaluate_judge, judge_scores
 from capscope.decide.judge_estimators import DEFAULT as DEFAULT_JUDGE_ESTIMATOR
 from capscope.decide.judge_estimators import JUDGE_ESTIMATORS
-from capscope.decide.planning.designs import Prices
+from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
-from capscope.decide.planning.plan_text import plan_text
+from capscope.decide.planning.plan_summary import plan_text
 from capscope.decide.release_gate import GateResult, GateSettings, gate, plan_gate
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
@@ -22,7 +22,7 @@ __all__ = [
     "JudgeEvaluation",
     "JudgeScores",
     "PlanSettings",
-    "Prices",
+    "EvaluationPrices",
     "evaluate_gate",
     "evaluate_judge",
     "gate",

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 from scipy.special import ndtri
 
-from capscope.decide.planning.variance_components import RESIDUAL, VarianceComponents
+from capscope.decide.planning.score_variance import RESIDUAL, VarianceComponents
 
 MOST_RUNS = 8
 """Most runs of one question that a design has."""
@@ -21,7 +21,7 @@ MOST_ITEMS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prices:
+class EvaluationPrices:
     """Costs in dollars, or in answers where no price is known."""
 
     item: float = 0.0
@@ -80,7 +80,7 @@ def detectable_by(variance: float, level: float, power: float) -> float:
 
 
 def design_of(
-    found: VarianceComponents, counts: tuple[int, int, int, int], level: float, power: float, prices: Prices
+    found: VarianceComponents, counts: tuple[int, int, int, int], level: float, power: float, prices: EvaluationPrices
 ) -> StudyDesign:
     """Return what a design shows and costs.
 
@@ -101,7 +101,7 @@ def design_of(
 
 
 def cheapest_designs(
-    found: VarianceComponents, difference: float, level: float, power: float, prices: Prices
+    found: VarianceComponents, difference: float, level: float, power: float, prices: EvaluationPrices
 ) -> tuple[StudyDesign, ...]:
     """For each number of runs, prompts and judges, the fewest items that show a difference; the cheapest first.
 
@@ -139,7 +139,7 @@ def _fewest_items(
     return max(2, int(np.ceil(by_items / wanted)))
 
 
-def best_runs(found: VarianceComponents, prices: Prices) -> int | None:
+def best_runs(found: VarianceComponents, prices: EvaluationPrices) -> int | None:
     """Runs of each question that show most for a budget; None where runs cannot be told from items.
 
     The best number is the root of the ratio of run to item variance times that of the price of an item to that of a

@@ -11,7 +11,7 @@ from capscope.decide.gate_evaluation import Design
 from capscope.decide.judge_correction import judge_scores
 from capscope.decide.planning.costs import ExpectedCost, expected_costs, usd_by_model
 from capscope.decide.planning.designs import (
-    Prices,
+    EvaluationPrices,
     StudyDesign,
     best_runs,
     cheapest_designs,
@@ -21,7 +21,7 @@ from capscope.decide.planning.designs import (
 )
 from capscope.decide.planning.power import PowerSettings, SimulatedPower, simulate_power
 from capscope.decide.planning.rank_agreement import RankAgreement, rank_agreements
-from capscope.decide.planning.variance_components import VarianceComponents, variance_components
+from capscope.decide.planning.score_variance import VarianceComponents, variance_components
 from capscope.display import html_table
 from capscope.errors import InputError
 
@@ -50,7 +50,7 @@ class PlanSettings:
     """Whether another run would give the same answers, as at temperature 0."""
     design: Design = "even"
     """How items are drawn."""
-    prices: Prices | None = None
+    prices: EvaluationPrices | None = None
     """Costs; None for those of past answers, or one for each answer."""
     truth: str = "human"
     """Judge whose scores are the truth, where the study has several judges."""
@@ -197,9 +197,9 @@ def plan_evaluation(
     )
 
 
-def _known_prices(study: Study) -> Prices:
+def _known_prices(study: Study) -> EvaluationPrices:
     known = usd_by_model(study)
-    return Prices(answer=float(np.mean([of.mean() for of in known]))) if known else Prices()
+    return EvaluationPrices(answer=float(np.mean([of.mean() for of in known]))) if known else EvaluationPrices()
 
 
 def _simulated(study: Study, settings: PlanSettings, workers: int) -> tuple[SimulatedPower | None, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from capscope.data import Study
-from capscope.decide.planning.variance_components import TrialRows
+from capscope.decide.planning.score_variance import TrialRows
 
 DRAWS = 100
 """Pairs of draws behind each agreement."""
