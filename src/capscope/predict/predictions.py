@@ -13,7 +13,7 @@ from capscope.files import refuse_file
 from capscope.fit import NEW_ITEM, CurvePosterior, DemandItems, DemandPosterior, IRTPosterior
 from capscope.fit.curves.slices import dominant
 from capscope.intervals import quantile_bounds
-from capscope.predict.assessor import Chances, Parts
+from capscope.predict.assessor import Chances, LogOddsParts
 
 FORMATS = (".parquet", ".csv")
 """Endings of files of predictions."""
@@ -261,16 +261,16 @@ def demand_parts(posterior: DemandPosterior, items: DemandItems, ids: tuple[str,
     known = pd.Index(posterior.items).get_indexer(pd.Index(ids))
     model, item = np.indices((len(posterior.models), len(ids))).reshape(2, -1)
     value, sd = (part(model, items, known, item) for part in (posterior.parts, posterior.part_sd))
-    return nonzero_parts(posterior.models, ids, Parts(posterior.part_names, value, sd))
+    return nonzero_parts(posterior.models, ids, LogOddsParts(posterior.part_names, value, sd))
 
 
-def nonzero_parts(models: tuple[str, ...], items: tuple[str, ...], parts: Parts) -> pd.DataFrame:
+def nonzero_parts(models: tuple[str, ...], items: tuple[str, ...], parts: LogOddsParts) -> pd.DataFrame:
     """Lay parts out as a table, item by item, without parts that are 0 for all models and items.
 
     Args:
         models: Names on the model axis.
         items: Ids on the item axis.
-        parts: Parts of all models on all items, models first.
+        parts: LogOddsParts of all models on all items, models first.
     """
     shape = (len(models), len(items))
     used = [place for place in range(len(parts.names)) if parts.value[:, place].any() or parts.sd[:, place].any()]
