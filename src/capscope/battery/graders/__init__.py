@@ -3,7 +3,6 @@
 from capscope.battery.graders.grader import AnswerKey, Graded, Grader, visible_text
 from capscope.battery.graders.letters import LETTER
 from capscope.battery.graders.numbers import NUMBER
-from capscope.battery.graders.reply_text import visible_text
 from capscope.battery.graders.texts import EXACT
 from capscope.battery.graders.verdicts import VERDICT
 
