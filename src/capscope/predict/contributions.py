@@ -6,7 +6,7 @@ import pandas as pd
 from capscope.axes import ItemDim
 from capscope.fit import NEW_ITEM, CurvePosterior, DemandItems, DemandPosterior, IRTPosterior
 from capscope.fit.curves.slices import dominant
-from capscope.predict.assessor import Parts
+from capscope.predict.assessor import LogOddsParts
 
 EXPLAINED = ("item_id", "model", "part", "log_odds", "sd")
 """Columns of a table of parts; it has one row for each part of each chance."""
@@ -91,10 +91,10 @@ def demand_parts(posterior: DemandPosterior, items: DemandItems, ids: tuple[str,
     known = pd.Index(posterior.items).get_indexer(pd.Index(ids))
     model, item = np.indices((len(posterior.models), len(ids))).reshape(2, -1)
     value, sd = (part(model, items, known, item) for part in (posterior.parts, posterior.part_sd))
-    return nonzero_parts(posterior.models, ids, Parts(posterior.part_names, value, sd))
+    return nonzero_parts(posterior.models, ids, LogOddsParts(posterior.part_names, value, sd))
 
 
-def nonzero_parts(models: tuple[str, ...], items: tuple[str, ...], parts: Parts) -> pd.DataFrame:
+def nonzero_parts(models: tuple[str, ...], items: tuple[str, ...], parts: LogOddsParts) -> pd.DataFrame:
     """Lay parts out as a table, item by item, without parts that are 0 for all models and items.
 
     Args:

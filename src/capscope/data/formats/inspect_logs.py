@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.formats.assembly import LogNotes, assemble_logs
+from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.eval_archive import EvalArchive
 from capscope.data.formats.format import (
     MODEL,
@@ -20,7 +21,6 @@ from capscope.data.formats.format import (
     Paths,
     one_of,
 )
-from capscope.data.formats.found_items import ItemBook, LoggedItem
 from capscope.data.formats.score_tables import Runs, ScoreTable
 from capscope.data.formats.scored_log import (
     ScoredLog,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.data.columns import as_identifier, blank_cells, coerced, data_row, filled_cells
-from capscope.data.formats.found_items import ITEM_COLUMNS
+from capscope.data.formats.described_items import ITEM_COLUMNS
 from capscope.data.reading import LEFT_OUT, without_index
 from capscope.data.tables import TABLES, require_columns, validate
 from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
