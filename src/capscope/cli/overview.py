@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-import typer
 from typer.core import TyperGroup
 
 from capscope.errors import Interrupted
@@ -62,4 +61,4 @@ def _one_line(command: Any) -> str:  # noqa: ANN401
 
 def _rows(pairs: Any) -> list[str]:  # noqa: ANN401
     """Lay names and texts out in two columns."""
-    return [f"  {name:<14} {text}" for name, text in pairs]
+    return [f"  {name:<10} {text}" for name, text in pairs]

@@ -117,7 +117,7 @@ def _opened(source: Source) -> Study | AnyPosterior:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a study, or a fit made with 'capscope fit'")
     if kind_of(folder) == "bank":
-        raise InputError(f"{folder}: this is a bank, not a study or a fit; profile models with 'capscope battery score'")
+        raise InputError(f"{folder}: this is a bank, not a study or a fit; score it with 'capscope battery score'")
     return load_fit(folder).posterior if is_fit(folder) else Study.load(folder)
 
 
