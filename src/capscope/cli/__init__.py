@@ -19,6 +19,7 @@ from capscope.cli.import_command import FormatGroup
 from capscope.cli.judge_command import judge_app
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
 from capscope.cli.overview import HELP, Application
+from capscope.cli.plan_command import plan
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import compare, profile
 from capscope.cli.report_command import demo, report, view
@@ -60,6 +61,7 @@ app.add_typer(bank_app, name="bank", rich_help_panel="Batteries")
 app.add_typer(battery_app, name="battery", rich_help_panel="Batteries")
 app.add_typer(gate_app, name="gate", rich_help_panel="Decide")
 app.add_typer(judge_app, name="judge", rich_help_panel="Decide")
+app.command("plan", rich_help_panel="Decide")(plan)
 app.command("explain", rich_help_panel="Explain")(explain)
 app.command("report", rich_help_panel="Explain")(report)
 app.command("view", hidden=True, rich_help_panel="Explain")(view)

@@ -12,6 +12,8 @@ PANELS = ("Data", "Annotate", "Profile", "Predict", "Batteries", "Decide", "Expl
 """Jobs, in the order in which a user meets them."""
 WIDTH = 80
 """Columns of the help of the root command."""
+INDENT = 13
+"""Columns before the text of a verb."""
 _EXAMPLE = re.compile(r"\s*Example:.*", re.DOTALL)
 
 
@@ -54,11 +56,13 @@ def _panel(command: Any) -> str:  # noqa: ANN401 - click's command, or Typer's c
 
 
 def _one_line(command: Any) -> str:  # noqa: ANN401
-    """First sentence of a verb's help, without its example and full stop."""
-    text = " ".join(_EXAMPLE.sub("", command.help or "").split("\n\n")[0].split())
-    return text.removesuffix(".")
+    """First sentence of a verb's help, or as much of it as fits: without example, full stop and second half."""
+    text = " ".join(_EXAMPLE.sub("", command.help or "").split("\n\n")[0].split()).removesuffix(".")
+    room = WIDTH - INDENT
+    shorter = (text[: place.start()] for place in reversed(list(re.finditer("[:;,]", text))))
+    return next((part for part in (text, *shorter) if len(part) <= room), f"{text[: room - 3]}...")
 
 
 def _rows(pairs: Any) -> list[str]:  # noqa: ANN401
     """Lay names and texts out in two columns."""
-    return [f"  {name:<10} {text}" for name, text in pairs]
+    return [f"  {name:<{INDENT - 3}} {text}" for name, text in pairs]
