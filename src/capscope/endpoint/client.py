@@ -30,8 +30,7 @@ REDIRECTS = (307, 308)
 """Redirects that keep a question's body; others turn it into a look-up."""
 MOST_REDIRECTS = 3
 PAID_ATTEMPTS = 3
-"""Most replies to one question that arrive and hold nothing: each of them is billed. Calls that fail before a reply, and
-cost nothing, do not count."""
+"""Most replies to one question that arrive and hold nothing: each is billed. Calls that fail for free do not count."""
 LATE_ATTEMPTS = 2
 """Most calls for one question whose answer does not arrive in time: each may have been billed."""
 UNSENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL")
