@@ -1,1 +1,1 @@
-"""What `benchmarks/robustness.py` is made of: inputs that are right, ways to damage them, and judges of what is read."""
+"""Parts of `benchmarks/robustness.py`: right inputs, ways to damage them, and judges of what is read."""

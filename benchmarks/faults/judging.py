@@ -14,12 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from faults.inputs import Input, Values, inputs
-from faults.mutations import damage
+from typing import TypeVar
 
 from capscope.errors import CapscopeError
+from faults.inputs import inputs
+from faults.mutations import damage
+from faults.tables import Input, Values
 
+Result = TypeVar("Result")
 MEMORY = 2_000_000_000
 """Bytes that reading an input may take beyond what the libraries hold."""
 SECONDS = 20
@@ -65,8 +67,7 @@ def judge(entry: Input, number: int, folder: Path, right: Values) -> Verdict:
     kind = chance.choices(KINDS, SHARES)[0]
     entry.make(folder)
     target = chance.choice(sorted(path for pattern in entry.targets for path in folder.glob(pattern)))
-    before = target.read_bytes()
-    done = damage(kind, target.name, before, chance)
+    done = damage(kind, target.name, target.read_bytes(), chance)
     target.write_bytes(done.content)
     what = f"{target.name}: {done.what}"
     signal.signal(signal.SIGALRM, _alarm)
@@ -74,7 +75,7 @@ def judge(entry: Input, number: int, folder: Path, right: Values) -> Verdict:
     try:
         values = entry.read(folder)
         signal.alarm(0)
-        end, detail = _compared(entry, folder, right, values, before, done.content)
+        end, detail = _compared(entry, folder, right, values, done.content)
     except CapscopeError as error:
         end, detail = _refusal(str(error))
     except MemoryError:
@@ -107,15 +108,14 @@ def _changed(left: Values, right: Values) -> list[tuple[str, ...]]:
 
 def _equal(one: tuple[float | str, ...], other: tuple[float | str, ...]) -> bool:
     return len(one) == len(other) and all(
-        a == b or (isinstance(a, float) and isinstance(b, float) and (math.isnan(a) and math.isnan(b)))
+        a == b
+        or (isinstance(a, float) and isinstance(b, float) and (math.isnan(a) and math.isnan(b)))
         or (isinstance(a, int | float) and isinstance(b, int | float) and math.isclose(a, b, rel_tol=1e-9))
         for a, b in zip(one, other, strict=True)
     )
 
 
-def _compared(
-    entry: Input, folder: Path, right: Values, values: Values, before: bytes, after: bytes
-) -> tuple[str, str]:
+def _compared(entry: Input, folder: Path, right: Values, values: Values, after: bytes) -> tuple[str, str]:
     """Compare with a strict reader where there is one; else bound how much may differ, and where values come from."""
     if entry.strict is not None:
         strict = entry.strict(folder)
@@ -125,23 +125,36 @@ def _compared(
         return "silent", f"{odd}; here {_first(values, strict or right)}"
     if same(right, values):
         return "same", ""
+    if not entry.rows:
+        return "read", ""
     changed, new, gone = _changed(values, right), set(values) - set(right), set(right) - set(values)
     text = after.decode("utf-8", "replace")
     numbers = {float(hit) for hit in NUMBER.findall(text)} | {0.0, 1.0}
-    invented = [key for key in [*changed, *new] if not any(_stands(value, numbers) for value in values[key])]
+    given = set(right.values())
+    doubtful = [*changed, *(key for key in new if values[key] not in given)]
+    invented = [key for key in doubtful if values[key] and not any(_stands(value, numbers) for value in values[key])]
     if invented:
         return "silent", f"values that do not stand in the file: {[(key, values[key]) for key in invented[:3]]}"
     if len(changed) > 2:
         return "silent", f"{len(changed)} changed: {[(key, right[key], values[key]) for key in changed[:3]]}"
-    return "read", f"{len(changed)} changed {[(key, right[key], values[key]) for key in changed[:2]]}, {len(new)} new, {len(gone)} gone"
+    return (
+        "read",
+        f"{len(changed)} changed, {len(new)} new, {len(gone)} gone; {[(k, right[k], values[k]) for k in changed[:2]]}",
+    )
 
 
 def _stands(value: float | str, numbers: set[float]) -> bool:
-    return isinstance(value, str) or any(math.isclose(value, number, rel_tol=1e-6) for number in numbers)
+    return (
+        isinstance(value, str)
+        or math.isnan(value)
+        or any(math.isclose(value, number, rel_tol=1e-6) for number in numbers)
+    )
 
 
 def _first(left: Values, right: Values) -> str:
-    differing = [(key, left[key], right.get(key)) for key in left if key not in right or not _equal(left[key], right[key])]
+    differing = [
+        (key, left[key], right.get(key)) for key in left if key not in right or not _equal(left[key], right[key])
+    ]
     return f"{len(left)} values, first differing {str(differing[:2])[:300]}"
 
 
@@ -192,13 +205,14 @@ def _whole(entry: Input) -> Values:
         entry.make(folder)
         values = entry.read(folder)
         strict = entry.strict(folder) if entry.strict else None
-        assert values and (strict is None or same(strict, values)), (entry.name, values, strict)
+        if not values or not (strict is None or same(strict, values)):
+            raise AssertionError(f"{entry.name} is not read right: {values}, strictly {strict}")
         return values
 
     return _in_folder(read)
 
 
-def _in_folder[Result](step: Callable[[Path], Result]) -> Result:
+def _in_folder(step: Callable[[Path], Result]) -> Result:
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
         return step(folder)

@@ -1,6 +1,5 @@
 """Ways to damage a file: by its bytes, its values, its structure and its encoding; each is drawn from a seed."""
 
-import csv
 import io
 import json
 import random
@@ -8,21 +7,12 @@ import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import pandas as pd
+from faults.odd_values import ODD_NUMBERS, ODD_TEXTS
+from faults.structures import Step, flip, parquet, structure_of
 
 NUMBER = re.compile(rb"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])")
 WORD = re.compile(rb'"[^"\\\n]{0,60}"|(?<=,)[A-Za-z][\w-]*(?=[,\n])')
-ODD_NUMBERS = (
-    "NaN nan Infinity -Infinity -1 1e400 1e-400 1e309 0.5.1 1,5 50% true false null None 1_0 0x1 -0 +1 .5 1. 01 1e0 "
-    "99999999999999999999999 1.0000000001 -0.0000001 2 0.30000000000000004 1d0 1f 0b1 1/2 [] {} [1] "
-).split() + ["", " ", '"0.5"', '"1"', " 1", "1 ", "\u0661", "\uff11", "\u00bd", "\u22121", "1\u00a0", "1 0", "0,5", "'1'"]
-ODD_TEXTS = ["", " ", "null", "NaN", "None", "-inf", "\u200b", "\u202e abc", "\x1b[31mred", "a\u0301", "\ufeff", "\x7f"]
-ODD_TEXTS += ["\U0001f600", "=1+1", "../../x", "x" * 300_000, "a\tb", "a,b", "\u2028", "0", "1e5", "C", "I", "N", "True"]
-ODD_VALUES: list[Any] = [None, True, False, 0, 1, -1, 0.5, 2, 1e308, float("nan"), float("inf"), 10**400, "", "x", "0.5"]
-ODD_VALUES += ["1", [], {}, [1], [[1]], {"a": 1}, [None], {"value": 1}, "C", "I", "N", "nan", " ", [True], -0.0, 1e-320]
 
 
 @dataclass(frozen=True)
@@ -41,14 +31,14 @@ def damage(kind: str, name: str, content: bytes, chance: random.Random) -> Damag
     """Damage a file once in a way of this kind; archives are damaged in one of their members or as they are."""
     if name.endswith(".eval") and kind != "bytes":
         return _in_member(kind, content, chance)
-    steps: dict[str, list[Callable[[bytes, random.Random], tuple[str, bytes]]]] = {
-        "bytes": [_flip, _flip, _cut_end, _cut_end, _cut_span, _insert, _double_span, _swap, _zeros, _append],
+    steps: dict[str, list[Step]] = {
+        "bytes": [flip, flip, _cut_end, _cut_end, _cut_span, _insert, _double_span, _swap, _zeros, _append],
         "values": [_odd_number, _odd_number, _odd_number, _odd_text, _other_number, _other_text],
-        "structure": [_structure_of(name)],
+        "structure": [structure_of(name)],
         "encoding": [_recode],
     }
     if name.endswith(".parquet") and kind in ("values", "structure"):
-        what, changed = _parquet(content, chance, kind)
+        what, changed = parquet(content, chance, kind)
     elif name.endswith((".safetensors", ".sqlite")) and kind != "bytes":
         what, changed = chance.choice(steps["bytes"])(content, chance)
     else:
@@ -75,12 +65,6 @@ def _span(content: bytes, chance: random.Random, most: int = 64) -> tuple[int, i
     return start, min(start + chance.randint(1, most), len(content))
 
 
-def _flip(content: bytes, chance: random.Random) -> tuple[str, bytes]:
-    place = chance.randrange(max(len(content), 1))
-    new = content[place] ^ (1 << chance.randrange(8)) if content else 0
-    return f"bit at {place}", content[:place] + bytes([new]) + content[place + 1 :]
-
-
 def _cut_end(content: bytes, chance: random.Random) -> tuple[str, bytes]:
     place = chance.randrange(max(len(content), 1))
     return f"cut at {place} of {len(content)}", content[:place]
@@ -93,7 +77,9 @@ def _cut_span(content: bytes, chance: random.Random) -> tuple[str, bytes]:
 
 def _insert(content: bytes, chance: random.Random) -> tuple[str, bytes]:
     start, _ = _span(content, chance)
-    odd = chance.choice([b"\0", b"\xff", b"\x80\x81", b'"', b"\n", b",", b"\r", b"{", b"]", b"9", b"\\", b"\xed\xa0\x80"])
+    odd = chance.choice(
+        [b"\0", b"\xff", b"\x80\x81", b'"', b"\n", b",", b"\r", b"{", b"]", b"9", b"\\", b"\xed\xa0\x80"]
+    )
     return f"{odd!r} at {start}", content[:start] + odd + content[start:]
 
 
@@ -105,7 +91,7 @@ def _double_span(content: bytes, chance: random.Random) -> tuple[str, bytes]:
 def _swap(content: bytes, chance: random.Random) -> tuple[str, bytes]:
     left, right = sorted((_span(content, chance), _span(content, chance)))
     if left[1] > right[0]:
-        return _flip(content, chance)
+        return flip(content, chance)
     parts = content[: left[0]], content[slice(*left)], content[left[1] : right[0]], content[slice(*right)]
     return f"swapped {left} and {right}", parts[0] + parts[3] + parts[2] + parts[1] + content[right[1] :]
 
@@ -120,10 +106,12 @@ def _append(content: bytes, chance: random.Random) -> tuple[str, bytes]:
     return f"and then {more[:20]!r}", content + more
 
 
-def _put(content: bytes, pattern: re.Pattern[bytes], new: Callable[[bytes], str], chance: random.Random) -> tuple[str, bytes]:
+def _put(
+    content: bytes, pattern: re.Pattern[bytes], new: Callable[[bytes], str], chance: random.Random
+) -> tuple[str, bytes]:
     hits = list(pattern.finditer(content))
     if not hits:
-        return _flip(content, chance)
+        return flip(content, chance)
     hit = chance.choice(hits)
     text = new(hit[0]).encode("utf-8", "surrogatepass")
     return f"{hit[0][:40]!r} at {hit.start()} is {text[:40]!r}", content[: hit.start()] + text + content[hit.end() :]
@@ -173,194 +161,3 @@ def _recode(content: bytes, chance: random.Random) -> tuple[str, bytes]:
     }
     way = chance.choice(sorted(ways))
     return way, ways[way]()
-
-
-def _structure_of(name: str) -> Callable[[bytes, random.Random], tuple[str, bytes]]:
-    if name.endswith((".csv", ".tsv")):
-        return lambda content, chance: _delimited(content, chance, "," if name.endswith(".csv") else "\t")
-    if name.endswith((".jsonl", ".jsonlines")):
-        return _json_line
-    return _document if name.endswith(".json") else _lines
-
-
-def _lines(content: bytes, chance: random.Random) -> tuple[str, bytes]:
-    lines = content.split(b"\n")
-    place = chance.randrange(len(lines))
-    way = chance.choice(["twice", "gone", "first", "indented"])
-    line = lines.pop(place)
-    back = {"twice": [line, line], "gone": [], "first": [], "indented": [b"    " + line]}[way]
-    lines[place:place] = back
-    return f"line {place} {way}", b"\n".join([line, *lines] if way == "first" else lines)
-
-
-def _delimited(content: bytes, chance: random.Random, mark: str) -> tuple[str, bytes]:
-    rows = list(csv.reader(io.StringIO(content.decode("utf-8", "replace")), delimiter=mark))
-    if len(rows) < 2:
-        return _flip(content, chance)
-    row, column = chance.randrange(len(rows)), chance.randrange(len(rows[0]))
-    other = chance.randrange(len(rows[0]))
-    way = chance.choice(
-        "no column,column twice,columns swapped,header swapped,no header,row twice,no cell,one cell more,blank row,"
-        "renamed,blank name,upper case,rows reversed,other mark,index,cells swapped,blank cell,quoted,total".split(",")
-    )
-    if way in ("no column", "column twice", "columns swapped"):
-        for line in rows:
-            if way == "no column":
-                del line[column]
-            elif way == "column twice":
-                line.append(line[column])
-            else:
-                line[column], line[other] = line[other], line[column]
-    elif way == "header swapped":
-        rows[0][column], rows[0][other] = rows[0][other], rows[0][column]
-    elif way == "no header":
-        del rows[0]
-    elif way == "row twice":
-        rows.insert(chance.randrange(1, len(rows)), list(rows[row]))
-    elif way == "no cell":
-        del rows[row][column]
-    elif way == "one cell more":
-        rows[row].insert(column, chance.choice(["", "0.5", "x"]))
-    elif way == "blank row":
-        rows.insert(row, [""] * len(rows[0]))
-    elif way == "renamed":
-        rows[0][column] += chance.choice(["s", "_", " ", "1"])
-    elif way == "blank name":
-        rows[0][column] = ""
-    elif way == "upper case":
-        rows[0][column] = rows[0][column].upper()
-    elif way == "rows reversed":
-        rows[1:] = rows[:0:-1]
-    elif way == "index":
-        rows = [[str(place - 1) if place else "", *line] for place, line in enumerate(rows)]
-    elif way == "cells swapped":
-        rows[row][column], rows[row][other] = rows[row][other], rows[row][column]
-    elif way == "blank cell":
-        rows[row][column] = ""
-    elif way == "total":
-        rows.append(["total"] * (len(rows[0]) - 1) + [rows[-1][-1]])
-    held = io.StringIO()
-    mark = ";" if way == "other mark" else mark
-    csv.writer(held, delimiter=mark, lineterminator="\n", quoting=csv.QUOTE_ALL if way == "quoted" else 0).writerows(rows)
-    return f"{way} (row {row}, column {column})", held.getvalue().encode()
-
-
-def _json_line(content: bytes, chance: random.Random) -> tuple[str, bytes]:
-    lines = [line for line in content.split(b"\n") if line.strip()]
-    place = chance.randrange(max(len(lines), 1))
-    way = chance.choice(["twice", "list", "node", "node", "node", "node", "node", "joined", "first gone"])
-    if not lines:
-        return _flip(content, chance)
-    if way == "twice":
-        lines.insert(place, lines[place])
-    elif way == "list":
-        lines = [b"[" + b",".join(lines) + b"]"]
-    elif way == "joined":
-        lines = [b" ".join(lines)]
-    elif way == "first gone":
-        del lines[0]
-    else:
-        way, lines[place] = _document(lines[place], chance)
-    return f"line {place}: {way}", b"\n".join(lines) + b"\n"
-
-
-def _document(content: bytes, chance: random.Random) -> tuple[str, bytes]:
-    """Change one node of a JSON document."""
-    try:
-        root = [json.loads(content)]
-    except ValueError:
-        return _flip(content, chance)
-    nodes = list(_nodes(root, ()))
-    path, holder, key = chance.choice(nodes)
-    way = chance.choice(["value", "value", "value", "gone", "twice", "renamed", "deep", "reversed", "wrapped", "key twice"])
-    if way == "key twice" and isinstance(holder, dict):
-        return _key_twice(root, path, key, holder, chance)
-    if way == "gone" and len(path) > 1:
-        del holder[key]
-    elif way == "twice" and isinstance(holder, list) and len(path) > 1:
-        holder.insert(key, holder[key])
-    elif way == "renamed" and isinstance(holder, dict):
-        holder[key + "_"] = holder.pop(key)
-    elif way == "deep":
-        holder[key] = "DEEP"
-    elif way == "reversed" and isinstance(holder[key], list):
-        holder[key].reverse()
-    elif way == "wrapped":
-        holder[key] = chance.choice([[holder[key]], {"value": holder[key]}, [holder[key]] * 2])
-    else:
-        way, holder[key] = "value", chance.choice(ODD_VALUES)
-        way = f"is {str(holder[key])[:20]!r}"
-    depth = chance.choice([50, 2000, 100_000])
-    text = json.dumps(root[0], ensure_ascii=False).replace('"DEEP"', "[" * depth + "]" * depth)
-    return f"{way} at {'/'.join(map(str, path[1:]))}", text.encode("utf-8", "surrogatepass")
-
-
-def _key_twice(root: list[Any], path: tuple[Any, ...], key: str, holder: dict[str, Any], chance: random.Random) -> tuple[str, bytes]:
-    value = chance.choice(ODD_VALUES)
-    twin = f"{key}TWIN"
-    holder[twin] = value
-    text = json.dumps(root[0], ensure_ascii=False).replace(json.dumps(twin, ensure_ascii=False), json.dumps(key, ensure_ascii=False))
-    return f"key twice at {'/'.join(map(str, path[1:]))}", text.encode("utf-8", "surrogatepass")
-
-
-def _nodes(holder: Any, path: tuple[Any, ...]):  # noqa: ANN202 - triples of path, holder and key
-    pairs = list(enumerate(holder)) if isinstance(holder, list) else list(holder.items())
-    for key, value in pairs:
-        yield (*path, key), holder, key
-        if isinstance(value, list | dict):
-            yield from _nodes(value, (*path, key))
-
-
-def _parquet(content: bytes, chance: random.Random, kind: str) -> tuple[str, bytes]:
-    """Write the table anew with one column of another kind, or one cell of another value."""
-    frame = pd.read_parquet(io.BytesIO(content))
-    place = chance.randrange(frame.shape[1])
-    name, column = frame.columns[place], frame.iloc[:, place]
-    casts: dict[str, Callable[[], Any]] = {
-        "categories": lambda: column.astype("category"),
-        "bytes": lambda: column.map(lambda value: str(value).encode()),
-        "texts": lambda: column.astype(str),
-        "lists": lambda: column.map(lambda value: [value]),
-        "objects": lambda: column.map(lambda value: {"value": value}),
-        "times": lambda: pd.to_datetime(np.arange(len(column))),
-        "truth": lambda: column.map(bool),
-        "int8": lambda: pd.to_numeric(column, errors="coerce").fillna(0).astype("int8"),
-        "uint64": lambda: pd.Series([2**64 - 1] * len(column), dtype="uint64"),
-        "float16": lambda: pd.to_numeric(column, errors="coerce").astype("float16").astype("float32"),
-        "Int64": lambda: pd.to_numeric(column, errors="coerce").round().astype("Int64"),
-        "decimals": lambda: column.map(lambda value: __import__("decimal").Decimal(str(value)) if isinstance(value, float) else value),
-        "nothing": lambda: pd.Series([None] * len(column)),
-        "durations": lambda: pd.to_timedelta(np.arange(len(column)), unit="s"),
-    }
-    shapes: dict[str, Callable[[], pd.DataFrame]] = {
-        "no column": lambda: frame.drop(columns=name),
-        "renamed": lambda: frame.rename(columns={name: f"{name}_"}),
-        "row twice": lambda: pd.concat([frame, frame.iloc[[chance.randrange(len(frame))]]]),
-        "index": lambda: frame.set_index(name),
-        "no rows": lambda: frame.iloc[:0],
-        "reversed": lambda: frame.iloc[::-1],
-        "transposed": lambda: frame.astype(str).T.reset_index().rename(columns=str),
-    }
-    if kind == "values":
-        row, value = chance.randrange(len(frame)), chance.choice([*ODD_TEXTS, *ODD_NUMBERS, None, 0.1, 2.0, float("nan")])
-        changed = frame.astype({name: object})
-        changed.iloc[row, place] = value
-        texts = any(isinstance(each, str) for each in changed[name])
-        changed[name] = changed[name].map(lambda each: each if each is None else str(each)) if texts else changed[name]
-        what, frame = f"{name} of row {row} is {str(value)[:20]!r}", changed
-    elif chance.random() < 0.7:
-        way = chance.choice(sorted(casts))
-        try:
-            frame = frame.assign(**{name: casts[way]()})
-        except (TypeError, ValueError, OverflowError):
-            return _flip(content, chance)
-        what = f"{name} as {way}"
-    else:
-        way = chance.choice(sorted(shapes))
-        what, frame = f"{way} ({name})", shapes[way]()
-    held = io.BytesIO()
-    try:
-        frame.to_parquet(held)
-    except Exception:  # noqa: BLE001 - what Parquet cannot hold is no input
-        return _flip(content, chance)
-    return what, held.getvalue()
