@@ -303,7 +303,7 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
 
 
 def refuse_lengths(
-    folder: Path, what: str, tensors: Tensors, names: Mapping[str, tuple[int, Collection[str]]], remedy: str
+    folder: Path, what: str, tensors: Tensors, names: Mapping[str, tuple[int, Collection[object]]], remedy: str
 ) -> None:
     """Refuse tensors whose axes are not as long as the names that label them, and names that are no texts or repeat.
 

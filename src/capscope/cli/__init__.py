@@ -12,7 +12,7 @@ from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.compare_command import compare
-from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate_command
+from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate_assessors
 from capscope.cli.explain_command import explain
 from capscope.cli.export_command import ExportCommand, export
 from capscope.cli.fit_command import fit
@@ -76,7 +76,7 @@ app.command("profile")(profile)
 app.command("explain")(explain)
 app.command("compare")(compare)
 app.command("predict", cls=AssessorHelp)(predict)
-app.command("evaluate", cls=EvaluationHelp)(evaluate_command)
+app.command("evaluate", cls=EvaluationHelp)(evaluate_assessors)
 app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
 app.add_typer(gate_app, name="gate")

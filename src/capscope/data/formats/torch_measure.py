@@ -9,6 +9,7 @@ import pandas as pd
 
 from capscope.data.columns import as_identifier, as_number, blank_cells, data_row
 from capscope.data.formats.assembly import assemble_logs
+from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.exporting import report_on_export, single_responses
 from capscope.data.formats.format import (
     NOT_ADMINISTERED,
@@ -20,7 +21,6 @@ from capscope.data.formats.format import (
     Paths,
     as_paths,
 )
-from capscope.data.formats.found_items import ItemBook, LoggedItem
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
 from capscope.data.formats.scored_log import SCORE_BOUNDS, log_files
 from capscope.data.reading import read_table
