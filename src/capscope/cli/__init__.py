@@ -15,7 +15,7 @@ from capscope.cli.explain_command import explain
 from capscope.cli.export_command import ExportCommand, export
 from capscope.cli.fit_command import fit
 from capscope.cli.gate_command import gate_app
-from capscope.cli.import_command import FormatGroup
+from capscope.cli.import_command import FormatGroup, merge
 from capscope.cli.judge_command import judge_app
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
 from capscope.cli.overview import HELP, Application
@@ -46,6 +46,7 @@ import_app = typer.Typer(
 
 app.command("demo", rich_help_panel="Data")(demo)
 app.add_typer(import_app, name="import", rich_help_panel="Data")
+app.command("merge", rich_help_panel="Data")(merge)
 app.command("export", cls=ExportCommand, rich_help_panel="Data")(export)
 app.command("check", rich_help_panel="Data")(check)
 app.add_typer(rubrics_app, name="rubrics", rich_help_panel="Annotate")

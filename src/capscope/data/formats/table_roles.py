@@ -122,6 +122,11 @@ def _suggestion(
                 raise InputError(f"{path}: calls a column '{name}' that others call '{options[option]}'; import each")
             remarks.append(f"column '{name}' is the {_meaning(option)}")
     beside = {role: [path for path in files if roles[path].role == role] for role in ("items", "demands")}
+    if not scores and not beside["items"]:
+        raise InputError(
+            f"{first_few(map(str, files))}: demand levels without scores or items; add them to a study with"
+            f" 'capscope import levels {files[0].name} --into STUDY'"
+        )
     if not scores:
         return Suggestion(
             paths=tuple(beside["items"] or files), options=_with_levels(options, beside), remarks=tuple(remarks)
