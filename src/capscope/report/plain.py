@@ -1,13 +1,19 @@
-"""Numbers and tables as plain JSON-able values (None for what is not finite), and numbers as text for a page."""
+"""Plain JSON-able values (None for what is not finite), numbers as text, and the provenance of a page."""
 
+import platform
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from capscope import __version__
 from capscope.annotate import RubricSet
 from capscope.errors import InputError, first_few
+from capscope.files import sha256_of
 from capscope.intervals import quantile_bounds
 
 Summary = dict[str, Any]
@@ -92,3 +98,77 @@ def percent(value: float | None, digits: int = 0) -> str:
 def count(value: int | float | None) -> str:
     """Print a count with thin spaces between thousands."""
     return MISSING if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+LIBRARIES = ("torch", "pyro-ppl", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib")
+"""Libraries whose versions a report states."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers of a report come from."""
+
+    title: str
+    """Heading of the page."""
+    source: str
+    """Citation of the data, in plain text."""
+    capscope_version: str
+    """Version of this package."""
+    versions: dict[str, str]
+    """Version of Python and of each library that made the numbers."""
+    seed: int
+    """Seed of all random draws."""
+    engine: str
+    """Inference engine."""
+    inputs: dict[str, str] = field(default_factory=dict[str, str])
+    """SHA-256 of each input file, by file name."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know about the data, one sentence each."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Further rows of the table of provenance: what was measured, on which study, when."""
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that make the numbers; none is imported."""
+    versions = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def provenance_of(  # noqa: PLR0913 - each is one line of the page
+    title: str,
+    source: str,
+    *,
+    seed: int,
+    engine: str,
+    inputs: tuple[Path, ...] = (),
+    notes: tuple[str, ...] = (),
+    facts: tuple[tuple[str, str], ...] = (),
+) -> Provenance:
+    """Gather the provenance of numbers made by this installation.
+
+    Args:
+        title: Heading of the page.
+        source: Citation of the data, in plain text.
+        seed: Seed of all random draws.
+        engine: Inference engine.
+        inputs: Input files; their names and hashes are kept, not their folders.
+        notes: What a reader must know about the data.
+        facts: Further rows of the table of provenance.
+
+    Raises:
+        InputError: An input cannot be read.
+    """
+    hashes = {path.name: _sha256(path) for path in inputs}
+    return Provenance(title, source, __version__, installed_versions(), seed, engine, hashes, notes, facts)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name an existing file") from None
