@@ -1,4 +1,4 @@
-"""What MkDocs does beside the pages of this folder: the names of the API, and pages that live elsewhere in the repository."""
+"""What MkDocs adds to the pages of this folder: names of the API, and pages that live elsewhere in the repository."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The endpoint that the pages' commands talk to: it rates items by their length and answers questions at random but the same each time."""
+"""The endpoint of the pages' commands: rates items by what can be counted in them, and answers a question the same each time."""
 
 import hashlib
 import json
@@ -22,6 +22,6 @@ def reply(call: Call) -> Answer:
 
 
 def level(code: str, call: Call) -> int:
-    """Rate by length, a little differently for each scale."""
-    words = len(call.prompt.split())
-    return min(5, (words // 8 + hashlib.sha256(code.encode()).digest()[0]) % 6)
+    """Rate reasoning by the number of facts and calculation by the number of digits; every other scale is level 1."""
+    text = call.prompt
+    return {"QLl": min(5, text.count("taller")), "QLq": min(5, sum(map(str.isdigit, text)) // 2)}.get(code, 1)

@@ -1,14 +1,15 @@
 """Pages with commands and code that run: what a block holds, how a page is run, and what it shows.
 
-A page (README.md, docs/*.md) is run from top to bottom in one folder, as a reader would: commands of `console` blocks, code of
-`python` blocks, and files written from blocks with a title (`title="items.csv"`). A comment before a block says more:
+A page (README.md, docs/*.md) is run from top to bottom in one folder, as a reader would: commands of `console` blocks,
+code of `python` blocks, and files written from blocks with a title (`title="items.csv"`). A comment before a block says
+more:
 
     <!-- run: exit=6 -->        the last command ends with this exit code
     <!-- run: lines=12 -->      so many lines of what each command prints are shown, and checked, numbers aside
     <!-- not run: REASON -->    the block stays out
 
-Pages whose front matter says `slow: true` run with the slow tests. `python tests/doc_pages.py [PAGE ...]` runs pages and writes
-what their commands print into them.
+Pages whose front matter says `slow: true` run with the slow tests. `python tests/doc_pages.py [PAGE ...]` runs pages
+and writes what their commands print into them.
 """
 
 import contextlib
@@ -27,7 +28,9 @@ from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
-FENCE = re.compile(r"(?:<!-- (?P<note>(?:not )?run: [^>]*?) -->\n+)?^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.M | re.S)
+FENCE = re.compile(
+    r"(?:<!-- (?P<note>(?:not )?run: [^>]*?) -->\n+)?^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.M | re.S
+)
 NUMBER = re.compile(r"[-+]?\d[\d,.]*(?:e[-+]?\d+)?%?")
 WIDTH = "100"
 """Columns of the terminal for which output is written."""
@@ -76,7 +79,9 @@ def blocks(text: str) -> list[Block]:
         pairs = dict(pair.split("=") for pair in note.removeprefix("run: ").split()) if note.startswith("run:") else {}
         reason = note.removeprefix("not run: ") if note.startswith("not run:") else ""
         number = text[: match.start("info")].count("\n") + 1
-        found.append(Block(number, language, title[1] if title else "", match["body"], match.start("body"), pairs, reason))
+        found.append(
+            Block(number, language, title[1] if title else "", match["body"], match.start("body"), pairs, reason)
+        )
     return found
 
 
@@ -215,8 +220,8 @@ def main(pages: list[str], environment: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-    from endpoint.server import ScriptedServer
     from doc_endpoint import reply
+    from endpoint.server import ScriptedServer
 
     with ScriptedServer(reply) as server:
         main(sys.argv[1:], {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "none"})

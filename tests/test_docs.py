@@ -1,4 +1,4 @@
-"""The documentation is true: its pages run, what they show is what is printed, every public name and every term is there."""
+"""The documentation is true: its pages run, what they show is printed, and every public name is in the reference."""
 
 import ast
 import os
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from doc_endpoint import reply
 from doc_pages import PAGES, ROOT, Runner, blocks, commands, cut, is_slow, plain, prepared, runs
 from endpoint.server import ScriptedServer
@@ -54,8 +55,9 @@ def test_every_block_has_a_known_language_and_what_does_not_run_has_a_reason(pag
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_line_is_too_long(page: str) -> None:
-    """Tables and pictures apart: their rows cannot be wrapped."""
-    long = [line for line in TEXTS[page].splitlines() if len(line) > 160 and not line.lstrip().startswith(("|", "<"))]
+    """Tables, pictures and what commands print apart, which cannot be wrapped; in the README nothing is apart."""
+    text = TEXTS[page] if page == "README.md" else re.sub(r"^```.*?^```", "", TEXTS[page], flags=re.M | re.S)
+    long = [line for line in text.splitlines() if len(line) > 160 and not line.lstrip().startswith(("|", "<"))]
     assert long == []
 
 
