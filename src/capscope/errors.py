@@ -70,7 +70,7 @@ class Interrupted(CapscopeError):  # noqa: N818 - a stop that was asked for; not
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``' (did you mean "x"?)'`` when a known name is close to the given one, else nothing."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    matches = get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
+    matches = get_close_matches(str(name).lower(), list(by_lower), n=1, cutoff=0.6)
     return f' (did you mean "{by_lower[matches[0]]}"?)' if matches else ""
 
 

@@ -303,9 +303,9 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
 
 
 def refuse_lengths(
-    folder: Path, what: str, tensors: Tensors, names: Mapping[str, tuple[int, Collection[str]]], remedy: str
+    folder: Path, what: str, tensors: Tensors, names: Mapping[str, tuple[int, Collection[object]]], remedy: str
 ) -> None:
-    """Refuse tensors whose axes are not as long as the names that label them.
+    """Refuse tensors whose axes are not as long as the names that label them, and names that are no texts or repeat.
 
     Args:
         folder: Where they were read, for the message.
@@ -315,9 +315,15 @@ def refuse_lengths(
         remedy: What to do, for the message.
 
     Raises:
-        InputError: An axis has another length than its labels.
+        InputError: An axis has another length than its labels, or a label is no text or stands twice.
     """
     for tensor, (axis, labels) in names.items():
+        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+            raise InputError(
+                f"{folder}: the names of {tensor} on axis {axis} are no list of texts (damaged {what}); {remedy}"
+            )
+        if len(set(labels)) < len(labels):
+            raise InputError(f"{folder}: two names of {tensor} on axis {axis} are the same (damaged {what}); {remedy}")
         if tensor in tensors and (tensors[tensor].ndim <= axis or tensors[tensor].shape[axis] != len(labels)):
             shape = tensors[tensor].shape
             raise InputError(

@@ -12,15 +12,16 @@ from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.compare_command import compare
-from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate_command
+from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate_assessors
 from capscope.cli.explain_command import explain
 from capscope.cli.export_command import ExportCommand, export
 from capscope.cli.fit_command import fit
 from capscope.cli.fuse_command import fuse_annotators
 from capscope.cli.gate_command import gate_app
-from capscope.cli.import_command import FormatGroup
+from capscope.cli.import_command import FormatGroup, merge
 from capscope.cli.judge_command import judge_app
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
+from capscope.cli.plan_command import plan
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
 from capscope.cli.report_command import demo, report, view
@@ -65,6 +66,7 @@ import_app = typer.Typer(
 
 app.command("demo")(demo)
 app.add_typer(import_app, name="import")
+app.command("merge")(merge)
 app.command("export", cls=ExportCommand)(export)
 app.command("check")(check)
 app.add_typer(rubrics_app, name="rubrics")
@@ -76,11 +78,12 @@ app.command("profile")(profile)
 app.command("explain")(explain)
 app.command("compare")(compare)
 app.command("predict", cls=AssessorHelp)(predict)
-app.command("evaluate", cls=EvaluationHelp)(evaluate_command)
+app.command("evaluate", cls=EvaluationHelp)(evaluate_assessors)
 app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
 app.add_typer(gate_app, name="gate")
 app.add_typer(judge_app, name="judge")
+app.command("plan")(plan)
 app.command("report")(report)
 app.command("view")(view)
 

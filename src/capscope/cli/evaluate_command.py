@@ -47,7 +47,7 @@ class EvaluationHelp(AssessorHelp):
         return f"{super().families()}\n\nMetrics. {metrics}."
 
 
-def evaluate_command(
+def evaluate_assessors(
     study: StudyFolder,
     split: Annotated[str, typer.Option(help=SPLIT_HELP)] = "task",
     assessor: Annotated[list[str] | None, typer.Option(help="Assessor to score; repeat for several.")] = None,

@@ -178,6 +178,36 @@ class Study:
                 write_json(folder / MANIFEST, manifest)
         return path
 
+    @staticmethod
+    def update(folder: Path | str, change: Callable[["Study"], "Study"]) -> "Study":
+        """Change the tables of a study folder, each in its own format, under a lock.
+
+        Args:
+            folder: The study folder.
+            change: Takes the study as it is now and returns the new one.
+
+        Returns:
+            The new study.
+
+        Raises:
+            InputError: The folder is no study, or the change is refused; the folder is then as it was.
+            OutputError: A table cannot be written; tables before it (items, responses, demands) are then new.
+        """
+        folder = Path(folder)
+        with locked(folder):
+            old = Study.load(folder)
+            new = change(old)
+            paths, manifest = _table_files(folder), _read_manifest(folder / MANIFEST)
+            suffix = next(path.suffix for path in paths.values())
+            hashes: dict[str, str] = dict(manifest.get("sha256", {}))
+            for table, frame in new.tables().items():
+                if frame is not old.tables().get(table):
+                    path = write_table(paths.get(table, folder / f"{table}{suffix}"), frame)
+                    hashes[path.name] = sha256_of(path)
+            known = {"schema_version": SCHEMA_VERSION, "sources": new.sources, "sha256": hashes}
+            write_json(folder / MANIFEST, {**manifest, **known, "rubrics": _rubrics(new.demands)})
+        return new
+
     def _write(self, folder: Path) -> None:
         hashes: dict[str, str] = {}
         for table, frame in self.tables().items():

@@ -15,7 +15,7 @@ from capscope.report.figures import (
 )
 from capscope.report.fit_page import DemoResult, PageSettings, fit_summary, report, report_fit, run_demo, view_fit
 from capscope.report.page import Picture, plot_fit, render, summarize, write_page
-from capscope.report.plain import Provenance, Summary, provenance_of
+from capscope.report.plain_values import Provenance, Summary, provenance_of
 from capscope.report.radars import radar, radar_grid
 from capscope.report.section import ItemPart, PageSource, Section
 from capscope.report.sections import SECTIONS

@@ -18,7 +18,7 @@ from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, fit_curves,
 from capscope.predict import predict
 from capscope.profiles import demand_profile
 from capscope.report.page import summarize, write_page
-from capscope.report.plain import Provenance, Summary, provenance_of
+from capscope.report.plain_values import Provenance, Summary, provenance_of
 from capscope.report.section import ItemPart, PageSource
 
 HELD_OUT_SHARE = 0.2

@@ -20,7 +20,7 @@ from capscope.errors import InputError, first_few, nearest
 from capscope.files import refuse_file, whole_file, write_text
 from capscope.fit import Fit
 from capscope.report.figures import overall_intervals
-from capscope.report.plain import Record, Summary, bounded, count, fixed, percent, plain, provenance_of
+from capscope.report.plain_values import Record, Summary, bounded, count, fixed, percent, plain, provenance_of
 from capscope.report.radars import radar_grid
 from capscope.report.section import PageSource, Section
 from capscope.report.sections import SECTIONS

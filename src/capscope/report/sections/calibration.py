@@ -15,7 +15,7 @@ from capscope.data import Demands, Responses, Study
 from capscope.fit import CurvePosterior, HeldOut
 from capscope.intervals import cluster_bootstrap_means, jeffreys_interval, quantile_bounds
 from capscope.report.figures import reliability_plot
-from capscope.report.plain import Record
+from capscope.report.plain_values import Record
 from capscope.report.section import Drawing, PageSource, Section
 
 BINS = 10
