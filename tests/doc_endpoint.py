@@ -1,4 +1,4 @@
-"""The endpoint of the pages' commands: rates items by what can be counted in them, and answers a question the same each time."""
+"""The endpoint of the pages' commands: rates items by what can be counted in them, and answers the same each time."""
 
 import hashlib
 import json
