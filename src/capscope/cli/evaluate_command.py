@@ -7,8 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from capscope.cli.options import Annotator, AsJson, Embedder, Force, Seed, StudyFolder
-from capscope.cli.output import emit, table_text
-from capscope.cli.progress import progress_bar
+from capscope.cli.output import emit, progress_bar, table_text
 
 if TYPE_CHECKING:
     from capscope.predict import Evaluation

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from capscope.cli.options import AsJson, FitFolder, Force, PageAgainst, PageItems, PageModel, PageStudy, Seed
-from capscope.cli.output import emit
-from capscope.cli.progress import progress_bar
+from capscope.cli.output import emit, progress_bar
 
 
 def report(
