@@ -151,7 +151,7 @@ def test_a_failed_run_gives_way_to_its_retry(log, tmp_path):
 def test_runs_that_repeat_samples_are_refused_replaced_or_pooled(log, tmp_path, runs, expected):
     log([sample(1, WRONG)], "b.json", created="2025-01-01")
     log([sample(1, RIGHT)], "a.json", created="2025-01-02")
-    assert "choose --runs latest or --runs mean" in refused(import_inspect, tmp_path)
+    assert "choose --repeats latest, mean or all" in refused(import_inspect, tmp_path)
     study, report = import_inspect(tmp_path, runs=runs)
     assert scores(study) == {"t:1": expected}
     assert any("1 answers are in several runs" in note for note in report.notes)
@@ -237,7 +237,7 @@ def test_metrics_that_are_no_names_are_refused(samples):
 def test_two_dates_of_one_task_are_two_runs(samples, tmp_path):
     samples([line(0, acc=1.0)], date=DATE)
     samples([line(0, acc=0.0)], date=DATE.replace("2025", "2026"))
-    assert "choose --runs latest" in refused(import_lm_eval, tmp_path)
+    assert "choose --repeats latest" in refused(import_lm_eval, tmp_path)
     assert scores(import_lm_eval(tmp_path, runs="latest")[0]) == {"toy:0": 0}
     table = import_lm_eval(tmp_path, runs="mean")[0].require("responses")
     assert table[["score", "n_trials"]].to_numpy().tolist() == [[0.5, 2]]
@@ -331,6 +331,16 @@ def test_wrong_kinds_in_every_eval_ever_are_named(write, change, said):
     change(result, record)
     write("u.json", json.dumps({"evaluation_results": [result]}))
     assert said in refused(import_every_eval_ever, write("u_samples.jsonl", json.dumps(record)))
+
+
+def test_a_line_that_repeats_another_in_full_is_no_second_trial(write):
+    record = {"schema_version": "0.3.0", "model_id": "m", "evaluation_name": "e", "sample_id": 1}
+    record |= {"input": {"raw": "q"}, "evaluation": {"score": 1.0}, "evaluation_result_id": "r"}
+    again = record | {"evaluation": {"score": 0.0}}
+    path = write("u_samples.jsonl", "".join(json.dumps(each) + "\n" for each in (record, again, record)))
+    study, report = import_every_eval_ever(path)
+    assert study.require("responses")[["score", "n_trials"]].to_numpy().tolist() == [[0.5, 2]]
+    assert "u_samples.jsonl: 1 lines repeat another in full; each counts once" in report.notes
 
 
 def reply(custom_id, response):

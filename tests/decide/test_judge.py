@@ -11,7 +11,7 @@ from capscope.cli import app
 from capscope.data import Study
 from capscope.decide import JUDGE_ESTIMATORS, evaluate_judge, judge_scores
 from capscope.decide.judge_correction import further_labels
-from capscope.decide.judged_answers import judged_answers
+from capscope.decide.judge_data import judged_answers
 from capscope.errors import InputError
 
 runner = CliRunner()

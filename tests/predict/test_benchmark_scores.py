@@ -10,7 +10,7 @@ from capscope.data import Demands, Responses
 from capscope.errors import InputError
 from capscope.fit import IRTSettings, StudyFitSettings, fit_irt, fit_study, load_fit, save_fit
 from capscope.predict import PredictionSettings, evaluate, predict
-from capscope.predict.contributions import curve_parts, irt_parts
+from capscope.predict.predictions import curve_parts, irt_parts
 from capscope.predict.scores.benchmark import read_past_effects
 from predict.simulated_study import simulated_study
 
@@ -95,6 +95,11 @@ def test_bad_files_are_one_line(folder: Path, tmp_path: Path) -> None:
         "two.csv": (pd.concat([oof, oof.assign(assessor="forest")]), "holds forest, mean; write one with"),
         "cut.csv": (oof.assign(fold=np.arange(len(oof)) % 3), "was not left out whole; write it with"),
         "bare.csv": (oof.drop(columns="chance"), "column 'chance' is missing; write it with"),
+        "word.csv": (oof.astype({"seed": object}).assign(seed="x"), "row 1: seed is 'x'"),
+        "gap.csv": (
+            oof.assign(log_odds_sd=np.where(np.arange(len(oof)) == 3, np.nan, 1.0)),
+            "row 4: log_odds_sd is mis",
+        ),
     }
     for name, (table, message) in cases.items():
         table.to_csv(tmp_path / name, index=False)

@@ -12,8 +12,7 @@ from capscope.cli import main
 from capscope.errors import InputError
 from capscope.profiles import compare_models, paired_difference, suite_aggregates
 from capscope.profiles.comparison.leaderboard import contest_scores, item_wins
-from capscope.profiles.comparison.pair_strengths import fit_strengths
-from capscope.profiles.comparison.rank_orders import borda, kemeny_order
+from capscope.profiles.comparison.rankings import borda, fit_strengths, kemeny_order
 from profiles.worlds import judged, study_of
 
 

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from capscope.errors import FitError, InputError
 from capscope.profiles import bradley_terry
-from capscope.profiles.comparison.pair_strengths import fit_strengths, strengths
+from capscope.profiles.comparison.rankings import fit_strengths, strengths
 
 
 def table_of(rows: list[tuple[str, str, str]]) -> pd.DataFrame:

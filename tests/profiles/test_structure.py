@@ -8,7 +8,7 @@ from capscope.data import Demands, Study
 from capscope.errors import InputError
 from capscope.intervals import bootstrap_interval, cluster_draws
 from capscope.profiles import check_claims, demand_contrast, demand_profile, demand_structure
-from capscope.profiles.benchmark.cluster_moments import cluster_moments, filled
+from capscope.profiles.benchmark.model_spread import cluster_moments, filled
 from capscope.profiles.benchmark.structure import effective_dimensions
 
 

@@ -8,8 +8,8 @@ from capscope.data import Study
 from capscope.fit import IRTSettings, fit_irt
 from capscope.intervals import jeffreys_interval
 from capscope.report import SECTIONS
-from capscope.report.reliability_diagram import BINS, expected_error, reliability
 from capscope.report.section import irt_scores
+from capscope.report.sections.calibration import BINS, expected_error, reliability
 from capscope.report.sections.versus import MOST_MODELS, ahead, differences, rival_of
 from fit.simulated import world_2pl
 from report.worlds import DIMS

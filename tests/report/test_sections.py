@@ -11,7 +11,7 @@ from capscope.fit import IRTSettings, StudyFitSettings, fit_curves, fit_irt, fit
 from capscope.predict import Predictions
 from capscope.profiles import Audit
 from capscope.report import SECTIONS, ItemPart, PageSettings, PageSource, fit_summary, render
-from capscope.report.plain import Record, plain
+from capscope.report.plain_values import Record, plain
 from capscope.report.sections.audit import audit_section
 from capscope.report.sections.chances import questions_section
 from capscope.report.sections.versus import ahead

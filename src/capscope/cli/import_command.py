@@ -1,6 +1,6 @@
-"""``capscope import``: one sub-command for each format of the family, made from its entry."""
+"""``capscope import``, with one sub-command for each format of the family, and ``capscope merge``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,15 +13,30 @@ from capscope.cli.options import AsJson, Force, StudyOut
 from capscope.cli.output import emit
 
 if TYPE_CHECKING:
-    from capscope.data.formats import Format
+    from capscope.data import Study
+    from capscope.data.formats import Format, ImportReport
     from capscope.data.formats.format import Argument, Option
 
 KINDS: dict[str, Any] = {"text": str | None, "texts": list[str] | None, "path": Path | None, "switch": bool}
 """Types of options on the command line."""
+AUTO = "auto"
+"""The sub-command that recognises the format; its name may be left out."""
+Into = Annotated[Path | None, typer.Option("--into", help="Study folder to add to: its tables keep their format.")]
+Rename = Annotated[Path | None, typer.Option("--rename", help="Table of new model names: columns from and to.")]
+Repeats = Annotated[
+    str,
+    typer.Option(
+        "--repeats", help="Where several studies have answers of a model to an item: error, latest, mean, all."
+    ),
+]
+FormatName = Annotated[str | None, typer.Option("--format", help="Name of the format, where it is not recognised.")]
 
 
 class FormatGroup(TyperGroup):
-    """A group whose commands are the formats; they are loaded when they are first asked for."""
+    """A group whose commands are the formats; they are loaded when they are first asked for.
+
+    Without the name of a format, the format is recognised.
+    """
 
     @property
     def commands(self) -> dict[str, Any]:
@@ -29,35 +44,61 @@ class FormatGroup(TyperGroup):
         from capscope.data.formats import FORMATS
 
         app = typer.Typer(context_settings=dict(self.context_settings), add_completion=False)
+        example = "Example: capscope import logs --out STUDY."
+        app.command(AUTO, help=f"Any of these, recognised by the files; 'auto' may be left out. {example}")(
+            _command(_auto_parameters(FORMATS.values()), _import_recognised)
+        )
         for entry in FORMATS.values():
             app.command(
                 entry.name, help=f"{entry.help} Example: capscope import {entry.name} {entry.example} --out STUDY."
-            )(_command(entry))
+            )(_command(_parameters(entry), lambda values, entry=entry: _import(entry, values)))
         return dict(get_group(app).commands)
 
     @commands.setter
     def commands(self, value: object) -> None:
         """Take no other commands than the formats."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's type, or Typer's copy of it
+        """Put in the sub-command that recognises the format where none is named."""
+        if args and args[0] not in ("-h", "--help", *self.commands):
+            args = [AUTO, *args]
+        return super().parse_args(ctx, args)
 
-def _command(entry: "Format") -> Callable[..., None]:
-    """Return the command of a format; Typer reads its parameters from the signature."""
+
+def _command(parameters: list[Parameter], run: Callable[[Mapping[str, Any]], None]) -> Callable[..., None]:
+    """Return a command; Typer reads its parameters from the signature."""
 
     def command(**values: Any) -> None:  # noqa: ANN401 - the values of options that are known as data only
-        _import(entry, values)
+        run(values)
 
-    parameters = [
-        *(_argument(argument) for argument in entry.arguments if argument.required),
-        _required("out", StudyOut),
-        *(_argument(argument) for argument in entry.arguments if not argument.required),
-        *(_option(option, signature(entry.read).parameters[option.keyword].default) for option in entry.options),
-        _optional("force", Force, False),
-        _optional("as_json", AsJson, False),
-    ]
     typed = cast(Any, command)
     typed.__signature__ = Signature(parameters)
     typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def _parameters(entry: "Format") -> list[Parameter]:
+    return [
+        *(_argument(argument) for argument in entry.arguments if argument.required),
+        *_TARGETS,
+        *(_argument(argument) for argument in entry.arguments if not argument.required),
+        *(_option(option, signature(entry.read).parameters[option.keyword].default) for option in entry.options),
+        *([] if any(option.keyword == "runs" for option in entry.options) else [_optional("runs", Repeats, "error")]),
+        *_COMMON,
+    ]
+
+
+def _auto_parameters(formats: Iterable["Format"]) -> list[Parameter]:
+    """Return the parameters of the import that recognises the format: the options of all formats."""
+    options = {option.keyword: option for entry in formats for option in entry.options}
+    paths = Annotated[list[Path], typer.Argument(help="Files, or folders of them.")]
+    return [
+        _required("paths", paths),
+        *_TARGETS,
+        _optional("format", FormatName, None),
+        *(_option(option, False if option.kind == "switch" else None) for option in options.values()),
+        *_COMMON,
+    ]
 
 
 def _required(name: str, annotation: object) -> Parameter:
@@ -66,6 +107,14 @@ def _required(name: str, annotation: object) -> Parameter:
 
 def _optional(name: str, annotation: object, default: object) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+_COMMON = (
+    _optional("rename", Rename, None),
+    _optional("force", Force, False),
+    _optional("as_json", AsJson, False),
+)
+_TARGETS = (_optional("out", StudyOut | None, None), _optional("into", Into, None))
 
 
 def _argument(argument: "Argument") -> Parameter:
@@ -77,7 +126,7 @@ def _argument(argument: "Argument") -> Parameter:
 
 def _option(option: "Option", default: object) -> Parameter:
     kind = str if option.kind == "text" and default is not None else KINDS[option.kind]
-    annotation = Annotated[kind, typer.Option(option.name, help=option.help)]
+    annotation = Annotated[kind, typer.Option(*option.names, help=option.help)]
     return _optional(option.keyword, annotation, None if option.kind == "texts" else default)
 
 
@@ -90,16 +139,13 @@ def _supplied() -> dict[str, Callable[..., object]]:
 
 def _import(entry: "Format", values: Mapping[str, Any]) -> None:
     """Refuse to overwrite anything before it is read, then read, save the study and print what became of it."""
-    from capscope.data import refuse_overwriting
     from capscope.data.formats import FORMATS, read_format
-    from capscope.errors import first_few
 
     for option in entry.options:
         if option.excludes and values[option.keyword] and values[option.excludes]:
             other = next(other.name for other in entry.options if other.keyword == option.excludes)
             raise typer.BadParameter(f"{other} and {option.name} exclude each other")
-    out, force = values["out"], values["force"]
-    refuse_overwriting(out, force=force)
+    _refuse_target(values)
     options = {
         option.keyword: values[option.keyword] or () if option.kind == "texts" else values[option.keyword]
         for option in entry.options
@@ -107,15 +153,111 @@ def _import(entry: "Format", values: Mapping[str, Any]) -> None:
     if entry.supplied:
         options |= {keyword: _supplied()[keyword] for keyword in entry.supplied}
     study, report = read_format(FORMATS, entry.name, _paths(entry, values), options)
-    study.save(out, force=force)
+    _finish(study, report, values)
+
+
+def _import_recognised(values: Mapping[str, Any]) -> None:
+    """Recognise the format, read, save the study, and print what was taken, chosen and left."""
+    from capscope.data.formats import FORMATS, read_recognised
+    from capscope.errors import nearest
+
+    first = values["paths"][0]
+    if not first.exists() and nearest(str(first), FORMATS):
+        raise typer.BadParameter(f"no such format or file '{first}'{nearest(str(first), FORMATS)}")
+    _refuse_target(values)
+    names = {option.keyword for entry in FORMATS.values() for option in entry.options} - {"runs"}
+    options = {keyword: values[keyword] for keyword in sorted(names) if values[keyword]}
+    supplied = {**_supplied(), **({"runs": values["runs"]} if values["runs"] else {})}
+    imported = read_recognised(FORMATS, values["paths"], options, supplied, values["format"])
+    left = {why: [str(path) for path in files] for why, files in imported.recognised.left.items()}
+    found = {"format": imported.recognised.format, "left": left, "taken": list(imported.remarks)}
+    _finish(imported.study, imported.report, values, imported.remarks, found)
+
+
+def _refuse_target(values: Mapping[str, Any]) -> None:
+    """Refuse an output that is there, or a study to add to that is not."""
+    from capscope.data import read_study, refuse_overwriting
+
+    if (values["out"] is None) == (values["into"] is None):
+        raise typer.BadParameter("give the study folder to write with --out, or the one to add to with --into")
+    if values["out"] is not None:
+        refuse_overwriting(values["out"], force=values["force"])
+    else:
+        read_study(values["into"])
+
+
+def _finish(
+    study: "Study",
+    report: "ImportReport",
+    values: Mapping[str, Any],
+    remarks: Sequence[str] = (),
+    extra: Mapping[str, object] | None = None,
+) -> None:
+    """Write the study, or add it to another, and print what became of it."""
+    from capscope.errors import first_few
+
+    target, notes = _written(study, values, "latest" if extra else "error")
     lines = [
-        f"{out}: {report.responses} responses of {report.models} models on {report.items} items,"
-        f" {report.levels} demand levels",
+        *remarks,
+        f"{target}: {'added ' if values['into'] else ''}{report.responses} responses of {report.models} models on"
+        f" {report.items} items, {report.levels} demand levels",
         f"read {report.rows} rows from {first_few(report.sources)}",
         f"not administered: {report.not_administered}; demands without a level: {report.unrated}",
         *report.notes,
+        *notes,
     ]
-    emit({"study": str(out), **report.as_dict()}, values["as_json"], "\n".join(lines))
+    result = {"study": str(target), **report.as_dict(), **(extra or {})}
+    result["notes"] = [*report.notes, *notes]
+    emit(result, values["as_json"], "\n".join(lines))
+
+
+def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Path, tuple[str, ...]]:
+    """Save the study, or add it to the one named by --into; return the folder, and remarks."""
+    from capscope.data import Study
+    from capscope.data.formats import merge_studies, read_renames
+
+    names = read_renames(values["rename"]) if values["rename"] else {}
+    out, into = values["out"], values["into"]
+    repeats: Any = values.get("runs") or usual
+    if out is not None:
+        merged = merge_studies([study], "error" if repeats == "latest" else repeats, names) if names else None
+        (merged.study if merged else study).save(out, force=values["force"])
+        return out, merged.notes if merged else ()
+    notes: list[str] = []
+
+    def add(old: "Study") -> "Study":
+        merged = merge_studies([old, study], repeats, names)
+        notes.extend(merged.notes)
+        return merged.study
+
+    Study.update(into, add)
+    return into, tuple(notes)
+
+
+def merge(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Study folders, the earliest run first.")],
+    out: StudyOut,
+    repeats: Repeats = "error",
+    rename: Rename = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Join studies into one: the same item ids have to be the same items.
+
+    Example: capscope merge openllm mine --out both --rename models.csv --repeats latest
+    """
+    from capscope.data import read_study, refuse_overwriting
+    from capscope.data.formats import merge_studies, read_renames
+
+    refuse_overwriting(out, force=force)
+    names = read_renames(rename) if rename else {}
+    merged = merge_studies([read_study(folder) for folder in studies], cast(Any, repeats), names)
+    merged.study.save(out, force=force)
+    sizes = {str(table): len(frame) for table, frame in merged.study.tables().items()}
+    if merged.study.responses is not None:
+        sizes["models"] = merged.study.responses["model"].nunique()
+    lines = [f"{out}: {', '.join(f'{count} {name}' for name, count in sizes.items())}", *merged.notes]
+    emit({"study": str(out), **sizes, "notes": list(merged.notes)}, as_json, "\n".join(lines))
 
 
 def _paths(entry: "Format", values: Mapping[str, Any]) -> list[Path]:

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from capscope.data import Study
+from capscope.decide.judge_data import JudgedAnswers, judged_answers
 from capscope.decide.judge_estimators import DEFAULT, JUDGE_ESTIMATORS, JudgeEstimator, MeanEstimate
-from capscope.decide.judged_answers import JudgedAnswers, judged_answers
 from capscope.errors import InputError, nearest
 
 FEWEST_LABELS = 30

@@ -9,7 +9,7 @@ from capscope.predict.assessor import (
     ExplainingAssessor,
     FittedAssessor,
     JointAssessor,
-    Parts,
+    LogOddsParts,
     Training,
 )
 from capscope.predict.assessors import ASSESSORS
@@ -43,7 +43,7 @@ __all__ = [
     "MeanAssessor",
     "Metric",
     "Outcomes",
-    "Parts",
+    "LogOddsParts",
     "PredictionSettings",
     "Predictions",
     "Training",

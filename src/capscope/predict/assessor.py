@@ -136,7 +136,7 @@ class Chances:
 
 
 @dataclass(frozen=True)
-class Parts:
+class LogOddsParts:
     """Additive parts of the log-odds of predictions; they add up to `Chances.log_odds_mean`."""
 
     names: tuple[str, ...]
@@ -146,14 +146,14 @@ class Parts:
     sd: np.ndarray
     """Standard deviation of each, as (row, name); NaN where it is not estimated."""
 
-    def adjusted(self, log_odds: RowFloats) -> "Parts":
+    def adjusted(self, log_odds: RowFloats) -> "LogOddsParts":
         """Set `adjustment` to the difference between these log-odds and the sum of the other parts."""
         kept = [place for place, name in enumerate(self.names) if name != ADJUSTMENT]
         value, sd = self.value[:, kept], self.sd[:, kept]
         missing = log_odds - value.sum(axis=1)
         unknown = np.full(len(missing), np.nan)
         names = tuple(self.names[place] for place in kept)
-        return Parts((*names, ADJUSTMENT), np.column_stack([value, missing]), np.column_stack([sd, unknown]))
+        return LogOddsParts((*names, ADJUSTMENT), np.column_stack([value, missing]), np.column_stack([sd, unknown]))
 
 
 @runtime_checkable
@@ -169,7 +169,7 @@ class FittedAssessor(Protocol):
 class ExplainingAssessor(FittedAssessor, Protocol):
     """A fitted assessor that can split the log-odds of its predictions into additive parts."""
 
-    def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
+    def parts(self, model_index: RowIndex, item_index: RowIndex) -> LogOddsParts:
         """Split the log-odds of each row into parts."""
         ...
 

@@ -8,7 +8,7 @@ import numpy as np
 from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import Responses
 from capscope.fit import DemandItems, DemandPosterior, DemandSettings, LogOdds, draw_demand_log_odds, fit_demand
-from capscope.predict.assessor import Chances, Parts, Training
+from capscope.predict.assessor import Chances, LogOddsParts, Training
 from capscope.predict.features import ItemFeatures
 
 TEXT_DIMS = 64
@@ -43,10 +43,10 @@ class FittedDemandModel:
         """Predict chances of success; an item with answers is predicted with its own residual."""
         return as_chances(self.log_odds(model_index, item_index))
 
-    def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
+    def parts(self, model_index: RowIndex, item_index: RowIndex) -> LogOddsParts:
         """Split the log-odds of each row into ability, demands, text, task, benchmark and residual."""
         rows = model_index, self.items, self.known, item_index
-        parts = Parts(self.posterior.part_names, self.posterior.parts(*rows), self.posterior.part_sd(*rows))
+        parts = LogOddsParts(self.posterior.part_names, self.posterior.parts(*rows), self.posterior.part_sd(*rows))
         # above a guessing floor, the log-odds of success are not those of knowing the answer
         return parts.adjusted(self.predict(model_index, item_index).log_odds_mean) if self.items.floor.any() else parts
 

@@ -2,9 +2,12 @@
 
 from capscope.profiles.ability import (
     AbilityProfiles,
+    NamedDimension,
     ability_profiles,
+    dimension_abilities,
     general_ability,
     general_factor_share,
+    named_dimensions,
     profile,
 )
 from capscope.profiles.auditing import Audit, AuditSettings, audit, audit_study
@@ -35,7 +38,7 @@ from capscope.profiles.benchmark import (
     separation,
     text_features,
 )
-from capscope.profiles.benchmark.demands import SENSITIVE_MEAN, SENSITIVE_SD
+from capscope.profiles.benchmark.explanation import SENSITIVE_MEAN, SENSITIVE_SD
 from capscope.profiles.comparison import (
     Compared,
     Comparison,
@@ -48,9 +51,7 @@ from capscope.profiles.comparison import (
     paired_difference,
     suite_aggregates,
 )
-from capscope.profiles.item_groups import of_benchmark
-from capscope.profiles.mirt_dimensions import NamedDimension, dimension_abilities, named_dimensions
-from capscope.profiles.score_expectations import expected_scores
+from capscope.profiles.item_groups import expected_scores, of_benchmark
 from capscope.profiles.text_tables import refuse_table_file, write_findings
 
 __all__ = [

@@ -1,4 +1,9 @@
-"""Ability profiles: abilities of each model with intervals for every kind of fit, a general ability, and its share."""
+"""Ability profiles of models, of every kind of fit, and the named dimensions of a multidimensional fit.
+
+A profile holds each model's abilities with intervals, a general ability, and the share of the profiles' variance that
+the general ability carries. A multidimensional item response fit has a general dimension and others, which are named
+by the demands or benchmarks that their items have in common.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from capscope.axes import FloatArray, ModelDim
+from capscope.data import Demands, Study
 from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
+from capscope.profiles.item_groups import opened, places_of
 from capscope.profiles.text_tables import named_dims, reliability_notes, table_lines
 
 UNITS = {
@@ -21,6 +29,11 @@ UNITS = {
     " negative is better",
 }
 """What a unit of ability is, by kind of fit."""
+CLEAR_Z, CLEAR_EFFECT = 4.0, 0.3
+"""A task or demand names a dimension where its mean loading, or its correlation with the loadings, is at least so many
+standard errors from 0 and at least so large (in standard deviations of the loadings, or as a correlation)."""
+FEWEST_ITEMS = 5
+VARIMAX_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -211,3 +224,118 @@ def general_share(ability: FloatArray, level: float) -> Interval:
     shares = np.array([general_factor_share(ability[..., draw]) for draw in range(ability.shape[-1])])
     lower, upper = quantile_bounds(shares, level)
     return Interval(float(shares.mean()), float(lower), float(upper), level)
+
+
+@dataclass(frozen=True)
+class NamedDimension:
+    """One direction of the abilities of a multidimensional fit."""
+
+    name: str
+    """`general`, what its loadings go with (`task t3`, `demand QLl`), or `unnamed 2`."""
+    evidence: str
+    """Why it has this name; blank without one."""
+    direction: Float[np.ndarray, " dim"]
+    """Unit vector in the fit's abilities."""
+
+
+def named_dimensions(posterior: IRTPosterior, study: Study | str | Path) -> tuple[NamedDimension, ...]:
+    """Turn a fit's abilities into a general one and others, named by the tasks and demands that they load on.
+
+    The first direction is the items' mean slope; the others are orthogonal to it, rotated so that each loads on few
+    items (varimax, Kaiser, 1958). Tasks and demand levels name a direction where its loadings differ clearly by them.
+
+    Args:
+        posterior: An item response fit.
+        study: The study it was made from, for tasks and demands; or its folder.
+    """
+    study = opened(study)
+    slopes = posterior.item_mean[:, :-1]
+    general = general_direction(slopes)
+    named = [NamedDimension("general", "", general)]
+    if posterior.dims == 1:
+        return tuple(named)
+    basis = np.linalg.svd(np.eye(posterior.dims) - np.outer(general, general))[0][:, : posterior.dims - 1]
+    turned = basis @ varimax(slopes @ basis)
+    for number, direction in enumerate(turned.T):
+        sign, name, evidence = _named_by(slopes @ direction, posterior.items, study)
+        named.append(NamedDimension(name or f"unnamed {number + 1}", evidence, sign * direction))
+    return tuple(named)
+
+
+def dimension_abilities(
+    posterior: IRTPosterior, dimensions: tuple[NamedDimension, ...], level: float = 0.9
+) -> pd.DataFrame:
+    """Abilities of the models along named directions, with intervals.
+
+    Args:
+        posterior: An item response fit.
+        dimensions: Directions from `named_dimensions`.
+        level: Nominal coverage of the bounds.
+
+    Returns:
+        Columns model, dim (name of the direction), ability, sd, lower, upper; general ability first.
+    """
+    parts: list[pd.DataFrame] = []
+    for one in dimensions:
+        mean = posterior.ability_mean @ one.direction
+        sd = np.sqrt(np.einsum("k,mkl,l->m", one.direction, posterior.ability_cov, one.direction))
+        width = normal_quantile(level) * sd
+        columns = {"ability": mean, "sd": sd, "lower": mean - width, "upper": mean + width}
+        parts.append(pd.DataFrame({"model": posterior.models, "dim": one.name, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def varimax(loadings: FloatArray) -> FloatArray:
+    """Orthogonal rotation after which each column loads on few rows (Kaiser, 1958).
+
+    Args:
+        loadings: Array (item, dim).
+
+    Returns:
+        Rotation (dim, dim), to be multiplied from the right.
+    """
+    items, dims = loadings.shape
+    rotation = np.eye(dims)
+    if dims < 2:
+        return rotation
+    reached = 0.0
+    for _ in range(VARIMAX_STEPS):
+        turned = loadings @ rotation
+        target = turned**3 - turned * (turned**2).sum(axis=0) / items
+        left, values, right = np.linalg.svd(loadings.T @ target)
+        rotation = left @ right
+        if values.sum() <= reached * (1 + 1e-6):
+            break
+        reached = float(values.sum())
+    return rotation
+
+
+def _named_by(loading: FloatArray, items: tuple[str, ...], study: Study) -> tuple[float, str, str]:
+    """Sign, name and evidence of a direction: what its loadings go with most clearly, if anything."""
+    candidates: list[tuple[float, float, str, str]] = []
+    spread = max(float(loading.std()), 1e-12)
+    task = places_of(study, items).task
+    labels, place, size = np.unique(task, return_inverse=True, return_counts=True)
+    for number, label in enumerate(labels):
+        if label != "?" and size[number] >= FEWEST_ITEMS and len(items) - size[number] >= FEWEST_ITEMS:
+            inside = place == number
+            effect = float(loading[inside].mean() - loading[~inside].mean()) / spread
+            z = effect / np.sqrt(1 / size[number] + 1 / (len(items) - size[number]))
+            candidates.append(
+                (z, effect, f"task {label}", f"loads {abs(effect):.1f} s.d. more on this task than on others")
+            )
+    if study.demands is not None:
+        demands = Demands.of(study)
+        levels = demands.at(items)
+        for dim, level in zip(demands.dims, levels.T, strict=True):
+            known = np.isfinite(level)
+            if known.sum() > FEWEST_ITEMS and level[known].std() > 0 and loading[known].std() > 0:
+                r = float(np.corrcoef(level[known], loading[known])[0, 1])
+                candidates.append(
+                    (r * np.sqrt(known.sum()), r, f"demand {dim}", f"loadings correlate {abs(r):.2f} with it")
+                )
+    clear = [one for one in candidates if abs(one[0]) >= CLEAR_Z and abs(one[1]) >= CLEAR_EFFECT]
+    if not clear:
+        return 1.0 if loading.mean() >= 0 else -1.0, "", ""
+    z, _, name, evidence = max(clear, key=lambda one: abs(one[0]))
+    return float(np.sign(z)), name, evidence

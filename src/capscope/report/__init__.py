@@ -1,7 +1,6 @@
 """Results to a plain dict, to figures, to one self-contained HTML page."""
 
 from capscope.display import make_callable
-from capscope.report.demo import DemoResult, run_demo
 from capscope.report.figures import (
     ability_intervals,
     benchmark_heatmap,
@@ -14,16 +13,22 @@ from capscope.report.figures import (
     reliability_plot,
     score_intervals,
 )
-from capscope.report.fit_page import PageSettings, fit_summary, report, report_fit, view_fit
-from capscope.report.page import render, write_page
-from capscope.report.pictures import Picture, plot_fit
-from capscope.report.plain import Summary
-from capscope.report.provenance import Provenance, provenance_of
+from capscope.report.fit_page import (
+    DemoResult,
+    PageSettings,
+    fit_summary,
+    open_page,
+    report,
+    report_fit,
+    run_demo,
+    view_fit,
+)
+from capscope.report.page import Picture, plot_fit, render, summarize, write_page
+from capscope.report.plain_values import Provenance, Summary, provenance_of
 from capscope.report.radars import radar, radar_grid
 from capscope.report.section import ItemPart, PageSource, Section
 from capscope.report.sections import SECTIONS
 from capscope.report.style import to_svg
-from capscope.report.summary import summarize
 
 __all__ = [
     "SECTIONS",
@@ -43,6 +48,7 @@ __all__ = [
     "difference_intervals",
     "fit_summary",
     "item_map",
+    "open_page",
     "overall_intervals",
     "plot_fit",
     "provenance_of",

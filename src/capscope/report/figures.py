@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from capscope.axes import LEVELS
-from capscope.report.plain import Record
+from capscope.report.plain_values import Record
 from capscope.report.style import (
     ACCENT,
     CONTRAST,

@@ -1,25 +1,25 @@
-"""From a fit to its page: gather the sources, summarize, write, open."""
+"""Pages of a fit and of the demo: gather the sources, summarize, write, open."""
 
 import tempfile
+import time
 import webbrowser
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from capscope.data import Demands, Study, read_items
-from capscope.errors import JoinError, first_few
-from capscope.files import MANIFEST, TENSORS, refuse_file
-from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, load_fit
+from capscope.data import Demands, Study, read_items, read_level_counts, shipped
+from capscope.errors import JoinError, OutputError, first_few
+from capscope.files import MANIFEST, TENSORS, refuse_file, write_json, write_table
+from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, fit_curves, load_fit, save_fit
 from capscope.predict import predict
 from capscope.profiles import demand_profile
-from capscope.report.page import write_page
-from capscope.report.plain import Summary
-from capscope.report.provenance import Provenance, provenance_of
+from capscope.report.page import summarize, write_page
+from capscope.report.plain_values import Provenance, Summary, provenance_of
 from capscope.report.section import ItemPart, PageSource
-from capscope.report.summary import summarize
 
 HELD_OUT_SHARE = 0.2
 """Share of a study's answers that are predicted by a fit which has not seen them."""
@@ -114,8 +114,17 @@ def view_fit(folder: Path | str, settings: PageSettings | None = None, browser: 
     """
     page = report_fit(folder, Path(tempfile.mkdtemp(prefix="capscope-")) / "report.html", settings)
     if browser:
-        webbrowser.open(page.as_uri())
+        open_page(page)
     return page
+
+
+def open_page(page: Path) -> None:
+    """Open a page in the browser.
+
+    Args:
+        page: HTML file.
+    """
+    webbrowser.open(page.resolve().as_uri())
 
 
 def fit_summary(fit: Fit[Any] | Path | str, settings: PageSettings | None = None) -> Summary:
@@ -250,3 +259,77 @@ def held_out_answers(fit: Fit[Any], study: Study) -> HeldOut[Any] | None:
             f"{study.name}: has no answers to {first_few(missing)} of the fit; name the study it was made from"
         )
     return fit.held_out(study, HELD_OUT_SHARE)
+
+
+DEMO_SOURCE = (
+    "Level counts of 15 language models on 18 scales, read off the figures of Zhou et al., General scales unlock AI"
+    " evaluation with explanatory and predictive power, Nature 652, 58-67 (2026)"
+)
+DEMO_NOTES = (
+    "The questions were written for capscope and their demand levels were rated by hand by its authors.",
+    "The four R1-Qwen models were measured on a slightly different slice of the battery; their MS (mind modelling)"
+    " abilities in particular cannot be compared with the other models'.",
+)
+DEMO_MODEL = "GPT-4o"
+DEMO_MARKER = "demo.json"
+"""The file by which a folder is known to be a demo's, and may be written over."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo did."""
+
+    report: str
+    """Path of the page."""
+    seconds: float
+    """Time it took."""
+    models: int
+    """Number of models profiled."""
+    dims: int
+    """Number of dimensions."""
+
+
+def run_demo(out: Path, seed: int = 0, progress: Callable[[float], None] | None = None) -> DemoResult:
+    """Run the demo into a folder: `report.html`, `abilities.csv`, `chances.csv` and the fit.
+
+    Args:
+        out: Folder to write; one that an earlier demo wrote is written over.
+        seed: Seed of all random draws.
+        progress: Called with the share of the work done.
+
+    Raises:
+        OutputError: The folder exists and is not a demo's.
+    """
+    start = time.perf_counter()
+    if out.exists() and not (out / DEMO_MARKER).is_file():
+        raise OutputError(f"{out}: already exists and is not a demo's folder; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    counts_file, questions_file = (
+        shipped("artifacts/adele-v1") / "level_counts.csv",
+        shipped("examples/questions.jsonl"),
+    )
+    fit = fit_curves(read_level_counts(counts_file), seed=seed, progress=_first_part(progress, 0.8))
+    save_fit(fit, out / "fit")
+    part = item_part(fit, questions_file, seed)
+    provenance = provenance_of(
+        "capscope demo: 15 language models on 18 scales",
+        DEMO_SOURCE,
+        seed=seed,
+        engine="Laplace approximation, variances by marginal likelihood",
+        inputs=(counts_file, questions_file),
+        notes=DEMO_NOTES,
+    )
+    source = PageSource(fit=fit, provenance=provenance, part=part, focus_model=DEMO_MODEL)
+    write_table(out / "abilities.csv", source.profiles.table)
+    write_table(out / "chances.csv", part.predictions.table)
+    page = write_page(summarize(source), out / "report.html", force=True)
+    if progress:
+        progress(1.0)
+    posterior = fit.posterior
+    result = DemoResult(str(page), round(time.perf_counter() - start, 2), len(posterior.models), len(posterior.dims))
+    write_json(out / DEMO_MARKER, asdict(result))
+    return result
+
+
+def _first_part(progress: Callable[[float], None] | None, share: float) -> Callable[[float], None] | None:
+    return (lambda done: progress(share * done)) if progress else None

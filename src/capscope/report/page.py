@@ -1,22 +1,108 @@
-"""From a summary to one self-contained HTML page: nothing loaded from elsewhere, every text escaped.
+"""What is shown of a fit: one self-contained HTML page, its values as a plain dict, or one figure.
 
-The page has one script of its own, which sorts and filters tables; its content security policy lets no other run.
+The page loads nothing from elsewhere and every text in it is escaped. It has one script of its own, which sorts and
+filters tables; its content security policy forbids any other.
 """
 
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from capscope.files import refuse_file, write_text
-from capscope.report.plain import Record, Summary, count, fixed, percent
-from capscope.report.section import Section
+from capscope.errors import InputError, first_few, nearest
+from capscope.files import refuse_file, whole_file, write_text
+from capscope.fit import Fit
+from capscope.report.figures import overall_intervals
+from capscope.report.plain_values import Record, Summary, bounded, count, fixed, percent, plain, provenance_of
+from capscope.report.radars import radar_grid
+from capscope.report.section import PageSource, Section
 from capscope.report.sections import SECTIONS
+from capscope.report.sections.answer import ranked_models
+from capscope.report.sections.profiles import profile_entries
 from capscope.report.style import to_svg
+
+
+def summarize(source: PageSource) -> Summary:
+    """Build every section that applies, as values that `json.dumps` takes.
+
+    Args:
+        source: A fit, and what is to be shown beside it.
+
+    Returns:
+        `title`, `level`, `sections` (a record by section name, in the order of the page), `definitions` (of the terms
+        that these sections use) and `made` (how the numbers were made).
+
+    Raises:
+        InputError: The study lacks what the fit needs.
+    """
+    used = [section for section in SECTIONS.values() if section.applies(source)]
+    terms = {term: meaning for section in reversed(used) for term, meaning in section.terms.items()}
+    ordered = dict.fromkeys(term for section in used for term in section.terms)
+    level = f"{source.level:.0%}"
+    summary: Summary = {
+        "title": source.provenance.title,
+        "level": source.level,
+        "sections": {section.name: section.build(source) for section in used},
+        "definitions": [{"term": term, "meaning": terms[term].replace("{level}", level)} for term in ordered],
+        "made": made(source),
+    }
+    return plain(summary)
+
+
+def made(source: PageSource) -> Record:
+    """How the numbers were made: data, engine, status, versions.
+
+    Returns:
+        The fields of `Provenance`, `converged`, `status` and `advice` of the fit, and `facts` (`name` and `value`).
+    """
+    provenance, status = source.provenance, source.fit.status
+    return {
+        "source": provenance.source,
+        "capscope_version": provenance.capscope_version,
+        "versions": provenance.versions,
+        "seed": provenance.seed,
+        "engine": provenance.engine,
+        "inputs": provenance.inputs,
+        "notes": provenance.notes,
+        "converged": status.converged,
+        "status": status.code,
+        "advice": status.advice,
+        "facts": [{"name": name, "value": value} for name, value in (*provenance.facts, *_curve_facts(source))],
+    }
+
+
+def _curve_facts(source: PageSource) -> list[tuple[str, str]]:
+    """What a curve fit says of its draws, its spread and its gaps."""
+    if not source.is_curves:
+        return []
+    posterior, level = source.curves, source.level
+    departure, concentration = bounded(posterior.level_effect_sd, level), bounded(posterior.concentration, level)
+    cells = posterior.n[:, :, 1:]
+    empty = int((cells == 0).sum())
+    spread = (
+        f"{posterior.ability.shape[-1]} draws; levels depart from the line by {_with_bounds(departure, 2)} in log-odds;"
+        f" beta-binomial concentration {_with_bounds(concentration, 0)}"
+    )
+    gaps = (
+        f"{empty} of {cells.size} cells (model, scale, level 1 to 5) hold no answer ({percent(empty / cells.size, 1)})"
+    )
+    return [("Posterior", spread), ("Missing", gaps)]
+
+
+def _with_bounds(entry: Record, digits: int) -> str:
+    """A number with its interval; without one where all draws agree, because the engine held it fixed."""
+    value = fixed(entry["value"], digits)
+    if entry["upper"] - entry["lower"] <= 1e-9:
+        return value
+    return f"{value} ({fixed(entry['lower'], digits)} to {fixed(entry['upper'], digits)})"
+
 
 DRAWING_NOTE = "The numbers stand in the table below the drawing."
 """Description of every drawing for screen readers."""
@@ -105,3 +191,67 @@ def _clean(value: Any) -> Any:  # noqa: ANN401 - JSON values have many types
     if isinstance(value, list):
         return [_clean(entry) for entry in value]
     return value
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that notebooks show and that can be saved."""
+
+    figure: Figure
+    """The matplotlib figure, to be changed at will."""
+
+    def svg(self) -> str:
+        """Return the picture as one SVG element."""
+        return to_svg(self.figure)
+
+    def save(self, path: Path | str, *, force: bool = True) -> Path:
+        """Write the picture in the format of the file's ending: ``.svg``, ``.png``, ``.pdf``.
+
+        Args:
+            path: File to write.
+            force: An existing file may be replaced.
+
+        Raises:
+            OutputError: The file cannot be written.
+            InputError: No such format.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".svg":
+            return write_text(path, self.svg(), force=force)
+        kinds = self.figure.canvas.get_supported_filetypes()
+        kind = path.suffix.lower().removeprefix(".")
+        if kind not in kinds:
+            raise InputError(f"{path}: no picture format '{path.suffix}'; use one of {', '.join(sorted(kinds))}")
+        with whole_file(path, force=force) as scratch, scratch.open("wb") as file:
+            self.figure.savefig(file, format=kind, dpi=200)
+        return path
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+
+def plot_fit(fit: Fit[Any], models: Sequence[str] | None = None, level: float = 0.9) -> Picture:
+    """Draw the abilities of a fit: profiles as radars for curves, else general abilities with intervals.
+
+    Args:
+        fit: A fit of any kind.
+        models: Models to draw; by default all.
+        level: Nominal coverage of the intervals.
+
+    Raises:
+        InputError: The fit has no such model.
+    """
+    for name in models or ():
+        if name not in fit.models:
+            known = f"{nearest(name, fit.models)}; it has {first_few(fit.models)}"
+            raise InputError(f"the fit has no model '{name}'{known}")
+    seed = 0 if fit.settings is None else fit.settings.seed
+    source = PageSource(fit=fit, provenance=provenance_of("", "", seed=seed, engine=fit.engine), level=level)
+    if source.is_curves:
+        return Picture(radar_grid(plain(profile_entries(source)), models))
+    entries = plain(ranked_models(source))
+    chosen = [entry for entry in entries if models is None or entry["model"] in models]
+    rows = [{"model": entry["model"], "overall": entry["ability"]} for entry in chosen]
+    figure = overall_intervals(rows, axis_label="General ability").get_figure(root=True)
+    assert isinstance(figure, Figure)
+    return Picture(figure)

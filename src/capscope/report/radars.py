@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from capscope.axes import FloatArray
-from capscope.report.plain import Record
+from capscope.report.plain_values import Record
 from capscope.report.style import ACCENT, INK, MUTED, OTHERS, STYLE, label
 
 SIZE = 3.9

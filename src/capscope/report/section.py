@@ -29,8 +29,7 @@ from capscope.fit import (
 )
 from capscope.predict import Predictions
 from capscope.profiles import AbilityProfiles, DemandProfile, ability_profiles
-from capscope.report.plain import Record, scale_names
-from capscope.report.provenance import Provenance
+from capscope.report.plain_values import Provenance, Record, scale_names
 
 RANKING_DRAWS = 400
 """Draws of the general ability where no expected score can be computed."""

@@ -11,8 +11,8 @@ import numpy as np
 from capscope.battery.adaptive.planning import RunSettings, question_key
 from capscope.battery.adaptive.questions import BatteryQuestion
 from capscope.battery.graders import GRADERS, Graded, grade_reply
+from capscope.battery.graders.grader import visible_text
 from capscope.battery.graders.verdicts import NO_VERDICT, grade_verdict
-from capscope.battery.graders.visible_text import visible_text
 from capscope.endpoint import (
     Asker,
     Budget,

@@ -1,11 +1,10 @@
 """The family of graders: from a model's reply to a score. To add one, write a module and add its line here."""
 
-from capscope.battery.graders.grader import AnswerKey, Graded, Grader
+from capscope.battery.graders.grader import AnswerKey, Graded, Grader, visible_text
 from capscope.battery.graders.letters import LETTER
 from capscope.battery.graders.numbers import NUMBER
 from capscope.battery.graders.texts import EXACT
 from capscope.battery.graders.verdicts import VERDICT
-from capscope.battery.graders.visible_text import visible_text
 
 GRADERS: dict[str, Grader] = {"letter": LETTER, "number": NUMBER, "exact": EXACT, "judge": VERDICT}
 """Graders by name, the most specific first: `auto` takes the first that can compare an item's right answer."""

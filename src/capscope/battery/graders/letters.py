@@ -4,8 +4,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+from capscope.battery.graders.answer_statements import REVISION, read_statements
 from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear
-from capscope.battery.graders.statements import REVISION, read_statements
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

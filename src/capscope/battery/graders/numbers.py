@@ -3,9 +3,9 @@
 import re
 from fractions import Fraction
 
+from capscope.battery.graders.answer_statements import REVISION, read_statements
 from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear
 from capscope.battery.graders.quantities import Quantity, is_leading, is_rounded, normalised, read_quantity
-from capscope.battery.graders.statements import REVISION, read_statements
 
 RELATIVE = Fraction(1, 10**6)
 """Numbers that are not whole and closer than this, relative to the right one, are the same."""

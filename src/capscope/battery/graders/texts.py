@@ -3,10 +3,10 @@
 import re
 import unicodedata
 
+from capscope.battery.graders.answer_statements import REVISION, read_statements
 from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear, any_of
 from capscope.battery.graders.letters import plain
 from capscope.battery.graders.quantities import normalised, read_quantity
-from capscope.battery.graders.statements import REVISION, read_statements
 
 NEAR = "the reply's words are partly those of the right answer; only a judge can tell"
 REFUSALS = (

@@ -2,8 +2,8 @@
 
 import re
 
+from capscope.battery.graders.answer_statements import read_statements
 from capscope.battery.graders.grader import Graded, Grader, Unclear
-from capscope.battery.graders.statements import read_statements
 
 NO_VERDICT = "the judge gave no verdict"
 VERDICTS = {"right": 1.0, "correct": 1.0, "yes": 1.0, "wrong": 0.0, "incorrect": 0.0, "no": 0.0}

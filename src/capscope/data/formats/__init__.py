@@ -13,10 +13,20 @@ from capscope.data.formats.format import ExportReport, Format, ImportReport, Pat
 from capscope.data.formats.helm import HELM, import_helm
 from capscope.data.formats.inspect_logs import INSPECT, import_inspect
 from capscope.data.formats.irw import IRW, export_irw, import_irw
+from capscope.data.formats.level_tables import LEVELS, import_levels
 from capscope.data.formats.lm_eval import LM_EVAL, import_lm_eval
+from capscope.data.formats.merging import Merged, merge_studies, read_renames
 from capscope.data.formats.openai_batch import OPENAI_BATCH, BatchNames, import_openai_batch
 from capscope.data.formats.pyirt import PYIRT, export_pyirt, import_pyirt
-from capscope.data.formats.reading_formats import detect_format, export_study, read_format
+from capscope.data.formats.reading_formats import (
+    Imported,
+    Recognised,
+    detect_format,
+    export_study,
+    read_format,
+    read_recognised,
+    recognise,
+)
 from capscope.data.formats.score_tables import Columns
 from capscope.data.formats.tidy import TIDY, ExtraTables, export_tidy, import_tidy
 from capscope.data.formats.torch_measure import TORCH_MEASURE, export_torch_measure, import_torch_measure
@@ -32,6 +42,7 @@ FORMATS: dict[str, Format] = {
         HELM,
         EVERY_EVAL_EVER,
         OPENAI_BATCH,
+        LEVELS,
         PYIRT,
         IRW,
         TORCH_MEASURE,
@@ -45,7 +56,8 @@ def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, A
 
     Args:
         paths: A file or folder, or several.
-        format: Name of the format (see `FORMATS`); by default it is recognised by the files.
+        format: Name of the format (see `FORMATS`). By default it is recognised by the files, and what is left open
+            is chosen: the usual metric or scorer of a task, and of several runs the latest.
         options: Options of the format by their keywords, such as ``{"metrics": ["acc"]}``.
 
     Returns:
@@ -57,8 +69,9 @@ def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, A
     Example:
         >>> study = import_logs("results", "lm-eval", {"metrics": ["acc"]})  # doctest: +SKIP
     """
-    study, _ = read_format(FORMATS, format or detect_format(FORMATS, paths), paths, options or {})
-    return study
+    if format is None:
+        return read_recognised(FORMATS, paths, options or {}).study
+    return read_format(FORMATS, format, paths, options or {})[0]
 
 
 __all__ = [
@@ -69,7 +82,10 @@ __all__ = [
     "ExtraTables",
     "Format",
     "ImportReport",
+    "Imported",
+    "Merged",
     "Paths",
+    "Recognised",
     "detect_format",
     "export_irw",
     "export_pyirt",
@@ -81,11 +97,16 @@ __all__ = [
     "import_helm",
     "import_inspect",
     "import_irw",
+    "import_levels",
     "import_lm_eval",
     "import_logs",
     "import_openai_batch",
     "import_pyirt",
     "import_tidy",
     "import_torch_measure",
+    "merge_studies",
     "read_format",
+    "read_recognised",
+    "read_renames",
+    "recognise",
 ]

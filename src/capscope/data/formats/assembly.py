@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capscope.data.formats.described_items import completed, found_items
 from capscope.data.formats.format import ImportReport
-from capscope.data.formats.found_items import completed, found_items
 from capscope.data.formats.score_tables import Runs, ScoreTable, joined_scores
 from capscope.data.joining import names_alike, refuse_poor_joins
 from capscope.data.levels import Levels

@@ -1,12 +1,14 @@
-"""The interface of a file format, and the reports of imports and exports."""
+"""The interface of a file format, the reports of imports and exports, and what all exports share."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -79,6 +81,8 @@ class Option:
     """Name on the command line; by default the keyword's own, ``--not-administered`` for ``not_administered``."""
     kind: Literal["text", "texts", "path", "switch"] = "text"
     """A text, a text that may be repeated, a path, or a switch."""
+    earlier: str = ""
+    """An earlier name on the command line that still works."""
     excludes: str = ""
     """Keyword of a switch that cannot be given together with this one."""
 
@@ -86,6 +90,11 @@ class Option:
     def name(self) -> str:
         """Name on the command line."""
         return self.flag or f"--{self.keyword.replace('_', '-')}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names on the command line, the usual one first."""
+        return (self.name, self.earlier) if self.earlier else (self.name,)
 
 
 NOT_ADMINISTERED = Option(
@@ -101,7 +110,13 @@ METRICS = Option(
     help="Which metric is the score; may be repeated, first choice first.",
 )
 ENCODING = Option(keyword="encoding", help="Text encoding of CSV and JSON files.")
-RUNS = Option(keyword="runs", help="Where several runs answered the same item: error, latest or mean.")
+RUNS = Option(
+    keyword="runs",
+    flag="--repeats",
+    earlier="--runs",
+    help="Where several runs of a model answered the same item: error, latest, mean or all (facet 'run'). The retry of"
+    " a run that failed counts in its place.",
+)
 
 
 def one_of(option: str, value: str, choices: Iterable[str]) -> str:
@@ -140,6 +155,23 @@ class Head:
     """Columns of a table, or keys of the first JSON object (of the document, or of its first line)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """How files are best read where the user names neither format nor options."""
+
+    paths: tuple[Path, ...]
+    """The files, in the order in which `read` takes them."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Options of `read`; those that the user gives come first."""
+    remarks: tuple[str, ...] = ()
+    """What was taken as what, one sentence each."""
+
+
+def nothing_beside(head: Head) -> str:  # noqa: ARG001 - the signature of `Format.beside`
+    """Return that a file is no companion of others."""
+    return ""
+
+
 Reader = Callable[..., tuple[Study, ImportReport]]
 Writer = Callable[[Study, Path, bool], ExportReport]
 
@@ -158,6 +190,12 @@ class Format:
     """Names of its files in a folder, such as ``samples_*.jsonl``."""
     detect: Callable[[Head], bool]
     """Whether a file that begins like this is of the format."""
+    beside: Callable[[Head], str] = nothing_beside
+    """Why a file that the tool writes too is not read as answers; empty for all other files."""
+    generic: bool = False
+    """Whether it takes any table, so that it gives way to the formats of tools."""
+    suggest: Callable[[Sequence[Path], Mapping[str, Any]], Suggestion] | None = None
+    """How its files are best read with the options that are given; None for: as they are, without further options."""
     read: Reader
     """Makes a study of a sequence of paths; its keywords are the options."""
     options: tuple[Option, ...] = ()
@@ -206,3 +244,50 @@ def _first_object(text: str, line: str) -> Mapping[str, Any]:
         if isinstance(value, dict):
             return value  # pyright: ignore[reportUnknownVariableType]
     return dict.fromkeys(part.split('"')[-1] for part in text.split('":')[:-1])
+
+
+def report_on_export(study: Study, files: Sequence[Path], kept: Sequence[str]) -> ExportReport:
+    """Count what was written.
+
+    Args:
+        study: The study.
+        files: The files written.
+        kept: Columns of responses and items that the format holds; everything else is left behind.
+    """
+    responses = study.require("responses")
+    behind = [f"responses.{name}" for name in responses.columns if name not in kept]
+    if study.items is not None:
+        filled = study.items.columns[study.items.notna().any()]
+        behind += [f"items.{name}" for name in filled if name not in kept]
+    behind += ["demands"] if study.demands is not None else []
+    models, items = responses["model"].nunique(), responses["item_id"].nunique()
+    return ExportReport(tuple(map(str, files)), len(responses), models, items, tuple(behind))
+
+
+def single_responses(study: Study, what: str, key: Sequence[str] = ("model", "item_id")) -> pd.DataFrame:
+    """Return the responses of a study, for a format that has one for each model and item.
+
+    Args:
+        study: The study.
+        what: Name of the format's data in an error.
+        key: Columns of which the format can hold one response each.
+
+    Raises:
+        InputError: A model answers an item more than once, under several conditions.
+    """
+    responses = study.require("responses")
+    repeated = responses.duplicated([name for name in key if name in responses])
+    if repeated.any():
+        model, item = responses.loc[repeated, ["model", "item_id"]].iloc[0]
+        raise InputError(
+            f"{study.name}: model '{model}' answers item '{item}' under several prompts or scaffolds, and {what} hold"
+            " one response each; keep one of them, or name the model differently for each"
+        )
+    return responses
+
+
+def plain_numbers(responses: pd.DataFrame) -> list[float | int]:
+    """Return scores as numbers to write: 0 and 1 without decimals."""
+    score = responses["score"].to_numpy(dtype=float)
+    whole = bool(np.isin(score, (0.0, 1.0)).all())
+    return score.astype(int).tolist() if whole else score.tolist()

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.special import stdtrit
 
 from capscope.decide.difference import variance_of
-from capscope.decide.judged_answers import JudgedAnswers
+from capscope.decide.judge_data import JudgedAnswers
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
+from capscope.decide.judge_data import JudgedAnswers
 from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate, corrected_mean
-from capscope.decide.judged_answers import JudgedAnswers
 
 FOLDS = 5
 

@@ -8,8 +8,8 @@ without the label that it corrects.
 import numpy as np
 
 from capscope.decide.item_predictor import LEVEL_SCALE, predict_differences
+from capscope.decide.judge_data import JudgedAnswers
 from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate, corrected_mean
-from capscope.decide.judged_answers import JudgedAnswers
 
 
 def _kernel(answers: JudgedAnswers) -> MeanEstimate:

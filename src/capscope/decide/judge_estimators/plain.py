@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from capscope.decide.judge_data import JudgedAnswers
 from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate, corrected_mean
-from capscope.decide.judged_answers import JudgedAnswers
 
 
 def _judge_mean(answers: JudgedAnswers) -> MeanEstimate:

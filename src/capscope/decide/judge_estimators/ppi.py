@@ -6,8 +6,8 @@ Angelopoulos et al. (2023) subtract the judge's error; with a power, the judge's
 
 import numpy as np
 
+from capscope.decide.judge_data import JudgedAnswers
 from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate, corrected_mean
-from capscope.decide.judged_answers import JudgedAnswers
 
 
 def _ppi(answers: JudgedAnswers) -> MeanEstimate:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from capscope.fit.cells.interface import CurvatureColumns, Factors, Products, ResidualColumns, for_each
-from capscope.fit.cells.scores import Floor, Scores
+from capscope.fit.cells.scores import CellScores, Floor
 from capscope.fit.links import PROBIT_SCALE
 
 CHUNK_CELLS = 1 << 18
@@ -23,7 +23,7 @@ COLUMNS_AT_ONCE = 1 << 16
 class DenseCells:
     """A matrix of scores."""
 
-    scores: Scores
+    scores: CellScores
     """Scores (row, column)."""
     row_floor: Floor = None
     """Chance of a right guess on each row, where rows are items."""
@@ -104,7 +104,7 @@ class DenseCells:
 
 @dataclass(frozen=True)
 class _Part:
-    scores: Scores
+    scores: CellScores
     floor: Floor
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from capscope.axes import RowIndex
 from capscope.fit.cells.answers import Rows
 from capscope.fit.cells.response_summary import ResponseSummary
-from capscope.fit.cells.scores import CodedScores, Scores, SignedScores, WeightedScores
+from capscope.fit.cells.scores import CellScores, CodedScores, SignedScores, WeightedScores
 from capscope.fit.cells.sparse import CellStore, MemoryStore
 
 Arrays = tuple[np.ndarray, ...]
@@ -33,7 +33,7 @@ class Packing(Protocol):
         """The rows' numbers; those of the last array are not 0."""
         ...
 
-    def scores(self, arrays: tuple[Tensor, ...]) -> Scores:
+    def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
         """Scores from the numbers, in any shape."""
         ...
 
@@ -48,7 +48,7 @@ class SignedPacking:
         """Signs."""
         return ((2 * rows.score - 1).astype(np.int8),)
 
-    def scores(self, arrays: tuple[Tensor, ...]) -> Scores:
+    def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
         """Scores from signs."""
         return SignedScores(arrays[0])
 
@@ -68,7 +68,7 @@ class CodedPacking:
         """Codes."""
         return ((np.searchsorted(self.pairs, rows.pairs) + 1).astype(np.uint8),)
 
-    def scores(self, arrays: tuple[Tensor, ...]) -> Scores:
+    def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
         """Scores from codes."""
         listed = np.concatenate([[0j], self.pairs])
         score, trials = (torch.from_numpy(part.astype(np.float32)) for part in (np.real(listed), np.imag(listed)))
@@ -88,7 +88,7 @@ class WeightedPacking:
         """Scores and trials."""
         return rows.score.astype(np.float32), rows.trials.astype(np.float32)
 
-    def scores(self, arrays: tuple[Tensor, ...]) -> Scores:
+    def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
         """Scores from both."""
         return WeightedScores(arrays[0], arrays[1] * self.weight)
 
@@ -179,7 +179,7 @@ class DiskStore:
     device: torch.device = torch.device("cpu")
     """Where chunks are wanted."""
 
-    def read(self, cells: slice) -> tuple[Int32[Tensor, " cell"], Scores]:
+    def read(self, cells: slice) -> tuple[Int32[Tensor, " cell"], CellScores]:
         """Column and score of some cells."""
         scores = self.packing.scores(tuple(file.read(cells) for file in self.values))
         return self.columns.read(cells).to(self.device), scores.mapped(lambda values: values.to(self.device))

@@ -11,7 +11,7 @@ from capscope.fit.cells.dense import DenseCells
 from capscope.fit.cells.disk import DiskWriter, MemoryWriter, Packing, bytes_of, pick_packing
 from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.response_summary import Margins, ResponseSummary
-from capscope.fit.cells.scores import Scores, SignedScores, WeightedScores
+from capscope.fit.cells.scores import CellScores, SignedScores, WeightedScores
 from capscope.fit.cells.sparse import SparseCells
 
 SPARSE_SHARE = 0.2
@@ -51,7 +51,7 @@ def lay_out(
     return sides[0].cells(len(answers.items), None, item_floor), sides[1].cells(len(answers.models), item_floor, None)
 
 
-def _full(answers: Answers, found: ResponseSummary, packing: Packing) -> Scores:
+def _full(answers: Answers, found: ResponseSummary, packing: Packing) -> CellScores:
     if isinstance(answers, GridAnswers):
         sign = 2 * answers.answer - 1
         sign[answers.answer < 0] = 0
@@ -67,7 +67,7 @@ def _full(answers: Answers, found: ResponseSummary, packing: Packing) -> Scores:
     return packing.scores(tuple(torch.from_numpy(array.reshape(shape)) for array in arrays))
 
 
-def _pooled(answers: Answers, shape: tuple[int, int], weight: float) -> Scores:
+def _pooled(answers: Answers, shape: tuple[int, int], weight: float) -> CellScores:
     """Repeats of a cell count as its trials."""
     trials, right = np.zeros(shape[0] * shape[1], np.float32), np.zeros(shape[0] * shape[1], np.float32)
     for rows in answers.chunks():

@@ -23,7 +23,7 @@ Floor = Tensor | None
 
 
 @runtime_checkable
-class Scores(Protocol):
+class CellScores(Protocol):
     """Scores and trials of many cells, in one or two axes."""
 
     def residuals(self, mean: Block, variance: Block, floor: Floor) -> tuple[Block, Block]:
@@ -34,7 +34,7 @@ class Scores(Protocol):
         """Log-likelihood of each cell, up to a constant where nothing was administered."""
         ...
 
-    def mapped(self, change: Callable[[Tensor], Tensor]) -> "Scores":
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> "CellScores":
         """The same change (a part, a transpose, a move to a device) made to whatever is aligned with the cells."""
         ...
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, Int32, Int64
 from torch import Tensor
 
 from capscope.fit.cells.interface import CurvatureColumns, Factors, Products, ResidualColumns, for_each
-from capscope.fit.cells.scores import Floor, Scores
+from capscope.fit.cells.scores import CellScores, Floor
 from capscope.fit.links import PROBIT_SCALE
 
 CHUNK_CELLS = 1 << 16
@@ -32,7 +32,7 @@ GATHER_SHARE = 0.02
 class CellStore(Protocol):
     """Observed cells in the order of their rows."""
 
-    def read(self, cells: slice) -> tuple[Int32[Tensor, " cell"], Scores]:
+    def read(self, cells: slice) -> tuple[Int32[Tensor, " cell"], CellScores]:
         """Column and score of some cells."""
         ...
 
@@ -47,10 +47,10 @@ class MemoryStore:
 
     column: Int32[Tensor, " cell"]
     """Column of each cell."""
-    scores: Scores
+    scores: CellScores
     """Score of each cell."""
 
-    def read(self, cells: slice) -> tuple[Int32[Tensor, " cell"], Scores]:
+    def read(self, cells: slice) -> tuple[Int32[Tensor, " cell"], CellScores]:
         """Column and score of some cells."""
         return self.column[cells], self.scores.mapped(lambda values: values[cells])
 
@@ -68,7 +68,7 @@ class _Chunk:
     row: Int32[Tensor, " cell"]
     """Row of each cell, counted within the chunk."""
     column: Int32[Tensor, " cell"]
-    scores: Scores
+    scores: CellScores
     floor: Floor
 
     def times(self, values: Float[Tensor, " cell"], thin: Float[Tensor, "column k"]) -> Float[Tensor, "row k"]:

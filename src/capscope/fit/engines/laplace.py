@@ -55,7 +55,7 @@ class HierarchicalProgram(Protocol):
 
 
 @dataclass(frozen=True)
-class Layout:
+class LatentLayout:
     """How named latent values lie in one flat vector."""
 
     shapes: dict[str, torch.Size]
@@ -79,7 +79,7 @@ class Layout:
 class LaplacePosterior:
     """A Gaussian over the flat latent vector, given the variances."""
 
-    layout: Layout
+    layout: LatentLayout
     """Names and shapes of the latent values."""
     mode: Tensor
     """Where the posterior density peaks."""
@@ -194,7 +194,7 @@ class _LogDensity:
     """The joint log-density of a program as a function of the flat latent vector and the variances."""
 
     program: HierarchicalProgram
-    layout: Layout
+    layout: LatentLayout
 
     def __call__(self, flat: Tensor, outer: Latent) -> Tensor:
         values = self.layout.unflatten(flat) | outer
@@ -202,7 +202,7 @@ class _LogDensity:
         return cast(Tensor, trace.log_prob_sum())
 
 
-def _layout(program: HierarchicalProgram) -> Layout:
+def _layout(program: HierarchicalProgram) -> LatentLayout:
     outer = program.starting_variances | program.starting_dispersion
     nodes = cast(dict[str, dict[str, Any]], poutine.trace(program).get_trace().nodes)
     latent = {
@@ -210,7 +210,7 @@ def _layout(program: HierarchicalProgram) -> Layout:
         for name, site in nodes.items()
         if site["type"] == "sample" and not site["is_observed"] and name not in outer
     }
-    return Layout(latent)
+    return LatentLayout(latent)
 
 
 def _climb(density: _LogDensity, flat: Tensor, outer: Latent, steps: int = 300) -> Tensor:
@@ -291,7 +291,7 @@ def _dispersion_step(density: _LogDensity, flat: Tensor, search: _Outer, sweep: 
     return min(max(step, -LONGEST_STEP), LONGEST_STEP)
 
 
-def _update_variances(program: HierarchicalProgram, layout: Layout, flat: Tensor, factor: Tensor) -> Latent:
+def _update_variances(program: HierarchicalProgram, layout: LatentLayout, flat: Tensor, factor: Tensor) -> Latent:
     """Set each variance to the expected mean square of its effects, its prior counted in."""
 
     def of(point: Tensor) -> Latent:

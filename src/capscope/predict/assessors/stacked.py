@@ -17,14 +17,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
-from capscope.predict.answer_statistics import residual_sd
-from capscope.predict.assessor import Assessor, AssessorEntry, Chances, FittedAssessor, Parts, Training
+from capscope.predict.answer_statistics import fold_regime, group_count, group_folds, regime_of_items, residual_sd
+from capscope.predict.assessor import Assessor, AssessorEntry, Chances, FittedAssessor, LogOddsParts, Training
 from capscope.predict.assessors.explanatory import ExplanatoryAssessor, RaschAssessor
-from capscope.predict.assessors.pooled_forest import PooledForestAssessor
+from capscope.predict.assessors.forest import PooledForestAssessor
 from capscope.predict.demand_model import FittedDemandModel
-from capscope.predict.features import ItemFeatures
-from capscope.predict.inner_folds import fold_regime, group_count, group_folds, regime_of_items
-from capscope.predict.support import importance, nearness
+from capscope.predict.features import ItemFeatures, importance, nearness
 
 Members = Float[np.ndarray, "row member"]
 CORE = "explanatory"
@@ -152,7 +150,7 @@ class FittedStack:
             sd[rows] = core_sd[rows] if use_core else np.hypot(regime.sd, np.hypot(shared, own)[rows])
         return Chances.of(expit(log_odds), sd, shared)
 
-    def parts(self, model_index: RowIndex, item_index: RowIndex) -> Parts:
+    def parts(self, model_index: RowIndex, item_index: RowIndex) -> LogOddsParts:
         """Return the core's parts, with the effect of the other members and of calibration as `adjustment`."""
         pooled = self.predict(model_index, item_index).log_odds_mean
         return self._core.parts(model_index, item_index).adjusted(pooled)

@@ -1,13 +1,24 @@
 """What a benchmark demands, what of its claims it measures, and what makes its items difficult."""
 
-from capscope.profiles.benchmark.demands import ClaimCheck, DemandProfile, check_claims, demand_profile
 from capscope.profiles.benchmark.difficulty_decomposition import (
     Difficulties,
     DifficultyShares,
+    HeldOutShares,
     difficulties,
     difficulty_shares,
+    held_out_shares,
+    text_features,
 )
-from capscope.profiles.benchmark.explanation import ExplainSettings, Explanation, ResponseExplanation, explain
+from capscope.profiles.benchmark.explanation import (
+    ClaimCheck,
+    DemandProfile,
+    ExplainSettings,
+    Explanation,
+    ResponseExplanation,
+    check_claims,
+    demand_profile,
+    explain,
+)
 from capscope.profiles.benchmark.model_spread import Separation, separation
 from capscope.profiles.benchmark.report import (
     BenchmarkReport,
@@ -16,7 +27,6 @@ from capscope.profiles.benchmark.report import (
     explanation_text,
 )
 from capscope.profiles.benchmark.structure import DemandContrast, DemandStructure, demand_contrast, demand_structure
-from capscope.profiles.benchmark.text_share import HeldOutShares, held_out_shares, text_features
 
 __all__ = [
     "BenchmarkReport",

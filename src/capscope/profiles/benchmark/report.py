@@ -11,8 +11,13 @@ from capscope.display import short_repr
 from capscope.intervals import Interval
 from capscope.profiles.auditing import Audit, AuditSettings
 from capscope.profiles.auditing import audit as audit_of
-from capscope.profiles.benchmark.demands import ClaimCheck
-from capscope.profiles.benchmark.explanation import ExplainSettings, Explanation, ResponseExplanation, explain
+from capscope.profiles.benchmark.explanation import (
+    ClaimCheck,
+    ExplainSettings,
+    Explanation,
+    ResponseExplanation,
+    explain,
+)
 from capscope.profiles.item_groups import of_benchmark
 from capscope.profiles.text_tables import named_dims, spelled, table_lines
 

@@ -12,7 +12,7 @@ from capscope.data import Demands, Study
 from capscope.display import short_repr
 from capscope.errors import InputError
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
-from capscope.profiles.benchmark.cluster_moments import ClusterMoments, Values, cluster_moments, filled
+from capscope.profiles.benchmark.model_spread import ClusterMoments, Values, cluster_moments, filled
 from capscope.profiles.item_groups import clusters_of
 
 HIGH_LEVEL = 3.0

@@ -1,10 +1,15 @@
-"""Two models item by item, all models of a suite, and models judged in pairs."""
+"""Comparisons: two models item by item, all models of a suite, and models judged in pairs."""
 
+from pathlib import Path
+
+import pandas as pd
+
+from capscope.data import Study, read_table
+from capscope.errors import InputError
 from capscope.profiles.comparison.leaderboard import SuiteAggregates, suite_aggregates
 from capscope.profiles.comparison.paired_judgements import JudgedModels, bradley_terry
-from capscope.profiles.comparison.sources import Compared, compare
-from capscope.profiles.comparison.two_models import Comparison, compare_models
-from capscope.profiles.paired import PairedDifference, paired_difference
+from capscope.profiles.comparison.two_models import Comparison, PairedDifference, compare_models, paired_difference
+from capscope.profiles.item_groups import opened
 
 __all__ = [
     "Compared",
@@ -18,3 +23,38 @@ __all__ = [
     "paired_difference",
     "suite_aggregates",
 ]
+
+Compared = Comparison | SuiteAggregates | JudgedModels
+"""A comparison: it has `table`, `head`, `notes` or none, `as_dict()` and `as_text()`."""
+
+
+def compare(source: Study | pd.DataFrame | str | Path, *models: str, seed: int = 0, level: float = 0.9) -> Compared:
+    """Compare two models of a study, all of its models, or models judged in pairs.
+
+    Args:
+        source: A study or its folder; or judgements, as a table with columns model_a, model_b, winner or as its file.
+        models: Two models of the study, or none to compare all.
+        seed: Seed of everything random.
+        level: Nominal coverage of the intervals.
+
+    Returns:
+        A `Comparison` of two models, `SuiteAggregates` of all models, or `JudgedModels`.
+
+    Raises:
+        InputError: Another number of models, models with judgements, or no such model.
+
+    Examples:
+        >>> compare(study, "gpt", "llama").table  # doctest: +SKIP
+    """
+    if len(models) not in (0, 2):
+        raise InputError(f"{len(models)} models are named; name two, or none to rank all")
+    if isinstance(source, str | Path) and Path(source).is_file():
+        source = read_table(Path(source))
+    if isinstance(source, pd.DataFrame):
+        if models:
+            raise InputError("judgements rank all their models; name none")
+        return bradley_terry(source, level=level)
+    study = opened(source)
+    if models:
+        return compare_models(study, models[0], models[1], seed=seed, level=level)
+    return suite_aggregates(study, seed=seed, level=level)

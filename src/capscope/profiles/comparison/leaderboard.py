@@ -12,15 +12,17 @@ from capscope.display import html_table
 from capscope.errors import FitError, InputError, first_few
 from capscope.fit import IRTPosterior, IRTSettings, draw_chances, fit_irt, item_chance
 from capscope.intervals import StratifiedMean, stratified_mean
-from capscope.profiles.comparison.pair_strengths import (
+from capscope.profiles.comparison.rankings import (
     ClusterScores,
     ModelVector,
     Strengths,
     Wins,
+    borda,
     fit_strengths,
+    kemeny_order,
     strengths,
+    task_votes,
 )
-from capscope.profiles.comparison.rank_orders import borda, kemeny_order, task_votes
 from capscope.profiles.item_groups import places_of
 from capscope.profiles.text_tables import reliability_notes, table_lines
 

@@ -9,7 +9,7 @@ from scipy.special import expit
 from capscope.axes import FloatArray
 from capscope.display import html_table
 from capscope.errors import InputError, first_few
-from capscope.profiles.comparison.pair_strengths import ClusterScores, Wins, fit_strengths, strengths
+from capscope.profiles.comparison.rankings import ClusterScores, Wins, fit_strengths, strengths
 from capscope.profiles.text_tables import reliability_notes, table_lines
 
 COLUMNS = ("model_a", "model_b", "winner")

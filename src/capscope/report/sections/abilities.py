@@ -8,7 +8,7 @@ import pandas as pd
 from capscope.fit import IRTPosterior
 from capscope.profiles import dimension_abilities, named_dimensions
 from capscope.report.figures import item_map, overall_intervals
-from capscope.report.plain import Record, records
+from capscope.report.plain_values import Record, records
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.answer import MOST_DRAWN, ranked_models
 

@@ -7,7 +7,7 @@ import numpy as np
 from capscope.fit import marginal_reliability, reliability_interval
 from capscope.profiles import general_ability
 from capscope.report.figures import score_intervals
-from capscope.report.plain import Record, bounded
+from capscope.report.plain_values import Record, bounded
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.items import extreme_items
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from capscope.profiles import Audit, AuditSettings, audit_study
-from capscope.report.plain import Record, item_texts, records
+from capscope.report.plain_values import Record, item_texts, records
 from capscope.report.section import PageSource, Section
 
 MOST_OF_A_KIND = 20

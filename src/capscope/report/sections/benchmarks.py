@@ -9,7 +9,7 @@ from capscope.annotate import general_rubrics
 from capscope.data import Demands, Study
 from capscope.profiles import demand_profile
 from capscope.report.figures import benchmark_heatmap
-from capscope.report.plain import Record, records, scale_names
+from capscope.report.plain_values import Record, records, scale_names
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.demands import SENSITIVE
 

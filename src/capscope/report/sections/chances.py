@@ -8,7 +8,7 @@ import pandas as pd
 from capscope.fit import FEW_ANSWERS
 from capscope.predict import Predictions
 from capscope.report.figures import score_intervals
-from capscope.report.plain import Record, item_texts, records
+from capscope.report.plain_values import Record, item_texts, records
 from capscope.report.section import Drawing, PageSource, Section
 
 MOST_QUESTIONS = 100

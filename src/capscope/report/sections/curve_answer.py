@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from capscope.report.plain import Record, records
+from capscope.report.plain_values import Record, records
 from capscope.report.section import PageSource, Section
 from capscope.report.sections.profiles import beyond_general, profile_entries
 

@@ -9,7 +9,7 @@ from capscope.axes import LEVELS
 from capscope.fit import CurvePosterior
 from capscope.intervals import jeffreys_interval
 from capscope.report.figures import curve_panel
-from capscope.report.plain import Record, bounded
+from capscope.report.plain_values import Record, bounded
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.focus import ranked_scales
 from capscope.report.sections.profiles import profile_entries

@@ -6,7 +6,7 @@ import numpy as np
 
 from capscope.intervals import normal_quantile
 from capscope.report.figures import difference_intervals, overall_intervals
-from capscope.report.plain import Record, records
+from capscope.report.plain_values import Record, records
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.answer import MOST_DRAWN
 

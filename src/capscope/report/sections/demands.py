@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from capscope.axes import LEVELS
 from capscope.profiles import SENSITIVE_MEAN, SENSITIVE_SD
 from capscope.report.figures import demand_heatmap
-from capscope.report.plain import Record, records, scale_names
+from capscope.report.plain_values import Record, records, scale_names
 from capscope.report.section import Drawing, PageSource, Section
 
 SENSITIVE = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from capscope.report.figures import ability_intervals
-from capscope.report.plain import Record
+from capscope.report.plain_values import Record
 from capscope.report.radars import radar
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.profiles import profile_entries

@@ -4,7 +4,7 @@ import pandas as pd
 
 from capscope.fit import IRTPosterior
 from capscope.intervals import normal_quantile
-from capscope.report.plain import Record, item_texts, records
+from capscope.report.plain_values import Record, item_texts, records
 from capscope.report.section import PageSource, Section
 
 LISTED = 10

@@ -11,7 +11,7 @@ from capscope.fit import CurvePosterior
 from capscope.fit.curves.program import CENTRE_LEVEL
 from capscope.intervals import quantile_bounds
 from capscope.report.figures import overall_intervals
-from capscope.report.plain import Record, bounded, records
+from capscope.report.plain_values import Record, bounded, records
 from capscope.report.radars import radar
 from capscope.report.section import Drawing, PageSource, Section
 

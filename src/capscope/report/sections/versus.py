@@ -8,7 +8,7 @@ from capscope.axes import FloatArray
 from capscope.fit import CurvePosterior
 from capscope.intervals import quantile_bounds
 from capscope.report.figures import difference_intervals
-from capscope.report.plain import Record
+from capscope.report.plain_values import Record
 from capscope.report.section import Drawing, PageSource, Section
 
 MOST_MODELS = 24

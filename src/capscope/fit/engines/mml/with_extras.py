@@ -101,7 +101,7 @@ class MarginalExtrasPosterior:
 
 
 @dataclass(frozen=True)
-class _Nodes:
+class _ExtrasNodes:
     ability: Tensor
     share: Tensor
     log_marginal: Tensor
@@ -220,7 +220,7 @@ def _prior_gradient(world: _World, parameters: Tensor) -> Tensor:
     return gradient
 
 
-def _adapted(world: _World, parameters: Tensor) -> _Nodes:
+def _adapted(world: _World, parameters: Tensor) -> _ExtrasNodes:
     """Nodes around each person's mode, scaled by the curvature there."""
     slope, intercept, extras = world.parts(parameters)
     cells, known = world.cells, torch.zeros(1, 1, dtype=torch.float64)
@@ -240,7 +240,7 @@ def _adapted(world: _World, parameters: Tensor) -> _Nodes:
     fit = torch.stack([_log_likelihood(world, ability[:, q], parameters) for q in range(NODES)], 1)
     log_density = fit - 0.5 * ability**2 + torch.from_numpy(0.5 * node**2 + np.log(weight)) + torch.log(sd)[:, None]
     log_marginal = torch.logsumexp(log_density, 1)
-    return _Nodes(ability, torch.exp(log_density - log_marginal[:, None]), log_marginal - 0.5 * np.log(2 * np.pi))
+    return _ExtrasNodes(ability, torch.exp(log_density - log_marginal[:, None]), log_marginal - 0.5 * np.log(2 * np.pi))
 
 
 def _log_likelihood(world: _World, ability: Tensor, parameters: Tensor) -> Tensor:
@@ -250,7 +250,7 @@ def _log_likelihood(world: _World, ability: Tensor, parameters: Tensor) -> Tenso
     return cells.score_model.log_likelihood(cells.score, cells.trials, logit, known, extras).sum(1)
 
 
-def _person_scores(world: _World, parameters: Tensor, nodes: _Nodes) -> Float[Tensor, "model item param"]:
+def _person_scores(world: _World, parameters: Tensor, nodes: _ExtrasNodes) -> Float[Tensor, "model item param"]:
     """Each person's gradient of the marginal log-likelihood (Fisher's identity)."""
     slope, intercept, extras = world.parts(parameters)
     cells, known = world.cells, torch.zeros(1, 1, dtype=torch.float64)
@@ -287,7 +287,7 @@ def _posterior(responses: Responses, world: _World, parameters: Tensor) -> Margi
     )
 
 
-def _covariance(world: _World, parameters: Tensor, nodes: _Nodes) -> FloatArray:
+def _covariance(world: _World, parameters: Tensor, nodes: _ExtrasNodes) -> FloatArray:
     """Blocks of the inverse information, item by item."""
     places = world.places
     scores = world.gathered(_person_scores(world, parameters, nodes))

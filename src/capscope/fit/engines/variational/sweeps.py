@@ -19,7 +19,7 @@ from capscope.fit.engines.variational.item_forms import ItemForm, bounded, quadr
 from capscope.fit.engines.variational.item_prior import Design, ItemPrior, fit_prior, inverse, start_prior
 from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums
 from capscope.fit.engines.variational.populations import AbilityPopulation
-from capscope.fit.engines.variational.start import start
+from capscope.fit.engines.variational.starting_values import start
 from capscope.fit.links import PROBIT_SCALE
 from capscope.fit.resources import single_threaded
 
