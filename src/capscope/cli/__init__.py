@@ -14,6 +14,7 @@ from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate
 from capscope.cli.explain_command import explain
 from capscope.cli.export_command import ExportCommand, export
 from capscope.cli.fit_command import fit
+from capscope.cli.forecast_command import forecast_app
 from capscope.cli.gate_command import gate_app
 from capscope.cli.import_command import FormatGroup, merge
 from capscope.cli.judge_command import judge_app
@@ -58,6 +59,7 @@ app.command("profile", rich_help_panel="Profile")(profile)
 app.command("compare", rich_help_panel="Profile")(compare)
 app.command("predict", cls=AssessorHelp, rich_help_panel="Predict")(predict)
 app.command("evaluate", cls=EvaluationHelp, rich_help_panel="Predict")(evaluate_assessors)
+app.add_typer(forecast_app, name="forecast", rich_help_panel="Predict")
 app.add_typer(bank_app, name="bank", rich_help_panel="Batteries")
 app.add_typer(battery_app, name="battery", rich_help_panel="Batteries")
 app.add_typer(gate_app, name="gate", rich_help_panel="Decide")

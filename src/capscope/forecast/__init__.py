@@ -1,4 +1,4 @@
-"""Forecasts of published scores: missing and future scores of a table, what its benchmarks measure, change over time."""
+"""Forecasts of published scores: missing and future scores of a table, structure, change over time."""
 
 from capscope.display import make_callable
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast

@@ -138,7 +138,7 @@ def _one_seed(task: _Task) -> _Outcome:
 def own_units(table: PublishedScores) -> FloatArray:
     """Return the factor that brings each benchmark's scores to the unit errors are stated in; NaN leaves it out.
 
-    Bounded scores count in the unit that most of them have; without any bounded ones, every benchmark counts in its own.
+    Bounded scores count in the unit that most of them have; without any, every benchmark counts in its own.
     """
     tops = table.tops
     bounded = tops[np.isfinite(tops)]

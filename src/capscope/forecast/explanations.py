@@ -80,7 +80,6 @@ def reasons(fitted: FittedHierarchical, row: int, columns: np.ndarray) -> list[s
         columns: Places of the benchmarks.
     """
     posterior = row_posterior(fitted, row)
-    middle = fitted.draws.centre(np.array([row]), 0).mean()
     middle = np.array([fitted.draws.centre(np.array([row]), int(column)).mean() for column in columns])
     full = np.zeros(len(fitted.table.benchmarks))
     full[columns] = middle
@@ -147,7 +146,7 @@ def next_scores(fitted: FittedHierarchical, row: int, count: int = 3) -> pd.Data
         count: Number of scores to name.
 
     Returns:
-        Columns `model`, `benchmark`, `halves`: share of the model's forecast variance that goes away, cumulated.
+        Columns `model`, `benchmark`, `explains`: share of the model's forecast variance that goes away, cumulated.
     """
     posterior, table = row_posterior(fitted, row), fitted.table
     covariance = posterior.covariance.mean(0)
@@ -189,7 +188,9 @@ def odd_cells(fitted: FittedHierarchical) -> pd.DataFrame:
             [fitted.draws.centre(np.array([row]), column).mean() for column in range(len(table.benchmarks))]
         )
         for column in suspects[np.isfinite(data.link_scores[row, suspects])]:
-            expected, distance = _left_out(posterior, centre[column], data.link_scores[row, column], int(column))
+            expected, distance = _left_out(
+                posterior, float(centre[column]), float(data.link_scores[row, column]), int(column)
+            )
             if abs(distance) >= ODD_DISTANCE:
                 full = np.zeros(len(table.benchmarks))
                 full[column] = expected

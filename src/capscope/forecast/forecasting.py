@@ -11,7 +11,7 @@ from capscope.display import html_table, short_repr
 from capscope.errors import InputError, first_few, nearest
 from capscope.forecast.evaluation import forecaster_entry
 from capscope.forecast.explanations import next_scores, odd_cells, reasons
-from capscope.forecast.forecasters import FittedHierarchical, HierarchicalForecaster
+from capscope.forecast.forecasters import FittedHierarchical
 from capscope.forecast.published_scores import PublishedScores, published_scores
 
 MOST_REASONS = 20_000
@@ -84,20 +84,25 @@ class Forecast:
         """
         percent = f"{100 * self.level:g} %"
         lines = [
-            f"  {cell.model}, {cell.benchmark}: {cell.score:.1f} ({cell.lower:.1f} to {cell.upper:.1f}), from {cell.reason}"
-            for cell in self.cells.head(most).itertuples()
+            f"  {cell['model']}, {cell['benchmark']}: {_points(cell['score'])}"
+            f" ({_points(cell['lower'])} to {_points(cell['upper'])}), from {cell['reason']}"
+            for cell in self.cells.head(most).to_dict("records")
         ]
         more = [f"  and {len(self.cells) - most:,} more; --out writes them all"] if len(self.cells) > most else []
         head = f"{len(self.cells):,} missing scores with {percent} intervals"
         parts = [*self.notes, head, *lines, *more]
         if len(self.next):
             parts.append("Scores to get next, and how much of the uncertainty about the other scores they take away:")
-            parts += [f"  {row.model}: {row.benchmark} ({100 * row.explains:.0f} %)" for row in self.next.itertuples()]
+            parts += [
+                f"  {row['model']}: {row['benchmark']} ({100 * row['explains']:.0f} %)"
+                for row in self.next.to_dict("records")
+            ]
         if len(self.odd):
             parts.append("Published scores that nothing in the table explains:")
             parts += [
-                f"  {row.model}, {row.benchmark}: {row.score:g}, expected {row.expected:.1f} ({row.distance:+.1f} sd)"
-                for row in self.odd.head(10).itertuples()
+                f"  {row['model']}, {row['benchmark']}: {row['score']:g}, expected {_points(row['expected'])}"
+                f" ({row['distance']:+.1f} sd)"
+                for row in self.odd.head(10).to_dict("records")
             ]
         return "\n".join(parts)
 
@@ -124,7 +129,8 @@ def forecast(
         InputError: The table is wrong, or what is asked is not in it.
 
     Example:
-        >>> forecast("scores.csv", settings=ForecastSettings(add="my-model", add_scores={"gsm8k": 62}))  # doctest: +SKIP
+        >>> asked = ForecastSettings(add="my-model", add_scores={"gsm8k": 62})
+        >>> forecast("scores.csv", settings=asked)  # doctest: +SKIP
     """
     chosen = settings or ForecastSettings()
     entry = forecaster_entry(chosen.forecaster)
@@ -151,9 +157,11 @@ def forecast(
         return Forecast(listed[COLUMNS], empty, empty, chosen.level, entry.name, None, table.notes)
     listed["reason"] = _all_reasons(fitted, row, column)
     odd = odd_cells(fitted) if len(table.names) <= MOST_ODD_MODELS else odd_cells_skipped()
-    return Forecast(
-        listed[COLUMNS], _next(fitted, asked), odd, chosen.level, entry.name, fitted.factors, table.notes
-    )
+    return Forecast(listed[COLUMNS], _next(fitted, asked), odd, chosen.level, entry.name, fitted.factors, table.notes)
+
+
+def _points(value: float) -> str:
+    return f"{value:.3f}" if abs(value) <= 1 else f"{value:.1f}"
 
 
 def odd_cells_skipped() -> pd.DataFrame:
@@ -176,9 +184,7 @@ def _with_added(table: PublishedScores, settings: ForecastSettings) -> tuple[Pub
     return table.with_model(name, settings.add_scores, settings.at), name
 
 
-def _asked(
-    table: PublishedScores, settings: ForecastSettings, added: str | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _asked(table: PublishedScores, settings: ForecastSettings, added: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return which models and benchmarks are to be forecast."""
     model = settings.model or added
     rows, columns = np.ones(len(table.names), dtype=bool), np.ones(len(table.benchmarks), dtype=bool)

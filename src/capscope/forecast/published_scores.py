@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -128,7 +129,7 @@ class PublishedScores:
             if key not in models:
                 models[key] = pd.Series(np.nan, index=models.index, dtype=object)
             models[key] = models[key].astype(object)
-            models.loc[name, key] = value
+            models.loc[name, key] = value  # pyright: ignore[reportCallIssue, reportArgumentType]
         return replace(self, scores=table, models=models)
 
     def benchmark(self, name: str) -> str:
@@ -186,7 +187,7 @@ def published_scores(
     kept = wide.loc[wide.notna().any(axis=1), wide.notna().any(axis=0)]
     if len(kept) < LEAST_MODELS or len(kept.columns) < LEAST_BENCHMARKS:
         raise InputError(
-            f"{where}: has {len(kept)} models with scores on {len(kept.columns)} benchmarks; needs {LEAST_MODELS} models"
+            f"{where}: {len(kept)} models with scores on {len(kept.columns)} benchmarks; needs {LEAST_MODELS} models"
         )
     chosen, said = _units(kept, units or {}, where)
     if models is not None:
@@ -197,7 +198,9 @@ def published_scores(
 
 def _long_columns(frame: pd.DataFrame) -> dict[str, str]:
     by_lower = {str(column).strip().lower(): str(column) for column in frame.columns}
-    found = {key: next((by_lower[name] for name in names if name in by_lower), None) for key, names in LONG_NAMES.items()}
+    found = {
+        key: next((by_lower[name] for name in names if name in by_lower), None) for key, names in LONG_NAMES.items()
+    }
     return {key: column for key, column in found.items() if column is not None}
 
 
@@ -207,8 +210,9 @@ _Parts = tuple[pd.DataFrame, dict[str, float], pd.DataFrame, tuple[str, ...]]
 def _from_long(frame: pd.DataFrame, columns: dict[str, str], where: str) -> _Parts:
     long = pd.DataFrame({key: frame[column] for key, column in columns.items()})
     for key in ("model", "benchmark"):
-        if long[key].isna().any():
-            row = int(np.flatnonzero(long[key].isna())[0]) + 1
+        blank = ~long[key].map(_is_given).to_numpy(dtype=bool)
+        if blank.any():
+            row = int(np.flatnonzero(blank)[0]) + 1
             raise InputError(f"{where}: row {row} has no {key}; fill it in or remove the row")
         long[key] = long[key].astype(str).str.strip()
     long["score"] = [_number(cell, f"{where}: row {row + 1}") for row, cell in enumerate(long["score"])]
@@ -217,7 +221,7 @@ def _from_long(frame: pd.DataFrame, columns: dict[str, str], where: str) -> _Par
     notes: list[str] = []
     repeated = grouped.size()
     if (repeated > 1).any():
-        spread = (grouped.max() - grouped.min()).idxmax()
+        spread = cast(tuple[str, str], (grouped.max() - grouped.min()).idxmax())
         notes.append(
             f"{int((repeated > 1).sum())} cells have several scores, which are averaged;"
             f" they differ most for {spread[0]} on {spread[1]}"
@@ -356,4 +360,4 @@ def _as_years(column: pd.Series) -> FloatArray:
     """Dates as years with their fraction."""
     text = column.astype("string").str.strip().str.replace(r"^(\d{4})(-\d{2})?$", r"\1\2", regex=True)
     dates = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
-    return (dates.dt.year + (dates.dt.dayofyear - 1) / 365.25).to_numpy(dtype=float, na_value=np.nan)
+    return (dates.dt.year + (dates.dt.day_of_year - 1) / 365.25).to_numpy(dtype=float, na_value=np.nan)

@@ -70,7 +70,7 @@ def soft_impute(values: FloatArray) -> FloatArray:
     known = np.isfinite(values)
     centre, spread = column_scales(values)
     standard = np.where(known, (values - centre) / spread, 0.0)
-    filled = standard.copy()
+    filled, low_rank = standard.copy(), standard
     for _ in range(SWEEPS):
         left, singular, right = np.linalg.svd(filled, full_matrices=False)
         singular = np.maximum(singular - SHRINK, 0)[:RANK]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from capscope.axes import FloatArray
 from capscope.forecast.published_scores import PublishedScores
@@ -20,6 +20,7 @@ class CellForecasts:
     """Upper bound."""
 
 
+@runtime_checkable
 class FittedForecaster(Protocol):
     """A forecaster that has learned from a table."""
 
@@ -32,6 +33,7 @@ class FittedForecaster(Protocol):
         ...
 
 
+@runtime_checkable
 class Forecaster(Protocol):
     """A rule that learns from a table of scores."""
 

@@ -20,8 +20,8 @@ from capscope.forecast.forecasters.forecaster import CellForecasts, ForecasterEn
 from capscope.forecast.links import TableLink
 from capscope.forecast.published_scores import PublishedScores
 
-RANKS = (2, 5, 8)
-"""Numbers of factors that are tried."""
+RANKS = {2: 3, 5: 6, 8: 20}
+"""Numbers of factors that are tried, and the number of benchmarks from which on."""
 CELLS_AT_FULL_LENGTH = 30_000
 """Tables with more cells than this get shorter chains."""
 MOST_MODELS_INSIDE = 400
@@ -52,7 +52,6 @@ class HierarchicalForecaster:
         questions = [draw_question(inner, rng) for _ in range(self.questions)]
         questions = [question for question in questions if question.hidden.any()]
         trials = {factors: self._trial(inner, questions, factors, rng) for factors in self._candidates(inner)}
-        self_debug.append({k:round(t.loss,5) for k,t in trials.items()})
         factors = min(trials, key=lambda rank: trials[rank].loss)
         data = cell_data(table, self.leave_out)
         draws = draw_factors(data, self._length(table, factors), rng)
@@ -61,7 +60,7 @@ class HierarchicalForecaster:
     def _candidates(self, table: PublishedScores) -> tuple[int, ...]:
         if self.factors is not None:
             return (self.factors,)
-        return tuple(rank for rank in RANKS if rank == RANKS[0] or rank < len(table.benchmarks))
+        return tuple(rank for rank, least in RANKS.items() if len(table.benchmarks) >= least) or (1,)
 
     def _length(self, table: PublishedScores, factors: int, share: float = 1.0) -> FactorSettings:
         share = share * min(1.0, max(0.3, CELLS_AT_FULL_LENGTH / table.values.size))
@@ -90,7 +89,6 @@ class HierarchicalForecaster:
         return _Trial(float(np.sum(losses)), Residuals(merged[0], merged[1], merged[2]))
 
 
-self_debug = []
 INNER_LEVEL = 0.8
 """Level at which intervals are measured."""
 

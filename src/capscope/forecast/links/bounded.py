@@ -82,7 +82,7 @@ def _maker(top: float):  # noqa: ANN202 - a function of Link
 
 def _out_of_ten(scores: FloatArray, name: str, typical: float) -> bool:  # noqa: ARG001 - one signature for all
     named = re.search(r"mt-?_?\s?bench|out of 10\b|/10\b", name.lower())
-    return bool(named) and scores.min() >= 0 and 1 < scores.max() <= 10
+    return bool(named and scores.min() >= 0 and 1 < scores.max() <= 10)
 
 
 def _is_share(scores: FloatArray, name: str, typical: float) -> bool:  # noqa: ARG001 - one signature for all

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from capscope.axes import FloatArray
 
 
+@runtime_checkable
 class Link(Protocol):
     """A map between scores and the link scale, for several benchmarks at once (the last axis)."""
 

@@ -89,9 +89,7 @@ def _is_positive(scores: FloatArray, name: str, typical: float) -> bool:  # noqa
 
 
 ELO = LinkEntry(name="elo", help="ratings (Elo, Glicko, Bradley-Terry x 400)", top=np.inf, fits=_is_elo, make=_elo)
-POSITIVE = LinkEntry(
-    name="positive", help="positive quantities over decades", top=np.inf, fits=_is_positive, make=_log
-)
+POSITIVE = LinkEntry(name="positive", help="positive quantities over decades", top=np.inf, fits=_is_positive, make=_log)
 UNBOUNDED = LinkEntry(
     name="unbounded",
     help="any other number",
