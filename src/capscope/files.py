@@ -12,7 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
 """Files of a folder of tensors, such as a fit or a bank."""
+STUDY_TABLES = ("items", "responses", "demands")
+"""Tables of a study folder."""
 LOCK_SECONDS = 600.0
 """How long a writer waits for another one."""
 
@@ -285,6 +287,8 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    if kind_of(folder) in ("study", "file"):
+        raise InputError(f"{folder}: this is a {kind_of(folder)}, not a {what}; {remedy}")
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         content = (folder / TENSORS).read_bytes()
@@ -309,6 +313,21 @@ def _digest(manifest: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a manifest's content, whatever its layout in the file."""
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def kind_of(path: Path) -> str:
+    """Name what stands at a path: ``study``, ``fit``, ``bank``, ``file``, ``folder`` of anything else, or nothing.
+
+    Args:
+        path: A file or folder, or neither.
+    """
+    if not path.is_dir():
+        return "file" if path.exists() else ""
+    if (path / TENSORS).is_file():
+        with suppress(OSError, ValueError, AttributeError):
+            stated = json.loads((path / MANIFEST).read_text(encoding="utf-8")).get("kind")
+            return "bank" if stated == "bank" else "fit"
+    return "study" if any(path.glob(f"{table}.*") for table in STUDY_TABLES) else "folder"
 
 
 def refuse_lengths(

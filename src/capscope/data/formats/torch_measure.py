@@ -10,7 +10,6 @@ import pandas as pd
 from capscope.data.columns import as_identifier, as_number, blank_cells, data_row
 from capscope.data.formats.assembly import assemble_logs
 from capscope.data.formats.described_items import ItemBook, LoggedItem
-from capscope.data.formats.exporting import report_on_export, single_responses
 from capscope.data.formats.format import (
     NOT_ADMINISTERED,
     Argument,
@@ -20,6 +19,8 @@ from capscope.data.formats.format import (
     ImportReport,
     Paths,
     as_paths,
+    report_on_export,
+    single_responses,
 )
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
 from capscope.data.formats.scored_log import SCORE_BOUNDS, log_files
