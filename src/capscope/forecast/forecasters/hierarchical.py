@@ -26,6 +26,8 @@ CELLS_AT_FULL_LENGTH = 30_000
 """Tables with more cells than this get shorter chains."""
 MOST_MODELS_INSIDE = 400
 """Models of a table that hidden-cell trials use."""
+SMALL_TABLE = 3_000
+"""Cells up to which known cells are hidden twice as often."""
 NOISE_DRAWS = 400
 """Least number of draws of a cell."""
 
@@ -37,7 +39,7 @@ class HierarchicalForecaster:
     factors: int | None = None
     """Number of factors; by default chosen on hidden cells."""
     questions: int = 2
-    """Times that known cells are hidden to choose the rank and to scale intervals; 0 leaves intervals as they are."""
+    """Times that known cells are hidden to choose the rank and to scale intervals, twice as often in small tables."""
     burn: int = 100
     """Iterations thrown away."""
     keep: int = 150
@@ -49,7 +51,8 @@ class HierarchicalForecaster:
         """Choose the rank, draw from the posterior, scale the intervals."""
         rng = np.random.default_rng([seed, 17])
         inner = _subset(table, rng)
-        questions = [draw_question(inner, rng) for _ in range(self.questions)]
+        times = self.questions * (2 if inner.values.size <= SMALL_TABLE else 1)
+        questions = [draw_question(inner, rng) for _ in range(times)]
         questions = [question for question in questions if question.hidden.any()]
         trials = {factors: self._trial(inner, questions, factors, rng) for factors in self._candidates(inner)}
         factors = min(trials, key=lambda rank: trials[rank].loss)
