@@ -6,7 +6,7 @@ from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster
 from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
 from capscope.forecast.links import LINKS
 from capscope.forecast.masks import HIDINGS, hidden_cells
-from capscope.forecast.published_scores import PublishedScores, published_scores
+from capscope.forecast.table_of_scores import PublishedScores, published_scores
 
 __all__ = [
     "FORECASTERS",

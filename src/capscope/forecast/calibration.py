@@ -12,7 +12,7 @@ import numpy as np
 
 from capscope.axes import FloatArray
 from capscope.forecast.masks import all_but, amount_of_compute
-from capscope.forecast.published_scores import PublishedScores
+from capscope.forecast.table_of_scores import PublishedScores
 
 ORDINARY, THIN_MODEL, THIN_BENCHMARK = 0, 1, 2
 KINDS = ("ordinary", "a model with hardly a score", "a benchmark with hardly a score")
@@ -31,7 +31,7 @@ HIGH_RANK = 0.75
 
 
 @dataclass(frozen=True)
-class Question:
+class HiddenQuestion:
     """Known cells that are hidden as the missing ones are."""
 
     hidden: np.ndarray
@@ -56,7 +56,7 @@ def thin_rows(known: np.ndarray, few: int) -> np.ndarray:
     return (count <= few) & (count < SHARE_OF_MEDIAN * np.median(count[count > 0]))
 
 
-def draw_question(table: PublishedScores, rng: np.random.Generator) -> Question:
+def draw_question(table: PublishedScores, rng: np.random.Generator) -> HiddenQuestion:
     """Hide known cells as the missing ones are hidden.
 
     Args:
@@ -82,7 +82,7 @@ def draw_question(table: PublishedScores, rng: np.random.Generator) -> Question:
         kind[:, columns] = THIN_BENCHMARK
     if (present == ORDINARY).any() or not len(present):
         hidden |= _random_cells(known & ~hidden, np.setdiff1d(np.flatnonzero(~models), donors), rng)
-    return Question(hidden, kind)
+    return HiddenQuestion(hidden, kind)
 
 
 def _random_cells(known: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,7 @@ from capscope.display import html_table, short_repr
 from capscope.errors import InputError, nearest
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts
 from capscope.forecast.masks import HIDINGS, hidden_cells
-from capscope.forecast.published_scores import PublishedScores, published_scores
+from capscope.forecast.table_of_scores import PublishedScores, published_scores
 from capscope.tasks import run_tasks
 
 LEVEL = 0.8

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.forecast.published_scores import LOGARITHMIC, PublishedScores
+from capscope.forecast.table_of_scores import LOGARITHMIC, PublishedScores
 
 WORD = re.compile(r"[a-z]+|\d+(?:\.\d+)?[bm]?")
 SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z])")

@@ -12,7 +12,7 @@ from capscope.errors import InputError, first_few, nearest
 from capscope.forecast.evaluation import forecaster_entry
 from capscope.forecast.explanations import next_scores, odd_cells, reasons
 from capscope.forecast.forecasters import FittedHierarchical
-from capscope.forecast.published_scores import PublishedScores, published_scores
+from capscope.forecast.table_of_scores import PublishedScores, published_scores
 
 MOST_REASONS = 20_000
 """Missing cells up to which each gets a reason."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from capscope.axes import FloatArray
 from capscope.errors import InputError
-from capscope.forecast.published_scores import PublishedScores
+from capscope.forecast.table_of_scores import PublishedScores
 
 KEPT_OF_MODEL, KEPT_OF_BENCHMARK = 2, 5
 """Scores that a hidden model and a hidden benchmark keep."""

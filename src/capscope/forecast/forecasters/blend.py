@@ -8,7 +8,7 @@ from capscope.axes import FloatArray
 from capscope.forecast.calibration import draw_question
 from capscope.forecast.forecasters.forecaster import CellForecasts, ForecasterEntry
 from capscope.forecast.links import TableLink
-from capscope.forecast.published_scores import PublishedScores
+from capscope.forecast.table_of_scores import PublishedScores
 
 RIDGE_SHARE = 0.6
 """Weight of the ridge regression where it applies (BenchPress, 2026)."""
@@ -59,7 +59,7 @@ def blended(values: FloatArray) -> FloatArray:
     """Complete a table by the blend; where no benchmark predicts a cell, by the low-rank part alone.
 
     Args:
-        values: Link-scale scores, NaN where missing, shape (model, benchmark).
+        values: ScoreLink-scale scores, NaN where missing, shape (model, benchmark).
     """
     low_rank, ridge = soft_impute(values), neighbour_ridge(values)
     return np.where(np.isfinite(ridge), RIDGE_SHARE * ridge + (1 - RIDGE_SHARE) * low_rank, low_rank)
@@ -92,7 +92,7 @@ def neighbour_ridge(values: FloatArray) -> FloatArray:
     """Predict each benchmark by ridge regressions on the benchmarks most correlated with it, one at a time, averaged.
 
     Args:
-        values: Link-scale scores, NaN where missing.
+        values: ScoreLink-scale scores, NaN where missing.
 
     Returns:
         Predictions, NaN where no correlated benchmark has a score.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from capscope.axes import FloatArray
-from capscope.forecast.published_scores import PublishedScores
+from capscope.forecast.table_of_scores import PublishedScores
 
 
 @dataclass(frozen=True)

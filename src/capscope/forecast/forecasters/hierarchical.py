@@ -8,7 +8,7 @@ import numpy as np
 from capscope.axes import FloatArray
 from capscope.forecast.calibration import (
     THIN_BENCHMARK,
-    Question,
+    HiddenQuestion,
     Residuals,
     draw_question,
     interval_scales,
@@ -18,7 +18,7 @@ from capscope.forecast.factor_model import TAIL, CellData, FactorDraws, FactorSe
 from capscope.forecast.features import benchmark_blocks, model_blocks
 from capscope.forecast.forecasters.forecaster import CellForecasts, ForecasterEntry
 from capscope.forecast.links import TableLink
-from capscope.forecast.published_scores import PublishedScores
+from capscope.forecast.table_of_scores import PublishedScores
 
 RANKS = {2: 3, 5: 6, 8: 20}
 """Numbers of factors that are tried, and the number of benchmarks from which on."""
@@ -70,7 +70,7 @@ class HierarchicalForecaster:
         return FactorSettings(factors=factors, burn=int(self.burn * share), keep=int(self.keep * share))
 
     def _trial(
-        self, table: PublishedScores, questions: list[Question], factors: int, rng: np.random.Generator
+        self, table: PublishedScores, questions: list[HiddenQuestion], factors: int, rng: np.random.Generator
     ) -> "_Trial":
         """Hide cells, forecast them, and keep what the intervals missed by."""
         parts: list[tuple[np.ndarray, np.ndarray, FloatArray]] = []
@@ -190,7 +190,7 @@ def _noisy_columns(
 def _interval_loss(
     table: PublishedScores,
     link: TableLink,
-    question: Question,
+    question: HiddenQuestion,
     bounds: tuple[FloatArray, FloatArray, FloatArray],
 ) -> float:
     """Return the mean pinball loss at the median and the bounds, each benchmark's scores in units of their spread."""

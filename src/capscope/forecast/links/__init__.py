@@ -9,7 +9,7 @@ import numpy as np
 
 from capscope.axes import FloatArray
 from capscope.forecast.links.bounded import OUT_OF_TEN, PERCENT, SHARE
-from capscope.forecast.links.link import Link, LinkEntry
+from capscope.forecast.links.link import LinkEntry, ScoreLink
 from capscope.forecast.links.unbounded import ELO, POSITIVE, UNBOUNDED
 
 LINKS: dict[str, LinkEntry] = {
@@ -41,7 +41,7 @@ def recognised_unit(scores: FloatArray, name: str, typical: float) -> str:
 class TableLink:
     """The links of all benchmarks of a table, applied to arrays whose last axis is the benchmark."""
 
-    parts: tuple[tuple[np.ndarray, Link], ...]
+    parts: tuple[tuple[np.ndarray, ScoreLink], ...]
     """Columns, and their link."""
 
     def to_link(self, scores: FloatArray) -> FloatArray:
@@ -78,7 +78,7 @@ def table_link(scores: FloatArray, units: list[str]) -> TableLink:
         scores: Scores, shape (model, benchmark), NaN where missing.
         units: Unit of each benchmark.
     """
-    parts: list[tuple[np.ndarray, Link]] = []
+    parts: list[tuple[np.ndarray, ScoreLink]] = []
     for name, entry in LINKS.items():
         columns = np.flatnonzero([unit == name for unit in units])
         if len(columns):
@@ -87,4 +87,4 @@ def table_link(scores: FloatArray, units: list[str]) -> TableLink:
     return TableLink(tuple(parts))
 
 
-__all__ = ["LINKS", "Link", "LinkEntry", "TableLink", "recognised_unit", "table_link"]
+__all__ = ["LINKS", "ScoreLink", "LinkEntry", "TableLink", "recognised_unit", "table_link"]

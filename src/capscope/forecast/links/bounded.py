@@ -73,7 +73,7 @@ def estimated_floor(shares: FloatArray) -> float:
     return SHARE_OF_CHANCE * max(near, default=0.0)
 
 
-def _maker(top: float):  # noqa: ANN202 - a function of Link
+def _maker(top: float):  # noqa: ANN202 - a function of ScoreLink
     def make(columns: list[FloatArray]) -> BoundedLink:
         return BoundedLink(top, np.array([estimated_floor(column / top) for column in columns]))
 

@@ -8,7 +8,7 @@ from capscope.axes import FloatArray
 
 
 @runtime_checkable
-class Link(Protocol):
+class ScoreLink(Protocol):
     """A map between scores and the link scale, for several benchmarks at once (the last axis)."""
 
     def to_link(self, scores: FloatArray) -> FloatArray:
@@ -23,7 +23,7 @@ class Link(Protocol):
         """Return (d link / d score)^2 at values of the link scale, scores in units of their range."""
         ...
 
-    def column(self, place: int) -> "Link":
+    def column(self, place: int) -> "ScoreLink":
         """Return the link of one of the benchmarks, for arrays whose last axis has length 1."""
         ...
 
@@ -40,5 +40,5 @@ class LinkEntry:
     """Largest possible score; infinity without a bound."""
     fits: Callable[[FloatArray, str, float], bool]
     """Whether scores of a benchmark look like this: observed scores, name, median of the table's maxima."""
-    make: Callable[[list[FloatArray]], Link]
+    make: Callable[[list[FloatArray]], ScoreLink]
     """Make the link of some benchmarks from the observed scores of each."""

@@ -21,7 +21,7 @@ class LinearLink:
     centre: FloatArray
     """Score that becomes 0, for each benchmark."""
     factor: FloatArray
-    """Link scale units in one point of the score."""
+    """ScoreLink scale units in one point of the score."""
 
     def to_link(self, scores: FloatArray) -> FloatArray:
         """Centre and scale."""
@@ -45,7 +45,7 @@ class LogLink:
     """Logarithms of positive scores, centred and scaled."""
 
     linear: LinearLink
-    """Link of the logarithms."""
+    """ScoreLink of the logarithms."""
 
     def to_link(self, scores: FloatArray) -> FloatArray:
         """Take logarithms, centre and scale; a score that is not positive becomes the smallest number."""
