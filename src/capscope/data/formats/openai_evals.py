@@ -43,7 +43,7 @@ WRITTEN_WITH = {"match": ("correct",), "metrics": ()}
 
 
 @dataclass
-class Sample:
+class SampleEvents:
     """What the events of one sample say."""
 
     scores: list[tuple[int, dict[str, object]]] = field(default_factory=list[tuple[int, dict[str, object]]])
@@ -92,7 +92,7 @@ def import_openai_evals(
 
 def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> ScoredLog:
     spec: dict[str, Any] = {}
-    samples: dict[str, Sample] = {}
+    samples: dict[str, SampleEvents] = {}
     complete = False
     for line, record in numbered_records(path):
         if "spec" in record:
@@ -132,11 +132,11 @@ def _model(path: Path, spec: dict[str, Any]) -> str:
     return str(name)
 
 
-def _add(path: Path, line: int, record: dict[str, Any], samples: dict[str, Sample]) -> None:
+def _add(path: Path, line: int, record: dict[str, Any], samples: dict[str, SampleEvents]) -> None:
     """Add what one event says about its sample."""
     place = f"line {line}"
     kind = required_name(path, record, "type", place)
-    sample = samples.setdefault(required_name(path, record, "sample_id", place), Sample(line=line))
+    sample = samples.setdefault(required_name(path, record, "sample_id", place), SampleEvents(line=line))
     data = optional_object(path, record, "data", place)
     if kind in SCORING:
         wanted = WRITTEN_WITH[kind] or [name for name, value in data.items() if isinstance(value, bool | int | float)]
@@ -157,7 +157,7 @@ def _asked(prompt: object) -> str | None:
     return "\n".join(part for part in parts if isinstance(part, str)) or None
 
 
-def _remark(path: Path, samples: dict[str, Sample], notes: LogNotes, *, complete: bool) -> None:
+def _remark(path: Path, samples: dict[str, SampleEvents], notes: LogNotes, *, complete: bool) -> None:
     failed = Counter(sample.error for sample in samples.values() if sample.error and not sample.scores)
     if failed:
         first = failed.most_common(1)[0][0]
