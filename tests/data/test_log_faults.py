@@ -320,6 +320,7 @@ def test_several_right_references_of_a_written_answer_are_no_options(run):
     [
         (lambda result, _: result.update(source_data="hub"), "source_data is not a JSON object"),
         (lambda result, _: result["metric_config"].update(min_score="zero"), "min_score is 'zero', which is no number"),
+        (lambda result, _: result["metric_config"].update(lower_is_better="no"), "is 'no', which is neither true nor"),
         (lambda _, record: record["input"].update(choices=4), "choices is not a JSON list"),
         (lambda _, record: record.update(sample_id={}), "'sample_id' is neither text nor a number"),
     ],
@@ -331,6 +332,16 @@ def test_wrong_kinds_in_every_eval_ever_are_named(write, change, said):
     change(result, record)
     write("u.json", json.dumps({"evaluation_results": [result]}))
     assert said in refused(import_every_eval_ever, write("u_samples.jsonl", json.dumps(record)))
+
+
+def test_a_line_that_repeats_another_in_full_is_no_second_trial(write):
+    record = {"schema_version": "0.3.0", "model_id": "m", "evaluation_name": "e", "sample_id": 1}
+    record |= {"input": {"raw": "q"}, "evaluation": {"score": 1.0}, "evaluation_result_id": "r"}
+    again = record | {"evaluation": {"score": 0.0}}
+    path = write("u_samples.jsonl", "".join(json.dumps(each) + "\n" for each in (record, again, record)))
+    study, report = import_every_eval_ever(path)
+    assert study.require("responses")[["score", "n_trials"]].to_numpy().tolist() == [[0.5, 2]]
+    assert "u_samples.jsonl: 1 lines repeat another in full; each counts once" in report.notes
 
 
 def reply(custom_id, response):
