@@ -13,7 +13,7 @@ from doc_pages import PAGES, ROOT, Runner, agrees, blocks, commands, cut, is_slo
 from endpoint.server import ScriptedServer
 
 DOCS = ROOT / "docs"
-LANGUAGES = {"console", "python", "json", "text", "csv", "toml"}
+LANGUAGES = {"console", "python", "json", "text", "csv", "toml", "yaml"}
 TEXTS = {page: (ROOT / page).read_text("utf-8") for page in PAGES}
 RUNNING = [
     pytest.param(page, marks=pytest.mark.slow if is_slow(text) else (), id=page)
