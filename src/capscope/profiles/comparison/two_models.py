@@ -20,7 +20,7 @@ from capscope.display import html_table
 from capscope.errors import FitError, InputError, refuse_absent_model
 from capscope.fit import IRTSettings, fit_irt
 from capscope.profiles.item_groups import places_of
-from capscope.profiles.text_tables import dimension_names, reliability_notes, table_lines
+from capscope.profiles.text_tables import dimension_names, reliability_notes, spelled, table_lines
 
 PRIOR = 1.5
 """Pseudo-items of the prior, shared by the bins: Jeffreys' prior for three bins."""
@@ -30,6 +30,11 @@ DRAWS = 4000
 FINE_BINS = np.array([-0.999, -0.6, -0.2, -1e-9, 1e-9, 0.2, 0.6, 0.999])
 HIGH_LEVEL = 3.0
 FEWEST_ITEMS = 5
+COLUMNS = (
+    "ahead: chance that a is the better one; improvement: chance that a does better on one more item (0.5 is neither);"
+    "\nleader: named where the interval leaves out 0. Rows `dim` are items at level 3 or more of that demand."
+)
+"""What stands under the table."""
 FEWEST_MODELS = 5
 """Models under which there is no general factor to speak of."""
 
@@ -170,14 +175,28 @@ class Comparison:
     def as_dict(self) -> dict[str, object]:
         """Return plain values."""
         rows, notes = self.table.to_dict("records"), list(self.notes)
-        return {"a": self.models[0], "b": self.models[1], "level": self.level, "rows": rows, "notes": notes}
+        result: dict[str, object] = {"a": self.models[0], "b": self.models[1], "level": self.level}
+        return result | {"rows": rows, "notes": notes, "answer": self.answer}
 
     def as_text(self) -> str:
         """Return notes and the table, with the names of dimensions beside their codes."""
         notes = [f"note: {note}" for note in self.notes]
         names = self.table["name"].astype(str).map(dimension_names()).where(self.table["scope"] == "dim").fillna("")
         table = self.table.assign(dimension=names) if (names != "").any() else self.table
-        return "\n".join([*notes, self.head, table_lines(table)])
+        return "\n".join([*notes, self.answer, "", self.head, table_lines(table), COLUMNS])
+
+    @property
+    def answer(self) -> str:
+        """Which of the two is ahead, by how much, how surely, and where the order turns."""
+        whole, first = self.table.iloc[0], self.models[0] if self.table["ahead"].iloc[0] >= 0.5 else self.models[1]
+        second = next(name for name in self.models if name != first)
+        sign, chance = (1, whole["ahead"]) if first == self.models[0] else (-1, 1 - whole["ahead"])
+        low, high = sorted((sign * 100 * whole["lower"], sign * 100 * whole["upper"]))
+        size = f"{sign * 100 * whole['mean']:.1f} points ({self.level:.0%} interval {low:.1f} to {high:.1f})"
+        sure = "is ahead of" if low > 0 else "may be ahead of"
+        line = f"{first} {sure} {second} by {size} on {whole['items']} items; probability {chance:.2f}."
+        other = self.table.loc[self.table["leader"] == second, "name"].astype(str).tolist()
+        return f"{line} {second} leads on {spelled(other)}." if other else line
 
     def __repr__(self) -> str:
         whole = self.table.iloc[0]
