@@ -48,7 +48,8 @@ def test_every_command_is_on_the_page_of_commands_and_every_one_there_exists() -
 
 
 def test_every_command_in_the_readme_exists() -> None:
-    assert {name for name in named_in(README) if not name.startswith("-")} <= verbs()
+    groups = {name.split()[0] for name in verbs()}
+    assert {name for name in named_in(README) if not name.startswith("-")} <= verbs() | groups
 
 
 def test_the_two_commands_are_those_of_continuous_integration() -> None:
