@@ -11,7 +11,6 @@ from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate_assessors
-from capscope.cli.explain_command import explain
 from capscope.cli.export_command import ExportCommand, export
 from capscope.cli.fit_command import fit
 from capscope.cli.forecast_command import forecast_app
@@ -22,7 +21,7 @@ from capscope.cli.output import discard_output, error_line, flush_output, write_
 from capscope.cli.overview import HELP, Application
 from capscope.cli.plan_command import plan
 from capscope.cli.predict_command import predict
-from capscope.cli.profile_command import compare, profile
+from capscope.cli.profile_command import compare, explain, profile
 from capscope.cli.report_command import demo, report, view
 from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
 from capscope.errors import CapscopeError, OutputError
