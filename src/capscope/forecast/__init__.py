@@ -1,11 +1,13 @@
 """Forecasts of published scores: missing and future scores of a table, structure, change over time."""
 
 from capscope.display import make_callable
+from capscope.forecast.change import ScoreChange, score_change, series_signal
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster, ForecasterEntry
 from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
 from capscope.forecast.links import LINKS
 from capscope.forecast.masks import HIDINGS, hidden_cells
+from capscope.forecast.structure import ScoreStructure, forecast_structure
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
 
 __all__ = [
@@ -20,10 +22,15 @@ __all__ = [
     "Forecaster",
     "ForecasterEntry",
     "PublishedScores",
+    "ScoreChange",
+    "ScoreStructure",
     "evaluate_forecast",
     "forecast",
+    "forecast_structure",
     "hidden_cells",
     "published_scores",
+    "score_change",
+    "series_signal",
 ]
 
 make_callable(__name__, forecast)

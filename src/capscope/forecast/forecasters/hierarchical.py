@@ -14,7 +14,14 @@ from capscope.forecast.calibration import (
     interval_scales,
     kinds_of_cells,
 )
-from capscope.forecast.factor_model import TAIL, CellData, FactorDraws, FactorSettings, draw_factors
+from capscope.forecast.factor_model import (
+    TAIL,
+    CellData,
+    FactorDraws,
+    FactorSettings,
+    draw_factors,
+    pooled,
+)
 from capscope.forecast.features import benchmark_blocks, model_blocks
 from capscope.forecast.forecasters.forecaster import CellForecasts, ForecasterEntry
 from capscope.forecast.links import TableLink
@@ -24,9 +31,11 @@ RANKS = {2: 3, 5: 6, 8: 20}
 """Numbers of factors that are tried, and the number of benchmarks from which on."""
 CELLS_AT_FULL_LENGTH = 30_000
 """Tables with more cells than this get shorter chains."""
+NEARLY_AS_GOOD = 1.05
+"""Ranks whose loss on hidden cells is at most this much of the best one's are averaged."""
 MOST_MODELS_INSIDE = 400
 """Models of a table that hidden-cell trials use."""
-SMALL_TABLE = 3_000
+SMALL_TABLE = 5_000
 """Cells up to which known cells are hidden twice as often."""
 NOISE_DRAWS = 400
 """Least number of draws of a cell."""
@@ -57,7 +66,9 @@ class HierarchicalForecaster:
         trials = {factors: self._trial(inner, questions, factors, rng) for factors in self._candidates(inner)}
         factors = min(trials, key=lambda rank: trials[rank].loss)
         data = cell_data(table, self.leave_out)
-        draws = draw_factors(data, self._length(table, factors), rng)
+        near = [rank for rank, trial in trials.items() if trial.loss <= NEARLY_AS_GOOD * trials[factors].loss]
+        ranks = near if table.values.size <= CELLS_AT_FULL_LENGTH else [factors]
+        draws = pooled([draw_factors(data, self._length(table, rank), rng) for rank in ranks])
         return FittedHierarchical(table, table.link(), draws, factors, trials[factors].residuals, data, seed)
 
     def _candidates(self, table: PublishedScores) -> tuple[int, ...]:
@@ -79,7 +90,7 @@ class HierarchicalForecaster:
             visible = table.hidden(question.hidden)
             link = visible.link()
             draws = draw_factors(cell_data(visible, self.leave_out), self._length(visible, factors, 0.7), rng)
-            bounds = _link_quantiles(draws, link, INNER_LEVEL, rng)
+            bounds = _link_quantiles(draws, link, INNER_LEVEL, rng, least=1)
             row, column = np.nonzero(question.hidden)
             kind = question.kind[row, column]
             truth = link.to_link(table.values)[row, column]
@@ -160,13 +171,13 @@ def _subset(table: PublishedScores, rng: np.random.Generator) -> PublishedScores
 
 
 def _link_quantiles(
-    draws: FactorDraws, link: TableLink, level: float, rng: np.random.Generator
+    draws: FactorDraws, link: TableLink, level: float, rng: np.random.Generator, least: int = NOISE_DRAWS
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return median and bounds of every cell on the link scale, noise included in the bounds."""
     n, d = draws.ability.shape[1], draws.intercept.shape[1]
     middle, lower, upper = np.empty((n, d)), np.empty((n, d)), np.empty((n, d))
     tail = (1 - level) / 2
-    for column, values in _noisy_columns(draws, link, rng):
+    for column, values in _noisy_columns(draws, link, rng, least):
         centre, noisy = values
         middle[:, column] = np.median(centre, axis=0)
         lower[:, column], upper[:, column] = np.quantile(noisy, [tail, 1 - tail], axis=0)
@@ -174,9 +185,9 @@ def _link_quantiles(
 
 
 def _noisy_columns(
-    draws: FactorDraws, link: TableLink, rng: np.random.Generator
+    draws: FactorDraws, link: TableLink, rng: np.random.Generator, least: int
 ) -> Iterator[tuple[int, tuple[FloatArray, FloatArray]]]:
-    repeats = max(1, -(-NOISE_DRAWS // draws.n_draws)) if draws.ability.shape[1] <= 2 * MOST_MODELS_INSIDE else 1
+    repeats = 1 if draws.ability.shape[1] > 2 * MOST_MODELS_INSIDE else max(1, -(-least // draws.n_draws))
     for column in range(draws.intercept.shape[1]):
         centre = draws.centre(slice(None), column)
         several = np.concatenate([centre] * repeats)
