@@ -27,16 +27,21 @@ def compare(
     source: Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder, or a table of judgements.")],
     models: Annotated[list[str] | None, typer.Argument(metavar="[A B]", help="Two models; without, all.")] = None,
     level: Level = 0.9,
+    runs: Annotated[
+        list[int] | None, typer.Option("--k", min=1, help="Runs of pass^k and pass@k, by default 2, 4, 8; repeatable.")
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Compare two models item by item, or rank all models over a suite.
 
+    Pairs are corrected for their number; repeated runs give pass^k, flaky items, and flips beyond chance.
     A file with columns model_a, model_b and winner (a, b, tie) is ranked by Bradley and Terry.
 
     Example: capscope compare STUDY GPT-4o Llama-3-70B
     """
+    from capscope.profiles import DEFAULT_RUNS
     from capscope.profiles import compare as compare_models_of
 
-    result = compare_models_of(source, *(models or []), seed=seed, level=level)
+    result = compare_models_of(source, *(models or []), seed=seed, level=level, runs=runs or DEFAULT_RUNS)
     emit(result.as_dict(), as_json, result.as_text())

@@ -1,5 +1,6 @@
 """All models of a suite side by side: mean scores over tasks, strengths from item-wise wins, and orders by votes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from capscope.display import html_table
 from capscope.errors import FitError, InputError, first_few
 from capscope.fit import IRTPosterior, IRTSettings, draw_chances, fit_irt, item_chance
 from capscope.intervals import StratifiedMean, stratified_mean
+from capscope.profiles.comparison.all_pairs import PairTests, pair_tests
 from capscope.profiles.comparison.rankings import (
     ClusterScores,
     ModelVector,
@@ -23,6 +25,7 @@ from capscope.profiles.comparison.rankings import (
     strengths,
     task_votes,
 )
+from capscope.profiles.comparison.run_scores import DEFAULT_RUNS, RepeatedRuns, repeated_runs
 from capscope.profiles.item_groups import places_of
 from capscope.profiles.text_tables import reliability_notes, table_lines
 
@@ -54,6 +57,10 @@ class SuiteAggregates:
     """Share of the variance of the models' means that is not error; NaN for constant means."""
     notes: tuple[str, ...] = ()
     """What limits the comparison, most important first."""
+    pairs: PairTests | None = None
+    """Which models differ, corrected for the number of pairs; None where scores had to be predicted."""
+    repeats: RepeatedRuns | None = None
+    """Success over several runs, and flaky items; None without repeated runs."""
 
     @property
     def head(self) -> str:
@@ -78,12 +85,17 @@ class SuiteAggregates:
             "rests_on": self.rests_on,
             "reliability": self.reliability,
             "models": self.table.to_dict("records"),
+            "pairs": None if self.pairs is None else self.pairs.as_dict(),
+            "repeats": None if self.repeats is None else self.repeats.as_dict(),
             "notes": list(self.notes),
         }
 
     def as_text(self) -> str:
         """Return notes and the table."""
-        return "\n".join([*(f"note: {note}" for note in self.notes), self.head, table_lines(self.table)])
+        lines = [*(f"note: {note}" for note in self.notes), self.head, table_lines(self.table)]
+        for part in (self.pairs, self.repeats):
+            lines += [] if part is None else list(part.lines())
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         best = f", best {self.table['model'].iloc[0]}"
@@ -110,7 +122,9 @@ class _SuiteScores:
     """By how much the draws' variance is to be multiplied."""
 
 
-def suite_aggregates(study: Study, *, seed: int = 0, level: float = 0.9) -> SuiteAggregates:
+def suite_aggregates(
+    study: Study, *, seed: int = 0, level: float = 0.9, runs: Sequence[int] = DEFAULT_RUNS
+) -> SuiteAggregates:
     """Aggregate a study's scores over its tasks.
 
     `mean` is the mean of task means and `iqm` their interquartile mean (Agarwal et al., 2021). `strength` is the
@@ -126,6 +140,7 @@ def suite_aggregates(study: Study, *, seed: int = 0, level: float = 0.9) -> Suit
         study: A study with responses of two models or more.
         seed: Seed of the draws of predicted scores.
         level: Nominal coverage.
+        runs: Numbers of runs of pass^k and pass@k, where models ran items more than once.
 
     Raises:
         InputError: Fewer than two models answered.
@@ -149,7 +164,21 @@ def suite_aggregates(study: Study, *, seed: int = 0, level: float = 0.9) -> Suit
     variance = float(np.var(by_task.mean(axis=1), ddof=1))
     reliability = max(0.0, 1 - error / variance) if variance > 0 else float("nan")
     notes = (*reliability_notes(reliability), *_coverage_notes(scores, responses), *notes)
-    return SuiteAggregates(table, exact, len(place), len(labels), level, scores.rests_on, reliability, notes)
+    tests = None
+    if scores.draws is None:
+        tests = pair_tests(responses.models, scores.observed, place, np.random.default_rng(seed), level)
+    return SuiteAggregates(
+        table,
+        exact,
+        len(place),
+        len(labels),
+        level,
+        scores.rests_on,
+        reliability,
+        notes,
+        tests,
+        repeated_runs(responses, runs, level),
+    )
 
 
 def _common_scores(responses: Responses) -> _SuiteScores | None:
