@@ -12,7 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
 """Files of a folder of tensors, such as a fit or a bank."""
+STUDY_TABLES = ("items", "responses", "demands")
+"""Tables of a study folder."""
 LOCK_SECONDS = 600.0
 """How long a writer waits for another one."""
 
@@ -243,7 +245,7 @@ def write_tensors(
     what: str,
     keep: Collection[str] = (),
 ) -> Path:
-    """Write a manifest and tensors as a folder, whole or not at all; the manifest carries the tensors' SHA-256.
+    """Write a manifest and tensors as a folder, whole or not at all; the manifest carries both their SHA-256.
 
     Args:
         folder: Folder to be written.
@@ -265,7 +267,8 @@ def write_tensors(
                 shutil.copy2(folder / name, scratch / name)
         content = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
         (scratch / TENSORS).write_bytes(content)
-        stated = manifest | {"sha256": {TENSORS: hashlib.sha256(content).hexdigest()}}
+        digests = {TENSORS: hashlib.sha256(content).hexdigest(), MANIFEST: _digest(manifest)}
+        stated = manifest | {"sha256": digests}
         (scratch / MANIFEST).write_text(json.dumps(stated, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return folder
 
@@ -284,6 +287,8 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    if kind_of(folder) in ("study", "file"):
+        raise InputError(f"{folder}: this is a {kind_of(folder)}, not a {what}; {remedy}")
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         content = (folder / TENSORS).read_bytes()
@@ -296,10 +301,33 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
     if not isinstance(manifest, dict):
         raise InputError(f"{folder}: {MANIFEST} is not the manifest of a {what}; {remedy}")
     recorded = manifest.get("sha256")
-    stated = recorded.get(TENSORS) if isinstance(recorded, dict) else None
-    if stated is not None and stated != hashlib.sha256(content).hexdigest():
+    stated = recorded if isinstance(recorded, dict) else {}
+    if stated.get(MANIFEST, _digest(manifest)) != _digest(manifest):
+        raise InputError(f"{folder}: {MANIFEST} was changed after it was written (damaged {what}); {remedy}")
+    if stated.get(TENSORS, (digest := hashlib.sha256(content).hexdigest())) != digest:
         raise InputError(f"{folder}: {TENSORS} is not the one that {MANIFEST} was written with; {remedy}")
     return manifest, tensors
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's content, whatever its layout in the file."""
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def kind_of(path: Path) -> str:
+    """Name what stands at a path: ``study``, ``fit``, ``bank``, ``file``, ``folder`` of anything else, or nothing.
+
+    Args:
+        path: A file or folder, or neither.
+    """
+    if not path.is_dir():
+        return "file" if path.exists() else ""
+    if (path / TENSORS).is_file():
+        with suppress(OSError, ValueError, AttributeError):
+            stated = json.loads((path / MANIFEST).read_text(encoding="utf-8")).get("kind")
+            return "bank" if stated == "bank" else "fit"
+    return "study" if any(path.glob(f"{table}.*") for table in STUDY_TABLES) else "folder"
 
 
 def refuse_lengths(

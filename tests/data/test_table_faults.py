@@ -204,10 +204,10 @@ def test_formats_are_recognised_by_their_files(write, tmp_path):
     assert "openai-batch needs the option read_level" in refused(import_logs, tmp_path / "logs", "openai-batch")
 
 
-def test_the_readme_names_every_format():
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
-    assert [name for name in FORMATS if f"import {name}`" not in readme] == []
-    export = next(line for line in readme.splitlines() if line.startswith("| `capscope export`"))
+def test_the_page_of_commands_names_every_format():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text("utf-8")
+    assert [name for name in FORMATS if f"import {name}`" not in page] == []
+    export = next(line for line in page.splitlines() if line.startswith("| `capscope export`"))
     assert [name for name, entry in FORMATS.items() if entry.write and f"`{name}`" not in export] == []
 
 

@@ -64,7 +64,9 @@ def evaluate_assessors(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score assessors side by side on held-out answers: log-loss first, then ranking, calibration, benchmark scores.
+    """Score assessors side by side on held-out answers.
+
+    The log-loss comes first, then ranking, calibration and benchmark scores; the last line says which to use.
 
     Example: capscope evaluate STUDY --split task --json
 

@@ -43,7 +43,7 @@ def predict(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Predict chances of success on items, and the scores on their benchmarks.
+    """Predict chances of success on items, and benchmark scores.
 
     Example: capscope predict STUDY new-benchmark.jsonl --out chances.csv --explain
 

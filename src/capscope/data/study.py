@@ -11,7 +11,7 @@ from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
 from capscope.data.tables import TABLES, TableName, is_checked, validate
 from capscope.display import html_table
 from capscope.errors import InputError, refuse_absent_model
-from capscope.files import TENSORS, locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
+from capscope.files import kind_of, locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"
@@ -340,11 +340,14 @@ def _table_files(folder: Path) -> dict[TableName, Path]:
     Raises:
         InputError: The folder does not exist, holds no table, or holds one twice.
     """
-    if not folder.is_dir():
+    kind = kind_of(folder)
+    if kind == "file":
+        raise InputError(f"{folder}: this is a file, not a study folder; make one with 'capscope import'")
+    if not kind:
         raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
     paths: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
-    if not paths and (folder / TENSORS).is_file():
-        raise InputError(f"{folder}: this is a fit or a bank, not a study; give the folder of a study")
+    if not paths and kind in ("fit", "bank"):
+        raise InputError(f"{folder}: this is a {kind}, not a study; give the folder of a study")
     if not paths:
         raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
     return paths

@@ -6,15 +6,12 @@ import pandas as pd
 
 from capscope.data.formats.assembly import Parts, assemble
 from capscope.data.formats.format import ENCODING, Argument, Format, Head, ImportReport, Option, Paths, as_paths
-from capscope.data.formats.table_roles import ITEM_NAMES
-from capscope.data.levels import Levels, levels_from_columns, levels_from_objects
+from capscope.data.levels import ID_NAMES, Levels, levels_from_columns, levels_from_objects
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 from capscope.data.tables import TABLES, validate
 from capscope.errors import InputError, first_few
 
-ID_NAMES = (*ITEM_NAMES, "custom_id", "id")
-"""Names that tables of levels give to the item."""
 RATERS = ("annotator", "judge_model", "judge")
 """Names that they give to who rated."""
 RUBRICS = ("rubric", "demand", "scale", "dimension")
