@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from capscope.data import Study
-from capscope.data.formats import import_lm_eval, import_logs
+from capscope.data.formats import FORMATS, import_lm_eval, import_logs, with_keywords
 from capscope.errors import InputError
 
 Write = Callable[[str, str], Path]
@@ -83,3 +83,9 @@ def test_runs_of_one_model_are_counted_by_the_latest_or_all_kept(write: Write, t
     assert scores(import_logs(tmp_path)) == {("m", "t:0"): 0}
     kept = import_lm_eval(tmp_path, runs="all")[0].require("responses")
     assert dict(zip(kept["run"].astype(str), kept["score"], strict=True)) == {"1": 1, "2": 0}
+
+
+def test_errors_name_options_as_python_takes_them() -> None:
+    message = "task 'a': choose one with --metric NAME, or --repeats latest; say which with --format"
+    expected = 'task \'a\': choose one with options["metrics"] NAME, or options["runs"] latest; say which with format='
+    assert with_keywords(FORMATS, message) == expected
