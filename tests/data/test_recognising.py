@@ -43,7 +43,7 @@ def test_a_matrix_is_read_by_its_first_column_or_asked_about(write: Write) -> No
         scores(import_logs(models)) == scores(import_logs(items)) == {("m", "q1"): 1, ("m", "q2"): 0, ("n", "q1"): 0.5}
     )
     open_matrix = write("c.csv", "who,q1,q2\nm,1,0\nn,0.5,\n")
-    with pytest.raises(InputError, match=r"say which with --wide \(models\) or --wide-items"):
+    with pytest.raises(InputError, match=r'say which with options\["wide"\] \(models\) or options\["wide_items"\]'):
         import_logs(open_matrix)
     assert scores(import_logs(open_matrix, options={"wide": True})) == scores(import_logs(models))
 

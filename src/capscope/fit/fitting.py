@@ -94,7 +94,7 @@ def fit(  # noqa: PLR0913 - one name for each setting
         return fit_folder(data, settings, progress)
     if isinstance(data, pd.DataFrame):
         data = study_of(data)
-    if not isinstance(data, Study):
+    if not isinstance(data, Study):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"data is {type(data).__name__}; give a study, its folder, a table of scores, or level counts")
     return fit_study(data, settings, progress)
 

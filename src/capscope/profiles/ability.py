@@ -132,7 +132,7 @@ def profile(fit: Fit[Any] | Posterior | str | Path, model: str | None = None, *,
     """
     if isinstance(fit, str | Path):
         fit = load_fit(Path(fit))
-    if not isinstance(fit, Fit | Posterior):
+    if not isinstance(fit, Fit | Posterior):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the fit is {type(fit).__name__}; give a fit, its posterior or its folder")
     profiles = ability_profiles(fit, level)
     return profiles if model is None else profiles.only(model)
