@@ -45,7 +45,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert python(program) == "[]"
 
 
-MODULE_OF = {"annotate": "rubrics", "fit": "links", "predict": "predictions", "report": "page"}
+MODULE_OF = {"annotate": "rubrics", "fit": "links", "forecast": "masks", "predict": "predictions", "report": "page"}
 """A module inside each room."""
 
 

@@ -17,6 +17,13 @@ SCHEMA_VERSION = 1
 MANIFEST = "study.json"
 STUDY_FILES = {MANIFEST, *(f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES)}
 """Everything a study folder may hold; `Study.save` replaces a folder that holds nothing else."""
+ADVICE: dict[TableName, str] = {
+    "items": "add a table of items to the study folder, or import the logs with their texts",
+    "responses": "add answers with 'capscope import FILES --into STUDY'",
+    "demands": "rate the items with 'capscope annotate STUDY --annotator openai:MODEL', or add levels that exist with"
+    " 'capscope import levels FILE --into STUDY'",
+}
+"""How to get a table that is missing."""
 
 
 @dataclass(frozen=True)
@@ -242,8 +249,16 @@ class Study:
         """
         tables = self.tables()
         if table not in tables:
-            raise InputError(f"{self.name}: this job needs {table}.parquet; add it to the study folder")
+            raise InputError(f"{self.name}: this job needs {table}.parquet; {ADVICE[table]}")
         return tables[table]
+
+    def with_items(self) -> "Study":
+        """Return the study with a table of items; where it has none, that lists the ids of the other tables."""
+        if self.items is not None:
+            return self
+        ids = sorted({str(name) for frame in self.tables().values() for name in frame["item_id"].unique()})
+        items = _with_defaults(validate(pd.DataFrame({"item_id": ids}), "items", self.name))
+        return Study(items, self.responses, self.demands, self.name, self.sources, self.edited)
 
     def keep_items(self, item_ids: pd.Index) -> "Study":
         """Return the study reduced to these items in every table it has."""

@@ -40,6 +40,7 @@ from .fitting import fit_irt as fit_irt
 from .fitting import fit_study as fit_study
 from .held_out import HeldOut as HeldOut
 from .held_out import HoldoutScore as HoldoutScore
+from .held_out import NothingHeldOutError as NothingHeldOutError
 from .irt.population import ItemPopulation as ItemPopulation
 from .irt.posterior import NEW_ITEM as NEW_ITEM
 from .irt.posterior import IRTPosterior as IRTPosterior

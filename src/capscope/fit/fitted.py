@@ -19,7 +19,7 @@ from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, writ
 from capscope.fit.arviz_export import to_arviz
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.engines.variational.problem import pick_device
-from capscope.fit.held_out import HeldOut, held_out_rows
+from capscope.fit.held_out import HeldOut, NothingHeldOutError, held_out_rows
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt_study import fit_answers, irt_settings
 from capscope.fit.kinds import KINDS, MODELS
@@ -31,6 +31,8 @@ from capscope.fit.settings import StudyFitSettings
 SCHEMA = 1
 LEAST_RELIABILITY = 0.5
 """Below this, differences between models are more error than ability."""
+CHOSEN, COMPARED, NOT_TAKEN = "auto took ", "held-out log-loss ", " not taken: "
+"""How the lines of advice begin that say how the model was chosen, and what one of them holds."""
 REMEDY = "make one with 'capscope fit STUDY --out FIT'"
 
 PosteriorT = TypeVar("PosteriorT", bound=Posterior)
@@ -85,6 +87,23 @@ class Fit(Generic[PosteriorT]):
     def refit_settings(self) -> StudyFitSettings:
         """Settings that fit this very model again: choices made by held-out answers are taken as made."""
         return refit_settings(self.posterior, self.settings)
+
+    @property
+    def why(self) -> str:
+        """Which model was taken and why, in one sentence."""
+        lines = self.status.advice
+        chosen = next((line for line in lines if line.startswith(CHOSEN)), "")
+        if not chosen:
+            return f"{self.model_name}, as asked for: {MODELS[self.model_name].help.removeprefix('and ')}"
+        words = chosen.removeprefix(CHOSEN).split(":")[0]
+        evidence = [line for line in lines if line.startswith(COMPARED) and f" with {words}, " in line]
+        return f"{chosen} ({evidence[-1]})" if evidence else chosen
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is odd about the data or the fit: the advice without the record of how the model was chosen."""
+        choice = (CHOSEN, COMPARED)
+        return tuple(line for line in self.status.advice if not line.startswith(choice) and NOT_TAKEN not in line)
 
     def reliability(self) -> dict[str, float]:
         """Share of the abilities' variance over the models that is not posterior uncertainty, by dimension."""
@@ -238,7 +257,7 @@ def _hold_out_rows(
     rows = held_out_rows(len(responses.score), share, settings.seed)
     training, test = responses.rows(~rows), responses.rows(rows)
     if not len(training.score) or not len(test.score):
-        raise FitError(f"--holdout {share:g} leaves no answers to fit or to predict; use another share")
+        raise NothingHeldOutError(f"--holdout {share:g} leaves no answers to fit or to predict; use another share")
     meter = Meter()
     outcome = refit(training)
     cost = meter.read()

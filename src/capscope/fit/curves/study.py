@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from capscope.data import Demands, Responses, Study, join_items
+from capscope.data import Demands, Responses, Study, refuse_foreign_demands
 from capscope.fit.curves.hierarchical import fit_hierarchical
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.curves.slices import Slices, dominant_slices
@@ -31,7 +31,7 @@ def fit_curve_study(
         JoinError: Responses and demands do not talk about the same items.
         FitError: A dimension has no level on any item that is answered and hard to guess.
     """
-    join_items(study, "responses", "demands").refuse_if_poor(study.name)
+    refuse_foreign_demands(study)
     demands = Demands.of(study, settings.annotator)
     slices = dominant_slices(responses, demands, item_chance(study, responses.items))
     outcome = fit_hierarchical(slices.counts, engine=settings.engine_name, seed=settings.seed, progress=progress)

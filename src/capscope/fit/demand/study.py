@@ -1,8 +1,9 @@
 """The demand-ability model on a study: its items' demands, tasks, benchmarks and chances of a guess."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from capscope.data import Demands, Responses, Study, join_items
+from capscope.data import Demands, Responses, Study, refuse_foreign_demands
 from capscope.fit.demand.basis import demand_items
 from capscope.fit.demand.model import DemandSettings, fit_demand_items
 from capscope.fit.demand.posterior import DemandPosterior
@@ -29,7 +30,11 @@ def fit_demand_answers(
         JoinError: Responses and demands do not talk about the same items.
         FitError: The data cannot support the model.
     """
-    join_items(study, "responses", "demands").refuse_if_poor(study.name)
+    rated = refuse_foreign_demands(study)
     dims = Demands.of(study, settings.annotator).dims
     items = demand_items(study, responses.items, dims, settings.annotator)
-    return fit_demand_items(responses, items, dims, DemandSettings(seed=settings.seed))
+    outcome = fit_demand_items(responses, items, dims, DemandSettings(seed=settings.seed))
+    if not rated.missing:
+        return outcome
+    remark = f"{len(rated.missing)} answered items have no demand level; typical levels stand in with their spread"
+    return replace(outcome, status=replace(outcome.status, advice=(*outcome.status.advice, remark)))
