@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from capscope.fit.engines import ENGINES
-from capscope.fit.members import Member, loaded
+from capscope.members import Member, loaded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ An engine for item response models is a function ``(responses, settings, floor) 
 from dataclasses import dataclass
 from typing import Any
 
-from capscope.fit.members import loaded
+from capscope.members import loaded
 
 IRT_MODELS = ("auto", "rasch", "2pl", "3pl", "4pl", "mirt")
 

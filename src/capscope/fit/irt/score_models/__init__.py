@@ -5,7 +5,7 @@ A score model is a class that follows `ScoreModel` (see `score_model`), with `fr
 
 from dataclasses import dataclass
 
-from capscope.fit.members import Member
+from capscope.members import Member
 
 
 @dataclass(frozen=True, kw_only=True)
