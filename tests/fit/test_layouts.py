@@ -13,12 +13,10 @@ from capscope.errors import FitError
 from capscope.fit import IRTSettings, fit_irt
 from capscope.fit.cells import layout
 from capscope.fit.cells.answers import GridAnswers, RowAnswers
-from capscope.fit.cells.disk import DiskStore
-from capscope.fit.cells.interface import Cells, Factors
-from capscope.fit.cells.layout import lay_out
+from capscope.fit.cells.interface import Cells, CodedScores, Factors, SignedScores, WeightedScores
+from capscope.fit.cells.layout import DiskStore, lay_out
+from capscope.fit.cells.matrices import MemoryStore, SparseCells
 from capscope.fit.cells.response_summary import survey
-from capscope.fit.cells.scores import CodedScores, SignedScores, WeightedScores
-from capscope.fit.cells.sparse import MemoryStore, SparseCells
 
 SIZE = (60, 90)
 
@@ -56,8 +54,8 @@ def factors(rows: int, columns: int) -> Factors:
 def test_compressed_rows_give_the_sums_of_a_full_matrix(
     kind: str, gather_share: float, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("capscope.fit.cells.sparse.GATHER_SHARE", gather_share)
-    monkeypatch.setattr("capscope.fit.cells.sparse.CHUNK_CELLS", 500)
+    monkeypatch.setattr("capscope.fit.cells.matrices.GATHER_SHARE", gather_share)
+    monkeypatch.setattr("capscope.fit.cells.matrices.CHUNK_CELLS", 500)
     data = world()
     data = fractions(data, 10) if kind == "coded" else fractions(data, 997) if kind == "weighted" else data
     if kind == "repeated":
@@ -91,7 +89,7 @@ def test_scores_take_one_byte_where_that_is_exact(kind: str, scores: type, monke
 @pytest.mark.parametrize("make", [lambda d: d, lambda d: fractions(d, 4)], ids=["binary", "coded"])
 def test_cells_on_disk_are_those_in_memory(make: Callable[[Responses], Responses], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("capscope.fit.cells.answers.ROWS_AT_ONCE", 700)
-    monkeypatch.setattr("capscope.fit.cells.sparse.CHUNK_CELLS", 500)
+    monkeypatch.setattr("capscope.fit.cells.matrices.CHUNK_CELLS", 500)
     full, on_disk = both(make(world()), monkeypatch, memory_mb=1e-3)
     assert isinstance(on_disk, SparseCells)
     assert isinstance(on_disk.store, DiskStore)

@@ -16,17 +16,13 @@ from capscope.data import Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
-from capscope.fit.arviz_export import to_arviz
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.engines.variational.problem import pick_device
-from capscope.fit.held_out import HeldOut, held_out_rows
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt_study import fit_answers, irt_settings
-from capscope.fit.kinds import KINDS, MODELS
-from capscope.fit.outcome import Outcome, Status
-from capscope.fit.posterior import Posterior
-from capscope.fit.resources import Meter
-from capscope.fit.settings import StudyFitSettings
+from capscope.fit.outcome import HeldOut, Meter, Outcome, Status, held_out_rows
+from capscope.fit.posterior import Posterior, to_arviz
+from capscope.fit.settings import KINDS, MODELS, StudyFitSettings
 
 SCHEMA = 1
 LEAST_RELIABILITY = 0.5

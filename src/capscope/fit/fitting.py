@@ -19,13 +19,12 @@ from capscope.fit.demand.posterior import DemandPosterior
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.engines.variational.problem import pick_device
 from capscope.fit.fitted import Fit, hold_out
-from capscope.fit.held_out import HeldOut, HoldoutScore
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
 from capscope.fit.irt_study import fit_answers, irt_settings, known_floor
-from capscope.fit.kinds import KINDS, MODELS
+from capscope.fit.outcome import HeldOut, HoldoutScore
 from capscope.fit.psychometrics.linking import calibrate_items
-from capscope.fit.settings import StudyFitSettings
+from capscope.fit.settings import KINDS, MODELS, StudyFitSettings
 
 BYTES_A_ROW = 150
 """Memory that a loaded response takes at its peak, with its table and its checks."""

@@ -12,10 +12,9 @@ from capscope.errors import FitError
 from capscope.fit.engines import ENGINES
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import DeviceName, FormName, IRTSettings, ModelName
-from capscope.fit.kinds import MODELS
 from capscope.fit.outcome import Outcome
 from capscope.fit.psychometrics.dimension_meaning import dimension_sources
-from capscope.fit.settings import StudyFitSettings
+from capscope.fit.settings import MODELS, StudyFitSettings
 
 MOST_CHANCE = 0.95
 """Largest floor of guessing: an item that everyone guesses tells nothing."""

@@ -5,7 +5,7 @@ import pandas as pd
 
 from capscope.axes import ItemDim
 from capscope.fit import NEW_ITEM, CurvePosterior, DemandItems, DemandPosterior, IRTPosterior
-from capscope.fit.curves.slices import dominant
+from capscope.fit.curves.classical import dominant
 from capscope.predict.assessor import LogOddsParts
 
 EXPLAINED = ("item_id", "model", "part", "log_odds", "sd")

@@ -18,7 +18,6 @@ from capscope.fit import (
     DemandPosterior,
     IRTPosterior,
     asked_items,
-    draw_chances,
     draw_demand_chances,
 )
 from capscope.intervals import quantile_bounds
@@ -173,7 +172,7 @@ def _irt_cells(
     known = index != NEW_ITEM
     reason = np.where(known, "", "not an item of the fit: the population of items is all that is known")
     support = support_table(items, reason, known, np.where(known, np.inf, 0.0))
-    draws = draw_chances(posterior, index, rng)
+    draws = posterior.draw_chances(index, rng)
     return _cells_of_draws(posterior.models, items, draws, support, rng, level)
 
 

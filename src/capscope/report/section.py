@@ -24,7 +24,6 @@ from capscope.fit import (
     HeldOut,
     IRTPosterior,
     asked_items,
-    draw_chances,
     draw_demand_chances,
 )
 from capscope.predict import Predictions
@@ -197,7 +196,7 @@ def irt_scores(posterior: IRTPosterior, rng: np.random.Generator, draws: int = 4
         rng: Source of randomness.
         draws: Number of draws.
     """
-    chances = draw_chances(posterior, _spread_evenly(posterior.item_mean[:, -1]), rng, draws)
+    chances = posterior.draw_chances(_spread_evenly(posterior.item_mean[:, -1]), rng, draws)
     return np.stack([chance.mean(axis=0) for chance in chances])
 
 

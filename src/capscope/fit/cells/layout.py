@@ -1,19 +1,26 @@
-"""Answers to cells: full matrices or compressed rows, by the share observed and the memory allowed."""
+"""Answers to cells: how scores are packed, where they are kept (memory or disk), and which layout is chosen."""
 
 import math
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Int32
+from torch import Tensor
 
 from capscope.axes import RowFloats, RowIndex
 from capscope.fit.cells.answers import Answers, GridAnswers, Rows
-from capscope.fit.cells.dense import DenseCells
-from capscope.fit.cells.disk import DiskWriter, MemoryWriter, Packing, bytes_of, pick_packing
-from capscope.fit.cells.interface import Cells
+from capscope.fit.cells.interface import Cells, CellScores, CodedScores, SignedScores, WeightedScores
+from capscope.fit.cells.matrices import CellStore, DenseCells, MemoryStore, SparseCells
 from capscope.fit.cells.response_summary import Margins, ResponseSummary
-from capscope.fit.cells.scores import CellScores, SignedScores, WeightedScores
-from capscope.fit.cells.sparse import SparseCells
 
+Arrays = tuple[np.ndarray, ...]
+Kinds = tuple[type[np.generic], ...]
 SPARSE_SHARE = 0.2
 """Below this share observed, cells are laid out as compressed rows."""
 
@@ -22,6 +29,173 @@ SMALL_MATRIX = 1 << 18
 
 BothWays = tuple[Cells, Cells]
 """Cells with models in rows, and with items in rows."""
+
+
+@runtime_checkable
+class Packing(Protocol):
+    """To arrays of numbers and back; zeros mean not administered."""
+
+    dtypes: ClassVar[Kinds]
+    """Type of each array."""
+
+    def packed(self, rows: Rows) -> Arrays:
+        """The rows' numbers; those of the last array are not 0."""
+        ...
+
+    def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
+        """Scores from the numbers, in any shape."""
+        ...
+
+
+@dataclass(frozen=True)
+class SignedPacking:
+    """One byte: 1 right, -1 wrong."""
+
+    dtypes: ClassVar[Kinds] = (np.int8,)
+
+    def packed(self, rows: Rows) -> Arrays:
+        """Signs."""
+        return ((2 * rows.score - 1).astype(np.int8),)
+
+    def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
+        """Scores from signs."""
+        return SignedScores(arrays[0])
+
+
+@dataclass(frozen=True)
+class CodedPacking:
+    """One byte: the position in a sorted list of pairs, of which the first is a cell without trials."""
+
+    pairs: np.ndarray
+    """Pairs of score and trials that occur, sorted."""
+    weight: float = 1.0
+    """Trials that one trial counts for."""
+
+    dtypes: ClassVar[Kinds] = (np.uint8,)
+
+    def packed(self, rows: Rows) -> Arrays:
+        """Codes."""
+        return ((np.searchsorted(self.pairs, rows.pairs) + 1).astype(np.uint8),)
+
+    def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
+        """Scores from codes."""
+        listed = np.concatenate([[0j], self.pairs])
+        score, trials = (torch.from_numpy(part.astype(np.float32)) for part in (np.real(listed), np.imag(listed)))
+        return CodedScores(arrays[0], score, trials * self.weight)
+
+
+@dataclass(frozen=True)
+class WeightedPacking:
+    """Eight bytes: score and trials in single precision."""
+
+    weight: float = 1.0
+    """Trials that one trial counts for."""
+
+    dtypes: ClassVar[Kinds] = (np.float32, np.float32)
+
+    def packed(self, rows: Rows) -> Arrays:
+        """Scores and trials."""
+        return rows.score.astype(np.float32), rows.trials.astype(np.float32)
+
+    def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
+        """Scores from both."""
+        return WeightedScores(arrays[0], arrays[1] * self.weight)
+
+
+def pick_packing(found: ResponseSummary) -> Packing:
+    """The smallest exact packing of the scores and trials that a survey found."""
+    if found.binary:
+        return SignedPacking()
+    if found.pairs is None:
+        return WeightedPacking(found.weight)
+    return CodedPacking(np.sort(np.array(list(found.pairs), complex)), found.weight)
+
+
+def bytes_of(packing: Packing) -> int:
+    """Bytes of one cell."""
+    return sum(np.dtype(kind).itemsize for kind in packing.dtypes)
+
+
+class MemoryWriter:
+    """Fills a store in memory."""
+
+    def __init__(self, n_cells: int, packing: Packing) -> None:
+        """Make room."""
+        self._packing = packing
+        self._column = np.empty(n_cells, np.int32)
+        self._arrays = tuple(np.empty(n_cells, kind) for kind in packing.dtypes)
+
+    def put(self, at: RowIndex, column: RowIndex, arrays: Arrays) -> None:
+        """Write cells to their places."""
+        self._column[at] = column
+        for whole, part in zip(self._arrays, arrays, strict=True):
+            whole[at] = part
+
+    def store(self) -> CellStore:
+        """What was written."""
+        tensors = tuple(torch.from_numpy(array) for array in self._arrays)
+        return MemoryStore(torch.from_numpy(self._column), self._packing.scores(tensors))
+
+
+class DiskWriter:
+    """Fills files in a folder that goes with the last store that reads it."""
+
+    def __init__(self, n_cells: int, packing: Packing) -> None:
+        """Make room on disk, in the folder for temporary files."""
+        self._packing = packing
+        self._folder = Path(tempfile.mkdtemp(prefix="capscope-cells-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        kinds = (np.int32, *packing.dtypes)
+        self._files = tuple(_File(self._folder / f"{i}.bin", kind, n_cells) for i, kind in enumerate(kinds))
+        for file in self._files:
+            np.memmap(file.path, file.kind, "w+", shape=file.size).flush()
+
+    def put(self, at: RowIndex, column: RowIndex, arrays: Arrays) -> None:
+        """Write cells to their places; the maps are closed at once, so that their pages do not pile up."""
+        for file, part in zip(self._files, (column, *arrays), strict=True):
+            mapped = np.memmap(file.path, file.kind, "r+", shape=file.size)
+            mapped[at] = part
+            mapped.flush()
+
+    def store(self) -> CellStore:
+        """What was written."""
+        return DiskStore(self, self._files[0], self._files[1:], self._packing)
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    kind: type[np.generic]
+    size: int
+
+    def read(self, cells: slice) -> Tensor:
+        offset = cells.start * np.dtype(self.kind).itemsize
+        return torch.from_numpy(np.fromfile(self.path, self.kind, cells.stop - cells.start, offset=offset))
+
+
+@dataclass(frozen=True)
+class DiskStore:
+    """Cells in files."""
+
+    owner: object
+    """Whoever removes the files; kept alive by its readers."""
+    columns: _File
+    """Columns of the cells."""
+    values: tuple[_File, ...]
+    """Packed scores of the cells."""
+    packing: Packing
+    """How they are packed."""
+    device: torch.device = torch.device("cpu")
+    """Where chunks are wanted."""
+
+    def read(self, cells: slice) -> tuple[Int32[Tensor, " cell"], CellScores]:
+        """Column and score of some cells."""
+        scores = self.packing.scores(tuple(file.read(cells) for file in self.values))
+        return self.columns.read(cells).to(self.device), scores.mapped(lambda values: values.to(self.device))
+
+    def to(self, device: torch.device) -> "DiskStore":
+        """Chunks go to a device; the files stay."""
+        return DiskStore(self.owner, self.columns, self.values, self.packing, device)
 
 
 def lay_out(

@@ -1,19 +1,21 @@
-"""Fit all subject characteristic curves jointly: a general ability per model, shrunken dimension effects."""
+"""Fit all subject characteristic curves jointly, to level counts or to a study, by a Laplace approximation or NUTS."""
 
 from collections.abc import Callable
 
 import numpy as np
 from torch import Tensor
 
-from capscope.data import LevelCounts
+from capscope.data import Demands, LevelCounts, Responses, Study, join_items
 from capscope.errors import first_few
-from capscope.fit.curves.classical import fit_classical
+from capscope.fit.curves.classical import dominant_slices, fit_classical
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.curves.program import CENTRE_LEVEL, CurveProgram, curve_data
 from capscope.fit.engines import ENGINES
 from capscope.fit.engines.laplace import LaplacePosterior, Latent, fit_laplace
+from capscope.fit.irt_study import item_chance
 from capscope.fit.links import curve_area
 from capscope.fit.outcome import Outcome, Status
+from capscope.fit.settings import StudyFitSettings
 
 Sampler = Callable[[CurveProgram, LaplacePosterior, int, int], Latent]
 
@@ -91,3 +93,28 @@ def _status(laplace: LaplacePosterior, advice: tuple[str, ...]) -> Status:
     last = f"{laplace.change[-1]:.1%}"
     moving = f"the standard deviations still changed by {last} in the last sweep: the intervals are rough"
     return Status(False, "still-moving", (moving, *advice))
+
+
+def fit_curve_study(
+    study: Study,
+    responses: Responses,
+    settings: StudyFitSettings,
+    progress: Callable[[float], None] | None = None,
+) -> Outcome[CurvePosterior]:
+    """Fit curves to answers and the demands of their items.
+
+    Args:
+        study: A study with demands.
+        responses: The answers.
+        settings: What to fit.
+        progress: Called with the share of the work done.
+
+    Raises:
+        InputError: The study has no demands, or none by the annotator asked for.
+        JoinError: Responses and demands do not talk about the same items.
+        FitError: No answered item is rated on every dimension.
+    """
+    join_items(study, "responses", "demands").refuse_if_poor(study.name)
+    demands = Demands.of(study, settings.annotator)
+    slices = dominant_slices(responses, demands, item_chance(study, responses.items))
+    return fit_hierarchical(slices.counts, engine=settings.engine_name, seed=settings.seed, progress=progress)

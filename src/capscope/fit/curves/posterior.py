@@ -13,8 +13,7 @@ from capscope.axes import LEVELS, FloatArray, ItemDim, ModelDim, RowFloats
 from capscope.data import Responses, Study, known_levels
 from capscope.display import short_repr
 from capscope.errors import FitError, InputError, first_few, nearest
-from capscope.fit.curves.classical import ClassicalCurves
-from capscope.fit.curves.slices import dominant
+from capscope.fit.curves.classical import ClassicalCurves, dominant
 from capscope.fit.links import curve_log_odds
 from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
 from capscope.intervals import quantile_bounds

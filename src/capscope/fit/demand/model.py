@@ -6,18 +6,19 @@ the evidence (MacKay, 1992); effects of tasks and benchmarks follow a Student-t.
 log-likelihood by Newton steps whose curvature is that of a bound (Jaakkola & Jordan, 2000), which keeps them stable.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import expit
 
-from capscope.data import Responses
+from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import FitError
-from capscope.fit.demand.basis import DemandBasis, DemandItems, make_basis
+from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items, make_basis
 from capscope.fit.demand.posterior import TAIL, DemandPosterior, knowing
 from capscope.fit.links import PROBIT_SCALE, attenuated
-from capscope.fit.outcome import Outcome, Status
-from capscope.fit.resources import single_threaded
+from capscope.fit.outcome import Outcome, Status, single_threaded
+from capscope.fit.settings import StudyFitSettings
 
 BENCHMARK_SD = 1.0
 """Prior scale of benchmark effects in log-odds; benchmarks are few, so it counts as `BENCHMARK_COUNT` of them."""
@@ -281,3 +282,28 @@ def _posterior(
     if state.monotone:
         weight[: len(shift)] = np.minimum(weight[: len(shift)], 0)
     return replace(found, ability_mean=ability, weight=weight)
+
+
+def fit_demand_answers(
+    study: Study,
+    responses: Responses,
+    settings: StudyFitSettings,
+    progress: Callable[[float], None] | None = None,  # noqa: ARG001 - one interface for all kinds
+) -> Outcome[DemandPosterior]:
+    """Fit the demand-ability model to answers and the demands of their items.
+
+    Args:
+        study: A study with demands.
+        responses: The answers.
+        settings: Annotator and seed.
+        progress: Not called: the fit takes moments.
+
+    Raises:
+        InputError: A table is missing, or no such annotator.
+        JoinError: Responses and demands do not talk about the same items.
+        FitError: The data cannot support the model.
+    """
+    join_items(study, "responses", "demands").refuse_if_poor(study.name)
+    dims = Demands.of(study, settings.annotator).dims
+    items = demand_items(study, responses.items, dims, settings.annotator)
+    return fit_demand_items(responses, items, dims, DemandSettings(seed=settings.seed))

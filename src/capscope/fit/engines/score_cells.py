@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from capscope.data import Responses
-from capscope.fit.cells.dense import DenseCells
-from capscope.fit.cells.interface import CurvatureColumns, Factors, Products, ResidualColumns, for_each
-from capscope.fit.cells.scores import WeightedScores
+from capscope.fit.cells.interface import CurvatureColumns, Factors, Products, ResidualColumns, WeightedScores, for_each
+from capscope.fit.cells.matrices import DenseCells
 from capscope.fit.irt.score_models.score_model import ScoreModel
 
 CHUNK_CELLS = 1 << 17

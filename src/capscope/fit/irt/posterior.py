@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy.special import expit, ndtri
+from scipy.special import ndtri
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import Responses, Study
@@ -15,15 +15,25 @@ from capscope.display import short_repr
 from capscope.errors import FitError
 from capscope.fit.irt.item_extras import ItemExtras
 from capscope.fit.irt.moments import (
+    chance_draws,
+    difficulty_moments,
+    discrimination_moments,
     gaussian_draws,
     irt_parameters,
-    lengths_of,
     moment_table,
     product_moments,
-    quadratic,
 )
-from capscope.fit.irt.population import ItemParam, ItemParamParam, ItemPopulation
-from capscope.fit.irt.storage import INFLATION, LABELLED, STORED, read_extras, read_population, stored_parts
+from capscope.fit.irt.population import (
+    INFLATION,
+    LABELLED,
+    STORED,
+    ItemParam,
+    ItemParamParam,
+    ItemPopulation,
+    read_extras,
+    read_population,
+    stored_parts,
+)
 from capscope.fit.links import success_probability
 from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
 
@@ -142,7 +152,41 @@ class IRTPosterior:
     ) -> Iterator[FloatArray]:
         """Joint draws of chances on a study's items; an item that the fit does not know is one of its population."""
         index = pd.Index(self.items).get_indexer(pd.Index(study_items(study)))
-        return draw_chances(self, index, rng, draws)
+        return self.draw_chances(index, rng, draws)
+
+    def draw_chances(self, item_index: RowIndex, rng: np.random.Generator, draws: int = 200) -> Iterator[FloatArray]:
+        """Yield for each model in turn joint draws of its chances on items, as (item, draw).
+
+        Args:
+            item_index: Positions of the items in the fit, or `NEW_ITEM`; a fit with item features takes no new ones.
+            rng: Source of randomness.
+            draws: Number of draws.
+        """
+        mean, cov = self.items_at(item_index, self.answer_cov)
+        return chance_draws(
+            (self.ability_mean, self.ability_cov), (mean, cov), self._asymptotes(item_index), rng, draws
+        )
+
+    def items_at(self, item_index: RowIndex, known_cov: ItemParamParam) -> tuple[ItemParam, ItemParamParam]:
+        """Means and covariances of ``(a_1..a_D, d)`` of items; those of the population for `NEW_ITEM`.
+
+        Args:
+            item_index: Positions of the items in the fit, or `NEW_ITEM`.
+            known_cov: Covariances of the fit's items: `item_cov` or `answer_cov`.
+        """
+        known = (item_index != NEW_ITEM)[:, None]
+        new_mean, new_cov = self.population.moments(None)
+        mean = np.where(known, self.item_mean[item_index], new_mean)
+        return mean, np.where(known[..., None], known_cov[item_index], new_cov)
+
+    def _asymptotes(self, item_index: RowIndex) -> tuple[FloatArray, FloatArray]:
+        """Expected floors and ceilings as columns; those of a typical item for `NEW_ITEM`."""
+        known = item_index != NEW_ITEM
+        if self.extras is None:
+            return np.where(known, self.floor[item_index], 0.0)[:, None], np.ones((len(item_index), 1))
+        new = self.extras.typical_items(1)
+        floor = np.where(known, self.extras.floor[item_index], new.floor)
+        return floor[:, None], np.where(known, self.extras.ceiling[item_index], new.ceiling)[:, None]
 
     def answer_chances(
         self,
@@ -214,11 +258,7 @@ class IRTPosterior:
         """
         if self.population.form == "positive":
             return moment_table(self.items, self.native_mean[:, 1], self.native_cov[:, 1, 1])
-        slope, intercept = lengths_of(self.item_mean[:, :-1]), self.item_mean[:, -1]
-        # the slope changes with a as a / slope does: its sign, or the unit vector along several slopes
-        direction = self.item_mean[:, :-1] / slope[:, None]
-        gradient = np.concatenate([direction * (intercept / slope**2)[:, None], -1 / slope[:, None]], 1)
-        return moment_table(self.items, -intercept / slope, quadratic(gradient, self.item_cov))
+        return moment_table(self.items, *difficulty_moments(self.item_mean, self.item_cov))
 
     def discrimination(self) -> pd.DataFrame:
         """Discrimination of each item: its slope, or the length of its slopes with several abilities (Reckase, 1985).
@@ -226,11 +266,7 @@ class IRTPosterior:
         Returns:
             Columns ``item, mean, sd``.
         """
-        if self.dims == 1:
-            return moment_table(self.items, self.item_mean[:, 0], self.item_cov[:, 0, 0])
-        size = np.linalg.norm(self.item_mean[:, :-1], axis=1)
-        direction = self.item_mean[:, :-1] / np.maximum(size, 1e-12)[:, None]
-        return moment_table(self.items, size, quadratic(direction, self.item_cov[:, :-1, :-1]))
+        return moment_table(self.items, *discrimination_moments(self.item_mean, self.item_cov))
 
     def logit_moments(self, model_index: RowIndex, item_index: RowIndex) -> Moments:
         """Mean and variance of the log-odds of models on items of the fit.
@@ -360,41 +396,3 @@ class IRTPosterior:
             FitError: An id is not in the fit.
         """
         return positions(names, self.items, "item")
-
-
-def draw_chances(
-    posterior: IRTPosterior, item_index: RowIndex, rng: np.random.Generator, draws: int = 200
-) -> Iterator[FloatArray]:
-    """Yield for each model in turn its chances on the items, as (item, draw).
-
-    A model's ability is the same for all items of a draw, an item's parameters the same for all models.
-
-    Args:
-        posterior: A fit without item features.
-        item_index: Positions of the items in the fit, or `NEW_ITEM`.
-        rng: Source of randomness.
-        draws: Number of draws.
-    """
-    known = item_index != NEW_ITEM
-    new_mean, new_cov = posterior.population.moments(None)
-    mean = np.where(known[:, None], posterior.item_mean[item_index], new_mean)
-    cov = np.where(known[:, None, None], posterior.answer_cov[item_index], new_cov)
-    floor, ceiling = _asymptotes(posterior, item_index)
-    params = gaussian_draws(mean, cov, rng, draws)  # (item, param, draw)
-    for model in range(len(posterior.models)):
-        ability = gaussian_draws(
-            posterior.ability_mean[model : model + 1], posterior.ability_cov[model : model + 1], rng, draws
-        )
-        log_odds = (params[:, :-1] * ability).sum(axis=1) + params[:, -1]
-        yield floor + (ceiling - floor) * expit(log_odds)
-
-
-def _asymptotes(posterior: IRTPosterior, item_index: RowIndex) -> tuple[FloatArray, FloatArray]:
-    """Expected floors and ceilings as columns; those of a typical item where the fit does not know it."""
-    known = item_index != NEW_ITEM
-    extras = posterior.extras
-    if extras is None:
-        return np.where(known, posterior.floor[item_index], 0.0)[:, None], np.ones((len(item_index), 1))
-    new = extras.typical_items(1)
-    floor = np.where(known, extras.floor[item_index], new.floor)
-    return floor[:, None], np.where(known, extras.ceiling[item_index], new.ceiling)[:, None]

@@ -20,17 +20,15 @@ from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import BothWays, lay_out
 from capscope.fit.cells.response_summary import ResponseSummary, block_labels, survey
 from capscope.fit.engines.variational.item_forms import ItemForm, PositiveForm, SignedForm, quadrature_moments
-from capscope.fit.engines.variational.item_prior import Design, ItemPrior
+from capscope.fit.engines.variational.item_prior import AbilityPopulation, Design, ItemPrior, updated_prior
 from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums
-from capscope.fit.engines.variational.populations import AbilityPopulation, updated_prior
 from capscope.fit.engines.variational.problem import ItemCovariates, checked_covariates
 from capscope.fit.engines.variational.sweeps import model_step, posterior_change
 from capscope.fit.engines.variational.to_posterior import as_numpy
 from capscope.fit.irt.advice import flat_rows
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.outcome import Outcome, Status
+from capscope.fit.outcome import Outcome, Status, single_threaded
 from capscope.fit.psychometrics.scale_links import LEAST_COMMON
-from capscope.fit.resources import single_threaded
 
 Index = Int[np.ndarray, "_"]
 

@@ -16,8 +16,7 @@ from capscope.fit.engines.score_cells import ScoreModelCells
 from capscope.fit.engines.variational.item_forms import ItemForm
 from capscope.fit.engines.variational.item_prior import inverse
 from capscope.fit.engines.variational.kernels import Gaussians, Matrices
-from capscope.fit.irt.score_models.extra_priors import ExtraPrior
-from capscope.fit.irt.score_models.score_model import Derivatives, ScoreModel
+from capscope.fit.irt.score_models.score_model import Derivatives, ExtraPrior, ScoreModel
 
 MAX_EXTRA_STEP = 1.0
 """Largest change of a coordinate in one step."""

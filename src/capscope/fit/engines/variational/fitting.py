@@ -12,7 +12,6 @@ from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import lay_out
 from capscope.fit.cells.response_summary import survey, trial_weight
 from capscope.fit.engines.score_cells import score_model_cells
-from capscope.fit.engines.variational.item_errors import corrected, is_short
 from capscope.fit.engines.variational.kernels import Gaussians, cell_sums
 from capscope.fit.engines.variational.problem import (
     ModelChoice,
@@ -25,7 +24,7 @@ from capscope.fit.engines.variational.problem import (
 )
 from capscope.fit.engines.variational.selection import choose
 from capscope.fit.engines.variational.sweeps import model_step
-from capscope.fit.engines.variational.to_posterior import as_numpy, extended, make_posterior
+from capscope.fit.engines.variational.to_posterior import as_numpy, corrected, extended, is_short, make_posterior
 from capscope.fit.irt.advice import advise
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings

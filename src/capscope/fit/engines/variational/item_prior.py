@@ -1,7 +1,8 @@
-"""The items' prior N(G [1, x], S): a ridge regression of item parameters on item features, by empirical Bayes.
+"""The priors of items and abilities, estimated by empirical Bayes.
 
-Features are standardised, so that a constant column carries nothing; the ridge of each parameter comes from the
-evidence (MacKay, 1992), so that many or collinear features shrink instead of over-fitting.
+Items have the prior N(G [1, x], S): a ridge regression of item parameters on item features. Features are standardised,
+so that a constant column has no effect; the ridge of each parameter comes from the evidence (MacKay, 1992), so that
+many or collinear features are shrunken. On a scale that is given, populations are updated by what new members add.
 """
 
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ MAX_SPREAD = 6.0
 """Largest standard deviation of a parameter between items."""
 
 RIDGE_BOUNDS = (1e-3, 1e6)
+WORTH = 20.0
+"""The population known before counts as this many models or items: a handful of new ones hardly moves it."""
 
 
 @dataclass(frozen=True)
@@ -204,3 +207,55 @@ def _inverse_of_pairs(matrices: Float[Tensor, "*n 2 2"]) -> Float[Tensor, "*n 2 
         return None
     turned = torch.stack([second, -cross, -cross, first], -1) / determinant[..., None]
     return turned.reshape(matrices.shape)
+
+
+@dataclass(frozen=True)
+class AbilityPopulation:
+    """The abilities' prior N(mean, cov)."""
+
+    mean: Float[Tensor, " dim"]
+    """Mean ability."""
+    cov: Float[Tensor, "dim dim"]
+    """Covariance of the abilities."""
+
+    @staticmethod
+    def standard(dims: int, device: torch.device | None = None) -> "AbilityPopulation":
+        """N(0, I), the population that sets the scale of a fit."""
+        return AbilityPopulation(
+            torch.zeros(dims, dtype=torch.float64, device=device), torch.eye(dims, dtype=torch.float64, device=device)
+        )
+
+    def updated(self, models: Gaussians) -> "AbilityPopulation":
+        """The population that these models are likely to come from, this one being worth `WORTH` models.
+
+        Args:
+            models: Posteriors of ``(theta, 1)``.
+        """
+        mean, cov = _conjugate(self.mean, self.cov, models.mean[:, :-1], models.cov[:, :-1, :-1])
+        return AbilityPopulation(mean, cov)
+
+
+def updated_prior(known: ItemPrior, items: Gaussians, design: Design) -> ItemPrior:
+    """The items' prior after new items, the known one being worth `WORTH` items; effects of features stay.
+
+    Args:
+        known: The prior from which the calibration started.
+        items: Posteriors of the new items.
+        design: Their features.
+    """
+    residual = items.mean - design.features @ known.weight.T
+    intercept, cov = _conjugate(known.intercept, known.cov, residual, items.cov)
+    return replace(known, intercept=intercept, cov=cov)
+
+
+def _conjugate(
+    mean: Float[Tensor, " param"],
+    cov: Float[Tensor, "param param"],
+    found: Float[Tensor, "n param"],
+    found_cov: Float[Tensor, "n param param"],
+) -> tuple[Float[Tensor, " param"], Float[Tensor, "param param"]]:
+    """Means of a normal-inverse-Wishart posterior whose observations are Gaussians themselves."""
+    total = WORTH + len(found)
+    new = (WORTH * mean + found.sum(0)) / total
+    residual, moved = found - new, mean - new
+    return new, (WORTH * (cov + torch.outer(moved, moved)) + found_cov.sum(0) + residual.T @ residual) / total

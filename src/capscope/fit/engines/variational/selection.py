@@ -14,6 +14,7 @@ from capscope.fit.engines.variational.problem import (
     ItemCovariates,
     ModelChoice,
     Problem,
+    WarmStart,
     fit_choice,
     make_problem,
     pick_device,
@@ -21,7 +22,6 @@ from capscope.fit.engines.variational.problem import (
 )
 from capscope.fit.engines.variational.sweeps import State
 from capscope.fit.engines.variational.to_posterior import make_posterior
-from capscope.fit.engines.variational.warm_start import WarmStart
 from capscope.fit.irt.score_models import SCORE_MODELS
 from capscope.fit.irt.settings import IRTSettings
 from capscope.fit.links import log_loss, log_odds_of

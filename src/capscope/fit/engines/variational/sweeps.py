@@ -16,12 +16,17 @@ from capscope.fit.cells.interface import Cells
 from capscope.fit.engines.score_cells import ScoreModelCells
 from capscope.fit.engines.variational.extras import ExtrasState, joint_step, start_extras
 from capscope.fit.engines.variational.item_forms import ItemForm, bounded, quadrature_moments
-from capscope.fit.engines.variational.item_prior import Design, ItemPrior, fit_prior, inverse, start_prior
-from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums
-from capscope.fit.engines.variational.populations import AbilityPopulation
-from capscope.fit.engines.variational.starting_values import start
+from capscope.fit.engines.variational.item_prior import (
+    AbilityPopulation,
+    Design,
+    ItemPrior,
+    fit_prior,
+    inverse,
+    start_prior,
+)
+from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums, start
 from capscope.fit.links import PROBIT_SCALE
-from capscope.fit.resources import single_threaded
+from capscope.fit.outcome import single_threaded
 
 PROBES = 64
 """Models and items on which predictions are watched between sweeps."""

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from capscope.axes import ItemFloats, RowFloats
 from capscope.errors import FitError
-from capscope.fit.irt.score_models.extra_priors import ExtraPrior, NormalPrior
-from capscope.fit.irt.score_models.score_model import Derivatives, Extras
+from capscope.fit.irt.score_models.score_model import Derivatives, ExtraPrior, Extras, NormalPrior
 
 LEAST_EDGE, MOST_EDGE = 1e-6, 0.005
 """Bounds of how near the ends a score may count; see `edge_of`."""

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from capscope.axes import ItemFloats, RowFloats
-from capscope.fit.irt.score_models.extra_priors import BetaPrior, ExtraPrior
-from capscope.fit.irt.score_models.score_model import Derivatives, Extras
+from capscope.fit.irt.score_models.score_model import BetaPrior, Derivatives, ExtraPrior, Extras
 from capscope.fit.links import PROBIT_SCALE, asymptote_residuals, knowing_shares, log_likelihood_of
 
 LEAST_CHANCE = 0.005

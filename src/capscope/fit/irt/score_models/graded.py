@@ -10,8 +10,7 @@ from torch.nn.functional import logsigmoid
 
 from capscope.axes import ItemFloats, RowFloats
 from capscope.errors import FitError
-from capscope.fit.irt.score_models.extra_priors import ExtraPrior, NormalPrior
-from capscope.fit.irt.score_models.score_model import Derivatives, Extras
+from capscope.fit.irt.score_models.score_model import Derivatives, ExtraPrior, Extras, NormalPrior
 from capscope.fit.links import PROBIT_SCALE
 
 MOST_GRADES = 21

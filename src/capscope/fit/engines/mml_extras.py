@@ -1,7 +1,7 @@
-"""Marginal maximum likelihood with a score model: floors and ceilings, grades, bounded scores.
+"""Marginal maximum likelihood as an engine, with a score model: floors and ceilings, grades, bounded scores.
 
-The objective is that of `binary` with the score model's log-likelihood in place of the logistic's, and a prior on the
-extras where the score model has one that is not flat. Nodes are adapted to each person and visited one at a time.
+The objective is that of `mml_binary` with the score model's log-likelihood in place of the logistic one, and a prior on
+the extra parameters where the score model has one that is not flat. Quadrature nodes are adapted to each person.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from capscope.axes import FloatArray
+from capscope.axes import FloatArray, RowFloats
 from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit.engines.mml.binary import MOST_CELLS, NODES
+from capscope.fit.cells.answers import as_answers
+from capscope.fit.cells.response_summary import survey
+from capscope.fit.engines.mml_binary import MOST_CELLS, NODES, fit_marginal
 from capscope.fit.engines.score_cells import ScoreModelCells, score_model_cells
+from capscope.fit.irt.advice import advise
 from capscope.fit.irt.item_extras import ItemExtras
 from capscope.fit.irt.population import ItemPopulation
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.irt.score_models.extra_priors import ExtraPrior
-from capscope.fit.irt.score_models.score_model import ScoreModel
+from capscope.fit.irt.score_models import SCORE_MODELS
+from capscope.fit.irt.score_models.score_model import ExtraPrior, ScoreModel
+from capscope.fit.irt.settings import IRTSettings
 from capscope.fit.outcome import Outcome, Status
 
 MODE_STEPS = 25
@@ -300,3 +304,25 @@ def _covariance(world: _World, parameters: Tensor, nodes: _ExtrasNodes) -> Float
     kept = places >= 0
     blocks = cov[places[:, :, None], places[:, None, :]]
     return np.where(kept[:, :, None] & kept[:, None, :], blocks, 0.0)
+
+
+def fit_answers(responses: Responses, settings: IRTSettings, floor: RowFloats | None = None) -> Outcome[IRTPosterior]:
+    """Fit items by marginal maximum likelihood, and abilities by their posteriors given the items.
+
+    Args:
+        responses: Observed responses.
+        settings: What to fit.
+        floor: Known chance of a right guess on each item; None for none.
+
+    Raises:
+        FitError: The responses cannot support the model.
+    """
+    rasch, floored = settings.model == "rasch", floor is not None and bool(np.any(floor))
+    if settings.response != "auto" or settings.model in ("3pl", "4pl") or floored:
+        score_model = SCORE_MODELS[settings.response].load().from_scores(responses.score, settings.model, floor)
+        marginal = fit_marginal_extras(responses, score_model, flat=settings.response != "auto", rasch=rasch)
+    else:
+        marginal = fit_marginal(responses, rasch=rasch)
+    posterior = marginal.posterior.as_irt(settings.model)
+    answers = as_answers(responses)
+    return Outcome(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)
