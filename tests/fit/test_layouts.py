@@ -12,11 +12,11 @@ from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import IRTSettings, fit_irt
 from capscope.fit.cells import layout
-from capscope.fit.cells.answers import GridAnswers, RowAnswers
+from capscope.fit.cells.answers import GridAnswers
 from capscope.fit.cells.interface import Cells, CodedScores, Factors, SignedScores, WeightedScores
 from capscope.fit.cells.layout import DiskStore, lay_out
 from capscope.fit.cells.matrices import MemoryStore, SparseCells
-from capscope.fit.cells.response_summary import survey
+from capscope.fit.cells.response_summary import summarise
 
 SIZE = (60, 90)
 
@@ -33,12 +33,12 @@ def fractions(data: Responses, steps: int) -> Responses:
 
 def both(data: Responses, monkeypatch: pytest.MonkeyPatch, memory_mb: float = 1e3) -> tuple[Cells, Cells]:
     """The same cells as a full matrix and as compressed rows."""
-    answers = RowAnswers(data)
+    answers = data
     floor = np.random.default_rng(1).uniform(0, 0.4, len(data.items))
-    full = lay_out(answers, survey(answers), floor)
+    full = lay_out(answers, summarise(answers), floor)
     monkeypatch.setattr(layout, "SMALL_MATRIX", 0)
     monkeypatch.setattr(layout, "SPARSE_SHARE", 1.1)
-    compressed = lay_out(answers, survey(answers), floor, memory_mb)
+    compressed = lay_out(answers, summarise(answers), floor, memory_mb)
     assert isinstance(compressed[0], SparseCells)
     return full[1], compressed[1]
 

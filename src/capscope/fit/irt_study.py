@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseFile, Responses, Study, family_by_name, task_labels
+from capscope.data import Responses, Study, family_by_name, task_labels
 from capscope.errors import FitError
+from capscope.fit.cells.answers import Answers
 from capscope.fit.engines import ENGINES
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import DeviceName, FormName, IRTSettings, ModelName
@@ -19,7 +20,7 @@ from capscope.fit.settings import MODELS, StudyFitSettings
 MOST_CHANCE = 0.95
 """Largest floor of guessing: an item that everyone guesses tells nothing."""
 
-IRTEngine = Callable[[Responses | ResponseFile, IRTSettings, RowFloats | None], Outcome[IRTPosterior]]
+IRTEngine = Callable[[Answers, IRTSettings, RowFloats | None], Outcome[IRTPosterior]]
 
 
 def fit_irt_study(
@@ -43,7 +44,7 @@ def fit_irt_study(
 
 
 def fit_answers(
-    responses: Responses | ResponseFile, settings: StudyFitSettings, floor: RowFloats | None = None
+    responses: Answers, settings: StudyFitSettings, floor: RowFloats | None = None
 ) -> Outcome[IRTPosterior]:
     """Fit an item response model by the engine asked for; every engine leaves the same kind of posterior.
 

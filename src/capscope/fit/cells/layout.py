@@ -14,10 +14,11 @@ from jaxtyping import Int32
 from torch import Tensor
 
 from capscope.axes import RowFloats, RowIndex
-from capscope.fit.cells.answers import Answers, GridAnswers, Rows
+from capscope.data import Responses
+from capscope.fit.cells.answers import Answers, GridAnswers
 from capscope.fit.cells.interface import Cells, CellScores, CodedScores, SignedScores, WeightedScores
 from capscope.fit.cells.matrices import CellStore, DenseCells, MemoryStore, SparseCells
-from capscope.fit.cells.response_summary import Margins, ResponseSummary
+from capscope.fit.cells.response_summary import Margins, ResponseSummary, pairs_of
 
 Arrays = tuple[np.ndarray, ...]
 Kinds = tuple[type[np.generic], ...]
@@ -38,7 +39,7 @@ class Packing(Protocol):
     dtypes: ClassVar[Kinds]
     """Type of each array."""
 
-    def packed(self, rows: Rows) -> Arrays:
+    def packed(self, rows: Responses) -> Arrays:
         """The rows' numbers; those of the last array are not 0."""
         ...
 
@@ -53,7 +54,7 @@ class SignedPacking:
 
     dtypes: ClassVar[Kinds] = (np.int8,)
 
-    def packed(self, rows: Rows) -> Arrays:
+    def packed(self, rows: Responses) -> Arrays:
         """Signs."""
         return ((2 * rows.score - 1).astype(np.int8),)
 
@@ -73,9 +74,9 @@ class CodedPacking:
 
     dtypes: ClassVar[Kinds] = (np.uint8,)
 
-    def packed(self, rows: Rows) -> Arrays:
+    def packed(self, rows: Responses) -> Arrays:
         """Codes."""
-        return ((np.searchsorted(self.pairs, rows.pairs) + 1).astype(np.uint8),)
+        return ((np.searchsorted(self.pairs, pairs_of(rows)) + 1).astype(np.uint8),)
 
     def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
         """Scores from codes."""
@@ -93,22 +94,22 @@ class WeightedPacking:
 
     dtypes: ClassVar[Kinds] = (np.float32, np.float32)
 
-    def packed(self, rows: Rows) -> Arrays:
+    def packed(self, rows: Responses) -> Arrays:
         """Scores and trials."""
-        return rows.score.astype(np.float32), rows.trials.astype(np.float32)
+        return rows.score.astype(np.float32), rows.n_trials.astype(np.float32)
 
     def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
         """Scores from both."""
         return WeightedScores(arrays[0], arrays[1] * self.weight)
 
 
-def pick_packing(found: ResponseSummary) -> Packing:
-    """The smallest exact packing of the scores and trials that a survey found."""
-    if found.binary:
+def pick_packing(summary: ResponseSummary) -> Packing:
+    """The smallest exact packing of the scores and trials that occur."""
+    if summary.binary:
         return SignedPacking()
-    if found.pairs is None:
-        return WeightedPacking(found.weight)
-    return CodedPacking(np.sort(np.array(list(found.pairs), complex)), found.weight)
+    if summary.pairs is None:
+        return WeightedPacking(summary.weight)
+    return CodedPacking(np.sort(np.array(list(summary.pairs), complex)), summary.weight)
 
 
 def bytes_of(packing: Packing) -> int:
@@ -199,61 +200,61 @@ class DiskStore:
 
 
 def lay_out(
-    answers: Answers, found: ResponseSummary, floor: RowFloats | None = None, memory_mb: float = math.inf
+    answers: Answers, summary: ResponseSummary, floor: RowFloats | None = None, memory_mb: float = math.inf
 ) -> BothWays:
     """Lay answers out both ways round; repeats of a cell are pooled, or stand side by side.
 
     Args:
         answers: Observed answers.
-        found: What a survey of them told.
+        summary: Their summary.
         floor: Chance of a right guess on each item; None for none.
         memory_mb: Megabytes for the cells; where they need more, they are kept on disk as compressed rows.
     """
-    packing = pick_packing(found)
+    packing = pick_packing(summary)
     item_floor = None if floor is None else torch.from_numpy(np.asarray(floor, np.float32))
     n_cells, n_bytes, memory = len(answers.models) * len(answers.items), bytes_of(packing), memory_mb * 2**20
-    full_enough = n_cells <= SMALL_MATRIX or found.n_rows >= SPARSE_SHARE * n_cells
+    full_enough = n_cells <= SMALL_MATRIX or summary.n_rows >= SPARSE_SHARE * n_cells
     if full_enough and 2 * n_cells * n_bytes <= memory:
-        by_model = DenseCells(_full(answers, found, packing), None, item_floor)
+        by_model = DenseCells(_full(answers, summary, packing), None, item_floor)
         return by_model, by_model.transposed()
-    on_disk = 2 * found.n_rows * (4 + n_bytes) > memory
-    sides = (_Side(found.models, packing, on_disk), _Side(found.items, packing, on_disk))
-    for rows in answers.chunks():
+    on_disk = 2 * summary.n_rows * (4 + n_bytes) > memory
+    sides = (_Side(summary.models, packing, on_disk), _Side(summary.items, packing, on_disk))
+    for rows in answers.blocks():
         arrays = packing.packed(rows)
-        sides[0].put(rows.model, rows.item, arrays)
-        sides[1].put(rows.item, rows.model, arrays)
+        sides[0].put(rows.model_index, rows.item_index, arrays)
+        sides[1].put(rows.item_index, rows.model_index, arrays)
     return sides[0].cells(len(answers.items), None, item_floor), sides[1].cells(len(answers.models), item_floor, None)
 
 
-def _full(answers: Answers, found: ResponseSummary, packing: Packing) -> CellScores:
+def _full(answers: Answers, summary: ResponseSummary, packing: Packing) -> CellScores:
     if isinstance(answers, GridAnswers):
         sign = 2 * answers.answer - 1
         sign[answers.answer < 0] = 0
         return SignedScores(torch.from_numpy(sign))
     shape = (len(answers.models), len(answers.items))
     arrays = tuple(np.zeros(shape[0] * shape[1], kind) for kind in packing.dtypes)
-    for rows in answers.chunks():
+    for rows in answers.blocks():
         cell = _cell(rows, shape)
         for whole, part in zip(arrays, packing.packed(rows), strict=True):
             whole[cell] = part
-    if np.count_nonzero(arrays[-1]) < found.n_rows:
-        return _pooled(answers, shape, found.weight)
+    if np.count_nonzero(arrays[-1]) < summary.n_rows:
+        return _pooled(answers, shape, summary.weight)
     return packing.scores(tuple(torch.from_numpy(array.reshape(shape)) for array in arrays))
 
 
 def _pooled(answers: Answers, shape: tuple[int, int], weight: float) -> CellScores:
     """Repeats of a cell count as its trials."""
     trials, right = np.zeros(shape[0] * shape[1], np.float32), np.zeros(shape[0] * shape[1], np.float32)
-    for rows in answers.chunks():
+    for rows in answers.blocks():
         cell = _cell(rows, shape)
-        np.add.at(trials, cell, rows.trials.astype(np.float32))
-        np.add.at(right, cell, (rows.trials * rows.score).astype(np.float32))
+        np.add.at(trials, cell, rows.n_trials.astype(np.float32))
+        np.add.at(right, cell, (rows.n_trials * rows.score).astype(np.float32))
     score = np.divide(right, trials, out=right, where=trials > 0)
     return WeightedScores(*(torch.from_numpy(array.reshape(shape)) for array in (score, weight * trials)))
 
 
-def _cell(rows: Rows, shape: tuple[int, int]) -> RowIndex:
-    return rows.model * np.int64(shape[1]) + rows.item
+def _cell(rows: Responses, shape: tuple[int, int]) -> RowIndex:
+    return rows.model_index * np.int64(shape[1]) + rows.item_index
 
 
 class _Side:

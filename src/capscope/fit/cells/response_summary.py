@@ -7,8 +7,9 @@ from jaxtyping import Int
 from scipy.special import expit, logit
 
 from capscope.axes import FloatArray, RowIndex
+from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit.cells.answers import Answers, Rows
+from capscope.fit.cells.answers import Answers
 
 MOST_PAIRS = 255
 """More pairs of score and trials than this do not fit a byte."""
@@ -66,24 +67,24 @@ class ResponseSummary:
         """The survey over some models and items, the others having no answer."""
         return replace(self, models=self.models.of(models), items=self.items.of(items))
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: Responses) -> None:
         """Take in some rows.
 
         Raises:
             FitError: A score or a number of trials is out of range.
         """
         _refuse_bad(rows)
-        one_trial = bool((rows.trials == 1).all())
-        right = rows.score if one_trial else rows.trials * rows.score
-        self.models.add(rows.model, None if one_trial else rows.trials, right)
-        self.items.add(rows.item, None if one_trial else rows.trials, right)
+        one_trial = bool((rows.n_trials == 1).all())
+        right = rows.score if one_trial else rows.n_trials * rows.score
+        self.models.add(rows.model_index, None if one_trial else rows.n_trials, right)
+        self.items.add(rows.item_index, None if one_trial else rows.n_trials, right)
         self.n_rows += len(rows.score)
         self.one_trial &= one_trial
         if one_trial and bool(((rows.score == 0) | (rows.score == 1)).all()):
             self._note({1j, 1 + 1j})
         else:
             self.binary = False
-            self._note(set(np.unique(rows.pairs).tolist()) if self.pairs is not None else set())
+            self._note(set(np.unique(pairs_of(rows)).tolist()) if self.pairs is not None else set())
 
     def _note(self, pairs: set[complex]) -> None:
         if self.pairs is not None:
@@ -91,26 +92,31 @@ class ResponseSummary:
             self.pairs = together if len(together) <= MOST_PAIRS else None
 
 
-def survey(answers: Answers) -> ResponseSummary:
+def summarise(answers: Answers) -> ResponseSummary:
     """Read all answers once.
 
     Raises:
         FitError: There is no answer, or one that cannot be used.
     """
-    found = ResponseSummary(Margins.none(len(answers.models)), Margins.none(len(answers.items)))
-    for rows in answers.chunks():
-        found.add(rows)
-    if not found.n_rows:
+    summary = ResponseSummary(Margins.none(len(answers.models)), Margins.none(len(answers.items)))
+    for rows in answers.blocks():
+        summary.add(rows)
+    if not summary.n_rows:
         raise FitError("fit_irt: there are no responses; check the filter or the split that made this matrix")
-    return found
+    return summary
 
 
-def _refuse_bad(rows: Rows) -> None:
+def pairs_of(rows: Responses) -> np.ndarray:
+    """Score and trials of each row as one complex number, so that pairs can be sorted and searched."""
+    return rows.score + 1j * rows.n_trials
+
+
+def _refuse_bad(rows: Responses) -> None:
     if not len(rows.score):
         return
     if not (rows.score.min() >= 0 and rows.score.max() <= 1):
         raise FitError("fit_irt: a score lies outside [0, 1] or is NaN; validate the responses first")
-    if not (rows.trials.min() > 0 and np.isfinite(rows.trials.max())):
+    if not (rows.n_trials.min() > 0 and np.isfinite(rows.n_trials.max())):
         raise FitError("fit_irt: an n_trials is not positive; validate the responses first")
 
 
@@ -122,10 +128,10 @@ def block_labels(answers: Answers) -> tuple[Int[np.ndarray, " model"], Int[np.nd
     n_models = len(answers.models)
     size = n_models + len(answers.items)
     label = np.arange(size)
-    for rows in answers.chunks():
+    for rows in answers.blocks():
         # every node also hangs on the label it had, so that earlier chunks stay joined
-        left = np.concatenate([rows.model, np.arange(size)])
-        right = np.concatenate([n_models + rows.item, label])
+        left = np.concatenate([rows.model_index, np.arange(size)])
+        right = np.concatenate([n_models + rows.item_index, label])
         links = coo_array((np.ones(len(left), bool), (left, right)), shape=(size, size))
         _, label = connected_components(links, directed=False)
         label = _first_with(label)
@@ -142,7 +148,7 @@ MOST_TRIALS = 20.0
 """A fraction counts as this many right or wrong answers at most."""
 
 
-def trial_weight(answers: Answers, found: ResponseSummary) -> float:
+def trial_weight(answers: Answers, summary: ResponseSummary) -> float:
     """Number of right or wrong answers that one row is worth: 1 where all are right or wrong or state their trials.
 
     Chances are those of an additive model of models and items, which fits no better than what comes after it, so
@@ -150,21 +156,21 @@ def trial_weight(answers: Answers, found: ResponseSummary) -> float:
 
     Args:
         answers: Observed answers.
-        found: What a survey of them told.
+        summary: Their summary.
     """
-    if found.binary or not found.one_trial:
+    if summary.binary or not summary.one_trial:
         return 1.0
-    overall = _inner(found.models.right.sum(keepdims=True) / found.models.trials.sum())
-    model, item = _log_odds(found.models, overall), _log_odds(found.items, overall)
+    overall = _inner(summary.models.right.sum(keepdims=True) / summary.models.trials.sum())
+    model, item = _log_odds(summary.models, overall), _log_odds(summary.items, overall)
     residual = missing = 0.0
-    for rows in answers.chunks():
-        chance = expit(model[rows.model] + item[rows.item] - logit(overall))
+    for rows in answers.blocks():
+        chance = expit(model[rows.model_index] + item[rows.item_index] - logit(overall))
         residual += float(np.square(rows.score - chance).sum())
         missing += _missing_variance(rows)
     return min(MOST_TRIALS, (residual + missing) / max(residual, 1e-9))
 
 
-def _missing_variance(rows: Rows) -> float:
+def _missing_variance(rows: Responses) -> float:
     return float((rows.score * (1 - rows.score)).sum())
 
 

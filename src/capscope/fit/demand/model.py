@@ -112,8 +112,8 @@ class _Sweeps:
         chance = expit(log_odds)
         known = knowing(self.score, log_odds, self.floor) if self.floor.any() else self.score
         # what may have been a guess tells less of what is known
-        told = (1 - self.floor) * chance / (self.floor + (1 - self.floor) * chance)
-        expected = self.trials * chance * (1 - chance) / np.sqrt(1 + PROBIT_SCALE * variance) * told
+        knowing_share = (1 - self.floor) * chance / (self.floor + (1 - self.floor) * chance)
+        expected = self.trials * chance * (1 - chance) / np.sqrt(1 + PROBIT_SCALE * variance) * knowing_share
         return curvature, self.trials * (known - chance) + curvature * mean, expected
 
     def step_models(self) -> None:
@@ -202,7 +202,8 @@ def fit_demand_items(
     fitted = items.at(seen)
     with single_threaded():
         basis = make_basis(fitted, interactions=settings.interactions, seed=settings.seed)
-        state = _start(responses, place, fitted, basis, settings)
+        answered = replace(responses, items=tuple(responses.items[i] for i in seen), item_index=place)
+        state = _start(answered, fitted, basis, settings)
         history = _run(state, settings)
     converged = history[-1] < settings.tolerance
     last = f"still moving by {history[-1]:.3f} log-odds at the last sweep; raise max_sweeps"
@@ -212,21 +213,15 @@ def fit_demand_items(
     return Outcome(posterior, status, tuple(history))
 
 
-def _start(
-    responses: Responses, place: np.ndarray, items: DemandItems, basis: DemandBasis, settings: DemandSettings
-) -> _Sweeps:
-    shape = (len(responses.models), len(items.task))
-    cell = responses.model_index * shape[1] + place
-    trials = np.bincount(cell, responses.n_trials, shape[0] * shape[1])
-    right = np.bincount(cell, responses.n_trials * responses.score, shape[0] * shape[1])
-    score = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)
+def _start(responses: Responses, items: DemandItems, basis: DemandBasis, settings: DemandSettings) -> _Sweeps:
+    dense = responses.dense()
     sizes = [size for _, size in basis.groups]
     standard = basis.standard(items)
     return _Sweeps(
-        score=score.reshape(shape),
-        trials=trials.reshape(shape),
+        score=np.nan_to_num(dense.score),
+        trials=dense.n_trials,
         columns=basis.columns(items),
-        design=np.column_stack([np.ones(shape[1]), standard]),
+        design=np.column_stack([np.ones(len(items.task)), standard]),
         floor=items.floor,
         group=np.repeat(np.arange(len(sizes)), sizes),
         names=tuple(name for name, _ in basis.groups),
@@ -257,7 +252,7 @@ def _posterior(
     state: _Sweeps,
     dims: tuple[str, ...],
 ) -> DemandPosterior:
-    found = DemandPosterior(
+    posterior = DemandPosterior(
         models=responses.models,
         items=tuple(responses.items[item] for item in seen),
         dims=dims,
@@ -275,13 +270,13 @@ def _posterior(
         levels=np.zeros((len(seen), 0)) if items.demands is None else items.demands,
     )
     # the slopes' mean over models belongs to the effects of the demands, so that a model's slope is its own
-    shift = found.ability_mean[:, 1:].mean(axis=0)
-    ability, weight = found.ability_mean.copy(), found.weight.copy()
+    shift = posterior.ability_mean[:, 1:].mean(axis=0)
+    ability, weight = posterior.ability_mean.copy(), posterior.weight.copy()
     ability[:, 1:] -= shift
     weight[: len(shift)] += shift
     if state.monotone:
         weight[: len(shift)] = np.minimum(weight[: len(shift)], 0)
-    return replace(found, ability_mean=ability, weight=weight)
+    return replace(posterior, ability_mean=ability, weight=weight)
 
 
 def fit_demand_answers(

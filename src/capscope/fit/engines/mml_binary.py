@@ -15,8 +15,7 @@ from scipy.special import expit, log_expit, logsumexp
 from capscope.axes import FloatArray
 from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit.cells.answers import RowAnswers
-from capscope.fit.cells.response_summary import survey
+from capscope.fit.cells.response_summary import summarise
 from capscope.fit.irt.population import ItemPopulation
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.outcome import Outcome, Status
@@ -113,7 +112,7 @@ def fit_marginal(
     Raises:
         FitError: The matrix is too large for this engine, or an item has only right or only wrong answers.
     """
-    survey(RowAnswers(responses))
+    summarise(responses)
     table = _table(responses)
     n_items = len(responses.items)
     start = np.concatenate([np.ones(1 if rasch else n_items), _start_intercepts(table)])
@@ -131,17 +130,17 @@ def fit_marginal(
 
     from scipy.optimize import minimize
 
-    found = minimize(
+    optimum = minimize(
         objective,
         start,
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": max_steps, "ftol": tolerance, "gtol": 1e-5},
     )
-    slope, intercept = _unpacked(found.x, n_items)
+    slope, intercept = _unpacked(optimum.x, n_items)
     posterior = _posterior(responses, table, slope, intercept, rasch)
-    advice = () if found.success else ("still moving; raise max_steps",)
-    status = Status(bool(found.success), "converged" if found.success else "still-moving", advice)
+    advice = () if optimum.success else ("still moving; raise max_steps",)
+    status = Status(bool(optimum.success), "converged" if optimum.success else "still-moving", advice)
     return Outcome(posterior, status, tuple(history))
 
 

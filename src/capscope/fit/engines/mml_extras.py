@@ -14,8 +14,7 @@ from torch import Tensor
 from capscope.axes import FloatArray, RowFloats
 from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit.cells.answers import as_answers
-from capscope.fit.cells.response_summary import survey
+from capscope.fit.cells.response_summary import summarise
 from capscope.fit.engines.mml_binary import MOST_CELLS, NODES, fit_marginal
 from capscope.fit.engines.score_cells import ScoreModelCells, score_model_cells
 from capscope.fit.irt.advice import advise
@@ -191,16 +190,16 @@ def fit_marginal_extras(
     first[places[kept]] = values.numpy()[kept]
     from scipy.optimize import minimize
 
-    found = minimize(
+    optimum = minimize(
         objective,
         first,
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": max_steps, "ftol": 1e-11, "gtol": 1e-4},
     )
-    posterior = _posterior(responses, world, placed(found.x))
-    advice = () if found.success else ("still moving; raise max_steps",)
-    status = Status(bool(found.success), "converged" if found.success else "still-moving", advice)
+    posterior = _posterior(responses, world, placed(optimum.x))
+    advice = () if optimum.success else ("still moving; raise max_steps",)
+    status = Status(bool(optimum.success), "converged" if optimum.success else "still-moving", advice)
     return Outcome(posterior, status, tuple(history))
 
 
@@ -324,5 +323,4 @@ def fit_answers(responses: Responses, settings: IRTSettings, floor: RowFloats | 
     else:
         marginal = fit_marginal(responses, rasch=rasch)
     posterior = marginal.posterior.as_irt(settings.model)
-    answers = as_answers(responses)
-    return Outcome(posterior, advise(marginal.status, posterior, answers, survey(answers)), marginal.history)
+    return Outcome(posterior, advise(marginal.status, posterior, responses, summarise(responses)), marginal.history)

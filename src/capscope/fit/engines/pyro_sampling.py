@@ -223,7 +223,7 @@ def _nuts(
     chain = MCMC(kernel, num_samples=settings.draws, warmup_steps=settings.warmup, disable_progbar=True)
     chain.run()
     draws = chain.get_samples()
-    divergences = sum(len(found) for found in chain.diagnostics()["divergences"].values())
+    divergences = sum(len(steps) for steps in chain.diagnostics()["divergences"].values())
     return draws, (), chain_status(draws, divergences)
 
 

@@ -120,12 +120,7 @@ def score_model_cells(
         score_model: Distribution of the scores.
         item_extras: Coordinates of each item's extras.
     """
-    shape = (len(responses.models), len(responses.items))
-    size = shape[0] * shape[1]
-    cell = responses.model_index * np.int64(shape[1]) + responses.item_index
-    trials = np.bincount(cell, responses.n_trials, size).astype(np.float32)
-    right = np.bincount(cell, responses.n_trials * responses.score, size).astype(np.float32)
+    dense = responses.dense()
+    right, trials = dense.right.astype(np.float32), dense.n_trials.astype(np.float32)
     score = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)
-    return ScoreModelCells(
-        torch.from_numpy(score.reshape(shape)), torch.from_numpy(trials.reshape(shape)), score_model, item_extras
-    )
+    return ScoreModelCells(torch.from_numpy(score), torch.from_numpy(trials), score_model, item_extras)

@@ -301,7 +301,7 @@ class IRTPosterior:
 
     @property
     def conditional_cov(self) -> ItemParamParam:
-        """Covariances of ``(a_1..a_D, d)`` given the abilities' posteriors, as the engine found them."""
+        """Covariances of ``(a_1..a_D, d)`` given the abilities' posteriors, as the engine estimated them."""
         return self.item_cov if self.ability_inflation is None else self.item_cov - self.ability_inflation
 
     def given_abilities(self) -> "IRTPosterior":

@@ -92,8 +92,8 @@ def dimension_sources(
 
 def answer_letters(targets: Sequence[str]) -> np.ndarray | None:
     """Number of each item's answer letter, -1 for other answers; None where most answers are no letters."""
-    found = [KEY.match(str(target).strip()) for target in targets]
-    letters = pd.factorize(np.array([match.group(1).upper() if match else None for match in found], object))[0]
+    matches = [KEY.match(str(target).strip()) for target in targets]
+    letters = pd.factorize(np.array([match.group(1).upper() if match else None for match in matches], object))[0]
     return letters if len(letters) and (letters >= 0).mean() >= MOST_LETTERED and letters.max() > 0 else None
 
 

@@ -94,8 +94,8 @@ def reliability_interval(
         return np.zeros(posterior.dims), np.ones(posterior.dims)
     pick = rng.integers(0, len(error), (draws, len(error)))
     signal = posterior.ability_mean[pick].var(1, ddof=1)
-    found = signal / (signal + error[pick].mean(1))
-    lower, upper = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    share = signal / (signal + error[pick].mean(1))
+    lower, upper = np.quantile(share, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return lower, upper
 
 

@@ -10,7 +10,7 @@ from scipy.special import expit, ndtr
 from capscope.axes import FloatArray
 from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit.cells.answers import PartOfAnswers, as_answers, as_rows
+from capscope.fit.cells.answers import PartOfAnswers, as_rows
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.simulation import replicated
 
@@ -103,7 +103,7 @@ def local_dependence(
 
 
 def _of_items(responses: Responses, keep: np.ndarray) -> Responses:
-    return as_rows(PartOfAnswers(as_answers(responses), np.arange(len(responses.models)), keep))
+    return as_rows(PartOfAnswers(responses, np.arange(len(responses.models)), keep))
 
 
 def _canonical_order(responses: Responses) -> np.ndarray:

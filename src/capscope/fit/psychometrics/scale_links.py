@@ -89,7 +89,7 @@ def stocking_lord(old: IRTPosterior, new: IRTPosterior) -> Link:
 
     best = min(
         (minimize(distance, np.array([0.0, shift]), method="Nelder-Mead") for shift in (-1.0, 0.0, 1.0)),
-        key=lambda found: float(found.fun),
+        key=lambda result: float(result.fun),
     )
     return Link(float(np.exp(best.x[0])), float(best.x[1]), len(first))
 

@@ -149,19 +149,19 @@ def _extra_sums(by_item: ScoreModelCells, items: Gaussians, models: Gaussians) -
     thin = _Thin.of(items, models)
     for rows in by_item.row_chunks():
         mean, variance = thin.moments(rows)
-        found = by_item.score_model.derivatives(
+        derivatives = by_item.score_model.derivatives(
             by_item.score[rows], by_item.trials[rows], mean, variance, by_item.extras_of(rows)
         )
-        _add(found, rows, thin.model_mean, (gradient, information, cross))
+        _add(derivatives, rows, thin.model_mean, (gradient, information, cross))
     return _ExtraSums(gradient, information, cross)
 
 
-def _add(found: Derivatives, rows: slice, model_mean: Tensor, into: tuple[Tensor, Tensor, Tensor]) -> None:
+def _add(derivatives: Derivatives, rows: slice, model_mean: Tensor, into: tuple[Tensor, Tensor, Tensor]) -> None:
     gradient, information, cross = into
-    for k, (slope, on_logit) in enumerate(zip(found.gradient, found.cross, strict=True)):
+    for k, (slope, on_logit) in enumerate(zip(derivatives.gradient, derivatives.cross, strict=True)):
         gradient[rows, k] = slope.sum(1).double()
         cross[rows, :, k] = (on_logit @ model_mean).double()
-        for offset, shared in enumerate(found.information[k]):
+        for offset, shared in enumerate(derivatives.information[k]):
             information[rows, k, k + offset] = information[rows, k + offset, k] = shared.sum(1).double()
 
 

@@ -251,11 +251,11 @@ def updated_prior(known: ItemPrior, items: Gaussians, design: Design) -> ItemPri
 def _conjugate(
     mean: Float[Tensor, " param"],
     cov: Float[Tensor, "param param"],
-    found: Float[Tensor, "n param"],
-    found_cov: Float[Tensor, "n param param"],
+    observed: Float[Tensor, "n param"],
+    observed_cov: Float[Tensor, "n param param"],
 ) -> tuple[Float[Tensor, " param"], Float[Tensor, "param param"]]:
     """Means of a normal-inverse-Wishart posterior whose observations are Gaussians themselves."""
-    total = WORTH + len(found)
-    new = (WORTH * mean + found.sum(0)) / total
-    residual, moved = found - new, mean - new
-    return new, (WORTH * (cov + torch.outer(moved, moved)) + found_cov.sum(0) + residual.T @ residual) / total
+    total = WORTH + len(observed)
+    new = (WORTH * mean + observed.sum(0)) / total
+    residual, moved = observed - new, mean - new
+    return new, (WORTH * (cov + torch.outer(moved, moved)) + observed_cov.sum(0) + residual.T @ residual) / total

@@ -117,10 +117,10 @@ def cell_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, th
     full, free = _Pairs.upto(size, rows.mean.device), _Pairs.upto(size - 1, rows.mean.device)
     cov_pairs, outer_pairs = (full, free) if update == "model" else (free, full)
     factors = _thin_factors(rows, columns, cov_pairs, outer_pairs)
-    found = cells.products(factors, factors.column_mean, factors.column_variance, threads)
+    products = cells.products(factors, factors.column_mean, factors.column_variance, threads)
     n_cov = len(cov_pairs.first)
-    cov = cov_pairs.spread(found.curvature[:, :n_cov], size)
-    sums = Sums(found.residual, cov, outer_pairs.spread(found.curvature[:, n_cov:], size), found.loss)
+    cov = cov_pairs.spread(products.curvature[:, :n_cov], size)
+    sums = Sums(products.residual, cov, outer_pairs.spread(products.curvature[:, n_cov:], size), products.loss)
     return sums if cells.log_concave else sums.definite()
 
 
@@ -181,8 +181,8 @@ def _residual_sums(
         torch.zeros_like(one_row)[:, None].float(),
         torch.zeros_like(one_column)[:, None].float(),
     )
-    found = cells.products(factors, right.float(), one_column[:, None].float())
-    return found.residual, found.curvature[:, 0]
+    products = cells.products(factors, right.float(), one_column[:, None].float())
+    return products.residual, products.curvature[:, 0]
 
 
 def _item_logits(by_item: Cells, device: torch.device) -> Float[Tensor, " item"]:

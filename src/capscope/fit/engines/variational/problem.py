@@ -190,21 +190,21 @@ def checked_covariates(features: np.ndarray | None, floor: RowFloats | None, n_i
 
 
 def make_problem(
-    answers: Answers, found: ResponseSummary, side: ItemCovariates, settings: IRTSettings, device: torch.device
+    answers: Answers, summary: ResponseSummary, side: ItemCovariates, settings: IRTSettings, device: torch.device
 ) -> Problem:
     """Lay the data out on the device.
 
     Args:
         answers: Observed answers, at least one of each model and item.
-        found: What a survey of them told.
+        summary: Their summary.
         side: Features and floors of the items.
         settings: For the memory that cells may take.
         device: Where to compute.
     """
-    by_model, by_item = lay_out(answers, found, side.floor, settings.memory_mb)
+    by_model, by_item = lay_out(answers, summary, side.floor, settings.memory_mb)
     design = make_design(side.features, len(answers.items)).to(device)
-    per_item = found.n_rows / len(answers.items)
-    return Problem(by_model.to(device), by_item.to(device), design, device, found.weight, per_item)
+    per_item = summary.n_rows / len(answers.items)
+    return Problem(by_model.to(device), by_item.to(device), design, device, summary.weight, per_item)
 
 
 def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: ItemCovariates) -> Problem:

@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from capscope.axes import RowFloats
 from capscope.data import Responses
-from capscope.fit.cells.answers import Answers, PartOfAnswers, RowAnswers, as_rows
-from capscope.fit.cells.response_summary import ResponseSummary, survey
+from capscope.fit.cells.answers import Answers, PartOfAnswers, as_rows
+from capscope.fit.cells.response_summary import ResponseSummary, summarise
 from capscope.fit.engines.variational.problem import (
     ItemCovariates,
     ModelChoice,
@@ -95,12 +95,12 @@ class SelectedModel:
     """Its fit to the answers that it was chosen by."""
 
 
-def choose(answers: Answers, found: ResponseSummary, settings: IRTSettings, side: ItemCovariates) -> SelectedModel:
+def choose(answers: Answers, summary: ResponseSummary, settings: IRTSettings, side: ItemCovariates) -> SelectedModel:
     """Choose the model to fit.
 
     Args:
         answers: All answers.
-        found: What a survey of them told.
+        summary: Their summary.
         settings: What is asked for.
         side: Features and floors of the items.
     """
@@ -122,7 +122,7 @@ def choose(answers: Answers, found: ResponseSummary, settings: IRTSettings, side
     # a stream of its own: the seed alone may be the one that drew the answers
     rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
     auto = settings.model == "auto"
-    part = thinned(answers, found.n_rows, DIMS_CELLS if auto else FORM_CELLS, rng)
+    part = thinned(answers, summary.n_rows, DIMS_CELLS if auto else FORM_CELLS, rng)
     rows = as_rows(part)
     lot = rng.random(len(rows.score))
     held = lot < HELD_SHARE
@@ -130,7 +130,7 @@ def choose(answers: Answers, found: ResponseSummary, settings: IRTSettings, side
         reason = f"too few answers to choose a model by held-out cells; {name.upper()} taken"
         return SelectedModel(ModelChoice(name), (reason,))
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
-    bench = _Bench(rows, lot, found.weight, side.of(part.kept_items), quick)
+    bench = _Bench(rows, lot, summary.weight, side.of(part.kept_items), quick)
     best, lines = bench.climb() if auto else bench.best_form(name)
     # one ability starts as near its end anyway; on all cells the start is that of who asks for this model
     thin = len(part.kept_models) < len(answers.models) or len(part.kept_items) < len(answers.items)
@@ -149,9 +149,9 @@ class _Fold:
 
     @staticmethod
     def of(parts: tuple[Responses, Responses], weight: float, side: ItemCovariates, settings: IRTSettings) -> "_Fold":
-        train = RowAnswers(parts[0])
-        found = replace(survey(train), weight=weight)
-        problem = make_problem(train, found, side, settings, pick_device(settings.device))
+        train = parts[0]
+        summary = replace(summarise(train), weight=weight)
+        problem = make_problem(train, summary, side, settings, pick_device(settings.device))
         return _Fold(train, problem, parts[1])
 
 

@@ -191,12 +191,12 @@ class GradedResponse:
         zero = torch.zeros_like(self._mix[0])
         reach_row = self._mix[grade - 1] if grade > 0 else zero
         beyond_row = self._mix[grade] if grade < self.grades - 1 else zero
-        found: list[Tensor] = []
+        points: list[Tensor] = []
         for j, part in enumerate(extras):
             moved = torch.zeros_like(on_reach)
             if grade > 0:
                 moved = moved + on_reach * float(reach_row[j])
             if grade < self.grades - 1:
                 moved = moved + on_beyond * float(beyond_row[j])
-            found.append(moved * part.exp())
-        return found
+            points.append(moved * part.exp())
+        return points
