@@ -22,7 +22,7 @@ from capscope.battery import (
     select_battery,
     select_forms,
 )
-from capscope.battery.selectors.drawing import inclusion_chances
+from capscope.battery.selectors.selector import inclusion_chances
 from capscope.cli import app
 from capscope.data import Study
 from capscope.errors import InputError

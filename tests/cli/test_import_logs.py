@@ -1,6 +1,7 @@
 """Logs in and studies out through the command line: options reach the importers, nothing is written on a refusal."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,50 @@ def test_logs_become_a_study_and_an_open_choice_writes_nothing(run, tmp_path, fo
     assert (code, err) == (0, "")
     assert json.loads(out)["responses"] > 0
     assert run("check", tmp_path / "study")[0] == 0
+
+
+USUAL = {
+    "inspect": {"scorer 'verdict' counts for graded; also there: style.brief, style.polite (choose with --scorer)"},
+    "lm-eval": {
+        "filter 'strict-match' counts for sums; also there: flexible-extract (choose with --filter)",
+        "metric 'acc' counts for pick; also there: acc_norm (choose with --metric)",
+    },
+    "helm": set(),
+    "every-eval-ever": {"metric 'acc' counts for pick; also there: acc_norm (choose with --metric)"},
+}
+
+
+@pytest.mark.parametrize("format", COMMANDS)
+def test_a_folder_without_a_format_is_recognised_and_the_usual_score_is_taken(run, tmp_path, format):
+    folder, *options = COMMANDS[format]
+    code, out, err = run("import", FIXTURES / folder, "--out", tmp_path / "study", "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result["format"] == format
+    assert result["taken"][0].startswith(f"recognised as {format}: ")
+    assert USUAL[format] <= set(result["notes"])
+    if format != "inspect":
+        named = run("import", "--out", tmp_path / "named", FIXTURES / folder, *options, "--json")
+        assert json.loads(named[1])["responses"] == result["responses"]
+    assert run("import", FIXTURES / folder, "--out", tmp_path / "b", "--format", format)[0] == 0
+
+
+def test_what_is_left_and_what_cannot_be_told_is_said_in_one_line(run, tmp_path):
+    code, out, _ = run("import", FIXTURES / "lm_eval", "--out", tmp_path / "a", "--json")
+    ((why, files),) = json.loads(out)["left"].items()
+    assert "aggregates of lm_eval" in why
+    assert len(files) == 2
+    code, out, err = run("import", FIXTURES / "lm_eval", FIXTURES / "helm", "--out", tmp_path / "b")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "holds lm-eval (4 files), helm (1 file); choose with --format" in err
+    (tmp_path / "only").mkdir()
+    shutil.copy(next(FIXTURES.glob("lm_eval/*alpha/results_*")), tmp_path / "only")
+    assert "it writes single answers with --log_samples" in run("import", tmp_path / "only", "--out", tmp_path / "b")[2]
+    assert "is a study already" in run("import", tmp_path / "a", "--out", tmp_path / "b")[2]
+    code, _, err = run("import", "lm-evl", "--out", tmp_path / "b")
+    assert code == 2
+    assert 'did you mean "lm-eval"?' in err
+    assert not (tmp_path / "b").exists()
 
 
 def test_other_formats_and_export(run, tmp_path):

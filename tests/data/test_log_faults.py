@@ -151,7 +151,7 @@ def test_a_failed_run_gives_way_to_its_retry(log, tmp_path):
 def test_runs_that_repeat_samples_are_refused_replaced_or_pooled(log, tmp_path, runs, expected):
     log([sample(1, WRONG)], "b.json", created="2025-01-01")
     log([sample(1, RIGHT)], "a.json", created="2025-01-02")
-    assert "choose --runs latest or --runs mean" in refused(import_inspect, tmp_path)
+    assert "choose --repeats latest, mean or all" in refused(import_inspect, tmp_path)
     study, report = import_inspect(tmp_path, runs=runs)
     assert scores(study) == {"t:1": expected}
     assert any("1 answers are in several runs" in note for note in report.notes)
@@ -237,7 +237,7 @@ def test_metrics_that_are_no_names_are_refused(samples):
 def test_two_dates_of_one_task_are_two_runs(samples, tmp_path):
     samples([line(0, acc=1.0)], date=DATE)
     samples([line(0, acc=0.0)], date=DATE.replace("2025", "2026"))
-    assert "choose --runs latest" in refused(import_lm_eval, tmp_path)
+    assert "choose --repeats latest" in refused(import_lm_eval, tmp_path)
     assert scores(import_lm_eval(tmp_path, runs="latest")[0]) == {"toy:0": 0}
     table = import_lm_eval(tmp_path, runs="mean")[0].require("responses")
     assert table[["score", "n_trials"]].to_numpy().tolist() == [[0.5, 2]]

@@ -6,10 +6,10 @@ import pytest
 from scipy.special import expit, logit
 
 from capscope.predict import Chances, predict
+from capscope.predict.features import support_table
 from capscope.predict.predictions import CellPredictions
 from capscope.predict.scores.benchmark import read_past_effects, with_benchmark_effects
 from capscope.predict.scores.benchmark_effect import EffectSd
-from capscope.predict.support import support_table
 from predict.simulated_study import simulated_study
 
 NO_EFFECT = EffectSd(0.0, 0.0, 0.0, 1000.0)

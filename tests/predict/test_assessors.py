@@ -10,6 +10,7 @@ from scipy.special import expit, log_expit
 from capscope.data import Responses, Study
 from capscope.errors import InputError
 from capscope.predict import Assessor, ItemFeatures, ItemTexts, Training, item_features
+from capscope.predict.answer_statistics import group_folds, regime_of_items
 from capscope.predict.assessors import ASSESSORS, usable
 from capscope.predict.assessors.explanatory import ExplanatoryAssessor
 from capscope.predict.assessors.forest import ForestAssessor, TextForestAssessor
@@ -23,7 +24,6 @@ from capscope.predict.assessors.stacked import (
 )
 from capscope.predict.evaluation.metrics.calibration import calibration_slope
 from capscope.predict.evaluation.metrics.loss import log_loss
-from capscope.predict.inner_folds import group_folds, regime_of_items
 from predict.simulated_study import simulated_study
 
 SMALL: dict[str, Assessor] = {

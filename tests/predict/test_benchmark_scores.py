@@ -10,7 +10,7 @@ from capscope.data import Demands, Responses
 from capscope.errors import InputError
 from capscope.fit import IRTSettings, StudyFitSettings, fit_irt, fit_study, load_fit, save_fit
 from capscope.predict import PredictionSettings, evaluate, predict
-from capscope.predict.contributions import curve_parts, irt_parts
+from capscope.predict.predictions import curve_parts, irt_parts
 from capscope.predict.scores.benchmark import read_past_effects
 from predict.simulated_study import simulated_study
 

@@ -6,8 +6,8 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from capscope.predict.evaluation.metrics import mean_values, score_models, score_outcomes
 from capscope.predict.evaluation.metrics.calibration import calibration_error_by_chance, expected_calibration_error
+from capscope.predict.evaluation.metrics.loss import concordance
 from capscope.predict.evaluation.metrics.loss import log_loss as our_log_loss
-from capscope.predict.evaluation.metrics.ranking import concordance
 from capscope.predict.outcomes import Outcomes
 
 

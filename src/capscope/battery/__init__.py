@@ -5,13 +5,11 @@ Three families can be extended: item selectors (`SELECTORS`), score estimators (
 
 from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, AdaptiveSettings
 from capscope.battery.adaptive.answering import Answerer, EndpointAnswerer
-from capscope.battery.adaptive.endpoint_run import run_battery
 from capscope.battery.adaptive.planning import RunPlan, RunSettings, plan_battery
 from capscope.battery.adaptive.questions import KINDS, BatteryQuestion, battery_questions
-from capscope.battery.adaptive.running import BatteryRun, run_adaptively
-from capscope.battery.banks.ability import Abilities, Curves, ability_posterior
+from capscope.battery.adaptive.running import BatteryRun, run_adaptively, run_battery
+from capscope.battery.banks.ability import Abilities, Curves, ItemPool, ability_posterior
 from capscope.battery.banks.bank import Bank
-from capscope.battery.banks.pool import ItemPool
 from capscope.battery.banks.sources import is_bank, load_answers, load_bank, load_costs, load_source, read_harness_names
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Estimator, Sample
 from capscope.battery.evaluation import (
@@ -23,11 +21,19 @@ from capscope.battery.evaluation import (
     past_bank,
 )
 from capscope.battery.graders import GRADERS, AnswerKey, Graded, Grader, grade_reply
-from capscope.battery.harness import HarnessRun, harness_run, save_samples
 from capscope.battery.model_splits import SPLITS
 from capscope.battery.prompts.accuracy import PromptScores, PromptSettings, prompt_scores
 from capscope.battery.scoring import BatteryScores, score_battery
-from capscope.battery.selection import Battery, BatteryDesign, save_forms, select_battery, select_forms
+from capscope.battery.selection import (
+    Battery,
+    BatteryDesign,
+    HarnessRun,
+    harness_run,
+    save_forms,
+    save_samples,
+    select_battery,
+    select_forms,
+)
 from capscope.battery.selectors import SELECTORS, Candidates, ItemWeights, Selector
 
 __all__ = [

@@ -10,9 +10,9 @@ import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery
+from capscope.battery.banks.ability import ItemPool
 from capscope.battery.banks.bank import Bank, Index
 from capscope.battery.banks.building import dims_for, fit_bank_items
-from capscope.battery.banks.pool import ItemPool
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Sample
 from capscope.battery.model_splits import ModelSplit, model_families, model_split
 from capscope.battery.selection import select_battery

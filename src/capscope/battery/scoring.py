@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.banks.ability import Curves, ability_posterior
+from capscope.battery.banks.ability import Curves, ItemPool, ability_posterior
 from capscope.battery.banks.bank import Bank, Index
-from capscope.battery.banks.pool import ItemPool
 from capscope.battery.banks.sources import is_bank, load_answers
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Estimator, Sample
 from capscope.battery.selection import Battery

@@ -21,6 +21,7 @@ from capscope.cli.gate_command import gate_app
 from capscope.cli.import_command import FormatGroup
 from capscope.cli.judge_command import judge_app
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
+from capscope.cli.plan_command import plan
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import profile
 from capscope.cli.report_command import demo, report, view
@@ -81,6 +82,7 @@ app.add_typer(bank_app, name="bank")
 app.add_typer(battery_app, name="battery")
 app.add_typer(gate_app, name="gate")
 app.add_typer(judge_app, name="judge")
+app.command("plan")(plan)
 app.command("report")(report)
 app.command("view")(view)
 

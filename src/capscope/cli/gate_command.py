@@ -67,8 +67,8 @@ def decide(
             files.refuse_file(path, force=force, option=option)
     settings = GateSettings(
         margin=share_of(margin),
-        per=cast(Any, _choices("--per", per or ["benchmark"], ("benchmark", "task", "demand"))),
-        correction=cast(Literal["holm", "bh"], _choices("--correction", [correction], ("holm", "bh"))[0]),
+        per=cast(Any, choices("--per", per or ["benchmark"], ("benchmark", "task", "demand"))),
+        correction=cast(Literal["holm", "bh"], choices("--correction", [correction], ("holm", "bh"))[0]),
         level=level,
         look=look,
         looks=looks,
@@ -141,8 +141,8 @@ def evaluate(
         seeds=seeds,
         within=share_of(within),
         named=() if pair_file is None else _pairs(pair_file),
-        setting=cast(Any, _choices("--setting", [setting], ("complete", "sampled"))[0]),
-        design=cast(Any, _choices("--design", [design], ("even", "flips"))[0]),
+        setting=cast(Any, choices("--setting", [setting], ("complete", "sampled"))[0]),
+        design=cast(Any, choices("--design", [design], ("even", "flips"))[0]),
         margin=share_of(margin),
         fixed=fixed,
         seed=seed,
@@ -175,7 +175,12 @@ def share_of(text: str) -> float:
         raise InputError(f"'{text}' is no share of the score; write 1pp, 1% or 0.01") from None
 
 
-def _choices(option: str, values: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+def choices(option: str, values: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values of an option.
+
+    Raises:
+        InputError: One of them is not among the known ones.
+    """
     for value in values:
         if value not in known:
             raise InputError(f"{option} {value}: use one of {', '.join(known)}")

@@ -4,6 +4,9 @@ from capscope.decide.gate_evaluation import GateEvaluation, GateEvaluationSettin
 from capscope.decide.judge_correction import CorrectedScore, JudgeEvaluation, JudgeScores, evaluate_judge, judge_scores
 from capscope.decide.judge_estimators import DEFAULT as DEFAULT_JUDGE_ESTIMATOR
 from capscope.decide.judge_estimators import JUDGE_ESTIMATORS
+from capscope.decide.planning.designs import EvaluationPrices
+from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
+from capscope.decide.planning.plan_summary import plan_text
 from capscope.decide.release_gate import GateResult, GateSettings, gate, plan_gate
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
@@ -11,12 +14,15 @@ __all__ = [
     "DEFAULT_JUDGE_ESTIMATOR",
     "JUDGE_ESTIMATORS",
     "CorrectedScore",
+    "EvaluationPlan",
     "GateEvaluation",
     "GateEvaluationSettings",
     "GateResult",
     "GateSettings",
     "JudgeEvaluation",
     "JudgeScores",
+    "PlanSettings",
+    "EvaluationPrices",
     "evaluate_gate",
     "evaluate_judge",
     "gate",
@@ -24,5 +30,7 @@ __all__ = [
     "gate_markdown",
     "gate_text",
     "judge_scores",
+    "plan_evaluation",
     "plan_gate",
+    "plan_text",
 ]

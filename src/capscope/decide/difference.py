@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
 
 from capscope.axes import RowFloats
-from capscope.decide.item_predictor import Prediction, item_features, predict_differences
+from capscope.decide.item_predictor import ItemFeatures, Prediction, item_features, predict_differences
 from capscope.decide.version_answers import VersionAnswers
 from capscope.errors import InputError
 
@@ -84,7 +84,11 @@ class PairedDifferences:
 
     @classmethod
     def of(
-        cls, answers: VersionAnswers, chance: Float[np.ndarray, " item"] | None = None, predicted: bool = True
+        cls,
+        answers: VersionAnswers,
+        chance: Float[np.ndarray, " item"] | None = None,
+        predicted: bool = True,
+        features: ItemFeatures | None = None,
     ) -> "PairedDifferences":
         """Pair the answers of two versions and fit the predictions.
 
@@ -92,6 +96,7 @@ class PairedDifferences:
             answers: Answers of both versions and of past models.
             chance: Chance of each item of the suite to have been drawn for the candidate; None for even draws.
             predicted: Whether past models and the baseline's own answers may predict the difference.
+            features: What `features_of` returned for these past models and this baseline, where that is known already.
 
         Raises:
             InputError: Fewer than two items were answered by both.
@@ -105,8 +110,8 @@ class PairedDifferences:
         difference = answers.candidate_score[pair] - answers.baseline_score[pair]
         share = np.full(len(pair), len(pair) / len(answers.items)) if chance is None else chance[pair]
         if predicted and len(pair) >= FEWEST_FOR_PREDICTION:
-            features = item_features(answers.past_score, answers.baseline_score if answers.complete else None)
-            prediction = predict_differences(features, pair, difference, 1 / share)
+            known = features_of(answers) if features is None else features
+            prediction = predict_differences(known, pair, difference, 1 / share)
         else:
             prediction = Prediction(difference, np.zeros(len(answers.items)))
         task = answers.labels["task"].to_numpy()[pair]
@@ -155,6 +160,11 @@ class PairedDifferences:
         """Share of the variance of the differences that the predictions explain, out of sample."""
         whole = variance_of(self.difference[inside], weight)
         return max(0.0, 1 - variance_of(self.prediction.error[inside], weight) / whole)
+
+
+def features_of(answers: VersionAnswers) -> ItemFeatures:
+    """Features of the items that predict differences; the baseline's answers are among them where it has no gaps."""
+    return item_features(answers.past_score, answers.baseline_score if answers.complete else None)
 
 
 def variance_of(error: RowFloats, weight: RowFloats) -> float:

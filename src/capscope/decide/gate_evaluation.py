@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from capscope.axes import ModelItem
 from capscope.data import Responses, Study
-from capscope.decide.difference import PairedDifferences
+from capscope.decide.difference import PairedDifferences, features_of
 from capscope.decide.item_draws import draw, flip_chances
 from capscope.decide.verdicts import verdict_of
 from capscope.decide.version_answers import VersionAnswers, labels_of, past_answers
@@ -112,22 +112,19 @@ def evaluate_gate(study: Study, settings: GateEvaluationSettings | None = None, 
     settings = settings or GateEvaluationSettings()
     responses = Responses.of(study)
     score = responses.dense().score
-    chosen = _named_pairs(study, responses, settings) if settings.named else _chosen_pairs(score, settings)
+    if settings.named:
+        chosen = _named_pairs(study, responses, settings)
+    else:
+        chosen = chosen_pairs(score, settings.within, settings.size, settings.pairs, settings.seed)
     if not chosen:
         raise InputError(
             f"{study.name}: no two models within {100 * settings.within:g} points share more than {settings.size}"
             " items; ask for a smaller --size or a wider --within"
         )
-    labels = labels_of(study, responses.items)
-    tasks: list[_Pair] = []
-    for number, (old, new) in enumerate(chosen):
-        both = ~np.isnan(score[old]) & ~np.isnan(score[new])
-        items = tuple(item for item, kept in zip(responses.items, both, strict=True) if kept)
-        past = past_answers(np.delete(score, [old, new], axis=0)[:, both])
-        names = responses.models[old], responses.models[new]
-        part = labels[both].reset_index(drop=True)
-        answers = VersionAnswers(*names, items, score[old, both], score[new, both], past, part)
-        tasks.append(_Pair(answers, settings, settings.seed + 1000 * number))
+    tasks = [
+        _Pair(pair_answers(study, responses, score, pair), settings, settings.seed + 1000 * number)
+        for number, pair in enumerate(chosen)
+    ]
     return _summary(settings, len(tasks), [row for rows in run_tasks(_measure, tasks, workers=workers) for row in rows])
 
 
@@ -137,16 +134,43 @@ def _named_pairs(study: Study, responses: Responses, settings: GateEvaluationSet
     return [(responses.models.index(old), responses.models.index(new)) for old, new in settings.named]
 
 
-def _chosen_pairs(score: ModelItem, settings: GateEvaluationSettings) -> list[tuple[int, int]]:
-    """Ordered pairs of models near each other in mean score, drawn at random."""
+def chosen_pairs(
+    score: ModelItem, within: float, shared: int, pairs: int | None = None, seed: int = 0
+) -> list[tuple[int, int]]:
+    """Ordered pairs of models near each other in mean score, drawn at random.
+
+    Args:
+        score: Mean scores, NaN where not administered; shape (model, item).
+        within: Largest difference in mean score.
+        shared: Items that both must have answered, and one more.
+        pairs: Most pairs; None for all.
+        seed: Seed of the choice.
+    """
     known = ~np.isnan(score)
     mean = np.nanmean(score, axis=1)
-    shared = known.astype(np.int32) @ known.T.astype(np.int32)
-    near = (np.abs(mean[:, None] - mean) <= settings.within) & (shared > settings.size)
+    common = known.astype(np.int32) @ known.T.astype(np.int32)
+    near = (np.abs(mean[:, None] - mean) <= within) & (common > shared)
     np.fill_diagonal(near, False)
     old, new = np.nonzero(near)
-    order = np.random.default_rng(settings.seed).permutation(len(old))
-    return [(int(old[row]), int(new[row])) for row in order[: settings.pairs]]
+    order = np.random.default_rng(seed).permutation(len(old))
+    return [(int(old[row]), int(new[row])) for row in order[:pairs]]
+
+
+def pair_answers(study: Study, responses: Responses, score: ModelItem, pair: tuple[int, int]) -> VersionAnswers:
+    """Lay out a pair over the items that both answered, the other models as past models.
+
+    Args:
+        study: The study, for the labels of items.
+        responses: Its responses.
+        score: Their mean scores, NaN where not administered; shape (model, item).
+        pair: Positions of baseline and candidate.
+    """
+    old, new = pair
+    both = ~np.isnan(score[old]) & ~np.isnan(score[new])
+    items = tuple(item for item, kept in zip(responses.items, both, strict=True) if kept)
+    past = past_answers(np.delete(score, [old, new], axis=0)[:, both])
+    names = responses.models[old], responses.models[new]
+    return VersionAnswers(*names, items, score[old, both], score[new, both], past, labels_of(study, items))
 
 
 def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:
@@ -159,6 +183,7 @@ def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:
     if settings.design == "flips":
         chance = flip_chances(answers.past_score, answers.baseline_score, settings.size)
     quantile = float(ndtri(0.5 + settings.level / 2))
+    features = features_of(answers) if settings.setting == "complete" else None
     rows: list[tuple[float, float, float, float, str]] = []
     for _ in range(settings.seeds):
         even = rng.permutation(n_items)[: settings.size]
@@ -170,7 +195,7 @@ def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:
             old = np.full(n_items, np.nan)
             old[drawn] = answers.baseline_score[drawn]
             seen = replace(seen, baseline_score=old)
-        found = PairedDifferences.of(seen, None if settings.design == "even" else chance).over()
+        found = PairedDifferences.of(seen, None if settings.design == "even" else chance, features=features).over()
         error, plain = found.estimate - truth, float(change[even].mean()) - truth
         verdict = verdict_of(found, quantile, settings.margin, settings.fixed)
         rows.append((truth, error, plain, quantile * found.suite_se, verdict))

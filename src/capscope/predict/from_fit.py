@@ -23,11 +23,10 @@ from capscope.fit import (
 from capscope.intervals import quantile_bounds
 from capscope.predict.adjust import PredictionSettings, adjusted, read_evidence
 from capscope.predict.assessor import Chances
-from capscope.predict.contributions import curve_parts, demand_parts, irt_parts
 from capscope.predict.demand_model import as_chances
+from capscope.predict.features import NEAR, nearness_to, support_table
 from capscope.predict.layout import NO_LEVELS, UNNAMED_BENCHMARK
-from capscope.predict.predictions import CellPredictions, Predictions, score_table
-from capscope.predict.support import NEAR, nearness_to, support_table
+from capscope.predict.predictions import CellPredictions, Predictions, curve_parts, demand_parts, irt_parts, score_table
 
 AnyPosterior = CurvePosterior | DemandPosterior | IRTPosterior
 

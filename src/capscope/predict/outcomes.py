@@ -1,7 +1,8 @@
-"""Predictions beside the observed scores, one row for each answer, and the Bernoulli loss between the two."""
+"""Predictions beside the observed scores, one row for each answer, and the interface of metrics computed on them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -60,3 +61,24 @@ def cross_entropy(score: RowFloats, chance: RowFloats) -> RowFloats:
 def weighted_mean(values: np.ndarray, weight: RowFloats) -> float:
     """Return the mean of values, each counted as often as its weight (number of trials) says."""
     return float(np.average(values, weights=weight))
+
+
+UNDEFINED = float("nan")
+"""Value of a metric that the data do not determine, such as the AUROC of a model without failures."""
+Better = Literal["lower", "higher", "closer to 0", "closer to 1", "closer to its level", "for reference"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A member of the family of metrics."""
+
+    name: str
+    """Key in JSON and column of tables."""
+    help: str
+    """One line for help texts and tables."""
+    better: Better
+    """Which values are good."""
+    of: Callable[[Outcomes], float]
+    """Computes the metric from answers; every answer counts as often as it has trials."""
+    over: Literal["one model", "all models"] = "one model"
+    """`one model`: computed from each model's answers, then averaged; `all models`: computed from all answers."""

@@ -15,9 +15,8 @@ import numpy as np
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.adaptive.estimate import Drawn, PastModels, estimate_targets
-from capscope.battery.banks.ability import Abilities, Curves, ability_posterior
+from capscope.battery.banks.ability import Abilities, Curves, ItemPool, ability_posterior
 from capscope.battery.banks.bank import Index
-from capscope.battery.banks.pool import ItemPool
 from capscope.battery.estimators import Estimate
 from capscope.errors import InputError
 

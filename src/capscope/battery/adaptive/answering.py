@@ -11,7 +11,7 @@ import numpy as np
 from capscope.battery.adaptive.planning import RunSettings, question_key
 from capscope.battery.adaptive.questions import BatteryQuestion
 from capscope.battery.graders import GRADERS, Graded, grade_reply
-from capscope.battery.graders.reply_text import visible_text
+from capscope.battery.graders.grader import visible_text
 from capscope.battery.graders.verdicts import NO_VERDICT, grade_verdict
 from capscope.endpoint import (
     Asker,

@@ -12,13 +12,11 @@ import numpy as np
 from jaxtyping import Float
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.banks.ability import Abilities, Curves, ability_posterior, residuals
+from capscope.battery.banks.ability import Abilities, Curves, ItemPool, ability_posterior, residuals
 from capscope.battery.banks.bank import Index
-from capscope.battery.banks.pool import ItemPool
 from capscope.battery.estimators.blend import PastErrors, blended
 from capscope.battery.estimators.curves import TRUSTED_MODELS, design_calibration
-from capscope.battery.estimators.estimator import Estimate
-from capscope.battery.estimators.person_fit import chance_misfit, pattern_fit
+from capscope.battery.estimators.estimator import Estimate, chance_misfit, pattern_fit
 from capscope.battery.estimators.regression import Ridge, summarised
 
 EXPECTED_DRAWS = 10

@@ -1,4 +1,4 @@
-"""Success curves of a bank's items, and the abilities of new models from few answers.
+"""Success curves of a bank's items, the abilities of new models from few answers, and the pool of items to estimate.
 
 Abilities are Laplace posteriors of many models at once, in numpy alone, because an adaptive battery computes one after
 every answer. Item parameters enter by their means; their uncertainty enters as a variance of the log-odds at the prior
@@ -6,6 +6,7 @@ abilities.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -122,3 +123,67 @@ def _bound(logit: FloatArray) -> FloatArray:
     """Return the curvature of the quadratic bound of the logistic at log-odds z: tanh(z / 2) / 2z, 1/4 at 0."""
     safe = np.where(np.abs(logit) < 1e-4, 1.0, logit)
     return np.where(np.abs(logit) < 1e-4, 0.25, np.tanh(safe / 2) / (2 * safe))
+
+
+MOST_MODELS = 2000
+"""Regressions learn from at most so many past models, drawn at random."""
+
+
+@dataclass(frozen=True, repr=False)
+class ItemPool:
+    """Items whose mean score is wanted."""
+
+    curves: Curves
+    """Success curves of the items."""
+    past: FloatArray
+    """Scores of past models (model, item); a missing score is drawn from the model's fitted chance."""
+    expected: FloatArray
+    """Scores of past models (model, item); a missing score is the model's fitted chance."""
+
+    @classmethod
+    def of(cls, bank: Bank, *, seed: int = 0, most: int = MOST_MODELS) -> "ItemPool":
+        """Return the pool of all items of a bank.
+
+        Missing answers are drawn, not replaced by chances: a regression on chances would take single answers to be
+        free of noise.
+
+        Args:
+            bank: The bank.
+            seed: Seed of the draws.
+            most: Largest number of past models; with more, as many are drawn at random.
+        """
+        rng = np.random.default_rng(seed)
+        curves = Curves.of(bank)
+        models = np.arange(len(bank.models))
+        if len(models) > most:
+            models = np.sort(rng.choice(models, most, replace=False))
+        chance = curves.chances(bank.posterior.ability_mean[models])
+        drawn = (rng.random(chance.shape) < chance).astype(float)
+        if bank.history is None:
+            return cls(curves, drawn, chance)
+        known = bank.history[models]
+        missing = np.isnan(known)
+        return cls(curves, np.where(missing, drawn, known), np.where(missing, chance, known))
+
+    @classmethod
+    def without_models(cls, size: int) -> "ItemPool":
+        """Return a pool of so many items of which nothing else is known."""
+        curves = Curves(np.zeros((size, 1)), np.zeros(size), np.zeros(size), np.zeros(1), np.eye(1))
+        return cls(curves, np.zeros((0, size)), np.zeros((0, size)))
+
+    @property
+    def size(self) -> int:
+        """Number of items."""
+        return self.past.shape[1]
+
+    @cached_property
+    def scores(self) -> RowFloats:
+        """Mean score of each past model on the pool."""
+        return self.expected.mean(axis=1)
+
+    def take(self, index: Index) -> "ItemPool":
+        """Return the pool of some of the items, such as those of one benchmark."""
+        return ItemPool(self.curves.take(index), self.past[:, index], self.expected[:, index])
+
+    def __repr__(self) -> str:
+        return f"ItemPool({self.size} items, {len(self.past)} past models)"

@@ -14,8 +14,20 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
-from capscope.battery.banks import encoding
-from capscope.battery.banks.building import ItemFacts, Scores, dims_for, fit_bank_items, item_facts
+from capscope.battery.banks.building import (
+    ItemFacts,
+    Scores,
+    dims_for,
+    fit_bank_items,
+    item_facts,
+    pack_ids,
+    pack_posterior,
+    quantised,
+    refuse_widths,
+    unpack_ids,
+    unpack_posterior,
+    unquantised,
+)
 from capscope.data import Responses, Study
 from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
@@ -271,16 +283,16 @@ class Bank:
             "model": self.posterior.model_name,
             "form": self.posterior.population.form,
             "models": list(self.models),
-            "groups": list(encoding.pack_ids(self.items, self.benchmark, self.task, self.document)),
+            "groups": list(pack_ids(self.items, self.benchmark, self.task, self.document)),
             "dims": list(self.dims),
             "provenance": self.provenance,
         }
 
     def _tensors(self) -> Tensors:
         kind = np.float16 if self.history is None else np.float32
-        tensors = encoding.pack_posterior(self.posterior, kind) | {"document": self.document.astype(np.int32)}
+        tensors = pack_posterior(self.posterior, kind) | {"document": self.document.astype(np.int32)}
         if self.history is not None:
-            tensors["history"] = encoding.quantised(self.history)
+            tensors["history"] = quantised(self.history)
         if self.demands is not None:
             tensors["demands"] = self.demands.astype(np.float16)
         if self.cost is not None:
@@ -316,7 +328,7 @@ def _provenance(study: Study, posterior: IRTPosterior, seed: int) -> dict[str, A
 def _unpacked(folder: Path, manifest: dict[str, Any], tensors: Tensors) -> Bank:
     """Return the bank of a folder, every axis of every tensor checked against the names on it."""
     document = tensors["document"].astype(np.int64)
-    items, benchmark, task = encoding.unpack_ids(manifest["groups"], document)
+    items, benchmark, task = unpack_ids(manifest["groups"], document)
     models, dims = tuple(manifest["models"]), tuple(manifest["dims"])
     names = {
         "document": (0, items),
@@ -332,14 +344,14 @@ def _unpacked(folder: Path, manifest: dict[str, Any], tensors: Tensors) -> Bank:
         refuse_lengths(folder, "bank", tensors, {"history": (axis, labels)}, REMEDY)
     for axis, labels in enumerate((items, dims)):
         refuse_lengths(folder, "bank", tensors, {"demands": (axis, labels)}, REMEDY)
-    encoding.refuse_widths(tensors)
+    refuse_widths(tensors)
     history, demands, cost = tensors.get("history"), tensors.get("demands"), tensors.get("cost")
     return Bank(
-        posterior=encoding.unpack_posterior(manifest, items, tensors),
+        posterior=unpack_posterior(manifest, items, tensors),
         benchmark=benchmark,
         task=task,
         document=document,
-        history=None if history is None else encoding.unquantised(history),
+        history=None if history is None else unquantised(history),
         dims=dims,
         demands=None if demands is None else demands.astype(float),
         cost=None if cost is None else cost.astype(float),

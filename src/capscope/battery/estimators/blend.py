@@ -8,8 +8,7 @@ from scipy.special import expit, logit
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.estimators.curves import estimate_aipw
-from capscope.battery.estimators.estimator import Estimate, Estimator, Sample
-from capscope.battery.estimators.person_fit import strange_log_odds
+from capscope.battery.estimators.estimator import Estimate, Estimator, Sample, strange_log_odds
 from capscope.battery.estimators.regression import regress
 
 OUTSIDE_ODDS = 10.0

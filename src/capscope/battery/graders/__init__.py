@@ -1,9 +1,8 @@
 """The family of graders: from a model's reply to a score. To add one, write a module and add its line here."""
 
-from capscope.battery.graders.grader import AnswerKey, Graded, Grader
+from capscope.battery.graders.grader import AnswerKey, Graded, Grader, visible_text
 from capscope.battery.graders.letters import LETTER
 from capscope.battery.graders.numbers import NUMBER
-from capscope.battery.graders.reply_text import visible_text
 from capscope.battery.graders.texts import EXACT
 from capscope.battery.graders.verdicts import VERDICT
 

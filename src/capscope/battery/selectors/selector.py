@@ -1,11 +1,11 @@
-"""What a selector is: it gives every candidate item a stratum and a weight, from which `select_forms` draws."""
+"""The interface of selectors (each gives every candidate item a stratum and a weight), and the draws made from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from capscope.axes import ItemDim, RowFloats
+from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.battery.banks.bank import Bank, Index
 from capscope.errors import InputError
 
@@ -75,3 +75,89 @@ def refuse_size(size: int, n_items: int) -> None:
     """
     if not 0 < size <= n_items:
         raise InputError(f"cannot draw {size} of {n_items} items; ask for 1 to {n_items}")
+
+
+def inclusion_chances(gain: RowFloats, size: int, uniform: float, cap: float) -> RowFloats:
+    """Return chances of items to be drawn that add up to the size of the battery.
+
+    Args:
+        gain: Weight of each item, at least 0.
+        size: Number of items to draw.
+        uniform: Share of the draw that is spread evenly, so that every item keeps a chance.
+        cap: Largest chance of an item, in (0, 1].
+
+    Raises:
+        InputError: So many items cannot be drawn under this cap.
+    """
+    n_items = len(gain)
+    refuse_size(size, n_items)
+    if cap * n_items < size:
+        raise InputError(f"an exposure of {cap} leaves {cap * n_items:.0f} of {size} items; raise --exposure")
+    weight = gain if gain.sum() > 0 else np.ones(n_items)
+    share = uniform / n_items + (1 - uniform) * weight / weight.sum()
+    full = np.zeros(n_items, dtype=bool)
+    chance = size * share
+    while (chance > cap + 1e-12).any():
+        full |= chance > cap
+        left = size - cap * full.sum()
+        chance = np.where(full, cap, left * share / max(share[~full].sum(), 1e-300))
+    return chance
+
+
+def draw_systematic(chance: RowFloats, order: Index, rng: np.random.Generator) -> Index:
+    """Draw items by their chances, spread evenly along an order (Madow, 1949).
+
+    Args:
+        chance: Chances of inclusion, which add up to the number of items drawn.
+        order: All items, similar ones side by side, so that the draw is spread over them.
+        rng: Source of randomness.
+
+    Returns:
+        Positions drawn, in the given order.
+    """
+    size = round(float(chance.sum()))
+    edges = np.cumsum(chance[order])
+    edges *= size / edges[-1]
+    marks = np.arange(size) + rng.random()
+    return order[np.minimum(np.searchsorted(edges, marks, side="right"), len(order) - 1)]
+
+
+def spread_order(stratum: Index, rng: np.random.Generator) -> Index:
+    """Return items stratum by stratum, in random order within each."""
+    shuffled = rng.permutation(len(stratum))
+    return shuffled[np.argsort(stratum[shuffled], kind="stable")]
+
+
+def deal(drawn: Index, forms: int, rng: np.random.Generator) -> list[Index]:
+    """Split items into disjoint forms: neighbours along the order go to different forms, at random."""
+    rounds = drawn.reshape(-1, forms)
+    order = np.argsort(rng.random(rounds.shape), axis=1)
+    dealt = np.take_along_axis(rounds, order, axis=1)
+    return [np.sort(dealt[:, form]) for form in range(forms)]
+
+
+def within_cost(gain: FloatArray, cost: RowFloats | None) -> FloatArray:
+    """Return weights adjusted for cost: chances go with the root of variance over cost (Neyman, 1934)."""
+    return gain if cost is None else gain / np.sqrt(cost / cost.mean())
+
+
+def draw_one_per_stratum(weights: ItemWeights, uniform: float, rng: np.random.Generator) -> tuple[Index, RowFloats]:
+    """Draw one item from each stratum: by weight, with a share spread evenly so that every item has a chance.
+
+    Args:
+        weights: Items, strata numbered from 0, and weights that sum to 1 within each stratum.
+        uniform: Share of the draw that is spread evenly within a stratum.
+        rng: Source of randomness.
+
+    Returns:
+        Positions drawn, in random order, and the chance of every item.
+    """
+    members = np.bincount(weights.stratum)[weights.stratum]
+    chance = (1 - uniform) * weights.gain + uniform / members
+    # in each stratum, take the item at which the cumulative chance passes a uniform number
+    order = spread_order(weights.stratum, rng)
+    edges = np.cumsum(chance[order])
+    count = weights.stratum.max() + 1
+    marks = np.arange(count) + rng.random(count)
+    drawn = order[np.minimum(np.searchsorted(edges, marks, side="right"), len(order) - 1)]
+    return drawn[rng.permutation(len(drawn))], chance

@@ -16,7 +16,15 @@ from capscope.data.formats.irw import IRW, export_irw, import_irw
 from capscope.data.formats.lm_eval import LM_EVAL, import_lm_eval
 from capscope.data.formats.openai_batch import OPENAI_BATCH, BatchNames, import_openai_batch
 from capscope.data.formats.pyirt import PYIRT, export_pyirt, import_pyirt
-from capscope.data.formats.reading_formats import detect_format, export_study, read_format
+from capscope.data.formats.reading_formats import (
+    Imported,
+    Recognised,
+    detect_format,
+    export_study,
+    read_format,
+    read_recognised,
+    recognise,
+)
 from capscope.data.formats.score_tables import Columns
 from capscope.data.formats.tidy import TIDY, ExtraTables, export_tidy, import_tidy
 from capscope.data.formats.torch_measure import TORCH_MEASURE, export_torch_measure, import_torch_measure
@@ -45,7 +53,8 @@ def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, A
 
     Args:
         paths: A file or folder, or several.
-        format: Name of the format (see `FORMATS`); by default it is recognised by the files.
+        format: Name of the format (see `FORMATS`). By default it is recognised by the files, and what is left open
+            is chosen: the usual metric or scorer of a task, and of several runs the latest.
         options: Options of the format by their keywords, such as ``{"metrics": ["acc"]}``.
 
     Returns:
@@ -57,8 +66,9 @@ def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, A
     Example:
         >>> study = import_logs("results", "lm-eval", {"metrics": ["acc"]})  # doctest: +SKIP
     """
-    study, _ = read_format(FORMATS, format or detect_format(FORMATS, paths), paths, options or {})
-    return study
+    if format is None:
+        return read_recognised(FORMATS, paths, options or {}).study
+    return read_format(FORMATS, format, paths, options or {})[0]
 
 
 __all__ = [
@@ -69,7 +79,9 @@ __all__ = [
     "ExtraTables",
     "Format",
     "ImportReport",
+    "Imported",
     "Paths",
+    "Recognised",
     "detect_format",
     "export_irw",
     "export_pyirt",
@@ -88,4 +100,6 @@ __all__ = [
     "import_tidy",
     "import_torch_measure",
     "read_format",
+    "read_recognised",
+    "recognise",
 ]

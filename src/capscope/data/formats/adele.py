@@ -1,8 +1,9 @@
 """The ADeLe battery and what its toolkit writes: answers of models and demand levels of annotators."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +18,9 @@ from capscope.data.formats.format import (
     ImportReport,
     Option,
     Paths,
+    Suggestion,
     as_paths,
+    head_of,
 )
 from capscope.data.formats.score_tables import Columns, ScoreTable, left_out_notes, long_scores
 from capscope.data.levels import Levels, levels_from_columns
@@ -248,9 +251,16 @@ def _read_adele(
     return import_adele(battery, tables, annotator, battery_annotator, not_administered, encoding)
 
 
+def _battery_first(files: Sequence[Path], options: Mapping[str, Any]) -> Suggestion:  # noqa: ARG001 - one signature
+    """Put the battery before the tables of answers and levels."""
+    batteries = [path for path in files if {"prompt", "groundtruth"} & head_of(path).names]
+    return Suggestion(paths=(*batteries, *(path for path in files if path not in batteries)))
+
+
 def _detect(head: Head) -> bool:
     named = any(name in head.names for name in ID_COLUMNS)
-    rated = any(VERSIONED.fullmatch(name) for name in head.names) or {"rubric", "level"} <= head.names
+    long = "level" in head.names and ("demand" in head.names or "judge_model" in head.names)
+    rated = any(VERSIONED.fullmatch(name) for name in head.names) or long
     return named and (rated or set(SCALES) <= head.names)
 
 
@@ -260,6 +270,7 @@ ADELE = Format(
     example="battery.csv GPT-4o.csv",
     patterns=("*.csv", "*.parquet", "*.jsonl"),
     detect=_detect,
+    suggest=_battery_first,
     read=_read_adele,
     arguments=(
         Argument(name="battery", many=False, help="The battery, with its demand columns."),

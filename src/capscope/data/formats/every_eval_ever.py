@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.columns import LONGEST_INTEGER, shown
-from capscope.data.formats.assembly import assemble_logs
+from capscope.data.formats.assembly import LogNotes, assemble_logs
+from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.format import (
     METRICS,
@@ -22,7 +23,7 @@ from capscope.data.formats.format import (
     Paths,
     one_of,
 )
-from capscope.data.formats.score_tables import Runs, ScoreTable
+from capscope.data.formats.score_tables import RUNS_CHOICES, Runs
 from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
@@ -41,6 +42,14 @@ from capscope.errors import InputError
 
 SCHEMA_FAMILY = "0."
 """Versions of the schema that can be read."""
+METRIC = Usual(
+    what="metric",
+    option="--metric",
+    order=("exact_match", "acc", "accuracy", "exact_match:strict-match", "exact_match,strict-match"),
+)
+"""Main metrics of evaluations; where a file has none of them, its first one from 0 to 1."""
+AGGREGATE = frozenset(("schema_version", "evaluation_id", "evaluation_results"))
+"""Keys of the file of aggregates beside the samples."""
 ENDINGS = ("_samples.jsonl", "_instance_level.jsonl", ".jsonl")
 
 
@@ -81,6 +90,7 @@ def import_every_eval_ever(
     model: str | None = None,
     not_administered: Sequence[str] = (),
     runs: Runs = "error",
+    usual: bool = False,
 ) -> tuple[Study, ImportReport]:
     """Make a study of instance-level files of Every Eval Ever.
 
@@ -93,19 +103,19 @@ def import_every_eval_ever(
         metrics: Which metric is the score, in order of preference; needed where a file has several.
         model: Who answered; by default the `model_id` of the lines.
         not_administered: Scores that stand for "not scored", after they are mapped to 0 to 1; NaN always does.
-        runs: What to do where several runs answered the same samples: "error", "latest" (in the order of the paths)
-            or "mean".
+        runs: What to do where several runs answered the same samples: one of `RUNS_CHOICES`; the order of the paths
+            is that of the runs.
+        usual: Whether an open choice takes the usual metric of the evaluation, with a remark.
 
     Raises:
         InputError: A line is wrong, or the choice of a metric is open; the message names file and line.
     """
-    one_of("runs", runs, ("error", "latest", "mean"))
+    one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, [f"*{ending}" for ending in ENDINGS[:2]], "samples of Every Eval Ever")
     items = ItemBook()
-    tables: list[ScoreTable] = []
-    for path in files:
-        tables += [log.chosen(metrics, "--metric", not_administered) for log in _scored(path, items, model)]
-    return assemble_logs("every-eval-ever", tables, items.table(), files, runs=runs)
+    logs = [log for path in files for log in _scored(path, items, model)]
+    tables, remarks = chosen_tables(logs, metrics, "--metric", METRIC if usual else None, not_administered)
+    return assemble_logs("every-eval-ever", tables, items.table(), files, LogNotes(remarks), runs)
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,7 @@ def _scored(path: Path, items: ItemBook, model: str | None) -> list[ScoredLog]:
                 " metric it is cannot be told"
             )
         seen.add((line.model, item_id))
-        log = logs.setdefault((line.model, task), ScoredLog(path, line.model))
+        log = logs.setdefault((line.model, task), ScoredLog(path, line.model, task=task))
         log.add(item_id, line.number, {line.metric: line.score})
     return list(logs.values())
 
@@ -268,6 +278,7 @@ EVERY_EVAL_EVER = Format(
     example="data/mmlu",
     patterns=tuple(f"*{ending}" for ending in ENDINGS[:2]),
     detect=_detect,
+    beside=lambda head: "aggregates of Every Eval Ever" if head.names >= AGGREGATE else "",
     read=import_every_eval_ever,
     arguments=(Argument(help="*_samples.jsonl, or folders of them."),),
     options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),

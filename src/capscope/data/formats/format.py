@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -79,6 +79,8 @@ class Option:
     """Name on the command line; by default the keyword's own, ``--not-administered`` for ``not_administered``."""
     kind: Literal["text", "texts", "path", "switch"] = "text"
     """A text, a text that may be repeated, a path, or a switch."""
+    earlier: str = ""
+    """An earlier name on the command line that still works."""
     excludes: str = ""
     """Keyword of a switch that cannot be given together with this one."""
 
@@ -86,6 +88,11 @@ class Option:
     def name(self) -> str:
         """Name on the command line."""
         return self.flag or f"--{self.keyword.replace('_', '-')}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names on the command line, the usual one first."""
+        return (self.name, self.earlier) if self.earlier else (self.name,)
 
 
 NOT_ADMINISTERED = Option(
@@ -101,7 +108,13 @@ METRICS = Option(
     help="Which metric is the score; may be repeated, first choice first.",
 )
 ENCODING = Option(keyword="encoding", help="Text encoding of CSV and JSON files.")
-RUNS = Option(keyword="runs", help="Where several runs answered the same item: error, latest or mean.")
+RUNS = Option(
+    keyword="runs",
+    flag="--repeats",
+    earlier="--runs",
+    help="Where several runs of a model answered the same item: error, latest, mean or all (facet 'run'). The retry of"
+    " a run that failed counts in its place.",
+)
 
 
 def one_of(option: str, value: str, choices: Iterable[str]) -> str:
@@ -140,6 +153,23 @@ class Head:
     """Columns of a table, or keys of the first JSON object (of the document, or of its first line)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """How files are best read where the user names neither format nor options."""
+
+    paths: tuple[Path, ...]
+    """The files, in the order in which `read` takes them."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Options of `read`; those that the user gives come first."""
+    remarks: tuple[str, ...] = ()
+    """What was taken as what, one sentence each."""
+
+
+def nothing_beside(head: Head) -> str:  # noqa: ARG001 - the signature of `Format.beside`
+    """Return that a file is no companion of others."""
+    return ""
+
+
 Reader = Callable[..., tuple[Study, ImportReport]]
 Writer = Callable[[Study, Path, bool], ExportReport]
 
@@ -158,6 +188,12 @@ class Format:
     """Names of its files in a folder, such as ``samples_*.jsonl``."""
     detect: Callable[[Head], bool]
     """Whether a file that begins like this is of the format."""
+    beside: Callable[[Head], str] = nothing_beside
+    """Why a file that the tool writes too is not read as answers; empty for all other files."""
+    generic: bool = False
+    """Whether it takes any table, so that it gives way to the formats of tools."""
+    suggest: Callable[[Sequence[Path], Mapping[str, Any]], Suggestion] | None = None
+    """How its files are best read with the options that are given; None for: as they are, without further options."""
     read: Reader
     """Makes a study of a sequence of paths; its keywords are the options."""
     options: tuple[Option, ...] = ()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.formats.assembly import LogNotes, assemble_logs
+from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.format import (
     METRICS,
@@ -21,7 +22,7 @@ from capscope.data.formats.format import (
     Paths,
     one_of,
 )
-from capscope.data.formats.score_tables import Runs, ScoreTable
+from capscope.data.formats.score_tables import RUNS_CHOICES, Runs
 from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
@@ -46,7 +47,20 @@ BOOKKEEPING = frozenset(
     + ("finish_reason_unknown", "max_prob", "predicted_index", "perplexity", "bits_per_byte", "logprob_per_byte")
 )
 """Statistics that say nothing about whether an answer was right."""
+OTHER_FILES = ("run_spec.json", "scenario.json", "scenario_state.json", "stats.json", "scenario_metadata.json")
+"""Files of a run that hold no single scores."""
 UNPERTURBED = "none"
+METRIC = Usual(
+    what="metric",
+    option="--metric",
+    order=(
+        ("exact_match", "quasi_exact_match", "prefix_exact_match", "quasi_prefix_exact_match")
+        + ("final_number_exact_match", "math_equiv_chain_of_thought", "math_equiv", "chain_of_thought_correctness")
+        + ("ifeval_strict_accuracy", "pass", "code_eval_acc", "accuracy", "f1_score", "classification_macro_f1")
+    ),
+    others=False,
+)
+"""Statistics that say whether an answer was right; most others are measurements of length and time."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,7 @@ def import_helm(
     model: str | None = None,
     not_administered: Sequence[str] = (),
     runs: Runs = "error",
+    usual: bool = False,
 ) -> tuple[Study, ImportReport]:
     """Make a study of HELM runs.
 
@@ -81,19 +96,19 @@ def import_helm(
         metrics: Which statistic is the score, in order of preference; needed where a run has several.
         model: Who answered; by default the model that the run names.
         not_administered: Scores that stand for "not scored"; NaN and a statistic that counts no value always do.
-        runs: What to do where several runs answered the same instances: "error", "latest" (in the order of the
-            paths) or "mean".
+        runs: What to do where several runs answered the same instances: one of `RUNS_CHOICES`; the order of the
+            paths is that of the runs.
+        usual: Whether an open choice takes the usual statistic of the run, with a remark.
 
     Raises:
         InputError: A record is wrong, a file is missing, or the choice of a metric is open.
     """
-    one_of("runs", runs, ("error", "latest", "mean"))
+    one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, [STATS], "HELM runs")
     items, notes = ItemBook(), LogNotes()
-    tables: list[ScoreTable] = []
-    for path in files:
-        logs = _scored(path, items, model, notes)
-        tables += [log.chosen(metrics, "--metric", not_administered) for log in logs]
+    logs = [log for path in files for log in _scored(path, items, model, notes)]
+    tables, remarks = chosen_tables(logs, metrics, "--metric", METRIC if usual else None, not_administered)
+    notes.notes[:0] = remarks
     return assemble_logs("helm", tables, items.table(), files, notes, runs)
 
 
@@ -110,7 +125,7 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
     logs: dict[str, ScoredLog] = {}
     for key, values in merged.items():
         facets = {"prompt": key.perturbation} if perturbed else {}
-        log = logs.setdefault(key.perturbation, ScoredLog(path, who, "record", facets))
+        log = logs.setdefault(key.perturbation, ScoredLog(path, who, "record", facets, task=run))
         item_id = f"{run}:{key.instance}"
         item = described.get(key.instance, LoggedItem(run, run.split(":")[0]))
         items.describe(item_id, item, path, f"record {first[key]}")
@@ -250,6 +265,7 @@ HELM = Format(
     example="benchmark_output/runs/v1 --metric exact_match",
     patterns=(STATS,),
     detect=_detect,
+    beside=lambda head: "other files of HELM runs" if head.path.name in OTHER_FILES else "",
     read=import_helm,
     arguments=(Argument(help="Run folders, or folders that hold some."),),
     options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),

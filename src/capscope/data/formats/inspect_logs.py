@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.formats.assembly import LogNotes, assemble_logs
+from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.eval_archive import EvalArchive
 from capscope.data.formats.format import (
@@ -21,7 +22,7 @@ from capscope.data.formats.format import (
     Paths,
     one_of,
 )
-from capscope.data.formats.score_tables import Runs, ScoreTable
+from capscope.data.formats.score_tables import RUNS_CHOICES, Runs
 from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
@@ -43,6 +44,8 @@ NO_ANSWER = {"missing": None, "wrong": 0.0}
 """What becomes of `N`: no response, or a wrong one, as in Inspect's own accuracy."""
 LIMITS = ("scored", "wrong", "missing")
 """What becomes of samples that hit a limit, ended in an error or were invalidated."""
+SCORER = Usual(what="scorer", option="--scorer")
+"""The first scorer of a log is the main one of its task."""
 KEPT_BESIDE_LOGS = ("eval-set.json", "listing.json", "logs.json")
 """Files that Inspect keeps in folders of logs: the set that was run, and lists of the logs."""
 CUT = "...\n(content truncated)"
@@ -91,6 +94,7 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
     not_administered: Sequence[str] = (),
     limits: str = "scored",
     runs: Runs = "error",
+    usual: bool = False,
 ) -> tuple[Study, ImportReport]:
     """Make a study of Inspect logs.
 
@@ -100,27 +104,27 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
 
     Args:
         paths: `.eval` and `.json` files, or folders that hold them at any depth.
-        scorers: Which scorer's value is the score, in order of preference; needed where a log has several. One key of
-            a scorer that gives several values is ``scorer.key``.
+        scorers: Which scorer's value is the score, in order of preference; needed where a log has several,
+            without `usual`. One key of a scorer that gives several values is ``scorer.key``.
         no_answer: What becomes of `N`: "missing" (no response) or "wrong" (0).
         model: Who answered; by default the model that the log names.
         not_administered: Scores that stand for "not scored"; NaN and null always do.
         limits: What becomes of samples that hit a limit, ended in an error or were invalidated: "scored" takes the
             logged score of the first two kinds and leaves out the third, "wrong" counts all as 0, "missing" as none.
-        runs: What to do where several logs hold the same samples: "error", "latest" or "mean". Samples of a run that
-            did not finish always give way to those of a later one.
+        runs: What to do where several logs hold the same samples: one of `RUNS_CHOICES`. Samples of a run that did
+            not finish always give way to those of a later one.
+        usual: Whether an open choice takes the first scorer of the task, with a remark.
 
     Raises:
         InputError: A log is damaged, a score is none, or the choice of a scorer is open.
     """
     choices = Choices(scorers, one_of("no_answer", no_answer, NO_ANSWER), one_of("limits", limits, LIMITS))
-    one_of("runs", runs, ("error", "latest", "mean"))
+    one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, ["*.eval", "*.json"], "Inspect logs", KEPT_BESIDE_LOGS)
     items, notes = ItemBook(), LogNotes()
-    tables: list[ScoreTable] = []
-    for path in files:
-        scored = _scored(path, items, choices, model, notes)
-        tables.append(scored.chosen(scorers, "--scorer", not_administered))
+    logs = [_scored(path, items, choices, model, notes) for path in files]
+    tables, remarks = chosen_tables(logs, scorers, "--scorer", SCORER if usual else None, not_administered)
+    notes.notes[:0] = remarks
     return assemble_logs("inspect", tables, items.table(), files, notes, runs)
 
 
@@ -212,6 +216,7 @@ def _scored_samples(
         _facets(log.path, spec),
         started=str(spec.get("created") or ""),
         complete=status == "success",
+        task=task,
     )
     ends = Ends(Counter(), Counter())
     samples: list[tuple[str, int, dict[str, object], str]] = []
@@ -360,6 +365,7 @@ INSPECT = Format(
     example="logs --scorer match",
     patterns=("*.eval", "*.json"),
     detect=_detect,
+    beside=lambda head: "lists and settings that Inspect keeps" if head.path.name in KEPT_BESIDE_LOGS else "",
     read=import_inspect,
     arguments=(Argument(help=".eval and .json logs, or folders of them."),),
     options=(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.formats.assembly import LogNotes, assemble_logs
+from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.format import (
     METRICS,
@@ -22,7 +23,7 @@ from capscope.data.formats.format import (
     Paths,
     one_of,
 )
-from capscope.data.formats.score_tables import Runs, ScoreTable
+from capscope.data.formats.score_tables import RUNS_CHOICES, Runs
 from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
@@ -50,6 +51,14 @@ OWN_FIELDS = frozenset(
 """Fields of a line that are no metric, where an older line does not list its metrics."""
 PERPLEXITIES = frozenset(("word_perplexity", "byte_perplexity", "bits_per_byte", "perplexity", "weighted_perplexity"))
 """Metrics of tasks that measure likelihood: no answer is right or wrong there."""
+METRIC = Usual(
+    what="metric",
+    option="--metric",
+    order=("exact_match", "acc", "pass@1", "pass_at_1", "prompt_level_strict_acc", "em", "mc2", "f1", "acc_norm"),
+)
+"""Main metrics of tasks; where a file has none of them, its first metric from 0 to 1."""
+FILTER = Usual(what="filter", option="--filter", order=("strict-match", "none"))
+"""The strict reading of an answer, or the unfiltered one; else the first of the file."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,41 @@ class SampleFile:
     """Date of the run."""
 
 
-def import_lm_eval(
+@dataclass(frozen=True)
+class FilteredLogs:
+    """The scores of one file, by the filter that took the answers from the replies."""
+
+    path: Path
+    """The file."""
+    task: str
+    """The task."""
+    logs: dict[str, ScoredLog]
+    """Scores by filter."""
+    unnamed: bool
+    """Whether there are several filters that the file does not name."""
+
+    def of(self, filters: Sequence[str]) -> ScoredLog:
+        """Return the scores of the first of these filters that is there, or of the only one.
+
+        Raises:
+            InputError: None of them is there, or the choice is open.
+        """
+        what = (
+            f"{self.path}: holds each document {len(self.logs)} times, under filters that it does not name:"
+            if self.unnamed
+            else f"{self.path}: answers filtered by"
+        )
+        return self.logs[choose(self.logs, filters, what, "--filter")]
+
+
+def import_lm_eval(  # noqa: PLR0913 - every option is a keyword
     paths: Paths,
     metrics: Sequence[str] = (),
     filters: Sequence[str] = (),
     model: str | None = None,
     not_administered: Sequence[str] = (),
     runs: Runs = "error",
+    usual: bool = False,
 ) -> tuple[Study, ImportReport]:
     """Make a study of the samples that `lm_eval --log_samples` wrote.
 
@@ -84,36 +121,48 @@ def import_lm_eval(
 
     Args:
         paths: Files of samples, or folders that hold them at any depth.
-        metrics: Which metric is the score, in order of preference; needed where a task has several.
+        metrics: Which metric is the score, in order of preference; needed where a task has several, without `usual`.
         filters: Which filter's answers count, in order of preference; needed where a task has several. Filters that
             an older file does not name are called 1, 2, ... in their order.
         model: Who answered, where the file of results does not say.
         not_administered: Scores that stand for "not scored"; NaN and null always do.
-        runs: What to do where several runs answered the same documents: "error", "latest" or "mean".
+        runs: What to do where several runs answered the same documents: one of `RUNS_CHOICES`.
+        usual: Whether an open choice of metric or filter takes the usual one of the task, with a remark.
 
     Raises:
         InputError: A line is wrong, or the choice of a metric or filter is open; the message names file and line.
     """
-    one_of("runs", runs, ("error", "latest", "mean"))
+    one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, ["samples_*.jsonl"], "samples of lm_eval")
     for path in files:
         _refuse_results(path)
     items, notes = ItemBook(), LogNotes()
-    tables: list[ScoreTable] = []
-    sources: list[Path] = []
+    found: list[FilteredLogs] = []
     for about in (_about(path, model) for path in files):
-        table = _scores(about, items, metrics, filters, not_administered)
-        sources.append(about.path)
-        if table is None:
+        filtered = _scores(about, items)
+        if filtered is None:
             notes.unscored.append(f"{about.path.name}: measures perplexity, which is no score; it is passed over")
             notes.advice = "give tasks whose answers are right or wrong"
         else:
-            tables.append(table)
-    return assemble_logs("lm-eval", tables, items.table(), sources, notes, runs)
+            found.append(filtered)
+    logs, remarks = _filtered(found, filters, usual)
+    for log in logs:
+        _refuse_repeats(log)
+    tables, more = chosen_tables(logs, metrics, "--metric", METRIC if usual else None, not_administered)
+    notes.notes[:0] = [*remarks, *more]
+    return assemble_logs("lm-eval", tables, items.table(), files, notes, runs)
+
+
+def _filtered(found: Sequence[FilteredLogs], filters: Sequence[str], usual: bool) -> tuple[list[ScoredLog], list[str]]:
+    """Take the answers of one filter from each file."""
+    if filters or not usual:
+        return [filtered.of(filters) for filtered in found], []
+    chosen, remarks = FILTER.by_task([(each.task, list(each.logs)) for each in found if not each.unnamed])
+    return [each.of([] if each.unnamed else [chosen[each.task]]) for each in found], remarks
 
 
 def _refuse_results(path: Path) -> None:
-    if RESULTS_NAME.fullmatch(path.name):
+    if _is_results(path):
         raise InputError(
             f"{path}: an aggregate file without single answers; give samples_*.jsonl, which lm_eval writes with"
             " --log_samples"
@@ -148,13 +197,11 @@ def _outermost_group(task: str, subtasks: dict[str, Any]) -> str | None:
     return group
 
 
-def _scores(
-    about: SampleFile, items: ItemBook, metrics: Sequence[str], filters: Sequence[str], sentinels: Sequence[str]
-) -> ScoreTable | None:
-    """Read one file; of several filters, and of several metrics, one is chosen when all are known.
+def _scores(about: SampleFile, items: ItemBook) -> FilteredLogs | None:
+    """Read one file.
 
     Returns:
-        The scores; None of a task whose only metrics are perplexities.
+        The scores by filter; None of a task whose only metrics are perplexities.
     """
     path = about.path
     logs: dict[str, ScoredLog] = {}
@@ -171,7 +218,7 @@ def _scores(
         if name is None:
             passes[item_id] += 1
             name = f"{passes[item_id]}"
-        log = logs.setdefault(str(name), ScoredLog(path, about.model, started=about.started))
+        log = logs.setdefault(str(name), ScoredLog(path, about.model, started=about.started, task=about.task))
         log.add(item_id, line, {metric: record.get(metric) for metric in _metrics(path, record, place)})
     if not logs:
         raise InputError(f"{path}: the file is empty; check how it was written")
@@ -182,10 +229,7 @@ def _scores(
         items.describe(item_id, item, path, f"line {line}")
     if passes and len(logs) == 1:
         logs = {"none": next(iter(logs.values()))}
-    unnamed = f"{path}: holds each document {len(logs)} times, under filters that it does not name:"
-    log = logs[choose(logs, filters, unnamed if passes else f"{path}: answers filtered by", "--filter")]
-    _refuse_repeats(log)
-    return log.chosen(metrics, "--metric", sentinels)
+    return FilteredLogs(path, about.task, logs, bool(passes) and len(logs) > 1)
 
 
 def _metrics(path: Path, record: dict[str, Any], place: str) -> list[str]:
@@ -266,6 +310,14 @@ def _last_part(prompt: str, question: str) -> str:
     return prompt[start + 2 :] if start >= 0 else prompt
 
 
+def _beside(head: Head) -> str:
+    return "aggregates of lm_eval (it writes single answers with --log_samples)" if _is_results(head.path) else ""
+
+
+def _is_results(path: Path) -> bool:
+    return RESULTS_NAME.fullmatch(path.name) is not None
+
+
 def _detect(head: Head) -> bool:
     name = head.path.name
     return (name.startswith("samples_") and name.endswith(".jsonl")) or {"doc_id", "resps"} <= head.names
@@ -277,6 +329,7 @@ LM_EVAL = Format(
     example="results --metric acc",
     patterns=("samples_*.jsonl",),
     detect=_detect,
+    beside=_beside,
     read=import_lm_eval,
     arguments=(Argument(help="samples_*.jsonl, or folders of them."),),
     options=(

@@ -1,50 +1,192 @@
-"""Recognise a format by its files, read it with options by name, and write one: the doors to the family."""
+"""Read files in a format with options by name, or in the one they are recognised to have, and write a study in one."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths, as_paths, head_of
-from capscope.data.study import Study
+from capscope.data.formats.format import ExportReport, Format, Head, ImportReport, Paths, Suggestion, as_paths, head_of
+from capscope.data.study import MANIFEST, Study
 from capscope.errors import CapscopeError, InputError, first_few, nearest
 
-FILES_LOOKED_AT = 50
-"""Files of a folder that are looked at to recognise a format."""
+TABLE_BESIDE = "tables beside logs (import them by themselves)"
+UNKNOWN = "of no known format"
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """Files that hold answers, their format, and the files that do not."""
+
+    format: str
+    """Name of the format."""
+    files: tuple[Path, ...]
+    """The files of that format: those given in their order, those of folders sorted."""
+    left: dict[str, tuple[Path, ...]] = field(default_factory=dict[str, tuple[Path, ...]])
+    """Files of folders that are not read as answers, by the reason."""
+
+    def remarks(self) -> list[str]:
+        """Return what was recognised and what was left, one sentence each."""
+        count = "one file" if len(self.files) == 1 else f"{len(self.files)} files"
+        first = f"recognised as {self.format}: {count}"
+        rest = [
+            f"left: {len(files)} {why}: {first_few([path.name for path in files], 3)}"
+            for why, files in self.left.items()
+        ]
+        return [first, *rest]
+
+
+def recognise(formats: Mapping[str, Format], paths: Paths, name: str | None = None) -> Recognised:
+    """Find the format of files, and the files of folders that have it.
+
+    Args:
+        formats: The family.
+        paths: Files and folders. A format that takes any table gives way to the others.
+        name: The format, where it is known: files that are named are of it, and those of folders that have it.
+
+    Raises:
+        InputError: A path does not exist or is a study, no format recognises any file, several recognise one, or the
+            files have several formats.
+    """
+    given = as_paths(paths)
+    formats = formats if name is None else {name: formats[name]}
+    by_format: dict[str, list[Path]] = {}
+    left: dict[str, list[Path]] = {}
+    for inner, named in (entry for path in given for entry in _files(path)):
+        kind, why = (name, "") if named and name else _kind(formats, inner, named=named)
+        if kind:
+            by_format.setdefault(kind, []).append(inner)
+        else:
+            left.setdefault(why, []).append(inner)
+    if any(not formats[found].generic for found in by_format):
+        for generic in [found for found in by_format if formats[found].generic]:
+            left.setdefault(TABLE_BESIDE, []).extend(by_format.pop(generic))
+    if len(by_format) != 1:
+        raise InputError(_several(given, by_format) if by_format else _nothing(given, left, formats))
+    ((chosen, files),) = by_format.items()
+    return Recognised(chosen, tuple(dict.fromkeys(files)), {why: tuple(rest) for why, rest in left.items()})
 
 
 def detect_format(formats: Mapping[str, Format], paths: Paths) -> str:
-    """Return the name of the format of files, by the first of them that any format recognises.
+    """Return the name of the format of files; see `recognise`."""
+    return recognise(formats, paths).format
+
+
+def _files(path: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield a file, or the files of a folder at any depth, and whether the file was named itself.
+
+    Raises:
+        InputError: The path does not exist, or is a study.
+    """
+    if path.is_file():
+        yield path, True
+        return
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file; check the path")
+    if (path / MANIFEST).is_file():
+        raise InputError(f"{path}: is a study already; use it as it is, or join studies with 'capscope merge'")
+    for folder, inner, names in os.walk(path):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in sorted(name for name in names if not name.startswith(".")):
+            yield Path(folder) / name, False
+
+
+def _kind(formats: Mapping[str, Format], path: Path, *, named: bool) -> tuple[str, str]:
+    """Return the format of a file, or why it is left.
+
+    Raises:
+        InputError: Several formats recognise it.
+    """
+    head = head_of(path)
+    why = "" if named else next((why for entry in formats.values() if (why := entry.beside(head))), "")
+    if why:
+        return "", why
+    names = _formats_of(formats, head, any_name=named)
+    if len(names) > 1:
+        raise InputError(f"{path}: may be {' or '.join(names)}; say which with --format or its name")
+    return (names[0], "") if names else ("", UNKNOWN)
+
+
+def _formats_of(formats: Mapping[str, Format], head: Head, *, any_name: bool) -> list[str]:
+    """Return the formats that recognise a file; one that takes any table counts only where no other does."""
+    fitting = [
+        entry
+        for entry in formats.values()
+        if any_name or any(fnmatch(head.path.name.lower(), pattern.lower()) for pattern in entry.patterns)
+    ]
+    tools = [entry.name for entry in fitting if not entry.generic and entry.detect(head)]
+    return tools or [entry.name for entry in fitting if entry.generic and entry.detect(head)]
+
+
+def _several(given: Sequence[Path], by_format: Mapping[str, Sequence[Path]]) -> str:
+    counts = ", ".join(
+        f"{name} ({len(files)} file{'s' if len(files) > 1 else ''})" for name, files in by_format.items()
+    )
+    return (
+        f"{first_few(map(str, given))}: holds {counts}; choose with --format, or import each and join the studies"
+        " with 'capscope merge'"
+    )
+
+
+def _nothing(given: Sequence[Path], left: Mapping[str, Sequence[Path]], formats: Mapping[str, Format]) -> str:
+    what = first_few(map(str, given))
+    known = {why: files for why, files in left.items() if why != UNKNOWN}
+    if known:
+        kinds = "; ".join(
+            f"{len(files)} {why}, such as {first_few([path.name for path in files], 1)}" for why, files in known.items()
+        )
+        return f"{what}: no file holds single answers: {kinds}"
+    return f"{what}: no format recognises these files; name one of {', '.join(formats)} with --format"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import without a format gives."""
+
+    recognised: Recognised
+    """The format, the files taken and those left."""
+    study: Study
+    """The study."""
+    report: ImportReport
+    """Its counts."""
+    remarks: tuple[str, ...] = ()
+    """What was recognised, left, and taken as what."""
+
+
+USUAL = {"usual": True, "runs": "latest"}
+"""Options of formats that have them, where neither format nor options are named: the usual choice of a score, and of
+several runs the latest."""
+
+
+def read_recognised(
+    formats: Mapping[str, Format],
+    paths: Paths,
+    options: Mapping[str, Any],
+    supplied: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Imported:
+    """Make a study of files whose format is recognised; what the user leaves open is chosen, with a remark.
 
     Args:
         formats: The family.
         paths: Files and folders.
+        options: Keywords of the format's `read`, as the user gave them.
+        supplied: Functions of later rooms, by the keyword under which a format may need them.
+        name: The format, where the user names it: files of other formats are then left.
 
     Raises:
-        InputError: No format recognises any, or several formats recognise one.
+        InputError: The files have no or several formats, an option is none of the format's, or a file is wrong.
     """
-    given = as_paths(paths)
-    for path in given:
-        if not path.exists():
-            raise InputError(f"{path}: no such file; check the path")
-        for inner in _candidates(path, formats):
-            head = head_of(inner)
-            names = [name for name, entry in formats.items() if entry.detect(head)]
-            if len(names) == 1:
-                return names[0]
-            if names:
-                raise InputError(f"{inner}: may be {' or '.join(names)}; say which with the format's name")
-    raise InputError(
-        f"{first_few(map(str, given))}: no format recognises these files; name one of {', '.join(formats)}"
-    )
-
-
-def _candidates(path: Path, formats: Mapping[str, Format]) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    fitting = {inner for entry in formats.values() for pattern in entry.patterns for inner in path.rglob(pattern)}
-    return sorted(inner for inner in fitting if inner.is_file())[:FILES_LOOKED_AT]
+    recognised = recognise(formats, paths, name if name is None else _entry(formats, name).name)
+    entry = formats[recognised.format]
+    suggestion = entry.suggest(recognised.files, options) if entry.suggest else Suggestion(paths=recognised.files)
+    known = signature(entry.read).parameters
+    suggested = {**USUAL, **suggestion.options, **(supplied or {})}
+    usual = {keyword: value for keyword, value in suggested.items() if keyword in known}
+    study, report = read_format(formats, entry.name, suggestion.paths, {**usual, **options})
+    return Imported(recognised, study, report, (*recognised.remarks(), *suggestion.remarks))
 
 
 def read_format(

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,10 @@ from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shorte
 
 Layout = Literal["long", "wide", "wide-items"]
 """Long: a row for each model and item. Wide: a row for each model. Wide-items: a row for each item."""
-Runs = Literal["error", "latest", "mean"]
-"""What to do where several runs answer for the same model and item: refuse, take the latest, or pool their trials."""
+Runs = Literal["error", "latest", "mean", "all"]
+"""What to do where several runs answer for the same model and item: refuse, take the latest, pool their trials, or
+keep all, told apart by the facet `run`."""
+RUNS_CHOICES: tuple[Runs, ...] = get_args(Runs)
 
 RESPONSES = TABLES["responses"]
 INDEX_NAMES = ("index", "level_0")
@@ -261,8 +263,11 @@ def joined_scores(tables: Sequence[ScoreTable], runs: Runs | None = None) -> tup
         raise InputError(_clash(joined, key, repeated, tables, runs))
     count = int(joined.duplicated(key, keep=False).sum() - repeated.sum())
     if runs == "mean":
-        note = f"{count} answers are in several runs; their trials are pooled (--runs mean)"
+        note = f"{count} answers are in several runs; their trials are pooled (--repeats mean)"
         return _pooled(joined, key), (note,)
+    if runs == "all":
+        note = f"{count} answers are in several runs; all are kept, told apart by the facet 'run' (--repeats all)"
+        return _numbered(joined, key, tables), (note,)
     latest = _by_time(joined, tables).drop_duplicates(key, keep="last").sort_index()
     of = "unfinished runs and in the retry" if runs == "error" else "several runs"
     return latest.reset_index(drop=True), (f"{count} answers are in {of}; those of the latest run count",)
@@ -273,6 +278,13 @@ def _by_time(joined: pd.DataFrame, tables: Sequence[ScoreTable]) -> pd.DataFrame
     order = sorted(range(len(tables)), key=lambda place: (tables[place].started, place))
     rank = np.argsort(order)[joined.index.get_level_values(0)]
     return joined.iloc[np.argsort(rank, kind="stable")]
+
+
+def _numbered(joined: pd.DataFrame, key: list[str], tables: Sequence[ScoreTable]) -> pd.DataFrame:
+    """Number the answers of a model to an item in the order of their runs: 1, 2, ..."""
+    ordered = _by_time(joined, tables)
+    number = ordered.groupby(key, sort=False, observed=True).cumcount() + 1
+    return ordered.assign(run=number.astype(str)).sort_index().reset_index(drop=True)
 
 
 def _superseded(joined: pd.DataFrame, key: list[str], tables: Sequence[ScoreTable]) -> bool:
@@ -299,7 +311,7 @@ def _clash(
     same = (joined[key].astype(str) == joined[key].astype(str).iloc[position]).all(axis=1)
     first, second = joined.index[int(np.flatnonzero(same)[0])], joined.index[position]
     name = ", ".join(f"{column} '{shortened(str(joined[column].iloc[position]), LONGEST_NAME)}'" for column in key)
-    remedy = "choose --runs latest or --runs mean" if runs else "merge trials into score and n_trials"
+    remedy = "choose --repeats latest, mean or all" if runs else "merge trials into score and n_trials"
     return (
         f"{tables[second[0]].source}: {data_row(int(second[1]))} repeats {name} of {tables[first[0]].source}"
         f" ({int(repeated.sum())} such rows); keep one, or {remedy}"

@@ -52,6 +52,8 @@ class ScoredLog:
     """When the run began, in a form that sorts by time."""
     complete: bool = True
     """Whether the run ended as it should."""
+    task: str = ""
+    """The task; logs of one task are scored alike where the choice of a score is left to capscope."""
     records: int = 0
     """Records seen."""
     bare: int = 0

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +29,7 @@ from capscope.data.formats.score_tables import (
     long_scores,
     wide_scores,
 )
+from capscope.data.formats.table_roles import role_of, suggest_tables
 from capscope.data.levels import Levels, levels_from_columns
 from capscope.data.reading import read_table
 from capscope.data.study import Study
@@ -81,15 +82,16 @@ def import_tidy(
     """
     files = as_paths(paths)
     frames = [(path, read_table(path, encoding, keep_index=layout != "long")) for path in files]
+    extra_items = [read_table(Path(extra.items), encoding)] if extra.items else []
     described: list[pd.DataFrame] = []
+    of_scores = _not_only_in(columns, extra_items, [frame for _, frame in frames])
     scores: list[ScoreTable] = []
     for path, frame in frames:
         if layout == "long" and _holds_items_only(columns.present_in(frame).standardise(frame, str(path))):
             described.append(_items_of(columns.present_in(frame).standardise(frame, str(path)), path))
         else:
-            scores.append(_scores(path, frame, columns, layout, not_administered))
-    for path in (path for path in (extra.items,) if path):
-        described.append(_standard(path, columns, encoding))
+            scores.append(_scores(path, frame, of_scores, layout, not_administered))
+    described += [columns.present_in(frame).standardise(frame, str(extra.items)) for frame in extra_items]
     demands = _standard(Path(extra.demands), columns, encoding) if extra.demands else None
     levels = _levels(demands, extra.annotator, str(extra.demands)) if demands is not None else None
     beside = [*described, *([] if demands is None else [demands])]
@@ -113,6 +115,13 @@ def _scores(
     if layout == "long":
         return long_scores(frame, columns, not_administered, str(path))
     return wide_scores(frame, columns, not_administered, str(path), layout)
+
+
+def _not_only_in(columns: Columns, beside: Sequence[pd.DataFrame], frames: Sequence[pd.DataFrame]) -> Columns:
+    """Return the mapping without the columns that the tables of items have and no other table has."""
+    apart = {name for frame in beside for name in frame} - {name for frame in frames for name in frame}
+    given: dict[str, str | None] = asdict(columns)
+    return replace(columns, **{standard: None if name in apart else name for standard, name in given.items()})
 
 
 def _holds_items_only(frame: pd.DataFrame) -> bool:
@@ -214,7 +223,7 @@ def _read_tidy(  # noqa: PLR0913 - every option is a keyword
 
 
 def _detect(head: Head) -> bool:
-    return {"model", "item_id", "score"} <= head.names or {"item_id", "text"} <= head.names
+    return bool(role_of(head).role)
 
 
 TIDY = Format(
@@ -223,6 +232,8 @@ TIDY = Format(
     example="scores.csv --id-col question",
     patterns=("*.csv", "*.tsv", "*.jsonl", "*.json", "*.parquet"),
     detect=_detect,
+    generic=True,
+    suggest=suggest_tables,
     read=_read_tidy,
     write=export_tidy,
     arguments=(Argument(help="CSV, TSV, JSONL, JSON or Parquet files."),),

@@ -12,11 +12,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from capscope.axes import RowIndex
 from capscope.fit import DemandSettings
-from capscope.predict.answer_statistics import SuccessRows, residual_sd
+from capscope.predict.answer_statistics import SuccessRows, group_count, group_folds, residual_sd
 from capscope.predict.assessor import AssessorEntry, Chances, Training
-from capscope.predict.assessors.pooled_forest import tree_features
+from capscope.predict.assessors.forest import tree_features
 from capscope.predict.demand_model import FittedDemandModel, fit_demand_model
-from capscope.predict.inner_folds import group_count, group_folds
 
 MOST_ROWS = 200_000
 FOLDS = 3

@@ -17,14 +17,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
-from capscope.predict.answer_statistics import residual_sd
+from capscope.predict.answer_statistics import fold_regime, group_count, group_folds, regime_of_items, residual_sd
 from capscope.predict.assessor import Assessor, AssessorEntry, Chances, FittedAssessor, LogOddsParts, Training
 from capscope.predict.assessors.explanatory import ExplanatoryAssessor, RaschAssessor
-from capscope.predict.assessors.pooled_forest import PooledForestAssessor
+from capscope.predict.assessors.forest import PooledForestAssessor
 from capscope.predict.demand_model import FittedDemandModel
-from capscope.predict.features import ItemFeatures
-from capscope.predict.inner_folds import fold_regime, group_count, group_folds, regime_of_items
-from capscope.predict.support import importance, nearness
+from capscope.predict.features import ItemFeatures, importance, nearness
 
 Members = Float[np.ndarray, "row member"]
 CORE = "explanatory"

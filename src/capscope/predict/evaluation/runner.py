@@ -15,9 +15,18 @@ from capscope.files import refuse_unwritable, write_table
 from capscope.fit import single_threaded_blas
 from capscope.predict.assessor import Assessor, Chances, Training
 from capscope.predict.assessors import ASSESSORS, usable
-from capscope.predict.evaluation.fold_store import FIELDS, FoldResult, FoldStore, code_digest, digest
 from capscope.predict.evaluation.metrics import Values, mean_values, score_models
-from capscope.predict.evaluation.result import Evaluation, EvaluationSettings, LossSums, paired_differences
+from capscope.predict.evaluation.result import (
+    FIELDS,
+    Evaluation,
+    EvaluationSettings,
+    FoldResult,
+    FoldStore,
+    LossSums,
+    code_digest,
+    digest,
+    paired_differences,
+)
 from capscope.predict.features import AUTO
 from capscope.predict.layout import Layout
 from capscope.predict.leaks import Copies

@@ -9,9 +9,8 @@ import pandas as pd
 from capscope.data import read_table, validate
 from capscope.errors import InputError, first_few, nearest
 from capscope.predict.assessor import Chances
-from capscope.predict.contributions import in_order, parts_table
 from capscope.predict.outcomes import Outcomes
-from capscope.predict.predictions import CellPredictions
+from capscope.predict.predictions import CellPredictions, in_order, parts_table
 from capscope.predict.scores.benchmark_effect import FITTED, NOTHING_SEEN, OFFSETS, EffectSd, LogOddsRows
 from capscope.predict.scores.calibrated import GroupScores
 from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores, offset_posterior

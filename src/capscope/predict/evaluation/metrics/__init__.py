@@ -9,13 +9,12 @@ from pkgutil import resolve_name
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.predict.evaluation.metrics.metric import UNDEFINED, Metric
-from capscope.predict.outcomes import Outcomes, row_groups, weighted_mean
+from capscope.predict.outcomes import UNDEFINED, Metric, Outcomes, row_groups, weighted_mean
 
 FAMILY = (
     "loss:LOG_LOSS",
-    "ranking:AUROC",
-    "ranking:AUROC_WITHIN_TASK",
+    "loss:AUROC",
+    "loss:AUROC_WITHIN_TASK",
     "loss:BRIER",
     "calibration:ECE",
     "calibration:ECE_BY_CHANCE",
@@ -32,7 +31,7 @@ FAMILY = (
     "benchmark_score:COVERAGE_80",
     "benchmark_score:COVERAGE_95",
     "benchmark_score:WIDTH_80",
-    "ranking:AUROC_ALL_MODELS",
+    "loss:AUROC_ALL_MODELS",
     "calibration:ECE_ALL_MODELS",
 )
 """The members, as ``module:metric``, in the order of the JSON."""

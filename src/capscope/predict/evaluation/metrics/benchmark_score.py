@@ -3,8 +3,7 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from capscope.predict.evaluation.metrics.metric import UNDEFINED, Metric
-from capscope.predict.outcomes import Outcomes, row_groups, weighted_mean
+from capscope.predict.outcomes import UNDEFINED, Metric, Outcomes, row_groups, weighted_mean
 from capscope.predict.scores.calibrated import coverage
 
 

@@ -5,8 +5,7 @@ from scipy.special import expit
 
 from capscope.axes import RowFloats
 from capscope.fit import log_odds_of
-from capscope.predict.evaluation.metrics.metric import UNDEFINED, Metric
-from capscope.predict.outcomes import Outcomes
+from capscope.predict.outcomes import UNDEFINED, Metric, Outcomes
 
 ECE_BINS = 10
 STEEPEST_LINE = 1e3

@@ -3,8 +3,7 @@
 import numpy as np
 
 from capscope.axes import RowFloats
-from capscope.predict.evaluation.metrics.metric import Metric
-from capscope.predict.outcomes import Outcomes, weighted_mean
+from capscope.predict.outcomes import Metric, Outcomes, weighted_mean
 
 
 def accuracy_when_kept(score: RowFloats, chance: RowFloats, weight: RowFloats | None = None) -> RowFloats:

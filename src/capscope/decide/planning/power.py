@@ -1,0 +1,321 @@
+"""Power of a release decision by simulation: past pairs of models, shifted to a known difference, go through the gate.
+
+Every simulated pair is one of the study's own, kept out of the past models. Its newer answers are moved along ability:
+on each item a wrong answer becomes right (or a right one wrong) with the chance by which a change of ability moves the
+chance of success there. Items are drawn, the difference is estimated and judged as `capscope gate` does it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtr, ndtri
+
+from capscope.axes import ModelItem, RowFloats
+from capscope.data import Responses, Study
+from capscope.decide.difference import PairedDifferences, features_of
+from capscope.decide.gate_evaluation import Design, chosen_pairs, pair_answers
+from capscope.decide.item_draws import draw, flip_chances
+from capscope.decide.version_answers import VersionAnswers
+from capscope.errors import InputError, refuse_absent_model
+from capscope.tasks import run_tasks
+
+FEWEST_ANSWERS = 30
+"""Smallest number of answers that is simulated."""
+
+SIZES = 6
+"""Numbers of answers that are simulated."""
+
+REFINED = (0.85, 1.0, 1.15)
+"""Numbers of answers that are simulated a second time, as multiples of those that reach the wanted power."""
+
+NEARBY = 0.35
+"""Ratio of answers, in logarithms, within which simulated sizes tell of each other's power."""
+
+WHOLE = 0.9
+"""Share of the items that most pairs of models share, under which a pair is left out."""
+
+FARTHEST = 12.0
+"""Largest change of ability, in log-odds."""
+
+ItemChances = Float[np.ndarray, " item"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerSettings:
+    """What is simulated."""
+
+    difference: float = 0.02
+    """Difference of candidate and baseline that shall be shown, as a share; its sign does not matter."""
+    power: float = 0.8
+    """Chance with which it shall be shown."""
+    level: float = 0.95
+    """Coverage of the interval."""
+    fixed: bool = False
+    """Whether another run would give the same answers."""
+    design: Design = "even"
+    """How the candidate's items are drawn."""
+    baseline: str | None = None
+    """Version in use, of which the pairs are; by default all models."""
+    within: float = 0.05
+    """Largest difference in mean score of the pairs that are taken."""
+    pairs: int = 20
+    """Pairs of models."""
+    runs: int = 200
+    """Simulated decisions for each number of answers; twice as many near those that reach the wanted power."""
+    sizes: tuple[int, ...] = ()
+    """Numbers of answers; chosen by the suite where none are given."""
+    seed: int = 0
+    """Seed of all draws."""
+
+
+@dataclass(frozen=True)
+class SimulatedSize:
+    """Decisions from one number of answers."""
+
+    answers: int
+    """Answers of the candidate."""
+    error: RowFloats
+    """Estimated less true difference, one for each run."""
+    standard_error: RowFloats
+    """Stated standard error of each run."""
+    paired_error: RowFloats
+    """The plain paired mean's estimated less true difference."""
+
+    def power(self, difference: float, quantile: float) -> float:
+        """Share of runs that show a difference of this size: the interval excludes no difference on the right side."""
+        up = difference + self.error - quantile * self.standard_error > 0
+        down = -difference + self.error + quantile * self.standard_error < 0
+        return float((up.mean() + down.mean()) / 2)
+
+    def detectable(self, quantile: float, power: float) -> float:
+        """Smallest difference that the runs show with a power."""
+        needed = np.concatenate(
+            [quantile * self.standard_error - self.error, quantile * self.standard_error + self.error]
+        )
+        return float(np.quantile(needed, power))
+
+    def half_width(self, quantile: float) -> float:
+        """Mean half-width of the intervals."""
+        return quantile * float(self.standard_error.mean())
+
+
+@dataclass(frozen=True)
+class SimulatedPower:
+    """Decisions from several numbers of answers."""
+
+    settings: PowerSettings
+    """What was simulated."""
+    sizes: tuple[SimulatedSize, ...]
+    """Decisions by number of answers, fewest first."""
+    n_items: int
+    """Items of the suite."""
+    n_pairs: int
+    """Pairs of models behind it."""
+
+    @property
+    def quantile(self) -> float:
+        """Half-width of the interval in standard errors."""
+        return float(ndtri(0.5 + self.settings.level / 2))
+
+    def power_at(self, answers: int, difference: float) -> float:
+        """Power at a number of answers: a line through the simulated sizes near it, power on its normal quantile.
+
+        Args:
+            answers: Answers of the candidate.
+            difference: Difference, as a share.
+        """
+        root, height, runs = self._points(difference)
+        near = runs * np.exp(-0.5 * (np.log((root + 1) ** 2 / (np.sqrt(answers) + 1) ** 2) / NEARBY) ** 2)
+        # a normal quantile of a share near 0 or 1 is hardly known
+        weight = near * np.exp(-(height**2)) / (ndtr(height) * ndtr(-height)) + 1e-12
+        centre = np.average(root, weights=weight)
+        spread = np.average((root - centre) ** 2, weights=weight)
+        slope = np.average((root - centre) * height, weights=weight) / spread if spread > 0 else 0.0
+        return float(ndtr(np.average(height, weights=weight) + max(slope, 0.0) * (np.sqrt(answers) - centre)))
+
+    def answers_for(self, difference: float, power: float) -> int | None:
+        """Answers that show a difference with a power; None where all items of the suite do not.
+
+        Args:
+            difference: Difference, as a share.
+            power: Wanted power.
+        """
+        low, high = self.sizes[0].answers, self.n_items
+        if self.power_at(high, difference) < power:
+            return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.power_at(middle, difference) >= power else (middle, high)
+        return high
+
+    def _points(self, difference: float) -> tuple[RowFloats, RowFloats, RowFloats]:
+        """Root of each size, normal quantile of its power, and its runs."""
+        runs = np.array([len(size.error) for size in self.sizes], float)
+        share = np.array([size.power(difference, self.quantile) for size in self.sizes])
+        return (
+            np.sqrt([size.answers for size in self.sizes]),
+            np.asarray(ndtri(np.clip(share, 0.25 / runs, 1 - 0.25 / runs))),
+            runs,
+        )
+
+    def answers_for_precision(self, half_width: float) -> int | None:
+        """Answers whose interval is as narrow as this on average; None where all items of the suite do not do."""
+        log_size = np.log([size.answers for size in self.sizes])
+        log_half = np.log([max(size.half_width(self.quantile), 1e-9) for size in self.sizes])
+        if log_half.min() > np.log(half_width):
+            return None
+        falling = np.minimum.accumulate(log_half)
+        found = float(np.exp(np.interp(-np.log(half_width), -falling, log_size)))
+        return min(int(np.ceil(found)), self.n_items)
+
+
+@dataclass(frozen=True)
+class _SimulatedPair:
+    answers: VersionAnswers
+    settings: PowerSettings
+    sizes: tuple[int, ...]
+    runs: int
+    seed: int
+
+
+def simulate_power(study: Study, settings: PowerSettings | None = None, workers: int = 1) -> SimulatedPower:
+    """Simulate decisions on pairs of a study's models.
+
+    Args:
+        study: Responses of at least three models that answered the same items.
+        settings: Difference, sizes, runs.
+        workers: Number of processes.
+
+    Raises:
+        InputError: No two models near each other in mean score share enough items.
+    """
+    settings = settings or PowerSettings()
+    responses = Responses.of(study)
+    score = responses.dense().score
+    pairs = chosen_pairs(score, settings.within, FEWEST_ANSWERS - 1, None, settings.seed)
+    known = ~np.isnan(score)
+    shared = {pair: int((known[pair[0]] & known[pair[1]]).sum()) for pair in pairs}
+    pairs = [pair for pair in pairs if shared[pair] >= WHOLE * max(shared.values())]
+    if settings.baseline is not None:
+        refuse_absent_model(study.name, settings.baseline, responses.models)
+        pairs = [pair for pair in pairs if responses.models[pair[0]] == settings.baseline]
+    pairs = pairs[: settings.pairs]
+    if not pairs:
+        raise InputError(
+            f"{study.name}: no two models within {100 * settings.within:g} points share {FEWEST_ANSWERS} items or more;"
+            " power needs past pairs"
+        )
+    laid_out = [pair_answers(study, responses, score, pair) for pair in pairs]
+    n_items = min(len(answers.items) for answers in laid_out)
+    coarse = _simulated(laid_out, settings, _sizes(n_items, settings.sizes), settings.runs, workers)
+    found = SimulatedPower(settings, coarse, n_items, len(pairs))
+    reached = found.answers_for(settings.difference, settings.power)
+    if settings.sizes or reached is None:
+        return found
+    around = tuple(sorted({min(max(round(reached * part), 2), n_items) for part in REFINED}))
+    again = _simulated(laid_out, replace(settings, seed=settings.seed + 1), around, 2 * settings.runs, workers)
+    kept = [size for size in coarse if size.answers not in around]
+    return replace(found, sizes=tuple(sorted([*kept, *again], key=lambda size: size.answers)))
+
+
+def _simulated(
+    answers: list[VersionAnswers], settings: PowerSettings, sizes: tuple[int, ...], runs: int, workers: int
+) -> tuple[SimulatedSize, ...]:
+    each = -(-runs // len(answers))
+    tasks = [
+        _SimulatedPair(pair, settings, sizes, each, settings.seed + 1000 * number)
+        for number, pair in enumerate(answers)
+    ]
+    rows = np.concatenate([np.array(part) for part in run_tasks(_decisions, tasks, workers=workers)])
+    return tuple(SimulatedSize(size, *rows[rows[:, 0] == size].T[1:]) for size in sizes)
+
+
+def _sizes(n_items: int, wanted: Sequence[int]) -> tuple[int, ...]:
+    if wanted:
+        return tuple(sorted({min(size, n_items) for size in wanted}))
+    return tuple(sorted({round(size) for size in np.geomspace(min(FEWEST_ANSWERS, n_items), n_items, SIZES)}))
+
+
+def _decisions(pair: _SimulatedPair) -> list[tuple[float, float, float, float]]:
+    """Size, error, standard error and error of the paired mean, for each size and run."""
+    settings, answers = pair.settings, pair.answers
+    rng = np.random.default_rng(pair.seed)
+    features = features_of(answers)
+    rows: list[tuple[float, float, float, float]] = []
+    for run in range(pair.runs):
+        wanted = settings.difference if run % 2 == 0 else -settings.difference
+        new = shifted(answers, wanted, rng)
+        change = new - answers.baseline_score
+        truth = float(change.mean())
+        if not settings.fixed:
+            # another run or other items of the kind: the suite's own difference strays from what is expected
+            truth += float(change.std() / np.sqrt(len(change)) * rng.standard_normal())
+        for size, drawn, chance in _draws(answers, pair.sizes, settings.design, rng):
+            known = np.full(len(new), np.nan)
+            known[drawn] = new[drawn]
+            seen = replace(answers, candidate_score=known)
+            found = PairedDifferences.of(seen, chance, features=features).over()
+            error = found.suite_se if settings.fixed else found.redrawn_se
+            plain = rng.permutation(len(new))[:size] if chance is not None else drawn
+            rows.append((float(size), found.estimate - truth, error, float(change[plain].mean()) - truth))
+    return rows
+
+
+def _draws(
+    answers: VersionAnswers, sizes: tuple[int, ...], design: Design, rng: np.random.Generator
+) -> Iterator[tuple[int, np.ndarray, ItemChances | None]]:
+    """Size, drawn items, and their chances where these differ."""
+    order = rng.permutation(len(answers.items))
+    for size in sizes:
+        if design == "even":
+            yield size, order[:size], None
+        else:
+            chance = flip_chances(answers.past_score, answers.baseline_score, size)
+            yield size, draw(chance, rng), chance
+
+
+def shifted(answers: VersionAnswers, wanted: float, rng: np.random.Generator) -> ItemChances:
+    """The candidate's answers moved along ability, so that its expected difference to the baseline is as wanted.
+
+    Args:
+        answers: Answers of both versions to the whole suite, and past models'.
+        wanted: Candidate less baseline over the suite, as a share.
+        rng: Source of randomness.
+
+    Returns:
+        Scores by item: single answers turn as a whole, fractions move by what is expected.
+    """
+    old, new = answers.baseline_score, answers.candidate_score
+    target = float(np.clip(wanted + old.mean(), 0.0, 1.0))
+    before = item_chances(answers.past_score, float(new.mean()))
+
+    def moved(delta: float) -> ItemChances:
+        after = expit(logit(before) + delta)
+        up = new + (1 - new) * np.clip((after - before) / (1 - before), 0, 1)
+        return up if delta >= 0 else new * np.clip(after / before, 0, 1)
+
+    lowest, highest = float(moved(-FARTHEST).mean()), float(moved(FARTHEST).mean())
+    if not lowest < target < highest:
+        delta = -FARTHEST if target <= lowest else FARTHEST
+    else:
+        delta = float(brentq(lambda delta: float(moved(delta).mean()) - target, -FARTHEST, FARTHEST, xtol=1e-6))
+    expected = moved(delta)
+    whole = np.isin(new, (0.0, 1.0))
+    return np.where(whole, (rng.random(len(new)) < expected).astype(float), expected)
+
+
+def item_chances(past: ModelItem, mean: float) -> ItemChances:
+    """Chances of success on each item for a model of this mean score: past models' rates, shifted in log-odds.
+
+    Args:
+        past: Scores of past models without gaps; shape (model, item).
+        mean: The model's mean score.
+    """
+    rate = (past.sum(axis=0) + 0.5) / (len(past) + 1)
+    inside = float(np.clip(mean, 0.005, 0.995))
+    log_odds = logit(rate)
+    shift = brentq(lambda shift: float(expit(log_odds + shift).mean()) - inside, -40.0, 40.0, xtol=1e-6)
+    return np.clip(expit(log_odds + float(shift)), 1e-6, 1 - 1e-6)

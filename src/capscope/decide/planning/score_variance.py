@@ -1,0 +1,256 @@
+"""Variance components of scores over models, items, tasks, prompts, judges and runs (a generalizability study).
+
+Components are estimated by the method of moments: the sum of squares within the groups of every component's levels is
+set equal to its expectation, which holds for unbalanced data with gaps and needs no distribution (Henderson, 1953;
+Gao & Owen, 2017). Their intervals come from drawing models and items anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from capscope.axes import RowFloats
+from capscope.data import Responses, Study, task_labels
+from capscope.errors import InputError
+from capscope.intervals import bootstrap_interval
+
+RESIDUAL = "residual"
+"""What no component explains: runs and what is confounded with them."""
+
+EFFECTS: dict[str, tuple[str, ...]] = {
+    "model": ("model",),
+    "task": ("task",),
+    "item": ("item",),
+    "prompt": ("prompt",),
+    "judge": ("judge",),
+    "model x task": ("model", "task"),
+    "model x item": ("model", "item"),
+    "model x prompt": ("model", "prompt"),
+    "model x judge": ("model", "judge"),
+    "item x prompt": ("item", "prompt"),
+    "item x judge": ("item", "judge"),
+}
+"""The axes whose levels each component varies over."""
+
+FEWEST_MODELS = 10
+"""Models under which differences between models are hardly known."""
+
+Levels = Int[np.ndarray, " row"]
+
+
+@dataclass(frozen=True)
+class VarianceComponent:
+    """One source of variance in the score of a single trial."""
+
+    name: str
+    """What varies, such as `item` or `model x item`; see `EFFECTS`."""
+    variance: float
+    """Variance in squared shares of the score, at least 0."""
+    lower: float
+    """Lower bound, from draws of models and items."""
+    upper: float
+    """Upper bound."""
+    share: float
+    """Share of the sum of all components."""
+    clipped: bool
+    """Whether the estimate was below 0 and set to 0."""
+
+
+@dataclass(frozen=True)
+class VarianceComponents:
+    """What makes single scores differ."""
+
+    components: tuple[VarianceComponent, ...]
+    """Those that the data tell apart, the residual last."""
+    runs_known: bool
+    """Whether models answered items more than once, so that the residual is what runs of one question differ by."""
+    n_models: int
+    """Models."""
+    n_items: int
+    """Items."""
+    n_tasks: int
+    """Tasks that are told apart; 1 where none are."""
+    level: float
+    """Coverage of the bounds."""
+    notes: tuple[str, ...]
+    """What the data do not tell."""
+
+    def of(self, name: str) -> float:
+        """Variance of a component; 0 for one that the data do not tell apart."""
+        return next((found.variance for found in self.components if found.name == name), 0.0)
+
+
+@dataclass(frozen=True)
+class TrialRows:
+    """Scores with the levels of every axis, one row for each set of trials under the same conditions."""
+
+    levels: Mapping[str, Levels]
+    """Position of each row on each axis."""
+    score: RowFloats
+    """Mean score of the row's trials."""
+    trials: RowFloats
+    """Trials of the row."""
+    squares: RowFloats
+    """Sum of the squared scores of these trials."""
+
+    @classmethod
+    def of(cls, study: Study) -> "TrialRows":
+        """Lay out a study's responses; a score that no whole number of right trials gives counts as one trial.
+
+        Args:
+            study: Responses; items where tasks are to be told apart.
+
+        Raises:
+            InputError: Fewer than two models or items.
+        """
+        responses = Responses.of(study)
+        if len(responses.models) < 2 or len(responses.items) < 2:
+            raise InputError(f"{study.name}: a plan needs answers of two models or more to two items or more")
+        right = responses.score * responses.n_trials
+        trials = responses.n_trials if np.allclose(right, right.round(), atol=1e-6) else np.ones(len(right))
+        counted = np.where(trials > 1, trials * responses.score, responses.score**2)
+        levels = {"model": responses.model_index, "item": responses.item_index}
+        task = _task_of_items(study, responses.items)
+        if task is not None:
+            levels["task"] = task[responses.item_index]
+        for facet in ("prompt", "judge"):
+            if facet in responses.facets and len(responses.facets[facet].names) > 1:
+                levels[facet] = responses.facets[facet].codes
+        return cls(levels, responses.score, trials, counted)
+
+    def drawn(self, rng: np.random.Generator) -> "TrialRows":
+        """Draw models and items with replacement; each copy is a model or an item of its own (Owen, 2007)."""
+        times = {axis: _multiplicity(self.levels[axis], rng) for axis in ("model", "item")}
+        copies = times["model"][self.levels["model"]] * times["item"][self.levels["item"]]
+        row = np.repeat(np.arange(len(self.score)), copies)
+        number = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)
+        of_item = times["item"][self.levels["item"][row]]
+        levels = {axis: codes[row] for axis, codes in self.levels.items()}
+        levels["model"] = _copied(levels["model"], times["model"], number // of_item)
+        levels["item"] = _copied(levels["item"], times["item"], number % of_item)
+        return TrialRows(levels, self.score[row], self.trials[row], self.squares[row])
+
+
+def variance_components(
+    study: Study, rng: np.random.Generator, draws: int = 100, level: float = 0.9
+) -> VarianceComponents:
+    """Estimate the variance components of a study's scores.
+
+    Args:
+        study: Responses; items with tasks, facets `prompt` and `judge`, repeats or `n_trials` where there are any.
+        rng: Source of the draws of models and items.
+        draws: Number of these draws.
+        level: Coverage of the bounds.
+
+    Raises:
+        InputError: Fewer than two models or items.
+    """
+    rows = TrialRows.of(study)
+    names, runs_known = told_apart(rows)
+    point = moment_estimates(rows, names)
+    anew = np.array([moment_estimates(rows.drawn(rng), names) for _ in range(draws)])
+    n_models, n_items = (len(np.unique(rows.levels[axis])) for axis in ("model", "item"))
+    n_tasks = len(np.unique(rows.levels["task"])) if "task" in rows.levels else 1
+    clusters = min(n_models, n_items)
+    total = float(np.clip(point, 0, None).sum()) or 1.0
+    found: list[VarianceComponent] = []
+    for place, name in enumerate((*names, RESIDUAL)):
+        bounds = bootstrap_interval(point[place], anew[:, place], clusters, level)
+        # copies of a model or an item agree more than new ones would: their spread is used, not their mean
+        shift = float(point[place]) - bounds.point
+        value = max(0.0, float(point[place]))
+        lower, upper = max(0.0, bounds.lower + shift), max(0.0, bounds.upper + shift)
+        found.append(VarianceComponent(name, value, lower, upper, value / total, bool(point[place] < 0)))
+    notes = _notes(found, runs_known, n_models)
+    return VarianceComponents(tuple(found), runs_known, n_models, n_items, n_tasks, level, notes)
+
+
+def told_apart(rows: TrialRows) -> tuple[tuple[str, ...], bool]:
+    """Components that the data tell from each other, and whether repeats tell runs from everything else.
+
+    Args:
+        rows: Scores with the levels of every axis.
+    """
+    names: list[str] = []
+    sizes: set[int] = {1}
+    for name, axes in EFFECTS.items():
+        if all(axis in rows.levels for axis in axes):
+            groups = int(_grouped(rows, axes).max()) + 1
+            if groups not in sizes and groups < rows.trials.sum():
+                names.append(name)
+                sizes.add(groups)
+    conditions = int(_grouped(rows, tuple(rows.levels)).max()) + 1
+    return tuple(names), conditions < float(rows.trials.sum())
+
+
+def moment_estimates(rows: TrialRows, names: tuple[str, ...]) -> Float[np.ndarray, " component"]:
+    """Components by the method of moments, the residual last; single ones may come out below 0.
+
+    Args:
+        rows: Scores with the levels of every axis.
+        names: Components that the data tell apart.
+    """
+    groupings = [frozenset[str](), *(_closed(EFFECTS[name], rows) for name in names)]
+    unions = {first | second for first in groupings for second in groupings}
+    index = {union: _grouped(rows, tuple(union)) for union in unions}
+    count = {union: np.bincount(group, rows.trials) for union, group in index.items()}
+    size = {union: count[union][index[union]] for union in unions}
+    total = float(rows.trials.sum())
+    left = np.empty((len(groupings), len(groupings)))
+    right = np.empty(len(groupings))
+    for place, inside in enumerate(groupings):
+        sums = np.bincount(index[inside], rows.trials * rows.score)
+        right[place] = rows.squares.sum() - (sums[count[inside] > 0] ** 2 / count[inside][count[inside] > 0]).sum()
+        for column, of in enumerate(groupings[1:]):
+            left[place, column] = total - (rows.trials * size[inside | of] / size[inside]).sum()
+        left[place, -1] = total - (count[inside] > 0).sum()
+    return np.linalg.lstsq(left, right, rcond=None)[0]
+
+
+def _task_of_items(study: Study, items: tuple[str, ...]) -> Levels | None:
+    """Task of each item; None where there are fewer than two, or hardly more items than tasks."""
+    if study.items is None:
+        return None
+    label = dict(zip(study.items["item_id"].astype(str), map(str, task_labels(study.items)), strict=True))
+    _, task = np.unique([label.get(item, "?") for item in items], return_inverse=True)
+    return task if 1 < task.max() + 1 <= len(items) / 2 else None
+
+
+def _closed(axes: tuple[str, ...], rows: TrialRows) -> frozenset[str]:
+    """The axes and what lies above them: an item belongs to one task."""
+    return frozenset(axes) | ({"task"} if "item" in axes and "task" in rows.levels else frozenset[str]())
+
+
+def _grouped(rows: TrialRows, axes: tuple[str, ...]) -> Levels:
+    """Number of the group of each row, without gaps where the axes have many combinations."""
+    group = np.zeros(len(rows.score), np.int64)
+    # the task follows from the item
+    for axis in (axis for axis in axes if not (axis == "task" and "item" in axes)):
+        group = group * (int(rows.levels[axis].max()) + 1) + rows.levels[axis]
+    return np.unique(group, return_inverse=True)[1]
+
+
+def _multiplicity(levels: Levels, rng: np.random.Generator) -> Int[np.ndarray, " level"]:
+    size = int(levels.max()) + 1
+    return np.bincount(rng.integers(size, size=size), minlength=size)
+
+
+def _copied(levels: Levels, times: Int[np.ndarray, " level"], number: Levels) -> Levels:
+    return (np.cumsum(times) - times)[levels] + number
+
+
+def _notes(found: list[VarianceComponent], runs_known: bool, n_models: int) -> tuple[str, ...]:
+    notes: list[str] = []
+    if not runs_known:
+        notes.append(
+            "no question was asked twice: what runs differ by cannot be told from what single items add;"
+            " let some models answer the same items again"
+        )
+    clipped = [component.name for component in found if component.clipped]
+    if clipped:
+        notes.append(f"estimated below 0 and set to 0: {', '.join(clipped)}")
+    if n_models < FEWEST_MODELS:
+        notes.append(f"{n_models} models: how much models differ is hardly known")
+    return tuple(notes)

@@ -1,0 +1,85 @@
+"""Tables whose columns have other names, matrices, and tables beside each other are recognised, or one line asks."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from capscope.data import Study
+from capscope.data.formats import import_lm_eval, import_logs
+from capscope.errors import InputError
+
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a file and return its path."""
+
+    def writer(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return writer
+
+
+def scores(study: Study) -> dict[tuple[str, str], float]:
+    rows = study.require("responses")
+    return {(str(m), str(i)): float(s) for m, i, s in zip(rows["model"], rows["item_id"], rows["score"], strict=True)}
+
+
+def test_columns_by_their_usual_names(write: Write) -> None:
+    path = write("a.csv", "model_name,question_id,correct\nm,q1,True\nm,q2,False\n")
+    assert scores(import_logs(path)) == {("m", "q1"): 1, ("m", "q2"): 0}
+
+
+def test_a_matrix_is_read_by_its_first_column_or_asked_about(write: Write) -> None:
+    models = write("a.csv", "model,q1,q2\nm,1,0\nn,0.5,\n")
+    items = write("b.csv", "item_id,m,n\nq1,1,0.5\nq2,0,\n")
+    assert (
+        scores(import_logs(models)) == scores(import_logs(items)) == {("m", "q1"): 1, ("m", "q2"): 0, ("n", "q1"): 0.5}
+    )
+    open_matrix = write("c.csv", "who,q1,q2\nm,1,0\nn,0.5,\n")
+    with pytest.raises(InputError, match=r"say which with --wide \(models\) or --wide-items"):
+        import_logs(open_matrix)
+    assert scores(import_logs(open_matrix, options={"wide": True})) == scores(import_logs(models))
+
+
+def test_scores_items_and_levels_in_one_folder(write: Write) -> None:
+    write("tables/scores.csv", "model,item_id,score\nm,a,1\nm,b,0\n")
+    write("tables/items.csv", "item_id,question\na,x y\nb,z z\n")
+    folder = write("tables/levels.csv", "item_id,rubric,annotator,level\na,AS,me,2\nb,AS,me,3\n").parent
+    study = import_logs(folder)
+    assert study.require("items")["text"].tolist() == ["x y", "z z"]
+    assert study.require("demands")["level"].tolist() == [2, 3]
+    assert scores(study) == {("m", "a"): 1, ("m", "b"): 0}
+
+
+def lm_eval_line(doc: int, **scored: float) -> str:
+    return (
+        json.dumps({"doc_id": doc, "doc": {"question": f"q{doc}"}, "target": "1", "doc_hash": f"h{doc}"} | scored)
+        + "\n"
+    )
+
+
+def test_all_models_of_a_task_are_scored_by_the_same_metric(write: Write, tmp_path: Path) -> None:
+    date = "2026-11-21T00-00-00.000000"
+    write(f"a/samples_t_{date}.jsonl", lm_eval_line(0, acc=1, exact_match=0))
+    write(f"b/samples_t_{date}.jsonl", lm_eval_line(0, acc=0))
+    study = import_logs(tmp_path)
+    assert scores(study) == {("a", "t:0"): 1, ("b", "t:0"): 0}
+    assert study.sources["notes"] == ["metric 'acc' counts for t; also there: exact_match (choose with --metric)"]
+    write(f"c/samples_t_{date}.jsonl", lm_eval_line(0, f1=0.5))
+    with pytest.raises(InputError, match=r"task 't': its logs have no name in common \(acc, exact_match, f1\)"):
+        import_logs(tmp_path)
+
+
+def test_runs_of_one_model_are_counted_by_the_latest_or_all_kept(write: Write, tmp_path: Path) -> None:
+    for day, value in ((1, 1), (2, 0)):
+        write(f"m/samples_t_2026-11-0{day}T00-00-00.000000.jsonl", lm_eval_line(0, acc=value))
+    assert scores(import_logs(tmp_path)) == {("m", "t:0"): 0}
+    kept = import_lm_eval(tmp_path, runs="all")[0].require("responses")
+    assert dict(zip(kept["run"].astype(str), kept["score"], strict=True)) == {"1": 1, "2": 0}
