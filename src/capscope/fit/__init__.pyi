@@ -11,7 +11,6 @@ from .demand.basis import DemandItems as DemandItems
 from .demand.model import DemandSettings as DemandSettings
 from .demand.posterior import DemandPosterior as DemandPosterior
 from .demand.posterior import LogOdds as LogOdds
-from .demand.posterior import asked_items as asked_items
 from .demand.posterior import draw_demand_chances as draw_demand_chances
 from .demand.posterior import draw_demand_log_odds as draw_demand_log_odds
 from .engines import ENGINES as ENGINES
@@ -37,8 +36,8 @@ from .fitting import fit_folder as fit_folder
 from .fitting import fit_holdout as fit_holdout
 from .fitting import fit_irt as fit_irt
 from .fitting import fit_study as fit_study
+from .irt.item_extras import NEW_ITEM as NEW_ITEM
 from .irt.population import ItemPopulation as ItemPopulation
-from .irt.posterior import NEW_ITEM as NEW_ITEM
 from .irt.posterior import IRTPosterior as IRTPosterior
 from .irt.score_models import SCORE_MODELS as SCORE_MODELS
 from .irt.score_models.beta import BetaResponse as BetaResponse
@@ -68,6 +67,9 @@ from .outcome import Outcome as Outcome
 from .outcome import Status as Status
 from .outcome import single_threaded_blas as single_threaded_blas
 from .posterior import Posterior as Posterior
+from .posterior import contribution_table as contribution_table
+from .posterior import joined_contributions as joined_contributions
+from .posterior import nonzero_contributions as nonzero_contributions
 from .posterior import to_arviz as to_arviz
 from .psychometrics.dimension_meaning import DimensionSources as DimensionSources
 from .psychometrics.dimension_meaning import dimension_sources as dimension_sources

@@ -1,7 +1,7 @@
 """The protocol that posteriors of all kinds of fit follow, and their export to ArviZ."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -40,6 +40,11 @@ class Posterior(Protocol):
         """Name of the model that was fitted, such as ``2pl``."""
         ...
 
+    @property
+    def rubrics(self) -> tuple[str, ...]:
+        """Codes of the rubrics whose demand levels predictions use; none where demands are not used."""
+        ...
+
     def abilities(self, level: float = 0.9) -> pd.DataFrame:
         """Abilities with intervals.
 
@@ -70,6 +75,21 @@ class Posterior(Protocol):
             rng: Source of randomness.
             annotator: Whose demand levels to use.
             draws: Number of draws, where the fit does not hold draws already.
+        """
+        ...
+
+    def contributions(
+        self, study: Study, items: tuple[str, ...] | None = None, annotator: str | None = None
+    ) -> pd.DataFrame:
+        """Split the log-odds of the models' chances on items into additive parts.
+
+        Args:
+            study: The items, with demands where the fit needs them.
+            items: Ids of the items; by default all of the study.
+            annotator: Whose demand levels to use.
+
+        Returns:
+            One row for each part of each chance, with columns ``item_id, model, part, log_odds, sd``, item by item.
         """
         ...
 
@@ -141,6 +161,63 @@ def ability_frame(
     model, dim = np.meshgrid(np.array(models, object), np.array(dims, object), indexing="ij")
     named = {"model": model, "dim": dim, **columns}
     return pd.DataFrame({name: np.asarray(values).ravel() for name, values in named.items()})
+
+
+def contribution_table(
+    models: tuple[str, ...], items: tuple[str, ...], parts: Sequence[tuple[str, np.ndarray, np.ndarray]]
+) -> pd.DataFrame:
+    """Lay parts of log-odds out as `Posterior.contributions` does.
+
+    Args:
+        models: Names on the model axis.
+        items: Ids on the item axis.
+        parts: Name, log-odds and standard deviation of each part, as (model, item).
+    """
+    ids = np.array(items)
+    rows = [contribution_rows(models, ids, np.full(len(ids), name), mean, sd) for name, mean, sd in parts]
+    return joined_contributions(rows, items)
+
+
+def nonzero_contributions(
+    models: tuple[str, ...], items: tuple[str, ...], names: tuple[str, ...], value: np.ndarray, sd: np.ndarray
+) -> pd.DataFrame:
+    """Lay out the parts of all models on all items, without parts that are 0 for all; see `contribution_table`.
+
+    Args:
+        models: Names on the model axis.
+        items: Ids on the item axis.
+        names: Names of the parts.
+        value: Log-odds (row, part); rows run over models first, then items.
+        sd: Standard deviations (row, part).
+    """
+    shape = (len(models), len(items))
+    used = [place for place in range(len(names)) if value[:, place].any() or sd[:, place].any()]
+    parts = [(names[place], value[:, place].reshape(shape), sd[:, place].reshape(shape)) for place in used]
+    return contribution_table(models, items, parts)
+
+
+def contribution_rows(
+    models: tuple[str, ...], item_id: np.ndarray, part: np.ndarray, log_odds: np.ndarray, sd: np.ndarray
+) -> pd.DataFrame:
+    """Lay (model, row) arrays out as a table, where each row has an item and a part of its own."""
+    n = len(item_id)
+    return pd.DataFrame(
+        {
+            "item_id": np.tile(item_id, len(models)),
+            "model": np.repeat(np.array(models), n),
+            "part": np.tile(part, len(models)),
+            "log_odds": log_odds.ravel(),
+            "sd": sd.ravel(),
+        }
+    )
+
+
+def joined_contributions(tables: list[pd.DataFrame], items: tuple[str, ...]) -> pd.DataFrame:
+    """Join tables of parts and sort them by item, then by model; the parts of one chance keep their order."""
+    table = pd.concat(tables, ignore_index=True)
+    place = pd.Index(items).get_indexer(pd.Index(table["item_id"]))
+    order = np.lexsort((np.arange(len(table)), table["model"].to_numpy(), place))
+    return table.iloc[order].reset_index(drop=True)
 
 
 def study_items(study: Study) -> tuple[str, ...]:

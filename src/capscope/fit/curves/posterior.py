@@ -15,7 +15,16 @@ from capscope.display import short_repr
 from capscope.errors import FitError, InputError, first_few, nearest
 from capscope.fit.curves.classical import ClassicalCurves, dominant
 from capscope.fit.links import curve_log_odds
-from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
+from capscope.fit.posterior import (
+    ParameterDraws,
+    Tensors,
+    ability_frame,
+    contribution_rows,
+    joined_contributions,
+    positions,
+    share_of_variance,
+    study_items,
+)
 from capscope.intervals import quantile_bounds
 
 ModelDimDraw = Float[np.ndarray, "model dim draw"]
@@ -66,6 +75,11 @@ class CurvePosterior:
         """Codes of the rubrics."""
         return self.dims
 
+    @property
+    def rubrics(self) -> tuple[str, ...]:
+        """Codes of the rubrics."""
+        return self.dims
+
     def abilities(self, level: float = 0.9) -> pd.DataFrame:
         """Abilities in demand levels, with the published recipe's and the answers behind them.
 
@@ -95,6 +109,34 @@ class CurvePosterior:
         """Joint draws of chances on the items of a study with demands; see `item_log_odds`."""
         level, level_sd = known_levels(study, study_items(study), annotator, self.dims)
         yield from expit(self.item_log_odds(level, rng, level_sd))
+
+    def contributions(
+        self, study: Study, items: tuple[str, ...] | None = None, annotator: str | None = None
+    ) -> pd.DataFrame:
+        """Split the log-odds of chances into parts; see `Posterior.contributions`.
+
+        An item's chance comes from the curves of its dominant dimensions (those with its highest level), in equal
+        shares. The part ``ability CODE`` is the log-odds of that dimension's curve at level 0, ``demand CODE`` is the
+        change due to the item's level, and ``residual`` is the item's own effect, of which only the standard deviation
+        is known.
+        """
+        items = study_items(study) if items is None else items
+        level, _ = known_levels(study, items, annotator, self.dims)
+        weight = dominant(level) / dominant(level).sum(axis=1, keepdims=True)
+        item, dim = np.nonzero(weight)
+        share, top = weight[item, dim][None, :, None], level.max(axis=1)[item][None, :, None]
+        start = share * self.slope[:, dim] * self.midpoint[:, dim]
+        cost = -share * self.slope[:, dim] * top
+        codes, ids = np.array(self.dims)[dim], np.array(items)
+        residual_sd = np.sqrt(np.mean(self.level_effect_sd**2) * (weight**2).sum(axis=1))
+        shape = (len(self.models), len(ids))
+        residual = np.full(len(ids), "residual"), np.zeros(shape), np.broadcast_to(residual_sd, shape)
+        tables = [
+            contribution_rows(self.models, ids[item], np.char.add("ability ", codes), start.mean(-1), start.std(-1)),
+            contribution_rows(self.models, ids[item], np.char.add("demand ", codes), cost.mean(-1), cost.std(-1)),
+            contribution_rows(self.models, ids, *residual),
+        ]
+        return joined_contributions(tables, items)
 
     def answer_chances(
         self, responses: Responses, study: Study | None = None, annotator: str | None = None

@@ -16,7 +16,15 @@ from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items
 from capscope.fit.irt.moments import gaussian_draws
 from capscope.fit.links import attenuated, success_probability
-from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
+from capscope.fit.posterior import (
+    ParameterDraws,
+    Tensors,
+    ability_frame,
+    nonzero_contributions,
+    positions,
+    share_of_variance,
+    study_items,
+)
 from capscope.intervals import normal_quantile
 
 TAIL = 8.0
@@ -96,6 +104,11 @@ class DemandPosterior:
         """``general`` and the codes of the demands."""
         return ("general", *self.dims)
 
+    @property
+    def rubrics(self) -> tuple[str, ...]:
+        """Codes of the demands."""
+        return self.dims
+
     def abilities(self, level: float = 0.9) -> pd.DataFrame:
         """General ability in log-odds at mean demands, and what one more level of each demand does to the log-odds.
 
@@ -147,6 +160,19 @@ class DemandPosterior:
         """Joint draws of chances on the items of a study with demands; see `draw_demand_chances`."""
         ids = study_items(study)
         return draw_demand_chances(self, self.asked(study, ids, annotator), self.known(ids), rng, draws)
+
+    def contributions(
+        self, study: Study, items: tuple[str, ...] | None = None, annotator: str | None = None
+    ) -> pd.DataFrame:
+        """Split log-odds into ability, each demand, text, task, benchmark and residual; see `Posterior.contributions`.
+
+        Parts that are 0 for all items are left out.
+        """
+        ids = study_items(study) if items is None else items
+        asked, known = self.asked(study, ids, annotator), self.known(ids)
+        model, item = np.indices((len(self.models), len(ids))).reshape(2, -1)
+        value, sd = (part(model, asked, known, item) for part in (self.parts, self.part_sd))
+        return nonzero_contributions(self.models, ids, self.part_names, value, sd)
 
     def answer_chances(
         self, responses: Responses, study: Study | None = None, annotator: str | None = None
@@ -371,10 +397,3 @@ def _grouped(names: tuple[str, ...], variance: np.ndarray, rng: np.random.Genera
     _, group = np.unique(np.array(names, dtype=str), return_inverse=True)
     effect = rng.standard_t(TAIL, (group.max() + 1, draws)) / np.sqrt(TAIL / (TAIL - 2))
     return np.sqrt(variance)[:, None] * effect[group]
-
-
-def asked_items(
-    posterior: DemandPosterior, study: Study, ids: tuple[str, ...], annotator: str | None = None
-) -> DemandItems:
-    """Lay out the items of a study for a fit; see `DemandPosterior.asked`."""
-    return posterior.asked(study, ids, annotator)

@@ -13,6 +13,8 @@ from capscope.fit.irt.score_models.binary import Binary
 from capscope.fit.irt.score_models.score_model import ScoreModel, score_model_of
 from capscope.fit.links import success_probability
 
+NEW_ITEM = -1
+"""Position that stands for an item the fit does not know: one drawn from the population of items."""
 NODES = 9
 """Nodes of the expectation over uncertain log-odds where it has no closed form."""
 
@@ -135,6 +137,24 @@ class ItemExtras:
         columns = {"item": items, "floor": floor[0], "floor_sd": floor[1], "floor_lower": floor[2]}
         columns |= {"floor_upper": floor[3], "ceiling": 1 - slip[0], "ceiling_sd": slip[1]}
         return pd.DataFrame(columns | {"ceiling_lower": 1 - slip[3], "ceiling_upper": 1 - slip[2]})
+
+
+def asymptotes_at(
+    extras: ItemExtras | None, floor: RowFloats, item_index: RowIndex
+) -> tuple[Float[np.ndarray, "row 1"], Float[np.ndarray, "row 1"]]:
+    """Expected floors and ceilings of items as columns; those of a typical item for `NEW_ITEM`.
+
+    Args:
+        extras: Extras of the fit's items; None for none.
+        floor: Chance of a right guess on each item of a fit without extras.
+        item_index: Positions of the items in the fit, or `NEW_ITEM`.
+    """
+    known = item_index != NEW_ITEM
+    if extras is None:
+        return np.where(known, floor[item_index], 0.0)[:, None], np.ones((len(item_index), 1))
+    new = extras.typical_items(1)
+    floors = np.where(known, extras.floor[item_index], new.floor)
+    return floors[:, None], np.where(known, extras.ceiling[item_index], new.ceiling)[:, None]
 
 
 def _beta_summary(coordinate: RowFloats, variance: RowFloats, level: float) -> tuple[RowFloats, ...]:

@@ -1,11 +1,11 @@
 """Moments and draws of models and items, each a small Gaussian, and of the log-odds and chances that follow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit
+from scipy.special import expit, ndtri
 from torch import Tensor
 
 from capscope.axes import FloatArray
@@ -25,6 +25,26 @@ def product_moments(
     from_item = quadratic(ability, slope_cov) + 2 * (ability * item_cov[:, :-1, -1]).sum(1) + item_cov[:, -1, -1]
     variance = from_item + quadratic(slope, ability_cov) + np.einsum("nij,nij->n", slope_cov, ability_cov)
     return mean, variance
+
+
+def additive_parts(
+    ability: tuple[FloatArray, FloatArray], item: tuple[FloatArray, FloatArray]
+) -> list[tuple[str, FloatArray, FloatArray]]:
+    """Ability times slopes, and intercept: name, log-odds and standard deviation of each part, as (model, item).
+
+    Args:
+        ability: Means (model, dim) and covariances (model, dim, dim) of the abilities.
+        item: Means (item, param) and covariances (item, param, param) of ``(a_1..a_D, d)``.
+    """
+    (theta, theta_cov), (mean, cov) = ability, item
+    log_odds = theta @ mean[:, :-1].T
+    from_ability = np.einsum("id,mde,ie->mi", mean[:, :-1], theta_cov, mean[:, :-1])
+    from_slope = np.einsum("md,ide,me->mi", theta, cov[:, :-1, :-1], theta)
+    intercept, intercept_sd = mean[:, -1], np.sqrt(cov[:, -1, -1])
+    return [
+        ("ability", log_odds, np.sqrt(from_ability + from_slope)),
+        ("item", np.broadcast_to(intercept, log_odds.shape), np.broadcast_to(intercept_sd, log_odds.shape)),
+    ]
 
 
 def irt_parameters(ability: FloatArray, item: FloatArray) -> dict[str, tuple[FloatArray, tuple[str, ...]]]:
@@ -133,3 +153,22 @@ def discrimination_moments(item: FloatArray, item_cov: FloatArray) -> tuple[Floa
 def moment_table(items: tuple[str, ...], mean: FloatArray, variance: FloatArray) -> pd.DataFrame:
     """Columns ``item, mean, sd``."""
     return pd.DataFrame({"item": items, "mean": mean, "sd": np.sqrt(variance)})
+
+
+def bounded_columns(parts: Mapping[str, pd.DataFrame], level: float) -> dict[str, FloatArray]:
+    """Columns ``NAME, NAME_sd, NAME_lower, NAME_upper`` of tables of moments.
+
+    Args:
+        parts: Tables with columns ``mean, sd`` by name.
+        level: Nominal coverage of the bounds.
+    """
+    width, columns = ndtri((1 + level) / 2), dict[str, FloatArray]()
+    for name, part in parts.items():
+        mean, sd = part["mean"].to_numpy(), part["sd"].to_numpy()
+        columns |= {
+            name: mean,
+            f"{name}_sd": sd,
+            f"{name}_lower": mean - width * sd,
+            f"{name}_upper": mean + width * sd,
+        }
+    return columns

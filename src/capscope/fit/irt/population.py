@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from capscope.axes import FloatArray
 from capscope.errors import FitError
 from capscope.fit.irt.item_extras import ItemExtras
 from capscope.fit.irt.moments import lognormal_moments
@@ -72,6 +73,13 @@ class ItemPopulation:
         # known weights would make items far from the fitted ones look as well known as the average item
         unknown = np.einsum("nf,kfg,ng->nk", standard, self.leverage, standard) * np.diagonal(self.cov)
         return mean, self.cov + unknown[:, :, None] * np.eye(len(self.intercept))
+
+    def on_slopes(self, native: FloatArray) -> FloatArray:
+        """Parameters in the population's own form as ``(a, d)``, both as (item, param, draw)."""
+        if self.form == "signed":
+            return native
+        slope = np.exp(native[:, :1])
+        return np.concatenate([slope, -slope * native[:, 1:]], 1)
 
     def standardised(self, features: np.ndarray | None, n_items: int) -> Float[np.ndarray, "item feature"]:
         """Features in units of the fitted items' spread; see `moments`."""

@@ -9,12 +9,14 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.special import ndtri
 
-from capscope.axes import FloatArray, RowFloats, RowIndex
+from capscope.axes import FloatArray, ModelDim, RowFloats, RowIndex
 from capscope.data import Responses, Study
 from capscope.display import short_repr
 from capscope.errors import FitError
-from capscope.fit.irt.item_extras import ItemExtras
+from capscope.fit.irt.item_extras import NEW_ITEM, ItemExtras, asymptotes_at
 from capscope.fit.irt.moments import (
+    additive_parts,
+    bounded_columns,
     chance_draws,
     difficulty_moments,
     discrimination_moments,
@@ -35,14 +37,20 @@ from capscope.fit.irt.population import (
     stored_parts,
 )
 from capscope.fit.links import success_probability
-from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
+from capscope.fit.posterior import (
+    ParameterDraws,
+    Tensors,
+    ability_frame,
+    contribution_table,
+    positions,
+    share_of_variance,
+    study_items,
+)
 
 ROWS_AT_ONCE = 1 << 17
 """Predictions are made this many rows at a time, so that memory stays small."""
 
 Moments = tuple[RowFloats, RowFloats]
-NEW_ITEM = -1
-"""Position that stands for an item the fit does not know: one drawn from the population of items."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class IRTPosterior:
     """Names on the model axis."""
     items: tuple[str, ...]
     """Ids on the item axis."""
-    ability_mean: Float[np.ndarray, "model dim"]
+    ability_mean: ModelDim
     """Posterior means of the abilities."""
     ability_cov: Float[np.ndarray, "model dim dim"]
     """Posterior covariances of the abilities of each model."""
@@ -96,6 +104,11 @@ class IRTPosterior:
         return ("ability",) if self.dims == 1 else tuple(f"ability {dim + 1}" for dim in range(self.dims))
 
     @property
+    def rubrics(self) -> tuple[str, ...]:
+        """None: demand levels are not used."""
+        return ()
+
+    @property
     def loads_on(self) -> np.ndarray | None:
         """The confirmatory mask (item, dim) of the fit; None where all slopes are free."""
         slopes, variance = self.item_mean[:, :-1], np.diagonal(self.item_cov, axis1=1, axis2=2)[:, :-1]
@@ -103,13 +116,11 @@ class IRTPosterior:
         return ~held if held.any() else None
 
     @property
-    def ability_sd(self) -> Float[np.ndarray, "model dim"]:
+    def ability_sd(self) -> ModelDim:
         """Posterior standard deviations of the abilities."""
         return np.sqrt(np.diagonal(self.ability_cov, axis1=1, axis2=2))
 
-    def ability_interval(
-        self, level: float = 0.9
-    ) -> tuple[Float[np.ndarray, "model dim"], Float[np.ndarray, "model dim"]]:
+    def ability_interval(self, level: float = 0.9) -> tuple[ModelDim, ModelDim]:
         """Lower and upper bounds of the abilities.
 
         Args:
@@ -130,17 +141,8 @@ class IRTPosterior:
         Args:
             level: Nominal coverage of the bounds.
         """
-        width, table = ndtri((1 + level) / 2), pd.DataFrame({"item": self.items})
-        for name, part in (("difficulty", self.difficulty()), ("discrimination", self.discrimination())):
-            mean, sd = part["mean"].to_numpy(), part["sd"].to_numpy()
-            for column, values in (
-                ("", mean),
-                ("_sd", sd),
-                ("_lower", mean - width * sd),
-                ("_upper", mean + width * sd),
-            ):
-                table[f"{name}{column}"] = values
-        return table.assign(floor=self.floor)
+        parts = {"difficulty": self.difficulty(), "discrimination": self.discrimination()}
+        return pd.DataFrame({"item": self.items} | bounded_columns(parts, level)).assign(floor=self.floor)
 
     def chances(
         self,
@@ -154,6 +156,18 @@ class IRTPosterior:
         index = pd.Index(self.items).get_indexer(pd.Index(study_items(study)))
         return self.draw_chances(index, rng, draws)
 
+    def contributions(
+        self,
+        study: Study,
+        items: tuple[str, ...] | None = None,
+        annotator: str | None = None,  # noqa: ARG002 - one interface for all kinds
+    ) -> pd.DataFrame:
+        """Split log-odds into ``ability`` (times slopes) and ``item`` (intercept); see `Posterior.contributions`."""
+        ids = study_items(study) if items is None else items
+        index = pd.Index(self.items).get_indexer(pd.Index(ids))
+        parts = additive_parts((self.ability_mean, self.ability_cov), self.items_at(index, self.item_cov))
+        return contribution_table(self.models, ids, parts)
+
     def draw_chances(self, item_index: RowIndex, rng: np.random.Generator, draws: int = 200) -> Iterator[FloatArray]:
         """Yield for each model in turn joint draws of its chances on items, as (item, draw).
 
@@ -164,7 +178,11 @@ class IRTPosterior:
         """
         mean, cov = self.items_at(item_index, self.answer_cov)
         return chance_draws(
-            (self.ability_mean, self.ability_cov), (mean, cov), self._asymptotes(item_index), rng, draws
+            (self.ability_mean, self.ability_cov),
+            (mean, cov),
+            asymptotes_at(self.extras, self.floor, item_index),
+            rng,
+            draws,
         )
 
     def items_at(self, item_index: RowIndex, known_cov: ItemParamParam) -> tuple[ItemParam, ItemParamParam]:
@@ -178,15 +196,6 @@ class IRTPosterior:
         new_mean, new_cov = self.population.moments(None)
         mean = np.where(known, self.item_mean[item_index], new_mean)
         return mean, np.where(known[..., None], known_cov[item_index], new_cov)
-
-    def _asymptotes(self, item_index: RowIndex) -> tuple[FloatArray, FloatArray]:
-        """Expected floors and ceilings as columns; those of a typical item for `NEW_ITEM`."""
-        known = item_index != NEW_ITEM
-        if self.extras is None:
-            return np.where(known, self.floor[item_index], 0.0)[:, None], np.ones((len(item_index), 1))
-        new = self.extras.typical_items(1)
-        floor = np.where(known, self.extras.floor[item_index], new.floor)
-        return floor[:, None], np.where(known, self.extras.ceiling[item_index], new.ceiling)[:, None]
 
     def answer_chances(
         self,
@@ -206,10 +215,7 @@ class IRTPosterior:
     def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:
         """Abilities, and slopes and intercepts on ``(a, d)``; see `Posterior.parameter_draws`."""
         ability = gaussian_draws(self.ability_mean, self.ability_cov, rng, draws)
-        item = gaussian_draws(self.native_mean, self.native_cov, rng, draws)
-        if self.population.form == "positive":
-            slope = np.exp(item[:, :1])
-            item = np.concatenate([slope, -slope * item[:, 1:]], 1)
+        item = self.population.on_slopes(gaussian_draws(self.native_mean, self.native_cov, rng, draws))
         return irt_parameters(np.moveaxis(ability, 2, 0), np.moveaxis(item, 2, 0))
 
     def coordinates(self) -> dict[str, tuple[str, ...]]:
@@ -222,13 +228,9 @@ class IRTPosterior:
         tensors = {name: getattr(self, name) for name in STORED}
         if self.ability_inflation is not None:
             tensors[INFLATION] = self.ability_inflation
-        return stored_parts(self.population, self.extras, tensors) | {
-            "kind": self.kind,
-            "model": self.model_name,
-            "trial_weight": self.trial_weight,
-            "models": self.models,
-            "items": self.items,
-        }, tensors
+        axes = {"models": self.models, "items": self.items}
+        stored = stored_parts(self.population, self.extras, tensors)
+        return stored | {"kind": self.kind, "model": self.model_name, "trial_weight": self.trial_weight} | axes, tensors
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "IRTPosterior":
