@@ -176,16 +176,10 @@ class IRTPosterior:
             rng: Source of randomness.
             draws: Number of draws.
         """
-        mean, cov = self.items_at(item_index, self.answer_cov)
-        return chance_draws(
-            (self.ability_mean, self.ability_cov),
-            (mean, cov),
-            asymptotes_at(self.extras, self.floor, item_index),
-            rng,
-            draws,
-        )
+        ability, items = (self.ability_mean, self.ability_cov), self.items_at(item_index, self.answer_cov)
+        return chance_draws(ability, items, asymptotes_at(self.extras, self.floor, item_index), rng, draws)
 
-    def items_at(self, item_index: RowIndex, known_cov: ItemParamParam) -> tuple[ItemParam, ItemParamParam]:
+    def items_at(self, item_index: RowIndex, known_cov: ItemParamParam) -> tuple[FloatArray, FloatArray]:
         """Means and covariances of ``(a_1..a_D, d)`` of items; those of the population for `NEW_ITEM`.
 
         Args:
