@@ -88,7 +88,7 @@ def test_scores_take_one_byte_where_that_is_exact(kind: str, scores: type, monke
 
 @pytest.mark.parametrize("make", [lambda d: d, lambda d: fractions(d, 4)], ids=["binary", "coded"])
 def test_cells_on_disk_are_those_in_memory(make: Callable[[Responses], Responses], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("capscope.fit.cells.answers.ROWS_AT_ONCE", 700)
+    monkeypatch.setattr("capscope.data.responses.ROWS_OF_A_BLOCK", 700)
     monkeypatch.setattr("capscope.fit.cells.matrices.CHUNK_CELLS", 500)
     full, on_disk = both(make(world()), monkeypatch, memory_mb=1e-3)
     assert isinstance(on_disk, SparseCells)

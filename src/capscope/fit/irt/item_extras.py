@@ -140,7 +140,7 @@ class ItemExtras:
 
 
 def asymptotes_at(
-    extras: ItemExtras | None, floor: RowFloats, item_index: RowIndex
+    extras: ItemExtras | None, floor: FloatArray, item_index: RowIndex
 ) -> tuple[Float[np.ndarray, "row 1"], Float[np.ndarray, "row 1"]]:
     """Expected floors and ceilings of items as columns; those of a typical item for `NEW_ITEM`.
 
