@@ -16,7 +16,7 @@ from capscope import Study
 from capscope.decide import JUDGE_ESTIMATORS, GateEvaluation, GateEvaluationSettings, evaluate_gate
 from capscope.decide.difference import PairedDifferences
 from capscope.decide.judge_data import JudgedAnswers
-from capscope.decide.looks import look_quantiles
+from capscope.decide.release_gate import look_quantiles
 from capscope.decide.verdicts import verdict_of
 from capscope.decide.version_answers import VersionAnswers
 

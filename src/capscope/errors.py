@@ -17,6 +17,8 @@ from difflib import get_close_matches
 
 LONGEST_NAME = 80
 """Characters of a name that an error shows."""
+FEWEST_LETTERS = 3
+"""Letters from which on part of a name stands for the name."""
 
 
 class CapscopeError(Exception):
@@ -70,7 +72,11 @@ class Interrupted(CapscopeError):  # noqa: N818 - a stop that was asked for; not
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``' (did you mean "x"?)'`` when a known name is close to the given one, else nothing."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    matches = get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
+    asked = str(name).lower()
+    matches = get_close_matches(asked, list(by_lower), n=1, cutoff=0.6)
+    if not matches and len(asked) >= FEWEST_LETTERS:
+        # part of a long name, such as "gpt-4o" for "OpenAI__GPT-4o-mini"
+        matches = sorted((candidate for candidate in by_lower if asked in candidate), key=len)
     return f' (did you mean "{by_lower[matches[0]]}"?)' if matches else ""
 
 

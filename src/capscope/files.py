@@ -12,7 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
 """Files of a folder of tensors, such as a fit or a bank."""
+STUDY_TABLES = ("items", "responses", "demands")
+"""Tables of a study folder."""
 LOCK_SECONDS = 600.0
 """How long a writer waits for another one."""
 
@@ -284,6 +286,8 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    if kind_of(folder) in ("study", "file"):
+        raise InputError(f"{folder}: this is a {kind_of(folder)}, not a {what}; {remedy}")
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         content = (folder / TENSORS).read_bytes()
@@ -302,10 +306,25 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
     return manifest, tensors
 
 
+def kind_of(path: Path) -> str:
+    """Name what stands at a path: ``study``, ``fit``, ``bank``, ``file``, ``folder`` of anything else, or nothing.
+
+    Args:
+        path: A file or folder, or neither.
+    """
+    if not path.is_dir():
+        return "file" if path.exists() else ""
+    if (path / TENSORS).is_file():
+        with suppress(OSError, ValueError, AttributeError):
+            stated = json.loads((path / MANIFEST).read_text(encoding="utf-8")).get("kind")
+            return "bank" if stated == "bank" else "fit"
+    return "study" if any(path.glob(f"{table}.*") for table in STUDY_TABLES) else "folder"
+
+
 def refuse_lengths(
-    folder: Path, what: str, tensors: Tensors, names: Mapping[str, tuple[int, Collection[str]]], remedy: str
+    folder: Path, what: str, tensors: Tensors, names: Mapping[str, tuple[int, Collection[object]]], remedy: str
 ) -> None:
-    """Refuse tensors whose axes are not as long as the names that label them.
+    """Refuse tensors whose axes are not as long as the names that label them, and names that are no texts or repeat.
 
     Args:
         folder: Where they were read, for the message.
@@ -315,9 +334,15 @@ def refuse_lengths(
         remedy: What to do, for the message.
 
     Raises:
-        InputError: An axis has another length than its labels.
+        InputError: An axis has another length than its labels, or a label is no text or stands twice.
     """
     for tensor, (axis, labels) in names.items():
+        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+            raise InputError(
+                f"{folder}: the names of {tensor} on axis {axis} are no list of texts (damaged {what}); {remedy}"
+            )
+        if len(set(labels)) < len(labels):
+            raise InputError(f"{folder}: two names of {tensor} on axis {axis} are the same (damaged {what}); {remedy}")
         if tensor in tensors and (tensors[tensor].ndim <= axis or tensors[tensor].shape[axis] != len(labels)):
             shape = tensors[tensor].shape
             raise InputError(

@@ -23,6 +23,7 @@ class Flaky:
         self.random = random.Random(0)
         self.good: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
+        self.wasted: Counter[str] = Counter()
 
     def __call__(self, call: Call) -> Answer:
         if call.method == "GET":
@@ -30,16 +31,19 @@ class Flaky:
             return Answer({"questions": len(good), "good": sum(good), "most": max(good, default=0), **self.failed})
         answer = judge(call)
         if not is_probe(call):
+            question = "|".join([*codes_of(call), item_of(call)])
             if self.random.random() < self.failures:
-                answer = self.fail(answer)
+                answer = self.fail(answer, question)
             else:
-                self.good["|".join([*codes_of(call), item_of(call)])] += 1
+                self.good[question] += 1
         answer.delay = self.delay
         return answer
 
-    def fail(self, answer: Answer) -> Answer:
-        kind = self.random.choice(KINDS)
+    def fail(self, answer: Answer, question: str) -> Answer:
+        # A third paid reply without content ends a question by design, so that no question gets more than two.
+        kind = self.random.choice(KINDS[:3] if self.wasted[question] == 2 else KINDS)
         self.failed[kind] += 1
+        self.wasted[question] += kind in ("truncated", "empty")
         return {
             "limit": Answer("", 429, {"Retry-After": "0.1"}),
             "error": Answer("", 500),

@@ -7,9 +7,8 @@ from typer.testing import CliRunner
 
 from annotate.helpers import write_rubrics
 from annotate.scripted import KEY, judge, small_study
-from capscope.cli.agree_command import agree
+from capscope.cli.agree_command import agree, fuse_annotators
 from capscope.cli.annotate_command import annotate
-from capscope.cli.fuse_command import fuse_annotators
 from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
 from capscope.data import Study
 from capscope.errors import BudgetReached, ConfirmationNeeded

@@ -2,7 +2,7 @@ import pytest
 
 from annotate.helpers import two_annotators
 from capscope.annotate import find_injections
-from capscope.annotate.prompts import fenced, item_messages
+from capscope.annotate.questions import fenced, item_messages
 from capscope.annotate.rubrics import parse_rubric
 
 ATTACKS = [

@@ -118,6 +118,8 @@ DOUBTFUL = {
     "twice in one python object": "{'level': 3, 'level': 4}",
     "out of range beside a good one": '{"level": 7, "alternative": {"level": 3}}',
     "a share": '{"reasoning": "r", "level": "3/5"}',
+    "a decimal comma": '{"reasoning": "r", "level": 3,5}',
+    "two numbers": '{"reasoning": "r", "level": 3, 4}',
     "a range": '{"reasoning": "r", "level": "2-3"}',
     "two sentences": "The level is: 2\nThe level is: 4",
     "inner quotes with a second level": '{"reasoning": "they say "level": 1 often", "level": 2}',

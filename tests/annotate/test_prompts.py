@@ -1,6 +1,6 @@
 from annotate.helpers import LEVEL_TEXTS
 from capscope.annotate import parse_rubric
-from capscope.annotate.prompts import (
+from capscope.annotate.questions import (
     estimate_tokens,
     fenced,
     item_messages,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from capscope.battery import Bank
+from capscope.battery import Bank, load_costs
 from capscope.errors import InputError, OutputError
 
 KILLS = 25
@@ -126,6 +126,21 @@ def test_a_name_too_few_is_refused(bank: Bank, folder: Path, key: str) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="damaged"):
         Bank.load(folder)
+
+
+def test_names_that_are_no_texts_are_refused(folder: Path) -> None:
+    manifest = rewritten(folder)
+    for names in ([*manifest["models"][1:], 1e308], [*manifest["models"][1:], manifest["models"][1]], "abc"):
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "models": names}))
+        with pytest.raises(InputError, match="damaged bank"):
+            Bank.load(folder)
+
+
+@pytest.mark.parametrize("cost", [-1.0, float("inf"), float("nan"), "much"])
+def test_costs_are_numbers_of_at_least_zero(tmp_path: Path, cost: object) -> None:
+    (tmp_path / "costs.csv").write_text(f"item_id,cost\na,1\nb,{cost}\n")
+    with pytest.raises(InputError, match="row 2: cost is"):
+        load_costs(tmp_path / "costs.csv")
 
 
 def test_ids_that_repeat_or_miscount_are_refused(folder: Path) -> None:

@@ -164,9 +164,16 @@ def test_predict_learns_from_a_study_and_says_so_on_stderr(folder: Path, run: Ru
 BAD = {
     "study that does not exist": (["check", "nowhere"], "nowhere: no such study folder; check the path"),
     "fit that does not exist": (["profile", "nowhere"], "nowhere: no fit here"),
-    "study for a fit": (["profile", "{study}"], "no fit here (it has no manifest.json); make one with 'capscope fit"),
+    "study for a fit": (["profile", "{study}"], "this is a study, not a fit; make one with 'capscope fit"),
     "fit for a bank": (["battery", "score", "{fit}", "{study}"], "this is a fit, not a bank; make one with"),
-    "fit for a study": (["check", "{fit}"], "this is a fit or a bank, not a study; give the folder of a study"),
+    "fit for a study": (["check", "{fit}"], "this is a fit, not a study; give the folder of a study"),
+    "study for a bank": (
+        ["battery", "run", "{study}", "--items", "x", "--model", "x", "--out", "x"],
+        "this is a study, not",
+    ),
+    "study for a battery": (["battery", "score", "{study}", "x.csv"], "this is a study, not a bank or a battery; make"),
+    "file for a study": (["check", "{battery}"], "this is a file, not a study folder; make one with"),
+    "file for a fit": (["profile", "{battery}"], "this is a file, not a fit; make one with"),
     "model of a study": (["compare", "{study}", "m01", "x"], "no responses by model 'x'; there are m00, "),
     "model of a fit": (["profile", "{fit}", "--model", "m3"], "no model 'm3' (did you mean \"m03\"?)"),
     "output there": (["fit", "{study}", "--model", "rasch", "--out", "{fit}"], "already exists; choose another --out"),

@@ -108,3 +108,31 @@ def test_a_batch_of_ratings(run, tmp_path):
     code, out, _ = run(*arguments, "--json")
     assert code == 0
     assert json.loads(out)["levels"] == 1
+
+
+def test_sources_are_added_to_a_study_and_studies_are_joined(run, run_json, tmp_path):
+    study, more, levels = tmp_path / "study", tmp_path / "more.csv", tmp_path / "levels.csv"
+    study.mkdir()
+    (study / "responses.csv").write_text("model,item_id,score\nm,a,1\nm,b,0\n")
+    (study / "annotations.sqlite").write_text("kept")
+    more.write_text("model,item_id,score\nM,c,1\nM,a,0\n")
+    (tmp_path / "models.csv").write_text("from,to\nM,m\n")
+    levels.write_text("item_id,rubric,level\na,AS,2\nb,AS,3\nc,AS,1\n")
+    code, _, err = run("import", more, "--into", study, "--rename", tmp_path / "models.csv", "--repeats", "error")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "choose --repeats latest, mean or all" in err
+    result = run_json("import", more, "--into", study, "--rename", tmp_path / "models.csv")
+    assert "1 answers are in several runs; those of the latest run count" in result["notes"]
+    rows = (study / "responses.csv").read_text().split()
+    assert rows == ["model,item_id,score", "m,b,0.0", "m,c,1.0", "m,a,0.0"]
+    assert "import levels levels.csv --into STUDY" in run("import", levels, "--into", study)[2]
+    assert run_json("import", "levels", levels, "--annotator", "me", "--into", study)["levels"] == 3
+    assert (study / "demands.csv").exists()
+    assert (study / "annotations.sqlite").read_text() == "kept"
+    assert run("import", more, "--out", tmp_path / "other")[0] == 0
+    joined = run_json("merge", study, tmp_path / "other", "--out", tmp_path / "both")
+    assert (joined["responses"], joined["models"]) == (5, 2)
+    assert run("check", tmp_path / "both")[0] == 0
+    for wrong in ((), ("--out", tmp_path / "x", "--into", study)):
+        assert run("import", more, *wrong)[0] == 2
+    assert "no such study folder" in run("import", more, "--into", tmp_path / "ghost")[2]

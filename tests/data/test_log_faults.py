@@ -333,6 +333,16 @@ def test_wrong_kinds_in_every_eval_ever_are_named(write, change, said):
     assert said in refused(import_every_eval_ever, write("u_samples.jsonl", json.dumps(record)))
 
 
+def test_a_line_that_repeats_another_in_full_is_no_second_trial(write):
+    record = {"schema_version": "0.3.0", "model_id": "m", "evaluation_name": "e", "sample_id": 1}
+    record |= {"input": {"raw": "q"}, "evaluation": {"score": 1.0}, "evaluation_result_id": "r"}
+    again = record | {"evaluation": {"score": 0.0}}
+    path = write("u_samples.jsonl", "".join(json.dumps(each) + "\n" for each in (record, again, record)))
+    study, report = import_every_eval_ever(path)
+    assert study.require("responses")[["score", "n_trials"]].to_numpy().tolist() == [[0.5, 2]]
+    assert "u_samples.jsonl: 1 lines repeat another in full; each counts once" in report.notes
+
+
 def reply(custom_id, response):
     return json.dumps({"custom_id": custom_id, "response": response, "error": None}) + "\n"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import Study, check_study
+from capscope.data import Study, check_study, checked_columns, read_families
 from capscope.data.formats import (
     FORMATS,
     export_tidy,
@@ -204,8 +204,29 @@ def test_formats_are_recognised_by_their_files(write, tmp_path):
     assert "openai-batch needs the option read_level" in refused(import_logs, tmp_path / "logs", "openai-batch")
 
 
-def test_the_readme_names_every_format():
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
-    assert [name for name in FORMATS if f"import {name}`" not in readme] == []
-    export = next(line for line in readme.splitlines() if line.startswith("| `capscope export`"))
+def test_the_page_of_commands_names_every_format():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text("utf-8")
+    assert [name for name in FORMATS if f"import {name}`" not in page] == []
+    export = next(line for line in page.splitlines() if line.startswith("| `capscope export`"))
     assert [name for name, entry in FORMATS.items() if entry.write and f"`{name}`" not in export] == []
+
+
+def test_a_lone_carriage_return_ends_a_line(write):
+    assert read_families(write("a.csv", "model,family\rm,a\rn,b\r")) == {"m": "a", "n": "b"}
+    assert "line 3 has 1 fields" in refused(read_families, write("b.csv", "model,family\nm,a\rn\nk,\n"))
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ({"a": ["x"], "n": ["0b1"]}, "row 1: n is '0b1'; it must be a number from 0 to 1"),
+        ({"a": ["x", "y"], "n": ["1", ""]}, "row 2: n is missing"),
+        ({"a": ["x"], "n": [np.inf]}, "row 1: n is 'inf'"),
+        ({"a": [""], "n": [1.0]}, "row 1 has no a"),
+        ({"a": ["x"], "nn": [1.0]}, "column 'n' is missing (did you mean \"nn\"?); write it again"),
+    ],
+)
+def test_columns_of_other_tables_are_checked_too(frame, said):
+    assert said in refused(
+        checked_columns, pd.DataFrame(frame), "t.csv", names=["a"], numbers={"n": (0.0, 1.0)}, remedy="write it again"
+    )

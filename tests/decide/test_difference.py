@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from capscope.decide.difference import PairedDifferences
-from capscope.decide.item_draws import draw, flip_chances
 from capscope.decide.item_predictor import item_features, predict_differences
-from capscope.decide.version_answers import VersionAnswers, past_answers
+from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, past_answers
 from capscope.errors import InputError
 from decide.worlds import version_answers
 

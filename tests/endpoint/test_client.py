@@ -62,6 +62,16 @@ def test_what_can_pass_is_tried_again(bad):
     assert (reply.problem, reply.attempts, len(server.calls)) == ("", 2, 2)
 
 
+def test_only_paid_replies_count_towards_the_most_that_are_paid_for_one_question():
+    lost, limit, empty = Answer(drop=True), Answer("", 429, {"Retry-After": "0.01"}), Answer(completion(""))
+    with ScriptedServer(sequence(lost, limit, empty, empty, GOOD)) as server:
+        (reply,) = ask(server.url)
+    assert (reply.problem, reply.attempts) == ("", 5)
+    with ScriptedServer(sequence(empty, lost, empty, empty, GOOD)) as server:
+        (reply,) = ask(server.url)
+    assert (reply.problem, reply.attempts) == ("the reply is empty (finish_reason 'stop')", 4)
+
+
 def test_there_is_one_layer_of_retries():
     with ScriptedServer(lambda _: Answer("no", 500)) as server:
         (reply,) = ask(server.url, max_attempts=3)

@@ -225,3 +225,18 @@ def test_what_failed_attempts_cost_stays_counted(path):
         ledger.put("k", REPLY, "m", 0.1)
         ledger.record_cost("probe", "m", 0.05)
         assert ledger.spent() == pytest.approx(0.35)
+
+
+@pytest.mark.parametrize(
+    "stored", [b"\xff\xfe{", b'{"text": "a\xed\xa0\x80b"}', b'{"tail": [{"alternatives": [["3", "x"]]}]}']
+)
+def test_a_damaged_reply_does_not_hide_the_others(tmp_path, stored):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        for key in ("a", "b"):
+            ledger.claim(key)
+            ledger.put(key, ChatReply("text"), "m", 0.5)
+        ledger.connection.execute("UPDATE calls SET reply = CAST(? AS TEXT) WHERE key = 'a'", (stored,))
+    with Ledger(path) as ledger:
+        assert {entry.key: entry.reply.text for entry in ledger.done(["a", "b"])}["b"] == "text"
+        assert ledger.get("a") is not None

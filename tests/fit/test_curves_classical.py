@@ -93,15 +93,43 @@ def test_slices_hold_the_items_that_a_dimension_dominates() -> None:
             assert counts.n[0, dim, level] == mask.sum()
 
 
-def test_unrated_and_guessable_items_are_left_out_and_counted() -> None:
+def test_unrated_and_guessable_items_are_left_out_and_counted_and_partly_rated_ones_are_used() -> None:
     responses, demands = small_study(np.random.default_rng(3))
     level = demands.level.copy()
-    level[:7, 2] = np.nan
+    level[:4] = np.nan
+    level[4:7, 2] = np.nan
     chance = np.zeros(300)
     chance[7:17] = 0.5
     chance[20] = np.nan
     slices = dominant_slices(responses, Demands(demands.items, demands.dims, level), chance)
-    assert (slices.n_unrated, slices.n_guessable, slices.n_items) == (7, 10, 283)
+    assert (slices.n_unrated, slices.n_guessable, slices.n_items, slices.n_partly_rated) == (4, 10, 286, 3)
+
+
+def test_a_few_missing_levels_cost_few_answers_and_leave_slope_and_spread() -> None:
+    # 3 % of the levels on 18 rubrics used to cost 43 % of the answers: every item that lacked one was dropped
+    rng = np.random.default_rng(5)
+    names, items = tuple("abcd"), tuple(f"i{number:04d}" for number in range(4000))
+    level = rng.binomial(5, 0.4, (len(items), 18)).astype(float)
+    model, item = (index.ravel() for index in np.meshgrid(np.arange(4), np.arange(len(items)), indexing="ij"))
+    chance = 1 / (1 + np.exp(1.5 * (level.max(axis=1)[item] - 3.0 - 0.5 * model)))
+    score = (rng.random(len(model)) < chance).astype(float)
+    answers = Responses(names, items, model, item, score, np.ones(len(model)))
+    gappy = np.where(rng.random(level.shape) < 0.03, np.nan, level)
+    assert np.isnan(gappy).any(axis=1).mean() == pytest.approx(0.42, abs=0.03)
+    dims = tuple(f"D{number:02d}" for number in range(18))
+    whole = dominant_slices(answers, Demands(items, dims, level)).counts
+    slices = dominant_slices(answers, Demands(items, dims, gappy))
+    assert slices.n_unrated == 0
+    assert slices.counts.n.sum() == pytest.approx(0.97 * whole.n.sum(), rel=0.03)
+    pooled = [
+        LevelCounts(names, ("all",), each.n.sum(1, keepdims=True), each.correct.sum(1, keepdims=True))
+        for each in (whole, slices.counts)
+    ]
+    full, partly = (fit_classical(each) for each in pooled)
+    np.testing.assert_allclose(partly.slope, full.slope, rtol=0.06)
+    np.testing.assert_allclose(partly.ability, full.ability, atol=0.05)
+    share = [each.correct[..., 3:].sum(1) / each.n[..., 3:].sum(1) for each in (whole, slices.counts)]
+    np.testing.assert_allclose(share[1], share[0], atol=0.02)
 
 
 def test_nothing_rated_is_one_line() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtri
 
-from capscope.data import Responses
+from capscope.data import Responses, typical_levels, with_gaps_filled
 from capscope.errors import FitError
 from capscope.fit import DemandItems, DemandSettings, draw_demand_chances, fit_demand, load_fit, save_fit
 
@@ -76,6 +76,25 @@ def test_intervals_of_new_items_and_tasks_hold_the_truth(held_out: str) -> None:
             shares.append(float(np.mean(np.abs(z) < ndtri((1 + level) / 2))))
     for level, shares in inside.items():
         assert np.mean(shares) == pytest.approx(level, abs=0.03), level
+
+
+def test_missing_levels_of_learnt_and_new_items_leave_slope_and_spread() -> None:
+    z: list[np.ndarray] = []
+    for seed in range(3):
+        matrix, items, truth, _ = world(seed, Size(n_models=15, n_items=500))
+        level, test = items.demands, np.arange(500) % 4 == 0
+        assert level is not None
+        gappy = np.where(np.random.default_rng(seed).random(level.shape) < 0.1, np.nan, level)
+        filled, sd = with_gaps_filled(gappy, np.zeros_like(gappy), typical_levels(gappy))
+        items = replace(items, demands=filled, demand_sd=sd)
+        posterior = fit_demand(matrix.rows(~test[matrix.item_index]), items).posterior
+        assert posterior.weight[:3] / posterior.basis.scale == pytest.approx(EFFECT, abs=0.15)
+        model, item = (index.ravel() for index in np.meshgrid(np.arange(15), np.flatnonzero(test), indexing="ij"))
+        found = posterior.log_odds(model, items, np.full(len(matrix.items), -1), item)
+        z.append(((truth[model, item] - found.mean) / np.sqrt(found.variance)).reshape(15, -1))
+        lacking = np.isnan(gappy).any(axis=1)[test]
+        assert found.variance.reshape(15, -1)[:, lacking].mean() > found.variance.reshape(15, -1)[:, ~lacking].mean()
+    assert np.std(np.concatenate([each.ravel() for each in z])) == pytest.approx(1, abs=0.1)
 
 
 def test_a_new_benchmark_is_less_certain_than_a_new_task() -> None:

@@ -124,3 +124,17 @@ def test_tables_of_scores_are_fitted_as_they_lie_in_a_notebook() -> None:
     assert fit(wide.reset_index(names="model"), "rasch").models == one.models
     with pytest.raises(FitError, match="names m0 twice"):
         fit(pd.concat([wide, wide.iloc[:1]]))
+
+
+def test_a_manifest_with_values_of_other_kinds_is_refused(fits: dict[str, Fit], tmp_path: Path) -> None:
+    folder = fits["rasch"].save(tmp_path / "fit")
+    whole = json.loads((folder / "manifest.json").read_text())
+    damaged = (
+        {"kind": ["irt"]},
+        {"settings": whole["settings"] | {"engine": -0.0}},
+        {"models": [1, *whole["models"][1:]]},
+    )
+    for change in damaged:
+        (folder / "manifest.json").write_text(json.dumps(whole | change))
+        with pytest.raises(InputError, match=r"damaged|another version"):
+            load_fit(folder)

@@ -98,6 +98,9 @@ def test_past_effects_are_measured_on_log_odds() -> None:
     assert read_past_effects(table).own == pytest.approx(1.5, abs=0.15)
     # a table without log-odds still works, on the log-odds of its chances
     assert read_past_effects(table.drop(columns=["log_odds_mean", "log_odds_sd"])).own < 1.2
+    # what the items of a benchmark share is the effect itself, and is taken off the spread
+    shared = table.assign(log_odds_sd=np.hypot(table["log_odds_sd"], 1.5), shared_sd=1.5)
+    assert read_past_effects(shared).own == pytest.approx(read_past_effects(table).own, rel=1e-6)
 
 
 def test_parts_still_add_up_after_labels() -> None:

@@ -95,6 +95,11 @@ def test_bad_files_are_one_line(folder: Path, tmp_path: Path) -> None:
         "two.csv": (pd.concat([oof, oof.assign(assessor="forest")]), "holds forest, mean; write one with"),
         "cut.csv": (oof.assign(fold=np.arange(len(oof)) % 3), "was not left out whole; write it with"),
         "bare.csv": (oof.drop(columns="chance"), "column 'chance' is missing; write it with"),
+        "word.csv": (oof.astype({"seed": object}).assign(seed="x"), "row 1: seed is 'x'"),
+        "gap.csv": (
+            oof.assign(log_odds_sd=np.where(np.arange(len(oof)) == 3, np.nan, 1.0)),
+            "row 4: log_odds_sd is mis",
+        ),
     }
     for name, (table, message) in cases.items():
         table.to_csv(tmp_path / name, index=False)

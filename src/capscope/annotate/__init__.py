@@ -11,10 +11,9 @@ from capscope.annotate.annotator import (
 )
 from capscope.annotate.annotators import ANNOTATORS, parse_annotator, usages
 from capscope.annotate.annotators.batch import BatchAnnotator, CollectedReport, Submitted
-from capscope.annotate.annotators.chat import AnnotationReport, ChatAnnotator
+from capscope.annotate.annotators.chat import AnnotationReport, ChatAnnotator, Flag, find_injections
 from capscope.annotate.annotators.local import LocalAnnotator, LocalReport, choose_items, distilled, study_features
 from capscope.annotate.fusion import AnnotatorTraits, Fusion, fuse
-from capscope.annotate.injection import Flag, find_injections
 from capscope.annotate.labels import add_labels
 from capscope.annotate.local_validation import CrossValidation, cross_validate
 from capscope.annotate.parsing import Parsed, parse_joint_reply, parse_reply

@@ -14,7 +14,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from scipy.special import ndtr, ndtri
 
 from capscope.axes import ItemDim, RowFloats, RowIndex
 from capscope.data import task_labels
@@ -105,6 +104,8 @@ class OrdinalLink:
         self, latent: Float[np.ndarray, " row"], sd: Float[np.ndarray, " row"]
     ) -> Float[np.ndarray, "row 6"]:
         """Return the chances of the six levels."""
+        from scipy.special import ndtr
+
         below = ndtr((self.cuts[None, :] - latent[:, None]) / (self.sd_factor * sd[:, None]))
         edges = np.hstack([np.zeros((len(latent), 1)), below, np.ones((len(latent), 1))])
         chances = np.maximum(np.diff(edges, axis=1), TINY)
@@ -122,6 +123,7 @@ def fit_link(latent: RowFloats, sd: RowFloats, level: RowIndex) -> OrdinalLink:
         level: Whole levels, 0 to 5.
     """
     from scipy.optimize import minimize
+    from scipy.special import ndtri
 
     counts = np.bincount(level, minlength=6) + 0.5
     share = np.cumsum(counts / counts.sum())[:-1]

@@ -37,6 +37,8 @@ END_OF_TURN = re.compile(
 )
 OBJECT_START = re.compile(r"\{\s*(?:[\"'\u201c\u201d`]\s*)?[A-Za-z_]\w*(?:\s*[\"'\u201c\u201d`])?\s*:")
 BAD_BACKSLASH = re.compile(r"\\(?![\"\\/bfnrt]|u[0-9a-fA-F]{4})")
+VALUE = r"\{[^{}]*\}|[^,{}\n]+?(?:,\s*[\d.][^,{}\n]*?)?"
+"""A value without quotes; a comma before a digit does not end it: ``3,5`` is no level."""
 TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 MOST_STARTS = 200
 """Places at which an object may start that are looked at, from the end of a reply."""
@@ -313,7 +315,7 @@ def _read(span: str, key: str) -> dict[str, Any] | None:
     fields = _literal(span)
     if fields is not None:
         return fields
-    value = re.search(_naming(key).pattern + r"\s*(\{[^{}]*\}|[^,{}\n]+?)\s*,?\s*(?:\}|,|\n)", span, re.IGNORECASE)
+    value = re.search(_naming(key).pattern + rf"\s*({VALUE})\s*,?\s*(?:\}}|,|\n)", span, re.IGNORECASE)
     if value is None:
         return None
     raw = value[1].strip().strip("\"'\u201c\u201d`").strip()

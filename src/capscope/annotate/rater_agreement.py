@@ -237,9 +237,7 @@ def same_item_warnings(
 
 def _unit_ranks(levels: np.ndarray) -> np.ndarray:
     """Rank columns, centre them and give them unit length; constant columns become NaN."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(levels, axis=0) - (len(levels) + 1) / 2
+    ranks = pd.DataFrame(levels).rank().to_numpy() - (len(levels) + 1) / 2
     length = np.sqrt((ranks**2).sum(axis=0))
     return ranks / np.where(length > 0, length, np.nan)
 
@@ -318,11 +316,9 @@ def exact_share(left: Levels, right: Levels) -> float:
 
 def spearman(left: Levels, right: Levels) -> float:
     """Rank correlation, ties sharing their mean rank; NaN when a rater is constant or there are under three items."""
-    from scipy.stats import rankdata
-
     if len(left) < 3 or np.ptp(left) == 0 or np.ptp(right) == 0:
         return float("nan")
-    return float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
+    return float(np.corrcoef(pd.Series(left).rank(), pd.Series(right).rank())[0, 1])
 
 
 def spearman_within(left: Levels, right: Levels, group: np.ndarray) -> float:

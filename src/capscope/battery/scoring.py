@@ -17,6 +17,7 @@ from capscope.battery.selection import Battery
 from capscope.data import Responses, Study
 from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
+from capscope.files import kind_of
 from capscope.intervals import normal_quantile
 
 PROFILE_LEVEL = 0.9
@@ -27,6 +28,7 @@ FEWEST_OF_ALL = 2
 """A bank with fewer answers gets no score as a whole."""
 ALL = "all"
 """Name of the whole bank beside its benchmarks."""
+SOURCE_REMEDY = "make one with 'capscope bank build' or 'capscope battery select'"
 BANK_COLUMNS = ("model", "benchmark", "answered", "score", "lower", "upper")
 
 
@@ -98,8 +100,8 @@ def score_battery(
         >>> found = score_battery("bank", "answers.csv", battery="battery.csv")  # doctest: +SKIP
         >>> found.scores, found.profile  # doctest: +SKIP
     """
-    given = load_answers(answers)
     loaded = _loaded(source)
+    given = load_answers(answers)
     if isinstance(loaded, Battery):
         if battery is not None:
             raise InputError("two batteries are given; give a bank first where the battery was drawn from one")
@@ -111,7 +113,11 @@ def score_battery(
 def _loaded(source: Bank | Battery | str | Path) -> Bank | Battery:
     if isinstance(source, Bank | Battery):
         return source
-    return Bank.load(source) if is_bank(source) else Battery.load(source)
+    if is_bank(source):
+        return Bank.load(source)
+    if kind_of(Path(source)) in ("study", "folder"):
+        raise InputError(f"{source}: this is a {kind_of(Path(source))}, not a bank or a battery; {SOURCE_REMEDY}")
+    return Battery.load(source)
 
 
 def _estimator(name: str) -> Estimator:

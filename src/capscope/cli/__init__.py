@@ -1,50 +1,30 @@
 """Parse, call, print; one sub-command for each job, no logic."""
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from capscope.cli.agree_command import agree
+from capscope.cli.agree_command import agree, fuse_annotators
 from capscope.cli.annotate_command import AnnotatorHelp, annotate
 from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
-from capscope.cli.compare_command import compare
 from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate_assessors
 from capscope.cli.explain_command import explain
 from capscope.cli.export_command import ExportCommand, export
 from capscope.cli.fit_command import fit
-from capscope.cli.fuse_command import fuse_annotators
 from capscope.cli.gate_command import gate_app
-from capscope.cli.import_command import FormatGroup
+from capscope.cli.import_command import FormatGroup, merge
 from capscope.cli.judge_command import judge_app
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
+from capscope.cli.overview import HELP, Application
 from capscope.cli.plan_command import plan
 from capscope.cli.predict_command import predict
-from capscope.cli.profile_command import profile
+from capscope.cli.profile_command import compare, profile
 from capscope.cli.report_command import demo, report, view
 from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
-from capscope.errors import CapscopeError, Interrupted, OutputError
-
-HELP = {"help_option_names": ["-h", "--help"]}
-
-
-class Application(TyperGroup):
-    """The root command: turns Ctrl-C into an error with a message."""
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the context class differs between versions of typer
-        """Run the sub-command.
-
-        Raises:
-            Interrupted: Ctrl-C; what the command says of it, or a general advice.
-        """
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            raise Interrupted(str(stop) or "stopped by Ctrl-C; run the command again to start over") from None
-
+from capscope.errors import CapscopeError, OutputError
 
 app = typer.Typer(
     name="capscope",
@@ -64,27 +44,28 @@ import_app = typer.Typer(
     cls=FormatGroup, help="Make a study of other tools' files.", no_args_is_help=True, context_settings=HELP
 )
 
-app.command("demo")(demo)
-app.add_typer(import_app, name="import")
-app.command("export", cls=ExportCommand)(export)
-app.command("check")(check)
-app.add_typer(rubrics_app, name="rubrics")
-app.command("annotate", cls=AnnotatorHelp)(annotate)
-app.command("agree")(agree)
-app.command("fuse")(fuse_annotators)
-app.command("fit")(fit)
-app.command("profile")(profile)
-app.command("explain")(explain)
-app.command("compare")(compare)
-app.command("predict", cls=AssessorHelp)(predict)
-app.command("evaluate", cls=EvaluationHelp)(evaluate_assessors)
-app.add_typer(bank_app, name="bank")
-app.add_typer(battery_app, name="battery")
-app.add_typer(gate_app, name="gate")
-app.add_typer(judge_app, name="judge")
-app.command("plan")(plan)
-app.command("report")(report)
-app.command("view")(view)
+app.command("demo", rich_help_panel="Data")(demo)
+app.add_typer(import_app, name="import", rich_help_panel="Data")
+app.command("merge", rich_help_panel="Data")(merge)
+app.command("export", cls=ExportCommand, rich_help_panel="Data")(export)
+app.command("check", rich_help_panel="Data")(check)
+app.add_typer(rubrics_app, name="rubrics", rich_help_panel="Annotate")
+app.command("annotate", cls=AnnotatorHelp, rich_help_panel="Annotate")(annotate)
+app.command("agree", rich_help_panel="Annotate")(agree)
+app.command("fuse", rich_help_panel="Annotate")(fuse_annotators)
+app.command("fit", rich_help_panel="Profile")(fit)
+app.command("profile", rich_help_panel="Profile")(profile)
+app.command("compare", rich_help_panel="Profile")(compare)
+app.command("predict", cls=AssessorHelp, rich_help_panel="Predict")(predict)
+app.command("evaluate", cls=EvaluationHelp, rich_help_panel="Predict")(evaluate_assessors)
+app.add_typer(bank_app, name="bank", rich_help_panel="Batteries")
+app.add_typer(battery_app, name="battery", rich_help_panel="Batteries")
+app.add_typer(gate_app, name="gate", rich_help_panel="Decide")
+app.add_typer(judge_app, name="judge", rich_help_panel="Decide")
+app.command("plan", rich_help_panel="Decide")(plan)
+app.command("explain", rich_help_panel="Explain")(explain)
+app.command("report", rich_help_panel="Explain")(report)
+app.command("view", hidden=True, rich_help_panel="Explain")(view)
 
 
 @app.callback(invoke_without_command=True)

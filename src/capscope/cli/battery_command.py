@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capscope.cli.options import AsJson, FamilyCommand, Force, IdleSeed, Level, Seed, StudyFolder
-from capscope.cli.output import emit, table_text
-from capscope.cli.progress import progress_bar
+from capscope.cli.output import emit, progress_bar, table_text
 
 if TYPE_CHECKING:
     from capscope.battery import BatteryEvaluation

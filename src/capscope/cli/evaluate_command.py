@@ -7,8 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from capscope.cli.options import Annotator, AsJson, Embedder, Force, Seed, StudyFolder
-from capscope.cli.output import emit, table_text
-from capscope.cli.progress import progress_bar
+from capscope.cli.output import emit, progress_bar, table_text
 
 if TYPE_CHECKING:
     from capscope.predict import Evaluation
@@ -65,7 +64,9 @@ def evaluate_assessors(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score assessors side by side on held-out answers: log-loss first, then ranking, calibration, benchmark scores.
+    """Score assessors side by side on held-out answers.
+
+    The log-loss comes first, then ranking, calibration and benchmark scores; the last line says which to use.
 
     Example: capscope evaluate STUDY --split task --json
 

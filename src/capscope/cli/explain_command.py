@@ -24,7 +24,7 @@ def explain(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a benchmark demands, what makes its items difficult, and which of them are odd.
+    """Print what a benchmark demands, why items are hard, which are odd.
 
     Example: capscope explain STUDY --benchmark BBH --claims QLl,KNn --audit --out odd.csv
     """

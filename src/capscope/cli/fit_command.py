@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capscope.cli.options import Annotator, AsJson, Force, Seed, StudyFolder
-from capscope.cli.output import emit
-from capscope.cli.progress import progress_bar
+from capscope.cli.output import emit, progress_bar
 from capscope.fit import ENGINES, MODELS, SCORE_MODELS
 
 if TYPE_CHECKING:

@@ -188,24 +188,21 @@ def choices(option: str, values: list[str], known: tuple[str, ...]) -> tuple[str
 
 
 def _draw_chances(path: Path):  # noqa: ANN202 - pandas is imported on use
-    from capscope.data import read_table
+    from capscope.data import checked_columns, read_table
 
-    table = read_table(path)
-    for column in ("item_id", "draw_chance"):
-        if column not in table:
-            raise InputError(f"{path}: column '{column}' is missing; make the file with 'capscope gate plan'")
-    try:
-        chance = table["draw_chance"].astype(float)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; make the file with 'capscope gate plan'") from None
-    return chance.set_axis(table["item_id"].astype(str))
+    table = checked_columns(
+        read_table(path),
+        str(path),
+        names=["item_id"],
+        numbers={"draw_chance": (1e-12, 1.0)},
+        remedy="make the file with 'capscope gate plan'",
+    )
+    return table.set_index("item_id")["draw_chance"]
 
 
 def _pairs(path: Path) -> tuple[tuple[str, str], ...]:
-    from capscope.data import read_table
+    from capscope.data import checked_columns, read_table
 
-    table = read_table(path)
-    for column in ("old", "new"):
-        if column not in table:
-            raise InputError(f"{path}: column '{column}' is missing; give the pairs in columns old and new")
-    return tuple(zip(table["old"].astype(str), table["new"].astype(str), strict=True))
+    remedy = "give the pairs in columns old and new"
+    table = checked_columns(read_table(path), str(path), names=["old", "new"], remedy=remedy)
+    return tuple(zip(table["old"], table["new"], strict=True))

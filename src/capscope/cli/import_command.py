@@ -1,4 +1,4 @@
-"""``capscope import``: files of a format that is recognised, and one sub-command for each format of the family."""
+"""``capscope import``, with one sub-command for each format of the family, and ``capscope merge``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, Signature, signature
@@ -21,6 +21,14 @@ KINDS: dict[str, Any] = {"text": str | None, "texts": list[str] | None, "path": 
 """Types of options on the command line."""
 AUTO = "auto"
 """The sub-command that recognises the format; its name may be left out."""
+Into = Annotated[Path | None, typer.Option("--into", help="Study folder to add to: its tables keep their format.")]
+Rename = Annotated[Path | None, typer.Option("--rename", help="Table of new model names: columns from and to.")]
+Repeats = Annotated[
+    str,
+    typer.Option(
+        "--repeats", help="Where several studies have answers of a model to an item: error, latest, mean, all."
+    ),
+]
 FormatName = Annotated[str | None, typer.Option("--format", help="Name of the format, where it is not recognised.")]
 
 
@@ -72,9 +80,10 @@ def _command(parameters: list[Parameter], run: Callable[[Mapping[str, Any]], Non
 def _parameters(entry: "Format") -> list[Parameter]:
     return [
         *(_argument(argument) for argument in entry.arguments if argument.required),
-        _required("out", StudyOut),
+        *_TARGETS,
         *(_argument(argument) for argument in entry.arguments if not argument.required),
         *(_option(option, signature(entry.read).parameters[option.keyword].default) for option in entry.options),
+        *([] if any(option.keyword == "runs" for option in entry.options) else [_optional("runs", Repeats, "error")]),
         *_COMMON,
     ]
 
@@ -85,7 +94,7 @@ def _auto_parameters(formats: Iterable["Format"]) -> list[Parameter]:
     paths = Annotated[list[Path], typer.Argument(help="Files, or folders of them.")]
     return [
         _required("paths", paths),
-        _required("out", StudyOut),
+        *_TARGETS,
         _optional("format", FormatName, None),
         *(_option(option, False if option.kind == "switch" else None) for option in options.values()),
         *_COMMON,
@@ -100,7 +109,12 @@ def _optional(name: str, annotation: object, default: object) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-_COMMON = (_optional("force", Force, False), _optional("as_json", AsJson, False))
+_COMMON = (
+    _optional("rename", Rename, None),
+    _optional("force", Force, False),
+    _optional("as_json", AsJson, False),
+)
+_TARGETS = (_optional("out", StudyOut | None, None), _optional("into", Into, None))
 
 
 def _argument(argument: "Argument") -> Parameter:
@@ -125,14 +139,13 @@ def _supplied() -> dict[str, Callable[..., object]]:
 
 def _import(entry: "Format", values: Mapping[str, Any]) -> None:
     """Refuse to overwrite anything before it is read, then read, save the study and print what became of it."""
-    from capscope.data import refuse_overwriting
     from capscope.data.formats import FORMATS, read_format
 
     for option in entry.options:
         if option.excludes and values[option.keyword] and values[option.excludes]:
             other = next(other.name for other in entry.options if other.keyword == option.excludes)
             raise typer.BadParameter(f"{other} and {option.name} exclude each other")
-    refuse_overwriting(values["out"], force=values["force"])
+    _refuse_target(values)
     options = {
         option.keyword: values[option.keyword] or () if option.kind == "texts" else values[option.keyword]
         for option in entry.options
@@ -145,21 +158,32 @@ def _import(entry: "Format", values: Mapping[str, Any]) -> None:
 
 def _import_recognised(values: Mapping[str, Any]) -> None:
     """Recognise the format, read, save the study, and print what was taken, chosen and left."""
-    from capscope.data import refuse_overwriting
     from capscope.data.formats import FORMATS, read_recognised
     from capscope.errors import nearest
 
     first = values["paths"][0]
     if not first.exists() and nearest(str(first), FORMATS):
         raise typer.BadParameter(f"no such format or file '{first}'{nearest(str(first), FORMATS)}")
-    refuse_overwriting(values["out"], force=values["force"])
-    names = {option.keyword: option.name for entry in FORMATS.values() for option in entry.options}
-    options = {keyword: values[keyword] for keyword in names if values[keyword]}
-    supplied = _supplied() if any(entry.supplied for entry in FORMATS.values()) else {}
+    _refuse_target(values)
+    names = {option.keyword for entry in FORMATS.values() for option in entry.options} - {"runs"}
+    options = {keyword: values[keyword] for keyword in sorted(names) if values[keyword]}
+    supplied = {**_supplied(), **({"runs": values["runs"]} if values["runs"] else {})}
     imported = read_recognised(FORMATS, values["paths"], options, supplied, values["format"])
     left = {why: [str(path) for path in files] for why, files in imported.recognised.left.items()}
     found = {"format": imported.recognised.format, "left": left, "taken": list(imported.remarks)}
     _finish(imported.study, imported.report, values, imported.remarks, found)
+
+
+def _refuse_target(values: Mapping[str, Any]) -> None:
+    """Refuse an output that is there, or a study to add to that is not."""
+    from capscope.data import read_study, refuse_overwriting
+
+    if (values["out"] is None) == (values["into"] is None):
+        raise typer.BadParameter("give the study folder to write with --out, or the one to add to with --into")
+    if values["out"] is not None:
+        refuse_overwriting(values["out"], force=values["force"])
+    else:
+        read_study(values["into"])
 
 
 def _finish(
@@ -169,19 +193,71 @@ def _finish(
     remarks: Sequence[str] = (),
     extra: Mapping[str, object] | None = None,
 ) -> None:
+    """Write the study, or add it to another, and print what became of it."""
     from capscope.errors import first_few
 
-    out = values["out"]
-    study.save(out, force=values["force"])
+    target, notes = _written(study, values, "latest" if extra else "error")
     lines = [
         *remarks,
-        f"{out}: {report.responses} responses of {report.models} models on {report.items} items,"
-        f" {report.levels} demand levels",
+        f"{target}: {'added ' if values['into'] else ''}{report.responses} responses of {report.models} models on"
+        f" {report.items} items, {report.levels} demand levels",
         f"read {report.rows} rows from {first_few(report.sources)}",
         f"not administered: {report.not_administered}; demands without a level: {report.unrated}",
         *report.notes,
+        *notes,
     ]
-    emit({"study": str(out), **report.as_dict(), **(extra or {})}, values["as_json"], "\n".join(lines))
+    result = {"study": str(target), **report.as_dict(), **(extra or {})}
+    result["notes"] = [*report.notes, *notes]
+    emit(result, values["as_json"], "\n".join(lines))
+
+
+def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Path, tuple[str, ...]]:
+    """Save the study, or add it to the one named by --into; return the folder, and remarks."""
+    from capscope.data import Study
+    from capscope.data.formats import merge_studies, read_renames
+
+    names = read_renames(values["rename"]) if values["rename"] else {}
+    out, into = values["out"], values["into"]
+    repeats: Any = values.get("runs") or usual
+    if out is not None:
+        merged = merge_studies([study], "error" if repeats == "latest" else repeats, names) if names else None
+        (merged.study if merged else study).save(out, force=values["force"])
+        return out, merged.notes if merged else ()
+    notes: list[str] = []
+
+    def add(old: "Study") -> "Study":
+        merged = merge_studies([old, study], repeats, names)
+        notes.extend(merged.notes)
+        return merged.study
+
+    Study.update(into, add)
+    return into, tuple(notes)
+
+
+def merge(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Study folders, the earliest run first.")],
+    out: StudyOut,
+    repeats: Repeats = "error",
+    rename: Rename = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Join studies into one: the same item ids have to be the same items.
+
+    Example: capscope merge openllm mine --out both --rename models.csv --repeats latest
+    """
+    from capscope.data import read_study, refuse_overwriting
+    from capscope.data.formats import merge_studies, read_renames
+
+    refuse_overwriting(out, force=force)
+    names = read_renames(rename) if rename else {}
+    merged = merge_studies([read_study(folder) for folder in studies], cast(Any, repeats), names)
+    merged.study.save(out, force=force)
+    sizes = {str(table): len(frame) for table, frame in merged.study.tables().items()}
+    if merged.study.responses is not None:
+        sizes["models"] = merged.study.responses["model"].nunique()
+    lines = [f"{out}: {', '.join(f'{count} {name}' for name, count in sizes.items())}", *merged.notes]
+    emit({"study": str(out), **sizes, "notes": list(merged.notes)}, as_json, "\n".join(lines))
 
 
 def _paths(entry: "Format", values: Mapping[str, Any]) -> list[Path]:

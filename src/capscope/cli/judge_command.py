@@ -16,7 +16,7 @@ Judge = Annotated[str | None, typer.Option(help="Judge to correct; by default th
 Estimator = Annotated[str | None, typer.Option(help="How to correct; 'judge evaluate' lists the ways.")]
 
 judge_app = typer.Typer(
-    help="Correct a judge's scores by labels of people, plan labels, measure the correction.",
+    help="Correct a judge's scores by labels of people.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

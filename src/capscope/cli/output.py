@@ -1,11 +1,12 @@
-"""Print results (JSON alone on stdout when asked for, else text) and messages, without control characters."""
+"""Print results (JSON alone on stdout when asked for, else text), messages and progress, without control characters."""
 
 import json
 import math
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from capscope.errors import OutputError, shortened
@@ -107,3 +108,30 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 def table_text(table: "pd.DataFrame") -> str:
     """Lay a table out as text, numbers with three decimals."""
     return table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+
+
+@contextmanager
+def progress_bar(title: str) -> Generator[Callable[[float], None]]:
+    """Show a bar on stderr while a job runs, if stderr is a terminal.
+
+    Args:
+        title: What is being done.
+
+    Yields:
+        A function that takes the share of the work done, 0 to 1.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda share: None  # noqa: ARG005 - nobody is looking
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda share: bar.update(task, completed=share)

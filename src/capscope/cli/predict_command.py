@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capscope.cli.options import Annotator, AsJson, Embedder, Force, Level, Seed
-from capscope.cli.output import emit, table_text
-from capscope.cli.progress import say
+from capscope.cli.output import emit, table_text, write_error
 
 if TYPE_CHECKING:
     from capscope.predict import Predictions
@@ -44,7 +43,7 @@ def predict(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Predict chances of success on items, and the scores on their benchmarks.
+    """Predict chances of success on items, and benchmark scores.
 
     Example: capscope predict STUDY new-benchmark.jsonl --out chances.csv --explain
 
@@ -70,7 +69,7 @@ def predict(
         annotator=annotator,
         level=level,
         seed=seed,
-        on_start=say,
+        on_start=write_error,
     )
     write_table(out, predictions.table)
     if predictions.parts is not None:

@@ -7,26 +7,35 @@ from typing import Annotated
 import typer
 
 from capscope.cli.options import AsJson, FitFolder, Force, PageAgainst, PageItems, PageModel, PageStudy, Seed
-from capscope.cli.output import emit
-from capscope.cli.progress import progress_bar
+from capscope.cli.output import emit, progress_bar
 
 
 def report(
     fit: FitFolder,
-    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="HTML file to write; with --open a temporary one by default.")
+    ] = None,
     items: PageItems = None,
     study: PageStudy = None,
     model: PageModel = None,
     against: PageAgainst = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     seed: Seed = 0,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write one self-contained page about a fit. Example: capscope report FIT --out report.html."""
-    from capscope.report import PageSettings, report_fit
+    """Write one self-contained page about a fit, or open it.
+
+    Example: capscope report FIT --study STUDY --out report.html --open
+    """
+    from capscope.report import PageSettings, open_page, report_fit, view_fit
 
     settings = PageSettings(items=items, study=study, model=model, against=against, seed=seed)
-    page = report_fit(fit, out, settings, force=force)
+    if out is None and not show:
+        raise typer.BadParameter("give --out FILE.html to keep the page, or --open to look at it")
+    page = view_fit(fit, settings, browser=False) if out is None else report_fit(fit, out, settings, force=force)
+    if show:
+        open_page(page)
     emit({"report": str(page)}, as_json, str(page))
 
 
@@ -40,7 +49,7 @@ def view(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Open the page about a fit in the browser. Example: capscope view FIT --study STUDY."""
+    """Open the page about a fit in the browser: the earlier name of 'capscope report FIT --open'."""
     from capscope.report import PageSettings, view_fit
 
     settings = PageSettings(items=items, study=study, model=model, against=against, seed=seed)
@@ -53,7 +62,10 @@ def demo(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Profile 15 published models, predict 54 questions, write a page; no key, no network. Example: capscope demo."""
+    """Profile 15 published models and predict 54 questions; no key.
+
+    Needs no network either, and ends with the path of a page. Example: capscope demo
+    """
     with progress_bar("profiling 15 models") as progress:
         from capscope.report import run_demo
 

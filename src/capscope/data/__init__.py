@@ -23,7 +23,7 @@ from capscope.data.splits import (
     task_labels,
 )
 from capscope.data.study import Study, read_study, refuse_overwriting
-from capscope.data.tables import FACETS, FUSED, TABLES, TableName, validate
+from capscope.data.tables import FACETS, FUSED, TABLES, TableName, checked_columns, validate
 
 ResponseMatrix, response_matrix = Responses, Responses.of
 """Names of version 0.1."""
@@ -52,6 +52,7 @@ __all__ = [
     "StudyCheck",
     "TableName",
     "check_study",
+    "checked_columns",
     "families_of",
     "family_by_name",
     "item_folds",

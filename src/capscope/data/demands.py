@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix
 
 from capscope.axes import ItemDim, RowFloats
 from capscope.data.study import Study
@@ -203,6 +202,8 @@ def severity(demands: pd.DataFrame) -> RowFloats:
 
 
 def _severity_on_rubric(item: np.ndarray, rater: np.ndarray, level: np.ndarray) -> np.ndarray:
+    from scipy.sparse import csr_matrix  # half of the time that the room takes to load
+
     items, item = np.unique(item, return_inverse=True)
     raters, rater = np.unique(rater, return_inverse=True)
     if len(raters) < 2:

@@ -1,13 +1,14 @@
 """Demand levels as other tools write them: one column for each rubric, or one object for each item."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from capscope.data.columns import as_identifier, data_row, filled_cells
-from capscope.data.reading import parse_json, read_table
+from capscope.data.reading import parse_json, read_table, read_text
 from capscope.data.study import Study
 from capscope.data.tables import TABLES, require_columns
 from capscope.errors import InputError, nearest
@@ -100,6 +101,14 @@ def _levels_object(path: Path, place: str, cell: object) -> dict[str, object]:
     raise InputError(f'{path}: {place}: demands is {json.dumps(cell, default=str)[:40]}; write {{"CODE": level, ...}}')
 
 
+ITEM_NAMES = ("item_id", "item", "question_id", "instance_id", "sample_id", "problem_id", "task_id", "doc_id")
+"""Names that tables give to the item."""
+ID_NAMES = (*ITEM_NAMES, "custom_id", "id")
+"""Names that tables of items or levels give to the item."""
+TEXT_NAMES = ("text", "question", "prompt", "problem", "input")
+"""Names that tables of items give to the text."""
+LIST_OF_TEXTS = re.compile(r'\s*\[\s*"')
+"""Beginning of a JSON list of texts."""
 UNNAMED_ANNOTATOR = "unnamed"
 """Who rated, where a file does not say."""
 
@@ -108,9 +117,11 @@ def read_items(path: Path | str, rubrics: tuple[str, ...] = (), encoding: str = 
     """Read items and, where they are given, their demand levels.
 
     Args:
-        path: A study folder, or a JSONL, CSV or Parquet file with `item_id`, `text` and further columns of items.
-            Demands are in a column `demands` (``{"AS": 1, ...}``) or in one column for each rubric; `annotator`
-            says who rated.
+        path: A study folder; a JSONL, CSV or Parquet file with `item_id`, `text` and further columns of items; or a
+            list of texts: a text file with one a line, or JSON. Texts may be in a column `question`, `prompt`,
+            `problem` or `input`; without ids, items are called by the file and their row, as in ``new:1``. Demands
+            are in a column `demands` (``{"AS": 1, ...}``) or in one column for each rubric; `annotator` says who
+            rated.
         rubrics: Codes of the rubrics. Columns of these names are demands; without any, no column is.
         encoding: Text encoding of CSV and JSON files.
 
@@ -121,7 +132,38 @@ def read_items(path: Path | str, rubrics: tuple[str, ...] = (), encoding: str = 
     if path.is_dir():
         study = Study.load(path)
         return Study(study.require("items"), None, study.demands, study.name, study.sources, study.edited)
-    return items_of_frame(read_table(path, encoding), rubrics, str(path))
+    return items_of_frame(_with_ids(_table_of_items(path, encoding), path.stem), rubrics, str(path))
+
+
+def _table_of_items(path: Path, encoding: str) -> pd.DataFrame:
+    """Read a table of items, or a list of texts.
+
+    Raises:
+        InputError: It is neither, or holds no text.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".txt", ".json", ".jsonl"):
+        return read_table(path, encoding)
+    text = read_text(path, encoding)
+    lines = [line for line in text.splitlines() if line.strip()]
+    if suffix == ".jsonl" and lines and lines[0].lstrip().startswith('"'):
+        lines = [parse_json(path, line, f"text {number}") for number, line in enumerate(lines, 1)]
+    elif suffix == ".json" and LIST_OF_TEXTS.match(text):
+        lines = parse_json(path, text)
+    elif suffix != ".txt":
+        return read_table(path, encoding)
+    if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
+        raise InputError(f"{path}: expected a list of texts; write one text for each item")
+    return pd.DataFrame({"text": lines})
+
+
+def _with_ids(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Give items without ids the name of their file and their row, and the text its standard name."""
+    text, own = (next((column for column in names if column in frame), None) for names in (TEXT_NAMES, ID_NAMES))
+    if own == "item_id" or text is None or (own is None and nearest("item_id", map(str, frame.columns))):
+        return frame
+    frame = frame.rename(columns={text: "text"} | ({own: "item_id"} if own else {}))
+    return frame if own else frame.assign(item_id=[f"{name}:{row}" for row in range(1, len(frame) + 1)])
 
 
 def items_of_frame(frame: pd.DataFrame, rubrics: tuple[str, ...] = (), name: str = "items") -> Study:

@@ -226,10 +226,15 @@ def _fault(text: str, separator: str, width: int, reason: str) -> str:
     return _misfit(text, separator, width) or f"{' '.join(reason.split())}; check how it was written"
 
 
+def _with_plain_ends(text: str) -> StringIO:
+    """Return the lines of a text; a lone carriage return ends one, as it does for pandas."""
+    return StringIO(text, newline=None)
+
+
 def _misfit(text: str, separator: str, width: int) -> str | None:
     """Describe the first line with more or fewer fields than the header."""
     with _long_fields():
-        reader = csv.reader(StringIO(text), delimiter=separator)
+        reader = csv.reader(_with_plain_ends(text), delimiter=separator)
         for fields in reader:
             if fields and len(fields) != width:
                 return (
@@ -243,7 +248,7 @@ def _unclosed_quote(text: str, separator: str) -> str:
     """Name the line on which the last record starts, which is the one that runs into the end of the file."""
     start, end = 1, 0
     with _long_fields():
-        reader = csv.reader(StringIO(text), delimiter=separator)
+        reader = csv.reader(_with_plain_ends(text), delimiter=separator)
         for _ in reader:
             start, end = end + 1, reader.line_num
     return f"line {start}"

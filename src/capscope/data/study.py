@@ -11,7 +11,7 @@ from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
 from capscope.data.tables import TABLES, TableName, is_checked, validate
 from capscope.display import html_table
 from capscope.errors import InputError, refuse_absent_model
-from capscope.files import TENSORS, locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
+from capscope.files import kind_of, locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"
@@ -178,6 +178,36 @@ class Study:
                 write_json(folder / MANIFEST, manifest)
         return path
 
+    @staticmethod
+    def update(folder: Path | str, change: Callable[["Study"], "Study"]) -> "Study":
+        """Change the tables of a study folder, each in its own format, under a lock.
+
+        Args:
+            folder: The study folder.
+            change: Takes the study as it is now and returns the new one.
+
+        Returns:
+            The new study.
+
+        Raises:
+            InputError: The folder is no study, or the change is refused; the folder is then as it was.
+            OutputError: A table cannot be written; tables before it (items, responses, demands) are then new.
+        """
+        folder = Path(folder)
+        with locked(folder):
+            old = Study.load(folder)
+            new = change(old)
+            paths, manifest = _table_files(folder), _read_manifest(folder / MANIFEST)
+            suffix = next(path.suffix for path in paths.values())
+            hashes: dict[str, str] = dict(manifest.get("sha256", {}))
+            for table, frame in new.tables().items():
+                if frame is not old.tables().get(table):
+                    path = write_table(paths.get(table, folder / f"{table}{suffix}"), frame)
+                    hashes[path.name] = sha256_of(path)
+            known = {"schema_version": SCHEMA_VERSION, "sources": new.sources, "sha256": hashes}
+            write_json(folder / MANIFEST, {**manifest, **known, "rubrics": _rubrics(new.demands)})
+        return new
+
     def _write(self, folder: Path) -> None:
         hashes: dict[str, str] = {}
         for table, frame in self.tables().items():
@@ -310,11 +340,14 @@ def _table_files(folder: Path) -> dict[TableName, Path]:
     Raises:
         InputError: The folder does not exist, holds no table, or holds one twice.
     """
-    if not folder.is_dir():
+    kind = kind_of(folder)
+    if kind == "file":
+        raise InputError(f"{folder}: this is a file, not a study folder; make one with 'capscope import'")
+    if not kind:
         raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
     paths: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
-    if not paths and (folder / TENSORS).is_file():
-        raise InputError(f"{folder}: this is a fit or a bank, not a study; give the folder of a study")
+    if not paths and kind in ("fit", "bank"):
+        raise InputError(f"{folder}: this is a {kind}, not a study; give the folder of a study")
     if not paths:
         raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
     return paths

@@ -1,7 +1,7 @@
 """The three tables of a study: which columns they have, and the checks that every one of them passes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,6 +89,37 @@ def validate(frame: pd.DataFrame, table: TableName, source: str) -> pd.DataFrame
         _refuse_two_texts(frame, source)
     _refuse_duplicates(frame, [column for column in spec.key if column in frame], source)
     return frame.reset_index(drop=True)
+
+
+def checked_columns(
+    frame: pd.DataFrame,
+    source: str,
+    *,
+    names: Sequence[str] = (),
+    numbers: Mapping[str, tuple[float, float]] | None = None,
+    remedy: str,
+) -> pd.DataFrame:
+    """Check the columns of a table that is none of a study's: costs, chances of a draw, predictions, pairs.
+
+    Args:
+        frame: The table as read; columns that are not named stay as they are.
+        source: The file, for messages.
+        names: Columns of identifiers, which become text.
+        numbers: Columns of numbers with their bounds.
+        remedy: What to do where a column is missing, for messages.
+
+    Raises:
+        InputError: A column is missing or there twice, a cell is empty, or a number is none or out of bounds.
+    """
+    bounds = dict(numbers or {})
+    columns = [str(column) for column in frame.columns]
+    for name in (*names, *bounds):
+        if columns.count(name) != 1:
+            state = "there twice" if name in columns else f"missing{nearest(name, columns)}"
+            raise InputError(f"{source}: column '{name}' is {state}; {remedy}")
+    texts = {name: as_identifier(frame[name], name, source).astype(str).astype(object) for name in names}
+    values = {name: as_number(frame[name], name, limits, source) for name, limits in bounds.items()}
+    return frame.assign(**texts, **values)
 
 
 def is_checked(frame: pd.DataFrame, table: TableName) -> bool:

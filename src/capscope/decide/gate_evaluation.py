@@ -11,9 +11,8 @@ from scipy.special import ndtri
 from capscope.axes import ModelItem
 from capscope.data import Responses, Study
 from capscope.decide.difference import PairedDifferences, features_of
-from capscope.decide.item_draws import draw, flip_chances
 from capscope.decide.verdicts import verdict_of
-from capscope.decide.version_answers import VersionAnswers, labels_of, past_answers
+from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, labels_of, past_answers
 from capscope.errors import InputError, refuse_absent_model
 from capscope.tasks import run_tasks
 

@@ -30,9 +30,9 @@ REDIRECTS = (307, 308)
 """Redirects that keep a question's body; others turn it into a look-up."""
 MOST_REDIRECTS = 3
 PAID_ATTEMPTS = 3
-"""Most calls for a question whose replies arrive and hold nothing: each of them is billed."""
+"""Most replies to one question that arrive and hold nothing: each is billed. Calls that fail for free do not count."""
 LATE_ATTEMPTS = 2
-"""Most calls for a question whose answer does not arrive in time: it may have been billed."""
+"""Most calls for one question whose answer does not arrive in time: each may have been billed."""
 UNSENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL")
 """Errors after which nothing has reached the endpoint."""
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -156,7 +156,7 @@ class ChatClient:
             EndpointError: The endpoint refuses whatever is asked.
         """
         meter = meter or CallMeter((), None)
-        reply, spent, unmetered = ChatReply(problem="not asked", attempts=0), Usage(), 0
+        reply, spent, unmetered, paid, late = ChatReply(problem="not asked", attempts=0), Usage(), 0, 0, 0
         most = min(max_attempts or self.settings.max_attempts, self.settings.max_attempts)
         for attempt in range(1, most + 1):
             async with self._free:
@@ -171,7 +171,9 @@ class ChatClient:
             spent, unmetered = spent.plus(reply.usage), unmetered + reply.unmetered
             reply = replace(reply, usage=spent, unmetered=unmetered, attempts=attempt, seconds=seconds)
             self._refuse_for_good(answer)
-            if not reply.problem or attempt == most or not self._may_retry(answer, reply, attempt):
+            paid, late = paid + (0 < answer.true_status < 300), late + answer.late
+            spent_out = paid >= PAID_ATTEMPTS or late >= LATE_ATTEMPTS
+            if not reply.problem or attempt == most or spent_out or not self._may_retry(answer, reply):
                 break
             await self._pause(answer, attempt)
         return reply
@@ -247,16 +249,12 @@ class ChatClient:
         remedy = "check the key" if status == 401 else "add credit, then run again"
         raise EndpointError(f"{self.settings.shown_url}: HTTP {status}: {message}; {remedy}")
 
-    def _may_retry(self, answer: RawAnswer, reply: ChatReply, attempt: int) -> bool:
+    def _may_retry(self, answer: RawAnswer, reply: ChatReply) -> bool:
         wait = retry_after(answer.headers)
         if reply.final or (wait is not None and wait > self.settings.longest_wait):
             return False
         status = answer.true_status
-        if status == 0:
-            return attempt < LATE_ATTEMPTS or not answer.late
-        if status < 300:
-            return attempt < PAID_ATTEMPTS
-        return status in TRANSIENT or status >= 500
+        return status < 300 or status in TRANSIENT or status >= 500
 
     async def _pause(self, answer: RawAnswer, attempt: int) -> None:
         wait = retry_after(answer.headers)

@@ -98,6 +98,7 @@ class Ledger:
             except OSError as error:
                 raise OutputError(f"{self.path}: cannot be written ({error.strerror}); name another --ledger") from None
             self._db = sqlite3.connect(self.path, timeout=wait, isolation_level=None)
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # half a character costs no reply
         try:
             # Two processes that make one new file at the same moment take turns.
             with locked(self.path), _reported(self.path, self._db):
@@ -146,7 +147,7 @@ class Ledger:
 
     def get(self, key: str) -> Entry | None:
         """Return what is known about a key."""
-        row = self._run("SELECT key, state, reply, usd FROM calls WHERE key = ?", key).fetchone()
+        row = self._first("SELECT key, state, reply, usd FROM calls WHERE key = ?", key)
         return _entry(row) if row else None
 
     def done(self, keys: Iterable[str]) -> Iterator[Entry]:
@@ -154,17 +155,17 @@ class Ledger:
         for chunk in _chunks(keys):
             marks = ",".join("?" * len(chunk))
             query = f"SELECT key, state, reply, usd FROM calls WHERE state = 'done' AND key IN ({marks})"
-            yield from map(_entry, self._run(query, *chunk).fetchall())
+            yield from map(_entry, self._run(query, *chunk))
 
     def count(self) -> int:
         """Count the replies."""
-        return int(self._run("SELECT COUNT(*) FROM calls WHERE state = 'done'").fetchone()[0])
+        return int(self._run("SELECT COUNT(*) FROM calls WHERE state = 'done'")[0][0])
 
     def claim(self, key: str) -> bool:
         """Take a key for this process; False where a reply is there or a living process has it."""
         self.beat()
         with self.transaction():
-            row = self._run("SELECT state, owner FROM calls WHERE key = ?", key).fetchone()
+            row = self._first("SELECT state, owner FROM calls WHERE key = ?", key)
             if row and (row[0] in ("done", "batched") or self._held_elsewhere(*row)):
                 return False
             self._run(
@@ -217,13 +218,12 @@ class Ledger:
     def spent(self) -> float:
         """Return what all calls cost, replies set aside and failures included, as far as prices were known."""
         query = "SELECT COALESCE(SUM(usd), 0) FROM (SELECT usd FROM calls UNION ALL SELECT usd FROM retired)"
-        return float(self._run(query).fetchone()[0])
+        return float(self._run(query)[0][0])
 
     def fact(self, name: str) -> dict[str, Any] | None:
         """Return something that was learnt once; None where it is unknown or cannot be read."""
-        row = self._run("SELECT value FROM facts WHERE name = ?", name).fetchone()
-        found = _read(row[0]) if row else None
-        return found if isinstance(found, dict) else None
+        row = self._first("SELECT value FROM facts WHERE name = ?", name)
+        return found if row and isinstance(found := _read(row[0]), dict) else None
 
     def record_fact(self, name: str, value: dict[str, Any]) -> None:
         """Keep something that was learnt."""
@@ -243,14 +243,17 @@ class Ledger:
         return state == "claimed" and owner is not None and owner != self.owner and self._alive(owner)
 
     def _alive(self, owner: str) -> bool:
-        row = self._run("SELECT host, pid, seen FROM owners WHERE owner = ?", owner).fetchone()
+        row = self._first("SELECT host, pid, seen FROM owners WHERE owner = ?", owner)
         if row is None or time.time() - row[2] > SILENCE:
             return False
         return row[0] != socket.gethostname() or _process_exists(row[1])
 
-    def _run(self, query: str, *values: object) -> sqlite3.Cursor:
+    def _run(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with _reported(self.path, self._db):
-            return self._db.execute(query, values)
+            return self._db.execute(query, values).fetchall()
+
+    def _first(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        return next(iter(self._run(query, *values)), None)
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -347,8 +350,7 @@ def _entry(row: tuple[str, str, str | None, float | None]) -> Entry:
 
 def _reply(stored: str) -> ChatReply:
     """Read a stored reply of any version of the package: unknown fields are ignored, odd ones take their default."""
-    found = _read(stored)
-    if not isinstance(found, dict):
+    if not isinstance(found := _read(stored), dict):
         return ChatReply(problem="the stored reply cannot be read")
     fields: dict[str, Any] = {
         name: value for name, kind in REPLY_FIELDS.items() if isinstance(value := found.get(name), kind)
@@ -366,7 +368,8 @@ def _tail(found: object) -> tuple[TokenChoice, ...]:
         pairs = choice.get("alternatives") if isinstance(choice, dict) else None
         if not isinstance(choice, dict) or not isinstance(pairs, list):
             continue
-        kept = [(str(pair[0]), float(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+        two = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+        kept = [(str(token), float(value)) for token, value in two if isinstance(value, int | float)]
         tail.append(TokenChoice(str(choice.get("token", "")), tuple(kept)))
     return tuple(tail)
 
@@ -392,8 +395,6 @@ def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
 def _process_exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except (ProcessLookupError, PermissionError) as error:
+        return isinstance(error, PermissionError)
     return True

@@ -321,7 +321,7 @@ def load_fit(folder: Path | str) -> Fit[Any]:
     manifest, tensors = read_tensors(folder, "fit", REMEDY)
     if manifest.get("kind") == "bank":
         raise InputError(f"{folder}: this is a bank, not a fit; {REMEDY}")
-    if manifest.get("schema") != SCHEMA or manifest.get("kind") not in KINDS:
+    if manifest.get("schema") != SCHEMA or str(manifest.get("kind")) not in KINDS:
         raise InputError(f"{folder}: this fit was written by another version of capscope; fit again")
     posterior_class: Any = KINDS[manifest["kind"]].load()
     try:

@@ -30,7 +30,8 @@ UNNAMED_BENCHMARK = "all"
 """The benchmark of items whose table names none."""
 NO_LEVELS = (
     "the items have no demand levels, so easy and hard ones cannot be told apart; make levels with 'capscope annotate"
-    " ITEMS --annotator openai:MODEL --out STUDY' and predict on that study"
+    " ITEMS --annotator openai:MODEL --out STUDY' and predict on that study (answered items need levels by the same"
+    " annotator)"
 )
 """Note on predictions of new items without demand levels."""
 

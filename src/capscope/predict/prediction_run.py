@@ -7,6 +7,7 @@ import pandas as pd
 
 from capscope.data import Demands, Study, items_of_frame, read_items
 from capscope.errors import InputError
+from capscope.files import kind_of
 from capscope.fit import AnyFit, Fit, Posterior, is_fit, load_fit
 from capscope.predict.adjust import PredictionSettings
 from capscope.predict.features import AUTO
@@ -115,6 +116,8 @@ def _opened(source: Source) -> Study | Posterior:
     folder = Path(source)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a study, or a fit made with 'capscope fit'")
+    if kind_of(folder) == "bank":
+        raise InputError(f"{folder}: this is a bank, not a study or a fit; score it with 'capscope battery score'")
     return load_fit(folder).posterior if is_fit(folder) else Study.load(folder)
 
 

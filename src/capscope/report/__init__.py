@@ -13,7 +13,16 @@ from capscope.report.figures import (
     reliability_plot,
     score_intervals,
 )
-from capscope.report.fit_page import DemoResult, PageSettings, fit_summary, report, report_fit, run_demo, view_fit
+from capscope.report.fit_page import (
+    DemoResult,
+    PageSettings,
+    fit_summary,
+    open_page,
+    report,
+    report_fit,
+    run_demo,
+    view_fit,
+)
 from capscope.report.page import Picture, plot_fit, render, summarize, write_page
 from capscope.report.plain_values import Provenance, Summary, provenance_of
 from capscope.report.radars import radar, radar_grid
@@ -39,6 +48,7 @@ __all__ = [
     "difference_intervals",
     "fit_summary",
     "item_map",
+    "open_page",
     "overall_intervals",
     "plot_fit",
     "provenance_of",

@@ -114,8 +114,17 @@ def view_fit(folder: Path | str, settings: PageSettings | None = None, browser: 
     """
     page = report_fit(folder, Path(tempfile.mkdtemp(prefix="capscope-")) / "report.html", settings)
     if browser:
-        webbrowser.open(page.as_uri())
+        open_page(page)
     return page
+
+
+def open_page(page: Path) -> None:
+    """Open a page in the browser.
+
+    Args:
+        page: HTML file.
+    """
+    webbrowser.open(page.resolve().as_uri())
 
 
 def fit_summary(fit: Fit[Any] | Path | str, settings: PageSettings | None = None) -> Summary:

@@ -123,7 +123,7 @@ class Bank:
         """
         folder = Path(folder)
         manifest, tensors = read_tensors(folder, "bank", REMEDY)
-        if manifest.get("kind") in KINDS:
+        if str(manifest.get("kind")) in KINDS:
             raise InputError(f"{folder}: this is a fit, not a bank; {REMEDY}")
         if manifest.get("kind") != "bank" or manifest.get("schema") != SCHEMA:
             raise InputError(f"{folder}: not a bank of this version of capscope; {REMEDY}")

@@ -3,12 +3,13 @@
 Each takes a path or the object itself.
 """
 
+import math
 from pathlib import Path
 
 import pandas as pd
 
 from capscope.battery.banks.bank import Bank
-from capscope.data import Study, read_table
+from capscope.data import Study, checked_columns, read_table
 from capscope.data.reading import parse_json, read_text
 from capscope.errors import InputError
 from capscope.files import MANIFEST
@@ -53,24 +54,17 @@ def load_costs(path: str | Path) -> dict[str, float]:
     """Read costs of answers: a table with columns item_id and cost.
 
     Raises:
-        InputError: A column is missing, an item stands twice, or a cost is not a number.
+        InputError: A column is missing, an item stands twice, or a cost is no number of at least 0.
     """
     path = Path(path)
     table = read_table(path)
-    missing = [name for name in ("item_id", "cost") if name not in table]
-    if missing:
-        raise InputError(f"{path}: column '{missing[0]}' is missing; write item_id and cost")
-    cost = pd.to_numeric(table["cost"], errors="coerce")
-    if cost.isna().any():
-        row = int(cost.isna().to_numpy().argmax())
-        raise InputError(
-            f"{path}: row {row + 1}: cost is '{table['cost'].iloc[row]}', not a number; give tokens or money"
-        )
-    items = table["item_id"].astype(str)
+    bounds = {"cost": (0.0, math.inf)}
+    table = checked_columns(table, str(path), names=["item_id"], numbers=bounds, remedy="write item_id and cost")
+    items, cost = table["item_id"], table["cost"]
     if items.duplicated().any():
         row = int(items.duplicated().to_numpy().argmax())
         raise InputError(f"{path}: row {row + 1}: item '{items.iloc[row]}' has a second cost; keep one row for it")
-    return dict(zip(items, cost.astype(float), strict=True))
+    return dict(zip(items, cost, strict=True))
 
 
 def read_harness_names(path: str | Path) -> dict[str, str]:

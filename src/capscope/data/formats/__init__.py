@@ -13,7 +13,9 @@ from capscope.data.formats.format import ExportReport, Format, ImportReport, Pat
 from capscope.data.formats.helm import HELM, import_helm
 from capscope.data.formats.inspect_logs import INSPECT, import_inspect
 from capscope.data.formats.irw import IRW, export_irw, import_irw
+from capscope.data.formats.level_tables import LEVELS, import_levels
 from capscope.data.formats.lm_eval import LM_EVAL, import_lm_eval
+from capscope.data.formats.merging import Merged, merge_studies, read_renames
 from capscope.data.formats.openai_batch import OPENAI_BATCH, BatchNames, import_openai_batch
 from capscope.data.formats.pyirt import PYIRT, export_pyirt, import_pyirt
 from capscope.data.formats.reading_formats import (
@@ -40,6 +42,7 @@ FORMATS: dict[str, Format] = {
         HELM,
         EVERY_EVAL_EVER,
         OPENAI_BATCH,
+        LEVELS,
         PYIRT,
         IRW,
         TORCH_MEASURE,
@@ -80,6 +83,7 @@ __all__ = [
     "Format",
     "ImportReport",
     "Imported",
+    "Merged",
     "Paths",
     "Recognised",
     "detect_format",
@@ -93,13 +97,16 @@ __all__ = [
     "import_helm",
     "import_inspect",
     "import_irw",
+    "import_levels",
     "import_lm_eval",
     "import_logs",
     "import_openai_batch",
     "import_pyirt",
     "import_tidy",
     "import_torch_measure",
+    "merge_studies",
     "read_format",
     "read_recognised",
+    "read_renames",
     "recognise",
 ]

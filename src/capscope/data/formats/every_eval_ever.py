@@ -1,9 +1,11 @@
 """Every Eval Ever 0.3: `UUID_samples.jsonl`, one line for each sample and metric, beside the aggregate `UUID.json`."""
 
+import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +114,11 @@ def import_every_eval_ever(
     """
     one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, [f"*{ending}" for ending in ENDINGS[:2]], "samples of Every Eval Ever")
-    items = ItemBook()
-    logs = [log for path in files for log in _scored(path, items, model)]
+    items, copies = ItemBook(), LogNotes()
+    logs = [log for path in files for log in _scored(path, items, model, copies)]
     tables, remarks = chosen_tables(logs, metrics, "--metric", METRIC if usual else None, not_administered)
-    return assemble_logs("every-eval-ever", tables, items.table(), files, LogNotes(remarks), runs)
+    notes = LogNotes([*copies.notes, *remarks])
+    return assemble_logs("every-eval-ever", tables, items.table(), files, notes, runs)
 
 
 @dataclass(frozen=True)
@@ -142,10 +145,10 @@ class Line:
     """Whether the line names the result (metric) that it belongs to."""
 
 
-def _scored(path: Path, items: ItemBook, model: str | None) -> list[ScoredLog]:
+def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> list[ScoredLog]:
     """Read one file: a log for each model and task in it."""
     scales = _scales(path)
-    lines = [_line(path, number, record, scales, model) for number, record in numbered_records(path)]
+    lines = [_line(path, number, record, scales, model) for number, record in _without_copies(path, notes)]
     if not lines:
         raise InputError(f"{path}: the file is empty; check how it was written")
     same = _datasets_asked_once(lines)
@@ -164,6 +167,21 @@ def _scored(path: Path, items: ItemBook, model: str | None) -> list[ScoredLog]:
         log = logs.setdefault((line.model, task), ScoredLog(path, line.model, task=task))
         log.add(item_id, line.number, {line.metric: line.score})
     return list(logs.values())
+
+
+def _without_copies(path: Path, notes: LogNotes) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read the lines; one that names its result and repeats another to the last character is no second trial."""
+    seen: set[bytes] = set()
+    copies = 0
+    for number, record in numbered_records(path):
+        digest = blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).digest()
+        if digest in seen and record.get("evaluation_result_id"):
+            copies += 1
+            continue
+        seen.add(digest)
+        yield number, record
+    if copies:
+        notes.notes.append(f"{path.name}: {copies} lines repeat another in full; each counts once")
 
 
 def _datasets_asked_once(lines: list[Line]) -> set[str]:

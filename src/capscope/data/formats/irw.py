@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capscope.data.formats.assembly import Parts, assemble
-from capscope.data.formats.exporting import plain_numbers, report_on_export
 from capscope.data.formats.format import (
     ENCODING,
     NOT_ADMINISTERED,
@@ -15,6 +14,8 @@ from capscope.data.formats.format import (
     ImportReport,
     Paths,
     as_paths,
+    plain_numbers,
+    report_on_export,
 )
 from capscope.data.formats.score_tables import Columns, long_scores
 from capscope.data.reading import read_table

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capscope.data.formats.assembly import assemble_logs
-from capscope.data.formats.exporting import plain_numbers, report_on_export, single_responses
 from capscope.data.formats.format import (
     NOT_ADMINISTERED,
     Argument,
@@ -14,6 +13,9 @@ from capscope.data.formats.format import (
     Head,
     ImportReport,
     Paths,
+    plain_numbers,
+    report_on_export,
+    single_responses,
 )
 from capscope.data.formats.score_tables import ScoreTable
 from capscope.data.formats.scored_log import (

@@ -283,7 +283,8 @@ def _by_time(joined: pd.DataFrame, tables: Sequence[ScoreTable]) -> pd.DataFrame
 def _numbered(joined: pd.DataFrame, key: list[str], tables: Sequence[ScoreTable]) -> pd.DataFrame:
     """Number the answers of a model to an item in the order of their runs: 1, 2, ..."""
     ordered = _by_time(joined, tables)
-    number = ordered.groupby(key, sort=False, observed=True).cumcount() + 1
+    of_item = [name for name in key if name != "run"]
+    number = ordered.groupby(of_item, sort=False, observed=True).cumcount() + 1
     return ordered.assign(run=number.astype(str)).sort_index().reset_index(drop=True)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from capscope.data.columns import blank_cells, coerced
 from capscope.data.formats.described_items import ITEM_COLUMNS
 from capscope.data.formats.format import Head, Suggestion, head_of
+from capscope.data.levels import ITEM_NAMES, TEXT_NAMES
 from capscope.data.reading import SUFFIXES, read_table
 from capscope.errors import InputError, first_few
 
@@ -17,12 +18,8 @@ Role = Literal["scores", "items", "demands", "wide", "wide-items", "matrix", ""]
 """Scores by row; items; demand levels; a matrix whose rows are models, items, or either; none of these."""
 MODEL_NAMES = ("model", "model_name", "model_id", "llm", "system", "agent")
 """Names that tables give to who answered."""
-ITEM_NAMES = ("item_id", "item", "question_id", "instance_id", "sample_id", "problem_id", "task_id", "doc_id")
-"""Names that tables give to the item."""
 SCORE_NAMES = ("score", "correct", "is_correct", "success", "passed", "accuracy", "acc", "outcome", "verdict")
 """Names that tables give to the score."""
-TEXT_NAMES = ("text", "question", "prompt", "problem", "input")
-"""Names that tables of items give to the text."""
 PLACES = {"model_col": ("model", MODEL_NAMES), "id_col": ("item_id", ITEM_NAMES), "score_col": ("score", SCORE_NAMES)}
 """Options that name a column, with the standard name and the others."""
 
@@ -122,6 +119,11 @@ def _suggestion(
                 raise InputError(f"{path}: calls a column '{name}' that others call '{options[option]}'; import each")
             remarks.append(f"column '{name}' is the {_meaning(option)}")
     beside = {role: [path for path in files if roles[path].role == role] for role in ("items", "demands")}
+    if not scores and not beside["items"]:
+        raise InputError(
+            f"{first_few(map(str, files))}: demand levels without scores or items; add them to a study with"
+            f" 'capscope import levels {files[0].name} --into STUDY'"
+        )
     if not scores:
         return Suggestion(
             paths=tuple(beside["items"] or files), options=_with_levels(options, beside), remarks=tuple(remarks)

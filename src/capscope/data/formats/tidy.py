@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from capscope.data.formats.assembly import Parts, assemble
-from capscope.data.formats.exporting import report_on_export
 from capscope.data.formats.format import (
     ENCODING,
     NOT_ADMINISTERED,
@@ -20,6 +19,7 @@ from capscope.data.formats.format import (
     Option,
     Paths,
     as_paths,
+    report_on_export,
 )
 from capscope.data.formats.score_tables import (
     Columns,

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope.data.columns import as_identifier, as_number, data_row
+from capscope.data.columns import as_identifier, as_number, blank_cells, data_row
 from capscope.data.formats.assembly import assemble_logs
 from capscope.data.formats.described_items import ItemBook, LoggedItem
-from capscope.data.formats.exporting import report_on_export, single_responses
 from capscope.data.formats.format import (
     NOT_ADMINISTERED,
     Argument,
@@ -20,6 +19,8 @@ from capscope.data.formats.format import (
     ImportReport,
     Paths,
     as_paths,
+    report_on_export,
+    single_responses,
 )
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
 from capscope.data.formats.scored_log import SCORE_BOUNDS, log_files
@@ -71,7 +72,7 @@ def _scores(path: Path, items: ItemBook, sentinels: Sequence[str]) -> ScoreTable
     frame = frame.assign(
         item_id=as_identifier(frame["item_id"], "item_id", str(path)).astype(str),
         model=_names(as_identifier(frame["subject_id"], "subject_id", str(path)).astype(str), path),
-        scaffold=_conditions(frame),
+        scaffold=_conditions(frame, path),
     )
     _describe(frame, path, items)
     absent = frame["response"].isna().to_numpy() | is_sentinel(frame["response"], sentinels)
@@ -108,10 +109,12 @@ def _refuse_repeated(frame: pd.DataFrame, path: Path) -> None:
         raise InputError(f"{path}: {data_row(row)} repeats its {', '.join(key)}; keep one row of each")
 
 
-def _conditions(frame: pd.DataFrame) -> pd.Series:
+def _conditions(frame: pd.DataFrame, path: Path) -> pd.Series:
     if "test_condition" not in frame:
         return pd.Series("none", index=frame.index)
-    return frame["test_condition"].astype(object).fillna("none").astype(str).replace("", "none")
+    stated = frame["test_condition"].astype(object)
+    stated = stated.mask(blank_cells(stated), "none")
+    return as_identifier(stated, "test_condition", str(path)).astype(str)
 
 
 def _names(subjects: pd.Series, path: Path) -> pd.Series:
@@ -119,17 +122,24 @@ def _names(subjects: pd.Series, path: Path) -> pd.Series:
     registry = path.with_name("subjects.parquet")
     if not registry.is_file():
         return subjects
-    known = read_table(registry)
+    known = _read_registry(registry, "subject_id")
     if "display_name" not in known or known["display_name"].isna().any() or known["display_name"].duplicated().any():
         return subjects
     display = dict(zip(known["subject_id"].astype(str), known["display_name"].astype(str), strict=True))
     return pd.Series([display.get(str(subject), str(subject)) for subject in subjects], index=subjects.index)
 
 
+def _read_registry(path: Path, key: str) -> pd.DataFrame:
+    known = read_table(path)
+    if key not in known:
+        raise InputError(f"{path}: column '{key}' is missing{nearest(key, map(str, known.columns))}; write it again")
+    return known
+
+
 def _describe(frame: pd.DataFrame, path: Path, items: ItemBook) -> None:
     """Take from the registry what it says about the items, and from the responses the benchmark."""
     registry = path.with_name("items.parquet")
-    known = read_table(registry) if registry.is_file() else pd.DataFrame({"item_id": []})
+    known = _read_registry(registry, "item_id") if registry.is_file() else pd.DataFrame({"item_id": []})
     by_id = known.assign(item_id=known["item_id"].astype(str)).drop_duplicates("item_id").set_index("item_id")
     benchmark = frame["benchmark_id"] if "benchmark_id" in frame else pd.Series(path.stem, index=frame.index)
     first = frame.assign(benchmark=benchmark.astype(str)).drop_duplicates("item_id")

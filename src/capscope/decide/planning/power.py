@@ -17,8 +17,7 @@ from capscope.axes import ModelItem, RowFloats
 from capscope.data import Responses, Study
 from capscope.decide.difference import PairedDifferences, features_of
 from capscope.decide.gate_evaluation import Design, chosen_pairs, pair_answers
-from capscope.decide.item_draws import draw, flip_chances
-from capscope.decide.version_answers import VersionAnswers
+from capscope.decide.version_answers import VersionAnswers, draw, flip_chances
 from capscope.errors import InputError, refuse_absent_model
 from capscope.tasks import run_tasks
 

@@ -1,13 +1,14 @@
 """Fit all subject characteristic curves jointly, to level counts or to a study, by a Laplace approximation or NUTS."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
 from capscope.data import Demands, LevelCounts, Responses, Study, join_items
 from capscope.errors import first_few
-from capscope.fit.curves.classical import dominant_slices, fit_classical
+from capscope.fit.curves.classical import Slices, dominant_slices, fit_classical
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.curves.program import CENTRE_LEVEL, CurveProgram, curve_data
 from capscope.fit.engines import ENGINES
@@ -112,9 +113,19 @@ def fit_curve_study(
     Raises:
         InputError: The study has no demands, or none by the annotator asked for.
         JoinError: Responses and demands do not talk about the same items.
-        FitError: No answered item is rated on every dimension.
+        FitError: A dimension has no level on any item that is answered and hard to guess.
     """
     join_items(study, "responses", "demands").refuse_if_poor(study.name)
     demands = Demands.of(study, settings.annotator)
     slices = dominant_slices(responses, demands, item_chance(study, responses.items))
-    return fit_hierarchical(slices.counts, engine=settings.engine_name, seed=settings.seed, progress=progress)
+    outcome = fit_hierarchical(slices.counts, engine=settings.engine_name, seed=settings.seed, progress=progress)
+    return replace(outcome, status=replace(outcome.status, advice=(*outcome.status.advice, *_remarks(slices))))
+
+
+def _remarks(slices: Slices) -> list[str]:
+    """Say how many items lack levels, and what becomes of them."""
+    partly, unrated = slices.n_partly_rated, slices.n_unrated
+    return [
+        *([f"{partly} items lack some demand levels; typical levels stand in with their spread"] if partly else []),
+        *([f"{unrated} answered items have no demand level and are left out"] if unrated else []),
+    ]

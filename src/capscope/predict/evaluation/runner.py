@@ -324,6 +324,7 @@ def prediction_table(layout: Layout, name: str, seed: int, predictions: OutOfFol
             "chance": chances.probability,
             "log_odds_mean": chances.log_odds_mean,
             "log_odds_sd": chances.log_odds_sd,
+            "shared_sd": chances.shared_sd,
         }
     )
 

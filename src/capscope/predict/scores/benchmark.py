@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope.data import read_table, validate
+from capscope.data import checked_columns, read_table, validate
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import contribution_table, joined_contributions
 from capscope.predict.assessor import Chances
@@ -16,11 +16,14 @@ from capscope.predict.scores.benchmark_effect import FITTED, NOTHING_SEEN, OFFSE
 from capscope.predict.scores.calibrated import GroupScores
 from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores, offset_posterior
 
-RESIDUAL_COLUMNS = ("assessor", "seed", "fold", "model", "benchmark", "score", "chance")
+RESIDUAL_NAMES = ("assessor", "model", "benchmark")
+RESIDUAL_NUMBERS = {"seed": (0.0, 1e18), "fold": (0.0, 1e18), "score": (0.0, 1.0), "chance": (0.0, 1.0)}
+LOG_ODDS = {"log_odds_mean": (-1e6, 1e6), "log_odds_sd": (0.0, 1e6)}
+"""Columns that are used where the table has both; without them the log-odds of `chance` are."""
 EFFECT = "benchmark effect"
 """Name of the part of a chance's log-odds that labels and past benchmarks add."""
-LOG_ODDS_COLUMNS = ("log_odds_mean", "log_odds_sd")
-"""Columns that are used where the table has them; without them the log-odds of `chance` are."""
+SHARED_SD = "shared_sd"
+"""Column of the part of `log_odds_sd` that the items of one benchmark share; files of version 0.1 lack it."""
 
 
 def read_past_effects(source: Path | pd.DataFrame | None, assessor: str | None = None) -> EffectSd:
@@ -37,12 +40,12 @@ def read_past_effects(source: Path | pd.DataFrame | None, assessor: str | None =
     if source is None:
         return NOTHING_SEEN
     table, name = (source, "residuals") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
-    missing = [column for column in RESIDUAL_COLUMNS if column not in table]
-    if missing:
-        raise InputError(f"{name}: column '{missing[0]}' is missing; write it with 'capscope evaluate --write'")
+    numbers = RESIDUAL_NUMBERS | (LOG_ODDS if set(LOG_ODDS) <= set(table) else {})
+    remedy = "write it with 'capscope evaluate --write'"
+    table = checked_columns(table, name, names=RESIDUAL_NAMES, numbers=numbers, remedy=remedy)
     table = _by_assessor(table, name, assessor)
-    table = table[table["seed"].astype(int) == table["seed"].astype(int).min()]
-    folds = table.groupby(table["benchmark"].astype(str))["fold"].nunique()
+    table = table[table["seed"] == table["seed"].min()]
+    folds = table.groupby("benchmark")["fold"].nunique()
     if (folds > 1).any():
         raise InputError(
             f"{name}: benchmark '{folds.idxmax()}' was not left out whole; write it with 'capscope evaluate --split"
@@ -51,14 +54,18 @@ def read_past_effects(source: Path | pd.DataFrame | None, assessor: str | None =
     model, benchmark = (np.unique(table[key].astype(str), return_inverse=True)[1] for key in ("model", "benchmark"))
     score, chance = (table[key].astype(float).to_numpy() for key in ("score", "chance"))
     outcomes = Outcomes(model, benchmark, benchmark, score, chance)
-    return GroupScores.of(outcomes, benchmark, _log_odds(table)).effect_sd(np.unique(benchmark))
+    return GroupScores.of(outcomes, benchmark, _log_odds(table, name)).effect_sd(np.unique(benchmark))
 
 
-def _log_odds(table: pd.DataFrame) -> LogOddsRows | None:
-    """Log-odds of each row, where the table has them."""
-    if not set(LOG_ODDS_COLUMNS) <= set(table):
+def _log_odds(table: pd.DataFrame, name: str) -> LogOddsRows | None:
+    """Log-odds of each row without the uncertainty that a benchmark's items share, where the table has them."""
+    if not set(LOG_ODDS) <= set(table):
         return None
-    mean, sd = (table[name].astype(float).to_numpy() for name in LOG_ODDS_COLUMNS)
+    mean, sd = (table[column].to_numpy(dtype=float) for column in LOG_ODDS)
+    if SHARED_SD in table:
+        bounds = {SHARED_SD: (0.0, float(sd.max()) + 1e-9)}
+        shared = checked_columns(table, name, numbers=bounds, remedy="write the file again")[SHARED_SD]
+        sd = np.sqrt(np.maximum(sd**2 - shared.to_numpy(dtype=float) ** 2, 0))
     return LogOddsRows(mean, sd)
 
 

@@ -1,0 +1,42 @@
+"""The help of the root command: verbs by job, one screen; and what a verb loads before it starts."""
+
+import subprocess
+import sys
+
+import pytest
+
+from capscope.cli.overview import PANELS, WIDTH
+from cli.running import Run
+
+
+def test_the_help_lists_the_verbs_by_job_on_one_screen(run: Run) -> None:
+    code, text, _ = run("-h")
+    lines = text.splitlines()
+    assert code == 0
+    assert [line for line in lines if line in PANELS] == list(PANELS)
+    assert 24 <= len(lines) <= 40
+    assert max(map(len, lines)) <= WIDTH
+    verbs = [line.split()[0] for line in lines if line.startswith("  ") and not line.lstrip().startswith("-")]
+    assert {"import", "annotate", "fit", "predict", "battery", "gate", "explain"} <= set(verbs)
+    assert "view" not in verbs
+    assert "Other" not in lines
+
+
+def test_view_still_works_under_its_old_name(run: Run) -> None:
+    code, text, _ = run("view", "-h")
+    assert code == 0
+    assert "the earlier name of" in text
+
+
+def test_a_report_needs_a_file_or_open(run: Run) -> None:
+    code, _, error = run("report", "fit")
+    assert code == 2
+    assert "--out" in error
+    assert "--open" in error
+
+
+@pytest.mark.parametrize("room", ["cli", "data", "data.formats", "annotate"])
+def test_verbs_that_fit_nothing_load_neither_torch_nor_scipy(room: str) -> None:
+    heavy = "('torch', 'scipy', 'sklearn', 'matplotlib', 'openai')"
+    code = f"import capscope.{room}, sys; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,27 @@
+"""The endpoint of the pages' commands: rates items by what can be counted in them, and answers the same each time."""
+
+import hashlib
+import json
+import re
+
+from endpoint.server import Answer, Call, completion
+
+
+def reply(call: Call) -> Answer:
+    """Answer a chat request: a rating where rubrics are shown, a line `Answer: ...` elsewhere."""
+    if call.method == "GET":
+        return Answer({"object": "list", "data": [{"id": "qwen3-32b", "object": "model"}]})
+    first = call.body["messages"][0]["content"]
+    codes = re.findall(r"^SCALE (\w+):", first, re.M)
+    if len(codes) > 1:
+        return Answer(completion(json.dumps({"reasoning": "r", "levels": {code: level(code, call) for code in codes}})))
+    if codes or "level" in first:
+        return Answer(completion(json.dumps({"reasoning": "r", "level": level((codes or [""])[0], call)})))
+    digit = hashlib.sha256(call.raw).digest()[0] % 10
+    return Answer(completion(f"Answer: {digit}"))
+
+
+def level(code: str, call: Call) -> int:
+    """Rate reasoning by the number of facts and calculation by the number of digits; every other scale is level 1."""
+    text = call.prompt
+    return {"QLl": min(5, text.count("taller")), "QLq": min(5, sum(map(str.isdigit, text)) // 2)}.get(code, 1)
