@@ -1,4 +1,4 @@
-"""A fit as users hold it: the posterior, the settings to fit it again, how the search ended; stored as a folder.
+"""`Fit`, the result of all fits: posterior, settings to fit it again, and status; stored as a folder.
 
 `Fit.predict` and `Fit.plot` are shorthands for functions of later rooms, which are looked up by name when called.
 """
@@ -98,7 +98,7 @@ class Fit(Generic[PosteriorT]):
         return self.posterior.abilities(level)
 
     def items(self, level: float = 0.9) -> pd.DataFrame:
-        """What the fit knows of its items; no rows for a fit that knows only demand levels.
+        """Estimates of the items; no rows for a fit of demand levels alone.
 
         Args:
             level: Nominal coverage of the bounds.
@@ -297,7 +297,7 @@ def refit_settings(posterior: Posterior, settings: StudyFitSettings | None) -> S
 
 
 def _inferred(posterior: Posterior) -> dict[str, Any]:
-    """What a posterior says of settings that were not stored."""
+    """Settings that follow from a posterior, where they were not stored."""
     if not isinstance(posterior, IRTPosterior):
         return {}
     inferred: dict[str, Any] = {"dims": posterior.dims}

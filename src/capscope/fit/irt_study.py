@@ -18,7 +18,7 @@ from capscope.fit.psychometrics.dimension_meaning import dimension_sources
 from capscope.fit.settings import MODELS, StudyFitSettings
 
 MOST_CHANCE = 0.95
-"""Largest floor of guessing: an item that everyone guesses tells nothing."""
+"""Largest floor of guessing; an item that everyone guesses has no information."""
 
 IRTEngine = Callable[[Answers, IRTSettings, RowFloats | None], Outcome[IRTPosterior]]
 
@@ -35,7 +35,7 @@ def fit_irt_study(
         study: The items' known chances of a guess, answer keys and tasks; its responses are not looked at.
         responses: The answers.
         settings: What to fit.
-        progress: Not called: engines do not know how far they are.
+        progress: Not called: engines do not report progress.
 
     Raises:
         FitError: The responses cannot support the model.

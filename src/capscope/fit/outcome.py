@@ -53,7 +53,7 @@ class Outcome(Generic[PosteriorT]):
 
 @dataclass(frozen=True)
 class Cost:
-    """What some work took."""
+    """Time and memory that some work took."""
 
     seconds: float
     """Wall time."""
@@ -64,14 +64,14 @@ class Cost:
 
 
 class Meter:
-    """Measures from when it is made."""
+    """Measures time and memory from its creation."""
 
     def __init__(self) -> None:
         """Start the clocks."""
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> Cost:
-        """The cost so far."""
+        """Return the cost so far."""
         seconds, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         return Cost(round(seconds, 3), round(cpu, 3), round(_peak_memory_mb(), 1))
 
@@ -87,7 +87,7 @@ def _peak_memory_mb() -> float:
 
 @contextmanager
 def single_threaded() -> Generator[None]:
-    """Let torch and numpy's BLAS use one thread each, and give back what they had."""
+    """Let torch and numpy's BLAS use one thread each, and restore their settings afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -98,20 +98,20 @@ def single_threaded() -> Generator[None]:
 
 
 def single_threaded_blas() -> threadpool_limits:
-    """Let numpy's BLAS alone use one thread while this is entered; torch keeps its own, for large networks."""
+    """Let numpy's BLAS use one thread inside the context; torch keeps its threads, for large networks."""
     return threadpool_limits(1, "blas")
 
 
 @dataclass(frozen=True)
 class HoldoutScore:
-    """How well a fit predicts answers it has not seen; the layout that `capscope fit --holdout --json` prints."""
+    """Scores of a fit's predictions of held-out answers, as `capscope fit --holdout --json` prints them."""
 
     model: str
-    """What was fitted."""
+    """Name of the fitted model."""
     engine: str
-    """How."""
+    """Name of the engine."""
     device: str
-    """Where."""
+    """Device that it was fitted on."""
     status: str
     """The fit's status code."""
     reliability: dict[str, float]
@@ -140,7 +140,7 @@ class HoldoutScore:
 
 @dataclass(frozen=True)
 class HeldOut(Generic[PosteriorT]):
-    """Answers that a fit has not seen, and its predictions of them."""
+    """Held-out answers, and a fit's predictions of them."""
 
     fit: Outcome[PosteriorT]
     """The fit to the other answers."""

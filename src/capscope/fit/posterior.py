@@ -1,4 +1,4 @@
-"""The protocol that posteriors of all kinds of fit follow, and their export to ArviZ."""
+"""The protocol of posteriors, which all kinds of fit follow, and their export to ArviZ."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +58,7 @@ class Posterior(Protocol):
         ...
 
     def item_table(self, level: float = 0.9) -> pd.DataFrame:
-        """What the fit knows of its items, one row each; no rows where it knows none.
+        """Estimates of the items, one row each; no rows where the fit has no items.
 
         Args:
             level: Nominal coverage of the bounds.
@@ -126,12 +126,12 @@ class Posterior(Protocol):
         ...
 
     def manifest(self) -> tuple[dict[str, Any], Tensors]:
-        """Take the posterior apart for storing: plain values, and arrays by name."""
+        """Return the posterior as plain values and arrays by name, for storing."""
         ...
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "Posterior":
-        """Put a stored posterior together again.
+        """Rebuild a stored posterior.
 
         Raises:
             KeyError: A part is missing.
@@ -253,7 +253,7 @@ def positions(names: tuple[str, ...], known: tuple[str, ...], what: str) -> np.n
 
 @runtime_checkable
 class Drawable(Protocol):
-    """What can be exported: every `Posterior`, and the draws of a sampler."""
+    """Posteriors that can be exported: every `Posterior`, and the draws of a sampler."""
 
     def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:
         """Draws of the parameters by name, the draw axis first, each with the names of its other axes."""

@@ -33,18 +33,18 @@ class Factors:
     """Thin factors of the log-odds of all cells, in single precision."""
 
     row_mean: Float[Tensor, "rows k"]
-    """The mean is the inner product of these ..."""
+    """Row factors of the mean: the mean of a cell is their inner product with `column_mean`."""
     column_mean: Float[Tensor, "columns k"]
-    """... and these."""
+    """Column factors of the mean."""
     row_variance: Float[Tensor, "rows j"]
-    """The variance is the inner product of these ..."""
+    """Row factors of the variance: the variance of a cell is their inner product with `column_variance`."""
     column_variance: Float[Tensor, "columns j"]
-    """... and these."""
+    """Column factors of the variance."""
 
 
 @dataclass(frozen=True)
 class Products:
-    """What one pass over the cells brings back, in double precision."""
+    """Results of one pass over the cells, in double precision."""
 
     residual: Float[Tensor, "rows k"]
     """Residuals times a thin matrix."""
@@ -65,7 +65,7 @@ class Cells(Protocol):
 
     @property
     def log_concave(self) -> bool:
-        """Whether no curvature is negative: a right answer far below even odds is likely a guess where there is one."""
+        """Whether no curvature is negative; with a floor, a right answer far below even odds is likely a guess."""
         ...
 
     def products(
@@ -75,9 +75,9 @@ class Cells(Protocol):
 
         Args:
             factors: Mean and variance of the log-odds.
-            on_residual: What the residuals are multiplied by.
-            on_curvature: What the curvatures are multiplied by.
-            threads: Chunks of rows worked on at once.
+            on_residual: Matrix that the residuals are multiplied by, as (column, k).
+            on_curvature: Matrix that the curvatures are multiplied by, as (column, j).
+            threads: Number of chunks of rows computed in parallel.
         """
         ...
 
@@ -86,7 +86,7 @@ class Cells(Protocol):
         ...
 
     def without_floor(self) -> "Cells":
-        """The same scores as if nobody guessed."""
+        """The same scores without floors of guessing."""
         ...
 
     def to(self, device: torch.device) -> "Cells":
@@ -95,7 +95,7 @@ class Cells(Protocol):
 
 
 def for_each(work: Callable[[int], None], count: int, threads: int) -> None:
-    """Call ``work(0) ... work(count - 1)``, some of them at once; each must write to a place of its own."""
+    """Call ``work(0) ... work(count - 1)``, some of them in parallel; no two may write to the same place."""
     if threads == 1 or count == 1:
         for number in range(count):
             work(number)
@@ -117,7 +117,7 @@ class CellScores(Protocol):
         ...
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "CellScores":
-        """The same change (a part, a transpose, a move to a device) made to whatever is aligned with the cells."""
+        """Apply a function (a slice, a transpose, a move to a device) to every array that is aligned with the cells."""
         ...
 
     @property
@@ -146,7 +146,7 @@ class SignedScores:
         return signed_log_likelihood(mean, variance, self.sign.to(mean.dtype))
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "SignedScores":
-        """Change the signs."""
+        """Apply the function to the signs."""
         return SignedScores(change(self.sign))
 
     def _spelt_out(self) -> "WeightedScores":
@@ -176,7 +176,7 @@ class WeightedScores:
         return weighted_log_likelihood(mean, variance, self.score, self.trials, floor)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "WeightedScores":
-        """Change scores and trials."""
+        """Apply the function to scores and trials."""
         return WeightedScores(change(self.score), change(self.trials))
 
     @property
@@ -205,7 +205,7 @@ class CodedScores:
         return self._spelt_out().log_likelihood(mean, variance, floor)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "CodedScores":
-        """Change the codes; the list moves along to their device."""
+        """Apply the function to the codes; the list of pairs is moved to their device."""
         code = change(self.code)
         return CodedScores(code, self.score.to(code.device), self.trials.to(code.device))
 

@@ -26,7 +26,7 @@ SPARSE_SHARE = 0.2
 """Below this share observed, cells are laid out as compressed rows."""
 
 SMALL_MATRIX = 1 << 18
-"""Matrices of up to this many cells are never worth compressing."""
+"""Matrices of up to this many cells are never compressed."""
 
 BothWays = tuple[Cells, Cells]
 """Cells with models in rows, and with items in rows."""
@@ -34,17 +34,17 @@ BothWays = tuple[Cells, Cells]
 
 @runtime_checkable
 class Packing(Protocol):
-    """To arrays of numbers and back; zeros mean not administered."""
+    """How scores are stored as arrays of numbers; zeros mean not administered."""
 
     dtypes: ClassVar[Kinds]
     """Type of each array."""
 
     def packed(self, rows: Responses) -> Arrays:
-        """The rows' numbers; those of the last array are not 0."""
+        """Pack rows into arrays; no value of the last array is 0."""
         ...
 
     def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
-        """Scores from the numbers, in any shape."""
+        """Unpack arrays of any shape into scores."""
         ...
 
 
@@ -55,11 +55,11 @@ class SignedPacking:
     dtypes: ClassVar[Kinds] = (np.int8,)
 
     def packed(self, rows: Responses) -> Arrays:
-        """Signs."""
+        """Pack rows as signs."""
         return ((2 * rows.score - 1).astype(np.int8),)
 
     def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
-        """Scores from signs."""
+        """Unpack signs."""
         return SignedScores(arrays[0])
 
 
@@ -70,16 +70,16 @@ class CodedPacking:
     pairs: np.ndarray
     """Pairs of score and trials that occur, sorted."""
     weight: float = 1.0
-    """Trials that one trial counts for."""
+    """Number of trials that one observed trial counts for."""
 
     dtypes: ClassVar[Kinds] = (np.uint8,)
 
     def packed(self, rows: Responses) -> Arrays:
-        """Codes."""
+        """Pack rows as codes."""
         return ((np.searchsorted(self.pairs, pairs_of(rows)) + 1).astype(np.uint8),)
 
     def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
-        """Scores from codes."""
+        """Unpack codes."""
         listed = np.concatenate([[0j], self.pairs])
         score, trials = (torch.from_numpy(part.astype(np.float32)) for part in (np.real(listed), np.imag(listed)))
         return CodedScores(arrays[0], score, trials * self.weight)
@@ -90,16 +90,16 @@ class WeightedPacking:
     """Eight bytes: score and trials in single precision."""
 
     weight: float = 1.0
-    """Trials that one trial counts for."""
+    """Number of trials that one observed trial counts for."""
 
     dtypes: ClassVar[Kinds] = (np.float32, np.float32)
 
     def packed(self, rows: Responses) -> Arrays:
-        """Scores and trials."""
+        """Pack rows as scores and trials."""
         return rows.score.astype(np.float32), rows.n_trials.astype(np.float32)
 
     def scores(self, arrays: tuple[Tensor, ...]) -> CellScores:
-        """Scores from both."""
+        """Unpack scores and trials."""
         return WeightedScores(arrays[0], arrays[1] * self.weight)
 
 
@@ -121,7 +121,7 @@ class MemoryWriter:
     """Fills a store in memory."""
 
     def __init__(self, n_cells: int, packing: Packing) -> None:
-        """Make room."""
+        """Allocate the arrays."""
         self._packing = packing
         self._column = np.empty(n_cells, np.int32)
         self._arrays = tuple(np.empty(n_cells, kind) for kind in packing.dtypes)
@@ -133,16 +133,16 @@ class MemoryWriter:
             whole[at] = part
 
     def store(self) -> CellStore:
-        """What was written."""
+        """Return the store of the cells written."""
         tensors = tuple(torch.from_numpy(array) for array in self._arrays)
         return MemoryStore(torch.from_numpy(self._column), self._packing.scores(tensors))
 
 
 class DiskWriter:
-    """Fills files in a folder that goes with the last store that reads it."""
+    """Fills files in a temporary folder, which is removed when the last store that reads it is gone."""
 
     def __init__(self, n_cells: int, packing: Packing) -> None:
-        """Make room on disk, in the folder for temporary files."""
+        """Create the files, in the system's folder for temporary files."""
         self._packing = packing
         self._folder = Path(tempfile.mkdtemp(prefix="capscope-cells-"))
         self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -152,14 +152,14 @@ class DiskWriter:
             np.memmap(file.path, file.kind, "w+", shape=file.size).flush()
 
     def put(self, at: RowIndex, column: RowIndex, arrays: Arrays) -> None:
-        """Write cells to their places; the maps are closed at once, so that their pages do not pile up."""
+        """Write cells to their places; the memory maps are closed at once, so that their pages are released."""
         for file, part in zip(self._files, (column, *arrays), strict=True):
             mapped = np.memmap(file.path, file.kind, "r+", shape=file.size)
             mapped[at] = part
             mapped.flush()
 
     def store(self) -> CellStore:
-        """What was written."""
+        """Return the store of the cells written."""
         return DiskStore(self, self._files[0], self._files[1:], self._packing)
 
 
@@ -179,7 +179,7 @@ class DiskStore:
     """Cells in files."""
 
     owner: object
-    """Whoever removes the files; kept alive by its readers."""
+    """The writer, which removes the files when it is collected; stores keep it alive."""
     columns: _File
     """Columns of the cells."""
     values: tuple[_File, ...]
@@ -187,7 +187,7 @@ class DiskStore:
     packing: Packing
     """How they are packed."""
     device: torch.device = torch.device("cpu")
-    """Where chunks are wanted."""
+    """Device that chunks are moved to."""
 
     def read(self, cells: slice) -> tuple[Int32[Tensor, " cell"], CellScores]:
         """Column and score of some cells."""
@@ -195,18 +195,20 @@ class DiskStore:
         return self.columns.read(cells).to(self.device), scores.mapped(lambda values: values.to(self.device))
 
     def to(self, device: torch.device) -> "DiskStore":
-        """Chunks go to a device; the files stay."""
+        """Move chunks to a device when they are read; the files stay."""
         return DiskStore(self.owner, self.columns, self.values, self.packing, device)
 
 
 def lay_out(
     answers: Answers, summary: ResponseSummary, floor: RowFloats | None = None, memory_mb: float = math.inf
 ) -> BothWays:
-    """Lay answers out both ways round; repeats of a cell are pooled, or stand side by side.
+    """Lay answers out twice, with models in rows and with items in rows.
+
+    Repeats of a cell are pooled in a full matrix, and are cells of their own in compressed rows.
 
     Args:
         answers: Observed answers.
-        summary: Their summary.
+        summary: Summary of these answers.
         floor: Chance of a right guess on each item; None for none.
         memory_mb: Megabytes for the cells; where they need more, they are kept on disk as compressed rows.
     """
@@ -243,7 +245,7 @@ def _full(answers: Answers, summary: ResponseSummary, packing: Packing) -> CellS
 
 
 def _pooled(answers: Answers, shape: tuple[int, int], weight: float) -> CellScores:
-    """Repeats of a cell count as its trials."""
+    """Full matrix where repeats of a cell count as its trials."""
     trials, right = np.zeros(shape[0] * shape[1], np.float32), np.zeros(shape[0] * shape[1], np.float32)
     for rows in answers.blocks():
         cell = _cell(rows, shape)
@@ -258,7 +260,7 @@ def _cell(rows: Responses, shape: tuple[int, int]) -> RowIndex:
 
 
 class _Side:
-    """Compressed rows being filled: a counting sort, chunk by chunk."""
+    """Compressed rows that are filled block by block, by a counting sort."""
 
     def __init__(self, totals: Margins, packing: Packing, on_disk: bool) -> None:
         self._start = np.concatenate([[0], np.cumsum(totals.count)]).astype(np.int64)

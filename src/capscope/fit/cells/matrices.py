@@ -26,17 +26,17 @@ from capscope.fit.cells.interface import (
 from capscope.fit.links import PROBIT_SCALE
 
 DENSE_CHUNK_CELLS = 1 << 18
-"""Cells worked on at once on the CPU: the few arrays of a chunk then stay in its cache."""
+"""Cells of a chunk on the CPU, so few that its arrays stay in the cache."""
 
 GPU_DENSE_CHUNK_CELLS = DENSE_CHUNK_CELLS << 10
 
 COLUMNS_AT_ONCE = 1 << 16
-"""Single-precision sums run over this many columns at most; beyond, they are added up in double precision."""
+"""Most columns that a single-precision sum runs over; longer sums are added in double precision."""
 CHUNK_CELLS = 1 << 16
-"""Observed cells worked on at once on the CPU."""
+"""Observed cells of a chunk on the CPU."""
 
 GPU_CHUNK_CELLS = CHUNK_CELLS << 7
-"""Observed cells worked on at once on a GPU, where small chunks leave it waiting."""
+"""Observed cells of a chunk on a GPU, which small chunks would leave idle."""
 
 GATHER_SHARE = 0.02
 """Below this share observed, thin factors are gathered for each cell."""
@@ -101,7 +101,7 @@ class DenseCells:
         return DenseCells(turned, self.column_floor, self.row_floor)
 
     def without_floor(self) -> "DenseCells":
-        """The same scores as if nobody guessed."""
+        """The same scores without floors of guessing."""
         return replace(self, row_floor=None, column_floor=None)
 
     def to(self, device: torch.device) -> "DenseCells":
@@ -256,7 +256,7 @@ class SparseCells:
         return total
 
     def without_floor(self) -> "SparseCells":
-        """The same scores as if nobody guessed."""
+        """The same scores without floors of guessing."""
         return replace(self, row_floor=None, column_floor=None)
 
     def to(self, device: torch.device) -> "SparseCells":
@@ -298,7 +298,7 @@ class SparseCells:
 
 @contextmanager
 def _no_beta_warning() -> Generator[None]:
-    """Torch warns that compressed rows are young; their products with dense matrices are all that is used here."""
+    """Silence torch's warning that compressed rows are in beta: only their products with dense matrices are used."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support", category=UserWarning)
         warnings.filterwarnings("ignore", message="Sparse invariant checks", category=UserWarning)

@@ -1,4 +1,4 @@
-"""What one reading of all answers tells, before anything is fitted."""
+"""Summary of all answers from one pass: totals by model and item, scores that occur, and blocks of linked models."""
 
 from dataclasses import dataclass, field, replace
 
@@ -28,15 +28,21 @@ class Margins:
 
     @classmethod
     def none(cls, size: int) -> "Margins":
-        """Nothing counted yet."""
+        """Margins with all counts at 0."""
         return cls(np.zeros(size), np.zeros(size), np.zeros(size))
 
     def of(self, index: Int[np.ndarray, " kept"]) -> "Margins":
-        """The totals of some of them."""
+        """Margins of some models or items."""
         return Margins(self.count[index], self.trials[index], self.right[index])
 
     def add(self, index: RowIndex, trials: FloatArray | None, right: FloatArray) -> None:
-        """Count some rows; no trials means one each."""
+        """Add rows.
+
+        Args:
+            index: Position of each row on the axis.
+            trials: Trials of each row; None for one each.
+            right: Sum of the scores of each row over its trials.
+        """
         size = len(self.count)
         count = np.bincount(index, minlength=size)
         self.count += count
@@ -46,7 +52,7 @@ class Margins:
 
 @dataclass
 class ResponseSummary:
-    """What one reading of all answers tells: totals on both axes, and which scores occur."""
+    """Summary of all answers: totals on both axes, and which scores occur."""
 
     models: Margins
     """Margins of the models."""
@@ -64,11 +70,11 @@ class ResponseSummary:
     """Trials that one trial counts for; see `dispersion`."""
 
     def of(self, models: Int[np.ndarray, " model"], items: Int[np.ndarray, " item"]) -> "ResponseSummary":
-        """The survey over some models and items, the others having no answer."""
+        """The summary over some models and items, where the others have no answer."""
         return replace(self, models=self.models.of(models), items=self.items.of(items))
 
     def add(self, rows: Responses) -> None:
-        """Take in some rows.
+        """Add rows.
 
         Raises:
             FitError: A score or a number of trials is out of range.
@@ -93,10 +99,10 @@ class ResponseSummary:
 
 
 def summarise(answers: Answers) -> ResponseSummary:
-    """Read all answers once.
+    """Summarise all answers in one pass.
 
     Raises:
-        FitError: There is no answer, or one that cannot be used.
+        FitError: There are no answers, or a score or number of trials is out of range.
     """
     summary = ResponseSummary(Margins.none(len(answers.models)), Margins.none(len(answers.items)))
     for rows in answers.blocks():
@@ -121,7 +127,7 @@ def _refuse_bad(rows: Responses) -> None:
 
 
 def block_labels(answers: Answers) -> tuple[Int[np.ndarray, " model"], Int[np.ndarray, " item"]]:
-    """Label of the block of each model and of each item; those without an answer are blocks of their own."""
+    """Label blocks of models and items that are linked by answers; those without an answer are blocks of their own."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -139,7 +145,7 @@ def block_labels(answers: Answers) -> tuple[Int[np.ndarray, " model"], Int[np.nd
 
 
 def _first_with(label: RowIndex) -> RowIndex:
-    """The first node of each node's block, so that labels are nodes."""
+    """The first node of each node's block, which serves as the block's label."""
     _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
     return first[inverse]
 
@@ -151,12 +157,12 @@ MOST_TRIALS = 20.0
 def trial_weight(answers: Answers, summary: ResponseSummary) -> float:
     """Number of right or wrong answers that one row is worth: 1 where all are right or wrong or state their trials.
 
-    Chances are those of an additive model of models and items, which fits no better than what comes after it, so
-    that fractions count for too little rather than for too much.
+    The chances are those of an additive model of models and items, which fits no better than the model fitted later;
+    fractions therefore count for too little rather than for too much.
 
     Args:
         answers: Observed answers.
-        summary: Their summary.
+        summary: Summary of these answers.
     """
     if summary.binary or not summary.one_trial:
         return 1.0

@@ -15,9 +15,9 @@ from capscope.errors import FitError
 from capscope.fit.links import AREA_TOP, trapezoid_area
 
 LARGEST_CHANCE = 0.25
-"""Items that a guess gets right more often than this are left out (unguessability below 75)."""
+"""Items with a larger chance of a right guess are left out (unguessability below 75)."""
 ANCHOR_LEVEL = 20.0
-"""Level of the synthetic failure, far beyond what anything demands."""
+"""Level of the synthetic failure, far above the scale."""
 ELIGIBLE_COUNT = 100
 """Levels with at least this many items all get the weight of the largest of them."""
 GRID = np.linspace(0, AREA_TOP, 1001)
@@ -26,7 +26,7 @@ GRID = np.linspace(0, AREA_TOP, 1001)
 
 @dataclass(frozen=True)
 class Slices:
-    """Level counts, and how many items they rest on."""
+    """Level counts, and the number of items used and left out."""
 
     counts: LevelCounts
     """Answers and successes by model, dimension and level."""

@@ -29,7 +29,7 @@ def fit_hierarchical(
     draws: int = 500,
     progress: Callable[[float], None] | None = None,
 ) -> Outcome[CurvePosterior]:
-    """Fit the hierarchical curves, and beside them the classical ones.
+    """Fit the hierarchical curves, and the classical ones for comparison.
 
     Args:
         counts: Answers and successes by model, dimension and level.
@@ -73,7 +73,7 @@ def _draws_last(value: Tensor) -> np.ndarray:
 
 
 def _with_answers(counts: LevelCounts) -> tuple[LevelCounts, tuple[str, ...]]:
-    """Leave out dimensions about which nothing was asked, and name those whose slope is borrowed."""
+    """Leave out dimensions without answers, and give advice on those whose slope comes from the other dimensions."""
     levels = (counts.n[:, :, 1:].sum(axis=0) > 0).sum(axis=1)
     silent = [dim for dim, count in zip(counts.dims, levels, strict=True) if count == 0]
     single = [dim for dim, count in zip(counts.dims, levels, strict=True) if count == 1]
@@ -123,7 +123,7 @@ def fit_curve_study(
 
 
 def _remarks(slices: Slices) -> list[str]:
-    """Say how many items lack levels, and what becomes of them."""
+    """Advice on items that lack levels."""
     partly, unrated = slices.n_partly_rated, slices.n_unrated
     return [
         *([f"{partly} items lack some demand levels; typical levels stand in with their spread"] if partly else []),

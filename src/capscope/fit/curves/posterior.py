@@ -1,4 +1,4 @@
-"""What a curve fit leaves: draws of every curve, the abilities they imply, and chances on items with given demands."""
+"""The posterior of a curve fit: draws of curves and abilities, and chances on items with given demands."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -34,7 +34,7 @@ FEW_ANSWERS = 30
 
 @dataclass(frozen=True)
 class CurvePosterior:
-    """Posterior draws of all subject characteristic curves, with the counts they rest on."""
+    """Posterior draws of all subject characteristic curves, with the level counts they were fitted to."""
 
     kind: ClassVar[str] = "curves"
 
@@ -45,17 +45,17 @@ class CurvePosterior:
     ability: ModelDimDraw
     """Area under each curve over levels 0 to 10, in demand levels."""
     midpoint: ModelDimDraw
-    """Level at which success has even odds."""
+    """Demand level at which the chance of success is one half."""
     slope: ModelDimDraw
     """Log-odds lost with each level, positive."""
     general: Float[np.ndarray, "model draw"]
     """General ability, standardised over the models."""
     level_effect_sd: Float[np.ndarray, " draw"]
-    """Standard deviation, in log-odds, by which a level of a dimension departs from the straight line."""
+    """Standard deviation, in log-odds, of level effects: deviations of a dimension's levels from the straight line."""
     concentration: Float[np.ndarray, " draw"]
     """Beta-binomial concentration: over-dispersion of a cell is 1 / (1 + concentration)."""
     residual_sd: Float[np.ndarray, " dim"]
-    """Standard deviation, in log-odds, of what a dimension adds to the general ability."""
+    """Standard deviation, in log-odds, of the effect of a dimension beyond the general ability."""
     n: Float[np.ndarray, "model dim level"]
     """Number of answers behind each cell."""
     correct: Float[np.ndarray, "model dim level"]
@@ -167,14 +167,14 @@ class CurvePosterior:
         return {"model": self.models, "dim": self.dims}
 
     def manifest(self) -> tuple[dict[str, Any], Tensors]:
-        """Take the posterior apart for storing."""
+        """Return the posterior as plain values and arrays, for storing."""
         tensors = {name: getattr(self, name) for name in _STORED}
         tensors |= {f"classical.{name}": getattr(self.classical, name) for name in _STORED_CLASSICAL}
         return {"kind": self.kind, "model": self.model_name, "models": self.models, "dims": self.dims}, tensors
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "CurvePosterior":
-        """Put a stored posterior together again."""
+        """Rebuild a stored posterior."""
         models, dims = tuple(manifest["models"]), tuple(manifest["dims"])
         stored = {name: tensors[f"classical.{name}"] for name in _STORED_CLASSICAL}
         classical = ClassicalCurves(models, dims, **stored)
@@ -222,11 +222,11 @@ class CurvePosterior:
     def item_log_odds(
         self, level: ItemDim, rng: np.random.Generator, level_sd: ItemDim | None = None
     ) -> Float[np.ndarray, "model item draw"]:
-        """Log-odds of success on items nobody has run, from their demands.
+        """Log-odds of success on new items, from their demands.
 
         An item belongs to the slice of each dimension that no other exceeds, so its log-odds are the mean over those
-        dimensions' curves at its highest level. Every draw adds a fresh level effect for each dimension and level,
-        since how far a level departs from its line is known for the fitted items only.
+        dimensions' curves at its highest level. Every draw adds a new level effect for each dimension and level,
+        because level effects are estimated for the fitted items only.
 
         Args:
             level: Demand levels, columns in the order of `dims`, no NaN.

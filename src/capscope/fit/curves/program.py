@@ -29,7 +29,7 @@ from capscope.errors import FitError
 from capscope.fit.links import curve_area, curve_log_odds
 
 CENTRE_LEVEL = 3.0
-"""The level at which `log_odds` is read: the middle of what is observed."""
+"""Level at which `log_odds` is defined: the middle of the observed levels."""
 VARIANCE_PRIOR = (1.0, 0.1)
 """Every variance's prior, as a number of observations and their variance."""
 LARGEST_LOG_ODDS = 30.0
@@ -63,7 +63,7 @@ class CurveData:
 
 
 def curve_data(counts: LevelCounts) -> CurveData:
-    """Lay level counts out in rows; level 0, where a dimension asks for nothing, is left out.
+    """Lay level counts out in rows, without level 0, at which a dimension is not demanded.
 
     Raises:
         FitError: No model has an answer at level 1 or above.
@@ -131,7 +131,7 @@ class CurveProgram:
         }
 
     def __call__(self) -> None:
-        """Sample every site in turn; Pyro reads the joint density off the trace."""
+        """Sample every site; Pyro computes the joint density from the trace."""
         n_models, n_dims = self.data.shape
         n_cells = len(self.data.detrend)
         variance = {
@@ -182,13 +182,13 @@ class CurveWorld:
     """Sizes of the effects in a simulated world, standard deviations in log-odds (of slopes: of their logarithm)."""
 
     residual_sd: float = 0.3
-    """What a dimension adds to the general ability."""
+    """Standard deviation of the effect of a dimension beyond the general ability."""
     dim_slope_sd: float = 0.4
-    """How slopes differ between dimensions."""
+    """Standard deviation of log slopes between dimensions."""
     model_slope_sd: float = 0.2
-    """How slopes differ between models."""
+    """Standard deviation of log slopes between models."""
     level_effect_sd: float = 0.4
-    """How levels depart from the straight line, alike for all models."""
+    """Standard deviation of level effects, which all models share."""
     concentration: float = 80.0
     """Beta-binomial concentration of each cell."""
 

@@ -1,9 +1,9 @@
 """The demand-ability model: a hierarchical explanatory item response model (De Boeck & Wilson, 2004).
 
 Log-odds of knowing the answer are a model's general ability, plus its shrunken slopes on the demands, plus the effects
-of the item's demands, text, task and benchmark, plus the item's own departure. Scales of all effects are learnt from
-the evidence (MacKay, 1992); effects of tasks and benchmarks follow a Student-t. Gaussian posteriors climb the expected
-log-likelihood by Newton steps whose curvature is that of a bound (Jaakkola & Jordan, 2000), which keeps them stable.
+of the item's demands, text, task and benchmark, plus an item residual. Scales of all effects are estimated by
+empirical Bayes (MacKay, 1992); effects of tasks and benchmarks follow a Student-t. Gaussian posteriors are updated by
+Newton steps on the expected log-likelihood, with the curvature of a bound (Jaakkola & Jordan, 2000) for stability.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,13 @@ from capscope.fit.settings import StudyFitSettings
 BENCHMARK_SD = 1.0
 """Prior scale of benchmark effects in log-odds; benchmarks are few, so it counts as `BENCHMARK_COUNT` of them."""
 BENCHMARK_COUNT = 2.0
-"""Benchmarks differ by 1.3 log-odds and more in what demands leave open, so one seen benchmark must not say zero."""
+"""Benchmarks differ by 1.3 log-odds and more beyond their demands, so that one observed benchmark must not imply 0."""
 WEAK_COUNT, WEAK_SD = 0.01, 0.5
-"""The same for all other groups: hardly a prior."""
+"""The same for all other groups: a weak prior."""
 SLOPE_COUNT, SLOPE_SD = 0.5, 0.1
 """Prior on the scale of the models' slopes."""
 NEVER = 1e9
-"""Precision that pins a weight at 0."""
+"""Precision that fixes a weight at 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class DemandSettings:
 
 @dataclass
 class _Sweeps:
-    """Where the sweeps stand."""
+    """State of the sweeps."""
 
     score: np.ndarray
     trials: np.ndarray
@@ -117,7 +117,7 @@ class _Sweeps:
         return curvature, self.trials * (known - chance) + curvature * mean, expected
 
     def step_models(self) -> None:
-        """Abilities and slopes of all models given the items, then their spread between models."""
+        """Update abilities and slopes of all models given the items, then their standard deviations between models."""
         curvature, pull, expected = self._working()
         n_models, width = self.ability.shape
         precision = (curvature @ self.products).reshape(n_models, width, width)
@@ -135,7 +135,7 @@ class _Sweeps:
         self.ability_sd = np.sqrt((second + count * prior_sd**2) / (n_models + count))
 
     def step_items(self) -> None:
-        """Weights of the columns, their scales, and the items' departures, given the models."""
+        """Update weights of the columns, their scales, and item residuals, given the models."""
         curvature, pull, expected = self._working()
         information = curvature.sum(0) + 1e-8
         working = (pull - curvature * (self.ability @ self.design.T)).sum(0) / information

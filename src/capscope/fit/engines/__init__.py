@@ -13,7 +13,7 @@ IRT_MODELS = ("auto", "rasch", "2pl", "3pl", "4pl", "mirt")
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """One engine: what it is called, what it can fit, and where its code lives."""
+    """One engine: its name, the models it can fit, and its code."""
 
     name: str
     """Name by which users choose it."""

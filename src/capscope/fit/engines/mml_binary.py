@@ -21,7 +21,7 @@ from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.outcome import Outcome, Status
 
 NODES = 31
-"""Nodes of each person; more change no log-likelihood in the fourth decimal."""
+"""Quadrature nodes of each person; more nodes leave the log-likelihood unchanged to four decimals."""
 
 MOST_CELLS = 5_000_000
 """Persons times items up to which this engine is offered."""
@@ -53,9 +53,10 @@ class MarginalPosterior:
     """Marginal log-likelihood at the estimates."""
 
     def as_irt(self, model_name: str = "2pl") -> IRTPosterior:
-        """The same fit as a posterior that predicts, profiles and scores like any other.
+        """Convert to the posterior that all engines return.
 
-        Items get independent Gaussians by their standard errors; new items come from the estimates' own spread.
+        Items are independent Gaussians with the standard errors; the population of items has the mean and covariance of
+        the estimates.
 
         Args:
             model_name: What was fitted: ``2pl`` or ``rasch``.
@@ -90,7 +91,7 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Nodes:
-    """Each person's nodes and what the person's answers say at them."""
+    """Quadrature nodes of each person, and the posterior of the person's ability at them."""
 
     ability: FloatArray
     share: FloatArray

@@ -45,7 +45,7 @@ class MarginalExtrasPosterior:
     covariance: Float[np.ndarray, "item param param"]
     """Their covariances, from Louis' cross-products and the prior's curvature."""
     typical: Float[np.ndarray, "coordinate 2"]
-    """Shape of a typical new item and its variance."""
+    """Extras of a typical new item and their variances."""
     ability_mean: Float[np.ndarray, " model"]
     """Expected a posteriori abilities."""
     ability_sd: Float[np.ndarray, " model"]
@@ -64,7 +64,7 @@ class MarginalExtrasPosterior:
         return self.parameters[:, 1]
 
     def as_irt(self, model_name: str) -> IRTPosterior:
-        """The same fit as a posterior that predicts, profiles and scores like any other.
+        """Convert to the posterior that all engines return.
 
         Args:
             model_name: What was fitted.
@@ -126,7 +126,7 @@ class _World:
 
     @property
     def places(self) -> Int[np.ndarray, "item param"]:
-        """Place of each parameter in the vector that is searched, one for a common slope; -1 where it is fixed."""
+        """Position of each parameter in the optimised vector, the same for a common slope; -1 where it is fixed."""
         free, n_items = self.free, self.cells.shape[1]
         places = np.full((n_items, 2 + len(self.priors)), -1)
         if self.rasch:

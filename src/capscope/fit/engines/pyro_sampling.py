@@ -38,7 +38,7 @@ from capscope.fit.posterior import ParameterDraws
 HELD_FLOORS = "floors and ceilings are the default engine's estimates: only abilities, slopes and intercepts are drawn"
 
 MOST_LOW_RANK = 5000
-"""Unknowns up to which the guide of SVI carries correlations of low rank; past it each has its own Gaussian."""
+"""Most unknowns for which the guide of SVI has low-rank correlations; with more, each has a Gaussian of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class SampledPosterior:
         return {"model": self.models, "item": self.items, "dim": dims}
 
     def as_irt(self, start: IRTPosterior) -> IRTPosterior:
-        """The draws' means and covariances as a posterior that predicts, profiles and saves like any other.
+        """Convert to the posterior that all engines return, by means and covariances of the draws.
 
         Args:
             start: The posterior that the sampler started from; its population of items stays.

@@ -1,4 +1,4 @@
-"""Cells whose scores follow from log-odds by a score_model with extra parameters for each item."""
+"""Cells with a score model, which has extra parameters for each item."""
 
 from dataclasses import dataclass, replace
 
@@ -13,12 +13,12 @@ from capscope.fit.cells.matrices import DenseCells
 from capscope.fit.irt.score_models.score_model import ScoreModel
 
 CHUNK_CELLS = 1 << 17
-"""Cells worked on at once on the CPU; a score_model keeps about a dozen arrays of them."""
+"""Cells of a chunk on the CPU; a score model needs about a dozen arrays of them."""
 
 
 @dataclass(frozen=True)
 class ScoreModelCells:
-    """Dense scores with a score_model."""
+    """A full matrix of scores with a score model."""
 
     score: Float[Tensor, "rows columns"]
     """Mean score of each cell."""
@@ -113,7 +113,7 @@ def _moments(factors: Factors, rows: slice) -> tuple[Tensor, Tensor]:
 def score_model_cells(
     responses: Responses, score_model: ScoreModel, item_extras: Float[Tensor, "item coordinate"]
 ) -> ScoreModelCells:
-    """Lay responses out with a score_model, models in rows; repeats of a cell are pooled by their trials.
+    """Lay responses out with a score model, models in rows; repeats of a cell are pooled by their trials.
 
     Args:
         responses: Observed responses.

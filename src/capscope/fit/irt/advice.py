@@ -1,4 +1,4 @@
-"""What a fit should tell its reader: what is odd about the data, and what the model could not find."""
+"""Advice on a fit: oddities of the data, and what the model could not estimate."""
 
 from dataclasses import replace
 
@@ -11,13 +11,13 @@ from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.outcome import Status
 
 NULL_SLOPE = 0.15
-"""Where the typical slope is below this, abilities explain next to nothing of the log-odds."""
+"""Typical slope below which abilities explain next to nothing of the log-odds."""
 
 LEAST_MODELS = 20
-"""Fewer models than this show no shape of a distribution."""
+"""Fewest models from which the shape of a distribution is judged."""
 
 CLUSTERED, MOST_FULL = 0.6, 0.9
-"""Correlation of ability and mean difficulty over the models that is told; fuller matrices are not looked at."""
+"""Least correlation of ability and mean difficulty over models that leads to advice; fuller matrices are skipped."""
 
 BIMODAL = 0.7
 """Sarle's coefficient of bimodality above which models stand in two groups; a uniform distribution has 0.56."""
@@ -55,7 +55,7 @@ def flat_rows(
 
     Args:
         answers: Observed answers.
-        summary: Their summary.
+        summary: Summary of these answers.
         models: Positions of the models to look at; None for all.
         items: Positions of the items to look at; None for all.
     """
@@ -80,7 +80,7 @@ def flat_rows(
 
 
 def _blocks(answers: Answers, summary: ResponseSummary) -> list[str]:
-    """Groups of models that share no item with the others: their scales meet only through the priors."""
+    """Groups of models that share no item with the others, so that only the priors link their scales."""
     if summary.n_rows > 0.5 * len(answers.models) * len(answers.items):
         return []  # two models that each answered more than half of the items share one
     label, _ = block_labels(answers)
@@ -98,11 +98,11 @@ def _blocks(answers: Answers, summary: ResponseSummary) -> list[str]:
 
 
 def _clustered(posterior: IRTPosterior, answers: Answers, summary: ResponseSummary) -> list[str]:
-    """Answers that were asked for near each model's own level, as adaptive tests do.
+    """Items chosen near each model's level, as adaptive tests do.
 
-    Such a design shows every model about the same share of right answers, and every item too; abilities and
-    difficulties are then known from little, and the scale shrinks. The sign of it is that able models were asked hard
-    items.
+    In such a design every model has about the same share of right answers, and every item too; abilities and
+    difficulties then have little information, and the scale shrinks. Its sign is a correlation of the models' abilities
+    with the difficulty of the items they answered.
     """
     if len(posterior.models) < LEAST_MODELS or summary.n_rows > MOST_FULL * len(answers.models) * len(answers.items):
         return []

@@ -1,4 +1,4 @@
-"""The extras of a fit's items outside of torch: floors and ceilings, thresholds between grades, precisions."""
+"""The extra parameters of items outside of torch: floors and ceilings, thresholds between grades, precisions."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ from capscope.fit.irt.score_models.score_model import ScoreModel, score_model_of
 from capscope.fit.links import success_probability
 
 NEW_ITEM = -1
-"""Position that stands for an item the fit does not know: one drawn from the population of items."""
+"""Position of an item that is not in the fit: it is predicted as a draw from the population of items."""
 NODES = 9
 """Nodes of the expectation over uncertain log-odds where it has no closed form."""
 
@@ -30,8 +30,8 @@ class ItemExtras:
     cov: Float[np.ndarray, "item coordinate coordinate"]
     """Posterior covariances; 0 where a coordinate is not estimated."""
     covariance_inflation: Float[np.ndarray, "item param param"]
-    """What uncertain extras add to the covariance of ``(a, d)``. A extras and the intercept make up for each other, so
-    chances of success are predicted without it, at the extras' mean."""
+    """Covariance of ``(a, d)`` due to uncertain extras. Chances are predicted without it, at the extras' mean, because
+    extras and intercept trade off: their joint posterior is wide although the predicted chances are not."""
     typical: Float[np.ndarray, " coordinate"]
     """Coordinates of a typical new item."""
     typical_variance: Float[np.ndarray, " coordinate"]
@@ -76,7 +76,7 @@ class ItemExtras:
 
     @property
     def ceiling(self) -> Float[np.ndarray, " item"]:
-        """Expected chance of a right answer from who knows it."""
+        """Expected chance of a right answer from a model that knows it."""
         return expit(-self.mean[:, 1]) if self.has_asymptotes else np.ones(len(self.mean))
 
     @property
@@ -96,7 +96,7 @@ class ItemExtras:
         return self.score_model().expected_score(log_odds, extras).numpy() @ weight
 
     def score_variance(self, mean: RowFloats, variance: RowFloats, item_index: RowIndex) -> RowFloats:
-        """Variance of scores around `expected`, row by row: their own scatter and that of the log-odds."""
+        """Variance of scores around `expected`, row by row: that at known log-odds, and that of the log-odds."""
         log_odds, extras, weight = self._at_nodes(mean, variance, item_index)
         model = self.score_model()
         score, own = model.expected_score(log_odds, extras).numpy(), model.score_variance(log_odds, extras).numpy()

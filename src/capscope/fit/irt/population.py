@@ -40,7 +40,7 @@ class ItemPopulation:
     weight: Float[np.ndarray, "param feature"]
     """Effect of one standard deviation of each feature."""
     cov: Float[np.ndarray, "param param"]
-    """What features leave open."""
+    """Residual covariance given the features."""
     leverage: Float[np.ndarray, "param feature feature"]
     """Covariance of the weights of each parameter, in units of its variance in `cov`."""
     center: Float[np.ndarray, " feature"]
@@ -96,15 +96,15 @@ class ItemPopulation:
 
 
 def stored_parts(population: ItemPopulation, extras: ItemExtras | None, tensors: Tensors) -> dict[str, Any]:
-    """Put the arrays of population and extras among the tensors.
+    """Add the arrays of population and extras to the tensors.
 
     Args:
-        population: Where new items come from.
-        extras: What else is estimated of each item; None for nothing.
+        population: Population that new items are drawn from.
+        extras: Posteriors of the items' extra parameters; None for none.
         tensors: Arrays by name, added to.
 
     Returns:
-        What the manifest says of them.
+        Plain values for the manifest.
     """
     tensors |= {f"population.{name}": getattr(population, name) for name in _POPULATION}
     if extras is not None:
@@ -117,13 +117,13 @@ def stored_parts(population: ItemPopulation, extras: ItemExtras | None, tensors:
 
 
 def read_population(manifest: dict[str, Any], tensors: Tensors) -> ItemPopulation:
-    """Put a stored population together again."""
+    """Rebuild a stored population."""
     parts = {name: tensors[f"population.{name}"] for name in _POPULATION}
     return ItemPopulation(manifest["form"], **parts, is_prior=manifest.get("population_is_prior", True))
 
 
 def read_extras(manifest: dict[str, Any], tensors: Tensors) -> ItemExtras | None:
-    """Put stored extras together again; None where the fit has none.
+    """Rebuild stored extras; None where the fit has none.
 
     Raises:
         KeyError: The score model is none that this version knows.

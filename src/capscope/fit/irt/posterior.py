@@ -72,22 +72,22 @@ class IRTPosterior:
     item_mean: ItemParam
     """Posterior means of ``(a_1..a_D, d)``."""
     item_cov: ItemParamParam
-    """Posterior covariances of ``(a_1..a_D, d)`` of each item, over what is unknown of its extras."""
+    """Posterior covariances of ``(a_1..a_D, d)`` of each item, including the uncertainty of its extras."""
     native_mean: ItemParam
     """Posterior means in the population's form: ``(log a, b)`` where it is positive, else as `item_mean`."""
     native_cov: ItemParamParam
     """Posterior covariances in the population's form."""
     population: ItemPopulation
-    """Where new items come from."""
+    """Population that new items are drawn from."""
     floor: Float[np.ndarray, " item"]
     """Chance of a right guess, known or expected; 0 for none."""
     model_name: str = "2pl"
     """The model fitted: ``rasch``, ``2pl``, ``3pl``, ``4pl`` or ``mirt``."""
     extras: ItemExtras | None = None
-    """What else is estimated of each item: its floor and ceiling; None where there is nothing."""
+    """Posteriors of each item's extra parameters, such as floor and ceiling; None where there are none."""
     ability_inflation: ItemParamParam | None = None
-    """What uncertain abilities add to `item_cov` on a short test; None for nothing. Answers are predicted without it,
-    because slopes and abilities trade off: their joint posterior is wide although the predicted chances are not."""
+    """Part of `item_cov` that is due to uncertain abilities on a short test; None for none. Answers are predicted
+    without it, because slopes and abilities trade off: their joint posterior is wide although predicted chances are not."""
     trial_weight: float = 1.0
     """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
 
@@ -152,7 +152,7 @@ class IRTPosterior:
         annotator: str | None = None,  # noqa: ARG002 - one interface for all kinds
         draws: int = 200,
     ) -> Iterator[FloatArray]:
-        """Joint draws of chances on a study's items; an item that the fit does not know is one of its population."""
+        """Joint draws of chances on a study's items; items that are not in the fit are drawn from the population."""
         index = pd.Index(self.items).get_indexer(pd.Index(study_items(study)))
         return self.draw_chances(index, rng, draws)
 
@@ -218,7 +218,7 @@ class IRTPosterior:
         return {"model": self.models, "item": self.items, "dim": dims}
 
     def manifest(self) -> tuple[dict[str, Any], Tensors]:
-        """Take the posterior apart for storing."""
+        """Return the posterior as plain values and arrays, for storing."""
         tensors = {name: getattr(self, name) for name in STORED}
         if self.ability_inflation is not None:
             tensors[INFLATION] = self.ability_inflation
@@ -228,7 +228,7 @@ class IRTPosterior:
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "IRTPosterior":
-        """Put a stored posterior together again."""
+        """Rebuild a stored posterior."""
         return cls(
             models=tuple(manifest["models"]),
             items=tuple(manifest["items"]),

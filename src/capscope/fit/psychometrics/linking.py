@@ -33,12 +33,12 @@ Index = Int[np.ndarray, "_"]
 
 
 FIRST_STEPS = 10
-"""Steps of the new models on the old items alone, before the new items join."""
+"""Steps of the new models on the old items alone, before the new items are updated."""
 
 MAX_SWEEPS, TOLERANCE = 200, 5e-3
 
 DAMPED_FROM = 30
-"""Sweeps from which items go half a step: near the edge of what the data say, a full step may alternate for ever."""
+"""Sweeps from which items take half steps; with little information full steps may oscillate."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def calibrate_items(
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
 ) -> Outcome[IRTPosterior]:
-    """Put new items (and new models) on the scale of a fit; everything the fit knows stays bit for bit.
+    """Put new items (and new models) on the scale of a fit; the posteriors of the fit stay bit for bit.
 
     Items and models of the fit are anchors. New items are estimated from the answers of models that the fit knows,
     of new models that also answered old items, or both. Answers of old models to old items are not used again.
@@ -204,7 +204,7 @@ def calibrate_items(
 
 @dataclass(frozen=True)
 class _Roles:
-    """Which models and items of the responses are old, and where in the old fit."""
+    """Which models and items of the responses are in the old fit, and their positions there."""
 
     old_model: Index
     """Positions in the responses of the models that the fit knows."""
@@ -230,7 +230,7 @@ def _roles(posterior: IRTPosterior, answers: Answers) -> _Roles:
 
 
 def _refuse_unlinked(answers: Answers, roles: _Roles) -> None:
-    """Refuse new rows that no chain of answers links to old ones: their scale is not identified."""
+    """Refuse new models and items that no chain of answers links to old ones, because their scale is not identified."""
     model_block, item_block = block_labels(answers)
     anchored = np.union1d(model_block[roles.old_model], item_block[roles.old_item])
     unlinked = [

@@ -26,7 +26,7 @@ def information(posterior: IRTPosterior, ability: ModelDim) -> Float[np.ndarray,
 
     Args:
         posterior: A fit.
-        ability: Abilities at which to look.
+        ability: Abilities at which the information is evaluated.
 
     Returns:
         Information about ``a . theta / |a|`` in units of its inverse variance.
@@ -48,7 +48,7 @@ class ScaleInformation:
     """Information of all items together along one ability, with intervals."""
 
     ability: Float[np.ndarray, " point"]
-    """Abilities looked at."""
+    """Abilities at which the information is evaluated."""
     information: Float[np.ndarray, " point"]
     """Information at each, the mean over draws of the items."""
     lower: Float[np.ndarray, " point"]
@@ -133,7 +133,7 @@ def ability_scores(posterior: IRTPosterior, responses: Responses) -> AbilityScor
     """Score models, new or old, on the items of a fit.
 
     Args:
-        posterior: A fit; its items' uncertainty is counted in.
+        posterior: A fit; the uncertainty of its items is included.
         responses: Answers to items of the fit.
 
     Raises:

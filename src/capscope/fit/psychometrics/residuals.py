@@ -15,13 +15,13 @@ from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.simulation import replicated
 
 MOST_PAIRED_ITEMS = 2000
-"""Items for which all pairs of Q3 are looked at; of more, as many evenly spaced ones."""
+"""Most items whose pairs are tested by Q3; of more items, evenly spaced ones are taken."""
 LEAST_IN_GROUP = 5
-"""Models under which a group is refused."""
+"""Fewest models of a group."""
 
 NEWTON_STEPS = 15
 PRIOR_VARIANCE = 4.0
-"""Variance of the shift's weak prior, which keeps items finite that one group gets all right."""
+"""Variance of the shift's weak prior, which keeps the shift finite where one group answers all right."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class LocalDependence:
     q3: Float[np.ndarray, " pair"]
     """Their residual correlations."""
     cut: float
-    """Largest correlation over all pairs in any data replicated from the fit (parallel analysis; Horn, 1965)."""
+    """Largest correlation over all pairs in all data sets replicated from the fit (parallel analysis; Horn, 1965)."""
     false_alarm: float
-    """Chance that any pair at all lies above the cut where the model holds: one in the number of data sets."""
+    """Probability that any pair lies above the cut where the model holds: one over the number of data sets."""
 
 
 def mean_squares(posterior: IRTPosterior, responses: Responses) -> tuple[MeanSquares, MeanSquares]:
@@ -74,7 +74,7 @@ def _mean_squares(names: tuple[str, ...], index: np.ndarray, squared: FloatArray
 def local_dependence(
     posterior: IRTPosterior, responses: Responses, rng: np.random.Generator, replications: int = 19
 ) -> LocalDependence:
-    """Pairs of items whose residuals go together more than in data replicated from the fit.
+    """Pairs of items whose residual correlation exceeds those in data replicated from the fit.
 
     Repeats of a model on an item count as its trials, so the order of the rows changes nothing.
 

@@ -78,7 +78,7 @@ def fit_variational(
 
 
 def _is_short(choice: ModelChoice, fitted: IRTPosterior) -> bool:
-    """Whether the items' covariances need the abilities' uncertainty counted in; see `item_errors`."""
+    """Whether the items' covariances need the abilities' uncertainty counted in; see `corrected`."""
     plain = choice.dims == 1 and fitted.extras is None and choice.loads_on is None
     return plain and len(fitted.models) > 1 and is_short(len(fitted.models), len(fitted.items))
 

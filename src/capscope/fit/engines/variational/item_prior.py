@@ -16,14 +16,14 @@ from capscope.errors import FitError
 from capscope.fit.engines.variational.kernels import Gaussians, Vectors
 
 PRIOR_ITEMS = 2.0
-"""The prior of S is worth this many items, so that a handful of items leaves it finite."""
+"""Number of items that the prior of S is worth, so that S stays finite with few items."""
 
 MAX_SPREAD = 6.0
 """Largest standard deviation of a parameter between items."""
 
 RIDGE_BOUNDS = (1e-3, 1e6)
 WORTH = 20.0
-"""The population known before counts as this many models or items: a handful of new ones hardly moves it."""
+"""Number of models or items that the known population counts as, so that a few new ones hardly change it."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class Design:
 
 @dataclass(frozen=True)
 class ItemPrior:
-    """The prior of the items' parameters and where it came from."""
+    """The prior of the items' parameters."""
 
     intercept: Float[Tensor, " param"]
     """Mean at average features."""
     weight: Float[Tensor, "param feature"]
     """Effect of each standardised feature."""
     cov: Float[Tensor, "param param"]
-    """Covariance of what features leave open."""
+    """Residual covariance given the features."""
     ridge: Float[Tensor, " param"]
     """Strength of the shrinkage of each parameter's weights, in units of items."""
 
@@ -149,7 +149,7 @@ def _fit_masked(
 
 
 def _capped(cov: Float[Tensor, "param param"]) -> Float[Tensor, "param param"]:
-    """Where models fall into groups, items that part them would widen S without end; keep it within `MAX_SPREAD`."""
+    """Limit S to `MAX_SPREAD`: where models fall into groups, items that separate them would widen it without bound."""
     shrink = (MAX_SPREAD / cov.diagonal().clamp_min(1e-12).sqrt()).clamp_max(1)
     return cov * shrink * shrink[:, None]
 

@@ -34,7 +34,7 @@ class Gaussians:
 
 @dataclass(frozen=True)
 class Sums:
-    """What the cells say about each row, in double precision."""
+    """Sums over the cells of each row, in double precision."""
 
     residual: Vectors
     """Sum of ``r x`` over the columns, x being a column's mean and r the expected residual."""
@@ -59,9 +59,9 @@ class Sums:
     def to_fixed_columns(self) -> "Sums":
         """The sums for rows that leave the columns as they are.
 
-        Each cell of a row then meets a column uncertainty of its own, which attenuation has integrated out. To weigh
-        it again, as columns that are free to follow require, would draw the rows to 0: posterior means scatter less
-        than the truth, so that regressing on them is free of attenuation (Berkson, 1950).
+        The uncertainty of each column is then independent of the rows, and attenuation has integrated it out. Counting
+        it again, as is right for columns that are updated too, would shrink the rows: posterior means scatter less than
+        the truth, so that regression on them has no attenuation bias (Berkson, 1950).
         """
         return replace(self, cov=torch.zeros_like(self.cov)).definite()
 
@@ -104,14 +104,14 @@ class _Pairs:
 
 
 def cell_sums(cells: Cells, rows: Gaussians, columns: Gaussians, update: str, threads: int = 1) -> Sums:
-    """Sums over the observed cells of each row, with information that no step can trip over.
+    """Sums over the observed cells of each row, with positive semidefinite information.
 
     Args:
         cells: Scores, the side to update in rows.
         rows: The side to update.
         columns: The side held fixed.
         update: ``"model"`` or ``"item"``, the side in rows; a model's last parameter is known to be 1.
-        threads: Chunks of rows worked on at once.
+        threads: Number of chunks of rows computed in parallel.
     """
     size = rows.mean.shape[1]
     full, free = _Pairs.upto(size, rows.mean.device), _Pairs.upto(size - 1, rows.mean.device)

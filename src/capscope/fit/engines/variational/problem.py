@@ -41,9 +41,9 @@ class WarmStart:
     state: State
     """The fit."""
     models: Int[np.ndarray, " known_model"]
-    """Positions of its models."""
+    """Positions of these models."""
     items: Int[np.ndarray, " known_item"]
-    """Positions of its items."""
+    """Positions of these items."""
 
     def knows_enough(self, cells: Cells) -> bool:
         """Whether one axis is known in full."""
@@ -55,7 +55,7 @@ class WarmStart:
         Args:
             by_model: All cells, models in rows.
             form: Form of the items.
-            threads: Chunks of rows worked on at once.
+            threads: Number of chunks of rows computed in parallel.
         """
         n_models, n_items = by_model.shape
         items = _placed(self.state.items, self.items, n_items, self.state.prior.intercept, self.state.prior.cov)
@@ -76,7 +76,7 @@ def _unknown_models(like: Gaussians, n_models: int) -> Gaussians:
 
 
 def _placed(known: Gaussians, at: np.ndarray, size: int, mean: Tensor, cov: Tensor) -> Gaussians:
-    """All items: known ones at their places, the others where the average item is."""
+    """All items: known ones at their positions, the others at the population's mean."""
     if len(at) == size:
         return known
     where = torch.from_numpy(at).to(known.mean.device)
@@ -87,7 +87,7 @@ def _placed(known: Gaussians, at: np.ndarray, size: int, mean: Tensor, cov: Tens
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """One item response model, all choices made."""
+    """One item response model with all choices made."""
 
     name: Literal["rasch", "2pl", "3pl", "4pl", "mirt"]
     """Rasch has one slope for all items; 3PL and 4PL estimate a floor, 4PL a ceiling too."""
@@ -131,7 +131,7 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Problem:
-    """The data of one fit, both ways round, on its device."""
+    """The data of one fit on its device, with models in rows and with items in rows."""
 
     by_model: Cells
     """Scores, models in rows."""
@@ -158,7 +158,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class ItemCovariates:
-    """What comes with the responses: features and floors of the items."""
+    """Covariates of the items: features, floors, and the dimensions they may load on."""
 
     features: np.ndarray | None = None
     """Array (item, feature); None for none."""
@@ -168,7 +168,7 @@ class ItemCovariates:
     """Which dimensions each item may load on; None for all."""
 
     def of(self, items: np.ndarray) -> "ItemCovariates":
-        """The side of some items."""
+        """Covariates of some items."""
         features = None if self.features is None else self.features[items]
         loads_on = None if self.loads_on is None else self.loads_on[items]
         return ItemCovariates(features, None if self.floor is None else self.floor[items], loads_on)
@@ -196,8 +196,8 @@ def make_problem(
 
     Args:
         answers: Observed answers, at least one of each model and item.
-        summary: Their summary.
-        side: Features and floors of the items.
+        summary: Summary of these answers.
+        side: Covariates of the items.
         settings: For the memory that cells may take.
         device: Where to compute.
     """

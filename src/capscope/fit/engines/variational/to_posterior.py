@@ -24,7 +24,7 @@ from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.score_models.binary import Binary
 
 MOST_ITEMS = 100
-"""Items up to which abilities are so unsure that it shows: the engine's intervals cover .84 of .90 at 40 items."""
+"""Items up to which the uncertainty of abilities matters: 90 % intervals of the engine cover 84 % at 40 items."""
 
 MOST_WORK = 2e9
 """Products up to which the information is computed."""
@@ -98,7 +98,7 @@ def extended(
     Args:
         fitted: The fit of those with an answer.
         answers: All answers, for the axes.
-        side: Features and floors of all items.
+        side: Covariates of all items.
         model: Positions of the fitted models.
         item: Positions of the fitted items.
     """
@@ -155,7 +155,7 @@ def as_numpy(tensor: torch.Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ShortTest:
-    """Pooled answers of models to few items, and where the fit stands."""
+    """Pooled answers of models to few items, and the estimates."""
 
     right: FloatArray
     """Sum of scores, as (model, item)."""
@@ -168,7 +168,7 @@ class ShortTest:
 
 
 def is_short(n_models: int, n_items: int) -> bool:
-    """Whether the correction matters and is cheap.
+    """Whether the items are so few that the correction matters, and it is cheap.
 
     Args:
         n_models: Number of models.
@@ -181,7 +181,7 @@ def marginal_information(test: ShortTest) -> FloatArray:
     """Observed information of all slopes and intercepts, as (item * 2, item * 2), in the order of the items.
 
     Args:
-        test: The answers, and where the fit stands.
+        test: Answers and estimates.
     """
     n_models, n_items = test.right.shape
     total = np.zeros((2 * n_items, 2 * n_items))
@@ -263,7 +263,7 @@ def block_diagonal(blocks: FloatArray) -> FloatArray:
 
 
 def missing_covariance(own: FloatArray, information: FloatArray, prior: FloatArray, free: FloatArray) -> FloatArray:
-    """What uncertain abilities add to the items' covariances, as (item, param, param); never negative.
+    """Covariance that uncertain abilities add to each item, as (item, param, param); positive semidefinite.
 
     Args:
         own: The engine's covariances, as (item, param, param).
@@ -285,7 +285,7 @@ def missing_covariance(own: FloatArray, information: FloatArray, prior: FloatArr
 
 
 def corrected(posterior: IRTPosterior, responses: Responses, choice: ModelChoice, state: State) -> IRTPosterior:
-    """The posterior with covariances of the items that count uncertain abilities in.
+    """The posterior with item covariances that include the uncertainty of the abilities.
 
     Args:
         posterior: The engine's posterior of a model with one ability and without extras.

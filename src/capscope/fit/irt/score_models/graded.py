@@ -14,7 +14,7 @@ from capscope.fit.irt.score_models.score_model import Derivatives, ExtraPrior, E
 from capscope.fit.links import PROBIT_SCALE
 
 MOST_GRADES = 21
-"""Grades up to which scores are taken as graded."""
+"""Largest number of grades."""
 
 
 def count_grades(score: RowFloats) -> int:
@@ -82,12 +82,12 @@ class GradedResponse:
 
     @classmethod
     def from_scores(cls, score: RowFloats, model: str = "2pl", chance: ItemFloats | None = None) -> "GradedResponse":  # noqa: ARG003
-        """As many grades as the scores have; see `count_grades`."""
+        """Make the score model with the number of grades of the scores; see `count_grades`."""
         return cls(count_grades(score))
 
     @classmethod
     def from_code(cls, code: str) -> "GradedResponse":
-        """From ``graded:K``."""
+        """Make the score model from ``graded:K``."""
         return cls(int(code.partition(":")[2]))
 
     @property

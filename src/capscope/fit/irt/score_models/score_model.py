@@ -20,7 +20,7 @@ from capscope.fit.irt.score_models import SCORE_MODELS
 Coordinates = Float[Tensor, " item"]
 
 PRIOR_ITEMS = 10.0
-"""The guess of a prior's spread is worth this many items."""
+"""Number of items that the guess of a prior's variance is worth."""
 Extras = Sequence[Tensor]
 
 
@@ -65,7 +65,7 @@ class BetaPrior:
     """A chance with a Beta prior, in logits.
 
     In the logit a Beta density with mean m and strength s has its mode at ``logit m`` and curvature ``s m (1 - m)``
-    there, so a posterior found by Newton steps reads as a Beta again: mean the sigmoid of the mode, strength its
+    there, so a posterior from Newton steps corresponds to a Beta again: mean the sigmoid of the mode, strength its
     precision over ``c (1 - c)``.
     """
 
@@ -97,10 +97,9 @@ class BetaPrior:
         return self.strength * chance * (1 - chance)
 
     def updated(self, value: Coordinates, variance: Coordinates) -> "BetaPrior":  # noqa: ARG002
-        """The same prior: the floors' common level is hardly identified (Maris & Bechger, 2009), so it is not fitted.
+        """Return the same prior: the common level of the floors is weakly identified (Maris & Bechger, 2009).
 
-        Floors of all items can rise together where slopes and abilities make up for it; a prior that follows them
-        would run away.
+        Floors of all items can rise together while slopes and abilities compensate; a fitted prior would diverge.
         """
         return self
 
@@ -157,7 +156,7 @@ class NormalPrior:
 
 @dataclass(frozen=True)
 class Derivatives:
-    """What each cell says about the extras of its item, in expectation over its log-odds."""
+    """Derivatives of each cell's log-likelihood in the extras of its item, in expectation over its log-odds."""
 
     gradient: tuple[Tensor, ...]
     """Gradient of the log-likelihood in each coordinate."""
@@ -216,7 +215,7 @@ class ScoreModel(Protocol):
         ...
 
     def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
-        """What the cells say about their items' extras."""
+        """Derivatives of the cells' log-likelihood in the items' extras."""
         ...
 
     def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Tensor:
