@@ -87,7 +87,7 @@ class IRTPosterior:
     """Posteriors of each item's extra parameters, such as floor and ceiling; None where there are none."""
     ability_inflation: ItemParamParam | None = None
     """Part of `item_cov` that is due to uncertain abilities on a short test; None for none. Answers are predicted
-    without it, because slopes and abilities trade off: their joint posterior is wide although predicted chances are not."""
+    without it, because slopes and abilities trade off: their joint posterior is wide, predicted chances are not."""
     trial_weight: float = 1.0
     """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
 
