@@ -1,10 +1,11 @@
-"""Damaged inputs, killed saves, failing calls and the case book; see `robustness.md` for the figures.
+"""Damaged inputs, killed saves, failing calls and the case book; `robustness.md` holds the figures.
 
 Run from the repository root: ``python benchmarks/robustness.py inputs|kills|calls|cases [--help]``.
 """
 
 import argparse
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -16,9 +17,52 @@ def run_inputs(options: argparse.Namespace) -> None:
     """Damage inputs of every kind."""
     from faults.judging import run, table
 
-    verdicts = run(options.count, options.seed, Path(options.out), options.only)
-    print(f"{date.today()}: {len(verdicts)} damaged inputs, seeds from {options.seed}\n")
-    print(table(verdicts))
+    verdicts = run(options.count, options.seed, options.out, options.only)
+    print(f"{date.today()}: {len(verdicts)} damaged inputs, seeds from {options.seed}\n\n{table(verdicts)}")
+
+
+def run_kills(options: argparse.Namespace) -> None:
+    """Kill saves."""
+    from faults.kills import killed, saves, table_of
+
+    ends = {save.name: killed(save, options.count) for save in saves() if options.only in save.name}
+    print(f"{date.today()}\n\n{table_of(ends)}")
+
+
+def run_calls(options: argparse.Namespace) -> None:
+    """Ask through faults of ten kinds."""
+    from endpoint.faulty import ask_through_faults
+
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = ask_through_faults(Path(folder), options.count, 64, 0.08)
+    print(f"{date.today()}: {options.count} questions, concurrency 64, {sum(outcome.faults.values())} faults\n")
+    print("| lost | doubled | limit ($) | billed under the limit ($) | billed in all ($) | reckoned ($) | seconds |")
+    print("|---|---|---|---|---|---|---|")
+    money = (outcome.limit, outcome.billed_within, outcome.billed, outcome.reckoned)
+    shown = " | ".join(f"{usd:.4f}" for usd in money)
+    print(f"| {outcome.lost} | {outcome.doubled} | {shown} | {outcome.seconds:.0f} |")
+    print("\n" + ", ".join(f"{count} x {kind}" for kind, count in sorted(outcome.faults.items())))
+
+
+def run_cases(options: argparse.Namespace) -> None:
+    """Run rows of the case book."""
+    from faults.cases import BOOK, CASES, judged
+
+    if not BOOK.is_dir():
+        print(f"skipped: there is no {BOOK}")
+        return
+    rows = [row for row in CASES if not options.rows or row in options.rows]
+    wrong = 0
+    for row in rows:
+        found = judged(row)
+        wrong += bool(found.wrong)
+        print(
+            f"{row} {'right' if not found.wrong else 'WRONG: ' + '; '.join(found.wrong)} ({found.seconds:.0f} s)",
+            flush=True,
+        )
+        if options.show or found.wrong:
+            print("    " + found.output.strip()[-options.length :].replace("\n", "\n    "), flush=True)
+    print(f"\n{date.today()}: {len(rows) - wrong} of {len(rows)} rows right")
 
 
 def main() -> None:
@@ -29,8 +73,20 @@ def main() -> None:
     part.add_argument("--count", type=int, default=5000)
     part.add_argument("--seed", type=int, default=0)
     part.add_argument("--only", default="", help="part of the names of the inputs")
-    part.add_argument("--out", default="/tmp/robustness.jsonl", help="file of single verdicts")
+    part.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "robustness.jsonl")
     part.set_defaults(run=run_inputs)
+    part = parts.add_parser("kills", help="kill saves at random moments: old or new, never mixed")
+    part.add_argument("--count", type=int, default=300)
+    part.add_argument("--only", default="", help="part of the names of what is saved")
+    part.set_defaults(run=run_kills)
+    part = parts.add_parser("calls", help="ask through faults: none lost or doubled, spend within the limit")
+    part.add_argument("--count", type=int, default=20_000)
+    part.set_defaults(run=run_calls)
+    part = parts.add_parser("cases", help="run rows of the case book")
+    part.add_argument("rows", nargs="*", help="ids of rows; all without any")
+    part.add_argument("--show", action="store_true", help="print what right rows print, too")
+    part.add_argument("--length", type=int, default=1500, help="characters of output to print")
+    part.set_defaults(run=run_cases)
     options = parser.parse_args()
     options.run(options)
 

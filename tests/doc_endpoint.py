@@ -23,5 +23,5 @@ def reply(call: Call) -> Answer:
 
 def level(code: str, call: Call) -> int:
     """Rate reasoning by the number of facts and calculation by the number of digits; every other scale is level 1."""
-    text = call.prompt
+    text = "\n".join(call.prompt.split("\n")[1:-1])  # the first and last line mark where the item stands
     return {"QLl": min(5, text.count("taller")), "QLq": min(5, sum(map(str.isdigit, text)) // 2)}.get(code, 1)

@@ -34,6 +34,8 @@ FENCE = re.compile(
 NUMBER = re.compile(r"[-+]?\d[\d,.]*(?:e[-+]?\d+)?%?")
 WIDTH = "100"
 """Columns of the terminal for which output is written."""
+LONGEST, REST = 150, "..."
+"""Characters of a line of output that are shown, and what stands for the rest."""
 
 
 @dataclass(frozen=True)
@@ -179,14 +181,22 @@ def prepared(folder: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 def cut(printed: str, lines: int) -> str:
-    """Keep the first lines of what a command printed; three dots stand for the rest."""
-    kept = [line.rstrip() for line in printed.rstrip().splitlines()]
-    return "\n".join(kept if len(kept) <= lines else [*kept[:lines], "..."])
+    """Keep the first lines of what a command printed, and of a long line its start; three dots stand for the rest."""
+    whole = [line.rstrip() for line in printed.rstrip().splitlines()]
+    kept = [line if len(line) <= LONGEST else f"{line[: LONGEST - 4].rsplit(' ', 1)[0]} {REST}" for line in whole]
+    return "\n".join(kept if len(kept) <= lines else [*kept[:lines], REST])
 
 
 def plain(text: str) -> list[str]:
     """Reduce output to what must agree: words and signs, no numbers, no spacing."""
     return [re.sub(r"\s+", " ", NUMBER.sub("#", line)).strip() for line in text.splitlines() if line.strip()]
+
+
+def agrees(shown: str, printed: str, lines: int) -> bool:
+    """Whether a page shows what was printed: numbers may differ, and a long line may be cut elsewhere."""
+    pairs = list(zip(plain(shown), plain(cut(printed, lines)), strict=False))
+    same = all(a == b or (a.endswith(f" {REST}") and b.startswith(a[:-4].rsplit(" ", 2)[0])) for a, b in pairs)
+    return same and len(plain(shown)) == len(plain(cut(printed, lines)))
 
 
 def rewritten(text: str, printed: dict[int, list[str]]) -> str:

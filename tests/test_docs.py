@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from doc_endpoint import reply
-from doc_pages import PAGES, ROOT, Runner, blocks, commands, cut, is_slow, plain, prepared, runs
+from doc_pages import PAGES, ROOT, Runner, agrees, blocks, commands, cut, is_slow, prepared, runs
 from endpoint.server import ScriptedServer
 
 DOCS = ROOT / "docs"
@@ -38,7 +38,7 @@ def test_a_page_runs_and_shows_what_is_printed(page: str, endpoint: dict[str, st
             for command, printed, code in () if block.left_out else runner.run(block):
                 place = f"{page}:{block.line}: {command.text}"
                 assert str(code) in ("0", block.settings.get("exit")), f"{place}\n{printed}"
-                if block.shown and plain(command.output) != plain(cut(printed, block.shown)):
+                if block.shown and not agrees(command.output, printed, block.shown):
                     wrong.append(f"{place}\nshown:\n{command.output}\nprinted:\n{cut(printed, block.shown)}")
     assert not wrong, "\n\n".join([*wrong, "python tests/doc_pages.py PAGE writes what is printed into a page"])
 

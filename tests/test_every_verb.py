@@ -42,16 +42,13 @@ FAST += ("report-rasch", "evaluate-id", "predict", "battery-evaluate")
 
 REASONS = [
     # what the message says, and the studies of which it is true
-    (r"needs items\.parquet", lambda shape: not shape.items_table),
     (r"needs demands\.parquet|needs demands and", lambda shape: shape.rated == "none"),
     (r"demand level 1 or above", lambda shape: shape.rated == "same"),
-    (r"item ids in responses are in demands|lack some demand levels", lambda shape: shape.rated == "some"),
+    (r"lack some demand levels", lambda shape: shape.rated == "some"),
     (
         r"have one (task|benchmark) only",
         lambda shape: shape.benchmarks == 1 or shape.items <= 2 or not shape.items_table,
     ),
-    # a page of so few answers might rather leave the section on held-out answers out
-    (r"leaves no answers to fit or to predict", lambda shape: shape.items <= 2),
     (r"have one item only", lambda shape: shape.items <= 2),
     (
         r"models are too few|at least 3 models|one model (only|answered)|no responses by model",

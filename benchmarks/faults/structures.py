@@ -161,7 +161,7 @@ def _nodes(holder: list | dict, path: tuple[Any, ...]) -> Iterator[tuple[tuple[A
 
 def parquet(content: bytes, chance: random.Random, kind: str) -> tuple[str, bytes]:
     """Write the table anew with one column of another kind, or one cell of another value."""
-    frame = pd.readparquet(io.BytesIO(content))
+    frame = pd.read_parquet(io.BytesIO(content))
     place = chance.randrange(frame.shape[1])
     name, column = frame.columns[place], frame.iloc[:, place]
     casts: dict[str, Callable[[], Any]] = {
@@ -211,7 +211,7 @@ def parquet(content: bytes, chance: random.Random, kind: str) -> tuple[str, byte
         what, frame = f"{way} ({name})", shapes[way]()
     held = io.BytesIO()
     try:
-        frame.toparquet(held)
+        frame.to_parquet(held)
     except Exception:  # noqa: BLE001 - what Parquet cannot hold is no input
         return flip(content, chance)
     return what, held.getvalue()

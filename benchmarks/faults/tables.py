@@ -164,6 +164,8 @@ def _strict_study(names: tuple[str, ...], number: str, bounds: tuple[float, floa
             rows = strict_rows(path)
             if not rows:
                 return None
+            if word == "chance" and not any(number in row for row in rows):
+                return {} if len({_name(row.get("item_id")) for row in rows} - {""}) == len(rows) else None
             values: dict[tuple[str, ...], tuple[float | str, ...]] = {}
             for row in rows:
                 cell = row.get(number)

@@ -245,7 +245,7 @@ def write_tensors(
     what: str,
     keep: Collection[str] = (),
 ) -> Path:
-    """Write a manifest and tensors as a folder, whole or not at all; the manifest carries the tensors' SHA-256.
+    """Write a manifest and tensors as a folder, whole or not at all; the manifest carries both their SHA-256.
 
     Args:
         folder: Folder to be written.
@@ -267,7 +267,8 @@ def write_tensors(
                 shutil.copy2(folder / name, scratch / name)
         content = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
         (scratch / TENSORS).write_bytes(content)
-        stated = manifest | {"sha256": {TENSORS: hashlib.sha256(content).hexdigest()}}
+        digests = {TENSORS: hashlib.sha256(content).hexdigest(), MANIFEST: _digest(manifest)}
+        stated = manifest | {"sha256": digests}
         (scratch / MANIFEST).write_text(json.dumps(stated, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return folder
 
@@ -300,10 +301,18 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
     if not isinstance(manifest, dict):
         raise InputError(f"{folder}: {MANIFEST} is not the manifest of a {what}; {remedy}")
     recorded = manifest.get("sha256")
-    stated = recorded.get(TENSORS) if isinstance(recorded, dict) else None
-    if stated is not None and stated != hashlib.sha256(content).hexdigest():
+    stated = recorded if isinstance(recorded, dict) else {}
+    if stated.get(MANIFEST, _digest(manifest)) != _digest(manifest):
+        raise InputError(f"{folder}: {MANIFEST} was changed after it was written (damaged {what}); {remedy}")
+    if stated.get(TENSORS, (digest := hashlib.sha256(content).hexdigest())) != digest:
         raise InputError(f"{folder}: {TENSORS} is not the one that {MANIFEST} was written with; {remedy}")
     return manifest, tensors
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's content, whatever its layout in the file."""
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def kind_of(path: Path) -> str:

@@ -320,6 +320,7 @@ def test_several_right_references_of_a_written_answer_are_no_options(run):
     [
         (lambda result, _: result.update(source_data="hub"), "source_data is not a JSON object"),
         (lambda result, _: result["metric_config"].update(min_score="zero"), "min_score is 'zero', which is no number"),
+        (lambda result, _: result["metric_config"].update(lower_is_better="no"), "is 'no', which is neither true nor"),
         (lambda _, record: record["input"].update(choices=4), "choices is not a JSON list"),
         (lambda _, record: record.update(sample_id={}), "'sample_id' is neither text nor a number"),
     ],

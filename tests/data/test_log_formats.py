@@ -359,7 +359,7 @@ def test_every_eval_ever_refuses_what_cannot_be_told_apart(tmp_path):
     path = edited(samples, tmp_path / "x_samples.jsonl", lambda _, r: r.pop("evaluation_result_id"))
     assert f"{path}: line 2 scores item 'pick:0' again" in refused(import_every_eval_ever, [path])
     path = edited(samples, tmp_path / "x_samples.jsonl", lambda _, r: r.update(schema_version="2.0.0"))
-    assert "line 1: schema version 2.0.0 is not known here" in refused(import_every_eval_ever, [path])
+    assert "line 1: schema version '2.0.0' is not known here" in refused(import_every_eval_ever, [path])
 
 
 def test_a_study_of_logs_keeps_where_it_came_from(tmp_path):

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capscope.data import Demands, Responses, Study, check_study, item_folds, join_items, task_labels
+from capscope.data import (
+    Demands,
+    Responses,
+    Study,
+    check_study,
+    item_folds,
+    join_items,
+    refuse_foreign_demands,
+    task_labels,
+)
 from capscope.errors import InputError, JoinError
 
 GROUPS = {"id": ["item_id"], "task": ["benchmark", "task"], "benchmark": ["benchmark"]}
@@ -149,3 +158,17 @@ def test_demands_are_averaged_over_annotators_and_missing_ones_are_nan():
         Demands.of(study, "w")
     with pytest.raises(InputError, match="no rubric As"):
         Demands.of(study, rubrics=("As",))
+
+
+def test_a_part_of_the_answered_items_may_be_rated_but_no_others():
+    def study(answered, rated, listed=None):
+        responses = pd.DataFrame({"model": "m", "item_id": answered, "score": 1.0})
+        demands = pd.DataFrame({"item_id": rated, "rubric": "AS", "annotator": "a", "level": 1.0})
+        return Study.of(None if listed is None else pd.DataFrame({"item_id": listed}), responses, demands)
+
+    ten, more = [f"i{n}" for n in range(10)], [f"i{n}" for n in range(7, 17)]
+    assert refuse_foreign_demands(study(ten, ten[:3])).share == pytest.approx(0.3)
+    assert refuse_foreign_demands(study(ten, more, [*ten, *more[3:]])).share == pytest.approx(0.3)
+    for foreign in (study(ten, more), study(ten, ["x"]), study(ten, ["x"], [*ten, "x"])):
+        with pytest.raises(JoinError, match="use the same item_id in both tables"):
+            refuse_foreign_demands(foreign)

@@ -129,6 +129,10 @@ def test_tables_of_scores_are_fitted_as_they_lie_in_a_notebook() -> None:
 def test_a_manifest_with_values_of_other_kinds_is_refused(fits: dict[str, Fit], tmp_path: Path) -> None:
     folder = fits["rasch"].save(tmp_path / "fit")
     whole = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(whole | {"models": whole["models"][::-1]}))
+    with pytest.raises(InputError, match="was changed after it was written"):
+        load_fit(folder)
+    del whole["sha256"]
     damaged = (
         {"kind": ["irt"]},
         {"settings": whole["settings"] | {"engine": -0.0}},

@@ -10,7 +10,7 @@ from scipy.special import expit, log_expit
 from capscope.data import Responses, Study
 from capscope.errors import InputError
 from capscope.predict import Assessor, ItemFeatures, ItemTexts, Training, item_features
-from capscope.predict.answer_statistics import group_folds, regime_of_items
+from capscope.predict.answer_statistics import group_count, group_folds, regime_of_items
 from capscope.predict.assessors import ASSESSORS, usable
 from capscope.predict.assessors.explanatory import ExplanatoryAssessor
 from capscope.predict.assessors.forest import ForestAssessor, TextForestAssessor
@@ -125,7 +125,7 @@ def test_a_useless_member_gets_no_weight_and_the_pool_calibrates() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(0, 1.5, 20_000)
     score = (rng.random(20_000) < 1 / (1 + np.exp(-truth))).astype(float)
-    pool = fit_pool(np.column_stack([2 * truth, rng.normal(size=20_000)]), score, np.ones(20_000), 1000)
+    pool = fit_pool(np.column_stack([2 * truth, rng.normal(size=20_000)]), score, np.ones(20_000), 5000.0)
     # 20,000 answers tell weights and offset to .012, .018 and .018; the bounds are three of these
     assert pool.weight[0] == pytest.approx(0.5, abs=0.036)
     assert pool.weight[1] == pytest.approx(0, abs=0.054)
@@ -142,7 +142,7 @@ def test_the_pool_mends_high_chances_that_are_too_high() -> None:
 
     score = (rng.random(20_000) < true_chance(told)).astype(float)
     asked = np.array([-3.0, -1.0, 1.0, 3.0])
-    bent = fit_pool(told[:, None], score, np.ones(20_000), 4000)
+    bent = fit_pool(told[:, None], score, np.ones(20_000), 20_000.0)
     straight = Pool(bent.weight, bent.offset)
     off = [np.abs(expit(pool.log_odds(asked[:, None])) - true_chance(asked)).max() for pool in (bent, straight)]
     assert off[0] < 0.035
@@ -155,9 +155,10 @@ def test_trees_count_nothing_on_a_benchmark_of_a_kind_never_held_out(study: Stud
     training = Training(Responses.of(study), features, 0).without(held_out)
     names = tuple(members_for(features))
     for kind in ("item", "task", "benchmark"):
-        assert expected_weights(names, kind).sum() == pytest.approx(1)
-    weight = dict(zip(names, expected_weights(names, "benchmark"), strict=True))
-    assert weight["explanatory"] == 0.5
+        assert expected_weights(names, kind, 3).sum() == pytest.approx(1)
+    weight = dict(zip(names, expected_weights(names, "benchmark", 3), strict=True))
+    assert weight["mean"] == pytest.approx(0.1)
+    assert weight["explanatory"] == pytest.approx(0.45)
     assert weight["forest"] == 0
     fitted = StackedAssessor(folds=2).fit(training)
     rows = np.flatnonzero(features.benchmark == 1)[:20]
@@ -166,6 +167,31 @@ def test_trees_count_nothing_on_a_benchmark_of_a_kind_never_held_out(study: Stud
     np.testing.assert_allclose(found.log_odds_sd, core.log_odds_sd)
     np.testing.assert_allclose(found.shared_sd, core.shared_sd)
     assert found.shared_sd.min() > 0.5
+
+
+def test_two_known_tasks_predict_a_third_as_a_new_task_and_lean_on_the_mean_score(study: Study) -> None:
+    features = item_features(study, Responses.of(study).items)
+    few = replace(features, task=np.arange(features.n_items) % 3, benchmark=np.zeros(features.n_items, int))
+    held_out = (few.task == 2)[Responses.of(study).item_index]
+    training = Training(Responses.of(study), few, 0).without(held_out)
+    assert set(regime_of_items(training)) == {"warm", "task"}
+    assert group_count(training, "task") == 2
+    pool = StackedAssessor(folds=2).fit(training).regimes["task"].pool
+    weight = dict(zip(members_for(few), pool.weight, strict=True))
+    assert 0 < weight["mean"] < 0.5
+    assert weight["explanatory"] > max(value for name, value in weight.items() if name != "explanatory")
+    assert pool.bend == (1.0, 1.0, 0.0)
+
+
+def test_one_known_task_cannot_show_how_a_second_one_differs(study: Study) -> None:
+    features = item_features(study, Responses.of(study).items)
+    two = replace(features, task=np.arange(features.n_items) % 2, benchmark=np.zeros(features.n_items, int))
+    training = Training(Responses.of(study), two, 0).without((two.task == 1)[Responses.of(study).item_index])
+    fitted = StackedAssessor(folds=2).fit(training)
+    assert fitted.regimes["task"].unlearnt
+    rows = np.flatnonzero(two.task == 1)[:10]
+    chances, core = (each.predict(np.zeros(10, int), rows) for each in (fitted, fitted.members["explanatory"]))
+    np.testing.assert_allclose(chances.log_odds_sd, core.log_odds_sd)
 
 
 def test_what_is_missing_is_answered_or_refused_in_one_line(study: Study) -> None:

@@ -197,9 +197,22 @@ def test_bad_requests_are_one_line(study: Study) -> None:
         evaluate(study, "tasks", ["mean"])
     with pytest.raises(InputError, match="no demands by annotator 'gemini'"):
         evaluate(study, "task", ["mean"], annotator="gemini")
-    half = study.demands[study.demands["item_id"].astype(str) < "i0200"]
+    foreign = study.demands["item_id"].astype(str)
+    foreign = study.demands.assign(item_id=foreign.where(foreign < "i0200", "q" + foreign))
     with pytest.raises(JoinError, match=r"only 50% of the item ids in responses are in demands .200 unknown: i0200"):
-        evaluate(replace(study, demands=half), "task", ["mean"])
+        evaluate(replace(study, demands=foreign), "task", ["mean"])
     one = study.items.assign(benchmark=pd.Categorical(["B0"] * 400))
     with pytest.raises(InputError, match="one benchmark only"):
         evaluate(replace(study, items=one), "benchmark", ["mean"])
+
+
+def test_a_study_of_which_a_part_is_rated_is_evaluated_and_the_gap_is_named(study: Study) -> None:
+    half = study.demands[study.demands["item_id"].astype(str) < "i0200"]
+    found = evaluate(replace(study, demands=half), "id", ["mean", "ridge"], folds=2)
+    assert set(found.metrics) == {"mean", "ridge"}
+    assert "200 items lack demand levels, where typical ones stand in" in found.notes[0]
+
+
+def test_ids_of_items_are_enough(study: Study) -> None:
+    found = evaluate(replace(study, items=None, demands=None), "id", ["mean", "rasch"], folds=2)
+    assert found.n_items == 400

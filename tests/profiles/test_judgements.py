@@ -106,10 +106,10 @@ def test_a_pair_of_judged_models_is_the_log_odds() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_a": ["p", " "]}, "row 1: model_a is blank; name the model"),
-        ({"model_b": [None, "s"]}, "row 0: model_b is blank"),
-        ({"winner": ["x", "b"]}, "row 0: winner is 'x'; use one of a, b, tie"),
-        ({"model_b": ["p", "s"]}, "row 0 compares a model with itself"),
+        ({"model_a": ["p", " "]}, "row 2: model_a is blank; name the model"),
+        ({"model_b": [None, "s"]}, "row 1: model_b is blank"),
+        ({"winner": ["x", "b"]}, "row 1: winner is 'x'; use one of a, b, tie"),
+        ({"model_b": ["p", "s"]}, "row 1 compares a model with itself"),
         ({}, "r, s never met p"),
     ],
 )

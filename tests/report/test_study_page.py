@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 
 from capscope.data import Responses, Study
-from capscope.fit import IRTSettings, fit_irt, save_fit
+from capscope.errors import FitError
+from capscope.fit import IRTSettings, StudyFitSettings, fit_irt, fit_study, save_fit
 from capscope.profiles import AuditSettings, audit_study
 from capscope.report import PageSettings, PageSource, Summary, benchmark_heatmap, fit_summary, render, summarize
+from capscope.report.fit_page import held_out_answers
 from capscope.report.sections.audit import MOST_OF_A_KIND, audit_section
 from report.pages import HOSTILE, assert_closed, parse
 from report.study_worlds import faulty_study
@@ -111,3 +113,11 @@ def test_a_curve_fit_takes_a_study_too(world: World, study, tmp_path):
     assert "curve_answer" in summary["sections"]
     sections = [section.get("id") for section in parse(render(summary)).iter("section")]
     assert sections[-4:] == ["benchmarks", "audit", "definitions", "made"]
+
+
+def test_a_page_of_two_answers_has_no_part_on_held_out_answers() -> None:
+    study = Study.of(responses=pd.DataFrame({"model": "m", "item_id": ["a", "b"], "score": [1.0, 0.0]}))
+    fitted = fit_study(study, StudyFitSettings(model="rasch", device="cpu"))
+    assert held_out_answers(fitted, study) is None
+    with pytest.raises(FitError, match="leaves no answers to fit or to predict"):
+        fitted.held_out(study, 0.2)

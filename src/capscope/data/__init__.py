@@ -1,7 +1,7 @@
 """The three tables, the study folder, splits and file formats; no modelling, no torch."""
 
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
-from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins
+from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins, refuse_foreign_demands
 from capscope.data.level_counts import LevelCounts, read_level_counts
 from capscope.data.levels import items_of_frame, read_items
 from capscope.data.reading import read_table, read_text, shipped
@@ -67,6 +67,7 @@ __all__ = [
     "read_study",
     "read_table",
     "read_text",
+    "refuse_foreign_demands",
     "refuse_overwriting",
     "response_folds",
     "response_matrix",

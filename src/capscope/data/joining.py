@@ -79,6 +79,28 @@ def refuse_poor_joins(study: Study) -> list[Join]:
     return all_joins
 
 
+def refuse_foreign_demands(study: Study) -> Join:
+    """Return how many answered items have demand levels, and refuse demands that are about other items.
+
+    A part of the answered items may be rated, if nine in ten of the rated items are among the answered ones, or if the
+    table of items has the ids of both; else the ids of the two tables are not of one kind.
+
+    Raises:
+        InputError: There are no demands.
+        JoinError: Too few ids agree.
+    """
+    answered = join_items(study, "responses", "demands")
+    if answered.share >= POOR_MATCH:
+        return answered
+    rated = join_items(study, "demands", "responses")
+    listed = study.items is not None and all(
+        join_items(study, table, "items").share >= POOR_MATCH for table in ("responses", "demands")
+    )
+    if not answered.share or not (listed or rated.share >= POOR_MATCH):
+        answered.refuse_if_poor(study.name)
+    return answered
+
+
 @dataclass(frozen=True)
 class StudyCheck:
     """Sizes and joins of a study, and what is odd about it."""

@@ -130,8 +130,8 @@ def read_items(path: Path | str, rubrics: tuple[str, ...] = (), encoding: str = 
     """
     path = Path(path)
     if path.is_dir():
-        study = Study.load(path)
-        return Study(study.require("items"), None, study.demands, study.name, study.sources, study.edited)
+        study = Study.load(path).with_items()
+        return Study(study.items, None, study.demands, study.name, study.sources, study.edited)
     return items_of_frame(_with_ids(_table_of_items(path, encoding), path.stem), rubrics, str(path))
 
 

@@ -241,6 +241,14 @@ class Study:
             raise InputError(f"{self.name}: this job needs {table}.parquet; add it to the study folder")
         return tables[table]
 
+    def with_items(self) -> "Study":
+        """Return the study with a table of items; where it has none, that lists the ids of the other tables."""
+        if self.items is not None:
+            return self
+        ids = sorted({str(name) for frame in self.tables().values() for name in frame["item_id"].unique()})
+        items = _with_defaults(validate(pd.DataFrame({"item_id": ids}), "items", self.name))
+        return Study(items, self.responses, self.demands, self.name, self.sources, self.edited)
+
     def keep_items(self, item_ids: pd.Index) -> "Study":
         """Return the study reduced to these items in every table it has."""
         kept = {

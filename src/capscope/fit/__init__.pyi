@@ -63,6 +63,7 @@ from .outcome import Cost as Cost
 from .outcome import HeldOut as HeldOut
 from .outcome import HoldoutScore as HoldoutScore
 from .outcome import Meter as Meter
+from .outcome import NothingHeldOutError as NothingHeldOutError
 from .outcome import Outcome as Outcome
 from .outcome import Status as Status
 from .outcome import single_threaded_blas as single_threaded_blas

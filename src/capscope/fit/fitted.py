@@ -20,7 +20,7 @@ from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.engines.variational.problem import pick_device
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt_study import fit_answers, irt_settings
-from capscope.fit.outcome import HeldOut, Meter, Outcome, Status, held_out_rows
+from capscope.fit.outcome import HeldOut, Meter, NothingHeldOutError, Outcome, Status, held_out_rows
 from capscope.fit.posterior import Posterior, to_arviz
 from capscope.fit.settings import KINDS, MODELS, StudyFitSettings
 
@@ -234,7 +234,7 @@ def _hold_out_rows(
     rows = held_out_rows(len(responses.score), share, settings.seed)
     training, test = responses.rows(~rows), responses.rows(rows)
     if not len(training.score) or not len(test.score):
-        raise FitError(f"--holdout {share:g} leaves no answers to fit or to predict; use another share")
+        raise NothingHeldOutError(f"--holdout {share:g} leaves no answers to fit or to predict; use another share")
     meter = Meter()
     outcome = refit(training)
     cost = meter.read()

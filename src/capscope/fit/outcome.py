@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from capscope.axes import RowFloats
 from capscope.data import Responses
+from capscope.errors import FitError
 from capscope.fit.links import log_loss_of
 
 PosteriorT = TypeVar("PosteriorT")
@@ -169,6 +170,10 @@ class HeldOut(Generic[PosteriorT]):
     def __repr__(self) -> str:
         """One line."""
         return f"HeldOut({len(self.chance):,} answers, log-loss {self.log_loss:.4f}, AUROC {self.auroc:.4f})"
+
+
+class NothingHeldOutError(FitError):
+    """So few answers that a share of them leaves none to fit, or none to predict."""
 
 
 def held_out_rows(n_rows: int, share: float, seed: int) -> np.ndarray:

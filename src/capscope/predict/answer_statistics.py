@@ -119,9 +119,10 @@ def residual_sd(responses: Responses, chance: np.ndarray) -> float:
     return float(np.sqrt(unattenuated))
 
 
-FEWEST_TASKS = 4
-FEWEST_BENCHMARKS = 3
-"""With fewer benchmarks than this, tasks are held out instead: too little would be left to learn from."""
+FEWEST_TASKS = 2
+"""With fewer tasks than this, none can be held out while another is learnt from."""
+MANY_TASKS, FEWEST_BENCHMARKS = 4, 3
+"""With fewer benchmarks than this but many tasks, tasks are held out for benchmarks: more groups tell more."""
 
 
 def regime_of_items(training: Training) -> np.ndarray:
@@ -137,16 +138,20 @@ def regime_of_items(training: Training) -> np.ndarray:
 
 def has_tasks(training: Training) -> bool:
     """Return whether tasks are groups of several items, rather than one name for each item."""
-    count = len(np.unique(training.features.task[training.answered]))
-    return bool(FEWEST_TASKS <= count <= training.answered.sum() / 2)
+    return bool(_task_count(training) <= training.answered.sum() / 2)
 
 
 def fold_regime(training: Training, regime: str) -> str:
     """Return what to hold out to measure predictions in a regime, as far as the training part allows."""
+    tasks = _task_count(training) if has_tasks(training) else 0
     benchmarks = len(np.unique(training.features.benchmark[training.answered]))
-    if regime == "benchmark" and benchmarks < FEWEST_BENCHMARKS:
+    if regime == "benchmark" and benchmarks < FEWEST_BENCHMARKS and (tasks >= MANY_TASKS or benchmarks == 1):
         regime = "task"
-    return "item" if regime == "task" and not has_tasks(training) else regime
+    return "item" if regime == "task" and tasks < FEWEST_TASKS else regime
+
+
+def _task_count(training: Training) -> int:
+    return len(np.unique(training.features.task[training.answered]))
 
 
 def group_folds(training: Training, regime: str, folds: int) -> list[np.ndarray]:

@@ -55,7 +55,7 @@ def predict_from_study(
     Raises:
         InputError: No such assessor, model or annotator, an id that names two items, a file that cannot be read, or an
             assessor that needs what the items lack, or that has no parts to explain.
-        JoinError: Fewer than nine in ten of the answered items have demands or are in the items table.
+        JoinError: The demands are about other items, or the items table lacks over a tenth of the answered ones.
     """
     entry = _entry(settings.assessor or DEFAULT)
     layout = Layout.of(study, items, settings.annotator, settings.embedder)

@@ -16,6 +16,7 @@ from capscope.data import (
     Study,
     join_items,
     rated_levels,
+    refuse_foreign_demands,
     task_labels,
     typical_levels,
     with_gaps_filled,
@@ -60,15 +61,15 @@ class Layout:
         """Lay out the answered items of a study, all of them to learn from and to predict.
 
         Args:
-            study: A study with items and responses.
+            study: A study with responses; without a table of items, their ids stand alone.
             annotator: Whose demand levels to use; by default the mean over annotators.
             embedder: Name of the embedder that turns texts into vectors.
 
         Raises:
             InputError: No such annotator, or a rubric that was made from the answers.
-            JoinError: Fewer than nine in ten of the answered items have demands or are in the items table.
+            JoinError: The demands are about other items, or the items table lacks over a tenth of the answered ones.
         """
-        study.require("items")
+        study = study.with_items()
         answered = pd.Index(study.require("responses")["item_id"].astype(str).unique())
         asked = study.keep_items(answered)
         return cls.of(study, Study(asked.items, None, None, study.name), annotator, embedder)
@@ -81,17 +82,18 @@ class Layout:
         some item to predict have a level on them.
 
         Args:
-            study: A study with items and responses.
+            study: A study with responses; without a table of items, their ids stand alone.
             items: The items to predict, with demands and texts as far as there are any.
             annotator: Whose demand levels to use; by default the mean over annotators.
             embedder: Name of the embedder that turns texts into vectors.
 
         Raises:
             InputError: No such annotator, an id that names two items, or a rubric that was made from the answers.
-            JoinError: Fewer than nine in ten of the answered items have demands or are in the items table.
+            JoinError: The demands are about other items, or the items table lacks over a tenth of the answered ones.
         """
-        table = _one_table(study, items)
         study.require("responses")
+        study, items = study.with_items(), items.with_items()
+        table = _one_table(study, items)
         join = join_items(study, "responses", "items")
         join.refuse_if_poor(study.name)
         answers = Responses.of(study.keep_items(table.index))
@@ -101,7 +103,7 @@ class Layout:
         answered = np.bincount(answers.item_index, minlength=len(axis)) > 0
         levels = _RatedLevels.of(study, items, axis, (asked, answered), annotator)
         if levels.rubrics:
-            join_items(study, "responses", "demands").refuse_if_poor(study.name)
+            refuse_foreign_demands(study)
             refuse_answer_keys(answers, levels.level, levels.rubrics)
         features = features_of(table.reset_index(), axis, levels.filled(answered), embedder)
         features = replace(features, dims=levels.rubrics)

@@ -61,7 +61,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
 
     Raises:
         InputError: The source, the items, the model or a file cannot be found or read, or demands are missing.
-        JoinError: Fewer than nine in ten of the study's answered items have demands or are in its items table.
+        JoinError: The study's demands are about other items, or its items table lacks over a tenth of the answered.
     """
     settings = PredictionSettings(
         model=model,
@@ -124,7 +124,7 @@ def _opened(source: Source) -> Study | Posterior:
 def _items(items: Items, rubrics: tuple[str, ...]) -> Study:
     """Return the items as a study."""
     if isinstance(items, Study):
-        return items
+        return items.with_items()
     if isinstance(items, pd.DataFrame):
         return items_of_frame(items, rubrics, "items")
     if isinstance(items, str) and not Path(items).exists() and len(items.split()) > 1:

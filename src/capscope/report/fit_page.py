@@ -14,7 +14,7 @@ import pandas as pd
 from capscope.data import Demands, Study, read_items, read_level_counts, shipped
 from capscope.errors import JoinError, OutputError, first_few
 from capscope.files import MANIFEST, TENSORS, refuse_file, write_json, write_table
-from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, fit_curves, load_fit, save_fit
+from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, NothingHeldOutError, fit_curves, load_fit, save_fit
 from capscope.predict import predict
 from capscope.profiles import demand_profile
 from capscope.report.page import summarize, write_page
@@ -244,7 +244,8 @@ def held_out_answers(fit: Fit[Any], study: Study) -> HeldOut[Any] | None:
     """Fit with the same settings without part of the study's answers, and predict these.
 
     Returns:
-        The answers and their chances; None without responses, and for curves, whose page compares them in sample.
+        The answers and their chances; None without responses or with too few to hold any out, and for curves, whose
+        page compares them in sample.
 
     Raises:
         JoinError: The study lacks items of the fit.
@@ -258,7 +259,10 @@ def held_out_answers(fit: Fit[Any], study: Study) -> HeldOut[Any] | None:
         raise JoinError(
             f"{study.name}: has no answers to {first_few(missing)} of the fit; name the study it was made from"
         )
-    return fit.held_out(study, HELD_OUT_SHARE)
+    try:
+        return fit.held_out(study, HELD_OUT_SHARE)
+    except NothingHeldOutError:
+        return None
 
 
 DEMO_SOURCE = (

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from capscope.data.formats.adele import ADELE, import_adele
+from capscope.data.formats.deepeval import DEEPEVAL, import_deepeval
 from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_eval_ever
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
 from capscope.data.formats.helm import HELM, import_helm
@@ -17,6 +18,8 @@ from capscope.data.formats.level_tables import LEVELS, import_levels
 from capscope.data.formats.lm_eval import LM_EVAL, import_lm_eval
 from capscope.data.formats.merging import Merged, merge_studies, read_renames
 from capscope.data.formats.openai_batch import OPENAI_BATCH, BatchNames, import_openai_batch
+from capscope.data.formats.openai_evals import OPENAI_EVALS, import_openai_evals
+from capscope.data.formats.promptfoo import PROMPTFOO, import_promptfoo
 from capscope.data.formats.pyirt import PYIRT, export_pyirt, import_pyirt
 from capscope.data.formats.reading_formats import (
     Imported,
@@ -41,6 +44,9 @@ FORMATS: dict[str, Format] = {
         LM_EVAL,
         HELM,
         EVERY_EVAL_EVER,
+        PROMPTFOO,
+        DEEPEVAL,
+        OPENAI_EVALS,
         OPENAI_BATCH,
         LEVELS,
         PYIRT,
@@ -93,6 +99,7 @@ __all__ = [
     "export_tidy",
     "export_torch_measure",
     "import_adele",
+    "import_deepeval",
     "import_every_eval_ever",
     "import_helm",
     "import_inspect",
@@ -101,6 +108,8 @@ __all__ = [
     "import_lm_eval",
     "import_logs",
     "import_openai_batch",
+    "import_openai_evals",
+    "import_promptfoo",
     "import_pyirt",
     "import_tidy",
     "import_torch_measure",

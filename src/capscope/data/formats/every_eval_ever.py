@@ -230,7 +230,9 @@ def _line(path: Path, number: int, record: dict[str, Any], scales: dict[str, Sca
 def _refuse_other_schema(path: Path, record: dict[str, Any], place: str) -> None:
     version = required_name(path, record, "schema_version", place)
     if not version.startswith(SCHEMA_FAMILY):
-        raise InputError(f"{path}: {place}: schema version {version} is not known here (0.3 is); update capscope")
+        raise InputError(
+            f"{path}: {place}: schema version {shown(version)} is not known here (0.3 is); update capscope"
+        )
 
 
 def _item(path: Path, task: str, record: dict[str, Any], place: str) -> LoggedItem:
@@ -273,7 +275,8 @@ def _scale(path: Path, result: dict[str, Any], place: str) -> Scale:
     )
     source = optional_object(path, result, "source_data", place)
     dataset = str(source.get("dataset_name") or result.get("evaluation_name"))
-    return Scale(name, dataset, low, high, bool(config.get("lower_is_better")), bool(config.get("has_unknown_level")))
+    lower, unknown = (_truth(path, config, key, place) for key in ("lower_is_better", "has_unknown_level"))
+    return Scale(name, dataset, low, high, lower, unknown)
 
 
 def _bound(path: Path, config: dict[str, Any], name: str, default: float, place: str) -> float:
@@ -284,6 +287,15 @@ def _bound(path: Path, config: dict[str, Any], name: str, default: float, place:
         return float(str(value))
     except (ValueError, OverflowError):
         raise InputError(f"{path}: {place}: {name} is {shown(value)}, which is no number; correct it") from None
+
+
+def _truth(path: Path, config: dict[str, Any], name: str, place: str) -> bool:
+    value = config.get(name)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if str(value).strip().lower() in ("true", "false"):
+        return str(value).strip().lower() == "true"
+    raise InputError(f"{path}: {place}: {name} is {shown(value)}, which is neither true nor false; correct it")
 
 
 def _detect(head: Head) -> bool:

@@ -40,6 +40,8 @@ from capscope.errors import InputError
 
 SAMPLES_NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d{2}-\d{2}T[\d.:-]+)")
 RESULTS_NAME = re.compile(r"results(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.json")
+RESULTS_KEYS = frozenset(("configs", "versions", "n-shot", "group_subtasks", "config_general"))
+"""Keys of a file of results beside `results`."""
 QUESTION_FIELDS = ("question", "problem", "query", "input", "prompt", "text", "goal", "sentence", "passage")
 """Names that documents give to the question; the first that is text counts."""
 CONTEXT_FIELDS = ("passage", "context", "narrative", "story", "premise", "support")
@@ -311,7 +313,9 @@ def _last_part(prompt: str, question: str) -> str:
 
 
 def _beside(head: Head) -> str:
-    return "aggregates of lm_eval (it writes single answers with --log_samples)" if _is_results(head.path) else ""
+    dated = _is_results(head.path) and head.path.name != "results.json"
+    named = _is_results(head.path) and "results" in head.names and bool(RESULTS_KEYS & head.names)
+    return "aggregates of lm_eval (it writes single answers with --log_samples)" if dated or named else ""
 
 
 def _is_results(path: Path) -> bool:

@@ -89,7 +89,7 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
         raise InputError(f"{path}: is a study already; use it as it is, or join studies with 'capscope merge'")
     for folder, inner, names in os.walk(path):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
+        for name in sorted(name for name in names if not name.startswith(".") or name.endswith(".json")):
             yield Path(folder) / name, False
 
 

@@ -1,5 +1,6 @@
 """Logs: their files in folders, their records one by one, and their scores under each name until one is chosen."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -305,3 +306,9 @@ def text_of(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
+
+
+def content_hash(*parts: object) -> str:
+    """Return a hash of JSON values, by which equal items of several logs are recognised."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

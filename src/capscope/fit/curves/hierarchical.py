@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from capscope.data import Demands, LevelCounts, Responses, Study, join_items
+from capscope.data import Demands, LevelCounts, Responses, Study, refuse_foreign_demands
 from capscope.errors import first_few
 from capscope.fit.curves.classical import Slices, dominant_slices, fit_classical
 from capscope.fit.curves.posterior import CurvePosterior
@@ -115,11 +115,11 @@ def fit_curve_study(
         JoinError: Responses and demands do not talk about the same items.
         FitError: A dimension has no level on any item that is answered and hard to guess.
     """
-    join_items(study, "responses", "demands").refuse_if_poor(study.name)
+    refuse_foreign_demands(study)
     demands = Demands.of(study, settings.annotator)
     slices = dominant_slices(responses, demands, item_chance(study, responses.items))
     outcome = fit_hierarchical(slices.counts, engine=settings.engine_name, seed=settings.seed, progress=progress)
-    return replace(outcome, status=replace(outcome.status, advice=(*outcome.status.advice, *_remarks(slices))))
+    return replace(outcome, status=outcome.status.with_advice(*_remarks(slices)))
 
 
 def _remarks(slices: Slices) -> list[str]:

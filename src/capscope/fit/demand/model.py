@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import expit
 
-from capscope.data import Demands, Responses, Study, join_items
+from capscope.data import Demands, Responses, Study, refuse_foreign_demands
 from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items, make_basis
 from capscope.fit.demand.posterior import TAIL, DemandPosterior, knowing
@@ -298,7 +298,11 @@ def fit_demand_answers(
         JoinError: Responses and demands do not talk about the same items.
         FitError: The data cannot support the model.
     """
-    join_items(study, "responses", "demands").refuse_if_poor(study.name)
+    rated = refuse_foreign_demands(study)
     dims = Demands.of(study, settings.annotator).dims
     items = demand_items(study, responses.items, dims, settings.annotator)
-    return fit_demand_items(responses, items, dims, DemandSettings(seed=settings.seed))
+    outcome = fit_demand_items(responses, items, dims, DemandSettings(seed=settings.seed))
+    if not rated.missing:
+        return outcome
+    remark = f"{len(rated.missing)} answered items have no demand level; typical levels stand in with their spread"
+    return replace(outcome, status=outcome.status.with_advice(remark))

@@ -5,10 +5,12 @@ items that other models have answered. Trees do not extrapolate; outside the tra
 by those of the demand-ability model (stacking: Wolpert, 1992; logit pooling: Satopaa et al., 2014).
 
 Predictions of many rows come from few groups of items. The likelihood of the pool is therefore scaled to the number of
-groups times `ROWS_A_GROUP`; with few groups the weights stay near their prior and the calibration near the diagonal.
+groups times `ANSWERS_A_GROUP`; with few groups the weights stay near their prior. `benchmarks/few_groups.py` chose it
+on many small problems: most weight on the demand-ability model, and a part on the model's mean score, the prediction
+that knows nothing of a new task; that part falls with the number of groups.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,7 @@ from scipy.special import expit, log_expit, logit
 from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.predict.answer_statistics import fold_regime, group_count, group_folds, regime_of_items, residual_sd
 from capscope.predict.assessor import Assessor, AssessorEntry, Chances, FittedAssessor, LogOddsParts, Training
+from capscope.predict.assessors.baselines import MeanAssessor
 from capscope.predict.assessors.explanatory import ExplanatoryAssessor, RaschAssessor
 from capscope.predict.assessors.forest import PooledForestAssessor
 from capscope.predict.demand_model import FittedDemandModel
@@ -27,11 +30,17 @@ from capscope.predict.features import ItemFeatures, importance, nearness
 Members = Float[np.ndarray, "row member"]
 CORE = "explanatory"
 TREES = ("forest", "demand-forest")
+AVERAGE = "mean"
+"""The member that knows nothing of an item but the model's mean score; it speaks for new tasks and benchmarks only."""
+GROUPED = ("task", "benchmark")
+"""Regimes of whole groups of items, which are few."""
 FOLDS = 4
-ROWS_A_GROUP = 5.0
-"""Number of answers that a group of items is worth."""
+ANSWERS_AN_ITEM, ANSWERS_A_GROUP = 5.0, 2.0
+"""Number of answers that a held-out item is worth, and a held-out task or benchmark."""
 WEIGHT_SD, OFFSET_SD = 0.3, 0.3
 """Prior standard deviation of each weight around its expectation, and of the offset around 0."""
+CORE_SHARE = 0.7
+"""Expected weight of the core on a new task, of what the mean score leaves."""
 
 
 def members_for(features: ItemFeatures) -> dict[str, Assessor]:
@@ -45,7 +54,13 @@ def members_for(features: ItemFeatures) -> dict[str, Assessor]:
     members["forest"] = PooledForestAssessor()
     if features.demands is not None and features.texts is not None:
         members["demand-forest"] = PooledForestAssessor(text=False)
+    members[AVERAGE] = MeanAssessor()
     return members
+
+
+def speaking(members: Iterable[str], kind: str) -> tuple[str, ...]:
+    """Return the members that are pooled in a regime."""
+    return tuple(name for name in members if name != AVERAGE or kind in GROUPED)
 
 
 @dataclass(frozen=True)
@@ -68,8 +83,10 @@ def fit_pool(
     members: Members,
     score: RowFloats,
     importance: RowFloats,
-    groups: int,
+    worth: float,
     expected: Float[np.ndarray, " member"] | None = None,
+    *,
+    bent: bool = True,
 ) -> Pool:
     """Fit weights and offset to out-of-fold log-odds, then the calibration curve (beta calibration).
 
@@ -77,14 +94,17 @@ def fit_pool(
         members: Log-odds of each row by each member.
         score: Observed score of each row, 0 to 1.
         importance: Weight of each row.
-        groups: Number of groups of items that the folds keep together.
+        worth: Number of independent answers that all rows together are worth.
         expected: Prior mean of the weights; None for an equal share each.
+        bent: Fit the calibration curve; few groups cannot tell it.
     """
     n_members = members.shape[1]
-    share = importance / importance.sum() * groups * ROWS_A_GROUP
+    share = importance / importance.sum() * worth
     start = np.r_[np.full(n_members, 1 / n_members) if expected is None else expected, 0.0]
     columns = np.column_stack([members, np.ones(len(members))])
     coefficients = _regress(columns, score, share, start)
+    if not bent:
+        return Pool(coefficients[:-1], float(coefficients[-1]))
     lower, upper, offset = _regress(_sides(columns @ coefficients), score, share, np.array([1.0, 1.0, 0.0]))
     return Pool(coefficients[:-1], float(coefficients[-1]), (float(lower), float(upper), float(offset)))
 
@@ -111,8 +131,10 @@ def _regress(columns: np.ndarray, score: RowFloats, share: RowFloats, start: np.
 
 @dataclass(frozen=True)
 class _Regime:
-    """The pool for items of one regime (see `inner_folds.regime_of_items`)."""
+    """The pool for items of one regime (see `answer_statistics.regime_of_items`)."""
 
+    kind: str
+    """The regime."""
     pool: Pool
     """Weights and calibration."""
     sd: float
@@ -143,7 +165,7 @@ class FittedStack:
         own = self._core.own_sd(model_index, item_index)
         for name, regime in self.regimes.items():
             rows = np.flatnonzero(kind == name)
-            columns = _columns(predicted, self.near[item_index], rows)
+            columns = _columns(predicted, self.near[item_index], rows, regime.kind)
             log_odds[rows] = regime.pool.log_odds(columns)
             # where an item's own answers are used, the core knows how uncertain its residual is
             use_core = regime.unlearnt or name == "warm"
@@ -191,46 +213,62 @@ class StackedAssessor:
 
     def _learn(self, training: Training, makers: dict[str, Assessor], kind: str, kinds: np.ndarray) -> _Regime:
         responses, groups = training.responses, group_count(training, kind)
-        expected = expected_weights(tuple(makers), kind)
-        unlearnt = kind == "benchmark" and fold_regime(training, kind) != kind
+        expected = expected_weights(speaking(makers, kind), kind, groups)
+        unlearnt = kind in GROUPED and fold_regime(training, kind) != kind
         if groups < 2 or unlearnt:
-            return _Regime(Pool(expected, 0.0), 0.0, unlearnt=True)
-        columns = np.zeros((len(responses.score), len(makers)))
+            return _Regime(kind, Pool(expected, 0.0), 0.0, unlearnt=True)
+        columns = np.zeros((len(responses.score), len(expected)))
         for held_out in group_folds(training, kind, self.folds):
             inner = training.without(held_out)
             rows = responses.rows(held_out)
             predicted = {
-                name: maker.fit(inner).predict(rows.model_index, rows.item_index) for name, maker in makers.items()
+                name: makers[name].fit(inner).predict(rows.model_index, rows.item_index)
+                for name in speaking(makers, kind)
             }
             near = nearness(inner.features, inner.answered)[rows.item_index]
-            columns[held_out] = _columns(predicted, near, np.arange(len(near)))
+            columns[held_out] = _columns(predicted, near, np.arange(len(near)), kind)
         weight = importance(training.features, training.answered, training.asked & (kinds == kind))
-        pool = fit_pool(columns, responses.score, weight[responses.item_index] * responses.n_trials, groups, expected)
+        weight = weight[responses.item_index] * responses.n_trials
+        grouped = kind in GROUPED
+        worth = groups * (ANSWERS_A_GROUP if grouped else ANSWERS_AN_ITEM)
+        pool = fit_pool(columns, responses.score, weight, worth, expected, bent=not grouped)
         sd = residual_sd(responses, expit(pool.log_odds(columns)))
-        return _Regime(pool, sd, unlearnt)
+        return _Regime(kind, pool, sd, unlearnt)
 
 
-def _columns(predicted: dict[str, Chances], near: RowFloats, rows: np.ndarray) -> np.ndarray:
-    """Log-odds of the members; far from the training items, those of trees are replaced by the core's."""
+def _columns(predicted: dict[str, Chances], near: RowFloats, rows: np.ndarray, kind: str) -> np.ndarray:
+    """Log-odds of the members pooled in a regime; far from the training items, trees are replaced by the core."""
     columns = {name: logit(chances.probability[rows]) for name, chances in predicted.items()}
+    columns = {name: columns[name] for name in speaking(columns, kind)}
     for name in columns.keys() & set(TREES):
         columns[name] = near[rows] * columns[name] + (1 - near[rows]) * columns[CORE]
     return np.column_stack(list(columns.values()))
 
 
-def expected_weights(members: tuple[str, ...], kind: str) -> np.ndarray:
+def expected_weights(members: tuple[str, ...], kind: str, groups: int) -> np.ndarray:
     """Return the prior mean of the members' weights in a regime.
 
-    On known benchmarks all members have equal weights. On a new benchmark trees have weight 0, because they cannot
-    extrapolate, and the core has weight 0.5, because its monotone demand effects are the most likely to hold there.
+    For new items of known tasks all members have equal weights. In the regimes of whole groups, the mean score has
+    weight 0.5 / (2 + groups), and of the rest the core has 0.7 on a new task and 0.5 on a new benchmark. On a new
+    benchmark trees have weight 0, because they cannot extrapolate, and the monotone demand effects of the core are the
+    most likely to hold there.
+
+    Args:
+        members: Names of the members that are pooled.
+        kind: Regime, see `answer_statistics.regime_of_items`.
+        groups: Number of groups that are learnt from.
     """
-    if kind != "benchmark" or len(members) < 2:
+    names = np.array(members)
+    if kind not in GROUPED or len(members) < 2:
         return np.full(len(members), 1 / len(members))
-    core = np.array([name == CORE for name in members])
-    variant = np.array([name not in (CORE, *TREES) for name in members])
-    if not variant.any():
-        return core.astype(float)
-    return 0.5 * core + 0.5 * variant / variant.sum()
+    average = (names == AVERAGE) * 0.5 / (2 + groups)
+    core = (names == CORE).astype(float)
+    others = (names != CORE) & (names != AVERAGE)
+    if kind == "benchmark":
+        others &= ~np.isin(names, TREES)
+    share = (CORE_SHARE if kind == "task" else 0.5) if others.any() else 1.0
+    rest = share * core + (1 - share) * others / max(others.sum(), 1)
+    return average + (1 - average.sum()) * rest
 
 
 STACKED = AssessorEntry(

@@ -81,7 +81,7 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
 
     Raises:
         InputError: Unknown assessor, a split that leaves nothing to hold out, or demands made from the answers.
-        JoinError: Fewer than nine in ten of the answered items have demands or are in the items table.
+        JoinError: The demands are about other items, or the items table lacks over a tenth of the answered ones.
         OutputError: A file cannot be written.
     """
     settings = EvaluationSettings(

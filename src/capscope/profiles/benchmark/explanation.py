@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import LEVELS
-from capscope.data import Demands, Responses, Study, join_items
+from capscope.data import Demands, Responses, Study, refuse_foreign_demands
 from capscope.display import html_table, short_repr
 from capscope.errors import FitError, InputError, first_few, nearest
 from capscope.fit import IRTSettings, fit_irt, item_chance
@@ -235,7 +235,7 @@ def _from_responses(
 ) -> ResponseExplanation:
     if study.responses is None or study.responses["model"].nunique() < FEWEST_MODELS:
         raise FitError(f"answers of {FEWEST_MODELS} models or more are needed; add responses.parquet")
-    join_items(study, "responses", "demands").refuse_if_poor(study.name)
+    refuse_foreign_demands(study)
     responses = Responses.of(study)
     chance = item_chance(study, responses.items)
     floor = None if chance is None else np.nan_to_num(chance)

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray
 from capscope.display import html_table
-from capscope.errors import InputError, first_few
+from capscope.errors import LONGEST_NAME, InputError, first_few, shortened
 from capscope.profiles.comparison.rankings import ClusterScores, Wins, fit_strengths, strengths
 from capscope.profiles.text_tables import reliability_notes, table_lines
 
@@ -109,14 +109,14 @@ def _check(judgements: pd.DataFrame) -> None:
         names = judgements[column]
         blank = np.flatnonzero((names.isna() | (names.astype(str).str.strip() == "")).to_numpy(dtype=bool))
         if len(blank):
-            raise InputError(f"judgements: row {blank[0]}: {column} is blank; name the model or drop the row")
+            raise InputError(f"judgements: row {blank[0] + 1}: {column} is blank; name the model or drop the row")
     bad = np.flatnonzero(~judgements["winner"].isin(WINNERS).to_numpy())
     if len(bad):
-        value = judgements["winner"].iloc[bad[0]]
-        raise InputError(f"judgements: row {bad[0]}: winner is '{value}'; use one of {', '.join(WINNERS)}")
+        value = shortened(str(judgements["winner"].iloc[bad[0]]), LONGEST_NAME)
+        raise InputError(f"judgements: row {bad[0] + 1}: winner is '{value}'; use one of {', '.join(WINNERS)}")
     same = np.flatnonzero((judgements["model_a"].astype(str) == judgements["model_b"].astype(str)).to_numpy())
     if len(same):
-        raise InputError(f"judgements: row {same[0]} compares a model with itself; drop the row")
+        raise InputError(f"judgements: row {same[0] + 1} compares a model with itself; drop the row")
 
 
 def _wins(pair: np.ndarray, won: FloatArray, size: int) -> Wins:

@@ -1,0 +1,184 @@
+"""Logs of the OpenAI evals framework (``oaieval``): JSON lines of a spec, events of samples, and a final report."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from capscope.data.formats.assembly import LogNotes, assemble_logs
+from capscope.data.formats.choosing import Usual, chosen_tables
+from capscope.data.formats.described_items import ItemBook, LoggedItem
+from capscope.data.formats.format import (
+    METRICS,
+    MODEL,
+    NOT_ADMINISTERED,
+    RUNS,
+    Argument,
+    Format,
+    Head,
+    ImportReport,
+    Paths,
+    one_of,
+)
+from capscope.data.formats.score_tables import RUNS_CHOICES, Runs
+from capscope.data.formats.scored_log import (
+    ScoredLog,
+    as_object,
+    log_files,
+    numbered_records,
+    optional_object,
+    required_name,
+    text_of,
+)
+from capscope.data.study import Study
+from capscope.errors import InputError
+
+METRIC = Usual(what="metric", option="--metric", order=("correct", "accuracy", "score"))
+"""Whether the answer matched; else a score that the eval measured."""
+SCORING = ("match", "metrics")
+"""Types of events that score a sample."""
+WRITTEN_WITH = {"match": ("correct",), "metrics": ()}
+"""Fields of such an event that are scores; of `metrics`, all numbers are."""
+
+
+@dataclass
+class SampleEvents:
+    """What the events of one sample say."""
+
+    scores: list[tuple[int, dict[str, object]]] = field(default_factory=list[tuple[int, dict[str, object]]])
+    """Line and scores of each scoring event."""
+    text: str | None = None
+    """What was asked."""
+    target: str | None = None
+    """The right answer."""
+    line: int = 0
+    """Line of its first event."""
+    error: str = ""
+    """Message of an error."""
+
+
+def import_openai_evals(
+    paths: Paths,
+    metrics: Sequence[str] = (),
+    model: str | None = None,
+    not_administered: Sequence[str] = (),
+    runs: Runs = "error",
+) -> tuple[Study, ImportReport]:
+    """Make a study of logs of the OpenAI evals framework.
+
+    Items are samples, by their id. The score is `correct` of the event `match`, or a number of the event `metrics`;
+    several scoring events of a sample are trials of it. A sample that was asked and not scored, or that ended in an
+    error, is no response. A log without a final report is of a run that did not finish: a retry counts in its place.
+
+    Args:
+        paths: Logs, or folders that hold them at any depth.
+        metrics: Which score counts, in order of preference; by default `correct`, else `accuracy` or `score`.
+        model: Who answered; by default the completion function of the spec.
+        not_administered: Scores that stand for "not scored".
+        runs: What to do where several logs hold the same samples: one of `RUNS_CHOICES`.
+
+    Raises:
+        InputError: A line is wrong, or the log does not say which model answered.
+    """
+    one_of("runs", runs, RUNS_CHOICES)
+    files = log_files(paths, PATTERNS, "logs of OpenAI evals")
+    items, notes = ItemBook(), LogNotes()
+    logs = [_scored(path, items, model, notes) for path in files]
+    tables, remarks = chosen_tables(logs, metrics, "--metric", METRIC, not_administered)
+    notes.notes[:0] = remarks
+    return assemble_logs("openai-evals", tables, items.table(), files, notes, runs)
+
+
+def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> ScoredLog:
+    spec: dict[str, Any] = {}
+    samples: dict[str, SampleEvents] = {}
+    complete = False
+    for line, record in numbered_records(path):
+        if "spec" in record:
+            spec = as_object(path, record["spec"], f"line {line}: spec")
+        elif "final_report" in record:
+            complete = True
+        else:
+            _add(path, line, record, samples)
+    if not samples:
+        raise InputError(f"{path}: holds no event of a sample; check how it was written")
+    task = str(spec.get("eval_name") or path.stem)
+    started = str(spec.get("created_at") or "")
+    log = ScoredLog(path, model or _model(path, spec), started=started, complete=complete, task=task)
+    for name, sample in samples.items():
+        item_id = name if name.split(".")[0] == task.split(".")[0] else f"{task}:{name}"
+        items.describe(item_id, LoggedItem(task, text=sample.text, target=sample.target), path, f"line {sample.line}")
+        for line, values in sample.scores or [(sample.line, {})]:
+            log.add(item_id, line, values)
+    _remark(path, samples, notes, complete=complete)
+    return log
+
+
+def _model(path: Path, spec: dict[str, Any]) -> str:
+    """Return the completion function, or what older logs call the model.
+
+    Raises:
+        InputError: The log names none.
+    """
+    functions, named = spec.get("completion_fns"), spec.get("model_names")
+    completions = named.get("completions") if isinstance(named, dict) else None
+    for listed in (functions, completions):
+        if isinstance(listed, list) and listed:
+            return str(listed[0])
+    name = spec.get("model_name") or spec.get("model")
+    if not name:
+        raise InputError(f"{path}: has no spec with completion_fns, which says which model answered; give --model")
+    return str(name)
+
+
+def _add(path: Path, line: int, record: dict[str, Any], samples: dict[str, SampleEvents]) -> None:
+    """Add what one event says about its sample."""
+    place = f"line {line}"
+    kind = required_name(path, record, "type", place)
+    sample = samples.setdefault(required_name(path, record, "sample_id", place), SampleEvents(line=line))
+    data = optional_object(path, record, "data", place)
+    if kind in SCORING:
+        wanted = WRITTEN_WITH[kind] or [name for name, value in data.items() if isinstance(value, bool | int | float)]
+        sample.scores.append((line, {name: data.get(name) for name in wanted}))
+    if sample.text is None and "prompt" in data:
+        sample.text = _asked(data["prompt"])
+    if sample.target is None and data.get("expected") is not None:
+        sample.target = text_of(data["expected"])
+    if kind == "error":
+        sample.error = " ".join(str(data.get("message") or data.get("type") or "no message").split())
+
+
+def _asked(prompt: object) -> str | None:
+    """Return the text of a prompt: itself, or that of its messages."""
+    if not isinstance(prompt, list):
+        return text_of(prompt)
+    parts = [message.get("content") for message in prompt if isinstance(message, dict)]
+    return "\n".join(part for part in parts if isinstance(part, str)) or None
+
+
+def _remark(path: Path, samples: dict[str, SampleEvents], notes: LogNotes, *, complete: bool) -> None:
+    failed = Counter(sample.error for sample in samples.values() if sample.error and not sample.scores)
+    if failed:
+        first = failed.most_common(1)[0][0]
+        notes.unscored.append(f"{path.name}: {failed.total()} samples ended in an error: {first}")
+    if not complete:
+        notes.notes.append(f"{path.name}: has no final report, so the run did not finish; its samples are taken")
+
+
+def _detect(head: Head) -> bool:
+    event = {"run_id", "event_id", "sample_id", "type"} <= head.names
+    return head.path.suffix.lower() in (".jsonl", ".json") and (event or set(head.names) == {"spec"})
+
+
+PATTERNS = ("*.jsonl",)
+OPENAI_EVALS = Format(
+    name="openai-evals",
+    help="Logs of OpenAI evals (oaieval).",
+    example="evallogs",
+    patterns=PATTERNS,
+    detect=_detect,
+    read=import_openai_evals,
+    arguments=(Argument(help="JSON lines that oaieval recorded, or folders of them."),),
+    options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),
+)

@@ -1,0 +1,181 @@
+"""Results of promptfoo, test runs of DeepEval and logs of OpenAI evals: scores, items, and what was not scored."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capscope.data import Study
+from capscope.data.formats import import_deepeval, import_logs, import_openai_evals, import_promptfoo
+from capscope.errors import InputError
+
+
+def scores(study: Study) -> dict[tuple[str, ...], float]:
+    """Scores by model, item's text and prompt."""
+    rows, items = study.require("responses"), study.require("items").set_index("item_id")["text"]
+    text = [str(items[item]) for item in rows["item_id"].astype(str)]
+    keys = [rows["model"].astype(str), text, *([rows["prompt"].astype(str)] if "prompt" in rows else [])]
+    return dict(zip(zip(*keys, strict=True), rows["score"].astype(float), strict=True))
+
+
+Save = Callable[..., Path]
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """Write documents as JSON, or as JSON lines."""
+
+    def saver(name: str, *documents: Any) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(map(json.dumps, documents)))
+        return path
+
+    return saver
+
+
+# promptfoo
+
+
+def result(provider: str, city: str, passed: bool, **more: Any) -> dict[str, Any]:
+    """One result of a test that asks for the capital of a city's country."""
+    check = {"type": "contains", "value": city}
+    return {
+        "promptIdx": 0,
+        "testIdx": 0,
+        "provider": {"id": provider, "label": ""},
+        "prompt": {"raw": f"Name the capital: {city}", "label": "short"},
+        "vars": {"city": city},
+        "testCase": {"vars": {"city": city}, "assert": [check]},
+        "response": {"output": city if passed else "no idea"},
+        "success": passed,
+        "score": 1 if passed else 0.25,
+        "namedScores": {"tone": 0.5},
+        "failureReason": 0 if passed else 1,
+        "gradingResult": {"pass": passed, "score": 1 if passed else 0.25, "reason": "checked"},
+    } | more
+
+
+def document(*results: dict[str, Any]) -> dict[str, Any]:
+    """What ``promptfoo eval --output`` writes around results."""
+    inside = {"version": 3, "timestamp": "2026-11-20T10:00:00.000Z", "prompts": [], "results": results, "stats": {}}
+    return {"evalId": "eval-abc", "results": inside, "config": {"description": "capitals"}, "shareableUrl": None}
+
+
+def test_promptfoo_results_are_recognised_and_failed_providers_are_no_answers(save: Save) -> None:
+    down = {"success": False, "score": 0, "failureReason": 2, "gradingResult": None, "response": {"error": "429 slow"}}
+    rows = [result("openai:m", "Lima", True), result("openai:m", "Oslo", False), result("openai:n", "Lima", False)]
+    path = save("out/results.json", document(*rows, result("openai:n", "Oslo", False, **down)))
+    study = import_logs(path.parent)
+    lima, oslo = "Name the capital: Lima", "Name the capital: Oslo"
+    assert scores(study) == {("openai:m", lima): 1, ("openai:m", oslo): 0, ("openai:n", lima): 0}
+    assert study.sources["notes"][:2] == [
+        "1 records have no score; they are no responses",
+        "results.json: of 1 results the provider failed: 429 slow",
+    ]
+    assert study.require("items")["target"].tolist() == ["Lima", "Oslo"]
+    graded, report = import_promptfoo(path, ["score"])
+    assert scores(graded)["openai:m", oslo] == 0.25
+    assert "metric" not in str(report.notes)
+
+
+def test_promptfoo_lines_repeats_and_several_prompts(save: Save) -> None:
+    long = {"prompt": {"raw": "Say it: Lima", "label": "x" * 80}, "promptIdx": 1}
+    rows = [result("m", "Lima", True), result("m", "Lima", False), result("m", "Lima", True, **long)]
+    study, report = import_promptfoo(save("a.jsonl", *rows))
+    text = "Name the capital: Lima"
+    assert scores(study) == {("m", text, "short"): 0.5, ("m", text, "prompt-1"): 1}
+    assert report.items == 1
+    older = {key: value for key, value in rows[1].items() if key != "failureReason"} | {"error": "expected Lima"}
+    assert list(scores(import_promptfoo(save("b.jsonl", older))[0]).values()) == [0]
+    with pytest.raises(InputError, match="result 1 has no 'provider'"):
+        import_promptfoo(save("c.jsonl", {"success": True, "vars": {"a": 1}}))
+
+
+# DeepEval
+
+
+def case(number: int, passed: bool | None, *metrics: dict[str, Any]) -> dict[str, Any]:
+    asked = {"input": f"question {number}", "expectedOutput": f"answer {number}", "actualOutput": "?"}
+    return {"name": f"test_case_{number}", "order": number, "success": passed, "metricsData": list(metrics)} | asked
+
+
+def metric(name: str, score: float | None, **more: Any) -> dict[str, Any]:
+    judge = {"threshold": 0.5, "evaluationModel": "judge-1", "success": score is not None and score >= 0.5}
+    return {"name": name, "score": score, **judge} | more
+
+
+def test_deepeval_runs_are_recognised_and_errors_of_the_judge_are_no_failures(save: Save) -> None:
+    cases = [
+        case(0, True, metric("Correctness [GEval]", 0.9), metric("Bias", 0.6)),
+        case(1, False, metric("Correctness [GEval]", 0.2), metric("Bias", 0.7)),
+        case(2, False, metric("Correctness [GEval]", None, error="judge timed out"), metric("Bias", 0.8)),
+    ]
+    run = {"testFile": "test_chat.py", "testCases": cases, "hyperparameters": {"model": "chat-1"}, "testPassed": 1}
+    path = save(".deepeval/.latest_test_run.json", {"testRunData": run, "testRunLink": None})
+    study = import_logs(path.parent)
+    assert scores(study) == {("chat-1", "question 0"): 1, ("chat-1", "question 1"): 0}
+    assert "1 metrics ended in an error: judge timed out" in str(study.sources["notes"])
+    assert "also there: Correctness [GEval], Bias (choose with --metric)" in str(study.sources["notes"])
+    bias, _ = import_deepeval(path, ["Bias"], model="other")
+    assert sorted(scores(bias).values()) == [0.6, 0.7, 0.8]
+    assert import_logs(save("run.json", run)).sources["format"] == "deepeval"
+
+
+def test_older_deepeval_files_and_a_model_that_is_not_named(save: Save) -> None:
+    older = {"name": "t", "success": True, "input": "q", "expected_output": "a"}
+    older["metrics_data"] = [{"name": "Match", "score": 1.0, "error": None}]
+    path = save("old.json", {"test_results": [older]})
+    with pytest.raises(InputError, match="do not say which model answered .*give --model"):
+        import_deepeval(path)
+    study, report = import_deepeval(path, model="m")
+    assert scores(study) == {("m", "q"): 1}
+    assert (report.items, study.require("items")["target"].tolist()) == (1, ["a"])
+
+
+# OpenAI evals
+
+
+def event(number: int, sample: int, kind: str, **data: Any) -> dict[str, Any]:
+    return {"run_id": "r", "event_id": number, "sample_id": f"sums.dev.{sample}", "type": kind, "data": data}
+
+
+def log(model: str, *events: dict[str, Any], final: bool = True, day: int = 1) -> list[dict[str, Any]]:
+    spec = {"completion_fns": [model], "eval_name": "sums.dev.v0", "created_at": f"2026-11-0{day} 10:00:00"}
+    return [{"spec": spec}, *events, *([{"final_report": {"accuracy": 0.5}}] if final else [])]
+
+
+ASKED = [{"role": "system", "content": "Add."}, {"role": "user", "content": "1 + 1"}]
+
+
+def test_openai_evals_are_recognised_and_samples_without_a_score_are_no_answers(save: Save) -> None:
+    events = [
+        event(0, 0, "sampling", prompt=ASKED, sampled=["2"]),
+        event(1, 0, "match", correct=True, expected="2", picked="2"),
+        event(2, 1, "sampling", prompt="2 + 2", sampled=["5"]),
+        event(3, 1, "match", correct=False, expected="4", picked=None),
+        event(4, 2, "sampling", prompt="3 + 3", sampled=["6"]),
+        event(5, 3, "error", type="APIError", message="busy"),
+    ]
+    path = save("logs/a.jsonl", *log("gpt-x", *events))
+    study = import_logs(path.parent)
+    assert scores(study) == {("gpt-x", "Add.\n1 + 1"): 1, ("gpt-x", "2 + 2"): 0}
+    assert study.require("items")["item_id"].tolist()[:2] == ["sums.dev.0", "sums.dev.1"]
+    assert study.require("items")["target"].tolist()[:2] == ["2", "4"]
+    assert "2 records have no score; they are no responses" in study.sources["notes"]
+    assert "a.jsonl: 1 samples ended in an error: busy" in study.sources["notes"]
+
+
+def test_openai_evals_metrics_and_the_retry_of_a_run_that_did_not_finish(save: Save) -> None:
+    first = save("logs/a.jsonl", *log("m", event(0, 0, "metrics", score=0.2, choice="B"), final=False))
+    study, report = import_openai_evals(first)
+    assert study.require("responses")["score"].tolist() == [0.2]
+    assert report.notes == ("a.jsonl: has no final report, so the run did not finish; its samples are taken",)
+    save("logs/b.jsonl", *log("m", event(0, 0, "metrics", score=0.8), day=2))
+    both, report = import_openai_evals(first.parent)
+    assert both.require("responses")["score"].tolist() == [0.8]
+    assert "unfinished runs and in the retry; those of the latest run count" in report.notes[-1]
+    with pytest.raises(InputError, match="give --model"):
+        import_openai_evals(save("c.jsonl", event(0, 0, "match", correct=True)))
