@@ -310,17 +310,12 @@ def read_tensors(folder: Path, what: str, remedy: str) -> tuple[dict[str, Any], 
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a manifest's content, whatever its layout in the file."""
-    content = {key: value for key, value in manifest.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    content = json.dumps({key: value for key, value in manifest.items() if key != "sha256"}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def kind_of(path: Path) -> str:
-    """Name what stands at a path: ``study``, ``fit``, ``bank``, ``file``, ``folder`` of anything else, or nothing.
-
-    Args:
-        path: A file or folder, or neither.
-    """
+    """Name what stands at a path: ``study``, ``fit``, ``bank``, ``file``, ``folder`` of anything else, or nothing."""
     if not path.is_dir():
         return "file" if path.exists() else ""
     if (path / TENSORS).is_file():
@@ -347,9 +342,7 @@ def refuse_lengths(
     """
     for tensor, (axis, labels) in names.items():
         if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
-            raise InputError(
-                f"{folder}: the names of {tensor} on axis {axis} are no list of texts (damaged {what}); {remedy}"
-            )
+            raise InputError(f"{folder}: names of {tensor} on axis {axis} are no texts (damaged {what}); {remedy}")
         if len(set(labels)) < len(labels):
             raise InputError(f"{folder}: two names of {tensor} on axis {axis} are the same (damaged {what}); {remedy}")
         if tensor in tensors and (tensors[tensor].ndim <= axis or tensors[tensor].shape[axis] != len(labels)):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from annotate.scripted import PRICES, Run, judge, level_of, settings, small_study
-from capscope.annotate import BatchAnnotator
+from capscope.annotate import BatchAnnotator, ChatAnnotator
 from capscope.data import Study
 from capscope.endpoint import BatchBook, BatchClient, Capability, Ledger, Question, Sampling, call_key
 from capscope.endpoint.messages import ChatRequest
@@ -40,6 +40,21 @@ def test_a_batch_goes_out_and_comes_back(folder, script):
     row = Study.load(folder).demands.iloc[0]
     number = row["item_id"].removeprefix("i__")
     assert row["level"] == level_of(row["rubric"], f"Task {number}: pick A or B.")
+
+
+def test_open_batches_count_towards_a_limit_over_all_runs(folder, script):
+    with ScriptedServer(script) as server:
+        run = Run(folder, BatchAnnotator, prices=PRICES)
+        run.ask(server.url)
+        with Ledger(run.options["ledger"]) as ledger:
+            reserved = ledger.spent()
+        assert reserved > 12 * 1000 / 1e6, "each question at its largest price: --max-tokens 1000"
+        other = Run(folder, ChatAnnotator, model="another", prices=PRICES, max_usd_total=reserved + 1e-6)
+        assert "--max-usd-total" in str(other.ask(server.url).stop)
+        script.finish("batch-0")
+        run.ask(server.url, batch="collect")
+        with Ledger(run.options["ledger"]) as ledger:
+            assert ledger.spent() == pytest.approx(12 * 110 / 1e6, rel=0.2), "now at what the replies cost"
 
 
 def test_ids_are_short_hashes_whatever_the_items_are_called(folder, script):

@@ -5,8 +5,8 @@ What is a fault today is not pinned with its number (keys only, or not at all); 
 
 from dataclasses import dataclass
 
-SUITE = ("mean_lower", "mean_upper", "iqm_lower", "iqm_upper", "strength", "strength_lower", "strength_upper")
-PAIR = ("lower", "upper", "mean", "ahead", "leader", "beyond_lower", "beyond_upper")
+SUITE = ("pairs", "mean_lower", "mean_upper", "iqm_lower", "iqm_upper", "strength", "strength_lower", "strength_upper")
+PAIR = ("detectable", "lower", "upper", "mean", "ahead", "leader", "beyond_lower", "beyond_upper")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,13 @@ SCHEMA_VERSION = 1
 MANIFEST = "study.json"
 STUDY_FILES = {MANIFEST, *(f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES)}
 """Everything a study folder may hold; `Study.save` replaces a folder that holds nothing else."""
+ADVICE: dict[TableName, str] = {
+    "items": "add a table of items to the study folder, or import the logs with their texts",
+    "responses": "add answers with 'capscope import FILES --into STUDY'",
+    "demands": "rate the items with 'capscope annotate STUDY --annotator openai:MODEL', or add levels that exist with"
+    " 'capscope import levels FILE --into STUDY'",
+}
+"""How to get a table that is missing."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,11 @@ class Study:
 
         Raises:
             InputError: A table breaks its specification; the message says where.
+            TypeError: A table is no DataFrame.
         """
+        for frame in (items, responses, demands):
+            if not isinstance(frame, pd.DataFrame | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"{name}: a table is {type(frame).__name__}; give a pandas DataFrame")
         if items is not None and responses is None:
             items, responses = _items_or_responses(items)
         given: dict[TableName, pd.DataFrame | None] = {
@@ -238,7 +249,7 @@ class Study:
         """
         tables = self.tables()
         if table not in tables:
-            raise InputError(f"{self.name}: this job needs {table}.parquet; add it to the study folder")
+            raise InputError(f"{self.name}: this job needs {table}.parquet; {ADVICE[table]}")
         return tables[table]
 
     def with_items(self) -> "Study":

@@ -7,7 +7,7 @@ from capscope.decide.judge_estimators import JUDGE_ESTIMATORS
 from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
 from capscope.decide.planning.plan_summary import plan_text
-from capscope.decide.release_gate import GateResult, GateSettings, gate, plan_gate
+from capscope.decide.release_gate import GateResult, GateSettings, draw_chances, gate, plan_gate
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "JudgeScores",
     "PlanSettings",
     "EvaluationPrices",
+    "draw_chances",
     "evaluate_gate",
     "evaluate_judge",
     "gate",

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from capscope.decide.difference import Difference
+from capscope.profiles import corrected_p
 
 Verdict = Literal["ship", "hold", "undecided"]
 
@@ -115,23 +116,4 @@ def claims(
         result.append(
             ScopeClaim(name, found.estimate, lower, upper, found.n_answers, float(p), direction if p < alpha else "")
         )
-    return result
-
-
-def corrected_p(p: np.ndarray, correction: Literal["holm", "bh"]) -> np.ndarray:
-    """P-values corrected for their number.
-
-    Args:
-        p: P-values, in any order.
-        correction: `holm` controls the chance of any false claim, `bh` the expected share of false claims.
-    """
-    order = np.argsort(p)
-    n = len(p)
-    rank = np.arange(1, n + 1)
-    if correction == "holm":
-        adjusted = np.maximum.accumulate(p[order] * (n - rank + 1))
-    else:
-        adjusted = np.minimum.accumulate((p[order] * n / rank)[::-1])[::-1]
-    result = np.empty(n)
-    result[order] = np.minimum(adjusted, 1.0)
     return result

@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,21 +88,24 @@ class BatchBook:
         entry = self.ledger.get(key)
         return entry is None or entry.state == "failed"
 
-    def record(self, batch: Batch, keys: Iterable[str]) -> None:
-        """Note a written file and every question in it, in one step."""
+    def record(self, batch: Batch, keys: Mapping[str, float | None]) -> None:
+        """Note a written file and every question in it, with the sum set aside for it, in one step."""
         with self.ledger.transaction():
             self._db.execute(
                 "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (batch.local_id, batch.path, None, None, batch.state, batch.requests, batch.model, time.time()),
             )
-            for key in keys:
+            for key, usd in keys.items():
+                # What earlier attempts cost stays spent, whatever the batch costs.
+                spent = "SELECT key, NULL, model, usd, at FROM calls WHERE key = ? AND usd IS NOT NULL"
+                self._db.execute(f"INSERT INTO retired {spent}", (key,))
+                numbered = (self.custom_id(key), key, batch.local_id)
+                self._db.execute("INSERT OR REPLACE INTO batch_rows VALUES (?, ?, ?)", numbered)
                 self._db.execute(
-                    "INSERT OR REPLACE INTO batch_rows VALUES (?, ?, ?)", (self.custom_id(key), key, batch.local_id)
-                )
-                self._db.execute(
-                    "INSERT INTO calls (key, state, at) VALUES (?, 'batched', ?) ON CONFLICT (key) DO UPDATE"
-                    " SET state = 'batched', owner = NULL, at = excluded.at WHERE calls.state != 'done'",
-                    (key, time.time()),
+                    "INSERT INTO calls (key, state, usd, at) VALUES (?, 'batched', ?, ?) ON CONFLICT (key) DO UPDATE"
+                    " SET state = 'batched', owner = NULL, usd = excluded.usd, at = excluded.at"
+                    " WHERE calls.state != 'done'",
+                    (key, usd, time.time()),
                 )
 
     def note(self, batch: Batch, state: str, file_id: str | None = None, batch_id: str | None = None) -> None:
@@ -116,13 +119,12 @@ class BatchBook:
     def batches(self, *states: str) -> list[Batch]:
         """Return the batches in these states, oldest first; all without any."""
         query = "SELECT local_id, path, file_id, batch_id, state, requests, model FROM batches"
-        batches = [Batch(*row) for row in self._db.execute(f"{query} ORDER BY at").fetchall()]
-        return [batch for batch in batches if not states or batch.state in states]
+        found = (Batch(*row) for row in self._db.execute(f"{query} ORDER BY at"))
+        return [batch for batch in found if not states or batch.state in states]
 
     def keys(self, batch: Batch) -> dict[str, str]:
         """Return the keys of a batch's questions by custom id."""
-        rows = self._db.execute("SELECT custom_id, key FROM batch_rows WHERE local_id = ?", (batch.local_id,))
-        return dict(rows.fetchall())
+        return dict(self._db.execute("SELECT custom_id, key FROM batch_rows WHERE local_id = ?", (batch.local_id,)))
 
     def free(self, keys: Iterable[str]) -> int:
         """Let questions that were not sent go out again, and count them."""
@@ -196,6 +198,7 @@ class BatchClient:
         capability: Capability,
         sampling: Sampling,
         most_requests: int = MOST_REQUESTS,
+        largest_usd: Callable[[Question], float | None] = lambda _: None,
     ) -> int:
         """Write the questions that have no reply and are in no batch into files, and return how many they are.
 
@@ -204,6 +207,7 @@ class BatchClient:
             capability: What the endpoint can do.
             sampling: How the model is to answer.
             most_requests: Requests in a file.
+            largest_usd: Largest price of a question, which counts as spent until its reply is fetched; None unknown.
         """
         written = 0
         wanted = ((q, _line(q, capability, sampling)) for q in questions if self._book.wanted(q.key))
@@ -212,7 +216,7 @@ class BatchClient:
             path = self._folder / f"{local_id}.jsonl"
             write_bytes(path, b"".join(line for _, line in chunk))
             batch = Batch(local_id, str(path), None, None, "written", len(chunk), sampling.model)
-            self._book.record(batch, [question.key for question, _ in chunk])
+            self._book.record(batch, {question.key: largest_usd(question) for question, _ in chunk})
             written += len(chunk)
         return written
 
@@ -382,8 +386,7 @@ def _files(
     lines: Iterable[tuple[Question, bytes]], most_requests: int, most_bytes: int
 ) -> Iterator[list[tuple[Question, bytes]]]:
     """Cut lines into files within both limits; a question that comes twice goes out once."""
-    chunk: list[tuple[Question, bytes]] = []
-    size, seen = 0, set[str]()
+    chunk, size, seen = list[tuple[Question, bytes]](), 0, set[str]()
     for question, line in lines:
         if question.key in seen:
             continue

@@ -216,7 +216,7 @@ class Ledger:
         self._run("INSERT INTO retired VALUES (?, NULL, ?, ?, ?)", name, model, usd, time.time())
 
     def spent(self) -> float:
-        """Return what all calls cost, replies set aside and failures included, as far as prices were known."""
+        """Return what all calls cost, open batches at their largest price, as far as prices were known."""
         query = "SELECT COALESCE(SUM(usd), 0) FROM (SELECT usd FROM calls UNION ALL SELECT usd FROM retired)"
         return float(self._run(query)[0][0])
 

@@ -2,12 +2,9 @@
 
 from capscope.profiles.ability import (
     AbilityProfiles,
-    NamedDimension,
     ability_profiles,
-    dimension_abilities,
     general_ability,
     general_factor_share,
-    named_dimensions,
     profile,
 )
 from capscope.profiles.auditing import Audit, AuditSettings, audit, audit_study
@@ -40,21 +37,38 @@ from capscope.profiles.benchmark import (
 )
 from capscope.profiles.benchmark.explanation import SENSITIVE_MEAN, SENSITIVE_SD
 from capscope.profiles.comparison import (
+    DEFAULT_RUNS,
     Compared,
     Comparison,
+    Flips,
     JudgedModels,
     PairedDifference,
+    PairTests,
+    RepeatedRuns,
+    ScoreChange,
     SuiteAggregates,
     bradley_terry,
     compare,
     compare_models,
+    corrected_p,
+    judge_severity,
     paired_difference,
+    repeated_runs,
     suite_aggregates,
 )
+from capscope.profiles.directions import NamedDimension, dimension_abilities, named_dimensions
 from capscope.profiles.item_groups import expected_scores, of_benchmark
 from capscope.profiles.text_tables import refuse_table_file, write_findings
 
 __all__ = [
+    "DEFAULT_RUNS",
+    "Flips",
+    "PairTests",
+    "RepeatedRuns",
+    "ScoreChange",
+    "corrected_p",
+    "judge_severity",
+    "repeated_runs",
     "AbilityProfiles",
     "Audit",
     "AuditSettings",

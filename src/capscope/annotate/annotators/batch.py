@@ -127,7 +127,9 @@ class BatchAnnotator(ChatAnnotator):
                 return replace(_without_labels(job, Submitted(0, ())), stop=self._over(0))
             budget = self.limits(ledger.spent()).budget or Budget()
             fitting = _Fitting(self, budget.limit)
-            written = client.write(fitting.of(self.wanted(job, ledger), BatchBook(ledger)), capability, self.sampling)
+            questions = fitting.of(self.wanted(job, ledger), BatchBook(ledger))
+            price = self.largest_usd if self.settings.prices is not None else lambda _: None
+            written = client.write(questions, capability, self.sampling, largest_usd=price)
             sent = Submitted(written, tuple(client.submit()))
             stop = self._over(written) if fitting.full else None
             return replace(_without_labels(job, sent), stop=stop)

@@ -289,6 +289,7 @@ class ChatAnnotator:
         return Annotation(job.annotator, rows, report, options, self._stop(tally, len(rows), report.open), failed)
 
     def _stop(self, tally: Tally, labels: int, left: int) -> CapscopeError | None:
+        reckoned = f", {tally.unmetered} calls without a stated usage at the plan's estimate" if tally.unmetered else ""
         kept = f"{labels} labels are written, {left} are open"
         if tally.halted:
             return EndpointError(f"{tally.halted} ({kept})")
@@ -298,7 +299,7 @@ class ChatAnnotator:
         total = f"--max-usd-total {self.settings.max_usd_total:g}" if self.settings.max_usd_total is not None else ""
         named = " and ".join(part for part in (limit, total) if part)
         return BudgetReached(
-            f"stopped at ${tally.usd:.4f} of {named}: the next question could cost more than is left"
+            f"stopped at ${tally.usd:.4f} of {named}{reckoned}: the next question could cost more than is left"
             f" (--max-tokens {self.settings.max_tokens}); {kept}; run again with a larger limit"
         )
 

@@ -1,17 +1,29 @@
 """Comparisons: two models item by item, all models of a suite, and models judged in pairs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from capscope.data import Study, read_table
 from capscope.errors import InputError
+from capscope.profiles.comparison.all_pairs import PairTests, corrected_p
+from capscope.profiles.comparison.change_parts import ScoreChange, judge_severity
 from capscope.profiles.comparison.leaderboard import SuiteAggregates, suite_aggregates
 from capscope.profiles.comparison.paired_judgements import JudgedModels, bradley_terry
+from capscope.profiles.comparison.run_scores import DEFAULT_RUNS, RepeatedRuns, repeated_runs
 from capscope.profiles.comparison.two_models import Comparison, PairedDifference, compare_models, paired_difference
+from capscope.profiles.comparison.version_flips import Flips
 from capscope.profiles.item_groups import opened
 
 __all__ = [
+    "Flips",
+    "PairTests",
+    "RepeatedRuns",
+    "ScoreChange",
+    "corrected_p",
+    "judge_severity",
+    "repeated_runs",
     "Compared",
     "Comparison",
     "JudgedModels",
@@ -28,7 +40,13 @@ Compared = Comparison | SuiteAggregates | JudgedModels
 """A comparison: it has `table`, `head`, `notes` or none, `as_dict()` and `as_text()`."""
 
 
-def compare(source: Study | pd.DataFrame | str | Path, *models: str, seed: int = 0, level: float = 0.9) -> Compared:
+def compare(
+    source: Study | pd.DataFrame | str | Path,
+    *models: str,
+    seed: int = 0,
+    level: float = 0.9,
+    runs: Sequence[int] = DEFAULT_RUNS,
+) -> Compared:
     """Compare two models of a study, all of its models, or models judged in pairs.
 
     Args:
@@ -36,6 +54,7 @@ def compare(source: Study | pd.DataFrame | str | Path, *models: str, seed: int =
         models: Two models of the study, or none to compare all.
         seed: Seed of everything random.
         level: Nominal coverage of the intervals.
+        runs: Numbers of runs of pass^k and pass@k, where all models are compared and some ran items more than once.
 
     Returns:
         A `Comparison` of two models, `SuiteAggregates` of all models, or `JudgedModels`.
@@ -57,4 +76,4 @@ def compare(source: Study | pd.DataFrame | str | Path, *models: str, seed: int =
     study = opened(source)
     if models:
         return compare_models(study, models[0], models[1], seed=seed, level=level)
-    return suite_aggregates(study, seed=seed, level=level)
+    return suite_aggregates(study, seed=seed, level=level, runs=runs)

@@ -1,5 +1,6 @@
 """All models of a suite side by side: mean scores over tasks, strengths from item-wise wins, and orders by votes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from capscope.display import html_table
 from capscope.errors import FitError, InputError, first_few
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.intervals import StratifiedMean, stratified_mean
+from capscope.profiles.comparison.all_pairs import PairTests, pair_tests
 from capscope.profiles.comparison.rankings import (
     ClusterScores,
     ModelVector,
@@ -23,12 +25,19 @@ from capscope.profiles.comparison.rankings import (
     strengths,
     task_votes,
 )
+from capscope.profiles.comparison.run_scores import DEFAULT_RUNS, RepeatedRuns, repeated_runs
 from capscope.profiles.item_groups import places_of
+from capscope.profiles.meanings import leading
 from capscope.profiles.text_tables import reliability_notes, table_lines
 
 FEWEST_COMMON = 5
 """Items that all models answered, from which on a comparison rests on them alone."""
 DRAWS = 100
+COLUMNS = (
+    "mean: of task means; iqm: of the middle half of the tasks; strength: log-odds to win an item against the others;"
+    "\nborda: mean rank over tasks (1 is best). Models whose intervals overlap may well stand the other way round."
+)
+"""What stands under the table."""
 GROUPS = 8
 """Groups of items that the jackknife leaves out in turn."""
 
@@ -54,6 +63,10 @@ class SuiteAggregates:
     """Share of the variance of the models' means that is not error; NaN for constant means."""
     notes: tuple[str, ...] = ()
     """What limits the comparison, most important first."""
+    pairs: PairTests | None = None
+    """Which models differ, corrected for the number of pairs; None where scores had to be predicted."""
+    repeats: RepeatedRuns | None = None
+    """Success over several runs, and flaky items; None without repeated runs."""
 
     @property
     def head(self) -> str:
@@ -78,12 +91,25 @@ class SuiteAggregates:
             "rests_on": self.rests_on,
             "reliability": self.reliability,
             "models": self.table.to_dict("records"),
+            "pairs": None if self.pairs is None else self.pairs.as_dict(),
+            "repeats": None if self.repeats is None else self.repeats.as_dict(),
             "notes": list(self.notes),
+            "answer": self.answer,
         }
 
     def as_text(self) -> str:
         """Return notes and the table."""
-        return "\n".join([*(f"note: {note}" for note in self.notes), self.head, table_lines(self.table)])
+        notes = [f"note: {note}" for note in self.notes]
+        lines = [*notes, self.answer, "", self.head, table_lines(self.table), COLUMNS]
+        for part in (self.pairs, self.repeats):
+            lines += [] if part is None else list(part.lines())
+        return "\n".join(lines)
+
+    @property
+    def answer(self) -> str:
+        """Who is ahead, and how many models may be as good."""
+        table = self.table.rename(columns={"mean_lower": "lower", "mean_upper": "upper"})
+        return leading(table, self.level, "mean")
 
     def __repr__(self) -> str:
         best = f", best {self.table['model'].iloc[0]}"
@@ -110,7 +136,9 @@ class _SuiteScores:
     """By how much the draws' variance is to be multiplied."""
 
 
-def suite_aggregates(study: Study, *, seed: int = 0, level: float = 0.9) -> SuiteAggregates:
+def suite_aggregates(
+    study: Study, *, seed: int = 0, level: float = 0.9, runs: Sequence[int] = DEFAULT_RUNS
+) -> SuiteAggregates:
     """Aggregate a study's scores over its tasks.
 
     `mean` is the mean of task means and `iqm` their interquartile mean (Agarwal et al., 2021). `strength` is the
@@ -126,6 +154,7 @@ def suite_aggregates(study: Study, *, seed: int = 0, level: float = 0.9) -> Suit
         study: A study with responses of two models or more.
         seed: Seed of the draws of predicted scores.
         level: Nominal coverage.
+        runs: Numbers of runs of pass^k and pass@k, where models ran items more than once.
 
     Raises:
         InputError: Fewer than two models answered.
@@ -149,7 +178,21 @@ def suite_aggregates(study: Study, *, seed: int = 0, level: float = 0.9) -> Suit
     variance = float(np.var(by_task.mean(axis=1), ddof=1))
     reliability = max(0.0, 1 - error / variance) if variance > 0 else float("nan")
     notes = (*reliability_notes(reliability), *_coverage_notes(scores, responses), *notes)
-    return SuiteAggregates(table, exact, len(place), len(labels), level, scores.rests_on, reliability, notes)
+    tests = None
+    if scores.draws is None:
+        tests = pair_tests(responses.models, scores.observed, place, np.random.default_rng(seed), level)
+    return SuiteAggregates(
+        table,
+        exact,
+        len(place),
+        len(labels),
+        level,
+        scores.rests_on,
+        reliability,
+        notes,
+        tests,
+        repeated_runs(responses, runs, level),
+    )
 
 
 def _common_scores(responses: Responses) -> _SuiteScores | None:

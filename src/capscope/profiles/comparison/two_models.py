@@ -13,14 +13,20 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy.special import ndtri
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.data import Demands, Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError, refuse_absent_model
-from capscope.fit import IRTSettings, fit_irt
+from capscope.fit import IRTPosterior, IRTSettings, fit_irt
+from capscope.intervals import normal_quantile
+from capscope.profiles.comparison.all_pairs import POWER
+from capscope.profiles.comparison.change_parts import ScoreChange, score_change
+from capscope.profiles.comparison.run_scores import of_one_judge
+from capscope.profiles.comparison.version_flips import Flips, PairedRuns, fallen_items, flips
 from capscope.profiles.item_groups import places_of
-from capscope.profiles.text_tables import dimension_names, reliability_notes, table_lines
+from capscope.profiles.text_tables import dimension_names, reliability_notes, spelled, table_lines
 
 PRIOR = 1.5
 """Pseudo-items of the prior, shared by the bins: Jeffreys' prior for three bins."""
@@ -30,6 +36,11 @@ DRAWS = 4000
 FINE_BINS = np.array([-0.999, -0.6, -0.2, -1e-9, 1e-9, 0.2, 0.6, 0.999])
 HIGH_LEVEL = 3.0
 FEWEST_ITEMS = 5
+COLUMNS = (
+    "ahead: chance that a is the better one; improvement: chance that a does better on one more item (0.5 is neither);"
+    "\nleader: named where the interval leaves out 0. Rows `dim` are items at level 3 or more of that demand."
+)
+"""What stands under the table."""
 FEWEST_MODELS = 5
 """Models under which there is no general factor to speak of."""
 
@@ -153,11 +164,18 @@ class Comparison:
     """A and B; differences are A - B."""
     table: pd.DataFrame
     """Columns scope (`all`, `benchmark`, `dim`), name, items, tasks, a, b (mean scores), difference (observed), mean,
-    lower, upper (posterior over tasks like these), ahead, improvement, leader, beyond, beyond_lower, beyond_upper."""
+    lower, upper (posterior over tasks like these), ahead, improvement, beyond, beyond_lower, beyond_upper, detectable
+    (difference that these items show four times in five), leader."""
     level: float
     """Coverage of the bounds."""
     notes: tuple[str, ...]
     """What limits the comparison, most important first."""
+    flips: tuple[Flips, ...] = ()
+    """What A solves and B does not, by scope, beyond what runs differ by anyway."""
+    fallen: tuple[tuple[str, float], ...] = ()
+    """Items whose chance of success is surely lower with B, with the posterior probability of it."""
+    change: ScoreChange | None = None
+    """The difference of the two scores in parts; None where too few models answered to tell them apart."""
 
     @property
     def head(self) -> str:
@@ -170,14 +188,42 @@ class Comparison:
     def as_dict(self) -> dict[str, object]:
         """Return plain values."""
         rows, notes = self.table.to_dict("records"), list(self.notes)
-        return {"a": self.models[0], "b": self.models[1], "level": self.level, "rows": rows, "notes": notes}
+        return {
+            "a": self.models[0],
+            "b": self.models[1],
+            "level": self.level,
+            "rows": rows,
+            "flips": [flip.as_dict() for flip in self.flips],
+            "fallen": [{"item": item, "probability": chance} for item, chance in self.fallen],
+            "change": None if self.change is None else self.change.as_dict(),
+            "notes": notes,
+            "answer": self.answer,
+        }
 
     def as_text(self) -> str:
         """Return notes and the table, with the names of dimensions beside their codes."""
         notes = [f"note: {note}" for note in self.notes]
         names = self.table["name"].astype(str).map(dimension_names()).where(self.table["scope"] == "dim").fillna("")
         table = self.table.assign(dimension=names) if (names != "").any() else self.table
-        return "\n".join([*notes, self.head, table_lines(table)])
+        whole = max((flip.items for flip in self.flips), default=0)
+        change = [] if self.change is None else [self.change.line(*self.models)]
+        fallen = [f"surely fallen with {self.models[1]}: {', '.join(item for item, _ in self.fallen)}"]
+        flipped = [flip.line(*self.models) for flip in self.flips if flip.scope == "all" or flip.items < whole]
+        tables = [self.head, table_lines(table), COLUMNS, *change, *flipped, *(fallen if self.fallen else [])]
+        return "\n".join([*notes, self.answer, "", *tables])
+
+    @property
+    def answer(self) -> str:
+        """Which of the two is ahead, by how much, how surely, and where the order turns."""
+        whole, first = self.table.iloc[0], self.models[0] if self.table["ahead"].iloc[0] >= 0.5 else self.models[1]
+        second = next(name for name in self.models if name != first)
+        sign, chance = (1, whole["ahead"]) if first == self.models[0] else (-1, 1 - whole["ahead"])
+        low, high = sorted((sign * 100 * whole["lower"], sign * 100 * whole["upper"]))
+        size = f"{sign * 100 * whole['mean']:.1f} points ({self.level:.0%} interval {low:.1f} to {high:.1f})"
+        sure = "is ahead of" if low > 0 else "may be ahead of"
+        line = f"{first} {sure} {second} by {size} on {whole['items']} items; probability {chance:.2f}."
+        other = self.table.loc[self.table["leader"] == second, "name"].astype(str).tolist()
+        return f"{line} {second} leads on {spelled(other)}." if other else line
 
     def __repr__(self) -> str:
         whole = self.table.iloc[0]
@@ -216,22 +262,38 @@ def compare_models(study: Study, first: str, second: str, *, seed: int = 0, leve
             " by a model of their answers"
         )
     a, b = score[:, both]
-    expected, notes = _expected(responses, pair, both, seed)
+    posterior, notes = _general_factor(responses, seed)
+    expected = None
+    if posterior is not None:
+        chance = [posterior.probability(np.full(len(both), model), both) for model in pair]
+        expected = chance[0] - chance[1]
     one, other = np.isfinite(score).sum(axis=1)
     if len(both) < max(one, other):
         notes += (f"{len(both)} items were answered by both; '{first}' answered {one}, '{second}' {other}",)
     places = places_of(study, tuple(responses.items[i] for i in both))
     rng = np.random.default_rng(seed)
+    runs = _paired_runs(responses, pair, both, places.task)
     rows: list[dict[str, object]] = []
+    flipped: list[Flips] = []
     for scope, name, mask in _scopes(study, places.items, places.benchmark):
         if mask.sum() >= FEWEST_ITEMS or scope == "all":
             general = float("nan") if expected is None else float(expected[mask].mean())
             row = _row((a[mask], b[mask]), places.task[mask], general, rng, level)
             rows.append({"scope": scope, "name": name, **row})
+            flipped.append(flips(runs.rows(mask), scope, name, level, np.random.default_rng(seed)))
     table = pd.DataFrame(rows)
     # a leader is named where the whole interval is on one side
     table["leader"] = np.where(table["lower"] > 0, first, np.where(table["upper"] < 0, second, ""))
-    return Comparison((first, second), table, level, notes)
+    repeated = flipped[0].changed is not None
+    return Comparison(
+        (first, second),
+        table,
+        level,
+        notes,
+        tuple(flipped),
+        tuple(fallen_items(runs, places.items)) if repeated else (),
+        None if posterior is None else score_change(responses, pair, posterior),
+    )
 
 
 def _position(responses: Responses, name: str, where: str) -> int:
@@ -239,19 +301,26 @@ def _position(responses: Responses, name: str, where: str) -> int:
     return responses.models.index(name)
 
 
-def _expected(
-    responses: Responses, pair: tuple[int, int], items: np.ndarray, seed: int
-) -> tuple[FloatArray | None, tuple[str, ...]]:
-    """Difference that the two general abilities alone make on each item, and what limits it."""
+def _paired_runs(responses: Responses, pair: tuple[int, int], items: np.ndarray, task: np.ndarray) -> PairedRuns:
+    """Runs of both models on the items that both answered."""
+    dense = of_one_judge(responses).dense()
+    right, runs = (table[list(pair)][:, items] for table in (dense.right, dense.n_trials))
+    if (runs == 0).any():
+        dense = responses.dense()
+        right, runs = (table[list(pair)][:, items] for table in (dense.right, dense.n_trials))
+    return PairedRuns((right[0], right[1]), (runs[0], runs[1]), task)
+
+
+def _general_factor(responses: Responses, seed: int) -> tuple[IRTPosterior | None, tuple[str, ...]]:
+    """A model with one ability, and what limits it."""
     if len(responses.models) < FEWEST_MODELS:
         return None, (f"{len(responses.models)} models answered; a general factor needs {FEWEST_MODELS}",)
     try:
         posterior = fit_irt(responses, IRTSettings(model="2pl", form="signed", seed=seed)).posterior
     except FitError as error:
         return None, (f"no general factor: {error}",)
-    chance = [posterior.probability(np.full(len(items), model), items) for model in pair]
     signal, error = float(posterior.ability_mean[:, 0].var()), float(posterior.ability_cov[:, 0, 0].mean())
-    return chance[0] - chance[1], reliability_notes(signal / (signal + error))
+    return posterior, reliability_notes(signal / (signal + error))
 
 
 def _scopes(study: Study, items: tuple[str, ...], benchmark: np.ndarray) -> list[tuple[str, str, np.ndarray]]:
@@ -273,4 +342,6 @@ def _row(
     row |= {"a": float(scores[0].mean()), "b": float(scores[1].mean()), "difference": paired["observed"]}
     row |= {key: paired[key] for key in ("mean", "lower", "upper", "ahead", "improvement")}
     beyond = {"beyond": "observed", "beyond_lower": "lower", "beyond_upper": "upper"}
-    return row | {name: paired[key] - general for name, key in beyond.items()}
+    row |= {name: paired[key] - general for name, key in beyond.items()}
+    half, quantile = (paired["upper"] - paired["lower"]) / 2, normal_quantile(level)
+    return row | {"detectable": half * (quantile + float(ndtri(POWER))) / quantile}

@@ -1,0 +1,237 @@
+"""All pairs of models on the same items: which differ, corrected for the number of pairs, which groups do not, ranks.
+
+P-values are those of paired differences of scores, items within tasks; Holm's correction controls any false claim
+(Holm, 1979), Benjamini and Hochberg's the share of false ones (1995).
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtri, stdtr, stdtrit
+
+from capscope.axes import FloatArray, ModelItem
+
+POWER = 0.8
+"""Chance with which the detectable difference of a pair is shown."""
+
+DRAWS = 4000
+"""Joint draws of the means behind the chances of ranks."""
+
+MOST_PAIRS = 500
+"""Pairs that are listed in full; of more, neighbours in the order are."""
+
+MOST_CHANCES = 30
+"""Models up to which the chance of each rank is listed."""
+
+Correction = Literal["holm", "bh"]
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """Two models on the same items."""
+
+    a: str
+    """The model with the higher mean."""
+    b: str
+    """The other one."""
+    difference: float
+    """Mean score of a less that of b."""
+    detectable: float
+    """Difference that these items show with a power of 80 %, without a correction."""
+    p: float
+    """Two-sided p-value of no difference."""
+    p_holm: float
+    """The same, corrected for all pairs so that no claim at all is false."""
+    p_bh: float
+    """The same, corrected so that few of the claims are false."""
+
+
+@dataclass(frozen=True)
+class RankChances:
+    """Where one model may stand."""
+
+    model: str
+    """The model."""
+    lower: int
+    """Best rank within the bounds."""
+    upper: int
+    """Worst rank within the bounds."""
+    best: float
+    """Chance to have the highest mean."""
+    chances: tuple[float, ...]
+    """Chance of each rank, the first first; empty for more than 30 models."""
+
+
+@dataclass(frozen=True)
+class PairTests:
+    """All pairs of a suite's models."""
+
+    pairs: tuple[ModelPair, ...]
+    """All of them, or neighbours in the order where they are many."""
+    n_pairs: int
+    """Number of pairs tested."""
+    apart_holm: int
+    """Pairs told apart at the level, with no false claim among them."""
+    apart_bh: int
+    """Pairs told apart, few of which falsely."""
+    groups: tuple[tuple[str, ...], ...]
+    """Longest runs of the order in which no two models are told apart (Holm), of two models or more."""
+    ranks: tuple[RankChances, ...]
+    """Best mean first."""
+    detectable: float
+    """Median over pairs of the difference that these items show with a power of 80 %."""
+    level: float
+    """Coverage of the rank bounds; the rest is the error rate of the claims."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "n_pairs": self.n_pairs,
+            "level": self.level,
+            "apart_holm": self.apart_holm,
+            "apart_bh": self.apart_bh,
+            "detectable": self.detectable,
+            "rows": [asdict(pair) for pair in self.pairs],
+            "groups": [list(group) for group in self.groups],
+            "ranks": [asdict(rank) for rank in self.ranks],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Say it in words."""
+        yield (
+            f"{self.apart_holm} of {self.n_pairs} pairs are told apart with no false claim at {1 - self.level:.0%}"
+            f" (Holm), {self.apart_bh} with few false ones (Benjamini-Hochberg); half of the pairs need a difference of"
+            f" {100 * self.detectable:.1f} points to be shown four times in five"
+        )
+        for group in self.groups:
+            named = ", ".join(group) if len(group) <= 6 else f"{', '.join(group[:3])} ... {group[-1]} ({len(group)})"
+            yield f"cannot be told apart: {named}"
+        first = [f"{rank.model} {rank.best:.0%}" for rank in self.ranks[:5] if rank.best >= 0.01]
+        yield f"chance to have the highest mean: {', '.join(first)}"
+
+
+def pair_tests(
+    models: tuple[str, ...], score: ModelItem, task: np.ndarray, rng: np.random.Generator, level: float = 0.9
+) -> PairTests:
+    """Test all pairs of models by their means over tasks.
+
+    Args:
+        models: Names on the model axis.
+        score: Scores without gaps; shape (model, item).
+        task: Task of each item, numbered from 0.
+        rng: Source of the draws of ranks.
+        level: Coverage of rank bounds; 1 - level is the error rate of claims.
+    """
+    mean, covariance, freedom = mean_covariance(score, task)
+    order = np.argsort(-mean, kind="stable")
+    names = [models[place] for place in order]
+    mean, covariance = mean[order], covariance[np.ix_(order, order)]
+    first, second = np.triu_indices(len(names), 1)
+    difference = mean[first] - mean[second]
+    variance = covariance[first, first] + covariance[second, second] - 2 * covariance[first, second]
+    # one item that turns each way: no sample rules such items out, and none of equal scores is certain
+    n = score.shape[1]
+    error = np.sqrt(np.maximum(variance, 0.0) + 2 / (n * (n + 2)))
+    p = 2 * stdtr(freedom, -np.abs(difference) / error)
+    holm, bh = corrected_p(p, "holm"), corrected_p(p, "bh")
+    alpha = 1 - level
+    detectable = (float(stdtrit(freedom, 1 - alpha / 2)) + float(ndtri(POWER))) * error
+    listed = np.arange(len(p)) if len(p) <= MOST_PAIRS else np.flatnonzero(second == first + 1)
+    return PairTests(
+        tuple(
+            ModelPair(
+                names[first[row]],
+                names[second[row]],
+                *(float(column[row]) for column in (difference, detectable, p, holm, bh)),
+            )
+            for row in listed
+        ),
+        len(p),
+        int((holm < alpha).sum()),
+        int((bh < alpha).sum()),
+        _groups(names, holm < alpha),
+        _rank_chances(names, mean, covariance, rng, level),
+        float(np.median(detectable)),
+        level,
+    )
+
+
+def mean_covariance(score: ModelItem, task: np.ndarray) -> tuple[FloatArray, FloatArray, float]:
+    """Means over tasks that count alike, their joint error covariance over items, and its degrees of freedom.
+
+    Args:
+        score: Scores without gaps; shape (model, item).
+        task: Task of each item, numbered from 0.
+    """
+    size = np.bincount(task).astype(float)
+    tasks, n = len(size), score.shape[1]
+    member = np.zeros((n, tasks))
+    member[np.arange(n), task] = 1 / size[task]
+    by_task = score @ member
+    if (size > 1).all():
+        centred = score - by_task[:, task]
+        weight = 1 / (size[task] * (size[task] - 1) * tasks**2)
+        return by_task.mean(axis=1), (centred * weight) @ centred.T, float(n - tasks)
+    # tasks of one item do not tell how items vary: tasks are the sample
+    centred = by_task - by_task.mean(axis=1, keepdims=True)
+    freedom = float(max(tasks - 1, 1))
+    return by_task.mean(axis=1), centred @ centred.T / (tasks * freedom), freedom
+
+
+def corrected_p(p: Float[np.ndarray, " claim"], correction: Correction) -> Float[np.ndarray, " claim"]:
+    """P-values corrected for their number.
+
+    Args:
+        p: P-values, in any order.
+        correction: `holm` controls the chance of any false claim, `bh` the expected share of false claims.
+    """
+    order = np.argsort(p)
+    n = len(p)
+    rank = np.arange(1, n + 1)
+    if correction == "holm":
+        adjusted = np.maximum.accumulate(p[order] * (n - rank + 1))
+    else:
+        adjusted = np.minimum.accumulate((p[order] * n / rank)[::-1])[::-1]
+    result = np.empty(n)
+    result[order] = np.minimum(adjusted, 1.0)
+    return result
+
+
+def _groups(names: list[str], apart: np.ndarray) -> tuple[tuple[str, ...], ...]:
+    """Longest runs of the order in which no pair is told apart."""
+    n = len(names)
+    told = np.zeros((n, n), bool)
+    told[np.triu_indices(n, 1)] = apart
+    found: list[tuple[str, ...]] = []
+    last_end = 0
+    for start in range(n):
+        end = start + 1
+        while end < n and not told[start:end, end].any():
+            end += 1
+        if end - start > 1 and end > last_end:
+            found.append(tuple(names[start:end]))
+        last_end = max(last_end, end)
+    return tuple(found)
+
+
+def _rank_chances(
+    names: list[str], mean: FloatArray, covariance: FloatArray, rng: np.random.Generator, level: float
+) -> tuple[RankChances, ...]:
+    """Ranks over joint draws of the means; models that tie in a draw are ordered at random."""
+    value, vector = np.linalg.eigh(covariance)
+    noise = rng.standard_normal((DRAWS, len(names))) * np.sqrt(np.clip(value, 1e-12, None))
+    drawn = mean + noise @ vector.T
+    rank = np.argsort(np.argsort(-drawn, axis=1), axis=1) + 1
+    lower, upper = np.quantile(rank, [(1 - level) / 2, (1 + level) / 2], axis=0, method="nearest")
+    found: list[RankChances] = []
+    for place, name in enumerate(names):
+        chances: tuple[float, ...] = ()
+        if len(names) <= MOST_CHANCES:
+            counts = np.bincount(rank[:, place], minlength=len(names) + 1)[1:]
+            chances = tuple((counts / DRAWS).tolist())
+        best = float((rank[:, place] == 1).mean())
+        found.append(RankChances(name, int(lower[place]), int(upper[place]), best, chances))
+    return tuple(found)

@@ -1,0 +1,382 @@
+"""Success in all of k runs (pass^k) or in at least one (pass@k), from few runs of each item, and items that are flaky.
+
+The chance of success varies over items as a Beta distribution, fitted to each model's counts by marginal likelihood
+(Skellam, 1948); an item's own runs update it. Up to as many runs as an item has, the share of all choices of k of them
+is unbiased (Chen et al., 2021); beyond, the distribution says how much further the chance falls. The success rate to
+the power k is biased upwards: an item that passed three times of three need not pass always.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import minimize
+from scipy.special import betainc, betaln, comb, digamma, expit, logit, ndtri
+
+from capscope.axes import FloatArray
+from capscope.data import Responses
+
+FAR = 2
+"""Times the runs at hand beyond which a number of runs rests on the shape of the Beta distribution alone."""
+
+MIXED = (0.1, 0.9)
+"""Chances of success between which an item is flaky."""
+
+SURE = 0.8
+"""Posterior chance from which on an item is called flaky."""
+
+PULL = 0.02
+"""Weight of the prior on the logarithms of the distribution's parameters: items that all agree do not make them
+infinite."""
+
+MOST_LINES = 12
+"""Models of which repeated runs are put in words, the best first."""
+
+FEWEST_ITEMS = 5
+"""Items with repeated runs under which nothing is said of a model."""
+
+CONDITIONS = ("prompt", "scaffold", "effort")
+"""Facets under which an item is another question, not another run."""
+
+DEFAULT_RUNS = (2, 4, 8)
+"""Numbers of runs that are reported."""
+
+ItemFloats = Float[np.ndarray, " item"]
+Parameters = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """Success over k runs of each of a model's items, with bounds over other runs of the same items."""
+
+    k: int
+    """Number of runs."""
+    all_of: float
+    """Mean chance that all k runs succeed (pass^k)."""
+    all_lower: float
+    """Lower bound."""
+    all_upper: float
+    """Upper bound."""
+    any_of: float
+    """Mean chance that at least one of k runs succeeds (pass@k)."""
+    any_lower: float
+    """Lower bound."""
+    any_upper: float
+    """Upper bound."""
+    rate_power: float
+    """Mean of the items' success rates to the power k, which is biased upwards; shown for comparison."""
+    far: bool
+    """Whether k is over twice the runs at hand, so that the shape of the distribution decides."""
+
+
+@dataclass(frozen=True)
+class ItemChances:
+    """A Beta distribution of the chance of success over one model's items, and each item's own counts."""
+
+    right: ItemFloats
+    """Successes of each item."""
+    runs: ItemFloats
+    """Runs of each item, at least 1."""
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The two parameters of the distribution, by marginal likelihood."""
+        (s, r), times = np.unique(np.stack([self.right, self.runs]), axis=1, return_counts=True)
+
+        def loss(logs: FloatArray) -> float:
+            a, b = np.exp(np.clip(logs, -30, 30))
+            likelihood = times * (betaln(a + s, b + r - s) - betaln(a, b))
+            return float(PULL * (logs**2).sum() - likelihood.sum())
+
+        rate = (self.right.sum() + 0.5) / (self.runs.sum() + 1)
+        found = minimize(loss, np.log([rate + 0.1, 1.1 - rate]), method="L-BFGS-B")
+        a, b = np.exp(np.clip(found.x, -30, 30))
+        return float(a), float(b)
+
+    def posterior(self) -> tuple[ItemFloats, ItemFloats]:
+        """Parameters of each item's own Beta distribution."""
+        alpha, beta = self.parameters
+        return alpha + self.right, beta + self.runs - self.right
+
+    def log_evidence(self) -> ItemFloats:
+        """Log probability of each item's sequence of outcomes, its chance integrated out."""
+        return betaln(*self.posterior()) - betaln(*self.parameters)
+
+    def powers(self, k: int | ItemFloats, parameters: Parameters | None = None) -> ItemFloats:
+        """Posterior mean of each item's chance that all of k runs succeed.
+
+        Args:
+            k: Number of runs.
+            parameters: Those of the distribution; by default the fitted ones.
+        """
+        alpha, beta = parameters or self.parameters
+        a, b = alpha + self.right, beta + self.runs - self.right
+        return np.exp(betaln(a + k, b) - betaln(a, b))
+
+    def estimates(self, k: int, parameters: Parameters | None = None) -> ItemFloats:
+        """Each item's part in the mean chance that all of k runs succeed; unbiased up to the runs at hand.
+
+        Args:
+            k: Number of runs.
+            parameters: Those of the distribution; by default the fitted ones.
+        """
+        known = np.minimum(self.runs, k)
+        counted = comb(self.right, known) / comb(self.runs, known)
+        more = known < k
+        if not more.any():
+            return counted
+        alpha, beta = parameters or self.parameters
+        a, b = alpha + self.right, beta + self.runs - self.right
+        fall = np.exp(betaln(a + k, b) - betaln(a, b)) - np.exp(betaln(a + known, b) - betaln(a, b))
+        return counted + np.where(more, fall, 0.0)
+
+    def all_of(self, k: int, level: float) -> tuple[float, float, float]:
+        """Mean chance that all of k runs succeed, with bounds over other runs of these items.
+
+        Args:
+            k: Number of runs.
+            level: Coverage of the bounds.
+        """
+        part = self.estimates(k)
+        mean = self.powers(k)
+        spread = np.maximum(self.powers(2 * k) - mean**2, 0.0)
+        error = part + self._of_parameters(k) - mean
+        n = len(part)
+        se = float(np.sqrt(((error - error.mean()) ** 2 + spread).sum()) / n)
+        value = self._mean_of_all(k)
+        return value, *_bounds(value, se, level, n)
+
+    def _mean_of_all(self, k: int) -> float:
+        """Mean chance that all of k runs succeed: as far as the runs reach by counting, beyond in proportion."""
+        known = np.minimum(self.runs, k)
+        counted = comb(self.right, known) / comb(self.runs, known)
+        more = known < k
+        far, reached = float(self.powers(k)[more].sum()), float(self.powers(known)[more].sum())
+        seen = float(counted[more].sum())
+        beyond = seen * far / reached if seen > 0 else far
+        return float(np.clip((counted[~more].sum() + beyond) / len(known), 0.0, 1.0))
+
+    def swapped(self) -> "ItemChances":
+        """The same items with failures for successes."""
+        return ItemChances(self.runs - self.right, self.runs)
+
+    def mixed_chance(self) -> ItemFloats:
+        """Posterior chance that an item's chance of success lies between 0.1 and 0.9."""
+        a, b = self.posterior()
+        low, high = MIXED
+        return betainc(a, b, high) - betainc(a, b, low)
+
+    def disagreement(self) -> float:
+        """Mean chance that two runs of one item differ; unbiased, over items with two runs or more."""
+        many = self.runs > 1
+        s, r = self.right[many], self.runs[many]
+        return float((2 * s * (r - s) / (r * (r - 1))).mean())
+
+    def _of_parameters(self, k: int) -> ItemFloats:
+        """What each item adds to the error of the mean by moving the distribution's parameters (influence)."""
+        if not (self.runs < k).any():
+            return np.zeros(len(self.runs))
+        alpha, beta = self.parameters
+        step = 1e-4
+        slope = np.array(
+            [
+                (self.estimates(k, up).mean() - self.estimates(k, down).mean()) / (2 * step)
+                for up, down in (
+                    ((alpha * np.exp(step), beta), (alpha * np.exp(-step), beta)),
+                    ((alpha, beta * np.exp(step)), (alpha, beta * np.exp(-step))),
+                )
+            ]
+        )
+        score = self._scores(self.parameters)
+        information = np.array(
+            [
+                (self._scores((alpha * np.exp(-step), beta)) - self._scores((alpha * np.exp(step), beta))).mean(1),
+                (self._scores((alpha, beta * np.exp(-step))) - self._scores((alpha, beta * np.exp(step)))).mean(1),
+            ]
+        ) / (2 * step) + np.eye(2) * 2 * PULL / len(self.runs)
+        return slope @ np.linalg.pinv((information + information.T) / 2) @ score
+
+    def _scores(self, parameters: Parameters) -> Float[np.ndarray, "2 item"]:
+        """Slopes of each item's log-likelihood on the logarithms of the parameters."""
+        a, b = parameters
+        s, f, r = self.right, self.runs - self.right, self.runs
+        both = digamma(a + b) - digamma(a + b + r)
+        return np.stack([a * (digamma(a + s) - digamma(a) + both), b * (digamma(b + f) - digamma(b) + both)])
+
+
+@dataclass(frozen=True)
+class ModelRuns:
+    """What repeated runs say of one model."""
+
+    model: str
+    """The model."""
+    items: int
+    """Items with two runs or more."""
+    runs: float
+    """Mean number of runs of these."""
+    rate: float
+    """Mean success rate."""
+    disagreement: float
+    """Chance that two runs of one item differ."""
+    flaky: int
+    """Items that are flaky: their chance of success lies between 0.1 and 0.9, by a posterior chance of 80 % or more."""
+    scores: tuple[RunScore, ...]
+    """Success over several runs."""
+
+
+@dataclass(frozen=True)
+class FlakyItem:
+    """An item whose outcome changes from run to run."""
+
+    item: str
+    """Its id."""
+    disagreement: float
+    """Chance that two runs of one model differ, over the models."""
+    models: int
+    """Models with repeated runs of it."""
+
+
+@dataclass(frozen=True)
+class RepeatedRuns:
+    """What repeated runs say of all models of a study."""
+
+    models: tuple[ModelRuns, ...]
+    """One for each model with repeated runs, in sorted order."""
+    flaky_items: tuple[FlakyItem, ...]
+    """Items whose outcomes change most from run to run."""
+    level: float
+    """Coverage of the bounds."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "level": self.level,
+            "models": [asdict(model) for model in self.models],
+            "flaky_items": [asdict(item) for item in self.flaky_items],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Say it in words, one line for each model."""
+        ordered = sorted(self.models, key=lambda model: -model.rate)
+        for model in ordered[:MOST_LINES]:
+            scores = [
+                f"pass^{score.k} {100 * score.all_of:.1f} ({100 * score.all_lower:.1f} to {100 * score.all_upper:.1f};"
+                f" rate^{score.k} {100 * score.rate_power:.1f}){' [far beyond the runs]' if score.far else ''},"
+                f" pass@{score.k} {100 * score.any_of:.1f}"
+                for score in model.scores
+            ]
+            yield (
+                f"{model.model}: {model.items} items, {model.runs:.1f} runs each, {model.flaky} flaky, two runs differ"
+                f" on {100 * model.disagreement:.1f} %; {'; '.join(scores)}"
+            )
+        if len(ordered) > MOST_LINES:
+            yield f"repeated runs of {len(ordered) - MOST_LINES} more models: see --json"
+        if self.flaky_items:
+            named = ", ".join(f"{item.item} ({100 * item.disagreement:.0f} %)" for item in self.flaky_items[:5])
+            yield f"two runs of one model differ most often on {named}"
+
+
+def repeated_runs(responses: Responses, runs: Sequence[int] = DEFAULT_RUNS, level: float = 0.9) -> RepeatedRuns | None:
+    """Estimate success over several runs; None where no model ran enough items twice.
+
+    Repeats are rows of one model and item that differ in their facets, and trials counted in `n_trials`. Scores must be
+    right or wrong; models with fractions are left out.
+
+    Args:
+        responses: Answers with repeats.
+        runs: Numbers of runs to report.
+        level: Coverage of the bounds.
+    """
+    responses = by_condition(of_one_judge(responses))
+    dense = responses.dense()
+    whole = np.abs(dense.right - dense.right.round()) < 1e-6
+    found: list[ModelRuns] = []
+    for place, model in enumerate(responses.models):
+        asked = dense.n_trials[place] > 0
+        repeated = dense.n_trials[place] > 1
+        if repeated.sum() >= FEWEST_ITEMS and whole[place, asked].all():
+            chances = ItemChances(dense.right[place, asked].round(), dense.n_trials[place, asked])
+            found.append(_model_runs(model, chances, runs, level))
+    if not found:
+        return None
+    rows = [responses.models.index(model.model) for model in found]
+    flaky = _flaky_items(responses.items, dense.right[rows].round(), dense.n_trials[rows])
+    return RepeatedRuns(tuple(found), flaky, level)
+
+
+def of_one_judge(responses: Responses) -> Responses:
+    """Answers scored by the judge with the most scores: what several judges say of one answer are no runs of it.
+
+    Args:
+        responses: All answers.
+    """
+    if "judge" not in responses.facets:
+        return responses
+    codes = responses.facets["judge"].codes
+    return responses.rows(codes == int(np.bincount(codes).argmax()))
+
+
+def by_condition(responses: Responses) -> Responses:
+    """Answers over questions: an item under each prompt, scaffold and effort is a question of its own.
+
+    Args:
+        responses: All answers.
+    """
+    conditions = [name for name in CONDITIONS if name in responses.facets]
+    if not conditions:
+        return responses
+    codes = [responses.item_index, *(responses.facets[name].codes for name in conditions)]
+    distinct, place = np.unique(np.stack(codes), axis=1, return_inverse=True)
+    names = [responses.items, *(responses.facets[name].names for name in conditions)]
+    questions = [" | ".join(axis[code] for axis, code in zip(names, of, strict=True)) for of in distinct.T]
+    return replace(responses, items=tuple(questions), item_index=place.reshape(-1))
+
+
+def _model_runs(model: str, chances: ItemChances, runs: Sequence[int], level: float) -> ModelRuns:
+    rate = chances.right / chances.runs
+    scores: list[RunScore] = []
+    for k in runs:
+        none, none_lower, none_upper = chances.swapped().all_of(k, level)
+        all_of = chances.all_of(k, level)
+        far = k > FAR * float(chances.runs.mean())
+        scores.append(RunScore(k, *all_of, 1 - none, 1 - none_upper, 1 - none_lower, float((rate**k).mean()), far))
+    many = chances.runs > 1
+    return ModelRuns(
+        model,
+        int(many.sum()),
+        float(chances.runs[many].mean()),
+        float(rate.mean()),
+        chances.disagreement(),
+        int((chances.mixed_chance() >= SURE).sum()),
+        tuple(scores),
+    )
+
+
+def _flaky_items(
+    items: tuple[str, ...],
+    right: Float[np.ndarray, "model item"],
+    runs: Float[np.ndarray, "model item"],
+    most: int = 20,
+) -> tuple[FlakyItem, ...]:
+    """Items with the largest share of pairs of runs that differ."""
+    many = runs > 1
+    pairs = np.where(many, runs * (runs - 1) / 2, 0.0)
+    differing = np.where(many, right * (runs - right), 0.0).sum(axis=0)
+    total = pairs.sum(axis=0)
+    share = np.divide(differing, total, out=np.zeros(len(items)), where=total > 0)
+    order = np.argsort(-share, kind="stable")[:most]
+    return tuple(
+        FlakyItem(items[place], float(share[place]), int(many[:, place].sum())) for place in order if share[place] > 0
+    )
+
+
+def _bounds(value: float, se: float, level: float, n: int) -> tuple[float, float]:
+    """Bounds within 0 and 1: the wider of those symmetric in log-odds and of those symmetric in the value itself."""
+    inside = float(np.clip(value, 0.5 / (n + 1), 1 - 0.5 / (n + 1)))
+    quantile = float(ndtri(0.5 + level / 2))
+    half, centre = quantile * se / (inside * (1 - inside)), float(logit(inside))
+    lower, upper = float(expit(centre - half)), float(expit(centre + half))
+    return max(0.0, min(value - quantile * se, lower)), min(1.0, max(value + quantile * se, upper))

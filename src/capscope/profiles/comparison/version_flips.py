@@ -1,0 +1,246 @@
+"""Items that one version solves and the other does not, beyond what two runs of one version differ by anyway.
+
+With two runs or more of each version, the share of pairs of runs that differ, less what runs of one version differ by,
+is an unbiased estimate of the mean squared change of the items' chances of success: 0 where nothing changed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import betainc, stdtrit
+
+from capscope.axes import FloatArray, RowFloats
+from capscope.profiles.comparison.run_scores import ItemChances
+
+FALL = 0.3
+"""Fall of an item's chance of success that is named."""
+
+SURE = 0.95
+"""Posterior chance from which on a fall is named."""
+
+NODES = 64
+"""Points on which an item's chances are integrated."""
+
+MOST_NAMED = 20
+"""Items that are named at most."""
+
+
+DRAWS = 60
+"""Simulated runs behind the bounds."""
+
+EM_STEPS = 40
+"""Steps that find the share of items whose chance is the same."""
+
+FEWEST_ITEMS = 5
+"""Items with repeated runs under which flips are not corrected."""
+
+Pair = tuple[RowFloats, RowFloats]
+
+
+@dataclass(frozen=True)
+class FlipShare:
+    """A share of items with bounds."""
+
+    value: float
+    """The estimate."""
+    lower: float
+    """Lower bound, over other runs on these items."""
+    upper: float
+    """Upper bound."""
+    new_lower: float
+    """Lower bound as to new items of the same kind, over items and their tasks."""
+    new_upper: float
+    """Upper bound."""
+
+
+@dataclass(frozen=True)
+class Flips:
+    """What changes from A to B on the items that both answered."""
+
+    scope: str
+    """`all`, `benchmark` or `dim`."""
+    name: str
+    """Which benchmark or dimension."""
+    items: int
+    """Items."""
+    lost_raw: float
+    """Share of items that a run of A solves and a run of B does not; mostly noise of runs."""
+    gained_raw: float
+    """Share of items that a run of B solves and a run of A does not."""
+    by_chance: float | None
+    """Share of items on which two runs of one version differ, the mean of both; None without repeated runs."""
+    changed: FlipShare | None
+    """Flips beyond chance: 0 where no item's chance changed; None without repeated runs of both."""
+    lost: FlipShare | None
+    """Those for the worse: at most the true mean loss, and equal to it where items are always or never solved."""
+    gained: FlipShare | None
+    """Those for the better."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def line(self, first: str, second: str) -> str:
+        """Say it in one sentence."""
+        where = "" if self.scope == "all" else f" on {self.name}"
+        raw = (
+            f"from {first} to {second}{where}, {100 * self.lost_raw:.1f} % of {self.items} items are lost and"
+            f" {100 * self.gained_raw:.1f} % gained"
+        )
+        if self.lost is None or self.gained is None or self.by_chance is None:
+            return f"{raw} in single runs; how many of these are noise, repeated runs of both would tell"
+        return (
+            f"{raw} in single runs, of which {100 * self.by_chance / 2:.1f} % each way are what runs of one version"
+            f" differ by; beyond it lost {_percent(self.lost)}, gained {_percent(self.gained)}"
+        )
+
+
+def _percent(share: FlipShare) -> str:
+    return f"{100 * share.value:.1f} % ({100 * share.lower:.1f} to {100 * share.upper:.1f})"
+
+
+@dataclass(frozen=True)
+class PairedRuns:
+    """Successes and runs of two versions on the items that both answered."""
+
+    right: tuple[RowFloats, RowFloats]
+    """Sum of the scores of A and of B on each item."""
+    runs: tuple[RowFloats, RowFloats]
+    """Runs of A and of B."""
+    cluster: np.ndarray
+    """What varies together, such as the task."""
+
+    def rows(self, mask: np.ndarray) -> "PairedRuns":
+        """Those of some items."""
+        a, b = self.right
+        n, m = self.runs
+        return PairedRuns((a[mask], b[mask]), (n[mask], m[mask]), self.cluster[mask])
+
+    @property
+    def whole(self) -> bool:
+        """Whether all scores are right or wrong."""
+        return all(bool((np.abs(right - right.round()) < 1e-6).all()) for right in self.right)
+
+
+@dataclass(frozen=True)
+class JointChances:
+    """Joint posterior of the two versions' chances on each item: the same chance, or two independent ones."""
+
+    both: tuple[ItemChances, ItemChances]
+    """Each version's own items."""
+    pooled: ItemChances
+    """Runs of both versions together, as if nothing had changed."""
+    same: Float[np.ndarray, " item"]
+    """Posterior probability that the item's chance is the same for both versions."""
+
+    @classmethod
+    def of(cls, paired: PairedRuns) -> "JointChances":
+        """Fit both cases, and the share of items whose chance is the same (EM).
+
+        Args:
+            paired: Runs of both versions, right or wrong.
+        """
+        first, second = (
+            ItemChances(right.round(), runs) for right, runs in zip(paired.right, paired.runs, strict=True)
+        )
+        pooled = ItemChances(first.right + second.right, first.runs + second.runs)
+        ratio = np.exp(np.clip(first.log_evidence() + second.log_evidence() - pooled.log_evidence(), -50, 50))
+        share = 0.9
+        for _ in range(EM_STEPS):
+            same = share / (share + (1 - share) * ratio)
+            share = float(np.clip(same.mean(), 0.01, 0.99))
+        return cls((first, second), pooled, share / (share + (1 - share) * ratio))
+
+    def drawn(self, rng: np.random.Generator) -> Pair:
+        """Draw both versions' chances."""
+        p, q = (rng.beta(*of.posterior()) for of in self.both)
+        one = rng.beta(*self.pooled.posterior())
+        same = rng.random(len(one)) < self.same
+        return np.where(same, one, p), np.where(same, one, q)
+
+
+def flips(paired: PairedRuns, scope: str, name: str, level: float, rng: np.random.Generator) -> Flips:
+    """Count flips and take off what chance makes.
+
+    Args:
+        paired: Runs of both versions.
+        scope: What the items have in common.
+        name: Which one.
+        level: Coverage of the bounds.
+        rng: Source of the simulated runs behind the bounds.
+    """
+    (s, u), (n, m) = paired.right, paired.runs
+    p, q = s / n, u / m
+    lost_raw, gained_raw = float((p * (1 - q)).mean()), float((q * (1 - p)).mean())
+    many = (n > 1) & (m > 1)
+    if not paired.whole or many.sum() < FEWEST_ITEMS:
+        return Flips(scope, name, len(s), lost_raw, gained_raw, None, None, None, None)
+    repeated = paired.rows(many)
+    parts, by_chance = _parts(repeated.right, repeated.runs)
+    errors = _run_errors(repeated, rng)
+    shares = [_share(part, error, repeated.cluster, level) for part, error in zip(parts, errors, strict=True)]
+    return Flips(scope, name, int(many.sum()), lost_raw, gained_raw, by_chance, *shares)
+
+
+def fallen_items(paired: PairedRuns, items: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    """Items whose chance of success fell by 0.3 or more from A to B, with the posterior chance that it did.
+
+    Args:
+        paired: Runs of both versions, right or wrong.
+        items: Ids of the items.
+    """
+    sure = _chance_of_fall(JointChances.of(paired))
+    order = np.argsort(-sure, kind="stable")[:MOST_NAMED]
+    yield from ((items[place], float(sure[place])) for place in order if sure[place] >= SURE)
+
+
+def _chance_of_fall(joint: JointChances) -> Float[np.ndarray, " item"]:
+    """Posterior probability that B's chance lies more than `FALL` below A's, item by item."""
+    (s, f), (u, v) = (of.posterior() for of in joint.both)
+    grid = (np.arange(NODES) + 0.5) / NODES
+    result = np.zeros(len(s))
+    edges = np.linspace(0, 1, NODES + 1)
+    for chance, low, high in zip(grid, edges[:-1], edges[1:], strict=True):
+        here = betainc(s, f, high) - betainc(s, f, low)
+        result += here * betainc(u, v, max(chance - FALL, 0.0))
+    return (1 - joint.same) * result
+
+
+def _parts(right: Pair, runs: Pair) -> tuple[FloatArray, float]:
+    """Each item's part in what changed, was lost and was gained, (3, item); and how often two runs differ anyway."""
+    (s, u), (n, m) = right, runs
+    p, q = s / n, u / m
+    within = s * (n - s) / (n * (n - 1)) + u * (m - u) / (m * (m - 1))
+    change = p * (1 - q) + q * (1 - p) - within
+    return np.stack([change, (change - (q - p)) / 2, (change + (q - p)) / 2]), float(within.mean())
+
+
+def _run_errors(paired: PairedRuns, rng: np.random.Generator) -> FloatArray:
+    """Standard errors of the three shares over other runs of the same items, by simulation from the joint posterior."""
+    joint = JointChances.of(paired)
+    n, m = (runs.astype(int) for runs in paired.runs)
+    squares = np.zeros(3)
+    for _ in range(DRAWS):
+        p, q = joint.drawn(rng)
+        parts, _ = _parts((rng.binomial(n, p).astype(float), rng.binomial(m, q).astype(float)), paired.runs)
+        truth = np.stack([(p - q) ** 2, ((p - q) ** 2 - (q - p)) / 2, ((p - q) ** 2 + (q - p)) / 2])
+        squares += ((parts - truth) ** 2).sum(axis=1)
+    return np.sqrt(squares / DRAWS) / len(paired.cluster)
+
+
+def _share(part: RowFloats, error: float, cluster: np.ndarray, level: float) -> FlipShare:
+    """Mean with bounds over runs, and Student's bounds over items or, where these are wider, over clusters."""
+    n, value = len(part), float(part.mean())
+    se = float(part.std(ddof=1) / np.sqrt(n))
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * se
+    _, index = np.unique(cluster, return_inverse=True)
+    total = np.bincount(index, part - value)
+    groups = len(total)
+    if 1 < groups < n:
+        grouped = float(np.sqrt(groups / (groups - 1) * (total**2).sum()) / n)
+        half = max(half, float(stdtrit(groups - 1, 0.5 + level / 2)) * grouped)
+    runs = float(stdtrit(n - 1, 0.5 + level / 2)) * error
+    return FlipShare(value, value - runs, value + runs, value - max(half, runs), value + max(half, runs))
