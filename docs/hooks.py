@@ -29,7 +29,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def blocks(stub: Path) -> str:
-    """Return a line of mkdocstrings for each public name of a stub; a name that is also a room stands for its function."""
+    """Return a line of mkdocstrings for each public name of a stub; of a room that can be called, its function."""
     package = ".".join(stub.parent.relative_to(ROOT / "src").parts)
     imports = [node for node in ast.parse(stub.read_text("utf-8")).body if isinstance(node, ast.ImportFrom)]
     names = sorted(alias.name for node in imports for alias in node.names)
