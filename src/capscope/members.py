@@ -2,33 +2,11 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any, TypeVar
 
 Entry = TypeVar("Entry")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One member of a family."""
-
-    name: str
-    """Name by which users choose it."""
-    help: str
-    """What it is, in a few words."""
-    where: str
-    """Where its code lives, as ``module:object``."""
-
-    def load(self) -> Any:  # noqa: ANN401 - each family says what its members are
-        """Import the code."""
-        return loaded(self.where)
-
-
-def loaded(where: str) -> Any:  # noqa: ANN401 - see Member.load
-    """Import an object named as ``module:object``."""
-    return resolve_name(where)
 
 
 def entries(package: str, places: Sequence[str], kind: type[Entry]) -> list[Entry]:
