@@ -2,7 +2,7 @@
 
 The public names are those of the stub beside this file, `__init__.pyi`; each is imported on first use, so that
 importing the package loads neither torch nor pandas. Some names, such as `report`, are rooms as well as
-functions: see `ROOMS` and `capscope.display.CallableRoom`.
+functions: see `ROOMS` and `capscope.members.CallableRoom`.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-ROOMS = ("annotate", "fit", "predict", "report")
+ROOMS = ("annotate", "fit", "forecast", "predict", "report")
 """Public functions whose name is that of the room they stand in: the name gives the room, which can be called."""
 
 EARLIER_NAMES = {
