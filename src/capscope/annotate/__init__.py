@@ -36,10 +36,11 @@ from capscope.annotate.running import (
     annotate,
     as_rubrics,
     open_items,
+    refuse_no_reference,
     settings_of,
     start_study,
 )
-from capscope.display import make_callable
+from capscope.members import make_callable
 
 __all__ = [
     "ANNOTATORS",
@@ -86,6 +87,7 @@ __all__ = [
     "general_rubrics",
     "load_rubrics",
     "make_job",
+    "refuse_no_reference",
     "open_items",
     "parse_annotator",
     "parse_joint_reply",
@@ -97,4 +99,4 @@ __all__ = [
     "usages",
 ]
 
-make_callable(__name__, annotate)
+make_callable(__name__, "capscope.annotate.running:annotate")

@@ -104,6 +104,9 @@ def _run() -> None:
     """
     try:
         app()
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(1)
     except OSError as error:
         discard_output()
         raise OutputError(f"{error.filename or 'stdout'}: cannot be read or written ({error.strerror})") from error

@@ -88,7 +88,7 @@ def _parameters(entry: "Format") -> list[Parameter]:
     ]
 
 
-def _auto_parameters(formats: Iterable["Format"]) -> list[Parameter]:
+def _auto_parameters(formats: "Iterable[Format]") -> list[Parameter]:
     """Return the parameters of the import that recognises the format: the options of all formats."""
     options = {option.keyword: option for entry in formats for option in entry.options}
     paths = Annotated[list[Path], typer.Argument(help="Files, or folders of them.")]

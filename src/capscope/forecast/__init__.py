@@ -1,6 +1,5 @@
 """Forecasts of published scores: missing and future scores of a table, structure, change over time."""
 
-from capscope.display import make_callable
 from capscope.forecast.change import ScoreChange, score_change, series_signal
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster, ForecasterEntry
@@ -9,6 +8,7 @@ from capscope.forecast.links import LINKS
 from capscope.forecast.masks import HIDINGS, hidden_cells
 from capscope.forecast.structure import ScoreStructure, forecast_structure
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
+from capscope.members import make_callable
 
 __all__ = [
     "FORECASTERS",
@@ -33,4 +33,4 @@ __all__ = [
     "series_signal",
 ]
 
-make_callable(__name__, forecast)
+make_callable(__name__, "capscope.forecast.forecasting:forecast")

@@ -215,6 +215,8 @@ def profile(
     """
     if isinstance(fit, str | Path):
         fit = load_fit(Path(fit))
+    if not isinstance(fit, Fit | Posterior):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the fit is {type(fit).__name__}; give a fit, its posterior or its folder")
     posterior: Posterior = fit.posterior if isinstance(fit, Fit) else fit
     profiles = _with_scores(ability_profiles(posterior, level), posterior, None if study is None else opened(study))
     return profiles if model is None else profiles.only(model)

@@ -1,6 +1,7 @@
 """Read files in a format with options by name, or in the one they are recognised to have, and write a study in one."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -138,6 +139,13 @@ def _nothing(given: Sequence[Path], left: Mapping[str, Sequence[Path]], formats:
             f"{len(files)} {why}, such as {first_few([path.name for path in files], 1)}" for why, files in known.items()
         )
         return f"{what}: no file holds single answers: {kinds}"
+    table = next((path for path in left.get(UNKNOWN, ()) if path.suffix.lower() in (".csv", ".tsv", ".parquet")), None)
+    if table is not None:
+        columns = first_few(sorted(head_of(table).names), 6)
+        return (
+            f"{what}: no format recognises these files; {table.name} has the columns {columns}: say which hold what"
+            " with --model-col, --id-col and --score-col, or --wide for a matrix"
+        )
     return f"{what}: no format recognises these files; name one of {', '.join(formats)} with --format"
 
 
@@ -179,7 +187,7 @@ def read_recognised(
     Raises:
         InputError: The files have no or several formats, an option is none of the format's, or a file is wrong.
     """
-    recognised = recognise(formats, paths, name if name is None else _entry(formats, name).name)
+    recognised = recognise(formats, paths, _only_with(formats, options) if name is None else _entry(formats, name).name)
     entry = formats[recognised.format]
     suggestion = entry.suggest(recognised.files, options) if entry.suggest else Suggestion(paths=recognised.files)
     known = signature(entry.read).parameters
@@ -187,6 +195,12 @@ def read_recognised(
     usual = {keyword: value for keyword, value in suggested.items() if keyword in known}
     study, report = read_format(formats, entry.name, suggestion.paths, {**usual, **options})
     return Imported(recognised, study, report, (*recognised.remarks(), *suggestion.remarks))
+
+
+def _only_with(formats: Mapping[str, Format], options: Mapping[str, Any]) -> str | None:
+    """Return the only format that has all of these options; None where there are none, or several have them."""
+    having = [name for name, entry in formats.items() if set(options) <= {option.keyword for option in entry.options}]
+    return having[0] if options and len(having) == 1 else None
 
 
 def read_format(
@@ -229,6 +243,21 @@ def read_format(
     if report.notes:
         study = replace(study, sources={**study.sources, "notes": list(report.notes)})
     return study, report
+
+
+def with_keywords(formats: Mapping[str, Format], message: str) -> str:
+    """Name options in a message as Python takes them: ``options["metrics"]`` where the command line has ``--metric``.
+
+    Args:
+        formats: The family.
+        message: Message of an error.
+    """
+    keywords = {name: option.keyword for entry in formats.values() for option in entry.options for name in option.names}
+
+    def keyword(flag: re.Match[str]) -> str:
+        return f'options["{keywords[flag[0]]}"]' if flag[0] in keywords else flag[0].replace("--format", "format=")
+
+    return re.sub(r"--[a-z][a-z-]*", keyword, message)
 
 
 def export_study(formats: Mapping[str, Format], name: str, study: Study, out: Path, *, force: bool) -> ExportReport:
