@@ -1,6 +1,6 @@
 """Forecasts of published scores: missing and future scores of a table, structure, change over time."""
 
-from capscope.forecast.change import ScoreChange, score_change, series_signal
+from capscope.forecast.change import FrontierChange, score_change, series_signal
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster, ForecasterEntry
 from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
@@ -22,7 +22,7 @@ __all__ = [
     "Forecaster",
     "ForecasterEntry",
     "PublishedScores",
-    "ScoreChange",
+    "FrontierChange",
     "ScoreStructure",
     "evaluate_forecast",
     "forecast",

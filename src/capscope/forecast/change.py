@@ -32,7 +32,7 @@ MONTHS = 12
 
 
 @dataclass(frozen=True)
-class ScoreChange:
+class FrontierChange:
     """How abilities and benchmarks change over time."""
 
     abilities: pd.DataFrame
@@ -80,7 +80,7 @@ def score_change(
     *,
     level: float = 0.8,
     seed: int = 0,
-) -> ScoreChange:
+) -> FrontierChange:
     """Measure how fast the best models improve, and when benchmarks saturate if that goes on.
 
     Args:
@@ -114,7 +114,7 @@ def score_change(
         }
     ).sort_values("date", ignore_index=True)
     slopes, _ = frontier_lines(date[known], ability[:, known], rng)
-    return ScoreChange(abilities, _speed(slopes, level), _saturation(fitted, date, centre, rng, level), level)
+    return FrontierChange(abilities, _speed(slopes, level), _saturation(fitted, date, centre, rng, level), level)
 
 
 def records(date: FloatArray, ability: FloatArray) -> np.ndarray:
