@@ -19,7 +19,7 @@ from capscope.data.formats import (
     import_tidy,
     import_torch_measure,
 )
-from capscope.errors import InputError, shortened
+from capscope.errors import InputError, first_few, shortened
 
 MATRIX = pd.DataFrame({"q0": [1, 0, 1], "q1": [0, 0, 1]}, index=["gpt", "claude", "qwen"])
 
@@ -130,6 +130,10 @@ def test_long_names_are_cut_in_messages(write):
     message = refused(import_tidy, write("a.csv", "model,item_id,score\n" + ("m" * 100_000 + ",i,1\n") * 2))
     assert len(message) < 500
     assert message.endswith("merge trials into score and n_trials")
+
+
+def test_invisible_characters_of_a_name_are_shown():
+    assert first_few(["\u200bq1", "é 1", "a\x1b"]) == "\\u200bq1, é 1, a\\x1b"
 
 
 def test_a_text_too_long_keeps_its_beginning_and_end():
