@@ -71,16 +71,20 @@ class Trial:
     """Its fit in each fold."""
     losses: tuple[RowLosses, ...]
     """Log-loss of each held-out cell, fold by fold."""
+    trials: tuple[RowLosses, ...]
+    """Trials of each held-out cell, fold by fold: a share of many trials counts as much as they do."""
 
     def gain_over(self, other: "Trial") -> tuple[float, float]:
         """Mean gain in log-loss over another candidate on the folds that both have, and its standard error."""
         both = min(len(self.losses), len(other.losses))
         gain = np.concatenate(other.losses[:both]) - np.concatenate(self.losses[:both])
-        return float(gain.mean()), float(gain.std() / max(1, len(gain)) ** 0.5)
+        weight = np.concatenate(self.trials[:both])
+        mean = np.average(gain, weights=weight)
+        return float(mean), float(np.sqrt((weight**2 * (gain - mean) ** 2).sum()) / weight.sum())
 
     def loss(self, folds: int) -> float:
         """Mean log-loss over some folds."""
-        return float(np.concatenate(self.losses[:folds]).mean())
+        return float(np.average(np.concatenate(self.losses[:folds]), weights=np.concatenate(self.trials[:folds])))
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ class _HeldOutComparison:
 
     def try_out(self, choice: ModelChoice) -> Trial:
         """Fit a candidate in the first fold."""
-        return self._extended(Trial(choice, (), ()), 1)
+        return self._extended(Trial(choice, (), (), ()), 1)
 
     def _extended(self, trial: Trial, folds: int) -> Trial:
         """The candidate fitted in more folds."""
@@ -186,7 +190,8 @@ class _HeldOutComparison:
             posterior = make_posterior(fold.train, fold.problem, trial.choice, state, self.side)
             chance = posterior.probability(fold.held.model_index, fold.held.item_index)
             loss = log_loss(log_odds_of(chance), fold.held.score)
-            trial = Trial(trial.choice, (*trial.states, state), (*trial.losses, loss))
+            trials = (*trial.trials, fold.held.n_trials.astype(float))
+            trial = Trial(trial.choice, (*trial.states, state), (*trial.losses, loss), trials)
         return trial
 
     def compared(self, simpler: Trial, richer: Trial) -> tuple[bool, Trial, Trial]:
