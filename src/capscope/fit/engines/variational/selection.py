@@ -165,14 +165,14 @@ class _HeldOutComparison:
     def __init__(
         self, rows: Responses, draw: RowFloats, weight: float, side: ItemCovariates, settings: IRTSettings
     ) -> None:
-        self._rows, self._lot, self._weight = rows, draw, weight
+        self._rows, self._draw, self._weight = rows, draw, weight
         self.side, self.settings = side, settings
         self._folds: list[_Fold] = []
 
     def _fold(self, number: int) -> _Fold:
         while len(self._folds) <= number:
             start = HELD_SHARE * len(self._folds)
-            held = (self._lot >= start) & (self._lot < start + HELD_SHARE)
+            held = (self._draw >= start) & (self._draw < start + HELD_SHARE)
             parts = self._rows.rows(~held), self._rows.rows(held)
             self._folds.append(_Fold.of(parts, self._weight, self.side, self.settings))
         return self._folds[number]
@@ -208,7 +208,7 @@ class _HeldOutComparison:
 
     def _has_cells(self, number: int) -> bool:
         start = HELD_SHARE * number
-        return bool(((self._lot >= start) & (self._lot < start + HELD_SHARE)).any())
+        return bool(((self._draw >= start) & (self._draw < start + HELD_SHARE)).any())
 
     def best_form(self, name: Literal["2pl", "3pl", "4pl"]) -> tuple[Trial, tuple[str, ...]]:
         """Signed or positive slopes, whichever predicts the held-out cells better."""
