@@ -11,10 +11,7 @@ from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.format import (
-    METRICS,
-    MODEL,
-    NOT_ADMINISTERED,
-    RUNS,
+    LOG_OPTIONS,
     Argument,
     Format,
     Head,
@@ -268,5 +265,5 @@ HELM = Format(
     beside=lambda head: "other files of HELM runs" if head.path.name in OTHER_FILES else "",
     read=import_helm,
     arguments=(Argument(help="Run folders, or folders that hold some."),),
-    options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),
+    options=LOG_OPTIONS,
 )
