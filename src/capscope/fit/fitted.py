@@ -31,6 +31,8 @@ from capscope.fit.settings import StudyFitSettings
 SCHEMA = 1
 LEAST_RELIABILITY = 0.5
 """Below this, differences between models are more error than ability."""
+CHOSEN, COMPARED, NOT_TAKEN = "auto took ", "held-out log-loss ", " not taken: "
+"""How the lines of advice begin that say how the model was chosen, and what one of them holds."""
 REMEDY = "make one with 'capscope fit STUDY --out FIT'"
 
 PosteriorT = TypeVar("PosteriorT", bound=Posterior)
@@ -85,6 +87,23 @@ class Fit(Generic[PosteriorT]):
     def refit_settings(self) -> StudyFitSettings:
         """Settings that fit this very model again: choices made by held-out answers are taken as made."""
         return refit_settings(self.posterior, self.settings)
+
+    @property
+    def why(self) -> str:
+        """Which model was taken and why, in one sentence."""
+        lines = self.status.advice
+        chosen = next((line for line in lines if line.startswith(CHOSEN)), "")
+        if not chosen:
+            return f"{self.model_name}, as asked for: {MODELS[self.model_name].help.removeprefix('and ')}"
+        words = chosen.removeprefix(CHOSEN).split(":")[0]
+        evidence = [line for line in lines if line.startswith(COMPARED) and f" with {words}, " in line]
+        return f"{chosen} ({evidence[-1]})" if evidence else chosen
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is odd about the data or the fit: the advice without the record of how the model was chosen."""
+        choice = (CHOSEN, COMPARED)
+        return tuple(line for line in self.status.advice if not line.startswith(choice) and NOT_TAKEN not in line)
 
     def reliability(self) -> dict[str, float]:
         """Share of the abilities' variance over the models that is not posterior uncertainty, by dimension."""

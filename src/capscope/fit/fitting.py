@@ -92,7 +92,11 @@ def fit(  # noqa: PLR0913 - one name for each setting
         return fit_curves(data, engine="laplace" if engine == "auto" else engine, seed=seed, progress=progress)
     if isinstance(data, Path | str):
         return fit_folder(data, settings, progress)
-    return fit_study(study_of(data) if isinstance(data, pd.DataFrame) else data, settings, progress)
+    if isinstance(data, pd.DataFrame):
+        data = study_of(data)
+    if not isinstance(data, Study):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"data is {type(data).__name__}; give a study, its folder, a table of scores, or level counts")
+    return fit_study(data, settings, progress)
 
 
 def study_of(frame: pd.DataFrame) -> Study:
