@@ -11,7 +11,9 @@ STUDY = "CAPSCOPE_STUDY"
 """Environment variable that names the folder of the study."""
 
 
-@hooks(name="capscope_study", description="Adds the answers of each log to a study of capscope")
+@hooks(  # pyright: ignore[reportUntypedClassDecorator]
+    name="capscope_study", description="Adds the answers of each log to a study of capscope"
+)
 class StudyHook(Hooks):
     """Adds each log to the study that the environment names."""
 

@@ -6,7 +6,7 @@ so that a log can be scored alone. Inspect 0.3.250 or newer (extra ``inspect``).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,7 +79,7 @@ def capscope_battery(  # noqa: PLR0913 - every setting has a default and is give
     loaded = load_bank(bank)
     by_item = _matched(loaded, samples, task)
     size = len(by_item) if most is None else most
-    settings = RunSettings(**{"size": size, "benchmarks": tuple(benchmarks), "level": level} | _stop(stop))
+    settings = replace(RunSettings(size=size, benchmarks=tuple(benchmarks), level=level), **_stop(stop))
     state = begin_run(loaded, by_item.keys(), settings)
     wanted = (loaded.items[place] for place in loaded.of_benchmarks(settings.benchmarks))
     missing = tuple(item for item in wanted if item not in by_item)
@@ -302,7 +302,7 @@ def add_log(folder: Path | str, log: Path | str) -> Study:
 
 def _number(score: Score) -> float | None:
     """Return the value of a score as a number; None where it says that there is none."""
-    if score.value is None or isinstance(score.value, list | dict):
+    if isinstance(score.value, list | dict):
         return None
     value = value_to_float(noanswer=NO_ANSWER)(score.value)
     return value if np.isfinite(value) else None
