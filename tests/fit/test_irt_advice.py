@@ -71,7 +71,7 @@ def _signed_and_steep() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_the_choice_is_the_same_for_one_seed():
-    _, data = world_2pl(50, 200)
+    _, data = world_2pl(25, 60)
     first, second = fit_irt(data, IRTSettings()), fit_irt(data, IRTSettings())
     assert first.status == second.status
     assert first.posterior.item_mean.tobytes() == second.posterior.item_mean.tobytes()
