@@ -92,9 +92,8 @@ class Study:
         items, responses, demands = as_frame(items), as_frame(responses), as_frame(demands)
         for frame in (items, responses, demands):
             if not isinstance(frame, pd.DataFrame | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(
-                    f"{name}: a table is {type(frame).__name__}; give a DataFrame, or a table of polars, pyarrow or DuckDB"
-                )
+                kind = type(frame).__name__
+                raise TypeError(f"{name}: a table is {kind}; give a DataFrame of pandas, polars, pyarrow or DuckDB")
         if items is not None and responses is None:
             items, responses = _items_or_responses(items)
         given: dict[TableName, pd.DataFrame | None] = {
