@@ -15,7 +15,7 @@ from report.pages import HOSTILE, assert_closed, parse
 from report.worlds import World, counts_of, small_world
 
 SECTIONS = (
-    *("answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration"),
+    *("best", "answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration"),
     *("definitions", "made"),
 )
 
