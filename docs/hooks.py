@@ -12,8 +12,6 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMES = re.compile(r"<!-- names: (?P<stub>[\w/]+\.pyi) -->")
 ELSEWHERE = ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/*.md", "benchmarks/*.svg")
 """Files that become pages as they are."""
-CALLABLE_ROOMS = ("annotate", "fit", "predict", "report", "forecast", "plan")
-"""Public names that are a room as well as the room's main function: the function is documented."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -31,9 +29,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def blocks(stub: Path) -> str:
-    """Return a line of mkdocstrings for each public name of a package's stub."""
+    """Return a line of mkdocstrings for each public name of a stub; of a room that can be called, its function."""
     package = ".".join(stub.parent.relative_to(ROOT / "src").parts)
     imports = [node for node in ast.parse(stub.read_text("utf-8")).body if isinstance(node, ast.ImportFrom)]
     names = sorted(alias.name for node in imports for alias in node.names)
-    paths = [f"{name}.{name}" if package == "capscope" and name in CALLABLE_ROOMS else name for name in names]
+    rooms = {path.name for path in stub.parent.iterdir() if path.is_dir()}
+    paths = [f"{name}.{name}" if name in rooms else name for name in names]
     return "\n".join(f"::: {package}.{path}\n" for path in paths)

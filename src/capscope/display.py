@@ -1,11 +1,8 @@
-"""How results and rooms show themselves in a Python session: short reprs, HTML tables, rooms that can be called."""
+"""How results show themselves in a Python session: short reprs and HTML tables."""
 
-import inspect
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from html import escape
-from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -70,28 +67,3 @@ def short_value(value: object) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
-
-
-class CallableRoom(ModuleType):
-    """A sub-package that can be called like its main function.
-
-    `capscope.fit` is both a room (`capscope.fit.links`) and a verb (`capscope.fit(study)`). The import system binds the
-    name to the room whenever a module inside it is imported, so the room itself answers the call.
-    """
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on as they are
-        """Call the room's function of the same name."""
-        return cast(Callable[..., Any], self.__dict__["__wrapped__"])(*args, **kwargs)
-
-
-def make_callable(room: str, function: Callable[..., Any]) -> None:
-    """Let a room be called like its main function; signature and wrapped function are those of the function.
-
-    Args:
-        room: Name of the package, `__name__` in its `__init__`.
-        function: What a call of the package does.
-    """
-    module = sys.modules[room]
-    module.__class__ = CallableRoom
-    module.__dict__["__signature__"] = inspect.signature(function)
-    module.__dict__["__wrapped__"] = function

@@ -84,15 +84,18 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "capscope" / "embeddings.sqlite"
 
 
-def tfidf_vectors(texts: Sequence[str], dims: int = TFIDF_DIMS) -> Float[np.ndarray, "item feature"]:
+def tfidf_vectors(
+    texts: Sequence[str], dims: int = TFIDF_DIMS, *, unit_length: bool = True
+) -> Float[np.ndarray, "item feature"]:
     """Weigh words and pairs of words by how rare they are, and keep the main directions (latent semantic analysis).
 
     Args:
         texts: Texts in any order.
         dims: Most numbers for each text.
+        unit_length: Scale each row to length 1.
 
     Returns:
-        One row of unit length for each text; zeros for a text without a word that another shares.
+        One row for each text; zeros for a text without a word that another shares.
 
     Raises:
         InputError: The texts hold no word in common.
@@ -104,11 +107,13 @@ def tfidf_vectors(texts: Sequence[str], dims: int = TFIDF_DIMS) -> Float[np.ndar
     try:
         weights: Any = vectorizer.fit_transform(texts)
     except ValueError as error:
-        raise InputError(f"the items' texts hold no word in common ({error}); name another --embedder") from None
+        raise InputError(f"the items' texts hold no word in common ({error}); use another embedder") from None
     dims = min(dims, min(weights.shape) - 1)
     if dims < 1:
         return np.zeros((len(texts), 1))
     vectors = TruncatedSVD(dims, random_state=0).fit_transform(weights)
+    if not unit_length:
+        return vectors
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(length > 0, length, 1.0)
 

@@ -36,6 +36,14 @@ def test_columns_by_their_usual_names(write: Write) -> None:
     assert scores(import_logs(path)) == {("m", "q1"): 1, ("m", "q2"): 0}
 
 
+def test_columns_of_other_names_are_asked_for_and_an_option_of_one_format_names_it(write: Write) -> None:
+    path = write("a.csv", "who,which,points\nm,q1,1\nm,q2,0\n")
+    with pytest.raises(InputError, match="has the columns points, which, who: say which hold what with"):
+        import_logs(path)
+    named = {"model_col": "who", "id_col": "which", "score_col": "points"}
+    assert scores(import_logs(path, options=named)) == {("m", "q1"): 1, ("m", "q2"): 0}
+
+
 def test_a_matrix_is_read_by_its_first_column_or_asked_about(write: Write) -> None:
     models = write("a.csv", "model,q1,q2\nm,1,0\nn,0.5,\n")
     items = write("b.csv", "item_id,m,n\nq1,1,0.5\nq2,0,\n")

@@ -12,7 +12,6 @@ from capscope.fit import (
     IRTPosterior,
     IRTSettings,
     IRTTruth,
-    draw_chances,
     fit_irt,
     information,
     load_fit,
@@ -175,13 +174,13 @@ def test_auto_takes_a_floor_where_it_pays_and_not_where_nobody_guesses():
 
 
 def test_auto_drops_known_chances_that_do_not_hold():
-    truth = truth_with_floors(150, 100, 4)
+    truth = truth_with_floors(100, 60, 4)
     plain = IRTTruth(truth.ability, truth.slope, truth.intercept - 1)
-    fit = fit_irt(simulate_irt(plain, np.random.default_rng(4)), floor=np.full(100, 0.25))
+    fit = fit_irt(simulate_irt(plain, np.random.default_rng(4)), floor=np.full(60, 0.25))
     assert not fit.posterior.floor.any()
     assert any("known floors of guessing not taken" in line for line in fit.status.advice)
     guessed = simulate_irt(plain, np.random.default_rng(4), floor=0.25)
-    assert (fit_irt(guessed, floor=np.full(100, 0.25)).posterior.floor == 0.25).all()
+    assert (fit_irt(guessed, floor=np.full(60, 0.25)).posterior.floor == 0.25).all()
 
 
 def test_a_fit_with_floors_survives_the_disk_scores_and_draws(world, tmp_path):
@@ -195,7 +194,7 @@ def test_a_fit_with_floors_survives_the_disk_scores_and_draws(world, tmp_path):
     truth = IRTTruth(np.zeros((2, 1)), np.ones((120, 1)), np.zeros(120))
     battery = simulate_irt(truth, np.random.default_rng(0), share=0.5)
     assert np.isfinite(score_models(read.posterior, battery).ability_mean).all()
-    chances = next(draw_chances(some, np.arange(80), np.random.default_rng(0), 400))
+    chances = next(some.draw_chances(np.arange(80), np.random.default_rng(0), 400))
     expected = some.probability(np.zeros(80, int), np.arange(80))
     assert np.abs(chances.mean(1) - expected).max() < 0.05
     assert information(some, np.array([[0.0]])).shape == (1, 80)

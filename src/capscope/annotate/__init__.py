@@ -40,7 +40,7 @@ from capscope.annotate.running import (
     settings_of,
     start_study,
 )
-from capscope.display import make_callable
+from capscope.members import make_callable
 
 __all__ = [
     "ANNOTATORS",
@@ -99,4 +99,4 @@ __all__ = [
     "usages",
 ]
 
-make_callable(__name__, annotate)
+make_callable(__name__, "capscope.annotate.running:annotate")

@@ -1,4 +1,4 @@
-"""A fit as users hold it: the posterior, the settings to fit it again, how the search ended; stored as a folder.
+"""`Fit`, the result of all fits: posterior, settings to fit it again, and status; stored as a folder.
 
 `Fit.predict` and `Fit.plot` are shorthands for functions of later rooms, which are looked up by name when called.
 """
@@ -16,17 +16,13 @@ from capscope.data import Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
-from capscope.fit.arviz_export import to_arviz
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.engines.variational.problem import pick_device
-from capscope.fit.held_out import HeldOut, NothingHeldOutError, held_out_rows
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt_study import fit_answers, irt_settings
-from capscope.fit.kinds import KINDS, MODELS
-from capscope.fit.outcome import Outcome, Status
-from capscope.fit.posterior import Posterior
-from capscope.fit.resources import Meter
-from capscope.fit.settings import StudyFitSettings
+from capscope.fit.outcome import HeldOut, Meter, NothingHeldOutError, Outcome, Status, held_out_rows
+from capscope.fit.posterior import Posterior, to_arviz
+from capscope.fit.settings import KINDS, MODELS, StudyFitSettings
 
 SCHEMA = 1
 LEAST_RELIABILITY = 0.5
@@ -121,7 +117,7 @@ class Fit(Generic[PosteriorT]):
         return self.posterior.abilities(level)
 
     def items(self, level: float = 0.9) -> pd.DataFrame:
-        """What the fit knows of its items; no rows for a fit that knows only demand levels.
+        """Estimates of the items; no rows for a fit of demand levels alone.
 
         Args:
             level: Nominal coverage of the bounds.
@@ -320,7 +316,7 @@ def refit_settings(posterior: Posterior, settings: StudyFitSettings | None) -> S
 
 
 def _inferred(posterior: Posterior) -> dict[str, Any]:
-    """What a posterior says of settings that were not stored."""
+    """Settings that follow from a posterior, where they were not stored."""
     if not isinstance(posterior, IRTPosterior):
         return {}
     inferred: dict[str, Any] = {"dims": posterior.dims}

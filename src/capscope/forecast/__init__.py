@@ -1,12 +1,12 @@
 """Forecasts of published scores: missing and future scores of a table, structure, change over time."""
 
-from capscope.display import make_callable
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster, ForecasterEntry
 from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
 from capscope.forecast.links import LINKS
 from capscope.forecast.masks import HIDINGS, hidden_cells
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
+from capscope.members import make_callable
 
 __all__ = [
     "FORECASTERS",
@@ -26,4 +26,4 @@ __all__ = [
     "published_scores",
 ]
 
-make_callable(__name__, forecast)
+make_callable(__name__, "capscope.forecast.forecasting:forecast")

@@ -1,6 +1,6 @@
 """Chance of success on unseen items; assessors side by side on held-out answers."""
 
-from capscope.display import make_callable
+from capscope.members import make_callable
 from capscope.predict.adjust import PredictionSettings
 from capscope.predict.assessor import (
     Assessor,
@@ -58,4 +58,4 @@ __all__ = [
     "score_table",
 ]
 
-make_callable(__name__, predict)
+make_callable(__name__, "capscope.predict.prediction_run:predict")

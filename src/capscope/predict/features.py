@@ -2,28 +2,22 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
 from capscope.axes import FloatArray, ItemDim, ItemMask, RowFloats, RowIndex
 from capscope.data import Demands, Study, known_levels, task_labels
-from capscope.embedding import OFFLINE_MODEL, embed, has_offline_model
+from capscope.embedding import OFFLINE_MODEL, TFIDF, embed, has_offline_model, tfidf_vectors
 from capscope.errors import InputError
 
 ItemEmbed = Float[np.ndarray, "item embed"]
 
-TFIDF = "tfidf"
-"""Embedder without a language model: term weights reduced to `TFIDF_DIMS` numbers."""
 AUTO = "auto"
 """Embedder: the offline model if it is installed, else `TFIDF`."""
-TFIDF_DIMS = 128
 
 
 @dataclass(frozen=True)
@@ -60,26 +54,9 @@ class ItemTexts:
 
     def _embedded(self, texts: list[str]) -> np.ndarray:
         if self.embedder == TFIDF or (self.embedder == AUTO and not has_offline_model()):
-            return tfidf_vectors(texts)
+            return tfidf_vectors(texts, unit_length=False)
         model = OFFLINE_MODEL if self.embedder == AUTO else self.embedder
         return embed(texts, model).astype(float)
-
-
-def tfidf_vectors(texts: list[str], dims: int = TFIDF_DIMS) -> np.ndarray:
-    """Return vectors of term weights (words and pairs of words), reduced to principal directions (latent semantics).
-
-    Raises:
-        InputError: The texts hold no word.
-    """
-    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), max_features=50_000)
-    try:
-        weights: Any = vectorizer.fit_transform(texts)
-    except ValueError as error:
-        raise InputError(f"the items' texts hold no word in common ({error}); leave text out") from None
-    dims = min(dims, min(weights.shape) - 1)
-    if dims < 1:
-        return np.zeros((len(texts), 1))
-    return TruncatedSVD(dims, random_state=0).fit_transform(weights)
 
 
 @dataclass(frozen=True)

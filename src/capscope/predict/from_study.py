@@ -11,7 +11,7 @@ from scipy.special import expit
 from capscope.axes import FloatArray, ModelItem, RowIndex
 from capscope.data import Study
 from capscope.errors import InputError, nearest
-from capscope.fit import single_threaded_blas
+from capscope.fit import nonzero_contributions, single_threaded_blas
 from capscope.intervals import quantile_bounds
 from capscope.predict.adjust import PredictionSettings, adjusted, read_evidence
 from capscope.predict.answer_statistics import regime_of_items
@@ -26,7 +26,7 @@ from capscope.predict.assessor import (
 from capscope.predict.assessors import ASSESSORS, DEFAULT
 from capscope.predict.features import NEAR, nearness, support_table
 from capscope.predict.layout import NO_LEVELS, TEXTS_ONLY, Layout
-from capscope.predict.predictions import CellPredictions, Predictions, nonzero_parts
+from capscope.predict.predictions import CellPredictions, Predictions
 
 REGIMES = {
     "warm": "{} have answers",
@@ -143,7 +143,8 @@ class _Prediction:
             raise InputError(
                 f"assessor '{self.entry.name}' cannot say what made a chance; use stacked, explanatory or rasch"
             )
-        return nonzero_parts(self.models, self.layout.ids, self.fitted.parts(*self.rows()))
+        parts = self.fitted.parts(*self.rows())
+        return nonzero_contributions(self.models, self.layout.ids, parts.names, parts.value, parts.sd)
 
     def scores(self, chances: Chances, settings: PredictionSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Score of each model on all items, and on each benchmark."""

@@ -1,6 +1,6 @@
 """Results to a plain dict, to figures, to one self-contained HTML page."""
 
-from capscope.display import make_callable
+from capscope.members import make_callable
 from capscope.report.figures import (
     ability_intervals,
     benchmark_heatmap,
@@ -66,4 +66,4 @@ __all__ = [
     "write_page",
 ]
 
-make_callable(__name__, report)
+make_callable(__name__, "capscope.report.fit_page:report")

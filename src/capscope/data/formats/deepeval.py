@@ -9,10 +9,7 @@ from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.format import (
-    METRICS,
-    MODEL,
-    NOT_ADMINISTERED,
-    RUNS,
+    LOG_OPTIONS,
     Argument,
     Format,
     Head,
@@ -159,5 +156,5 @@ DEEPEVAL = Format(
     detect=_detect,
     read=import_deepeval,
     arguments=(Argument(help="JSON files of test runs, or folders of them."),),
-    options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),
+    options=LOG_OPTIONS,
 )

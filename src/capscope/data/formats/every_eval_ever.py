@@ -14,10 +14,7 @@ from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.format import (
-    METRICS,
-    MODEL,
-    NOT_ADMINISTERED,
-    RUNS,
+    LOG_OPTIONS,
     Argument,
     Format,
     Head,
@@ -311,5 +308,5 @@ EVERY_EVAL_EVER = Format(
     beside=lambda head: "aggregates of Every Eval Ever" if head.names >= AGGREGATE else "",
     read=import_every_eval_ever,
     arguments=(Argument(help="*_samples.jsonl, or folders of them."),),
-    options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),
+    options=LOG_OPTIONS,
 )

@@ -117,6 +117,8 @@ RUNS = Option(
     help="Where several runs of a model answered the same item: error, latest, mean or all (facet 'run'). The retry of"
     " a run that failed counts in its place.",
 )
+LOG_OPTIONS = (METRICS, RUNS, MODEL, NOT_ADMINISTERED)
+"""Options of logs that hold several metrics and runs."""
 
 
 def one_of(option: str, value: str, choices: Iterable[str]) -> str:

@@ -10,10 +10,7 @@ from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.format import (
-    METRICS,
-    MODEL,
-    NOT_ADMINISTERED,
-    RUNS,
+    LOG_OPTIONS,
     Argument,
     Format,
     Head,
@@ -180,5 +177,5 @@ OPENAI_EVALS = Format(
     detect=_detect,
     read=import_openai_evals,
     arguments=(Argument(help="JSON lines that oaieval recorded, or folders of them."),),
-    options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),
+    options=LOG_OPTIONS,
 )

@@ -10,10 +10,7 @@ from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
 from capscope.data.formats.format import (
-    METRICS,
-    MODEL,
-    NOT_ADMINISTERED,
-    RUNS,
+    LOG_OPTIONS,
     Argument,
     Format,
     Head,
@@ -196,5 +193,5 @@ PROMPTFOO = Format(
     detect=_detect,
     read=import_promptfoo,
     arguments=(Argument(help="JSON or JSONL files of 'promptfoo eval --output', or folders of them."),),
-    options=(METRICS, RUNS, MODEL, NOT_ADMINISTERED),
+    options=LOG_OPTIONS,
 )

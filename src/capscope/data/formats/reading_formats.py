@@ -139,6 +139,13 @@ def _nothing(given: Sequence[Path], left: Mapping[str, Sequence[Path]], formats:
             f"{len(files)} {why}, such as {first_few([path.name for path in files], 1)}" for why, files in known.items()
         )
         return f"{what}: no file holds single answers: {kinds}"
+    table = next((path for path in left.get(UNKNOWN, ()) if path.suffix.lower() in (".csv", ".tsv", ".parquet")), None)
+    if table is not None:
+        columns = first_few(sorted(head_of(table).names), 6)
+        return (
+            f"{what}: no format recognises these files; {table.name} has the columns {columns}: say which hold what"
+            " with --model-col, --id-col and --score-col, or --wide for a matrix"
+        )
     return f"{what}: no format recognises these files; name one of {', '.join(formats)} with --format"
 
 
@@ -180,7 +187,7 @@ def read_recognised(
     Raises:
         InputError: The files have no or several formats, an option is none of the format's, or a file is wrong.
     """
-    recognised = recognise(formats, paths, name if name is None else _entry(formats, name).name)
+    recognised = recognise(formats, paths, _only_with(formats, options) if name is None else _entry(formats, name).name)
     entry = formats[recognised.format]
     suggestion = entry.suggest(recognised.files, options) if entry.suggest else Suggestion(paths=recognised.files)
     known = signature(entry.read).parameters
@@ -188,6 +195,12 @@ def read_recognised(
     usual = {keyword: value for keyword, value in suggested.items() if keyword in known}
     study, report = read_format(formats, entry.name, suggestion.paths, {**usual, **options})
     return Imported(recognised, study, report, (*recognised.remarks(), *suggestion.remarks))
+
+
+def _only_with(formats: Mapping[str, Format], options: Mapping[str, Any]) -> str | None:
+    """Return the only format that has all of these options; None where there are none, or several have them."""
+    having = [name for name, entry in formats.items() if set(options) <= {option.keyword for option in entry.options}]
+    return having[0] if options and len(having) == 1 else None
 
 
 def read_format(

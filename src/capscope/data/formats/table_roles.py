@@ -87,7 +87,7 @@ def suggest_tables(files: Sequence[Path], given: Mapping[str, Any]) -> Suggestio
         InputError: Tables differ in their layout or the names of their columns, or a matrix can be read in two ways.
     """
     roles = {path: role_of(head_of(path)) for path in files}
-    scores = [path for path, role in roles.items() if role.role not in ("items", "demands", "")]
+    scores = [path for path, role in roles.items() if role.role not in ("items", "demands")]
     if given.get("wide") or given.get("wide_items"):
         layouts: list[Role] = ["wide" if given.get("wide") else "wide-items"]
     else:

@@ -3,8 +3,7 @@
 To add one, write a module with an `AssessorEntry` and add one line to `FAMILY`.
 """
 
-from pkgutil import resolve_name
-
+from capscope.members import entries
 from capscope.predict.assessor import AssessorEntry
 from capscope.predict.features import ItemFeatures
 
@@ -26,14 +25,7 @@ FAMILY = (
 """The members, as ``module:entry``, in the order in which they are listed and run."""
 
 
-def _entry(place: str) -> AssessorEntry:
-    entry = resolve_name(f"{__name__}.{place}")
-    if not isinstance(entry, AssessorEntry):
-        raise TypeError(f"{place} is not an AssessorEntry")
-    return entry
-
-
-ASSESSORS: dict[str, AssessorEntry] = {entry.name: entry for entry in map(_entry, FAMILY)}
+ASSESSORS: dict[str, AssessorEntry] = {entry.name: entry for entry in entries(__name__, FAMILY, AssessorEntry)}
 """Assessors by the name that `capscope evaluate --assessor` takes."""
 
 DEFAULT = "stacked"

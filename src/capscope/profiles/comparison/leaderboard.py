@@ -11,7 +11,7 @@ from capscope.axes import FloatArray, ModelItem
 from capscope.data import Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError, first_few
-from capscope.fit import IRTPosterior, IRTSettings, draw_chances, fit_irt, item_chance
+from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.intervals import StratifiedMean, stratified_mean
 from capscope.profiles.comparison.all_pairs import PairTests, pair_tests
 from capscope.profiles.comparison.rankings import (
@@ -212,7 +212,7 @@ def _predicted_scores(study: Study, responses: Responses, seed: int) -> _SuiteSc
     posterior = fit_irt(responses, IRTSettings(model="rasch", seed=seed), floor=floor).posterior
     rng = np.random.default_rng(seed)
     items = np.arange(score.shape[1])
-    draws = np.stack(list(draw_chances(posterior, items, rng, DRAWS)))
+    draws = np.stack(list(posterior.draw_chances(items, rng, DRAWS)))
     complete = np.where(np.isnan(score), draws.mean(axis=2), score)
     inflation = _inflation(responses, score, floor, draws, rng)
     return _SuiteScores(score, complete, items, "model", draws, inflation)

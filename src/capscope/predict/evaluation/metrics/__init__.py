@@ -4,11 +4,11 @@ To add one, write a module with a `Metric` and add one line to `FAMILY`.
 """
 
 from dataclasses import dataclass
-from pkgutil import resolve_name
 
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats
+from capscope.members import entries
 from capscope.predict.outcomes import UNDEFINED, Metric, Outcomes, row_groups, weighted_mean
 
 FAMILY = (
@@ -37,14 +37,7 @@ FAMILY = (
 """The members, as ``module:metric``, in the order of the JSON."""
 
 
-def _metric(place: str) -> Metric:
-    metric = resolve_name(f"{__name__}.{place}")
-    if not isinstance(metric, Metric):
-        raise TypeError(f"{place} is not a Metric")
-    return metric
-
-
-METRICS: dict[str, Metric] = {metric.name: metric for metric in map(_metric, FAMILY)}
+METRICS: dict[str, Metric] = {metric.name: metric for metric in entries(__name__, FAMILY, Metric)}
 """Metrics by their name in JSON."""
 
 Values = dict[str, float]

@@ -15,14 +15,13 @@ from scipy.special import expit, log_expit, logsumexp
 from capscope.axes import FloatArray
 from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit.cells.answers import RowAnswers
-from capscope.fit.cells.response_summary import survey
+from capscope.fit.cells.response_summary import summarise
 from capscope.fit.irt.population import ItemPopulation
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.outcome import Outcome, Status
 
 NODES = 31
-"""Nodes of each person; more change no log-likelihood in the fourth decimal."""
+"""Quadrature nodes of each person; more nodes leave the log-likelihood unchanged to four decimals."""
 
 MOST_CELLS = 5_000_000
 """Persons times items up to which this engine is offered."""
@@ -54,9 +53,10 @@ class MarginalPosterior:
     """Marginal log-likelihood at the estimates."""
 
     def as_irt(self, model_name: str = "2pl") -> IRTPosterior:
-        """The same fit as a posterior that predicts, profiles and scores like any other.
+        """Convert to the posterior that all engines return.
 
-        Items get independent Gaussians by their standard errors; new items come from the estimates' own spread.
+        Items are independent Gaussians with the standard errors; the population of items has the mean and covariance of
+        the estimates.
 
         Args:
             model_name: What was fitted: ``2pl`` or ``rasch``.
@@ -91,7 +91,7 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Nodes:
-    """Each person's nodes and what the person's answers say at them."""
+    """Quadrature nodes of each person, and the posterior of the person's ability at them."""
 
     ability: FloatArray
     share: FloatArray
@@ -113,7 +113,7 @@ def fit_marginal(
     Raises:
         FitError: The matrix is too large for this engine, or an item has only right or only wrong answers.
     """
-    survey(RowAnswers(responses))
+    summarise(responses)
     table = _table(responses)
     n_items = len(responses.items)
     start = np.concatenate([np.ones(1 if rasch else n_items), _start_intercepts(table)])
@@ -131,17 +131,17 @@ def fit_marginal(
 
     from scipy.optimize import minimize
 
-    found = minimize(
+    optimum = minimize(
         objective,
         start,
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": max_steps, "ftol": tolerance, "gtol": 1e-5},
     )
-    slope, intercept = _unpacked(found.x, n_items)
+    slope, intercept = _unpacked(optimum.x, n_items)
     posterior = _posterior(responses, table, slope, intercept, rasch)
-    advice = () if found.success else ("still moving; raise max_steps",)
-    status = Status(bool(found.success), "converged" if found.success else "still-moving", advice)
+    advice = () if optimum.success else ("still moving; raise max_steps",)
+    status = Status(bool(optimum.success), "converged" if optimum.success else "still-moving", advice)
     return Outcome(posterior, status, tuple(history))
 
 

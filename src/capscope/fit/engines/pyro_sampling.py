@@ -1,7 +1,9 @@
-"""Full posteriors in Pyro: the default engine's model as a program, by NUTS or by stochastic variational inference.
+"""Full posteriors in Pyro: NUTS or stochastic variational inference, of item response models and of curves.
 
-The item prior's numbers are those the default engine found, and its posterior is where both start, so that what
-differs is the shape of the posterior alone: they are its judges.
+The item response program is the model of the default engine. It takes the item prior that the default engine estimated
+and starts at its posterior, so that the two differ in the shape of the posterior alone and can be compared. For curves,
+NUTS samples in coordinates in which the Laplace approximation is unit noise, with the variances on the log scale, so
+that a diagonal mass matrix is enough (Hoffman & Gelman, 2014).
 """
 
 from collections.abc import Callable, Generator
@@ -14,6 +16,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
+from pyro import poutine
 from pyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO
 from pyro.infer.autoguide import AutoLowRankMultivariateNormal, AutoNormal, init_to_value
 from pyro.ops.stats import effective_sample_size, split_gelman_rubin
@@ -23,6 +26,7 @@ from torch import Tensor
 from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import Responses
 from capscope.errors import FitError
+from capscope.fit.engines.laplace import HierarchicalProgram, LaplacePosterior, Latent
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.irt.moments import irt_parameters
 from capscope.fit.irt.posterior import IRTPosterior
@@ -34,7 +38,7 @@ from capscope.fit.posterior import ParameterDraws
 HELD_FLOORS = "floors and ceilings are the default engine's estimates: only abilities, slopes and intercepts are drawn"
 
 MOST_LOW_RANK = 5000
-"""Unknowns up to which the guide of SVI carries correlations of low rank; past it each has its own Gaussian."""
+"""Most unknowns for which the guide of SVI has low-rank correlations; with more, each has a Gaussian of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +89,7 @@ class SampledPosterior:
         return {"model": self.models, "item": self.items, "dim": dims}
 
     def as_irt(self, start: IRTPosterior) -> IRTPosterior:
-        """The draws' means and covariances as a posterior that predicts, profiles and saves like any other.
+        """Convert to the posterior that all engines return, by means and covariances of the draws.
 
         Args:
             start: The posterior that the sampler started from; its population of items stays.
@@ -219,7 +223,7 @@ def _nuts(
     chain = MCMC(kernel, num_samples=settings.draws, warmup_steps=settings.warmup, disable_progbar=True)
     chain.run()
     draws = chain.get_samples()
-    divergences = sum(len(found) for found in chain.diagnostics()["divergences"].values())
+    divergences = sum(len(steps) for steps in chain.diagnostics()["divergences"].values())
     return draws, (), chain_status(draws, divergences)
 
 
@@ -308,3 +312,47 @@ def search_status(losses: FloatArray) -> Status:
     if not moving:
         return Status(True, "converged", (line,))
     return Status(False, "still-moving", (line, "the evidence bound still moves; raise steps"))
+
+
+def nuts_draws(
+    program: HierarchicalProgram, start: LaplacePosterior, draws: int, seed: int, warmup: int = 300
+) -> Latent:
+    """Draw from the full posterior, variances included.
+
+    Args:
+        program: The Pyro program that `start` approximates.
+        start: Its Laplace approximation.
+        draws: Number of draws to keep.
+        seed: Seed of the chain.
+        warmup: Number of steps that tune the sampler and are thrown away.
+
+    Returns:
+        Values of every site, the draw axis first.
+    """
+    names = list(start.variances)
+    sizes = [start.variances[name].numel() for name in names]
+    ((dispersion, dispersion_start),) = start.dispersion.items()
+    centre = torch.cat([start.variances[name].log() for name in names])
+    n_latent, n_variances = len(start.mode), len(centre)
+
+    def values(point: Tensor) -> tuple[Latent, Tensor]:
+        white, shift, tilt = point.split([n_latent, n_variances, 1])
+        log_variance = centre + shift
+        latent = start.layout.unflatten(start.colour(white[:, None])[:, 0])
+        latent |= dict(zip(names, log_variance.exp().split(sizes), strict=True))
+        return latent | {dispersion: dispersion_start + tilt}, log_variance
+
+    def potential(params: Latent) -> Tensor:
+        latent, log_variance = values(params["point"])
+        trace = poutine.trace(poutine.condition(program, data=latent)).get_trace()
+        return -trace.log_prob_sum() - log_variance.sum()
+
+    with torch.random.fork_rng(), pyro.validation_enabled(False):
+        pyro.set_rng_seed(seed)
+        kernel = NUTS(potential_fn=potential, target_accept_prob=0.8)
+        origin = {"point": torch.zeros(n_latent + n_variances + 1, dtype=start.mode.dtype)}
+        chain = MCMC(kernel, num_samples=draws, warmup_steps=warmup, initial_params=origin, disable_progbar=True)
+        chain.run()
+        points = chain.get_samples()["point"]
+    kept = [values(point)[0] for point in points]
+    return {name: torch.stack([latent[name] for latent in kept]) for name in kept[0]}

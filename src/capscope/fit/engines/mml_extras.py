@@ -1,7 +1,7 @@
-"""Marginal maximum likelihood with a score model: floors and ceilings, grades, bounded scores.
+"""Marginal maximum likelihood as an engine, with a score model: floors and ceilings, grades, bounded scores.
 
-The objective is that of `binary` with the score model's log-likelihood in place of the logistic's, and a prior on the
-extras where the score model has one that is not flat. Nodes are adapted to each person and visited one at a time.
+The objective is that of `mml_binary` with the score model's log-likelihood in place of the logistic one, and a prior on
+the extra parameters where the score model has one that is not flat. Quadrature nodes are adapted to each person.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from capscope.axes import FloatArray
+from capscope.axes import FloatArray, RowFloats
 from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit.engines.mml.binary import MOST_CELLS, NODES
+from capscope.fit.cells.response_summary import summarise
+from capscope.fit.engines.mml_binary import MOST_CELLS, NODES, fit_marginal
 from capscope.fit.engines.score_cells import ScoreModelCells, score_model_cells
+from capscope.fit.irt.advice import advise
 from capscope.fit.irt.item_extras import ItemExtras
 from capscope.fit.irt.population import ItemPopulation
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.irt.score_models.extra_priors import ExtraPrior
-from capscope.fit.irt.score_models.score_model import ScoreModel
+from capscope.fit.irt.score_models import SCORE_MODELS
+from capscope.fit.irt.score_models.score_model import ExtraPrior, ScoreModel
+from capscope.fit.irt.settings import IRTSettings
 from capscope.fit.outcome import Outcome, Status
 
 MODE_STEPS = 25
@@ -42,7 +45,7 @@ class MarginalExtrasPosterior:
     covariance: Float[np.ndarray, "item param param"]
     """Their covariances, from Louis' cross-products and the prior's curvature."""
     typical: Float[np.ndarray, "coordinate 2"]
-    """Shape of a typical new item and its variance."""
+    """Extras of a typical new item and their variances."""
     ability_mean: Float[np.ndarray, " model"]
     """Expected a posteriori abilities."""
     ability_sd: Float[np.ndarray, " model"]
@@ -61,7 +64,7 @@ class MarginalExtrasPosterior:
         return self.parameters[:, 1]
 
     def as_irt(self, model_name: str) -> IRTPosterior:
-        """The same fit as a posterior that predicts, profiles and scores like any other.
+        """Convert to the posterior that all engines return.
 
         Args:
             model_name: What was fitted.
@@ -123,7 +126,7 @@ class _World:
 
     @property
     def places(self) -> Int[np.ndarray, "item param"]:
-        """Place of each parameter in the vector that is searched, one for a common slope; -1 where it is fixed."""
+        """Position of each parameter in the optimised vector, the same for a common slope; -1 where it is fixed."""
         free, n_items = self.free, self.cells.shape[1]
         places = np.full((n_items, 2 + len(self.priors)), -1)
         if self.rasch:
@@ -187,16 +190,16 @@ def fit_marginal_extras(
     first[places[kept]] = values.numpy()[kept]
     from scipy.optimize import minimize
 
-    found = minimize(
+    optimum = minimize(
         objective,
         first,
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": max_steps, "ftol": 1e-11, "gtol": 1e-4},
     )
-    posterior = _posterior(responses, world, placed(found.x))
-    advice = () if found.success else ("still moving; raise max_steps",)
-    status = Status(bool(found.success), "converged" if found.success else "still-moving", advice)
+    posterior = _posterior(responses, world, placed(optimum.x))
+    advice = () if optimum.success else ("still moving; raise max_steps",)
+    status = Status(bool(optimum.success), "converged" if optimum.success else "still-moving", advice)
     return Outcome(posterior, status, tuple(history))
 
 
@@ -300,3 +303,24 @@ def _covariance(world: _World, parameters: Tensor, nodes: _ExtrasNodes) -> Float
     kept = places >= 0
     blocks = cov[places[:, :, None], places[:, None, :]]
     return np.where(kept[:, :, None] & kept[:, None, :], blocks, 0.0)
+
+
+def fit_answers(responses: Responses, settings: IRTSettings, floor: RowFloats | None = None) -> Outcome[IRTPosterior]:
+    """Fit items by marginal maximum likelihood, and abilities by their posteriors given the items.
+
+    Args:
+        responses: Observed responses.
+        settings: What to fit.
+        floor: Known chance of a right guess on each item; None for none.
+
+    Raises:
+        FitError: The responses cannot support the model.
+    """
+    rasch, floored = settings.model == "rasch", floor is not None and bool(np.any(floor))
+    if settings.response != "auto" or settings.model in ("3pl", "4pl") or floored:
+        score_model = SCORE_MODELS[settings.response].load().from_scores(responses.score, settings.model, floor)
+        marginal = fit_marginal_extras(responses, score_model, flat=settings.response != "auto", rasch=rasch)
+    else:
+        marginal = fit_marginal(responses, rasch=rasch)
+    posterior = marginal.posterior.as_irt(settings.model)
+    return Outcome(posterior, advise(marginal.status, posterior, responses, summarise(responses)), marginal.history)
