@@ -78,6 +78,7 @@ def test_a_gpu_that_is_not_there_is_refused():
         fit_irt(data, IRTSettings(device="cuda"))
 
 
+@pytest.mark.slow
 def test_the_prepared_script_runs_without_a_gpu():
     script = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
     done = subprocess.run(
