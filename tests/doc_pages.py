@@ -200,12 +200,17 @@ def agrees(shown: str, printed: str, lines: int) -> bool:
 
 
 def rewritten(text: str, printed: dict[int, list[str]]) -> str:
-    """Put what commands printed into a page; keys are where bodies start."""
+    """Put what commands printed into a page where its words differ; keys are where bodies start."""
     for block in reversed(blocks(text)):
         if block.shown and block.language == "console":
             heads = re.findall(r"^\$ (?:.*\\\n)*.*\n", block.body, re.M)
-            pairs = zip(heads, printed[block.start], strict=True)
-            body = "".join(head + (cut(out, block.shown) + "\n" if out.strip() else "") for head, out in pairs)
+            old = [command.output for command in commands(block.body)]
+            new = [
+                before if agrees(before, out, block.shown) else cut(out, block.shown)
+                for before, out in zip(old, printed[block.start], strict=True)
+            ]
+            pairs = zip(heads, new, strict=True)
+            body = "".join(head + (out.strip("\n") + "\n" if out.strip() else "") for head, out in pairs)
             text = text[: block.start] + body + text[block.start + len(block.body) :]
     return text
 

@@ -1,8 +1,8 @@
 """The documentation is true: its pages run, what they show is printed, and every public name is in the reference."""
 
 import ast
-import os
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,8 +90,27 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert re.search(rf"::: capscope\.{room}$|names: capscope/{room}/", reference, re.M), room
 
 
-def test_every_chart_of_the_concepts_is_as_the_script_draws_it() -> None:
-    """The pictures are committed; the script that draws them is the source."""
-    assert os.access(ROOT / "scripts" / "draw-concepts", os.X_OK)
-    for picture in re.findall(r"\]\((img/[\w-]+\.svg)\)", TEXTS["docs/concepts.md"]):
-        assert (DOCS / picture).read_text("utf-8").startswith("<svg")
+def test_the_pictures_of_the_concepts_are_as_the_script_draws_them() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "draw-concepts"))
+    shown = set(re.findall(r"\]\(img/([\w-]+)\.svg\)", TEXTS["docs/concepts.md"]))
+    assert shown == set(script["PICTURES"])
+    for name in shown:
+        assert (DOCS / "img" / f"{name}.svg").read_text("utf-8") == script["drawn"](name), "run scripts/draw-concepts"
+
+
+def test_every_term_of_the_concepts_is_in_the_glossary() -> None:
+    terms = {term.lower() for term in re.findall(r"\*\*([^*]+)\*\*", TEXTS["docs/concepts.md"])}
+    defined = [term.lower() for term in re.findall(r"^\*\*([^*]+)\*\*$", TEXTS["docs/glossary.md"], re.M)]
+    assert {term.removesuffix(" flag") for term in terms} <= set(defined)
+    assert sorted(defined) == defined
+
+
+def test_a_page_with_a_wrong_command_or_a_stale_line_is_noticed(tmp_path: Path) -> None:
+    page = (
+        "<!-- run: lines=1 -->\n```console\n$ capscope --version\n0.0\n```\n\n```console\n$ capscope fit nothing\n```\n"
+    )
+    with prepared(tmp_path, {}):
+        [right], [wrong] = [list(Runner({}).run(block)) for block in blocks(page)]
+    assert agrees("7.7.7", right[1], 1)
+    assert not agrees("capscope 7.7.7", right[1], 1)
+    assert wrong[2] != 0

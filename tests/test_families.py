@@ -50,6 +50,8 @@ items = pd.DataFrame({"item_id": ids, "benchmark": "b", "task": "t", "text": tex
 demands = pd.DataFrame({"item_id": ids, "rubric": "AS", "level": level, "annotator": "me"})
 study = Study.of(items, responses, demands).save("study")
 shown = {"where": where}
+judged = responses[responses["model"] == "m08"].assign(judge="model-judge")
+import capscope.battery.graders as g
 """
 ASSERTED = "print(json.dumps(shown))"
 
@@ -121,6 +123,14 @@ STEPS = {
     "selector help": 'run("battery", "select", "-h")',
     "selector": 'run("battery", "select", "study", "-n", 9, "--method", "short-ids", "--out", "b.csv", "--json")',
     "estimator help": 'run("battery", "evaluate", "-h")',
+    "grader help": 'run("battery", "run", "-h")',
+    "grader": '[g.grade_reply(t, g.AnswerKey(target="yes"), g.GRADERS["yes-no"]).score for t in ("Yes.", "Who?")]',
+    "judge file": 'pd.concat([judged, judged.head(20).assign(judge="human")]).to_csv("judged.csv", index=False)',
+    "judged": 'run("import", "tidy", "judged.csv", "--out", "judged")',
+    "judge estimator": 'run("judge", "score", "judged", "--estimator", "halfway", "--json")',
+    "table file": 'Path("scores.csv").write_text("model,x,y\\na,10,20\\nb,30,40\\nc,50,\\nd,70,80\\n")',
+    "forecaster help": 'run("forecast", "cells", "-h")',
+    "forecaster": 'run("forecast", "cells", "scores.csv", "--forecaster", "middle", "--json")',
     "estimator": 'run("battery", "evaluate", "study", "--size", 12, "--estimator", "pulled", "--seeds", 1, "--json")',
 }
 """What is run with the new members, as expressions of the program."""
@@ -173,3 +183,17 @@ def test_an_item_selector(shown: dict[str, Any]) -> None:
 def test_a_score_estimator(shown: dict[str, Any]) -> None:
     assert "pulled" in shown["estimator help"]
     assert "pulled" in json.loads(shown["estimator"])["estimators"]
+
+
+def test_a_grader(shown: dict[str, Any]) -> None:
+    assert "yes-no" in shown["grader help"]
+    assert shown["grader"] == [1.0, None]
+
+
+def test_a_judge_estimator(shown: dict[str, Any]) -> None:
+    assert json.loads(shown["judge estimator"])
+
+
+def test_a_forecaster(shown: dict[str, Any]) -> None:
+    assert "middle" in shown["forecaster help"]
+    assert "40" in shown["forecaster"]

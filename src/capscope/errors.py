@@ -99,9 +99,16 @@ def refuse_absent_model(where: str, name: str, known: Iterable[str]) -> None:
 
 def first_few(names: Iterable[str], limit: int = 5) -> str:
     """Return the first few names, comma separated, and how many more there are."""
-    listed = [shortened(name, LONGEST_NAME) for name in names]
+    listed = [shortened(visible(name), LONGEST_NAME) for name in names]
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
+
+
+def visible(name: str) -> str:
+    """Return a name with its invisible characters (zero-width ones, marks of direction, control) as escapes."""
+    if name.isprintable():
+        return name
+    return "".join(mark if mark.isprintable() or mark == " " else ascii(mark)[1:-1] for mark in name)
 
 
 def shortened(text: str, longest: int) -> str:

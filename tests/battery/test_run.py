@@ -81,8 +81,8 @@ def in_bank_order(bank: Bank, score: np.ndarray) -> np.ndarray:
 
 def test_items_without_what_a_battery_needs_are_refused(bank):
     bare = pd.DataFrame({"item_id": ["i1"], "text": ["?"]})
-    with pytest.raises(InputError, match="column 'target' is missing"):
-        battery_questions(bare, bank.items)
+    with pytest.raises(InputError, match="study: column 'target' is missing"):
+        battery_questions(bare, bank.items, name="study")
     with pytest.raises(InputError, match="none of the bank's items"):
         battery_questions(bare.assign(item_id="zz", target="1"), bank.items)
     with pytest.raises(InputError, match="unknown grader"):

@@ -274,7 +274,12 @@ def test_statistics_of_nan_are_no_values(run):
 def test_one_statistic_of_two_splits_is_refused(run):
     stats = [stat("exact_match", 1.0, split="test"), stat("exact_match", 0.0, split="valid")]
     message = refused(import_helm, run([{"instance_id": "i", "stats": stats}]), ["exact_match"])
-    assert "two values of 'exact_match' (1.0, 0.0)" in message
+    assert "two values of 'exact_match' (1.0, 0.0); the record mixes two splits or runs" in message
+
+
+def test_another_file_of_a_run_is_named_as_one(run):
+    path = run([{"instance_id": "i", "stats": [stat("exact_match", 1.0)]}]).with_name("run_spec.json")
+    assert "a part of a HELM run without its answers; give the folder" in refused(import_helm, path)
 
 
 def test_perturbations_of_one_name_and_two_settings_are_left_out(run):

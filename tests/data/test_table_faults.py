@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from capscope.data import Study, check_study, checked_columns, read_families
+from capscope.data import Study, check_study, checked_columns, read_families, read_table
 from capscope.data.formats import (
     FORMATS,
     export_tidy,
@@ -17,7 +19,7 @@ from capscope.data.formats import (
     import_tidy,
     import_torch_measure,
 )
-from capscope.errors import InputError, shortened
+from capscope.errors import InputError, first_few, shortened
 
 MATRIX = pd.DataFrame({"q0": [1, 0, 1], "q1": [0, 0, 1]}, index=["gpt", "claude", "qwen"])
 
@@ -130,6 +132,10 @@ def test_long_names_are_cut_in_messages(write):
     assert message.endswith("merge trials into score and n_trials")
 
 
+def test_invisible_characters_of_a_name_are_shown():
+    assert first_few(["\u200bq1", "é 1", "a\x1b"]) == "\\u200bq1, é 1, a\\x1b"
+
+
 def test_a_text_too_long_keeps_its_beginning_and_end():
     assert shortened("a" * 50 + "b" * 50, 20) == "aaaaaaaaaaa...bbbbbb"
 
@@ -230,3 +236,13 @@ def test_columns_of_other_tables_are_checked_too(frame, said):
     assert said in refused(
         checked_columns, pd.DataFrame(frame), "t.csv", names=["a"], numbers={"n": (0.0, 1.0)}, remedy="write it again"
     )
+
+
+def test_a_small_file_that_unpacks_to_more_than_memory_holds_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "responses.parquet"
+    table = pa.table({"model": ["m" * 2000] * 5000, "item_id": list(map(str, range(5000))), "score": [1.0] * 5000})
+    pq.write_table(table, path)
+    assert len(read_table(path)) == 5000
+    monkeypatch.setattr("capscope.data.reading.LARGEST_TABLE", 5_000_000)
+    monkeypatch.setattr("capscope.data.reading.MOST_INFLATED", 20)
+    assert "5,000 rows would take about 0 GB of memory from a file of" in refused(read_table, path)

@@ -44,7 +44,7 @@ def test_area_is_the_integral_of_the_curve() -> None:
 
 def test_intervals_are_calibrated_on_simulated_counts() -> None:
     z, covered = [], []
-    for seed in range(8):
+    for seed in range(6):
         rng = np.random.default_rng(seed)
         counts, true = simulate_counts(even_design(12, 8, rng), CurveWorld(), rng)
         posterior = fit_curves(counts, seed=seed, draws=400).posterior

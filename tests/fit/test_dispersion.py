@@ -15,8 +15,7 @@ TRIALS = 10
 
 
 def weight(data: Responses) -> float:
-    answers = data
-    return trial_weight(answers, summarise(answers))
+    return trial_weight(data, summarise(data))
 
 
 @pytest.fixture(scope="module")

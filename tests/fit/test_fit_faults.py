@@ -132,10 +132,11 @@ def test_marginal_maximum_likelihood_fits_the_model_it_is_asked_for() -> None:
     assert posterior.item_mean[:, 0].mean() == pytest.approx(slope.mean(), rel=0.15)
     assert fit_answers(data, settings["2pl"]).posterior.item_mean[:, 0].mean() < 0.8 * slope.mean()
     assert posterior.floor == pytest.approx(0.25)
-    for one in (fit_answers(data, settings["rasch"], floor).posterior, fit_answers(data, settings["rasch"]).posterior):
+    few = responses(right[:200])
+    for one in (fit_answers(few, settings["rasch"], floor).posterior, fit_answers(few, settings["rasch"]).posterior):
         assert one.model_name == "rasch"
         assert np.ptp(one.item_mean[:, 0]) == pytest.approx(0)
-    halves = responses((right + (rng.random(right.shape) < 0.5)) / 2)
+    halves = responses((right[:200] + (rng.random((200, 10)) < 0.5)) / 2)
     graded = StudyFitSettings(model="rasch", engine="mml", response="graded")
     assert np.ptp(fit_answers(halves, graded).posterior.item_mean[:, 0]) == pytest.approx(0)
 

@@ -5,6 +5,8 @@ import pytest
 from simulated import responses, truth_signed, world_2pl
 
 from capscope.fit import IRTSettings, IRTTruth, fit_irt, simulate_irt
+from capscope.fit.engines.variational.problem import ModelChoice
+from capscope.fit.engines.variational.selection import Trial
 
 TWO_PL = IRTSettings(model="2pl", form="signed")
 
@@ -69,7 +71,17 @@ def _signed_and_steep() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_the_choice_is_the_same_for_one_seed():
-    _, data = world_2pl(50, 200)
+    _, data = world_2pl(25, 60)
     first, second = fit_irt(data, IRTSettings()), fit_irt(data, IRTSettings())
     assert first.status == second.status
     assert first.posterior.item_mean.tobytes() == second.posterior.item_mean.tobytes()
+
+
+def test_a_choice_weighs_held_out_shares_by_their_trials() -> None:
+    losses = {"simple": np.array([0.1, 0.1, 0.9]), "rich": np.array([0.2, 0.2, 0.5])}
+    trials = (np.array([10.0, 10.0, 1.0]),)
+    simple, rich = (Trial(ModelChoice("2pl"), (), (losses[name],), trials) for name in ("simple", "rich"))
+    gain, error = rich.gain_over(simple)
+    assert gain == pytest.approx((-0.1 * 20 + 0.4) / 21)
+    assert error > 0
+    assert simple.loss(1) == pytest.approx((0.1 * 20 + 0.9) / 21)

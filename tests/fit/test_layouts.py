@@ -33,12 +33,11 @@ def fractions(data: Responses, steps: int) -> Responses:
 
 def both(data: Responses, monkeypatch: pytest.MonkeyPatch, memory_mb: float = 1e3) -> tuple[Cells, Cells]:
     """The same cells as a full matrix and as compressed rows."""
-    answers = data
     floor = np.random.default_rng(1).uniform(0, 0.4, len(data.items))
-    full = lay_out(answers, summarise(answers), floor)
+    full = lay_out(data, summarise(data), floor)
     monkeypatch.setattr(layout, "SMALL_MATRIX", 0)
     monkeypatch.setattr(layout, "SPARSE_SHARE", 1.1)
-    compressed = lay_out(answers, summarise(answers), floor, memory_mb)
+    compressed = lay_out(data, summarise(data), floor, memory_mb)
     assert isinstance(compressed[0], SparseCells)
     return full[1], compressed[1]
 

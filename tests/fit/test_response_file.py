@@ -10,7 +10,7 @@ from simulated import world_2pl
 from capscope.data import ResponseFile, Responses, Study
 from capscope.errors import InputError
 from capscope.fit import StudyFitSettings, fit_folder, fit_irt, fit_study, fitting
-from capscope.fit.cells.answers import as_rows
+from capscope.fit.cells.answers import GridAnswers, PartOfAnswers, as_rows
 from capscope.fit.cells.layout import DiskStore
 
 TINY_MB = 0.01
@@ -44,6 +44,37 @@ def test_blocks_hold_the_table(folder: Path):
     order = np.lexsort((rows.item_index, rows.model_index))
     np.testing.assert_array_equal(rows.rows(order).item_index, whole.item_index)
     np.testing.assert_array_equal(rows.rows(order).score, whole.score)
+
+
+def test_facets_stay_on_the_rows_of_files_parts_and_grids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("capscope.data.responses.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("capscope.data.responses.ROWS_OF_A_BLOCK", 5)
+    frame = pd.DataFrame({"model": list("abc") * 8, "item_id": np.repeat(list("wxyz"), 6), "score": [1.0, 0.0] * 12})
+    frame["prompt"], frame["judge"] = np.tile(np.repeat(["short", "long"], 3), 4), "human"
+    whole = Responses.of(Study.of(responses=frame))
+    frame.to_parquet(tmp_path / "responses.parquet")
+    inside = frame["model"].isin(["a", "c"]) & frame["item_id"].isin(["x", "z"])
+    file = ResponseFile.open(tmp_path / "responses.parquet")
+    part = PartOfAnswers(whole, np.array([2, 0]), np.array([1, 3]))
+    for answers, wanted in ((file, frame), (part, frame[inside])):
+        rows = as_rows(answers)
+        assert {name: facet.names for name, facet in rows.facets.items()} == {
+            "prompt": ("long", "short"),
+            "judge": ("human",),
+        }
+        prompt = rows.facets["prompt"]
+        columns = {
+            "model": np.array(rows.models)[rows.model_index],
+            "item_id": np.array(rows.items)[rows.item_index],
+            "score": rows.score,
+            "prompt": np.array(prompt.names)[prompt.codes],
+        }
+        tables = [
+            table[list(columns)].sort_values(list(columns), ignore_index=True)
+            for table in (pd.DataFrame(columns), wanted)
+        ]
+        pd.testing.assert_frame_equal(*tables, check_dtype=False)
+    assert as_rows(GridAnswers(("a",), ("x",), np.array([[1]]))).facets == {}
 
 
 @pytest.mark.parametrize(("model", "dims"), [("rasch", 1), ("mirt", 2)])

@@ -26,6 +26,8 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """Start of the small text that git-lfs leaves in the place of a file that was not fetched."""
 WITHOUT_NAME = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """Names that pandas gives to a column without one, and to an index."""
+LARGEST_TABLE, MOST_INFLATED, SAMPLED_ROWS = 2_000_000_000, 200, 64
+"""Bytes of a table beyond which a Parquet file may unpack to so many times its size at most; rows that are sampled."""
 LEFT_OUT = "left_out"
 """Attribute of a table that `read_table` returns: names of the index columns that were left out."""
 
@@ -144,8 +146,9 @@ def _is_utf8(encoding: str) -> bool:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        columns = pq.read_schema(path).names
-        _refuse_repeated_names(path, columns)
+        with pq.ParquetFile(path) as file:
+            _refuse_repeated_names(path, file.schema_arrow.names)
+            _refuse_inflated(path, file)
         frame = pd.read_parquet(path)
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
@@ -155,6 +158,23 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         return frame.reset_index(allow_duplicates=True)
     # an index without a name is a column of names where it holds text, and of no use where it numbers rows
     return frame.reset_index(drop=pd.api.types.is_numeric_dtype(frame.index))
+
+
+def _refuse_inflated(path: Path, file: pq.ParquetFile) -> None:
+    """Refuse a small file whose rows, as far as a sample of them tells, unpack to more than memory may hold.
+
+    Raises:
+        InputError: It would take more than `LARGEST_TABLE` bytes and `MOST_INFLATED` times its own size.
+    """
+    rows = file.metadata.num_rows
+    sample = next(file.iter_batches(batch_size=SAMPLED_ROWS), None) if rows else None
+    each = sample.nbytes / sample.num_rows if sample is not None and sample.num_rows else 0.0
+    unpacked = rows * max(each, file.metadata.num_columns / 8)
+    if unpacked > max(LARGEST_TABLE, MOST_INFLATED * path.stat().st_size):
+        raise InputError(
+            f"{path}: {rows:,} rows would take about {unpacked / 1e9:.0f} GB of memory from a file of"
+            f" {path.stat().st_size / 1e6:.1f} MB; check how it was written, or split it"
+        )
 
 
 def _refuse_repeated_names(path: Path, names: list[str]) -> None:

@@ -194,7 +194,8 @@ def askable(bank: Bank, items: Study | pd.DataFrame | str | Path, settings: RunS
     """
     table = items if isinstance(items, pd.DataFrame) else _study(items).require("items")
     wanted = tuple(bank.items[place] for place in bank.of_benchmarks(settings.benchmarks))
-    questions = battery_questions(table, wanted, settings.grader)
+    name = "items" if isinstance(items, pd.DataFrame) else items.name if isinstance(items, Study) else str(items)
+    questions = battery_questions(table, wanted, settings.grader, name)
     if not settings.judge and any(question.kind == "judge" for question in questions):
         raise InputError("grader 'judge' needs a model that judges; name it with --judge")
     return questions

@@ -54,7 +54,9 @@ class BatteryQuestion:
         return (("user", JUDGE.format(question=self.text, target=self.target, reply=reply)),)
 
 
-def battery_questions(items: pd.DataFrame, wanted: tuple[str, ...], kind: str = AUTO) -> list[BatteryQuestion]:
+def battery_questions(
+    items: pd.DataFrame, wanted: tuple[str, ...], kind: str = AUTO, name: str = "items"
+) -> list[BatteryQuestion]:
     """Return the questions for the items of a bank that have a text and a target, in the bank's order.
 
     Options are read from the column `choices`, or from the text: with letters before them, or as its last lines where
@@ -64,6 +66,7 @@ def battery_questions(items: pd.DataFrame, wanted: tuple[str, ...], kind: str = 
         items: Columns item_id, text, target; optional choices (lists of options), n_options.
         wanted: Ids of the bank's items.
         kind: One of `KINDS`.
+        name: The file or folder of the items, for messages.
 
     Raises:
         InputError: Unknown kind, a missing column, no item of the bank has a text and a target, or a target is not of
@@ -73,20 +76,20 @@ def battery_questions(items: pd.DataFrame, wanted: tuple[str, ...], kind: str = 
         raise InputError(f"unknown grader '{kind}'{nearest(kind, KINDS)}; use one of {', '.join(KINDS)}")
     for column in ("item_id", "text", "target"):
         if column not in items:
-            raise InputError(f"items: column '{column}' is missing; a battery needs each item's text and right answer")
+            raise InputError(f"{name}: column '{column}' is missing; a battery needs each item's text and right answer")
     table = items.set_index(items["item_id"].astype(str))
     known = [item for item in wanted if item in table.index]
     complete = table.loc[known].dropna(subset=["text", "target"])
     complete = complete[complete["target"].astype(str).str.strip() != ""]
     if complete.empty:
         raise InputError(
-            f"items: none of the bank's items ({first_few(wanted)}) has a text and a target; check the ids"
+            f"{name}: none of the bank's items ({first_few(wanted)}) has a text and a target; check the ids"
         )
     questions = [_question(str(item), row, kind) for item, row in complete.iterrows()]
     bad = [one.item_id for one in questions if not GRADERS[one.kind].takes(one.key)]
     if bad:
         raise InputError(
-            f"items: the right answer to {first_few(bad)} is not what grader '{kind}' compares ({GRADERS[kind].help});"
+            f"{name}: the right answer to {first_few(bad)} is not what grader '{kind}' compares ({GRADERS[kind].help});"
             f" use --grader {AUTO}"
         )
     return questions
@@ -154,7 +157,7 @@ def _choices(value: object) -> list[str]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
     if isinstance(value, np.ndarray):
         value = value.tolist()

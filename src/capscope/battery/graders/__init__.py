@@ -6,7 +6,12 @@ from capscope.battery.graders.numbers import NUMBER
 from capscope.battery.graders.texts import EXACT
 from capscope.battery.graders.verdicts import VERDICT
 
-GRADERS: dict[str, Grader] = {"letter": LETTER, "number": NUMBER, "exact": EXACT, "judge": VERDICT}
+GRADERS: dict[str, Grader] = {
+    "letter": LETTER,
+    "number": NUMBER,
+    "exact": EXACT,
+    "judge": VERDICT,
+}
 """Graders by name, the most specific first: `auto` takes the first that can compare an item's right answer."""
 
 __all__ = ["GRADERS", "AnswerKey", "Graded", "Grader", "grade_reply"]

@@ -102,6 +102,9 @@ def import_helm(
     """
     one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, [STATS], "HELM runs")
+    other = next((path for path in files if path.name in OTHER_FILES), None)
+    if other is not None:
+        raise InputError(f"{other}: a part of a HELM run without its answers; give the folder, or its {STATS}")
     items, notes = ItemBook(), LogNotes()
     logs = [log for path in files for log in _scored(path, items, model, notes)]
     tables, remarks = chosen_tables(logs, metrics, "--metric", METRIC if usual else None, not_administered)
@@ -212,14 +215,13 @@ def _merged(path: Path) -> tuple[dict[Key, dict[str, object]], dict[Key, int]]:
             known = values.get(name)
             values[name] = value if known is None else known
             if known is not None and value is not None and known != value:
-                raise _two_values(path, place, key, name, (known, value))
+                raise _two_values(path, place, key, name, (known, value), "keep one run in the folder")
     return merged, first
 
 
-def _two_values(path: Path, place: str, key: Key, name: str, values: tuple[object, object]) -> InputError:
+def _two_values(path: Path, place: str, key: Key, name: str, values: tuple[object, object], advice: str) -> InputError:
     return InputError(
-        f"{path}: {place}: instance '{key.instance}' has two values of '{name}' ({values[0]}, {values[1]});"
-        " keep one run in the folder"
+        f"{path}: {place}: instance '{key.instance}' has two values of '{name}' ({values[0]}, {values[1]}); {advice}"
     )
 
 
@@ -247,7 +249,8 @@ def _values(path: Path, record: dict[str, Any], place: str) -> dict[str, object]
         value = None if isinstance(value, float) and math.isnan(value) else value
         if name in values and values[name] is not None and value is not None and values[name] != value:
             instance = Key(str(record.get("instance_id")), "", "", "")
-            raise _two_values(path, place, instance, name, (values[name], value))
+            advice = "the record mixes two splits or runs; keep one of them"
+            raise _two_values(path, place, instance, name, (values[name], value), advice)
         values[name] = value if value is not None else values.get(name)
     return values
 

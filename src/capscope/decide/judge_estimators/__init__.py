@@ -9,7 +9,15 @@ from capscope.decide.judge_estimators.ppi import PPI, PPI_PLUS
 __all__ = ["DEFAULT", "JUDGE_ESTIMATORS", "JudgeEstimator", "MeanEstimate"]
 
 JUDGE_ESTIMATORS: dict[str, JudgeEstimator] = {
-    entry.name: entry for entry in (KERNEL, PPI_PLUS, PPI, ISOTONIC, LABELS_ALONE, JUDGE_ALONE)
+    entry.name: entry
+    for entry in (
+        KERNEL,
+        PPI_PLUS,
+        PPI,
+        ISOTONIC,
+        LABELS_ALONE,
+        JUDGE_ALONE,
+    )
 }
 """Every estimator by its name."""
 

@@ -1,4 +1,4 @@
-"""Item audit: wrong keys, copies, odd levels, and models whose rows stand against other items, by probability."""
+"""Item audit: probabilities of wrong keys, copies, odd demand levels, and models whose rows belong to other items."""
 
 from capscope.profiles.auditing.findings import Audit
 from capscope.profiles.auditing.study_audit import AuditSettings, audit, audit_study

@@ -115,7 +115,7 @@ class _Marks:
         """Find pairs of items that models answer as if they were one, with the probability that they are.
 
         Args:
-            but: Pairs known already.
+            but: Pairs that are left out.
             described: Items whose texts are known.
         """
         rows: list[Row] = []
@@ -168,15 +168,15 @@ def copy_evidence(
 ) -> FloatArray:
     """Log Bayes factor of each pair being one item asked twice, from how the models answered both.
 
-    A model answers a copy as it answered the first but for slips; a copy that was answered anew looks like any pair, so
-    answers that differ count little against.
+    A model answers a copy like the original, except for slips; a copy may also have been answered independently, so
+    that different answers are weak evidence against it.
 
     Args:
         right: Marks (item, model).
         known: 1 where there is an answer.
         chance: Expected chance of a right mark.
         pairs: Positions (pair, 2).
-        discount: Share of the models that are worth an independent witness.
+        discount: Effective share of independent models.
     """
     one, other = pairs[:, 0], pairs[:, 1]
     pass_again, fail_again = _log_again(chance[other])
@@ -186,7 +186,7 @@ def copy_evidence(
 
 
 def nearest_twins(right: FloatArray, known: FloatArray, chance: FloatArray) -> np.ndarray:
-    """Find for each item the one that it most likely duplicates, by answers alone.
+    """Find the most likely duplicate of each item, by answers alone.
 
     Args:
         right: Marks (item, model).

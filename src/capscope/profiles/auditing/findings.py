@@ -109,7 +109,7 @@ def nested_chances(evidence: FloatArray, group: np.ndarray, innocent: FloatArray
     Args:
         evidence: Log Bayes factors (row, cell) of odd against ordinary.
         group: Group of each cell, numbered from 0.
-        innocent: Chance (row, group) that cells look odd for a reason that is none of ours.
+        innocent: Probability (row, group) that cells look odd for another reason, such as guessing.
     """
     rows = len(evidence)
     member = np.eye(group.max() + 1)[group]
@@ -139,11 +139,11 @@ def discovered(probability: FloatArray, rate: float) -> np.ndarray:
     """Select the most probable candidates while their expected share of false discoveries stays within the rate.
 
     Args:
-        probability: Chance of each being what it is taken for.
+        probability: Probability that each candidate is a true finding.
         rate: Largest expected share of false discoveries.
 
     Returns:
-        Mask of those taken (Newton et al., 2004).
+        Mask of the selected candidates (Newton et al., 2004).
     """
     order = np.argsort(-probability, kind="stable")
     false = np.cumsum(1 - probability[order]) / np.arange(1, len(order) + 1)

@@ -1,9 +1,9 @@
 """Classes of items by their answers: ordinary, with a wrong key, failed by better models, or alike for all models.
 
-An item whose key is wrong is an ordinary item seen through another option: a model that knows the answer fails it, and
-one that does not picks the keyed option now and then. So the chance of a right mark is ``(1 - P) q``, with ``P`` the
-curve of an ordinary item and ``q`` how often wrong answers fall on the keyed option. How ordinary items are spread over
-curves is learnt from all items of the benchmark, and the same spread serves for the wrong keys.
+An item with a wrong key is an ordinary item scored by another option: a model that knows the answer fails it, and a
+model that does not know it sometimes picks the keyed option. So the chance of a right mark is ``(1 - P) q``, with
+``P`` the curve of an ordinary item and ``q`` how often wrong answers fall on the keyed option. The distribution of
+ordinary items over curves is estimated from all items of the benchmark, and is used for wrong keys too.
 """
 
 from dataclasses import dataclass
@@ -135,7 +135,7 @@ STRANGE_FLOOR = 0.004
 
 Weights = Float[np.ndarray, "slope difficulty floor"]
 FloorLaw = int | None
-"""Place among `FLOORS` of the floor that nearly all items have; None where floors are spread freely."""
+"""Place among `FLOORS` of the floor that nearly all items have; None where the distribution of floors is free."""
 
 
 def start_weights(law: FloorLaw) -> Weights:
@@ -148,13 +148,13 @@ def start_weights(law: FloorLaw) -> Weights:
 def learnt_weights(likelihood: Likelihoods, weights: Weights, share: FloatArray, law: FloorLaw) -> Weights:
     """Estimate how frequent each slope, difficulty and floor is among ordinary items, the three independent.
 
-    A free spread over all three would make room for whatever odd items there are.
+    A joint distribution of all three would fit odd items as ordinary ones.
 
     Args:
         likelihood: Of items under the curves.
         weights: Weights to start from.
         share: Chance of each item being ordinary.
-        law: How floors are spread.
+        law: Distribution of the floors.
     """
     scaled = likelihood.scaled
     for _ in range(CURVE_ITERATIONS):
@@ -188,7 +188,7 @@ def _normal_fit(counts: FloatArray, at: FloatArray) -> FloatArray:
 
 
 KEYED_SHARES = (1.0, 0.5, 1 / 3, 0.2, 0.1)
-"""How often a wrong answer falls on the option that is keyed: always where there are two options."""
+"""Probabilities that a wrong answer falls on the keyed option; 1 with two options."""
 WRONG_KEY_FLOORS = (0.0, 0.25)
 CLASSES = ("ordinary", "wrong key", "reversed", "flat")
 PRIOR_ITEMS = np.array([48.5, 0.5, 0.1, 0.9])
@@ -197,7 +197,7 @@ ROUNDS = 3
 MOST_TRIED = 800
 """Items on which the distributions of floors are compared."""
 FREE_COST = 1.5
-"""What each share of a free law of floors costs, in log items: half a parameter's worth and as much for the choice."""
+"""Penalty of each share of a free distribution of floors, in log items: 1/2 each for parameter and choice."""
 KNOWN_FLOOR = 0.9
 """Chance that an item whose chance of a guess is stated has the floor nearest to it."""
 EASY, HARD = 0.95, 0.05
@@ -259,7 +259,7 @@ def item_kinds(
     Args:
         responses: Answers to these items.
         ability: Abilities of the models of the responses.
-        discount: Share of the models that are worth an independent witness; relatives of a family repeat each other.
+        discount: Effective share of independent models; models of one family repeat each other's answers.
         floor: Known chance of a guess on each item, NaN where unknown; it sets how often a wrong key is hit.
     """
     marks = marks_of(responses, discount)
@@ -293,9 +293,9 @@ def _classified(evidence: _Evidence, law: FloorLaw) -> tuple[Weights, FloatArray
 
 
 def _floor_law(evidence: _Evidence, floor: FloatArray | None) -> FloorLaw:
-    """Choose how floors are spread: nearly all items at one of them, or freely where answers speak clearly for it.
+    """Choose the distribution of floors: nearly all items at one floor, or free where the answers clearly favour it.
 
-    A few wrong keys look like hard items without a floor, so a free law makes room for them where none is.
+    A few wrong keys look like hard items without a floor, so that a free distribution would fit them as ordinary items.
     """
     if floor is not None and np.isfinite(floor).all():
         return None

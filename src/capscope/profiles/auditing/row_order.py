@@ -54,7 +54,7 @@ def alignment(responses: Responses, task: np.ndarray, reference: np.ndarray | No
     Args:
         responses: The responses.
         task: Task of each item.
-        reference: Mask (model, task) of models whose answers say how easy an item is; by default all.
+        reference: Mask (model, task) of models whose answers measure the easiness of items; by default all.
     """
     labels, place = np.unique(task, return_inverse=True)
     n_models, item = len(responses.models), responses.item_index
@@ -102,8 +102,8 @@ def _slopes(
 def out_of_step(aligned: Alignment, benchmark: np.ndarray) -> pd.DataFrame:
     """Probability that a model's rows of a task, a benchmark or the study are assigned to the wrong items.
 
-    The evidence of a cell is how much better a slope of nothing explains its estimate than the slopes of models about
-    as good on the task do. How often models, benchmarks of a model and single tasks are out of step is learnt.
+    The evidence of a cell is the Bayes factor of a slope of 0 against the slopes of models of about the same ability on
+    the task. Prior probabilities of models, benchmarks and tasks out of step are estimated (empirical Bayes).
 
     Args:
         aligned: Slopes of all models on all tasks.
@@ -221,7 +221,7 @@ class Lag:
     """Shift of a model's rows that correlates best with the items' easiness."""
 
     places: int
-    """Number of rows by which answers lie behind their items, cyclically."""
+    """Number of rows by which answers are shifted against their items, cyclically."""
     agreement: float
     """Correlation at this lag."""
     p: float
@@ -257,7 +257,7 @@ CLEAR = 0.5
 
 @dataclass(frozen=True)
 class StepFindings:
-    """Models out of step, and which rows that concerns."""
+    """Models out of step, and their rows."""
 
     suspects: Suspects
     """One row for each model and the widest part of the study on which it is out of step."""
@@ -266,12 +266,12 @@ class StepFindings:
 
 
 def step_suspects(responses: Responses, places: Places, rate: float) -> StepFindings:
-    """Find models out of step, with the shift that brings them back where there is one.
+    """Find models out of step, with the shift of their rows where there is one.
 
     Args:
         responses: The responses.
-        places: Where the items belong.
-        rate: Rate of false discoveries, for the cells that are left out of what follows.
+        places: Benchmark and task of the items.
+        rate: Rate of false discoveries of the cells that the later checks leave out.
     """
     aligned = alignment(responses, places.task)
     benchmark = np.array([places.benchmark[np.flatnonzero(places.task == task)[0]] for task in aligned.tasks])

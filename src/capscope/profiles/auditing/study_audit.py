@@ -1,4 +1,4 @@
-"""Audit a study: rows out of step, wrong keys, items better models fail, copies, items that tell no models apart."""
+"""Audit of a study: rows out of step, wrong keys, odd levels, copies, items that do not separate models."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,9 +40,9 @@ class AuditSettings:
 
 
 def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) -> Audit:
-    """Look for wrong keys, copies, odd demand levels, items that tell no models apart, and rows out of order.
+    """Find wrong keys, copies, odd demand levels, items that do not separate models, and rows assigned to wrong items.
 
-    Rows that stand against other items than they answered are left out before items are judged.
+    Rows assigned to wrong items are left out before items are classified.
 
     Args:
         study: A study with responses or texts, or its folder.

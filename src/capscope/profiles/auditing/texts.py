@@ -1,9 +1,9 @@
-"""Items that are there twice: the same text, nearly the same text, or the same answers by every model.
+"""Texts of items: duplicates, near duplicates, and demand levels that are odd for such a text.
 
 Two texts are near duplicates when they are much closer than the texts of their task are to their neighbours. Where
 texts are spread smoothly with d effective dimensions, the ratio of the distances to the first and the second neighbour
-has the law ``P(ratio < x) = x^d`` (Facco et al., 2017); a duplicate is far out in that tail. Templates make texts close
-to many others, and so leave the ratio near 1.
+has the law ``P(ratio < x) = x^d`` (Facco et al., 2017); a duplicate is far in that tail. Texts from a template are
+close to many others, so that their ratio stays near 1.
 """
 
 import re
@@ -151,11 +151,11 @@ FEWEST_RATED_TEXTS = 50
 TASK_WEIGHT = 1.0
 """Weight of the task's levels, in neighbours, in the level expected of an item."""
 ODD_SHARE = 0.01
-"""Share of levels that are slips, before the data; a slip is any level alike."""
+"""Prior share of levels that are slips; a slip is equally likely at every level."""
 
 
 def level_suspects(study: Study, seed: int) -> list[Suspects]:
-    """Find levels that are more likely a slip than what an item with such a text is given.
+    """Find levels that are more likely a slip than a level of an item with such a text.
 
     Args:
         study: The study; one without texts and levels yields nothing.

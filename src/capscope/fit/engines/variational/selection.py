@@ -71,16 +71,20 @@ class Trial:
     """Its fit in each fold."""
     losses: tuple[RowLosses, ...]
     """Log-loss of each held-out cell, fold by fold."""
+    trials: tuple[RowLosses, ...]
+    """Trials of each held-out cell, fold by fold: a share of many trials counts as much as they do."""
 
     def gain_over(self, other: "Trial") -> tuple[float, float]:
         """Mean gain in log-loss over another candidate on the folds that both have, and its standard error."""
         both = min(len(self.losses), len(other.losses))
         gain = np.concatenate(other.losses[:both]) - np.concatenate(self.losses[:both])
-        return float(gain.mean()), float(gain.std() / max(1, len(gain)) ** 0.5)
+        weight = np.concatenate(self.trials[:both])
+        mean = np.average(gain, weights=weight)
+        return float(mean), float(np.sqrt((weight**2 * (gain - mean) ** 2).sum()) / weight.sum())
 
     def loss(self, folds: int) -> float:
         """Mean log-loss over some folds."""
-        return float(np.concatenate(self.losses[:folds]).mean())
+        return float(np.average(np.concatenate(self.losses[:folds]), weights=np.concatenate(self.trials[:folds])))
 
 
 @dataclass(frozen=True)
@@ -124,14 +128,14 @@ def choose(answers: Answers, summary: ResponseSummary, settings: IRTSettings, si
     auto = settings.model == "auto"
     part = thinned(answers, summary.n_rows, DIMS_CELLS if auto else FORM_CELLS, rng)
     rows = as_rows(part)
-    lot = rng.random(len(rows.score))
-    held = lot < HELD_SHARE
+    draw = rng.random(len(rows.score))
+    held = draw < HELD_SHARE
     if held.all() or not held.any():
         reason = f"too few answers to choose a model by held-out cells; {name.upper()} taken"
         return SelectedModel(ModelChoice(name), (reason,))
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
-    bench = _Bench(rows, lot, summary.weight, side.of(part.kept_items), quick)
-    best, lines = bench.climb() if auto else bench.best_form(name)
+    comparison = _HeldOutComparison(rows, draw, summary.weight, side.of(part.kept_items), quick)
+    best, lines = comparison.climb() if auto else comparison.best_form(name)
     # one ability starts as near its end anyway; on all cells the start is that of who asks for this model
     thin = len(part.kept_models) < len(answers.models) or len(part.kept_items) < len(answers.items)
     helps = thin and best.choice.dims > 1 and best.states[0].extras is None
@@ -155,27 +159,27 @@ class _Fold:
         return _Fold(train, problem, parts[1])
 
 
-class _Bench:
+class _HeldOutComparison:
     """Comparison of candidates on held-out cells; a comparison that one fold leaves open is repeated on the next."""
 
     def __init__(
-        self, rows: Responses, lot: RowFloats, weight: float, side: ItemCovariates, settings: IRTSettings
+        self, rows: Responses, draw: RowFloats, weight: float, side: ItemCovariates, settings: IRTSettings
     ) -> None:
-        self._rows, self._lot, self._weight = rows, lot, weight
+        self._rows, self._draw, self._weight = rows, draw, weight
         self.side, self.settings = side, settings
         self._folds: list[_Fold] = []
 
     def _fold(self, number: int) -> _Fold:
         while len(self._folds) <= number:
             start = HELD_SHARE * len(self._folds)
-            held = (self._lot >= start) & (self._lot < start + HELD_SHARE)
+            held = (self._draw >= start) & (self._draw < start + HELD_SHARE)
             parts = self._rows.rows(~held), self._rows.rows(held)
             self._folds.append(_Fold.of(parts, self._weight, self.side, self.settings))
         return self._folds[number]
 
     def try_out(self, choice: ModelChoice) -> Trial:
         """Fit a candidate in the first fold."""
-        return self._extended(Trial(choice, (), ()), 1)
+        return self._extended(Trial(choice, (), (), ()), 1)
 
     def _extended(self, trial: Trial, folds: int) -> Trial:
         """The candidate fitted in more folds."""
@@ -186,7 +190,8 @@ class _Bench:
             posterior = make_posterior(fold.train, fold.problem, trial.choice, state, self.side)
             chance = posterior.probability(fold.held.model_index, fold.held.item_index)
             loss = log_loss(log_odds_of(chance), fold.held.score)
-            trial = Trial(trial.choice, (*trial.states, state), (*trial.losses, loss))
+            trials = (*trial.trials, fold.held.n_trials.astype(float))
+            trial = Trial(trial.choice, (*trial.states, state), (*trial.losses, loss), trials)
         return trial
 
     def compared(self, simpler: Trial, richer: Trial) -> tuple[bool, Trial, Trial]:
@@ -203,13 +208,13 @@ class _Bench:
 
     def _has_cells(self, number: int) -> bool:
         start = HELD_SHARE * number
-        return bool(((self._lot >= start) & (self._lot < start + HELD_SHARE)).any())
+        return bool(((self._draw >= start) & (self._draw < start + HELD_SHARE)).any())
 
     def best_form(self, name: Literal["2pl", "3pl", "4pl"]) -> tuple[Trial, tuple[str, ...]]:
         """Signed or positive slopes, whichever predicts the held-out cells better."""
         signed, positive = self.try_out(ModelChoice(name)), self.try_out(ModelChoice(name, 1, "positive"))
         best, other = (positive, signed) if positive.gain_over(signed)[0] > 0 else (signed, positive)
-        return best, (_told(best, other),)
+        return best, (_gain_words(best, other),)
 
     def climb(self) -> tuple[Trial, tuple[str, ...]]:
         """Search from Rasch upwards, with a richer model where it predicts better; dimensions double, then bisect."""
@@ -217,7 +222,7 @@ class _Bench:
         refused, dims, doubtful = self._most_dims() + 1, 2, 0
         while best.choice.dims < dims < refused:
             taken, best, trial = self.compared(best, self.try_out(ModelChoice("mirt", dims)))
-            lines = [*lines, ("" if taken else f"{trial.choice.words} not taken: ") + _told(trial, best)]
+            lines = [*lines, ("" if taken else f"{trial.choice.words} not taken: ") + _gain_words(trial, best)]
             gain, error = trial.gain_over(best)
             if taken:
                 best, doubtful = trial, 0
@@ -255,7 +260,7 @@ class _Bench:
         """The same model without known floors, where it predicts clearly better: models may do worse than chance."""
         taken, best, trial = self.compared(best, self.try_out(replace(best.choice, guess=False)))
         if taken:
-            lines.append("known floors of guessing not taken: " + _told(trial, best))
+            lines.append("known floors of guessing not taken: " + _gain_words(trial, best))
             return trial
         return best
 
@@ -263,7 +268,7 @@ class _Bench:
         """The model with an estimated floor, then a ceiling, where each predicts clearly better."""
         for name in ("3pl", "4pl"):
             taken, best, trial = self.compared(best, self.try_out(ModelChoice(name, 1, best.choice.form)))
-            lines.append(("" if taken else f"{trial.choice.words} not taken: ") + _told(trial, best))
+            lines.append(("" if taken else f"{trial.choice.words} not taken: ") + _gain_words(trial, best))
             if not taken:
                 break
             best = trial
@@ -273,15 +278,15 @@ class _Bench:
         """The richer model where it gains enough, and one more line that says so."""
         taken, best, trial = self.compared(best, trial)
         if taken:
-            return trial, [*lines, _told(trial, best)]
-        return best, [*lines, f"{trial.choice.words} not taken: " + _told(trial, best)]
+            return trial, [*lines, _gain_words(trial, best)]
+        return best, [*lines, f"{trial.choice.words} not taken: " + _gain_words(trial, best)]
 
     def _simpler(self, best: Trial, trial: Trial, lines: list[str]) -> tuple[Trial, list[str]]:
         """The simpler model unless the richer one gains enough."""
         taken, trial, best = self.compared(trial, best)
         if taken:
-            return best, [*lines, _told(best, trial)]
-        return trial, [*lines, f"{best.choice.words} not taken: " + _told(best, trial)]
+            return best, [*lines, _gain_words(best, trial)]
+        return trial, [*lines, f"{best.choice.words} not taken: " + _gain_words(best, trial)]
 
 
 def _choice_of_scores(responses: Responses, settings: IRTSettings) -> ModelChoice:
@@ -307,7 +312,7 @@ def thinned(answers: Answers, n_rows: int, most: int, rng: np.random.Generator) 
     return PartOfAnswers(answers, models, items)
 
 
-def _told(trial: Trial, other: Trial) -> str:
+def _gain_words(trial: Trial, other: Trial) -> str:
     gain, error = trial.gain_over(other)
     folds = min(len(trial.losses), len(other.losses))
     return (
