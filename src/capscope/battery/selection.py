@@ -27,6 +27,14 @@ from capscope.errors import InputError, first_few, nearest
 from capscope.files import refuse_file, write_table, write_text
 
 COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
+_AT_LEAST_0 = (0.0, math.inf)
+BOUNDS: dict[str, tuple[float, float]] = {
+    "stratum": _AT_LEAST_0,
+    "draw_chance": _AT_LEAST_0,
+    "weight": _AT_LEAST_0,
+    "pool": _AT_LEAST_0,
+    "seed": _AT_LEAST_0,
+}
 """Columns of a battery's file."""
 REMEDY = "make the file with 'capscope battery select'"
 
@@ -103,8 +111,7 @@ class Battery:
         """
         path = Path(path)
         frame = read_table(path)
-        bounds = dict.fromkeys(("stratum", "draw_chance", "weight", "pool", "seed"), (0.0, math.inf))
-        frame = checked_columns(frame, str(path), names=["item_id", "method"], numbers=bounds, remedy=REMEDY)
+        frame = checked_columns(frame, str(path), names=["item_id", "method"], numbers=BOUNDS, remedy=REMEDY)
         table = frame.astype({"stratum": int, "pool": int, "seed": int})[list(COLUMNS)]
         _refuse_damaged(path, table)
         head = table.iloc[0]
