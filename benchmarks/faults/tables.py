@@ -19,6 +19,7 @@ from capscope.files import write_table
 
 Values = Mapping[tuple[str, ...], tuple[float | str, ...]]
 """What a reader makes of an input: numbers by names."""
+csv.field_size_limit(10_000_000)
 STRICT_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
 

@@ -319,9 +319,10 @@ def kind_of(path: Path) -> str:
     if not path.is_dir():
         return "file" if path.exists() else ""
     if (path / TENSORS).is_file():
-        with suppress(OSError, ValueError, AttributeError):
+        stated = None
+        with suppress(OSError, ValueError, AttributeError, RecursionError):
             stated = json.loads((path / MANIFEST).read_text(encoding="utf-8")).get("kind")
-            return "bank" if stated == "bank" else "fit"
+        return "bank" if stated == "bank" else "fit"
     return "study" if any(path.glob(f"{table}.*") for table in STUDY_TABLES) else "folder"
 
 

@@ -81,3 +81,10 @@ def test_the_shipped_set_has_nothing_to_correct():
     assert len(rubrics.scales()) == 18
     assert rubrics.control == ("UG",)
     assert check_rubrics(rubrics) == ()
+
+
+def test_an_index_that_is_nested_too_deeply_is_refused(tmp_path):
+    (tmp_path / "QLl.txt").write_text("Level 0: none\n")
+    (tmp_path / "index.json").write_text('{"name": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(InputError, match="not JSON that can be read"):
+        load_rubrics(tmp_path)

@@ -132,6 +132,9 @@ def test_a_manifest_with_values_of_other_kinds_is_refused(fits: dict[str, Fit], 
     (folder / "manifest.json").write_text(json.dumps(whole | {"models": whole["models"][::-1]}))
     with pytest.raises(InputError, match="was changed after it was written"):
         load_fit(folder)
+    (folder / "manifest.json").write_text('{"models": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(InputError, match="no fit here"):
+        load_fit(folder)
     del whole["sha256"]
     damaged = (
         {"kind": ["irt"]},

@@ -67,7 +67,7 @@ def test_three_scores_to_get_next_explain_more_and_more(planted: tuple[Forecast,
 
 
 def test_an_added_model_follows_its_scores() -> None:
-    visible, _, models = planted_table(4, n=40, d=8)
+    visible, _, models = planted_table(4, n=30, d=5)
     quick = ForecastSettings(add="new", benchmark="benchc")
     low, high = (
         forecast(visible, models, replace(quick, add_scores={"bencha": score, "benchb": score})).cells.iloc[0]
@@ -78,7 +78,7 @@ def test_an_added_model_follows_its_scores() -> None:
 
 
 def test_facts_alone_forecast_a_model() -> None:
-    visible, _, models = planted_table(5, n=40, d=6)
+    visible, _, models = planted_table(5, n=30, d=5)
     small, large = (
         forecast(visible, models, ForecastSettings(at={"size": size})).cells["score"].mean() for size in ("0.5", "200")
     )
@@ -105,7 +105,7 @@ def test_hidden_cells_keep_what_they_should() -> None:
 
 @pytest.mark.parametrize("name", list(FORECASTERS))
 def test_every_forecaster_is_measured(name: str) -> None:
-    visible, _, models = planted_table(7, n=40, d=8)
+    visible, _, models = planted_table(7, n=30, d=5)
     settings = ForecastEvaluationSettings(seeds=1, forecaster=name)
     result = evaluate_forecast(visible, models, settings)
     assert result.median_error < 12
@@ -113,7 +113,7 @@ def test_every_forecaster_is_measured(name: str) -> None:
 
 
 def test_evaluation_on_the_command_line(tmp_path: Path) -> None:
-    visible, _, models = planted_table(8, n=30, d=6)
+    visible, _, models = planted_table(8, n=30, d=5)
     visible.to_csv(tmp_path / "scores.csv", index=False)
     models.to_csv(tmp_path / "models.csv", index=False)
     words = ["forecast", "evaluate", str(tmp_path / "scores.csv"), "--models", str(tmp_path / "models.csv")]
@@ -135,13 +135,13 @@ def test_evaluation_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_forecast_on_the_command_line(tmp_path: Path) -> None:
-    visible, _, _ = planted_table(9, n=30, d=6)
+    visible, _, _ = planted_table(9, n=24, d=5)
     path = tmp_path / "scores.csv"
     visible.to_csv(path, index=False)
     words = ["forecast", str(path), "--add-model", "mine", "--scores", "bencha=62,benchb=40%"]
     code, out, _ = run([*words, "--json", "--out", str(tmp_path / "cells.csv")])
     assert code == 0
-    assert json.loads(out)["n_cells"] == 4 == len(pd.read_csv(tmp_path / "cells.csv"))
+    assert json.loads(out)["n_cells"] == 3 == len(pd.read_csv(tmp_path / "cells.csv"))
     code, _, err = run([*words[:-1], "bencha=much"])
     assert code == 1
     assert err.startswith("error: --scores bencha=much: not a number")

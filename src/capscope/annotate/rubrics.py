@@ -165,6 +165,8 @@ def _read_index(path: Path) -> dict[str, Any]:
         index = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg}); correct the index") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON that can be read; correct the index") from error
     if not isinstance(index, dict):
         raise InputError(f"{path}: expected a JSON object with name, version, order and families")
     return {str(key): value for key, value in index.items()}

@@ -3,11 +3,19 @@
 Three families can be extended: item selectors (`SELECTORS`), score estimators (`ESTIMATORS`) and graders (`GRADERS`).
 """
 
-from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, AdaptiveSettings
+from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, AdaptiveSettings, HeldItem
 from capscope.battery.adaptive.answering import Answerer, EndpointAnswerer
 from capscope.battery.adaptive.planning import RunPlan, RunSettings, plan_battery
 from capscope.battery.adaptive.questions import KINDS, BatteryQuestion, battery_questions
-from capscope.battery.adaptive.running import BatteryRun, run_adaptively, run_battery
+from capscope.battery.adaptive.running import (
+    BatteryRun,
+    ability_table,
+    begin_run,
+    run_adaptively,
+    run_battery,
+    run_status,
+    score_table,
+)
 from capscope.battery.banks.ability import Abilities, Curves, ItemPool, ability_posterior
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.sources import is_bank, load_answers, load_bank, load_costs, load_source, read_harness_names
@@ -37,6 +45,11 @@ from capscope.battery.selection import (
 from capscope.battery.selectors import SELECTORS, Candidates, ItemWeights, Selector
 
 __all__ = [
+    "HeldItem",
+    "ability_table",
+    "begin_run",
+    "run_status",
+    "score_table",
     "plan_battery",
     "RunPlan",
     "grade_reply",

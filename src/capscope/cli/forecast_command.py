@@ -102,13 +102,13 @@ def evaluate(
     from capscope.forecast import ForecastEvaluationSettings, evaluate_forecast, published_scores
 
     settings = ForecastEvaluationSettings(hide=hide, seeds=seeds, seed=seed, forecaster=forecaster, workers=workers)
-    found = evaluate_forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
+    evaluation = evaluate_forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
     text = (
-        f"{found.n_hidden:.0f} scores hidden ({hide}): median error {found.median_error:.2f},"
-        f" mean error {found.mean_error:.2f}; 80 % intervals cover {100 * found.coverage80:.1f} %,"
-        f" {found.width80:.1f} wide; {found.seconds:.1f} s a seed"
+        f"{evaluation.n_hidden:.0f} scores hidden ({hide}): median error {evaluation.median_error:.2f},"
+        f" mean error {evaluation.mean_error:.2f}; 80 % intervals cover {100 * evaluation.coverage80:.1f} %,"
+        f" {evaluation.width80:.1f} wide; {evaluation.seconds:.1f} s a seed"
     )
-    emit(found.as_dict(), as_json, f"{text}\n{table_text(found.table())}")
+    emit(evaluation.as_dict(), as_json, f"{text}\n{table_text(evaluation.table())}")
 
 
 def pairs_of(option: str, text: str | None) -> list[tuple[str, str]]:
@@ -146,3 +146,56 @@ def number_of(what: str, value: str) -> float:
 
 def _units(units: list[str] | None) -> list[tuple[str, str]]:
     return [pair for text in units or [] for pair in pairs_of("--unit", text)]
+
+
+@forecast_app.command("structure", cls=FamilyCommand)
+def structure(
+    table: Table,
+    models: Models = None,
+    unit: Unit = None,
+    out: Annotated[Path | None, typer.Option(help="Table of pairs to write: .csv, .parquet or .jsonl.")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how benchmarks agree: corrected correlations, factors, redundant and lone benchmarks, ranks.
+
+    Example: capscope forecast structure scores.csv --models models.csv
+    """
+    from capscope import files
+    from capscope.forecast import forecast_structure, published_scores
+
+    if out is not None:
+        files.refuse_file(out, force=force)
+    found = forecast_structure(published_scores(table, models, dict(_units(unit))), seed=seed)
+    if out is not None:
+        files.write_table(out, found.pairs, force=force)
+    emit(found.as_dict(), as_json, found.as_text())
+
+
+@forecast_app.command("change", cls=FamilyCommand)
+def change(
+    table: Table,
+    models: Models = None,
+    series: Annotated[str | None, typer.Option(help="Column of models that names series, such as runs.")] = None,
+    time: Annotated[str, typer.Option(help="With --series: column with the order in a series.")] = "step",
+    unit: Unit = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.99, help="Coverage of the intervals.")] = 0.8,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Say how fast the best models improve and when benchmarks saturate, or how clearly benchmarks show progress.
+
+    Example: capscope forecast change scores.csv --models dates.csv
+
+    Example: capscope forecast change checkpoints.csv --models steps.csv --series run --time step
+    """
+    from capscope.forecast import published_scores, score_change, series_signal
+
+    read = published_scores(table, models, dict(_units(unit)))
+    if series is not None:
+        signal = series_signal(read, series, time)
+        emit({"series": series, "benchmarks": signal.to_dict("records")}, as_json, table_text(signal))
+        return
+    found = score_change(read, level=level, seed=seed)
+    emit(found.as_dict(), as_json, found.as_text())

@@ -1,10 +1,12 @@
 """Forecasts of published scores: missing and future scores of a table, structure, change over time."""
 
+from capscope.forecast.change import FrontierChange, score_change, series_signal
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster, ForecasterEntry
 from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
 from capscope.forecast.links import LINKS
 from capscope.forecast.masks import HIDINGS, hidden_cells
+from capscope.forecast.structure import ScoreStructure, forecast_structure
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
 from capscope.members import make_callable
 
@@ -20,10 +22,15 @@ __all__ = [
     "Forecaster",
     "ForecasterEntry",
     "PublishedScores",
+    "FrontierChange",
+    "ScoreStructure",
     "evaluate_forecast",
     "forecast",
+    "forecast_structure",
     "hidden_cells",
     "published_scores",
+    "score_change",
+    "series_signal",
 ]
 
 make_callable(__name__, "capscope.forecast.forecasting:forecast")

@@ -24,7 +24,7 @@ HIDDEN_SHARE = 0.2
 """Share of the scores of ordinary models that is hidden."""
 MOST_DONORS = 4
 """At most one in so many of the well-known models, or benchmarks, is hidden at a time."""
-SHRINKAGE = 4.0
+SHRINKAGE = 2.0
 """Clusters that the belief that intervals are right already counts for."""
 SCALE_BOUNDS = (0.5, 3.0)
 HIGH_RANK = 0.75

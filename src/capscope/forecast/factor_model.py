@@ -116,6 +116,32 @@ def draw_factors(data: CellData, settings: FactorSettings, rng: np.random.Genera
     return FactorDraws(ability, expected, intercept, loading, link_noise, score_noise, weight, effects)
 
 
+def pooled(several: list[FactorDraws]) -> FactorDraws:
+    """Put draws of models of several ranks together; missing factors have loadings and abilities of 0.
+
+    Args:
+        several: Draws for one table.
+    """
+    most = max(draws.ability.shape[2] for draws in several)
+
+    def joined(name: str, *, padded: bool) -> FloatArray:
+        parts = [getattr(draws, name) for draws in several]
+        if padded:
+            parts = [np.pad(part, [(0, 0), (0, 0), (0, most - part.shape[2])]) for part in parts]
+        return np.concatenate(parts)
+
+    return FactorDraws(
+        ability=joined("ability", padded=True),
+        expected=joined("expected", padded=True),
+        intercept=joined("intercept", padded=False),
+        loading=joined("loading", padded=True),
+        link_noise=joined("link_noise", padded=False),
+        score_noise=joined("score_noise", padded=False),
+        weight=np.mean([draws.weight for draws in several], axis=0),
+        effects=joined("effects", padded=True),
+    )
+
+
 class _Chain:
     """The state of the sampler, and one method for each conditional."""
 

@@ -73,6 +73,26 @@ class Draw:
     """The score of its answer, 0 to 1."""
     spread: RowFloats
     """Standard deviation of its contribution to each target's mean score, as expected before the answer."""
+    number: int = 0
+    """Its place in the order of draws."""
+
+
+@dataclass(frozen=True)
+class HeldItem:
+    """An item that was drawn and whose answer is still to come, with what was known when it was drawn."""
+
+    item: int
+    """Its position."""
+    chance: float
+    """Its chance to be drawn, given the items drawn before and the answers that had come by then."""
+    spread: RowFloats
+    """Standard deviation of its contribution to each target's mean score, as expected at the draw."""
+    number: int
+    """Its place in the order of draws."""
+
+    def answered(self, score: float) -> Draw:
+        """Return the draw with the score of its answer, 0 to 1."""
+        return Draw(self.item, self.chance, score, self.spread, self.number)
 
 
 @dataclass(frozen=True, repr=False)
@@ -169,11 +189,35 @@ class AdaptiveBattery:
         """
         if item not in self.left or not 0 <= score <= 1:
             raise InputError(f"item {item} is not left to ask, or its score {score} is not from 0 to 1")
-        draws = (*self.draws, Draw(item, chance, score, self._expected_spread()))
-        asked = np.array([each.item for each in draws])
-        answers = np.array([[each.score for each in draws]])
-        ability = ability_posterior(self.curves.take(asked), answers, self.ability.mean)
-        return replace(self, ability=ability, left=self.left[self.left != item], draws=draws)
+        drawn = Draw(item, chance, score, self._expected_spread(), len(self.draws))
+        return self.without(item)._with_draws((*self.draws, drawn))
+
+    def hold(self, number: int, rng: np.random.Generator) -> tuple["AdaptiveBattery", HeldItem]:
+        """Draw the next item while answers to earlier ones are still to come; it cannot be drawn again.
+
+        Chances and spreads stay valid because each is taken given the draws before, whether answered or not.
+
+        Args:
+            number: Number of items drawn before.
+            rng: Source of randomness.
+
+        Raises:
+            InputError: Nothing is left to ask.
+        """
+        item, chance = self.draw(rng)
+        return self.without(item), HeldItem(item, chance, self._expected_spread(), number)
+
+    def with_held_answer(self, held: HeldItem, score: float) -> "AdaptiveBattery":
+        """Return the state after the answer to a held item; a second answer, as of another epoch, replaces the first.
+
+        Raises:
+            InputError: The score is not from 0 to 1.
+        """
+        if not 0 <= score <= 1:
+            raise InputError(f"the score {score} of item {held.item} is not from 0 to 1")
+        others = [draw for draw in self.draws if draw.item != held.item]
+        draws = sorted([*others, held.answered(score)], key=lambda draw: draw.number)
+        return self.without(held.item)._with_draws(tuple(draws))
 
     def estimate(self, level: float = 0.95, count: int | None = None) -> Estimate:
         """Estimate the mean score of each target, with an interval.
@@ -198,6 +242,12 @@ class AdaptiveBattery:
 
     def __repr__(self) -> str:
         return f"AdaptiveBattery({len(self.draws)} answers, {len(self.left)} items left)"
+
+    def _with_draws(self, draws: tuple[Draw, ...]) -> "AdaptiveBattery":
+        asked = np.array([each.item for each in draws])
+        answers = np.array([[each.score for each in draws]])
+        ability = ability_posterior(self.curves.take(asked), answers, self.ability.mean)
+        return replace(self, ability=ability, draws=draws)
 
     def _narrowing(self) -> RowFloats:
         """Return the expected reduction of the variance of the aim by each item's answer."""

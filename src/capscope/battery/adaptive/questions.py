@@ -157,7 +157,7 @@ def _choices(value: object) -> list[str]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
     if isinstance(value, np.ndarray):
         value = value.tolist()

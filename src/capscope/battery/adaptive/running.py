@@ -1,7 +1,7 @@
 """Runs of an adaptive battery: ask, grade, update, until the interval is narrow enough or a limit is met."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -148,7 +148,7 @@ def run_adaptively(
     """
     settings = settings or RunSettings()
     asked = {question.item_id: question for question in questions}
-    state, rng = _begin(bank, asked, settings), np.random.default_rng(settings.seed)
+    state, rng = begin_run(bank, asked, settings), np.random.default_rng(settings.seed)
     rows: list[tuple[str, float, float, float | None, str]] = []
     status = cause = ""
     while not status:
@@ -160,7 +160,7 @@ def run_adaptively(
             break
         rows.append((name, chance, float(state.expected[item]), graded.score, graded.problem))
         state = state.without(item) if graded.score is None else state.with_answer(item, chance, graded.score)
-        status = _ended(state, len(rows), settings)
+        status = run_status(state, len(rows), settings)
         if progress:
             progress(len(rows), state)
     return replace(_result(model, rows, state, status, settings.level), cause=cause)
@@ -175,10 +175,20 @@ def _result(
 ) -> BatteryRun:
     steps = pd.DataFrame(rows, columns=["item_id", "chance", "expected", "score", "problem"])
     steps["score"] = steps["score"].astype(float)
-    return BatteryRun(model, steps, _scores(state, level), _abilities(state, level), status, level)
+    return BatteryRun(model, steps, score_table(state, level), ability_table(state, level), status, level)
 
 
-def _begin(bank: Bank, asked: dict[str, BatteryQuestion], settings: RunSettings) -> AdaptiveBattery:
+def begin_run(bank: Bank, asked: Collection[str], settings: RunSettings) -> AdaptiveBattery:
+    """Return the state of a run before its first question.
+
+    Args:
+        bank: The items' parameters and past models.
+        asked: Ids of the items that can be asked.
+        settings: The benchmarks whose mean score is wanted.
+
+    Raises:
+        InputError: No item of the chosen benchmarks can be asked.
+    """
     wanted = bank.of_benchmarks(settings.benchmarks)
     open_items = np.array([place for place in wanted if bank.items[place] in asked], dtype=np.int64)
     if not len(open_items):
@@ -196,7 +206,8 @@ def _begin(bank: Bank, asked: dict[str, BatteryQuestion], settings: RunSettings)
     return AdaptiveBattery.start(ItemPool.of(bank, most=MOST_MODELS), Targets((SUITE, *names), weights), open_items)
 
 
-def _ended(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:
+def run_status(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:
+    """Return why a run ends after so many items were asked; empty where it goes on."""
     if not len(state.left):
         return "no-items-left"
     if len(state.draws) >= FEWEST and settings.width is not None:
@@ -209,13 +220,15 @@ def _ended(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:
     return "max_items" if asked >= settings.size else ""
 
 
-def _scores(state: AdaptiveBattery, level: float) -> pd.DataFrame:
+def score_table(state: AdaptiveBattery, level: float) -> pd.DataFrame:
+    """Return the mean score of each target with its interval; columns as in `BatteryRun.scores`."""
     score, items = state.estimate(level), (state.targets.member > 0).sum(axis=1)
     columns = {"target": state.targets.names, "items": items, "score": score.score}
     return pd.DataFrame(columns | {"lower": score.lower, "upper": score.upper})
 
 
-def _abilities(state: AdaptiveBattery, level: float) -> pd.DataFrame:
+def ability_table(state: AdaptiveBattery, level: float) -> pd.DataFrame:
+    """Return each ability with its interval; columns as in `BatteryRun.abilities`."""
     mean, sd = state.ability.mean[0], np.sqrt(np.diagonal(state.ability.cov[0]))
     width = normal_quantile(level) * sd
     dims = np.arange(1, len(mean) + 1)

@@ -6,12 +6,16 @@ To add one, write a module with a `ForecasterEntry` and add one line to `FORECAS
 from capscope.forecast.forecasters.blend import BLEND
 from capscope.forecast.forecasters.forecaster import CellForecasts, FittedForecaster, Forecaster, ForecasterEntry
 from capscope.forecast.forecasters.hierarchical import HIERARCHICAL, FittedHierarchical, HierarchicalForecaster
+from capscope.forecast.forecasters.scaling import LADDER, OBSERVATIONAL, SLOTH
 
 FORECASTERS: dict[str, ForecasterEntry] = {
     entry.name: entry
     for entry in (
         HIERARCHICAL,
         BLEND,
+        OBSERVATIONAL,
+        SLOTH,
+        LADDER,
     )
 }
 """The forecasters by name; the first is the default."""

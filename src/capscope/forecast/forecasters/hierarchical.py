@@ -14,7 +14,14 @@ from capscope.forecast.calibration import (
     interval_scales,
     kinds_of_cells,
 )
-from capscope.forecast.factor_model import TAIL, CellData, FactorDraws, FactorSettings, draw_factors
+from capscope.forecast.factor_model import (
+    TAIL,
+    CellData,
+    FactorDraws,
+    FactorSettings,
+    draw_factors,
+    pooled,
+)
 from capscope.forecast.features import benchmark_blocks, model_blocks
 from capscope.forecast.forecasters.forecaster import CellForecasts, ForecasterEntry
 from capscope.forecast.links import TableLink
@@ -24,9 +31,13 @@ RANKS = {2: 3, 5: 6, 8: 20}
 """Numbers of factors that are tried, and the number of benchmarks from which on."""
 CELLS_AT_FULL_LENGTH = 30_000
 """Tables with more cells than this get shorter chains."""
+TRIAL_LENGTH = 0.7
+"""Length of the chains of trials, as a share of the final ones."""
+NEARLY_AS_GOOD = 1.05
+"""Ranks whose loss on hidden cells is at most this much of the best one's are averaged."""
 MOST_MODELS_INSIDE = 400
 """Models of a table that hidden-cell trials use."""
-SMALL_TABLE = 3_000
+SMALL_TABLE = 5_000
 """Cells up to which known cells are hidden twice as often."""
 NOISE_DRAWS = 400
 """Least number of draws of a cell."""
@@ -54,11 +65,21 @@ class HierarchicalForecaster:
         times = self.questions * (2 if inner.values.size <= SMALL_TABLE else 1)
         questions = [draw_question(inner, rng) for _ in range(times)]
         questions = [question for question in questions if question.hidden.any()]
-        trials = {factors: self._trial(inner, questions, factors, rng) for factors in self._candidates(inner)}
-        factors = min(trials, key=lambda rank: trials[rank].loss)
+        visible = [inner.hidden(question.hidden) for question in questions]
+        trials: dict[int, list[FactorDraws]] = {}
+        losses: dict[int, float] = {}
+        for rank in self._candidates(inner):
+            settings = self._length(inner, rank, TRIAL_LENGTH)
+            trials[rank] = [draw_factors(cell_data(part, self.leave_out), settings, rng) for part in visible]
+            losses[rank] = _rank_loss(inner, questions, trials[rank], rng)
+        factors = min(losses, key=lambda rank: losses[rank])
+        near = [rank for rank, loss in losses.items() if loss <= NEARLY_AS_GOOD * losses[factors]]
+        ranks = near if table.values.size <= CELLS_AT_FULL_LENGTH else [factors]
+        averaged = [pooled([trials[rank][place] for rank in ranks]) for place in range(len(questions))]
+        residuals = _residuals(inner, questions, averaged, rng)
         data = cell_data(table, self.leave_out)
-        draws = draw_factors(data, self._length(table, factors), rng)
-        return FittedHierarchical(table, table.link(), draws, factors, trials[factors].residuals, data, seed)
+        draws = pooled([draw_factors(data, self._length(table, rank), rng) for rank in ranks])
+        return FittedHierarchical(table, table.link(), draws, factors, residuals, data, seed)
 
     def _candidates(self, table: PublishedScores) -> tuple[int, ...]:
         if self.factors is not None:
@@ -69,37 +90,40 @@ class HierarchicalForecaster:
         share = share * min(1.0, max(0.3, CELLS_AT_FULL_LENGTH / table.values.size))
         return FactorSettings(factors=factors, burn=int(self.burn * share), keep=int(self.keep * share))
 
-    def _trial(
-        self, table: PublishedScores, questions: list[HiddenQuestion], factors: int, rng: np.random.Generator
-    ) -> "_Trial":
-        """Hide cells, forecast them, and keep what the intervals missed by."""
-        parts: list[tuple[np.ndarray, np.ndarray, FloatArray]] = []
-        losses = [0.0]
-        for question in questions:
-            visible = table.hidden(question.hidden)
-            link = visible.link()
-            draws = draw_factors(cell_data(visible, self.leave_out), self._length(visible, factors, 0.7), rng)
-            bounds = _link_quantiles(draws, link, INNER_LEVEL, rng)
-            row, column = np.nonzero(question.hidden)
-            kind = question.kind[row, column]
-            truth = link.to_link(table.values)[row, column]
-            middle, lower, upper = (values[row, column] for values in bounds)
-            half = np.where(truth > middle, upper - middle, middle - lower)
-            stretch = np.abs(truth - middle) / np.maximum(half, 1e-9)
-            parts.append((kind, np.where(kind == THIN_BENCHMARK, -1 - column, row), stretch))
-            losses.append(_interval_loss(table, link, question, bounds))
-        merged = [np.concatenate(values) for values in zip(*parts, strict=True)] if parts else [np.zeros(0)] * 3
-        return _Trial(float(np.sum(losses)), Residuals(merged[0], merged[1], merged[2]))
-
 
 INNER_LEVEL = 0.8
 """Level at which intervals are measured."""
 
 
-@dataclass(frozen=True)
-class _Trial:
-    loss: float
-    residuals: Residuals
+def _rank_loss(
+    table: PublishedScores, questions: list[HiddenQuestion], trials: list[FactorDraws], rng: np.random.Generator
+) -> float:
+    """Return the loss of one rank over all questions."""
+    losses = [0.0]
+    for question, draws in zip(questions, trials, strict=True):
+        link = table.hidden(question.hidden).link()
+        bounds = _link_quantiles(draws, link, INNER_LEVEL, rng, least=1)
+        losses.append(_interval_loss(table, link, question, bounds))
+    return float(np.sum(losses))
+
+
+def _residuals(
+    table: PublishedScores, questions: list[HiddenQuestion], trials: list[FactorDraws], rng: np.random.Generator
+) -> Residuals:
+    """Return by how much intervals missed the hidden cells of all questions."""
+    parts: list[tuple[np.ndarray, np.ndarray, FloatArray]] = []
+    for question, draws in zip(questions, trials, strict=True):
+        link = table.hidden(question.hidden).link()
+        row, column = np.nonzero(question.hidden)
+        bounds = _link_quantiles(draws, link, INNER_LEVEL, rng)
+        middle, lower, upper = (values[row, column] for values in bounds)
+        truth = link.to_link(table.values)[row, column]
+        kind = question.kind[row, column]
+        half = np.where(truth > middle, upper - middle, middle - lower)
+        stretch = np.abs(truth - middle) / np.maximum(half, 1e-9)
+        parts.append((kind, np.where(kind == THIN_BENCHMARK, -1 - column, row), stretch))
+    merged = [np.concatenate(values) for values in zip(*parts, strict=True)] if parts else [np.zeros(0)] * 3
+    return Residuals(merged[0], merged[1], merged[2])
 
 
 @dataclass(frozen=True)
@@ -160,13 +184,13 @@ def _subset(table: PublishedScores, rng: np.random.Generator) -> PublishedScores
 
 
 def _link_quantiles(
-    draws: FactorDraws, link: TableLink, level: float, rng: np.random.Generator
+    draws: FactorDraws, link: TableLink, level: float, rng: np.random.Generator, least: int = NOISE_DRAWS
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return median and bounds of every cell on the link scale, noise included in the bounds."""
     n, d = draws.ability.shape[1], draws.intercept.shape[1]
     middle, lower, upper = np.empty((n, d)), np.empty((n, d)), np.empty((n, d))
     tail = (1 - level) / 2
-    for column, values in _noisy_columns(draws, link, rng):
+    for column, values in _noisy_columns(draws, link, rng, least):
         centre, noisy = values
         middle[:, column] = np.median(centre, axis=0)
         lower[:, column], upper[:, column] = np.quantile(noisy, [tail, 1 - tail], axis=0)
@@ -174,9 +198,9 @@ def _link_quantiles(
 
 
 def _noisy_columns(
-    draws: FactorDraws, link: TableLink, rng: np.random.Generator
+    draws: FactorDraws, link: TableLink, rng: np.random.Generator, least: int
 ) -> Iterator[tuple[int, tuple[FloatArray, FloatArray]]]:
-    repeats = max(1, -(-NOISE_DRAWS // draws.n_draws)) if draws.ability.shape[1] <= 2 * MOST_MODELS_INSIDE else 1
+    repeats = 1 if draws.ability.shape[1] > 2 * MOST_MODELS_INSIDE else max(1, -(-least // draws.n_draws))
     for column in range(draws.intercept.shape[1]):
         centre = draws.centre(slice(None), column)
         several = np.concatenate([centre] * repeats)

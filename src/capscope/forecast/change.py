@@ -1,0 +1,292 @@
+"""Change over time: abilities on one scale, the frontier's speed, saturation dates, signal to noise of benchmarks.
+
+The scale is the mean of all benchmarks on the link scale (log-odds for bounded scores), so that models that took
+different benchmarks at different dates can be compared: the benchmarks that neighbouring models share are the anchors.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from capscope.axes import FloatArray
+from capscope.display import html_table, short_repr
+from capscope.errors import InputError
+from capscope.forecast.forecasters import FittedHierarchical, HierarchicalForecaster
+from capscope.forecast.table_of_scores import PublishedScores, published_scores
+
+SATURATED = 0.95
+"""Share of the top at which a benchmark counts as saturated."""
+FACTORS = 5
+FEWEST_DATED, FEWEST_OF_SERIES = 6, 6
+FRONTIER, SWEEPS = 0.9, 30
+"""Quantile of the models of a time that is the frontier, and iterations to fit it."""
+LATEST = 30.0
+"""Years after the last model beyond which a date is `never`."""
+SPAN = 0.5
+"""Share of a series that each point of its smoothed path looks at."""
+MONTHS = 12
+
+
+@dataclass(frozen=True)
+class FrontierChange:
+    """How abilities and benchmarks change over time."""
+
+    abilities: pd.DataFrame
+    """model, date (years), ability (mean link-scale score), lower, upper, record (the best until then)."""
+    frontier: dict[str, float]
+    """Of the best tenth: `per_year` (link scale) and `doubling_months` of the odds, each with `_lower`, `_upper`."""
+    benchmarks: pd.DataFrame
+    """benchmark, unit, best, per_year, saturates (years; NaN: not within 30 years), lower, upper."""
+    level: float
+    """Coverage of the intervals."""
+
+    __repr__ = short_repr
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "level": self.level,
+            "frontier": self.frontier,
+            "benchmarks": self.benchmarks.to_dict("records"),
+            "abilities": self.abilities.to_dict("records"),
+        }
+
+    def as_text(self) -> str:
+        """Say how fast the frontier moves and when benchmarks saturate."""
+        speed = self.frontier
+        lines = [
+            f"The best models rise by {speed['per_year']:.2f} log-odds a year ({speed['per_year_lower']:.2f} to"
+            f" {speed['per_year_upper']:.2f}); odds of success double every {speed['doubling_months']:.1f} months"
+            f" ({speed['doubling_months_lower']:.1f} to {speed['doubling_months_upper']:.1f})"
+        ]
+        for row in self.benchmarks.to_dict("records"):
+            when = "not within 30 years" if not np.isfinite(row["saturates"]) else f"{row['saturates']:.1f}"
+            bounds = f" ({row['lower']:.1f} to {row['upper']:.1f})" if np.isfinite(row["lower"]) else ""
+            goal = f"at {100 * SATURATED:.0f} % of its top {when}{bounds}"
+            lines.append(f"  {row['benchmark']}: best {row['best']:.3g}; {goal}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return html_table("Benchmarks over time", self.benchmarks)
+
+
+def score_change(
+    scores: PublishedScores | pd.DataFrame | str | Path,
+    models: pd.DataFrame | str | Path | None = None,
+    *,
+    level: float = 0.8,
+    seed: int = 0,
+) -> FrontierChange:
+    """Measure how fast the best models improve, and when benchmarks saturate if that goes on.
+
+    Args:
+        scores: A table of scores or its file.
+        models: Dates of the models (columns model and date).
+        level: Coverage of the intervals.
+        seed: Seed of everything random.
+
+    Raises:
+        InputError: Too few models have dates.
+    """
+    table = scores if isinstance(scores, PublishedScores) else published_scores(scores, models)
+    date = table.covariate("date")
+    if date is None or np.isfinite(date).sum() < FEWEST_DATED:
+        raise InputError(f"change over time needs the dates of at least {FEWEST_DATED} models; give them with --models")
+    fitted = HierarchicalForecaster(factors=FACTORS, questions=0).fit(table, seed)
+    centre = np.stack([fitted.draws.centre(slice(None), column) for column in range(len(table.benchmarks))], axis=2)
+    ability = centre.mean(2)
+    record = records(date, ability.mean(0))
+    rng = np.random.default_rng([seed, 41])
+    lower, upper = np.quantile(ability, _tails(level), axis=0)
+    known = np.isfinite(date)
+    abilities = pd.DataFrame(
+        {
+            "model": table.names,
+            "date": date,
+            "ability": ability.mean(0),
+            "lower": lower,
+            "upper": upper,
+            "record": record,
+        }
+    ).sort_values("date", ignore_index=True)
+    slopes, _ = frontier_lines(date[known], ability[:, known], rng)
+    return FrontierChange(abilities, _speed(slopes, level), _saturation(fitted, date, centre, rng, level), level)
+
+
+def records(date: FloatArray, ability: FloatArray) -> np.ndarray:
+    """Return which models were the best when they came out.
+
+    Args:
+        date: Dates in years, NaN where unknown.
+        ability: Abilities.
+    """
+    order = np.argsort(np.where(np.isfinite(date), date, np.inf), kind="stable")
+    best = np.maximum.accumulate(np.where(np.isfinite(date[order]), ability[order], -np.inf))
+    result = np.zeros(len(date), dtype=bool)
+    result[order] = np.isfinite(date[order]) & (ability[order] >= best)
+    return result
+
+
+def _tails(level: float) -> list[float]:
+    return [(1 - level) / 2, (1 + level) / 2]
+
+
+def frontier_lines(date: FloatArray, values: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Fit a line to the upper tenth of models given their date, for each draw, over models drawn with replacement.
+
+    Quantile regression (Koenker & Bassett, 1978) by iterated weights. Record models would make the line too steep: the
+    first model is a record whatever it can do.
+
+    Args:
+        date: Dates of the models, in years.
+        values: Shape (draw, model).
+        rng: Source of randomness.
+
+    Returns:
+        Slopes a year, and values of the lines at the last date, for each draw.
+    """
+    index = rng.integers(len(date), size=values.shape)
+    x, y = date[index] - date.max(), np.take_along_axis(values, index, axis=1)
+    flat = np.ptp(x, axis=1) == 0
+    x, y = np.where(flat[:, None], date - date.max(), x), np.where(flat[:, None], values, y)
+    weight = np.ones_like(y)
+    slope, last = np.zeros(len(y)), np.zeros(len(y))
+    for _ in range(SWEEPS):
+        total = weight.sum(1)
+        x_mean, y_mean = (weight * x).sum(1) / total, (weight * y).sum(1) / total
+        centred = x - x_mean[:, None]
+        slope = (weight * centred * y).sum(1) / np.maximum((weight * centred**2).sum(1), 1e-9)
+        last = y_mean - slope * x_mean
+        residual = y - last[:, None] - slope[:, None] * x
+        weight = np.where(residual > 0, FRONTIER, 1 - FRONTIER) / np.maximum(np.abs(residual), 1e-3)
+    return slope, last
+
+
+def _speed(slopes: FloatArray, level: float) -> dict[str, float]:
+    lower, upper = np.quantile(slopes, _tails(level))
+    middle = float(np.median(slopes))
+
+    def months(slope: float) -> float:
+        return MONTHS * float(np.log(2)) / slope if slope > 0 else float("inf")
+
+    return {
+        "per_year": middle,
+        "per_year_lower": float(lower),
+        "per_year_upper": float(upper),
+        "doubling_months": months(middle),
+        "doubling_months_lower": months(float(upper)),
+        "doubling_months_upper": months(float(lower)),
+    }
+
+
+def _saturation(
+    fitted: FittedHierarchical,
+    date: FloatArray,
+    centre: FloatArray,
+    rng: np.random.Generator,
+    level: float,
+) -> pd.DataFrame:
+    table = fitted.table
+    rows: list[dict[str, object]] = []
+    known = np.isfinite(date)
+    last = float(date[known].max())
+    goal = fitted.link.to_link(np.where(np.isfinite(table.tops), SATURATED * table.tops, np.nan)[None])[0]
+    for column, name in enumerate(table.benchmarks):
+        slope, now = frontier_lines(date[known], centre[:, known, column], rng)
+        wait = np.where(slope > 0, (goal[column] - now) / np.maximum(slope, 1e-9), np.inf)
+        when = np.where(np.isfinite(goal[column]) & (wait < LATEST), last + np.maximum(wait, 0), np.inf)
+        middle, lower, upper = np.quantile(when, [0.5, *_tails(level)], method="nearest")
+        rows.append(
+            {
+                "benchmark": name,
+                "unit": table.units[name],
+                "best": float(np.nanmax(table.values[:, column])),
+                "per_year": float(np.median(slope)),
+                "saturates": _finite(middle),
+                "lower": _finite(lower),
+                "upper": _finite(upper),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _finite(value: float) -> float:
+    return float(value) if np.isfinite(value) else float("nan")
+
+
+def series_signal(table: PublishedScores, series: str, time: str) -> pd.DataFrame:
+    """Measure how clearly each benchmark shows progress along series of models, such as checkpoints of a training run.
+
+    Args:
+        table: Scores of the models of all series.
+        series: Column of the table of models that names the series.
+        time: Column with the order in it, such as the training step.
+
+    Returns:
+        Columns benchmark, series (number of them), signal_to_noise (standard deviation of the smoothed path over that
+        of what is left; median over series), monotone (Kendall's tau of score and time, median over series).
+
+    Raises:
+        InputError: A column is missing, or no series is long enough.
+    """
+    for column in (series, time):
+        if column not in table.models:
+            raise InputError(f"the table of models has no column '{column}'; give it with --models")
+    facts = table.models.reindex(table.scores.index)
+    clock = pd.to_numeric(facts[time], errors="coerce").to_numpy(dtype=float)
+    names = facts[series].astype(str).to_numpy()
+    link = table.link().to_link(table.values)
+    rows: list[dict[str, object]] = []
+    for column, benchmark in enumerate(table.benchmarks):
+        found: list[tuple[float, float]] = []
+        for name in np.unique(names):
+            rows_of = np.flatnonzero((names == name) & np.isfinite(clock) & np.isfinite(link[:, column]))
+            rows_of = rows_of[np.argsort(clock[rows_of], kind="stable")]
+            if len(rows_of) >= FEWEST_OF_SERIES:
+                found.append(_signal(clock[rows_of], link[rows_of, column]))
+        if found:
+            ratio, tau = np.median(found, axis=0)
+            rows.append(
+                {
+                    "benchmark": benchmark,
+                    "series": len(found),
+                    "signal_to_noise": float(ratio),
+                    "monotone": float(tau),
+                }
+            )
+    if not rows:
+        raise InputError(f"no series of '{series}' has {FEWEST_OF_SERIES} scores on a benchmark")
+    return pd.DataFrame(rows).sort_values("signal_to_noise", ascending=False, ignore_index=True)
+
+
+def _signal(time: FloatArray, values: FloatArray) -> tuple[float, float]:
+    """Signal to noise and Kendall's tau of one path; degrees of freedom of the smoother are counted."""
+    smoother = local_lines(np.argsort(np.argsort(time)).astype(float))
+    path = smoother @ values
+    freedom = max(len(values) - float(np.trace(2 * smoother - smoother @ smoother.T)), 1.0)
+    noise = float(np.sqrt(((values - path) ** 2).sum() / freedom))
+    if values.std() == 0:
+        return 0.0, 0.0
+    return float(path.std() / max(noise, 1e-9)), float(kendalltau(time, values).statistic)
+
+
+def local_lines(time: FloatArray) -> FloatArray:
+    """Return the matrix of a local-linear smoother with tricube weights (Cleveland, 1979), shape (time, time).
+
+    Args:
+        time: Ordered times.
+    """
+    width = max(FEWEST_OF_SERIES, int(np.ceil(SPAN * len(time))))
+    rows: list[FloatArray] = []
+    for point in time:
+        distance = np.abs(time - point)
+        reach = np.sort(distance)[min(width, len(time)) - 1] * 1.001 + 1e-12
+        weight = np.clip(1 - (distance / reach) ** 3, 0, None) ** 3
+        design = np.column_stack([np.ones(len(time)), time - point])
+        gram = design.T @ (weight[:, None] * design) + 1e-9 * np.eye(2)
+        rows.append(np.linalg.solve(gram, design.T * weight)[0])
+    return np.array(rows)

@@ -1,0 +1,220 @@
+"""Inspect, as a user runs it: real tasks with a model that Inspect simulates, whose answers are known."""
+
+import asyncio
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope.battery import AdaptiveBattery, Bank, ItemPool
+from capscope.data import Study
+from capscope.errors import InputError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    pytest.importorskip("inspect_ai", reason="inspect-ai is not installed; install capscope[inspect]")
+    from inspect_ai import Task, eval
+    from inspect_ai.dataset import Sample
+    from inspect_ai.log import EvalLog
+    from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
+    from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
+    from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
+
+    import capscope_inspect
+    from capscope.integrations.inspect_ai import (
+        BatterySource,
+        capscope_ability,
+        capscope_battery,
+        capscope_score,
+        score_log,
+    )
+
+pytestmark = pytest.mark.filterwarnings("default")
+N_ITEMS, N_PAST = 250, 25
+
+
+@dataclass(frozen=True)
+class World:
+    """A bank of past models, and the samples whose target a new model answers right or wrong."""
+
+    folder: Path
+    samples: list[Sample]
+    answers: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder, rng = tmp_path_factory.mktemp("inspect"), np.random.default_rng(0)
+    chance = 1 / (1 + np.exp(-1.3 * (rng.normal(0, 1, N_PAST + 1)[:, None] - rng.normal(0, 1.3, N_ITEMS))))
+    right = (rng.random(chance.shape) < chance).astype(float)
+    items = [f"quiz:{number}" for number in range(N_ITEMS)]
+    rows = [(f"m{model}", item, right[model, place]) for model in range(N_PAST) for place, item in enumerate(items)]
+    study = Study.of(
+        pd.DataFrame({"item_id": items, "benchmark": "quiz", "task": "quiz"}),
+        pd.DataFrame(rows, columns=["model", "item_id", "score"]),
+    )
+    Bank.build(study).save(folder / "bank")
+    samples = [
+        Sample(id=str(number), input=f"question {number}", target="yes" if right[-1, number] else "no")
+        for number in range(N_ITEMS)
+    ]
+    return World(folder, samples, right[-1])
+
+
+def yes_man() -> Model:
+    """A model that says yes; usage is given, since Inspect would fetch a tokenizer to count it."""
+
+    def say_yes(*_: object) -> ModelOutput:
+        output = ModelOutput.from_content("mockllm", "yes")
+        output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+        return output
+
+    return get_model("mockllm/model", custom_outputs=say_yes)
+
+
+def exact(bank: Path) -> Scorer:
+    @scorer(metrics=[mean(), capscope_score(str(bank)), capscope_ability(str(bank))])
+    def same_as_target() -> Callable[..., Any]:
+        async def score(state: TaskState, target: Target) -> Score:
+            return Score(value=float(state.output.completion == target.text))
+
+        return score
+
+    return same_as_target()
+
+
+@solver
+def failing() -> Solver:
+    """Fail on every fifth sample, answer the others."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        if int(state.sample_id) % 5 == 0:
+            raise RuntimeError("the sandbox is gone")
+        return await generate(state)
+
+    return solve
+
+
+def run(world: World, source: BatterySource, **settings: Any) -> EvalLog:
+    task = Task(
+        dataset=source, name="quiz", solver=settings.pop("solver", generate()), scorer=exact(world.folder / "bank")
+    )
+    return eval(task, model=yes_man(), log_dir=str(world.folder / "logs"), display="none", **settings)[0]
+
+
+@pytest.fixture(scope="module")
+def adaptive(world: World) -> tuple[EvalLog, BatterySource]:
+    source = capscope_battery(world.folder / "bank", world.samples, stop="width:0.12")
+    os.environ[capscope_inspect.STUDY] = str(world.folder / "study")
+    try:
+        return run(world, source), source
+    finally:
+        del os.environ[capscope_inspect.STUDY]
+
+
+def test_a_task_stops_when_the_interval_is_narrow_and_prints_the_score(
+    world: World, adaptive: tuple[EvalLog, BatterySource]
+) -> None:
+    log, source = adaptive
+    assert log.status == "success"
+    assert log.samples is not None
+    # a Wilson interval of this width takes 225 samples at a score of .55
+    assert 10 <= len(log.samples) <= 112
+    values = {name: metric.value for name, metric in log.results.scores[0].metrics.items()}  # type: ignore[union-attr]
+    assert values["answers"] == len(log.samples)
+    assert values["upper"] - values["lower"] <= 0.12
+    assert values["lower"] < world.answers.mean() < values["upper"]
+    assert values["score"] == pytest.approx(source.state.estimate().score[0], abs=1e-6)
+
+
+def test_the_log_alone_gives_the_score(world: World, adaptive: tuple[EvalLog, BatterySource]) -> None:
+    log, source = adaptive
+    table = score_log(world.folder / "bank", log)
+    own = source.state.estimate()
+    assert table.loc[0, ["score", "lower", "upper"]].tolist() == pytest.approx(
+        [own.score[0], own.lower[0], own.upper[0]], abs=1e-6
+    )
+
+
+def test_a_hook_adds_the_log_to_a_study(world: World, adaptive: tuple[EvalLog, BatterySource]) -> None:
+    log, _ = adaptive
+    study = Study.load(world.folder / "study")
+    answers = study.require("responses")
+    assert len(answers) == len(log.samples or [])
+    right = dict(zip([f"quiz:{number}" for number in range(N_ITEMS)], world.answers, strict=True))
+    assert [right[item] for item in answers["item_id"]] == answers["score"].tolist()
+
+
+def test_samples_that_fail_are_unscored_and_replaced(world: World) -> None:
+    source = capscope_battery(world.folder / "bank", world.samples, stop="items:40", seed=3)
+    log = run(world, source, solver=failing(), fail_on_error=False)
+    failed = [sample for sample in log.samples or [] if sample.error is not None]
+    assert len(log.samples or []) == 40
+    assert 0 < len(failed) < 20
+    assert len(source.state.draws) == 40 - len(failed)
+    asked = [int(source.bank.items[draw.item].removeprefix("quiz:")) for draw in source.state.draws]
+    assert not any(number % 5 == 0 for number in asked)
+    assert [draw.score for draw in source.state.draws] == world.answers[asked].tolist()
+
+
+def test_epochs_of_a_sample_are_one_answer(world: World) -> None:
+    source = capscope_battery(world.folder / "bank", world.samples, stop="items:12", in_flight=2)
+    log = run(world, source, epochs=3)
+    assert len(log.samples or []) == 36
+    assert len(source.state.draws) == 12
+    assert score_log(world.folder / "bank", log).loc[0, "score"] == pytest.approx(source.state.estimate().score[0])
+
+
+def test_answers_may_come_in_any_order_and_no_item_is_drawn_twice(world: World) -> None:
+    rng, state = np.random.default_rng(1), AdaptiveBattery.start(ItemPool.of(Bank.load(world.folder / "bank")))
+    held = []
+    for number in range(30):
+        before = state.next_chances
+        assert before.sum() == pytest.approx(1)
+        state, each = state.hold(number, rng)
+        held.append(each)
+    assert len({each.item for each in held}) == 30
+    forward = backward = state
+    for one, other in zip(held, reversed(held), strict=True):
+        forward = forward.with_held_answer(one, world.answers[one.item])
+        backward = backward.with_held_answer(other, world.answers[other.item])
+    assert forward.estimate().score == pytest.approx(backward.estimate().score, abs=1e-6)
+    assert [draw.number for draw in backward.draws] == list(range(30))
+
+
+def test_a_serial_run_is_the_same_held_or_not(world: World) -> None:
+    start = AdaptiveBattery.start(ItemPool.of(Bank.load(world.folder / "bank")))
+    plain, held, first, second = start, start, np.random.default_rng(2), np.random.default_rng(2)
+    for number in range(15):
+        item, chance = plain.draw(first)
+        plain = plain.with_answer(item, chance, world.answers[item])
+        held, each = held.hold(number, second)
+        held = held.with_held_answer(each, world.answers[each.item])
+        assert (each.item, each.chance) == (item, chance)
+    assert plain.estimate().score[0] == held.estimate().score[0]
+
+
+def test_a_retry_gets_the_same_follow_ups(world: World, adaptive: tuple[EvalLog, BatterySource]) -> None:
+    log, _ = adaptive
+    source = capscope_battery(world.folder / "bank", world.samples, stop="width:0.12")
+    first = {str(sample.id) for sample in source.initial_samples()}
+    done = next(sample for sample in log.samples or [] if str(sample.id) in first)
+    once, again = (asyncio.run(source.sample_complete(done)) for _ in range(2))
+    assert once is not None
+    assert [sample.id for sample in once] == [sample.id for sample in again or []]
+
+
+def test_what_cannot_be_run_is_said_in_one_line(world: World) -> None:
+    bank = world.folder / "bank"
+    with pytest.raises(InputError, match="no sample is an item of the bank: other; the bank has quiz:0"):
+        capscope_battery(bank, [Sample(id="other", input="?")])
+    with pytest.raises(InputError, match="stop rule 'narrow' cannot be read; write width:0.05"):
+        capscope_battery(bank, world.samples, stop="narrow")
+    with pytest.raises(InputError, match="no sample says how it was drawn"):
+        score_log(bank, EvalLog.model_construct(samples=[]))
