@@ -120,7 +120,9 @@ def test_the_radar_contrasts_one_model_with_the_others(summary):
     assert own.get_color() == ACCENT
     assert len(others) == 4
     assert {to_hex(line.get_color()) for line in others} == {OTHERS}
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == [scale["dim"] for scale in profiles[2]["scales"]]
+    shown = [tick.get_text().replace("\n", " ") for tick in axes.get_xticklabels()]
+    names = [scale["name"] for scale in profiles[2]["scales"]]
+    assert all(name.startswith(text.rstrip("…")) for text, name in zip(shown, names, strict=True))
     highest = max(scale["upper"] for entry in profiles for scale in entry["scales"])
     assert axes.get_ylim()[1] > highest
 

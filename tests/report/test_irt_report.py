@@ -32,7 +32,7 @@ def summary(fit) -> Summary:
 
 def test_it_is_plain_json(summary):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert list(summary["sections"]) == ["answer", "abilities", "versus", "items", "audit"]
+    assert list(summary["sections"]) == ["best", "answer", "abilities", "versus", "items", "audit"]
 
 
 def test_abilities_with_intervals_most_able_first(fit, summary):
@@ -128,7 +128,7 @@ def test_the_map_counts_every_item(fit, summary):
 def test_the_page(summary):
     page = render(summary)
     found = [section.get("id") for section in parse(page).iter("section")]
-    assert found == ["answer", "abilities", "versus", "items", "audit", "definitions", "made"]
+    assert found == ["best", "answer", "abilities", "versus", "items", "audit", "definitions", "made"]
     assert_closed(page)
     assert page == render(summary)
 

@@ -39,11 +39,11 @@ def test_a_demand_fit_has_a_page(demand_source, tmp_path):
     save_fit(demand_source.fit, tmp_path / "fit")
     demand_source.study.save(tmp_path / "study")
     alone = fit_summary(tmp_path / "fit")
-    assert list(alone["sections"]) == ["answer", "demand_effects", "versus"]
+    assert list(alone["sections"]) == ["best", "answer", "demand_effects", "versus"]
     assert alone["sections"]["versus"]["by"] == "general ability"
     assert_closed(render(alone))
     whole = fit_summary(tmp_path / "fit", PageSettings(study=tmp_path / "study", items=tmp_path / "study"))
-    assert list(whole["sections"])[:3] == ["answer", "demand_effects", "versus"]
+    assert list(whole["sections"])[:4] == ["best", "answer", "demand_effects", "versus"]
     assert {"benchmarks", "audit", "chances", "demands"} <= set(whole["sections"])
     page = render(whole)
     assert_closed(page)
@@ -97,7 +97,7 @@ EMPTY: dict[str, Callable[[], Record]] = {
     "audit": lambda: audit_section(NO_AUDIT, None),
 }
 """What each section shows where there is nothing to show."""
-OF_CURVES = {"curve_answer", "profiles", "focus", "curves"}
+OF_CURVES = {"best", "curve_answer", "profiles", "focus", "curves"}
 
 
 def demandless() -> PageSource:

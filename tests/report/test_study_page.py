@@ -77,8 +77,8 @@ def test_the_page_shows_both_and_loads_nothing(summary):
     assert_closed(page)
     tree = parse(page)
     sections = [section.get("id") for section in tree.iter("section")]
-    assert sections == ["answer", "abilities", "versus", "items", "benchmarks", "audit", "definitions", "made"]
-    links = {link.get("href") for link in tree.find(".//nav").iter("a")}
+    assert sections == ["best", "answer", "abilities", "versus", "items", "benchmarks", "audit", "definitions", "made"]
+    links = {link.get("href") for link in tree.find(".//nav").iter("a") if "#model-" not in link.get("href")}
     assert links == {f"#{name}" for name in sections}
     ids = [element.get("id") for element in tree.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
@@ -98,9 +98,9 @@ def test_hostile_models_benchmarks_and_scales_do_nothing():
 def test_a_part_without_its_base_is_left_out(study):
     fit = fit_irt(Responses.of(study), IRTSettings(model="rasch"))
     bare = summarize(PageSource(fit=fit, study=Study(responses=study.responses), provenance=PROVENANCE))
-    assert list(bare["sections"]) == ["answer", "abilities", "versus", "items", "audit"]
+    assert list(bare["sections"]) == ["best", "answer", "abilities", "versus", "items", "audit"]
     only_levels = summarize(PageSource(fit=fit, study=Study(demands=study.demands), provenance=PROVENANCE))
-    assert list(only_levels["sections"]) == ["answer", "abilities", "versus", "items", "benchmarks"]
+    assert list(only_levels["sections"]) == ["best", "answer", "abilities", "versus", "items", "benchmarks"]
     (alone,) = only_levels["sections"]["benchmarks"]["benchmarks"]
     assert alone["benchmark"] == "?"
     assert "audit" not in [section.get("id") for section in parse(render(only_levels)).iter("section")]

@@ -14,7 +14,7 @@ from capscope.profiles import ability_profiles
 from capscope.report import PageSource, Summary, summarize
 from report.worlds import DIMS, PROVENANCE, World, counts_of, small_world
 
-SECTIONS = ["curve_answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration"]
+SECTIONS = ["best", "curve_answer", "profiles", "focus", "curves", "versus", "demands", "chances", "calibration"]
 TAILS = [0.05, 0.95]
 
 

@@ -21,6 +21,8 @@ from capscope.report.page import summarize, write_page
 from capscope.report.plain_values import Provenance, Summary, provenance_of
 from capscope.report.section import ItemPart, PageSource
 
+MOST_NAMED = 4
+"""Benchmarks that a title names."""
 HELD_OUT_SHARE = 0.2
 """Share of a study's answers that are predicted by a fit which has not seen them."""
 
@@ -147,10 +149,10 @@ def _provenance(fit: Fit[Any], folder: Path | None, study: Study | None, setting
     inputs = () if folder is None else (folder / MANIFEST, folder / TENSORS)
     what = f"Fit {folder.name}" if folder is not None else "A fit of this session"
     on = "" if study is None else f", from the study {Path(study.name).name}"
-    measured = _measured(fit)
+    measured, name = _measured(fit), "" if study is None else f"{Path(study.name).name}: "
     return provenance_of(
-        f"{'' if study is None else f'{Path(study.name).name}: '}{len(fit.models):,} models, {measured}",
-        f"{what} ({fit.model_name}){on}",
+        f"{name}{len(fit.models):,} models {_benchmarks(study, measured)}",
+        _subtitle(f"{what} ({fit.model_name}){on}", fit, study, folder),
         seed=settings.seed if fit.settings is None else fit.settings.seed,
         engine=fit.engine,
         inputs=inputs,
@@ -160,6 +162,24 @@ def _provenance(fit: Fit[Any], folder: Path | None, study: Study | None, setting
             *(() if folder is None else (("Fit written", _day(folder / MANIFEST)),)),
         ),
     )
+
+
+def _benchmarks(study: Study | None, measured: str) -> str:
+    """What the models were measured on: the benchmarks of the study where they have names, else what the fit knows."""
+    names = [] if study is None or study.items is None else study.items["benchmark"].astype(str).value_counts().index
+    if not len(names) or list(names) == ["all"]:
+        return f"on {measured}"
+    return f"on {first_few(names, MOST_NAMED)}"
+
+
+def _subtitle(source: str, fit: Fit[Any], study: Study | None, folder: Path | None) -> str:
+    """Numbers of models, items and answers, and dates, behind the source of the page."""
+    facts = dict(_study_facts(study))
+    parts = [f"{len(fit.models):,} models, {_measured(fit)}"]
+    parts += [f"{facts[key].split(' by ')[0]} answers" for key in facts if key.startswith("Answers")]
+    parts += [f"study of {facts['Study last changed']}"] if "Study last changed" in facts else []
+    parts += [] if folder is None else [f"fitted {_day(folder / MANIFEST)}"]
+    return f"{source}. {'; '.join(parts)}."
 
 
 def _measured(fit: Fit[Any]) -> str:

@@ -123,6 +123,7 @@ def render(summary: Summary) -> str:
     script = "\n" + _source(environment, "page.js")
     template = environment.get_template("page.html.j2")
     frame = {name: value for name, value in clean.items() if name != "sections"}
+    frame["models"] = [entry["model"] for entry in clean["sections"].get("best", {}).get("models", [])]
     return template.render(sections=bodies, script=Markup(script), script_hash=Markup(_csp_hash(script)), **frame)
 
 

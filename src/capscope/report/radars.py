@@ -76,11 +76,15 @@ def _radar(axes: PolarAxes, profiles: Sequence[Record], chosen: str, with_number
     axes.plot(around, _closed(own, "ability"), color=ACCENT, linewidth=1.5, solid_joinstyle="round")
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
-    axes.set_thetagrids(
-        np.degrees(angle), [label(scale["dim"], 1, 6) for scale in own], color=INK, fontsize=8 if with_numbers else 7
-    )
+    names = [_axis_name(scale, with_numbers) for scale in own]
+    axes.set_thetagrids(np.degrees(angle), names, color=INK, fontsize=6.5 if with_numbers else 7)
     axes.tick_params(axis="x", pad=0 if with_numbers else -3)
     _rings(axes, outer_edge(profiles), with_numbers)
+
+
+def _axis_name(scale: Record, is_large: bool) -> str:
+    """Name of a scale; its code where there is no room or no name."""
+    return label(scale.get("name", scale["dim"]), 2, 15) if is_large else label(scale["dim"], 1, 6)
 
 
 def _others(axes: PolarAxes, around: FloatArray, profiles: list[list[float]]) -> None:

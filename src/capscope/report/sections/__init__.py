@@ -8,6 +8,7 @@ from importlib import import_module
 from capscope.report.section import Section
 
 ORDER = (
+    "best",
     "curve_answer",
     "answer",
     "profiles",

@@ -115,7 +115,7 @@ TEMPLATE = """
 
 SECTION = Section(
     name="answer",
-    title="The question and the answer",
+    title="How able the models are",
     help="expected score on the fit's items, general ability and reliability",
     applies=lambda source: not source.is_curves,
     build=build,

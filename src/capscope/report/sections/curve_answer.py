@@ -55,8 +55,8 @@ TEMPLATE = """
 <p class="lead">How able is each of {{ section.n_models }} models on {{ section.n_dims }} scales of demand, how sure can we be{% if section.n_questions %}, and how will they do on {{ section.n_questions }} questions that nobody has run{% endif %}?</p>
 <dl class="facts">
 <div><dt>One general factor carries</dt><dd><strong>{{ section.general_share.value | percent(1) }}</strong>of the variance of all profiles ({{ section.general_share.lower | percent(1) }} to {{ section.general_share.upper | percent(1) }}; classical {{ section.classical_general_share | percent(1) }})</dd></div>
-<div><dt>Strongest overall</dt><dd><strong><bdi>{{ section.strongest.model }}</bdi></strong>ability {{ section.strongest.value | fixed }} ({{ blocks.interval(section.strongest) }}); first in {{ section.strongest.chance | percent }} of the posterior draws</dd></div>
-<div><dt>Weakest overall</dt><dd><strong><bdi>{{ section.weakest.model }}</bdi></strong>ability {{ section.weakest.value | fixed }} ({{ blocks.interval(section.weakest) }}); last in {{ section.weakest.chance | percent }} of the posterior draws</dd></div>
+<div><dt>Strongest overall</dt><dd><strong><bdi>{{ section.strongest.model }}</bdi></strong>ability {{ section.strongest.value | fixed }} ({{ blocks.interval(section.strongest) }}); best of all with a probability of {{ section.strongest.chance | percent }}</dd></div>
+<div><dt>Weakest overall</dt><dd><strong><bdi>{{ section.weakest.model }}</bdi></strong>ability {{ section.weakest.value | fixed }} ({{ blocks.interval(section.weakest) }}); weakest of all with a probability of {{ section.weakest.chance | percent }}</dd></div>
 {% if section.n_questions %}
 {% set best = section.best %}
 <div><dt>Best predicted score</dt><dd><strong>{{ best.score | percent }}</strong><bdi>{{ best.model }}</bdi> ({{ best.lower | percent }} to {{ best.upper | percent }} of {{ section.n_questions }} questions)</dd></div>
@@ -78,7 +78,7 @@ TEMPLATE = """
 SECTION = Section(
     name="curve_answer",
     anchor="answer",
-    title="The question and the answer",
+    title="One factor, and what departs from it",
     help="the general factor, the strongest and weakest model, and abilities that differ from expectation",
     applies=lambda source: source.is_curves,
     build=build,

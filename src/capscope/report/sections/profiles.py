@@ -50,7 +50,7 @@ def profile_entries(source: PageSource) -> list[Record]:
     order = np.argsort(-overall.mean(axis=-1), kind="stable")
     first = np.bincount(overall.argmax(axis=0), minlength=len(posterior.models)) / overall.shape[1]
     last = np.bincount(overall.argmin(axis=0), minlength=len(posterior.models)) / overall.shape[1]
-    dims = tuple(scale["dim"] for scale in source.scales)
+    names = {str(scale["dim"]): str(scale["name"]) for scale in source.scales}
     return [
         {
             "model": posterior.models[row],
@@ -58,17 +58,17 @@ def profile_entries(source: PageSource) -> list[Record]:
             "general": bounded(posterior.general[row], source.level),
             "chance_first": first[row],
             "chance_last": last[row],
-            "scales": _scales(table, beyond, posterior.models[row], dims),
+            "scales": _scales(table, beyond, posterior.models[row], names),
         }
         for row in order
     ]
 
 
-def _scales(table: pd.DataFrame, beyond: pd.DataFrame, model: str, dims: tuple[str, ...]) -> list[Record]:
+def _scales(table: pd.DataFrame, beyond: pd.DataFrame, model: str, names: dict[str, str]) -> list[Record]:
     """One entry for each dimension, in the order of the scales."""
     extra = {entry["dim"]: entry for entry in records(beyond[beyond["model"] == model].drop(columns="model"))}
     rows = {row["dim"]: row for row in records(table[table["model"] == model].drop(columns="model"))}
-    return [rows[dim] | {"beyond": _beyond_entry(extra.get(dim))} for dim in dims]
+    return [rows[dim] | {"name": name, "beyond": _beyond_entry(extra.get(dim))} for dim, name in names.items()]
 
 
 def _beyond_entry(entry: Record | None) -> Record | None:
@@ -148,14 +148,16 @@ TEMPLATE = """
 </div>
 </div>
 </div>
-<h3>Every profile on the same rings</h3>
+<details>
+<summary>Every profile on the same rings: shapes to recognise; lengths are read off the intervals</summary>
 <div class="panels">
 {% for entry in section.profiles %}{% if "radar-" ~ loop.index0 in drawing %}
 <figure class="above{{ " focus" if entry.model == section.focus }}"><figcaption><bdi>{{ entry.model }}</bdi></figcaption>
 {{ drawing["radar-" ~ loop.index0] }}</figure>
 {% endif %}{% endfor %}
 </div>
-<p class="note">Blue: the model with its interval. Grey: the other models{% if section.profiles | length > 25 %} (the middle nine tenths of them; weaker models stand in the table only){% endif %}. Rings stand at levels 2, 4, 6 and so on.</p>
+<p class="note">Blue: the model with its interval. Grey: the other models{% if section.profiles | length > 25 %} (the middle nine tenths of them; weaker models stand in the table only){% endif %}. Rings stand at levels 2, 4, 6 and so on; the table above has the names of the codes.</p>
+</details>
 <details>
 <summary>All abilities as numbers</summary>
 <div class="scroll" role="region" aria-label="All abilities" tabindex="0">

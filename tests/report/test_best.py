@@ -1,0 +1,63 @@
+"""The first section of a page: who is best at what, how sure, and how many answers would settle it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope.data import Study
+from capscope.fit import StudyFitSettings, fit_study
+from capscope.report import PageSource, render, summarize
+from capscope.report.sections.best import answers_to_settle, contest
+from report.pages import parse
+from report.worlds import PROVENANCE
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """Two benchmarks on which different models are best."""
+    rng = np.random.default_rng(5)
+    middle = rng.uniform(0.2, 0.7, (2, 16))
+    chance = {"algebra": [0.95, 0.1, *middle[0]], "poems": [0.1, 0.95, *middle[1]]}
+    rows = [
+        {"model": f"m{number:02d}", "item_id": f"{name}{item:02d}", "score": float(rng.random() < share)}
+        for name, shares in chance.items()
+        for number, share in enumerate(shares)
+        for item in range(40)
+    ]
+    items = pd.DataFrame({"item_id": sorted({row["item_id"] for row in rows})})
+    items["benchmark"] = items["item_id"].str[:-2]
+    return Study.of(items.assign(text="How?"), pd.DataFrame(rows))
+
+
+def test_answers_that_settle_a_difference_follow_the_square_root_law() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.normal(1.0, 1.0, 100_000)
+    # 1 standard deviation above 0: 1.645^2 as many answers make it 1.645
+    assert answers_to_settle(one, 100.0) == pytest.approx(100 * 1.645**2, rel=0.02)
+    assert answers_to_settle(one, 400.0) == pytest.approx(4 * answers_to_settle(one, 100.0), rel=0.01)
+    assert answers_to_settle(one - one.mean(), 100.0) is None
+    assert answers_to_settle(one, 0.0) is None
+
+
+def test_a_contest_names_the_two_best_and_how_sure_that_is() -> None:
+    draws = np.stack([np.zeros(100), np.ones(100), np.where(np.arange(100) < 30, 2.0, 0.0)])
+    found = contest(("a", "b", "c"), draws, 0.9)
+    assert (found["best"]["model"], found["next"]["model"]) == ("b", "c")
+    assert found["chance"] == 0.7
+    assert not found["is_sure"]
+
+
+def test_the_page_begins_with_who_is_best_overall_and_on_each_benchmark(study: Study) -> None:
+    fit = fit_study(study, StudyFitSettings(model="mirt", dims=2))
+    summary = summarize(PageSource(fit=fit, study=study, provenance=PROVENANCE))
+    record = next(iter(summary["sections"].values()))
+    assert record["of"] == "benchmark"
+    assert {part["name"]: part["best"]["model"] for part in record["parts"]} == {"algebra": "m00", "poems": "m01"}
+    assert record["overall"]["is_sure"] or record["more"] > 0
+    page = parse(render(summary))
+    first = next(page.iter("section"))
+    assert first.get("id") == "best"
+    assert record["overall"]["best"]["model"] in "".join(first.itertext())
+    linked = {link.get("href").removeprefix("#") for link in page.iter("a") if "#model-" in link.get("href", "")}
+    assert linked == {row.get("id") for row in page.iter("tr") if row.get("id")} == {f"model-{n}" for n in range(1, 19)}
+    assert "posterior draws" not in "".join(first.itertext())
