@@ -15,7 +15,7 @@ from capscope.annotate.annotators.local import distilled
 from capscope.annotate.labels import refuse_other_versions
 from capscope.annotate.planning import AnnotationPlan
 from capscope.annotate.rubrics import RubricSet, general_rubrics, load_rubrics
-from capscope.data import Study, read_items
+from capscope.data import ArrowTable, Study, as_frame, read_items
 from capscope.endpoint import EndpointSettings, find_prices, refuse_place
 from capscope.errors import ConfirmationNeeded, InputError, OutputError, first_few
 from capscope.files import refuse_unwritable
@@ -30,7 +30,7 @@ PLAIN_SETTINGS = tuple(
 )
 """Settings of annotators that are taken as they are given."""
 
-Items = Study | Path | str | pd.DataFrame | Sequence[str]
+Items = Study | Path | str | pd.DataFrame | ArrowTable | Sequence[str]
 """A study, its folder, a file or frame of items, or a list of texts."""
 
 
@@ -263,6 +263,7 @@ def open_items(items: Items) -> tuple[Study, Path | None]:
     Raises:
         InputError: The path is neither a study nor a file of items, or a table is wrong.
     """
+    items = as_frame(items)
     if isinstance(items, Study):
         return items, None
     if isinstance(items, pd.DataFrame):

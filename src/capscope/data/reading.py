@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.lib import ArrowException
 
@@ -30,6 +31,30 @@ LARGEST_TABLE, MOST_INFLATED, SAMPLED_ROWS = 2_000_000_000, 200, 64
 """Bytes of a table beyond which a Parquet file may unpack to so many times its size at most; rows that are sampled."""
 LEFT_OUT = "left_out"
 """Attribute of a table that `read_table` returns: names of the index columns that were left out."""
+
+
+Value = TypeVar("Value")
+
+
+@runtime_checkable
+class ArrowTable(Protocol):
+    """A table that can be read as an Arrow stream: of polars, pyarrow, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the stream (Arrow PyCapsule interface)."""
+        ...
+
+
+def as_frame(value: Value | ArrowTable) -> Value | pd.DataFrame:
+    """Return a table of another library as a pandas DataFrame, and anything else as it is.
+
+    Example:
+        >>> as_frame(pa.table({"item_id": ["a"]})).columns.tolist()
+        ['item_id']
+    """
+    if isinstance(value, pd.DataFrame) or not isinstance(value, ArrowTable):
+        return value
+    return pa.table(value).to_pandas()
 
 
 def read_table(path: Path, encoding: str = "utf-8", *, keep_index: bool = False) -> pd.DataFrame:
@@ -152,7 +177,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except (ArrowException, OSError, ValueError) as error:
+    except (ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise InputError(f"{path}: not a readable Parquet file (truncated?); write it again") from error
     if any(name is not None for name in frame.index.names):
         return frame.reset_index(allow_duplicates=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
+from capscope.data.reading import SUFFIXES, ArrowTable, as_frame, parse_json, read_table, read_text
 from capscope.data.tables import TABLES, TableName, is_checked, validate
 from capscope.display import html_table
 from capscope.errors import InputError, refuse_absent_model
@@ -69,13 +69,13 @@ class Study:
     @classmethod
     def of(
         cls,
-        items: pd.DataFrame | None = None,
-        responses: pd.DataFrame | None = None,
-        demands: pd.DataFrame | None = None,
+        items: pd.DataFrame | ArrowTable | None = None,
+        responses: pd.DataFrame | ArrowTable | None = None,
+        demands: pd.DataFrame | ArrowTable | None = None,
         name: str = "study",
         sources: dict[str, Any] | None = None,
     ) -> "Study":
-        """Check tables and make a study of them.
+        """Check tables and make a study of them; tables of polars, pyarrow and DuckDB are welcome.
 
         Args:
             items: Table of items. A first table with the columns of responses, or a matrix of scores with models as
@@ -89,9 +89,11 @@ class Study:
             InputError: A table breaks its specification; the message says where.
             TypeError: A table is no DataFrame.
         """
+        items, responses, demands = as_frame(items), as_frame(responses), as_frame(demands)
         for frame in (items, responses, demands):
             if not isinstance(frame, pd.DataFrame | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(f"{name}: a table is {type(frame).__name__}; give a pandas DataFrame")
+                kind = type(frame).__name__
+                raise TypeError(f"{name}: a table is {kind}; give a DataFrame of pandas, polars, pyarrow or DuckDB")
         if items is not None and responses is None:
             items, responses = _items_or_responses(items)
         given: dict[TableName, pd.DataFrame | None] = {

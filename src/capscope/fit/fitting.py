@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import RowFloats
-from capscope.data import LevelCounts, ResponseFile, Responses, Study, read_table, rows_in
+from capscope.data import ArrowTable, LevelCounts, ResponseFile, Responses, Study, as_frame, read_table, rows_in
 from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers
 from capscope.fit.curves.posterior import CurvePosterior
@@ -36,7 +36,7 @@ Progress = Callable[[float], None]
 
 
 def fit(  # noqa: PLR0913 - one name for each setting
-    data: Study | pd.DataFrame | LevelCounts | Path | str,
+    data: Study | pd.DataFrame | ArrowTable | LevelCounts | Path | str,
     model: str = "auto",
     *,
     dims: int = 1,
@@ -85,6 +85,7 @@ def fit(  # noqa: PLR0913 - one name for each setting
         device=device,
         seed=seed,
     )
+    data = as_frame(data)
     if isinstance(data, LevelCounts):
         if model not in ("auto", "curves"):
             raise FitError(f"level counts are fitted by curves, not by {model}; leave the model out")

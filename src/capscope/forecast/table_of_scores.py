@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.data import family_by_name, read_table
+from capscope.data import ArrowTable, as_frame, family_by_name, read_table
 from capscope.display import short_repr
 from capscope.errors import InputError, first_few, nearest
 from capscope.forecast.links import LINKS, TableLink, recognised_unit, table_link
@@ -160,7 +160,7 @@ def refuse_outside(score: float, benchmark: str, unit: str) -> None:
 
 
 def published_scores(
-    scores: pd.DataFrame | str | Path,
+    scores: pd.DataFrame | ArrowTable | str | Path,
     models: pd.DataFrame | str | Path | None = None,
     units: dict[str, str] | None = None,
 ) -> PublishedScores:
@@ -178,6 +178,7 @@ def published_scores(
         InputError: The table has no scores, a cell is no number, or a unit is unknown or does not fit.
     """
     where = str(scores) if isinstance(scores, str | Path) else "table of scores"
+    scores = as_frame(scores)
     frame = scores.copy() if isinstance(scores, pd.DataFrame) else read_table(Path(scores), keep_index=True)
     columns = _long_columns(frame)
     if {"model", "benchmark", "score"} <= set(columns):

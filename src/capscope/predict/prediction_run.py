@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from capscope.data import Demands, Study, items_of_frame, read_items
+from capscope.data import ArrowTable, Demands, Study, as_frame, items_of_frame, read_items
 from capscope.errors import InputError
 from capscope.files import kind_of
 from capscope.fit import AnyFit, Fit, Posterior, is_fit, load_fit
@@ -17,7 +17,7 @@ from capscope.predict.predictions import Predictions
 
 Source = Study | AnyFit | Posterior | Path | str
 """What predictions are made from."""
-Items = Study | pd.DataFrame | Sequence[str] | Path | str
+Items = Study | pd.DataFrame | ArrowTable | Sequence[str] | Path | str
 """What predictions are made for."""
 
 
@@ -123,6 +123,7 @@ def _opened(source: Source) -> Study | Posterior:
 
 def _items(items: Items, rubrics: tuple[str, ...]) -> Study:
     """Return the items as a study."""
+    items = as_frame(items)
     if isinstance(items, Study):
         return items.with_items()
     if isinstance(items, pd.DataFrame):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from capscope.data import Study, read_table
+from capscope.data import ArrowTable, Study, as_frame, read_table
 from capscope.errors import InputError
 from capscope.profiles.comparison.all_pairs import PairTests, corrected_p
 from capscope.profiles.comparison.change_parts import ScoreChange, judge_severity
@@ -41,7 +41,7 @@ Compared = Comparison | SuiteAggregates | JudgedModels
 
 
 def compare(
-    source: Study | pd.DataFrame | str | Path,
+    source: Study | pd.DataFrame | ArrowTable | str | Path,
     *models: str,
     seed: int = 0,
     level: float = 0.9,
@@ -67,6 +67,7 @@ def compare(
     """
     if len(models) not in (0, 2):
         raise InputError(f"{len(models)} models are named; name two, or none to rank all")
+    source = as_frame(source)
     if isinstance(source, str | Path) and Path(source).is_file():
         source = read_table(Path(source))
     if isinstance(source, pd.DataFrame):
