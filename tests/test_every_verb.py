@@ -108,7 +108,13 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("name", NAMED)
+SLOWEST = ("sparse", "more rated than answered")
+"""Shapes whose fits take seconds: they go through the verbs in the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOWEST else []) for name in NAMED]
+)
 def test_a_study_goes_through_the_verbs(name: str, tmp_path: Path) -> None:
     assert wrong_ends(NAMED[name], tmp_path, FAST) == []
 

@@ -20,11 +20,11 @@ def entries(package: str, places: Sequence[str], kind: type[Entry]) -> list[Entr
     Raises:
         TypeError: A place holds something else.
     """
-    found = {place: resolve_name(f"{package}.{place}") for place in places}
-    for place, entry in found.items():
+    family = {place: resolve_name(f"{package}.{place}") for place in places}
+    for place, entry in family.items():
         if not isinstance(entry, kind):
             raise TypeError(f"{place} is not of class {kind.__name__}")
-    return list(found.values())
+    return list(family.values())
 
 
 class CallableRoom(ModuleType):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from capscope.battery import Bank, load_costs
+from capscope.battery import Bank, Battery, load_costs
 from capscope.errors import InputError, OutputError
 
 KILLS = 25
@@ -160,3 +160,16 @@ def test_files_beside_the_bank_stay(bank: Bank, folder: Path) -> None:
     (folder / "thesis.txt").write_text("mine")
     with pytest.raises(OutputError, match="holds more than a bank"):
         bank.save(folder, force=True)
+
+
+def test_a_battery_that_was_cut_is_refused(tmp_path: Path) -> None:
+    rows = "item_id,stratum,draw_chance,weight,pool,method,seed\ni0,0,0.5,2,8,random,0\n"
+    (tmp_path / "b.csv").write_text(rows)
+    assert Battery.load(tmp_path / "b.csv").pool == 8
+    for cut, message in (
+        (rows.removesuffix("0\n"), "row 1: seed is missing"),
+        (rows.replace("8,", "x,"), "pool is 'x'"),
+    ):
+        (tmp_path / "b.csv").write_text(cut)
+        with pytest.raises(InputError, match=message):
+            Battery.load(tmp_path / "b.csv")

@@ -174,13 +174,13 @@ def test_auto_takes_a_floor_where_it_pays_and_not_where_nobody_guesses():
 
 
 def test_auto_drops_known_chances_that_do_not_hold():
-    truth = truth_with_floors(100, 60, 4)
+    truth = truth_with_floors(150, 100, 4)
     plain = IRTTruth(truth.ability, truth.slope, truth.intercept - 1)
-    fit = fit_irt(simulate_irt(plain, np.random.default_rng(4)), floor=np.full(60, 0.25))
+    fit = fit_irt(simulate_irt(plain, np.random.default_rng(4)), floor=np.full(100, 0.25))
     assert not fit.posterior.floor.any()
     assert any("known floors of guessing not taken" in line for line in fit.status.advice)
     guessed = simulate_irt(plain, np.random.default_rng(4), floor=0.25)
-    assert (fit_irt(guessed, floor=np.full(60, 0.25)).posterior.floor == 0.25).all()
+    assert (fit_irt(guessed, floor=np.full(100, 0.25)).posterior.floor == 0.25).all()
 
 
 def test_a_fit_with_floors_survives_the_disk_scores_and_draws(world, tmp_path):

@@ -13,7 +13,7 @@ from pins.session import GROUPS, Session
 from pins.steps import Step
 
 COSTLY = {"evaluate-task", "evaluate-texts", "evaluate-stacked", "predict-stacked", "annotate-local", "fit-auto"}
-COSTLY |= {"report-2pl-study", "report-curves-study"}
+COSTLY |= {"evaluate-benchmark", "report-2pl-study", "report-curves-study", "report-curves", "report-2pl", "view"}
 """What takes seconds runs on the Parquet study in the fast tests, and on both in the slow ones."""
 
 

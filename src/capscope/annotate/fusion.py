@@ -162,8 +162,8 @@ def _traits(counts: Counts, start: tuple[float, float]) -> tuple[float, float]:
         away = (theta[0] / PRIOR_SEVERITY) ** 2 + ((theta[1] - np.log(PRIOR_WIDTH[0])) / PRIOR_WIDTH[1]) ** 2
         return float(unlikely + away / 2)
 
-    found = minimize(cost, np.array([start[0], np.log(start[1])]), method="L-BFGS-B", bounds=[(-4, 4), (-2, 1.5)])
-    return float(found.x[0]), float(np.exp(found.x[1]))
+    optimum = minimize(cost, np.array([start[0], np.log(start[1])]), method="L-BFGS-B", bounds=[(-4, 4), (-2, 1.5)])
+    return float(optimum.x[0]), float(np.exp(optimum.x[1]))
 
 
 def _centred(traits: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -136,8 +136,8 @@ def fit_link(latent: RowFloats, sd: RowFloats, level: RowIndex) -> OrdinalLink:
         chances = _link(theta).probability(latent, sd)[index, level]
         return float(-np.log(chances).mean() + ((theta - start) ** 2).sum() / (2 * len(level)))
 
-    found = minimize(cost, start, method="L-BFGS-B", options={"maxiter": 60})
-    return _link(found.x if found.fun < cost(start) else start)
+    optimum = minimize(cost, start, method="L-BFGS-B", options={"maxiter": 60})
+    return _link(optimum.x if optimum.fun < cost(start) else start)
 
 
 def _link(theta: np.ndarray) -> OrdinalLink:

@@ -96,16 +96,16 @@ def parse_reply(text: str, finish_reason: str = "stop") -> Parsed:
     problem, answer = _answer(text, finish_reason)
     if problem:
         return Parsed(None, "", problem)
-    found = _last_object(answer, "level")
-    if found is None:
+    answered = _last_object(answer, "level")
+    if answered is None:
         parsed = _from_final_line(answer)
         return parsed if is_whole(finish_reason) or not parsed.ok else Parsed(None, "", _ended(finish_reason))
-    if not is_whole(finish_reason) and found.tail.strip():
+    if not is_whole(finish_reason) and answered.tail.strip():
         return Parsed(None, "", _ended(finish_reason))
-    if found.fields is None:
+    if answered.fields is None:
         return Parsed(None, "", "the reply's object cannot be read, or names its level twice")
-    parsed = _judged(_field(found.fields, "level"), _text(_field(found.fields, "reasoning")))
-    if parsed.level is not None and _of_two_minds(parsed.level, found):
+    parsed = _judged(_field(answered.fields, "level"), _text(_field(answered.fields, "reasoning")))
+    if parsed.level is not None and _of_two_minds(parsed.level, answered):
         return Parsed(None, parsed.reasoning, "the reply names two levels")
     return parsed
 
@@ -119,13 +119,13 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
         finish_reason: Why the model stopped.
     """
     problem, answer = _answer(text, finish_reason)
-    found = None if problem else _last_object(answer, "levels")
-    if found is not None and not is_whole(finish_reason) and found.tail.strip():
+    answered = None if problem else _last_object(answer, "levels")
+    if answered is not None and not is_whole(finish_reason) and answered.tail.strip():
         problem = _ended(finish_reason)
-    levels = _field(found.fields, "levels") if found is not None and found.fields is not None else None
-    if problem or found is None or not isinstance(levels, dict):
+    levels = _field(answered.fields, "levels") if answered is not None and answered.fields is not None else None
+    if problem or answered is None or not isinstance(levels, dict):
         return {code: Parsed(None, "", problem or "the reply holds no object 'levels'") for code in codes}
-    reasoning = _text(_field(found.fields or {}, "reasoning"))
+    reasoning = _text(_field(answered.fields or {}, "reasoning"))
     return {
         code: _judged(levels[code], reasoning) if code in levels else Parsed(None, reasoning, f"no level for {code}")
         for code in codes
@@ -137,12 +137,12 @@ def parse_options_reply(text: str, finish_reason: str = "stop") -> ParsedOptions
     problem, answer = _answer(text, finish_reason)
     if problem:
         return ParsedOptions(None, problem)
-    found = _last_object(answer, "options")
-    if found is None or found.fields is None:
+    answered = _last_object(answer, "options")
+    if answered is None or answered.fields is None:
         return ParsedOptions(None, "the reply holds no object with 'options'")
-    if not is_whole(finish_reason) and found.tail.strip():
+    if not is_whole(finish_reason) and answered.tail.strip():
         return ParsedOptions(None, _ended(finish_reason))
-    value = _field(found.fields, "options")
+    value = _field(answered.fields, "options")
     if isinstance(value, str) and value.strip().lower() == "open":
         return ParsedOptions(None, "")
     if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,8}", value.strip()):

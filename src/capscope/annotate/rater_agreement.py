@@ -197,14 +197,14 @@ def _paired(
 def _on_rubric(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> RubricAgreement:
     both = np.isfinite(x)
     x, y, group = x[both], y[both], group[both]
-    found = bool(len(x))
+    has_pairs = bool(len(x))
     values = {
-        "qwk": quadratic_weighted_kappa(x, y) if found else NAN,
-        "alpha": krippendorff_alpha(x, y) if found else NAN,
+        "qwk": quadratic_weighted_kappa(x, y) if has_pairs else NAN,
+        "alpha": krippendorff_alpha(x, y) if has_pairs else NAN,
         "spearman": spearman(x, y),
         "spearman_within_benchmark": spearman_within(x, y, group),
-        "r_wg": r_within_group(x, y) if found else NAN,
-        "exact": exact_share(x, y) if found else NAN,
+        "r_wg": r_within_group(x, y) if has_pairs else NAN,
+        "exact": exact_share(x, y) if has_pairs else NAN,
     }
     levels = (level_histogram(x), level_histogram(y))
     return RubricAgreement(len(x), **values, reference_levels=levels[0], annotator_levels=levels[1])

@@ -97,8 +97,8 @@ def score_battery(
             battery drawn from elsewhere.
 
     Example:
-        >>> found = score_battery("bank", "answers.csv", battery="battery.csv")  # doctest: +SKIP
-        >>> found.scores, found.profile  # doctest: +SKIP
+        >>> scores = score_battery("bank", "answers.csv", battery="battery.csv")  # doctest: +SKIP
+        >>> scores.scores, scores.profile  # doctest: +SKIP
     """
     loaded = _loaded(source)
     given = load_answers(answers)

@@ -1,6 +1,7 @@
 """Selection of a battery: items drawn from a study or a bank with known chances, and their names in other harnesses."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,12 +21,20 @@ from capscope.battery.selectors.selector import (
     spread_order,
     within_cost,
 )
-from capscope.data import Demands, Study, read_table
+from capscope.data import Demands, Study, checked_columns, read_table
 from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.files import refuse_file, write_table, write_text
 
 COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
+_AT_LEAST_0 = (0.0, math.inf)
+BOUNDS: dict[str, tuple[float, float]] = {
+    "stratum": _AT_LEAST_0,
+    "draw_chance": _AT_LEAST_0,
+    "weight": _AT_LEAST_0,
+    "pool": _AT_LEAST_0,
+    "seed": _AT_LEAST_0,
+}
 """Columns of a battery's file."""
 REMEDY = "make the file with 'capscope battery select'"
 
@@ -102,16 +111,8 @@ class Battery:
         """
         path = Path(path)
         frame = read_table(path)
-        missing = [column for column in COLUMNS if column not in frame]
-        if missing:
-            raise InputError(f"{path}: column '{missing[0]}' is missing; {REMEDY}")
-        try:
-            numbers = {
-                name: pd.to_numeric(frame[name]) for name in ("stratum", "draw_chance", "weight", "pool", "seed")
-            }
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{path}: {error}; {REMEDY}") from error
-        table = frame.assign(**numbers)[list(COLUMNS)]
+        frame = checked_columns(frame, str(path), names=["item_id", "method"], numbers=BOUNDS, remedy=REMEDY)
+        table = frame.astype({"stratum": int, "pool": int, "seed": int})[list(COLUMNS)]
         _refuse_damaged(path, table)
         head = table.iloc[0]
         return cls(table[list(COLUMNS[:4])], int(head["pool"]), str(head["method"]), int(head["seed"]))

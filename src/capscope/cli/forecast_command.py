@@ -102,13 +102,13 @@ def evaluate(
     from capscope.forecast import ForecastEvaluationSettings, evaluate_forecast, published_scores
 
     settings = ForecastEvaluationSettings(hide=hide, seeds=seeds, seed=seed, forecaster=forecaster, workers=workers)
-    found = evaluate_forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
+    evaluation = evaluate_forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
     text = (
-        f"{found.n_hidden:.0f} scores hidden ({hide}): median error {found.median_error:.2f},"
-        f" mean error {found.mean_error:.2f}; 80 % intervals cover {100 * found.coverage80:.1f} %,"
-        f" {found.width80:.1f} wide; {found.seconds:.1f} s a seed"
+        f"{evaluation.n_hidden:.0f} scores hidden ({hide}): median error {evaluation.median_error:.2f},"
+        f" mean error {evaluation.mean_error:.2f}; 80 % intervals cover {100 * evaluation.coverage80:.1f} %,"
+        f" {evaluation.width80:.1f} wide; {evaluation.seconds:.1f} s a seed"
     )
-    emit(found.as_dict(), as_json, f"{text}\n{table_text(found.table())}")
+    emit(evaluation.as_dict(), as_json, f"{text}\n{table_text(evaluation.table())}")
 
 
 def pairs_of(option: str, text: str | None) -> list[tuple[str, str]]:

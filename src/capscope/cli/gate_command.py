@@ -147,17 +147,19 @@ def evaluate(
         fixed=fixed,
         seed=seed,
     )
-    found = evaluate_gate(Study.load(study), settings, workers)
+    result = evaluate_gate(Study.load(study), settings, workers)
     text = (
-        f"One answer is worth {found.worth:.2f} of the plain paired mean's, over {found.n_pairs} pairs:"
-        f" error {100 * found.rmse:.2f} points for {100 * found.paired_rmse:.2f};"
-        f" 95 % intervals cover {100 * found.coverage:.1f} %, {100 * found.width:.2f} points wide."
+        f"One answer is worth {result.worth:.2f} of the plain paired mean's, over {result.n_pairs} pairs:"
+        f" error {100 * result.rmse:.2f} points for {100 * result.paired_rmse:.2f};"
+        f" 95 % intervals cover {100 * result.coverage:.1f} %, {100 * result.width:.2f} points wide."
     )
     rows = [
-        f"  {name}: {', '.join(f'{v} {100 * s:.0f} %' for v, s in of.items())}" for name, of in found.verdicts.items()
+        f"  {name}: {', '.join(f'{v} {100 * s:.0f} %' for v, s in of.items())}" for name, of in result.verdicts.items()
     ]
     emit(
-        found.as_dict(), as_json, "\n".join([text, "Verdicts by the true difference (over 2 points or level):", *rows])
+        result.as_dict(),
+        as_json,
+        "\n".join([text, "Verdicts by the true difference (over 2 points or level):", *rows]),
     )
 
 

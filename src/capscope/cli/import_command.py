@@ -170,8 +170,8 @@ def _import_recognised(values: Mapping[str, Any]) -> None:
     supplied = {**_supplied(), **({"runs": values["runs"]} if values["runs"] else {})}
     imported = read_recognised(FORMATS, values["paths"], options, supplied, values["format"])
     left = {why: [str(path) for path in files] for why, files in imported.recognised.left.items()}
-    found = {"format": imported.recognised.format, "left": left, "taken": list(imported.remarks)}
-    _finish(imported.study, imported.report, values, imported.remarks, found)
+    summary = {"format": imported.recognised.format, "left": left, "taken": list(imported.remarks)}
+    _finish(imported.study, imported.report, values, imported.remarks, summary)
 
 
 def _refuse_target(values: Mapping[str, Any]) -> None:

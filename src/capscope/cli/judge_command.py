@@ -38,8 +38,8 @@ def score(
     """
     from capscope.decide import DEFAULT_JUDGE_ESTIMATOR, judge_scores
 
-    found = judge_scores(study, truth, judge=judge, estimator=estimator or DEFAULT_JUDGE_ESTIMATOR, level=level)
-    emit(found.as_dict(), as_json, _text(found))
+    scores = judge_scores(study, truth, judge=judge, estimator=estimator or DEFAULT_JUDGE_ESTIMATOR, level=level)
+    emit(scores.as_dict(), as_json, _text(scores))
 
 
 @judge_app.command("plan")
@@ -58,8 +58,8 @@ def plan(
     """
     from capscope.decide import judge_scores
 
-    found = judge_scores(study, truth, judge=judge, width=share_of(width), level=level)
-    emit(found.as_dict(), as_json, _text(found))
+    scores = judge_scores(study, truth, judge=judge, width=share_of(width), level=level)
+    emit(scores.as_dict(), as_json, _text(scores))
 
 
 @judge_app.command("evaluate")

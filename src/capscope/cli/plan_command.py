@@ -55,5 +55,5 @@ def plan(
         runs=runs,
         seed=seed,
     )
-    found = plan_evaluation(study, settings, workers)
-    emit(found.as_dict(), as_json, plan_text(found))
+    plans = plan_evaluation(study, settings, workers)
+    emit(plans.as_dict(), as_json, plan_text(plans))

@@ -85,7 +85,7 @@ def explain(
         seed=seed,
     )
     looked = AuditSettings(rate=false_rate, seed=seed) if audit or out is not None else None
-    found = explain_benchmark(Study.load(study), settings, looked)
-    if out is not None and found.audit is not None:
-        write_findings(found.audit.table, out, force=force)
-    emit(found.as_dict(), as_json, found.as_text())
+    explanation = explain_benchmark(Study.load(study), settings, looked)
+    if out is not None and explanation.audit is not None:
+        write_findings(explanation.audit.table, out, force=force)
+    emit(explanation.as_dict(), as_json, explanation.as_text())

@@ -177,7 +177,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except (ArrowException, OSError, ValueError) as error:
+    except (ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise InputError(f"{path}: not a readable Parquet file (truncated?); write it again") from error
     if any(name is not None for name in frame.index.names):
         return frame.reset_index(allow_duplicates=True)

@@ -119,8 +119,8 @@ class BatchBook:
     def batches(self, *states: str) -> list[Batch]:
         """Return the batches in these states, oldest first; all without any."""
         query = "SELECT local_id, path, file_id, batch_id, state, requests, model FROM batches"
-        found = (Batch(*row) for row in self._db.execute(f"{query} ORDER BY at"))
-        return [batch for batch in found if not states or batch.state in states]
+        batches = (Batch(*row) for row in self._db.execute(f"{query} ORDER BY at"))
+        return [batch for batch in batches if not states or batch.state in states]
 
     def keys(self, batch: Batch) -> dict[str, str]:
         """Return the keys of a batch's questions by custom id."""

@@ -132,13 +132,13 @@ async def find_capability(
         return Capability(**{name: value for name, value in known.items() if name in names})
     meter = meter or probe_meter(sampling)
     try:
-        found = await _probe(client, sampling, meter)
+        capability = await _probe(client, sampling, meter)
     finally:
         if meter.usd:
             ledger.record_cost(fact_name(client, sampling), sampling.model, meter.usd)
-    if found is not None:
-        record_capability(client, ledger, sampling, found)
-    return found
+    if capability is not None:
+        record_capability(client, ledger, sampling, capability)
+    return capability
 
 
 def probe_meter(sampling: Sampling, prices: Prices | None = None, budget: Budget | None = None) -> CallMeter:
@@ -204,7 +204,7 @@ def _without_system(messages: Messages) -> Messages:
 
 def obeys(text: str, form: Format) -> bool:
     """Return whether a probe's reply has the form that was asked for."""
-    found = read_json(text)
-    if not isinstance(found, dict):
+    document = read_json(text)
+    if not isinstance(document, dict):
         return False
-    return form == "json_object" or (set(found) == {"reasoning", "level"} and found["level"] in range(6))
+    return form == "json_object" or (set(document) == {"reasoning", "level"} and document["level"] in range(6))

@@ -60,9 +60,9 @@ def read_completion(body: str) -> ChatReply:
     metered, unmetered = usage or Usage(), int(usage is None)
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal.strip() and not text.strip():
-        said = clean(refusal)
-        problem = f"refused: {redact(said)}"
-        return ChatReply(said, finish, metered, problem=problem, unmetered=unmetered, final=True)
+        reason = clean(refusal)
+        problem = f"refused: {redact(reason)}"
+        return ChatReply(reason, finish, metered, problem=problem, unmetered=unmetered, final=True)
     if not text.strip():
         return _without_text(message, finish, metered, unmetered)
     return ChatReply(text, finish, metered, _tokens(choice.get("logprobs")), unmetered=unmetered)
@@ -131,9 +131,9 @@ def error_of(body: str) -> tuple[int, str, str] | None:
 
 def error_message(body: str) -> str:
     """Return an error's message, or the whole body where it has another shape."""
-    found = error_of(body)
-    if found is not None:
-        return found[2]
+    error = error_of(body)
+    if error is not None:
+        return error[2]
     answer = read_json(body)
     for name in ("message", "detail"):
         if isinstance(answer, dict) and isinstance(answer.get(name), str):

@@ -223,7 +223,7 @@ class Ledger:
     def fact(self, name: str) -> dict[str, Any] | None:
         """Return something that was learnt once; None where it is unknown or cannot be read."""
         row = self._first("SELECT value FROM facts WHERE name = ?", name)
-        return found if row and isinstance(found := _read(row[0]), dict) else None
+        return stored_object if row and isinstance(stored_object := _read(row[0]), dict) else None
 
     def record_fact(self, name: str, value: dict[str, Any]) -> None:
         """Keep something that was learnt."""
@@ -350,16 +350,16 @@ def _entry(row: tuple[str, str, str | None, float | None]) -> Entry:
 
 def _reply(stored: str) -> ChatReply:
     """Read a stored reply of any version of the package: unknown fields are ignored, odd ones take their default."""
-    if not isinstance(found := _read(stored), dict):
+    if not isinstance(stored_object := _read(stored), dict):
         return ChatReply(problem="the stored reply cannot be read")
     fields: dict[str, Any] = {
-        name: value for name, kind in REPLY_FIELDS.items() if isinstance(value := found.get(name), kind)
+        name: value for name, kind in REPLY_FIELDS.items() if isinstance(value := stored_object.get(name), kind)
     }
-    usage = found.get("usage")
+    usage = stored_object.get("usage")
     counts = usage if isinstance(usage, dict) else {}
     names = ("prompt_tokens", "completion_tokens", "cached_tokens", "unsplit_tokens")
     numbers = {name: counts[name] for name in names if isinstance(counts.get(name), int)}
-    return ChatReply(**fields, usage=Usage(**numbers), tail=_tail(found.get("tail")))
+    return ChatReply(**fields, usage=Usage(**numbers), tail=_tail(stored_object.get("tail")))
 
 
 def _tail(found: object) -> tuple[TokenChoice, ...]:

@@ -164,15 +164,15 @@ def _plain(items: pd.DataFrame) -> pd.DataFrame:
 def _refuse_other_items(joined: pd.DataFrame, other: pd.DataFrame, first: str, name: str) -> None:
     shared = joined.index.intersection(other.index)
     for column in (column for column in ITEM_COLUMNS if column in joined and column in other):
-        ours, theirs = joined.loc[shared, column], other.loc[shared, column]
-        both = (ours.notna() & theirs.notna()).to_numpy(dtype=bool)
-        differs = both & np.array([not _same(a, b) for a, b in zip(ours, theirs, strict=True)], dtype=bool)
+        kept, added = joined.loc[shared, column], other.loc[shared, column]
+        both = (kept.notna() & added.notna()).to_numpy(dtype=bool)
+        differs = both & np.array([not _same(a, b) for a, b in zip(kept, added, strict=True)], dtype=bool)
         if differs.any():
             place = int(np.flatnonzero(differs)[0])
             item = shortened(str(shared[place]), LONGEST_NAME)
             raise InputError(
-                f"{name}: item '{item}' has the {column} {shown(theirs.iloc[place])}, in {first} it is"
-                f" {shown(ours.iloc[place])} ({int(differs.sum())} such items); give different items different ids"
+                f"{name}: item '{item}' has the {column} {shown(added.iloc[place])}, in {first} it is"
+                f" {shown(kept.iloc[place])} ({int(differs.sum())} such items); give different items different ids"
             )
 
 

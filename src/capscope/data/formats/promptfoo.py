@@ -165,10 +165,10 @@ def _error(result: dict[str, Any]) -> str:
     """Return why the provider failed; empty where it answered."""
     reason, response = result.get("failureReason"), result.get("response")
     answer = response if isinstance(response, dict) else {}
-    said = answer.get("error") or result.get("error")
+    message = answer.get("error") or result.get("error")
     # files without a reason name failed assertions as errors too; those have been graded
-    failed = reason == ERROR if reason is not None else bool(said) and not result.get("gradingResult")
-    return " ".join(str(said or "no message").split()) if failed else ""
+    failed = reason == ERROR if reason is not None else bool(message) and not result.get("gradingResult")
+    return " ".join(str(message or "no message").split()) if failed else ""
 
 
 def _values(path: Path, result: dict[str, Any], place: str, *, failed: bool) -> dict[str, object]:

@@ -68,13 +68,10 @@ def _scores(path: Path, items: ItemBook, sentinels: Sequence[str]) -> ScoreTable
     for name in REQUIRED:
         if name not in frame:
             raise InputError(f"{path}: column '{name}' is missing{nearest(name, map(str, frame.columns))}")
-    scaffold = _conditions(frame, path)
+    ids = {name: as_identifier(frame[name], name, str(path)).astype(str) for name in ("item_id", "subject_id")}
+    frame = frame.assign(**ids, scaffold=_conditions(frame, path))
     _refuse_repeated(frame, path)
-    frame = frame.assign(
-        item_id=as_identifier(frame["item_id"], "item_id", str(path)).astype(str),
-        model=_names(as_identifier(frame["subject_id"], "subject_id", str(path)).astype(str), path),
-        scaffold=scaffold,
-    )
+    frame = frame.assign(model=_names(ids["subject_id"], path))
     _describe(frame, path, items)
     absent = frame["response"].isna().to_numpy() | is_sentinel(frame["response"], sentinels)
     kept = frame[~absent]

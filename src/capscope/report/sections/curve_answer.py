@@ -31,6 +31,7 @@ def build(source: PageSource) -> Record:
         "stand_out": _stand_out(beyond, source.scales),
         "n_questions": 0 if source.part is None else len(source.part.predictions.support),
         "best": ranked[0] if ranked else None,
+        "cautions": source.profiles.cautions,
     }
 
 
@@ -72,6 +73,9 @@ TEMPLATE = """
 {% elif section.beyond_compared %}
 <p>Beyond the general factor, no ability differs clearly from what it predicts.</p>
 {% endif %}
+{% for line in section.cautions %}
+<p class="note">Read with care: {{ line }}.</p>
+{% endfor %}
 <p class="note">All intervals are {{ level | percent }} intervals.</p>
 """
 
