@@ -246,3 +246,12 @@ def test_a_small_file_that_unpacks_to_more_than_memory_holds_is_refused(tmp_path
     monkeypatch.setattr("capscope.data.reading.LARGEST_TABLE", 5_000_000)
     monkeypatch.setattr("capscope.data.reading.MOST_INFLATED", 20)
     assert "5,000 rows would take about 0 GB of memory from a file of" in refused(read_table, path)
+
+
+def test_categories_of_a_large_table_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [f"an item with a long name, number {number:05d}" for number in range(20_000)]
+    frame = pd.DataFrame({"item_id": pd.Categorical(items * 20), "score": 1.0})
+    frame.to_parquet(tmp_path / "responses.parquet")
+    monkeypatch.setattr("capscope.data.reading.LARGEST_TABLE", 20_000_000)
+    monkeypatch.setattr("capscope.data.reading.MOST_INFLATED", 1)
+    assert len(read_table(tmp_path / "responses.parquet")) == 400_000

@@ -193,13 +193,21 @@ def _refuse_inflated(path: Path, file: pq.ParquetFile) -> None:
     """
     rows = file.metadata.num_rows
     sample = next(file.iter_batches(batch_size=SAMPLED_ROWS), None) if rows else None
-    each = sample.nbytes / sample.num_rows if sample is not None and sample.num_rows else 0.0
-    unpacked = rows * max(each, file.metadata.num_columns / 8)
+    each, once = (0.0, 0) if sample is None or not sample.num_rows else _bytes_of(sample)
+    unpacked = rows * max(each, file.metadata.num_columns / 8) + once
     if unpacked > max(LARGEST_TABLE, MOST_INFLATED * path.stat().st_size):
         raise InputError(
             f"{path}: {rows:,} rows would take about {unpacked / 1e9:.0f} GB of memory from a file of"
             f" {path.stat().st_size / 1e6:.1f} MB; check how it was written, or split it"
         )
+
+
+def _bytes_of(sample: pa.RecordBatch) -> tuple[float, int]:
+    """Return the bytes of one row, and those of the dictionaries of categories, which all rows share."""
+    categories = [column for column in sample.columns if isinstance(column, pa.DictionaryArray)]
+    shared = sum(column.dictionary.nbytes for column in categories)
+    own = sum(column.indices.nbytes if isinstance(column, pa.DictionaryArray) else column.nbytes for column in sample)
+    return own / sample.num_rows, shared
 
 
 def _refuse_repeated_names(path: Path, names: list[str]) -> None:
