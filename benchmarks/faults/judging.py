@@ -28,7 +28,7 @@ SECONDS = 20
 """Seconds that reading an input may take."""
 KINDS = ("bytes", "values", "structure", "encoding")
 SHARES = (0.3, 0.35, 0.27, 0.08)
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b\u202e]")
 LAST_NET = re.compile(r"not as \S+ is written \(\w+:")
 """How `read_format` refuses what no reader names."""
