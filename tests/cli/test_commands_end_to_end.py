@@ -206,7 +206,10 @@ BAD = {
     "kind of predictions": (["evaluate", "{study}", "--write", "x.xlsx"], "cannot write '.xlsx' files"),
     "predictions written": (["evaluate", "{study}", "--write", "{battery}"], "already exists; choose another --write"),
     "benchmark": (["explain", "{study}", "--benchmark", "B9"], "no benchmark 'B9'"),
-    "battery": (["battery", "score", "{study}/items.parquet", "{study}"], "column 'stratum' is missing"),
+    "battery": (
+        ["battery", "score", "{study}/items.parquet", "{study}"],
+        "make the file with 'capscope battery select'",
+    ),
     "holdout": (["fit", "{study}", "--model", "rasch", "--holdout", "20"], "--holdout 20 is not a share"),
     "demo folder": (["demo", "--out", "{study}"], "is not a demo's folder; choose another --out"),
 }

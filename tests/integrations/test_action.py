@@ -74,6 +74,7 @@ def test_a_gain_passes_the_job_and_a_comment_is_made_where_asked(folder: Path) -
     assert "### SHIP" in comment
 
 
+@pytest.mark.slow
 def test_a_loss_fails_the_job(folder: Path) -> None:
     done, outputs, summary = run(folder, "losses")
     assert done.returncode == 5
@@ -82,12 +83,14 @@ def test_a_loss_fails_the_job(folder: Path) -> None:
     assert "### HOLD" in summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fail_on", "code"), [("undecided", 6), ("hold", 0)])
 def test_an_undecided_gate_fails_the_job_where_asked(folder: Path, fail_on: str, code: int) -> None:
     done, outputs, _ = run(folder, "few", FAIL_ON=fail_on)
     assert (done.returncode, outputs["verdict"]) == (code, "undecided"), done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_and_fails_the_job(folder: Path) -> None:
     done, outputs, _ = run(folder, "gains", CANDIDATE="nwe")
     assert done.returncode not in (0, 5, 6)

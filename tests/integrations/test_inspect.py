@@ -35,7 +35,7 @@ with warnings.catch_warnings():
         score_log,
     )
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = pytest.mark.filterwarnings("ignore")
 N_ITEMS, N_PAST = 250, 25
 
 

@@ -61,6 +61,7 @@ def test_a_gate_passes_fails_and_skips_tests_and_shows_every_verdict(folder: Pat
     assert "### HOLD: new against old" in report
 
 
+@pytest.mark.slow
 def test_undecided_fails_unless_asked_otherwise(folder: Path) -> None:
     done = run(folder, "-p", "no:xdist", "-k", "open")
     assert "1 failed" in done.stdout

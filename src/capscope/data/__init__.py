@@ -4,7 +4,7 @@ from capscope.data.demands import Demands, known_levels, rated_levels, typical_l
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins, refuse_foreign_demands
 from capscope.data.level_counts import LevelCounts, read_level_counts
 from capscope.data.levels import items_of_frame, read_items
-from capscope.data.reading import ArrowTable, as_frame, read_table, read_text, shipped
+from capscope.data.reading import read_table, read_text, shipped
 from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, rows_in
 from capscope.data.splits import (
     FROM_NAMES,
@@ -23,7 +23,7 @@ from capscope.data.splits import (
     task_labels,
 )
 from capscope.data.study import Study, read_study, refuse_overwriting
-from capscope.data.tables import FACETS, FUSED, TABLES, TableName, checked_columns, validate
+from capscope.data.tables import FACETS, FUSED, TABLES, ArrowTable, TableName, as_frame, checked_columns, validate
 
 ResponseMatrix, response_matrix = Responses, Responses.of
 """Names of version 0.1."""

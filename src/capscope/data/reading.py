@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,30 +31,6 @@ LARGEST_TABLE, MOST_INFLATED, SAMPLED_ROWS = 2_000_000_000, 200, 64
 """Bytes of a table beyond which a Parquet file may unpack to so many times its size at most; rows that are sampled."""
 LEFT_OUT = "left_out"
 """Attribute of a table that `read_table` returns: names of the index columns that were left out."""
-
-
-Value = TypeVar("Value")
-
-
-@runtime_checkable
-class ArrowTable(Protocol):
-    """A table that can be read as an Arrow stream: of polars, pyarrow, DuckDB and others."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Return the stream (Arrow PyCapsule interface)."""
-        ...
-
-
-def as_frame(value: Value | ArrowTable) -> Value | pd.DataFrame:
-    """Return a table of another library as a pandas DataFrame, and anything else as it is.
-
-    Example:
-        >>> as_frame(pa.table({"item_id": ["a"]})).columns.tolist()
-        ['item_id']
-    """
-    if isinstance(value, pd.DataFrame) or not isinstance(value, ArrowTable):
-        return value
-    return pa.table(value).to_pandas()
 
 
 def read_table(path: Path, encoding: str = "utf-8", *, keep_index: bool = False) -> pd.DataFrame:

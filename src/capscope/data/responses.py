@@ -142,8 +142,8 @@ class Responses:
 
 
 def _sums(place: RowIndex, trials: RowFloats, score: RowFloats, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sum trials, and scores times trials, by place."""
-    return np.bincount(place, trials, size), np.bincount(place, trials * score, size)
+    """Sum trials, and scores times trials, by place; without any row, numpy counts in whole numbers."""
+    return np.bincount(place, trials, size).astype(float), np.bincount(place, trials * score, size).astype(float)
 
 
 def _mean(right: np.ndarray, trials: np.ndarray) -> np.ndarray:

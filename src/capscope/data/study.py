@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from capscope.data.reading import SUFFIXES, ArrowTable, as_frame, parse_json, read_table, read_text
-from capscope.data.tables import TABLES, TableName, is_checked, validate
+from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
+from capscope.data.tables import TABLES, ArrowTable, TableName, as_frame, is_checked, validate
 from capscope.display import html_table
 from capscope.errors import InputError, refuse_absent_model
 from capscope.files import kind_of, locked, refuse_folder, sha256_of, whole_folder, write_json, write_table

@@ -3,15 +3,40 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from capscope.data.columns import MAY_BE_MISSING, as_identifier, as_number, as_text, blank_cells, data_row, storable
 from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
 
 TableName = Literal["items", "responses", "demands"]
+
+
+Value = TypeVar("Value")
+
+
+@runtime_checkable
+class ArrowTable(Protocol):
+    """A table that can be read as an Arrow stream: of polars, pyarrow, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the stream (Arrow PyCapsule interface)."""
+        ...
+
+
+def as_frame(value: Value | ArrowTable) -> Value | pd.DataFrame:
+    """Return a table of another library as a pandas DataFrame, and anything else as it is.
+
+    Example:
+        >>> as_frame(pa.table({"item_id": ["a"]})).columns.tolist()
+        ['item_id']
+    """
+    if isinstance(value, pd.DataFrame) or not isinstance(value, ArrowTable):
+        return value
+    return pa.table(value).to_pandas()
 
 
 @dataclass(frozen=True)
