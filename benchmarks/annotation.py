@@ -140,7 +140,7 @@ def main(folder: Path) -> None:
     print(f"\nagree: {found.items} items, kappa {found.qwk:.3f}, alpha {found.alpha:.3f}, r_WG {found.r_wg:.3f}")
     print(f"exact {found.exact:.3f}, rho {found.spearman:.3f}, in benchmarks {found.spearman_within_benchmark:.3f}")
     print("\n".join(found.warnings))
-    features = study_features(study, OFFLINE_MODEL)
+    features, _ = study_features(study, OFFLINE_MODEL)
     mine, theirs = Demands.of(study, "gpt-4o"), Demands.of(study, "gemini")
     levels = mine.at(features.items)
     kept = np.isfinite(levels).all(axis=1)

@@ -19,10 +19,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from capscope.data import Responses
 from capscope.fit import IRTSettings, fit_irt
-from capscope.fit.cells.dense import DenseCells
-from capscope.fit.cells.interface import Cells
-from capscope.fit.cells.scores import SignedScores
-from capscope.fit.cells.sparse import MemoryStore, SparseCells
+from capscope.fit.cells.interface import Cells, SignedScores
+from capscope.fit.cells.matrices import DenseCells, MemoryStore, SparseCells
 from capscope.fit.engines.variational.item_prior import make_design
 from capscope.fit.engines.variational.problem import ModelChoice, Problem, fit_choice, pick_device
 

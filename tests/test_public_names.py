@@ -45,23 +45,39 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert python(program) == "[]"
 
 
-MODULE_OF = {"annotate": "rubrics", "fit": "links", "predict": "predictions", "report": "page"}
+MODULE_OF = {"annotate": "rubrics", "fit": "links", "forecast": "masks", "predict": "predictions", "report": "page"}
 """A module inside each room."""
 
 
-@pytest.mark.parametrize("name", capscope.ROOMS)
-def test_a_verb_that_is_a_room_is_one_thing_whatever_was_imported_before(name: str) -> None:
-    program = f"""
-from capscope import {name} as first
-import capscope.{name}.{MODULE_OF[name]} as inner
-import capscope.{name}.{MODULE_OF[name]}
-from capscope import {name} as second
-assert first is second is capscope.{name}, (first, second)
-assert callable(first) and first.{MODULE_OF[name]} is inner
-"""
-    python(program)
-    lines = program.strip().splitlines()
-    python("\n".join([lines[2], lines[1], lines[0], *lines[3:]]))
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 1, 0, 3)], ids=["room first", "module first"])
+def test_a_verb_that_is_a_room_is_one_thing_whatever_was_imported_before(order: tuple[int, ...]) -> None:
+    """Rooms are tried from left to right, so that none was imported by an earlier one."""
+    programs: list[str] = []
+    for name in capscope.ROOMS:
+        inner = f"capscope.{name}.{MODULE_OF[name]}"
+        lines = (
+            f"from capscope import {name} as first",
+            f"import {inner} as inner",
+            f"import {inner}",
+            f"from capscope import {name} as second",
+        )
+        checks = (
+            f"assert first is second is capscope.{name}, (first, second)",
+            f"assert callable(first) and first.{MODULE_OF[name]} is inner",
+        )
+        unused = f"assert 'capscope.{name}' not in __import__('sys').modules"
+        programs += [unused, *(lines[place] for place in order), *checks]
+    python("\n".join(programs))
+
+
+def test_what_is_no_data_is_named_in_one_line() -> None:
+    study_of = inspect.unwrap(capscope.Study.of.__func__)
+    with pytest.raises(TypeError, match=r"^study: a table is list; give a pandas DataFrame$"):
+        study_of(capscope.Study, [1, 2])
+    with pytest.raises(TypeError, match=r"^data is int; give a study, its folder, a table of scores, or level counts$"):
+        inspect.unwrap(capscope.fit)(3)
+    with pytest.raises(TypeError, match=r"^the fit is int; give a fit, its posterior or its folder$"):
+        inspect.unwrap(capscope.profile)(3)
 
 
 @pytest.mark.parametrize("name", capscope.ROOMS)

@@ -12,7 +12,7 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-ROOMS = ("annotate", "fit", "predict", "report")
+ROOMS = ("annotate", "fit", "forecast", "predict", "report")
 """Public functions whose name is that of the room they stand in: the name gives the room, which can be called."""
 
 EARLIER_NAMES = {

@@ -19,6 +19,7 @@ from .fit import Fit as Fit
 from .fit import fit as fit
 from .fit import load as load
 from .fit import simulate as simulate
+from .forecast import forecast as forecast
 from .predict import Evaluation as Evaluation
 from .predict import Predictions as Predictions
 from .predict import evaluate as evaluate

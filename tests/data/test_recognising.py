@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from capscope.data import Study
-from capscope.data.formats import import_lm_eval, import_logs
+from capscope.data.formats import FORMATS, import_lm_eval, import_logs, with_keywords
 from capscope.errors import InputError
 
 Write = Callable[[str, str], Path]
@@ -43,7 +43,7 @@ def test_a_matrix_is_read_by_its_first_column_or_asked_about(write: Write) -> No
         scores(import_logs(models)) == scores(import_logs(items)) == {("m", "q1"): 1, ("m", "q2"): 0, ("n", "q1"): 0.5}
     )
     open_matrix = write("c.csv", "who,q1,q2\nm,1,0\nn,0.5,\n")
-    with pytest.raises(InputError, match=r"say which with --wide \(models\) or --wide-items"):
+    with pytest.raises(InputError, match=r'say which with options\["wide"\] \(models\) or options\["wide_items"\]'):
         import_logs(open_matrix)
     assert scores(import_logs(open_matrix, options={"wide": True})) == scores(import_logs(models))
 
@@ -83,3 +83,9 @@ def test_runs_of_one_model_are_counted_by_the_latest_or_all_kept(write: Write, t
     assert scores(import_logs(tmp_path)) == {("m", "t:0"): 0}
     kept = import_lm_eval(tmp_path, runs="all")[0].require("responses")
     assert dict(zip(kept["run"].astype(str), kept["score"], strict=True)) == {"1": 1, "2": 0}
+
+
+def test_errors_name_options_as_python_takes_them() -> None:
+    message = "task 'a': choose one with --metric NAME, or --repeats latest; say which with --format"
+    expected = 'task \'a\': choose one with options["metrics"] NAME, or options["runs"] latest; say which with format='
+    assert with_keywords(FORMATS, message) == expected

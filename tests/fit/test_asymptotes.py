@@ -12,7 +12,6 @@ from capscope.fit import (
     IRTPosterior,
     IRTSettings,
     IRTTruth,
-    draw_chances,
     fit_irt,
     information,
     load_fit,
@@ -195,7 +194,7 @@ def test_a_fit_with_floors_survives_the_disk_scores_and_draws(world, tmp_path):
     truth = IRTTruth(np.zeros((2, 1)), np.ones((120, 1)), np.zeros(120))
     battery = simulate_irt(truth, np.random.default_rng(0), share=0.5)
     assert np.isfinite(score_models(read.posterior, battery).ability_mean).all()
-    chances = next(draw_chances(some, np.arange(80), np.random.default_rng(0), 400))
+    chances = next(some.draw_chances(np.arange(80), np.random.default_rng(0), 400))
     expected = some.probability(np.zeros(80, int), np.arange(80))
     assert np.abs(chances.mean(1) - expected).max() < 0.05
     assert information(some, np.array([[0.0]])).shape == (1, 80)

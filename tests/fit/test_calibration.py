@@ -9,14 +9,14 @@ from simulated import truth_2pl, truth_signed
 from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import IRTPosterior, IRTSettings, IRTTruth, calibrate_items, fit_irt, score_models, simulate_irt
-from capscope.fit.cells.answers import PartOfAnswers, RowAnswers, as_rows
+from capscope.fit.cells.answers import PartOfAnswers, as_rows
 
 OLD_MODELS, OLD_ITEMS = np.arange(300), np.arange(300)
 NEW_MODELS, NEW_ITEMS = np.arange(300, 600), np.arange(300, 600)
 
 
 def restricted(data: Responses, models: np.ndarray, items: np.ndarray) -> Responses:
-    return as_rows(PartOfAnswers(RowAnswers(data), models, items))
+    return as_rows(PartOfAnswers(data, models, items))
 
 
 def stronger_newcomers(make, seed: int) -> IRTTruth:

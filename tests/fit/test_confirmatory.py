@@ -7,7 +7,7 @@ from simulated import responses, truth_signed
 from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import IRTSettings, IRTTruth, fit_irt, simulate_irt
-from capscope.fit.cells.answers import PartOfAnswers, RowAnswers, as_rows
+from capscope.fit.cells.answers import PartOfAnswers, as_rows
 
 MIRT = IRTSettings(model="mirt", dims=3)
 
@@ -88,7 +88,7 @@ def test_items_without_answers_keep_their_zeros(masked):
 
 
 def part(data: Responses, models: np.ndarray, items: np.ndarray) -> Responses:
-    return as_rows(PartOfAnswers(RowAnswers(data), models, items))
+    return as_rows(PartOfAnswers(data, models, items))
 
 
 def test_anchored_rows_are_unchanged_bit_for_bit_and_set_the_scale():

@@ -9,15 +9,14 @@ from simulated import truth_signed, world_2pl
 
 from capscope.data import Responses
 from capscope.fit import IRTSettings, calibrate_items, fit_irt, load_fit, save_fit, score_models
-from capscope.fit.cells.answers import RowAnswers
-from capscope.fit.cells.response_summary import MOST_TRIALS, survey, trial_weight
+from capscope.fit.cells.response_summary import MOST_TRIALS, summarise, trial_weight
 
 TRIALS = 10
 
 
 def weight(data: Responses) -> float:
-    answers = RowAnswers(data)
-    return trial_weight(answers, survey(answers))
+    answers = data
+    return trial_weight(answers, summarise(answers))
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,11 @@ from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit import IRTSettings, fit_irt
 from capscope.fit.cells import layout
-from capscope.fit.cells.answers import GridAnswers, RowAnswers
-from capscope.fit.cells.disk import DiskStore
-from capscope.fit.cells.interface import Cells, Factors
-from capscope.fit.cells.layout import lay_out
-from capscope.fit.cells.response_summary import survey
-from capscope.fit.cells.scores import CodedScores, SignedScores, WeightedScores
-from capscope.fit.cells.sparse import MemoryStore, SparseCells
+from capscope.fit.cells.answers import GridAnswers
+from capscope.fit.cells.interface import Cells, CodedScores, Factors, SignedScores, WeightedScores
+from capscope.fit.cells.layout import DiskStore, lay_out
+from capscope.fit.cells.matrices import MemoryStore, SparseCells
+from capscope.fit.cells.response_summary import summarise
 
 SIZE = (60, 90)
 
@@ -35,12 +33,12 @@ def fractions(data: Responses, steps: int) -> Responses:
 
 def both(data: Responses, monkeypatch: pytest.MonkeyPatch, memory_mb: float = 1e3) -> tuple[Cells, Cells]:
     """The same cells as a full matrix and as compressed rows."""
-    answers = RowAnswers(data)
+    answers = data
     floor = np.random.default_rng(1).uniform(0, 0.4, len(data.items))
-    full = lay_out(answers, survey(answers), floor)
+    full = lay_out(answers, summarise(answers), floor)
     monkeypatch.setattr(layout, "SMALL_MATRIX", 0)
     monkeypatch.setattr(layout, "SPARSE_SHARE", 1.1)
-    compressed = lay_out(answers, survey(answers), floor, memory_mb)
+    compressed = lay_out(answers, summarise(answers), floor, memory_mb)
     assert isinstance(compressed[0], SparseCells)
     return full[1], compressed[1]
 
@@ -56,8 +54,8 @@ def factors(rows: int, columns: int) -> Factors:
 def test_compressed_rows_give_the_sums_of_a_full_matrix(
     kind: str, gather_share: float, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("capscope.fit.cells.sparse.GATHER_SHARE", gather_share)
-    monkeypatch.setattr("capscope.fit.cells.sparse.CHUNK_CELLS", 500)
+    monkeypatch.setattr("capscope.fit.cells.matrices.GATHER_SHARE", gather_share)
+    monkeypatch.setattr("capscope.fit.cells.matrices.CHUNK_CELLS", 500)
     data = world()
     data = fractions(data, 10) if kind == "coded" else fractions(data, 997) if kind == "weighted" else data
     if kind == "repeated":
@@ -90,8 +88,8 @@ def test_scores_take_one_byte_where_that_is_exact(kind: str, scores: type, monke
 
 @pytest.mark.parametrize("make", [lambda d: d, lambda d: fractions(d, 4)], ids=["binary", "coded"])
 def test_cells_on_disk_are_those_in_memory(make: Callable[[Responses], Responses], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("capscope.fit.cells.answers.ROWS_AT_ONCE", 700)
-    monkeypatch.setattr("capscope.fit.cells.sparse.CHUNK_CELLS", 500)
+    monkeypatch.setattr("capscope.data.responses.ROWS_OF_A_BLOCK", 700)
+    monkeypatch.setattr("capscope.fit.cells.matrices.CHUNK_CELLS", 500)
     full, on_disk = both(make(world()), monkeypatch, memory_mb=1e-3)
     assert isinstance(on_disk, SparseCells)
     assert isinstance(on_disk.store, DiskStore)

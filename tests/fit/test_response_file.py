@@ -10,8 +10,8 @@ from simulated import world_2pl
 from capscope.data import ResponseFile, Responses, Study
 from capscope.errors import InputError
 from capscope.fit import StudyFitSettings, fit_folder, fit_irt, fit_study, fitting
-from capscope.fit.cells.answers import FileAnswers, as_rows
-from capscope.fit.cells.disk import DiskStore
+from capscope.fit.cells.answers import as_rows
+from capscope.fit.cells.layout import DiskStore
 
 TINY_MB = 0.01
 
@@ -39,7 +39,7 @@ def test_blocks_hold_the_table(folder: Path):
     file = ResponseFile.open(folder / "responses.parquet")
     blocks = list(file.blocks())
     assert len(blocks) > 5
-    rows = as_rows(FileAnswers(file))
+    rows = as_rows(file)
     assert (rows.models, rows.items, file.n_rows) == (whole.models, whole.items, len(whole.score))
     order = np.lexsort((rows.item_index, rows.model_index))
     np.testing.assert_array_equal(rows.rows(order).item_index, whole.item_index)
@@ -63,7 +63,9 @@ def test_the_memory_allowed_decides_what_stays_on_disk(folder: Path, monkeypatch
     assert not fitting.stays_on_disk(table, StudyFitSettings())
     assert not fitting.stays_on_disk(table, StudyFitSettings(model="curves", memory_mb=TINY_MB))
     made: list[DiskStore] = []
-    monkeypatch.setattr("capscope.fit.cells.disk.DiskStore", lambda *parts: made.append(DiskStore(*parts)) or made[-1])
+    monkeypatch.setattr(
+        "capscope.fit.cells.layout.DiskStore", lambda *parts: made.append(DiskStore(*parts)) or made[-1]
+    )
     fit_folder(folder, StudyFitSettings(model="rasch", memory_mb=1e-4))
     assert {store.columns.size for store in made} == {len(Responses.of(Study.load(folder)).score)}
 

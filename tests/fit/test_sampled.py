@@ -17,7 +17,7 @@ from capscope.fit import (
     sample_irt,
     simulate_irt,
 )
-from capscope.fit.engines.pyro.sampling import chain_status, search_status
+from capscope.fit.engines.pyro_sampling import chain_status, search_status
 from capscope.fit.irt_study import fit_answers
 from capscope.fit.links import log_likelihood, log_likelihood_of
 

@@ -6,7 +6,7 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from capscope.fit import fit_demand_study
-from capscope.fit.resources import single_threaded
+from capscope.fit.outcome import single_threaded
 from predict.simulated_study import simulated_study
 
 

@@ -10,7 +10,6 @@ from capscope.data import Demands, Responses
 from capscope.errors import InputError
 from capscope.fit import IRTSettings, StudyFitSettings, fit_irt, fit_study, load_fit, save_fit
 from capscope.predict import PredictionSettings, evaluate, predict
-from capscope.predict.predictions import curve_parts, irt_parts
 from capscope.predict.scores.benchmark import read_past_effects
 from predict.simulated_study import simulated_study
 
@@ -29,7 +28,7 @@ def test_parts_of_curves_add_up_to_the_log_odds(folder: Path) -> None:
     study = simulated_study(n_items=200)
     posterior = load_fit(folder / "curves").posterior
     demands = Demands.of(study)
-    parts = curve_parts(posterior, demands.items, demands.level)
+    parts = posterior.contributions(study)
     total = parts.pivot_table(index="model", columns="item_id", values="log_odds", aggfunc="sum").to_numpy()
     drawn = posterior.item_log_odds(demands.level, np.random.default_rng(0))
     spread = drawn.std(axis=-1) / np.sqrt(drawn.shape[-1])
@@ -40,9 +39,10 @@ def test_parts_of_curves_add_up_to_the_log_odds(folder: Path) -> None:
 
 
 def test_parts_of_item_response_fits_add_up_to_the_log_odds() -> None:
-    posterior = fit_irt(Responses.of(simulated_study(n_items=80)), IRTSettings(model="2pl")).posterior
+    study = simulated_study(n_items=80)
+    posterior = fit_irt(Responses.of(study), IRTSettings(model="2pl")).posterior
     items = (*posterior.items[:5], "unseen")
-    parts = irt_parts(posterior, items)
+    parts = posterior.contributions(study, items)
     total = parts.pivot_table(index="model", columns="item_id", values="log_odds", aggfunc="sum")[list(items)]
     model, item = np.indices((6, 5)).reshape(2, -1)
     expected, _ = posterior.logit_moments(model, item)

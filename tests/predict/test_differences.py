@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from capscope.intervals import cluster_interval
-from capscope.predict.evaluation.result import LossSums, paired_differences
+from capscope.intervals import Interval, cluster_interval
+from capscope.predict.evaluation.result import Differences, Evaluation, EvaluationSettings, LossSums, paired_differences
 from capscope.predict.outcomes import Outcomes
 
 
@@ -56,3 +56,40 @@ def test_intervals_cover_the_mean_even_with_few_tasks(n_clusters: int) -> None:
         found = cluster_interval(values, cluster, rng, 0.9)
         hits += found.lower <= 0.3 <= found.upper
     assert hits / 600 == pytest.approx(0.9, abs=0.04)
+
+
+VERDICTS = {
+    # log-loss of a and b, then b less a with its bounds
+    "clear": ((0.60, 0.59), (-0.0064, -0.0104, -0.0024), "use b; on new tasks it is ahead of a by .006 +- .004"),
+    "the reference": ((0.60, 0.65), (0.05, 0.03, 0.07), "use a; on new tasks it is ahead of b by .050 +- .020"),
+    "doubtful": (
+        (0.60, 0.59),
+        (-0.01, -0.03, 0.01),
+        "too little data to tell b from a: 6 models, 34 items (ahead by .010 +- .020",
+    ),
+    "one task": ((0.60, 0.59), (-0.01, np.nan, np.nan), "too little data to tell b from a: 6 models, 34 items of one"),
+}
+
+
+@pytest.mark.parametrize("case", VERDICTS)
+def test_an_evaluation_ends_with_its_verdict(case: str) -> None:
+    (first, second), (point, lower, upper), verdict = VERDICTS[case]
+    names = ("auroc", "auroc_within_task", "brier", "ece", "calibration_slope", "pvr_90", "benchmark_mae")
+    metrics = {name: {"log_loss": loss, **dict.fromkeys(names, 0.5)} for name, loss in (("a", first), ("b", second))}
+    gap = Interval(point, lower, upper, 0.95)
+    found = Evaluation(
+        settings=EvaluationSettings(),
+        folds=5,
+        n_models=6,
+        n_items=34,
+        n_items_left_out=0,
+        metrics=metrics,
+        accuracy_weighted=metrics,
+        seconds={"a": 1.0, "b": 1.0},
+        differences=Differences("a", 0.95, {"b": {"log_loss": gap, "brier": gap}}),
+    )
+    assert found.verdict.startswith(verdict)
+    assert found.verdict == found.as_dict()["verdict"]
+    assert found.as_text().endswith(f"Verdict: {found.verdict}.")
+    assert "log-loss: mean surprise" in found.as_text()
+    assert "AUROC: chance that" in found.as_text()

@@ -36,6 +36,7 @@ from capscope.annotate.running import (
     annotate,
     as_rubrics,
     open_items,
+    refuse_no_reference,
     settings_of,
     start_study,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "general_rubrics",
     "load_rubrics",
     "make_job",
+    "refuse_no_reference",
     "open_items",
     "parse_annotator",
     "parse_joint_reply",

@@ -17,7 +17,7 @@ from capscope.annotate.planning import AnnotationPlan
 from capscope.annotate.rubrics import RubricSet, general_rubrics, load_rubrics
 from capscope.data import Study, read_items
 from capscope.endpoint import EndpointSettings, find_prices, refuse_place
-from capscope.errors import ConfirmationNeeded, InputError, OutputError
+from capscope.errors import ConfirmationNeeded, InputError, OutputError, first_few
 from capscope.files import refuse_unwritable
 
 LEDGER_NAME = "annotations.sqlite"
@@ -122,6 +122,7 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
     if folder is None and out is not None:
         held, folder = start_study(held, Path(out)), Path(out)
     folder = folder if write else None
+    refuse_no_reference(annotator, held, reference)
     settings = settings_of(annotator, given, folder)
     selection = Selection(rubrics=as_rubrics(rubrics), only=tuple(only), limit=limit)
     run = AnnotationRun(
@@ -234,6 +235,23 @@ def settings_of(
         ledger=Path(ledger) if ledger is not None else (folder or Path()) / LEDGER_NAME,
         **{name: given[name] for name in PLAIN_SETTINGS},
     )
+
+
+def refuse_no_reference(annotator: str, study: Study, reference: str) -> None:
+    """Refuse an annotator that learns from another one where none is named, and name those that the study has.
+
+    Raises:
+        InputError: None is named, and the study has some.
+    """
+    entry, _ = parse_annotator(annotator)
+    if reference or "reference" not in entry.needs or study.demands is None:
+        return
+    names = sorted(name for name in map(str, study.demands["annotator"].unique()) if not name.startswith(entry.name))
+    if names:
+        raise InputError(
+            f"--annotator {entry.name} learns from an annotator of the study; name it with --reference:"
+            f" {first_few(names)}"
+        )
 
 
 def open_items(items: Items) -> tuple[Study, Path | None]:

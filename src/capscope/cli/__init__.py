@@ -11,9 +11,9 @@ from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate_assessors
-from capscope.cli.explain_command import explain
 from capscope.cli.export_command import ExportCommand, export
 from capscope.cli.fit_command import fit
+from capscope.cli.forecast_command import forecast_app
 from capscope.cli.gate_command import gate_app
 from capscope.cli.import_command import FormatGroup, merge
 from capscope.cli.judge_command import judge_app
@@ -21,7 +21,7 @@ from capscope.cli.output import discard_output, error_line, flush_output, write_
 from capscope.cli.overview import HELP, Application
 from capscope.cli.plan_command import plan
 from capscope.cli.predict_command import predict
-from capscope.cli.profile_command import compare, profile
+from capscope.cli.profile_command import compare, explain, profile
 from capscope.cli.report_command import demo, report, view
 from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
 from capscope.errors import CapscopeError, OutputError
@@ -58,6 +58,7 @@ app.command("profile", rich_help_panel="Profile")(profile)
 app.command("compare", rich_help_panel="Profile")(compare)
 app.command("predict", cls=AssessorHelp, rich_help_panel="Predict")(predict)
 app.command("evaluate", cls=EvaluationHelp, rich_help_panel="Predict")(evaluate_assessors)
+app.add_typer(forecast_app, name="forecast", rich_help_panel="Predict")
 app.add_typer(bank_app, name="bank", rich_help_panel="Batteries")
 app.add_typer(battery_app, name="battery", rich_help_panel="Batteries")
 app.add_typer(gate_app, name="gate", rich_help_panel="Decide")
@@ -103,6 +104,9 @@ def _run() -> None:
     """
     try:
         app()
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(1)
     except OSError as error:
         discard_output()
         raise OutputError(f"{error.filename or 'stdout'}: cannot be read or written ({error.strerror})") from error

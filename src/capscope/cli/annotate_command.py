@@ -16,6 +16,7 @@ from capscope.cli.output import emit
 
 if TYPE_CHECKING:
     from capscope.annotate import Annotation, AnnotationPlan, AnnotationRun, AnnotatorSettings, Progress
+    from capscope.data import Study
 
 EVERYWHERE = frozenset({"study", "annotator", "out", "rubrics", "only", "limit", "plan", "replace", "seed", "as_json"})
 """Parameters that mean something to every annotator."""
@@ -106,7 +107,7 @@ def annotate(
 
     items, folder = open_items(study)
     folder = folder or out
-    settings = _settings(annotator, given, folder, plan)
+    settings = _settings(annotator, given, items, folder, plan)
     codes = tuple(code.strip() for code in only.split(",") if code.strip())
     selection = Selection(rubrics=as_rubrics(rubrics), only=codes, limit=limit)
     run = AnnotationRun(annotator=annotator, settings=settings, study=items, selection=selection, replace=replace)
@@ -122,13 +123,16 @@ def annotate(
     _finish(run, distil is not None, as_json)
 
 
-def _settings(annotator: str, given: dict[str, object], folder: Path | None, plan: bool) -> "AnnotatorSettings":
+def _settings(
+    annotator: str, given: dict[str, object], items: "Study", folder: Path | None, plan: bool
+) -> "AnnotatorSettings":
     """Read the settings, and refuse those that mean nothing to the annotator."""
-    from capscope.annotate import parse_annotator, settings_of
+    from capscope.annotate import parse_annotator, refuse_no_reference, settings_of
 
     entry, _ = parse_annotator(annotator)
     with _usage():
         entry.refuse(_given(given))
+        refuse_no_reference(annotator, items, str(given["reference"]))
         settings = settings_of(annotator, given, folder, for_plan=plan)
         entry.make(settings)
     return settings

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 PROMPT_ITEMS = 10
 """Items that `prompts` prints."""
+SCORES = (
+    "score: what the model would get on the whole pool, estimated from the answered items; lower and upper hold it"
+    "\nas often as the level says. Ability, where shown, is in standard deviations over the bank's past models."
+)
+ERRORS = (
+    "mae_pp: mean error of the score in percentage points; width95_pp: mean width of its 95 % intervals;"
+    "\ncoverage95: share of intervals that hold the true score, 0.95 where they are honest. Narrow and honest is best."
+)
+"""What stands under the tables."""
 
 battery_app = typer.Typer(
     help="Choose few items and estimate scores from them.",
@@ -126,7 +135,7 @@ def run(
         return
     planned.confirm(yes or _confirmed(model, planned.usd))
     result = run_battery(loaded, items, model=model, out=out, settings=settings, progress=_line_of_progress)
-    text = f"{table_text(result.scores)}\n\n{table_text(result.abilities)}\n\n{result.summary()}\n{out}"
+    text = f"{result.summary()}\n\n{table_text(result.scores)}\n{SCORES}\n\n{table_text(result.abilities)}\n{out}"
     emit(result.as_dict() | {"out": str(out)}, as_json, text)
     result.refuse_unfinished()
 
@@ -149,7 +158,7 @@ def score(
 
     result = score_battery(source, answers, battery=battery, estimator=estimator, level=level)
     profile = "" if result.profile is None else f"\n\n{table_text(result.profile)}"
-    emit(result.as_dict(), as_json, f"{table_text(result.scores)}{profile}")
+    emit(result.as_dict(), as_json, f"{table_text(result.scores)}\n{SCORES}{profile}")
 
 
 @battery_app.command("evaluate", cls=FamilyCommand)
@@ -216,7 +225,8 @@ def prompts(
 def _side_by_side(evaluations: "list[BatteryEvaluation]") -> str:
     import pandas as pd
 
-    return table_text(pd.concat([evaluation.table() for evaluation in evaluations], ignore_index=True))
+    tables = pd.concat([evaluation.table() for evaluation in evaluations], ignore_index=True)
+    return f"{table_text(tables)}\n{ERRORS}"
 
 
 def _line_of_progress(asked: int, score: float) -> None:

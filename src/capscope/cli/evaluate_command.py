@@ -1,18 +1,14 @@
 """``capscope evaluate``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from capscope.cli.options import Annotator, AsJson, Embedder, Force, Seed, StudyFolder
-from capscope.cli.output import emit, progress_bar, table_text
+from capscope.cli.output import emit, progress_bar
 
-if TYPE_CHECKING:
-    from capscope.predict import Evaluation
-
-SHOWN = ["log_loss", "auroc", "auroc_within_task", "brier", "ece", "calibration_slope", "pvr_90", "benchmark_mae"]
 SPLIT_HELP = (
     "What is held out together: id (items), task, benchmark, new-model, family, frontier (learn from the weaker half of"
     " the models, test the strongest 30 %) or both (new models on new benchmarks)."
@@ -94,16 +90,4 @@ def evaluate_assessors(
             write=write,
             progress=progress,
         )
-    emit(evaluation.as_dict(), as_json, _text(evaluation))
-
-
-def _text(evaluation: "Evaluation") -> str:
-    folds = f"{evaluation.folds} folds by {evaluation.split}, {evaluation.settings.seeds} seeds"
-    head = f"{evaluation.n_models} models, {evaluation.n_items} items, {folds}"
-    lines = [head, *evaluation.notes, table_text(evaluation.table()[["assessor", *SHOWN, "seconds"]])]
-    if evaluation.differences:
-        lines.append(f"log-loss less that of {evaluation.differences.reference}, 95 % interval over tasks:")
-        for name, intervals in evaluation.differences.of.items():
-            gap = intervals["log_loss"]
-            lines.append(f"  {name:<16} {gap.point:+.4f} ({gap.lower:+.4f} to {gap.upper:+.4f})")
-    return "\n".join(lines)
+    emit(evaluation.as_dict(), as_json, evaluation.as_text())

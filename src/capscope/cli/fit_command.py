@@ -57,6 +57,7 @@ def fit(
         response=response,
     )
     result: dict[str, object] = {}
+    lines: list[str] = []
     if holdout is not None:
         result |= fit_holdout(Study.load(study), settings, holdout).as_dict()
     if out is not None:
@@ -65,7 +66,11 @@ def fit(
             fitted = fit_folder(study, settings, progress)
         fitted.save(out, force=force)
         result |= _summary(fitted, out, meter.read())
-    emit(result, as_json, "\n".join(f"{name:<14} {_shown(value)}" for name, value in result.items()))
+        lines += [f"{fitted.why}.", *(f"note: {line}" for line in fitted.remarks), ""]
+    lines += [f"{name:<14} {_shown(value)}" for name, value in result.items() if name not in ("why", "advice")]
+    if out is not None:
+        lines.append(f"Read it by 'capscope profile {out}' or 'capscope report {out} --open'.")
+    emit(result, as_json, "\n".join(lines))
 
 
 def _summary(fitted: "Fit[Any]", out: Path, cost: "Cost") -> dict[str, object]:
@@ -74,6 +79,7 @@ def _summary(fitted: "Fit[Any]", out: Path, cost: "Cost") -> dict[str, object]:
         "fit": str(out),
         "model": fitted.model_name if settings is None else settings.model,
         "taken": fitted.model_name,
+        "why": fitted.why,
         "n_models": len(fitted.models),
         "status": fitted.status.code,
         "reliability": fitted.reliability(),

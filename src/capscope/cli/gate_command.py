@@ -68,7 +68,7 @@ def decide(
     Example: capscope gate STUDY --baseline model-1.0 --candidate model-1.1 --margin 1pp --per task
     """
     from capscope import files
-    from capscope.decide import GateSettings, gate, gate_junit, gate_markdown, gate_text
+    from capscope.decide import GateSettings, draw_chances, gate, gate_junit, gate_markdown, gate_text
 
     for path, option in ((markdown, "--markdown"), (junit, "--junit")):
         if path is not None:
@@ -84,7 +84,7 @@ def decide(
         looks=looks,
         fixed=fixed,
     )
-    result = gate(study, baseline, candidate, settings, None if draw is None else _draw_chances(draw))
+    result = gate(study, baseline, candidate, settings, None if draw is None else draw_chances(draw))
     if markdown is not None:
         files.write_text(markdown, gate_markdown(result), option="--markdown")
     if junit is not None:
@@ -286,19 +286,6 @@ def choices(option: str, values: list[str], known: tuple[str, ...]) -> tuple[str
         if value not in known:
             raise InputError(f"{option} {value}: use one of {', '.join(known)}")
     return tuple(values)
-
-
-def _draw_chances(path: Path):  # noqa: ANN202 - pandas is imported on use
-    from capscope.data import checked_columns, read_table
-
-    table = checked_columns(
-        read_table(path),
-        str(path),
-        names=["item_id"],
-        numbers={"draw_chance": (1e-12, 1.0)},
-        remedy="make the file with 'capscope gate plan'",
-    )
-    return table.set_index("item_id")["draw_chance"]
 
 
 def _pairs(path: Path) -> tuple[tuple[str, str], ...]:

@@ -88,7 +88,7 @@ def _parameters(entry: "Format") -> list[Parameter]:
     ]
 
 
-def _auto_parameters(formats: Iterable["Format"]) -> list[Parameter]:
+def _auto_parameters(formats: "Iterable[Format]") -> list[Parameter]:
     """Return the parameters of the import that recognises the format: the options of all formats."""
     options = {option.keyword: option for entry in formats for option in entry.options}
     paths = Annotated[list[Path], typer.Argument(help="Files, or folders of them.")]
@@ -202,7 +202,7 @@ def _finish(
         f"{target}: {'added ' if values['into'] else ''}{report.responses} responses of {report.models} models on"
         f" {report.items} items, {report.levels} demand levels",
         f"read {report.rows} rows from {first_few(report.sources)}",
-        f"not administered: {report.not_administered}; demands without a level: {report.unrated}",
+        *_left_out(report),
         *report.notes,
         *notes,
     ]
@@ -258,6 +258,12 @@ def merge(
         sizes["models"] = merged.study.responses["model"].nunique()
     lines = [f"{out}: {', '.join(f'{count} {name}' for name, count in sizes.items())}", *merged.notes]
     emit({"study": str(out), **sizes, "notes": list(merged.notes)}, as_json, "\n".join(lines))
+
+
+def _left_out(report: "ImportReport") -> list[str]:
+    """What was in the files and is no answer or level, where there was any."""
+    counts = {"not administered": report.not_administered, "demands without a level": report.unrated}
+    return ["; ".join(f"{what}: {count}" for what, count in counts.items() if count)] if any(counts.values()) else []
 
 
 def _paths(entry: "Format", values: Mapping[str, Any]) -> list[Path]:

@@ -51,6 +51,9 @@ def write_out(text: str) -> None:
     try:
         stream.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
         stream.flush()
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(1)  # the reader, such as `head`, has all it wants
     except OSError as error:
         discard_output()
         raise OutputError(

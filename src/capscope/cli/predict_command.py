@@ -23,6 +23,11 @@ EXPLAIN_HELP = (
     " residual, with 'adjustment' for what pooling, calibration and a floor of guessing add and 'benchmark effect' for"
     " what labels and past benchmarks add; they sum to the chance's."
 )
+MEANING = (
+    "score: predicted mean over the items; lower and upper hold the score that would be observed in {level:.0%} of"
+    "\nsuch predictions. Read differences between models from intervals that do not overlap."
+)
+"""What stands under the tables of scores."""
 LABELS_HELP = "Answers to 5 to 50 of the items (model, item_id, score): they move scores and chances."
 
 
@@ -99,12 +104,16 @@ def _result(predictions: "Predictions", out: Path, beside: Path) -> dict[str, ob
 
 def _text(predictions: "Predictions", out: Path, beside: Path) -> str:
     outside = int((~predictions.support["in_support"]).sum())
-    lines = [*predictions.notes, f"{outside} of {len(predictions.support)} items lie outside what the answers support"]
+    lines = list(predictions.notes)
+    if outside:
+        lines.append(f"{outside} of {len(predictions.support)} items lie outside what the answers support")
     by_benchmark = predictions.benchmark_scores
     if by_benchmark is None or by_benchmark["benchmark"].nunique() > 1:
-        lines.append(f"scores on all items:\n{table_text(predictions.scores)}")
+        best = predictions.scores.sort_values("score", ascending=False, kind="stable")
+        lines.append(f"scores on all items, best first:\n{table_text(best)}")
     if by_benchmark is not None:
         lines.append(f"scores with each benchmark's own effect:\n{table_text(by_benchmark)}")
+    lines.append(MEANING.format(level=predictions.level))
     if "defer" in predictions.table:
         lines.append(f"{int(predictions.table['defer'].sum())} of {len(predictions.table)} chances are to be deferred")
     written = [out] if predictions.parts is None else [out, beside]

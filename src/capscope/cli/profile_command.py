@@ -1,17 +1,20 @@
-"""``capscope profile`` and ``compare``."""
+"""``capscope profile``, ``compare`` and ``explain``."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, FitFolder, IdleSeed, Level, Seed
+from capscope.cli.options import Annotator, AsJson, FitFolder, Force, IdleSeed, Level, Seed, StudyFolder
 from capscope.cli.output import emit
 
 
 def profile(
     fit: FitFolder,
     model: Annotated[str | None, typer.Option(help="One model only.")] = None,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="Study of the fit: scores by benchmark, names of directions.")
+    ] = None,
     level: Level = 0.9,
     seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
@@ -19,7 +22,7 @@ def profile(
     """Print ability profiles with intervals. Example: capscope profile FIT --model GPT-4o."""
     from capscope.profiles import profile as profile_of
 
-    result = profile_of(fit, model, level=level)
+    result = profile_of(fit, model, level=level, study=study)
     emit(result.as_dict(), as_json, result.as_text())
 
 
@@ -45,3 +48,44 @@ def compare(
 
     result = compare_models_of(source, *(models or []), seed=seed, level=level, runs=runs or DEFAULT_RUNS)
     emit(result.as_dict(), as_json, result.as_text())
+
+
+def explain(
+    study: StudyFolder,
+    benchmark: Annotated[str | None, typer.Option(help="One benchmark only.")] = None,
+    claims: Annotated[str, typer.Option(help="Dimensions it says it measures, comma separated: QLl,KNn.")] = "",
+    against: Annotated[str | None, typer.Option(help="Benchmark of the study to compare its demands with.")] = None,
+    embedder: Annotated[str, typer.Option(help="Embedding model for what text adds; by default its words.")] = "",
+    annotator: Annotator = None,
+    level: Level = 0.9,
+    audit: Annotated[bool, typer.Option("--audit", help="Also look for odd items and models out of step.")] = False,
+    false_rate: Annotated[float, typer.Option(help="Share of false ones to expect in what the audit lists.")] = 0.2,
+    out: Annotated[Path | None, typer.Option("--out", help="File for the audit: .csv, .parquet or .json.")] = None,
+    force: Force = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a benchmark demands, why items are hard, which are odd.
+
+    Example: capscope explain STUDY --benchmark BBH --claims QLl,KNn --audit --out odd.csv
+    """
+    from capscope.data import Study
+    from capscope.profiles import AuditSettings, ExplainSettings, explain_benchmark, refuse_table_file, write_findings
+
+    if out is not None:
+        refuse_table_file(out, force=force)
+    names = tuple(name.strip() for name in claims.split(",") if name.strip())
+    settings = ExplainSettings(
+        benchmark=benchmark,
+        against=against,
+        claims=names,
+        annotator=annotator,
+        embedder=embedder,
+        level=level,
+        seed=seed,
+    )
+    looked = AuditSettings(rate=false_rate, seed=seed) if audit or out is not None else None
+    found = explain_benchmark(Study.load(study), settings, looked)
+    if out is not None and found.audit is not None:
+        write_findings(found.audit.table, out, force=force)
+    emit(found.as_dict(), as_json, found.as_text())

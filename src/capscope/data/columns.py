@@ -143,10 +143,21 @@ def coerced(column: pd.Series) -> pd.Series:
     """Return the cells as numbers, NaN where they are none."""
     if pd.api.types.is_numeric_dtype(column):
         return column
+    cells = column.astype(object)
     try:
-        return pd.to_numeric(column.astype(object), errors="coerce")
+        numbers = pd.to_numeric(cells, errors="coerce")
     except OverflowError:
-        return column.astype(object).map(_number)
+        return cells.map(_number)
+    return numbers if pd.api.types.is_integer_dtype(numbers) else _correctly_rounded(cells, numbers)
+
+
+def _correctly_rounded(cells: pd.Series, numbers: pd.Series) -> pd.Series:
+    """Parse text again, because `pandas.to_numeric` before pandas 3.1 errs in the last digit of one number in three."""
+    values = numbers.to_numpy(copy=True)
+    is_text = np.array([isinstance(cell, str) for cell in cells], dtype=bool) & ~np.isnan(values)
+    exact = cells.to_numpy()[is_text]
+    values[is_text] = [_number(cell) for cell in exact]
+    return pd.Series(np.where(np.isnan(values), numbers, values), index=cells.index, name=cells.name)
 
 
 def _number(value: object) -> float:
@@ -191,9 +202,7 @@ def storable(column: pd.Series) -> pd.Series:
         return column if _is_plain(column) else as_text(column)
     plain = column.infer_objects()
     kind = pd.api.types.infer_dtype(plain, skipna=True)
-    if kind == "empty":
-        return pd.Series(None, index=column.index, dtype="str", name=column.name)
-    if kind in ("string", "bytes"):
+    if kind in ("empty", "string", "bytes"):
         return as_text(column)
     if kind in ("integer", "floating", "mixed-integer-float", "boolean") and not column.isna().any():
         if kind == "boolean":
@@ -201,7 +210,7 @@ def storable(column: pd.Series) -> pd.Series:
         numbers = _as_plain_numbers(column)
         if numbers is not None:
             return numbers
-    blank = column.isna()
+    blank = blank_cells(column)
     return column.map(_json_text).mask(blank, None).astype("str").mask(blank, None)
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -176,9 +177,16 @@ def _read_delimited(path: Path, text: str, separator: str) -> pd.DataFrame:
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: {_fault(text, separator, len(header), str(error))}") from error
-    if frame.iloc[:, -1].eq("").any() and (line := _misfit(text, separator, len(header))):
+    may_misfit = _ends_with_separator(text, separator) or frame.iloc[:, -1].eq("").any()
+    if may_misfit and (line := _misfit(text, separator, len(header))):
         raise InputError(f"{path}: {line}")
     return frame
+
+
+def _ends_with_separator(text: str, separator: str) -> bool:
+    """Whether the first line of data does; pandas before 3.0 drops the empty field that all lines have at their end."""
+    data = islice((line.rstrip("\r\n") for line in _lines(text) if line.strip("\r\n")), 1, 2)
+    return next(data, "").endswith(separator)
 
 
 def _header(path: Path, text: str, separator: str) -> list[str]:
@@ -258,7 +266,15 @@ def _read_json(path: Path, text: str, *, lines: bool) -> pd.DataFrame:
     """Make a table of records; numbers with gaps between them stay the integers they are."""
     records = _json_lines(path, text) if lines else _json_list(path, text)
     frame = pd.DataFrame(records, dtype=object)
-    return frame.apply(lambda column: column if column.isna().any() else column.infer_objects())
+    return frame.apply(_with_machine_numbers)
+
+
+def _with_machine_numbers(column: pd.Series) -> pd.Series:
+    """Return a column of Python numbers as machine numbers; one with gaps or with longer integers stays as it is."""
+    try:
+        return column if column.isna().any() else column.infer_objects()
+    except OverflowError:
+        return column
 
 
 def _json_lines(path: Path, text: str) -> list[dict[str, Any]]:

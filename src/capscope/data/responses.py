@@ -16,6 +16,8 @@ from capscope.errors import InputError
 
 ROWS_AT_ONCE = 1 << 19
 """Rows of a Parquet file in memory at once."""
+ROWS_OF_A_BLOCK = 1 << 20
+"""Rows of a block of responses in memory, so that what is computed from a block stays small."""
 MOST_CELLS_SEEN = 1 << 31
 """Number of model-item cells up to which repeated keys are detected over a whole file, at one bit each."""
 
@@ -103,6 +105,19 @@ class Responses:
             facets={name: replace(facet, codes=facet.codes[keep]) for name, facet in self.facets.items()},
         )
 
+    def blocks(self) -> Iterator["Responses"]:
+        """Yield the rows, some at a time and always in the same order, over the same axes."""
+        for start in range(0, len(self.score), ROWS_OF_A_BLOCK):
+            at = slice(start, start + ROWS_OF_A_BLOCK)
+            yield replace(
+                self,
+                model_index=self.model_index[at],
+                item_index=self.item_index[at],
+                score=self.score[at],
+                n_trials=self.n_trials[at],
+                facets={name: replace(facet, codes=facet.codes[at]) for name, facet in self.facets.items()},
+            )
+
     def dense(self) -> DenseResponses:
         """Return score sums and trial counts by model and item; repeats are pooled, weighted by their trials."""
         shape = (len(self.models), len(self.items))
@@ -112,8 +127,13 @@ class Responses:
 
     def item_means(self) -> ItemFloats:
         """Return the mean score of each item over all its trials; NaN for an item without answers."""
-        trials, right = _sums(self.item_index, self.n_trials, self.score, len(self.items))
+        right, trials = self.item_totals()
         return _mean(right, trials)
+
+    def item_totals(self) -> tuple[ItemFloats, ItemFloats]:
+        """Return the sum of scores over all trials, and the number of trials, of each item."""
+        trials, right = _sums(self.item_index, self.n_trials, self.score, len(self.items))
+        return right, trials
 
     def model_means(self) -> ModelFloats:
         """Return the mean score of each model over all its trials; NaN for a model without answers."""

@@ -87,7 +87,11 @@ class Study:
 
         Raises:
             InputError: A table breaks its specification; the message says where.
+            TypeError: A table is no DataFrame.
         """
+        for frame in (items, responses, demands):
+            if not isinstance(frame, pd.DataFrame | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"{name}: a table is {type(frame).__name__}; give a pandas DataFrame")
         if items is not None and responses is None:
             items, responses = _items_or_responses(items)
         given: dict[TableName, pd.DataFrame | None] = {

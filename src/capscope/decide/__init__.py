@@ -9,7 +9,7 @@ from capscope.decide.live_gate import LiveGate, LivePlan, plan_live_gate, run_ga
 from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
 from capscope.decide.planning.plan_summary import plan_text
-from capscope.decide.release_gate import GateResult, gate, plan_gate
+from capscope.decide.release_gate import GateResult, draw_chances, gate, plan_gate
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "LivePlan",
     "PlanSettings",
     "EvaluationPrices",
+    "draw_chances",
     "evaluate_gate",
     "evaluate_judge",
     "gate",

@@ -37,7 +37,7 @@ class GateEvaluationSettings:
     setting: Setting = "complete"
     """Whether the baseline has answered the whole suite, or only the candidate's items."""
     design: Design = "flips"
-    """How the candidate's items are drawn: by the chance of a flip (evenly with fewer than 40 past models), or evenly."""
+    """How items are drawn: by the chance of a flip (evenly with fewer than 40 past models), or evenly."""
     margin: float = 0.01
     """Largest acceptable loss."""
     level: float = 0.95

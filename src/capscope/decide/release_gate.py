@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from capscope.data import Study
+from capscope.data import Study, checked_columns, read_table
 from capscope.decide.difference import FEWEST_CLUSTERS, Difference, PairedDifferences
 from capscope.decide.gate_settings import (
     FEWEST_IN_SCOPE,
@@ -180,6 +180,25 @@ def plan_gate(study: Study | Path | str, baseline: str, size: int, seed: int = 0
     drawn, chance = planned_draw(answers, size, np.random.default_rng(seed))
     ids = [answers.items[row] for row in drawn]
     return pd.DataFrame({"item_id": ids, "draw_chance": chance[drawn], "weight": 1 / chance[drawn]})
+
+
+def draw_chances(path: Path | str) -> pd.Series:
+    """Read the table of `plan_gate` that named the candidate's items.
+
+    Returns:
+        The chance of each item to be drawn, by item id.
+
+    Raises:
+        InputError: The file cannot be read, or its columns are not those of a draw.
+    """
+    table = checked_columns(
+        read_table(Path(path)),
+        str(path),
+        names=["item_id"],
+        numbers={"draw_chance": (1e-12, 1.0)},
+        remedy="make the file with 'capscope gate plan'",
+    )
+    return table.set_index("item_id")["draw_chance"]
 
 
 def _chances(answers: VersionAnswers, chance: pd.Series) -> Float[np.ndarray, " item"]:

@@ -1,4 +1,4 @@
-"""A fit as users hold it: the posterior, the settings to fit it again, how the search ended; stored as a folder.
+"""`Fit`, the result of all fits: posterior, settings to fit it again, and status; stored as a folder.
 
 `Fit.predict` and `Fit.plot` are shorthands for functions of later rooms, which are looked up by name when called.
 """
@@ -16,21 +16,19 @@ from capscope.data import Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
-from capscope.fit.arviz_export import to_arviz
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.engines.variational.problem import pick_device
-from capscope.fit.held_out import HeldOut, NothingHeldOutError, held_out_rows
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt_study import fit_answers, irt_settings
-from capscope.fit.kinds import KINDS, MODELS
-from capscope.fit.outcome import Outcome, Status
-from capscope.fit.posterior import Posterior
-from capscope.fit.resources import Meter
-from capscope.fit.settings import StudyFitSettings
+from capscope.fit.outcome import HeldOut, Meter, NothingHeldOutError, Outcome, Status, held_out_rows
+from capscope.fit.posterior import Posterior, to_arviz
+from capscope.fit.settings import KINDS, MODELS, StudyFitSettings
 
 SCHEMA = 1
 LEAST_RELIABILITY = 0.5
 """Below this, differences between models are more error than ability."""
+CHOSEN, COMPARED, NOT_TAKEN = "auto took ", "held-out log-loss ", " not taken: "
+"""How the lines of advice begin that say how the model was chosen, and what one of them holds."""
 REMEDY = "make one with 'capscope fit STUDY --out FIT'"
 
 PosteriorT = TypeVar("PosteriorT", bound=Posterior)
@@ -86,6 +84,23 @@ class Fit(Generic[PosteriorT]):
         """Settings that fit this very model again: choices made by held-out answers are taken as made."""
         return refit_settings(self.posterior, self.settings)
 
+    @property
+    def why(self) -> str:
+        """Which model was taken and why, in one sentence."""
+        lines = self.status.advice
+        chosen = next((line for line in lines if line.startswith(CHOSEN)), "")
+        if not chosen:
+            return f"{self.model_name}, as asked for: {MODELS[self.model_name].help.removeprefix('and ')}"
+        words = chosen.removeprefix(CHOSEN).split(":")[0]
+        evidence = [line for line in lines if line.startswith(COMPARED) and f" with {words}, " in line]
+        return f"{chosen} ({evidence[-1]})" if evidence else chosen
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is odd about the data or the fit: the advice without the record of how the model was chosen."""
+        choice = (CHOSEN, COMPARED)
+        return tuple(line for line in self.status.advice if not line.startswith(choice) and NOT_TAKEN not in line)
+
     def reliability(self) -> dict[str, float]:
         """Share of the abilities' variance over the models that is not posterior uncertainty, by dimension."""
         return self.posterior.reliability()
@@ -102,7 +117,7 @@ class Fit(Generic[PosteriorT]):
         return self.posterior.abilities(level)
 
     def items(self, level: float = 0.9) -> pd.DataFrame:
-        """What the fit knows of its items; no rows for a fit that knows only demand levels.
+        """Estimates of the items; no rows for a fit of demand levels alone.
 
         Args:
             level: Nominal coverage of the bounds.
@@ -301,7 +316,7 @@ def refit_settings(posterior: Posterior, settings: StudyFitSettings | None) -> S
 
 
 def _inferred(posterior: Posterior) -> dict[str, Any]:
-    """What a posterior says of settings that were not stored."""
+    """Settings that follow from a posterior, where they were not stored."""
     if not isinstance(posterior, IRTPosterior):
         return {}
     inferred: dict[str, Any] = {"dims": posterior.dims}

@@ -11,7 +11,7 @@ import pandas as pd
 from capscope.axes import RowFloats
 from capscope.data import LevelCounts, ResponseFile, Responses, Study, read_table, rows_in
 from capscope.errors import FitError
-from capscope.fit.cells.answers import Answers, as_answers
+from capscope.fit.cells.answers import Answers
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.demand.basis import DemandItems
 from capscope.fit.demand.model import DemandSettings, fit_demand_items
@@ -19,13 +19,12 @@ from capscope.fit.demand.posterior import DemandPosterior
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.engines.variational.problem import pick_device
 from capscope.fit.fitted import Fit, hold_out
-from capscope.fit.held_out import HeldOut, HoldoutScore
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
 from capscope.fit.irt_study import fit_answers, irt_settings, known_floor
-from capscope.fit.kinds import KINDS, MODELS
+from capscope.fit.outcome import HeldOut, HoldoutScore
 from capscope.fit.psychometrics.linking import calibrate_items
-from capscope.fit.settings import StudyFitSettings
+from capscope.fit.settings import KINDS, MODELS, StudyFitSettings
 
 BYTES_A_ROW = 150
 """Memory that a loaded response takes at its peak, with its table and its checks."""
@@ -92,7 +91,11 @@ def fit(  # noqa: PLR0913 - one name for each setting
         return fit_curves(data, engine="laplace" if engine == "auto" else engine, seed=seed, progress=progress)
     if isinstance(data, Path | str):
         return fit_folder(data, settings, progress)
-    return fit_study(study_of(data) if isinstance(data, pd.DataFrame) else data, settings, progress)
+    if isinstance(data, pd.DataFrame):
+        data = study_of(data)
+    if not isinstance(data, Study):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"data is {type(data).__name__}; give a study, its folder, a table of scores, or level counts")
+    return fit_study(data, settings, progress)
 
 
 def study_of(frame: pd.DataFrame) -> Study:
@@ -177,7 +180,7 @@ def stays_on_disk(table: Path, settings: StudyFitSettings) -> bool:
 
 
 def fit_irt(
-    responses: Responses | ResponseFile | Answers,
+    responses: Answers,
     settings: IRTSettings | None = None,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
@@ -202,7 +205,7 @@ def fit_irt(
     """
     settings = settings or IRTSettings()
     if anchors is not None:
-        return _anchored(anchors, as_answers(responses), features, floor, loads_on)
+        return _anchored(anchors, responses, features, floor, loads_on)
     outcome = fit_variational(responses, settings, features, floor, loads_on)
     return Fit.of(outcome, _of_irt(settings, floor))
 
@@ -297,18 +300,18 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
         FitError: The model is of another kind, the share lies outside (0, 1), or the rest cannot support the model.
     """
     irt_settings(settings)  # refuses models of other kinds
-    found: HeldOut[Any] = hold_out(study, settings, share)
-    test = found.test
+    held_out: HeldOut[Any] = hold_out(study, settings, share)
+    test = held_out.test
     return HoldoutScore(
-        model=found.fit.posterior.model_name,
+        model=held_out.fit.posterior.model_name,
         engine=settings.engine_name,
         device=str(pick_device(settings.device)),
-        status=found.fit.status.code,
-        reliability=found.fit.posterior.reliability(),
-        **asdict(found.cost),
+        status=held_out.fit.status.code,
+        reliability=held_out.fit.posterior.reliability(),
+        **asdict(held_out.cost),
         n_models=len(test.models),
         n_items=len(test.items),
-        n_responses=found.n_training,
-        log_loss=found.log_loss,
-        auroc=found.auroc,
+        n_responses=held_out.n_training,
+        log_loss=held_out.log_loss,
+        auroc=held_out.auroc,
     )

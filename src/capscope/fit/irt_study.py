@@ -7,20 +7,20 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseFile, Responses, Study, family_by_name, task_labels
+from capscope.data import Responses, Study, family_by_name, task_labels
 from capscope.errors import FitError
+from capscope.fit.cells.answers import Answers
 from capscope.fit.engines import ENGINES
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import DeviceName, FormName, IRTSettings, ModelName
-from capscope.fit.kinds import MODELS
 from capscope.fit.outcome import Outcome
 from capscope.fit.psychometrics.dimension_meaning import dimension_sources
-from capscope.fit.settings import StudyFitSettings
+from capscope.fit.settings import MODELS, StudyFitSettings
 
 MOST_CHANCE = 0.95
-"""Largest floor of guessing: an item that everyone guesses tells nothing."""
+"""Largest floor of guessing; an item that everyone guesses has no information."""
 
-IRTEngine = Callable[[Responses | ResponseFile, IRTSettings, RowFloats | None], Outcome[IRTPosterior]]
+IRTEngine = Callable[[Answers, IRTSettings, RowFloats | None], Outcome[IRTPosterior]]
 
 
 def fit_irt_study(
@@ -35,7 +35,7 @@ def fit_irt_study(
         study: The items' known chances of a guess, answer keys and tasks; its responses are not looked at.
         responses: The answers.
         settings: What to fit.
-        progress: Not called: engines do not know how far they are.
+        progress: Not called: engines do not report progress.
 
     Raises:
         FitError: The responses cannot support the model.
@@ -44,7 +44,7 @@ def fit_irt_study(
 
 
 def fit_answers(
-    responses: Responses | ResponseFile, settings: StudyFitSettings, floor: RowFloats | None = None
+    responses: Answers, settings: StudyFitSettings, floor: RowFloats | None = None
 ) -> Outcome[IRTPosterior]:
     """Fit an item response model by the engine asked for; every engine leaves the same kind of posterior.
 

@@ -1,10 +1,10 @@
 """Every formula for P(success) of the item response models, in log-odds.
 
-The log-odds of model m on item i are ``z = a_i . theta_m + d_i``. A floor c of guessing and a ceiling u (below 1
-where who knows may still slip) give ``P = c + (u - c) sigmoid(z)`` (Birnbaum, 1968; Barton & Lord, 1981): who knows
-the answer, with chance ``sigmoid(z)``, gives it with chance u; who does not, with chance c. Where z is uncertain, with
-mean and variance known, the expectation of the logistic is taken by probit attenuation (MacKay, 1992):
-``E sigmoid(z) ~ sigmoid(k mean)``, ``k = rsqrt(1 + pi/8 variance)``.
+The log-odds of model m on item i are ``z = a_i . theta_m + d_i``. A floor c of guessing and a ceiling u (below 1 for
+slips) give ``P = c + (u - c) sigmoid(z)`` (Birnbaum, 1968; Barton & Lord, 1981): a model knows the answer with chance
+``sigmoid(z)``; it gives a right answer with chance u if it knows it, else with chance c. Where z is uncertain, with
+mean and variance known, the expectation of the logistic is taken by probit attenuation (MacKay, 1992): ``E sigmoid(z)
+~ sigmoid(k mean)``, ``k = rsqrt(1 + pi/8 variance)``.
 """
 
 import math
@@ -21,10 +21,10 @@ from torch.nn.functional import softplus
 from capscope.axes import FloatArray
 
 PROBIT_SCALE = math.pi / 8
-"""The variance of log-odds is worth this much in the probit approximation of the logistic."""
+"""Factor of the variance of log-odds in the probit approximation of the logistic."""
 
 CLIP = 1e-6
-"""Predicted chances are kept this far off 0 and 1 where they are scored."""
+"""Least distance of predicted chances from 0 and 1 where they are scored."""
 
 Block = Float[Tensor, "*cells"]
 
@@ -46,7 +46,7 @@ def success_probability(
         mean: Mean of the log-odds.
         variance: Their variance; 0 where they are known.
         floor: Chance of a right guess, or its expectation.
-        ceiling: Chance of a right answer from who knows it, or its expectation.
+        ceiling: Chance of a right answer from a model that knows it, or its expectation.
     """
     return floor + (ceiling - floor) * expit(attenuated(mean, variance))
 
@@ -70,7 +70,7 @@ def item_information(
         logit: Log-odds of knowing the answer.
         slope: Slope of the item.
         floor: Chance of a right guess; it costs the share ``(1 - c) p / P`` (Birnbaum, 1968).
-        ceiling: Chance of a right answer from who knows it.
+        ceiling: Chance of a right answer from a model that knows it.
     """
     with np.errstate(divide="ignore"):
         knew_right = expit(logit + np.log(ceiling) - np.log(floor))
@@ -170,8 +170,8 @@ def asymptote_residuals(
 ) -> tuple[Tensor, Tensor]:
     """Expected residual and curvature of scores between a floor and a ceiling.
 
-    The residual is how much more likely it is that the answer was known once the score is seen: the gradient of the
-    log-likelihood in the log-odds. The curvature is minus its derivative, and negative for right answers far below
+    The residual is the gradient of the log-likelihood in the log-odds: the change in the chance that the answer was
+    known, once the score is observed. The curvature is minus its derivative, and negative for right answers far below
     even odds, which are likely guesses; the expected information in its place would let slopes run away.
 
     Args:
@@ -179,7 +179,7 @@ def asymptote_residuals(
         attenuation: ``k`` of their variance; 1 where they are known.
         score: Scores in [0, 1].
         floor: Chance of a right guess.
-        ceiling: Chance of a right answer from who knows it.
+        ceiling: Chance of a right answer from a model that knows it.
     """
     right, wrong = knowing_shares(mean, attenuation, floor, ceiling)
     known = torch.sigmoid(mean * attenuation)

@@ -1,14 +1,17 @@
-"""The protocol that the posteriors of all kinds of fit follow, so that nobody asks of which kind a fit is."""
+"""The protocol of posteriors, which all kinds of fit follow, and their export to ArviZ."""
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
+import torch
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.data import Responses, Study
-from capscope.errors import FitError, first_few, nearest
+from capscope.errors import FitError, MissingExtraError, first_few, nearest
+from capscope.fit.links import log_likelihood_of
 
 Tensors = dict[str, np.ndarray]
 ParameterDraws = Mapping[str, tuple[FloatArray, tuple[str, ...]]]
@@ -37,6 +40,11 @@ class Posterior(Protocol):
         """Name of the model that was fitted, such as ``2pl``."""
         ...
 
+    @property
+    def rubrics(self) -> tuple[str, ...]:
+        """Codes of the rubrics whose demand levels predictions use; none where demands are not used."""
+        ...
+
     def abilities(self, level: float = 0.9) -> pd.DataFrame:
         """Abilities with intervals.
 
@@ -50,7 +58,7 @@ class Posterior(Protocol):
         ...
 
     def item_table(self, level: float = 0.9) -> pd.DataFrame:
-        """What the fit knows of its items, one row each; no rows where it knows none.
+        """Estimates of the items, one row each; no rows where the fit has no items.
 
         Args:
             level: Nominal coverage of the bounds.
@@ -67,6 +75,21 @@ class Posterior(Protocol):
             rng: Source of randomness.
             annotator: Whose demand levels to use.
             draws: Number of draws, where the fit does not hold draws already.
+        """
+        ...
+
+    def contributions(
+        self, study: Study, items: tuple[str, ...] | None = None, annotator: str | None = None
+    ) -> pd.DataFrame:
+        """Split the log-odds of the models' chances on items into additive parts.
+
+        Args:
+            study: The items, with demands where the fit needs them.
+            items: Ids of the items; by default all of the study.
+            annotator: Whose demand levels to use.
+
+        Returns:
+            One row for each part of each chance, with columns ``item_id, model, part, log_odds, sd``, item by item.
         """
         ...
 
@@ -103,12 +126,12 @@ class Posterior(Protocol):
         ...
 
     def manifest(self) -> tuple[dict[str, Any], Tensors]:
-        """Take the posterior apart for storing: plain values, and arrays by name."""
+        """Return the posterior as plain values and arrays by name, for storing."""
         ...
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "Posterior":
-        """Put a stored posterior together again.
+        """Rebuild a stored posterior.
 
         Raises:
             KeyError: A part is missing.
@@ -140,6 +163,63 @@ def ability_frame(
     return pd.DataFrame({name: np.asarray(values).ravel() for name, values in named.items()})
 
 
+def contribution_table(
+    models: tuple[str, ...], items: tuple[str, ...], parts: Sequence[tuple[str, np.ndarray, np.ndarray]]
+) -> pd.DataFrame:
+    """Lay parts of log-odds out as `Posterior.contributions` does.
+
+    Args:
+        models: Names on the model axis.
+        items: Ids on the item axis.
+        parts: Name, log-odds and standard deviation of each part, as (model, item).
+    """
+    ids = np.array(items)
+    rows = [contribution_rows(models, ids, np.full(len(ids), name), mean, sd) for name, mean, sd in parts]
+    return joined_contributions(rows, items)
+
+
+def nonzero_contributions(
+    models: tuple[str, ...], items: tuple[str, ...], names: tuple[str, ...], value: np.ndarray, sd: np.ndarray
+) -> pd.DataFrame:
+    """Lay out the parts of all models on all items, without parts that are 0 for all; see `contribution_table`.
+
+    Args:
+        models: Names on the model axis.
+        items: Ids on the item axis.
+        names: Names of the parts.
+        value: Log-odds (row, part); rows run over models first, then items.
+        sd: Standard deviations (row, part).
+    """
+    shape = (len(models), len(items))
+    used = [place for place in range(len(names)) if value[:, place].any() or sd[:, place].any()]
+    parts = [(names[place], value[:, place].reshape(shape), sd[:, place].reshape(shape)) for place in used]
+    return contribution_table(models, items, parts)
+
+
+def contribution_rows(
+    models: tuple[str, ...], item_id: np.ndarray, part: np.ndarray, log_odds: np.ndarray, sd: np.ndarray
+) -> pd.DataFrame:
+    """Lay (model, row) arrays out as a table, where each row has an item and a part of its own."""
+    n = len(item_id)
+    return pd.DataFrame(
+        {
+            "item_id": np.tile(item_id, len(models)),
+            "model": np.repeat(np.array(models), n),
+            "part": np.tile(part, len(models)),
+            "log_odds": log_odds.ravel(),
+            "sd": sd.ravel(),
+        }
+    )
+
+
+def joined_contributions(tables: list[pd.DataFrame], items: tuple[str, ...]) -> pd.DataFrame:
+    """Join tables of parts and sort them by item, then by model; the parts of one chance keep their order."""
+    table = pd.concat(tables, ignore_index=True)
+    place = pd.Index(items).get_indexer(pd.Index(table["item_id"]))
+    order = np.lexsort((np.arange(len(table)), table["model"].to_numpy(), place))
+    return table.iloc[order].reset_index(drop=True)
+
+
 def study_items(study: Study) -> tuple[str, ...]:
     """Sorted ids of a study's items, from whichever table names them."""
     table = next(iter(study.tables().values()))
@@ -169,3 +249,94 @@ def positions(names: tuple[str, ...], known: tuple[str, ...], what: str) -> np.n
         hint = nearest(missing[0], known)
         raise FitError(f"the fit has no {what} {first_few(missing)}{hint}; fit again with it, or leave it out")
     return index
+
+
+@runtime_checkable
+class Drawable(Protocol):
+    """Posteriors that can be exported: every `Posterior`, and the draws of a sampler."""
+
+    def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:
+        """Draws of the parameters by name, the draw axis first, each with the names of its other axes."""
+        ...
+
+    def coordinates(self) -> Mapping[str, tuple[str, ...]]:
+        """Names along each axis."""
+        ...
+
+
+@runtime_checkable
+class HasFloors(Protocol):
+    """Posteriors of item response models."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names on the model axis."""
+        ...
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Ids on the item axis."""
+        ...
+
+    @property
+    def floor(self) -> FloatArray:
+        """Chance of a right guess on each item."""
+        ...
+
+
+def to_arviz(posterior: Drawable, responses: Responses | None = None, draws: int = 400, seed: int = 0) -> Any:  # noqa: ANN401 - arviz is optional, so its types cannot be named here
+    """Export a posterior to ArviZ.
+
+    Args:
+        posterior: A fit; a Gaussian posterior is drawn from, a sampled one gives the draws it has as one chain.
+        responses: The responses of an item response fit; they add the groups ``observed_data`` and
+            ``log_likelihood`` over the axis ``row``, which take 8 bytes for each draw of each row.
+        draws: Number of draws from a Gaussian posterior.
+        seed: Seed of those draws.
+
+    Returns:
+        An ``arviz.InferenceData`` whose group ``posterior`` holds the parameters, with names as coordinates: of an item
+        response fit ``ability`` (chain, draw, model, dim), ``slope`` (chain, draw, item, dim) and ``intercept`` (chain,
+        draw, item), in log-odds; ``constant_data`` then holds ``floor`` (item).
+
+    Raises:
+        MissingExtraError: arviz is not installed.
+        FitError: A model or item of the responses is not in the fit, or the fit has no likelihood of single answers.
+    """
+    arviz = _arviz()
+    parameters = posterior.parameter_draws(np.random.default_rng(seed), draws)
+    groups: dict[str, Any] = {"posterior": {name: values[None] for name, (values, _) in parameters.items()}}
+    dims = {name: list(axes) for name, (_, axes) in parameters.items()}
+    coords: dict[str, list[Any]] = {axis: list(names) for axis, names in posterior.coordinates().items()}
+    if isinstance(posterior, HasFloors):
+        groups |= {"constant_data": {"floor": posterior.floor}}
+        dims |= {"floor": ["item"]}
+    if responses is not None:
+        if not isinstance(posterior, HasFloors):
+            raise FitError("only item response fits have a log-likelihood of each answer; leave the responses out")
+        groups |= {"observed_data": {"score": responses.score}}
+        groups |= {"log_likelihood": {"score": _log_likelihood(posterior, responses, parameters)[None]}}
+        dims |= {"score": ["row"]}
+        coords |= {"row": list(range(len(responses.score)))}
+    return arviz.from_dict(**groups, coords=coords, dims=dims, attrs={"inference_library": "capscope"})
+
+
+def _arviz() -> Any:  # noqa: ANN401 - see to_arviz
+    try:
+        with warnings.catch_warnings():
+            # announces a coming version once a day; where warnings are errors that would look like a missing package
+            warnings.simplefilter("ignore", FutureWarning)
+            import arviz  # pyright: ignore[reportMissingImports] - an optional extra
+    except ImportError:
+        raise MissingExtraError("to_arviz needs arviz; pip install 'capscope[arviz]'") from None
+    return arviz
+
+
+def _log_likelihood(posterior: HasFloors, responses: Responses, parameters: ParameterDraws) -> FloatArray:
+    """Log-likelihood of each row at each draw (draw, row)."""
+    ability, slope, intercept = (parameters[name][0] for name in ("ability", "slope", "intercept"))
+    model = positions(responses.models, posterior.models, "model")[responses.model_index]
+    at = positions(responses.items, posterior.items, "item")[responses.item_index]
+    logit = (ability[:, model] * slope[:, at]).sum(-1) + intercept[:, at]
+    row = (torch.from_numpy(values) for values in (responses.score, responses.n_trials, posterior.floor[at]))
+    return log_likelihood_of(torch.from_numpy(logit), *row).numpy()

@@ -1,13 +1,18 @@
-"""What to fit to a study: everything that is needed to fit it again."""
+"""What to fit: the families of kinds of fit and of models, and the settings that are enough to fit a study again.
+
+A kind of fit says what a posterior is, a model is what `--model` names. To add a kind, write a folder with a posterior
+that follows `Posterior` and a function ``(study, responses, settings, progress) -> Outcome``, and add its entry to
+`KINDS`; to add a model of a kind, add its entry to `MODELS`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pkgutil import resolve_name
 from typing import Any
 
 from capscope.errors import FitError, nearest
 from capscope.fit.engines import ENGINES
 from capscope.fit.irt.score_models import SCORE_MODELS
-from capscope.fit.kinds import KINDS, MODELS
 
 DEVICES = {"auto": "a GPU where there is one", "cpu": "the processor", "cuda": "a GPU"}
 CHANCES = {
@@ -18,6 +23,93 @@ CHANCES = {
 FORMS = {"auto": "held-out answers choose", "signed": "slopes of either sign", "positive": "positive slopes"}
 
 ENGINE_AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of fit."""
+
+    name: str
+    """Name that stored fits carry."""
+    help: str
+    """What it is, in a few words."""
+    where: str
+    """Class of its posterior, as ``module:object``."""
+    fit: str
+    """Function that fits it to a study, as ``module:object``."""
+    engine: str
+    """Engine that fits it by default."""
+
+    def load(self) -> Any:  # noqa: ANN401 - a class of a module that is imported when it is used
+        """Import the class of its posterior."""
+        return resolve_name(self.where)
+
+    def load_fit(self) -> Any:  # noqa: ANN401 - see load
+        """Import the function that fits this kind."""
+        return resolve_name(self.fit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One model that can be asked for."""
+
+    name: str
+    """Name that `--model` takes."""
+    help: str
+    """What it is, in a few words."""
+    kind: str = "irt"
+    """Kind of fit that it leaves."""
+    several: bool = False
+    """Whether it takes more than one dimension."""
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Engines that can fit it."""
+        return tuple(name for name, engine in ENGINES.items() if self.name in engine.models)
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name="irt",
+            help="item response models",
+            where="capscope.fit.irt.posterior:IRTPosterior",
+            fit="capscope.fit.irt_study:fit_irt_study",
+            engine="variational",
+        ),
+        Kind(
+            name="curves",
+            help="success against demand levels",
+            where="capscope.fit.curves.posterior:CurvePosterior",
+            fit="capscope.fit.curves.hierarchical:fit_curve_study",
+            engine="laplace",
+        ),
+        Kind(
+            name="demand",
+            help="difficulty explained by demands, task and benchmark",
+            where="capscope.fit.demand.posterior:DemandPosterior",
+            fit="capscope.fit.demand.model:fit_demand_answers",
+            engine="variational",
+        ),
+    )
+}
+"""Every kind of fit by its name."""
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model(name="auto", help="held-out answers choose among the item response models"),
+        Model(name="rasch", help="one slope for all items"),
+        Model(name="2pl", help="a slope for each item"),
+        Model(name="3pl", help="and a floor of guessing", several=True),
+        Model(name="4pl", help="and a ceiling", several=True),
+        Model(name="mirt", help="several abilities (--dims)", several=True),
+        Model(name="demand", help="difficulty explained by demands, task and benchmark", kind="demand"),
+        Model(name="curves", help="success against demand levels", kind="curves"),
+    )
+}
+"""Every model by its name."""
 
 
 @dataclass(frozen=True, kw_only=True)

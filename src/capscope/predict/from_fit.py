@@ -1,7 +1,8 @@
 """Chances on items from a stored fit of any kind: curves, an item response model, or the demand-ability model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,7 @@ from capscope.fit import (
     DemandItems,
     DemandPosterior,
     IRTPosterior,
-    asked_items,
-    draw_chances,
+    Posterior,
     draw_demand_chances,
 )
 from capscope.intervals import quantile_bounds
@@ -27,12 +27,10 @@ from capscope.predict.assessor import Chances
 from capscope.predict.demand_model import as_chances
 from capscope.predict.features import NEAR, nearness_to, support_table
 from capscope.predict.layout import NO_LEVELS, UNNAMED_BENCHMARK
-from capscope.predict.predictions import CellPredictions, Predictions, curve_parts, demand_parts, irt_parts, score_table
-
-AnyPosterior = CurvePosterior | DemandPosterior | IRTPosterior
+from capscope.predict.predictions import CellPredictions, Predictions, score_table
 
 
-def predict_from_fit(posterior: AnyPosterior, study: Study, settings: PredictionSettings) -> Predictions:
+def predict_from_fit(posterior: Posterior, study: Study, settings: PredictionSettings) -> Predictions:
     """Predict the chances of a fit's models on the items of a study.
 
     Args:
@@ -46,12 +44,7 @@ def predict_from_fit(posterior: AnyPosterior, study: Study, settings: Prediction
     ids = item_ids(study)
     evidence = read_evidence(settings, posterior.models, ids)
     rng = np.random.default_rng(settings.seed)
-    if isinstance(posterior, CurvePosterior):
-        cells = _from_curves(posterior, study, ids, settings, rng)
-    elif isinstance(posterior, DemandPosterior):
-        cells = _from_demand(posterior, study, ids, settings, rng)
-    else:
-        cells = _from_irt(posterior, study, ids, settings, rng)
+    cells = _CELLS[posterior.kind](posterior, study, ids, settings, rng)
     return adjusted(replace(cells, benchmark=_benchmarks(study, cells.items)), evidence, settings)
 
 
@@ -111,9 +104,7 @@ def _from_curves(
         raise InputError(f"{study.name}: {NO_LEVELS}; a fit of curves cannot predict without them")
     demands, notes = _without_gaps(Demands.of(study, settings.annotator), ids, posterior.dims)
     cells = replace(_curve_cells(posterior, demands, rng, settings.level), notes=notes)
-    if not settings.explain:
-        return cells
-    return replace(cells, parts=curve_parts(posterior, demands.items, demands.on(posterior.dims).level))
+    return _explained(cells, posterior, study, settings)
 
 
 def _without_gaps(demands: Demands, ids: tuple[str, ...], dims: tuple[str, ...]) -> tuple[Demands, tuple[str, ...]]:
@@ -162,7 +153,7 @@ def _from_irt(
     new = ~np.isin(np.array(ids, dtype=str), np.array(posterior.items, dtype=str))
     if study.demands is None and new.any():
         cells = replace(cells, notes=(NO_LEVELS,))
-    return replace(cells, parts=irt_parts(posterior, ids)) if settings.explain else cells
+    return _explained(cells, posterior, study, settings)
 
 
 def _irt_cells(
@@ -172,7 +163,7 @@ def _irt_cells(
     known = index != NEW_ITEM
     reason = np.where(known, "", "not an item of the fit: the population of items is all that is known")
     support = support_table(items, reason, known, np.where(known, np.inf, 0.0))
-    draws = draw_chances(posterior, index, rng)
+    draws = posterior.draw_chances(index, rng)
     return _cells_of_draws(posterior.models, items, draws, support, rng, level)
 
 
@@ -185,7 +176,8 @@ def _from_demand(
 ) -> CellPredictions:
     """Predict known items with their own residual; for new ones integrate over residual, task and benchmark effects."""
     known = pd.Index(posterior.items).get_indexer(pd.Index(ids))
-    items, notes = _demand_items(posterior, study, ids, known, settings.annotator)
+    study, settings, notes = _with_levels(posterior, study, ids, known, settings)
+    items = posterior.asked(study, ids, settings.annotator)
     support = _demand_support(posterior, items, known, ids)
     draws = draw_demand_chances(posterior, items, known, rng)
     cells = _cells_of_draws(posterior.models, ids, draws, support, rng, settings.level)
@@ -193,19 +185,35 @@ def _from_demand(
     chances = as_chances(posterior.log_odds(model, items, known, item))
     # the expected chance comes from the same draws as the interval
     chances = replace(chances, probability=cells.chances.probability)
-    parts = demand_parts(posterior, items, ids) if settings.explain else None
-    return replace(cells, chances=chances, parts=parts, notes=notes)
+    return _explained(replace(cells, chances=chances, notes=notes), posterior, study, settings)
 
 
-def _demand_items(
-    posterior: DemandPosterior, study: Study, ids: tuple[str, ...], known: np.ndarray, annotator: str | None
-) -> tuple[DemandItems, tuple[str, ...]]:
-    """Lay the items out for the fit, and note which lack levels; levels of the fit's own items are taken from it."""
+def _explained(
+    cells: CellPredictions, posterior: Posterior, study: Study, settings: PredictionSettings
+) -> CellPredictions:
+    """Add the contributions to the log-odds, where they are asked for."""
+    if not settings.explain:
+        return cells
+    return replace(cells, parts=posterior.contributions(study, cells.items, settings.annotator))
+
+
+_CELLS: dict[str, Callable[[Any, Study, tuple[str, ...], PredictionSettings, np.random.Generator], CellPredictions]] = {
+    CurvePosterior.kind: _from_curves,
+    DemandPosterior.kind: _from_demand,
+    IRTPosterior.kind: _from_irt,
+}
+"""Predictions by kind of fit."""
+
+
+def _with_levels(
+    posterior: DemandPosterior, study: Study, ids: tuple[str, ...], known: np.ndarray, settings: PredictionSettings
+) -> tuple[Study, PredictionSettings, tuple[str, ...]]:
+    """Note which items lack levels; without demands, the fit's own levels or typical ones stand in for them."""
     if study.demands is not None:
-        level = Demands.of(study, annotator, posterior.dims).at(ids)
+        level = Demands.of(study, settings.annotator, posterior.dims).at(ids)
         gap = np.count_nonzero(np.isnan(level), axis=1) > 0
         notes = (_note_on_gaps(ids, gap),) if gap.any() else ()
-        return asked_items(posterior, study, ids, annotator), notes
+        return study, settings, notes
     old = known >= 0
     mean, spread = posterior.levels.mean(axis=0), posterior.levels.std(axis=0)
     level = np.where(old[:, None], posterior.levels[known], mean)
@@ -213,7 +221,7 @@ def _demand_items(
     sd = np.where(old[:, None], 0.0, spread)
     demands = pd.DataFrame(cells | {"annotator": "typical", "level": level.ravel(), "sd": sd.ravel()})
     stand_in = Study.of(study.items, None, demands, study.name)
-    return asked_items(posterior, stand_in, ids), () if old.all() else (NO_LEVELS,)
+    return stand_in, replace(settings, annotator=None), () if old.all() else (NO_LEVELS,)
 
 
 def _demand_support(

@@ -11,7 +11,7 @@ from scipy.special import expit
 from capscope.axes import FloatArray, ModelItem, RowIndex
 from capscope.data import Study
 from capscope.errors import InputError, nearest
-from capscope.fit import single_threaded_blas
+from capscope.fit import nonzero_contributions, single_threaded_blas
 from capscope.intervals import quantile_bounds
 from capscope.predict.adjust import PredictionSettings, adjusted, read_evidence
 from capscope.predict.answer_statistics import regime_of_items
@@ -25,8 +25,8 @@ from capscope.predict.assessor import (
 )
 from capscope.predict.assessors import ASSESSORS, DEFAULT
 from capscope.predict.features import NEAR, nearness, support_table
-from capscope.predict.layout import NO_LEVELS, Layout
-from capscope.predict.predictions import CellPredictions, Predictions, nonzero_parts
+from capscope.predict.layout import NO_LEVELS, TEXTS_ONLY, Layout
+from capscope.predict.predictions import CellPredictions, Predictions
 
 REGIMES = {
     "warm": "{} have answers",
@@ -117,8 +117,8 @@ class _Prediction:
         count = Counter(regime_of_items(self.training)[self.layout.asked].tolist())
         words = [text.format(count[regime]) for regime, text in REGIMES.items() if count[regime]]
         regimes = f"of {len(self.layout.ids)} items, {', '.join(words)}"
-        first = [note for note in self.layout.notes if note == NO_LEVELS]
-        return (*first, regimes, *(note for note in self.layout.notes if note != NO_LEVELS))
+        first = [note for note in self.layout.notes if note in (NO_LEVELS, TEXTS_ONLY)]
+        return (*first, regimes, *(note for note in self.layout.notes if note not in first))
 
     def support(self) -> pd.DataFrame:
         place, features = self.layout.asked, self.training.features
@@ -143,7 +143,8 @@ class _Prediction:
             raise InputError(
                 f"assessor '{self.entry.name}' cannot say what made a chance; use stacked, explanatory or rasch"
             )
-        return nonzero_parts(self.models, self.layout.ids, self.fitted.parts(*self.rows()))
+        parts = self.fitted.parts(*self.rows())
+        return nonzero_contributions(self.models, self.layout.ids, parts.names, parts.value, parts.sd)
 
     def scores(self, chances: Chances, settings: PredictionSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Score of each model on all items, and on each benchmark."""

@@ -34,7 +34,13 @@ NO_LEVELS = (
     " ITEMS --annotator openai:MODEL --out STUDY' and predict on that study (answered items need levels by the same"
     " annotator)"
 )
-"""Note on predictions of new items without demand levels."""
+"""Note on predictions of new items without demand levels and without texts to go by."""
+TEXTS_ONLY = (
+    "the items have no demand levels, so easy and hard ones are told apart by their texts alone, by assessors that read"
+    " texts; levels tell more: make them with 'capscope annotate ITEMS --annotator openai:MODEL --out STUDY' and"
+    " predict on that study (answered items need levels by the same annotator)"
+)
+"""Note on predictions of new items that have texts but no demand levels."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,9 @@ class Layout:
             refuse_answer_keys(answers, levels.level, levels.rubrics)
         features = features_of(table.reset_index(), axis, levels.filled(answered), embedder)
         features = replace(features, dims=levels.rubrics)
-        notes = (*_note_without_levels(features, asked, answered), *levels.notes, *levels.notes_on_gaps(axis, asked))
+        by_tfidf = [features.texts.note] if features.texts is not None and features.texts.note else []
+        without = _note_without_levels(features, asked, answered)
+        notes = (*without, *levels.notes, *levels.notes_on_gaps(axis, asked), *by_tfidf)
         rows = table.loc[list(axis)].reset_index()
         missing = len(set(join.missing) - set(axis))
         return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes)
@@ -202,11 +210,11 @@ class _RatedLevels:
 
 
 def _note_without_levels(features: ItemFeatures, asked: ItemMask, answered: ItemMask) -> list[str]:
-    """Return the note on new items without levels, unless texts of answered items can be compared with theirs."""
+    """Return the note on new items without levels."""
     new = asked & ~answered
     known = np.zeros_like(new) if features.texts is None else features.texts.known
     by_text = known[answered].any() and known[new].any()
-    return [NO_LEVELS] if new.any() and features.demands is None and not by_text else []
+    return [TEXTS_ONLY if by_text else NO_LEVELS] if new.any() and features.demands is None else []
 
 
 def _levels_on(

@@ -8,14 +8,14 @@ import pandas as pd
 from capscope.data import Demands, Study, items_of_frame, read_items
 from capscope.errors import InputError
 from capscope.files import kind_of
-from capscope.fit import AnyFit, CurvePosterior, DemandPosterior, Fit, IRTPosterior, is_fit, load_fit
+from capscope.fit import AnyFit, Fit, Posterior, is_fit, load_fit
 from capscope.predict.adjust import PredictionSettings
 from capscope.predict.features import AUTO
-from capscope.predict.from_fit import AnyPosterior, predict_from_fit
+from capscope.predict.from_fit import predict_from_fit
 from capscope.predict.from_study import predict_from_study
 from capscope.predict.predictions import Predictions
 
-Source = Study | AnyFit | AnyPosterior | Path | str
+Source = Study | AnyFit | Posterior | Path | str
 """What predictions are made from."""
 Items = Study | pd.DataFrame | Sequence[str] | Path | str
 """What predictions are made for."""
@@ -82,7 +82,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
     if assessor is not None:
         where = source if isinstance(source, Path | str) else "the source"
         raise InputError(f"{where}: is a fit, which predicts by itself; give a study for --assessor, or leave it out")
-    return predict_from_fit(known, _items(items, () if isinstance(known, IRTPosterior) else known.dims), settings)
+    return predict_from_fit(known, _items(items, known.rubrics), settings)
 
 
 def predict_items(
@@ -107,9 +107,9 @@ def predict_items(
     return predict(source, items, model=model, annotator=annotator, level=level, seed=seed)
 
 
-def _opened(source: Source) -> Study | AnyPosterior:
+def _opened(source: Source) -> Study | Posterior:
     """Return the study, or the posterior of the fit."""
-    if isinstance(source, Study | CurvePosterior | DemandPosterior | IRTPosterior):
+    if isinstance(source, Study | Posterior):
         return source
     if isinstance(source, Fit):
         return source.posterior

@@ -2,12 +2,9 @@
 
 from capscope.profiles.ability import (
     AbilityProfiles,
-    NamedDimension,
     ability_profiles,
-    dimension_abilities,
     general_ability,
     general_factor_share,
-    named_dimensions,
     profile,
 )
 from capscope.profiles.auditing import Audit, AuditSettings, audit, audit_study
@@ -59,6 +56,7 @@ from capscope.profiles.comparison import (
     repeated_runs,
     suite_aggregates,
 )
+from capscope.profiles.directions import NamedDimension, dimension_abilities, named_dimensions
 from capscope.profiles.item_groups import expected_scores, of_benchmark
 from capscope.profiles.text_tables import refuse_table_file, write_findings
 

@@ -1,8 +1,7 @@
-"""Ability profiles of models, of every kind of fit, and the named dimensions of a multidimensional fit.
+"""Ability profiles of models, of every kind of fit.
 
 A profile holds each model's abilities with intervals, a general ability, and the share of the profiles' variance that
-the general ability carries. A multidimensional item response fit has a general dimension and others, which are named
-by the demands or benchmarks that their items have in common.
+the general ability carries; of a fit with several abilities, expected scores lead.
 """
 
 from dataclasses import dataclass, replace
@@ -11,15 +10,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from capscope.axes import FloatArray, ModelDim
-from capscope.data import Demands, Study
+from capscope.data import Study
 from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
-from capscope.profiles.item_groups import opened, places_of
+from capscope.profiles.directions import dimension_abilities, general_direction, named_dimensions
+from capscope.profiles.item_groups import expected_scores, opened
+from capscope.profiles.meanings import (
+    ABILITY_COLUMNS,
+    DIRECTION_COLUMNS,
+    SCORE_COLUMNS,
+    curve_cautions,
+    leading,
+    meaning_of,
+)
 from capscope.profiles.text_tables import named_dims, reliability_notes, table_lines
 
 UNITS = {
@@ -29,11 +36,8 @@ UNITS = {
     " negative is better",
 }
 """What a unit of ability is, by kind of fit."""
-CLEAR_Z, CLEAR_EFFECT = 4.0, 0.3
-"""A task or demand names a dimension where its mean loading, or its correlation with the loadings, is at least so many
-standard errors from 0 and at least so large (in standard deviations of the loadings, or as a correlation)."""
-FEWEST_ITEMS = 5
-VARIMAX_STEPS = 100
+SCORED_CELLS, FEWEST_SCORED, SCORE_DRAWS = 200_000, 50, 100
+"""Expected scores without a study are over so many cells of models and items, and at least so many items."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,14 @@ class AbilityProfiles:
     """General ability of each model: columns model, ability, sd, lower, upper, most able first."""
     reliability: float = float("nan")
     """Share of the variance of the general ability over the models that is not posterior uncertainty."""
+    kind: str = "irt"
+    """Kind of the fit."""
+    cautions: tuple[str, ...] = ()
+    """Curves that are extrapolated, or that rank models against their raw scores."""
+    scores: pd.DataFrame | None = None
+    """Expected scores (see `expected_scores`), where the fit has several abilities or its study was given."""
+    directions: pd.DataFrame | None = None
+    """Abilities along the directions of a fit with several: columns model, dim, evidence, ability, sd, lower, upper."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -79,8 +91,9 @@ class AbilityProfiles:
         if model not in known:
             hint = nearest(model, known)
             raise InputError(f"the fit has no model '{model}'{hint}; it has {first_few(known)}")
-        general = None if self.general is None else self.general[self.general["model"] == model]
-        return replace(self, table=self.table[self.table["model"] == model], general=general)
+        tables = {"table": self.table, "general": self.general, "scores": self.scores, "directions": self.directions}
+        rows = {name: None if one is None else one[one["model"] == model] for name, one in tables.items()}
+        return replace(self, **rows)  # pyright: ignore[reportArgumentType]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -91,18 +104,39 @@ class AbilityProfiles:
             result["classical_general_factor_share"] = self.classical_general_share
         result["reliability"] = self.reliability
         result["general"] = [] if self.general is None else self.general.to_dict("records")
+        result |= {"meaning": self.meaning, "cautions": list(self.cautions)}
+        for name, table in (("expected_scores", self.scores), ("directions", self.directions)):
+            result[name] = [] if table is None else table.to_dict("records")
         return result | {"abilities": self.table.to_dict("records")}
 
+    @property
+    def meaning(self) -> str:
+        """What a unit of ability means, by the first of the numbers."""
+        return meaning_of(self.kind, self.general, self.table)
+
+    @property
+    def has_unnamed(self) -> bool:
+        """Whether the abilities are directions without names of their own."""
+        return bool(self.table["dim"].astype(str).str.fullmatch(r"ability \d+").all())
+
     def as_text(self) -> str:
-        """Return tables to read: notes, the general ability where there are several, then all dimensions."""
-        parts = [f"note: {note}" for note in self.notes]
+        """Return the answer first: who is ahead; then tables, each with what it means under it."""
+        parts = [f"note: {note}" for note in (*self.notes, *self.cautions)]
+        general = self.general
+        if general is not None and len(general):
+            best = general if self.scores is None else self.scores[self.scores["scope"] == "all"]
+            parts += [leading(best, self.level, "ability" if self.scores is None else "expected"), self.meaning]
+        if self.scores is not None:
+            parts += _score_lines(self.scores, self.level)
         several = self.table["dim"].nunique() > 1
-        if several and self.general is not None and "general" not in set(self.table["dim"]):
-            parts += [f"General ability ({self.level:.0%} intervals):", table_lines(self.general), ""]
-        parts += [f"{self.level:.0%} intervals; {self.unit}", table_lines(named_dims(self.table))]
-        if several and self.table["dim"].astype(str).str.fullmatch(r"ability \d+").all():
-            parts.append("The numbered abilities are directions without a name; read the general ability first.")
-        return "\n".join(parts)
+        if several and general is not None and "general" not in set(self.table["dim"]):
+            parts += [f"\nGeneral ability, {self.level:.0%} intervals; {self.unit}", table_lines(general)]
+        if self.has_unnamed:
+            return "\n".join([*parts, *_direction_lines(self.directions, self.table["dim"].nunique(), self.level)])
+        ordered = _by_ability(self.table, general) if not several else self.table
+        ordered = ordered.astype({"answers": int}) if "answers" in ordered else ordered
+        parts += [f"\n{self.level:.0%} intervals; {self.unit}", table_lines(named_dims(ordered))]
+        return "\n".join([*parts, ABILITY_COLUMNS[self.kind]])
 
     def __repr__(self) -> str:
         models, dims = self.table["model"].nunique(), self.table["dim"].nunique()
@@ -113,13 +147,62 @@ class AbilityProfiles:
         return html_table("Ability profiles", self.table, note)
 
 
-def profile(fit: Fit[Any] | Posterior | str | Path, model: str | None = None, *, level: float = 0.9) -> AbilityProfiles:
+def _score_lines(scores: pd.DataFrame, level: float) -> list[str]:
+    """Tables of expected scores: all items, then each benchmark where there are several."""
+    names = scores.loc[scores["scope"] == "benchmark", "name"].nunique()
+    parts: list[str] = []
+    for (scope, name), rows in scores.groupby(["scope", "name"], sort=False):
+        if scope == "all" or names > 1:
+            title = "all items" if scope == "all" else str(name)
+            shown = rows.drop(columns=["scope", "name", "items"])
+            shown = shown if shown["answers"].any() else shown.drop(columns=["answers", "observed"])
+            head = f"\nExpected score on {title} ({rows['items'].iloc[0]} items, {level:.0%} intervals):"
+            parts += [head, table_lines(shown)]
+    return [*parts, SCORE_COLUMNS]
+
+
+def _direction_lines(directions: pd.DataFrame | None, dims: int, level: float) -> list[str]:
+    """Named directions as tables; the unnamed ones are only counted."""
+    if dims < 2:
+        return []
+    if directions is None:
+        return [f"\nThe fit has {dims} directions without a name; --study STUDY names them where tasks or demands do."]
+    parts: list[str] = []
+    for (name, evidence), rows in directions.groupby(["dim", "evidence"], sort=False):
+        if not str(name).startswith("unnamed"):
+            best = rows.sort_values("ability", ascending=False, kind="stable").drop(columns=["dim", "evidence"])
+            parts += [f"\nBeyond the general ability, {name} ({evidence}), {level:.0%} intervals:", table_lines(best)]
+    parts += [DIRECTION_COLUMNS] if parts else []
+    unnamed = int(directions.loc[directions["dim"].str.startswith("unnamed"), "dim"].nunique())
+    if unnamed:
+        what = "1 direction has" if unnamed == 1 else f"{unnamed} directions have"
+        parts.append(f"\n{what} no name: no benchmark, task or demand clearly loads there. --json has the abilities.")
+    return parts
+
+
+def _by_ability(table: pd.DataFrame, general: pd.DataFrame | None) -> pd.DataFrame:
+    """Rows in the order of the general abilities, most able first."""
+    if general is None:
+        return table
+    place = {model: number for number, model in enumerate(general["model"])}
+    return table.sort_values("model", key=lambda names: names.map(place), kind="stable")
+
+
+def profile(
+    fit: Fit[Any] | Posterior | str | Path,
+    model: str | None = None,
+    *,
+    level: float = 0.9,
+    study: Study | str | Path | None = None,
+) -> AbilityProfiles:
     """Profile the models of a fit.
 
     Args:
         fit: A fit of any kind, its posterior, or the folder it is stored in.
         model: One model only; by default all.
         level: Nominal coverage of the bounds.
+        study: The study it was made from, or its folder: adds expected scores by benchmark, and names directions of a
+            fit with several abilities by the benchmarks, tasks and demands they load on.
 
     Returns:
         Abilities by model and dimension with intervals, and a general ability for each model.
@@ -132,8 +215,35 @@ def profile(fit: Fit[Any] | Posterior | str | Path, model: str | None = None, *,
     """
     if isinstance(fit, str | Path):
         fit = load_fit(Path(fit))
-    profiles = ability_profiles(fit, level)
+    if not isinstance(fit, Fit | Posterior):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the fit is {type(fit).__name__}; give a fit, its posterior or its folder")
+    posterior: Posterior = fit.posterior if isinstance(fit, Fit) else fit
+    profiles = _with_scores(ability_profiles(posterior, level), posterior, None if study is None else opened(study))
     return profiles if model is None else profiles.only(model)
+
+
+def _with_scores(profiles: AbilityProfiles, posterior: Posterior, study: Study | None) -> AbilityProfiles:
+    """Add expected scores, and named directions where the fit has several abilities and there is a study."""
+    several = isinstance(posterior, IRTPosterior) and posterior.dims > 1
+    if study is None and not several:
+        return profiles
+    if study is None:
+        scores = expected_scores(posterior, _items_of(posterior), level=profiles.level, draws=SCORE_DRAWS)
+        return replace(profiles, scores=scores[scores["scope"] == "all"])
+    scores, directions = expected_scores(posterior, study, level=profiles.level), None
+    if isinstance(posterior, IRTPosterior) and several:
+        named = named_dimensions(posterior, study)[1:]
+        directions = dimension_abilities(posterior, named, profiles.level)
+        directions.insert(2, "evidence", directions["dim"].map({one.name: one.evidence for one in named}))
+    return replace(profiles, scores=scores, directions=directions)
+
+
+def _items_of(posterior: Posterior) -> Study:
+    """The items of a fit as a study; of many, as many as are scored in seconds, evenly spread over their ids."""
+    items = posterior.item_table()["item"].astype(str).sort_values()
+    most = max(FEWEST_SCORED, SCORED_CELLS // len(posterior.models))
+    chosen = items.iloc[np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
+    return Study.of(pd.DataFrame({"item_id": chosen.to_numpy(), "benchmark": "all"}), name="the fit's items")
 
 
 def ability_profiles(fit: Posterior | Fit[Any], level: float = 0.9) -> AbilityProfiles:
@@ -153,7 +263,8 @@ def ability_profiles(fit: Posterior | Fit[Any], level: float = 0.9) -> AbilityPr
     reliability = signal / (signal + error) if signal + error > 0 else float("nan")
     table, unit = posterior.abilities(level), UNITS[posterior.kind]
     general = general.sort_values("ability", ascending=False, kind="stable").reset_index(drop=True)
-    return AbilityProfiles(table, level, share, classical, unit, general, reliability)
+    cautions = curve_cautions(posterior) if isinstance(posterior, CurvePosterior) else ()
+    return AbilityProfiles(table, level, share, classical, unit, general, reliability, posterior.kind, cautions)
 
 
 def general_ability(posterior: Posterior, level: float = 0.9) -> pd.DataFrame:
@@ -193,17 +304,6 @@ def _gaussian_general(posterior: Posterior) -> tuple[FloatArray, FloatArray]:
     raise InputError(f"a fit of kind '{posterior.kind}' has no general ability; use its abilities()")
 
 
-def general_direction(slopes: FloatArray) -> FloatArray:
-    """Unit vector along the mean slopes of the items; the first axis where these are 0.
-
-    Args:
-        slopes: Slopes of the items, (item, dim).
-    """
-    mean = slopes.mean(axis=0)
-    length = float(np.linalg.norm(mean))
-    return mean / length if length > 1e-12 else np.eye(len(mean))[0]
-
-
 def general_factor_share(ability: ModelDim) -> float:
     """Share of variance on the first principal component of the standardised abilities; NaN where it has no meaning.
 
@@ -224,118 +324,3 @@ def general_share(ability: FloatArray, level: float) -> Interval:
     shares = np.array([general_factor_share(ability[..., draw]) for draw in range(ability.shape[-1])])
     lower, upper = quantile_bounds(shares, level)
     return Interval(float(shares.mean()), float(lower), float(upper), level)
-
-
-@dataclass(frozen=True)
-class NamedDimension:
-    """One direction of the abilities of a multidimensional fit."""
-
-    name: str
-    """`general`, what its loadings go with (`task t3`, `demand QLl`), or `unnamed 2`."""
-    evidence: str
-    """Why it has this name; blank without one."""
-    direction: Float[np.ndarray, " dim"]
-    """Unit vector in the fit's abilities."""
-
-
-def named_dimensions(posterior: IRTPosterior, study: Study | str | Path) -> tuple[NamedDimension, ...]:
-    """Turn a fit's abilities into a general one and others, named by the tasks and demands that they load on.
-
-    The first direction is the items' mean slope; the others are orthogonal to it, rotated so that each loads on few
-    items (varimax, Kaiser, 1958). Tasks and demand levels name a direction where its loadings differ clearly by them.
-
-    Args:
-        posterior: An item response fit.
-        study: The study it was made from, for tasks and demands; or its folder.
-    """
-    study = opened(study)
-    slopes = posterior.item_mean[:, :-1]
-    general = general_direction(slopes)
-    named = [NamedDimension("general", "", general)]
-    if posterior.dims == 1:
-        return tuple(named)
-    basis = np.linalg.svd(np.eye(posterior.dims) - np.outer(general, general))[0][:, : posterior.dims - 1]
-    turned = basis @ varimax(slopes @ basis)
-    for number, direction in enumerate(turned.T):
-        sign, name, evidence = _named_by(slopes @ direction, posterior.items, study)
-        named.append(NamedDimension(name or f"unnamed {number + 1}", evidence, sign * direction))
-    return tuple(named)
-
-
-def dimension_abilities(
-    posterior: IRTPosterior, dimensions: tuple[NamedDimension, ...], level: float = 0.9
-) -> pd.DataFrame:
-    """Abilities of the models along named directions, with intervals.
-
-    Args:
-        posterior: An item response fit.
-        dimensions: Directions from `named_dimensions`.
-        level: Nominal coverage of the bounds.
-
-    Returns:
-        Columns model, dim (name of the direction), ability, sd, lower, upper; general ability first.
-    """
-    parts: list[pd.DataFrame] = []
-    for one in dimensions:
-        mean = posterior.ability_mean @ one.direction
-        sd = np.sqrt(np.einsum("k,mkl,l->m", one.direction, posterior.ability_cov, one.direction))
-        width = normal_quantile(level) * sd
-        columns = {"ability": mean, "sd": sd, "lower": mean - width, "upper": mean + width}
-        parts.append(pd.DataFrame({"model": posterior.models, "dim": one.name, **columns}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def varimax(loadings: FloatArray) -> FloatArray:
-    """Orthogonal rotation after which each column loads on few rows (Kaiser, 1958).
-
-    Args:
-        loadings: Array (item, dim).
-
-    Returns:
-        Rotation (dim, dim), to be multiplied from the right.
-    """
-    items, dims = loadings.shape
-    rotation = np.eye(dims)
-    if dims < 2:
-        return rotation
-    reached = 0.0
-    for _ in range(VARIMAX_STEPS):
-        turned = loadings @ rotation
-        target = turned**3 - turned * (turned**2).sum(axis=0) / items
-        left, values, right = np.linalg.svd(loadings.T @ target)
-        rotation = left @ right
-        if values.sum() <= reached * (1 + 1e-6):
-            break
-        reached = float(values.sum())
-    return rotation
-
-
-def _named_by(loading: FloatArray, items: tuple[str, ...], study: Study) -> tuple[float, str, str]:
-    """Sign, name and evidence of a direction: what its loadings go with most clearly, if anything."""
-    candidates: list[tuple[float, float, str, str]] = []
-    spread = max(float(loading.std()), 1e-12)
-    task = places_of(study, items).task
-    labels, place, size = np.unique(task, return_inverse=True, return_counts=True)
-    for number, label in enumerate(labels):
-        if label != "?" and size[number] >= FEWEST_ITEMS and len(items) - size[number] >= FEWEST_ITEMS:
-            inside = place == number
-            effect = float(loading[inside].mean() - loading[~inside].mean()) / spread
-            z = effect / np.sqrt(1 / size[number] + 1 / (len(items) - size[number]))
-            candidates.append(
-                (z, effect, f"task {label}", f"loads {abs(effect):.1f} s.d. more on this task than on others")
-            )
-    if study.demands is not None:
-        demands = Demands.of(study)
-        levels = demands.at(items)
-        for dim, level in zip(demands.dims, levels.T, strict=True):
-            known = np.isfinite(level)
-            if known.sum() > FEWEST_ITEMS and level[known].std() > 0 and loading[known].std() > 0:
-                r = float(np.corrcoef(level[known], loading[known])[0, 1])
-                candidates.append(
-                    (r * np.sqrt(known.sum()), r, f"demand {dim}", f"loadings correlate {abs(r):.2f} with it")
-                )
-    clear = [one for one in candidates if abs(one[0]) >= CLEAR_Z and abs(one[1]) >= CLEAR_EFFECT]
-    if not clear:
-        return 1.0 if loading.mean() >= 0 else -1.0, "", ""
-    z, _, name, evidence = max(clear, key=lambda one: abs(one[0]))
-    return float(np.sign(z)), name, evidence

@@ -23,8 +23,6 @@ from capscope.fit import (
     Fit,
     HeldOut,
     IRTPosterior,
-    asked_items,
-    draw_chances,
     draw_demand_chances,
 )
 from capscope.predict import Predictions
@@ -197,7 +195,7 @@ def irt_scores(posterior: IRTPosterior, rng: np.random.Generator, draws: int = 4
         rng: Source of randomness.
         draws: Number of draws.
     """
-    chances = draw_chances(posterior, _spread_evenly(posterior.item_mean[:, -1]), rng, draws)
+    chances = posterior.draw_chances(_spread_evenly(posterior.item_mean[:, -1]), rng, draws)
     return np.stack([chance.mean(axis=0) for chance in chances])
 
 
@@ -214,7 +212,7 @@ def demand_scores(posterior: DemandPosterior, study: Study, rng: np.random.Gener
         InputError: The study lacks a dimension of the fit.
     """
     places = _spread_evenly(posterior.residual_mean)
-    items = asked_items(posterior, study, tuple(posterior.items[place] for place in places))
+    items = posterior.asked(study, tuple(posterior.items[place] for place in places))
     chances = draw_demand_chances(posterior, items, places, rng, draws)
     return np.stack([chance.mean(axis=0) for chance in chances])
 

@@ -22,7 +22,7 @@ from capscope.annotate.local_validation import CrossValidation, cross_validate
 from capscope.annotate.planning import AnnotationPlan
 from capscope.annotate.rubrics import RubricSet
 from capscope.data import Demands, Study
-from capscope.embedding import TFIDF, default_model, embed, tfidf_vectors
+from capscope.embedding import TextVectors, default_model, text_vectors
 from capscope.errors import InputError, first_few
 
 LARGEST_POOL = 4000
@@ -79,14 +79,18 @@ class LocalAnnotator:
             InputError: No annotator to learn from is named.
         """
         if not settings.reference:
-            raise InputError("--annotator local learns from an annotator of the study; name it with --reference")
+            raise InputError(
+                "--annotator local learns from an annotator of the study; name it with --reference"
+                " (levels to learn from: rate 200 items or more by --annotator openai:MODEL --limit 200, or add a table"
+                " with 'capscope import levels FILE --into STUDY')"
+            )
         self.settings = settings
-        self.embedder = settings.embedder or default_model()
+        self.embedder = settings.embedder
 
     @property
     def name(self) -> str:
-        """Return the name under which labels are stored."""
-        return f"local:{Path(self.embedder).name}"
+        """Return the name under which labels are stored, if the embedding model can be used."""
+        return _name(self.embedder or default_model())
 
     def plan(self, study: Study, selection: Selection) -> AnnotationPlan:
         """Return how many items would be rated; nothing is computed, asked or written.
@@ -121,7 +125,7 @@ class LocalAnnotator:
         step = progress or (lambda _done, _total, _text: None)
         demands = self._demands(study, selection)
         step(0, 3, "embedding the texts")
-        features = study_features(study, self.embedder, self.settings.cache)
+        features, embedded = study_features(study, self.embedder, self.settings.cache)
         levels = demands.at(features.items)
         rng = np.random.default_rng(self.settings.seed)
         step(1, 3, "cross-validating")
@@ -132,9 +136,10 @@ class LocalAnnotator:
         unrated = np.isnan(levels).all(axis=1) & np.array([item in wanted for item in features.items])
         forecast = model.predict(features.take(np.flatnonzero(unrated)))
         usable = measured.usable()
-        rows = _rows(forecast, usable, self.name, _versions(study, self.settings.reference))
+        name = _name(embedded.embedder)
+        rows = _rows(forecast, usable, name, _versions(study, self.settings.reference))
         report = LocalReport(
-            self.name,
+            name,
             self.settings.reference,
             len(rows),
             int(forecast.supported.sum()) if usable else 0,
@@ -142,11 +147,17 @@ class LocalAnnotator:
             tuple(dim for dim in demands.dims if dim not in usable),
             measured,
         )
-        return Annotation(self.name, rows, report, failed=bool(unrated.any()) and rows.empty)
+        outcome = Annotation(name, rows, report, failed=bool(unrated.any()) and rows.empty)
+        return outcome.with_warnings((embedded.note,) if embedded.note else ())
 
     def _demands(self, study: Study, selection: Selection) -> Demands:
         """Return the levels to learn from, on the rubrics that are wanted."""
         reference = self.settings.reference
+        if study.demands is None:
+            raise InputError(
+                f"{study.name}: '{reference}' has rated none of its items; rate 200 or more by --annotator openai:MODEL"
+                " --limit 200, or add levels with 'capscope import levels FILE --into STUDY'"
+            )
         demands = Demands.of(study, reference)
         codes = demands.dims
         if selection.rubrics is not None:
@@ -164,23 +175,28 @@ class LocalAnnotator:
         return demands if codes == demands.dims else demands.on(codes)
 
 
-def study_features(study: Study, embedder: str, cache: Path | None = None) -> TextFeatures:
-    """Return the features of the study's items that have a text.
+def _name(embedder: str) -> str:
+    return f"local:{Path(embedder).name}"
+
+
+def study_features(study: Study, embedder: str, cache: Path | None = None) -> tuple[TextFeatures, TextVectors]:
+    """Return the features of the study's items that have a text, and the vectors that they hold.
 
     Args:
         study: A study whose items have texts.
-        embedder: A Hub name, a folder, the offline wheel's name, or `tfidf`.
+        embedder: A Hub name, a folder, the offline wheel's name, or `tfidf`; empty for the default, or TF-IDF where
+            that cannot be used.
         cache: Where vectors are kept; the user's cache by default.
 
     Raises:
-        MissingExtraError: sentence-transformers is not installed.
-        InputError: No item has a text, or the model cannot be loaded.
+        MissingExtraError: An embedder is named, and sentence-transformers is not installed.
+        InputError: No item has a text, or the named model cannot be loaded.
     """
     items = study.require("items")
     held = items[items["text"].notna()]
     texts = [str(text) for text in held["text"]]
-    vectors = tfidf_vectors(texts) if embedder == TFIDF else embed(texts, embedder, cache)
-    return item_features(held, vectors)
+    embedded = text_vectors(texts, embedder, cache)
+    return item_features(held, embedded.vectors), embedded
 
 
 def distilled(study: Study, selection: Selection, count: int, embedder: str, rng: np.random.Generator) -> Selection:
@@ -197,7 +213,7 @@ def distilled(study: Study, selection: Selection, count: int, embedder: str, rng
         InputError: The count does not fit the study, or the embedding model cannot be loaded.
         MissingExtraError: sentence-transformers is not installed.
     """
-    features = study_features(study, embedder or default_model())
+    features, _ = study_features(study, embedder)
     wanted = frozenset(selection.of(study.require("items"))["item_id"].astype(str))
     features = features.take(np.array([item in wanted for item in features.items]))
     chosen = frozenset(features.items[place] for place in choose_items(features, count, rng))

@@ -29,11 +29,13 @@ from capscope.data.formats.reading_formats import (
     read_format,
     read_recognised,
     recognise,
+    with_keywords,
 )
 from capscope.data.formats.score_tables import Columns
 from capscope.data.formats.tidy import TIDY, ExtraTables, export_tidy, import_tidy
 from capscope.data.formats.torch_measure import TORCH_MEASURE, export_torch_measure, import_torch_measure
 from capscope.data.study import Study
+from capscope.errors import InputError
 
 FORMATS: dict[str, Format] = {
     entry.name: entry
@@ -75,9 +77,12 @@ def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, A
     Example:
         >>> study = import_logs("results", "lm-eval", {"metrics": ["acc"]})  # doctest: +SKIP
     """
-    if format is None:
-        return read_recognised(FORMATS, paths, options or {}).study
-    return read_format(FORMATS, format, paths, options or {})[0]
+    try:
+        if format is None:
+            return read_recognised(FORMATS, paths, options or {}).study
+        return read_format(FORMATS, format, paths, options or {})[0]
+    except InputError as error:
+        raise type(error)(with_keywords(FORMATS, str(error))) from error
 
 
 __all__ = [
@@ -118,4 +123,5 @@ __all__ = [
     "read_recognised",
     "read_renames",
     "recognise",
+    "with_keywords",
 ]

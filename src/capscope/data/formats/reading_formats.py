@@ -1,6 +1,7 @@
 """Read files in a format with options by name, or in the one they are recognised to have, and write a study in one."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -229,6 +230,21 @@ def read_format(
     if report.notes:
         study = replace(study, sources={**study.sources, "notes": list(report.notes)})
     return study, report
+
+
+def with_keywords(formats: Mapping[str, Format], message: str) -> str:
+    """Name options in a message as Python takes them: ``options["metrics"]`` where the command line has ``--metric``.
+
+    Args:
+        formats: The family.
+        message: Message of an error.
+    """
+    keywords = {name: option.keyword for entry in formats.values() for option in entry.options for name in option.names}
+
+    def keyword(flag: re.Match[str]) -> str:
+        return f'options["{keywords[flag[0]]}"]' if flag[0] in keywords else flag[0].replace("--format", "format=")
+
+    return re.sub(r"--[a-z][a-z-]*", keyword, message)
 
 
 def export_study(formats: Mapping[str, Format], name: str, study: Study, out: Path, *, force: bool) -> ExportReport:

@@ -1,1 +1,1 @@
-"""Answers as the engines read them: surveyed, packed, laid out in memory or on disk."""
+"""Answers as engines read them: summarised, packed, and laid out in memory or on disk."""

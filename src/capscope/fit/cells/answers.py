@@ -1,46 +1,23 @@
-"""Observed answers as a fit reads them, wherever they are kept: as rows, as a grid of bytes, or in a file."""
+"""Observed answers as a fit reads them, block by block: rows in memory or in a file, a grid of bytes, or a part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Shaped
 
-from capscope.axes import RowFloats, RowIndex
-from capscope.data import ResponseFile, Responses
+from capscope.axes import RowIndex
+from capscope.data import Facet, Responses
 from capscope.errors import FitError
 
-ROWS_AT_ONCE = 1 << 20
-"""Rows are read this many at a time, so that temporaries stay small."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Some observed answers."""
-
-    model: RowIndex
-    """Position of each row's model."""
-    item: RowIndex
-    """Position of each row's item."""
-    score: RowFloats
-    """Score in [0, 1]."""
-    trials: RowFloats
-    """Number of trials behind the score."""
-
-    def where(self, keep: np.ndarray) -> "Rows":
-        """Some of the rows."""
-        return Rows(self.model[keep], self.item[keep], self.score[keep], self.trials[keep])
-
-    @property
-    def pairs(self) -> np.ndarray:
-        """Score and trials of each row as one complex number, so that pairs can be sorted and searched."""
-        return self.score + 1j * self.trials
+CELLS_AT_ONCE = 1 << 20
+"""Cells of a grid that are read at a time, so that temporaries stay small."""
 
 
 @runtime_checkable
 class Answers(Protocol):
-    """Observed answers over a model axis and an item axis; they can be read again and again."""
+    """Observed answers over a model axis and an item axis: `Responses`, `ResponseFile`, or one of the classes below."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -52,57 +29,9 @@ class Answers(Protocol):
         """Ids on the item axis."""
         ...
 
-    def chunks(self) -> Iterator[Rows]:
-        """The rows, some at a time, always in the same order."""
+    def blocks(self) -> Iterator[Responses]:
+        """The rows over the whole axes, some at a time and always in the same order."""
         ...
-
-
-@dataclass(frozen=True)
-class RowAnswers:
-    """Rows in memory."""
-
-    responses: Responses
-    """The rows."""
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Names on the model axis."""
-        return self.responses.models
-
-    @property
-    def items(self) -> tuple[str, ...]:
-        """Ids on the item axis."""
-        return self.responses.items
-
-    def chunks(self) -> Iterator[Rows]:
-        """The rows, some at a time."""
-        data = self.responses
-        for start in range(0, len(data.score), ROWS_AT_ONCE):
-            at = slice(start, start + ROWS_AT_ONCE)
-            yield Rows(data.model_index[at], data.item_index[at], data.score[at], data.n_trials[at])
-
-
-@dataclass(frozen=True)
-class FileAnswers:
-    """Rows in a file, read anew each time."""
-
-    file: ResponseFile
-    """The file."""
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Names on the model axis."""
-        return self.file.models
-
-    @property
-    def items(self) -> tuple[str, ...]:
-        """Ids on the item axis."""
-        return self.file.items
-
-    def chunks(self) -> Iterator[Rows]:
-        """The rows, some at a time."""
-        for block in self.file.blocks():
-            yield Rows(block.model_index, block.item_index, block.score, block.n_trials)
 
 
 @dataclass(frozen=True)
@@ -130,14 +59,14 @@ class GridAnswers:
             raise FitError("answers in a grid are 1, 0 or -1 (not administered); give fractions as rows")
         object.__setattr__(self, "answer", self.answer.astype(np.int8, copy=False))
 
-    def chunks(self) -> Iterator[Rows]:
+    def blocks(self) -> Iterator[Responses]:
         """The observed cells, some models at a time."""
-        step = max(1, ROWS_AT_ONCE // max(1, len(self.items)))
+        step = max(1, CELLS_AT_ONCE // max(1, len(self.items)))
         for start in range(0, len(self.models), step):
             block = self.answer[start : start + step]
             model, item = np.nonzero(block >= 0)
             score = block[model, item].astype(np.float32)
-            yield Rows(model + start, item, score, np.ones(len(model), np.float32))
+            yield Responses(self.models, self.items, model + start, item, score, np.ones(len(model), np.float32))
 
 
 @dataclass(frozen=True)
@@ -161,14 +90,15 @@ class PartOfAnswers:
         """Ids on the item axis."""
         return tuple(self.whole.items[i] for i in self.kept_items)
 
-    def chunks(self) -> Iterator[Rows]:
-        """The rows kept, some at a time."""
+    def blocks(self) -> Iterator[Responses]:
+        """The rows kept, some at a time, over the smaller axes."""
+        models, items = self.models, self.items
         model_at = _new_positions(len(self.whole.models), self.kept_models)
         item_at = _new_positions(len(self.whole.items), self.kept_items)
-        for rows in self.whole.chunks():
-            keep = np.flatnonzero((model_at[rows.model] >= 0) & (item_at[rows.item] >= 0))
-            kept = rows.where(keep)
-            yield replace(kept, model=model_at[kept.model], item=item_at[kept.item])
+        for block in self.whole.blocks():
+            kept = block.rows(np.flatnonzero((model_at[block.model_index] >= 0) & (item_at[block.item_index] >= 0)))
+            model, item = model_at[kept.model_index], item_at[kept.item_index]
+            yield replace(kept, models=models, items=items, model_index=model, item_index=item)
 
 
 def _new_positions(size: int, kept: np.ndarray) -> RowIndex:
@@ -177,19 +107,21 @@ def _new_positions(size: int, kept: np.ndarray) -> RowIndex:
     return position
 
 
-def as_answers(responses: Responses | ResponseFile | Answers) -> Answers:
-    """Answers of any kind; rows are wrapped."""
-    if isinstance(responses, ResponseFile):
-        return FileAnswers(responses)
-    return RowAnswers(responses) if isinstance(responses, Responses) else responses
-
-
 def as_rows(answers: Answers) -> Responses:
-    """All answers as rows in memory."""
-    if isinstance(answers, RowAnswers):
-        return answers.responses
-    chunks = list(answers.chunks())
+    """All answers as rows in memory, with their facets."""
+    if isinstance(answers, Responses):
+        return answers
+    blocks = list(answers.blocks())
     model, item, score, trials = (
-        np.concatenate([getattr(rows, name) for rows in chunks]) for name in ("model", "item", "score", "trials")
+        np.concatenate([getattr(block, name) for block in blocks])
+        for name in ("model_index", "item_index", "score", "n_trials")
     )
-    return Responses(answers.models, answers.items, model, item, score, trials)
+    return Responses(answers.models, answers.items, model, item, score, trials, _joined_facets(blocks))
+
+
+def _joined_facets(blocks: list[Responses]) -> Mapping[str, Facet]:
+    """The facets of blocks over the same axes, as those of all their rows."""
+    return {
+        name: replace(facet, codes=np.concatenate([block.facets[name].codes for block in blocks]))
+        for name, facet in blocks[0].facets.items()
+    }

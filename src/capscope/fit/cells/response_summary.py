@@ -1,4 +1,4 @@
-"""What one reading of all answers tells, before anything is fitted."""
+"""Summary of all answers from one pass: totals by model and item, scores that occur, and blocks of linked models."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,8 +7,9 @@ from jaxtyping import Int
 from scipy.special import expit, logit
 
 from capscope.axes import FloatArray, RowIndex
+from capscope.data import Responses
 from capscope.errors import FitError
-from capscope.fit.cells.answers import Answers, Rows
+from capscope.fit.cells.answers import Answers
 
 MOST_PAIRS = 255
 """More pairs of score and trials than this do not fit a byte."""
@@ -27,15 +28,21 @@ class Margins:
 
     @classmethod
     def none(cls, size: int) -> "Margins":
-        """Nothing counted yet."""
+        """Margins with all counts at 0."""
         return cls(np.zeros(size), np.zeros(size), np.zeros(size))
 
     def of(self, index: Int[np.ndarray, " kept"]) -> "Margins":
-        """The totals of some of them."""
+        """Margins of some models or items."""
         return Margins(self.count[index], self.trials[index], self.right[index])
 
     def add(self, index: RowIndex, trials: FloatArray | None, right: FloatArray) -> None:
-        """Count some rows; no trials means one each."""
+        """Add rows.
+
+        Args:
+            index: Position of each row on the axis.
+            trials: Trials of each row; None for one each.
+            right: Sum of the scores of each row over its trials.
+        """
         size = len(self.count)
         count = np.bincount(index, minlength=size)
         self.count += count
@@ -45,7 +52,7 @@ class Margins:
 
 @dataclass
 class ResponseSummary:
-    """What one reading of all answers tells: totals on both axes, and which scores occur."""
+    """Summary of all answers: totals on both axes, and which scores occur."""
 
     models: Margins
     """Margins of the models."""
@@ -63,27 +70,27 @@ class ResponseSummary:
     """Trials that one trial counts for; see `dispersion`."""
 
     def of(self, models: Int[np.ndarray, " model"], items: Int[np.ndarray, " item"]) -> "ResponseSummary":
-        """The survey over some models and items, the others having no answer."""
+        """The summary over some models and items, where the others have no answer."""
         return replace(self, models=self.models.of(models), items=self.items.of(items))
 
-    def add(self, rows: Rows) -> None:
-        """Take in some rows.
+    def add(self, rows: Responses) -> None:
+        """Add rows.
 
         Raises:
             FitError: A score or a number of trials is out of range.
         """
         _refuse_bad(rows)
-        one_trial = bool((rows.trials == 1).all())
-        right = rows.score if one_trial else rows.trials * rows.score
-        self.models.add(rows.model, None if one_trial else rows.trials, right)
-        self.items.add(rows.item, None if one_trial else rows.trials, right)
+        one_trial = bool((rows.n_trials == 1).all())
+        right = rows.score if one_trial else rows.n_trials * rows.score
+        self.models.add(rows.model_index, None if one_trial else rows.n_trials, right)
+        self.items.add(rows.item_index, None if one_trial else rows.n_trials, right)
         self.n_rows += len(rows.score)
         self.one_trial &= one_trial
         if one_trial and bool(((rows.score == 0) | (rows.score == 1)).all()):
             self._note({1j, 1 + 1j})
         else:
             self.binary = False
-            self._note(set(np.unique(rows.pairs).tolist()) if self.pairs is not None else set())
+            self._note(set(np.unique(pairs_of(rows)).tolist()) if self.pairs is not None else set())
 
     def _note(self, pairs: set[complex]) -> None:
         if self.pairs is not None:
@@ -91,41 +98,46 @@ class ResponseSummary:
             self.pairs = together if len(together) <= MOST_PAIRS else None
 
 
-def survey(answers: Answers) -> ResponseSummary:
-    """Read all answers once.
+def summarise(answers: Answers) -> ResponseSummary:
+    """Summarise all answers in one pass.
 
     Raises:
-        FitError: There is no answer, or one that cannot be used.
+        FitError: There are no answers, or a score or number of trials is out of range.
     """
-    found = ResponseSummary(Margins.none(len(answers.models)), Margins.none(len(answers.items)))
-    for rows in answers.chunks():
-        found.add(rows)
-    if not found.n_rows:
+    summary = ResponseSummary(Margins.none(len(answers.models)), Margins.none(len(answers.items)))
+    for rows in answers.blocks():
+        summary.add(rows)
+    if not summary.n_rows:
         raise FitError("fit_irt: there are no responses; check the filter or the split that made this matrix")
-    return found
+    return summary
 
 
-def _refuse_bad(rows: Rows) -> None:
+def pairs_of(rows: Responses) -> np.ndarray:
+    """Score and trials of each row as one complex number, so that pairs can be sorted and searched."""
+    return rows.score + 1j * rows.n_trials
+
+
+def _refuse_bad(rows: Responses) -> None:
     if not len(rows.score):
         return
     if not (rows.score.min() >= 0 and rows.score.max() <= 1):
         raise FitError("fit_irt: a score lies outside [0, 1] or is NaN; validate the responses first")
-    if not (rows.trials.min() > 0 and np.isfinite(rows.trials.max())):
+    if not (rows.n_trials.min() > 0 and np.isfinite(rows.n_trials.max())):
         raise FitError("fit_irt: an n_trials is not positive; validate the responses first")
 
 
 def block_labels(answers: Answers) -> tuple[Int[np.ndarray, " model"], Int[np.ndarray, " item"]]:
-    """Label of the block of each model and of each item; those without an answer are blocks of their own."""
+    """Label blocks of models and items that are linked by answers; those without an answer are blocks of their own."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     n_models = len(answers.models)
     size = n_models + len(answers.items)
     label = np.arange(size)
-    for rows in answers.chunks():
+    for rows in answers.blocks():
         # every node also hangs on the label it had, so that earlier chunks stay joined
-        left = np.concatenate([rows.model, np.arange(size)])
-        right = np.concatenate([n_models + rows.item, label])
+        left = np.concatenate([rows.model_index, np.arange(size)])
+        right = np.concatenate([n_models + rows.item_index, label])
         links = coo_array((np.ones(len(left), bool), (left, right)), shape=(size, size))
         _, label = connected_components(links, directed=False)
         label = _first_with(label)
@@ -133,7 +145,7 @@ def block_labels(answers: Answers) -> tuple[Int[np.ndarray, " model"], Int[np.nd
 
 
 def _first_with(label: RowIndex) -> RowIndex:
-    """The first node of each node's block, so that labels are nodes."""
+    """The first node of each node's block, which serves as the block's label."""
     _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
     return first[inverse]
 
@@ -142,29 +154,29 @@ MOST_TRIALS = 20.0
 """A fraction counts as this many right or wrong answers at most."""
 
 
-def trial_weight(answers: Answers, found: ResponseSummary) -> float:
+def trial_weight(answers: Answers, summary: ResponseSummary) -> float:
     """Number of right or wrong answers that one row is worth: 1 where all are right or wrong or state their trials.
 
-    Chances are those of an additive model of models and items, which fits no better than what comes after it, so
-    that fractions count for too little rather than for too much.
+    The chances are those of an additive model of models and items, which fits no better than the model fitted later;
+    fractions therefore count for too little rather than for too much.
 
     Args:
         answers: Observed answers.
-        found: What a survey of them told.
+        summary: Summary of these answers.
     """
-    if found.binary or not found.one_trial:
+    if summary.binary or not summary.one_trial:
         return 1.0
-    overall = _inner(found.models.right.sum(keepdims=True) / found.models.trials.sum())
-    model, item = _log_odds(found.models, overall), _log_odds(found.items, overall)
+    overall = _inner(summary.models.right.sum(keepdims=True) / summary.models.trials.sum())
+    model, item = _log_odds(summary.models, overall), _log_odds(summary.items, overall)
     residual = missing = 0.0
-    for rows in answers.chunks():
-        chance = expit(model[rows.model] + item[rows.item] - logit(overall))
+    for rows in answers.blocks():
+        chance = expit(model[rows.model_index] + item[rows.item_index] - logit(overall))
         residual += float(np.square(rows.score - chance).sum())
         missing += _missing_variance(rows)
     return min(MOST_TRIALS, (residual + missing) / max(residual, 1e-9))
 
 
-def _missing_variance(rows: Rows) -> float:
+def _missing_variance(rows: Responses) -> float:
     return float((rows.score * (1 - rows.score)).sum())
 
 

@@ -1,19 +1,22 @@
-"""Fit all subject characteristic curves jointly: a general ability per model, shrunken dimension effects."""
+"""Fit all subject characteristic curves jointly, to level counts or to a study, by a Laplace approximation or NUTS."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
-from capscope.data import LevelCounts
+from capscope.data import Demands, LevelCounts, Responses, Study, refuse_foreign_demands
 from capscope.errors import first_few
-from capscope.fit.curves.classical import fit_classical
+from capscope.fit.curves.classical import Slices, dominant_slices, fit_classical
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.curves.program import CENTRE_LEVEL, CurveProgram, curve_data
 from capscope.fit.engines import ENGINES
 from capscope.fit.engines.laplace import LaplacePosterior, Latent, fit_laplace
+from capscope.fit.irt_study import item_chance
 from capscope.fit.links import curve_area
 from capscope.fit.outcome import Outcome, Status
+from capscope.fit.settings import StudyFitSettings
 
 Sampler = Callable[[CurveProgram, LaplacePosterior, int, int], Latent]
 
@@ -26,7 +29,7 @@ def fit_hierarchical(
     draws: int = 500,
     progress: Callable[[float], None] | None = None,
 ) -> Outcome[CurvePosterior]:
-    """Fit the hierarchical curves, and beside them the classical ones.
+    """Fit the hierarchical curves, and the classical ones for comparison.
 
     Args:
         counts: Answers and successes by model, dimension and level.
@@ -70,7 +73,7 @@ def _draws_last(value: Tensor) -> np.ndarray:
 
 
 def _with_answers(counts: LevelCounts) -> tuple[LevelCounts, tuple[str, ...]]:
-    """Leave out dimensions about which nothing was asked, and name those whose slope is borrowed."""
+    """Leave out dimensions without answers, and give advice on those whose slope comes from the other dimensions."""
     levels = (counts.n[:, :, 1:].sum(axis=0) > 0).sum(axis=1)
     silent = [dim for dim, count in zip(counts.dims, levels, strict=True) if count == 0]
     single = [dim for dim, count in zip(counts.dims, levels, strict=True) if count == 1]
@@ -91,3 +94,38 @@ def _status(laplace: LaplacePosterior, advice: tuple[str, ...]) -> Status:
     last = f"{laplace.change[-1]:.1%}"
     moving = f"the standard deviations still changed by {last} in the last sweep: the intervals are rough"
     return Status(False, "still-moving", (moving, *advice))
+
+
+def fit_curve_study(
+    study: Study,
+    responses: Responses,
+    settings: StudyFitSettings,
+    progress: Callable[[float], None] | None = None,
+) -> Outcome[CurvePosterior]:
+    """Fit curves to answers and the demands of their items.
+
+    Args:
+        study: A study with demands.
+        responses: The answers.
+        settings: What to fit.
+        progress: Called with the share of the work done.
+
+    Raises:
+        InputError: The study has no demands, or none by the annotator asked for.
+        JoinError: Responses and demands do not talk about the same items.
+        FitError: A dimension has no level on any item that is answered and hard to guess.
+    """
+    refuse_foreign_demands(study)
+    demands = Demands.of(study, settings.annotator)
+    slices = dominant_slices(responses, demands, item_chance(study, responses.items))
+    outcome = fit_hierarchical(slices.counts, engine=settings.engine_name, seed=settings.seed, progress=progress)
+    return replace(outcome, status=outcome.status.with_advice(*_remarks(slices)))
+
+
+def _remarks(slices: Slices) -> list[str]:
+    """Advice on items that lack levels."""
+    partly, unrated = slices.n_partly_rated, slices.n_unrated
+    return [
+        *([f"{partly} items lack some demand levels; typical levels stand in with their spread"] if partly else []),
+        *([f"{unrated} answered items have no demand level and are left out"] if unrated else []),
+    ]

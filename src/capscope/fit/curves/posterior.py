@@ -1,4 +1,4 @@
-"""What a curve fit leaves: draws of every curve, the abilities they imply, and chances on items with given demands."""
+"""The posterior of a curve fit: draws of curves and abilities, and chances on items with given demands."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -13,10 +13,18 @@ from capscope.axes import LEVELS, FloatArray, ItemDim, ModelDim, RowFloats
 from capscope.data import Responses, Study, known_levels
 from capscope.display import short_repr
 from capscope.errors import FitError, InputError, first_few, nearest
-from capscope.fit.curves.classical import ClassicalCurves
-from capscope.fit.curves.slices import dominant
+from capscope.fit.curves.classical import ClassicalCurves, dominant
 from capscope.fit.links import curve_log_odds
-from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
+from capscope.fit.posterior import (
+    ParameterDraws,
+    Tensors,
+    ability_frame,
+    contribution_rows,
+    joined_contributions,
+    positions,
+    share_of_variance,
+    study_items,
+)
 from capscope.intervals import quantile_bounds
 
 ModelDimDraw = Float[np.ndarray, "model dim draw"]
@@ -26,7 +34,7 @@ FEW_ANSWERS = 30
 
 @dataclass(frozen=True)
 class CurvePosterior:
-    """Posterior draws of all subject characteristic curves, with the counts they rest on."""
+    """Posterior draws of all subject characteristic curves, with the level counts they were fitted to."""
 
     kind: ClassVar[str] = "curves"
 
@@ -37,17 +45,17 @@ class CurvePosterior:
     ability: ModelDimDraw
     """Area under each curve over levels 0 to 10, in demand levels."""
     midpoint: ModelDimDraw
-    """Level at which success has even odds."""
+    """Demand level at which the chance of success is one half."""
     slope: ModelDimDraw
     """Log-odds lost with each level, positive."""
     general: Float[np.ndarray, "model draw"]
     """General ability, standardised over the models."""
     level_effect_sd: Float[np.ndarray, " draw"]
-    """Standard deviation, in log-odds, by which a level of a dimension departs from the straight line."""
+    """Standard deviation, in log-odds, of level effects: deviations of a dimension's levels from the straight line."""
     concentration: Float[np.ndarray, " draw"]
     """Beta-binomial concentration: over-dispersion of a cell is 1 / (1 + concentration)."""
     residual_sd: Float[np.ndarray, " dim"]
-    """Standard deviation, in log-odds, of what a dimension adds to the general ability."""
+    """Standard deviation, in log-odds, of the effect of a dimension beyond the general ability."""
     n: Float[np.ndarray, "model dim level"]
     """Number of answers behind each cell."""
     correct: Float[np.ndarray, "model dim level"]
@@ -64,6 +72,11 @@ class CurvePosterior:
 
     @property
     def dim_names(self) -> tuple[str, ...]:
+        """Codes of the rubrics."""
+        return self.dims
+
+    @property
+    def rubrics(self) -> tuple[str, ...]:
         """Codes of the rubrics."""
         return self.dims
 
@@ -97,6 +110,34 @@ class CurvePosterior:
         level, level_sd = known_levels(study, study_items(study), annotator, self.dims)
         yield from expit(self.item_log_odds(level, rng, level_sd))
 
+    def contributions(
+        self, study: Study, items: tuple[str, ...] | None = None, annotator: str | None = None
+    ) -> pd.DataFrame:
+        """Split the log-odds of chances into parts; see `Posterior.contributions`.
+
+        An item's chance comes from the curves of its dominant dimensions (those with its highest level), in equal
+        shares. The part ``ability CODE`` is the log-odds of that dimension's curve at level 0, ``demand CODE`` is the
+        change due to the item's level, and ``residual`` is the item's own effect, of which only the standard deviation
+        is known.
+        """
+        items = study_items(study) if items is None else items
+        level, _ = known_levels(study, items, annotator, self.dims)
+        weight = dominant(level) / dominant(level).sum(axis=1, keepdims=True)
+        item, dim = np.nonzero(weight)
+        share, top = weight[item, dim][None, :, None], level.max(axis=1)[item][None, :, None]
+        start = share * self.slope[:, dim] * self.midpoint[:, dim]
+        cost = -share * self.slope[:, dim] * top
+        codes, ids = np.array(self.dims)[dim], np.array(items)
+        residual_sd = np.sqrt(np.mean(self.level_effect_sd**2) * (weight**2).sum(axis=1))
+        shape = (len(self.models), len(ids))
+        residual = np.full(len(ids), "residual"), np.zeros(shape), np.broadcast_to(residual_sd, shape)
+        tables = [
+            contribution_rows(self.models, ids[item], np.char.add("ability ", codes), start.mean(-1), start.std(-1)),
+            contribution_rows(self.models, ids[item], np.char.add("demand ", codes), cost.mean(-1), cost.std(-1)),
+            contribution_rows(self.models, ids, *residual),
+        ]
+        return joined_contributions(tables, items)
+
     def answer_chances(
         self, responses: Responses, study: Study | None = None, annotator: str | None = None
     ) -> RowFloats:
@@ -126,14 +167,14 @@ class CurvePosterior:
         return {"model": self.models, "dim": self.dims}
 
     def manifest(self) -> tuple[dict[str, Any], Tensors]:
-        """Take the posterior apart for storing."""
+        """Return the posterior as plain values and arrays, for storing."""
         tensors = {name: getattr(self, name) for name in _STORED}
         tensors |= {f"classical.{name}": getattr(self.classical, name) for name in _STORED_CLASSICAL}
         return {"kind": self.kind, "model": self.model_name, "models": self.models, "dims": self.dims}, tensors
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "CurvePosterior":
-        """Put a stored posterior together again."""
+        """Rebuild a stored posterior."""
         models, dims = tuple(manifest["models"]), tuple(manifest["dims"])
         stored = {name: tensors[f"classical.{name}"] for name in _STORED_CLASSICAL}
         classical = ClassicalCurves(models, dims, **stored)
@@ -181,11 +222,11 @@ class CurvePosterior:
     def item_log_odds(
         self, level: ItemDim, rng: np.random.Generator, level_sd: ItemDim | None = None
     ) -> Float[np.ndarray, "model item draw"]:
-        """Log-odds of success on items nobody has run, from their demands.
+        """Log-odds of success on new items, from their demands.
 
         An item belongs to the slice of each dimension that no other exceeds, so its log-odds are the mean over those
-        dimensions' curves at its highest level. Every draw adds a fresh level effect for each dimension and level,
-        since how far a level departs from its line is known for the fitted items only.
+        dimensions' curves at its highest level. Every draw adds a new level effect for each dimension and level,
+        because level effects are estimated for the fitted items only.
 
         Args:
             level: Demand levels, columns in the order of `dims`, no NaN.

@@ -1,4 +1,4 @@
-"""The hierarchical curve model as a Pyro program.
+"""The hierarchical curve model as a Pyro program, and the simulation of level counts from it.
 
 For model m, dimension d and demand level l, with K of N items right on the slice that d dominates:
 
@@ -7,26 +7,29 @@ For model m, dimension d and demand level l, with K of N items right on the slic
     log_odds    ~ Normal(dim_mean[d] + loading[d] * general[m], residual variance of d)
     log slope   = dim_log_slope[d] + model_log_slope[m]
 
-One general ability per model explains most of a profile; what a dimension adds is shrunk by as much as the data ask.
-The level effects are what all models share at one level; they carry no mean and no trend (weighted by the counts), so
-that each curve is the straight line that fits the levels best. Every variance has the prior of one observation at 0.1
-(scaled inverse chi-squared), every other prior stands in `CurveProgram.__call__`.
+One general ability per model explains most of a profile; the effect of a dimension is shrunken by an estimated
+variance. Level effects are shared by all models; they have no mean and no trend (weighted by the counts), so that each
+curve is the straight line that fits the levels best. Every variance has the prior of one observation at 0.1 (scaled
+inverse chi-squared); all other priors are in `CurveProgram.__call__`.
 """
 
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from capscope.axes import ModelDim
 from capscope.data import LevelCounts
 from capscope.errors import FitError
-from capscope.fit.links import curve_log_odds
+from capscope.fit.links import curve_area, curve_log_odds
 
 CENTRE_LEVEL = 3.0
-"""The level at which `log_odds` is read: the middle of what is observed."""
+"""Level at which `log_odds` is defined: the middle of the observed levels."""
 VARIANCE_PRIOR = (1.0, 0.1)
 """Every variance's prior, as a number of observations and their variance."""
 LARGEST_LOG_ODDS = 30.0
@@ -60,7 +63,7 @@ class CurveData:
 
 
 def curve_data(counts: LevelCounts) -> CurveData:
-    """Lay level counts out in rows; level 0, where a dimension asks for nothing, is left out.
+    """Lay level counts out in rows, without level 0, at which a dimension is not demanded.
 
     Raises:
         FitError: No model has an answer at level 1 or above.
@@ -128,7 +131,7 @@ class CurveProgram:
         }
 
     def __call__(self) -> None:
-        """Sample every site in turn; Pyro reads the joint density off the trace."""
+        """Sample every site; Pyro computes the joint density from the trace."""
         n_models, n_dims = self.data.shape
         n_cells = len(self.data.detrend)
         variance = {
@@ -172,3 +175,61 @@ def _variance_prior(prior: tuple[float, float], size: int) -> Any:  # noqa: ANN4
     observations, variance = prior
     half = torch.full((size,), observations / 2, dtype=torch.float64)
     return dist.InverseGamma(half, half * variance, validate_args=False).to_event(1)
+
+
+@dataclass(frozen=True)
+class CurveWorld:
+    """Sizes of the effects in a simulated world, standard deviations in log-odds (of slopes: of their logarithm)."""
+
+    residual_sd: float = 0.3
+    """Standard deviation of the effect of a dimension beyond the general ability."""
+    dim_slope_sd: float = 0.4
+    """Standard deviation of log slopes between dimensions."""
+    model_slope_sd: float = 0.2
+    """Standard deviation of log slopes between models."""
+    level_effect_sd: float = 0.4
+    """Standard deviation of level effects, which all models share."""
+    concentration: float = 80.0
+    """Beta-binomial concentration of each cell."""
+
+
+def simulate_counts(
+    n: Float[np.ndarray, "model dim level"], world: CurveWorld, rng: np.random.Generator
+) -> tuple[LevelCounts, ModelDim]:
+    """Draw level counts for given numbers of answers.
+
+    Args:
+        n: Number of answers by model, dimension and level 0 to 5.
+        world: Sizes of the effects.
+        rng: Source of randomness.
+
+    Returns:
+        The counts and the true abilities, as areas under the curves.
+    """
+    n_models, n_dims, n_levels = n.shape
+    general = rng.standard_normal(n_models)
+    loading = np.exp(rng.normal(0.3, 0.2, n_dims))
+    log_odds = rng.normal(0.5, 0.8, n_dims) + loading * general[:, None]
+    log_odds = log_odds + world.residual_sd * rng.standard_normal(log_odds.shape)
+    log_slope = rng.normal(0, world.dim_slope_sd, n_dims) + rng.normal(0, world.model_slope_sd, n_models)[:, None]
+    slope, midpoint = np.exp(log_slope), CENTRE_LEVEL + log_odds / np.exp(log_slope)
+    effect = _level_effects(n, world.level_effect_sd, rng)
+    line = curve_log_odds(midpoint[..., None], slope[..., None], np.arange(n_levels, dtype=float))
+    mean = 1 / (1 + np.exp(-(line + effect)))
+    share = rng.beta(mean * world.concentration, (1 - mean) * world.concentration)
+    counts = LevelCounts(
+        tuple(f"model-{number:02d}" for number in range(n_models)),
+        tuple(f"D{number:02d}" for number in range(n_dims)),
+        n.astype(float),
+        rng.binomial(n.astype(int), share).astype(float),
+    )
+    return counts, curve_area(torch.as_tensor(midpoint), torch.as_tensor(slope)).numpy()
+
+
+def _level_effects(n: np.ndarray, sd: float, rng: np.random.Generator) -> Float[np.ndarray, "dim level"]:
+    total = torch.as_tensor(n.sum(axis=0), dtype=torch.float64)
+    cells = torch.nonzero(total > 0)
+    effect = np.zeros(total.shape)
+    drawn = torch.as_tensor(sd * rng.standard_normal(len(cells)))
+    effect[cells[:, 0], cells[:, 1]] = (detrending(cells, total) @ drawn).numpy()
+    return effect

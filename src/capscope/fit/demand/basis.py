@@ -1,4 +1,4 @@
-"""What the demand-ability model knows of items, and the columns that explain their difficulty."""
+"""Items of the demand-ability model, and the columns that explain their difficulty."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from capscope.errors import FitError
 Columns = Float[np.ndarray, "item column"]
 
 MOST_FLOOR = 0.95
-"""Largest chance of a guess: above, an item tells nothing."""
+"""Largest chance of a guess; items above it have no information."""
 
 LANDMARKS = 100
 """Items around which interactions of demands are drawn (Nystroem; Williams & Seeger, 2001)."""
@@ -49,12 +49,12 @@ class DemandItems:
 
 @dataclass(frozen=True)
 class DemandBasis:
-    """How levels, texts and labels become columns; learnt on the fitted items, the same for new ones."""
+    """The map from levels, texts and labels to columns, learnt on the fitted items."""
 
     center: np.ndarray
     """Mean of each demand over the fitted items."""
     scale: np.ndarray
-    """What one unit of each standardised demand is, in levels."""
+    """Standard deviation of each demand over the fitted items, in levels."""
     landmarks: np.ndarray
     """Standardised demands of the landmarks, as (landmark, dim); empty without interactions."""
     root: np.ndarray
@@ -109,9 +109,9 @@ class DemandBasis:
         return np.hstack(blocks)
 
     def extra_noise(self, items: DemandItems) -> ItemDim | None:
-        """Return by how much levels are noisier than those of the fit, in standardised units squared.
+        """Return the variance by which levels are noisier than those of the fit, in squared standardised units.
 
-        What noise the fitted levels had is in the fit's residual already.
+        The noise of the fitted levels is part of the fit's residual already.
         """
         if items.demand_sd is None or not len(self.center):
             return None

@@ -1,34 +1,35 @@
 """The demand-ability model: a hierarchical explanatory item response model (De Boeck & Wilson, 2004).
 
 Log-odds of knowing the answer are a model's general ability, plus its shrunken slopes on the demands, plus the effects
-of the item's demands, text, task and benchmark, plus the item's own departure. Scales of all effects are learnt from
-the evidence (MacKay, 1992); effects of tasks and benchmarks follow a Student-t. Gaussian posteriors climb the expected
-log-likelihood by Newton steps whose curvature is that of a bound (Jaakkola & Jordan, 2000), which keeps them stable.
+of the item's demands, text, task and benchmark, plus an item residual. Scales of all effects are estimated by
+empirical Bayes (MacKay, 1992); effects of tasks and benchmarks follow a Student-t. Gaussian posteriors are updated by
+Newton steps on the expected log-likelihood, with the curvature of a bound (Jaakkola & Jordan, 2000) for stability.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import expit
 
-from capscope.data import Responses
+from capscope.data import Demands, Responses, Study, refuse_foreign_demands
 from capscope.errors import FitError
-from capscope.fit.demand.basis import DemandBasis, DemandItems, make_basis
+from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items, make_basis
 from capscope.fit.demand.posterior import TAIL, DemandPosterior, knowing
 from capscope.fit.links import PROBIT_SCALE, attenuated
-from capscope.fit.outcome import Outcome, Status
-from capscope.fit.resources import single_threaded
+from capscope.fit.outcome import Outcome, Status, single_threaded
+from capscope.fit.settings import StudyFitSettings
 
 BENCHMARK_SD = 1.0
 """Prior scale of benchmark effects in log-odds; benchmarks are few, so it counts as `BENCHMARK_COUNT` of them."""
 BENCHMARK_COUNT = 2.0
-"""Benchmarks differ by 1.3 log-odds and more in what demands leave open, so one seen benchmark must not say zero."""
+"""Benchmarks differ by 1.3 log-odds and more beyond their demands, so that one observed benchmark must not imply 0."""
 WEAK_COUNT, WEAK_SD = 0.01, 0.5
-"""The same for all other groups: hardly a prior."""
+"""The same for all other groups: a weak prior."""
 SLOPE_COUNT, SLOPE_SD = 0.5, 0.1
 """Prior on the scale of the models' slopes."""
 NEVER = 1e9
-"""Precision that pins a weight at 0."""
+"""Precision that fixes a weight at 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class DemandSettings:
 
 @dataclass
 class _Sweeps:
-    """Where the sweeps stand."""
+    """State of the sweeps."""
 
     score: np.ndarray
     trials: np.ndarray
@@ -111,12 +112,12 @@ class _Sweeps:
         chance = expit(log_odds)
         known = knowing(self.score, log_odds, self.floor) if self.floor.any() else self.score
         # what may have been a guess tells less of what is known
-        told = (1 - self.floor) * chance / (self.floor + (1 - self.floor) * chance)
-        expected = self.trials * chance * (1 - chance) / np.sqrt(1 + PROBIT_SCALE * variance) * told
+        knowing_share = (1 - self.floor) * chance / (self.floor + (1 - self.floor) * chance)
+        expected = self.trials * chance * (1 - chance) / np.sqrt(1 + PROBIT_SCALE * variance) * knowing_share
         return curvature, self.trials * (known - chance) + curvature * mean, expected
 
     def step_models(self) -> None:
-        """Abilities and slopes of all models given the items, then their spread between models."""
+        """Update abilities and slopes of all models given the items, then their standard deviations between models."""
         curvature, pull, expected = self._working()
         n_models, width = self.ability.shape
         precision = (curvature @ self.products).reshape(n_models, width, width)
@@ -134,7 +135,7 @@ class _Sweeps:
         self.ability_sd = np.sqrt((second + count * prior_sd**2) / (n_models + count))
 
     def step_items(self) -> None:
-        """Weights of the columns, their scales, and the items' departures, given the models."""
+        """Update weights of the columns, their scales, and item residuals, given the models."""
         curvature, pull, expected = self._working()
         information = curvature.sum(0) + 1e-8
         working = (pull - curvature * (self.ability @ self.design.T)).sum(0) / information
@@ -201,7 +202,8 @@ def fit_demand_items(
     fitted = items.at(seen)
     with single_threaded():
         basis = make_basis(fitted, interactions=settings.interactions, seed=settings.seed)
-        state = _start(responses, place, fitted, basis, settings)
+        answered = replace(responses, items=tuple(responses.items[i] for i in seen), item_index=place)
+        state = _start(answered, fitted, basis, settings)
         history = _run(state, settings)
     converged = history[-1] < settings.tolerance
     last = f"still moving by {history[-1]:.3f} log-odds at the last sweep; raise max_sweeps"
@@ -211,21 +213,15 @@ def fit_demand_items(
     return Outcome(posterior, status, tuple(history))
 
 
-def _start(
-    responses: Responses, place: np.ndarray, items: DemandItems, basis: DemandBasis, settings: DemandSettings
-) -> _Sweeps:
-    shape = (len(responses.models), len(items.task))
-    cell = responses.model_index * shape[1] + place
-    trials = np.bincount(cell, responses.n_trials, shape[0] * shape[1])
-    right = np.bincount(cell, responses.n_trials * responses.score, shape[0] * shape[1])
-    score = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)
+def _start(responses: Responses, items: DemandItems, basis: DemandBasis, settings: DemandSettings) -> _Sweeps:
+    dense = responses.dense()
     sizes = [size for _, size in basis.groups]
     standard = basis.standard(items)
     return _Sweeps(
-        score=score.reshape(shape),
-        trials=trials.reshape(shape),
+        score=np.nan_to_num(dense.score),
+        trials=dense.n_trials,
         columns=basis.columns(items),
-        design=np.column_stack([np.ones(shape[1]), standard]),
+        design=np.column_stack([np.ones(len(items.task)), standard]),
         floor=items.floor,
         group=np.repeat(np.arange(len(sizes)), sizes),
         names=tuple(name for name, _ in basis.groups),
@@ -256,7 +252,7 @@ def _posterior(
     state: _Sweeps,
     dims: tuple[str, ...],
 ) -> DemandPosterior:
-    found = DemandPosterior(
+    posterior = DemandPosterior(
         models=responses.models,
         items=tuple(responses.items[item] for item in seen),
         dims=dims,
@@ -274,10 +270,39 @@ def _posterior(
         levels=np.zeros((len(seen), 0)) if items.demands is None else items.demands,
     )
     # the slopes' mean over models belongs to the effects of the demands, so that a model's slope is its own
-    shift = found.ability_mean[:, 1:].mean(axis=0)
-    ability, weight = found.ability_mean.copy(), found.weight.copy()
+    shift = posterior.ability_mean[:, 1:].mean(axis=0)
+    ability, weight = posterior.ability_mean.copy(), posterior.weight.copy()
     ability[:, 1:] -= shift
     weight[: len(shift)] += shift
     if state.monotone:
         weight[: len(shift)] = np.minimum(weight[: len(shift)], 0)
-    return replace(found, ability_mean=ability, weight=weight)
+    return replace(posterior, ability_mean=ability, weight=weight)
+
+
+def fit_demand_answers(
+    study: Study,
+    responses: Responses,
+    settings: StudyFitSettings,
+    progress: Callable[[float], None] | None = None,  # noqa: ARG001 - one interface for all kinds
+) -> Outcome[DemandPosterior]:
+    """Fit the demand-ability model to answers and the demands of their items.
+
+    Args:
+        study: A study with demands.
+        responses: The answers.
+        settings: Annotator and seed.
+        progress: Not called: the fit takes moments.
+
+    Raises:
+        InputError: A table is missing, or no such annotator.
+        JoinError: Responses and demands do not talk about the same items.
+        FitError: The data cannot support the model.
+    """
+    rated = refuse_foreign_demands(study)
+    dims = Demands.of(study, settings.annotator).dims
+    items = demand_items(study, responses.items, dims, settings.annotator)
+    outcome = fit_demand_items(responses, items, dims, DemandSettings(seed=settings.seed))
+    if not rated.missing:
+        return outcome
+    remark = f"{len(rated.missing)} answered items have no demand level; typical levels stand in with their spread"
+    return replace(outcome, status=outcome.status.with_advice(remark))

@@ -1,4 +1,4 @@
-"""The posterior of the demand-ability model, and the chances it gives to items, known or new."""
+"""The posterior of the demand-ability model, and the chances of success it predicts on known and new items."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -16,7 +16,15 @@ from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items
 from capscope.fit.irt.moments import gaussian_draws
 from capscope.fit.links import attenuated, success_probability
-from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
+from capscope.fit.posterior import (
+    ParameterDraws,
+    Tensors,
+    ability_frame,
+    nonzero_contributions,
+    positions,
+    share_of_variance,
+    study_items,
+)
 from capscope.intervals import normal_quantile
 
 TAIL = 8.0
@@ -38,7 +46,7 @@ class LogOdds:
 
     @property
     def probability(self) -> RowFloats:
-        """Expected chance of success, everything unknown integrated out."""
+        """Expected chance of success, with all unknowns integrated out."""
         return success_probability(self.mean, self.variance, self.floor)
 
     @property
@@ -60,7 +68,7 @@ class DemandPosterior:
     dims: tuple[str, ...]
     """Names of the demands."""
     basis: DemandBasis
-    """How items become columns."""
+    """The map from items to columns."""
     ability_mean: np.ndarray
     """Posterior means of ``(ability, slopes)``, as (model, 1 + dim)."""
     ability_cov: np.ndarray
@@ -74,9 +82,9 @@ class DemandPosterior:
     group_sd: np.ndarray
     """Prior standard deviation of each group's weights, in the order of `DemandBasis.groups`."""
     residual_sd: float
-    """Standard deviation of the items' own departures."""
+    """Standard deviation of the item residuals."""
     residual_mean: np.ndarray
-    """Departure of each fitted item."""
+    """Posterior mean of the residual of each fitted item."""
     residual_variance: np.ndarray
     """Its posterior variance, given the weights."""
     monotone: bool
@@ -96,6 +104,11 @@ class DemandPosterior:
         """``general`` and the codes of the demands."""
         return ("general", *self.dims)
 
+    @property
+    def rubrics(self) -> tuple[str, ...]:
+        """Codes of the demands."""
+        return self.dims
+
     def abilities(self, level: float = 0.9) -> pd.DataFrame:
         """General ability in log-odds at mean demands, and what one more level of each demand does to the log-odds.
 
@@ -113,7 +126,7 @@ class DemandPosterior:
         return ability_frame(self.models, self.dim_names, columns)
 
     def item_table(self, level: float = 0.9) -> pd.DataFrame:
-        """Departure of each fitted item from what explains it, in log-odds: ``item, residual, sd, lower, upper``.
+        """Residual of each fitted item, in log-odds: ``item, residual, sd, lower, upper``.
 
         Args:
             level: Nominal coverage of the bounds.
@@ -124,7 +137,7 @@ class DemandPosterior:
         return pd.DataFrame(columns)
 
     def asked(self, study: Study, ids: tuple[str, ...], annotator: str | None = None) -> DemandItems:
-        """Lay out items of a study; a gap holds the fit's mean level, and the fit's spread as its doubt.
+        """Lay out items of a study; a missing level is the fit's mean level, with the fit's standard deviation.
 
         Args:
             study: A study with items and demands on all the fit's dimensions.
@@ -147,6 +160,19 @@ class DemandPosterior:
         """Joint draws of chances on the items of a study with demands; see `draw_demand_chances`."""
         ids = study_items(study)
         return draw_demand_chances(self, self.asked(study, ids, annotator), self.known(ids), rng, draws)
+
+    def contributions(
+        self, study: Study, items: tuple[str, ...] | None = None, annotator: str | None = None
+    ) -> pd.DataFrame:
+        """Split log-odds into ability, each demand, text, task, benchmark and residual; see `Posterior.contributions`.
+
+        Parts that are 0 for all items are left out.
+        """
+        ids = study_items(study) if items is None else items
+        asked, known = self.asked(study, ids, annotator), self.known(ids)
+        model, item = np.indices((len(self.models), len(ids))).reshape(2, -1)
+        value, sd = (part(model, asked, known, item) for part in (self.parts, self.part_sd))
+        return nonzero_contributions(self.models, ids, self.part_names, value, sd)
 
     def answer_chances(
         self, responses: Responses, study: Study | None = None, annotator: str | None = None
@@ -175,7 +201,7 @@ class DemandPosterior:
         return {"model": self.models, "dim": self.dim_names, "column": columns}
 
     def manifest(self) -> tuple[dict[str, Any], Tensors]:
-        """Take the posterior apart for storing."""
+        """Return the posterior as plain values and arrays, for storing."""
         tensors = {name: getattr(self, name) for name in _ARRAYS}
         tensors |= {f"basis.{name}": getattr(self.basis, name) for name in _BASIS_ARRAYS}
         manifest: dict[str, Any] = {"kind": self.kind, "model": self.model_name}
@@ -185,7 +211,7 @@ class DemandPosterior:
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "DemandPosterior":
-        """Put a stored posterior together again."""
+        """Rebuild a stored posterior."""
         stored = manifest["basis"]
         of_basis: dict[str, Any] = {name: tuple(stored[name]) for name in _BASIS_NAMES}
         of_basis |= {name: stored[name] for name in _BASIS_NUMBERS}
@@ -213,7 +239,7 @@ class DemandPosterior:
         Args:
             model_index: Position of each row's model.
             items: Items asked about.
-            known: Position of each of these items among the fitted ones, or -1: then its departure is unknown.
+            known: Position of each of these items among the fitted ones, or -1 for an item whose residual is unknown.
             item_index: Position of each row's item in `items`.
 
         Raises:
@@ -235,7 +261,7 @@ class DemandPosterior:
         return LogOdds(mean, variance, common, items.floor[item_index])
 
     def parts(self, model_index: RowIndex, items: DemandItems, known: np.ndarray, item_index: RowIndex) -> np.ndarray:
-        """What made the mean log-odds of each row, as (row, part): see `part_names`."""
+        """Additive parts of the mean log-odds of each row, as (row, part); see `part_names`."""
         columns, design = self.basis.columns(items)[item_index], self.design(items)[item_index]
         slopes = self.slopes()[model_index] * design
         pieces, start = [slopes[:, :1]], 0
@@ -273,12 +299,12 @@ class DemandPosterior:
         return ("ability", *self.dims, "interactions", "text", "task", "benchmark", "residual")
 
     def design(self, items: DemandItems) -> np.ndarray:
-        """What abilities and slopes are multiplied by, as (item, 1 + dim): 1 and the standardised demands."""
+        """Design of abilities and slopes, as (item, 1 + dim): 1 and the standardised demands."""
         standard = self.basis.standard(items)
         return np.column_stack([np.ones(len(standard)), standard])
 
     def slopes(self) -> np.ndarray:
-        """Abilities and slopes; where monotone, a model's slope is bent until the demand costs it nothing or more."""
+        """Abilities and slopes; where monotone, a model's slope is limited so that no demand raises its chance."""
         if not self.monotone:
             return self.ability_mean
         slopes = self.ability_mean.copy()
@@ -295,7 +321,7 @@ class DemandPosterior:
         return heavy * sd["benchmark"] ** 2 * new_benchmark, has_tasks * heavy * sd["task"] ** 2 * new_task
 
     def noise(self, items: DemandItems) -> np.ndarray:
-        """Variance that levels noisier than the fit's bring, as (model, item)."""
+        """Variance from levels that are noisier than the fit's, as (model, item)."""
         extra = self.basis.extra_noise(items)
         if extra is None:
             return np.zeros((len(self.models), len(items.task)))
@@ -330,8 +356,8 @@ def draw_demand_log_odds(
 ) -> Iterator[FloatArray]:
     """Yield for each model in turn its log-odds of knowing the answers to the items, as (item, draw).
 
-    A model's abilities are the same for all items of a draw; what an item, its task and its benchmark depart by is the
-    same for all models.
+    A model's abilities are the same for all items of a draw; the residual of an item and the effects of its
+    task and benchmark are the same for all models.
 
     Args:
         posterior: A fit of the demand-ability model.
@@ -354,7 +380,7 @@ def draw_demand_log_odds(
 def _effects(
     posterior: DemandPosterior, items: DemandItems, known: RowIndex, rng: np.random.Generator, draws: int
 ) -> ItemDraws:
-    """Draws of what demands, text, task, benchmark and the item itself add to the log-odds of every model."""
+    """Draws of the effects of demands, text, task, benchmark and item on the log-odds of all models."""
     columns, fresh = posterior.basis.columns(items), known < 0
     weight = gaussian_draws(posterior.weight[None], posterior.weight_cov[None], rng, draws)[0]
     own_sd = np.where(fresh, posterior.residual_sd, np.sqrt(posterior.residual_variance[known]))
@@ -371,10 +397,3 @@ def _grouped(names: tuple[str, ...], variance: np.ndarray, rng: np.random.Genera
     _, group = np.unique(np.array(names, dtype=str), return_inverse=True)
     effect = rng.standard_t(TAIL, (group.max() + 1, draws)) / np.sqrt(TAIL / (TAIL - 2))
     return np.sqrt(variance)[:, None] * effect[group]
-
-
-def asked_items(
-    posterior: DemandPosterior, study: Study, ids: tuple[str, ...], annotator: str | None = None
-) -> DemandItems:
-    """Lay out the items of a study for a fit; see `DemandPosterior.asked`."""
-    return posterior.asked(study, ids, annotator)

@@ -5,16 +5,15 @@ An engine for item response models is a function ``(responses, settings, floor) 
 """
 
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
-
-from capscope.fit.members import loaded
 
 IRT_MODELS = ("auto", "rasch", "2pl", "3pl", "4pl", "mirt")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """One engine: what it is called, what it can fit, and where its code lives."""
+    """One engine: its name, the models it can fit, and its code."""
 
     name: str
     """Name by which users choose it."""
@@ -29,16 +28,16 @@ class Engine:
     curves: str = ""
     """Function that draws from the posterior of the curves, as ``module:object``."""
 
-    def load_irt(self) -> Any:  # noqa: ANN401 - see Member.load
+    def load_irt(self) -> Any:  # noqa: ANN401 - a function of a module that is imported when it is used
         """Import the function that fits an item response model."""
-        return loaded(self.irt)
+        return resolve_name(self.irt)
 
-    def load_curves(self) -> Any:  # noqa: ANN401 - see Member.load
+    def load_curves(self) -> Any:  # noqa: ANN401 - see load_irt
         """Import the function that draws from the posterior of the curves."""
-        return loaded(self.curves)
+        return resolve_name(self.curves)
 
 
-_PYRO = "capscope.fit.engines.pyro"
+_PYRO = "capscope.fit.engines.pyro_sampling"
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
@@ -54,13 +53,13 @@ ENGINES: dict[str, Engine] = {
             help="marginal maximum likelihood, for many models and few items",
             models=("rasch", "2pl", "3pl", "4pl"),
             responses=("auto", "graded", "continuous"),
-            irt="capscope.fit.engines.mml.fitting:fit_answers",
+            irt="capscope.fit.engines.mml_extras:fit_answers",
         ),
         Engine(
             name="svi",
             help="stochastic variational inference in Pyro, a full posterior",
             models=IRT_MODELS,
-            irt=f"{_PYRO}.sampling:fit_by_svi",
+            irt=f"{_PYRO}:fit_by_svi",
         ),
         Engine(
             name="laplace",
@@ -72,8 +71,8 @@ ENGINES: dict[str, Engine] = {
             name="nuts",
             help="no-U-turn sampling in Pyro, a full posterior",
             models=(*IRT_MODELS, "curves"),
-            irt=f"{_PYRO}.sampling:fit_by_nuts",
-            curves=f"{_PYRO}.program_nuts:nuts_draws",
+            irt=f"{_PYRO}:fit_by_nuts",
+            curves=f"{_PYRO}:nuts_draws",
         ),
     )
 }

@@ -23,7 +23,7 @@ CHUNK = 256
 LONGEST_STEP, SMALL_STEP = 1.0, 0.02
 """Longest step in the dispersion, and the step below which it is looked at less often."""
 LONGEST_MEMORY = 0.9
-"""Largest factor by which moves are taken to shrink: bounds how far an extrapolation goes."""
+"""Largest factor by which successive moves are assumed to shrink; it bounds the extrapolation."""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class HierarchicalProgram(Protocol):
 
 @dataclass(frozen=True)
 class LatentLayout:
-    """How named latent values lie in one flat vector."""
+    """Positions of named latent values in one flat vector."""
 
     shapes: dict[str, torch.Size]
     """Shape of each site, in order."""
@@ -82,13 +82,13 @@ class LaplacePosterior:
     layout: LatentLayout
     """Names and shapes of the latent values."""
     mode: Tensor
-    """Where the posterior density peaks."""
+    """Mode of the posterior density."""
     precision_cholesky: Tensor
     """Lower Cholesky factor of the precision at the mode."""
     variances: Latent
-    """The variances at which the approximation was made."""
+    """Variances that the approximation is conditional on."""
     dispersion: Latent
-    """The dispersion at which the approximation was made."""
+    """Dispersion that the approximation is conditional on."""
     change: tuple[float, ...]
     """Largest change of a log standard deviation or of the log dispersion in each sweep."""
     converged: bool
@@ -157,7 +157,7 @@ def laplace_draws(program: HierarchicalProgram, start: LaplacePosterior, draws: 
 
 @dataclass(frozen=True)
 class _Outer:
-    """Where the search for variances and dispersion stands."""
+    """State of the search for variances and dispersion."""
 
     variances: Latent
     dispersion: Latent
@@ -176,8 +176,8 @@ class _Outer:
     def moved(self, updated: Latent, dispersion_step: float, *, extrapolate: bool) -> "_Outer":
         """Go to the updated variances, or beyond: where moves shrink by a steady factor, to where they would end.
 
-        Expectation-maximisation creeps where the data say little about a variance; Aitken's extrapolation of two moves
-        takes the rest of the way at once.
+        Expectation-maximisation is slow where the data have little information about a variance; Aitken's extrapolation
+        of two moves jumps to the limit.
         """
         moves = {name: (updated[name] / self.variances[name]).log() for name in updated}
         reach = dict.fromkeys(moves, torch.ones(1, dtype=torch.float64))
@@ -214,7 +214,7 @@ def _layout(program: HierarchicalProgram) -> LatentLayout:
 
 
 def _climb(density: _LogDensity, flat: Tensor, outer: Latent, steps: int = 300) -> Tensor:
-    """Come near the mode by L-BFGS, from where Newton's method is safe."""
+    """Approach the mode by L-BFGS, so that Newton's method converges from there."""
     flat = flat.clone().requires_grad_(True)
     optimizer = torch.optim.LBFGS([flat], max_iter=steps, history_size=30, line_search_fn="strong_wolfe")
 
@@ -260,7 +260,7 @@ def _damped(negative: Callable[[Tensor], Tensor], flat: Tensor, step: Tensor) ->
 
 
 def _cholesky(precision: Tensor) -> Tensor:
-    """Factor a precision, adding as much to its diagonal as makes it positive definite."""
+    """Cholesky factor of a precision, with as much added to its diagonal as makes it positive definite."""
     precision = (precision + precision.T) / 2
     eye = torch.eye(len(precision), dtype=precision.dtype)
     for jitter in (0.0, 1e-6, 1e-3, 1e-1, 1.0, 10.0, 100.0):

@@ -1,4 +1,4 @@
-"""Cells whose scores follow from log-odds by a score_model with extra parameters for each item."""
+"""Cells with a score model, which has extra parameters for each item."""
 
 from dataclasses import dataclass, replace
 
@@ -8,18 +8,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from capscope.data import Responses
-from capscope.fit.cells.dense import DenseCells
-from capscope.fit.cells.interface import CurvatureColumns, Factors, Products, ResidualColumns, for_each
-from capscope.fit.cells.scores import WeightedScores
+from capscope.fit.cells.interface import CurvatureColumns, Factors, Products, ResidualColumns, WeightedScores, for_each
+from capscope.fit.cells.matrices import DenseCells
 from capscope.fit.irt.score_models.score_model import ScoreModel
 
 CHUNK_CELLS = 1 << 17
-"""Cells worked on at once on the CPU; a score_model keeps about a dozen arrays of them."""
+"""Cells of a chunk on the CPU; a score model needs about a dozen arrays of them."""
 
 
 @dataclass(frozen=True)
 class ScoreModelCells:
-    """Dense scores with a score_model."""
+    """A full matrix of scores with a score model."""
 
     score: Float[Tensor, "rows columns"]
     """Mean score of each cell."""
@@ -114,19 +113,14 @@ def _moments(factors: Factors, rows: slice) -> tuple[Tensor, Tensor]:
 def score_model_cells(
     responses: Responses, score_model: ScoreModel, item_extras: Float[Tensor, "item coordinate"]
 ) -> ScoreModelCells:
-    """Lay responses out with a score_model, models in rows; repeats of a cell are pooled by their trials.
+    """Lay responses out with a score model, models in rows; repeats of a cell are pooled by their trials.
 
     Args:
         responses: Observed responses.
         score_model: Distribution of the scores.
         item_extras: Coordinates of each item's extras.
     """
-    shape = (len(responses.models), len(responses.items))
-    size = shape[0] * shape[1]
-    cell = responses.model_index * np.int64(shape[1]) + responses.item_index
-    trials = np.bincount(cell, responses.n_trials, size).astype(np.float32)
-    right = np.bincount(cell, responses.n_trials * responses.score, size).astype(np.float32)
+    dense = responses.dense()
+    right, trials = dense.right.astype(np.float32), dense.n_trials.astype(np.float32)
     score = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)
-    return ScoreModelCells(
-        torch.from_numpy(score.reshape(shape)), torch.from_numpy(trials.reshape(shape)), score_model, item_extras
-    )
+    return ScoreModelCells(torch.from_numpy(score), torch.from_numpy(trials), score_model, item_extras)

@@ -1,4 +1,4 @@
-"""What a fit should tell its reader: what is odd about the data, and what the model could not find."""
+"""Advice on a fit: oddities of the data, and what the model could not estimate."""
 
 from dataclasses import replace
 
@@ -11,13 +11,13 @@ from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.outcome import Status
 
 NULL_SLOPE = 0.15
-"""Where the typical slope is below this, abilities explain next to nothing of the log-odds."""
+"""Typical slope below which abilities explain next to nothing of the log-odds."""
 
 LEAST_MODELS = 20
-"""Fewer models than this show no shape of a distribution."""
+"""Fewest models from which the shape of a distribution is judged."""
 
 CLUSTERED, MOST_FULL = 0.6, 0.9
-"""Correlation of ability and mean difficulty over the models that is told; fuller matrices are not looked at."""
+"""Least correlation of ability and mean difficulty over models that leads to advice; fuller matrices are skipped."""
 
 BIMODAL = 0.7
 """Sarle's coefficient of bimodality above which models stand in two groups; a uniform distribution has 0.56."""
@@ -26,10 +26,10 @@ NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 """Slopes below minus the first count as negative; more than the second share of them is odd."""
 
 
-def advise(status: Status, posterior: IRTPosterior, answers: Answers, found: ResponseSummary) -> Status:
+def advise(status: Status, posterior: IRTPosterior, answers: Answers, summary: ResponseSummary) -> Status:
     """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
-    advice = [*status.advice, *flat_rows(answers, found), *_small(posterior), *_blocks(answers, found)]
-    advice += _clustered(posterior, answers, found)
+    advice = [*status.advice, *flat_rows(answers, summary), *_small(posterior), *_blocks(answers, summary)]
+    advice += _clustered(posterior, answers, summary)
     if not status.converged:
         advice.append("still moving at the last sweep; raise max_sweeps, or use fewer dimensions")
     code = status.code
@@ -49,20 +49,20 @@ def typical_slope(posterior: IRTPosterior) -> float:
 
 
 def flat_rows(
-    answers: Answers, found: ResponseSummary, models: np.ndarray | None = None, items: np.ndarray | None = None
+    answers: Answers, summary: ResponseSummary, models: np.ndarray | None = None, items: np.ndarray | None = None
 ) -> list[str]:
     """Models and items without an answer, or all right or all wrong.
 
     Args:
         answers: Observed answers.
-        found: What a survey of them told.
+        summary: Summary of these answers.
         models: Positions of the models to look at; None for all.
         items: Positions of the items to look at; None for all.
     """
     lines: list[str] = []
     for what, names, total, index in (
-        ("model", answers.models, found.models, models),
-        ("item", answers.items, found.items, items),
+        ("model", answers.models, summary.models, models),
+        ("item", answers.items, summary.items, items),
     ):
         if index is not None:
             names, total = [names[i] for i in index], total.of(index)
@@ -79,12 +79,12 @@ def flat_rows(
     return lines
 
 
-def _blocks(answers: Answers, found: ResponseSummary) -> list[str]:
-    """Groups of models that share no item with the others: their scales meet only through the priors."""
-    if found.n_rows > 0.5 * len(answers.models) * len(answers.items):
+def _blocks(answers: Answers, summary: ResponseSummary) -> list[str]:
+    """Groups of models that share no item with the others, so that only the priors link their scales."""
+    if summary.n_rows > 0.5 * len(answers.models) * len(answers.items):
         return []  # two models that each answered more than half of the items share one
     label, _ = block_labels(answers)
-    answered = np.flatnonzero(found.models.count)
+    answered = np.flatnonzero(summary.models.count)
     size = np.bincount(label[answered])
     block = np.flatnonzero(size)
     if len(block) < 2:
@@ -97,21 +97,21 @@ def _blocks(answers: Answers, found: ResponseSummary) -> list[str]:
     ]
 
 
-def _clustered(posterior: IRTPosterior, answers: Answers, found: ResponseSummary) -> list[str]:
-    """Answers that were asked for near each model's own level, as adaptive tests do.
+def _clustered(posterior: IRTPosterior, answers: Answers, summary: ResponseSummary) -> list[str]:
+    """Items chosen near each model's level, as adaptive tests do.
 
-    Such a design shows every model about the same share of right answers, and every item too; abilities and
-    difficulties are then known from little, and the scale shrinks. The sign of it is that able models were asked hard
-    items.
+    In such a design every model has about the same share of right answers, and every item too; abilities and
+    difficulties then have little information, and the scale shrinks. Its sign is a correlation of the models' abilities
+    with the difficulty of the items they answered.
     """
-    if len(posterior.models) < LEAST_MODELS or found.n_rows > MOST_FULL * len(answers.models) * len(answers.items):
+    if len(posterior.models) < LEAST_MODELS or summary.n_rows > MOST_FULL * len(answers.models) * len(answers.items):
         return []
     level = posterior.ability_mean @ posterior.item_mean[:, :-1].mean(0)
     difficulty, total = -posterior.item_mean[:, -1], np.zeros(len(level))
-    for rows in answers.chunks():
-        total += np.bincount(rows.model, difficulty[rows.item], len(level))
-    answered = np.flatnonzero(found.models.count)
-    asked = total[answered] / found.models.count[answered]
+    for rows in answers.blocks():
+        total += np.bincount(rows.model_index, difficulty[rows.item_index], len(level))
+    answered = np.flatnonzero(summary.models.count)
+    asked = total[answered] / summary.models.count[answered]
     spread = float(level[answered].std() * asked.std())
     together = float(np.cov(level[answered], asked, ddof=0)[0, 1]) / spread if spread > 1e-12 else 0.0
     if together < CLUSTERED:

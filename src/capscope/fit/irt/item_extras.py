@@ -1,4 +1,4 @@
-"""The extras of a fit's items outside of torch: floors and ceilings, thresholds between grades, precisions."""
+"""The extra parameters of items outside of torch: floors and ceilings, thresholds between grades, precisions."""
 
 from dataclasses import dataclass, replace
 
@@ -13,6 +13,8 @@ from capscope.fit.irt.score_models.binary import Binary
 from capscope.fit.irt.score_models.score_model import ScoreModel, score_model_of
 from capscope.fit.links import success_probability
 
+NEW_ITEM = -1
+"""Position of an item that is not in the fit: it is predicted as a draw from the population of items."""
 NODES = 9
 """Nodes of the expectation over uncertain log-odds where it has no closed form."""
 
@@ -28,8 +30,8 @@ class ItemExtras:
     cov: Float[np.ndarray, "item coordinate coordinate"]
     """Posterior covariances; 0 where a coordinate is not estimated."""
     covariance_inflation: Float[np.ndarray, "item param param"]
-    """What uncertain extras add to the covariance of ``(a, d)``. A extras and the intercept make up for each other, so
-    chances of success are predicted without it, at the extras' mean."""
+    """Covariance of ``(a, d)`` due to uncertain extras. Chances are predicted without it, at the extras' mean, because
+    extras and intercept trade off: their joint posterior is wide although the predicted chances are not."""
     typical: Float[np.ndarray, " coordinate"]
     """Coordinates of a typical new item."""
     typical_variance: Float[np.ndarray, " coordinate"]
@@ -74,7 +76,7 @@ class ItemExtras:
 
     @property
     def ceiling(self) -> Float[np.ndarray, " item"]:
-        """Expected chance of a right answer from who knows it."""
+        """Expected chance of a right answer from a model that knows it."""
         return expit(-self.mean[:, 1]) if self.has_asymptotes else np.ones(len(self.mean))
 
     @property
@@ -94,7 +96,7 @@ class ItemExtras:
         return self.score_model().expected_score(log_odds, extras).numpy() @ weight
 
     def score_variance(self, mean: RowFloats, variance: RowFloats, item_index: RowIndex) -> RowFloats:
-        """Variance of scores around `expected`, row by row: their own scatter and that of the log-odds."""
+        """Variance of scores around `expected`, row by row: that at known log-odds, and that of the log-odds."""
         log_odds, extras, weight = self._at_nodes(mean, variance, item_index)
         model = self.score_model()
         score, own = model.expected_score(log_odds, extras).numpy(), model.score_variance(log_odds, extras).numpy()
@@ -135,6 +137,24 @@ class ItemExtras:
         columns = {"item": items, "floor": floor[0], "floor_sd": floor[1], "floor_lower": floor[2]}
         columns |= {"floor_upper": floor[3], "ceiling": 1 - slip[0], "ceiling_sd": slip[1]}
         return pd.DataFrame(columns | {"ceiling_lower": 1 - slip[3], "ceiling_upper": 1 - slip[2]})
+
+
+def asymptotes_at(
+    extras: ItemExtras | None, floor: FloatArray, item_index: RowIndex
+) -> tuple[Float[np.ndarray, "row 1"], Float[np.ndarray, "row 1"]]:
+    """Expected floors and ceilings of items as columns; those of a typical item for `NEW_ITEM`.
+
+    Args:
+        extras: Extras of the fit's items; None for none.
+        floor: Chance of a right guess on each item of a fit without extras.
+        item_index: Positions of the items in the fit, or `NEW_ITEM`.
+    """
+    known = item_index != NEW_ITEM
+    if extras is None:
+        return np.where(known, floor[item_index], 0.0)[:, None], np.ones((len(item_index), 1))
+    new = extras.typical_items(1)
+    floors = np.where(known, extras.floor[item_index], new.floor)
+    return floors[:, None], np.where(known, extras.ceiling[item_index], new.ceiling)[:, None]
 
 
 def _beta_summary(coordinate: RowFloats, variance: RowFloats, level: float) -> tuple[RowFloats, ...]:

@@ -1,17 +1,32 @@
-"""The population of items: the prior that new items are drawn from, outside of torch."""
+"""The population of items, the prior that new items are drawn from; and how a fit stores it with the items' extras."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from capscope.axes import FloatArray
 from capscope.errors import FitError
+from capscope.fit.irt.item_extras import ItemExtras
 from capscope.fit.irt.moments import lognormal_moments
+from capscope.fit.posterior import Tensors
 
 ItemParam = Float[np.ndarray, "item param"]
 ItemParamParam = Float[np.ndarray, "item param param"]
+STORED = ("ability_mean", "ability_cov", "item_mean", "item_cov", "native_mean", "native_cov", "floor")
+_POPULATION = ("intercept", "weight", "cov", "leverage", "center", "scale")
+_EXTRAS = {
+    "mean": "mean",
+    "cov": "cov",
+    "widening": "covariance_inflation",
+    "typical": "typical",
+    "typical_variance": "typical_variance",
+}
+"""Attributes of `ItemExtras` by the names under which fits store them."""
+INFLATION = "ability_inflation"
+LABELLED = (*STORED, INFLATION, "shape.mean", "shape.cov", "shape.widening")
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,7 @@ class ItemPopulation:
     weight: Float[np.ndarray, "param feature"]
     """Effect of one standard deviation of each feature."""
     cov: Float[np.ndarray, "param param"]
-    """What features leave open."""
+    """Residual covariance given the features."""
     leverage: Float[np.ndarray, "param feature feature"]
     """Covariance of the weights of each parameter, in units of its variance in `cov`."""
     center: Float[np.ndarray, " feature"]
@@ -59,6 +74,13 @@ class ItemPopulation:
         unknown = np.einsum("nf,kfg,ng->nk", standard, self.leverage, standard) * np.diagonal(self.cov)
         return mean, self.cov + unknown[:, :, None] * np.eye(len(self.intercept))
 
+    def on_slopes(self, native: FloatArray) -> FloatArray:
+        """Parameters in the population's own form as ``(a, d)``, both as (item, param, draw)."""
+        if self.form == "signed":
+            return native
+        slope = np.exp(native[:, :1])
+        return np.concatenate([slope, -slope * native[:, 1:]], 1)
+
     def standardised(self, features: np.ndarray | None, n_items: int) -> Float[np.ndarray, "item feature"]:
         """Features in units of the fitted items' spread; see `moments`."""
         if features is None:
@@ -71,3 +93,44 @@ class ItemPopulation:
         if not np.isfinite(raw).all():
             raise FitError("features of new items hold NaN or infinity; fill them or drop the items")
         return (raw - self.center) / self.scale
+
+
+def stored_parts(population: ItemPopulation, extras: ItemExtras | None, tensors: Tensors) -> dict[str, Any]:
+    """Add the arrays of population and extras to the tensors.
+
+    Args:
+        population: Population that new items are drawn from.
+        extras: Posteriors of the items' extra parameters; None for none.
+        tensors: Arrays by name, added to.
+
+    Returns:
+        Plain values for the manifest.
+    """
+    tensors |= {f"population.{name}": getattr(population, name) for name in _POPULATION}
+    if extras is not None:
+        tensors |= {f"shape.{stored}": getattr(extras, name) for stored, name in _EXTRAS.items()}
+    return {
+        "head": None if extras is None else extras.code,
+        "form": population.form,
+        "population_is_prior": population.is_prior,
+    }
+
+
+def read_population(manifest: dict[str, Any], tensors: Tensors) -> ItemPopulation:
+    """Rebuild a stored population."""
+    parts = {name: tensors[f"population.{name}"] for name in _POPULATION}
+    return ItemPopulation(manifest["form"], **parts, is_prior=manifest.get("population_is_prior", True))
+
+
+def read_extras(manifest: dict[str, Any], tensors: Tensors) -> ItemExtras | None:
+    """Rebuild stored extras; None where the fit has none.
+
+    Raises:
+        KeyError: The score model is none that this version knows.
+    """
+    code = manifest.get("head")
+    if code is None:
+        return None
+    extras = ItemExtras(code, **{name: tensors[f"shape.{stored}"] for stored, name in _EXTRAS.items()})
+    extras.score_model()
+    return extras

@@ -7,32 +7,50 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy.special import expit, ndtri
+from scipy.special import ndtri
 
-from capscope.axes import FloatArray, RowFloats, RowIndex
+from capscope.axes import FloatArray, ModelDim, RowFloats, RowIndex
 from capscope.data import Responses, Study
 from capscope.display import short_repr
 from capscope.errors import FitError
-from capscope.fit.irt.item_extras import ItemExtras
+from capscope.fit.irt.item_extras import NEW_ITEM, ItemExtras, asymptotes_at
 from capscope.fit.irt.moments import (
+    additive_parts,
+    bounded_columns,
+    chance_draws,
+    difficulty_moments,
+    discrimination_moments,
     gaussian_draws,
     irt_parameters,
-    lengths_of,
     moment_table,
     product_moments,
-    quadratic,
 )
-from capscope.fit.irt.population import ItemParam, ItemParamParam, ItemPopulation
-from capscope.fit.irt.storage import INFLATION, LABELLED, STORED, read_extras, read_population, stored_parts
+from capscope.fit.irt.population import (
+    INFLATION,
+    LABELLED,
+    STORED,
+    ItemParam,
+    ItemParamParam,
+    ItemPopulation,
+    read_extras,
+    read_population,
+    stored_parts,
+)
 from capscope.fit.links import success_probability
-from capscope.fit.posterior import ParameterDraws, Tensors, ability_frame, positions, share_of_variance, study_items
+from capscope.fit.posterior import (
+    ParameterDraws,
+    Tensors,
+    ability_frame,
+    contribution_table,
+    positions,
+    share_of_variance,
+    study_items,
+)
 
 ROWS_AT_ONCE = 1 << 17
 """Predictions are made this many rows at a time, so that memory stays small."""
 
 Moments = tuple[RowFloats, RowFloats]
-NEW_ITEM = -1
-"""Position that stands for an item the fit does not know: one drawn from the population of items."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +65,29 @@ class IRTPosterior:
     """Names on the model axis."""
     items: tuple[str, ...]
     """Ids on the item axis."""
-    ability_mean: Float[np.ndarray, "model dim"]
+    ability_mean: ModelDim
     """Posterior means of the abilities."""
     ability_cov: Float[np.ndarray, "model dim dim"]
     """Posterior covariances of the abilities of each model."""
     item_mean: ItemParam
     """Posterior means of ``(a_1..a_D, d)``."""
     item_cov: ItemParamParam
-    """Posterior covariances of ``(a_1..a_D, d)`` of each item, over what is unknown of its extras."""
+    """Posterior covariances of ``(a_1..a_D, d)`` of each item, including the uncertainty of its extras."""
     native_mean: ItemParam
     """Posterior means in the population's form: ``(log a, b)`` where it is positive, else as `item_mean`."""
     native_cov: ItemParamParam
     """Posterior covariances in the population's form."""
     population: ItemPopulation
-    """Where new items come from."""
+    """Population that new items are drawn from."""
     floor: Float[np.ndarray, " item"]
     """Chance of a right guess, known or expected; 0 for none."""
     model_name: str = "2pl"
     """The model fitted: ``rasch``, ``2pl``, ``3pl``, ``4pl`` or ``mirt``."""
     extras: ItemExtras | None = None
-    """What else is estimated of each item: its floor and ceiling; None where there is nothing."""
+    """Posteriors of each item's extra parameters, such as floor and ceiling; None where there are none."""
     ability_inflation: ItemParamParam | None = None
-    """What uncertain abilities add to `item_cov` on a short test; None for nothing. Answers are predicted without it,
-    because slopes and abilities trade off: their joint posterior is wide although the predicted chances are not."""
+    """Part of `item_cov` that is due to uncertain abilities on a short test; None for none. Answers are predicted
+    without it, because slopes and abilities trade off: their joint posterior is wide, predicted chances are not."""
     trial_weight: float = 1.0
     """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
 
@@ -86,6 +104,11 @@ class IRTPosterior:
         return ("ability",) if self.dims == 1 else tuple(f"ability {dim + 1}" for dim in range(self.dims))
 
     @property
+    def rubrics(self) -> tuple[str, ...]:
+        """None: demand levels are not used."""
+        return ()
+
+    @property
     def loads_on(self) -> np.ndarray | None:
         """The confirmatory mask (item, dim) of the fit; None where all slopes are free."""
         slopes, variance = self.item_mean[:, :-1], np.diagonal(self.item_cov, axis1=1, axis2=2)[:, :-1]
@@ -93,13 +116,11 @@ class IRTPosterior:
         return ~held if held.any() else None
 
     @property
-    def ability_sd(self) -> Float[np.ndarray, "model dim"]:
+    def ability_sd(self) -> ModelDim:
         """Posterior standard deviations of the abilities."""
         return np.sqrt(np.diagonal(self.ability_cov, axis1=1, axis2=2))
 
-    def ability_interval(
-        self, level: float = 0.9
-    ) -> tuple[Float[np.ndarray, "model dim"], Float[np.ndarray, "model dim"]]:
+    def ability_interval(self, level: float = 0.9) -> tuple[ModelDim, ModelDim]:
         """Lower and upper bounds of the abilities.
 
         Args:
@@ -120,17 +141,8 @@ class IRTPosterior:
         Args:
             level: Nominal coverage of the bounds.
         """
-        width, table = ndtri((1 + level) / 2), pd.DataFrame({"item": self.items})
-        for name, part in (("difficulty", self.difficulty()), ("discrimination", self.discrimination())):
-            mean, sd = part["mean"].to_numpy(), part["sd"].to_numpy()
-            for column, values in (
-                ("", mean),
-                ("_sd", sd),
-                ("_lower", mean - width * sd),
-                ("_upper", mean + width * sd),
-            ):
-                table[f"{name}{column}"] = values
-        return table.assign(floor=self.floor)
+        parts = {"difficulty": self.difficulty(), "discrimination": self.discrimination()}
+        return pd.DataFrame({"item": self.items} | bounded_columns(parts, level)).assign(floor=self.floor)
 
     def chances(
         self,
@@ -140,9 +152,44 @@ class IRTPosterior:
         annotator: str | None = None,  # noqa: ARG002 - one interface for all kinds
         draws: int = 200,
     ) -> Iterator[FloatArray]:
-        """Joint draws of chances on a study's items; an item that the fit does not know is one of its population."""
+        """Joint draws of chances on a study's items; items that are not in the fit are drawn from the population."""
         index = pd.Index(self.items).get_indexer(pd.Index(study_items(study)))
-        return draw_chances(self, index, rng, draws)
+        return self.draw_chances(index, rng, draws)
+
+    def contributions(
+        self,
+        study: Study,
+        items: tuple[str, ...] | None = None,
+        annotator: str | None = None,  # noqa: ARG002 - one interface for all kinds
+    ) -> pd.DataFrame:
+        """Split log-odds into ``ability`` (times slopes) and ``item`` (intercept); see `Posterior.contributions`."""
+        ids = study_items(study) if items is None else items
+        index = pd.Index(self.items).get_indexer(pd.Index(ids))
+        parts = additive_parts((self.ability_mean, self.ability_cov), self.items_at(index, self.item_cov))
+        return contribution_table(self.models, ids, parts)
+
+    def draw_chances(self, item_index: RowIndex, rng: np.random.Generator, draws: int = 200) -> Iterator[FloatArray]:
+        """Yield for each model in turn joint draws of its chances on items, as (item, draw).
+
+        Args:
+            item_index: Positions of the items in the fit, or `NEW_ITEM`; a fit with item features takes no new ones.
+            rng: Source of randomness.
+            draws: Number of draws.
+        """
+        ability, items = (self.ability_mean, self.ability_cov), self.items_at(item_index, self.answer_cov)
+        return chance_draws(ability, items, asymptotes_at(self.extras, self.floor, item_index), rng, draws)
+
+    def items_at(self, item_index: RowIndex, known_cov: ItemParamParam) -> tuple[FloatArray, FloatArray]:
+        """Means and covariances of ``(a_1..a_D, d)`` of items; those of the population for `NEW_ITEM`.
+
+        Args:
+            item_index: Positions of the items in the fit, or `NEW_ITEM`.
+            known_cov: Covariances of the fit's items: `item_cov` or `answer_cov`.
+        """
+        known = (item_index != NEW_ITEM)[:, None]
+        new_mean, new_cov = self.population.moments(None)
+        mean = np.where(known, self.item_mean[item_index], new_mean)
+        return mean, np.where(known[..., None], known_cov[item_index], new_cov)
 
     def answer_chances(
         self,
@@ -162,10 +209,7 @@ class IRTPosterior:
     def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:
         """Abilities, and slopes and intercepts on ``(a, d)``; see `Posterior.parameter_draws`."""
         ability = gaussian_draws(self.ability_mean, self.ability_cov, rng, draws)
-        item = gaussian_draws(self.native_mean, self.native_cov, rng, draws)
-        if self.population.form == "positive":
-            slope = np.exp(item[:, :1])
-            item = np.concatenate([slope, -slope * item[:, 1:]], 1)
+        item = self.population.on_slopes(gaussian_draws(self.native_mean, self.native_cov, rng, draws))
         return irt_parameters(np.moveaxis(ability, 2, 0), np.moveaxis(item, 2, 0))
 
     def coordinates(self) -> dict[str, tuple[str, ...]]:
@@ -174,21 +218,17 @@ class IRTPosterior:
         return {"model": self.models, "item": self.items, "dim": dims}
 
     def manifest(self) -> tuple[dict[str, Any], Tensors]:
-        """Take the posterior apart for storing."""
+        """Return the posterior as plain values and arrays, for storing."""
         tensors = {name: getattr(self, name) for name in STORED}
         if self.ability_inflation is not None:
             tensors[INFLATION] = self.ability_inflation
-        return stored_parts(self.population, self.extras, tensors) | {
-            "kind": self.kind,
-            "model": self.model_name,
-            "trial_weight": self.trial_weight,
-            "models": self.models,
-            "items": self.items,
-        }, tensors
+        axes = {"models": self.models, "items": self.items}
+        stored = stored_parts(self.population, self.extras, tensors)
+        return stored | {"kind": self.kind, "model": self.model_name, "trial_weight": self.trial_weight} | axes, tensors
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "IRTPosterior":
-        """Put a stored posterior together again."""
+        """Rebuild a stored posterior."""
         return cls(
             models=tuple(manifest["models"]),
             items=tuple(manifest["items"]),
@@ -214,11 +254,7 @@ class IRTPosterior:
         """
         if self.population.form == "positive":
             return moment_table(self.items, self.native_mean[:, 1], self.native_cov[:, 1, 1])
-        slope, intercept = lengths_of(self.item_mean[:, :-1]), self.item_mean[:, -1]
-        # the slope changes with a as a / slope does: its sign, or the unit vector along several slopes
-        direction = self.item_mean[:, :-1] / slope[:, None]
-        gradient = np.concatenate([direction * (intercept / slope**2)[:, None], -1 / slope[:, None]], 1)
-        return moment_table(self.items, -intercept / slope, quadratic(gradient, self.item_cov))
+        return moment_table(self.items, *difficulty_moments(self.item_mean, self.item_cov))
 
     def discrimination(self) -> pd.DataFrame:
         """Discrimination of each item: its slope, or the length of its slopes with several abilities (Reckase, 1985).
@@ -226,11 +262,7 @@ class IRTPosterior:
         Returns:
             Columns ``item, mean, sd``.
         """
-        if self.dims == 1:
-            return moment_table(self.items, self.item_mean[:, 0], self.item_cov[:, 0, 0])
-        size = np.linalg.norm(self.item_mean[:, :-1], axis=1)
-        direction = self.item_mean[:, :-1] / np.maximum(size, 1e-12)[:, None]
-        return moment_table(self.items, size, quadratic(direction, self.item_cov[:, :-1, :-1]))
+        return moment_table(self.items, *discrimination_moments(self.item_mean, self.item_cov))
 
     def logit_moments(self, model_index: RowIndex, item_index: RowIndex) -> Moments:
         """Mean and variance of the log-odds of models on items of the fit.
@@ -265,7 +297,7 @@ class IRTPosterior:
 
     @property
     def conditional_cov(self) -> ItemParamParam:
-        """Covariances of ``(a_1..a_D, d)`` given the abilities' posteriors, as the engine found them."""
+        """Covariances of ``(a_1..a_D, d)`` given the abilities' posteriors, as the engine estimated them."""
         return self.item_cov if self.ability_inflation is None else self.item_cov - self.ability_inflation
 
     def given_abilities(self) -> "IRTPosterior":
@@ -360,41 +392,3 @@ class IRTPosterior:
             FitError: An id is not in the fit.
         """
         return positions(names, self.items, "item")
-
-
-def draw_chances(
-    posterior: IRTPosterior, item_index: RowIndex, rng: np.random.Generator, draws: int = 200
-) -> Iterator[FloatArray]:
-    """Yield for each model in turn its chances on the items, as (item, draw).
-
-    A model's ability is the same for all items of a draw, an item's parameters the same for all models.
-
-    Args:
-        posterior: A fit without item features.
-        item_index: Positions of the items in the fit, or `NEW_ITEM`.
-        rng: Source of randomness.
-        draws: Number of draws.
-    """
-    known = item_index != NEW_ITEM
-    new_mean, new_cov = posterior.population.moments(None)
-    mean = np.where(known[:, None], posterior.item_mean[item_index], new_mean)
-    cov = np.where(known[:, None, None], posterior.answer_cov[item_index], new_cov)
-    floor, ceiling = _asymptotes(posterior, item_index)
-    params = gaussian_draws(mean, cov, rng, draws)  # (item, param, draw)
-    for model in range(len(posterior.models)):
-        ability = gaussian_draws(
-            posterior.ability_mean[model : model + 1], posterior.ability_cov[model : model + 1], rng, draws
-        )
-        log_odds = (params[:, :-1] * ability).sum(axis=1) + params[:, -1]
-        yield floor + (ceiling - floor) * expit(log_odds)
-
-
-def _asymptotes(posterior: IRTPosterior, item_index: RowIndex) -> tuple[FloatArray, FloatArray]:
-    """Expected floors and ceilings as columns; those of a typical item where the fit does not know it."""
-    known = item_index != NEW_ITEM
-    extras = posterior.extras
-    if extras is None:
-        return np.where(known, posterior.floor[item_index], 0.0)[:, None], np.ones((len(item_index), 1))
-    new = extras.typical_items(1)
-    floor = np.where(known, extras.floor[item_index], new.floor)
-    return floor[:, None], np.where(known, extras.ceiling[item_index], new.ceiling)[:, None]

@@ -1,4 +1,4 @@
-"""What to fit: the settings of an item response model."""
+"""Settings of item response models."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True, kw_only=True)
 class IRTSettings:
-    """The model asked for and how far to take its fit."""
+    """The model to fit, and the stopping rule and resources of its fit."""
 
     model: ModelName = "auto"
     """``rasch`` (one slope for all items), ``2pl``, ``3pl`` (and a floor of guessing), ``4pl`` (and a ceiling),

@@ -26,7 +26,7 @@ class IRTTruth:
     floor: Float[np.ndarray, " item"] | float = 0.0
     """Chance of a right guess."""
     ceiling: Float[np.ndarray, " item"] | float = 1.0
-    """Chance of a right answer from who knows it."""
+    """Chance of a right answer from a model that knows it."""
 
     @property
     def logit(self) -> ModelItem:

@@ -1,1 +1,1 @@
-"""What a psychometrician asks of a fit: scores, item fit, linking, calibration, differential functioning."""
+"""Psychometrics of a fit: reliability and scores, item fit, residuals, linking, meaning of dimensions."""

@@ -1,4 +1,4 @@
-"""What a fit's dimensions go with: the items' tasks and answer keys, the models' families, rather than skills."""
+"""Sources of a fit's dimensions other than skills: tasks and answer keys of items, families of models."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.outcome import Status
 
 KEY_SHARE, FAMILY_SHARE = 0.1, 0.6
-"""Shares of variance from which an answer key, or a family, is more than a side note on a dimension."""
+"""Shares of variance from which an answer key, or a family, leads to advice on a dimension."""
 
 SURE = 1e-3
-"""Largest p-value of the F-test at which a share is told at all."""
+"""Largest p-value of the F-test at which a share leads to advice."""
 
 KEY = re.compile(r"^\(?([A-Za-z]|[0-9])\)?[.)]?$")
 """An answer that is a letter or a digit, such as ``(B)``."""
@@ -63,15 +63,15 @@ def dimension_sources(
     targets: Sequence[str] | None = None,
     families: Mapping[str, str] | None = None,
 ) -> DimensionSources:
-    """Look for what explains slopes and abilities, dimension by dimension.
+    """Shares of variance of slopes and abilities that tasks, answer keys and families explain, by dimension.
 
-    A loading that the position of the right option explains measures a taste for options; abilities that the family
-    explains measure what the family shares.
+    A loading that the position of the right option explains measures a preference for options; abilities that the
+    family explains measure what the models of a family have in common.
 
     Args:
         posterior: A fit.
         tasks: Task of each item of the fit; None for one task.
-        targets: Right answer of each item; looked at where most are letters or digits.
+        targets: Right answer of each item; used where most are letters or digits.
         families: Family of each model; models without one are left out.
     """
     slopes, nothing = posterior.item_mean[:, :-1], np.full(posterior.dims, np.nan)
@@ -92,8 +92,8 @@ def dimension_sources(
 
 def answer_letters(targets: Sequence[str]) -> np.ndarray | None:
     """Number of each item's answer letter, -1 for other answers; None where most answers are no letters."""
-    found = [KEY.match(str(target).strip()) for target in targets]
-    letters = pd.factorize(np.array([match.group(1).upper() if match else None for match in found], object))[0]
+    matches = [KEY.match(str(target).strip()) for target in targets]
+    letters = pd.factorize(np.array([match.group(1).upper() if match else None for match in matches], object))[0]
     return letters if len(letters) and (letters >= 0).mean() >= MOST_LETTERED and letters.max() > 0 else None
 
 

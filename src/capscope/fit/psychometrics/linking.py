@@ -1,7 +1,7 @@
 """New items and models on the scale of a fit, whose own items and models stay as they are.
 
 Fixed-parameter calibration (Kim, 2006): the old items set the scale, so nothing is rescaled, and the populations of
-the new items and of the new models are found along with them, because new models need not be like the old.
+the new items and of the new models are estimated with them, because new models need not be like the old.
 """
 
 import math
@@ -13,35 +13,32 @@ import torch
 from jaxtyping import Int
 
 from capscope.axes import RowFloats
-from capscope.data import Responses
 from capscope.errors import FitError, first_few
-from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers
+from capscope.fit.cells.answers import Answers, PartOfAnswers
 from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import BothWays, lay_out
-from capscope.fit.cells.response_summary import ResponseSummary, block_labels, survey
+from capscope.fit.cells.response_summary import ResponseSummary, block_labels, summarise
 from capscope.fit.engines.variational.item_forms import ItemForm, PositiveForm, SignedForm, quadrature_moments
-from capscope.fit.engines.variational.item_prior import Design, ItemPrior
+from capscope.fit.engines.variational.item_prior import AbilityPopulation, Design, ItemPrior, updated_prior
 from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums
-from capscope.fit.engines.variational.populations import AbilityPopulation, updated_prior
 from capscope.fit.engines.variational.problem import ItemCovariates, checked_covariates
 from capscope.fit.engines.variational.sweeps import model_step, posterior_change
 from capscope.fit.engines.variational.to_posterior import as_numpy
 from capscope.fit.irt.advice import flat_rows
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.outcome import Outcome, Status
+from capscope.fit.outcome import Outcome, Status, single_threaded
 from capscope.fit.psychometrics.scale_links import LEAST_COMMON
-from capscope.fit.resources import single_threaded
 
 Index = Int[np.ndarray, "_"]
 
 
 FIRST_STEPS = 10
-"""Steps of the new models on the old items alone, before the new items join."""
+"""Steps of the new models on the old items alone, before the new items are updated."""
 
 MAX_SWEEPS, TOLERANCE = 200, 5e-3
 
 DAMPED_FROM = 30
-"""Sweeps from which items go half a step: near the edge of what the data say, a full step may alternate for ever."""
+"""Sweeps from which items take half steps; with little information full steps may oscillate."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +167,11 @@ def _placed(gaussians: Gaussians, index: Index, rows: Gaussians) -> Gaussians:
 
 def calibrate_items(
     posterior: IRTPosterior,
-    responses: Responses | Answers,
+    responses: Answers,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
 ) -> Outcome[IRTPosterior]:
-    """Put new items (and new models) on the scale of a fit; everything the fit knows stays bit for bit.
+    """Put new items (and new models) on the scale of a fit; the posteriors of the fit stay bit for bit.
 
     Items and models of the fit are anchors. New items are estimated from the answers of models that the fit knows,
     of new models that also answered old items, or both. Answers of old models to old items are not used again.
@@ -194,21 +191,20 @@ def calibrate_items(
     """
     if posterior.extras is not None:
         raise FitError("calibrate_items: floors estimated from answers do not carry over; fit the old items as 2PL")
-    answers = as_answers(responses)
-    found = survey(answers)
-    side = checked_covariates(features, floor, len(answers.items))
-    roles = _roles(posterior, answers)
-    _refuse_unlinked(answers, roles)
+    summary = summarise(responses)
+    side = checked_covariates(features, floor, len(responses.items))
+    roles = _roles(posterior, responses)
+    _refuse_unlinked(responses, roles)
     with single_threaded():
-        state, history, settled = calibration_sweeps(_job(posterior, answers, found, roles, side))
-    status = Status(settled, "converged" if settled else "still-moving", tuple(_advice(answers, found, roles)))
-    floors = _floors(posterior, roles, side, len(answers.items))
-    return Outcome(_appended(posterior, answers, roles, state, floors), status, history)
+        state, history, settled = calibration_sweeps(_job(posterior, responses, summary, roles, side))
+    status = Status(settled, "converged" if settled else "still-moving", tuple(_advice(responses, summary, roles)))
+    floors = _floors(posterior, roles, side, len(responses.items))
+    return Outcome(_appended(posterior, responses, roles, state, floors), status, history)
 
 
 @dataclass(frozen=True)
 class _Roles:
-    """Which models and items of the responses are old, and where in the old fit."""
+    """Which models and items of the responses are in the old fit, and their positions there."""
 
     old_model: Index
     """Positions in the responses of the models that the fit knows."""
@@ -234,7 +230,7 @@ def _roles(posterior: IRTPosterior, answers: Answers) -> _Roles:
 
 
 def _refuse_unlinked(answers: Answers, roles: _Roles) -> None:
-    """Refuse new rows that no chain of answers links to old ones: their scale is not identified."""
+    """Refuse new models and items that no chain of answers links to old ones, because their scale is not identified."""
     model_block, item_block = block_labels(answers)
     anchored = np.union1d(model_block[roles.old_model], item_block[roles.old_item])
     unlinked = [
@@ -252,17 +248,19 @@ def _refuse_unlinked(answers: Answers, roles: _Roles) -> None:
             )
 
 
-def _job(posterior: IRTPosterior, answers: Answers, found: ResponseSummary, roles: _Roles, side: ItemCovariates) -> Job:
+def _job(
+    posterior: IRTPosterior, answers: Answers, summary: ResponseSummary, roles: _Roles, side: ItemCovariates
+) -> Job:
     positive = posterior.population.form == "positive"
-    answers_each = float(found.items.count[roles.new_item].mean()) if len(roles.new_item) else math.inf
+    answers_each = float(summary.items.count[roles.new_item].mean()) if len(roles.new_item) else math.inf
     form = PositiveForm(answers_each) if positive else SignedForm(posterior.dims, posterior.model_name != "rasch")
     floor = _floors(posterior, roles, side, len(answers.items))
 
     def laid_out(models: Index, items: Index) -> BothWays | tuple[None, None]:
         part = PartOfAnswers(answers, models, items)
-        if not any(len(rows.score) for rows in part.chunks()):
+        if not any(len(rows.score) for rows in part.blocks()):
             return None, None
-        weighed = replace(survey(part), weight=posterior.trial_weight)
+        weighed = replace(summarise(part), weight=posterior.trial_weight)
         return lay_out(part, weighed, floor[items] if floor[items].any() else None)
 
     old_model, new_model, old_item, new_item = roles.old_model, roles.new_model, roles.old_item, roles.new_item
@@ -345,8 +343,8 @@ def _appended(
     )
 
 
-def _advice(answers: Answers, found: ResponseSummary, roles: _Roles) -> list[str]:
-    lines = flat_rows(answers, found, roles.new_model, roles.new_item)
+def _advice(answers: Answers, summary: ResponseSummary, roles: _Roles) -> list[str]:
+    lines = flat_rows(answers, summary, roles.new_model, roles.new_item)
     if not len(roles.old_model) and len(roles.old_item) < LEAST_COMMON:
         lines.append(f"the scale rests on {len(roles.old_item)} old items; have {LEAST_COMMON} or more answered")
     return lines

@@ -1,18 +1,27 @@
-"""Residuals of a fit: infit and outfit of models and items, and residual correlations of pairs of items (Q3)."""
+"""Items and models that depart from a fit: mean squares, residual correlations (Q3), and shifts between groups."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
+from scipy.special import expit, ndtr
 
 from capscope.axes import FloatArray
 from capscope.data import Responses
-from capscope.fit.cells.answers import PartOfAnswers, as_answers, as_rows
+from capscope.errors import FitError
+from capscope.fit.cells.answers import PartOfAnswers, as_rows
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.simulation import replicated
 
 MOST_PAIRED_ITEMS = 2000
-"""Items for which all pairs of Q3 are looked at; of more, as many evenly spaced ones."""
+"""Most items whose pairs are tested by Q3; of more items, evenly spaced ones are taken."""
+LEAST_IN_GROUP = 5
+"""Fewest models of a group."""
+
+NEWTON_STEPS = 15
+PRIOR_VARIANCE = 4.0
+"""Variance of the shift's weak prior, which keeps the shift finite where one group answers all right."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +45,9 @@ class LocalDependence:
     q3: Float[np.ndarray, " pair"]
     """Their residual correlations."""
     cut: float
-    """Largest correlation over all pairs in any data replicated from the fit (parallel analysis; Horn, 1965)."""
+    """Largest correlation over all pairs in all data sets replicated from the fit (parallel analysis; Horn, 1965)."""
     false_alarm: float
-    """Chance that any pair at all lies above the cut where the model holds: one in the number of data sets."""
+    """Probability that any pair lies above the cut where the model holds: one over the number of data sets."""
 
 
 def mean_squares(posterior: IRTPosterior, responses: Responses) -> tuple[MeanSquares, MeanSquares]:
@@ -65,7 +74,7 @@ def _mean_squares(names: tuple[str, ...], index: np.ndarray, squared: FloatArray
 def local_dependence(
     posterior: IRTPosterior, responses: Responses, rng: np.random.Generator, replications: int = 19
 ) -> LocalDependence:
-    """Pairs of items whose residuals go together more than in data replicated from the fit.
+    """Pairs of items whose residual correlation exceeds those in data replicated from the fit.
 
     Repeats of a model on an item count as its trials, so the order of the rows changes nothing.
 
@@ -94,7 +103,7 @@ def local_dependence(
 
 
 def _of_items(responses: Responses, keep: np.ndarray) -> Responses:
-    return as_rows(PartOfAnswers(as_answers(responses), np.arange(len(responses.models)), keep))
+    return as_rows(PartOfAnswers(responses, np.arange(len(responses.models)), keep))
 
 
 def _canonical_order(responses: Responses) -> np.ndarray:
@@ -116,3 +125,70 @@ def _residual_correlations(posterior: IRTPosterior, responses: Responses) -> Flo
     power = (centred**2).T @ seen
     correlation = centred.T @ centred / np.sqrt(np.maximum(power * power.T, 1e-12))
     return np.triu(correlation, 1)
+
+
+@dataclass(frozen=True)
+class GroupDifference:
+    """Shift of each item's log-odds for one group against the others, abilities held at their posteriors."""
+
+    table: pd.DataFrame
+    """Columns ``item, shift, se, z, p, q``: shift in log-odds, its standard error, Wald test, false discovery rate."""
+    group: str
+    """The group that the shift belongs to."""
+
+
+def group_difference(
+    posterior: IRTPosterior, responses: Responses, groups: dict[str, str], group: str
+) -> GroupDifference:
+    """Test every item for a shift in favour of one group of models at equal ability (Lord, 1980; uniform shift).
+
+    Args:
+        posterior: A fit to these responses.
+        responses: The responses.
+        groups: Group of each model, such as its family.
+        group: The group to compare with all others.
+
+    Raises:
+        FitError: A model has no group, or one side has too few models.
+    """
+    missing = [model for model in posterior.models if model not in groups]
+    if missing:
+        raise FitError(f"group_difference: model {missing[0]} has no group; name one for each model")
+    inside = np.array([groups[model] == group for model in posterior.models])
+    if min(inside.sum(), (~inside).sum()) < LEAST_IN_GROUP:
+        raise FitError(f"group_difference: '{group}' or the rest has under {LEAST_IN_GROUP} models; merge groups")
+    shift, error = _shifts(posterior, responses, inside)
+    # abilities absorb a shift common to all items, so the typical item is the one without
+    shift = shift - np.median(shift)
+    z = shift / error
+    from scipy.stats import false_discovery_control
+
+    p = 2 * ndtr(-np.abs(z))
+    columns = {
+        "item": posterior.items,
+        "shift": shift,
+        "se": error,
+        "z": z,
+        "p": p,
+        "q": false_discovery_control(p),
+    }
+    return GroupDifference(pd.DataFrame(columns), group)
+
+
+def _shifts(posterior: IRTPosterior, responses: Responses, inside: np.ndarray) -> tuple[FloatArray, FloatArray]:
+    """Intercepts of both groups by Newton steps on fixed slopes and abilities, and the difference's standard error."""
+    n_items = len(posterior.items)
+    offset, _ = posterior.logit_moments(responses.model_index, responses.item_index)
+    member = inside[responses.model_index]
+    values: list[FloatArray] = []
+    variances: list[FloatArray] = []
+    for rows in (np.flatnonzero(member), np.flatnonzero(~member)):
+        item, trials, score = responses.item_index[rows], responses.n_trials[rows], responses.score[rows]
+        shift, information = np.zeros(n_items), np.ones(n_items)
+        for _ in range(NEWTON_STEPS):
+            p = expit(offset[rows] + shift[item])
+            information = np.bincount(item, trials * p * (1 - p), n_items) + 1 / PRIOR_VARIANCE
+            shift = shift + (np.bincount(item, trials * (score - p), n_items) - shift / PRIOR_VARIANCE) / information
+        values.append(shift)
+        variances.append(1 / information)
+    return values[0] - values[1], np.sqrt(variances[0] + variances[1])

@@ -114,10 +114,10 @@ def _expectations(posterior: IRTPosterior, score: FloatArray) -> FloatArray:
     patterns, which = np.unique(np.packbits(seen, axis=1), axis=0, return_inverse=True)
     for number in range(len(patterns)):
         models = np.flatnonzero(which.ravel() == number)
-        mine = np.flatnonzero(seen[models[0]])
-        if len(mine):
-            expected[np.ix_(models, mine)] = _of_pattern(
-                score[np.ix_(models, mine)], chance[:, mine], summed[mine], weight
+        answered = np.flatnonzero(seen[models[0]])
+        if len(answered):
+            expected[np.ix_(models, answered)] = _of_pattern(
+                score[np.ix_(models, answered)], chance[:, answered], summed[answered], weight
             )
     return expected
 

@@ -11,7 +11,7 @@ from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.links import logit_mean
 
 LEAST_COMMON = 5
-"""Common items under which a link is refused."""
+"""Fewest common items of a link."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def mean_sigma(old: IRTPosterior, new: IRTPosterior) -> Link:
 def stocking_lord(old: IRTPosterior, new: IRTPosterior) -> Link:
     """Link by the least squared distance of the test characteristic curves (Stocking & Lord, 1983).
 
-    Flat items, whose difficulty is nowhere, weigh nothing here; `mean_sigma` needs steep ones.
+    Flat items, whose difficulty is not identified, have no weight here; `mean_sigma` needs steep items.
 
     Raises:
         FitError: A fit has several abilities, or too few items are common.
@@ -89,7 +89,7 @@ def stocking_lord(old: IRTPosterior, new: IRTPosterior) -> Link:
 
     best = min(
         (minimize(distance, np.array([0.0, shift]), method="Nelder-Mead") for shift in (-1.0, 0.0, 1.0)),
-        key=lambda found: float(found.fun),
+        key=lambda result: float(result.fun),
     )
     return Link(float(np.exp(best.x[0])), float(best.x[1]), len(first))
 

@@ -21,6 +21,23 @@ from capscope.predict.outcomes import Outcomes, cross_entropy
 
 LOSSES = ("log_loss", "brier")
 """Metrics that are means over answers, so that assessors can be compared answer by answer."""
+SHOWN = ["log_loss", "auroc", "auroc_within_task", "brier", "ece", "calibration_slope", "pvr_90", "benchmark_mae"]
+"""Metrics that are printed."""
+MEANING = (
+    "log-loss: mean surprise at what happened, in nats; 0 is perfect, 0.693 is a coin, lower is better\n"
+    "AUROC: chance that a success had a higher predicted chance than a failure; 0.5 is a coin, 1 is perfect"
+)
+"""What stands under the table."""
+HELD_OUT = {
+    "id": "on new items of known tasks",
+    "task": "on new tasks",
+    "benchmark": "on new benchmarks",
+    "new-model": "on new models",
+    "family": "on models of new families",
+    "frontier": "on stronger models than those learnt from",
+    "both": "on new models and new benchmarks",
+}
+"""What each split stands for, in a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +168,42 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     """Remarks for the user, one line each."""
 
+    @property
+    def verdict(self) -> str:
+        """Which assessor to use, and how sure that is; or that the data are too few to tell."""
+        table, compared = self.table(), self.differences
+        best, size = str(table["assessor"].iloc[0]), f"{self.n_models} models, {self.n_items} items"
+        if compared is None or len(table) < 2:
+            return f"only '{best}' took part; name another --assessor to compare it with"
+        other = compared.reference if best != compared.reference else str(table["assessor"].iloc[1])
+        gap = compared.of[best if best != compared.reference else other]["log_loss"]
+        half, ahead = (gap.upper - gap.lower) / 2, abs(gap.point)
+        if np.isnan(half):
+            return f"too little data to tell {best} from {other}: {size} of one task"
+        figures = f"{_short(ahead)} +- {_short(half)} log-loss"
+        if gap.lower <= 0 <= gap.upper:
+            return f"too little data to tell {best} from {other}: {size} (ahead by {figures})"
+        return f"use {best}; {HELD_OUT[self.split]} it is ahead of {other} by {figures}"
+
+    def as_text(self) -> str:
+        """Return the table with what its columns mean, differences from the reference, and the verdict last."""
+        seeds = "" if self.settings.seeds == 1 else f", {self.settings.seeds} seeds"
+        head = f"{self.n_models} models, {self.n_items} items, {self.folds} folds by {self.split}{seeds}"
+        table = self.table()[["assessor", *SHOWN, "seconds"]]
+        rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+        lines = [head, *self.notes, rows, MEANING]
+        if self.differences:
+            lines.append(f"log-loss less that of {self.differences.reference}, 95 % interval over tasks:")
+            for name, intervals in self.differences.of.items():
+                gap = intervals["log_loss"]
+                lines.append(f"  {name:<16} {gap.point:+.4f} ({gap.lower:+.4f} to {gap.upper:+.4f})")
+        return "\n".join([*lines, f"Verdict: {self.verdict}."])
+
     def __repr__(self) -> str:
         head = f"Evaluation by {self.split}: {self.n_models} models, {self.n_items} items, {self.folds} folds"
         table = self.table()[["assessor", "log_loss", "auroc", "ece", "benchmark_mae"]]
         rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
-        return "\n".join([head, *self.notes, rows])
+        return "\n".join([head, *self.notes, rows, f"Verdict: {self.verdict}."])
 
     def _repr_html_(self) -> str:
         return html_table(f"Assessors on held-out answers, split by {self.split}", self.table())
@@ -190,7 +238,13 @@ class Evaluation:
             "assessors": self.rows(),
             "accuracy_weighted": {name: _plain(metrics) for name, metrics in self.accuracy_weighted.items()},
             "differences": self.differences.as_dict() if self.differences else None,
+            "verdict": self.verdict,
         }
+
+
+def _short(number: float) -> str:
+    """Three decimals without the leading zero, as in .006."""
+    return f"{number:.3f}".removeprefix("0")
 
 
 def _plain(values: Values) -> dict[str, float | None]:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from capscope.data import checked_columns, read_table, validate
 from capscope.errors import InputError, first_few, nearest
+from capscope.fit import contribution_table, joined_contributions
 from capscope.predict.assessor import Chances
 from capscope.predict.outcomes import Outcomes
-from capscope.predict.predictions import CellPredictions, in_order, parts_table
+from capscope.predict.predictions import CellPredictions
 from capscope.predict.scores.benchmark_effect import FITTED, NOTHING_SEEN, OFFSETS, EffectSd, LogOddsRows
 from capscope.predict.scores.calibrated import GroupScores
 from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores, offset_posterior
@@ -140,8 +141,8 @@ def with_benchmark_effects(
     mean, sd = mean + effect, np.hypot(sd, effect_sd)
     chances = Chances(probability.ravel(), mean.ravel(), sd.ravel(), np.zeros(mean.size))
     if cells.parts is not None:
-        added = parts_table(cells.models, cells.items, [(EFFECT, effect, effect_sd)])
-        cells = replace(cells, parts=in_order([cells.parts, added], cells.items))
+        added = contribution_table(cells.models, cells.items, [(EFFECT, effect, effect_sd)])
+        cells = replace(cells, parts=joined_contributions([cells.parts, added], cells.items))
     columns = ["model", "benchmark", "score", "lower", "upper", "labels"]
     return replace(cells.with_chances(chances), benchmark_scores=pd.concat(scores, ignore_index=True)[columns])
 

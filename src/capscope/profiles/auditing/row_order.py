@@ -6,7 +6,7 @@ succeeds as often as its ability implies, but independently of how easy the item
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -57,12 +57,11 @@ def alignment(responses: Responses, task: np.ndarray, reference: np.ndarray | No
         reference: Mask (model, task) of models whose answers say how easy an item is; by default all.
     """
     labels, place = np.unique(task, return_inverse=True)
-    n_models, n_items = len(responses.models), len(responses.items)
-    model, item = responses.model_index, responses.item_index
-    cell = model * len(labels) + place[item]
+    n_models, item = len(responses.models), responses.item_index
+    cell = responses.model_index * len(labels) + place[item]
     counts = responses.n_trials * (1.0 if reference is None else reference.ravel()[cell])
-    right = np.bincount(item, counts * responses.score, n_items)[item] - counts * responses.score
-    trials = np.bincount(item, counts, n_items)[item] - counts
+    right, trials = replace(responses, n_trials=counts).item_totals()
+    right, trials = right[item] - counts * responses.score, trials[item] - counts
     easy = logit((right + 0.5) / (trials + 1))
     size = n_models * len(labels)
     weighted = responses.n_trials

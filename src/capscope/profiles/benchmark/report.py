@@ -19,6 +19,7 @@ from capscope.profiles.benchmark.explanation import (
     explain,
 )
 from capscope.profiles.item_groups import of_benchmark
+from capscope.profiles.meanings import listed_with_names
 from capscope.profiles.text_tables import named_dims, spelled, table_lines
 
 MOST_OF_A_KIND = 8
@@ -39,7 +40,8 @@ class BenchmarkReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values; of the audit, what is listed."""
-        result = {} if self.explanation is None else explanation_dict(self.explanation)
+        result: dict[str, Any] = {} if self.explanation is None else explanation_dict(self.explanation)
+        result["sentences"] = list(self.sentences())
         if self.audit is not None:
             findings = self.audit.listed().to_dict("records")
             counts, notes = self.audit.counts(), list(self.audit.notes)
@@ -47,9 +49,15 @@ class BenchmarkReport:
         return result
 
     def as_text(self) -> str:
-        """Return tables to read."""
-        parts = [] if self.explanation is None else [explanation_text(self.explanation)]
+        """Return the answer in sentences, then tables to read."""
+        parts = ["\n".join(self.sentences()), ""]
+        parts += [] if self.explanation is None else [explanation_text(self.explanation)]
         return "\n".join(parts + ([] if self.audit is None else _audit_lines(self.audit)))
+
+    def sentences(self) -> tuple[str, ...]:
+        """Say what the items demand, what their difficulty hangs on, what is not tested, and which to look at."""
+        said = () if self.explanation is None else explanation_sentences(self.explanation)
+        return (*said, _odd_items(self.audit))
 
 
 def explain_benchmark(study: Study, settings: ExplainSettings, audit: AuditSettings | None = None) -> BenchmarkReport:
@@ -64,6 +72,20 @@ def explain_benchmark(study: Study, settings: ExplainSettings, audit: AuditSetti
         return BenchmarkReport(explanation, None)
     chosen = of_benchmark(study, settings.benchmark) if settings.benchmark else study
     return BenchmarkReport(explanation, audit_of(chosen, audit))
+
+
+def _odd_items(audit: Audit | None) -> str:
+    """How many items to look at, and the likeliest of each kind."""
+    if audit is None:
+        return "Items to look at: not searched for; --audit does."
+    listed = audit.listed()
+    if not len(listed):
+        return "Items to look at: none; nothing odd was found."
+    kinds = [
+        f"{len(rows)} {kind} (first {rows['id'].iloc[0]}, probability {rows['probability'].iloc[0]:.2f})"
+        for kind, rows in listed.groupby("kind", sort=False)
+    ]
+    return f"Look at: {'; '.join(kinds)}."
 
 
 def _audit_lines(audit: Audit) -> list[str]:
@@ -133,6 +155,48 @@ def _responses_dict(responses: ResponseExplanation) -> dict[str, Any]:
     }
 
 
+MOST_NAMED = 3
+"""Demands that a sentence names."""
+
+
+def explanation_sentences(explanation: Explanation) -> tuple[str, ...]:
+    """Say in sentences what a set demands most, what its difficulty hangs on, and what it claims but does not test."""
+    table = explanation.demand.table.sort_values("mean", ascending=False, kind="stable")
+    most = table[table["mean"] > 0].head(MOST_NAMED)
+    levels = [f"at mean level {mean:.1f}" for mean in most["mean"]]
+    named = listed_with_names(most["dim"].tolist(), levels) or "nothing: all levels are 0"
+    return (
+        f"Demands most: {named} (of 5; {explanation.demand.n_items} items).",
+        _difficulty_sentence(explanation.responses),
+        _claims_sentence(explanation),
+    )
+
+
+def _difficulty_sentence(responses: ResponseExplanation | None) -> str:
+    if responses is None:
+        return "Difficulty hangs on: unknown; answers of three models or more would tell."
+    explained, table = responses.shares.explained, responses.shares.table
+    clear = table[table["lower"] > 0].head(MOST_NAMED)
+    shares = [f"{row.share:.0%} ({row.lower:.0%} to {row.upper:.0%})" for row in clear.itertuples()]
+    named = listed_with_names(clear["dim"].tolist(), shares) or "no single demand clearly"
+    bounds = "" if np.isnan(explained.lower) else f" ({explained.lower:.0%} to {explained.upper:.0%})"
+    return (
+        f"Difficulty hangs on: {named}; all demands together explain {explained.point:.0%}{bounds} of the differences"
+        f" in difficulty, and {responses.held_out.unexplained:.0%} stays unexplained on new items."
+    )
+
+
+def _claims_sentence(explanation: Explanation) -> str:
+    claims, table = explanation.claims, explanation.demand.table.set_index("dim")
+    if not claims.claimed:
+        return "Claims: none given; --claims CODE,CODE says what the set should test."
+    missed = claims.table.loc[claims.table["verdict"] == "missed", "dim"].tolist()
+    if not missed:
+        return f"Claims: all of {spelled(list(claims.claimed))} are tested."
+    why = [f"mean level {table['mean'][dim]:.1f}, s.d. {table['sd'][dim]:.1f}" for dim in missed]
+    return f"Claims but does not test: {listed_with_names(missed, why)} (a test has a mean of 2 and an s.d. of 1)."
+
+
 def explanation_text(explanation: Explanation) -> str:
     """Lay an explanation out as tables, each under a line that says how to read it."""
     demand, effective = explanation.demand, explanation.structure.effective_dims
@@ -140,8 +204,12 @@ def explanation_text(explanation: Explanation) -> str:
     parts = [
         f"Demands of {demand.n_items} items (n0 to n5: items at each level)",
         table_lines(named_dims(pd.concat([demand.table, levels], axis=1))),
+        "dominant: items that demand no other dimension more. sensitive: a mean of 2 and an s.d. of 1 or more, so that",
+        "the set has easy and hard items on this dimension.",
         f"\nEffective number of dimensions {_words(effective)} of {len(demand.dims)}; dimensions that come together:",
         table_lines(_named_pairs(explanation.structure.pairs().head(MOST_PAIRS))),
+        "both_high: share of items at level 3 or more on both; lift: how many times more often than if they were",
+        "independent. What comes together cannot be told apart on these items.",
         *_claims_lines(explanation.claims),
     ]
     if explanation.contrast is not None:
@@ -166,12 +234,18 @@ def _response_lines(responses: ResponseExplanation) -> list[str]:
         f"\nDifficulty of {shares.items} items: s.d. {shares.spread:.2f} log-odds ({shares.noise:.0%} of the observed"
         f" variance is noise, taken off); all demands explain {_words(shares.explained)} of it:",
         table_lines(named_dims(shares.table)),
+        "share: of the differences in difficulty, shared out among the demands (adds up to the total); alone: what the",
+        "demand explains by itself; slope: log-odds that one more level costs.",
         "\nShare of difficulty explained on items and tasks held out:",
         table_lines(responses.held_out.table),
+        "Items: other items of known tasks; tasks: items of tasks that nothing was learnt from. At 0 or below, the",
+        "predictors explain nothing new.",
         f"Left unexplained by all of these on new items of these tasks: {responses.held_out.unexplained:.0%}.",
         f"\nModels differ by {responses.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
         f" {responses.separation.reliability:.3f}; beyond it, by dimension:",
         table_lines(named_dims(responses.separation.table)),
+        "spread: by how much models differ (s.d. of log-odds) on items of this demand beyond their general ability;",
+        "an interval that starts at 0 may be no difference at all.",
     ]
 
 

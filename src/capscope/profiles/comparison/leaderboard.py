@@ -11,7 +11,7 @@ from capscope.axes import FloatArray, ModelItem
 from capscope.data import Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError, first_few
-from capscope.fit import IRTPosterior, IRTSettings, draw_chances, fit_irt, item_chance
+from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.intervals import StratifiedMean, stratified_mean
 from capscope.profiles.comparison.all_pairs import PairTests, pair_tests
 from capscope.profiles.comparison.rankings import (
@@ -27,11 +27,17 @@ from capscope.profiles.comparison.rankings import (
 )
 from capscope.profiles.comparison.run_scores import DEFAULT_RUNS, RepeatedRuns, repeated_runs
 from capscope.profiles.item_groups import places_of
+from capscope.profiles.meanings import leading
 from capscope.profiles.text_tables import reliability_notes, table_lines
 
 FEWEST_COMMON = 5
 """Items that all models answered, from which on a comparison rests on them alone."""
 DRAWS = 100
+COLUMNS = (
+    "mean: of task means; iqm: of the middle half of the tasks; strength: log-odds to win an item against the others;"
+    "\nborda: mean rank over tasks (1 is best). Models whose intervals overlap may well stand the other way round."
+)
+"""What stands under the table."""
 GROUPS = 8
 """Groups of items that the jackknife leaves out in turn."""
 
@@ -88,14 +94,22 @@ class SuiteAggregates:
             "pairs": None if self.pairs is None else self.pairs.as_dict(),
             "repeats": None if self.repeats is None else self.repeats.as_dict(),
             "notes": list(self.notes),
+            "answer": self.answer,
         }
 
     def as_text(self) -> str:
         """Return notes and the table."""
-        lines = [*(f"note: {note}" for note in self.notes), self.head, table_lines(self.table)]
+        notes = [f"note: {note}" for note in self.notes]
+        lines = [*notes, self.answer, "", self.head, table_lines(self.table), COLUMNS]
         for part in (self.pairs, self.repeats):
             lines += [] if part is None else list(part.lines())
         return "\n".join(lines)
+
+    @property
+    def answer(self) -> str:
+        """Who is ahead, and how many models may be as good."""
+        table = self.table.rename(columns={"mean_lower": "lower", "mean_upper": "upper"})
+        return leading(table, self.level, "mean")
 
     def __repr__(self) -> str:
         best = f", best {self.table['model'].iloc[0]}"
@@ -198,7 +212,7 @@ def _predicted_scores(study: Study, responses: Responses, seed: int) -> _SuiteSc
     posterior = fit_irt(responses, IRTSettings(model="rasch", seed=seed), floor=floor).posterior
     rng = np.random.default_rng(seed)
     items = np.arange(score.shape[1])
-    draws = np.stack(list(draw_chances(posterior, items, rng, DRAWS)))
+    draws = np.stack(list(posterior.draw_chances(items, rng, DRAWS)))
     complete = np.where(np.isnan(score), draws.mean(axis=2), score)
     inflation = _inflation(responses, score, floor, draws, rng)
     return _SuiteScores(score, complete, items, "model", draws, inflation)

@@ -26,7 +26,7 @@ from capscope.profiles.comparison.change_parts import ScoreChange, score_change
 from capscope.profiles.comparison.run_scores import of_one_judge
 from capscope.profiles.comparison.version_flips import Flips, PairedRuns, fallen_items, flips
 from capscope.profiles.item_groups import places_of
-from capscope.profiles.text_tables import dimension_names, reliability_notes, table_lines
+from capscope.profiles.text_tables import dimension_names, reliability_notes, spelled, table_lines
 
 PRIOR = 1.5
 """Pseudo-items of the prior, shared by the bins: Jeffreys' prior for three bins."""
@@ -36,6 +36,11 @@ DRAWS = 4000
 FINE_BINS = np.array([-0.999, -0.6, -0.2, -1e-9, 1e-9, 0.2, 0.6, 0.999])
 HIGH_LEVEL = 3.0
 FEWEST_ITEMS = 5
+COLUMNS = (
+    "ahead: chance that a is the better one; improvement: chance that a does better on one more item (0.5 is neither);"
+    "\nleader: named where the interval leaves out 0. Rows `dim` are items at level 3 or more of that demand."
+)
+"""What stands under the table."""
 FEWEST_MODELS = 5
 """Models under which there is no general factor to speak of."""
 
@@ -192,6 +197,7 @@ class Comparison:
             "fallen": [{"item": item, "probability": chance} for item, chance in self.fallen],
             "change": None if self.change is None else self.change.as_dict(),
             "notes": notes,
+            "answer": self.answer,
         }
 
     def as_text(self) -> str:
@@ -203,7 +209,21 @@ class Comparison:
         change = [] if self.change is None else [self.change.line(*self.models)]
         fallen = [f"surely fallen with {self.models[1]}: {', '.join(item for item, _ in self.fallen)}"]
         flipped = [flip.line(*self.models) for flip in self.flips if flip.scope == "all" or flip.items < whole]
-        return "\n".join([*notes, self.head, table_lines(table), *change, *flipped, *(fallen if self.fallen else [])])
+        tables = [self.head, table_lines(table), COLUMNS, *change, *flipped, *(fallen if self.fallen else [])]
+        return "\n".join([*notes, self.answer, "", *tables])
+
+    @property
+    def answer(self) -> str:
+        """Which of the two is ahead, by how much, how surely, and where the order turns."""
+        whole, first = self.table.iloc[0], self.models[0] if self.table["ahead"].iloc[0] >= 0.5 else self.models[1]
+        second = next(name for name in self.models if name != first)
+        sign, chance = (1, whole["ahead"]) if first == self.models[0] else (-1, 1 - whole["ahead"])
+        low, high = sorted((sign * 100 * whole["lower"], sign * 100 * whole["upper"]))
+        size = f"{sign * 100 * whole['mean']:.1f} points ({self.level:.0%} interval {low:.1f} to {high:.1f})"
+        sure = "is ahead of" if low > 0 else "may be ahead of"
+        line = f"{first} {sure} {second} by {size} on {whole['items']} items; probability {chance:.2f}."
+        other = self.table.loc[self.table["leader"] == second, "name"].astype(str).tolist()
+        return f"{line} {second} leads on {spelled(other)}." if other else line
 
     def __repr__(self) -> str:
         whole = self.table.iloc[0]

@@ -1,9 +1,9 @@
-"""Shape parameters of the items, moved together with slopes and intercepts by a joint Newton step.
+"""Updates of the items' extra parameters, jointly with slopes and intercepts, by a Newton step.
 
-The items' own step holds the extras fixed. What it should have been with the extras free follows from the information
-that both share (a Schur complement): a floor that rises takes the intercept down along, and its uncertainty widens
-that of the intercept. The inflation is stored separately, because floor and intercept trade off: their joint posterior
-is wide although the predicted probabilities are not, and attenuating by the whole variance would let slopes diverge.
+The step of the items holds the extras fixed. The step with free extras follows from the information that both share (a
+Schur complement): a floor that rises lowers the intercept, and its uncertainty adds to that of the intercept. This
+covariance inflation is stored separately, because floor and intercept trade off: their joint posterior is wide although
+the predicted probabilities are not, and attenuation by the whole variance would let slopes diverge.
 """
 
 from dataclasses import dataclass, replace
@@ -16,8 +16,7 @@ from capscope.fit.engines.score_cells import ScoreModelCells
 from capscope.fit.engines.variational.item_forms import ItemForm
 from capscope.fit.engines.variational.item_prior import inverse
 from capscope.fit.engines.variational.kernels import Gaussians, Matrices
-from capscope.fit.irt.score_models.extra_priors import ExtraPrior
-from capscope.fit.irt.score_models.score_model import Derivatives, ScoreModel
+from capscope.fit.irt.score_models.score_model import Derivatives, ExtraPrior, ScoreModel
 
 MAX_EXTRA_STEP = 1.0
 """Largest change of a coordinate in one step."""
@@ -59,7 +58,7 @@ class ExtrasState:
 
 @dataclass(frozen=True)
 class _ExtraSums:
-    """What the cells of each item say about its extras."""
+    """Gradient and information of each item's cells about its extras."""
 
     gradient: Float[Tensor, "item coordinate"]
     information: Float[Tensor, "item coordinate coordinate"]
@@ -68,7 +67,7 @@ class _ExtraSums:
 
 
 def start_extras(score_model: ScoreModel, items: Gaussians) -> ExtrasState:
-    """Every item at the centre of its prior."""
+    """Extras of all items at the centre of their prior."""
     priors = score_model.start()
     mean = torch.stack([prior.start.to(items.mean.device).expand(len(items.mean)) for prior in priors], 1)
     return ExtrasState(Gaussians(mean, torch.diag_embed(torch.zeros_like(mean))), priors, torch.zeros_like(items.cov))
@@ -82,7 +81,7 @@ def joint_step(
     form: ItemForm,
     extras: ExtrasState,
 ) -> tuple[Gaussians, ExtrasState]:
-    """Slopes and intercepts corrected for extras that move along, and the extras with their priors.
+    """Correct slopes and intercepts for a joint step of the extras, and update the extras and their priors.
 
     Args:
         by_item: Scores, items in rows, with the extras as they are.
@@ -90,7 +89,7 @@ def joint_step(
         stepped: Items after it.
         models: Posteriors of ``(theta, 1)``.
         form: The items' parameters.
-        extras: Where the extras stand.
+        extras: Extras before the step.
     """
     sums = _extra_sums(by_item, form.moments(before), models)
     free = torch.tensor([prior.free for prior in extras.priors], dtype=torch.float64, device=models.mean.device)
@@ -150,19 +149,19 @@ def _extra_sums(by_item: ScoreModelCells, items: Gaussians, models: Gaussians) -
     thin = _Thin.of(items, models)
     for rows in by_item.row_chunks():
         mean, variance = thin.moments(rows)
-        found = by_item.score_model.derivatives(
+        derivatives = by_item.score_model.derivatives(
             by_item.score[rows], by_item.trials[rows], mean, variance, by_item.extras_of(rows)
         )
-        _add(found, rows, thin.model_mean, (gradient, information, cross))
+        _add(derivatives, rows, thin.model_mean, (gradient, information, cross))
     return _ExtraSums(gradient, information, cross)
 
 
-def _add(found: Derivatives, rows: slice, model_mean: Tensor, into: tuple[Tensor, Tensor, Tensor]) -> None:
+def _add(derivatives: Derivatives, rows: slice, model_mean: Tensor, into: tuple[Tensor, Tensor, Tensor]) -> None:
     gradient, information, cross = into
-    for k, (slope, on_logit) in enumerate(zip(found.gradient, found.cross, strict=True)):
+    for k, (slope, on_logit) in enumerate(zip(derivatives.gradient, derivatives.cross, strict=True)):
         gradient[rows, k] = slope.sum(1).double()
         cross[rows, :, k] = (on_logit @ model_mean).double()
-        for offset, shared in enumerate(found.information[k]):
+        for offset, shared in enumerate(derivatives.information[k]):
             information[rows, k, k + offset] = information[rows, k + offset, k] = shared.sum(1).double()
 
 

@@ -6,13 +6,12 @@ import numpy as np
 import torch
 
 from capscope.axes import RowFloats
-from capscope.data import ResponseFile, Responses
-from capscope.fit.cells.answers import Answers, PartOfAnswers, as_answers, as_rows
+from capscope.data import Responses
+from capscope.fit.cells.answers import Answers, PartOfAnswers, as_rows
 from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import lay_out
-from capscope.fit.cells.response_summary import survey, trial_weight
+from capscope.fit.cells.response_summary import summarise, trial_weight
 from capscope.fit.engines.score_cells import score_model_cells
-from capscope.fit.engines.variational.item_errors import corrected, is_short
 from capscope.fit.engines.variational.kernels import Gaussians, cell_sums
 from capscope.fit.engines.variational.problem import (
     ModelChoice,
@@ -25,7 +24,7 @@ from capscope.fit.engines.variational.problem import (
 )
 from capscope.fit.engines.variational.selection import choose
 from capscope.fit.engines.variational.sweeps import model_step
-from capscope.fit.engines.variational.to_posterior import as_numpy, extended, make_posterior
+from capscope.fit.engines.variational.to_posterior import as_numpy, corrected, extended, is_short, make_posterior
 from capscope.fit.irt.advice import advise
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
@@ -35,7 +34,7 @@ SCORING_SWEEPS = 50
 
 
 def fit_variational(
-    responses: Responses | ResponseFile | Answers,
+    responses: Answers,
     settings: IRTSettings | None = None,
     features: np.ndarray | None = None,
     floor: RowFloats | None = None,
@@ -56,38 +55,35 @@ def fit_variational(
         FitError: Responses, features or settings cannot be used; one line with what to do.
     """
     settings = settings or IRTSettings()
-    answers = as_answers(responses)
     device = pick_device(settings.device)
-    loads = checked_loads(loads_on, len(answers.items), settings, features)
-    side = replace(checked_covariates(features, floor, len(answers.items)), loads_on=loads)
-    found = survey(answers)
+    loads = checked_loads(loads_on, len(responses.items), settings, features)
+    side = replace(checked_covariates(features, floor, len(responses.items)), loads_on=loads)
+    summary = summarise(responses)
     if settings.response == "auto":  # grades and continuous scores have a scatter of their own
-        found = replace(found, weight=trial_weight(answers, found))
-    models, items = np.flatnonzero(found.models.count), np.flatnonzero(found.items.count)
-    whole = len(models) == len(answers.models) and len(items) == len(answers.items)
-    answered = answers if whole else PartOfAnswers(answers, models, items)
+        summary = replace(summary, weight=trial_weight(responses, summary))
+    models, items = np.flatnonzero(summary.models.count), np.flatnonzero(summary.items.count)
+    whole = len(models) == len(responses.models) and len(items) == len(responses.items)
+    answered = responses if whole else PartOfAnswers(responses, models, items)
     answered_side = side if whole else side.of(items)
-    chosen = choose(answered, found, settings, answered_side)
-    problem = make_problem(answered, found.of(models, items), answered_side, settings, device)
+    chosen = choose(answered, summary, settings, answered_side)
+    problem = make_problem(answered, summary.of(models, items), answered_side, settings, device)
     choice = chosen.choice
     state = fit_choice(problem_of(choice, problem, answered, answered_side), choice, settings, chosen.warm)
     fitted = make_posterior(answered, problem, choice, state, answered_side)
     if _is_short(choice, fitted):
         fitted = corrected(fitted, as_rows(answered), choice, state)
-    posterior = extended(fitted, answers, side, models, items)
+    posterior = extended(fitted, responses, side, models, items)
     status = Status(state.converged, "converged" if state.converged else "still-moving", chosen.reasons)
-    return Outcome(posterior, advise(status, posterior, answers, found), state.history)
+    return Outcome(posterior, advise(status, posterior, responses, summary), state.history)
 
 
 def _is_short(choice: ModelChoice, fitted: IRTPosterior) -> bool:
-    """Whether the items' covariances need the abilities' uncertainty counted in; see `item_errors`."""
+    """Whether the items' covariances need the abilities' uncertainty counted in; see `corrected`."""
     plain = choice.dims == 1 and fitted.extras is None and choice.loads_on is None
     return plain and len(fitted.models) > 1 and is_short(len(fitted.models), len(fitted.items))
 
 
-def fit_answers(
-    responses: Responses | ResponseFile, settings: IRTSettings, floor: RowFloats | None = None
-) -> Outcome[IRTPosterior]:
+def fit_answers(responses: Answers, settings: IRTSettings, floor: RowFloats | None = None) -> Outcome[IRTPosterior]:
     """Fit without item features: the entry of this engine in `ENGINES`; see `fit_variational`."""
     return fit_variational(responses, settings, floor=floor)
 
@@ -95,10 +91,9 @@ def fit_answers(
 def _cells_to_score(posterior: IRTPosterior, responses: Responses) -> Cells:
     """Answers as the items of a fit see them, in the order of the responses' items."""
     if posterior.extras is None:
-        answers = as_answers(responses)
-        found = replace(survey(answers), weight=posterior.trial_weight)
-        return lay_out(answers, found, posterior.floor if posterior.floor.any() else None)[0]
-    survey(as_answers(responses))  # refuses what no model can be fitted to
+        summary = replace(summarise(responses), weight=posterior.trial_weight)
+        return lay_out(responses, summary, posterior.floor if posterior.floor.any() else None)[0]
+    summarise(responses)  # refuses what no model can be fitted to
     weighted = replace(responses, n_trials=responses.n_trials * posterior.trial_weight)
     return score_model_cells(weighted, posterior.extras.score_model(), torch.from_numpy(posterior.extras.mean))
 

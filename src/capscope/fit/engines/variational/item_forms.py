@@ -1,7 +1,7 @@
-"""How an item's Gaussian stands to its slope and intercept: signed ``(a, d)``, or positive ``(log a, b)``.
+"""The two parametrisations of items: signed ``(a, d)``, or positive ``(log a, b)``.
 
-Each form gives the moments of ``(a, d)`` that the models' updates need, a Newton step from the sums over cells, and
-what a change of the ability scale does to it.
+Each form has the moments of ``(a, d)`` that updates of models need, a Newton step from the sums over cells, and the
+transformation under a change of the ability scale.
 """
 
 import math
@@ -18,7 +18,7 @@ from capscope.fit.engines.variational.kernels import Gaussians, Matrices, Sums, 
 from capscope.fit.irt.moments import lognormal_moments
 
 FEW_ANSWERS = 100
-"""Up to this many answers an item's posterior is far enough from Gaussian for quadrature to pay."""
+"""Up to this many answers an item's posterior is so far from Gaussian that quadrature is used."""
 
 MAX_STEP = 2.0
 """Largest change of a parameter in one step: a start on the flat of the logistic would overshoot without it."""
@@ -32,7 +32,7 @@ MAX_DIFFICULTY = 12.0
 
 @runtime_checkable
 class ItemForm(Protocol):
-    """What the engine needs to know about the items' parameters."""
+    """A parametrisation of items, as the engine uses it."""
 
     spread: Float[Tensor, " param"]
     """Prior guess of the variances of the parameters between items."""

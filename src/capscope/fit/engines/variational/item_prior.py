@@ -1,7 +1,8 @@
-"""The items' prior N(G [1, x], S): a ridge regression of item parameters on item features, by empirical Bayes.
+"""The priors of items and abilities, estimated by empirical Bayes.
 
-Features are standardised, so that a constant column carries nothing; the ridge of each parameter comes from the
-evidence (MacKay, 1992), so that many or collinear features shrink instead of over-fitting.
+Items have the prior N(G [1, x], S): a ridge regression of item parameters on item features. Features are standardised,
+so that a constant column has no effect; the ridge of each parameter comes from the evidence (MacKay, 1992), so that
+many or collinear features are shrunken. On a scale that is given, populations are updated by what new members add.
 """
 
 from dataclasses import dataclass, replace
@@ -15,12 +16,14 @@ from capscope.errors import FitError
 from capscope.fit.engines.variational.kernels import Gaussians, Vectors
 
 PRIOR_ITEMS = 2.0
-"""The prior of S is worth this many items, so that a handful of items leaves it finite."""
+"""Number of items that the prior of S is worth, so that S stays finite with few items."""
 
 MAX_SPREAD = 6.0
 """Largest standard deviation of a parameter between items."""
 
 RIDGE_BOUNDS = (1e-3, 1e6)
+WORTH = 20.0
+"""Number of models or items that the known population counts as, so that a few new ones hardly change it."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,14 @@ class Design:
 
 @dataclass(frozen=True)
 class ItemPrior:
-    """The prior of the items' parameters and where it came from."""
+    """The prior of the items' parameters."""
 
     intercept: Float[Tensor, " param"]
     """Mean at average features."""
     weight: Float[Tensor, "param feature"]
     """Effect of each standardised feature."""
     cov: Float[Tensor, "param param"]
-    """Covariance of what features leave open."""
+    """Residual covariance given the features."""
     ridge: Float[Tensor, " param"]
     """Strength of the shrinkage of each parameter's weights, in units of items."""
 
@@ -146,7 +149,7 @@ def _fit_masked(
 
 
 def _capped(cov: Float[Tensor, "param param"]) -> Float[Tensor, "param param"]:
-    """Where models fall into groups, items that part them would widen S without end; keep it within `MAX_SPREAD`."""
+    """Limit S to `MAX_SPREAD`: where models fall into groups, items that separate them would widen it without bound."""
     shrink = (MAX_SPREAD / cov.diagonal().clamp_min(1e-12).sqrt()).clamp_max(1)
     return cov * shrink * shrink[:, None]
 
@@ -204,3 +207,55 @@ def _inverse_of_pairs(matrices: Float[Tensor, "*n 2 2"]) -> Float[Tensor, "*n 2 
         return None
     turned = torch.stack([second, -cross, -cross, first], -1) / determinant[..., None]
     return turned.reshape(matrices.shape)
+
+
+@dataclass(frozen=True)
+class AbilityPopulation:
+    """The abilities' prior N(mean, cov)."""
+
+    mean: Float[Tensor, " dim"]
+    """Mean ability."""
+    cov: Float[Tensor, "dim dim"]
+    """Covariance of the abilities."""
+
+    @staticmethod
+    def standard(dims: int, device: torch.device | None = None) -> "AbilityPopulation":
+        """N(0, I), the population that sets the scale of a fit."""
+        return AbilityPopulation(
+            torch.zeros(dims, dtype=torch.float64, device=device), torch.eye(dims, dtype=torch.float64, device=device)
+        )
+
+    def updated(self, models: Gaussians) -> "AbilityPopulation":
+        """The population that these models are likely to come from, this one being worth `WORTH` models.
+
+        Args:
+            models: Posteriors of ``(theta, 1)``.
+        """
+        mean, cov = _conjugate(self.mean, self.cov, models.mean[:, :-1], models.cov[:, :-1, :-1])
+        return AbilityPopulation(mean, cov)
+
+
+def updated_prior(known: ItemPrior, items: Gaussians, design: Design) -> ItemPrior:
+    """The items' prior after new items, the known one being worth `WORTH` items; effects of features stay.
+
+    Args:
+        known: The prior from which the calibration started.
+        items: Posteriors of the new items.
+        design: Their features.
+    """
+    residual = items.mean - design.features @ known.weight.T
+    intercept, cov = _conjugate(known.intercept, known.cov, residual, items.cov)
+    return replace(known, intercept=intercept, cov=cov)
+
+
+def _conjugate(
+    mean: Float[Tensor, " param"],
+    cov: Float[Tensor, "param param"],
+    observed: Float[Tensor, "n param"],
+    observed_cov: Float[Tensor, "n param param"],
+) -> tuple[Float[Tensor, " param"], Float[Tensor, "param param"]]:
+    """Means of a normal-inverse-Wishart posterior whose observations are Gaussians themselves."""
+    total = WORTH + len(observed)
+    new = (WORTH * mean + observed.sum(0)) / total
+    residual, moved = observed - new, mean - new
+    return new, (WORTH * (cov + torch.outer(moved, moved)) + observed_cov.sum(0) + residual.T @ residual) / total

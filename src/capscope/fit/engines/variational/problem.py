@@ -1,4 +1,4 @@
-"""The data of one fit on its device, and one fit of one choice of model."""
+"""The data of one fit on its device, the starts it may have, and the fit of one model."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from capscope.axes import RowFloats
@@ -18,13 +18,14 @@ from capscope.fit.cells.response_summary import ResponseSummary
 from capscope.fit.engines.score_cells import score_model_cells
 from capscope.fit.engines.variational.item_forms import ItemForm, PositiveForm, SignedForm
 from capscope.fit.engines.variational.item_prior import Design, make_design
-from capscope.fit.engines.variational.kernels import Gaussians
-from capscope.fit.engines.variational.sweeps import Schedule, State, run_sweeps, start_state
-from capscope.fit.engines.variational.warm_start import WarmStart
+from capscope.fit.engines.variational.kernels import Gaussians, cell_sums
+from capscope.fit.engines.variational.sweeps import Schedule, State, model_step, run_sweeps, start_state
 from capscope.fit.irt.score_models.binary import LEAST_CHANCE, Binary
 from capscope.fit.irt.score_models.score_model import ScoreModel
 from capscope.fit.irt.settings import IRTSettings
 
+MODEL_STEPS = 3
+"""Newton steps that bring models to known items."""
 LEAST_LOADED = 3
 """Fewer items than this do not tell a dimension from their own errors."""
 
@@ -34,8 +35,59 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
+class WarmStart:
+    """A fit of some models on all items, or of all models on some items."""
+
+    state: State
+    """The fit."""
+    models: Int[np.ndarray, " known_model"]
+    """Positions of these models."""
+    items: Int[np.ndarray, " known_item"]
+    """Positions of these items."""
+
+    def knows_enough(self, cells: Cells) -> bool:
+        """Whether one axis is known in full."""
+        return len(self.models) == cells.shape[0] or len(self.items) == cells.shape[1]
+
+    def state_on(self, by_model: Cells, form: ItemForm, threads: int) -> State:
+        """The start on all models and items.
+
+        Args:
+            by_model: All cells, models in rows.
+            form: Form of the items.
+            threads: Number of chunks of rows computed in parallel.
+        """
+        n_models, n_items = by_model.shape
+        items = _placed(self.state.items, self.items, n_items, self.state.prior.intercept, self.state.prior.cov)
+        models = _unknown_models(self.state.models, n_models)
+        if len(self.models) == n_models:
+            return State(self.state.models, items, self.state.prior)
+        moments = form.moments(items)
+        for _ in range(MODEL_STEPS):
+            models = model_step(models, cell_sums(by_model, models, moments, "model", threads))
+        return State(models, items, self.state.prior)
+
+
+def _unknown_models(like: Gaussians, n_models: int) -> Gaussians:
+    size = like.mean.shape[1]
+    mean = like.mean.new_zeros(n_models, size)
+    mean[:, -1] = 1
+    return Gaussians(mean, like.cov.new_zeros(n_models, size, size))
+
+
+def _placed(known: Gaussians, at: np.ndarray, size: int, mean: Tensor, cov: Tensor) -> Gaussians:
+    """All items: known ones at their positions, the others at the population's mean."""
+    if len(at) == size:
+        return known
+    where = torch.from_numpy(at).to(known.mean.device)
+    everywhere = Gaussians(mean.expand(size, -1).clone(), cov.expand(size, -1, -1).clone())
+    everywhere.mean[where], everywhere.cov[where] = known.mean, known.cov
+    return everywhere
+
+
+@dataclass(frozen=True)
 class ModelChoice:
-    """One item response model, all choices made."""
+    """One item response model with all choices made."""
 
     name: Literal["rasch", "2pl", "3pl", "4pl", "mirt"]
     """Rasch has one slope for all items; 3PL and 4PL estimate a floor, 4PL a ceiling too."""
@@ -79,7 +131,7 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Problem:
-    """The data of one fit, both ways round, on its device."""
+    """The data of one fit on its device, with models in rows and with items in rows."""
 
     by_model: Cells
     """Scores, models in rows."""
@@ -106,7 +158,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class ItemCovariates:
-    """What comes with the responses: features and floors of the items."""
+    """Covariates of the items: features, floors, and the dimensions they may load on."""
 
     features: np.ndarray | None = None
     """Array (item, feature); None for none."""
@@ -116,7 +168,7 @@ class ItemCovariates:
     """Which dimensions each item may load on; None for all."""
 
     def of(self, items: np.ndarray) -> "ItemCovariates":
-        """The side of some items."""
+        """Covariates of some items."""
         features = None if self.features is None else self.features[items]
         loads_on = None if self.loads_on is None else self.loads_on[items]
         return ItemCovariates(features, None if self.floor is None else self.floor[items], loads_on)
@@ -138,21 +190,21 @@ def checked_covariates(features: np.ndarray | None, floor: RowFloats | None, n_i
 
 
 def make_problem(
-    answers: Answers, found: ResponseSummary, side: ItemCovariates, settings: IRTSettings, device: torch.device
+    answers: Answers, summary: ResponseSummary, side: ItemCovariates, settings: IRTSettings, device: torch.device
 ) -> Problem:
     """Lay the data out on the device.
 
     Args:
         answers: Observed answers, at least one of each model and item.
-        found: What a survey of them told.
-        side: Features and floors of the items.
+        summary: Summary of these answers.
+        side: Covariates of the items.
         settings: For the memory that cells may take.
         device: Where to compute.
     """
-    by_model, by_item = lay_out(answers, found, side.floor, settings.memory_mb)
+    by_model, by_item = lay_out(answers, summary, side.floor, settings.memory_mb)
     design = make_design(side.features, len(answers.items)).to(device)
-    per_item = found.n_rows / len(answers.items)
-    return Problem(by_model.to(device), by_item.to(device), design, device, found.weight, per_item)
+    per_item = summary.n_rows / len(answers.items)
+    return Problem(by_model.to(device), by_item.to(device), design, device, summary.weight, per_item)
 
 
 def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: ItemCovariates) -> Problem:

@@ -1,4 +1,4 @@
-"""Which model: held-out cells choose among Rasch, 2PL and more dimensions, and say why."""
+"""Choice of the model by held-out cells: Rasch, 2PL, asymptotes, or more dimensions."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -8,12 +8,13 @@ from jaxtyping import Float
 
 from capscope.axes import RowFloats
 from capscope.data import Responses
-from capscope.fit.cells.answers import Answers, PartOfAnswers, RowAnswers, as_rows
-from capscope.fit.cells.response_summary import ResponseSummary, survey
+from capscope.fit.cells.answers import Answers, PartOfAnswers, as_rows
+from capscope.fit.cells.response_summary import ResponseSummary, summarise
 from capscope.fit.engines.variational.problem import (
     ItemCovariates,
     ModelChoice,
     Problem,
+    WarmStart,
     fit_choice,
     make_problem,
     pick_device,
@@ -21,7 +22,6 @@ from capscope.fit.engines.variational.problem import (
 )
 from capscope.fit.engines.variational.sweeps import State
 from capscope.fit.engines.variational.to_posterior import make_posterior
-from capscope.fit.engines.variational.warm_start import WarmStart
 from capscope.fit.irt.score_models import SCORE_MODELS
 from capscope.fit.irt.settings import IRTSettings
 from capscope.fit.links import log_loss, log_odds_of
@@ -35,13 +35,13 @@ FORM_CELLS, DIMS_CELLS = 60_000, 400_000
 """Cells at most on which to choose the form, and the number of dimensions."""
 
 QUICK_TOLERANCE, QUICK_SWEEPS = 0.05, 40
-"""How far to take a candidate's fit."""
+"""Tolerance and sweeps of a candidate's fit."""
 
 MOST_DIMS = 8
 """Most dimensions to try."""
 
 LONGER = 3
-"""An axis this many times as long as the other is thinned alone."""
+"""Where one axis is this many times as long as the other, only that axis is thinned."""
 
 LEAST_MODELS_FOR_FLOORS = 50
 """With fewer models an estimated floor is its prior."""
@@ -51,7 +51,7 @@ LEAST_GAIN_SE, SURE_SE = 2.0, 4.0
 difference is under the second, another fold is tried."""
 
 WORTHWHILE = 0.001
-"""A gain in log-loss, in nats, that is taken at one standard error: to miss it costs more than to be wrong."""
+"""A gain in log-loss, in nats, that suffices at one standard error: missing it costs more than a wrong choice."""
 
 FOLDS = 3
 """Most folds on which two candidates are compared."""
@@ -63,7 +63,7 @@ RowLosses = Float[np.ndarray, "_"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate, fitted to the training cells of the folds looked at so far."""
+    """One candidate, fitted to the training cells of some folds."""
 
     choice: ModelChoice
     """The candidate."""
@@ -85,7 +85,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class SelectedModel:
-    """The model to fit."""
+    """The selected model."""
 
     choice: ModelChoice
     """The model."""
@@ -95,14 +95,14 @@ class SelectedModel:
     """Its fit to the answers that it was chosen by."""
 
 
-def choose(answers: Answers, found: ResponseSummary, settings: IRTSettings, side: ItemCovariates) -> SelectedModel:
+def choose(answers: Answers, summary: ResponseSummary, settings: IRTSettings, side: ItemCovariates) -> SelectedModel:
     """Choose the model to fit.
 
     Args:
         answers: All answers.
-        found: What a survey of them told.
+        summary: Summary of these answers.
         settings: What is asked for.
-        side: Features and floors of the items.
+        side: Covariates of the items.
     """
     if side.loads_on is not None:
         dims = side.loads_on.shape[1]
@@ -122,7 +122,7 @@ def choose(answers: Answers, found: ResponseSummary, settings: IRTSettings, side
     # a stream of its own: the seed alone may be the one that drew the answers
     rng = np.random.default_rng([settings.seed, HOLD_OUT_STREAM])
     auto = settings.model == "auto"
-    part = thinned(answers, found.n_rows, DIMS_CELLS if auto else FORM_CELLS, rng)
+    part = thinned(answers, summary.n_rows, DIMS_CELLS if auto else FORM_CELLS, rng)
     rows = as_rows(part)
     lot = rng.random(len(rows.score))
     held = lot < HELD_SHARE
@@ -130,7 +130,7 @@ def choose(answers: Answers, found: ResponseSummary, settings: IRTSettings, side
         reason = f"too few answers to choose a model by held-out cells; {name.upper()} taken"
         return SelectedModel(ModelChoice(name), (reason,))
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
-    bench = _Bench(rows, lot, found.weight, side.of(part.kept_items), quick)
+    bench = _Bench(rows, lot, summary.weight, side.of(part.kept_items), quick)
     best, lines = bench.climb() if auto else bench.best_form(name)
     # one ability starts as near its end anyway; on all cells the start is that of who asks for this model
     thin = len(part.kept_models) < len(answers.models) or len(part.kept_items) < len(answers.items)
@@ -149,14 +149,14 @@ class _Fold:
 
     @staticmethod
     def of(parts: tuple[Responses, Responses], weight: float, side: ItemCovariates, settings: IRTSettings) -> "_Fold":
-        train = RowAnswers(parts[0])
-        found = replace(survey(train), weight=weight)
-        problem = make_problem(train, found, side, settings, pick_device(settings.device))
+        train = parts[0]
+        summary = replace(summarise(train), weight=weight)
+        problem = make_problem(train, summary, side, settings, pick_device(settings.device))
         return _Fold(train, problem, parts[1])
 
 
 class _Bench:
-    """Candidates compared on held-out cells; what one fold leaves open is tried on the next."""
+    """Comparison of candidates on held-out cells; a comparison that one fold leaves open is repeated on the next."""
 
     def __init__(
         self, rows: Responses, lot: RowFloats, weight: float, side: ItemCovariates, settings: IRTSettings
@@ -212,7 +212,7 @@ class _Bench:
         return best, (_told(best, other),)
 
     def climb(self) -> tuple[Trial, tuple[str, ...]]:
-        """From Rasch upwards, a richer model wherever it pays; dimensions double, then halve the gap."""
+        """Search from Rasch upwards, with a richer model where it predicts better; dimensions double, then bisect."""
         best, lines = self._better(self.try_out(ModelChoice("rasch")), self.try_out(ModelChoice("2pl")), [])
         refused, dims, doubtful = self._most_dims() + 1, 2, 0
         while best.choice.dims < dims < refused:
@@ -238,7 +238,7 @@ class _Bench:
         return best, (_taken(best, lines), *lines)
 
     def _next(self, taken: int, refused: int) -> int:
-        """Twice as many dimensions, or half way to those refused."""
+        """Next number of dimensions: twice as many, or the middle between accepted and refused."""
         if 2 * taken < refused:
             return 2 * taken
         return (taken + refused) // 2 if 2 * (refused - taken) > taken else refused
@@ -248,11 +248,11 @@ class _Bench:
         return min(MOST_DIMS, len(train.models) - 2, len(train.items) - 2)
 
     def can_show_floors(self) -> bool:
-        """Whether floors could show: enough models to have weak ones on most items."""
+        """Whether floors can be estimated: there are enough models for weak ones on most items."""
         return len(self._fold(0).train.models) >= LEAST_MODELS_FOR_FLOORS
 
     def _without_guessing(self, best: Trial, lines: list[str]) -> Trial:
-        """The same model as if nobody guessed, where that clearly pays: models may do worse than chance."""
+        """The same model without known floors, where it predicts clearly better: models may do worse than chance."""
         taken, best, trial = self.compared(best, self.try_out(replace(best.choice, guess=False)))
         if taken:
             lines.append("known floors of guessing not taken: " + _told(trial, best))
@@ -260,7 +260,7 @@ class _Bench:
         return best
 
     def _with_asymptotes(self, best: Trial, lines: list[str]) -> Trial:
-        """A floor, then a ceiling, wherever it clearly pays."""
+        """The model with an estimated floor, then a ceiling, where each predicts clearly better."""
         for name in ("3pl", "4pl"):
             taken, best, trial = self.compared(best, self.try_out(ModelChoice(name, 1, best.choice.form)))
             lines.append(("" if taken else f"{trial.choice.words} not taken: ") + _told(trial, best))
@@ -293,7 +293,7 @@ def _choice_of_scores(responses: Responses, settings: IRTSettings) -> ModelChoic
 
 
 def thinned(answers: Answers, n_rows: int, most: int, rng: np.random.Generator) -> PartOfAnswers:
-    """A part of the models and items, drawn at random, with about as many rows as wanted; all where they are fewer.
+    """A random part of the models and items with about as many rows as wanted; all where there are fewer.
 
     A much shorter axis is kept in full, so that what is learnt about it can start the fit of all answers.
     """

@@ -16,35 +16,40 @@ from capscope.fit.cells.interface import Cells
 from capscope.fit.engines.score_cells import ScoreModelCells
 from capscope.fit.engines.variational.extras import ExtrasState, joint_step, start_extras
 from capscope.fit.engines.variational.item_forms import ItemForm, bounded, quadrature_moments
-from capscope.fit.engines.variational.item_prior import Design, ItemPrior, fit_prior, inverse, start_prior
-from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums
-from capscope.fit.engines.variational.populations import AbilityPopulation
-from capscope.fit.engines.variational.starting_values import start
+from capscope.fit.engines.variational.item_prior import (
+    AbilityPopulation,
+    Design,
+    ItemPrior,
+    fit_prior,
+    inverse,
+    start_prior,
+)
+from capscope.fit.engines.variational.kernels import Gaussians, Sums, cell_sums, start
 from capscope.fit.links import PROBIT_SCALE
-from capscope.fit.resources import single_threaded
+from capscope.fit.outcome import single_threaded
 
 PROBES = 64
-"""Models and items on which predictions are watched between sweeps."""
+"""Number of models and items on which predictions are compared between sweeps."""
 
 LEAST_GAIN = 2e-4
-"""Share of the squared residuals that a sweep must take away to count as better."""
+"""Share by which a sweep must reduce the squared residuals to count as better."""
 
 PATIENCE = 3
-"""Sweeps without gain after which steep models stop: groups of models let slopes grow for ever."""
+"""Sweeps without gain after which steep models stop: slopes that separate groups of models grow without bound."""
 
 EARLIEST_STOP = 8
-"""Sweeps before that rule holds: the first ones may lose in fit on the way."""
+"""Sweeps before that rule applies; the first sweeps may fit worse than the start."""
 
 EXTRAS_WAIT = 4
-"""Sweeps before the items' extras move: far from the optimum they would fit what slopes are about to."""
+"""Sweeps before the items' extras are updated; far from the optimum they would fit what slopes will explain."""
 
 STEEP_SLOPE = 2.0
-"""Root-mean-square slope from which on that rule holds; weaker models may lose in fit while they shrink."""
+"""Root-mean-square slope above which that rule applies; models with smaller slopes may fit worse while they shrink."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How far and how to run the sweeps."""
+    """Stopping rule and parallelism of the sweeps."""
 
     max_sweeps: int
     """Most sweeps."""
@@ -57,7 +62,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class State:
-    """Where the sweeps stand."""
+    """State of the sweeps."""
 
     models: Gaussians
     """Posteriors of ``(theta, 1)``."""
@@ -80,7 +85,7 @@ class State:
 def start_state(
     by_model: Cells, by_item: Cells, form: ItemForm, dims: int, design: Design, generator: torch.Generator
 ) -> State:
-    """The start: no uncertainty yet, a prior around the start's means."""
+    """The starting state: no uncertainty, and a prior around the starting means."""
     device = design.features.device
     models, on_slope = start(by_model, by_item, dims, generator, device, form.loads)
     items = form.start(on_slope)
@@ -119,9 +124,9 @@ def run_sweeps(
 
 
 def _enough_predicted(form: ItemForm, state: State) -> float:
-    """Share of the tolerance under which the predicted chances stand still.
+    """Share of the tolerance under which the predicted chances count as converged.
 
-    Free dimensions serve prediction and may turn for long; those of a mask have names, and their slopes are read.
+    Free dimensions serve prediction and may rotate for long; those of a mask have names, and slopes are interpreted.
     """
     if form.loads is not None:
         return 1 / 40
@@ -129,14 +134,14 @@ def _enough_predicted(form: ItemForm, state: State) -> float:
 
 
 def _is_steep(state: State, form: ItemForm) -> bool:
-    """Whether slopes are past what shrinkage would undo, so that a loss that stands still is the end."""
+    """Whether slopes are so steep that a loss that no longer falls ends the sweeps."""
     slope = form.moments(state.items).mean[:, :-1]
     return float(slope.square().sum(1).mean()) > STEEP_SLOPE**2
 
 
 @dataclass(frozen=True)
 class _Probe:
-    """A few models and items, evenly spread by rank, on which predictions are watched."""
+    """A few models and items, evenly spaced by rank, whose predictions are compared between sweeps."""
 
     models: Tensor
     items: Tensor

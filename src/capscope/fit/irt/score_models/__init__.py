@@ -4,16 +4,26 @@ A score model is a class that follows `ScoreModel` (see `score_model`), with `fr
 """
 
 from dataclasses import dataclass
-
-from capscope.fit.members import Member
+from pkgutil import resolve_name
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreModelEntry(Member):
+class ScoreModelEntry:
     """One score model."""
 
+    name: str
+    """Name by which users choose it."""
+    help: str
+    """What it is, in a few words."""
+    where: str
+    """Its class, as ``module:object``."""
     engines: tuple[str, ...] = ("variational",)
     """Engines that can fit it, beside those that name it in `Engine.responses`."""
+
+    def load(self) -> Any:  # noqa: ANN401 - a class of a module that is imported when it is used
+        """Import its class."""
+        return resolve_name(self.where)
 
 
 _HERE = "capscope.fit.irt.score_models"

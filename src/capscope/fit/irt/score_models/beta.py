@@ -14,27 +14,25 @@ from torch import Tensor
 
 from capscope.axes import ItemFloats, RowFloats
 from capscope.errors import FitError
-from capscope.fit.irt.score_models.extra_priors import ExtraPrior, NormalPrior
-from capscope.fit.irt.score_models.score_model import Derivatives, Extras
+from capscope.fit.irt.score_models.score_model import Derivatives, ExtraPrior, Extras, NormalPrior
 
 LEAST_EDGE, MOST_EDGE = 1e-6, 0.005
-"""Bounds of how near the ends a score may count; see `edge_of`."""
+"""Bounds of the replacement for scores at the ends; see `edge_of`."""
 
 MOST_AT_ENDS = 0.5
 """Largest share of scores at 0 or 1 for which a Beta density is taken at all."""
 
 MAX_LOG_PRECISION = 8.0
-"""Precisions beyond ``exp`` of this are no longer told apart: scores have fewer digits."""
+"""Largest log precision; scores have too few digits to estimate larger ones."""
 
 NODES = ((-(3**0.5), 1 / 6), (0.0, 2 / 3), (3**0.5, 1 / 6))
 """Places and weights of Gauss-Hermite quadrature in a standard Gaussian."""
 
 
 def edge_of(score: RowFloats) -> float:
-    """What scores of exactly 0 count as (and 1 less this, scores of 1): half of what is nearest to an end.
+    """Value that scores of 0 are replaced by (and scores of 1 by 1 minus it): half the smallest distance from an end.
 
-    A Beta density has no place for the ends themselves; half the least score that is told from none is the usual
-    stand-in for none.
+    A Beta density is not defined at 0 and 1; half the smallest nonzero score is the usual replacement for 0.
 
     Raises:
         FitError: More than `MOST_AT_ENDS` of the scores are 0 or 1: right and wrong answers, not continuous scores.
@@ -66,7 +64,7 @@ class _Known:
 
     @property
     def surprise(self) -> Tensor:
-        """Log-odds of the score less what is expected of them."""
+        """Log-odds of the score minus their expectation."""
         return torch.logit(self.score) - torch.digamma(self.a) + torch.digamma(self.b)
 
     @property
@@ -76,7 +74,7 @@ class _Known:
 
     @property
     def information(self) -> Tensor:
-        """Expected curvature: the curvature itself is negative for surprising scores, and steps by it would swing."""
+        """Expected curvature; the observed one is negative for surprising scores and would make steps oscillate."""
         spread = torch.polygamma(1, self.a) + torch.polygamma(1, self.b)
         return (self.precision * self.room).square() * spread
 
@@ -102,17 +100,17 @@ class BetaResponse:
     stored: ClassVar[str] = "beta"
 
     def __init__(self, edge: float = LEAST_EDGE) -> None:
-        """Say what scores at the ends count as; see `edge_of`."""
+        """Set the replacement for scores at the ends; see `edge_of`."""
         self.edge = edge
 
     @classmethod
     def from_scores(cls, score: RowFloats, model: str = "2pl", chance: ItemFloats | None = None) -> "BetaResponse":  # noqa: ARG003
-        """With the edge that the scores ask for; see `edge_of`."""
+        """Make the score model with the edge that follows from the scores; see `edge_of`."""
         return cls(edge_of(score))
 
     @classmethod
     def from_code(cls, code: str) -> "BetaResponse":
-        """From ``beta:E``."""
+        """Make the score model from ``beta:E``."""
         return cls(float(code.partition(":")[2]))
 
     @property
@@ -139,7 +137,7 @@ class BetaResponse:
         return by_logit * trials, information * trials
 
     def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
-        """What the cells say about their items' precisions."""
+        """Derivatives of the cells' log-likelihood in the precisions."""
         gradient, alone, shared = _expected(
             lambda at: (at.by_log_precision, *at.precision_information), self._inner(score), mean, variance, extras
         )

@@ -7,18 +7,17 @@ import torch
 from torch import Tensor
 
 from capscope.axes import ItemFloats, RowFloats
-from capscope.fit.irt.score_models.extra_priors import BetaPrior, ExtraPrior
-from capscope.fit.irt.score_models.score_model import Derivatives, Extras
+from capscope.fit.irt.score_models.score_model import BetaPrior, Derivatives, ExtraPrior, Extras
 from capscope.fit.links import PROBIT_SCALE, asymptote_residuals, knowing_shares, log_likelihood_of
 
 LEAST_CHANCE = 0.005
-"""Prior mean of an estimated floor where a guess is said to be never right."""
+"""Prior mean of an estimated floor where the known chance of a guess is 0."""
 
 FLOOR_CENTER, FLOOR_STRENGTH = 0.2, 30.0
-"""Prior of a floor of which nothing is known, Beta(6, 24): a guess among five, worth thirty answers."""
+"""Prior of a floor without further information, Beta(6, 24): a guess among five, worth thirty answers."""
 
 SLIP_CENTER, SLIP_STRENGTH = 0.05, 40.0
-"""Prior of a slip, the chance of a wrong answer from who knows, Beta(2, 38): small, worth forty answers."""
+"""Prior of a slip, the chance of a wrong answer from a model that knows it, Beta(2, 38): worth forty answers."""
 
 
 class Binary:
@@ -28,7 +27,7 @@ class Binary:
     stored: ClassVar[str] = "asymptotes"
 
     def __init__(self, floor: bool = True, slip: bool = False, chance: Tensor | None = None) -> None:
-        """Say which asymptote is estimated; the other is known.
+        """Set which asymptotes are estimated; the others are known.
 
         Args:
             floor: Estimate the floor of each item.
@@ -53,7 +52,7 @@ class Binary:
 
     @property
     def code(self) -> str:
-        """The word alone."""
+        """The name without numbers."""
         return self.stored
 
     @property
@@ -81,10 +80,10 @@ class Binary:
         return residual * trials, information * trials
 
     def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
-        """What each cell says of its floor and slip, by the latent answer that was known or guessed.
+        """Derivatives in floor and slip, by the latent state: the answer was known or guessed.
 
-        A coordinate's score is that of who did not know (floor), or knew (slip), times how likely that is given the
-        answer.
+        The gradient in a coordinate is that of a model that did not know the answer (floor) or knew it (slip), times
+        the probability of that state given the answer.
         """
         attenuation = torch.rsqrt(1 + PROBIT_SCALE * variance)
         floor, ceiling = _asymptotes(extras)
@@ -122,7 +121,7 @@ class Binary:
         return chance * (1 - chance)
 
     def information(self, logit: Tensor, extras: Extras) -> Tensor:
-        """``P (1 - P)`` times how far a right answer speaks for having known it, squared."""
+        """``P (1 - P)`` times the squared slope of the log-odds of a right answer in the log-odds of knowing it."""
         right, wrong = knowing_shares(logit, torch.ones_like(logit), *_asymptotes(extras))
         return self.score_variance(logit, extras) * (right - wrong).square()
 

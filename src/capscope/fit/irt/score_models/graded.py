@@ -10,12 +10,11 @@ from torch.nn.functional import logsigmoid
 
 from capscope.axes import ItemFloats, RowFloats
 from capscope.errors import FitError
-from capscope.fit.irt.score_models.extra_priors import ExtraPrior, NormalPrior
-from capscope.fit.irt.score_models.score_model import Derivatives, Extras
+from capscope.fit.irt.score_models.score_model import Derivatives, ExtraPrior, Extras, NormalPrior
 from capscope.fit.links import PROBIT_SCALE
 
 MOST_GRADES = 21
-"""Grades up to which scores are taken as graded."""
+"""Largest number of grades."""
 
 
 def count_grades(score: RowFloats) -> int:
@@ -83,12 +82,12 @@ class GradedResponse:
 
     @classmethod
     def from_scores(cls, score: RowFloats, model: str = "2pl", chance: ItemFloats | None = None) -> "GradedResponse":  # noqa: ARG003
-        """As many grades as the scores have; see `count_grades`."""
+        """Make the score model with the number of grades of the scores; see `count_grades`."""
         return cls(count_grades(score))
 
     @classmethod
     def from_code(cls, code: str) -> "GradedResponse":
-        """From ``graded:K``."""
+        """Make the score model from ``graded:K``."""
         return cls(int(code.partition(":")[2]))
 
     @property
@@ -192,12 +191,12 @@ class GradedResponse:
         zero = torch.zeros_like(self._mix[0])
         reach_row = self._mix[grade - 1] if grade > 0 else zero
         beyond_row = self._mix[grade] if grade < self.grades - 1 else zero
-        found: list[Tensor] = []
+        points: list[Tensor] = []
         for j, part in enumerate(extras):
             moved = torch.zeros_like(on_reach)
             if grade > 0:
                 moved = moved + on_reach * float(reach_row[j])
             if grade < self.grades - 1:
                 moved = moved + on_beyond * float(beyond_row[j])
-            found.append(moved * part.exp())
-        return found
+            points.append(moved * part.exp())
+        return points

@@ -1,27 +1,162 @@
-"""The protocol of score models: how scores follow from log-odds where an item has more than slopes and an intercept.
+"""The protocol of score models, and the priors of their extra parameters.
 
-A score model adds *extra* parameters to each item: a floor and a ceiling, thresholds between grades, the precision of
-a score. They stand in unconstrained coordinates, so that one joint Newton step can move them with the item's slopes
-and intercept. Every argument broadcasts: extras come as one (n, 1) or (1, n) tensor for each coordinate.
+A score model says how scores follow from log-odds. It adds *extra* parameters to each item: a floor and a ceiling,
+thresholds between grades, the precision of a score. These are in unconstrained coordinates, so that one joint Newton
+step updates them with the item's slopes and intercept. All arguments broadcast: extras are one (n, 1) or (1, n) tensor
+for each coordinate.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from capscope.axes import ItemFloats, RowFloats
 from capscope.fit.irt.score_models import SCORE_MODELS
-from capscope.fit.irt.score_models.extra_priors import ExtraPrior
 
+Coordinates = Float[Tensor, " item"]
+
+PRIOR_ITEMS = 10.0
+"""Number of items that the guess of a prior's variance is worth."""
 Extras = Sequence[Tensor]
+
+
+@runtime_checkable
+class ExtraPrior(Protocol):
+    """Prior of one coordinate over the items."""
+
+    @property
+    def free(self) -> bool:
+        """Whether the coordinate is estimated."""
+        ...
+
+    @property
+    def start(self) -> Tensor:
+        """Coordinate at the centre; one number, or one for each item."""
+        ...
+
+    def log_density(self, value: Coordinates) -> Coordinates:
+        """Log-density in the coordinate, up to a constant."""
+        ...
+
+    def gradient(self, value: Coordinates) -> Coordinates:
+        """Gradient of the log-density in the coordinate."""
+        ...
+
+    def precision(self, value: Coordinates) -> Coordinates:
+        """Its curvature."""
+        ...
+
+    def updated(self, value: Coordinates, variance: Coordinates) -> "ExtraPrior":
+        """Prior given the items' posteriors."""
+        ...
+
+    @property
+    def typical(self) -> tuple[float, float]:
+        """Coordinate of a typical new item and its variance."""
+        ...
+
+
+@dataclass(frozen=True)
+class BetaPrior:
+    """A chance with a Beta prior, in logits.
+
+    In the logit a Beta density with mean m and strength s has its mode at ``logit m`` and curvature ``s m (1 - m)``
+    there, so a posterior from Newton steps corresponds to a Beta again: mean the sigmoid of the mode, strength its
+    precision over ``c (1 - c)``.
+    """
+
+    center: Float[Tensor, " #item"]
+    """Prior mean; one for all items or one for each."""
+    strength: float
+    """Number of answers that the prior is worth."""
+    free: bool
+    """Whether the chance is estimated; if not it is the centre."""
+
+    @property
+    def start(self) -> Tensor:
+        """Logit of the centre; minus infinity for 0."""
+        return torch.logit(self.center)
+
+    def log_density(self, value: Coordinates) -> Coordinates:
+        """``s (m log c + (1 - m) log (1 - c))``."""
+        right, wrong = torch.nn.functional.logsigmoid(value), torch.nn.functional.logsigmoid(-value)
+        center = self.center.to(value.device)
+        return self.strength * (center * right + (1 - center) * wrong)
+
+    def gradient(self, value: Coordinates) -> Coordinates:
+        """``s (m - c)``."""
+        return self.strength * (self.center.to(value.device) - torch.sigmoid(value))
+
+    def precision(self, value: Coordinates) -> Coordinates:
+        """``s c (1 - c)``."""
+        chance = torch.sigmoid(value)
+        return self.strength * chance * (1 - chance)
+
+    def updated(self, value: Coordinates, variance: Coordinates) -> "BetaPrior":  # noqa: ARG002
+        """Return the same prior: the common level of the floors is weakly identified (Maris & Bechger, 2009).
+
+        Floors of all items can rise together while slopes and abilities compensate; a fitted prior would diverge.
+        """
+        return self
+
+    @property
+    def typical(self) -> tuple[float, float]:
+        """Logit of the mean centre and the variance there."""
+        center = self.center.mean()
+        if float(center) <= 0:
+            return -float("inf"), 0.0
+        return float(torch.logit(center)), float(1 / (self.strength * center * (1 - center)))
+
+
+@dataclass(frozen=True)
+class NormalPrior:
+    """A coordinate with a Gaussian prior."""
+
+    center: float
+    """Mean over the items."""
+    variance: float
+    """Variance over the items."""
+    guessed_variance: float
+    """Variance towards which few items are drawn."""
+    free: bool = True
+    """Always estimated."""
+
+    @property
+    def start(self) -> Tensor:
+        """The centre."""
+        return torch.tensor([self.center], dtype=torch.float64)
+
+    def log_density(self, value: Coordinates) -> Coordinates:
+        """Gaussian."""
+        return -0.5 * (value - self.center).square() / self.variance
+
+    def gradient(self, value: Coordinates) -> Coordinates:
+        """Pull towards the centre."""
+        return (self.center - value) / self.variance
+
+    def precision(self, value: Coordinates) -> Coordinates:
+        """One over the variance."""
+        return torch.full_like(value, 1 / self.variance)
+
+    def updated(self, value: Coordinates, variance: Coordinates) -> "NormalPrior":
+        """Mean and variance over the items, with their uncertainty."""
+        center = float(value.mean())
+        total = float((value - center).square().sum() + variance.sum()) + PRIOR_ITEMS * self.guessed_variance
+        return replace(self, center=center, variance=total / (len(value) + PRIOR_ITEMS))
+
+    @property
+    def typical(self) -> tuple[float, float]:
+        """Mean and variance."""
+        return self.center, self.variance
 
 
 @dataclass(frozen=True)
 class Derivatives:
-    """What each cell says about the extras of its item, in expectation over its log-odds."""
+    """Derivatives of each cell's log-likelihood in the extras of its item, in expectation over its log-odds."""
 
     gradient: tuple[Tensor, ...]
     """Gradient of the log-likelihood in each coordinate."""
@@ -80,7 +215,7 @@ class ScoreModel(Protocol):
         ...
 
     def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
-        """What the cells say about their items' extras."""
+        """Derivatives of the cells' log-likelihood in the items' extras."""
         ...
 
     def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Tensor:

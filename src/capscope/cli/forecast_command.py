@@ -1,0 +1,148 @@
+"""``capscope forecast``: missing scores of a table of published scores, and how well they are forecast."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from capscope.cli.options import AsJson, FamilyCommand, Force, Seed
+from capscope.cli.output import emit, table_text
+from capscope.errors import InputError
+
+
+class ForecastGroup(TyperGroup):
+    """A group whose first word may be a table: ``forecast TABLE`` is ``forecast cells TABLE``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - the context class varies by version
+        """Put the default command in front of a table."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["cells", *args]
+        return super().parse_args(ctx, args)
+
+
+forecast_app = typer.Typer(
+    cls=ForecastGroup,
+    help="Forecast published scores: missing and future scores of a table of models by benchmarks.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Table = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="Scores: long (model, benchmark, score) or wide (a row a model).")
+]
+Models = Annotated[
+    Path | None, typer.Option(help="Table of models: column model, and family, size, tokens, compute, date, ...")
+]
+Unit = Annotated[
+    list[str] | None,
+    typer.Option(help="Unit of a benchmark, as NAME=UNIT ({capscope.forecast:LINKS}); may be repeated."),
+]
+ForecasterName = Annotated[str, typer.Option(help="Who forecasts: {capscope.forecast:FORECASTERS}.")]
+
+
+@forecast_app.command("cells", cls=FamilyCommand)
+def cells(
+    table: Table,
+    models: Models = None,
+    add_model: Annotated[str | None, typer.Option(help="Add a model of this name and forecast it.")] = None,
+    scores: Annotated[str | None, typer.Option(help="Its known scores: gsm8k=62,mmlu=71.")] = None,
+    at: Annotated[str | None, typer.Option(help="Its facts: size=70,tokens=15,date=2027-01,family=llama.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="One benchmark only.")] = None,
+    model: Annotated[str | None, typer.Option(help="One model only.")] = None,
+    forecaster: ForecasterName = "hierarchical",
+    unit: Unit = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.99, help="Coverage of the intervals.")] = 0.8,
+    out: Annotated[Path | None, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forecast every missing score, with its interval, the scores it rests on, and which to get next.
+
+    Example: capscope forecast scores.csv --add-model mine --scores gsm8k=62,mmlu=71 --at size=70,family=llama
+    """
+    from capscope import files
+    from capscope.forecast import ForecastSettings, forecast, published_scores
+
+    if out is not None:
+        files.refuse_file(out, force=force)
+    settings = ForecastSettings(
+        level=level,
+        forecaster=forecaster,
+        benchmark=benchmark,
+        model=model,
+        add=add_model,
+        add_scores={name: number_of(f"--scores {name}", value) for name, value in pairs_of("--scores", scores)},
+        at=dict(pairs_of("--at", at)),
+        seed=seed,
+    )
+    result = forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
+    if out is not None:
+        files.write_table(out, result.cells, force=force)
+    emit(result.as_dict(), as_json, result.as_text())
+
+
+@forecast_app.command("evaluate", cls=FamilyCommand)
+def evaluate(
+    table: Table,
+    models: Models = None,
+    hide: Annotated[str, typer.Option(help="What is hidden: {capscope.forecast:HIDINGS}.")] = "half",
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of what is hidden.")] = 3,
+    forecaster: ForecasterName = "hierarchical",
+    unit: Unit = None,
+    workers: Annotated[int, typer.Option(help="Processes that share the seeds; 0 for one per processor.")] = 1,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Hide known scores, forecast them, and print errors and the coverage of 80 % intervals.
+
+    Example: capscope forecast evaluate scores.csv --models models.csv --hide family --seeds 5 --json
+    """
+    from capscope.forecast import ForecastEvaluationSettings, evaluate_forecast, published_scores
+
+    settings = ForecastEvaluationSettings(hide=hide, seeds=seeds, seed=seed, forecaster=forecaster, workers=workers)
+    found = evaluate_forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
+    text = (
+        f"{found.n_hidden:.0f} scores hidden ({hide}): median error {found.median_error:.2f},"
+        f" mean error {found.mean_error:.2f}; 80 % intervals cover {100 * found.coverage80:.1f} %,"
+        f" {found.width80:.1f} wide; {found.seconds:.1f} s a seed"
+    )
+    emit(found.as_dict(), as_json, f"{text}\n{table_text(found.table())}")
+
+
+def pairs_of(option: str, text: str | None) -> list[tuple[str, str]]:
+    """Read ``a=1,b=2``; a comma that starts no pair belongs to the value or name before it.
+
+    Raises:
+        InputError: A part has no ``=``.
+    """
+    pairs: list[tuple[str, str]] = []
+    pending = ""
+    for part in (text or "").split(","):
+        piece = f"{pending},{part}" if pending else part
+        if "=" not in piece:
+            pending = piece
+            continue
+        name, _, value = piece.rpartition("=")
+        pairs.append((name.strip(), value.strip()))
+        pending = ""
+    if pending.strip():
+        raise InputError(f"{option} {pending.strip()}: write NAME=VALUE, several separated by commas")
+    return pairs
+
+
+def number_of(what: str, value: str) -> float:
+    """Read a number.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        return float(value.removesuffix("%"))
+    except ValueError:
+        raise InputError(f"{what}={value}: not a number; write NAME=62.5") from None
+
+
+def _units(units: list[str] | None) -> list[tuple[str, str]]:
+    return [pair for text in units or [] for pair in pairs_of("--unit", text)]

@@ -1,1 +1,0 @@
-"""Marginal maximum likelihood, for many models and few items."""

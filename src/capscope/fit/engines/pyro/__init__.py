@@ -1,1 +1,0 @@
-"""Full posteriors in Pyro: NUTS and stochastic variational inference."""

@@ -1,0 +1,222 @@
+"""The default forecaster: a Bayesian factor model whose rank and interval widths are measured on hidden cells."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from capscope.axes import FloatArray
+from capscope.forecast.calibration import (
+    THIN_BENCHMARK,
+    HiddenQuestion,
+    Residuals,
+    draw_question,
+    interval_scales,
+    kinds_of_cells,
+)
+from capscope.forecast.factor_model import TAIL, CellData, FactorDraws, FactorSettings, draw_factors
+from capscope.forecast.features import benchmark_blocks, model_blocks
+from capscope.forecast.forecasters.forecaster import CellForecasts, ForecasterEntry
+from capscope.forecast.links import TableLink
+from capscope.forecast.table_of_scores import PublishedScores
+
+RANKS = {2: 3, 5: 6, 8: 20}
+"""Numbers of factors that are tried, and the number of benchmarks from which on."""
+CELLS_AT_FULL_LENGTH = 30_000
+"""Tables with more cells than this get shorter chains."""
+MOST_MODELS_INSIDE = 400
+"""Models of a table that hidden-cell trials use."""
+SMALL_TABLE = 3_000
+"""Cells up to which known cells are hidden twice as often."""
+NOISE_DRAWS = 400
+"""Least number of draws of a cell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HierarchicalForecaster:
+    """Factor model with explained abilities; see `capscope.forecast.factor_model`."""
+
+    factors: int | None = None
+    """Number of factors; by default chosen on hidden cells."""
+    questions: int = 2
+    """Times that known cells are hidden to choose the rank and to scale intervals, twice as often in small tables."""
+    burn: int = 100
+    """Iterations thrown away."""
+    keep: int = 150
+    """Iterations kept."""
+    leave_out: tuple[str, ...] = ()
+    """Blocks of facts about the models that are not used: scale, size x tokens, family, size within family, names."""
+
+    def fit(self, table: PublishedScores, seed: int = 0) -> "FittedHierarchical":
+        """Choose the rank, draw from the posterior, scale the intervals."""
+        rng = np.random.default_rng([seed, 17])
+        inner = _subset(table, rng)
+        times = self.questions * (2 if inner.values.size <= SMALL_TABLE else 1)
+        questions = [draw_question(inner, rng) for _ in range(times)]
+        questions = [question for question in questions if question.hidden.any()]
+        trials = {factors: self._trial(inner, questions, factors, rng) for factors in self._candidates(inner)}
+        factors = min(trials, key=lambda rank: trials[rank].loss)
+        data = cell_data(table, self.leave_out)
+        draws = draw_factors(data, self._length(table, factors), rng)
+        return FittedHierarchical(table, table.link(), draws, factors, trials[factors].residuals, data, seed)
+
+    def _candidates(self, table: PublishedScores) -> tuple[int, ...]:
+        if self.factors is not None:
+            return (self.factors,)
+        return tuple(rank for rank, least in RANKS.items() if len(table.benchmarks) >= least) or (1,)
+
+    def _length(self, table: PublishedScores, factors: int, share: float = 1.0) -> FactorSettings:
+        share = share * min(1.0, max(0.3, CELLS_AT_FULL_LENGTH / table.values.size))
+        return FactorSettings(factors=factors, burn=int(self.burn * share), keep=int(self.keep * share))
+
+    def _trial(
+        self, table: PublishedScores, questions: list[HiddenQuestion], factors: int, rng: np.random.Generator
+    ) -> "_Trial":
+        """Hide cells, forecast them, and keep what the intervals missed by."""
+        parts: list[tuple[np.ndarray, np.ndarray, FloatArray]] = []
+        losses = [0.0]
+        for question in questions:
+            visible = table.hidden(question.hidden)
+            link = visible.link()
+            draws = draw_factors(cell_data(visible, self.leave_out), self._length(visible, factors, 0.7), rng)
+            bounds = _link_quantiles(draws, link, INNER_LEVEL, rng)
+            row, column = np.nonzero(question.hidden)
+            kind = question.kind[row, column]
+            truth = link.to_link(table.values)[row, column]
+            middle, lower, upper = (values[row, column] for values in bounds)
+            half = np.where(truth > middle, upper - middle, middle - lower)
+            stretch = np.abs(truth - middle) / np.maximum(half, 1e-9)
+            parts.append((kind, np.where(kind == THIN_BENCHMARK, -1 - column, row), stretch))
+            losses.append(_interval_loss(table, link, question, bounds))
+        merged = [np.concatenate(values) for values in zip(*parts, strict=True)] if parts else [np.zeros(0)] * 3
+        return _Trial(float(np.sum(losses)), Residuals(merged[0], merged[1], merged[2]))
+
+
+INNER_LEVEL = 0.8
+"""Level at which intervals are measured."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    loss: float
+    residuals: Residuals
+
+
+@dataclass(frozen=True)
+class FittedHierarchical:
+    """Draws from the posterior of a table, with the links and the scales of its intervals."""
+
+    table: PublishedScores
+    link: TableLink
+    draws: FactorDraws
+    factors: int
+    """Rank chosen."""
+    residuals: Residuals = field(repr=False)
+    data: CellData = field(repr=False)
+    seed: int = 0
+
+    def scales(self, level: float) -> FloatArray:
+        """By how much the intervals of each kind of missing cell are stretched, see `calibration.KINDS`."""
+        return interval_scales(self.residuals, level if level == INNER_LEVEL else INNER_LEVEL)
+
+    def cells(self, level: float) -> CellForecasts:
+        """Forecast every cell; intervals hold parameters, abilities and noise."""
+        rng = np.random.default_rng([self.seed, 29])
+        middle, lower, upper = _link_quantiles(self.draws, self.link, level, rng)
+        scale = self.scales(level)[kinds_of_cells(np.isfinite(self.table.values))]
+        return CellForecasts(
+            self.link.from_link(middle),
+            self.link.from_link(middle - scale * (middle - lower)),
+            self.link.from_link(middle + scale * (upper - middle)),
+        )
+
+
+def cell_data(table: PublishedScores, leave_out: tuple[str, ...] = ()) -> CellData:
+    """Put a table into the form that the sampler takes.
+
+    Args:
+        table: Scores and what is known of the models.
+        leave_out: Blocks of facts to leave out.
+    """
+    link = table.link()
+    share = np.nan_to_num(table.values / np.where(np.isfinite(table.tops), table.tops, np.inf))
+    counts = np.array([table.counts.get(name, np.inf) for name in table.benchmarks])
+    return CellData(
+        link_scores=link.to_link(table.values),
+        squared_slope=link.squared_slope,
+        known_noise=share * (1 - share) / counts,
+        model_blocks=tuple(model_blocks(table, leave_out)),
+        benchmark_blocks=tuple(benchmark_blocks(table)),
+    )
+
+
+def _subset(table: PublishedScores, rng: np.random.Generator) -> PublishedScores:
+    """Return the table, or a part of it with fewer models where it has many."""
+    if len(table.names) <= MOST_MODELS_INSIDE:
+        return table
+    rows = np.sort(rng.permutation(len(table.names))[:MOST_MODELS_INSIDE])
+    scores = table.scores.iloc[rows]
+    return PublishedScores(scores=scores, units=table.units, counts=table.counts, models=table.models)
+
+
+def _link_quantiles(
+    draws: FactorDraws, link: TableLink, level: float, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return median and bounds of every cell on the link scale, noise included in the bounds."""
+    n, d = draws.ability.shape[1], draws.intercept.shape[1]
+    middle, lower, upper = np.empty((n, d)), np.empty((n, d)), np.empty((n, d))
+    tail = (1 - level) / 2
+    for column, values in _noisy_columns(draws, link, rng):
+        centre, noisy = values
+        middle[:, column] = np.median(centre, axis=0)
+        lower[:, column], upper[:, column] = np.quantile(noisy, [tail, 1 - tail], axis=0)
+    return middle, np.minimum(lower, middle - 1e-9), np.maximum(upper, middle + 1e-9)
+
+
+def _noisy_columns(
+    draws: FactorDraws, link: TableLink, rng: np.random.Generator
+) -> Iterator[tuple[int, tuple[FloatArray, FloatArray]]]:
+    repeats = max(1, -(-NOISE_DRAWS // draws.n_draws)) if draws.ability.shape[1] <= 2 * MOST_MODELS_INSIDE else 1
+    for column in range(draws.intercept.shape[1]):
+        centre = draws.centre(slice(None), column)
+        several = np.concatenate([centre] * repeats)
+        on_link = np.sqrt(np.tile(draws.link_noise[:, column], repeats))[:, None]
+        on_score = np.sqrt(np.tile(draws.score_noise[:, column], repeats))[:, None]
+        noisy = several + on_link * rng.standard_t(TAIL, size=several.shape)
+        slope = np.sqrt(link.of_column(column).squared_slope(noisy[..., None])[..., 0])
+        yield column, (centre, noisy + on_score * slope * rng.standard_normal(several.shape))
+
+
+def _interval_loss(
+    table: PublishedScores,
+    link: TableLink,
+    question: HiddenQuestion,
+    bounds: tuple[FloatArray, FloatArray, FloatArray],
+) -> float:
+    """Return the mean pinball loss at the median and the bounds, each benchmark's scores in units of their spread."""
+    spread = np.nanstd(table.values, axis=0)
+    unit = np.where(np.isfinite(table.tops), table.tops, np.where(spread > 0, 4 * spread, 1))
+    missing = kinds_of_cells(np.isfinite(table.values))[~np.isfinite(table.values)]
+    middle, lower, upper = (link.from_link(values) for values in bounds)
+    tail = (1 - INNER_LEVEL) / 2
+    total = 0.0
+    for kind in np.unique(question.kind[question.hidden]):
+        cells = question.hidden & (question.kind == kind)
+        loss = sum(
+            _pinball((table.values - values) / unit, quantile)[cells].mean()
+            for values, quantile in ((lower, tail), (middle, 0.5), (upper, 1 - tail))
+        )
+        total += float(loss) * float((missing == kind).mean() if len(missing) else 1)
+    return total
+
+
+def _pinball(error: FloatArray, quantile: float) -> FloatArray:
+    return np.maximum(quantile * error, (quantile - 1) * error)
+
+
+HIERARCHICAL = ForecasterEntry(
+    name="hierarchical",
+    help="Bayesian factor model: abilities explained by scale, family and name; rank chosen on hidden cells",
+    needs="nothing but the scores; uses size, tokens, compute, family and date where given",
+    make=HierarchicalForecaster,
+)

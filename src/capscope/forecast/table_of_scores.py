@@ -1,0 +1,363 @@
+"""A table of published scores: model by benchmark, with units, counts, dates, and what is known of the models."""
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import FloatArray
+from capscope.data import family_by_name, read_table
+from capscope.display import short_repr
+from capscope.errors import InputError, first_few, nearest
+from capscope.forecast.links import LINKS, TableLink, recognised_unit, table_link
+
+LONG_NAMES = {
+    "model": ("model", "model_id", "model_name", "modelname", "name", "system"),
+    "benchmark": ("benchmark", "benchmark_id", "benchmark_name", "task", "dataset", "metric", "eval"),
+    "score": ("score", "value", "result", "accuracy"),
+    "n": ("n", "n_items", "items", "count", "n_questions", "test_cases"),
+    "date": ("date", "evaluation_date", "date_added"),
+    "source": ("source", "reference_url", "url", "reference"),
+}
+"""Names that the columns of a long table may have."""
+COVARIATE_NAMES = {
+    "family": r"(model )?family|architecture|base model",
+    "size": r".*(parameter|params|model size|size \(b\)).*|size",
+    "tokens": r".*(pretraining data|dataset size|training tokens).*|tokens",
+    "compute": r".*(flops?|compute).*",
+    "date": r".*(date|released?)( .*)?",
+    "loss": r".*loss.*",
+    "effort": r".*effort.*",
+}
+"""What the columns of a table of models may be called; `size`, `tokens` and `compute` are used by their logarithms."""
+LOGARITHMIC = ("size", "tokens", "compute")
+MISSING = ("", "-", "--", "?", "na", "n/a", "nan", "none", "null", "tbd")
+LEAST_BENCHMARKS, LEAST_MODELS = 1, 3
+ROW_NAMES = ("", "unnamed: 0", "metric")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedScores:
+    """Scores of models on benchmarks, NaN where none is published."""
+
+    scores: pd.DataFrame
+    """Scores in their own units; index: models, columns: benchmarks."""
+    units: dict[str, str]
+    """Unit of each benchmark, a name of `LINKS`."""
+    counts: dict[str, float] = field(default_factory=dict)
+    """Number of items of benchmarks, where stated."""
+    models: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What is known of the models, by model: `family`, `size`, `tokens`, `compute`, `date`, ... ; may be empty."""
+    notes: tuple[str, ...] = ()
+    """What was recognised, and what is odd."""
+
+    __repr__ = short_repr
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the models."""
+        return [str(name) for name in self.scores.index]
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks."""
+        return [str(name) for name in self.scores.columns]
+
+    @property
+    def values(self) -> FloatArray:
+        """Scores as an array, shape (model, benchmark)."""
+        return self.scores.to_numpy(dtype=float)
+
+    @property
+    def tops(self) -> FloatArray:
+        """Largest possible score of each benchmark."""
+        return np.array([LINKS[self.units[name]].top for name in self.benchmarks])
+
+    def link(self) -> TableLink:
+        """Return the links of the benchmarks."""
+        return table_link(self.values, [self.units[name] for name in self.benchmarks])
+
+    def hidden(self, mask: np.ndarray) -> "PublishedScores":
+        """Return the table without some cells.
+
+        Args:
+            mask: True where a score is taken away, shape (model, benchmark).
+        """
+        return replace(self, scores=self.scores.mask(mask))
+
+    def families(self) -> list[str]:
+        """Family of each model: as stated, else guessed from the name."""
+        guessed = [family_by_name(name) for name in self.names]
+        if "family" not in self.models:
+            return guessed
+        stated = self.models["family"].reindex(self.scores.index)
+        return [
+            str(family) if isinstance(family, str) and family else guess
+            for family, guess in zip(stated, guessed, strict=True)
+        ]
+
+    def covariate(self, name: str) -> FloatArray | None:
+        """Return a numeric covariate by model, NaN where unknown; None where the table has none of the name."""
+        if name not in self.models:
+            return None
+        column = self.models[name].reindex(self.scores.index)
+        return _as_years(column) if name == "date" else pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+
+    def with_model(self, name: str, scores: dict[str, float], covariates: dict[str, object]) -> "PublishedScores":
+        """Return the table with one more model, or with more scores of a model.
+
+        Args:
+            name: The model.
+            scores: Its known scores, in the units of the table.
+            covariates: What is known of it: `family`, `size`, `tokens`, `compute`, `date`.
+
+        Raises:
+            InputError: A benchmark is not in the table, or a score lies outside its unit.
+        """
+        table = self.scores.copy()
+        if name not in table.index:
+            table.loc[name] = np.nan
+        for benchmark, score in scores.items():
+            column = self.benchmark(benchmark)
+            refuse_outside(score, column, self.units[column])
+            table.loc[name, column] = score
+        models = self.models.copy() if len(self.models.columns) else pd.DataFrame(index=self.scores.index)
+        for key, value in covariates.items():
+            if key not in models:
+                models[key] = pd.Series(np.nan, index=models.index, dtype=object)
+            models[key] = models[key].astype(object)
+            models.loc[name, key] = value  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return replace(self, scores=table, models=models)
+
+    def benchmark(self, name: str) -> str:
+        """Find a benchmark by its name, upper and lower case alike, or by a part that only one name has.
+
+        Raises:
+            InputError: None or several have it.
+        """
+        if name in self.benchmarks:
+            return name
+        same = [known for known in self.benchmarks if known.lower() == name.lower()]
+        same = same or [known for known in self.benchmarks if name.lower() in known.lower()]
+        if len(same) == 1:
+            return same[0]
+        hint = f"could be {first_few(same)}" if same else f"there are {first_few(self.benchmarks)}"
+        raise InputError(f"benchmark '{name}': not in the table{nearest(name, self.benchmarks)}; {hint}")
+
+
+def refuse_outside(score: float, benchmark: str, unit: str) -> None:
+    """Refuse a score that its unit does not have.
+
+    Raises:
+        InputError: It is no number, negative, or above the top.
+    """
+    top = LINKS[unit].top
+    if not np.isfinite(score) or (np.isfinite(top) and not 0 <= score <= top):
+        raise InputError(f"{benchmark}={score:g}: outside 0 to {top:g} ({unit}); give it in the unit of the table")
+
+
+def published_scores(
+    scores: pd.DataFrame | str | Path,
+    models: pd.DataFrame | str | Path | None = None,
+    units: dict[str, str] | None = None,
+) -> PublishedScores:
+    """Read a long or a wide table of published scores.
+
+    A long table has the columns model, benchmark and score (and may have n, date, source); a wide one has a row a model
+    and a column a benchmark. Units are recognised from the values.
+
+    Args:
+        scores: The table, or its file.
+        models: What is known of the models (column model, and family, size, tokens, compute, date, ...), or its file.
+        units: Units of benchmarks that are not as recognised: names of `LINKS`.
+
+    Raises:
+        InputError: The table has no scores, a cell is no number, or a unit is unknown or does not fit.
+    """
+    where = str(scores) if isinstance(scores, str | Path) else "table of scores"
+    frame = scores.copy() if isinstance(scores, pd.DataFrame) else read_table(Path(scores), keep_index=True)
+    columns = _long_columns(frame)
+    if {"model", "benchmark", "score"} <= set(columns):
+        wide, counts, beside, notes = _from_long(frame, columns, where)
+    else:
+        wide, counts, beside, notes = _from_wide(frame, where)
+    kept = wide.loc[wide.notna().any(axis=1), wide.notna().any(axis=0)]
+    if len(kept) < LEAST_MODELS or len(kept.columns) < LEAST_BENCHMARKS:
+        raise InputError(
+            f"{where}: {len(kept)} models with scores on {len(kept.columns)} benchmarks; needs {LEAST_MODELS} models"
+        )
+    chosen, said = _units(kept, units or {}, where)
+    if models is not None:
+        beside, more = read_models(models, kept.index)
+        notes = (*notes, *more)
+    return PublishedScores(scores=kept, units=chosen, counts=counts, models=beside, notes=(*said, *notes))
+
+
+def _long_columns(frame: pd.DataFrame) -> dict[str, str]:
+    by_lower = {str(column).strip().lower(): str(column) for column in frame.columns}
+    found = {
+        key: next((by_lower[name] for name in names if name in by_lower), None) for key, names in LONG_NAMES.items()
+    }
+    return {key: column for key, column in found.items() if column is not None}
+
+
+_Parts = tuple[pd.DataFrame, dict[str, float], pd.DataFrame, tuple[str, ...]]
+
+
+def _from_long(frame: pd.DataFrame, columns: dict[str, str], where: str) -> _Parts:
+    long = pd.DataFrame({key: frame[column] for key, column in columns.items()})
+    for key in ("model", "benchmark"):
+        blank = ~long[key].map(_is_given).to_numpy(dtype=bool)
+        if blank.any():
+            row = int(np.flatnonzero(blank)[0]) + 1
+            raise InputError(f"{where}: row {row} has no {key}; fill it in or remove the row")
+        long[key] = long[key].astype(str).str.strip()
+    long["score"] = [_number(cell, f"{where}: row {row + 1}") for row, cell in enumerate(long["score"])]
+    known = long[long["score"].notna()]
+    grouped = known.groupby(["model", "benchmark"], sort=False)["score"]
+    notes: list[str] = []
+    repeated = grouped.size()
+    if (repeated > 1).any():
+        spread = cast(tuple[str, str], (grouped.max() - grouped.min()).idxmax())
+        notes.append(
+            f"{int((repeated > 1).sum())} cells have several scores, which are averaged;"
+            f" they differ most for {spread[0]} on {spread[1]}"
+        )
+    wide = grouped.mean().unstack("benchmark")
+    wide = wide.reindex(index=known["model"].unique(), columns=known["benchmark"].unique())
+    counts: dict[str, float] = {}
+    if "n" in known:
+        numbers = pd.to_numeric(known["n"], errors="coerce")
+        counts = {str(name): float(n) for name, n in numbers.groupby(known["benchmark"]).median().items() if n > 0}
+    notes.insert(0, f"a long table of {len(known)} scores")
+    wide.index.name, wide.columns.name = "model", None
+    return wide, counts, pd.DataFrame(), tuple(notes)
+
+
+def _from_wide(frame: pd.DataFrame, where: str) -> _Parts:
+    lower = [str(column).strip().lower() for column in frame.columns]
+    wanted = (*LONG_NAMES["model"], *ROW_NAMES)
+    place = next((index for index, name in enumerate(lower) if name in wanted), None)
+    place = 0 if place is None else place
+    names = frame.iloc[:, place].astype(str).str.strip()
+    if names.duplicated().any():
+        again = names[names.duplicated()].iloc[0]
+        raise InputError(f"{where}: model '{again}' has two rows; keep one, or give a long table")
+    rest = frame.drop(columns=frame.columns[place]).set_axis(names.to_numpy(), axis=0)
+    covariates = {str(column): key for column in rest if (key := _covariate_key(str(column))) is not None}
+    columns: dict[str, list[float]] = {}
+    text: list[str] = []
+    for column in rest.columns:
+        if str(column) in covariates:
+            continue
+        numbers = pd.to_numeric(rest[column].map(_plain_text), errors="coerce")
+        given = rest[column].map(_is_given)
+        if given.any() and numbers[given].isna().mean() > 0.5:
+            text.append(str(column))
+            continue
+        columns[str(column)] = [
+            _number(cell, f"{where}: model '{name}', {column}") for name, cell in rest[column].items()
+        ]
+    wide = pd.DataFrame(columns, index=rest.index)
+    wide.index.name = "model"
+    beside = _model_columns(rest[[*covariates]], covariates)
+    notes = [f"a wide table of {len(wide)} models and {len(wide.columns)} benchmarks"]
+    if covariates or text:
+        notes.append(f"columns taken as facts about models: {first_few([*covariates, *text], 8)}")
+    beside = beside.join(rest[text]) if len(text) else beside
+    return wide, {}, beside, tuple(notes)
+
+
+def _covariate_key(column: str) -> str | None:
+    name = column.strip().lower().lstrip("#").strip()
+    return next((key for key, pattern in COVARIATE_NAMES.items() if re.fullmatch(pattern, name)), None)
+
+
+def _model_columns(frame: pd.DataFrame, keys: dict[str, str]) -> pd.DataFrame:
+    """Rename the columns of known meaning; of several of one meaning, keep the one with the most values."""
+    best: dict[str, str] = {}
+    for column, key in keys.items():
+        if key not in best or frame[column].notna().sum() > frame[best[key]].notna().sum():
+            best[key] = column
+    return pd.DataFrame({key: frame[column] for key, column in best.items()}, index=frame.index)
+
+
+def read_models(models: pd.DataFrame | str | Path, names: pd.Index) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read a table of models; columns of known meaning are renamed, the others kept.
+
+    Args:
+        models: The table or its file; its models are in a column `model` or in the first one.
+        names: Models of the table of scores.
+
+    Raises:
+        InputError: A model has two rows, or hardly any model is in both tables.
+    """
+    where = str(models) if isinstance(models, str | Path) else "table of models"
+    frame = models if isinstance(models, pd.DataFrame) else read_table(Path(models), keep_index=True)
+    lower = [str(column).strip().lower() for column in frame.columns]
+    place = next((index for index, name in enumerate(lower) if name in LONG_NAMES["model"]), 0)
+    keyed = frame.set_axis(frame.iloc[:, place].astype(str).str.strip().to_numpy(), axis=0)
+    keyed = keyed.drop(columns=frame.columns[place])
+    if keyed.index.duplicated().any():
+        again = keyed.index[keyed.index.duplicated()][0]
+        raise InputError(f"{where}: model '{again}' has two rows; keep one")
+    matched = names.isin(keyed.index)
+    if not matched.any():
+        raise InputError(f"{where}: none of the models is in the table of scores; the first is '{keyed.index[0]}'")
+    keys = {str(column): key for column in keyed if (key := _covariate_key(str(column))) is not None}
+    table = _model_columns(keyed, keys)
+    others = [column for column in keyed.columns if str(column) not in keys]
+    table = table.join(keyed[others].rename(columns=str)).reindex(names)
+    share = f"{int(matched.sum())} of {len(names)} models have facts: {first_few(table.columns, 8)}"
+    return table, (share,)
+
+
+def _units(wide: pd.DataFrame, stated: dict[str, str], where: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    for name, unit in stated.items():
+        if name not in wide.columns:
+            raise InputError(f"{where}: unit of '{name}': no such benchmark{nearest(name, map(str, wide.columns))}")
+        if unit not in LINKS:
+            raise InputError(f"{where}: unit '{unit}' of {name}: use one of {', '.join(LINKS)}")
+    typical = float(np.median(wide.max()))
+    units: dict[str, str] = {}
+    for name in map(str, wide.columns):
+        observed = wide[name].dropna().to_numpy(dtype=float)
+        units[name] = stated.get(name) or recognised_unit(observed, name, typical)
+        for score in observed:
+            refuse_outside(float(score), f"{where}: {name}", units[name])
+    groups = {unit: [name for name, of in units.items() if of == unit] for unit in LINKS}
+    counted = [f"{len(names)} benchmarks in {unit}" for unit, names in groups.items() if names]
+    odd = [f"{name} in {unit}" for name, unit in units.items() if len(groups) > 1 and len(groups[unit]) <= 3]
+    detail = f" ({first_few(odd)})" if odd and len(counted) > 1 else ""
+    return units, (f"units recognised: {', '.join(counted)}{detail}",)
+
+
+def _is_given(cell: object) -> bool:
+    return not pd.isna(cell) and str(cell).strip().lower() not in MISSING  # pyright: ignore[reportGeneralTypeIssues, reportArgumentType, reportCallIssue]
+
+
+def _plain_text(cell: object) -> str:
+    return re.sub(r"^[~≈<>]\s*|\s*(%|\*+|†)$", "", str(cell).strip())
+
+
+def _number(cell: object, where: str) -> float:
+    """Read a cell: ``62``, ``62.1%``, ``~62`` and ``62*`` are numbers, blanks and dashes are missing."""
+    if not _is_given(cell):
+        return float("nan")
+    try:
+        number = float(_plain_text(cell))
+    except ValueError:
+        raise InputError(f"{where}: score '{cell}' is no number; correct it or leave it empty") from None
+    if not np.isfinite(number):
+        raise InputError(f"{where}: score '{cell}' is not finite; correct it or leave it empty")
+    return number
+
+
+def _as_years(column: pd.Series) -> FloatArray:
+    """Dates as years with their fraction."""
+    text = column.astype("string").str.strip().str.replace(r"^(\d{4})(-\d{2})?$", r"\1\2", regex=True)
+    dates = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
+    return (dates.dt.year + (dates.dt.day_of_year - 1) / 365.25).to_numpy(dtype=float, na_value=np.nan)

@@ -1,0 +1,166 @@
+"""Directions of a multidimensional item response fit: a general one, and others named by what they load on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from capscope.axes import FloatArray
+from capscope.data import Demands, Study
+from capscope.fit import IRTPosterior
+from capscope.intervals import normal_quantile
+from capscope.profiles.item_groups import opened, places_of
+
+CLEAR_Z, CLEAR_EFFECT = 4.0, 0.3
+"""A task or demand names a dimension where its mean loading, or its correlation with the loadings, is at least so many
+standard errors from 0 and at least so large (in standard deviations of the loadings, or as a correlation)."""
+FEWEST_ITEMS = 5
+LEAST_RELIABILITY = 0.5
+"""A direction along which models are told apart less than this gets no name."""
+VARIMAX_STEPS = 100
+
+
+def general_direction(slopes: FloatArray) -> FloatArray:
+    """Unit vector along the mean slopes of the items; the first axis where these are 0.
+
+    Args:
+        slopes: Slopes of the items, (item, dim).
+    """
+    mean = slopes.mean(axis=0)
+    length = float(np.linalg.norm(mean))
+    return mean / length if length > 1e-12 else np.eye(len(mean))[0]
+
+
+@dataclass(frozen=True)
+class NamedDimension:
+    """One direction of the abilities of a multidimensional fit."""
+
+    name: str
+    """`general`, what its loadings go with (`task t3`, `demand QLl`), or `unnamed 2`."""
+    evidence: str
+    """Why it has this name; blank without one."""
+    direction: Float[np.ndarray, " dim"]
+    """Unit vector in the fit's abilities."""
+
+
+def named_dimensions(posterior: IRTPosterior, study: Study | str | Path) -> tuple[NamedDimension, ...]:
+    """Turn a fit's abilities into a general one and others, named by the tasks and demands that they load on.
+
+    The first direction is the items' mean slope; the others are orthogonal to it, rotated so that each loads on few
+    items (varimax, Kaiser, 1958). Tasks and demand levels name a direction where its loadings differ clearly by them.
+
+    Args:
+        posterior: An item response fit.
+        study: The study it was made from, for tasks and demands; or its folder.
+    """
+    study = opened(study)
+    slopes = posterior.item_mean[:, :-1]
+    general = general_direction(slopes)
+    named, taken = [NamedDimension("general", "", general)], set[str]()
+    if posterior.dims == 1:
+        return tuple(named)
+    basis = np.linalg.svd(np.eye(posterior.dims) - np.outer(general, general))[0][:, : posterior.dims - 1]
+    turned = basis @ varimax(slopes @ basis)
+    for number, direction in enumerate(turned.T):
+        sign, name, evidence = _named_by(slopes @ direction, posterior.items, study)
+        if _reliability(posterior, direction) < LEAST_RELIABILITY:
+            name, evidence = "", ""  # models are not told apart along it, whatever its loadings go with
+        if name in taken:
+            name = f"{name} ({number + 1})"  # a second direction of the same task or demand
+        taken |= {name} - {""}
+        named.append(NamedDimension(name or f"unnamed {number + 1}", evidence, sign * direction))
+    return tuple(named)
+
+
+def _reliability(posterior: IRTPosterior, direction: FloatArray) -> float:
+    """Share of the variance of the abilities along a direction that is not posterior uncertainty."""
+    signal = float((posterior.ability_mean @ direction).var())
+    error = float(np.einsum("k,mkl,l->m", direction, posterior.ability_cov, direction).mean())
+    return signal / (signal + error) if signal + error > 0 else 0.0
+
+
+def dimension_abilities(
+    posterior: IRTPosterior, dimensions: tuple[NamedDimension, ...], level: float = 0.9
+) -> pd.DataFrame:
+    """Abilities of the models along named directions, with intervals.
+
+    Args:
+        posterior: An item response fit.
+        dimensions: Directions from `named_dimensions`.
+        level: Nominal coverage of the bounds.
+
+    Returns:
+        Columns model, dim (name of the direction), ability, sd, lower, upper; general ability first.
+    """
+    parts: list[pd.DataFrame] = []
+    for one in dimensions:
+        mean = posterior.ability_mean @ one.direction
+        sd = np.sqrt(np.einsum("k,mkl,l->m", one.direction, posterior.ability_cov, one.direction))
+        width = normal_quantile(level) * sd
+        columns = {"ability": mean, "sd": sd, "lower": mean - width, "upper": mean + width}
+        parts.append(pd.DataFrame({"model": posterior.models, "dim": one.name, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def varimax(loadings: FloatArray) -> FloatArray:
+    """Orthogonal rotation after which each column loads on few rows (Kaiser, 1958).
+
+    Args:
+        loadings: Array (item, dim).
+
+    Returns:
+        Rotation (dim, dim), to be multiplied from the right.
+    """
+    items, dims = loadings.shape
+    rotation = np.eye(dims)
+    if dims < 2:
+        return rotation
+    reached = 0.0
+    for _ in range(VARIMAX_STEPS):
+        turned = loadings @ rotation
+        target = turned**3 - turned * (turned**2).sum(axis=0) / items
+        left, values, right = np.linalg.svd(loadings.T @ target)
+        rotation = left @ right
+        if values.sum() <= reached * (1 + 1e-6):
+            break
+        reached = float(values.sum())
+    return rotation
+
+
+def _named_by(loading: FloatArray, items: tuple[str, ...], study: Study) -> tuple[float, str, str]:
+    """Sign, name and evidence of a direction: what its loadings go with most clearly, if anything."""
+    candidates: list[tuple[float, float, str, str]] = []
+    places = places_of(study, items)
+    candidates += [*_groups("benchmark", places.benchmark, loading), *_groups("task", places.task, loading)]
+    if study.demands is not None:
+        demands = Demands.of(study)
+        levels = demands.at(items)
+        for dim, level in zip(demands.dims, levels.T, strict=True):
+            known = np.isfinite(level)
+            if known.sum() > FEWEST_ITEMS and level[known].std() > 0 and loading[known].std() > 0:
+                r = float(np.corrcoef(level[known], loading[known])[0, 1])
+                candidates.append(
+                    (r * np.sqrt(known.sum()), r, f"demand {dim}", f"loadings correlate {abs(r):.2f} with it")
+                )
+    clear = [one for one in candidates if abs(one[0]) >= CLEAR_Z and abs(one[1]) >= CLEAR_EFFECT]
+    if not clear:
+        return 1.0 if loading.mean() >= 0 else -1.0, "", ""
+    z, _, name, evidence = max(clear, key=lambda one: abs(one[0]))
+    return float(np.sign(z)), name, f"{evidence}, {abs(z):.0f} standard errors from none"
+
+
+def _groups(what: str, labels: np.ndarray, loading: FloatArray) -> list[tuple[float, float, str, str]]:
+    """How much more a direction loads on each group of items than on the others: z, effect, name, evidence."""
+    spread = max(float(loading.std()), 1e-12)
+    found: list[tuple[float, float, str, str]] = []
+    for label, size in zip(*np.unique(labels, return_counts=True), strict=True):
+        others = len(labels) - size
+        if label != "?" and size >= FEWEST_ITEMS and others >= FEWEST_ITEMS:
+            inside = labels == label
+            effect = float(loading[inside].mean() - loading[~inside].mean()) / spread
+            z = effect / np.sqrt(1 / size + 1 / others)
+            evidence = f"loads {abs(effect):.1f} s.d. more on this {what} than on others"
+            found.append((float(z), effect, f"{what} {label}", evidence))
+    return found

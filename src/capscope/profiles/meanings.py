@@ -1,0 +1,133 @@
+"""What results mean, in sentences: units of ability, limits of curves, and two lines under each table."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from capscope.fit import CurvePosterior
+from capscope.profiles.text_tables import dimension_names, spelled
+
+FEWEST_LEVELS = 3
+"""A curve over fewer levels with answers is extrapolated."""
+OFTEN_REVERSED = 0.1
+"""Share of the pairs of models from which on their order by a curve is said to differ from that by raw scores."""
+MOST_MODELS = 500
+"""Models that are compared in pairs; of more, the first ones."""
+
+ABILITY_COLUMNS = {
+    "irt": "lower and upper bound the ability; sd is its standard error. Models whose intervals overlap may well stand"
+    "\nthe other way round.",
+    "curves": "classical is the published recipe's estimate without interval; answers is what the ability rests on."
+    "\nModels whose intervals overlap may well stand the other way round.",
+    "demand": "A row beyond `general` is what one more level of that demand does to the log-odds of success:"
+    "\n0 is nothing, -0.69 halves the odds. Models whose intervals overlap may well stand the other way round.",
+}
+"""What stands under a table of abilities, by kind of fit."""
+SCORE_COLUMNS = (
+    "expected is the mean score that the fit expects on these items, answered or not; observed is the mean of the"
+    "\nanswers there are. Read differences between models from intervals that do not overlap."
+)
+DIRECTION_COLUMNS = (
+    "Directions are at right angles to the general ability, in standard deviations over these models; a name is what"
+    "\nits items go with most clearly, not proof of a skill."
+)
+
+
+def meaning_of(kind: str, general: pd.DataFrame | None, table: pd.DataFrame) -> str:
+    """Say what a unit of ability means by the first of the numbers that are shown.
+
+    Args:
+        kind: Kind of the fit.
+        general: General abilities, most able first.
+        table: Columns dim, ability.
+    """
+    if general is None or not len(general):
+        return ""
+    value = float(general["ability"].iloc[0])
+    if kind == "curves":
+        return f"{value:.1f}: succeeds on half of the items of level {value:.1f}, the average over the scales"
+    if kind == "demand":
+        effects = table.loc[table["dim"] != "general", ["dim", "ability"]]
+        lines = f"general {value:.1f}: succeeds on {expit(value):.0%} of items of average demands"
+        if not len(effects):
+            return lines
+        row = int(effects["ability"].to_numpy(dtype=float).argmin())
+        code, effect = str(effects["dim"].iloc[row]), float(effects["ability"].iloc[row])
+        return f"{lines}; {effect:.2f} on {spelled([code])}: one more level multiplies the odds by {np.exp(effect):.2f}"
+    if table["dim"].nunique() > 1:
+        return (
+            f"general {value:.1f}: {abs(value):.1f} standard deviations {_side(value)} the average of the fit's models"
+        )
+    return f"{value:.1f}: succeeds on half of the items of difficulty {value:.1f}; 0 is the average of these models"
+
+
+def _side(value: float) -> str:
+    return "above" if value >= 0 else "below"
+
+
+def leading(general: pd.DataFrame, level: float, what: str = "ability") -> str:
+    """Say who is ahead and whether the next is clearly behind.
+
+    Args:
+        general: Columns model, `what`, lower, upper; best first.
+        level: Coverage of the bounds.
+        what: Column of the values.
+    """
+    first = general.iloc[0]
+    bounds = f"{first[what]:.2f} ({level:.0%} interval {first['lower']:.2f} to {first['upper']:.2f})"
+    if len(general) == 1:
+        return f"{first['model']}: {what} {bounds}."
+    second = general.iloc[1]
+    near = int((general["upper"].iloc[1:] >= first["lower"]).sum())
+    line = f"{first['model']} is ahead: {what} {bounds}; next is {second['model']} with {second[what]:.2f}"
+    if not near:
+        return f"{line}, clearly behind."
+    reach = "interval of 1 other reaches" if near == 1 else f"intervals of {near} others reach"
+    return f"{line}; the {reach} up to it."
+
+
+def curve_cautions(posterior: CurvePosterior) -> tuple[str, ...]:
+    """Say which curves are extrapolated from few levels, and which rank models against their raw scores."""
+    counted = posterior.n[:, :, 1:]
+    levels = (counted.sum(axis=0) > 0).sum(axis=-1)
+    few = [dim for dim, number in zip(posterior.dims, levels, strict=True) if number < FEWEST_LEVELS]
+    lines: list[str] = []
+    if few:
+        lines.append(
+            f"extrapolated from fewer than {FEWEST_LEVELS} demand levels with answers, so that they lean on the general"
+            f" ability: {spelled(few)}"
+        )
+    reversed_pairs = {
+        dim: share
+        for number, dim in enumerate(posterior.dims)
+        if (share := _reversed_share(posterior, number)) > OFTEN_REVERSED
+    }
+    if reversed_pairs:
+        listed = ", ".join(
+            f"{dim} {share:.0%}" for dim, share in sorted(reversed_pairs.items(), key=lambda pair: -pair[1])
+        )
+        lines.append(
+            "models stand in another order than by their raw scores on the same scale (share of pairs):"
+            f" {listed}; few answers there, or answers to other levels"
+        )
+    return tuple(lines)
+
+
+def _reversed_share(posterior: CurvePosterior, dim: int) -> float:
+    """Share of the pairs of models with answers whose order by the curve is not that by the raw score."""
+    asked = posterior.n[:, dim, 1:].sum(axis=-1)
+    rows = np.flatnonzero(asked > 0)[:MOST_MODELS]
+    if len(rows) < 2:
+        return 0.0
+    score = posterior.correct[rows, dim, 1:].sum(axis=-1) / asked[rows]
+    ability = posterior.ability[rows, dim].mean(axis=-1)
+    first, second = np.triu_indices(len(rows), 1)
+    return float(((ability[first] - ability[second]) * (score[first] - score[second]) < 0).mean())
+
+
+def listed_with_names(codes: Sequence[str], values: Sequence[str]) -> str:
+    """Join codes, each with its name and a value: ``WM (working memory), mean level 2.1``."""
+    names = {code: f"{code} ({name})" for code, name in dimension_names().items()}
+    return ", ".join(f"{names.get(code, code)} {value}" for code, value in zip(codes, values, strict=True))
