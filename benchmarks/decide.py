@@ -3,6 +3,8 @@
 python benchmarks/decide.py pairs [--seeds 10]
 python benchmarks/decide.py versions [--seeds 20]
 python benchmarks/decide.py null [--runs 2000]
+python benchmarks/decide.py repeats [--runs 400]
+python benchmarks/decide.py flips [--runs 400]
 python benchmarks/decide.py judge [--runs 800]
 """
 
@@ -11,14 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import comb
 
 from capscope import Study
 from capscope.decide import JUDGE_ESTIMATORS, GateEvaluation, GateEvaluationSettings, evaluate_gate
 from capscope.decide.difference import PairedDifferences
+from capscope.decide.gate_settings import look_quantiles
 from capscope.decide.judge_data import JudgedAnswers
-from capscope.decide.release_gate import look_quantiles
 from capscope.decide.verdicts import verdict_of
 from capscope.decide.version_answers import VersionAnswers
+from capscope.profiles.comparison.run_scores import ItemChances
+from capscope.profiles.comparison.version_flips import PairedRuns, flips
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CELLS = (
@@ -80,7 +85,8 @@ def versions(seeds: int) -> None:
     rows = pd.read_parquet(DATA / "zeroeval_2024" / "responses.parquet").astype({"model": str, "item_id": str})
     print("| set | pairs | n | draws | answers | paired mean's error | ours | worth | covers | width | verdicts |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for size, design, fixed in ((200, "even", False), (400, "even", False), (400, "even", True), (400, "flips", False)):
+    cells = ((200, "even", False), (200, "flips", False), (400, "even", False), (400, "flips", False))
+    for size, design, fixed in (*cells, (400, "even", True), (400, "flips", True)):
         for name, group in listed.groupby("set"):
             benchmark = str(name).split("/")[1]
             part = rows[rows["item_id"].str.contains(benchmark)][["model", "item_id", "score"]].reset_index(drop=True)
@@ -100,7 +106,7 @@ def null(runs: int) -> None:
     for slope, size, looks in ((1.0, 200, 1), (1.0, 400, 1), (1.0, 1000, 1), (3.0, 400, 1), (1.0, 400, 10)):
         rng = np.random.default_rng(0)
         bounds = look_quantiles([number / looks for number in range(1, looks + 1)])
-        ends = [_verdicts(rng, slope, size, bounds) for _ in range(runs if looks == 1 else runs // 4)]
+        ends = [_verdicts(rng, slope, size, bounds) for _ in range(runs)]
         held = np.mean(["hold" in end for end in ends])
         shipped = np.mean(["ship" in end for end in ends])
         print(
@@ -185,21 +191,89 @@ def _judge_rows(head: str, size: int, rows: list[tuple[str, float, bool, float]]
         print(f"| {head} | {size} | {name} | {100 * error:.2f} | {100 * covered:.1f} | {100 * width:.1f} |", flush=True)
 
 
+def repeats(runs: int) -> None:
+    """Success in all of k runs from 3 and 5 runs: simulated, and with most of the runs of real sets left out."""
+    print("| items | runs | k | bias of rate^k | ours | 95 % covers | width |\n|---|---|---|---|---|---|---|")
+    rng = np.random.default_rng(0)
+    for shape in ((0.5, 0.3), (2.0, 1.0), (8.0, 3.0)):
+        for many in (3, 5):
+            rows = []
+            for _ in range(runs):
+                chance = rng.beta(*shape, 200)
+                found = ItemChances(rng.binomial(many, chance).astype(float), np.full(200, float(many)))
+                rows += [_run_row(found, k, float((chance**k).mean())) for k in (4, 8)]
+            _print_runs(f"200, Beta({shape[0]:g}, {shape[1]:g})", many, rows)
+    for name in ("livecodebench_n10", "julia_codegen_repeats"):
+        table = pd.read_parquet(DATA / name / "responses.parquet").astype({"model": str, "item_id": str})
+        table = table[table["n_trials"] >= 8]
+        groups = [group for _, group in table.groupby("model") if len(group) >= 50]
+        for many in (3, 5):
+            rows = []
+            for group in groups:
+                right, asked = group["n_success"].to_numpy(int), group["n_trials"].to_numpy(int)
+                for _ in range(5):
+                    shown = rng.hypergeometric(right, asked - right, many).astype(float)
+                    found = ItemChances(shown, np.full(len(shown), float(many)))
+                    rows += [_run_row(found, k, float((comb(right, k) / comb(asked, k)).mean())) for k in (2, 4, 8)]
+            _print_runs(f"{name}, {len(groups)} models", many, rows)
+
+
+def _run_row(found: ItemChances, k: int, truth: float) -> tuple[int, float, float, bool, float]:
+    value, lower, upper = found.all_of(k, 0.95)
+    rate = float(((found.right / found.runs) ** k).mean())
+    return k, rate - truth, value - truth, lower <= truth <= upper, upper - lower
+
+
+def _print_runs(name: str, many: int, rows: list[tuple[int, float, float, bool, float]]) -> None:
+    for k, part in pd.DataFrame(rows, columns=["k", "rate", "ours", "inside", "width"]).groupby("k"):
+        mean = 100 * part.astype(float).mean()
+        print(
+            f"| {name} | {many} | {k} | {mean['rate']:+.1f} | {mean['ours']:+.1f} | {mean['inside']:.1f} |"
+            f" {mean['width']:.1f} |",
+            flush=True,
+        )
+
+
+def flipped(runs: int) -> None:
+    """Flips beyond chance, with and without a true change."""
+    print("| broken and mended | runs of each | raw lost, % | changed less truth, % | covers | lost covers |")
+    print("|---|---|---|---|---|---|")
+    rng = np.random.default_rng(0)
+    for broken in (0.0, 0.06):
+        for many in (2, 3, 5):
+            rows = []
+            for _ in range(runs):
+                before = rng.beta(0.5, 0.3, 500)
+                after = before.copy()
+                moved = rng.permutation(500)[: round(1000 * broken)]
+                after[moved] = 1 - after[moved]
+                counts = [rng.binomial(many, chance).astype(float) for chance in (before, after)]
+                paired = PairedRuns((counts[0], counts[1]), (np.full(500, float(many)),) * 2, np.arange(500))
+                found = flips(paired, "all", "", 0.95, rng)
+                truth, gain = float(((before - after) ** 2).mean()), float((after - before).mean())
+                changed, lost = found.changed, found.lost
+                assert changed is not None
+                assert lost is not None
+                inside = changed.lower <= truth <= changed.upper
+                rows.append(
+                    (found.lost_raw, changed.value - truth, inside, lost.lower <= (truth - gain) / 2 <= lost.upper)
+                )
+            raw, error, covers, lost_covers = 100 * np.mean(rows, axis=0)
+            print(
+                f"| {100 * broken:g} % | {many} | {raw:.1f} | {error:+.2f} | {covers:.1f} | {lost_covers:.1f} |",
+                flush=True,
+            )
+
+
 def main() -> None:
     """Run one of the tables."""
     parser = argparse.ArgumentParser(description="the release gate, measured")
-    parser.add_argument("table", choices=["pairs", "versions", "null", "judge"])
+    tables = {"pairs": pairs, "versions": versions, "null": null, "repeats": repeats, "flips": flipped, "judge": judge}
+    parser.add_argument("table", choices=list(tables))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--runs", type=int, default=2000)
     given = parser.parse_args()
-    if given.table == "pairs":
-        pairs(given.seeds)
-    elif given.table == "versions":
-        versions(given.seeds)
-    elif given.table == "judge":
-        judge(given.runs)
-    else:
-        null(given.runs)
+    tables[given.table](given.seeds if given.table in ("pairs", "versions") else given.runs)
 
 
 if __name__ == "__main__":

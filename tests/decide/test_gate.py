@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from capscope.cli import app
 from capscope.decide import GateSettings, gate
 from capscope.decide.difference import PairedDifferences
-from capscope.decide.release_gate import look_quantiles, spent_alpha
+from capscope.decide.gate_settings import look_quantiles, spent_alpha
 from capscope.decide.verdicts import corrected_p, verdict_of
 from capscope.errors import InputError
 from decide.worlds import version_answers, version_study

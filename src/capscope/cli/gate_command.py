@@ -32,6 +32,14 @@ gate_app = typer.Typer(
 )
 
 Margin = Annotated[str, typer.Option(help="Largest acceptable loss of the mean score: 1pp, 0.01 or 1%.")]
+Margins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--margin",
+        help="Largest acceptable loss: 1pp (the default), 0.01 or 1%; bench=2pp for one benchmark; or a table of"
+        " columns benchmark, margin. May be repeated.",
+    ),
+]
 Fixed = Annotated[bool, typer.Option("--fixed", help="Another run would give the same answers (temperature 0).")]
 
 
@@ -40,7 +48,7 @@ def decide(
     study: StudyFolder,
     baseline: Annotated[str, typer.Option(help="The version in use; best with answers to all items.")],
     candidate: Annotated[str, typer.Option(help="The version that may replace it; some answers are enough.")],
-    margin: Margin = "1pp",
+    margin: Margins = None,
     per: Annotated[list[str] | None, typer.Option(help="List losses by benchmark, task or demand; may repeat.")] = None,
     correction: Annotated[str, typer.Option(help="For the length of that list: holm or bh.")] = "holm",
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
@@ -65,8 +73,10 @@ def decide(
     for path, option in ((markdown, "--markdown"), (junit, "--junit")):
         if path is not None:
             files.refuse_file(path, force=force, option=option)
+    whole, by_benchmark = margins_of(margin or [])
     settings = GateSettings(
-        margin=share_of(margin),
+        margin=whole,
+        margins=by_benchmark,
         per=cast(Any, choices("--per", per or ["benchmark"], ("benchmark", "task", "demand"))),
         correction=cast(Literal["holm", "bh"], choices("--correction", [correction], ("holm", "bh"))[0]),
         level=level,
@@ -121,7 +131,7 @@ def evaluate(
     within: Annotated[str, typer.Option(help="Largest difference between the models of a pair.")] = "5pp",
     pair_file: Annotated[Path | None, typer.Option("--pair-file", help="Table of pairs: columns old and new.")] = None,
     setting: Annotated[str, typer.Option(help="The baseline's answers: complete, or sampled.")] = "complete",
-    design: Annotated[str, typer.Option(help="How items are drawn: even, or by the chance of flips.")] = "even",
+    design: Annotated[str, typer.Option(help="How items are drawn: by the chance of flips, or even.")] = "flips",
     margin: Margin = "1pp",
     fixed: Fixed = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all processors.")] = 1,
@@ -161,6 +171,97 @@ def evaluate(
         as_json,
         "\n".join([text, "Verdicts by the true difference (over 2 points or level):", *rows]),
     )
+
+
+@gate_app.command("run")
+def run(
+    study: StudyFolder,
+    baseline: Annotated[str, typer.Option(help="The version in use, with answers to all items.")],
+    model: Annotated[str, typer.Option(help="Name of the candidate at the endpoint.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run; a run that was cut short goes on there.")],
+    base_url: Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")] = None,
+    size: Annotated[int, typer.Option("-n", "--size", min=2, help="Most items to ask.")] = 200,
+    looks: Annotated[int, typer.Option(min=1, help="Looks at even steps; it stops as soon as it is decided.")] = 4,
+    margin: Margins = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    fixed: Fixed = False,
+    grader: Annotated[str, typer.Option(help="How replies are graded; see 'battery run'.")] = "auto",
+    judge: Annotated[str, typer.Option(help="Model that grades open answers at the same endpoint.")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply.")] = 2000,
+    temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature.")] = 0.0,
+    usd_in: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")] = None,
+    usd_out: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens written.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop (exit 4) before spending more.")] = None,
+    plan_only: Annotated[bool, typer.Option("--plan", help="Print questions, tokens and cost; ask nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Spend without asking.")] = False,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.")] = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a candidate the items that tell most, look several times, stop when decided: ship, hold or undecided.
+
+    Example: capscope gate run STUDY --baseline model-1.0 --model model-1.1 --size 200 --looks 4 --out RUN
+    """
+    from capscope.battery import RunSettings
+    from capscope.decide import GateSettings, gate_text, plan_live_gate, run_gate
+
+    whole, by_benchmark = margins_of(margin or [])
+    settings = GateSettings(margin=whole, margins=by_benchmark, level=level, looks=looks, fixed=fixed)
+    asking = RunSettings(
+        size=size,
+        seed=seed,
+        endpoint=base_url,
+        grader=grader,
+        judge=judge,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        usd_in=usd_in,
+        usd_out=usd_out,
+        max_usd=max_usd,
+    )
+    planned = plan_live_gate(study, baseline, model, asking)
+    if plan_only:
+        cost = "an unknown price" if planned.usd is None else f"about ${planned.usd:.2f}"
+        emit(planned.as_dict(), as_json, f"at most {len(planned.questions)} questions for {cost}")
+        return
+    planned.confirm(yes)
+    live = run_gate(study, baseline, model=model, out=out, settings=settings, run=asking)
+    text = f"{gate_text(live.result)}\n{live.asked} questions asked, {len(live.problems)} replies not scored\n{out}"
+    emit(live.as_dict() | {"out": str(out)}, as_json, text)
+    if live.result.verdict != "ship" and not exit_zero:
+        raise typer.Exit(HOLD if live.result.verdict == "hold" else UNDECIDED)
+
+
+def margins_of(texts: list[str]) -> tuple[float, tuple[tuple[str, float], ...]]:
+    """Read margins: one for the whole, and those of benchmarks.
+
+    Args:
+        texts: ``1pp`` for the whole; ``bench=2pp`` for one benchmark; or the path of a table.
+
+    Raises:
+        InputError: One of them is no share, or a table lacks a column.
+    """
+    whole, single = 0.01, dict[str, float]()
+    for text in texts:
+        name, sign, share = text.rpartition("=")
+        if sign:
+            single[name] = share_of(share)
+        elif Path(text).suffix and Path(text).is_file():
+            single |= _margin_table(Path(text))
+        else:
+            whole = share_of(text)
+    return whole, tuple(single.items())
+
+
+def _margin_table(path: Path) -> dict[str, float]:
+    from capscope.data import read_table
+
+    table = read_table(path)
+    for column in ("benchmark", "margin"):
+        if column not in table:
+            raise InputError(f"{path}: column '{column}' is missing; give margins in columns benchmark and margin")
+    pairs = zip(table["benchmark"].astype(str), table["margin"].astype(str), strict=True)
+    return {benchmark: share_of(margin) for benchmark, margin in pairs}
 
 
 def share_of(text: str) -> float:

@@ -15,7 +15,7 @@ def plan(
     power: Annotated[str, typer.Option(help="Chance to show it: 80% or 0.8.")] = "80%",
     precision: Annotated[str | None, typer.Option(help="Wanted half-width of the interval: 3pp.")] = None,
     baseline: Annotated[str | None, typer.Option(help="Version in use; by default pairs of all models.")] = None,
-    design: Annotated[str, typer.Option(help="How items are drawn: even, or by the chance of flips.")] = "even",
+    design: Annotated[str, typer.Option(help="How items are drawn: by the chance of flips, or even.")] = "flips",
     fixed: Annotated[
         bool, typer.Option("--fixed", help="Another run would give the same answers (temperature 0).")
     ] = False,

@@ -1,18 +1,21 @@
 """Decisions from evaluations: may a new version replace the one in use, and what are a judge's scores worth?"""
 
 from capscope.decide.gate_evaluation import GateEvaluation, GateEvaluationSettings, evaluate_gate
+from capscope.decide.gate_settings import BenchmarkMargin, GateSettings
 from capscope.decide.judge_correction import CorrectedScore, JudgeEvaluation, JudgeScores, evaluate_judge, judge_scores
 from capscope.decide.judge_estimators import DEFAULT as DEFAULT_JUDGE_ESTIMATOR
 from capscope.decide.judge_estimators import JUDGE_ESTIMATORS
+from capscope.decide.live_gate import LiveGate, LivePlan, plan_live_gate, run_gate
 from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
 from capscope.decide.planning.plan_summary import plan_text
-from capscope.decide.release_gate import GateResult, GateSettings, draw_chances, gate, plan_gate
+from capscope.decide.release_gate import GateResult, draw_chances, gate, plan_gate
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
 __all__ = [
     "DEFAULT_JUDGE_ESTIMATOR",
     "JUDGE_ESTIMATORS",
+    "BenchmarkMargin",
     "CorrectedScore",
     "EvaluationPlan",
     "GateEvaluation",
@@ -21,6 +24,8 @@ __all__ = [
     "GateSettings",
     "JudgeEvaluation",
     "JudgeScores",
+    "LiveGate",
+    "LivePlan",
     "PlanSettings",
     "EvaluationPrices",
     "draw_chances",
@@ -33,5 +38,7 @@ __all__ = [
     "judge_scores",
     "plan_evaluation",
     "plan_gate",
+    "plan_live_gate",
+    "run_gate",
     "plan_text",
 ]

@@ -36,8 +36,8 @@ class GateEvaluationSettings:
     """Pairs of baseline and candidate to use instead of chosen ones."""
     setting: Setting = "complete"
     """Whether the baseline has answered the whole suite, or only the candidate's items."""
-    design: Design = "even"
-    """How the candidate's items are drawn."""
+    design: Design = "flips"
+    """How items are drawn: by the chance of a flip (evenly with fewer than 40 past models), or evenly."""
     margin: float = 0.01
     """Largest acceptable loss."""
     level: float = 0.95

@@ -1,150 +1,30 @@
-"""Gate a release: may the candidate replace the baseline? One look at the data, or several as data grow.
+"""Gate a release: may the candidate replace the baseline?"""
 
-With several looks, the error rate is spent a little at each one. Bounds follow the spending function of O'Brien and
-Fleming's shape (Lan & DeMets, 1983), found by recursive integration over the looks before (Armitage, McPherson & Rowe,
-1969).
-"""
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from scipy.integrate import trapezoid
-from scipy.optimize import brentq
-from scipy.special import log_ndtr, ndtr, ndtri
 
 from capscope.data import Study, checked_columns, read_table
 from capscope.decide.difference import FEWEST_CLUSTERS, Difference, PairedDifferences
-from capscope.decide.verdicts import ScopeClaim, Verdict, claims, detectable_difference, further_answers, verdict_of
+from capscope.decide.gate_settings import (
+    FEWEST_IN_SCOPE,
+    BenchmarkMargin,
+    GateSettings,
+    Scope,
+    benchmark_margins,
+    joint_verdict,
+)
+from capscope.decide.verdicts import ScopeClaim, Verdict, claims, detectable_difference, further_answers
 from capscope.decide.version_answers import VersionAnswers, planned_draw
-from capscope.errors import InputError
-
-GRID = 801
-"""Points on which the distribution of the score is carried from look to look."""
-
-WIDEST = 8.0
-"""Bound in standard deviations at a look that may spend next to nothing."""
-
-
-def spent_alpha(fraction: float, alpha: float) -> float:
-    """Two-sided error rate that may be spent once this share of the information is in.
-
-    Args:
-        fraction: Share of the planned information, from 0 to 1.
-        alpha: Error rate over all looks.
-    """
-    if fraction <= 0:
-        return 0.0
-    return float(2 * ndtr(-ndtri(1 - alpha / 2) / np.sqrt(min(fraction, 1.0))))
-
-
-def look_quantiles(fractions: Sequence[float], alpha: float = 0.05) -> list[float]:
-    """Half-widths, in standard errors, of the interval at each look, such that all cover together.
-
-    Args:
-        fractions: Share of the planned information at each look, increasing, the last at most 1.
-        alpha: Chance that any of the intervals misses.
-
-    Raises:
-        InputError: The shares do not increase from above 0 to at most 1.
-    """
-    share = np.asarray(fractions, float)
-    if not len(share) or share[0] <= 0 or (np.diff(share) <= 0).any() or share[-1] > 1 + 1e-9:
-        raise InputError("looks need shares of the planned answers that increase to at most 1, such as 0.5 1")
-    bounds: list[float] = []
-    grid = density = np.zeros(0)
-    spent = 0.0
-    for number, now in enumerate(share):
-        target = spent_alpha(float(now), alpha)
-        step = now - (share[number - 1] if number else 0.0)
-        crossing = _crossing(grid, density, float(step), float(np.sqrt(now)))
-        bound = _bound(crossing, target - spent)
-        spent += crossing(bound)
-        bounds.append(bound)
-        grid, density = _carried(grid, density, float(step), bound * float(np.sqrt(now)))
-    return bounds
-
-
-def _bound(crossing: Callable[[float], float], increment: float) -> float:
-    if crossing(WIDEST) >= increment:
-        return WIDEST
-    return float(brentq(lambda bound: crossing(bound) - increment, 0.0, WIDEST, xtol=1e-8))
-
-
-def _crossing(grid: np.ndarray, density: np.ndarray, step: float, scale: float) -> Callable[[float], float]:
-    """Chance of having stayed inside before and of crossing a bound at this look, as a function of the bound."""
-
-    def chance(bound: float) -> float:
-        edge = bound * scale
-        if not len(grid):
-            return float(2 * ndtr(-edge / np.sqrt(step)))
-        above = np.exp(log_ndtr((grid - edge) / np.sqrt(step)))
-        below = np.exp(log_ndtr((-edge - grid) / np.sqrt(step)))
-        return float(trapezoid(density * (above + below), grid))
-
-    return chance
-
-
-def _carried(grid: np.ndarray, density: np.ndarray, step: float, edge: float) -> tuple[np.ndarray, np.ndarray]:
-    """Density of the score at this look on the paths that stayed inside all bounds."""
-    new = np.linspace(-edge, edge, GRID)
-    if not len(grid):
-        return new, np.exp(-0.5 * new**2 / step) / np.sqrt(2 * np.pi * step)
-    kernel = np.exp(-0.5 * (new[:, None] - grid[None]) ** 2 / step) / np.sqrt(2 * np.pi * step)
-    return new, trapezoid(kernel * density, grid, axis=1)
-
-
-Scope = Literal["benchmark", "task", "demand"]
+from capscope.errors import InputError, first_few
 
 HIGH_DEMAND = 3.0
 """Demand level from which on an item counts as demanding."""
-
-FEWEST_IN_SCOPE = 10
-"""Answers under which a scope is left out of the list."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateSettings:
-    """How a release is decided."""
-
-    margin: float = 0.01
-    """Largest loss of the mean score that is acceptable, as a share (0.01 is one point)."""
-    level: float = 0.95
-    """Coverage of the intervals; a false hold and a false ship each have half the rest."""
-    per: tuple[Scope, ...] = ("benchmark",)
-    """By what losses and gains are listed."""
-    correction: Literal["holm", "bh"] = "holm"
-    """How the list is corrected for its length: any false claim, or the share of false ones."""
-    fixed: bool = False
-    """Whether another run would give the same answers, as at temperature 0; verdicts then rest on this suite alone."""
-    look: int = 1
-    """Which look at the data this is."""
-    looks: int = 1
-    """Number of looks planned, at even steps."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings out of range.
-
-        Raises:
-            InputError: A number out of range.
-        """
-        if not 0 <= self.margin < 1:
-            raise InputError(f"margin {self.margin:g} is no share of the score; give 0 to 1, such as 0.01 or 1pp")
-        if not 0 < self.level < 1:
-            raise InputError(f"level {self.level:g} is no coverage; give a number between 0 and 1, such as 0.95")
-        if not 1 <= self.look <= self.looks:
-            raise InputError(f"look {self.look} of {self.looks}: a look lies between 1 and the number of looks")
-
-    @property
-    def quantile(self) -> float:
-        """Half-width of this look's interval in standard errors."""
-        if self.looks == 1:
-            return float(ndtri(0.5 + self.level / 2))
-        return look_quantiles([number / self.looks for number in range(1, self.look + 1)], 1 - self.level)[-1]
 
 
 @dataclass(frozen=True)
@@ -169,6 +49,8 @@ class GateResult:
     """Past models that helped."""
     warnings: tuple[str, ...] = field(default=())
     """What limits the decision."""
+    margins: tuple[BenchmarkMargin, ...] = ()
+    """Decisions on benchmarks with margins of their own."""
 
     @property
     def lower(self) -> float:
@@ -195,13 +77,14 @@ class GateResult:
             "another_run": {"lower": again[0], "upper": again[1]},
             "new_items": {"lower": new_items[0], "upper": new_items[1]},
             "margin": settings.margin,
+            "margins": [asdict(found) for found in self.margins],
             "level": settings.level,
             "look": settings.look,
             "looks": settings.looks,
             "n_answers": found.n_answers,
             "n_items": found.n_items,
             "effective_answers": found.effective_answers,
-            "detectable_difference": detectable_difference(found, settings.quantile),
+            "detectable_difference": detectable_difference(found, settings.quantile, settings.fixed),
             "more_answers": self.more_answers,
             "past_models": self.n_past,
             "by": {claim.scope: {k: v for k, v in asdict(claim).items() if k != "scope"} for claim in self.claims},
@@ -236,22 +119,45 @@ def gate(
     settings = settings or GateSettings()
     study = study if isinstance(study, Study) else Study.load(study)
     answers = VersionAnswers.of(study, baseline, candidate)
+    differing = _differing_conditions(study, baseline, candidate)
     share = None if chance is None else _chances(answers, chance)
     pairs = PairedDifferences.of(answers, share)
     difference = pairs.over()
     scopes = list(_scopes(answers, settings, pairs))
     found = tuple(claims(scopes, settings.quantile, 1 - settings.level, settings.correction))
+    margins = tuple(benchmark_margins(answers, settings, pairs))
     return GateResult(
         baseline,
         candidate,
-        verdict_of(difference, settings.quantile, settings.margin, settings.fixed),
+        joint_verdict(difference, settings, margins),
         difference,
         settings,
         further_answers(difference, settings.quantile, settings.margin, settings.fixed),
         found,
         len(answers.past_score),
-        tuple(_warnings(answers, difference)),
+        (*differing, *_warnings(answers, difference)),
+        margins,
     )
+
+
+def _differing_conditions(study: Study, baseline: str, candidate: str) -> tuple[str, ...]:
+    """Say under which conditions the two answered apart; refuse two judges, whose difference would be taken for theirs.
+
+    Raises:
+        InputError: No judge scored both.
+    """
+    responses = study.require("responses")
+    model = responses["model"].astype(str)
+    notes: list[str] = []
+    for facet in (name for name in ("judge", "prompt", "scaffold", "effort") if name in responses):
+        old, new = (set(responses.loc[model == name, facet].astype(str)) for name in (baseline, candidate))
+        if old & new:
+            continue
+        named = f"{first_few(sorted(old))} and {first_few(sorted(new))}"
+        if facet == "judge":
+            raise InputError(f"{study.name}: '{baseline}' and '{candidate}' were scored by different judges ({named})")
+        notes.append(f"the two answered under different values of {facet} ({named}): the difference may be due to it")
+    return tuple(notes)
 
 
 def plan_gate(study: Study | Path | str, baseline: str, size: int, seed: int = 0) -> pd.DataFrame:

@@ -76,8 +76,13 @@ def _facts(result: GateResult) -> list[str]:
         f"Allowing for another run of both: {_range(again)}; for new items of the same kind: {_range(new)}.",
         f"{found.n_answers} of {found.n_items} items were answered by both; with {result.n_past} past models they tell"
         f" as much as {found.effective_answers:.0f} paired answers alone, and show a difference of"
-        f" {100 * detectable_difference(found, settings.quantile):.1f} points four times in five.",
+        f" {100 * detectable_difference(found, settings.quantile, settings.fixed):.1f} points four times in five.",
     ]
+    for part in result.margins:
+        shown = "too few answers"
+        if part.difference is not None and part.lower is not None and part.upper is not None:
+            shown = f"{_points(part.difference)} points ({_range((part.lower, part.upper))})"
+        facts.append(f"Margin {_points(-part.margin)} on {part.benchmark}: {part.verdict}, {shown}.")
     if result.verdict == "undecided" and result.more_answers is None:
         facts.append("The rest of this suite would not settle it: repeat runs, add items, or widen the margin.")
     elif result.verdict == "undecided":

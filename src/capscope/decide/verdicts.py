@@ -87,9 +87,16 @@ def further_answers(
     return None if further > difference.n_items - difference.n_answers else max(further, 1)
 
 
-def detectable_difference(difference: Difference, quantile: float) -> float:
-    """Smallest difference that this many answers show with a power of 80 %, as a share of the score."""
-    return (quantile + float(ndtri(POWER))) * max(difference.suite_se, 1e-12)
+def detectable_difference(difference: Difference, quantile: float, fixed: bool = False) -> float:
+    """Smallest difference that this many answers show with a power of 80 %, as a share of the score.
+
+    Args:
+        difference: Candidate less baseline.
+        quantile: Half-width of the interval in standard errors.
+        fixed: Whether another run would give the same answers; verdicts rest on the same error.
+    """
+    error = difference.suite_se if fixed else difference.redrawn_se
+    return (quantile + float(ndtri(POWER))) * error
 
 
 def claims(

@@ -48,8 +48,8 @@ class PlanSettings:
     """Version in use, whose pairs are simulated; by default all pairs of models near each other."""
     fixed: bool = False
     """Whether another run would give the same answers, as at temperature 0."""
-    design: Design = "even"
-    """How items are drawn."""
+    design: Design = "flips"
+    """How items are drawn: by the chance of a flip (evenly with fewer than 40 past models), or evenly."""
     prices: EvaluationPrices | None = None
     """Costs; None for those of past answers, or one for each answer."""
     truth: str = "human"

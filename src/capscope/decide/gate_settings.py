@@ -1,0 +1,207 @@
+"""Settings of a release decision: looks at growing data, and margins of single benchmarks, all of which must hold.
+
+With several looks, the error rate is spent a little at each one. Bounds follow the spending function of O'Brien and
+Fleming's shape (Lan & DeMets, 1983), found by recursive integration over the looks before (Armitage, McPherson & Rowe,
+1969).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.integrate import trapezoid
+from scipy.optimize import brentq
+from scipy.special import log_ndtr, ndtr, ndtri
+
+from capscope.decide.difference import Difference, PairedDifferences
+from capscope.decide.verdicts import Verdict, verdict_of
+from capscope.decide.version_answers import VersionAnswers
+from capscope.errors import InputError, nearest
+
+Scope = Literal["benchmark", "task", "demand"]
+
+GRID = 801
+"""Points on which the distribution of the score is carried from look to look."""
+
+WIDEST = 8.0
+"""Bound in standard deviations at a look that may spend next to nothing."""
+
+FEWEST_IN_SCOPE = 10
+"""Answers under which a scope is left out of the list."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings:
+    """How a release is decided."""
+
+    margin: float = 0.01
+    """Largest loss of the mean score that is acceptable, as a share (0.01 is one point)."""
+    margins: tuple[tuple[str, float], ...] = ()
+    """Largest acceptable loss on single benchmarks, as shares; each must hold for a release to ship."""
+    level: float = 0.95
+    """Coverage of the intervals; a false hold and a false ship each have half the rest."""
+    per: tuple[Scope, ...] = ("benchmark",)
+    """By what losses and gains are listed."""
+    correction: Literal["holm", "bh"] = "holm"
+    """How the list is corrected for its length: any false claim, or the share of false ones."""
+    fixed: bool = False
+    """Whether another run would give the same answers, as at temperature 0; verdicts then rest on this suite alone."""
+    look: int = 1
+    """Which look at the data this is."""
+    looks: int = 1
+    """Number of looks planned, at even steps."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings out of range.
+
+        Raises:
+            InputError: A number out of range.
+        """
+        for margin in (self.margin, *(margin for _, margin in self.margins)):
+            if not 0 <= margin < 1:
+                raise InputError(f"margin {margin:g} is no share of the score; give 0 to 1, such as 0.01 or 1pp")
+        if not 0 < self.level < 1:
+            raise InputError(f"level {self.level:g} is no coverage; give a number between 0 and 1, such as 0.95")
+        if not 1 <= self.look <= self.looks:
+            raise InputError(f"look {self.look} of {self.looks}: a look lies between 1 and the number of looks")
+
+    @property
+    def quantile(self) -> float:
+        """Half-width of this look's interval in standard errors."""
+        return self.quantile_of(1)
+
+    def quantile_of(self, tests: int) -> float:
+        """Half-width of this look's interval in standard errors, where any of so many tests may err."""
+        alpha = (1 - self.level) / tests
+        if self.looks == 1:
+            return float(ndtri(1 - alpha / 2))
+        return look_quantiles([number / self.looks for number in range(1, self.look + 1)], alpha)[-1]
+
+
+@dataclass(frozen=True)
+class BenchmarkMargin:
+    """The decision on one benchmark that has a margin of its own."""
+
+    benchmark: str
+    """The benchmark."""
+    margin: float
+    """Largest acceptable loss, as a share."""
+    verdict: Verdict
+    """`ship`, `hold` or `undecided`; undecided too with fewer than ten answers."""
+    difference: float | None
+    """Candidate less baseline; None with fewer than ten answers."""
+    lower: float | None
+    """Lower bound."""
+    upper: float | None
+    """Upper bound."""
+    n_answers: int
+    """Items that both answered."""
+
+
+def joint_verdict(difference: Difference, settings: GateSettings, margins: tuple[BenchmarkMargin, ...]) -> Verdict:
+    """One verdict of all margins: all must ship, each at its own error rate; one that is held holds (corrected).
+
+    Shipping is an intersection of tests, so that its error stays that of one test (Berger, 1982).
+    """
+    whole = verdict_of(difference, settings.quantile, settings.margin, settings.fixed)
+    strict = verdict_of(difference, settings.quantile_of(1 + len(margins)), settings.margin, settings.fixed)
+    if strict == "hold" or any(found.verdict == "hold" for found in margins):
+        return "hold"
+    shipped = whole == "ship" and all(found.verdict == "ship" for found in margins)
+    return "ship" if shipped else "undecided"
+
+
+def benchmark_margins(
+    answers: VersionAnswers, settings: GateSettings, pairs: PairedDifferences
+) -> Iterator[BenchmarkMargin]:
+    """Decide on each benchmark that has a margin of its own.
+
+    Raises:
+        InputError: There is no such benchmark.
+    """
+    benchmark = answers.labels["benchmark"].to_numpy()
+    strict = settings.quantile_of(1 + len(settings.margins))
+    for name, margin in settings.margins:
+        part = benchmark == name
+        if not part.any():
+            known = sorted(set(map(str, benchmark)))
+            raise InputError(f"a margin for benchmark '{name}', which the suite lacks{nearest(name, known)}")
+        n = int(part[pairs.answered].sum())
+        if n < FEWEST_IN_SCOPE:
+            yield BenchmarkMargin(name, margin, "undecided", None, None, None, n)
+            continue
+        found = pairs.over(part)
+        verdict = verdict_of(found, settings.quantile, margin, settings.fixed)
+        if verdict == "hold" and verdict_of(found, strict, margin, settings.fixed) != "hold":
+            verdict = "undecided"
+        bounds = found.interval(settings.quantile, found.suite_se if settings.fixed else found.redrawn_se)
+        yield BenchmarkMargin(name, margin, verdict, found.estimate, *bounds, n)
+
+
+def spent_alpha(fraction: float, alpha: float) -> float:
+    """Two-sided error rate that may be spent once this share of the information is in.
+
+    Args:
+        fraction: Share of the planned information, from 0 to 1.
+        alpha: Error rate over all looks.
+    """
+    if fraction <= 0:
+        return 0.0
+    return float(2 * ndtr(-ndtri(1 - alpha / 2) / np.sqrt(min(fraction, 1.0))))
+
+
+def look_quantiles(fractions: Sequence[float], alpha: float = 0.05) -> list[float]:
+    """Half-widths, in standard errors, of the interval at each look, such that all cover together.
+
+    Args:
+        fractions: Share of the planned information at each look, increasing, the last at most 1.
+        alpha: Chance that any of the intervals misses.
+
+    Raises:
+        InputError: The shares do not increase from above 0 to at most 1.
+    """
+    share = np.asarray(fractions, float)
+    if not len(share) or share[0] <= 0 or (np.diff(share) <= 0).any() or share[-1] > 1 + 1e-9:
+        raise InputError("looks need shares of the planned answers that increase to at most 1, such as 0.5 1")
+    bounds: list[float] = []
+    grid = density = np.zeros(0)
+    spent = 0.0
+    for number, now in enumerate(share):
+        target = spent_alpha(float(now), alpha)
+        step = now - (share[number - 1] if number else 0.0)
+        crossing = _crossing(grid, density, float(step), float(np.sqrt(now)))
+        bound = _bound(crossing, target - spent)
+        spent += crossing(bound)
+        bounds.append(bound)
+        grid, density = _carried(grid, density, float(step), bound * float(np.sqrt(now)))
+    return bounds
+
+
+def _bound(crossing: Callable[[float], float], increment: float) -> float:
+    if crossing(WIDEST) >= increment:
+        return WIDEST
+    return float(brentq(lambda bound: crossing(bound) - increment, 0.0, WIDEST, xtol=1e-8))
+
+
+def _crossing(grid: np.ndarray, density: np.ndarray, step: float, scale: float) -> Callable[[float], float]:
+    """Chance of having stayed inside before and of crossing a bound at this look, as a function of the bound."""
+
+    def chance(bound: float) -> float:
+        edge = bound * scale
+        if not len(grid):
+            return float(2 * ndtr(-edge / np.sqrt(step)))
+        above = np.exp(log_ndtr((grid - edge) / np.sqrt(step)))
+        below = np.exp(log_ndtr((-edge - grid) / np.sqrt(step)))
+        return float(trapezoid(density * (above + below), grid))
+
+    return chance
+
+
+def _carried(grid: np.ndarray, density: np.ndarray, step: float, edge: float) -> tuple[np.ndarray, np.ndarray]:
+    """Density of the score at this look on the paths that stayed inside all bounds."""
+    new = np.linspace(-edge, edge, GRID)
+    if not len(grid):
+        return new, np.exp(-0.5 * new**2 / step) / np.sqrt(2 * np.pi * step)
+    kernel = np.exp(-0.5 * (new[:, None] - grid[None]) ** 2 / step) / np.sqrt(2 * np.pi * step)
+    return new, trapezoid(kernel * density, grid, axis=1)

@@ -1,0 +1,239 @@
+"""Gate a release live: draw items, ask the candidate at an endpoint in a few looks, stop as soon as it is decided."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from capscope import files
+from capscope.battery import BatteryQuestion, EndpointAnswerer, RunSettings, battery_questions
+from capscope.data import Study
+from capscope.decide.gate_settings import GateSettings
+from capscope.decide.release_gate import GateResult, gate
+from capscope.decide.version_answers import VersionAnswers, planned_draw
+from capscope.endpoint import Usage, estimate_tokens
+from capscope.errors import BudgetReached, ConfirmationNeeded, EndpointError, InputError, first_few
+
+LEDGER = "replies.sqlite"
+"""Name of the ledger of replies in a run's folder."""
+
+MOST_UNSCORED = 0.2
+"""Share of the replies that may be left unscored: more, and what is missing may decide."""
+
+REPLY_TOKENS = 200
+"""Tokens of a reply that an estimate of the cost assumes."""
+
+FREE_USD = 1.0
+"""Estimated cost in dollars up to which nobody is asked."""
+
+FEWEST = 10
+"""Answers at each look at least."""
+
+
+@dataclass(frozen=True)
+class LiveGate:
+    """A decision from answers that were asked for it."""
+
+    result: GateResult
+    """The decision at the last look."""
+    asked: int
+    """Questions asked."""
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    """Items whose reply was not scored, and why; they are missing, never wrong."""
+    usd: float | None = None
+    """Dollars spent in this run; None where prices are unknown."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return self.result.as_dict() | {"asked": self.asked, "unscored": len(self.problems), "usd": self.usd}
+
+
+@dataclass(frozen=True)
+class LivePlan:
+    """Questions that a live gate may ask, in the order in which they are asked."""
+
+    answers: VersionAnswers
+    """The suite."""
+    questions: tuple[BatteryQuestion, ...]
+    """Drawn items in random order."""
+    chance: pd.Series
+    """Chance of each item of the suite to be among the drawn ones, by item id."""
+    prompt_tokens: int
+    """Tokens to be read, estimated."""
+    completion_tokens: int
+    """Tokens to be written, estimated."""
+    usd: float | None
+    """Estimated cost of all questions in dollars; None where the price is unknown."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "questions": len(self.questions),
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "usd": self.usd,
+        }
+
+    def confirm(self, confirmed: bool) -> None:
+        """Stop where the run is dear and nobody said yes.
+
+        Raises:
+            ConfirmationNeeded: The estimate is over a dollar.
+        """
+        if self.usd is not None and self.usd > FREE_USD and not confirmed:
+            raise ConfirmationNeeded(
+                f"this gate asks up to {len(self.questions)} questions for about ${self.usd:.2f};"
+                " add --yes to go on, or see --plan"
+            )
+
+
+def plan_live_gate(study: Study | Path | str, baseline: str, model: str, run: RunSettings) -> LivePlan:
+    """Draw the items that a candidate is asked, and estimate the cost; nothing is asked.
+
+    Args:
+        study: Responses of the baseline and of past models, and items with texts and right answers.
+        baseline: The version in use, with answers to the whole suite.
+        model: Name of the candidate at the endpoint.
+        run: Number of items, endpoint, grader, prices, seed.
+
+    Raises:
+        InputError: The candidate is in the study already, an item has no text or right answer, or open answers have no
+            judge.
+    """
+    study = study if isinstance(study, Study) else Study.load(study)
+    answers = VersionAnswers.of_baseline(study, baseline)
+    if model in set(study.require("responses")["model"].astype(str)):
+        raise InputError(f"{study.name}: '{model}' has answers already; decide on them with 'capscope gate decide'")
+    rng = np.random.default_rng(run.seed)
+    drawn, chance = planned_draw(answers, run.size, rng)
+    order = rng.permutation(drawn)
+    wanted = tuple(answers.items[place] for place in order)
+    asked = {one.item_id: one for one in battery_questions(study.require("items"), wanted, run.grader)}
+    lacking = [item for item in wanted if item not in asked]
+    if lacking:
+        raise InputError(f"{study.name}: no text or right answer of {first_few(lacking)}; add them to the items")
+    questions = tuple(asked[item] for item in wanted)
+    if not run.judge and any(question.kind == "judge" for question in questions):
+        raise InputError("grader 'judge' needs a model that judges; name it with --judge")
+    usage = Usage(sum(estimate_tokens(one.messages) for one in questions), len(questions) * REPLY_TOKENS)
+    prices = run.prices(model)
+    return LivePlan(
+        answers,
+        questions,
+        pd.Series(chance, index=list(answers.items)),
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        None if prices is None else prices.of(usage),
+    )
+
+
+def run_gate(  # noqa: PLR0913 - all but the first two are keywords
+    study: Study | Path | str,
+    baseline: str,
+    *,
+    model: str,
+    out: Path | str,
+    settings: GateSettings | None = None,
+    run: RunSettings | None = None,
+    progress: Callable[[int, GateResult], object] | None = None,
+) -> LiveGate:
+    """Ask a candidate at an endpoint, look a planned number of times, and stop as soon as it is decided.
+
+    Replies are kept in a ledger: the same command goes on where a run was cut short, and nothing is paid twice.
+
+    Args:
+        study: Responses of the baseline and of past models, and items with texts and right answers.
+        baseline: The version in use, with answers to the whole suite.
+        model: Name of the candidate at the endpoint.
+        out: Folder of the run: ledger, answers, result.
+        settings: Margin, level, number of looks; `look` is not used.
+        run: Number of items, endpoint, grader, prices, limits, seed.
+        progress: Called after every look with the questions asked and the decision so far.
+
+    Raises:
+        InputError: See `plan_live_gate`; or more than a fifth of the replies could not be scored.
+        BudgetReached: The limit on spending is reached; replies so far are kept.
+        EndpointError: The endpoint ended the run; replies so far are kept.
+        OutputError: The folder cannot be written.
+    """
+    settings, run, folder = settings or GateSettings(), run or RunSettings(), Path(out)
+    study = study if isinstance(study, Study) else Study.load(study)
+    plan = plan_live_gate(study, baseline, model, run)
+    files.refuse_unwritable(folder / "result.json")
+    folder.mkdir(parents=True, exist_ok=True)
+    looks = min(settings.looks, max(1, len(plan.questions) // FEWEST))
+    scores: dict[str, float] = {}
+    problems: dict[str, str] = {}
+    found: GateResult | None = None
+    with EndpointAnswerer(folder / LEDGER, model, run) as answer:
+        for look, part in enumerate(_parts(plan.questions, looks), 1):
+            _ask(answer, part, scores, problems)
+            asked = len(scores) + len(problems)
+            _write_answers(folder, model, scores)
+            if len(problems) > MOST_UNSCORED * asked:
+                item, why = next(iter(problems.items()))
+                raise InputError(
+                    f"{len(problems)} of {asked} replies were not scored, the first ('{item}') since: {why};"
+                    " what is missing may decide: mend this, then run again"
+                )
+            now = replace(settings, look=look, looks=looks)
+            drawn = plan.chance * (asked / len(plan.questions))
+            found = gate(_with_candidate(study, model, scores), baseline, model, now, drawn)
+            if progress is not None:
+                progress(asked, found)
+            if found.verdict != "undecided":
+                break
+        spent = answer.usd if run.prices(model) else None
+    assert found is not None
+    live = LiveGate(found, len(scores) + len(problems), problems, spent)
+    files.write_json(folder / "result.json", live.as_dict())
+    return live
+
+
+def _parts(questions: tuple[BatteryQuestion, ...], looks: int) -> Iterator[tuple[BatteryQuestion, ...]]:
+    ends = [round(len(questions) * look / looks) for look in range(looks + 1)]
+    yield from (questions[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True))
+
+
+def _ask(
+    answer: EndpointAnswerer,
+    questions: tuple[BatteryQuestion, ...],
+    scores: dict[str, float],
+    problems: dict[str, str],
+) -> None:
+    """Ask questions one by one; what cannot be scored is kept apart.
+
+    Raises:
+        BudgetReached: The limit on spending is reached.
+        EndpointError: The endpoint ended the run.
+    """
+    for question in questions:
+        graded = answer(question)
+        if graded.stopped and graded.problem:
+            raise EndpointError(f"{graded.problem} ({len(scores)} answers are scored and kept)")
+        if graded.stopped:
+            raise BudgetReached(f"stopped at {answer.limit}; {len(scores)} answers are kept; run again with more")
+        if graded.score is None:
+            problems[question.item_id] = graded.problem
+        else:
+            scores[question.item_id] = graded.score
+
+
+def _write_answers(folder: Path, model: str, scores: dict[str, float]) -> None:
+    rows = pd.DataFrame({"model": model, "item_id": list(scores), "score": list(scores.values())})
+    files.write_table(folder / "responses.csv", rows, force=True)
+
+
+def _with_candidate(study: Study, model: str, scores: dict[str, float]) -> Study:
+    """The study with the candidate's answers; its other columns stay open."""
+    before = study.require("responses")[["model", "item_id", "score"]].astype({"model": str, "item_id": str})
+    trials = study.require("responses").get("n_trials")
+    before = before.assign(n_trials=1.0 if trials is None else trials.astype(float))
+    own = pd.DataFrame({"model": model, "item_id": list(scores), "score": list(scores.values()), "n_trials": 1.0})
+    pooled = before.assign(right=before["score"] * before["n_trials"]).groupby(["model", "item_id"], as_index=False)
+    pooled = pooled[["right", "n_trials"]].sum().assign(score=lambda table: table["right"] / table["n_trials"])
+    rows = pd.concat([pooled.drop(columns="right"), own], ignore_index=True)
+    return Study.of(items=study.items, responses=rows, demands=study.demands)

@@ -1,0 +1,144 @@
+"""A gate at an endpoint: asked once, decided early, what is not scored is missing; margins of benchmarks."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from capscope.battery import RunSettings
+from capscope.cli import app
+from capscope.data import Study
+from capscope.decide import GateSettings, gate, run_gate
+from capscope.errors import BudgetReached, InputError
+from decide.worlds import version_study
+from endpoint.server import Answer, Call, ScriptedServer, completion
+
+runner = CliRunner()
+
+
+def asked_study(seed: int = 0, change: float = 0.0) -> tuple[Study, dict[str, float]]:
+    """A study whose items can be asked, without the candidate, and what the candidate would score."""
+    study = version_study(seed, n_items=160, size=160, change=change)
+    rows = study.require("responses").astype({"model": str, "item_id": str})
+    own = rows[rows["model"] == "new"].set_index("item_id")["score"].to_dict()
+    items = study.require("items").assign(target="17")
+    items["text"] = "Question " + items["item_id"].astype(str) + "."
+    return Study.of(items=items, responses=rows[rows["model"] != "new"].reset_index(drop=True)), own
+
+
+def replies(own: dict[str, float], broken: frozenset[str] = frozenset()):
+    def reply(call: Call) -> Answer:
+        if "Question " not in call.prompt:
+            return Answer(completion("ok"))
+        item = call.prompt.split("Question ")[1].split(".")[0]
+        if item in broken:
+            return Answer(completion("I would rather not say."))
+        return Answer(completion(f"Answer: {17 if own[item] else 18}", tokens=(100, 5)))
+
+    return reply
+
+
+def asking(url: str, **changed) -> RunSettings:
+    return RunSettings(**({"size": 160, "endpoint": url, "seed": 1} | changed))
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+
+
+def test_a_clear_loss_is_held_early_and_asked_once(tmp_path):
+    study, own = asked_study(2, change=-3.0)
+    with ScriptedServer(replies(own)) as server:
+        live = run_gate(
+            study, "old", model="new", out=tmp_path / "r", settings=GateSettings(looks=4), run=asking(server.url)
+        )
+        calls = len(server.calls)
+        again = run_gate(
+            study, "old", model="new", out=tmp_path / "r", settings=GateSettings(looks=4), run=asking(server.url)
+        )
+        assert len(server.calls) - calls <= 2
+    assert live.result.verdict == "hold"
+    assert live.asked < 160
+    assert again.result == live.result
+    answers = pd.read_csv(tmp_path / "r" / "responses.csv")
+    assert len(answers) == live.asked
+    assert answers["score"].tolist() == [own[item] for item in answers["item_id"]]
+    assert json.loads((tmp_path / "r" / "result.json").read_text())["verdict"] == "hold"
+
+
+def test_replies_that_cannot_be_scored_are_missing(tmp_path):
+    study, own = asked_study(3)
+    some = frozenset(list(own)[::16])
+    with ScriptedServer(replies(own, some)) as server:
+        live = run_gate(study, "old", model="new", out=tmp_path / "r", run=asking(server.url))
+        assert set(live.problems) == some
+        assert live.result.difference.n_answers == 160 - len(some)
+        many = frozenset(list(own)[::2])
+        with ScriptedServer(replies(own, many)) as other, pytest.raises(InputError, match="replies were not scored"):
+            run_gate(study, "old", model="new", out=tmp_path / "q", run=asking(other.url))
+
+
+def test_a_budget_ends_the_run_and_keeps_the_answers(tmp_path):
+    study, own = asked_study(4)
+    with ScriptedServer(replies(own)) as server:
+        settings = asking(server.url, usd_in=1000.0, usd_out=1000.0, max_usd=3.0)
+        with pytest.raises(BudgetReached, match="answers are kept"):
+            run_gate(study, "old", model="new", out=tmp_path / "r", run=settings)
+    assert (tmp_path / "r" / "replies.sqlite").exists()
+
+
+def test_the_command_runs_and_refuses_a_known_candidate(tmp_path):
+    study, own = asked_study(5, change=3.0)
+    folder = study.save(tmp_path / "study")
+    with ScriptedServer(replies(own)) as server:
+        verb = ["gate", "run", str(folder), "--baseline", "old", "--base-url", server.url, "-n", "80", "--looks", "2"]
+        planned = runner.invoke(app, [*verb, "--model", "new", "--out", str(tmp_path / "r"), "--plan", "--json"])
+        assert json.loads(planned.stdout)["questions"] == 80
+        assert not (tmp_path / "r").exists()
+        done = runner.invoke(app, [*verb, "--model", "new", "--out", str(tmp_path / "r"), "--json"])
+        assert done.exit_code == 0
+        assert json.loads(done.stdout)["verdict"] == "ship"
+        known = runner.invoke(app, [*verb, "--model", "past01", "--out", str(tmp_path / "r")])
+        assert "has answers already" in str(known.exception)
+
+
+def test_every_margin_must_hold():
+    study = version_study(6, n_items=400, size=400, change=1.5)
+    odd = set(study.require("items").loc[lambda table: table["benchmark"] == "odd", "item_id"].astype(str))
+    rows = study.require("responses").copy()
+    broken = (rows["model"].astype(str) == "new") & rows["item_id"].astype(str).isin(list(odd)[::3])
+    rows.loc[broken, "score"] = 0.0
+    study = Study.of(items=study.items, responses=rows)
+    wide = gate(study, "old", "new", GateSettings(margin=0.05, margins=(("even", 0.05),)))
+    assert wide.verdict == "ship"
+    both = gate(study, "old", "new", GateSettings(margin=0.05, margins=(("even", 0.05), ("odd", 0.0))))
+    assert both.verdict != "ship"
+    assert [found.benchmark for found in both.margins] == ["even", "odd"]
+    with pytest.raises(InputError, match="which the suite lacks"):
+        gate(study, "old", "new", GateSettings(margins=(("evn", 0.01),)))
+
+
+def test_margins_are_read_from_options_and_tables(tmp_path):
+    folder = version_study(7, change=-1.5).save(tmp_path / "study")
+    table = tmp_path / "margins.csv"
+    table.write_text("benchmark,margin\neven,3pp\n")
+    verb = ["gate", str(folder), "--baseline", "old", "--candidate", "new", "--exit-zero", "--json"]
+    done = json.loads(
+        runner.invoke(app, [*verb, "--margin", "2pp", "--margin", "odd=4pp", "--margin", str(table)]).stdout
+    )
+    assert done["margin"] == 0.02
+    assert {found["benchmark"]: found["margin"] for found in done["margins"]} == {"odd": 0.04, "even": 0.03}
+
+
+def test_other_judges_are_refused_and_other_prompts_named():
+    study = version_study(8)
+    rows = study.require("responses").astype({"model": str})
+    own = rows["model"] == "new"
+    judged = Study.of(items=study.items, responses=rows.assign(judge=np.where(own, "mild", "strict")))
+    with pytest.raises(InputError, match="scored by different judges"):
+        gate(judged, "old", "new")
+    prompted = Study.of(items=study.items, responses=rows.assign(prompt=np.where(own, "p2", "p1")))
+    assert any("different values of prompt" in warning for warning in gate(prompted, "old", "new").warnings)
