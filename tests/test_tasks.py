@@ -1,6 +1,7 @@
 """The one scheduler seam: same results for any number of workers."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -43,3 +44,19 @@ def test_an_error_of_a_task_arrives_as_it_was_raised(workers):
 def test_a_negative_number_of_workers_is_refused():
     with pytest.raises(InputError, match=r"--workers -1"):
         run_tasks(draw, [1], workers=-1)
+
+
+KEPT: list[np.ndarray] = []
+
+
+def grow(number: int) -> int:
+    """A task that leaves 400 MB behind, over more than a second: joblib replaces its process where psutil is there."""
+    KEPT.append(np.ones(50_000_000))
+    time.sleep(1.2)
+    return number
+
+
+@pytest.mark.slow
+def test_processes_that_grow_are_replaced_and_every_result_comes():
+    pytest.importorskip("psutil", reason="without psutil joblib does not watch the memory of its processes")
+    assert run_tasks(grow, range(6), workers=2) == list(range(6))

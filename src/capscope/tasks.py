@@ -1,6 +1,7 @@
 """The one place where work is spread over processes; results come in the order of the tasks, whatever the schedule."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, cast
 
@@ -38,10 +39,14 @@ def run_tasks(
     count = min(workers or os.cpu_count() or 1, len(tasks))
     stream = map(function, tasks) if count <= 1 else _parallel(function, tasks, count)
     results: list[Result] = []
-    for result in stream:
-        results.append(result)
-        if on_done is not None:
-            on_done(len(results), result)
+    with warnings.catch_warnings():
+        # with psutil installed, joblib replaces a process that has grown, and says so from a thread of its own, which
+        # dies of the warning where warnings are errors; then no result would ever come
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        for result in stream:
+            results.append(result)
+            if on_done is not None:
+                on_done(len(results), result)
     return results
 
 
