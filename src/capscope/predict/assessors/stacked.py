@@ -39,8 +39,8 @@ ANSWERS_AN_ITEM, ANSWERS_A_GROUP = 5.0, 2.0
 """Number of answers that a held-out item is worth, and a held-out task or benchmark."""
 WEIGHT_SD, OFFSET_SD = 0.3, 0.3
 """Prior standard deviation of each weight around its expectation, and of the offset around 0."""
-CORE_SHARE = 0.7
-"""Expected weight of the core on a new task, of what the mean score leaves."""
+CORE_SHARE, FEW_TASKS = 0.7, 8
+"""Expected weight of the core on a new task, of what the mean score leaves, where so few tasks or fewer are known."""
 
 
 def members_for(features: ItemFeatures) -> dict[str, Assessor]:
@@ -249,9 +249,9 @@ def expected_weights(members: tuple[str, ...], kind: str, groups: int) -> np.nda
     """Return the prior mean of the members' weights in a regime.
 
     For new items of known tasks all members have equal weights. In the regimes of whole groups, the mean score has
-    weight 0.5 / (2 + groups), and of the rest the core has 0.7 on a new task and 0.5 on a new benchmark. On a new
-    benchmark trees have weight 0, because they cannot extrapolate, and the monotone demand effects of the core are the
-    most likely to hold there.
+    weight 0.5 / (2 + groups). Of the rest, the core has 0.5 on a new benchmark, and on a new task 0.7 where up to
+    eight tasks are known, which falls towards an equal share with more. On a new benchmark trees have weight 0, because
+    they cannot extrapolate, and the monotone demand effects of the core are the most likely to hold there.
 
     Args:
         members: Names of the members that are pooled.
@@ -266,7 +266,10 @@ def expected_weights(members: tuple[str, ...], kind: str, groups: int) -> np.nda
     others = (names != CORE) & (names != AVERAGE)
     if kind == "benchmark":
         others &= ~np.isin(names, TREES)
-    share = (CORE_SHARE if kind == "task" else 0.5) if others.any() else 1.0
+    equal = 1 / (1 + others.sum())
+    few = FEW_TASKS / max(FEW_TASKS, groups)
+    share = equal + (CORE_SHARE - equal) * few if kind == "task" else 0.5
+    share = share if others.any() else 1.0
     rest = share * core + (1 - share) * others / max(others.sum(), 1)
     return average + (1 - average.sum()) * rest
 
