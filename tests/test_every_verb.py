@@ -49,6 +49,8 @@ REASONS = [
         r"have one (task|benchmark) only",
         lambda shape: shape.benchmarks == 1 or shape.items <= 2 or not shape.items_table,
     ),
+    # of two answers, a share asked for with --holdout may be none
+    (r"leaves no answers to fit or to predict", lambda shape: shape.items <= 2),
     (r"have one item only", lambda shape: shape.items <= 2),
     (
         r"models are too few|at least 3 models|one model (only|answered)|no responses by model",
