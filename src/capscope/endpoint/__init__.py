@@ -1,7 +1,8 @@
 """Ask an OpenAI-compatible endpoint and never pay twice: chat client, batch jobs, ledger, cost."""
 
 from capscope.endpoint.asking import Asker, Question, RunLimits, Tally
-from capscope.endpoint.batch import BatchBook, BatchClient, BatchStatus, CollectedBatches
+from capscope.endpoint.batch import BatchClient, BatchStatus, CollectedBatches
+from capscope.endpoint.batch_book import BatchBook
 from capscope.endpoint.capability import Capability, find_capability
 from capscope.endpoint.client import ChatClient
 from capscope.endpoint.cost import Budget, Prices, estimate_tokens, find_prices, largest_tokens

@@ -1,4 +1,4 @@
-"""Read what an endpoint sends: chat completions in all their shapes, errors, usage, log-probabilities, batch rows.
+"""Read replies: what an endpoint sends, in all its shapes (completions, errors, usage, batch rows), and what is stored.
 
 Nothing here raises on bad input. What cannot be read becomes a `ChatReply` with a problem, with the text kept.
 """
@@ -6,6 +6,7 @@ Nothing here raises on bad input. What cannot be read becomes a `ChatReply` with
 import json
 import math
 import re
+from types import UnionType
 from typing import Any
 
 from capscope.endpoint.messages import CUT, ChatReply, TokenChoice, Usage
@@ -23,12 +24,16 @@ BUSY_WORDS = re.compile(r"overload|try again|temporar|timed? ?out|busy|unavailab
 LIMIT_WORDS = re.compile(r"rate.?limit|too many requests", re.IGNORECASE)
 CREDIT_WORDS = frozenset({"insufficient_quota", "billing_hard_limit_reached", "insufficient_credits"})
 
+_WORDS: dict[str, type | UnionType] = {"text": str, "finish_reason": str, "problem": str, "final": bool}
+REPLY_FIELDS = _WORDS | {"attempts": int, "unmetered": int, "seconds": int | float}
+"""Fields of a stored reply, and what they hold."""
+
 
 def read_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
     """Read a JSON text; None where it is none, is nested too deeply, or holds a number of thousands of digits."""
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, TypeError):
         return None
 
 
@@ -264,3 +269,29 @@ def read_batch_row(line: str) -> tuple[str, ChatReply | None] | None:
         shown = f"HTTP {status}" if status is not None else "no reply in the batch"
         return custom_id, ChatReply(clean(line[:KEPT_TEXT]), problem=f"{shown}: {redact(message)}")
     return custom_id, read_completion(text)
+
+
+def read_stored_reply(stored: str) -> ChatReply:
+    """Read a reply that a ledger keeps, of any version: unknown fields are ignored, odd ones take their default."""
+    if not isinstance(stored_object := read_json(stored), dict):
+        return ChatReply(problem="the stored reply cannot be read")
+    fields: dict[str, Any] = {
+        name: value for name, kind in REPLY_FIELDS.items() if isinstance(value := stored_object.get(name), kind)
+    }
+    usage = stored_object.get("usage")
+    counts = usage if isinstance(usage, dict) else {}
+    names = ("prompt_tokens", "completion_tokens", "cached_tokens", "unsplit_tokens")
+    numbers = {name: counts[name] for name in names if isinstance(counts.get(name), int)}
+    return ChatReply(**fields, usage=Usage(**numbers), tail=_stored_tail(stored_object.get("tail")))
+
+
+def _stored_tail(found: object) -> tuple[TokenChoice, ...]:
+    tail: list[TokenChoice] = []
+    for choice in found if isinstance(found, list) else []:
+        pairs = choice.get("alternatives") if isinstance(choice, dict) else None
+        if not isinstance(choice, dict) or not isinstance(pairs, list):
+            continue
+        two = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+        kept = [(str(token), float(value)) for token, value in two if isinstance(value, int | float)]
+        tail.append(TokenChoice(str(choice.get("token", "")), tuple(kept)))
+    return tuple(tail)

@@ -19,11 +19,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
-from capscope.endpoint.completion import clean
-from capscope.endpoint.messages import ChatReply, TokenChoice, Usage
+from capscope.endpoint.completion import clean, read_json, read_stored_reply
+from capscope.endpoint.messages import ChatReply
 from capscope.errors import InputError, OutputError
 from capscope.files import locked, refuse_unwritable
 
@@ -39,9 +38,6 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS calls_by_owner ON calls (owner) WHERE state = 'claimed';
 """
 COLUMNS = {"key", "state", "owner", "reply", "model", "usd", "at"}
-_WORDS: dict[str, type | UnionType] = {"text": str, "finish_reason": str, "problem": str, "final": bool}
-REPLY_FIELDS = _WORDS | {"attempts": int, "unmetered": int, "seconds": int | float}
-"""Fields of a stored reply, and what they hold."""
 HEARTBEAT = 5.0
 """Seconds between the signs of life of a running process."""
 SILENCE = 30.0
@@ -223,7 +219,7 @@ class Ledger:
     def fact(self, name: str) -> dict[str, Any] | None:
         """Return something that was learnt once; None where it is unknown or cannot be read."""
         row = self._first("SELECT value FROM facts WHERE name = ?", name)
-        return stored_object if row and isinstance(stored_object := _read(row[0]), dict) else None
+        return stored_object if row and isinstance(stored_object := read_json(row[0]), dict) else None
 
     def record_fact(self, name: str, value: dict[str, Any]) -> None:
         """Keep something that was learnt."""
@@ -345,40 +341,7 @@ def _replies(db: sqlite3.Connection) -> int:
 
 def _entry(row: tuple[str, str, str | None, float | None]) -> Entry:
     key, state, reply, usd = row
-    return Entry(key, state, _reply(reply) if reply else ChatReply(problem="in flight"), usd)
-
-
-def _reply(stored: str) -> ChatReply:
-    """Read a stored reply of any version of the package: unknown fields are ignored, odd ones take their default."""
-    if not isinstance(stored_object := _read(stored), dict):
-        return ChatReply(problem="the stored reply cannot be read")
-    fields: dict[str, Any] = {
-        name: value for name, kind in REPLY_FIELDS.items() if isinstance(value := stored_object.get(name), kind)
-    }
-    usage = stored_object.get("usage")
-    counts = usage if isinstance(usage, dict) else {}
-    names = ("prompt_tokens", "completion_tokens", "cached_tokens", "unsplit_tokens")
-    numbers = {name: counts[name] for name in names if isinstance(counts.get(name), int)}
-    return ChatReply(**fields, usage=Usage(**numbers), tail=_tail(stored_object.get("tail")))
-
-
-def _tail(found: object) -> tuple[TokenChoice, ...]:
-    tail: list[TokenChoice] = []
-    for choice in found if isinstance(found, list) else []:
-        pairs = choice.get("alternatives") if isinstance(choice, dict) else None
-        if not isinstance(choice, dict) or not isinstance(pairs, list):
-            continue
-        two = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
-        kept = [(str(token), float(value)) for token, value in two if isinstance(value, int | float)]
-        tail.append(TokenChoice(str(choice.get("token", "")), tuple(kept)))
-    return tuple(tail)
-
-
-def _read(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError, TypeError):
-        return None
+    return Entry(key, state, read_stored_reply(reply) if reply else ChatReply(problem="in flight"), usd)
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
