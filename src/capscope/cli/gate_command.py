@@ -219,10 +219,9 @@ def run(
         usd_out=usd_out,
         max_usd=max_usd,
     )
-    planned = plan_live_gate(study, baseline, model, asking)
+    planned = plan_live_gate(study, baseline, model, asking, out=out)
     if plan_only:
-        cost = "an unknown price" if planned.usd is None else f"about ${planned.usd:.2f}"
-        emit(planned.as_dict(), as_json, f"at most {len(planned.questions)} questions for {cost}")
+        emit(planned.as_dict(), as_json, planned.as_text())
         return
     planned.confirm(yes)
     live = run_gate(study, baseline, model=model, out=out, settings=settings, run=asking)
