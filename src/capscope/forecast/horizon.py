@@ -89,8 +89,8 @@ class Horizons:
                 f" ({months['doubling_months_lower']:.1f} to {months['doubling_months_upper']:.1f})"
             )
         lines.append(
-            f"Lengths tried: {duration(self.shortest)} to {duration(self.longest)}; {100 * self.level:.0f} % intervals over new"
-            f" tasks of this kind ({self.clusters} clusters)"
+            f"Lengths tried: {duration(self.shortest)} to {duration(self.longest)}; {100 * self.level:.0f} % intervals"
+            f" over new tasks of this kind ({self.clusters} clusters)"
         )
         lines += [f"  {self._row(row)}" for row in self.models.to_dict("records")]
         return "\n".join(lines)
