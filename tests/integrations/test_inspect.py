@@ -21,9 +21,9 @@ with warnings.catch_warnings():
     pytest.importorskip("inspect_ai", reason="inspect-ai is not installed; install capscope[inspect]")
     from inspect_ai import Task, eval
     from inspect_ai.dataset import Sample
-    from inspect_ai.log import EvalLog
+    from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
-    from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
+    from inspect_ai.scorer import SampleScore, Score, Scorer, Target, mean, scorer
     from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
     import capscope_inspect
@@ -32,7 +32,9 @@ with warnings.catch_warnings():
         capscope_ability,
         capscope_battery,
         capscope_score,
+        drawn_scores,
         score_log,
+        score_of,
     )
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -99,6 +101,25 @@ def failing() -> Solver:
         return await generate(state)
 
     return solve
+
+
+@solver
+def cut() -> Solver:
+    """Answer every sample; every third is ended by its limit of messages afterwards, with its answer in place."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        state = await generate(state)
+        if int(state.sample_id) % 3 == 0:
+            state.message_limit = len(state.messages)
+            state.messages.append(state.messages[0])
+        return state
+
+    return solve
+
+
+def of_value(value: Any) -> EvalSample:
+    """A complete sample with one score."""
+    return EvalSample(id="7", epoch=1, input="?", target="yes", scores={"judge": Score(value=value)})
 
 
 def run(world: World, source: BatterySource, **settings: Any) -> EvalLog:
@@ -218,3 +239,58 @@ def test_what_cannot_be_run_is_said_in_one_line(world: World) -> None:
         capscope_battery(bank, world.samples, stop="narrow")
     with pytest.raises(InputError, match="no sample says how it was drawn"):
         score_log(bank, EvalLog.model_construct(samples=[]))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"form": 1.0, "content": 0.0}, r"sample '7': the score holds 2 values \(form, content\); give one number"),
+        ([1.0, 0.0, 1.0], "sample '7': the score holds 3 values; give one number from 0 to 1"),
+        ("grade B", "sample '7': the score 'grade B' is no number; give one from 0 to 1, or C, P, I or N"),
+        ("c", "the score 'c' is no number"),
+        (7.0, "the score 7 is not from 0 to 1; scale it in the scorer"),
+    ],
+)
+def test_a_score_that_is_no_share_ends_the_run_in_one_line(world: World, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        score_of(of_value(value))
+    with pytest.raises(InputError, match=message):
+        drawn_scores([SampleScore(score=Score(value=value), sample_id="7", sample_metadata={"capscope": {}})])
+    source = capscope_battery(world.folder / "bank", world.samples, stop="items:20")
+    drawn = of_value(value).model_copy(update={"id": source.initial_samples()[0].id})
+    with pytest.raises(InputError, match="sample '"):
+        asyncio.run(source.sample_complete(drawn))
+
+
+def test_values_that_inspect_knows_are_read_as_it_reads_them() -> None:
+    values = ["C", "P", "I", "N", "Yes", "false", "0.25", True, float("nan")]
+    assert [score_of(of_value(value)) for value in values] == [1, 0.5, 0, 0, 1, 0, 0.25, 1, None]
+
+
+@pytest.mark.parametrize(("limits", "counted"), [("scored", 18), ("wrong", 18), ("missing", 0)])
+def test_a_sample_that_met_a_limit_counts_as_it_is_told_to(world: World, limits: Any, counted: int) -> None:
+    source = capscope_battery(world.folder / "bank", world.samples, stop="items:18", limits=limits, seed=4)
+    log = run(world, source, solver=cut())
+    met = {str(sample.id) for sample in log.samples or [] if sample.limit is not None}
+    assert 0 < len(met) < 18
+    assert len(source.state.draws) == (counted or 18 - len(met))
+    for draw in source.state.draws:
+        number = source.bank.items[draw.item].removeprefix("quiz:")
+        assert draw.score == (0.0 if limits == "wrong" and number in met else world.answers[int(number)])
+    own = source.state.estimate()
+    assert score_log(world.folder / "bank", log).loc[0, ["score", "lower", "upper"]].tolist() == pytest.approx(
+        [own.score[0], own.lower[0], own.upper[0]], abs=1e-5
+    )
+
+
+def test_items_without_a_sample_are_left_out_and_the_log_says_so(world: World) -> None:
+    source = capscope_battery(world.folder / "bank", world.samples[:100], stop="items:15", seed=5)
+    log = run(world, source)
+    lacking = [f"quiz:{number}" for number in range(100, N_ITEMS)]
+    assert all(sample.metadata["capscope"]["missing"] == lacking for sample in log.samples or [])
+    own = source.state.estimate()
+    table = score_log(world.folder / "bank", log)
+    assert table.loc[0, ["score", "lower", "upper"]].tolist() == pytest.approx(
+        [own.score[0], own.lower[0], own.upper[0]], abs=1e-5
+    )
+    assert table.loc[0, "items"] == 100

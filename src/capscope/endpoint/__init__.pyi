@@ -8,6 +8,7 @@ from .batch import CollectedBatches as CollectedBatches
 from .batch_book import BatchBook as BatchBook
 from .capability import Capability as Capability
 from .capability import find_capability as find_capability
+from .capability import probe_meter as probe_meter
 from .client import ChatClient as ChatClient
 from .cost import Budget as Budget
 from .cost import Prices as Prices

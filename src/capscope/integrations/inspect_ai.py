@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from inspect_ai import SampleSource
 from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalLog, EvalSample
@@ -37,8 +38,10 @@ Limits = Literal["scored", "wrong", "missing"]
 """What a sample that met a limit of messages, tokens or time counts as: its score, wrong, or no answer."""
 STOPS = {"width": "width", "ability": "ability_sd", "items": "size"}
 """Stop rules of `capscope_battery` and the setting of a run that each one is."""
-NO_ANSWER = "N"
-"""Inspect's value of a reply without an answer; it counts as wrong, as it does in Inspect."""
+VALUES = frozenset({"C", "P", "I", "N"})
+"""Inspect's values of a right, half right and wrong reply, and of one without an answer, which counts as wrong."""
+WORDS = frozenset({"yes", "true", "no", "false"})
+"""Words, in any case, that Inspect reads as 1 and 0."""
 
 
 def capscope_battery(  # noqa: PLR0913 - every setting has a default and is given by keyword
@@ -156,6 +159,10 @@ class BatterySource(SampleSource):
         draw = {"item": item, "number": held.number, "chance": held.chance, "spread": held.spread.tolist()}
         if self.missing:
             draw["missing"] = list(self.missing)
+        if self.scorer is not None:
+            draw["scorer"] = self.scorer
+        if self.limits != "scored":
+            draw["limits"] = self.limits
         sample = self.samples[item]
         return sample.model_copy(update={"metadata": {**(sample.metadata or {}), METADATA: draw}})
 
@@ -196,7 +203,9 @@ def capscope_ability(bank: str, benchmarks: Sequence[str] = (), level: float = 0
     return score
 
 
-def score_log(bank: Bank | Path | str, log: EvalLog, benchmarks: Sequence[str] = (), level: float = 0.95) -> Any:  # noqa: ANN401 - a DataFrame
+def score_log(
+    bank: Bank | Path | str, log: EvalLog, benchmarks: Sequence[str] = (), level: float = 0.95
+) -> pd.DataFrame:
     """Score the log of a run of `capscope_battery` alone.
 
     Args:
@@ -214,8 +223,11 @@ def score_log(bank: Bank | Path | str, log: EvalLog, benchmarks: Sequence[str] =
     scores: dict[str, list[float]] = {}
     draws: dict[str, Mapping[str, Any]] = {}
     for sample in log.samples or []:
-        score, draw = score_of(sample), (sample.metadata or {}).get(METADATA)
-        if score is not None and draw is not None:
+        draw = (sample.metadata or {}).get(METADATA)
+        if draw is None:
+            continue
+        score = score_of(sample, draw.get("scorer"), draw.get("limits", "scored"))
+        if score is not None:
             scores.setdefault(str(sample.id), []).append(score)
             draws[str(sample.id)] = draw
     pairs = [(draws[key], float(np.mean(values))) for key, values in scores.items()]
@@ -250,10 +262,15 @@ def replayed(
 
 
 def drawn_scores(scores: Iterable[SampleScore]) -> list[tuple[Mapping[str, Any], float]]:
-    """Return the draw and the score of every sample that was drawn and scored."""
+    """Return the draw and the score of every sample that was drawn and scored.
+
+    Raises:
+        InputError: A score is no number from 0 to 1.
+    """
     pairs: list[tuple[Mapping[str, Any], float]] = []
     for each in scores:
-        draw, value = (each.sample_metadata or {}).get(METADATA), _number(each.score)
+        draw = (each.sample_metadata or {}).get(METADATA)
+        value = None if draw is None else _number(each.score, f"sample '{each.sample_id}'")
         if draw is not None and value is not None:
             pairs.append((draw, value))
     return pairs
@@ -268,19 +285,18 @@ def score_of(sample: EvalSample, scorer: str | None = None, limits: Limits = "sc
         limits: What a sample that met a limit counts as.
 
     Raises:
-        InputError: The sample has other scorers only, or its score is not from 0 to 1.
+        InputError: The sample has other scorers only, or its score is no number from 0 to 1.
     """
-    if sample.error is not None or not sample.scores:
+    if sample.error is not None:
         return None
     if sample.limit is not None and limits != "scored":
         return 0.0 if limits == "wrong" else None
+    if not sample.scores:
+        return None
     name = scorer or next(iter(sample.scores))
     if name not in sample.scores:
         raise InputError(f"sample '{sample.id}' has no scorer '{name}'; it has {first_few(sample.scores)}")
-    value = _number(sample.scores[name])
-    if value is not None and not 0 <= value <= 1:
-        raise InputError(f"sample '{sample.id}': the score {value:g} is not from 0 to 1; scale it in the scorer")
-    return value
+    return _number(sample.scores[name], f"sample '{sample.id}'")
 
 
 def add_log(folder: Path | str, log: Path | str) -> Study:
@@ -300,12 +316,33 @@ def add_log(folder: Path | str, log: Path | str) -> Study:
     return study
 
 
-def _number(score: Score) -> float | None:
-    """Return the value of a score as a number; None where it says that there is none."""
-    if isinstance(score.value, list | dict):
+def _number(score: Score, where: str) -> float | None:
+    """Return the value of a score from 0 to 1; None where it is not a number (`Score.unscored`).
+
+    Raises:
+        InputError: The score holds several values, a text that is no number, or a number below 0 or above 1.
+    """
+    value = score.value
+    if isinstance(value, list | dict):
+        names = f" ({first_few(value)})" if isinstance(value, dict) else ""
+        raise InputError(
+            f"{where}: the score holds {len(value)} values{names}; give one number from 0 to 1 with a scorer of its own"
+        )
+    if isinstance(value, str) and not (value in VALUES or value.lower() in WORDS or _is_number(value)):
+        raise InputError(f"{where}: the score '{value}' is no number; give one from 0 to 1, or C, P, I or N")
+    number = value_to_float()(value)
+    if not np.isfinite(number):
         return None
-    value = value_to_float(noanswer=NO_ANSWER)(score.value)
-    return value if np.isfinite(value) else None
+    if not 0 <= number <= 1:
+        raise InputError(f"{where}: the score {number:g} is not from 0 to 1; scale it in the scorer")
+    return number
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
 
 
 def _matched(bank: Bank, samples: Iterable[Sample], task: str) -> dict[str, Sample]:
