@@ -27,8 +27,10 @@ from capscope.annotate.rubrics import (
     RubricSet,
     check_rubrics,
     general_rubrics,
+    known_rubrics,
     load_rubrics,
     parse_rubric,
+    shipped_sets,
 )
 from capscope.annotate.running import (
     LEDGER_NAME,
@@ -85,6 +87,7 @@ __all__ = [
     "find_injections",
     "fuse",
     "general_rubrics",
+    "known_rubrics",
     "load_rubrics",
     "make_job",
     "refuse_no_reference",
@@ -94,6 +97,7 @@ __all__ = [
     "parse_reply",
     "parse_rubric",
     "settings_of",
+    "shipped_sets",
     "start_study",
     "study_features",
     "usages",

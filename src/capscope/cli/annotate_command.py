@@ -37,7 +37,7 @@ class AnnotatorHelp(TyperCommand):
 Items = Annotated[Path, typer.Argument(help="Study folder whose items have texts, or a file of items with --out.")]
 Who = Annotated[str, typer.Option(help="Who rates; see below.")]
 Out = Annotated[Path | None, typer.Option(help="For a file of items: the study folder to write.")]
-Rubrics = Annotated[Path | None, typer.Option(help="Folder of CODE.txt files; by default the shipped set.")]
+Rubrics = Annotated[Path | None, typer.Option(help="Folder of CODE.txt files, or agentic; by default general.")]
 Only = Annotated[str, typer.Option(help="Codes to rate, comma separated; by default all.")]
 Url = Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Calls in flight at once.")]
