@@ -13,6 +13,8 @@ from capscope.annotate.annotators import ANNOTATORS, parse_annotator, usages
 from capscope.annotate.annotators.batch import BatchAnnotator, CollectedReport, Submitted
 from capscope.annotate.annotators.chat import AnnotationReport, ChatAnnotator, Flag, find_injections
 from capscope.annotate.annotators.local import LocalAnnotator, LocalReport, choose_items, distilled, study_features
+from capscope.annotate.failure_results import FailureReport, Failures
+from capscope.annotate.failures import FailureAnnotator, as_transcripts, failure_annotator, find_failures
 from capscope.annotate.fusion import AnnotatorTraits, Fusion, fuse
 from capscope.annotate.labels import add_labels
 from capscope.annotate.local_validation import CrossValidation, cross_validate
@@ -61,6 +63,9 @@ __all__ = [
     "ChatAnnotator",
     "CollectedReport",
     "CrossValidation",
+    "FailureAnnotator",
+    "FailureReport",
+    "Failures",
     "Finding",
     "Flag",
     "Fusion",
@@ -80,10 +85,13 @@ __all__ = [
     "agreement",
     "annotate",
     "as_rubrics",
+    "as_transcripts",
     "check_rubrics",
     "choose_items",
     "cross_validate",
     "distilled",
+    "failure_annotator",
+    "find_failures",
     "find_injections",
     "fuse",
     "general_rubrics",

@@ -118,7 +118,7 @@ def annotate(
     if folder is None:
         raise typer.BadParameter(f"{study} is a file of items; name the study folder to write with --out")
     if batch == "submit":
-        _confirm(run.plan(), yes)
+        confirm_plan(run.plan(), yes)
     run = replace_fields(run, study=items if study.is_dir() else start_study(items, folder), folder=folder)
     _finish(run, distil is not None, as_json)
 
@@ -168,7 +168,7 @@ def _given(values: dict[str, object]) -> tuple[str, ...]:
     )
 
 
-def _confirm(plan: "AnnotationPlan", yes: bool) -> None:
+def confirm_plan(plan: "AnnotationPlan", yes: bool) -> None:
     """Ask on a terminal whether to spend; anywhere else the answer is no.
 
     Raises:
@@ -186,7 +186,7 @@ def _confirm(plan: "AnnotationPlan", yes: bool) -> None:
 def _run(run: "AnnotationRun") -> "Annotation":
     """Run an annotator; an interruption ends in one line that says what is kept."""
     try:
-        return run.run(_progress())
+        return run.run(progress_line())
     except KeyboardInterrupt:
         from capscope.endpoint import answered_keys
 
@@ -196,7 +196,7 @@ def _run(run: "AnnotationRun") -> "Annotation":
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _progress() -> "Progress | None":
+def progress_line() -> "Progress | None":
     """Return a line of progress for terminals; elsewhere nothing is shown."""
     if not sys.stderr.isatty():
         return None

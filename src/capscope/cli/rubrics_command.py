@@ -11,7 +11,9 @@ from capscope.cli.output import emit
 if TYPE_CHECKING:
     from capscope.annotate import RubricSet
 
-Folder = Annotated[Path | None, typer.Option("--rubrics", help="Folder of CODE.txt files, or agentic; by default general.")]
+Folder = Annotated[
+    Path | None, typer.Option("--rubrics", help="Folder of CODE.txt files, or agentic; by default general.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
