@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from capscope.battery import RunSettings
 from capscope.cli import app
 from capscope.data import Study
-from capscope.decide import GateSettings, gate, run_gate
-from capscope.errors import BudgetReached, InputError
+from capscope.decide import GateSettings, gate, plan_live_gate, run_gate
+from capscope.endpoint import estimate_tokens
+from capscope.errors import BudgetReached, ConfirmationNeeded, InputError
 from decide.worlds import version_study
 from endpoint.server import Answer, Call, ScriptedServer, completion
 
@@ -90,6 +91,41 @@ def test_a_budget_ends_the_run_and_keeps_the_answers(tmp_path):
     assert (tmp_path / "r" / "replies.sqlite").exists()
 
 
+def test_the_plan_counts_the_judge(tmp_path):
+    study, _ = asked_study(4)
+    prices = {"usd_in": 1000.0, "usd_out": 1000.0}
+    plain = plan_live_gate(study, "old", "new", asking("http://127.0.0.1:1/v1", **prices), out=tmp_path).cost
+    settings = asking("http://127.0.0.1:1/v1", grader="judge", judge="grader", **prices)
+    plan = plan_live_gate(study, "old", "new", settings, out=tmp_path)
+    assert (plain.questions, plan.cost.questions) == (160, 320)
+    assert plan.cost.completion_tokens == 2 * plain.completion_tokens
+    # the judge reads the question and a reply of 200 tokens
+    assert plan.cost.prompt_tokens > 2 * plain.prompt_tokens + 160 * 150
+    assert plan.cost.usd is not None
+    assert plan.cost.usd == pytest.approx((plan.cost.prompt_tokens + plan.cost.completion_tokens) / 1000)
+    with pytest.raises(ConfirmationNeeded, match=r"up to 320 questions for about \$"):
+        plan.confirm(False)
+
+
+def test_the_plan_of_a_rerun_counts_only_the_rest(tmp_path):
+    study, own = asked_study(4)
+    prices = {"usd_in": 1000.0, "usd_out": 1000.0}
+    with ScriptedServer(replies(own)) as server:
+        fresh = plan_live_gate(study, "old", "new", asking(server.url, **prices), out=tmp_path / "r")
+        with pytest.raises(BudgetReached):
+            run_gate(study, "old", model="new", out=tmp_path / "r", run=asking(server.url, max_usd=3.0, **prices))
+        kept = len(server.calls)
+        again = plan_live_gate(study, "old", "new", asking(server.url, **prices), out=tmp_path / "r")
+    assert fresh.cost.cached == 0
+    assert 0 < again.cost.cached <= kept < 160
+    left = again.questions[again.cost.cached :]
+    assert again.cost.completion_tokens == 200 * len(left)
+    assert again.cost.prompt_tokens == sum(estimate_tokens(one.messages) for one in left)
+    assert again.cost.usd is not None
+    assert fresh.cost.usd is not None
+    assert again.cost.usd < fresh.cost.usd
+
+
 def test_the_command_runs_and_refuses_a_known_candidate(tmp_path):
     study, own = asked_study(5, change=3.0)
     folder = study.save(tmp_path / "study")
@@ -98,6 +134,8 @@ def test_the_command_runs_and_refuses_a_known_candidate(tmp_path):
         planned = runner.invoke(app, [*verb, "--model", "new", "--out", str(tmp_path / "r"), "--plan", "--json"])
         assert json.loads(planned.stdout)["questions"] == 80
         assert not (tmp_path / "r").exists()
+        told = runner.invoke(app, [*verb, "--model", "new", "--out", str(tmp_path / "r"), "--plan"]).stdout
+        assert "questions  at most 80; 0 replies are in the ledger" in told
         done = runner.invoke(app, [*verb, "--model", "new", "--out", str(tmp_path / "r"), "--json"])
         assert done.exit_code == 0
         assert json.loads(done.stdout)["verdict"] == "ship"

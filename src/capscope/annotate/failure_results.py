@@ -1,11 +1,10 @@
-"""What a search for the causes of failures gives: a table of causes, a report, and how failures divide among demands."""
+"""What a search for the causes of failures gives: a table of causes, a report, and shares of demands."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from capscope.annotate.failure_questions import FailureCause, is_shortened
@@ -100,9 +99,7 @@ class Failures:
         sums = causes.groupby([by, "rubric"], sort=True)[["confidence", "place"]].sum().reset_index()
         sums["runs"] = sums[by].map(runs).astype(int)
         sums["share"] = sums["confidence"] / sums["runs"]
-        sums["step"] = np.where(
-            sums["confidence"] > 0, sums["place"] / sums["confidence"].where(lambda c: c > 0), np.nan
-        )
+        sums["step"] = sums["place"] / sums["confidence"].where(sums["confidence"] > 0)
         return sums[[by, "rubric", "runs", "share", "step"]].sort_values([by, "share"], ascending=[True, False])
 
     def save(self, path: Path | str) -> Path:
@@ -152,11 +149,9 @@ def _pooled(replies: Sequence[tuple[FailureCause, ...]]) -> list[tuple[FailureCa
     for reply in replies:
         for cause in reply:
             held.setdefault((cause.step, cause.rubric), []).append(cause)
+    count = len(replies)
     pooled = [
-        (
-            replace(named[0], probability=sum(cause.probability for cause in named) / len(replies)),
-            len(named) / len(replies),
-        )
+        (replace(named[0], probability=sum(cause.probability for cause in named) / count), len(named) / count)
         for named in held.values()
     ]
     return sorted(pooled, key=lambda pair: -pair[0].probability)

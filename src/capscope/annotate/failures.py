@@ -91,9 +91,7 @@ class FailureAnnotator:
         """
         failed = self.failed(runs)
         if not failed:
-            raise InputError(
-                f"none of the {len(runs)} runs scored below {self.below:g}; there is no failure to explain"
-            )
+            raise InputError(f"none of {len(runs)} runs scored below {self.below:g}; there is no failure to explain")
         places: dict[str, int] = {}
 
         def draw() -> Iterator[Question]:

@@ -5,7 +5,7 @@ Three families can be extended: item selectors (`SELECTORS`), score estimators (
 
 from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, AdaptiveSettings, HeldItem
 from capscope.battery.adaptive.answering import Answerer, EndpointAnswerer
-from capscope.battery.adaptive.planning import RunPlan, RunSettings, plan_battery
+from capscope.battery.adaptive.planning import LEDGER_NAME, RunPlan, RunSettings, plan_battery, plan_questions
 from capscope.battery.adaptive.questions import KINDS, BatteryQuestion, battery_questions
 from capscope.battery.adaptive.running import (
     BatteryRun,
@@ -50,7 +50,9 @@ __all__ = [
     "begin_run",
     "run_status",
     "score_table",
+    "LEDGER_NAME",
     "plan_battery",
+    "plan_questions",
     "RunPlan",
     "grade_reply",
     "Grader",

@@ -1,28 +1,16 @@
 """``capscope forecast``: missing scores of a table of published scores, and how well they are forecast."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from capscope.cli.options import AsJson, FamilyCommand, Force, Seed
+from capscope.cli.options import AsJson, DefaultCommandGroup, FamilyCommand, Force, Seed
 from capscope.cli.output import emit, table_text
 from capscope.errors import InputError
 
-
-class ForecastGroup(TyperGroup):
-    """A group whose first word may be a table: ``forecast TABLE`` is ``forecast cells TABLE``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - the context class varies by version
-        """Put the default command in front of a table."""
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["cells", *args]
-        return super().parse_args(ctx, args)
-
-
 forecast_app = typer.Typer(
-    cls=ForecastGroup,
+    cls=DefaultCommandGroup,
     help="Forecast published scores: missing and future scores of a table of models by benchmarks.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import typer
-from typer.core import TyperGroup
 
-from capscope.cli.options import AsJson, Force, Seed, StudyFolder
+from capscope.cli.options import AsJson, DefaultCommandGroup, Force, Seed, StudyFolder
 from capscope.cli.output import emit
 from capscope.errors import InputError
 
@@ -14,18 +13,8 @@ HOLD, UNDECIDED = 5, 6
 """Exit codes of a held and of an undecided release."""
 
 
-class GateGroup(TyperGroup):
-    """A group whose first word may be a study instead of a command: ``gate STUDY`` is ``gate decide STUDY``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - the context class varies by version
-        """Put the default command in front of a study."""
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["decide", *args]
-        return super().parse_args(ctx, args)
-
-
 gate_app = typer.Typer(
-    cls=GateGroup,
+    cls=DefaultCommandGroup,
     help="Gate a release: may a new version replace the one in use?",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -219,10 +208,9 @@ def run(
         usd_out=usd_out,
         max_usd=max_usd,
     )
-    planned = plan_live_gate(study, baseline, model, asking)
+    planned = plan_live_gate(study, baseline, model, asking, out=out)
     if plan_only:
-        cost = "an unknown price" if planned.usd is None else f"about ${planned.usd:.2f}"
-        emit(planned.as_dict(), as_json, f"at most {len(planned.questions)} questions for {cost}")
+        emit(planned.as_dict(), as_json, planned.as_text())
         return
     planned.confirm(yes)
     live = run_gate(study, baseline, model=model, out=out, settings=settings, run=asking)

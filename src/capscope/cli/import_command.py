@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_group
 
-from capscope.cli.options import AsJson, Force, StudyOut
+from capscope.cli.options import AsJson, DefaultCommandGroup, Force, StudyOut
 from capscope.cli.output import emit
 
 if TYPE_CHECKING:
@@ -32,10 +31,10 @@ Repeats = Annotated[
 FormatName = Annotated[str | None, typer.Option("--format", help="Name of the format, where it is not recognised.")]
 
 
-class FormatGroup(TyperGroup):
+class FormatGroup(DefaultCommandGroup):
     """A group whose commands are the formats; they are loaded when they are first asked for.
 
-    Without the name of a format, the format is recognised.
+    The first, and so the default, recognises the format.
     """
 
     @property
@@ -57,12 +56,6 @@ class FormatGroup(TyperGroup):
     @commands.setter
     def commands(self, value: object) -> None:
         """Take no other commands than the formats."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's type, or Typer's copy of it
-        """Put in the sub-command that recognises the format where none is named."""
-        if args and args[0] not in ("-h", "--help", *self.commands):
-            args = [AUTO, *args]
-        return super().parse_args(ctx, args)
 
 
 def _command(parameters: list[Parameter], run: Callable[[Mapping[str, Any]], None]) -> Callable[..., None]:

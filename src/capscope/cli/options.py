@@ -1,4 +1,4 @@
-"""Options that several commands share, and help texts that list the members of a family."""
+"""Options that several commands share, groups with a default command, and help texts that list a family's members."""
 
 import re
 from importlib import import_module
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 FAMILY = re.compile(r"\{([\w.]+):(\w+)\}")
 """Place in a help text for the names of a family, as in `{capscope.battery:SELECTORS}`."""
@@ -56,6 +56,17 @@ class FamilyCommand(TyperCommand):
             if isinstance(parameter, TyperOption) and parameter.help:
                 parameter.help = FAMILY.sub(_member_names, parameter.help)
         super().format_help(ctx, formatter)
+
+
+class DefaultCommandGroup(TyperGroup):
+    """A group whose first command is the default: `gate STUDY` is `gate decide STUDY`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's type, or Typer's copy of it
+        """Put the default command in front of arguments that begin with none."""
+        commands = self.commands
+        if args and args[0] not in commands and args[0] not in ctx.help_option_names:
+            args = [next(iter(commands)), *args]
+        return super().parse_args(ctx, args)
 
 
 def _member_names(place: re.Match[str]) -> str:

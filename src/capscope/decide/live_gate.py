@@ -9,25 +9,23 @@ import numpy as np
 import pandas as pd
 
 from capscope import files
-from capscope.battery import BatteryQuestion, EndpointAnswerer, RunSettings, battery_questions
+from capscope.battery import (
+    LEDGER_NAME,
+    BatteryQuestion,
+    EndpointAnswerer,
+    RunPlan,
+    RunSettings,
+    battery_questions,
+    plan_questions,
+)
 from capscope.data import Study
 from capscope.decide.gate_settings import GateSettings
 from capscope.decide.release_gate import GateResult, gate
 from capscope.decide.version_answers import VersionAnswers, planned_draw
-from capscope.endpoint import Usage, estimate_tokens
-from capscope.errors import BudgetReached, ConfirmationNeeded, EndpointError, InputError, first_few
-
-LEDGER = "replies.sqlite"
-"""Name of the ledger of replies in a run's folder."""
+from capscope.errors import BudgetReached, EndpointError, InputError, first_few
 
 MOST_UNSCORED = 0.2
 """Share of the replies that may be left unscored: more, and what is missing may decide."""
-
-REPLY_TOKENS = 200
-"""Tokens of a reply that an estimate of the cost assumes."""
-
-FREE_USD = 1.0
-"""Estimated cost in dollars up to which nobody is asked."""
 
 FEWEST = 10
 """Answers at each look at least."""
@@ -61,21 +59,16 @@ class LivePlan:
     """Drawn items in random order."""
     chance: pd.Series
     """Chance of each item of the suite to be among the drawn ones, by item id."""
-    prompt_tokens: int
-    """Tokens to be read, estimated."""
-    completion_tokens: int
-    """Tokens to be written, estimated."""
-    usd: float | None
-    """Estimated cost of all questions in dollars; None where the price is unknown."""
+    cost: RunPlan
+    """Size and price of the run, at most: the judge is counted, replies in the ledger are not."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {
-            "questions": len(self.questions),
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "usd": self.usd,
-        }
+        return self.cost.as_dict()
+
+    def as_text(self) -> str:
+        """Return lines to read."""
+        return self.cost.as_text()
 
     def confirm(self, confirmed: bool) -> None:
         """Stop where the run is dear and nobody said yes.
@@ -83,21 +76,23 @@ class LivePlan:
         Raises:
             ConfirmationNeeded: The estimate is over a dollar.
         """
-        if self.usd is not None and self.usd > FREE_USD and not confirmed:
-            raise ConfirmationNeeded(
-                f"this gate asks up to {len(self.questions)} questions for about ${self.usd:.2f};"
-                " add --yes to go on, or see --plan"
-            )
+        self.cost.confirm(confirmed)
 
 
-def plan_live_gate(study: Study | Path | str, baseline: str, model: str, run: RunSettings) -> LivePlan:
-    """Draw the items that a candidate is asked, and estimate the cost; nothing is asked.
+def plan_live_gate(
+    study: Study | Path | str, baseline: str, model: str, run: RunSettings, *, out: Path | str
+) -> LivePlan:
+    """Draw the items that a candidate is asked, and estimate the cost; nothing is asked or written.
 
     Args:
         study: Responses of the baseline and of past models, and items with texts and right answers.
         baseline: The version in use, with answers to the whole suite.
         model: Name of the candidate at the endpoint.
-        run: Number of items, endpoint, grader, prices, seed.
+        run: Number of items, endpoint, grader, judge, prices, seed.
+        out: Folder of the run, whose ledger may hold replies.
+
+    Returns:
+        The questions in their order, and what they would cost.
 
     Raises:
         InputError: The candidate is in the study already, an item has no text or right answer, or open answers have no
@@ -118,16 +113,8 @@ def plan_live_gate(study: Study | Path | str, baseline: str, model: str, run: Ru
     questions = tuple(asked[item] for item in wanted)
     if not run.judge and any(question.kind == "judge" for question in questions):
         raise InputError("grader 'judge' needs a model that judges; name it with --judge")
-    usage = Usage(sum(estimate_tokens(one.messages) for one in questions), len(questions) * REPLY_TOKENS)
-    prices = run.prices(model)
-    return LivePlan(
-        answers,
-        questions,
-        pd.Series(chance, index=list(answers.items)),
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        None if prices is None else prices.of(usage),
-    )
+    cost = plan_questions(questions, model=model, out=out, settings=run)
+    return LivePlan(answers, questions, pd.Series(chance, index=list(answers.items)), cost)
 
 
 def run_gate(  # noqa: PLR0913 - all but the first two are keywords
@@ -161,14 +148,14 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
     """
     settings, run, folder = settings or GateSettings(), run or RunSettings(), Path(out)
     study = study if isinstance(study, Study) else Study.load(study)
-    plan = plan_live_gate(study, baseline, model, run)
+    plan = plan_live_gate(study, baseline, model, run, out=folder)
     files.refuse_unwritable(folder / "result.json")
     folder.mkdir(parents=True, exist_ok=True)
     looks = min(settings.looks, max(1, len(plan.questions) // FEWEST))
     scores: dict[str, float] = {}
     problems: dict[str, str] = {}
     found: GateResult | None = None
-    with EndpointAnswerer(folder / LEDGER, model, run) as answer:
+    with EndpointAnswerer(folder / LEDGER_NAME, model, run) as answer:
         for look, part in enumerate(_parts(plan.questions, looks), 1):
             _ask(answer, part, scores, problems)
             asked = len(scores) + len(problems)

@@ -1,5 +1,6 @@
 """Settings of a run, and its plan: how many questions, tokens and dollars it would take, before anything is asked."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -163,16 +164,37 @@ def plan_battery(
     Raises:
         InputError: The bank or the items cannot be read, or open answers have no judge.
     """
-    settings, loaded = settings or RunSettings(), load_bank(bank)
-    questions = askable(loaded, items, settings)
-    url = settings.endpoint_settings().shown_url
-    answered = answered_keys(Path(out) / LEDGER_NAME)
-    keys = [question_key("model", url, settings.sampling(model), question.messages) for question in questions]
-    cached = sum(key in answered for key in keys)
-    asked = min(settings.size, len(questions))
-    to_ask = max(asked - cached, 0)
-    read = sum(estimate_tokens(question.messages) for question in questions) / len(questions)
-    judged = sum(question.kind == "judge" for question in questions) / len(questions)
+    settings = settings or RunSettings()
+    return plan_questions(askable(load_bank(bank), items, settings), model=model, out=out, settings=settings)
+
+
+def plan_questions(
+    questions: Sequence[BatteryQuestion], *, model: str, out: str | Path, settings: RunSettings
+) -> RunPlan:
+    """Estimate what asking questions would take and cost at most, the judge included; nothing is asked or written.
+
+    Questions whose reply is in the ledger cost nothing. Where only some of the others will be asked, they count by
+    their mean.
+
+    Args:
+        questions: Questions that can be asked; at most `settings.size` of them are.
+        model: Name of the model at the endpoint.
+        out: Folder of the run, whose ledger may hold replies.
+        settings: Endpoint, judge, prices, number of items.
+
+    Returns:
+        Questions, tokens and US dollars.
+
+    Raises:
+        EndpointError: There is a ledger, and the address or the key of the endpoint cannot be used.
+        InputError: The ledger cannot be read.
+    """
+    new = _unanswered(questions, model, Path(out) / LEDGER_NAME, settings)
+    cached, asked = len(questions) - len(new), min(settings.size, len(questions))
+    to_ask, mean_over = max(asked - cached, 0), max(len(new), 1)
+    read = sum(estimate_tokens(question.messages) for question in new) / mean_over
+    judged = sum(question.kind == "judge" for question in new) / mean_over
+    judged_of_all = sum(question.kind == "judge" for question in questions) / len(questions)
     written = min(REPLY_TOKENS, settings.max_tokens)
     model_usage = Usage(round(to_ask * read), to_ask * written)
     # a judge reads the question, the right answer and the reply
@@ -182,8 +204,19 @@ def plan_battery(
     usd = prices.of(model_usage) + (judge_prices.of(judge_usage) if judge_prices else 0.0) if known and prices else None
     usage = model_usage.plus(judge_usage)
     source = prices.source if prices else ""
-    total = asked + round(asked * judged)
+    total = asked + round(asked * judged_of_all)
     return RunPlan(model, len(questions), total, cached, usage.prompt_tokens, usage.completion_tokens, usd, source)
+
+
+def _unanswered(
+    questions: Sequence[BatteryQuestion], model: str, ledger: Path, settings: RunSettings
+) -> list[BatteryQuestion]:
+    """Return the questions whose reply is not in the ledger; without a ledger, no address or key is needed."""
+    answered = answered_keys(ledger)
+    if not answered:
+        return list(questions)
+    url, sampling = settings.endpoint_settings().shown_url, settings.sampling(model)
+    return [one for one in questions if question_key("model", url, sampling, one.messages) not in answered]
 
 
 def askable(bank: Bank, items: Study | pd.DataFrame | str | Path, settings: RunSettings) -> list[BatteryQuestion]:

@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,8 +105,8 @@ def _runs(path: Path, scorer: str, model: str | None) -> Iterator[Transcript]:
     if path.suffix.lower() != ".eval":
         yield from _log_runs(document_log(path), scorer, model)
         return
-    with EvalArchive(path) as archive, closing(whole_samples(archive)) as samples:
-        yield from _log_runs(replace(archived_log(archive), samples=samples), scorer, model)
+    with EvalArchive(path) as archive:
+        yield from _log_runs(replace(archived_log(archive), samples=whole_samples(archive)), scorer, model)
 
 
 def _log_runs(log: InspectLog, scorer: str, model: str | None) -> Iterator[Transcript]:
