@@ -3,19 +3,20 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from capscope.annotate.annotator import AnnotatorSettings, Progress
 from capscope.annotate.annotators import parse_annotator
-from capscope.annotate.annotators.chat import ChatAnnotator, shown
+from capscope.annotate.annotators.chat import ChatAnnotator, flag_items, shown
 from capscope.annotate.failure_questions import (
     FailureCause,
     FailureQuestion,
     ParsedCauses,
     failure_question,
     parse_causes,
+    shown_transcript,
 )
 from capscope.annotate.failure_results import FailureReport, Failures, cause_tables, doubts
 from capscope.annotate.planning import AnnotationPlan, add_up
@@ -76,7 +77,9 @@ class FailureAnnotator:
         failed = self.failed(runs)
         known = answered_keys(self.chat.ledger)
         named = ((failed[question.place].item_id, question.question()) for question in self.questions(failed))
-        return add_up(self.chat.settings.model, len(failed), named, known.__contains__, self.chat.settings.prices)
+        plan = add_up(self.chat.settings.model, len(failed), named, known.__contains__, self.chat.settings.prices)
+        flags = flag_items((run.item_id, shown_transcript(run)) for run in failed)
+        return replace(plan, flagged=dict(Counter(flag.kind for flag in flags)))
 
     def run(self, runs: Sequence[Transcript], progress: Progress | None = None) -> Failures:
         """Ask what the ledger cannot answer, and read all replies.
