@@ -113,7 +113,8 @@ def annotate(
     run = AnnotationRun(annotator=annotator, settings=settings, study=items, selection=selection, replace=replace)
     run = run if distil is None else run.on_telling_items(distil)
     if plan:
-        emit(run.plan().as_dict(), as_json, run.plan().as_text())
+        planned = run.plan()
+        emit(planned.as_dict(), as_json, planned.as_text())
         return
     if folder is None:
         raise typer.BadParameter(f"{study} is a file of items; name the study folder to write with --out")

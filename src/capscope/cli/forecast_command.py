@@ -187,3 +187,40 @@ def change(
         return
     found = score_change(read, level=level, seed=seed)
     emit(found.as_dict(), as_json, found.as_text())
+
+
+@forecast_app.command("horizon", cls=FamilyCommand)
+def horizon(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study whose items have human times.")],
+    minutes: Annotated[
+        str, typer.Option(help="Column of the items with the minutes a skilled human takes.")
+    ] = "minutes",
+    models: Annotated[Path | None, typer.Option(help="Table with columns model and date, for the growth.")] = None,
+    chance: Annotated[
+        list[float] | None, typer.Option(help="Chance of success of a horizon; may be repeated.  [default: 0.5, 0.8]")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Column of the items sampled together; by default tasks, where there are enough.")
+    ] = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.99, help="Coverage of the intervals.")] = 0.9,
+    out: Annotated[Path | None, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how long a task may take a human before each model's chance falls to 50 and 80 %, and how fast that grows.
+
+    Example: capscope forecast horizon study --minutes minutes --models dates.csv
+    """
+    from capscope import files
+    from capscope.data import read_study
+    from capscope.forecast import HorizonSettings, time_horizons
+
+    if out is not None:
+        files.refuse_file(out, force=force)
+    chances = tuple(chance) if chance else (0.5, 0.8)
+    settings = HorizonSettings(minutes=minutes, chances=chances, cluster=cluster, level=level, seed=seed)
+    found = time_horizons(read_study(study), models, settings=settings)
+    if out is not None:
+        files.write_table(out, found.models, force=force)
+    emit(found.as_dict(), as_json, found.as_text())

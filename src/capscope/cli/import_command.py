@@ -187,14 +187,13 @@ def _finish(
     extra: Mapping[str, object] | None = None,
 ) -> None:
     """Write the study, or add it to another, and print what became of it."""
-    from capscope.errors import first_few
+    from capscope.errors import counted_names
 
     target, notes = _written(study, values, "latest" if extra else "error")
     lines = [
         *remarks,
-        f"{target}: {'added ' if values['into'] else ''}{report.responses} responses of {report.models} models on"
-        f" {report.items} items, {report.levels} demand levels",
-        f"read {report.rows} rows from {first_few(report.sources)}",
+        f"{target}: {'added ' if values['into'] else ''}{_counts(report)}",
+        f"read {report.rows} rows from {counted_names(report.sources)}",
         *_left_out(report),
         *report.notes,
         *notes,
@@ -251,6 +250,14 @@ def merge(
         sizes["models"] = merged.study.responses["model"].nunique()
     lines = [f"{out}: {', '.join(f'{count} {name}' for name, count in sizes.items())}", *merged.notes]
     emit({"study": str(out), **sizes, "notes": list(merged.notes)}, as_json, "\n".join(lines))
+
+
+def _counts(report: "ImportReport") -> str:
+    """What was taken; tables of which there is nothing are left out."""
+    answers = f"{report.responses} responses of {report.models} models on {report.items} items"
+    parts = [answers] if report.responses or report.items else []
+    parts += [f"{report.levels} demand levels"] if report.levels or not parts else []
+    return ", ".join(parts)
 
 
 def _left_out(report: "ImportReport") -> list[str]:
