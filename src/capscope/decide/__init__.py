@@ -3,9 +3,9 @@
 from capscope.decide.gate_evaluation import GateEvaluation, GateEvaluationSettings, evaluate_gate
 from capscope.decide.gate_settings import BenchmarkMargin, GateSettings
 from capscope.decide.judge_correction import CorrectedScore, JudgeEvaluation, JudgeScores, evaluate_judge, judge_scores
-from capscope.decide.judge_drift import JudgeDrift, JudgeMove, ModelMove, judge_drift
 from capscope.decide.judge_estimators import DEFAULT as DEFAULT_JUDGE_ESTIMATOR
 from capscope.decide.judge_estimators import JUDGE_ESTIMATORS
+from capscope.decide.judge_moves import JudgeDrift, JudgeMove, ModelMove, judge_drift
 from capscope.decide.live_gate import LiveGate, LivePlan, plan_live_gate, run_gate
 from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
