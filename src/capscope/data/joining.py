@@ -15,6 +15,10 @@ NAMED = {"model": "models", "item_id": "items", "rubric": "rubrics", "annotator"
 """Columns whose names are compared by `names_alike`, and what they name."""
 POOR_MATCH = 0.9
 """Share of the items below which a join is refused."""
+HUMAN = "human"
+"""Judge whose scores are those of people."""
+FEWEST_CHECKED = 30
+"""Scores of a judge that people should have given too; the fewest labels from which its scores are corrected."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,14 @@ def check_study(study: Study) -> StudyCheck:
         JoinError: Too many item ids of responses or demands are not in items.
     """
     all_joins = refuse_poor_joins(study)
-    odd = [*_odd_files(study), *_odd_joins(all_joins), *_odd_responses(study), *_odd_items(study), *names_alike(study)]
+    odd = [
+        *_odd_files(study),
+        *_odd_joins(all_joins),
+        *_odd_responses(study),
+        *_unchecked_judges(study),
+        *_odd_items(study),
+        *names_alike(study),
+    ]
     return StudyCheck(study.name, _sizes(study), tuple(all_joins), tuple(odd), tuple(design_remarks(study)))
 
 
@@ -212,6 +223,25 @@ def _odd_responses(study: Study) -> list[str]:
             if len(flat):
                 odd.append(f"{len(flat)} {plural} have every answer {word}: {first_few(map(str, flat))}")
     return odd
+
+
+def _unchecked_judges(study: Study) -> list[str]:
+    """Name judges whose scores no person checked, or hardly; people are the judge `human` or `human:NAME`."""
+    if study.responses is None or "judge" not in study.responses:
+        return []
+    judge = study.responses["judge"].astype(object)
+    answer = pd.MultiIndex.from_frame(study.responses[["model", "item_id"]].astype(str))
+    by_people = judge.map(lambda name: isinstance(name, str) and name.split(":")[0].lower() == HUMAN).to_numpy(bool)
+    labelled = answer.isin(answer[by_people])
+    checked = pd.Series(labelled).groupby(judge.where(~by_people).to_numpy()).agg(["sum", "size"])
+    few = checked[checked["sum"] < FEWEST_CHECKED].sort_values("size", ascending=False, kind="stable")
+    if few.empty:
+        return []
+    listed = [f"{name} ({of['sum']} of {of['size']} scores)" for name, of in few.iterrows()]
+    return [
+        f"people checked too little of what {len(few)} judge{'s' if len(few) > 1 else ''} scored: {first_few(listed)};"
+        f" label {FEWEST_CHECKED} or more of these answers as judge '{HUMAN}', drawn by 'capscope judge plan --out'"
+    ]
 
 
 def _odd_items(study: Study) -> list[str]:

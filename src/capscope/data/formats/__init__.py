@@ -13,6 +13,7 @@ from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
 from capscope.data.formats.helm import HELM, import_helm
 from capscope.data.formats.inspect_logs import INSPECT, import_inspect
+from capscope.data.formats.inspect_transcripts import Transcript, TranscriptStep, read_transcripts
 from capscope.data.formats.irw import IRW, export_irw, import_irw
 from capscope.data.formats.level_tables import LEVELS, import_levels
 from capscope.data.formats.lm_eval import LM_EVAL, import_lm_eval
@@ -97,6 +98,8 @@ __all__ = [
     "Merged",
     "Paths",
     "Recognised",
+    "Transcript",
+    "TranscriptStep",
     "detect_format",
     "export_irw",
     "export_pyirt",
@@ -123,6 +126,7 @@ __all__ = [
     "read_recognised",
     "read_parts",
     "read_renames",
+    "read_transcripts",
     "recognise",
     "with_keywords",
 ]
