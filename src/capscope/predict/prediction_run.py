@@ -8,7 +8,7 @@ import pandas as pd
 from capscope.data import ArrowTable, Demands, Study, as_frame, items_of_frame, read_items
 from capscope.errors import InputError
 from capscope.files import kind_of
-from capscope.fit import AnyFit, Fit, Posterior, is_fit, load_fit
+from capscope.fit import AnyFit, Fit, Posterior, is_fit, load_fit, with_named_agent
 from capscope.predict.adjust import PredictionSettings
 from capscope.predict.features import AUTO
 from capscope.predict.from_fit import predict_from_fit
@@ -75,7 +75,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         assessor=assessor,
         embedder=embedder,
     )
-    known = _opened(source)
+    known = _opened(source, model)
     if isinstance(known, Study):
         dims = () if known.demands is None else Demands.of(known, annotator).dims
         return predict_from_study(known, _items(items, dims), settings, on_start)
@@ -107,18 +107,18 @@ def predict_items(
     return predict(source, items, model=model, annotator=annotator, level=level, seed=seed)
 
 
-def _opened(source: Source) -> Study | Posterior:
-    """Return the study, or the posterior of the fit."""
+def _opened(source: Source, model: str | None) -> Study | Posterior:
+    """Return the study, or the posterior of the fit; a model whose name joins known parts of agents is added to it."""
     if isinstance(source, Study | Posterior):
         return source
     if isinstance(source, Fit):
-        return source.posterior
+        return (with_named_agent(source, model) if model else source).posterior
     folder = Path(source)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a study, or a fit made with 'capscope fit'")
     if kind_of(folder) == "bank":
         raise InputError(f"{folder}: this is a bank, not a study or a fit; score it with 'capscope battery score'")
-    return load_fit(folder).posterior if is_fit(folder) else Study.load(folder)
+    return _opened(load_fit(folder), model) if is_fit(folder) else Study.load(folder)
 
 
 def _items(items: Items, rubrics: tuple[str, ...]) -> Study:
