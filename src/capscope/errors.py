@@ -13,7 +13,7 @@ CapscopeError
 └── Interrupted         the user pressed Ctrl-C (exit code 130)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 LONGEST_NAME = 80
@@ -107,6 +107,12 @@ def first_few(names: Iterable[str], limit: int = 5) -> str:
     listed = [shortened(visible(name), LONGEST_NAME) for name in names]
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
+
+
+def counted_names(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first few names, each once; where files of several folders share one, also how many there are."""
+    once = list(dict.fromkeys(names))
+    return first_few(once, limit) if len(once) == len(names) else f"{len(names)} files named {first_few(once, limit)}"
 
 
 def visible(name: str) -> str:

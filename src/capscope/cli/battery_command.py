@@ -17,7 +17,8 @@ PROMPT_ITEMS = 10
 """Items that `prompts` prints."""
 SCORES = (
     "score: what the model would get on the whole pool, estimated from the answered items; lower and upper hold it"
-    "\nas often as the level says. Ability, where shown, is in standard deviations over the bank's past models."
+    "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own. Ability, where shown,"
+    "\nis in standard deviations over the bank's past models."
 )
 ERRORS = (
     "mae_pp: mean error of the score in percentage points; width95_pp: mean width of its 95 % intervals;"
