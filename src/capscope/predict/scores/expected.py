@@ -72,7 +72,7 @@ def read_expected(source: Path | pd.DataFrame, models: tuple[str, ...], benchmar
         InputError: The table is wrong, has scores without a top, or says nothing of these models and benchmarks.
     """
     table, name = (source, "expected scores") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
-    numbers = dict.fromkeys(("score", "lower", "upper"), (-np.inf, np.inf))
+    numbers: dict[str, tuple[float, float]] = dict.fromkeys(("score", "lower", "upper"), (-np.inf, np.inf))
     table = checked_columns(
         table, name, names=("model", "benchmark"), numbers=numbers, remedy="see 'capscope forecast'"
     )
