@@ -23,7 +23,17 @@ from capscope.data.splits import (
     task_labels,
 )
 from capscope.data.study import Study, read_study, refuse_overwriting
-from capscope.data.tables import FACETS, FUSED, TABLES, ArrowTable, TableName, as_frame, checked_columns, validate
+from capscope.data.tables import (
+    FACETS,
+    FUSED,
+    TABLES,
+    ArrowTable,
+    TableName,
+    as_frame,
+    checked_columns,
+    long_responses,
+    validate,
+)
 
 ResponseMatrix, response_matrix = Responses, Responses.of
 """Names of version 0.1."""
@@ -31,6 +41,7 @@ ResponseMatrix, response_matrix = Responses, Responses.of
 __all__ = [
     "ArrowTable",
     "as_frame",
+    "long_responses",
     "FACETS",
     "FROM_NAMES",
     "FUSED",
