@@ -9,7 +9,7 @@ from capscope.endpoint import BatchBook, BatchClient, Capability, Ledger, Questi
 from capscope.endpoint.messages import ChatRequest
 from capscope.errors import EndpointError
 from endpoint.batch_server import BatchScript
-from endpoint.server import ScriptedServer
+from endpoint.server import Answer, ScriptedServer
 
 
 @pytest.fixture
@@ -55,6 +55,19 @@ def test_open_batches_count_towards_a_limit_over_all_runs(folder, script):
         run.ask(server.url, batch="collect")
         with Ledger(run.options["ledger"]) as ledger:
             assert ledger.spent() == pytest.approx(12 * 110 / 1e6, rel=0.2), "now at what the replies cost"
+
+
+def test_a_batch_reply_without_usage_stays_at_the_sum_set_aside(folder):
+    script = BatchScript(lambda call: Answer(json.loads(json.dumps(judge(call).body)) | {"usage": None}))
+    with ScriptedServer(script) as server:
+        run = Run(folder, BatchAnnotator, prices=PRICES)
+        run.ask(server.url)
+        with Ledger(run.options["ledger"]) as ledger:
+            set_aside = ledger.spent()
+        script.finish("batch-0")
+        assert run.ask(server.url, batch="collect").report.fetched.answered == 12
+        with Ledger(run.options["ledger"]) as ledger:
+            assert ledger.spent() == pytest.approx(set_aside)
 
 
 def test_ids_are_short_hashes_whatever_the_items_are_called(folder, script):

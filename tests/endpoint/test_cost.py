@@ -255,6 +255,64 @@ def test_the_probe_is_paid_from_the_same_limit_and_kept(tmp_path):
         assert spent == pytest.approx(PRICES.of(Usage(100, 100)))
 
 
+def test_processes_on_one_ledger_share_the_limit_over_all_runs(tmp_path):
+    billed = []
+
+    def script(call):
+        tokens = (20, 100 if int(call.prompt.split()[1]) % 2 else 1)
+        billed.append(PRICES.of(Usage(*tokens)))
+        return Answer(completion("x", tokens=tokens), delay=0.005)
+
+    async def run(url, name):
+        with Ledger(tmp_path / "l") as ledger:
+            budget = Budget.of_run(None, 0.02, ledger.spent(), ledger)
+            async with ChatClient(EndpointSettings(base_url=url, concurrency=16), np.random.default_rng(0)) as client:
+                limits, sampling = RunLimits(prices=PRICES, budget=budget), Sampling("m", max_tokens=100)
+                asker = Asker(client, ledger, sampling, limits, capability=Capability("text"))
+                texts = [f"{name} {n}" for n in range(40)]
+                return await asker.ask_all(Question(text, ChatRequest((("user", text),))) for text in texts)
+
+    async def both(url):
+        return await asyncio.gather(run(url, "a"), run(url, "b"))
+
+    with ScriptedServer(script) as server:
+        tallies = asyncio.run(both(server.url))
+    assert any(tally.stopped for tally in tallies)
+    assert all(tally.asked > 5 for tally in tallies)
+    assert 0.02 - 0.0015 < sum(billed) <= 0.02, "used up to the price of one more call, by both together"
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.spent() == pytest.approx(sum(billed))
+
+
+def test_what_a_killed_process_had_in_flight_stays_spent(tmp_path):
+    with Ledger(tmp_path / "l") as ledger:
+        killed = Ledger(tmp_path / "l")
+        asyncio.run(Budget.of_run(None, 1.0, 0.0, killed).reserve(0.7))
+        budget = Budget.of_run(None, 1.0, 0.0, ledger)
+        waiting = budget.account.reserve(0.4)
+        killed.execute("UPDATE owners SET seen = 0 WHERE owner = ?", killed.owner)
+        assert (waiting, budget.account.reserve(0.4)) == (None, False)
+        assert ledger.spent() == pytest.approx(0.7)
+        killed.connection.close()
+
+
+def test_a_call_that_is_given_up_counts_at_its_estimate(tmp_path):
+    async def run(url):
+        with Ledger(tmp_path / "l") as ledger:
+            async with ChatClient(EndpointSettings(base_url=url), np.random.default_rng(0)) as client:
+                asker = Asker(client, ledger, Sampling("m", max_tokens=100), within(1.0), capability=Capability("text"))
+                task = asyncio.create_task(asker.ask_all([Question("k", ChatRequest((("user", "x"),)))]))
+                await asyncio.sleep(0.3)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            return ledger.get("k"), ledger.spent()
+
+    with ScriptedServer(lambda _: Answer(completion("x"), delay=1.0)) as server:
+        entry, spent = asyncio.run(run(server.url))
+    assert entry is None
+    assert spent == pytest.approx(PRICES.of(Usage(estimate_tokens((("user", "x"),)), 100)))
+
+
 def test_a_limit_without_a_price_is_refused():
     with pytest.raises(InputError, match="--max-usd needs a price"):
         RunLimits(budget=Budget(1.0))

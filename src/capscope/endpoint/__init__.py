@@ -3,7 +3,7 @@
 from capscope.endpoint.asking import Asker, Question, RunLimits, Tally
 from capscope.endpoint.batch import BatchClient, BatchStatus, CollectedBatches
 from capscope.endpoint.batch_book import BatchBook
-from capscope.endpoint.capability import Capability, find_capability
+from capscope.endpoint.capability import Capability, find_capability, probe_meter
 from capscope.endpoint.client import ChatClient
 from capscope.endpoint.cost import Budget, Prices, estimate_tokens, find_prices, largest_tokens
 from capscope.endpoint.ledger import Entry, Ledger, answered_keys, call_key, refuse_place
@@ -49,5 +49,6 @@ __all__ = [
     "is_cut",
     "is_whole",
     "largest_tokens",
+    "probe_meter",
     "refuse_place",
 ]

@@ -251,6 +251,9 @@ class Asker:
             self._client.stop()
             reply = ChatReply(problem=str(error), attempts=int(meter.usd > 0))
         except BaseException:
+            # A call that was given up in flight is billed all the same.
+            if meter.usd and self._prices is not None:
+                self._ledger.record_cost(question.key, self._sampling.model, meter.usd)
             self._ledger.release(question.key)
             raise
         self.tally.stopped |= meter.refused
@@ -288,6 +291,7 @@ class Asker:
                     self._capability = await find_capability(self._client, self._ledger, self._sampling, meter)
                 finally:
                     self._ledger.wait_at_most(STEP_WAIT)
+                    self._budget.stored()
                     self.tally.usd = self._budget.usd
                 self.tally.stopped |= meter.refused
             return self._capability
@@ -295,6 +299,7 @@ class Asker:
     async def _keep(self, question: Question, reply: ChatReply, meter: CallMeter) -> None:
         usd = meter.usd if self._prices is not None else None
         await self._patiently(lambda: self._ledger.put(question.key, reply, self._sampling.model, usd))
+        self._budget.stored()
         self.tally.usd = self._budget.usd
 
     async def _patiently(self, step: Callable[[], Outcome]) -> Outcome:

@@ -251,7 +251,8 @@ class BatchClient:
         if reply is None:
             self._book.free([key])
             return "not_sent"
-        usd = prices.of(reply.usage) if prices else None
+        # Without a stated usage, what was set aside stays spent.
+        usd = prices.of(reply.usage) if prices and not reply.unmetered else None
         self._book.ledger.put(key, reply, model, usd)
         return "failed" if reply.problem else "answered"
 

@@ -165,7 +165,11 @@ class ChatClient:
                 if self._stopping.is_set() or not await meter.open():
                     break
                 begun = time.monotonic()
-                answer = await self.post(body)
+                try:
+                    answer = await self.post(body)
+                except BaseException:
+                    meter.abandon()
+                    raise
                 seconds = time.monotonic() - begun
             reply = meter.close(self._judge(answer))
             spent, unmetered = spent.plus(reply.usage), unmetered + reply.unmetered

@@ -1,9 +1,12 @@
 """What calls cost: prices from the user or from genai-prices, an estimate beforehand, a hard stop on the way."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from capscope.endpoint.account import Account
+from capscope.endpoint.ledger import Ledger, LedgerBusy
 from capscope.endpoint.messages import ChatReply, Messages, Usage
 from capscope.errors import InputError
 
@@ -13,6 +16,8 @@ UNBOUNDED_REPLY = 4096
 """Tokens reckoned for the longest reply where no bound is set."""
 TELLING_PROMPT = 200
 """Estimated tokens from which a prompt's true count corrects later estimates."""
+LOOK_AGAIN = 0.1
+"""Seconds between looks at what other processes have set aside."""
 
 
 @dataclass(frozen=True)
@@ -63,30 +68,38 @@ def _from_table(model: str) -> Prices | None:
 class Budget:
     """A limit on spending that holds at every moment: calls in flight count at the largest price they can have."""
 
-    def __init__(self, limit: float | None = None, name: str = "--max-usd") -> None:
+    def __init__(self, limit: float | None = None, name: str = "--max-usd", account: Account | None = None) -> None:
         """Start counting.
 
         Args:
             limit: US dollars that may be spent; None for no limit.
             name: Option that set the limit, for messages.
+            account: A limit that other processes on the same ledger share; None for none.
         """
         self.limit, self.name = limit, name
+        self.account = account
         self.usd = 0.0
         self._reserved, self._calls = 0.0, 0
         self._settled = asyncio.Event()
 
     @classmethod
-    def of_run(cls, max_usd: float | None, max_usd_total: float | None, spent_before: float) -> "Budget":
+    def of_run(
+        cls, max_usd: float | None, max_usd_total: float | None, spent_before: float, ledger: Ledger | None = None
+    ) -> "Budget":
         """Return the budget of one run under a limit for the run and one for all runs on its ledger.
 
         Args:
             max_usd: US dollars for this run; None for no limit.
             max_usd_total: US dollars for all runs together; None for no limit.
             spent_before: What earlier runs spent.
+            ledger: The ledger, through which runs at the same time keep `max_usd_total` together.
         """
-        if max_usd_total is not None and (max_usd is None or max_usd_total - spent_before < max_usd):
-            return cls(max(max_usd_total - spent_before, 0.0), "--max-usd-total")
-        return cls(max_usd)
+        if max_usd_total is None:
+            return cls(max_usd)
+        account = Account(ledger, max_usd_total) if ledger is not None else None
+        if max_usd is None or max_usd_total - spent_before < max_usd:
+            return cls(max(max_usd_total - spent_before, 0.0), "--max-usd-total", account)
+        return cls(max_usd, account=account)
 
     async def reserve(self, usd: float) -> bool:
         """Set money aside for one call; wait while only other calls in flight stand in its way.
@@ -104,14 +117,40 @@ class Budget:
             await self._settled.wait()
         self._reserved += usd
         self._calls += 1
-        return True
+        granted = False
+        try:
+            granted = self.account is None or await _shared(self.account, usd)
+        finally:
+            if not granted:
+                self._give_back(usd)
+        return granted
 
     def settle(self, reserved: float, usd: float) -> None:
         """Give back what was set aside for a call, and count what it cost."""
+        self.usd += usd
+        if self.account is not None:
+            self.account.settle(reserved, usd)
+        self._give_back(reserved)
+
+    def stored(self) -> None:
+        """Take note that the costs so far are stored in the ledger."""
+        if self.account is not None:
+            self.account.update()
+
+    def _give_back(self, reserved: float) -> None:
         self._calls -= 1
         self._reserved = self._reserved - reserved if self._calls else 0.0
-        self.usd += usd
         self._settled.set()
+
+
+async def _shared(account: Account, usd: float) -> bool:
+    """Set money aside in an account; wait while only calls in flight, here or elsewhere, stand in the way."""
+    while True:
+        with suppress(LedgerBusy):
+            granted = account.reserve(usd)
+            if granted is not None:
+                return granted
+        await asyncio.sleep(LOOK_AGAIN)
 
 
 class PromptScale:
@@ -177,6 +216,10 @@ class CallMeter:
             return False
         self._reserved = reserved
         return True
+
+    def abandon(self) -> None:
+        """Count a call that is given up before its answer: it may be billed, at the usual price as far as one knows."""
+        self.close(ChatReply(problem="given up", unmetered=1))
 
     def close(self, reply: ChatReply) -> ChatReply:
         """Count a call, and return its reply with an estimate where the endpoint states no usage."""

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -87,6 +87,8 @@ class Ledger:
         self.path = Path(path)
         self.owner = uuid.uuid4().hex
         self._beat_at = 0.0
+        self.stored_usd = 0.0
+        self._last_steps: list[Callable[[], None]] = []
         refuse_place(self.path)
         with _reported(self.path):
             try:
@@ -128,6 +130,8 @@ class Ledger:
         # On a full disk nothing can be given back; the claims of an ended process are free anyway.
         with suppress(sqlite3.Error):
             self._db.execute("PRAGMA busy_timeout = 2000")
+            for step in self._last_steps:
+                step()
             self._unclaim("owner = ?", self.owner)
             self._db.execute("DELETE FROM owners WHERE owner = ?", (self.owner,))
         self._db.close()
@@ -136,6 +140,10 @@ class Ledger:
     def connection(self) -> sqlite3.Connection:
         """Return the open file, for tables that others keep beside the replies."""
         return self._db
+
+    def at_exit(self, step: Callable[[], None]) -> None:
+        """Take a last step before the file is closed."""
+        self._last_steps.append(step)
 
     def wait_at_most(self, seconds: float) -> None:
         """Set how long one step waits for another program before it raises `LedgerBusy`."""
@@ -151,11 +159,11 @@ class Ledger:
         for chunk in _chunks(keys):
             marks = ",".join("?" * len(chunk))
             query = f"SELECT key, state, reply, usd FROM calls WHERE state = 'done' AND key IN ({marks})"
-            yield from map(_entry, self._run(query, *chunk))
+            yield from map(_entry, self.execute(query, *chunk))
 
     def count(self) -> int:
         """Count the replies."""
-        return int(self._run("SELECT COUNT(*) FROM calls WHERE state = 'done'")[0][0])
+        return int(self.execute("SELECT COUNT(*) FROM calls WHERE state = 'done'")[0][0])
 
     def claim(self, key: str) -> bool:
         """Take a key for this process; False where a reply is there or a living process has it."""
@@ -164,7 +172,7 @@ class Ledger:
             row = self._first("SELECT state, owner FROM calls WHERE key = ?", key)
             if row and (row[0] in ("done", "batched") or self._held_elsewhere(*row)):
                 return False
-            self._run(
+            self.execute(
                 "INSERT INTO calls (key, state, owner, at) VALUES (?, 'claimed', ?, ?)"
                 " ON CONFLICT (key) DO UPDATE SET state = 'claimed', owner = excluded.owner, at = excluded.at",
                 key,
@@ -178,20 +186,23 @@ class Ledger:
         self._unclaim("key = ? AND owner = ?", key, self.owner)
 
     def _unclaim(self, which: str, *values: object) -> None:
-        self._run(f"DELETE FROM calls WHERE state = 'claimed' AND reply IS NULL AND {which}", *values)
-        self._run(f"UPDATE calls SET state = 'failed', owner = NULL WHERE state = 'claimed' AND {which}", *values)
+        self.execute(f"DELETE FROM calls WHERE state = 'claimed' AND reply IS NULL AND {which}", *values)
+        self.execute(f"UPDATE calls SET state = 'failed', owner = NULL WHERE state = 'claimed' AND {which}", *values)
 
     def put(self, key: str, reply: ChatReply, model: str, usd: float | None) -> None:
         """Store a reply, or the problem that stood in its way; a reply that is there already stays.
 
-        What failed attempts cost is added to the cost of the reply; the sum set aside for a batch is replaced.
+        What failed attempts cost is added to the cost of the reply; the sum set aside for a batch is replaced where the
+        cost is known.
         """
         state = "failed" if reply.problem else "done"
-        self._run(
+        self.stored_usd += usd or 0.0
+        self.execute(
             "INSERT INTO calls (key, state, owner, reply, model, usd, at) VALUES (?, ?, NULL, ?, ?, ?, ?)"
             " ON CONFLICT (key) DO UPDATE SET state = excluded.state, owner = NULL, reply = excluded.reply,"
-            " model = excluded.model, at = excluded.at, usd = CASE WHEN calls.state = 'batched' OR calls.usd IS NULL"
-            " THEN excluded.usd ELSE calls.usd + COALESCE(excluded.usd, 0) END WHERE calls.state != 'done'",
+            " model = excluded.model, at = excluded.at, usd = CASE WHEN calls.usd IS NULL THEN excluded.usd"
+            " WHEN calls.state = 'batched' THEN COALESCE(excluded.usd, calls.usd)"
+            " ELSE calls.usd + COALESCE(excluded.usd, 0) END WHERE calls.state != 'done'",
             key,
             state,
             clean(json.dumps(asdict(reply), ensure_ascii=False)),
@@ -204,17 +215,18 @@ class Ledger:
         """Set a reply aside, text and cost kept, so that its question can be asked again."""
         with self.transaction():
             held = "FROM calls WHERE key = ? AND state = 'done'"
-            self._run(f"INSERT INTO retired SELECT key, reply, model, usd, at {held}", key)
-            self._run("DELETE FROM calls WHERE key = ? AND state = 'done'", key)
+            self.execute(f"INSERT INTO retired SELECT key, reply, model, usd, at {held}", key)
+            self.execute("DELETE FROM calls WHERE key = ? AND state = 'done'", key)
 
     def record_cost(self, name: str, model: str, usd: float) -> None:
         """Keep what calls cost that are no reply to a question, such as the probe."""
-        self._run("INSERT INTO retired VALUES (?, NULL, ?, ?, ?)", name, model, usd, time.time())
+        self.stored_usd += usd
+        self.execute("INSERT INTO retired VALUES (?, NULL, ?, ?, ?)", name, model, usd, time.time())
 
     def spent(self) -> float:
         """Return what all calls cost, open batches at their largest price, as far as prices were known."""
         query = "SELECT COALESCE(SUM(usd), 0) FROM (SELECT usd FROM calls UNION ALL SELECT usd FROM retired)"
-        return float(self._run(query)[0][0])
+        return float(self.execute(query)[0][0])
 
     def fact(self, name: str) -> dict[str, Any] | None:
         """Return something that was learnt once; None where it is unknown or cannot be read."""
@@ -223,41 +235,47 @@ class Ledger:
 
     def record_fact(self, name: str, value: dict[str, Any]) -> None:
         """Keep something that was learnt."""
-        self._run("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, json.dumps(value))
+        self.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, json.dumps(value))
 
     def beat(self) -> None:
         """Give a sign of life, at most every few seconds."""
         now = time.time()
         if now - self._beat_at < HEARTBEAT:
             return
-        self._run(
+        self.execute(
             "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)", self.owner, socket.gethostname(), os.getpid(), now
         )
         self._beat_at = now
 
     def _held_elsewhere(self, state: str, owner: str | None) -> bool:
-        return state == "claimed" and owner is not None and owner != self.owner and self._alive(owner)
+        return state == "claimed" and owner is not None and owner != self.owner and self.is_alive(owner)
 
-    def _alive(self, owner: str) -> bool:
+    def is_alive(self, owner: str) -> bool:
+        """Return whether a process that has this ledger open, by the id it goes by here, is still running."""
         row = self._first("SELECT host, pid, seen FROM owners WHERE owner = ?", owner)
         if row is None or time.time() - row[2] > SILENCE:
             return False
         return row[0] != socket.gethostname() or _process_exists(row[1])
 
-    def _run(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def execute(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement in the file, and return its rows.
+
+        Raises:
+            OutputError: The file cannot be written; `LedgerBusy` where another program holds it.
+        """
         with _reported(self.path, self._db):
             return self._db.execute(query, values).fetchall()
 
     def _first(self, query: str, *values: object) -> tuple[Any, ...] | None:
-        return next(iter(self._run(query, *values)), None)
+        return next(iter(self.execute(query, *values)), None)
 
     @contextmanager
     def transaction(self) -> Generator[None]:
         """Do several things in one step, or none of them."""
-        self._run("BEGIN IMMEDIATE")
+        self.execute("BEGIN IMMEDIATE")
         try:
             yield
-            self._run("COMMIT")
+            self.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")

@@ -29,8 +29,10 @@ from capscope.endpoint import (
     Usage,
     find_capability,
     largest_tokens,
+    probe_meter,
 )
 from capscope.errors import BudgetReached, InputError
+from capscope.files import locked
 
 FOLDER_NAME = "batches"
 """Folder beside the ledger in which request files are kept."""
@@ -121,12 +123,13 @@ class BatchAnnotator(ChatAnnotator):
 
         Questions that could exceed the limit on spending stay out; the largest price of the others is set aside.
         """
-        with Ledger(self.ledger) as ledger, self._client(ledger) as client:
-            capability = asyncio.run(self._capability(ledger))
+        submitting = self.ledger.with_name(f"{self.ledger.name}.submit")
+        with locked(submitting), Ledger(self.ledger) as ledger, self._client(ledger) as client:
+            budget = self.limits(ledger).budget or Budget()
+            capability = asyncio.run(self._capability(ledger, budget))
             if capability is None:
                 return replace(_without_labels(job, Submitted(0, ())), stop=self._over(0))
-            budget = self.limits(ledger.spent()).budget or Budget()
-            fitting = _Fitting(self, budget.limit)
+            fitting = _Fitting(self, budget.limit - budget.usd if budget.limit is not None else None)
             questions = fitting.of(self.wanted(job, ledger), BatchBook(ledger))
             price = self.largest_usd if self.settings.prices is not None else lambda _: None
             written = client.write(questions, capability, self.sampling, largest_usd=price)
@@ -164,9 +167,10 @@ class BatchAnnotator(ChatAnnotator):
     def _client(self, ledger: Ledger) -> BatchClient:
         return BatchClient(self.endpoint, BatchBook(ledger), self.ledger.parent / FOLDER_NAME)
 
-    async def _capability(self, ledger: Ledger) -> Capability | None:
+    async def _capability(self, ledger: Ledger, budget: Budget) -> Capability | None:
+        meter = probe_meter(self.sampling, self.settings.prices, budget)
         async with ChatClient(self.endpoint, np.random.default_rng(self.settings.seed)) as client:
-            return await find_capability(client, ledger, self.sampling)
+            return await find_capability(client, ledger, self.sampling, meter)
 
 
 class _Fitting:

@@ -178,7 +178,7 @@ class ChatAnnotator:
         self.sampling = Sampling(
             settings.model, settings.temperature, settings.max_tokens, MOST_ALTERNATIVES if settings.logprobs else 0
         )
-        self.limits(0.0)
+        self.limits()
 
     def job(self, study: Study, selection: Selection) -> RatingJob:
         """Return what is to be rated.
@@ -233,13 +233,14 @@ class ChatAnnotator:
         """Return where to ask: the settings' endpoint, else that of the environment."""
         return self.settings.endpoint or EndpointSettings.from_environment()
 
-    def limits(self, spent_before: float) -> RunLimits:
+    def limits(self, ledger: Ledger | None = None) -> RunLimits:
         """Return what ends a run early.
 
         Args:
-            spent_before: US dollars that earlier runs on the ledger spent.
+            ledger: Where earlier runs, and others at the same time, keep what they spend.
         """
-        budget = Budget.of_run(self.settings.max_usd, self.settings.max_usd_total, spent_before)
+        spent = ledger.spent() if ledger is not None else 0.0
+        budget = Budget.of_run(self.settings.max_usd, self.settings.max_usd_total, spent, ledger)
         return RunLimits(prices=self.settings.prices, budget=budget, max_failures=self.settings.max_failures)
 
     def wanted(self, job: RatingJob, ledger: Ledger) -> Iterator[RatingQuestion]:
@@ -261,7 +262,7 @@ class ChatAnnotator:
                 yield question.question()
 
         async with ChatClient(self.endpoint, rng) as client:
-            asker = Asker(client, ledger, self.sampling, self.limits(ledger.spent()), unread)
+            asker = Asker(client, ledger, self.sampling, self.limits(ledger), unread)
             return await asker.ask_all(draw(), _shown(progress, job))
 
     def outcome(self, job: RatingJob, collected: Collected, tally: Tally) -> Annotation:

@@ -74,7 +74,7 @@ class EndpointAnswerer:
         try:
             self._client = ChatClient(self._endpoint, np.random.default_rng(self._settings.seed))
             settings = self._settings
-            self._budget = Budget.of_run(settings.max_usd, settings.max_usd_total, self._ledger.spent())
+            self._budget = Budget.of_run(settings.max_usd, settings.max_usd_total, self._ledger.spent(), self._ledger)
             limits = self._limits(self._budget)
             checks = {MODEL: self._unreadable, JUDGE: _no_verdict}
             for role, sampling in self._sampling.items():
