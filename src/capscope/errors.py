@@ -7,12 +7,13 @@ CapscopeError
 ├── FitError            the data cannot support the model asked for
 ├── EndpointError       a language-model endpoint refused or failed for good
 ├── MissingExtraError   an optional dependency is not installed
+├── LostProcess         processes were lost again and again, as when memory runs out
 ├── ConfirmationNeeded  spending needs a yes (exit code 3)
 ├── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
 └── Interrupted         the user pressed Ctrl-C (exit code 130)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 LONGEST_NAME = 80
@@ -49,6 +50,10 @@ class EndpointError(CapscopeError):
 
 class MissingExtraError(CapscopeError):
     """An optional dependency is not installed."""
+
+
+class LostProcess(CapscopeError):  # noqa: N818 - says what happened; the run can be repeated
+    """Processes were lost again and again, as when memory runs out."""
 
 
 class ConfirmationNeeded(CapscopeError):  # noqa: N818 - an answer is awaited; nothing failed
@@ -102,6 +107,12 @@ def first_few(names: Iterable[str], limit: int = 5) -> str:
     listed = [shortened(visible(name), LONGEST_NAME) for name in names]
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
+
+
+def counted_names(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first few names, each once; where files of several folders share one, also how many there are."""
+    once = list(dict.fromkeys(names))
+    return first_few(once, limit) if len(once) == len(names) else f"{len(names)} files named {first_few(once, limit)}"
 
 
 def visible(name: str) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, FamilyCommand, Force, IdleSeed, Level, Seed, StudyFolder
+from capscope.cli.options import AsJson, Cluster, FamilyCommand, Force, IdleSeed, Level, Seed, StudyFolder
 from capscope.cli.output import emit, progress_bar, table_text
+from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
     from capscope.battery import BatteryEvaluation
@@ -16,7 +17,8 @@ PROMPT_ITEMS = 10
 """Items that `prompts` prints."""
 SCORES = (
     "score: what the model would get on the whole pool, estimated from the answered items; lower and upper hold it"
-    "\nas often as the level says. Ability, where shown, is in standard deviations over the bank's past models."
+    "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own. Ability, where shown,"
+    "\nis in standard deviations over the bank's past models."
 )
 ERRORS = (
     "mae_pp: mean error of the score in percentage points; width95_pp: mean width of its 95 % intervals;"
@@ -177,6 +179,7 @@ def evaluate(
     ] = None,
     models: Annotated[int, typer.Option(min=4, help="Most past models learned from.")] = 300,
     workers: Annotated[int, typer.Option(min=0, help="Processes for the seeds; 0 takes one for each processor.")] = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -184,7 +187,7 @@ def evaluate(
     from capscope.battery import BatteryTrial, evaluate_battery
 
     trial = BatteryTrial(n=tuple(size or ()), split=split, seeds=seeds, seed=seed, most_past=models, method=method)
-    with progress_bar("evaluating") as progress:
+    with progress_bar("evaluating") as progress, on_cluster(cluster):
         evaluations = evaluate_battery(study, trial, estimator, workers=workers, progress=progress)
     rows = [evaluation.as_dict() for evaluation in evaluations]
     # one size is one document, as other programs read it; several are a list under `sizes`

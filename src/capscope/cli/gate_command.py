@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from capscope.cli.options import AsJson, DefaultCommandGroup, Force, Seed, StudyFolder
+from capscope.cli.options import AsJson, Cluster, DefaultCommandGroup, Force, Seed, StudyFolder
 from capscope.cli.output import emit
 from capscope.errors import InputError
+from capscope.tasks import on_cluster
 
 HOLD, UNDECIDED = 5, 6
 """Exit codes of a held and of an undecided release."""
@@ -124,6 +125,7 @@ def evaluate(
     margin: Margin = "1pp",
     fixed: Fixed = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all processors.")] = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -146,7 +148,8 @@ def evaluate(
         fixed=fixed,
         seed=seed,
     )
-    result = evaluate_gate(Study.load(study), settings, workers)
+    with on_cluster(cluster):
+        result = evaluate_gate(Study.load(study), settings, workers)
     text = (
         f"One answer is worth {result.worth:.2f} of the plain paired mean's, over {result.n_pairs} pairs:"
         f" error {100 * result.rmse:.2f} points for {100 * result.paired_rmse:.2f};"

@@ -13,10 +13,11 @@ from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
 from capscope.data.formats.helm import HELM, import_helm
 from capscope.data.formats.inspect_logs import INSPECT, import_inspect
+from capscope.data.formats.inspect_transcripts import Transcript, TranscriptStep, read_transcripts
 from capscope.data.formats.irw import IRW, export_irw, import_irw
 from capscope.data.formats.level_tables import LEVELS, import_levels
 from capscope.data.formats.lm_eval import LM_EVAL, import_lm_eval
-from capscope.data.formats.merging import Merged, merge_studies, read_renames
+from capscope.data.formats.merging import Merged, merge_studies, read_parts, read_renames
 from capscope.data.formats.openai_batch import OPENAI_BATCH, BatchNames, import_openai_batch
 from capscope.data.formats.openai_evals import OPENAI_EVALS, import_openai_evals
 from capscope.data.formats.promptfoo import PROMPTFOO, import_promptfoo
@@ -97,6 +98,8 @@ __all__ = [
     "Merged",
     "Paths",
     "Recognised",
+    "Transcript",
+    "TranscriptStep",
     "detect_format",
     "export_irw",
     "export_pyirt",
@@ -121,7 +124,9 @@ __all__ = [
     "merge_studies",
     "read_format",
     "read_recognised",
+    "read_parts",
     "read_renames",
+    "read_transcripts",
     "recognise",
     "with_keywords",
 ]
