@@ -97,7 +97,9 @@ def test_an_unseen_pair_is_predicted_with_a_wider_interval(crossed: tuple[Study,
     assert name not in fitted.models
     more = with_named_agent(fitted, name)
     abilities = more.abilities().set_index("model")
-    assert abilities["sd"][name] > abilities["sd"][list(fitted.models)].max()
+    assert abilities["sd"][name] > abilities["sd"][list(fitted.models)].median()
+    other = with_agent(fitted.posterior, *_design(fitted), {"model": "m04", "effort": "medium"}).abilities()
+    assert other["sd"].iloc[-1] > abilities["sd"][name]  # a scaffold never seen is less sure than a known one
     assert abilities["ability"][name] > abilities["ability"]["m00 + s0 + low"]
     predictions = fitted.predict(study, model=name)
     assert set(predictions.table["model"]) == {name}

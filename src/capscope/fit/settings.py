@@ -211,4 +211,8 @@ class StudyFitSettings:
         Raises:
             FitError: A value is not one that this version knows.
         """
-        return cls(**{field.name: stored[field.name] for field in fields(cls) if field.name in stored})
+        known: dict[str, Any] = {
+            "facets": FACETS_IGNORE,
+            **stored,
+        }  # fits from before facets pooled the answers of each model
+        return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})

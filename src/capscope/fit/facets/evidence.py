@@ -27,7 +27,7 @@ AREAS, MIDPOINTS, HALVINGS = (0.02, 9.98), 40.0, 40
 
 
 @dataclass(frozen=True)
-class Evidence:
+class AbilityEvidence:
     """Estimates of the subjects' abilities with their errors."""
 
     value: FloatArray
@@ -59,30 +59,30 @@ def _without_prior(mean: FloatArray, cov: FloatArray, center: FloatArray, varian
     return np.einsum("skl,sl->sk", own, pull), own
 
 
-def irt_evidence(posterior: IRTPosterior) -> Evidence:
+def irt_evidence(posterior: IRTPosterior) -> AbilityEvidence:
     """Abilities of an item response fit; the population is standard."""
     ones = np.ones(posterior.dims)
     value, cov = _without_prior(posterior.ability_mean, posterior.ability_cov, 0 * ones, ones)
     mean = posterior.item_mean[:, :-1].mean(axis=0)
     length = float(np.linalg.norm(mean))
     direction = mean / length if length > 1e-12 else np.eye(len(mean))[0]
-    return Evidence(value, cov, direction, length, "one unit is a standard deviation over the agents")
+    return AbilityEvidence(value, cov, direction, length, "one unit is a standard deviation over the agents")
 
 
-def demand_evidence(posterior: DemandPosterior) -> Evidence:
+def demand_evidence(posterior: DemandPosterior) -> AbilityEvidence:
     """General ability and slopes of the demand-ability model."""
     center = np.r_[posterior.ability_mean[:, 0].mean(), np.zeros(len(posterior.dims))]
     value, cov = _without_prior(posterior.ability_mean, posterior.ability_cov, center, posterior.ability_sd**2)
-    return Evidence(value, cov, np.eye(len(center))[0], 1.0, "one unit is one log-odds at mean demands")
+    return AbilityEvidence(value, cov, np.eye(len(center))[0], 1.0, "one unit is one log-odds at mean demands")
 
 
-def curve_evidence(posterior: CurvePosterior) -> Evidence:
+def curve_evidence(posterior: CurvePosterior) -> AbilityEvidence:
     """Abilities of curves in demand levels, as fitted: their prior lets each model's general ability free."""
     value = posterior.ability.mean(axis=-1)
     centered = posterior.ability - value[..., None]
     cov = np.einsum("mdr,mer->mde", centered, centered) / (centered.shape[-1] - 1)
     equal = np.full(len(posterior.dims), 1 / len(posterior.dims))
-    return Evidence(value, cov, equal, float(posterior.slope.mean()), "one unit is a demand level")
+    return AbilityEvidence(value, cov, equal, float(posterior.slope.mean()), "one unit is a demand level")
 
 
 def _with_gaussian(posterior: Any, name: str, draws: FloatArray) -> Any:  # noqa: ANN401 - one of two classes
@@ -137,7 +137,7 @@ def _appended(array: FloatArray, value: float) -> FloatArray:
     return np.concatenate([array, np.full((1, *array.shape[1:]), value)])
 
 
-EVIDENCE: dict[str, tuple[Callable[[Any], Evidence], Callable[[Any, str, FloatArray], Any]]] = {
+EVIDENCE: dict[str, tuple[Callable[[Any], AbilityEvidence], Callable[[Any, str, FloatArray], Any]]] = {
     IRTPosterior.kind: (irt_evidence, _with_gaussian),
     DemandPosterior.kind: (demand_evidence, _with_gaussian),
     CurvePosterior.kind: (curve_evidence, _with_curve),
@@ -145,7 +145,7 @@ EVIDENCE: dict[str, tuple[Callable[[Any], Evidence], Callable[[Any, str, FloatAr
 """For each kind of fit: the evidence of its answers, and how a subject with given abilities is added."""
 
 
-def evidence_of(posterior: Posterior) -> Evidence:
+def evidence_of(posterior: Posterior) -> AbilityEvidence:
     """Return what the answers of a fit say about its subjects' abilities.
 
     Args:

@@ -10,7 +10,7 @@ import pandas as pd
 from capscope.axes import FloatArray
 from capscope.data import SEPARATOR, AgentDesign, effort_ranks
 from capscope.errors import FitError, first_few, nearest
-from capscope.fit.facets.evidence import Evidence, evidence_of, with_subject
+from capscope.fit.facets.evidence import AbilityEvidence, evidence_of, with_subject
 from capscope.fit.facets.mixed import MixedDraws, Term, fit_mixed
 from capscope.fit.posterior import Posterior
 from capscope.intervals import quantile_bounds
@@ -235,7 +235,7 @@ def _split(
     models: tuple[str, ...],
     value: FloatArray,
     variance: FloatArray,
-    evidence: Evidence,
+    evidence: AbilityEvidence,
     design: AgentDesign,
     seed: int,
 ) -> AgentParts:
