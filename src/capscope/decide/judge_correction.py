@@ -84,6 +84,9 @@ def judge_scores(
         width: Wanted width of the intervals, as a share, for which the labels needed are named.
         level: Coverage of the intervals.
 
+    Returns:
+        Each model's mean score as judged and as corrected, with intervals.
+
     Raises:
         InputError: The study has no such judges, or there is no such estimator.
     """
@@ -200,6 +203,9 @@ def evaluate_judge(  # noqa: PLR0913 - all but the study are keywords with defau
         seeds: Draws of labels.
         seed: Seed of the draws.
         level: Coverage of the intervals.
+
+    Returns:
+        Error, coverage and width of every estimator.
 
     Raises:
         InputError: No model has enough labels to hide some.
