@@ -186,7 +186,7 @@ class PairedDifferences:
             own = self.prediction.error[inside]
             return estimate, float(np.sqrt(variance_of(own, np.ones(len(own))) / effective))
         seen = float((weight**2) @ (sums - weight @ sums) ** 2) * effective / max(effective - 1, 1) / n_items**2
-        # few large contributions may not have occurred: what was expected before the answers counts beside what was seen
+        # large contributions are rare: their expected variance, known before the answers, counts beside what was seen
         expected = float(weight**2 @ sequence.spread[rows] ** 2)
         return estimate, float(np.sqrt((effective * seen + EXPECTED_DRAWS * expected) / (effective + EXPECTED_DRAWS)))
 
