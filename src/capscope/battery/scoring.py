@@ -98,6 +98,9 @@ def score_battery(
         estimator: One of `ESTIMATORS`; by default `blend` with a bank and `mean` without.
         level: Nominal coverage of the scores' intervals; abilities have 0.9.
 
+    Returns:
+        Scores with intervals, and profiles of abilities where there is a bank.
+
     Raises:
         InputError: No answer to any of the items, an unknown estimator, one that needs a bank without one, or a
             battery drawn from elsewhere.

@@ -119,6 +119,9 @@ def gate(
             another tool. They replace those that the study has of the same model. A log of Inspect whose samples an
             adaptive battery drew brings its chances along.
 
+    Returns:
+        The verdict, the difference (candidate less baseline, in shares) with its intervals, and its parts.
+
     Raises:
         InputError: A model is not in the study, too few items were answered by both, or an answered item has no chance.
     """
@@ -248,6 +251,9 @@ def plan_gate(study: Study | Path | str, baseline: str, size: int, seed: int = 0
 
 def draw_chances(path: Path | str) -> pd.Series:
     """Read the table of `plan_gate` that named the candidate's items.
+
+    Args:
+        path: The table.
 
     Returns:
         The chance of each item to be drawn, by item id.
