@@ -143,6 +143,9 @@ def with_named_agent(fit: Fit[Any], name: str) -> Fit[Any]:
     Args:
         fit: A fit.
         name: The name; one that the fit has already, or that is not made of parts, changes nothing.
+
+    Returns:
+        The fit, with one more model where the name was new.
     """
     parts = None if fit.design is None or name in fit.models else parts_of_name(fit.design, name)
     if parts is None or fit.design is None:

@@ -76,6 +76,9 @@ def part_effects(fit: Fit[Any] | str | Path, by: str, *, level: float = 0.9, see
         level: Nominal coverage of the bounds.
         seed: Seed of the draws.
 
+    Returns:
+        The effects with intervals, and the share of each part in the variance over agents.
+
     Raises:
         InputError: The fit knows of no facets.
         FitError: The factor does not vary, or there are too few agents.
@@ -150,6 +153,9 @@ def compare_parts(
         second: Another.
         by: The facet: ``scaffold``, ``effort``, ``judge`` or ``prompt``.
         level: Nominal coverage of the intervals.
+
+    Returns:
+        The differences of each model, and over all of them.
 
     Raises:
         InputError: No such facet or value, or no model that answered items with both.

@@ -184,6 +184,9 @@ def split_general(posterior: Posterior, design: AgentDesign, seed: int = 0) -> A
         design: The agents' parts, subjects named like the fit's models.
         seed: Seed of the draws.
 
+    Returns:
+        The parts' effects as draws, with what cannot be told apart.
+
     Raises:
         FitError: Fewer than three agents, or agents that the fit does not have.
     """
@@ -217,7 +220,7 @@ def with_agent(posterior: Posterior, design: AgentDesign, parts: Mapping[str, st
 
 
 def parts_of_name(design: AgentDesign, name: str) -> dict[str, str] | None:
-    """Read a name such as ``model + scaffold + effort``; None where it is not made of parts of the design.
+    """Return the parts of a name such as ``model + scaffold + effort``; None where it is not made of known parts.
 
     Args:
         design: The agents' parts.
