@@ -46,6 +46,9 @@ def decide(
     looks: Annotated[int, typer.Option(min=1, help="Looks planned, at even steps.")] = 1,
     fixed: Fixed = False,
     draw: Annotated[Path | None, typer.Option(help="File of 'gate plan' that named the candidate's items.")] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="The candidate's answers where the study lacks them: logs, table or study.")
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the result as Markdown.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write the result as JUnit XML.")] = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.")] = False,
@@ -74,7 +77,7 @@ def decide(
         looks=looks,
         fixed=fixed,
     )
-    result = gate(study, baseline, candidate, settings, None if draw is None else draw_chances(draw))
+    result = gate(study, baseline, candidate, settings, None if draw is None else draw_chances(draw), answers)
     if markdown is not None:
         files.write_text(markdown, gate_markdown(result), option="--markdown")
     if junit is not None:

@@ -32,7 +32,17 @@ from capscope.data.splits import (
     task_labels,
 )
 from capscope.data.study import Study, read_study, refuse_overwriting
-from capscope.data.tables import FACETS, FUSED, TABLES, ArrowTable, TableName, as_frame, checked_columns, validate
+from capscope.data.tables import (
+    FACETS,
+    FUSED,
+    TABLES,
+    ArrowTable,
+    TableName,
+    as_frame,
+    checked_columns,
+    long_responses,
+    validate,
+)
 
 ResponseMatrix, response_matrix = Responses, Responses.of
 """Names of version 0.1."""
@@ -47,6 +57,7 @@ __all__ = [
     "with_agents",
     "with_models_of",
     "as_frame",
+    "long_responses",
     "FACETS",
     "FROM_NAMES",
     "FUSED",
