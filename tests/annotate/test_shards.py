@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from annotate.scripted import small_study
+from annotate.helpers import write_rubrics
+from annotate.scripted import KEY, small_study
 from annotate.test_endurance import ENVIRONMENT, assert_right_labels, counts, flaky_server
 from capscope.annotate import annotate
 from capscope.annotate.shards import Shard
@@ -98,7 +99,7 @@ def command(folder: Path, url: str, *more: str) -> list[str]:
 
 def run_shards(folder: Path, url: str, shards: int, *more: str, kills: int = 0, wait: float = 0.0) -> None:
     """Run all shards at the same time; kill one process after another and start its shard again."""
-    environment = ENVIRONMENT | {"OPENAI_API_KEY": "sk-test", "OMP_NUM_THREADS": "1"}
+    environment = ENVIRONMENT | {"OPENAI_API_KEY": KEY, "OMP_NUM_THREADS": "1"}
     with open(os.devnull, "w") as nowhere:
 
         def start(number: int) -> subprocess.Popen:
@@ -120,10 +121,9 @@ def shard_ledgers(folder: Path) -> list[Path]:
     return sorted(folder.glob("annotations-*-of-*.sqlite"))
 
 
-def test_shards_of_a_study_are_merged_into_its_labels(tmp_path):
-    from annotate.helpers import write_rubrics as write
-
-    folder, rubrics = small_study(tmp_path / "s", 12), write(tmp_path / "rubrics")
+def test_shards_of_a_study_are_merged_into_its_labels(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    folder, rubrics = small_study(tmp_path / "s", 12), write_rubrics(tmp_path / "rubrics")
     with flaky_server(0.0) as url:
         for number in (1, 2):
             annotate(folder, "openai:m", base_url=url, rubrics=rubrics, shard=f"{number}/2", usd_in=1.0, usd_out=1.0)
@@ -139,10 +139,9 @@ def test_shards_of_a_study_are_merged_into_its_labels(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("items", [int(os.environ.get("CAPSCOPE_SHARD_ITEMS", "300"))])
-def test_four_shards_with_faults_and_kills_lose_none_double_none_and_keep_the_limit(tmp_path, items):
-    from annotate.helpers import write_rubrics as write
-
-    folder, _ = small_study(tmp_path / "s", items), write(tmp_path / "rubrics")
+def test_four_shards_with_faults_and_kills_lose_none_double_none_and_keep_the_limit(tmp_path, items, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    folder, _ = small_study(tmp_path / "s", items), write_rubrics(tmp_path / "rubrics")
     limit, kills = items * 2 * 150e-6, 2  # about half of what all calls may cost
     begun = time.monotonic()
     with flaky_server(0.05) as url:
@@ -157,12 +156,13 @@ def test_four_shards_with_faults_and_kills_lose_none_double_none_and_keep_the_li
         for _ in range(3):
             run_shards(folder, url, 4)
         merged = merge_ledgers(shard_ledgers(folder), folder / "annotations.sqlite")
-        again: dict[str, Any] = {"rubrics": folder.parent / "rubrics", "usd_in": 1.0, "usd_out": 1.0}
+        again: dict[str, Any] = {"rubrics": folder.parent / "rubrics", "usd_in": 1.0, "usd_out": 1.0, "max_tokens": 100}
         for _ in range(6):
             report = annotate(folder, "openai:m", base_url=url, only_failed=True, max_failures=1000, **again).report
             if not report.unparsed + report.failed + report.open:
                 break
         served = counts(url)
+    assert not report.unparsed + report.failed + report.open, report.as_text()
     assert merged.doubled == 0
     assert_right_labels(folder, items)
     assert served["questions"] == 2 * items
