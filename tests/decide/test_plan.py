@@ -196,8 +196,8 @@ def test_stated_power_is_met_within_three_points(seed):
 @pytest.mark.slow
 @pytest.mark.parametrize(("design", "fixed"), [("flips", False), ("even", True), ("flips", True)])
 def test_stated_power_is_met_with_draws_by_flips_and_fixed_answers(design, fixed):
-    stated, met = stated_and_met(4, 400, 1200, n_past=60, design=design, fixed=fixed)
-    assert met == pytest.approx(stated, abs=0.03 + 2 * np.sqrt(0.16 / 1200))
+    stated, met = stated_and_met(4, 250, 600, n_past=60, design=design, fixed=fixed)
+    assert met == pytest.approx(stated, abs=0.03 + 2 * np.sqrt(0.16 / 600))
 
 
 def test_ranks_agree_where_models_differ_and_not_where_they_do_not():
