@@ -262,3 +262,12 @@ def test_designs_name_subjects_like_fits(crossed: tuple[Study, Fit]) -> None:
     assert design is not None
     assert design.subjects == crossed[1].models
     assert Responses.of(crossed[0]).models != crossed[1].models
+
+
+def test_efforts_that_cannot_be_compared_are_not_held_in_order() -> None:
+    pairs = [(m, m % 2, 2 * (m % 2)) for m in range(6)]
+    fitted = fit(world(pairs, np.linspace(-1, 1, 6), np.zeros(2), (0.0, 0, 0), 60, 3), "rasch")
+    effort = split_general(fitted.posterior, *_design(fitted)).effects("effort")
+    assert (effort["lower"] < 0).all()
+    assert (effort["upper"] > 0).all()
+    assert not effort["separable"].any()

@@ -258,7 +258,8 @@ def _split(
         against = [f"{a} to {b}" for a, b, share in zip(names, names[1:], falls, strict=False) if share > AGAINST_ORDER]
         if against:
             notes += (f"ability falls with effort from {first_few(against)}, so efforts are not held in order",)
-        else:
+        elif len(set(design.comparable(EFFORT).tolist())) < len(names):
+            # where no efforts can be compared, an order would pass for evidence
             draws = fit_mixed(value, variance, terms, np.random.default_rng(seed), ordered=EFFORT)
     elif EFFORT in draws.effects:
         notes += (f"efforts have no known order: {first_few(design.names(EFFORT))}",)
