@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from capscope.cli.options import AsJson
+from capscope.cli.options import AsJson, Cluster
 from capscope.cli.output import emit
+from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
     from capscope.annotate import Annotation, AnnotationPlan, AnnotationRun, AnnotatorSettings, Progress
@@ -89,6 +90,7 @@ def annotate(
     reference: Reference = "",  # noqa: ARG001
     embedder: Embedder = "",  # noqa: ARG001
     workers: Workers = 1,  # noqa: ARG001
+    cluster: Cluster = None,
     plan: ShowPlan = False,
     usd_in: UsdIn = None,  # noqa: ARG001
     usd_out: UsdOut = None,  # noqa: ARG001
@@ -121,7 +123,8 @@ def annotate(
     if batch == "submit":
         confirm_plan(run.plan(), yes)
     run = replace_fields(run, study=items if study.is_dir() else start_study(items, folder), folder=folder)
-    _finish(run, distil is not None, as_json)
+    with on_cluster(cluster):
+        _finish(run, distil is not None, as_json)
 
 
 def _settings(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from capscope.data.agents import design_remarks
 from capscope.data.study import Study
 from capscope.data.tables import TableName
 from capscope.errors import JoinError, first_few
@@ -117,6 +118,8 @@ class StudyCheck:
     """How well the tables match."""
     odd: tuple[str, ...]
     """Remarks on what is allowed and worth a look."""
+    design: tuple[str, ...] = ()
+    """How models, scaffolds, efforts, prompts and judges are crossed, and what cannot be told apart."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values; of unknown ids, their number and the first five."""
@@ -124,7 +127,8 @@ class StudyCheck:
             {**asdict(join), "missing": len(join.missing), "first_missing": list(join.missing[:5])}
             for join in self.joins
         ]
-        return {"study": self.study, "sizes": self.sizes, "joins": joined, "odd": list(self.odd)}
+        result: dict[str, object] = {"study": self.study, "sizes": self.sizes, "joins": joined, "odd": list(self.odd)}
+        return result | {"design": list(self.design)} if self.design else result
 
 
 def check_study(study: Study) -> StudyCheck:
@@ -142,7 +146,7 @@ def check_study(study: Study) -> StudyCheck:
         *_odd_items(study),
         *names_alike(study),
     ]
-    return StudyCheck(study.name, _sizes(study), tuple(all_joins), tuple(odd))
+    return StudyCheck(study.name, _sizes(study), tuple(all_joins), tuple(odd), tuple(design_remarks(study)))
 
 
 def names_alike(study: Study) -> list[str]:

@@ -133,7 +133,7 @@ class PairedDifferences:
         weight = 1 / self.share[inside] if self.drawn else np.ones(n)
         if self.drawn:
             estimate = float(fitted[whole].mean() + weight @ error / n_items)
-            suite = _drawn_se(error, self.share[inside], n_items)
+            suite = drawn_se(error, self.share[inside], n_items)
         else:
             unseen = float((fitted[rest] + error.mean()).sum())
             estimate = (float(difference.sum()) + unseen) / n_items
@@ -181,8 +181,14 @@ def variance_of(error: RowFloats, weight: RowFloats) -> float:
     return float(np.average(centred**2, weights=weight) * len(error) / (len(error) - 1))
 
 
-def _drawn_se(error: RowFloats, share: RowFloats, n_items: int) -> float:
-    """Standard error of a fixed-size draw with unequal chances (Deville, 1993)."""
+def drawn_se(error: RowFloats, share: RowFloats, n_items: int) -> float:
+    """Standard error of the mean of errors after a fixed-size draw with unequal chances (Deville, 1993).
+
+    Args:
+        error: Error of each drawn item.
+        share: Its chance to have been drawn.
+        n_items: Items drawn from.
+    """
     keep, n = 1 - share, len(error)
     if not keep.sum() > 0:
         return 0.0

@@ -371,7 +371,7 @@ def shown(progress: Progress | None, total: int) -> Callable[[Tally], None] | No
 ENDPOINT_SETTINGS = frozenset({"base_url", "concurrency", "timeout", "attempts", "ledger", "only_failed", "yes"})
 QUESTION_SETTINGS = frozenset({"joint", "samples", "temperature", "max_tokens", "logprobs"})
 MONEY_SETTINGS = frozenset({"usd_in", "usd_out", "max_usd", "max_usd_total", "max_failures"})
-DISTIL_SETTINGS = frozenset({"distil", "embedder", "workers"})
+DISTIL_SETTINGS = frozenset({"distil", "embedder", "workers", "cluster"})
 
 ENTRY = AnnotatorEntry(
     name="openai",
