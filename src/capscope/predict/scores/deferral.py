@@ -20,7 +20,6 @@ from scipy.stats import binom
 from capscope.axes import RowFloats, RowIndex
 from capscope.data import checked_columns, read_table
 from capscope.errors import InputError, first_few
-from capscope.predict.evaluation.metrics.rejection import predictably_valid_region
 from capscope.predict.outcomes import row_groups
 from capscope.predict.scores.benchmark import one_assessor
 
@@ -125,8 +124,16 @@ def _rule(model: str, part: pd.DataFrame, unit: Unit, risk: float, confidence: f
         "threshold": np.nan if threshold is None else threshold,
         "kept": float(kept.mean()),
         "failures": float((1 - score[kept]).mean()) if kept.any() else np.nan,
-        "pvr": predictably_valid_region(score, chance, 1 - risk),
+        "pvr": _share_in_hindsight(chance, 1 - score, risk),
     }
+
+
+def _share_in_hindsight(chance: RowFloats, failure: RowFloats, risk: float) -> float:
+    """Return the largest share that a threshold keeps with failures of at most `risk`, were the answers known."""
+    kept = chance >= THRESHOLDS[:, None]
+    number = kept.sum(axis=1)
+    held = number[kept @ failure <= risk * number]
+    return float(held.max(initial=0) / len(chance))
 
 
 def item_threshold(chance: RowFloats, failure: RowFloats, risk: float, error: float) -> float | None:
@@ -143,7 +150,7 @@ def item_threshold(chance: RowFloats, failure: RowFloats, risk: float, error: fl
     """
     lowest: float | None = None
     for start in STARTS:
-        for threshold in THRESHOLDS[THRESHOLDS <= start]:
+        for threshold in THRESHOLDS[start >= THRESHOLDS]:
             if p_value(failure[chance >= threshold], risk) > error / len(STARTS):
                 break
             lowest = float(threshold) if lowest is None else min(lowest, float(threshold))
