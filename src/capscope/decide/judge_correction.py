@@ -90,6 +90,9 @@ def judge_scores(  # noqa: PLR0913 - all but the study are keywords with default
         width: Wanted width of the intervals, as a share, for which the labels needed are named.
         level: Coverage of the intervals.
 
+    Returns:
+        Each model's mean score as judged and as corrected, with intervals.
+
     Raises:
         InputError: The study has no such judges, or there is no such estimator.
     """

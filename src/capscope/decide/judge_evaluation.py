@@ -61,6 +61,9 @@ def evaluate_judge(  # noqa: PLR0913 - all but the study are keywords with defau
         seed: Seed of the draws.
         level: Coverage of the intervals.
 
+    Returns:
+        Error, coverage and width of every estimator.
+
     Raises:
         InputError: No model has enough labels to hide some.
     """

@@ -89,6 +89,12 @@ class LabelSheet:
 def label_sheet(path: Path | str) -> LabelSheet:
     """Read the table of answers to label.
 
+    Args:
+        path: The table.
+
+    Returns:
+        A row for each answer to label.
+
     Raises:
         InputError: The file cannot be read, or its columns are not those of a draw.
     """

@@ -69,6 +69,9 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         seed: Seed of everything random.
         on_start: Called with a line of text before an assessor is fitted.
 
+    Returns:
+        Chances of each model on each item, and scores by benchmark, with intervals.
+
     Raises:
         InputError: The source, the items, the model or a file cannot be found or read, or demands are missing.
         JoinError: The study's demands are about other items, or its items table lacks over a tenth of the answered.
@@ -132,6 +135,9 @@ def predict_items(
         annotator: Whose demand levels to use; by default the mean over annotators.
         level: Nominal coverage of the intervals, 0 to 1.
         seed: Seed of everything random.
+
+    Returns:
+        Chances and scores with intervals.
     """
     return predict(source, items, model=model, annotator=annotator, level=level, seed=seed)
 

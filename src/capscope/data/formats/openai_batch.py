@@ -74,6 +74,9 @@ def import_openai_batch(
         names: Item and rubric of each request.
         items: Table of the items that were rated.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A line is wrong, or names no rubric, or a cell was rated twice; the message names file and line.
         JoinError: The items are not those of the table.
