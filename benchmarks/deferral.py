@@ -59,7 +59,7 @@ def one_draw(tables: dict[str, pd.DataFrame], risk: float, draw: int) -> list[tu
         cuts = {
             "in hindsight": hindsight(*columns(known[inside]), risk),
             "for items": item_threshold(*columns(known[inside]), risk, 1 - CONFIDENCE),
-            "for tasks": group_threshold(*columns(by_task[is_past]), group, risk),
+            "for tasks": group_threshold(*columns(by_task[is_past]), group, risk, 1 - CONFIDENCE),
         }
         uses = {"other items": known[~inside], "new tasks": by_task[~is_past]}
         rows += [

@@ -30,6 +30,16 @@ def kept_failures(chance: np.ndarray, failure: np.ndarray, threshold: float | No
     return float(failure[kept].mean()) if kept.any() else 0.0
 
 
+def mean_rate(chance: np.ndarray, failure: np.ndarray, group: np.ndarray, threshold: float | None) -> float:
+    """Mean failure rate over the groups that keep something."""
+    if threshold is None:
+        return 0.0
+    kept = chance >= threshold
+    number = np.bincount(group[kept])
+    lost = np.bincount(group[kept], weights=failure[kept])
+    return float((lost[number > 0] / number[number > 0]).mean())
+
+
 def test_the_bound_on_new_items_holds_with_its_confidence_and_keeps_many() -> None:
     rng = np.random.default_rng(0)
     broken, plain, share = [], [], []
@@ -48,24 +58,26 @@ def test_the_bound_on_new_items_holds_with_its_confidence_and_keeps_many() -> No
 
 def test_on_new_groups_the_bound_for_groups_holds_where_that_for_items_does_not() -> None:
     rng = np.random.default_rng(1)
-    by_group, by_item = [], []
-    for _ in range(100):
-        chance, failure, group = answers(rng, 41, 60, 1.2)
+    by_group, by_item, share = [], [], []
+    for _ in range(60):
+        chance, failure, group = answers(rng, 340, 60, 1.5)
         past = group < 40
         new, lost = chance[~past], failure[~past]
-        threshold = group_threshold(chance[past], failure[past], group[past], 0.2)
-        by_group.append(kept_failures(new, lost, threshold))
-        by_item.append(kept_failures(new, lost, item_threshold(chance[past], failure[past], 0.2, 0.1)) > 0.2)
-    assert np.mean(by_group) < 0.2
-    assert np.mean(by_group) > 0.04, "the bound is not kept by deferring all"
-    assert np.mean(by_item) > 0.25, "items of new groups are not like those of old ones"
+        threshold = group_threshold(chance[past], failure[past], group[past], 0.25, 0.1)
+        by_group.append(mean_rate(new, lost, group[~past], threshold) > 0.25)
+        item = item_threshold(chance[past], failure[past], 0.25, 0.1)
+        by_item.append(mean_rate(new, lost, group[~past], item) > 0.25)
+        share.append(0.0 if threshold is None else (new >= threshold).mean())
+    assert np.mean(by_group) < 0.1 + 2 * np.sqrt(0.09 / 60)
+    assert np.mean(by_item) > np.mean(by_group) + 0.1, "items of new groups are not like those of old ones"
+    assert np.mean(share) > 0.2, "the bound is not kept by deferring all"
 
 
 def test_few_answers_and_few_groups_show_nothing() -> None:
     chance = np.full(15, 0.9)
     assert item_threshold(chance, np.zeros(15), 0.1, 0.1) is None
     assert item_threshold(np.full(40, 0.96), np.zeros(40), 0.1, 0.1) is not None
-    assert group_threshold(chance, np.zeros(15), np.arange(15) // 2, 0.1) is None
+    assert group_threshold(chance, np.zeros(15), np.arange(15) // 2, 0.1, 0.1) is None
 
 
 @pytest.mark.parametrize("risk", [0.05, 0.2])

@@ -31,12 +31,12 @@ MEANING = (
 DEFER_HELP = "Mark items to defer so that at most this share of the others fails; needs --defer-from."
 DEFER_FROM_HELP = (
     "Out-of-fold predictions that --defer-risk rests on, from 'evaluate --write': with --split id the bound is for new"
-    " items of known tasks, with --split task or benchmark for a new task or benchmark."
+    " items of known tasks, with --split task or benchmark for new tasks or benchmarks."
 )
 DEFERRAL = {
     "item": "the share of failures is bounded for each model with 90 % confidence, on new items of these tasks:",
-    "task": "the share of failures is bounded in expectation for each model, on a new task like these:",
-    "benchmark": "the share of failures is bounded in expectation for each model, on a new benchmark like these:",
+    "task": "the share of failures is bounded for each model with 90 % confidence, on new tasks like these:",
+    "benchmark": "the share of failures is bounded for each model with 90 % confidence, on new benchmarks like these:",
 }
 """What the bound on failures holds for, by what was held out together."""
 LABELS_HELP = "Answers to 5 to 50 of the items (model, item_id, score): they move scores and chances."

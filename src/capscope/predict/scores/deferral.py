@@ -5,10 +5,11 @@ most a share `risk` fails. What the bound holds for follows from what was held o
 
 * items: for new items like those, with a stated confidence (Learn then Test: Angelopoulos, Bates, Candes, Jordan & Lei,
   2021), by exact binomial tests along fixed sequences of thresholds;
-* whole tasks or benchmarks: for a new task or benchmark drawn like those, in expectation (conformal risk control:
-  Angelopoulos, Bates, Fisch, Lei & Schuster, 2024), since a few groups cannot carry a confidence.
+* whole tasks or benchmarks: for new tasks or benchmarks drawn like those, with the same confidence, by tests by betting
+  on the groups (Waudby-Smith & Ramdas, 2024). Few groups can show little: at least about 3 / `risk` are needed.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -28,8 +29,12 @@ THRESHOLDS = np.round(np.arange(99, -1, -1) / 100, 2)
 """Thresholds on the chance, from the strictest; fixed beforehand, as the tests need them to be."""
 STARTS = (0.95, 0.85, 0.7, 0.5)
 """Thresholds at which sequences of tests begin; each has an equal part of the allowed error."""
+GROUP_STARTS = (0.85, 0.6)
+"""The same for groups."""
 FEWEST_KEPT = 0.1
-"""Share of a group's items of which failures are counted at least, so that one item is no rate."""
+"""Share of its items that a group has to keep to count in full, so that one item is no rate."""
+BETS = np.array([0.2, 0.5, 0.8, 0.98])
+"""Sizes of bets, as shares of the largest allowed one."""
 NAMES = ("assessor", "model", "item_id", "task", "benchmark")
 NUMBERS = {"seed": (0.0, 1e18), "fold": (0.0, 1e18), "score": (0.0, 1.0), "chance": (0.0, 1.0)}
 
@@ -37,12 +42,12 @@ NUMBERS = {"seed": (0.0, 1e18), "fold": (0.0, 1e18), "score": (0.0, 1.0), "chanc
 def deferral_rules(
     predictions: Path | pd.DataFrame, risk: float, *, confidence: float = 0.9, assessor: str | None = None
 ) -> pd.DataFrame:
-    """Choose for each model the threshold on the chance below which items are deferred.
+    """Choose for each model the threshold on the chance below which items are deferred, with a bound on failures.
 
     Args:
         predictions: Out-of-fold predictions by one assessor, as `capscope evaluate --write` writes them, or their path.
         risk: Largest share of failures among the items that are not deferred, 0 to 1.
-        confidence: Probability with which the bound on new items holds; groups have a bound in expectation.
+        confidence: Probability with which the bound of a model holds.
         assessor: Assessor whose predictions to use; None if the table holds those of one.
 
     Returns:
@@ -115,7 +120,7 @@ def _rule(model: str, part: pd.DataFrame, unit: Unit, risk: float, confidence: f
         units, threshold = len(part), item_threshold(chance, 1 - score, risk, 1 - confidence)
     else:
         group = np.unique(_group_keys(part, unit), return_inverse=True)[1]
-        units, threshold = int(group.max()) + 1, group_threshold(chance, 1 - score, group, risk)
+        units, threshold = int(group.max()) + 1, group_threshold(chance, 1 - score, group, risk, 1 - confidence)
     kept = chance >= threshold if threshold is not None else np.zeros(len(chance), dtype=bool)
     return {
         "model": model,
@@ -139,21 +144,27 @@ def _share_in_hindsight(chance: RowFloats, failure: RowFloats, risk: float) -> f
 def item_threshold(chance: RowFloats, failure: RowFloats, risk: float, error: float) -> float | None:
     """Return the lowest threshold that is shown to keep failures at or under `risk`; None where none is.
 
-    Each sequence goes down from its start while the test at its part of the error rejects "more failures than `risk`";
-    with probability 1 - `error` no threshold is returned for which that is wrong.
-
     Args:
         chance: Predicted chances of success.
         failure: Failures, 0 to 1.
         risk: Largest share of failures among what is kept.
         error: Probability that the bound may fail.
     """
+    return _lowest(lambda place: p_value(failure[chance >= THRESHOLDS[place]], risk), STARTS, error)
+
+
+def _lowest(p_of: Callable[[int], float], starts: tuple[float, ...], error: float) -> float | None:
+    """Return the lowest threshold that is accepted; None where none is.
+
+    Each sequence goes down from its start while the test at its part of the error rejects "more failures than allowed";
+    with probability 1 - `error` no threshold is returned for which that is wrong.
+    """
     lowest: float | None = None
-    for start in STARTS:
-        for threshold in THRESHOLDS[start >= THRESHOLDS]:
-            if p_value(failure[chance >= threshold], risk) > error / len(STARTS):
+    for start in starts:
+        for place in np.flatnonzero(start >= THRESHOLDS):
+            if p_of(int(place)) > error / len(starts):
                 break
-            lowest = float(threshold) if lowest is None else min(lowest, float(threshold))
+            lowest = float(THRESHOLDS[place]) if lowest is None else min(lowest, float(THRESHOLDS[place]))
     return lowest
 
 
@@ -174,27 +185,40 @@ def p_value(failure: RowFloats, risk: float) -> float:
     return float(min(1.0, hoeffding, np.e * binom.cdf(np.ceil(total), n, risk)))
 
 
-def group_threshold(chance: RowFloats, failure: RowFloats, group: RowIndex, risk: float) -> float | None:
-    """Return the lowest threshold at which a new group's expected failure rate is at most `risk`; None where none is.
+def group_threshold(chance: RowFloats, failure: RowFloats, group: RowIndex, risk: float, error: float) -> float | None:
+    """Return the lowest threshold shown to keep the failure rate of new groups at or under `risk`; None where none is.
 
-    A group's loss is its share of failures among what is kept (of a tenth of its items at least), or that at a
-    stricter threshold where it is larger, so that it falls with the threshold. A new group may have any loss up to 1,
-    which needs about 1 / `risk` groups.
+    A group's rate is its share of failures among what it keeps, and a group that keeps less than a tenth of its items
+    counts for less in the mean over groups. Without any failure, about log(20) / `risk` groups are needed for a
+    confidence of 90 %.
 
     Args:
         chance: Predicted chances of success.
         failure: Failures, 0 to 1.
         group: Task or benchmark of each row.
-        risk: Largest expected share of failures among what is kept.
+        risk: Largest mean failure rate of the groups.
+        error: Probability that the bound may fail.
     """
-    losses = np.array([_group_losses(chance[rows], failure[rows]) for rows in row_groups(group)])
-    bound = (losses.sum(axis=0) + 1) / (len(losses) + 1)
-    held = THRESHOLDS[bound <= risk]
-    return float(held.min()) if len(held) else None
+    excess = np.array([_excess(chance[rows], failure[rows], risk) for rows in row_groups(group)])
+    return _lowest(lambda place: group_p_value(excess[:, place], risk), GROUP_STARTS, error)
 
 
-def _group_losses(chance: RowFloats, failure: RowFloats) -> np.ndarray:
-    """Return a group's loss at each threshold, from the strictest; it never falls along the way."""
+def _excess(chance: RowFloats, failure: RowFloats, risk: float) -> np.ndarray:
+    """Return by how much a group's failure rate exceeds the risk at each threshold, -risk to 1 - risk."""
     kept = chance >= THRESHOLDS[:, None]
-    rate = kept @ failure / np.maximum(kept.sum(axis=1), FEWEST_KEPT * len(chance))
-    return np.maximum.accumulate(rate)
+    number = kept.sum(axis=1)
+    return (kept @ failure - risk * number) / np.maximum(number, FEWEST_KEPT * len(chance))
+
+
+def group_p_value(excess: np.ndarray, risk: float) -> float:
+    """Return the p-value of "the mean excess is above 0" from independent groups.
+
+    The capital of a bettor against that hypothesis, averaged over sizes of bets, is at most 1 in expectation under it
+    (Waudby-Smith and Ramdas, 2024).
+
+    Args:
+        excess: Excess of each group's failure rate over the risk, -risk to 1 - risk.
+        risk: The risk.
+    """
+    capital = np.prod(1 - BETS[:, None] * excess / (1 - risk), axis=1).mean()
+    return float(min(1.0, 1 / capital))
