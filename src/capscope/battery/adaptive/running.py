@@ -18,7 +18,7 @@ from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.sources import load_bank
 from capscope.data import Study
 from capscope.display import html_table
-from capscope.errors import BudgetReached, EndpointError, InputError, Interrupted, OutputError
+from capscope.errors import BudgetReached, EndpointError, InputError, OutputError
 from capscope.files import refuse_unwritable, write_json, write_table
 from capscope.intervals import normal_quantile
 
@@ -278,11 +278,7 @@ def run_battery(
             progress(asked, float(state.estimate(settings.level, 1).score[0]))
 
     with answerer as answer:
-        try:
-            run = run_adaptively(loaded, questions, answer, model, settings, show)
-        except KeyboardInterrupt:
-            kept = f"{answer.replies} replies are kept in {folder / LEDGER_NAME}"
-            raise Interrupted(f"stopped by Ctrl-C; {kept}; run the same command again to go on") from None
+        run = run_adaptively(loaded, questions, answer, model, settings, show)
         run = replace(run, usd=answer.usd if settings.prices(model) else None, unmetered=answer.unmetered)
         if run.status == BUDGET:
             run = replace(run, cause=f"stopped at ${answer.usd:.4f} of {answer.limit}")
