@@ -104,6 +104,23 @@ def first_few(names: Iterable[str], limit: int = 5) -> str:
     return ", ".join(listed[:limit]) + more
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: ``1 item``, ``2 items``.
+
+    Args:
+        count: The number.
+        noun: Its noun in the singular.
+    """
+    return f"{count} {noun if count == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a noun; of a group such as ``level of demand``, that of its first word."""
+    head, of, rest = noun.partition(" of ")
+    ending = "ies" if head.endswith("y") and head[-2:-1] not in "aeou" else "s"
+    return f"{head[:-1] if ending == 'ies' else head}{ending}{of}{rest}"
+
+
 def visible(name: str) -> str:
     """Return a name with its invisible characters (zero-width ones, marks of direction, control) as escapes."""
     if name.isprintable():

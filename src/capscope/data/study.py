@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from capscope.data.columns import guess_chance
 from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
 from capscope.data.tables import TABLES, ArrowTable, TableName, as_frame, is_checked, validate
 from capscope.display import html_table
@@ -393,6 +394,7 @@ def _with_defaults(items: pd.DataFrame | None) -> pd.DataFrame | None:
     if "text" not in items:
         items["text"] = pd.Series([None] * len(items), dtype="str")
     if "n_options" in items:
-        guess = 1 / items["n_options"]
-        items["chance"] = items["chance"].fillna(guess) if "chance" in items else guess
+        guess = guess_chance(items["n_options"])
+        stated = items["chance"].mask(items["n_options"] == 1, 0.0) if "chance" in items else guess
+        items["chance"] = stated.fillna(guess)
     return items

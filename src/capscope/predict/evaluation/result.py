@@ -196,7 +196,8 @@ class Evaluation:
             lines.append(f"log-loss less that of {self.differences.reference}, 95 % interval over tasks:")
             for name, intervals in self.differences.of.items():
                 gap = intervals["log_loss"]
-                lines.append(f"  {name:<16} {gap.point:+.4f} ({gap.lower:+.4f} to {gap.upper:+.4f})")
+                bounds = f"{gap.lower:+.4f} to {gap.upper:+.4f}" if np.isfinite(gap.lower) else "no interval: one task"
+                lines.append(f"  {name:<16} {gap.point:+.4f} ({bounds})")
         return "\n".join([*lines, f"Verdict: {self.verdict}."])
 
     def __repr__(self) -> str:

@@ -81,7 +81,7 @@ def fit_variational(
 
 
 def _few_items(choice: ModelChoice, n_items: int) -> tuple[str, ...]:
-    """Advice on slopes that few items leave uncertain: five items' 90 % intervals hold 84 % of true slopes, ten's 88 %."""
+    """Advice on slopes of few items: 90 % intervals hold 84 % of the true slopes of five items, 88 % of ten."""
     if choice.name != "2pl" or not 1 < n_items < FEW_ITEMS:
         return ()
     return (f"only {n_items} items: intervals of their slopes are somewhat too narrow; --engine mml has right ones",)
