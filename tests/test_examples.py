@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ LAST_WORDS = {
 }
 SLOW = ("01_profile_published_models.py", "05_picture.py")
 """Examples that fit what the demo and 03_predict_new_questions.py fit too."""
+PART, NUMBER = re.compile(r"figure-[\w.-]+"), re.compile(r"-?\d+(?:\.\d+)?")
 ONE_AFTER_THE_OTHER = """
 import contextlib, io, json, os, pathlib, runpy, sys
 shown = {}
@@ -69,7 +71,18 @@ def test_example_runs(name: str, shown: dict[str, str]) -> None:
 def test_example_runs_as_a_person_runs_it(name: str, tmp_path: Path) -> None:
     assert LAST_WORDS[name] in last_line(python_in(tmp_path, str(EXAMPLES / name)))
     if name == "05_picture.py":
-        assert (tmp_path / "profiles.svg").read_text().startswith("<svg")
+        drawn, shipped = (path.read_text() for path in (tmp_path / "profiles.svg", EXAMPLES / "profiles.svg"))
+        assert words_of(drawn) == words_of(shipped), f"run 'python {EXAMPLES.name}/{name} {EXAMPLES.name}/profiles.svg'"
+        assert numbers_of(drawn) == pytest.approx(numbers_of(shipped), abs=0.1)
+
+
+def words_of(drawing: str) -> str:
+    """The drawing without its numbers and the names of its parts, which differ from run to run."""
+    return NUMBER.sub("", PART.sub("", drawing))
+
+
+def numbers_of(drawing: str) -> list[float]:
+    return [float(number) for number in NUMBER.findall(PART.sub("", drawing))]
 
 
 def last_line(text: str) -> str:

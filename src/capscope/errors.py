@@ -7,12 +7,13 @@ CapscopeError
 ├── FitError            the data cannot support the model asked for
 ├── EndpointError       a language-model endpoint refused or failed for good
 ├── MissingExtraError   an optional dependency is not installed
+├── LostProcess         processes were lost again and again, as when memory runs out
 ├── ConfirmationNeeded  spending needs a yes (exit code 3)
 ├── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
 └── Interrupted         the user pressed Ctrl-C (exit code 130)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 LONGEST_NAME = 80
@@ -49,6 +50,10 @@ class EndpointError(CapscopeError):
 
 class MissingExtraError(CapscopeError):
     """An optional dependency is not installed."""
+
+
+class LostProcess(CapscopeError):  # noqa: N818 - says what happened; the run can be repeated
+    """Processes were lost again and again, as when memory runs out."""
 
 
 class ConfirmationNeeded(CapscopeError):  # noqa: N818 - an answer is awaited; nothing failed
@@ -119,6 +124,12 @@ def plural(noun: str) -> str:
     head, of, rest = noun.partition(" of ")
     ending = "ies" if head.endswith("y") and head[-2:-1] not in "aeou" else "s"
     return f"{head[:-1] if ending == 'ies' else head}{ending}{of}{rest}"
+
+
+def counted_names(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first few names, each once; where files of several folders share one, also how many there are."""
+    once = list(dict.fromkeys(names))
+    return first_few(once, limit) if len(once) == len(names) else f"{len(names)} files named {first_few(once, limit)}"
 
 
 def visible(name: str) -> str:

@@ -44,6 +44,35 @@ def test_verbs_that_fit_nothing_load_neither_torch_nor_scipy(room: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+VERBS = """
+import contextlib, io, sys
+from capscope.cli import main
+
+def loaded(*words):
+    sys.argv = ["capscope", *words]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main()
+    return sorted({"torch", "sklearn", "pyro", "openai", "matplotlib"} & set(sys.modules))
+
+study, fit, guessing, logs, out = sys.argv[1:]
+print(loaded("--help"), loaded("check", study), loaded("import", logs, "--out", out), file=sys.stderr)
+print(loaded("annotate", study, "--annotator", "openai:any", "--plan"), loaded("profile", fit), file=sys.stderr)
+print(loaded("profile", guessing, "--study", study, "--json"), file=sys.stderr)
+"""
+
+
+def test_a_verb_that_fits_nothing_runs_without_torch_and_sklearn(tmp_path: Path, run: Run) -> None:
+    study, fit, table, guessing = (tmp_path / name for name in ("study", "fit", "scores.csv", "guessing"))
+    write_study(Shape(models=6, items=30, answered=1.0), study)
+    table.write_text("model,item_id,score\na,x,1\nb,x,0\n")
+    assert run("fit", study, "--model", "2pl", "--out", fit)[0] == 0
+    assert run("fit", study, "--model", "3pl", "--out", guessing)[0] == 0
+    command = [sys.executable, "-c", VERBS, study, fit, guessing, table, tmp_path / "out"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert shown.stderr.split("\n")[-4:] == ["[] [] []", "[] []", "[]", ""]
+    assert (tmp_path / "out" / "responses.parquet").exists()
+
+
 def test_a_fit_says_first_which_model_was_taken_and_why(tmp_path: Path, run: Run) -> None:
     study = tmp_path / "study"
     write_study(Shape(models=12, items=40, answered=1.0), study)

@@ -245,6 +245,10 @@ def test_a_matrix_of_models_by_items_is_responses():
     responses = Study.of(frame).require("responses")
     rows = responses.sort_values(["model", "item_id"])[["model", "item_id", "score"]].astype({"score": float})
     assert rows.to_numpy().tolist() == [["a", "i1", 1.0], ["b", "i1", 0.0], ["b", "i2", 0.5]]
+    with_names = Study.of(frame.reset_index(names="model")).require("responses")
+    pd.testing.assert_frame_equal(with_names, responses)
+    with pytest.raises(InputError, match="names a twice; give each model one row"):
+        Study.of(pd.concat([frame, frame]))
 
 
 def test_a_study_shows_its_sizes():
@@ -252,7 +256,7 @@ def test_a_study_shows_its_sizes():
     assert "<td>responses</td>" in small()._repr_html_()
 
 
-def test_an_item_with_one_option_is_open_whatever_older_versions_stored(tmp_path):
+def test_an_item_with_one_option_is_open_whatever_older_versions_stored():
     items = pd.DataFrame({"item_id": ["a", "b", "c"], "n_options": [4, 1, 1], "chance": [None, None, 1.0]})
     assert Study.of(items=items).items["chance"].tolist() == [0.25, 0.0, 0.0]
     assert Study.of(items=items.drop(columns="chance")).items["chance"].tolist() == [0.25, 0.0, 0.0]

@@ -20,7 +20,8 @@ from capscope.fit import (
     simulate_irt,
 )
 from capscope.fit.irt.score_models.binary import Binary
-from capscope.fit.links import answer_log_chances, asymptote_residuals, item_information, knowing_shares
+from capscope.fit.links import item_information
+from capscope.fit.tensor_links import answer_log_chances, asymptote_residuals, knowing_shares
 
 THREE = IRTSettings(model="3pl", form="signed")
 

@@ -11,7 +11,8 @@ from scipy.special import expit
 from capscope.data import LevelCounts, read_level_counts, shipped
 from capscope.errors import FitError, InputError
 from capscope.fit import CurvePosterior, CurveWorld, Fit, fit_curves, load_fit, save_fit, simulate_counts
-from capscope.fit.links import curve_area, curve_log_odds
+from capscope.fit.links import curve_log_odds
+from capscope.fit.tensor_links import curve_area
 
 ARTIFACT = "artifacts/adele-v1"
 

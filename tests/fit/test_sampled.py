@@ -19,7 +19,8 @@ from capscope.fit import (
 )
 from capscope.fit.engines.pyro_sampling import chain_status, search_status
 from capscope.fit.irt_study import fit_answers
-from capscope.fit.links import log_likelihood, log_likelihood_of
+from capscope.fit.links import log_likelihood
+from capscope.fit.tensor_links import log_likelihood_of
 
 
 def test_the_differentiable_likelihood_is_the_plain_one_above_a_floor():

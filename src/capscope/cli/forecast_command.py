@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, DefaultCommandGroup, FamilyCommand, Force, Seed
+from capscope.cli.options import AsJson, Cluster, DefaultCommandGroup, FamilyCommand, Force, Seed
 from capscope.cli.output import emit, table_text
 from capscope.errors import InputError
+from capscope.tasks import on_cluster
 
 forecast_app = typer.Typer(
     cls=DefaultCommandGroup,
@@ -80,6 +81,7 @@ def evaluate(
     forecaster: ForecasterName = "hierarchical",
     unit: Unit = None,
     workers: Annotated[int, typer.Option(help="Processes that share the seeds; 0 for one per processor.")] = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -90,7 +92,8 @@ def evaluate(
     from capscope.forecast import ForecastEvaluationSettings, evaluate_forecast, published_scores
 
     settings = ForecastEvaluationSettings(hide=hide, seeds=seeds, seed=seed, forecaster=forecaster, workers=workers)
-    evaluation = evaluate_forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
+    with on_cluster(cluster):
+        evaluation = evaluate_forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
     text = (
         f"{evaluation.n_hidden:.0f} scores hidden ({hide}): median error {evaluation.median_error:.2f},"
         f" mean error {evaluation.mean_error:.2f}; 80 % intervals cover {100 * evaluation.coverage80:.1f} %,"
@@ -186,4 +189,41 @@ def change(
         emit({"series": series, "benchmarks": signal.to_dict("records")}, as_json, table_text(signal))
         return
     found = score_change(read, level=level, seed=seed)
+    emit(found.as_dict(), as_json, found.as_text())
+
+
+@forecast_app.command("horizon", cls=FamilyCommand)
+def horizon(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study whose items have human times.")],
+    minutes: Annotated[
+        str, typer.Option(help="Column of the items with the minutes a skilled human takes.")
+    ] = "minutes",
+    models: Annotated[Path | None, typer.Option(help="Table with columns model and date, for the growth.")] = None,
+    chance: Annotated[
+        list[float] | None, typer.Option(help="Chance of success of a horizon; may be repeated.  [default: 0.5, 0.8]")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Column of the items sampled together; by default tasks, where there are enough.")
+    ] = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.99, help="Coverage of the intervals.")] = 0.9,
+    out: Annotated[Path | None, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how long a task may take a human before each model's chance falls to 50 and 80 %, and how fast that grows.
+
+    Example: capscope forecast horizon study --minutes minutes --models dates.csv
+    """
+    from capscope import files
+    from capscope.data import read_study
+    from capscope.forecast import HorizonSettings, time_horizons
+
+    if out is not None:
+        files.refuse_file(out, force=force)
+    chances = tuple(chance) if chance else (0.5, 0.8)
+    settings = HorizonSettings(minutes=minutes, chances=chances, cluster=cluster, level=level, seed=seed)
+    found = time_horizons(read_study(study), models, settings=settings)
+    if out is not None:
+        files.write_table(out, found.models, force=force)
     emit(found.as_dict(), as_json, found.as_text())

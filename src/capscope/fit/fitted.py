@@ -16,8 +16,6 @@ from capscope.data import Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
-from capscope.fit.engines.variational.fitting import fit_variational
-from capscope.fit.engines.variational.problem import pick_device
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt_study import fit_answers, irt_settings
 from capscope.fit.outcome import HeldOut, Meter, NothingHeldOutError, Outcome, Status, held_out_rows
@@ -77,6 +75,8 @@ class Fit(Generic[PosteriorT]):
     @property
     def device(self) -> str:
         """Where it is fitted on this machine."""
+        from capscope.fit.engines.variational.problem import pick_device
+
         return str(pick_device(self.refit_settings.device))
 
     @property
@@ -263,6 +263,8 @@ def _hold_out_rows(
 
 def _refitted(posterior: Posterior, training: Responses, settings: StudyFitSettings) -> Outcome[Any]:
     """Fit an item response model to answers without a study: floors are those of the fit."""
+    from capscope.fit.engines.variational.fitting import fit_variational
+
     if not isinstance(posterior, IRTPosterior):
         raise FitError(f"a fit of {posterior.model_name} is made again from a study with demands; give the study")
     if len(posterior.population.center):

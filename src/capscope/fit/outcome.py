@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 
 from capscope.axes import RowFloats
@@ -89,6 +88,8 @@ def _peak_memory_mb() -> float:
 @contextmanager
 def single_threaded() -> Generator[None]:
     """Let torch and numpy's BLAS use one thread each, and restore their settings afterwards."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -6,12 +6,10 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-import torch
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.data import Responses, Study
 from capscope.errors import FitError, MissingExtraError, first_few, nearest
-from capscope.fit.links import log_likelihood_of
 
 Tensors = dict[str, np.ndarray]
 ParameterDraws = Mapping[str, tuple[FloatArray, tuple[str, ...]]]
@@ -334,6 +332,10 @@ def _arviz() -> Any:  # noqa: ANN401 - see to_arviz
 
 def _log_likelihood(posterior: HasFloors, responses: Responses, parameters: ParameterDraws) -> FloatArray:
     """Log-likelihood of each row at each draw (draw, row)."""
+    import torch
+
+    from capscope.fit.tensor_links import log_likelihood_of
+
     ability, slope, intercept = (parameters[name][0] for name in ("ability", "slope", "intercept"))
     model = positions(responses.models, posterior.models, "model")[responses.model_index]
     at = positions(responses.items, posterior.items, "item")[responses.item_index]

@@ -4,6 +4,7 @@ from capscope.forecast.change import FrontierChange, score_change, series_signal
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster, ForecasterEntry
 from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
+from capscope.forecast.horizon import Horizons, HorizonSettings, time_horizons
 from capscope.forecast.links import LINKS
 from capscope.forecast.masks import HIDINGS, hidden_cells
 from capscope.forecast.structure import ScoreStructure, forecast_structure
@@ -21,6 +22,8 @@ __all__ = [
     "ForecastSettings",
     "Forecaster",
     "ForecasterEntry",
+    "HorizonSettings",
+    "Horizons",
     "PublishedScores",
     "FrontierChange",
     "ScoreStructure",
@@ -31,6 +34,7 @@ __all__ = [
     "published_scores",
     "score_change",
     "series_signal",
+    "time_horizons",
 ]
 
 make_callable(__name__, "capscope.forecast.forecasting:forecast")

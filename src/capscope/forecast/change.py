@@ -168,16 +168,31 @@ def frontier_lines(date: FloatArray, values: FloatArray, rng: np.random.Generato
 
 def _speed(slopes: FloatArray, level: float) -> dict[str, float]:
     lower, upper = np.quantile(slopes, _tails(level))
-    middle = float(np.median(slopes))
+    return {
+        "per_year": float(np.median(slopes)),
+        "per_year_lower": float(lower),
+        "per_year_upper": float(upper),
+        **growth_of(slopes, level),
+    }
+
+
+def growth_of(slopes: FloatArray, level: float) -> dict[str, float]:
+    """Return the months in which something doubles; infinite where it does not grow.
+
+    Args:
+        slopes: Draws of the growth of its natural logarithm a year.
+        level: Coverage of the interval.
+
+    Returns:
+        `doubling_months` with `_lower` and `_upper`.
+    """
+    lower, upper = np.quantile(slopes, _tails(level))
 
     def months(slope: float) -> float:
         return MONTHS * float(np.log(2)) / slope if slope > 0 else float("inf")
 
     return {
-        "per_year": middle,
-        "per_year_lower": float(lower),
-        "per_year_upper": float(upper),
-        "doubling_months": months(middle),
+        "doubling_months": months(float(np.median(slopes))),
         "doubling_months_lower": months(float(upper)),
         "doubling_months_upper": months(float(lower)),
     }

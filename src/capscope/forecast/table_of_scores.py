@@ -307,13 +307,29 @@ def read_models(models: pd.DataFrame | str | Path, names: pd.Index) -> tuple[pd.
         raise InputError(f"{where}: model '{again}' has two rows; keep one")
     matched = names.isin(keyed.index)
     if not matched.any():
-        raise InputError(f"{where}: none of the models is in the table of scores; the first is '{keyed.index[0]}'")
+        raise InputError(f"{where}: none of its models has scores; the first is '{keyed.index[0]}'")
     keys = {str(column): key for column in keyed if (key := _covariate_key(str(column))) is not None}
     table = _model_columns(keyed, keys)
     others = [column for column in keyed.columns if str(column) not in keys]
     table = table.join(keyed[others].rename(columns=str)).reindex(names)
     share = f"{int(matched.sum())} of {len(names)} models have facts: {first_few(table.columns, 8)}"
     return table, (share,)
+
+
+def model_dates(models: pd.DataFrame | str | Path, names: list[str]) -> FloatArray:
+    """Return the dates of models in years, NaN where unknown.
+
+    Args:
+        models: A table with the columns model and date, or its file.
+        names: The models.
+
+    Raises:
+        InputError: There is no column of dates, or hardly any of the models is in the table.
+    """
+    table, _ = read_models(models, pd.Index(names))
+    if "date" not in table:
+        raise InputError("the table of models has no column of dates; call one 'date', with values like 2026-03")
+    return _as_years(table["date"])
 
 
 def _units(wide: pd.DataFrame, stated: dict[str, str], where: str) -> tuple[dict[str, str], tuple[str, ...]]:

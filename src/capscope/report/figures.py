@@ -6,6 +6,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from capscope.axes import LEVELS
 from capscope.report.plain_values import Record
@@ -178,6 +179,8 @@ def item_map(bins: Record, models: Sequence[Record], axes: Axes | None = None) -
         axes.plot([entry["overall"]["value"]], [1.08 * top], marker="v", markersize=5, color=ACCENT, alpha=0.7)
     axes.set_ylim(0, 1.2 * top)
     axes.set_xlabel("Difficulty of the items (bars), ability of the models (triangles)", fontsize=8)
+    axes.set_ylabel("Items", fontsize=8)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.tick_params(labelsize=8)
     tidy(axes, "y")
     return axes

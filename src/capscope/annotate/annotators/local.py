@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,14 @@ from capscope.annotate.local_model import (
     fit_local_model,
     item_features,
 )
-from capscope.annotate.local_validation import CrossValidation, cross_validate
 from capscope.annotate.planning import AnnotationPlan
 from capscope.annotate.rubrics import RubricSet
 from capscope.data import Demands, Study
-from capscope.embedding import TextVectors, default_model, text_vectors
 from capscope.errors import InputError, counted, first_few
+
+if TYPE_CHECKING:
+    from capscope.annotate.local_validation import CrossValidation
+    from capscope.embedding import TextVectors
 
 LARGEST_POOL = 4000
 """Items looked at; memory grows with their square."""
@@ -46,7 +48,7 @@ class LocalReport:
     """Items outside the support, which got no label."""
     withheld: tuple[str, ...]
     """Rubrics that were not written, since their cross-validated kappa is below `LOWEST_QWK`."""
-    expected: CrossValidation
+    expected: "CrossValidation"
     """The agreement with the reference to expect."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,6 +95,8 @@ class LocalAnnotator:
     @property
     def name(self) -> str:
         """Return the name under which labels are stored, if the embedding model can be used."""
+        from capscope.embedding import default_model
+
         return _name(self.embedder or default_model())
 
     def plan(self, study: Study, selection: Selection) -> AnnotationPlan:
@@ -125,6 +129,8 @@ class LocalAnnotator:
             InputError: No such annotator or rubric, or no item has a text.
             MissingExtraError: sentence-transformers is not installed.
         """
+        from capscope.annotate.local_validation import cross_validate
+
         step = progress or (lambda _done, _total, _text: None)
         demands = self._demands(study, selection)
         step(0, 3, "embedding the texts")
@@ -182,7 +188,7 @@ def _name(embedder: str) -> str:
     return f"local:{Path(embedder).name}"
 
 
-def study_features(study: Study, embedder: str, cache: Path | None = None) -> tuple[TextFeatures, TextVectors]:
+def study_features(study: Study, embedder: str, cache: Path | None = None) -> "tuple[TextFeatures, TextVectors]":
     """Return the features of the study's items that have a text, and the vectors that they hold.
 
     Args:
@@ -195,6 +201,8 @@ def study_features(study: Study, embedder: str, cache: Path | None = None) -> tu
         MissingExtraError: An embedder is named, and sentence-transformers is not installed.
         InputError: No item has a text, or the named model cannot be loaded.
     """
+    from capscope.embedding import text_vectors
+
     items = study.require("items")
     held = items[items["text"].notna()]
     texts = [str(text) for text in held["text"]]
@@ -298,5 +306,5 @@ ENTRY = AnnotatorEntry(
     help="a model on this machine that learns from another annotator's labels and asks no endpoint",
     make=LocalAnnotator,
     needs=("reference",),
-    takes=frozenset({"embedder", "workers", "yes"}),
+    takes=frozenset({"embedder", "workers", "cluster", "yes"}),
 )

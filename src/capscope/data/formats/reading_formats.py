@@ -33,7 +33,7 @@ class Recognised:
         count = "one file" if len(self.files) == 1 else f"{len(self.files)} files"
         first = f"recognised as {self.format}: {count}"
         rest = [
-            f"left: {len(files)} {why}: {first_few([path.name for path in files], 3)}"
+            f"left: {len(files)} {why}: {first_few(list(dict.fromkeys(path.name for path in files)), 3)}"
             for why, files in self.left.items()
         ]
         return [first, *rest]

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int8, UInt8
 from torch import Tensor
 
-from capscope.fit.links import (
+from capscope.fit.tensor_links import (
     Block,
     signed_log_likelihood,
     signed_residuals,

@@ -14,9 +14,9 @@ from capscope.fit.curves.program import CENTRE_LEVEL, CurveProgram, curve_data
 from capscope.fit.engines import ENGINES
 from capscope.fit.engines.laplace import LaplacePosterior, Latent, fit_laplace
 from capscope.fit.irt_study import item_chance
-from capscope.fit.links import curve_area
 from capscope.fit.outcome import Outcome, Status
 from capscope.fit.settings import StudyFitSettings
+from capscope.fit.tensor_links import curve_area
 
 Sampler = Callable[[CurveProgram, LaplacePosterior, int, int], Latent]
 

@@ -26,7 +26,8 @@ from torch import Tensor
 from capscope.axes import ModelDim
 from capscope.data import LevelCounts
 from capscope.errors import FitError
-from capscope.fit.links import curve_area, curve_log_odds
+from capscope.fit.links import curve_log_odds
+from capscope.fit.tensor_links import curve_area
 
 CENTRE_LEVEL = 3.0
 """Level at which `log_odds` is defined: the middle of the observed levels."""

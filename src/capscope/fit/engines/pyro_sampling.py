@@ -31,9 +31,9 @@ from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.irt.moments import irt_parameters
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
-from capscope.fit.links import log_likelihood_of
 from capscope.fit.outcome import Outcome, Status
 from capscope.fit.posterior import ParameterDraws
+from capscope.fit.tensor_links import log_likelihood_of
 
 HELD_FLOORS = "floors and ceilings are the default engine's estimates: only abilities, slopes and intercepts are drawn"
 

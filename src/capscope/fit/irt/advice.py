@@ -75,7 +75,12 @@ def flat_rows(
             rows = np.flatnonzero(flat)
             if len(rows):
                 listed = first_few((names[i] for i in rows), 3)
-                lines.append(f"{len(rows)} {what}s {label} ({listed}): their estimates lean on the prior")
+                one = label.replace("are", "is").replace("have", "has")
+                lines.append(
+                    f"1 {what} {one} ({listed}): its estimate leans on the prior"
+                    if len(rows) == 1
+                    else f"{len(rows)} {what}s {label} ({listed}): their estimates lean on the prior"
+                )
     return lines
 
 

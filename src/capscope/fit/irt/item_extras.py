@@ -1,17 +1,21 @@
 """The extra parameters of items outside of torch: floors and ceilings, thresholds between grades, precisions."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float, Int
 from scipy.special import betaincinv, expit, logit
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
-from capscope.fit.irt.score_models.binary import Binary
-from capscope.fit.irt.score_models.score_model import ScoreModel, score_model_of
+from capscope.fit.irt.score_models import ASYMPTOTES
 from capscope.fit.links import success_probability
+
+if TYPE_CHECKING:
+    import torch
+
+    from capscope.fit.irt.score_models.score_model import ScoreModel
 
 NEW_ITEM = -1
 """Position of an item that is not in the fit: it is predicted as a draw from the population of items."""
@@ -82,10 +86,12 @@ class ItemExtras:
     @property
     def has_asymptotes(self) -> bool:
         """Whether the extras are floors and ceilings."""
-        return self.code == Binary.stored
+        return self.code == ASYMPTOTES
 
-    def score_model(self) -> ScoreModel:
+    def score_model(self) -> "ScoreModel":
         """The score model, to take expectations and draws from."""
+        from capscope.fit.irt.score_models.score_model import score_model_of
+
         return score_model_of(self.code)
 
     def expected(self, mean: RowFloats, variance: RowFloats, item_index: RowIndex) -> RowFloats:
@@ -104,19 +110,25 @@ class ItemExtras:
 
     def information(self, logit: FloatArray) -> FloatArray:
         """Fisher information about known log-odds, with the items on the last axis."""
+        import torch
+
         extras = [torch.from_numpy(column) for column in self.mean.T]
         return self.score_model().information(torch.from_numpy(logit), extras).numpy()
 
     def draw(self, logit: RowFloats, item_index: RowIndex, rng: np.random.Generator) -> RowFloats:
         """Scores at known log-odds, row by row."""
+        import torch
+
         extras = [torch.from_numpy(column[item_index]) for column in self.mean.T]
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         return self.score_model().draw(torch.from_numpy(logit), extras, generator).numpy()
 
     def _at_nodes(
         self, mean: RowFloats, variance: RowFloats, item_index: RowIndex
-    ) -> tuple[torch.Tensor, list[torch.Tensor], FloatArray]:
+    ) -> "tuple[torch.Tensor, list[torch.Tensor], FloatArray]":
         """Log-odds at quadrature nodes (row, node), the extras beside them, and the nodes' weights."""
+        import torch
+
         node, weight = np.polynomial.hermite_e.hermegauss(NODES)
         log_odds = torch.from_numpy(mean[:, None] + np.sqrt(variance)[:, None] * node)
         extras = [torch.from_numpy(column[item_index][:, None]) for column in self.mean.T]

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.special import expit, ndtri
-from torch import Tensor
 
 from capscope.axes import FloatArray
 
@@ -92,26 +90,6 @@ def chance_draws(
         drawn = gaussian_draws(mean[model : model + 1], cov[model : model + 1], rng, draws)
         log_odds = (params[:, :-1] * drawn).sum(axis=1) + params[:, -1]
         yield floor + (ceiling - floor) * expit(log_odds)
-
-
-def lognormal_moments(mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of ``(a, d)`` with ``d = -a b`` where ``(log a, b)`` is Gaussian.
-
-    Args:
-        mean: Means of ``(log a, b)``, as (item, 2).
-        cov: Their covariances, as (item, 2, 2).
-    """
-    log_slope, difficulty = mean[:, 0], mean[:, 1]
-    var, cross, var_b = cov[:, 0, 0], cov[:, 0, 1], cov[:, 1, 1]
-    slope = torch.exp(log_slope + var / 2)
-    square = torch.exp(2 * log_slope + 2 * var)
-    # weighting a Gaussian by a^k shifts the mean of b by k Cov(log a, b)
-    once, twice = difficulty + cross, difficulty + 2 * cross
-    moments = torch.empty_like(cov)
-    moments[:, 0, 0] = square - slope.square()
-    moments[:, 0, 1] = moments[:, 1, 0] = -(square * twice - slope.square() * once)
-    moments[:, 1, 1] = square * (var_b + twice.square()) - (slope * once).square()
-    return torch.stack([slope, -slope * once], 1), moments
 
 
 def difficulty_moments(item: FloatArray, item_cov: FloatArray) -> tuple[FloatArray, FloatArray]:

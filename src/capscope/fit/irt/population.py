@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from capscope.axes import FloatArray
 from capscope.errors import FitError
 from capscope.fit.irt.item_extras import ItemExtras
-from capscope.fit.irt.moments import lognormal_moments
 from capscope.fit.posterior import Tensors
 
 ItemParam = Float[np.ndarray, "item param"]
@@ -63,6 +61,10 @@ class ItemPopulation:
         mean, cov = self.native(features, n_items)
         if self.form == "signed":
             return mean, cov
+        import torch
+
+        from capscope.fit.tensor_links import lognormal_moments
+
         moments, covariances = lognormal_moments(torch.from_numpy(mean), torch.from_numpy(cov))
         return moments.numpy(), covariances.numpy()
 
@@ -132,5 +134,6 @@ def read_extras(manifest: dict[str, Any], tensors: Tensors) -> ItemExtras | None
     if code is None:
         return None
     extras = ItemExtras(code, **{name: tensors[f"shape.{stored}"] for stored, name in _EXTRAS.items()})
-    extras.score_model()
+    if not extras.has_asymptotes:
+        extras.score_model()
     return extras

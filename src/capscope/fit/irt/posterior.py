@@ -187,6 +187,8 @@ class IRTPosterior:
             known_cov: Covariances of the fit's items: `item_cov` or `answer_cov`.
         """
         known = (item_index != NEW_ITEM)[:, None]
+        if known.all():
+            return self.item_mean[item_index], known_cov[item_index]
         new_mean, new_cov = self.population.moments(None)
         mean = np.where(known, self.item_mean[item_index], new_mean)
         return mean, np.where(known[..., None], known_cov[item_index], new_cov)

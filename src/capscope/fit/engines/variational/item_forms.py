@@ -15,7 +15,7 @@ from torch import Tensor
 from capscope.fit.cells.interface import Cells, Factors
 from capscope.fit.engines.variational.item_prior import Design, ItemPrior, inverse, transform_items, transform_prior
 from capscope.fit.engines.variational.kernels import Gaussians, Matrices, Sums, Vectors
-from capscope.fit.irt.moments import lognormal_moments
+from capscope.fit.tensor_links import lognormal_moments
 
 FEW_ANSWERS = 100
 """Up to this many answers an item's posterior is so far from Gaussian that quadrature is used."""

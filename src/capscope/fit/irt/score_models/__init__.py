@@ -26,6 +26,8 @@ class ScoreModelEntry:
         return resolve_name(self.where)
 
 
+ASYMPTOTES = "asymptotes"
+"""How fits store the extras of `binary`: floors and ceilings."""
 _HERE = "capscope.fit.irt.score_models"
 SCORE_MODELS: dict[str, ScoreModelEntry] = {
     member.name: member

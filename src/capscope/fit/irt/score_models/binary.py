@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from capscope.axes import ItemFloats, RowFloats
+from capscope.fit.irt.score_models import ASYMPTOTES
 from capscope.fit.irt.score_models.score_model import BetaPrior, Derivatives, ExtraPrior, Extras
-from capscope.fit.links import PROBIT_SCALE, asymptote_residuals, knowing_shares, log_likelihood_of
+from capscope.fit.links import PROBIT_SCALE
+from capscope.fit.tensor_links import asymptote_residuals, knowing_shares, log_likelihood_of
 
 LEAST_CHANCE = 0.005
 """Prior mean of an estimated floor where the known chance of a guess is 0."""
@@ -24,7 +26,7 @@ class Binary:
     """Right or wrong between a floor and a ceiling: coordinates are the logits of the floor and of the slip."""
 
     name: ClassVar[str] = "auto"
-    stored: ClassVar[str] = "asymptotes"
+    stored: ClassVar[str] = ASYMPTOTES
 
     def __init__(self, floor: bool = True, slip: bool = False, chance: Tensor | None = None) -> None:
         """Set which asymptotes are estimated; the others are known.
