@@ -252,7 +252,7 @@ def test_a_matrix_of_models_by_items_is_responses():
 
 
 def test_a_study_shows_its_sizes():
-    assert repr(small()) == "Study('study': 2 items, 2 responses, 1 demands; 1 models on 2 items)"
+    assert repr(small()) == "Study('study': 2 items, 2 responses, 1 demand; 1 model on 2 items)"
     assert "<td>responses</td>" in small()._repr_html_()
 
 

@@ -8,6 +8,7 @@ import typer
 from capscope.cli.gate_command import share_of
 from capscope.cli.options import AsJson, IdleSeed, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
+from capscope.errors import counted
 
 if TYPE_CHECKING:
     from capscope.decide import JudgeDrift, JudgeScores
@@ -134,7 +135,7 @@ def _drift_text(found: "JudgeDrift") -> str:
 def _text(found: "JudgeScores") -> str:
     lines: list[str] = []
     for model in found.scores:
-        head = f"{model.model}: the judge says {100 * model.judge_mean:.1f} over {model.n_answers} answers"
+        head = f"{model.model}: the judge says {100 * model.judge_mean:.1f} over {counted(model.n_answers, 'answer')}"
         if model.refused:
             lines.append(f"{head}; not corrected: {model.refused}")
             continue
@@ -144,7 +145,7 @@ def _text(found: "JudgeScores") -> str:
         assert model.severity is not None
         word = "lenient" if model.severity > 0 else "severe"
         text = f"{100 * model.score:.1f} ({100 * model.lower:.1f} to {100 * model.upper:.1f})"
-        lines.append(f"{head}; people would say {text}, from {model.n_labels} labels")
+        lines.append(f"{head}; people would say {text}, from {counted(model.n_labels, 'label')}")
         lines.append(f"  the judge is {word} by {100 * abs(model.severity):.1f} points on the labelled answers")
         if model.further_labels is not None:
             more = f"{model.further_labels} more labels" if model.further_labels else "no more labels"

@@ -20,7 +20,7 @@ from capscope.data.tables import (
     validate,
 )
 from capscope.display import html_table
-from capscope.errors import InputError, refuse_absent_model
+from capscope.errors import InputError, counted, refuse_absent_model
 from capscope.files import kind_of, locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
 
 SCHEMA_VERSION = 1
@@ -68,7 +68,7 @@ class Study:
 
     def __repr__(self) -> str:
         """Return the name and sizes."""
-        sizes = ", ".join(f"{len(frame)} {table}" for table, frame in self.tables().items())
+        sizes = ", ".join(counted(len(frame), table.removesuffix("s")) for table, frame in self.tables().items())
         return f"Study('{self.name}': {sizes}{_axes_of(self)})"
 
     def _repr_html_(self) -> str:
@@ -298,7 +298,8 @@ class Study:
 def _axes_of(study: Study) -> str:
     if study.responses is None:
         return ""
-    return f"; {study.responses['model'].nunique()} models on {study.responses['item_id'].nunique()} items"
+    models, items = study.responses["model"].nunique(), study.responses["item_id"].nunique()
+    return f"; {counted(models, 'model')} on {counted(items, 'item')}"
 
 
 def read_study(folder: Path | str) -> Study:

@@ -18,7 +18,7 @@ from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.sources import load_bank
 from capscope.data import Study
 from capscope.display import html_table
-from capscope.errors import BudgetReached, EndpointError, InputError, OutputError
+from capscope.errors import BudgetReached, EndpointError, InputError, OutputError, counted
 from capscope.files import refuse_unwritable, write_json, write_table
 from capscope.intervals import normal_quantile
 
@@ -89,9 +89,9 @@ class BatteryRun:
         unscored = int(self.steps["score"].isna().sum())
         cost = "" if self.usd is None else f"; cost ${self.usd:.4f}"
         if self.unmetered:
-            cost += f" ({self.unmetered} calls without a stated usage, counted by an estimate)"
+            cost += f" ({counted(self.unmetered, 'call')} without a stated usage, counted by an estimate)"
         return (
-            f"{len(self.steps)} items asked, {unscored} unscored (left out, not counted as wrong);"
+            f"{counted(len(self.steps), 'item')} asked, {unscored} unscored (left out, not counted as wrong);"
             f" ended: {self.status}{cost}"
         )
 

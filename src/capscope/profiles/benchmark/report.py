@@ -8,6 +8,7 @@ import pandas as pd
 
 from capscope.data import Study
 from capscope.display import short_repr
+from capscope.errors import counted
 from capscope.intervals import Interval
 from capscope.profiles.auditing import Audit, AuditSettings
 from capscope.profiles.auditing import audit as audit_of
@@ -166,7 +167,7 @@ def explanation_sentences(explanation: Explanation) -> tuple[str, ...]:
     levels = [f"at mean level {mean:.1f}" for mean in most["mean"]]
     named = listed_with_names(most["dim"].tolist(), levels) or "nothing: all levels are 0"
     return (
-        f"Demands most: {named} (of 5; {explanation.demand.n_items} items).",
+        f"Demands most: {named} (of 5; {counted(explanation.demand.n_items, 'item')}).",
         _difficulty_sentence(explanation.responses),
         _claims_sentence(explanation),
     )
@@ -204,7 +205,7 @@ def explanation_text(explanation: Explanation) -> str:
     demand, effective = explanation.demand, explanation.structure.effective_dims
     levels = pd.DataFrame(demand.histogram.astype(int), columns=[f"n{step}" for step in range(6)])
     parts = [
-        f"Demands of {demand.n_items} items (n0 to n5: items at each level)",
+        f"Demands of {counted(demand.n_items, 'item')} (n0 to n5: items at each level)",
         table_lines(named_dims(pd.concat([demand.table, levels], axis=1))),
         "dominant: items that demand no other dimension more. sensitive: a mean of 2 and an s.d. of 1 or more, so that",
         "the set has easy and hard items on this dimension.",
@@ -234,7 +235,8 @@ def _response_lines(responses: ResponseExplanation) -> list[str]:
     shares = responses.shares
     noise = min(shares.noise, 1.0)
     return [
-        f"\nDifficulty of {shares.items} items: s.d. {shares.spread:.2f} log-odds ({noise:.0%} of the observed"
+        f"\nDifficulty of {counted(shares.items, 'item')}: s.d. {shares.spread:.2f}"
+        f" log-odds ({noise:.0%} of the observed"
         f" variance is noise, taken off); all demands explain {_words(shares.explained)} of it:",
         table_lines(named_dims(shares.table)),
         "share: of the differences in difficulty, shared out among the demands (adds up to the total); alone: what the",
