@@ -175,7 +175,9 @@ def _strict_study(names: tuple[str, ...], number: str, bounds: tuple[float, floa
                     value = math.nan
                 if value is None or value < bounds[0] or value > bounds[1] or not all(key) or (word, *key) in values:
                     return None
-                values[word, *key] = (value, 1.0) if word == "score" else (value,) if word == "level" else (1 / value,)
+                if word == "chance":  # one option is the answer to an open question
+                    value = 0.0 if value == 1 else 1 / value
+                values[word, *key] = (value, 1.0) if word == "score" else (value,)
             return values
 
         return read

@@ -122,6 +122,9 @@ def agreement(study: Study | Path | str, reference: str, *, seed: int = 0) -> Ag
         reference: Name of the annotator to compare with.
         seed: Seed of the shuffles that show what unrelated ids would give.
 
+    Returns:
+        Kappa, alpha, correlations and exact agreement of each annotator with the reference.
+
     Raises:
         InputError: No such annotator, or nobody to compare it with.
     """

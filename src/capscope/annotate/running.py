@@ -241,6 +241,11 @@ def settings_of(
 def refuse_no_reference(annotator: str, study: Study, reference: str) -> None:
     """Refuse an annotator that learns from another one where none is named, and name those that the study has.
 
+    Args:
+        annotator: Name of the annotator that learns.
+        study: The study.
+        reference: The annotator to learn from; empty where none is named.
+
     Raises:
         InputError: None is named, and the study has some.
     """
@@ -288,6 +293,9 @@ def start_study(items: Study, folder: Path) -> Study:
         items: The items.
         folder: The study folder.
 
+    Returns:
+        The study as it lies in the folder.
+
     Raises:
         OutputError: The folder holds something else, or cannot be written.
     """
@@ -303,6 +311,9 @@ def start_study(items: Study, folder: Path) -> Study:
 
 def as_rubrics(rubrics: RubricSet | Path | str | None) -> RubricSet | None:
     """Return a rubric set from itself or from its folder; None where none is named.
+
+    Args:
+        rubrics: A set, its folder, or None.
 
     Raises:
         InputError: The folder holds no rubrics.

@@ -257,7 +257,12 @@ def _adaptive_errors(
 
 
 def past_bank(bank: Bank, past: Index) -> Bank:
-    """Return a bank fitted to some of the models of another, over the same items."""
+    """Return a bank fitted to some of the models of another, over the same items.
+
+    Args:
+        bank: The bank with all models.
+        past: Positions on its model axis of the models to keep.
+    """
     history = bank.known_scores()[past]
     model, item = np.nonzero(~np.isnan(history))
     score = history[model, item]

@@ -144,6 +144,9 @@ def select_battery(
         seed: Seed of the draw.
         design: Benchmarks, cost, exposure and uniform share.
 
+    Returns:
+        The drawn items, with the chance and the weight of each.
+
     Raises:
         InputError: See `select_forms`.
 
@@ -191,6 +194,14 @@ def select_forms(
 
 def save_forms(batteries: list[Battery], path: str | Path, *, force: bool = False) -> list[Path]:
     """Write parallel forms: a single one under the path itself, several with a number before the suffix.
+
+    Args:
+        batteries: The forms, in order.
+        path: File to write, `.csv`, `.parquet` or `.jsonl`.
+        force: Existing files may be replaced.
+
+    Returns:
+        The files that were written.
 
     Raises:
         OutputError: A file exists and `force` is not set, or it cannot be written; then none is written.

@@ -32,7 +32,8 @@ from capscope.data.splits import (
     response_folds,
     task_labels,
 )
-from capscope.data.study import Study, read_study, refuse_overwriting
+from capscope.data.study import Study, read_study
+from capscope.data.study_folder import refuse_overwriting
 from capscope.data.tables import (
     FACETS,
     FUSED,

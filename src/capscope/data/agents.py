@@ -193,7 +193,11 @@ def with_models_of(study: Study, models: Sequence[str]) -> Study:
 
 
 def effort_ranks(names: Sequence[str]) -> dict[str, float] | None:
-    """Return the order of efforts by name, or by number (such as ``8k`` or ``budget 2048``); None where unknown."""
+    """Return the order of efforts by name, or by number (such as ``8k`` or ``budget 2048``); None where unknown.
+
+    Args:
+        names: Distinct values of the facet `effort`.
+    """
     if all(name.lower() in EFFORTS for name in names):
         return {name: float(EFFORTS.index(name.lower())) for name in names}
     numbers: dict[str, float] = {}

@@ -51,6 +51,14 @@ class Join:
 def join_items(study: Study, table: TableName, other: TableName) -> Join:
     """Look up the items of one table in another.
 
+    Args:
+        study: The study.
+        table: Table whose items are looked up.
+        other: Table in which they are.
+
+    Returns:
+        The share of items with a match, and the ids without.
+
     Raises:
         InputError: The study lacks one of the tables.
     """
@@ -64,6 +72,9 @@ def joins(study: Study) -> list[Join]:
     """Return every join of this study: responses and demands on items, responses on demands.
 
     Items that are rated and not answered yet are no fault; the share that counts is of the answered items.
+
+    Args:
+        study: The study.
     """
     held = set(map(str, study.tables()))
     pairs: tuple[tuple[TableName, TableName], ...]
@@ -89,6 +100,9 @@ def refuse_foreign_demands(study: Study) -> Join:
 
     A part of the answered items may be rated, if nine in ten of the rated items are among the answered ones, or if the
     table of items has the ids of both; else the ids of the two tables are not of one kind.
+
+    Args:
+        study: A study with responses and demands.
 
     Raises:
         InputError: There are no demands.
@@ -133,6 +147,12 @@ class StudyCheck:
 
 def check_study(study: Study) -> StudyCheck:
     """Summarise a study, and refuse it when its tables are not about the same items.
+
+    Args:
+        study: The study.
+
+    Returns:
+        Sizes, joins and remarks.
 
     Raises:
         JoinError: Too many item ids of responses or demands are not in items.

@@ -219,6 +219,9 @@ class ResponseFile:
 def rows_in(path: Path) -> int:
     """Return the number of rows of a Parquet file, from its footer.
 
+    Args:
+        path: A Parquet file.
+
     Raises:
         InputError: It is no Parquet file.
     """

@@ -41,6 +41,9 @@ def item_folds(items: pd.DataFrame, split: str, folds: int, rng: np.random.Gener
         folds: Number of folds; with fewer groups than that, each group is a fold of its own.
         rng: Source of the shuffle.
 
+    Returns:
+        The folds; each item is held out in one.
+
     Raises:
         InputError: Unknown split, fewer than two groups, or fewer than two folds.
     """
@@ -76,7 +79,14 @@ def _groups(items: pd.DataFrame, split: str) -> np.ndarray:
 
 
 def task_labels(items: pd.DataFrame) -> np.ndarray:
-    """Name each item's task together with its benchmark, since two benchmarks may share a task's name."""
+    """Name each item's task together with its benchmark, since two benchmarks may share a task's name.
+
+    Args:
+        items: A study's items.
+
+    Returns:
+        One label for each row.
+    """
     return (items["benchmark"].astype(str) + "/" + items["task"].astype(str)).to_numpy()
 
 
@@ -92,6 +102,12 @@ BASES = (
 
 def read_families(path: Path) -> dict[str, str]:
     """Read a table with columns `model` and `family`.
+
+    Args:
+        path: A table.
+
+    Returns:
+        Family by model.
 
     Raises:
         InputError: The file cannot be read, lacks a column, or gives a model two families.
@@ -134,7 +150,14 @@ def families_of(models: Sequence[str], source: str | None, study_folder: Path) -
 
 
 def family_by_name(model: str) -> str:
-    """Guess a model's family: its base model, else the organisation before the first slash, else the name itself."""
+    """Guess a model's family: its base model, else the organisation before the first slash, else the name itself.
+
+    Args:
+        model: Name of a model, such as ``meta-llama/Llama-3.1-8B``.
+
+    Returns:
+        Name of the family.
+    """
     for base in BASES:
         if re.search(rf"(?<![a-z]){base}", model.lower()):
             return base.replace("-?", "-")
@@ -204,6 +227,9 @@ def response_folds(
         items: A study's items, one row for each of `responses.items`, in that order.
         plan: What to hold out.
         rng: Source of the folds and of the known answers.
+
+    Returns:
+        The folds: rows to learn from and rows to test.
 
     Raises:
         InputError: Fewer than two groups to hold out, or a model without a family.

@@ -147,6 +147,9 @@ def judge_drift(
         truth: Judge whose scores are the truth.
         level: Coverage of the intervals.
 
+    Returns:
+        Differences of the judges, by model and over all, with their intervals.
+
     Raises:
         InputError: The study has no such judges, or none shares enough items with its measure.
     """

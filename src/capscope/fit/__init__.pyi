@@ -8,11 +8,11 @@ from .curves.posterior import CurvePosterior as CurvePosterior
 from .curves.program import CurveWorld as CurveWorld
 from .curves.program import simulate_counts as simulate_counts
 from .demand.basis import DemandItems as DemandItems
+from .demand.draws import draw_demand_chances as draw_demand_chances
+from .demand.draws import draw_demand_log_odds as draw_demand_log_odds
 from .demand.model import DemandSettings as DemandSettings
 from .demand.posterior import DemandPosterior as DemandPosterior
 from .demand.posterior import LogOdds as LogOdds
-from .demand.posterior import draw_demand_chances as draw_demand_chances
-from .demand.posterior import draw_demand_log_odds as draw_demand_log_odds
 from .engines import ENGINES as ENGINES
 from .engines.mml_binary import MarginalPosterior as MarginalPosterior
 from .engines.mml_binary import fit_marginal as fit_marginal

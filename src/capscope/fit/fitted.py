@@ -19,12 +19,10 @@ from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, writ
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt_study import fit_answers, irt_settings
 from capscope.fit.outcome import HeldOut, Meter, NothingHeldOutError, Outcome, Status, held_out_rows
-from capscope.fit.posterior import Posterior, to_arviz
+from capscope.fit.posterior import Posterior, low_reliability, to_arviz
 from capscope.fit.settings import KINDS, MODELS, StudyFitSettings
 
 SCHEMA = 1
-LEAST_RELIABILITY = 0.5
-"""Below this, differences between models are more error than ability."""
 CHOSEN, COMPARED, NOT_TAKEN = "auto took ", "held-out log-loss ", " not taken: "
 """How the lines of advice begin that say how the model was chosen, and what one of them holds."""
 REMEDY = "make one with 'capscope fit STUDY --out FIT'"
@@ -278,22 +276,6 @@ def _refitted(posterior: Posterior, training: Responses, settings: StudyFitSetti
     return fit_answers(training, settings, floor)
 
 
-def low_reliability(posterior: Posterior) -> tuple[str, ...]:
-    """One line where the models' order rests on chance, because the items hardly tell them apart; else none.
-
-    Args:
-        posterior: A fit's posterior. Of several dimensions the most reliable one counts: the others are shrunken.
-    """
-    known = {name: share for name, share in posterior.reliability().items() if np.isfinite(share)}
-    if len(posterior.models) < 2 or not known or max(known.values()) >= LEAST_RELIABILITY:
-        return ()
-    name = max(known, key=lambda dim: known[dim])
-    return (
-        f"the items hardly tell these models apart: reliability {known[name]:.2f} ({name}), so that more than half of "
-        "the differences in ability is error; add items, or models that differ more",
-    )
-
-
 AnyFit = Fit[Any]
 """A fit of any kind."""
 
@@ -335,6 +317,9 @@ def load_fit(folder: Path | str) -> Fit[Any]:
     Args:
         folder: Folder written by `Fit.save`.
 
+    Returns:
+        The fit.
+
     Raises:
         InputError: The folder holds no fit, one of another version, or one whose parts do not belong together.
     """
@@ -372,12 +357,24 @@ def _refuse_axes(
 
 
 def is_fit(folder: Path | str) -> bool:
-    """Whether a folder looks like a fit; `load_fit` says whether it is one."""
+    """Whether a folder looks like a fit; `load_fit` says whether it is one.
+
+    Args:
+        folder: Any path; it need not exist.
+
+    Returns:
+        Whether it has the manifest of a fit.
+    """
     return (Path(folder) / MANIFEST).is_file() or (Path(folder) / TENSORS).is_file()
 
 
 def save_fit(fit: Fit[Any], folder: Path | str) -> None:
-    """Write a fit; a fit already in the folder is replaced. See `Fit.save`."""
+    """Write a fit; a fit already in the folder is replaced. See `Fit.save`.
+
+    Args:
+        fit: The fit.
+        folder: Folder to write.
+    """
     fit.save(folder)
 
 

@@ -117,6 +117,9 @@ def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: 
         settings: What to fit; by default held-out answers choose an item response model.
         progress: Called with the share of the work done, where the engine knows it.
 
+    Returns:
+        The fit.
+
     Raises:
         InputError: A table that the model needs is missing.
         JoinError: Responses and demands do not talk about the same items.
@@ -139,6 +142,9 @@ def fit_folder(
         folder: Study folder.
         settings: What to fit; by default held-out answers choose an item response model.
         progress: Called with the share of the work done, where the engine knows it.
+
+    Returns:
+        The fit.
 
     Raises:
         InputError: A table that the model needs is missing or wrong.
@@ -186,6 +192,9 @@ def fit_irt(
             0, so the dimensions are those of the mask, in its order, and are not rotated.
         anchors: A fit whose models and items keep their posteriors wherever they occur here, which sets the scale; the
             model, its form and its prior are then those of that fit (see `calibrate_items`).
+
+    Returns:
+        The fit.
 
     Raises:
         FitError: Responses, features or settings cannot be used; one line with what to do.
@@ -241,6 +250,9 @@ def fit_curves(
         draws: Number of posterior draws to keep.
         progress: Called with the share of the work done.
 
+    Returns:
+        The fit.
+
     Raises:
         FitError: The counts hold nothing to fit, or the engine cannot fit curves.
     """
@@ -253,7 +265,17 @@ def fit_curves(
 def fit_demand(
     responses: Responses, items: DemandItems, dims: tuple[str, ...] = (), settings: DemandSettings | None = None
 ) -> Fit[DemandPosterior]:
-    """Fit the demand-ability model to answers and items laid out for it; see `fit_demand_items`."""
+    """Fit the demand-ability model to answers and items laid out for it; see `fit_demand_items`.
+
+    Args:
+        responses: Observed responses.
+        items: Demands, texts, tasks and benchmarks of the items.
+        dims: Names of the demands.
+        settings: What to fit.
+
+    Returns:
+        The fit.
+    """
     settings = settings or DemandSettings()
     stated = StudyFitSettings(model="demand", seed=settings.seed)
     return Fit.of(fit_demand_items(responses, items, dims, settings), stated)
@@ -266,6 +288,9 @@ def fit_demand_study(study: Study, annotator: str | None = None, seed: int = 0) 
         study: A study with responses and demands.
         annotator: Whose demand levels to use; by default the fused ones, else the mean over annotators.
         seed: Seed of everything random.
+
+    Returns:
+        The fit.
 
     Raises:
         InputError: A table is missing, or no such annotator.
@@ -282,6 +307,9 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
         study: The study.
         settings: An item response model.
         share: Share of the answers to hold out, drawn with the settings' seed.
+
+    Returns:
+        Log-loss and AUROC on the held-out answers, and the fit to the others.
 
     Raises:
         FitError: The model is of another kind, the share lies outside (0, 1), or the rest cannot support the model.

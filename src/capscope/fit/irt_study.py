@@ -124,6 +124,9 @@ def item_chance(study: Study, items: tuple[str, ...]) -> RowFloats | None:
     Args:
         study: A study.
         items: Ids on the item axis.
+
+    Returns:
+        Chances, 0 to 1, or None.
     """
     if study.items is None or "chance" not in study.items:
         return None

@@ -92,6 +92,9 @@ def forecast_structure(
         models: What is known of the models; dates are used.
         seed: Seed of the bootstrap over models.
 
+    Returns:
+        Corrected correlations of pairs of benchmarks, factors, and redundant and lone benchmarks.
+
     Raises:
         InputError: No two benchmarks share enough models.
     """

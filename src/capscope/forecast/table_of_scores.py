@@ -174,6 +174,9 @@ def published_scores(
         models: What is known of the models (column model, and family, size, tokens, compute, date, ...), or its file.
         units: Units of benchmarks that are not as recognised: names of `LINKS`.
 
+    Returns:
+        Scores (model, benchmark) in log-odds or their own scale, with units and facts.
+
     Raises:
         InputError: The table has no scores, a cell is no number, or a unit is unknown or does not fit.
     """

@@ -255,6 +255,9 @@ def ability_profiles(fit: Posterior | Fit[Any], level: float = 0.9) -> AbilityPr
     Args:
         fit: A fit, or its posterior.
         level: Nominal coverage of the bounds.
+
+    Returns:
+        Overall ability and abilities by dimension of each model, with bounds.
     """
     posterior: Posterior = fit.posterior if isinstance(fit, Fit) else fit
     general = general_ability(posterior, level)
@@ -311,6 +314,12 @@ def general_factor_share(ability: ModelDim) -> float:
     """Share of variance on the first principal component of the standardised abilities; NaN where it has no meaning.
 
     Zhou et al.'s profiles of 15 models have 0.94 on this measure: what a profile adds to one number is the rest.
+
+    Args:
+        ability: Abilities (model, dim).
+
+    Returns:
+        A share, 0 to 1.
     """
     if len(ability) < 2 or not np.isfinite(ability).all():
         return float("nan")

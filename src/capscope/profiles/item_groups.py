@@ -67,6 +67,10 @@ def clusters_of(study: Study, items: tuple[str, ...]) -> np.ndarray:
 def of_benchmark(study: Study, benchmark: str) -> Study:
     """Return the part of a study that belongs to one benchmark.
 
+    Args:
+        study: The study.
+        benchmark: Its name in the table of items.
+
     Raises:
         InputError: There is no such benchmark.
     """

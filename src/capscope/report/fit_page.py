@@ -96,6 +96,9 @@ def report_fit(folder: Path | str, out: Path | str, settings: PageSettings | Non
         settings: What to show beside the fit.
         force: Replace an existing file.
 
+    Returns:
+        The file that was written.
+
     Raises:
         OutputError: The file exists and `force` is not set.
     """
@@ -135,6 +138,9 @@ def fit_summary(fit: Fit[Any] | Path | str, settings: PageSettings | None = None
     Args:
         fit: A fit of any kind, or its folder.
         settings: What to show beside it.
+
+    Returns:
+        Plain values of all sections of the page.
 
     Raises:
         InputError: The fit, the items or the study cannot be read.
@@ -320,6 +326,9 @@ def run_demo(out: Path, seed: int = 0, progress: Callable[[float], None] | None 
         out: Folder to write; one that an earlier demo wrote is written over.
         seed: Seed of all random draws.
         progress: Called with the share of the work done.
+
+    Returns:
+        Paths and sizes of what was written.
 
     Raises:
         OutputError: The folder exists and is not a demo's.

@@ -91,6 +91,13 @@ def find_injections(item_id: str, text: str) -> tuple[Flag, ...]:
 
     Case, hidden characters, look-alike letters and line breaks inside a phrase make no difference. A flag is a hint:
     a benign item may be flagged (one about prompt injection is), and a sly one may pass; the fence protects both.
+
+    Args:
+        item_id: Id of the item.
+        text: Its text.
+
+    Returns:
+        A flag for each suspicious phrase.
     """
     folded = fold(text)
     found: list[Flag] = []

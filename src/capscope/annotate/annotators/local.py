@@ -220,6 +220,9 @@ def distilled(study: Study, selection: Selection, count: int, embedder: str, rng
         embedder: Name of the embedding model; empty for the default.
         rng: Chooses the items to look at where there are very many.
 
+    Returns:
+        The selection, reduced to these items.
+
     Raises:
         InputError: The count does not fit the study, or the embedding model cannot be loaded.
         MissingExtraError: sentence-transformers is not installed.
@@ -241,6 +244,9 @@ def choose_items(features: TextFeatures, count: int, rng: np.random.Generator) -
         features: All items that could be asked about.
         count: How many to choose.
         rng: Chooses the items to look at where there are more than `LARGEST_POOL`.
+
+    Returns:
+        Positions of the items, in the order in which they were chosen.
 
     Raises:
         InputError: The count is below what the local annotator needs, or above the number of items.

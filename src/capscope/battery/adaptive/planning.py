@@ -161,6 +161,9 @@ def plan_battery(
         out: Folder of the run, whose ledger may hold replies.
         settings: Stop rules, judge, prices.
 
+    Returns:
+        Largest numbers of questions and tokens, and US dollars where prices are known.
+
     Raises:
         InputError: The bank or the items cannot be read, or open answers have no judge.
     """

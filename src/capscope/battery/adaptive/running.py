@@ -143,6 +143,9 @@ def run_adaptively(
         settings: Stop rules.
         progress: Called after every question with their number and the state.
 
+    Returns:
+        Draws, scores and abilities, and why the run ended.
+
     Raises:
         InputError: No question belongs to the chosen benchmarks.
     """
@@ -207,7 +210,13 @@ def begin_run(bank: Bank, asked: Collection[str], settings: RunSettings) -> Adap
 
 
 def run_status(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:
-    """Return why a run ends after so many items were asked; empty where it goes on."""
+    """Return why a run ends after so many items were asked; empty where it goes on.
+
+    Args:
+        state: State of the run.
+        asked: Number of items asked.
+        settings: Stop rules.
+    """
     if not len(state.left):
         return "no-items-left"
     if len(state.draws) >= FEWEST and settings.width is not None:
@@ -221,14 +230,24 @@ def run_status(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str
 
 
 def score_table(state: AdaptiveBattery, level: float) -> pd.DataFrame:
-    """Return the mean score of each target with its interval; columns as in `BatteryRun.scores`."""
+    """Return the mean score of each target with its interval; columns as in `BatteryRun.scores`.
+
+    Args:
+        state: State of a run.
+        level: Nominal coverage of the intervals, 0 to 1.
+    """
     score, items = state.estimate(level), (state.targets.member > 0).sum(axis=1)
     columns = {"target": state.targets.names, "items": items, "score": score.score}
     return pd.DataFrame(columns | {"lower": score.lower, "upper": score.upper})
 
 
 def ability_table(state: AdaptiveBattery, level: float) -> pd.DataFrame:
-    """Return each ability with its interval; columns as in `BatteryRun.abilities`."""
+    """Return each ability with its interval; columns as in `BatteryRun.abilities`.
+
+    Args:
+        state: State of a run.
+        level: Nominal coverage of the intervals, 0 to 1.
+    """
     mean, sd = state.ability.mean[0], np.sqrt(np.diagonal(state.ability.cov[0]))
     width = normal_quantile(level) * sd
     dims = np.arange(1, len(mean) + 1)

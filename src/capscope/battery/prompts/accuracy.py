@@ -114,6 +114,9 @@ def prompt_scores(
         settings: Model, level, draws, seed.
         covariates: Columns prompt and numbers that describe it, such as an embedding.
 
+    Returns:
+        Quantiles of each model's accuracy over prompts, each prompt's accuracy, and the items that turn on the prompt.
+
     Raises:
         InputError: No prompts, an unknown model, or a prompt without covariates.
     """

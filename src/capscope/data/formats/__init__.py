@@ -15,6 +15,7 @@ from capscope.data.formats.deepeval import DEEPEVAL, import_deepeval
 from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_eval_ever
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
 from capscope.data.formats.helm import HELM, import_helm
+from capscope.data.formats.inspect_draws import LoggedDraws, read_draws
 from capscope.data.formats.inspect_logs import INSPECT, import_inspect
 from capscope.data.formats.inspect_transcripts import Transcript, TranscriptStep, read_transcripts
 from capscope.data.formats.irw import IRW, export_irw, import_irw
@@ -130,6 +131,7 @@ __all__ = [
     "ExtraTables",
     "Format",
     "ImportReport",
+    "LoggedDraws",
     "Imported",
     "Merged",
     "Paths",
@@ -159,6 +161,7 @@ __all__ = [
     "import_torch_measure",
     "merge_studies",
     "read_answers",
+    "read_draws",
     "read_format",
     "read_recognised",
     "read_parts",

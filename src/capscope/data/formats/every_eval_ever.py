@@ -106,6 +106,9 @@ def import_every_eval_ever(
             is that of the runs.
         usual: Whether an open choice takes the usual metric of the evaluation, with a remark.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A line is wrong, or the choice of a metric is open; the message names file and line.
     """

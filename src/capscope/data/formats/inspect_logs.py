@@ -115,6 +115,9 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
             not finish always give way to those of a later one.
         usual: Whether an open choice takes the first scorer of the task, with a remark.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A log is damaged, a score is none, or the choice of a scorer is open.
     """

@@ -42,6 +42,9 @@ def read_renames(path: Path | str) -> dict[str, str]:
     Args:
         path: A table with the columns `from` and `to`.
 
+    Returns:
+        New name by old name.
+
     Raises:
         InputError: A column is missing, or a model has two new names.
     """
@@ -105,6 +108,9 @@ def merge_studies(
         rename: New names of models by their old ones.
         parts: Facets of models by their old names, as `read_parts` gives them: names such as ``gpt-5+codex`` become a
             model and its scaffold.
+
+    Returns:
+        The joined study, and counts of what was joined.
 
     Raises:
         InputError: Two studies disagree about an item, or answer for the same model and item without a rule.

@@ -75,6 +75,9 @@ def import_openai_evals(
         not_administered: Scores that stand for "not scored".
         runs: What to do where several logs hold the same samples: one of `RUNS_CHOICES`.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A line is wrong, or the log does not say which model answered.
     """

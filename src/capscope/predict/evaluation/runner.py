@@ -79,6 +79,9 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
         write: File for all out-of-fold predictions: `.parquet` or `.csv`.
         progress: Called with the share of the work done, 0 to 1.
 
+    Returns:
+        The metrics of each assessor and their differences.
+
     Raises:
         InputError: Unknown assessor, a split that leaves nothing to hold out, or demands made from the answers.
         JoinError: The demands are about other items, or the items table lacks over a tenth of the answered ones.

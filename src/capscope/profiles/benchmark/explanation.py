@@ -54,6 +54,12 @@ class DemandProfile:
 def demand_profile(demands: Demands) -> DemandProfile:
     """Summarise the demands of a set of items.
 
+    Args:
+        demands: Levels of the items.
+
+    Returns:
+        Mean level, spread and histogram of each dimension.
+
     Raises:
         InputError: No item has a level.
     """
@@ -106,6 +112,13 @@ class ClaimCheck:
 
 def check_claims(profile: DemandProfile, claims: tuple[str, ...]) -> ClaimCheck:
     """Judge an item set against its claims; a set is sensitive to a dimension as `DemandProfile.table` says.
+
+    Args:
+        profile: Demands of the item set.
+        claims: Codes of the rubrics that it claims to measure.
+
+    Returns:
+        Claims that are met and not met, and demands that nobody claims.
 
     Raises:
         InputError: A claimed dimension has no levels.

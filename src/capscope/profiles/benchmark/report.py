@@ -64,6 +64,14 @@ class BenchmarkReport:
 def explain_benchmark(study: Study, settings: ExplainSettings, audit: AuditSettings | None = None) -> BenchmarkReport:
     """Explain a benchmark and, with settings for it, audit its items.
 
+    Args:
+        study: The study.
+        settings: Benchmark, claims, comparison, seed.
+        audit: Settings of the audit; None for no audit.
+
+    Returns:
+        The explanation, and the audit where one was asked for.
+
     Raises:
         InputError: The study lacks what is asked for.
     """
@@ -110,7 +118,11 @@ def interval_dict(interval: Interval) -> dict[str, float]:
 
 
 def explanation_dict(explanation: Explanation) -> dict[str, Any]:
-    """Return all of an explanation as plain values."""
+    """Return all of an explanation as plain values.
+
+    Args:
+        explanation: The explanation.
+    """
     demand = explanation.demand
     result: dict[str, Any] = {
         "n_items": demand.n_items,
@@ -201,7 +213,14 @@ def _claims_sentence(explanation: Explanation) -> str:
 
 
 def explanation_text(explanation: Explanation) -> str:
-    """Lay an explanation out as tables, each under a line that says how to read it."""
+    """Lay an explanation out as tables, each under a line that says how to read it.
+
+    Args:
+        explanation: The explanation.
+
+    Returns:
+        Lines to print.
+    """
     demand, effective = explanation.demand, explanation.structure.effective_dims
     levels = pd.DataFrame(demand.histogram.astype(int), columns=[f"n{step}" for step in range(6)])
     parts = [

@@ -160,6 +160,9 @@ def suite_aggregates(
         level: Nominal coverage.
         runs: Numbers of runs of pass^k and pass@k, where models ran items more than once.
 
+    Returns:
+        A row for each model: aggregates with bounds, and ranks.
+
     Raises:
         InputError: Fewer than two models answered.
     """

@@ -79,6 +79,9 @@ def bradley_terry(judgements: pd.DataFrame, *, level: float = 0.9) -> JudgedMode
             the rows nor the frame's index matters.
         level: Nominal coverage.
 
+    Returns:
+        Strength of each model in log-odds, with bounds.
+
     Raises:
         InputError: A column is missing, a name is blank, a winner is none of these, or models fall into groups without
             a judgement between them.

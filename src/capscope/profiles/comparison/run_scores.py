@@ -291,6 +291,9 @@ def repeated_runs(responses: Responses, runs: Sequence[int] = DEFAULT_RUNS, leve
         responses: Answers with repeats.
         runs: Numbers of runs to report.
         level: Coverage of the bounds.
+
+    Returns:
+        Chances of success in any and in all of several runs, by model; or None.
     """
     responses = by_condition(of_one_judge(responses))
     dense = responses.dense()
