@@ -15,6 +15,8 @@ CapscopeError
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from operator import index
+from typing import SupportsIndex
 
 LONGEST_NAME = 80
 """Characters of a name that an error shows."""
@@ -109,14 +111,15 @@ def first_few(names: Iterable[str], limit: int = 5) -> str:
     return ", ".join(listed[:limit]) + more
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: SupportsIndex, noun: str) -> str:
     """Return a number with its noun: ``1 item``, ``2 items``.
 
     Args:
         count: The number.
         noun: Its noun in the singular.
     """
-    return f"{count} {noun if count == 1 else plural(noun)}"
+    number = index(count)
+    return f"{number} {noun if number == 1 else plural(noun)}"
 
 
 def plural(noun: str) -> str:

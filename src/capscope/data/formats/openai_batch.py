@@ -156,11 +156,10 @@ def _cell(
     path: Path, place: str, custom_id: str, names: BatchNames, known: dict[str, tuple[str, str]] | None
 ) -> tuple[str, str]:
     """Return the item and rubric that a request was about."""
+    shown = shortened(custom_id, LONGEST_NAME)
     if known is not None:
         if custom_id not in known:
-            raise InputError(
-                f"{path}: {place}: custom_id '{shortened(custom_id, LONGEST_NAME)}' is not in {names.table}; add it"
-            )
+            raise InputError(f"{path}: {place}: custom_id '{shown}' is not in {names.table}; add it")
         return known[custom_id]
     if names.rubric:
         return custom_id, names.rubric
