@@ -202,5 +202,5 @@ ENTRY = AnnotatorEntry(
     help="the same language model through batch jobs, at half the price where endpoints offer it",
     make=BatchAnnotator,
     needs=("model", "endpoint"),
-    takes=CHAT.takes | {"batch"},
+    takes=(CHAT.takes | {"batch"}) - {"shard"},
 )

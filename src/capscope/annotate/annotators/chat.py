@@ -198,7 +198,8 @@ class ChatAnnotator:
         job = make_job(
             study, rubrics, self.sampling, samples=settings.samples, joint=settings.joint, limit=selection.limit
         )
-        return job if selection.ids is None else job.only(selection.ids)
+        job = job if selection.ids is None else job.only(selection.ids)
+        return job if selection.shard is None else job.only(selection.shard.of(item_id for item_id, _ in job.items))
 
     def plan(self, study: Study, selection: Selection) -> AnnotationPlan:
         """Return size and price of the run; nothing is asked or written."""
@@ -385,5 +386,5 @@ ENTRY = AnnotatorEntry(
     help="a language model behind an OpenAI-compatible chat endpoint",
     make=ChatAnnotator,
     needs=("model", "endpoint"),
-    takes=ENDPOINT_SETTINGS | QUESTION_SETTINGS | MONEY_SETTINGS | DISTIL_SETTINGS,
+    takes=ENDPOINT_SETTINGS | QUESTION_SETTINGS | MONEY_SETTINGS | DISTIL_SETTINGS | {"shard"},
 )
