@@ -91,6 +91,17 @@ def write_card(
 ) -> Path:
     """Write the card of a fit as JSON; see `measurement_card`.
 
+    Args:
+        fit: A fit of any kind, or its folder.
+        out: JSON file to write.
+        study: The study that was fitted, or its folder.
+        by: Who measured.
+        claims: What the measurement is to support.
+        force: Replace an existing file.
+
+    Returns:
+        The file that was written.
+
     Raises:
         OutputError: The file exists and `force` is not set, or it cannot be written.
     """
