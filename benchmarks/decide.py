@@ -171,7 +171,7 @@ def _llmbar() -> tuple[np.ndarray, np.ndarray]:
     """Share of both orders in which a judge preferred the first reply, and whether people did; shape (judge, item)."""
     rows = pd.read_parquet(DATA / "llmbar_judges" / "judgements.parquet")
     rows = rows[rows["valid"]].astype({"winner": str, "label": str})
-    rows["first"] = ((rows["winner"] == "1") != rows["swapped"]).astype(float)
+    rows["first"] = (rows["winner"] == "1").astype(float)
     verdicts = rows.groupby(["judge", "strategy", "item_id"], observed=True)["first"].mean().unstack("item_id")
     gold = rows[~rows["swapped"]].drop_duplicates("item_id").set_index("item_id")["label"].reindex(verdicts.columns)
     whole = verdicts[verdicts.notna().mean(axis=1) > 0.9].fillna(0.5)

@@ -162,3 +162,20 @@ def test_sheets_that_do_not_fit_are_refused(tmp_path):
     assert (
         "10 of 90 drawn answers have no label yet" in judge_scores(study, sheet=label_sheet(path)).scores[0].warnings[0]
     )
+
+
+def test_labels_without_a_fault_of_the_judge_leave_some_doubt():
+    rows = [("m", f"i{row}", "gpt", float(row % 3 > 0)) for row in range(100)]
+    rows += [("m", f"i{row}", "human", float(row % 3 > 0)) for row in range(40)]
+    alike = [("n", f"i{row}", judge, 1.0) for judge, n in (("gpt", 100), ("human", 40)) for row in range(n)]
+    study = Study.of(responses=pd.DataFrame(rows + alike, columns=["model", "item_id", "judge", "score"]))
+    for name in ("narrower", "kernel", "ppi++"):
+        for found in judge_scores(study, estimator=name).scores:
+            # an error rate of 7 % shows no error in 40 labels once in twenty
+            assert found.upper - found.lower > 0.03
+            assert found.lower <= found.judge_mean <= found.upper + 1e-9
+
+
+def test_widths_that_are_none_are_refused():
+    with pytest.raises(InputError, match="width 0 is no width"):
+        judge_scores(judged(6)[0], width=0.0)

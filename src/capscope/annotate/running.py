@@ -249,6 +249,10 @@ def settings_of(
 def as_shard(text: str | None, distil: int | None = None) -> Shard | None:
     """Return a part of the items from ``i/n``; None where none is named.
 
+    Args:
+        text: The text of the option; None for all items.
+        distil: Number of telling items to choose; None where none are chosen.
+
     Raises:
         InputError: It has another form, or telling items are to be chosen among all.
     """

@@ -199,7 +199,8 @@ def _model_lines(model: "CorrectedScore") -> list[str]:
         lines = [f"{head}; people would say {text}, from {model.n_labels} labels"]
     if model.severity is not None:
         word = "lenient" if model.severity > 0 else "severe"
-        lines.append(f"  the judge is {word} by {100 * abs(model.severity):.1f} points on the labelled answers")
+        by = f"{word} by {100 * abs(model.severity):.1f} points" if model.severity else "neither lenient nor severe"
+        lines.append(f"  the judge is {by} on the labelled answers")
     if model.further_labels is not None:
         more = f"{model.further_labels} more labels" if model.further_labels else "no more labels"
         lines.append(f"  {more} needed for the wanted width")

@@ -98,6 +98,8 @@ def judge_scores(  # noqa: PLR0913 - all but the study are keywords with default
     """
     study = study if isinstance(study, Study) else Study.load(study)
     chosen = estimator_named(estimator)
+    if width is not None and not 0 < width < 1:
+        raise InputError(f"width {width:g} is no width of an interval; give a share between 0 and 1, such as 6pp")
     unlabelled = sheet is not None or width is not None
     judged = chosen_models(study, judged_answers(study, truth, judge, may_lack_truth=unlabelled), models, sheet)
     found = tuple(_corrected(answers, chosen, sheet, width, level) for answers in judged)

@@ -130,7 +130,10 @@ def _truth_and_judges(study: Study, truth: str, may_lack_truth: bool) -> pd.Data
         return table.assign(**{truth: np.nan})
     if truth not in judges:
         hint = nearest(truth, judges)
-        raise InputError(f"{study.name}: no responses by judge '{truth}'{hint}; there are {first_few(judges)}")
+        raise InputError(
+            f"{study.name}: no responses by judge '{truth}'{hint}; there are {first_few(judges)} (answers to label are"
+            " drawn by 'capscope judge plan --out')"
+        )
     if len(judges) < 2:
         raise InputError(f"{study.name}: '{truth}' is the only judge; there is nothing to correct")
     return table

@@ -59,6 +59,9 @@ def merge_ledgers(paths: Sequence[Path | str], out: Path | str, *, force: bool =
         out: The file to write.
         force: An existing file may be replaced.
 
+    Returns:
+        Numbers of replies that it holds and that were set aside, and what all calls cost.
+
     Raises:
         InputError: A file is no ledger, is in use, or has an open batch.
         OutputError: The file exists and `force` is not set, or is one of the sources.

@@ -13,6 +13,9 @@ from capscope.decide.judge_data import JudgedAnswers
 RARE = 2.5
 """Skewness of the errors from which bounds are built from positive and negative ones apart: one in nine or rarer."""
 
+SMALLEST_ERROR = 1e-6
+"""Range of errors under which they are one value."""
+
 FLATTEST = 1e-12
 """Variance under which errors are one value."""
 
@@ -31,7 +34,7 @@ class MeanEstimate:
     freedom: float
     """Degrees of freedom of the standard error."""
     error: Float[np.ndarray, " label"] = field(default_factory=lambda: np.zeros(0), repr=False)
-    """Label less prediction of each labelled answer; none where their weights differ."""
+    """Label less prediction of each labelled answer; none where their weights differ or none speaks against them."""
     skewed: bool = False
     """Whether bounds follow the skew of the errors; else they are symmetric."""
 
@@ -73,16 +76,26 @@ def corrected_mean(
     """
     n, n_answers = len(error), len(answers.label)
     freedom = float(max(n - 1 - lost, 1))
+    lost_spread = (n - 1) / freedom
+    faultless = _faultless(answers.label[answers.labelled], error)
+    kept = np.zeros(0) if faultless else error
     if answers.chance is not None:
-        weight = answers.weight
-        offset = float(np.average(error, weights=weight))
-        se = drawn_se(error - offset, 1 / weight, n_answers) * float(np.sqrt((n - 1) / freedom))
+        share = 1 / answers.weight
+        offset = float(np.average(error, weights=answers.weight))
+        se = drawn_se(np.zeros(n) if faultless else error - offset, share, n_answers) * float(np.sqrt(lost_spread))
         return MeanEstimate(float(predicted.mean()) + offset, se, freedom)
     rest = ~answers.labelled
     unseen = float((predicted[rest] + error.mean()).sum())
     value = (float(np.nansum(answers.label)) + unseen) / n_answers
-    spread = variance_of(error, np.ones(n)) * (n - 1) / freedom
-    return MeanEstimate(value, float(np.sqrt((1 - n / n_answers) * spread / n)), freedom, error)
+    spread = variance_of(np.zeros(n) if faultless else error, np.ones(n)) * lost_spread
+    return MeanEstimate(value, float(np.sqrt((1 - n / n_answers) * spread / n)), freedom, kept)
+
+
+def _faultless(label: Float[np.ndarray, " label"], error: Float[np.ndarray, " label"]) -> bool:
+    """Whether no label speaks against the prediction: small errors then say nothing of those still to be seen."""
+    if not np.isin(label, (0.0, 1.0)).all():
+        return float(np.ptp(error)) < SMALLEST_ERROR
+    return float(np.abs(error - error.mean()).max()) < 0.5 - SMALLEST_ERROR
 
 
 def skewed_bounds(estimate: MeanEstimate, level: float) -> tuple[float, float]:
