@@ -54,6 +54,9 @@ def export_every_eval_ever(study: Study, out: Path, force: bool = False) -> Expo
         out: The folder to write.
         force: Replace a folder that is there.
 
+    Returns:
+        The files that were written, and what they leave out.
+
     Raises:
         InputError: A model answers an item more than once.
         OutputError: The folder is there, or cannot be written.
