@@ -16,6 +16,7 @@ from capscope.data.levels import items_of_frame, read_items
 from capscope.data.reading import read_table, read_text, shipped
 from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, rows_in
 from capscope.data.splits import (
+    AGENT_SPLITS,
     FROM_NAMES,
     ITEM_SPLITS,
     MODEL_SPLITS,
@@ -50,6 +51,7 @@ ResponseMatrix, response_matrix = Responses, Responses.of
 
 __all__ = [
     "AGENT_FACETS",
+    "AGENT_SPLITS",
     "ArrowTable",
     "AgentDesign",
     "SEPARATOR",

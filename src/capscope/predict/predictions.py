@@ -40,6 +40,8 @@ class Predictions:
     """Remarks for the user, one line each."""
     chances: Chances | None = None
     """Chances and their log-odds (mean and standard deviation), in the order of the rows of `table`."""
+    deferral: pd.DataFrame | None = None
+    """Threshold of each model and what is known of it, see `deferral_rules`; None unless a risk is given."""
 
     def __repr__(self) -> str:
         lines = [f"Predictions of {self.table['model'].nunique()} models on {len(self.support)} items", *self.notes]

@@ -36,6 +36,8 @@ HELD_OUT = {
     "family": "on models of new families",
     "frontier": "on stronger models than those learnt from",
     "both": "on new models and new benchmarks",
+    "new-pair": "on new pairs of known models and scaffolds",
+    "new-scaffold": "on new scaffolds",
 }
 """What each split stands for, in a sentence."""
 
@@ -230,7 +232,7 @@ class Evaluation:
             "split": self.settings.split,
             "folds": self.folds,
             "seeds": self.settings.seeds,
-            "known": self.settings.known if self.settings.split in (*MODEL_SPLITS, "both") else None,
+            "known": self.settings.known if self.settings.split in (*MODEL_SPLITS, "both", "new-scaffold") else None,
             "n_models": self.n_models,
             "n_items": self.n_items,
             "n_items_left_out": self.n_items_left_out,
