@@ -32,7 +32,7 @@ def _able() -> list[str]:
 def export(
     format: Annotated[str, typer.Argument(metavar="FORMAT", help="Format to write.")],
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")],
-    out: Annotated[Path, typer.Option("--out", help="File to write; for torch-measure a folder.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write; for torch-measure and every-eval-ever a folder.")],
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
