@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from capscope.axes import RowIndex
-from capscope.data import SPLITS, Study
+from capscope.data import AGENT_SPLITS, SPLITS, Study
 from capscope.errors import InputError, JoinError
 from capscope.predict import ASSESSORS, AssessorEntry, Chances, ForestAssessor, Training, evaluate
 from capscope.predict.assessors.stacked import StackedAssessor
@@ -35,7 +35,11 @@ def test_layout_and_order_of_assessors() -> None:
     assert set(found) >= {"split", "folds", "seeds", "n_models", "n_items", "n_items_left_out", "assessors"}
     assert (found["split"], found["folds"], found["n_models"], found["n_items"]) == ("task", 2, 3, 80)
     names = {"auroc", "auroc_within_task", "log_loss", "brier", "ece", "benchmark_mae", "seconds"}
-    assert set(found["assessors"]) == ASSESSORS.keys() - {"text-forest", "text-rasch"}  # the study has no texts
+    assert set(found["assessors"]) == ASSESSORS.keys() - {
+        "text-forest",
+        "text-rasch",
+        "agents",
+    }  # no texts, no scaffolds
     assert all(names < set(row) for row in found["assessors"].values())
 
 
@@ -67,7 +71,7 @@ def shuffled() -> Study:
     return replace(found, responses=responses.assign(score=rng.permutation(responses["score"].to_numpy())))
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", [split for split in SPLITS if split not in AGENT_SPLITS])
 def test_shuffled_labels_give_a_coin_flip(shuffled: Study, split: str) -> None:
     names = ["item-mean", "explanatory"]
     settings = {"split": split, "folds": 2, "families": "names", "known": 10}
