@@ -8,6 +8,7 @@ import typer
 
 from capscope.cli.options import AsJson, FitFolder, Force, PageAgainst, PageItems, PageModel, PageStudy, Seed
 from capscope.cli.output import emit, progress_bar
+from capscope.errors import counted
 
 
 def report(
@@ -85,7 +86,7 @@ def demo(
 
         result = run_demo(out, seed, progress)
     lines = [
-        f"{result.models} models profiled on {result.dims} dimensions in {result.seconds:.0f} s",
+        f"{counted(result.models, 'model')} profiled on {counted(result.dims, 'dimension')} in {result.seconds:.0f} s",
         f"abilities and chances: {out / 'abilities.csv'}, {out / 'chances.csv'}",
         result.report,
     ]

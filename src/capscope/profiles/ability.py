@@ -14,7 +14,7 @@ import pandas as pd
 from capscope.axes import FloatArray, ModelDim
 from capscope.data import Study
 from capscope.display import html_table
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit, with_named_agent
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
 from capscope.profiles.directions import dimension_abilities, general_direction, named_dimensions
@@ -140,7 +140,10 @@ class AbilityProfiles:
 
     def __repr__(self) -> str:
         models, dims = self.table["model"].nunique(), self.table["dim"].nunique()
-        return f"AbilityProfiles({models} models on {dims} dimensions, reliability {self.reliability:.2f})"
+        return (
+            f"AbilityProfiles({counted(models, 'model')} on {counted(dims, 'dimension')},"
+            f" reliability {self.reliability:.2f})"
+        )
 
     def _repr_html_(self) -> str:
         note = " ".join([*self.notes, f"Bounds of {self.level:.0%} intervals; {self.unit}."])
