@@ -19,7 +19,7 @@ from capscope.battery.selection import Battery
 from capscope.data import ArrowTable, Responses, Study
 from capscope.data.formats import LoggedDraws, read_draws
 from capscope.display import html_table
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import kind_of
 from capscope.intervals import normal_quantile
 
@@ -70,7 +70,10 @@ class BatteryScores:
     def __repr__(self) -> str:
         models = self.scores["model"].nunique()
         shown = self.scores.head(5).round(3).to_string(index=False)
-        return f"BatteryScores({models} models, estimator {self.estimator}, {self.level:.0%} intervals)\n{shown}"
+        return (
+            f"BatteryScores({counted(models, 'model')}, estimator {self.estimator},"
+            f" {self.level:.0%} intervals)\n{shown}"
+        )
 
     def _repr_html_(self) -> str:
         """Show the scores as a table in a notebook."""

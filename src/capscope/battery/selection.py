@@ -22,7 +22,7 @@ from capscope.battery.selectors.selector import (
 )
 from capscope.data import Demands, Study, checked_columns, read_table
 from capscope.display import html_table
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import refuse_file, write_table
 
 COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
@@ -121,7 +121,7 @@ class Battery:
 
     def _repr_html_(self) -> str:
         """Show the items as a table in a notebook."""
-        return html_table(f"Battery of {len(self.table)} items", self.table, repr(self))
+        return html_table(f"Battery of {counted(len(self.table), 'item')}", self.table, repr(self))
 
     def _whole_table(self) -> pd.DataFrame:
         return self.table.assign(pool=self.pool, method=self.method, seed=self.seed)

@@ -8,7 +8,7 @@ import typer
 from capscope.cli.gate_command import share_of
 from capscope.cli.options import AsJson, Force, IdleSeed, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 
 if TYPE_CHECKING:
     from capscope.decide import CorrectedScore, JudgeDrift, JudgeScores
@@ -191,12 +191,12 @@ def _text(found: "JudgeScores") -> str:
 
 
 def _model_lines(model: "CorrectedScore") -> list[str]:
-    head = f"{model.model}: the judge says {100 * model.judge_mean:.1f} over {model.n_answers} answers"
+    head = f"{model.model}: the judge says {100 * model.judge_mean:.1f} over {counted(model.n_answers, 'answer')}"
     if model.score is None or model.lower is None or model.upper is None:
         lines = [f"{head}; not corrected: {model.refused}"]
     else:
         text = f"{100 * model.score:.1f} ({100 * model.lower:.1f} to {100 * model.upper:.1f})"
-        lines = [f"{head}; people would say {text}, from {model.n_labels} labels"]
+        lines = [f"{head}; people would say {text}, from {counted(model.n_labels, 'label')}"]
     if model.severity is not None:
         word = "lenient" if model.severity > 0 else "severe"
         by = f"{word} by {100 * abs(model.severity):.1f} points" if model.severity else "neither lenient nor severe"

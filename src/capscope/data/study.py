@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from capscope.data.columns import guess_chance
 from capscope.data.reading import read_table
 from capscope.data.study_folder import (
     MANIFEST,
@@ -28,7 +29,7 @@ from capscope.data.tables import (
     validate,
 )
 from capscope.display import html_table
-from capscope.errors import InputError, refuse_absent_model
+from capscope.errors import InputError, counted, refuse_absent_model
 from capscope.files import locked, sha256_of, whole_folder, write_json, write_table
 
 ADVICE: dict[TableName, str] = {
@@ -72,7 +73,7 @@ class Study:
 
     def __repr__(self) -> str:
         """Return the name and sizes."""
-        sizes = ", ".join(f"{len(frame)} {table}" for table, frame in self.tables().items())
+        sizes = ", ".join(counted(len(frame), table.removesuffix("s")) for table, frame in self.tables().items())
         return f"Study('{self.name}': {sizes}{_axes_of(self)})"
 
     def _repr_html_(self) -> str:
@@ -302,7 +303,8 @@ class Study:
 def _axes_of(study: Study) -> str:
     if study.responses is None:
         return ""
-    return f"; {study.responses['model'].nunique()} models on {study.responses['item_id'].nunique()} items"
+    models, items = study.responses["model"].nunique(), study.responses["item_id"].nunique()
+    return f"; {counted(models, 'model')} on {counted(items, 'item')}"
 
 
 def read_study(folder: Path | str) -> Study:
@@ -335,6 +337,7 @@ def _with_defaults(items: pd.DataFrame | None) -> pd.DataFrame | None:
     if "text" not in items:
         items["text"] = pd.Series([None] * len(items), dtype="str")
     if "n_options" in items:
-        guess = 1 / items["n_options"]
-        items["chance"] = items["chance"].fillna(guess) if "chance" in items else guess
+        guess = guess_chance(items["n_options"])
+        stated = items["chance"].mask(items["n_options"] == 1, 0.0) if "chance" in items else guess
+        items["chance"] = stated.fillna(guess)
     return items

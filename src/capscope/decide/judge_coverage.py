@@ -51,7 +51,7 @@ def label_coverage(answers: JudgedAnswers) -> LabelCoverage:
     """Say whether the labels of one model's answers carry to all of them.
 
     Args:
-        answers: Judged answers of one model; labels with known chances are not tested for even draws.
+        answers: Judged answers of one model; labels with known chances cover by their draw.
     """
     refused = _refusal(answers)
     if refused or answers.chance is not None or answers.labelled.all():
@@ -73,6 +73,8 @@ def _refusal(answers: JudgedAnswers) -> str:
         return f"no labels of this model; label {FEWEST_LABELS} or more of its answers (capscope judge plan --out)"
     if rows.sum() < FEWEST_LABELS:
         return f"{int(rows.sum())} labels of this model; {FEWEST_LABELS} or more are needed"
+    if answers.chance is not None:  # every answer could have been drawn, so that none lies beyond the labels
+        return ""
     low, high = answers.judge[rows].min(), answers.judge[rows].max()
     outside = float(((answers.judge < low) | (answers.judge > high)).mean())
     if outside > MOST_OUTSIDE:

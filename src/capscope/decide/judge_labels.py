@@ -43,7 +43,8 @@ class LabelSheet:
         """Put the sheet's labels and chances on one model's answers.
 
         Args:
-            answers: Judged answers of one model; labels that the study has already stay.
+            answers: Judged answers of one model; labels that the study has already stay, and models that are not in the
+                sheet keep theirs as an even draw.
 
         Returns:
             The answers, and a warning where drawn answers have no label; empty where all have one.
@@ -52,6 +53,8 @@ class LabelSheet:
             InputError: An answer has a label but no chance, or two labels that differ.
         """
         own = self.table[self.table["model"] == answers.model].set_index("item_id")
+        if own.empty:
+            return answers, ""
         items = pd.Index(answers.items)
         unknown = own.index.difference(items)
         if len(unknown):

@@ -148,6 +148,7 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
         BudgetReached: The limit on spending is reached; replies so far are kept.
         EndpointError: The endpoint ended the run; replies so far are kept.
         OutputError: The folder cannot be written.
+        Interrupted: Ctrl-C; replies so far are kept.
     """
     settings, run, folder = settings or GateSettings(), run or RunSettings(), Path(out)
     study = study if isinstance(study, Study) else Study.load(study)

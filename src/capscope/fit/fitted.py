@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from capscope.data import Responses, Study
+from capscope.data import AgentDesign, Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
@@ -43,17 +43,22 @@ class Fit(Generic[PosteriorT]):
     """How the search ended."""
     history: tuple[float, ...] = ()
     """One number for each sweep or step: the change (variational engine) or the objective (the others)."""
+    design: AgentDesign | None = None
+    """Model, scaffold and effort of each subject; None where no facet varies."""
 
     @classmethod
-    def of(cls, outcome: Outcome[PosteriorT], settings: StudyFitSettings | None) -> "Fit[PosteriorT]":
+    def of(
+        cls, outcome: Outcome[PosteriorT], settings: StudyFitSettings | None, design: AgentDesign | None = None
+    ) -> "Fit[PosteriorT]":
         """Add the settings to what an engine returned, and say first whether the abilities are known at all.
 
         Args:
             outcome: What the engine returned.
             settings: What it was asked.
+            design: Parts of its subjects.
         """
         status = outcome.status.with_advice(*low_reliability(outcome.posterior), first=True)
-        return cls(outcome.posterior, settings, status, outcome.history)
+        return cls(outcome.posterior, settings, status, outcome.history, design)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -200,6 +205,8 @@ class Fit(Generic[PosteriorT]):
         stored = {"schema": SCHEMA, **manifest, **_status_manifest(self.status, self.history)}
         if self.settings is not None:
             stored["settings"] = self.settings.as_dict()
+        if self.design is not None:
+            stored["agents"] = self.design.as_dict()
         return write_tensors(Path(folder), stored, tensors, force=force, what="fit")
 
     @staticmethod
@@ -234,6 +241,7 @@ def hold_out(study: Study, settings: StudyFitSettings, share: float) -> HeldOut[
         FitError: The share lies outside (0, 1), or the rest cannot support the model.
     """
     fit_kind: FitKind = KINDS[MODELS[settings.model].kind].load_fit()
+    study, _ = settings.subjects(study)
     return _hold_out_rows(
         Responses.of(study), share, settings, lambda rows: fit_kind(study, rows, settings, None), study
     )
@@ -336,7 +344,8 @@ def load_fit(folder: Path | str) -> Fit[Any]:
         status = Status(manifest["converged"], manifest["code"], tuple(manifest["advice"]))
         stored = manifest.get("settings")
         settings = None if stored is None else StudyFitSettings.from_dict(stored)
-        return Fit(posterior, settings, status, tuple(manifest["history"]))
+        design = AgentDesign.from_dict(manifest["agents"]) if "agents" in manifest else None
+        return Fit(posterior, settings, status, tuple(manifest["history"]), design)
     except KeyError as error:
         raise InputError(f"{folder}: the fit lacks {error}; {REMEDY}") from None
     except (TypeError, ValueError, FitError) as error:

@@ -28,6 +28,7 @@ from capscope.fit.demand.model import DemandSettings, fit_demand_items
 from capscope.fit.demand.posterior import DemandPosterior
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.engines.variational.problem import pick_device
+from capscope.fit.facets.parts import parts_of_name, with_agent
 from capscope.fit.fitted import Fit, hold_out
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
@@ -54,6 +55,7 @@ def fit(  # noqa: PLR0913 - one name for each setting
     response: str = "auto",
     chance: str = "auto",
     annotator: str | None = None,
+    facets: str = "auto",
     device: str = "auto",
     seed: int = 0,
     progress: Progress | None = None,
@@ -70,6 +72,8 @@ def fit(  # noqa: PLR0913 - one name for each setting
         response: A name in `SCORE_MODELS`: what scores are.
         chance: Known chances of a guess: ``auto``, ``use`` or ``ignore``.
         annotator: Whose demand levels ``demand`` and ``curves`` use.
+        facets: What makes subjects of one model: ``auto`` for scaffold and effort, ``ignore``, or names of facets
+            joined by commas.
         device: ``auto``, ``cpu`` or ``cuda``.
         seed: Seed of everything random.
         progress: Called with the share of the work done, where the engine knows it.
@@ -92,6 +96,7 @@ def fit(  # noqa: PLR0913 - one name for each setting
         response=response,
         chance=chance,
         annotator=annotator,
+        facets=facets,
         device=device,
         seed=seed,
     )
@@ -127,7 +132,25 @@ def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: 
     """
     settings = settings or StudyFitSettings()
     kind = KINDS[MODELS[settings.model].kind]
-    return Fit.of(kind.load_fit()(study, Responses.of(study), settings, progress), settings)
+    subjects, design = settings.subjects(study)
+    outcome = kind.load_fit()(subjects, Responses.of(subjects), settings, progress)
+    return Fit.of(outcome, settings, design)
+
+
+def with_named_agent(fit: Fit[Any], name: str) -> Fit[Any]:
+    """Add an agent to a fit by a name that joins known parts, such as ``model + scaffold``.
+
+    Args:
+        fit: A fit.
+        name: The name; one that the fit has already, or that is not made of parts, changes nothing.
+
+    Returns:
+        The fit, with one more model where the name was new.
+    """
+    parts = None if fit.design is None or name in fit.models else parts_of_name(fit.design, name)
+    if parts is None or fit.design is None:
+        return fit
+    return replace(fit, posterior=with_agent(fit.posterior, fit.design, parts))
 
 
 def fit_folder(

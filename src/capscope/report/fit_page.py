@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from capscope.data import Demands, Study, read_items, read_level_counts, shipped
-from capscope.errors import JoinError, OutputError, first_few
+from capscope.errors import JoinError, OutputError, counted, first_few
 from capscope.files import MANIFEST, TENSORS, refuse_file, write_json, write_table
 from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, NothingHeldOutError, fit_curves, load_fit, save_fit
 from capscope.predict import predict
@@ -192,7 +192,7 @@ def _measured(fit: Fit[Any]) -> str:
     """On what a fit measured its models."""
     posterior = fit.posterior
     if isinstance(posterior, CurvePosterior):
-        return f"{len(posterior.dims)} scales of demand"
+        return f"{counted(len(posterior.dims), 'scale')} of demand"
     return f"{len(posterior.items):,} items"
 
 

@@ -34,7 +34,7 @@ from capscope.endpoint import (
     Tally,
     answered_keys,
 )
-from capscope.errors import BudgetReached, CapscopeError, EndpointError, InputError
+from capscope.errors import BudgetReached, CapscopeError, EndpointError, InputError, counted
 
 _RATED = r"(?:rubrics?|instructions?|scales?|ratings?|guidelines?|criteria|prompts?|system message|orders?)"
 _THING = r"(?:task|item|question|problem|instance|prompt|one)"
@@ -161,8 +161,8 @@ class AnnotationReport:
     def as_text(self) -> str:
         """Return lines to read."""
         missing = f"{self.unparsed} unparsed, {self.failed} failed, {self.open} not asked"
-        made = f"{self.asked} questions asked, {self.cached} from the ledger"
-        lines = [f"{self.annotator}: {self.labels} labels; {made}; {missing}"]
+        made = f"{counted(self.asked, 'question')} asked, {self.cached} from the ledger"
+        lines = [f"{self.annotator}: {counted(self.labels, 'label')}; {made}; {missing}"]
         lines += [f"cost ${self.usd:.4f}"] if self.usd else []
         reckoned = f"{self.unmetered} calls state no usage; they are reckoned at the plan's estimate"
         lines += [reckoned] if self.unmetered else []
@@ -329,7 +329,11 @@ class ChatAnnotator:
             tally: How far the run came.
             kept: What is kept of it, for the message.
         """
-        reckoned = f", {tally.unmetered} calls without a stated usage at the plan's estimate" if tally.unmetered else ""
+        reckoned = (
+            f", {counted(tally.unmetered, 'call')} without a stated usage at the plan's estimate"
+            if tally.unmetered
+            else ""
+        )
         if tally.halted:
             return EndpointError(f"{tally.halted} ({kept})")
         if not tally.stopped:

@@ -18,7 +18,7 @@ from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.sources import load_bank
 from capscope.data import Study
 from capscope.display import html_table
-from capscope.errors import BudgetReached, EndpointError, InputError, Interrupted, OutputError
+from capscope.errors import BudgetReached, EndpointError, InputError, OutputError, counted
 from capscope.files import refuse_unwritable, write_json, write_table
 from capscope.intervals import normal_quantile
 
@@ -89,9 +89,9 @@ class BatteryRun:
         unscored = int(self.steps["score"].isna().sum())
         cost = "" if self.usd is None else f"; cost ${self.usd:.4f}"
         if self.unmetered:
-            cost += f" ({self.unmetered} calls without a stated usage, counted by an estimate)"
+            cost += f" ({counted(self.unmetered, 'call')} without a stated usage, counted by an estimate)"
         return (
-            f"{len(self.steps)} items asked, {unscored} unscored (left out, not counted as wrong);"
+            f"{counted(len(self.steps), 'item')} asked, {unscored} unscored (left out, not counted as wrong);"
             f" ended: {self.status}{cost}"
         )
 
@@ -297,11 +297,7 @@ def run_battery(
             progress(asked, float(state.estimate(settings.level, 1).score[0]))
 
     with answerer as answer:
-        try:
-            run = run_adaptively(loaded, questions, answer, model, settings, show)
-        except KeyboardInterrupt:
-            kept = f"{answer.replies} replies are kept in {folder / LEDGER_NAME}"
-            raise Interrupted(f"stopped by Ctrl-C; {kept}; run the same command again to go on") from None
+        run = run_adaptively(loaded, questions, answer, model, settings, show)
         run = replace(run, usd=answer.usd if settings.prices(model) else None, unmetered=answer.unmetered)
         if run.status == BUDGET:
             run = replace(run, cause=f"stopped at ${answer.usd:.4f} of {answer.limit}")

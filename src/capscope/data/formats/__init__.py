@@ -13,6 +13,7 @@ import pandas as pd
 from capscope.data.formats.adele import ADELE, import_adele
 from capscope.data.formats.deepeval import DEEPEVAL, import_deepeval
 from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_eval_ever
+from capscope.data.formats.every_eval_ever_writing import dataset_card, export_every_eval_ever
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
 from capscope.data.formats.helm import HELM, import_helm
 from capscope.data.formats.inspect_draws import LoggedDraws, read_draws
@@ -138,7 +139,9 @@ __all__ = [
     "Recognised",
     "Transcript",
     "TranscriptStep",
+    "dataset_card",
     "detect_format",
+    "export_every_eval_ever",
     "export_irw",
     "export_pyirt",
     "export_study",

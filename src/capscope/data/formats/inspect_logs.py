@@ -36,7 +36,7 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0, "yes": 1.0, "no": 0.0}
 """Values of scorers that are no numbers; `N` (no answer) is up to the reader."""
@@ -290,18 +290,19 @@ def _remark(log: InspectLog, records: int, ends: Ends, limits: str, notes: LogNo
     """Note how the run and its samples ended."""
     name, status = log.path.name, str(log.header.get("status", "started"))
     if status != "success":
-        notes.notes.append(f"{name}: the run ended as '{status}'; its {records} samples are taken")
+        notes.notes.append(f"{name}: the run ended as '{status}'; its {counted(records, 'sample')} are taken")
     if ends.kinds["error"]:
         of = {"wrong": "; they count as wrong", "missing": "; they are no responses"}.get(limits, "")
         notes.unscored.append(
-            f"{name}: {ends.kinds['error']} samples ended in an error: {ends.errors.most_common(1)[0][0]}{of}"
+            f"{name}: {counted(ends.kinds['error'], 'sample')} ended in an error:"
+            f" {ends.errors.most_common(1)[0][0]}{of}"
         )
     if ends.kinds["limit"]:
         of = {"wrong": "they count as wrong", "missing": "they are no responses"}.get(
             limits, "their scores are taken; choose with --limits wrong or missing"
         )
         (notes.unscored if limits == "missing" else notes.notes).append(
-            f"{name}: {ends.kinds['limit']} samples ended at a limit; {of}"
+            f"{name}: {counted(ends.kinds['limit'], 'sample')} ended at a limit; {of}"
         )
     if ends.kinds["invalidated"]:
         of = "count as wrong" if limits == "wrong" else "are left out"

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.display import short_repr
-from capscope.embedding import embed
+from capscope.embedding import TFIDF, embed
 from capscope.errors import FitError
 from capscope.fit import IRTPosterior
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
@@ -226,13 +226,13 @@ def text_features(texts: list[str], seed: int, embedder: str = "", cache: Path |
     Args:
         texts: One for each item.
         seed: Seed of the decomposition.
-        embedder: Name of an embedding model; empty for words.
+        embedder: Name of an embedding model; empty or `TFIDF` for words, which need no model.
         cache: Where vectors of the embedding model are kept.
 
     Returns:
         Array (item, feature) and its name.
     """
-    if embedder:
+    if embedder not in ("", TFIDF):
         whole = np.asarray(embed(texts, embedder, cache), float)
     else:
         words = HashingVectorizer(n_features=HASHED_WORDS, alternate_sign=False).transform(texts)

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray
 from capscope.display import html_table
-from capscope.errors import LONGEST_NAME, InputError, first_few, shortened
+from capscope.errors import LONGEST_NAME, InputError, counted, first_few, shortened
 from capscope.profiles.comparison.rankings import ClusterScores, Wins, fit_strengths, strengths
 from capscope.profiles.text_tables import reliability_notes, table_lines
 
@@ -59,7 +59,9 @@ class JudgedModels:
 
     def __repr__(self) -> str:
         first = self.table["model"].iloc[0]
-        return f"JudgedModels({len(self.table)} models, {self.judgements} judgements, {first} first)"
+        return (
+            f"JudgedModels({counted(len(self.table), 'model')}, {counted(self.judgements, 'judgement')}, {first} first)"
+        )
 
     def _repr_html_(self) -> str:
         return html_table("Judged models", self.table, " ".join([*self.notes, self.head]))
