@@ -125,7 +125,7 @@ STEPS = {
     "estimator help": 'run("battery", "evaluate", "-h")',
     "grader help": 'run("battery", "run", "-h")',
     "grader": '[g.grade_reply(t, g.AnswerKey(target="yes"), g.GRADERS["yes-no"]).score for t in ("Yes.", "Who?")]',
-    "judge file": 'pd.concat([judged, judged.head(20).assign(judge="human")]).to_csv("judged.csv", index=False)',
+    "judge file": 'pd.concat([judged, judged.head(40).assign(judge="human")]).to_csv("judged.csv", index=False)',
     "judged": 'run("import", "tidy", "judged.csv", "--out", "judged")',
     "judge estimator": 'run("judge", "score", "judged", "--estimator", "halfway", "--json")',
     "table file": 'Path("scores.csv").write_text("model,x,y\\na,10,20\\nb,30,40\\nc,50,\\nd,70,80\\n")',

@@ -20,6 +20,12 @@ AXES = ("model", "item", "dim", "level", "draw")
 LEVELS = (0, 1, 2, 3, 4, 5)
 """The demand levels that rubrics define."""
 
+FACETS = ("prompt", "scaffold", "effort", "judge", "run")
+"""Conditions under which a model may answer an item more than once; those that a table has are part of its key."""
+
+AGENT_FACETS = ("scaffold", "effort")
+"""Facets that, with the model, make an agent: another scaffold or effort is another subject."""
+
 RowFloats = Float[np.ndarray, " row"]
 RowIndex = Int[np.ndarray, " row"]
 ModelFloats = Float[np.ndarray, " model"]

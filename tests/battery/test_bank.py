@@ -83,7 +83,7 @@ def test_positions_and_benchmarks_say_what_is_missing(bank: Bank) -> None:
 
 
 def test_folders_that_are_no_banks_are_refused(bank: Bank, tmp_path) -> None:
-    with pytest.raises(InputError, match="not a bank"):
+    with pytest.raises(InputError, match="no bank here"):
         Bank.load(tmp_path)
     bank.save(tmp_path / "b")
     with pytest.raises(OutputError, match="already exists"):

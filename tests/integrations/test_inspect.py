@@ -1,9 +1,10 @@
 """Inspect, as a user runs it: real tasks with a model that Inspect simulates, whose answers are known."""
 
 import asyncio
+import gc
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,13 @@ with warnings.catch_warnings():
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 N_ITEMS, N_PAST = 250, 25
+
+
+@pytest.fixture(autouse=True)
+def streams_of_a_run_that_ended_early() -> Iterator[None]:
+    """Collect the streams that Inspect leaves open where a run fails, so that no later test warns of them."""
+    yield
+    gc.collect()
 
 
 @dataclass(frozen=True)

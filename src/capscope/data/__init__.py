@@ -1,11 +1,11 @@
 """The three tables, the study folder, splits and file formats; no modelling, no torch."""
 
 from capscope.data.agents import (
-    AGENT_FACETS,
     SEPARATOR,
     AgentDesign,
     agent_design,
     effort_ranks,
+    subjects_of,
     with_agents,
     with_models_of,
 )
@@ -36,7 +36,6 @@ from capscope.data.splits import (
 from capscope.data.study import Study, read_study
 from capscope.data.study_folder import refuse_overwriting
 from capscope.data.tables import (
-    FACETS,
     FUSED,
     TABLES,
     ArrowTable,
@@ -51,18 +50,17 @@ ResponseMatrix, response_matrix = Responses, Responses.of
 """Names of version 0.1."""
 
 __all__ = [
-    "AGENT_FACETS",
     "AGENT_SPLITS",
     "ArrowTable",
     "AgentDesign",
     "SEPARATOR",
     "agent_design",
     "effort_ranks",
+    "subjects_of",
     "with_agents",
     "with_models_of",
     "as_frame",
     "long_responses",
-    "FACETS",
     "FROM_NAMES",
     "FUSED",
     "guess_chance",

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.axes import RowIndex
+from capscope.axes import AGENT_FACETS, FACETS, RowIndex
 from capscope.data.study import Study
-from capscope.data.tables import FACETS, NOT_STATED
+from capscope.data.tables import NOT_STATED
 from capscope.errors import first_few
 
-AGENT_FACETS = ("scaffold", "effort")
-"""Facets that, with the model, make an agent: another scaffold or effort is another subject."""
 MODEL = "model"
 SEPARATOR = " + "
 """Stands between the parts of an agent's name."""
@@ -183,6 +181,16 @@ def with_agents(study: Study, facets: Sequence[str] = AGENT_FACETS) -> Study:
     named = responses[[MODEL, *varying]].astype(str)
     table = responses.assign(model=pd.Categorical(_names(named, split=True))).drop(columns=list(varying))
     return Study(study.items, table, study.demands, study.name, study.sources, study.edited)
+
+
+def subjects_of(study: Study, facets: Sequence[str]) -> tuple[Study, AgentDesign | None]:
+    """Return the study with its subjects as models, and what they are made of; None where no facet varies.
+
+    Args:
+        study: A study with responses.
+        facets: Facets that make subjects of one model; with none, answers are pooled by model.
+    """
+    return (with_agents(study, facets), agent_design(study, facets)) if facets else (study, None)
 
 
 def with_models_of(study: Study, models: Sequence[str]) -> Study:

@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from capscope.axes import ItemFloats, ModelFloats, ModelItem, RowFloats, RowIndex
+from capscope.axes import FACETS, ItemFloats, ModelFloats, ModelItem, RowFloats, RowIndex
 from capscope.data.study import Study
-from capscope.data.tables import FACETS, TABLES, validate
+from capscope.data.tables import TABLES, validate
 from capscope.errors import InputError, counted
 
 ROWS_AT_ONCE = 1 << 19

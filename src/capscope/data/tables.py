@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from capscope.axes import FACETS
 from capscope.data.columns import MAY_BE_MISSING, as_identifier, as_number, as_text, blank_cells, data_row, storable
 from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
 
@@ -103,8 +104,6 @@ class TableSpec:
 FUSED = "fused"
 """The annotator of levels that several annotators were fused into; they replace those of the others."""
 
-FACETS = ("prompt", "scaffold", "effort", "judge", "run")
-"""Conditions under which a model may answer an item more than once; those that a table has are part of its key."""
 NOT_STATED = "none"
 """Name of a facet's value where a row leaves it open."""
 COSTS = ("usd", "tokens", "seconds")

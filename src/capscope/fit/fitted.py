@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from capscope.data import AgentDesign, Responses, Study
+from capscope.data import AgentDesign, Responses, Study, subjects_of
 from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
@@ -241,7 +241,7 @@ def hold_out(study: Study, settings: StudyFitSettings, share: float) -> HeldOut[
         FitError: The share lies outside (0, 1), or the rest cannot support the model.
     """
     fit_kind: FitKind = KINDS[MODELS[settings.model].kind].load_fit()
-    study, _ = settings.subjects(study)
+    study, _ = subjects_of(study, settings.subject_facets)
     return _hold_out_rows(
         Responses.of(study), share, settings, lambda rows: fit_kind(study, rows, settings, None), study
     )

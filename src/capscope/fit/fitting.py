@@ -19,6 +19,7 @@ from capscope.data import (
     long_responses,
     read_table,
     rows_in,
+    subjects_of,
 )
 from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers
@@ -132,7 +133,7 @@ def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: 
     """
     settings = settings or StudyFitSettings()
     kind = KINDS[MODELS[settings.model].kind]
-    subjects, design = settings.subjects(study)
+    subjects, design = subjects_of(study, settings.subject_facets)
     outcome = kind.load_fit()(subjects, Responses.of(subjects), settings, progress)
     return Fit.of(outcome, settings, design)
 

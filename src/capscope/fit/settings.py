@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pkgutil import resolve_name
 from typing import Any
 
-from capscope.data import AGENT_FACETS, FACETS, AgentDesign, Study, agent_design, with_agents
+from capscope.axes import AGENT_FACETS, FACETS
 from capscope.errors import FitError, nearest
 from capscope.fit.engines import ENGINES
 from capscope.fit.irt.score_models import SCORE_MODELS
@@ -186,15 +186,6 @@ class StudyFitSettings:
             return AGENT_FACETS if self.facets == FACETS_AUTO else ()
         return tuple(name.strip() for name in self.facets.split(",") if name.strip())
 
-    def subjects(self, study: Study) -> tuple[Study, AgentDesign | None]:
-        """Return the study with its subjects as models, and what they are made of; None where no facet varies.
-
-        Args:
-            study: A study with responses.
-        """
-        facets = self.subject_facets
-        return (with_agents(study, facets), agent_design(study, facets)) if facets else (study, None)
-
     @property
     def engine_name(self) -> str:
         """Name of the engine that fits, with `auto` resolved."""
@@ -211,8 +202,6 @@ class StudyFitSettings:
         Raises:
             FitError: A value is not one that this version knows.
         """
-        known: dict[str, Any] = {
-            "facets": FACETS_IGNORE,
-            **stored,
-        }  # fits from before facets pooled the answers of each model
+        # fits from before facets pooled the answers of each model
+        known: dict[str, Any] = {"facets": FACETS_IGNORE, **stored}
         return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})

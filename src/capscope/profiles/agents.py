@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from capscope.data import FACETS, SEPARATOR, Study
+from capscope.axes import FACETS
+from capscope.data import SEPARATOR, Study
 from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import Fit, load_fit, split_general

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capscope.axes import FACETS
 from capscope.data.formats.described_items import completed, found_items
 from capscope.data.formats.format import ImportReport
 from capscope.data.formats.score_tables import Runs, ScoreTable, joined_scores
 from capscope.data.joining import names_alike, refuse_poor_joins
 from capscope.data.levels import Levels
 from capscope.data.study import Study
-from capscope.data.tables import FACETS, NOT_STATED, validate
+from capscope.data.tables import NOT_STATED, validate
 from capscope.errors import InputError, first_few
 from capscope.files import sha256_of
 

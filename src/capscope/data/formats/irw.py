@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from capscope.axes import FACETS
 from capscope.data.formats.assembly import Parts, assemble
 from capscope.data.formats.format import (
     ENCODING,
@@ -20,7 +21,6 @@ from capscope.data.formats.format import (
 from capscope.data.formats.score_tables import Columns, long_scores
 from capscope.data.reading import read_table
 from capscope.data.study import Study
-from capscope.data.tables import FACETS
 from capscope.files import TABLE_WRITERS, whole_file
 
 COLUMNS = Columns(model="id", item_id="item", score="resp")

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capscope.axes import FACETS
 from capscope.data.columns import shown
 from capscope.data.formats.score_tables import RUNS_CHOICES, Runs, ScoreTable, joined_scores
 from capscope.data.joining import names_alike, refuse_poor_joins
 from capscope.data.reading import read_table
 from capscope.data.study import Study
-from capscope.data.tables import FACETS, NOT_STATED, TABLES
+from capscope.data.tables import NOT_STATED, TABLES
 from capscope.errors import LONGEST_NAME, InputError, counted, first_few, nearest, shortened
 
 Parts = Mapping[str, Mapping[str, str]]

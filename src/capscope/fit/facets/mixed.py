@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 
 from capscope.axes import FloatArray
@@ -122,6 +121,8 @@ def _blocks(terms: tuple[Term, ...]) -> dict[str, slice]:
 
 def _draw_scales(problem: _Problem, rng: np.random.Generator, count: int) -> FloatArray:
     """Log scales from their posterior: a Student-t around the mode, reweighted and drawn anew."""
+    from scipy.optimize import minimize
+
     start = np.log([term.scale / 3 for term in problem.terms])
     bounds = [(np.log(term.scale * 1e-3), np.log(term.scale * 10)) for term in problem.terms]
     mode = minimize(lambda at: -problem.log_density(at), start, method="L-BFGS-B", bounds=bounds).x
