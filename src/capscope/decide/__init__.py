@@ -10,6 +10,9 @@ from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
 from capscope.decide.planning.plan_summary import plan_text
 from capscope.decide.release_gate import GateResult, draw_chances, gate, plan_gate
+from capscope.decide.routing.prices import ModelPrices
+from capscope.decide.routing.route_evaluation import RouteEvaluation, RouterScore, evaluate_route
+from capscope.decide.routing.routes import Routes, route
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
 __all__ = [
@@ -27,9 +30,14 @@ __all__ = [
     "LiveGate",
     "LivePlan",
     "PlanSettings",
+    "ModelPrices",
+    "RouteEvaluation",
+    "RouterScore",
+    "Routes",
     "EvaluationPrices",
     "draw_chances",
     "evaluate_gate",
+    "evaluate_route",
     "evaluate_judge",
     "gate",
     "gate_junit",
@@ -41,4 +49,5 @@ __all__ = [
     "plan_live_gate",
     "run_gate",
     "plan_text",
+    "route",
 ]
