@@ -4,7 +4,8 @@ python benchmarks/few_groups.py ../shared/data/joined_bbh_math --known 2 3 --pro
 python benchmarks/few_groups.py --worlds --known 2 3 4 6 --problems 40
 
 A problem is drawn from a study, or simulated: some tasks to learn from, up to eight other tasks to predict, and all or
-a few of the models. The prior weights of the stack in ``predict/assessors/stacked.py`` were chosen on such problems.
+a few of the models. This script measures the stack as it is. The prior weights in ``predict/assessors/stacked.py``
+were compared on the members' stored predictions of other such problems; assessors.md lists what was compared.
 """
 
 import argparse

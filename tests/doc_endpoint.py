@@ -15,6 +15,9 @@ def reply(call: Call) -> Answer:
     codes = re.findall(r"^SCALE (\w+):", first, re.M)
     if len(codes) > 1:
         return Answer(completion(json.dumps({"reasoning": "r", "levels": {code: level(code, call) for code in codes}})))
+    if "DEMAND " in first:
+        cause = {"step": 2, "demand": "AR", "probability": 0.7, "reason": "It did not ask which order was meant."}
+        return Answer(completion(json.dumps({"reasoning": "r", "causes": [cause]})))
     if codes or "level" in first:
         return Answer(completion(json.dumps({"reasoning": "r", "level": level((codes or [""])[0], call)})))
     digit = hashlib.sha256(call.raw).digest()[0] % 10

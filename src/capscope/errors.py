@@ -7,6 +7,7 @@ CapscopeError
 ├── FitError            the data cannot support the model asked for
 ├── EndpointError       a language-model endpoint refused or failed for good
 ├── MissingExtraError   an optional dependency is not installed
+├── LostProcess         processes were lost again and again, as when memory runs out
 ├── ConfirmationNeeded  spending needs a yes (exit code 3)
 ├── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
 └── Interrupted         the user pressed Ctrl-C (exit code 130)
@@ -49,6 +50,10 @@ class EndpointError(CapscopeError):
 
 class MissingExtraError(CapscopeError):
     """An optional dependency is not installed."""
+
+
+class LostProcess(CapscopeError):  # noqa: N818 - says what happened; the run can be repeated
+    """Processes were lost again and again, as when memory runs out."""
 
 
 class ConfirmationNeeded(CapscopeError):  # noqa: N818 - an answer is awaited; nothing failed

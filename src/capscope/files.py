@@ -323,7 +323,7 @@ def kind_of(path: Path) -> str:
         with suppress(OSError, ValueError, AttributeError, RecursionError):
             stated = json.loads((path / MANIFEST).read_text(encoding="utf-8")).get("kind")
         return "bank" if stated == "bank" else "fit"
-    return "study" if any(path.glob(f"{table}.*") for table in STUDY_TABLES) else "folder"
+    return "study" if any(any(path.glob(f"{table}.*")) for table in STUDY_TABLES) else "folder"
 
 
 def refuse_lengths(

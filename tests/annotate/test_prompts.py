@@ -1,5 +1,9 @@
-from annotate.helpers import LEVEL_TEXTS
-from capscope.annotate import parse_rubric
+from dataclasses import replace
+
+import pandas as pd
+
+from annotate.helpers import LEVEL_TEXTS, write_rubrics
+from capscope.annotate import load_rubrics, make_job, parse_rubric
 from capscope.annotate.questions import (
     estimate_tokens,
     fenced,
@@ -9,6 +13,8 @@ from capscope.annotate.questions import (
     level_schema,
     options_messages,
 )
+from capscope.data import Study
+from capscope.endpoint import Sampling
 
 RUBRIC = parse_rubric("AA", "# Steps\n" + LEVEL_TEXTS)
 
@@ -41,3 +47,14 @@ def test_joint_prompts_hold_every_rubric_and_schemas_every_code():
 
 def test_tokens_are_a_quarter_of_the_characters():
     assert estimate_tokens((("system", "a" * 400), ("user", "b" * 40))) == 118
+
+
+def test_tools_and_environment_follow_the_instructions_where_the_set_asks_for_them(tmp_path):
+    rubrics = load_rubrics(write_rubrics(tmp_path))
+    items = pd.DataFrame(
+        {"item_id": ["a", "b"], "text": ["Book it.", "Say hi."], "tools": ["search, book", None], "colour": "red"}
+    )
+    plain = make_job(Study.of(items=items), rubrics, Sampling("m"))
+    assert plain.items == (("a", "Book it."), ("b", "Say hi.")), "a set without parts reads the text alone"
+    whole = make_job(Study.of(items=items), replace(rubrics, parts=("tools", "environment")), Sampling("m"))
+    assert whole.items == (("a", "INSTRUCTIONS\nBook it.\n\nTOOLS\nsearch, book"), ("b", "Say hi."))

@@ -1,9 +1,11 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from annotate.helpers import LEVEL_TEXTS, write_rubrics
-from capscope.annotate import check_rubrics, general_rubrics, load_rubrics, parse_rubric
+from capscope.annotate import check_rubrics, general_rubrics, known_rubrics, load_rubrics, parse_rubric, shipped_sets
 from capscope.errors import InputError
 
 
@@ -81,6 +83,39 @@ def test_the_shipped_set_has_nothing_to_correct():
     assert len(rubrics.scales()) == 18
     assert rubrics.control == ("UG",)
     assert check_rubrics(rubrics) == ()
+
+
+@pytest.mark.parametrize("name", shipped_sets())
+def test_every_level_of_a_shipped_scale_has_a_gate_and_three_examples_of_its_own(name):
+    rubrics = load_rubrics(Path(name))
+    assert check_rubrics(rubrics) == ()
+    for rubric in rubrics.scales():
+        head = rubric.text.split("Level 0")[0]
+        assert all(part in head for part in ("The one driver is", "Counts:", "Does not count:")), rubric.code
+        assert [entry.text.count("Gate:") for entry in rubric.levels] == [1] * 5 + [0], rubric.code
+        examples = [example for entry in rubric.levels for example in entry.examples]
+        assert [len(entry.examples) for entry in rubric.levels] == [3] * 6, rubric.code
+        assert len(set(examples)) == 18, rubric.code
+
+
+def test_the_agentic_set_is_found_by_its_name_unless_a_folder_has_it(tmp_path, monkeypatch):
+    rubrics = load_rubrics(Path("agentic"))
+    assert len(rubrics.scales()) == 14
+    assert set(rubrics.families) == {"planning", "execution", "environment", "social"}
+    assert sorted(code for codes in rubrics.families.values() for code in codes) == sorted(rubrics.codes)
+    assert not set(rubrics.codes) & set(general_rubrics().codes)
+    assert known_rubrics().get("ER").name == "Error recovery"
+    write_rubrics(tmp_path / "agentic")
+    monkeypatch.chdir(tmp_path)
+    assert load_rubrics(Path("agentic")).codes == ("AA", "BB")
+
+
+def test_scales_of_the_agentic_set_name_only_scales_that_are_there():
+    rubrics = load_rubrics(Path("agentic"))
+    for rubric in rubrics.rubrics:
+        named = re.findall(r"\(([A-Z]{2}[a-z]?)\)", rubric.text)
+        assert named, rubric.code
+        assert set(named) <= set(rubrics.codes) - {rubric.code}, rubric.code
 
 
 def test_an_index_that_is_nested_too_deeply_is_refused(tmp_path):

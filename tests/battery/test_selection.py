@@ -1,6 +1,8 @@
 """Batteries from a bank: stated chances are true, forms are parallel, informative draws inform."""
 
+import ast
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from capscope.battery import (
     ItemPool,
     ability_posterior,
     harness_run,
+    save_task_group,
     score_battery,
     select_battery,
     select_forms,
@@ -25,7 +28,7 @@ from capscope.battery import (
 from capscope.battery.selectors.selector import inclusion_chances
 from capscope.cli import app
 from capscope.data import Study
-from capscope.errors import InputError
+from capscope.errors import InputError, OutputError
 
 METHODS = [name for name, selector in SELECTORS.items() if selector.needs != "demands"]
 
@@ -151,6 +154,34 @@ def test_harness_arguments_name_the_documents(bank: Bank) -> None:
     run = harness_run(bank, ("alpha_0/17", "alpha_0/3", "beta_1/9"))
     assert run.samples == {"alpha_0": [3, 17], "beta_1": [9]}
     assert run.tasks == "alpha_0,beta_1"
+
+
+def test_a_group_of_tasks_holds_numbers_and_no_texts(world: World, bank: Bank, tmp_path: Path) -> None:
+    battery = select_battery(bank, 12, method="variance")
+    folder = tmp_path / "battery-lm-eval"
+    assert save_task_group(bank, battery, folder) == "capscope_battery_lm_eval"
+    group = (folder / "capscope_battery_lm_eval.yaml").read_text()
+    samples = harness_run(bank, battery.items).samples
+    assert all(f'- task: "{task}"' in group for task in samples)
+    assert group.count("class: !function capscope_documents.DrawnDocuments") == len(samples)
+    assert json.loads((folder / "documents.json").read_text()) == samples
+    ast.parse((folder / "capscope_documents.py").read_text())
+    with pytest.raises(OutputError, match="--force"):
+        save_task_group(bank, battery, folder)
+    save_task_group(bank, battery, folder, force=True)
+    study = world.study(make_abilities(3, 1), np.random.default_rng(0))
+    with pytest.raises(InputError, match="a group of tasks needs the document indices of a bank"):
+        save_task_group(study, battery, tmp_path / "other")
+
+
+def test_answers_that_a_tool_names_by_task_and_number_are_scored(bank: Bank) -> None:
+    battery = select_battery(bank, 30)
+    table = pd.DataFrame({"model": "new", "item_id": battery.items, "score": np.arange(30) % 2})
+    task, number = (dict(zip(bank.items, names, strict=True)) for names in (bank.task, bank.document))
+    named = table.assign(item_id=[f"{task[item]}:{number[item]}" for item in battery.items])
+    pd.testing.assert_frame_equal(
+        score_battery(bank, named, battery=battery).scores, score_battery(bank, table, battery=battery).scores
+    )
 
 
 def test_new_items_join_a_bank_whose_old_items_stay(world: World) -> None:

@@ -245,6 +245,10 @@ def test_a_matrix_of_models_by_items_is_responses():
     responses = Study.of(frame).require("responses")
     rows = responses.sort_values(["model", "item_id"])[["model", "item_id", "score"]].astype({"score": float})
     assert rows.to_numpy().tolist() == [["a", "i1", 1.0], ["b", "i1", 0.0], ["b", "i2", 0.5]]
+    with_names = Study.of(frame.reset_index(names="model")).require("responses")
+    pd.testing.assert_frame_equal(with_names, responses)
+    with pytest.raises(InputError, match="names a twice; give each model one row"):
+        Study.of(pd.concat([frame, frame]))
 
 
 def test_a_study_shows_its_sizes():

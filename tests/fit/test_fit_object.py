@@ -122,8 +122,10 @@ def test_tables_of_scores_are_fitted_as_they_lie_in_a_notebook() -> None:
     one, other = fit(wide, "rasch"), fit(long, "rasch")
     pd.testing.assert_frame_equal(one.abilities(), other.abilities())
     assert fit(wide.reset_index(names="model"), "rasch").models == one.models
-    with pytest.raises(FitError, match="names m0 twice"):
+    with pytest.raises(InputError, match="names m0 twice"):
         fit(pd.concat([wide, wide.iloc[:1]]))
+    with pytest.raises(InputError, match="model 'm1', item 'q0': 'right' is no score; write a number from 0 to 1"):
+        fit(pd.DataFrame({"q0": [1, "right", 0], "q1": [1, 0, 0]}, index=["m0", "m1", "m2"]))
 
 
 def test_a_manifest_with_values_of_other_kinds_is_refused(fits: dict[str, Fit], tmp_path: Path) -> None:

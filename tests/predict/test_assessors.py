@@ -1,6 +1,7 @@
 """Assessors: one protocol, honest pooling, warm items, missing features; no order of items or leak matters."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -167,6 +168,20 @@ def test_trees_count_nothing_on_a_benchmark_of_a_kind_never_held_out(study: Stud
     np.testing.assert_allclose(found.log_odds_sd, core.log_odds_sd)
     np.testing.assert_allclose(found.shared_sd, core.shared_sd)
     assert found.shared_sd.min() > 0.5
+
+
+def test_the_core_of_the_stack_counts_less_where_more_than_eight_tasks_are_known() -> None:
+    members = ("explanatory", "linear", "interactions", "forest", "demand-forest", "mean")
+    known = (2, 8, 9, 16, 64, 10**6)
+    weight = [dict(zip(members, expected_weights(members, "task", groups), strict=True)) for groups in known]
+    # of what the mean score leaves, the core has .7 up to eight tasks, then less, towards an equal share
+    share = [each["explanatory"] / (1 - each["mean"]) for each in weight]
+    assert share[:2] == pytest.approx([0.7, 0.7])
+    assert all(more > fewer for more, fewer in pairwise(share[1:]))
+    assert share[3] == pytest.approx(0.2 + 0.5 / 2)
+    assert share[-1] == pytest.approx(1 / 5, abs=1e-4)
+    on_benchmarks = [expected_weights(members, "benchmark", groups) for groups in (8, 64)]
+    assert [each[0] / (1 - each[-1]) for each in on_benchmarks] == pytest.approx([0.5, 0.5])
 
 
 def test_two_known_tasks_predict_a_third_as_a_new_task_and_lean_on_the_mean_score(study: Study) -> None:

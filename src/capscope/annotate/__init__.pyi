@@ -20,6 +20,12 @@ from .annotators.local import LocalReport as LocalReport
 from .annotators.local import choose_items as choose_items
 from .annotators.local import distilled as distilled
 from .annotators.local import study_features as study_features
+from .failure_results import FailureReport as FailureReport
+from .failure_results import Failures as Failures
+from .failures import FailureAnnotator as FailureAnnotator
+from .failures import as_transcripts as as_transcripts
+from .failures import failure_annotator as failure_annotator
+from .failures import find_failures as find_failures
 from .fusion import AnnotatorTraits as AnnotatorTraits
 from .fusion import Fusion as Fusion
 from .fusion import fuse as fuse
@@ -42,8 +48,10 @@ from .rubrics import RubricLevel as RubricLevel
 from .rubrics import RubricSet as RubricSet
 from .rubrics import check_rubrics as check_rubrics
 from .rubrics import general_rubrics as general_rubrics
+from .rubrics import known_rubrics as known_rubrics
 from .rubrics import load_rubrics as load_rubrics
 from .rubrics import parse_rubric as parse_rubric
+from .rubrics import shipped_sets as shipped_sets
 from .running import LEDGER_NAME as LEDGER_NAME
 from .running import AnnotationRun as AnnotationRun
 from .running import annotate as annotate

@@ -134,15 +134,10 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
 
 def parse_options_reply(text: str, finish_reason: str = "stop") -> ParsedOptions:
     """Read the reply to a question about the number of options: a whole number of at least 1, or ``open``."""
-    problem, answer = _answer(text, finish_reason)
+    problem, fields = read_object(text, "options", finish_reason)
     if problem:
         return ParsedOptions(None, problem)
-    answered = _last_object(answer, "options")
-    if answered is None or answered.fields is None:
-        return ParsedOptions(None, "the reply holds no object with 'options'")
-    if not is_whole(finish_reason) and answered.tail.strip():
-        return ParsedOptions(None, _ended(finish_reason))
-    value = _field(answered.fields, "options")
+    value = _field(fields, "options")
     if isinstance(value, str) and value.strip().lower() == "open":
         return ParsedOptions(None, "")
     if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,8}", value.strip()):
@@ -150,6 +145,25 @@ def parse_options_reply(text: str, finish_reason: str = "stop") -> ParsedOptions
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return ParsedOptions(value, "")
     return ParsedOptions(None, f"'{str(value)[:40]}' is no number of options")
+
+
+def read_object(text: str, key: str, finish_reason: str = "stop") -> tuple[str, dict[str, Any]]:
+    """Return why a reply cannot be read, or nothing, and the last object in it that holds a key.
+
+    Args:
+        text: The reply.
+        key: A key that the object must hold.
+        finish_reason: Why the model stopped.
+    """
+    problem, answer = _answer(text, finish_reason)
+    if problem:
+        return problem, {}
+    answered = _last_object(answer, key)
+    if answered is None or answered.fields is None:
+        return f"the reply holds no object with '{key}'", {}
+    if not is_whole(finish_reason) and answered.tail.strip():
+        return _ended(finish_reason), {}
+    return "", answered.fields
 
 
 def as_level(value: object) -> int | None:

@@ -1,12 +1,12 @@
 """Size and price of an annotation run, before anything is asked or written."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from capscope.annotate.questions import RatingJob, rating_questions
-from capscope.endpoint import Prices, Usage, estimate_tokens
+from capscope.endpoint import Prices, Question, Usage, estimate_tokens
 from capscope.errors import ConfirmationNeeded
 
 ASK_ABOVE_USD = 1.0
@@ -89,21 +89,42 @@ def plan_job(
         prices: None where unknown.
         flagged: Counts of flagged items.
     """
+    questions = ((question.item_id, question.question()) for question in rating_questions(job))
+    plan = add_up(job.annotator, len(job.items), questions, is_done, prices)
+    return replace(plan, without_text=without_text, flagged=flagged)
+
+
+def add_up(
+    annotator: str,
+    items: int,
+    questions: Iterable[tuple[str, Question]],
+    is_done: Callable[[str], bool],
+    prices: Prices | None,
+) -> AnnotationPlan:
+    """Add up what questions would take.
+
+    Args:
+        annotator: Who is asked.
+        items: Number of items that the questions are about.
+        questions: Pairs of item and question.
+        is_done: Whether the ledger holds the reply to a key.
+        prices: None where unknown.
+    """
     counts, longest, longest_item = Counter[str](), 0, ""
-    for question in rating_questions(job):
+    for item, question in questions:
         counts["cells"] += 1
         tokens = estimate_tokens(question.request.messages)
         if tokens > longest:
-            longest, longest_item = tokens, question.item_id
+            longest, longest_item = tokens, item
         if is_done(question.key):
             counts["cached"] += 1
             continue
         counts["in"] += tokens
         counts["out"] += question.reply_tokens
     return AnnotationPlan(
-        job.annotator,
-        len(job.items),
-        without_text,
+        annotator,
+        items,
+        0,
         counts["cells"],
         counts["cached"],
         counts["cells"] - counts["cached"],
@@ -113,5 +134,4 @@ def plan_job(
         longest_item,
         prices.of(Usage(counts["in"], counts["out"])) if prices else None,
         prices.source if prices else "",
-        flagged,
     )

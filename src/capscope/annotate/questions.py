@@ -183,10 +183,26 @@ class RatingQuestion:
         return Question(self.key, self.request, self.reply_tokens)
 
 
-def texts(items: pd.DataFrame) -> tuple[tuple[str, str], ...]:
-    """Return the ids and texts of the items that have a text."""
+def texts(items: pd.DataFrame, parts: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
+    """Return the ids and texts of the items that have a text.
+
+    Args:
+        items: An items table.
+        parts: Further columns that belong to the task, such as ``tools``; each that an item fills follows its text.
+    """
     held = items[items["text"].notna()]
-    return tuple(zip(held["item_id"].astype(str), held["text"].astype(str), strict=True))
+    more = [held[part].where(held[part].notna(), "").astype(str).str.strip() for part in parts if part in held]
+    wholes = [
+        _whole_text(text, dict(zip((column.name for column in more), row, strict=True)))
+        for text, *row in zip(held["text"].astype(str), *more, strict=True)
+    ]
+    return tuple(zip(held["item_id"].astype(str), wholes, strict=True))
+
+
+def _whole_text(text: str, parts: dict[Any, str]) -> str:
+    """Return a text followed by the parts that are filled, each under its name; without any, the text itself."""
+    filled = {"instructions": text} | {name: part for name, part in parts.items() if part}
+    return text if len(filled) == 1 else "\n\n".join(f"{name.upper()}\n{part}" for name, part in filled.items())
 
 
 def make_job(
@@ -214,11 +230,11 @@ def make_job(
     if samples < 1:
         raise InputError(f"--samples {samples}: ask each question at least once")
     items = study.require("items").iloc[:limit]
-    rated = texts(items)
+    rated = texts(items, rubrics.parts)
     if not rated:
         raise InputError(f"{study.name}: no item has a text, and texts are what is rated; add a text column")
     stated = items["n_options"].notna() if "n_options" in items else pd.Series(False, index=items.index)
-    return RatingJob(rubrics, sampling, samples, joint, rated, texts(items[~stated]))
+    return RatingJob(rubrics, sampling, samples, joint, rated, texts(items[~stated], rubrics.parts))
 
 
 def rating_questions(job: RatingJob) -> Iterator[RatingQuestion]:

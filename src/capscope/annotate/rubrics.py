@@ -63,6 +63,8 @@ class RubricSet:
     """The rubrics in the order of the index, else by code."""
     families: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Family name to the codes in it."""
+    parts: tuple[str, ...] = ()
+    """Columns of the items table that annotators read with the text, such as ``tools``, where a study has them."""
     control: tuple[str, ...] = ()
     """Codes that are control variables, such as the chance of a guess, and no demand."""
 
@@ -118,13 +120,19 @@ def parse_rubric(code: str, text: str) -> Rubric:
 
 
 def load_rubrics(folder: Path) -> RubricSet:
-    """Read a folder of rubric files (``CODE.txt``) with an optional ``index.json``.
+    """Read a folder of rubric files (``CODE.txt``) with an optional ``index.json``, or a shipped set by its name.
+
+    Args:
+        folder: The folder; where there is none of that name, the name of a shipped set, such as ``agentic``.
 
     Raises:
         InputError: No such folder, no rubric in it, or an index that names files that are not there.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; --rubrics takes a folder of CODE.txt files")
+        if str(folder) not in shipped_sets():
+            names = " or ".join(shipped_sets())
+            raise InputError(f"{folder}: no such folder; --rubrics takes a folder of CODE.txt files, or {names}")
+        folder = shipped("rubrics") / folder
     texts = {path.stem: read_text(path) for path in sorted(folder.glob("*.txt"))}
     if not texts:
         raise InputError(f"{folder}: no rubric here; expected files such as QLl.txt")
@@ -135,6 +143,7 @@ def load_rubrics(folder: Path) -> RubricSet:
         str(index.get("version", "")),
         tuple(parse_rubric(code, texts[code]) for code in order),
         {str(family): tuple(codes) for family, codes in index.get("families", {}).items()},
+        _as_codes(index.get("parts", ())),
         _as_codes(index.get("control", ())),
     )
 
@@ -142,6 +151,22 @@ def load_rubrics(folder: Path) -> RubricSet:
 def general_rubrics() -> RubricSet:
     """Return the shipped general set: 18 scales and Unguessability."""
     return load_rubrics(shipped("rubrics/general"))
+
+
+def shipped_sets() -> tuple[str, ...]:
+    """Return the names of the shipped rubric sets."""
+    return tuple(sorted(path.name for path in shipped("rubrics").iterdir() if path.is_dir()))
+
+
+def known_rubrics() -> RubricSet:
+    """Return the rubrics of all shipped sets together, the general ones first; their codes differ."""
+    general = general_rubrics()
+    others = [load_rubrics(shipped("rubrics") / name) for name in shipped_sets() if name != general.name]
+    return replace(
+        general,
+        rubrics=tuple(rubric for held in (general, *others) for rubric in held.rubrics),
+        families=general.families | {name: codes for held in others for name, codes in held.families.items()},
+    )
 
 
 def _levels(text: str) -> tuple[RubricLevel, ...]:

@@ -78,7 +78,8 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
         study: A study, its folder, a file or frame of items, or a list of texts.
         annotator: ``openai:MODEL``, ``batch:MODEL``, ``local``, or another member of the family.
         out: For items that are no study folder yet: the folder to write.
-        rubrics: A rubric set or a folder of CODE.txt files; by default the shipped set, for ``local`` the reference's.
+        rubrics: A rubric set, a folder of CODE.txt files, or the name of a shipped set (``agentic``); by default
+            ``general``, for ``local`` the reference's.
         only: Codes of the rubrics that are wanted; all by default.
         limit: Only the first so many items.
         distil: Ask about so many telling items, and rate the rest locally.

@@ -18,7 +18,15 @@ from capscope.battery.adaptive.running import (
 )
 from capscope.battery.banks.ability import Abilities, Curves, ItemPool, ability_posterior
 from capscope.battery.banks.bank import Bank
-from capscope.battery.banks.sources import is_bank, load_answers, load_bank, load_costs, load_source, read_harness_names
+from capscope.battery.banks.sources import (
+    is_bank,
+    load_answers,
+    load_bank,
+    load_costs,
+    load_source,
+    read_harness_names,
+    with_item_ids,
+)
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, Estimate, Estimator, Sample
 from capscope.battery.evaluation import (
     ADAPTIVE,
@@ -29,16 +37,14 @@ from capscope.battery.evaluation import (
     past_bank,
 )
 from capscope.battery.graders import GRADERS, AnswerKey, Graded, Grader, grade_reply
+from capscope.battery.harness import HARNESSES, HarnessRun, harness_run, save_samples, save_task_group
 from capscope.battery.model_splits import SPLITS
 from capscope.battery.prompts.accuracy import PromptScores, PromptSettings, prompt_scores
 from capscope.battery.scoring import BatteryScores, score_battery
 from capscope.battery.selection import (
     Battery,
     BatteryDesign,
-    HarnessRun,
-    harness_run,
     save_forms,
-    save_samples,
     select_battery,
     select_forms,
 )
@@ -80,6 +86,7 @@ __all__ = [
     "Estimator",
     "EstimatorFigures",
     "Graded",
+    "HARNESSES",
     "HarnessRun",
     "ItemWeights",
     "KINDS",
@@ -107,7 +114,9 @@ __all__ = [
     "run_battery",
     "save_forms",
     "save_samples",
+    "save_task_group",
     "score_battery",
     "select_battery",
     "select_forms",
+    "with_item_ids",
 ]

@@ -14,7 +14,7 @@ from capscope.battery.banks.bank import Bank, Index
 from capscope.battery.banks.sources import is_bank, load_answers
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Estimator, Sample
 from capscope.battery.selection import Battery
-from capscope.data import Responses, Study
+from capscope.data import ArrowTable, Responses, Study
 from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.files import kind_of
@@ -74,7 +74,7 @@ class BatteryScores:
 
 def score_battery(
     source: Bank | Battery | str | Path,
-    answers: Study | pd.DataFrame | str | Path,
+    answers: Study | pd.DataFrame | ArrowTable | str | Path,
     *,
     battery: Battery | str | Path | None = None,
     estimator: str | None = None,
@@ -85,8 +85,8 @@ def score_battery(
     Args:
         source: A bank (or its folder), whose past models sharpen the estimates; or a battery (or its file), whose pool
             is then known by its size alone.
-        answers: A study with responses, or a table with columns model, item_id, score (or its file); answers to other
-            items are not used.
+        answers: A study with responses; a table with columns model, item_id, score (or its file); or logs of another
+            tool, such as the samples of lm-evaluation-harness. Answers to other items are not used.
         battery: With a bank, the battery by which the items were drawn; without it, all answered items count as drawn
             with equal chance.
         estimator: One of `ESTIMATORS`; by default `blend` with a bank and `mean` without.
@@ -101,7 +101,7 @@ def score_battery(
         >>> scores.scores, scores.profile  # doctest: +SKIP
     """
     loaded = _loaded(source)
-    given = load_answers(answers)
+    given = load_answers(answers, loaded if isinstance(loaded, Bank) else None)
     if isinstance(loaded, Battery):
         if battery is not None:
             raise InputError("two batteries are given; give a bank first where the battery was drawn from one")

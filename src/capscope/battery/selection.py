@@ -1,6 +1,5 @@
-"""Selection of a battery: items drawn from a study or a bank with known chances, and their names in other harnesses."""
+"""Selection of a battery: items drawn from a study or a bank with known chances."""
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from capscope.battery.selectors.selector import (
 from capscope.data import Demands, Study, checked_columns, read_table
 from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
-from capscope.files import refuse_file, write_table, write_text
+from capscope.files import refuse_file, write_table
 
 COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
 _AT_LEAST_0 = (0.0, math.inf)
@@ -267,62 +266,3 @@ def _refuse_damaged(path: Path, table: pd.DataFrame) -> None:
             raise InputError(f"{path}: rows name several values of {name}; keep one battery in a file")
     if table["pool"].iloc[0] < len(table):
         raise InputError(f"{path}: {len(table)} items of a pool of {table['pool'].iloc[0]}; {REMEDY}")
-
-
-@dataclass(frozen=True)
-class HarnessRun:
-    """Documents by task."""
-
-    samples: dict[str, list[int]]
-    """Document indices by task, for ``--samples``."""
-
-    @property
-    def tasks(self) -> str:
-        """Names of the tasks, for ``--tasks``."""
-        return ",".join(self.samples)
-
-    def __repr__(self) -> str:
-        count = sum(len(documents) for documents in self.samples.values())
-        return f"HarnessRun({count} documents of {len(self.samples)} tasks)"
-
-
-def harness_run(bank: Bank, items: tuple[str, ...]) -> HarnessRun:
-    """Return the run of lm-evaluation-harness that asks these items and no others.
-
-    Args:
-        bank: The bank, which knows the documents.
-        items: Ids of the items.
-
-    Raises:
-        InputError: An item is not in the bank, or its document index is unknown.
-    """
-    places = bank.positions(items)
-    unknown = [bank.items[place] for place in places if bank.document[place] < 0]
-    if unknown:
-        raise InputError(
-            f"no document index for {first_few(unknown)}; give doc_index in the items table and build the bank again"
-        )
-    samples: dict[str, list[int]] = {}
-    for place in places:
-        samples.setdefault(bank.task[place], []).append(int(bank.document[place]))
-    return HarnessRun({task: sorted(samples[task]) for task in sorted(samples)})
-
-
-def save_samples(source: Study | Bank, battery: Battery, path: str | Path, *, force: bool = False) -> HarnessRun:
-    """Write the document indices of a battery for lm-evaluation-harness.
-
-    Args:
-        source: The bank that the battery was drawn from.
-        battery: The battery.
-        path: JSON file to write.
-        force: An existing file may be replaced.
-
-    Raises:
-        InputError: The source is not a bank, or does not know the documents.
-        OutputError: The file exists and `force` is not set, or it cannot be written.
-    """
-    if not isinstance(source, Bank):
-        raise InputError("--samples needs the document indices of a bank; make one with 'capscope bank build'")
-    run = harness_run(source, battery.items)
-    write_text(Path(path), json.dumps(run.samples) + "\n", force=force, option="--samples")
-    return run

@@ -14,6 +14,7 @@ from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
 from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate_assessors
 from capscope.cli.export_command import ExportCommand, export
+from capscope.cli.failures_command import failures
 from capscope.cli.fit_command import fit
 from capscope.cli.forecast_command import forecast_app
 from capscope.cli.gate_command import gate_app
@@ -59,6 +60,7 @@ app.add_typer(rubrics_app, name="rubrics", rich_help_panel="Annotate")
 app.command("annotate", cls=AnnotatorHelp, rich_help_panel="Annotate")(annotate)
 app.command("agree", rich_help_panel="Annotate")(agree)
 app.command("fuse", rich_help_panel="Annotate")(fuse_annotators)
+app.command("failures", rich_help_panel="Annotate")(failures)
 app.command("fit", rich_help_panel="Profile")(fit)
 app.command("profile", rich_help_panel="Profile")(profile)
 app.command("compare", rich_help_panel="Profile")(compare)

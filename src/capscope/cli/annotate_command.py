@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from capscope.cli.options import AsJson
+from capscope.cli.options import AsJson, Cluster
 from capscope.cli.output import emit
+from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
     from capscope.annotate import Annotation, AnnotationPlan, AnnotationRun, AnnotatorSettings, Progress
@@ -37,7 +38,7 @@ class AnnotatorHelp(TyperCommand):
 Items = Annotated[Path, typer.Argument(help="Study folder whose items have texts, or a file of items with --out.")]
 Who = Annotated[str, typer.Option(help="Who rates; see below.")]
 Out = Annotated[Path | None, typer.Option(help="For a file of items: the study folder to write.")]
-Rubrics = Annotated[Path | None, typer.Option(help="Folder of CODE.txt files; by default the shipped set.")]
+Rubrics = Annotated[Path | None, typer.Option(help="Folder of CODE.txt files, or agentic; by default general.")]
 Only = Annotated[str, typer.Option(help="Codes to rate, comma separated; by default all.")]
 Url = Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Calls in flight at once.")]
@@ -89,6 +90,7 @@ def annotate(
     reference: Reference = "",  # noqa: ARG001
     embedder: Embedder = "",  # noqa: ARG001
     workers: Workers = 1,  # noqa: ARG001
+    cluster: Cluster = None,
     plan: ShowPlan = False,
     usd_in: UsdIn = None,  # noqa: ARG001
     usd_out: UsdOut = None,  # noqa: ARG001
@@ -119,9 +121,10 @@ def annotate(
     if folder is None:
         raise typer.BadParameter(f"{study} is a file of items; name the study folder to write with --out")
     if batch == "submit":
-        _confirm(run.plan(), yes)
+        confirm_plan(run.plan(), yes)
     run = replace_fields(run, study=items if study.is_dir() else start_study(items, folder), folder=folder)
-    _finish(run, distil is not None, as_json)
+    with on_cluster(cluster):
+        _finish(run, distil is not None, as_json)
 
 
 def _settings(
@@ -169,7 +172,7 @@ def _given(values: dict[str, object]) -> tuple[str, ...]:
     )
 
 
-def _confirm(plan: "AnnotationPlan", yes: bool) -> None:
+def confirm_plan(plan: "AnnotationPlan", yes: bool) -> None:
     """Ask on a terminal whether to spend; anywhere else the answer is no.
 
     Raises:
@@ -187,7 +190,7 @@ def _confirm(plan: "AnnotationPlan", yes: bool) -> None:
 def _run(run: "AnnotationRun") -> "Annotation":
     """Run an annotator; an interruption ends in one line that says what is kept."""
     try:
-        return run.run(_progress())
+        return run.run(progress_line())
     except KeyboardInterrupt:
         from capscope.endpoint import answered_keys
 
@@ -197,7 +200,7 @@ def _run(run: "AnnotationRun") -> "Annotation":
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _progress() -> "Progress | None":
+def progress_line() -> "Progress | None":
     """Return a line of progress for terminals; elsewhere nothing is shown."""
     if not sys.stderr.isatty():
         return None

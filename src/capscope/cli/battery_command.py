@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, FamilyCommand, Force, IdleSeed, Level, Seed, StudyFolder
+from capscope.cli.options import AsJson, Cluster, FamilyCommand, Force, IdleSeed, Level, Seed, StudyFolder
 from capscope.cli.output import emit, progress_bar, table_text
+from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
-    from capscope.battery import BatteryEvaluation
+    from capscope.battery import Bank, Battery, BatteryEvaluation
+    from capscope.data import Study
 
 PROMPT_ITEMS = 10
 """Items that `prompts` prints."""
@@ -46,13 +48,27 @@ def select(
     uniform: Annotated[float, typer.Option(help="Share of the draw spread evenly over all items.")] = 0.2,
     forms: Annotated[int, typer.Option(min=1, help="Disjoint parallel forms of this size.")] = 1,
     samples: Annotated[Path | None, typer.Option(help="JSON file for lm_eval's --samples (banks only).")] = None,
+    tool: Annotated[
+        str | None,
+        typer.Option("--for", help="Also write a group of tasks for this tool beside --out: lm-eval (banks only)."),
+    ] = None,
     seed: Seed = 0,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw a battery. Example: capscope battery select BANK -n 100 --method variance --out battery.csv."""
-    from capscope.battery import BatteryDesign, load_costs, load_source, save_forms, save_samples, select_forms
+    from capscope.battery import (
+        HARNESSES,
+        BatteryDesign,
+        load_costs,
+        load_source,
+        save_forms,
+        save_samples,
+        select_forms,
+    )
 
+    if tool is not None and tool not in HARNESSES:
+        raise typer.BadParameter(f"--for {tool}: use one of {', '.join(HARNESSES)}")
     costs = load_costs(cost) if cost else {}
     design = BatteryDesign(
         benchmarks=tuple(benchmark or ()), cost=costs, exposure=exposure, uniform=uniform, forms=forms
@@ -75,7 +91,20 @@ def select(
         run = save_samples(loaded, batteries[0], samples, force=force)
         result |= {"tasks": run.tasks, "samples": run.samples}
         lines.append(f"lm_eval --tasks {run.tasks} --samples {samples} --log_samples --output_path OUT --model ...")
+    if tool is not None:
+        groups = [_task_group(loaded, *form, force) for form in zip(batteries, written, strict=True)]
+        result["groups"] = groups
+        lines += [f"lm_eval {group['run']} --log_samples --output_path OUT --model ..." for group in groups]
     emit(result, as_json, "\n".join(lines))
+
+
+def _task_group(source: "Study | Bank", battery: "Battery", table: Path, force: bool) -> dict[str, str]:
+    """Write a battery as a group of tasks, into a folder beside its table."""
+    from capscope.battery import save_task_group
+
+    folder = table.with_name(f"{table.stem}-lm-eval")
+    group = save_task_group(source, battery, folder, force=force)
+    return {"group": group, "folder": str(folder), "run": f"--tasks {group} --include_path {folder}"}
 
 
 @battery_app.command("run", cls=FamilyCommand)
@@ -144,7 +173,9 @@ def run(
 @battery_app.command("score", cls=FamilyCommand)
 def score(
     source: Annotated[Path, typer.Argument(metavar="BANK|BATTERY", help="Bank folder, or CSV of 'battery select'.")],
-    answers: Annotated[Path, typer.Argument(metavar="ANSWERS", help="Study folder, or table model, item_id, score.")],
+    answers: Annotated[
+        Path, typer.Argument(metavar="ANSWERS", help="Study folder, table model, item_id, score, or logs.")
+    ],
     battery: Annotated[Path | None, typer.Option(help="With a bank: the CSV the items were drawn by.")] = None,
     estimator: Annotated[
         str | None,
@@ -178,6 +209,7 @@ def evaluate(
     ] = None,
     models: Annotated[int, typer.Option(min=4, help="Most past models learned from.")] = 300,
     workers: Annotated[int, typer.Option(min=0, help="Processes for the seeds; 0 takes one for each processor.")] = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -185,7 +217,7 @@ def evaluate(
     from capscope.battery import BatteryTrial, evaluate_battery
 
     trial = BatteryTrial(n=tuple(size or ()), split=split, seeds=seeds, seed=seed, most_past=models, method=method)
-    with progress_bar("evaluating") as progress:
+    with progress_bar("evaluating") as progress, on_cluster(cluster):
         evaluations = evaluate_battery(study, trial, estimator, workers=workers, progress=progress)
     rows = [evaluation.as_dict() for evaluation in evaluations]
     # one size is one document, as other programs read it; several are a list under `sizes`

@@ -25,5 +25,6 @@ def _text(checked: "StudyCheck") -> str:
     sizes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in checked.sizes.items())
     lines = [f"{checked.study}: {sizes}"]
     lines += [f"{join.share:.1%} of the item ids in {join.table} are in {join.other}" for join in checked.joins]
+    lines += [f"design: {remark}" for remark in checked.design]
     lines += [f"odd: {remark}" for remark in checked.odd]
     return "\n".join(lines if checked.odd else [*lines, "nothing is odd"])

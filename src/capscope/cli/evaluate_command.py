@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from capscope.cli.options import Annotator, AsJson, Embedder, Force, Seed, StudyFolder
+from capscope.cli.options import Annotator, AsJson, Cluster, Embedder, Force, Seed, StudyFolder
 from capscope.cli.output import emit, progress_bar
+from capscope.tasks import on_cluster
 
 SPLIT_HELP = (
     "What is held out together: id (items), task, benchmark, new-model, family, frontier (learn from the weaker half of"
@@ -55,6 +56,7 @@ def evaluate_assessors(
     write: Annotated[Path | None, typer.Option(help="File for out-of-fold predictions: .parquet or .csv.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder that keeps finished folds; rerun = resume.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that share the folds; 0 for one per processor.")] = 1,
+    cluster: Cluster = None,
     annotator: Annotator = None,
     seed: Seed = 0,
     force: Force = False,
@@ -72,7 +74,7 @@ def evaluate_assessors(
 
     if write is not None:
         refuse_prediction_file(write, force=force, option="--write")
-    with progress_bar(f"evaluating on held-out {split}") as progress:
+    with progress_bar(f"evaluating on held-out {split}") as progress, on_cluster(cluster):
         evaluation = evaluate(
             study,
             split,

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from capscope.cli.options import AsJson, DefaultCommandGroup, FamilyCommand, Force, Seed
+from capscope.cli.options import AsJson, Cluster, DefaultCommandGroup, FamilyCommand, Force, Seed
 from capscope.cli.output import emit, table_text
 from capscope.errors import InputError
+from capscope.tasks import on_cluster
 
 forecast_app = typer.Typer(
     cls=DefaultCommandGroup,
@@ -80,6 +81,7 @@ def evaluate(
     forecaster: ForecasterName = "hierarchical",
     unit: Unit = None,
     workers: Annotated[int, typer.Option(help="Processes that share the seeds; 0 for one per processor.")] = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -90,7 +92,8 @@ def evaluate(
     from capscope.forecast import ForecastEvaluationSettings, evaluate_forecast, published_scores
 
     settings = ForecastEvaluationSettings(hide=hide, seeds=seeds, seed=seed, forecaster=forecaster, workers=workers)
-    evaluation = evaluate_forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
+    with on_cluster(cluster):
+        evaluation = evaluate_forecast(published_scores(table, models, dict(_units(unit))), settings=settings)
     text = (
         f"{evaluation.n_hidden:.0f} scores hidden ({hide}): median error {evaluation.median_error:.2f},"
         f" mean error {evaluation.mean_error:.2f}; 80 % intervals cover {100 * evaluation.coverage80:.1f} %,"

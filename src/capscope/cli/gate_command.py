@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from capscope.cli.options import AsJson, DefaultCommandGroup, Force, Seed, StudyFolder
+from capscope.cli.options import AsJson, Cluster, DefaultCommandGroup, Force, Seed, StudyFolder
 from capscope.cli.output import emit
 from capscope.errors import InputError
+from capscope.tasks import on_cluster
 
 HOLD, UNDECIDED = 5, 6
 """Exit codes of a held and of an undecided release."""
@@ -45,6 +46,9 @@ def decide(
     looks: Annotated[int, typer.Option(min=1, help="Looks planned, at even steps.")] = 1,
     fixed: Fixed = False,
     draw: Annotated[Path | None, typer.Option(help="File of 'gate plan' that named the candidate's items.")] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="The candidate's answers where the study lacks them: logs, table or study.")
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the result as Markdown.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write the result as JUnit XML.")] = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.")] = False,
@@ -73,7 +77,7 @@ def decide(
         looks=looks,
         fixed=fixed,
     )
-    result = gate(study, baseline, candidate, settings, None if draw is None else draw_chances(draw))
+    result = gate(study, baseline, candidate, settings, None if draw is None else draw_chances(draw), answers)
     if markdown is not None:
         files.write_text(markdown, gate_markdown(result), option="--markdown")
     if junit is not None:
@@ -124,6 +128,7 @@ def evaluate(
     margin: Margin = "1pp",
     fixed: Fixed = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all processors.")] = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -146,7 +151,8 @@ def evaluate(
         fixed=fixed,
         seed=seed,
     )
-    result = evaluate_gate(Study.load(study), settings, workers)
+    with on_cluster(cluster):
+        result = evaluate_gate(Study.load(study), settings, workers)
     text = (
         f"One answer is worth {result.worth:.2f} of the plain paired mean's, over {result.n_pairs} pairs:"
         f" error {100 * result.rmse:.2f} points for {100 * result.paired_rmse:.2f};"

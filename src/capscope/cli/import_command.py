@@ -21,7 +21,9 @@ KINDS: dict[str, Any] = {"text": str | None, "texts": list[str] | None, "path": 
 AUTO = "auto"
 """The sub-command that recognises the format; its name may be left out."""
 Into = Annotated[Path | None, typer.Option("--into", help="Study folder to add to: its tables keep their format.")]
-Rename = Annotated[Path | None, typer.Option("--rename", help="Table of new model names: columns from and to.")]
+Rename = Annotated[
+    Path | None, typer.Option("--rename", help="Table of new model names: columns from, to; scaffold, effort.")
+]
 Repeats = Annotated[
     str,
     typer.Option(
@@ -206,19 +208,20 @@ def _finish(
 def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Path, tuple[str, ...]]:
     """Save the study, or add it to the one named by --into; return the folder, and remarks."""
     from capscope.data import Study
-    from capscope.data.formats import merge_studies, read_renames
+    from capscope.data.formats import merge_studies, read_parts, read_renames
 
     names = read_renames(values["rename"]) if values["rename"] else {}
+    parts = read_parts(values["rename"]) if values["rename"] else {}
     out, into = values["out"], values["into"]
     repeats: Any = values.get("runs") or usual
     if out is not None:
-        merged = merge_studies([study], "error" if repeats == "latest" else repeats, names) if names else None
+        merged = merge_studies([study], "error" if repeats == "latest" else repeats, names, parts) if names else None
         (merged.study if merged else study).save(out, force=values["force"])
         return out, merged.notes if merged else ()
     notes: list[str] = []
 
     def add(old: "Study") -> "Study":
-        merged = merge_studies([old, study], repeats, names)
+        merged = merge_studies([old, study], repeats, names, parts)
         notes.extend(merged.notes)
         return merged.study
 
@@ -239,11 +242,12 @@ def merge(
     Example: capscope merge openllm mine --out both --rename models.csv --repeats latest
     """
     from capscope.data import read_study, refuse_overwriting
-    from capscope.data.formats import merge_studies, read_renames
+    from capscope.data.formats import merge_studies, read_parts, read_renames
 
     refuse_overwriting(out, force=force)
     names = read_renames(rename) if rename else {}
-    merged = merge_studies([read_study(folder) for folder in studies], cast(Any, repeats), names)
+    parts = read_parts(rename) if rename else {}
+    merged = merge_studies([read_study(folder) for folder in studies], cast(Any, repeats), names, parts)
     merged.study.save(out, force=force)
     sizes = {str(table): len(frame) for table, frame in merged.study.tables().items()}
     if merged.study.responses is not None:

@@ -1,5 +1,6 @@
 """``capscope judge``: scores that a judge model gave, corrected by a few labels of people."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ from capscope.cli.options import AsJson, IdleSeed, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
 
 if TYPE_CHECKING:
-    from capscope.decide import JudgeScores
+    from capscope.decide import JudgeDrift, JudgeScores
 
 Truth = Annotated[str, typer.Option(help="Judge whose scores are the truth, as column judge names it.")]
 Judge = Annotated[str | None, typer.Option(help="Judge to correct; by default the one with the most scores.")]
@@ -87,6 +88,47 @@ def evaluate(
         f"Means of {result['n_models']} models from {100 * result['labels']:g} % of their labels; points of the score."
     )
     emit(result, as_json, f"{head}\n{table_text(table)}")
+
+
+@judge_app.command("drift")
+def drift(
+    study: StudyFolder,
+    before: Annotated[
+        str | None, typer.Option(help="Judge that is the measure; by default --truth, or the one with the most scores.")
+    ] = None,
+    after: Annotated[str | None, typer.Option(help="Judge compared with it; by default every other.")] = None,
+    later: Annotated[
+        Path | None,
+        typer.Option(help="Study of the same answers scored at a later date: each judge against itself."),
+    ] = None,
+    truth: Truth = "human",
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    seed: IdleSeed = 0,  # noqa: ARG001 - nothing here is random
+    as_json: AsJson = False,
+) -> None:
+    """Say how far a judge's scores lie above another's, or above its own earlier ones, on the same answers.
+
+    Example: capscope judge drift STUDY --before gpt-4o-2024-05 --after gpt-4o-2024-11
+    """
+    from capscope.decide import judge_drift
+
+    moves = judge_drift(study, before=before, after=after, later=later, truth=truth, level=level)
+    emit(moves.as_dict(), as_json, _drift_text(moves))
+
+
+def _drift_text(found: "JudgeDrift") -> str:
+    import pandas as pd
+
+    lines: list[str] = []
+    for of in found.moves:
+        lines += [of.sentence(), f"  {100 * of.changed:.0f} % of the scores differ"]
+        if len(of.by_model) > 1:
+            rows = [(m.model, m.n_answers, *(100 * v for v in (m.raw, m.move, m.lower, m.upper))) for m in of.by_model]
+            columns = ["model", "answers", "raw", "move", "lower", "upper"]
+            lines.append(table_text(pd.DataFrame(rows, columns=columns)))
+    if found.left_out:
+        lines.append(f"Too few answers in common to say: {', '.join(found.left_out)}")
+    return "\n".join(lines)
 
 
 def _text(found: "JudgeScores") -> str:

@@ -16,6 +16,10 @@ FitFolder = Annotated[Path, typer.Argument(metavar="FIT", help="Folder written b
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, everything else on stderr.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 IdleSeed = Annotated[int, typer.Option("--seed", help="Taken by every command; nothing in this one is random.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="ray[://HOST]", help="Ray cluster that runs the tasks; ray is this machine."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Annotator = Annotated[
     str | None, typer.Option("--annotator", help="Whose demand levels to use; by default the mean over annotators.")

@@ -5,8 +5,9 @@ from typing import Annotated, Any, cast
 import typer
 
 from capscope.cli.gate_command import choices, share_of
-from capscope.cli.options import AsJson, Seed, StudyFolder
+from capscope.cli.options import AsJson, Cluster, Seed, StudyFolder
 from capscope.cli.output import emit
+from capscope.tasks import on_cluster
 
 
 def plan(
@@ -27,6 +28,7 @@ def plan(
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
     runs: Annotated[int, typer.Option(min=20, help="Simulated decisions for each number of answers.")] = 200,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all processors.")] = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -55,5 +57,6 @@ def plan(
         runs=runs,
         seed=seed,
     )
-    plans = plan_evaluation(study, settings, workers)
+    with on_cluster(cluster):
+        plans = plan_evaluation(study, settings, workers)
     emit(plans.as_dict(), as_json, plan_text(plans))

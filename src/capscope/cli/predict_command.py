@@ -30,6 +30,10 @@ MEANING = (
 """What stands under the tables of scores."""
 LABELS_HELP = "Answers to 5 to 50 of the items (model, item_id, score): they move scores and chances."
 
+EXPECTED_HELP = (
+    "Scores on whole benchmarks expected from elsewhere, as 'forecast --out' writes them: they move scores and chances."
+)
+
 
 def predict(
     source: Annotated[Path, typer.Argument(metavar="STUDY|FIT", help=SOURCE_HELP)],
@@ -39,6 +43,7 @@ def predict(
     model: Annotated[str | None, typer.Option(help="One model only.")] = None,
     labels: Annotated[Path | None, typer.Option(help=LABELS_HELP)] = None,
     residuals: Annotated[Path | None, typer.Option(help=RESIDUALS_HELP)] = None,
+    expected: Annotated[Path | None, typer.Option(help=EXPECTED_HELP)] = None,
     defer_below: Annotated[float | None, typer.Option(help="Mark items to defer: chance below this.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help=EXPLAIN_HELP)] = False,
     embedder: Embedder = "auto",
@@ -68,6 +73,7 @@ def predict(
         assessor=assessor,
         labels=labels,
         residuals=residuals,
+        expected=expected,
         defer_below=defer_below,
         explain=explain,
         embedder=embedder,

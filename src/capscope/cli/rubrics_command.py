@@ -11,7 +11,9 @@ from capscope.cli.output import emit
 if TYPE_CHECKING:
     from capscope.annotate import RubricSet
 
-Folder = Annotated[Path | None, typer.Option("--rubrics", help="Folder of CODE.txt files; by default the shipped set.")]
+Folder = Annotated[
+    Path | None, typer.Option("--rubrics", help="Folder of CODE.txt files, or agentic; by default general.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -44,7 +46,7 @@ def show_rubric(
 
 
 def check_rubric_folder(
-    folder: Annotated[Path, typer.Argument(help="A folder of CODE.txt files.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of CODE.txt files, or agentic or general.")],
     as_json: AsJson = False,
 ) -> None:
     """Look for missing levels, missing examples, colliding codes and overlong texts; exit 1 if there are any."""

@@ -1,5 +1,14 @@
 """The three tables, the study folder, splits and file formats; no modelling, no torch."""
 
+from capscope.data.agents import (
+    AGENT_FACETS,
+    SEPARATOR,
+    AgentDesign,
+    agent_design,
+    effort_ranks,
+    with_agents,
+    with_models_of,
+)
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins, refuse_foreign_demands
 from capscope.data.level_counts import LevelCounts, read_level_counts
@@ -23,14 +32,32 @@ from capscope.data.splits import (
     task_labels,
 )
 from capscope.data.study import Study, read_study, refuse_overwriting
-from capscope.data.tables import FACETS, FUSED, TABLES, ArrowTable, TableName, as_frame, checked_columns, validate
+from capscope.data.tables import (
+    FACETS,
+    FUSED,
+    TABLES,
+    ArrowTable,
+    TableName,
+    as_frame,
+    checked_columns,
+    long_responses,
+    validate,
+)
 
 ResponseMatrix, response_matrix = Responses, Responses.of
 """Names of version 0.1."""
 
 __all__ = [
+    "AGENT_FACETS",
     "ArrowTable",
+    "AgentDesign",
+    "SEPARATOR",
+    "agent_design",
+    "effort_ranks",
+    "with_agents",
+    "with_models_of",
     "as_frame",
+    "long_responses",
     "FACETS",
     "FROM_NAMES",
     "FUSED",

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from capscope.data.agents import design_remarks
 from capscope.data.study import Study
 from capscope.data.tables import TableName
 from capscope.errors import JoinError, first_few
@@ -14,6 +15,10 @@ NAMED = {"model": "models", "item_id": "items", "rubric": "rubrics", "annotator"
 """Columns whose names are compared by `names_alike`, and what they name."""
 POOR_MATCH = 0.9
 """Share of the items below which a join is refused."""
+HUMAN = "human"
+"""Judge whose scores are those of people."""
+FEWEST_CHECKED = 30
+"""Scores of a judge that people should have given too; the fewest labels from which its scores are corrected."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,8 @@ class StudyCheck:
     """How well the tables match."""
     odd: tuple[str, ...]
     """Remarks on what is allowed and worth a look."""
+    design: tuple[str, ...] = ()
+    """How models, scaffolds, efforts, prompts and judges are crossed, and what cannot be told apart."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values; of unknown ids, their number and the first five."""
@@ -120,7 +127,8 @@ class StudyCheck:
             {**asdict(join), "missing": len(join.missing), "first_missing": list(join.missing[:5])}
             for join in self.joins
         ]
-        return {"study": self.study, "sizes": self.sizes, "joins": joined, "odd": list(self.odd)}
+        result: dict[str, object] = {"study": self.study, "sizes": self.sizes, "joins": joined, "odd": list(self.odd)}
+        return result | {"design": list(self.design)} if self.design else result
 
 
 def check_study(study: Study) -> StudyCheck:
@@ -130,8 +138,15 @@ def check_study(study: Study) -> StudyCheck:
         JoinError: Too many item ids of responses or demands are not in items.
     """
     all_joins = refuse_poor_joins(study)
-    odd = [*_odd_files(study), *_odd_joins(all_joins), *_odd_responses(study), *_odd_items(study), *names_alike(study)]
-    return StudyCheck(study.name, _sizes(study), tuple(all_joins), tuple(odd))
+    odd = [
+        *_odd_files(study),
+        *_odd_joins(all_joins),
+        *_odd_responses(study),
+        *_unchecked_judges(study),
+        *_odd_items(study),
+        *names_alike(study),
+    ]
+    return StudyCheck(study.name, _sizes(study), tuple(all_joins), tuple(odd), tuple(design_remarks(study)))
 
 
 def names_alike(study: Study) -> list[str]:
@@ -208,6 +223,25 @@ def _odd_responses(study: Study) -> list[str]:
             if len(flat):
                 odd.append(f"{len(flat)} {plural} have every answer {word}: {first_few(map(str, flat))}")
     return odd
+
+
+def _unchecked_judges(study: Study) -> list[str]:
+    """Name judges whose scores no person checked, or hardly; people are the judge `human` or `human:NAME`."""
+    if study.responses is None or "judge" not in study.responses:
+        return []
+    judge = study.responses["judge"].astype(object)
+    answer = pd.MultiIndex.from_frame(study.responses[["model", "item_id"]].astype(str))
+    by_people = judge.map(lambda name: isinstance(name, str) and name.split(":")[0].lower() == HUMAN).to_numpy(bool)
+    labelled = answer.isin(answer[by_people])
+    checked = pd.Series(labelled).groupby(judge.where(~by_people).to_numpy()).agg(["sum", "size"])
+    few = checked[checked["sum"] < FEWEST_CHECKED].sort_values("size", ascending=False, kind="stable")
+    if few.empty:
+        return []
+    listed = [f"{name} ({of['sum']} of {of['size']} scores)" for name, of in few.iterrows()]
+    return [
+        f"people checked too little of what {len(few)} judge{'s' if len(few) > 1 else ''} scored: {first_few(listed)};"
+        f" label {FEWEST_CHECKED} or more of these answers as judge '{HUMAN}', drawn by 'capscope judge plan --out'"
+    ]
 
 
 def _odd_items(study: Study) -> list[str]:

@@ -8,7 +8,16 @@ from typing import Any
 import pandas as pd
 
 from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
-from capscope.data.tables import TABLES, ArrowTable, TableName, as_frame, is_checked, validate
+from capscope.data.tables import (
+    TABLES,
+    ArrowTable,
+    TableName,
+    as_frame,
+    holds_scores,
+    is_checked,
+    long_responses,
+    validate,
+)
 from capscope.display import html_table
 from capscope.errors import InputError, refuse_absent_model
 from capscope.files import kind_of, locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
@@ -78,8 +87,9 @@ class Study:
         """Check tables and make a study of them; tables of polars, pyarrow and DuckDB are welcome.
 
         Args:
-            items: Table of items. A first table with the columns of responses, or a matrix of scores with models as
-                its index and items as its columns (NaN where an item was not administered), is taken as responses.
+            items: Table of items. A first table with the columns of responses, or a matrix of scores with a row for
+                each model (its index, or column ``model``) and a column for each item (NaN where an item was not
+                administered), is taken as responses.
             responses: Table of responses.
             demands: Table of demand levels.
             name: Name for messages.
@@ -95,7 +105,7 @@ class Study:
                 kind = type(frame).__name__
                 raise TypeError(f"{name}: a table is {kind}; give a DataFrame of pandas, polars, pyarrow or DuckDB")
         if items is not None and responses is None:
-            items, responses = _items_or_responses(items)
+            items, responses = (None, long_responses(items, name)) if holds_scores(items) else (items, None)
         given: dict[TableName, pd.DataFrame | None] = {
             "items": items,
             "responses": responses,
@@ -282,20 +292,6 @@ class Study:
             refuse_absent_model(self.name, model, known)
         kept = responses[responses["model"].isin(models)].reset_index(drop=True)
         return Study(self.items, kept, self.demands, self.name, self.sources)
-
-
-def _items_or_responses(frame: pd.DataFrame) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
-    """Return a lone table as items or as responses, whichever its columns say."""
-    columns = set(map(str, frame.columns))
-    if {"model", "item_id", "score"} <= columns:
-        return None, frame
-    numeric = all(pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind) for kind in frame.dtypes)
-    if "item_id" in columns or not numeric or not len(columns):
-        return frame, None
-    wide = frame.set_axis(pd.Index(frame.index.astype(str), name="model"), axis="index")
-    wide = wide.set_axis([str(column) for column in wide.columns], axis="columns")
-    long = wide.astype(float).melt(ignore_index=False, var_name="item_id", value_name="score").reset_index()
-    return None, long[long["score"].notna()].reset_index(drop=True)
 
 
 def _axes_of(study: Study) -> str:

@@ -13,6 +13,8 @@ from capscope.data.columns import MAY_BE_MISSING, as_identifier, as_number, as_t
 from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
 
 TableName = Literal["items", "responses", "demands"]
+LONG = frozenset({"model", "item_id", "score"})
+"""Columns of a long table of responses."""
 
 
 Value = TypeVar("Value")
@@ -37,6 +39,48 @@ def as_frame(value: Value | ArrowTable) -> Value | pd.DataFrame:
     if isinstance(value, pd.DataFrame) or not isinstance(value, ArrowTable):
         return value
     return pa.table(value).to_pandas()
+
+
+def holds_scores(frame: pd.DataFrame) -> bool:
+    """Return whether a table is one of scores, long or wide (see `long_responses`), and not one of items."""
+    columns = set(map(str, frame.columns))
+    if columns >= LONG:
+        return True
+    scores = frame.drop(columns="model", errors="ignore")
+    numeric = all(pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind) for kind in scores.dtypes)
+    return "item_id" not in columns and numeric and len(scores.columns) > 0
+
+
+def long_responses(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return a table of scores as responses, one row for each score.
+
+    Args:
+        frame: Long, with columns ``model, item_id, score``, which is returned as it is; or wide, with a row for each
+            model (its index, or column ``model``) and a column for each item, NaN where an item was not administered.
+        source: Name of the table, for messages.
+
+    Returns:
+        Columns model, item_id, score (and the others of a long table).
+
+    Raises:
+        InputError: A model or an item of a wide table occurs twice, or a cell holds no number.
+    """
+    if set(map(str, frame.columns)) >= LONG:
+        return frame
+    wide = frame.set_index("model") if "model" in frame.columns else frame
+    models, items = wide.index.astype(str), wide.columns.astype(str)
+    repeated = [name for axis in (models, items) for name in axis[axis.duplicated()]]
+    if repeated:
+        raise InputError(f"{source} names {repeated[0]} twice; give each model one row and each item one column")
+    model, item = np.nonzero(wide.notna().to_numpy())
+    cells = wide.to_numpy()[model, item]
+    try:
+        score = cells.astype(float)
+    except (TypeError, ValueError):
+        place = next(place for place, cell in enumerate(cells) if pd.isna(pd.to_numeric(cell, errors="coerce")))
+        where = f"model '{models[model[place]]}', item '{items[item[place]]}'"
+        raise InputError(f"{source}: {where}: '{cells[place]}' is no score; write a number from 0 to 1") from None
+    return pd.DataFrame({"model": models.to_numpy()[model], "item_id": items.to_numpy()[item], "score": score})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from capscope.decide.gate_settings import BenchmarkMargin, GateSettings
 from capscope.decide.judge_correction import CorrectedScore, JudgeEvaluation, JudgeScores, evaluate_judge, judge_scores
 from capscope.decide.judge_estimators import DEFAULT as DEFAULT_JUDGE_ESTIMATOR
 from capscope.decide.judge_estimators import JUDGE_ESTIMATORS
+from capscope.decide.judge_moves import JudgeDrift, JudgeMove, ModelMove, judge_drift
 from capscope.decide.live_gate import LiveGate, LivePlan, plan_live_gate, run_gate
 from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
@@ -25,10 +26,13 @@ __all__ = [
     "GateEvaluationSettings",
     "GateResult",
     "GateSettings",
+    "JudgeDrift",
     "JudgeEvaluation",
+    "JudgeMove",
     "JudgeScores",
     "LiveGate",
     "LivePlan",
+    "ModelMove",
     "PlanSettings",
     "ModelPrices",
     "RouteEvaluation",
@@ -43,6 +47,7 @@ __all__ = [
     "gate_junit",
     "gate_markdown",
     "gate_text",
+    "judge_drift",
     "judge_scores",
     "plan_evaluation",
     "plan_gate",

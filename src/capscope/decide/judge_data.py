@@ -59,7 +59,7 @@ def judged_answers(study: Study, truth: str, judge: str | None = None) -> Iterat
     Raises:
         InputError: The responses have no facet `judge`, or no such judge.
     """
-    table = _scores_by_judge(study, truth)
+    table = _truth_and_judges(study, truth)
     judge = judge or str(table.drop(columns=truth).notna().sum().idxmax())
     if judge not in table.columns or judge == truth:
         known = [str(name) for name in table.columns if name != truth]
@@ -74,24 +74,36 @@ def judged_answers(study: Study, truth: str, judge: str | None = None) -> Iterat
         yield JudgedAnswers(str(model), rows[judge].to_numpy(float), rows[truth].to_numpy(float), features)
 
 
-def _scores_by_judge(study: Study, truth: str) -> pd.DataFrame:
-    """Scores with one row for each model and item and one column for each judge; repeats are pooled."""
+def scores_by_judge(study: Study) -> pd.DataFrame:
+    """Scores with one row for each model and item and one column for each judge; repeats are pooled.
+
+    Raises:
+        InputError: The responses have no facet `judge`, or it is empty.
+    """
     responses = study.require("responses")
     if "judge" not in responses:
         raise InputError(
             f"{study.name}: responses have no column judge, which says who scored; import it with the scores"
         )
     judges = sorted(map(str, responses["judge"].dropna().unique()))
+    if not judges:
+        raise InputError(f"{study.name}: column judge is empty; name who scored")
+    trials = responses["n_trials"].astype(float) if "n_trials" in responses else pd.Series(1.0, responses.index)
+    keys = [responses["model"].astype(str), responses["item_id"].astype(str), responses["judge"].astype(object)]
+    right = (responses["score"].astype(float) * trials).groupby(keys).sum()
+    pooled = (right / trials.groupby(keys).sum()).rename_axis(["model", "item_id", "judge"])
+    return pooled.unstack("judge").sort_index()
+
+
+def _truth_and_judges(study: Study, truth: str) -> pd.DataFrame:
+    table = scores_by_judge(study)
+    judges = [str(name) for name in table]
     if truth not in judges:
         hint = nearest(truth, judges)
         raise InputError(f"{study.name}: no responses by judge '{truth}'{hint}; there are {first_few(judges)}")
     if len(judges) < 2:
         raise InputError(f"{study.name}: '{truth}' is the only judge; there is nothing to correct")
-    trials = responses["n_trials"].astype(float) if "n_trials" in responses else pd.Series(1.0, responses.index)
-    keys = [responses["model"].astype(str), responses["item_id"].astype(str), responses["judge"].astype(str)]
-    right = (responses["score"].astype(float) * trials).groupby(keys).sum()
-    pooled = (right / trials.groupby(keys).sum()).rename_axis(["model", "item_id", "judge"])
-    return pooled.unstack("judge").sort_index()
+    return table
 
 
 def _tasks(study: Study, table: pd.DataFrame) -> np.ndarray:

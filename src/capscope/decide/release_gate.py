@@ -1,7 +1,7 @@
 """Gate a release: may the candidate replace the baseline?"""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from capscope.data import Study, checked_columns, read_table
+from capscope.battery import with_item_ids
+from capscope.data import ArrowTable, Study, checked_columns, read_table
+from capscope.data.formats import read_answers
 from capscope.decide.difference import FEWEST_CLUSTERS, Difference, PairedDifferences
 from capscope.decide.gate_settings import (
     FEWEST_IN_SCOPE,
@@ -21,7 +23,7 @@ from capscope.decide.gate_settings import (
 )
 from capscope.decide.verdicts import ScopeClaim, Verdict, claims, detectable_difference, further_answers
 from capscope.decide.version_answers import VersionAnswers, planned_draw
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, first_few, refuse_absent_model
 
 HIGH_DEMAND = 3.0
 """Demand level from which on an item counts as demanding."""
@@ -103,6 +105,7 @@ def gate(
     candidate: str,
     settings: GateSettings | None = None,
     chance: pd.Series | None = None,
+    answers: Study | pd.DataFrame | ArrowTable | Path | str | None = None,
 ) -> GateResult:
     """Decide whether a candidate may replace a baseline.
 
@@ -112,20 +115,24 @@ def gate(
         candidate: The version that may replace it, with answers to some or all of its items.
         settings: Margin, level, looks and scopes.
         chance: Chance of each item to be drawn for the candidate, by item id; None for even draws.
+        answers: Answers of the candidate that are not in the study: a study, a table model, item_id, score, or logs of
+            another tool. They replace those that the study has of the same model.
 
     Raises:
         InputError: A model is not in the study, too few items were answered by both, or an answered item has no chance.
     """
     settings = settings or GateSettings()
     study = study if isinstance(study, Study) else Study.load(study)
-    answers = VersionAnswers.of(study, baseline, candidate)
+    if answers is not None:
+        study = _with_answers(study, read_answers(answers), candidate)
+    versions = VersionAnswers.of(study, baseline, candidate)
     differing = _differing_conditions(study, baseline, candidate)
-    share = None if chance is None else _chances(answers, chance)
-    pairs = PairedDifferences.of(answers, share)
+    share = None if chance is None else _chances(versions, chance)
+    pairs = PairedDifferences.of(versions, share)
     difference = pairs.over()
-    scopes = list(_scopes(answers, settings, pairs))
+    scopes = list(_scopes(versions, settings, pairs))
     found = tuple(claims(scopes, settings.quantile, 1 - settings.level, settings.correction))
-    margins = tuple(benchmark_margins(answers, settings, pairs))
+    margins = tuple(benchmark_margins(versions, settings, pairs))
     return GateResult(
         baseline,
         candidate,
@@ -134,10 +141,28 @@ def gate(
         settings,
         further_answers(difference, settings.quantile, settings.margin, settings.fixed),
         found,
-        len(answers.past_score),
-        (*differing, *_warnings(answers, difference)),
+        len(versions.past_score),
+        (*differing, *_warnings(versions, difference)),
         margins,
     )
+
+
+def _with_answers(study: Study, answers: Study, candidate: str) -> Study:
+    """Return the study with the candidate's answers from elsewhere in place of its own.
+
+    Raises:
+        InputError: The answers are of other models.
+    """
+    if study.items is not None and {"task", "doc_index"} <= set(study.items):
+        items = study.items.dropna(subset=["task", "doc_index"])
+        places = (items[name].tolist() for name in ("item_id", "task", "doc_index"))
+        answers = with_item_ids(answers, *places)
+    new, old = answers.require("responses"), study.require("responses")
+    refuse_absent_model(answers.name, candidate, sorted(set(new["model"].astype(str))))
+    new = new[new["model"].astype(str) == candidate]
+    new = new.drop(columns=[name for name in new if name not in old])
+    kept = old[old["model"].astype(str) != candidate]
+    return replace(study, responses=Study.of(responses=pd.concat([kept, new], ignore_index=True)).responses)
 
 
 def _differing_conditions(study: Study, baseline: str, candidate: str) -> tuple[str, ...]:

@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import RowFloats
-from capscope.data import ArrowTable, LevelCounts, ResponseFile, Responses, Study, as_frame, read_table, rows_in
+from capscope.data import (
+    ArrowTable,
+    LevelCounts,
+    ResponseFile,
+    Responses,
+    Study,
+    as_frame,
+    long_responses,
+    read_table,
+    rows_in,
+)
 from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers
 from capscope.fit.curves.posterior import CurvePosterior
@@ -93,34 +103,10 @@ def fit(  # noqa: PLR0913 - one name for each setting
     if isinstance(data, Path | str):
         return fit_folder(data, settings, progress)
     if isinstance(data, pd.DataFrame):
-        data = study_of(data)
+        data = Study.of(responses=long_responses(data, "the table"), name="the table")
     if not isinstance(data, Study):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"data is {type(data).__name__}; give a study, its folder, a table of scores, or level counts")
     return fit_study(data, settings, progress)
-
-
-def study_of(frame: pd.DataFrame) -> Study:
-    """A study of responses in a table: long with columns ``model, item_id, score``, or wide with a row for each model.
-
-    Args:
-        frame: The table.
-
-    Raises:
-        InputError: A score is out of range, or a name occurs twice.
-    """
-    if {"model", "item_id", "score"} <= set(frame.columns):
-        return Study.of(responses=frame, name="the table")
-    wide = frame.set_index("model") if "model" in frame.columns else frame
-    repeated = [str(name) for axis in (wide.index, wide.columns) for name in axis[axis.duplicated()]]
-    if repeated:
-        raise FitError(f"the table names {repeated[0]} twice; give each model one row and each item one column")
-    model, item = np.nonzero(wide.notna().to_numpy())
-    columns = {
-        "model": wide.index.astype(str).to_numpy()[model],
-        "item_id": wide.columns.astype(str).to_numpy()[item],
-        "score": wide.to_numpy()[model, item].astype(float),
-    }
-    return Study.of(responses=pd.DataFrame(columns), name="the table")
 
 
 def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: Progress | None = None) -> Fit[Any]:

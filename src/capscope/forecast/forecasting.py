@@ -18,7 +18,7 @@ MOST_REASONS = 20_000
 """Missing cells up to which each gets a reason."""
 MOST_ODD_MODELS = 1_000
 """Models up to which published scores are checked one by one."""
-COLUMNS = ["model", "benchmark", "score", "lower", "upper", "unit", "reason"]
+COLUMNS = ["model", "benchmark", "score", "lower", "upper", "level", "unit", "reason"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Forecast:
     """Forecasts of the missing scores of a table."""
 
     cells: pd.DataFrame
-    """Columns model, benchmark, score, lower, upper, unit, reason; one row a missing cell."""
+    """Columns model, benchmark, score, lower, upper, level, unit, reason; one row a missing cell."""
     next: pd.DataFrame
     """Scores to get next: model, benchmark, and the share of the model's forecast variance they explain, cumulated."""
     odd: pd.DataFrame
@@ -148,6 +148,7 @@ def forecast(
             "score": cells.score[row, column],
             "lower": cells.lower[row, column],
             "upper": cells.upper[row, column],
+            "level": chosen.level,
             "unit": [table.units[table.benchmarks[place]] for place in column],
         }
     )

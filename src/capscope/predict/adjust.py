@@ -10,6 +10,7 @@ from capscope.predict.features import AUTO
 from capscope.predict.predictions import CellPredictions, Predictions
 from capscope.predict.scores.benchmark import read_labels, read_past_effects, with_benchmark_effects
 from capscope.predict.scores.benchmark_effect import EffectSd
+from capscope.predict.scores.expected import read_expected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class PredictionSettings:
     """Out-of-fold predictions of past benchmarks, from which the size of benchmark effects is estimated."""
     labels: Path | pd.DataFrame | None = None
     """Answers to some of the items to predict."""
+    expected: Path | pd.DataFrame | None = None
+    """Scores on whole benchmarks that are expected from elsewhere, such as those of `capscope forecast`."""
     defer_below: float | None = None
     """Mark chances below this one in a column `defer`."""
     explain: bool = False
@@ -57,17 +60,24 @@ class Evidence:
     """Size of the effects of past benchmarks."""
     labels: pd.DataFrame | None
     """Answers to some of the items to predict."""
+    expected: pd.DataFrame | None = None
+    """Scores expected from elsewhere."""
 
 
 def read_evidence(
-    settings: PredictionSettings, models: tuple[str, ...], items: tuple[str, ...], assessor: str | None = None
+    settings: PredictionSettings,
+    models: tuple[str, ...],
+    items: tuple[str, ...],
+    benchmarks: tuple[str, ...],
+    assessor: str | None = None,
 ) -> Evidence | None:
-    """Validate the model asked for, and read residuals and labels; None where neither is given.
+    """Validate the model asked for, and read residuals, labels and expected scores; None where none is given.
 
     Args:
         settings: Settings of the prediction.
         models: Models that can be predicted.
         items: Ids of the items to predict.
+        benchmarks: Their benchmarks.
         assessor: Assessor whose residuals are needed; None for any.
 
     Raises:
@@ -76,10 +86,11 @@ def read_evidence(
     if settings.model is not None and settings.model not in models:
         hint = nearest(settings.model, models)
         raise InputError(f"there is no model '{settings.model}'{hint}; there are {first_few(models)}")
-    if settings.residuals is None and settings.labels is None:
+    if settings.residuals is None and settings.labels is None and settings.expected is None:
         return None
     labels = None if settings.labels is None else read_labels(settings.labels, models, items)
-    return Evidence(read_past_effects(settings.residuals, assessor), labels)
+    expected = None if settings.expected is None else read_expected(settings.expected, models, benchmarks)
+    return Evidence(read_past_effects(settings.residuals, assessor), labels, expected)
 
 
 def adjusted(cells: CellPredictions, evidence: Evidence | None, settings: PredictionSettings) -> Predictions:
@@ -87,11 +98,12 @@ def adjusted(cells: CellPredictions, evidence: Evidence | None, settings: Predic
 
     Args:
         cells: Predictions of all models.
-        evidence: Residuals and labels; None leaves the predictions as they are.
+        evidence: Residuals, labels and expected scores; None leaves the predictions as they are.
         settings: Settings of the prediction.
     """
     if evidence is not None:
-        cells = _with_one_score(with_benchmark_effects(cells, evidence.past, evidence.labels, settings.seed))
+        cells = with_benchmark_effects(cells, evidence.past, evidence.labels, settings.seed, evidence.expected)
+        cells = _with_one_score(cells)
     return cells.tables(settings.model, settings.defer_below)
 
 

@@ -42,7 +42,8 @@ def predict_from_fit(posterior: Posterior, study: Study, settings: PredictionSet
         InputError: An unknown model, a file that cannot be read, or missing demands.
     """
     ids = item_ids(study)
-    evidence = read_evidence(settings, posterior.models, ids)
+    benchmarks = tuple(sorted(set(_benchmarks(study, ids))))
+    evidence = read_evidence(settings, posterior.models, ids, benchmarks)
     rng = np.random.default_rng(settings.seed)
     cells = _CELLS[posterior.kind](posterior, study, ids, settings, rng)
     return adjusted(replace(cells, benchmark=_benchmarks(study, cells.items)), evidence, settings)

@@ -59,7 +59,8 @@ def predict_from_study(
     """
     entry = _entry(settings.assessor or DEFAULT)
     layout = Layout.of(study, items, settings.annotator, settings.embedder)
-    evidence = read_evidence(settings, layout.responses.models, layout.ids, entry.name)
+    benchmarks = tuple(map(str, np.unique(layout.asked_benchmark)))
+    evidence = read_evidence(settings, layout.responses.models, layout.ids, benchmarks, entry.name)
     if on_start is not None:
         n_models, n_answers = len(layout.responses.models), len(layout.responses.score)
         work = f"{n_answers:,} answers of {n_models} models, to predict {len(layout.ids):,} items"

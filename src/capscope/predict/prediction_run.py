@@ -29,6 +29,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
     assessor: str | None = None,
     labels: Path | str | pd.DataFrame | None = None,
     residuals: Path | str | pd.DataFrame | None = None,
+    expected: Path | str | pd.DataFrame | None = None,
     defer_below: float | None = None,
     explain: bool = False,
     embedder: str = AUTO,
@@ -51,6 +52,8 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         labels: Answers to some of the items (model, item_id, score; optionally n_trials): they move scores and chances.
         residuals: Out-of-fold predictions of past benchmarks (`evaluate(..., "benchmark", write=...)`): intervals then
             include how much benchmarks differed from their predictions.
+        expected: Scores on whole benchmarks expected from elsewhere (model, benchmark, score, lower, upper; optionally
+            unit and level), such as the table of `capscope.forecast`: they move scores and chances as labels do.
         defer_below: Mark chances below this one in a column `defer`.
         explain: Split each chance's log-odds into parts.
         embedder: Embedder that turns texts into vectors: ``auto``, ``tfidf``, or the name of a model.
@@ -70,6 +73,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         seed=seed,
         residuals=_path_or_table(residuals),
         labels=_path_or_table(labels),
+        expected=_path_or_table(expected),
         defer_below=defer_below,
         explain=explain,
         assessor=assessor,

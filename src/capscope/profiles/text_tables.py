@@ -16,10 +16,10 @@ LOW_RELIABILITY = 0.5
 
 @cache
 def dimension_names() -> dict[str, str]:
-    """Names of the shipped rubric set by code, such as `QLl` for quantitative and logical reasoning."""
-    from capscope.annotate import general_rubrics
+    """Names of the shipped rubrics by code, such as `QLl` for quantitative and logical reasoning."""
+    from capscope.annotate import known_rubrics
 
-    return {rubric.code: rubric.name for rubric in general_rubrics().rubrics}
+    return {rubric.code: rubric.name for rubric in known_rubrics().rubrics}
 
 
 def named_dims(table: pd.DataFrame, column: str = "dim", label: str = "dimension") -> pd.DataFrame:
@@ -35,7 +35,7 @@ def named_dims(table: pd.DataFrame, column: str = "dim", label: str = "dimension
 
 
 def spelled(codes: list[str]) -> str:
-    """Join codes of demand dimensions, each with its name where the shipped rubric set has one."""
+    """Join codes of demand dimensions, each with its name where a shipped rubric set has one."""
     return ", ".join(f"{code} ({dimension_names()[code]})" if code in dimension_names() else code for code in codes)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from capscope.annotate import RubricSet, general_rubrics
+from capscope.annotate import RubricSet, known_rubrics
 from capscope.axes import FloatArray
 from capscope.data import Study
 from capscope.errors import InputError, first_few, nearest
@@ -66,7 +66,7 @@ class PageSource:
     """Model shown in detail; by default the strongest."""
     rival: str | None = None
     """Model it is compared with; by default the next one in the ranking."""
-    rubrics: RubricSet = field(default_factory=general_rubrics)
+    rubrics: RubricSet = field(default_factory=known_rubrics)
     """Names and families of the scales."""
     level: float = 0.9
     """Nominal coverage of all intervals, as a share."""

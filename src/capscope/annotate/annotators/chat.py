@@ -248,7 +248,6 @@ class ChatAnnotator:
         return failed_questions(job, ledger) if self.settings.only_failed else rating_questions(job)
 
     async def _ask(self, job: RatingJob, ledger: Ledger, progress: Progress | None) -> Tally:
-        rng = np.random.default_rng(self.settings.seed)
         drawn: dict[str, RatingQuestion] = {}
 
         def unread(key: str, reply: ChatReply) -> str:
@@ -261,9 +260,28 @@ class ChatAnnotator:
                 drawn[question.key] = replace(question, request=ChatRequest(()))
                 yield question.question()
 
-        async with ChatClient(self.endpoint, rng) as client:
+        return await self.ask(
+            ledger, draw(), unread, shown(progress, sum(1 for _ in rating_questions(job)) if progress else 0)
+        )
+
+    async def ask(
+        self,
+        ledger: Ledger,
+        questions: Iterable[Question],
+        unread: Callable[[str, ChatReply], str],
+        notify: Callable[[Tally], None] | None = None,
+    ) -> Tally:
+        """Ask what the ledger cannot answer, within the limits of the settings.
+
+        Args:
+            ledger: Where replies are kept.
+            questions: What to ask.
+            unread: Given a key and its reply, why the reply holds nothing of use; empty where it does.
+            notify: Called with the state of the run after every question.
+        """
+        async with ChatClient(self.endpoint, np.random.default_rng(self.settings.seed)) as client:
             asker = Asker(client, ledger, self.sampling, self.limits(ledger), unread)
-            return await asker.ask_all(draw(), _shown(progress, job))
+            return await asker.ask_all(questions, notify)
 
     def outcome(self, job: RatingJob, collected: Collected, tally: Tally) -> Annotation:
         """Return what came of a run."""
@@ -287,11 +305,23 @@ class ChatAnnotator:
         missing = report.unparsed + report.failed
         failed = rows.empty and not collected.options and missing > 0
         options = collected.options if job.rubrics.control else {}
-        return Annotation(job.annotator, rows, report, options, self._stop(tally, len(rows), report.open), failed)
+        return Annotation(
+            job.annotator,
+            rows,
+            report,
+            options,
+            self.stop_of(tally, f"{len(rows)} labels are written, {report.open} are open"),
+            failed,
+        )
 
-    def _stop(self, tally: Tally, labels: int, left: int) -> CapscopeError | None:
+    def stop_of(self, tally: Tally, kept: str) -> CapscopeError | None:
+        """Return the error of a run that ended early, None for one that did not.
+
+        Args:
+            tally: How far the run came.
+            kept: What is kept of it, for the message.
+        """
         reckoned = f", {tally.unmetered} calls without a stated usage at the plan's estimate" if tally.unmetered else ""
-        kept = f"{labels} labels are written, {left} are open"
         if tally.halted:
             return EndpointError(f"{tally.halted} ({kept})")
         if not tally.stopped:
@@ -326,10 +356,10 @@ def quality_warnings(rows: pd.DataFrame, who: str) -> tuple[str, ...]:
     return low_spread(values, dims, who) + mostly_chance(values, tables["sd"].to_numpy(dtype=float), dims, who)
 
 
-def _shown(progress: Progress | None, job: RatingJob) -> Callable[[Tally], None] | None:
+def shown(progress: Progress | None, total: int) -> Callable[[Tally], None] | None:
+    """Return what shows a run's state as progress; None where nothing is to be shown."""
     if progress is None:
         return None
-    total = sum(1 for _ in rating_questions(job))
 
     def show(tally: Tally) -> None:
         done = tally.asked + tally.cached + tally.failed
@@ -341,7 +371,7 @@ def _shown(progress: Progress | None, job: RatingJob) -> Callable[[Tally], None]
 ENDPOINT_SETTINGS = frozenset({"base_url", "concurrency", "timeout", "attempts", "ledger", "only_failed", "yes"})
 QUESTION_SETTINGS = frozenset({"joint", "samples", "temperature", "max_tokens", "logprobs"})
 MONEY_SETTINGS = frozenset({"usd_in", "usd_out", "max_usd", "max_usd_total", "max_failures"})
-DISTIL_SETTINGS = frozenset({"distil", "embedder", "workers"})
+DISTIL_SETTINGS = frozenset({"distil", "embedder", "workers", "cluster"})
 
 ENTRY = AnnotatorEntry(
     name="openai",

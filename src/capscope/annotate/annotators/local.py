@@ -303,5 +303,5 @@ ENTRY = AnnotatorEntry(
     help="a model on this machine that learns from another annotator's labels and asks no endpoint",
     make=LocalAnnotator,
     needs=("reference",),
-    takes=frozenset({"embedder", "workers", "yes"}),
+    takes=frozenset({"embedder", "workers", "cluster", "yes"}),
 )

@@ -4,12 +4,14 @@ Each takes a path or the object itself.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from capscope.battery.banks.bank import Bank
-from capscope.data import Study, checked_columns, read_table
+from capscope.data import ArrowTable, Study, checked_columns, read_table
+from capscope.data.formats import read_answers
 from capscope.data.reading import parse_json, read_text
 from capscope.errors import InputError
 from capscope.files import MANIFEST
@@ -36,18 +38,36 @@ def is_bank(folder: str | Path) -> bool:
     return (Path(folder) / MANIFEST).is_file()
 
 
-def load_answers(source: Study | pd.DataFrame | str | Path) -> Study:
-    """Read answers: a study or its folder, or a table (or its file) with columns model, item_id, score.
+def load_answers(source: Study | pd.DataFrame | ArrowTable | str | Path, bank: Bank | None = None) -> Study:
+    """Read answers: a study, a table or logs (see `read_answers`).
+
+    Args:
+        source: The answers.
+        bank: The bank that the items are of: items that other tools name by task and number get their ids in the bank.
 
     Raises:
         InputError: The path or the table holds no answers.
     """
-    if isinstance(source, Study):
-        return source
-    if isinstance(source, pd.DataFrame):
-        return Study.of(responses=source, name="answers")
-    path = Path(source)
-    return Study.load(path) if path.is_dir() else Study.of(responses=read_table(path), name=str(path))
+    study = read_answers(source)
+    return study if bank is None else with_item_ids(study, bank.items, bank.task, bank.document.tolist())
+
+
+def with_item_ids(answers: Study, items: Sequence[str], task: Sequence[str], document: Sequence[int]) -> Study:
+    """Return answers under the ids of items that a tool names by task and document number.
+
+    Args:
+        answers: Answers, whose ids may be `task:number`.
+        items: Ids of the items.
+        task: Name of each item's task in the tool.
+        document: Number of each item in its task, below 0 where unknown.
+    """
+    known = set(items)
+    if answers.responses is None or known.issuperset(answers.responses["item_id"].astype(str)):
+        return answers
+    places = zip(task, document, items, strict=True)
+    ids = {f"{name}:{number}": item for name, number, item in places if number >= 0}
+    named = [name if name in known else ids.get(name, name) for name in answers.responses["item_id"].astype(str)]
+    return Study.of(responses=answers.responses.assign(item_id=named), name=answers.name)
 
 
 def load_costs(path: str | Path) -> dict[str, float]:

@@ -5,7 +5,10 @@ table in the README come from there.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from capscope.data.formats.adele import ADELE, import_adele
 from capscope.data.formats.deepeval import DEEPEVAL, import_deepeval
@@ -13,10 +16,11 @@ from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
 from capscope.data.formats.helm import HELM, import_helm
 from capscope.data.formats.inspect_logs import INSPECT, import_inspect
+from capscope.data.formats.inspect_transcripts import Transcript, TranscriptStep, read_transcripts
 from capscope.data.formats.irw import IRW, export_irw, import_irw
 from capscope.data.formats.level_tables import LEVELS, import_levels
-from capscope.data.formats.lm_eval import LM_EVAL, import_lm_eval
-from capscope.data.formats.merging import Merged, merge_studies, read_renames
+from capscope.data.formats.lm_eval import BATTERY_GROUP, LM_EVAL, import_lm_eval
+from capscope.data.formats.merging import Merged, merge_studies, read_parts, read_renames
 from capscope.data.formats.openai_batch import OPENAI_BATCH, BatchNames, import_openai_batch
 from capscope.data.formats.openai_evals import OPENAI_EVALS, import_openai_evals
 from capscope.data.formats.promptfoo import PROMPTFOO, import_promptfoo
@@ -34,8 +38,11 @@ from capscope.data.formats.reading_formats import (
 from capscope.data.formats.score_tables import Columns
 from capscope.data.formats.tidy import TIDY, ExtraTables, export_tidy, import_tidy
 from capscope.data.formats.torch_measure import TORCH_MEASURE, export_torch_measure, import_torch_measure
+from capscope.data.reading import read_table
 from capscope.data.study import Study
+from capscope.data.tables import ArrowTable, as_frame
 from capscope.errors import InputError
+from capscope.files import kind_of
 
 FORMATS: dict[str, Format] = {
     entry.name: entry
@@ -85,7 +92,37 @@ def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, A
         raise type(error)(with_keywords(FORMATS, str(error))) from error
 
 
+def read_answers(source: Study | pd.DataFrame | ArrowTable | Path | str) -> Study:
+    """Return answers as a study, whatever holds them.
+
+    Args:
+        source: A study or its folder; a table with columns model, item_id, score, or its file; or logs of another tool
+            (a file or a folder), which are read as `import_logs` reads them.
+
+    Raises:
+        InputError: The path or the table holds no answers.
+    """
+    if isinstance(source, Study):
+        return source
+    frame = as_frame(source)
+    if isinstance(frame, pd.DataFrame):
+        return Study.of(responses=frame, name="answers")
+    path = Path(str(frame))
+    if path.is_dir():
+        return import_logs(path) if kind_of(path) == "folder" else Study.load(path)
+    return import_logs(path) if _is_log(path) else Study.of(responses=read_table(path), name=str(path))
+
+
+def _is_log(path: Path) -> bool:
+    """Return whether a file is recognised as a log, and not only as a table."""
+    try:
+        return not FORMATS[recognise(FORMATS, path).format].generic
+    except InputError:
+        return False
+
+
 __all__ = [
+    "BATTERY_GROUP",
     "FORMATS",
     "BatchNames",
     "Columns",
@@ -97,6 +134,8 @@ __all__ = [
     "Merged",
     "Paths",
     "Recognised",
+    "Transcript",
+    "TranscriptStep",
     "detect_format",
     "export_irw",
     "export_pyirt",
@@ -119,9 +158,12 @@ __all__ = [
     "import_tidy",
     "import_torch_measure",
     "merge_studies",
+    "read_answers",
     "read_format",
     "read_recognised",
+    "read_parts",
     "read_renames",
+    "read_transcripts",
     "recognise",
     "with_keywords",
 ]

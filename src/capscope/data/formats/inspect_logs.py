@@ -130,19 +130,19 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
 
 def _scored(path: Path, items: ItemBook, choices: Choices, model: str | None, notes: LogNotes) -> ScoredLog:
     if path.suffix.lower() != ".eval":
-        return _scored_samples(_document(path), items, choices, model, notes)
+        return _scored_samples(document_log(path), items, choices, model, notes)
     with EvalArchive(path) as archive:
-        return _scored_samples(_archived(archive), items, choices, model, notes)
+        return _scored_samples(archived_log(archive), items, choices, model, notes)
 
 
-def _document(path: Path) -> InspectLog:
+def document_log(path: Path) -> InspectLog:
     """Read a log that is one JSON document."""
     header = as_object(path, json_document(path), "its text")
     required(path, header, "eval", "the log")
     return InspectLog(path, header, iter(as_objects(path, header.get("samples") or [], "samples")))
 
 
-def _archived(archive: EvalArchive) -> InspectLog:
+def archived_log(archive: EvalArchive) -> InspectLog:
     """Read a log that is an archive; a run that did not finish has its header and summaries in the journal only."""
     starts = "header.json" if "header.json" in archive.names else "_journal/start.json"
     if starts not in archive.names:
@@ -150,7 +150,7 @@ def _archived(archive: EvalArchive) -> InspectLog:
     header = as_object(archive.path, archive.member(starts), f"member {starts}")
     journal = sorted((name for name in archive.names if name.startswith("_journal/summaries/")), key=_number_in)
     names = ["summaries.json"] if {"header.json", "summaries.json"} <= archive.names else journal
-    samples = _summaries(archive, names) if names else _whole_samples(archive)
+    samples = _summaries(archive, names) if names else whole_samples(archive)
     return InspectLog(archive.path, header, samples)
 
 
@@ -160,7 +160,7 @@ def _number_in(name: str) -> tuple[int, str]:
     return (int(stem) if stem.isdecimal() else 0, name)
 
 
-def _whole_samples(archive: EvalArchive) -> Iterator[dict[str, Any]]:
+def whole_samples(archive: EvalArchive) -> Iterator[dict[str, Any]]:
     """Yield the samples of an archive that has no summaries."""
     for name in sorted(name for name in archive.names if name.startswith("samples/") and name.endswith(".json")):
         yield as_object(archive.path, archive.member(name), f"member {name}")
@@ -213,22 +213,22 @@ def _scored_samples(
         log.path,
         model or required_name(log.path, spec, "model", "eval"),
         "sample",
-        _facets(log.path, spec),
+        log_facets(log.path, spec),
         started=str(spec.get("created") or ""),
         complete=status == "success",
         task=task,
     )
     ends = Ends(Counter(), Counter())
     samples: list[tuple[str, int, dict[str, object], str]] = []
-    for number, sample in _last_of_each(log, notes):
+    for number, sample in last_of_each(log, notes):
         place = f"sample {number}"
         item_id = f"{task}:{required_name(log.path, sample, 'id', place)}"
         items.describe(item_id, _item(log.path, task, sample, place), log.path, place)
-        end = _end(sample)
+        end = sample_end(sample)
         ends.kinds[end] += bool(end)
         if end == "error":
             ends.errors[_error_text(sample["error"])] += 1
-        values = _values(optional_object(log.path, sample, "scores", place), choices.no_answer)
+        values = sample_values(optional_object(log.path, sample, "scores", place), choices.no_answer)
         samples.append((item_id, number, values, end))
     named = list(dict.fromkeys(name for _, _, values, _ in samples for name in values))
     scorers = named or list(choices.scorers) or ["score"]
@@ -238,13 +238,14 @@ def _scored_samples(
     return scored
 
 
-def _facets(path: Path, spec: dict[str, Any]) -> dict[str, str]:
+def log_facets(path: Path, spec: dict[str, Any]) -> dict[str, str]:
+    """Return the conditions that hold for a whole log: solver and reasoning effort."""
     effort = optional_object(path, spec, "model_generate_config", "eval").get("reasoning_effort")
     named = {"scaffold": spec.get("solver"), "effort": effort}
     return {facet: text_of(value) or "" for facet, value in named.items() if value}
 
 
-def _last_of_each(log: InspectLog, notes: LogNotes) -> list[tuple[int, dict[str, Any]]]:
+def last_of_each(log: InspectLog, notes: LogNotes) -> list[tuple[int, dict[str, Any]]]:
     """Return the samples with their numbers; of one that is logged again, the last entry.
 
     Raises:
@@ -268,7 +269,7 @@ def _last_of_each(log: InspectLog, notes: LogNotes) -> list[tuple[int, dict[str,
     return list(last.values())
 
 
-def _end(sample: dict[str, Any]) -> str:
+def sample_end(sample: dict[str, Any]) -> str:
     """Return how a sample ended, if not as it should: `error`, `limit` or `invalidated`."""
     if sample.get("error"):
         return "error"
@@ -329,7 +330,7 @@ def _content(content: object) -> str:
     return str(content or "")
 
 
-def _values(scores: dict[str, Any], no_answer: str) -> dict[str, object]:
+def sample_values(scores: dict[str, Any], no_answer: str) -> dict[str, object]:
     """Return the value of every scorer, and of every key of a scorer with several."""
     values: dict[str, object] = {}
     for scorer, score in scores.items():

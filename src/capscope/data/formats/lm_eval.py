@@ -53,6 +53,8 @@ OWN_FIELDS = frozenset(
 """Fields of a line that are no metric, where an older line does not list its metrics."""
 PERPLEXITIES = frozenset(("word_perplexity", "byte_perplexity", "bits_per_byte", "perplexity", "weighted_perplexity"))
 """Metrics of tasks that measure likelihood: no answer is right or wrong there."""
+BATTERY_GROUP = "capscope_"
+"""Beginning of the name of a group of tasks that a battery was written as; such a group is no benchmark."""
 METRIC = Usual(
     what="metric",
     option="--metric",
@@ -188,7 +190,7 @@ def _outermost_group(task: str, subtasks: dict[str, Any]) -> str | None:
     parent = {
         inner: group
         for group, inside in subtasks.items()
-        if isinstance(inside, list)
+        if isinstance(inside, list) and not group.startswith(BATTERY_GROUP)
         for inner in inside
         if isinstance(inner, str) and inner != group
     }

@@ -16,6 +16,8 @@ from capscope.data.study import Study
 from capscope.data.tables import FACETS, NOT_STATED, TABLES
 from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
 
+Parts = Mapping[str, Mapping[str, str]]
+"""Value of a facet by a model's name, by facet."""
 ITEM_COLUMNS = TABLES["items"].optional
 """Columns of items in which studies must agree."""
 LEVELS = "levels"
@@ -57,7 +59,40 @@ def read_renames(path: Path | str) -> dict[str, str]:
     return names
 
 
-def merge_studies(studies: Sequence[Study], repeats: Runs = "error", rename: Mapping[str, str] | None = None) -> Merged:
+def read_parts(path: Path | str) -> Parts:
+    """Read which scaffold, effort or other facet the models of a table of renames ran with.
+
+    Args:
+        path: The table that `read_renames` reads; its columns named like facets say what an old name stands for.
+
+    Returns:
+        Value by old name, by facet; rows without a value leave the facet as it is.
+
+    Raises:
+        InputError: A model has two values of a facet.
+    """
+    frame = read_table(Path(path))
+    parts: dict[str, dict[str, str]] = {}
+    for facet in (name for name in FACETS if name in frame):
+        stated = frame[frame[facet].notna() & (frame[facet].astype(str).str.strip() != "")]
+        values: dict[str, str] = {}
+        for old, value in zip(
+            stated["from"].astype(str).str.strip(), stated[facet].astype(str).str.strip(), strict=True
+        ):
+            if values.setdefault(old, value) != value:
+                raise InputError(
+                    f"{path}: model '{old}' has {facet} '{values[old]}' and '{value}'; keep one row of each"
+                )
+        parts[facet] = values
+    return parts
+
+
+def merge_studies(
+    studies: Sequence[Study],
+    repeats: Runs = "error",
+    rename: Mapping[str, str] | None = None,
+    parts: Parts | None = None,
+) -> Merged:
     """Join studies: their items, responses and demand levels.
 
     Items of one id have to be the same; what one study leaves open another may fill in. A response or level that two
@@ -68,6 +103,8 @@ def merge_studies(studies: Sequence[Study], repeats: Runs = "error", rename: Map
         repeats: What to do where several answer for the same model and item: "error", "latest" (the last study),
             "mean" (their trials are pooled) or "all" (kept, told apart by the facet `run`).
         rename: New names of models by their old ones.
+        parts: Facets of models by their old names, as `read_parts` gives them: names such as ``gpt-5+codex`` become a
+            model and its scaffold.
 
     Raises:
         InputError: Two studies disagree about an item, or answer for the same model and item without a rule.
@@ -80,6 +117,7 @@ def merge_studies(studies: Sequence[Study], repeats: Runs = "error", rename: Map
     notes: list[str] = []
     fitting = [_fitted_levels(study, studies, notes) for study in studies]
     items = _joined_items([(study.name, study.items) for study in fitting if study.items is not None])
+    fitting = [_with_parts(study, parts or {}) for study in fitting]
     responses = _joined_responses(fitting, repeats, rename or {}, notes)
     demands = _joined_demands(fitting, repeats)
     merged = Study.of(items, responses, demands, studies[0].name, _sources(studies))
@@ -202,6 +240,18 @@ def _joined_responses(
     responses, more = joined_scores(_without_copies(tables, notes), repeats)
     notes += more
     return responses
+
+
+def _with_parts(study: Study, parts: Parts) -> Study:
+    """Fill in facets by the models' names; rows of other models keep what they have."""
+    if study.responses is None or not any(parts.values()):
+        return study
+    table, old = study.responses, study.responses["model"].astype(str)
+    for facet, values in parts.items():
+        new = old.map(values)
+        kept = table[facet].astype(object) if facet in table else pd.Series(NOT_STATED, index=table.index, dtype=object)
+        table = table.assign(**{facet: pd.Categorical(new.where(new.notna(), kept).astype(str))})
+    return replace(study, responses=table)
 
 
 def _renamed(

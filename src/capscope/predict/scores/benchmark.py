@@ -14,6 +14,7 @@ from capscope.predict.outcomes import Outcomes
 from capscope.predict.predictions import CellPredictions
 from capscope.predict.scores.benchmark_effect import FITTED, NOTHING_SEEN, OFFSETS, EffectSd, LogOddsRows
 from capscope.predict.scores.calibrated import GroupScores
+from capscope.predict.scores.expected import expected_of
 from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores, offset_posterior
 
 RESIDUAL_NAMES = ("assessor", "model", "benchmark")
@@ -101,7 +102,11 @@ def read_labels(source: Path | pd.DataFrame, models: tuple[str, ...], items: tup
 
 
 def with_benchmark_effects(
-    cells: CellPredictions, past: EffectSd, labels: pd.DataFrame | None, seed: int
+    cells: CellPredictions,
+    past: EffectSd,
+    labels: pd.DataFrame | None,
+    seed: int,
+    expected: pd.DataFrame | None = None,
 ) -> CellPredictions:
     """Add each benchmark's effect, as large as those of past benchmarks and as its labels say, to the log-odds.
 
@@ -113,6 +118,7 @@ def with_benchmark_effects(
         past: Size of the effects of past benchmarks.
         labels: Answers to some of the items; None for none.
         seed: Seed of the draws.
+        expected: Scores expected from elsewhere, see `scores.expected.read_expected`; None for none.
 
     Returns:
         Predictions whose chances and intervals include the effect, with `benchmark_scores`: each model's score on each
@@ -127,7 +133,7 @@ def with_benchmark_effects(
         place = np.flatnonzero(names == name)
         rng = np.random.default_rng(seed)
         prior = FITTED if cells.known[place].mean() > 0.5 else past
-        answers = _located(labels, cells, place)
+        answers = replace(_located(labels, cells, place), expected=expected_of(expected, str(name), cells.models))
         grid = LogOddsGrid(mean[:, place], sd[:, place])
         prior = _prior(prior, answers)
         weight = offset_posterior(grid, answers, prior)
@@ -149,7 +155,8 @@ def with_benchmark_effects(
 
 def _prior(past: EffectSd, labels: Labels) -> EffectSd:
     """Return the prior of the effect: labels may overrule the past; without labels it is Student's t over the past."""
-    unsure = past is not FITTED and (len(labels.score) > 0 or not past.groups)
+    evidence = len(labels.score) > 0 or labels.expected is not None
+    unsure = past is not FITTED and (evidence or not past.groups)
     return past.cautious() if unsure else past
 
 

@@ -18,6 +18,7 @@ from capscope.fit import attenuated, log_likelihood
 from capscope.intervals import quantile_bounds
 from capscope.predict.outcomes import row_groups
 from capscope.predict.scores.benchmark_effect import OFFSETS, Curve, EffectSd, LogOddsRows, score_curve
+from capscope.predict.scores.expected import ExpectedScores
 
 ModelOffset = Float[np.ndarray, "model offset"]
 ITEM_CORRELATION = 0.3
@@ -47,6 +48,8 @@ class Labels:
     """Score, 0 to 1."""
     trials: RowFloats | None = None
     """Number of trials behind each score; None for one each."""
+    expected: ExpectedScores | None = None
+    """Scores on the whole benchmark that are expected from elsewhere; None for none."""
 
     @property
     def weight(self) -> RowFloats:
@@ -93,6 +96,8 @@ def offset_posterior(log_odds: LogOddsGrid, labels: Labels, prior: EffectSd) -> 
     likelihood = _log_likelihood(log_odds, labels)
     n_models = len(log_odds.mean)
     labelled = np.isin(np.arange(n_models), labels.model)
+    if labels.expected is not None:
+        labelled = labelled | labels.expected.known
     means = log_odds.mean.mean(axis=1)
     strength = means - log_odds.mean[labelled].mean() if labelled.any() else np.zeros(n_models)
     tilts, weight = _tilts(int(labelled.sum()))
@@ -185,14 +190,18 @@ def _one_model(
 
 def _log_likelihood(log_odds: LogOddsGrid, labels: Labels) -> ModelOffset:
     """Log-likelihood of each model's labels at each of `OFFSETS`."""
-    total = np.zeros((len(log_odds.mean), len(OFFSETS)))
+    n_models, n_items = log_odds.mean.shape
+    total = np.zeros((n_models, len(OFFSETS)))
+    if labels.expected is not None:
+        curves = np.stack([score_curve(log_odds.of(model, np.arange(n_items))) for model in range(n_models)])
+        total += labels.expected.log_weights(curves, n_items)
     if len(labels.score) == 0:
         return total
     cells = log_odds.of(labels.model, labels.item)
     line = attenuated(cells.mean[:, None] + OFFSETS, cells.sd[:, None] ** 2)
     each = log_likelihood(line, labels.score[:, None], labels.weight[:, None])
     for rows in row_groups(labels.model):
-        total[labels.model[rows[0]]] = each[rows].sum(axis=0)
+        total[labels.model[rows[0]]] += each[rows].sum(axis=0)
     return total
 
 
@@ -208,13 +217,15 @@ def _design_effect(labels: Labels) -> float:
     """Return by how much less informative answers are when several models answered the same items (design effect).
 
     With r the correlation of models on an item and k models an item, k answers are worth k (1 - r) / (1 + (k - 1) r):
-    models that always fail together add no information.
+    models that always fail together add no information. Expected scores of k models err together as answers to one
+    item do: they come from one table, which may place the whole benchmark wrongly.
     """
-    distinct = len(np.unique(labels.item))
-    if distinct in (0, len(labels.item)):
-        return 1.0
-    alike = _item_correlation(labels)
-    return (1 + (len(labels.item) / distinct - 1) * alike) / (1 - alike)
+    distinct, effect = len(np.unique(labels.item)), 1.0
+    if distinct not in (0, len(labels.item)):
+        alike = _item_correlation(labels)
+        effect = (1 + (len(labels.item) / distinct - 1) * alike) / (1 - alike)
+    expected = 0 if labels.expected is None else int(labels.expected.known.sum())
+    return max(effect, 1 + max(expected - 1, 0) * ITEM_CORRELATION)
 
 
 def _item_correlation(labels: Labels) -> float:

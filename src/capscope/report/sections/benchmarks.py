@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from capscope.annotate import general_rubrics
+from capscope.annotate import known_rubrics
 from capscope.data import Demands, Study
 from capscope.profiles import demand_profile
 from capscope.report.figures import benchmark_heatmap
@@ -27,7 +27,7 @@ def benchmarks_section(study: Study) -> Record:
     """Profile the demands of each benchmark of a study, those with most items first; items of none belong to '?'."""
     matrix = Demands.of(study)
     belongs = _benchmark_of(study, matrix)
-    scales = scale_names(matrix.dims, general_rubrics())
+    scales = scale_names(matrix.dims, known_rubrics())
     names, sizes = np.unique(belongs, return_counts=True)
     order = [str(names[place]) for place in np.lexsort((names, -sizes))]
     shown = [_benchmark(name, matrix, belongs == name, scales) for name in order[:MOST_BENCHMARKS]]

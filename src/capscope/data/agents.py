@@ -1,0 +1,261 @@
+"""Agents: a model in a scaffold at an effort. Their design, crossed or nested, and what it can tell apart."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import RowIndex
+from capscope.data.study import Study
+from capscope.data.tables import FACETS, NOT_STATED
+from capscope.errors import first_few
+
+AGENT_FACETS = ("scaffold", "effort")
+"""Facets that, with the model, make an agent: another scaffold or effort is another subject."""
+MODEL = "model"
+SEPARATOR = " + "
+"""Stands between the parts of an agent's name."""
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""Usual names of efforts, from least to most; other efforts are ordered where they are numbers."""
+MOST_LINKS = 400
+"""Number of agents up to which single links between sets of agents are looked for."""
+
+
+@dataclass(frozen=True)
+class AgentDesign:
+    """Which parts each subject of a fit is made of, and which differences between parts the design can show."""
+
+    subjects: tuple[str, ...]
+    """Names on the subject axis."""
+    parts: Mapping[str, tuple[str, ...]]
+    """Name of each subject's part, by factor: ``model``, and the facets that vary."""
+
+    def names(self, factor: str) -> tuple[str, ...]:
+        """Return the distinct parts of a factor; efforts from least to most, others sorted."""
+        used = sorted(set(self.parts[factor]))
+        ranks = effort_ranks(used) if factor == "effort" else None
+        return tuple(used if ranks is None else sorted(used, key=lambda name: ranks[name]))
+
+    def codes(self, factor: str) -> RowIndex:
+        """Return the position of each subject's part among the factor's names."""
+        return pd.Index(self.names(factor)).get_indexer(pd.Index(self.parts[factor])).astype(np.int64)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Factors with at least two parts."""
+        return tuple(factor for factor in self.parts if len(self.names(factor)) > 1)
+
+    def comparable(self, factor: str) -> RowIndex:
+        """Return a number for each part of a factor; parts of the same number can be compared with the others fixed.
+
+        A difference between two parts is estimable in the additive model if it lies in the row space of the design
+        (Searle, 1971): for two factors, if both parts lie in one connected component of the graph of the pairs seen.
+        """
+        columns = [np.ones((len(self.subjects), 1))]
+        start, at = 1, slice(0, 0)
+        for name in self.parts:
+            size = len(self.names(name))
+            columns.append(np.eye(size)[self.codes(name)])
+            at = slice(start, start + size) if name == factor else at
+            start += size
+        null = _null_space(np.hstack(columns))[at]
+        _, number = np.unique(np.round(null, 6), axis=0, return_inverse=True)
+        order = {old: new for new, old in enumerate(dict.fromkeys(number.ravel().tolist()))}
+        return np.array([order[old] for old in number.ravel().tolist()], dtype=np.int64)
+
+    def statements(self) -> list[str]:
+        """Say which factors are crossed or nested, and what cannot be told apart, one sentence each."""
+        if not self.factors or len(self.parts) < 2:
+            return []
+        lines = [f"{len(self.subjects)} agents: " + " x ".join(f"{len(self.names(f))} {f}s" for f in self.parts)]
+        lines += [self._pair(left, right) for left, right in combinations(self.factors, 2)]
+        for factor in self.parts:
+            lines += self._alone(factor)
+        return [*lines, *self._links()]
+
+    def _pair(self, left: str, right: str) -> str:
+        seen = set(zip(self.parts[left], self.parts[right], strict=True))
+        n_left, n_right = len(self.names(left)), len(self.names(right))
+        if len(seen) == n_left * n_right:
+            return f"{left} and {right} are crossed: all {len(seen)} pairs are there"
+        for inner, outer, count in ((left, right, n_left), (right, left, n_right)):
+            if len(seen) == count:
+                return f"{inner} is nested in {outer}: each {inner} comes with one {outer}"
+        return f"{left} and {right} are partly crossed: {len(seen)} of {n_left * n_right} pairs are there"
+
+    def _alone(self, factor: str) -> list[str]:
+        names, number = self.names(factor), self.comparable(factor)
+        if len(names) < 2:
+            return []
+        sets = [[name for name, own in zip(names, number, strict=True) if own == k] for k in range(number.max() + 1)]
+        if len(sets) == 1:
+            return []
+        if len(sets) == len(names):
+            others = " and ".join(other for other in self.factors if other != factor) or "the rest"
+            return [f"no difference between {factor}s can be told from {others}: {first_few(names)}"]
+        shown = "; ".join(first_few(names_of, 3) for names_of in sets)
+        return [f"{factor}s can be compared only within {len(sets)} sets: {shown}"]
+
+    def _links(self) -> list[str]:
+        """Agents without which parts that can be compared fall into more sets, where both parts have others too."""
+        if len(self.subjects) > MOST_LINKS or "scaffold" not in self.factors or MODEL not in self.factors:
+            return []
+        edges = list(dict.fromkeys(zip(self.parts[MODEL], self.parts["scaffold"], strict=True)))
+        whole = _components(edges)
+        found = [
+            edge
+            for edge in edges
+            if sum(other[0] == edge[0] for other in edges) > 1
+            and sum(other[1] == edge[1] for other in edges) > 1
+            and _components([other for other in edges if other != edge]) > whole
+        ]
+        names = [SEPARATOR.join(edge) for edge in found]
+        return [f"comparisons across sets of scaffolds rest on single agents: {first_few(names)}"] if names else []
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for storing."""
+        return {"subjects": list(self.subjects), "parts": {name: list(parts) for name, parts in self.parts.items()}}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "AgentDesign":
+        """Read a stored design back."""
+        return cls(tuple(stored["subjects"]), {name: tuple(parts) for name, parts in stored["parts"].items()})
+
+
+def agent_facets(responses: pd.DataFrame, facets: Sequence[str] = AGENT_FACETS) -> tuple[str, ...]:
+    """Return the facets of a table of responses that take more than one value.
+
+    Args:
+        responses: A checked table of responses.
+        facets: Facets to look at.
+    """
+    return tuple(facet for facet in facets if facet in responses and responses[facet].nunique() > 1)
+
+
+def agent_design(study: Study, facets: Sequence[str] = AGENT_FACETS) -> AgentDesign | None:
+    """Return the design of a study's agents, whose names are those that `with_agents` gives.
+
+    Args:
+        study: A study with responses.
+        facets: Facets that make agents differ.
+
+    Returns:
+        The design; None where no facet varies.
+    """
+    responses = study.require("responses")
+    varying = agent_facets(responses, facets)
+    if not varying:
+        return None
+    columns = [MODEL, *varying]
+    seen = responses[columns].astype(str).drop_duplicates()
+    names = _names(seen, split=_splits(responses, varying))
+    seen = seen.set_axis(names, axis="index").sort_index()
+    return AgentDesign(tuple(map(str, seen.index)), {column: tuple(seen[column]) for column in columns})
+
+
+def with_agents(study: Study, facets: Sequence[str] = AGENT_FACETS) -> Study:
+    """Return the study with agents as its models, and without the facets that their names hold.
+
+    A study in which each model comes in one scaffold and effort is returned as it is.
+
+    Args:
+        study: A study with responses.
+        facets: Facets that make agents differ.
+    """
+    responses = study.require("responses")
+    varying = agent_facets(responses, facets)
+    if not _splits(responses, varying):
+        return study
+    named = responses[[MODEL, *varying]].astype(str)
+    table = responses.assign(model=pd.Categorical(_names(named, split=True))).drop(columns=list(varying))
+    return Study(study.items, table, study.demands, study.name, study.sources, study.edited)
+
+
+def with_models_of(study: Study, models: Sequence[str]) -> Study:
+    """Return the study with the models that a fit has: its own, or its agents.
+
+    Args:
+        study: A study.
+        models: Names of the fit's models.
+    """
+    if study.responses is None:
+        return study
+    own = set(map(str, study.responses[MODEL].unique()))
+    if own >= set(models):
+        return study
+    agents = with_agents(study)
+    named = set(map(str, agents.require("responses")[MODEL].unique()))
+    return agents if len(named & set(models)) > len(own & set(models)) else study
+
+
+def effort_ranks(names: Sequence[str]) -> dict[str, float] | None:
+    """Return the order of efforts by name, or by number (such as ``8k`` or ``budget 2048``); None where unknown."""
+    if all(name.lower() in EFFORTS for name in names):
+        return {name: float(EFFORTS.index(name.lower())) for name in names}
+    numbers: dict[str, float] = {}
+    for name in names:
+        found = re.fullmatch(r"[^\d]*?(\d+(?:\.\d+)?)\s*(k|m)?(?:\s*tokens?)?", name.lower())
+        if found is None:
+            return None
+        numbers[name] = float(found[1]) * {"k": 1e3, "m": 1e6}.get(found[2] or "", 1.0)
+    return numbers
+
+
+def design_remarks(study: Study) -> list[str]:
+    """Say how models, scaffolds, efforts, prompts and judges are crossed, and what cannot be told apart.
+
+    Args:
+        study: A study; one without responses or varying facets gives no remark.
+    """
+    if study.responses is None:
+        return []
+    design = agent_design(study)
+    lines = [] if design is None else design.statements()
+    for facet in agent_facets(study.responses, [name for name in FACETS if name not in (*AGENT_FACETS, "run")]):
+        pairs = study.responses[[MODEL, facet]].astype(str).drop_duplicates()
+        parts = {column: tuple(pairs[column]) for column in (MODEL, facet)}
+        lines += AgentDesign(tuple(map(str, range(len(pairs)))), parts).statements()[1:]
+    return lines
+
+
+def _splits(responses: pd.DataFrame, varying: Sequence[str]) -> bool:
+    """Whether a model comes in more than one combination of the facets."""
+    if not varying:
+        return False
+    pairs = responses[[MODEL, *varying]].drop_duplicates()
+    return bool(pairs[MODEL].duplicated().any())
+
+
+def _names(parts: pd.DataFrame, *, split: bool) -> np.ndarray:
+    """Names of agents: the model alone where it says all, else model, scaffold and effort."""
+    name = parts[MODEL].to_numpy(dtype=object)
+    if split:
+        for column in parts.columns[1:]:
+            part = parts[column].to_numpy(dtype=object)
+            name = np.where(part == NOT_STATED, name, name + SEPARATOR + part)
+    return name
+
+
+def _null_space(design: np.ndarray) -> np.ndarray:
+    """Basis of the vectors that the design maps to 0, as (column, direction)."""
+    _, size, rows = np.linalg.svd(design, full_matrices=True)
+    rank = int((size > 1e-9 * max(design.shape)).sum())
+    return rows[rank:].T
+
+
+def _components(edges: Sequence[tuple[str, str]]) -> int:
+    """Number of connected components of a graph between two kinds of nodes."""
+    parent: dict[tuple[int, str], tuple[int, str]] = {}
+
+    def root(node: tuple[int, str]) -> tuple[int, str]:
+        while parent.setdefault(node, node) != node:
+            node = parent[node]
+        return node
+
+    for left, right in edges:
+        parent[root((0, left))] = root((1, right))
+    return len({root(node) for node in list(parent)})
