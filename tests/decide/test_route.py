@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 
 from capscope.data import Study
 from capscope.decide import RouteEvaluation, Routes, evaluate_route, route
-from capscope.decide.routing.evidence import Candidates, GroupEffect, ModelEffects, RouteEvidence, RouteSettings
+from capscope.decide.routing.evidence import GroupEffect, ModelEffects, RouteChances, RouteEvidence, RouteSettings
 from capscope.decide.routing.prices import model_prices
 from capscope.decide.routing.rules import RouteCurve, RouteRule, best_single, best_value, learn_rule, of_choice
 from capscope.errors import InputError
@@ -44,7 +44,7 @@ def world(
         places=places,
         fold=np.arange(n) % 3,
         score=score,
-        candidates=Candidates(chance=expit(seen), lower=expit(seen - 0.2), cost=cost),
+        candidates=RouteChances(chance=expit(seen), lower=expit(seen - 0.2), cost=cost),
         effects=ModelEffects.learn(seen, score, places),
         reach=1.28,
         n_answers=3 * n,
@@ -54,7 +54,7 @@ def world(
 def test_the_target_takes_the_cheapest_that_reaches_it_else_the_most_likely_model() -> None:
     lower = np.array([[0.9, 0.7, 0.5], [0.85, 0.82, 0.3], [0.81, 0.2, 0.4]])
     cost = np.repeat([[10.0], [4.0], [1.0]], 3, axis=1)
-    candidates = Candidates(chance=np.minimum(lower + 0.05, 1), lower=lower, cost=cost)
+    candidates = RouteChances(chance=np.minimum(lower + 0.05, 1), lower=lower, cost=cost)
     assert RouteRule(target=0.8).choose(candidates).tolist() == [2, 1, 0]
     assert RouteRule(target=0.8, margin=0.1).choose(candidates).tolist() == [1, 1, 0]
     assert RouteRule(target=0.8).meets(candidates).any(axis=0).tolist() == [True, True, False]
@@ -115,7 +115,7 @@ def boastful(evidence: RouteEvidence) -> RouteEvidence:
     """The same evidence with predictions that promise too much."""
     old = evidence.candidates
     bold = (expit(logit(chance) + 1.2) for chance in (old.chance, old.lower))
-    return replace(evidence, candidates=Candidates(chance=next(bold), lower=next(bold), cost=old.cost))
+    return replace(evidence, candidates=RouteChances(chance=next(bold), lower=next(bold), cost=old.cost))
 
 
 def test_effects_of_models_on_tasks_are_found_and_shrunk() -> None:

@@ -33,7 +33,7 @@ class Application(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's types, or Typer's copy of them
         """Write the help: the verbs by job, one line each, then the options."""
-        lines = [f"Usage: {ctx.command_path} [OPTIONS] VERB ...", "", self.help or ""]
+        lines = [f"Usage: {ctx.command_path} [OPTIONS] VERB ...", self.help or ""]
         for panel in self._panels():
             lines += ["", panel] if panel == PANELS[0] else [panel]
             lines += self._verbs(panel)

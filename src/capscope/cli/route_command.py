@@ -1,12 +1,20 @@
 """``capscope route``: the cheapest model that is likely enough to succeed on each request, and how well that works."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from capscope.cli.options import Annotator, AsJson, Embedder, FamilyCommand, Force, Seed, StudyFolder
+from capscope.cli.options import (
+    Annotator,
+    AsJson,
+    DefaultCommandGroup,
+    Embedder,
+    FamilyCommand,
+    Force,
+    Seed,
+    StudyFolder,
+)
 from capscope.cli.output import emit, plain, progress_bar, table_text
 
 if TYPE_CHECKING:
@@ -33,18 +41,8 @@ TARGETS = (
 """What stands under the table of targets."""
 
 
-class RouteGroup(TyperGroup):
-    """A group whose first word may be a study: ``route STUDY ITEMS`` is ``route items STUDY ITEMS``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - the context class varies by version
-        """Put the default command in front of a study."""
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["items", *args]
-        return super().parse_args(ctx, args)
-
-
 route_app = typer.Typer(
-    cls=RouteGroup,
+    cls=DefaultCommandGroup,
     help="Send each request to the cheapest model that will do.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -146,7 +146,7 @@ class ModelEffects:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidates:
+class RouteChances:
     """Chances and costs of every candidate on some requests."""
 
     chance: ModelItem
@@ -156,9 +156,9 @@ class Candidates:
     cost: ModelItem
     """Dollars."""
 
-    def rows(self, items: np.ndarray) -> "Candidates":
+    def rows(self, items: np.ndarray) -> "RouteChances":
         """Return some of the requests."""
-        return Candidates(chance=self.chance[:, items], lower=self.lower[:, items], cost=self.cost[:, items])
+        return RouteChances(chance=self.chance[:, items], lower=self.lower[:, items], cost=self.cost[:, items])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,7 @@ class RouteEvidence:
     """Requests of the past that every candidate answered, predicted out of fold."""
 
     models: tuple[str, ...]
-    """Candidates."""
+    """RouteChances."""
     items: tuple[str, ...]
     """Requests."""
     places: pd.DataFrame
@@ -175,7 +175,7 @@ class RouteEvidence:
     """Fold that each request was held out in."""
     score: ModelItem
     """Observed scores, in [0, 1]."""
-    candidates: Candidates
+    candidates: RouteChances
     """What was predicted of them."""
     effects: ModelEffects
     """Effects learnt from all folds, for new requests."""
@@ -186,7 +186,7 @@ class RouteEvidence:
     n_left: int = 0
     """Answered requests that some candidate did not answer; they teach chances and are not used to test routing."""
 
-    def adjusted(self, log_odds: ModelItem, places: pd.DataFrame, cost: ModelItem) -> Candidates:
+    def adjusted(self, log_odds: ModelItem, places: pd.DataFrame, cost: ModelItem) -> RouteChances:
         """Return calibrated and conservative chances of new requests.
 
         Args:
@@ -198,8 +198,8 @@ class RouteEvidence:
         return _candidates(log_odds + shift, sd, self.reach, cost)
 
 
-def _candidates(log_odds: ModelItem, sd: ModelItem, reach: float, cost: ModelItem) -> Candidates:
-    return Candidates(chance=expit(log_odds), lower=expit(log_odds - reach * sd), cost=cost)
+def _candidates(log_odds: ModelItem, sd: ModelItem, reach: float, cost: ModelItem) -> RouteChances:
+    return RouteChances(chance=expit(log_odds), lower=expit(log_odds - reach * sd), cost=cost)
 
 
 def places_of(items: pd.DataFrame) -> pd.DataFrame:
@@ -272,7 +272,7 @@ def _at(places: pd.DataFrame, mask: np.ndarray) -> pd.DataFrame:
 
 def _cross_fitted(
     log_odds: ModelItem, score: ModelItem, where: tuple[pd.DataFrame, np.ndarray], reach: float, cost: ModelItem
-) -> Candidates:
+) -> RouteChances:
     """Add effects that were learnt from the other folds."""
     places, folds = where
     shift, sd = np.zeros_like(log_odds), np.zeros_like(log_odds)

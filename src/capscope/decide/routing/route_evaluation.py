@@ -56,7 +56,7 @@ class RouteEvaluation:
     """Routers beside each other on the same held-out requests."""
 
     n_models: int
-    """Candidates."""
+    """RouteChances."""
     n_items: int
     """Requests, each held out once."""
     singles: pd.DataFrame
@@ -151,18 +151,18 @@ def evaluate_route(  # noqa: PLR0913 - every setting has a default and is given 
         raise InputError(f"--outer {outer}: two or more folds are needed to hold requests out")
     known = (study if isinstance(study, Study) else read_study(study)).with_items()
     priced = model_prices(known, prices)
-    held = HeldOut.of(known, priced)
+    held = CommonRequests.of(known, priced)
     number = np.random.default_rng(seed).permutation(np.arange(len(held.items)) % outer)
-    parts: list[_Part] = []
+    parts: list[_HeldOutFold] = []
     for place in range(outer):
-        parts.append(_Part.of(known, held, priced, settings, number == place))
+        parts.append(_HeldOutFold.of(known, held, priced, settings, number == place))
         if progress is not None:
             progress((place + 1) / outer)
     return _evaluation(parts, held, level)
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOut:
+class CommonRequests:
     """Requests that every candidate answered."""
 
     items: tuple[str, ...]
@@ -173,7 +173,7 @@ class HeldOut:
     """What nearest neighbours are found by: standardised demand levels and vectors of texts, one row for each item."""
 
     @classmethod
-    def of(cls, study: Study, prices: ModelPrices) -> "HeldOut":
+    def of(cls, study: Study, prices: ModelPrices) -> "CommonRequests":
         """Collect them from a study.
 
         Raises:
@@ -213,7 +213,7 @@ def _vectors(study: Study, ids: np.ndarray, texts: list[str]) -> FloatArray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
+class _HeldOutFold:
     """One fold of held-out requests: what each router chooses on them, and what came."""
 
     rows: np.ndarray
@@ -230,7 +230,9 @@ class _Part:
     """Calibrated chances."""
 
     @classmethod
-    def of(cls, study: Study, held: HeldOut, prices: ModelPrices, settings: RouteSettings, test: np.ndarray) -> "_Part":
+    def of(
+        cls, study: Study, held: CommonRequests, prices: ModelPrices, settings: RouteSettings, test: np.ndarray
+    ) -> "_HeldOutFold":
         """Learn from the other requests, and choose on these."""
         ids = pd.Index(np.array(held.items)[test])
         every = study.require("items")["item_id"].astype(str)
@@ -263,7 +265,7 @@ class _Part:
         return cls(rows=rows, choices=choices, single=single, targets=targets, match=match, chance=candidates.chance)
 
 
-def _nearest(held: HeldOut, known: np.ndarray, asked: np.ndarray) -> ModelItem:
+def _nearest(held: CommonRequests, known: np.ndarray, asked: np.ndarray) -> ModelItem:
     """Mean score of each model on the past requests most like each request."""
     near = held.vectors[asked] @ held.vectors[known].T
     size = (held.vectors[known] ** 2).sum(axis=1)
@@ -272,7 +274,7 @@ def _nearest(held: HeldOut, known: np.ndarray, asked: np.ndarray) -> ModelItem:
     return held.score[:, known][:, place].mean(axis=2)
 
 
-def _by_task(held: HeldOut, known: np.ndarray, asked: np.ndarray) -> ModelItem:
+def _by_task(held: CommonRequests, known: np.ndarray, asked: np.ndarray) -> ModelItem:
     """Mean score of each model on the past requests of the same task, drawn to its overall mean where they are few."""
     names, place = np.unique(held.task, return_inverse=True)
     member = np.eye(len(names))[place[known]]
@@ -281,7 +283,7 @@ def _by_task(held: HeldOut, known: np.ndarray, asked: np.ndarray) -> ModelItem:
     return mean[:, place[asked]]
 
 
-def _evaluation(parts: list[_Part], held: HeldOut, level: float) -> RouteEvaluation:
+def _evaluation(parts: list[_HeldOutFold], held: CommonRequests, level: float) -> RouteEvaluation:
     rows = np.concatenate([part.rows for part in parts])
     score, cost = held.score[:, rows], held.cost[:, rows]
     single = np.concatenate([part.single for part in parts])
@@ -333,7 +335,7 @@ def _router_score(curve: RouteCurve, known: tuple[float, float, float, float]) -
 
 
 def _target_row(
-    parts: list[_Part], target: float, score: ModelItem, cost: ModelItem, best_usd: float, level: float
+    parts: list[_HeldOutFold], target: float, score: ModelItem, cost: ModelItem, best_usd: float, level: float
 ) -> dict[str, object]:
     """What came of a target: success among the requests that were said to meet it, beside what was expected."""
     choice = np.concatenate([part.targets[target][0] for part in parts])

@@ -12,7 +12,7 @@ from scipy.special import logit
 
 from capscope.axes import ItemFloats, ModelItem, RowIndex
 from capscope.data import Demands, Study, read_study, task_labels
-from capscope.decide.routing.evidence import EDGE, Candidates, RouteEvidence, RouteSettings, places_of, route_evidence
+from capscope.decide.routing.evidence import EDGE, RouteChances, RouteEvidence, RouteSettings, places_of, route_evidence
 from capscope.decide.routing.prices import ModelPrices, PriceTable, model_prices
 from capscope.decide.routing.rules import RouteCurve, RouteRule, best_single, learn_rule, of_choice, value_curve
 from capscope.display import html_table
@@ -228,7 +228,7 @@ class Requests:
     """Ids."""
     places: pd.DataFrame
     """Columns benchmark, task."""
-    candidates: Candidates
+    candidates: RouteChances
     """Chances and costs."""
     support: pd.DataFrame
     """See `capscope.Predictions.support`."""

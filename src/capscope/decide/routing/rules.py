@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import betaincinv, expit, logit
 
 from capscope.axes import FloatArray, ModelItem, RowIndex
-from capscope.decide.routing.evidence import Candidates, RouteEvidence, RouteSettings
+from capscope.decide.routing.evidence import RouteChances, RouteEvidence, RouteSettings
 from capscope.intervals import normal_quantile
 
 WEIGHTS = np.r_[0.0, np.geomspace(0.002, 30.0, 80)]
@@ -40,7 +40,7 @@ class RouteRule:
     single: int | None = None
     """Model that gets all requests instead, by its place; None where routing is allowed."""
 
-    def choose(self, candidates: Candidates) -> RowIndex:
+    def choose(self, candidates: RouteChances) -> RowIndex:
         """Return the place of each request's model."""
         if self.single is not None:
             return np.full(candidates.chance.shape[1], self.single)
@@ -50,18 +50,18 @@ class RouteRule:
         price = np.where(met, candidates.cost - 1e-9 * candidates.chance, np.inf)
         return np.where(met.any(axis=0), price.argmin(axis=0), best_value(candidates, 0.0))
 
-    def lower(self, candidates: Candidates) -> ModelItem:
+    def lower(self, candidates: RouteChances) -> ModelItem:
         """Return conservative chances less the margin."""
         return expit(logit(candidates.lower) - self.margin)
 
-    def meets(self, candidates: Candidates) -> np.ndarray:
+    def meets(self, candidates: RouteChances) -> np.ndarray:
         """Whether each model's conservative chance on each request reaches the target."""
         if self.target is None or not self.certified:
             return np.zeros(candidates.chance.shape, dtype=bool)
         return self.lower(candidates) >= self.target
 
 
-def best_value(candidates: Candidates, weight: float) -> RowIndex:
+def best_value(candidates: RouteChances, weight: float) -> RowIndex:
     """Return the model with the largest chance less `weight` times its cost; of equals, the cheaper one."""
     return (candidates.chance - (weight + 1e-9) * candidates.cost).argmax(axis=0)
 
@@ -201,7 +201,7 @@ class RouteCurve:
         return [{name: float(values[place]) for name, values in columns.items()} for place in range(len(self.usd))]
 
 
-def value_curve(candidates: Candidates, score: ModelItem, level: float, scale: float) -> RouteCurve:
+def value_curve(candidates: RouteChances, score: ModelItem, level: float, scale: float) -> RouteCurve:
     """Curve of the rule of value over `WEIGHTS`.
 
     Args:
