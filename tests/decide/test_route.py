@@ -111,6 +111,22 @@ def test_a_target_that_is_certified_holds_on_new_requests() -> None:
     assert of_choice(truth, believed.choose(boastful(new).candidates))[met].mean() < 0.79
 
 
+def test_the_floor_claims_no_target_that_its_model_misses() -> None:
+    _, evidence = world(np.random.default_rng(5), 200, 1.0)
+    first = np.arange(200) < 60
+    # small is right on the first requests, as predicted; medium fails there, against what is predicted of it, and is
+    # right on the others, where large is wrongly taken for the best
+    score = np.array([np.zeros(200), ~first, first], dtype=float)
+    chance = np.where(first, [[0.7], [0.95], [0.95]], [[0.4], [0.3], [0.1]])
+    candidates = RouteChances(chance=chance, lower=chance - 0.05, cost=evidence.candidates.cost)
+    rule = learn_rule(replace(evidence, score=score, candidates=candidates), RouteSettings(target=0.8))
+    assert rule.single == 1
+    assert not of_choice(rule.meets(candidates), rule.choose(candidates)).any()
+    free = learn_rule(replace(evidence, score=score, candidates=candidates), RouteSettings(target=0.8, floor=False))
+    assert (free.choose(candidates)[first] == 2).all()
+    assert free.meets(candidates).any(axis=0).tolist() == first.tolist()
+
+
 def boastful(evidence: RouteEvidence) -> RouteEvidence:
     """The same evidence with predictions that promise too much."""
     old = evidence.candidates

@@ -106,27 +106,32 @@ def learn_rule(evidence: RouteEvidence, settings: RouteSettings) -> RouteRule:
         return rule
     choice = rule.choose(evidence.candidates)
     cost = float(of_choice(evidence.candidates.cost, choice).mean())
-    single = held_out_single(evidence, cost)
-    gain = of_choice(evidence.score, choice) - of_choice(evidence.score, single)
+    reference = held_out_single(evidence, cost)
+    gain = of_choice(evidence.score, choice) - of_choice(evidence.score, reference)
     if lower_mean(gain) >= 0:
         return rule
-    return replace(rule, single=best_single(evidence.score, evidence.candidates.cost, cost))
+    single = best_single(evidence.score, evidence.candidates.cost, cost)
+    if settings.target is None:
+        return replace(rule, single=single)
+    # what one model gets is another choice, so that the target is tested again
+    return _target_rule(evidence, settings.target, settings.level, single)
 
 
-def _target_rule(evidence: RouteEvidence, target: float, level: float) -> RouteRule:
+def _target_rule(evidence: RouteEvidence, target: float, level: float, single: int | None = None) -> RouteRule:
     """Test margins from the strictest on; the last one before a failure holds the target at this level."""
     passed: RouteRule | None = None
     for margin in MARGINS[::-1]:
-        rule = RouteRule(target=target, margin=float(margin))
-        met = rule.meets(evidence.candidates).any(axis=0)
+        rule = RouteRule(target=target, margin=float(margin), single=single)
+        choice = rule.choose(evidence.candidates)
+        met = of_choice(rule.meets(evidence.candidates), choice)
         if met.sum() < FEWEST_MET:
             continue
-        success = of_choice(evidence.score, rule.choose(evidence.candidates))[met]
+        success = of_choice(evidence.score, choice)[met]
         right = float(success.sum())
         if betaincinv(max(right, EDGE_COUNT), len(success) - right + 1, 1 - level) < target:
             break
         passed = rule
-    return passed or RouteRule(target=target, certified=False)
+    return passed or RouteRule(target=target, certified=False, single=single)
 
 
 EDGE_COUNT = 1e-6
