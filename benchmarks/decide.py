@@ -6,9 +6,11 @@ python benchmarks/decide.py null [--runs 2000]
 python benchmarks/decide.py repeats [--runs 400]
 python benchmarks/decide.py flips [--runs 400]
 python benchmarks/decide.py judge [--runs 800]
+python benchmarks/decide.py drawn [--runs 800]
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +22,14 @@ from capscope.decide import JUDGE_ESTIMATORS, GateEvaluation, GateEvaluationSett
 from capscope.decide.difference import PairedDifferences
 from capscope.decide.gate_settings import look_quantiles
 from capscope.decide.judge_data import JudgedAnswers
+from capscope.decide.judge_labels import LabelSheet, labels_to_give
 from capscope.decide.verdicts import verdict_of
 from capscope.decide.version_answers import VersionAnswers
 from capscope.profiles.comparison.run_scores import ItemChances
 from capscope.profiles.comparison.version_flips import PairedRuns, flips
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+NOTHING = pd.DataFrame({"model": ["m"], "item_id": ["i"], "score": [1.0]})
 CELLS = (
     ("BBH", 200, "even", "complete"),
     ("BBH", 200, "flips", "complete"),
@@ -151,6 +155,65 @@ def judge(runs: int) -> None:
     _judge_rows(
         f"judge_item_bank_180, {known.sum()}", 180, [row for _ in range(runs) for row in _judged(bank, 180, rng)]
     )
+    verdicts, labels = _llmbar()
+    rng = np.random.default_rng(0)
+    for extra in (0, 2):
+        rows = []
+        for _ in range(runs):
+            judges = rng.permutation(len(verdicts))[: 1 + extra]
+            part = rng.permutation(len(labels))[:480]
+            given = verdicts[np.ix_(judges, part)]
+            rows += _judged(_answers(labels[part], given[0], given[1:].T, np.zeros(480, int)), 48, rng)
+        _judge_rows(f"llmbar_judges, {1 + extra} judge{'s' if extra else ''}, 480", 48, rows)
+
+
+def _llmbar() -> tuple[np.ndarray, np.ndarray]:
+    """Share of both orders in which a judge preferred the first reply, and whether people did; shape (judge, item)."""
+    rows = pd.read_parquet(DATA / "llmbar_judges" / "judgements.parquet")
+    rows = rows[rows["valid"]].astype({"winner": str, "label": str})
+    rows["first"] = (rows["winner"] == "1").astype(float)
+    verdicts = rows.groupby(["judge", "strategy", "item_id"], observed=True)["first"].mean().unstack("item_id")
+    gold = rows[~rows["swapped"]].drop_duplicates("item_id").set_index("item_id")["label"].reindex(verdicts.columns)
+    whole = verdicts[verdicts.notna().mean(axis=1) > 0.9].fillna(0.5)
+    return whole.to_numpy(), (gold == "1").to_numpy(float)
+
+
+def drawn(runs: int) -> None:
+    """Labels drawn evenly, and a third of them evenly and the rest where the prediction is unsure."""
+    print("| answers | labels | drawn | error | 95 % covers | width |\n|---|---|---|---|---|---|")
+    worlds = {"lenient judge": _lenient, "two judges, tasks that differ": _two_judges, "sure and unsure judge": _graded}
+    for name, world in worlds.items():
+        for n_answers, size in ((480, 60), (1000, 100)):
+            rng = np.random.default_rng(0)
+            rows = np.array([_even_and_drawn(world(rng, n_answers), size, rng) for _ in range(runs)], float)
+            for column, key in enumerate(("evenly", "a third evenly, then by doubt")):
+                error, covered, width = 100 * rows[:, column].T
+                points = f"{np.sqrt((error**2).mean()):.2f} | {covered.mean():.1f} | {width.mean():.1f}"
+                print(f"| {name}, {n_answers} | {size} | {key} | {points} |", flush=True)
+
+
+def _even_and_drawn(world: JudgedAnswers, size: int, rng: np.random.Generator) -> list[tuple[float, bool, float]]:
+    """Error, whether covered and width from labels drawn in two ways."""
+    n_answers, truth, first = len(world.label), float(world.label.mean()), max(30, size // 3)
+    answers = replace(world, items=tuple(map(str, range(n_answers))))
+    order = rng.permutation(n_answers)
+    table = labels_to_give(Study.of(responses=NOTHING), answers.with_labels_at(order[:first]), size - first, rng)
+    table["score"] = answers.label[table["item_id"].astype(int)]
+    blank = replace(answers, label=np.full(n_answers, np.nan))
+    sheet = LabelSheet(table[["model", "item_id", "draw_chance", "score"]])
+    rows: list[tuple[float, bool, float]] = []
+    for shown in (answers.with_labels_at(order[:size]), sheet.labelled(blank)[0]):
+        found = JUDGE_ESTIMATORS["narrower"].estimate(shown)
+        lower, upper = found.interval()
+        rows.append((found.value - truth, lower <= truth <= upper, upper - lower))
+    return rows
+
+
+def _graded(rng: np.random.Generator, size: int) -> JudgedAnswers:
+    """A judge whose graded scores say how sure it is."""
+    chance = rng.beta(0.6, 0.3, size)
+    given = np.clip(chance + 0.12 * rng.normal(size=size) + 0.08, 0, 1)
+    return _answers((rng.random(size) < chance).astype(float), given, np.zeros((size, 0)), np.zeros(size, int))
 
 
 def _answers(truth: np.ndarray, given: np.ndarray, others: np.ndarray, task: np.ndarray) -> JudgedAnswers:
@@ -269,6 +332,7 @@ def main() -> None:
     """Run one of the tables."""
     parser = argparse.ArgumentParser(description="the release gate, measured")
     tables = {"pairs": pairs, "versions": versions, "null": null, "repeats": repeats, "flips": flipped, "judge": judge}
+    tables |= {"drawn": drawn}
     parser.add_argument("table", choices=list(tables))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--runs", type=int, default=2000)

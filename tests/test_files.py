@@ -5,8 +5,10 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,7 @@ def test_a_device_is_written_to_directly():
 
 KILLED = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
 from capscope import files
@@ -154,3 +157,22 @@ def test_only_one_process_holds_a_lock(tmp_path):
     child.communicate("\n")
     with files.locked(tmp_path, 5.0):
         assert child.returncode == 0
+
+
+def test_locks_leave_no_file_behind_and_hold_while_they_come_and_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+
+    def count(_):
+        for _ in range(5):
+            with files.locked(counter):
+                held = int(counter.read_text())
+                time.sleep(0.001)
+                counter.write_text(str(held + 1))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(count, range(4)))
+    assert counter.read_text() == "20"
+    assert list((tmp_path / "temp").iterdir()) == []

@@ -5,6 +5,7 @@ import inspect
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,22 @@ def python(program: str) -> str:
     shown = subprocess.run(command, capture_output=True, text=True, check=False, env=source)
     assert shown.returncode == 0, shown.stderr
     return shown.stdout.strip()
+
+
+ROOMS = sorted(path.parent.name for path in STUB.parent.glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("room", [*(room for room in ROOMS if room not in ("cli", "integrations")), "data.formats"])
+def test_public_functions_say_what_they_take_and_return(room: str) -> None:
+    module = import_module(f"capscope.{room}")
+    lacking = []
+    for name in module.__all__:
+        if not inspect.isfunction(getattr(module, name)):
+            continue
+        function = inspect.unwrap(getattr(module, name))
+        text, signature = inspect.getdoc(function) or "", inspect.signature(function)
+        lacking += [f"{name}: {each}" for each in signature.parameters if f"\n    {each}:" not in text]
+        returns = signature.return_annotation not in (None, "None", inspect.Signature.empty)
+        if returns and not text.startswith(("Return ", "Yield ")) and "\nReturns:\n" not in text:
+            lacking.append(f"{name}: Returns")
+    assert lacking == []

@@ -158,6 +158,13 @@ def write_one(folder: Path, suffix: str, table: str, frame: pd.DataFrame) -> Non
     write_table(folder / f"{table}{suffix}", frame)
 
 
+def _kept(word: str, value: float) -> tuple[float, ...]:
+    """Return what a study holds of a value; one option is the answer to an open question, with no chance of a guess."""
+    if word == "chance":
+        return (0.0 if value == 1 else 1 / value,)
+    return (value, 1.0) if word == "score" else (value,)
+
+
 def _strict_study(names: tuple[str, ...], number: str, bounds: tuple[float, float], word: str) -> Callable[[str], Any]:
     def of(suffix: str) -> Callable[[Path], Values | None]:
         def read(folder: Path) -> Values | None:
@@ -175,7 +182,7 @@ def _strict_study(names: tuple[str, ...], number: str, bounds: tuple[float, floa
                     value = math.nan
                 if value is None or value < bounds[0] or value > bounds[1] or not all(key) or (word, *key) in values:
                     return None
-                values[word, *key] = (value, 1.0) if word == "score" else (value,) if word == "level" else (1 / value,)
+                values[word, *key] = _kept(word, value)
             return values
 
         return read

@@ -1,4 +1,4 @@
-"""Put complete content in the place of old content in one step of the file system, and force it to disk."""
+"""Put complete content in the place of old content in one step of the file system, force it to disk, and hold locks."""
 
 import ctypes
 import errno
@@ -7,11 +7,15 @@ import os
 import platform
 import shutil
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SCRATCH = ".capscope-"
 """Prefix of unfinished siblings."""
+LOCK_PAUSE = 0.05
+"""Seconds between two tries to get a lock."""
 _AT_FDCWD, _EXCHANGE = -100, 2
 
 
@@ -81,3 +85,46 @@ def _exchange(one: Path, other: Path) -> bool:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
         return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0
     return False
+
+
+@contextmanager
+def exclusive(path: Path, seconds: float) -> Generator[None]:
+    """Hold a lock file; it is removed when the lock is given back.
+
+    Args:
+        path: The lock file.
+        seconds: How long to wait for another holder.
+
+    Raises:
+        TimeoutError: Another process or thread holds the lock for longer.
+        OSError: The file cannot be made.
+    """
+    if sys.platform == "win32":
+        from filelock import FileLock  # its Timeout is a TimeoutError
+
+        with FileLock(path).acquire(timeout=seconds):
+            yield
+        return
+    handle = _held(path, time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        # Removed while it is held: who waits for this file sees that it is gone, and makes a new one.
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _held(path: Path, until: float) -> int:
+    """Return a handle that holds the lock of the file that stands at the path."""
+    import fcntl
+
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with suppress(FileNotFoundError, BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        os.close(handle)
+        if time.monotonic() > until:
+            raise TimeoutError(path)
+        time.sleep(LOCK_PAUSE)

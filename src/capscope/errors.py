@@ -15,6 +15,8 @@ CapscopeError
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from operator import index
+from typing import SupportsIndex
 
 LONGEST_NAME = 80
 """Characters of a name that an error shows."""
@@ -107,6 +109,24 @@ def first_few(names: Iterable[str], limit: int = 5) -> str:
     listed = [shortened(visible(name), LONGEST_NAME) for name in names]
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
+
+
+def counted(count: SupportsIndex, noun: str) -> str:
+    """Return a number with its noun: ``1 item``, ``2 items``.
+
+    Args:
+        count: The number.
+        noun: Its noun in the singular.
+    """
+    number = index(count)
+    return f"{number} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a noun; of a group such as ``level of demand``, that of its first word."""
+    head, of, rest = noun.partition(" of ")
+    ending = "ies" if head.endswith("y") and head[-2:-1] not in "aeou" else "s"
+    return f"{head[:-1] if ending == 'ies' else head}{ending}{of}{rest}"
 
 
 def counted_names(names: Sequence[str], limit: int = 5) -> str:

@@ -12,14 +12,14 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capscope.atomic import flush, scratch_beside, swap
+from capscope.atomic import exclusive, flush, scratch_beside, swap
 from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
@@ -364,7 +364,8 @@ def sha256_of(path: Path) -> str:
 def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
     """Hold the lock of a file or folder while its content is read, changed and written.
 
-    The lock is a file in the folder of temporary files, named by the path, so that read-only places can be locked.
+    The lock is a file in the folder of temporary files, named by the path, so that read-only places can be locked; it
+    is removed afterwards.
 
     Args:
         path: What is changed.
@@ -373,18 +374,16 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
     Raises:
         OutputError: Another process holds the lock for longer.
     """
-    from filelock import FileLock, Timeout
-
     name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"capscope-{getpass.getuser()}-{name}.lock")
-    try:
-        lock.acquire(timeout=seconds)
-    except Timeout:
-        raise OutputError(f"{path}: another process is writing it; run again when it is done") from None
-    try:
+    lock = Path(tempfile.gettempdir()) / f"capscope-{getpass.getuser()}-{name}.lock"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(lock, seconds))
+        except TimeoutError:
+            raise OutputError(f"{path}: another process is writing it; run again when it is done") from None
+        except OSError as error:
+            raise OutputError(f"{lock}: the lock cannot be made ({error.strerror}); set TMPDIR") from None
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

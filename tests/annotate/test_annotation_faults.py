@@ -269,6 +269,13 @@ def test_local_labels_need_no_model_of_sentences_and_are_the_same_for_any_worker
     assert one.report == two.report
 
 
+def test_levels_that_do_not_vary_teach_nothing_and_say_so(rated):
+    constant = Study.of(rated.items, demands=rated.demands.assign(level=3.0))
+    outcome = rate(constant)
+    assert outcome.failed
+    assert "the levels of ann do not vary" in outcome.report.as_text()
+
+
 def test_a_local_selection_is_obeyed_and_a_plan_is_only_a_plan(rated):
     chosen = rate(rated, Selection(only=("BB",), limit=70)).rows
     assert set(chosen["rubric"]) == {"BB"}

@@ -134,7 +134,7 @@ def test_check_speaks_text_and_json(run, work):
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert found["sizes"]["items"] == 3
-    assert found["odd"] == ["1 item ids of items are not in responses: 3", "3 items have no text"]
+    assert found["odd"] == ["1 item id of items not in responses: 3", "3 items without a text"]
 
 
 def test_adele_is_imported(run, work):

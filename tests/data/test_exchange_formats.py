@@ -12,10 +12,12 @@ from capscope.data import Study
 from capscope.data.formats import (
     FORMATS,
     BatchNames,
+    export_every_eval_ever,
     export_irw,
     export_pyirt,
     export_tidy,
     export_torch_measure,
+    import_every_eval_ever,
     import_irw,
     import_openai_batch,
     import_pyirt,
@@ -239,3 +241,31 @@ def test_batch_lines_that_are_wrong_are_named(write):
     items = write("items.csv", "item_id,text\nb,x\n")
     with pytest.raises(JoinError, match="1 unknown: a"):
         import_openai_batch([path], level_of, items=items)
+
+
+def test_every_eval_ever_gives_back_what_was_written(tmp_path):
+    study = a_study(4)
+    items = pd.DataFrame({"item_id": [f"task:{place}" for place in range(7)], "benchmark": "b", "task": "task"})
+    items = items.assign(text=[f"What is {place}?" for place in range(7)], target="1")
+    study = Study.of(items, study.require("responses")[["model", "item_id", "score"]])
+    report = export_every_eval_ever(study, tmp_path / "out")
+    again, _ = import_every_eval_ever(tmp_path / "out")
+    for table, key in (("responses", ["model", "item_id"]), ("items", ["item_id"])):
+        columns = {"responses": ["model", "item_id", "score"], "items": ["item_id", "task", "text", "target"]}[table]
+        old, new = (each.require(table)[columns].astype(object).sort_values(key) for each in (study, again))
+        pd.testing.assert_frame_equal(old.reset_index(drop=True), new.reset_index(drop=True))
+    assert len(report.files) == 2 * 3 + 1
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.startswith("---\npretty_name: ")
+    assert '- config_name: "b"\n    data_files:\n      - split: test\n        path: "data/b/**/*_samples.jsonl"' in card
+    for path in (tmp_path / "out" / "data").rglob("*.json"):
+        aggregate = json.loads(path.read_text())
+        (result,) = aggregate["evaluation_results"]
+        rows = [json.loads(line) for line in (tmp_path / "out" / aggregate["detailed_evaluation_results"]["file_path"])
+                .read_text().splitlines()]  # fmt: skip
+        assert result["score_details"]["score"] == pytest.approx(np.mean([row["evaluation"]["score"] for row in rows]))
+        assert aggregate["detailed_evaluation_results"]["total_rows"] == len(rows)
+    assert "exists" in refused(export_every_eval_ever, study, tmp_path / "out")
+    first = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.json*")}
+    export_every_eval_ever(study, tmp_path / "out", force=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.json*")} == first

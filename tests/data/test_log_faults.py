@@ -122,7 +122,7 @@ def test_samples_that_did_not_end_well_count_as_chosen_and_are_named(log, limits
     study, report = import_inspect(log(ENDS), limits=limits)
     assert scores(study) == expected
     notes = " ".join(report.notes)
-    for what in ("1 samples ended at a limit", "1 samples ended in an error: boom", "1 samples were invalidated"):
+    for what in ("1 sample ended at a limit", "1 sample ended in an error: boom", "1 samples were invalidated"):
         assert what in notes
 
 

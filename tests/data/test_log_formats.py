@@ -93,7 +93,7 @@ def test_letters_unscored_and_failed_samples():
     assert sorted(map(str, scored.values())) == ["C", "I", "N", "P", "nan"]
     assert report.not_administered == 3
     assert "3 records have no score; they are no responses" in report.notes
-    assert "graded-alpha.eval: 1 samples ended in an error: ValueError('no answer from the tool')" in report.notes
+    assert "graded-alpha.eval: 1 sample ended in an error: ValueError('no answer from the tool')" in report.notes
     wrong, report = import_inspect([INSPECT / "graded-alpha.eval"], ["verdict"], no_answer="wrong")
     assert len(wrong.responses) == len(study.responses) + 1
     assert report.not_administered == 2

@@ -84,7 +84,7 @@ def test_levels_of_a_public_benchmark_are_added_by_id_or_by_text(tmp_path: Path)
     assert (report.levels, report.unrated) == (5, 1)
     merged = merge_studies([base, levels])
     assert merged.study.require("demands")["level"].tolist() == [1, 2, 3]
-    assert "levels of 1 items that the study does not hold are left out" in merged.notes[0]
+    assert "2 levels of 1 item that the study does not hold are left out: z" in merged.notes[0]
     path.write_text("custom_id,text,demand,level,judge_model\nx1, text of b,AS,4,j\n")
     by_text = merge_studies([base, import_levels(path)[0]]).study.require("demands")
     assert by_text[["item_id", "level", "annotator"]].to_numpy().tolist() == [["b", 4, "j"]]

@@ -252,5 +252,11 @@ def test_a_matrix_of_models_by_items_is_responses():
 
 
 def test_a_study_shows_its_sizes():
-    assert repr(small()) == "Study('study': 2 items, 2 responses, 1 demands; 1 models on 2 items)"
+    assert repr(small()) == "Study('study': 2 items, 2 responses, 1 demand; 1 model on 2 items)"
     assert "<td>responses</td>" in small()._repr_html_()
+
+
+def test_an_item_with_one_option_is_open_whatever_older_versions_stored():
+    items = pd.DataFrame({"item_id": ["a", "b", "c"], "n_options": [4, 1, 1], "chance": [None, None, 1.0]})
+    assert Study.of(items=items).items["chance"].tolist() == [0.25, 0.0, 0.0]
+    assert Study.of(items=items.drop(columns="chance")).items["chance"].tolist() == [0.25, 0.0, 0.0]

@@ -165,7 +165,7 @@ def test_openai_evals_are_recognised_and_samples_without_a_score_are_no_answers(
     assert study.require("items")["item_id"].tolist()[:2] == ["sums.dev.0", "sums.dev.1"]
     assert study.require("items")["target"].tolist()[:2] == ["2", "4"]
     assert "2 records have no score; they are no responses" in study.sources["notes"]
-    assert "a.jsonl: 1 samples ended in an error: busy" in study.sources["notes"]
+    assert "a.jsonl: 1 sample ended in an error: busy" in study.sources["notes"]
 
 
 def test_openai_evals_metrics_and_the_retry_of_a_run_that_did_not_finish(save: Save) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from capscope.decide.difference import PairedDifferences
+from capscope.decide.difference import DrawSequence, PairedDifferences
 from capscope.decide.item_predictor import item_features, predict_differences
 from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, past_answers
 from capscope.errors import InputError
@@ -86,6 +86,28 @@ def test_intervals_cover_and_predictions_narrow_them(design):
     assert 0.85 <= np.std(z) <= 1.15
     assert abs(np.mean(z)) < 3 / np.sqrt(len(z))
     assert np.mean(plain) > 1.25 * np.mean(ours)
+
+
+def test_draws_that_follow_the_answers_before_them_keep_the_estimate_unbiased_and_its_interval_honest():
+    rng, z = np.random.default_rng(5), []
+    for _ in range(150):
+        answers, new = version_answers(rng, n_items=150, change=0.6)
+        past = answers.past_score.mean(0)
+        number, chance, spread = np.full((3, 150), np.nan)
+        weight = np.ones(150)
+        left, seen = np.ones(150, bool), np.full(150, np.nan)
+        for place in range(50):
+            share = np.where(left, 0.1 / left.sum() + 0.9 * weight / weight[left].sum(), 0)
+            row = int(rng.choice(150, p=share))
+            number[row], chance[row], spread[row] = place, share[row], 0.4 * np.sqrt((1 / share[left]).sum()) / 150
+            seen[row], left[row] = new[row], False
+            # a wrong answer draws items that past models find hard: the plain mean of such draws is biased
+            weight *= np.where((past < 0.5) == (new[row] < 0.5), 1.02, 1 / 1.02)
+        drawn = replace(answers, candidate_score=seen)
+        found = PairedDifferences.of(drawn, sequence=DrawSequence(number, chance, spread)).over()
+        z.append((found.estimate - (new - answers.baseline_score).mean()) / found.suite_se)
+    assert abs(np.mean(z)) < 0.35
+    assert 0.9 < np.mean(np.abs(z) < 1.96) < 0.995
 
 
 def test_drawn_chances_add_up_and_are_kept():

@@ -1,6 +1,12 @@
 """A gate at an endpoint: asked once, decided early, what is not scored is missing; margins of benchmarks."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +17,7 @@ from capscope.battery import RunSettings
 from capscope.cli import app
 from capscope.data import Study
 from capscope.decide import GateSettings, gate, plan_live_gate, run_gate
-from capscope.endpoint import estimate_tokens
+from capscope.endpoint import answered_keys, estimate_tokens
 from capscope.errors import BudgetReached, ConfirmationNeeded, InputError
 from decide.worlds import version_study
 from endpoint.server import Answer, Call, ScriptedServer, completion
@@ -68,6 +74,37 @@ def test_a_clear_loss_is_held_early_and_asked_once(tmp_path):
     assert len(answers) == live.asked
     assert answers["score"].tolist() == [own[item] for item in answers["item_id"]]
     assert json.loads((tmp_path / "r" / "result.json").read_text())["verdict"] == "hold"
+
+
+def heed_interrupts() -> None:
+    """A shell starts background jobs with interrupts ignored, which a child would inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_an_interruption_is_one_line_and_the_next_run_goes_on(tmp_path):
+    study, own = asked_study(4)
+    study.save(tmp_path / "s")
+    reply = replies(own)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+    with ScriptedServer(lambda call: replace(reply(call), delay=0.05)) as server:
+        options = ["--baseline", "old", "--model", "new", "--out", str(tmp_path / "r"), "--base-url", server.url]
+        with subprocess.Popen(
+            [sys.executable, "-m", "capscope", "gate", "run", str(tmp_path / "s"), *options, "-n", "160"],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509 - nothing else runs in this process
+        ) as process:
+            while len(server.calls) < 10 and process.poll() is None:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=60)
+    kept = len(answered_keys(tmp_path / "r" / "replies.sqlite"))
+    assert process.returncode == 130
+    assert kept >= 5
+    ledger = tmp_path / "r" / "replies.sqlite"
+    expected = f"error: stopped by Ctrl-C; {kept} replies are kept in {ledger}; run the same command again to go on"
+    assert told.strip().split("\n")[-1] == expected
 
 
 def test_replies_that_cannot_be_scored_are_missing(tmp_path):

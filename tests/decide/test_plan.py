@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from capscope.decide.planning.score_variance import (
     told_apart,
     variance_components,
 )
-from capscope.decide.version_answers import VersionAnswers
+from capscope.decide.version_answers import VersionAnswers, draw, flip_chances
 from capscope.errors import InputError
 from decide.worlds import chances, version_answers
 
@@ -135,36 +136,48 @@ def past_study(rng: np.random.Generator, difficulty: np.ndarray, n_past: int) ->
     return Study.of(responses=pd.DataFrame(rows, columns=["model", "item_id", "score"])), past
 
 
-def fresh_power(rng, past, difficulty, answers, difference, level, runs) -> float:
-    """Share of new pairs of runs, of versions that truly differ by this much, that are told apart the right way."""
+def fresh_power(rng, past, difficulty, answers, settings, runs) -> float:
+    """Share of new pairs of versions that truly differ by this much that are told apart the right way.
+
+    The difference is that of the two versions' chances; of their answers to this suite where these are fixed.
+    """
     n_items, names = len(difficulty), tuple(f"i{row:04d}" for row in range(len(difficulty)))
     labels = pd.DataFrame({"benchmark": "all", "task": "all"}, index=range(n_items))
     grid = np.linspace(-1.5, 2, 701)
-    mean = np.array([chances(np.array([ability]), difficulty).mean() for ability in grid])
-    shown, quantile = 0, float(ndtri(0.5 + level / 2))
+    chance_at = np.array([chances(np.array([ability]), difficulty)[0] for ability in grid])
+    shown, quantile = 0, float(ndtri(0.5 + settings.level / 2))
     for run in range(runs):
         ability = rng.normal(0.3, 0.4)
-        wanted = difference if run % 2 else -difference
-        after = np.interp(np.interp(ability, grid, mean) + wanted, mean, grid)
-        old, new = (rng.random(n_items) < chances(np.array([a]), difficulty)[0] for a in (ability, after))
+        wanted = settings.difference if run % 2 else -settings.difference
+        luck, place = rng.random((2, n_items)), int(np.abs(grid - ability).argmin())
+        old = (luck[0] < chance_at[place]).astype(float)
+        if settings.fixed:
+            row = int(np.abs((luck[1] < chance_at).mean(axis=1) - (old.mean() + wanted)).argmin())
+        else:
+            mean = chance_at.mean(axis=1)
+            row = int(np.abs(mean - (mean[place] + wanted)).argmin())
+        new = (luck[1] < chance_at[row]).astype(float)
+        chance = flip_chances(past, old, answers)
+        drawn = rng.permutation(n_items)[:answers] if settings.design == "even" else draw(chance, rng)
         seen = np.full(n_items, np.nan)
-        drawn = rng.permutation(n_items)[:answers]
         seen[drawn] = new[drawn]
-        pair = VersionAnswers("old", "new", names, old.astype(float), seen, past, labels)
-        lower, upper = (found := PairedDifferences.of(pair).over()).interval(quantile, found.redrawn_se)
+        pair = VersionAnswers("old", "new", names, old, seen, past, labels)
+        found = PairedDifferences.of(pair, None if settings.design == "even" else chance).over()
+        lower, upper = found.interval(quantile, found.suite_se if settings.fixed else found.redrawn_se)
         shown += lower > 0 if wanted > 0 else upper < 0
     return shown / runs
 
 
-def stated_and_met(seed: int, runs: int, fresh: int) -> tuple[float, float]:
+def stated_and_met(seed: int, runs: int, fresh: int, n_past: int = 30, **choices: Any) -> tuple[float, float]:
     rng = np.random.default_rng(seed)
     difficulty = rng.normal(0, 1.2, 700)
-    study, past = past_study(rng, difficulty, 30)
-    plan = simulate_power(study, PowerSettings(difference=0.07, runs=runs, seed=seed))
+    study, past = past_study(rng, difficulty, n_past)
+    settings = PowerSettings(difference=0.07, runs=runs, seed=seed, **choices)
+    plan = simulate_power(study, settings)
     answers = plan.answers_for(0.07, 0.8)
     assert answers is not None
     assert 100 < answers < 700
-    return plan.power_at(answers, 0.07), fresh_power(rng, past, difficulty, answers, 0.07, 0.95, fresh)
+    return plan.power_at(answers, 0.07), fresh_power(rng, past, difficulty, answers, settings, fresh)
 
 
 def test_stated_power_is_met():
@@ -178,6 +191,13 @@ def test_stated_power_is_met():
 def test_stated_power_is_met_within_three_points(seed):
     stated, met = stated_and_met(seed, 400, 2000)
     assert met == pytest.approx(stated, abs=0.03 + 2 * np.sqrt(0.16 / 2000))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("design", "fixed"), [("flips", False), ("even", True), ("flips", True)])
+def test_stated_power_is_met_with_draws_by_flips_and_fixed_answers(design, fixed):
+    stated, met = stated_and_met(4, 250, 600, n_past=60, design=design, fixed=fixed)
+    assert met == pytest.approx(stated, abs=0.03 + 2 * np.sqrt(0.16 / 600))
 
 
 def test_ranks_agree_where_models_differ_and_not_where_they_do_not():

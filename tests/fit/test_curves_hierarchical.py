@@ -11,6 +11,10 @@ from scipy.special import expit
 from capscope.data import LevelCounts, read_level_counts, shipped
 from capscope.errors import FitError, InputError
 from capscope.fit import CurvePosterior, CurveWorld, Fit, fit_curves, load_fit, save_fit, simulate_counts
+from capscope.fit.curves.program import CurveProgram, curve_data
+from capscope.fit.engines import laplace
+from capscope.fit.engines.laplace import fit_laplace
+from capscope.fit.engines.precision import ArrowFactor, DenseFactor
 from capscope.fit.links import curve_log_odds
 from capscope.fit.tensor_links import curve_area
 
@@ -189,3 +193,23 @@ def test_dimensions_without_answers_are_left_out_and_named() -> None:
     assert fit.posterior.dims == ("D00", "D02", "D03")
     assert fit.status.advice[0].startswith("left out D01: no answer at level 1 or above")
     assert fit.status.advice[1].startswith("D02: answers at one level only")
+
+
+def test_model_by_model_is_the_same_approximation_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    counts, _ = simulate_counts(even_design(5, 3, rng), CurveWorld(), rng)
+    program = CurveProgram(curve_data(counts))
+    dense = fit_laplace(program)
+    monkeypatch.setattr(laplace, "MOST_DENSE", 0)
+    arrow = fit_laplace(program)
+    assert isinstance(dense.factor, DenseFactor)
+    assert isinstance(arrow.factor, ArrowFactor)
+    assert arrow.change == pytest.approx(dense.change, abs=1e-7)
+    for name, value in (dense.variances | dense.dispersion).items():
+        torch.testing.assert_close((arrow.variances | arrow.dispersion)[name], value, rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(arrow.mode, dense.mode, rtol=1e-7, atol=1e-7)
+    eye = torch.eye(len(dense.mode), dtype=torch.float64)
+    roots = [fit.factor.colour(eye) for fit in (arrow, dense)]
+    torch.testing.assert_close(roots[0] @ roots[0].T, roots[1] @ roots[1].T, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(arrow.factor.half_log_determinant(), dense.factor.half_log_determinant())
+    torch.testing.assert_close(arrow.factor.solve(eye[0]), dense.factor.solve(eye[0]), rtol=1e-6, atol=1e-8)

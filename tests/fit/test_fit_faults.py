@@ -79,6 +79,13 @@ def test_short_tests_of_many_persons_have_an_item_fit_and_items_with_honest_erro
     assert 0.84 < np.mean(inside) < 0.97
 
 
+def test_fits_of_few_items_advise_the_engine_with_right_intervals() -> None:
+    rng = np.random.default_rng(0)
+    few, more = (responses((rng.random((50, count)) < 0.5).astype(float)) for count in (5, 10))
+    assert any("--engine mml" in line for line in fit_irt(few, TWO_PL).status.advice)
+    assert not any("--engine mml" in line for line in fit_irt(more, TWO_PL).status.advice)
+
+
 def test_predictions_do_not_change_with_the_errors_of_the_items() -> None:
     data = responses((np.random.default_rng(0).random((200, 8)) < 0.5).astype(float))
     posterior = fit_irt(data, TWO_PL).posterior

@@ -87,3 +87,17 @@ def test_the_prepared_script_runs_without_a_gpu():
     assert done.returncode == 0, done.stderr
     assert "dense, 30 x 300" in done.stdout
     assert "sparse, 60 x 5 % of 300" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_at_small_size_on_a_cpu():
+    script = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    command = [sys.executable, str(script), "--device", "cpu", "--scale", "0.002", "--profile"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "no GPU was used" in output
+    assert output.count("| 0.0e+00 |") == 4, "CPU against itself"
+    assert "dense, 20 x 200: " in output
+    assert "sparse, 40 x 5 % of 200: " in output
+    assert output.count("Self CPU") >= 2, "a profile of each fit"
+    late = subprocess.run([*command, "--limit", "-1"], capture_output=True, text=True, check=True).stdout
+    assert late.count("left out") == 3

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.battery import AdaptiveBattery, Bank, ItemPool
+from capscope.battery import AdaptiveBattery, Bank, ItemPool, score_battery
 from capscope.data import Study
+from capscope.decide import gate
 from capscope.errors import InputError
 
 with warnings.catch_warnings():
@@ -48,6 +49,7 @@ class World:
     folder: Path
     samples: list[Sample]
     answers: np.ndarray
+    past: Study
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         Sample(id=str(number), input=f"question {number}", target="yes" if right[-1, number] else "no")
         for number in range(N_ITEMS)
     ]
-    return World(folder, samples, right[-1])
+    return World(folder, samples, right[-1], study)
 
 
 def yes_man() -> Model:
@@ -161,6 +163,24 @@ def test_the_log_alone_gives_the_score(world: World, adaptive: tuple[EvalLog, Ba
     assert table.loc[0, ["score", "lower", "upper"]].tolist() == pytest.approx(
         [own.score[0], own.lower[0], own.upper[0]], abs=1e-6
     )
+
+
+def test_the_file_of_the_log_goes_into_score_battery_and_gate(
+    world: World, adaptive: tuple[EvalLog, BatterySource]
+) -> None:
+    log, source = adaptive
+    own = source.state.estimate()
+    scores = score_battery(world.folder / "bank", log.location)
+    assert scores.scores.loc[0, ["score", "lower", "upper"]].tolist() == pytest.approx(
+        [own.score[0], own.lower[0], own.upper[0]], abs=1e-6
+    )
+    assert scores.scores.loc[0, "answered"] == len(log.samples or [])
+    past = world.past
+    result = gate(past, "m0", "acme/new", answers=log.location)
+    answers = past.require("responses")
+    truth = world.answers.mean() - answers.loc[answers["model"].astype(str) == "m0", "score"].mean()
+    assert result.difference.n_answers == len(log.samples or [])
+    assert result.lower < truth < result.upper
 
 
 def test_a_hook_adds_the_log_to_a_study(world: World, adaptive: tuple[EvalLog, BatterySource]) -> None:

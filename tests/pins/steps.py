@@ -42,8 +42,9 @@ def _fit(name: str, options: str, study: str = "study", slow: bool = False) -> S
 
 
 FITS = [
-    # `auto` chooses by inner folds, which are to be averaged (issue of kind 9); so its numbers are not pinned
-    Step("fit-auto", "fit study --device cpu --out fit-auto", keys_only=True),
+    # `auto` chooses by inner folds, which are to be averaged (issue of kind 9); so its numbers are not pinned. Fast
+    # tests that it fits: the README's page, and test_fit_object.py
+    Step("fit-auto", "fit study --device cpu --out fit-auto", keys_only=True, slow=True),
     _fit("rasch", "--model rasch"),
     _fit("2pl", "--model 2pl"),
     _fit("3pl", "--model 3pl"),

@@ -136,6 +136,7 @@ def test_what_the_local_annotator_cannot_heed_is_refused(rated: Path, option: tu
 # H3: a study stays one, in its own format, when labels are added
 
 
+@pytest.mark.slow  # on a smaller study, test_verb_forms.py adds labels in every form in the fast tests
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_study_of_text_tables_stays_one_after_annotate_and_fuse(
     tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,12 @@ from pins.steps import Step
 
 COSTLY = {"evaluate-task", "evaluate-texts", "evaluate-stacked", "predict-stacked", "annotate-local", "fit-auto"}
 COSTLY |= {"evaluate-benchmark", "report-2pl-study", "report-curves-study", "report-curves", "report-2pl", "view"}
-"""What takes seconds runs on the Parquet study in the fast tests, and on both in the slow ones."""
+COSTLY |= {"fit-curves", "fit-holdout-curves", "profile-curves", "predict-curves", "predict-study", "predict-residuals"}
+COSTLY |= {"fuse", "explain", "explain-audit", "battery-prompts", "battery-evaluate-adaptive"}
+"""What takes seconds runs on the Parquet study in the fast tests, and on both in the slow ones.
+
+That a study of CSV gives what one of Parquet gives is a law of `test_verb_forms.py`, on a smaller study.
+"""
 
 
 def marks_of(group: str, step: Step) -> list[pytest.MarkDecorator]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from capscope.axes import RowIndex
-from capscope.data import SPLITS, Study
+from capscope.data import AGENT_SPLITS, SPLITS, Study
 from capscope.errors import InputError, JoinError
 from capscope.predict import ASSESSORS, AssessorEntry, Chances, ForestAssessor, Training, evaluate
 from capscope.predict.assessors.stacked import StackedAssessor
@@ -35,7 +35,11 @@ def test_layout_and_order_of_assessors() -> None:
     assert set(found) >= {"split", "folds", "seeds", "n_models", "n_items", "n_items_left_out", "assessors"}
     assert (found["split"], found["folds"], found["n_models"], found["n_items"]) == ("task", 2, 3, 80)
     names = {"auroc", "auroc_within_task", "log_loss", "brier", "ece", "benchmark_mae", "seconds"}
-    assert set(found["assessors"]) == ASSESSORS.keys() - {"text-forest", "text-rasch"}  # the study has no texts
+    assert set(found["assessors"]) == ASSESSORS.keys() - {
+        "text-forest",
+        "text-rasch",
+        "agents",
+    }  # no texts, no scaffolds
     assert all(names < set(row) for row in found["assessors"].values())
 
 
@@ -67,7 +71,7 @@ def shuffled() -> Study:
     return replace(found, responses=responses.assign(score=rng.permutation(responses["score"].to_numpy())))
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", [split for split in SPLITS if split not in AGENT_SPLITS])
 def test_shuffled_labels_give_a_coin_flip(shuffled: Study, split: str) -> None:
     names = ["item-mean", "explanatory"]
     settings = {"split": split, "folds": 2, "families": "names", "known": 10}
@@ -184,6 +188,25 @@ def test_a_fractional_score_is_no_success(name: str) -> None:
     )
     assert found.metrics[name]["benchmark_mae"] < 0.04
     assert found.metrics[name]["log_loss"] < found.metrics["mean"]["log_loss"] + 0.02
+
+
+@pytest.mark.parametrize("name", ["forest", "boosted"])
+def test_ten_trials_of_an_item_are_no_ten_items(name: str) -> None:
+    # trials of one item share its residual: trees that take them for items fit that residual, and chances go too far
+    world = simulated_study(2, n_models=3, n_items=300, residual=0.8)
+    rng = np.random.default_rng(0)
+    score = rng.binomial(10, 0.15 + 0.7 * world.responses["score"].to_numpy(float)) / 10
+    entry = replace(ASSESSORS["forest"], assessor=ForestAssessor(trees=30)) if name == "forest" else ASSESSORS[name]
+    chances = []
+    for n_trials in (10, 1):
+        answers = world.responses.assign(score=score, n_trials=n_trials)
+        fitted = entry.assessor.fit(Layout.of_study(Study.of(world.items, answers, world.demands)).training(0))
+        model, item = np.divmod(np.arange(900), 300)
+        chances.append(fitted.predict(model, item).probability)
+    if name == "forest":
+        np.testing.assert_allclose(chances[0], chances[1], atol=1e-12)
+    slopes = [np.polyfit(chance, score, 1)[0] for chance in chances]
+    assert slopes[0] == pytest.approx(slopes[1], abs=0.15)  # by trials it was .25 less
 
 
 def test_bad_requests_are_one_line(study: Study) -> None:

@@ -88,3 +88,21 @@ def test_many_studies_of_any_shape_have_a_result_or_one_line() -> None:
     rng = np.random.default_rng(99)
     for _ in range(80):
         gone_through(*drawn_study(rng))
+
+
+def test_items_that_all_guess_right_cost_no_part_of_an_explanation_and_tfidf_needs_no_network(monkeypatch):
+    rng = np.random.default_rng(0)
+    ids = [f"i{n:02d}" for n in range(30)]
+    right = rng.random((6, 30)) < np.linspace(0.2, 0.8, 6)[:, None] * (1 - 0.3 * np.eye(30)[0])
+    rows = [(f"m{m}", item, int(right[m, n])) for m in range(6) for n, item in enumerate(ids)]
+    levels = [(item, code, "me", int(rng.integers(0, 5))) for item in ids for code in ("QLl", "AS")]
+    study = Study.of(
+        pd.DataFrame({"item_id": ids, "text": [f"sum {n} and {n % 7} pears" for n in range(30)], "chance": 1.0}),
+        pd.DataFrame(rows, columns=["model", "item_id", "score"]),
+        pd.DataFrame(levels, columns=["item_id", "rubric", "annotator", "level"]),
+    )
+    monkeypatch.setattr("capscope.embedding._load", lambda _: pytest.fail("a model was loaded"))
+    report = explain_benchmark(study, settings=ExplainSettings(embedder="tfidf"))
+    assert report.explanation.responses is not None
+    text = report.as_text()
+    assert "nan%" not in text

@@ -56,6 +56,7 @@ from .running import LEDGER_NAME as LEDGER_NAME
 from .running import AnnotationRun as AnnotationRun
 from .running import annotate as annotate
 from .running import as_rubrics as as_rubrics
+from .running import as_shard as as_shard
 from .running import open_items as open_items
 from .running import refuse_no_reference as refuse_no_reference
 from .running import settings_of as settings_of

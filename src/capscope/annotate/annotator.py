@@ -10,6 +10,7 @@ import pandas as pd
 from capscope.annotate.labels import add_labels, add_options, merge_labels, with_options
 from capscope.annotate.planning import AnnotationPlan
 from capscope.annotate.rubrics import RubricSet
+from capscope.annotate.shards import Shard
 from capscope.data import Study
 from capscope.endpoint import EndpointSettings, Prices
 from capscope.errors import CapscopeError, InputError
@@ -30,6 +31,8 @@ class Selection:
     """Only the first so many items of the study."""
     ids: frozenset[str] | None = None
     """Only these items."""
+    shard: Shard | None = None
+    """Only this part of the items; None for all."""
 
     def of(self, items: pd.DataFrame) -> pd.DataFrame:
         """Return the selected rows of an items table."""

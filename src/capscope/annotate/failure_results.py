@@ -9,7 +9,7 @@ import pandas as pd
 
 from capscope.annotate.failure_questions import FailureCause, is_shortened
 from capscope.data.formats import Transcript
-from capscope.errors import CapscopeError, InputError
+from capscope.errors import CapscopeError, InputError, counted
 from capscope.files import write_table
 
 COLUMNS = ("model", "item_id", "run", "step", "rubric", "confidence", "agreement", "reason", "annotator")
@@ -55,8 +55,11 @@ class FailureReport:
         """Return lines to read."""
         missing = f"{self.unparsed} unparsed, {self.failed} failed, {self.open} not asked"
         lines = [
-            f"{self.annotator}: {self.judged} of {self.failed_runs} failed runs judged ({self.runs} runs in all)",
-            f"{self.asked} questions asked, {self.cached} from the ledger; {missing}",
+            (
+                f"{self.annotator}: {self.judged} of {counted(self.failed_runs, 'failed run')}"
+                f" judged ({counted(self.runs, 'run')} in all)"
+            ),
+            f"{counted(self.asked, 'question')} asked, {self.cached} from the ledger; {missing}",
         ]
         lines += [f"cost ${self.usd:.4f}"] if self.usd else []
         lines += [f"{count} x {problem}" for problem, count in self.problems.items()]

@@ -80,6 +80,9 @@ def fuse(study: Study | Path | str, annotators: Sequence[str] = ()) -> Fusion:
         study: A study with demands by two annotators or more, or its folder; nothing is written.
         annotators: Whose labels enter; all but an earlier fusion by default.
 
+    Returns:
+        The fused levels with standard deviations, and severity and width of each annotator.
+
     Raises:
         InputError: Fewer than two annotators, or labels of different versions of a rubric.
     """

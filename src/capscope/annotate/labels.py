@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.annotate.ratings import Rating
-from capscope.data import Study
+from capscope.data import Study, guess_chance
 from capscope.errors import InputError, first_few
 
 COLUMNS = ("item_id", "rubric", "annotator", "level", "sd", "confidence", "rubric_sha")
@@ -151,7 +151,7 @@ def with_options(items: pd.DataFrame, options: dict[str, int | None]) -> pd.Data
     learnt = ids.map({item: np.nan if count is None else float(count) for item, count in options.items()})
     items["n_options"] = stated.astype(float).fillna(learnt.astype(float))
     known = items["n_options"].notna() | ids.isin(list(options))
-    guess = (1 / items["n_options"]).fillna(0.0)
+    guess = guess_chance(items["n_options"]).fillna(0.0)
     items["unguessability"] = (100 * (1 - guess)).where(known)
     chance = items["chance"] if "chance" in items else pd.Series(np.nan, index=items.index)
     items["chance"] = chance.astype(float).fillna(guess.where(known))

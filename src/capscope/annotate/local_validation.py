@@ -49,6 +49,9 @@ def cross_validate(
         rng: Source of the folds.
         workers: Processes that share the folds; the numbers are the same for any.
 
+    Returns:
+        Agreement with the labels by rubric, over random folds and over benchmarks.
+
     Raises:
         FitError: Too few items are labelled.
     """

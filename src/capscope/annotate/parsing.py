@@ -92,6 +92,9 @@ def parse_reply(text: str, finish_reason: str = "stop") -> Parsed:
     Args:
         text: The reply.
         finish_reason: Why the model stopped, in the endpoint's word.
+
+    Returns:
+        The level 0 to 5, or why there is none.
     """
     problem, answer = _answer(text, finish_reason)
     if problem:
@@ -117,6 +120,9 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
         text: The reply.
         codes: The rubrics that were asked for; one that the reply leaves out is unparsed.
         finish_reason: Why the model stopped.
+
+    Returns:
+        By code: the level 0 to 5, or why there is none.
     """
     problem, answer = _answer(text, finish_reason)
     answered = None if problem else _last_object(answer, "levels")

@@ -7,7 +7,7 @@ from typing import Any
 
 from capscope.annotate.questions import RatingJob, rating_questions
 from capscope.endpoint import Prices, Question, Usage, estimate_tokens
-from capscope.errors import ConfirmationNeeded
+from capscope.errors import ConfirmationNeeded, counted
 
 ASK_ABOVE_USD = 1.0
 """Estimated cost above which a run asks first."""
@@ -73,7 +73,8 @@ class AnnotationPlan:
         """
         if self.usd is not None and self.usd > above and not confirmed:
             raise ConfirmationNeeded(
-                f"this run asks {self.to_ask} questions for about ${self.usd:.2f}; add --yes to go on, or see --plan"
+                f"this run asks {counted(self.to_ask, 'question')} for about"
+                f" ${self.usd:.2f}; add --yes to go on, or see --plan"
             )
 
 

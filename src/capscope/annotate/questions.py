@@ -224,6 +224,9 @@ def make_job(
         joint: Ask for all rubrics of an item in one call.
         limit: Rate the first so many items only.
 
+    Returns:
+        The questions, not yet asked.
+
     Raises:
         InputError: No item has a text, or the number of repeats is below 1.
     """

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from capscope.axes import LEVELS, ItemDim
 from capscope.data import Demands, Study
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 
 Levels = Float[np.ndarray, " item"]
 
@@ -101,7 +101,10 @@ class Agreement:
     def __repr__(self) -> str:
         """Return the mean agreement of each annotator, in a line each."""
         lines = [
-            f"{name}: qwk {one.qwk:.3f}, Spearman {one.spearman:.3f} on {one.items} items, {len(one.by_rubric)} rubrics"
+            (
+                f"{name}: qwk {one.qwk:.3f}, Spearman {one.spearman:.3f} on {counted(one.items, 'item')},"
+                f" {counted(len(one.by_rubric), 'rubric')}"
+            )
             for name, one in list(self.annotators.items())[:10]
         ]
         return "\n".join([f"Agreement with {self.reference}", *lines])
@@ -118,6 +121,9 @@ def agreement(study: Study | Path | str, reference: str, *, seed: int = 0) -> Ag
         study: A study with demands, or its folder; with items too, agreement inside benchmarks is measured.
         reference: Name of the annotator to compare with.
         seed: Seed of the shuffles that show what unrelated ids would give.
+
+    Returns:
+        Kappa, alpha, correlations and exact agreement of each annotator with the reference.
 
     Raises:
         InputError: No such annotator, or nobody to compare it with.
@@ -228,7 +234,8 @@ def same_item_warnings(
         rho, shuffled = _mean_correlation(left, right), _shuffled(left, right, rng)
         if np.isfinite(rho) and (rho < NEAR_ZERO or rho <= np.quantile(shuffled, 0.95)):
             warnings.append(
-                f"{name}: same-id agreement is near zero (mean rank correlation {rho:.2f} over {whole.sum()} items;"
+                f"{name}: same-id agreement is near zero (mean rank correlation"
+                f" {rho:.2f} over {counted(whole.sum(), 'item')};"
                 f" shuffled ids give up to {max(shuffled):.2f}): the annotators may not mean the same items;"
                 " compare the texts behind the ids"
             )

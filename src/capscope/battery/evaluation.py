@@ -19,7 +19,7 @@ from capscope.battery.selection import select_battery
 from capscope.battery.selectors import SELECTORS
 from capscope.data import Responses, Study
 from capscope.display import html_table
-from capscope.errors import InputError, nearest
+from capscope.errors import InputError, counted, nearest
 from capscope.tasks import run_tasks
 
 ADAPTIVE = "adaptive"
@@ -98,12 +98,12 @@ class BatteryEvaluation:
         return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
-        head = f"BatteryEvaluation({self.n} items, {self.split}, {self.method}, {self.seeds} seeds)"
+        head = f"BatteryEvaluation({counted(self.n, 'item')}, {self.split}, {self.method}, {self.seeds} seeds)"
         return f"{head}\n{self.table().round(3).to_string(index=False)}"
 
     def _repr_html_(self) -> str:
         """Show the figures as a table in a notebook."""
-        return html_table(f"{self.n} items, {self.split}", self.table(), f"{self.estimates} estimates")
+        return html_table(f"{counted(self.n, 'item')}, {self.split}", self.table(), f"{self.estimates} estimates")
 
 
 Tally = dict[tuple[int, str], list[FloatArray]]
@@ -257,7 +257,12 @@ def _adaptive_errors(
 
 
 def past_bank(bank: Bank, past: Index) -> Bank:
-    """Return a bank fitted to some of the models of another, over the same items."""
+    """Return a bank fitted to some of the models of another, over the same items.
+
+    Args:
+        bank: The bank with all models.
+        past: Positions on its model axis of the models to keep.
+    """
     history = bank.known_scores()[past]
     model, item = np.nonzero(~np.isnan(history))
     score = history[model, item]

@@ -106,6 +106,9 @@ def save_samples(source: Study | Bank, battery: Battery, path: str | Path, *, fo
         path: JSON file to write.
         force: An existing file may be replaced.
 
+    Returns:
+        The tasks and the command that runs them.
+
     Raises:
         InputError: The source is not a bank, or does not know the documents.
         OutputError: The file exists and `force` is not set, or it cannot be written.

@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
+from capscope.battery.adaptive.logged import replayed
+from capscope.battery.adaptive.running import ability_table, score_table
 from capscope.battery.banks.ability import Curves, ItemPool, ability_posterior
 from capscope.battery.banks.bank import Bank, Index
 from capscope.battery.banks.sources import is_bank, load_answers
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Estimator, Sample
 from capscope.battery.selection import Battery
 from capscope.data import ArrowTable, Responses, Study
+from capscope.data.formats import LoggedDraws, read_draws
 from capscope.display import html_table
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import kind_of
 from capscope.intervals import normal_quantile
 
@@ -28,6 +31,8 @@ FEWEST_OF_ALL = 2
 """A bank with fewer answers gets no score as a whole."""
 ALL = "all"
 """Name of the whole bank beside its benchmarks."""
+ADAPTIVE_ESTIMATOR = "adaptive"
+"""Name of the estimator of adaptive draws, which is that of `battery run`."""
 SOURCE_REMEDY = "make one with 'capscope bank build' or 'capscope battery select'"
 BANK_COLUMNS = ("model", "benchmark", "answered", "score", "lower", "upper")
 
@@ -65,7 +70,10 @@ class BatteryScores:
     def __repr__(self) -> str:
         models = self.scores["model"].nunique()
         shown = self.scores.head(5).round(3).to_string(index=False)
-        return f"BatteryScores({models} models, estimator {self.estimator}, {self.level:.0%} intervals)\n{shown}"
+        return (
+            f"BatteryScores({counted(models, 'model')}, estimator {self.estimator},"
+            f" {self.level:.0%} intervals)\n{shown}"
+        )
 
     def _repr_html_(self) -> str:
         """Show the scores as a table in a notebook."""
@@ -86,11 +94,15 @@ def score_battery(
         source: A bank (or its folder), whose past models sharpen the estimates; or a battery (or its file), whose pool
             is then known by its size alone.
         answers: A study with responses; a table with columns model, item_id, score (or its file); or logs of another
-            tool, such as the samples of lm-evaluation-harness. Answers to other items are not used.
+            tool, such as the samples of lm-evaluation-harness. Answers to other items are not used. A log of Inspect
+            whose samples an adaptive battery drew (`capscope_battery`) is scored by the chances that it holds.
         battery: With a bank, the battery by which the items were drawn; without it, all answered items count as drawn
             with equal chance.
         estimator: One of `ESTIMATORS`; by default `blend` with a bank and `mean` without.
         level: Nominal coverage of the scores' intervals; abilities have 0.9.
+
+    Returns:
+        Scores with intervals, and profiles of abilities where there is a bank.
 
     Raises:
         InputError: No answer to any of the items, an unknown estimator, one that needs a bank without one, or a
@@ -101,6 +113,9 @@ def score_battery(
         >>> scores.scores, scores.profile  # doctest: +SKIP
     """
     loaded = _loaded(source)
+    drawn_log = read_draws(answers) if isinstance(answers, str | Path) and Path(answers).is_file() else None
+    if drawn_log is not None and isinstance(loaded, Bank) and estimator is None and battery is None:
+        return _score_draws(loaded, drawn_log, level)
     given = load_answers(answers, loaded if isinstance(loaded, Bank) else None)
     if isinstance(loaded, Battery):
         if battery is not None:
@@ -124,6 +139,22 @@ def _estimator(name: str) -> Estimator:
     if name not in ESTIMATORS:
         raise InputError(f"unknown estimator '{name}'{nearest(name, ESTIMATORS)}; there are {', '.join(ESTIMATORS)}")
     return ESTIMATORS[name]
+
+
+def _score_draws(bank: Bank, log: LoggedDraws, level: float) -> BatteryScores:
+    """Score the log of an adaptive battery."""
+    state = replayed(bank, log.draws)
+    table = score_table(state, level)
+    asked = state.targets.member[:, [draw.item for draw in state.draws]] > 0
+    table = table.assign(model=log.model, answered=asked.sum(1), benchmark=[ALL, *table["target"].iloc[1:]])
+    enough = table["answered"] >= np.where(table["benchmark"] == ALL, FEWEST_OF_ALL, FEWEST_ANSWERS)
+    ability = ability_table(state, PROFILE_LEVEL).rename(columns={"ability": "mean"}).assign(model=log.model)
+    return BatteryScores(
+        scores=table.loc[enough, list(BANK_COLUMNS)].reset_index(drop=True),
+        profile=ability[["model", "dim", "mean", "lower", "upper"]],
+        level=level,
+        estimator=ADAPTIVE_ESTIMATOR,
+    )
 
 
 def _score_without_bank(battery: Battery, answers: Study, estimator: Estimator, level: float) -> BatteryScores:

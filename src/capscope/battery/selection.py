@@ -22,7 +22,7 @@ from capscope.battery.selectors.selector import (
 )
 from capscope.data import Demands, Study, checked_columns, read_table
 from capscope.display import html_table
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import refuse_file, write_table
 
 COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
@@ -121,7 +121,7 @@ class Battery:
 
     def _repr_html_(self) -> str:
         """Show the items as a table in a notebook."""
-        return html_table(f"Battery of {len(self.table)} items", self.table, repr(self))
+        return html_table(f"Battery of {counted(len(self.table), 'item')}", self.table, repr(self))
 
     def _whole_table(self) -> pd.DataFrame:
         return self.table.assign(pool=self.pool, method=self.method, seed=self.seed)
@@ -143,6 +143,9 @@ def select_battery(
         method: Name of a selector, one of `SELECTORS`.
         seed: Seed of the draw.
         design: Benchmarks, cost, exposure and uniform share.
+
+    Returns:
+        The drawn items, with the chance and the weight of each.
 
     Raises:
         InputError: See `select_forms`.
@@ -191,6 +194,14 @@ def select_forms(
 
 def save_forms(batteries: list[Battery], path: str | Path, *, force: bool = False) -> list[Path]:
     """Write parallel forms: a single one under the path itself, several with a number before the suffix.
+
+    Args:
+        batteries: The forms, in order.
+        path: File to write, `.csv`, `.parquet` or `.jsonl`.
+        force: Existing files may be replaced.
+
+    Returns:
+        The files that were written.
 
     Raises:
         OutputError: A file exists and `force` is not set, or it cannot be written; then none is written.

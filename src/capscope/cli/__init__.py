@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from capscope.cli.agree_command import agree, fuse_annotators
-from capscope.cli.annotate_command import AnnotatorHelp, annotate
+from capscope.cli.annotate_command import AnnotatorHelp, annotate, ledger_app
 from capscope.cli.bank_command import bank_app
 from capscope.cli.battery_command import battery_app
 from capscope.cli.check_command import check
@@ -58,6 +58,7 @@ app.command("export", cls=ExportCommand, rich_help_panel="Data")(export)
 app.command("check", rich_help_panel="Data")(check)
 app.add_typer(rubrics_app, name="rubrics", rich_help_panel="Annotate")
 app.command("annotate", cls=AnnotatorHelp, rich_help_panel="Annotate")(annotate)
+app.add_typer(ledger_app, name="ledger", context_settings=HELP, rich_help_panel="Annotate")
 app.command("agree", rich_help_panel="Annotate")(agree)
 app.command("fuse", rich_help_panel="Annotate")(fuse_annotators)
 app.command("failures", rich_help_panel="Annotate")(failures)

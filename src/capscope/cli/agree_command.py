@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capscope.cli.output import emit
+from capscope.errors import counted
 
 if TYPE_CHECKING:
     from capscope.annotate import AnnotatorAgreement
@@ -27,7 +28,7 @@ def agree(
 
 
 def _table(name: str, entry: "AnnotatorAgreement") -> str:
-    head = f"{name} ({entry.items} items)"
+    head = f"{name} ({counted(entry.items, 'item')})"
     lines = [f"{head:<24}    qwk  alpha    rho  rho in benchmark   r_wg  exact"]
     for code, row in [*entry.by_rubric.items(), ("mean", entry)]:
         lines.append(
@@ -50,7 +51,7 @@ def fuse_annotators(
     fusion.write(study, replace=replace)
     traits = [asdict(trait) for trait in fusion.traits]
     lines = [
-        f"{t.rubric:<8} {t.annotator:<24} severity {t.severity:+.2f} width {t.width:.2f} ({t.items} items)"
+        f"{t.rubric:<8} {t.annotator:<24} severity {t.severity:+.2f} width {t.width:.2f} ({counted(t.items, 'item')})"
         for t in fusion.traits
     ]
     emit({"labels": len(fusion.labels), "annotators": traits}, as_json, "\n".join(lines))

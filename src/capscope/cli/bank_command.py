@@ -7,6 +7,7 @@ import typer
 
 from capscope.cli.options import AsJson, Force, IdleSeed, Seed, StudyFolder
 from capscope.cli.output import emit
+from capscope.errors import counted
 
 if TYPE_CHECKING:
     from capscope.battery import Bank
@@ -67,5 +68,6 @@ def _print_sizes(bank: "Bank", out: Path, as_json: bool) -> None:
         "n_benchmarks": len(bank.benchmarks),
         "dims": bank.posterior.dims,
     }
-    text = "{n_items} items of {n_benchmarks} benchmarks, {n_models} past models, {dims} abilities\n{out}"
-    emit(result, as_json, text.format(**result))
+    items, benchmarks = counted(len(bank.items), "item"), counted(len(bank.benchmarks), "benchmark")
+    past, abilities = counted(len(bank.models), "past model"), counted(bank.posterior.dims, "ability")
+    emit(result, as_json, f"{items} of {benchmarks}, {past}, {abilities}\n{out}")

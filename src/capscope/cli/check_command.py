@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from capscope.cli.options import AsJson, IdleSeed, StudyFolder
 from capscope.cli.output import emit
+from capscope.errors import counted
 
 if TYPE_CHECKING:
     from capscope.data import StudyCheck
@@ -22,7 +23,7 @@ def check(
 
 
 def _text(checked: "StudyCheck") -> str:
-    sizes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in checked.sizes.items())
+    sizes = ", ".join(counted(count, name.replace("_", " ").removesuffix("s")) for name, count in checked.sizes.items())
     lines = [f"{checked.study}: {sizes}"]
     lines += [f"{join.share:.1%} of the item ids in {join.table} are in {join.other}" for join in checked.joins]
     lines += [f"design: {remark}" for remark in checked.design]

@@ -8,6 +8,7 @@ from typer.core import TyperCommand
 
 from capscope.cli.options import AsJson, Force
 from capscope.cli.output import emit
+from capscope.errors import counted
 
 
 class ExportCommand(TyperCommand):
@@ -31,7 +32,7 @@ def _able() -> list[str]:
 def export(
     format: Annotated[str, typer.Argument(metavar="FORMAT", help="Format to write.")],
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")],
-    out: Annotated[Path, typer.Option("--out", help="File to write; for torch-measure a folder.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write; for torch-measure and every-eval-ever a folder.")],
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +45,10 @@ def export(
         raise typer.BadParameter(f"no format '{format}'{nearest(format, _able())}; one of {', '.join(_able())}")
     report = export_study(FORMATS, format, Study.load(study), out, force=force)
     lines = [
-        f"{', '.join(report.files)}: {report.responses} responses of {report.models} models on {report.items} items",
+        (
+            f"{', '.join(report.files)}: {counted(report.responses, 'response')} of"
+            f" {counted(report.models, 'model')} on {counted(report.items, 'item')}"
+        ),
         f"left behind, for the format has no place for it: {', '.join(report.left_behind) or 'nothing'}",
     ]
     emit(report.as_dict(), as_json, "\n".join(lines))

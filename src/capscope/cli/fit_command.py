@@ -17,6 +17,7 @@ CHANCE_HELP = "Known chances of a guess: auto, use or ignore."
 DIMS_HELP = f"Number of abilities of {', '.join(model.name for model in MODELS.values() if model.several)}."
 MODEL_HELP = "; ".join(f"{model.name}: {model.help}" for model in MODELS.values()) + "."
 ENGINE_HELP = "auto; " + "; ".join(f"{engine.name}: {engine.help}" for engine in ENGINES.values()) + "."
+FACETS_HELP = "What makes subjects of one model: auto (scaffold, effort), ignore, or facets joined by commas."
 RESPONSE_HELP = "What scores are. " + "; ".join(f"{score.name}: {score.help}" for score in SCORE_MODELS.values()) + "."
 
 
@@ -31,6 +32,7 @@ def fit(
     chance: Annotated[str, typer.Option(help=CHANCE_HELP)] = "auto",
     memory: Annotated[float, typer.Option(help="MB for the answers; more of them stay on disk.")] = 4096.0,
     response: Annotated[str, typer.Option(help=RESPONSE_HELP)] = "auto",
+    facets: Annotated[str, typer.Option(help=FACETS_HELP)] = "auto",
     annotator: Annotator = None,
     seed: Seed = 0,
     force: Force = False,
@@ -55,6 +57,7 @@ def fit(
         chance=chance,
         memory_mb=memory,
         response=response,
+        facets=facets,
     )
     result: dict[str, object] = {}
     lines: list[str] = []

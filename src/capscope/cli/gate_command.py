@@ -7,7 +7,7 @@ import typer
 
 from capscope.cli.options import AsJson, Cluster, DefaultCommandGroup, Force, Seed, StudyFolder
 from capscope.cli.output import emit
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 from capscope.tasks import on_cluster
 
 HOLD, UNDECIDED = 5, 6
@@ -111,7 +111,7 @@ def plan(
     emit(
         result,
         as_json,
-        f"{len(table)} items drawn; let the candidate answer them, then 'capscope gate ... --draw {out}'",
+        f"{counted(len(table), 'item')} drawn; let the candidate answer them, then 'capscope gate ... --draw {out}'",
     )
 
 
@@ -154,7 +154,7 @@ def evaluate(
     with on_cluster(cluster):
         result = evaluate_gate(Study.load(study), settings, workers)
     text = (
-        f"One answer is worth {result.worth:.2f} of the plain paired mean's, over {result.n_pairs} pairs:"
+        f"One answer is worth {result.worth:.2f} of the plain paired mean's, over {counted(result.n_pairs, 'pair')}:"
         f" error {100 * result.rmse:.2f} points for {100 * result.paired_rmse:.2f};"
         f" 95 % intervals cover {100 * result.coverage:.1f} %, {100 * result.width:.2f} points wide."
     )
@@ -220,7 +220,10 @@ def run(
         return
     planned.confirm(yes)
     live = run_gate(study, baseline, model=model, out=out, settings=settings, run=asking)
-    text = f"{gate_text(live.result)}\n{live.asked} questions asked, {len(live.problems)} replies not scored\n{out}"
+    text = (
+        f"{gate_text(live.result)}\n{counted(live.asked, 'question')} asked,"
+        f" {counted(len(live.problems), 'reply')} not scored\n{out}"
+    )
     emit(live.as_dict() | {"out": str(out)}, as_json, text)
     if live.result.verdict != "ship" and not exit_zero:
         raise typer.Exit(HOLD if live.result.verdict == "hold" else UNDECIDED)

@@ -10,6 +10,7 @@ from typer.main import get_group
 
 from capscope.cli.options import AsJson, DefaultCommandGroup, Force, StudyOut
 from capscope.cli.output import emit
+from capscope.errors import counted
 
 if TYPE_CHECKING:
     from capscope.data import Study
@@ -195,7 +196,7 @@ def _finish(
     lines = [
         *remarks,
         f"{target}: {'added ' if values['into'] else ''}{_counts(report)}",
-        f"read {report.rows} rows from {counted_names(report.sources)}",
+        f"read {counted(report.rows, 'row')} from {counted_names(report.sources)}",
         *_left_out(report),
         *report.notes,
         *notes,
@@ -258,7 +259,10 @@ def merge(
 
 def _counts(report: "ImportReport") -> str:
     """What was taken; tables of which there is nothing are left out."""
-    answers = f"{report.responses} responses of {report.models} models on {report.items} items"
+    answers = (
+        f"{counted(report.responses, 'response')} of {counted(report.models, 'model')}"
+        f" on {counted(report.items, 'item')}"
+    )
     parts = [answers] if report.responses or report.items else []
     parts += [f"{report.levels} demand levels"] if report.levels or not parts else []
     return ", ".join(parts)

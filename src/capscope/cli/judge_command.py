@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capscope.cli.gate_command import share_of
-from capscope.cli.options import AsJson, IdleSeed, Seed, StudyFolder
+from capscope.cli.options import AsJson, Force, IdleSeed, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
+from capscope.errors import InputError, counted, first_few
 
 if TYPE_CHECKING:
-    from capscope.decide import JudgeDrift, JudgeScores
+    from capscope.decide import CorrectedScore, JudgeDrift, JudgeScores
 
 Truth = Annotated[str, typer.Option(help="Judge whose scores are the truth, as column judge names it.")]
 Judge = Annotated[str | None, typer.Option(help="Judge to correct; by default the one with the most scores.")]
+Models = Annotated[list[str] | None, typer.Option("--model", help="Whose scores; all by default. May be repeated.")]
 Estimator = Annotated[str | None, typer.Option(help="How to correct; 'judge evaluate' lists the ways.")]
 
 judge_app = typer.Typer(
@@ -28,6 +30,10 @@ def score(
     study: StudyFolder,
     truth: Truth = "human",
     judge: Judge = None,
+    model: Models = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="File of 'judge plan --out', its column score filled in: labels and chances.")
+    ] = None,
     estimator: Estimator = None,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
     seed: IdleSeed = 0,  # noqa: ARG001 - nothing here is random
@@ -35,12 +41,28 @@ def score(
 ) -> None:
     """Print each model's mean score as the judge gave it and as people would, with its interval.
 
+    Exit code 1 where labels do not carry to a model that was asked for; the others are printed all the same.
+
     Example: capscope judge score STUDY --truth human
     """
-    from capscope.decide import DEFAULT_JUDGE_ESTIMATOR, judge_scores
+    from capscope.decide import DEFAULT_JUDGE_ESTIMATOR, judge_scores, label_sheet
 
-    scores = judge_scores(study, truth, judge=judge, estimator=estimator or DEFAULT_JUDGE_ESTIMATOR, level=level)
+    scores = judge_scores(
+        study,
+        truth,
+        judge=judge,
+        models=model or (),
+        sheet=None if draw is None else label_sheet(draw),
+        estimator=estimator or DEFAULT_JUDGE_ESTIMATOR,
+        level=level,
+    )
     emit(scores.as_dict(), as_json, _text(scores))
+    refused = [found for found in scores.scores if found.refused]
+    if refused:
+        raise InputError(
+            f"{study}: labels do not carry to {len(refused)} of {len(scores.scores)} models"
+            f" ({first_few([found.model for found in refused])}): {refused[0].refused}"
+        )
 
 
 @judge_app.command("plan")
@@ -49,18 +71,51 @@ def plan(
     width: Annotated[str, typer.Option(help="Wanted width of each interval: 6pp, 0.06 or 6%.")] = "6pp",
     truth: Truth = "human",
     judge: Judge = None,
+    model: Models = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Table to write of the answers to label, with their chances.")
+    ] = None,
+    labels: Annotated[
+        int | None, typer.Option(min=1, help="Labels of each model; by default what the width takes.")
+    ] = None,
+    draw: Annotated[Path | None, typer.Option(help="Earlier file of --out, its column score filled in.")] = None,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
-    seed: IdleSeed = 0,  # noqa: ARG001 - nothing here is random
+    seed: Seed = 0,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say how many more labels of each model give an interval of a wanted width.
+    """Say how many more labels of each model give an interval of a wanted width, and which: drawn with known chances.
 
-    Example: capscope judge plan STUDY --width 6pp
+    Example: capscope judge plan STUDY --width 6pp --out to_label.csv
     """
-    from capscope.decide import judge_scores
+    from capscope import files
+    from capscope.decide import judge_scores, label_plan, label_sheet
 
-    scores = judge_scores(study, truth, judge=judge, width=share_of(width), level=level)
-    emit(scores.as_dict(), as_json, _text(scores))
+    sheet = None if draw is None else label_sheet(draw)
+    if out is not None:
+        files.refuse_file(out, force=force)
+    wanted, models = share_of(width), model or ()
+    scores = judge_scores(study, truth, judge=judge, models=models, sheet=sheet, width=wanted, level=level)
+    result, text = scores.as_dict(), _text(scores)
+    if out is not None:
+        table = label_plan(
+            study,
+            truth,
+            judge=judge,
+            models=models,
+            sheet=sheet,
+            width=wanted,
+            labels=labels,
+            level=level,
+            seed=seed,
+        )
+        files.write_table(out, table, force=force)
+        empty = int(table["score"].isna().sum())
+        result |= {"out": str(out), "to_label": empty}
+        text += (
+            f"\n{empty} answers to label: fill in column score of {out}, then 'capscope judge score ... --draw {out}'"
+        )
+    emit(result, as_json, text)
 
 
 @judge_app.command("evaluate")
@@ -132,21 +187,21 @@ def _drift_text(found: "JudgeDrift") -> str:
 
 
 def _text(found: "JudgeScores") -> str:
-    lines: list[str] = []
-    for model in found.scores:
-        head = f"{model.model}: the judge says {100 * model.judge_mean:.1f} over {model.n_answers} answers"
-        if model.refused:
-            lines.append(f"{head}; not corrected: {model.refused}")
-            continue
-        assert model.score is not None
-        assert model.lower is not None
-        assert model.upper is not None
-        assert model.severity is not None
-        word = "lenient" if model.severity > 0 else "severe"
+    return "\n".join(line for model in found.scores for line in _model_lines(model))
+
+
+def _model_lines(model: "CorrectedScore") -> list[str]:
+    head = f"{model.model}: the judge says {100 * model.judge_mean:.1f} over {counted(model.n_answers, 'answer')}"
+    if model.score is None or model.lower is None or model.upper is None:
+        lines = [f"{head}; not corrected: {model.refused}"]
+    else:
         text = f"{100 * model.score:.1f} ({100 * model.lower:.1f} to {100 * model.upper:.1f})"
-        lines.append(f"{head}; people would say {text}, from {model.n_labels} labels")
-        lines.append(f"  the judge is {word} by {100 * abs(model.severity):.1f} points on the labelled answers")
-        if model.further_labels is not None:
-            more = f"{model.further_labels} more labels" if model.further_labels else "no more labels"
-            lines.append(f"  {more} needed for the wanted width")
-    return "\n".join(lines)
+        lines = [f"{head}; people would say {text}, from {counted(model.n_labels, 'label')}"]
+    if model.severity is not None:
+        word = "lenient" if model.severity > 0 else "severe"
+        by = f"{word} by {100 * abs(model.severity):.1f} points" if model.severity else "neither lenient nor severe"
+        lines.append(f"  the judge is {by} on the labelled answers")
+    if model.further_labels is not None:
+        more = f"{model.further_labels} more labels" if model.further_labels else "no more labels"
+        lines.append(f"  {more} needed for the wanted width")
+    return [*lines, *(f"  Note: {warning}" for warning in model.warnings)]

@@ -28,6 +28,17 @@ MEANING = (
     "\nsuch predictions. Read differences between models from intervals that do not overlap."
 )
 """What stands under the tables of scores."""
+DEFER_HELP = "Mark items to defer so that at most this share of the others fails; needs --defer-from."
+DEFER_FROM_HELP = (
+    "Out-of-fold predictions that --defer-risk rests on, from 'evaluate --write': with --split id the bound is for new"
+    " items of known tasks, with --split task or benchmark for new tasks or benchmarks."
+)
+DEFERRAL = {
+    "item": "the share of failures is bounded for each model with 90 % confidence, on new items of these tasks:",
+    "task": "the share of failures is bounded for each model with 90 % confidence, on new tasks like these:",
+    "benchmark": "the share of failures is bounded for each model with 90 % confidence, on new benchmarks like these:",
+}
+"""What the bound on failures holds for, by what was held out together."""
 LABELS_HELP = "Answers to 5 to 50 of the items (model, item_id, score): they move scores and chances."
 
 EXPECTED_HELP = (
@@ -45,6 +56,8 @@ def predict(
     residuals: Annotated[Path | None, typer.Option(help=RESIDUALS_HELP)] = None,
     expected: Annotated[Path | None, typer.Option(help=EXPECTED_HELP)] = None,
     defer_below: Annotated[float | None, typer.Option(help="Mark items to defer: chance below this.")] = None,
+    defer_risk: Annotated[float | None, typer.Option(help=DEFER_HELP)] = None,
+    defer_from: Annotated[Path | None, typer.Option(help=DEFER_FROM_HELP)] = None,
     explain: Annotated[bool, typer.Option("--explain", help=EXPLAIN_HELP)] = False,
     embedder: Embedder = "auto",
     annotator: Annotator = None,
@@ -75,6 +88,8 @@ def predict(
         residuals=residuals,
         expected=expected,
         defer_below=defer_below,
+        defer_risk=defer_risk,
+        defer_from=defer_from,
         explain=explain,
         embedder=embedder,
         annotator=annotator,
@@ -103,6 +118,8 @@ def _result(predictions: "Predictions", out: Path, beside: Path) -> dict[str, ob
         result["benchmark_scores"] = predictions.benchmark_scores.to_dict("records")
     if "defer" in predictions.table:
         result["n_deferred"] = int(predictions.table["defer"].sum())
+    if predictions.deferral is not None:
+        result["deferral"] = predictions.deferral.to_dict("records")
     if predictions.parts is not None:
         result["parts"] = str(beside)
     return result
@@ -122,5 +139,7 @@ def _text(predictions: "Predictions", out: Path, beside: Path) -> str:
     lines.append(MEANING.format(level=predictions.level))
     if "defer" in predictions.table:
         lines.append(f"{int(predictions.table['defer'].sum())} of {len(predictions.table)} chances are to be deferred")
+    if predictions.deferral is not None:
+        lines += [DEFERRAL[predictions.deferral["unit"].iloc[0]], table_text(predictions.deferral)]
     written = [out] if predictions.parts is None else [out, beside]
     return "\n".join([*lines, *map(str, written)])

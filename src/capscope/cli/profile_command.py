@@ -8,6 +8,8 @@ import typer
 from capscope.cli.options import Annotator, AsJson, FitFolder, Force, IdleSeed, Level, Seed, StudyFolder
 from capscope.cli.output import emit
 
+BY_HELP = "Split agents' abilities and print the effects of this part: scaffold, effort, model."
+
 
 def profile(
     fit: FitFolder,
@@ -15,13 +17,19 @@ def profile(
     study: Annotated[
         Path | None, typer.Option("--study", help="Study of the fit: scores by benchmark, names of directions.")
     ] = None,
+    by: Annotated[str | None, typer.Option("--by", help=BY_HELP)] = None,
     level: Level = 0.9,
-    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
+    seed: IdleSeed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Print ability profiles with intervals. Example: capscope profile FIT --model GPT-4o."""
+    from capscope.profiles import part_effects
     from capscope.profiles import profile as profile_of
 
+    if by is not None:
+        parts = part_effects(fit, by, level=level, seed=seed)
+        emit(parts.as_dict(), as_json, parts.as_text())
+        return
     result = profile_of(fit, model, level=level, study=study)
     emit(result.as_dict(), as_json, result.as_text())
 
@@ -33,6 +41,7 @@ def compare(
     runs: Annotated[
         list[int] | None, typer.Option("--k", min=1, help="Runs of pass^k and pass@k, by default 2, 4, 8; repeatable.")
     ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="A and B are values of this facet; models held fixed.")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -46,7 +55,7 @@ def compare(
     from capscope.profiles import DEFAULT_RUNS
     from capscope.profiles import compare as compare_models_of
 
-    result = compare_models_of(source, *(models or []), seed=seed, level=level, runs=runs or DEFAULT_RUNS)
+    result = compare_models_of(source, *(models or []), seed=seed, level=level, runs=runs or DEFAULT_RUNS, by=by)
     emit(result.as_dict(), as_json, result.as_text())
 
 

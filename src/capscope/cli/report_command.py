@@ -8,6 +8,7 @@ import typer
 
 from capscope.cli.options import AsJson, FitFolder, Force, PageAgainst, PageItems, PageModel, PageStudy, Seed
 from capscope.cli.output import emit, progress_bar
+from capscope.errors import counted
 
 
 def report(
@@ -19,6 +20,11 @@ def report(
     study: PageStudy = None,
     model: PageModel = None,
     against: PageAgainst = None,
+    card: Annotated[
+        Path | None, typer.Option(help="JSON file for a card: what was measured, on what, how, and how well.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who measured, for the card.")] = None,
+    claim: Annotated[list[str] | None, typer.Option(help="What it is to support, for the card; may repeat.")] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     seed: Seed = 0,
     force: Force = False,
@@ -28,15 +34,24 @@ def report(
 
     Example: capscope report FIT --study STUDY --out report.html --open
     """
-    from capscope.report import PageSettings, open_page, report_fit, view_fit
+    from capscope.files import refuse_file
+    from capscope.report import PageSettings, open_page, report_fit, view_fit, write_card
 
+    if card is not None:
+        refuse_file(card, force=force, option="--card")
     settings = PageSettings(items=items, study=study, model=model, against=against, seed=seed)
+    if out is None and not show and card is None:
+        raise typer.BadParameter("give --out FILE.html to keep the page, --open to look at it, or --card FILE.json")
+    if card is not None:
+        write_card(fit, card, study, by=by, claims=claim or (), force=force)
     if out is None and not show:
-        raise typer.BadParameter("give --out FILE.html to keep the page, or --open to look at it")
+        emit({"card": str(card)}, as_json, str(card))
+        return
     page = view_fit(fit, settings, browser=False) if out is None else report_fit(fit, out, settings, force=force)
     if show:
         open_page(page)
-    emit({"report": str(page)}, as_json, str(page))
+    result = {"report": str(page)} if card is None else {"report": str(page), "card": str(card)}
+    emit(result, as_json, "\n".join(result.values()))
 
 
 def view(
@@ -71,7 +86,7 @@ def demo(
 
         result = run_demo(out, seed, progress)
     lines = [
-        f"{result.models} models profiled on {result.dims} dimensions in {result.seconds:.0f} s",
+        f"{counted(result.models, 'model')} profiled on {counted(result.dims, 'dimension')} in {result.seconds:.0f} s",
         f"abilities and chances: {out / 'abilities.csv'}, {out / 'chances.csv'}",
         result.report,
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capscope.cli.output import emit
+from capscope.errors import counted
 
 if TYPE_CHECKING:
     from capscope.annotate import RubricSet
@@ -55,7 +56,7 @@ def check_rubric_folder(
     held = _load(folder)
     findings = check_rubrics(held)
     lines = [f"{finding.code}: {finding.problem}" for finding in findings]
-    summary = f"{len(held.rubrics)} rubrics, {len(findings)} findings"
+    summary = f"{counted(len(held.rubrics), 'rubric')}, {counted(len(findings), 'finding')}"
     emit(
         {"rubrics": list(held.codes), "findings": [asdict(f) for f in findings]}, as_json, "\n".join([*lines, summary])
     )

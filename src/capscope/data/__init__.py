@@ -9,6 +9,7 @@ from capscope.data.agents import (
     with_agents,
     with_models_of,
 )
+from capscope.data.columns import guess_chance
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins, refuse_foreign_demands
 from capscope.data.level_counts import LevelCounts, read_level_counts
@@ -16,6 +17,7 @@ from capscope.data.levels import items_of_frame, read_items
 from capscope.data.reading import read_table, read_text, shipped
 from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, rows_in
 from capscope.data.splits import (
+    AGENT_SPLITS,
     FROM_NAMES,
     ITEM_SPLITS,
     MODEL_SPLITS,
@@ -31,7 +33,8 @@ from capscope.data.splits import (
     response_folds,
     task_labels,
 )
-from capscope.data.study import Study, read_study, refuse_overwriting
+from capscope.data.study import Study, read_study
+from capscope.data.study_folder import refuse_overwriting
 from capscope.data.tables import (
     FACETS,
     FUSED,
@@ -49,6 +52,7 @@ ResponseMatrix, response_matrix = Responses, Responses.of
 
 __all__ = [
     "AGENT_FACETS",
+    "AGENT_SPLITS",
     "ArrowTable",
     "AgentDesign",
     "SEPARATOR",
@@ -61,6 +65,7 @@ __all__ = [
     "FACETS",
     "FROM_NAMES",
     "FUSED",
+    "guess_chance",
     "ITEM_SPLITS",
     "MODEL_SPLITS",
     "SPLITS",

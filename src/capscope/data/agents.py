@@ -34,6 +34,16 @@ class AgentDesign:
     parts: Mapping[str, tuple[str, ...]]
     """Name of each subject's part, by factor: ``model``, and the facets that vary."""
 
+    def at(self, index: np.ndarray) -> "AgentDesign":
+        """Return the design of the chosen subjects, by index or mask."""
+        chosen = np.arange(len(self.subjects))[index]
+        parts = {name: tuple(parts[row] for row in chosen) for name, parts in self.parts.items()}
+        return AgentDesign(tuple(self.subjects[row] for row in chosen), parts)
+
+    def of(self, subjects: Sequence[str]) -> "AgentDesign":
+        """Return the design of these subjects, in this order."""
+        return self.at(pd.Index(self.subjects).get_indexer(pd.Index(subjects)))
+
     def names(self, factor: str) -> tuple[str, ...]:
         """Return the distinct parts of a factor; efforts from least to most, others sorted."""
         used = sorted(set(self.parts[factor]))
@@ -193,7 +203,11 @@ def with_models_of(study: Study, models: Sequence[str]) -> Study:
 
 
 def effort_ranks(names: Sequence[str]) -> dict[str, float] | None:
-    """Return the order of efforts by name, or by number (such as ``8k`` or ``budget 2048``); None where unknown."""
+    """Return the order of efforts by name, or by number (such as ``8k`` or ``budget 2048``); None where unknown.
+
+    Args:
+        names: Distinct values of the facet `effort`.
+    """
     if all(name.lower() in EFFORTS for name in names):
         return {name: float(EFFORTS.index(name.lower())) for name in names}
     numbers: dict[str, float] = {}

@@ -278,3 +278,12 @@ def filled_cells(frame: pd.DataFrame) -> WideTable:
     row, column = np.divmod(filled, max(frame.shape[1], 1))
     names = tuple(map(str, frame.columns))
     return WideTable(row, column, value.iloc[filled], names, len(value) - len(filled))
+
+
+def guess_chance(n_options: pd.Series) -> pd.Series:
+    """Return the chance of a right guess among so many options; 0 for one, which is the answer to an open question.
+
+    Args:
+        n_options: Number of options of each item; missing where unknown.
+    """
+    return (1 / n_options.astype(float)).mask(n_options == 1, 0.0)

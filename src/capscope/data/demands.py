@@ -140,7 +140,17 @@ def known_levels(
 def rated_levels(
     study: Study, items: tuple[str, ...], annotator: str | None = None, rubrics: tuple[str, ...] | None = None
 ) -> tuple[ItemDim, ItemDim]:
-    """Lay out levels, NaN where one is missing, and their standard deviations; see `known_levels`."""
+    """Lay out levels, NaN where one is missing, and their standard deviations; see `known_levels`.
+
+    Args:
+        study: A study with demands.
+        items: Ids on the item axis.
+        annotator: Whose levels; by default the fused ones, else the mean over annotators.
+        rubrics: Codes on the dimension axis; by default all that were rated.
+
+    Returns:
+        Levels 0 to 5 and standard deviations, as (item, dim).
+    """
     matrix = Demands.of(study, annotator, rubrics)
     level = matrix.at(items)
     stated = np.zeros_like(level) if matrix.sd is None else _at(matrix.items, matrix.sd, items)
@@ -149,13 +159,26 @@ def rated_levels(
 
 
 def with_gaps_filled(level: ItemDim, sd: ItemDim, typical: tuple[np.ndarray, np.ndarray]) -> tuple[ItemDim, ItemDim]:
-    """Replace missing levels by the mean of their dimension, and their sd by the dimension's standard deviation."""
+    """Replace missing levels by the mean of their dimension, and their sd by the dimension's standard deviation.
+
+    Args:
+        level: Levels (item, dim), NaN where one is missing.
+        sd: Their standard deviations.
+        typical: Mean and standard deviation of each dimension, see `typical_levels`.
+
+    Returns:
+        Levels and standard deviations without gaps.
+    """
     gap = np.isnan(level)
     return np.where(gap, typical[0], level), np.where(gap, typical[1], sd)
 
 
 def typical_levels(level: ItemDim) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of each dimension over the items that have a level; 0 where none has."""
+    """Return mean and standard deviation of each dimension over the items that have a level; 0 where none has.
+
+    Args:
+        level: Levels (item, dim), NaN where one is missing.
+    """
     gap = np.isnan(level)
     total = np.maximum((~gap).sum(axis=0), 1)
     mean = np.where(gap, 0, level).sum(axis=0) / total

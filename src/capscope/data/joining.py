@@ -9,7 +9,7 @@ import pandas as pd
 from capscope.data.agents import design_remarks
 from capscope.data.study import Study
 from capscope.data.tables import TableName
-from capscope.errors import JoinError, first_few
+from capscope.errors import JoinError, counted, first_few
 
 NAMED = {"model": "models", "item_id": "items", "rubric": "rubrics", "annotator": "annotators"}
 """Columns whose names are compared by `names_alike`, and what they name."""
@@ -51,6 +51,14 @@ class Join:
 def join_items(study: Study, table: TableName, other: TableName) -> Join:
     """Look up the items of one table in another.
 
+    Args:
+        study: The study.
+        table: Table whose items are looked up.
+        other: Table in which they are.
+
+    Returns:
+        The share of items with a match, and the ids without.
+
     Raises:
         InputError: The study lacks one of the tables.
     """
@@ -64,6 +72,9 @@ def joins(study: Study) -> list[Join]:
     """Return every join of this study: responses and demands on items, responses on demands.
 
     Items that are rated and not answered yet are no fault; the share that counts is of the answered items.
+
+    Args:
+        study: The study.
     """
     held = set(map(str, study.tables()))
     pairs: tuple[tuple[TableName, TableName], ...]
@@ -89,6 +100,9 @@ def refuse_foreign_demands(study: Study) -> Join:
 
     A part of the answered items may be rated, if nine in ten of the rated items are among the answered ones, or if the
     table of items has the ids of both; else the ids of the two tables are not of one kind.
+
+    Args:
+        study: A study with responses and demands.
 
     Raises:
         InputError: There are no demands.
@@ -133,6 +147,12 @@ class StudyCheck:
 
 def check_study(study: Study) -> StudyCheck:
     """Summarise a study, and refuse it when its tables are not about the same items.
+
+    Args:
+        study: The study.
+
+    Returns:
+        Sizes, joins and remarks.
 
     Raises:
         JoinError: Too many item ids of responses or demands are not in items.
@@ -206,7 +226,7 @@ def _odd_files(study: Study) -> list[str]:
 
 def _odd_joins(all_joins: list[Join]) -> list[str]:
     return [
-        f"{len(join.missing)} item ids of {join.table} are not in {join.other}: {first_few(join.missing)}"
+        f"{counted(len(join.missing), 'item id')} of {join.table} not in {join.other}: {first_few(join.missing)}"
         for join in all_joins
         if join.missing
     ]
@@ -216,12 +236,13 @@ def _odd_responses(study: Study) -> list[str]:
     if study.responses is None:
         return []
     odd: list[str] = []
-    for axis, plural in (("model", "models"), ("item_id", "items")):
+    for axis, noun in (("model", "model"), ("item_id", "item")):
         means = study.responses.groupby(axis, observed=True)["score"].agg(["min", "max"])
         for value, word in ((0.0, "wrong"), (1.0, "right")):
             flat = means.index[(means["min"] == value) & (means["max"] == value)]
             if len(flat):
-                odd.append(f"{len(flat)} {plural} have every answer {word}: {first_few(map(str, flat))}")
+                have = "has" if len(flat) == 1 else "have"
+                odd.append(f"{counted(len(flat), noun)} {have} every answer {word}: {first_few(map(str, flat))}")
     return odd
 
 
@@ -250,12 +271,12 @@ def _odd_items(study: Study) -> list[str]:
     odd = _odd_joins([join_items(study, "items", other) for other in ("responses", "demands") if _has(study, other)])
     empty = int(study.items["text"].isna().sum())
     if empty:
-        odd.append(f"{empty} items have no text")
+        odd.append(f"{counted(empty, 'item')} without a text")
     texts = study.items["text"].dropna()
     repeated = int(texts.duplicated().sum())
     if repeated:
         first = study.items.loc[texts.index[texts.duplicated()], "item_id"]
-        odd.append(f"{repeated} items repeat the text of another: {first_few(map(str, first))}")
+        odd.append(f"{counted(repeated, 'item')} with the text of another: {first_few(map(str, first))}")
     return odd
 
 

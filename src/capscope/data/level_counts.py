@@ -53,6 +53,12 @@ class LevelCounts:
 def read_level_counts(path: Path) -> LevelCounts:
     """Read a table with columns model, rubric, level, n, correct; rows that are absent count nothing.
 
+    Args:
+        path: A table.
+
+    Returns:
+        Numbers asked and correct, by model, rubric and level.
+
     Raises:
         InputError: A column is missing, a level lies outside 0-5 or between two of them, a row occurs twice,
             or more are correct than were asked.

@@ -125,6 +125,9 @@ def read_items(path: Path | str, rubrics: tuple[str, ...] = (), encoding: str = 
         rubrics: Codes of the rubrics. Columns of these names are demands; without any, no column is.
         encoding: Text encoding of CSV and JSON files.
 
+    Returns:
+        A study of items and, where there are any, demand levels.
+
     Raises:
         InputError: The path is neither, or the table is wrong; the message names the row.
     """
@@ -173,6 +176,9 @@ def items_of_frame(frame: pd.DataFrame, rubrics: tuple[str, ...] = (), name: str
         frame: A table as `read_items` takes it.
         rubrics: Codes of the rubrics; columns with these names hold demand levels.
         name: Name of the table for messages.
+
+    Returns:
+        A study of items and, where there are any, demand levels.
 
     Raises:
         InputError: The table is wrong; the message names the row.

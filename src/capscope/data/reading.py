@@ -43,6 +43,9 @@ def read_table(path: Path, encoding: str = "utf-8", *, keep_index: bool = False)
         encoding: Text encoding of CSV and JSON files; a UTF-8 byte-order mark is accepted.
         keep_index: Keep the columns that only number the rows: in a matrix they may be its row names.
 
+    Returns:
+        The table as it stands; columns of CSV files are text.
+
     Raises:
         InputError: The file is missing, empty, truncated, of an unknown kind or not in this encoding; or a column
             has no name.
@@ -113,6 +116,13 @@ def require_file(path: Path) -> None:
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
     """Read a text file, dropping a byte-order mark.
+
+    Args:
+        path: The file.
+        encoding: Text encoding, such as ``utf-8``.
+
+    Returns:
+        The text.
 
     Raises:
         InputError: The file cannot be read, or its bytes are not text in this encoding; the message names the line.
@@ -372,6 +382,9 @@ def shipped(name: str) -> Path:
     """Return the path of a shipped file or folder, such as ``rubrics/general``.
 
     A wheel carries these under ``capscope/shipped``; in an editable install they lie at the top of the checkout.
+
+    Args:
+        name: Path below the shipped data.
 
     Raises:
         InputError: Neither place has it.

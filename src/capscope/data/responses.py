@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from capscope.axes import ItemFloats, ModelFloats, ModelItem, RowFloats, RowIndex
 from capscope.data.study import Study
 from capscope.data.tables import FACETS, TABLES, validate
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 ROWS_AT_ONCE = 1 << 19
 """Rows of a Parquet file in memory at once."""
@@ -69,7 +69,10 @@ class Responses:
     def __repr__(self) -> str:
         """Return the sizes of the axes."""
         facets = "".join(f", {len(facet.names)} {name}s" for name, facet in self.facets.items())
-        return f"Responses({len(self.models)} models, {len(self.items)} items, {len(self.score)} rows{facets})"
+        return (
+            f"Responses({counted(len(self.models), 'model')}, {counted(len(self.items), 'item')},"
+            f" {counted(len(self.score), 'row')}{facets})"
+        )
 
     @classmethod
     def of(cls, study: Study) -> "Responses":
@@ -215,6 +218,9 @@ class ResponseFile:
 
 def rows_in(path: Path) -> int:
     """Return the number of rows of a Parquet file, from its footer.
+
+    Args:
+        path: A Parquet file.
 
     Raises:
         InputError: It is no Parquet file.

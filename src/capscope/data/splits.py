@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from capscope.axes import RowIndex
+from capscope.data.agents import AgentDesign
 from capscope.data.columns import as_identifier
 from capscope.data.reading import SUFFIXES, read_table
 from capscope.data.responses import Responses
@@ -40,6 +41,9 @@ def item_folds(items: pd.DataFrame, split: str, folds: int, rng: np.random.Gener
         split: `id` shuffles items, `task` and `benchmark` keep each group whole on one side.
         folds: Number of folds; with fewer groups than that, each group is a fold of its own.
         rng: Source of the shuffle.
+
+    Returns:
+        The folds; each item is held out in one.
 
     Raises:
         InputError: Unknown split, fewer than two groups, or fewer than two folds.
@@ -76,7 +80,14 @@ def _groups(items: pd.DataFrame, split: str) -> np.ndarray:
 
 
 def task_labels(items: pd.DataFrame) -> np.ndarray:
-    """Name each item's task together with its benchmark, since two benchmarks may share a task's name."""
+    """Name each item's task together with its benchmark, since two benchmarks may share a task's name.
+
+    Args:
+        items: A study's items.
+
+    Returns:
+        One label for each row.
+    """
     return (items["benchmark"].astype(str) + "/" + items["task"].astype(str)).to_numpy()
 
 
@@ -92,6 +103,12 @@ BASES = (
 
 def read_families(path: Path) -> dict[str, str]:
     """Read a table with columns `model` and `family`.
+
+    Args:
+        path: A table.
+
+    Returns:
+        Family by model.
 
     Raises:
         InputError: The file cannot be read, lacks a column, or gives a model two families.
@@ -134,7 +151,14 @@ def families_of(models: Sequence[str], source: str | None, study_folder: Path) -
 
 
 def family_by_name(model: str) -> str:
-    """Guess a model's family: its base model, else the organisation before the first slash, else the name itself."""
+    """Guess a model's family: its base model, else the organisation before the first slash, else the name itself.
+
+    Args:
+        model: Name of a model, such as ``meta-llama/Llama-3.1-8B``.
+
+    Returns:
+        Name of the family.
+    """
     for base in BASES:
         if re.search(rf"(?<![a-z]){base}", model.lower()):
             return base.replace("-?", "-")
@@ -144,9 +168,10 @@ def family_by_name(model: str) -> str:
 RowMask = Bool[np.ndarray, " row"]
 ITEM_SPLITS = ("id", "task", "benchmark")
 MODEL_SPLITS = ("new-model", "family", "frontier")
-SPLITS = (*ITEM_SPLITS, *MODEL_SPLITS, "both")
-"""What can be held out: items, tasks, benchmarks; models, families of models, the strongest models; or models and
-benchmarks together."""
+AGENT_SPLITS = ("new-pair", "new-scaffold")
+SPLITS = (*ITEM_SPLITS, *MODEL_SPLITS, "both", *AGENT_SPLITS)
+"""What can be held out: items, tasks, benchmarks; models, families of models, the strongest models; models and
+benchmarks together; agents whose parts are known from other agents, or scaffolds."""
 WEAKER, STRONGEST = 0.5, 0.3
 """The frontier split trains on the weaker half of the models and tests on the strongest 30 %."""
 
@@ -163,6 +188,8 @@ class SplitPlan:
     """Answers of a held-out model that stay in training, at most half of them; unused where items are held out."""
     families: dict[str, str] | None = None
     """Family of each model, for `family`."""
+    agents: AgentDesign | None = None
+    """Parts of the models, where they are agents: `new-model` then holds out all agents of a model."""
 
     def __post_init__(self) -> None:
         """Validate the settings.
@@ -205,6 +232,9 @@ def response_folds(
         plan: What to hold out.
         rng: Source of the folds and of the known answers.
 
+    Returns:
+        The folds: rows to learn from and rows to test.
+
     Raises:
         InputError: Fewer than two groups to hold out, or a model without a family.
     """
@@ -212,6 +242,8 @@ def response_folds(
         return [ResponseFold(~test, test) for test in _item_masks(responses, items, plan.split, plan.folds, rng)]
     if plan.split == "frontier":
         return [_frontier_fold(responses, plan.known, rng)]
+    if plan.split == "new-pair":
+        return _pair_folds(responses, _design(plan), plan.folds, rng)
     new = _model_masks(responses, plan, rng)
     if plan.split == "both":
         target = _item_masks(responses, items, "benchmark", len(set(items["benchmark"].astype(str))), rng)
@@ -231,12 +263,44 @@ def _model_masks(responses: Responses, plan: SplitPlan, rng: np.random.Generator
     labels = np.array(responses.models)
     if plan.split == "family":
         labels = _families(responses.models, plan.families or {})
+    if plan.split == "new-scaffold" or (plan.agents is not None and plan.split == "new-model"):
+        labels = np.array(_design(plan).of(responses.models).parts[plan.split.removeprefix("new-")])
     groups, group_of_model = np.unique(labels, return_inverse=True)
-    what = "family" if plan.split == "family" else "model"
+    what = {"family": "family", "new-scaffold": "scaffold"}.get(plan.split, "model")
     if len(groups) < 2:
         raise InputError(f"the answers are of one {what} only; nothing can be held out by it")
     fold = fold_numbers(len(groups), plan.folds, rng)[group_of_model][responses.model_index]
     return [fold == number for number in range(fold.max() + 1)]
+
+
+def _design(plan: SplitPlan) -> AgentDesign:
+    """Return the agents' parts.
+
+    Raises:
+        InputError: No scaffold varies.
+    """
+    if plan.agents is None or "scaffold" not in plan.agents.parts:
+        raise InputError(f"the split {plan.split} needs responses whose column scaffold has several values")
+    return plan.agents
+
+
+def _pair_folds(responses: Responses, agents: AgentDesign, folds: int, rng: np.random.Generator) -> list[ResponseFold]:
+    """Hold out agents; tested are those whose every part some agent in training has."""
+    design = agents.of(responses.models)
+    fold = fold_numbers(len(design.subjects), folds, rng)
+    plans: list[ResponseFold] = []
+    for number in range(fold.max() + 1):
+        held = fold == number
+        known = np.ones(len(held), dtype=bool)
+        for parts in design.parts.values():
+            values = np.array(parts)
+            known &= np.isin(values, values[~held])
+        tested = (held & known)[responses.model_index]
+        if tested.any():
+            plans.append(ResponseFold(~held[responses.model_index], tested))
+    if not plans:
+        raise InputError("no agent can be held out whose model and scaffold other agents have; the parts are nested")
+    return plans
 
 
 def _families(models: tuple[str, ...], families: dict[str, str]) -> np.ndarray:

@@ -7,7 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from capscope.data.reading import SUFFIXES, parse_json, read_table, read_text
+from capscope.data.columns import guess_chance
+from capscope.data.reading import read_table
+from capscope.data.study_folder import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    STUDY_FILES,
+    edited_files,
+    rated_rubrics,
+    read_manifest,
+    table_files,
+)
 from capscope.data.tables import (
     TABLES,
     ArrowTable,
@@ -19,13 +29,9 @@ from capscope.data.tables import (
     validate,
 )
 from capscope.display import html_table
-from capscope.errors import InputError, refuse_absent_model
-from capscope.files import kind_of, locked, refuse_folder, sha256_of, whole_folder, write_json, write_table
+from capscope.errors import InputError, counted, refuse_absent_model
+from capscope.files import locked, sha256_of, whole_folder, write_json, write_table
 
-SCHEMA_VERSION = 1
-MANIFEST = "study.json"
-STUDY_FILES = {MANIFEST, *(f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES)}
-"""Everything a study folder may hold; `Study.save` replaces a folder that holds nothing else."""
 ADVICE: dict[TableName, str] = {
     "items": "add a table of items to the study folder, or import the logs with their texts",
     "responses": "add answers with 'capscope import FILES --into STUDY'",
@@ -67,7 +73,7 @@ class Study:
 
     def __repr__(self) -> str:
         """Return the name and sizes."""
-        sizes = ", ".join(f"{len(frame)} {table}" for table, frame in self.tables().items())
+        sizes = ", ".join(counted(len(frame), table.removesuffix("s")) for table, frame in self.tables().items())
         return f"Study('{self.name}': {sizes}{_axes_of(self)})"
 
     def _repr_html_(self) -> str:
@@ -132,15 +138,15 @@ class Study:
             InputError: The folder does not exist or holds no table, or a table is wrong.
         """
         folder = Path(folder)
-        tables = {table: validate(read_table(path), table, str(path)) for table, path in _table_files(folder).items()}
-        manifest = _read_manifest(folder / MANIFEST)
+        tables = {table: validate(read_table(path), table, str(path)) for table, path in table_files(folder).items()}
+        manifest = read_manifest(folder / MANIFEST)
         return cls(
             _with_defaults(tables.get("items")),
             tables.get("responses"),
             tables.get("demands"),
             str(folder),
             manifest.get("sources", {}),
-            _edited(folder, manifest),
+            edited_files(folder, manifest),
         )
 
     def save(self, folder: Path | str, *, force: bool = False) -> Path:
@@ -187,8 +193,8 @@ class Study:
         """
         folder = Path(folder)
         with locked(folder):
-            paths = _table_files(folder)
-            manifest = _read_manifest(folder / MANIFEST)
+            paths = table_files(folder)
+            manifest = read_manifest(folder / MANIFEST)
             old = validate(read_table(paths[table]), table, str(paths[table])) if table in paths else None
             suffix = suffix or next((path.suffix for path in paths.values()), ".parquet")
             path = paths.get(table, folder / f"{table}{suffix}")
@@ -197,7 +203,7 @@ class Study:
             if manifest:
                 manifest["sha256"] = manifest.get("sha256", {}) | {path.name: sha256_of(path)}
                 if table == "demands":
-                    manifest["rubrics"] = _rubrics(new)
+                    manifest["rubrics"] = rated_rubrics(new)
                 write_json(folder / MANIFEST, manifest)
         return path
 
@@ -220,7 +226,7 @@ class Study:
         with locked(folder):
             old = Study.load(folder)
             new = change(old)
-            paths, manifest = _table_files(folder), _read_manifest(folder / MANIFEST)
+            paths, manifest = table_files(folder), read_manifest(folder / MANIFEST)
             suffix = next(path.suffix for path in paths.values())
             hashes: dict[str, str] = dict(manifest.get("sha256", {}))
             for table, frame in new.tables().items():
@@ -228,7 +234,7 @@ class Study:
                     path = write_table(paths.get(table, folder / f"{table}{suffix}"), frame)
                     hashes[path.name] = sha256_of(path)
             known = {"schema_version": SCHEMA_VERSION, "sources": new.sources, "sha256": hashes}
-            write_json(folder / MANIFEST, {**manifest, **known, "rubrics": _rubrics(new.demands)})
+            write_json(folder / MANIFEST, {**manifest, **known, "rubrics": rated_rubrics(new.demands)})
         return new
 
     def _write(self, folder: Path) -> None:
@@ -240,7 +246,7 @@ class Study:
             "schema_version": SCHEMA_VERSION,
             "sources": self.sources,
             "sha256": hashes,
-            "rubrics": _rubrics(self.demands),
+            "rubrics": rated_rubrics(self.demands),
         }
         write_json(folder / MANIFEST, manifest)
 
@@ -297,7 +303,8 @@ class Study:
 def _axes_of(study: Study) -> str:
     if study.responses is None:
         return ""
-    return f"; {study.responses['model'].nunique()} models on {study.responses['item_id'].nunique()} items"
+    models, items = study.responses["model"].nunique(), study.responses["item_id"].nunique()
+    return f"; {counted(models, 'model')} on {counted(items, 'item')}"
 
 
 def read_study(folder: Path | str) -> Study:
@@ -306,6 +313,9 @@ def read_study(folder: Path | str) -> Study:
     Args:
         folder: A folder with `items`, `responses` or `demands` as Parquet, CSV or JSON lines.
 
+    Returns:
+        The study.
+
     Raises:
         InputError: The folder does not exist or holds no table, or a table is wrong.
 
@@ -313,68 +323,6 @@ def read_study(folder: Path | str) -> Study:
         >>> study = read_study("study")  # doctest: +SKIP
     """
     return Study.load(folder)
-
-
-def refuse_overwriting(folder: Path, *, force: bool) -> None:
-    """Refuse an output folder that exists, or, with `force`, one that is not a study.
-
-    Raises:
-        OutputError: Saving there would overwrite something.
-    """
-    refuse_folder(folder, force=force, what="study", holds=STUDY_FILES.__contains__)
-
-
-def _rubrics(demands: pd.DataFrame | None) -> list[str]:
-    return [] if demands is None else sorted(map(str, demands["rubric"].unique()))
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    """Read `study.json`; a folder without one has nothing to say about itself."""
-    if not path.is_file():
-        return {}
-    manifest = parse_json(path, read_text(path))
-    if not isinstance(manifest, dict) or not all(
-        isinstance(manifest.get(key, {}), dict) for key in ("sources", "sha256")
-    ):
-        raise InputError(f"{path}: not the manifest of a study; delete it (it is not needed) or save the study again")
-    if manifest.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
-        raise InputError(f"{path}: schema version {manifest['schema_version']} is not known here; update capscope")
-    return manifest
-
-
-def _edited(folder: Path, manifest: dict[str, Any]) -> tuple[str, ...]:
-    recorded: dict[str, str] = manifest.get("sha256", {})
-    return tuple(
-        name
-        for name, digest in sorted(recorded.items())
-        if not (folder / name).is_file() or sha256_of(folder / name) != digest
-    )
-
-
-def _table_files(folder: Path) -> dict[TableName, Path]:
-    """Return the files of a study folder's tables.
-
-    Raises:
-        InputError: The folder does not exist, holds no table, or holds one twice.
-    """
-    kind = kind_of(folder)
-    if kind == "file":
-        raise InputError(f"{folder}: this is a file, not a study folder; make one with 'capscope import'")
-    if not kind:
-        raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
-    paths: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
-    if not paths and kind in ("fit", "bank"):
-        raise InputError(f"{folder}: this is a {kind}, not a study; give the folder of a study")
-    if not paths:
-        raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
-    return paths
-
-
-def _find(folder: Path, table: str) -> Path | None:
-    paths = [path for suffix in SUFFIXES if (path := folder / f"{table}{suffix}").is_file()]
-    if len(paths) > 1:
-        raise InputError(f"{folder}: holds {' and '.join(path.name for path in paths)}; keep one of them")
-    return paths[0] if paths else None
 
 
 def _with_defaults(items: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -389,6 +337,7 @@ def _with_defaults(items: pd.DataFrame | None) -> pd.DataFrame | None:
     if "text" not in items:
         items["text"] = pd.Series([None] * len(items), dtype="str")
     if "n_options" in items:
-        guess = 1 / items["n_options"]
-        items["chance"] = items["chance"].fillna(guess) if "chance" in items else guess
+        guess = guess_chance(items["n_options"])
+        stated = items["chance"].mask(items["n_options"] == 1, 0.0) if "chance" in items else guess
+        items["chance"] = stated.fillna(guess)
     return items

@@ -35,6 +35,9 @@ def as_frame(value: Value | ArrowTable) -> Value | pd.DataFrame:
     Example:
         >>> as_frame(pa.table({"item_id": ["a"]})).columns.tolist()
         ['item_id']
+
+    Args:
+        value: A table of any library that exports Arrow streams, or anything else.
     """
     if isinstance(value, pd.DataFrame) or not isinstance(value, ArrowTable):
         return value
@@ -176,6 +179,9 @@ def checked_columns(
         names: Columns of identifiers, which become text.
         numbers: Columns of numbers with their bounds.
         remedy: What to do where a column is missing, for messages.
+
+    Returns:
+        The table, its checked columns converted to text and numbers.
 
     Raises:
         InputError: A column is missing or there twice, a cell is empty, or a number is none or out of bounds.

@@ -2,9 +2,11 @@
 
 from capscope.decide.gate_evaluation import GateEvaluation, GateEvaluationSettings, evaluate_gate
 from capscope.decide.gate_settings import BenchmarkMargin, GateSettings
-from capscope.decide.judge_correction import CorrectedScore, JudgeEvaluation, JudgeScores, evaluate_judge, judge_scores
+from capscope.decide.judge_correction import CorrectedScore, JudgeScores, judge_scores, label_plan
 from capscope.decide.judge_estimators import DEFAULT as DEFAULT_JUDGE_ESTIMATOR
 from capscope.decide.judge_estimators import JUDGE_ESTIMATORS
+from capscope.decide.judge_evaluation import JudgeEvaluation, evaluate_judge
+from capscope.decide.judge_labels import LabelSheet, label_sheet
 from capscope.decide.judge_moves import JudgeDrift, JudgeMove, ModelMove, judge_drift
 from capscope.decide.live_gate import LiveGate, LivePlan, plan_live_gate, run_gate
 from capscope.decide.planning.designs import EvaluationPrices
@@ -30,6 +32,7 @@ __all__ = [
     "JudgeEvaluation",
     "JudgeMove",
     "JudgeScores",
+    "LabelSheet",
     "LiveGate",
     "LivePlan",
     "ModelMove",
@@ -49,6 +52,8 @@ __all__ = [
     "gate_text",
     "judge_drift",
     "judge_scores",
+    "label_plan",
+    "label_sheet",
     "plan_evaluation",
     "plan_gate",
     "plan_live_gate",

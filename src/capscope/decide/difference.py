@@ -23,6 +23,9 @@ FEWEST_ANSWERS = 2
 FEWEST_CLUSTERS = 20
 """Tasks under which an error over tasks is itself hardly known."""
 
+EXPECTED_DRAWS = 10
+"""The expected variance of contributions weighs as much as so many observed contributions, as in an adaptive run."""
+
 FEWEST_FOR_PREDICTION = 30
 """Paired answers under which predictions are left out: they cannot be fitted."""
 
@@ -66,6 +69,18 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class DrawSequence:
+    """How items were drawn one after the other, each given the answers before it; NaN for items that were not drawn."""
+
+    number: Float[np.ndarray, " item"]
+    """Place of each item in the order of draws."""
+    chance: Float[np.ndarray, " item"]
+    """Its chance to be the next one at its draw."""
+    spread: Float[np.ndarray, " item"]
+    """Standard deviation of its contribution to the mean score, as expected before its answer."""
+
+
+@dataclass(frozen=True)
 class PairedDifferences:
     """Differences on the items that both versions answered, and what predicts them."""
 
@@ -81,6 +96,8 @@ class PairedDifferences:
     """Whether these chances differ by item."""
     task: np.ndarray
     """Task of each answered item."""
+    sequence: "DrawSequence | None" = None
+    """How the items were drawn, where each was drawn given the answers before it; None where chances were known."""
 
     @classmethod
     def of(
@@ -89,6 +106,7 @@ class PairedDifferences:
         chance: Float[np.ndarray, " item"] | None = None,
         predicted: bool = True,
         features: ItemFeatures | None = None,
+        sequence: "DrawSequence | None" = None,
     ) -> "PairedDifferences":
         """Pair the answers of two versions and fit the predictions.
 
@@ -97,6 +115,7 @@ class PairedDifferences:
             chance: Chance of each item of the suite to have been drawn for the candidate; None for even draws.
             predicted: Whether past models and the baseline's own answers may predict the difference.
             features: What `features_of` returned for these past models and this baseline, where that is known already.
+            sequence: How the items were drawn, where each was drawn given the answers before it; in place of `chance`.
 
         Raises:
             InputError: Fewer than two items were answered by both.
@@ -109,13 +128,16 @@ class PairedDifferences:
             )
         difference = answers.candidate_score[pair] - answers.baseline_score[pair]
         share = np.full(len(pair), len(pair) / len(answers.items)) if chance is None else chance[pair]
+        if sequence is not None:
+            # an answer's weight in predictions and wider errors; the estimate takes the chances of the sequence
+            share = np.minimum(1, len(pair) * sequence.chance[pair])
         if predicted and len(pair) >= FEWEST_FOR_PREDICTION:
             known = features_of(answers) if features is None else features
             prediction = predict_differences(known, pair, difference, 1 / share)
         else:
             prediction = Prediction(difference, np.zeros(len(answers.items)))
         task = answers.labels["task"].to_numpy()[pair]
-        return cls(pair, difference, prediction, share, float(np.ptp(share)) > 0, task)
+        return cls(pair, difference, prediction, share, float(np.ptp(share)) > 0, task, sequence)
 
     def over(self, part: Bool[np.ndarray, " item"] | None = None) -> Difference:
         """Estimate the difference over the suite or over some of its items, such as those of one benchmark.
@@ -131,9 +153,11 @@ class PairedDifferences:
         fitted = self.prediction.fitted
         n, n_items = len(error), int(whole.sum())
         weight = 1 / self.share[inside] if self.drawn else np.ones(n)
-        if self.drawn:
+        if self.sequence is not None:
+            estimate, suite = self._of_sequence(self.sequence, whole, inside)
+        elif self.drawn:
             estimate = float(fitted[whole].mean() + weight @ error / n_items)
-            suite = _drawn_se(error, self.share[inside], n_items)
+            suite = drawn_se(error, self.share[inside], n_items)
         else:
             unseen = float((fitted[rest] + error.mean()).sum())
             estimate = (float(difference.sum()) + unseen) / n_items
@@ -141,6 +165,30 @@ class PairedDifferences:
         return Difference(
             estimate, suite, *self._wider_errors(whole, inside, suite), n, n_items, self._explained(inside, weight)
         )
+
+    def _of_sequence(
+        self, sequence: "DrawSequence", whole: Bool[np.ndarray, " item"], inside: Bool[np.ndarray, " row"]
+    ) -> tuple[float, float]:
+        """Estimate from draws without replacement, and its standard error (Des Raj, 1956).
+
+        Each draw estimates the sum of the prediction errors: those of the items before it, and its own divided by its
+        chance to be next. These estimates are uncorrelated, and count by the inverse of their expected variance.
+        """
+        order = np.argsort(sequence.number[self.answered])
+        rows = self.answered[order]
+        error = np.where(inside, self.prediction.error, 0.0)[order]
+        sums = np.cumsum(error) - error + error / sequence.chance[rows]
+        weight = sequence.spread[rows] ** -2.0
+        weight /= weight.sum()
+        n_items, effective = int(whole.sum()), 1 / float((weight**2).sum())
+        estimate = float(self.prediction.fitted[whole].mean() + weight @ sums / n_items)
+        if np.ptp(self.prediction.error[inside]) == 0:
+            own = self.prediction.error[inside]
+            return estimate, float(np.sqrt(variance_of(own, np.ones(len(own))) / effective))
+        seen = float((weight**2) @ (sums - weight @ sums) ** 2) * effective / max(effective - 1, 1) / n_items**2
+        # large contributions are rare: their expected variance, known before the answers, counts beside what was seen
+        expected = float(weight**2 @ sequence.spread[rows] ** 2)
+        return estimate, float(np.sqrt((effective * seen + EXPECTED_DRAWS * expected) / (effective + EXPECTED_DRAWS)))
 
     def _wider_errors(
         self, whole: Bool[np.ndarray, " item"], inside: Bool[np.ndarray, " row"], suite: float
@@ -181,8 +229,14 @@ def variance_of(error: RowFloats, weight: RowFloats) -> float:
     return float(np.average(centred**2, weights=weight) * len(error) / (len(error) - 1))
 
 
-def _drawn_se(error: RowFloats, share: RowFloats, n_items: int) -> float:
-    """Standard error of a fixed-size draw with unequal chances (Deville, 1993)."""
+def drawn_se(error: RowFloats, share: RowFloats, n_items: int) -> float:
+    """Standard error of the mean of errors after a fixed-size draw with unequal chances (Deville, 1993).
+
+    Args:
+        error: Error of each drawn item.
+        share: Its chance to have been drawn.
+        n_items: Items drawn from.
+    """
     keep, n = 1 - share, len(error)
     if not keep.sum() > 0:
         return 0.0

@@ -105,6 +105,9 @@ def evaluate_gate(study: Study, settings: GateEvaluationSettings | None = None, 
         settings: Size, pairs, draws.
         workers: Number of processes.
 
+    Returns:
+        Error and coverage of the difference, worth of an answer, and verdicts by the true difference.
+
     Raises:
         InputError: No two models share more items than are to be drawn.
     """

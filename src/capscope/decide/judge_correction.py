@@ -1,23 +1,23 @@
 """Scores that a judge model gave, corrected by a few labels of people; refused where the labels do not carry."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtri
 
 from capscope.data import Study
+from capscope.decide.judge_coverage import FEWEST_LABELS, label_coverage
 from capscope.decide.judge_data import JudgedAnswers, judged_answers
 from capscope.decide.judge_estimators import DEFAULT, JUDGE_ESTIMATORS, JudgeEstimator, MeanEstimate
-from capscope.errors import InputError, nearest
+from capscope.decide.judge_labels import LabelSheet, labels_to_give
+from capscope.errors import InputError, nearest, refuse_absent_model
 
-FEWEST_LABELS = 30
-"""Labels of one model under which its score is not corrected: the error of the correction is itself unknown."""
-
-MOST_OUTSIDE = 0.05
-"""Share of a model's judge scores that may lie beyond the labelled ones."""
+LEAST_VARIANCE = 0.05
+"""Variance of labels that is reckoned with where none is known: a share of right answers of 5 or 95 %."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class CorrectedScore:
     """Labels beyond these for the wanted width; 0 where it is reached, None where none was asked for."""
     refused: str
     """Why there is no corrected mean; empty where there is one."""
+    warnings: tuple[str, ...] = ()
+    """What limits the correction."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ class JudgeScores:
         return {"truth": self.truth, "estimator": self.estimator, "level": self.level, "models": models}
 
 
-def judge_scores(
+def judge_scores(  # noqa: PLR0913 - all but the study are keywords with defaults
     study: Study | Path | str,
     truth: str = "human",
     *,
     judge: str | None = None,
+    models: Sequence[str] = (),
+    sheet: LabelSheet | None = None,
     estimator: str = DEFAULT,
     width: float | None = None,
     level: float = 0.95,
@@ -80,17 +84,84 @@ def judge_scores(
         study: Responses with the facet `judge`; a study or its folder.
         truth: Name of the judge whose scores are the truth.
         judge: The judge to correct; by default the one with the most scores.
+        models: Whose scores to correct; all by default.
+        sheet: Labels and the chances they were drawn with, from `label_sheet`; None for an even draw.
         estimator: Name of an estimator; see `JUDGE_ESTIMATORS`.
         width: Wanted width of the intervals, as a share, for which the labels needed are named.
         level: Coverage of the intervals.
+
+    Returns:
+        Each model's mean score as judged and as corrected, with intervals.
 
     Raises:
         InputError: The study has no such judges, or there is no such estimator.
     """
     study = study if isinstance(study, Study) else Study.load(study)
     chosen = estimator_named(estimator)
-    found = tuple(_corrected(answers, chosen, width, level) for answers in judged_answers(study, truth, judge))
+    if width is not None and not 0 < width < 1:
+        raise InputError(f"width {width:g} is no width of an interval; give a share between 0 and 1, such as 6pp")
+    unlabelled = sheet is not None or width is not None
+    judged = chosen_models(study, judged_answers(study, truth, judge, may_lack_truth=unlabelled), models, sheet)
+    found = tuple(_corrected(answers, chosen, sheet, width, level) for answers in judged)
     return JudgeScores(truth, estimator, level, found)
+
+
+def chosen_models(
+    study: Study, judged: Iterable[JudgedAnswers], models: Sequence[str], sheet: LabelSheet | None
+) -> list[JudgedAnswers]:
+    """Keep the models that were asked for, all where none was; those of a sheet must be there too.
+
+    Raises:
+        InputError: One of them was not judged.
+    """
+    found = list(judged)
+    known = [answers.model for answers in found]
+    for name in (*models, *(sheet.models if sheet else ())):
+        refuse_absent_model(study.name, name, known)
+    return [answers for answers in found if not models or answers.model in models]
+
+
+def label_plan(  # noqa: PLR0913 - all but the study are keywords with defaults
+    study: Study | Path | str,
+    truth: str = "human",
+    *,
+    judge: str | None = None,
+    models: Sequence[str] = (),
+    sheet: LabelSheet | None = None,
+    width: float = 0.06,
+    labels: int | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Draw the answers that people should label next, with known chances: more of those the prediction is unsure of.
+
+    Args:
+        study: Responses with the facet `judge`; a study or its folder.
+        truth: Name of the judge whose scores are the truth; it need not have given any yet.
+        judge: The judge to correct; by default the one with the most scores.
+        models: Whose answers to draw; all by default.
+        sheet: An earlier plan with the labels given since, which count as they are.
+        width: Wanted width of the intervals, as a share.
+        labels: Labels to draw for each model; by default as many as the width takes.
+        level: Coverage of the intervals.
+        seed: Seed of the draw.
+
+    Returns:
+        Columns `model, item_id, judge_score, draw_chance, score`, and `text` where the study has it.
+
+    Raises:
+        InputError: The study has no such judges or models.
+    """
+    study = study if isinstance(study, Study) else Study.load(study)
+    rng = np.random.default_rng(seed)
+    judged = chosen_models(study, judged_answers(study, truth, judge, may_lack_truth=True), models, sheet)
+    chosen = estimator_named(DEFAULT)
+    tables = []
+    for answers in judged:
+        known = answers if sheet is None else sheet.labelled(answers)[0]
+        further = labels if labels is not None else _corrected(answers, chosen, sheet, width, level).further_labels
+        tables.append(labels_to_give(study, known, further or 0, rng))
+    return pd.concat(tables, ignore_index=True)
 
 
 def estimator_named(name: str) -> JudgeEstimator:
@@ -105,33 +176,38 @@ def estimator_named(name: str) -> JudgeEstimator:
     return JUDGE_ESTIMATORS[name]
 
 
-def _corrected(answers: JudgedAnswers, estimator: JudgeEstimator, width: float | None, level: float) -> CorrectedScore:
-    rows, mean = answers.labelled, float(answers.judge.mean())
-    n = int(rows.sum())
-    severity = float((answers.judge[rows] - answers.label[rows]).mean()) if n else None
-    refused = refusal(answers)
-    if refused:
-        return CorrectedScore(answers.model, len(answers.judge), n, mean, None, None, None, severity, None, refused)
+def _corrected(
+    answers: JudgedAnswers,
+    estimator: JudgeEstimator,
+    sheet: LabelSheet | None,
+    width: float | None,
+    level: float,
+) -> CorrectedScore:
+    answers, missing = (answers, "") if sheet is None else sheet.labelled(answers)
+    coverage = label_coverage(answers)
+    answers, rows = coverage.answers, coverage.answers.labelled
+    n, n_answers, mean = int(rows.sum()), len(answers.judge), float(answers.judge.mean())
+    gap = answers.judge[rows] - answers.label[rows]
+    severity = float(np.average(gap, weights=answers.weight)) if n else None
+    warnings = tuple(text for text in (*coverage.warnings, missing) if text)
+    if coverage.refused:
+        further = None if width is None else _first_labels(answers, width, level)
+        return CorrectedScore(
+            answers.model, n_answers, n, mean, None, None, None, severity, further, coverage.refused, warnings
+        )
     estimate = estimator.estimate(answers)
-    further = None if width is None else further_labels(estimate, n, len(answers.judge), width, level)
+    further = None if width is None else further_labels(estimate, n, n_answers, width, level)
     bounds = estimate.interval(level)
-    return CorrectedScore(answers.model, len(answers.judge), n, mean, estimate.value, *bounds, severity, further, "")
+    return CorrectedScore(answers.model, n_answers, n, mean, estimate.value, *bounds, severity, further, "", warnings)
 
 
-def refusal(answers: JudgedAnswers) -> str:
-    """Say why a score cannot be corrected; empty where it can.
-
-    Args:
-        answers: One model's judged answers.
-    """
-    rows = answers.labelled
-    if rows.sum() < FEWEST_LABELS:
-        return f"{int(rows.sum())} labels of this model; {FEWEST_LABELS} or more are needed"
-    low, high = answers.judge[rows].min(), answers.judge[rows].max()
-    outside = float(((answers.judge < low) | (answers.judge > high)).mean())
-    if outside > MOST_OUTSIDE:
-        return f"{100 * outside:.0f} % of the judge's scores lie beyond the labelled ones; label some of these"
-    return ""
+def _first_labels(answers: JudgedAnswers, width: float, level: float) -> int:
+    """Labels for a wanted width where there are too few to learn from: as if the judge told nothing."""
+    n, n_answers = int(answers.labelled.sum()), len(answers.judge)
+    variance = max(float(answers.judge.mean() * (1 - answers.judge.mean())), LEAST_VARIANCE)
+    half = width / 2 / float(ndtri(0.5 + level / 2))
+    needed = int(np.ceil(variance / (half**2 + variance / n_answers)))
+    return min(n_answers, max(needed, FEWEST_LABELS)) - n
 
 
 def further_labels(estimate: MeanEstimate, n_labels: int, n_answers: int, width: float, level: float) -> int:
@@ -151,96 +227,3 @@ def further_labels(estimate: MeanEstimate, n_labels: int, n_answers: int, width:
     half = width / 2 / float(ndtri(0.5 + level / 2))
     needed = variance / (half**2 + variance / n_answers)
     return max(0, int(np.ceil(needed)) - n_labels)
-
-
-@dataclass(frozen=True)
-class JudgeEvaluation:
-    """Errors of every estimator where the truth is known; shares."""
-
-    labels: float
-    """Share of the answers whose labels were shown."""
-    n_models: int
-    """Models measured."""
-    errors: dict[str, dict[str, float]]
-    """Mean absolute error, coverage and width of each estimator."""
-    level: float
-    """Coverage of the intervals."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        level = f"{100 * self.level:.0f}"
-        estimators = {
-            name: {
-                "mae_pp": 100 * of["error"],
-                f"coverage{level}": of["coverage"],
-                f"width{level}_pp": 100 * of["width"],
-            }
-            for name, of in self.errors.items()
-        }
-        return {"labels": self.labels, "n_models": self.n_models, "default": DEFAULT, "estimators": estimators}
-
-
-def evaluate_judge(  # noqa: PLR0913 - all but the study are keywords with defaults
-    study: Study | Path | str,
-    truth: str = "human",
-    *,
-    judge: str | None = None,
-    labels: float = 0.1,
-    seeds: int = 20,
-    seed: int = 0,
-    level: float = 0.95,
-) -> JudgeEvaluation:
-    """Hide most labels and measure how every estimator finds the mean of all of them.
-
-    Args:
-        study: Responses with the facet `judge`, most of them labelled; a study or its folder.
-        truth: Name of the judge whose scores are the truth.
-        judge: The judge to correct; by default the one with the most scores.
-        labels: Share of the labelled answers of each model whose labels are shown.
-        seeds: Draws of labels.
-        seed: Seed of the draws.
-        level: Coverage of the intervals.
-
-    Raises:
-        InputError: No model has enough labels to hide some.
-    """
-    study = study if isinstance(study, Study) else Study.load(study)
-    if not 0 < labels < 1:
-        raise InputError(f"labels {labels:g} is no share of the answers; give a number between 0 and 1, such as 0.1")
-    rng = np.random.default_rng(seed)
-    rows = [
-        row
-        for answers in judged_answers(study, truth, judge)
-        for row in _trials(_labelled_only(answers), labels, seeds, level, rng)
-    ]
-    if not rows:
-        raise InputError(
-            f"{study.name}: no model has labels enough to show {100 * labels:g} % of them and hide the rest"
-        )
-    errors: dict[str, dict[str, float]] = {}
-    for name in JUDGE_ESTIMATORS:
-        of = np.array([row[2:] for row in rows if row[1] == name], float)
-        errors[name] = dict(zip(("error", "coverage", "width"), of.mean(axis=0).tolist(), strict=True))
-    return JudgeEvaluation(labels, len({row[0] for row in rows}), errors, level)
-
-
-def _labelled_only(answers: JudgedAnswers) -> JudgedAnswers:
-    rows = answers.labelled
-    return JudgedAnswers(answers.model, answers.judge[rows], answers.label[rows], answers.features[rows])
-
-
-def _trials(
-    answers: JudgedAnswers, share: float, seeds: int, level: float, rng: np.random.Generator
-) -> Iterator[tuple[str, str, float, bool, float]]:
-    """Model, estimator, absolute error, whether covered, width, for each draw."""
-    n_answers = len(answers.label)
-    size = round(share * n_answers)
-    if size < 2 or size >= n_answers:
-        return
-    truth = float(answers.label.mean())
-    for _ in range(seeds):
-        shown = answers.with_labels_at(rng.permutation(n_answers)[:size])
-        for name, estimator in JUDGE_ESTIMATORS.items():
-            estimate = estimator.estimate(shown)
-            lower, upper = estimate.interval(level)
-            yield answers.model, name, abs(estimate.value - truth), lower <= truth <= upper, upper - lower

@@ -1,19 +1,26 @@
 """Answers that judge models scored, a few of which people scored too."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from capscope.data import Study, task_labels
+from capscope.data import Demands, Study
+from capscope.decide.version_answers import labels_of
 from capscope.errors import InputError, first_few, nearest
 
 AnswerFloats = Float[np.ndarray, " answer"]
 
 FLATTEST = 1e-9
 """Spread of a feature under which it tells nothing and is left out."""
+
+BANDS = 5
+"""Bands into which a judge's graded scores are cut to compare labelled answers with the others."""
+
+HIGH_DEMAND = 3.0
+"""Demand level from which on an item counts as demanding."""
 
 TASK_SCALE = 0.3
 """Prior standard deviation of what a task adds to the truth beyond the judge's score."""
@@ -32,6 +39,12 @@ class JudgedAnswers:
     features: Float[np.ndarray, "answer feature"]
     """What is known of each answer, centred: the judge's score first, then other judges' scores, how answers of other
     models were labelled, the task."""
+    items: tuple[str, ...] = ()
+    """Item of each answer."""
+    kinds: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Of what kind each answer is: `benchmark`, `task`, `judge score` in bands, `demand NAME` high or low."""
+    chance: AnswerFloats | None = None
+    """Chance of each answer to be labelled; None where labels were drawn evenly."""
 
     @property
     def labelled(self) -> Bool[np.ndarray, " answer"]:
@@ -44,14 +57,23 @@ class JudgedAnswers:
         label[rows] = self.label[rows]
         return replace(self, label=label)
 
+    @property
+    def weight(self) -> Float[np.ndarray, " label"]:
+        """How many answers each labelled one stands for."""
+        n = int(self.labelled.sum())
+        return np.full(n, len(self.label) / max(n, 1)) if self.chance is None else 1 / self.chance[self.labelled]
 
-def judged_answers(study: Study, truth: str, judge: str | None = None) -> Iterator[JudgedAnswers]:
+
+def judged_answers(
+    study: Study, truth: str, judge: str | None = None, *, may_lack_truth: bool = False
+) -> Iterator[JudgedAnswers]:
     """Lay out each model's judged answers.
 
     Args:
         study: Responses with the facet `judge`.
         truth: Name of the judge whose scores are the truth, such as `human`.
         judge: The judge to correct; by default the one with the most scores.
+        may_lack_truth: Whether the study may hold no label at all: labels then come from elsewhere, or are planned.
 
     Yields:
         The answers of one model, in sorted order; answers that only people scored are left out.
@@ -59,19 +81,25 @@ def judged_answers(study: Study, truth: str, judge: str | None = None) -> Iterat
     Raises:
         InputError: The responses have no facet `judge`, or no such judge.
     """
-    table = _truth_and_judges(study, truth)
+    table = _truth_and_judges(study, truth, may_lack_truth)
     judge = judge or str(table.drop(columns=truth).notna().sum().idxmax())
     if judge not in table.columns or judge == truth:
         known = [str(name) for name in table.columns if name != truth]
         raise InputError(f"{study.name}: no responses by judge '{judge}'{nearest(judge, known)}")
     table = table[table[judge].notna()]
-    task = _tasks(study, table)
+    kinds = _kinds(study, table)
+    task = np.unique(kinds["task"].to_numpy(), return_inverse=True)[1]
     label_of_others = _label_of_other_models(table[truth])
     for model, rows in table.groupby(level="model", sort=True, observed=True):
         place = table.index.get_indexer(rows.index)
         others = rows.drop(columns=[truth, judge]).to_numpy(float)
         features = _features(rows[judge].to_numpy(float), others, task[place], label_of_others[place])
-        yield JudgedAnswers(str(model), rows[judge].to_numpy(float), rows[truth].to_numpy(float), features)
+        of_kind = kinds.iloc[place].reset_index(drop=True)
+        of_kind["judge score"] = _bands(rows[judge].to_numpy(float))
+        items = tuple(map(str, rows.index.get_level_values("item_id")))
+        yield JudgedAnswers(
+            str(model), rows[judge].to_numpy(float), rows[truth].to_numpy(float), features, items, of_kind
+        )
 
 
 def scores_by_judge(study: Study) -> pd.DataFrame:
@@ -95,23 +123,42 @@ def scores_by_judge(study: Study) -> pd.DataFrame:
     return pooled.unstack("judge").sort_index()
 
 
-def _truth_and_judges(study: Study, truth: str) -> pd.DataFrame:
+def _truth_and_judges(study: Study, truth: str, may_lack_truth: bool) -> pd.DataFrame:
     table = scores_by_judge(study)
     judges = [str(name) for name in table]
+    if truth not in judges and may_lack_truth:
+        return table.assign(**{truth: np.nan})
     if truth not in judges:
         hint = nearest(truth, judges)
-        raise InputError(f"{study.name}: no responses by judge '{truth}'{hint}; there are {first_few(judges)}")
+        raise InputError(
+            f"{study.name}: no responses by judge '{truth}'{hint}; there are {first_few(judges)} (answers to label are"
+            " drawn by 'capscope judge plan --out')"
+        )
     if len(judges) < 2:
         raise InputError(f"{study.name}: '{truth}' is the only judge; there is nothing to correct")
     return table
 
 
-def _tasks(study: Study, table: pd.DataFrame) -> np.ndarray:
-    if study.items is None:
-        return np.zeros(len(table), int)
-    label = pd.Series(np.asarray(task_labels(study.items)), index=study.items["item_id"].astype(str))
-    aligned = label.reindex(table.index.get_level_values("item_id")).astype(object).fillna("").astype(str)
-    return np.unique(aligned.to_numpy(), return_inverse=True)[1]
+def _kinds(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Benchmark, task and demands (high or low) of each answer; one value where the study does not say."""
+    items = table.index.get_level_values("item_id").astype(str)
+    labels = labels_of(study, tuple(items))
+    if study.demands is None:
+        return labels
+    demand = Demands.of(study)
+    level = np.nan_to_num(demand.at(tuple(items)), nan=-1.0)
+    for column, dim in enumerate(demand.dims):
+        labels[f"demand {dim}"] = np.where(level[:, column] >= HIGH_DEMAND, "high", "low")
+    return labels
+
+
+def _bands(judge: AnswerFloats) -> np.ndarray:
+    """Judge's scores in up to five bands of like size."""
+    if len(np.unique(judge)) <= BANDS:
+        return np.array([f"{value:.3g}" for value in judge], object)
+    edges = np.unique(np.quantile(judge, np.linspace(0, 1, BANDS + 1)[1:-1]))
+    ends = [judge.min(), *edges, judge.max()]
+    return np.array([f"{ends[band]:.2f} to {ends[band + 1]:.2f}" for band in np.searchsorted(edges, judge)], object)
 
 
 def _label_of_other_models(label: pd.Series) -> AnswerFloats:

@@ -92,7 +92,8 @@ class JudgeMove:
             text = f"{head}: scores by the two cannot be compared without correction."
         else:
             largest = 100 * max(abs(self.lower), abs(self.upper))
-            text = f"{head}: no move is shown, and one of more than {largest:.1f} points is ruled out."
+            among = "" if self.lower <= 0 <= self.upper else f" among so many judges (corrected p {self.p:.2f})"
+            text = f"{head}: no move is shown{among}, and one of more than {largest:.1f} points is ruled out."
         if self.p_equal < UNEQUAL:
             ranked = sorted(self.by_model, key=lambda model: model.move)
             least, most = ranked[0], ranked[-1]
@@ -146,6 +147,9 @@ def judge_drift(
             this study with `before` in the other where both are named.
         truth: Judge whose scores are the truth.
         level: Coverage of the intervals.
+
+    Returns:
+        Differences of the judges, by model and over all, with their intervals.
 
     Raises:
         InputError: The study has no such judges, or none shares enough items with its measure.

@@ -140,11 +140,15 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
         run: Number of items, endpoint, grader, prices, limits, seed.
         progress: Called after every look with the questions asked and the decision so far.
 
+    Returns:
+        The decision at the last look, questions asked, replies not scored, and dollars spent.
+
     Raises:
         InputError: See `plan_live_gate`; or more than a fifth of the replies could not be scored.
         BudgetReached: The limit on spending is reached; replies so far are kept.
         EndpointError: The endpoint ended the run; replies so far are kept.
         OutputError: The folder cannot be written.
+        Interrupted: Ctrl-C; replies so far are kept.
     """
     settings, run, folder = settings or GateSettings(), run or RunSettings(), Path(out)
     study = study if isinstance(study, Study) else Study.load(study)

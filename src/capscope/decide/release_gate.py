@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 
 from capscope.battery import with_item_ids
 from capscope.data import ArrowTable, Study, checked_columns, read_table
-from capscope.data.formats import read_answers
-from capscope.decide.difference import FEWEST_CLUSTERS, Difference, PairedDifferences
+from capscope.data.formats import LoggedDraws, read_answers, read_draws
+from capscope.decide.difference import FEWEST_CLUSTERS, Difference, DrawSequence, PairedDifferences
 from capscope.decide.gate_settings import (
     FEWEST_IN_SCOPE,
     BenchmarkMargin,
@@ -116,19 +116,35 @@ def gate(
         settings: Margin, level, looks and scopes.
         chance: Chance of each item to be drawn for the candidate, by item id; None for even draws.
         answers: Answers of the candidate that are not in the study: a study, a table model, item_id, score, or logs of
-            another tool. They replace those that the study has of the same model.
+            another tool. They replace those that the study has of the same model. A log of Inspect whose samples an
+            adaptive battery drew brings its chances along.
+
+    Returns:
+        The verdict, the difference (candidate less baseline, in shares) with its intervals, and its parts.
 
     Raises:
         InputError: A model is not in the study, too few items were answered by both, or an answered item has no chance.
     """
     settings = settings or GateSettings()
     study = study if isinstance(study, Study) else Study.load(study)
+    log = read_draws(answers) if isinstance(answers, str | Path) and Path(answers).is_file() else None
+    if log is not None:
+        return _decided(_with_answers(study, _logged(log, candidate), candidate), baseline, candidate, settings, log)
     if answers is not None:
         study = _with_answers(study, read_answers(answers), candidate)
+    return _decided(study, baseline, candidate, settings, chance)
+
+
+def _decided(
+    study: Study, baseline: str, candidate: str, settings: GateSettings, chance: pd.Series | LoggedDraws | None
+) -> GateResult:
+    """Decide from a study that holds the answers of both."""
     versions = VersionAnswers.of(study, baseline, candidate)
     differing = _differing_conditions(study, baseline, candidate)
-    share = None if chance is None else _chances(versions, chance)
-    pairs = PairedDifferences.of(versions, share)
+    if isinstance(chance, LoggedDraws):
+        pairs = _sequential(versions, chance)
+    else:
+        pairs = PairedDifferences.of(versions, None if chance is None else _chances(versions, chance))
     difference = pairs.over()
     scopes = list(_scopes(versions, settings, pairs))
     found = tuple(claims(scopes, settings.quantile, 1 - settings.level, settings.correction))
@@ -163,6 +179,32 @@ def _with_answers(study: Study, answers: Study, candidate: str) -> Study:
     new = new.drop(columns=[name for name in new if name not in old])
     kept = old[old["model"].astype(str) != candidate]
     return replace(study, responses=Study.of(responses=pd.concat([kept, new], ignore_index=True)).responses)
+
+
+def _logged(log: LoggedDraws, candidate: str) -> Study:
+    """Return the answers of an adaptive battery; they are the candidate's, whatever the log calls it."""
+    rows = [(candidate, str(draw["item"]), score) for draw, score in log.draws]
+    return Study.of(responses=pd.DataFrame(rows, columns=["model", "item_id", "score"]), name="the log")
+
+
+def _sequential(versions: VersionAnswers, log: LoggedDraws) -> PairedDifferences:
+    """Pair the answers of a log whose samples were drawn one after the other.
+
+    Raises:
+        InputError: The baseline did not answer a sample that was drawn.
+    """
+    place = {item: row for row, item in enumerate(versions.items)}
+    chance, number, spread = np.full((3, len(place)), np.nan)
+    answered = set(versions.paired.tolist())
+    for draw, _ in log.draws:
+        row = place.get(str(draw["item"]), -1)
+        if row not in answered:
+            raise InputError(
+                f"'{versions.baseline}' did not answer item '{draw['item']}', which the log drew; give its answers to"
+                " all items, and a study with the item ids of the bank"
+            )
+        chance[row], number[row], spread[row] = float(draw["chance"]), float(draw["number"]), float(draw["spread"][0])
+    return PairedDifferences.of(versions, sequence=DrawSequence(number, chance, spread))
 
 
 def _differing_conditions(study: Study, baseline: str, candidate: str) -> tuple[str, ...]:
@@ -209,6 +251,9 @@ def plan_gate(study: Study | Path | str, baseline: str, size: int, seed: int = 0
 
 def draw_chances(path: Path | str) -> pd.Series:
     """Read the table of `plan_gate` that named the candidate's items.
+
+    Args:
+        path: The table.
 
     Returns:
         The chance of each item to be drawn, by item id.

@@ -14,7 +14,14 @@ MEANING = {
 
 
 def gate_text(result: GateResult) -> str:
-    """The answer first, then the numbers, for a terminal."""
+    """The answer first, then the numbers, for a terminal.
+
+    Args:
+        result: The decision.
+
+    Returns:
+        Lines to print.
+    """
     lines = [_headline(result), *_facts(result)]
     named = [claim for claim in result.claims if claim.claim]
     lines += [f"  {_claim(claim)}" for claim in named]
@@ -24,7 +31,14 @@ def gate_text(result: GateResult) -> str:
 
 
 def gate_markdown(result: GateResult) -> str:
-    """The same for a pull request, with a table of all benchmarks, tasks or demands."""
+    """The same for a pull request, with a table of all benchmarks, tasks or demands.
+
+    Args:
+        result: The decision.
+
+    Returns:
+        The Markdown.
+    """
     lines = [f"### {_headline(result)}", "", *(f"* {fact}" for fact in _facts(result)), ""]
     if result.claims:
         lines += ["| part | difference | interval | answers | claim |", "|---|---|---|---|---|"]
@@ -38,7 +52,14 @@ def gate_markdown(result: GateResult) -> str:
 
 
 def gate_junit(result: GateResult) -> str:
-    """A JUnit XML report: the verdict as one test, and each part as one more; undecided is skipped, not passed."""
+    """A JUnit XML report: the verdict as one test, and each part as one more; undecided is skipped, not passed.
+
+    Args:
+        result: The decision.
+
+    Returns:
+        The XML.
+    """
     failed = sum(claim.claim == "worse" for claim in result.claims) + (result.verdict == "hold")
     suite = Element(
         "testsuite",

@@ -175,11 +175,16 @@ def flip_chances(past: ModelItem, baseline: Float[np.ndarray, " item"], size: in
     near = np.argsort(np.abs(past.mean(axis=1) - baseline.mean()), kind="stable")[:NEIGHBOURS]
     flips = np.abs(past[near] - baseline).sum(axis=0)
     rate = (flips + PRIOR_MODELS * flips.mean() / len(near)) / (len(near) + PRIOR_MODELS)
-    return _capped(np.sqrt(rate * (1 - rate) + FLOOR), size)
+    return capped_chances(np.sqrt(rate * (1 - rate) + FLOOR), size)
 
 
-def _capped(gain: Float[np.ndarray, " item"], size: int) -> Float[np.ndarray, " item"]:
-    """Chances in proportion to the gain, none above 1, that add up to the size."""
+def capped_chances(gain: Float[np.ndarray, " item"], size: int) -> Float[np.ndarray, " item"]:
+    """Chances in proportion to the gain, none above 1, that add up to the size.
+
+    Args:
+        gain: What drawing each item gains, above 0.
+        size: Number of items to draw.
+    """
     chance = size * gain / gain.sum()
     while (chance > 1 + 1e-12).any():
         sure = chance >= 1

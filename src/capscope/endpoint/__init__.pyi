@@ -20,6 +20,8 @@ from .ledger import Ledger as Ledger
 from .ledger import answered_keys as answered_keys
 from .ledger import call_key as call_key
 from .ledger import refuse_place as refuse_place
+from .ledger_merge import MergedLedger as MergedLedger
+from .ledger_merge import merge_ledgers as merge_ledgers
 from .messages import ChatReply as ChatReply
 from .messages import ChatRequest as ChatRequest
 from .messages import Messages as Messages

@@ -142,7 +142,13 @@ async def find_capability(
 
 
 def probe_meter(sampling: Sampling, prices: Prices | None = None, budget: Budget | None = None) -> CallMeter:
-    """Return a meter for the probe."""
+    """Return a meter for the probe.
+
+    Args:
+        sampling: The model and how it answers.
+        prices: Its prices; None where unknown.
+        budget: Where costs are counted; by default one without a limit.
+    """
     return CallMeter((("user", PROBES["json_object"]),), sampling.max_tokens, prices=prices, budget=budget)
 
 

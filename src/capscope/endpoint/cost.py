@@ -40,6 +40,11 @@ class Prices:
 def find_prices(model: str, usd_in: float | None, usd_out: float | None) -> Prices | None:
     """Return the user's prices, else those of genai-prices where it is installed; None where the price is unknown.
 
+    Args:
+        model: Name of the model at the endpoint.
+        usd_in: US dollars a million tokens read.
+        usd_out: US dollars a million tokens written.
+
     Raises:
         InputError: Only one of the two prices is given.
     """
@@ -234,12 +239,26 @@ class CallMeter:
 
 
 def estimate_tokens(messages: Messages) -> int:
-    """Estimate the tokens of a prompt as a quarter of its characters; no tokenizer is fetched for this."""
+    """Estimate the tokens of a prompt as a quarter of its characters; no tokenizer is fetched for this.
+
+    Args:
+        messages: The prompt.
+
+    Returns:
+        Number of tokens.
+    """
     return sum(len(content) for _, content in messages) // 4 + 4 * len(messages)
 
 
 def largest_tokens(messages: Messages) -> int:
-    """Bound the tokens of a prompt: three plain characters a token, and every other character a token of its own."""
+    """Bound the tokens of a prompt: three plain characters a token, and every other character a token of its own.
+
+    Args:
+        messages: The prompt.
+
+    Returns:
+        Number of tokens.
+    """
     text = "".join(content for _, content in messages)
     plain = sum(letter < "\x80" for letter in text)
     return plain // 3 + (len(text) - plain) + 8 * len(messages) + 16

@@ -66,7 +66,14 @@ class Entry:
 
 
 def call_key(parts: dict[str, Any]) -> str:
-    """Hash what decides a reply: the same parts give the same key, in whatever order they stand."""
+    """Hash what decides a reply: the same parts give the same key, in whatever order they stand.
+
+    Args:
+        parts: Plain values: model, sampling, messages.
+
+    Returns:
+        A hash in hexadecimal digits.
+    """
     return sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -285,6 +292,9 @@ class Ledger:
 def refuse_place(path: Path) -> None:
     """Refuse a path at which no ledger can be written.
 
+    Args:
+        path: The file; it need not exist.
+
     Raises:
         InputError: It is a folder.
         OutputError: It lies below a file, or cannot be written.
@@ -298,6 +308,9 @@ def refuse_place(path: Path) -> None:
 
 def answered_keys(path: Path | str) -> frozenset[str]:
     """Return the keys that a ledger can answer, without writing to it; none where there is no such file.
+
+    Args:
+        path: The ledger's file.
 
     Raises:
         InputError: The path is no ledger.

@@ -106,10 +106,18 @@ class ChatReply:
 
 
 def is_whole(finish_reason: str) -> bool:
-    """Return whether a finish reason says that the model ended its reply by itself (an unknown word does not)."""
+    """Return whether a finish reason says that the model ended its reply by itself (an unknown word does not).
+
+    Args:
+        finish_reason: The endpoint's word.
+    """
     return finish_reason.strip().lower() in WHOLE
 
 
 def is_cut(finish_reason: str) -> bool:
-    """Return whether a finish reason says that the reply was cut, filtered or refused."""
+    """Return whether a finish reason says that the reply was cut, filtered or refused.
+
+    Args:
+        finish_reason: The endpoint's word.
+    """
     return finish_reason.strip().lower() in CUT

@@ -8,11 +8,11 @@ from .curves.posterior import CurvePosterior as CurvePosterior
 from .curves.program import CurveWorld as CurveWorld
 from .curves.program import simulate_counts as simulate_counts
 from .demand.basis import DemandItems as DemandItems
+from .demand.draws import draw_demand_chances as draw_demand_chances
+from .demand.draws import draw_demand_log_odds as draw_demand_log_odds
 from .demand.model import DemandSettings as DemandSettings
 from .demand.posterior import DemandPosterior as DemandPosterior
 from .demand.posterior import LogOdds as LogOdds
-from .demand.posterior import draw_demand_chances as draw_demand_chances
-from .demand.posterior import draw_demand_log_odds as draw_demand_log_odds
 from .engines import ENGINES as ENGINES
 from .engines.mml_binary import MarginalPosterior as MarginalPosterior
 from .engines.mml_binary import fit_marginal as fit_marginal
@@ -22,6 +22,12 @@ from .engines.pyro_sampling import SampledPosterior as SampledPosterior
 from .engines.pyro_sampling import SamplerSettings as SamplerSettings
 from .engines.pyro_sampling import sample_irt as sample_irt
 from .engines.variational.fitting import score_models as score_models
+from .facets.evidence import evidence_of as evidence_of
+from .facets.mixed import MixedDraws as MixedDraws
+from .facets.parts import AgentParts as AgentParts
+from .facets.parts import parts_of_name as parts_of_name
+from .facets.parts import split_general as split_general
+from .facets.parts import with_agent as with_agent
 from .fitted import AnyFit as AnyFit
 from .fitted import Fit as Fit
 from .fitted import is_fit as is_fit
@@ -36,6 +42,7 @@ from .fitting import fit_folder as fit_folder
 from .fitting import fit_holdout as fit_holdout
 from .fitting import fit_irt as fit_irt
 from .fitting import fit_study as fit_study
+from .fitting import with_named_agent as with_named_agent
 from .irt.item_extras import NEW_ITEM as NEW_ITEM
 from .irt.population import ItemPopulation as ItemPopulation
 from .irt.posterior import IRTPosterior as IRTPosterior

@@ -12,19 +12,17 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from capscope.data import Responses, Study
+from capscope.data import AgentDesign, Responses, Study
 from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt_study import fit_answers, irt_settings
 from capscope.fit.outcome import HeldOut, Meter, NothingHeldOutError, Outcome, Status, held_out_rows
-from capscope.fit.posterior import Posterior, to_arviz
+from capscope.fit.posterior import Posterior, low_reliability, to_arviz
 from capscope.fit.settings import KINDS, MODELS, StudyFitSettings
 
 SCHEMA = 1
-LEAST_RELIABILITY = 0.5
-"""Below this, differences between models are more error than ability."""
 CHOSEN, COMPARED, NOT_TAKEN = "auto took ", "held-out log-loss ", " not taken: "
 """How the lines of advice begin that say how the model was chosen, and what one of them holds."""
 REMEDY = "make one with 'capscope fit STUDY --out FIT'"
@@ -45,17 +43,22 @@ class Fit(Generic[PosteriorT]):
     """How the search ended."""
     history: tuple[float, ...] = ()
     """One number for each sweep or step: the change (variational engine) or the objective (the others)."""
+    design: AgentDesign | None = None
+    """Model, scaffold and effort of each subject; None where no facet varies."""
 
     @classmethod
-    def of(cls, outcome: Outcome[PosteriorT], settings: StudyFitSettings | None) -> "Fit[PosteriorT]":
+    def of(
+        cls, outcome: Outcome[PosteriorT], settings: StudyFitSettings | None, design: AgentDesign | None = None
+    ) -> "Fit[PosteriorT]":
         """Add the settings to what an engine returned, and say first whether the abilities are known at all.
 
         Args:
             outcome: What the engine returned.
             settings: What it was asked.
+            design: Parts of its subjects.
         """
         status = outcome.status.with_advice(*low_reliability(outcome.posterior), first=True)
-        return cls(outcome.posterior, settings, status, outcome.history)
+        return cls(outcome.posterior, settings, status, outcome.history, design)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -202,6 +205,8 @@ class Fit(Generic[PosteriorT]):
         stored = {"schema": SCHEMA, **manifest, **_status_manifest(self.status, self.history)}
         if self.settings is not None:
             stored["settings"] = self.settings.as_dict()
+        if self.design is not None:
+            stored["agents"] = self.design.as_dict()
         return write_tensors(Path(folder), stored, tensors, force=force, what="fit")
 
     @staticmethod
@@ -236,6 +241,7 @@ def hold_out(study: Study, settings: StudyFitSettings, share: float) -> HeldOut[
         FitError: The share lies outside (0, 1), or the rest cannot support the model.
     """
     fit_kind: FitKind = KINDS[MODELS[settings.model].kind].load_fit()
+    study, _ = settings.subjects(study)
     return _hold_out_rows(
         Responses.of(study), share, settings, lambda rows: fit_kind(study, rows, settings, None), study
     )
@@ -276,22 +282,6 @@ def _refitted(posterior: Posterior, training: Responses, settings: StudyFitSetti
     if loads_on is not None:
         return fit_variational(training, irt_settings(settings), floor=floor, loads_on=loads_on)
     return fit_answers(training, settings, floor)
-
-
-def low_reliability(posterior: Posterior) -> tuple[str, ...]:
-    """One line where the models' order rests on chance, because the items hardly tell them apart; else none.
-
-    Args:
-        posterior: A fit's posterior. Of several dimensions the most reliable one counts: the others are shrunken.
-    """
-    known = {name: share for name, share in posterior.reliability().items() if np.isfinite(share)}
-    if len(posterior.models) < 2 or not known or max(known.values()) >= LEAST_RELIABILITY:
-        return ()
-    name = max(known, key=lambda dim: known[dim])
-    return (
-        f"the items hardly tell these models apart: reliability {known[name]:.2f} ({name}), so that more than half of "
-        "the differences in ability is error; add items, or models that differ more",
-    )
 
 
 AnyFit = Fit[Any]
@@ -335,6 +325,9 @@ def load_fit(folder: Path | str) -> Fit[Any]:
     Args:
         folder: Folder written by `Fit.save`.
 
+    Returns:
+        The fit.
+
     Raises:
         InputError: The folder holds no fit, one of another version, or one whose parts do not belong together.
     """
@@ -351,7 +344,8 @@ def load_fit(folder: Path | str) -> Fit[Any]:
         status = Status(manifest["converged"], manifest["code"], tuple(manifest["advice"]))
         stored = manifest.get("settings")
         settings = None if stored is None else StudyFitSettings.from_dict(stored)
-        return Fit(posterior, settings, status, tuple(manifest["history"]))
+        design = AgentDesign.from_dict(manifest["agents"]) if "agents" in manifest else None
+        return Fit(posterior, settings, status, tuple(manifest["history"]), design)
     except KeyError as error:
         raise InputError(f"{folder}: the fit lacks {error}; {REMEDY}") from None
     except (TypeError, ValueError, FitError) as error:
@@ -372,12 +366,24 @@ def _refuse_axes(
 
 
 def is_fit(folder: Path | str) -> bool:
-    """Whether a folder looks like a fit; `load_fit` says whether it is one."""
+    """Whether a folder looks like a fit; `load_fit` says whether it is one.
+
+    Args:
+        folder: Any path; it need not exist.
+
+    Returns:
+        Whether it has the manifest of a fit.
+    """
     return (Path(folder) / MANIFEST).is_file() or (Path(folder) / TENSORS).is_file()
 
 
 def save_fit(fit: Fit[Any], folder: Path | str) -> None:
-    """Write a fit; a fit already in the folder is replaced. See `Fit.save`."""
+    """Write a fit; a fit already in the folder is replaced. See `Fit.save`.
+
+    Args:
+        fit: The fit.
+        folder: Folder to write.
+    """
     fit.save(folder)
 
 

@@ -28,6 +28,7 @@ from capscope.fit.demand.model import DemandSettings, fit_demand_items
 from capscope.fit.demand.posterior import DemandPosterior
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.engines.variational.problem import pick_device
+from capscope.fit.facets.parts import parts_of_name, with_agent
 from capscope.fit.fitted import Fit, hold_out
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
@@ -54,6 +55,7 @@ def fit(  # noqa: PLR0913 - one name for each setting
     response: str = "auto",
     chance: str = "auto",
     annotator: str | None = None,
+    facets: str = "auto",
     device: str = "auto",
     seed: int = 0,
     progress: Progress | None = None,
@@ -70,6 +72,8 @@ def fit(  # noqa: PLR0913 - one name for each setting
         response: A name in `SCORE_MODELS`: what scores are.
         chance: Known chances of a guess: ``auto``, ``use`` or ``ignore``.
         annotator: Whose demand levels ``demand`` and ``curves`` use.
+        facets: What makes subjects of one model: ``auto`` for scaffold and effort, ``ignore``, or names of facets
+            joined by commas.
         device: ``auto``, ``cpu`` or ``cuda``.
         seed: Seed of everything random.
         progress: Called with the share of the work done, where the engine knows it.
@@ -92,6 +96,7 @@ def fit(  # noqa: PLR0913 - one name for each setting
         response=response,
         chance=chance,
         annotator=annotator,
+        facets=facets,
         device=device,
         seed=seed,
     )
@@ -117,6 +122,9 @@ def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: 
         settings: What to fit; by default held-out answers choose an item response model.
         progress: Called with the share of the work done, where the engine knows it.
 
+    Returns:
+        The fit.
+
     Raises:
         InputError: A table that the model needs is missing.
         JoinError: Responses and demands do not talk about the same items.
@@ -124,7 +132,25 @@ def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: 
     """
     settings = settings or StudyFitSettings()
     kind = KINDS[MODELS[settings.model].kind]
-    return Fit.of(kind.load_fit()(study, Responses.of(study), settings, progress), settings)
+    subjects, design = settings.subjects(study)
+    outcome = kind.load_fit()(subjects, Responses.of(subjects), settings, progress)
+    return Fit.of(outcome, settings, design)
+
+
+def with_named_agent(fit: Fit[Any], name: str) -> Fit[Any]:
+    """Add an agent to a fit by a name that joins known parts, such as ``model + scaffold``.
+
+    Args:
+        fit: A fit.
+        name: The name; one that the fit has already, or that is not made of parts, changes nothing.
+
+    Returns:
+        The fit, with one more model where the name was new.
+    """
+    parts = None if fit.design is None or name in fit.models else parts_of_name(fit.design, name)
+    if parts is None or fit.design is None:
+        return fit
+    return replace(fit, posterior=with_agent(fit.posterior, fit.design, parts))
 
 
 def fit_folder(
@@ -139,6 +165,9 @@ def fit_folder(
         folder: Study folder.
         settings: What to fit; by default held-out answers choose an item response model.
         progress: Called with the share of the work done, where the engine knows it.
+
+    Returns:
+        The fit.
 
     Raises:
         InputError: A table that the model needs is missing or wrong.
@@ -186,6 +215,9 @@ def fit_irt(
             0, so the dimensions are those of the mask, in its order, and are not rotated.
         anchors: A fit whose models and items keep their posteriors wherever they occur here, which sets the scale; the
             model, its form and its prior are then those of that fit (see `calibrate_items`).
+
+    Returns:
+        The fit.
 
     Raises:
         FitError: Responses, features or settings cannot be used; one line with what to do.
@@ -241,6 +273,9 @@ def fit_curves(
         draws: Number of posterior draws to keep.
         progress: Called with the share of the work done.
 
+    Returns:
+        The fit.
+
     Raises:
         FitError: The counts hold nothing to fit, or the engine cannot fit curves.
     """
@@ -253,7 +288,17 @@ def fit_curves(
 def fit_demand(
     responses: Responses, items: DemandItems, dims: tuple[str, ...] = (), settings: DemandSettings | None = None
 ) -> Fit[DemandPosterior]:
-    """Fit the demand-ability model to answers and items laid out for it; see `fit_demand_items`."""
+    """Fit the demand-ability model to answers and items laid out for it; see `fit_demand_items`.
+
+    Args:
+        responses: Observed responses.
+        items: Demands, texts, tasks and benchmarks of the items.
+        dims: Names of the demands.
+        settings: What to fit.
+
+    Returns:
+        The fit.
+    """
     settings = settings or DemandSettings()
     stated = StudyFitSettings(model="demand", seed=settings.seed)
     return Fit.of(fit_demand_items(responses, items, dims, settings), stated)
@@ -266,6 +311,9 @@ def fit_demand_study(study: Study, annotator: str | None = None, seed: int = 0) 
         study: A study with responses and demands.
         annotator: Whose demand levels to use; by default the fused ones, else the mean over annotators.
         seed: Seed of everything random.
+
+    Returns:
+        The fit.
 
     Raises:
         InputError: A table is missing, or no such annotator.
@@ -282,6 +330,9 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
         study: The study.
         settings: An item response model.
         share: Share of the answers to hold out, drawn with the settings' seed.
+
+    Returns:
+        Log-loss and AUROC on the held-out answers, and the fit to the others.
 
     Raises:
         FitError: The model is of another kind, the share lies outside (0, 1), or the rest cannot support the model.

@@ -115,17 +115,20 @@ def known_floor(study: Study, settings: StudyFitSettings, items: tuple[str, ...]
     wanted = settings.chance == "use" or (settings.chance == "auto" and settings.model in ("auto", "3pl", "4pl"))
     if chance is None or not wanted:
         return None
-    return np.nan_to_num(chance).clip(0, MOST_CHANCE)
+    return np.nan_to_num(chance)
 
 
 def item_chance(study: Study, items: tuple[str, ...]) -> RowFloats | None:
-    """Chance of a guess on each item, NaN where unknown; None where the study says nothing of it.
+    """Chance of a guess on each item, at most `MOST_CHANCE`, NaN where unknown; None where the study has no chances.
 
     Args:
         study: A study.
         items: Ids on the item axis.
+
+    Returns:
+        Chances, 0 to 1, or None.
     """
     if study.items is None or "chance" not in study.items:
         return None
     known = pd.Series(study.items["chance"].astype(float).to_numpy(), index=study.items["item_id"].astype(str))
-    return known.reindex(list(items)).to_numpy()
+    return known.reindex(list(items)).to_numpy().clip(0, MOST_CHANCE)

@@ -46,17 +46,37 @@ def success_probability(
         variance: Their variance; 0 where they are known.
         floor: Chance of a right guess, or its expectation.
         ceiling: Chance of a right answer from a model that knows it, or its expectation.
+
+    Returns:
+        Chances, 0 to 1.
     """
     return floor + (ceiling - floor) * expit(attenuated(mean, variance))
 
 
 def attenuated(mean: FloatArray, variance: FloatArray | float) -> FloatArray:
-    """Log-odds whose logistic is the expected chance under Gaussian log-odds (MacKay, 1992)."""
+    """Log-odds whose logistic is the expected chance under Gaussian log-odds (MacKay, 1992).
+
+    Args:
+        mean: Mean of the log-odds.
+        variance: Their variance.
+
+    Returns:
+        Log-odds, nearer to 0 the larger the variance.
+    """
     return mean / np.sqrt(1 + PROBIT_SCALE * variance)
 
 
 def log_likelihood(logit: FloatArray, score: FloatArray, trials: FloatArray | float = 1.0) -> FloatArray:
-    """Log-likelihood of scores in [0, 1] given log-odds: binomial up to its constant, quasi-binomial between."""
+    """Log-likelihood of scores in [0, 1] given log-odds: binomial up to its constant, quasi-binomial between.
+
+    Args:
+        logit: Log-odds of success.
+        score: Observed scores, 0 to 1.
+        trials: Number of trials behind each score.
+
+    Returns:
+        Log-likelihood of each score, in nats.
+    """
     return trials * (score * log_expit(logit) + (1 - score) * log_expit(-logit))
 
 
@@ -87,6 +107,9 @@ def score_and_information(
         logit: Log-odds of knowing the answer.
         score: Score in [0, 1].
         floor: Chance of a right guess.
+
+    Returns:
+        The derivative and the information of each answer.
     """
     known = expit(logit)
     chance = floor + (1 - floor) * known
@@ -96,7 +119,14 @@ def score_and_information(
 
 
 def log_odds_of(chance: FloatArray) -> FloatArray:
-    """Log-odds of chances, kept off 0 and 1 by `CLIP`, so that one sure mistake does not cost without end."""
+    """Log-odds of chances, kept off 0 and 1 by `CLIP`, so that one sure mistake does not cost without end.
+
+    Args:
+        chance: Chances, 0 to 1.
+
+    Returns:
+        Log-odds.
+    """
     bounded = np.clip(chance, CLIP, 1 - CLIP)
     return np.log(bounded) - np.log1p(-bounded)
 
@@ -107,6 +137,9 @@ def log_loss(log_odds: FloatArray, score: FloatArray) -> FloatArray:
     Args:
         log_odds: Predicted log-odds of success.
         score: Observed scores.
+
+    Returns:
+        Loss of each row.
     """
     return -log_likelihood(log_odds, score)
 
@@ -118,6 +151,9 @@ def log_loss_of(chance: FloatArray, score: FloatArray, trials: FloatArray | None
         chance: Predicted chances of success.
         score: Observed scores in [0, 1].
         trials: Number of trials behind each score; None for one each.
+
+    Returns:
+        The mean loss.
     """
     return float(np.average(log_loss(log_odds_of(chance), score), weights=trials))
 

@@ -100,7 +100,11 @@ def single_threaded() -> Generator[None]:
 
 
 def single_threaded_blas() -> threadpool_limits:
-    """Let numpy's BLAS use one thread inside the context; torch keeps its threads, for large networks."""
+    """Let numpy's BLAS use one thread inside the context; torch keeps its threads, for large networks.
+
+    Returns:
+        A context manager.
+    """
     return threadpool_limits(1, "blas")
 
 

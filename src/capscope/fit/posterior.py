@@ -15,6 +15,9 @@ Tensors = dict[str, np.ndarray]
 ParameterDraws = Mapping[str, tuple[FloatArray, tuple[str, ...]]]
 """Draws by parameter, the draw axis first, each with the names of its other axes."""
 
+LEAST_RELIABILITY = 0.5
+"""Below this, differences between models are more error than ability."""
+
 
 @runtime_checkable
 class Posterior(Protocol):
@@ -170,6 +173,9 @@ def contribution_table(
         models: Names on the model axis.
         items: Ids on the item axis.
         parts: Name, log-odds and standard deviation of each part, as (model, item).
+
+    Returns:
+        Columns model, item_id, part, log_odds, sd.
     """
     ids = np.array(items)
     rows = [contribution_rows(models, ids, np.full(len(ids), name), mean, sd) for name, mean, sd in parts]
@@ -187,6 +193,9 @@ def nonzero_contributions(
         names: Names of the parts.
         value: Log-odds (row, part); rows run over models first, then items.
         sd: Standard deviations (row, part).
+
+    Returns:
+        Columns model, item_id, part, log_odds, sd.
     """
     shape = (len(models), len(items))
     used = [place for place in range(len(names)) if value[:, place].any() or sd[:, place].any()]
@@ -211,7 +220,15 @@ def contribution_rows(
 
 
 def joined_contributions(tables: list[pd.DataFrame], items: tuple[str, ...]) -> pd.DataFrame:
-    """Join tables of parts and sort them by item, then by model; the parts of one chance keep their order."""
+    """Join tables of parts and sort them by item, then by model; the parts of one chance keep their order.
+
+    Args:
+        tables: Tables of parts, see `contribution_table`.
+        items: Ids on the item axis, in order.
+
+    Returns:
+        One table.
+    """
     table = pd.concat(tables, ignore_index=True)
     place = pd.Index(items).get_indexer(pd.Index(table["item_id"]))
     order = np.lexsort((np.arange(len(table)), table["model"].to_numpy(), place))
@@ -342,3 +359,19 @@ def _log_likelihood(posterior: HasFloors, responses: Responses, parameters: Para
     logit = (ability[:, model] * slope[:, at]).sum(-1) + intercept[:, at]
     row = (torch.from_numpy(values) for values in (responses.score, responses.n_trials, posterior.floor[at]))
     return log_likelihood_of(torch.from_numpy(logit), *row).numpy()
+
+
+def low_reliability(posterior: Posterior) -> tuple[str, ...]:
+    """One line where the models' order rests on chance, because the items hardly tell them apart; else none.
+
+    Args:
+        posterior: A fit's posterior. Of several dimensions the most reliable one counts: the others are shrunken.
+    """
+    known = {name: share for name, share in posterior.reliability().items() if np.isfinite(share)}
+    if len(posterior.models) < 2 or not known or max(known.values()) >= LEAST_RELIABILITY:
+        return ()
+    name = max(known, key=lambda dim: known[dim])
+    return (
+        f"the items hardly tell these models apart: reliability {known[name]:.2f} ({name}), so that more than half of "
+        "the differences in ability is error; add items, or models that differ more",
+    )

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pkgutil import resolve_name
 from typing import Any
 
+from capscope.data import AGENT_FACETS, FACETS, AgentDesign, Study, agent_design, with_agents
 from capscope.errors import FitError, nearest
 from capscope.fit.engines import ENGINES
 from capscope.fit.irt.score_models import SCORE_MODELS
@@ -21,6 +22,7 @@ CHANCES = {
     "ignore": "nobody guesses",
 }
 FORMS = {"auto": "held-out answers choose", "signed": "slopes of either sign", "positive": "positive slopes"}
+FACETS_AUTO, FACETS_IGNORE = "auto", "ignore"
 
 ENGINE_AUTO = "auto"
 
@@ -138,6 +140,9 @@ class StudyFitSettings:
     around the chance of success; `auto` as right and wrong or shares of right trials."""
     form: str = "auto"
     """Slopes of items with one ability: `signed`, `positive`, or `auto` for the one that held-out answers choose."""
+    facets: str = FACETS_AUTO
+    """Facets that make subjects of one model: names joined by commas, such as ``scaffold,judge``; `auto` for scaffold
+    and effort, where a model comes in several; `ignore` pools the answers of each model."""
 
     def __post_init__(self) -> None:
         """Validate the settings.
@@ -150,6 +155,9 @@ class StudyFitSettings:
             value = getattr(self, name)
             if value not in choices:
                 raise FitError(f"unknown {name} '{value}'{nearest(value, choices)}; use one of {', '.join(choices)}")
+        for facet in self.subject_facets:
+            if facet not in FACETS:
+                raise FitError(f"unknown facet '{facet}'{nearest(facet, FACETS)}; use {', '.join(FACETS)}, or auto")
         if not self.memory_mb > 0:
             raise FitError(f"memory of {self.memory_mb:g} MB is too little; use a positive number")
         able = MODELS[self.model].engines
@@ -172,6 +180,22 @@ class StudyFitSettings:
             )
 
     @property
+    def subject_facets(self) -> tuple[str, ...]:
+        """Facets that make subjects of one model."""
+        if self.facets in (FACETS_AUTO, FACETS_IGNORE):
+            return AGENT_FACETS if self.facets == FACETS_AUTO else ()
+        return tuple(name.strip() for name in self.facets.split(",") if name.strip())
+
+    def subjects(self, study: Study) -> tuple[Study, AgentDesign | None]:
+        """Return the study with its subjects as models, and what they are made of; None where no facet varies.
+
+        Args:
+            study: A study with responses.
+        """
+        facets = self.subject_facets
+        return (with_agents(study, facets), agent_design(study, facets)) if facets else (study, None)
+
+    @property
     def engine_name(self) -> str:
         """Name of the engine that fits, with `auto` resolved."""
         return KINDS[MODELS[self.model].kind].engine if self.engine == ENGINE_AUTO else self.engine
@@ -187,4 +211,8 @@ class StudyFitSettings:
         Raises:
             FitError: A value is not one that this version knows.
         """
-        return cls(**{field.name: stored[field.name] for field in fields(cls) if field.name in stored})
+        known: dict[str, Any] = {
+            "facets": FACETS_IGNORE,
+            **stored,
+        }  # fits from before facets pooled the answers of each model
+        return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})

@@ -89,6 +89,9 @@ def score_change(
         level: Coverage of the intervals.
         seed: Seed of everything random.
 
+    Returns:
+        Growth of the best scores on each benchmark, and when it saturates.
+
     Raises:
         InputError: Too few models have dates.
     """

@@ -103,6 +103,9 @@ def evaluate_forecast(
         models: What is known of the models.
         settings: What is hidden, and who forecasts.
 
+    Returns:
+        Errors, and coverage and width of the intervals, over all hidden scores and by benchmark.
+
     Raises:
         InputError: The table lacks what it takes, or a name is unknown.
     """

@@ -144,6 +144,9 @@ def time_horizons(
         models: Dates of the models (columns model and date), for the growth of the frontier.
         settings: Column of the minutes, chances, clusters, level and seed.
 
+    Returns:
+        Minutes at which the chance of success is 50 and 80 %, by model, and their growth with time.
+
     Raises:
         InputError: The minutes are missing or not positive, or too few items have them.
     """

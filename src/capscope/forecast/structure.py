@@ -15,7 +15,7 @@ from scipy.stats import chi2, rankdata
 
 from capscope.axes import FloatArray
 from capscope.display import html_table, short_repr
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
 from capscope.intervals import normal_quantile
 
@@ -67,7 +67,7 @@ class ScoreStructure:
         """Say what agrees and what stands alone."""
         found = self.as_dict()
         trend = "after each benchmark's trend in date was taken off" if self.without_trend else "dates are not known"
-        lines = [f"{len(self.benchmarks)} benchmarks, {trend}; generalizability {self.generalizability:.2f}"]
+        lines = [f"{counted(len(self.benchmarks), 'benchmark')}, {trend}; generalizability {self.generalizability:.2f}"]
         lines += ["Redundant pairs (corrected correlation):"] if found["redundant"] else ["No redundant pairs"]
         lines += [f"  {pair['first']}, {pair['second']}: {pair['corrected']:.2f}" for pair in found["redundant"][:20]]
         lines.append(f"Lone benchmarks: {', '.join(found['lone']) or 'none'}")
@@ -91,6 +91,9 @@ def forecast_structure(
         scores: A table of scores or its file.
         models: What is known of the models; dates are used.
         seed: Seed of the bootstrap over models.
+
+    Returns:
+        Corrected correlations of pairs of benchmarks, factors, and redundant and lone benchmarks.
 
     Raises:
         InputError: No two benchmarks share enough models.

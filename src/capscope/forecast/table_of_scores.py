@@ -11,7 +11,7 @@ import pandas as pd
 from capscope.axes import FloatArray
 from capscope.data import ArrowTable, as_frame, family_by_name, read_table
 from capscope.display import short_repr
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 from capscope.forecast.links import LINKS, TableLink, recognised_unit, table_link
 
 LONG_NAMES = {
@@ -174,6 +174,9 @@ def published_scores(
         models: What is known of the models (column model, and family, size, tokens, compute, date, ...), or its file.
         units: Units of benchmarks that are not as recognised: names of `LINKS`.
 
+    Returns:
+        Scores (model, benchmark) in log-odds or their own scale, with units and facts.
+
     Raises:
         InputError: The table has no scores, a cell is no number, or a unit is unknown or does not fit.
     """
@@ -233,7 +236,7 @@ def _from_long(frame: pd.DataFrame, columns: dict[str, str], where: str) -> _Par
     if "n" in known:
         numbers = pd.to_numeric(known["n"], errors="coerce")
         counts = {str(name): float(n) for name, n in numbers.groupby(known["benchmark"]).median().items() if n > 0}
-    notes.insert(0, f"a long table of {len(known)} scores")
+    notes.insert(0, f"a long table of {counted(len(known), 'score')}")
     wide.index.name, wide.columns.name = "model", None
     return wide, counts, pd.DataFrame(), tuple(notes)
 
@@ -265,7 +268,7 @@ def _from_wide(frame: pd.DataFrame, where: str) -> _Parts:
     wide = pd.DataFrame(columns, index=rest.index)
     wide.index.name = "model"
     beside = _model_columns(rest[[*covariates]], covariates)
-    notes = [f"a wide table of {len(wide)} models and {len(wide.columns)} benchmarks"]
+    notes = [f"a wide table of {counted(len(wide), 'model')} and {counted(len(wide.columns), 'benchmark')}"]
     if covariates or text:
         notes.append(f"columns taken as facts about models: {first_few([*covariates, *text], 8)}")
     beside = beside.join(rest[text]) if len(text) else beside

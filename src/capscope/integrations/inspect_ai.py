@@ -25,6 +25,7 @@ from capscope.battery import (
     ability_table,
     begin_run,
     load_bank,
+    replayed,
     run_status,
     score_table,
 )
@@ -232,33 +233,6 @@ def score_log(
             draws[str(sample.id)] = draw
     pairs = [(draws[key], float(np.mean(values))) for key, values in scores.items()]
     return score_table(replayed(load_bank(bank), pairs, benchmarks), level)
-
-
-def replayed(
-    bank: Bank, drawn: Iterable[tuple[Mapping[str, Any], float]], benchmarks: Sequence[str]
-) -> AdaptiveBattery:
-    """Return the state of a run from the draws and scores that its log holds.
-
-    Args:
-        bank: The bank that the samples were drawn from.
-        drawn: The draw in each sample's metadata, and its score.
-        benchmarks: Benchmarks of the bank whose mean score is wanted.
-
-    Raises:
-        InputError: There is no draw, or a draw is of an item that the bank does not have.
-    """
-    pairs = list(drawn)
-    if not pairs:
-        raise InputError("no sample says how it was drawn; run the task with dataset=capscope_battery(...)")
-    names = [str(draw["item"]) for draw, _ in pairs]
-    places = bank.positions(tuple(names))
-    settings = RunSettings(benchmarks=tuple(benchmarks))
-    state = begin_run(bank, set(bank.items) - set(pairs[0][0].get("missing", ())), settings)
-    for place, (draw, score) in zip(places, pairs, strict=True):
-        spread = np.asarray(draw["spread"], float)
-        held = HeldItem(int(place), float(draw["chance"]), spread, int(draw["number"]))
-        state = state.with_held_answer(held, score)
-    return state
 
 
 def drawn_scores(scores: Iterable[SampleScore]) -> list[tuple[Mapping[str, Any], float]]:

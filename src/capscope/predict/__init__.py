@@ -24,6 +24,7 @@ from capscope.predict.from_fit import predict_from_curves, predict_from_irt
 from capscope.predict.outcomes import Outcomes
 from capscope.predict.prediction_run import Items, open_requests, predict, predict_items
 from capscope.predict.predictions import Predictions, refuse_prediction_file, score_table
+from capscope.predict.scores.deferral import deferral_rules
 
 __all__ = [
     "ASSESSORS",
@@ -47,6 +48,7 @@ __all__ = [
     "PredictionSettings",
     "Predictions",
     "Training",
+    "deferral_rules",
     "evaluate",
     "Items",
     "item_features",

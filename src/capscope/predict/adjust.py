@@ -10,6 +10,7 @@ from capscope.predict.features import AUTO
 from capscope.predict.predictions import CellPredictions, Predictions
 from capscope.predict.scores.benchmark import read_labels, read_past_effects, with_benchmark_effects
 from capscope.predict.scores.benchmark_effect import EffectSd
+from capscope.predict.scores.deferral import deferred
 from capscope.predict.scores.expected import read_expected
 
 
@@ -33,6 +34,8 @@ class PredictionSettings:
     """Scores on whole benchmarks that are expected from elsewhere, such as those of `capscope forecast`."""
     defer_below: float | None = None
     """Mark chances below this one in a column `defer`."""
+    deferral: pd.DataFrame | None = None
+    """Threshold for each model below which chances are marked, see `scores.deferral.deferral_rules`."""
     explain: bool = False
     """Split the chances' log-odds into parts."""
     assessor: str | None = None
@@ -44,8 +47,15 @@ class PredictionSettings:
         """Validate the settings.
 
         Raises:
-            InputError: `defer_below` lies outside [0, 1], or `level` outside (0, 1).
+            InputError: `defer_below` lies outside [0, 1], `level` outside (0, 1), or rules of deferral are combined
+                with what moves the chances that they were learnt on.
         """
+        if self.deferral is not None:
+            moves = {"labels": self.labels, "residuals": self.residuals, "expected": self.expected}
+            given = [f"--{name}" for name, value in moves.items() if value is not None]
+            given += ["--defer-below"] if self.defer_below is not None else []
+            if given:
+                raise InputError(f"--defer-risk holds for chances as evaluated, without {given[0]}; leave one out")
         if self.defer_below is not None and not 0 <= self.defer_below <= 1:
             raise InputError(f"--defer-below {self.defer_below:g} is not a chance; use a number from 0 to 1")
         if not 0 < self.level < 1:
@@ -104,7 +114,12 @@ def adjusted(cells: CellPredictions, evidence: Evidence | None, settings: Predic
     if evidence is not None:
         cells = with_benchmark_effects(cells, evidence.past, evidence.labels, settings.seed, evidence.expected)
         cells = _with_one_score(cells)
-    return cells.tables(settings.model, settings.defer_below)
+    predictions = cells.tables(settings.model, settings.defer_below)
+    if settings.deferral is None:
+        return predictions
+    rules = settings.deferral[settings.deferral["model"].isin(predictions.table["model"].astype(str))]
+    table = predictions.table.assign(defer=deferred(predictions.table, rules))
+    return replace(predictions, table=table, deferral=rules.reset_index(drop=True))
 
 
 def _with_one_score(cells: CellPredictions) -> CellPredictions:

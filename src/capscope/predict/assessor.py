@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from capscope.axes import FloatArray, ItemMask, RowFloats, RowIndex
-from capscope.data import Responses
+from capscope.data import AgentDesign, Responses
 from capscope.errors import InputError
 from capscope.fit import PROBIT_SCALE, success_probability
 from capscope.predict.features import ItemFeatures
@@ -21,7 +21,7 @@ CERTAIN = 1e-6
 """A chance is kept this far from 0 and 1."""
 ADJUSTMENT = "adjustment"
 """Name of the part that is not an effect of the model or the item: guessing floor, stacking and calibration."""
-Needs = Literal["answers", "demands", "texts", "demands or texts"]
+Needs = Literal["answers", "demands", "texts", "demands or texts", "agents"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Training:
     """Seed of everything random."""
     target: ItemMask | None = None
     """Items to predict; None for the items without answers, or for all items where each has answers."""
+    agents: AgentDesign | None = None
+    """Model, scaffold and effort of each model of `responses`, in that order; None where no facet varies."""
 
     def __post_init__(self) -> None:
         """Validate the training part.
@@ -66,7 +68,7 @@ class Training:
         """Remove rows of answers; the items of the removed rows become the items to predict."""
         item = self.responses.item_index[held_out]
         target = np.bincount(item, minlength=len(self.responses.items)) > 0
-        return Training(self.responses.rows(~held_out), self.features, self.seed, target)
+        return Training(self.responses.rows(~held_out), self.features, self.seed, target, self.agents)
 
 
 @dataclass(frozen=True)
@@ -223,8 +225,9 @@ class AssessorEntry:
     assessor: Assessor
     """The method, ready to fit."""
 
-    def works_with(self, features: ItemFeatures) -> bool:
-        """Return whether the features hold what the assessor needs."""
+    def works_with(self, features: ItemFeatures, agents: AgentDesign | None = None) -> bool:
+        """Return whether the features, and the agents' parts, hold what the assessor needs."""
         demands, texts = features.demands is not None, features.texts is not None
         held = {"answers": True, "demands": demands, "texts": texts, "demands or texts": demands or texts}
+        held["agents"] = agents is not None
         return held[self.needs]

@@ -71,6 +71,9 @@ def predict_from_curves(
         rng: Source of randomness.
         level: Nominal coverage of the intervals.
 
+    Returns:
+        Chances and scores with intervals.
+
     Raises:
         InputError: A dimension of the fit is missing, or an item has no level on one.
     """
@@ -90,6 +93,9 @@ def predict_from_irt(
         items: Ids of the items.
         rng: Source of randomness.
         level: Nominal coverage of the intervals.
+
+    Returns:
+        Chances and scores with intervals.
     """
     return _irt_cells(posterior, items, rng, level).tables()
 

@@ -11,14 +11,17 @@ import pandas as pd
 
 from capscope.axes import ItemDim, ItemMask, RowIndex
 from capscope.data import (
+    AgentDesign,
     Demands,
     Responses,
     Study,
+    agent_design,
     join_items,
     rated_levels,
     refuse_foreign_demands,
     task_labels,
     typical_levels,
+    with_agents,
     with_gaps_filled,
 )
 from capscope.data.levels import UNNAMED_ANNOTATOR
@@ -61,6 +64,8 @@ class Layout:
     """Number of answered items that are not in the items table."""
     notes: tuple[str, ...]
     """Remarks for the user on rubrics and missing levels."""
+    agents: AgentDesign | None = None
+    """Model, scaffold and effort of each model; None where no facet varies."""
 
     @classmethod
     def of_study(cls, study: Study, annotator: str | None = None, embedder: str = AUTO) -> "Layout":
@@ -97,8 +102,8 @@ class Layout:
             InputError: No such annotator, an id that names two items, or a rubric that was made from the answers.
             JoinError: The demands are about other items, or the items table lacks over a tenth of the answered ones.
         """
-        study.require("responses")
-        study, items = study.with_items(), items.with_items()
+        agents = agent_design(study)
+        study, items = with_agents(study).with_items(), items.with_items()
         table = _one_table(study, items)
         join = join_items(study, "responses", "items")
         join.refuse_if_poor(study.name)
@@ -118,7 +123,8 @@ class Layout:
         notes = (*without, *levels.notes, *levels.notes_on_gaps(axis, asked), *by_tfidf)
         rows = table.loc[list(axis)].reset_index()
         missing = len(set(join.missing) - set(axis))
-        return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes)
+        agents = None if agents is None else agents.of(answers.models)
+        return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes, agents)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -143,7 +149,8 @@ class Layout:
 
     def training(self, seed: int) -> Training:
         """Return all answers as a training part."""
-        return Training(self.responses, self.features, seed, np.isin(np.arange(self.features.n_items), self.asked))
+        target = np.isin(np.arange(self.features.n_items), self.asked)
+        return Training(self.responses, self.features, seed, target, self.agents)
 
 
 @dataclass(frozen=True)

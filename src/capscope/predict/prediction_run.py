@@ -8,12 +8,14 @@ import pandas as pd
 from capscope.data import ArrowTable, Demands, Study, as_frame, items_of_frame, read_items
 from capscope.errors import InputError
 from capscope.files import kind_of
-from capscope.fit import AnyFit, Fit, Posterior, is_fit, load_fit
+from capscope.fit import AnyFit, Fit, Posterior, is_fit, load_fit, with_named_agent
 from capscope.predict.adjust import PredictionSettings
+from capscope.predict.assessors import DEFAULT
 from capscope.predict.features import AUTO
 from capscope.predict.from_fit import predict_from_fit
 from capscope.predict.from_study import predict_from_study
 from capscope.predict.predictions import Predictions
+from capscope.predict.scores.deferral import deferral_rules
 
 Source = Study | AnyFit | Posterior | Path | str
 """What predictions are made from."""
@@ -31,6 +33,8 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
     residuals: Path | str | pd.DataFrame | None = None,
     expected: Path | str | pd.DataFrame | None = None,
     defer_below: float | None = None,
+    defer_risk: float | None = None,
+    defer_from: Path | str | pd.DataFrame | None = None,
     explain: bool = False,
     embedder: str = AUTO,
     annotator: str | None = None,
@@ -55,12 +59,18 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         expected: Scores on whole benchmarks expected from elsewhere (model, benchmark, score, lower, upper; optionally
             unit and level), such as the table of `capscope.forecast`: they move scores and chances as labels do.
         defer_below: Mark chances below this one in a column `defer`.
+        defer_risk: Mark chances in a column `defer` so that at most this share of the others fails; see
+            `deferral_rules` for what the bound holds for.
+        defer_from: Out-of-fold predictions of the assessor (`evaluate(..., write=...)`) that `defer_risk` rests on.
         explain: Split each chance's log-odds into parts.
         embedder: Embedder that turns texts into vectors: ``auto``, ``tfidf``, or the name of a model.
         annotator: Whose demand levels to use; by default the mean over annotators.
         level: Nominal coverage of the intervals, 0 to 1.
         seed: Seed of everything random.
         on_start: Called with a line of text before an assessor is fitted.
+
+    Returns:
+        Chances of each model on each item, and scores by benchmark, with intervals.
 
     Raises:
         InputError: The source, the items, the model or a file cannot be found or read, or demands are missing.
@@ -75,11 +85,12 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         labels=_path_or_table(labels),
         expected=_path_or_table(expected),
         defer_below=defer_below,
+        deferral=_deferral(source, defer_risk, _path_or_table(defer_from), assessor or DEFAULT),
         explain=explain,
         assessor=assessor,
         embedder=embedder,
     )
-    known = _opened(source)
+    known = _opened(source, model)
     if isinstance(known, Study):
         dims = () if known.demands is None else Demands.of(known, annotator).dims
         return predict_from_study(known, open_requests(items, dims), settings, on_start)
@@ -87,6 +98,23 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         where = source if isinstance(source, Path | str) else "the source"
         raise InputError(f"{where}: is a fit, which predicts by itself; give a study for --assessor, or leave it out")
     return predict_from_fit(known, open_requests(items, known.rubrics), settings)
+
+
+def _deferral(
+    source: Source, risk: float | None, predictions: Path | pd.DataFrame | None, assessor: str
+) -> pd.DataFrame | None:
+    """Return the rules of deferral where a risk is given.
+
+    Raises:
+        InputError: One of the two settings is missing, or the source is a fit, which `evaluate` does not evaluate.
+    """
+    if risk is None and predictions is None:
+        return None
+    if risk is None or predictions is None:
+        raise InputError("--defer-risk and --defer-from go together; give both, or use --defer-below")
+    if not isinstance(source, Study) and (not isinstance(source, Path | str) or is_fit(Path(source))):
+        raise InputError("--defer-risk needs a study, whose assessor 'capscope evaluate' has evaluated; give one")
+    return deferral_rules(predictions, risk, assessor=assessor)
 
 
 def predict_items(
@@ -107,22 +135,25 @@ def predict_items(
         annotator: Whose demand levels to use; by default the mean over annotators.
         level: Nominal coverage of the intervals, 0 to 1.
         seed: Seed of everything random.
+
+    Returns:
+        Chances and scores with intervals.
     """
     return predict(source, items, model=model, annotator=annotator, level=level, seed=seed)
 
 
-def _opened(source: Source) -> Study | Posterior:
-    """Return the study, or the posterior of the fit."""
+def _opened(source: Source, model: str | None) -> Study | Posterior:
+    """Return the study, or the posterior of the fit; a model whose name joins known parts of agents is added to it."""
     if isinstance(source, Study | Posterior):
         return source
     if isinstance(source, Fit):
-        return source.posterior
+        return (with_named_agent(source, model) if model else source).posterior
     folder = Path(source)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a study, or a fit made with 'capscope fit'")
     if kind_of(folder) == "bank":
         raise InputError(f"{folder}: this is a bank, not a study or a fit; score it with 'capscope battery score'")
-    return load_fit(folder).posterior if is_fit(folder) else Study.load(folder)
+    return _opened(load_fit(folder), model) if is_fit(folder) else Study.load(folder)
 
 
 def open_requests(items: Items, rubrics: tuple[str, ...] = ()) -> Study:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from capscope.axes import FloatArray, ModelItem, RowFloats
 from capscope.display import html_table
-from capscope.errors import OutputError
+from capscope.errors import OutputError, counted
 from capscope.files import refuse_file
 from capscope.intervals import quantile_bounds
 from capscope.predict.assessor import Chances
@@ -40,9 +40,14 @@ class Predictions:
     """Remarks for the user, one line each."""
     chances: Chances | None = None
     """Chances and their log-odds (mean and standard deviation), in the order of the rows of `table`."""
+    deferral: pd.DataFrame | None = None
+    """Threshold of each model and what is known of it, see `deferral_rules`; None unless a risk is given."""
 
     def __repr__(self) -> str:
-        lines = [f"Predictions of {self.table['model'].nunique()} models on {len(self.support)} items", *self.notes]
+        lines = [
+            f"Predictions of {self.table['model'].nunique()} models on {counted(len(self.support), 'item')}",
+            *self.notes,
+        ]
         scores = self.scores.head(10).to_string(index=False, float_format=lambda number: f"{number:.3f}")
         rest = [f"... {len(self.scores) - 10} more models"] if len(self.scores) > 10 else []
         return "\n".join([*lines, f"scores with {self.level:.0%} intervals:", scores, *rest])

@@ -3,6 +3,10 @@ from .ability import ability_profiles as ability_profiles
 from .ability import general_ability as general_ability
 from .ability import general_factor_share as general_factor_share
 from .ability import profile as profile
+from .agents import PartComparison as PartComparison
+from .agents import PartEffects as PartEffects
+from .agents import compare_parts as compare_parts
+from .agents import part_effects as part_effects
 from .auditing.findings import Audit as Audit
 from .auditing.study_audit import AuditSettings as AuditSettings
 from .auditing.study_audit import audit as audit

@@ -14,8 +14,8 @@ import pandas as pd
 from capscope.axes import FloatArray, ModelDim
 from capscope.data import Study
 from capscope.display import html_table
-from capscope.errors import InputError, first_few, nearest
-from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit
+from capscope.errors import InputError, counted, first_few, nearest
+from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit, with_named_agent
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
 from capscope.profiles.directions import dimension_abilities, general_direction, named_dimensions
 from capscope.profiles.item_groups import expected_scores, opened
@@ -140,7 +140,10 @@ class AbilityProfiles:
 
     def __repr__(self) -> str:
         models, dims = self.table["model"].nunique(), self.table["dim"].nunique()
-        return f"AbilityProfiles({models} models on {dims} dimensions, reliability {self.reliability:.2f})"
+        return (
+            f"AbilityProfiles({counted(models, 'model')} on {counted(dims, 'dimension')},"
+            f" reliability {self.reliability:.2f})"
+        )
 
     def _repr_html_(self) -> str:
         note = " ".join([*self.notes, f"Bounds of {self.level:.0%} intervals; {self.unit}."])
@@ -199,7 +202,8 @@ def profile(
 
     Args:
         fit: A fit of any kind, its posterior, or the folder it is stored in.
-        model: One model only; by default all.
+        model: One model only; by default all. A name such as ``model + scaffold`` may join parts that were not seen
+            together.
         level: Nominal coverage of the bounds.
         study: The study it was made from, or its folder: adds expected scores by benchmark, and names directions of a
             fit with several abilities by the benchmarks, tasks and demands they load on.
@@ -217,6 +221,8 @@ def profile(
         fit = load_fit(Path(fit))
     if not isinstance(fit, Fit | Posterior):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the fit is {type(fit).__name__}; give a fit, its posterior or its folder")
+    if isinstance(fit, Fit) and model is not None:
+        fit = with_named_agent(fit, model)
     posterior: Posterior = fit.posterior if isinstance(fit, Fit) else fit
     profiles = _with_scores(ability_profiles(posterior, level), posterior, None if study is None else opened(study))
     return profiles if model is None else profiles.only(model)
@@ -252,6 +258,9 @@ def ability_profiles(fit: Posterior | Fit[Any], level: float = 0.9) -> AbilityPr
     Args:
         fit: A fit, or its posterior.
         level: Nominal coverage of the bounds.
+
+    Returns:
+        Overall ability and abilities by dimension of each model, with bounds.
     """
     posterior: Posterior = fit.posterior if isinstance(fit, Fit) else fit
     general = general_ability(posterior, level)
@@ -308,6 +317,12 @@ def general_factor_share(ability: ModelDim) -> float:
     """Share of variance on the first principal component of the standardised abilities; NaN where it has no meaning.
 
     Zhou et al.'s profiles of 15 models have 0.94 on this measure: what a profile adds to one number is the rest.
+
+    Args:
+        ability: Abilities (model, dim).
+
+    Returns:
+        A share, 0 to 1.
     """
     if len(ability) < 2 or not np.isfinite(ability).all():
         return float("nan")

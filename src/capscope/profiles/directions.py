@@ -54,6 +54,9 @@ def named_dimensions(posterior: IRTPosterior, study: Study | str | Path) -> tupl
     Args:
         posterior: An item response fit.
         study: The study it was made from, for tasks and demands; or its folder.
+
+    Returns:
+        The dimensions, the general one first.
     """
     study = opened(study)
     slopes = posterior.item_mean[:, :-1]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.data import Responses, Study, task_labels
+from capscope.data import Responses, Study, task_labels, with_models_of
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import Fit, Posterior, load_fit
 from capscope.intervals import quantile_bounds
@@ -66,6 +66,10 @@ def clusters_of(study: Study, items: tuple[str, ...]) -> np.ndarray:
 
 def of_benchmark(study: Study, benchmark: str) -> Study:
     """Return the part of a study that belongs to one benchmark.
+
+    Args:
+        study: The study.
+        benchmark: Its name in the table of items.
 
     Raises:
         InputError: There is no such benchmark.
@@ -158,7 +162,7 @@ def _observed(study: Study, models: tuple[str, ...], ids: tuple[str, ...]) -> tu
     score, trials = np.zeros((len(models), len(ids))), np.zeros((len(models), len(ids)))
     if study.responses is None:
         return score, trials
-    responses = Responses.of(study)
+    responses = Responses.of(with_models_of(study, models))
     row = pd.Index(models).get_indexer(pd.Index(responses.models))
     column = pd.Index(ids).get_indexer(pd.Index(responses.items))
     table = responses.dense()

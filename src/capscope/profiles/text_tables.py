@@ -69,6 +69,10 @@ def table_lines(table: pd.DataFrame) -> str:
 def refuse_table_file(path: str | Path, *, force: bool = False) -> None:
     """Refuse a file for findings before anything is computed for it.
 
+    Args:
+        path: The file; it need not exist.
+        force: An existing file may be replaced.
+
     Raises:
         OutputError: The file exists and `force` is not set, its kind is unknown, or it cannot be written.
     """
@@ -80,6 +84,11 @@ def refuse_table_file(path: str | Path, *, force: bool = False) -> None:
 
 def write_findings(table: pd.DataFrame, path: str | Path, *, force: bool = True) -> None:
     """Write findings as CSV, Parquet or JSON, by the file's ending, whole or not at all.
+
+    Args:
+        table: The findings.
+        path: File to write.
+        force: An existing file may be replaced.
 
     Raises:
         OutputError: See `refuse_table_file`.

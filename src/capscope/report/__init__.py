@@ -1,6 +1,7 @@
 """Results to a plain dict, to figures, to one self-contained HTML page."""
 
 from capscope.members import make_callable
+from capscope.report.card import card_schema, measurement_card, write_card
 from capscope.report.figures import (
     ability_intervals,
     benchmark_heatmap,
@@ -42,12 +43,14 @@ __all__ = [
     "Summary",
     "ability_intervals",
     "benchmark_heatmap",
+    "card_schema",
     "curve_grid",
     "curve_panel",
     "demand_heatmap",
     "difference_intervals",
     "fit_summary",
     "item_map",
+    "measurement_card",
     "open_page",
     "overall_intervals",
     "plot_fit",
@@ -63,6 +66,7 @@ __all__ = [
     "summarize",
     "to_svg",
     "view_fit",
+    "write_card",
     "write_page",
 ]
 

@@ -41,6 +41,9 @@ def ability_intervals(scales: Sequence[Record], axes: Axes | None = None) -> Axe
     Args:
         scales: Entries with name, ability, lower, upper and classical, as in a summary's `focus`.
         axes: Where to draw; by default on axes of its own.
+
+    Returns:
+        The axes.
     """
     rows: list[Record] = [{"label": scale["name"], "value": scale["ability"], **_bounds(scale)} for scale in scales]
     axes = _intervals(axes, rows, "Ability, in demand levels")
@@ -66,7 +69,17 @@ def overall_intervals(
     axis_label: str = "Overall ability, in demand levels",
     axes: Axes | None = None,
 ) -> Axes:
-    """Draw the models' overall abilities with their intervals, in the order given; `focus` stands out."""
+    """Draw the models' overall abilities with their intervals, in the order given; `focus` stands out.
+
+    Args:
+        profiles: The `profiles` of a summary.
+        focus: Model that stands out; none by default.
+        axis_label: Name of the horizontal axis.
+        axes: Where to draw; by default on axes of its own.
+
+    Returns:
+        The axes.
+    """
     rows: list[Record] = [{"label": entry["model"], **entry["overall"]} for entry in profiles]
     return _intervals(axes, rows, axis_label, focus)
 
@@ -78,7 +91,17 @@ def score_intervals(
     axis_label: str = "Predicted share of questions right",
     axes: Axes | None = None,
 ) -> Axes:
-    """Draw the models' predicted scores with their intervals, in the order given; `focus` stands out."""
+    """Draw the models' predicted scores with their intervals, in the order given; `focus` stands out.
+
+    Args:
+        scores: Entries with model, score, lower and upper, in shares.
+        focus: Model that stands out; none by default.
+        axis_label: Name of the horizontal axis.
+        axes: Where to draw; by default on axes of its own.
+
+    Returns:
+        The axes.
+    """
     rows: list[Record] = [{"label": entry["model"], "value": entry["score"], **_bounds(entry)} for entry in scores]
     axes = _intervals(axes, rows, axis_label, focus)
     axes.set_xlim(0, 1)
@@ -88,7 +111,15 @@ def score_intervals(
 
 @rc_context(STYLE)
 def curve_panel(curve: Record, axes: Axes | None = None) -> Axes:
-    """Draw one curve with its band and the observed rates; the scale's name is left to the caption."""
+    """Draw one curve with its band and the observed rates; the scale's name is left to the caption.
+
+    Args:
+        curve: An entry as in a summary's `focus`.
+        axes: Where to draw; by default on axes of its own.
+
+    Returns:
+        The axes.
+    """
     axes = axes or blank_axes(*PANEL)
     _curve(axes, curve)
     return axes
@@ -101,6 +132,9 @@ def curve_grid(curves: Sequence[Record], columns: int = 6) -> Figure:
     Args:
         curves: Entries as in a summary's `focus`.
         columns: Number of panels in a row.
+
+    Returns:
+        The figure.
     """
     n_rows = -(-len(curves) // columns)
     figure = blank_figure(PANEL[0] * columns, (PANEL[1] + 0.3) * n_rows)
@@ -118,6 +152,9 @@ def demand_heatmap(demands: Record, axes: Axes | None = None) -> Axes:
     Args:
         demands: The `demands` section of a summary.
         axes: Where to draw; by default on axes of its own.
+
+    Returns:
+        The axes.
     """
     scales, levels = demands["scales"], demands["levels"]
     axes = axes or blank_axes(WIDTH, 0.6 + 0.29 * len(scales))
@@ -144,6 +181,9 @@ def benchmark_heatmap(benchmarks: Record, axes: Axes | None = None) -> Axes:
     Args:
         benchmarks: The `benchmarks` section of a summary.
         axes: Where to draw; by default on axes of its own.
+
+    Returns:
+        The axes.
     """
     scales, rows = benchmarks["scales"], benchmarks["benchmarks"]
     axes = axes or blank_axes(max(WIDTH, 2.2 + 0.33 * len(scales)), 0.8 + 0.29 * len(rows))
@@ -170,6 +210,9 @@ def item_map(bins: Record, models: Sequence[Record], axes: Axes | None = None) -
         bins: The `map` section of an item response summary.
         models: The models of one entry of its `abilities`.
         axes: Where to draw; by default on axes of its own.
+
+    Returns:
+        The axes.
     """
     axes = axes or blank_axes(WIDTH, 2.4)
     edges, items = bins["edges"], bins["items"]
@@ -192,7 +235,16 @@ def difference_intervals(
     axis_label: str = "Difference of abilities, in demand levels",
     axes: Axes | None = None,
 ) -> Axes:
-    """Draw differences (or effects) by scale, with intervals and a line at zero."""
+    """Draw differences (or effects) by scale, with intervals and a line at zero.
+
+    Args:
+        differences: Entries with name, difference, lower and upper.
+        axis_label: Name of the horizontal axis.
+        axes: Where to draw; by default on axes of its own.
+
+    Returns:
+        The axes.
+    """
     rows: list[Record] = [{"label": entry["name"], "value": entry["value"], **_bounds(entry)} for entry in differences]
     axes = _intervals(axes, rows, axis_label)
     axes.axvline(0, color=CONTRAST, linewidth=1.0, zorder=0)
@@ -201,7 +253,15 @@ def difference_intervals(
 
 @rc_context(STYLE)
 def reliability_plot(bins: Sequence[Record], axes: Axes | None = None) -> Axes:
-    """Draw observed shares against predicted chances; on the diagonal both agree. Larger dots hold more answers."""
+    """Draw observed shares against predicted chances; on the diagonal both agree. Larger dots hold more answers.
+
+    Args:
+        bins: Entries with chance, share and n, by increasing chance.
+        axes: Where to draw; by default on axes of its own.
+
+    Returns:
+        The axes.
+    """
     axes = axes or blank_axes(WIDTH, 0.9 * WIDTH)
     axes.plot([0, 1], [0, 1], color=OTHERS, linewidth=1.0, linestyle=(0, (3, 2)))
     for entry in bins:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from capscope.data import Demands, Study, read_items, read_level_counts, shipped
-from capscope.errors import JoinError, OutputError, first_few
+from capscope.errors import JoinError, OutputError, counted, first_few
 from capscope.files import MANIFEST, TENSORS, refuse_file, write_json, write_table
 from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, NothingHeldOutError, fit_curves, load_fit, save_fit
 from capscope.predict import predict
@@ -96,6 +96,9 @@ def report_fit(folder: Path | str, out: Path | str, settings: PageSettings | Non
         settings: What to show beside the fit.
         force: Replace an existing file.
 
+    Returns:
+        The file that was written.
+
     Raises:
         OutputError: The file exists and `force` is not set.
     """
@@ -135,6 +138,9 @@ def fit_summary(fit: Fit[Any] | Path | str, settings: PageSettings | None = None
     Args:
         fit: A fit of any kind, or its folder.
         settings: What to show beside it.
+
+    Returns:
+        Plain values of all sections of the page.
 
     Raises:
         InputError: The fit, the items or the study cannot be read.
@@ -186,7 +192,7 @@ def _measured(fit: Fit[Any]) -> str:
     """On what a fit measured its models."""
     posterior = fit.posterior
     if isinstance(posterior, CurvePosterior):
-        return f"{len(posterior.dims)} scales of demand"
+        return f"{counted(len(posterior.dims), 'scale')} of demand"
     return f"{len(posterior.items):,} items"
 
 
@@ -320,6 +326,9 @@ def run_demo(out: Path, seed: int = 0, progress: Callable[[float], None] | None 
         out: Folder to write; one that an earlier demo wrote is written over.
         seed: Seed of all random draws.
         progress: Called with the share of the work done.
+
+    Returns:
+        Paths and sizes of what was written.
 
     Raises:
         OutputError: The folder exists and is not a demo's.

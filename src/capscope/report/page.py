@@ -148,6 +148,9 @@ def write_page(summary: Summary, path: Path, force: bool = False) -> Path:
         path: HTML file to write; its folder is made.
         force: An existing file may be replaced.
 
+    Returns:
+        The file that was written.
+
     Raises:
         OutputError: The file exists and `force` is not set, or it cannot be written.
     """
@@ -238,6 +241,9 @@ def plot_fit(fit: Fit[Any], models: Sequence[str] | None = None, level: float = 
         fit: A fit of any kind.
         models: Models to draw; by default all.
         level: Nominal coverage of the intervals.
+
+    Returns:
+        The picture; notebooks show it.
 
     Raises:
         InputError: The fit has no such model.

@@ -160,6 +160,9 @@ def provenance_of(  # noqa: PLR0913 - each is one line of the page
         notes: What a reader must know about the data.
         facts: Further rows of the table of provenance.
 
+    Returns:
+        The provenance, with versions, the time, and hashes of the inputs.
+
     Raises:
         InputError: An input cannot be read.
     """

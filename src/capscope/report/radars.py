@@ -31,6 +31,9 @@ def radar(profiles: Sequence[Record], chosen: str, size: float = SIZE, axes: Pol
         chosen: The model to draw.
         size: Width and height in inches; below 3 the rings carry no numbers.
         axes: Polar axes to draw on; by default axes of its own.
+
+    Returns:
+        The axes.
     """
     axes = axes or _polar_axes(size)
     _radar(axes, profiles, chosen, size >= 3)
@@ -45,6 +48,9 @@ def radar_grid(profiles: Sequence[Record], chosen: Sequence[str] | None = None, 
         profiles: The `profiles` of a summary, all models.
         chosen: The models to draw; by default all.
         columns: Number of radars in a row.
+
+    Returns:
+        The figure.
     """
     models = [entry["model"] for entry in profiles] if chosen is None else list(chosen)
     n_rows = -(-len(models) // columns)

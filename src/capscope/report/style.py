@@ -98,6 +98,9 @@ def to_svg(drawn: Figure | Axes, name: str = "figure", title: str = "", descript
         name: Prefix of all ids, so that several drawings can stand in one page.
         title: Name of the drawing for screen readers.
         description: What it shows, for screen readers.
+
+    Returns:
+        The SVG element.
     """
     figure = drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
     assert figure is not None

@@ -23,6 +23,12 @@ def usages() -> str:
 def parse_annotator(text: str) -> tuple[AnnotatorEntry, str]:
     """Split ``openai:MODEL``, ``batch:MODEL`` or ``local`` into its entry and the model, empty where none is named.
 
+    Args:
+        text: The text of the option.
+
+    Returns:
+        The entry and the name of the model.
+
     Raises:
         InputError: There is no such annotator, or its model is missing.
     """

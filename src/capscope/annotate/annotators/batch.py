@@ -31,7 +31,7 @@ from capscope.endpoint import (
     largest_tokens,
     probe_meter,
 )
-from capscope.errors import BudgetReached, InputError
+from capscope.errors import BudgetReached, InputError, counted
 from capscope.files import locked
 
 FOLDER_NAME = "batches"
@@ -54,7 +54,10 @@ class Submitted:
 
     def as_text(self) -> str:
         """Return one line to read."""
-        return f"{self.requests} questions written, {len(self.batches)} batches started: {', '.join(self.batches)}"
+        return (
+            f"{counted(self.requests, 'question')} written, {counted(len(self.batches), 'batch')}"
+            f" started: {', '.join(self.batches)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,10 @@ class CollectedReport:
     def as_text(self) -> str:
         """Return lines to read."""
         fetched = self.fetched
-        counts = f"{fetched.answered} replies, {fetched.failed} failed, {fetched.not_sent} not sent"
-        return "\n".join([f"{counts}, {fetched.pending} batches pending", *fetched.problems, self.report.as_text()])
+        counts = f"{counted(fetched.answered, 'reply')}, {fetched.failed} failed, {fetched.not_sent} not sent"
+        return "\n".join(
+            [f"{counts}, {counted(fetched.pending, 'batch')} pending", *fetched.problems, self.report.as_text()]
+        )
 
 
 class BatchAnnotator(ChatAnnotator):
@@ -202,5 +207,5 @@ ENTRY = AnnotatorEntry(
     help="the same language model through batch jobs, at half the price where endpoints offer it",
     make=BatchAnnotator,
     needs=("model", "endpoint"),
-    takes=CHAT.takes | {"batch"},
+    takes=(CHAT.takes | {"batch"}) - {"shard"},
 )

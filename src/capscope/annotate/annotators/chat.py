@@ -34,7 +34,7 @@ from capscope.endpoint import (
     Tally,
     answered_keys,
 )
-from capscope.errors import BudgetReached, CapscopeError, EndpointError, InputError
+from capscope.errors import BudgetReached, CapscopeError, EndpointError, InputError, counted
 
 _RATED = r"(?:rubrics?|instructions?|scales?|ratings?|guidelines?|criteria|prompts?|system message|orders?)"
 _THING = r"(?:task|item|question|problem|instance|prompt|one)"
@@ -91,6 +91,13 @@ def find_injections(item_id: str, text: str) -> tuple[Flag, ...]:
 
     Case, hidden characters, look-alike letters and line breaks inside a phrase make no difference. A flag is a hint:
     a benign item may be flagged (one about prompt injection is), and a sly one may pass; the fence protects both.
+
+    Args:
+        item_id: Id of the item.
+        text: Its text.
+
+    Returns:
+        A flag for each suspicious phrase.
     """
     folded = fold(text)
     found: list[Flag] = []
@@ -154,8 +161,8 @@ class AnnotationReport:
     def as_text(self) -> str:
         """Return lines to read."""
         missing = f"{self.unparsed} unparsed, {self.failed} failed, {self.open} not asked"
-        made = f"{self.asked} questions asked, {self.cached} from the ledger"
-        lines = [f"{self.annotator}: {self.labels} labels; {made}; {missing}"]
+        made = f"{counted(self.asked, 'question')} asked, {self.cached} from the ledger"
+        lines = [f"{self.annotator}: {counted(self.labels, 'label')}; {made}; {missing}"]
         lines += [f"cost ${self.usd:.4f}"] if self.usd else []
         reckoned = f"{self.unmetered} calls state no usage; they are reckoned at the plan's estimate"
         lines += [reckoned] if self.unmetered else []
@@ -191,7 +198,8 @@ class ChatAnnotator:
         job = make_job(
             study, rubrics, self.sampling, samples=settings.samples, joint=settings.joint, limit=selection.limit
         )
-        return job if selection.ids is None else job.only(selection.ids)
+        job = job if selection.ids is None else job.only(selection.ids)
+        return job if selection.shard is None else job.only(selection.shard.of(item_id for item_id, _ in job.items))
 
     def plan(self, study: Study, selection: Selection) -> AnnotationPlan:
         """Return size and price of the run; nothing is asked or written."""
@@ -321,7 +329,11 @@ class ChatAnnotator:
             tally: How far the run came.
             kept: What is kept of it, for the message.
         """
-        reckoned = f", {tally.unmetered} calls without a stated usage at the plan's estimate" if tally.unmetered else ""
+        reckoned = (
+            f", {counted(tally.unmetered, 'call')} without a stated usage at the plan's estimate"
+            if tally.unmetered
+            else ""
+        )
         if tally.halted:
             return EndpointError(f"{tally.halted} ({kept})")
         if not tally.stopped:
@@ -378,5 +390,5 @@ ENTRY = AnnotatorEntry(
     help="a language model behind an OpenAI-compatible chat endpoint",
     make=ChatAnnotator,
     needs=("model", "endpoint"),
-    takes=ENDPOINT_SETTINGS | QUESTION_SETTINGS | MONEY_SETTINGS | DISTIL_SETTINGS,
+    takes=ENDPOINT_SETTINGS | QUESTION_SETTINGS | MONEY_SETTINGS | DISTIL_SETTINGS | {"shard"},
 )

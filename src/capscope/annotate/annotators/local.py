@@ -21,7 +21,7 @@ from capscope.annotate.local_model import (
 from capscope.annotate.planning import AnnotationPlan
 from capscope.annotate.rubrics import RubricSet
 from capscope.data import Demands, Study
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 
 if TYPE_CHECKING:
     from capscope.annotate.local_validation import CrossValidation
@@ -57,11 +57,14 @@ class LocalReport:
 
     def as_text(self) -> str:
         """Return lines to read."""
+        counts = f"{counted(self.labels, 'label')} on {counted(self.rated, 'item')}; abstained on {self.abstained}"
         lines = [
-            f"{self.annotator}: {self.labels} labels on {self.rated} items; abstained on {self.abstained}",
+            f"{self.annotator}: {counts}",
             f"expect a mean kappa of {self.expected.qwk:.2f} with {self.reference}"
             f" (cross-validated on {self.expected.items} items, abstaining on {self.expected.abstained:.0%})",
         ]
+        if np.isnan(self.expected.qwk):
+            lines[1] = f"nothing to learn: the levels of {self.reference} do not vary"
         if self.expected.new_benchmark_qwk is not None:
             lines.append(
                 f"on a benchmark it has seen nothing of: kappa {self.expected.new_benchmark_qwk:.2f},"
@@ -217,6 +220,9 @@ def distilled(study: Study, selection: Selection, count: int, embedder: str, rng
         embedder: Name of the embedding model; empty for the default.
         rng: Chooses the items to look at where there are very many.
 
+    Returns:
+        The selection, reduced to these items.
+
     Raises:
         InputError: The count does not fit the study, or the embedding model cannot be loaded.
         MissingExtraError: sentence-transformers is not installed.
@@ -238,6 +244,9 @@ def choose_items(features: TextFeatures, count: int, rng: np.random.Generator) -
         features: All items that could be asked about.
         count: How many to choose.
         rng: Chooses the items to look at where there are more than `LARGEST_POOL`.
+
+    Returns:
+        Positions of the items, in the order in which they were chosen.
 
     Raises:
         InputError: The count is below what the local annotator needs, or above the number of items.

@@ -18,7 +18,7 @@ from capscope.battery.adaptive.estimate import Drawn, PastModels, estimate_targe
 from capscope.battery.banks.ability import Abilities, Curves, ItemPool, ability_posterior
 from capscope.battery.banks.bank import Index
 from capscope.battery.estimators import Estimate
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 LEAST_SPREAD = 1e-9
 
@@ -241,7 +241,7 @@ class AdaptiveBattery:
         return estimate_targets(drawn, self.ability, np.array([draw.score for draw in self.draws]), past, level)
 
     def __repr__(self) -> str:
-        return f"AdaptiveBattery({len(self.draws)} answers, {len(self.left)} items left)"
+        return f"AdaptiveBattery({counted(len(self.draws), 'answer')}, {counted(len(self.left), 'item')} left)"
 
     def _with_draws(self, draws: tuple[Draw, ...]) -> "AdaptiveBattery":
         asked = np.array([each.item for each in draws])

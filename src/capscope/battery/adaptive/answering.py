@@ -25,6 +25,7 @@ from capscope.endpoint import (
     RunLimits,
     is_whole,
 )
+from capscope.errors import Interrupted
 
 Answerer = Callable[[BatteryQuestion], Graded]
 """Asks and grades one question."""
@@ -87,12 +88,19 @@ class EndpointAnswerer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close connections and ledger."""
+        """Close connections and ledger.
+
+        Raises:
+            Interrupted: Ctrl-C ended the block; says what is kept.
+        """
+        kept = f"{self.replies} replies are kept in {self._path}" if kind is KeyboardInterrupt else ""
         try:
             self._runner.run(self._client.__aexit__(kind, error, trace))
             self._runner.close()
         finally:
             self._ledger.__exit__(kind, error, trace)
+        if kept:
+            raise Interrupted(f"stopped by Ctrl-C; {kept}; run the same command again to go on") from None
 
     @property
     def usd(self) -> float:

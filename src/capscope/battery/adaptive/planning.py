@@ -21,7 +21,7 @@ from capscope.endpoint import (
     estimate_tokens,
     find_prices,
 )
-from capscope.errors import ConfirmationNeeded, InputError
+from capscope.errors import ConfirmationNeeded, InputError, counted
 
 LEDGER_NAME = "replies.sqlite"
 """Name of the ledger in a run's folder."""
@@ -139,7 +139,7 @@ class RunPlan:
         """
         if self.usd is not None and self.usd > above and not confirmed:
             raise ConfirmationNeeded(
-                f"this run asks up to {self.questions} questions for about ${self.usd:.2f};"
+                f"this run asks up to {counted(self.questions, 'question')} for about ${self.usd:.2f};"
                 " add --yes to go on, or see --plan"
             )
 
@@ -160,6 +160,9 @@ def plan_battery(
         model: Name of the model at the endpoint.
         out: Folder of the run, whose ledger may hold replies.
         settings: Stop rules, judge, prices.
+
+    Returns:
+        Largest numbers of questions and tokens, and US dollars where prices are known.
 
     Raises:
         InputError: The bank or the items cannot be read, or open answers have no judge.

@@ -18,7 +18,7 @@ from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.sources import load_bank
 from capscope.data import Study
 from capscope.display import html_table
-from capscope.errors import BudgetReached, EndpointError, InputError, Interrupted, OutputError
+from capscope.errors import BudgetReached, EndpointError, InputError, OutputError, counted
 from capscope.files import refuse_unwritable, write_json, write_table
 from capscope.intervals import normal_quantile
 
@@ -89,9 +89,9 @@ class BatteryRun:
         unscored = int(self.steps["score"].isna().sum())
         cost = "" if self.usd is None else f"; cost ${self.usd:.4f}"
         if self.unmetered:
-            cost += f" ({self.unmetered} calls without a stated usage, counted by an estimate)"
+            cost += f" ({counted(self.unmetered, 'call')} without a stated usage, counted by an estimate)"
         return (
-            f"{len(self.steps)} items asked, {unscored} unscored (left out, not counted as wrong);"
+            f"{counted(len(self.steps), 'item')} asked, {unscored} unscored (left out, not counted as wrong);"
             f" ended: {self.status}{cost}"
         )
 
@@ -142,6 +142,9 @@ def run_adaptively(
         model: Name of the model.
         settings: Stop rules.
         progress: Called after every question with their number and the state.
+
+    Returns:
+        Draws, scores and abilities, and why the run ended.
 
     Raises:
         InputError: No question belongs to the chosen benchmarks.
@@ -207,7 +210,13 @@ def begin_run(bank: Bank, asked: Collection[str], settings: RunSettings) -> Adap
 
 
 def run_status(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str:
-    """Return why a run ends after so many items were asked; empty where it goes on."""
+    """Return why a run ends after so many items were asked; empty where it goes on.
+
+    Args:
+        state: State of the run.
+        asked: Number of items asked.
+        settings: Stop rules.
+    """
     if not len(state.left):
         return "no-items-left"
     if len(state.draws) >= FEWEST and settings.width is not None:
@@ -221,14 +230,24 @@ def run_status(state: AdaptiveBattery, asked: int, settings: RunSettings) -> str
 
 
 def score_table(state: AdaptiveBattery, level: float) -> pd.DataFrame:
-    """Return the mean score of each target with its interval; columns as in `BatteryRun.scores`."""
+    """Return the mean score of each target with its interval; columns as in `BatteryRun.scores`.
+
+    Args:
+        state: State of a run.
+        level: Nominal coverage of the intervals, 0 to 1.
+    """
     score, items = state.estimate(level), (state.targets.member > 0).sum(axis=1)
     columns = {"target": state.targets.names, "items": items, "score": score.score}
     return pd.DataFrame(columns | {"lower": score.lower, "upper": score.upper})
 
 
 def ability_table(state: AdaptiveBattery, level: float) -> pd.DataFrame:
-    """Return each ability with its interval; columns as in `BatteryRun.abilities`."""
+    """Return each ability with its interval; columns as in `BatteryRun.abilities`.
+
+    Args:
+        state: State of a run.
+        level: Nominal coverage of the intervals, 0 to 1.
+    """
     mean, sd = state.ability.mean[0], np.sqrt(np.diagonal(state.ability.cov[0]))
     width = normal_quantile(level) * sd
     dims = np.arange(1, len(mean) + 1)
@@ -278,11 +297,7 @@ def run_battery(
             progress(asked, float(state.estimate(settings.level, 1).score[0]))
 
     with answerer as answer:
-        try:
-            run = run_adaptively(loaded, questions, answer, model, settings, show)
-        except KeyboardInterrupt:
-            kept = f"{answer.replies} replies are kept in {folder / LEDGER_NAME}"
-            raise Interrupted(f"stopped by Ctrl-C; {kept}; run the same command again to go on") from None
+        run = run_adaptively(loaded, questions, answer, model, settings, show)
         run = replace(run, usd=answer.usd if settings.prices(model) else None, unmetered=answer.unmetered)
         if run.status == BUDGET:
             run = replace(run, cause=f"stopped at ${answer.usd:.4f} of {answer.limit}")

@@ -83,6 +83,9 @@ def ability_posterior(curves: Curves, score: FloatArray, start: ModelDim | None 
         curves: Curves of the items answered.
         score: Scores (model, item) in [0, 1].
         start: Start values (model, dim); the prior mean by default.
+
+    Returns:
+        Mean and covariance of each model's abilities, in log-odds.
     """
     shrink = 1 / np.sqrt(1 + PROBIT_SCALE * curves.variance)
     slope, intercept = curves.slope * shrink[:, None], curves.intercept * shrink

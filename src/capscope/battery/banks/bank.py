@@ -30,7 +30,7 @@ from capscope.battery.banks.building import (
 )
 from capscope.data import Responses, Study
 from capscope.display import html_table
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import Tensors, read_tensors, refuse_lengths, write_tensors
 from capscope.fit import KINDS, IRTPosterior, calibrate_items
 
@@ -268,13 +268,14 @@ class Bank:
     def __repr__(self) -> str:
         past = "no past answers (compact)" if self.history is None else "with past answers"
         return (
-            f"Bank({len(self.items)} items of {len(self.benchmarks)} benchmarks ({first_few(self.benchmarks)}), "
-            f"{len(self.models)} past models, {self.posterior.dims} abilities, {past})"
+            f"Bank({counted(len(self.items), 'item')} of {counted(len(self.benchmarks), 'benchmark')}"
+            f" ({first_few(self.benchmarks)}), "
+            f"{counted(len(self.models), 'past model')}, {counted(self.posterior.dims, 'ability')}, {past})"
         )
 
     def _repr_html_(self) -> str:
         """Show the first items as a table in a notebook."""
-        return html_table(f"Bank of {len(self.items)} items", self.table(), repr(self))
+        return html_table(f"Bank of {counted(len(self.items), 'item')}", self.table(), repr(self))
 
     def _manifest(self) -> dict[str, Any]:
         return {

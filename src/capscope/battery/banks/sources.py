@@ -20,6 +20,12 @@ from capscope.files import MANIFEST
 def load_source(source: Study | Bank | str | Path) -> Study | Bank:
     """Read a bank or a study, by what the folder holds.
 
+    Args:
+        source: A bank, a study, or the folder of either.
+
+    Returns:
+        The bank or the study.
+
     Raises:
         InputError: The folder holds neither.
     """
@@ -29,12 +35,23 @@ def load_source(source: Study | Bank | str | Path) -> Study | Bank:
 
 
 def load_bank(source: Bank | str | Path) -> Bank:
-    """Read a bank, or return one as it is."""
+    """Read a bank, or return one as it is.
+
+    Args:
+        source: A bank, or its folder.
+
+    Returns:
+        The bank.
+    """
     return source if isinstance(source, Bank) else Bank.load(source)
 
 
 def is_bank(folder: str | Path) -> bool:
-    """Return whether a folder has the manifest of a bank."""
+    """Return whether a folder has the manifest of a bank.
+
+    Args:
+        folder: Any path; it need not exist.
+    """
     return (Path(folder) / MANIFEST).is_file()
 
 
@@ -44,6 +61,9 @@ def load_answers(source: Study | pd.DataFrame | ArrowTable | str | Path, bank: B
     Args:
         source: The answers.
         bank: The bank that the items are of: items that other tools name by task and number get their ids in the bank.
+
+    Returns:
+        A study with responses.
 
     Raises:
         InputError: The path or the table holds no answers.
@@ -73,6 +93,12 @@ def with_item_ids(answers: Study, items: Sequence[str], task: Sequence[str], doc
 def load_costs(path: str | Path) -> dict[str, float]:
     """Read costs of answers: a table with columns item_id and cost.
 
+    Args:
+        path: Table with columns item_id and cost, in any unit.
+
+    Returns:
+        Cost of an answer by item id.
+
     Raises:
         InputError: A column is missing, an item stands twice, or a cost is no number of at least 0.
     """
@@ -89,6 +115,12 @@ def load_costs(path: str | Path) -> dict[str, float]:
 
 def read_harness_names(path: str | Path) -> dict[str, str]:
     """Read the evaluation harness's names of tasks from a JSON object.
+
+    Args:
+        path: JSON file.
+
+    Returns:
+        Name of a task in the harness by its name in the bank.
 
     Raises:
         InputError: The file is not a JSON object of texts.

@@ -24,6 +24,9 @@ def grade_reply(reply: str, key: AnswerKey, grader: Grader) -> Graded:
         reply: The text of a reply that its endpoint says is whole.
         key: The right answer.
         grader: The grader; not one that needs a judge.
+
+    Returns:
+        The score, 1 or 0, or why there is none.
     """
     text, problem = visible_text(reply)
     if problem or grader.grade is None:

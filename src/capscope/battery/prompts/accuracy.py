@@ -30,7 +30,7 @@ from capscope.battery.prompts.prompt_fit import (
 from capscope.battery.prompts.sensitivity import ModelAnswers, item_sensitivity
 from capscope.data import Study
 from capscope.display import html_table
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import write_table
 from capscope.fit.links import log_likelihood
 from capscope.intervals import quantile_bounds
@@ -94,7 +94,7 @@ class PromptScores:
 
     def __repr__(self) -> str:
         shown = self.models[["model", "benchmark", "prompts", "mean", "sd"]].head(5).round(3).to_string(index=False)
-        return f"PromptScores({len(self.models)} models, {len(self.items)} items)\n{shown}"
+        return f"PromptScores({counted(len(self.models), 'model')}, {counted(len(self.items), 'item')})\n{shown}"
 
     def _repr_html_(self) -> str:
         """Show the models as a table in a notebook."""
@@ -113,6 +113,9 @@ def prompt_scores(
         study: A study whose responses have a column `prompt`, with prompts assigned to items at random; or its folder.
         settings: Model, level, draws, seed.
         covariates: Columns prompt and numbers that describe it, such as an embedding.
+
+    Returns:
+        Quantiles of each model's accuracy over prompts, each prompt's accuracy, and the items that turn on the prompt.
 
     Raises:
         InputError: No prompts, an unknown model, or a prompt without covariates.

@@ -13,8 +13,10 @@ import pandas as pd
 from capscope.data.formats.adele import ADELE, import_adele
 from capscope.data.formats.deepeval import DEEPEVAL, import_deepeval
 from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_eval_ever
+from capscope.data.formats.every_eval_ever_writing import dataset_card, export_every_eval_ever
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
 from capscope.data.formats.helm import HELM, import_helm
+from capscope.data.formats.inspect_draws import LoggedDraws, read_draws
 from capscope.data.formats.inspect_logs import INSPECT, import_inspect
 from capscope.data.formats.inspect_transcripts import Transcript, TranscriptStep, read_transcripts
 from capscope.data.formats.irw import IRW, export_irw, import_irw
@@ -130,13 +132,16 @@ __all__ = [
     "ExtraTables",
     "Format",
     "ImportReport",
+    "LoggedDraws",
     "Imported",
     "Merged",
     "Paths",
     "Recognised",
     "Transcript",
     "TranscriptStep",
+    "dataset_card",
     "detect_format",
+    "export_every_eval_ever",
     "export_irw",
     "export_pyirt",
     "export_study",
@@ -159,6 +164,7 @@ __all__ = [
     "import_torch_measure",
     "merge_studies",
     "read_answers",
+    "read_draws",
     "read_format",
     "read_recognised",
     "read_parts",

@@ -73,6 +73,9 @@ def import_adele(
         not_administered: Values that stand for "not administered"; they are counted and become no response.
         encoding: Text encoding of CSV and JSON files.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A table is wrong or none of these kinds; the message names file and row.
         JoinError: Questions or ids are not those of the battery.

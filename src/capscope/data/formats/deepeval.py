@@ -60,6 +60,9 @@ def import_deepeval(
         not_administered: Scores that stand for "not scored".
         runs: What to do where several runs answered the same cases: one of `RUNS_CHOICES`.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A test case is wrong, or the file does not say which model answered.
     """

@@ -13,6 +13,7 @@ from capscope.data.columns import LONGEST_INTEGER, shown
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
+from capscope.data.formats.every_eval_ever_writing import OWN_NAME, export_every_eval_ever
 from capscope.data.formats.format import (
     LOG_OPTIONS,
     Argument,
@@ -105,6 +106,9 @@ def import_every_eval_ever(
         runs: What to do where several runs answered the same samples: one of `RUNS_CHOICES`; the order of the paths
             is that of the runs.
         usual: Whether an open choice takes the usual metric of the evaluation, with a remark.
+
+    Returns:
+        The study, and counts of what was read and left out.
 
     Raises:
         InputError: A line is wrong, or the choice of a metric is open; the message names file and line.
@@ -213,7 +217,7 @@ def _line(path: Path, number: int, record: dict[str, Any], scales: dict[str, Sca
     scored = as_object(path, required(path, record, "evaluation", place), f"{place}: evaluation")
     return Line(
         number,
-        model or required_name(path, record, "model_id", place),
+        model or _own_name(path, record, place) or required_name(path, record, "model_id", place),
         scale.dataset,
         evaluation,
         required_name(path, record, "sample_id", place),
@@ -222,6 +226,11 @@ def _line(path: Path, number: int, record: dict[str, Any], scales: dict[str, Sca
         scale.rate(scored.get("score")),
         bool(record.get("evaluation_result_id")),
     )
+
+
+def _own_name(path: Path, record: dict[str, Any], place: str) -> str | None:
+    """Return what the study called a model, where the line was written from one: the format wants `developer/name`."""
+    return text_of(optional_object(path, record, "metadata", place).get(OWN_NAME))
 
 
 def _refuse_other_schema(path: Path, record: dict[str, Any], place: str) -> None:
@@ -307,6 +316,7 @@ EVERY_EVAL_EVER = Format(
     detect=_detect,
     beside=lambda head: "aggregates of Every Eval Ever" if head.names >= AGGREGATE else "",
     read=import_every_eval_ever,
+    write=export_every_eval_ever,
     arguments=(Argument(help="*_samples.jsonl, or folders of them."),),
     options=LOG_OPTIONS,
 )

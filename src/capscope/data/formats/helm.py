@@ -97,6 +97,9 @@ def import_helm(
             paths is that of the runs.
         usual: Whether an open choice takes the usual statistic of the run, with a remark.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A record is wrong, a file is missing, or the choice of a metric is open.
     """

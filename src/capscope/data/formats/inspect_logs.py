@@ -36,7 +36,7 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0, "yes": 1.0, "no": 0.0}
 """Values of scorers that are no numbers; `N` (no answer) is up to the reader."""
@@ -114,6 +114,9 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
         runs: What to do where several logs hold the same samples: one of `RUNS_CHOICES`. Samples of a run that did
             not finish always give way to those of a later one.
         usual: Whether an open choice takes the first scorer of the task, with a remark.
+
+    Returns:
+        The study, and counts of what was read and left out.
 
     Raises:
         InputError: A log is damaged, a score is none, or the choice of a scorer is open.
@@ -287,18 +290,19 @@ def _remark(log: InspectLog, records: int, ends: Ends, limits: str, notes: LogNo
     """Note how the run and its samples ended."""
     name, status = log.path.name, str(log.header.get("status", "started"))
     if status != "success":
-        notes.notes.append(f"{name}: the run ended as '{status}'; its {records} samples are taken")
+        notes.notes.append(f"{name}: the run ended as '{status}'; its {counted(records, 'sample')} are taken")
     if ends.kinds["error"]:
         of = {"wrong": "; they count as wrong", "missing": "; they are no responses"}.get(limits, "")
         notes.unscored.append(
-            f"{name}: {ends.kinds['error']} samples ended in an error: {ends.errors.most_common(1)[0][0]}{of}"
+            f"{name}: {counted(ends.kinds['error'], 'sample')} ended in an error:"
+            f" {ends.errors.most_common(1)[0][0]}{of}"
         )
     if ends.kinds["limit"]:
         of = {"wrong": "they count as wrong", "missing": "they are no responses"}.get(
             limits, "their scores are taken; choose with --limits wrong or missing"
         )
         (notes.unscored if limits == "missing" else notes.notes).append(
-            f"{name}: {ends.kinds['limit']} samples ended at a limit; {of}"
+            f"{name}: {counted(ends.kinds['limit'], 'sample')} ended at a limit; {of}"
         )
     if ends.kinds["invalidated"]:
         of = "count as wrong" if limits == "wrong" else "are left out"

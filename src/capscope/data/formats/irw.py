@@ -40,6 +40,9 @@ def import_irw(
         not_administered: Responses that stand for "not administered", beside NA and empty cells, which always do.
         encoding: Text encoding of the files.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A table is wrong, or a response lies outside 0 to 1 (rescale ordered categories first).
     """
@@ -55,6 +58,9 @@ def export_irw(study: Study, out: Path, force: bool = False) -> ExportReport:
         study: A study with responses.
         out: The CSV file to write.
         force: Replace a file that is there.
+
+    Returns:
+        The files that were written, and what they leave out.
 
     Raises:
         OutputError: The file is there, or cannot be written.

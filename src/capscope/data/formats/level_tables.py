@@ -29,6 +29,9 @@ def import_levels(paths: Paths, annotator: str | None = None, encoding: str = "u
         annotator: Who rated, where the tables do not say.
         encoding: Text encoding of CSV and JSON files.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A column is missing, or a level is none from 0 to 5; the message names file and row.
     """

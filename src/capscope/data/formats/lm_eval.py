@@ -133,6 +133,9 @@ def import_lm_eval(  # noqa: PLR0913 - every option is a keyword
         runs: What to do where several runs answered the same documents: one of `RUNS_CHOICES`.
         usual: Whether an open choice of metric or filter takes the usual one of the task, with a remark.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A line is wrong, or the choice of a metric or filter is open; the message names file and line.
     """

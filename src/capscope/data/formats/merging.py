@@ -14,7 +14,7 @@ from capscope.data.joining import names_alike, refuse_poor_joins
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 from capscope.data.tables import FACETS, NOT_STATED, TABLES
-from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
+from capscope.errors import LONGEST_NAME, InputError, counted, first_few, nearest, shortened
 
 Parts = Mapping[str, Mapping[str, str]]
 """Value of a facet by a model's name, by facet."""
@@ -41,6 +41,9 @@ def read_renames(path: Path | str) -> dict[str, str]:
 
     Args:
         path: A table with the columns `from` and `to`.
+
+    Returns:
+        New name by old name.
 
     Raises:
         InputError: A column is missing, or a model has two new names.
@@ -106,6 +109,9 @@ def merge_studies(
         parts: Facets of models by their old names, as `read_parts` gives them: names such as ``gpt-5+codex`` become a
             model and its scaffold.
 
+    Returns:
+        The joined study, and counts of what was joined.
+
     Raises:
         InputError: Two studies disagree about an item, or answer for the same model and item without a rule.
         JoinError: The tables are not about the same items.
@@ -156,9 +162,13 @@ def _fitted_levels(study: Study, studies: Sequence[Study], notes: list[str]) -> 
             f"{study.name}: none of its {rows['item_id'].nunique()} items is in {studies[0].name}"
             f" ({first_few(rows['item_id'].unique(), 3)}); give their item_id, or a column 'text'"
         )
-    missing = rows["item_id"].nunique() - kept["item_id"].nunique()
-    if missing:
-        notes.append(f"{study.name}: levels of {missing} items that the study does not hold are left out")
+    missing = rows.loc[~rows["item_id"].isin(ids), "item_id"]
+    if len(missing):
+        absent = counted(missing.nunique(), "item")
+        notes.append(
+            f"{study.name}: {counted(len(missing), 'level')} of {absent} that the study does not hold are left out:"
+            f" {first_few(missing.unique(), 3)}"
+        )
     return Study.of(demands=kept.reset_index(drop=True), name=study.name, sources=study.sources)
 
 

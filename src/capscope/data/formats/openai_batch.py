@@ -24,7 +24,7 @@ from capscope.data.levels import Levels
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 from capscope.data.tables import validate
-from capscope.errors import InputError, first_few
+from capscope.errors import LONGEST_NAME, InputError, first_few, shortened
 
 ReadLevel = Callable[[str, str], int | None]
 """Reads the level out of a reply and the reason why it ended; None where there is none."""
@@ -74,6 +74,9 @@ def import_openai_batch(
         names: Item and rubric of each request.
         items: Table of the items that were rated.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A line is wrong, or names no rubric, or a cell was rated twice; the message names file and line.
         JoinError: The items are not those of the table.
@@ -109,9 +112,8 @@ def _known(path: Path) -> dict[str, tuple[str, str]]:
     if missing:
         raise InputError(f"{path}: column '{missing[0]}' is missing; the table has custom_id, item_id, rubric")
     if table["custom_id"].duplicated().any():
-        raise InputError(
-            f"{path}: custom_id '{table['custom_id'][table['custom_id'].duplicated()].iloc[0]}' occurs twice"
-        )
+        again = str(table["custom_id"][table["custom_id"].duplicated()].iloc[0])
+        raise InputError(f"{path}: custom_id '{shortened(again, LONGEST_NAME)}' occurs twice")
     named = zip(table["item_id"].astype(str), table["rubric"].astype(str), strict=True)
     return dict(zip(table["custom_id"].astype(str), named, strict=True))
 
@@ -154,16 +156,17 @@ def _cell(
     path: Path, place: str, custom_id: str, names: BatchNames, known: dict[str, tuple[str, str]] | None
 ) -> tuple[str, str]:
     """Return the item and rubric that a request was about."""
+    shown = shortened(custom_id, LONGEST_NAME)
     if known is not None:
         if custom_id not in known:
-            raise InputError(f"{path}: {place}: custom_id '{custom_id}' is not in {names.table}; add it")
+            raise InputError(f"{path}: {place}: custom_id '{shown}' is not in {names.table}; add it")
         return known[custom_id]
     if names.rubric:
         return custom_id, names.rubric
     item_id, separator, rubric = custom_id.rpartition(SEPARATOR)
     if not separator or not item_id or not re.fullmatch(r"\w+", rubric):
         raise InputError(
-            f"{path}: {place}: custom_id '{custom_id}' is not item{SEPARATOR}RUBRIC; name the --rubric of the file, or"
+            f"{path}: {place}: custom_id '{shown}' is not item{SEPARATOR}RUBRIC; name the --rubric of the file, or"
             " give a --names table of custom_id, item_id, rubric"
         )
     return item_id, rubric

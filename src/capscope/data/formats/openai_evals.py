@@ -29,7 +29,7 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 METRIC = Usual(what="metric", option="--metric", order=("correct", "accuracy", "score"))
 """Whether the answer matched; else a score that the eval measured."""
@@ -74,6 +74,9 @@ def import_openai_evals(
         model: Who answered; by default the completion function of the spec.
         not_administered: Scores that stand for "not scored".
         runs: What to do where several logs hold the same samples: one of `RUNS_CHOICES`.
+
+    Returns:
+        The study, and counts of what was read and left out.
 
     Raises:
         InputError: A line is wrong, or the log does not say which model answered.
@@ -158,7 +161,7 @@ def _remark(path: Path, samples: dict[str, SampleEvents], notes: LogNotes, *, co
     failed = Counter(sample.error for sample in samples.values() if sample.error and not sample.scores)
     if failed:
         first = failed.most_common(1)[0][0]
-        notes.unscored.append(f"{path.name}: {failed.total()} samples ended in an error: {first}")
+        notes.unscored.append(f"{path.name}: {counted(failed.total(), 'sample')} ended in an error: {first}")
     if not complete:
         notes.notes.append(f"{path.name}: has no final report, so the run did not finish; its samples are taken")
 

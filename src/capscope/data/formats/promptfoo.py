@@ -77,6 +77,9 @@ def import_promptfoo(
         not_administered: Scores that stand for "not scored".
         runs: What to do where several files answered the same tests: one of `RUNS_CHOICES`.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A result is wrong; the message names file and result.
     """

@@ -38,6 +38,9 @@ def import_pyirt(paths: Paths, not_administered: Sequence[str] = ()) -> tuple[St
         paths: Files of JSON lines, or folders of `*.jsonlines`.
         not_administered: Responses that stand for "not administered"; null and NaN always do.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A line is wrong; the message names file and line.
     """
@@ -68,6 +71,9 @@ def export_pyirt(study: Study, out: Path, force: bool = False) -> ExportReport:
         study: A study with one response for each model and item.
         out: The file of JSON lines to write.
         force: Replace a file that is there.
+
+    Returns:
+        The files that were written, and what they leave out.
 
     Raises:
         InputError: A model answers an item more than once.

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.formats.format import ExportReport, Format, Head, ImportReport, Paths, Suggestion, as_paths, head_of
-from capscope.data.study import MANIFEST, Study
+from capscope.data.study import Study
+from capscope.data.study_folder import MANIFEST
 from capscope.errors import CapscopeError, InputError, first_few, nearest
 
 TABLE_BESIDE = "tables beside logs (import them by themselves)"
@@ -47,6 +48,9 @@ def recognise(formats: Mapping[str, Format], paths: Paths, name: str | None = No
         paths: Files and folders. A format that takes any table gives way to the others.
         name: The format, where it is known: files that are named are of it, and those of folders that have it.
 
+    Returns:
+        The format and its files.
+
     Raises:
         InputError: A path does not exist or is a study, no format recognises any file, several recognise one, or the
             files have several formats.
@@ -71,7 +75,12 @@ def recognise(formats: Mapping[str, Format], paths: Paths, name: str | None = No
 
 
 def detect_format(formats: Mapping[str, Format], paths: Paths) -> str:
-    """Return the name of the format of files; see `recognise`."""
+    """Return the name of the format of files; see `recognise`.
+
+    Args:
+        formats: The family.
+        paths: Files and folders.
+    """
     return recognise(formats, paths).format
 
 
@@ -184,6 +193,9 @@ def read_recognised(
         supplied: Functions of later rooms, by the keyword under which a format may need them.
         name: The format, where the user names it: files of other formats are then left.
 
+    Returns:
+        The study, its format, and counts of what was read and left out.
+
     Raises:
         InputError: The files have no or several formats, an option is none of the format's, or a file is wrong.
     """
@@ -251,6 +263,9 @@ def with_keywords(formats: Mapping[str, Format], message: str) -> str:
     Args:
         formats: The family.
         message: Message of an error.
+
+    Returns:
+        The message.
     """
     keywords = {name: option.keyword for entry in formats.values() for option in entry.options for name in option.names}
 
@@ -269,6 +284,9 @@ def export_study(formats: Mapping[str, Format], name: str, study: Study, out: Pa
         study: The study.
         out: File or folder to write.
         force: Replace an existing one.
+
+    Returns:
+        The files that were written, and what they leave out.
 
     Raises:
         InputError: No such format, one that cannot be written, or a study that it cannot hold.

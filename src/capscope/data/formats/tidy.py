@@ -76,6 +76,9 @@ def import_tidy(
         extra: Tables of items and demands.
         encoding: Text encoding of CSV and JSON files.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A table is wrong; the message names file and row.
         JoinError: The tables are not about the same items.
@@ -165,6 +168,9 @@ def export_tidy(study: Study, out: Path, force: bool = False) -> ExportReport:
         study: A study with responses.
         out: The file to write; its ending gives the kind (`.csv`, `.tsv`, `.jsonl`, `.parquet`).
         force: Replace a file that is there.
+
+    Returns:
+        The files that were written, and what they leave out.
 
     Raises:
         OutputError: The file is of another kind, is there, or cannot be written.

@@ -48,6 +48,9 @@ def import_torch_measure(paths: Paths, not_administered: Sequence[str] = ()) -> 
             beside them.
         not_administered: Responses that stand for "not administered"; NaN and null always do.
 
+    Returns:
+        The study, and counts of what was read and left out.
+
     Raises:
         InputError: A column is missing, a response lies outside 0 to 1, or a row occurs twice.
     """
@@ -166,6 +169,9 @@ def export_torch_measure(study: Study, out: Path, force: bool = False) -> Export
         study: A study with responses.
         out: The folder to write: one file for each benchmark, and the registries.
         force: Replace files that are there.
+
+    Returns:
+        The files that were written, and what they leave out.
 
     Raises:
         InputError: A model answers an item under several prompts.

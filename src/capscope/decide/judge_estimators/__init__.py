@@ -2,15 +2,17 @@
 
 from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate
 from capscope.decide.judge_estimators.isotonic import ISOTONIC
-from capscope.decide.judge_estimators.kernel import KERNEL
+from capscope.decide.judge_estimators.kernel import KERNEL, kernel_prediction
+from capscope.decide.judge_estimators.narrower import NARROWER
 from capscope.decide.judge_estimators.plain import JUDGE_ALONE, LABELS_ALONE
 from capscope.decide.judge_estimators.ppi import PPI, PPI_PLUS
 
-__all__ = ["DEFAULT", "JUDGE_ESTIMATORS", "JudgeEstimator", "MeanEstimate"]
+__all__ = ["DEFAULT", "JUDGE_ESTIMATORS", "JudgeEstimator", "MeanEstimate", "kernel_prediction"]
 
 JUDGE_ESTIMATORS: dict[str, JudgeEstimator] = {
     entry.name: entry
     for entry in (
+        NARROWER,
         KERNEL,
         PPI_PLUS,
         PPI,
@@ -21,5 +23,5 @@ JUDGE_ESTIMATORS: dict[str, JudgeEstimator] = {
 }
 """Every estimator by its name."""
 
-DEFAULT = KERNEL.name
+DEFAULT = NARROWER.name
 """The estimator that is taken where none is named."""

@@ -11,13 +11,13 @@ FOLDS = 5
 
 def _isotonic(answers: JudgedAnswers) -> MeanEstimate:
     rows = np.flatnonzero(answers.labelled)
-    label, judge = answers.label[rows], answers.judge[rows]
+    label, judge, weight = answers.label[rows], answers.judge[rows], answers.weight
     fold = np.arange(len(rows)) % FOLDS
     error = np.empty(len(rows))
     predicted = np.zeros(len(answers.judge))
     for number in range(min(FOLDS, len(rows))):
         left_out = fold == number
-        curve = IsotonicRegression(out_of_bounds="clip").fit(judge[~left_out], label[~left_out])
+        curve = IsotonicRegression(out_of_bounds="clip").fit(judge[~left_out], label[~left_out], weight[~left_out])
         error[left_out] = label[left_out] - curve.predict(judge[left_out])
         predicted += curve.predict(answers.judge) * left_out.mean()
     return corrected_mean(answers, predicted, error, 0)

@@ -15,13 +15,18 @@ def _ppi(answers: JudgedAnswers) -> MeanEstimate:
     return corrected_mean(answers, answers.judge, answers.label[rows] - answers.judge[rows], 0)
 
 
-def _ppi_plus(answers: JudgedAnswers) -> MeanEstimate:
+def powered_mean(answers: JudgedAnswers) -> MeanEstimate:
+    """The mean of PPI++.
+
+    Args:
+        answers: Judged answers, at least two of them labelled.
+    """
     rows = answers.labelled
     label, judge = answers.label[rows], answers.judge[rows]
-    spread = float(judge.var())
-    power = float(np.cov(label, judge, ddof=0)[0, 1] / spread) if spread > 0 else 0.0
+    moments = np.cov(label, judge, aweights=answers.weight, ddof=0)
+    power = float(moments[0, 1] / moments[1, 1]) if moments[1, 1] > 0 else 0.0
     return corrected_mean(answers, power * answers.judge, label - power * judge, 1)
 
 
 PPI = JudgeEstimator("ppi", "the judge's mean less its mean error on the labels", _ppi)
-PPI_PLUS = JudgeEstimator("ppi++", "the same, the judge weighed by how well it follows the labels", _ppi_plus)
+PPI_PLUS = JudgeEstimator("ppi++", "the same, the judge weighed by how well it follows the labels", powered_mean)

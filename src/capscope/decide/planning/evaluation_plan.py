@@ -169,6 +169,9 @@ def plan_evaluation(
         settings: Wanted difference, power, precision, prices.
         workers: Number of processes.
 
+    Returns:
+        Power by number of answers, shares of variance, and designs with their prices.
+
     Raises:
         InputError: The study has too few models or items.
     """

@@ -6,7 +6,11 @@ from capscope.decide.planning.evaluation_plan import EFFECTS, EvaluationPlan
 
 
 def plan_text(plan: EvaluationPlan) -> str:
-    """Return the answer, the table of sizes, variance shares, designs and notes."""
+    """Return the answer, the table of sizes, variance shares, designs and notes.
+
+    Args:
+        plan: The plan.
+    """
     parts = [_head(plan), *_sizes(plan), *_components(plan), plan.sentence, *_designs(plan), *_ranks(plan)]
     return "\n".join([*parts, *_costs(plan), *_labels(plan), *(f"Note: {note}." for note in plan.notes)])
 

@@ -51,6 +51,9 @@ def dominant_slices(responses: Responses, demands: Demands, chance: RowFloats | 
         demands: Demand levels; fractional levels (of several annotators) are rounded to the nearest.
         chance: Chance of a guess for each item of `responses`, NaN where unknown.
 
+    Returns:
+        Numbers of answers and of successes by model, dimension and level.
+
     Raises:
         FitError: A dimension has no level on any item that is answered and hard to guess.
     """
@@ -116,7 +119,14 @@ class ClassicalCurves:
 
 
 def fit_classical(counts: LevelCounts) -> ClassicalCurves:
-    """Fit one curve for each model and dimension; each depends on that model's answers alone."""
+    """Fit one curve for each model and dimension; each depends on that model's answers alone.
+
+    Args:
+        counts: Numbers asked and correct by model, dimension and level.
+
+    Returns:
+        The curves.
+    """
     shape = (len(counts.models), len(counts.dims))
     intercept, slope = np.full(shape, np.nan), np.full(shape, np.nan)
     for model, dim in np.ndindex(*shape):

@@ -121,6 +121,16 @@ class CurveProgram:
         """Where the search for the log concentration begins: at the mean of its prior."""
         return {"log_concentration": torch.full((1,), 4.0, dtype=torch.float64)}
 
+    @property
+    def group_sites(self) -> tuple[str, ...]:
+        """Sites whose first axis is the model."""
+        return ("general", "log_odds", "model_log_slope")
+
+    @property
+    def group_effects(self) -> frozenset[str]:
+        """Effects whose first axis is the model."""
+        return frozenset({"residual_variance", "model_slope_variance"})
+
     def effects(self, latent: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the zero-mean effects that each variance is the variance of, from one set of latent values."""
         expected = latent["dim_mean"] + latent["log_loading"].exp() * latent["general"][:, None]

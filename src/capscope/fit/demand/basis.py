@@ -176,7 +176,10 @@ def demand_items(
         return DemandItems(level, sd, None, ("",) * len(ids), ("",) * len(ids), np.zeros(len(ids)))
     table = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
     table = table.reindex(list(ids))
-    floor = table["chance"].astype(float).fillna(0).to_numpy() if "chance" in table else np.zeros(len(ids))
+    # a floor of 1 leaves no room for ability
+    floor = (
+        table["chance"].astype(float).fillna(0).to_numpy().clip(0, 0.99) if "chance" in table else np.zeros(len(ids))
+    )
     return DemandItems(level, sd, None, _names(table["label"]), _names(table["benchmark"]), floor.clip(0, MOST_FLOOR))
 
 

@@ -15,7 +15,7 @@ from scipy.special import expit
 from capscope.data import Demands, Responses, Study, refuse_foreign_demands
 from capscope.errors import FitError
 from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items, make_basis
-from capscope.fit.demand.posterior import TAIL, DemandPosterior, knowing
+from capscope.fit.demand.posterior import TAIL, DemandPosterior
 from capscope.fit.links import PROBIT_SCALE, attenuated
 from capscope.fit.outcome import Outcome, Status, single_threaded
 from capscope.fit.settings import StudyFitSettings
@@ -306,3 +306,9 @@ def fit_demand_answers(
         return outcome
     remark = f"{len(rated.missing)} answered items have no demand level; typical levels stand in with their spread"
     return replace(outcome, status=outcome.status.with_advice(remark))
+
+
+def knowing(score: np.ndarray, log_odds: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Share of a score that was known rather than guessed: a right answer is known with chance ``p / P``."""
+    chance = expit(log_odds)
+    return score * chance / (floor + (1 - floor) * chance)

@@ -15,11 +15,12 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from capscope.errors import FitError
+from capscope.fit.engines.precision import Arrow, Factor, VectorFunction, dense_factor
 
 Latent = dict[str, Tensor]
-CHUNK = 256
-"""Columns of the Hessian computed at a time: bounds the memory."""
+Factorise = Callable[[VectorFunction, Tensor], Factor]
+MOST_DENSE = 600
+"""Latent values up to which the precision is factorised as a whole; beyond, group by group."""
 LONGEST_STEP, SMALL_STEP = 1.0, 0.02
 """Longest step in the dispersion, and the step below which it is looked at less often."""
 LONGEST_MEMORY = 0.9
@@ -49,6 +50,16 @@ class HierarchicalProgram(Protocol):
         """Where the search for the dispersion begins: one site with one unbounded entry."""
         ...
 
+    @property
+    def group_sites(self) -> tuple[str, ...]:
+        """Sites whose first axis is the group; given all other sites, the groups are independent."""
+        ...
+
+    @property
+    def group_effects(self) -> frozenset[str]:
+        """Effects whose first axis is the group."""
+        ...
+
     def effects(self, latent: Latent) -> Latent:
         """Return the effects of each variance, as (effect, entry of the variance)."""
         ...
@@ -74,6 +85,14 @@ class LatentLayout:
             name: part.reshape(*lead, *shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
+    def arrow(self, program: HierarchicalProgram) -> Arrow:
+        """Return which positions belong to which group of a program."""
+        place = self.unflatten(torch.arange(self.size))
+        own = [place.pop(name) for name in program.group_sites]
+        group = torch.cat([position.reshape(len(position), -1) for position in own], dim=1)
+        shared = torch.cat([position.flatten() for position in place.values()])
+        return Arrow(group, shared, program.group_effects)
+
 
 @dataclass(frozen=True)
 class LaplacePosterior:
@@ -83,8 +102,8 @@ class LaplacePosterior:
     """Names and shapes of the latent values."""
     mode: Tensor
     """Mode of the posterior density."""
-    precision_cholesky: Tensor
-    """Lower Cholesky factor of the precision at the mode."""
+    factor: Factor
+    """Cholesky factor of the precision at the mode."""
     variances: Latent
     """Variances that the approximation is conditional on."""
     dispersion: Latent
@@ -101,7 +120,7 @@ class LaplacePosterior:
 
     def colour(self, white: Tensor) -> Tensor:
         """Turn independent unit noise (latent, draw) into latent values with the posterior's mean and covariance."""
-        return self.mode[:, None] + torch.linalg.solve_triangular(self.precision_cholesky.T, white, upper=True)
+        return self.mode[:, None] + self.factor.colour(white)
 
 
 def fit_laplace(
@@ -126,18 +145,21 @@ def fit_laplace(
     with pyro.validation_enabled(False):
         layout = _layout(program)
         density = _LogDensity(program, layout)
+        factorise = dense_factor if layout.size <= MOST_DENSE else layout.arrow(program).factor
         flat = _climb(density, torch.zeros(layout.size, dtype=torch.float64), search.values)
         changes: list[float] = []
         for sweep in range(sweeps):
-            flat, factor = _newton(density, flat, search.values)
+            flat, factor = _newton(density, flat, search.values, factorise)
             updated = _update_variances(program, layout, flat, factor)
-            search = search.moved(updated, _dispersion_step(density, flat, search, sweep), extrapolate=sweep % 3 == 2)
+            search = search.moved(
+                updated, _dispersion_step(density, flat, search, sweep, factorise), extrapolate=sweep % 3 == 2
+            )
             changes.append(search.change)
             if progress:
                 progress((sweep + 1) / sweeps)
             if search.change < tolerance:
                 break
-        flat, factor = _newton(density, flat, search.values)
+        flat, factor = _newton(density, flat, search.values, factorise)
     settled = changes[-1] < tolerance
     return LaplacePosterior(layout, flat, factor, search.variances, search.dispersion, tuple(changes), settled)
 
@@ -228,25 +250,22 @@ def _climb(density: _LogDensity, flat: Tensor, outer: Latent, steps: int = 300) 
     return flat.detach()
 
 
-def _newton(density: _LogDensity, flat: Tensor, outer: Latent, steps: int = 2) -> tuple[Tensor, Tensor]:
+def _newton(
+    density: _LogDensity, flat: Tensor, outer: Latent, factorise: Factorise, steps: int = 2
+) -> tuple[Tensor, Factor]:
     """Take damped Newton steps; return the new point and the Cholesky factor of the last precision."""
 
     def negative(point: Tensor) -> Tensor:
         return -density(point, outer)
 
     gradient = torch.func.grad(negative)
-    factor = _cholesky(_hessian(gradient, flat))
+    factor = factorise(gradient, flat)
     for _ in range(steps):
-        step = torch.cholesky_solve(gradient(flat)[:, None], factor)[:, 0]
+        step = factor.solve(gradient(flat))
         flat = _damped(negative, flat, step)
         if float(step.abs().max()) < 1e-4:
             break
     return flat, factor
-
-
-def _hessian(gradient: Callable[[Tensor], Tensor], flat: Tensor) -> Tensor:
-    """Differentiate the gradient, backwards again: forward mode would compile code with a deprecated part of torch."""
-    return cast(Tensor, torch.func.jacrev(gradient, chunk_size=CHUNK)(flat))
 
 
 def _damped(negative: Callable[[Tensor], Tensor], flat: Tensor, step: Tensor) -> Tensor:
@@ -259,18 +278,9 @@ def _damped(negative: Callable[[Tensor], Tensor], flat: Tensor, step: Tensor) ->
     return flat
 
 
-def _cholesky(precision: Tensor) -> Tensor:
-    """Cholesky factor of a precision, with as much added to its diagonal as makes it positive definite."""
-    precision = (precision + precision.T) / 2
-    eye = torch.eye(len(precision), dtype=precision.dtype)
-    for jitter in (0.0, 1e-6, 1e-3, 1e-1, 1.0, 10.0, 100.0):
-        factor, info = torch.linalg.cholesky_ex(precision + jitter * eye)
-        if int(info) == 0:
-            return factor
-    raise FitError("the curve model has no peak on these counts; check that the levels hold more than one answer")
-
-
-def _dispersion_step(density: _LogDensity, flat: Tensor, search: _Outer, sweep: int, width: float = 0.1) -> float:
+def _dispersion_step(
+    density: _LogDensity, flat: Tensor, search: _Outer, sweep: int, factorise: Factorise, width: float = 0.1
+) -> float:
     """Find the Newton step in the dispersion on the Laplace approximation of the marginal log-likelihood.
 
     Its two derivatives are central differences of that width. Each needs a Hessian, so that once the steps are small
@@ -282,8 +292,8 @@ def _dispersion_step(density: _LogDensity, flat: Tensor, search: _Outer, sweep: 
 
     def marginal(shift: float) -> float:
         outer = search.variances | {name: value + shift}
-        precision = _hessian(torch.func.grad(lambda point: -density(point, outer)), flat)
-        return float(density(flat, outer) - _cholesky(precision).diagonal().log().sum())
+        factor = factorise(torch.func.grad(lambda point: -density(point, outer)), flat)
+        return float(density(flat, outer) - factor.half_log_determinant())
 
     below, here, above = marginal(-width), marginal(0.0), marginal(width)
     slope, bend = (above - below) / (2 * width), (above - 2 * here + below) / width**2
@@ -291,18 +301,16 @@ def _dispersion_step(density: _LogDensity, flat: Tensor, search: _Outer, sweep: 
     return min(max(step, -LONGEST_STEP), LONGEST_STEP)
 
 
-def _update_variances(program: HierarchicalProgram, layout: LatentLayout, flat: Tensor, factor: Tensor) -> Latent:
+def _update_variances(program: HierarchicalProgram, layout: LatentLayout, flat: Tensor, factor: Factor) -> Latent:
     """Set each variance to the expected mean square of its effects, its prior counted in."""
 
     def of(point: Tensor) -> Latent:
         return program.effects(layout.unflatten(point))
 
-    jacobian = torch.func.jacrev(of, chunk_size=CHUNK)(flat)
     observations, variance = program.variance_prior
+    spreads = factor.spreads(of, flat)
     updated: Latent = {}
     for name, effect in of(flat).items():
-        rows = jacobian[name].reshape(effect.numel(), -1)
-        spread = torch.linalg.solve_triangular(factor, rows.T, upper=False).square().sum(0).reshape(effect.shape)
-        expected = (effect.square() + spread).sum(0) + observations * variance
+        expected = (effect.square() + spreads[name]).sum(0) + observations * variance
         updated[name] = expected / (len(effect) + observations)
     return updated

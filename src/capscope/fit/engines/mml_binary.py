@@ -110,6 +110,9 @@ def fit_marginal(
         tolerance: Gain in log-likelihood, relative, under which to stop.
         max_steps: Most steps of the quasi-Newton search.
 
+    Returns:
+        Posterior, status and history.
+
     Raises:
         FitError: The matrix is too large for this engine, or an item has only right or only wrong answers.
     """

@@ -159,6 +159,9 @@ def fit_marginal_extras(
         max_steps: Most steps of the quasi-Newton search.
         rasch: One slope for all items.
 
+    Returns:
+        Posterior, status and history.
+
     Raises:
         FitError: The matrix is too large for this engine.
     """

@@ -138,6 +138,9 @@ def sample_irt(
         start: The default engine's posterior, whose population of items is the prior.
         settings: How to draw.
 
+    Returns:
+        Draws, status and history.
+
     Raises:
         FitError: The fit used item features, or grades or continuous scores, which this model does not carry.
     """

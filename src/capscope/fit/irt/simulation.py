@@ -94,6 +94,9 @@ def simulate(  # noqa: PLR0913 - every setting has a default and is given by key
         chance: Chance of a right guess on every item.
         seed: Seed of everything random.
 
+    Returns:
+        The study.
+
     Raises:
         InputError: A number or the model is out of range.
 
@@ -126,7 +129,15 @@ def simulate(  # noqa: PLR0913 - every setting has a default and is given by key
 
 
 def draw_truth(posterior: IRTPosterior, rng: np.random.Generator) -> IRTTruth:
-    """One draw of all abilities and items from a posterior, for checks by replicated data."""
+    """One draw of all abilities and items from a posterior, for checks by replicated data.
+
+    Args:
+        posterior: A fit.
+        rng: Source of the draw.
+
+    Returns:
+        One draw of abilities and item parameters.
+    """
     ability = _draw(posterior.ability_mean, posterior.ability_cov, rng)
     items = _draw(posterior.item_mean, posterior.answer_cov, rng)
     ceiling = 1.0 if posterior.extras is None else posterior.extras.ceiling
@@ -140,6 +151,9 @@ def replicated(posterior: IRTPosterior, responses: Responses, rng: np.random.Gen
         posterior: A fit to these responses.
         responses: The cells, with their trials.
         rng: Source of randomness.
+
+    Returns:
+        Responses on the same cells.
     """
     truth, rows = draw_truth(posterior, rng), (responses.model_index, responses.item_index)
     if posterior.extras is not None and not posterior.extras.has_asymptotes:

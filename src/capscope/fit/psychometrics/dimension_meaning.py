@@ -73,6 +73,9 @@ def dimension_sources(
         tasks: Task of each item of the fit; None for one task.
         targets: Right answer of each item; used where most are letters or digits.
         families: Family of each model; models without one are left out.
+
+    Returns:
+        Shares of variance, 0 to 1, by dimension.
     """
     slopes, nothing = posterior.item_mean[:, :-1], np.full(posterior.dims, np.nan)
     task = np.zeros(len(slopes), int) if tasks is None else pd.factorize(np.asarray(tasks, object))[0]

@@ -68,6 +68,9 @@ def scale_information(
         dim: Which ability.
         level: Coverage of the intervals, which carry the items' uncertainty.
         draws: Number of draws.
+
+    Returns:
+        Information and standard error over a range of abilities, with intervals.
     """
     point = np.linspace(-3, 3, 25)
     items = gaussian_draws(posterior.item_mean, posterior.item_cov, rng, draws)
@@ -87,6 +90,9 @@ def reliability_interval(
         rng: Source of randomness: models are drawn anew with replacement.
         level: Nominal coverage.
         draws: Number of draws.
+
+    Returns:
+        Lower and upper bound for each dimension.
     """
     error = np.diagonal(posterior.ability_cov, axis1=1, axis2=2)
     if len(error) < 2:
@@ -100,7 +106,14 @@ def reliability_interval(
 
 
 def marginal_reliability(posterior: IRTPosterior) -> Float[np.ndarray, " dim"]:
-    """Share of the abilities' variance that is not posterior uncertainty (Green et al., 1984), by dimension."""
+    """Share of the abilities' variance that is not posterior uncertainty (Green et al., 1984), by dimension.
+
+    Args:
+        posterior: A fit.
+
+    Returns:
+        A share of variance for each dimension.
+    """
     error = np.diagonal(posterior.ability_cov, axis1=1, axis2=2).mean(0)
     signal = posterior.ability_mean.var(0)
     return signal / (signal + error)
@@ -135,6 +148,9 @@ def ability_scores(posterior: IRTPosterior, responses: Responses) -> AbilityScor
     Args:
         posterior: A fit; the uncertainty of its items is included.
         responses: Answers to items of the fit.
+
+    Returns:
+        Expected and most likely abilities with standard errors, in log-odds.
 
     Raises:
         FitError: An item is not in the fit, or the fit has more abilities than quadrature can take.

@@ -56,6 +56,9 @@ def mean_squares(posterior: IRTPosterior, responses: Responses) -> tuple[MeanSqu
     Args:
         posterior: A fit to these responses.
         responses: The responses.
+
+    Returns:
+        Mean squares of the models, and those of the items; 1 is expected.
     """
     chance = posterior.probability(responses.model_index, responses.item_index)
     variance = posterior.score_variance(responses.model_index, responses.item_index) / responses.n_trials
@@ -83,6 +86,9 @@ def local_dependence(
         responses: The responses; at most `MOST_PAIRED_ITEMS` items are looked at, evenly spaced ones.
         rng: Source of randomness of the replications.
         replications: Number of replicated data sets.
+
+    Returns:
+        Pairs of items with their residual correlation and p-value.
     """
     # replications draw in the order of the rows, so the order has to be that of the answers
     responses = responses.rows(_canonical_order(responses))
@@ -147,6 +153,9 @@ def group_difference(
         responses: The responses.
         groups: Group of each model, such as its family.
         group: The group to compare with all others.
+
+    Returns:
+        Shift of each item in log-odds, with its standard error and p-value.
 
     Raises:
         FitError: A model has no group, or one side has too few models.

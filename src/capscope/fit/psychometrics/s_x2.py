@@ -56,6 +56,9 @@ def item_fit(posterior: IRTPosterior, responses: Responses) -> ItemFit:
         responses: Right and wrong answers, one trial each; cells may be missing, as long as they are missing at random
             given ability.
 
+    Returns:
+        S-X2, degrees of freedom and p-value of each item.
+
     Raises:
         FitError: A score is neither 0 nor 1, has several trials, or a model answered an item more than once.
     """

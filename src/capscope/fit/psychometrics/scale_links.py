@@ -57,6 +57,13 @@ class Link:
 def mean_sigma(old: IRTPosterior, new: IRTPosterior) -> Link:
     """Link by mean and standard deviation of the common items' difficulties (Marco, 1977).
 
+    Args:
+        old: The fit whose scale is kept.
+        new: The fit to bring onto it.
+
+    Returns:
+        Slope and constant of the linear map of abilities.
+
     Raises:
         FitError: A fit has several abilities, or too few items are common.
     """
@@ -71,6 +78,13 @@ def stocking_lord(old: IRTPosterior, new: IRTPosterior) -> Link:
     """Link by the least squared distance of the test characteristic curves (Stocking & Lord, 1983).
 
     Flat items, whose difficulty is not identified, have no weight here; `mean_sigma` needs steep items.
+
+    Args:
+        old: The fit whose scale is kept.
+        new: The fit to bring onto it.
+
+    Returns:
+        Slope and constant of the linear map of abilities.
 
     Raises:
         FitError: A fit has several abilities, or too few items are common.

@@ -3,6 +3,7 @@
 To add one, write a module with an `AssessorEntry` and add one line to `FAMILY`.
 """
 
+from capscope.data import AgentDesign
 from capscope.members import entries
 from capscope.predict.assessor import AssessorEntry
 from capscope.predict.features import ItemFeatures
@@ -21,6 +22,7 @@ FAMILY = (
     "explanatory:EXPLANATORY_TEXT",
     "boosted:BOOSTED",
     "stacked:STACKED",
+    "by_parts:AGENTS",
 )
 """The members, as ``module:entry``, in the order in which they are listed and run."""
 
@@ -32,9 +34,9 @@ DEFAULT = "stacked"
 """The assessor that predicts where none is named."""
 
 
-def usable(features: ItemFeatures) -> tuple[str, ...]:
-    """Return the names of the assessors that can work with these item features."""
-    return tuple(name for name, entry in ASSESSORS.items() if entry.works_with(features))
+def usable(features: ItemFeatures, agents: AgentDesign | None = None) -> tuple[str, ...]:
+    """Return the names of the assessors that can work with these item features, and parts of agents."""
+    return tuple(name for name, entry in ASSESSORS.items() if entry.works_with(features, agents))
 
 
 __all__ = ["ASSESSORS", "DEFAULT", "FAMILY", "usable"]

@@ -68,7 +68,9 @@ class BoostedAssessor:
         return FittedBoosted(self._grow(training, held_out_rows), _core(training), features, sd)
 
     def _grow(self, training: Training, rows: np.ndarray) -> HistGradientBoostingClassifier | None:
-        trials = SuccessRows.of(training.responses.score, training.responses.n_trials)
+        # trials of one item are no independent answers, so that they weigh relative to each other only
+        n_trials = training.responses.n_trials
+        trials = SuccessRows.of(training.responses.score, n_trials / n_trials.mean())
         if not trials.has_both:
             return None
         keep = np.random.default_rng(training.seed).permutation(len(trials.answer))[:MOST_ROWS]

@@ -9,14 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 
 from capscope.axes import ItemDim
+from capscope.data import Responses
 from capscope.errors import InputError
-from capscope.predict.answer_statistics import SuccessRows, model_means, residual_sd
+from capscope.predict.answer_statistics import base_rate, item_sums, model_means, residual_sd
 from capscope.predict.assessor import AssessorEntry, ChanceTable, FittedAssessor, Training
 from capscope.predict.demand_model import filled_scores, reduced_text
 from capscope.predict.features import ItemFeatures
+
+ROOT_OF_FEATURES: dict[str, Any] = {"max_features": "sqrt"}
+"""Features tried at a split, as in forests of classes."""
 
 
 @dataclass(frozen=True)
@@ -41,53 +45,40 @@ class ForestAssessor:
         held_out = table[responses.model_index, responses.item_index]
         for model in range(len(responses.models)):
             rows = np.flatnonzero(responses.model_index == model)
-            trials = SuccessRows.of(responses.score[rows], responses.n_trials[rows])
-            if trials.has_both:
-                item = responses.item_index[rows][trials.answer]
-                forest = self._forest(features[item], item, trials, training.seed)
-                table[model] = np.asarray(forest.predict_proba(features))[:, 1]
-                out_of_bag = _out_of_bag(forest, features, item)[responses.item_index[rows]]
-                held_out[rows] = np.where(np.isnan(out_of_bag), held_out[rows], out_of_bag)
+            answers = responses.rows(rows)
+            if len(rows) and 0 < base_rate(answers) < 1:
+                table[model], out_of_bag = self._chances(features, answers, training.seed)
+                unseen = out_of_bag[answers.item_index]
+                held_out[rows] = np.where(np.isnan(unseen), held_out[rows], unseen)
         sd = residual_sd(responses, held_out)
         return ChanceTable(table, np.full(table.shape, sd))
 
-    def _forest(self, features: np.ndarray, item: np.ndarray, trials: SuccessRows, seed: int) -> RandomForestClassifier:
-        forest = RandomForestClassifier(
-            n_estimators=self.trees,
-            min_samples_split=self.min_samples_split,
-            criterion="entropy",
-            oob_score=_one_row_each(item),
-            random_state=seed,
-        )
-        return forest.fit(features, trials.success, trials.weight)
+    def _chances(self, features: ItemDim, answers: Responses, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a model's chance on each item, and that from the trees that did not see the item (NaN without any).
 
-
-def _one_row_each(item: np.ndarray) -> bool:
-    return len(np.unique(item)) == len(item)
-
-
-def _out_of_bag(forest: RandomForestClassifier, features: ItemDim, item: np.ndarray) -> np.ndarray:
-    """Return the chance of each item from the trees that were not trained on it; NaN where there are none.
-
-    Args:
-        forest: The forest.
-        features: Features of all items, as (item, feature).
-        item: Item of each training row.
-    """
-    chance = np.full(len(features), np.nan)
-    if _one_row_each(item):
-        seen: Any = forest.oob_decision_function_
-        chance[item] = np.asarray(seen, float)[:, 1]
-        return chance
-    # several rows are of one item: a tree counts only if it was trained on none of them
-    known = np.unique(item)
-    total, count = np.zeros(len(features)), np.zeros(len(features))
-    for tree, sample in zip(forest.estimators_, forest.estimators_samples_, strict=True):
-        unseen = np.setdiff1d(known, item[sample])
-        if len(unseen):
-            total[unseen] += np.asarray(tree.predict_proba(features[unseen]))[:, 1]
-            count[unseen] += 1
-    return np.divide(total, count, out=chance, where=count > 0)
+        Single answers of 0 or 1 grow classification trees, as ADeLe's do. Several trials of an item and fractional
+        scores are no independent answers: there, trees draw items instead of trials, and a leaf predicts the mean
+        score of its items, weighted by their trials. A node that is split then holds half as many items, since a
+        share tells more than one answer.
+        """
+        right, trials = item_sums(answers)
+        # the order of the answers, which the drawn samples depend on, is kept where each item has one
+        known = np.flatnonzero(trials)
+        known = answers.item_index if len(known) == len(answers.score) else known
+        score, weight = right[known] / trials[known], trials[known]
+        settings: dict[str, Any] = {"n_estimators": self.trees, "oob_score": True, "random_state": seed}
+        out_of_bag = np.full(len(features), np.nan)
+        if np.isin(score, (0, 1)).all() and np.ptp(weight) == 0:
+            least = self.min_samples_split
+            classes = RandomForestClassifier(criterion="entropy", min_samples_split=least, **settings)
+            classes.fit(features[known], score == 1)
+            out_of_bag[known] = np.asarray(classes.oob_decision_function_)[:, 1]
+            return np.asarray(classes.predict_proba(features))[:, 1], out_of_bag
+        least = max(2, self.min_samples_split // 2)
+        means = RandomForestRegressor(min_samples_split=least, **settings, **ROOT_OF_FEATURES)
+        means.fit(features[known], score, weight)
+        out_of_bag[known] = means.oob_prediction_
+        return np.asarray(means.predict(features)), out_of_bag
 
 
 @dataclass(frozen=True)

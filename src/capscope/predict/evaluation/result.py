@@ -12,6 +12,7 @@ import pandas as pd
 from capscope.axes import RowFloats, RowIndex
 from capscope.data import MODEL_SPLITS
 from capscope.display import html_table
+from capscope.errors import counted
 from capscope.files import write_bytes
 from capscope.intervals import Interval, cluster_interval
 from capscope.predict.assessor import Chances
@@ -36,6 +37,8 @@ HELD_OUT = {
     "family": "on models of new families",
     "frontier": "on stronger models than those learnt from",
     "both": "on new models and new benchmarks",
+    "new-pair": "on new pairs of known models and scaffolds",
+    "new-scaffold": "on new scaffolds",
 }
 """What each split stands for, in a sentence."""
 
@@ -172,7 +175,10 @@ class Evaluation:
     def verdict(self) -> str:
         """Which assessor to use, and how sure that is; or that the data are too few to tell."""
         table, compared = self.table(), self.differences
-        best, size = str(table["assessor"].iloc[0]), f"{self.n_models} models, {self.n_items} items"
+        best, size = (
+            str(table["assessor"].iloc[0]),
+            f"{counted(self.n_models, 'model')}, {counted(self.n_items, 'item')}",
+        )
         if compared is None or len(table) < 2:
             return f"only '{best}' took part; name another --assessor to compare it with"
         other = compared.reference if best != compared.reference else str(table["assessor"].iloc[1])
@@ -188,7 +194,10 @@ class Evaluation:
     def as_text(self) -> str:
         """Return the table with what its columns mean, differences from the reference, and the verdict last."""
         seeds = "" if self.settings.seeds == 1 else f", {self.settings.seeds} seeds"
-        head = f"{self.n_models} models, {self.n_items} items, {self.folds} folds by {self.split}{seeds}"
+        head = (
+            f"{counted(self.n_models, 'model')}, {counted(self.n_items, 'item')},"
+            f" {counted(self.folds, 'fold')} by {self.split}{seeds}"
+        )
         table = self.table()[["assessor", *SHOWN, "seconds"]]
         rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
         lines = [head, *self.notes, rows, MEANING]
@@ -196,11 +205,15 @@ class Evaluation:
             lines.append(f"log-loss less that of {self.differences.reference}, 95 % interval over tasks:")
             for name, intervals in self.differences.of.items():
                 gap = intervals["log_loss"]
-                lines.append(f"  {name:<16} {gap.point:+.4f} ({gap.lower:+.4f} to {gap.upper:+.4f})")
+                bounds = f"{gap.lower:+.4f} to {gap.upper:+.4f}" if np.isfinite(gap.lower) else "no interval: one task"
+                lines.append(f"  {name:<16} {gap.point:+.4f} ({bounds})")
         return "\n".join([*lines, f"Verdict: {self.verdict}."])
 
     def __repr__(self) -> str:
-        head = f"Evaluation by {self.split}: {self.n_models} models, {self.n_items} items, {self.folds} folds"
+        head = (
+            f"Evaluation by {self.split}: {counted(self.n_models, 'model')},"
+            f" {counted(self.n_items, 'item')}, {counted(self.folds, 'fold')}"
+        )
         table = self.table()[["assessor", "log_loss", "auroc", "ece", "benchmark_mae"]]
         rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
         return "\n".join([head, *self.notes, rows, f"Verdict: {self.verdict}."])
@@ -230,7 +243,7 @@ class Evaluation:
             "split": self.settings.split,
             "folds": self.folds,
             "seeds": self.settings.seeds,
-            "known": self.settings.known if self.settings.split in (*MODEL_SPLITS, "both") else None,
+            "known": self.settings.known if self.settings.split in (*MODEL_SPLITS, "both", "new-scaffold") else None,
             "n_models": self.n_models,
             "n_items": self.n_items,
             "n_items_left_out": self.n_items_left_out,

@@ -79,6 +79,9 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
         write: File for all out-of-fold predictions: `.parquet` or `.csv`.
         progress: Called with the share of the work done, 0 to 1.
 
+    Returns:
+        The metrics of each assessor and their differences.
+
     Raises:
         InputError: Unknown assessor, a split that leaves nothing to hold out, or demands made from the answers.
         JoinError: The demands are about other items, or the items table lacks over a tenth of the answered ones.
@@ -102,7 +105,7 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
     _refuse_outputs(settings)
     study = study if isinstance(study, Study) else Study.load(study)
     data = EvaluationData.of(study, annotator, embedder)
-    names = list(dict.fromkeys(assessors or usable(data.layout.features)))
+    names = list(dict.fromkeys(assessors or usable(data.layout.features, data.layout.agents)))
     return _Run(data, settings, names, _reference(reference, names)).evaluation(data.plan(study, settings), progress)
 
 
@@ -167,7 +170,7 @@ class EvaluationData:
         by_family = settings.split == "family"
         models = self.layout.responses.models
         families = families_of(models, settings.families, Path(study.name)) if by_family else None
-        return SplitPlan(settings.split, settings.folds, settings.known, families)
+        return SplitPlan(settings.split, settings.folds, settings.known, families, self.layout.agents)
 
     def folds(self, plan: SplitPlan, seed: int) -> list[ResponseFold]:
         """Cut folds; where items are held out, answers to their copies are removed from training.
@@ -190,7 +193,8 @@ class EvaluationData:
         texts = (features.texts.texts, features.texts.embedder) if features.texts else None
         axes = (answers.models, answers.items, answers.model_index, answers.item_index, answers.score, answers.n_trials)
         levels = tuple(np.zeros(0) if each is None else each for each in (features.demands, features.demand_sd))
-        return digest(code_digest(), *axes, *levels, texts, features.task, features.benchmark, features.floor)
+        agents = () if self.layout.agents is None else tuple(self.layout.agents.parts.values())
+        return digest(code_digest(), *axes, *levels, texts, features.task, features.benchmark, features.floor, *agents)
 
     def outcomes(self, predictions: "OutOfFold") -> Outcomes:
         """Join predictions with the observed scores, on the answers that were tested."""
@@ -231,7 +235,7 @@ def held_out_chances(layout: Layout, assessor: Assessor, fold: ResponseFold, see
     """Fit an assessor on a fold's training answers and predict the held-out answers."""
     responses = layout.responses
     asked = np.bincount(responses.item_index[fold.test], minlength=len(responses.items)) > 0
-    training = Training(responses.rows(fold.train), layout.features, seed, asked)
+    training = Training(responses.rows(fold.train), layout.features, seed, asked, layout.agents)
     rows = responses.rows(fold.test)
     with single_threaded_blas():
         return assessor.fit(training).predict(rows.model_index, rows.item_index)

@@ -44,7 +44,7 @@ def read_past_effects(source: Path | pd.DataFrame | None, assessor: str | None =
     numbers = RESIDUAL_NUMBERS | (LOG_ODDS if set(LOG_ODDS) <= set(table) else {})
     remedy = "write it with 'capscope evaluate --write'"
     table = checked_columns(table, name, names=RESIDUAL_NAMES, numbers=numbers, remedy=remedy)
-    table = _by_assessor(table, name, assessor)
+    table = one_assessor(table, name, assessor)
     table = table[table["seed"] == table["seed"].min()]
     folds = table.groupby("benchmark")["fold"].nunique()
     if (folds > 1).any():
@@ -70,7 +70,7 @@ def _log_odds(table: pd.DataFrame, name: str) -> LogOddsRows | None:
     return LogOddsRows(mean, sd)
 
 
-def _by_assessor(table: pd.DataFrame, name: str, assessor: str | None) -> pd.DataFrame:
+def one_assessor(table: pd.DataFrame, name: str, assessor: str | None) -> pd.DataFrame:
     """Predictions of one assessor."""
     names = sorted(table["assessor"].astype(str).unique())
     if assessor is None and len(names) > 1:

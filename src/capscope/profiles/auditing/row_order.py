@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 
 from capscope.axes import FloatArray, ItemMask, RowFloats
 from capscope.data import Responses
+from capscope.errors import counted
 from capscope.profiles.auditing.findings import COLUMNS, Suspects, nested_chances
 from capscope.profiles.item_groups import Places
 
@@ -315,7 +316,10 @@ def _row(scope: str, cells: pd.DataFrame, responses: Responses, places: Places) 
     probability = float(first[chances[scope]])
     weight = 1 / cells["sd"].to_numpy() ** 2
     slope, expected = (float(np.average(cells[name], weights=weight)) for name in ("slope", "expected"))
-    words = f"agreement with the others {slope:.2f} where models as good have {expected:.2f} ({len(cells)} tasks)"
+    words = (
+        f"agreement with the others {slope:.2f} where models as good have"
+        f" {expected:.2f} ({counted(len(cells), 'task')})"
+    )
     if probability >= CLEAR:
         words += _lag_words(str(first["model"]), cells, responses, places)
     return [first["model"], "", *names[scope], probability, words]

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.display import short_repr
-from capscope.embedding import embed
+from capscope.embedding import TFIDF, embed
 from capscope.errors import FitError
 from capscope.fit import IRTPosterior
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
@@ -89,6 +89,12 @@ class DifficultyShares:
 def difficulties(posterior: IRTPosterior) -> Difficulties:
     """Extract difficulties from a Rasch fit without its prior, so that regressions on them are not shrunk twice.
 
+    Args:
+        posterior: A Rasch fit.
+
+    Returns:
+        Difficulty of each item in log-odds, with its standard error.
+
     Raises:
         FitError: The fit is not a Rasch model.
     """
@@ -121,6 +127,9 @@ def difficulty_shares(
         cluster: Task of each item.
         rng: Source of the orders and of the bootstrap.
         level: Nominal coverage.
+
+    Returns:
+        Share of variance of each demand and of all together, with bounds.
 
     Raises:
         FitError: Too few items for so many dimensions.
@@ -217,10 +226,13 @@ def text_features(texts: list[str], seed: int, embedder: str = "", cache: Path |
     Args:
         texts: One for each item.
         seed: Seed of the decomposition.
-        embedder: Name of an embedding model; empty for words.
+        embedder: Name of an embedding model; empty or `TFIDF` for words, which need no model.
         cache: Where vectors of the embedding model are kept.
+
+    Returns:
+        Array (item, feature) and its name.
     """
-    if embedder:
+    if embedder not in ("", TFIDF):
         whole = np.asarray(embed(texts, embedder, cache), float)
     else:
         words = HashingVectorizer(n_features=HASHED_WORDS, alternate_sign=False).transform(texts)
@@ -249,6 +261,9 @@ def held_out_shares(
         cluster: Task of each item.
         rng: Source of folds and bootstrap.
         level: Nominal coverage.
+
+    Returns:
+        Share of variance by demands, by texts and by both, with bounds.
     """
     sets = _predictor_sets(levels, text, cluster)
     labels, task = np.unique(cluster, return_inverse=True)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from capscope.axes import LEVELS
 from capscope.data import Demands, Responses, Study, refuse_foreign_demands
 from capscope.display import html_table, short_repr
-from capscope.errors import FitError, InputError, first_few, nearest
+from capscope.errors import FitError, InputError, counted, first_few, nearest
 from capscope.fit import IRTSettings, fit_irt, item_chance
 from capscope.intervals import cluster_draws
 from capscope.profiles.benchmark.difficulty_decomposition import (
@@ -53,6 +53,12 @@ class DemandProfile:
 
 def demand_profile(demands: Demands) -> DemandProfile:
     """Summarise the demands of a set of items.
+
+    Args:
+        demands: Levels of the items.
+
+    Returns:
+        Mean level, spread and histogram of each dimension.
 
     Raises:
         InputError: No item has a level.
@@ -106,6 +112,13 @@ class ClaimCheck:
 
 def check_claims(profile: DemandProfile, claims: tuple[str, ...]) -> ClaimCheck:
     """Judge an item set against its claims; a set is sensitive to a dimension as `DemandProfile.table` says.
+
+    Args:
+        profile: Demands of the item set.
+        claims: Codes of the rubrics that it claims to measure.
+
+    Returns:
+        Claims that are met and not met, and demands that nobody claims.
 
     Raises:
         InputError: A claimed dimension has no levels.
@@ -176,7 +189,7 @@ class Explanation:
 
     def __repr__(self) -> str:
         dims, parts = len(self.demand.dims), "demands" if self.responses is None else "demands and responses"
-        return f"Explanation({self.demand.n_items} items, {dims} dimensions, from {parts})"
+        return f"Explanation({counted(self.demand.n_items, 'item')}, {counted(dims, 'dimension')}, from {parts})"
 
     def _repr_html_(self) -> str:
         return html_table(f"Demands of {self.demand.n_items:,} items", self.demand.table, " ".join(self.notes))

@@ -149,6 +149,9 @@ def separation(
         cluster: Task of each item.
         rng: Source of the bootstrap over tasks.
         level: Nominal coverage.
+
+    Returns:
+        Standard deviation over models of the response to each demand, with bounds.
     """
     levels, dims = demand
     centred = filled(levels) - filled(levels).mean(axis=0)

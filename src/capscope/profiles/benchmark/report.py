@@ -8,6 +8,7 @@ import pandas as pd
 
 from capscope.data import Study
 from capscope.display import short_repr
+from capscope.errors import counted
 from capscope.intervals import Interval
 from capscope.profiles.auditing import Audit, AuditSettings
 from capscope.profiles.auditing import audit as audit_of
@@ -63,6 +64,14 @@ class BenchmarkReport:
 def explain_benchmark(study: Study, settings: ExplainSettings, audit: AuditSettings | None = None) -> BenchmarkReport:
     """Explain a benchmark and, with settings for it, audit its items.
 
+    Args:
+        study: The study.
+        settings: Benchmark, claims, comparison, seed.
+        audit: Settings of the audit; None for no audit.
+
+    Returns:
+        The explanation, and the audit where one was asked for.
+
     Raises:
         InputError: The study lacks what is asked for.
     """
@@ -109,7 +118,11 @@ def interval_dict(interval: Interval) -> dict[str, float]:
 
 
 def explanation_dict(explanation: Explanation) -> dict[str, Any]:
-    """Return all of an explanation as plain values."""
+    """Return all of an explanation as plain values.
+
+    Args:
+        explanation: The explanation.
+    """
     demand = explanation.demand
     result: dict[str, Any] = {
         "n_items": demand.n_items,
@@ -166,7 +179,7 @@ def explanation_sentences(explanation: Explanation) -> tuple[str, ...]:
     levels = [f"at mean level {mean:.1f}" for mean in most["mean"]]
     named = listed_with_names(most["dim"].tolist(), levels) or "nothing: all levels are 0"
     return (
-        f"Demands most: {named} (of 5; {explanation.demand.n_items} items).",
+        f"Demands most: {named} (of 5; {counted(explanation.demand.n_items, 'item')}).",
         _difficulty_sentence(explanation.responses),
         _claims_sentence(explanation),
     )
@@ -176,13 +189,15 @@ def _difficulty_sentence(responses: ResponseExplanation | None) -> str:
     if responses is None:
         return "Difficulty hangs on: unknown; answers of three models or more would tell."
     explained, table = responses.shares.explained, responses.shares.table
+    if np.isnan(explained.point):
+        return "Difficulty hangs on: nothing that shows; the items differ in difficulty by no more than chance."
     clear = table[table["lower"] > 0].head(MOST_NAMED)
     shares = [f"{row.share:.0%} ({row.lower:.0%} to {row.upper:.0%})" for row in clear.itertuples()]
     named = listed_with_names(clear["dim"].tolist(), shares) or "no single demand clearly"
     bounds = "" if np.isnan(explained.lower) else f" ({explained.lower:.0%} to {explained.upper:.0%})"
     return (
         f"Difficulty hangs on: {named}; all demands together explain {explained.point:.0%}{bounds} of the differences"
-        f" in difficulty, and {responses.held_out.unexplained:.0%} stays unexplained on new items."
+        f" in difficulty, and {_share(responses.held_out.unexplained)} stays unexplained on new items."
     )
 
 
@@ -198,15 +213,22 @@ def _claims_sentence(explanation: Explanation) -> str:
 
 
 def explanation_text(explanation: Explanation) -> str:
-    """Lay an explanation out as tables, each under a line that says how to read it."""
+    """Lay an explanation out as tables, each under a line that says how to read it.
+
+    Args:
+        explanation: The explanation.
+
+    Returns:
+        Lines to print.
+    """
     demand, effective = explanation.demand, explanation.structure.effective_dims
     levels = pd.DataFrame(demand.histogram.astype(int), columns=[f"n{step}" for step in range(6)])
     parts = [
-        f"Demands of {demand.n_items} items (n0 to n5: items at each level)",
+        f"Demands of {counted(demand.n_items, 'item')} (n0 to n5: items at each level)",
         table_lines(named_dims(pd.concat([demand.table, levels], axis=1))),
         "dominant: items that demand no other dimension more. sensitive: a mean of 2 and an s.d. of 1 or more, so that",
         "the set has easy and hard items on this dimension.",
-        f"\nEffective number of dimensions {_words(effective)} of {len(demand.dims)}; dimensions that come together:",
+        f"\n{_dimensions(effective, len(demand.dims))}; dimensions that come together:",
         table_lines(_named_pairs(explanation.structure.pairs().head(MOST_PAIRS))),
         "both_high: share of items at level 3 or more on both; lift: how many times more often than if they were",
         "independent. What comes together cannot be told apart on these items.",
@@ -230,8 +252,10 @@ def _claims_lines(claims: ClaimCheck) -> list[str]:
 
 def _response_lines(responses: ResponseExplanation) -> list[str]:
     shares = responses.shares
+    noise = min(shares.noise, 1.0)
     return [
-        f"\nDifficulty of {shares.items} items: s.d. {shares.spread:.2f} log-odds ({shares.noise:.0%} of the observed"
+        f"\nDifficulty of {counted(shares.items, 'item')}: s.d. {shares.spread:.2f}"
+        f" log-odds ({noise:.0%} of the observed"
         f" variance is noise, taken off); all demands explain {_words(shares.explained)} of it:",
         table_lines(named_dims(shares.table)),
         "share: of the differences in difficulty, shared out among the demands (adds up to the total); alone: what the",
@@ -240,7 +264,7 @@ def _response_lines(responses: ResponseExplanation) -> list[str]:
         table_lines(responses.held_out.table),
         "Items: other items of known tasks; tasks: items of tasks that nothing was learnt from. At 0 or below, the",
         "predictors explain nothing new.",
-        f"Left unexplained by all of these on new items of these tasks: {responses.held_out.unexplained:.0%}.",
+        f"Left unexplained by all of these on new items of these tasks: {_share(responses.held_out.unexplained)}.",
         f"\nModels differ by {responses.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
         f" {responses.separation.reliability:.3f}; beyond it, by dimension:",
         table_lines(named_dims(responses.separation.table)),
@@ -249,7 +273,19 @@ def _response_lines(responses: ResponseExplanation) -> list[str]:
     ]
 
 
+def _dimensions(effective: Interval, count: int) -> str:
+    if np.isnan(effective.point):
+        return f"Effective number of dimensions unknown, since no level varies between the items, of {count}"
+    return f"Effective number of dimensions {_words(effective)} of {count}"
+
+
+def _share(share: float) -> str:
+    return "unknown" if np.isnan(share) else f"{share:.0%}"
+
+
 def _words(interval: Interval) -> str:
+    if np.isnan(interval.point):
+        return "an unknown part (nothing varies)"
     if np.isnan(interval.lower):
         return f"{interval.point:.2f} (no interval: too few tasks)"
     return f"{interval.point:.2f} ({interval.level:.0%} interval {interval.lower:.2f} to {interval.upper:.2f})"

@@ -78,6 +78,9 @@ def demand_structure(demands: Demands, cluster: np.ndarray, level: float = 0.9) 
         demands: Levels of the items.
         cluster: Task of each item; the interval is over tasks.
         level: Nominal coverage.
+
+    Returns:
+        Correlations of the demands, and the effective number of dimensions with its interval.
     """
     frame = pd.DataFrame(demands.level, columns=list(demands.dims))
     correlation = frame.corr(method="spearman").to_numpy()
@@ -165,6 +168,9 @@ def demand_contrast(
         studies: The studies that they belong to, for the tasks.
         rng: Source of the bootstrap.
         level: Nominal coverage.
+
+    Returns:
+        Difference of the mean levels by dimension, with bounds.
 
     Raises:
         InputError: The sets share no dimension.

@@ -7,6 +7,7 @@ import pandas as pd
 
 from capscope.data import ArrowTable, Study, as_frame, read_table
 from capscope.errors import InputError
+from capscope.profiles.agents import PartComparison, compare_parts
 from capscope.profiles.comparison.all_pairs import PairTests, corrected_p
 from capscope.profiles.comparison.change_parts import ScoreChange, judge_severity
 from capscope.profiles.comparison.leaderboard import SuiteAggregates, suite_aggregates
@@ -36,7 +37,7 @@ __all__ = [
     "suite_aggregates",
 ]
 
-Compared = Comparison | SuiteAggregates | JudgedModels
+Compared = Comparison | SuiteAggregates | JudgedModels | PartComparison
 """A comparison: it has `table`, `head`, `notes` or none, `as_dict()` and `as_text()`."""
 
 
@@ -46,6 +47,7 @@ def compare(
     seed: int = 0,
     level: float = 0.9,
     runs: Sequence[int] = DEFAULT_RUNS,
+    by: str | None = None,
 ) -> Compared:
     """Compare two models of a study, all of its models, or models judged in pairs.
 
@@ -54,6 +56,7 @@ def compare(
         models: Two models of the study, or none to compare all.
         seed: Seed of everything random.
         level: Nominal coverage of the intervals.
+        by: Compare two values of this facet, such as two scaffolds, with models held fixed; see `compare_parts`.
         runs: Numbers of runs of pass^k and pass@k, where all models are compared and some ran items more than once.
 
     Returns:
@@ -65,8 +68,9 @@ def compare(
     Examples:
         >>> compare(study, "gpt", "llama").table  # doctest: +SKIP
     """
-    if len(models) not in (0, 2):
-        raise InputError(f"{len(models)} models are named; name two, or none to rank all")
+    if len(models) not in (0, 2) or (by is not None and not models):
+        what = "models are named; name two, or none to rank all" if by is None else f"{by}s are named; name two"
+        raise InputError(f"{len(models)} {what}")
     source = as_frame(source)
     if isinstance(source, str | Path) and Path(source).is_file():
         source = read_table(Path(source))
@@ -75,6 +79,8 @@ def compare(
             raise InputError("judgements rank all their models; name none")
         return bradley_terry(source, level=level)
     study = opened(source)
+    if by is not None and by != "model":
+        return compare_parts(study, models[0], models[1], by=by, level=level)
     if models:
         return compare_models(study, models[0], models[1], seed=seed, level=level)
     return suite_aggregates(study, seed=seed, level=level, runs=runs)

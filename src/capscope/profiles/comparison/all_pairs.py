@@ -187,6 +187,9 @@ def corrected_p(p: Float[np.ndarray, " claim"], correction: Correction) -> Float
     Args:
         p: P-values, in any order.
         correction: `holm` controls the chance of any false claim, `bh` the expected share of false claims.
+
+    Returns:
+        Corrected p-values, in the same order.
     """
     order = np.argsort(p)
     n = len(p)

@@ -91,6 +91,9 @@ def judge_severity(responses: Responses) -> Float[np.ndarray, " judge"]:
 
     Args:
         responses: All answers; without the facet `judge` the result is empty.
+
+    Returns:
+        Differences in shares of the score, one for each judge.
     """
     if "judge" not in responses.facets:
         return np.zeros(0)

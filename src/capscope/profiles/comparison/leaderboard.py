@@ -10,7 +10,7 @@ from scipy.special import expit
 from capscope.axes import FloatArray, ModelItem
 from capscope.data import Responses, Study
 from capscope.display import html_table
-from capscope.errors import FitError, InputError, first_few
+from capscope.errors import FitError, InputError, counted, first_few
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.intervals import StratifiedMean, stratified_mean
 from capscope.profiles.comparison.all_pairs import PairTests, pair_tests
@@ -77,7 +77,8 @@ class SuiteAggregates:
             basis = "(scores not observed are predicted by a Rasch model)"
         tasks = "1 task" if self.tasks == 1 else f"{self.tasks} tasks"
         return (
-            f"{len(self.table)} models on {self.items} items of {tasks} {basis}, {self.level:.0%} intervals over items"
+            f"{counted(len(self.table), 'model')} on {counted(self.items, 'item')} of {tasks}"
+            f" {basis}, {self.level:.0%} intervals over items"
             f" within tasks; kemeny is the place in {kind}"
         )
 
@@ -113,7 +114,10 @@ class SuiteAggregates:
 
     def __repr__(self) -> str:
         best = f", best {self.table['model'].iloc[0]}"
-        return f"SuiteAggregates({len(self.table)} models, {self.items} items, {self.tasks} tasks{best})"
+        return (
+            f"SuiteAggregates({counted(len(self.table), 'model')}, {counted(self.items, 'item')},"
+            f" {counted(self.tasks, 'task')}{best})"
+        )
 
     def _repr_html_(self) -> str:
         return html_table("Models over a suite", self.table, " ".join([*self.notes, self.head]))
@@ -155,6 +159,9 @@ def suite_aggregates(
         seed: Seed of the draws of predicted scores.
         level: Nominal coverage.
         runs: Numbers of runs of pass^k and pass@k, where models ran items more than once.
+
+    Returns:
+        A row for each model: aggregates with bounds, and ranks.
 
     Raises:
         InputError: Fewer than two models answered.

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray
 from capscope.display import html_table
-from capscope.errors import LONGEST_NAME, InputError, first_few, shortened
+from capscope.errors import LONGEST_NAME, InputError, counted, first_few, shortened
 from capscope.profiles.comparison.rankings import ClusterScores, Wins, fit_strengths, strengths
 from capscope.profiles.text_tables import reliability_notes, table_lines
 
@@ -59,7 +59,9 @@ class JudgedModels:
 
     def __repr__(self) -> str:
         first = self.table["model"].iloc[0]
-        return f"JudgedModels({len(self.table)} models, {self.judgements} judgements, {first} first)"
+        return (
+            f"JudgedModels({counted(len(self.table), 'model')}, {counted(self.judgements, 'judgement')}, {first} first)"
+        )
 
     def _repr_html_(self) -> str:
         return html_table("Judged models", self.table, " ".join([*self.notes, self.head]))
@@ -76,6 +78,9 @@ def bradley_terry(judgements: pd.DataFrame, *, level: float = 0.9) -> JudgedMode
         judgements: Columns model_a, model_b, winner (`a`, `b` or `tie`), and optionally prompt. Neither the order of
             the rows nor the frame's index matters.
         level: Nominal coverage.
+
+    Returns:
+        Strength of each model in log-odds, with bounds.
 
     Raises:
         InputError: A column is missing, a name is blank, a winner is none of these, or models fall into groups without

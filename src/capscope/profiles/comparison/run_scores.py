@@ -18,6 +18,7 @@ from scipy.special import betainc, betaln, comb, digamma, expit, logit, ndtri
 
 from capscope.axes import FloatArray
 from capscope.data import Responses
+from capscope.errors import counted
 
 FAR = 2
 """Times the runs at hand beyond which a number of runs rests on the shape of the Beta distribution alone."""
@@ -269,7 +270,8 @@ class RepeatedRuns:
                 for score in model.scores
             ]
             yield (
-                f"{model.model}: {model.items} items, {model.runs:.1f} runs each, {model.flaky} flaky, two runs differ"
+                f"{model.model}: {counted(model.items, 'item')}, {model.runs:.1f} runs"
+                f" each, {model.flaky} flaky, two runs differ"
                 f" on {100 * model.disagreement:.1f} %; {'; '.join(scores)}"
             )
         if len(ordered) > MOST_LINES:
@@ -289,6 +291,9 @@ def repeated_runs(responses: Responses, runs: Sequence[int] = DEFAULT_RUNS, leve
         responses: Answers with repeats.
         runs: Numbers of runs to report.
         level: Coverage of the bounds.
+
+    Returns:
+        Chances of success in any and in all of several runs, by model; or None.
     """
     responses = by_condition(of_one_judge(responses))
     dense = responses.dense()

@@ -77,6 +77,9 @@ def paired_difference(
         task: Task of each of these items.
         rng: Source of the draws.
         level: Nominal coverage.
+
+    Returns:
+        The mean difference, its bounds, and the chance that A is better.
     """
     draws, ahead = difference_draws(difference, task, rng)
     lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
@@ -246,6 +249,9 @@ def compare_models(study: Study, first: str, second: str, *, seed: int = 0, leve
         second: Name of model B.
         seed: Seed of the posterior draws.
         level: Nominal coverage.
+
+    Returns:
+        Differences over all items and by task, benchmark and demand, with bounds.
 
     Raises:
         InputError: No such model, the same one twice, or no item that both answered.

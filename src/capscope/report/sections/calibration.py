@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import expit
 
 from capscope.axes import LEVELS, RowFloats
-from capscope.data import Demands, Responses, Study
+from capscope.data import Demands, Responses, Study, with_models_of
 from capscope.fit import CurvePosterior, HeldOut
 from capscope.intervals import cluster_bootstrap_means, jeffreys_interval, quantile_bounds
 from capscope.report.figures import reliability_plot
@@ -99,6 +99,7 @@ def answers_in_sample(posterior: CurvePosterior, study: Study, rng: np.random.Ge
     Returns:
         `kind` ("in sample"), `bins`, `error` and `answers`; no bin where no answer of the study is of the fit.
     """
+    study = with_models_of(study, posterior.models)
     demands, answers = Demands.of(study, rubrics=posterior.dims).on(posterior.dims), Responses.of(study)
     rated = ~np.isnan(demands.level).any(axis=1) & (np.nan_to_num(demands.level).max(axis=1) > LEAST_LEVEL)
     chance = expit(posterior.item_log_odds(demands.level[rated], rng)).mean(axis=-1)  # (model, item)

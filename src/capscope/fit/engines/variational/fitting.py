@@ -31,6 +31,8 @@ from capscope.fit.irt.settings import IRTSettings
 from capscope.fit.outcome import Outcome, Status
 
 SCORING_SWEEPS = 50
+FEW_ITEMS = 10
+"""Items below which the intervals of slopes are too narrow, though the abilities' uncertainty is counted in."""
 
 
 def fit_variational(
@@ -73,8 +75,16 @@ def fit_variational(
     if _is_short(choice, fitted):
         fitted = corrected(fitted, as_rows(answered), choice, state)
     posterior = extended(fitted, responses, side, models, items)
-    status = Status(state.converged, "converged" if state.converged else "still-moving", chosen.reasons)
+    reasons = (*chosen.reasons, *_few_items(choice, len(fitted.items)))
+    status = Status(state.converged, "converged" if state.converged else "still-moving", reasons)
     return Outcome(posterior, advise(status, posterior, responses, summary), state.history)
+
+
+def _few_items(choice: ModelChoice, n_items: int) -> tuple[str, ...]:
+    """Advice on slopes of few items: 90 % intervals hold 84 % of the true slopes of five items, 88 % of ten."""
+    if choice.name != "2pl" or not 1 < n_items < FEW_ITEMS:
+        return ()
+    return (f"only {n_items} items: intervals of their slopes are somewhat too narrow; --engine mml has right ones",)
 
 
 def _is_short(choice: ModelChoice, fitted: IRTPosterior) -> bool:

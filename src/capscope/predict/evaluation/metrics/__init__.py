@@ -65,7 +65,14 @@ class ModelValues:
 
 
 def score_outcomes(outcomes: Outcomes) -> Values:
-    """Compute every metric; those over one model are averaged over models."""
+    """Compute every metric; those over one model are averaged over models.
+
+    Args:
+        outcomes: Predicted chances and observed scores.
+
+    Returns:
+        Value by metric.
+    """
     return score_models(outcomes).mean()
 
 

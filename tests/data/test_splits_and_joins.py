@@ -102,13 +102,13 @@ def test_check_counts_and_names_what_is_odd():
         "first_missing": ["q19"],
     }
     assert found["odd"] == [
-        "1 item ids of responses are not in items: q19",
-        "15 item ids of responses are not in demands: q10, q11, q12, q13, q14 and 10 more",
+        "1 item id of responses not in items: q19",
+        "15 item ids of responses not in demands: q10, q11, q12, q13, q14 and 10 more",
         "10 items have every answer wrong: q0, q10, q12, q14, q16 and 5 more",
         "10 items have every answer right: q1, q11, q13, q15, q17 and 5 more",
-        "1 item ids of items are not in responses: unasked",
-        "15 item ids of items are not in demands: q10, q11, q12, q13, q14 and 10 more",
-        "20 items have no text",
+        "1 item id of items not in responses: unasked",
+        "15 item ids of items not in demands: q10, q11, q12, q13, q14 and 10 more",
+        "20 items without a text",
     ]
 
 

@@ -1,0 +1,88 @@
+"""The folder of a study: its files, their hashes in the manifest, and whether it may be written."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from capscope.data.reading import SUFFIXES, parse_json, read_text
+from capscope.data.tables import TABLES, TableName
+from capscope.errors import InputError
+from capscope.files import kind_of, refuse_folder, sha256_of
+
+SCHEMA_VERSION = 1
+MANIFEST = "study.json"
+STUDY_FILES = {MANIFEST, *(f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES)}
+"""Everything a study folder may hold; `Study.save` replaces a folder that holds nothing else."""
+
+
+def refuse_overwriting(folder: Path, *, force: bool) -> None:
+    """Refuse an output folder that exists, or, with `force`, one that is not a study.
+
+    Args:
+        folder: Output folder; it need not exist.
+        force: A study in its place may be replaced.
+
+    Raises:
+        OutputError: Saving there would overwrite something.
+    """
+    refuse_folder(folder, force=force, what="study", holds=STUDY_FILES.__contains__)
+
+
+def rated_rubrics(demands: pd.DataFrame | None) -> list[str]:
+    """Return the codes of the rubrics that a table of demands rates, sorted."""
+    return [] if demands is None else sorted(map(str, demands["rubric"].unique()))
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read `study.json`; a folder without one has nothing to say about itself.
+
+    Raises:
+        InputError: It is no manifest of a study, or one of a later version.
+    """
+    if not path.is_file():
+        return {}
+    manifest = parse_json(path, read_text(path))
+    if not isinstance(manifest, dict) or not all(
+        isinstance(manifest.get(key, {}), dict) for key in ("sources", "sha256")
+    ):
+        raise InputError(f"{path}: not the manifest of a study; delete it (it is not needed) or save the study again")
+    if manifest.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise InputError(f"{path}: schema version {manifest['schema_version']} is not known here; update capscope")
+    return manifest
+
+
+def edited_files(folder: Path, manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Return the files whose hash differs from the one in the manifest, or that are gone."""
+    recorded: dict[str, str] = manifest.get("sha256", {})
+    return tuple(
+        name
+        for name, digest in sorted(recorded.items())
+        if not (folder / name).is_file() or sha256_of(folder / name) != digest
+    )
+
+
+def table_files(folder: Path) -> dict[TableName, Path]:
+    """Return the files of a study folder's tables.
+
+    Raises:
+        InputError: The folder does not exist, holds no table, or holds one twice.
+    """
+    kind = kind_of(folder)
+    if kind == "file":
+        raise InputError(f"{folder}: this is a file, not a study folder; make one with 'capscope import'")
+    if not kind:
+        raise InputError(f"{folder}: no such study folder; check the path or make one with 'capscope import'")
+    paths: dict[TableName, Path] = {table: path for table in TABLES if (path := _find(folder, table))}
+    if not paths and kind in ("fit", "bank"):
+        raise InputError(f"{folder}: this is a {kind}, not a study; give the folder of a study")
+    if not paths:
+        raise InputError(f"{folder}: no study here; expected one of {', '.join(f'{t}.parquet' for t in TABLES)}")
+    return paths
+
+
+def _find(folder: Path, table: str) -> Path | None:
+    paths = [path for suffix in SUFFIXES if (path := folder / f"{table}{suffix}").is_file()]
+    if len(paths) > 1:
+        raise InputError(f"{folder}: holds {' and '.join(path.name for path in paths)}; keep one of them")
+    return paths[0] if paths else None

@@ -1,0 +1,203 @@
+"""Precision matrices of a Laplace approximation and their Cholesky factors: dense, or of groups that share few values.
+
+Where the latent values fall into groups (models) that do not touch each other given the shared ones (dimensions), the
+precision is an arrow: one small block for each group, their border with the shared values, and the shared block. Its
+factor takes time and memory linear in the number of groups (Schur complement), and its entries come from as many
+Hessian-vector products as one group and the shared values have entries, since one product serves all groups.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from capscope.errors import FitError
+
+CHUNK = 256
+"""Columns of a derivative computed at a time: bounds the memory."""
+JITTER = (0.0, 1e-6, 1e-3, 1e-1, 1.0, 10.0, 100.0)
+"""What is added to the diagonal of a precision that is not positive definite, until it is."""
+NO_PEAK = "the curve model has no peak on these counts; check that the levels hold more than one answer"
+
+VectorFunction = Callable[[Tensor], Tensor]
+
+
+@runtime_checkable
+class Factor(Protocol):
+    """Cholesky factor L of a precision L L'."""
+
+    def solve(self, flat: Tensor) -> Tensor:
+        """Return the covariance times a flat vector."""
+        ...
+
+    def colour(self, white: Tensor) -> Tensor:
+        """Turn independent unit noise (latent, draw) into noise with the posterior's covariance."""
+        ...
+
+    def half_log_determinant(self) -> Tensor:
+        """Return half the log determinant of the precision."""
+        ...
+
+    def spreads(self, effects: Callable[[Tensor], dict[str, Tensor]], flat: Tensor) -> dict[str, Tensor]:
+        """Return the variance of every entry of every effect, whose functions are linearised at a point."""
+        ...
+
+
+@dataclass(frozen=True)
+class DenseFactor:
+    """Factor of a precision without structure."""
+
+    lower: Tensor
+    """Lower triangular (latent x latent)."""
+
+    def solve(self, flat: Tensor) -> Tensor:
+        """Return the covariance times a flat vector."""
+        return torch.cholesky_solve(flat[:, None], self.lower)[:, 0]
+
+    def colour(self, white: Tensor) -> Tensor:
+        """Turn independent unit noise (latent, draw) into noise with the posterior's covariance."""
+        return torch.linalg.solve_triangular(self.lower.T, white, upper=True)
+
+    def half_log_determinant(self) -> Tensor:
+        """Return half the log determinant of the precision."""
+        return self.lower.diagonal().log().sum()
+
+    def spreads(self, effects: Callable[[Tensor], dict[str, Tensor]], flat: Tensor) -> dict[str, Tensor]:
+        """Return the variance of every entry of every effect, whose functions are linearised at a point."""
+        jacobian = cast(dict[str, Tensor], torch.func.jacrev(effects, chunk_size=CHUNK)(flat))
+        spreads: dict[str, Tensor] = {}
+        for name, rows in jacobian.items():
+            whitened = torch.linalg.solve_triangular(self.lower, rows.reshape(-1, len(flat)).T, upper=False)
+            spreads[name] = whitened.square().sum(0).reshape(rows.shape[:-1])
+        return spreads
+
+
+def dense_factor(gradient: VectorFunction, flat: Tensor) -> DenseFactor:
+    """Differentiate a gradient and factorise; backwards again: forward mode would compile deprecated code of torch.
+
+    Raises:
+        FitError: The function has no peak.
+    """
+    precision = cast(Tensor, torch.func.jacrev(gradient, chunk_size=CHUNK)(flat))
+    precision = (precision + precision.T) / 2
+    eye = torch.eye(len(precision), dtype=precision.dtype)
+    for jitter in JITTER:
+        lower, info = torch.linalg.cholesky_ex(precision + jitter * eye)
+        if int(info) == 0:
+            return DenseFactor(lower)
+    raise FitError(NO_PEAK)
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """Which positions of the flat vector belong to which group, and which are shared."""
+
+    group: Tensor
+    """Positions by group (group x entry)."""
+    shared: Tensor
+    """Positions of the shared values."""
+    by_group: frozenset[str]
+    """Effects whose first axis is the group and that touch no other group."""
+
+    def seeds(self, size: int) -> Tensor:
+        """Return the directions of the products: each entry in all groups at once, then each shared value."""
+        n_entries = self.group.shape[1]
+        seeds = torch.zeros(n_entries + len(self.shared), size, dtype=torch.float64)
+        for entry in range(n_entries):
+            seeds[entry, self.group[:, entry]] = 1.0
+        seeds[n_entries:].scatter_(1, self.shared[:, None], 1.0)
+        return seeds
+
+    def factor(self, gradient: VectorFunction, flat: Tensor) -> "ArrowFactor":
+        """Differentiate a gradient in the directions of the seeds and factorise.
+
+        Raises:
+            FitError: The function has no peak.
+        """
+        n_entries = self.group.shape[1]
+        product = _products(gradient, flat, self.seeds(len(flat)))
+        blocks = product[:n_entries, self.group].permute(1, 2, 0)
+        border = product[n_entries:, self.group].permute(1, 2, 0).contiguous()
+        core = product[n_entries:, self.shared]
+        blocks, core = (blocks + blocks.mT) / 2, (core + core.T) / 2
+        for jitter in JITTER:
+            own, failed = torch.linalg.cholesky_ex(blocks + jitter * torch.eye(n_entries, dtype=flat.dtype))
+            if bool(failed.any()):
+                continue
+            half = torch.linalg.solve_triangular(own, border, upper=False)
+            rest = core + jitter * torch.eye(len(core), dtype=flat.dtype) - torch.einsum("gks,gkt->st", half, half)
+            joint, failed = torch.linalg.cholesky_ex(rest)
+            if int(failed) == 0:
+                return ArrowFactor(self, own, half, joint)
+        raise FitError(NO_PEAK)
+
+
+@dataclass(frozen=True)
+class ArrowFactor:
+    """Factor of an arrow-shaped precision, groups before shared values."""
+
+    arrow: Arrow
+    own: Tensor
+    """Lower factors of the groups' blocks (group x entry x entry)."""
+    half: Tensor
+    """Border, whitened by the groups' factors (group x entry x shared)."""
+    joint: Tensor
+    """Lower factor of the Schur complement (shared x shared)."""
+
+    def solve(self, flat: Tensor) -> Tensor:
+        """Return the covariance times a flat vector."""
+        own = torch.linalg.solve_triangular(self.own, flat[self.arrow.group][..., None], upper=False)
+        shared = flat[self.arrow.shared] - torch.einsum("gks,gkx->s", self.half, own)
+        white = torch.linalg.solve_triangular(self.joint, shared[:, None], upper=False)
+        return self._unwhitened(own, white)[:, 0]
+
+    def colour(self, white: Tensor) -> Tensor:
+        """Turn independent unit noise (latent, draw) into noise with the posterior's covariance."""
+        return self._unwhitened(white[self.arrow.group], white[self.arrow.shared])
+
+    def half_log_determinant(self) -> Tensor:
+        """Return half the log determinant of the precision."""
+        own = self.own.diagonal(dim1=-2, dim2=-1)
+        return own.log().sum() + self.joint.diagonal().log().sum()
+
+    def spreads(self, effects: Callable[[Tensor], dict[str, Tensor]], flat: Tensor) -> dict[str, Tensor]:
+        """Return the variance of every entry of every effect, whose functions are linearised at a point."""
+        return {name: self._spread(name, lambda point, name=name: effects(point)[name], flat) for name in effects(flat)}
+
+    def _spread(self, name: str, effect: VectorFunction, flat: Tensor) -> Tensor:
+        n_entries = self.arrow.group.shape[1]
+        slopes = _directional(effect, flat, self.arrow.seeds(len(flat)))
+        if name not in self.arrow.by_group:
+            rows = slopes[n_entries:].flatten(1)
+            return self._shared(rows).square().sum(0).reshape(slopes.shape[1:])
+        own = torch.linalg.solve_triangular(self.own, slopes[:n_entries].movedim(0, 1), upper=False)
+        rest = slopes[n_entries:] - torch.einsum("gks,gkr->sgr", self.half, own)
+        return own.square().sum(1) + self._shared(rest.flatten(1)).square().sum(0).reshape(slopes.shape[1:])
+
+    def _shared(self, rows: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(self.joint, rows, upper=False)
+
+    def _unwhitened(self, own: Tensor, shared: Tensor) -> Tensor:
+        """Solve by the transposed factor: values of groups (group x entry x draw) and shared ones (shared x draw)."""
+        shared = torch.linalg.solve_triangular(self.joint.T, shared, upper=True)
+        own = own - torch.einsum("gks,sx->gkx", self.half, shared)
+        own = torch.linalg.solve_triangular(self.own.mT, own, upper=True)
+        size = self.arrow.group.numel() + len(self.arrow.shared)
+        flat = torch.zeros(size, shared.shape[1], dtype=shared.dtype)
+        flat = flat.index_put((self.arrow.group.flatten(),), own.flatten(0, 1))
+        return flat.index_put((self.arrow.shared,), shared)
+
+
+def _products(gradient: VectorFunction, flat: Tensor, seeds: Tensor) -> Tensor:
+    """Hessian times each seed (seed x latent); the Hessian is symmetric, so that going backwards is enough."""
+    backwards = torch.func.vjp(gradient, flat)[1]
+    return cast(Tensor, torch.func.vmap(lambda seed: backwards(seed)[0], chunk_size=CHUNK)(seeds))
+
+
+def _directional(function: VectorFunction, flat: Tensor, seeds: Tensor) -> Tensor:
+    """Derivative of a function along each seed (seed x shape of the function), by going backwards twice."""
+    backwards = torch.func.vjp(function, flat)[1]
+    forwards = torch.func.vjp(lambda weight: backwards(weight)[0], torch.zeros_like(function(flat)))[1]
+    return cast(Tensor, torch.func.vmap(lambda seed: forwards(seed)[0], chunk_size=CHUNK)(seeds))

@@ -1,0 +1,1 @@
+"""Abilities of agents as sums of parts: model, scaffold, effort, and what does not add up."""
