@@ -38,7 +38,7 @@ class Application(TyperGroup):
             lines += ["", panel] if panel == PANELS[0] else [panel]
             lines += self._verbs(panel)
         lines += ["Options", *_rows((" ".join(p.opts), getattr(p, "help", "") or "") for p in self.get_params(ctx))]
-        lines += ["", f"'{ctx.command_path} VERB -h' has the options of a verb and an example."]
+        lines += [f"'{ctx.command_path} VERB -h' has the options of a verb and an example."]
         formatter.write("\n".join(lines) + "\n")
 
     def _panels(self) -> list[str]:

@@ -134,6 +134,9 @@ def evaluate_route(  # noqa: PLR0913 - every setting has a default and is given 
         workers: Number of processes; 0 for one per processor.
         progress: Called with the share of the work done, 0 to 1.
 
+    Returns:
+        Curves and figures of each router, and whether targets hold.
+
     Raises:
         InputError: There are no prices, or too few requests that every model answered.
     """

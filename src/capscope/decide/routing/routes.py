@@ -195,6 +195,9 @@ def route(  # noqa: PLR0913 - every setting has a default and is given by keywor
         embedder: Embedder that turns texts into vectors: ``auto``, ``tfidf``, or the name of a model.
         workers: Number of processes; 0 for one per processor.
 
+    Returns:
+        The model of each request with its chance and price, and what to expect of the whole.
+
     Raises:
         InputError: There are no prices, too few common answers, or a setting lies outside its range.
     """

@@ -120,12 +120,12 @@ def out_of_fold(  # noqa: PLR0913 - every setting has a default and is given by 
     embedder: str = AUTO,
     workers: int = 1,
 ) -> pd.DataFrame:
-    """Predict every answer of a study by an assessor that has not seen answers to the item (or its task, benchmark).
+    """Predict each answer by an assessor that has not seen answers to its item (or task, benchmark).
 
     Args:
         study: A study with items and responses.
         assessor: Name out of `ASSESSORS`.
-        split: See `evaluate`, like all that follow.
+        split: What is held out together.
         folds: Number of folds.
         seed: Seed of folds and assessor.
         annotator: Whose demand levels to use.
@@ -136,9 +136,7 @@ def out_of_fold(  # noqa: PLR0913 - every setting has a default and is given by 
         The columns of `prediction_table`.
     """
     _refuse_unknown([assessor])
-    settings = EvaluationSettings(
-        split=split, folds=folds, seed=seed, annotator=annotator, embedder=embedder, workers=workers
-    )
+    settings = EvaluationSettings(split=split, folds=folds, seed=seed, annotator=annotator, workers=workers)
     data = EvaluationData.of(study, annotator, embedder)
     cut = data.folds(data.plan(study, settings), seed)
     results = _Run(data, settings, [assessor], assessor).results(cut, seed, None)
