@@ -14,6 +14,7 @@ from .data import read_level_counts as read_level_counts
 from .data import read_study as read_study
 from .data import shipped as shipped
 from .data.formats import import_logs as import_logs
+from .decide import route as route
 from .errors import CapscopeError as CapscopeError
 from .fit import Fit as Fit
 from .fit import fit as fit

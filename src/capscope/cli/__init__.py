@@ -26,6 +26,7 @@ from capscope.cli.plan_command import plan
 from capscope.cli.predict_command import predict
 from capscope.cli.profile_command import compare, explain, profile
 from capscope.cli.report_command import demo, report, view
+from capscope.cli.route_command import route_app
 from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
 from capscope.errors import CapscopeError, OutputError
 
@@ -72,6 +73,7 @@ app.add_typer(battery_app, name="battery", rich_help_panel="Batteries")
 app.add_typer(gate_app, name="gate", rich_help_panel="Decide")
 app.add_typer(judge_app, name="judge", rich_help_panel="Decide")
 app.command("plan", rich_help_panel="Decide")(plan)
+app.add_typer(route_app, name="route", rich_help_panel="Decide")
 app.command("explain", rich_help_panel="Explain")(explain)
 app.command("report", rich_help_panel="Explain")(report)
 app.command("view", hidden=True, rich_help_panel="Explain")(view)

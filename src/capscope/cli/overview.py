@@ -33,12 +33,12 @@ class Application(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's types, or Typer's copy of them
         """Write the help: the verbs by job, one line each, then the options."""
-        lines = [f"Usage: {ctx.command_path} [OPTIONS] VERB ...", "", self.help or ""]
+        lines = [f"Usage: {ctx.command_path} [OPTIONS] VERB ...", self.help or ""]
         for panel in self._panels():
             lines += ["", panel] if panel == PANELS[0] else [panel]
             lines += self._verbs(panel)
         lines += ["Options", *_rows((" ".join(p.opts), getattr(p, "help", "") or "") for p in self.get_params(ctx))]
-        lines += ["", f"'{ctx.command_path} VERB -h' has the options of a verb and an example."]
+        lines += [f"'{ctx.command_path} VERB -h' has the options of a verb and an example."]
         formatter.write("\n".join(lines) + "\n")
 
     def _panels(self) -> list[str]:

@@ -23,10 +23,11 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Print ability profiles with intervals. Example: capscope profile FIT --model GPT-4o."""
-    from capscope.profiles import part_effects
     from capscope.profiles import profile as profile_of
 
     if by is not None:
+        from capscope.profiles import part_effects  # it loads torch
+
         parts = part_effects(fit, by, level=level, seed=seed)
         emit(parts.as_dict(), as_json, parts.as_text())
         return

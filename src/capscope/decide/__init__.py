@@ -13,6 +13,9 @@ from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
 from capscope.decide.planning.plan_summary import plan_text
 from capscope.decide.release_gate import GateResult, draw_chances, gate, plan_gate
+from capscope.decide.routing.prices import ModelPrices
+from capscope.decide.routing.route_evaluation import RouteEvaluation, RouterScore, evaluate_route
+from capscope.decide.routing.routes import Routes, route
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
 __all__ = [
@@ -34,9 +37,14 @@ __all__ = [
     "LivePlan",
     "ModelMove",
     "PlanSettings",
+    "ModelPrices",
+    "RouteEvaluation",
+    "RouterScore",
+    "Routes",
     "EvaluationPrices",
     "draw_chances",
     "evaluate_gate",
+    "evaluate_route",
     "evaluate_judge",
     "gate",
     "gate_junit",
@@ -51,4 +59,5 @@ __all__ = [
     "plan_live_gate",
     "run_gate",
     "plan_text",
+    "route",
 ]

@@ -18,11 +18,11 @@ from capscope.predict.assessors.explanatory import ExplanatoryAssessor
 from capscope.predict.assessors.forest import ForestAssessor
 from capscope.predict.evaluation.metrics import METRICS, Metric, score_outcomes
 from capscope.predict.evaluation.result import Evaluation, EvaluationSettings
-from capscope.predict.evaluation.runner import evaluate
+from capscope.predict.evaluation.runner import evaluate, out_of_fold
 from capscope.predict.features import ItemFeatures, ItemTexts, item_features
 from capscope.predict.from_fit import predict_from_curves, predict_from_irt
 from capscope.predict.outcomes import Outcomes
-from capscope.predict.prediction_run import predict, predict_items
+from capscope.predict.prediction_run import Items, open_requests, predict, predict_items
 from capscope.predict.predictions import Predictions, refuse_prediction_file, score_table
 from capscope.predict.scores.deferral import deferral_rules
 
@@ -50,7 +50,10 @@ __all__ = [
     "Training",
     "deferral_rules",
     "evaluate",
+    "Items",
     "item_features",
+    "open_requests",
+    "out_of_fold",
     "predict",
     "predict_from_curves",
     "predict_from_irt",

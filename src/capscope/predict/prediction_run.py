@@ -93,11 +93,11 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
     known = _opened(source, model)
     if isinstance(known, Study):
         dims = () if known.demands is None else Demands.of(known, annotator).dims
-        return predict_from_study(known, _items(items, dims), settings, on_start)
+        return predict_from_study(known, open_requests(items, dims), settings, on_start)
     if assessor is not None:
         where = source if isinstance(source, Path | str) else "the source"
         raise InputError(f"{where}: is a fit, which predicts by itself; give a study for --assessor, or leave it out")
-    return predict_from_fit(known, _items(items, known.rubrics), settings)
+    return predict_from_fit(known, open_requests(items, known.rubrics), settings)
 
 
 def _deferral(
@@ -156,8 +156,16 @@ def _opened(source: Source, model: str | None) -> Study | Posterior:
     return _opened(load_fit(folder), model) if is_fit(folder) else Study.load(folder)
 
 
-def _items(items: Items, rubrics: tuple[str, ...]) -> Study:
-    """Return the items as a study."""
+def open_requests(items: Items, rubrics: tuple[str, ...] = ()) -> Study:
+    """Return items to predict as a study.
+
+    Args:
+        items: See `predict`.
+        rubrics: Codes of the rubrics whose levels stand in columns of a table.
+
+    Raises:
+        InputError: There are no items, or they cannot be read.
+    """
     items = as_frame(items)
     if isinstance(items, Study):
         return items.with_items()

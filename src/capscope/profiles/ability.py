@@ -15,7 +15,7 @@ from capscope.axes import FloatArray, ModelDim
 from capscope.data import Study
 from capscope.display import html_table
 from capscope.errors import InputError, counted, first_few, nearest
-from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit, with_named_agent
+from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
 from capscope.profiles.directions import dimension_abilities, general_direction, named_dimensions
 from capscope.profiles.item_groups import expected_scores, opened
@@ -221,7 +221,9 @@ def profile(
         fit = load_fit(Path(fit))
     if not isinstance(fit, Fit | Posterior):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the fit is {type(fit).__name__}; give a fit, its posterior or its folder")
-    if isinstance(fit, Fit) and model is not None:
+    if isinstance(fit, Fit) and fit.design is not None and model is not None:
+        from capscope.fit import with_named_agent
+
         fit = with_named_agent(fit, model)
     posterior: Posterior = fit.posterior if isinstance(fit, Fit) else fit
     profiles = _with_scores(ability_profiles(posterior, level), posterior, None if study is None else opened(study))

@@ -14,7 +14,7 @@ from capscope.errors import InputError, OutputError, nearest
 from capscope.files import refuse_unwritable, write_table
 from capscope.fit import single_threaded_blas
 from capscope.predict.assessor import Assessor, Chances, Training
-from capscope.predict.assessors import ASSESSORS, usable
+from capscope.predict.assessors import ASSESSORS, DEFAULT, usable
 from capscope.predict.evaluation.metrics import Values, mean_values, score_models
 from capscope.predict.evaluation.result import (
     FIELDS,
@@ -107,6 +107,40 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
     data = EvaluationData.of(study, annotator, embedder)
     names = list(dict.fromkeys(assessors or usable(data.layout.features, data.layout.agents)))
     return _Run(data, settings, names, _reference(reference, names)).evaluation(data.plan(study, settings), progress)
+
+
+def out_of_fold(  # noqa: PLR0913 - every setting has a default and is given by keyword
+    study: Study,
+    assessor: str = DEFAULT,
+    *,
+    split: str = "id",
+    folds: int = 3,
+    seed: int = 0,
+    annotator: str | None = None,
+    embedder: str = AUTO,
+    workers: int = 1,
+) -> pd.DataFrame:
+    """Predict each answer by an assessor that has not seen answers to its item (or task, benchmark).
+
+    Args:
+        study: A study with items and responses.
+        assessor: Name out of `ASSESSORS`.
+        split: What is held out together.
+        folds: Number of folds.
+        seed: Seed of folds and assessor.
+        annotator: Whose demand levels to use.
+        embedder: Embedder that turns texts into vectors.
+        workers: Number of processes.
+
+    Returns:
+        The columns of `prediction_table`.
+    """
+    _refuse_unknown([assessor])
+    settings = EvaluationSettings(split=split, folds=folds, seed=seed, annotator=annotator, workers=workers)
+    data = EvaluationData.of(study, annotator, embedder)
+    cut = data.folds(data.plan(study, settings), seed)
+    results = _Run(data, settings, [assessor], assessor).results(cut, seed, None)
+    return prediction_table(data.layout, assessor, seed, OutOfFold.gather(cut, results))
 
 
 @dataclass(frozen=True)
@@ -250,14 +284,14 @@ class _Run:
             seed = self.settings.seed + number
             folds = self.data.folds(plan, seed)
             n_folds = len(folds)
-            results = self._results(folds, seed, _part(progress, number, self.settings.seeds))
+            results = self.results(folds, seed, _part(progress, number, self.settings.seeds))
             for place, name in enumerate(self.names):
                 self._add(name, seed, OutOfFold.gather(folds, results[place * n_folds : (place + 1) * n_folds]))
         if self.settings.write is not None:
             write_table(self.settings.write, pd.concat(self.tables, ignore_index=True), option="--write")
         return self._result(n_folds)
 
-    def _results(
+    def results(
         self, folds: list[ResponseFold], seed: int, progress: Callable[[float], None] | None
     ) -> list[FoldResult]:
         """Results of every assessor on every fold, assessors first."""

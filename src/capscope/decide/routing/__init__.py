@@ -1,0 +1,1 @@
+"""Routing: which model answers which request, by chance of success and price."""

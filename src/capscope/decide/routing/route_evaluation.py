@@ -1,0 +1,377 @@
+"""Measure routers on requests held out: score against cost, beside single models, the oracle and other routers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from capscope.axes import FloatArray, ItemFloats, ModelItem, RowIndex
+from capscope.data import Responses, Study, read_study, task_labels
+from capscope.decide.routing.evidence import RouteSettings, route_evidence
+from capscope.decide.routing.prices import ModelPrices, PriceTable, model_prices
+from capscope.decide.routing.routes import Requests
+from capscope.decide.routing.rules import WEIGHTS, RouteCurve, best_single, best_value, learn_rule, of_choice
+from capscope.embedding import text_vectors
+from capscope.errors import InputError
+from capscope.intervals import normal_quantile
+
+TARGETS = (0.5, 0.6, 0.7, 0.8, 0.9)
+"""Targets that are tried."""
+NEIGHBOURS = 40
+"""Past requests that the nearest-neighbour router looks at (RouterBench, Hu et al., 2024)."""
+OURS = "route"
+"""Name of this package's router in results."""
+TASK_PRIOR = 2.0
+"""Answers that a model's overall mean is worth in its mean on a task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterScore:
+    """A router's curve and what is read off it."""
+
+    curve: RouteCurve
+    """Score against cost."""
+    area: float
+    """Mean score over budgets between the cheapest and the best single model."""
+    score_at_best_cost: float
+    """Score at the cost of the best single model."""
+    usd_at_best_score: float
+    """Cost at which the best single model's score is reached; infinity where it is not."""
+    saving: float
+    """Share of the best single model's cost that this saves; NaN where its score is not reached."""
+    gap_closed: float
+    """Share of the distance from the best single model's score to the oracle's that is closed at the same cost."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        names = ("area", "score_at_best_cost", "usd_at_best_score", "saving", "gap_closed")
+        return {name: getattr(self, name) for name in names} | {"curve": self.curve.records()}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RouteEvaluation:
+    """Routers beside each other on the same held-out requests."""
+
+    n_models: int
+    """RouteChances."""
+    n_items: int
+    """Requests, each held out once."""
+    singles: pd.DataFrame
+    """Columns role (`best single`, `cheapest`, `oracle`), model, score, usd (mean of a request)."""
+    routers: dict[str, RouterScore]
+    """By name: `route`, `knn` (nearest neighbours), `by-task` (best mean of the task)."""
+    targets: pd.DataFrame
+    """Columns target, met (share of requests said to meet it), success (their mean score), lower, upper, expected,
+    score (of all requests), usd, saving (against the best single model), holds (success at most 2 points below)."""
+    match: dict[str, float]
+    """The rule that is to keep the best single model's score: score, usd, saving, difference, lower, upper."""
+    notes: tuple[str, ...] = field(default=())
+    """Remarks, one line each."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "n_models": self.n_models,
+            "n_items": self.n_items,
+            "singles": self.singles.to_dict("records"),
+            "routers": {name: router.as_dict() for name, router in self.routers.items()},
+            "targets": self.targets.to_dict("records"),
+            "match": self.match,
+            "notes": list(self.notes),
+        }
+
+    def table(self) -> pd.DataFrame:
+        """Routers side by side."""
+        columns = ("area", "score_at_best_cost", "saving", "gap_closed")
+        rows = [{"router": name} | {c: getattr(r, c) for c in columns} for name, r in self.routers.items()]
+        return pd.DataFrame(rows)
+
+    @property
+    def verdict(self) -> str:
+        """The answer in one sentence."""
+        saving = self.routers[OURS].saving
+        if not np.isfinite(saving):
+            return "Routing does not reach the best single model's score on these requests"
+        return f"At the best single model's score, routing saves {saving:.0%} of its cost"
+
+    def __repr__(self) -> str:
+        return f"RouteEvaluation({self.n_models} models, {self.n_items} requests)\n{self.verdict}"
+
+
+def evaluate_route(  # noqa: PLR0913 - every setting has a default and is given by keyword
+    study: Study | Path | str,
+    prices: PriceTable | None = None,
+    *,
+    assessor: str = "stacked",
+    outer: int = 3,
+    level: float = 0.9,
+    floor: bool = True,
+    folds: int = 3,
+    seed: int = 0,
+    annotator: str | None = None,
+    embedder: str = "auto",
+    workers: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> RouteEvaluation:
+    """Measure `capscope.route` on requests that it has not seen, each with answers of every priced model.
+
+    A router learns from the other folds alone: chances, effects, margins, and which single model is the best.
+
+    Args:
+        study: A study with answers, or its folder.
+        prices: See `capscope.route`.
+        assessor: Assessor that predicts the chances.
+        outer: Folds of requests that are held out in turn.
+        level: Coverage of the conservative chance and of intervals.
+        floor: See `capscope.route`.
+        folds: Folds inside the others, in which routing is tested before it is used.
+        seed: Seed of everything random.
+        annotator: Whose demand levels to use.
+        embedder: Embedder that turns texts into vectors.
+        workers: Number of processes; 0 for one per processor.
+        progress: Called with the share of the work done, 0 to 1.
+
+    Returns:
+        Curves and figures of each router, and whether targets hold.
+
+    Raises:
+        InputError: There are no prices, or too few requests that every model answered.
+    """
+    settings = RouteSettings(
+        assessor=assessor,
+        level=level,
+        floor=floor,
+        folds=folds,
+        seed=seed,
+        annotator=annotator,
+        embedder=embedder,
+        workers=workers,
+    )
+    if outer < 2:
+        raise InputError(f"--outer {outer}: two or more folds are needed to hold requests out")
+    known = (study if isinstance(study, Study) else read_study(study)).with_items()
+    priced = model_prices(known, prices)
+    held = CommonRequests.of(known, priced)
+    number = np.random.default_rng(seed).permutation(np.arange(len(held.items)) % outer)
+    parts: list[_HeldOutFold] = []
+    for place in range(outer):
+        parts.append(_HeldOutFold.of(known, held, priced, settings, number == place))
+        if progress is not None:
+            progress((place + 1) / outer)
+    return _evaluation(parts, held, level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonRequests:
+    """Requests that every candidate answered."""
+
+    items: tuple[str, ...]
+    score: ModelItem
+    cost: ModelItem
+    task: np.ndarray
+    vectors: FloatArray
+    """What nearest neighbours are found by: standardised demand levels and vectors of texts, one row for each item."""
+
+    @classmethod
+    def of(cls, study: Study, prices: ModelPrices) -> "CommonRequests":
+        """Collect them from a study.
+
+        Raises:
+            InputError: There are none.
+        """
+        answers = Responses.of(study)
+        place = pd.Index(answers.models).get_indexer(pd.Index(prices.models))
+        score = answers.dense().score[place]
+        complete = np.isfinite(score).all(axis=0)
+        if not complete.any():
+            raise InputError(f"{study.name}: no request has answers of every priced model; price fewer models")
+        ids = np.array(answers.items)[complete]
+        items = study.require("items")
+        items = items.set_index(items["item_id"].astype(str)).reindex(ids).reset_index(drop=True)
+        items = items.assign(item_id=ids)
+        texts = items["text"].fillna("").astype(str)
+        return cls(
+            items=tuple(map(str, ids)),
+            score=score[:, complete],
+            cost=prices.of_items(list(texts)),
+            task=task_labels(items),
+            vectors=_vectors(study, ids, list(texts)),
+        )
+
+
+def _vectors(study: Study, ids: np.ndarray, texts: list[str]) -> FloatArray:
+    parts: list[FloatArray] = []
+    if any(texts):
+        parts.append(text_vectors(texts, "tfidf").vectors)
+    if study.demands is not None:
+        levels = study.demands.pivot_table(index="item_id", columns="rubric", values="level", aggfunc="mean")
+        values = levels.reindex(ids).fillna(levels.mean()).to_numpy(dtype=float)
+        parts.append((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9))
+    if not parts:
+        return np.zeros((len(ids), 1))
+    return np.hstack([part / max(float(np.sqrt((part**2).sum(axis=1).mean())), 1e-9) for part in parts])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _HeldOutFold:
+    """One fold of held-out requests: what each router chooses on them, and what came."""
+
+    rows: np.ndarray
+    """Places of the requests."""
+    choices: dict[str, list[np.ndarray]]
+    """Choices of each router over `WEIGHTS`."""
+    single: RowIndex
+    """The best single model by the other folds."""
+    targets: dict[float, tuple[RowIndex, np.ndarray]]
+    """Choice and said to meet, by target."""
+    match: RowIndex
+    """Choice of the rule that keeps the best single model's score."""
+    chance: ModelItem
+    """Calibrated chances."""
+
+    @classmethod
+    def of(
+        cls, study: Study, held: CommonRequests, prices: ModelPrices, settings: RouteSettings, test: np.ndarray
+    ) -> "_HeldOutFold":
+        """Learn from the other requests, and choose on these."""
+        ids = pd.Index(np.array(held.items)[test])
+        every = study.require("items")["item_id"].astype(str)
+        training = study.keep_items(pd.Index(every[~every.isin(ids)]))
+        asked = study.keep_items(ids)
+        requests = Study(asked.items, None, asked.demands, study.name)
+        evidence = route_evidence(training, prices, settings)
+        candidates = Requests.of(training, requests, prices, evidence, settings).candidates
+        order = np.argsort(np.array(held.items)[test])
+        rows = np.flatnonzero(test)[order]
+        best = best_single(evidence.score, evidence.candidates.cost)
+        scale = float(evidence.candidates.cost[best].mean())
+        known = np.flatnonzero(~test)
+        tables = {
+            OURS: candidates,
+            "knn": replace(candidates, chance=_nearest(held, known, rows)),
+            "by-task": replace(candidates, chance=_by_task(held, known, rows)),
+        }
+        choices = {
+            name: [best_value(table, float(weight / max(scale, 1e-300))) for weight in WEIGHTS]
+            for name, table in tables.items()
+        }
+        targets: dict[float, tuple[RowIndex, np.ndarray]] = {}
+        for target in TARGETS:
+            rule = learn_rule(evidence, replace(settings, target=target))
+            choice = rule.choose(candidates)
+            targets[target] = choice, of_choice(rule.meets(candidates), choice).astype(bool)
+        match = learn_rule(evidence, settings).choose(candidates)
+        single = np.full(len(rows), best)
+        return cls(rows=rows, choices=choices, single=single, targets=targets, match=match, chance=candidates.chance)
+
+
+def _nearest(held: CommonRequests, known: np.ndarray, asked: np.ndarray) -> ModelItem:
+    """Mean score of each model on the past requests most like each request."""
+    near = held.vectors[asked] @ held.vectors[known].T
+    size = (held.vectors[known] ** 2).sum(axis=1)
+    count = min(NEIGHBOURS, len(known))
+    place = np.argpartition(size - 2 * near, count - 1, axis=1)[:, :count]
+    return held.score[:, known][:, place].mean(axis=2)
+
+
+def _by_task(held: CommonRequests, known: np.ndarray, asked: np.ndarray) -> ModelItem:
+    """Mean score of each model on the past requests of the same task, drawn to its overall mean where they are few."""
+    names, place = np.unique(held.task, return_inverse=True)
+    member = np.eye(len(names))[place[known]]
+    overall = held.score[:, known].mean(axis=1, keepdims=True)
+    mean = (held.score[:, known] @ member + TASK_PRIOR * overall) / (member.sum(axis=0) + TASK_PRIOR)
+    return mean[:, place[asked]]
+
+
+def _evaluation(parts: list[_HeldOutFold], held: CommonRequests, level: float) -> RouteEvaluation:
+    rows = np.concatenate([part.rows for part in parts])
+    score, cost = held.score[:, rows], held.cost[:, rows]
+    single = np.concatenate([part.single for part in parts])
+    base = of_choice(score, single)
+    best, best_usd = float(base.mean()), float(of_choice(cost, single).mean())
+    cheapest = int(cost.mean(axis=1).argmin())
+    right = np.where(score == score.max(axis=0), cost, np.inf).argmin(axis=0)
+    oracle, oracle_usd = float(of_choice(score, right).mean()), float(of_choice(cost, right).mean())
+    least = float(cost[cheapest].mean())
+    singles = pd.DataFrame(
+        [
+            {"role": "best single", "model": "", "score": best, "usd": best_usd},
+            {"role": "cheapest", "model": "", "score": float(score[cheapest].mean()), "usd": least},
+            {"role": "oracle", "model": "", "score": oracle, "usd": oracle_usd},
+        ]
+    )
+    return RouteEvaluation(
+        n_models=len(score),
+        n_items=len(rows),
+        singles=singles,
+        routers={
+            name: _router_score(
+                RouteCurve.of(_joined([part.choices[name] for part in parts]), score, cost, level),
+                (best, best_usd, least, oracle),
+            )
+            for name in parts[0].choices
+        },
+        targets=pd.DataFrame([_target_row(parts, target, score, cost, best_usd, level) for target in TARGETS]),
+        match=_match(np.concatenate([part.match for part in parts]), base, score, cost, best_usd),
+    )
+
+
+def _joined(several: list[list[np.ndarray]]) -> list[np.ndarray]:
+    """Choices over all folds at each weight."""
+    return [np.concatenate(at_weight) for at_weight in zip(*several, strict=True)]
+
+
+def _router_score(curve: RouteCurve, known: tuple[float, float, float, float]) -> RouterScore:
+    best, best_usd, least, oracle = known
+    reached, usd = float(curve.score_at(best_usd)), curve.usd_at(best)
+    return RouterScore(
+        curve=curve,
+        area=curve.area(least, best_usd),
+        score_at_best_cost=reached,
+        usd_at_best_score=usd,
+        saving=1 - usd / best_usd if np.isfinite(usd) and best_usd > 0 else float("nan"),
+        gap_closed=(reached - best) / (oracle - best) if oracle > best else float("nan"),
+    )
+
+
+def _target_row(
+    parts: list[_HeldOutFold], target: float, score: ModelItem, cost: ModelItem, best_usd: float, level: float
+) -> dict[str, object]:
+    """What came of a target: success among the requests that were said to meet it, beside what was expected."""
+    choice = np.concatenate([part.targets[target][0] for part in parts])
+    met = np.concatenate([part.targets[target][1] for part in parts])
+    expected = of_choice(np.hstack([part.chance for part in parts]), choice)
+    got: ItemFloats = of_choice(score, choice)
+    usd = float(of_choice(cost, choice).mean())
+    row: dict[str, object] = {"target": target, "met": float(met.mean())}
+    nan = float("nan")
+    success = float(got[met].mean()) if met.any() else nan
+    width = normal_quantile(level) * float(got[met].std()) / np.sqrt(met.sum()) if met.any() else nan
+    return row | {
+        "success": success,
+        "lower": success - width,
+        "upper": success + width,
+        "expected": float(expected[met].mean()) if met.any() else nan,
+        "score": float(got.mean()),
+        "usd": usd,
+        "saving": 1 - usd / best_usd,
+        "holds": bool(success >= target - 0.02) if met.any() else True,
+    }
+
+
+def _match(choice: RowIndex, base: ItemFloats, score: ModelItem, cost: ModelItem, best_usd: float) -> dict[str, float]:
+    """Score and cost of the rule that was to keep the best single model's score, chosen before the requests came."""
+    gain = of_choice(score, choice) - base
+    width = normal_quantile(0.95) * float(gain.std(ddof=1)) / np.sqrt(len(gain))
+    usd = float(of_choice(cost, choice).mean())
+    return {
+        "score": float(of_choice(score, choice).mean()),
+        "usd": usd,
+        "saving": 1 - usd / best_usd,
+        "difference": float(gain.mean()),
+        "lower": float(gain.mean()) - width,
+        "upper": float(gain.mean()) + width,
+    }

@@ -1,0 +1,393 @@
+"""Route requests: the cheapest model that is likely enough to succeed on each, with expected score and cost."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+
+from capscope.axes import ItemFloats, ModelItem, RowIndex
+from capscope.data import Demands, Study, read_study, task_labels
+from capscope.decide.routing.evidence import EDGE, RouteChances, RouteEvidence, RouteSettings, places_of, route_evidence
+from capscope.decide.routing.prices import ModelPrices, PriceTable, model_prices
+from capscope.decide.routing.rules import RouteCurve, RouteRule, best_single, learn_rule, of_choice, value_curve
+from capscope.display import html_table
+from capscope.intervals import normal_quantile
+from capscope.predict import Items, open_requests, predict
+
+CALIBRATED, NEW_TASK, UNSUPPORTED = "calibrated", "new-task", "unsupported"
+"""States of a request: routing was tested on requests of its task, on tasks held out whole, or not at all."""
+FEWEST_GROUPS = 3
+"""Tasks, or benchmarks, that a study needs to hold some of them out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spend:
+    """Expected mean score and total cost of answering the requests, with intervals."""
+
+    model: str
+    """The model; empty for the router."""
+    score: float
+    """Expected mean score, in [0, 1]."""
+    lower: float
+    """Lower bound of the mean score that will be observed."""
+    upper: float
+    """Upper bound."""
+    usd: float
+    """Dollars for all requests."""
+    usd_lower: float
+    """Lower bound; the same as `usd` where prices are fixed."""
+    usd_upper: float
+    """Upper bound."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        names = ("model", "score", "lower", "upper", "usd", "usd_lower", "usd_upper")
+        return {name: getattr(self, name) for name in names if name != "model" or self.model}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Routes:
+    """Which model answers each request, why, and what to expect of it."""
+
+    table: pd.DataFrame
+    """Columns item_id, model, chance, lower (conservative chance), usd, meets (the target), state (`calibrated`,
+    `new-task` or `unsupported`), reason, answers (past answers to the same request)."""
+    routed: Spend
+    """What the router gets for what."""
+    single: Spend
+    """The best single model on these requests."""
+    cheapest: Spend
+    """The cheapest single model."""
+    curve: RouteCurve
+    """Score against cost on the study's requests, each held out."""
+    domains: pd.DataFrame
+    """For routers that know a request's task alone: columns benchmark, task, model, chance, lower, answers, usd."""
+    rule: RouteRule
+    """How models were chosen."""
+    settings: RouteSettings
+    """What was asked for."""
+    evidence: RouteEvidence
+    """What it rests on."""
+    study_changed: str | None = None
+    """Day on which the study's answers were last changed; None for a study in memory."""
+    notes: tuple[str, ...] = field(default=())
+    """Remarks for the user, one line each."""
+
+    @property
+    def saving(self) -> float:
+        """Share of the best single model's cost that is saved; negative where routing costs more."""
+        return 1 - self.routed.usd / self.single.usd if self.single.usd > 0 else 0.0
+
+    @property
+    def verdict(self) -> str:
+        """The answer in one sentence."""
+        if self.rule.single is not None:
+            return (
+                f"Every request goes to {self.evidence.models[self.rule.single]}: on {len(self.evidence.items)}"
+                " held-out requests routing is not shown to be as good as that model at its cost"
+            )
+        cost = f"{abs(self.saving):.0%} {'less' if self.saving >= 0 else 'more'} than {self.single.model} for all"
+        return (
+            f"Expected score {self.routed.score:.3f} ({self.routed.lower:.3f} to {self.routed.upper:.3f}) for"
+            f" ${self.routed.usd:,.4g}, {cost}, which would score {self.single.score:.3f}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, which a router can load."""
+        shares = Counter(self.table["model"].tolist())
+        return {
+            "target": self.settings.target,
+            "level": self.settings.level,
+            "certified": self.rule.certified,
+            "floor": None if self.rule.single is None else self.evidence.models[self.rule.single],
+            "expected": self.routed.as_dict() | {"saving": self.saving},
+            "best_single": self.single.as_dict(),
+            "cheapest": self.cheapest.as_dict(),
+            "meeting_target": None if self.settings.target is None else float(self.table["meets"].mean()),
+            "coverage": float((self.table["state"] != UNSUPPORTED).mean()),
+            "support": {
+                "models": list(self.evidence.models),
+                "requests": len(self.evidence.items),
+                "requests_left": self.evidence.n_left,
+                "answers": self.evidence.n_answers,
+                "assessor": self.settings.assessor,
+            },
+            "freshness": {"study_changed": self.study_changed},
+            "models": dict(shares.most_common()),
+            "curve": self.curve.records(),
+            "domains": self.domains.to_dict("records"),
+            "notes": list(self.notes),
+            "requests": self.table.to_dict("records"),
+        }
+
+    def as_text(self) -> str:
+        """Return the answer first, then who gets how many requests."""
+        lines = [f"{self.verdict}."]
+        n = len(self.table)
+        if self.settings.target is not None and self.rule.single is None:
+            met = int(self.table["meets"].sum())
+            lines.append(
+                f"{met} of {n} requests have a model whose conservative chance is {self.settings.target:g} or more; the"
+                " others go to the best."
+                if self.rule.certified
+                else f"No target of {self.settings.target:g} could be certified: all requests go to the best model."
+            )
+        lines += ["", f"{'requests':>8}  {'usd':>10}  {'chance':>6}  model"]
+        for model, rows in sorted(self.table.groupby("model"), key=lambda pair: (-len(pair[1]), pair[0])):
+            lines.append(f"{len(rows):>8}  {rows['usd'].sum():>10.4g}  {rows['chance'].mean():>6.3f}  {model}")
+        beside = [("best single", self.single), ("cheapest", self.cheapest)]
+        lines += [""] + [
+            f"{name}: {one.model}, expected score {one.score:.3f} ({one.lower:.3f} to {one.upper:.3f}), ${one.usd:,.4g}"
+            for name, one in beside
+        ]
+        unsupported = int((self.table["state"] == UNSUPPORTED).sum())
+        if unsupported:
+            lines.append(
+                f"{unsupported} of {n} requests are of tasks without answers; they go to the best single model."
+            )
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def __repr__(self) -> str:
+        return f"Routes({len(self.table)} requests over {self.table['model'].nunique()} models)\n{self.verdict}"
+
+    def _repr_html_(self) -> str:
+        return html_table("Routes", self.table.head(50), self.verdict)
+
+
+def route(  # noqa: PLR0913 - every setting has a default and is given by keyword
+    study: Study | Path | str,
+    items: Items,
+    prices: PriceTable | None = None,
+    *,
+    target: float | None = None,
+    assessor: str = "stacked",
+    level: float = 0.9,
+    floor: bool = True,
+    folds: int = 3,
+    seed: int = 0,
+    annotator: str | None = None,
+    embedder: str = "auto",
+    workers: int = 1,
+) -> Routes:
+    """Choose a model for each request: the cheapest that is likely enough to succeed, else the best.
+
+    Example:
+        ``route(study, ["What is 17 * 23?"], prices, target=0.8).table``
+
+    Args:
+        study: A study with answers of the models, or its folder.
+        items: The requests: a study, a table of items, a list of texts, or the path of one.
+        prices: Table or file with the columns model and usd (of an answer), or model, usd_in, usd_out (of a million
+            tokens); None takes the costs of the study's answers.
+        target: Chance of success that a request's model has to reach; None keeps the mean score of the best single
+            model at the least cost.
+        assessor: Assessor that predicts the chances; one of `capscope.predict.ASSESSORS`.
+        level: Coverage of the conservative chance and of intervals.
+        floor: Send every request to one model where held-out requests do not show that routing is as good at its cost.
+        folds: Folds of the study's requests, in which routing is tested.
+        seed: Seed of everything random.
+        annotator: Whose demand levels to use; by default the mean over annotators.
+        embedder: Embedder that turns texts into vectors: ``auto``, ``tfidf``, or the name of a model.
+        workers: Number of processes; 0 for one per processor.
+
+    Returns:
+        The model of each request with its chance and price, and what to expect of the whole.
+
+    Raises:
+        InputError: There are no prices, too few common answers, or a setting lies outside its range.
+    """
+    settings = RouteSettings(
+        target=target,
+        assessor=assessor,
+        level=level,
+        floor=floor,
+        folds=folds,
+        seed=seed,
+        annotator=annotator,
+        embedder=embedder,
+        workers=workers,
+    )
+    known = study if isinstance(study, Study) else read_study(study)
+    priced = model_prices(known, prices)
+    rubrics = () if known.demands is None else Demands.of(known, annotator).dims
+    wanted = open_requests(items, rubrics)
+    settings = replace(settings, split=_split_for(known, wanted))
+    evidence = route_evidence(known, priced, settings)
+    requests = Requests.of(known, wanted, priced, evidence, settings)
+    changed = None if isinstance(study, Study) else _last_change(Path(study))
+    return routes_of(requests, evidence, learn_rule(evidence, settings), settings, changed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requests:
+    """The requests to route, with the candidates' chances."""
+
+    items: tuple[str, ...]
+    """Ids."""
+    places: pd.DataFrame
+    """Columns benchmark, task."""
+    candidates: RouteChances
+    """Chances and costs."""
+    support: pd.DataFrame
+    """See `capscope.Predictions.support`."""
+    cost_sd: ItemFloats
+    """Standard deviation of the cost of one answer, by model."""
+    notes: tuple[str, ...]
+    """Remarks on predictions and prices."""
+
+    @classmethod
+    def of(
+        cls, study: Study, items: Study, prices: ModelPrices, evidence: RouteEvidence, settings: RouteSettings
+    ) -> "Requests":
+        """Predict every candidate on every request."""
+        predicted = predict(
+            study,
+            items,
+            assessor=settings.assessor,
+            annotator=settings.annotator,
+            embedder=settings.embedder,
+            level=settings.level,
+            seed=settings.seed,
+        )
+        chance = predicted.table.pivot(index="model", columns="item_id", values="p").loc[list(prices.models)]
+        described = items.require("items")
+        described = described.set_index(described["item_id"].astype(str)).loc[list(chance.columns)]
+        texts = described["text"].fillna("").astype(str)
+        places = places_of(described)
+        log_odds = logit(np.clip(chance.to_numpy(dtype=float), EDGE, 1 - EDGE))
+        return cls(
+            items=tuple(map(str, chance.columns)),
+            places=places,
+            candidates=evidence.adjusted(log_odds, places, prices.of_items(list(texts))),
+            support=predicted.support.set_index("item_id").loc[chance.columns].reset_index(),
+            cost_sd=prices.sd,
+            notes=(*prices.notes, *predicted.notes),
+        )
+
+
+def routes_of(
+    requests: Requests, evidence: RouteEvidence, rule: RouteRule, settings: RouteSettings, changed: str | None = None
+) -> Routes:
+    """Apply a rule to requests; those of tasks without past answers go to the best single model.
+
+    Args:
+        requests: The requests.
+        evidence: Requests of the past, on which the rule was tested.
+        rule: The rule.
+        settings: What was asked for.
+        changed: Day of the last change of the study.
+    """
+    candidates = requests.candidates
+    usual = best_single(evidence.score, evidence.candidates.cost) if rule.single is None else rule.single
+    known = np.isin(requests.places["task"], np.unique(evidence.places["task"]))
+    tested = known | (settings.split != "id")
+    choice = np.where(tested, rule.choose(candidates), usual)
+    meets = of_choice(rule.meets(candidates), choice) & tested
+    lower = rule.lower(candidates)
+    reason = np.full(len(choice), "best value" if rule.target is None else "best chance", dtype=object)
+    reason[meets] = "cheapest that meets the target"
+    if rule.single is not None:
+        reason[:] = "floor: one model for all"
+    reason[~tested] = "task without answers: best single model"
+    table = pd.DataFrame(
+        {
+            "item_id": requests.items,
+            "model": np.array(evidence.models)[choice],
+            "chance": of_choice(candidates.chance, choice),
+            "lower": of_choice(lower, choice),
+            "usd": of_choice(candidates.cost, choice),
+            "meets": meets,
+            "state": np.select([known, tested], [CALIBRATED, NEW_TASK], UNSUPPORTED),
+            "reason": reason,
+            "answers": requests.support["answers"].to_numpy(),
+        }
+    )
+    known_cost = evidence.candidates.cost
+    single = best_single(candidates.chance, candidates.cost)
+    spends = [
+        _spend(requests, evidence, np.full(len(choice), place), settings.level, evidence.models[place])
+        for place in (single, int(candidates.cost.mean(axis=1).argmin()))
+    ]
+    scale = float(known_cost[best_single(evidence.score, known_cost)].mean())
+    return Routes(
+        table=table,
+        routed=_spend(requests, evidence, choice, settings.level),
+        single=spends[0],
+        cheapest=spends[1],
+        curve=value_curve(evidence.candidates, evidence.score, settings.level, scale),
+        domains=_domains(evidence),
+        rule=rule,
+        settings=settings,
+        evidence=evidence,
+        study_changed=changed,
+        notes=requests.notes,
+    )
+
+
+def _spend(requests: Requests, evidence: RouteEvidence, choice: RowIndex, level: float, model: str = "") -> Spend:
+    """Expected mean score of a choice, with the spread of single answers and of tasks, and its cost."""
+    chance = of_choice(requests.candidates.chance, choice)
+    usd, sd = of_choice(requests.candidates.cost, choice), requests.cost_sd[choice]
+    share = np.unique(requests.places["task"], return_counts=True)[1] / len(choice)
+    variance = (chance * (1 - chance)).sum() / len(choice) ** 2 + _task_variance(evidence) * (share**2).sum()
+    reach = normal_quantile(level)
+    width, cost_width = reach * float(np.sqrt(variance)), reach * float(np.sqrt((sd**2).sum()))
+    score, total = float(chance.mean()), float(usd.sum())
+    return Spend(
+        model=model,
+        score=score,
+        lower=max(0.0, score - width),
+        upper=min(1.0, score + width),
+        usd=total,
+        usd_lower=max(0.0, total - cost_width),
+        usd_upper=total + cost_width,
+    )
+
+
+def _task_variance(evidence: RouteEvidence) -> float:
+    """By how much mean scores on tasks vary around the predicted ones, beyond chance (method of moments)."""
+    chance: ModelItem = evidence.candidates.chance
+    task = np.unique(evidence.places["task"], return_inverse=True)[1]
+    size = np.bincount(task)
+    off = np.array([np.bincount(task, row) for row in evidence.score - chance]) / size
+    noise = np.array([np.bincount(task, row) for row in chance * (1 - chance)]) / size**2
+    return max(0.0, float((off**2 - noise).mean()))
+
+
+def _domains(evidence: RouteEvidence) -> pd.DataFrame:
+    """Mean chance of every model on each task, for routers that know the task of a request alone."""
+    rows: list[pd.DataFrame] = []
+    for (benchmark, task), places in evidence.places.reset_index(drop=True).groupby(["benchmark", "task"]):
+        at = places.index.to_numpy()
+        columns = {
+            "benchmark": benchmark,
+            "task": task,
+            "model": evidence.models,
+            "chance": evidence.candidates.chance[:, at].mean(axis=1),
+            "lower": evidence.candidates.lower[:, at].mean(axis=1),
+            "answers": len(at),
+            "usd": evidence.candidates.cost[:, at].mean(axis=1),
+        }
+        rows.append(pd.DataFrame(columns))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _split_for(study: Study, requests: Study) -> str:
+    """What to hold out so that the study's requests are as new as those to route: requests, tasks or benchmarks."""
+    items, wanted = study.with_items().require("items"), requests.with_items().require("items")
+    task, benchmark = task_labels(items), items["benchmark"].astype(str).unique()
+    if np.isin(task_labels(wanted), task).any() or len(np.unique(task)) < FEWEST_GROUPS:
+        return "id"
+    new = not wanted["benchmark"].astype(str).isin(benchmark).any()
+    return "benchmark" if new and len(benchmark) >= FEWEST_GROUPS else "task"
+
+
+def _last_change(folder: Path) -> str | None:
+    """Day on which the responses of a study folder were last written."""
+    files = sorted(folder.glob("responses.*"))
+    return datetime.fromtimestamp(max(f.stat().st_mtime for f in files), UTC).date().isoformat() if files else None

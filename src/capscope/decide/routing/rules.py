@@ -1,0 +1,219 @@
+"""Rules that choose a model for each request, and the tests that allow them.
+
+Two rules: *target* takes the cheapest model whose conservative chance reaches a target, else the best; *value* takes
+the model with the largest chance less a weight times its cost. Both are tested on requests held out, in a fixed
+sequence from the strictest setting on, so that the last one that passes holds at the stated level (Bauer, 1991). The
+*floor* allows a rule only if its mean score is shown to be no lower than that of the best single model at its cost.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import betaincinv, expit, logit
+
+from capscope.axes import FloatArray, ModelItem, RowIndex
+from capscope.decide.routing.evidence import RouteChances, RouteEvidence, RouteSettings
+from capscope.intervals import normal_quantile
+
+WEIGHTS = np.r_[0.0, np.geomspace(0.002, 30.0, 80)]
+"""Weights of the cost, in chances of success for the mean cost of the best single model."""
+FLOOR_LEVEL = 0.95
+"""One-sided level of the test against single models."""
+MARGINS = np.linspace(0.0, 2.0, 21)
+"""Margins in log-odds that are tried until the target holds on held-out requests."""
+FEWEST_MET = 20
+"""Held-out requests that must reach the target before the test of it begins."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteRule:
+    """How the model of a request is chosen."""
+
+    target: float | None
+    """Chance to reach; None for a rule of value."""
+    margin: float = 0.0
+    """Log-odds by which the conservative chance is lowered further, so that the target holds on held-out requests."""
+    weight: float = 0.0
+    """Weight of a dollar, in chances of success."""
+    certified: bool = True
+    """Whether the test on held-out requests was passed."""
+    single: int | None = None
+    """Model that gets all requests instead, by its place; None where routing is allowed."""
+
+    def choose(self, candidates: RouteChances) -> RowIndex:
+        """Return the place of each request's model."""
+        if self.single is not None:
+            return np.full(candidates.chance.shape[1], self.single)
+        if self.target is None:
+            return best_value(candidates, self.weight)
+        met = self.meets(candidates)
+        price = np.where(met, candidates.cost - 1e-9 * candidates.chance, np.inf)
+        return np.where(met.any(axis=0), price.argmin(axis=0), best_value(candidates, 0.0))
+
+    def lower(self, candidates: RouteChances) -> ModelItem:
+        """Return conservative chances less the margin."""
+        return expit(logit(candidates.lower) - self.margin)
+
+    def meets(self, candidates: RouteChances) -> np.ndarray:
+        """Whether each model's conservative chance on each request reaches the target."""
+        if self.target is None or not self.certified:
+            return np.zeros(candidates.chance.shape, dtype=bool)
+        return self.lower(candidates) >= self.target
+
+
+def best_value(candidates: RouteChances, weight: float) -> RowIndex:
+    """Return the model with the largest chance less `weight` times its cost; of equals, the cheaper one."""
+    return (candidates.chance - (weight + 1e-9) * candidates.cost).argmax(axis=0)
+
+
+def of_choice(values: np.ndarray, choice: RowIndex) -> np.ndarray:
+    """Return the values of the chosen models."""
+    return values[choice, np.arange(len(choice))]
+
+
+def best_single(score: ModelItem, cost: ModelItem, budget: float = np.inf) -> int:
+    """Return the model with the best mean score among those whose mean cost lies within a budget; else the cheapest."""
+    mean_cost, mean = cost.mean(axis=1), score.mean(axis=1)
+    within = mean_cost <= budget * (1 + 1e-9)
+    if not within.any():
+        return int(mean_cost.argmin())
+    return int(np.lexsort((mean_cost, -np.where(within, mean, -np.inf)))[0])
+
+
+def held_out_single(evidence: RouteEvidence, budget: float = np.inf) -> RowIndex:
+    """Return the best single model of each request as its own fold would not have known it: chosen on other folds."""
+    choice = np.zeros(len(evidence.items), dtype=np.int64)
+    for number in np.unique(evidence.fold):
+        here = evidence.fold == number
+        choice[here] = best_single(evidence.score[:, ~here], evidence.candidates.cost[:, ~here], budget)
+    return choice
+
+
+def lower_mean(values: FloatArray, level: float = FLOOR_LEVEL) -> float:
+    """One-sided lower bound of a mean."""
+    return float(values.mean() - normal_quantile(2 * level - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def learn_rule(evidence: RouteEvidence, settings: RouteSettings) -> RouteRule:
+    """Find the rule that the held-out requests allow.
+
+    Args:
+        evidence: Requests of the past with their scores.
+        settings: The target, the level, and whether the floor holds.
+    """
+    rule = _value_rule(evidence) if settings.target is None else _target_rule(evidence, settings.target, settings.level)
+    if not settings.floor:
+        return rule
+    choice = rule.choose(evidence.candidates)
+    cost = float(of_choice(evidence.candidates.cost, choice).mean())
+    reference = held_out_single(evidence, cost)
+    gain = of_choice(evidence.score, choice) - of_choice(evidence.score, reference)
+    if lower_mean(gain) >= 0:
+        return rule
+    single = best_single(evidence.score, evidence.candidates.cost, cost)
+    if settings.target is None:
+        return replace(rule, single=single)
+    # what one model gets is another choice, so that the target is tested again
+    return _target_rule(evidence, settings.target, settings.level, single)
+
+
+def _target_rule(evidence: RouteEvidence, target: float, level: float, single: int | None = None) -> RouteRule:
+    """Test margins from the strictest on; the last one before a failure holds the target at this level."""
+    passed: RouteRule | None = None
+    for margin in MARGINS[::-1]:
+        rule = RouteRule(target=target, margin=float(margin), single=single)
+        choice = rule.choose(evidence.candidates)
+        met = of_choice(rule.meets(evidence.candidates), choice)
+        if met.sum() < FEWEST_MET:
+            continue
+        success = of_choice(evidence.score, choice)[met]
+        right = float(success.sum())
+        if betaincinv(max(right, EDGE_COUNT), len(success) - right + 1, 1 - level) < target:
+            break
+        passed = rule
+    return passed or RouteRule(target=target, certified=False, single=single)
+
+
+EDGE_COUNT = 1e-6
+"""Successes that stand for none, where the bound of a share needs a positive number."""
+
+
+def _value_rule(evidence: RouteEvidence) -> RouteRule:
+    """The cheapest rule of value that is shown to keep the mean score of the best single model."""
+    candidates, reference = evidence.candidates, held_out_single(evidence)
+    budget = float(of_choice(candidates.cost, reference).mean())
+    baseline = of_choice(evidence.score, reference)
+    passed: RouteRule | None = None
+    for weight in WEIGHTS:
+        rule = RouteRule(target=None, weight=float(weight / max(budget, 1e-300)))
+        choice = rule.choose(candidates)
+        if of_choice(candidates.cost, choice).mean() > budget:
+            continue
+        if lower_mean(of_choice(evidence.score, choice) - baseline) < 0:
+            break
+        passed = rule
+    best = best_single(evidence.score, candidates.cost)
+    return passed or RouteRule(target=None, certified=False, single=best)
+
+
+@dataclass(frozen=True)
+class RouteCurve:
+    """Mean score against mean cost, from the best model for each request to the cheapest."""
+
+    usd: FloatArray
+    """Mean dollars of a request."""
+    score: FloatArray
+    """Mean score of the held-out requests."""
+    lower: FloatArray
+    """Lower bound of the score."""
+    upper: FloatArray
+    """Upper bound."""
+
+    @classmethod
+    def of(cls, choices: list[np.ndarray], score: ModelItem, cost: ModelItem, level: float) -> "RouteCurve":
+        """Score several choices on the same requests; the last point sends all of them to the cheapest model."""
+        cheapest = np.full(score.shape[1], cost.mean(axis=1).argmin())
+        picked = [of_choice(score, choice) for choice in (*choices, cheapest)]
+        usd = np.array([of_choice(cost, choice).mean() for choice in (*choices, cheapest)])
+        mean = np.array([values.mean() for values in picked])
+        width = normal_quantile(level) * np.array([values.std(ddof=1) for values in picked]) / np.sqrt(score.shape[1])
+        return cls(usd, mean, np.clip(mean - width, 0, 1), np.clip(mean + width, 0, 1))
+
+    def score_at(self, usd: FloatArray | float) -> FloatArray:
+        """Best mean score within a budget, mixing neighbouring points at random."""
+        order = np.lexsort((self.score, self.usd))
+        return np.asarray(np.interp(usd, self.usd[order], np.maximum.accumulate(self.score[order])))
+
+    def usd_at(self, score: float) -> float:
+        """Least mean cost at which a mean score is reached; infinity where it is not."""
+        order = np.lexsort((self.score, self.usd))
+        usd, reached = self.usd[order], np.maximum.accumulate(self.score[order])
+        if reached[-1] < score:
+            return float("inf")
+        place = int(np.argmax(reached >= score))
+        if place == 0:
+            return float(usd[0])
+        low, high = reached[place - 1], reached[place]
+        return float(usd[place - 1] + (usd[place] - usd[place - 1]) * (score - low) / max(high - low, 1e-12))
+
+    def area(self, least: float, most: float) -> float:
+        """Mean of the score over budgets between two costs."""
+        return float(self.score_at(np.linspace(least, most, 201)).mean())
+
+    def records(self) -> list[dict[str, float]]:
+        """Return the points as plain values, the dearest first."""
+        columns = {"usd": self.usd, "score": self.score, "lower": self.lower, "upper": self.upper}
+        return [{name: float(values[place]) for name, values in columns.items()} for place in range(len(self.usd))]
+
+
+def value_curve(candidates: RouteChances, score: ModelItem, level: float, scale: float) -> RouteCurve:
+    """Curve of the rule of value over `WEIGHTS`.
+
+    Args:
+        candidates: Chances and costs.
+        score: Observed scores.
+        level: Coverage of the points' intervals.
+        scale: Mean cost of the best single model, in whose units the weights are.
+    """
+    choices = [best_value(candidates, float(weight / max(scale, 1e-300))) for weight in WEIGHTS]
+    return RouteCurve.of(choices, score, candidates.cost, level)
