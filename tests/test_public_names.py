@@ -51,6 +51,7 @@ MODULE_OF = {"annotate": "rubrics", "fit": "links", "forecast": "masks", "predic
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 1, 0, 3)], ids=["room first", "module first"])
+@pytest.mark.slow
 def test_a_verb_that_is_a_room_is_one_thing_whatever_was_imported_before(order: tuple[int, ...]) -> None:
     """Rooms are tried from left to right, so that none was imported by an earlier one."""
     programs: list[str] = []

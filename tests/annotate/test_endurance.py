@@ -58,7 +58,7 @@ def assert_right_labels(folder: Path, items: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("items", "failures"), [(100, 0.05), pytest.param(5000, 0.05, marks=pytest.mark.slow)], ids=["200", "10000"]
+    ("items", "failures"), [(50, 0.05), pytest.param(5000, 0.05, marks=pytest.mark.slow)], ids=["100", "10000"]
 )
 def test_none_lost_and_none_doubled(tmp_path, items, failures):
     folder = small_study(tmp_path / "s", items)

@@ -81,6 +81,7 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 def test_an_interruption_is_one_line_and_the_next_run_goes_on(tmp_path):
     study, own = asked_study(4)
     study.save(tmp_path / "s")

@@ -174,6 +174,7 @@ def test_auto_takes_a_floor_where_it_pays_and_not_where_nobody_guesses():
     assert fit_irt(simulate_irt(plain, np.random.default_rng(3))).posterior.model_name in ("2pl", "rasch")
 
 
+@pytest.mark.slow
 def test_auto_drops_known_chances_that_do_not_hold():
     truth = truth_with_floors(150, 100, 4)
     plain = IRTTruth(truth.ability, truth.slope, truth.intercept - 1)

@@ -47,6 +47,7 @@ def test_area_is_the_integral_of_the_curve() -> None:
         assert float(found[0]) == pytest.approx(expected, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_intervals_are_calibrated_on_simulated_counts() -> None:
     z, covered = [], []
     for seed in range(6):

@@ -62,6 +62,7 @@ def run(folder: Path, study: str, **inputs: str) -> tuple[subprocess.CompletedPr
     return done, outputs, summary.read_text()
 
 
+@pytest.mark.slow
 def test_a_gain_passes_the_job_and_a_comment_is_made_where_asked(folder: Path) -> None:
     done, outputs, summary = run(folder, "gains", COMMENT="true", PULL_REQUEST="7", PER="benchmark task")
     assert done.returncode == 0, done.stderr

@@ -48,6 +48,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_gate_passes_fails_and_skips_tests_and_shows_every_verdict(folder: Path) -> None:
     done = run(folder, "-p", "no:xdist", "--capscope-undecided=skip", "--capscope-report=gates.md")
     assert "2 failed, 1 passed, 1 skipped, 1 xfailed" in done.stdout, done.stdout

@@ -80,6 +80,7 @@ def test_shuffled_labels_give_a_coin_flip(shuffled: Study, split: str) -> None:
 
 
 @pytest.mark.usefixtures("small_forest")
+@pytest.mark.slow
 def test_shuffled_labels_give_the_forest_a_coin_flip(shuffled: Study) -> None:
     found = evaluate(shuffled, "task", ["forest"], folds=3)
     assert found.metrics["forest"]["auroc_within_task"] == pytest.approx(0.5, abs=0.03)

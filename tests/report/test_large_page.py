@@ -55,6 +55,7 @@ def many(posterior: CurvePosterior, n_models: int, rng: np.random.Generator) -> 
     )
 
 
+@pytest.mark.slow
 def test_a_hundred_models_and_thousands_of_questions_fit_on_a_page(large):
     page = render(large.summary())
     assert len(page.encode()) < BYTES
