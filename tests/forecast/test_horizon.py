@@ -143,5 +143,6 @@ def test_intervals_cover_new_tasks_few_and_many() -> None:
             lower, middle, upper = (np.log2(table[name].to_numpy()) for name in names)
             covered.append((lower <= truth) & (truth <= upper))
             z.append((middle - truth) / ((upper - lower) / 3.29))
-        assert 0.86 <= np.mean(covered) <= 0.94
+        # the models of a world share its tasks, so that the rate over 60 worlds has a standard error of .02
+        assert 0.85 <= np.mean(covered) <= 0.95
         assert 0.9 <= np.std(z) <= 1.1
