@@ -136,13 +136,13 @@ def test_intervals_cover_new_tasks_few_and_many() -> None:
     for tasks, of_a_task, trials in ((12, 4, 3), (60, 1, 3)):
         covered: list[np.ndarray] = []
         z: list[np.ndarray] = []
-        for _ in range(60):
+        for _ in range(120):
             study, _, truth = timed_study(rng, tasks, of_a_task, trials)
             table = time_horizons(study).models.set_index("model").sort_index()
             names = ["horizon_50_lower", "horizon_50", "horizon_50_upper"]
             lower, middle, upper = (np.log2(table[name].to_numpy()) for name in names)
             covered.append((lower <= truth) & (truth <= upper))
             z.append((middle - truth) / ((upper - lower) / 3.29))
-        # the models of a world share its tasks, so that the rate over 60 worlds has a standard error of .02
+        # the models of a world share its tasks, so that the rate over 120 worlds has a standard error of .02
         assert 0.85 <= np.mean(covered) <= 0.95
         assert 0.9 <= np.std(z) <= 1.1
