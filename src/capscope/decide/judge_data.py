@@ -118,8 +118,8 @@ def scores_by_judge(study: Study) -> pd.DataFrame:
         raise InputError(f"{study.name}: column judge is empty; name who scored")
     trials = responses["n_trials"].astype(float) if "n_trials" in responses else pd.Series(1.0, responses.index)
     keys = [responses["model"].astype(str), responses["item_id"].astype(str), responses["judge"].astype(object)]
-    right = (responses["score"].astype(float) * trials).groupby(keys).sum()
-    pooled = (right / trials.groupby(keys).sum()).rename_axis(["model", "item_id", "judge"])
+    right = (responses["score"].astype(float) * trials).groupby(keys, observed=True).sum()
+    pooled = (right / trials.groupby(keys, observed=True).sum()).rename_axis(["model", "item_id", "judge"])
     return pooled.unstack("judge").sort_index()
 
 

@@ -224,7 +224,9 @@ def _with_candidate(study: Study, model: str, scores: dict[str, float]) -> Study
     trials = study.require("responses").get("n_trials")
     before = before.assign(n_trials=1.0 if trials is None else trials.astype(float))
     own = pd.DataFrame({"model": model, "item_id": list(scores), "score": list(scores.values()), "n_trials": 1.0})
-    pooled = before.assign(right=before["score"] * before["n_trials"]).groupby(["model", "item_id"], as_index=False)
+    pooled = before.assign(right=before["score"] * before["n_trials"]).groupby(
+        ["model", "item_id"], as_index=False, observed=True
+    )
     pooled = pooled[["right", "n_trials"]].sum().assign(score=lambda table: table["right"] / table["n_trials"])
     rows = pd.concat([pooled.drop(columns="right"), own], ignore_index=True)
     return Study.of(items=study.items, responses=rows, demands=study.demands)

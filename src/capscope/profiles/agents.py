@@ -173,7 +173,9 @@ def compare_parts(
     keys = responses[["model", *held]].astype(str).agg(SEPARATOR.join, axis="columns")
     trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
     rows = responses[["item_id", by]].astype(str).assign(model=keys, right=responses["score"] * trials, trials=trials)
-    pooled = rows[rows[by].isin([first, second])].groupby(["model", "item_id", by])[["right", "trials"]].sum()
+    pooled = (
+        rows[rows[by].isin([first, second])].groupby(["model", "item_id", by], observed=True)[["right", "trials"]].sum()
+    )
     score = (pooled["right"] / pooled["trials"]).unstack(by)
     both = score.reindex(columns=[first, second]).dropna()
     if not len(both):
@@ -189,8 +191,8 @@ def _varies(column: pd.Series) -> bool:
 
 
 def _table(both: pd.DataFrame, level: float) -> pd.DataFrame:
-    rows = [_row(str(model), own, level) for model, own in both.groupby("model")]
-    everyone = both.groupby("item_id").mean()
+    rows = [_row(str(model), own, level) for model, own in both.groupby("model", observed=True)]
+    everyone = both.groupby("item_id", observed=True).mean()
     return pd.DataFrame([*rows, _row("all", everyone, level)])
 
 

@@ -132,7 +132,7 @@ def _runs(study: Study) -> Iterator[ModelRun]:
     rows["task"] = rows["task"].where(rows["task"].notna(), rows["benchmark"]).astype(str)
     pairs = zip(rows["item_id"], rows["task"], strict=True)
     rows["sample"] = [item.removeprefix(f"{task}:") for item, task in pairs]
-    for (model, benchmark), part in rows.groupby(["model", "benchmark"], sort=True):
+    for (model, benchmark), part in rows.groupby(["model", "benchmark"], sort=True, observed=True):
         name = str(model) if "/" in str(model) else f"unknown/{model}"
         yield ModelRun(name, str(benchmark), part.reset_index(drop=True))
 
@@ -167,7 +167,7 @@ def _samples(run: ModelRun) -> Iterator[dict[str, Any]]:
 
 
 def _aggregate(run: ModelRun) -> dict[str, Any]:
-    from importlib.metadata import version
+    from capscope import __version__
 
     developer = run.model.split("/", 1)[0]
     stamp = "0"  # the study keeps no date, and one study gives the same files at any time
@@ -181,14 +181,16 @@ def _aggregate(run: ModelRun) -> dict[str, Any]:
             "source_organization_name": "unknown",
             "evaluator_relationship": "other",
         },
-        "eval_library": {"name": "capscope", "version": version("capscope")},
+        "eval_library": {"name": "capscope", "version": __version__},
         "model_info": {
             "name": run.model,
             "id": run.model,
             "developer": developer,
             "additional_details": {"deployment_type": "unknown", "model_availability": "unknown"},
         },
-        "evaluation_results": [_result(str(task), rows) for task, rows in run.rows.groupby("task", sort=True)],
+        "evaluation_results": [
+            _result(str(task), rows) for task, rows in run.rows.groupby("task", sort=True, observed=True)
+        ],
     }
 
 

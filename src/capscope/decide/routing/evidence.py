@@ -232,10 +232,12 @@ def route_evidence(study: Study, prices: ModelPrices, settings: RouteSettings) -
     )
     table = table[table["model"].isin(prices.models)]
     grids = {
-        name: table.pivot_table(index="model", columns="item_id", values=name, aggfunc="mean").reindex(prices.models)
+        name: table.pivot_table(index="model", columns="item_id", values=name, aggfunc="mean", observed=True).reindex(
+            prices.models
+        )
         for name in ("score", "chance")
     }
-    fold = table.groupby("item_id")["fold"].first()
+    fold = table.groupby("item_id", observed=True)["fold"].first()
     items = study.require("items")
     texts = items.set_index(items["item_id"].astype(str))["text"].fillna("").astype(str)
     places = places_of(items).reindex(grids["score"].columns)

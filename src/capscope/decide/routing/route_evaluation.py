@@ -207,7 +207,9 @@ def _vectors(study: Study, ids: np.ndarray, texts: list[str]) -> FloatArray:
     if any(texts):
         parts.append(text_vectors(texts, "tfidf").vectors)
     if study.demands is not None:
-        levels = study.demands.pivot_table(index="item_id", columns="rubric", values="level", aggfunc="mean")
+        levels = study.demands.pivot_table(
+            index="item_id", columns="rubric", values="level", aggfunc="mean", observed=True
+        )
         values = levels.reindex(ids).fillna(levels.mean()).to_numpy(dtype=float)
         parts.append((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9))
     if not parts:

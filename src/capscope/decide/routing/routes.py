@@ -138,7 +138,9 @@ class Routes:
                 else f"No target of {self.settings.target:g} could be certified: all requests go to the best model."
             )
         lines += ["", f"{'requests':>8}  {'usd':>10}  {'chance':>6}  model"]
-        for model, rows in sorted(self.table.groupby("model"), key=lambda pair: (-len(pair[1]), pair[0])):
+        for model, rows in sorted(
+            self.table.groupby("model", observed=True), key=lambda pair: (-len(pair[1]), pair[0])
+        ):
             lines.append(f"{len(rows):>8}  {rows['usd'].sum():>10.4g}  {rows['chance'].mean():>6.3f}  {model}")
         beside = [("best single", self.single), ("cheapest", self.cheapest)]
         lines += [""] + [
@@ -362,7 +364,9 @@ def _task_variance(evidence: RouteEvidence) -> float:
 def _domains(evidence: RouteEvidence) -> pd.DataFrame:
     """Mean chance of every model on each task, for routers that know the task of a request alone."""
     rows: list[pd.DataFrame] = []
-    for (benchmark, task), places in evidence.places.reset_index(drop=True).groupby(["benchmark", "task"]):
+    for (benchmark, task), places in evidence.places.reset_index(drop=True).groupby(
+        ["benchmark", "task"], observed=True
+    ):
         at = places.index.to_numpy()
         columns = {
             "benchmark": benchmark,
