@@ -24,8 +24,8 @@ from capscope.predict import ASSESSORS
 from capscope.predict.evaluation.runner import held_out_chances
 from capscope.predict.layout import Layout
 from capscope.predict.outcomes import Outcomes
+from capscope.predict.scores.benchmark import GroupScores
 from capscope.predict.scores.benchmark_effect import EffectSd
-from capscope.predict.scores.calibrated import GroupScores
 from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores
 
 SIZES = (0, 5, 10, 20, 50)

@@ -32,7 +32,7 @@ from capscope.predict.layout import Layout
 from capscope.predict.leaks import Copies
 from capscope.predict.outcomes import Outcomes
 from capscope.predict.predictions import refuse_prediction_file
-from capscope.predict.scores.calibrated import benchmark_intervals, exchangeable_groups
+from capscope.predict.scores.benchmark import benchmark_intervals, exchangeable_groups
 from capscope.tasks import run_tasks
 
 REFERENCE = "forest"
