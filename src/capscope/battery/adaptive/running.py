@@ -1,4 +1,4 @@
-"""Runs of an adaptive battery: ask, grade, update, until the interval is narrow enough; or replay a run from its log."""
+"""Runs of an adaptive battery: ask, grade, update, until the interval is narrow enough; replay a run from its log."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
