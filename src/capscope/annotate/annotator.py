@@ -8,9 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from capscope.annotate.labels import add_labels, add_options, merge_labels, with_options
-from capscope.annotate.planning import AnnotationPlan
+from capscope.annotate.planning import AnnotationPlan, Shard
 from capscope.annotate.rubrics import RubricSet
-from capscope.annotate.shards import Shard
 from capscope.data import Study
 from capscope.endpoint import EndpointSettings, Prices
 from capscope.errors import CapscopeError, InputError
