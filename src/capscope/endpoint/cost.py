@@ -11,7 +11,7 @@ from typing import Any
 
 from capscope.endpoint.ledger import Ledger, LedgerBusy
 from capscope.endpoint.messages import ChatReply, Messages, Usage
-from capscope.errors import InputError, OutputError
+from capscope.errors import ConfirmationNeeded, InputError, OutputError
 
 REPLY_TOKENS = 200
 """Tokens reckoned for a reply of which nothing is known."""
@@ -21,6 +21,8 @@ TELLING_PROMPT = 200
 """Estimated tokens from which a prompt's true count corrects later estimates."""
 LOOK_AGAIN = 0.1
 """Seconds between looks at what other processes have set aside."""
+ASK_ABOVE_USD = 1.0
+"""Estimated cost above which a run asks first."""
 
 
 ACCOUNT_TABLE = "CREATE TABLE IF NOT EXISTS set_aside (owner TEXT PRIMARY KEY, usd REAL NOT NULL);"
@@ -149,6 +151,35 @@ def find_prices(model: str, usd_in: float | None, usd_out: float | None) -> Pric
     if usd_in is not None and usd_out is not None:
         return Prices(usd_in, usd_out, "given")
     return _from_table(model)
+
+
+def cost_line(usd: float | None, source: str) -> str:
+    """Say what a run costs.
+
+    Args:
+        usd: Estimated dollars; None where prices are unknown.
+        source: Where prices come from.
+
+    Returns:
+        A few words.
+    """
+    return "unknown (give --usd-in and --usd-out)" if usd is None else f"${usd:.2f} ({source})"
+
+
+def refuse_unconfirmed(usd: float | None, questions: str, *, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
+    """Ask for a yes where a run is dear; an unknown price asks nothing.
+
+    Args:
+        usd: Estimated dollars; None where prices are unknown.
+        questions: How many questions are asked, in words.
+        confirmed: Whether the user said yes.
+        above: Dollars from which a yes is needed.
+
+    Raises:
+        ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
+    """
+    if usd is not None and usd > above and not confirmed:
+        raise ConfirmationNeeded(f"this run asks {questions} for about ${usd:.2f}; add --yes to go on, or see --plan")
 
 
 def _from_table(model: str) -> Prices | None:
