@@ -70,6 +70,10 @@ class AnnotationPlan:
     def confirm(self, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
         """Ask for a yes where the run is dear; an unknown price asks nothing.
 
+        Args:
+            confirmed: Whether the user said yes.
+            above: Dollars from which a yes is needed.
+
         Raises:
             ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
         """
