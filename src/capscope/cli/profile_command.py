@@ -24,6 +24,18 @@ from capscope.cli.output import emit, progress_bar
 from capscope.errors import counted
 from capscope.fit import ENGINES, MODELS, SCORE_MODELS
 
+Contaminated = Annotated[
+    bool, typer.Option("--contamination", help="Also test models for leaked items; --against names a control.")
+]
+CutoffTable = Annotated[
+    Path | None, typer.Option("--cutoffs", help="Table with columns model, cutoff; else models.csv of the study.")
+]
+ExposureColumns = Annotated[
+    list[str] | None, typer.Option("--exposure", help="Column of items: how exposed each is; may be repeated.")
+]
+LeakFamilies = Annotated[
+    str | None, typer.Option("--families", help="Table with columns model, family, or names to guess; for leaks.")
+]
 BY_HELP = "Split agents' abilities and print the effects of this part: scaffold, effort, model."
 
 
@@ -99,19 +111,10 @@ def explain(
     level: Level = 0.9,
     audit: Annotated[bool, typer.Option("--audit", help="Also look for odd items and models out of step.")] = False,
     false_rate: Annotated[float, typer.Option(help="Share of false ones to expect in what the audit lists.")] = 0.2,
-    contamination: Annotated[
-        bool,
-        typer.Option("--contamination", help="Also test models for leaked items; --against names a control."),
-    ] = False,
-    cutoffs: Annotated[
-        Path | None, typer.Option("--cutoffs", help="Table with columns model, cutoff; else models.csv of the study.")
-    ] = None,
-    exposure: Annotated[
-        list[str] | None, typer.Option("--exposure", help="Column of items: how exposed each is; may be repeated.")
-    ] = None,
-    families: Annotated[
-        str | None, typer.Option("--families", help="Table with columns model, family, or names to guess; for leaks.")
-    ] = None,
+    contamination: Contaminated = False,
+    cutoffs: CutoffTable = None,
+    exposure: ExposureColumns = None,
+    families: LeakFamilies = None,
     alarm_rate: Annotated[float, typer.Option(help="Chance that a study without leaks raises an alarm.")] = 0.05,
     out: Annotated[Path | None, typer.Option("--out", help="File for the audit: .csv, .parquet or .json.")] = None,
     force: Force = False,

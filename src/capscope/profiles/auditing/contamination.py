@@ -24,7 +24,7 @@ from capscope.profiles.auditing.exposure_shifts import AnsweredItems
 from capscope.profiles.auditing.leak_tests import FEWEST_ANSWERS, FEWEST_MODELS, LeakTest, TestRates
 from capscope.profiles.comparison.all_pairs import corrected_p
 from capscope.profiles.item_groups import of_benchmark, opened, places_of
-from capscope.profiles.text_tables import table_lines
+from capscope.profiles.meanings import table_lines
 
 FEWEST_FOR_PATTERN, FEWEST_FOR_SLOPES = 30, 20
 """Items needed to look for a leak without knowing where, and to fit slopes."""
@@ -189,7 +189,7 @@ def find_contamination(
     study = opened(study)
     models = sorted(study.require("responses")["model"].astype(str).unique())
     families = families_of(models, settings.families, folder or Path()) if folder or settings.families else None
-    sources = _Sources(cutoffs_of(settings.cutoffs, folder), families or {})
+    sources = _ModelFacts(cutoffs_of(settings.cutoffs, folder), families or {})
     tests: list[LeakTest] = []
     notes: list[str] = []
     for part in _parts(study, settings):
@@ -200,7 +200,7 @@ def find_contamination(
 
 
 @dataclass(frozen=True)
-class _Sources:
+class _ModelFacts:
     """What is known of the models."""
 
     cutoffs: dict[str, pd.Timestamp]
@@ -208,7 +208,7 @@ class _Sources:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _SuspectedPart:
     """Items to examine together: a suspected benchmark alone, or beside its control."""
 
     study: Study
@@ -216,26 +216,30 @@ class _Part:
     control: bool
 
 
-def _parts(study: Study, settings: ContaminationSettings) -> list[_Part]:
+def _parts(study: Study, settings: ContaminationSettings) -> list[_SuspectedPart]:
     """Each suspected benchmark alone and, where there is a control, beside it."""
     if study.items is None:
         if settings.benchmark or settings.against:
             of_benchmark(study, str(settings.benchmark or settings.against))
-        return [_Part(study, "all", control=False)]
+        return [_SuspectedPart(study, "all", control=False)]
     names = sorted(study.items["benchmark"].astype(str).unique())
     if settings.benchmark is not None:
         of_benchmark(study, settings.benchmark)
         names = [settings.benchmark]
-    parts = [_Part(of_benchmark(study, name), name, control=False) for name in names if name != settings.against]
+    parts = [
+        _SuspectedPart(of_benchmark(study, name), name, control=False) for name in names if name != settings.against
+    ]
     if settings.against is None:
         return parts
     beside = of_benchmark(study, settings.against).require("items")["item_id"]
     both = [pd.concat([part.study.require("items")["item_id"], beside]) for part in parts]
     joint = [study.keep_items(pd.Index(ids)) for ids in both]
-    return parts + [_Part(one, part.suspect, control=True) for one, part in zip(joint, parts, strict=True)]
+    return parts + [_SuspectedPart(one, part.suspect, control=True) for one, part in zip(joint, parts, strict=True)]
 
 
-def _tested(part: _Part, sources: _Sources, settings: ContaminationSettings) -> tuple[list[LeakTest], list[str]]:
+def _tested(
+    part: _SuspectedPart, sources: _ModelFacts, settings: ContaminationSettings
+) -> tuple[list[LeakTest], list[str]]:
     """Test all models of one part of a study by all evidence."""
     if part.study.responses is None or not len(part.study.responses):
         return [], [f"{part.suspect}: nobody answered"]
@@ -266,7 +270,7 @@ def _answered(study: Study, responses: Responses, seed: int) -> AnsweredItems:
 
 
 def _exposures(
-    part: _Part, responses: Responses, sources: _Sources, settings: ContaminationSettings
+    part: _SuspectedPart, responses: Responses, sources: _ModelFacts, settings: ContaminationSettings
 ) -> tuple[list[Exposure], list[str]]:
     """Collect the evidence that there is, and say which there is not."""
     models, ids, items = responses.models, responses.items, part.study.items
