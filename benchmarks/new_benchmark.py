@@ -21,11 +21,11 @@ import torch
 from capscope.data import ResponseFold, Study
 from capscope.fit import log_odds_of
 from capscope.predict import ASSESSORS
-from capscope.predict.evaluation.runner import held_out_chances
+from capscope.predict.evaluation.folds import held_out_chances
 from capscope.predict.layout import Layout
 from capscope.predict.outcomes import Outcomes
+from capscope.predict.scores.benchmark import GroupScores
 from capscope.predict.scores.benchmark_effect import EffectSd
-from capscope.predict.scores.calibrated import GroupScores
 from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores
 
 SIZES = (0, 5, 10, 20, 50)

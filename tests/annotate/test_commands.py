@@ -7,9 +7,14 @@ from typer.testing import CliRunner
 
 from annotate.helpers import write_rubrics
 from annotate.scripted import KEY, judge, small_study
-from capscope.cli.agree_command import agree, fuse_annotators
-from capscope.cli.annotate_command import annotate
-from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
+from capscope.cli.annotate_command import (
+    agree,
+    annotate,
+    check_rubric_folder,
+    fuse_annotators,
+    list_rubrics,
+    show_rubric,
+)
 from capscope.data import Study
 from capscope.errors import BudgetReached, ConfirmationNeeded
 from endpoint.batch_server import BatchScript

@@ -16,7 +16,7 @@ from annotate.helpers import write_rubrics
 from annotate.scripted import KEY, small_study
 from annotate.test_endurance import ENVIRONMENT, assert_right_labels, counts, flaky_server
 from capscope.annotate import annotate
-from capscope.annotate.shards import Shard
+from capscope.annotate.planning import Shard
 from capscope.data import Study
 from capscope.endpoint import ChatReply, Ledger, merge_ledgers
 from capscope.errors import InputError, OutputError

@@ -374,3 +374,63 @@ def test_replies_of_other_servers_are_read(write, good):
 def test_an_item_twice_in_one_subject_is_refused(write):
     path = write("a.jsonlines", '{"subject_id": "m", "responses": {"i": 1, "j": 0, "i": 0}}\n')
     assert "line 1 has the key 'i' twice" in refused(import_pyirt, path)
+
+
+# siblings: what other versions of the tools write
+
+
+def test_a_later_entry_without_any_score_does_not_undo_the_last_score(log):
+    assert scores(import_inspect(log([sample(1), sample(1, None), sample(2, WRONG)]))[0]) == {"t:1": 1, "t:2": 0}
+
+
+def test_two_entries_that_do_not_say_their_epoch_are_one_trial(log):
+    first, again = ({key: value for key, value in sample(1, of).items() if key != "epoch"} for of in (RIGHT, WRONG))
+    assert "n_trials" not in (study := import_inspect(log([first, again]))[0]).require("responses")
+    assert scores(study) == {"t:1": 0}
+
+
+def test_early_logs_hold_one_score_of_the_scorer_that_the_results_name(log):
+    samples = [{"id": 1, "epoch": 1, "input": "q", "target": "a", "score": {"value": "C"}}]
+    study, _ = import_inspect(log(samples, results={"scorer": {"name": "match"}}), scorers=["match"])
+    assert scores(study) == {"t:1": 1}
+
+
+@pytest.mark.parametrize(("word", "score"), [("Yes", 1), ("NO", 0), ("correct", 1), ("Incorrect", 0), ("TRUE", 1)])
+def test_words_of_scorers_are_read_in_any_letter_case(log, word, score):
+    assert scores(import_inspect(log([sample(1, {"match": {"value": word}})]))[0]) == {"t:1": score}
+
+
+def test_samples_that_no_summary_is_of_are_taken_and_scores_are_looked_up(archive):
+    bare = {key: value for key, value in sample(1).items() if key != "scores"}
+    members = [("header.json", header()), ("summaries.json", [bare])]
+    members += [(f"samples/{number}_epoch_1.json", sample(number)) for number in (1, 2)]
+    assert scores(import_inspect(archive(*members))[0]) == {"t:1": 1, "t:2": 1}
+
+
+def test_the_sample_of_an_id_with_a_slash_is_found(archive):
+    whole = sample("a/b", choices=["x", "y"])
+    members = [("header.json", header()), ("summaries.json", [sample("a/b")]), ("samples/a%2Fb_epoch_1.json", whole)]
+    study, report = import_inspect(archive(*members))
+    assert study.require("items")["n_options"].tolist() == [2]
+    assert report.notes == ()
+
+
+def test_a_log_without_samples_is_named_as_one(log):
+    assert "holds no sample, only what was run" in refused(import_inspect, log(None))
+
+
+def test_a_blank_id_is_refused(log):
+    assert "sample 1: 'id' is blank" in refused(import_inspect, log([sample(" ")]))
+
+
+def test_a_perplexity_beside_a_score_leaves_no_choice_open(write):
+    line = {"doc_id": 0, "doc": {"question": "q"}, "target": "a", "metrics": ["perplexity", "acc"]}
+    path = write(f"samples_t_{DATE}.jsonl", json.dumps({**line, "perplexity": -3.2, "acc": 1.0}))
+    assert scores(import_lm_eval(path)[0]) == {"t:0": 1}
+
+
+def test_every_eval_ever_names_its_target_as_text_in_earlier_versions(write):
+    line = {"schema_version": "0.2.1", "model_id": "m", "evaluation_name": "e", "sample_id": "1"}
+    line |= {"input": {"raw": "q", "reference": "5"}, "evaluation": {"score": 1.0}}
+    path = write("u_samples.jsonl", json.dumps(line))
+    assert import_every_eval_ever(path)[0].require("items")["target"].tolist() == ["5"]

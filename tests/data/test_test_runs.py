@@ -90,7 +90,7 @@ def test_promptfoo_lines_repeats_and_several_prompts(save: Save) -> None:
     assert report.items == 1
     older = {key: value for key, value in rows[1].items() if key != "failureReason"} | {"error": "expected Lima"}
     assert list(scores(import_promptfoo(save("b.jsonl", older))[0]).values()) == [0]
-    with pytest.raises(InputError, match="result 1 has no 'provider'"):
+    with pytest.raises(InputError, match="result 1 does not say which provider"):
         import_promptfoo(save("c.jsonl", {"success": True, "vars": {"a": 1}}))
 
 
@@ -179,3 +179,39 @@ def test_openai_evals_metrics_and_the_retry_of_a_run_that_did_not_finish(save: S
     assert "unfinished runs and in the retry; those of the latest run count" in report.notes[-1]
     with pytest.raises(InputError, match="give --model"):
         import_openai_evals(save("c.jsonl", event(0, 0, "match", correct=True)))
+
+
+def test_two_runs_in_one_file_keep_their_models_and_repeated_lines_count_once(save: Save) -> None:
+    first, second = log("gpt-x", event(0, 0, "match", correct=True)), log("gpt-y", event(0, 0, "match", correct=False))
+    second[1]["run_id"] = "s"
+    path = save("a.jsonl", *first, *second, second[1])
+    study, report = import_openai_evals(path)
+    assert scores_by_model(study) == {"gpt-x": 1, "gpt-y": 0}
+    assert "n_trials" not in study.require("responses")
+    assert "a.jsonl: 1 events repeat another in full; each counts once" in report.notes
+
+
+def scores_by_model(study: Study) -> dict[str, float]:
+    rows = study.require("responses")
+    return dict(zip(rows["model"].astype(str), rows["score"].astype(float), strict=True))
+
+
+def test_openai_evals_raw_samples_say_what_was_asked(save: Save) -> None:
+    events = [event(0, 0, "raw_sample", input=ASKED, ideal="2"), event(1, 0, "match", correct=True)]
+    items = import_openai_evals(save("a.jsonl", *log("m", *events)))[0].require("items")
+    assert items[["text", "target"]].to_numpy().tolist() == [["Add.\n1 + 1", "2"]]
+
+
+def test_two_metrics_of_one_name_do_not_replace_each_other(save: Save) -> None:
+    path = save("run.json", {"testCases": [case(0, True, metric("G", 1.0), metric("G", 0.0))]})
+    with pytest.raises(InputError, match="scored under success, G#1, G#2, not 'G'"):
+        import_deepeval(path, ["G"], model="m")
+    assert list(scores(import_deepeval(path, ["G#2"], model="m")[0]).values()) == [0]
+
+
+def test_promptfoo_tables_and_results_without_a_provider_are_named(save: Save) -> None:
+    with pytest.raises(InputError, match="holds no list of single results"):
+        import_promptfoo(save("a.json", {"results": {"version": 2, "table": {}}}))
+    older = {key: value for key, value in result("p", "Rome", True).items() if key != "provider"}
+    with pytest.raises(InputError, match="does not say which provider answered; give --model"):
+        import_promptfoo(save("b.json", {"results": [older]}))

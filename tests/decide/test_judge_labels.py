@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from capscope.cli import app
 from capscope.data import Study
 from capscope.decide import JUDGE_ESTIMATORS, judge_scores, label_plan, label_sheet
-from capscope.decide.judge_coverage import label_coverage
 from capscope.decide.judge_data import judged_answers
+from capscope.decide.judge_labels import label_coverage
 from capscope.errors import InputError
 
 runner = CliRunner()

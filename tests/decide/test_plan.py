@@ -14,10 +14,16 @@ from capscope.cli import app
 from capscope.data import Study
 from capscope.decide import EvaluationPrices, PlanSettings, plan_evaluation
 from capscope.decide.difference import PairedDifferences
-from capscope.decide.planning.costs import expected_costs
-from capscope.decide.planning.designs import best_runs, cheapest_designs, error_variance, spread_or_repeat
+from capscope.decide.planning.designs import (
+    best_runs,
+    cheapest_designs,
+    error_variance,
+    kendall,
+    rank_agreements,
+    spread_or_repeat,
+)
+from capscope.decide.planning.evaluation_plan import expected_costs
 from capscope.decide.planning.power import PowerSettings, shifted, simulate_power
-from capscope.decide.planning.rank_agreement import kendall, rank_agreements
 from capscope.decide.planning.score_variance import (
     TrialRows,
     VarianceComponent,

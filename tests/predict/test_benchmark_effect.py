@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit, logit
 
 from capscope.predict.outcomes import Outcomes
+from capscope.predict.scores.benchmark import benchmark_intervals, coverage, exchangeable_groups
 from capscope.predict.scores.benchmark_effect import (
     ENOUGH_ITEMS,
     NOTHING_SEEN,
@@ -15,7 +16,6 @@ from capscope.predict.scores.benchmark_effect import (
     offset_of,
     score_curve,
 )
-from capscope.predict.scores.calibrated import benchmark_intervals, coverage, exchangeable_groups
 
 
 def test_the_curve_is_the_mean_of_shifted_chances() -> None:

@@ -21,8 +21,8 @@ from capscope.predict import (
 )
 from capscope.predict.assessors import stacked
 from capscope.predict.assessors.stacked import StackedAssessor
+from capscope.predict.evaluation.folds import EvaluationData
 from capscope.predict.evaluation.result import EvaluationSettings
-from capscope.predict.evaluation.runner import EvaluationData
 from capscope.predict.leaks import Copies
 from predict.simulated_study import simulated_study
 

@@ -1,16 +1,21 @@
-"""Size and price of an annotation run, before anything is asked or written."""
+"""Size and price of an annotation run before anything is asked, and its division into shards.
 
+A shard holds the items of one part of a stable hash, has a ledger of its own and a share of the limits, and runs on any
+machine. `merge_ledgers` unites what the shards paid for; a run without a shard on the united ledger then writes all
+labels and asks only what is left.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from capscope.annotate.questions import RatingJob, rating_questions
-from capscope.endpoint import Prices, Question, Usage, estimate_tokens
-from capscope.errors import ConfirmationNeeded, counted
-
-ASK_ABOVE_USD = 1.0
-"""Estimated cost above which a run asks first."""
+from capscope.endpoint import ASK_ABOVE_USD, Prices, Question, Usage, cost_line, estimate_tokens, refuse_unconfirmed
+from capscope.errors import InputError, counted
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,6 @@ class AnnotationPlan:
 
     def as_text(self) -> str:
         """Return lines to read."""
-        price = (
-            "unknown (give --usd-in and --usd-out)" if self.usd is None else f"${self.usd:.2f} ({self.price_source})"
-        )
         return "\n".join(
             [
                 f"annotator       {self.annotator}",
@@ -60,7 +62,7 @@ class AnnotationPlan:
                 f"questions       {self.cells}: {self.cached} answered from the ledger, {self.to_ask} to ask",
                 f"tokens          about {self.prompt_tokens} in, {self.completion_tokens} out",
                 f"longest prompt  about {self.longest_prompt} tokens ({self.longest_item})",
-                f"cost            {price}",
+                f"cost            {cost_line(self.usd, self.price_source)}",
                 f"flagged items   {sum((self.flagged or {}).values())}",
             ]
         )
@@ -68,14 +70,14 @@ class AnnotationPlan:
     def confirm(self, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
         """Ask for a yes where the run is dear; an unknown price asks nothing.
 
+        Args:
+            confirmed: Whether the user said yes.
+            above: Dollars from which a yes is needed.
+
         Raises:
             ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
         """
-        if self.usd is not None and self.usd > above and not confirmed:
-            raise ConfirmationNeeded(
-                f"this run asks {counted(self.to_ask, 'question')} for about"
-                f" ${self.usd:.2f}; add --yes to go on, or see --plan"
-            )
+        refuse_unconfirmed(self.usd, counted(self.to_ask, "question"), confirmed=confirmed, above=above)
 
 
 def plan_job(
@@ -136,3 +138,47 @@ def add_up(
         prices.of(Usage(counts["in"], counts["out"])) if prices else None,
         prices.source if prices else "",
     )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of a set of items."""
+
+    number: int
+    """Number of the part, from 1."""
+    count: int
+    """Number of parts."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read ``i/n``.
+
+        Raises:
+            InputError: It has another form, or i is not between 1 and n.
+        """
+        match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise InputError(f"--shard {text}: not a shard; use i/n with i from 1 to n, such as 2/4")
+        return cls(int(match[1]), int(match[2]))
+
+    def holds(self, item_id: str) -> bool:
+        """Return whether an item belongs to this part: a hash of its id decides, on every machine alike."""
+        digest = sha256(item_id.encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.number - 1
+
+    def of(self, item_ids: Iterable[str]) -> frozenset[str]:
+        """Return the items of this part."""
+        return frozenset(filter(self.holds, item_ids))
+
+    def ledger(self, path: Path) -> Path:
+        """Return the ledger of this part, beside the one that is named: ``annotations-2-of-4.sqlite``."""
+        return path.with_name(f"{path.stem}-{self.number}-of-{self.count}{path.suffix}")
+
+    def settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return settings with this part's share of the limits on money and on calls in flight.
+
+        Args:
+            given: Settings by the names of `annotate`; the limits hold for all parts together.
+        """
+        money = {name: given[name] / self.count for name in ("max_usd", "max_usd_total") if given[name] is not None}
+        return {**given, **money, "concurrency": max(1, given["concurrency"] // self.count)}

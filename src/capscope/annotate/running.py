@@ -13,9 +13,8 @@ from capscope.annotate.annotator import Annotation, AnnotatorSettings, Progress,
 from capscope.annotate.annotators import parse_annotator
 from capscope.annotate.annotators.local import distilled
 from capscope.annotate.labels import refuse_other_versions
-from capscope.annotate.planning import AnnotationPlan
+from capscope.annotate.planning import AnnotationPlan, Shard
 from capscope.annotate.rubrics import RubricSet, general_rubrics, load_rubrics
-from capscope.annotate.shards import Shard
 from capscope.data import ArrowTable, Study, as_frame, read_items
 from capscope.endpoint import EndpointSettings, find_prices, refuse_place
 from capscope.errors import ConfirmationNeeded, InputError, OutputError, first_few

@@ -5,13 +5,13 @@ Three families can be extended: item selectors (`SELECTORS`), score estimators (
 
 from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, AdaptiveSettings, HeldItem
 from capscope.battery.adaptive.answering import Answerer, EndpointAnswerer
-from capscope.battery.adaptive.logged import replayed
 from capscope.battery.adaptive.planning import LEDGER_NAME, RunPlan, RunSettings, plan_battery, plan_questions
 from capscope.battery.adaptive.questions import KINDS, BatteryQuestion, battery_questions
 from capscope.battery.adaptive.running import (
     BatteryRun,
     ability_table,
     begin_run,
+    replayed,
     run_adaptively,
     run_battery,
     run_status,

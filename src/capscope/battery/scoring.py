@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.battery.adaptive.logged import replayed
-from capscope.battery.adaptive.running import ability_table, score_table
+from capscope.battery.adaptive.running import ability_table, replayed, score_table
 from capscope.battery.banks.ability import Curves, ItemPool, ability_posterior
 from capscope.battery.banks.bank import Bank, Index
 from capscope.battery.banks.sources import is_bank, load_answers

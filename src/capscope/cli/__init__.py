@@ -7,27 +7,27 @@ from typing import Annotated
 
 import typer
 
-from capscope.cli.agree_command import agree, fuse_annotators
-from capscope.cli.annotate_command import AnnotatorHelp, annotate, ledger_app
-from capscope.cli.bank_command import bank_app
-from capscope.cli.battery_command import battery_app
-from capscope.cli.check_command import check
-from capscope.cli.evaluate_command import AssessorHelp, EvaluationHelp, evaluate_assessors
-from capscope.cli.export_command import ExportCommand, export
+from capscope.cli.annotate_command import (
+    AnnotatorHelp,
+    agree,
+    annotate,
+    check_rubric_folder,
+    fuse_annotators,
+    ledger_app,
+    list_rubrics,
+    show_rubric,
+)
+from capscope.cli.battery_command import bank_app, battery_app
+from capscope.cli.data_command import ExportCommand, FormatGroup, check, export, merge
 from capscope.cli.failures_command import failures
-from capscope.cli.fit_command import fit
 from capscope.cli.forecast_command import forecast_app
-from capscope.cli.gate_command import gate_app
-from capscope.cli.import_command import FormatGroup, merge
+from capscope.cli.gate_command import gate_app, plan
 from capscope.cli.judge_command import judge_app
 from capscope.cli.output import discard_output, error_line, flush_output, write_error
 from capscope.cli.overview import HELP, Application
-from capscope.cli.plan_command import plan
-from capscope.cli.predict_command import predict
-from capscope.cli.profile_command import compare, explain, profile
-from capscope.cli.report_command import demo, report, view
+from capscope.cli.predict_command import AssessorHelp, EvaluationHelp, evaluate_assessors, predict
+from capscope.cli.profile_command import compare, demo, explain, fit, profile, report, view
 from capscope.cli.route_command import route_app
-from capscope.cli.rubrics_command import check_rubric_folder, list_rubrics, show_rubric
 from capscope.errors import CapscopeError, OutputError
 
 GARBAGE_THRESHOLD = 20_000

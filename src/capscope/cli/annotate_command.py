@@ -1,8 +1,9 @@
-"""``capscope annotate``."""
+"""``capscope annotate``, ``ledger merge``, ``agree``, ``fuse`` and ``rubrics list | show | check``."""
 
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import asdict
 from dataclasses import replace as replace_fields
 from inspect import signature
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.core import TyperCommand
 
 from capscope.cli.options import AsJson, Cluster, Force, IdleSeed
 from capscope.cli.output import emit
+from capscope.errors import counted
 from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
@@ -22,17 +24,6 @@ if TYPE_CHECKING:
 EVERYWHERE = frozenset({"study", "annotator", "out", "rubrics", "only", "limit", "plan", "replace", "seed", "as_json"})
 """Parameters that mean something to every annotator."""
 INTERRUPTED = 130
-
-
-class AnnotatorHelp(TyperCommand):
-    """A command whose help text ends with the list of annotators, which is loaded only when help is shown."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer brings classes of its own
-        """Add how each annotator is named."""
-        from capscope.annotate import usages
-
-        self.epilog = f"Annotators: {usages()}."
-        super().format_help(ctx, formatter)
 
 
 Items = Annotated[Path, typer.Argument(help="Study folder whose items have texts, or a file of items with --out.")]
@@ -69,6 +60,23 @@ Yes = Annotated[bool, typer.Option("--yes", help="Spend without asking.")]
 Replace = Annotated[bool, typer.Option(help="Drop labels made with other versions of the rubrics.")]
 LedgerFile = Annotated[Path | None, typer.Option(help="Where replies are kept; by default in the study folder.")]
 AnySeed = Annotated[int, typer.Option(help="Seed of folds and of the chance in retry pauses.")]
+
+ledger_app = typer.Typer(help="Ledgers of replies.", no_args_is_help=True)
+
+Folder = Annotated[
+    Path | None, typer.Option("--rubrics", help="Folder of CODE.txt files, or agentic; by default general.")
+]
+
+
+class AnnotatorHelp(TyperCommand):
+    """A command whose help text ends with the list of annotators, which is loaded only when help is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer brings classes of its own
+        """Add how each annotator is named."""
+        from capscope.annotate import usages
+
+        self.epilog = f"Annotators: {usages()}."
+        super().format_help(ctx, formatter)
 
 
 def annotate(
@@ -130,9 +138,6 @@ def annotate(
     run = replace_fields(run, study=items if study.is_dir() else start_study(items, folder), folder=folder)
     with on_cluster(cluster):
         _finish(run, distil is not None, as_json)
-
-
-ledger_app = typer.Typer(help="Ledgers of replies.", no_args_is_help=True)
 
 
 @ledger_app.command("merge")
@@ -236,3 +241,107 @@ def progress_line() -> "Progress | None":
         sys.stderr.flush()
 
     return show
+
+
+if TYPE_CHECKING:
+    from capscope.annotate import AnnotatorAgreement
+
+
+def agree(
+    study: Annotated[Path, typer.Argument(help="Study folder with demands by two annotators or more.")],
+    reference: Annotated[str, typer.Option(help="Annotator that the others are compared with.")],
+    seed: Annotated[int, typer.Option(help="Seed of the shuffles that show what unrelated ids would give.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how annotators agree, by rubric. Example: capscope agree STUDY --reference gpt-4o."""
+    from capscope.annotate import agreement
+
+    result = agreement(study, reference, seed=seed)
+    texts = [_table(name, entry) for name, entry in result.annotators.items()]
+    emit(result.as_dict(), as_json, "\n\n".join(texts))
+
+
+def _table(name: str, entry: "AnnotatorAgreement") -> str:
+    head = f"{name} ({counted(entry.items, 'item')})"
+    lines = [f"{head:<24}    qwk  alpha    rho  rho in benchmark   r_wg  exact"]
+    for code, row in [*entry.by_rubric.items(), ("mean", entry)]:
+        lines.append(
+            f"{code:<24} {row.qwk:6.3f} {row.alpha:6.3f} {row.spearman:6.3f} {row.spearman_within_benchmark:17.3f}"
+            f" {row.r_wg:6.3f} {row.exact:6.3f}"
+        )
+    return "\n".join([*lines, *[f"warning: {warning}" for warning in entry.warnings]])
+
+
+def fuse_annotators(
+    study: Annotated[Path, typer.Argument(help="Study folder with demands by two annotators or more.")],
+    annotators: Annotated[str, typer.Option(help="Whose labels enter, comma separated; by default all.")] = "",
+    replace: Annotated[bool, typer.Option(help="Drop fused labels of other versions of the rubrics.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fuse annotators into one level with its uncertainty. Example: capscope fuse STUDY."""
+    from capscope.annotate import fuse
+
+    fusion = fuse(study, tuple(name.strip() for name in annotators.split(",") if name.strip()))
+    fusion.write(study, replace=replace)
+    traits = [asdict(trait) for trait in fusion.traits]
+    lines = [
+        f"{t.rubric:<8} {t.annotator:<24} severity {t.severity:+.2f} width {t.width:.2f} ({counted(t.items, 'item')})"
+        for t in fusion.traits
+    ]
+    emit({"labels": len(fusion.labels), "annotators": traits}, as_json, "\n".join(lines))
+
+
+if TYPE_CHECKING:
+    from capscope.annotate import RubricSet
+
+
+def list_rubrics(rubrics: Folder = None, as_json: AsJson = False) -> None:
+    """List the rubrics of a set. Example: capscope rubrics list."""
+    held = _load(rubrics)
+    rows = [
+        {
+            "code": r.code,
+            "name": r.name,
+            "family": held.family(r.code),
+            "control": r.code in held.control,
+            "sha256": r.sha256,
+        }
+        for r in held.rubrics
+    ]
+    lines = [f"{row['code']:<6} {row['family'] or '-':<12} {row['name']}" for row in rows]
+    title = f"{held.name} {held.version}".strip()
+    emit({"name": held.name, "version": held.version, "rubrics": rows}, as_json, "\n".join([title, *lines]))
+
+
+def show_rubric(
+    code: Annotated[str, typer.Argument(help="Code of the rubric, such as QLl.")],
+    rubrics: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print one rubric. Example: capscope rubrics show QLl."""
+    rubric = _load(rubrics).get(code)
+    emit(asdict(rubric), as_json, rubric.text.rstrip())
+
+
+def check_rubric_folder(
+    folder: Annotated[Path, typer.Argument(help="Folder of CODE.txt files, or agentic or general.")],
+    as_json: AsJson = False,
+) -> None:
+    """Look for missing levels, missing examples, colliding codes and overlong texts; exit 1 if there are any."""
+    from capscope.annotate import check_rubrics
+
+    held = _load(folder)
+    findings = check_rubrics(held)
+    lines = [f"{finding.code}: {finding.problem}" for finding in findings]
+    summary = f"{counted(len(held.rubrics), 'rubric')}, {counted(len(findings), 'finding')}"
+    emit(
+        {"rubrics": list(held.codes), "findings": [asdict(f) for f in findings]}, as_json, "\n".join([*lines, summary])
+    )
+    if findings:
+        raise typer.Exit(1)
+
+
+def _load(folder: Path | None) -> "RubricSet":
+    from capscope.annotate import general_rubrics, load_rubrics
+
+    return load_rubrics(folder) if folder else general_rubrics()

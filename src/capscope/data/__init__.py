@@ -12,8 +12,7 @@ from capscope.data.agents import (
 from capscope.data.columns import guess_chance
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins, refuse_foreign_demands
-from capscope.data.level_counts import LevelCounts, read_level_counts
-from capscope.data.levels import items_of_frame, read_items
+from capscope.data.levels import LevelCounts, items_of_frame, read_items, read_level_counts
 from capscope.data.reading import read_table, read_text, shipped
 from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, rows_in
 from capscope.data.splits import (

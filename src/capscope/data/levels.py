@@ -1,19 +1,46 @@
-"""Demand levels as other tools write them: one column for each rubric, or one object for each item."""
+"""Demand levels as other tools write them (a column for each rubric, or an object for each item), and level counts.
+
+Level counts say how many items stand at each demand level, and how many of them a model got right.
+"""
 
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
-from capscope.data.columns import as_identifier, data_row, filled_cells
+from capscope.axes import LEVELS
+from capscope.data.columns import as_identifier, as_number, data_row, filled_cells
 from capscope.data.reading import parse_json, read_table, read_text
 from capscope.data.study import Study
 from capscope.data.tables import TABLES, require_columns
+from capscope.display import short_repr
 from capscope.errors import InputError, nearest
 
 LEVEL_BOUNDS = TABLES["demands"].bounds["level"]
+
+
+ITEM_NAMES = ("item_id", "item", "question_id", "instance_id", "sample_id", "problem_id", "task_id", "doc_id")
+"""Names that tables give to the item."""
+
+ID_NAMES = (*ITEM_NAMES, "custom_id", "id")
+"""Names that tables of items or levels give to the item."""
+
+TEXT_NAMES = ("text", "question", "prompt", "problem", "input")
+"""Names that tables of items give to the text."""
+
+LIST_OF_TEXTS = re.compile(r'\s*\[\s*"')
+"""Beginning of a JSON list of texts."""
+
+UNNAMED_ANNOTATOR = "unnamed"
+"""Who rated, where a file does not say."""
+
+Counts = Float[np.ndarray, "model dim level"]
+
+COLUMNS = ("model", "rubric", "level", "n", "correct")
 
 
 @dataclass(frozen=True)
@@ -99,18 +126,6 @@ def _levels_object(path: Path, place: str, cell: object) -> dict[str, object]:
     if cell is None or cell == "" or cell != cell:  # noqa: PLR0124 - NaN, which pandas puts where nothing is
         return {}
     raise InputError(f'{path}: {place}: demands is {json.dumps(cell, default=str)[:40]}; write {{"CODE": level, ...}}')
-
-
-ITEM_NAMES = ("item_id", "item", "question_id", "instance_id", "sample_id", "problem_id", "task_id", "doc_id")
-"""Names that tables give to the item."""
-ID_NAMES = (*ITEM_NAMES, "custom_id", "id")
-"""Names that tables of items or levels give to the item."""
-TEXT_NAMES = ("text", "question", "prompt", "problem", "input")
-"""Names that tables of items give to the text."""
-LIST_OF_TEXTS = re.compile(r'\s*\[\s*"')
-"""Beginning of a JSON list of texts."""
-UNNAMED_ANNOTATOR = "unnamed"
-"""Who rated, where a file does not say."""
 
 
 def read_items(path: Path | str, rubrics: tuple[str, ...] = (), encoding: str = "utf-8") -> Study:
@@ -206,3 +221,83 @@ def items_of_frame(frame: pd.DataFrame, rubrics: tuple[str, ...] = (), name: str
 
 def _annotator(frame: pd.DataFrame, path: Path) -> pd.Series | str:
     return as_identifier(frame["annotator"], "annotator", str(path)) if "annotator" in frame else UNNAMED_ANNOTATOR
+
+
+@dataclass(frozen=True)
+class LevelCounts:
+    """Trials and successes by model, dimension and level 0 to 5, on the slice where that dimension dominates."""
+
+    models: tuple[str, ...]
+    """Names on the model axis."""
+    dims: tuple[str, ...]
+    """Rubric codes on the dimension axis."""
+    n: Counts
+    """Number of answers."""
+    correct: Counts
+    """Sum of scores."""
+
+    __repr__ = short_repr
+
+    def take_dims(self, dims: list[str]) -> "LevelCounts":
+        """Return the counts on these dimensions, in this order."""
+        index = [self.dims.index(dim) for dim in dims]
+        return LevelCounts(self.models, tuple(dims), self.n[:, index], self.correct[:, index])
+
+    def take_models(self, models: list[str]) -> "LevelCounts":
+        """Return the counts of these models, in this order.
+
+        Raises:
+            InputError: There is no such model.
+        """
+        unknown = [model for model in models if model not in self.models]
+        if unknown:
+            raise InputError(f"level counts have no model '{unknown[0]}'{nearest(unknown[0], self.models)}")
+        index = [self.models.index(model) for model in models]
+        return LevelCounts(tuple(models), self.dims, self.n[index], self.correct[index])
+
+
+def read_level_counts(path: Path) -> LevelCounts:
+    """Read a table with columns model, rubric, level, n, correct; rows that are absent count nothing.
+
+    Args:
+        path: A table.
+
+    Returns:
+        Numbers asked and correct, by model, rubric and level.
+
+    Raises:
+        InputError: A column is missing, a level lies outside 0-5 or between two of them, a row occurs twice,
+            or more are correct than were asked.
+    """
+    frame = read_table(path)
+    missing = [column for column in COLUMNS if column not in frame]
+    if missing:
+        hint = nearest(missing[0], [str(column) for column in frame if column not in COLUMNS])
+        raise InputError(f"{path}: column '{missing[0]}' is missing{hint}; level counts have {', '.join(COLUMNS)}")
+    for column in ("model", "rubric"):
+        frame[column] = as_identifier(frame[column], column, str(path))
+    for column, bounds in (("level", (0.0, 5.0)), ("n", (0.0, np.inf)), ("correct", (0.0, np.inf))):
+        frame[column] = as_number(frame[column], column, bounds, str(path))
+    _refuse(frame["level"] % 1 != 0, path, "level is not whole; counts belong to levels 0, 1, 2, 3, 4 and 5")
+    _refuse(frame["correct"] > frame["n"], path, "more correct than n; check the two columns")
+    _refuse(frame.duplicated(["model", "rubric", "level"]), path, "this model, rubric and level stand twice; keep one")
+    return _as_arrays(frame)
+
+
+def _refuse(wrong: pd.Series, path: Path, what: str) -> None:
+    if wrong.any():
+        raise InputError(f"{path}: {data_row(int(np.flatnonzero(wrong)[0]))}: {what}")
+
+
+def _as_arrays(frame: pd.DataFrame) -> LevelCounts:
+    models, dims = tuple(frame["model"].unique()), tuple(frame["rubric"].unique())
+    where = (
+        pd.Index(models).get_indexer(pd.Index(frame["model"])),
+        pd.Index(dims).get_indexer(pd.Index(frame["rubric"])),
+        frame["level"].astype(int).to_numpy(),
+    )
+    n = np.zeros((len(models), len(dims), len(LEVELS)))
+    correct = np.zeros_like(n)
+    n[where] = frame["n"].to_numpy()
+    correct[where] = frame["correct"].to_numpy()
+    return LevelCounts(models, dims, n, correct)

@@ -154,6 +154,10 @@ class Study:
 
         With `force`, an older study stays whole until the new one is complete.
 
+        Args:
+            folder: The folder to write.
+            force: Whether an existing study may be replaced.
+
         Raises:
             OutputError: The folder exists and `force` is not set, it is no study, or it cannot be written.
         """

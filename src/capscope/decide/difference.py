@@ -57,7 +57,12 @@ class Difference:
         return self.n_answers / max(1 - self.explained, 1e-9)
 
     def interval(self, quantile: float, error: float | None = None) -> tuple[float, float]:
-        """Bounds at a quantile of the standard normal distribution, within -1 and 1."""
+        """Bounds at a quantile of the standard normal distribution, within -1 and 1.
+
+        Args:
+            quantile: Quantile of the standard normal distribution, such as 1.96.
+            error: Standard error of the difference.
+        """
         half = quantile * (self.suite_se if error is None else error)
         return max(-1.0, self.estimate - half), min(1.0, self.estimate + half)
 

@@ -10,10 +10,9 @@ import pandas as pd
 from scipy.special import ndtri
 
 from capscope.data import Study
-from capscope.decide.judge_coverage import FEWEST_LABELS, label_coverage
 from capscope.decide.judge_data import JudgedAnswers, judged_answers
 from capscope.decide.judge_estimators import DEFAULT, JUDGE_ESTIMATORS, JudgeEstimator, MeanEstimate
-from capscope.decide.judge_labels import LabelSheet, labels_to_give
+from capscope.decide.judge_labels import FEWEST_LABELS, LabelSheet, label_coverage, labels_to_give
 from capscope.errors import InputError, nearest, refuse_absent_model
 
 LEAST_VARIANCE = 0.05

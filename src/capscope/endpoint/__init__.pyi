@@ -10,11 +10,14 @@ from .capability import Capability as Capability
 from .capability import find_capability as find_capability
 from .capability import probe_meter as probe_meter
 from .client import ChatClient as ChatClient
+from .cost import ASK_ABOVE_USD as ASK_ABOVE_USD
 from .cost import Budget as Budget
 from .cost import Prices as Prices
+from .cost import cost_line as cost_line
 from .cost import estimate_tokens as estimate_tokens
 from .cost import find_prices as find_prices
 from .cost import largest_tokens as largest_tokens
+from .cost import refuse_unconfirmed as refuse_unconfirmed
 from .ledger import Entry as Entry
 from .ledger import Ledger as Ledger
 from .ledger import answered_keys as answered_keys

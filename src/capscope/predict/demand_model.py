@@ -51,7 +51,13 @@ class FittedDemandModel:
         return parts.adjusted(self.predict(model_index, item_index).log_odds_mean) if self.items.floor.any() else parts
 
     def deviations(self, item_index: RowIndex, rng: np.random.Generator, draws: int) -> Iterator[FloatArray]:
-        """Yield joint draws of each model's log-odds on items, as deviations from the mean in standard deviations."""
+        """Yield joint draws of each model's log-odds on items, as deviations from the mean in standard deviations.
+
+        Args:
+            item_index: Places of the items.
+            rng: Source of randomness.
+            draws: Number of draws.
+        """
         items, known = self.items.at(item_index), self.known[item_index]
         for log_odds in draw_demand_log_odds(self.posterior, items, known, rng, draws):
             away = log_odds - log_odds.mean(axis=1, keepdims=True)
@@ -61,6 +67,10 @@ class FittedDemandModel:
         """Return the standard deviation of log-odds that comes from the model's abilities and from noisy levels.
 
         The uncertainty of an item that all models share is not included.
+
+        Args:
+            model_index: Place of each row's model on the model axis.
+            item_index: Place of each row's item on the item axis.
         """
         design = self.posterior.design(self.items)[item_index]
         of_model = np.einsum("rk,rkl,rl->r", design, self.posterior.ability_cov[model_index], design, optimize=True)

@@ -28,7 +28,7 @@ class Outcomes:
     trials: RowFloats | None = None
     """Number of trials behind each score; None for one trial each."""
     intervals: pd.DataFrame | None = None
-    """Intervals of the benchmark scores, see `scores.calibrated.benchmark_intervals`; None where there are none."""
+    """Intervals of the benchmark scores, see `scores.benchmark.benchmark_intervals`; None where there are none."""
 
     @property
     def weight(self) -> RowFloats:

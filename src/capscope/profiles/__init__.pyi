@@ -61,5 +61,5 @@ from .directions import dimension_abilities as dimension_abilities
 from .directions import named_dimensions as named_dimensions
 from .item_groups import expected_scores as expected_scores
 from .item_groups import of_benchmark as of_benchmark
-from .text_tables import refuse_table_file as refuse_table_file
-from .text_tables import write_findings as write_findings
+from .meanings import refuse_table_file as refuse_table_file
+from .meanings import write_findings as write_findings

@@ -26,8 +26,10 @@ from capscope.profiles.meanings import (
     curve_cautions,
     leading,
     meaning_of,
+    named_dims,
+    reliability_notes,
+    table_lines,
 )
-from capscope.profiles.text_tables import named_dims, reliability_notes, table_lines
 
 UNITS = {
     "irt": "one unit is a standard deviation of ability over the fitted models",

@@ -14,7 +14,7 @@ from capscope.display import html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import Fit, load_fit, split_general
 from capscope.profiles.item_groups import opened
-from capscope.profiles.text_tables import table_lines
+from capscope.profiles.meanings import table_lines
 
 CLEAR = 0.05
 """Two-sided p-value below which one part is said to be ahead."""

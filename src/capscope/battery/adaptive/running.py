@@ -1,14 +1,15 @@
-"""Runs of an adaptive battery: ask, grade, update, until the interval is narrow enough or a limit is met."""
+"""Runs of an adaptive battery: ask, grade, update, until the interval is narrow enough; replay a run from its log."""
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, Targets
+from capscope.battery.adaptive.adaptive_battery import AdaptiveBattery, HeldItem, Targets
 from capscope.battery.adaptive.answering import Answerer, EndpointAnswerer
 from capscope.battery.adaptive.estimate import MOST_MODELS
 from capscope.battery.adaptive.planning import LEDGER_NAME, RunSettings, askable
@@ -318,3 +319,30 @@ def _make(folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
     refuse_unwritable(folder / "result.json")
+
+
+def replayed(
+    bank: Bank, drawn: Iterable[tuple[Mapping[str, Any], float]], benchmarks: Sequence[str] = ()
+) -> AdaptiveBattery:
+    """Return the state of a run from the draws and scores that its log holds.
+
+    Args:
+        bank: The bank that the samples were drawn from.
+        drawn: The draw in each sample's metadata, and its score.
+        benchmarks: Benchmarks of the bank whose mean score is wanted.
+
+    Raises:
+        InputError: There is no draw, or a draw is of an item that the bank does not have.
+    """
+    pairs = list(drawn)
+    if not pairs:
+        raise InputError("no sample says how it was drawn; run the task with dataset=capscope_battery(...)")
+    names = [str(draw["item"]) for draw, _ in pairs]
+    places = bank.positions(tuple(names))
+    settings = RunSettings(benchmarks=tuple(benchmarks))
+    state = begin_run(bank, set(bank.items) - set(pairs[0][0].get("missing", ())), settings)
+    for place, (draw, score) in zip(places, pairs, strict=True):
+        spread = np.asarray(draw["spread"], float)
+        held = HeldItem(int(place), float(draw["chance"]), spread, int(draw["number"]))
+        state = state.with_held_answer(held, score)
+    return state

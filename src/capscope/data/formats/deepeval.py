@@ -128,11 +128,13 @@ def _item(path: Path, task: str, case: dict[str, Any], place: str) -> tuple[str,
 
 def _values(path: Path, case: dict[str, Any], place: str, errors: Counter[str]) -> dict[str, object]:
     """Return whether the case passed, and the score of each metric; None where a metric failed to judge."""
-    measured = as_objects(path, _field(case, "metricsData") or [], f"{place}: metricsData")
+    measured = as_objects(
+        path, _field(case, "metricsData") or _field(case, "metricsMetadata") or [], f"{place}: metricsData"
+    )
     values: dict[str, object] = {}
     failed = False
-    for metric in measured:
-        name, error = required_name(path, metric, "name", f"{place}: metricsData"), metric.get("error")
+    for name, metric in zip(_metric_names(path, measured, place), measured, strict=True):
+        error = metric.get("error")
         values[name] = None if error else metric.get("score")
         if error:
             failed = True
@@ -141,6 +143,20 @@ def _values(path: Path, case: dict[str, Any], place: str, errors: Counter[str]) 
     if measured or passed is not None:
         values = {"success": None if failed else passed, **values}
     return values
+
+
+def _metric_names(path: Path, measured: list[dict[str, Any]], place: str) -> list[str]:
+    """Return the names of the metrics; several of one name are numbered, so that none replaces another."""
+    named = [
+        required_name(path, metric, "name" if "name" in metric else "metric", f"{place}: metricsData")
+        for metric in measured
+    ]
+    count, seen = Counter(named), Counter[str]()
+    seen_names: list[str] = []
+    for name in named:
+        seen[name] += 1
+        seen_names.append(f"{name}#{seen[name]}" if count[name] > 1 else name)
+    return seen_names
 
 
 def _detect(head: Head) -> bool:

@@ -247,7 +247,7 @@ def _item(path: Path, task: str, record: dict[str, Any], place: str) -> LoggedIt
     choices = optional_list(path, asked, "choices", f"{place}: input")
     if text is not None and choices:
         text = "\n".join([text, *(str(choice) for choice in choices if str(choice) not in text)])
-    target = "; ".join(map(str, reference)) if isinstance(reference, list) and reference else None
+    target = ("; ".join(map(str, reference)) or None) if isinstance(reference, list) else text_of(reference)
     return LoggedItem(task, None, text, target, len(choices) if choices else None, text_of(record.get("sample_hash")))
 
 

@@ -11,15 +11,8 @@ from typing import Any
 import numpy as np
 
 from capscope.data.formats.assembly import LogNotes
-from capscope.data.formats.eval_archive import EvalArchive
-from capscope.data.formats.inspect_logs import (
-    LETTERS,
-    InspectLog,
-    archived_log,
-    document_log,
-    last_of_each,
-    whole_samples,
-)
+from capscope.data.formats.eval_archive import EvalArchive, InspectLog, archived_log, document_log, whole_samples
+from capscope.data.formats.inspect_logs import LETTERS, last_of_each
 from capscope.data.formats.scored_log import as_object, optional_object, required, required_name
 from capscope.errors import InputError, first_few
 

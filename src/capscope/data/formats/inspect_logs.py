@@ -1,7 +1,7 @@
 """Logs of Inspect: `.eval` archives and `.json` documents, one for each run of a model on a task."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
-from capscope.data.formats.eval_archive import EvalArchive
+from capscope.data.formats.eval_archive import EvalArchive, InspectLog, archived_log, document_log, input_text
 from capscope.data.formats.format import (
     MODEL,
     NOT_ADMINISTERED,
@@ -26,8 +26,6 @@ from capscope.data.formats.score_tables import RUNS_CHOICES, Runs
 from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
-    as_objects,
-    json_document,
     log_files,
     optional_list,
     optional_object,
@@ -38,8 +36,10 @@ from capscope.data.formats.scored_log import (
 from capscope.data.study import Study
 from capscope.errors import InputError, counted
 
-LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0, "yes": 1.0, "no": 0.0}
+LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0}
 """Values of scorers that are no numbers; `N` (no answer) is up to the reader."""
+WORDS = {"yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0, "correct": 1.0, "incorrect": 0.0}
+"""Words that scorers give, in any letter case."""
 NO_ANSWER = {"missing": None, "wrong": 0.0}
 """What becomes of `N`: no response, or a wrong one, as in Inspect's own accuracy."""
 LIMITS = ("scored", "wrong", "missing")
@@ -48,20 +48,6 @@ SCORER = Usual(what="scorer", option="--scorer")
 """The first scorer of a log is the main one of its task."""
 KEPT_BESIDE_LOGS = ("eval-set.json", "listing.json", "logs.json")
 """Files that Inspect keeps in folders of logs: the set that was run, and lists of the logs."""
-CUT = "...\n(content truncated)"
-"""End of a text that a summary has cut short."""
-
-
-@dataclass(frozen=True)
-class InspectLog:
-    """One log."""
-
-    path: Path
-    """The file."""
-    header: dict[str, Any]
-    """What was run: `eval`, `status`."""
-    samples: Iterator[dict[str, Any]]
-    """The samples, or their summaries."""
 
 
 @dataclass(frozen=True)
@@ -138,74 +124,6 @@ def _scored(path: Path, items: ItemBook, choices: Choices, model: str | None, no
         return _scored_samples(archived_log(archive), items, choices, model, notes)
 
 
-def document_log(path: Path) -> InspectLog:
-    """Read a log that is one JSON document."""
-    header = as_object(path, json_document(path), "its text")
-    required(path, header, "eval", "the log")
-    return InspectLog(path, header, iter(as_objects(path, header.get("samples") or [], "samples")))
-
-
-def archived_log(archive: EvalArchive) -> InspectLog:
-    """Read a log that is an archive; a run that did not finish has its header and summaries in the journal only."""
-    starts = "header.json" if "header.json" in archive.names else "_journal/start.json"
-    if starts not in archive.names:
-        raise InputError(f"{archive.path}: holds neither header.json nor a journal; this is no Inspect log")
-    header = as_object(archive.path, archive.member(starts), f"member {starts}")
-    journal = sorted((name for name in archive.names if name.startswith("_journal/summaries/")), key=_number_in)
-    names = ["summaries.json"] if {"header.json", "summaries.json"} <= archive.names else journal
-    samples = _summaries(archive, names) if names else whole_samples(archive)
-    return InspectLog(archive.path, header, samples)
-
-
-def _number_in(name: str) -> tuple[int, str]:
-    """Order ``2.json`` before ``10.json``."""
-    stem = Path(name).stem
-    return (int(stem) if stem.isdecimal() else 0, name)
-
-
-def whole_samples(archive: EvalArchive) -> Iterator[dict[str, Any]]:
-    """Yield the samples of an archive that has no summaries."""
-    for name in sorted(name for name in archive.names if name.startswith("samples/") and name.endswith(".json")):
-        yield as_object(archive.path, archive.member(name), f"member {name}")
-
-
-def _summaries(archive: EvalArchive, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the summaries, each with what older versions of Inspect left out of them."""
-    summaries = [
-        summary for name in names for summary in as_objects(archive.path, archive.member(name), f"member {name}")
-    ]
-    choices_elsewhere = not any("choices" in summary for summary in summaries) and any(
-        (_sample(archive, summaries[place]) or {}).get("choices") for place in _few(len(summaries))
-    )
-    for summary in summaries:
-        yield _completed(archive, summary, choices_elsewhere)
-
-
-def _few(count: int) -> list[int]:
-    """Return the first, the middle and the last position."""
-    return sorted({0, count // 2, count - 1}) if count else []
-
-
-def _sample(archive: EvalArchive, summary: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the sample of a summary; None where the archive does not hold it, or holds too much of it."""
-    name = f"samples/{summary.get('id')}_epoch_{summary.get('epoch', 1)}.json"
-    if not archive.fits(name):
-        return None
-    return as_object(archive.path, archive.member(name), f"member {name}")
-
-
-def _completed(archive: EvalArchive, summary: dict[str, Any], choices_elsewhere: bool) -> dict[str, Any]:
-    """Return a summary with its whole texts and its choices, which are looked up in the sample where need be."""
-    text, target = _input_text(summary.get("input")), text_of(summary.get("target"))
-    cut = any(part and part.endswith(CUT) for part in (text, target))
-    if not cut and not choices_elsewhere:
-        return summary
-    sample = _sample(archive, summary)
-    if sample is None:
-        return {**summary, "input": None, "target": None} if cut else summary
-    return {**summary, **{name: sample.get(name) for name in ("input", "target", "choices")}}
-
-
 def _scored_samples(
     log: InspectLog, items: ItemBook, choices: Choices, model: str | None, notes: LogNotes
 ) -> ScoredLog:
@@ -231,13 +149,15 @@ def _scored_samples(
         ends.kinds[end] += bool(end)
         if end == "error":
             ends.errors[_error_text(sample["error"])] += 1
-        values = sample_values(optional_object(log.path, sample, "scores", place), choices.no_answer)
+        values = sample_values(sample_scores(log, sample, place), choices.no_answer)
         samples.append((item_id, number, values, end))
     named = list(dict.fromkeys(name for _, _, values, _ in samples for name in values))
     scorers = named or list(choices.scorers) or ["score"]
     for item_id, number, values, end in samples:
         scored.add(item_id, number, _ended(values, scorers, choices.limits, end) if end else values)
     _remark(log, scored.records, ends, choices.limits, notes)
+    if not samples:
+        notes.unscored.append(f"{log.path.name}: holds no sample, only what was run; give the log with its samples")
     return scored
 
 
@@ -248,8 +168,17 @@ def log_facets(path: Path, spec: dict[str, Any]) -> dict[str, str]:
     return {facet: text_of(value) or "" for facet, value in named.items() if value}
 
 
+def sample_scores(log: InspectLog, sample: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return the scores of a sample by scorer; logs of early versions hold one score, of the scorer of the results."""
+    scores = optional_object(log.path, sample, "scores", place)
+    if scores or sample.get("score") is None:
+        return scores
+    scorer = optional_object(log.path, log.header, "results", "the log").get("scorer")
+    return {str(scorer["name"] if isinstance(scorer, dict) and scorer.get("name") else "score"): sample["score"]}
+
+
 def last_of_each(log: InspectLog, notes: LogNotes) -> list[tuple[int, dict[str, Any]]]:
-    """Return the samples with their numbers; of one that is logged again, the last entry.
+    """Return the samples with their numbers; of one that is logged again, the last entry that has scores, if any has.
 
     Raises:
         InputError: Two ids differ only in their kind, such as 1 and "1".
@@ -264,12 +193,17 @@ def last_of_each(log: InspectLog, notes: LogNotes) -> list[tuple[int, dict[str, 
                 f'{log.path}: sample {number}: the ids 1 and "1" are two samples of one name (here {identity!r});'
                 " give each sample its own id"
             )
-        key = (str(identity), str(sample.get("epoch", number)))
+        key = (str(identity), str(sample.get("epoch", 1)))
         again += key in last
-        last[key] = (number, sample)
+        if key not in last or _has_scores(sample) or not _has_scores(last[key][1]):
+            last[key] = (number, sample)
     if again:
         notes.notes.append(f"{log.path.name}: {again} samples are logged again; the last score of each counts")
     return list(last.values())
+
+
+def _has_scores(sample: dict[str, Any]) -> bool:
+    return bool(sample.get("scores") or sample.get("score"))
 
 
 def sample_end(sample: dict[str, Any]) -> str:
@@ -313,25 +247,11 @@ def _remark(log: InspectLog, records: int, ends: Ends, limits: str, notes: LogNo
 
 def _item(path: Path, task: str, sample: dict[str, Any], place: str) -> LoggedItem:
     options = optional_list(path, sample, "choices", place)
-    question, target = _input_text(sample.get("input")), text_of(sample.get("target"))
+    question, target = input_text(sample.get("input")), text_of(sample.get("target"))
     if not options:
         return LoggedItem(task, text=question, target=target)
     text = "\n".join([question, *map(str, options)]) if question is not None else None
     return LoggedItem(task, text=text, target=target, n_options=len(options))
-
-
-def _input_text(messages: object) -> str | None:
-    """Return the text of an input: itself, or the text of its messages."""
-    if not isinstance(messages, list):
-        return text_of(messages)
-    parts = [_content(message.get("content")) for message in messages if isinstance(message, dict)]
-    return "\n".join(part for part in parts if part)
-
-
-def _content(content: object) -> str:
-    if isinstance(content, list):
-        return "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and "text" in part)
-    return str(content or "")
 
 
 def sample_values(scores: dict[str, Any], no_answer: str) -> dict[str, object]:
@@ -350,7 +270,9 @@ def _number(value: object, no_answer: str) -> object:
     """Return a number for the letters of Inspect, anything else as it is."""
     if not isinstance(value, str):
         return value
-    return NO_ANSWER[no_answer] if value == "N" else LETTERS.get(value, value)
+    if value == "N":
+        return NO_ANSWER[no_answer]
+    return LETTERS.get(value, WORDS.get(value.strip().lower(), value))
 
 
 def _ended(values: dict[str, object], scorers: list[str], limits: str, end: str) -> Mapping[str, object]:

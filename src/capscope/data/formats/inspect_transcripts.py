@@ -9,19 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.formats.assembly import LogNotes
-from capscope.data.formats.eval_archive import EvalArchive
+from capscope.data.formats.eval_archive import EvalArchive, InspectLog, archived_log, document_log, whole_samples
 from capscope.data.formats.format import Paths
-from capscope.data.formats.inspect_logs import (
-    KEPT_BESIDE_LOGS,
-    InspectLog,
-    archived_log,
-    document_log,
-    last_of_each,
-    log_facets,
-    sample_end,
-    sample_values,
-    whole_samples,
-)
+from capscope.data.formats.inspect_logs import KEPT_BESIDE_LOGS, last_of_each, log_facets, sample_end, sample_values
 from capscope.data.formats.scored_log import (
     as_object,
     as_objects,

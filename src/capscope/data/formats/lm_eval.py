@@ -243,11 +243,16 @@ def _metrics(path: Path, record: dict[str, Any], place: str) -> list[str]:
     listed = record.get("metrics")
     if not isinstance(listed, list):
         numeric = [name for name, value in record.items() if name not in OWN_FIELDS and isinstance(value, int | float)]
-        return numeric or [name for name in record if name in PERPLEXITIES]
+        return _scoring(numeric) or [name for name in record if name in PERPLEXITIES]
     wrong = [name for name in listed if not isinstance(name, str)]
     if wrong:
         raise InputError(f"{path}: {place}: metrics lists something that is no name; check how it was written")
-    return listed  # pyright: ignore[reportUnknownVariableType]
+    return _scoring(listed) or listed  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _scoring(names: list[str]) -> list[str]:
+    """Return the metrics that can be scores: perplexities beside them are none."""
+    return [name for name in names if name not in PERPLEXITIES]
 
 
 def _refuse_repeats(log: ScoredLog) -> None:

@@ -22,6 +22,7 @@ from capscope.data.formats.score_tables import RUNS_CHOICES, Runs
 from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
+    content_hash,
     log_files,
     numbered_records,
     optional_object,
@@ -84,34 +85,79 @@ def import_openai_evals(
     one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, PATTERNS, "logs of OpenAI evals")
     items, notes = ItemBook(), LogNotes()
-    logs = [_scored(path, items, model, notes) for path in files]
+    logs = [log for path in files for log in _scored(path, items, model, notes)]
     tables, remarks = chosen_tables(logs, metrics, "--metric", METRIC, not_administered)
     notes.notes[:0] = remarks
     return assemble_logs("openai-evals", tables, items.table(), files, notes, runs)
 
 
-def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> ScoredLog:
-    spec: dict[str, Any] = {}
-    samples: dict[str, SampleEvents] = {}
-    complete = False
-    for line, record in numbered_records(path):
-        if "spec" in record:
-            spec = as_object(path, record["spec"], f"line {line}: spec")
-        elif "final_report" in record:
-            complete = True
-        else:
-            _add(path, line, record, samples)
-    if not samples:
+@dataclass
+class EvalRun:
+    """One run of an eval; a file to which several processes or reruns wrote holds several."""
+
+    spec: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What was run."""
+    samples: dict[str, SampleEvents] = field(default_factory=dict[str, SampleEvents])
+    """What its events say of each sample."""
+    complete: bool = False
+    """Whether it wrote its final report."""
+    events: set[str] = field(default_factory=set[str])
+    """Hashes of its events."""
+
+
+def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> list[ScoredLog]:
+    """Read one file: a log for each run in it."""
+    runs = [run for run in _runs(path, notes) if run.samples]
+    if not runs:
         raise InputError(f"{path}: holds no event of a sample; check how it was written")
-    task = str(spec.get("eval_name") or path.stem)
-    started = str(spec.get("created_at") or "")
-    log = ScoredLog(path, model or _model(path, spec), started=started, complete=complete, task=task)
-    for name, sample in samples.items():
+    return [_scored_run(path, run, items, model, notes) for run in runs]
+
+
+def _runs(path: Path, notes: LogNotes) -> list[EvalRun]:
+    """Read the runs of a file: events name theirs by `run_id`, else they belong to the spec above them."""
+    runs: list[EvalRun] = []
+    named: dict[str, EvalRun] = {}
+    copies = 0
+    for line, record in numbered_records(path):
+        spec = as_object(path, record["spec"], f"line {line}: spec") if "spec" in record else None
+        run = _run_of(record if spec is None else spec, runs, named, new=spec is not None)
+        if spec is not None:
+            run.spec = spec
+        elif "final_report" in record:
+            run.complete = True
+        elif "event_id" in record and content_hash(record) in run.events:
+            copies += 1
+        else:
+            run.events.add(content_hash(record))
+            _add(path, line, record, run.samples)
+    if copies:
+        notes.notes.append(f"{path.name}: {copies} events repeat another in full; each counts once")
+    return runs
+
+
+def _run_of(record: dict[str, Any], runs: list[EvalRun], named: dict[str, EvalRun], *, new: bool) -> EvalRun:
+    """Return the run of a line: that of its `run_id`, else the last one, whose spec may lack the id of its events."""
+    name = record.get("run_id")
+    if isinstance(name, str) and name in named:
+        return named[name]
+    nameless = bool(runs) and not any(run is runs[-1] for run in named.values())
+    if new or not runs or (isinstance(name, str) and not nameless):
+        runs.append(EvalRun())
+    if isinstance(name, str):
+        named[name] = runs[-1]
+    return runs[-1]
+
+
+def _scored_run(path: Path, run: EvalRun, items: ItemBook, model: str | None, notes: LogNotes) -> ScoredLog:
+    task = str(run.spec.get("eval_name") or path.stem)
+    started = str(run.spec.get("created_at") or "")
+    log = ScoredLog(path, model or _model(path, run.spec), started=started, complete=run.complete, task=task)
+    for name, sample in run.samples.items():
         item_id = name if name.split(".")[0] == task.split(".")[0] else f"{task}:{name}"
         items.describe(item_id, LoggedItem(task, text=sample.text, target=sample.target), path, f"line {sample.line}")
         for line, values in sample.scores or [(sample.line, {})]:
             log.add(item_id, line, values)
-    _remark(path, samples, notes, complete=complete)
+    _remark(path, run.samples, notes, complete=run.complete)
     return log
 
 
@@ -141,10 +187,12 @@ def _add(path: Path, line: int, record: dict[str, Any], samples: dict[str, Sampl
     if kind in SCORING:
         wanted = WRITTEN_WITH[kind] or [name for name, value in data.items() if isinstance(value, bool | int | float)]
         sample.scores.append((line, {name: data.get(name) for name in wanted}))
-    if sample.text is None and "prompt" in data:
-        sample.text = _asked(data["prompt"])
-    if sample.target is None and data.get("expected") is not None:
-        sample.target = text_of(data["expected"])
+    raw = kind == "raw_sample"
+    if sample.text is None and ("prompt" in data or (raw and "input" in data)):
+        sample.text = _asked(data["prompt"] if "prompt" in data else data["input"])
+    right = data.get("expected", data.get("ideal") if raw else None)
+    if sample.target is None and right is not None:
+        sample.target = text_of(right)
     if kind == "error":
         sample.error = " ".join(str(data.get("message") or data.get("type") or "no message").split())
 

@@ -99,6 +99,8 @@ def _run(path: Path) -> PromptfooRun:
     document = as_object(path, json_document(path), "its text")
     held = required(path, document, "results", "the document")
     about = held if isinstance(held, dict) else {}
+    if about and "results" not in about:
+        raise InputError(f"{path}: results holds no list of single results; write it anew with 'promptfoo export'")
     results = as_objects(path, about.get("results") if about else held, "results")
     config = optional_object(path, document, "config", "the document")
     task = config.get("description") or "promptfoo"
@@ -131,7 +133,9 @@ def _scored(run: PromptfooRun, items: ItemBook, model: str | None, notes: LogNot
 
 
 def _provider(path: Path, result: dict[str, Any], place: str) -> str:
-    provider = required(path, result, "provider", place)
+    provider = result.get("provider")
+    if not provider:
+        raise InputError(f"{path}: {place} does not say which provider answered; give --model")
     if isinstance(provider, dict):
         provider = provider.get("label") or required(path, provider, "id", f"{place}: provider")
     return str(provider)

@@ -293,11 +293,13 @@ def required_name(path: Path, record: Mapping[str, Any], name: str, place: str) 
         InputError: It is missing, or is something else.
     """
     value = record.get(name)
-    if type(value) in (str, int):
+    if type(value) is int or (isinstance(value, str) and value.strip()):
         return str(value)
     value = required(path, record, name, place)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InputError(f"{path}: {place}: '{name}' is neither text nor a number; {CHECK}")
+    if not str(value).strip():
+        raise InputError(f"{path}: {place}: '{name}' is blank; {CHECK}")
     return str(value)
 
 

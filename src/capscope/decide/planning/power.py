@@ -84,13 +84,23 @@ class SimulatedSize:
     """The plain paired mean's estimated less true difference."""
 
     def power(self, difference: float, quantile: float) -> float:
-        """Share of runs that show a difference of this size: the interval excludes no difference on the right side."""
+        """Share of runs that show a difference of this size: the interval excludes no difference on the right side.
+
+        Args:
+            difference: True difference, as a share.
+            quantile: Quantile of the standard normal distribution.
+        """
         up = difference + self.error - quantile * self.standard_error > 0
         down = -difference + self.error + quantile * self.standard_error < 0
         return float((up.mean() + down.mean()) / 2)
 
     def detectable(self, quantile: float, power: float) -> float:
-        """Smallest difference that the runs show with a power."""
+        """Smallest difference that the runs show with a power.
+
+        Args:
+            quantile: Quantile of the standard normal distribution.
+            power: Share of the runs that have to show it.
+        """
         needed = np.concatenate(
             [quantile * self.standard_error - self.error, quantile * self.standard_error + self.error]
         )

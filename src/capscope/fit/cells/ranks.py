@@ -122,8 +122,8 @@ def all_ranks(device: str = "auto") -> Generator[Ranks | None]:
     Args:
         device: ``auto``, ``cpu`` or ``cuda``; on GPUs each process takes the one of its number on its machine.
 
-    Yields:
-        The processes, or None where there is one.
+    Returns:
+        A context manager of the processes, or of None where there is one.
     """
     distributed = torch.distributed
     started_here = not (distributed.is_available() and distributed.is_initialized())

@@ -20,8 +20,7 @@ from capscope.profiles.benchmark.explanation import (
     explain,
 )
 from capscope.profiles.item_groups import of_benchmark
-from capscope.profiles.meanings import listed_with_names
-from capscope.profiles.text_tables import named_dims, spelled, table_lines
+from capscope.profiles.meanings import listed_with_names, named_dims, spelled, table_lines
 
 MOST_OF_A_KIND = 8
 """Findings of a kind that are printed; all are in the file."""

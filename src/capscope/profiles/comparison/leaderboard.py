@@ -27,8 +27,7 @@ from capscope.profiles.comparison.rankings import (
 )
 from capscope.profiles.comparison.run_scores import DEFAULT_RUNS, RepeatedRuns, repeated_runs
 from capscope.profiles.item_groups import places_of
-from capscope.profiles.meanings import leading
-from capscope.profiles.text_tables import reliability_notes, table_lines
+from capscope.profiles.meanings import leading, reliability_notes, table_lines
 
 FEWEST_COMMON = 5
 """Items that all models answered, from which on a comparison rests on them alone."""

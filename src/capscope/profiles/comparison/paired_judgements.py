@@ -10,7 +10,7 @@ from capscope.axes import FloatArray
 from capscope.display import html_table
 from capscope.errors import LONGEST_NAME, InputError, counted, first_few, shortened
 from capscope.profiles.comparison.rankings import ClusterScores, Wins, fit_strengths, strengths
-from capscope.profiles.text_tables import reliability_notes, table_lines
+from capscope.profiles.meanings import reliability_notes, table_lines
 
 COLUMNS = ("model_a", "model_b", "winner")
 WINNERS = ("a", "b", "tie")

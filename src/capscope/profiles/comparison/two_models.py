@@ -26,7 +26,7 @@ from capscope.profiles.comparison.change_parts import ScoreChange, score_change
 from capscope.profiles.comparison.run_scores import of_one_judge
 from capscope.profiles.comparison.version_flips import Flips, PairedRuns, fallen_items, flips
 from capscope.profiles.item_groups import places_of
-from capscope.profiles.text_tables import dimension_names, reliability_notes, spelled, table_lines
+from capscope.profiles.meanings import dimension_names, reliability_notes, spelled, table_lines
 
 PRIOR = 1.5
 """Pseudo-items of the prior, shared by the bins: Jeffreys' prior for three bins."""

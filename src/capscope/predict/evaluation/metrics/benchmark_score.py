@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from capscope.predict.outcomes import UNDEFINED, Metric, Outcomes, row_groups, weighted_mean
-from capscope.predict.scores.calibrated import coverage
+from capscope.predict.scores.benchmark import coverage
 
 
 def benchmark_error(outcomes: Outcomes) -> float:

@@ -1,4 +1,4 @@
-"""``capscope import``, with one sub-command for each format of the family, and ``capscope merge``."""
+"""``capscope import``, with one sub-command for each format of the family, ``merge``, ``export`` and ``check``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, Signature, signature
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 from typer.main import get_group
 
-from capscope.cli.options import AsJson, DefaultCommandGroup, Force, StudyOut
+from capscope.cli.options import AsJson, DefaultCommandGroup, Force, IdleSeed, StudyFolder, StudyOut
 from capscope.cli.output import emit
 from capscope.errors import counted
 
@@ -278,3 +279,71 @@ def _paths(entry: "Format", values: Mapping[str, Any]) -> list[Path]:
     """Return the paths of all arguments in their order."""
     given = [values[argument.name] for argument in entry.arguments]
     return [path for value in given for path in (value if isinstance(value, list) else [value] if value else [])]
+
+
+if TYPE_CHECKING:
+    from capscope.data import StudyCheck
+
+
+def check(
+    study: StudyFolder,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
+    as_json: AsJson = False,
+) -> None:
+    """Validate a study, join its tables and say what is odd. Example: capscope check STUDY."""
+    from capscope.data import Study, check_study
+
+    checked = check_study(Study.load(study))
+    emit(checked.as_dict(), as_json, _text(checked))
+
+
+def _text(checked: "StudyCheck") -> str:
+    sizes = ", ".join(counted(count, name.replace("_", " ").removesuffix("s")) for name, count in checked.sizes.items())
+    lines = [f"{checked.study}: {sizes}"]
+    lines += [f"{join.share:.1%} of the item ids in {join.table} are in {join.other}" for join in checked.joins]
+    lines += [f"design: {remark}" for remark in checked.design]
+    lines += [f"odd: {remark}" for remark in checked.odd]
+    return "\n".join(lines if checked.odd else [*lines, "nothing is odd"])
+
+
+class ExportCommand(TyperCommand):
+    """The command, whose help names the formats that can be written; they are loaded when help is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - of click, or of the copy of it in Typer
+        """Write the help."""
+        for parameter in self.params:
+            if parameter.name == "format":
+                parameter.help = f"{', '.join(_able())}."  # pyright: ignore[reportAttributeAccessIssue]
+        super().format_help(ctx, formatter)
+
+
+def _able() -> list[str]:
+    """Return the names of the formats that can be written."""
+    from capscope.data.formats import FORMATS
+
+    return [name for name, entry in FORMATS.items() if entry.write]
+
+
+def export(
+    format: Annotated[str, typer.Argument(metavar="FORMAT", help="Format to write.")],
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write; for torch-measure and every-eval-ever a folder.")],
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a study's responses for another tool. Example: capscope export pyirt STUDY --out data.jsonlines."""
+    from capscope.data import Study
+    from capscope.data.formats import FORMATS, export_study
+    from capscope.errors import nearest
+
+    if format not in _able():
+        raise typer.BadParameter(f"no format '{format}'{nearest(format, _able())}; one of {', '.join(_able())}")
+    report = export_study(FORMATS, format, Study.load(study), out, force=force)
+    lines = [
+        (
+            f"{', '.join(report.files)}: {counted(report.responses, 'response')} of"
+            f" {counted(report.models, 'model')} on {counted(report.items, 'item')}"
+        ),
+        f"left behind, for the format has no place for it: {', '.join(report.left_behind) or 'nothing'}",
+    ]
+    emit(report.as_dict(), as_json, "\n".join(lines))
