@@ -271,7 +271,7 @@ def fit(
     """Fit abilities and items to a study's responses. Example: capscope fit STUDY --model 2pl --out FIT."""
     from capscope.data import Study
     from capscope.files import MANIFEST, TENSORS, refuse_folder
-    from capscope.fit import Meter, StudyFitSettings, fit_folder, fit_holdout
+    from capscope.fit import Meter, StudyFitSettings, all_ranks, fit_folder, fit_holdout
 
     if out is None and holdout is None:
         raise typer.BadParameter("give --out FIT to keep the fit, or --holdout SHARE to score it")
@@ -291,15 +291,19 @@ def fit(
     )
     result: dict[str, object] = {}
     lines: list[str] = []
-    if holdout is not None:
-        result |= fit_holdout(Study.load(study), settings, holdout).as_dict()
-    if out is not None:
-        meter = Meter()
-        with progress_bar(f"fitting {model}") as progress:
-            fitted = fit_folder(study, settings, progress)
-        fitted.save(out, force=force)
-        result |= _summary(fitted, out, meter.read())
-        lines += [f"{fitted.why}.", *(f"note: {line}" for line in fitted.remarks), ""]
+    with all_ranks(device) as ranks:
+        if holdout is not None:
+            result |= fit_holdout(Study.load(study), settings, holdout).as_dict()
+        if out is not None:
+            meter = Meter()
+            with progress_bar(f"fitting {model}") as progress:
+                fitted = fit_folder(study, settings, progress)
+            if ranks is None or ranks.rank == 0:
+                fitted.save(out, force=force)
+            result |= _summary(fitted, out, meter.read())
+            lines += [f"{fitted.why}.", *(f"note: {line}" for line in fitted.remarks), ""]
+    if ranks is not None and ranks.rank:
+        return  # the first process speaks for all
     lines += [f"{name:<14} {_shown(value)}" for name, value in result.items() if name not in ("why", "advice")]
     if out is not None:
         lines.append(f"Read it by 'capscope profile {out}' or 'capscope report {out} --open'.")
