@@ -7,6 +7,9 @@ from .agents import PartComparison as PartComparison
 from .agents import PartEffects as PartEffects
 from .agents import compare_parts as compare_parts
 from .agents import part_effects as part_effects
+from .auditing.contamination import Contamination as Contamination
+from .auditing.contamination import ContaminationSettings as ContaminationSettings
+from .auditing.contamination import find_contamination as find_contamination
 from .auditing.findings import Audit as Audit
 from .auditing.study_audit import AuditSettings as AuditSettings
 from .auditing.study_audit import audit as audit
