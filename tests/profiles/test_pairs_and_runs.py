@@ -97,6 +97,23 @@ def test_few_runs_tell_of_many(shape, repeats):
     assert 0.90 <= np.mean(inside) <= 0.995
 
 
+def test_items_that_no_run_solves_do_not_pile_chances_up_at_one():
+    rng, plain, ours, inside = np.random.default_rng(8), [], [], []
+    for _ in range(12):
+        chance = rng.beta(3, 1, 300) * (rng.random(300) >= 0.4)
+        found = ItemChances(rng.binomial(3, chance).astype(float), np.full(300, 3.0))
+        value, lower, upper = found.all_of(8, 0.95)
+        truth = float((chance**8).mean())
+        plain.append(found._mean_of_all(8) - truth)
+        ours.append(value - truth)
+        inside.append(lower <= truth <= upper)
+    assert np.mean(plain) > 0.04
+    assert abs(np.mean(ours)) < 0.03
+    assert np.mean(inside) > 0.6
+    usual = ItemChances(rng.binomial(3, rng.beta(2, 1, 300)).astype(float), np.full(300, 3.0))
+    assert usual.never_right.weight < 0.3
+
+
 def runs_of(rng, before, after, repeats) -> PairedRuns:
     n = np.full(len(before), float(repeats))
     right = tuple(rng.binomial(repeats, chance).astype(float) for chance in (before, after))
