@@ -214,6 +214,47 @@ def test_parts_of_a_change_add_up_and_name_other_items():
     assert abs(change.noise) < 3 * change.noise_sd + 0.05
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("judged", [False, True])
+def test_parts_of_a_change_are_covered(judged):
+    rng, rows = np.random.default_rng(12), []
+    for number in range(80):
+        gap = 0.5 * (number % 2)
+        abilities, difficulty = np.r_[rng.normal(0, 1, 14), gap / 2, -gap / 2], rng.normal(0, 1, 160)
+        chance = 1 / (1 + np.exp(-1.3 * (abilities[:, None] - difficulty)))
+        score = (rng.random(chance.shape) < chance).astype(float)
+        seen = np.ones(score.shape, bool)
+        # A answers mostly easy items, B mostly hard ones
+        order = np.argsort(difficulty + rng.normal(0, 1.5, 160))
+        seen[14, order[100:]] = seen[15, order[:60]] = False
+        model, item = np.nonzero(seen)
+        table = pd.DataFrame({"model": [f"m{m:02d}" for m in model], "item_id": [f"i{i:03d}" for i in item]})
+        given, scale = score[seen], 0.6 if judged else 1.0
+        table["score"] = given
+        if judged:
+            plain = 0.2 + 0.6 * given
+            mild = np.clip(plain + 0.1 + rng.normal(0, 0.05, len(table)), 0, 1)
+            table = table.assign(score=np.where(model == 15, mild, plain), judge=np.where(model == 15, "mild", "plain"))
+            again = table[model < 8].assign(score=mild[model < 8], judge="mild")
+            table = pd.concat([table, again], ignore_index=True)
+        found = compare(Study.of(responses=table), "m14", "m15").change
+        weight = seen[14:] / seen[14:].sum(axis=1, keepdims=True)
+        items = scale * (weight[0] - weight[1]) @ (chance[14] + chance[15]) / 2
+        ability = scale * (weight[0] + weight[1]) @ (chance[14] - chance[15]) / 2
+        rows.append(
+            [
+                (found.items - items, found.items_sd),
+                (found.ability - ability, found.ability_sd),
+                (found.judge + 0.1 * judged, found.judge_sd),
+            ]
+        )
+    error, stated = np.moveaxis(np.array(rows), 2, 0)
+    assert (np.abs(error.mean(axis=0)) < 0.025).all()
+    inside = (np.abs(error) <= 1.96 * stated).mean(axis=0)
+    # effects of items by graded scores of two judges are a point too small, see benchmarks/decide.md
+    assert (inside > (0.6 if judged else 0.87, 0.84, 0.87)).all()
+
+
 def test_a_lenient_judge_is_seen_where_judges_overlap():
     rng = np.random.default_rng(8)
     score, _ = answers(rng, np.zeros(4), 100)
