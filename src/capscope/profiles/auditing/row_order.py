@@ -277,7 +277,8 @@ def step_suspects(responses: Responses, places: Places, rate: float) -> StepFind
     aligned = alignment(responses, places.task)
     benchmark = np.array([places.benchmark[np.flatnonzero(places.task == task)[0]] for task in aligned.tasks])
     table = out_of_step(aligned, benchmark)
-    rows = [_row(scope, part, responses, places) for scope, part in _parts(table)]
+    cells = {name: table[name].to_numpy() for name in table}
+    rows = [_row(scope, part, cells, responses, places) for scope, part in _parts(table, cells)]
     suspected = pd.DataFrame(rows, columns=COLUMNS[1:])
     clear = table[table["probability"] >= max(CLEAR, 1 - rate)]
     return StepFindings(Suspects("out of step", suspected), clear[["model", "task"]])
@@ -294,41 +295,51 @@ def rows_out_of_step(findings: StepFindings, responses: Responses, places: Place
     return bad[responses.model_index, task[responses.item_index]]
 
 
-def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Cut the cells of each model into the widest parts that are out of step as a whole."""
-    parts: list[tuple[str, pd.DataFrame]] = []
-    for _, cells in table.groupby("model", sort=False):
-        if cells["whole_model"].iloc[0] >= CLEAR:
-            parts.append(("study", cells))
+def _parts(table: pd.DataFrame, cells: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    """Positions of each model's cells, cut into the widest parts that are out of step as a whole."""
+    parts: list[tuple[str, np.ndarray]] = []
+    benchmark = pd.factorize(table["benchmark"])[0]
+    for own in _by_label(pd.factorize(table["model"])[0]):
+        if cells["whole_model"][own[0]] >= CLEAR:
+            parts.append(("study", own))
             continue
-        for _, inner in cells.groupby("benchmark", sort=False):
-            if inner["whole_benchmark"].iloc[0] >= CLEAR:
-                parts.append(("benchmark", inner))
+        for inner in _by_label(pd.factorize(benchmark[own])[0]):
+            at = own[inner]
+            if cells["whole_benchmark"][at[0]] >= CLEAR:
+                parts.append(("benchmark", at))
             else:
-                parts += [("task", inner.iloc[[number]]) for number in range(len(inner))]
+                parts += [("task", one) for one in at[:, None]]
     return parts
 
 
-def _row(scope: str, cells: pd.DataFrame, responses: Responses, places: Places) -> list[object]:
-    first = cells.iloc[0]
-    names = {"study": ("", ""), "benchmark": (first["benchmark"], ""), "task": (first["benchmark"], first["task"])}
+def _by_label(label: np.ndarray) -> list[np.ndarray]:
+    """Positions of each label, labels in the order in which they first occur (as `factorize` numbers them)."""
+    order = np.argsort(label, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(label))[:-1])
+
+
+def _row(
+    scope: str, part: np.ndarray, cells: dict[str, np.ndarray], responses: Responses, places: Places
+) -> list[object]:
+    first, benchmark = part[0], cells["benchmark"][part[0]]
+    names = {"study": ("", ""), "benchmark": (benchmark, ""), "task": (benchmark, cells["task"][first])}
     chances = {"study": "whole_model", "benchmark": "whole_benchmark", "task": "probability"}
-    probability = float(first[chances[scope]])
-    weight = 1 / cells["sd"].to_numpy() ** 2
-    slope, expected = (float(np.average(cells[name], weights=weight)) for name in ("slope", "expected"))
+    model, probability = str(cells["model"][first]), float(cells[chances[scope]][first])
+    weight = 1 / cells["sd"][part] ** 2
+    slope, expected = (float((cells[name][part] * weight).sum() / weight.sum()) for name in ("slope", "expected"))
     words = (
         f"agreement with the others {slope:.2f} where models as good have"
-        f" {expected:.2f} ({counted(len(cells), 'task')})"
+        f" {expected:.2f} ({counted(len(part), 'task')})"
     )
     if probability >= CLEAR:
-        words += _lag_words(str(first["model"]), cells, responses, places)
-    return [first["model"], "", *names[scope], probability, words]
+        words += _lag_words(model, cells["task"][part].astype(str), responses, places)
+    return [model, "", *names[scope], probability, words]
 
 
-def _lag_words(name: str, cells: pd.DataFrame, responses: Responses, places: Places) -> str:
+def _lag_words(name: str, tasks: np.ndarray, responses: Responses, places: Places) -> str:
     """The lag within tasks, benchmarks or the study under which most of a model's tasks come into step, if any."""
     model = responses.models.index(name)
-    inside = np.isin(places.task, cells["task"].to_numpy(dtype=str))
+    inside = np.isin(places.task, tasks)
     for what, label in (("task", places.task), ("benchmark", places.benchmark), ("study", None)):
         lags = []
         for part in np.unique(places.task[inside]) if what == "task" else [None]:
