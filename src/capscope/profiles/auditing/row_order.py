@@ -25,6 +25,8 @@ FEWEST_MODELS = 5
 NEWTON_STEPS = 6
 TAIL_FREEDOM = 4
 """Degrees of freedom of Student's law of slopes in step: some models are odd without being out of step."""
+PAIRS_AT_ONCE = 1 << 22
+"""Pairs of abilities compared at a time."""
 LINE_WEIGHT = 0.3
 """Weight of the regression line through all models, in neighbours, when a model's slope is predicted."""
 GUESSER_SHARE = 0.01
@@ -152,8 +154,8 @@ def _expected(aligned: Alignment) -> tuple[FloatArray, FloatArray]:
         slope, ability = aligned.slope[known, t], aligned.ability[known, t]
         line = _robust_line(ability, slope, aligned.variance[known, t])
         # guessers lie below any line, so what models about as good do beside it is added
-        near = _nearness(ability)
-        line = line + near @ (slope - line) / (near.sum(axis=1) + LINE_WEIGHT)
+        beside, near = _neighbour_sums(ability, slope - line)
+        line = line + beside / (near + LINE_WEIGHT)
         expected[known, t] = line
         # the median of squares is not moved by a few strangers; what estimation adds is taken off
         total = np.median((slope - line) ** 2) / stats.chi2.median(1)
@@ -161,12 +163,21 @@ def _expected(aligned: Alignment) -> tuple[FloatArray, FloatArray]:
     return expected, spread
 
 
-def _nearness(ability: FloatArray) -> FloatArray:
-    """How near in ability the other models are to each, as Gaussian weights; a model is no neighbour of itself."""
+def _neighbour_sums(ability: FloatArray, value: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sum of the other models' values, weighted by nearness in ability (a Gaussian), and the sum of these weights.
+
+    Models of the same ability have the same neighbours, so that distinct abilities are compared, some at a time.
+    """
     width = max(float(ability.std()) * len(ability) ** -0.2, 0.1)
-    near = np.exp(-0.5 * ((ability[:, None] - ability) / width) ** 2)
-    np.fill_diagonal(near, 0)
-    return near
+    level, place = np.unique(ability, return_inverse=True)
+    totals = np.stack([np.bincount(place, value), np.bincount(place)], 1)
+    step = max(1, PAIRS_AT_ONCE // len(level))
+    sums = np.empty(totals.shape)
+    for start in range(0, len(level), step):
+        apart = (level[start : start + step, None] - level) / width
+        sums[start : start + step] = np.exp(-0.5 * apart**2) @ totals
+    sums = sums[place]
+    return sums[:, 0] - value, sums[:, 1] - 1  # a model is no neighbour of itself
 
 
 def _robust_line(ability: FloatArray, slope: FloatArray, variance: FloatArray) -> FloatArray:
@@ -205,8 +216,8 @@ def _guessing(aligned: Alignment, evidence: FloatArray, group: np.ndarray) -> Fl
         if len(rows) < FEWEST_MODELS:
             continue
         at = ability[rows, g]
-        near = _nearness(at)
-        local = (near @ guess[rows, g] + NO_NEIGHBOUR_SHARE) / (near.sum(axis=1) + 1)
+        guessing, near = _neighbour_sums(at, guess[rows, g])
+        local = (guessing + NO_NEIGHBOUR_SHARE) / (near + 1)
         # the better half of the models on a benchmark do not guess
         share[rows, g] = np.where(at < np.median(at), local, NO_NEIGHBOUR_SHARE)
     return share
@@ -277,7 +288,7 @@ def step_suspects(responses: Responses, places: Places, rate: float) -> StepFind
     aligned = alignment(responses, places.task)
     benchmark = np.array([places.benchmark[np.flatnonzero(places.task == task)[0]] for task in aligned.tasks])
     table = out_of_step(aligned, benchmark)
-    cells = {name: table[name].to_numpy() for name in table}
+    cells = {str(name): column.to_numpy() for name, column in table.items()}
     rows = [_row(scope, part, cells, responses, places) for scope, part in _parts(table, cells)]
     suspected = pd.DataFrame(rows, columns=COLUMNS[1:])
     clear = table[table["probability"] >= max(CLEAR, 1 - rate)]
@@ -328,8 +339,7 @@ def _row(
     weight = 1 / cells["sd"][part] ** 2
     slope, expected = (float((cells[name][part] * weight).sum() / weight.sum()) for name in ("slope", "expected"))
     words = (
-        f"agreement with the others {slope:.2f} where models as good have"
-        f" {expected:.2f} ({counted(len(part), 'task')})"
+        f"agreement with the others {slope:.2f} where models as good have {expected:.2f} ({counted(len(part), 'task')})"
     )
     if probability >= CLEAR:
         words += _lag_words(model, cells["task"][part].astype(str), responses, places)
