@@ -16,6 +16,7 @@ from capscope.decide.release_gate import GateResult, draw_chances, gate, plan_ga
 from capscope.decide.routing.prices import ModelPrices
 from capscope.decide.routing.route_evaluation import RouteEvaluation, RouterScore, evaluate_route
 from capscope.decide.routing.routes import Routes, route
+from capscope.decide.routing.success_costs import SuccessCosts, success_costs
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "RouteEvaluation",
     "RouterScore",
     "Routes",
+    "SuccessCosts",
     "EvaluationPrices",
     "draw_chances",
     "evaluate_gate",
@@ -60,4 +62,5 @@ __all__ = [
     "run_gate",
     "plan_text",
     "route",
+    "success_costs",
 ]

@@ -49,6 +49,7 @@ from .comparison.leaderboard import suite_aggregates as suite_aggregates
 from .comparison.paired_judgements import JudgedModels as JudgedModels
 from .comparison.paired_judgements import bradley_terry as bradley_terry
 from .comparison.run_scores import DEFAULT_RUNS as DEFAULT_RUNS
+from .comparison.run_scores import ItemChances as ItemChances
 from .comparison.run_scores import RepeatedRuns as RepeatedRuns
 from .comparison.run_scores import repeated_runs as repeated_runs
 from .comparison.two_models import Comparison as Comparison
