@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import numpy as np
 import pytest
 
 from capscope.data.formats import (
@@ -75,6 +76,10 @@ def test_costs_and_confidence_of_samples_are_kept(log):
     assert table.loc["t:1", ["n_trials", "tokens", "seconds", "confidence"]].tolist() == [2, 40, 12, 0.9]
     assert table.loc["t:1", "usd"] == 1.0  # the trial without dollars counts the mean of the others
     assert table.loc["t:2", ["usd", "tokens", "seconds", "confidence"]].isna().all()
+    answered = [sample(1, {"match": {"value": "C", "answer": text}}, epoch) for epoch, text in enumerate("AaB", 1)]
+    agreed = import_inspect(log([*answered, sample(2)]))[0].require("responses").set_index("item_id")["agreement"]
+    assert agreed["t:1"] == pytest.approx(1 / 3)
+    assert np.isnan(agreed["t:2"])
     assert "tokens" not in import_inspect(log([sample(1), sample(2)]))[0].require("responses")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from capscope.data import Study
 from capscope.decide import success_costs
-from capscope.decide.routing.success_costs import ratio_interval, share_interval
+from capscope.decide.routing.cost_per_success import ratio_interval, share_interval
 from capscope.errors import InputError
 
 

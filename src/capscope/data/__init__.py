@@ -36,6 +36,7 @@ from capscope.data.splits import (
 from capscope.data.study import Study, read_study
 from capscope.data.study_folder import refuse_overwriting
 from capscope.data.tables import (
+    AGREEMENT,
     CONFIDENCE,
     COSTS,
     FUSED,
@@ -52,6 +53,7 @@ ResponseMatrix, response_matrix = Responses, Responses.of
 """Names of version 0.1."""
 
 __all__ = [
+    "AGREEMENT",
     "CONFIDENCE",
     "COSTS",
     "AGENT_SPLITS",

@@ -13,10 +13,10 @@ from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
 from capscope.decide.planning.plan_summary import plan_text
 from capscope.decide.release_gate import GateResult, draw_chances, gate, plan_gate
+from capscope.decide.routing.cost_per_success import SuccessCosts, success_costs
 from capscope.decide.routing.prices import ModelPrices
 from capscope.decide.routing.route_evaluation import RouteEvaluation, RouterScore, evaluate_route
 from capscope.decide.routing.routes import Routes, route
-from capscope.decide.routing.success_costs import SuccessCosts, success_costs
 from capscope.decide.verdict_files import gate_junit, gate_markdown, gate_text
 
 __all__ = [

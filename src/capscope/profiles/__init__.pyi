@@ -69,3 +69,4 @@ from .item_groups import expected_scores as expected_scores
 from .item_groups import of_benchmark as of_benchmark
 from .meanings import refuse_table_file as refuse_table_file
 from .meanings import write_findings as write_findings
+from .own_confidence import self_knowledge as self_knowledge

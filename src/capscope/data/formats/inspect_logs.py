@@ -35,7 +35,7 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
-from capscope.data.tables import CONFIDENCE
+from capscope.data.tables import AGREEMENT, CONFIDENCE
 from capscope.errors import InputError, counted
 
 LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0}
@@ -145,6 +145,7 @@ def _scored_samples(
         task=task,
     )
     ends = Ends(Counter(), Counter())
+    answers: list[tuple[str, str | None]] = []
     samples: list[tuple[str, int, dict[str, object], str, dict[str, float]]] = []
     for number, sample in last_of_each(log, notes):
         place = f"sample {number}"
@@ -157,6 +158,9 @@ def _scored_samples(
         scores = sample_scores(log, sample, place)
         measures = sample_costs(sample, str(spec.get("model"))) | stated_confidence(scores)
         samples.append((item_id, number, sample_values(scores, choices.no_answer), end, measures))
+        answers.append((item_id, stated_answer(scores)))
+    for (_, _, _, _, measures), share in zip(samples, self_agreement(answers), strict=True):
+        measures.update({} if share is None else {AGREEMENT: share})
     named = list(dict.fromkeys(name for _, _, values, _, _ in samples for name in values))
     scorers = named or list(choices.scorers) or ["score"]
     for item_id, number, values, end, measures in samples:
@@ -200,6 +204,32 @@ def stated_confidence(scores: Mapping[str, Any]) -> dict[str, float]:
         if value <= 1:
             return {CONFIDENCE: value}
     return {}
+
+
+def stated_answer(scores: Mapping[str, Any]) -> str | None:
+    """Return the answer that a scorer read off the sample, white space and letter case aside; None where none did."""
+    for score in scores.values():
+        answer = score.get("answer") if isinstance(score, dict) else None
+        if isinstance(answer, str) and answer.strip():
+            return " ".join(answer.lower().split())
+    return None
+
+
+def self_agreement(answers: Sequence[tuple[str, str | None]]) -> list[float | None]:
+    """Return for each sample the share of the other samples of its item that gave the same answer.
+
+    Args:
+        answers: Item and answer of each sample; None for an answer that is not known.
+
+    Returns:
+        Shares from 0 to 1; None where a sample has no answer, or its item no other.
+    """
+    counts = Counter(pair for pair in answers if pair[1] is not None)
+    total = Counter(item for item, answer in answers if answer is not None)
+    return [
+        (counts[item, answer] - 1) / (total[item] - 1) if answer is not None and total[item] > 1 else None
+        for item, answer in answers
+    ]
 
 
 def _amount(value: object) -> float:
