@@ -77,7 +77,7 @@ def test_profiles_show_it_where_the_study_holds_it() -> None:
     study = answers(4)
     fitted = fit(study, "rasch")
     profiles = profile(fitted, study=study)
-    assert profiles.own_confidence is not None
+    assert profiles.self_knowledge is not None
     assert "Self-knowledge" in profiles.as_text()
     assert profiles.only("m1").as_dict()["self_knowledge"][0]["model"] == "m1"
     table = study.require("responses")
