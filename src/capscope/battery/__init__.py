@@ -38,13 +38,21 @@ from capscope.battery.evaluation import (
     past_bank,
 )
 from capscope.battery.graders import GRADERS, AnswerKey, Graded, Grader, grade_reply
-from capscope.battery.harness import HARNESSES, HarnessRun, harness_run, save_samples, save_task_group
+from capscope.battery.harness import (
+    HARNESSES,
+    HarnessRun,
+    harness_run,
+    refuse_harness_outputs,
+    save_samples,
+    save_task_group,
+)
 from capscope.battery.model_splits import SPLITS
 from capscope.battery.prompts.accuracy import PromptScores, PromptSettings, prompt_scores
 from capscope.battery.scoring import BatteryScores, score_battery
 from capscope.battery.selection import (
     Battery,
     BatteryDesign,
+    form_paths,
     save_forms,
     select_battery,
     select_forms,
@@ -102,6 +110,7 @@ __all__ = [
     "ability_posterior",
     "battery_questions",
     "evaluate_battery",
+    "form_paths",
     "harness_run",
     "is_bank",
     "load_answers",
@@ -111,6 +120,7 @@ __all__ = [
     "past_bank",
     "prompt_scores",
     "read_harness_names",
+    "refuse_harness_outputs",
     "replayed",
     "run_adaptively",
     "run_battery",
