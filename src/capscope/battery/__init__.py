@@ -56,6 +56,7 @@ from capscope.battery.selection import (
     save_forms,
     select_battery,
     select_forms,
+    size_for_width,
 )
 from capscope.battery.selectors import SELECTORS, Candidates, ItemWeights, Selector
 
@@ -130,5 +131,6 @@ __all__ = [
     "score_battery",
     "select_battery",
     "select_forms",
+    "size_for_width",
     "with_item_ids",
 ]
