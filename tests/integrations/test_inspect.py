@@ -44,7 +44,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 N_ITEMS, N_PAST = 250, 25
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def streams_of_a_run_that_ended_early() -> Iterator[None]:
     """Collect the streams that Inspect leaves open where a run fails, so that no later test warns of them."""
     yield
