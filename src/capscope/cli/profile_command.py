@@ -24,6 +24,18 @@ from capscope.cli.output import emit, progress_bar
 from capscope.errors import counted
 from capscope.fit import ENGINES, MODELS, SCORE_MODELS
 
+Contaminated = Annotated[
+    bool, typer.Option("--contamination", help="Also test models for leaked items; --against names a control.")
+]
+CutoffTable = Annotated[
+    Path | None, typer.Option("--cutoffs", help="Table with columns model, cutoff; else models.csv of the study.")
+]
+ExposureColumns = Annotated[
+    list[str] | None, typer.Option("--exposure", help="Column of items: how exposed each is; may be repeated.")
+]
+LeakFamilies = Annotated[
+    str | None, typer.Option("--families", help="Table with columns model, family, or names to guess; for leaks.")
+]
 BY_HELP = "Split agents' abilities and print the effects of this part: scaffold, effort, model."
 
 
@@ -99,6 +111,11 @@ def explain(
     level: Level = 0.9,
     audit: Annotated[bool, typer.Option("--audit", help="Also look for odd items and models out of step.")] = False,
     false_rate: Annotated[float, typer.Option(help="Share of false ones to expect in what the audit lists.")] = 0.2,
+    contamination: Contaminated = False,
+    cutoffs: CutoffTable = None,
+    exposure: ExposureColumns = None,
+    families: LeakFamilies = None,
+    alarm_rate: Annotated[float, typer.Option(help="Chance that a study without leaks raises an alarm.")] = 0.05,
     out: Annotated[Path | None, typer.Option("--out", help="File for the audit: .csv, .parquet or .json.")] = None,
     force: Force = False,
     seed: Seed = 0,
@@ -109,7 +126,14 @@ def explain(
     Example: capscope explain STUDY --benchmark BBH --claims QLl,KNn --audit --out odd.csv
     """
     from capscope.data import Study
-    from capscope.profiles import AuditSettings, ExplainSettings, explain_benchmark, refuse_table_file, write_findings
+    from capscope.profiles import (
+        AuditSettings,
+        ContaminationSettings,
+        ExplainSettings,
+        explain_benchmark,
+        refuse_table_file,
+        write_findings,
+    )
 
     if out is not None:
         refuse_table_file(out, force=force)
@@ -124,7 +148,18 @@ def explain(
         seed=seed,
     )
     looked = AuditSettings(rate=false_rate, seed=seed) if audit or out is not None else None
-    explanation = explain_benchmark(Study.load(study), settings, looked)
+    leaks = ContaminationSettings(
+        rate=alarm_rate,
+        level=level,
+        benchmark=benchmark,
+        against=against,
+        exposure=tuple(exposure or ()),
+        cutoffs=cutoffs,
+        families=families,
+        seed=seed,
+    )
+    wanted = contamination or bool(exposure) or cutoffs is not None
+    explanation = explain_benchmark(Study.load(study), settings, looked, leaks if wanted else None, study)
     if out is not None and explanation.audit is not None:
         write_findings(explanation.audit.table, out, force=force)
     emit(explanation.as_dict(), as_json, explanation.as_text())
