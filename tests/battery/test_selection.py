@@ -174,6 +174,24 @@ def test_a_group_of_tasks_holds_numbers_and_no_texts(world: World, bank: Bank, t
         save_task_group(study, battery, tmp_path / "other")
 
 
+def test_a_folder_in_the_way_is_refused_before_anything_is_written(bank: Bank, tmp_path: Path) -> None:
+    bank.save(tmp_path / "bank")
+    (tmp_path / "b-lm-eval").mkdir()
+    (tmp_path / "b-lm-eval" / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    command = ["battery", "select", str(tmp_path / "bank"), "-n", "9", "--out", str(tmp_path / "b.csv")]
+    shown = CliRunner().invoke(app, [*command, "--for", "lm-eval"])
+    assert shown.exit_code == 1
+    assert "b-lm-eval: already exists; choose another --out or add --force" in str(shown.exception)
+    shown = CliRunner().invoke(app, [*command, "--for", "lm-eval", "--force"])
+    assert "holds more than a group of tasks (notes.txt)" in str(shown.exception)
+    (tmp_path / "s.json").write_text("{}")
+    shown = CliRunner().invoke(app, [*command, "--samples", str(tmp_path / "s.json")])
+    assert "s.json: already exists; choose another --samples" in str(shown.exception)
+    (tmp_path / "s.json").unlink()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_answers_that_a_tool_names_by_task_and_number_are_scored(bank: Bank) -> None:
     battery = select_battery(bank, 30)
     table = pd.DataFrame({"model": "new", "item_id": battery.items, "score": np.arange(30) % 2})

@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     pytest.importorskip("inspect_ai", reason="inspect-ai is not installed; install capscope[inspect]")
     from inspect_ai import Task, eval
     from inspect_ai.dataset import Sample
-    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.log import EvalLog, EvalSample, EvalSpec
     from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
     from inspect_ai.scorer import SampleScore, Score, Scorer, Target, mean, scorer
     from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
@@ -31,8 +31,10 @@ with warnings.catch_warnings():
     import capscope_inspect
     from capscope.integrations.inspect_ai import (
         BatterySource,
+        BatteryStopping,
         capscope_ability,
         capscope_battery,
+        capscope_early_stopping,
         capscope_score,
         drawn_scores,
         score_log,
@@ -322,3 +324,83 @@ def test_items_without_a_sample_are_left_out_and_the_log_says_so(world: World) -
         [own.score[0], own.lower[0], own.upper[0]], abs=1e-5
     )
     assert table.loc[0, "items"] == 100
+
+
+@pytest.fixture(scope="module")
+def stopped(world: World) -> tuple[EvalLog, BatteryStopping]:
+    """A task that gives its whole data set, with a manager of early stopping; every fifth sample fails."""
+    manager = capscope_early_stopping(world.folder / "bank", stop="width:0.14", seed=1)
+    task = Task(
+        dataset=world.samples,
+        name="quiz",
+        solver=failing(),
+        scorer=exact(world.folder / "bank"),
+        early_stopping=manager,
+        metrics=[mean()],
+    )
+    settings: dict[str, Any] = {"log_dir": str(world.folder / "logs"), "display": "none", "fail_on_error": False}
+    return eval(task, model=yes_man(), **settings)[0], manager
+
+
+def test_a_task_left_as_it_is_skips_what_the_interval_does_not_need(
+    world: World, stopped: tuple[EvalLog, BatteryStopping]
+) -> None:
+    log, manager = stopped
+    assert log.status == "success"
+    assert log.results is not None
+    assert log.results.early_stopping is not None
+    summary = log.results.early_stopping
+    assert summary.manager == "capscope"
+    samples = log.samples or []
+    # a Wilson interval of this width takes 180 samples at a score of .55
+    assert 10 <= len(samples) <= 90
+    assert len(summary.early_stops) == N_ITEMS - len(samples)
+    assert set(manager.held) == {str(sample.id) for sample in samples}
+    failed = [sample for sample in samples if sample.error is not None]
+    assert failed
+    assert summary.metadata["answers"] == len(samples) - len(failed)
+    lower, upper = (float(str(summary.metadata[name])) for name in ("lower", "upper"))
+    assert lower < world.answers.mean() < upper
+    assert upper - lower < 0.2
+
+
+def test_the_log_of_early_stopping_is_scored_alone(world: World, stopped: tuple[EvalLog, BatteryStopping]) -> None:
+    log, manager = stopped
+    assert manager.answered is not None
+    own = manager.answered.estimate()
+    wanted = pytest.approx([own.score[0], own.lower[0], own.upper[0]], abs=1e-4)
+    assert score_log(world.folder / "bank", log).loc[0, ["score", "lower", "upper"]].tolist() == wanted
+    scores = score_battery(world.folder / "bank", log.location).scores
+    assert scores.loc[0, ["score", "lower", "upper"]].tolist() == wanted
+
+
+def test_a_manager_draws_the_same_again_and_serves_one_model_at_a_time(world: World) -> None:
+    manager = capscope_early_stopping(world.folder / "bank", stop="items:25", seed=1)
+    spec = EvalSpec.model_construct(model="one")
+    asyncio.run(manager.start_task(spec, world.samples, 1))
+    first = list(manager.held)
+    assert len(first) == 25
+    with pytest.raises(InputError, match="the run of 'one' goes on; give each model"):
+        asyncio.run(manager.start_task(EvalSpec.model_construct(model="two"), world.samples, 1))
+    asyncio.run(manager.start_task(spec, world.samples, 1))
+    assert list(manager.held) == first
+    skipped = asyncio.run(manager.schedule_sample("not there", 1))
+    assert skipped is not None
+    assert skipped.reason == "not drawn"
+
+
+def test_scores_of_early_stopping_are_unbiased_for_a_model_unlike_the_past_ones(world: World) -> None:
+    """The draws do not depend on answers: over seeds, the mean of the estimates is the mean of all answers."""
+    flipped = 1 - world.answers
+    errors: list[float] = []
+    covered: list[bool] = []
+    for seed in range(30):
+        manager = capscope_early_stopping(world.folder / "bank", stop="items:60", seed=seed)
+        asyncio.run(manager.start_task(EvalSpec.model_construct(model="m"), world.samples, 1))
+        assert manager.state is not None
+        held = list(manager.held.values())
+        estimate = manager.state.with_held_answers(held, [float(flipped[each.item]) for each in held]).estimate()
+        errors.append(float(estimate.score[0] - flipped.mean()))
+        covered.append(bool(estimate.lower[0] <= flipped.mean() <= estimate.upper[0]))
+    assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(30) + 0.01
+    assert np.mean(covered) > 0.8

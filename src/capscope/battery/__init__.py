@@ -38,13 +38,21 @@ from capscope.battery.evaluation import (
     past_bank,
 )
 from capscope.battery.graders import GRADERS, AnswerKey, Graded, Grader, grade_reply
-from capscope.battery.harness import HARNESSES, HarnessRun, harness_run, save_samples, save_task_group
+from capscope.battery.harness import (
+    HARNESSES,
+    HarnessRun,
+    harness_run,
+    refuse_harness_files,
+    save_samples,
+    save_task_group,
+)
 from capscope.battery.model_splits import SPLITS
 from capscope.battery.prompts.accuracy import PromptScores, PromptSettings, prompt_scores
 from capscope.battery.scoring import BatteryScores, score_battery
 from capscope.battery.selection import (
     Battery,
     BatteryDesign,
+    form_paths,
     save_forms,
     select_battery,
     select_forms,
@@ -102,6 +110,7 @@ __all__ = [
     "ability_posterior",
     "battery_questions",
     "evaluate_battery",
+    "form_paths",
     "harness_run",
     "is_bank",
     "load_answers",
@@ -116,6 +125,7 @@ __all__ = [
     "run_battery",
     "save_forms",
     "save_samples",
+    "refuse_harness_files",
     "save_task_group",
     "score_battery",
     "select_battery",

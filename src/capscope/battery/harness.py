@@ -10,12 +10,14 @@ from capscope.battery.selection import Battery
 from capscope.data import Study
 from capscope.data.formats import BATTERY_GROUP
 from capscope.errors import InputError, first_few
-from capscope.files import whole_folder, write_text
+from capscope.files import refuse_file, refuse_folder, whole_folder, write_text
 
 HARNESSES = ("lm-eval",)
 """Tools for which a battery can be written."""
 CLASS_FILE, DOCUMENTS_FILE, GROUP_ENDING = "capscope_documents.py", "documents.json", ".yaml"
 """Files of a group of tasks."""
+GROUP = "group of tasks"
+"""What such a folder holds, for messages."""
 CLASS = '''"""Tasks of lm-evaluation-harness on the documents of a battery; written by 'capscope battery select'."""
 
 import json
@@ -118,6 +120,34 @@ def save_samples(source: Study | Bank, battery: Battery, path: str | Path, *, fo
     return run
 
 
+def refuse_harness_files(
+    source: Study | Bank,
+    battery: Battery,
+    *,
+    folder: str | Path | None = None,
+    samples: str | Path | None = None,
+    force: bool = False,
+) -> None:
+    """Refuse a group of tasks or a file of samples that cannot be written, before anything else is.
+
+    Args:
+        source: The bank that the battery was drawn from.
+        battery: The battery.
+        folder: Folder of the group of tasks, if one is to be written.
+        samples: JSON file of documents, if one is to be written.
+        force: What exists may be replaced.
+
+    Raises:
+        InputError: The source is not a bank, or does not know the documents.
+        OutputError: The folder or the file exists and `force` is not set, or it cannot be written.
+    """
+    _run_of(source, battery, "--samples" if folder is None else f"a {GROUP}")
+    if folder is not None:
+        refuse_folder(Path(folder), force=force, what=GROUP, holds=_is_of_group)
+    if samples is not None:
+        refuse_file(Path(samples), force=force, option="--samples")
+
+
 def save_task_group(source: Study | Bank, battery: Battery, folder: str | Path, *, force: bool = False) -> str:
     """Write a battery as a group of tasks of lm-evaluation-harness: documents by number, without their texts.
 
@@ -137,9 +167,9 @@ def save_task_group(source: Study | Bank, battery: Battery, folder: str | Path, 
         InputError: The source is not a bank, or does not know the documents.
         OutputError: The folder exists and `force` is not set, holds something else, or cannot be written.
     """
-    run, folder = _run_of(source, battery, "a group of tasks"), Path(folder)
+    run, folder = _run_of(source, battery, f"a {GROUP}"), Path(folder)
     name = BATTERY_GROUP + re.sub(r"\W+", "_", folder.name)
-    with whole_folder(folder, force=force, what="group of tasks", holds=_is_of_group, option="--for") as scratch:
+    with whole_folder(folder, force=force, what=GROUP, holds=_is_of_group) as scratch:
         write_text(scratch / f"{name}{GROUP_ENDING}", _group(name, run, battery))
         write_text(scratch / DOCUMENTS_FILE, json.dumps(run.samples) + "\n")
         write_text(scratch / CLASS_FILE, CLASS)

@@ -192,6 +192,13 @@ def select_forms(
     return [_battery(weights, part, chance / design.forms, method, seed) for part in parts]
 
 
+def form_paths(path: str | Path, forms: int) -> list[Path]:
+    """Return the files of parallel forms: the path itself for one, numbered before the suffix for several."""
+    path = Path(path)
+    numbered = [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, forms + 1)]
+    return [path] if forms == 1 else numbered
+
+
 def save_forms(batteries: list[Battery], path: str | Path, *, force: bool = False) -> list[Path]:
     """Write parallel forms: a single one under the path itself, several with a number before the suffix.
 
@@ -206,9 +213,7 @@ def save_forms(batteries: list[Battery], path: str | Path, *, force: bool = Fals
     Raises:
         OutputError: A file exists and `force` is not set, or it cannot be written; then none is written.
     """
-    path = Path(path)
-    numbered = [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(batteries) + 1)]
-    paths = [path] if len(batteries) == 1 else numbered
+    paths = form_paths(path, len(batteries))
     for target in paths:
         refuse_file(target, force=force)
     return [battery.save(target, force=force) for battery, target in zip(batteries, paths, strict=True)]

@@ -68,8 +68,10 @@ def select(
     from capscope.battery import (
         HARNESSES,
         BatteryDesign,
+        form_paths,
         load_costs,
         load_source,
+        refuse_harness_files,
         save_forms,
         save_samples,
         select_forms,
@@ -83,6 +85,10 @@ def select(
     )
     loaded = load_source(source)
     batteries = select_forms(loaded, size, method=method, seed=seed, design=design)
+    if samples or tool is not None:
+        for battery, table in zip(batteries, form_paths(out, forms), strict=True):
+            folder = None if tool is None else _group_folder(table)
+            refuse_harness_files(loaded, battery, folder=folder, samples=samples, force=force)
     written = save_forms(batteries, out, force=force)
     paths = [str(path) for path in written]
     pool = batteries[0].pool
@@ -106,11 +112,16 @@ def select(
     emit(result, as_json, "\n".join(lines))
 
 
+def _group_folder(table: Path) -> Path:
+    """Return the folder of a group of tasks beside the table of its battery."""
+    return table.with_name(f"{table.stem}-lm-eval")
+
+
 def _task_group(source: "Study | Bank", battery: "Battery", table: Path, force: bool) -> dict[str, str]:
     """Write a battery as a group of tasks, into a folder beside its table."""
     from capscope.battery import save_task_group
 
-    folder = table.with_name(f"{table.stem}-lm-eval")
+    folder = _group_folder(table)
     group = save_task_group(source, battery, folder, force=force)
     return {"group": group, "folder": str(folder), "run": f"--tasks {group} --include_path {folder}"}
 
