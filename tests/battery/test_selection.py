@@ -174,22 +174,16 @@ def test_a_group_of_tasks_holds_numbers_and_no_texts(world: World, bank: Bank, t
         save_task_group(study, battery, tmp_path / "other")
 
 
-def test_a_folder_in_the_way_is_refused_before_anything_is_written(bank: Bank, tmp_path: Path) -> None:
+def test_a_command_that_one_output_stops_writes_none(bank: Bank, tmp_path: Path) -> None:
     bank.save(tmp_path / "bank")
-    (tmp_path / "b-lm-eval").mkdir()
-    (tmp_path / "b-lm-eval" / "notes.txt").write_text("mine")
-    before = sorted(tmp_path.rglob("*"))
-    command = ["battery", "select", str(tmp_path / "bank"), "-n", "9", "--out", str(tmp_path / "b.csv")]
-    shown = CliRunner().invoke(app, [*command, "--for", "lm-eval"])
-    assert shown.exit_code == 1
-    assert "b-lm-eval: already exists; choose another --out or add --force" in str(shown.exception)
-    shown = CliRunner().invoke(app, [*command, "--for", "lm-eval", "--force"])
-    assert "holds more than a group of tasks (notes.txt)" in str(shown.exception)
-    (tmp_path / "s.json").write_text("{}")
-    shown = CliRunner().invoke(app, [*command, "--samples", str(tmp_path / "s.json")])
-    assert "s.json: already exists; choose another --samples" in str(shown.exception)
-    (tmp_path / "s.json").unlink()
-    assert sorted(tmp_path.rglob("*")) == before
+    table, folder = tmp_path / "drawn.csv", tmp_path / "drawn-lm-eval"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    command = ["battery", "select", str(tmp_path / "bank"), "-n", "12", "--out", str(table), "--for", "lm-eval"]
+    result = CliRunner().invoke(app, [*command, "--samples", str(tmp_path / "samples.json")])
+    assert isinstance(result.exception, OutputError)
+    assert str(folder) in str(result.exception)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bank", "drawn-lm-eval"]
 
 
 def test_answers_that_a_tool_names_by_task_and_number_are_scored(bank: Bank) -> None:

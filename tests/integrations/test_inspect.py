@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.battery import AdaptiveBattery, Bank, ItemPool, score_battery
+from capscope.battery import AdaptiveBattery, Bank, ItemPool, score_battery, size_for_width
 from capscope.data import Study
 from capscope.decide import gate
 from capscope.errors import InputError
@@ -21,9 +21,9 @@ from capscope.errors import InputError
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     pytest.importorskip("inspect_ai", reason="inspect-ai is not installed; install capscope[inspect]")
-    from inspect_ai import Task, eval
+    from inspect_ai import Task, eval, task_with
     from inspect_ai.dataset import Sample
-    from inspect_ai.log import EvalLog, EvalSample, EvalSpec
+    from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
     from inspect_ai.scorer import SampleScore, Score, Scorer, Target, mean, scorer
     from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
@@ -31,21 +31,20 @@ with warnings.catch_warnings():
     import capscope_inspect
     from capscope.integrations.inspect_ai import (
         BatterySource,
-        BatteryStopping,
         capscope_ability,
         capscope_battery,
-        capscope_early_stopping,
         capscope_score,
         drawn_scores,
         score_log,
         score_of,
     )
+    from capscope.integrations.inspect_stopping import capscope_stopping, score_stopped_log
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 N_ITEMS, N_PAST = 250, 25
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def streams_of_a_run_that_ended_early() -> Iterator[None]:
     """Collect the streams that Inspect leaves open where a run fails, so that no later test warns of them."""
     yield
@@ -92,8 +91,10 @@ def yes_man() -> Model:
     return get_model("mockllm/model", custom_outputs=say_yes)
 
 
-def exact(bank: Path) -> Scorer:
-    @scorer(metrics=[mean(), capscope_score(str(bank)), capscope_ability(str(bank))])
+def exact(bank: Path | None = None) -> Scorer:
+    own = [] if bank is None else [capscope_score(str(bank)), capscope_ability(str(bank))]
+
+    @scorer(metrics=[mean(), *own])
     def same_as_target() -> Callable[..., Any]:
         async def score(state: TaskState, target: Target) -> Score:
             return Score(value=float(state.output.completion == target.text))
@@ -132,6 +133,34 @@ def cut() -> Solver:
 def of_value(value: Any) -> EvalSample:
     """A complete sample with one score."""
     return EvalSample(id="7", epoch=1, input="?", target="yes", scores={"judge": Score(value=value)})
+
+
+def test_a_task_left_unchanged_runs_the_battery_alone_and_its_log_is_scored(world: World) -> None:
+    manager = capscope_stopping(world.folder / "bank", stop="items:60", seed=1)
+    task = Task(dataset=world.samples, name="quiz", solver=generate(), scorer=exact())
+    log = eval(
+        task_with(task, early_stopping=manager), model=yes_man(), log_dir=str(world.folder / "stopped"), display="none"
+    )[0]
+    assert log.status == "success", log.error
+    assert log.results is not None
+    assert log.results.early_stopping is not None
+    assert len(log.results.early_stopping.early_stops) == N_ITEMS - 60
+    assert len(log.samples or []) == 60
+    scores = score_stopped_log(world.folder / "bank", log).iloc[0]
+    assert scores["answered"] == 60
+    assert scores["lower"] <= world.answers.mean() <= scores["upper"]
+    assert scores["upper"] - scores["lower"] < 0.2
+    with pytest.raises(InputError, match="no battery"):
+        score_stopped_log(world.folder / "bank", log.model_copy(update={"results": None}))
+
+
+def test_a_wanted_width_sets_the_number_of_samples(world: World) -> None:
+    bank = Bank.load(world.folder / "bank")
+    sizes = [size_for_width(bank, width) for width in (0.2, 0.1, 0.05)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < N_ITEMS / 2 < sizes[-1] <= N_ITEMS
+    with pytest.raises(InputError, match="cannot be read"):
+        capscope_stopping(bank, stop="ability:0.3")
 
 
 def run(world: World, source: BatterySource, **settings: Any) -> EvalLog:
@@ -324,83 +353,3 @@ def test_items_without_a_sample_are_left_out_and_the_log_says_so(world: World) -
         [own.score[0], own.lower[0], own.upper[0]], abs=1e-5
     )
     assert table.loc[0, "items"] == 100
-
-
-@pytest.fixture(scope="module")
-def stopped(world: World) -> tuple[EvalLog, BatteryStopping]:
-    """A task that gives its whole data set, with a manager of early stopping; every fifth sample fails."""
-    manager = capscope_early_stopping(world.folder / "bank", stop="width:0.14", seed=1)
-    task = Task(
-        dataset=world.samples,
-        name="quiz",
-        solver=failing(),
-        scorer=exact(world.folder / "bank"),
-        early_stopping=manager,
-        metrics=[mean()],
-    )
-    settings: dict[str, Any] = {"log_dir": str(world.folder / "logs"), "display": "none", "fail_on_error": False}
-    return eval(task, model=yes_man(), **settings)[0], manager
-
-
-def test_a_task_left_as_it_is_skips_what_the_interval_does_not_need(
-    world: World, stopped: tuple[EvalLog, BatteryStopping]
-) -> None:
-    log, manager = stopped
-    assert log.status == "success"
-    assert log.results is not None
-    assert log.results.early_stopping is not None
-    summary = log.results.early_stopping
-    assert summary.manager == "capscope"
-    samples = log.samples or []
-    # a Wilson interval of this width takes 180 samples at a score of .55
-    assert 10 <= len(samples) <= 90
-    assert len(summary.early_stops) == N_ITEMS - len(samples)
-    assert set(manager.held) == {str(sample.id) for sample in samples}
-    failed = [sample for sample in samples if sample.error is not None]
-    assert failed
-    assert summary.metadata["answers"] == len(samples) - len(failed)
-    lower, upper = (float(str(summary.metadata[name])) for name in ("lower", "upper"))
-    assert lower < world.answers.mean() < upper
-    assert upper - lower < 0.2
-
-
-def test_the_log_of_early_stopping_is_scored_alone(world: World, stopped: tuple[EvalLog, BatteryStopping]) -> None:
-    log, manager = stopped
-    assert manager.answered is not None
-    own = manager.answered.estimate()
-    wanted = pytest.approx([own.score[0], own.lower[0], own.upper[0]], abs=1e-4)
-    assert score_log(world.folder / "bank", log).loc[0, ["score", "lower", "upper"]].tolist() == wanted
-    scores = score_battery(world.folder / "bank", log.location).scores
-    assert scores.loc[0, ["score", "lower", "upper"]].tolist() == wanted
-
-
-def test_a_manager_draws_the_same_again_and_serves_one_model_at_a_time(world: World) -> None:
-    manager = capscope_early_stopping(world.folder / "bank", stop="items:25", seed=1)
-    spec = EvalSpec.model_construct(model="one")
-    asyncio.run(manager.start_task(spec, world.samples, 1))
-    first = list(manager.held)
-    assert len(first) == 25
-    with pytest.raises(InputError, match="the run of 'one' goes on; give each model"):
-        asyncio.run(manager.start_task(EvalSpec.model_construct(model="two"), world.samples, 1))
-    asyncio.run(manager.start_task(spec, world.samples, 1))
-    assert list(manager.held) == first
-    skipped = asyncio.run(manager.schedule_sample("not there", 1))
-    assert skipped is not None
-    assert skipped.reason == "not drawn"
-
-
-def test_scores_of_early_stopping_are_unbiased_for_a_model_unlike_the_past_ones(world: World) -> None:
-    """The draws do not depend on answers: over seeds, the mean of the estimates is the mean of all answers."""
-    flipped = 1 - world.answers
-    errors: list[float] = []
-    covered: list[bool] = []
-    for seed in range(30):
-        manager = capscope_early_stopping(world.folder / "bank", stop="items:60", seed=seed)
-        asyncio.run(manager.start_task(EvalSpec.model_construct(model="m"), world.samples, 1))
-        assert manager.state is not None
-        held = list(manager.held.values())
-        estimate = manager.state.with_held_answers(held, [float(flipped[each.item]) for each in held]).estimate()
-        errors.append(float(estimate.score[0] - flipped.mean()))
-        covered.append(bool(estimate.lower[0] <= flipped.mean() <= estimate.upper[0]))
-    assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(30) + 0.01
-    assert np.mean(covered) > 0.8

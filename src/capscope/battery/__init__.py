@@ -42,7 +42,7 @@ from capscope.battery.harness import (
     HARNESSES,
     HarnessRun,
     harness_run,
-    refuse_harness_files,
+    refuse_harness_outputs,
     save_samples,
     save_task_group,
 )
@@ -56,6 +56,7 @@ from capscope.battery.selection import (
     save_forms,
     select_battery,
     select_forms,
+    size_for_width,
 )
 from capscope.battery.selectors import SELECTORS, Candidates, ItemWeights, Selector
 
@@ -120,15 +121,16 @@ __all__ = [
     "past_bank",
     "prompt_scores",
     "read_harness_names",
+    "refuse_harness_outputs",
     "replayed",
     "run_adaptively",
     "run_battery",
     "save_forms",
     "save_samples",
-    "refuse_harness_files",
     "save_task_group",
     "score_battery",
     "select_battery",
     "select_forms",
+    "size_for_width",
     "with_item_ids",
 ]

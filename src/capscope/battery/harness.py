@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from capscope.files import refuse_file, refuse_folder, whole_folder, write_text
 
 HARNESSES = ("lm-eval",)
 """Tools for which a battery can be written."""
+GROUP = "group of tasks"
+"""What a folder of `save_task_group` holds, for messages."""
 CLASS_FILE, DOCUMENTS_FILE, GROUP_ENDING = "capscope_documents.py", "documents.json", ".yaml"
 """Files of a group of tasks."""
-GROUP = "group of tasks"
-"""What such a folder holds, for messages."""
 CLASS = '''"""Tasks of lm-evaluation-harness on the documents of a battery; written by 'capscope battery select'."""
 
 import json
@@ -120,34 +121,6 @@ def save_samples(source: Study | Bank, battery: Battery, path: str | Path, *, fo
     return run
 
 
-def refuse_harness_files(
-    source: Study | Bank,
-    battery: Battery,
-    *,
-    folder: str | Path | None = None,
-    samples: str | Path | None = None,
-    force: bool = False,
-) -> None:
-    """Refuse a group of tasks or a file of samples that cannot be written, before anything else is.
-
-    Args:
-        source: The bank that the battery was drawn from.
-        battery: The battery.
-        folder: Folder of the group of tasks, if one is to be written.
-        samples: JSON file of documents, if one is to be written.
-        force: What exists may be replaced.
-
-    Raises:
-        InputError: The source is not a bank, or does not know the documents.
-        OutputError: The folder or the file exists and `force` is not set, or it cannot be written.
-    """
-    _run_of(source, battery, "--samples" if folder is None else f"a {GROUP}")
-    if folder is not None:
-        refuse_folder(Path(folder), force=force, what=GROUP, holds=_is_of_group)
-    if samples is not None:
-        refuse_file(Path(samples), force=force, option="--samples")
-
-
 def save_task_group(source: Study | Bank, battery: Battery, folder: str | Path, *, force: bool = False) -> str:
     """Write a battery as a group of tasks of lm-evaluation-harness: documents by number, without their texts.
 
@@ -167,13 +140,42 @@ def save_task_group(source: Study | Bank, battery: Battery, folder: str | Path, 
         InputError: The source is not a bank, or does not know the documents.
         OutputError: The folder exists and `force` is not set, holds something else, or cannot be written.
     """
-    run, folder = _run_of(source, battery, f"a {GROUP}"), Path(folder)
+    run, folder = _run_of(source, battery, "a group of tasks"), Path(folder)
     name = BATTERY_GROUP + re.sub(r"\W+", "_", folder.name)
-    with whole_folder(folder, force=force, what=GROUP, holds=_is_of_group) as scratch:
+    with whole_folder(folder, force=force, what=GROUP, holds=_is_of_group, option="--for") as scratch:
         write_text(scratch / f"{name}{GROUP_ENDING}", _group(name, run, battery))
         write_text(scratch / DOCUMENTS_FILE, json.dumps(run.samples) + "\n")
         write_text(scratch / CLASS_FILE, CLASS)
     return name
+
+
+def refuse_harness_outputs(
+    source: Study | Bank,
+    batteries: Sequence[Battery],
+    *,
+    samples: Path | None = None,
+    folders: Sequence[Path] = (),
+    force: bool = False,
+) -> None:
+    """Refuse what `save_samples` and `save_task_group` would refuse, before anything of the batteries is written.
+
+    Args:
+        source: The bank that the batteries were drawn from.
+        batteries: The batteries.
+        samples: JSON file that is to be written; None for none.
+        folders: Folders of groups of tasks that are to be written.
+        force: Existing files and groups may be replaced.
+
+    Raises:
+        InputError: The source is not a bank, or does not know the documents.
+        OutputError: A file or folder exists and `force` is not set, or it cannot be written.
+    """
+    if samples is not None:
+        _run_of(source, batteries[0], "--samples")
+        refuse_file(samples, force=force, option="--samples")
+    for battery, folder in zip(batteries, folders, strict=False):
+        _run_of(source, battery, "a group of tasks")
+        refuse_folder(folder, force=force, what=GROUP, holds=_is_of_group, option="--for")
 
 
 def _group(name: str, run: HarnessRun, battery: Battery) -> str:

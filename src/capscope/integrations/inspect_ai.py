@@ -2,21 +2,20 @@
 
 ``Task(dataset=capscope_battery("bank", samples, stop="width:0.05"), ...)`` runs only the samples that the interval
 needs, with any solver, scorer, sandbox and number of epochs. Each sample's metadata say with what chance it was drawn,
-so that a log can be scored alone. ``Task(early_stopping=capscope_early_stopping("bank", stop="width:0.05"), ...)`` does
-so for a task whose data set stays as it is. Inspect 0.3.250 or newer (extra ``inspect``).
+so that a log can be scored alone. Inspect 0.3.250 or newer (extra ``inspect``).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from inspect_ai import SampleSource
 from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalLog, EvalSample
-from inspect_ai.scorer import Metric, SampleScore, metric
+from inspect_ai.scorer import Metric, SampleScore, Score, metric, value_to_float
 
 from capscope.battery import (
     AdaptiveBattery,
@@ -32,28 +31,18 @@ from capscope.battery import (
 )
 from capscope.data import Study
 from capscope.data.formats import import_logs, merge_studies
-from capscope.integrations.inspect_samples import (
-    METADATA,
-    Limits,
-    drawn_scores,
-    matched_samples,
-    score_of,
-    stop_settings,
-)
-from capscope.integrations.inspect_stopping import BatteryStopping, capscope_early_stopping, stopped_draws
+from capscope.errors import InputError, first_few
 
-__all__ = [
-    "BatterySource",
-    "BatteryStopping",
-    "add_log",
-    "capscope_ability",
-    "capscope_battery",
-    "capscope_early_stopping",
-    "capscope_score",
-    "drawn_scores",
-    "score_log",
-    "score_of",
-]
+METADATA = "capscope"
+"""Key of a sample's metadata that holds its draw."""
+Limits = Literal["scored", "wrong", "missing"]
+"""What a sample that met a limit of messages, tokens or time counts as: its score, wrong, or no answer."""
+STOPS = {"width": "width", "ability": "ability_sd", "items": "size"}
+"""Stop rules of `capscope_battery` and the setting of a run that each one is."""
+VALUES = frozenset({"C", "P", "I", "N"})
+"""Inspect's values of a right, half right and wrong reply, and of one without an answer, which counts as wrong."""
+WORDS = frozenset({"yes", "true", "no", "false"})
+"""Words, in any case, that Inspect reads as 1 and 0."""
 
 
 def capscope_battery(  # noqa: PLR0913 - every setting has a default and is given by keyword
@@ -94,7 +83,7 @@ def capscope_battery(  # noqa: PLR0913 - every setting has a default and is give
     loaded = load_bank(bank)
     by_item = matched_samples(loaded, samples, task)
     size = len(by_item) if most is None else most
-    settings = replace(RunSettings(size=size, benchmarks=tuple(benchmarks), level=level), **stop_settings(stop))
+    settings = replace(RunSettings(size=size, benchmarks=tuple(benchmarks), level=level), **_stop(stop))
     state = begin_run(loaded, by_item.keys(), settings)
     wanted = (loaded.items[place] for place in loaded.of_benchmarks(settings.benchmarks))
     missing = tuple(item for item in wanted if item not in by_item)
@@ -218,7 +207,7 @@ def capscope_ability(bank: str, benchmarks: Sequence[str] = (), level: float = 0
 def score_log(
     bank: Bank | Path | str, log: EvalLog, benchmarks: Sequence[str] = (), level: float = 0.95
 ) -> pd.DataFrame:
-    """Score the log of a run of `capscope_battery` or `capscope_early_stopping` alone.
+    """Score the log of a run of `capscope_battery` alone.
 
     Args:
         bank: The bank that the samples were drawn from, or its folder.
@@ -234,9 +223,8 @@ def score_log(
     """
     scores: dict[str, list[float]] = {}
     draws: dict[str, Mapping[str, Any]] = {}
-    of_manager = stopped_draws(log)
     for sample in log.samples or []:
-        draw = (sample.metadata or {}).get(METADATA) or of_manager.get(str(sample.id))
+        draw = (sample.metadata or {}).get(METADATA)
         if draw is None:
             continue
         score = score_of(sample, draw.get("scorer"), draw.get("limits", "scored"))
@@ -245,6 +233,44 @@ def score_log(
             draws[str(sample.id)] = draw
     pairs = [(draws[key], float(np.mean(values))) for key, values in scores.items()]
     return score_table(replayed(load_bank(bank), pairs, benchmarks), level)
+
+
+def drawn_scores(scores: Iterable[SampleScore]) -> list[tuple[Mapping[str, Any], float]]:
+    """Return the draw and the score of every sample that was drawn and scored.
+
+    Raises:
+        InputError: A score is no number from 0 to 1.
+    """
+    pairs: list[tuple[Mapping[str, Any], float]] = []
+    for each in scores:
+        draw = (each.sample_metadata or {}).get(METADATA)
+        value = None if draw is None else _number(each.score, f"sample '{each.sample_id}'")
+        if draw is not None and value is not None:
+            pairs.append((draw, value))
+    return pairs
+
+
+def score_of(sample: EvalSample, scorer: str | None = None, limits: Limits = "scored") -> float | None:
+    """Return the score of a sample from 0 to 1; None where it ended in an error or was not scored.
+
+    Args:
+        sample: A sample that is complete.
+        scorer: The scorer whose score counts; by default the first.
+        limits: What a sample that met a limit counts as.
+
+    Raises:
+        InputError: The sample has other scorers only, or its score is no number from 0 to 1.
+    """
+    if sample.error is not None:
+        return None
+    if sample.limit is not None and limits != "scored":
+        return 0.0 if limits == "wrong" else None
+    if not sample.scores:
+        return None
+    name = scorer or next(iter(sample.scores))
+    if name not in sample.scores:
+        raise InputError(f"sample '{sample.id}' has no scorer '{name}'; it has {first_few(sample.scores)}")
+    return _number(sample.scores[name], f"sample '{sample.id}'")
 
 
 def add_log(folder: Path | str, log: Path | str) -> Study:
@@ -262,3 +288,79 @@ def add_log(folder: Path | str, log: Path | str) -> Study:
     study = merge_studies([Study.load(folder), new], "latest").study if folder.exists() else new
     study.save(folder, force=True)
     return study
+
+
+def _number(score: Score, where: str) -> float | None:
+    """Return the value of a score from 0 to 1; None where it is not a number (`Score.unscored`).
+
+    Raises:
+        InputError: The score holds several values, a text that is no number, or a number below 0 or above 1.
+    """
+    value = score.value
+    if isinstance(value, list | dict):
+        names = f" ({first_few(value)})" if isinstance(value, dict) else ""
+        raise InputError(
+            f"{where}: the score holds {len(value)} values{names}; give one number from 0 to 1 with a scorer of its own"
+        )
+    if isinstance(value, str) and not (value in VALUES or value.lower() in WORDS or _is_number(value)):
+        raise InputError(f"{where}: the score '{value}' is no number; give one from 0 to 1, or C, P, I or N")
+    number = value_to_float()(value)
+    if not np.isfinite(number):
+        return None
+    if not 0 <= number <= 1:
+        raise InputError(f"{where}: the score {number:g} is not from 0 to 1; scale it in the scorer")
+    return number
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def matched_samples(bank: Bank, samples: Iterable[Sample], task: str) -> dict[str, Sample]:
+    """Return the samples that are items of a bank.
+
+    Args:
+        bank: The bank.
+        samples: Samples of a task.
+        task: Name of the task in the bank's item ids (`task:id`), where several tasks have samples of one id.
+
+    Returns:
+        The samples by item id.
+
+    Raises:
+        InputError: No sample is one of the items, or a sample may be several of them.
+    """
+    full = set(bank.items)
+    of_id: dict[str, list[str]] = {}
+    for item in bank.items:
+        of_id.setdefault(item.split(":", 1)[-1], []).append(item)
+    matched: dict[str, Sample] = {}
+    unknown: list[str] = []
+    for sample in samples:
+        key = str(sample.id)
+        named = [f"{task}:{key}"] if task else [key] if key in full else of_id.get(key, [])
+        if len(named) > 1:
+            raise InputError(f"sample '{key}' may be {first_few(named)} of the bank; say which with task=")
+        if named and named[0] in full:
+            matched[named[0]] = sample
+        else:
+            unknown.append(key)
+    if not matched:
+        raise InputError(
+            f"no sample is an item of the bank: {first_few(unknown)}; the bank has {first_few(bank.items)}"
+        )
+    return matched
+
+
+def _stop(rule: str) -> dict[str, Any]:
+    name, _, number = rule.partition(":")
+    try:
+        value = float(number)
+    except ValueError:
+        value = float("nan")
+    if name not in STOPS or not value > 0:
+        raise InputError(f"stop rule '{rule}' cannot be read; write width:0.05, ability:0.3 or items:100")
+    return {STOPS[name]: int(value) if name == "items" else value}

@@ -8,7 +8,6 @@ number of abilities over the number of answers. The answers of past models to th
 determine the width of its interval (`estimate`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -219,18 +218,6 @@ class AdaptiveBattery:
         others = [draw for draw in self.draws if draw.item != held.item]
         draws = sorted([*others, held.answered(score)], key=lambda draw: draw.number)
         return self.without(held.item)._with_draws(tuple(draws))
-
-    def with_held_answers(self, held: Sequence[HeldItem], scores: Sequence[float]) -> "AdaptiveBattery":
-        """Return the state after the answers to several held items, in the order of their draws, at once.
-
-        Args:
-            held: The items, none of which was answered before.
-            scores: Their scores, from 0 to 1.
-        """
-        pairs = sorted(zip(held, scores, strict=True), key=lambda pair: pair[0].number)
-        answered = np.array([each.item for each, _ in pairs])
-        state = replace(self, left=self.left[~np.isin(self.left, answered)])
-        return state._with_draws((*self.draws, *(each.answered(float(score)) for each, score in pairs)))
 
     def estimate(self, level: float = 0.95, count: int | None = None) -> Estimate:
         """Estimate the mean score of each target, with an interval.

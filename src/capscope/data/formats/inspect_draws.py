@@ -1,7 +1,6 @@
 """Draws of an adaptive battery in a log of Inspect: which samples were drawn, with what chance, and their scores.
 
-The metadata of every sample say how it was drawn (`capscope_battery`), or the results of the log do
-(`capscope_early_stopping`), so that the log is scored without Inspect.
+The metadata of every sample say how it was drawn (`capscope_battery`), so that the log is scored without Inspect.
 """
 
 from collections.abc import Mapping
@@ -65,10 +64,9 @@ def _has_draws(path: Path) -> bool:
 def _draws(log: InspectLog, model: str | None) -> LoggedDraws | None:
     draws: dict[str, Mapping[str, Any]] = {}
     scores: dict[str, list[float]] = {}
-    of_manager = _of_manager(log)
     for number, sample in last_of_each(log, LogNotes()):
         place = f"sample {number}"
-        draw = optional_object(log.path, sample, "metadata", place).get(DRAW, of_manager.get(str(sample.get("id"))))
+        draw = optional_object(log.path, sample, "metadata", place).get(DRAW)
         if not isinstance(draw, dict) or "chance" not in draw:
             continue
         key = required_name(log.path, sample, "id", place)
@@ -81,14 +79,6 @@ def _draws(log: InspectLog, model: str | None) -> LoggedDraws | None:
     spec = as_object(log.path, required(log.path, log.header, "eval", "the log"), "eval")
     who = model or required_name(log.path, spec, "model", "eval")
     return LoggedDraws(who, tuple((draws[key], float(np.mean(values))) for key, values in scores.items()))
-
-
-def _of_manager(log: InspectLog) -> Mapping[str, Any]:
-    """Return the draws of a task with early stopping (`capscope_early_stopping`), which its results hold, by sample."""
-    found: Any = log.header.get("results")
-    for name in ("early_stopping", "metadata", DRAW):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
 
 
 def _score(path: Path, sample: dict[str, Any], draw: dict[str, Any], place: str) -> float | None:
