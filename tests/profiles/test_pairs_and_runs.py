@@ -224,8 +224,8 @@ def test_parts_of_a_change_are_covered(judged):
         chance = 1 / (1 + np.exp(-1.3 * (abilities[:, None] - difficulty)))
         score = (rng.random(chance.shape) < chance).astype(float)
         seen = np.ones(score.shape, bool)
-        # A answers mostly easy items, B mostly hard ones
-        order = np.argsort(difficulty + rng.normal(0, 1.5, 160))
+        # A answers items that others mostly passed, B such that they mostly failed
+        order = np.argsort(rng.normal(0, 0.3, 160) - score[:14].mean(axis=0))
         seen[14, order[100:]] = seen[15, order[:60]] = False
         model, item = np.nonzero(seen)
         table = pd.DataFrame({"model": [f"m{m:02d}" for m in model], "item_id": [f"i{i:03d}" for i in item]})
@@ -249,10 +249,9 @@ def test_parts_of_a_change_are_covered(judged):
             ]
         )
     error, stated = np.moveaxis(np.array(rows), 2, 0)
-    assert (np.abs(error.mean(axis=0)) < 0.025).all()
+    assert (np.abs(error.mean(axis=0)) < 0.03).all()
     inside = (np.abs(error) <= 1.96 * stated).mean(axis=0)
-    # effects of items by graded scores of two judges are a point too small, see benchmarks/decide.md
-    assert (inside > (0.6 if judged else 0.87, 0.84, 0.87)).all()
+    assert (inside > (0.76 if judged else 0.85, 0.82, 0.87)).all()
 
 
 def test_a_lenient_judge_is_seen_where_judges_overlap():

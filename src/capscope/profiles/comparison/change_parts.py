@@ -16,9 +16,6 @@ from capscope.fit import IRTPosterior
 DRAWS = 400
 """Draws of both models' chances behind the errors of the parts."""
 
-SCALES = (0.5, 2.0)
-"""Least and most that an effect of items on other models counts for the pair."""
-
 FEWEST_SHARED = 10
 """Answers scored by two judges under which their difference is not estimated."""
 
@@ -98,61 +95,20 @@ def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPost
             scored[place] = np.bincount(judge_codes[own], trials, len(severity)) / trials.sum()
     observed = means[0] - means[1]
     items = float((weights[0] - weights[1]) @ (chances[0] + chances[1]) / 2)
-    moved, moved_var = _beyond_the_model(responses, pair, posterior, weights[0] - weights[1], items)
-    items += moved
     shares = scored[0] - scored[1]
     judge = float(shares @ severity)
     # chances are those of the scores as judges gave them: their leniency is no ability
-    ability = float((weights[0] + weights[1]) @ (chances[0] - chances[1]) / 2) - judge - moved
+    ability = float((weights[0] + weights[1]) @ (chances[0] - chances[1]) / 2) - judge
     runs = responses.dense().n_trials
     variance = sum(
         float((weight**2 * chance * (1 - chance) / np.maximum(runs[model], 1)).sum())
         for model, weight, chance in zip(pair, weights, chances, strict=True)
     )
     rest, noise_sd = observed - items - ability - judge, float(np.sqrt(variance))
-    items_var = _items_error(posterior, pair, weights[0] - weights[1]) ** 2 + moved_var
+    items_var = _items_error(posterior, pair, weights[0] - weights[1]) ** 2
     judge_var = float(shares @ doubt @ shares)
     errors = np.sqrt([items_var, luck + items_var + judge_var, judge_var])
     return ScoreChange(observed, items, ability, judge, rest, noise_sd, *map(float, errors))
-
-
-def _beyond_the_model(
-    responses: Responses,
-    pair: tuple[int, int],
-    posterior: IRTPosterior,
-    shift: Float[np.ndarray, " item"],
-    expected: float,
-) -> tuple[float, float]:
-    """How much more a shift of weights between items changes other models' scores than the response model says.
-
-    Difficulties known from few answers are drawn towards their mean, and with them what easier items explain; answers
-    of the other models, unshrunken, say what is lacking.
-
-    Args:
-        responses: All answers.
-        pair: Positions of the two models, whose own answers stay out.
-        posterior: A response model of these answers, over the same axes.
-        shift: Weight of each item for A less that for B.
-        expected: What the response model says that the shift changes for the pair.
-
-    Returns:
-        The lacking part in shares of the score, and its squared error.
-    """
-    n_items = len(responses.items)
-    own = np.isin(responses.model_index, pair) | (shift[responses.item_index] == 0)
-    rest = responses.rows(~own)
-    if not len(rest.score):
-        return 0.0, 0.0
-    chance = posterior.probability(rest.model_index, rest.item_index)
-    error = rest.score - chance
-    count = np.bincount(rest.item_index, minlength=n_items)
-    mean = np.bincount(rest.item_index, error, n_items) / np.maximum(count, 1)
-    spread = np.bincount(rest.item_index, (error - mean[rest.item_index]) ** 2, n_items)
-    squared = spread / np.maximum(count - 1, 1) / np.maximum(count, 1)
-    # the same shift changes scores of models far above or below the items less than the pair's
-    usual = float(shift @ (np.bincount(rest.item_index, chance, n_items) / np.maximum(count, 1)))
-    scale = float(np.clip(expected / usual, *SCALES)) if usual else 1.0
-    return scale * float(shift @ mean), scale**2 * float(shift**2 @ squared)
 
 
 def _items_error(posterior: IRTPosterior, pair: tuple[int, int], shift: Float[np.ndarray, " item"]) -> float:
