@@ -9,7 +9,7 @@ from capscope.data.agents import (
     with_agents,
     with_models_of,
 )
-from capscope.data.columns import guess_chance
+from capscope.data.columns import guess_chance, known_chance
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins, refuse_foreign_demands
 from capscope.data.levels import LevelCounts, items_of_frame, read_items, read_level_counts
@@ -63,6 +63,7 @@ __all__ = [
     "FROM_NAMES",
     "FUSED",
     "guess_chance",
+    "known_chance",
     "ITEM_SPLITS",
     "MODEL_SPLITS",
     "SPLITS",
