@@ -7,6 +7,7 @@ python benchmarks/decide.py repeats [--runs 400]
 python benchmarks/decide.py flips [--runs 400]
 python benchmarks/decide.py judge [--runs 800]
 python benchmarks/decide.py drawn [--runs 800]
+python benchmarks/decide.py noise [--runs 400]
 """
 
 import argparse
@@ -18,13 +19,16 @@ import pandas as pd
 from scipy.special import comb
 
 from capscope import Study
+from capscope.data import Responses
 from capscope.decide import JUDGE_ESTIMATORS, GateEvaluation, GateEvaluationSettings, evaluate_gate
-from capscope.decide.difference import PairedDifferences
+from capscope.decide.difference import Difference, PairedDifferences
+from capscope.decide.gate_evaluation import chosen_pairs
 from capscope.decide.gate_settings import look_quantiles
 from capscope.decide.judge_data import JudgedAnswers
 from capscope.decide.judge_labels import LabelSheet, labels_to_give
+from capscope.decide.run_noise import RepeatedAnswers
 from capscope.decide.verdicts import verdict_of
-from capscope.decide.version_answers import VersionAnswers
+from capscope.decide.version_answers import VersionAnswers, past_answers
 from capscope.profiles.comparison.run_scores import ItemChances
 from capscope.profiles.comparison.version_flips import PairedRuns, flips
 
@@ -136,6 +140,76 @@ def _verdicts(rng: np.random.Generator, slope: float, size: int, bounds: list[fl
         answers = VersionAnswers("old", "new", items, old, seen, past, labels)
         ends.append(verdict_of(PairedDifferences.of(answers).over(), bound, 0.01))
     return ends
+
+
+def noise(runs: int) -> None:
+    """Intervals for another run, with repeats of nobody, past models, the baseline, or both versions.
+
+    Chances of success are the shares of right runs of real models; their runs are drawn anew.
+    """
+    print("| set | pairs | n | 3 runs of | 95 % covers | width | lost: held | gained: shipped | same model: held |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    repeated = {"nobody": (1, 1, 1), "past": (1, 1, 3), "baseline": (3, 1, 1), "baseline, past": (3, 1, 3)}
+    repeated |= {"both": (3, 3, 1)}
+    for name, most in (("livecodebench_n10", 400), ("livecodebench_n10", 2000), ("julia_codegen_repeats", 2000)):
+        table = pd.read_parquet(DATA / name / "responses.parquet").astype({"model": str, "item_id": str})
+        table = table[table["n_trials"] >= 8].assign(share=lambda rows: rows["n_success"] / rows["n_trials"])
+        chance = table.pivot_table(index="model", columns="item_id", values="share").to_numpy(float)
+        chance = chance[(~np.isnan(chance)).sum(axis=1) >= 50]
+        listed = chosen_pairs(chance, 0.08, 60, runs, 0)
+        for label, asked in repeated.items():
+            rows: list[tuple[float, bool, float, str, str]] = []
+            for number, pair in enumerate(listed):
+                rng = np.random.default_rng(number)
+                found = [_run_pair(chance, pair, most, asked, rng) for _ in range(2)]
+                rows += found
+            _noise_row(f"{name} | {len(listed)} | {most if most < 2000 else 'all'} | {label}", rows)
+
+
+def _run_pair(
+    chance: np.ndarray, pair: tuple[int, int], size: int, asked: tuple[int, int, int], rng: np.random.Generator
+) -> tuple[float, bool, float, str, str]:
+    """True difference, whether covered, width, verdict, and the verdict on a second run of the baseline."""
+    both = ~np.isnan(chance[list(pair)]).any(axis=0)
+    rows = [*pair, *(row for row in range(len(chance)) if row not in pair)]
+    true = np.vstack([chance[rows][:, both], chance[pair[0], both]])
+    times = np.array([asked[0], asked[1], *[asked[2]] * (len(rows) - 2), asked[1]])
+    score = np.where(np.isnan(true), np.nan, rng.binomial(times[:, None], np.nan_to_num(true)) / times[:, None])
+    truth = float((true[1] - true[0]).mean())
+    n_items = true.shape[1]
+    shown = rng.permutation(n_items)[:size]
+    found, verdict = _run_verdict(score, times, shown, 1)
+    low, high = found.another_run_interval(1.96)
+    return truth, low <= truth <= high, high - low, verdict, _run_verdict(score, times, shown, -1)[1]
+
+
+def _run_verdict(score: np.ndarray, times: np.ndarray, shown: np.ndarray, new: int) -> tuple[Difference, str]:
+    """The gate's difference and verdict, the candidate being a row of the scores."""
+    n_items = score.shape[1]
+    known = np.full(n_items, np.nan)
+    known[shown] = score[new, shown]
+    laid = np.vstack([score[:1], known[None], score[2:-1]])
+    model, item = np.nonzero(~np.isnan(laid))
+    names = tuple(f"m{row}" for row in range(len(laid)))
+    items = tuple(map(str, range(n_items)))
+    responses = Responses(names, items, model, item, laid[model, item], times[model].astype(float))
+    repeats = RepeatedAnswers.of(responses, 0, 1, np.ones(n_items, bool))
+    labels = pd.DataFrame({"benchmark": "b", "task": "t"}, index=range(n_items))
+    past = past_answers(laid[2:])
+    answers = VersionAnswers("m0", "m1", items, laid[0], known, past, labels, repeats=repeats)
+    found = PairedDifferences.of(answers).over()
+    return found, verdict_of(found, 1.96, 0.01)
+
+
+def _noise_row(head: str, rows: list[tuple[float, bool, float, str, str]]) -> None:
+    truth, covered, width = (np.array([row[column] for row in rows], float) for column in range(3))
+    held, shipped = (np.array([row[3] == verdict for row in rows]) for verdict in ("hold", "ship"))
+    same = np.mean([row[4] == "hold" for row in rows])
+    print(
+        f"| {head} | {100 * covered.mean():.1f} | {100 * width.mean():.2f} | {held[truth < -0.02].mean():.2f} |"
+        f" {shipped[truth > 0.02].mean():.2f} | {100 * same:.1f} |",
+        flush=True,
+    )
 
 
 def judge(runs: int) -> None:
@@ -332,7 +406,7 @@ def main() -> None:
     """Run one of the tables."""
     parser = argparse.ArgumentParser(description="the release gate, measured")
     tables = {"pairs": pairs, "versions": versions, "null": null, "repeats": repeats, "flips": flipped, "judge": judge}
-    tables |= {"drawn": drawn}
+    tables |= {"drawn": drawn, "noise": noise}
     parser.add_argument("table", choices=list(tables))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--runs", type=int, default=2000)

@@ -138,6 +138,10 @@ class Annotation:
     def added_to(self, study: Study, *, replace: bool = False) -> Study:
         """Return a study with these labels and numbers of options added; nothing is written.
 
+        Args:
+            study: The study that was rated.
+            replace: Whether labels made with other versions of the rubrics are dropped.
+
         Raises:
             InputError: The annotator already rated on another version of a rubric, and `replace` is not set.
         """
@@ -183,11 +187,22 @@ class Annotator(Protocol):
     """Rates items on rubrics."""
 
     def plan(self, study: Study, selection: Selection) -> AnnotationPlan:
-        """Return size and price of the run; nothing is asked and nothing is written."""
+        """Return size and price of the run; nothing is asked and nothing is written.
+
+        Args:
+            study: A study with items.
+            selection: Which items and rubrics to rate.
+        """
         ...
 
     def run(self, study: Study, selection: Selection, progress: Progress | None = None) -> Annotation:
-        """Rate the selected items; the study itself is not changed."""
+        """Rate the selected items; the study itself is not changed.
+
+        Args:
+            study: A study with items.
+            selection: Which items and rubrics to rate.
+            progress: Called as the run goes on.
+        """
         ...
 
 

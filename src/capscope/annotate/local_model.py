@@ -103,7 +103,12 @@ class OrdinalLink:
     def probability(
         self, latent: Float[np.ndarray, " row"], sd: Float[np.ndarray, " row"]
     ) -> Float[np.ndarray, "row 6"]:
-        """Return the chances of the six levels."""
+        """Return the chances of the six levels.
+
+        Args:
+            latent: Latent levels.
+            sd: Their standard deviations.
+        """
         from scipy.special import ndtr
 
         below = ndtr((self.cuts[None, :] - latent[:, None]) / (self.sd_factor * sd[:, None]))
@@ -157,7 +162,12 @@ class Kernel:
     """The same for standardised shape traits, per trait."""
 
     def between(self, left: TextFeatures, right: TextFeatures) -> Float[np.ndarray, "left right"]:
-        """Return the likeness of every pair; shapes must be standardised alike."""
+        """Return the likeness of every pair; shapes must be standardised alike.
+
+        Args:
+            left: Features of some items, one row each.
+            right: Features of others.
+        """
         same_task = (left.task[:, None] == right.task[None, :]).astype(float)
         same_benchmark = (left.benchmark[:, None] == right.benchmark[None, :]).astype(float)
         apart = np.maximum(2 - 2 * left.vector @ right.vector.T, 0)

@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from capscope.annotate.questions import RatingJob, rating_questions
-from capscope.endpoint import Prices, Question, Usage, estimate_tokens
-from capscope.errors import ConfirmationNeeded, InputError, counted
-
-ASK_ABOVE_USD = 1.0
-"""Estimated cost above which a run asks first."""
+from capscope.endpoint import ASK_ABOVE_USD, Prices, Question, Usage, cost_line, estimate_tokens, refuse_unconfirmed
+from capscope.errors import InputError, counted
 
 
 @dataclass(frozen=True)
@@ -58,9 +55,6 @@ class AnnotationPlan:
 
     def as_text(self) -> str:
         """Return lines to read."""
-        price = (
-            "unknown (give --usd-in and --usd-out)" if self.usd is None else f"${self.usd:.2f} ({self.price_source})"
-        )
         return "\n".join(
             [
                 f"annotator       {self.annotator}",
@@ -68,7 +62,7 @@ class AnnotationPlan:
                 f"questions       {self.cells}: {self.cached} answered from the ledger, {self.to_ask} to ask",
                 f"tokens          about {self.prompt_tokens} in, {self.completion_tokens} out",
                 f"longest prompt  about {self.longest_prompt} tokens ({self.longest_item})",
-                f"cost            {price}",
+                f"cost            {cost_line(self.usd, self.price_source)}",
                 f"flagged items   {sum((self.flagged or {}).values())}",
             ]
         )
@@ -76,14 +70,14 @@ class AnnotationPlan:
     def confirm(self, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
         """Ask for a yes where the run is dear; an unknown price asks nothing.
 
+        Args:
+            confirmed: Whether the user said yes.
+            above: Dollars from which a yes is needed.
+
         Raises:
             ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
         """
-        if self.usd is not None and self.usd > above and not confirmed:
-            raise ConfirmationNeeded(
-                f"this run asks {counted(self.to_ask, 'question')} for about"
-                f" ${self.usd:.2f}; add --yes to go on, or see --plan"
-            )
+        refuse_unconfirmed(self.usd, counted(self.to_ask, "question"), confirmed=confirmed, above=above)
 
 
 def plan_job(

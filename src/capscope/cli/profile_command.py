@@ -24,6 +24,18 @@ from capscope.cli.output import emit, progress_bar
 from capscope.errors import counted
 from capscope.fit import ENGINES, MODELS, SCORE_MODELS
 
+Contaminated = Annotated[
+    bool, typer.Option("--contamination", help="Also test models for leaked items; --against names a control.")
+]
+CutoffTable = Annotated[
+    Path | None, typer.Option("--cutoffs", help="Table with columns model, cutoff; else models.csv of the study.")
+]
+ExposureColumns = Annotated[
+    list[str] | None, typer.Option("--exposure", help="Column of items: how exposed each is; may be repeated.")
+]
+LeakFamilies = Annotated[
+    str | None, typer.Option("--families", help="Table with columns model, family, or names to guess; for leaks.")
+]
 BY_HELP = "Split agents' abilities and print the effects of this part: scaffold, effort, model."
 
 
@@ -99,6 +111,11 @@ def explain(
     level: Level = 0.9,
     audit: Annotated[bool, typer.Option("--audit", help="Also look for odd items and models out of step.")] = False,
     false_rate: Annotated[float, typer.Option(help="Share of false ones to expect in what the audit lists.")] = 0.2,
+    contamination: Contaminated = False,
+    cutoffs: CutoffTable = None,
+    exposure: ExposureColumns = None,
+    families: LeakFamilies = None,
+    alarm_rate: Annotated[float, typer.Option(help="Chance that a study without leaks raises an alarm.")] = 0.05,
     out: Annotated[Path | None, typer.Option("--out", help="File for the audit: .csv, .parquet or .json.")] = None,
     force: Force = False,
     seed: Seed = 0,
@@ -109,7 +126,14 @@ def explain(
     Example: capscope explain STUDY --benchmark BBH --claims QLl,KNn --audit --out odd.csv
     """
     from capscope.data import Study
-    from capscope.profiles import AuditSettings, ExplainSettings, explain_benchmark, refuse_table_file, write_findings
+    from capscope.profiles import (
+        AuditSettings,
+        ContaminationSettings,
+        ExplainSettings,
+        explain_benchmark,
+        refuse_table_file,
+        write_findings,
+    )
 
     if out is not None:
         refuse_table_file(out, force=force)
@@ -124,7 +148,18 @@ def explain(
         seed=seed,
     )
     looked = AuditSettings(rate=false_rate, seed=seed) if audit or out is not None else None
-    explanation = explain_benchmark(Study.load(study), settings, looked)
+    leaks = ContaminationSettings(
+        rate=alarm_rate,
+        level=level,
+        benchmark=benchmark,
+        against=against,
+        exposure=tuple(exposure or ()),
+        cutoffs=cutoffs,
+        families=families,
+        seed=seed,
+    )
+    wanted = contamination or bool(exposure) or cutoffs is not None
+    explanation = explain_benchmark(Study.load(study), settings, looked, leaks if wanted else None, study)
     if out is not None and explanation.audit is not None:
         write_findings(explanation.audit.table, out, force=force)
     emit(explanation.as_dict(), as_json, explanation.as_text())
@@ -236,7 +271,7 @@ def fit(
     """Fit abilities and items to a study's responses. Example: capscope fit STUDY --model 2pl --out FIT."""
     from capscope.data import Study
     from capscope.files import MANIFEST, TENSORS, refuse_folder
-    from capscope.fit import Meter, StudyFitSettings, fit_folder, fit_holdout
+    from capscope.fit import Meter, StudyFitSettings, all_ranks, fit_folder, fit_holdout
 
     if out is None and holdout is None:
         raise typer.BadParameter("give --out FIT to keep the fit, or --holdout SHARE to score it")
@@ -256,15 +291,19 @@ def fit(
     )
     result: dict[str, object] = {}
     lines: list[str] = []
-    if holdout is not None:
-        result |= fit_holdout(Study.load(study), settings, holdout).as_dict()
-    if out is not None:
-        meter = Meter()
-        with progress_bar(f"fitting {model}") as progress:
-            fitted = fit_folder(study, settings, progress)
-        fitted.save(out, force=force)
-        result |= _summary(fitted, out, meter.read())
-        lines += [f"{fitted.why}.", *(f"note: {line}" for line in fitted.remarks), ""]
+    with all_ranks(device) as ranks:
+        if holdout is not None:
+            result |= fit_holdout(Study.load(study), settings, holdout).as_dict()
+        if out is not None:
+            meter = Meter()
+            with progress_bar(f"fitting {model}") as progress:
+                fitted = fit_folder(study, settings, progress)
+            if ranks is None or ranks.rank == 0:
+                fitted.save(out, force=force)
+            result |= _summary(fitted, out, meter.read())
+            lines += [f"{fitted.why}.", *(f"note: {line}" for line in fitted.remarks), ""]
+    if ranks is not None and ranks.rank:
+        return  # the first process speaks for all
     lines += [f"{name:<14} {_shown(value)}" for name, value in result.items() if name not in ("why", "advice")]
     if out is not None:
         lines.append(f"Read it by 'capscope profile {out}' or 'capscope report {out} --open'.")

@@ -62,7 +62,7 @@ class Study:
     """Table files whose hash differs from the one in `study.json`."""
 
     def __post_init__(self) -> None:
-        """Check tables that were not checked before.
+        """Check tables that were not checked before, and fill in what a table of items may leave out.
 
         Raises:
             InputError: A table breaks its specification.
@@ -70,6 +70,8 @@ class Study:
         for table, frame in self.tables().items():
             if not is_checked(frame, table):
                 object.__setattr__(self, table, validate(frame, table, f"{self.name}: {table}"))
+        if self.items is not None and not {"benchmark", "task", "text"} <= set(self.items.columns):
+            object.__setattr__(self, "items", _with_defaults(self.items))
 
     def __repr__(self) -> str:
         """Return the name and sizes."""
@@ -153,6 +155,10 @@ class Study:
         """Write the tables and `study.json` (schema version, sources, hashes); all of it or nothing.
 
         With `force`, an older study stays whole until the new one is complete.
+
+        Args:
+            folder: The folder to write.
+            force: Whether an existing study may be replaced.
 
         Raises:
             OutputError: The folder exists and `force` is not set, it is no study, or it cannot be written.

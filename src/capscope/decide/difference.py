@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtr, stdtrit
 
 from capscope.axes import RowFloats
 from capscope.decide.item_predictor import ItemFeatures, Prediction, item_features, predict_differences
+from capscope.decide.run_noise import RepeatedAnswers, RunNoise
 from capscope.decide.version_answers import VersionAnswers
 from capscope.errors import InputError
 
@@ -39,9 +40,12 @@ class Difference:
     suite_se: float
     """Standard error as to these items, each answered once: 0 where every item was answered."""
     redrawn_se: float
-    """Standard error as to items of the same kind, or to the same items answered anew: item by item."""
+    """Standard error as to the same items answered anew: that of the suite, and what runs change. Where no repeated
+    runs tell how much that is, all of the differences count as luck, as if items were new ones."""
+    item_se: float
+    """Standard error as to new items of the same kind, item by item; at least `redrawn_se`."""
     new_items_se: float
-    """Standard error as to new items of the same kind where items of one task move together; at least `redrawn_se`."""
+    """Standard error as to new items of the same kind where items of one task move together; at least `item_se`."""
     clusters: int
     """Number of tasks among the answered items."""
     n_answers: int
@@ -50,6 +54,8 @@ class Difference:
     """Items of the suite."""
     explained: float
     """Share of the variance of item differences that the predictions explain, out of sample; 0 without predictions."""
+    noise: RunNoise | None = None
+    """What repeated runs tell of luck; None where there are none, or where they say no more than the items."""
 
     @property
     def effective_answers(self) -> float:
@@ -57,13 +63,36 @@ class Difference:
         return self.n_answers / max(1 - self.explained, 1e-9)
 
     def interval(self, quantile: float, error: float | None = None) -> tuple[float, float]:
-        """Bounds at a quantile of the standard normal distribution, within -1 and 1."""
+        """Bounds at a quantile of the standard normal distribution, within -1 and 1.
+
+        Args:
+            quantile: Quantile of the standard normal distribution, such as 1.96.
+            error: Standard error of the difference.
+        """
         half = quantile * (self.suite_se if error is None else error)
         return max(-1.0, self.estimate - half), min(1.0, self.estimate + half)
 
+    def another_run_interval(self, quantile: float) -> tuple[float, float]:
+        """Bounds as to another run of both versions; Student's t where repeats tell roughly how much runs change."""
+        return self.interval(self.run_quantile(quantile), self.redrawn_se)
+
+    def run_quantile(self, quantile: float) -> float:
+        """Quantile of Student's t at the tail of a quantile of the standard normal distribution."""
+        free = self._freedom
+        return quantile if np.isinf(free) else max(quantile, -float(stdtrit(free, float(ndtr(-quantile)))))
+
+    def tail_of(self, size: float) -> float:
+        """Chance that luck of runs and draws exceeds so many standard errors, on one side."""
+        free = self._freedom
+        return float(ndtr(-size)) if np.isinf(free) else float(stdtr(free, -size))
+
+    @property
+    def _freedom(self) -> float:
+        return np.inf if self.noise is None else self.noise.freedom(self.n_items, self.suite_se**2)
+
     def new_items_interval(self, quantile: float, tail: float) -> tuple[float, float]:
         """Bounds as to new items; Student's t over tasks where the error over tasks is the wider one."""
-        if self.new_items_se > self.redrawn_se and self.clusters > 1:
+        if self.new_items_se > self.item_se and self.clusters > 1:
             quantile = max(quantile, float(stdtrit(self.clusters - 1, 1 - tail)))
         return self.interval(quantile, self.new_items_se)
 
@@ -98,6 +127,8 @@ class PairedDifferences:
     """Task of each answered item."""
     sequence: "DrawSequence | None" = None
     """How the items were drawn, where each was drawn given the answers before it; None where chances were known."""
+    repeats: RepeatedAnswers | None = None
+    """Repeated runs of both versions and of past models, where there are any."""
 
     @classmethod
     def of(
@@ -137,7 +168,8 @@ class PairedDifferences:
         else:
             prediction = Prediction(difference, np.zeros(len(answers.items)))
         task = answers.labels["task"].to_numpy()[pair]
-        return cls(pair, difference, prediction, share, float(np.ptp(share)) > 0, task, sequence)
+        repeats = None if answers.repeats is None else answers.repeats.seen(~np.isnan(answers.candidate_score))
+        return cls(pair, difference, prediction, share, float(np.ptp(share)) > 0, task, sequence, repeats)
 
     def over(self, part: Bool[np.ndarray, " item"] | None = None) -> Difference:
         """Estimate the difference over the suite or over some of its items, such as those of one benchmark.
@@ -162,9 +194,22 @@ class PairedDifferences:
             unseen = float((fitted[rest] + error.mean()).sum())
             estimate = (float(difference.sum()) + unseen) / n_items
             suite = float(np.sqrt((1 - n / n_items) * variance_of(error, weight) / n))
-        return Difference(
-            estimate, suite, *self._wider_errors(whole, inside, suite), n, n_items, self._explained(inside, weight)
-        )
+        item, new_items, clusters = self._wider_errors(whole, inside, suite)
+        redrawn, noise = self._redrawn(whole, suite, item)
+        explained = self._explained(inside, weight)
+        return Difference(estimate, suite, redrawn, item, new_items, clusters, n, n_items, explained, noise)
+
+    def _redrawn(self, whole: Bool[np.ndarray, " item"], suite: float, item: float) -> tuple[float, RunNoise | None]:
+        """Error as to another run of both, by repeated runs where they say more than the items."""
+        if self.repeats is None:
+            return item, None
+        weight = np.ones(len(whole))
+        weight[self.answered] = 1 / self.share
+        noise = self.repeats.noise(whole, weight)
+        if noise is None:
+            return item, None
+        learnt = float(np.hypot(suite, np.sqrt(noise.variance / whole.sum())))
+        return (learnt, noise) if learnt < item else (item, None)
 
     def _of_sequence(
         self, sequence: "DrawSequence", whole: Bool[np.ndarray, " item"], inside: Bool[np.ndarray, " row"]
@@ -193,16 +238,16 @@ class PairedDifferences:
     def _wider_errors(
         self, whole: Bool[np.ndarray, " item"], inside: Bool[np.ndarray, " row"], suite: float
     ) -> tuple[float, float, int]:
-        """Errors as to another run and as to new items, and the number of tasks."""
+        """Errors as to new items, one by one and over tasks, and the number of tasks."""
         error, task = self.prediction.error[inside], self.task[inside]
         n, clusters = len(error), len(set(task))
         weight = 1 / self.share[inside] if self.drawn else np.ones(n)
         of_predictions = float(np.sqrt(self.prediction.fitted[whole].var() / whole.sum()))
         single = float(np.sqrt(n / (n - 1) * ((weight / weight.sum() * (error - error.mean())) ** 2).sum()))
         independent = max(suite, single, float(np.sqrt(variance_of(error, weight) / n)))
-        redrawn = float(np.hypot(independent, of_predictions))
+        item = float(np.hypot(independent, of_predictions))
         over_tasks = _clustered_se(error, weight, task) if clusters > 1 else 0.0
-        return redrawn, max(redrawn, float(np.hypot(over_tasks, of_predictions))), clusters
+        return item, max(item, float(np.hypot(over_tasks, of_predictions))), clusters
 
     def _explained(self, inside: Bool[np.ndarray, " row"], weight: Float[np.ndarray, " part"]) -> float:
         """Share of the variance of the differences that the predictions explain, out of sample."""

@@ -11,9 +11,11 @@ from scipy.special import ndtri
 from capscope.axes import ModelItem
 from capscope.data import Responses, Study
 from capscope.decide.difference import PairedDifferences, features_of
+from capscope.decide.run_noise import RepeatedAnswers
 from capscope.decide.verdicts import verdict_of
 from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, labels_of, past_answers
 from capscope.errors import InputError, refuse_absent_model
+from capscope.profiles import of_one_judge
 from capscope.tasks import run_tasks
 
 Setting = Literal["complete", "sampled"]
@@ -172,7 +174,9 @@ def pair_answers(study: Study, responses: Responses, score: ModelItem, pair: tup
     items = tuple(item for item, kept in zip(responses.items, both, strict=True) if kept)
     past = past_answers(np.delete(score, [old, new], axis=0)[:, both])
     names = responses.models[old], responses.models[new]
-    return VersionAnswers(*names, items, score[old, both], score[new, both], past, labels_of(study, items))
+    repeats = RepeatedAnswers.of(of_one_judge(responses), old, new, both)
+    labels = labels_of(study, items)
+    return VersionAnswers(*names, items, score[old, both], score[new, both], past, labels, repeats=repeats)
 
 
 def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:

@@ -135,7 +135,8 @@ def benchmark_margins(
         verdict = verdict_of(found, settings.quantile, margin, settings.fixed)
         if verdict == "hold" and verdict_of(found, strict, margin, settings.fixed) != "hold":
             verdict = "undecided"
-        bounds = found.interval(settings.quantile, found.suite_se if settings.fixed else found.redrawn_se)
+        fixed, bound = settings.fixed, settings.quantile
+        bounds = found.interval(bound) if fixed else found.another_run_interval(bound)
         yield BenchmarkMargin(name, margin, verdict, found.estimate, *bounds, n)
 
 

@@ -21,7 +21,7 @@ from capscope.decide.gate_settings import (
     benchmark_margins,
     joint_verdict,
 )
-from capscope.decide.verdicts import ScopeClaim, Verdict, claims, detectable_difference, further_answers
+from capscope.decide.verdicts import ScopeClaim, Verdict, claims, detectable_difference, further_answers, verdict_of
 from capscope.decide.version_answers import VersionAnswers, planned_draw
 from capscope.errors import InputError, first_few, refuse_absent_model
 
@@ -67,7 +67,7 @@ class GateResult:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
         found, settings = self.difference, self.settings
-        again = found.interval(settings.quantile, found.redrawn_se)
+        again = found.another_run_interval(settings.quantile)
         new_items = found.new_items_interval(settings.quantile, (1 - settings.level) / 2)
         return {
             "verdict": self.verdict,
@@ -78,6 +78,7 @@ class GateResult:
             "upper": self.upper,
             "another_run": {"lower": again[0], "upper": again[1]},
             "new_items": {"lower": new_items[0], "upper": new_items[1]},
+            "run_noise": None if found.noise is None else found.noise.as_dict(found.n_items),
             "margin": settings.margin,
             "margins": [asdict(found) for found in self.margins],
             "level": settings.level,
@@ -158,7 +159,7 @@ def _decided(
         further_answers(difference, settings.quantile, settings.margin, settings.fixed),
         found,
         len(versions.past_score),
-        (*differing, *_warnings(versions, difference)),
+        (*differing, *_warnings(versions, difference), *_run_warnings(versions, difference, settings)),
         margins,
     )
 
@@ -307,6 +308,22 @@ def _demand_parts(answers: VersionAnswers) -> Iterator[tuple[str, Bool[np.ndarra
     for column, dim in enumerate(answers.demand.dims):
         high = np.nan_to_num(level[:, column], nan=-1.0) >= HIGH_DEMAND
         yield f"demand {dim} {HIGH_DEMAND:g} or more", high
+
+
+def _run_warnings(answers: VersionAnswers, difference: Difference, settings: GateSettings) -> Iterator[str]:
+    repeats = answers.repeats
+    agree = (False, False) if repeats is None else repeats.all_agree()
+    for name, same in zip((answers.baseline, answers.candidate), agree, strict=True):
+        if same:
+            yield f"all repeated runs of '{name}' agree: if they come from a cache they are no repeats, leave them out"
+    if settings.fixed or difference.noise is not None:
+        return
+    allowed, fixed = (verdict_of(difference, settings.quantile, settings.margin, of) for of in (False, True))
+    if allowed != fixed:
+        yield (
+            f"if another run gave the same answers (--fixed), the verdict would be {fixed}: repeated runs of either"
+            " version or of past models would tell how much runs differ"
+        )
 
 
 def _warnings(answers: VersionAnswers, difference: Difference) -> Iterator[str]:

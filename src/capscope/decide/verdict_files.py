@@ -4,6 +4,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from capscope.decide.release_gate import GateResult
 from capscope.decide.verdicts import ScopeClaim, detectable_difference
+from capscope.errors import counted
 
 MEANING = {
     "ship": "the loss stays within the margin",
@@ -89,12 +90,13 @@ def _headline(result: GateResult) -> str:
 def _facts(result: GateResult) -> list[str]:
     found, settings = result.difference, result.settings
     level = f"{100 * settings.level:g} % interval"
-    again = found.interval(settings.quantile, found.redrawn_se)
+    again = found.another_run_interval(settings.quantile)
     new = found.new_items_interval(settings.quantile, (1 - settings.level) / 2)
     facts = [
         f"Difference on this suite: {_points(found.estimate)} points ({level} {_range((result.lower, result.upper))});"
         f" margin {_points(-settings.margin)}.",
-        f"Allowing for another run of both: {_range(again)}; for new items of the same kind: {_range(new)}.",
+        f"Allowing for another run of both{_repeats(result)}: {_range(again)};"
+        f" for new items of the same kind: {_range(new)}.",
         f"{found.n_answers} of {found.n_items} items were answered by both; with {result.n_past} past models they tell"
         f" as much as {found.effective_answers:.0f} paired answers alone, and show a difference of"
         f" {100 * detectable_difference(found, settings.quantile, settings.fixed):.1f} points four times in five.",
@@ -109,6 +111,17 @@ def _facts(result: GateResult) -> list[str]:
     elif result.verdict == "undecided":
         facts.append(f"About {result.more_answers} more answers would settle it.")
     return facts
+
+
+def _repeats(result: GateResult) -> str:
+    """Whose repeated runs say how much runs differ."""
+    noise = result.difference.noise
+    if noise is None:
+        return ""
+    old, new, others = noise.sources
+    whose = [f"{old} items of {result.baseline}"] * (old > 0) + [f"{new} of {result.candidate}"] * (new > 0)
+    whose += [counted(others, "other model")] * (others > 0)
+    return f" (by repeats of {', '.join(whose)})"
 
 
 def _claim(claim: ScopeClaim) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from capscope.decide.difference import Difference
 from capscope.profiles import corrected_p
@@ -52,7 +52,7 @@ def verdict_of(difference: Difference, quantile: float, margin: float, fixed: bo
         margin: Largest loss that is acceptable, at least 0, as a share of the score.
         fixed: Whether another run would give the same answers; bounds are then those of this suite.
     """
-    lower, upper = difference.interval(quantile, difference.suite_se if fixed else difference.redrawn_se)
+    lower, upper = difference.interval(quantile) if fixed else difference.another_run_interval(quantile)
     if lower > -margin:
         return "ship"
     return "hold" if upper < 0 else "undecided"
@@ -77,14 +77,26 @@ def further_answers(
     """
     if verdict_of(difference, quantile, margin, fixed) != "undecided":
         return 0
-    error = difference.redrawn_se
+    error, quantile = difference.redrawn_se, difference.run_quantile(quantile)
     shrunken = difference.estimate * usual**2 / (usual**2 + error**2)
     distance = max(shrunken + margin, -shrunken)
     if distance <= 0:
         return None
-    wanted = difference.n_answers * ((quantile + float(ndtri(POWER))) * error / distance) ** 2
+    wanted = _answers_for(difference, distance / (quantile + float(ndtri(POWER))))
+    if wanted is None:
+        return None
     further = int(np.ceil(wanted)) - difference.n_answers
     return None if further > difference.n_items - difference.n_answers else max(further, 1)
+
+
+def _answers_for(difference: Difference, error: float) -> float | None:
+    """Answers with which another run's error is as small as this; None where runs alone change more."""
+    n = difference.n_answers
+    if difference.noise is None or difference.suite_se == 0:
+        return n * (difference.redrawn_se / error) ** 2
+    of_items = difference.suite_se**2 / (1 / n - 1 / difference.n_items)
+    left = error**2 - difference.noise.variance / difference.n_items + of_items / difference.n_items
+    return of_items / left if left > 0 else None
 
 
 def detectable_difference(difference: Difference, quantile: float, fixed: bool = False) -> float:
@@ -95,8 +107,9 @@ def detectable_difference(difference: Difference, quantile: float, fixed: bool =
         quantile: Half-width of the interval in standard errors.
         fixed: Whether another run would give the same answers; verdicts rest on the same error.
     """
-    error = difference.suite_se if fixed else difference.redrawn_se
-    return (quantile + float(ndtri(POWER))) * error
+    if fixed:
+        return (quantile + float(ndtri(POWER))) * difference.suite_se
+    return (difference.run_quantile(quantile) + float(ndtri(POWER))) * difference.redrawn_se
 
 
 def claims(
@@ -115,7 +128,8 @@ def claims(
     """
     error = np.array([max(found.redrawn_se, 1e-12) for _, found in scopes])
     estimate = np.array([found.estimate for _, found in scopes])
-    corrected = corrected_p(2 * ndtr(-np.abs(estimate) / error), correction)
+    tail = [found.tail_of(size) for (_, found), size in zip(scopes, np.abs(estimate) / error, strict=True)]
+    corrected = corrected_p(2 * np.array(tail), correction)
     result: list[ScopeClaim] = []
     for (name, found), p in zip(scopes, corrected, strict=True):
         direction = "worse" if found.estimate < 0 else "better"

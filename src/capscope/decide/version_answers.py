@@ -8,7 +8,9 @@ from jaxtyping import Bool, Float, Int
 
 from capscope.axes import ModelItem
 from capscope.data import Demands, Responses, Study, task_labels
+from capscope.decide.run_noise import RepeatedAnswers
 from capscope.errors import InputError, refuse_absent_model
+from capscope.profiles import of_one_judge
 
 LEAST_COVERAGE = 0.5
 """Share of the suite that a past model must have answered to be of use."""
@@ -40,6 +42,8 @@ class VersionAnswers:
     """Columns `benchmark` and `task` of each item, in the order of `items`."""
     demand: Demands | None = None
     """Demand levels of the items, where the study has any."""
+    repeats: RepeatedAnswers | None = None
+    """Repeated runs of both versions and of past models, where the study has any."""
 
     @property
     def complete(self) -> bool:
@@ -80,7 +84,10 @@ class VersionAnswers:
         others = [row for row, name in enumerate(responses.models) if name not in (baseline, candidate)]
         items = tuple(item for item, kept in zip(responses.items, suite, strict=True) if kept)
         past = past_answers(score[others][:, suite])
-        return cls(baseline, candidate, items, old[suite], new[suite], past, labels_of(study, items), _demand(study))
+        places = responses.models.index(baseline), responses.models.index(candidate)
+        repeats = RepeatedAnswers.of(of_one_judge(responses), *places, suite)
+        labels, demand = labels_of(study, items), _demand(study)
+        return cls(baseline, candidate, items, old[suite], new[suite], past, labels, demand, repeats)
 
     @classmethod
     def of_baseline(cls, study: Study, baseline: str) -> "VersionAnswers":

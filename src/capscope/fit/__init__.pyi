@@ -1,4 +1,5 @@
 from .cells.answers import GridAnswers as GridAnswers
+from .cells.ranks import all_ranks as all_ranks
 from .curves.classical import ClassicalCurves as ClassicalCurves
 from .curves.classical import Slices as Slices
 from .curves.classical import dominant_slices as dominant_slices

@@ -16,6 +16,7 @@ from capscope.data import (
     Responses,
     Study,
     as_frame,
+    has_judges,
     long_responses,
     read_table,
     rows_in,
@@ -23,6 +24,7 @@ from capscope.data import (
 )
 from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers
+from capscope.fit.cells.ranks import current_ranks
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.demand.basis import DemandItems
 from capscope.fit.demand.model import DemandSettings, fit_demand_items
@@ -43,6 +45,8 @@ BYTES_A_ROW = 150
 
 STREAMED_MODELS, STREAMED_ENGINE = ("auto", "rasch", "2pl", "mirt"), "variational"
 """Models that are fitted block by block from a file, and the engine that does so."""
+RANK_MODELS = STREAMED_MODELS
+"""Models that several processes fit together, by the same engine."""
 
 Progress = Callable[[float], None]
 
@@ -132,10 +136,21 @@ def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: 
         FitError: The data cannot support the model.
     """
     settings = settings or StudyFitSettings()
+    _refuse_ranks(settings)
     kind = KINDS[MODELS[settings.model].kind]
     subjects, design = subjects_of(study, settings.subject_facets)
     outcome = kind.load_fit()(subjects, Responses.of(subjects), settings, progress)
     return Fit.of(outcome, settings, design)
+
+
+def _refuse_ranks(settings: StudyFitSettings) -> None:
+    """Refuse on several processes what each of them would compute alone."""
+    if current_ranks() is None or (settings.engine_name == STREAMED_ENGINE and settings.model in RANK_MODELS):
+        return
+    raise FitError(
+        f"{settings.model} by engine {settings.engine_name} is fitted by one process; start it without torchrun, or "
+        f"fit one of {', '.join(RANK_MODELS)} by engine {STREAMED_ENGINE}"
+    )
 
 
 def with_named_agent(fit: Fit[Any], name: str) -> Fit[Any]:
@@ -193,7 +208,10 @@ def stays_on_disk(table: Path, settings: StudyFitSettings) -> bool:
         settings: What to fit.
     """
     streams = settings.engine_name == STREAMED_ENGINE and settings.model in STREAMED_MODELS
-    return streams and table.is_file() and rows_in(table) * BYTES_A_ROW > settings.memory_mb * 2**20
+    # verdicts of several judges are pooled by answer, which needs all rows
+    if not streams or not table.is_file() or rows_in(table) * BYTES_A_ROW <= settings.memory_mb * 2**20:
+        return False
+    return not has_judges(table)
 
 
 def fit_irt(
@@ -339,6 +357,7 @@ def fit_holdout(study: Study, settings: StudyFitSettings, share: float) -> Holdo
         FitError: The model is of another kind, the share lies outside (0, 1), or the rest cannot support the model.
     """
     irt_settings(settings)  # refuses models of other kinds
+    _refuse_ranks(settings)
     held_out: HeldOut[Any] = hold_out(study, settings, share)
     test = held_out.test
     return HoldoutScore(

@@ -134,6 +134,10 @@ class Posterior(Protocol):
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "Posterior":
         """Rebuild a stored posterior.
 
+        Args:
+            manifest: Plain values that `manifest` of the same class wrote.
+            tensors: Arrays by name, as stored.
+
         Raises:
             KeyError: A part is missing.
         """
@@ -271,7 +275,12 @@ class Drawable(Protocol):
     """Posteriors that can be exported: every `Posterior`, and the draws of a sampler."""
 
     def parameter_draws(self, rng: np.random.Generator, draws: int) -> ParameterDraws:
-        """Draws of the parameters by name, the draw axis first, each with the names of its other axes."""
+        """Draws of the parameters by name, the draw axis first, each with the names of its other axes.
+
+        Args:
+            rng: Source of randomness.
+            draws: Number of draws.
+        """
         ...
 
     def coordinates(self) -> Mapping[str, tuple[str, ...]]:

@@ -88,7 +88,12 @@ class FactorDraws:
         return len(self.intercept)
 
     def centre(self, models: np.ndarray | slice, benchmark: int) -> FloatArray:
-        """Return the part of cells that is not noise, on the link scale, shape (draw, model)."""
+        """Return the part of cells that is not noise, on the link scale, shape (draw, model).
+
+        Args:
+            models: Places of the models.
+            benchmark: Place of the benchmark.
+        """
         return self.intercept[:, [benchmark]] + np.einsum(
             "smk,sk->sm", self.ability[:, models], self.loading[:, benchmark]
         )

@@ -104,7 +104,12 @@ class Chances:
 
     @classmethod
     def from_moments(cls, mean: RowFloats, sd: RowFloats) -> "Chances":
-        """Make chances from the mean and the standard deviation of their log-odds."""
+        """Make chances from the mean and the standard deviation of their log-odds.
+
+        Args:
+            mean: Means of log-odds, one for each row.
+            sd: Standard deviations of log-odds.
+        """
         return cls(np.asarray(success_probability(mean, sd**2)), mean, sd, np.zeros_like(sd))
 
     @classmethod
@@ -163,7 +168,12 @@ class FittedAssessor(Protocol):
     """An assessor after it has learnt from a training part."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Chance of success of models on items, row by row, both by position on the axes of the training."""
+        """Chance of success of models on items, row by row, both by position on the axes of the training.
+
+        Args:
+            model_index: Place of each row's model on the model axis.
+            item_index: Place of each row's item on the item axis.
+        """
         ...
 
 
@@ -172,7 +182,12 @@ class ExplainingAssessor(FittedAssessor, Protocol):
     """A fitted assessor that can split the log-odds of its predictions into additive parts."""
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> LogOddsParts:
-        """Split the log-odds of each row into parts."""
+        """Split the log-odds of each row into parts.
+
+        Args:
+            model_index: Place of each row's model on the model axis.
+            item_index: Place of each row's item on the item axis.
+        """
         ...
 
 
@@ -185,6 +200,11 @@ class JointAssessor(FittedAssessor, Protocol):
 
         A draw is the deviation from the mean in standard deviations. The draws of different items are correlated
         through what the items share: the model's abilities, and the effects of demands, tasks and benchmarks.
+
+        Args:
+            item_index: Places of the items.
+            rng: Source of randomness.
+            draws: Number of draws.
         """
         ...
 
@@ -226,7 +246,12 @@ class AssessorEntry:
     """The method, ready to fit."""
 
     def works_with(self, features: ItemFeatures, agents: AgentDesign | None = None) -> bool:
-        """Return whether the features, and the agents' parts, hold what the assessor needs."""
+        """Return whether the features, and the agents' parts, hold what the assessor needs.
+
+        Args:
+            features: Features of the items.
+            agents: Parts of the agents, such as scaffold; None where subjects are plain models.
+        """
         demands, texts = features.demands is not None, features.texts is not None
         held = {"answers": True, "demands": demands, "texts": texts, "demands or texts": demands or texts}
         held["agents"] = agents is not None

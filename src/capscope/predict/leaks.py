@@ -40,7 +40,12 @@ class Copies:
         return cls(group.astype(np.int64))
 
     def leave_out(self, fold: ResponseFold, item_index: RowIndex) -> ResponseFold:
-        """Remove from training the answers to copies of held-out items; items that are held out themselves stay."""
+        """Remove from training the answers to copies of held-out items; items that are held out themselves stay.
+
+        Args:
+            fold: The fold.
+            item_index: Place of each answer's item on the item axis.
+        """
         tested, trained = np.unique(item_index[fold.test]), np.unique(item_index[fold.train])
         copies = np.setdiff1d(trained[np.isin(self.group[trained], self.group[tested])], tested)
         copied = np.isin(item_index, copies)

@@ -7,6 +7,9 @@ from .agents import PartComparison as PartComparison
 from .agents import PartEffects as PartEffects
 from .agents import compare_parts as compare_parts
 from .agents import part_effects as part_effects
+from .auditing.contamination import Contamination as Contamination
+from .auditing.contamination import ContaminationSettings as ContaminationSettings
+from .auditing.contamination import find_contamination as find_contamination
 from .auditing.findings import Audit as Audit
 from .auditing.study_audit import AuditSettings as AuditSettings
 from .auditing.study_audit import audit as audit
@@ -48,8 +51,11 @@ from .comparison.leaderboard import SuiteAggregates as SuiteAggregates
 from .comparison.leaderboard import suite_aggregates as suite_aggregates
 from .comparison.paired_judgements import JudgedModels as JudgedModels
 from .comparison.paired_judgements import bradley_terry as bradley_terry
+from .comparison.run_scores import CONDITIONS as CONDITIONS
 from .comparison.run_scores import DEFAULT_RUNS as DEFAULT_RUNS
+from .comparison.run_scores import ItemChances as ItemChances
 from .comparison.run_scores import RepeatedRuns as RepeatedRuns
+from .comparison.run_scores import of_one_judge as of_one_judge
 from .comparison.run_scores import repeated_runs as repeated_runs
 from .comparison.two_models import Comparison as Comparison
 from .comparison.two_models import PairedDifference as PairedDifference
@@ -63,3 +69,4 @@ from .item_groups import expected_scores as expected_scores
 from .item_groups import of_benchmark as of_benchmark
 from .meanings import refuse_table_file as refuse_table_file
 from .meanings import write_findings as write_findings
+from .own_confidence import self_knowledge as self_knowledge

@@ -115,6 +115,11 @@ class BatchAnnotator(ChatAnnotator):
     def run(self, study: Study, selection: Selection, progress: Progress | None = None) -> Annotation:  # noqa: ARG002
         """Take one step: submit what has no reply, look where batches stand, or collect what is ready.
 
+        Args:
+            study: A study with items.
+            selection: Which items and rubrics to rate.
+            progress: Called as the run goes on.
+
         Raises:
             EndpointError: The endpoint refuses; nothing is lost, and the same step goes on from there.
         """

@@ -102,6 +102,10 @@ class LocalAnnotator:
     def plan(self, study: Study, selection: Selection) -> AnnotationPlan:
         """Return how many items would be rated; nothing is computed, asked or written.
 
+        Args:
+            study: A study with items.
+            selection: Which items and rubrics to rate.
+
         Raises:
             InputError: There is no such annotator or rubric.
         """

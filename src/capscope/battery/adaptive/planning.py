@@ -11,6 +11,7 @@ from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.sources import load_bank
 from capscope.data import Study, read_items
 from capscope.endpoint import (
+    ASK_ABOVE_USD,
     EndpointSettings,
     Messages,
     Prices,
@@ -18,17 +19,17 @@ from capscope.endpoint import (
     Usage,
     answered_keys,
     call_key,
+    cost_line,
     estimate_tokens,
     find_prices,
+    refuse_unconfirmed,
 )
-from capscope.errors import ConfirmationNeeded, InputError, counted
+from capscope.errors import InputError, counted
 
 LEDGER_NAME = "replies.sqlite"
 """Name of the ledger in a run's folder."""
 REPLY_TOKENS = 200
 """Tokens reckoned for one reply."""
-ASK_ABOVE_USD = 1.0
-"""Estimated cost above which a run asks first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,29 +120,27 @@ class RunPlan:
 
     def as_text(self) -> str:
         """Return lines to read."""
-        unknown = "unknown (give --usd-in and --usd-out)"
-        price = unknown if self.usd is None else f"${self.usd:.2f} ({self.price_source})"
         return "\n".join(
             [
                 f"model      {self.model}",
                 f"items      {self.items} can be asked",
                 f"questions  at most {self.questions}; {self.cached} replies are in the ledger",
                 f"tokens     about {self.prompt_tokens} in, {self.completion_tokens} out",
-                f"cost       {price}",
+                f"cost       {cost_line(self.usd, self.price_source)}",
             ]
         )
 
     def confirm(self, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
         """Ask for a yes where the run is dear; an unknown price asks nothing.
 
+        Args:
+            confirmed: Whether the user said yes.
+            above: Dollars from which a yes is needed.
+
         Raises:
             ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
         """
-        if self.usd is not None and self.usd > above and not confirmed:
-            raise ConfirmationNeeded(
-                f"this run asks up to {counted(self.questions, 'question')} for about ${self.usd:.2f};"
-                " add --yes to go on, or see --plan"
-            )
+        refuse_unconfirmed(self.usd, f"up to {counted(self.questions, 'question')}", confirmed=confirmed, above=above)
 
 
 def plan_battery(

@@ -84,13 +84,23 @@ class SimulatedSize:
     """The plain paired mean's estimated less true difference."""
 
     def power(self, difference: float, quantile: float) -> float:
-        """Share of runs that show a difference of this size: the interval excludes no difference on the right side."""
+        """Share of runs that show a difference of this size: the interval excludes no difference on the right side.
+
+        Args:
+            difference: True difference, as a share.
+            quantile: Quantile of the standard normal distribution.
+        """
         up = difference + self.error - quantile * self.standard_error > 0
         down = -difference + self.error + quantile * self.standard_error < 0
         return float((up.mean() + down.mean()) / 2)
 
     def detectable(self, quantile: float, power: float) -> float:
-        """Smallest difference that the runs show with a power."""
+        """Smallest difference that the runs show with a power.
+
+        Args:
+            quantile: Quantile of the standard normal distribution.
+            power: Share of the runs that have to show it.
+        """
         needed = np.concatenate(
             [quantile * self.standard_error - self.error, quantile * self.standard_error + self.error]
         )
@@ -242,7 +252,9 @@ def _decisions(pair: _SimulatedPair) -> list[tuple[float, float, float, float]]:
     """Size, error, standard error and error of the paired mean, for each size and run."""
     settings, answers = pair.settings, pair.answers
     rng = np.random.default_rng(pair.seed)
-    features = features_of(answers)
+    features, quantile = features_of(answers), float(ndtri(0.5 + settings.level / 2))
+    every = np.ones(len(answers.items))
+    noise = None if answers.repeats is None else answers.repeats.noise(every > 0, every)
     rows: list[tuple[float, float, float, float]] = []
     for run in range(pair.runs):
         wanted = settings.difference if run % 2 == 0 else -settings.difference
@@ -251,13 +263,15 @@ def _decisions(pair: _SimulatedPair) -> list[tuple[float, float, float, float]]:
         truth = float(change.mean())
         if not settings.fixed:
             # another run or other items of the kind: the suite's own difference strays from what is expected
-            truth += float(change.std() / np.sqrt(len(change)) * rng.standard_normal())
+            luck = change.var() if noise is None else min(noise.variance, change.var())
+            truth += float(np.sqrt(luck / len(change)) * rng.standard_normal())
         for size, drawn, chance in _draws(answers, pair.sizes, settings.design, rng):
             known = np.full(len(new), np.nan)
             known[drawn] = new[drawn]
             seen = replace(answers, candidate_score=known)
             found = PairedDifferences.of(seen, chance, features=features).over()
-            error = found.suite_se if settings.fixed else found.redrawn_se
+            again = found.redrawn_se * found.run_quantile(quantile) / quantile
+            error = found.suite_se if settings.fixed else again
             plain = rng.permutation(len(new))[:size] if chance is not None else drawn
             rows.append((float(size), found.estimate - truth, error, float(change[plain].mean()) - truth))
     return rows

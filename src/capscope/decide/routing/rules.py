@@ -171,7 +171,14 @@ class RouteCurve:
 
     @classmethod
     def of(cls, choices: list[np.ndarray], score: ModelItem, cost: ModelItem, level: float) -> "RouteCurve":
-        """Score several choices on the same requests; the last point sends all of them to the cheapest model."""
+        """Score several choices on the same requests; the last point sends all of them to the cheapest model.
+
+        Args:
+            choices: Place of the model that each request goes to, one array for each choice.
+            score: Scores, shape (model, item).
+            cost: Dollars, shape (model, item).
+            level: Coverage of the intervals.
+        """
         cheapest = np.full(score.shape[1], cost.mean(axis=1).argmin())
         picked = [of_choice(score, choice) for choice in (*choices, cheapest)]
         usd = np.array([of_choice(cost, choice).mean() for choice in (*choices, cheapest)])
@@ -197,7 +204,12 @@ class RouteCurve:
         return float(usd[place - 1] + (usd[place] - usd[place - 1]) * (score - low) / max(high - low, 1e-12))
 
     def area(self, least: float, most: float) -> float:
-        """Mean of the score over budgets between two costs."""
+        """Mean of the score over budgets between two costs.
+
+        Args:
+            least: Smallest budget, in dollars a request.
+            most: Largest budget.
+        """
         return float(self.score_at(np.linspace(least, most, 201)).mean())
 
     def records(self) -> list[dict[str, float]]:

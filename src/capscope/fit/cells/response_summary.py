@@ -31,6 +31,11 @@ class Margins:
         """Margins with all counts at 0."""
         return cls(np.zeros(size), np.zeros(size), np.zeros(size))
 
+    @property
+    def counts(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Number of rows, number of trials, and sum of scores."""
+        return self.count, self.trials, self.right
+
     def of(self, index: Int[np.ndarray, " kept"]) -> "Margins":
         """Margins of some models or items."""
         return Margins(self.count[index], self.trials[index], self.right[index])
@@ -92,6 +97,16 @@ class ResponseSummary:
             self.binary = False
             self._note(set(np.unique(pairs_of(rows)).tolist()) if self.pairs is not None else set())
 
+    def refuse_empty(self) -> "ResponseSummary":
+        """Return the summary.
+
+        Raises:
+            FitError: There are no answers.
+        """
+        if not self.n_rows:
+            raise FitError("fit_irt: there are no responses; check the filter or the split that made this matrix")
+        return self
+
     def _note(self, pairs: set[complex]) -> None:
         if self.pairs is not None:
             together = self.pairs | pairs
@@ -104,11 +119,18 @@ def summarise(answers: Answers) -> ResponseSummary:
     Raises:
         FitError: There are no answers, or a score or number of trials is out of range.
     """
+    return summed_up(answers).refuse_empty()
+
+
+def summed_up(answers: Answers) -> ResponseSummary:
+    """Summarise all answers in one pass, though there may be none.
+
+    Raises:
+        FitError: A score or number of trials is out of range.
+    """
     summary = ResponseSummary(Margins.none(len(answers.models)), Margins.none(len(answers.items)))
     for rows in answers.blocks():
         summary.add(rows)
-    if not summary.n_rows:
-        raise FitError("fit_irt: there are no responses; check the filter or the split that made this matrix")
     return summary
 
 

@@ -174,7 +174,12 @@ class CurvePosterior:
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "CurvePosterior":
-        """Rebuild a stored posterior."""
+        """Rebuild a stored posterior.
+
+        Args:
+            manifest: Plain values that `manifest` of the same class wrote.
+            tensors: Arrays by name, as stored.
+        """
         models, dims = tuple(manifest["models"]), tuple(manifest["dims"])
         stored = {name: tensors[f"classical.{name}"] for name in _STORED_CLASSICAL}
         classical = ClassicalCurves(models, dims, **stored)
@@ -202,7 +207,13 @@ class CurvePosterior:
         return quantile_bounds(self.ability, level)
 
     def curve(self, model: str, dim: str, grid: FloatArray) -> Float[np.ndarray, "point draw"]:
-        """P(success) of one model along a grid of demand levels of one dimension."""
+        """P(success) of one model along a grid of demand levels of one dimension.
+
+        Args:
+            model: Name of the model.
+            dim: Name of the dimension.
+            grid: Demand levels.
+        """
         row, column = self.model_position(model), self.dims.index(dim)
         log_odds = curve_log_odds(self.midpoint[row, column], self.slope[row, column], grid[:, None])
         return expit(log_odds)

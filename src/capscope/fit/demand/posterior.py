@@ -274,7 +274,14 @@ class DemandPosterior:
         return np.hstack([*pieces, own[:, None]])
 
     def part_sd(self, model_index: RowIndex, items: DemandItems, known: np.ndarray, item_index: RowIndex) -> np.ndarray:
-        """Standard deviation of each part, as (row, part); for a new item's task and benchmark that of a new one."""
+        """Standard deviation of each part, as (row, part); for a new item's task and benchmark that of a new one.
+
+        Args:
+            model_index: Place of each row's model on the model axis.
+            items: The items, with demands and labels.
+            known: Position of each of these items among the fitted ones, or -1 for an item whose residual is unknown.
+            item_index: Place of each row's item on the item axis.
+        """
         fresh = known < 0
         columns, design = self.basis.columns(items), self.design(items)
         ability = np.diagonal(self.ability_cov, axis1=1, axis2=2)[model_index]

@@ -75,7 +75,12 @@ class SampledPosterior:
     """Known chance of a right guess."""
 
     def logits(self, model_index: RowIndex, item_index: RowIndex) -> Float[np.ndarray, "draw row"]:
-        """Log-odds of models on items, draw by draw."""
+        """Log-odds of models on items, draw by draw.
+
+        Args:
+            model_index: Place of each row's model on the model axis.
+            item_index: Place of each row's item on the item axis.
+        """
         ability, item = self.ability[:, model_index], self.item[:, item_index]
         return (ability * item[:, :, :-1]).sum(-1) + item[:, :, -1]
 
@@ -115,7 +120,12 @@ class SampledPosterior:
         return np.stack([np.log(slope), -self.item[:, :, 1] / slope], -1)
 
     def probability(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
-        """Posterior predictive chance of success, row by row."""
+        """Posterior predictive chance of success, row by row.
+
+        Args:
+            model_index: Place of each row's model on the model axis.
+            item_index: Place of each row's item on the item axis.
+        """
         floor = self.floor[item_index]
         known = 1 / (1 + np.exp(-self.logits(model_index, item_index)))
         return (floor + (1 - floor) * known).mean(0)

@@ -46,6 +46,10 @@ class EvaluationData:
     def plan(self, study: Study, settings: EvaluationSettings) -> SplitPlan:
         """Make the plan of a split, with the families of the models where it needs them.
 
+        Args:
+            study: The study.
+            settings: What to hold out, and how.
+
         Raises:
             InputError: Unknown split, or families that cannot be read.
         """
@@ -56,6 +60,10 @@ class EvaluationData:
 
     def folds(self, plan: SplitPlan, seed: int) -> list[ResponseFold]:
         """Cut folds; where items are held out, answers to their copies are removed from training.
+
+        Args:
+            plan: What is held out together.
+            seed: Seed of the cut.
 
         Raises:
             InputError: The study cannot be cut that way.
@@ -141,7 +149,12 @@ class OutOfFold:
 
     @classmethod
     def gather(cls, folds: Sequence[ResponseFold], results: Sequence[FoldResult]) -> "OutOfFold":
-        """Put the folds' predictions together."""
+        """Put the folds' predictions together.
+
+        Args:
+            folds: The folds.
+            results: Result of each fold, in the same order.
+        """
         number = np.full(len(folds[0].test), -1)
         columns: dict[str, RowFloats] = {name: np.full(len(number), np.nan) for name in FIELDS}
         for place, (fold, result) in enumerate(zip(folds, results, strict=True)):

@@ -113,7 +113,14 @@ class EffectSd:
         return EffectSd(shared, self.model, rest, groups)
 
     def draws(self, n_models: int, n_groups: int, rng: np.random.Generator, draws: int) -> FloatArray:
-        """Draw effects of new benchmarks on all models, as (model, group, draw)."""
+        """Draw effects of new benchmarks on all models, as (model, group, draw).
+
+        Args:
+            n_models: Number of models.
+            n_groups: Number of benchmarks.
+            rng: Source of randomness.
+            draws: Number of draws.
+        """
         tail = np.sqrt(self.groups / rng.chisquare(self.groups, draws))
         shared = self.benchmark * rng.standard_normal((1, n_groups, draws))
         model = self.model * rng.standard_normal((n_models, 1, draws))

@@ -1,6 +1,7 @@
 """Results of `capscope explain` as plain values and as text: the explanation of a benchmark and its audit."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,13 @@ from capscope.data import Study
 from capscope.display import short_repr
 from capscope.errors import counted
 from capscope.intervals import Interval
-from capscope.profiles.auditing import Audit, AuditSettings
+from capscope.profiles.auditing import (
+    Audit,
+    AuditSettings,
+    Contamination,
+    ContaminationSettings,
+    find_contamination,
+)
 from capscope.profiles.auditing import audit as audit_of
 from capscope.profiles.benchmark.explanation import (
     ClaimCheck,
@@ -28,11 +35,13 @@ MOST_OF_A_KIND = 8
 
 @dataclass(frozen=True)
 class BenchmarkReport:
-    """An explanation, an audit, or both."""
+    """An explanation, an audit, tests for leaked items, or several of these."""
 
     explanation: Explanation | None
-    """None where the study has no demands and only an audit was asked for."""
+    """None where the study has no demands and only an audit or contamination was asked for."""
     audit: Audit | None
+    """None where none was asked for."""
+    contamination: Contamination | None = None
     """None where none was asked for."""
 
     def __repr__(self) -> str:
@@ -46,40 +55,52 @@ class BenchmarkReport:
             findings = self.audit.listed().to_dict("records")
             counts, notes = self.audit.counts(), list(self.audit.notes)
             result["audit"] = {"rate": self.audit.rate, "counts": counts, "findings": findings, "notes": notes}
+        if self.contamination is not None:
+            result["contamination"] = self.contamination.as_dict()
         return result
 
     def as_text(self) -> str:
         """Return the answer in sentences, then tables to read."""
         parts = ["\n".join(self.sentences()), ""]
         parts += [] if self.explanation is None else [explanation_text(self.explanation)]
-        return "\n".join(parts + ([] if self.audit is None else _audit_lines(self.audit)))
+        parts += [] if self.audit is None else _audit_lines(self.audit)
+        return "\n".join(parts + ([] if self.contamination is None else [self.contamination.as_text()]))
 
     def sentences(self) -> tuple[str, ...]:
         """Say what the items demand, what their difficulty hangs on, what is not tested, and which to look at."""
         said = () if self.explanation is None else explanation_sentences(self.explanation)
-        return (*said, _odd_items(self.audit))
+        leaks = () if self.contamination is None else (self.contamination.sentence(),)
+        return (*said, _odd_items(self.audit), *leaks)
 
 
-def explain_benchmark(study: Study, settings: ExplainSettings, audit: AuditSettings | None = None) -> BenchmarkReport:
-    """Explain a benchmark and, with settings for it, audit its items.
+def explain_benchmark(
+    study: Study,
+    settings: ExplainSettings,
+    audit: AuditSettings | None = None,
+    contamination: ContaminationSettings | None = None,
+    folder: Path | None = None,
+) -> BenchmarkReport:
+    """Explain a benchmark and, with settings for them, audit its items and test models for leaked ones.
 
     Args:
         study: The study.
         settings: Benchmark, claims, comparison, seed.
         audit: Settings of the audit; None for no audit.
+        contamination: Settings of the tests for leaked items; None for none.
+        folder: Study folder, where a table of models may lie with their cut-offs and families.
 
     Returns:
-        The explanation, and the audit where one was asked for.
+        The explanation, and what else was asked for.
 
     Raises:
         InputError: The study lacks what is asked for.
     """
-    only_audit = study.demands is None and audit is not None
-    explanation = None if only_audit else explain(study, settings)
-    if audit is None:
-        return BenchmarkReport(explanation, None)
+    without_demands = study.demands is None and (audit is not None or contamination is not None)
+    explanation = None if without_demands else explain(study, settings)
     chosen = of_benchmark(study, settings.benchmark) if settings.benchmark else study
-    return BenchmarkReport(explanation, audit_of(chosen, audit))
+    audited = None if audit is None else audit_of(chosen, audit)
+    leaks = None if contamination is None else find_contamination(study, contamination, folder)
+    return BenchmarkReport(explanation, audited, leaks)
 
 
 def _odd_items(audit: Audit | None) -> str:

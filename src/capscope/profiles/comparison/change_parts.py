@@ -39,7 +39,12 @@ class ScoreChange:
         return asdict(self)
 
     def line(self, first: str, second: str) -> str:
-        """Say it in one sentence; a part within two standard deviations of noise is named as such."""
+        """Say it in one sentence; a part within two standard deviations of noise is named as such.
+
+        Args:
+            first: Name of the first model.
+            second: Name of the second.
+        """
         noise = "" if abs(self.noise) > 2 * self.noise_sd else ", within what chance gives"
         return (
             f"{first} scored {100 * self.observed:+.1f} points against {second} over all that each answered: ability"

@@ -84,7 +84,12 @@ class Flips:
         return asdict(self)
 
     def line(self, first: str, second: str) -> str:
-        """Say it in one sentence."""
+        """Say it in one sentence.
+
+        Args:
+            first: Name of the old version.
+            second: Name of the new one.
+        """
         where = "" if self.scope == "all" else f" on {self.name}"
         raw = (
             f"from {first} to {second}{where}, {100 * self.lost_raw:.1f} % of {self.items} items are lost and"

@@ -10,6 +10,7 @@ from capscope.data import Responses
 from capscope.fit.cells.answers import Answers, PartOfAnswers, as_rows
 from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import lay_out
+from capscope.fit.cells.ranks import current_ranks, summarise_ranks
 from capscope.fit.cells.response_summary import summarise, trial_weight
 from capscope.fit.engines.score_cells import score_model_cells
 from capscope.fit.engines.variational.kernels import Gaussians, cell_sums
@@ -60,7 +61,8 @@ def fit_variational(
     device = pick_device(settings.device)
     loads = checked_loads(loads_on, len(responses.items), settings, features)
     side = replace(checked_covariates(features, floor, len(responses.items)), loads_on=loads)
-    summary = summarise(responses)
+    ranks = current_ranks()
+    summary = summarise_ranks(responses, ranks)
     if settings.response == "auto":  # grades and continuous scores have a scatter of their own
         summary = replace(summary, weight=trial_weight(responses, summary))
     models, items = np.flatnonzero(summary.models.count), np.flatnonzero(summary.items.count)
@@ -68,8 +70,10 @@ def fit_variational(
     answered = responses if whole else PartOfAnswers(responses, models, items)
     answered_side = side if whole else side.of(items)
     chosen = choose(answered, summary, settings, answered_side)
-    problem = make_problem(answered, summary.of(models, items), answered_side, settings, device)
     choice = chosen.choice
+    if choice.score_model is not None or choice.estimates_asymptotes:
+        ranks = None  # its cells are laid out as a whole, in each process
+    problem = make_problem(answered, summary.of(models, items), answered_side, settings, device, ranks)
     state = fit_choice(problem_of(choice, problem, answered, answered_side), choice, settings, chosen.warm)
     fitted = make_posterior(answered, problem, choice, state, answered_side)
     if _is_short(choice, fitted):

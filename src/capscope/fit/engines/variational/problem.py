@@ -13,7 +13,7 @@ from capscope.axes import RowFloats
 from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers, as_rows
 from capscope.fit.cells.interface import Cells
-from capscope.fit.cells.layout import lay_out
+from capscope.fit.cells.ranks import RankCells, Ranks, lay_out_ranks
 from capscope.fit.cells.response_summary import ResponseSummary
 from capscope.fit.engines.score_cells import score_model_cells
 from capscope.fit.engines.variational.item_forms import ItemForm, PositiveForm, SignedForm
@@ -190,7 +190,12 @@ def checked_covariates(features: np.ndarray | None, floor: RowFloats | None, n_i
 
 
 def make_problem(
-    answers: Answers, summary: ResponseSummary, side: ItemCovariates, settings: IRTSettings, device: torch.device
+    answers: Answers,
+    summary: ResponseSummary,
+    side: ItemCovariates,
+    settings: IRTSettings,
+    device: torch.device,
+    ranks: Ranks | None = None,
 ) -> Problem:
     """Lay the data out on the device.
 
@@ -200,8 +205,9 @@ def make_problem(
         side: Covariates of the items.
         settings: For the memory that cells may take.
         device: Where to compute.
+        ranks: Processes that the cells are spread over; None for this one alone.
     """
-    by_model, by_item = lay_out(answers, summary, side.floor, settings.memory_mb)
+    by_model, by_item = lay_out_ranks(answers, summary, side.floor, settings.memory_mb, ranks)
     design = make_design(side.features, len(answers.items)).to(device)
     per_item = summary.n_rows / len(answers.items)
     return Problem(by_model.to(device), by_item.to(device), design, device, summary.weight, per_item)
@@ -241,7 +247,8 @@ def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings, war
         warm: A fit of the same model to part of the data, to start from.
     """
     form = choice.item_form(problem.answers_per_item, problem.device)
-    schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads)
+    ranks = problem.by_model.ranks if isinstance(problem.by_model, RankCells) else None
+    schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads, ranks)
     if warm is not None and warm.knows_enough(problem.by_model):
         state = warm.state_on(problem.by_model, form, settings.threads)
     else:

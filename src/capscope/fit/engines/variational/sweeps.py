@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from capscope.fit.cells.interface import Cells
+from capscope.fit.cells.ranks import Ranks
 from capscope.fit.engines.score_cells import ScoreModelCells
 from capscope.fit.engines.variational.extras import ExtrasState, joint_step, start_extras
 from capscope.fit.engines.variational.item_forms import ItemForm, bounded, quadrature_moments
@@ -58,6 +59,12 @@ class Schedule:
     predicted chances of success, where parameters still move along directions that predict alike."""
     threads: int
     """Chunks of rows worked on at once."""
+    ranks: Ranks | None = None
+    """Processes that the cells are spread over; None for this one alone."""
+
+    def agreed(self, *values: float) -> tuple[float, ...]:
+        """What all processes decide on."""
+        return values if self.ranks is None else self.ranks.agreed(*values)
 
 
 @dataclass(frozen=True)
@@ -108,17 +115,18 @@ def run_sweeps(
             before, seen = state, chance
             state = _sweep(by_model, by_item, form, design, state, schedule.threads)
             chance = probe.chance(state, form)
-            history.append(_largest_change(before, state))
+            moved, predicted = _largest_change(before, state), float((chance - seen).square().mean().sqrt())
+            moved, predicted, steepness = schedule.agreed(moved, predicted, _steepness(state, form))
+            history.append(moved)
             if not math.isfinite(history[-1]):
                 return replace(before, history=tuple(history[:-1]), converged=False)
-            predicted = float((chance - seen).square().mean().sqrt())
             if state.extras is not None and state.age < 2 * EXTRAS_WAIT:
                 continue
             if history[-1] < schedule.tolerance or predicted < schedule.tolerance * _enough_predicted(form, state):
                 return replace(state, history=tuple(history), converged=True)
             better = state.loss < best.loss * (1 - LEAST_GAIN)
             best, since_best = (state, 0) if better else (best, since_best + 1)
-            if len(history) >= EARLIEST_STOP and since_best >= PATIENCE and _is_steep(state, form):
+            if len(history) >= EARLIEST_STOP and since_best >= PATIENCE and steepness > STEEP_SLOPE**2:
                 return replace(best, history=tuple(history), converged=True)
     return replace(state, history=tuple(history), converged=False)
 
@@ -133,10 +141,10 @@ def _enough_predicted(form: ItemForm, state: State) -> float:
     return 1 / 20 if state.models.mean.shape[1] == 2 else 1 / 8
 
 
-def _is_steep(state: State, form: ItemForm) -> bool:
-    """Whether slopes are so steep that a loss that no longer falls ends the sweeps."""
+def _steepness(state: State, form: ItemForm) -> float:
+    """Mean squared slope: where it is large, a loss that no longer falls ends the sweeps."""
     slope = form.moments(state.items).mean[:, :-1]
-    return float(slope.square().sum(1).mean()) > STEEP_SLOPE**2
+    return float(slope.square().sum(1).mean())
 
 
 @dataclass(frozen=True)

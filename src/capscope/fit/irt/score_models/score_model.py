@@ -211,31 +211,76 @@ class ScoreModel(Protocol):
     def residuals(
         self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras
     ) -> tuple[Tensor, Tensor]:
-        """Expected gradient and information in the log-odds; the variance comes without an attenuation unit."""
+        """Expected gradient and information in the log-odds; the variance comes without an attenuation unit.
+
+        Args:
+            score: Scores of the cells, in [0, 1].
+            trials: Number of trials of each cell.
+            mean: Means of the cells' log-odds.
+            variance: Variances of the cells' log-odds.
+            extras: Extra parameters of each cell's item, shape (cell, extra).
+        """
         ...
 
     def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
-        """Derivatives of the cells' log-likelihood in the items' extras."""
+        """Derivatives of the cells' log-likelihood in the items' extras.
+
+        Args:
+            score: Scores of the cells, in [0, 1].
+            trials: Number of trials of each cell.
+            mean: Means of the cells' log-odds.
+            variance: Variances of the cells' log-odds.
+            extras: Extra parameters of each cell's item, shape (cell, extra).
+        """
         ...
 
     def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Tensor:
-        """Log of the expected density of each cell."""
+        """Log of the expected density of each cell.
+
+        Args:
+            score: Scores of the cells, in [0, 1].
+            trials: Number of trials of each cell.
+            mean: Means of the cells' log-odds.
+            variance: Variances of the cells' log-odds.
+            extras: Extra parameters of each cell's item, shape (cell, extra).
+        """
         ...
 
     def expected_score(self, logit: Tensor, extras: Extras) -> Tensor:
-        """Mean score at known log-odds."""
+        """Mean score at known log-odds.
+
+        Args:
+            logit: Log-odds of the cells.
+            extras: Extra parameters of each cell's item, shape (cell, extra).
+        """
         ...
 
     def score_variance(self, logit: Tensor, extras: Extras) -> Tensor:
-        """Variance of a score at known log-odds."""
+        """Variance of a score at known log-odds.
+
+        Args:
+            logit: Log-odds of the cells.
+            extras: Extra parameters of each cell's item, shape (cell, extra).
+        """
         ...
 
     def information(self, logit: Tensor, extras: Extras) -> Tensor:
-        """Fisher information of a score about its log-odds."""
+        """Fisher information of a score about its log-odds.
+
+        Args:
+            logit: Log-odds of the cells.
+            extras: Extra parameters of each cell's item, shape (cell, extra).
+        """
         ...
 
     def draw(self, logit: Tensor, extras: Extras, generator: torch.Generator) -> Tensor:
-        """Scores drawn at known log-odds."""
+        """Scores drawn at known log-odds.
+
+        Args:
+            logit: Log-odds of the cells.
+            extras: Extra parameters of each cell's item, shape (cell, extra).
+            generator: Source of randomness.
+        """
         ...
 
 

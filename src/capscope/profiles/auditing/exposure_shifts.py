@@ -1,0 +1,302 @@
+"""How much better each model does on items that it may have seen than its ability says, and what clean models do.
+
+Two estimates of the same thing. Where it is known which items may have leaked, the shift of their log-odds at the
+ability that the other items show (logistic-regression differential functioning: Swaminathan and Rogers, 1990). Where it
+is not, the share of answers that are right whatever the difficulty: a floor of the model's own curve.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import brentq
+from scipy.special import expit
+from scipy.stats import norm, t
+
+from capscope.axes import ModelFloats, ModelItem, RowFloats
+from capscope.data import Responses
+from capscope.fit import PROBIT_SCALE, IRTPosterior
+
+PRIOR_SD = 5.0
+"""Prior standard deviation of a shift, in log-odds; it keeps the shift finite where every answer is right."""
+MOST_OWN = 0.9
+"""Largest share of an item's information that is taken for a model's own answer."""
+ROUNDS, LONGEST_STEP, STILL = 40, 1.0, 1e-8
+LEAST_VARIANCE = 1e-6
+WORKING_LEAK = 0.05
+LEAK_ROUNDS, MOST_LEAK = 4, 0.9
+"""Leak at which the weights of the estimate without known items are best; at 0 the hardest items would decide alone."""
+EXPECTED_SUSPECTS = 0.2
+"""Contaminated models expected before the data, of 4 models' worth of evidence."""
+PRIOR_MODELS, MOST_SUSPECTS = 4.0, 0.5
+EM_ROUNDS = 60
+CORE, CORE_STEPS, FIRST_QUANTILES = 0.6, 20, (0.2, 0.35, 0.5)
+"""Share of the models that the first curve must fit, steps towards it, and where it may start."""
+APART = 3.0
+"""Standard deviations by which a contaminated model is expected to exceed a clean one, at least."""
+
+
+@dataclass(frozen=True)
+class AnsweredItems:
+    """Answers of models and the curves of the items, on one ability."""
+
+    right: ModelItem
+    """Sum of the scores over trials."""
+    trials: ModelItem
+    """Number of trials; 0 where the item was not administered."""
+    slope: ModelItem
+    """Slope of each item as the other models' answers say it."""
+    intercept: ModelItem
+    """Intercept, likewise."""
+    floor: ModelItem
+    """Chance of a guess."""
+
+    @classmethod
+    def of(cls, responses: Responses, posterior: IRTPosterior, floor: RowFloats | None = None) -> "AnsweredItems":
+        """Lay out answers, with the curve of each item as it would be without the model's own answer.
+
+        A leaked answer makes its item look easy; with few models that hides the leak. The answer's part in the item's
+        posterior is removed to first order, and the uncertainty that remains flattens the curve.
+
+        Args:
+            responses: The answers.
+            posterior: A fit of them with one ability.
+            floor: Chance of a guess on each item; None for none.
+        """
+        table = responses.dense()
+        floors = np.broadcast_to(0.0 if floor is None else np.nan_to_num(floor), table.right.shape)
+        slope, intercept = (np.broadcast_to(part, floors.shape) for part in posterior.item_mean.T)
+        fitted = cls(table.right, table.n_trials, slope, intercept, floors)
+        ability, cov = posterior.ability_mean[:, :1], posterior.answer_cov
+        chance = fitted.chance(ability[:, 0])
+        gradient, variance = fitted.gradient(chance), _variance(chance)
+        pull = (table.right - table.n_trials * chance) * gradient / variance
+        weight = table.n_trials * gradient**2 / variance
+        with_slope, with_intercept = ability * cov[:, 0, 0] + cov[:, 0, 1], ability * cov[:, 1, 0] + cov[:, 1, 1]
+        spread = ability * with_slope + with_intercept
+        kept = np.maximum(1 - weight * spread, 1 - MOST_OWN)
+        flat = np.sqrt(1 + PROBIT_SCALE * spread / kept)
+        without = ((slope - with_slope * pull / kept) / flat, (intercept - with_intercept * pull / kept) / flat)
+        return replace(fitted, slope=without[0], intercept=without[1])
+
+    def take(self, items: np.ndarray) -> "AnsweredItems":
+        """Return some of the items."""
+        parts = (self.right, self.trials, self.slope, self.intercept, self.floor)
+        return AnsweredItems(*(part[:, items] for part in parts))
+
+    def chance(self, ability: ModelFloats, shift: ModelItem | float = 0.0) -> ModelItem:
+        """Chance of success at these abilities, with log-odds shifted."""
+        return self.floor + (1 - self.floor) * expit(ability[:, None] * self.slope + self.intercept + shift)
+
+    def gradient(self, chance: ModelItem) -> ModelItem:
+        """Derivative of the chance by its log-odds."""
+        known = (chance - self.floor) / (1 - self.floor)
+        return (1 - self.floor) * known * (1 - known)
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Each model's estimate, before it is compared with those of the others."""
+
+    ability: ModelFloats
+    """Ability where nothing leaked; NaN for a model that lacks answers on either side."""
+    estimate: ModelFloats
+    """Shift in log-odds, or share of leaked answers."""
+    se: ModelFloats
+    """Standard error from the answers."""
+    influence: ModelItem
+    """What each answer adds to the estimate; answers of several models to one item may hang together."""
+
+    def only(self, models: np.ndarray) -> "Shifts":
+        """Return the same with NaN for the models outside a mask."""
+        blank = np.where(models, 0.0, np.nan)
+        return Shifts(self.ability + blank, self.estimate + blank, self.se + blank, self.influence)
+
+
+def known_shifts(cells: AnsweredItems, exposed: ModelItem) -> Shifts:
+    """Estimate each model's ability and the shift of its log-odds on exposed items.
+
+    Args:
+        cells: Answers and item curves.
+        exposed: Exposure of each model to each item, 0 to 1; NaN where it is not known, which leaves the answer out.
+
+    Returns:
+        Abilities and shifts by maximum likelihood, with weak priors.
+    """
+    trials, weight = np.where(np.isnan(exposed), 0.0, cells.trials), np.nan_to_num(exposed)
+    value, inverse, influence = _maximum(cells, trials, weight)
+    usable = ((trials * weight).sum(1) > 0) & ((trials * (1 - weight)).sum(1) > 0)
+    blank = np.where(usable, 0.0, np.nan)
+    return Shifts(value[:, 0] + blank, value[:, 1] + blank, np.sqrt(inverse[:, 1, 1]), influence)
+
+
+def _maximum(
+    cells: AnsweredItems, trials: ModelItem, weight: ModelItem
+) -> tuple[Float[np.ndarray, "model 2"], Float[np.ndarray, "model 2 2"], ModelItem]:
+    """Ability and shift of each model by Fisher scoring, their covariance, and each answer's part in the shift."""
+    columns = np.stack([np.broadcast_to(cells.slope, weight.shape), weight], axis=-1)
+    prior = np.array([1.0, PRIOR_SD**-2])
+    right = np.where(trials > 0, cells.right, 0.0)
+    value = np.zeros((len(trials), 2))
+    inverse, pull = np.broadcast_to(np.diag(1 / prior), (len(trials), 2, 2)), np.zeros_like(trials)
+    for _ in range(ROUNDS):
+        chance = cells.chance(value[:, 0], value[:, 1:] * weight)
+        gradient, variance = cells.gradient(chance), _variance(chance)
+        pull = (right - trials * chance) * gradient / variance
+        score = np.einsum("mi,mic->mc", pull, columns) - prior * value
+        information = np.einsum("mi,mic,mid->mcd", trials * gradient**2 / variance, columns, columns)
+        inverse = np.linalg.inv(information + np.diag(prior))
+        step = np.einsum("mcd,md->mc", inverse, score)
+        if np.abs(step).max() < STILL:
+            break
+        value = value + np.clip(step, -LONGEST_STEP, LONGEST_STEP)
+    return value, inverse, pull * np.einsum("mc,mic->mi", inverse[:, 1], columns)
+
+
+def leaked_shares(cells: AnsweredItems) -> Shifts:
+    """Estimate the share of each model's answers that are right whatever the item's difficulty.
+
+    Args:
+        cells: Answers and item curves.
+
+    Returns:
+        Abilities, and shares that first-order errors of ability do not touch; a share may come out below 0.
+    """
+    leak = np.zeros(len(cells.trials))
+    shifts = _leak_step(cells, leak)
+    for _ in range(LEAK_ROUNDS):
+        leak = np.clip(np.nan_to_num(shifts.estimate), 0.0, MOST_LEAK)
+        shifts = _leak_step(cells, leak)
+    return shifts
+
+
+def _leak_step(cells: AnsweredItems, leak: ModelFloats) -> Shifts:
+    """One step of the estimate of leaked shares from a first value."""
+    leaky = replace(cells, floor=cells.floor + leak[:, None] * (1 - cells.floor))
+    ability = _maximum(leaky, cells.trials, np.zeros_like(cells.trials))[0][:, 0]
+    chance = leaky.chance(ability)
+    variance, gradient = _variance(chance), leaky.gradient(chance) * cells.slope
+    missed = (1 - chance) / (1 - leak[:, None])
+    raw = missed / _variance(chance + WORKING_LEAK * (1 - chance))
+    by_ability = (cells.trials * gradient**2 / variance).sum(1)
+    share = (cells.trials * raw * gradient).sum(1) / np.maximum(by_ability, LEAST_VARIANCE)
+    weight = raw - share[:, None] * gradient / variance
+    reach = (cells.trials * weight * missed).sum(1)
+    reach = np.where((cells.trials.sum(1) > 0) & (reach > LEAST_VARIANCE), reach, np.nan)
+    influence = weight * (cells.right - cells.trials * chance) / reach[:, None]
+    se = np.sqrt((cells.trials * weight**2 * variance).sum(1)) / reach
+    return Shifts(ability + 0 * reach, leak + influence.sum(1), se, influence)
+
+
+def _variance(chance: ModelItem) -> ModelItem:
+    return np.maximum(chance * (1 - chance), LEAST_VARIANCE)
+
+
+@dataclass(frozen=True)
+class CleanLaw:
+    """Estimates that clean models of the same ability would show."""
+
+    center: ModelFloats
+    """Expected estimate of each model if it is clean."""
+    sd: ModelFloats
+    """Standard deviation of its estimate if it is clean: its answers, and how far clean models differ."""
+    spread: float
+    """Standard deviation between clean models beyond the noise of answers."""
+    freedom: float
+    """Degrees of freedom of `spread`."""
+    clean: ModelFloats
+    """Probability that each model is clean."""
+
+    def p_value(self, excess: np.ndarray, sd: np.ndarray) -> np.ndarray:
+        """Chance that a clean model exceeds its expectation by that much, one-sided."""
+        return t.sf(excess / sd, self.freedom)
+
+    def least_shift(self, sd: np.ndarray, alpha: float, power: float) -> np.ndarray:
+        """Shift that is found with this power at this one-sided level."""
+        return (t.isf(alpha, self.freedom) + norm.ppf(power)) * sd
+
+
+def clean_law(shifts: Shifts) -> CleanLaw:
+    """Estimate what clean models show, from all models, some of which may be contaminated.
+
+    A mixture of two classes, both around a curve over ability: clean ones, and ones that lie above it by several
+    standard deviations; the class sizes, the curve and the spread of the clean ones by EM.
+
+    Args:
+        shifts: Estimates of at least 3 models; the others are NaN.
+    """
+    known = np.flatnonzero(np.isfinite(shifts.estimate))
+    value, noise = shifts.estimate[known], shifts.se[known] ** 2
+    columns = _curve(shifts.ability[known])
+    clean, spread = _first_clean(value, noise, columns)
+    suspects = 0.05
+    beta, covariance = np.zeros(columns.shape[1]), np.eye(columns.shape[1])
+    for _ in range(EM_ROUNDS):
+        weight = clean / (noise + spread)
+        covariance = np.linalg.inv(columns.T @ (columns * weight[:, None]) + 1e-12 * np.eye(columns.shape[1]))
+        beta = covariance @ (columns.T @ (weight * value))
+        rest = value - columns @ beta
+        spread = _spread(rest, noise, clean, columns.shape[1])
+        sd = np.sqrt(noise + spread)
+        gap = max(float(((1 - clean) * rest).sum() / max((1 - clean).sum(), 1e-9)), APART * float(np.median(sd)))
+        odd = norm.pdf(rest, gap, np.sqrt(sd**2 + gap**2 / 2))
+        plain = norm.pdf(rest, 0, sd)
+        plain, odd = (1 - suspects) * plain, suspects * np.where(rest > 0, odd, 0.0)
+        clean = np.where(plain + odd > 0, plain / np.maximum(plain + odd, 1e-300), (rest <= 0).astype(float))
+        suspects = min(((1 - clean).sum() + EXPECTED_SUSPECTS) / (len(clean) + PRIOR_MODELS), MOST_SUSPECTS)
+    # the center was drawn towards the clean models that it was estimated from, not towards the others
+    of_center = np.einsum("mc,cd,md->m", columns, covariance, columns) * (1 - 2 * clean)
+    freedom = max(float(clean.sum()) - columns.shape[1], 1.0)
+    blank = np.full(len(shifts.estimate), np.nan)
+    parts = [columns @ beta, np.sqrt(noise + spread + of_center), clean]
+    center, sd, clean = (_put(blank, known, part) for part in parts)
+    return CleanLaw(center, sd, float(np.sqrt(spread)), freedom, clean)
+
+
+def _first_clean(value: np.ndarray, noise: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, float]:
+    """Models near a curve through the narrowest majority, and the spread around it (least trimmed squares).
+
+    Rousseeuw (1984); several first curves, the steps of each lower the trimmed sum of squares.
+    """
+    size = int(np.ceil(CORE * len(value)))
+    best, least = np.arange(len(value)), np.inf
+    for quantile in FIRST_QUANTILES:
+        rest = value - np.quantile(value, quantile)
+        for _ in range(CORE_STEPS):
+            core = np.argsort(np.abs(rest), kind="stable")[:size]
+            beta = np.linalg.lstsq(columns[core], value[core], rcond=None)[0]
+            rest = value - columns @ beta
+        squares = float(np.sort(rest**2)[:size].sum())
+        if squares < least:
+            best, least = rest, squares
+    edge = norm.ppf((1 + CORE) / 2)
+    of_core = 1 - 2 * edge * norm.pdf(edge) / CORE
+    sd = np.sqrt(least / size / of_core)
+    clean = np.where(best < APART * np.maximum(sd, np.sqrt(noise)), 1.0, 0.0)
+    return clean, max(float(sd**2 - np.median(noise)), 0.0)
+
+
+def _put(blank: np.ndarray, known: np.ndarray, part: np.ndarray) -> np.ndarray:
+    full = blank.copy()
+    full[known] = part
+    return full
+
+
+def _curve(ability: np.ndarray) -> np.ndarray:
+    """Columns of a polynomial over ability; of higher degree the more models there are."""
+    degree = 0 if len(ability) < 10 else 1 if len(ability) < 30 else 2
+    scaled = (ability - ability.mean()) / max(float(ability.std()), 1e-9)
+    return np.stack([scaled**power for power in range(degree + 1)], axis=1)
+
+
+def _spread(rest: np.ndarray, noise: np.ndarray, weight: np.ndarray | None = None, lost: int = 1) -> float:
+    """Variance between models beyond noise: the one at which standardised squares have their expectation."""
+    weight = np.ones(len(rest)) if weight is None else weight
+    target = max(float(weight.sum()) - lost, 0.5)
+
+    def excess(spread: float) -> float:
+        return float((weight * rest**2 / (noise + spread)).sum()) - target
+
+    if excess(0.0) <= 0:
+        return 0.0
+    return float(brentq(excess, 0.0, float((rest**2).max()) * len(rest) / target + 1.0))
