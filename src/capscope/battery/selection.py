@@ -22,7 +22,7 @@ from capscope.battery.selectors.selector import (
     within_cost,
 )
 from capscope.data import Demands, Study, checked_columns, read_table
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import refuse_file, write_table
 from capscope.intervals import normal_quantile
@@ -71,7 +71,7 @@ class BatteryDesign:
 
 
 @dataclass(frozen=True, repr=False)
-class Battery:
+class Battery(ArrowTables):
     """A chosen set of items."""
 
     table: pd.DataFrame

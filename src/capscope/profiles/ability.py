@@ -13,7 +13,7 @@ import pandas as pd
 
 from capscope.axes import FloatArray, ModelDim
 from capscope.data import Study
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
@@ -44,7 +44,7 @@ SCORED_CELLS, FEWEST_SCORED, SCORE_DRAWS = 200_000, 50, 100
 
 
 @dataclass(frozen=True)
-class AbilityProfiles:
+class AbilityProfiles(ArrowTables):
     """Ability profiles of the models of a fit."""
 
     table: pd.DataFrame

@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from capscope.axes import AGENT_FACETS, FloatArray
 from capscope.data import COSTS, Study, read_study, subjects_of
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few
 from capscope.profiles import ItemChances
 
@@ -35,7 +35,7 @@ MOST_RUNS = 1e6
 
 
 @dataclass(frozen=True)
-class SuccessCosts:
+class SuccessCosts(ArrowTables):
     """Cost per success of each subject, and success within budgets."""
 
     cost: str
