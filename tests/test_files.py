@@ -176,3 +176,11 @@ def test_locks_leave_no_file_behind_and_hold_while_they_come_and_go(tmp_path, mo
         list(threads.map(count, range(4)))
     assert counter.read_text() == "20"
     assert list((tmp_path / "temp").iterdir()) == []
+
+
+def test_a_user_without_a_name_can_lock(tmp_path, monkeypatch):
+    for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4242424)
+    with files.locked(tmp_path / "study"):
+        assert files.write_text(tmp_path / "t", "x").read_text() == "x"

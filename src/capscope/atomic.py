@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import getpass
 import glob
 import os
 import platform
@@ -85,6 +86,13 @@ def _exchange(one: Path, other: Path) -> bool:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
         return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0
     return False
+
+
+def user_name() -> str:
+    """Return the name of the user, or the number of one without a name, as in a container."""
+    with suppress(KeyError, OSError, ImportError):
+        return getpass.getuser()
+    return str(os.getuid())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How results show themselves in a Python session: short reprs and HTML tables."""
+"""How results show themselves in a Python session, and how their tables leave it: reprs, HTML, Arrow."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -7,6 +7,9 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+from capscope.errors import InputError, first_few
 
 ROWS = 20
 """Rows of a table that a notebook shows."""
@@ -67,3 +70,26 @@ def short_value(value: object) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
+
+
+class ArrowTables:
+    """Results that hold tables: a base class of their dataclasses."""
+
+    def to_arrow(self, table: str = "") -> pa.Table:
+        """Return a table of the result as an Arrow table, which polars, DuckDB and others read without a copy.
+
+        Args:
+            table: Name of the field that holds the table; by default the first.
+
+        Raises:
+            InputError: There is no such table.
+
+        Example:
+            >>> polars.from_arrow(capscope.forecast(scores).to_arrow("odd"))  # doctest: +SKIP
+        """
+        values = {entry.name: getattr(self, entry.name) for entry in fields(cast(Any, self))}
+        frames = {name: value for name, value in values.items() if isinstance(value, pd.DataFrame)}
+        name = table or next(iter(frames), "")
+        if name not in frames:
+            raise InputError(f"there is no table '{name}' in {type(self).__name__}; it has {first_few(frames, 8)}")
+        return pa.Table.from_pandas(frames[name], preserve_index=frames[name].index.name is not None)

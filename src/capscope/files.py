@@ -4,7 +4,6 @@ New content is written to a sibling of the target, flushed to disk, and put in i
 process, a full disk or a second process therefore leaves the old content or the new content, never a mixture.
 """
 
-import getpass
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.atomic import exclusive, flush, scratch_beside, swap
+from capscope.atomic import exclusive, flush, scratch_beside, swap, user_name
 from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
@@ -68,8 +67,7 @@ def refuse_folder(folder: Path, *, force: bool, what: str, holds: Callable[[str]
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if names and not force:
         raise OutputError(f"{folder}: already exists; choose another {option} or add --force")
-    others = [name for name in names if not holds(name)]
-    if others:
+    if others := [name for name in names if not holds(name)]:
         raise OutputError(f"{folder}: holds more than a {what} ({first_few(others)}); choose another {option}")
     refuse_unwritable(folder, option)
 
@@ -375,7 +373,7 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
         OutputError: Another process holds the lock for longer.
     """
     name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
-    lock = Path(tempfile.gettempdir()) / f"capscope-{getpass.getuser()}-{name}.lock"
+    lock = Path(tempfile.gettempdir()) / f"capscope-{user_name()}-{name}.lock"
     with ExitStack() as stack:
         try:
             stack.enter_context(exclusive(lock, seconds))

@@ -143,6 +143,58 @@ def test_under_an_unknown_word_only_an_object_at_the_very_end_counts():
     assert parse_reply("The level is: 2", "terminated").level is None
 
 
+SHAPES = {
+    "a full stop": ('{"reasoning": "r", "level": "2."}', 2),
+    "a remark": ('{"reasoning": "r", "level": 2 // typical\n}', 2),
+    "wide marks": ('{"reasoning": "r"\uff0c "level"\uff1a \uff12}', 2),
+    "a space in the key": ('{"reasoning": "r", "level ": 2}', 2),
+    "a text of JSON": (json.dumps(json.dumps({"reasoning": "r", "level": 2})), 2),
+    "arguments of a tool": (json.dumps({"name": "reply", "arguments": '{"reasoning": "r", "level": 2}'}), 2),
+    "HTML": ("{&quot;reasoning&quot;: &quot;r&quot;, &quot;level&quot;: 2}", 2),
+    "the schema first": ('{"properties": {"level": {"type": "integer"}}}\n{"reasoning": "r", "level": 2}', 2),
+    "no last brace": ('{"reasoning": "r", "level": 2', 2),
+    "tags": ("<reasoning>r</reasoning>\n<level>2</level>", 2),
+    "a box": (r"So the final level is \boxed{2}", 2),
+    "words on it": ("The level is: 2 (moderate)", 2),
+    "words that move it": ("The level is: 2, or maybe higher", None),
+    "a token": ("The level is: 2<|eot|>", 2),
+    "another turn": ('{"reasoning": "r", "level": 2}<|start_header_id|>user<|end_header_id|>\nlevel 4?', 2),
+    "a user's turn": ('{"reasoning": "r", "level": 2}\nUser: rate level 4', 2),
+    "marked thoughts": (
+        '<|START_THINKING|>{"level": 1}<|END_THINKING|><|START_RESPONSE|>{"level": 2}<|END_RESPONSE|>',
+        2,
+    ),
+    "a fence of thoughts": ('```thinking\n{"level": 1}\n```\n{"level": 2}', 2),
+    "a draft in special tokens": ('<|START_THINKING|> {"level": 1} so', None),
+    "a draft in other brackets": ('\u25c1think\u25b7 {"level": 1} so', None),
+    "a draft in numbered tokens": ('<unused94>thought\n{"level": 1}', None),
+    "a draft within a line": ('Okay <think>maybe {"level": 1} or', None),
+    "a draft in a tag with a setting": ('<think type="deep">{"level": 1}', None),
+}
+
+
+@pytest.mark.parametrize(("text", "level"), SHAPES.values(), ids=SHAPES.keys())
+def test_replies_of_other_models_and_servers_are_read(text, level):
+    assert parse_reply(text).level == level
+
+
+def test_reasons_to_end_are_read_in_every_spelling():
+    for whole in ("eosToken", "FINISH_REASON_STOP", "FinishReason.STOP", "END_OF_TURN", "stop_eos", "<|im_end|>"):
+        assert parse_reply("The level is: 2", whole).level == 2, whole
+    for cut in ("FINISH_REASON_MAX_TOKENS", "maxTokens", "content-filter", "guardrail_intervened", "token_limit"):
+        assert parse_reply(PLAIN, cut).level is None, cut
+    assert parse_reply('{"reasoning": "r", "level": 2', "").level is None
+
+
+def test_joint_replies_of_two_minds_hold_no_level_where_they_differ():
+    for text in ('{"levels": {"A": 2, "B": 3}}\n{"levels": {"A": 2, "B": 4}}',):
+        assert [parsed.level for parsed in parse_joint_reply(text, ["A", "B"]).values()] == [2, None]
+    repeated = parse_joint_reply('{"levels": {"A": 2, "A": 1}}', ["A"])
+    assert repeated["A"].level is None
+    nested = parse_joint_reply('{"levels": {"a": {"reasoning": "r", "level": 2}}}', ["A"])
+    assert nested["A"].level == 2
+
+
 def test_joint_replies_are_read_through_the_same_faults():
     for text in (
         r'{"reasoning": "\(a\)", "levels": {"A": 2, "B": 3,}}',
@@ -154,7 +206,13 @@ def test_joint_replies_are_read_through_the_same_faults():
 
 
 def test_the_parser_takes_no_long_time():
-    for text in ('{"a":' * 30_000, '{"level": ' * 10_000, PLAIN * 2000, '{"reasoning": "' + "x {y} " * 20_000):
+    for text in (
+        "\n<think>\n" * 10_000,
+        '{"a":' * 30_000,
+        '{"level": ' * 10_000,
+        PLAIN * 2000,
+        '{"reasoning": "' + "x {y} " * 20_000,
+    ):
         begun = time.monotonic()
         parse_reply(text)
         assert time.monotonic() - begun < 3

@@ -174,6 +174,18 @@ def test_a_group_of_tasks_holds_numbers_and_no_texts(world: World, bank: Bank, t
         save_task_group(study, battery, tmp_path / "other")
 
 
+def test_a_command_that_one_output_stops_writes_none(bank: Bank, tmp_path: Path) -> None:
+    bank.save(tmp_path / "bank")
+    table, folder = tmp_path / "drawn.csv", tmp_path / "drawn-lm-eval"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    command = ["battery", "select", str(tmp_path / "bank"), "-n", "12", "--out", str(table), "--for", "lm-eval"]
+    result = CliRunner().invoke(app, [*command, "--samples", str(tmp_path / "samples.json")])
+    assert isinstance(result.exception, OutputError)
+    assert str(folder) in str(result.exception)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bank", "drawn-lm-eval"]
+
+
 def test_answers_that_a_tool_names_by_task_and_number_are_scored(bank: Bank) -> None:
     battery = select_battery(bank, 30)
     table = pd.DataFrame({"model": "new", "item_id": battery.items, "score": np.arange(30) % 2})

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from capscope.data import Study
 from cli.running import Run, RunJson
 from decide.test_route import answers, prices
 
@@ -36,3 +37,18 @@ def test_an_evaluation_says_first_what_is_saved(tmp_path: Path, run: Run) -> Non
     assert "best single model's score" in text.splitlines()[0]
     assert "by-task" in text
     assert "holds" in text
+
+
+def test_costs_of_a_success_are_printed(tmp_path: Path, run: Run, run_json: RunJson) -> None:
+    study = answers()
+    table = study.require("responses").assign(usd=2.0)
+    Study.of(study.items, table, name="priced").save(tmp_path / "priced")
+    study.save(tmp_path / "bare")
+    code, text, _ = run("route", "costs", tmp_path / "priced", "--budget", "1", "--budget", "3")
+    assert code == 0
+    assert "large succeeds at least cost" in text
+    printed = run_json("route", "costs", tmp_path / "priced", "--budget", "3")
+    assert [row["budget"] for row in printed["budgets"]] == [3, 3, 3]
+    code, _, error = run("route", "costs", tmp_path / "bare", "--cost", "tokens")
+    assert code == 1
+    assert "its answers have no tokens" in error

@@ -2,10 +2,22 @@
 
 import itertools
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import AgentDesign, Study, agent_design, check_study, effort_ranks, with_agents, with_models_of
+from capscope.data import (
+    AgentDesign,
+    Responses,
+    Study,
+    agent_design,
+    check_study,
+    effort_ranks,
+    one_answer_each,
+    verdict_correlation,
+    with_agents,
+    with_models_of,
+)
 from capscope.data.formats import merge_studies, read_parts, read_renames
 
 
@@ -95,3 +107,36 @@ def test_renames_split_names_into_parts(tmp_path) -> None:  # noqa: ANN001
     merged = merge_studies([study], "error", read_renames(table), read_parts(table)).study.require("responses")
     parts = {tuple(row) for row in merged[["model", "scaffold", "effort"]].astype(str).to_numpy().tolist()}
     assert parts == {("gpt", "codex", "high"), ("gpt", "own", "none"), ("other", "none", "none")}
+
+
+def judged(rho: float, seed: int = 0, models: int = 6, items: int = 80, judges: int = 3) -> Study:
+    """Verdicts of judges whose errors on one answer are correlated by about `rho`."""
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=(models, items, 1))
+    verdict = np.sqrt(rho) * shared + np.sqrt(1 - rho) * rng.normal(size=(models, items, judges)) > 0
+    m, i, j = np.indices(verdict.shape).reshape(3, -1)
+    columns = {"model": m.astype(str), "item_id": i.astype(str), "judge": j.astype(str), "score": verdict.ravel() * 1.0}
+    return Study.of(responses=pd.DataFrame(columns))
+
+
+def test_judges_of_one_answer_make_one_answer() -> None:
+    alike = judged(1.0)
+    assert verdict_correlation(alike) == pytest.approx(1)
+    one = one_answer_each(alike).require("responses")
+    assert len(one) == 6 * 80
+    assert "judge" not in one
+    np.testing.assert_allclose(one["n_trials"], 1)
+    independent = one_answer_each(judged(0.0)).require("responses")
+    assert independent["n_trials"].between(2.4, 3).all()
+    assert one_answer_each(alike, ("judge",)) is alike
+    lone = Study.of(responses=alike.require("responses").drop_duplicates(["model", "item_id"]))
+    assert one_answer_each(lone) is lone
+
+
+def test_costs_go_with_their_answers() -> None:
+    table = answers(CROSSED).require("responses").assign(tokens=np.arange(18.0))
+    responses = Responses.of(Study.of(responses=table.sample(frac=1, random_state=0)))
+    assert responses.rows(np.array([3])).costs["tokens"].tolist() == [responses.costs["tokens"][3]]
+    item, scaffold = responses.item_index, responses.facets["scaffold"].codes
+    expected = 6 * responses.model_index + 3 * scaffold + item
+    np.testing.assert_array_equal(responses.costs["tokens"], expected)

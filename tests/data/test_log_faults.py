@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import numpy as np
 import pytest
 
 from capscope.data.formats import (
@@ -60,6 +61,26 @@ def archive(tmp_path):
         return path
 
     return writer
+
+
+def test_costs_and_confidence_of_samples_are_kept(log):
+    usage = {"m": {"total_tokens": 30, "total_cost": 0.5}, "grader": {"total_tokens": 900}}
+    stated = {"match": {"value": "C", "metadata": {"confidence": 0.9}}}
+    odd = {"match": {"value": "I", "metadata": {"confidence": 90}}}
+    samples = [
+        sample(1, stated, 1, model_usage=usage, total_time=8.0, working_time=5.0),
+        sample(1, odd, 2, model_usage={"m": {"total_tokens": 10}}, total_time=7.0),
+        sample(2, WRONG, 1),
+    ]
+    table = import_inspect(log(samples))[0].require("responses").set_index("item_id")
+    assert table.loc["t:1", ["n_trials", "tokens", "seconds", "confidence"]].tolist() == [2, 40, 12, 0.9]
+    assert table.loc["t:1", "usd"] == 1.0  # the trial without dollars counts the mean of the others
+    assert table.loc["t:2", ["usd", "tokens", "seconds", "confidence"]].isna().all()
+    answered = [sample(1, {"match": {"value": "C", "answer": text}}, epoch) for epoch, text in enumerate("AaB", 1)]
+    agreed = import_inspect(log([*answered, sample(2)]))[0].require("responses").set_index("item_id")["agreement"]
+    assert agreed["t:1"] == pytest.approx(1 / 3)
+    assert np.isnan(agreed["t:2"])
+    assert "tokens" not in import_inspect(log([sample(1), sample(2)]))[0].require("responses")
 
 
 def test_a_sample_that_is_logged_twice_counts_once_by_its_last_score(archive):

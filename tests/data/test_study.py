@@ -260,3 +260,9 @@ def test_an_item_with_one_option_is_open_whatever_older_versions_stored():
     items = pd.DataFrame({"item_id": ["a", "b", "c"], "n_options": [4, 1, 1], "chance": [None, None, 1.0]})
     assert Study.of(items=items).items["chance"].tolist() == [0.25, 0.0, 0.0]
     assert Study.of(items=items.drop(columns="chance")).items["chance"].tolist() == [0.25, 0.0, 0.0]
+
+
+def test_a_study_made_of_its_tables_alone_has_what_a_table_of_items_may_leave_out() -> None:
+    items = pd.DataFrame({"item_id": ["q1", "q2"]})
+    made = Study(items, pd.DataFrame({"model": ["m"] * 2, "item_id": ["q1", "q2"], "score": [1.0, 0.0]}), None, "s")
+    pd.testing.assert_frame_equal(made.require("items"), Study.of(items, made.responses).require("items"))

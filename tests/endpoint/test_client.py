@@ -263,3 +263,16 @@ def test_settings_of_the_environment_are_named(monkeypatch, name, value):
 def test_redaction_cuts_long_texts():
     assert len(redact("a" * 1000)) == 300
     assert redact(f"x {KEY}", KEY) == "x [key]"
+
+
+def test_variables_that_no_header_takes_and_ports_of_proxies_are_named(monkeypatch):
+    settings = EndpointSettings(base_url="http://127.0.0.1:1/v1", max_attempts=1)
+
+    def asked():
+        return asyncio.run(ChatClient(settings, np.random.default_rng(0)).ask({"model": "m", "messages": []}))
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:99999")
+    assert "port must be 0-65535" in asked().problem
+    monkeypatch.setenv("OPENAI_ORG_ID", "a\nb")
+    with pytest.raises(EndpointError, match="OPENAI_ORG_ID"):
+        asked()

@@ -167,3 +167,48 @@ def test_words_for_the_end_of_a_reply():
     assert all(map(is_cut, ("length", "content_filter", "MAX_TOKENS", "tool_calls")))
     assert not is_whole("something new")
     assert not is_cut("something new")
+
+
+def test_replies_of_older_and_looser_servers_are_read():
+    plain = answer("x", finish_reason="stop")
+    chunk = {"choices": [{"delta": {"content": "x"}, "finish_reason": None}]}
+    last = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 1}}
+    stream = "".join(f"data: {json.dumps(event)}\n\n" for event in (chunk, last)) + "data: [DONE]\n"
+    for body in (
+        "\ufeff" + plain,
+        plain.replace('{"', '{"created": ' + "9" * 6000 + ', "', 1),
+        json.dumps({"choices": [{"text": "x", "finish_reason": "stop"}]}),
+        json.dumps({"choices": [{"message": "x", "finish_reason": "stop"}]}),
+        stream,
+    ):
+        reply = read_completion(body)
+        assert (reply.text, reply.finish_reason, reply.problem) == ("x", "stop", ""), body[:60]
+    assert read_completion(stream).usage == Usage(5, 1)
+    assert read_completion(stream.replace("data: [DONE]", "")).problem
+
+
+def test_a_refusal_among_the_parts_is_final():
+    reply = read_completion(answer([{"type": "refusal", "refusal": "I will not."}]))
+    assert (reply.problem, reply.final) == ("refused: I will not.", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"choices": [{"error": {"code": 502, "message": "gone"}, "message": {"content": ""}}]}, 502, "gone"),
+        ({"choices": [{"error": {"code": 429, "message": "slow down"}, "message": None}]}, 429, "slow down"),
+        ({"errors": [{"message": "broken"}], "success": False}, 400, "broken"),
+        ({"base_resp": {"status_code": 1027, "status_msg": "sensitive"}, "choices": None}, 400, "sensitive"),
+        ({"code": 1301, "msg": "unsafe"}, 400, "unsafe"),
+    ],
+)
+def test_errors_under_other_names_keep_the_words_of_the_server(body, status, words):
+    found = error_of(json.dumps(body))
+    assert found is not None
+    assert (found[0], found[2]) == (status, words)
+
+
+def test_log_probabilities_of_any_size_break_nothing():
+    top = '[{"token": "3", "logprob": -1' + "0" * 400 + '}, {"token": "2", "logprob": -0.1}]'
+    body = answer("3", logprobs={"content": [{"token": "3", "top_logprobs": "TOP"}]}).replace('"TOP"', top)
+    assert [token for token, _ in read_completion(body).tail[0].alternatives] == ["3", "2"]

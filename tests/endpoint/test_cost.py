@@ -23,7 +23,8 @@ from capscope.endpoint import (
     estimate_tokens,
     find_prices,
 )
-from capscope.errors import InputError
+from capscope.endpoint.completion import read_usage
+from capscope.errors import EndpointError, InputError
 from endpoint.server import Answer, ScriptedServer, completion, error
 
 PRICES = Prices(2.0, 10.0, "given")
@@ -354,3 +355,23 @@ def test_messages_that_the_endpoint_refuses_are_written_in_another_form(tmp_path
     with ScriptedServer(script) as server:
         assert asyncio.run(run()) == ["Be brief.\n\nWhy?"] * 20
         assert len(server.calls) < 20 + 17
+
+
+@pytest.mark.parametrize("usd", [float("nan"), -1.0])
+def test_no_limit_can_be_kept_with_what_is_no_amount(usd):
+    for make in (lambda: Budget(usd), lambda: Budget.of_run(None, usd, 0.0), lambda: Prices(usd, 1.0, "given")):
+        with pytest.raises(InputError, match="give US dollars, 0 or more"):
+            make()
+    with pytest.raises(InputError, match="--usd-out is inf"):
+        Prices(1.0, float("inf"), "given")
+
+
+def test_tokens_of_a_prefix_cache_that_are_counted_apart_are_paid():
+    stated = {"input_tokens": 10, "cache_read_input_tokens": 990, "output_tokens": 5}
+    assert read_usage(stated, "x") == Usage(1000, 5)
+
+
+@pytest.mark.parametrize("setting", [{"concurrency": 0}, {"max_attempts": 0}, {"timeout": float("nan")}])
+def test_settings_that_would_ask_nothing_or_wait_for_ever_are_refused(setting):
+    with pytest.raises(EndpointError, match="give "):
+        EndpointSettings(base_url="http://127.0.0.1:1/v1", **setting)

@@ -240,3 +240,8 @@ def test_a_damaged_reply_does_not_hide_the_others(tmp_path, stored):
     with Ledger(path) as ledger:
         assert {entry.key: entry.reply.text for entry in ledger.done(["a", "b"])}["b"] == "text"
         assert ledger.get("a") is not None
+
+
+def test_a_device_is_no_ledger():
+    with pytest.raises(InputError, match="device or a pipe"):
+        Ledger("/dev/null")

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
 from capscope.data import AgentDesign, Responses, Study, agent_design
 from capscope.errors import FitError
 from capscope.fit import Fit, fit, fit_study, load_fit, parts_of_name, split_general, with_agent, with_named_agent
 from capscope.fit import StudyFitSettings as Settings
+from capscope.fit.facets.evidence import evidence_of
 from capscope.fit.facets.mixed import Term, fit_mixed
 
 Pairs = Sequence[tuple[int, int, int]]
@@ -180,6 +181,56 @@ def test_judges_are_severe_or_lenient() -> None:
     fitted = fit(Study.of(responses=judged), "rasch", facets="judge")
     effects = split_general(fitted.posterior, *_design(fitted)).effects("judge")
     assert effects["lower"].iloc[0] > 0 > effects["upper"].iloc[1]
+
+
+def judged_world(seed: int, spread: float, lenient: Sequence[float], rho: float = 0.6) -> tuple[Study, np.ndarray]:
+    """Verdicts that follow Rasch for each judge, correlated within each answer (a Gaussian copula)."""
+    rng, judges = np.random.default_rng(seed), len(lenient)
+    ability, difficulty = rng.normal(0, spread, 8), rng.normal(0, 1, 80)
+    shared, own = rng.normal(size=(8, 80, 1)), rng.normal(size=(8, 80, judges))
+    chance = expit(ability[:, None, None] - difficulty[:, None] + np.asarray(lenient))
+    verdict = ndtr(np.sqrt(rho) * shared + np.sqrt(1 - rho) * own) < chance
+    m, i, j = np.indices(verdict.shape).reshape(3, -1)
+    names = {"model": [f"m{k}" for k in m], "item_id": [f"q{k:02d}" for k in i], "judge": [f"j{k}" for k in j]}
+    return Study.of(responses=pd.DataFrame({**names, "score": verdict.ravel() * 1.0})), ability
+
+
+def _squares(study: Study, ability: np.ndarray) -> float:
+    """Mean squared error of the estimates, but for their common shift, in units of their stated variance."""
+    evidence = evidence_of(fit(study, "rasch").posterior)
+    value, variance = evidence.general
+    error = value - ability / evidence.log_odds
+    error = error - np.average(error, weights=1 / variance)
+    return float((error**2 / variance).sum() / (len(value) - 1))
+
+
+def test_judges_of_one_answer_are_no_independent_answers() -> None:
+    study, _ = judged_world(0, 0.9, (0.0, 0.0, 0.0))
+    one, stored = fit(study, "rasch"), fit(study, "rasch", facets="judge").design
+    first = study.require("responses").query("judge == 'j0'").drop(columns="judge")
+    narrow, wide = one.abilities()["sd"].mean(), fit(Study.of(responses=first), "rasch").abilities()["sd"].mean()
+    assert 0.75 < narrow / wide < 1  # three judges tell more than one, far less than three answers
+    assert stored is not None
+    assert 0.25 < stored.verdict_correlation < 0.6
+    assert AgentDesign.from_dict(stored.as_dict()) == stored
+
+
+@pytest.mark.slow
+def test_intervals_hold_where_judges_share_answers() -> None:
+    squares = [_squares(*judged_world(seed, 0.9, (0.0, 0.0, 0.0))) for seed in range(30)]
+    assert 0.75 < np.mean(squares) < 1.25  # 2.2 where each verdict counts as an answer; one standard error is 0.09
+    inside: list[np.ndarray] = []
+    for seed in range(30):
+        study, ability = judged_world(seed, 0.9, (0.6, 0.0, -0.6))
+        fitted = fit(study, "rasch", facets="judge")
+        parts = split_general(fitted.posterior, *_design(fitted), seed)
+        effects = parts.effects("model")
+        truth = (ability - ability.mean()) / parts.log_odds
+        inside.append((effects["lower"].to_numpy() < truth) & (truth < effects["upper"].to_numpy()))
+        judge = parts.effects("judge")
+        inside.append(np.abs(np.array([0.6, 0, -0.6]) / parts.log_odds - judge["effect"]) < 2.5 * judge["sd"])
+    assert 0.84 < np.concatenate(inside[::2]).mean() < 0.95
+    assert np.concatenate(inside[1::2]).mean() > 0.93
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.battery import AdaptiveBattery, Bank, ItemPool, score_battery
+from capscope.battery import AdaptiveBattery, Bank, ItemPool, score_battery, size_for_width
 from capscope.data import Study
 from capscope.decide import gate
 from capscope.errors import InputError
@@ -21,7 +21,7 @@ from capscope.errors import InputError
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     pytest.importorskip("inspect_ai", reason="inspect-ai is not installed; install capscope[inspect]")
-    from inspect_ai import Task, eval
+    from inspect_ai import Task, eval, task_with
     from inspect_ai.dataset import Sample
     from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
@@ -38,12 +38,13 @@ with warnings.catch_warnings():
         score_log,
         score_of,
     )
+    from capscope.integrations.inspect_stopping import capscope_stopping, score_stopped_log
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 N_ITEMS, N_PAST = 250, 25
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def streams_of_a_run_that_ended_early() -> Iterator[None]:
     """Collect the streams that Inspect leaves open where a run fails, so that no later test warns of them."""
     yield
@@ -90,8 +91,10 @@ def yes_man() -> Model:
     return get_model("mockllm/model", custom_outputs=say_yes)
 
 
-def exact(bank: Path) -> Scorer:
-    @scorer(metrics=[mean(), capscope_score(str(bank)), capscope_ability(str(bank))])
+def exact(bank: Path | None = None) -> Scorer:
+    own = [] if bank is None else [capscope_score(str(bank)), capscope_ability(str(bank))]
+
+    @scorer(metrics=[mean(), *own])
     def same_as_target() -> Callable[..., Any]:
         async def score(state: TaskState, target: Target) -> Score:
             return Score(value=float(state.output.completion == target.text))
@@ -130,6 +133,34 @@ def cut() -> Solver:
 def of_value(value: Any) -> EvalSample:
     """A complete sample with one score."""
     return EvalSample(id="7", epoch=1, input="?", target="yes", scores={"judge": Score(value=value)})
+
+
+def test_a_task_left_unchanged_runs_the_battery_alone_and_its_log_is_scored(world: World) -> None:
+    manager = capscope_stopping(world.folder / "bank", stop="items:60", seed=1)
+    task = Task(dataset=world.samples, name="quiz", solver=generate(), scorer=exact())
+    log = eval(
+        task_with(task, early_stopping=manager), model=yes_man(), log_dir=str(world.folder / "stopped"), display="none"
+    )[0]
+    assert log.status == "success", log.error
+    assert log.results is not None
+    assert log.results.early_stopping is not None
+    assert len(log.results.early_stopping.early_stops) == N_ITEMS - 60
+    assert len(log.samples or []) == 60
+    scores = score_stopped_log(world.folder / "bank", log).iloc[0]
+    assert scores["answered"] == 60
+    assert scores["lower"] <= world.answers.mean() <= scores["upper"]
+    assert scores["upper"] - scores["lower"] < 0.2
+    with pytest.raises(InputError, match="no battery"):
+        score_stopped_log(world.folder / "bank", log.model_copy(update={"results": None}))
+
+
+def test_a_wanted_width_sets_the_number_of_samples(world: World) -> None:
+    bank = Bank.load(world.folder / "bank")
+    sizes = [size_for_width(bank, width) for width in (0.2, 0.1, 0.05)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < N_ITEMS / 2 < sizes[-1] <= N_ITEMS
+    with pytest.raises(InputError, match="cannot be read"):
+        capscope_stopping(bank, stop="ability:0.3")
 
 
 def run(world: World, source: BatterySource, **settings: Any) -> EvalLog:

@@ -53,8 +53,9 @@ def test_a_new_part_is_held_out_in_all_its_agents(study: Study, split: str, plac
 
 
 def test_parts_predict_pairs_that_whole_agents_cannot(study: Study) -> None:
-    scores = evaluate(study, "new-pair", ["rasch", "agents"], folds=5).as_dict()["assessors"]
+    scores = evaluate(study, "new-pair", ["rasch", "agents", "stacked"], folds=5).as_dict()["assessors"]
     assert scores["agents"]["log_loss"] < scores["rasch"]["log_loss"] - 0.05
+    assert scores["stacked"]["log_loss"] < scores["rasch"]["log_loss"] - 0.05
 
 
 def test_without_scaffolds_there_is_no_such_split_or_assessor(study: Study) -> None:

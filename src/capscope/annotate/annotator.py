@@ -11,6 +11,7 @@ from capscope.annotate.labels import add_labels, add_options, merge_labels, with
 from capscope.annotate.planning import AnnotationPlan, Shard
 from capscope.annotate.rubrics import RubricSet
 from capscope.data import Study
+from capscope.display import ArrowTables
 from capscope.endpoint import EndpointSettings, Prices
 from capscope.errors import CapscopeError, InputError
 
@@ -97,7 +98,7 @@ class Report(Protocol):
 
 
 @dataclass(frozen=True)
-class Annotation:
+class Annotation(ArrowTables):
     """What a run gives: labels, and a report. `write` adds the labels to a study folder, `added_to` to a study."""
 
     annotator: str

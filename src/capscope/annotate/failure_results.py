@@ -9,6 +9,7 @@ import pandas as pd
 
 from capscope.annotate.failure_questions import FailureCause, is_shortened
 from capscope.data.formats import Transcript
+from capscope.display import ArrowTables
 from capscope.errors import CapscopeError, InputError, counted
 from capscope.files import write_table
 
@@ -67,7 +68,7 @@ class FailureReport:
 
 
 @dataclass(frozen=True)
-class Failures:
+class Failures(ArrowTables):
     """Likely causes of failed runs."""
 
     causes: pd.DataFrame = field(repr=False)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from capscope.annotate.labels import COLUMNS, add_labels, rubric_versions
 from capscope.data import FUSED, Study
+from capscope.display import ArrowTables
 from capscope.errors import InputError
 
 ROUNDS = 60
@@ -44,7 +45,7 @@ class AnnotatorTraits:
 
 
 @dataclass(frozen=True)
-class Fusion:
+class Fusion(ArrowTables):
     """Fused labels and what was learnt about the annotators."""
 
     labels: pd.DataFrame = field(repr=False)

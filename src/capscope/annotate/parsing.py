@@ -9,36 +9,37 @@ or that never leaves its thoughts holds none.
 import ast
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from capscope.endpoint import is_cut, is_whole
+from capscope.endpoint import closed, is_cut, is_whole, text_after_thoughts, unescaped, without_end
 
 FINAL_SENTENCE = "The level is: {level}"
+_DIGIT = r"(?:\\boxed\{\s*([0-5])\s*\}|([0-5])(?:\.0+)?)"
+_ASIDE = (
+    r"(?:\s*\([^()\d]*\)|\s*(?:,|[-\u2013\u2014])\s*"
+    r"(?!.*\b(?:or|no|not|to|maybe|perhaps|possibly|actually|wait|but|rather|between|higher|lower|plus)\b)[^\d\n]*)?"
+)
+"""Words on a level behind it, none of which moves it."""
 FINAL_LINE = re.compile(
     r"^[\s*_>#-]*(?:(?:so|thus|therefore|hence|finally)[, ]+)?"
-    r"(?:(?:(?:the|my|final|overall|assigned)[ ]+){0,3}level(?:[ ]is)?[*_ ]*[:=]"
+    r"(?:(?:(?:the|my|final|overall|assigned)[ ]+){0,3}level(?:[ ]is)?[*_ ]*[:=\uff1a]"
+    r"|(?:(?:the|my|final|overall|assigned)[ ]+){1,3}level[ ]is(?=[ *_`$]*[\\0-5])"
     r"|the level of .{1,80} demanded by the given TASK INSTANCE is:)"
-    r"[*_ ]*([0-5])[.*_ ]*$",
+    rf"[*_ `$]*{_DIGIT}[*_ `$]*{_ASIDE}[.*_ `$]*$|^\s*<level>\s*([0-5])\s*</level>\s*$",
     re.IGNORECASE,
 )
 """A final sentence: the one that is asked for, a near form of it, or the one that ADeLe's own prompt asks for."""
 LEVEL_CLAIM = re.compile(r"\b(?:level|rating|score)\b[^\d\n]{0,25}(\d+(?:\.\d+)?)", re.IGNORECASE)
-THOUGHT_WORDS = r"(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad)"
-THOUGHT = re.compile(rf"(?:^|\n)[ \t]*[<\[]({THOUGHT_WORDS})[>\]].*?[<\[]/\1[>\]]", re.IGNORECASE | re.DOTALL)
-THOUGHT_OPENS = re.compile(rf"(?:^|\n)[ \t]*[<\[]{THOUGHT_WORDS}[>\]]", re.IGNORECASE)
-THOUGHT_ENDS = re.compile(rf"[<\[]/{THOUGHT_WORDS}[>\]]", re.IGNORECASE)
-CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
-END_OF_TURN = re.compile(
-    r"<[|\uff5c](?:im_end|eot_id|eom_id|end|return|endoftext|end_of_text|end_of_turn|end[_\u2581]of[_\u2581]sentence"
-    r"|endofresponse|eos|end_of_solution)[|\uff5c]>|</s>|<eos>|<end_of_turn>|<pad>|\[EOS\]|\[/?INST\]",
-    re.IGNORECASE,
-)
-OBJECT_START = re.compile(r"\{\s*(?:[\"'\u201c\u201d`]\s*)?[A-Za-z_]\w*(?:\s*[\"'\u201c\u201d`])?\s*:")
+RUN_ON = re.compile(r"\n\s*(?:User|Human|USER|HUMAN|user|human)(?::|\n)")
+"""Where a model goes on as if it were the one who asks."""
+OBJECT_START = re.compile(r"\{\s*(?:[\"'\u201c\u201d`]\s*)?[A-Za-z_]\w*(?:\s*[\"'\u201c\u201d`])?\s*[:\uff1a]")
 BAD_BACKSLASH = re.compile(r"\\(?![\"\\/bfnrt]|u[0-9a-fA-F]{4})")
 VALUE = r"\{[^{}]*\}|[^,{}\n]+?(?:,\s*[\d.][^,{}\n]*?)?"
 """A value without quotes; a comma before a digit does not end it: ``3,5`` is no level."""
+COMMENT = re.compile(r"/\*[^\"*]*\*/|(?<=[\s,\d])(?://|#)[^\"\n]*(?=\n|$)")
 TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 MOST_STARTS = 200
 """Places at which an object may start that are looked at, from the end of a reply."""
@@ -132,10 +133,20 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
     if problem or answered is None or not isinstance(levels, dict):
         return {code: Parsed(None, "", problem or "the reply holds no object 'levels'") for code in codes}
     reasoning = _text(_field(answered.fields or {}, "reasoning"))
-    return {
-        code: _judged(levels[code], reasoning) if code in levels else Parsed(None, reasoning, f"no level for {code}")
-        for code in codes
-    }
+    others = [_field(_read(span, "levels") or {}, "levels") for span in answered.rivals]
+    rivals = [other for other in others if isinstance(other, dict)]
+    return {code: _joint_level(levels, rivals, code, reasoning) for code in codes}
+
+
+def _joint_level(levels: dict[str, Any], rivals: Sequence[dict[str, Any]], code: str, reasoning: str) -> Parsed:
+    """Return the level of one rubric; none where an object right before it names another."""
+    value = _field(levels, code)
+    if value is None:
+        return Parsed(None, reasoning, f"no level for {code}")
+    parsed = _judged(_field(value, "level") if isinstance(value, dict) else value, reasoning)
+    if any(as_level(_field(rival, code)) not in (None, parsed.level) for rival in rivals):
+        return Parsed(None, reasoning, "the reply names two levels")
+    return parsed
 
 
 def parse_options_reply(text: str, finish_reason: str = "stop") -> ParsedOptions:
@@ -146,8 +157,9 @@ def parse_options_reply(text: str, finish_reason: str = "stop") -> ParsedOptions
     value = _field(fields, "options")
     if isinstance(value, str) and value.strip().lower() == "open":
         return ParsedOptions(None, "")
-    if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,8}", value.strip()):
-        value = int(value)
+    if isinstance(value, str) and (number := re.fullmatch(r"([1-9]\d{0,8})(?:\s+options)?", value.strip())):
+        value = int(number[1])
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return ParsedOptions(value, "")
     return ParsedOptions(None, f"'{str(value)[:40]}' is no number of options")
@@ -176,7 +188,8 @@ def as_level(value: object) -> int | None:
     """Return a level for the numbers 0 to 5, or their digit as text; None for anything else, true and 3.5 included."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, str) and (match := re.fullmatch(r"(?:level\s*)?([0-5])(?:\.0+)?", value.strip(), re.I)):
+    plain = unicodedata.normalize("NFKC", value).strip() if isinstance(value, str) else ""
+    if isinstance(value, str) and (match := re.fullmatch(r"(?:level\s*)?([0-5])(?:\.0*)?", plain, re.I)):
         return int(match[1])
     if isinstance(value, int | float) and value in (0, 1, 2, 3, 4, 5):
         return int(value)
@@ -189,33 +202,8 @@ def answer_of(text: str) -> str | None:
     Args:
         text: The reply.
     """
-    whole = _without_end(text)
-    if _loads(whole) is not None:
-        return whole
-    channels = list(CHANNEL.finditer(text))
-    if channels:
-        if channels[-1][1].lower() != "final":
-            return None
-        return _without_end(text[channels[-1].end() :])
-    rest = THOUGHT.sub("\n", text)
-    opened = THOUGHT_OPENS.search(rest)
-    if opened:
-        # What stands before an unclosed thought is kept: the thought may come after the answer.
-        rest = rest[: opened.start()]
-        if not rest.strip():
-            return None
-    ends = list(THOUGHT_ENDS.finditer(rest))
-    return _without_end(rest[ends[-1].end() :] if ends else rest)
-
-
-def _without_end(text: str) -> str:
-    """Cut a text at its first end-of-turn token, unless nothing stands before that."""
-    text = text.strip()
-    while (token := END_OF_TURN.search(text)) is not None:
-        if text[: token.start()].strip():
-            return text[: token.start()].strip()
-        text = text[token.end() :].strip()
-    return text
+    whole = without_end(text) if text.lstrip().startswith("{") else ""
+    return whole if _loads(whole) is not None else text_after_thoughts(text)
 
 
 def _answer(text: str, finish_reason: str) -> tuple[str, str]:
@@ -225,7 +213,9 @@ def _answer(text: str, finish_reason: str) -> tuple[str, str]:
     if not text.strip():
         return "the reply is empty", ""
     answer = answer_of(text)
-    return ("the reply never leaves its thoughts", "") if answer is None else ("", answer)
+    if answer is None:
+        return "the reply never leaves its thoughts", ""
+    return "", closed(unescaped(answer)) if finish_reason.strip() else unescaped(answer)
 
 
 def _ended(finish_reason: str) -> str:
@@ -239,21 +229,24 @@ def _judged(value: object, reasoning: str) -> Parsed:
 
 def _of_two_minds(level: int, found: FoundObject) -> bool:
     """Return whether what follows the object, or an object right before it, names another level or begins to."""
-    claims = {claim[1] for claim in LEVEL_CLAIM.finditer(found.tail)}
+    tail = RUN_ON.split(found.tail, maxsplit=1)[0]
+    claims = {claim[1] for claim in LEVEL_CLAIM.finditer(tail)}
     if claims - {str(level), f"{level}.0"}:
         return True
-    begun = OBJECT_START.search(found.tail)
-    if begun is not None and _end_of_object(found.tail, begun.start()) is None:
+    begun = OBJECT_START.search(tail)
+    if begun is not None and _end_of_object(tail, begun.start()) is None:
         return True
     rivals = [_read(span, "level") for span in found.rivals]
-    return any(rival is None or as_level(_field(rival, "level")) != level for rival in rivals)
+    stated = [None if rival is None else _field(rival, "level") for rival in rivals]
+    # An object in place of the level is the schema that was asked for.
+    return any(as_level(value) != level for value in stated if not isinstance(value, dict))
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return a field by its name, whatever its case; from an inner object where only one holds it."""
     if name in fields:
         return fields[name]
-    near = [value for key, value in fields.items() if str(key).strip().lower() == name]
+    near = [value for key, value in fields.items() if str(key).strip().lower() == name.lower()]
     if near:
         return near[0] if len(near) == 1 else None
     inner = [value for value in fields.values() if isinstance(value, dict) and name in value]
@@ -303,7 +296,7 @@ def _spans(text: str, key: str) -> list[tuple[int, int]]:
 
 def _naming(key: str) -> re.Pattern[str]:
     """Return the pattern of a key with its colon, quoted or not."""
-    return re.compile(rf"[\"'\u201c\u201d`]?\b{key}\b[\"'\u201c\u201d`]?\s*:", re.IGNORECASE)
+    return re.compile(rf"[\"'\u201c\u201d`]?\b{key}\b\s*[\"'\u201c\u201d`]?\s*[:\uff1a]", re.IGNORECASE)
 
 
 def _end_of_object(text: str, start: int) -> int | None:
@@ -326,7 +319,9 @@ def _end_of_object(text: str, start: int) -> int | None:
 def _read(span: str, key: str) -> dict[str, Any] | None:
     """Read an object: as JSON, with the faults that models make repaired, as a Python literal, or by its one key."""
     unescaped = BAD_BACKSLASH.sub(r"\\\\", span)
-    for candidate in (span, unescaped, TRAILING_COMMA.sub(r"\1", span), TRAILING_COMMA.sub(r"\1", unescaped)):
+    plain = COMMENT.sub("", span.replace("\uff1a", ":").replace("\uff0c", ","))
+    candidates = (span, unescaped, *(TRAILING_COMMA.sub(r"\1", text) for text in (span, unescaped, plain)))
+    for candidate in candidates:
         fields = _loads(candidate)
         if fields is not None:
             return fields
@@ -346,7 +341,11 @@ def _literal(span: str) -> dict[str, Any] | None:
     if len(span) > LONGEST_LITERAL:
         return None
     try:
-        value = ast.literal_eval(span)
+        tree = ast.parse(span.strip(), mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict) and len({ast.dump(key) for key in node.keys if key}) < len(node.keys):
+                return None
+        value = ast.literal_eval(tree)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
     return {str(name): entry for name, entry in value.items()} if isinstance(value, dict) else None
@@ -372,7 +371,11 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _from_final_line(text: str) -> Parsed:
     """Read the final sentence: one on a line of its own, with nothing after it that names a number or a level."""
     lines = [line.strip() for line in text.strip().split("\n")]
-    stated = [(place, match[1]) for place, line in enumerate(lines) if (match := FINAL_LINE.match(line))]
+    stated = [
+        (place, next(filter(None, match.groups())))
+        for place, line in enumerate(lines)
+        if (match := FINAL_LINE.match(line))
+    ]
     if not stated:
         return Parsed(None, "", "the reply holds neither the object nor the final sentence")
     last, level = stated[-1]

@@ -38,16 +38,25 @@ from capscope.battery.evaluation import (
     past_bank,
 )
 from capscope.battery.graders import GRADERS, AnswerKey, Graded, Grader, grade_reply
-from capscope.battery.harness import HARNESSES, HarnessRun, harness_run, save_samples, save_task_group
+from capscope.battery.harness import (
+    HARNESSES,
+    HarnessRun,
+    harness_run,
+    refuse_harness_outputs,
+    save_samples,
+    save_task_group,
+)
 from capscope.battery.model_splits import SPLITS
 from capscope.battery.prompts.accuracy import PromptScores, PromptSettings, prompt_scores
 from capscope.battery.scoring import BatteryScores, score_battery
 from capscope.battery.selection import (
     Battery,
     BatteryDesign,
+    form_paths,
     save_forms,
     select_battery,
     select_forms,
+    size_for_width,
 )
 from capscope.battery.selectors import SELECTORS, Candidates, ItemWeights, Selector
 
@@ -102,6 +111,7 @@ __all__ = [
     "ability_posterior",
     "battery_questions",
     "evaluate_battery",
+    "form_paths",
     "harness_run",
     "is_bank",
     "load_answers",
@@ -111,6 +121,7 @@ __all__ = [
     "past_bank",
     "prompt_scores",
     "read_harness_names",
+    "refuse_harness_outputs",
     "replayed",
     "run_adaptively",
     "run_battery",
@@ -120,5 +131,6 @@ __all__ = [
     "score_battery",
     "select_battery",
     "select_forms",
+    "size_for_width",
     "with_item_ids",
 ]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from capscope.battery.selection import Battery
 from capscope.data import Study
 from capscope.data.formats import BATTERY_GROUP
 from capscope.errors import InputError, first_few
-from capscope.files import whole_folder, write_text
+from capscope.files import refuse_file, refuse_folder, whole_folder, write_text
 
 HARNESSES = ("lm-eval",)
 """Tools for which a battery can be written."""
+GROUP = "group of tasks"
+"""What a folder of `save_task_group` holds, for messages."""
 CLASS_FILE, DOCUMENTS_FILE, GROUP_ENDING = "capscope_documents.py", "documents.json", ".yaml"
 """Files of a group of tasks."""
 CLASS = '''"""Tasks of lm-evaluation-harness on the documents of a battery; written by 'capscope battery select'."""
@@ -139,11 +142,40 @@ def save_task_group(source: Study | Bank, battery: Battery, folder: str | Path, 
     """
     run, folder = _run_of(source, battery, "a group of tasks"), Path(folder)
     name = BATTERY_GROUP + re.sub(r"\W+", "_", folder.name)
-    with whole_folder(folder, force=force, what="group of tasks", holds=_is_of_group, option="--for") as scratch:
+    with whole_folder(folder, force=force, what=GROUP, holds=_is_of_group, option="--for") as scratch:
         write_text(scratch / f"{name}{GROUP_ENDING}", _group(name, run, battery))
         write_text(scratch / DOCUMENTS_FILE, json.dumps(run.samples) + "\n")
         write_text(scratch / CLASS_FILE, CLASS)
     return name
+
+
+def refuse_harness_outputs(
+    source: Study | Bank,
+    batteries: Sequence[Battery],
+    *,
+    samples: Path | None = None,
+    folders: Sequence[Path] = (),
+    force: bool = False,
+) -> None:
+    """Refuse what `save_samples` and `save_task_group` would refuse, before anything of the batteries is written.
+
+    Args:
+        source: The bank that the batteries were drawn from.
+        batteries: The batteries.
+        samples: JSON file that is to be written; None for none.
+        folders: Folders of groups of tasks that are to be written.
+        force: Existing files and groups may be replaced.
+
+    Raises:
+        InputError: The source is not a bank, or does not know the documents.
+        OutputError: A file or folder exists and `force` is not set, or it cannot be written.
+    """
+    if samples is not None:
+        _run_of(source, batteries[0], "--samples")
+        refuse_file(samples, force=force, option="--samples")
+    for battery, folder in zip(batteries, folders, strict=False):
+        _run_of(source, battery, "a group of tasks")
+        refuse_folder(folder, force=force, what=GROUP, holds=_is_of_group, option="--for")
 
 
 def _group(name: str, run: HarnessRun, battery: Battery) -> str:

@@ -17,7 +17,7 @@ from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estim
 from capscope.battery.selection import Battery
 from capscope.data import ArrowTable, Responses, Study
 from capscope.data.formats import LoggedDraws, read_draws
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import kind_of
 from capscope.intervals import normal_quantile
@@ -37,7 +37,7 @@ BANK_COLUMNS = ("model", "benchmark", "answered", "score", "lower", "upper")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class BatteryScores:
+class BatteryScores(ArrowTables):
     """Estimated scores of models on a pool and, with a bank, their abilities."""
 
     scores: pd.DataFrame

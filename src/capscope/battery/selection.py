@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import RowFloats
+from capscope.battery.banks.ability import Curves
 from capscope.battery.banks.bank import Bank, Index
 from capscope.battery.banks.sources import load_source
 from capscope.battery.selectors import SELECTORS, Candidates, ItemWeights, Selector
@@ -21,9 +22,10 @@ from capscope.battery.selectors.selector import (
     within_cost,
 )
 from capscope.data import Demands, Study, checked_columns, read_table
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import refuse_file, write_table
+from capscope.intervals import normal_quantile
 
 COLUMNS = ("item_id", "stratum", "draw_chance", "weight", "pool", "method", "seed")
 _AT_LEAST_0 = (0.0, math.inf)
@@ -35,6 +37,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "seed": _AT_LEAST_0,
 }
 """Columns of a battery's file."""
+FEWEST_DRAWN = 10
+"""Fewest items of a battery that is to reach a width."""
 REMEDY = "make the file with 'capscope battery select'"
 
 
@@ -67,7 +71,7 @@ class BatteryDesign:
 
 
 @dataclass(frozen=True, repr=False)
-class Battery:
+class Battery(ArrowTables):
     """A chosen set of items."""
 
     table: pd.DataFrame
@@ -192,6 +196,56 @@ def select_forms(
     return [_battery(weights, part, chance / design.forms, method, seed) for part in parts]
 
 
+def size_for_width(
+    bank: Bank, width: float, *, method: str = "variance", level: float = 0.95, design: BatteryDesign | None = None
+) -> int:
+    """Return how many items a battery needs for an interval of the mean score that is so wide.
+
+    The width is that of the difference estimator whose predictions are the chances of a past model's own ability,
+    averaged over past models, with items drawn one by one by their chances (Sarndal, Swensson & Wretman, 1992).
+
+    Args:
+        bank: Items and past models.
+        width: Width of the interval, in shares of 1.
+        method: Name of a selector, one of `SELECTORS`, which is not one item for each stratum.
+        level: Coverage of the interval.
+        design: Cost, exposure and uniform share.
+
+    Returns:
+        The smallest such number; all items where none is enough.
+    """
+    selector, design = SELECTORS[method], design or BatteryDesign()
+    n_items = len(bank.items)
+    variance = Curves.of(bank).response_variance(bank.posterior.ability_mean)[0].mean(axis=0)
+    reach = normal_quantile(level)
+
+    def expected(size: int) -> float:
+        weights = selector.weigh(Candidates(items=bank.items, demands=bank.demands, bank=bank), size, 0)
+        gain = within_cost(weights.gain, _costs(weights.items, design.cost))
+        chance = inclusion_chances(gain, size, design.uniform, design.exposure)
+        return 2 * reach * math.sqrt(float((variance * (1 - chance) / chance).sum())) / n_items
+
+    few, many = FEWEST_DRAWN, n_items
+    while few < many:
+        size = (few + many) // 2
+        few, many = (few, size) if expected(size) <= width else (size + 1, many)
+    return min(few, n_items)
+
+
+def form_paths(path: str | Path, forms: int) -> list[Path]:
+    """Return the files of parallel forms.
+
+    Args:
+        path: File of a single form.
+        forms: Number of forms.
+
+    Returns:
+        The path itself for one form; for several, the path with a number before the suffix.
+    """
+    path = Path(path)
+    return [path] if forms == 1 else [path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(1, forms + 1)]
+
+
 def save_forms(batteries: list[Battery], path: str | Path, *, force: bool = False) -> list[Path]:
     """Write parallel forms: a single one under the path itself, several with a number before the suffix.
 
@@ -206,9 +260,7 @@ def save_forms(batteries: list[Battery], path: str | Path, *, force: bool = Fals
     Raises:
         OutputError: A file exists and `force` is not set, or it cannot be written; then none is written.
     """
-    path = Path(path)
-    numbered = [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(batteries) + 1)]
-    paths = [path] if len(batteries) == 1 else numbered
+    paths = form_paths(path, len(batteries))
     for target in paths:
         refuse_file(target, force=force)
     return [battery.save(target, force=force) for battery, target in zip(batteries, paths, strict=True)]

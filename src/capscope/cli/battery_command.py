@@ -68,8 +68,10 @@ def select(
     from capscope.battery import (
         HARNESSES,
         BatteryDesign,
+        form_paths,
         load_costs,
         load_source,
+        refuse_harness_outputs,
         save_forms,
         save_samples,
         select_forms,
@@ -83,6 +85,8 @@ def select(
     )
     loaded = load_source(source)
     batteries = select_forms(loaded, size, method=method, seed=seed, design=design)
+    folders = [_group_folder(table) for table in form_paths(out, forms)] if tool is not None else []
+    refuse_harness_outputs(loaded, batteries, samples=samples, folders=folders, force=force)
     written = save_forms(batteries, out, force=force)
     paths = [str(path) for path in written]
     pool = batteries[0].pool
@@ -100,17 +104,21 @@ def select(
         result |= {"tasks": run.tasks, "samples": run.samples}
         lines.append(f"lm_eval --tasks {run.tasks} --samples {samples} --log_samples --output_path OUT --model ...")
     if tool is not None:
-        groups = [_task_group(loaded, *form, force) for form in zip(batteries, written, strict=True)]
+        groups = [_task_group(loaded, *form, force) for form in zip(batteries, folders, strict=True)]
         result["groups"] = groups
         lines += [f"lm_eval {group['run']} --log_samples --output_path OUT --model ..." for group in groups]
     emit(result, as_json, "\n".join(lines))
 
 
-def _task_group(source: "Study | Bank", battery: "Battery", table: Path, force: bool) -> dict[str, str]:
-    """Write a battery as a group of tasks, into a folder beside its table."""
+def _group_folder(table: Path) -> Path:
+    """Return the folder of a form's group of tasks, beside the form's table."""
+    return table.with_name(f"{table.stem}-lm-eval")
+
+
+def _task_group(source: "Study | Bank", battery: "Battery", folder: Path, force: bool) -> dict[str, str]:
+    """Write a battery as a group of tasks."""
     from capscope.battery import save_task_group
 
-    folder = table.with_name(f"{table.stem}-lm-eval")
     group = save_task_group(source, battery, folder, force=force)
     return {"group": group, "folder": str(folder), "run": f"--tasks {group} --include_path {folder}"}
 

@@ -18,7 +18,7 @@ from capscope.cli.options import (
 from capscope.cli.output import emit, plain, progress_bar, table_text
 
 if TYPE_CHECKING:
-    from capscope.decide import RouteEvaluation
+    from capscope.decide import RouteEvaluation, SuccessCosts
 
 Prices = Annotated[
     Path | None,
@@ -39,6 +39,11 @@ TARGETS = (
     "\nsaving: against the best single model for all; holds: success no more than 2 points below the target."
 )
 """What stands under the table of targets."""
+COST_COLUMNS = (
+    "cost: mean {cost} of an answer; lower and upper: bounds of a {level:.0%} interval of cost_per_success over items,"
+    "\ninf where too few successes exclude none."
+)
+"""What stands under the table of costs."""
 
 
 route_app = typer.Typer(
@@ -134,6 +139,41 @@ def evaluate(
             progress=progress,
         )
     emit(evaluation.as_dict(), as_json, _text(evaluation))
+
+
+@route_app.command("costs", cls=FamilyCommand)
+def costs(
+    study: StudyFolder,
+    cost: Annotated[str | None, typer.Option(help="usd, tokens or seconds; by default the first there is.")] = None,
+    budget: Annotated[
+        list[float] | None, typer.Option(help="Budget for one item, in that unit; may be repeated.")
+    ] = None,
+    attempts: Annotated[list[int] | None, typer.Option("--k", min=1, help="Attempts at an item; repeatable.")] = None,
+    level: Level = 0.9,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a success of each model costs, and what is solved within a budget or some attempts.
+
+    A model in several scaffolds or at several efforts counts as several. Bounds are over items.
+
+    Example: capscope route costs STUDY --cost usd --budget 0.5 --budget 2
+    """
+    from capscope.decide import success_costs
+
+    result = success_costs(study, cost, budgets=budget or (), attempts=attempts or (1, 2, 4, 8), level=level)
+    emit(result.as_dict(), as_json, _costs_text(result))
+
+
+def _costs_text(result: "SuccessCosts") -> str:
+    lines = [result.head, "", table_text(result.table), COST_COLUMNS.format(cost=result.cost, level=result.level)]
+    curves = result.budgets.pivot_table(index="model", columns="budget", values="chance", observed=True)
+    shown = curves.reindex(result.table["model"]).rename(columns=lambda value: f"{value:.3g}").reset_index()
+    again = len(result.attempts) > 0
+    lines += ["", f"Chance to solve an item within a budget ({result.cost}){', trying again' if again else ''}:"]
+    lines += [table_text(shown)]
+    if again:
+        lines += ["", "Chance within so many attempts, stopping at the first success:", table_text(result.attempts)]
+    return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])
 
 
 def _text(found: "RouteEvaluation") -> str:

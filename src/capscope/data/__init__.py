@@ -12,9 +12,10 @@ from capscope.data.agents import (
 from capscope.data.columns import guess_chance
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins, refuse_foreign_demands
+from capscope.data.judged_answers import one_answer_each, verdict_correlation
 from capscope.data.levels import LevelCounts, items_of_frame, read_items, read_level_counts
 from capscope.data.reading import read_table, read_text, shipped
-from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, rows_in
+from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, has_judges, rows_in
 from capscope.data.splits import (
     AGENT_SPLITS,
     FROM_NAMES,
@@ -35,6 +36,9 @@ from capscope.data.splits import (
 from capscope.data.study import Study, read_study
 from capscope.data.study_folder import refuse_overwriting
 from capscope.data.tables import (
+    AGREEMENT,
+    CONFIDENCE,
+    COSTS,
     FUSED,
     TABLES,
     ArrowTable,
@@ -49,6 +53,9 @@ ResponseMatrix, response_matrix = Responses, Responses.of
 """Names of version 0.1."""
 
 __all__ = [
+    "AGREEMENT",
+    "CONFIDENCE",
+    "COSTS",
     "AGENT_SPLITS",
     "ArrowTable",
     "AgentDesign",
@@ -56,6 +63,8 @@ __all__ = [
     "agent_design",
     "effort_ranks",
     "subjects_of",
+    "one_answer_each",
+    "verdict_correlation",
     "with_agents",
     "with_models_of",
     "as_frame",
@@ -102,6 +111,7 @@ __all__ = [
     "refuse_overwriting",
     "response_folds",
     "response_matrix",
+    "has_judges",
     "rows_in",
     "shipped",
     "task_labels",

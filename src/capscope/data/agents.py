@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capscope.axes import AGENT_FACETS, FACETS, RowIndex
+from capscope.axes import AGENT_FACETS, FACETS, FloatArray, RowIndex
+from capscope.data.judged_answers import JUDGE, one_answer_each, verdict_correlation
 from capscope.data.study import Study
 from capscope.data.tables import NOT_STATED
 from capscope.errors import first_few
@@ -31,12 +32,14 @@ class AgentDesign:
     """Names on the subject axis."""
     parts: Mapping[str, tuple[str, ...]]
     """Name of each subject's part, by factor: ``model``, and the facets that vary."""
+    verdict_correlation: float = 0.0
+    """Correlation of errors between subjects that are one agent before several judges, who scored the same answers."""
 
     def at(self, index: np.ndarray) -> "AgentDesign":
         """Return the design of the chosen subjects, by index or mask."""
         chosen = np.arange(len(self.subjects))[index]
         parts = {name: tuple(parts[row] for row in chosen) for name, parts in self.parts.items()}
-        return AgentDesign(tuple(self.subjects[row] for row in chosen), parts)
+        return AgentDesign(tuple(self.subjects[row] for row in chosen), parts, self.verdict_correlation)
 
     def of(self, subjects: Sequence[str]) -> "AgentDesign":
         """Return the design of these subjects, in this order."""
@@ -126,12 +129,26 @@ class AgentDesign:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for storing."""
-        return {"subjects": list(self.subjects), "parts": {name: list(parts) for name, parts in self.parts.items()}}
+        stored = {"subjects": list(self.subjects), "parts": {name: list(parts) for name, parts in self.parts.items()}}
+        return stored | ({"verdict_correlation": self.verdict_correlation} if self.verdict_correlation else {})
+
+    def error_covariance(self, variance: FloatArray) -> FloatArray:
+        """Return the covariance of the subjects' errors: those of one agent before several judges are correlated.
+
+        Args:
+            variance: Variance of each subject's error.
+        """
+        others = [values for name, values in self.parts.items() if name != JUDGE]
+        agent = np.unique(np.array(list(map(SEPARATOR.join, zip(*others, strict=True)))), return_inverse=True)[1]
+        same = (agent[:, None] == agent) * self.verdict_correlation
+        np.fill_diagonal(same, 1.0)
+        return same * np.sqrt(np.outer(variance, variance))
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "AgentDesign":
         """Read a stored design back."""
-        return cls(tuple(stored["subjects"]), {name: tuple(parts) for name, parts in stored["parts"].items()})
+        parts = {name: tuple(parts) for name, parts in stored["parts"].items()}
+        return cls(tuple(stored["subjects"]), parts, float(stored.get("verdict_correlation", 0.0)))
 
 
 def agent_facets(responses: pd.DataFrame, facets: Sequence[str] = AGENT_FACETS) -> tuple[str, ...]:
@@ -186,11 +203,19 @@ def with_agents(study: Study, facets: Sequence[str] = AGENT_FACETS) -> Study:
 def subjects_of(study: Study, facets: Sequence[str]) -> tuple[Study, AgentDesign | None]:
     """Return the study with its subjects as models, and what they are made of; None where no facet varies.
 
+    Several judges of one answer are no several answers: see `one_answer_each`.
+
     Args:
         study: A study with responses.
         facets: Facets that make subjects of one model; with none, answers are pooled by model.
     """
-    return (with_agents(study, facets), agent_design(study, facets)) if facets else (study, None)
+    study = one_answer_each(study, facets)
+    if not facets:
+        return study, None
+    design = agent_design(study, facets)
+    if design is not None and JUDGE in design.parts:
+        design = replace(design, verdict_correlation=verdict_correlation(study))
+    return with_agents(study, facets), design
 
 
 def with_models_of(study: Study, models: Sequence[str]) -> Study:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from capscope.axes import FACETS, ItemFloats, ModelFloats, ModelItem, RowFloats, RowIndex
 from capscope.data.study import Study
-from capscope.data.tables import TABLES, validate
+from capscope.data.tables import COSTS, TABLES, validate
 from capscope.errors import InputError, counted
 
 ROWS_AT_ONCE = 1 << 19
@@ -65,6 +65,8 @@ class Responses:
     """Number of trials behind the score, at least 1."""
     facets: Mapping[str, Facet] = field(default_factory=dict[str, Facet])
     """Further conditions of each row, by column: `prompt`, `scaffold`, `effort`, `judge`, `run`."""
+    costs: Mapping[str, RowFloats] = field(default_factory=dict[str, RowFloats])
+    """Costs of each row over all its trials, by column: `usd`, `tokens`, `seconds`; NaN where unknown."""
 
     def __repr__(self) -> str:
         """Return the sizes of the axes."""
@@ -93,9 +95,10 @@ class Responses:
         trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
         score, trial_count = responses["score"].to_numpy(dtype=float), trials.to_numpy(dtype=float)
         facets = {name: Facet(*_sorted_codes(responses[name])) for name in FACETS if name in responses}
+        costs = {name: responses[name].to_numpy(dtype=float) for name in COSTS if name in responses}
         conditions = [facet.codes for facet in facets.values()]
         order = np.lexsort((*conditions, trial_count, score, item_index, model_index))
-        return cls(models, items, model_index, item_index, score, trial_count, facets).rows(order)
+        return cls(models, items, model_index, item_index, score, trial_count, facets, costs).rows(order)
 
     def rows(self, keep: np.ndarray) -> "Responses":
         """Return the chosen rows (index or mask) over the same axes."""
@@ -106,6 +109,7 @@ class Responses:
             score=self.score[keep],
             n_trials=self.n_trials[keep],
             facets={name: replace(facet, codes=facet.codes[keep]) for name, facet in self.facets.items()},
+            costs={name: values[keep] for name, values in self.costs.items()},
         )
 
     def blocks(self) -> Iterator["Responses"]:
@@ -119,6 +123,7 @@ class Responses:
                 score=self.score[at],
                 n_trials=self.n_trials[at],
                 facets={name: replace(facet, codes=facet.codes[at]) for name, facet in self.facets.items()},
+                costs={name: values[at] for name, values in self.costs.items()},
             )
 
     def dense(self) -> DenseResponses:
@@ -226,6 +231,26 @@ def rows_in(path: Path) -> int:
         InputError: It is no Parquet file.
     """
     return _opened(path).metadata.num_rows
+
+
+def has_judges(path: Path) -> bool:
+    """Return whether a Parquet file of responses has several judges, from its footer; True where that does not say.
+
+    Args:
+        path: A Parquet file.
+
+    Raises:
+        InputError: It is no Parquet file.
+    """
+    table = _opened(path)
+    names = table.schema_arrow.names
+    if "judge" not in names:
+        return False
+    at = names.index("judge")
+    groups = [table.metadata.row_group(number).column(at).statistics for number in range(table.num_row_groups)]
+    if any(group is None or not group.has_min_max for group in groups):
+        return True
+    return len({value for group in groups for value in (group.min, group.max)}) > 1
 
 
 def _opened(path: Path) -> pq.ParquetFile:

@@ -62,7 +62,7 @@ class Study:
     """Table files whose hash differs from the one in `study.json`."""
 
     def __post_init__(self) -> None:
-        """Check tables that were not checked before.
+        """Check tables that were not checked before, and fill in what a table of items may leave out.
 
         Raises:
             InputError: A table breaks its specification.
@@ -70,6 +70,8 @@ class Study:
         for table, frame in self.tables().items():
             if not is_checked(frame, table):
                 object.__setattr__(self, table, validate(frame, table, f"{self.name}: {table}"))
+        if self.items is not None and not {"benchmark", "task", "text"} <= set(self.items.columns):
+            object.__setattr__(self, "items", _with_defaults(self.items))
 
     def __repr__(self) -> str:
         """Return the name and sizes."""

@@ -108,6 +108,10 @@ NOT_STATED = "none"
 """Name of a facet's value where a row leaves it open."""
 COSTS = ("usd", "tokens", "seconds")
 """Costs of an answer in dollars, tokens and seconds; any cell may be empty."""
+AGREEMENT = "agreement"
+"""Column of the share of a model's other runs of an item that gave the same answer."""
+CONFIDENCE = "confidence"
+"""Column of the probability that a subject itself gave to being right; checked where it is used."""
 
 TABLES: dict[TableName, TableSpec] = {
     "items": TableSpec(

@@ -13,6 +13,7 @@ from capscope.decide.planning.designs import EvaluationPrices
 from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSettings, plan_evaluation
 from capscope.decide.planning.plan_summary import plan_text
 from capscope.decide.release_gate import GateResult, draw_chances, gate, plan_gate
+from capscope.decide.routing.cost_per_success import SuccessCosts, success_costs
 from capscope.decide.routing.prices import ModelPrices
 from capscope.decide.routing.route_evaluation import RouteEvaluation, RouterScore, evaluate_route
 from capscope.decide.routing.routes import Routes, route
@@ -41,6 +42,7 @@ __all__ = [
     "RouteEvaluation",
     "RouterScore",
     "Routes",
+    "SuccessCosts",
     "EvaluationPrices",
     "draw_chances",
     "evaluate_gate",
@@ -60,4 +62,5 @@ __all__ = [
     "run_gate",
     "plan_text",
     "route",
+    "success_costs",
 ]

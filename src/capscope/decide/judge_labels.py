@@ -19,6 +19,7 @@ from capscope.data import Study, checked_columns, read_table
 from capscope.decide.judge_data import JudgedAnswers
 from capscope.decide.judge_estimators import kernel_prediction
 from capscope.decide.version_answers import capped_chances, draw
+from capscope.display import ArrowTables
 from capscope.errors import InputError, first_few
 from capscope.profiles import corrected_p
 
@@ -52,7 +53,7 @@ LEAST_CHANCE = 0.2
 
 
 @dataclass(frozen=True)
-class LabelSheet:
+class LabelSheet(ArrowTables):
     """Labels to give, and those given, each with its chance to have been drawn."""
 
     table: pd.DataFrame

@@ -32,5 +32,13 @@ from .messages import Sampling as Sampling
 from .messages import TokenChoice as TokenChoice
 from .messages import Usage as Usage
 from .messages import is_cut as is_cut
+from .messages import is_too_long as is_too_long
 from .messages import is_whole as is_whole
+from .reply_text import CHANNEL as CHANNEL
+from .reply_text import THOUGHT_ENDS as THOUGHT_ENDS
+from .reply_text import THOUGHT_OPENS as THOUGHT_OPENS
+from .reply_text import closed as closed
+from .reply_text import text_after_thoughts as text_after_thoughts
+from .reply_text import unescaped as unescaped
+from .reply_text import without_end as without_end
 from .settings import EndpointSettings as EndpointSettings

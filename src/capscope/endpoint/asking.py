@@ -61,6 +61,8 @@ class RunLimits:
 
     def __post_init__(self) -> None:
         """Check that spending can be counted."""
+        if self.max_failures < 1:
+            raise InputError(f"max_failures is {self.max_failures}; give a whole number of at least 1")
         if self.budget is not None and self.budget.limit is not None and self.prices is None:
             raise InputError(f"{self.budget.name} needs a price for this model; give --usd-in and --usd-out")
 

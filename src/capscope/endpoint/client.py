@@ -206,8 +206,8 @@ class ChatClient:
     def _lost(self, error: Exception) -> RawAnswer:
         """Describe a call without an answer by its innermost cause: the library's own words are 'Connection error.'."""
         cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
+        while (inner := _cause(cause)) is not None:
+            cause = inner
         kinds = {type(link).__name__ for link in (error, error.__cause__, cause) if link is not None}
         reason = f"{type(error.__cause__ or error).__name__}: {cause}"
         if isinstance(cause, BodyTooLarge | RedirectRefused):
@@ -276,6 +276,11 @@ class ChatClient:
         if not re.search(r"v\d", path):
             return f"{problem}; the address may lack /v1 at its end"
         return f"{problem}; check the model and the address"
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """Return what an error comes from: its cause, or the first of a group."""
+    return error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
 
 
 class BodyTooLarge(Exception):  # noqa: N818 - a property of one answer

@@ -9,7 +9,7 @@ import re
 from types import UnionType
 from typing import Any
 
-from capscope.endpoint.messages import CUT, ChatReply, TokenChoice, Usage
+from capscope.endpoint.messages import ChatReply, TokenChoice, Usage, is_cut, is_too_long
 from capscope.endpoint.settings import redact
 
 TAIL_TOKENS = 12
@@ -30,10 +30,16 @@ REPLY_FIELDS = _WORDS | {"attempts": int, "unmetered": int, "seconds": int | flo
 
 
 def read_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Read a JSON text; None where it is none, is nested too deeply, or holds a number of thousands of digits."""
+    """Read a JSON text; None where it is none or is nested too deeply. Numbers of thousands of digits are infinite."""
     try:
         return json.loads(text)
-    except (ValueError, RecursionError, TypeError):
+    except (RecursionError, TypeError):
+        return None
+    except ValueError:
+        pass
+    try:
+        return json.loads(text.lstrip("\ufeff"), parse_int=float)
+    except (ValueError, RecursionError):
         return None
 
 
@@ -52,9 +58,9 @@ def read_completion(body: str) -> ChatReply:
         The reply; `final` says that asking again would not help, `unmetered` is 1 where no usable usage is stated.
     """
     answer = read_json(body)
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
+    answer = _streamed(body) if answer is None else answer
+    choice = _first_choice(answer)
+    message = _message(choice) if choice is not None else None
     if not isinstance(answer, dict) or not isinstance(choice, dict) or not isinstance(message, dict):
         usage = read_usage(answer.get("usage"), "") if isinstance(answer, dict) else None
         kept = clean(body[:KEPT_TEXT])
@@ -63,8 +69,8 @@ def read_completion(body: str) -> ChatReply:
     finish = clean(_word(choice.get("finish_reason")))
     usage = read_usage(answer.get("usage"), text)
     metered, unmetered = usage or Usage(), int(usage is None)
-    refusal = message.get("refusal")
-    if isinstance(refusal, str) and refusal.strip() and not text.strip():
+    refusal = _refusal(message)
+    if refusal and not text.strip():
         reason = clean(refusal)
         problem = f"refused: {redact(reason)}"
         return ChatReply(reason, finish, metered, problem=problem, unmetered=unmetered, final=True)
@@ -73,15 +79,52 @@ def read_completion(body: str) -> ChatReply:
     return ChatReply(text, finish, metered, _tokens(choice.get("logprobs")), unmetered=unmetered)
 
 
+def _first_choice(answer: object) -> dict[str, Any] | None:
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return choice if isinstance(choice, dict) else None
+
+
+def _message(choice: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the message of a choice; a bare text in its place, or the text of an older form, is one too."""
+    message = choice.get("message", choice.get("delta"))
+    if isinstance(message, dict):
+        return message
+    text = message if isinstance(message, str) else choice.get("text")
+    return {"content": text} if isinstance(text, str) else None
+
+
+def _streamed(body: str) -> dict[str, Any] | None:
+    """Join the chunks of an answer that came as a stream of events, which was not asked for; None for anything else."""
+    events = [line[5:].strip() for line in body.splitlines() if line.startswith("data:")]
+    found = [event for event in map(read_json, events) if isinstance(event, dict)]
+    parts = [(choice, _message(choice)) for choice in map(_first_choice, found) if choice is not None]
+    if not parts or "[DONE]" not in events:
+        return None
+    text = "".join(content_text(message.get("content")) for _, message in parts if message is not None)
+    ended = [word for choice, _ in parts if (word := choice.get("finish_reason"))]
+    usage = [event["usage"] for event in found if event.get("usage")]
+    choice = {"message": {"content": text}, "finish_reason": ended[-1] if ended else None}
+    return {"choices": [choice], "usage": usage[-1] if usage else None}
+
+
+def _refusal(message: dict[str, Any]) -> str:
+    """Return the words of a refusal, which stand in a field of their own or in a part of the content."""
+    content = message.get("content")
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    words = [message.get("refusal"), *(part.get("refusal") for part in parts)]
+    return next((word for word in words if isinstance(word, str) and word.strip()), "")
+
+
 def _without_text(message: dict[str, Any], finish: str, usage: Usage, unmetered: int) -> ChatReply:
     thought = message.get("reasoning_content") or message.get("reasoning")
     kept = clean(thought[:KEPT_TEXT]) if isinstance(thought, str) else ""
-    ended = finish.lower() in CUT
+    ended = is_cut(finish)
     if kept and ended:
         problem = f"the reply is reasoning without an answer (finish_reason '{finish}'); give it more --max-tokens"
     elif kept:
         problem = f"the reply is reasoning without an answer (finish_reason '{finish}')"
-    elif finish.lower() == "length":
+    elif is_too_long(finish):
         problem = f"the reply is empty (finish_reason '{finish}'); give it more --max-tokens"
     else:
         problem = f"the reply is empty (finish_reason '{finish}')"
@@ -118,11 +161,14 @@ def error_of(body: str) -> tuple[int, str, str] | None:
     answer = read_json(body)
     if not isinstance(answer, dict):
         return None
-    if isinstance(answer.get("choices"), list) and answer["choices"]:
-        return None
     error = answer.get("error")
-    if error is None and answer.get("object") == "error":
-        error = answer
+    if isinstance(answer.get("choices"), list) and answer["choices"]:
+        choice = _first_choice(answer) or {}
+        error = (
+            None if _message(choice) and content_text((_message(choice) or {}).get("content")) else choice.get("error")
+        )
+    elif error is None:
+        error = answer if answer.get("object") == "error" else _unnamed_error(answer)
     if error is None or error == "" or error == {}:
         return None
     if not isinstance(error, dict):
@@ -132,6 +178,17 @@ def error_of(body: str) -> tuple[int, str, str] | None:
         code = str(error.get("code") if error.get("code") is not None else error.get("type") or "")
         code = f"{code} {error.get('type')}" if error.get("type") and str(error.get("type")) != code else code
     return _status(code, message), clean(code), clean(message)
+
+
+def _unnamed_error(answer: dict[str, Any]) -> object:
+    """Return an error that an answer holds under another name than ``error``; None without one."""
+    several, base = answer.get("errors"), answer.get("base_resp")
+    if isinstance(several, list) and several:
+        return several[0]
+    if isinstance(base, dict) and base.get("status_msg"):
+        return {"code": base.get("status_code"), "message": base["status_msg"]}
+    words = next((answer[name] for name in ("msg", "message") if isinstance(answer.get(name), str)), "")
+    return {"code": answer.get("code"), "message": words} if words else None
 
 
 def error_message(body: str) -> str:
@@ -176,6 +233,10 @@ def read_usage(found: object, text: str) -> Usage | None:
     total = _count(found.get("total_tokens"))
     details = found.get("prompt_tokens_details")
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    if prompt is not None and "prompt_tokens" not in found:
+        # Endpoints that speak of input tokens count those of the prefix cache apart.
+        names = ("cache_read_input_tokens", "cache_creation_input_tokens")
+        prompt += sum(_count(found.get(name)) or 0 for name in names)
     if prompt is None and written is None:
         return Usage(unsplit_tokens=total) if total else None
     if prompt is None or written is None:
@@ -231,13 +292,12 @@ def _alternatives(top: object) -> tuple[tuple[str, float], ...]:
     else:
         return ()
     return tuple(
-        (clean(token), float(value))
+        (clean(token), float(max(value, -LARGEST_COUNT)))
         for token, value in pairs
         if isinstance(token, str)
         and isinstance(value, int | float)
         and not isinstance(value, bool)
-        and not math.isnan(value)
-        and value <= 0.01
+        and -math.inf <= value <= 0.01
     )
 
 

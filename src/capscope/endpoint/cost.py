@@ -1,17 +1,17 @@
 """What calls cost: prices from the user or from genai-prices, an estimate beforehand, a hard stop on the way.
 
-The account of a ledger holds what all processes on it have spent or set aside, so that one limit holds for all.
+Processes that share a limit keep it through the account of their ledger.
 """
 
 import asyncio
-import time
-from contextlib import suppress
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from capscope.endpoint.ledger import Ledger, LedgerBusy
+from capscope.endpoint.account import Account
+from capscope.endpoint.ledger import Ledger
 from capscope.endpoint.messages import ChatReply, Messages, Usage
-from capscope.errors import ConfirmationNeeded, InputError, OutputError
+from capscope.errors import ConfirmationNeeded, InputError
 
 REPLY_TOKENS = 200
 """Tokens reckoned for a reply of which nothing is known."""
@@ -19,103 +19,8 @@ UNBOUNDED_REPLY = 4096
 """Tokens reckoned for the longest reply where no bound is set."""
 TELLING_PROMPT = 200
 """Estimated tokens from which a prompt's true count corrects later estimates."""
-LOOK_AGAIN = 0.1
-"""Seconds between looks at what other processes have set aside."""
 ASK_ABOVE_USD = 1.0
 """Estimated cost above which a run asks first."""
-
-
-ACCOUNT_TABLE = "CREATE TABLE IF NOT EXISTS set_aside (owner TEXT PRIMARY KEY, usd REAL NOT NULL);"
-
-IN_FLIGHT = "calls in flight when their process ended"
-"""Name of the row that keeps what a process had set aside when it ended."""
-
-ROUNDING = 1e-9
-
-
-class Account:
-    """The share of one process in a limit that several processes keep.
-
-    Each process keeps in the ledger what it has set aside: its calls in flight at their largest price, and what calls
-    cost that are not stored yet. What a process that was killed had set aside stays spent, since its calls were sent.
-    """
-
-    def __init__(self, ledger: Ledger, limit: float) -> None:
-        """Open the account in the ledger's file.
-
-        Args:
-            ledger: The ledger of all processes that share the limit.
-            limit: US dollars that all runs on it may spend together.
-        """
-        self._ledger, self._limit = ledger, limit
-        ledger.execute(ACCOUNT_TABLE)
-        self._in_flight, self._settled, self._stored = 0.0, 0.0, ledger.stored_usd
-        ledger.at_exit(self.close)
-
-    @property
-    def set_aside(self) -> float:
-        """Return what this process has set aside, in US dollars."""
-        unstored = self._settled - (self._ledger.stored_usd - self._stored)
-        return max(self._in_flight + unstored, 0.0)
-
-    def reserve(self, usd: float) -> bool | None:
-        """Set money aside for one call.
-
-        Args:
-            usd: Largest price of the call.
-
-        Returns:
-            Whether the call may go out; None where calls in flight, here or in another process, stand in its way.
-
-        Raises:
-            LedgerBusy: Another program holds the file at this moment.
-        """
-        self._ledger.beat()
-        with self._ledger.transaction():
-            others = self._others()
-            left = self._limit - self._ledger.spent() - usd + 1e-12
-            if left < others + self.set_aside:
-                return None if others + self.set_aside > ROUNDING and left >= 0 else False
-            self._write(self.set_aside + usd)
-        self._in_flight += usd
-        return True
-
-    def settle(self, reserved: float, usd: float) -> None:
-        """Count what a call cost in place of what was set aside for it."""
-        self._in_flight = max(self._in_flight - reserved, 0.0)
-        self._settled += usd
-        self.update()
-
-    def update(self) -> None:
-        """Write what is set aside now; on a ledger that is held the next step writes it, and too much stands there."""
-        with suppress(OutputError):
-            self._write(self.set_aside)
-
-    def close(self) -> None:
-        """Close the account; what is set aside still stays spent."""
-        self._write(self.set_aside)
-        self._retire(self._ledger.owner)
-
-    def _others(self) -> float:
-        """Return what living processes have set aside; what others had is spent from now on."""
-        total = 0.0
-        for owner, usd in self._ledger.execute("SELECT owner, usd FROM set_aside"):
-            if owner == self._ledger.owner:
-                continue
-            if self._ledger.is_alive(owner):
-                total += usd
-            else:
-                self._retire(owner)
-        return total
-
-    def _retire(self, owner: str) -> None:
-        kept = "INSERT INTO retired SELECT ?, NULL, '', usd, ? FROM set_aside WHERE owner = ? AND usd > ?"
-        self._ledger.execute(kept, IN_FLIGHT, time.time(), owner, ROUNDING)
-        self._ledger.execute("DELETE FROM set_aside WHERE owner = ?", owner)
-
-    def _write(self, usd: float) -> None:
-        shown = usd if usd > ROUNDING else 0.0
-        self._ledger.execute("INSERT OR REPLACE INTO set_aside VALUES (?, ?)", self._ledger.owner, shown)
 
 
 @dataclass(frozen=True)
@@ -128,6 +33,15 @@ class Prices:
     """Tokens written."""
     source: str
     """Where the prices come from."""
+
+    def __post_init__(self) -> None:
+        """Check that both can be counted with.
+
+        Raises:
+            InputError: A price is negative, infinite or no number.
+        """
+        refuse_no_amount("--usd-in", self.usd_in)
+        refuse_no_amount("--usd-out", self.usd_out)
 
     def of(self, usage: Usage) -> float:
         """Return what a usage costs in US dollars; reused prefixes are charged in full, which errs upwards."""
@@ -151,6 +65,20 @@ def find_prices(model: str, usd_in: float | None, usd_out: float | None) -> Pric
     if usd_in is not None and usd_out is not None:
         return Prices(usd_in, usd_out, "given")
     return _from_table(model)
+
+
+def refuse_no_amount(name: str, usd: float) -> None:
+    """Refuse an amount of money that no limit could be kept with.
+
+    Args:
+        name: Option that gives it, for the message.
+        usd: US dollars.
+
+    Raises:
+        InputError: It is negative, infinite or no number.
+    """
+    if not 0 <= usd < math.inf:
+        raise InputError(f"{name} is {usd}; give US dollars, 0 or more")
 
 
 def cost_line(usd: float | None, source: str) -> str:
@@ -207,7 +135,12 @@ class Budget:
             limit: US dollars that may be spent; None for no limit.
             name: Option that set the limit, for messages.
             account: A limit that other processes on the same ledger share; None for none.
+
+        Raises:
+            InputError: The limit is negative, or no number.
         """
+        if limit is not None and limit != math.inf:
+            refuse_no_amount(name, limit)
         self.limit, self.name = limit, name
         self.account = account
         self.usd = 0.0
@@ -228,6 +161,7 @@ class Budget:
         """
         if max_usd_total is None:
             return cls(max_usd)
+        refuse_no_amount("--max-usd-total", max_usd_total)
         account = Account(ledger, max_usd_total) if ledger is not None else None
         if max_usd is None or max_usd_total - spent_before < max_usd:
             return cls(max(max_usd_total - spent_before, 0.0), "--max-usd-total", account)
@@ -251,7 +185,7 @@ class Budget:
         self._calls += 1
         granted = False
         try:
-            granted = self.account is None or await _shared(self.account, usd)
+            granted = self.account is None or await self.account.granted(usd)
         finally:
             if not granted:
                 self._give_back(usd)
@@ -273,16 +207,6 @@ class Budget:
         self._calls -= 1
         self._reserved = self._reserved - reserved if self._calls else 0.0
         self._settled.set()
-
-
-async def _shared(account: Account, usd: float) -> bool:
-    """Set money aside in an account; wait while only calls in flight, here or elsewhere, stand in the way."""
-    while True:
-        with suppress(LedgerBusy):
-            granted = account.reserve(usd)
-            if granted is not None:
-                return granted
-        await asyncio.sleep(LOOK_AGAIN)
 
 
 class PromptScale:

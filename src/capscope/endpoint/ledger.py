@@ -296,11 +296,13 @@ def refuse_place(path: Path) -> None:
         path: The file; it need not exist.
 
     Raises:
-        InputError: It is a folder.
+        InputError: It is a folder, a device or a pipe.
         OutputError: It lies below a file, or cannot be written.
     """
     if path.is_dir():
         raise InputError(f"{path}: this is a folder; name a file with --ledger")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: this is a device or a pipe; name a file with --ledger")
     refuse_unwritable(path, "--ledger")
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path}: the ledger is read-only; make it writable, or name another --ledger")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from capscope.endpoint.cost import ACCOUNT_TABLE, IN_FLIGHT, ROUNDING
+from capscope.endpoint.account import ACCOUNT_TABLE, IN_FLIGHT, ROUNDING
 from capscope.endpoint.ledger import Ledger
 from capscope.errors import InputError, OutputError
 from capscope.files import refuse_file, whole_file

@@ -1,7 +1,11 @@
 """What goes to an endpoint and what comes back, as plain values."""
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from capscope.errors import InputError
 
 Format = Literal["json_schema", "json_object", "text"]
 """How a reply's form can be asked for, strongest first."""
@@ -9,17 +13,15 @@ Format = Literal["json_schema", "json_object", "text"]
 Messages = tuple[tuple[str, str], ...]
 """Pairs of role and content."""
 
-WHOLE = frozenset(
-    {"", "stop", "eos", "eos_token", "eos_reached", "end", "end_turn", "stop_sequence", "stop_token", "stop_str"}
-    | {"complete", "completed", "done", "finish", "finished", "null", "none"}
+CUT = re.compile(
+    r"length|max|limit|exceed|filter|safety|recitation|block|prohibit|sensitive|spii|guardrail|moderat|interven|refus"
+    r"|tool|function|malformed|error|fail|cancel|abort|time_?out|insufficient"
 )
-"""Finish reasons, in lower case, by which servers say that the model ended its reply by itself."""
-CUT = frozenset(
-    {"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "model_context_window_exceeded"}
-    | {"content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "refusal"}
-    | {"tool_calls", "tool_use", "function_call", "error", "cancelled", "abort", "aborted"}
+"""What words by which servers say that a reply was cut, filtered, refused or is no answer yet have in common."""
+WHOLE = re.compile(
+    r"(?:natural_?)?(?:stop|eos|eo[tm]|end|im_?end|turn_?(?:end|complete)|complete|done|finish|null|none)\w*"
 )
-"""Finish reasons, in lower case, of replies that were cut, filtered, refused or are no answer yet."""
+"""Words by which servers say that the model ended its reply by itself."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,17 @@ class Sampling:
     """Longest reply, in tokens; None leaves it to the endpoint."""
     top_logprobs: int = 0
     """Alternatives per token to ask for, 0 to 20; 0 asks for no log-probabilities."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            InputError: The temperature is negative or no number, or the longest reply is below one token.
+        """
+        if self.temperature is not None and not 0 <= self.temperature < math.inf:
+            raise InputError(f"temperature is {self.temperature}; give a number of 0 or more")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise InputError(f"max_tokens is {self.max_tokens}; give a whole number of at least 1")
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,8 @@ def is_whole(finish_reason: str) -> bool:
     Args:
         finish_reason: The endpoint's word.
     """
-    return finish_reason.strip().lower() in WHOLE
+    word = _plain_reason(finish_reason)
+    return not word or (WHOLE.fullmatch(word) is not None and CUT.search(word) is None)
 
 
 def is_cut(finish_reason: str) -> bool:
@@ -120,4 +134,19 @@ def is_cut(finish_reason: str) -> bool:
     Args:
         finish_reason: The endpoint's word.
     """
-    return finish_reason.strip().lower() in CUT
+    return CUT.search(_plain_reason(finish_reason)) is not None
+
+
+def is_too_long(finish_reason: str) -> bool:
+    """Return whether a finish reason says that the reply reached the limit of its length.
+
+    Args:
+        finish_reason: The endpoint's word.
+    """
+    return re.search(r"length|max|token_?limit|too_?long", _plain_reason(finish_reason)) is not None
+
+
+def _plain_reason(finish_reason: str) -> str:
+    """Return a finish reason in one form, ``max_tokens`` for ``FinishReason.MAX_TOKENS`` or ``maxTokens``."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", finish_reason.strip())
+    return re.sub(r"[\W_]+", "_", parted).strip("_").lower().removeprefix("finish_reason_").removeprefix("stop_reason_")

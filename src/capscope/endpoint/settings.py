@@ -1,5 +1,6 @@
 """Settings of an endpoint, checked before anything is sent: address, key, proxies, certificates."""
 
+import math
 import os
 import re
 import ssl
@@ -17,6 +18,8 @@ SHORTEST_SECRET = 6
 """Placeholders such as ``none`` are no secrets; replacing them would garble words."""
 PROXIES = ("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+HEADER_VARIABLES = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+"""Variables that the client's library sends along."""
 LARGEST_PORT = 65535
 
 
@@ -25,7 +28,8 @@ class EndpointSettings:
     """Where to ask, and how patiently.
 
     Raises:
-        EndpointError: The address is no address, or the key holds a character that no HTTP header takes.
+        EndpointError: The address is no address, the key holds a character that no HTTP header takes, or a number is
+            out of range.
     """
 
     base_url: str = DEFAULT_URL
@@ -46,9 +50,14 @@ class EndpointSettings:
     """Bytes of an answer, unpacked, beyond which it is not read."""
 
     def __post_init__(self) -> None:
-        """Check address and key."""
+        """Check address, key and numbers."""
         _refuse_address(self.base_url)
         _refuse_key(self.api_key)
+        for name, value in (("concurrency", self.concurrency), ("attempts", self.max_attempts)):
+            if value < 1:
+                raise EndpointError(f"{name} is {value}; give a whole number of at least 1")
+        if not 0 < self.timeout < math.inf:
+            raise EndpointError(f"timeout is {self.timeout}; give seconds above 0")
 
     @classmethod
     def from_environment(
@@ -107,6 +116,7 @@ def connecting() -> Generator[None]:
     Raises:
         EndpointError: A proxy or a certificate file cannot be used.
     """
+    _refuse_header_variables()
     try:
         yield
     except EndpointError:
@@ -138,6 +148,13 @@ def _refuse_address(url: str) -> None:
         raise EndpointError(f"{shown}: the address lacks http:// or https://; write --base-url http://{shown}")
     if not parts.hostname or port == 0 or any(letter.isspace() or not letter.isprintable() for letter in url):
         raise EndpointError(f"{shown}: no valid address; write it like http://localhost:8000/v1")
+
+
+def _refuse_header_variables() -> None:
+    """Refuse variables of the client's library that no HTTP header takes."""
+    for name in HEADER_VARIABLES:
+        if not all("!" <= letter <= "~" for letter in os.environ.get(name, "")):
+            raise EndpointError(f"{name}: holds a space, a line break or a letter that no header takes; correct it")
 
 
 def _refuse_key(key: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from capscope.data import AgentDesign, Responses, Study, subjects_of
+from capscope.data import AgentDesign, ArrowTable, Responses, Study, subjects_of
 from capscope.display import html_table
 from capscope.errors import FitError, InputError
 from capscope.files import MANIFEST, TENSORS, read_tensors, refuse_lengths, write_tensors
@@ -129,7 +129,7 @@ class Fit(Generic[PosteriorT]):
 
     def predict(
         self,
-        items: Study | pd.DataFrame | Sequence[str] | Path | str,
+        items: Study | pd.DataFrame | ArrowTable | Sequence[str] | Path | str,
         *,
         model: str | None = None,
         explain: bool = False,

@@ -16,6 +16,7 @@ from capscope.data import (
     Responses,
     Study,
     as_frame,
+    has_judges,
     long_responses,
     read_table,
     rows_in,
@@ -207,7 +208,10 @@ def stays_on_disk(table: Path, settings: StudyFitSettings) -> bool:
         settings: What to fit.
     """
     streams = settings.engine_name == STREAMED_ENGINE and settings.model in STREAMED_MODELS
-    return streams and table.is_file() and rows_in(table) * BYTES_A_ROW > settings.memory_mb * 2**20
+    # verdicts of several judges are pooled by answer, which needs all rows
+    if not streams or not table.is_file() or rows_in(table) * BYTES_A_ROW <= settings.memory_mb * 2**20:
+        return False
+    return not has_judges(table)
 
 
 def fit_irt(

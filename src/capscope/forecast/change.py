@@ -13,7 +13,8 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from capscope.axes import FloatArray
-from capscope.display import html_table, short_repr
+from capscope.data import ArrowTable
+from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError
 from capscope.forecast.forecasters import FittedHierarchical, HierarchicalForecaster
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
@@ -32,7 +33,7 @@ MONTHS = 12
 
 
 @dataclass(frozen=True)
-class FrontierChange:
+class FrontierChange(ArrowTables):
     """How abilities and benchmarks change over time."""
 
     abilities: pd.DataFrame
@@ -75,8 +76,8 @@ class FrontierChange:
 
 
 def score_change(
-    scores: PublishedScores | pd.DataFrame | str | Path,
-    models: pd.DataFrame | str | Path | None = None,
+    scores: PublishedScores | pd.DataFrame | ArrowTable | str | Path,
+    models: pd.DataFrame | ArrowTable | str | Path | None = None,
     *,
     level: float = 0.8,
     seed: int = 0,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
+from capscope.data import ArrowTable
 from capscope.display import html_table, short_repr
 from capscope.errors import InputError, nearest
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts
@@ -92,8 +93,8 @@ class _Outcome:
 
 
 def evaluate_forecast(
-    scores: PublishedScores | pd.DataFrame | str | Path,
-    models: pd.DataFrame | str | Path | None = None,
+    scores: PublishedScores | pd.DataFrame | ArrowTable | str | Path,
+    models: pd.DataFrame | ArrowTable | str | Path | None = None,
     settings: ForecastEvaluationSettings | None = None,
 ) -> ForecastEvaluation:
     """Hide scores of a table, forecast them, and measure errors and coverage.

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.display import html_table, short_repr
+from capscope.data import ArrowTable
+from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError, first_few, nearest
 from capscope.forecast.evaluation import forecaster_entry
 from capscope.forecast.explanations import next_scores, odd_cells, reasons
@@ -43,7 +44,7 @@ class ForecastSettings:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Forecast(ArrowTables):
     """Forecasts of the missing scores of a table."""
 
     cells: pd.DataFrame
@@ -111,8 +112,8 @@ class Forecast:
 
 
 def forecast(
-    scores: PublishedScores | pd.DataFrame | str | Path,
-    models: pd.DataFrame | str | Path | None = None,
+    scores: PublishedScores | pd.DataFrame | ArrowTable | str | Path,
+    models: pd.DataFrame | ArrowTable | str | Path | None = None,
     settings: ForecastSettings | None = None,
 ) -> Forecast:
     """Forecast every missing score of a table.

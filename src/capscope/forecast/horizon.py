@@ -16,8 +16,8 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from capscope.axes import FloatArray
-from capscope.data import Responses, Study
-from capscope.display import html_table, short_repr
+from capscope.data import ArrowTable, Responses, Study
+from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError
 from capscope.forecast.change import FEWEST_DATED, frontier_lines, growth_of
 from capscope.forecast.table_of_scores import model_dates
@@ -40,7 +40,7 @@ REACH = 6.0
 
 
 @dataclass(frozen=True)
-class Horizons:
+class Horizons(ArrowTables):
     """Time horizons of models, and how fast they grow."""
 
     models: pd.DataFrame
@@ -133,7 +133,7 @@ class HorizonSettings:
 
 def time_horizons(
     study: Study,
-    models: pd.DataFrame | str | Path | None = None,
+    models: pd.DataFrame | ArrowTable | str | Path | None = None,
     *,
     settings: HorizonSettings | None = None,
 ) -> Horizons:

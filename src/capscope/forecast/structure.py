@@ -14,7 +14,8 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, rankdata
 
 from capscope.axes import FloatArray
-from capscope.display import html_table, short_repr
+from capscope.data import ArrowTable
+from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError, counted
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
 from capscope.intervals import normal_quantile
@@ -31,7 +32,7 @@ FEWEST_DATED = 0.8
 
 
 @dataclass(frozen=True)
-class ScoreStructure:
+class ScoreStructure(ArrowTables):
     """How the benchmarks of a table agree."""
 
     pairs: pd.DataFrame
@@ -81,8 +82,8 @@ class ScoreStructure:
 
 
 def forecast_structure(
-    scores: PublishedScores | pd.DataFrame | str | Path,
-    models: pd.DataFrame | str | Path | None = None,
+    scores: PublishedScores | pd.DataFrame | ArrowTable | str | Path,
+    models: pd.DataFrame | ArrowTable | str | Path | None = None,
     seed: int = 0,
 ) -> ScoreStructure:
     """Measure how the benchmarks of a table of scores agree.

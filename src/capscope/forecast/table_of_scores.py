@@ -161,7 +161,7 @@ def refuse_outside(score: float, benchmark: str, unit: str) -> None:
 
 def published_scores(
     scores: pd.DataFrame | ArrowTable | str | Path,
-    models: pd.DataFrame | str | Path | None = None,
+    models: pd.DataFrame | ArrowTable | str | Path | None = None,
     units: dict[str, str] | None = None,
 ) -> PublishedScores:
     """Read a long or a wide table of published scores.
@@ -289,7 +289,9 @@ def _model_columns(frame: pd.DataFrame, keys: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame({key: frame[column] for key, column in best.items()}, index=frame.index)
 
 
-def read_models(models: pd.DataFrame | str | Path, names: pd.Index) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def read_models(
+    models: pd.DataFrame | ArrowTable | str | Path, names: pd.Index
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Read a table of models; columns of known meaning are renamed, the others kept.
 
     Args:
@@ -300,6 +302,7 @@ def read_models(models: pd.DataFrame | str | Path, names: pd.Index) -> tuple[pd.
         InputError: A model has two rows, or hardly any model is in both tables.
     """
     where = str(models) if isinstance(models, str | Path) else "table of models"
+    models = as_frame(models)
     frame = models if isinstance(models, pd.DataFrame) else read_table(Path(models), keep_index=True)
     lower = [str(column).strip().lower() for column in frame.columns]
     place = next((index for index, name in enumerate(lower) if name in LONG_NAMES["model"]), 0)
@@ -319,7 +322,7 @@ def read_models(models: pd.DataFrame | str | Path, names: pd.Index) -> tuple[pd.
     return table, (share,)
 
 
-def model_dates(models: pd.DataFrame | str | Path, names: list[str]) -> FloatArray:
+def model_dates(models: pd.DataFrame | ArrowTable | str | Path, names: list[str]) -> FloatArray:
     """Return the dates of models in years, NaN where unknown.
 
     Args:

@@ -81,7 +81,7 @@ def capscope_battery(  # noqa: PLR0913 - every setting has a default and is give
         InputError: The bank cannot be read, no sample is one of its items, or the stop rule cannot be read.
     """
     loaded = load_bank(bank)
-    by_item = _matched(loaded, samples, task)
+    by_item = matched_samples(loaded, samples, task)
     size = len(by_item) if most is None else most
     settings = replace(RunSettings(size=size, benchmarks=tuple(benchmarks), level=level), **_stop(stop))
     state = begin_run(loaded, by_item.keys(), settings)
@@ -319,8 +319,20 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _matched(bank: Bank, samples: Iterable[Sample], task: str) -> dict[str, Sample]:
-    """Return the samples that are items of the bank, by item id."""
+def matched_samples(bank: Bank, samples: Iterable[Sample], task: str) -> dict[str, Sample]:
+    """Return the samples that are items of a bank.
+
+    Args:
+        bank: The bank.
+        samples: Samples of a task.
+        task: Name of the task in the bank's item ids (`task:id`), where several tasks have samples of one id.
+
+    Returns:
+        The samples by item id.
+
+    Raises:
+        InputError: No sample is one of the items, or a sample may be several of them.
+    """
     full = set(bank.items)
     of_id: dict[str, list[str]] = {}
     for item in bank.items:

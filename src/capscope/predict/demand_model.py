@@ -1,18 +1,30 @@
 """The demand-ability model as an assessor: item features become its design, its log-odds become chances."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import Responses
-from capscope.fit import DemandItems, DemandPosterior, DemandSettings, LogOdds, draw_demand_log_odds, fit_demand
+from capscope.fit import (
+    DemandItems,
+    DemandPosterior,
+    DemandSettings,
+    LogOdds,
+    draw_demand_log_odds,
+    fit_demand,
+    split_general,
+)
 from capscope.predict.assessor import Chances, LogOddsParts, Training
 from capscope.predict.features import ItemFeatures
 
 TEXT_DIMS = 64
 """Number of principal directions that text vectors are reduced to."""
+THIN = 0.5
+"""Models with a smaller share of the usual number of answers are predicted by their parts."""
+FEWEST_AGENTS = 3
+"""With fewer agents in training, abilities are not split."""
 TINY = 1e-9
 """Smallest standard deviation to divide by."""
 
@@ -86,7 +98,7 @@ def as_chances(log_odds: LogOdds) -> Chances:
 
 
 def fit_demand_model(
-    training: Training, settings: DemandSettings, *, demands: bool = True, text: bool = False
+    training: Training, settings: DemandSettings, *, demands: bool = True, text: bool = False, parts: bool = True
 ) -> FittedDemandModel:
     """Fit the demand-ability model on the training answers.
 
@@ -95,18 +107,59 @@ def fit_demand_model(
         settings: Settings of the fit.
         demands: Use demands as predictors of difficulty, where the items have any.
         text: Use texts as predictors of difficulty, where the items have any.
+        parts: Give agents with few answers the sum of their model's, scaffold's and effort's effects, where such vary.
     """
     items = demand_items(training.features, demands=demands, text=text)
     dims = training.features.dims if demands else ()
     posterior = fit_demand(training.responses, items, dims, settings).posterior
-    return FittedDemandModel(posterior, items, _known(training.responses))
+    fitted = FittedDemandModel(posterior, items, _known(training.responses))
+    return with_sums(fitted, training, thin_agents(training)) if parts else fitted
 
 
-def fit_rasch(training: Training) -> FittedDemandModel:
-    """Fit the special case without item features (Rasch): one ability for each model, one difficulty for each item."""
+def fit_rasch(training: Training, *, parts: bool = False) -> FittedDemandModel:
+    """Fit the special case without item features (Rasch): one ability for each model, one difficulty for each item.
+
+    Args:
+        training: The training part.
+        parts: Give agents with few answers the sum of their parts' effects.
+    """
     same = ("all",) * training.features.n_items
     items = DemandItems(None, None, None, same, same, training.features.floor)
-    return FittedDemandModel(fit_demand(training.responses, items).posterior, items, _known(training.responses))
+    fitted = FittedDemandModel(fit_demand(training.responses, items).posterior, items, _known(training.responses))
+    return with_sums(fitted, training, thin_agents(training)) if parts else fitted
+
+
+def thin_agents(training: Training) -> np.ndarray:
+    """Mark the models (model,) with fewer than half as many answers as models usually have, by the median."""
+    count = np.bincount(training.responses.model_index, minlength=len(training.responses.models))
+    return count < THIN * np.median(count[count > 0])
+
+
+def with_sums(fitted: FittedDemandModel, training: Training, chosen: np.ndarray) -> FittedDemandModel:
+    """Set general abilities of agents to the sum of their model's, scaffold's and effort's effects.
+
+    Args:
+        fitted: A fit on the training answers.
+        training: The training part; where no facet varies, or too few agents are known, nothing changes.
+        chosen: Models (model,) whose abilities are set.
+    """
+    if training.agents is None or not chosen.any():
+        return fitted
+    seen = np.bincount(training.responses.model_index, minlength=len(training.responses.models)) > 0
+    known = training.agents.at(seen)
+    if len(known.subjects) < FEWEST_AGENTS or not known.factors:
+        return fitted
+    parts, rng = split_general(fitted.posterior, known, training.seed), np.random.default_rng(training.seed)
+    mean, cov = fitted.posterior.ability_mean.copy(), fitted.posterior.ability_cov.copy()
+    for row in np.flatnonzero(chosen):
+        own = {name: values[row] for name, values in training.agents.parts.items()}
+        draws = parts.ability({name: part for name, part in own.items() if part in known.names(name)}, rng)
+        ratio = draws.std() / np.sqrt(cov[row, 0, 0])
+        mean[row, 0] = draws.mean()
+        cov[row, 0, 1:] *= ratio
+        cov[row, :, 0] = np.r_[draws.var(), cov[row, 0, 1:]]
+        cov[row, 0, 0] = draws.var()
+    return replace(fitted, posterior=replace(fitted.posterior, ability_mean=mean, ability_cov=cov))
 
 
 def demand_items(features: ItemFeatures, *, demands: bool, text: bool) -> DemandItems:
@@ -145,7 +198,9 @@ def filled_scores(training: Training) -> tuple[np.ndarray, np.ndarray]:
     score = np.divide(pooled.right, trials, out=np.zeros(trials.shape), where=trials > 0)
     gaps = np.nonzero((trials == 0) & training.answered)
     if len(gaps[0]):
-        score[gaps] = fit_rasch(training).predict(gaps[0].astype(np.int64), gaps[1].astype(np.int64)).probability
+        score[gaps] = (
+            fit_rasch(training, parts=True).predict(gaps[0].astype(np.int64), gaps[1].astype(np.int64)).probability
+        )
     answered = training.answered
     per_cell = trials[:, answered].sum(axis=0) / np.count_nonzero(trials[:, answered], axis=0)
     return score[:, answered], per_cell

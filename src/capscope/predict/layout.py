@@ -17,6 +17,7 @@ from capscope.data import (
     Study,
     agent_design,
     join_items,
+    one_answer_each,
     rated_levels,
     refuse_foreign_demands,
     task_labels,
@@ -102,6 +103,7 @@ class Layout:
             InputError: No such annotator, an id that names two items, or a rubric that was made from the answers.
             JoinError: The demands are about other items, or the items table lacks over a tenth of the answered ones.
         """
+        study = one_answer_each(study)
         agents = agent_design(study)
         study, items = with_agents(study).with_items(), items.with_items()
         table = _one_table(study, items)

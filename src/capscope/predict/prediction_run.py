@@ -29,12 +29,12 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
     *,
     model: str | None = None,
     assessor: str | None = None,
-    labels: Path | str | pd.DataFrame | None = None,
-    residuals: Path | str | pd.DataFrame | None = None,
-    expected: Path | str | pd.DataFrame | None = None,
+    labels: Path | str | pd.DataFrame | ArrowTable | None = None,
+    residuals: Path | str | pd.DataFrame | ArrowTable | None = None,
+    expected: Path | str | pd.DataFrame | ArrowTable | None = None,
     defer_below: float | None = None,
     defer_risk: float | None = None,
-    defer_from: Path | str | pd.DataFrame | None = None,
+    defer_from: Path | str | pd.DataFrame | ArrowTable | None = None,
     explain: bool = False,
     embedder: str = AUTO,
     annotator: str | None = None,
@@ -182,5 +182,6 @@ def open_requests(items: Items, rubrics: tuple[str, ...] = ()) -> Study:
     return Study.of(pd.DataFrame({"item_id": ids, "benchmark": "questions", "text": texts}), name="questions")
 
 
-def _path_or_table(value: Path | str | pd.DataFrame | None) -> Path | pd.DataFrame | None:
+def _path_or_table(value: Path | str | pd.DataFrame | ArrowTable | None) -> Path | pd.DataFrame | None:
+    value = as_frame(value)
     return Path(value) if isinstance(value, str) else value

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, ModelItem, RowFloats
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import OutputError, counted
 from capscope.files import refuse_file
 from capscope.intervals import quantile_bounds
@@ -18,7 +18,7 @@ FORMATS = (".parquet", ".csv")
 
 
 @dataclass(frozen=True)
-class Predictions:
+class Predictions(ArrowTables):
     """Predicted chances of success, as tables."""
 
     table: pd.DataFrame

@@ -53,6 +53,7 @@ from .comparison.paired_judgements import JudgedModels as JudgedModels
 from .comparison.paired_judgements import bradley_terry as bradley_terry
 from .comparison.run_scores import CONDITIONS as CONDITIONS
 from .comparison.run_scores import DEFAULT_RUNS as DEFAULT_RUNS
+from .comparison.run_scores import ItemChances as ItemChances
 from .comparison.run_scores import RepeatedRuns as RepeatedRuns
 from .comparison.run_scores import of_one_judge as of_one_judge
 from .comparison.run_scores import repeated_runs as repeated_runs
@@ -68,3 +69,4 @@ from .item_groups import expected_scores as expected_scores
 from .item_groups import of_benchmark as of_benchmark
 from .meanings import refuse_table_file as refuse_table_file
 from .meanings import write_findings as write_findings
+from .own_confidence import self_knowledge as self_knowledge

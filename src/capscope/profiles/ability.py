@@ -13,7 +13,7 @@ import pandas as pd
 
 from capscope.axes import FloatArray, ModelDim
 from capscope.data import Study
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
@@ -30,6 +30,7 @@ from capscope.profiles.meanings import (
     reliability_notes,
     table_lines,
 )
+from capscope.profiles.own_confidence import knowledge_lines, self_knowledge
 
 UNITS = {
     "irt": "one unit is a standard deviation of ability over the fitted models",
@@ -43,7 +44,7 @@ SCORED_CELLS, FEWEST_SCORED, SCORE_DRAWS = 200_000, 50, 100
 
 
 @dataclass(frozen=True)
-class AbilityProfiles:
+class AbilityProfiles(ArrowTables):
     """Ability profiles of the models of a fit."""
 
     table: pd.DataFrame
@@ -68,6 +69,8 @@ class AbilityProfiles:
     """Expected scores (see `expected_scores`), where the fit has several abilities or its study was given."""
     directions: pd.DataFrame | None = None
     """Abilities along the directions of a fit with several: columns model, dim, evidence, ability, sd, lower, upper."""
+    self_knowledge: pd.DataFrame | None = None
+    """How well models' own confidence fits their scores (see `self_knowledge`), where the study holds it."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -94,6 +97,7 @@ class AbilityProfiles:
             hint = nearest(model, known)
             raise InputError(f"the fit has no model '{model}'{hint}; it has {first_few(known)}")
         tables = {"table": self.table, "general": self.general, "scores": self.scores, "directions": self.directions}
+        tables["self_knowledge"] = self.self_knowledge
         rows = {name: None if one is None else one[one["model"] == model] for name, one in tables.items()}
         return replace(self, **rows)  # pyright: ignore[reportArgumentType]
 
@@ -109,6 +113,8 @@ class AbilityProfiles:
         result |= {"meaning": self.meaning, "cautions": list(self.cautions)}
         for name, table in (("expected_scores", self.scores), ("directions", self.directions)):
             result[name] = [] if table is None else table.to_dict("records")
+        if self.self_knowledge is not None:
+            result["self_knowledge"] = self.self_knowledge.to_dict("records")
         return result | {"abilities": self.table.to_dict("records")}
 
     @property
@@ -130,6 +136,8 @@ class AbilityProfiles:
             parts += [leading(best, self.level, "ability" if self.scores is None else "expected"), self.meaning]
         if self.scores is not None:
             parts += _score_lines(self.scores, self.level)
+        if self.self_knowledge is not None and len(self.self_knowledge):
+            parts += knowledge_lines(self.self_knowledge, self.level)
         several = self.table["dim"].nunique() > 1
         if several and general is not None and "general" not in set(self.table["dim"]):
             parts += [f"\nGeneral ability, {self.level:.0%} intervals; {self.unit}", table_lines(general)]
@@ -241,11 +249,19 @@ def _with_scores(profiles: AbilityProfiles, posterior: Posterior, study: Study |
         scores = expected_scores(posterior, _items_of(posterior), level=profiles.level, draws=SCORE_DRAWS)
         return replace(profiles, scores=scores[scores["scope"] == "all"])
     scores, directions = expected_scores(posterior, study, level=profiles.level), None
+    profiles = replace(profiles, self_knowledge=_own_knowledge(study, posterior.models, profiles.level))
     if isinstance(posterior, IRTPosterior) and several:
         named = named_dimensions(posterior, study)[1:]
         directions = dimension_abilities(posterior, named, profiles.level)
         directions.insert(2, "evidence", directions["dim"].map({one.name: one.evidence for one in named}))
     return replace(profiles, scores=scores, directions=directions)
+
+
+def _own_knowledge(study: Study, models: tuple[str, ...], level: float) -> pd.DataFrame | None:
+    """Self-knowledge of the fit's models."""
+    table = self_knowledge(study, level)
+    rows = None if table is None else table[table["model"].isin(models)].reset_index(drop=True)
+    return rows if rows is not None and len(rows) else None
 
 
 def _items_of(posterior: Posterior) -> Study:

@@ -10,7 +10,7 @@ from scipy.special import stdtr, stdtrit
 
 from capscope.axes import FACETS
 from capscope.data import SEPARATOR, Study
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import Fit, load_fit, split_general
 from capscope.profiles.item_groups import opened
@@ -22,7 +22,7 @@ FEWEST_ITEMS = 2
 
 
 @dataclass(frozen=True)
-class PartEffects:
+class PartEffects(ArrowTables):
     """Effects of one factor of agents with the others held fixed."""
 
     by: str
@@ -96,7 +96,7 @@ def part_effects(fit: Fit[Any] | str | Path, by: str, *, level: float = 0.9, see
 
 
 @dataclass(frozen=True)
-class PartComparison:
+class PartComparison(ArrowTables):
     """Two scaffolds, efforts or judges compared on the same models and items."""
 
     by: str

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from capscope.data import Demands, Study, read_items, read_level_counts, shipped
+from capscope.data import ArrowTable, Demands, Study, as_frame, read_items, read_level_counts, shipped
 from capscope.errors import JoinError, OutputError, counted, first_few
 from capscope.files import MANIFEST, TENSORS, refuse_file, write_json, write_table
 from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, NothingHeldOutError, fit_curves, load_fit, save_fit
@@ -31,7 +31,7 @@ HELD_OUT_SHARE = 0.2
 class PageSettings:
     """What the page of a fit shows beside the fit."""
 
-    items: Study | pd.DataFrame | Path | str | None = None
+    items: Study | pd.DataFrame | ArrowTable | Path | str | None = None
     """Items to predict and, where they have demand levels, to profile: a study or a table of items, or its path."""
     study: Study | Path | str | None = None
     """The study that the fit was made from, or its folder: item texts, demands of its benchmarks, odd items, held-out
@@ -51,7 +51,7 @@ def report(  # noqa: PLR0913 - every setting has a default and is given by keywo
     out: Path | str,
     *,
     study: Study | Path | str | None = None,
-    items: Study | pd.DataFrame | Path | str | None = None,
+    items: Study | pd.DataFrame | ArrowTable | Path | str | None = None,
     model: str | None = None,
     against: str | None = None,
     level: float = 0.9,
@@ -238,7 +238,9 @@ def page_source(fit: Fit[Any] | Path | str, settings: PageSettings) -> PageSourc
     )
 
 
-def item_part(fit: Fit[Any], items: Study | pd.DataFrame | Path | str, seed: int = 0, level: float = 0.9) -> ItemPart:
+def item_part(
+    fit: Fit[Any], items: Study | pd.DataFrame | ArrowTable | Path | str, seed: int = 0, level: float = 0.9
+) -> ItemPart:
     """Predict items and profile their demands.
 
     Args:
@@ -260,7 +262,8 @@ def item_part(fit: Fit[Any], items: Study | pd.DataFrame | Path | str, seed: int
     return ItemPart(predictions=predictions, demands=demands, items=study.items)
 
 
-def _items_study(items: Study | pd.DataFrame | Path | str, dims: tuple[str, ...]) -> Study:
+def _items_study(items: Study | pd.DataFrame | ArrowTable | Path | str, dims: tuple[str, ...]) -> Study:
+    items = as_frame(items)
     if isinstance(items, Study):
         return items
     return Study.of(items) if isinstance(items, pd.DataFrame) else read_items(items, dims)

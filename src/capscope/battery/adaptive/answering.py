@@ -23,14 +23,13 @@ from capscope.endpoint import (
     Messages,
     Question,
     RunLimits,
+    is_too_long,
     is_whole,
 )
 from capscope.errors import Interrupted
 
 Answerer = Callable[[BatteryQuestion], Graded]
 """Asks and grades one question."""
-TOO_LONG = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", "model_length"})
-"""Finish reasons, in lower case, of replies that reached the limit of their length."""
 MODEL, JUDGE = "model", "judge"
 """Roles in which the endpoint is asked."""
 
@@ -175,7 +174,7 @@ def _graded(question: BatteryQuestion, reply: ChatReply) -> Graded:
 def _whole_text(reply: ChatReply) -> tuple[str, str]:
     """Return the visible text of a reply that is whole, and the problem where it is not."""
     if not is_whole(reply.finish_reason):
-        cure = "; allow it more with --max-tokens" if reply.finish_reason.lower() in TOO_LONG else ""
+        cure = "; allow it more with --max-tokens" if is_too_long(reply.finish_reason) else ""
         return "", f"the reply is not whole (finish_reason '{reply.finish_reason}'){cure}"
     return visible_text(reply.text)
 

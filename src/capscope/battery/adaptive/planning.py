@@ -9,7 +9,7 @@ import pandas as pd
 from capscope.battery.adaptive.questions import BatteryQuestion, battery_questions
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.sources import load_bank
-from capscope.data import Study, read_items
+from capscope.data import ArrowTable, Study, as_frame, read_items
 from capscope.endpoint import (
     ASK_ABOVE_USD,
     EndpointSettings,
@@ -145,7 +145,7 @@ class RunPlan:
 
 def plan_battery(
     bank: Bank | str | Path,
-    items: Study | pd.DataFrame | str | Path,
+    items: Study | pd.DataFrame | ArrowTable | str | Path,
     *,
     model: str,
     out: str | Path,
@@ -221,12 +221,15 @@ def _unanswered(
     return [one for one in questions if question_key("model", url, sampling, one.messages) not in answered]
 
 
-def askable(bank: Bank, items: Study | pd.DataFrame | str | Path, settings: RunSettings) -> list[BatteryQuestion]:
+def askable(
+    bank: Bank, items: Study | pd.DataFrame | ArrowTable | str | Path, settings: RunSettings
+) -> list[BatteryQuestion]:
     """Return the questions for the bank's items of the chosen benchmarks.
 
     Raises:
         InputError: The items cannot be read, none can be asked, or open answers have no judge.
     """
+    items = as_frame(items)
     table = items if isinstance(items, pd.DataFrame) else _study(items).require("items")
     wanted = tuple(bank.items[place] for place in bank.of_benchmarks(settings.benchmarks))
     name = "items" if isinstance(items, pd.DataFrame) else items.name if isinstance(items, Study) else str(items)

@@ -17,8 +17,8 @@ from capscope.battery.adaptive.questions import BatteryQuestion
 from capscope.battery.banks.ability import ItemPool
 from capscope.battery.banks.bank import Bank
 from capscope.battery.banks.sources import load_bank
-from capscope.data import Study
-from capscope.display import html_table
+from capscope.data import ArrowTable, Study
+from capscope.display import ArrowTables, html_table
 from capscope.errors import BudgetReached, EndpointError, InputError, OutputError, counted
 from capscope.files import refuse_unwritable, write_json, write_table
 from capscope.intervals import normal_quantile
@@ -32,7 +32,7 @@ FEWEST = 10
 
 
 @dataclass(frozen=True, repr=False)
-class BatteryRun:
+class BatteryRun(ArrowTables):
     """Result of an adaptive battery."""
 
     model: str
@@ -257,7 +257,7 @@ def ability_table(state: AdaptiveBattery, level: float) -> pd.DataFrame:
 
 def run_battery(
     bank: Bank | str | Path,
-    items: Study | pd.DataFrame | str | Path,
+    items: Study | pd.DataFrame | ArrowTable | str | Path,
     *,
     model: str,
     out: str | Path,

@@ -10,7 +10,7 @@ from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, TAKEN_BACK, Uncl
 Answer = TypeVar("Answer")
 
 WORDS = (
-    r"answers?|réponse|reponse|antwort|lösung|respuesta|risposta|resposta|antwoord|svar|odpowiedź|ответ|відповідь"
+    r"answers?|ans\.?|réponse|reponse|antwort|lösung|respuesta|risposta|resposta|antwoord|svar|odpowiedź|ответ|відповідь"
     r"|cevap|jawaban|đáp án|正确答案|最终答案|答案|答え|回答|解答|정답|해답|답"
 )
 QUALIFIERS = r"(?:final|finale|finala|correct|right|best|my|the|our|its|so|thus|therefore|hence|and|short|la|die|le)"
@@ -32,7 +32,8 @@ CHOICE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 INLINE = re.compile(
-    r"\banswer\b[^.:;!?\n]{0,60}?(?:\s(?:is|was|must be|should be|would be|has to be|will be)\b(?:\s+(?:that|:))?|[:=])"
+    r"\b(?:answer|réponse|antwort|respuesta|risposta|resposta|antwoord)\b[^.:;!?\n]{0,60}?"
+    r"(?:\s(?:is|est|ist|lautet|es|è|é|was|must be|should be|would be|has to be|will be)\b(?:\s+(?:that|:))?|[:=])"
     r"\s*[:*_`]*\s*([^\n]+)",
     re.IGNORECASE,
 )
@@ -50,7 +51,8 @@ OF_OTHERS = re.compile(
 )
 """Words before "answer" by which a reply speaks of an answer that is not its own."""
 OPEN_END = re.compile(
-    r"(?:[,;:(\[…]|\.\.\.|\b(?:then|and|so|but|or|because|since|the|a|an|of|is|are|to|we|i|let me|next|now))\s*$",
+    r"(?:[,;:(\[…]|\.\.\.|\b(?:then|and|so|but|or|because|since|the|of|is|are|to|we|i|let me|next|now)"
+    r"|[\w,]\s(?-i:an?))\s*$",
     re.IGNORECASE,
 )
 """Endings of a reply that was not finished."""

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from capscope.endpoint import CHANNEL, THOUGHT_ENDS, THOUGHT_OPENS, without_end
+
 NO_ANSWER = "the reply holds no answer of the expected form"
 TAKEN_BACK = "the reply goes on to doubt its answer"
 SEVERAL = "the reply states more than one answer"
@@ -64,14 +66,12 @@ class Unclear(Exception):  # noqa: N818 - a reading that has no single outcome; 
 UNFINISHED = "the reply ends inside its reasoning"
 ONLY_REASONING = "the reply is reasoning without an answer"
 
-NAMES = "think|thinking|thought|thoughts|reason|reasoning|scratchpad|analysis|reflection"
-OPENING = re.compile(rf"<(?:{NAMES})(?:\s[^<>]*)?>|\[(?:{NAMES})\]|◁think▷|<\|(?:begin_of_)?thought\|>", re.IGNORECASE)
-CLOSING = re.compile(rf"</(?:{NAMES})\s*>|\[/(?:{NAMES})\]|◁/think▷|<\|end_of_thought\|>", re.IGNORECASE)
-CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)\s*(?:<\|constrain\|>\s*\w+\s*)?<\|message\|>")
-END_TOKENS = re.compile(
-    r"(?:<\|(?:im_end|im_start|eot_id|eom_id|end|endoftext|end_of_text|return|eos|end_of_turn|assistant|user)\|>"
-    r"|</s>|<s>|<end_of_turn>|<eos>|<\|end_of_sentence\|>|<｜end▁of▁sentence｜>|\[/?INST\])"
-)
+INVISIBLE = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
+RUN_ON = re.compile(r"\n[ \t]*(?:Question|Q|Problem|User|Human)[ \t]*\d*[ \t]*:")
+"""Where a model goes on with a question of its own."""
+STATED = re.compile(r"\banswer[ \t]*[:*=]|\banswer is\b|\\boxed|^####", re.IGNORECASE | re.MULTILINE)
+LONGEST_ANSWER = 30_000
+"""Characters of an answer that are looked at, from its end."""
 
 
 def visible_text(reply: str) -> tuple[str, str]:
@@ -90,11 +90,15 @@ def visible_text(reply: str) -> tuple[str, str]:
         if last[1].lower() != "final":
             return "", UNFINISHED
         text = text[last.end() :]
-    closings = list(CLOSING.finditer(text))
+    closings = list(THOUGHT_ENDS.finditer(text))
     start = closings[-1].end() if closings else 0
-    if OPENING.search(text, start):
+    if THOUGHT_OPENS.search(text, start):
         return "", UNFINISHED
-    visible = END_TOKENS.sub("\n", text[start:]).strip()
+    visible = without_end(INVISIBLE.sub("", text[start:]))
+    following = RUN_ON.search(visible)
+    if following is not None and STATED.search(visible, 0, following.start()):
+        visible = visible[: following.start()].strip()
+    visible = visible[-LONGEST_ANSWER:]
     if not visible and (closings or channels):
         return "", ONLY_REASONING
     return visible, ""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from capscope.battery.graders.answer_statements import REVISION, read_statements
 from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear
 
+FORM_LETTER = "X"
+"""The letter in the form that is asked for: a reply that repeats the form chooses nothing."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathsf|mathit|operatorname)\s*\{([^{}]*)\}")
@@ -46,7 +48,7 @@ ANOTHER = re.compile(
 TOKEN = re.compile(r"[(\[]([A-Z])[)\]]|(?:\b(?:option|choice|letter)\s+)([A-Z])\b")
 END_TOKEN = re.compile(r"\b(?:is|be|option|choice|letter|choose|pick|select|say|with)\s+([A-Z])\W*$")
 PREDICATE = re.compile(
-    r"(?:\b(?:option|choice|alternative|answer|letter)\s+)?(?:[(\[]([A-Z])[)\]]|\b([B-HJ-Z])\b|\b(?:option|choice|letter)\s+(A|I)\b)"
+    r"(?:\b(?:option|choice|alternative|answer|letter)\s+)?(?:[(\[]([A-Z])[)\]]|\b([B-HJ-Z])\b|\b(?:option|choice|letter|only)\s+(A|I)\b)"
     r"\s*(?:is|must be|has to be|should be)\s+(?:clearly |therefore |thus |indeed )?(?:the\s+)?(?:only\s+)?"
     r"(?:correct|right|best|true)\b",
     re.IGNORECASE,
@@ -82,7 +84,7 @@ def grade_letter(text: str, key: AnswerKey) -> Graded:
     chosen, problem = read_statements(text, lambda stated: read_letter(stated, key.options))
     if chosen is None and not problem:
         chosen, problem = _without_statement(text, key.options)
-    if chosen is None or right is None:
+    if chosen is None or right is None or (not key.options and chosen == FORM_LETTER != right):
         return Graded(None, problem or NO_ANSWER)
     return Graded(float(chosen == right))
 
@@ -130,6 +132,7 @@ def read_letter(stated: str, options: Mapping[str, str]) -> str | None:
 def plain(text: str) -> str:
     """Return a text in a form for comparison: no case, accents of width, articles, closing marks or extra spaces."""
     folded = unicodedata.normalize("NFKC", MARKUP.sub(r"\1", text)).casefold().replace("’", "'")
+    folded = "".join(letter for letter in folded if unicodedata.category(letter) != "So")
     folded = " ".join(WRAPPING.sub("", folded).split()).strip(" .,;:!?'")
     return ARTICLES.sub("", folded)
 

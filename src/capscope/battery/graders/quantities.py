@@ -86,8 +86,8 @@ ASIDE = re.compile(
 )
 """Where a number with its unit ends and an explanation begins."""
 ALTERNATIVE = re.compile(
-    r"[(\[]\s*(?:or|and|maybe|not|possibly)\b"
-    r"|^[^.(\n]*?,\s+(?!because|since|as\b|so\b|which|where|i\.e|that is|given|for\b)[^.(\n]*\d",
+    r"[(\[]\s*(?:or|and|maybe|not(?!\s+\$?\d)|possibly)\b"
+    r"|^[^.(\n]*?,\s+(?!not\s+\$?\d|because|since|as\b|so\b|which|where|i\.e|that is|given|for\b)[^.(\n]*\d",
     re.IGNORECASE,
 )
 """A second number in brackets, or after a comma that starts no explanation."""
@@ -176,7 +176,7 @@ def read_quantity(text: str) -> Quantity | None:
         Unclear: Several numbers, a bound or range, a denial, or an expression that is no number.
     """
     sentence = re.split(r"\.\s+(?=[A-Z])", normalised(text), maxsplit=1)[0]
-    parts = re.split(r"=|≈", re.split(r"\s\(", sentence, maxsplit=1)[0] or sentence)
+    parts = re.split(r"=|≈", re.split(r"\s\(|;\s(?=[A-Za-z])", sentence, maxsplit=1)[0] or sentence)
     if len(parts) == 1:
         return _stated(sentence)
     read: list[Quantity] = []

@@ -29,7 +29,7 @@ from capscope.battery.prompts.prompt_fit import (
 )
 from capscope.battery.prompts.sensitivity import ModelAnswers, item_sensitivity
 from capscope.data import Study
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import write_table
 from capscope.fit.links import log_likelihood
@@ -55,7 +55,7 @@ class PromptSettings:
 
 
 @dataclass(frozen=True, repr=False)
-class PromptScores:
+class PromptScores(ArrowTables):
     """Accuracy over prompts."""
 
     models: pd.DataFrame

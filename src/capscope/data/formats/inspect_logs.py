@@ -1,5 +1,6 @@
 """Logs of Inspect: `.eval` archives and `.json` documents, one for each run of a model on a task."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
+from capscope.data.tables import AGREEMENT, CONFIDENCE
 from capscope.errors import InputError, counted
 
 LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0}
@@ -46,6 +48,8 @@ LIMITS = ("scored", "wrong", "missing")
 """What becomes of samples that hit a limit, ended in an error or were invalidated."""
 SCORER = Usual(what="scorer", option="--scorer")
 """The first scorer of a log is the main one of its task."""
+USAGE = {"tokens": "total_tokens", "usd": "total_cost"}
+"""Costs of a sample by their names in a log's usage."""
 KEPT_BESIDE_LOGS = ("eval-set.json", "listing.json", "logs.json")
 """Files that Inspect keeps in folders of logs: the set that was run, and lists of the logs."""
 
@@ -87,6 +91,7 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
     An item is called ``task:id``; epochs are trials of it. Scores are 1 for `C`, 0.5 for `P`, 0 for `I`; a sample
     without a score (it failed, or its scorer gave NaN) is no response. A solver given on the command line is the
     scaffold, a reasoning effort the effort. A sample that is logged twice was scored again; its last score counts.
+    Tokens, dollars and seconds of samples are kept as costs, a confidence in a score's metadata as the subject's own.
 
     Args:
         paths: `.eval` and `.json` files, or folders that hold them at any depth.
@@ -140,7 +145,8 @@ def _scored_samples(
         task=task,
     )
     ends = Ends(Counter(), Counter())
-    samples: list[tuple[str, int, dict[str, object], str]] = []
+    answers: list[tuple[str, str | None]] = []
+    samples: list[tuple[str, int, dict[str, object], str, dict[str, float]]] = []
     for number, sample in last_of_each(log, notes):
         place = f"sample {number}"
         item_id = f"{task}:{required_name(log.path, sample, 'id', place)}"
@@ -149,12 +155,16 @@ def _scored_samples(
         ends.kinds[end] += bool(end)
         if end == "error":
             ends.errors[_error_text(sample["error"])] += 1
-        values = sample_values(sample_scores(log, sample, place), choices.no_answer)
-        samples.append((item_id, number, values, end))
-    named = list(dict.fromkeys(name for _, _, values, _ in samples for name in values))
+        scores = sample_scores(log, sample, place)
+        measures = sample_costs(sample, str(spec.get("model"))) | stated_confidence(scores)
+        samples.append((item_id, number, sample_values(scores, choices.no_answer), end, measures))
+        answers.append((item_id, stated_answer(scores)))
+    for (_, _, _, _, measures), share in zip(samples, self_agreement(answers), strict=True):
+        measures.update({} if share is None else {AGREEMENT: share})
+    named = list(dict.fromkeys(name for _, _, values, _, _ in samples for name in values))
     scorers = named or list(choices.scorers) or ["score"]
-    for item_id, number, values, end in samples:
-        scored.add(item_id, number, _ended(values, scorers, choices.limits, end) if end else values)
+    for item_id, number, values, end, measures in samples:
+        scored.add(item_id, number, _ended(values, scorers, choices.limits, end) if end else values, measures)
     _remark(log, scored.records, ends, choices.limits, notes)
     if not samples:
         notes.unscored.append(f"{log.path.name}: holds no sample, only what was run; give the log with its samples")
@@ -166,6 +176,67 @@ def log_facets(path: Path, spec: dict[str, Any]) -> dict[str, str]:
     effort = optional_object(path, spec, "model_generate_config", "eval").get("reasoning_effort")
     named = {"scaffold": spec.get("solver"), "effort": effort}
     return {facet: text_of(value) or "" for facet, value in named.items() if value}
+
+
+def sample_costs(sample: Mapping[str, Any], model: str) -> dict[str, float]:
+    """Return what a sample cost: tokens and dollars of the model under evaluation, not of graders, and seconds.
+
+    Args:
+        sample: A sample, or its summary.
+        model: Name of the model; where its usage stands under another name, that of all models is summed.
+    """
+    by_model = sample.get("model_usage")
+    used = [one for one in by_model.values() if isinstance(one, dict)] if isinstance(by_model, dict) else []
+    if isinstance(by_model, dict) and isinstance(by_model.get(model), dict):
+        used = [by_model[model]]
+    costs = {name: [_amount(one.get(key)) for one in used] for name, key in USAGE.items()}
+    sums = {name: sum(values) for name, values in costs.items() if values and not any(map(math.isnan, values))}
+    seconds = [_amount(sample.get(key)) for key in ("working_time", "total_time")]
+    known = [value for value in seconds if not math.isnan(value)]
+    return sums | ({"seconds": known[0]} if known else {})
+
+
+def stated_confidence(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Return the first confidence of 0 to 1 in the metadata of a sample's scores, where there is one."""
+    for score in scores.values():
+        metadata = score.get("metadata") if isinstance(score, dict) else None
+        value = _amount(metadata.get(CONFIDENCE)) if isinstance(metadata, dict) else math.nan
+        if value <= 1:
+            return {CONFIDENCE: value}
+    return {}
+
+
+def stated_answer(scores: Mapping[str, Any]) -> str | None:
+    """Return the answer that a scorer read off the sample, white space and letter case aside; None where none did."""
+    for score in scores.values():
+        answer = score.get("answer") if isinstance(score, dict) else None
+        if isinstance(answer, str) and answer.strip():
+            return " ".join(answer.lower().split())
+    return None
+
+
+def self_agreement(answers: Sequence[tuple[str, str | None]]) -> list[float | None]:
+    """Return for each sample the share of the other samples of its item that gave the same answer.
+
+    Args:
+        answers: Item and answer of each sample; None for an answer that is not known.
+
+    Returns:
+        Shares from 0 to 1; None where a sample has no answer, or its item no other.
+    """
+    counts = Counter(pair for pair in answers if pair[1] is not None)
+    total = Counter(item for item, answer in answers if answer is not None)
+    return [
+        (counts[item, answer] - 1) / (total[item] - 1) if answer is not None and total[item] > 1 else None
+        for item, answer in answers
+    ]
+
+
+def _amount(value: object) -> float:
+    """Return a number of at least 0, NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    return float(value) if math.isfinite(value) and value >= 0 else math.nan
 
 
 def sample_scores(log: InspectLog, sample: dict[str, Any], place: str) -> dict[str, Any]:

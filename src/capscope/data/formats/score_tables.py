@@ -11,7 +11,7 @@ import pandas as pd
 from capscope.data.columns import as_identifier, blank_cells, coerced, data_row, filled_cells
 from capscope.data.formats.described_items import ITEM_COLUMNS
 from capscope.data.reading import LEFT_OUT, without_index
-from capscope.data.tables import TABLES, require_columns, validate
+from capscope.data.tables import COSTS, TABLES, require_columns, validate
 from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
 
 Layout = Literal["long", "wide", "wide-items"]
@@ -298,11 +298,17 @@ def _superseded(joined: pd.DataFrame, key: list[str], tables: Sequence[ScoreTabl
 def _pooled(joined: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     trials = joined["n_trials"] if "n_trials" in joined else pd.Series(1.0, joined.index)
     weighted = joined.assign(n_trials=trials, score=joined["score"] * trials)
+    costs = [name for name in COSTS if name in joined]
+    weighted = weighted.assign(**{f"with {name}": trials.where(joined[name].notna(), 0) for name in costs})
     others = {name: "first" for name in joined if name not in (*key, "score", "n_trials")}
+    others |= dict.fromkeys((*costs, *(f"with {name}" for name in costs)), "sum")
     pooled = weighted.groupby(key, sort=False, observed=True, as_index=False).agg(
         {"score": "sum", "n_trials": "sum", **others}
     )
-    return pooled.assign(score=pooled["score"] / pooled["n_trials"])
+    # a run without costs counts the mean of the others
+    shares = {name: pooled[f"with {name}"] / pooled["n_trials"] for name in costs}
+    known = {name: pooled[name] / share.where(share > 0) for name, share in shares.items()}
+    return pooled.assign(score=pooled["score"] / pooled["n_trials"], **known).drop(columns=[f"with {c}" for c in costs])
 
 
 def _clash(

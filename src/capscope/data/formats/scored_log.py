@@ -15,10 +15,12 @@ from capscope.data.columns import as_number
 from capscope.data.formats.format import Paths, as_paths
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
 from capscope.data.reading import parse_json, read_text, require_file
-from capscope.data.tables import TABLES
+from capscope.data.tables import COSTS, TABLES
 from capscope.errors import InputError, first_few, nearest
 
 SCORE_BOUNDS = TABLES["responses"].bounds["score"]
+SUMMED = COSTS
+"""Measures of a record that add up over the trials of an item; others are averaged."""
 CHECK = "check that this is the format you named"
 
 
@@ -61,10 +63,16 @@ class ScoredLog:
     """Records without any score."""
     by_name: dict[str, Scores] = field(default_factory=dict[str, Scores])
     """Scores by name."""
+    measures: dict[str, dict[int, float]] = field(default_factory=dict[str, dict[int, float]])
+    """What else is known of records, by column and record: `usd`, `tokens`, `seconds`, `confidence`."""
 
-    def add(self, item_id: str, record: int, values: Mapping[str, object]) -> None:
-        """Add a record: its scores by name; a record without any counts as not scored."""
+    def add(
+        self, item_id: str, record: int, values: Mapping[str, object], measures: Mapping[str, float] | None = None
+    ) -> None:
+        """Add a record: its scores by name, and its costs; a record without any score counts as not scored."""
         self.records += 1
+        for column, measure in (measures or {}).items():
+            self.measures.setdefault(column, {})[record] = measure
         self.bare += not values
         for name, value in values.items():
             scores = self.by_name.get(name)
@@ -120,14 +128,21 @@ class ScoredLog:
 
     def _responses(self, kept: pd.DataFrame) -> pd.DataFrame:
         """Return one row for each item, its index the record where the item occurs first."""
+        kept = kept.assign(**{name: kept["record"].map(by_record) for name, by_record in self.measures.items()})
         if kept["item_id"].duplicated().any():
-            by_item = kept.groupby("item_id", sort=False)
+            by_item, measured = kept.groupby("item_id", sort=False), kept
             kept = by_item.agg(score=("score", "mean"), n_trials=("score", "size"), record=("record", "first"))
-            kept = kept.reset_index()
+            kept = kept.assign(**{name: self._of_item(measured, name) for name in self.measures}).reset_index()
         else:
             kept = kept.assign(n_trials=1)
         own = {"model": self.model, "item_id": kept["item_id"], "score": kept["score"], "n_trials": kept["n_trials"]}
-        return pd.DataFrame({**own, **self.facets}).set_axis(kept["record"].to_numpy() - 1, axis="index")
+        known = {name: kept[name] for name in self.measures if kept[name].notna().any()}
+        return pd.DataFrame({**own, **self.facets, **known}).set_axis(kept["record"].to_numpy() - 1, axis="index")
+
+    def _of_item(self, kept: pd.DataFrame, name: str) -> pd.Series:
+        """Return a measure of each item: the mean of its trials, or their sum; a trial without it counts the mean."""
+        by_item = kept.groupby("item_id", sort=False)
+        return by_item[name].mean() * (by_item.size() if name in SUMMED else 1)
 
     def repeated_item(self, name: str) -> tuple[str, int] | None:
         """Return the first item that occurs twice under a name, and the record of its second occurrence."""

@@ -14,6 +14,7 @@ from capscope.decide.routing.evidence import RouteSettings, route_evidence
 from capscope.decide.routing.prices import ModelPrices, PriceTable, model_prices
 from capscope.decide.routing.routes import Requests
 from capscope.decide.routing.rules import WEIGHTS, RouteCurve, best_single, best_value, learn_rule, of_choice
+from capscope.display import ArrowTables
 from capscope.embedding import text_vectors
 from capscope.errors import InputError
 from capscope.intervals import normal_quantile
@@ -52,7 +53,7 @@ class RouterScore:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class RouteEvaluation:
+class RouteEvaluation(ArrowTables):
     """Routers beside each other on the same held-out requests."""
 
     n_models: int

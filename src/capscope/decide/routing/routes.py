@@ -15,7 +15,7 @@ from capscope.data import Demands, Study, read_study, task_labels
 from capscope.decide.routing.evidence import EDGE, RouteChances, RouteEvidence, RouteSettings, places_of, route_evidence
 from capscope.decide.routing.prices import ModelPrices, PriceTable, model_prices
 from capscope.decide.routing.rules import RouteCurve, RouteRule, best_single, learn_rule, of_choice, value_curve
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.intervals import normal_quantile
 from capscope.predict import Items, open_requests, predict
 
@@ -51,7 +51,7 @@ class Spend:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Routes:
+class Routes(ArrowTables):
     """Which model answers each request, why, and what to expect of it."""
 
     table: pd.DataFrame

@@ -279,7 +279,7 @@ class DemandPosterior:
         Args:
             model_index: Place of each row's model on the model axis.
             items: The items, with demands and labels.
-            known: Whether each item is in the fit.
+            known: Position of each of these items among the fitted ones, or -1 for an item whose residual is unknown.
             item_index: Place of each row's item on the item axis.
         """
         fresh = known < 0

@@ -252,7 +252,8 @@ def _split(
     rng, spread = np.random.default_rng(seed), float(np.sqrt(max(value.var() - variance.mean(), value.var() / 4)))
     terms, levels = _terms(design, max(spread, 1e-6))
     notes = tuple(_inseparable(design))
-    draws = fit_mixed(value, variance, terms, rng)
+    noise = design.error_covariance(variance) if design.verdict_correlation else variance
+    draws = fit_mixed(value, noise, terms, rng)
     if EFFORT in draws.effects and len(draws.effects[EFFORT]) < len(design.names(EFFORT)):
         names, falls = design.names(EFFORT), (draws.effects[EFFORT] < 0).mean(axis=-1)
         against = [f"{a} to {b}" for a, b, share in zip(names, names[1:], falls, strict=False) if share > AGAINST_ORDER]
@@ -260,7 +261,7 @@ def _split(
             notes += (f"ability falls with effort from {first_few(against)}, so efforts are not held in order",)
         elif len(set(design.comparable(EFFORT).tolist())) < len(names):
             # where no efforts can be compared, an order would pass for evidence
-            draws = fit_mixed(value, variance, terms, np.random.default_rng(seed), ordered=EFFORT)
+            draws = fit_mixed(value, noise, terms, np.random.default_rng(seed), ordered=EFFORT)
     elif EFFORT in draws.effects:
         notes += (f"efforts have no known order: {first_few(design.names(EFFORT))}",)
     return AgentParts(design, draws, levels, evidence.log_odds, evidence.unit, notes)

@@ -9,6 +9,7 @@ from scipy.special import expit, ndtr
 
 from capscope.axes import FloatArray
 from capscope.data import Responses
+from capscope.display import ArrowTables
 from capscope.errors import FitError
 from capscope.fit.cells.answers import PartOfAnswers, as_rows
 from capscope.fit.irt.posterior import IRTPosterior
@@ -134,7 +135,7 @@ def _residual_correlations(posterior: IRTPosterior, responses: Responses) -> Flo
 
 
 @dataclass(frozen=True)
-class GroupDifference:
+class GroupDifference(ArrowTables):
     """Shift of each item's log-odds for one group against the others, abilities held at their posteriors."""
 
     table: pd.DataFrame

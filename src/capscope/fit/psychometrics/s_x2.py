@@ -14,6 +14,7 @@ from scipy.special import chdtrc
 
 from capscope.axes import FloatArray, ModelDim, RowFloats
 from capscope.data import Responses
+from capscope.display import ArrowTables
 from capscope.errors import FitError
 from capscope.fit.irt.moments import gaussian_draws
 from capscope.fit.irt.posterior import IRTPosterior
@@ -40,7 +41,7 @@ SURE, DECIMALS = 1e-9, 10
 
 
 @dataclass(frozen=True)
-class ItemFit:
+class ItemFit(ArrowTables):
     """S-X2 of each item."""
 
     table: pd.DataFrame

@@ -21,9 +21,12 @@ from capscope.predict.demand_model import FittedDemandModel, fit_demand_model, f
 class RaschAssessor:
     """One ability for each model, one difficulty for each item; a new item's difficulty has the population's spread."""
 
+    parts: bool = False
+    """Give agents with few answers the sum of their model's, scaffold's and effort's effects."""
+
     def fit(self, training: Training) -> FittedDemandModel:
         """Fit abilities and difficulties."""
-        return fit_rasch(training)
+        return fit_rasch(training, parts=self.parts)
 
 
 @dataclass(frozen=True)

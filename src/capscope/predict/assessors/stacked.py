@@ -47,7 +47,7 @@ CORE_SHARE, FEW_TASKS = 0.7, 8
 def members_for(features: ItemFeatures) -> dict[str, Assessor]:
     """Return the members that can work with these item features; the first one supplies the parts of the log-odds."""
     if features.demands is None and features.texts is None:
-        return {CORE: RaschAssessor()}
+        return {CORE: RaschAssessor(parts=True)}
     members: dict[str, Assessor] = {CORE: ExplanatoryAssessor()}
     if features.demands is not None:
         members["linear"] = ExplanatoryAssessor(monotone=False, text=True)

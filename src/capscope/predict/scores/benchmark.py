@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import RowIndex
-from capscope.data import checked_columns, read_table, validate
+from capscope.data import ArrowTable, as_frame, checked_columns, read_table, validate
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import contribution_table, joined_contributions, log_odds_of
 from capscope.intervals import quantile_bounds
@@ -47,7 +47,7 @@ SEVERAL_BENCHMARKS = 3
 DRAWS = 400
 
 
-def read_past_effects(source: Path | pd.DataFrame | None, assessor: str | None = None) -> EffectSd:
+def read_past_effects(source: Path | pd.DataFrame | ArrowTable | None, assessor: str | None = None) -> EffectSd:
     """Estimate the size of benchmark effects from out-of-fold predictions of past benchmarks.
 
     Args:
@@ -60,6 +60,7 @@ def read_past_effects(source: Path | pd.DataFrame | None, assessor: str | None =
     """
     if source is None:
         return NOTHING_SEEN
+    source = as_frame(source)
     table, name = (source, "residuals") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
     numbers = RESIDUAL_NUMBERS | (LOG_ODDS if set(LOG_ODDS) <= set(table) else {})
     remedy = "write it with 'capscope evaluate --write'"
@@ -100,7 +101,9 @@ def one_assessor(table: pd.DataFrame, name: str, assessor: str | None) -> pd.Dat
     return table if assessor is None else table[table["assessor"].astype(str) == assessor]
 
 
-def read_labels(source: Path | pd.DataFrame, models: tuple[str, ...], items: tuple[str, ...]) -> pd.DataFrame:
+def read_labels(
+    source: Path | pd.DataFrame | ArrowTable, models: tuple[str, ...], items: tuple[str, ...]
+) -> pd.DataFrame:
     """Read answers to some of the items to predict: columns model, item_id, score, optionally n_trials.
 
     Args:
@@ -111,6 +114,7 @@ def read_labels(source: Path | pd.DataFrame, models: tuple[str, ...], items: tup
     Raises:
         InputError: The table is wrong, or is about models or items that are not predicted.
     """
+    source = as_frame(source)
     table, name = (source, "labels") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
     labels = validate(table, "responses", name)
     for column, what, known in (("model", "model that is predicted", models), ("item_id", "item to predict", items)):

@@ -19,7 +19,7 @@ from scipy.special import rel_entr
 from scipy.stats import binom
 
 from capscope.axes import RowFloats, RowIndex
-from capscope.data import checked_columns, read_table
+from capscope.data import ArrowTable, as_frame, checked_columns, read_table
 from capscope.errors import InputError, first_few
 from capscope.predict.outcomes import row_groups
 from capscope.predict.scores.benchmark import one_assessor
@@ -40,7 +40,7 @@ NUMBERS = {"seed": (0.0, 1e18), "fold": (0.0, 1e18), "score": (0.0, 1.0), "chanc
 
 
 def deferral_rules(
-    predictions: Path | pd.DataFrame, risk: float, *, confidence: float = 0.9, assessor: str | None = None
+    predictions: Path | pd.DataFrame | ArrowTable, risk: float, *, confidence: float = 0.9, assessor: str | None = None
 ) -> pd.DataFrame:
     """Choose for each model the threshold on the chance below which items are deferred, with a bound on failures.
 
@@ -101,7 +101,8 @@ def deferred(table: pd.DataFrame, rules: pd.DataFrame) -> np.ndarray:
     return ~(table["p"].to_numpy(float) >= threshold.to_numpy(float))
 
 
-def _read(predictions: Path | pd.DataFrame, assessor: str | None) -> tuple[pd.DataFrame, str]:
+def _read(predictions: Path | pd.DataFrame | ArrowTable, assessor: str | None) -> tuple[pd.DataFrame, str]:
+    predictions = as_frame(predictions)
     in_memory = isinstance(predictions, pd.DataFrame)
     table, name = (predictions, "predictions") if in_memory else (read_table(predictions), str(predictions))
     remedy = "write it with 'capscope evaluate --write'"

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from scipy.special import expit, ndtri
 
 from capscope.axes import ModelFloats
-from capscope.data import checked_columns, read_table
+from capscope.data import ArrowTable, as_frame, checked_columns, read_table
 from capscope.errors import InputError, first_few
 from capscope.fit import log_odds_of
 
@@ -57,7 +57,9 @@ class ExpectedScores:
         return weights
 
 
-def read_expected(source: Path | pd.DataFrame, models: tuple[str, ...], benchmarks: tuple[str, ...]) -> pd.DataFrame:
+def read_expected(
+    source: Path | pd.DataFrame | ArrowTable, models: tuple[str, ...], benchmarks: tuple[str, ...]
+) -> pd.DataFrame:
     """Read expected scores: columns model, benchmark, score, lower, upper; optionally unit and level (0.8).
 
     Args:
@@ -71,6 +73,7 @@ def read_expected(source: Path | pd.DataFrame, models: tuple[str, ...], benchmar
     Raises:
         InputError: The table is wrong, has scores without a top, or says nothing of these models and benchmarks.
     """
+    source = as_frame(source)
     table, name = (source, "expected scores") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
     numbers: dict[str, tuple[float, float]] = dict.fromkeys(("score", "lower", "upper"), (-np.inf, np.inf))
     table = checked_columns(

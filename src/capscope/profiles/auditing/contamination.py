@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.data import Responses, Study, families_of
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted
 from capscope.fit import IRTSettings, fit_irt, item_chance
 from capscope.profiles.auditing.exposure import (
@@ -75,7 +75,7 @@ class ContaminationSettings:
 
 
 @dataclass(frozen=True)
-class Contamination:
+class Contamination(ArrowTables):
     """Tests of every model (and family) for leaked items, with what they would have found."""
 
     table: pd.DataFrame

@@ -7,13 +7,13 @@ import pandas as pd
 from scipy.special import expit
 
 from capscope.axes import FloatArray
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 
 COLUMNS = ["kind", "id", "other", "benchmark", "task", "probability", "evidence"]
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(ArrowTables):
     """Odd items and models, ranked."""
 
     table: pd.DataFrame

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope.axes import FloatArray
-from capscope.data import Responses, Study
+from capscope.axes import AGENT_FACETS, FloatArray
+from capscope.data import Responses, Study, subjects_of
 from capscope.errors import InputError
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.profiles.auditing.copies import copy_suspects
@@ -60,6 +60,8 @@ def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) 
     kinds: list[Suspects] = []
     notes: list[str] = []
     fits: list[BenchmarkFit] = []
+    if study.responses is not None:
+        study, _ = subjects_of(study, AGENT_FACETS)
     if study.responses is None:
         notes.append("no answers: only texts and levels were looked at")
     else:

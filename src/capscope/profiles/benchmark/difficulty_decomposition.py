@@ -17,7 +17,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, KFold
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
-from capscope.display import short_repr
+from capscope.display import ArrowTables, short_repr
 from capscope.embedding import TFIDF, embed
 from capscope.errors import FitError
 from capscope.fit import IRTPosterior
@@ -67,7 +67,7 @@ class Difficulties:
 
 
 @dataclass(frozen=True)
-class DifficultyShares:
+class DifficultyShares(ArrowTables):
     """Shares of the variance of true difficulty that demands explain."""
 
     table: pd.DataFrame
@@ -206,7 +206,7 @@ def _slopes(cov: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class HeldOutShares:
+class HeldOutShares(ArrowTables):
     """Shares of the variance of true difficulty that predictors explain on items held out."""
 
     table: pd.DataFrame

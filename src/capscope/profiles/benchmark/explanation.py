@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from capscope.axes import LEVELS
-from capscope.data import Demands, Responses, Study, refuse_foreign_demands
-from capscope.display import html_table, short_repr
+from capscope.axes import AGENT_FACETS, LEVELS
+from capscope.data import Demands, Responses, Study, refuse_foreign_demands, subjects_of
+from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import FitError, InputError, counted, first_few, nearest
 from capscope.fit import IRTSettings, fit_irt, item_chance
 from capscope.intervals import cluster_draws
@@ -32,7 +32,7 @@ FEWEST_MODELS = 3
 
 
 @dataclass(frozen=True)
-class DemandProfile:
+class DemandProfile(ArrowTables):
     """Distribution of the demands of an item set over dimensions and levels."""
 
     dims: tuple[str, ...]
@@ -83,7 +83,7 @@ def demand_profile(demands: Demands) -> DemandProfile:
 
 
 @dataclass(frozen=True)
-class ClaimCheck:
+class ClaimCheck(ArrowTables):
     """Claims of an item set checked against the demand levels of its items."""
 
     claimed: tuple[str, ...]
@@ -246,6 +246,8 @@ def _against(
 def _from_responses(
     study: Study, demands: Demands, settings: ExplainSettings, rng: np.random.Generator
 ) -> ResponseExplanation:
+    if study.responses is not None:
+        study, _ = subjects_of(study, AGENT_FACETS)
     if study.responses is None or study.responses["model"].nunique() < FEWEST_MODELS:
         raise FitError(f"answers of {FEWEST_MODELS} models or more are needed; add responses.parquet")
     refuse_foreign_demands(study)

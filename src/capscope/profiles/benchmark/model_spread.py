@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.data import Responses
-from capscope.display import short_repr
+from capscope.display import ArrowTables, short_repr
 from capscope.fit import PROBIT_SCALE, IRTPosterior, score_and_information
 from capscope.intervals import bootstrap_interval, cluster_draws
 
@@ -85,7 +85,7 @@ def filled(values: Values) -> Values:
 
 
 @dataclass(frozen=True)
-class Separation:
+class Separation(ArrowTables):
     """Differences between models on a set of items, by demand and in general ability."""
 
     table: pd.DataFrame

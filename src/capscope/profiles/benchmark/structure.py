@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 
 from capscope.axes import FloatArray, ItemDim
 from capscope.data import Demands, Study
-from capscope.display import short_repr
+from capscope.display import ArrowTables, short_repr
 from capscope.errors import InputError
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.model_spread import ClusterMoments, Values, cluster_moments, filled
@@ -60,7 +60,7 @@ class DemandStructure:
 
 
 @dataclass(frozen=True)
-class DemandContrast:
+class DemandContrast(ArrowTables):
     """Demands of one item set compared with another."""
 
     table: pd.DataFrame

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray, ModelItem
 from capscope.data import Responses, Study
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import FitError, InputError, counted, first_few
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.intervals import StratifiedMean, stratified_mean
@@ -42,7 +42,7 @@ GROUPS = 8
 
 
 @dataclass(frozen=True)
-class SuiteAggregates:
+class SuiteAggregates(ArrowTables):
     """All models over a suite of tasks."""
 
     table: pd.DataFrame

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from capscope.axes import FloatArray
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import LONGEST_NAME, InputError, counted, first_few, shortened
 from capscope.profiles.comparison.rankings import ClusterScores, Wins, fit_strengths, strengths
 from capscope.profiles.meanings import reliability_notes, table_lines
@@ -17,7 +17,7 @@ WINNERS = ("a", "b", "tie")
 
 
 @dataclass(frozen=True)
-class JudgedModels:
+class JudgedModels(ArrowTables):
     """Models ranked by judges."""
 
     table: pd.DataFrame

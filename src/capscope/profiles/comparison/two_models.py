@@ -17,7 +17,7 @@ from scipy.special import ndtri
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.data import Demands, Responses, Study
-from capscope.display import html_table
+from capscope.display import ArrowTables, html_table
 from capscope.errors import FitError, InputError, refuse_absent_model
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt
 from capscope.intervals import normal_quantile
@@ -160,7 +160,7 @@ def correlation_posterior(difference: RowFloats, place: np.ndarray) -> Float[np.
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ArrowTables):
     """Two models on the items that both answered."""
 
     models: tuple[str, str]

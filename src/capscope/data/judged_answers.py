@@ -1,0 +1,88 @@
+"""Answers that several judges scored: one answer each, worth as many verdicts as the judges' errors are independent.
+
+Verdicts of one answer share what is right or wrong with it, so that J of them tell less about the model than J answers.
+With residuals correlated by rho, they are worth ``J / (1 + (J - 1) rho)`` answers (the design effect of Kish, 1965).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from capscope.data.study import Study
+from capscope.data.tables import COSTS, TABLES
+
+JUDGE = "judge"
+FEWEST_AGENTS = 2
+"""Fewest answers of an item by which a judge's mean on it is subtracted; with fewer the mean over judges is."""
+
+
+def one_answer_each(study: Study, facets: Sequence[str] = ()) -> Study:
+    """Return the study with one row for each answer: the mean of its judges, weighted by what they are worth together.
+
+    A study in which each answer has one judge, and one whose judges are told apart, is returned as it is.
+
+    Args:
+        study: A study with responses.
+        facets: Facets that make subjects of one model; with `judge` among them, verdicts stay apart.
+    """
+    responses = study.require("responses")
+    if JUDGE in facets or not _judged_twice(responses):
+        return study
+    rho = verdict_correlation(study)
+    keys = _answer_keys(responses)
+    trials = responses["n_trials"].astype(float) if "n_trials" in responses else pd.Series(1.0, responses.index)
+    rows = responses.assign(n_trials=trials, score=responses["score"] * trials, verdicts=1.0, total=trials)
+    others = {name: "first" for name in rows if name not in (*keys, "score", "n_trials", "verdicts", "total", JUDGE)}
+    others |= dict.fromkeys((name for name in COSTS if name in rows), "max")
+    how = {"score": "sum", "total": "sum", "n_trials": "max", "verdicts": "sum", **others}
+    one = rows.groupby(keys, sort=False, observed=True, as_index=False).agg(how)
+    worth = one["verdicts"] / (1 + (one["verdicts"] - 1) * rho)
+    table = one.assign(score=(one["score"] / one["total"]).clip(0, 1), n_trials=one["n_trials"] * worth)
+    table = table.drop(columns=["verdicts", "total"])
+    return Study(study.items, table, study.demands, study.name, study.sources, study.edited)
+
+
+def verdict_correlation(study: Study) -> float:
+    """Correlation of two judges' verdicts on one answer, beyond how able its model and how hard its item is.
+
+    Residuals are scores less the mean of model and judge and the mean of item and judge; an answer that only one of two
+    judges scored counts as uncorrelated.
+
+    Args:
+        study: A study with responses.
+
+    Returns:
+        A share, 0 to 1; 0 where each answer has one judge.
+    """
+    responses = study.require("responses")
+    if not _judged_twice(responses):
+        return 0.0
+    keys = _answer_keys(responses)
+    score = responses["score"].astype(float)
+    agent = [responses[name] for name in keys if name not in ("item_id", "run")]
+    judge, item = responses[JUDGE], responses["item_id"]
+    of_item = [item, judge] if agent[0].nunique() >= FEWEST_AGENTS else [item]
+    residual = score - score.mean()
+    for _ in range(3):
+        residual = residual - residual.groupby([*agent, judge], observed=True).transform("mean")
+        residual = residual - residual.groupby(of_item, observed=True).transform("mean")
+    wide = pd.DataFrame({"answer": responses.groupby(keys, observed=True).ngroup(), "judge": judge, "r": residual})
+    table = wide.pivot_table(index="answer", columns="judge", values="r", observed=True).fillna(0).to_numpy()
+    products = table.T @ table
+    size = np.sqrt(np.diag(products))
+    pairs = np.triu_indices(len(size), 1)
+    most = float(np.outer(size, size)[pairs].sum())
+    return float(np.clip(products[pairs].sum() / most, 0, 1)) if most > 0 else 1.0
+
+
+def _answer_keys(responses: pd.DataFrame) -> list[str]:
+    """Columns that name an answer, whoever judged it."""
+    return [name for name in TABLES["responses"].key if name in responses and name != JUDGE]
+
+
+def _judged_twice(responses: pd.DataFrame) -> bool:
+    """Whether an answer has verdicts of several judges."""
+    if JUDGE not in responses or responses[JUDGE].nunique() < 2:
+        return False
+    return bool(responses.duplicated(_answer_keys(responses)).any())

@@ -1,0 +1,125 @@
+"""What a reply says: the text after its reasoning, up to the end of the model's turn, whatever marks the two.
+
+Models mark their reasoning in many forms (tags, brackets, special tokens, channels, fences), and servers leave tokens
+of their templates in the text. Every reader of replies takes these apart here.
+"""
+
+import html
+import re
+
+THOUGHT_WORDS = (
+    r"(?:seed:)?(?:think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad|inner_?monologue|monologue"
+    r"|chain_?of_?thoughts?|cot)"
+)
+_OPENS, _CLOSES = r"[<\[\u25c1]\|?", r"\|?[>\]\u25b7]"
+"""Brackets of tags, of special tokens, and of one family of models."""
+_STARTS, _ENDS = r"(?:begin_of_|start_)?", r"(?:/|end_of_|end_)"
+_OPENING = rf"{_OPENS}{_STARTS}({THOUGHT_WORDS})(?:\s[^<>\n]{{0,80}})?{_CLOSES}|<unused94>thought\b"
+THOUGHT_OPENS = re.compile(_OPENING, re.IGNORECASE)
+THOUGHT_OPENS_LINE = re.compile(rf"(?:^|\n)[ \t]*(?:{_OPENING})", re.IGNORECASE)
+THOUGHT_ENDS = re.compile(rf"{_OPENS}{_ENDS}({THOUGHT_WORDS})\s*{_CLOSES}|<unused95>", re.IGNORECASE)
+FENCED_THOUGHT = re.compile(rf"```[ \t]*{THOUGHT_WORDS}[ \t]*\n.*?\n[ \t]*```", re.IGNORECASE | re.DOTALL)
+THINK_OPENS = re.compile(r"<think(?:ing)?(?:\s[^<>\n]{0,80})?>", re.IGNORECASE)
+"""Tags that open a thought wherever they stand in a line."""
+CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
+ANSWER_OPENS = re.compile(
+    r"<\|(?:begin_of_|start_)(?:solution|response|answer|output|text)\|>|<\|(?:message|sep)\|>", re.IGNORECASE
+)
+ANSWER_TAGS = re.compile(r"</?(?:answer|final_answer|final|output|response|solution|result)>", re.IGNORECASE)
+"""Marks around an answer, which end nothing."""
+ESCAPED_KEY = re.compile(r"\\\"(?:levels?|options)\\\"")
+PLAIN_KEY = re.compile(r"[\"'\u201c\u201d`]?\b(?:levels?|options)\b\s*[\"'\u201c\u201d`]?\s*[:\uff1a]")
+UNCLOSED = re.compile(
+    r"[{,]\s*\"(?:level\"\s*:\s*(?P<quote>\"?)[0-5](?P=quote)|options\"\s*:\s*(?:\d+|\"open\")|levels\"\s*:\s*\{[^{}]*\})"
+    r"\s*(?:```\s*)?$"
+)
+"""The end of a reply whose object lacks its last brace, and nothing else."""
+END_OF_TURN = re.compile(
+    r"<[|\uff5c][\w\u2581][\w\u2581 :.-]{0,60}[|\uff5c]>|</s>|<s>|<(?:eos|eot|pad|unk|bos)(?:_token)?>|<\w*end_of_\w+>"
+    r"|<turn\|>|\[EOS\]|\[/?(?:INST|ASSISTANT|USER)\]|<0x[0-9A-F]{2}>",
+    re.IGNORECASE,
+)
+
+
+def without_end(text: str) -> str:
+    """Cut a text at its first end-of-turn token, unless nothing stands before that.
+
+    Args:
+        text: A text without reasoning.
+    """
+    text = ANSWER_OPENS.sub("\n", text).strip()
+    while (token := END_OF_TURN.search(text)) is not None:
+        if text[: token.start()].strip():
+            return text[: token.start()].strip()
+        text = text[token.end() :].strip()
+    return text
+
+
+def text_after_thoughts(text: str) -> str | None:
+    """Return what a reply says after its thoughts, without end-of-turn tokens; None where it never leaves them.
+
+    Args:
+        text: The reply.
+    """
+    channels = list(CHANNEL.finditer(text))
+    if channels:
+        if channels[-1][1].lower() != "final":
+            return None
+        return without_end(text[channels[-1].end() :])
+    rest = FENCED_THOUGHT.sub("\n", _without_closed_thoughts(text))
+    opened = THOUGHT_OPENS_LINE.search(rest) or _think_within(rest)
+    if opened:
+        # What stands before an unclosed thought is kept: the thought may come after the answer.
+        rest = rest[: opened.start()]
+        if not rest.strip():
+            return None
+    ends = list(THOUGHT_ENDS.finditer(rest))
+    return without_end(ANSWER_TAGS.sub("\n", rest[ends[-1].end() :] if ends else rest))
+
+
+def _without_closed_thoughts(text: str) -> str:
+    """Return a text without the thoughts that start on a line of their own and end with the same word."""
+    last = {_word(end): end.start() for end in THOUGHT_ENDS.finditer(text)}
+    kept, place, start = list[str](), 0, 0
+    while last and (opened := THOUGHT_OPENS_LINE.search(text, place)) is not None:
+        place = opened.end()
+        if last.get(_word(opened), -1) < place:
+            continue
+        end = next(end for end in THOUGHT_ENDS.finditer(text, place) if _word(end) == _word(opened))
+        kept += [text[start : opened.start()], "\n"]
+        place = start = end.end()
+    return "".join([*kept, text[start:]])
+
+
+def _word(tag: re.Match[str]) -> str:
+    return (tag[1] or "").lower()
+
+
+def _think_within(text: str) -> re.Match[str] | None:
+    """Return a tag that opens a thought within a line; one inside an object is a word of its text."""
+    opened = THINK_OPENS.search(text)
+    if opened is None or "{" in text[: opened.start()] or THOUGHT_ENDS.search(text, opened.end()):
+        return None
+    return opened
+
+
+def unescaped(text: str) -> str:
+    """Return a text whose object was written as a text of JSON, or as HTML, with the object as it was meant.
+
+    Args:
+        text: What a reply says after its thoughts.
+    """
+    if PLAIN_KEY.search(text):
+        return text
+    if "&quot;" in text:
+        return html.unescape(text)
+    return text.strip().strip('"').replace('\\"', '"') if ESCAPED_KEY.search(text) else text
+
+
+def closed(text: str) -> str:
+    """Return a text in which the last brace of its object stands, where nothing but that was missing.
+
+    Args:
+        text: What a reply says after its thoughts, of which its endpoint says that it is whole.
+    """
+    return f"{text.removesuffix('```')}}}" if UNCLOSED.search(text) else text

@@ -1,0 +1,154 @@
+"""Inspect: a battery for tasks that stay unchanged; samples that were not drawn are stopped before they run.
+
+``eval(task_with(my_task(), early_stopping=capscope_stopping("bank", stop="width:0.05")))`` runs the samples of one
+battery, drawn from the bank with known chances, and leaves the task's data set, solver and scorer as they are. Inspect
+asks for each sample in the order of the data set, so that the draw is made beforehand and does not adapt to answers;
+`capscope_battery` does. Inspect 0.3.250 or newer (extra ``inspect``).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from inspect_ai.dataset import Sample
+from inspect_ai.log import EvalLog, EvalSpec
+from inspect_ai.scorer import SampleScore
+from inspect_ai.util import EarlyStop, EarlyStopping
+
+from capscope.battery import Bank, Battery, BatteryDesign, load_bank, score_battery, select_battery, size_for_width
+from capscope.errors import InputError, first_few
+from capscope.integrations.inspect_ai import Limits, matched_samples, score_of
+
+MANAGER = "capscope"
+"""Name of the manager in logs, and key of its metadata."""
+NOT_DRAWN = "not drawn for the battery"
+"""Why a sample was stopped."""
+
+
+def capscope_stopping(
+    bank: Bank | Path | str,
+    *,
+    stop: str = "width:0.05",
+    method: str = "variance",
+    task: str = "",
+    level: float = 0.95,
+    seed: int = 0,
+) -> "BatteryStopping":
+    """Return an early stopping manager that runs the samples of one battery and no others.
+
+    Make one manager for each run.
+
+    Args:
+        bank: Items with their parameters and the answers of past models, or the folder of one (`capscope bank build`).
+        stop: `width:0.05` draws so many samples that the interval of the mean score is expected to be so wide, in
+            shares of 1; `items:100` draws so many.
+        method: Name of a selector, one of `capscope.battery.SELECTORS`.
+        task: Name of the task in the bank's item ids (`task:id`), where several tasks have samples of one id.
+        level: Nominal coverage of the interval that `width` speaks of.
+        seed: Seed of the draw.
+
+    Returns:
+        The manager, for `Task(early_stopping=...)` or `task_with(task, early_stopping=...)`.
+
+    Raises:
+        InputError: The bank cannot be read, or the stop rule cannot be read.
+    """
+    return BatteryStopping(load_bank(bank), _rule(stop), method, task, level, seed)
+
+
+class BatteryStopping(EarlyStopping):
+    """The battery of one run. Inspect asks before each sample whether it is to run."""
+
+    def __init__(self, bank: Bank, rule: tuple[str, float], method: str, task: str, level: float, seed: int) -> None:
+        """Draw nothing yet; see `capscope_stopping` for the arguments."""
+        self.bank, self.rule, self.method, self.task, self.level, self.seed = bank, rule, method, task, level, seed
+        self.items: dict[str, str] = {}
+        self.battery: Battery | None = None
+
+    async def start_task(self, task: EvalSpec, samples: list[Sample], epochs: int) -> str:  # noqa: ARG002
+        """Draw the battery from those of the bank's items that the task has samples of.
+
+        Raises:
+            InputError: No sample is an item of the bank, or more items are asked for than there are.
+        """
+        by_item = matched_samples(self.bank, samples, self.task)
+        self.bank = self.bank.take_items(self.bank.positions(tuple(sorted(by_item))))
+        name, value = self.rule
+        by_width = name == "width"
+        size = size_for_width(self.bank, value, method=self.method, level=self.level) if by_width else int(value)
+        self.battery = select_battery(self.bank, size, method=self.method, seed=self.seed, design=BatteryDesign())
+        self.items = {str(by_item[item].id): item for item in self.battery.items}
+        return MANAGER
+
+    async def schedule_sample(self, id: str | int, epoch: int) -> EarlyStop | None:
+        """Return nothing for a sample that was drawn, and an early stop for the others."""
+        return None if str(id) in self.items else EarlyStop(id=id, epoch=epoch, reason=NOT_DRAWN)
+
+    async def complete_sample(self, id: str | int, epoch: int, scores: dict[str, SampleScore]) -> None:
+        """Do nothing: the draw does not depend on answers."""
+
+    async def complete_task(self) -> dict[str, Any]:
+        """Return the battery, so that the log can be scored alone."""
+        if self.battery is None:
+            return {}
+        samples = {item: sample for sample, item in self.items.items()}
+        drawn = self.battery.table.assign(sample_id=[samples[item] for item in self.battery.items])
+        return {
+            MANAGER: {
+                "method": self.method,
+                "seed": self.seed,
+                "drawn": drawn.to_dict("records"),
+                "pool": list(self.bank.items),
+            }
+        }
+
+
+def score_stopped_log(
+    bank: Bank | Path | str, log: EvalLog, *, scorer: str | None = None, limits: Limits = "scored", level: float = 0.95
+) -> pd.DataFrame:
+    """Score the log of a run whose samples `capscope_stopping` drew.
+
+    Args:
+        bank: The bank that the samples were drawn from, or its folder.
+        log: The log, with its samples (`inspect_ai.log.read_eval_log`).
+        scorer: The scorer whose score counts; by default the first.
+        limits: What a sample that met a limit counts as.
+        level: Nominal coverage of the intervals.
+
+    Returns:
+        Columns model, benchmark (`all` for all samples' items), answered, score, lower, upper.
+
+    Raises:
+        InputError: The log holds no battery, no scored sample, or one of another bank.
+    """
+    stopped = log.results.early_stopping if log.results else None
+    held: Any = (stopped.metadata if stopped else {}).get(MANAGER)
+    if not isinstance(held, dict):
+        raise InputError(f"{log.location}: the log holds no battery of capscope_stopping; score it as a plain log")
+    table = pd.DataFrame(held["drawn"])
+    item_of = dict(zip(table["sample_id"].astype(str), table["item_id"].astype(str), strict=True))
+    scores: dict[str, list[float]] = {}
+    for sample in log.samples or []:
+        score = score_of(sample, scorer, limits)
+        if score is not None and str(sample.id) in item_of:
+            scores.setdefault(item_of[str(sample.id)], []).append(score)
+    if not scores:
+        raise InputError(f"{log.location}: no drawn sample has a score ({first_few(item_of)}); run it again")
+    loaded = load_bank(bank)
+    pool = loaded.take_items(loaded.positions(tuple(held["pool"])))
+    battery = Battery(table.drop(columns="sample_id"), len(pool.items), str(held["method"]), int(held["seed"]))
+    rows = {"item_id": list(scores), "score": [float(np.mean(values)) for values in scores.values()]}
+    answers = pd.DataFrame(rows).assign(model=str(log.eval.model))
+    return score_battery(pool, answers, battery=battery, level=level).scores
+
+
+def _rule(stop: str) -> tuple[str, float]:
+    name, _, number = stop.partition(":")
+    try:
+        value = float(number)
+    except ValueError:
+        value = float("nan")
+    if name not in ("width", "items") or not value > 0:
+        raise InputError(f"stop rule '{stop}' cannot be read; write width:0.05 or items:100")
+    return name, value

@@ -1,0 +1,227 @@
+"""What models know of themselves: how well their own confidence, or agreement with themselves, tells right from wrong.
+
+Three traits: overconfidence (mean confidence less accuracy), calibration error, and the chance that a right answer got
+a higher confidence than a wrong one (AUROC). `gain` is what an assessor that knows how hard the items were for the
+other models gains by also knowing the model's confidence.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, log_expit, logit, stdtrit
+
+from capscope.axes import AGENT_FACETS, FloatArray
+from capscope.data import AGREEMENT, CONFIDENCE, Study, checked_columns, subjects_of
+from capscope.intervals import normal_quantile
+from capscope.profiles.meanings import table_lines
+
+SOURCES = (CONFIDENCE, AGREEMENT)
+"""Columns that hold a model's own confidence, the first that is there counts."""
+FEWEST_ANSWERS, FEWEST_OF_EACH = 20, 3
+"""Answers with a confidence, and right and wrong ones among them, below which nothing is said of a model."""
+BINS, FOLDS = 10, 5
+INSIDE = (0.01, 0.99)
+"""Confidences outside count as these where their log-odds are a feature."""
+COLUMNS = (
+    "confidence, accuracy: their means; overconfidence: the difference; calibration_error: root mean square of that"
+    "\ndifference over ten groups of like confidence; auroc: chance that a right answer got the higher confidence;"
+    "\ngain: log-loss that an assessor saves by it which knows how hard items were for the others."
+)
+"""What stands under the table."""
+
+
+def self_knowledge(study: Study, level: float = 0.9) -> pd.DataFrame | None:
+    """Measure how well models' own confidence fits their scores; several judges of an answer are pooled.
+
+    Args:
+        study: A study whose responses have a column `confidence` or `agreement`, from 0 to 1.
+        level: Nominal coverage of the bounds, which are over items.
+
+    Returns:
+        Columns ``model, source, answers, confidence, accuracy``, then ``overconfidence, calibration_error, auroc`` and
+        ``gain`` with a lower and an upper bound each; None where no model has enough answers with a confidence.
+
+    Raises:
+        InputError: A confidence lies outside 0 to 1.
+    """
+    if study.responses is None or not any(name in study.responses for name in SOURCES):
+        return None
+    study, _ = subjects_of(study, AGENT_FACETS)
+    responses = study.require("responses")
+    own, source = None, ""
+    for name in SOURCES:
+        if own is None and name in responses and responses[name].notna().any():
+            own, source = _shares(responses[name], name, study.name), name
+    if own is None:
+        return None
+    trials = responses["n_trials"].astype(float) if "n_trials" in responses else pd.Series(1.0, responses.index)
+    names = responses[["model", "item_id"]].astype(str)
+    rows = names.assign(own=own, score=responses["score"].astype(float), trials=trials)
+    ease = _ease(rows)
+    rows = rows.assign(ease=ease)[rows["own"].notna()]
+    found = [_row(str(model), source, part, level) for model, part in rows.groupby("model") if _enough(part)]
+    return pd.DataFrame(found) if found else None
+
+
+def knowledge_lines(table: pd.DataFrame, level: float) -> list[str]:
+    """Lines that show a table of `self_knowledge`, and what its columns mean.
+
+    Args:
+        table: The table.
+        level: Nominal coverage of its bounds.
+    """
+    shown = table[["model", "answers", "confidence", "accuracy"]].copy()
+    for name in ("overconfidence", "calibration_error", "auroc", "gain"):
+        bounds = zip(table[name], table[f"{name}_lower"], table[f"{name}_upper"], strict=True)
+        shown[name] = [f"{value:.3f} [{lower:.3f}, {upper:.3f}]" for value, lower, upper in bounds]
+    what = "confidence" if table["source"].iloc[0] == CONFIDENCE else "agreement with its other runs"
+    return [
+        f"\nSelf-knowledge: a model's {what} against its scores, {level:.0%} intervals:",
+        table_lines(shown),
+        COLUMNS,
+    ]
+
+
+def _shares(column: pd.Series, name: str, study: str) -> pd.Series:
+    """Check the confidences that are there.
+
+    Raises:
+        InputError: One is no number from 0 to 1.
+    """
+    filled = column.to_frame(name)[column.notna()]
+    remedy = "write confidences as numbers from 0 to 1"
+    checked = checked_columns(filled, f"{study}: responses", numbers={name: (0.0, 1.0)}, remedy=remedy)
+    return checked[name].reindex(column.index)
+
+
+def _enough(rows: pd.DataFrame) -> bool:
+    right = float((rows["score"] * rows["trials"]).sum())
+    wrong = float(rows["trials"].sum()) - right
+    return len(rows) >= FEWEST_ANSWERS and min(right, wrong) >= FEWEST_OF_EACH
+
+
+def _ease(rows: pd.DataFrame) -> FloatArray:
+    """Log-odds of the share of right answers of the other models on each row's item, drawn towards one half."""
+    right = rows["score"] * rows["trials"]
+    total = pd.DataFrame({"right": right, "trials": rows["trials"]})
+    of_item = total.groupby(rows["item_id"]).transform("sum")
+    of_cell = total.groupby([rows["model"], rows["item_id"]]).transform("sum")
+    others = of_item - of_cell
+    return logit(((others["right"] + 1) / (others["trials"] + 2)).clip(1e-6, 1 - 1e-6).to_numpy(dtype=float))
+
+
+def _row(model: str, source: str, rows: pd.DataFrame, level: float) -> dict[str, object]:
+    own, score, trials = (rows[name].to_numpy(dtype=float) for name in ("own", "score", "trials"))
+    item = pd.factorize(rows["item_id"])[0]
+    means = {"confidence": float(np.average(own, weights=trials)), "accuracy": float(np.average(score, weights=trials))}
+    values = {
+        "overconfidence": _mean_interval(own - score, trials, item, level),
+        "calibration_error": calibration_error(own, score, trials, level),
+        "auroc": auroc_interval(own, score, trials, item, level),
+        "gain": _gain(rows, item, level),
+    }
+    columns: dict[str, object] = {"model": model, "source": source, "answers": len(rows), **means}
+    for name, (value, lower, upper) in values.items():
+        columns |= {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
+    return columns
+
+
+def _mean_interval(
+    values: FloatArray, weight: FloatArray, item: np.ndarray, level: float
+) -> tuple[float, float, float]:
+    """Weighted mean with the interval of a mean over items."""
+    mean = float(np.average(values, weights=weight))
+    part = np.bincount(item, weight * (values - mean)) / weight.sum()
+    n = len(part)
+    width = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.sqrt((part**2).sum() * n / max(n - 1, 1)))
+    return mean, mean - width, mean + width
+
+
+def calibration_error(
+    own: FloatArray, score: FloatArray, trials: FloatArray, level: float
+) -> tuple[float, float, float]:
+    """Root mean square over bins of confidence less accuracy, less what chance adds to it (Kumar, Liang & Ma, 2019).
+
+    Args:
+        own: Confidence of each answer (row,), 0 to 1.
+        score: Its score (row,), 0 to 1.
+        trials: Trials behind it (row,).
+        level: Nominal coverage.
+
+    Returns:
+        The error with its bounds.
+    """
+    # equal confidences stay together
+    place = pd.Series(own).rank(method="min").to_numpy()
+    number = np.unique(np.ceil(place / len(own) * BINS), return_inverse=True)[1]
+    weight = np.bincount(number, trials)
+    count = np.bincount(number)
+    away = np.bincount(number, trials * (own - score)) / weight
+    inner = np.bincount(number, (trials * (own - score - away[number])) ** 2)
+    noise = inner / weight**2 * count / np.maximum(count - 1, 1)
+    share = weight / weight.sum()
+    square = float((share * (away**2 - noise)).sum())
+    # few answers of a bin may all be right by chance, which is no proof of a sure success
+    rate = (np.bincount(number, trials * score) + 1) / (weight + 2)
+    wide = np.maximum(noise, rate * (1 - rate) / weight)
+    sd = float(np.sqrt((share**2 * (2 * wide**2 + 4 * np.maximum(away**2 - noise, 0) * wide)).sum()))
+    width = normal_quantile(level) * sd
+    low, high = max(square - width, 0.0), max(square + width, 0.0)
+    return float(np.sqrt(max(square, 0.0))), float(np.sqrt(low)), float(np.sqrt(high))
+
+
+def auroc_interval(
+    own: FloatArray, score: FloatArray, trials: FloatArray, item: np.ndarray, level: float
+) -> tuple[float, float, float]:
+    """AUROC with an interval from its influence function over items (DeLong, 1988), on the scale of log-odds.
+
+    Args:
+        own: Confidence of each answer (row,).
+        score: Its score (row,); a part of a success counts as such.
+        trials: Trials behind it (row,).
+        item: Number of its item (row,).
+        level: Nominal coverage.
+
+    Returns:
+        The area with its bounds.
+    """
+    right, wrong = trials * score, trials * (1 - score)
+    at = np.unique(own, return_inverse=True)[1]
+    below = [np.cumsum(np.bincount(at, part)) - np.bincount(at, part) / 2 for part in (right, wrong)]
+    under_right, under_wrong = below[0][at] / right.sum(), below[1][at] / wrong.sum()
+    area = float((right * under_wrong).sum() / right.sum())
+    part = right * (under_wrong - area) / right.sum() + wrong * (1 - under_right - area) / wrong.sum()
+    n = int(item.max()) + 1
+    error = float((np.bincount(item, part) ** 2).sum()) * n / max(n - 1, 1)
+    inside = float(np.clip(area, 0.5 / right.sum(), 1 - 0.5 / right.sum()))
+    width = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.sqrt(error)) / (inside * (1 - inside))
+    return area, float(expit(logit(inside) - width)), float(expit(logit(inside) + width))
+
+
+def _gain(rows: pd.DataFrame, item: np.ndarray, level: float) -> tuple[float, float, float]:
+    """Log-loss of a regression on the items' ease, less that of one on the confidence too; folds by item."""
+    score, trials = rows["score"].to_numpy(dtype=float), rows["trials"].to_numpy(dtype=float)
+    ease = rows["ease"].to_numpy(dtype=float)
+    own = logit(np.clip(rows["own"].to_numpy(dtype=float), *INSIDE))
+    without, both = np.column_stack([np.ones(len(own)), ease]), np.column_stack([np.ones(len(own)), ease, own])
+    loss = np.zeros((2, len(own)))
+    for fold in range(FOLDS):
+        held = item % FOLDS == fold
+        for number, design in enumerate((without, both)):
+            line = design[held] @ _regression(design[~held], score[~held], trials[~held])
+            loss[number, held] = -(score[held] * log_expit(line) + (1 - score[held]) * log_expit(-line))
+    return _mean_interval(loss[0] - loss[1], trials, item, level)
+
+
+def _regression(design: FloatArray, score: FloatArray, trials: FloatArray, steps: int = 30) -> FloatArray:
+    """Logistic regression with a standard normal prior on the slopes, by Newton's method."""
+    weight, prior = np.zeros(design.shape[1]), np.eye(design.shape[1])
+    prior[0, 0] = 1e-4
+    for _ in range(steps):
+        chance = expit(design @ weight)
+        gradient = design.T @ (trials * (score - chance)) - prior @ weight
+        hessian = (design * (trials * chance * (1 - chance))[:, None]).T @ design + prior
+        step = np.linalg.solve(hessian, gradient)
+        weight = weight + step / max(1.0, float(np.abs(step).max()) / 2)
+        if np.abs(step).max() < 1e-8:
+            break
+    return weight

@@ -1,0 +1,107 @@
+"""Cost per success: laws of the ratio's interval, its coverage, budgets and attempts, and the command."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capscope.data import Study
+from capscope.decide import success_costs
+from capscope.decide.routing.cost_per_success import ratio_interval, share_interval
+from capscope.errors import InputError
+
+
+def outcomes(rng: np.random.Generator, n: int, rate: float, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Successes, and lognormal costs that are twice as high for failures."""
+    right = (rng.random(n) < rate) * 1.0
+    return np.exp(spread * rng.normal(size=n) + np.log(2) * (1 - right)), right
+
+
+def study_of(n_trials: int = 1, **more: object) -> Study:
+    rng, rows = np.random.default_rng(0), []
+    for model, rate in (("a", 0.7), ("b", 0.3)):
+        chance = rng.beta(4 * rate, 4 * (1 - rate), 40)
+        score = rng.binomial(n_trials, chance) / n_trials
+        rows.append(pd.DataFrame({"model": model, "item_id": [f"q{k}" for k in range(40)], "score": score}))
+    table = pd.concat(rows, ignore_index=True)
+    columns = {"n_trials": n_trials, "usd": n_trials * np.where(table["model"] == "a", 4.0, 1.0)}
+    return Study.of(responses=table.assign(**columns, **more), name="study")
+
+
+def test_bounds_scale_with_the_unit_and_hold_the_ratio() -> None:
+    cost, right = outcomes(np.random.default_rng(1), 50, 0.4, 0.8)
+    lower, upper = ratio_interval(cost, right, 0.9)
+    assert lower < cost.mean() / right.mean() < upper
+    np.testing.assert_allclose(ratio_interval(1000 * cost, right, 0.9), (1000 * lower, 1000 * upper))
+    wide = ratio_interval(cost, right, 0.99)
+    assert wide[0] < lower < upper < wide[1]
+    # equal costs leave the success rate's own interval
+    share = share_interval(right, 0.9)
+    np.testing.assert_allclose(ratio_interval(np.full(50, 2.0), right, 0.9), (2 / share[1], 2 / share[0]), rtol=1e-6)
+
+
+def test_no_success_has_no_upper_bound() -> None:
+    lower, upper = ratio_interval(np.full(30, 3.0), np.zeros(30), 0.9)
+    assert np.isinf(upper)
+    assert lower == pytest.approx(3 / share_interval(np.zeros(30), 0.9)[1])
+    found = success_costs(Study.of(responses=study_of().require("responses").assign(score=0.0), name="none"))
+    assert found.as_dict()["models"][0]["upper"] is None
+    assert "no upper bound" in found.head
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("n", [30, 200])
+def test_ninety_percent_intervals_of_the_ratio_cover(n: int, rate: float) -> None:
+    rng, inside = np.random.default_rng(2), 0
+    truth = np.exp(0.8**2 / 2) * (rate + 2 * (1 - rate)) / rate
+    for _ in range(2000):
+        lower, upper = ratio_interval(*outcomes(rng, n, rate, 0.8), 0.9)
+        inside += lower <= truth <= upper
+    assert 0.87 < inside / 2000 < 0.97
+
+
+def test_within_budgets_and_attempts() -> None:
+    found = success_costs(study_of(4), budgets=[0.5, 1.0, 4.0, 16.0], attempts=[1, 4])
+    table = found.table.set_index("model")
+    assert table["cost"].tolist() == pytest.approx([1.0, 4.0]) or table["cost"]["a"] == pytest.approx(4)
+    curve = found.budgets.pivot_table(index="model", columns="budget", values="chance")
+    assert (np.diff(curve.to_numpy()) >= -1e-12).all()
+    assert curve[0.5].tolist() == [0, 0]
+    assert curve.loc["a", 1.0] == 0  # an attempt costs 4
+    tried = found.attempts.set_index(["model", "attempts"])
+    assert tried.loc[("b", 4), "chance"] == pytest.approx(curve.loc["b", 4.0])
+    assert tried.loc[("b", 1), "chance"] == pytest.approx(table["score"]["b"], abs=0.02)
+    assert tried.loc[("a", 4), "cost"] < 4 * 4  # stopping at the first success
+    assert (found.budgets["lower"] <= found.budgets["chance"]).all()
+    once = success_costs(study_of(), budgets=[1.0, 9.0])
+    assert not len(once.attempts)
+    last = once.budgets.set_index(["model", "budget"])["chance"]
+    assert last[("b", 9.0)] == pytest.approx(once.table.set_index("model")["score"]["b"])
+    assert "one attempt" in once.notes[-1]
+
+
+@pytest.mark.slow
+def test_intervals_of_attempts_cover() -> None:
+    """Chances of items are Beta(1.2, 1.8), three runs each; the chance within six has a closed form."""
+    truth = 1 - np.prod([(1.8 + j) / (3 + j) for j in range(6)])
+    rng, inside = np.random.default_rng(3), 0
+    for _ in range(150):
+        score = rng.binomial(3, rng.beta(1.2, 1.8, 60)) / 3
+        table = pd.DataFrame({"model": "a", "item_id": [f"q{k}" for k in range(60)], "score": score})
+        row = success_costs(Study.of(responses=table.assign(n_trials=3, usd=1.0)), attempts=[6], budgets=[1.0]).attempts
+        inside += row["lower"][0] <= truth <= row["upper"][0]
+    assert 0.83 < inside / 150 < 0.96
+
+
+def test_agents_are_priced_apart_and_missing_costs_are_named() -> None:
+    first, second = study_of(), study_of()
+    table = pd.concat([first.require("responses").assign(scaffold="s1"), second.require("responses").assign(
+        scaffold="s2", usd=lambda rows: rows["usd"].mask(rows.index % 4 == 0))])  # fmt: skip
+    both = Study.of(responses=table, name="both")
+    found = success_costs(both)
+    assert set(found.table["model"]) == {"a + s1", "a + s2", "b + s1", "b + s2"}
+    assert found.notes[0] == "20 answers without usd left out"
+    with pytest.raises(InputError, match="no tokens"):
+        success_costs(both, "tokens")
+    with pytest.raises(InputError, match="is no budget"):
+        success_costs(both, budgets=[0.0])
