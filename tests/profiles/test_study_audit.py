@@ -15,6 +15,7 @@ from capscope.profiles.auditing.findings import class_probability, discovered, n
 from capscope.profiles.auditing.row_order import best_lag, natural_order
 from capscope.profiles.auditing.study_audit import independent_share
 from capscope.profiles.auditing.texts import near_duplicate_chance, nearest_texts, normal_form, same_texts
+from capscope.profiles.item_groups import Places
 from profiles.worlds import study_of
 
 WORDS = np.array([f"word{number}" for number in range(400)])
@@ -228,3 +229,13 @@ def test_models_many_and_items_few_share_as_much_by_either_product():
     correlation = residual @ residual.T / np.outer(*[np.linalg.norm(residual, axis=1)] * 2)
     squares = ((correlation**2).sum() - 90) / (90 * 89)
     assert tall == pytest.approx(1 / (1 + 89 * max(squares - 1 / 40, 0)), abs=1e-5)
+
+
+def test_too_few_answers_a_task_leave_no_model_out_of_step():
+    rng = np.random.default_rng(5)
+    truth = IRTTruth(rng.normal(size=(8, 1)), np.ones((12, 1)), rng.normal(size=12))
+    data = simulate_irt(truth, rng)
+    places = Places(data.items, np.full(12, "b"), np.full(12, "t"))
+    findings = row_order.step_suspects(data, places, 0.1)
+    assert not len(findings.cells)
+    assert not len(findings.suspects.table)

@@ -53,16 +53,11 @@ def _sizes(plan: EvaluationPlan) -> Iterator[str]:
 def _components(plan: EvaluationPlan) -> Iterator[str]:
     """What makes single scores differ."""
     shares = [
-        f"{found.name} {100 * found.share:.0f} % ({100 * found.lower / _total(plan):.0f} to"
-        f" {100 * found.upper / _total(plan):.0f})"
+        f"{found.name} {100 * found.share:.0f} % ({100 * found.share_lower:.0f} to {100 * found.share_upper:.0f})"
         for found in plan.components.components
     ]
     what = "runs" if plan.components.runs_known else "single items and runs together"
     yield f"Variance of single scores: {', '.join(shares)}; the residual is that of {what}."
-
-
-def _total(plan: EvaluationPlan) -> float:
-    return sum(found.variance for found in plan.components.components) or 1.0
 
 
 def _designs(plan: EvaluationPlan) -> Iterator[str]:

@@ -326,7 +326,7 @@ def _parts(table: pd.DataFrame, cells: dict[str, np.ndarray]) -> list[tuple[str,
 def _by_label(label: np.ndarray) -> list[np.ndarray]:
     """Positions of each label, labels in the order in which they first occur (as `factorize` numbers them)."""
     order = np.argsort(label, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(label))[:-1])
+    return np.split(order, np.cumsum(np.bincount(label))[:-1]) if len(label) else []
 
 
 def _row(

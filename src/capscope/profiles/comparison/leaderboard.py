@@ -304,7 +304,8 @@ def _strengths(score: ModelItem, level: float) -> tuple[Strengths, tuple[str, ..
         return strengths(wins, level, contest_scores(score, wins)), ()
     except FitError:
         blank = np.full(len(score), np.nan)
-        return Strengths(blank, blank, blank, blank), ("no strengths: some models share no item with the others",)
+        why = "some models share no item with the others" if wins.any() else "no item was won by one model over another"
+        return Strengths(blank, blank, blank, blank), (f"no strengths: {why}",)
 
 
 def item_wins(score: ModelItem) -> Wins:

@@ -224,6 +224,12 @@ class Comparison(ArrowTables):
         low, high = sorted((sign * 100 * whole["lower"], sign * 100 * whole["upper"]))
         size = f"{sign * 100 * whole['mean']:.1f} points ({self.level:.0%} interval {low:.1f} to {high:.1f})"
         sure = "is ahead of" if low > 0 else "may be ahead of"
+        if sign * whole["mean"] <= 0 or (whole["difference"] == 0 and low <= 0 <= high):
+            bounds = f"({self.level:.0%} interval {low:.1f} to {high:.1f}) on {counted(whole['items'], 'item')}"
+            return (
+                f"Neither {first} nor {second} is ahead: {first} scores {sign * 100 * whole['mean']:+.1f} points"
+                f" against {second} {bounds}."
+            )
         line = f"{first} {sure} {second} by {size} on {whole['items']} items; probability {chance:.2f}."
         other = self.table.loc[self.table["leader"] == second, "name"].astype(str).tolist()
         return f"{line} {second} leads on {spelled(other)}." if other else line
