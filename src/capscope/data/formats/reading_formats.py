@@ -131,12 +131,10 @@ def _formats_of(formats: Mapping[str, Format], head: Head, *, any_name: bool) ->
 
 
 def _several(given: Sequence[Path], by_format: Mapping[str, Sequence[Path]]) -> str:
-    counts = ", ".join(
-        f"{name} ({len(files)} file{'s' if len(files) > 1 else ''})" for name, files in by_format.items()
-    )
+    counts = ", ".join(f"{name} ({counted(len(files), 'file')})" for name, files in by_format.items())
     return (
-        f"{first_few(map(str, given))}: holds {counts}; choose with --format, or import each and join the studies"
-        " with 'capscope merge'"
+        f"{first_few(map(str, given))}: holds {counts}; choose with --format and import each: the first with"
+        " --out STUDY, the others with --into STUDY"
     )
 
 
