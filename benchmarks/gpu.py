@@ -1,11 +1,13 @@
 """The default engine on a GPU: the numbers of the CPU, large dense and sparse fits, and where their time goes.
 
-    python benchmarks/gpu.py [--device auto] [--scale 1.0] [--profile] [--limit 480]
+    python benchmarks/gpu.py [--device auto] [--scale 1.0] [--profile] [--fused] [--limit 480]
 
 Answers are simulated on the device, one byte a cell (and one more for the transposed copy): 10,000 models x 100,000
 items, and 10^8 answers of 20,000 models to 5 % of 100,000 items. `--scale` shrinks models and items alike; on a CPU the
-default is a hundredth of the models and a tenth of the items. Everything together takes about a minute on one GPU; a
-part that would begin after `--limit` seconds is left out and named.
+default is .03 of both. `--fused` fits the dense world again with compiled kernels (Triton on a GPU, which the GPU
+builds of torch bring along; a C++ compiler on a CPU) and compares. The demand-ability model has no path on a GPU: its
+part says what it takes on the machine's processor. Everything together takes about a minute on one GPU, compilation and
+demands less than another; a part that would begin after `--limit` seconds is left out and named.
 """
 
 import argparse
@@ -20,7 +22,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from capscope.data import Responses
-from capscope.fit import IRTSettings, fit_irt
+from capscope.fit import DemandItems, IRTSettings, fit_demand, fit_irt
+from capscope.fit.cells.fused import fused_kernels
 from capscope.fit.cells.interface import Cells, SignedScores
 from capscope.fit.cells.matrices import DenseCells, MemoryStore, SparseCells
 from capscope.fit.engines.variational.item_prior import make_design
@@ -142,6 +145,41 @@ def fit_large(name: str, world: World, sides: tuple[Cells, Cells], device: torch
         print(recorded.key_averages().table(sort_by=key, row_limit=15, max_name_column_width=60), flush=True)
 
 
+def fit_fused(world: World, sides: tuple[Cells, Cells], device: torch.device) -> None:
+    """Fit the dense world with compiled kernels and without, and print times and the largest difference."""
+    problem = Problem(*sides, make_design(None, len(world.slope)).to(device), device)
+    settings = IRTSettings(model="2pl", form="signed", device=device.type)  # type: ignore[arg-type]
+    run = partial(fit_choice, problem, ModelChoice("2pl"), settings)
+    plain, expected = timed(run, device)
+    with fused_kernels():
+        first, _ = timed(run, device)
+        fused, state = timed(run, device)
+    apart = max(
+        float((state.models.mean - expected.models.mean).abs().max()),
+        float((state.items.mean - expected.items.mean).abs().max()),
+    )
+    print(f"fused: {fused:.3f} s against {plain:.3f} s (first call {first:.1f} s, compilation included)")
+    print(f"  largest difference of a mean {apart:.1e}", flush=True)
+
+
+def fit_demands(n_models: int, n_items: int) -> None:
+    """Fit the demand-ability model to simulated answers, on the processor, and print what it took."""
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 6, (n_items, 6)).astype(float)
+    difficulty = level @ np.full(6, 0.35) - 5 + 0.7 * rng.normal(size=n_items)
+    logit = rng.normal(size=(n_models, 1)) - difficulty
+    model, item = (index.reshape(-1) for index in np.indices(logit.shape))
+    score = (rng.random(logit.shape) < 1 / (1 + np.exp(-logit))).astype(float).reshape(-1)
+    names = tuple(f"m{row:04d}" for row in range(n_models)), tuple(f"i{row:05d}" for row in range(n_items))
+    task = tuple(f"task {row % 40}" for row in range(n_items))
+    items = DemandItems(level, None, None, task, ("benchmark",) * n_items, np.zeros(n_items))
+    started = time.perf_counter()
+    fitted = fit_demand(Responses(*names, model, item, score, np.ones(len(score))), items)
+    seconds = time.perf_counter() - started
+    sweeps = len(fitted.history)
+    print(f"demand-ability, {n_models} x {n_items} on the processor: {seconds:.2f} s in {sweeps} sweeps", flush=True)
+
+
 def main() -> None:
     """Compare the devices, then fit a dense and a sparse world."""
     parser = argparse.ArgumentParser(description="the default engine on a GPU")
@@ -149,6 +187,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, help="share of the models and of the items; 1 on a GPU")
     parser.add_argument("--limit", type=float, default=480.0, help="seconds after which no further part begins")
     parser.add_argument("--profile", action="store_true", help="print the time by kernel")
+    parser.add_argument("--fused", action="store_true", help="fit with compiled kernels too")
     given = parser.parse_args()
     device = pick_device(given.device)
     on_gpu = device.type == "cuda"
@@ -159,14 +198,19 @@ def main() -> None:
 
     def dense() -> None:
         world = World.of(max(10, round(10_000 * scale)), n_items, device)
-        fit_large(f"dense, {len(world.ability)} x {n_items}", world, world.dense(), device, given.profile)
+        sides = world.dense()
+        fit_large(f"dense, {len(world.ability)} x {n_items}", world, sides, device, given.profile)
+        if given.fused:
+            fit_fused(world, sides, device)
 
     def sparse() -> None:
         world = World.of(max(10, round(20_000 * scale)), n_items, device)
         fit_large(f"sparse, {len(world.ability)} x 5 % of {n_items}", world, world.sparse(0.05), device, given.profile)
 
     started = time.perf_counter()
+    demands = partial(fit_demands, max(20, round(500 * scale)), max(100, round(5000 * scale)))
     parts = {"CPU against device": partial(compare_devices, device), "dense": dense, "sparse": sparse}
+    parts["demand-ability"] = demands
     for name, run in parts.items():
         if time.perf_counter() - started > given.limit:
             print(f"{name}: left out, {given.limit:.0f} s are over", flush=True)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from capscope.battery import Bank, read_harness_names
+from capscope.battery import Bank, read_harness_names, score_battery
 from capscope.cli import app
 from capscope.data import Study
 from capscope.errors import InputError, OutputError
@@ -112,3 +112,27 @@ def test_the_command_builds_a_bank(past: Study, tmp_path) -> None:
     bank = Bank.load(tmp_path / "bank")
     assert "leaderboard_alpha" in bank.task
     assert bank.provenance["fit"]["dims"] == 2
+
+
+def test_a_model_in_one_scaffold_is_predicted_in_the_others() -> None:
+    rng = np.random.default_rng(0)
+    skill, scaffold, difficulty = rng.normal(0, 0.8, 7), {"s0": 0.9, "s1": -0.9}, rng.normal(0, 1, 60)
+    ids, rows = [f"q{k:02d}" for k in range(60)], []
+    for number, name in ((n, s) for n in range(7) for s in scaffold):
+        chance = 1 / (1 + np.exp(difficulty - skill[number] - scaffold[name]))
+        columns = {"model": f"m{number}", "scaffold": name, "item_id": ids, "score": (rng.random(60) < chance) * 1.0}
+        rows.append(pd.DataFrame(columns))
+    table = pd.concat(rows, ignore_index=True)
+    new = (table["model"] == "m0") & (table["scaffold"] == "s0")
+    bank = Bank.build(Study.of(responses=table[table["model"] != "m0"].reset_index(drop=True)), dims=1)
+    assert "m1 + s0" in bank.models
+    answers = Study.of(responses=table[new].head(30).reset_index(drop=True))
+    scores = score_battery(bank, answers)
+    assert scores.elsewhere is not None
+    row = scores.elsewhere.iloc[0]
+    assert row["model"] == "m0 + s1"
+    truth = table[(table["model"] == "m0") & (table["scaffold"] == "s1")]["score"].mean()
+    assert row["lower"] < truth < row["upper"]
+    assert row["score"] < scores.scores["score"].iloc[0] - 0.1
+    assert scores.as_dict()["elsewhere"]
+    assert score_battery(bank, Study.of(responses=table[new].drop(columns="scaffold"))).elsewhere is None

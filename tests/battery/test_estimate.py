@@ -9,6 +9,7 @@ from battery.conftest import World, make_abilities
 from capscope.battery import AdaptiveBattery, Bank, ItemPool, Sample
 from capscope.battery.adaptive.adaptive_battery import Targets
 from capscope.battery.adaptive.estimate import FEWEST_MODELS, PastModels
+from capscope.battery.banks.ability import Curves
 
 N_NEW, N_ASKED = 40, 30
 
@@ -124,3 +125,14 @@ def test_guesses_are_a_pattern_of_their_own_and_ability_is_not(pool: ItemPool, w
     assert likely["usual"].mean() < 0.04
     assert likely["able"].mean() < 0.04
     assert likely["guessed"].mean() > 0.6
+
+
+def test_sums_of_chances_are_those_of_all_chances_at_once(monkeypatch):
+    rng = np.random.default_rng(3)
+    slope, member = rng.normal(0.5, 1.0, (37, 2)), rng.random((3, 37))
+    curves = Curves(slope, 2000 * rng.normal(size=37), rng.random(37), np.zeros(2), np.eye(2))
+    curves = replace(curves, intercept=np.where(np.arange(37) % 3, rng.normal(size=37), curves.intercept))
+    ability = rng.normal(size=(5, 2))
+    monkeypatch.setattr("capscope.battery.banks.ability.CELLS_AT_ONCE", 40)
+    expected = curves.chances(ability) @ member.T
+    np.testing.assert_allclose(curves.mean_chances(ability, member), expected, rtol=1e-12, atol=1e-12)

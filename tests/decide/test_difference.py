@@ -7,7 +7,7 @@ import pytest
 
 from capscope.decide.difference import DrawSequence, PairedDifferences
 from capscope.decide.item_predictor import item_features, predict_differences
-from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, past_answers
+from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, like_by_like, past_answers
 from capscope.errors import InputError
 from decide.worlds import version_answers
 
@@ -123,6 +123,25 @@ def test_drawn_chances_add_up_and_are_kept():
         assert len(rows) == 60
         drawn[rows] += 1
     assert np.abs(drawn / 3000 - chance).max() < 5 * np.sqrt(0.25 / 3000)
+
+
+def test_draws_spread_over_kinds_of_items_keep_the_chances_and_lose_less():
+    rng = np.random.default_rng(6)
+    answers, full = version_answers(rng, 300, 60, 45, change=0.5)
+    chance, change = flip_chances(answers.past_score, answers.baseline_score, 60), full - answers.baseline_score
+    ordered = like_by_like(answers.past_score, answers.baseline_score)
+    assert sorted(ordered) == list(range(300))
+    drawn, error = np.zeros(300), {True: [], False: []}
+    for _ in range(300):
+        for spread in (True, False):
+            rows = draw(chance, rng, ordered if spread else None)
+            error[spread].append((change[rows] / chance[rows]).sum() / 300 - change.mean())
+            if spread:
+                assert len(rows) == 60
+                drawn[rows] += 1
+    assert np.abs(drawn / 300 - chance).max() < 5 * np.sqrt(0.25 / 300)
+    assert np.var(error[True]) < 0.8 * np.var(error[False])
+    assert len(like_by_like(answers.past_score[:0], answers.baseline_score)) == 300
 
 
 def test_few_past_models_are_drawn_evenly():

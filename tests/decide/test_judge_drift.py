@@ -48,6 +48,33 @@ def test_intervals_cover_where_answers_to_one_item_move_together():
     assert np.mean(inside) >= 0.85
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("n_items", [25, 60, 200])
+@pytest.mark.parametrize("move", [0.0, 0.03])
+@pytest.mark.parametrize("noise", [0.02, 0.2])
+def test_moves_are_covered_and_seldom_claimed_where_there_are_none(n_items, move, noise):
+    rng, runs = np.random.default_rng(11), 400
+    inside = claimed = 0
+    for _ in range(runs):
+        table = scored(rng, (move, move, move), n_items=n_items, noise=noise)
+        found = judge_drift(Study.of(responses=table), before="v1").moves[0]
+        # scores are held within 0 and 1, which takes a little off the move
+        truth = move if noise < 0.1 else clipped_move(move, noise)
+        inside += found.lower <= truth <= found.upper
+        claimed += found.moved
+    error = np.sqrt(0.05 * 0.95 / runs)
+    assert 0.95 - 3.5 * error <= inside / runs <= 0.985
+    if move == 0:
+        assert claimed / runs <= 0.05 + 3 * error
+
+
+def clipped_move(move, noise):
+    """The mean move where the second judge's scores are cut at 0 and 1."""
+    rng = np.random.default_rng(0)
+    first, added = rng.uniform(0.25, 0.75, 400_000), rng.normal(0, np.hypot(0.05, noise), 400_000)
+    return float(((first + move + added).clip(0, 1) - first).mean())
+
+
 def test_moves_that_differ_by_model_are_named_and_shrunken():
     found = judge_drift(Study.of(responses=scored(np.random.default_rng(2), (-0.03, 0.0, 0.08))), before="v1").moves[0]
     assert found.p_equal < 0.01

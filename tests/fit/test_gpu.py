@@ -1,5 +1,6 @@
 """The same numbers on a GPU as on the CPU."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -79,17 +80,6 @@ def test_a_gpu_that_is_not_there_is_refused():
 
 
 @pytest.mark.slow
-def test_the_prepared_script_runs_without_a_gpu():
-    script = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--device", "cpu", "--scale", "0.003"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "dense, 30 x 300" in done.stdout
-    assert "sparse, 60 x 5 % of 300" in done.stdout
-
-
-@pytest.mark.slow
 def test_the_benchmark_runs_at_small_size_on_a_cpu():
     script = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
     command = [sys.executable, str(script), "--device", "cpu", "--scale", "0.002", "--profile"]
@@ -99,5 +89,15 @@ def test_the_benchmark_runs_at_small_size_on_a_cpu():
     assert "dense, 20 x 200: " in output
     assert "sparse, 40 x 5 % of 200: " in output
     assert output.count("Self CPU") >= 2, "a profile of each fit"
+    assert "demand-ability, 20 x 100 on the processor: " in output
     late = subprocess.run([*command, "--limit", "-1"], capture_output=True, text=True, check=True).stdout
-    assert late.count("left out") == 3
+    assert late.count("left out") == 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_fused_pass_has_the_sums_of_the_plain_one():
+    script = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    command = [sys.executable, str(script), "--device", "cpu", "--scale", "0.004", "--fused"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert float(output.split("largest difference of a mean ")[1].split()[0]) < 1e-5

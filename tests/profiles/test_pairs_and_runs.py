@@ -97,6 +97,23 @@ def test_few_runs_tell_of_many(shape, repeats):
     assert 0.90 <= np.mean(inside) <= 0.995
 
 
+def test_items_that_no_run_solves_do_not_pile_chances_up_at_one():
+    rng, plain, ours, inside = np.random.default_rng(8), [], [], []
+    for _ in range(12):
+        chance = rng.beta(3, 1, 300) * (rng.random(300) >= 0.4)
+        found = ItemChances(rng.binomial(3, chance).astype(float), np.full(300, 3.0))
+        value, lower, upper = found.all_of(8, 0.95)
+        truth = float((chance**8).mean())
+        plain.append(found._mean_of_all(8) - truth)
+        ours.append(value - truth)
+        inside.append(lower <= truth <= upper)
+    assert np.mean(plain) > 0.04
+    assert abs(np.mean(ours)) < 0.03
+    assert np.mean(inside) > 0.6
+    usual = ItemChances(rng.binomial(3, rng.beta(2, 1, 300)).astype(float), np.full(300, 3.0))
+    assert usual.never_right.weight < 0.3
+
+
 def runs_of(rng, before, after, repeats) -> PairedRuns:
     n = np.full(len(before), float(repeats))
     right = tuple(rng.binomial(repeats, chance).astype(float) for chance in (before, after))
@@ -195,6 +212,46 @@ def test_parts_of_a_change_add_up_and_name_other_items():
     assert change.items > 0.12
     assert abs(change.ability) < 0.12
     assert abs(change.noise) < 3 * change.noise_sd + 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("judged", [False, True])
+def test_parts_of_a_change_are_covered(judged):
+    rng, rows = np.random.default_rng(12), []
+    for number in range(80):
+        gap = 0.5 * (number % 2)
+        abilities, difficulty = np.r_[rng.normal(0, 1, 14), gap / 2, -gap / 2], rng.normal(0, 1, 160)
+        chance = 1 / (1 + np.exp(-1.3 * (abilities[:, None] - difficulty)))
+        score = (rng.random(chance.shape) < chance).astype(float)
+        seen = np.ones(score.shape, bool)
+        # A answers items that others mostly passed, B such that they mostly failed
+        order = np.argsort(rng.normal(0, 0.3, 160) - score[:14].mean(axis=0))
+        seen[14, order[100:]] = seen[15, order[:60]] = False
+        model, item = np.nonzero(seen)
+        table = pd.DataFrame({"model": [f"m{m:02d}" for m in model], "item_id": [f"i{i:03d}" for i in item]})
+        given, scale = score[seen], 0.6 if judged else 1.0
+        table["score"] = given
+        if judged:
+            plain = 0.2 + 0.6 * given
+            mild = np.clip(plain + 0.1 + rng.normal(0, 0.05, len(table)), 0, 1)
+            table = table.assign(score=np.where(model == 15, mild, plain), judge=np.where(model == 15, "mild", "plain"))
+            again = table[model < 8].assign(score=mild[model < 8], judge="mild")
+            table = pd.concat([table, again], ignore_index=True)
+        found = compare(Study.of(responses=table), "m14", "m15").change
+        weight = seen[14:] / seen[14:].sum(axis=1, keepdims=True)
+        items = scale * (weight[0] - weight[1]) @ (chance[14] + chance[15]) / 2
+        ability = scale * (weight[0] + weight[1]) @ (chance[14] - chance[15]) / 2
+        rows.append(
+            [
+                (found.items - items, found.items_sd),
+                (found.ability - ability, found.ability_sd),
+                (found.judge + 0.1 * judged, found.judge_sd),
+            ]
+        )
+    error, stated = np.moveaxis(np.array(rows), 2, 0)
+    assert (np.abs(error.mean(axis=0)) < 0.03).all()
+    inside = (np.abs(error) <= 1.96 * stated).mean(axis=0)
+    assert (inside > (0.76 if judged else 0.85, 0.82, 0.87)).all()
 
 
 def test_a_lenient_judge_is_seen_where_judges_overlap():

@@ -8,10 +8,14 @@ import pytest
 from scipy.special import expit
 
 from capscope.data import Study
+from capscope.fit import IRTSettings, IRTTruth, fit_irt, simulate_irt
 from capscope.profiles import AuditSettings, audit_study
+from capscope.profiles.auditing import row_order
 from capscope.profiles.auditing.findings import class_probability, discovered, nested_chances
 from capscope.profiles.auditing.row_order import best_lag, natural_order
+from capscope.profiles.auditing.study_audit import independent_share
 from capscope.profiles.auditing.texts import near_duplicate_chance, nearest_texts, normal_form, same_texts
+from capscope.profiles.item_groups import Places
 from profiles.worlds import study_of
 
 WORDS = np.array([f"word{number}" for number in range(400)])
@@ -197,3 +201,41 @@ def test_the_audit_does_not_depend_on_the_order_of_rows() -> None:
     assert one["id"].tolist() == other["id"].tolist()
     chances = [table["probability"].to_numpy(dtype=float) for table in (one, other)]
     assert chances[0] == pytest.approx(chances[1], abs=1e-6)
+
+
+def test_neighbours_in_ability_weigh_as_in_all_pairs(monkeypatch):
+    rng = np.random.default_rng(0)
+    ability, value = np.round(rng.normal(size=60), 1), rng.normal(size=60)
+    near = np.exp(-0.5 * ((ability[:, None] - ability) / max(ability.std() * 60**-0.2, 0.1)) ** 2)
+    np.fill_diagonal(near, 0)
+    monkeypatch.setattr(row_order, "PAIRS_AT_ONCE", 100)
+    sums, weights = row_order._neighbour_sums(ability, value)
+    np.testing.assert_allclose(sums, near @ value, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(weights, near.sum(1), rtol=0, atol=1e-12)
+    monkeypatch.undo()
+
+
+def test_models_many_and_items_few_share_as_much_by_either_product():
+    rng = np.random.default_rng(5)
+    truth = IRTTruth(rng.normal(size=(90, 1)), rng.lognormal(0, 0.4, (40, 1)), rng.normal(size=40))
+    data = simulate_irt(truth, rng)
+    posterior = fit_irt(data, IRTSettings(model="2pl", form="signed")).posterior
+    tall = independent_share(posterior, data)
+    chance = posterior.probability(data.model_index, data.item_index)
+    residual = np.zeros((90, 40), np.float32)
+    residual[data.model_index, data.item_index] = np.clip(
+        (data.score - chance) / np.sqrt(np.maximum(chance * (1 - chance), 1e-4)), -5, 5
+    )
+    correlation = residual @ residual.T / np.outer(*[np.linalg.norm(residual, axis=1)] * 2)
+    squares = ((correlation**2).sum() - 90) / (90 * 89)
+    assert tall == pytest.approx(1 / (1 + 89 * max(squares - 1 / 40, 0)), abs=1e-5)
+
+
+def test_too_few_answers_a_task_leave_no_model_out_of_step():
+    rng = np.random.default_rng(5)
+    truth = IRTTruth(rng.normal(size=(8, 1)), np.ones((12, 1)), rng.normal(size=12))
+    data = simulate_irt(truth, rng)
+    places = Places(data.items, np.full(12, "b"), np.full(12, "t"))
+    findings = row_order.step_suspects(data, places, 0.1)
+    assert not len(findings.cells)
+    assert not len(findings.suspects.table)

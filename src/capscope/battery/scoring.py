@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from capscope.axes import FloatArray, RowFloats
+from capscope.axes import AGENT_FACETS, FloatArray, RowFloats
 from capscope.battery.adaptive.running import ability_table, replayed, score_table
 from capscope.battery.banks.ability import Curves, ItemPool, ability_posterior
 from capscope.battery.banks.bank import Bank, Index
 from capscope.battery.banks.sources import is_bank, load_answers
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Estimator, Sample
+from capscope.battery.other_agents import scores_elsewhere
 from capscope.battery.selection import Battery
-from capscope.data import ArrowTable, Responses, Study, as_frame
+from capscope.data import ArrowTable, Responses, Study, as_frame, subjects_of
 from capscope.data.formats import LoggedDraws, read_draws
 from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
@@ -55,19 +56,23 @@ class BatteryScores(ArrowTables):
     standard deviation 1; None without a bank."""
     unanswered: int = 0
     """Pairs of model and drawn item without an answer; they are left out, never counted as wrong."""
+    elsewhere: pd.DataFrame | None = None
+    """Columns model, score, lower, upper: expected scores in the bank's other scaffolds and efforts, where it has such
+    and the answers say in which they were given."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         scores = self.scores.to_dict("records")
         if self.profile is None:
             return {"level": self.level, "unanswered": self.unanswered, "scores": scores}
-        return {
+        result: dict[str, object] = {
             "level": self.level,
             "profile_level": PROFILE_LEVEL,
             "estimator": self.estimator,
             "scores": scores,
             "profile": self.profile.to_dict("records"),
         }
+        return result if self.elsewhere is None else {**result, "elsewhere": self.elsewhere.to_dict("records")}
 
     def __repr__(self) -> str:
         models = self.scores["model"].nunique()
@@ -234,6 +239,7 @@ def _score_with_bank(
         level=level,
         estimator=estimator.name,
         unanswered=0 if battery is None else int(np.isnan(matrix).sum()),
+        elsewhere=scores_elsewhere(bank, answers, models, places, matrix, level),
     )
 
 
@@ -269,7 +275,7 @@ def _profile(model: str, curves: Curves, score: RowFloats, level: float = PROFIL
 
 def _answers_to(answers: Study, items: tuple[str, ...], what: str) -> tuple[tuple[str, ...], FloatArray]:
     """Return the models that answered any of the items, and their scores (model, item), NaN where there is none."""
-    responses = Responses.of(answers)
+    responses = Responses.of(subjects_of(answers, AGENT_FACETS)[0])
     column = {item: place for place, item in enumerate(responses.items)}
     if not any(item in column for item in items):
         raise InputError(f"{answers.name}: no answer to any item of {what} ({first_few(items)}); check the item ids")

@@ -206,6 +206,8 @@ def score(
 
     result = score_battery(source, answers, battery=battery, estimator=estimator, level=level)
     profile = "" if result.profile is None else f"\n\n{table_text(result.profile)}"
+    if result.elsewhere is not None:
+        profile += f"\n\nExpected scores where the models were not run:\n{table_text(result.elsewhere)}"
     emit(result.as_dict(), as_json, f"{table_text(result.scores)}\n{SCORES}{profile}")
 
 

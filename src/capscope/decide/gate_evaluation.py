@@ -13,7 +13,7 @@ from capscope.data import Responses, Study
 from capscope.decide.difference import PairedDifferences, features_of
 from capscope.decide.run_noise import RepeatedAnswers
 from capscope.decide.verdicts import verdict_of
-from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, labels_of, past_answers
+from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, labels_of, like_by_like, past_answers
 from capscope.errors import InputError, refuse_absent_model
 from capscope.profiles import of_one_judge
 from capscope.tasks import run_tasks
@@ -39,7 +39,8 @@ class GateEvaluationSettings:
     setting: Setting = "complete"
     """Whether the baseline has answered the whole suite, or only the candidate's items."""
     design: Design = "flips"
-    """How items are drawn: by the chance of a flip (evenly with fewer than 40 past models), or evenly."""
+    """How items are drawn: spread over kinds of items, by the chance of a flip (with fewer than 40 past models, at even
+    chances); or at even chances without spreading them."""
     margin: float = 0.01
     """Largest acceptable loss."""
     level: float = 0.95
@@ -188,12 +189,13 @@ def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:
     chance = np.full(n_items, settings.size / n_items)
     if settings.design == "flips":
         chance = flip_chances(answers.past_score, answers.baseline_score, settings.size)
+    ordered = like_by_like(answers.past_score, answers.baseline_score)
     quantile = float(ndtri(0.5 + settings.level / 2))
     features = features_of(answers) if settings.setting == "complete" else None
     rows: list[tuple[float, float, float, float, str]] = []
     for _ in range(settings.seeds):
         even = rng.permutation(n_items)[: settings.size]
-        drawn = even if settings.design == "even" else draw(chance, rng)
+        drawn = even if settings.design == "even" else draw(chance, rng, ordered)
         known = np.full(n_items, np.nan)
         known[drawn] = answers.candidate_score[drawn]
         seen = replace(answers, candidate_score=known)

@@ -162,6 +162,9 @@ PRIOR_MODELS = 4.0
 FLOOR = 0.02
 """Added to the variance of a flip, so that no item's weight grows beyond bounds."""
 
+TENTHS = 10
+"""Groups of items by difficulty over which a draw is spread."""
+
 FEWEST_TO_DRAW = 40
 """Past models under which drawing by flips tells less than drawing evenly."""
 
@@ -199,14 +202,46 @@ def capped_chances(gain: Float[np.ndarray, " item"], size: int) -> Float[np.ndar
     return chance
 
 
-def draw(chance: Float[np.ndarray, " item"], rng: np.random.Generator) -> Int[np.ndarray, " row"]:
-    """Draw items systematically in random order, so that the number drawn is fixed (Madow, 1949).
+def like_by_like(past: ModelItem, baseline: Float[np.ndarray, " item"]) -> Int[np.ndarray, " item"]:
+    """Order items so that neighbours are alike: by the baseline's score, difficulty, and what past models part on.
+
+    Difficulty goes by tenths of the items; within each, the first singular vector of past models' answers runs up in
+    one and down in the next.
+
+    Args:
+        past: Scores of past models without gaps; shape (model, item).
+        baseline: The baseline's score on each item.
+
+    Returns:
+        Positions of the items in that order.
+    """
+    if not len(past):
+        return np.argsort(baseline, kind="stable")
+    mean = past.mean(axis=0)
+    tenth = TENTHS * np.argsort(np.argsort(mean, kind="stable"), kind="stable") // len(mean)
+    centred = past - mean - past.mean(axis=1, keepdims=True) + past.mean()
+    parting = np.linalg.eigh(centred @ centred.T)[1][:, -1] @ centred
+    return np.lexsort((np.where(tenth % 2 == 1, parting, -parting), tenth, baseline))
+
+
+def draw(
+    chance: Float[np.ndarray, " item"], rng: np.random.Generator, ordered: Int[np.ndarray, " item"] | None = None
+) -> Int[np.ndarray, " row"]:
+    """Draw items systematically, so that the number drawn is fixed (Madow, 1949), and spread over an order.
+
+    Items near each other in the order are shuffled, so that many draws are possible and each is spread over all kinds
+    of items.
 
     Args:
         chance: Chance of each item, adding up to a whole number.
         rng: Source of randomness.
+        ordered: Positions of the items, like by like; by default a random order.
     """
     order = rng.permutation(len(chance))
+    if ordered is not None:
+        block = max(2, round(2 * len(chance) / float(chance.sum())))
+        place = (np.arange(len(chance)) + rng.integers(block)) // block
+        order = ordered[np.lexsort((order, place))]
     passed = np.floor(np.cumsum(chance[order]) - rng.random() + 1e-9)
     return np.sort(order[np.diff(passed, prepend=-1.0) > 0.5])
 
@@ -233,4 +268,4 @@ def planned_draw(
     if not answers.complete:
         raise InputError(f"'{answers.baseline}' has not answered the whole suite; run it on all items first")
     chance = flip_chances(answers.past_score, answers.baseline_score, size)
-    return draw(chance, rng), chance
+    return draw(chance, rng, like_by_like(answers.past_score, answers.baseline_score)), chance

@@ -282,7 +282,7 @@ def held_out_answers(fit: Fit[Any], study: Study) -> HeldOut[Any] | None:
     posterior = fit.posterior
     if study.responses is None or isinstance(posterior, CurvePosterior):
         return None
-    known = set(study.responses["item_id"].astype(str))
+    known = set(study.responses["item_id"].drop_duplicates().astype(str))
     missing = [item for item in posterior.items if item not in known]
     if missing:
         raise JoinError(

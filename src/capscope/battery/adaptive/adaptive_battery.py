@@ -113,6 +113,8 @@ class AdaptiveBattery:
     """Items drawn and answered, in order."""
     past: PastModels | None = None
     """Answers of past models; None to compute intervals from the run's own answers alone."""
+    _estimates: dict[tuple[float, int | None], Estimate] = field(default_factory=dict, init=False, compare=False)
+    """Estimates of this state: a stop rule and a progress bar ask for the same one."""
 
     @classmethod
     def start(
@@ -226,6 +228,11 @@ class AdaptiveBattery:
             level: Nominal coverage.
             count: Only the first so many targets; all by default.
         """
+        if (level, count) not in self._estimates:
+            self._estimates[level, count] = self._estimate(level, count)
+        return self._estimates[level, count]
+
+    def _estimate(self, level: float, count: int | None) -> Estimate:
         member = self.targets.member[:count]
         if len(self.draws) < 2:
             mean = member @ self.expected

@@ -93,7 +93,7 @@ class TargetScores:
         fitted, left_out = residuals(drawn.curves.take(drawn.index), ability, answers)
         share, weight = drawn.member[:, drawn.index].T, drawn.weight
         weighted = fitted[:, :, None] * share
-        expected = drawn.curves.chances(ability.mean) @ drawn.member.T
+        expected = drawn.curves.mean_chances(ability.mean, drawn.member)
         before = expected[:, None] + np.cumsum(weighted, axis=1) - weighted
         chance = drawn.chance[:, None]
         score = np.einsum("d,mdt->mt", weight, before + weighted / chance)

@@ -15,6 +15,8 @@ from capscope.axes import FloatArray, ModelDim, RowFloats
 from capscope.battery.banks.bank import Bank, Index
 from capscope.fit import PROBIT_SCALE, success_probability
 
+CELLS_AT_ONCE = 1 << 16
+"""Chances computed at a time, where only their sums are wanted."""
 ITERATIONS = 25
 MOST_LEVERAGE = 0.5
 """Leaving an answer out at most doubles its residual; the first-order formula does not hold beyond that."""
@@ -52,6 +54,28 @@ class Curves:
     def chances(self, ability: ModelDim) -> FloatArray:
         """Return the chances of success at these abilities, as (model, item)."""
         return success_probability(ability @ self.slope.T + self.intercept, self.variance)
+
+    def mean_chances(self, ability: ModelDim, member: FloatArray) -> FloatArray:
+        """Return weighted sums of the chances of success, as (model, target).
+
+        Items are taken some at a time, so that the arrays stay in the processor's cache.
+
+        Args:
+            ability: Abilities of the models.
+            member: Weights (target, item).
+        """
+        total = np.zeros((len(ability), len(member)))
+        shrink = -1 / np.sqrt(1 + PROBIT_SCALE * self.variance)
+        step = max(1, CELLS_AT_ONCE // max(len(ability), 1))
+        with np.errstate(over="ignore"):  # the chance is then 0
+            for start in range(0, len(shrink), step):
+                part = slice(start, start + step)
+                chance = (ability @ self.slope[part].T + self.intercept[part]) * shrink[part]
+                np.exp(chance, out=chance)
+                chance += 1
+                np.reciprocal(chance, out=chance)
+                total += chance @ member[:, part].T
+        return total
 
     def response_variance(self, ability: ModelDim) -> tuple[FloatArray, FloatArray]:
         """Return the variance of an answer and its curvature in the log-odds, both (model, item)."""

@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from capscope.axes import FloatArray, ItemDim, RowFloats
+from capscope.axes import AGENT_FACETS, FloatArray, ItemDim, RowFloats
 from capscope.battery.banks.building import (
     ItemFacts,
     Scores,
@@ -28,7 +28,7 @@ from capscope.battery.banks.building import (
     unpack_posterior,
     unquantised,
 )
-from capscope.data import Responses, Study
+from capscope.data import Responses, Study, subjects_of
 from capscope.display import html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import Tensors, read_tensors, refuse_lengths, write_tensors
@@ -94,7 +94,7 @@ class Bank:
             >>> bank = Bank.build("study", dims=2)  # doctest: +SKIP
             >>> bank.save("bank")  # doctest: +SKIP
         """
-        loaded = study if isinstance(study, Study) else Study.load(Path(study))
+        loaded, agents = subjects_of(study if isinstance(study, Study) else Study.load(Path(study)), AGENT_FACETS)
         responses = Responses.of(loaded)
         chosen = dims or dims_for(len(responses.models))
         posterior = fit_bank_items(responses, dims=chosen, seed=seed, max_sweeps=max_sweeps)
@@ -108,7 +108,7 @@ class Bank:
             dims=facts.dims,
             demands=facts.demands,
             cost=facts.cost,
-            provenance=_provenance(loaded, posterior, seed),
+            provenance=_provenance(loaded, posterior, seed) | ({} if agents is None else {"agents": agents.as_dict()}),
         )
 
     @classmethod
@@ -158,7 +158,7 @@ class Bank:
             InputError: The study brings no new item.
             FitError: No chain of answers links a new item to the bank's scale.
         """
-        loaded = study if isinstance(study, Study) else Study.load(Path(study))
+        loaded, _ = subjects_of(study if isinstance(study, Study) else Study.load(Path(study)), AGENT_FACETS)
         responses = Responses.of(loaded)
         known = set(self.items)
         new = np.array([place for place, item in enumerate(responses.items) if item not in known], dtype=np.int64)

@@ -17,7 +17,7 @@ from capscope.axes import ModelItem, RowFloats
 from capscope.data import Responses, Study
 from capscope.decide.difference import PairedDifferences, features_of
 from capscope.decide.gate_evaluation import Design, chosen_pairs, pair_answers
-from capscope.decide.version_answers import VersionAnswers, draw, flip_chances
+from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, like_by_like
 from capscope.errors import InputError, refuse_absent_model
 from capscope.tasks import run_tasks
 
@@ -282,12 +282,13 @@ def _draws(
 ) -> Iterator[tuple[int, np.ndarray, ItemChances | None]]:
     """Size, drawn items, and their chances where these differ."""
     order = rng.permutation(len(answers.items))
+    ordered = like_by_like(answers.past_score, answers.baseline_score)
     for size in sizes:
         if design == "even":
             yield size, order[:size], None
         else:
             chance = flip_chances(answers.past_score, answers.baseline_score, size)
-            yield size, draw(chance, rng), chance
+            yield size, draw(chance, rng, ordered), chance
 
 
 def shifted(answers: VersionAnswers, wanted: float, rng: np.random.Generator) -> ItemChances:

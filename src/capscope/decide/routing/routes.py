@@ -79,11 +79,6 @@ class Routes(ArrowTables):
     """Remarks for the user, one line each."""
 
     @property
-    def floor_model(self) -> str | None:
-        """The model that gets every request; None where routing is allowed."""
-        return None if self.rule.single is None else self.evidence.models[self.rule.single]
-
-    @property
     def saving(self) -> float:
         """Share of the best single model's cost that is saved; negative where routing costs more."""
         return 1 - self.routed.usd / self.single.usd if self.single.usd > 0 else 0.0
@@ -109,7 +104,7 @@ class Routes(ArrowTables):
             "target": self.settings.target,
             "level": self.settings.level,
             "certified": self.rule.certified,
-            "floor": "value" if self.rule.by_value else self.floor_model,
+            "floor": self.rule.floor_name(self.evidence.models),
             "expected": self.routed.as_dict() | {"saving": self.saving},
             "best_single": self.single.as_dict(),
             "cheapest": self.cheapest.as_dict(),
@@ -301,10 +296,8 @@ def routes_of(
     lower = rule.lower(candidates)
     reason = np.full(len(choice), "best value" if rule.target is None else "best chance", dtype=object)
     reason[meets] = "cheapest that meets the target"
-    if rule.by_value:
-        reason[:] = "floor: best value"
-    if rule.single is not None:
-        reason[:] = "floor: one model for all"
+    if rule.by_value or rule.single is not None:
+        reason[:] = "floor: best value" if rule.by_value else "floor: one model for all"
     reason[~tested] = "task without answers: best single model"
     table = pd.DataFrame(
         {

@@ -7,6 +7,7 @@ sequence from the strictest setting on, so that the last one that passes holds a
 where the rule of the target fails this, the rule of value at the same cost is tried before one model gets everything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +54,10 @@ class RouteRule:
         met = self.meets(candidates)
         price = np.where(met, candidates.cost - 1e-9 * candidates.chance, np.inf)
         return np.where(met.any(axis=0), price.argmin(axis=0), best_value(candidates, 0.0))
+
+    def floor_name(self, models: Sequence[str]) -> str | None:
+        """Return what is done instead of the target: one of the models, or `value`; None where nothing is."""
+        return "value" if self.by_value else None if self.single is None else models[self.single]
 
     def lower(self, candidates: RouteChances) -> ModelItem:
         """Return conservative chances less the margin."""

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int, Int32, Int64
 from torch import Tensor
 
+from capscope.fit.cells.fused import fused_sums, is_fused
 from capscope.fit.cells.interface import (
     CellScores,
     CurvatureColumns,
@@ -21,6 +22,7 @@ from capscope.fit.cells.interface import (
     Floor,
     Products,
     ResidualColumns,
+    SignedScores,
     for_each,
 )
 from capscope.fit.links import PROBIT_SCALE
@@ -77,11 +79,11 @@ class DenseCells:
         def work(number: int) -> None:
             rows = chunks[number]
             for columns in self._column_chunks():
-                part = self._part(rows, columns)
-                r, w = part.scores.residuals(*_moments(factors, rows, columns, 1 / PROBIT_SCALE), part.floor)
-                residual[rows] += r @ on_residual[columns]
-                curvature[rows] += w @ on_curvature[columns]
-                losses[number] += torch.dot(r.reshape(-1), r.reshape(-1))
+                on = on_residual[columns], on_curvature[columns]
+                r, w, loss = _chunk_sums(self._part(rows, columns), factors, rows, columns, on)
+                residual[rows] += r
+                curvature[rows] += w
+                losses[number] += loss
 
         for_each(work, len(chunks), threads)
         return Products(residual, curvature, float(losses.sum()))
@@ -129,6 +131,17 @@ class DenseCells:
 class _Part:
     scores: CellScores
     floor: Floor
+
+
+def _chunk_sums(
+    part: _Part, factors: Factors, rows: slice, columns: slice, on: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Residuals and curvatures of a chunk times thin columns, and the sum of squared residuals."""
+    if isinstance(part.scores, SignedScores) and part.floor is None and is_fused(on[1].shape[1]):
+        row = factors.row_mean[rows], factors.row_variance[rows]
+        return fused_sums(part.scores.sign, row, (factors.column_mean[columns], factors.column_variance[columns]), on)
+    r, w = part.scores.residuals(*_moments(factors, rows, columns, 1 / PROBIT_SCALE), part.floor)
+    return r @ on[0], w @ on[1], torch.dot(r.reshape(-1), r.reshape(-1))
 
 
 def _moments(factors: Factors, rows: slice, columns: slice, unit: float) -> tuple[Tensor, Tensor]:

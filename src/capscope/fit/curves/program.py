@@ -26,6 +26,7 @@ from torch import Tensor
 from capscope.axes import ModelDim
 from capscope.data import LevelCounts
 from capscope.errors import FitError
+from capscope.fit.engines.precision import Blocks
 from capscope.fit.links import curve_log_odds
 from capscope.fit.tensor_links import curve_area
 
@@ -36,6 +37,9 @@ VARIANCE_PRIOR = (1.0, 0.1)
 LARGEST_LOG_ODDS = 30.0
 """Log-odds are cut here while searching, where the probability is 0 or 1 to machine precision."""
 
+
+MEAN_SD, LOADING_SD = 2.0, 0.7
+"""Prior standard deviations of the dimensions' means and of their log loadings."""
 
 VARIANCES = ("residual_variance", "dim_slope_variance", "model_slope_variance", "level_variance")
 """Sites that are variances of effects; the first has one for each dimension."""
@@ -141,6 +145,10 @@ class CurveProgram:
             "level_variance": latent["level_effect"][:, None],
         }
 
+    def precision(self, latent: dict[str, Tensor], outer: dict[str, Tensor]) -> Blocks:
+        """Second derivatives of minus the log density in closed form, as an `Arrow` wants them."""
+        return _with_priors(latent, outer, _likelihood_blocks(self.data, latent, outer["log_concentration"].exp()))
+
     def __call__(self) -> None:
         """Sample every site; Pyro computes the joint density from the trace."""
         n_models, n_dims = self.data.shape
@@ -150,8 +158,8 @@ class CurveProgram:
             for name in VARIANCES
         }
         general = pyro.sample("general", _normal(torch.zeros(n_models, dtype=torch.float64), 1.0))
-        dim_mean = pyro.sample("dim_mean", _normal(torch.zeros(n_dims, dtype=torch.float64), 2.0))
-        log_loading = pyro.sample("log_loading", _normal(torch.zeros(n_dims, dtype=torch.float64), 0.7))
+        dim_mean = pyro.sample("dim_mean", _normal(torch.zeros(n_dims, dtype=torch.float64), MEAN_SD))
+        log_loading = pyro.sample("log_loading", _normal(torch.zeros(n_dims, dtype=torch.float64), LOADING_SD))
         expected = dim_mean + log_loading.exp() * general[:, None]
         log_odds = pyro.sample("log_odds", _normal(expected, variance["residual_variance"].sqrt()))
         mean_log_slope = pyro.sample("mean_log_slope", _normal(torch.zeros(1, dtype=torch.float64), 1.0))
@@ -175,6 +183,100 @@ class CurveProgram:
         right, wrong = torch.sigmoid(logit) * concentration, torch.sigmoid(-logit) * concentration
         likelihood = dist.BetaBinomial(right, wrong, cast(int, data.n), validate_args=False).to_event(1)
         pyro.sample("correct", likelihood, obs=data.correct)
+
+
+def _row_derivatives(
+    data: CurveData, latent: dict[str, Tensor], concentration: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Minus the first two derivatives of each row's log-likelihood in its logit, and the logit's in the log slope."""
+    slope = (latent["dim_log_slope"][data.dim] + latent["model_log_slope"][data.model]).exp()
+    by_slope = slope * (CENTRE_LEVEL - data.level)
+    shift = (data.detrend @ latent["level_effect"])[data.cell]
+    logit = latent["log_odds"][data.model, data.dim] + by_slope + shift
+    inside = (logit.abs() <= LARGEST_LOG_ODDS).double()
+    logit = logit.clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+    chance = torch.sigmoid(logit)
+    right, wrong = chance * concentration, torch.sigmoid(-logit) * concentration
+    spread = right * torch.sigmoid(-logit)  # derivative of `right` in the logit
+    first = _digamma_gain(right, data.correct) - _digamma_gain(wrong, data.n - data.correct)
+    second = _trigamma_gain(right, data.correct) + _trigamma_gain(wrong, data.n - data.correct)
+    gradient = spread * first
+    return -gradient * inside, -(gradient * (1 - 2 * chance) + spread.square() * second) * inside, by_slope
+
+
+def _digamma_gain(shape: Tensor, more: Tensor) -> Tensor:
+    return torch.digamma(shape + more) - torch.digamma(shape)
+
+
+def _trigamma_gain(shape: Tensor, more: Tensor) -> Tensor:
+    return torch.polygamma(1, shape + more) - torch.polygamma(1, shape)
+
+
+def _likelihood_blocks(data: CurveData, latent: dict[str, Tensor], concentration: Tensor) -> Blocks:
+    """The likelihood's part of `Blocks`: sums over rows of ``w x x' + g x''``, x being a row's logit."""
+    slope, bend, by_slope = _row_derivatives(data, latent, concentration)
+    (n_models, n_dims), n_cells = data.shape, len(data.detrend)
+    cell = data.model * n_cells + data.cell
+
+    def by_model_cell(value: Tensor) -> Tensor:
+        return value.new_zeros(n_models * n_cells).index_add_(0, cell, value).view(n_models, n_cells)
+
+    of_dim = torch.zeros(n_cells, n_dims, dtype=torch.float64)
+    of_dim[data.cell, data.dim] = 1.0
+    level, mixed = by_model_cell(bend), by_model_cell(bend * by_slope)
+    curved = by_model_cell(bend * by_slope.square() + slope * by_slope)
+    blocks = torch.zeros(n_models, n_dims + 2, n_dims + 2, dtype=torch.float64)
+    border = torch.zeros(n_models, n_dims + 2, 3 * n_dims + 1 + n_cells, dtype=torch.float64)
+    core = torch.zeros(border.shape[2], border.shape[2], dtype=torch.float64)
+    odds, last = slice(1, n_dims + 1), n_dims + 1
+    dim_slope, effect = slice(2 * n_dims + 1, 3 * n_dims + 1), slice(3 * n_dims + 1, None)
+    blocks[:, odds, odds] = torch.diag_embed(level @ of_dim)
+    blocks[:, odds, last] = blocks[:, last, odds] = mixed @ of_dim
+    blocks[:, last, last] = curved.sum(1)
+    border[:, odds, dim_slope] = torch.diag_embed(mixed @ of_dim)
+    border[:, odds, effect] = torch.einsum("mc,cd,ce->mde", level, of_dim, data.detrend)
+    border[:, last, dim_slope] = curved @ of_dim
+    border[:, last, effect] = mixed @ data.detrend
+    core[dim_slope, dim_slope] = torch.diag(curved.sum(0) @ of_dim)
+    core[dim_slope, effect] = (of_dim.T * mixed.sum(0)) @ data.detrend
+    core[effect, dim_slope] = core[dim_slope, effect].T
+    core[effect, effect] = data.detrend.T @ (level.sum(0)[:, None] * data.detrend)
+    return blocks, border, core
+
+
+def _with_priors(latent: dict[str, Tensor], outer: dict[str, Tensor], likelihood: Blocks) -> Blocks:
+    """Add what the priors of all sites add, in the order of the sites in `CurveProgram.__call__`."""
+    blocks, border, core = likelihood
+    general, loading = latent["general"][:, None], latent["log_loading"].exp()
+    n_models, n_dims = latent["log_odds"].shape
+    weight = 1 / outer["residual_variance"]
+    residual = latent["log_odds"] - latent["dim_mean"] - loading * general
+    mean, log_loading = slice(0, n_dims), slice(n_dims, 2 * n_dims)
+    mean_slope, dim_slope = 2 * n_dims, slice(2 * n_dims + 1, 3 * n_dims + 1)
+    odds, last, effect = slice(1, n_dims + 1), n_dims + 1, slice(3 * n_dims + 1, None)
+    steep, pulled = weight * loading.square() * general, weight * loading * residual
+    blocks[:, 0, 0] += 1 + (weight * loading.square()).sum()
+    blocks[:, 0, odds] -= weight * loading
+    blocks[:, odds, 0] -= weight * loading
+    blocks[:, odds, odds] += torch.diag(weight)
+    blocks[:, last, last] += 1 / outer["model_slope_variance"]
+    border[:, 0, mean] += weight * loading
+    border[:, 0, log_loading] += steep - pulled
+    border[:, odds, mean] -= torch.diag(weight)
+    border[:, odds, log_loading] -= torch.diag_embed(weight * loading * general)
+    across = torch.diag((weight * loading * general).sum(0))
+    core[mean, mean] += torch.diag(n_models * weight) + torch.eye(n_dims, dtype=torch.float64) / MEAN_SD**2
+    core[mean, log_loading] += across
+    core[log_loading, mean] += across
+    own = (steep * general - pulled * general).sum(0) + 1 / LOADING_SD**2
+    core[log_loading, log_loading] += torch.diag(own)
+    pull = 1 / outer["dim_slope_variance"]
+    core[mean_slope, mean_slope] += (1 + n_dims * pull)[0]
+    core[mean_slope, dim_slope] -= pull
+    core[dim_slope, mean_slope] -= pull
+    core[dim_slope, dim_slope] += torch.diag(pull.expand(n_dims))
+    core[effect, effect] += torch.diag((1 / outer["level_variance"]).expand(len(core) - 3 * n_dims - 1))
+    return blocks, border, core
 
 
 def _normal(mean: Tensor, scale: Tensor | float) -> Any:  # noqa: ANN401 - beartype takes a Pyro distribution for a deprecated Callable

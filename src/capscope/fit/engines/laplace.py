@@ -15,10 +15,10 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from capscope.fit.engines.precision import Arrow, Factor, VectorFunction, dense_factor
+from capscope.fit.engines.precision import Arrow, Blocks, Factor, dense_factor
 
 Latent = dict[str, Tensor]
-Factorise = Callable[[VectorFunction, Tensor], Factor]
+Factorise = Callable[[Tensor, Latent], Factor]
 MOST_DENSE = 600
 """Latent values up to which the precision is factorised as a whole; beyond, group by group."""
 LONGEST_STEP, SMALL_STEP = 1.0, 0.02
@@ -62,6 +62,10 @@ class HierarchicalProgram(Protocol):
 
     def effects(self, latent: Latent) -> Latent:
         """Return the effects of each variance, as (effect, entry of the variance)."""
+        ...
+
+    def precision(self, latent: Latent, outer: Latent) -> Blocks:
+        """Return second derivatives of minus the log density; groups' and shared values in the order of the sites."""
         ...
 
 
@@ -145,7 +149,7 @@ def fit_laplace(
     with pyro.validation_enabled(False):
         layout = _layout(program)
         density = _LogDensity(program, layout)
-        factorise = dense_factor if layout.size <= MOST_DENSE else layout.arrow(program).factor
+        factorise = _factoriser(density)
         flat = _climb(density, torch.zeros(layout.size, dtype=torch.float64), search.values)
         changes: list[float] = []
         for sweep in range(sweeps):
@@ -235,6 +239,15 @@ def _layout(program: HierarchicalProgram) -> LatentLayout:
     return LatentLayout(latent)
 
 
+def _factoriser(density: _LogDensity) -> Factorise:
+    """How the precision at a point is factorised: as a whole by automatic derivatives, or group by group."""
+    program, layout = density.program, density.layout
+    if layout.size <= MOST_DENSE:
+        return lambda flat, outer: dense_factor(torch.func.grad(lambda point: -density(point, outer)), flat)
+    arrow = layout.arrow(program)
+    return lambda flat, outer: arrow.factor(program.precision(layout.unflatten(flat), outer))
+
+
 def _climb(density: _LogDensity, flat: Tensor, outer: Latent, steps: int = 300) -> Tensor:
     """Approach the mode by L-BFGS, so that Newton's method converges from there."""
     flat = flat.clone().requires_grad_(True)
@@ -259,7 +272,7 @@ def _newton(
         return -density(point, outer)
 
     gradient = torch.func.grad(negative)
-    factor = factorise(gradient, flat)
+    factor = factorise(flat, outer)
     for _ in range(steps):
         step = factor.solve(gradient(flat))
         flat = _damped(negative, flat, step)
@@ -292,7 +305,7 @@ def _dispersion_step(
 
     def marginal(shift: float) -> float:
         outer = search.variances | {name: value + shift}
-        factor = factorise(torch.func.grad(lambda point: -density(point, outer)), flat)
+        factor = factorise(flat, outer)
         return float(density(flat, outer) - factor.half_log_determinant())
 
     below, here, above = marginal(-width), marginal(0.0), marginal(width)

@@ -2,8 +2,7 @@
 
 Where the latent values fall into groups (models) that do not touch each other given the shared ones (dimensions), the
 precision is an arrow: one small block for each group, their border with the shared values, and the shared block. Its
-factor takes time and memory linear in the number of groups (Schur complement), and its entries come from as many
-Hessian-vector products as one group and the shared values have entries, since one product serves all groups.
+factor takes time and memory linear in the number of groups (Schur complement).
 """
 
 from collections.abc import Callable
@@ -20,6 +19,9 @@ CHUNK = 256
 JITTER = (0.0, 1e-6, 1e-3, 1e-1, 1.0, 10.0, 100.0)
 """What is added to the diagonal of a precision that is not positive definite, until it is."""
 NO_PEAK = "the curve model has no peak on these counts; check that the levels hold more than one answer"
+
+Blocks = tuple[Tensor, Tensor, Tensor]
+"""A precision in parts: blocks (group x entry x entry), border (group x entry x shared) and core (shared x shared)."""
 
 VectorFunction = Callable[[Tensor], Tensor]
 
@@ -110,24 +112,20 @@ class Arrow:
         seeds[n_entries:].scatter_(1, self.shared[:, None], 1.0)
         return seeds
 
-    def factor(self, gradient: VectorFunction, flat: Tensor) -> "ArrowFactor":
-        """Differentiate a gradient in the directions of the seeds and factorise.
+    def factor(self, precision: Blocks) -> "ArrowFactor":
+        """Factorise a precision.
 
         Raises:
-            FitError: The function has no peak.
+            FitError: It is of a function that has no peak.
         """
-        n_entries = self.group.shape[1]
-        product = _products(gradient, flat, self.seeds(len(flat)))
-        blocks = product[:n_entries, self.group].permute(1, 2, 0)
-        border = product[n_entries:, self.group].permute(1, 2, 0).contiguous()
-        core = product[n_entries:, self.shared]
-        blocks, core = (blocks + blocks.mT) / 2, (core + core.T) / 2
+        blocks, border, core = precision
+        eyes = [torch.eye(part.shape[-1], dtype=part.dtype) for part in (blocks, core)]
         for jitter in JITTER:
-            own, failed = torch.linalg.cholesky_ex(blocks + jitter * torch.eye(n_entries, dtype=flat.dtype))
+            own, failed = torch.linalg.cholesky_ex(blocks + jitter * eyes[0])
             if bool(failed.any()):
                 continue
             half = torch.linalg.solve_triangular(own, border, upper=False)
-            rest = core + jitter * torch.eye(len(core), dtype=flat.dtype) - torch.einsum("gks,gkt->st", half, half)
+            rest = core + jitter * eyes[1] - half.flatten(0, 1).T @ half.flatten(0, 1)
             joint, failed = torch.linalg.cholesky_ex(rest)
             if int(failed) == 0:
                 return ArrowFactor(self, own, half, joint)
@@ -188,12 +186,6 @@ class ArrowFactor:
         flat = torch.zeros(size, shared.shape[1], dtype=shared.dtype)
         flat = flat.index_put((self.arrow.group.flatten(),), own.flatten(0, 1))
         return flat.index_put((self.arrow.shared,), shared)
-
-
-def _products(gradient: VectorFunction, flat: Tensor, seeds: Tensor) -> Tensor:
-    """Hessian times each seed (seed x latent); the Hessian is symmetric, so that going backwards is enough."""
-    backwards = torch.func.vjp(gradient, flat)[1]
-    return cast(Tensor, torch.func.vmap(lambda seed: backwards(seed)[0], chunk_size=CHUNK)(seeds))
 
 
 def _directional(function: VectorFunction, flat: Tensor, seeds: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ FEWEST_MODELS = 5
 NEWTON_STEPS = 6
 TAIL_FREEDOM = 4
 """Degrees of freedom of Student's law of slopes in step: some models are odd without being out of step."""
+PAIRS_AT_ONCE = 1 << 22
+"""Pairs of abilities compared at a time."""
 LINE_WEIGHT = 0.3
 """Weight of the regression line through all models, in neighbours, when a model's slope is predicted."""
 GUESSER_SHARE = 0.01
@@ -152,8 +154,8 @@ def _expected(aligned: Alignment) -> tuple[FloatArray, FloatArray]:
         slope, ability = aligned.slope[known, t], aligned.ability[known, t]
         line = _robust_line(ability, slope, aligned.variance[known, t])
         # guessers lie below any line, so what models about as good do beside it is added
-        near = _nearness(ability)
-        line = line + near @ (slope - line) / (near.sum(axis=1) + LINE_WEIGHT)
+        beside, near = _neighbour_sums(ability, slope - line)
+        line = line + beside / (near + LINE_WEIGHT)
         expected[known, t] = line
         # the median of squares is not moved by a few strangers; what estimation adds is taken off
         total = np.median((slope - line) ** 2) / stats.chi2.median(1)
@@ -161,12 +163,21 @@ def _expected(aligned: Alignment) -> tuple[FloatArray, FloatArray]:
     return expected, spread
 
 
-def _nearness(ability: FloatArray) -> FloatArray:
-    """How near in ability the other models are to each, as Gaussian weights; a model is no neighbour of itself."""
+def _neighbour_sums(ability: FloatArray, value: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sum of the other models' values, weighted by nearness in ability (a Gaussian), and the sum of these weights.
+
+    Models of the same ability have the same neighbours, so that distinct abilities are compared, some at a time.
+    """
     width = max(float(ability.std()) * len(ability) ** -0.2, 0.1)
-    near = np.exp(-0.5 * ((ability[:, None] - ability) / width) ** 2)
-    np.fill_diagonal(near, 0)
-    return near
+    level, place = np.unique(ability, return_inverse=True)
+    totals = np.stack([np.bincount(place, value), np.bincount(place)], 1)
+    step = max(1, PAIRS_AT_ONCE // len(level))
+    sums = np.empty(totals.shape)
+    for start in range(0, len(level), step):
+        apart = (level[start : start + step, None] - level) / width
+        sums[start : start + step] = np.exp(-0.5 * apart**2) @ totals
+    sums = sums[place]
+    return sums[:, 0] - value, sums[:, 1] - 1  # a model is no neighbour of itself
 
 
 def _robust_line(ability: FloatArray, slope: FloatArray, variance: FloatArray) -> FloatArray:
@@ -205,8 +216,8 @@ def _guessing(aligned: Alignment, evidence: FloatArray, group: np.ndarray) -> Fl
         if len(rows) < FEWEST_MODELS:
             continue
         at = ability[rows, g]
-        near = _nearness(at)
-        local = (near @ guess[rows, g] + NO_NEIGHBOUR_SHARE) / (near.sum(axis=1) + 1)
+        guessing, near = _neighbour_sums(at, guess[rows, g])
+        local = (guessing + NO_NEIGHBOUR_SHARE) / (near + 1)
         # the better half of the models on a benchmark do not guess
         share[rows, g] = np.where(at < np.median(at), local, NO_NEIGHBOUR_SHARE)
     return share
@@ -277,7 +288,8 @@ def step_suspects(responses: Responses, places: Places, rate: float) -> StepFind
     aligned = alignment(responses, places.task)
     benchmark = np.array([places.benchmark[np.flatnonzero(places.task == task)[0]] for task in aligned.tasks])
     table = out_of_step(aligned, benchmark)
-    rows = [_row(scope, part, responses, places) for scope, part in _parts(table)]
+    cells = {str(name): column.to_numpy() for name, column in table.items()}
+    rows = [_row(scope, part, cells, responses, places) for scope, part in _parts(table, cells)]
     suspected = pd.DataFrame(rows, columns=COLUMNS[1:])
     clear = table[table["probability"] >= max(CLEAR, 1 - rate)]
     return StepFindings(Suspects("out of step", suspected), clear[["model", "task"]])
@@ -294,41 +306,50 @@ def rows_out_of_step(findings: StepFindings, responses: Responses, places: Place
     return bad[responses.model_index, task[responses.item_index]]
 
 
-def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Cut the cells of each model into the widest parts that are out of step as a whole."""
-    parts: list[tuple[str, pd.DataFrame]] = []
-    for _, cells in table.groupby("model", sort=False):
-        if cells["whole_model"].iloc[0] >= CLEAR:
-            parts.append(("study", cells))
+def _parts(table: pd.DataFrame, cells: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    """Positions of each model's cells, cut into the widest parts that are out of step as a whole."""
+    parts: list[tuple[str, np.ndarray]] = []
+    benchmark = pd.factorize(table["benchmark"])[0]
+    for own in _by_label(pd.factorize(table["model"])[0]):
+        if cells["whole_model"][own[0]] >= CLEAR:
+            parts.append(("study", own))
             continue
-        for _, inner in cells.groupby("benchmark", sort=False):
-            if inner["whole_benchmark"].iloc[0] >= CLEAR:
-                parts.append(("benchmark", inner))
+        for inner in _by_label(pd.factorize(benchmark[own])[0]):
+            at = own[inner]
+            if cells["whole_benchmark"][at[0]] >= CLEAR:
+                parts.append(("benchmark", at))
             else:
-                parts += [("task", inner.iloc[[number]]) for number in range(len(inner))]
+                parts += [("task", one) for one in at[:, None]]
     return parts
 
 
-def _row(scope: str, cells: pd.DataFrame, responses: Responses, places: Places) -> list[object]:
-    first = cells.iloc[0]
-    names = {"study": ("", ""), "benchmark": (first["benchmark"], ""), "task": (first["benchmark"], first["task"])}
+def _by_label(label: np.ndarray) -> list[np.ndarray]:
+    """Positions of each label, labels in the order in which they first occur (as `factorize` numbers them)."""
+    order = np.argsort(label, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(label))[:-1]) if len(label) else []
+
+
+def _row(
+    scope: str, part: np.ndarray, cells: dict[str, np.ndarray], responses: Responses, places: Places
+) -> list[object]:
+    first, benchmark = part[0], cells["benchmark"][part[0]]
+    names = {"study": ("", ""), "benchmark": (benchmark, ""), "task": (benchmark, cells["task"][first])}
     chances = {"study": "whole_model", "benchmark": "whole_benchmark", "task": "probability"}
-    probability = float(first[chances[scope]])
-    weight = 1 / cells["sd"].to_numpy() ** 2
-    slope, expected = (float(np.average(cells[name], weights=weight)) for name in ("slope", "expected"))
+    model, probability = str(cells["model"][first]), float(cells[chances[scope]][first])
+    weight = 1 / cells["sd"][part] ** 2
+    slope, expected = (float((cells[name][part] * weight).sum() / weight.sum()) for name in ("slope", "expected"))
     words = (
-        f"agreement with the others {slope:.2f} where models as good have"
-        f" {expected:.2f} ({counted(len(cells), 'task')})"
+        f"agreement with the others {slope:.2f} where models as good have {expected:.2f} ({counted(len(part), 'task')})"
     )
     if probability >= CLEAR:
-        words += _lag_words(str(first["model"]), cells, responses, places)
-    return [first["model"], "", *names[scope], probability, words]
+        words += _lag_words(model, cells["task"][part].astype(str), responses, places)
+    return [model, "", *names[scope], probability, words]
 
 
-def _lag_words(name: str, cells: pd.DataFrame, responses: Responses, places: Places) -> str:
+def _lag_words(name: str, tasks: np.ndarray, responses: Responses, places: Places) -> str:
     """The lag within tasks, benchmarks or the study under which most of a model's tasks come into step, if any."""
     model = responses.models.index(name)
-    inside = np.isin(places.task, cells["task"].to_numpy(dtype=str))
+    inside = np.isin(places.task, tasks)
     for what, label in (("task", places.task), ("benchmark", places.benchmark), ("study", None)):
         lags = []
         for part in np.unique(places.task[inside]) if what == "task" else [None]:

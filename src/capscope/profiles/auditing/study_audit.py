@@ -133,8 +133,12 @@ def independent_share(posterior: IRTPosterior, responses: Responses) -> float:
     spread = np.sqrt(np.maximum(chance * (1 - chance), 1e-4))
     residual[model, item] = np.clip((score[model, item] - chance) / spread, -5, 5)
     norm = np.maximum(np.linalg.norm(residual, axis=1), 1e-9)
-    correlation = residual @ residual.T / np.outer(norm, norm)
-    squares = float((correlation**2).sum() - len(norm)) / max(len(norm) * (len(norm) - 1), 1)
+    if len(norm) > len(responses.items):  # the squares of all correlations have the sum of those of the smaller product
+        unit = residual / norm[:, None]
+        total = float(((unit.T @ unit).astype(float) ** 2).sum())
+    else:
+        total = float(((residual @ residual.T / np.outer(norm, norm)) ** 2).sum())
+    squares = (total - len(norm)) / max(len(norm) * (len(norm) - 1), 1)
     beyond_chance = max(squares - 1 / len(responses.items), 0.0)
     return 1 / (1 + (len(norm) - 1) * beyond_chance)
 

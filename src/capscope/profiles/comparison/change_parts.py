@@ -5,13 +5,16 @@ chances of success that a response model gives; a judge's part is by how much it
 answers that both scored.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from capscope.data import Responses
 from capscope.fit import IRTPosterior
+
+DRAWS = 400
+"""Draws of both models' chances behind the errors of the parts."""
 
 FEWEST_SHARED = 10
 """Answers scored by two judges under which their difference is not estimated."""
@@ -33,13 +36,19 @@ class ScoreChange:
     """What is left: chance, and what the response model does not describe."""
     noise_sd: float
     """Standard deviation that chance alone gives it."""
+    items_sd: float = 0.0
+    """Standard error of the part of items."""
+    ability_sd: float = 0.0
+    """Standard error of the part of ability."""
+    judge_sd: float = 0.0
+    """Standard error of the part of judges."""
 
     def as_dict(self) -> dict[str, float]:
         """Return plain values."""
         return asdict(self)
 
     def line(self, first: str, second: str) -> str:
-        """Say it in one sentence; a part within two standard deviations of noise is named as such.
+        """Say it in one sentence; parts with bounds of two standard errors, and noise within that is named as such.
 
         Args:
             first: Name of the first model.
@@ -48,9 +57,13 @@ class ScoreChange:
         noise = "" if abs(self.noise) > 2 * self.noise_sd else ", within what chance gives"
         return (
             f"{first} scored {100 * self.observed:+.1f} points against {second} over all that each answered: ability"
-            f" {100 * self.ability:+.1f}, other items {100 * self.items:+.1f}, judges {100 * self.judge:+.1f}, the rest"
-            f" {100 * self.noise:+.1f}{noise}"
+            f" {_part(self.ability, self.ability_sd)}, other items {_part(self.items, self.items_sd)}, judges"
+            f" {_part(self.judge, self.judge_sd)}, the rest {100 * self.noise:+.1f}{noise}"
         )
+
+
+def _part(value: float, error: float) -> str:
+    return f"{100 * value:+.1f}" + (f" (+-{200 * error:.1f})" if error > 0 else "")
 
 
 def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPosterior) -> ScoreChange:
@@ -63,30 +76,54 @@ def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPost
     """
     n_items = len(responses.items)
     every = np.arange(n_items)
-    severity = judge_severity(responses)
+    severity, doubt = _severity(responses)
     judge_codes = responses.facets["judge"].codes if "judge" in responses.facets else None
     means: list[float] = []
     weights: list[Float[np.ndarray, " item"]] = []
     chances: list[Float[np.ndarray, " item"]] = []
-    leniency: list[float] = []
-    for model in pair:
+    scored, luck = np.zeros((2, len(severity))), 0.0
+    for place, model in enumerate(pair):
         own = np.flatnonzero(responses.model_index == model)
         trials = responses.n_trials[own]
         means.append(float(np.average(responses.score[own], weights=trials)))
         weight = np.bincount(responses.item_index[own], trials, n_items)
         weights.append(weight / weight.sum())
         chances.append(posterior.probability(np.full(n_items, model), every))
-        leniency.append(0.0 if judge_codes is None else float(np.average(severity[judge_codes[own]], weights=trials)))
+        error = responses.score[own] - chances[place][responses.item_index[own]]
+        luck += float((trials**2 @ error**2) / trials.sum() ** 2)
+        if judge_codes is not None:
+            scored[place] = np.bincount(judge_codes[own], trials, len(severity)) / trials.sum()
     observed = means[0] - means[1]
     items = float((weights[0] - weights[1]) @ (chances[0] + chances[1]) / 2)
-    ability = float((weights[0] + weights[1]) @ (chances[0] - chances[1]) / 2)
-    judge = leniency[0] - leniency[1]
+    shares = scored[0] - scored[1]
+    judge = float(shares @ severity)
+    # chances are those of the scores as judges gave them: their leniency is no ability
+    ability = float((weights[0] + weights[1]) @ (chances[0] - chances[1]) / 2) - judge
     runs = responses.dense().n_trials
     variance = sum(
         float((weight**2 * chance * (1 - chance) / np.maximum(runs[model], 1)).sum())
         for model, weight, chance in zip(pair, weights, chances, strict=True)
     )
-    return ScoreChange(observed, items, ability, judge, observed - items - ability - judge, float(np.sqrt(variance)))
+    rest, noise_sd = observed - items - ability - judge, float(np.sqrt(variance))
+    items_var = _items_error(posterior, pair, weights[0] - weights[1]) ** 2
+    judge_var = float(shares @ doubt @ shares)
+    errors = np.sqrt([items_var, luck + items_var + judge_var, judge_var])
+    return ScoreChange(observed, items, ability, judge, rest, noise_sd, *map(float, errors))
+
+
+def _items_error(posterior: IRTPosterior, pair: tuple[int, int], shift: Float[np.ndarray, " item"]) -> float:
+    """Standard error of what a shift of weights between items changes, over joint draws of both models' chances."""
+    if not shift.any():
+        return 0.0
+    rows = list(pair)
+    both = replace(
+        posterior,
+        models=tuple(posterior.models[row] for row in rows),
+        ability_mean=posterior.ability_mean[rows],
+        ability_cov=posterior.ability_cov[rows],
+    )
+    first, second = both.draw_chances(np.arange(len(shift)), np.random.default_rng(0), DRAWS)
+    return float((shift @ (first + second) / 2).std())
 
 
 def judge_severity(responses: Responses) -> Float[np.ndarray, " judge"]:
@@ -100,8 +137,13 @@ def judge_severity(responses: Responses) -> Float[np.ndarray, " judge"]:
     Returns:
         Differences in shares of the score, one for each judge.
     """
+    return _severity(responses)[0]
+
+
+def _severity(responses: Responses) -> tuple[Float[np.ndarray, " judge"], Float[np.ndarray, "judge judge"]]:
+    """Severities, and the covariance of their errors."""
     if "judge" not in responses.facets:
-        return np.zeros(0)
+        return np.zeros(0), np.zeros((0, 0))
     facet = responses.facets["judge"]
     judges = len(facet.names)
     cell = responses.model_index * len(responses.items) + responses.item_index
@@ -109,7 +151,7 @@ def judge_severity(responses: Responses) -> Float[np.ndarray, " judge"]:
     table = np.full((int(place.max()) + 1, judges), np.nan)
     table[place, facet.codes] = responses.score
     rows: list[Float[np.ndarray, " judge"]] = [np.ones(judges)]
-    gaps, weight = [0.0], [1.0]
+    gaps, weight, errors = [0.0], [1.0], [0.0]
     for one in range(judges):
         for other in range(one + 1, judges):
             both = ~np.isnan(table[:, one]) & ~np.isnan(table[:, other])
@@ -117,7 +159,10 @@ def judge_severity(responses: Responses) -> Float[np.ndarray, " judge"]:
                 row = np.zeros(judges)
                 row[one], row[other] = 1.0, -1.0
                 rows.append(row)
-                gaps.append(float((table[both, one] - table[both, other]).mean()))
+                gap = table[both, one] - table[both, other]
+                gaps.append(float(gap.mean()))
+                errors.append(float(gap.var(ddof=1) / len(gap)))
                 weight.append(float(np.sqrt(both.sum())))
     scale = np.array(weight)
-    return np.linalg.lstsq(np.stack(rows) * scale[:, None], np.array(gaps) * scale, rcond=None)[0]
+    solved = np.linalg.pinv(np.stack(rows) * scale[:, None]) * scale
+    return solved @ np.array(gaps), (solved * np.array(errors)) @ solved.T

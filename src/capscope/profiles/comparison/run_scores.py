@@ -2,7 +2,8 @@
 
 The chance of success varies over items as a Beta distribution, fitted to each model's counts by marginal likelihood
 (Skellam, 1948); an item's own runs update it. Up to as many runs as an item has, the share of all choices of k of them
-is unbiased (Chen et al., 2021); beyond, the distribution says how much further the chance falls. The success rate to
+is unbiased (Chen et al., 2021); beyond, the distribution says how much further the chance falls, where the evidence is
+for it with a share of items that are never right. The success rate to
 the power k is biased upwards: an item that passed three times of three need not pass always.
 """
 
@@ -19,6 +20,7 @@ from scipy.special import betainc, betaln, comb, digamma, expit, logit, ndtri
 from capscope.axes import FloatArray
 from capscope.data import Responses
 from capscope.errors import counted
+from capscope.profiles.comparison.never_right import NeverRight
 
 FAR = 2
 """Times the runs at hand beyond which a number of runs rests on the shape of the Beta distribution alone."""
@@ -146,16 +148,27 @@ class ItemChances:
         spread = np.maximum(self.powers(2 * k) - mean**2, 0.0)
         error = part + self._of_parameters(k) - mean
         n = len(part)
-        se = float(np.sqrt(((error - error.mean()) ** 2 + spread).sum()) / n)
+        variance = float(((error - error.mean()) ** 2 + spread).sum()) / n**2
         value = self._mean_of_all(k)
-        return value, *_bounds(value, se, level, n)
+        if (self.runs < k).any():
+            # counted by evidence: the plain distribution, and one with items that are never right
+            shape, other = self.never_right, self._mean_of_all(k, shaped=True)
+            variance += shape.weight * (1 - shape.weight) * (other - value) ** 2
+            value += shape.weight * (other - value)
+        return value, *_bounds(value, float(np.sqrt(variance)), level, n)
 
-    def _mean_of_all(self, k: int) -> float:
+    @cached_property
+    def never_right(self) -> NeverRight:
+        """The distribution with a share of items that are never right, and its evidence against the plain one."""
+        return NeverRight.fit(self.right, self.runs, float(self.log_evidence().sum()))
+
+    def _mean_of_all(self, k: int, shaped: bool = False) -> float:
         """Mean chance that all of k runs succeed: as far as the runs reach by counting, beyond in proportion."""
         known = np.minimum(self.runs, k)
         counted = comb(self.right, known) / comb(self.runs, known)
         more = known < k
-        far, reached = float(self.powers(k)[more].sum()), float(self.powers(known)[more].sum())
+        both = [self.never_right.powers(self.right, self.runs, of) if shaped else self.powers(of) for of in (k, known)]
+        far, reached = (float(of[more].sum()) for of in both)
         seen = float(counted[more].sum())
         beyond = seen * far / reached if seen > 0 else far
         return float(np.clip((counted[~more].sum() + beyond) / len(known), 0.0, 1.0))
