@@ -124,7 +124,7 @@ def test_other_kinds_of_columns_are_kept_as_text(tmp_path):
 def test_names_that_differ_only_in_form_are_named(one, other):
     table = pd.DataFrame({"model": [one, other], "item_id": ["i", "j"], "score": [1, 0]})
     odd = check_study(Study.of(responses=table)).odd
-    assert any("1 names of models differ only in form" in remark for remark in odd)
+    assert any("1 name of models differs only in form" in remark for remark in odd)
 
 
 def test_long_names_are_cut_in_messages(write):

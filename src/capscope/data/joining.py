@@ -189,7 +189,8 @@ def names_alike(study: Study) -> list[str]:
         pairs = [" and ".join(ascii(name) for name in alike) for alike in by_form.values() if len(alike) > 1]
         if pairs:
             odd.append(
-                f"{len(pairs)} names of {NAMED[column]} differ only in form: {first_few(pairs)}; give each one name"
+                f"{counted(len(pairs), f'name of {NAMED[column]}', 'differ')} only in form: {first_few(pairs)};"
+                f" give each one name"
             )
     return odd
 

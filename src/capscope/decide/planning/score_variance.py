@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from capscope.axes import RowFloats
 from capscope.data import Responses, Study, task_labels
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 from capscope.intervals import bootstrap_interval
 
 RESIDUAL = "residual"
@@ -266,5 +266,5 @@ def _notes(found: list[VarianceComponent], runs_known: bool, n_models: int) -> t
     if clipped:
         notes.append(f"estimated below 0 and set to 0: {', '.join(clipped)}")
     if n_models < FEWEST_MODELS:
-        notes.append(f"{n_models} models: how much models differ is hardly known")
+        notes.append(f"{counted(n_models, 'model')}: how much models differ is hardly known")
     return tuple(notes)

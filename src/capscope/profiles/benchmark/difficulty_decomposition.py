@@ -19,7 +19,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.display import ArrowTables, short_repr
 from capscope.embedding import TFIDF, embed
-from capscope.errors import FitError
+from capscope.errors import FitError, counted
 from capscope.fit import IRTPosterior
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.model_spread import cluster_moments, filled
@@ -137,7 +137,9 @@ def difficulty_shares(
     size, n_dims = levels.shape
     if size < FEWEST_ITEMS_PER_DIM * n_dims:
         need = FEWEST_ITEMS_PER_DIM * n_dims
-        raise FitError(f"{size} items have levels and answers; shares of {n_dims} demands need {need} or more")
+        raise FitError(
+            f"{counted(size, 'item', 'have')} levels and answers; shares of {n_dims} demands need {need} or more"
+        )
     columns = np.column_stack([filled(levels), difficulty.value, difficulty.variance])
     moments = cluster_moments(columns, cluster, difficulty.weight)
     orders = entry_orders(n_dims, rng)

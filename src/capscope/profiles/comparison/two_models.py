@@ -281,7 +281,9 @@ def compare_models(study: Study, first: str, second: str, *, seed: int = 0, leve
         expected = chance[0] - chance[1]
     one, other = np.isfinite(score).sum(axis=1)
     if len(both) < max(one, other):
-        notes += (f"{len(both)} items were answered by both; '{first}' answered {one}, '{second}' {other}",)
+        notes += (
+            f"{counted(len(both), 'item', 'were')} answered by both; '{first}' answered {one}, '{second}' {other}",
+        )
     places = places_of(study, tuple(responses.items[i] for i in both))
     rng = np.random.default_rng(seed)
     runs = _paired_runs(responses, pair, both, places.task)
@@ -326,7 +328,7 @@ def _paired_runs(responses: Responses, pair: tuple[int, int], items: np.ndarray,
 def _general_factor(responses: Responses, seed: int) -> tuple[IRTPosterior | None, tuple[str, ...]]:
     """A model with one ability, and what limits it."""
     if len(responses.models) < FEWEST_MODELS:
-        return None, (f"{len(responses.models)} models answered; a general factor needs {FEWEST_MODELS}",)
+        return None, (f"{counted(len(responses.models), 'model')} answered; a general factor needs {FEWEST_MODELS}",)
     try:
         posterior = fit_irt(responses, IRTSettings(model="2pl", form="signed", seed=seed)).posterior
     except FitError as error:
