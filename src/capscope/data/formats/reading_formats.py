@@ -12,7 +12,7 @@ from typing import Any
 from capscope.data.formats.format import ExportReport, Format, Head, ImportReport, Paths, Suggestion, as_paths, head_of
 from capscope.data.study import Study
 from capscope.data.study_folder import MANIFEST
-from capscope.errors import CapscopeError, InputError, first_few, nearest
+from capscope.errors import CapscopeError, InputError, counted, first_few, nearest
 
 TABLE_BESIDE = "tables beside logs (import them by themselves)"
 UNKNOWN = "of no known format"
@@ -31,7 +31,7 @@ class Recognised:
 
     def remarks(self) -> list[str]:
         """Return what was recognised and what was left, one sentence each."""
-        count = "one file" if len(self.files) == 1 else f"{len(self.files)} files"
+        count = "one file" if len(self.files) == 1 else counted(len(self.files), "file")
         first = f"recognised as {self.format}: {count}"
         rest = [
             f"left: {len(files)} {why}: {first_few(list(dict.fromkeys(path.name for path in files)), 3)}"
