@@ -123,7 +123,9 @@ class Contamination(ArrowTables):
         )
         if not len(found):
             tests = counted(len(self.table), "test")
-            return f"Contamination: no evidence in {tests}; {power}; a smaller one may be there."
+            blind = (self.table["verdict"] == UNKNOWN).all()
+            verdict = f"cannot tell from {tests}" if blind else f"no evidence in {tests}"
+            return f"Contamination: {verdict}; {power}; a smaller one may be there."
         first = found.iloc[0]
         return (
             f"Contamination: {counted(found['subject'].nunique(), 'subject')} out of line (first {first['subject']} on"
