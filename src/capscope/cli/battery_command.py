@@ -90,14 +90,8 @@ def select(
     written = save_forms(batteries, out, force=force)
     paths = [str(path) for path in written]
     pool = batteries[0].pool
-    result: dict[str, object] = {
-        "out": paths[0],
-        "forms": paths,
-        "n": size,
-        "pool": pool,
-        "method": method,
-        "seed": seed,
-    }
+    result: dict[str, object] = {"out": paths[0], "forms": paths, "n": size, "pool": pool}
+    result |= {"method": method, "seed": seed}
     lines = [f"{size * forms} of {pool} items drawn ({method}, seed {seed})", *paths]
     if samples:
         run = save_samples(loaded, batteries[0], samples, force=force)
