@@ -89,14 +89,8 @@ def select(
     written = save_forms(batteries, out, force=force)
     paths = [str(path) for path in written]
     pool = batteries[0].pool
-    result: dict[str, object] = {
-        "out": paths[0],
-        "forms": paths,
-        "n": size,
-        "pool": pool,
-        "method": method,
-        "seed": seed,
-    }
+    result: dict[str, object] = {"out": paths[0], "forms": paths, "n": size, "pool": pool}
+    result |= {"method": method, "seed": seed}
     lines = [f"{size * forms} of {pool} items drawn ({method}, seed {seed})", *paths]
     more, commands = _harness_files(loaded, batteries, samples, folders, force)
     emit(result | more, as_json, "\n".join([*lines, *commands]))
