@@ -17,7 +17,7 @@ from scipy.special import expit
 from capscope.data import Study
 from capscope.profiles import ContaminationSettings, find_contamination
 
-SIZES = ((12, 200), (30, 200), (30, 1000), (60, 1000))
+SIZES = ((12, 200), (30, 200), (30, 800), (60, 800))
 MARKED = 0.2
 """Share of the items that did not leak and are marked as exposed all the same."""
 FAMILY = (0, 1, 2)
@@ -72,7 +72,10 @@ def one_world(n_models: int, n_items: int, seed: int, families: str) -> dict[str
         share = min(least, 1.0)
         leaked = half & (world.order < share / 2) if evidence == "marked" else world.order < share
         found = tests_of(world.study(leaked, half), families)
-        row[f"{evidence} at least"] = float(found.loc[(evidence, "m00"), "verdict"] == "leak")
+        # where not even half of the answers would be enough, the verdict is "cannot tell" and no power is stated
+        row[f"{evidence} at least"] = (
+            float(found.loc[(evidence, "m00"), "verdict"] == "leak") if least <= 0.5 else np.nan
+        )
     for leak in (0.05, 0.2):
         leaked = world.order < leak
         one = tests_of(world.study(leaked, leaked | world.marked), families)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from capscope import Study, evaluate, fit
 from capscope.data import check_study
+from capscope.decide.routing.cost_per_success import ratio_interval
 from capscope.profiles import part_effects
 
 PARTS = {
@@ -58,7 +59,7 @@ def tb_science(data: Path) -> Study:
 def unseen_pairs(study: Study, title: str, seeds: int) -> None:
     """Log-loss on agents held out whole, whose model and scaffold were both seen in others."""
     agents = study.require("responses")[["model", "scaffold"]].astype(str).drop_duplicates()
-    evaluation = evaluate(study, "new-pair", ["rasch", "agents"], folds=len(agents), seeds=seeds)
+    evaluation = evaluate(study, "new-pair", ["rasch", "agents", "stacked"], folds=len(agents), seeds=seeds)
     rows = {name: {key: values[key] for key in ("log_loss", "brier", "auroc", "ece")} for name, values in
             evaluation.as_dict()["assessors"].items()}  # fmt: skip
     print(f"\n## {title}: unseen pairs of seen parts\n\n{pd.DataFrame(rows).T.round(4).to_string()}")
@@ -89,12 +90,29 @@ def terminal_bench_science(study: Study) -> None:
     print("\nlog-loss on new tasks:", {name: round(values["log_loss"], 4) for name, values in pro.items()})
 
 
+def ratio_coverage(draws: int = 2000) -> None:
+    """Coverage of 90 % intervals of cost per success: lognormal costs, twice as high for failures."""
+    print(
+        "\n## cost per success: coverage\n\n| items | success rate | sd of log costs | covers | truth below | above |"
+    )
+    for n, rate, spread in ((n, r, s) for n in (30, 200) for r in (0.1, 0.5, 0.9) for s in (0.5, 1.0)):
+        rng, truth = np.random.default_rng(2), np.exp(spread**2 / 2) * (rate + 2 * (1 - rate)) / rate
+        below = above = 0
+        for _ in range(draws):
+            right = (rng.random(n) < rate) * 1.0
+            lower, upper = ratio_interval(np.exp(spread * rng.normal(size=n) + np.log(2) * (1 - right)), right, 0.9)
+            below, above = below + (truth < lower), above + (truth > upper)
+        shares = [f"{100 * count / draws:.1f}" for count in (draws - below - above, below, above)]
+        print(f"| {n} | {rate} | {spread} | {' | '.join(shares)} |")
+
+
 def _spearman(pairs: np.ndarray) -> float:
     return float(pd.DataFrame(pairs).corr(method="spearman").iloc[0, 1])
 
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
+    ratio_coverage()
     unseen_pairs(agentic(root, both=False), "SWE-bench Pro", 1)
     unseen_pairs(agentic(root, both=True), "SWE-bench Pro and GSO", 1)
     terminal_bench_science(tb_science(root))

@@ -7,6 +7,7 @@ import pandas as pd
 
 import capscope
 from capscope.display import ROWS, html_table, short_repr
+from capscope.errors import counted
 from capscope.fit import Status
 from report.worlds import World, counts_of, small_world
 
@@ -78,3 +79,9 @@ def test_every_result_of_the_top_level_fits_a_screen():
     for result in results:
         if type(result).__name__ in {"Study", "Fit", "Predictions", "Battery", "BatteryScores"}:
             assert "<table" in result._repr_html_()
+
+
+def test_numbers_agree_with_nouns_and_verbs():
+    shown = [counted(number, "reply", "are") for number in (0, 1, 2)]
+    assert shown == ["0 replies are", "1 reply is", "2 replies are"]
+    assert counted(1, "level of demand", "carry") == "1 level of demand carries"

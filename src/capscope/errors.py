@@ -20,6 +20,8 @@ from typing import SupportsIndex
 
 LONGEST_NAME = 80
 """Characters of a name that an error shows."""
+SINGULAR = {"are": "is", "were": "was", "have": "has", "do": "does", "carry": "carries"}
+"""Verbs whose singular is not made by an s."""
 FEWEST_LETTERS = 3
 """Letters from which on part of a name stands for the name."""
 
@@ -111,15 +113,17 @@ def first_few(names: Iterable[str], limit: int = 5) -> str:
     return ", ".join(listed[:limit]) + more
 
 
-def counted(count: SupportsIndex, noun: str) -> str:
-    """Return a number with its noun: ``1 item``, ``2 items``.
+def counted(count: SupportsIndex, noun: str, verb: str = "") -> str:
+    """Return a number with its noun, and a verb that agrees with it: ``1 item is``, ``2 items are``.
 
     Args:
         count: The number.
         noun: Its noun in the singular.
+        verb: A verb in the plural, such as ``are``; none by default.
     """
     number = index(count)
-    return f"{number} {noun if number == 1 else plural(noun)}"
+    said = f"{number} {noun if number == 1 else plural(noun)}"
+    return f"{said} {SINGULAR.get(verb, f'{verb}s') if number == 1 else verb}" if verb else said
 
 
 def plural(noun: str) -> str:

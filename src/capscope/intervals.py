@@ -24,6 +24,11 @@ class Interval:
     level: float
     """Nominal coverage, such as 0.9."""
 
+    def within(self, low: float, high: float) -> "Interval":
+        """Return the interval of a quantity that cannot lie outside these bounds; NaN stays NaN."""
+        point, lower, upper = (float(np.clip(value, low, high)) for value in (self.point, self.lower, self.upper))
+        return Interval(point, lower, upper, self.level)
+
 
 def jeffreys_interval(correct: float, trials: float, level: float = 0.9) -> Interval:
     """Equal-tailed Beta interval for a proportion under Jeffreys' prior (Brown, Cai & DasGupta, 2001).

@@ -326,3 +326,18 @@ def test_a_batch_keeps_to_the_limit_at_the_largest_price(folder):
     assert 0 < outcome.report.requests < 5
     with pytest.raises(BudgetReached, match="questions are sent"):
         outcome.write(folder)
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_ledger_ask_every_question_once(tmp_path, rubrics, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    folders = [small_study(tmp_path / name) for name in ("one", "two")]
+    with ScriptedServer(judge) as server:
+        options = ("--annotator", "openai:m", "--rubrics", str(rubrics), "--base-url", server.url)
+        shared = ("--ledger", str(tmp_path / "shared.sqlite"))
+        command = [sys.executable, "-m", "capscope", "annotate"]
+        runs = [subprocess.Popen([*command, str(folder), *options, *shared]) for folder in folders]
+        assert [run.wait(300) for run in runs] == [0, 0]
+    asked = [call.raw for call in server.calls if not is_probe(call)]
+    assert len(asked) == len(set(asked)) == 12
+    assert all(len(Study.load(folder).demands) == 12 for folder in folders)

@@ -241,3 +241,24 @@ def test_scores_by_bank_need_answers_of_it(bank: Bank) -> None:
     other = Study.of(responses=pd.DataFrame({"model": ["m"], "item_id": ["elsewhere"], "score": [1]}))
     with pytest.raises(InputError, match="no answer to any item of the bank"):
         score_battery(bank, other)
+
+
+def test_an_expected_score_is_a_prior_that_the_answers_update(bank: Bank) -> None:
+    right = np.random.default_rng(3).random(40) < 0.6
+    answers = pd.DataFrame({"model": "new", "item_id": bank.items[:40], "score": right.astype(float)})
+    plain = score_battery(bank, answers).scores.set_index("benchmark")
+    expected = pd.DataFrame({"model": ["new"], "benchmark": "alpha", "score": 90.0, "lower": 80.0, "upper": 96.0})
+    moved = score_battery(bank, answers, expected=expected).scores.set_index("benchmark")
+    own, new = plain.loc["alpha"], moved.loc["alpha"]
+    assert own["score"] < new["score"] < 0.9
+    assert new["upper"] - new["lower"] < own["upper"] - own["lower"]
+    pd.testing.assert_frame_equal(moved.drop(index="alpha"), plain.drop(index="alpha"))
+    vague = expected.assign(lower=0.1, upper=99.9)
+    assert score_battery(bank, answers, expected=vague).scores.set_index("benchmark").loc["alpha", "score"] == (
+        pytest.approx(own["score"], abs=0.03)
+    )
+    with pytest.raises(InputError, match="no score is of a predicted model on alpha"):
+        score_battery(bank, answers, expected=expected.assign(benchmark="other"))
+    battery = select_battery(bank, 5)
+    with pytest.raises(InputError, match="expected scores are of a bank's benchmarks"):
+        score_battery(battery, answers.head(5), expected=expected)

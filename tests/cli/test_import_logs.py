@@ -122,7 +122,7 @@ def test_sources_are_added_to_a_study_and_studies_are_joined(run, run_json, tmp_
     assert (code, err.count("\n")) == (1, 1)
     assert "choose --repeats latest, mean or all" in err
     result = run_json("import", more, "--into", study, "--rename", tmp_path / "models.csv")
-    assert "1 answers are in several runs; those of the latest run count" in result["notes"]
+    assert "1 answer is in several runs; those of the latest run count" in result["notes"]
     rows = (study / "responses.csv").read_text().split()
     assert rows == ["model,item_id,score", "m,b,0.0", "m,c,1.0", "m,a,0.0"]
     assert "import levels levels.csv --into STUDY" in run("import", levels, "--into", study)[2]

@@ -88,7 +88,7 @@ def test_a_sample_that_is_logged_twice_counts_once_by_its_last_score(archive):
     study, report = import_inspect(archive(("header.json", header()), ("summaries.json", summaries)))
     assert scores(study) == {"t:1": 1, "t:2": 0}
     assert "n_trials" not in study.require("responses")
-    assert "a.eval: 1 samples are logged again; the last score of each counts" in report.notes
+    assert "a.eval: 1 sample is logged again; the last score of each counts" in report.notes
 
 
 def test_later_pages_of_a_journal_win(archive):
@@ -143,7 +143,7 @@ def test_samples_that_did_not_end_well_count_as_chosen_and_are_named(log, limits
     study, report = import_inspect(log(ENDS), limits=limits)
     assert scores(study) == expected
     notes = " ".join(report.notes)
-    for what in ("1 sample ended at a limit", "1 sample ended in an error: boom", "1 samples were invalidated"):
+    for what in ("1 sample ended at a limit", "1 sample ended in an error: boom", "1 sample was invalidated"):
         assert what in notes
 
 
@@ -165,7 +165,7 @@ def test_a_failed_run_gives_way_to_its_retry(log, tmp_path):
     log([sample(1, RIGHT), sample(2, WRONG)], "a_retry.json", created="2025-01-02")
     study, report = import_inspect(tmp_path)
     assert scores(study) == {"t:1": 1, "t:2": 0}
-    assert "1 answers are in unfinished runs and in the retry; those of the latest run count" in report.notes
+    assert "1 answer is in unfinished runs and in the retry; those of the latest run count" in report.notes
 
 
 @pytest.mark.parametrize(("runs", "expected"), [("latest", 1.0), ("mean", 0.5)])
@@ -175,7 +175,7 @@ def test_runs_that_repeat_samples_are_refused_replaced_or_pooled(log, tmp_path, 
     assert "choose --repeats latest, mean or all" in refused(import_inspect, tmp_path)
     study, report = import_inspect(tmp_path, runs=runs)
     assert scores(study) == {"t:1": expected}
-    assert any("1 answers are in several runs" in note for note in report.notes)
+    assert any("1 answer is in several runs" in note for note in report.notes)
 
 
 def test_a_small_archive_cannot_fill_the_memory(archive):
@@ -367,7 +367,7 @@ def test_a_line_that_repeats_another_in_full_is_no_second_trial(write):
     path = write("u_samples.jsonl", "".join(json.dumps(each) + "\n" for each in (record, again, record)))
     study, report = import_every_eval_ever(path)
     assert study.require("responses")[["score", "n_trials"]].to_numpy().tolist() == [[0.5, 2]]
-    assert "u_samples.jsonl: 1 lines repeat another in full; each counts once" in report.notes
+    assert "u_samples.jsonl: 1 line repeats another in full; each counts once" in report.notes
 
 
 def reply(custom_id, response):

@@ -12,6 +12,7 @@ import pytest
 from capscope.data import Study, check_study, checked_columns, read_families, read_table
 from capscope.data.formats import (
     FORMATS,
+    ExtraTables,
     export_tidy,
     export_torch_measure,
     import_adele,
@@ -19,7 +20,7 @@ from capscope.data.formats import (
     import_tidy,
     import_torch_measure,
 )
-from capscope.errors import InputError, first_few, shortened
+from capscope.errors import InputError, JoinError, first_few, shortened
 
 MATRIX = pd.DataFrame({"q0": [1, 0, 1], "q1": [0, 0, 1]}, index=["gpt", "claude", "qwen"])
 
@@ -123,7 +124,7 @@ def test_other_kinds_of_columns_are_kept_as_text(tmp_path):
 def test_names_that_differ_only_in_form_are_named(one, other):
     table = pd.DataFrame({"model": [one, other], "item_id": ["i", "j"], "score": [1, 0]})
     odd = check_study(Study.of(responses=table)).odd
-    assert any("1 names of models differ only in form" in remark for remark in odd)
+    assert any("1 name of models differs only in form" in remark for remark in odd)
 
 
 def test_long_names_are_cut_in_messages(write):
@@ -255,3 +256,49 @@ def test_categories_of_a_large_table_are_counted_once(tmp_path: Path, monkeypatc
     monkeypatch.setattr("capscope.data.reading.LARGEST_TABLE", 20_000_000)
     monkeypatch.setattr("capscope.data.reading.MOST_INFLATED", 1)
     assert len(read_table(tmp_path / "responses.parquet")) == 400_000
+
+
+def test_days_name_items_as_a_csv_file_writes_them(tmp_path):
+    days = pd.to_datetime(["2026-01-01", "2026-01-02"])
+    table = pd.DataFrame({"model": "m", "item_id": days, "score": [1, 0]})
+    table.to_parquet(tmp_path / "a.parquet")
+    table.to_csv(tmp_path / "a.csv", index=False)
+    of = [names(import_tidy(tmp_path / f"a.{kind}")[0])[1] for kind in ("parquet", "csv")]
+    assert of[0] == of[1] == ["2026-01-01", "2026-01-02"]
+
+
+def test_a_mean_of_ones_is_one_and_more_is_refused_with_its_digits(write):
+    table = "model,item_id,score\nm,a,{}\n"
+    score = import_tidy(write("a.csv", table.format("1.0000000000000002")))[0].require("responses")["score"]
+    assert score.tolist() == [1]
+    more = write("b.jsonl", '{"model": "m", "item_id": "a", "score": 1.0000001}\n')
+    assert "score is '1.0000001'" in refused(import_tidy, more)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [("item_id,instance_id,AS", "'instance_id', which is an id and no rubric"), ("id,number,AS", "'id' may name")],
+)
+def test_an_id_of_a_table_of_levels_is_no_rubric(write, header, said):
+    scores, levels = write("a.csv", "model,item_id,score\nm,0,1\nm,1,0\n"), write("d.csv", f"{header}\n0,1,2\n1,2,3\n")
+    assert said in refused(import_tidy, scores, extra=ExtraTables(demands=levels, annotator="me"))
+
+
+def test_levels_of_other_items_are_refused(write):
+    scores, levels = write("a.csv", "model,item_id,score\nm,x,1\n"), write("d.csv", "item_id,AS\n0,1\n")
+    with pytest.raises(JoinError, match="only 0% of the item ids in responses are in demands"):
+        import_tidy(scores, extra=ExtraTables(demands=levels, annotator="me"))
+
+
+def test_a_chance_of_one_is_said_and_counts_as_an_open_question():
+    items = pd.DataFrame({"item_id": ["a", "b"], "text": ["x", "y"], "chance": [1.0, 0.25]})
+    odd = check_study(Study.of(items)).odd
+    assert "1 item with a chance of guessing of 1, which count as open questions: a" in odd
+
+
+def test_who_scored_may_stand_in_the_source():
+    rows = pd.DataFrame({"model": "m", "item_id": [*"abc"], "score": 1.0, "source": ["human", "judge:x", "judge:x"]})
+    odd = check_study(Study.of(responses=rows)).odd
+    assert any("people checked too little of what 1 judge scored: judge:x (0 of 2 scores)" in line for line in odd)
+    plain = check_study(Study.of(responses=rows.assign(source="a leaderboard"))).odd
+    assert not any("checked" in line for line in plain)

@@ -72,7 +72,7 @@ def test_promptfoo_results_are_recognised_and_failed_providers_are_no_answers(sa
     lima, oslo = "Name the capital: Lima", "Name the capital: Oslo"
     assert scores(study) == {("openai:m", lima): 1, ("openai:m", oslo): 0, ("openai:n", lima): 0}
     assert study.sources["notes"][:2] == [
-        "1 records have no score; they are no responses",
+        "1 record has no score; they are no responses",
         "results.json: of 1 results the provider failed: 429 slow",
     ]
     assert study.require("items")["target"].tolist() == ["Lima", "Oslo"]

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from capscope.cli import app
+from capscope.data import Study
 from capscope.decide import GateSettings, gate
 from capscope.decide.difference import PairedDifferences
 from capscope.decide.gate_settings import look_quantiles, spent_alpha
@@ -150,3 +151,11 @@ def test_the_gate_measures_itself(folder):
     assert one == two
     assert {"n", "pairs", "setting", "worth", "rmse_pp", "paired_rmse_pp", "coverage95", "width95_pp"} <= one.keys()
     assert one["worth"] > 0
+
+
+def test_a_gate_that_never_erred_has_a_worth_that_is_unknown(tmp_path):
+    rows = pd.DataFrame({"model": np.repeat([*"abc"], 6), "item_id": [*"uvwxyz"] * 3, "score": 1.0})
+    Study.of(responses=rows).save(tmp_path / "study")
+    verb = ["gate", "evaluate", str(tmp_path / "study"), "--size", "4", "--pairs", "2", "--seeds", "1"]
+    assert json.loads(runner.invoke(app, [*verb, "--json"]).stdout)["worth"] is None
+    assert "the worth of an answer is unknown" in runner.invoke(app, verb).stdout

@@ -238,3 +238,16 @@ def test_the_command_plans(tmp_path):
     assert runner.invoke(app, ["plan", str(folder), "--power", "7"]).exit_code == 1
     with pytest.raises(InputError, match="no responses by model 'nobody'"):
         plan_evaluation(folder, PlanSettings(baseline="nobody"))
+
+
+def test_shares_of_variance_stay_within_all_and_nothing():
+    rows = pd.DataFrame({"model": ["a", "a", "a", "b", "b", "b"], "item_id": [*"xyz"] * 2, "score": [1, 0, 1, 0, 0, 1]})
+    found = variance_components(Study.of(responses=rows.astype({"score": float})), np.random.default_rng(0))
+    assert max(part.upper for part in found.components) > sum(part.variance for part in found.components)
+    assert all(0 <= part.share_lower <= part.share <= part.share_upper <= 1 for part in found.components)
+
+
+def test_scores_that_are_all_alike_plan_nothing():
+    rows = pd.DataFrame({"model": [*"ab"] * 2, "item_id": [*"xxyy"], "score": 1.0})
+    with pytest.raises(InputError, match="all scores are 1, which does not say how much scores vary"):
+        plan_evaluation(Study.of(responses=rows))

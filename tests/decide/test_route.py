@@ -88,6 +88,32 @@ def test_routing_is_not_below_the_best_single_model_at_its_cost(target: float | 
     assert gains.mean() > 0.005
 
 
+def underrated(evidence: RouteEvidence) -> RouteEvidence:
+    """The same evidence with a conservative chance of the medium model that is next to nothing."""
+    lower = evidence.candidates.lower.copy()
+    lower[1] = 0.01
+    return replace(evidence, candidates=replace(evidence.candidates, lower=lower))
+
+
+def test_where_the_target_is_a_bad_rule_value_at_its_cost_is_tried_before_one_model_for_all() -> None:
+    rng = np.random.default_rng(3)
+    gains: list[float] = []
+    for _ in range(10):
+        _, evidence = world(rng, 300, 0.3)
+        truth, new = world(rng, 1500, 0.3)
+        rule = learn_rule(underrated(evidence), RouteSettings(target=0.4))
+        choice = rule.choose(underrated(new).candidates)
+        paid = float(of_choice(new.candidates.cost, choice).mean())
+        single = best_single(truth, new.candidates.cost, paid)
+        if rule.by_value:
+            gains.append(float(of_choice(truth, choice).mean() - truth[single].mean()))
+            met = of_choice(rule.meets(underrated(new).candidates), choice)
+            assert not met.any() or of_choice(truth, choice)[met].mean() >= 0.38
+    assert len(gains) >= 3
+    assert min(gains) > -0.01
+    assert np.mean(gains) > 0.01
+
+
 def test_without_the_floor_misleading_predictions_lose() -> None:
     rng = np.random.default_rng(1)
     gains = np.array([gain_over_single(rng, 6.0, 0.8, floor=False) for _ in range(10)])

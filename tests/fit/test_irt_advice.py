@@ -6,7 +6,7 @@ from simulated import responses, truth_signed, world_2pl
 
 from capscope.fit import IRTSettings, IRTTruth, fit_irt, simulate_irt
 from capscope.fit.engines.variational.problem import ModelChoice
-from capscope.fit.engines.variational.selection import Trial
+from capscope.fit.engines.variational.selection import ALL_FOLDS, FEW_FOLDS, Trial
 
 TWO_PL = IRTSettings(model="2pl", form="signed")
 
@@ -85,3 +85,10 @@ def test_a_choice_weighs_held_out_shares_by_their_trials() -> None:
     assert gain == pytest.approx((-0.1 * 20 + 0.4) / 21)
     assert error > 0
     assert simple.loss(1) == pytest.approx((0.1 * 20 + 0.9) / 21)
+
+
+def test_few_cells_are_each_held_out_once() -> None:
+    draw = np.random.default_rng(0).random(1000)
+    times = sum(ALL_FOLDS.held(draw, number).astype(int) for number in range(ALL_FOLDS.most))
+    assert (times == 1).all()
+    assert sum(FEW_FOLDS.held(draw, number).sum() for number in range(FEW_FOLDS.most)) == (draw < 0.45).sum()

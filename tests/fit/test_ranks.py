@@ -118,7 +118,7 @@ def test_the_summary_over_ranks_is_the_summary_of_all():
 def test_ranks_that_read_other_answers_or_are_too_many_are_refused():
     with pytest.raises(FitError, match="process 1 reads other answers, or has another version"):
         on_threads(2, lambda ranks: summarise_ranks(answers(seed=ranks.rank), ranks))
-    with pytest.raises(FitError, match="2 processes for 1 items; start at most one process for each item"):
+    with pytest.raises(FitError, match="2 processes for 1 item; start at most one process for each item"):
         on_threads(2, lambda ranks: summarise_ranks(answers(5, 1), ranks))
 
 

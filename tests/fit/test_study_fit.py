@@ -6,7 +6,8 @@ import pytest
 from capscope.data import Responses, Study
 from capscope.errors import FitError
 from capscope.fit import StudyFitSettings, fit_holdout, fit_study
-from capscope.fit.irt_study import fit_answers
+from capscope.fit.demand.basis import demand_items
+from capscope.fit.irt_study import fit_answers, item_chance
 from predict.simulated_study import simulated_study
 
 
@@ -73,3 +74,13 @@ def test_what_cannot_be_is_one_line(study: Study) -> None:
         fit_answers(Responses.of(study), StudyFitSettings(model="curves"))
     with pytest.raises(FitError, match="--holdout 1.5 is not a share"):
         fit_holdout(study, StudyFitSettings(model="rasch"), 1.5)
+
+
+def test_an_item_that_every_guess_gets_right_has_no_known_floor(study: Study) -> None:
+    items = study.require("items").assign(chance=1.0)
+    certain = Study.of(items, study.responses, study.demands)
+    ids, dims = tuple(items["item_id"].astype(str)), ("A",)
+    assert np.isnan(item_chance(certain, ids)).all()
+    assert not demand_items(certain, ids, dims).floor.any()
+    with pytest.raises(FitError, match="no chance of a guess"):
+        fit_study(certain, StudyFitSettings(chance="use"))

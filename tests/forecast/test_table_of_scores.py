@@ -35,7 +35,7 @@ def test_a_long_table_averages_repeated_cells_and_says_so(tmp_path: Path) -> Non
     assert table.units == {"x": "share"}
     assert table.scores.loc["c", "x"] == pytest.approx(0.55)
     assert table.counts == {"x": 100}
-    assert any("1 cells have several scores" in note and "c on x" in note for note in table.notes)
+    assert any("1 cell has several scores" in note and "c on x" in note for note in table.notes)
 
 
 def test_a_table_may_carry_facts_about_its_models(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class Tables:
     prices: pd.DataFrame
     judged: pd.DataFrame
     dates: pd.DataFrame
+    forecast: pd.DataFrame
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
         scores=scores,
         models=pd.DataFrame({"model": scores["model"], "date": [f"20{10 + k}-03" for k in range(16)]}),
         prices=pd.DataFrame({"model": names, "usd": np.arange(1.0, 9.0)}),
+        forecast=pd.DataFrame(
+            {"model": ["m0"], "benchmark": "sums", "score": 60.0, "lower": 55.0, "upper": 65.0, "unit": "percent"}
+        ),
         dates=pd.DataFrame({"model": names, "date": [f"20{10 + k}-03" for k in range(8)]}),
         judged=pd.DataFrame(
             {"model_a": names * 3, "model_b": names[1:] * 3 + names[:3], "winner": ["a", "b", "a"] * 8}
@@ -101,6 +105,9 @@ CASES: dict[str, Callable[[Tables, Wrap], pd.DataFrame]] = {
     "predict labels": lambda t, wrap: capscope.predict(t.fit, t.items, labels=wrap(t.responses.head(5))).table,
     "compare": lambda t, wrap: capscope.compare(wrap(t.judged)).table,
     "score_battery": lambda t, wrap: score_battery(t.bank, wrap(t.responses.head(15))).scores,
+    "score_battery expected": lambda t, wrap: (
+        score_battery(t.bank, t.responses.head(15), expected=wrap(t.forecast)).scores
+    ),
     "plan_battery": planned,
     "route prices": priced,
     "forecast": lambda t, wrap: published_scores(wrap(t.scores), wrap(t.models)).scores,

@@ -257,3 +257,9 @@ def test_a_model_without_answers_gets_an_average_chance(study: Study) -> None:
     chance = fitted.predict(np.repeat(np.arange(8), 40), np.tile(np.arange(40), 8)).probability.reshape(8, 40).mean(1)
     others = np.delete(chance, 3)
     assert others.min() - 0.02 < chance[3] < others.max() + 0.02
+
+
+def test_an_item_that_every_guess_gets_right_is_an_open_question() -> None:
+    study = simulated_study(n_models=3, n_items=6)
+    certain = Study.of(study.require("items").assign(chance=1.0), study.responses, study.demands)
+    assert not item_features(certain, Responses.of(certain).items).floor.any()

@@ -52,7 +52,7 @@ def test_score_is_the_mean_of_the_chances_and_its_interval_shrinks_with_more_ite
 def test_missing_demands_are_one_line(posterior: CurvePosterior) -> None:
     with pytest.raises(InputError, match="no demands on D02, which the fit needs; annotate"):
         predict_from_curves(posterior, Demands(("a",), ("D00", "D01"), np.zeros((1, 2))), np.random.default_rng(0))
-    with pytest.raises(InputError, match="1 items lack some demand levels: q1; annotate"):
+    with pytest.raises(InputError, match="1 item lacks some demand levels: q1; annotate"):
         predict_from_curves(posterior, matrix([[1.0, 1, 1], [1, np.nan, 1]]), np.random.default_rng(0))
 
 

@@ -211,3 +211,8 @@ def test_the_command_compares_two_models_all_models_and_judgements(world, tmp_pa
     assert {row["scope"] for row in pair["rows"]} == {"all", "benchmark", "dim"}
     assert run(str(tmp_path / "study"))["models"][0]["model"] == "m07"
     assert run(str(tmp_path / "judged.csv"))["models"][0]["model"] == "m1"
+
+
+def test_two_models_with_equal_scores_are_level() -> None:
+    answer = compare_models(study_of(np.tile([1.0, 0, 1, 1], (2, 1)), np.zeros(4, int)), "m00", "m01").answer
+    assert answer.startswith("Neither m00 nor m01 is ahead") or answer.startswith("Neither m01 nor m00 is ahead")

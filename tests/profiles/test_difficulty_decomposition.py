@@ -158,3 +158,14 @@ def test_too_few_items_for_shares_is_one_line() -> None:
     ten, rng = difficulty.take(np.arange(10)), np.random.default_rng(0)
     with pytest.raises(FitError, match="10 items have levels and answers; shares of 3 demands need 15"):
         difficulty_shares(ten, level[:10], ("A", "B", "C"), task[:10], rng)
+
+
+def test_shares_of_few_items_stay_within_all_and_nothing() -> None:
+    for seed in range(6):
+        difficulty, level, task = estimated(np.random.default_rng(seed), 4, 2.0)
+        shares = difficulty_shares(difficulty, level, ("A", "B", "C"), task, np.random.default_rng(0))
+        stated = shares.table[["share", "lower", "upper"]].to_numpy()
+        stated = np.append(stated, [shares.explained.point, shares.explained.lower, shares.explained.upper])
+        assert ((stated >= 0) & (stated <= 1) | np.isnan(stated)).all()
+        held_out = held_out_shares(difficulty, level, None, task, np.random.default_rng(0)).table
+        assert held_out[["share", "lower", "upper"]].abs().max(axis=None) <= 1

@@ -104,3 +104,14 @@ def test_items_that_do_not_tell_models_apart_are_said_first() -> None:
     clear = compare(study_of((rng.random((8, 400)) < chance).astype(float), np.zeros(400, int)))
     assert clear.reliability > 0.9
     assert clear.notes == ()
+
+
+def test_models_that_all_got_everything_right_are_compared_without_claims() -> None:
+    result = compare(study_of(np.ones((3, 3)), np.zeros(3, int)))
+    assert "No model is ahead: m00, m01, m02 have the same mean, 1.00" in result.as_text()
+    assert "no strengths: no item was won by one model over another" in result.notes
+
+
+def test_no_difference_of_more_than_all_points_is_asked_for() -> None:
+    text = compare(study_of(np.array([[1.0, 0, 1], [0, 0, 1]]), np.zeros(3, int))).as_text()
+    assert "no difference that there can be between half of the pairs is shown four times in five" in text

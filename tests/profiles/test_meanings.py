@@ -139,3 +139,12 @@ def test_a_comparison_of_two_says_who_is_ahead_by_how_much(study: Study) -> None
     swapped = compare(study, models[-1], models[0])
     assert swapped.answer.split(" by ")[0] == found.answer.split(" by ")[0]
     assert compare(study).answer.split(" is ahead")[0] == str(compare(study).table["model"].iloc[0])
+
+
+def test_models_that_come_out_alike_are_not_called_ahead() -> None:
+    rows = pd.DataFrame({"model": ["a", "b", "c"], "mean": [1.0, 1.0, 0.5], "lower": 0.4, "upper": 1.0})
+    assert leading(rows, 0.9, "mean") == (
+        "a, b are level at the top: mean 1.00 (90% interval 0.40 to 1.00); next is c with 0.50."
+    )
+    alike = "No model is ahead: a, b have the same mean, 1.00 (90% interval 0.40 to 1.00)."
+    assert leading(rows.head(2), 0.9, "mean") == alike

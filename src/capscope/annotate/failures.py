@@ -24,7 +24,7 @@ from capscope.annotate.rubrics import RubricSet, load_rubrics
 from capscope.annotate.running import as_rubrics, settings_of
 from capscope.data.formats import Paths, Transcript, read_transcripts
 from capscope.endpoint import ChatReply, Ledger, Question, answered_keys, refuse_place
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 FAILED_BELOW = 0.5
 """Score under which a run counts as failed."""
@@ -127,7 +127,9 @@ class FailureAnnotator:
             problems=dict(Counter({p: n for p, n in states.items() if p not in STATES}).most_common(10)),
             warnings=doubts(failed, self.chat.settings.samples),
         )
-        stop = self.chat.stop_of(tally, f"{len(judged)} runs are judged, {report.open} questions are open")
+        stop = self.chat.stop_of(
+            tally, f"{counted(len(judged), 'run', 'are')} judged, {counted(report.open, 'question', 'are')} open"
+        )
         return Failures(causes, judged, report, stop)
 
     def _parsed(self, run: Transcript, reply: ChatReply) -> ParsedCauses:

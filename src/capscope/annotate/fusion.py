@@ -16,7 +16,7 @@ from jaxtyping import Float
 from capscope.annotate.labels import COLUMNS, add_labels, rubric_versions
 from capscope.data import FUSED, Study
 from capscope.display import ArrowTables
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 ROUNDS = 60
 CLOSE = 1e-4
@@ -188,6 +188,6 @@ def _version(rows: pd.DataFrame, rubric: str, where: str) -> str | None:
     versions = rubric_versions(rows).dropna().unique()
     if len(versions) > 1:
         raise InputError(
-            f"{where}: labels on {rubric} come from {len(versions)} versions of the rubric; fuse one version"
+            f"{where}: labels on {rubric} come from {counted(len(versions), 'version')} of the rubric; fuse one version"
         )
     return str(versions[0]) if len(versions) else None

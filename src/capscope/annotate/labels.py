@@ -8,7 +8,7 @@ import pandas as pd
 
 from capscope.annotate.ratings import Rating
 from capscope.data import Study, guess_chance
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 
 COLUMNS = ("item_id", "rubric", "annotator", "level", "sd", "confidence", "rubric_sha")
 KEY = ["item_id", "rubric", "annotator"]
@@ -82,7 +82,8 @@ def _other_versions(demands: pd.DataFrame, annotators: set[str], versions: dict[
 def _version_error(demands: pd.DataFrame, other: pd.Series, where: str) -> InputError:
     codes = first_few(sorted(demands.loc[other, "rubric"].unique()))
     return InputError(
-        f"{where}: {int(other.sum())} labels by this annotator were made with another version of {codes};"
+        f"{where}: {counted(int(other.sum()), 'label')} by this annotator"
+        f" {'was' if other.sum() == 1 else 'were'} made with another version of {codes};"
         " add --replace to drop them, or keep the old rubrics with --rubrics"
     )
 

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from capscope.axes import ItemDim, RowFloats, RowIndex
 from capscope.data import task_labels
-from capscope.errors import FitError
+from capscope.errors import FitError, counted
 
 FEWEST = 20
 """Labelled items below which there is nothing to learn from."""
@@ -326,7 +326,9 @@ def learnable_rows(levels: ItemDim, rng: np.random.Generator) -> np.ndarray:
     if len(whole) < FEWEST:
         count = len(whole)
         dims = levels.shape[1]
-        raise FitError(f"{count} items are labelled on all {dims} rubrics, and {FEWEST} are needed; label more")
+        raise FitError(
+            f"{counted(count, 'item', 'are')} labelled on all {dims} rubrics, and {FEWEST} are needed; label more"
+        )
     return np.sort(rng.choice(whole, MOST, replace=False)) if len(whole) > MOST else whole
 
 

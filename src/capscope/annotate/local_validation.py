@@ -7,7 +7,7 @@ import numpy as np
 from capscope.annotate.local_model import FEWEST, LevelForecast, TextFeatures, fit_rows, learnable_rows
 from capscope.annotate.rater_agreement import quadratic_weighted_kappa
 from capscope.axes import ItemDim
-from capscope.errors import FitError
+from capscope.errors import FitError, counted
 from capscope.tasks import run_tasks
 
 LOWEST_QWK = 0.3
@@ -57,7 +57,10 @@ def cross_validate(
     """
     whole = np.flatnonzero(np.isfinite(levels).all(axis=1))
     if len(whole) < FEWEST * FOLDS / (FOLDS - 1):
-        raise FitError(f"{len(whole)} items are labelled; the local annotator is measured on 25 or more, so label more")
+        raise FitError(
+            f"{counted(len(whole), 'item', 'are')} labelled; the local annotator is measured on 25 or"
+            f" more, so label more"
+        )
     features, levels = features.take(whole), levels[whole]
     fold = rng.permutation(np.arange(len(whole)) % FOLDS)
     predicted, supported = _held_out(features, levels, dims, fold, rng, workers)

@@ -167,7 +167,10 @@ def mostly_chance(levels: ItemDim, sd: ItemDim, dims: tuple[str, ...], who: str)
             noisy.append(dim)
     if not noisy:
         return ()
-    return (f"{who}'s levels differ far less than they are uncertain on {len(noisy)} rubrics: {first_few(noisy)}",)
+    return (
+        f"{who}'s levels differ far less than they are uncertain on {counted(len(noisy), 'rubric')}:"
+        f" {first_few(noisy)}",
+    )
 
 
 def _compare(left: Demands, right: Demands, benchmark: dict[str, str], rng: np.random.Generator) -> AnnotatorAgreement:

@@ -10,7 +10,7 @@ from capscope.battery.banks.bank import Bank
 from capscope.battery.selection import Battery
 from capscope.data import Study
 from capscope.data.formats import BATTERY_GROUP
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 from capscope.files import refuse_file, refuse_folder, whole_folder, write_text
 
 HARNESSES = ("lm-eval",)
@@ -48,7 +48,7 @@ class DrawnDocuments(ConfigurableTask):
         documents = self.eval_docs
         if self.drawn[-1] >= len(documents):
             raise ValueError(
-                f"task '{self.config.task}' has {len(documents)} documents and the battery asks for number"
+                f"task '{self.config.task}' has {counted(len(documents), 'document')} and the battery asks for number"
                 f" {self.drawn[-1]}; its data set is another version than the bank's"
             )
         numbers = islice(self.drawn, int(rank), int(limit) if limit else None, int(world_size))
@@ -75,7 +75,7 @@ class HarnessRun:
 
     def __repr__(self) -> str:
         count = sum(len(documents) for documents in self.samples.values())
-        return f"HarnessRun({count} documents of {len(self.samples)} tasks)"
+        return f"HarnessRun({counted(count, 'document')} of {len(self.samples)} tasks)"
 
 
 def harness_run(bank: Bank, items: tuple[str, ...]) -> HarnessRun:

@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.banks.bank import Bank, Index
-from capscope.errors import InputError, nearest
+from capscope.errors import InputError, counted, nearest
 
 SPLITS = ("interpolation", "frontier", "family")
 """Names of the splits."""
@@ -54,7 +54,9 @@ def model_split(split: str, ability: RowFloats, family: Index, most: int, rng: n
         raise InputError(f"unknown split '{split}'{nearest(split, SPLITS)}; use one of {', '.join(SPLITS)}")
     n_models = len(ability)
     if n_models < FEWEST_MODELS:
-        raise InputError(f"{n_models} models are too few to hold some out; use a study with at least {FEWEST_MODELS}")
+        raise InputError(
+            f"{counted(n_models, 'model', 'are')} too few to hold some out; use a study with at least {FEWEST_MODELS}"
+        )
     if split == "frontier":
         order = np.argsort(ability, kind="stable")
         past, new = order[: max(int(n_models * WEAKEST), FEWEST_PAST)], order[-max(int(n_models * STRONGEST), 1) :]
@@ -68,7 +70,9 @@ def model_split(split: str, ability: RowFloats, family: Index, most: int, rng: n
     if len(new) > most:
         new = rng.choice(new, most, replace=False)
     if len(past) < FEWEST_PAST:
-        raise InputError(f"split '{split}' leaves {len(past)} models to learn from; most models are of one family")
+        raise InputError(
+            f"split '{split}' leaves {counted(len(past), 'model')} to learn from; most models are of one family"
+        )
     return ModelSplit(np.sort(past), np.sort(new))
 
 

@@ -1,12 +1,13 @@
 """Scores on a whole pool and ability profiles, estimated from the answers to a battery."""
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from capscope.axes import AGENT_FACETS, FloatArray, RowFloats
 from capscope.battery.adaptive.running import ability_table, replayed, score_table
@@ -16,12 +17,13 @@ from capscope.battery.banks.sources import is_bank, load_answers
 from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estimate, Estimator, Sample
 from capscope.battery.other_agents import scores_elsewhere
 from capscope.battery.selection import Battery
-from capscope.data import ArrowTable, Responses, Study, subjects_of
+from capscope.data import ArrowTable, Responses, Study, as_frame, subjects_of
 from capscope.data.formats import LoggedDraws, read_draws
 from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import kind_of
 from capscope.intervals import normal_quantile
+from capscope.predict import read_expected
 
 PROFILE_LEVEL = 0.9
 """Nominal coverage of ability intervals."""
@@ -33,6 +35,7 @@ ALL = "all"
 """Name of the whole bank beside its benchmarks."""
 ADAPTIVE_ESTIMATOR = "adaptive"
 """Name of the estimator of adaptive draws, which is that of `battery run`."""
+EDGE = 1e-9
 SOURCE_REMEDY = "make one with 'capscope bank build' or 'capscope battery select'"
 BANK_COLUMNS = ("model", "benchmark", "answered", "score", "lower", "upper")
 
@@ -90,6 +93,7 @@ def score_battery(
     *,
     battery: Battery | str | Path | None = None,
     estimator: str | None = None,
+    expected: pd.DataFrame | ArrowTable | str | Path | None = None,
     level: float = 0.95,
 ) -> BatteryScores:
     """Estimate scores on the whole pool, and abilities where there is a bank, from answers to a few items.
@@ -103,6 +107,8 @@ def score_battery(
         battery: With a bank, the battery by which the items were drawn; without it, all answered items count as drawn
             with equal chance.
         estimator: One of `ESTIMATORS`; by default `blend` with a bank and `mean` without.
+        expected: With a bank: scores on its benchmarks that are expected from elsewhere, such as a table of
+            `capscope.forecast`, as prior of each score that it names; the answers update it.
         level: Nominal coverage of the scores' intervals; abilities have 0.9.
 
     Returns:
@@ -118,15 +124,49 @@ def score_battery(
     """
     loaded = _loaded(source)
     drawn_log = read_draws(answers) if isinstance(answers, str | Path) and Path(answers).is_file() else None
+    if expected is not None and not isinstance(loaded, Bank):
+        raise InputError("expected scores are of a bank's benchmarks, and a battery knows none; give the bank first")
     if drawn_log is not None and isinstance(loaded, Bank) and estimator is None and battery is None:
-        return _score_draws(loaded, drawn_log, level)
+        return _updated(_score_draws(loaded, drawn_log, level), expected, loaded)
     given = load_answers(answers, loaded if isinstance(loaded, Bank) else None)
     if isinstance(loaded, Battery):
         if battery is not None:
             raise InputError("two batteries are given; give a bank first where the battery was drawn from one")
         return _score_without_bank(loaded, given, _estimator(estimator or WITHOUT_BANK), level)
     drawn = Battery.load(battery) if isinstance(battery, str | Path) else battery
-    return _score_with_bank(loaded, given, drawn, _estimator(estimator or DEFAULT), level)
+    return _updated(_score_with_bank(loaded, given, drawn, _estimator(estimator or DEFAULT), level), expected, loaded)
+
+
+def _updated(
+    result: BatteryScores, expected: pd.DataFrame | ArrowTable | str | Path | None, bank: Bank
+) -> BatteryScores:
+    """Combine scores with expected ones: both are Gaussian in log-odds, weighed by their precision.
+
+    Raises:
+        InputError: The table of expected scores is wrong, or about other models or benchmarks.
+    """
+    if expected is None:
+        return result
+    scores = result.scores.copy()
+    if len(bank.benchmarks) == 1:
+        scores["benchmark"] = bank.benchmarks[0]
+    source = Path(expected) if isinstance(expected, str) else as_frame(expected)
+    prior = read_expected(source, tuple(scores["model"].astype(str).unique()), bank.benchmarks)
+    prior = scores[["model", "benchmark"]].merge(prior, on=["model", "benchmark"], how="left")
+    edge = 0.5 / np.maximum(scores["answered"].to_numpy(dtype=float), 1)
+    middle, lower, upper = (
+        logit(np.clip(scores[name].to_numpy(dtype=float), edge, 1 - edge)) for name in ("score", "lower", "upper")
+    )
+    quantile = normal_quantile(result.level)
+    own = (2 * quantile / np.maximum(upper - lower, EDGE)) ** 2
+    known = prior["log_odds"].notna().to_numpy()
+    weight = np.where(known, 1 / prior["sd"].to_numpy() ** 2, 0.0)
+    mean = (own * middle + weight * np.nan_to_num(prior["log_odds"].to_numpy())) / (own + weight)
+    reach = quantile / np.sqrt(own + weight)
+    for name, value in (("score", mean), ("lower", mean - reach), ("upper", mean + reach)):
+        scores[name] = np.where(known, expit(value), scores[name])
+    scores["benchmark"] = result.scores["benchmark"]
+    return replace(result, scores=scores)
 
 
 def _loaded(source: Bank | Battery | str | Path) -> Bank | Battery:

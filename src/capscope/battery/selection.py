@@ -328,4 +328,4 @@ def _refuse_damaged(path: Path, table: pd.DataFrame) -> None:
         if table[name].nunique(dropna=False) > 1:
             raise InputError(f"{path}: rows name several values of {name}; keep one battery in a file")
     if table["pool"].iloc[0] < len(table):
-        raise InputError(f"{path}: {len(table)} items of a pool of {table['pool'].iloc[0]}; {REMEDY}")
+        raise InputError(f"{path}: {counted(len(table), 'item')} of a pool of {table['pool'].iloc[0]}; {REMEDY}")

@@ -227,7 +227,9 @@ def _run(run: "AnnotationRun") -> "Annotation":
 
         ledger = run.settings.ledger
         kept = len(answered_keys(ledger)) if ledger is not None else 0
-        sys.stderr.write(f"interrupted: {kept} replies are kept in {ledger}; run the same command again to go on\n")
+        sys.stderr.write(
+            f"interrupted: {counted(kept, 'reply', 'are')} kept in {ledger}; run the same command again to go on\n"
+        )
         raise typer.Exit(INTERRUPTED) from None
 
 

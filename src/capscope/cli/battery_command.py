@@ -73,7 +73,6 @@ def select(
         load_source,
         refuse_harness_outputs,
         save_forms,
-        save_samples,
         select_forms,
     )
 
@@ -90,24 +89,30 @@ def select(
     written = save_forms(batteries, out, force=force)
     paths = [str(path) for path in written]
     pool = batteries[0].pool
-    result: dict[str, object] = {
-        "out": paths[0],
-        "forms": paths,
-        "n": size,
-        "pool": pool,
-        "method": method,
-        "seed": seed,
-    }
+    result: dict[str, object] = {"out": paths[0], "forms": paths, "n": size, "pool": pool}
+    result |= {"method": method, "seed": seed}
     lines = [f"{size * forms} of {pool} items drawn ({method}, seed {seed})", *paths]
+    more, commands = _harness_files(loaded, batteries, samples, folders, force)
+    emit(result | more, as_json, "\n".join([*lines, *commands]))
+
+
+def _harness_files(
+    source: "Study | Bank", batteries: "list[Battery]", samples: Path | None, folders: list[Path], force: bool
+) -> tuple[dict[str, object], list[str]]:
+    """Write what lm-evaluation-harness takes, and return it as JSON and as commands."""
+    from capscope.battery import save_samples
+
+    result: dict[str, object] = {}
+    commands: list[str] = []
     if samples:
-        run = save_samples(loaded, batteries[0], samples, force=force)
+        run = save_samples(source, batteries[0], samples, force=force)
         result |= {"tasks": run.tasks, "samples": run.samples}
-        lines.append(f"lm_eval --tasks {run.tasks} --samples {samples} --log_samples --output_path OUT --model ...")
-    if tool is not None:
-        groups = [_task_group(loaded, *form, force) for form in zip(batteries, folders, strict=True)]
+        commands.append(f"lm_eval --tasks {run.tasks} --samples {samples} --log_samples --output_path OUT --model ...")
+    if folders:
+        groups = [_task_group(source, *form, force) for form in zip(batteries, folders, strict=True)]
         result["groups"] = groups
-        lines += [f"lm_eval {group['run']} --log_samples --output_path OUT --model ..." for group in groups]
-    emit(result, as_json, "\n".join(lines))
+        commands += [f"lm_eval {group['run']} --log_samples --output_path OUT --model ..." for group in groups]
+    return result, commands
 
 
 def _group_folder(table: Path) -> Path:

@@ -153,8 +153,11 @@ def evaluate(
     )
     with on_cluster(cluster):
         result = evaluate_gate(Study.load(study), settings, workers)
+    worth = f"One answer is worth {result.worth:.2f} of the plain paired mean's"
+    if result.worth != result.worth:  # noqa: PLR0124 - NaN
+        worth = "The gate never erred, so that the worth of an answer is unknown"
     text = (
-        f"One answer is worth {result.worth:.2f} of the plain paired mean's, over {counted(result.n_pairs, 'pair')}:"
+        f"{worth}, over {counted(result.n_pairs, 'pair')}:"
         f" error {100 * result.rmse:.2f} points for {100 * result.paired_rmse:.2f};"
         f" 95 % intervals cover {100 * result.coverage:.1f} %, {100 * result.width:.2f} points wide."
     )

@@ -113,7 +113,8 @@ def plan(
         empty = int(table["score"].isna().sum())
         result |= {"out": str(out), "to_label": empty}
         text += (
-            f"\n{empty} answers to label: fill in column score of {out}, then 'capscope judge score ... --draw {out}'"
+            f"\n{counted(empty, 'answer')} to label: fill in column score of {out}, then 'capscope judge"
+            f" score ... --draw {out}'"
         )
     emit(result, as_json, text)
 

@@ -16,6 +16,7 @@ from capscope.cli.options import (
     StudyFolder,
 )
 from capscope.cli.output import emit, plain, progress_bar, table_text
+from capscope.errors import counted
 
 if TYPE_CHECKING:
     from capscope.decide import RouteEvaluation, SuccessCosts
@@ -180,7 +181,7 @@ def _text(found: "RouteEvaluation") -> str:
     """The answer first, then the tables, each with what it means under it."""
     match = found.match
     lines = [
-        f"{found.verdict} ({found.n_models} models, {found.n_items} requests held out).",
+        f"{found.verdict} ({counted(found.n_models, 'model')}, {found.n_items} requests held out).",
         f"The rule that was chosen beforehand to keep that score saves {match['saving']:.0%}, with a score"
         f" {100 * match['difference']:+.1f} points away ({100 * match['lower']:+.1f} to {100 * match['upper']:+.1f}).",
         "",

@@ -9,7 +9,7 @@ from capscope.data.agents import (
     with_agents,
     with_models_of,
 )
-from capscope.data.columns import guess_chance
+from capscope.data.columns import guess_chance, known_chance
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
 from capscope.data.joining import Join, StudyCheck, check_study, join_items, joins, refuse_foreign_demands
 from capscope.data.judged_answers import one_answer_each, verdict_correlation
@@ -72,6 +72,7 @@ __all__ = [
     "FROM_NAMES",
     "FUSED",
     "guess_chance",
+    "known_chance",
     "ITEM_SPLITS",
     "MODEL_SPLITS",
     "SPLITS",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ MAY_BE_MISSING = {"n_options", "chance", "sd", "confidence", "usd", "tokens", "s
 """Numeric columns in which single cells may be empty."""
 
 TRUTH_WORDS = {"true": 1.0, "false": 0.0}
+ROUNDING = 1e-9
+"""A number beyond a bound by no more than this is the bound: means of ones may come out as 1.0000000000000002."""
 LONGEST_INTEGER = 2**63 - 1
 """Integers beyond this do not fit into a column of integers."""
 
@@ -53,7 +56,7 @@ def as_identifier(column: pd.Series, name: str, source: str, place: Place = data
     else:
         _refuse_wrapped(column, name, source, place)
         codes, values = pd.factorize(column)
-    texts = np.array([_identifier_text(value) for value in np.asarray(values, dtype=object)], dtype=object)
+    texts = np.array(_identifier_texts(np.asarray(values, dtype=object).tolist()), dtype=object)
     empty = (codes < 0) | np.isin(codes, np.flatnonzero(texts == ""))
     if empty.any():
         where = place(int(np.flatnonzero(empty)[0]))
@@ -80,6 +83,14 @@ def _refuse_wrapped(column: pd.Series, name: str, source: str, place: Place) -> 
             f"{source}: {place(position)}: {name} is {shown(column.iloc[position])}, which is no name;"
             " a name is text or a number"
         )
+
+
+def _identifier_texts(values: list[Any]) -> list[str]:
+    """Write identifiers as text; days without a time are days, as a CSV file has them."""
+    days = (isinstance(value, pd.Timestamp) and value.tz is None and value == value.normalize() for value in values)
+    if values and all(days):
+        return [value.date().isoformat() for value in values]
+    return [_identifier_text(value) for value in values]
 
 
 def _identifier_text(value: object) -> str:
@@ -113,6 +124,8 @@ def as_number(
     """
     blank, numbers = blank_cells(column), _numbers(column, truth_counts=name == "score")
     low, high = bounds
+    numbers = numbers.mask((numbers < low) & (numbers >= low - ROUNDING), low)
+    numbers = numbers.mask((numbers > high) & (numbers <= high + ROUNDING), high)
     wrong = ~(blank | (numbers.between(low, high) & np.isfinite(numbers)))
     if name not in MAY_BE_MISSING:
         wrong |= blank
@@ -177,7 +190,10 @@ def shown(value: object) -> str:
     text = " ".join(plain_text(value).split())
     if not text or (pd.api.types.is_scalar(value) and pd.Series([value]).isna().any()):
         return "missing"
-    return f"'{value:.6g}'" if isinstance(value, (float, np.floating)) else f"'{text[:40]}'"
+    if not isinstance(value, (float, np.floating)):
+        return f"'{text[:40]}'"
+    short = f"{value:.6g}"
+    return f"'{short}'" if not float(short).is_integer() or float(value).is_integer() else f"'{float(value)!r}'"
 
 
 def _advice(name: str, low: float, high: float) -> str:
@@ -278,6 +294,15 @@ def filled_cells(frame: pd.DataFrame) -> WideTable:
     row, column = np.divmod(filled, max(frame.shape[1], 1))
     names = tuple(map(str, frame.columns))
     return WideTable(row, column, value.iloc[filled], names, len(value) - len(filled))
+
+
+def known_chance(chance: pd.Series) -> pd.Series:
+    """Chance of a right guess where it is one: 1 would leave nothing to be known, so that such an item counts as open.
+
+    Args:
+        chance: Stated chances; missing where unknown.
+    """
+    return chance.astype(float).mask(chance.astype(float) >= 1)
 
 
 def guess_chance(n_options: pd.Series) -> pd.Series:

@@ -17,6 +17,8 @@ POOR_MATCH = 0.9
 """Share of the items below which a join is refused."""
 HUMAN = "human"
 """Judge whose scores are those of people."""
+SCORERS = {"judge", "llm", "model"}
+"""Beginnings of names in `source`, up to a colon, that say that a model scored."""
 FEWEST_CHECKED = 30
 """Scores of a judge that people should have given too; the fewest labels from which its scores are corrected."""
 
@@ -90,7 +92,7 @@ def refuse_poor_joins(study: Study) -> list[Join]:
     """
     all_joins = joins(study)
     for join in all_joins:
-        if join.other == "items":
+        if join.other == "items" or (study.items is None and join.share == 0):
             join.refuse_if_poor(study.name)
     return all_joins
 
@@ -187,7 +189,8 @@ def names_alike(study: Study) -> list[str]:
         pairs = [" and ".join(ascii(name) for name in alike) for alike in by_form.values() if len(alike) > 1]
         if pairs:
             odd.append(
-                f"{len(pairs)} names of {NAMED[column]} differ only in form: {first_few(pairs)}; give each one name"
+                f"{counted(len(pairs), f'name of {NAMED[column]}', 'differ')} only in form: {first_few(pairs)};"
+                f" give each one name"
             )
     return odd
 
@@ -248,9 +251,12 @@ def _odd_responses(study: Study) -> list[str]:
 
 def _unchecked_judges(study: Study) -> list[str]:
     """Name judges whose scores no person checked, or hardly; people are the judge `human` or `human:NAME`."""
-    if study.responses is None or "judge" not in study.responses:
+    if study.responses is None:
         return []
-    judge = study.responses["judge"].astype(object)
+    column = "judge" if "judge" in study.responses else "source" if _names_judges(study.responses) else ""
+    if not column:
+        return []
+    judge = study.responses[column].astype(object)
     answer = pd.MultiIndex.from_frame(study.responses[["model", "item_id"]].astype(str))
     by_people = judge.map(lambda name: isinstance(name, str) and name.split(":")[0].lower() == HUMAN).to_numpy(bool)
     labelled = answer.isin(answer[by_people])
@@ -265,10 +271,25 @@ def _unchecked_judges(study: Study) -> list[str]:
     ]
 
 
+def _names_judges(responses: pd.DataFrame) -> bool:
+    """Whether the column `source` says who scored: people by `human`, models by `judge` or `llm` and a name."""
+    if "source" not in responses:
+        return False
+    names = responses["source"].dropna().astype(str).unique()
+    kinds = {name.split(":")[0].lower() for name in names}
+    return bool(kinds & SCORERS) and kinds <= SCORERS | {HUMAN}
+
+
 def _odd_items(study: Study) -> list[str]:
     if study.items is None:
         return []
     odd = _odd_joins([join_items(study, "items", other) for other in ("responses", "demands") if _has(study, other)])
+    certain = study.items["item_id"][study.items["chance"] >= 1] if "chance" in study.items else []
+    if len(certain):
+        odd.append(
+            f"{counted(len(certain), 'item')} with a chance of guessing of 1, which count as open questions:"
+            f" {first_few(map(str, certain))}"
+        )
     empty = int(study.items["text"].isna().sum())
     if empty:
         odd.append(f"{counted(empty, 'item')} without a text")

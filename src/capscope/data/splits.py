@@ -18,7 +18,7 @@ from capscope.data.agents import AgentDesign
 from capscope.data.columns import as_identifier
 from capscope.data.reading import SUFFIXES, read_table
 from capscope.data.responses import Responses
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 
 ItemSplit = Literal["id", "task", "benchmark"]
 
@@ -51,7 +51,7 @@ def item_folds(items: pd.DataFrame, split: str, folds: int, rng: np.random.Gener
     if split not in get_args(ItemSplit):
         raise InputError(f"unknown split '{split}'; use one of {', '.join(get_args(ItemSplit))}")
     if folds < 2:
-        raise InputError(f"{folds} folds leave nothing to learn from; use at least 2")
+        raise InputError(f"{counted(folds, 'fold', 'leave')} nothing to learn from; use at least 2")
     ids = items["item_id"].astype(str).to_numpy()
     order = np.argsort(ids)
     ids = ids[order]
@@ -201,7 +201,7 @@ class SplitPlan:
             hint = nearest(self.split, SPLITS)
             raise InputError(f"unknown split '{self.split}'{hint}; use one of {', '.join(SPLITS)}")
         if self.folds < 2 and self.split != "frontier":
-            raise InputError(f"{self.folds} folds leave nothing to learn from; use at least 2")
+            raise InputError(f"{counted(self.folds, 'fold', 'leave')} nothing to learn from; use at least 2")
         if self.known < 0:
             raise InputError(f"--known {self.known} is not a number of answers; use 0 or more")
 
@@ -307,7 +307,8 @@ def _families(models: tuple[str, ...], families: dict[str, str]) -> np.ndarray:
     unknown = [model for model in models if model not in families]
     if unknown:
         raise InputError(
-            f"{len(unknown)} models have no family: {first_few(unknown)}; give --families FILE with columns model and"
+            f"{counted(len(unknown), 'model', 'have')} no family: {first_few(unknown)}; give --families"
+            f" FILE with columns model and"
             " family, put models.csv into the study, or state --families names to guess them from the names"
         )
     return np.array([families[model] for model in models])

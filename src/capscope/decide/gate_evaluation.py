@@ -219,13 +219,18 @@ def _summary(
     return GateEvaluation(
         settings,
         n_pairs,
-        float((plain**2).mean() / (error**2).mean()),
+        _ratio(float((plain**2).mean()), float((error**2).mean())),
         float(np.sqrt((error**2).mean())),
         float(np.sqrt((plain**2).mean())),
         float((np.abs(error) <= half).mean()),
         float(2 * half.mean()),
         {name: _shares(verdict[inside]) for name, inside in groups.items() if inside.any()},
     )
+
+
+def _ratio(plain: float, error: float) -> float:
+    """Squared error of the paired mean over that of the gate; NaN where the gate never erred."""
+    return plain / error if error > 0 else float("nan")
 
 
 def _shares(verdict: Iterable[str]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from capscope.decide.judge_data import JudgedAnswers
 from capscope.decide.judge_estimators import kernel_prediction
 from capscope.decide.version_answers import capped_chances, draw
 from capscope.display import ArrowTables
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 from capscope.profiles import corrected_p
 
 SAME = 1e-9
@@ -251,7 +251,7 @@ def _refusal(answers: JudgedAnswers) -> str:
     if not rows.any():
         return f"no labels of this model; label {FEWEST_LABELS} or more of its answers (capscope judge plan --out)"
     if rows.sum() < FEWEST_LABELS:
-        return f"{int(rows.sum())} labels of this model; {FEWEST_LABELS} or more are needed"
+        return f"{counted(int(rows.sum()), 'label')} of this model; {FEWEST_LABELS} or more are needed"
     if answers.chance is not None:  # every answer could have been drawn, so that none lies beyond the labels
         return ""
     low, high = answers.judge[rows].min(), answers.judge[rows].max()

@@ -12,7 +12,7 @@ from scipy.special import chdtrc, stdtr, stdtrit
 from capscope.data import Study
 from capscope.decide.difference import variance_of
 from capscope.decide.judge_data import scores_by_judge
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 from capscope.profiles import corrected_p
 
 FEWEST_PINNED = 20
@@ -87,7 +87,10 @@ class JudgeMove:
     def sentence(self) -> str:
         """The finding in one or two sentences, in points of the score."""
         points = f"{100 * self.move:+.1f} points ({100 * self.lower:+.1f} to {100 * self.upper:+.1f})"
-        head = f"{self.after} scores {points} against {self.before} on the {self.n_answers} answers that both scored"
+        head = (
+            f"{self.after} scores {points} against {self.before} on the"
+            f" {counted(self.n_answers, 'answer')} that both scored"
+        )
         if self.moved:
             text = f"{head}: scores by the two cannot be compared without correction."
         else:

@@ -22,7 +22,7 @@ from capscope.data import Study
 from capscope.decide.gate_settings import GateSettings
 from capscope.decide.release_gate import GateResult, gate
 from capscope.decide.version_answers import VersionAnswers, planned_draw
-from capscope.errors import BudgetReached, EndpointError, InputError, first_few
+from capscope.errors import BudgetReached, EndpointError, InputError, counted, first_few
 
 MOST_UNSCORED = 0.2
 """Share of the replies that may be left unscored: more, and what is missing may decide."""
@@ -204,9 +204,11 @@ def _ask(
     for question in questions:
         graded = answer(question)
         if graded.stopped and graded.problem:
-            raise EndpointError(f"{graded.problem} ({len(scores)} answers are scored and kept)")
+            raise EndpointError(f"{graded.problem} ({counted(len(scores), 'answer', 'are')} scored and kept)")
         if graded.stopped:
-            raise BudgetReached(f"stopped at {answer.limit}; {len(scores)} answers are kept; run again with more")
+            raise BudgetReached(
+                f"stopped at {answer.limit}; {counted(len(scores), 'answer', 'are')} kept; run again with more"
+            )
         if graded.score is None:
             problems[question.item_id] = graded.problem
         else:

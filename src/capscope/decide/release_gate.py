@@ -23,7 +23,7 @@ from capscope.decide.gate_settings import (
 )
 from capscope.decide.verdicts import ScopeClaim, Verdict, claims, detectable_difference, further_answers, verdict_of
 from capscope.decide.version_answers import VersionAnswers, planned_draw
-from capscope.errors import InputError, first_few, refuse_absent_model
+from capscope.errors import InputError, counted, first_few, refuse_absent_model
 
 HIGH_DEMAND = 3.0
 """Demand level from which on an item counts as demanding."""
@@ -332,4 +332,4 @@ def _warnings(answers: VersionAnswers, difference: Difference) -> Iterator[str]:
     if not len(answers.past_score):
         yield "no past models: answers of earlier models to this suite would make the interval narrower"
     if difference.clusters < FEWEST_CLUSTERS:
-        yield f"the answers stem from {difference.clusters} tasks: how new tasks differ is hardly known"
+        yield f"the answers stem from {counted(difference.clusters, 'task')}: how new tasks differ is hardly known"

@@ -119,7 +119,7 @@ def _repeats(result: GateResult) -> str:
     if noise is None:
         return ""
     old, new, others = noise.sources
-    whose = [f"{old} items of {result.baseline}"] * (old > 0) + [f"{new} of {result.candidate}"] * (new > 0)
+    whose = [f"{counted(old, 'item')} of {result.baseline}"] * (old > 0) + [f"{new} of {result.candidate}"] * (new > 0)
     whose += [counted(others, "other model")] * (others > 0)
     return f" (by repeats of {', '.join(whose)})"
 

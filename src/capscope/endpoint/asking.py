@@ -16,7 +16,7 @@ from capscope.endpoint.cost import REPLY_TOKENS, Budget, CallMeter, Prices, Prom
 from capscope.endpoint.ledger import HEARTBEAT, LOCK_SECONDS, Ledger, LedgerBusy
 from capscope.endpoint.messages import ChatReply, ChatRequest, Sampling, Usage
 from capscope.endpoint.settings import redact
-from capscope.errors import EndpointError, InputError, OutputError
+from capscope.errors import EndpointError, InputError, OutputError, counted
 
 WORKERS_PER_PLACE = 2
 """Questions taken up for each call that may be in flight, so that pauses before a retry leave no place empty."""
@@ -121,7 +121,8 @@ class FailureWatch:
             return ""
         shown = redact(text)[:SHOWN]
         return (
-            f"stopped after {self._unreadable} replies, none of them readable: {unreadable}; the last begins: {shown!r}"
+            f"stopped after {counted(self._unreadable, 'reply')}, none of them readable: {unreadable}; the"
+            f" last begins: {shown!r}"
         )
 
 

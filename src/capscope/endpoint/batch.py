@@ -20,7 +20,7 @@ from capscope.endpoint.completion import read_batch_row, read_json
 from capscope.endpoint.cost import Prices
 from capscope.endpoint.messages import ChatReply, Sampling
 from capscope.endpoint.settings import EndpointSettings, connecting, redact, without_key
-from capscope.errors import EndpointError
+from capscope.errors import EndpointError, counted
 from capscope.files import write_bytes
 
 MOST_REQUESTS = 50_000
@@ -174,7 +174,8 @@ class BatchClient:
             if cut:
                 counts["pending"] += 1
                 problems.append(
-                    f"batch {remote.id}: its file arrived cut; {len(missing)} replies are missing: collect again"
+                    f"batch {remote.id}: its file arrived cut; {counted(len(missing), 'reply', 'are')} missing:"
+                    f" collect again"
                 )
                 continue
             self._close(batch, missing, unread, counts)

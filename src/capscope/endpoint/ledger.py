@@ -23,7 +23,7 @@ from typing import Any
 
 from capscope.endpoint.completion import clean, read_json, read_stored_reply
 from capscope.endpoint.messages import ChatReply
-from capscope.errors import InputError, OutputError
+from capscope.errors import InputError, OutputError, counted
 from capscope.files import locked, refuse_unwritable
 
 VERSION = 1
@@ -359,7 +359,7 @@ def _reported(path: Path, db: sqlite3.Connection | None = None) -> Generator[Non
         if "readonly" in text or "unable to open" in text:
             raise OutputError(f"{path}: the ledger cannot be written ({text}); name another --ledger") from error
         if "full" in text or "I/O" in text:
-            kept = f"{_replies(db)} replies are kept" if db is not None else "nothing is lost"
+            kept = f"{counted(_replies(db), 'reply', 'are')} kept" if db is not None else "nothing is lost"
             raise OutputError(
                 f"{path}: no room to write ({text}); {kept}: make room on the disk and run the same command again"
             ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from capscope.endpoint.account import ACCOUNT_TABLE, IN_FLIGHT, ROUNDING
 from capscope.endpoint.ledger import Ledger
-from capscope.errors import InputError, OutputError
+from capscope.errors import InputError, OutputError, counted
 from capscope.files import refuse_file, whole_file
 
 RANK = {"claimed": 0, "failed": 1, "done": 2}
@@ -43,7 +43,8 @@ class MergedLedger:
         """Return one line to read."""
         twice = f", {self.doubled} of them asked in several" if self.doubled else ""
         return (
-            f"{self.ledger}: {self.replies} replies of {self.sources} ledgers{twice}; {self.failed} questions failed;"
+            f"{self.ledger}: {counted(self.replies, 'reply')} of {self.sources} ledgers{twice};"
+            f" {counted(self.failed, 'question')} failed;"
             f" ${self.usd:.4f}"
         )
 

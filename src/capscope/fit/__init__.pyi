@@ -104,3 +104,7 @@ from .psychometrics.scale_links import stocking_lord as stocking_lord
 from .settings import KINDS as KINDS
 from .settings import MODELS as MODELS
 from .settings import StudyFitSettings as StudyFitSettings
+from .text_encoder import EncoderSettings as EncoderSettings
+from .text_encoder import TextHead as TextHead
+from .text_encoder import TunedEncoder as TunedEncoder
+from .text_encoder import fine_tune as fine_tune

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import RowFloats
-from capscope.data import Responses, Study, family_by_name, task_labels
+from capscope.data import Responses, Study, family_by_name, known_chance, task_labels
 from capscope.errors import FitError
 from capscope.fit.cells.answers import Answers
 from capscope.fit.engines import ENGINES
@@ -119,7 +119,9 @@ def known_floor(study: Study, settings: StudyFitSettings, items: tuple[str, ...]
 
 
 def item_chance(study: Study, items: tuple[str, ...]) -> RowFloats | None:
-    """Chance of a guess on each item, at most `MOST_CHANCE`, NaN where unknown; None where the study has no chances.
+    """Chance of a guess on each item, at most `MOST_CHANCE`; None where the study has no chances.
+
+    It is NaN where it is unknown, and where it is stated to be 1: an item that every guess gets right says nothing.
 
     Args:
         study: A study.
@@ -130,5 +132,5 @@ def item_chance(study: Study, items: tuple[str, ...]) -> RowFloats | None:
     """
     if study.items is None or "chance" not in study.items:
         return None
-    known = pd.Series(study.items["chance"].astype(float).to_numpy(), index=study.items["item_id"].astype(str))
+    known = pd.Series(known_chance(study.items["chance"]).to_numpy(), index=study.items["item_id"].astype(str))
     return known.reindex(list(items)).to_numpy().clip(0, MOST_CHANCE)

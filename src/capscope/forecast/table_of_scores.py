@@ -191,7 +191,8 @@ def published_scores(
     kept = wide.loc[wide.notna().any(axis=1), wide.notna().any(axis=0)]
     if len(kept) < LEAST_MODELS or len(kept.columns) < LEAST_BENCHMARKS:
         raise InputError(
-            f"{where}: {len(kept)} models with scores on {len(kept.columns)} benchmarks; needs {LEAST_MODELS} models"
+            f"{where}: {counted(len(kept), 'model')} with scores on"
+            f" {counted(len(kept.columns), 'benchmark')}; needs {LEAST_MODELS} models"
         )
     chosen, said = _units(kept, units or {}, where)
     if models is not None:
@@ -227,7 +228,7 @@ def _from_long(frame: pd.DataFrame, columns: dict[str, str], where: str) -> _Par
     if (repeated > 1).any():
         spread = cast(tuple[str, str], (grouped.max() - grouped.min()).idxmax())
         notes.append(
-            f"{int((repeated > 1).sum())} cells have several scores, which are averaged;"
+            f"{counted(int((repeated > 1).sum()), 'cell', 'have')} several scores, which are averaged;"
             f" they differ most for {spread[0]} on {spread[1]}"
         )
     wide = grouped.mean().unstack("benchmark")

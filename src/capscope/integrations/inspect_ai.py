@@ -31,7 +31,7 @@ from capscope.battery import (
 )
 from capscope.data import Study
 from capscope.data.formats import import_logs, merge_studies
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 
 METADATA = "capscope"
 """Key of a sample's metadata that holds its draw."""
@@ -300,7 +300,8 @@ def _number(score: Score, where: str) -> float | None:
     if isinstance(value, list | dict):
         names = f" ({first_few(value)})" if isinstance(value, dict) else ""
         raise InputError(
-            f"{where}: the score holds {len(value)} values{names}; give one number from 0 to 1 with a scorer of its own"
+            f"{where}: the score holds {counted(len(value), 'value')}{names}; give one number from 0 to 1"
+            f" with a scorer of its own"
         )
     if isinstance(value, str) and not (value in VALUES or value.lower() in WORDS or _is_number(value)):
         raise InputError(f"{where}: the score '{value}' is no number; give one from 0 to 1, or C, P, I or N")

@@ -25,6 +25,7 @@ from capscope.predict.outcomes import Outcomes
 from capscope.predict.prediction_run import Items, open_requests, predict, predict_items
 from capscope.predict.predictions import Predictions, refuse_prediction_file, score_table
 from capscope.predict.scores.deferral import deferral_rules
+from capscope.predict.scores.expected import read_expected
 
 __all__ = [
     "ASSESSORS",
@@ -58,6 +59,7 @@ __all__ = [
     "predict_from_curves",
     "predict_from_irt",
     "predict_items",
+    "read_expected",
     "refuse_prediction_file",
     "score_outcomes",
     "score_table",

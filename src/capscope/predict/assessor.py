@@ -244,6 +244,8 @@ class AssessorEntry:
     """What the assessor requires of the items besides answers."""
     assessor: Assessor
     """The method, ready to fit."""
+    on_request: bool = False
+    """Runs only where it is named, because it takes long or needs weights."""
 
     def works_with(self, features: ItemFeatures, agents: AgentDesign | None = None) -> bool:
         """Return whether the features, and the agents' parts, hold what the assessor needs.

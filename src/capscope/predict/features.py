@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
 from capscope.axes import FloatArray, ItemDim, ItemMask, RowFloats, RowIndex
-from capscope.data import Demands, Study, known_levels, task_labels
+from capscope.data import Demands, Study, known_chance, known_levels, task_labels
 from capscope.embedding import OFFLINE_MODEL, TFIDF, embed, has_offline_model, tfidf_vectors
 from capscope.errors import InputError
 
@@ -149,7 +149,7 @@ def _from_table(
         nothing = np.zeros(len(items), dtype=np.int64)
         return nothing, nothing, ("",) * len(items), np.zeros(len(items))
     table = table.assign(label=task_labels(table)).set_index(table["item_id"].astype(str)).reindex(list(items))
-    floor = table["chance"].astype(float).fillna(0).to_numpy() if "chance" in table else np.zeros(len(items))
+    floor = known_chance(table["chance"]).fillna(0).to_numpy() if "chance" in table else np.zeros(len(items))
     texts = tuple(table["text"].astype(object).where(table["text"].notna(), "").astype(str))
     # a floor of 1 leaves no room for ability
     return _codes(table["label"]), _codes(table["benchmark"]), texts, np.clip(floor, 0, 0.99)

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.data import Demands, Study, typical_levels, with_gaps_filled
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 from capscope.fit import (
     FEW_ANSWERS,
     NEW_ITEM,
@@ -132,7 +132,10 @@ def _without_gaps(demands: Demands, ids: tuple[str, ...], dims: tuple[str, ...])
 
 def _note_on_gaps(ids: tuple[str, ...], gap: np.ndarray) -> str:
     named = [ids[place] for place in np.flatnonzero(gap)]
-    return f"{len(named)} items lack demand levels, where typical ones stand in with their spread: {first_few(named)}"
+    return (
+        f"{counted(len(named), 'item', 'lack')} demand levels, where typical ones stand in with their"
+        f" spread: {first_few(named)}"
+    )
 
 
 def _curve_cells(
@@ -314,5 +317,7 @@ def _align(posterior: CurvePosterior, demands: Demands) -> Demands:
     gaps = np.flatnonzero(np.isnan(matched.level).any(axis=1))
     if len(gaps):
         unrated = [demands.items[gap] for gap in gaps]
-        raise InputError(f"{len(unrated)} items lack some demand levels: {first_few(unrated)}; annotate them first")
+        raise InputError(
+            f"{counted(len(unrated), 'item', 'lack')} some demand levels: {first_few(unrated)}; annotate them first"
+        )
     return matched

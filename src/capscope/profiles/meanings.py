@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from capscope.errors import OutputError
+from capscope.errors import OutputError, first_few
 from capscope.files import refuse_file, whole_file
 from capscope.fit import CurvePosterior
 
@@ -93,6 +93,13 @@ def leading(general: pd.DataFrame, level: float, what: str = "ability") -> str:
     bounds = f"{first[what]:.2f} ({level:.0%} interval {first['lower']:.2f} to {first['upper']:.2f})"
     if len(general) == 1:
         return f"{first['model']}: {what} {bounds}."
+    level_with = int(np.isclose(general[what], first[what], rtol=0, atol=1e-6).sum())
+    if level_with > 1:
+        named = first_few(general["model"].iloc[:level_with].astype(str), 3)
+        if level_with == len(general):
+            return f"No model is ahead: {named} have the same {what}, {bounds}."
+        other = general.iloc[level_with]
+        return f"{named} are level at the top: {what} {bounds}; next is {other['model']} with {other[what]:.2f}."
     second = general.iloc[1]
     near = int((general["upper"].iloc[1:] >= first["lower"]).sum())
     line = f"{first['model']} is ahead: {what} {bounds}; next is {second['model']} with {second[what]:.2f}"

@@ -170,7 +170,7 @@ class BatchAnnotator(ChatAnnotator):
 
     def _over(self, written: int) -> BudgetReached:
         return BudgetReached(
-            f"{written} questions are sent; the next could exceed the limit on spending"
+            f"{counted(written, 'question', 'are')} sent; the next could exceed the limit on spending"
             f" (each is reckoned at --max-tokens {self.settings.max_tokens}); run again with a larger limit"
         )
 

@@ -164,7 +164,7 @@ class AnnotationReport:
         made = f"{counted(self.asked, 'question')} asked, {self.cached} from the ledger"
         lines = [f"{self.annotator}: {counted(self.labels, 'label')}; {made}; {missing}"]
         lines += [f"cost ${self.usd:.4f}"] if self.usd else []
-        reckoned = f"{self.unmetered} calls state no usage; they are reckoned at the plan's estimate"
+        reckoned = f"{counted(self.unmetered, 'call', 'state')} no usage; they are reckoned at the plan's estimate"
         lines += [reckoned] if self.unmetered else []
         lines += [f"{count} x {problem}" for problem, count in self.problems.items()]
         lines += [f"flagged: {flag.item_id} {flag.kind}: {flag.excerpt}" for flag in self.flags[:10]]
@@ -318,7 +318,7 @@ class ChatAnnotator:
             rows,
             report,
             options,
-            self.stop_of(tally, f"{len(rows)} labels are written, {report.open} are open"),
+            self.stop_of(tally, f"{counted(len(rows), 'label', 'are')} written, {report.open} are open"),
             failed,
         )
 

@@ -61,7 +61,8 @@ class LocalReport:
         lines = [
             f"{self.annotator}: {counts}",
             f"expect a mean kappa of {self.expected.qwk:.2f} with {self.reference}"
-            f" (cross-validated on {self.expected.items} items, abstaining on {self.expected.abstained:.0%})",
+            f" (cross-validated on {counted(self.expected.items, 'item')}, abstaining on"
+            f" {self.expected.abstained:.0%})",
         ]
         if np.isnan(self.expected.qwk):
             lines[1] = f"nothing to learn: the levels of {self.reference} do not vary"

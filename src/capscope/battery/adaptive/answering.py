@@ -26,7 +26,7 @@ from capscope.endpoint import (
     is_too_long,
     is_whole,
 )
-from capscope.errors import Interrupted
+from capscope.errors import Interrupted, counted
 
 Answerer = Callable[[BatteryQuestion], Graded]
 """Asks and grades one question."""
@@ -92,7 +92,7 @@ class EndpointAnswerer:
         Raises:
             Interrupted: Ctrl-C ended the block; says what is kept.
         """
-        kept = f"{self.replies} replies are kept in {self._path}" if kind is KeyboardInterrupt else ""
+        kept = f"{counted(self.replies, 'reply', 'are')} kept in {self._path}" if kind is KeyboardInterrupt else ""
         try:
             self._runner.run(self._client.__aexit__(kind, error, trace))
             self._runner.close()

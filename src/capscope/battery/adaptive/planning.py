@@ -124,7 +124,7 @@ class RunPlan:
             [
                 f"model      {self.model}",
                 f"items      {self.items} can be asked",
-                f"questions  at most {self.questions}; {self.cached} replies are in the ledger",
+                f"questions  at most {self.questions}; {counted(self.cached, 'reply', 'are')} in the ledger",
                 f"tokens     about {self.prompt_tokens} in, {self.completion_tokens} out",
                 f"cost       {cost_line(self.usd, self.price_source)}",
             ]

@@ -78,9 +78,11 @@ class BatteryRun(ArrowTables):
         """
         scored = int(self.steps["score"].notna().sum())
         if self.status == BUDGET:
-            raise BudgetReached(f"{self.cause}; {scored} answers are scored; run again with a larger limit")
+            raise BudgetReached(
+                f"{self.cause}; {counted(scored, 'answer', 'are')} scored; run again with a larger limit"
+            )
         if self.status == ENDPOINT:
-            raise EndpointError(f"{self.cause} ({scored} answers are scored)")
+            raise EndpointError(f"{self.cause} ({counted(scored, 'answer', 'are')} scored)")
         if len(self.steps) and not scored:
             problem, count = Counter(self.steps["problem"]).most_common(1)[0]
             raise EndpointError(f"none of {len(self.steps)} replies could be scored; {count} times: {problem}")

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from capscope.axes import FloatArray, ModelDim, RowFloats
 from capscope.battery.banks.bank import Bank, Index
+from capscope.errors import counted
 from capscope.fit import PROBIT_SCALE, success_probability
 
 CELLS_AT_ONCE = 1 << 16
@@ -84,7 +85,7 @@ class Curves:
         return spread, spread / (1 + PROBIT_SCALE * self.variance)
 
     def __repr__(self) -> str:
-        return f"Curves({len(self.intercept)} items, {self.slope.shape[1]} abilities)"
+        return f"Curves({counted(len(self.intercept), 'item')}, {self.slope.shape[1]} abilities)"
 
 
 @dataclass(frozen=True)
@@ -213,4 +214,4 @@ class ItemPool:
         return ItemPool(self.curves.take(index), self.past[:, index], self.expected[:, index])
 
     def __repr__(self) -> str:
-        return f"ItemPool({self.size} items, {len(self.past)} past models)"
+        return f"ItemPool({counted(self.size, 'item')}, {len(self.past)} past models)"

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from capscope.axes import ItemDim, RowFloats
 from capscope.data import Demands, Responses, Study, join_items
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 from capscope.files import Tensors
 from capscope.fit import IRTPosterior, IRTSettings, ItemPopulation, fit_irt
 
@@ -224,7 +224,9 @@ def refuse_widths(tensors: Tensors) -> None:
     }
     for name, width in widths.items():
         if tensors[name].ndim != 2 or tensors[name].shape[1] != width:
-            raise ValueError(f"{name} has shape {tensors[name].shape}, but {dims} abilities need {width} columns")
+            raise ValueError(
+                f"{name} has shape {tensors[name].shape}, but {dims} abilities need {counted(width, 'column')}"
+            )
 
 
 def lower_triangles(matrices: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from capscope.data.joining import names_alike, refuse_poor_joins
 from capscope.data.levels import Levels
 from capscope.data.study import Study
 from capscope.data.tables import NOT_STATED, validate
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, counted, first_few
 from capscope.files import sha256_of
 
 
@@ -140,7 +140,7 @@ def assemble_logs(
         advice = notes.advice if notes.unscored else "score the logs first"
         raise InputError(f"{first_few(map(str, sources))}: no record is scored{why}; {advice}")
     unscored = sum(table.not_administered for table in tables)
-    first = [f"{unscored} records have no score; they are no responses"] if unscored else []
+    first = [f"{counted(unscored, 'record', 'have')} no score; they are no responses"] if unscored else []
     return assemble(
         Parts(
             format=format,

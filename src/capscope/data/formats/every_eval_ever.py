@@ -38,7 +38,7 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 SCHEMA_FAMILY = "0."
 """Versions of the schema that can be read."""
@@ -182,7 +182,7 @@ def _without_copies(path: Path, notes: LogNotes) -> Iterator[tuple[int, dict[str
         seen.add(digest)
         yield number, record
     if copies:
-        notes.notes.append(f"{path.name}: {copies} lines repeat another in full; each counts once")
+        notes.notes.append(f"{path.name}: {counted(copies, 'line', 'repeat')} another in full; each counts once")
 
 
 def _datasets_asked_once(lines: list[Line]) -> set[str]:

@@ -33,7 +33,7 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 STATS = "per_instance_stats.json"
 BOOKKEEPING = frozenset(
@@ -145,7 +145,8 @@ def _told_apart(path: Path, merged: dict[Key, dict[str, object]], notes: LogNote
     kept = {key: values for key, values in merged.items() if key.perturbation not in several}
     if several:
         notes.notes.append(
-            f"{path.parent.name}: {len(merged) - len(kept)} records are left out, for perturbations of one name"
+            f"{path.parent.name}: {counted(len(merged) - len(kept), 'record', 'are')} left out, for"
+            f" perturbations of one name"
             f" ({', '.join(sorted(several))}) have different settings"
         )
     return kept

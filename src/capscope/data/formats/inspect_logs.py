@@ -269,7 +269,9 @@ def last_of_each(log: InspectLog, notes: LogNotes) -> list[tuple[int, dict[str, 
         if key not in last or _has_scores(sample) or not _has_scores(last[key][1]):
             last[key] = (number, sample)
     if again:
-        notes.notes.append(f"{log.path.name}: {again} samples are logged again; the last score of each counts")
+        notes.notes.append(
+            f"{log.path.name}: {counted(again, 'sample', 'are')} logged again; the last score of each counts"
+        )
     return list(last.values())
 
 
@@ -311,7 +313,7 @@ def _remark(log: InspectLog, records: int, ends: Ends, limits: str, notes: LogNo
         )
     if ends.kinds["invalidated"]:
         of = "count as wrong" if limits == "wrong" else "are left out"
-        notes.unscored.append(f"{name}: {ends.kinds['invalidated']} samples were invalidated; they {of}")
+        notes.unscored.append(f"{name}: {counted(ends.kinds['invalidated'], 'sample', 'were')} invalidated; they {of}")
     elif log.header.get("invalidated"):
         notes.notes.append(f"{name}: the log is marked as invalidated; its samples are taken")
 

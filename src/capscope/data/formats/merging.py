@@ -156,7 +156,7 @@ def _fitted_levels(study: Study, studies: Sequence[Study], notes: list[str]) -> 
     by_text = _ids_by_text(study, known) if not rows["item_id"].isin(ids).any() else {}
     if by_text:
         rows = rows.assign(item_id=rows["item_id"].map(by_text).fillna(rows["item_id"]))
-        notes.append(f"{study.name}: {len(by_text)} items are recognised by their texts")
+        notes.append(f"{study.name}: {counted(len(by_text), 'item', 'are')} recognised by their texts")
     kept = rows[rows["item_id"].isin(ids)]
     if kept.empty:
         raise InputError(

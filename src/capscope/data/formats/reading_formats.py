@@ -12,7 +12,7 @@ from typing import Any
 from capscope.data.formats.format import ExportReport, Format, Head, ImportReport, Paths, Suggestion, as_paths, head_of
 from capscope.data.study import Study
 from capscope.data.study_folder import MANIFEST
-from capscope.errors import CapscopeError, InputError, first_few, nearest
+from capscope.errors import CapscopeError, InputError, counted, first_few, nearest
 
 TABLE_BESIDE = "tables beside logs (import them by themselves)"
 UNKNOWN = "of no known format"
@@ -31,7 +31,7 @@ class Recognised:
 
     def remarks(self) -> list[str]:
         """Return what was recognised and what was left, one sentence each."""
-        count = "one file" if len(self.files) == 1 else f"{len(self.files)} files"
+        count = "one file" if len(self.files) == 1 else counted(len(self.files), "file")
         first = f"recognised as {self.format}: {count}"
         rest = [
             f"left: {len(files)} {why}: {first_few(list(dict.fromkeys(path.name for path in files)), 3)}"
@@ -131,12 +131,10 @@ def _formats_of(formats: Mapping[str, Format], head: Head, *, any_name: bool) ->
 
 
 def _several(given: Sequence[Path], by_format: Mapping[str, Sequence[Path]]) -> str:
-    counts = ", ".join(
-        f"{name} ({len(files)} file{'s' if len(files) > 1 else ''})" for name, files in by_format.items()
-    )
+    counts = ", ".join(f"{name} ({counted(len(files), 'file')})" for name, files in by_format.items())
     return (
-        f"{first_few(map(str, given))}: holds {counts}; choose with --format, or import each and join the studies"
-        " with 'capscope merge'"
+        f"{first_few(map(str, given))}: holds {counts}; choose with --format and import each: the first with"
+        " --out STUDY, the others with --into STUDY"
     )
 
 

@@ -12,7 +12,7 @@ from capscope.data.columns import as_identifier, blank_cells, coerced, data_row,
 from capscope.data.formats.described_items import ITEM_COLUMNS
 from capscope.data.reading import LEFT_OUT, without_index
 from capscope.data.tables import COSTS, TABLES, require_columns, validate
-from capscope.errors import LONGEST_NAME, InputError, first_few, nearest, shortened
+from capscope.errors import LONGEST_NAME, InputError, counted, first_few, nearest, shortened
 
 Layout = Literal["long", "wide", "wide-items"]
 """Long: a row for each model and item. Wide: a row for each model. Wide-items: a row for each item."""
@@ -263,14 +263,17 @@ def joined_scores(tables: Sequence[ScoreTable], runs: Runs | None = None) -> tup
         raise InputError(_clash(joined, key, repeated, tables, runs))
     count = int(joined.duplicated(key, keep=False).sum() - repeated.sum())
     if runs == "mean":
-        note = f"{count} answers are in several runs; their trials are pooled (--repeats mean)"
+        note = f"{counted(count, 'answer', 'are')} in several runs; their trials are pooled (--repeats mean)"
         return _pooled(joined, key), (note,)
     if runs == "all":
-        note = f"{count} answers are in several runs; all are kept, told apart by the facet 'run' (--repeats all)"
+        note = (
+            f"{counted(count, 'answer', 'are')} in several runs; all are kept, told apart by the facet"
+            f" 'run' (--repeats all)"
+        )
         return _numbered(joined, key, tables), (note,)
     latest = _by_time(joined, tables).drop_duplicates(key, keep="last").sort_index()
     of = "unfinished runs and in the retry" if runs == "error" else "several runs"
-    return latest.reset_index(drop=True), (f"{count} answers are in {of}; those of the latest run count",)
+    return latest.reset_index(drop=True), (f"{counted(count, 'answer', 'are')} in {of}; those of the latest run count",)
 
 
 def _by_time(joined: pd.DataFrame, tables: Sequence[ScoreTable]) -> pd.DataFrame:

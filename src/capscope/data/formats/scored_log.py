@@ -16,7 +16,7 @@ from capscope.data.formats.format import Paths, as_paths
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
 from capscope.data.reading import parse_json, read_text, require_file
 from capscope.data.tables import COSTS, TABLES
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 
 SCORE_BOUNDS = TABLES["responses"].bounds["score"]
 SUMMED = COSTS
@@ -177,7 +177,9 @@ def choose(there: Iterable[str], wanted: Sequence[str], what: str, option: str) 
         more = f"choose with {option}, which may be repeated where files differ"
         raise InputError(f"{what} {first_few(names, 10)}, not {absent}{hint}; {more}")
     if len(names) != 1:
-        raise InputError(f"{what} {len(names)} names ({first_few(names, 10)}); choose one with {option} NAME")
+        raise InputError(
+            f"{what} {counted(len(names), 'name')} ({first_few(names, 10)}); choose one with {option} NAME"
+        )
     return names[0]
 
 

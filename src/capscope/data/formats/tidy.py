@@ -30,7 +30,7 @@ from capscope.data.formats.score_tables import (
     wide_scores,
 )
 from capscope.data.formats.table_roles import role_of, suggest_tables
-from capscope.data.levels import Levels, levels_from_columns
+from capscope.data.levels import ID_NAMES, Levels, levels_from_columns
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 from capscope.data.tables import TABLES, require_columns, validate
@@ -151,6 +151,11 @@ def _levels(frame: pd.DataFrame, annotator: str | None, source: str) -> Levels:
         frame = frame.assign(annotator=annotator)
     if "level" in frame or "rubric" in frame:
         return Levels(validate(frame, "demands", source), 0)
+    own = [name for name in ID_NAMES if name in frame and name != "item_id"]
+    if own and "item_id" not in frame:
+        raise InputError(f"{source}: column 'item_id' is missing; '{own[0]}' may name the items: rename it to item_id")
+    if own:
+        raise InputError(f"{source}: holds item_id and '{own[0]}', which is an id and no rubric; leave one out")
     require_columns(frame, TABLES["items"], source)
     rubrics = tuple(str(column) for column in frame if column not in NOT_RUBRICS)
     if not rubrics:

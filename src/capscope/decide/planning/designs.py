@@ -14,6 +14,7 @@ from scipy.special import ndtri
 
 from capscope.data import Study
 from capscope.decide.planning.score_variance import RESIDUAL, TrialRows, VarianceComponents
+from capscope.errors import counted
 
 MOST_RUNS = 8
 """Most runs of one question that a design has."""
@@ -185,15 +186,17 @@ def spread_or_repeat(found: VarianceComponents, items: int, times: int, level: f
         repeated = 100 * detectable_by(error_variance(found, few, times), level, power)
         if repeated - once < 0.05:
             return (
-                f"{items} items once and {few} items {times} times show the same difference between models,"
+                f"{counted(items, 'item')} once and {counted(few, 'item')} {times} times show the same"
+                f" difference between models,"
                 f" {once:.1f} points: nearly all error is that of runs."
             )
         return (
-            f"{items} items once beat {few} items {times} times: they show a difference between models of"
+            f"{counted(items, 'item')} once beat {few} items {times} times: they show a difference between models of"
             f" {once:.1f} points instead of {repeated:.1f}, for as many answers."
         )
     return (
-        f"{items} items once show a difference between models of {once:.1f} points, {few} items {times} times at best"
+        f"{counted(items, 'item')} once show a difference between models of {once:.1f} points,"
+        f" {counted(few, 'item')} {times} times at best"
         f" the same and at worst {100 * detectable_by(error_variance(found, few), level, power):.1f}: without repeated"
         " runs the data do not say which."
     )

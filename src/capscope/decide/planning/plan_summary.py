@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from capscope.decide.planning.evaluation_plan import EFFECTS, EvaluationPlan
+from capscope.errors import counted
 
 
 def plan_text(plan: EvaluationPlan) -> str:
@@ -20,14 +21,17 @@ def _head(plan: EvaluationPlan) -> str:
     wanted = f"A difference of {100 * settings.difference:g} points is shown with a power of {settings.power:.0%}"
     if plan.power is None:
         return f"{wanted} on new items by the designs below."
-    behind = f"({100 * settings.level:g} % intervals, decisions simulated on {plan.power.n_pairs} pairs of past models)"
+    behind = (
+        f"({100 * settings.level:g} % intervals, decisions simulated on"
+        f" {counted(plan.power.n_pairs, 'pair')} of past models)"
+    )
     if plan.answers is None:
         return f"{wanted} by no number of answers to this suite of {plan.power.n_items} items {behind}."
-    text = f"{wanted} by {plan.answers} answers of {plan.power.n_items} items {behind}."
+    text = f"{wanted} by {counted(plan.answers, 'answer')} of {plan.power.n_items} items {behind}."
     if settings.precision is None:
         return text
     narrow = plan.power.answers_for_precision(settings.precision)
-    many = f"{narrow} answers" if narrow else "no number of answers to this suite"
+    many = counted(narrow, "answer") if narrow else "no number of answers to this suite"
     return f"{text}\nAn interval of +-{100 * settings.precision:g} points takes {many}."
 
 
@@ -49,16 +53,11 @@ def _sizes(plan: EvaluationPlan) -> Iterator[str]:
 def _components(plan: EvaluationPlan) -> Iterator[str]:
     """What makes single scores differ."""
     shares = [
-        f"{found.name} {100 * found.share:.0f} % ({100 * found.lower / _total(plan):.0f} to"
-        f" {100 * found.upper / _total(plan):.0f})"
+        f"{found.name} {100 * found.share:.0f} % ({100 * found.share_lower:.0f} to {100 * found.share_upper:.0f})"
         for found in plan.components.components
     ]
     what = "runs" if plan.components.runs_known else "single items and runs together"
     yield f"Variance of single scores: {', '.join(shares)}; the residual is that of {what}."
-
-
-def _total(plan: EvaluationPlan) -> float:
-    return sum(found.variance for found in plan.components.components) or 1.0
 
 
 def _designs(plan: EvaluationPlan) -> Iterator[str]:
@@ -67,7 +66,7 @@ def _designs(plan: EvaluationPlan) -> Iterator[str]:
         head = "Cheapest design on new items" if number == 0 else "Next"
         counts = {"run": design.runs, "prompt": design.prompts, "judge": design.judges}
         more = "".join(f" x {count} {name}s" for name, count in counts.items() if count > 1)
-        facets = f"{design.items} items{more or ' once'}"
+        facets = f"{counted(design.items, 'item')}{more or ' once'}"
         yield f"{head}: {facets}, cost {design.cost:.4g} a model, reliability {design.reliability:.2f}."
     if plan.runs is not None:
         yield f"Best number of runs of each question: {plan.runs}."
@@ -86,7 +85,10 @@ def _costs(plan: EvaluationPlan) -> Iterator[str]:
     """Expected costs."""
     for cost in plan.costs:
         if cost.answers in (plan.answers, plan.components.n_items):
-            yield f"{cost.answers} answers cost ${cost.usd:.2f} (80 % interval {cost.lower:.2f} to {cost.upper:.2f})."
+            yield (
+                f"{counted(cost.answers, 'answer')} cost ${cost.usd:.2f} (80 % interval {cost.lower:.2f} to"
+                f" {cost.upper:.2f})."
+            )
 
 
 def _labels(plan: EvaluationPlan) -> Iterator[str]:
@@ -96,5 +98,5 @@ def _labels(plan: EvaluationPlan) -> Iterator[str]:
         most = max(plan.labels.values())
         yield (
             f"Judge-corrected scores {width:g} points wide take {sum(plan.labels.values())} more labels over"
-            f" {len(plan.labels)} models, at most {most} of one."
+            f" {counted(len(plan.labels), 'model')}, at most {most} of one."
         )

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from capscope.axes import RowFloats
 from capscope.data import Responses, Study, task_labels
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 from capscope.intervals import bootstrap_interval
 
 RESIDUAL = "residual"
@@ -56,6 +56,10 @@ class VarianceComponent:
     """Share of the sum of all components."""
     clipped: bool
     """Whether the estimate was below 0 and set to 0."""
+    share_lower: float = 0.0
+    """Lower bound of the share, within 0 and 1."""
+    share_upper: float = 1.0
+    """Upper bound of the share, within 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,12 @@ def variance_components(
     names, runs_known = told_apart(rows)
     point = moment_estimates(rows, names)
     anew = np.array([moment_estimates(rows.drawn(rng), names) for _ in range(draws)])
+    if np.ptp(rows.score) == 0:
+        raise InputError(
+            f"{study.name}: all scores are {rows.score[0]:g}, which does not say how much scores vary; a plan needs"
+            " answers of models that differ, or harder or easier items"
+        )
+    shares = np.clip(anew, 0, None) / np.maximum(np.clip(anew, 0, None).sum(axis=1, keepdims=True), 1e-300)
     n_models, n_items = (len(np.unique(rows.levels[axis])) for axis in ("model", "item"))
     n_tasks = len(np.unique(rows.levels["task"])) if "task" in rows.levels else 1
     clusters = min(n_models, n_items)
@@ -162,7 +172,11 @@ def variance_components(
         shift = float(point[place]) - bounds.point
         value = max(0.0, float(point[place]))
         lower, upper = max(0.0, bounds.lower + shift), max(0.0, bounds.upper + shift)
-        found.append(VarianceComponent(name, value, lower, upper, value / total, bool(point[place] < 0)))
+        share = value / total
+        of_share = bootstrap_interval(share, shares[:, place], clusters, level)
+        ends = np.clip([of_share.lower + share - of_share.point, of_share.upper + share - of_share.point], 0, 1)
+        clipped = bool(point[place] < 0)
+        found.append(VarianceComponent(name, value, lower, upper, share, clipped, float(ends[0]), float(ends[1])))
     notes = _notes(found, runs_known, n_models)
     return VarianceComponents(tuple(found), runs_known, n_models, n_items, n_tasks, level, notes)
 
@@ -252,5 +266,5 @@ def _notes(found: list[VarianceComponent], runs_known: bool, n_models: int) -> t
     if clipped:
         notes.append(f"estimated below 0 and set to 0: {', '.join(clipped)}")
     if n_models < FEWEST_MODELS:
-        notes.append(f"{n_models} models: how much models differ is hardly known")
+        notes.append(f"{counted(n_models, 'model')}: how much models differ is hardly known")
     return tuple(notes)

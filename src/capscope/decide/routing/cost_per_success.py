@@ -107,7 +107,11 @@ def success_costs(
     responses = study.require("responses")
     cost = _chosen(responses, cost, study.name)
     known = responses[responses[cost].notna()]
-    notes = [] if len(known) == len(responses) else [f"{len(responses) - len(known)} answers without {cost} left out"]
+    notes = (
+        []
+        if len(known) == len(responses)
+        else [f"{counted(len(responses) - len(known), 'answer')} without {cost} left out"]
+    )
     items = {str(model): _by_item(own, cost) for model, own in known.groupby("model", observed=True)}
     absent = sorted(set(map(str, responses["model"].unique())) - set(items))
     notes += [f"left out, since no answer has {cost}: {first_few(absent)}"] if absent else []

@@ -16,7 +16,7 @@ from capscope.decide.routing.routes import Requests
 from capscope.decide.routing.rules import WEIGHTS, RouteCurve, best_single, best_value, learn_rule, of_choice
 from capscope.display import ArrowTables
 from capscope.embedding import text_vectors
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 from capscope.intervals import normal_quantile
 
 TARGETS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -99,7 +99,7 @@ class RouteEvaluation(ArrowTables):
         return f"At the best single model's score, routing saves {saving:.0%} of its cost"
 
     def __repr__(self) -> str:
-        return f"RouteEvaluation({self.n_models} models, {self.n_items} requests)\n{self.verdict}"
+        return f"RouteEvaluation({counted(self.n_models, 'model')}, {self.n_items} requests)\n{self.verdict}"
 
 
 def evaluate_route(  # noqa: PLR0913 - every setting has a default and is given by keyword

@@ -104,7 +104,7 @@ class Routes(ArrowTables):
             "target": self.settings.target,
             "level": self.settings.level,
             "certified": self.rule.certified,
-            "floor": None if self.rule.single is None else self.evidence.models[self.rule.single],
+            "floor": self.rule.floor_name(self.evidence.models),
             "expected": self.routed.as_dict() | {"saving": self.saving},
             "best_single": self.single.as_dict(),
             "cheapest": self.cheapest.as_dict(),
@@ -134,6 +134,9 @@ class Routes(ArrowTables):
             lines.append(
                 f"{met} of {n} requests have a model whose conservative chance is {self.settings.target:g} or more; the"
                 " others go to the best."
+                if self.rule.certified and not self.rule.by_value
+                else f"{met} of {n} requests meet the target of {self.settings.target:g}; all go by value, since the"
+                " cheapest that meet it are not shown to be as good as a single model at their cost."
                 if self.rule.certified
                 else f"No target of {self.settings.target:g} could be certified: all requests go to the best model."
             )
@@ -293,8 +296,8 @@ def routes_of(
     lower = rule.lower(candidates)
     reason = np.full(len(choice), "best value" if rule.target is None else "best chance", dtype=object)
     reason[meets] = "cheapest that meets the target"
-    if rule.single is not None:
-        reason[:] = "floor: one model for all"
+    if rule.by_value or rule.single is not None:
+        reason[:] = "floor: best value" if rule.by_value else "floor: one model for all"
     reason[~tested] = "task without answers: best single model"
     table = pd.DataFrame(
         {

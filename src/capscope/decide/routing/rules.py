@@ -3,9 +3,11 @@
 Two rules: *target* takes the cheapest model whose conservative chance reaches a target, else the best; *value* takes
 the model with the largest chance less a weight times its cost. Both are tested on requests held out, in a fixed
 sequence from the strictest setting on, so that the last one that passes holds at the stated level (Bauer, 1991). The
-*floor* allows a rule only if its mean score is shown to be no lower than that of the best single model at its cost.
+*floor* allows a rule only if its mean score is shown to be no lower than that of the best single model at its cost;
+where the rule of the target fails this, the rule of value at the same cost is tried before one model gets everything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,8 +19,8 @@ from capscope.intervals import normal_quantile
 
 WEIGHTS = np.r_[0.0, np.geomspace(0.002, 30.0, 80)]
 """Weights of the cost, in chances of success for the mean cost of the best single model."""
-FLOOR_LEVEL = 0.95
-"""One-sided level of the test against single models."""
+FLOOR_LEVEL, SECOND_LEVEL = 0.95, 0.975
+"""One-sided levels of the test against single models: of the first rule, and of the rule tried where that one fails."""
 MARGINS = np.linspace(0.0, 2.0, 21)
 """Margins in log-odds that are tried until the target holds on held-out requests."""
 FEWEST_MET = 20
@@ -39,16 +41,23 @@ class RouteRule:
     """Whether the test on held-out requests was passed."""
     single: int | None = None
     """Model that gets all requests instead, by its place; None where routing is allowed."""
+    by_value: bool = False
+    """Whether the model is chosen by value, with `weight`, where the choice by target is not shown to be good enough;
+    the target then says only which requests meet it."""
 
     def choose(self, candidates: RouteChances) -> RowIndex:
         """Return the place of each request's model."""
         if self.single is not None:
             return np.full(candidates.chance.shape[1], self.single)
-        if self.target is None:
+        if self.target is None or self.by_value:
             return best_value(candidates, self.weight)
         met = self.meets(candidates)
         price = np.where(met, candidates.cost - 1e-9 * candidates.chance, np.inf)
         return np.where(met.any(axis=0), price.argmin(axis=0), best_value(candidates, 0.0))
+
+    def floor_name(self, models: Sequence[str]) -> str | None:
+        """Return what is done instead of the target: one of the models, or `value`; None where nothing is."""
+        return "value" if self.by_value else None if self.single is None else models[self.single]
 
     def lower(self, candidates: RouteChances) -> ModelItem:
         """Return conservative chances less the margin."""
@@ -104,24 +113,47 @@ def learn_rule(evidence: RouteEvidence, settings: RouteSettings) -> RouteRule:
     rule = _value_rule(evidence) if settings.target is None else _target_rule(evidence, settings.target, settings.level)
     if not settings.floor:
         return rule
-    choice = rule.choose(evidence.candidates)
-    cost = float(of_choice(evidence.candidates.cost, choice).mean())
-    reference = held_out_single(evidence, cost)
-    gain = of_choice(evidence.score, choice) - of_choice(evidence.score, reference)
-    if lower_mean(gain) >= 0:
+    cost = _mean_cost(rule, evidence)
+    if _no_worse(rule, evidence, cost):
         return rule
-    single = best_single(evidence.score, evidence.candidates.cost, cost)
     if settings.target is None:
-        return replace(rule, single=single)
-    # what one model gets is another choice, so that the target is tested again
+        return replace(rule, single=best_single(evidence.score, evidence.candidates.cost, cost))
+    # another choice needs another test of the target: by value at the same cost, else one model for all
+    by_value = _value_within(evidence, cost)
+    if by_value is not None:
+        return _target_rule(evidence, settings.target, settings.level, by_value)
+    single = RouteRule(target=None, single=best_single(evidence.score, evidence.candidates.cost, cost))
     return _target_rule(evidence, settings.target, settings.level, single)
 
 
-def _target_rule(evidence: RouteEvidence, target: float, level: float, single: int | None = None) -> RouteRule:
+def _mean_cost(rule: RouteRule, evidence: RouteEvidence) -> float:
+    return float(of_choice(evidence.candidates.cost, rule.choose(evidence.candidates)).mean())
+
+
+def _no_worse(rule: RouteRule, evidence: RouteEvidence, budget: float, level: float = FLOOR_LEVEL) -> bool:
+    """Whether a rule is shown to score no lower than the best single model within a budget."""
+    gain = of_choice(evidence.score, rule.choose(evidence.candidates))
+    return lower_mean(gain - of_choice(evidence.score, held_out_single(evidence, budget)), level) >= 0
+
+
+def _value_within(evidence: RouteEvidence, budget: float) -> RouteRule | None:
+    """The rule of value that spends the most within a budget, if it is shown to be as good as a single model there."""
+    scale = float(evidence.candidates.cost[best_single(evidence.score, evidence.candidates.cost)].mean())
+    for weight in WEIGHTS:
+        rule = RouteRule(target=None, weight=float(weight / max(scale, 1e-300)))
+        if _mean_cost(rule, evidence) <= budget:
+            return rule if _no_worse(rule, evidence, budget, SECOND_LEVEL) else None
+    return None
+
+
+def _target_rule(evidence: RouteEvidence, target: float, level: float, floor: RouteRule | None = None) -> RouteRule:
     """Test margins from the strictest on; the last one before a failure holds the target at this level."""
+    start = RouteRule(target=target)
+    if floor is not None:
+        start = replace(start, single=floor.single, weight=floor.weight, by_value=floor.single is None)
     passed: RouteRule | None = None
     for margin in MARGINS[::-1]:
-        rule = RouteRule(target=target, margin=float(margin), single=single)
+        rule = replace(start, margin=float(margin))
         choice = rule.choose(evidence.candidates)
         met = of_choice(rule.meets(evidence.candidates), choice)
         if met.sum() < FEWEST_MET:
@@ -131,7 +163,7 @@ def _target_rule(evidence: RouteEvidence, target: float, level: float, single: i
         if betaincinv(max(right, EDGE_COUNT), len(success) - right + 1, 1 - level) < target:
             break
         passed = rule
-    return passed or RouteRule(target=target, certified=False, single=single)
+    return passed or replace(start, certified=False)
 
 
 EDGE_COUNT = 1e-6

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from capscope import __version__
 from capscope.axes import RowFloats
-from capscope.errors import FitError, LostProcess
+from capscope.errors import FitError, LostProcess, counted
 from capscope.fit.cells.answers import Answers, GridAnswers, PartOfAnswers
 from capscope.fit.cells.interface import Cells, CurvatureColumns, Factors, Products, ResidualColumns
 from capscope.fit.cells.layout import BothWays, lay_out
@@ -224,7 +224,9 @@ def summarise_ranks(answers: Answers, ranks: Ranks | None) -> ResponseSummary:
         return summarise(answers)
     n_items = len(answers.items)
     if n_items < ranks.size:
-        raise FitError(f"{ranks.size} processes for {n_items} items; start at most one process for each item")
+        raise FitError(
+            f"{ranks.size} processes for {counted(n_items, 'item')}; start at most one process for each item"
+        )
     _refuse_other_answers(answers, ranks)
     own = summed_up(_own_part(answers, ranks))
     whole = ResponseSummary(own.models, Margins.none(n_items))

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from capscope.data import Demands, LevelCounts, Responses, Study, refuse_foreign_demands
-from capscope.errors import first_few
+from capscope.errors import counted, first_few
 from capscope.fit.curves.classical import Slices, dominant_slices, fit_classical
 from capscope.fit.curves.posterior import CurvePosterior
 from capscope.fit.curves.program import CENTRE_LEVEL, CurveProgram, curve_data
@@ -126,6 +126,10 @@ def _remarks(slices: Slices) -> list[str]:
     """Advice on items that lack levels."""
     partly, unrated = slices.n_partly_rated, slices.n_unrated
     return [
-        *([f"{partly} items lack some demand levels; typical levels stand in with their spread"] if partly else []),
+        *(
+            [f"{counted(partly, 'item', 'lack')} some demand levels; typical levels stand in with their spread"]
+            if partly
+            else []
+        ),
         *([f"{unrated} answered items have no demand level and are left out"] if unrated else []),
     ]

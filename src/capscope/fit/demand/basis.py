@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from capscope.axes import ItemDim, RowFloats
-from capscope.data import Study, known_levels, task_labels
+from capscope.data import Study, known_chance, known_levels, task_labels
 from capscope.errors import FitError
 
 Columns = Float[np.ndarray, "item column"]
@@ -176,10 +176,7 @@ def demand_items(
         return DemandItems(level, sd, None, ("",) * len(ids), ("",) * len(ids), np.zeros(len(ids)))
     table = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
     table = table.reindex(list(ids))
-    # a floor of 1 leaves no room for ability
-    floor = (
-        table["chance"].astype(float).fillna(0).to_numpy().clip(0, 0.99) if "chance" in table else np.zeros(len(ids))
-    )
+    floor = known_chance(table["chance"]).fillna(0).to_numpy() if "chance" in table else np.zeros(len(ids))
     return DemandItems(level, sd, None, _names(table["label"]), _names(table["benchmark"]), floor.clip(0, MOST_FLOOR))
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import Responses
-from capscope.errors import FitError
+from capscope.errors import FitError, counted
 from capscope.fit.engines.laplace import HierarchicalProgram, LaplacePosterior, Latent
 from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.irt.moments import irt_parameters
@@ -301,7 +301,8 @@ def chain_status(draws: dict[str, Tensor], divergences: int) -> Status:
     effective = effective_sample_size(varying).numpy()
     unmixed, few = (r_hat > MOST_R_HAT).mean(), (effective < LEAST_EFFECTIVE).mean()
     advice = [
-        f"NUTS, {len(flat)} draws: largest r-hat {r_hat.max():.3f}, least effective sample size {effective.min():.0f}, "
+        f"NUTS, {counted(len(flat), 'draw')}: largest r-hat {r_hat.max():.3f}, least effective sample"
+        f" size {effective.min():.0f}, "
         f"{divergences} divergent"
     ]
     if unmixed > UNMIXED_SHARE:

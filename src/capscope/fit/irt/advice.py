@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from capscope.errors import first_few
+from capscope.errors import counted, first_few
 from capscope.fit.cells.answers import Answers
 from capscope.fit.cells.response_summary import ResponseSummary, block_labels
 from capscope.fit.irt.posterior import IRTPosterior
@@ -156,5 +156,5 @@ def _small(posterior: IRTPosterior) -> list[str]:
     if n_models == 1:
         return ["one model only: its ability is not separated from the items' difficulties"]
     if posterior.dims >= n_models:
-        return [f"{posterior.dims} dimensions for {n_models} models: use fewer dimensions than models"]
+        return [f"{posterior.dims} dimensions for {counted(n_models, 'model')}: use fewer dimensions than models"]
     return []

@@ -15,7 +15,7 @@ from scipy.special import chdtrc
 from capscope.axes import FloatArray, ModelDim, RowFloats
 from capscope.data import Responses
 from capscope.display import ArrowTables
-from capscope.errors import FitError
+from capscope.errors import FitError, counted
 from capscope.fit.irt.moments import gaussian_draws
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.links import success_probability
@@ -69,7 +69,8 @@ def item_fit(posterior: IRTPosterior, responses: Responses) -> ItemFit:
     if len(np.unique(cell)) < len(cell):
         repeats = len(cell) - len(np.unique(cell))
         raise FitError(
-            f"item_fit: {repeats} answers repeat a model on an item; S-X2 is for one answer each, so keep one condition"
+            f"item_fit: {counted(repeats, 'answer', 'repeat')} a model on an item; S-X2 is for one answer"
+            f" each, so keep one condition"
         )
     shape = (len(posterior.models), len(posterior.items))
     score = np.full(shape, np.nan)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from capscope.axes import FloatArray
-from capscope.errors import FitError
+from capscope.errors import FitError, counted
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.links import logit_mean
 
@@ -120,6 +120,6 @@ def _common(old: IRTPosterior, new: IRTPosterior) -> tuple[np.ndarray, np.ndarra
     at = {item: position for position, item in enumerate(old.items)}
     pairs = [(at[item], position) for position, item in enumerate(new.items) if item in at]
     if len(pairs) < LEAST_COMMON:
-        raise FitError(f"the two fits share {len(pairs)} items; linking needs at least {LEAST_COMMON}")
+        raise FitError(f"the two fits share {counted(len(pairs), 'item')}; linking needs at least {LEAST_COMMON}")
     index = np.array(pairs)
     return index[:, 0], index[:, 1]

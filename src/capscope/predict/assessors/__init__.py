@@ -23,6 +23,8 @@ FAMILY = (
     "boosted:BOOSTED",
     "stacked:STACKED",
     "by_parts:AGENTS",
+    "text_encoder:TEXT_HEAD",
+    "text_encoder:TEXT_ENCODER",
 )
 """The members, as ``module:entry``, in the order in which they are listed and run."""
 
@@ -35,8 +37,10 @@ DEFAULT = "stacked"
 
 
 def usable(features: ItemFeatures, agents: AgentDesign | None = None) -> tuple[str, ...]:
-    """Return the names of the assessors that can work with these item features, and parts of agents."""
-    return tuple(name for name, entry in ASSESSORS.items() if entry.works_with(features, agents))
+    """Return the assessors that work with these item features and parts of agents, but for those run on request."""
+    return tuple(
+        name for name, entry in ASSESSORS.items() if not entry.on_request and entry.works_with(features, agents)
+    )
 
 
 __all__ = ["ASSESSORS", "DEFAULT", "FAMILY", "usable"]

@@ -123,7 +123,9 @@ class Contamination(ArrowTables):
         )
         if not len(found):
             tests = counted(len(self.table), "test")
-            return f"Contamination: no evidence in {tests}; {power}; a smaller one may be there."
+            blind = (self.table["verdict"] == UNKNOWN).all()
+            verdict = f"cannot tell from {tests}" if blind else f"no evidence in {tests}"
+            return f"Contamination: {verdict}; {power}; a smaller one may be there."
         first = found.iloc[0]
         return (
             f"Contamination: {counted(found['subject'].nunique(), 'subject')} out of line (first {first['subject']} on"
@@ -208,7 +210,7 @@ class _ModelFacts:
 
 
 @dataclass(frozen=True)
-class _SuspectedPart:
+class _Suspected:
     """Items to examine together: a suspected benchmark alone, or beside its control."""
 
     study: Study
@@ -216,29 +218,27 @@ class _SuspectedPart:
     control: bool
 
 
-def _parts(study: Study, settings: ContaminationSettings) -> list[_SuspectedPart]:
+def _parts(study: Study, settings: ContaminationSettings) -> list[_Suspected]:
     """Each suspected benchmark alone and, where there is a control, beside it."""
     if study.items is None:
         if settings.benchmark or settings.against:
             of_benchmark(study, str(settings.benchmark or settings.against))
-        return [_SuspectedPart(study, "all", control=False)]
+        return [_Suspected(study, "all", control=False)]
     names = sorted(study.items["benchmark"].astype(str).unique())
     if settings.benchmark is not None:
         of_benchmark(study, settings.benchmark)
         names = [settings.benchmark]
-    parts = [
-        _SuspectedPart(of_benchmark(study, name), name, control=False) for name in names if name != settings.against
-    ]
+    parts = [_Suspected(of_benchmark(study, name), name, control=False) for name in names if name != settings.against]
     if settings.against is None:
         return parts
     beside = of_benchmark(study, settings.against).require("items")["item_id"]
     both = [pd.concat([part.study.require("items")["item_id"], beside]) for part in parts]
     joint = [study.keep_items(pd.Index(ids)) for ids in both]
-    return parts + [_SuspectedPart(one, part.suspect, control=True) for one, part in zip(joint, parts, strict=True)]
+    return parts + [_Suspected(one, part.suspect, control=True) for one, part in zip(joint, parts, strict=True)]
 
 
 def _tested(
-    part: _SuspectedPart, sources: _ModelFacts, settings: ContaminationSettings
+    part: _Suspected, sources: _ModelFacts, settings: ContaminationSettings
 ) -> tuple[list[LeakTest], list[str]]:
     """Test all models of one part of a study by all evidence."""
     if part.study.responses is None or not len(part.study.responses):
@@ -270,7 +270,7 @@ def _answered(study: Study, responses: Responses, seed: int) -> AnsweredItems:
 
 
 def _exposures(
-    part: _SuspectedPart, responses: Responses, sources: _ModelFacts, settings: ContaminationSettings
+    part: _Suspected, responses: Responses, sources: _ModelFacts, settings: ContaminationSettings
 ) -> tuple[list[Exposure], list[str]]:
     """Collect the evidence that there is, and say which there is not."""
     models, ids, items = responses.models, responses.items, part.study.items

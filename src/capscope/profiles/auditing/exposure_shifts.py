@@ -23,13 +23,21 @@ MOST_OWN = 0.9
 """Largest share of an item's information that is taken for a model's own answer."""
 ROUNDS, LONGEST_STEP, STILL = 40, 1.0, 1e-8
 LEAST_VARIANCE = 1e-6
-WORKING_LEAK = 0.05
-LEAK_ROUNDS, MOST_LEAK = 4, 0.9
+WORKING_LEAK = 0.15
 """Leak at which the weights of the estimate without known items are best; at 0 the hardest items would decide alone."""
+FELT = 0.8
+"""Part of its expected effect that a leak of unknown items has: its answers make their items look easier as well.
+
+Measured on planted leaks (benchmarks/contamination.py); what the items' curves lose is removed to first order only.
+"""
 EXPECTED_SUSPECTS = 0.2
 """Contaminated models expected before the data, of 4 models' worth of evidence."""
 PRIOR_MODELS, MOST_SUSPECTS = 4.0, 0.5
 EM_ROUNDS = 60
+MOST_LEFT_OUT = 200
+"""Up to this number of models each is judged by a law of the others; among more, one makes no difference."""
+FEWEST_FOR_LINE, FEWEST_FOR_BEND = 10, 30
+"""Models from which the expected estimate may depend on ability linearly, and along a parabola."""
 CORE, CORE_STEPS, FIRST_QUANTILES = 0.6, 20, (0.2, 0.35, 0.5)
 """Share of the models that the first curve must fit, steps towards it, and where it may start."""
 APART = 3.0
@@ -110,7 +118,7 @@ class Shifts:
     def only(self, models: np.ndarray) -> "Shifts":
         """Return the same with NaN for the models outside a mask."""
         blank = np.where(models, 0.0, np.nan)
-        return Shifts(self.ability + blank, self.estimate + blank, self.se + blank, self.influence)
+        return replace(self, ability=self.ability + blank, estimate=self.estimate + blank, se=self.se + blank)
 
 
 def known_shifts(cells: AnsweredItems, exposed: ModelItem) -> Shifts:
@@ -156,36 +164,40 @@ def _maximum(
 def leaked_shares(cells: AnsweredItems) -> Shifts:
     """Estimate the share of each model's answers that are right whatever the item's difficulty.
 
+    One step from no leak, so that the estimate of a clean model is as likely too low as too high.
+
     Args:
         cells: Answers and item curves.
 
     Returns:
-        Abilities, and shares that first-order errors of ability do not touch; a share may come out below 0.
+        Abilities, shares that first-order errors of ability do not touch (they may come out below 0), and their
+        standard errors where nothing leaked.
     """
-    leak = np.zeros(len(cells.trials))
-    shifts = _leak_step(cells, leak)
-    for _ in range(LEAK_ROUNDS):
-        leak = np.clip(np.nan_to_num(shifts.estimate), 0.0, MOST_LEAK)
-        shifts = _leak_step(cells, leak)
-    return shifts
-
-
-def _leak_step(cells: AnsweredItems, leak: ModelFloats) -> Shifts:
-    """One step of the estimate of leaked shares from a first value."""
-    leaky = replace(cells, floor=cells.floor + leak[:, None] * (1 - cells.floor))
-    ability = _maximum(leaky, cells.trials, np.zeros_like(cells.trials))[0][:, 0]
-    chance = leaky.chance(ability)
-    variance, gradient = _variance(chance), leaky.gradient(chance) * cells.slope
-    missed = (1 - chance) / (1 - leak[:, None])
-    raw = missed / _variance(chance + WORKING_LEAK * (1 - chance))
+    ability = _maximum(cells, cells.trials, np.zeros_like(cells.trials))[0][:, 0]
+    chance = cells.chance(ability)
+    variance, gradient = _variance(chance), cells.gradient(chance) * cells.slope
+    raw = (1 - chance) / _variance(chance + WORKING_LEAK * (1 - chance))
     by_ability = (cells.trials * gradient**2 / variance).sum(1)
     share = (cells.trials * raw * gradient).sum(1) / np.maximum(by_ability, LEAST_VARIANCE)
     weight = raw - share[:, None] * gradient / variance
-    reach = (cells.trials * weight * missed).sum(1)
+    reach = (cells.trials * weight * (1 - chance)).sum(1)
     reach = np.where((cells.trials.sum(1) > 0) & (reach > LEAST_VARIANCE), reach, np.nan)
     influence = weight * (cells.right - cells.trials * chance) / reach[:, None]
     se = np.sqrt((cells.trials * weight**2 * variance).sum(1)) / reach
-    return Shifts(ability + 0 * reach, leak + influence.sum(1), se, influence)
+    return Shifts(ability + 0 * reach, influence.sum(1), se, influence)
+
+
+def expected_shares(cells: AnsweredItems, ability: ModelFloats, leak: float) -> Shifts:
+    """What `leaked_shares` gives on average where a share of the answers leaked: less, since ability seems higher too.
+
+    Args:
+        cells: Answers and item curves.
+        ability: Abilities.
+        leak: Leaked share of all items.
+    """
+    chance = cells.chance(np.nan_to_num(ability))
+    shifts = leaked_shares(replace(cells, right=cells.trials * (chance + leak * (1 - chance))))
+    return replace(shifts, estimate=FELT * shifts.estimate)
 
 
 def _variance(chance: ModelItem) -> ModelItem:
@@ -194,63 +206,100 @@ def _variance(chance: ModelItem) -> ModelItem:
 
 @dataclass(frozen=True)
 class CleanLaw:
-    """Estimates that clean models of the same ability would show."""
+    """Estimates that clean models of the same ability would show, each model judged by the others."""
 
     center: ModelFloats
     """Expected estimate of each model if it is clean."""
-    sd: ModelFloats
-    """Standard deviation of its estimate if it is clean: its answers, and how far clean models differ."""
-    spread: float
-    """Standard deviation between clean models beyond the noise of answers."""
-    freedom: float
-    """Degrees of freedom of `spread`."""
-    clean: ModelFloats
-    """Probability that each model is clean."""
+    between: ModelFloats
+    """Standard deviation of a clean model around it beyond the noise of its answers."""
+    freedom: ModelFloats
+    """Degrees of freedom of `between`."""
 
-    def p_value(self, excess: np.ndarray, sd: np.ndarray) -> np.ndarray:
-        """Chance that a clean model exceeds its expectation by that much, one-sided."""
-        return t.sf(excess / sd, self.freedom)
+    def p_value(self, excess: ModelFloats, noise: ModelFloats) -> ModelFloats:
+        """Chance that a clean model exceeds its expectation by that much, one-sided.
 
-    def least_shift(self, sd: np.ndarray, alpha: float, power: float) -> np.ndarray:
-        """Shift that is found with this power at this one-sided level."""
-        return (t.isf(alpha, self.freedom) + norm.ppf(power)) * sd
+        Args:
+            excess: Estimates minus `center`.
+            noise: Their standard errors.
+        """
+        return np.asarray(t.sf(excess / np.hypot(noise, self.between), self.freedom))
 
 
-def clean_law(shifts: Shifts) -> CleanLaw:
+def clean_law(shifts: Shifts, without: tuple[int, ...] | None = None) -> CleanLaw:
     """Estimate what clean models show, from all models, some of which may be contaminated.
 
     A mixture of two classes, both around a curve over ability: clean ones, and ones that lie above it by several
-    standard deviations; the class sizes, the curve and the spread of the clean ones by EM.
+    standard deviations; the class sizes, the curve and the spread of the clean ones by EM. No model is judged by a law
+    that it was part of, so that a lone contaminated one does not hide behind the spread that it makes.
 
     Args:
-        shifts: Estimates of at least 3 models; the others are NaN.
+        shifts: Estimates of at least 4 models; the others are NaN.
+        without: Models that are left out together, such as a family; None leaves out each by itself.
     """
     known = np.flatnonzero(np.isfinite(shifts.estimate))
-    value, noise = shifts.estimate[known], shifts.se[known] ** 2
-    columns = _curve(shifts.ability[known])
-    clean, spread = _first_clean(value, noise, columns)
-    suspects = 0.05
-    beta, covariance = np.zeros(columns.shape[1]), np.eye(columns.shape[1])
-    for _ in range(EM_ROUNDS):
-        weight = clean / (noise + spread)
-        covariance = np.linalg.inv(columns.T @ (columns * weight[:, None]) + 1e-12 * np.eye(columns.shape[1]))
-        beta = covariance @ (columns.T @ (weight * value))
-        rest = value - columns @ beta
-        spread = _spread(rest, noise, clean, columns.shape[1])
-        sd = np.sqrt(noise + spread)
-        gap = max(float(((1 - clean) * rest).sum() / max((1 - clean).sum(), 1e-9)), APART * float(np.median(sd)))
-        odd = norm.pdf(rest, gap, np.sqrt(sd**2 + gap**2 / 2))
-        plain = norm.pdf(rest, 0, sd)
-        plain, odd = (1 - suspects) * plain, suspects * np.where(rest > 0, odd, 0.0)
-        clean = np.where(plain + odd > 0, plain / np.maximum(plain + odd, 1e-300), (rest <= 0).astype(float))
-        suspects = min(((1 - clean).sum() + EXPECTED_SUSPECTS) / (len(clean) + PRIOR_MODELS), MOST_SUSPECTS)
-    # the center was drawn towards the clean models that it was estimated from, not towards the others
-    of_center = np.einsum("mc,cd,md->m", columns, covariance, columns) * (1 - 2 * clean)
-    freedom = max(float(clean.sum()) - columns.shape[1], 1.0)
-    blank = np.full(len(shifts.estimate), np.nan)
-    parts = [columns @ beta, np.sqrt(noise + spread + of_center), clean]
-    center, sd, clean = (_put(blank, known, part) for part in parts)
-    return CleanLaw(center, sd, float(np.sqrt(spread)), freedom, clean)
+    parts = np.full((3, len(shifts.estimate)), np.nan)
+    if without is not None or len(known) > MOST_LEFT_OUT:
+        kept = np.setdiff1d(known, np.array(without or (), dtype=np.int64))
+        parts[:, known] = _CleanCurve.of(shifts, kept).at(shifts.ability[known])
+        return CleanLaw(*parts)
+    for model in known:
+        curve = _CleanCurve.of(shifts, known[known != model])
+        parts[:, model : model + 1] = curve.at(shifts.ability[model : model + 1])
+    return CleanLaw(*parts)
+
+
+@dataclass(frozen=True)
+class _CleanCurve:
+    """The curve of clean models over ability, and their spread around it."""
+
+    middle: float
+    unit: float
+    beta: np.ndarray
+    covariance: np.ndarray
+    spread: float
+    freedom: float
+
+    @classmethod
+    def of(cls, shifts: Shifts, models: np.ndarray) -> "_CleanCurve":
+        """Estimate the curve from some models by EM."""
+        value, noise, ability = shifts.estimate[models], shifts.se[models] ** 2, shifts.ability[models]
+        middle, unit = float(ability.mean()), max(float(ability.std()), 1e-9)
+        degree = 0 if len(models) < FEWEST_FOR_LINE else 1 if len(models) < FEWEST_FOR_BEND else 2
+        columns = _powers((ability - middle) / unit, degree)
+        clean, spread = _first_clean(value, noise, columns)
+        suspects = 0.05
+        beta, covariance = np.zeros(degree + 1), np.eye(degree + 1)
+        for _ in range(EM_ROUNDS):
+            weight = clean / (noise + spread)
+            covariance = np.linalg.inv(columns.T @ (columns * weight[:, None]) + 1e-12 * np.eye(degree + 1))
+            beta = covariance @ (columns.T @ (weight * value))
+            rest = value - columns @ beta
+            before, spread = spread, _spread(rest, noise, clean, degree + 1)
+            sd = np.sqrt(noise + spread)
+            clean, suspects = _classes(rest, sd, clean, suspects)
+            if abs(spread - before) < STILL:
+                break
+        return cls(middle, unit, beta, covariance, spread, max(float(clean.sum()) - degree - 1, 1.0))
+
+    def at(self, ability: np.ndarray) -> np.ndarray:
+        """Center, spread with the uncertainty of the center, and degrees of freedom at abilities."""
+        columns = _powers((ability - self.middle) / self.unit, len(self.beta) - 1)
+        of_center = np.einsum("mc,cd,md->m", columns, self.covariance, columns)
+        between = np.sqrt(self.spread + of_center)
+        return np.stack([columns @ self.beta, between, np.full(len(ability), self.freedom)])
+
+
+def _classes(rest: np.ndarray, sd: np.ndarray, clean: np.ndarray, suspects: float) -> tuple[np.ndarray, float]:
+    """Probability that each model is clean, and the share that is not."""
+    gap = max(float(((1 - clean) * rest).sum() / max((1 - clean).sum(), 1e-9)), APART * float(np.median(sd)))
+    odd = suspects * np.where(rest > 0, norm.pdf(rest, gap, np.sqrt(sd**2 + gap**2 / 2)), 0.0)
+    plain = (1 - suspects) * norm.pdf(rest, 0, sd)
+    clean = np.where(plain + odd > 0, plain / np.maximum(plain + odd, 1e-300), (rest <= 0).astype(float))
+    return clean, min(((1 - clean).sum() + EXPECTED_SUSPECTS) / (len(clean) + PRIOR_MODELS), MOST_SUSPECTS)
+
+
+def _powers(scaled: np.ndarray, degree: int) -> np.ndarray:
+    return np.stack([scaled**power for power in range(degree + 1)], axis=1)
 
 
 def _first_clean(value: np.ndarray, noise: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, float]:
@@ -274,19 +323,6 @@ def _first_clean(value: np.ndarray, noise: np.ndarray, columns: np.ndarray) -> t
     sd = np.sqrt(least / size / of_core)
     clean = np.where(best < APART * np.maximum(sd, np.sqrt(noise)), 1.0, 0.0)
     return clean, max(float(sd**2 - np.median(noise)), 0.0)
-
-
-def _put(blank: np.ndarray, known: np.ndarray, part: np.ndarray) -> np.ndarray:
-    full = blank.copy()
-    full[known] = part
-    return full
-
-
-def _curve(ability: np.ndarray) -> np.ndarray:
-    """Columns of a polynomial over ability; of higher degree the more models there are."""
-    degree = 0 if len(ability) < 10 else 1 if len(ability) < 30 else 2
-    scaled = (ability - ability.mean()) / max(float(ability.std()), 1e-9)
-    return np.stack([scaled**power for power in range(degree + 1)], axis=1)
 
 
 def _spread(rest: np.ndarray, noise: np.ndarray, weight: np.ndarray | None = None, lost: int = 1) -> float:

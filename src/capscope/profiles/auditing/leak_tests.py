@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from capscope.axes import ModelFloats, ModelItem
 from capscope.profiles.auditing.exposure import Exposure
@@ -13,10 +13,13 @@ from capscope.profiles.auditing.exposure_shifts import (
     CleanLaw,
     Shifts,
     clean_law,
+    expected_shares,
     known_shifts,
     leaked_shares,
 )
 
+LEAKS = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+"""Leaked shares of all items at which the power is computed, where it is not known which leaked."""
 FEWEST_MODELS = 8
 """Models needed to see how far clean ones differ."""
 FEWEST_ANSWERS = 10
@@ -46,6 +49,8 @@ class LeakTest:
     law: CleanLaw
     families: dict[str, tuple[int, ...]]
     """Positions of the tested models of each family with two or more."""
+    expected: tuple[Shifts, ...] | None = None
+    """Expected estimates at each of `LEAKS`, where it is not known which items leaked."""
 
     @classmethod
     def of(
@@ -75,7 +80,9 @@ class LeakTest:
             if models[place] in families:
                 members.setdefault(families[models[place]], []).append(int(place))
         grouped = {name: tuple(places) for name, places in members.items() if len(places) > 1}
-        return cls(benchmark, models, cells, exposure, shifts, clean_law(shifts), grouped)
+        unknown = exposure.exposed is None
+        expected = tuple(expected_shares(cells, shifts.ability, float(leak)) for leak in LEAKS) if unknown else None
+        return cls(benchmark, models, cells, exposure, shifts, clean_law(shifts), grouped, expected)
 
     @property
     def size(self) -> int:
@@ -90,41 +97,38 @@ class LeakTest:
         """
         known = np.flatnonzero(np.isfinite(self.shifts.estimate))
         excess = self.shifts.estimate - self.law.center
-        rows = self._rows(excess, self.law.sd, rates).iloc[known]
+        rows = self._rows(excess, self.shifts.se, self.law, rates).iloc[known]
         rows = rows.assign(subject=[self.models[place] for place in known], scope="model")
-        parts = [rows, *(self._family(name, members, excess, rates) for name, members in self.families.items())]
+        parts = [rows, *(self._family(name, members, rates) for name, members in self.families.items())]
         return pd.concat(parts, ignore_index=True).assign(benchmark=self.benchmark, evidence=self.exposure.evidence)
 
-    def _family(self, name: str, members: tuple[int, ...], excess: ModelFloats, rates: TestRates) -> pd.DataFrame:
+    def _family(self, name: str, members: tuple[int, ...], rates: TestRates) -> pd.DataFrame:
         """A family's mean excess; its members share answers to items, and stray from the others together."""
         index = np.array(members)
-        noise = np.sqrt((self.shifts.influence[index].sum(0) ** 2).sum()) / len(index)
-        sd = float(np.hypot(noise, self.law.spread))
-        shared = np.where(np.isin(np.arange(len(excess)), index), float(excess[index].mean()), np.nan)
-        rows = self._rows(shared, np.full(len(excess), sd), rates).iloc[index]
+        law = clean_law(self.shifts, members)
+        excess = float((self.shifts.estimate - law.center)[index].mean())
+        noise = float(np.sqrt((self.shifts.influence[index].sum(0) ** 2).sum()) / len(index))
+        shape = np.ones(len(self.models))
+        rows = self._rows(excess * shape, noise * shape, law, rates).iloc[index]
         mean = rows.mean().to_frame().T.assign(items=rows["items"].max(), controls=rows["controls"].max())
-        return mean.assign(
-            subject=name,
-            scope="family",
-            p=float(self.law.p_value(excess[index].mean(keepdims=True), np.array([sd]))[0]),
-        )
+        return mean.assign(subject=name, scope="family")
 
-    def _rows(self, excess: ModelFloats, sd: ModelFloats, rates: TestRates) -> pd.DataFrame:
+    def _rows(self, excess: ModelFloats, noise: ModelFloats, law: CleanLaw, rates: TestRates) -> pd.DataFrame:
         """Express shifts on the scale of scores and of leaked answers, model by model."""
-        reach = norm.ppf((1 + rates.level) / 2) * sd
-        least = self.law.least_shift(sd, rates.alpha, rates.power)
         exposed = np.ones_like(self.cells.trials) if self.exposure.exposed is None else self.exposure.exposed
         trials = np.where(np.isnan(exposed), 0.0, self.cells.trials)
         exposed = np.nan_to_num(exposed)
         weight = trials * exposed
         count = np.maximum(weight.sum(1), 1e-12)
-        clean = self._chance(np.zeros_like(excess), exposed)
+        clean = self.cells.chance(np.nan_to_num(self.shifts.ability), np.nan_to_num(law.center)[:, None] * exposed)
+        clean = clean if self.expected is None else self.cells.chance(np.nan_to_num(self.shifts.ability))
         missed = (weight * (1 - clean)).sum(1) / count
 
         def gain(shift: ModelFloats) -> ModelFloats:
-            return (weight * (self._chance(shift, exposed) - clean)).sum(1) / count
+            return (weight * self._gain(shift, exposed, law)).sum(1) / count
 
         score = (np.where(trials > 0, self.cells.right, 0.0) * exposed).sum(1) / count
+        reach = norm.ppf((1 + rates.level) / 2) * np.hypot(noise, law.between)
         gained = gain(excess)
         columns = {
             "items": ((weight > 0) & (exposed > 0)).sum(1),
@@ -135,18 +139,43 @@ class LeakTest:
             "upper": gain(excess + reach),
             "corrected": np.clip(score - gained, 0, 1),
             "leak": np.clip(gained / missed, 0, 1),
-            "p": self.law.p_value(excess, sd),
-            "smallest_leak": gain(least) / missed,
+            "p": law.p_value(excess, noise),
+            "smallest_leak": np.minimum(gain(self._least(noise, law, rates)) / missed, 1.0),
         }
         return pd.DataFrame(columns)
 
-    def _chance(self, shift: ModelFloats, exposed: ModelItem) -> ModelItem:
-        """Chances of models whose estimate lies this far from that of a clean one."""
+    def _least(self, noise: ModelFloats, law: CleanLaw, rates: TestRates) -> ModelFloats:
+        """Shift that is found with the stated power: beyond the critical one by the noise of the estimate."""
+        reach = t.isf(rates.alpha, law.freedom) + norm.ppf(rates.power)
+        if self.expected is None:
+            return reach * np.hypot(noise, law.between)
+        # a leak makes its model look able, and what is known of an able model's leaks is less
+        stretched = np.stack([each.se for each in self.expected]) * noise / self.shifts.se
+        enough = np.stack([each.estimate for each in self.expected]) >= reach * np.hypot(stretched, law.between)
+        shares = np.where(enough.any(axis=0), LEAKS[enough.argmax(axis=0)], np.inf)
+        return np.array([self._estimate(model, share) for model, share in enumerate(shares)])
+
+    def _estimate(self, model: int, leak: float) -> float:
+        """Expected estimate of one model where this share of the items leaked."""
+        assert self.expected is not None, "asked of leaks of unknown items alone"
+        return float(np.interp(leak, LEAKS, [each.estimate[model] for each in self.expected], right=np.inf))
+
+    def _gain(self, shift: ModelFloats, exposed: ModelItem, law: CleanLaw) -> ModelItem:
+        """What models whose estimate lies this far from that of a clean one gain on each item, as a chance."""
         ability = np.nan_to_num(self.shifts.ability)
-        if self.exposure.exposed is None:
-            chance = self.cells.chance(ability)
-            return chance + shift[:, None] * (1 - chance)
-        return self.cells.chance(ability, (self.law.center + shift)[:, None] * exposed)
+        if self.expected is None:
+            clean = self.cells.chance(ability, law.center[:, None] * exposed)
+            return self.cells.chance(ability, (law.center + shift)[:, None] * exposed) - clean
+        estimates = np.stack([each.estimate for each in self.expected])
+        leak = np.array([_inverse(value, estimates[:, model]) for model, value in enumerate(shift)])
+        return leak[:, None] * (1 - self.cells.chance(ability))
+
+
+def _inverse(estimate: float, expected: np.ndarray) -> float:
+    """Leak at which an estimate is expected; as negative as the estimate where that is below 0."""
+    if not np.isfinite(estimate) or estimate < 0:
+        return estimate
+    return float(np.interp(estimate, np.maximum.accumulate(expected), LEAKS))
 
 
 def _enough(trials: ModelItem, exposed: ModelItem | None) -> np.ndarray:

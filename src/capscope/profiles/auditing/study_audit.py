@@ -8,7 +8,7 @@ import pandas as pd
 
 from capscope.axes import AGENT_FACETS, FloatArray
 from capscope.data import Responses, Study, subjects_of
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
 from capscope.profiles.auditing.copies import copy_suspects
 from capscope.profiles.auditing.findings import Audit, Suspects, make_audit, suspects
@@ -68,7 +68,7 @@ def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) 
         responses = Responses.of(study)
         places = places_of(study, responses.items)
         if len(responses.models) < FEWEST_MODELS:
-            notes.append(f"{len(responses.models)} models answered; keys and order need {FEWEST_MODELS}")
+            notes.append(f"{counted(len(responses.models), 'model')} answered; keys and order need {FEWEST_MODELS}")
         else:
             step = step_suspects(responses, places, settings.rate)
             responses = responses.rows(~rows_out_of_step(step, responses, places))

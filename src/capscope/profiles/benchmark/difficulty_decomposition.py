@@ -19,7 +19,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.display import ArrowTables, short_repr
 from capscope.embedding import TFIDF, embed
-from capscope.errors import FitError
+from capscope.errors import FitError, counted
 from capscope.fit import IRTPosterior
 from capscope.intervals import Interval, bootstrap_interval, cluster_draws
 from capscope.profiles.benchmark.model_spread import cluster_moments, filled
@@ -118,7 +118,7 @@ def difficulty_shares(
     """Divide the explained variance of difficulty among demands, averaged over orders of entry (Lindeman et al., 1980).
 
     Shares refer to true difficulty: estimation error is taken off the variance. What chance alone explains is taken
-    off by the bootstrap, which draws whole tasks; so a share can be below 0.
+    off by the bootstrap, which draws whole tasks; shares and their bounds stay within 0 and 1.
 
     Args:
         difficulty: Estimated difficulties.
@@ -137,7 +137,9 @@ def difficulty_shares(
     size, n_dims = levels.shape
     if size < FEWEST_ITEMS_PER_DIM * n_dims:
         need = FEWEST_ITEMS_PER_DIM * n_dims
-        raise FitError(f"{size} items have levels and answers; shares of {n_dims} demands need {need} or more")
+        raise FitError(
+            f"{counted(size, 'item', 'have')} levels and answers; shares of {n_dims} demands need {need} or more"
+        )
     columns = np.column_stack([filled(levels), difficulty.value, difficulty.variance])
     moments = cluster_moments(columns, cluster, difficulty.weight)
     orders = entry_orders(n_dims, rng)
@@ -146,8 +148,10 @@ def difficulty_shares(
     true_variance = cov[:, n_dims, n_dims] - mean[:, n_dims + 1]
     both = cov[:, : n_dims + 1, : n_dims + 1]
     shares = np.stack([order_shares(one, orders) for one in both]) / _positive(true_variance)[:, None]
-    intervals = [bootstrap_interval(shares[0, d], shares[1:, d], moments.clusters, level) for d in range(n_dims)]
-    total = bootstrap_interval(shares[0].sum(), shares[1:].sum(axis=1), moments.clusters, level)
+    intervals = [
+        bootstrap_interval(shares[0, d], shares[1:, d], moments.clusters, level).within(0.0, 1.0) for d in range(n_dims)
+    ]
+    total = bootstrap_interval(shares[0].sum(), shares[1:].sum(axis=1), moments.clusters, level).within(0.0, 1.0)
     table = pd.DataFrame(
         {
             "dim": dims,
@@ -337,8 +341,9 @@ def _shares(
 
 
 def _row(draws: FloatArray, clusters: int, level: float) -> tuple[float, float, float]:
-    interval = bootstrap_interval(float(draws[0]), draws[1:], clusters, level)
-    return float(draws[0]), interval.lower, interval.upper
+    """A share and its bounds: at most all of the variance; below 0 where predictions are worse than the mean."""
+    interval = bootstrap_interval(float(draws[0]), draws[1:], clusters, level).within(-1.0, 1.0)
+    return float(np.clip(draws[0], -1, 1)), interval.lower, interval.upper
 
 
 def _added(shares: dict[tuple[str, str], FloatArray], clusters: int, level: float) -> pd.DataFrame:

@@ -282,8 +282,8 @@ def _response_lines(responses: ResponseExplanation) -> list[str]:
         "demand explains by itself; slope: log-odds that one more level costs.",
         "\nShare of difficulty explained on items and tasks held out:",
         table_lines(responses.held_out.table),
-        "Items: other items of known tasks; tasks: items of tasks that nothing was learnt from. At 0 or below, the",
-        "predictors explain nothing new.",
+        "Items: other items of known tasks; tasks: items of tasks that nothing was learnt from. At 0 or below (-1 is",
+        "the lowest shown), the predictors explain nothing new.",
         f"Left unexplained by all of these on new items of these tasks: {_share(responses.held_out.unexplained)}.",
         f"\nModels differ by {responses.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
         f" {responses.separation.reliability:.3f}; beyond it, by dimension:",

@@ -101,10 +101,12 @@ class PairTests:
 
     def lines(self) -> Iterator[str]:
         """Say it in words."""
+        needed = f"half of the pairs need a difference of {100 * self.detectable:.1f} points to be shown"
+        if self.detectable > 1:
+            needed = "no difference that there can be between half of the pairs is shown"
         yield (
             f"{self.apart_holm} of {self.n_pairs} pairs are told apart with no false claim at {1 - self.level:.0%}"
-            f" (Holm), {self.apart_bh} with few false ones (Benjamini-Hochberg); half of the pairs need a difference of"
-            f" {100 * self.detectable:.1f} points to be shown four times in five"
+            f" (Holm), {self.apart_bh} with few false ones (Benjamini-Hochberg); {needed} four times in five"
         )
         for group in self.groups:
             named = ", ".join(group) if len(group) <= 6 else f"{', '.join(group[:3])} ... {group[-1]} ({len(group)})"

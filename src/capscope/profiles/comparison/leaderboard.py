@@ -74,7 +74,7 @@ class SuiteAggregates(ArrowTables):
         basis = "that all models answered"
         if self.rests_on == "model":
             basis = "(scores not observed are predicted by a Rasch model)"
-        tasks = "1 task" if self.tasks == 1 else f"{self.tasks} tasks"
+        tasks = counted(self.tasks, "task")
         return (
             f"{counted(len(self.table), 'model')} on {counted(self.items, 'item')} of {tasks}"
             f" {basis}, {self.level:.0%} intervals over items"
@@ -304,7 +304,8 @@ def _strengths(score: ModelItem, level: float) -> tuple[Strengths, tuple[str, ..
         return strengths(wins, level, contest_scores(score, wins)), ()
     except FitError:
         blank = np.full(len(score), np.nan)
-        return Strengths(blank, blank, blank, blank), ("no strengths: some models share no item with the others",)
+        why = "some models share no item with the others" if wins.any() else "no item was won by one model over another"
+        return Strengths(blank, blank, blank, blank), (f"no strengths: {why}",)
 
 
 def item_wins(score: ModelItem) -> Wins:
@@ -341,13 +342,14 @@ def _coverage_notes(scores: _SuiteScores, responses: Responses) -> tuple[str, ..
     if scores.rests_on == "common items":
         if not left_out:
             return ()
-        return (f"{left_out} items that not all models answered are left out",)
+        return (f"{counted(left_out, 'item')} that not all models answered are left out",)
     answered = np.isfinite(scores.observed)
     common = int(answered.all(axis=0).sum())
     met = (answered.astype(float) @ answered.T.astype(float)) > 0
     alone = [name for name, row in zip(responses.models, met, strict=True) if row.sum() == 1]
     notes = (
-        f"only {common} items were answered by all models; the means are over all {len(scores.items)} items, of which a"
+        f"only {counted(common, 'item', 'were')} answered by all models; the means are over all"
+        f" {len(scores.items)} items, of which a"
         f" model answered {answered.mean():.0%} on average, the rest is predicted by a Rasch model",
     )
     if alone:

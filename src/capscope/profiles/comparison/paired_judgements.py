@@ -39,7 +39,7 @@ class JudgedModels(ArrowTables):
     @property
     def head(self) -> str:
         """One line that says what the table holds."""
-        count = "1 judgement" if self.judgements == 1 else f"{self.judgements} judgements"
+        count = counted(self.judgements, "judgement")
         return (
             f"{count}: log-odds of being preferred to an average model, {self.level:.0%} intervals over {self.clusters}"
         )

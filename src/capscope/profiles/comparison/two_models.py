@@ -18,7 +18,7 @@ from scipy.special import ndtri
 from capscope.axes import FloatArray, RowFloats
 from capscope.data import Demands, Responses, Study
 from capscope.display import ArrowTables, html_table
-from capscope.errors import FitError, InputError, refuse_absent_model
+from capscope.errors import FitError, InputError, counted, refuse_absent_model
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt
 from capscope.intervals import normal_quantile
 from capscope.profiles.comparison.all_pairs import POWER
@@ -224,6 +224,12 @@ class Comparison(ArrowTables):
         low, high = sorted((sign * 100 * whole["lower"], sign * 100 * whole["upper"]))
         size = f"{sign * 100 * whole['mean']:.1f} points ({self.level:.0%} interval {low:.1f} to {high:.1f})"
         sure = "is ahead of" if low > 0 else "may be ahead of"
+        if sign * whole["mean"] <= 0 or (whole["difference"] == 0 and low <= 0 <= high):
+            bounds = f"({self.level:.0%} interval {low:.1f} to {high:.1f}) on {counted(whole['items'], 'item')}"
+            return (
+                f"Neither {first} nor {second} is ahead: {first} scores {sign * 100 * whole['mean']:+.1f} points"
+                f" against {second} {bounds}."
+            )
         line = f"{first} {sure} {second} by {size} on {whole['items']} items; probability {chance:.2f}."
         other = self.table.loc[self.table["leader"] == second, "name"].astype(str).tolist()
         return f"{line} {second} leads on {spelled(other)}." if other else line
@@ -275,7 +281,9 @@ def compare_models(study: Study, first: str, second: str, *, seed: int = 0, leve
         expected = chance[0] - chance[1]
     one, other = np.isfinite(score).sum(axis=1)
     if len(both) < max(one, other):
-        notes += (f"{len(both)} items were answered by both; '{first}' answered {one}, '{second}' {other}",)
+        notes += (
+            f"{counted(len(both), 'item', 'were')} answered by both; '{first}' answered {one}, '{second}' {other}",
+        )
     places = places_of(study, tuple(responses.items[i] for i in both))
     rng = np.random.default_rng(seed)
     runs = _paired_runs(responses, pair, both, places.task)
@@ -320,7 +328,7 @@ def _paired_runs(responses: Responses, pair: tuple[int, int], items: np.ndarray,
 def _general_factor(responses: Responses, seed: int) -> tuple[IRTPosterior | None, tuple[str, ...]]:
     """A model with one ability, and what limits it."""
     if len(responses.models) < FEWEST_MODELS:
-        return None, (f"{len(responses.models)} models answered; a general factor needs {FEWEST_MODELS}",)
+        return None, (f"{counted(len(responses.models), 'model')} answered; a general factor needs {FEWEST_MODELS}",)
     try:
         posterior = fit_irt(responses, IRTSettings(model="2pl", form="signed", seed=seed)).posterior
     except FitError as error:

@@ -7,6 +7,7 @@ import torch
 
 from capscope.axes import RowFloats
 from capscope.data import Responses
+from capscope.errors import counted
 from capscope.fit.cells.answers import Answers, PartOfAnswers, as_rows
 from capscope.fit.cells.interface import Cells
 from capscope.fit.cells.layout import lay_out
@@ -88,7 +89,10 @@ def _few_items(choice: ModelChoice, n_items: int) -> tuple[str, ...]:
     """Advice on slopes of few items: 90 % intervals hold 84 % of the true slopes of five items, 88 % of ten."""
     if choice.name != "2pl" or not 1 < n_items < FEW_ITEMS:
         return ()
-    return (f"only {n_items} items: intervals of their slopes are somewhat too narrow; --engine mml has right ones",)
+    return (
+        f"only {counted(n_items, 'item')}: intervals of their slopes are somewhat too narrow; --engine"
+        f" mml has right ones",
+    )
 
 
 def _is_short(choice: ModelChoice, fitted: IRTPosterior) -> bool:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from capscope.errors import FitError
+from capscope.errors import FitError, counted
 from capscope.fit.engines.variational.kernels import Gaussians, Vectors
 
 PRIOR_ITEMS = 2.0
@@ -81,7 +81,9 @@ def make_design(features: np.ndarray | None, n_items: int) -> Design:
     """
     raw = np.zeros((n_items, 0)) if features is None else np.asarray(features, float)
     if raw.ndim != 2 or len(raw) != n_items:
-        raise FitError(f"fit_irt: features have shape {raw.shape}; give one row for each of the {n_items} items")
+        raise FitError(
+            f"fit_irt: features have shape {raw.shape}; give one row for each of the {counted(n_items, 'item')}"
+        )
     bad = np.argwhere(~np.isfinite(raw))
     if len(bad):
         row, column = bad[0]

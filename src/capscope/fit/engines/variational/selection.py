@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from capscope.axes import RowFloats
 from capscope.data import Responses
@@ -28,8 +28,26 @@ from capscope.fit.links import log_loss, log_odds_of
 
 HOLD_OUT_STREAM = 0x486F6C64
 
-HELD_SHARE = 0.15
-"""Share of the cells held out to choose by."""
+
+@dataclass(frozen=True)
+class InnerFolds:
+    """How cells are held out to choose by."""
+
+    share: float
+    """Share of the cells held out in each fold."""
+    most: int
+    """Most folds on which two candidates are compared."""
+
+    def held(self, draw: RowFloats, number: int) -> Bool[np.ndarray, " row"]:
+        """Cells that are held out in a fold, by a number from 0 to 1 drawn for each cell."""
+        return (draw >= self.share * number) & (draw < self.share * (number + 1))
+
+
+FEW_FOLDS, ALL_FOLDS = InnerFolds(0.15, 3), InnerFolds(0.1, 10)
+"""A few folds for many cells; for few cells, each is held out once, since few of them tell candidates apart."""
+
+FEW_CELLS = 20_000
+"""Cells up to which the number of dimensions is chosen over all folds."""
 
 FORM_CELLS, DIMS_CELLS = 60_000, 400_000
 """Cells at most on which to choose the form, and the number of dimensions."""
@@ -50,11 +68,8 @@ LEAST_GAIN_SE, SURE_SE = 2.0, 4.0
 """A richer model must gain the first of standard errors of the paired difference in held-out log-loss; while the
 difference is under the second, another fold is tried."""
 
-WORTHWHILE = 0.001
-"""A gain in log-loss, in nats, that suffices at one standard error: missing it costs more than a wrong choice."""
-
-FOLDS = 3
-"""Most folds on which two candidates are compared."""
+WORTHWHILE, WORTH_SE = 0.001, 0.5
+"""A gain in log-loss, in nats, that suffices at half a standard error: missing it costs more than a wrong choice."""
 
 
 RowLosses = Float[np.ndarray, "_"]
@@ -129,12 +144,13 @@ def choose(answers: Answers, summary: ResponseSummary, settings: IRTSettings, si
     part = thinned(answers, summary.n_rows, DIMS_CELLS if auto else FORM_CELLS, rng)
     rows = as_rows(part)
     draw = rng.random(len(rows.score))
-    held = draw < HELD_SHARE
+    folds = ALL_FOLDS if auto and len(rows.score) <= FEW_CELLS else FEW_FOLDS
+    held = folds.held(draw, 0)
     if held.all() or not held.any():
         reason = f"too few answers to choose a model by held-out cells; {name.upper()} taken"
         return SelectedModel(ModelChoice(name), (reason,))
     quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
-    comparison = _HeldOutComparison(rows, draw, summary.weight, side.of(part.kept_items), quick)
+    comparison = _HeldOutComparison(rows, draw, folds, summary.weight, side.of(part.kept_items), quick)
     best, lines = comparison.climb() if auto else comparison.best_form(name)
     # one ability starts as near its end anyway; on all cells the start is that of who asks for this model
     thin = len(part.kept_models) < len(answers.models) or len(part.kept_items) < len(answers.items)
@@ -163,16 +179,22 @@ class _HeldOutComparison:
     """Comparison of candidates on held-out cells; a comparison that one fold leaves open is repeated on the next."""
 
     def __init__(
-        self, rows: Responses, draw: RowFloats, weight: float, side: ItemCovariates, settings: IRTSettings
+        self,
+        rows: Responses,
+        draw: RowFloats,
+        folds: InnerFolds,
+        weight: float,
+        side: ItemCovariates,
+        settings: IRTSettings,
     ) -> None:
         self._rows, self._draw, self._weight = rows, draw, weight
+        self._inner = folds
         self.side, self.settings = side, settings
         self._folds: list[_Fold] = []
 
     def _fold(self, number: int) -> _Fold:
         while len(self._folds) <= number:
-            start = HELD_SHARE * len(self._folds)
-            held = (self._draw >= start) & (self._draw < start + HELD_SHARE)
+            held = self._held(len(self._folds))
             parts = self._rows.rows(~held), self._rows.rows(held)
             self._folds.append(_Fold.of(parts, self._weight, self.side, self.settings))
         return self._folds[number]
@@ -196,7 +218,7 @@ class _HeldOutComparison:
 
     def compared(self, simpler: Trial, richer: Trial) -> tuple[bool, Trial, Trial]:
         """Whether a richer model pays, and both candidates on as many folds as it took to tell."""
-        for folds in range(1, FOLDS + 1):
+        for folds in range(1, self._inner.most + 1):
             if folds > 1 and not self._has_cells(folds - 1):
                 break
             simpler, richer = self._extended(simpler, folds), self._extended(richer, folds)
@@ -204,11 +226,13 @@ class _HeldOutComparison:
             if abs(gain) > SURE_SE * error:
                 break
         gain, error = richer.gain_over(simpler)
-        return gain > LEAST_GAIN_SE * error or (gain > WORTHWHILE and gain > error), simpler, richer
+        return gain > LEAST_GAIN_SE * error or (gain > WORTHWHILE and gain > WORTH_SE * error), simpler, richer
 
     def _has_cells(self, number: int) -> bool:
-        start = HELD_SHARE * number
-        return bool(((self._draw >= start) & (self._draw < start + HELD_SHARE)).any())
+        return bool(self._held(number).any())
+
+    def _held(self, number: int) -> Bool[np.ndarray, " row"]:
+        return self._inner.held(self._draw, number)
 
     def best_form(self, name: Literal["2pl", "3pl", "4pl"]) -> tuple[Trial, tuple[str, ...]]:
         """Signed or positive slopes, whichever predicts the held-out cells better."""
