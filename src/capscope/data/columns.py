@@ -297,7 +297,7 @@ def filled_cells(frame: pd.DataFrame) -> WideTable:
 
 
 def known_chance(chance: pd.Series) -> pd.Series:
-    """Chance of a right guess where it is one: 1 would leave nothing to be known, so that such an item counts as open.
+    """Return chances of a right guess; one of 1 would leave nothing to be known, so that such an item counts as open.
 
     Args:
         chance: Stated chances; missing where unknown.

@@ -42,7 +42,7 @@ END_OF_TURN = re.compile(
 
 
 def without_end(text: str) -> str:
-    """Cut a text at its first end-of-turn token, unless nothing stands before that.
+    """Return a text up to its first end-of-turn token, unless nothing stands before that.
 
     Args:
         text: A text without reasoning.

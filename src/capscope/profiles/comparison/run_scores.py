@@ -326,7 +326,7 @@ def repeated_runs(responses: Responses, runs: Sequence[int] = DEFAULT_RUNS, leve
 
 
 def of_one_judge(responses: Responses) -> Responses:
-    """Answers scored by the judge with the most scores: what several judges say of one answer are no runs of it.
+    """Return the answers scored by the judge with the most scores: verdicts of several judges are no runs.
 
     Args:
         responses: All answers.
