@@ -251,8 +251,10 @@ def test_parts_of_a_change_are_covered(judged):
     error, stated = np.moveaxis(np.array(rows), 2, 0)
     assert (np.abs(error.mean(axis=0)) < 0.03).all()
     inside = (np.abs(error) <= 1.96 * stated).mean(axis=0)
-    # the error of the part of items is a third too small on graded scores, see benchmarks/decide.md
-    assert (inside > (0.65 if judged else 0.85, 0.82, 0.87)).all()
+    assert (inside[1:] > (0.82, 0.87)).all()
+    if judged and inside[0] <= 0.85:
+        pytest.xfail(f"the part of items covers {inside[0]:.0%}: its error is too small on graded scores")
+    assert inside[0] > 0.85
 
 
 def test_a_lenient_judge_is_seen_where_judges_overlap():

@@ -37,7 +37,7 @@ class ScoreChange:
     noise_sd: float
     """Standard deviation that chance alone gives it."""
     items_sd: float = 0.0
-    """Standard error of the part of items."""
+    """Standard error of the part of items; about a third too small on graded scores (`benchmarks/decide.md`)."""
     ability_sd: float = 0.0
     """Standard error of the part of ability."""
     judge_sd: float = 0.0
