@@ -53,7 +53,7 @@ REASONS = [
     (r"leaves no answers to fit or to predict", lambda shape: shape.items <= 2),
     (r"have one item only", lambda shape: shape.items <= 2),
     (
-        r"models are too few|at least 3 models|one model (only|answered)|no responses by model",
+        r"models? (are|is) too few|at least 3 models|one model (only|answered)|no responses by model",
         lambda shape: shape.models < 8,
     ),
     (r"answered no item in common", lambda shape: shape.answered < 1 or shape.rated == "more"),

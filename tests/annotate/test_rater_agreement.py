@@ -83,7 +83,7 @@ def test_constant_labels_raise_the_low_spread_alarm():
 
 def test_levels_that_differ_less_than_they_are_uncertain_raise_an_alarm(rng):
     levels = np.column_stack([rng.normal(2.5, 0.3, 40), rng.integers(0, 6, 40)]).astype(float)
-    assert "1 rubrics: A" in mostly_chance(levels, np.full((40, 2), 1.5), ("A", "B"), "tiny")[0]
+    assert "1 rubric: A" in mostly_chance(levels, np.full((40, 2), 1.5), ("A", "B"), "tiny")[0]
     assert mostly_chance(levels, np.full((40, 2), np.nan), ("A", "B"), "tiny") == ()
 
 

@@ -134,7 +134,7 @@ def test_families_by_name(name, family):
 def test_bad_splits_are_one_line(answers, tmp_path):
     with pytest.raises(InputError, match=r"unknown split 'new-models' \(did you mean \"new-model\"\?\)"):
         SplitPlan("new-models")
-    with pytest.raises(InputError, match="1 folds leave nothing"):
+    with pytest.raises(InputError, match="1 fold leaves nothing"):
         SplitPlan("id", 1)
     with pytest.raises(InputError, match="--known -1"):
         SplitPlan("new-model", known=-1)

@@ -56,7 +56,7 @@ def test_seeds_choose_the_folds():
 
 def test_bad_splits_are_refused():
     items = Study.of(pd.DataFrame({"item_id": ["a", "b"]})).items
-    with pytest.raises(InputError, match="1 folds"):
+    with pytest.raises(InputError, match="1 fold leaves"):
         item_folds(items, "id", 1, np.random.default_rng(0))
 
 

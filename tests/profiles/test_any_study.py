@@ -101,7 +101,7 @@ def test_items_that_all_guess_right_cost_no_part_of_an_explanation_and_tfidf_nee
         pd.DataFrame(rows, columns=["model", "item_id", "score"]),
         pd.DataFrame(levels, columns=["item_id", "rubric", "annotator", "level"]),
     )
-    monkeypatch.setattr("capscope.embedding._load", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("capscope.embedding.load_encoder", lambda _: pytest.fail("a model was loaded"))
     report = explain_benchmark(study, settings=ExplainSettings(embedder="tfidf"))
     assert report.explanation.responses is not None
     text = report.as_text()
