@@ -127,6 +127,15 @@ def test_a_planned_draw_is_read_back(folder, tmp_path):
     assert done.exit_code == 0
     assert len(out.read_text().splitlines()) == 51
     verb = ["gate", str(folder), "--baseline", "old", "--candidate", "new", "--draw", str(out)]
+    answered, drawn = (
+        set(Study.load(folder).responses.query("model == 'new'")["item_id"].astype(str)),
+        set(pd.read_csv(out)["item_id"].astype(str)),
+    )
+    shown = runner.invoke(app, [*verb, "--exit-zero"])
+    assert shown.exit_code == 0
+    assert f"{len(answered - drawn)} other answers of 'new' are not used" in shown.stdout
+    assert f"{len(answered & drawn)} of " in shown.stdout
+    pd.read_csv(out).assign(item_id=lambda rows: "other" + rows["item_id"].astype(str)).to_csv(out, index=False)
     refused = runner.invoke(app, verb)
     assert refused.exit_code == 1
     assert "no chance for item" in str(refused.exception)

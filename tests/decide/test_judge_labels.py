@@ -1,6 +1,7 @@
 """Which answers to label, with which chances; whether labels carry; scores from labels drawn with known chances."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -188,3 +189,22 @@ def test_labels_without_a_fault_of_the_judge_leave_some_doubt():
 def test_widths_that_are_none_are_refused():
     with pytest.raises(InputError, match="width 0 is no width"):
         judge_scores(judged(6)[0], width=0.0)
+
+
+def test_drawn_rows_without_labels_do_not_count_as_nothing(tmp_path):
+    study, truth = judged(2, 200, labels=40, lean=0.15)  # uneven labels count as certain in a further draw
+    table, path = label_plan(study, labels=60), tmp_path / "sheet.csv"
+    full = pd.read_csv(filled(table, truth, path))
+    blank = table["score"].isna()
+    for n, message in ((0, "0 of 60 drawn answers in .* have labels"), (1, "1 of 60 .* has a label"), (29, "29 of 60")):
+        kept = ~blank | (blank.cumsum() <= n)
+        full.assign(score=full["score"].where(kept)).to_csv(path, index=False)
+        found = judge_scores(study, sheet=label_sheet(path)).scores[0]
+        assert found.score is None
+        assert re.search(message, found.refused)
+    full.assign(score=full["score"].where(~blank | (blank.cumsum() <= 30))).to_csv(path, index=False)
+    half = judge_scores(study, sheet=label_sheet(path)).scores[0]
+    assert half.upper - half.lower > 0.05
+    assert half.lower <= truth["a"].mean() <= half.upper
+    full[~blank].to_csv(path, index=False)
+    assert "every label in" in judge_scores(study, sheet=label_sheet(path)).scores[0].refused

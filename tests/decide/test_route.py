@@ -249,6 +249,19 @@ def test_routes_say_what_a_router_needs(routes: Routes) -> None:
     assert len(repr(routes).splitlines()) <= 4
 
 
+def test_the_text_names_the_floor_and_the_target_only_where_they_hold(routes: Routes) -> None:
+    single = replace(routes.rule, single=1, certified=False)
+    free = replace(routes, rule=single)
+    assert "no cheaper choice is shown" in free.verdict
+    assert "not shown to be as good as that model" not in free.verdict
+    assert free.as_dict()["floor"] is None
+    assert "The target of 0.7 is not certified" in free.as_text()
+    floored = replace(free, rule=replace(single, certified=True), settings=replace(routes.settings, floor=True))
+    assert "not shown to be as good as that model" in floored.verdict
+    assert "of 20 requests meet the target of 0.7" in floored.as_text()
+    assert floored.as_dict()["floor"] == "medium"
+
+
 def test_requests_of_new_tasks_are_tested_on_tasks_held_out_whole(study: Study) -> None:
     new = pd.DataFrame(
         {"item_id": ["n1", "n2"], "benchmark": "two", "task": "fresh", "text": ["a question", "another"]}

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from capscope.cli.output import table_text
 from capscope.data import Study
 from capscope.decide import success_costs
 from capscope.decide.routing.cost_per_success import ratio_interval, share_interval
@@ -105,3 +106,29 @@ def test_agents_are_priced_apart_and_missing_costs_are_named() -> None:
         success_costs(both, "tokens")
     with pytest.raises(InputError, match="is no budget"):
         success_costs(both, budgets=[0.0])
+    for wrong in (0, -1):
+        with pytest.raises(InputError, match=f"--k {wrong} is no number of attempts"):
+            success_costs(both, attempts=[1, wrong])
+
+
+def test_verdicts_of_one_answer_are_one_run_at_its_cost() -> None:
+    rows = [
+        ("m", f"q{k}", judge, float((k + late) % 4 > 0), 1.0) for k in range(20) for judge, late in (("x", 0), ("y", 1))
+    ]
+    table = pd.DataFrame(rows, columns=["model", "item_id", "judge", "score", "usd"])
+    found = success_costs(Study.of(responses=table, name="judged"))
+    assert found.table["cost"].tolist() == [1.0]
+    assert found.table["cost_per_success"].tolist() == pytest.approx([1 / 0.75])
+    assert found.attempts.empty
+    single = success_costs(Study.of(responses=table[table["judge"] == "x"], name="one"))
+    np.testing.assert_allclose(found.table["cost"], single.table["cost"])
+
+
+def test_answers_that_cost_nothing_tie() -> None:
+    found = success_costs(Study.of(responses=study_of().require("responses").assign(usd=0.0), name="free"))
+    assert found.head == "all 2 models tie: their answers cost 0 dollars"
+
+
+def test_numbers_keep_three_significant_digits() -> None:
+    table = pd.DataFrame({"usd": [0.00012345, 12.345, 12345.6, 0.0, np.inf]})
+    assert table_text(table, digits=3).split()[1:] == ["0.000123", "12.3", "12346", "0", "inf"]

@@ -108,9 +108,23 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return None if isinstance(number, float) and not math.isfinite(number) else number
 
 
-def table_text(table: "pd.DataFrame") -> str:
-    """Lay a table out as text, numbers with three decimals."""
-    return table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+def table_text(table: "pd.DataFrame", digits: int | None = None) -> str:
+    """Lay a table out as text.
+
+    Args:
+        table: The table.
+        digits: Significant digits of numbers; by default they have three decimals.
+    """
+    if digits is None:
+        return table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+    return table.to_string(index=False, float_format=lambda number: _significant(number, digits))
+
+
+def _significant(number: float, digits: int) -> str:
+    """Write a number with so many significant digits, and all digits before the point."""
+    if number == 0 or not math.isfinite(number):
+        return f"{number:g}"
+    return f"{number:.{max(0, digits - 1 - math.floor(math.log10(abs(number))))}f}"
 
 
 @contextmanager

@@ -42,7 +42,7 @@ TARGETS = (
 """What stands under the table of targets."""
 COST_COLUMNS = (
     "cost: mean {cost} of an answer; lower and upper: bounds of a {level:.0%} interval of cost_per_success over items,"
-    "\ninf where too few successes exclude none."
+    "\ninf where too few successes, or answers that cost nothing, exclude none."
 )
 """What stands under the table of costs."""
 
@@ -166,14 +166,23 @@ def costs(
 
 
 def _costs_text(result: "SuccessCosts") -> str:
-    lines = [result.head, "", table_text(result.table), COST_COLUMNS.format(cost=result.cost, level=result.level)]
+    lines = [
+        result.head,
+        "",
+        table_text(result.table, digits=3),
+        COST_COLUMNS.format(cost=result.cost, level=result.level),
+    ]
     curves = result.budgets.pivot_table(index="model", columns="budget", values="chance", observed=True)
     shown = curves.reindex(result.table["model"]).rename(columns=lambda value: f"{value:.3g}").reset_index()
     again = len(result.attempts) > 0
     lines += ["", f"Chance to solve an item within a budget ({result.cost}){', trying again' if again else ''}:"]
-    lines += [table_text(shown)]
+    lines += [table_text(shown, digits=3)]
     if again:
-        lines += ["", "Chance within so many attempts, stopping at the first success:", table_text(result.attempts)]
+        lines += [
+            "",
+            "Chance within so many attempts, stopping at the first success:",
+            table_text(result.attempts, digits=3),
+        ]
     return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])
 
 

@@ -17,7 +17,7 @@ FEWEST_AGENTS = 2
 """Fewest answers of an item by which a judge's mean on it is subtracted; with fewer the mean over judges is."""
 
 
-def one_answer_each(study: Study, facets: Sequence[str] = ()) -> Study:
+def one_answer_each(study: Study, facets: Sequence[str] = (), *, weighed: bool = True) -> Study:
     """Return the study with one row for each answer: the mean of its judges, weighted by what they are worth together.
 
     A study in which each answer has one judge, and one whose judges are told apart, is returned as it is.
@@ -25,11 +25,11 @@ def one_answer_each(study: Study, facets: Sequence[str] = ()) -> Study:
     Args:
         study: A study with responses.
         facets: Facets that make subjects of one model; with `judge` among them, verdicts stay apart.
+        weighed: Whether trials are multiplied by what the verdicts are worth; without, they are the runs.
     """
     responses = study.require("responses")
     if JUDGE in facets or not _judged_twice(responses):
         return study
-    rho = verdict_correlation(study)
     keys = _answer_keys(responses)
     trials = responses["n_trials"].astype(float) if "n_trials" in responses else pd.Series(1.0, responses.index)
     rows = responses.assign(n_trials=trials, score=responses["score"] * trials, verdicts=1.0, total=trials)
@@ -37,7 +37,7 @@ def one_answer_each(study: Study, facets: Sequence[str] = ()) -> Study:
     others |= dict.fromkeys((name for name in COSTS if name in rows), "max")
     how = {"score": "sum", "total": "sum", "n_trials": "max", "verdicts": "sum", **others}
     one = rows.groupby(keys, sort=False, observed=True, as_index=False).agg(how)
-    worth = one["verdicts"] / (1 + (one["verdicts"] - 1) * rho)
+    worth = one["verdicts"] / (1 + (one["verdicts"] - 1) * verdict_correlation(study)) if weighed else 1.0
     table = one.assign(score=(one["score"] / one["total"]).clip(0, 1), n_trials=one["n_trials"] * worth)
     table = table.drop(columns=["verdicts", "total"])
     return Study(study.items, table, study.demands, study.name, study.sources, study.edited)

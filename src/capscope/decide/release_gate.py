@@ -140,6 +140,9 @@ def _decided(
     study: Study, baseline: str, candidate: str, settings: GateSettings, chance: pd.Series | LoggedDraws | None
 ) -> GateResult:
     """Decide from a study that holds the answers of both."""
+    unused = ""
+    if isinstance(chance, pd.Series):
+        study, unused = _drawn_answers(study, candidate, chance)
     versions = VersionAnswers.of(study, baseline, candidate)
     differing = _differing_conditions(study, baseline, candidate)
     if isinstance(chance, LoggedDraws):
@@ -159,7 +162,12 @@ def _decided(
         further_answers(difference, settings.quantile, settings.margin, settings.fixed),
         found,
         len(versions.past_score),
-        (*differing, *_warnings(versions, difference), *_run_warnings(versions, difference, settings)),
+        (
+            *differing,
+            *([unused] if unused else []),
+            *_warnings(versions, difference),
+            *_run_warnings(versions, difference, settings),
+        ),
         margins,
     )
 
@@ -180,6 +188,23 @@ def _with_answers(study: Study, answers: Study, candidate: str) -> Study:
     new = new.drop(columns=[name for name in new if name not in old])
     kept = old[old["model"].astype(str) != candidate]
     return replace(study, responses=Study.of(responses=pd.concat([kept, new], ignore_index=True)).responses)
+
+
+def _drawn_answers(study: Study, candidate: str, chance: pd.Series) -> tuple[Study, str]:
+    """Leave out the candidate's answers to items that were not drawn, and say how many they are.
+
+    Where no drawn item was answered, the study is returned as it is.
+    """
+    responses = study.require("responses")
+    own = responses["model"].astype(str) == candidate
+    other = own & ~responses["item_id"].astype(str).isin(chance.index.astype(str))
+    if not other.any() or not (own & ~other).any():
+        return study, ""
+    n = int(other.sum())
+    note = (
+        f"{counted(n, 'other answer')} of '{candidate}' {'is' if n == 1 else 'are'} not used: the draw names no chance"
+    )
+    return replace(study, responses=responses[~other].reset_index(drop=True)), f"{note} for them"
 
 
 def _logged(log: LoggedDraws, candidate: str) -> Study:

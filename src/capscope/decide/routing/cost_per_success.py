@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from capscope.axes import AGENT_FACETS, FloatArray
-from capscope.data import COSTS, Study, read_study, subjects_of
+from capscope.data import COSTS, Study, one_answer_each, read_study, subjects_of
 from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few
 from capscope.profiles import ItemChances
@@ -62,6 +62,10 @@ class SuccessCosts(ArrowTables):
     @property
     def head(self) -> str:
         """The answer in one sentence."""
+        free = int((self.table["cost_per_success"] == 0).sum())
+        if free > 1:
+            who = "all" if free == len(self.table) else f"{free} of"
+            return f"{who} {counted(len(self.table), 'model')} tie: their answers cost 0 {UNITS[self.cost]}"
         best = self.table.iloc[0]
         upper = "no upper bound" if np.isinf(best["upper"]) else f"{best['upper']:.3g}"
         return (
@@ -98,12 +102,15 @@ def success_costs(
         Cost per success with intervals over items, and success within budgets and attempts.
 
     Raises:
-        InputError: The answers have no costs, or a budget is not positive.
+        InputError: The answers have no costs, a budget is not positive, or attempts are no whole numbers from 1 on.
     """
     study = source if isinstance(source, Study) else read_study(source)
     if any(not budget > 0 for budget in budgets):
         raise InputError(f"--budget {min(budgets):g} is no budget; use a positive number")
-    study, _ = subjects_of(study, AGENT_FACETS)
+    if any(k < 1 or k != int(k) for k in attempts):
+        wrong = next(k for k in attempts if k < 1 or k != int(k))
+        raise InputError(f"--k {wrong:g} is no number of attempts; use whole numbers from 1 on")
+    study, _ = subjects_of(one_answer_each(study, weighed=False), AGENT_FACETS)  # several verdicts are of one run
     responses = study.require("responses")
     cost = _chosen(responses, cost, study.name)
     known = responses[responses[cost].notna()]

@@ -86,6 +86,11 @@ class Routes(ArrowTables):
     @property
     def verdict(self) -> str:
         """The answer in one sentence."""
+        if self.rule.single is not None and not self.settings.floor:
+            return (
+                f"Every request goes to {self.evidence.models[self.rule.single]}: on {len(self.evidence.items)}"
+                " held-out requests no cheaper choice is shown to keep the best single model's score"
+            )
         if self.rule.single is not None:
             return (
                 f"Every request goes to {self.evidence.models[self.rule.single]}: on {len(self.evidence.items)}"
@@ -104,7 +109,7 @@ class Routes(ArrowTables):
             "target": self.settings.target,
             "level": self.settings.level,
             "certified": self.rule.certified,
-            "floor": self.rule.floor_name(self.evidence.models),
+            "floor": self.rule.floor_name(self.evidence.models) if self.settings.floor else None,
             "expected": self.routed.as_dict() | {"saving": self.saving},
             "best_single": self.single.as_dict(),
             "cheapest": self.cheapest.as_dict(),
@@ -129,7 +134,15 @@ class Routes(ArrowTables):
         """Return the answer first, then who gets how many requests."""
         lines = [f"{self.verdict}."]
         n = len(self.table)
-        if self.settings.target is not None and self.rule.single is None:
+        if self.settings.target is not None and self.rule.single is not None:
+            met = int(self.table["meets"].sum())
+            lines.append(
+                f"With this model {met} of {n} requests meet the target of {self.settings.target:g}."
+                if self.rule.certified
+                else f"The target of {self.settings.target:g} is not certified: held-out requests do not show that this"
+                " model meets it, and no request is said to."
+            )
+        elif self.settings.target is not None:
             met = int(self.table["meets"].sum())
             lines.append(
                 f"{met} of {n} requests have a model whose conservative chance is {self.settings.target:g} or more; the"
@@ -297,7 +310,13 @@ def routes_of(
     reason = np.full(len(choice), "best value" if rule.target is None else "best chance", dtype=object)
     reason[meets] = "cheapest that meets the target"
     if rule.by_value or rule.single is not None:
-        reason[:] = "floor: best value" if rule.by_value else "floor: one model for all"
+        reason[:] = (
+            "floor: best value"
+            if rule.by_value
+            else "floor: one model for all"
+            if settings.floor
+            else "one model for all"
+        )
     reason[~tested] = "task without answers: best single model"
     table = pd.DataFrame(
         {
