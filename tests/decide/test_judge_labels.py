@@ -1,7 +1,6 @@
 """Which answers to label, with which chances; whether labels carry; scores from labels drawn with known chances."""
 
 import json
-import re
 
 import numpy as np
 import pandas as pd
@@ -172,6 +171,11 @@ def test_sheets_that_do_not_fit_are_refused(tmp_path):
     assert (
         "10 of 90 drawn answers have no label yet" in judge_scores(study, sheet=label_sheet(path)).scores[0].warnings[0]
     )
+    # labels of an earlier plan count as certain and stand for themselves: drawn ones have to stand for the rest
+    unfilled = good["score"].where((good["draw_chance"] == 1) | (good.index < 3))
+    good.assign(draw_chance=good["draw_chance"].where(good.index < 50, 1.0), score=unfilled).to_csv(path, index=False)
+    with pytest.raises(InputError, match="3 of 50 drawn answers of 'a' have a label.* of 10 or more"):
+        judge_scores(study, sheet=label_sheet(path))
 
 
 def test_labels_without_a_fault_of_the_judge_leave_some_doubt():
@@ -192,19 +196,23 @@ def test_widths_that_are_none_are_refused():
 
 
 def test_drawn_rows_without_labels_do_not_count_as_nothing(tmp_path):
-    study, truth = judged(2, 200, labels=40, lean=0.15)  # uneven labels count as certain in a further draw
+    for lean in (None, 0.15):  # labels of an even draw get chances by the further draw, uneven ones count as certain
+        study, truth = judged(2, 200, labels=40, lean=lean)
+        table, path = label_plan(study, labels=60), tmp_path / "sheet.csv"
+        full = pd.read_csv(filled(table, truth, path))
+        blank = table["score"].isna()
+        for n in (0, 1):
+            full.assign(score=full["score"].where(~blank | (blank.cumsum() <= n))).to_csv(path, index=False)
+            with pytest.raises(InputError, match=f"{n} of .* drawn answers of 'a' have a label"):
+                judge_scores(study, sheet=label_sheet(path))
+
+
+def test_a_sheet_of_certain_labels_alone_gives_no_width_of_nothing(tmp_path):
+    study, truth = judged(2, 200, labels=40, lean=0.15)
     table, path = label_plan(study, labels=60), tmp_path / "sheet.csv"
     full = pd.read_csv(filled(table, truth, path))
-    blank = table["score"].isna()
-    for n, message in ((0, "0 of 60 drawn answers in .* have labels"), (1, "1 of 60 .* has a label"), (29, "29 of 60")):
-        kept = ~blank | (blank.cumsum() <= n)
-        full.assign(score=full["score"].where(kept)).to_csv(path, index=False)
-        found = judge_scores(study, sheet=label_sheet(path)).scores[0]
-        assert found.score is None
-        assert re.search(message, found.refused)
-    full.assign(score=full["score"].where(~blank | (blank.cumsum() <= 30))).to_csv(path, index=False)
-    half = judge_scores(study, sheet=label_sheet(path)).scores[0]
-    assert half.upper - half.lower > 0.05
-    assert half.lower <= truth["a"].mean() <= half.upper
-    full[~blank].to_csv(path, index=False)
-    assert "every label in" in judge_scores(study, sheet=label_sheet(path)).scores[0].refused
+    full[table["score"].notna()].to_csv(path, index=False)
+    assert judge_scores(study, sheet=label_sheet(path)) == judge_scores(study)
+    full.assign(draw_chance=1.0).to_csv(path, index=False)
+    with pytest.raises(InputError, match="every label of 'a' has chance 1"):
+        judge_scores(study, sheet=label_sheet(path))

@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from capscope.data import Study
 from capscope.decide.judge_data import JudgedAnswers, judged_answers
 from capscope.decide.judge_estimators import DEFAULT, JUDGE_ESTIMATORS, JudgeEstimator, MeanEstimate
-from capscope.decide.judge_labels import FEWEST_LABELS, LabelCoverage, LabelSheet, label_coverage, labels_to_give
+from capscope.decide.judge_labels import FEWEST_LABELS, LabelSheet, label_coverage, labels_to_give
 from capscope.errors import InputError, nearest, refuse_absent_model
 
 LEAST_VARIANCE = 0.05
@@ -182,14 +182,13 @@ def _corrected(
     width: float | None,
     level: float,
 ) -> CorrectedScore:
-    lacking = "" if sheet is None else sheet.lacking(answers)
     answers, missing = (answers, "") if sheet is None else sheet.labelled(answers)
-    coverage = LabelCoverage(answers, lacking) if lacking else label_coverage(answers)
+    coverage = label_coverage(answers)
     answers, rows = coverage.answers, coverage.answers.labelled
     n, n_answers, mean = int(rows.sum()), len(answers.judge), float(answers.judge.mean())
     gap = answers.judge[rows] - answers.label[rows]
     severity = float(np.average(gap, weights=answers.weight)) if n else None
-    warnings = tuple(text for text in (*coverage.warnings, "" if lacking else missing) if text)
+    warnings = tuple(text for text in (*coverage.warnings, missing) if text)
     if coverage.refused:
         further = None if width is None else _first_labels(answers, width, level)
         return CorrectedScore(

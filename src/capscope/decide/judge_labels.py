@@ -33,11 +33,11 @@ LEAST_UNLEARNED = 0.5
 """The same where too few labels tell how unsure the judge is: its own doubt is trusted half."""
 
 
+FEWEST_DRAWN = 10
+"""Labels of drawn answers under which those cannot stand for the rest."""
+
 FEWEST_LABELS = 30
 """Labels of one model under which its score is not corrected: the error of the correction is itself unknown."""
-
-LEAST_GIVEN = 0.5
-"""Share of the drawn answers that need a label, where fewer than `FEWEST_LABELS` of them have one."""
 
 MOST_OUTSIDE = 0.05
 """Share of a model's answers that may lie beyond the labelled ones, in judge score or in kind."""
@@ -80,7 +80,8 @@ class LabelSheet(ArrowTables):
             The answers, and a warning where drawn answers have no label; empty where all have one.
 
         Raises:
-            InputError: An answer has a label but no chance, or two labels that differ.
+            InputError: An answer has a label but no chance, or two labels that differ; or too few of the drawn answers
+                have a label.
         """
         own = self.table[self.table["model"] == answers.model].set_index("item_id")
         if own.empty:
@@ -113,37 +114,25 @@ class LabelSheet(ArrowTables):
             if missing and done.any()
             else ""
         )
-        # chances of answers that were not drawn are not used; labels still to come are taken to be missing at random,
-        # among the answers that could have been left out: labels that were certain stand for themselves alone
-        open_rows = drawn & (~done | (chance < 1))
-        response = (open_rows & done).sum() / max(open_rows.sum(), 1)
+        by_chance = drawn & (np.nan_to_num(chance, nan=1.0) < 1)
+        if not done.all() and not (by_chance & done).any() and (drawn & done).any() and not by_chance.any():
+            if not (drawn & ~answers.labelled).any():
+                return answers, ""  # nothing was drawn beyond the study's labels, which are no certain ones by that
+            raise InputError(
+                f"{self.path}: every label of '{answers.model}' has chance 1, so that none stands for the"
+                f" {counted(int((~done).sum()), 'answer')} without one; give the file that they were drawn with, filled in"
+            )
+        further = by_chance & ~answers.labelled  # labels of an even draw before tell nothing of those drawn since
+        wanted, got = int(further.sum()), int((further & done).sum())
+        if got < min(wanted, FEWEST_DRAWN):
+            raise InputError(
+                f"{self.path}: {got} of {wanted} drawn answers of '{answers.model}' have a label, which stand for all"
+                f" answers without one; fill in the scores of {min(wanted, FEWEST_DRAWN)} or more"
+            )
+        # chances of answers that were not drawn are not used; labels still to come are taken to be missing at random
+        response = (by_chance & done).sum() / max(by_chance.sum(), 1)
         scaled = np.where(drawn, np.where(chance < 1, chance * response, chance), 1.0)
         return replace(answers, label=label, chance=scaled), warning
-
-    def lacking(self, answers: JudgedAnswers) -> str:
-        """Say why the sheet's labels cannot stand for the answers that were not drawn; empty where they can.
-
-        Args:
-            answers: Judged answers of one model, as the study has them.
-        """
-        own = self.table[self.table["model"] == answers.model].set_index("item_id").reindex(answers.items)
-        chance, given = own["draw_chance"].to_numpy(float), ~np.isnan(own["score"].to_numpy(float))
-        drawn, done = ~np.isnan(chance), given | answers.labelled
-        # labels that the study has already tell nothing of the answers that were drawn since
-        further = drawn & ~answers.labelled & (~done | (chance < 1))
-        n, n_given = int(further.sum()), int((further & done).sum())
-        if (drawn & ~done).any() and n_given < min(FEWEST_LABELS, LEAST_GIVEN * n):
-            return (
-                f"{n_given} of {counted(n, 'drawn answer')} in {self.path} "
-                f"{'has a label' if n_given == 1 else 'have labels'}; fill in its column score, for half of them or for"
-                f" {FEWEST_LABELS}"
-            )
-        if drawn.any() and not done.all() and not (drawn & done & (chance < 1)).any():
-            return (
-                f"every label in {self.path} has chance 1, so that it stands for no other answer; give the whole file"
-                " of 'capscope judge plan --out', with the rows that were drawn filled in"
-            )
-        return ""
 
 
 def label_sheet(path: Path | str) -> LabelSheet:

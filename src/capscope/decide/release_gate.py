@@ -201,9 +201,7 @@ def _drawn_answers(study: Study, candidate: str, chance: pd.Series) -> tuple[Stu
     if not other.any() or not (own & ~other).any():
         return study, ""
     n = int(other.sum())
-    note = (
-        f"{counted(n, 'other answer')} of '{candidate}' {'is' if n == 1 else 'are'} not used: the draw names no chance"
-    )
+    note = f"{counted(n, 'other answer')} of '{candidate}' {'is' if n == 1 else 'are'} not used: the draw does not hold"
     return replace(study, responses=responses[~other].reset_index(drop=True)), f"{note} for them"
 
 
