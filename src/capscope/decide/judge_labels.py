@@ -120,7 +120,8 @@ class LabelSheet(ArrowTables):
                 return answers, ""  # nothing was drawn beyond the study's labels, which are no certain ones by that
             raise InputError(
                 f"{self.path}: every label of '{answers.model}' has chance 1, so that none stands for the"
-                f" {counted(int((~done).sum()), 'answer')} without one; give the file that they were drawn with, filled in"
+                f" {counted(int((~done).sum()), 'answer')} without one;"
+                " give the file that they were drawn with, filled in"
             )
         further = by_chance & ~answers.labelled  # labels of an even draw before tell nothing of those drawn since
         wanted, got = int(further.sum()), int((further & done).sum())

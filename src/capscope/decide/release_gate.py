@@ -201,8 +201,9 @@ def _drawn_answers(study: Study, candidate: str, chance: pd.Series) -> tuple[Stu
     if not other.any() or not (own & ~other).any():
         return study, ""
     n = int(other.sum())
-    note = f"{counted(n, 'other answer')} of '{candidate}' {'is' if n == 1 else 'are'} not used: the draw does not hold"
-    return replace(study, responses=responses[~other].reset_index(drop=True)), f"{note} for them"
+    unused, which = f"{counted(n, 'other answer')} of '{candidate}'", "is not" if n == 1 else "are not"
+    kept = replace(study, responses=responses[~other].reset_index(drop=True))
+    return kept, f"{unused} {which} used: the draw does not name {'its item' if n == 1 else 'their items'}"
 
 
 def _logged(log: LoggedDraws, candidate: str) -> Study:

@@ -6,6 +6,8 @@ effects vary (empirical Bayes), and its standard error makes the conservative ch
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,8 @@ from capscope.predict import out_of_fold
 
 FEWEST_ITEMS = 20
 """Requests that every candidate answered, below which nothing can be said about routing."""
+FEWEST_GROUPS = 3
+"""Tasks, or benchmarks, that a study needs to hold some of them out."""
 STEPS = 6
 """Newton steps to the modes of effects."""
 EDGE = 1e-6
@@ -283,3 +287,29 @@ def _cross_fitted(
         effects = ModelEffects.learn(log_odds[:, ~here], score[:, ~here], _at(places, ~here))
         shift[:, here], sd[:, here] = effects.at(_at(places, here))
     return _candidates(log_odds + shift, sd, reach, cost)
+
+
+def task_variance(evidence: RouteEvidence) -> float:
+    """By how much mean scores on tasks vary around the predicted ones, beyond chance (method of moments)."""
+    chance: ModelItem = evidence.candidates.chance
+    task = np.unique(evidence.places["task"], return_inverse=True)[1]
+    size = np.bincount(task)
+    off = np.array([np.bincount(task, row) for row in evidence.score - chance]) / size
+    noise = np.array([np.bincount(task, row) for row in chance * (1 - chance)]) / size**2
+    return max(0.0, float((off**2 - noise).mean()))
+
+
+def split_for(study: Study, requests: Study) -> str:
+    """What to hold out so that the study's requests are as new as those to route: requests, tasks or benchmarks."""
+    items, wanted = study.with_items().require("items"), requests.with_items().require("items")
+    task, benchmark = task_labels(items), items["benchmark"].astype(str).unique()
+    if np.isin(task_labels(wanted), task).any() or len(np.unique(task)) < FEWEST_GROUPS:
+        return "id"
+    new = not wanted["benchmark"].astype(str).isin(benchmark).any()
+    return "benchmark" if new and len(benchmark) >= FEWEST_GROUPS else "task"
+
+
+def last_change(folder: Path) -> str | None:
+    """Day on which the responses of a study folder were last written."""
+    files = sorted(folder.glob("responses.*"))
+    return datetime.fromtimestamp(max(f.stat().st_mtime for f in files), UTC).date().isoformat() if files else None

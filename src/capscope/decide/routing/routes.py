@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,19 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from capscope.axes import ItemFloats, ModelItem, RowIndex
-from capscope.data import Demands, Study, read_study, task_labels
-from capscope.decide.routing.evidence import EDGE, RouteChances, RouteEvidence, RouteSettings, places_of, route_evidence
+from capscope.axes import ItemFloats, RowIndex
+from capscope.data import Demands, Study, read_study
+from capscope.decide.routing.evidence import (
+    EDGE,
+    RouteChances,
+    RouteEvidence,
+    RouteSettings,
+    last_change,
+    places_of,
+    route_evidence,
+    split_for,
+    task_variance,
+)
 from capscope.decide.routing.prices import ModelPrices, PriceTable, model_prices
 from capscope.decide.routing.rules import RouteCurve, RouteRule, best_single, learn_rule, of_choice, value_curve
 from capscope.display import ArrowTables, html_table
@@ -21,8 +30,6 @@ from capscope.predict import Items, open_requests, predict
 
 CALIBRATED, NEW_TASK, UNSUPPORTED = "calibrated", "new-task", "unsupported"
 """States of a request: routing was tested on requests of its task, on tasks held out whole, or not at all."""
-FEWEST_GROUPS = 3
-"""Tasks, or benchmarks, that a study needs to hold some of them out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,10 +241,10 @@ def route(  # noqa: PLR0913 - every setting has a default and is given by keywor
     priced = model_prices(known, prices)
     rubrics = () if known.demands is None else Demands.of(known, annotator).dims
     wanted = open_requests(items, rubrics)
-    settings = replace(settings, split=_split_for(known, wanted))
+    settings = replace(settings, split=split_for(known, wanted))
     evidence = route_evidence(known, priced, settings)
     requests = Requests.of(known, wanted, priced, evidence, settings)
-    changed = None if isinstance(study, Study) else _last_change(Path(study))
+    changed = None if isinstance(study, Study) else last_change(Path(study))
     return routes_of(requests, evidence, learn_rule(evidence, settings), settings, changed)
 
 
@@ -310,13 +317,8 @@ def routes_of(
     reason = np.full(len(choice), "best value" if rule.target is None else "best chance", dtype=object)
     reason[meets] = "cheapest that meets the target"
     if rule.by_value or rule.single is not None:
-        reason[:] = (
-            "floor: best value"
-            if rule.by_value
-            else "floor: one model for all"
-            if settings.floor
-            else "one model for all"
-        )
+        one = "floor: one model for all" if settings.floor else "one model for all"
+        reason[:] = "floor: best value" if rule.by_value else one
     reason[~tested] = "task without answers: best single model"
     table = pd.DataFrame(
         {
@@ -358,7 +360,7 @@ def _spend(requests: Requests, evidence: RouteEvidence, choice: RowIndex, level:
     chance = of_choice(requests.candidates.chance, choice)
     usd, sd = of_choice(requests.candidates.cost, choice), requests.cost_sd[choice]
     share = np.unique(requests.places["task"], return_counts=True)[1] / len(choice)
-    variance = (chance * (1 - chance)).sum() / len(choice) ** 2 + _task_variance(evidence) * (share**2).sum()
+    variance = (chance * (1 - chance)).sum() / len(choice) ** 2 + task_variance(evidence) * (share**2).sum()
     reach = normal_quantile(level)
     width, cost_width = reach * float(np.sqrt(variance)), reach * float(np.sqrt((sd**2).sum()))
     score, total = float(chance.mean()), float(usd.sum())
@@ -371,16 +373,6 @@ def _spend(requests: Requests, evidence: RouteEvidence, choice: RowIndex, level:
         usd_lower=max(0.0, total - cost_width),
         usd_upper=total + cost_width,
     )
-
-
-def _task_variance(evidence: RouteEvidence) -> float:
-    """By how much mean scores on tasks vary around the predicted ones, beyond chance (method of moments)."""
-    chance: ModelItem = evidence.candidates.chance
-    task = np.unique(evidence.places["task"], return_inverse=True)[1]
-    size = np.bincount(task)
-    off = np.array([np.bincount(task, row) for row in evidence.score - chance]) / size
-    noise = np.array([np.bincount(task, row) for row in chance * (1 - chance)]) / size**2
-    return max(0.0, float((off**2 - noise).mean()))
 
 
 def _domains(evidence: RouteEvidence) -> pd.DataFrame:
@@ -401,19 +393,3 @@ def _domains(evidence: RouteEvidence) -> pd.DataFrame:
         }
         rows.append(pd.DataFrame(columns))
     return pd.concat(rows, ignore_index=True)
-
-
-def _split_for(study: Study, requests: Study) -> str:
-    """What to hold out so that the study's requests are as new as those to route: requests, tasks or benchmarks."""
-    items, wanted = study.with_items().require("items"), requests.with_items().require("items")
-    task, benchmark = task_labels(items), items["benchmark"].astype(str).unique()
-    if np.isin(task_labels(wanted), task).any() or len(np.unique(task)) < FEWEST_GROUPS:
-        return "id"
-    new = not wanted["benchmark"].astype(str).isin(benchmark).any()
-    return "benchmark" if new and len(benchmark) >= FEWEST_GROUPS else "task"
-
-
-def _last_change(folder: Path) -> str | None:
-    """Day on which the responses of a study folder were last written."""
-    files = sorted(folder.glob("responses.*"))
-    return datetime.fromtimestamp(max(f.stat().st_mtime for f in files), UTC).date().isoformat() if files else None
