@@ -171,6 +171,11 @@ def test_sheets_that_do_not_fit_are_refused(tmp_path):
     assert (
         "10 of 90 drawn answers have no label yet" in judge_scores(study, sheet=label_sheet(path)).scores[0].warnings[0]
     )
+    # labels of an earlier plan count as certain and stand for themselves: drawn ones have to stand for the rest
+    unfilled = good["score"].where((good["draw_chance"] == 1) | (good.index < 3))
+    good.assign(draw_chance=good["draw_chance"].where(good.index < 50, 1.0), score=unfilled).to_csv(path, index=False)
+    with pytest.raises(InputError, match="3 of 50 drawn answers of 'a' have a label.* of 10 or more"):
+        judge_scores(study, sheet=label_sheet(path))
 
 
 def test_labels_without_a_fault_of_the_judge_leave_some_doubt():

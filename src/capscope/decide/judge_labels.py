@@ -33,6 +33,9 @@ LEAST_UNLEARNED = 0.5
 """The same where too few labels tell how unsure the judge is: its own doubt is trusted half."""
 
 
+FEWEST_DRAWN = 10
+"""Labels of drawn answers under which those cannot stand for the rest."""
+
 FEWEST_LABELS = 30
 """Labels of one model under which its score is not corrected: the error of the correction is itself unknown."""
 
@@ -77,7 +80,8 @@ class LabelSheet(ArrowTables):
             The answers, and a warning where drawn answers have no label; empty where all have one.
 
         Raises:
-            InputError: An answer has a label but no chance, or two labels that differ.
+            InputError: An answer has a label but no chance, or two labels that differ; or too few of the drawn answers
+                have a label.
         """
         own = self.table[self.table["model"] == answers.model].set_index("item_id")
         if own.empty:
@@ -110,8 +114,15 @@ class LabelSheet(ArrowTables):
             if missing and done.any()
             else ""
         )
+        by_chance = drawn & (np.nan_to_num(chance, nan=1.0) < 1)
+        wanted, got = int(by_chance.sum()), int((by_chance & done).sum())
+        if got < min(wanted, FEWEST_DRAWN):
+            raise InputError(
+                f"{self.path}: {got} of {wanted} drawn answers of '{answers.model}' have a label, which stand for all"
+                f" answers without one; fill in the scores of {min(wanted, FEWEST_DRAWN)} or more"
+            )
         # chances of answers that were not drawn are not used; labels still to come are taken to be missing at random
-        response = done.sum() / max(drawn.sum(), 1)
+        response = got / max(wanted, 1)
         scaled = np.where(drawn, np.where(chance < 1, chance * response, chance), 1.0)
         return replace(answers, label=label, chance=scaled), warning
 
