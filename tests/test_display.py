@@ -4,10 +4,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import capscope
-from capscope.display import ROWS, html_table, short_repr
-from capscope.errors import counted
+from capscope.display import ROWS, ArrowTables, html_table, short_repr
+from capscope.errors import InputError, counted
 from capscope.fit import Status
 from report.worlds import World, counts_of, small_world
 
@@ -85,3 +86,19 @@ def test_numbers_agree_with_nouns_and_verbs():
     shown = [counted(number, "reply", "are") for number in (0, 1, 2)]
     assert shown == ["0 replies are", "1 reply is", "2 replies are"]
     assert counted(1, "level of demand", "carry") == "1 level of demand carries"
+
+
+@dataclass(frozen=True)
+class OneTable(ArrowTables):
+    table: pd.DataFrame
+
+
+def test_an_arrow_table_keeps_labels_and_refuses_mixed_types_in_one_line():
+    pairs = pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["model", None])
+    assert OneTable(pd.DataFrame({"x": [0.1, 0.2]}, index=pairs)).to_arrow().column_names == ["model", "level_1", "x"]
+    labels = OneTable(pd.DataFrame({"x": [0.1, 0.2]}, index=["a", "b"])).to_arrow()
+    assert labels.to_pydict() == {"index": ["a", "b"], "x": [0.1, 0.2]}
+    assert OneTable(pd.DataFrame({"x": [0.1, 0.2]})).to_arrow().column_names == ["x"]
+    with pytest.raises(InputError, match="table 'table' is no Arrow table: .*column x.*; give each column") as refused:
+        OneTable(pd.DataFrame({"x": ["a", 1]})).to_arrow()
+    assert "\n" not in str(refused.value)

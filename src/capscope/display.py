@@ -82,7 +82,7 @@ class ArrowTables:
             table: Name of the field that holds the table; by default the first.
 
         Raises:
-            InputError: There is no such table.
+            InputError: There is no such table, or a column mixes types that Arrow has no common type for.
 
         Example:
             >>> polars.from_arrow(capscope.forecast(scores).to_arrow("odd"))  # doctest: +SKIP
@@ -92,4 +92,16 @@ class ArrowTables:
         name = table or next(iter(frames), "")
         if name not in frames:
             raise InputError(f"there is no table '{name}' in {type(self).__name__}; it has {first_few(frames, 8)}")
-        return pa.Table.from_pandas(frames[name], preserve_index=frames[name].index.name is not None)
+        return _arrow_of(frames[name], name)
+
+
+def _arrow_of(frame: pd.DataFrame, name: str) -> pa.Table:
+    """Turn a table into an Arrow table; an index that only counts its rows is left out."""
+    if not isinstance(frame.index, pd.RangeIndex) or frame.index.name is not None:
+        # Labels without a name are called `index`, or `level_0`, `level_1` and so on.
+        frame = frame.reset_index()
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except pa.ArrowException as error:
+        reason = ": ".join(str(part) for part in error.args).replace("\n", " ")
+        raise InputError(f"table '{name}' is no Arrow table: {reason}; give each column values of one type") from None

@@ -241,3 +241,17 @@ def test_joint_replies_keep_what_is_right_and_name_what_is_not():
     assert found["C"].problem == "no level for C"
     assert parse_joint_reply('{"A": 3}', ["A"])["A"].level is None
     assert parse_joint_reply('{"levels": {"A": 3}}', ["A"], "length")["A"].level is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"explanation": "the prompt has a </s> token", "level": 2}',
+        'So:\n```json\n{"explanation": "a </s> token", "level": 2}\n```<|im_end|>',
+        '{"explanation": "a </s> token", "level": 2}</s>User: {"level": 3}',
+        '[Analysis]\nThe task is short.\n\n{"level": 2}',
+        '[Reasoning]\nThe task is short.\n{"reasoning": "short", "level": 2}',
+    ],
+)
+def test_tokens_in_a_text_and_headings_hide_no_object(text):
+    assert parse_reply(text).level == 2

@@ -127,3 +127,9 @@ def test_a_grader_that_cannot_compare_a_target_is_refused() -> None:
     items = pd.DataFrame({"item_id": ["a", "b"], "text": "?", "target": ["90", "Paris"]})
     with pytest.raises(InputError, match="right answer to b is not what grader 'number' compares"):
         battery_questions(items, ("a", "b"), "number")
+
+
+def test_a_heading_in_brackets_is_no_unclosed_thought() -> None:
+    key = AnswerKey(target="B", options={"A": "x", "B": "y"})
+    assert grade_reply("[Analysis]\nThe second one fits.\n\nAnswer: B", key, GRADERS["letter"]).score == 1
+    assert grade_reply("[THINK]\nThe second one fits.\n\nAnswer: B", key, GRADERS["letter"]).score is None

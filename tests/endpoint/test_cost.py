@@ -297,6 +297,30 @@ def test_what_a_killed_process_had_in_flight_stays_spent(tmp_path):
         killed.connection.close()
 
 
+def test_a_cost_that_is_never_stored_ends_the_wait(tmp_path):
+    async def second_call(account):
+        return await asyncio.wait_for(account.granted(0.5), 3)
+
+    with Ledger(tmp_path / "l") as here, Ledger(tmp_path / "l") as there:
+        budgets = [Budget.of_run(None, 1.0, 0.0, ledger) for ledger in (here, there)]
+        mine, other = (budget.account for budget in budgets)
+        assert mine.reserve(0.6)
+        mine.settle(0.6, 0.6)
+        assert asyncio.run(second_call(mine)) is False
+        assert asyncio.run(second_call(other)) is False, "the cost of another process is no call in flight"
+        assert other.reserve(0.3)
+        assert mine.reserve(0.4) is None, "a call in flight elsewhere is waited for while it may give enough back"
+        assert mine.reserve(0.5) is False, "it could not give enough back"
+
+
+def test_an_account_of_an_older_version_counts_as_in_flight(tmp_path):
+    with Ledger(tmp_path / "l") as older, Ledger(tmp_path / "l") as ledger:
+        account = Budget.of_run(None, 1.0, 0.0, ledger).account
+        older.beat()
+        older.execute("INSERT INTO set_aside VALUES (?, 0.7)", older.owner)
+        assert account.reserve(0.4) is None
+
+
 def test_a_call_that_is_given_up_counts_at_its_estimate(tmp_path):
     async def run(url):
         with Ledger(tmp_path / "l") as ledger:

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit, ndtr
 
 from capscope.data import AgentDesign, Responses, Study, agent_design
-from capscope.errors import FitError
+from capscope.errors import FitError, InputError
 from capscope.fit import Fit, fit, fit_study, load_fit, parts_of_name, split_general, with_agent, with_named_agent
 from capscope.fit import StudyFitSettings as Settings
 from capscope.fit.facets.evidence import evidence_of
@@ -106,6 +106,8 @@ def test_an_unseen_pair_is_predicted_with_a_wider_interval(crossed: tuple[Study,
     assert set(predictions.table["model"]) == {name}
     assert with_named_agent(fitted, "m04 + unknown") is fitted
     assert parts_of_name(*_design(fitted), "m04 + high") == {"model": "m04", "effort": "high"}
+    with pytest.raises(InputError, match=r"'m04' is one part of an agent; the fit has m04 \+ s\d.*; name one of them"):
+        with_named_agent(fitted, "m04")
     with pytest.raises(FitError, match="no scaffold 's9'"):
         with_agent(fitted.posterior, *_design(fitted), {"model": "m04", "scaffold": "s9"})
 

@@ -159,8 +159,9 @@ def test_a_wanted_width_sets_the_number_of_samples(world: World) -> None:
     sizes = [size_for_width(bank, width) for width in (0.2, 0.1, 0.05)]
     assert sizes == sorted(sizes)
     assert sizes[0] < N_ITEMS / 2 < sizes[-1] <= N_ITEMS
-    with pytest.raises(InputError, match="cannot be read"):
-        capscope_stopping(bank, stop="ability:0.3")
+    for rule in ("ability:0.3", "items:inf", "items:0.5", "items:2.5", "width:inf", "width:nan"):
+        with pytest.raises(InputError, match=f"stop rule '{rule}' cannot be read"):
+            capscope_stopping(bank, stop=rule)
 
 
 def run(world: World, source: BatterySource, **settings: Any) -> EvalLog:
@@ -294,8 +295,9 @@ def test_what_cannot_be_run_is_said_in_one_line(world: World) -> None:
     bank = world.folder / "bank"
     with pytest.raises(InputError, match="no sample is an item of the bank: other; the bank has quiz:0"):
         capscope_battery(bank, [Sample(id="other", input="?")])
-    with pytest.raises(InputError, match="stop rule 'narrow' cannot be read; write width:0.05"):
-        capscope_battery(bank, world.samples, stop="narrow")
+    for rule in ("narrow", "items:inf", "items:0.5"):
+        with pytest.raises(InputError, match=f"stop rule '{rule}' cannot be read; write width:0.05"):
+            capscope_battery(bank, world.samples, stop=rule)
     with pytest.raises(InputError, match="no sample says how it was drawn"):
         score_log(bank, EvalLog.model_construct(samples=[]))
 

@@ -146,5 +146,18 @@ def test_models_that_come_out_alike_are_not_called_ahead() -> None:
     assert leading(rows, 0.9, "mean") == (
         "a, b are level at the top: mean 1.00 (90% interval 0.40 to 1.00); next is c with 0.50."
     )
+    expected = rows.head(2).rename(columns={"mean": "expected"})
+    assert leading(expected, 0.9, "expected").startswith("No model is ahead: a, b have the same expected score, 1.00")
     alike = "No model is ahead: a, b have the same mean, 1.00 (90% interval 0.40 to 1.00)."
     assert leading(rows.head(2), 0.9, "mean") == alike
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_draws_alone_put_no_model_ahead(score: float) -> None:
+    cells = pd.MultiIndex.from_product([["a", "b", "c"], [f"i{number}" for number in range(20)]]).to_frame(index=False)
+    responses = cells.set_axis(["model", "item_id"], axis=1).assign(score=score)
+    items = pd.DataFrame({"item_id": responses["item_id"].unique(), "benchmark": "P"})
+    alike = Study.of(items, responses)
+    text = profile(fit_study(alike, StudyFitSettings(model="rasch")), study=alike).as_text()
+    assert "No model is ahead: " in text
+    assert "have the same expected score, " in text

@@ -109,7 +109,7 @@ def parse_reply(text: str, finish_reason: str = "stop") -> Parsed:
     if answered.fields is None:
         return Parsed(None, "", "the reply's object cannot be read, or names its level twice")
     parsed = _judged(_field(answered.fields, "level"), _text(_field(answered.fields, "reasoning")))
-    if parsed.level is not None and _of_two_minds(parsed.level, answered):
+    if parsed.level is not None and _contradicts(parsed.level, answered):
         return Parsed(None, parsed.reasoning, "the reply names two levels")
     return parsed
 
@@ -227,7 +227,7 @@ def _judged(value: object, reasoning: str) -> Parsed:
     return Parsed(level, reasoning, "" if level is not None else f"'{str(value)[:40]}' is no level from 0 to 5")
 
 
-def _of_two_minds(level: int, found: FoundObject) -> bool:
+def _contradicts(level: int, found: FoundObject) -> bool:
     """Return whether what follows the object, or an object right before it, names another level or begins to."""
     tail = RUN_ON.split(found.tail, maxsplit=1)[0]
     claims = {claim[1] for claim in LEVEL_CLAIM.finditer(tail)}

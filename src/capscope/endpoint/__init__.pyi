@@ -36,6 +36,7 @@ from .messages import is_too_long as is_too_long
 from .messages import is_whole as is_whole
 from .reply_text import CHANNEL as CHANNEL
 from .reply_text import THOUGHT_ENDS as THOUGHT_ENDS
+from .reply_text import THOUGHT_HEADING as THOUGHT_HEADING
 from .reply_text import THOUGHT_OPENS as THOUGHT_OPENS
 from .reply_text import closed as closed
 from .reply_text import text_after_thoughts as text_after_thoughts

@@ -10,6 +10,8 @@ from capscope.errors import OutputError
 LOOK_AGAIN = 0.1
 """Seconds between looks at what other processes have set aside."""
 ACCOUNT_TABLE = "CREATE TABLE IF NOT EXISTS set_aside (owner TEXT PRIMARY KEY, usd REAL NOT NULL);"
+IN_FLIGHT_TABLE = "CREATE TABLE IF NOT EXISTS in_flight (owner TEXT PRIMARY KEY, usd REAL NOT NULL);"
+"""The part of `set_aside` that calls in flight hold; all of it where an older version left this table out."""
 
 IN_FLIGHT = "calls in flight when their process ended"
 """Name of the row that keeps what a process had set aside when it ended."""
@@ -33,6 +35,7 @@ class Account:
         """
         self._ledger, self._limit = ledger, limit
         ledger.execute(ACCOUNT_TABLE)
+        ledger.execute(IN_FLIGHT_TABLE)
         self._in_flight, self._settled, self._stored = 0.0, 0.0, ledger.stored_usd
         ledger.at_exit(self.close)
 
@@ -56,11 +59,13 @@ class Account:
         """
         self._ledger.beat()
         with self._ledger.transaction():
-            others = self._others()
-            left = self._limit - self._ledger.spent() - usd + 1e-12
-            if left < others + self.set_aside:
-                return None if others + self.set_aside > ROUNDING and left >= 0 else False
-            self._write(self.set_aside + usd)
+            others, flying = self._others()
+            left = self._limit - self._ledger.spent() - usd + 1e-12 - others - self.set_aside
+            if left < 0:
+                # What calls cost that are not stored yet is spent: only calls in flight may still give room back.
+                flying += self._in_flight
+                return None if flying > ROUNDING and left + flying >= 0 else False
+            self._write(self.set_aside + usd, self._in_flight + usd)
         self._in_flight += usd
         return True
 
@@ -70,11 +75,14 @@ class Account:
         Args:
             usd: Largest price of the call.
         """
+        refused = False
         while True:
             with suppress(LedgerBusy):
                 granted = self.reserve(usd)
-                if granted is not None:
+                if granted or (granted is False and (refused or self._others()[0] <= ROUNDING)):
                     return granted
+                # Another process stores a cost and then takes it off its account: in between it counts twice.
+                refused = granted is False
             await asyncio.sleep(LOOK_AGAIN)
 
     def settle(self, reserved: float, usd: float) -> None:
@@ -86,30 +94,33 @@ class Account:
     def update(self) -> None:
         """Write what is set aside now; on a ledger that is held the next step writes it, and too much stands there."""
         with suppress(OutputError):
-            self._write(self.set_aside)
+            self._write(self.set_aside, self._in_flight)
 
     def close(self) -> None:
         """Close the account; what is set aside still stays spent."""
-        self._write(self.set_aside)
+        self._write(self.set_aside, self._in_flight)
         self._retire(self._ledger.owner)
 
-    def _others(self) -> float:
-        """Return what living processes have set aside; what others had is spent from now on."""
-        total = 0.0
-        for owner, usd in self._ledger.execute("SELECT owner, usd FROM set_aside"):
+    def _others(self) -> tuple[float, float]:
+        """Return what living processes have set aside, and how much of it for calls in flight; the rest is spent."""
+        total = flying = 0.0
+        rows = "SELECT owner, s.usd, COALESCE(f.usd, s.usd) FROM set_aside s LEFT JOIN in_flight f USING (owner)"
+        for owner, usd, in_flight in self._ledger.execute(rows):
             if owner == self._ledger.owner:
                 continue
             if self._ledger.is_alive(owner):
-                total += usd
+                total, flying = total + usd, flying + in_flight
             else:
                 self._retire(owner)
-        return total
+        return total, flying
 
     def _retire(self, owner: str) -> None:
         kept = "INSERT INTO retired SELECT ?, NULL, '', usd, ? FROM set_aside WHERE owner = ? AND usd > ?"
         self._ledger.execute(kept, IN_FLIGHT, time.time(), owner, ROUNDING)
         self._ledger.execute("DELETE FROM set_aside WHERE owner = ?", owner)
+        self._ledger.execute("DELETE FROM in_flight WHERE owner = ?", owner)
 
-    def _write(self, usd: float) -> None:
-        shown = usd if usd > ROUNDING else 0.0
-        self._ledger.execute("INSERT OR REPLACE INTO set_aside VALUES (?, ?)", self._ledger.owner, shown)
+    def _write(self, usd: float, in_flight: float) -> None:
+        for table, value in (("in_flight", in_flight), ("set_aside", usd)):
+            shown = value if value > ROUNDING else 0.0
+            self._ledger.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", self._ledger.owner, shown)

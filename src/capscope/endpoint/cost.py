@@ -17,7 +17,7 @@ REPLY_TOKENS = 200
 """Tokens reckoned for a reply of which nothing is known."""
 UNBOUNDED_REPLY = 4096
 """Tokens reckoned for the longest reply where no bound is set."""
-TELLING_PROMPT = 200
+LONG_PROMPT = 200
 """Estimated tokens from which a prompt's true count corrects later estimates."""
 ASK_ABOVE_USD = 1.0
 """Estimated cost above which a run asks first."""
@@ -40,8 +40,8 @@ class Prices:
         Raises:
             InputError: A price is negative, infinite or no number.
         """
-        refuse_no_amount("--usd-in", self.usd_in)
-        refuse_no_amount("--usd-out", self.usd_out)
+        refuse_bad_amount("--usd-in", self.usd_in)
+        refuse_bad_amount("--usd-out", self.usd_out)
 
     def of(self, usage: Usage) -> float:
         """Return what a usage costs in US dollars; reused prefixes are charged in full, which errs upwards."""
@@ -67,7 +67,7 @@ def find_prices(model: str, usd_in: float | None, usd_out: float | None) -> Pric
     return _from_table(model)
 
 
-def refuse_no_amount(name: str, usd: float) -> None:
+def refuse_bad_amount(name: str, usd: float) -> None:
     """Refuse an amount of money that no limit could be kept with.
 
     Args:
@@ -140,7 +140,7 @@ class Budget:
             InputError: The limit is negative, or no number.
         """
         if limit is not None and limit != math.inf:
-            refuse_no_amount(name, limit)
+            refuse_bad_amount(name, limit)
         self.limit, self.name = limit, name
         self.account = account
         self.usd = 0.0
@@ -161,7 +161,7 @@ class Budget:
         """
         if max_usd_total is None:
             return cls(max_usd)
-        refuse_no_amount("--max-usd-total", max_usd_total)
+        refuse_bad_amount("--max-usd-total", max_usd_total)
         account = Account(ledger, max_usd_total) if ledger is not None else None
         if max_usd is None or max_usd_total - spent_before < max_usd:
             return cls(max(max_usd_total - spent_before, 0.0), "--max-usd-total", account)
@@ -219,7 +219,7 @@ class PromptScale:
     def learn(self, estimated: int, usage: Usage) -> None:
         """Take the stated usage of one call into account."""
         self.longest_reply = max(self.longest_reply, usage.completion_tokens)
-        if estimated >= TELLING_PROMPT:
+        if estimated >= LONG_PROMPT:
             self.ratio = max(self.ratio, usage.prompt_tokens / estimated)
 
 

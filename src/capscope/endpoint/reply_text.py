@@ -5,7 +5,9 @@ of their templates in the text. Every reader of replies takes these apart here.
 """
 
 import html
+import json
 import re
+from contextlib import suppress
 
 THOUGHT_WORDS = (
     r"(?:seed:)?(?:think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad|inner_?monologue|monologue"
@@ -19,6 +21,10 @@ THOUGHT_OPENS = re.compile(_OPENING, re.IGNORECASE)
 THOUGHT_OPENS_LINE = re.compile(rf"(?:^|\n)[ \t]*(?:{_OPENING})", re.IGNORECASE)
 THOUGHT_ENDS = re.compile(rf"{_OPENS}{_ENDS}({THOUGHT_WORDS})\s*{_CLOSES}|<unused95>", re.IGNORECASE)
 FENCED_THOUGHT = re.compile(rf"```[ \t]*{THOUGHT_WORDS}[ \t]*\n.*?\n[ \t]*```", re.IGNORECASE | re.DOTALL)
+THOUGHT_HEADING = re.compile(
+    r"^[ \t]*\[(?:thoughts|reason|reasoning|reflection|analysis|scratchpad)\][ \t]*$", re.IGNORECASE | re.MULTILINE
+)
+"""Words in plain square brackets on a line of their own: where nothing closes them, they are headings."""
 THINK_OPENS = re.compile(r"<think(?:ing)?(?:\s[^<>\n]{0,80})?>", re.IGNORECASE)
 """Tags that open a thought wherever they stand in a line."""
 CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
@@ -40,19 +46,42 @@ END_OF_TURN = re.compile(
     re.IGNORECASE,
 )
 
+JSON = json.JSONDecoder(strict=False)
+MOST_OBJECTS = 200
+"""Places at which an object may start that are looked at, from the start of a text."""
+
 
 def without_end(text: str) -> str:
     """Return a text up to its first end-of-turn token, unless nothing stands before that.
+
+    A token inside a whole JSON object is a word of the object's text, and ends nothing.
 
     Args:
         text: A text without reasoning.
     """
     text = ANSWER_OPENS.sub("\n", text).strip()
-    while (token := END_OF_TURN.search(text)) is not None:
-        if text[: token.start()].strip():
-            return text[: token.start()].strip()
+    while (token := END_OF_TURN.match(text)) is not None:
         text = text[token.end() :].strip()
+    tokens = list(END_OF_TURN.finditer(text))
+    objects = _whole_objects(text) if tokens else []
+    for token in tokens:
+        if not any(start < token.start() < end for start, end in objects):
+            return text[: token.start()].strip()
     return text
+
+
+def _whole_objects(text: str) -> list[tuple[int, int]]:
+    """Return where the objects of a text that are whole JSON start and end, inner ones left out."""
+    spans, start = list[tuple[int, int]](), text.find("{")
+    for _ in range(MOST_OBJECTS):
+        if start < 0:
+            break
+        end = start + 1
+        with suppress(ValueError, RecursionError):
+            end = JSON.raw_decode(text, start)[1]
+            spans.append((start, end))
+        start = text.find("{", end)
+    return spans
 
 
 def text_after_thoughts(text: str) -> str | None:
@@ -67,6 +96,7 @@ def text_after_thoughts(text: str) -> str | None:
             return None
         return without_end(text[channels[-1].end() :])
     rest = FENCED_THOUGHT.sub("\n", _without_closed_thoughts(text))
+    rest = THOUGHT_HEADING.sub("", rest)
     opened = THOUGHT_OPENS_LINE.search(rest) or _think_within(rest)
     if opened:
         # What stands before an unclosed thought is kept: the thought may come after the answer.

@@ -22,7 +22,7 @@ from capscope.data import (
     rows_in,
     subjects_of,
 )
-from capscope.errors import FitError
+from capscope.errors import FitError, InputError, first_few
 from capscope.fit.cells.answers import Answers
 from capscope.fit.cells.ranks import current_ranks
 from capscope.fit.curves.posterior import CurvePosterior
@@ -162,10 +162,20 @@ def with_named_agent(fit: Fit[Any], name: str) -> Fit[Any]:
 
     Returns:
         The fit, with one more model where the name was new.
+
+    Raises:
+        InputError: The name is one part alone, of which the fit has agents.
     """
     parts = None if fit.design is None or name in fit.models else parts_of_name(fit.design, name)
     if parts is None or fit.design is None:
         return fit
+    if len(parts) == 1:
+        # An agent of which one part is known is nearly any agent: its interval would say nothing.
+        (factor, value), *_ = parts.items()
+        agents = [one for one, part in zip(fit.design.subjects, fit.design.parts[factor], strict=True) if part == value]
+        raise InputError(
+            f"'{name}' is one part of an agent; the fit has {first_few(agents, 8)}; name one of them, or join its parts"
+        )
     return replace(fit, posterior=with_agent(fit.posterior, fit.design, parts))
 
 

@@ -5,6 +5,7 @@ needs, with any solver, scorer, sandbox and number of epochs. Each sample's meta
 so that a log can be scored alone. Inspect 0.3.250 or newer (extra ``inspect``).
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -362,6 +363,7 @@ def _stop(rule: str) -> dict[str, Any]:
         value = float(number)
     except ValueError:
         value = float("nan")
-    if name not in STOPS or not value > 0:
+    whole = value >= 1 and value.is_integer()
+    if name not in STOPS or not 0 < value < math.inf or (name == "items" and not whole):
         raise InputError(f"stop rule '{rule}' cannot be read; write width:0.05, ability:0.3 or items:100")
     return {STOPS[name]: int(value) if name == "items" else value}

@@ -6,6 +6,7 @@ asks for each sample in the order of the data set, so that the draw is made befo
 `capscope_battery` does. Inspect 0.3.250 or newer (extra ``inspect``).
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,7 @@ def _rule(stop: str) -> tuple[str, float]:
         value = float(number)
     except ValueError:
         value = float("nan")
-    if name not in ("width", "items") or not value > 0:
+    whole = value >= 1 and value.is_integer()
+    if name not in ("width", "items") or not 0 < value < math.inf or (name == "items" and not whole):
         raise InputError(f"stop rule '{stop}' cannot be read; write width:0.05 or items:100")
     return name, value

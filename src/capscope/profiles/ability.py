@@ -42,6 +42,9 @@ UNITS = {
 SCORED_CELLS, FEWEST_SCORED, SCORE_DRAWS = 200_000, 50, 100
 """Expected scores without a study are over so many cells of models and items, and at least so many items."""
 
+DRAW_NOISE = 0.005
+"""Expected scores of models that are alike differ by less than this, because their draws differ."""
+
 
 @dataclass(frozen=True)
 class AbilityProfiles(ArrowTables):
@@ -132,7 +135,7 @@ class AbilityProfiles(ArrowTables):
         parts = [f"note: {note}" for note in (*self.notes, *self.cautions)]
         general = self.general
         if general is not None and len(general):
-            best = general if self.scores is None else self.scores[self.scores["scope"] == "all"]
+            best = general if self.scores is None else _level_where_alike(self.scores, general)
             parts += [leading(best, self.level, "ability" if self.scores is None else "expected"), self.meaning]
         if self.scores is not None:
             parts += _score_lines(self.scores, self.level)
@@ -158,6 +161,20 @@ class AbilityProfiles(ArrowTables):
     def _repr_html_(self) -> str:
         note = " ".join([*self.notes, f"Bounds of {self.level:.0%} intervals; {self.unit}."])
         return html_table("Ability profiles", self.table, note)
+
+
+def _level_where_alike(scores: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
+    """Expected scores on all items; models that differ from the first by the chance of the draws alone get its score.
+
+    Such models have its ability, or were right on as many of as many answers, and a score within half a point.
+    """
+    rows = scores[scores["scope"] == "all"]
+    first, ability = rows.iloc[0], rows["model"].map(general.set_index("model")["ability"])
+    alike = np.isclose(ability, ability.iloc[0], rtol=0, atol=1e-6)
+    alike |= (rows["observed"] == first["observed"]) & (rows["answers"] == first["answers"])
+    alike &= (rows["expected"] - first["expected"]).abs() < DRAW_NOISE
+    level = rows.assign(expected=rows["expected"].mask(alike, first["expected"]))
+    return level.sort_values("expected", ascending=False, kind="stable")
 
 
 def _score_lines(scores: pd.DataFrame, level: float) -> list[str]:

@@ -97,7 +97,8 @@ def leading(general: pd.DataFrame, level: float, what: str = "ability") -> str:
     if level_with > 1:
         named = first_few(general["model"].iloc[:level_with].astype(str), 3)
         if level_with == len(general):
-            return f"No model is ahead: {named} have the same {what}, {bounds}."
+            noun = "expected score" if what == "expected" else what
+            return f"No model is ahead: {named} have the same {noun}, {bounds}."
         other = general.iloc[level_with]
         return f"{named} are level at the top: {what} {bounds}; next is {other['model']} with {other[what]:.2f}."
     second = general.iloc[1]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from capscope.endpoint import CHANNEL, THOUGHT_ENDS, THOUGHT_OPENS, without_end
+from capscope.endpoint import CHANNEL, THOUGHT_ENDS, THOUGHT_HEADING, THOUGHT_OPENS, without_end
 
 NO_ANSWER = "the reply holds no answer of the expected form"
 TAKEN_BACK = "the reply goes on to doubt its answer"
@@ -92,7 +92,7 @@ def visible_text(reply: str) -> tuple[str, str]:
         text = text[last.end() :]
     closings = list(THOUGHT_ENDS.finditer(text))
     start = closings[-1].end() if closings else 0
-    if THOUGHT_OPENS.search(text, start):
+    if THOUGHT_OPENS.search(THOUGHT_HEADING.sub("", text[start:])):
         return "", UNFINISHED
     visible = without_end(INVISIBLE.sub("", text[start:]))
     following = RUN_ON.search(visible)
