@@ -10,6 +10,8 @@ import pytest
 from capscope.errors import InputError
 from capscope.forecast import forecast_structure, published_scores, score_change, series_signal
 from capscope.forecast.change import local_lines, records
+from capscope.forecast.explanations import reasons
+from capscope.forecast.forecasters import HierarchicalForecaster
 from capscope.forecast.structure import generalizability, maximum_likelihood_factors, varimax
 from pins.running import run
 
@@ -142,6 +144,29 @@ def test_signal_of_series_tells_clear_benchmarks_from_noisy_ones(tmp_path: Path)
     assert (code, json.loads(out)["benchmarks"][0]["benchmark"]) == (0, "clear")
     code, _, err = run(words)
     assert (code, err) == (1, "error: change over time needs the dates of at least 6 models; give them with --models\n")
+
+
+def test_a_date_that_cannot_be_read_is_named() -> None:
+    scores = pd.DataFrame({"model": [f"m{i}" for i in range(8)], "a": np.arange(8) * 9 + 5, "b": np.arange(8) * 8 + 9})
+    for cell in ("soon", "2025-13", "third quarter"):
+        models = pd.DataFrame({"model": scores["model"], "date": ["2024-01"] * 4 + [cell] * 4})
+        with pytest.raises(InputError, match=f"date '{cell}' of model 'm4' cannot be read .4 dates in all.; write"):
+            score_change(scores, models)
+    models = pd.DataFrame({"model": scores["model"], "date": ["2024-01"] * 4 + [""] * 4})
+    with pytest.raises(InputError, match="and 4 have one; give them with --models"):
+        score_change(scores, models)
+
+
+def test_scores_without_a_top_get_reasons_and_no_share_of_it() -> None:
+    rng = np.random.default_rng(3)
+    ability = np.linspace(-1, 1, 12)[:, None]
+    values = 1200 + 150 * (ability + rng.normal(0, 0.1, (12, 3)))
+    scores = pd.DataFrame(values.round(), columns=["arena elo", "code elo", "chess elo"])
+    scores.insert(0, "model", [f"m{i}" for i in range(12)])
+    models = pd.DataFrame({"model": scores["model"], "date": [f"2024-{i + 1:02d}" for i in range(12)]})
+    assert "% of its top" not in score_change(scores, models).as_text()
+    fitted = HierarchicalForecaster(factors=1, questions=0).fit(published_scores(scores, models), 0)
+    assert "code elo 1" in reasons(fitted, 0, np.array([0]))[0]
 
 
 def test_a_smoother_of_lines_keeps_lines() -> None:

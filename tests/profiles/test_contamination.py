@@ -11,6 +11,8 @@ from capscope.cli import app
 from capscope.data import Study
 from capscope.errors import InputError
 from capscope.profiles import ContaminationSettings, find_contamination
+from capscope.profiles.auditing.contamination import verdicts
+from capscope.profiles.auditing.exposure import by_date, cutoffs_of, date_notes, unknown_cutoffs
 
 runner = CliRunner()
 CONSTAT = Path(__file__).parents[3] / "shared" / "data" / "constat_contamination" / "constat_tables.csv"
@@ -183,3 +185,36 @@ def test_models_trained_on_the_test_set_are_found_and_clean_ones_are_not():
     effective = set(table.loc[planted & (table["score_model"] - table["no_cont"] > 0.06), "model"])
     assert found == effective
     assert len(effective) == 9
+
+
+def test_a_cut_off_without_a_day_is_the_last_day():
+    cutoffs = cutoffs_of({"a": "2024-02", "b": "2023", "c": "2024-02-10", "d": 2024.0}, None)
+    assert [str(day.date()) for day in cutoffs.values()] == ["2024-02-29", "2023-12-31", "2024-02-10", "2024-12-31"]
+
+
+def test_dates_and_cut_offs_that_cannot_be_used_are_named():
+    items = pd.DataFrame({"item_id": ["a", "b", "c"], "date": ["2024-01-01", "soon", "2024-Q1"]})
+    cutoffs = cutoffs_of({"m": "2024"}, None)
+    (note,) = date_notes(items, ("m",), cutoffs)
+    assert note.startswith("2 dates of items cannot be read (first 'soon' of item 'b')")
+    assert "no cut-offs of the models that answered" in date_notes(items[:1], ("other",), cutoffs)[0]
+    assert "no cut-offs: give" in date_notes(items[:1], ("m",), {})[0]
+    assert unknown_cutoffs(cutoffs, ["other"]) == ["cut-offs of 1 model without answers are not used: m"]
+    assert by_date(items[1:], ("m",), ("b", "c"), cutoffs) is None
+
+
+def test_a_constant_column_and_unknown_cut_offs_are_the_causes_that_notes_give():
+    study = leaky_world(3, n_models=8, n_items=20)[0]
+    study = Study.of(study.require("items").assign(same=1), study.require("responses"))
+    result = find_contamination(study, ContaminationSettings(exposure=("same",), cutoffs={"zeta": "2024"}))
+    notes = " ".join(result.notes)
+    assert "B: same is the same for every item, or empty" in notes
+    assert "without answers are not used: zeta" in notes
+    assert "fewer than 8 models" not in notes
+    assert "no dates" not in notes
+
+
+def test_a_smallest_leak_that_is_not_known_says_nothing():
+    leaks = np.array([np.nan, 0.6, 0.2, np.nan])
+    decided = verdicts(np.array([0.5, 0.5, 0.5, 0.01]), leaks, 0.05)
+    assert decided.tolist() == ["cannot tell", "cannot tell", "no evidence", "leak"]

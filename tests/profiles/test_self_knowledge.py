@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from capscope.data import Study
+from capscope.data import Study, check_study
 from capscope.errors import InputError
 from capscope.fit import fit
 from capscope.profiles import profile, self_knowledge
@@ -90,3 +90,31 @@ def test_profiles_show_it_where_the_study_holds_it() -> None:
     found = self_knowledge(agreeing)
     assert found is not None
     assert found["source"].eq("agreement").all()
+
+
+def test_bounds_of_a_perfect_area_include_it_and_stay_wide() -> None:
+    score = np.arange(30) >= 27
+    for right in (score, ~score):
+        own = np.where(right, 0.9, 0.1)
+        area, lower, upper = auroc_interval(own, right * 1.0, np.ones(30), np.arange(30), 0.9)
+        assert (area, upper) == (1.0, 1.0)
+        assert 0.3 < lower < 0.8
+    area, lower, upper = auroc_interval(np.where(score, 0.1, 0.9), score * 1.0, np.ones(30), np.arange(30), 0.9)
+    assert (area, lower) == (0.0, 0.0)
+    assert 0.2 < upper < 0.7
+
+
+def test_runs_of_one_item_are_too_few_items() -> None:
+    table = answers(7, items=24, models=1).require("responses")
+    repeated = table.assign(item_id="q", run=[f"r{number}" for number in range(24)])
+    assert self_knowledge(Study.of(responses=repeated)) is None
+
+
+def test_percent_confidences_are_named_by_the_check_and_leave_the_page_standing() -> None:
+    table = answers(4, items=12).require("responses")
+    wrong = Study.of(responses=table.assign(confidence=100 * table["confidence"]), name="logs")
+    assert any("divide by 100" in remark for remark in check_study(wrong).odd)
+    assert not any("confidence" in remark for remark in check_study(Study.of(responses=table)).odd)
+    profiles = profile(fit(wrong, "rasch"), study=wrong)
+    assert profiles.self_knowledge is None
+    assert "note: self-knowledge is left out: logs" in profiles.as_text()

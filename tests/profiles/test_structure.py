@@ -104,6 +104,14 @@ def test_contrast_intervals_cover_over_tasks(tasks: int) -> None:
     assert 0.84 <= np.mean(hits) <= 0.97
 
 
+def test_bounds_of_a_contrast_stay_within_what_levels_allow() -> None:
+    items = tuple("abcdef")
+    study = Study.of(pd.DataFrame({"item_id": items, "benchmark": "b", "task": list("xxyyzz"), "text": "t"}))
+    one, other = (Demands(items, ("A",), np.array([level]).T) for level in ([0.0, 0, 5, 5, 5, 5], [5.0, 5, 0, 0, 0, 0]))
+    table = demand_contrast((one, other), (study, study), np.random.default_rng(0), 0.99).table
+    assert (table["lower"][0], table["upper"][0]) == (-5, 5)
+
+
 def test_bootstrap_interval_is_students_on_a_mean() -> None:
     values = np.random.default_rng(0).standard_normal(8)
     draws = cluster_draws(8, np.random.default_rng(1), 20_000) @ values / 8

@@ -8,7 +8,7 @@ import pandas as pd
 
 from capscope.data.agents import design_remarks
 from capscope.data.study import Study
-from capscope.data.tables import TableName
+from capscope.data.tables import AGREEMENT, CONFIDENCE, TableName
 from capscope.errors import JoinError, counted, first_few
 
 NAMED = {"model": "models", "item_id": "items", "rubric": "rubrics", "annotator": "annotators"}
@@ -164,6 +164,7 @@ def check_study(study: Study) -> StudyCheck:
         *_odd_files(study),
         *_odd_joins(all_joins),
         *_odd_responses(study),
+        *_odd_confidences(study),
         *_unchecked_judges(study),
         *_odd_items(study),
         *names_alike(study),
@@ -246,6 +247,23 @@ def _odd_responses(study: Study) -> list[str]:
             if len(flat):
                 have = "has" if len(flat) == 1 else "have"
                 odd.append(f"{counted(len(flat), noun)} {have} every answer {word}: {first_few(map(str, flat))}")
+    return odd
+
+
+def _odd_confidences(study: Study) -> list[str]:
+    """Name confidences that are no share: self-knowledge cannot use them."""
+    odd: list[str] = []
+    for name in (CONFIDENCE, AGREEMENT):
+        if study.responses is None or name not in study.responses:
+            continue
+        cells = study.responses[name]
+        value = pd.to_numeric(cells, errors="coerce")
+        wrong = np.flatnonzero(cells.notna().to_numpy() & ~value.between(0, 1).to_numpy(dtype=bool, na_value=False))
+        if len(wrong):
+            percent = value.notna().sum() == cells.notna().sum() and 1 < value.max() <= 100 and value.min() >= 0
+            remedy = "divide by 100" if percent else "write numbers from 0 to 1"
+            first = f"row {wrong[0] + 1}: {cells.iloc[wrong[0]]}"
+            odd.append(f"{counted(len(wrong), name)} of answers outside 0 to 1 (first {first}); {remedy}")
     return odd
 
 

@@ -15,8 +15,9 @@ from scipy.stats import kendalltau
 from capscope.axes import FloatArray
 from capscope.data import ArrowTable
 from capscope.display import ArrowTables, html_table, short_repr
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 from capscope.forecast.forecasters import FittedHierarchical, HierarchicalForecaster
+from capscope.forecast.links import LINKS
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
 
 SATURATED = 0.95
@@ -68,6 +69,7 @@ class FrontierChange(ArrowTables):
             when = "not within 30 years" if not np.isfinite(row["saturates"]) else f"{row['saturates']:.1f}"
             bounds = f" ({row['lower']:.1f} to {row['upper']:.1f})" if np.isfinite(row["lower"]) else ""
             goal = f"at {100 * SATURATED:.0f} % of its top {when}{bounds}"
+            goal = goal if np.isfinite(LINKS[row["unit"]].top) else "its scores have no top"
             lines.append(f"  {row['benchmark']}: best {row['best']:.3g}; {goal}")
         return "\n".join(lines)
 
@@ -99,7 +101,7 @@ def score_change(
     table = scores if isinstance(scores, PublishedScores) else published_scores(scores, models)
     date = table.covariate("date")
     if date is None or np.isfinite(date).sum() < FEWEST_DATED:
-        raise InputError(f"change over time needs the dates of at least {FEWEST_DATED} models; give them with --models")
+        raise InputError(_few_dates(table, date))
     fitted = HierarchicalForecaster(factors=FACTORS, questions=0).fit(table, seed)
     centre = np.stack([fitted.draws.centre(slice(None), column) for column in range(len(table.benchmarks))], axis=2)
     ability = centre.mean(2)
@@ -119,6 +121,21 @@ def score_change(
     ).sort_values("date", ignore_index=True)
     slopes, _ = frontier_lines(date[known], ability[:, known], rng)
     return FrontierChange(abilities, _speed(slopes, level), _saturation(fitted, date, centre, rng, level), level)
+
+
+def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
+    """Say that dates are missing, or which one cannot be read."""
+    need = f"change over time needs the dates of at least {FEWEST_DATED} models"
+    if date is None:
+        return f"{need}; give them with --models"
+    cells = table.models["date"].reindex(table.scores.index).astype("string").str.strip().fillna("")
+    wrong = np.flatnonzero((cells != "").to_numpy(dtype=bool) & ~np.isfinite(date))
+    if not len(wrong):
+        return f"{need}, and {int(np.isfinite(date).sum())} have one; give them with --models"
+    return (
+        f"{need}: date '{cells.iloc[wrong[0]]}' of model '{table.names[wrong[0]]}' cannot be read"
+        f" ({counted(len(wrong), 'date')} in all); write dates as 2025-03-31 or 2025-03"
+    )
 
 
 def records(date: FloatArray, ability: FloatArray) -> np.ndarray:

@@ -21,6 +21,8 @@ ODD_DISTANCE = 4.0
 """Standard deviations, of a score from what the model's other scores say, beyond which it is named."""
 LEAST_EFFECT = 0.05
 """Share of the score's range under which a reason is not worth its words, in percent points."""
+SPREADS = 4
+"""Standard deviations of scores without a top that count as their range."""
 
 
 @dataclass(frozen=True)
@@ -119,17 +121,20 @@ def _reason(
 ) -> str:
     table = fitted.table
     moved = posterior.contributions(column) * points
-    least = LEAST_EFFECT * (1 if np.isfinite(table.tops[column]) else 0) * table.tops[column] / 10
+    bounded = bool(np.isfinite(table.tops[column]))
+    span = table.tops[column] if bounded else np.nanstd(table.values[:, column]) * SPREADS
+    least, form = LEAST_EFFECT * span / 10, "+.1f" if bounded else "+.3g"
     known = np.flatnonzero(np.isfinite(table.values[row]))
     order = known[np.argsort(-np.abs(moved[known]))]
     shown = [
-        f"{table.benchmarks[other]} {table.values[row, other]:g} ({moved[other]:+.1f})"
+        f"{table.benchmarks[other]} {table.values[row, other]:g} ({moved[other]:{form}})"
         for other in order[:SHOWN_SCORES]
         if abs(moved[other]) >= least
     ]
     rest = len(known) - len(shown)
+    shown_from = max(least, 0.05) if bounded else least
     added = sorted(((values[column] * points, name) for name, values in facts.items()), key=lambda pair: -abs(pair[0]))
-    said = [f"{name} ({value:+.1f})" for value, name in added[:2] if abs(value) >= max(least, 0.05)]
+    said = [f"{name} ({value:{form}})" for value, name in added[:2] if abs(value) >= shown_from]
     parts = [*shown, *said]
     more = f"; {rest} other scores" if rest and shown else ""
     return (", ".join(parts) or "the benchmark's other scores") + more
@@ -151,7 +156,7 @@ def next_scores(fitted: FittedHierarchical, row: int, count: int = 3) -> pd.Data
     posterior, table = row_posterior(fitted, row), fitted.table
     covariance = posterior.covariance.mean(0)
     middle = np.array([fitted.draws.centre(np.array([row]), column).mean() for column in range(len(table.benchmarks))])
-    unit = np.where(np.isfinite(table.tops), table.tops, np.nanstd(table.values, axis=0) * 4 + 1e-9)
+    unit = np.where(np.isfinite(table.tops), table.tops, np.nanstd(table.values, axis=0) * SPREADS + 1e-9)
     weight = (points_per_link(fitted, middle[None])[0] / unit) ** 2
     missing = ~np.isfinite(table.values[row])
     start = float((weight * np.diag(covariance))[missing].sum())

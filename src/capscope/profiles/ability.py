@@ -266,7 +266,7 @@ def _with_scores(profiles: AbilityProfiles, posterior: Posterior, study: Study |
         scores = expected_scores(posterior, _items_of(posterior), level=profiles.level, draws=SCORE_DRAWS)
         return replace(profiles, scores=scores[scores["scope"] == "all"])
     scores, directions = expected_scores(posterior, study, level=profiles.level), None
-    profiles = replace(profiles, self_knowledge=_own_knowledge(study, posterior.models, profiles.level))
+    profiles = _with_own_knowledge(profiles, study, posterior.models)
     if isinstance(posterior, IRTPosterior) and several:
         named = named_dimensions(posterior, study)[1:]
         directions = dimension_abilities(posterior, named, profiles.level)
@@ -274,11 +274,14 @@ def _with_scores(profiles: AbilityProfiles, posterior: Posterior, study: Study |
     return replace(profiles, scores=scores, directions=directions)
 
 
-def _own_knowledge(study: Study, models: tuple[str, ...], level: float) -> pd.DataFrame | None:
-    """Self-knowledge of the fit's models."""
-    table = self_knowledge(study, level)
+def _with_own_knowledge(profiles: AbilityProfiles, study: Study, models: tuple[str, ...]) -> AbilityProfiles:
+    """Add the self-knowledge of the fit's models, or a caution where confidences cannot be used."""
+    try:
+        table = self_knowledge(study, profiles.level)
+    except InputError as error:
+        return replace(profiles, cautions=(*profiles.cautions, f"self-knowledge is left out: {error}"))
     rows = None if table is None else table[table["model"].isin(models)].reset_index(drop=True)
-    return rows if rows is not None and len(rows) else None
+    return profiles if rows is None or not len(rows) else replace(profiles, self_knowledge=rows)
 
 
 def _items_of(posterior: Posterior) -> Study:

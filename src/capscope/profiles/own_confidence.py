@@ -24,7 +24,7 @@ INSIDE = (0.01, 0.99)
 COLUMNS = (
     "confidence, accuracy: their means; overconfidence: the difference; calibration_error: root mean square of that"
     "\ndifference over ten groups of like confidence; auroc: chance that a right answer got the higher confidence;"
-    "\ngain: log-loss that an assessor saves by it which knows how hard items were for the others."
+    "\ngain: log-loss saved by an assessor that knows how hard items are when it is also given the confidence."
 )
 """What stands under the table."""
 
@@ -96,7 +96,8 @@ def _shares(column: pd.Series, name: str, study: str) -> pd.Series:
 def _enough(rows: pd.DataFrame) -> bool:
     right = float((rows["score"] * rows["trials"]).sum())
     wrong = float(rows["trials"].sum()) - right
-    return len(rows) >= FEWEST_ANSWERS and min(right, wrong) >= FEWEST_OF_EACH
+    # folds are of items, and bounds are over items
+    return len(rows) >= FEWEST_ANSWERS and min(right, wrong) >= FEWEST_OF_EACH and rows["item_id"].nunique() >= FOLDS
 
 
 def _ease(rows: pd.DataFrame) -> FloatArray:
@@ -174,6 +175,9 @@ def auroc_interval(
 ) -> tuple[float, float, float]:
     """AUROC with an interval from its influence function over items (DeLong, 1988), on the scale of log-odds.
 
+    At an area of nearly 0 or 1 the influence vanishes; there the variance is at least that of two exponential laws
+    (Hanley and McNeil, 1982).
+
     Args:
         own: Confidence of each answer (row,).
         score: Its score (row,); a part of a success counts as such.
@@ -192,9 +196,18 @@ def auroc_interval(
     part = right * (under_wrong - area) / right.sum() + wrong * (1 - under_right - area) / wrong.sum()
     n = int(item.max()) + 1
     error = float((np.bincount(item, part) ** 2).sum()) * n / max(n - 1, 1)
-    inside = float(np.clip(area, 0.5 / right.sum(), 1 - 0.5 / right.sum()))
+    edge = min(0.5 / float(min(right.sum(), wrong.sum())), 0.5)
+    inside = float(np.clip(area, edge, 1 - edge))
+    if inside != area:
+        error = max(error, _separated_variance(inside, float(right.sum()), float(wrong.sum())))
     width = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.sqrt(error)) / (inside * (1 - inside))
-    return area, float(expit(logit(inside) - width)), float(expit(logit(inside) + width))
+    return area, min(float(expit(logit(inside) - width)), area), max(float(expit(logit(inside) + width)), area)
+
+
+def _separated_variance(area: float, right: float, wrong: float) -> float:
+    """Variance of an area between two exponential laws (Hanley and McNeil, 1982)."""
+    of_right, of_wrong = area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2
+    return (area * (1 - area) + (right - 1) * of_right + (wrong - 1) * of_wrong) / (right * wrong)
 
 
 def _gain(rows: pd.DataFrame, item: np.ndarray, level: float) -> tuple[float, float, float]:

@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capscope.axes import RowFloats
 from capscope.data import Responses, Study, families_of
 from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted
 from capscope.fit import IRTSettings, fit_irt, item_chance
 from capscope.profiles.auditing.exposure import (
-    DATES,
     Cutoffs,
     Exposure,
     against_control,
     by_column,
     by_date,
     cutoffs_of,
+    date_notes,
+    unknown_cutoffs,
 )
 from capscope.profiles.auditing.exposure_shifts import AnsweredItems
 from capscope.profiles.auditing.leak_tests import FEWEST_ANSWERS, FEWEST_MODELS, LeakTest, TestRates
@@ -82,7 +84,7 @@ class Contamination(ArrowTables):
     """Columns `COLUMNS`, most suspicious first. `excess` is how much higher the score on the suspected items is than a
     clean model's of that ability, with bounds; `corrected` the score without it; `leak` the share of the suspected
     answers that must have leaked; `p_corrected` (Holm, 1979) counts all tests; `smallest_leak` would have been found
-    with the stated power."""
+    with the stated power (approximately, where the evidence is ``pattern``)."""
     rate: float
     """Chance that a study without leaks raises any alarm."""
     power: float
@@ -198,6 +200,7 @@ def find_contamination(
         tested, note = _tested(part, sources, settings)
         tests += tested
         notes += note
+    notes += unknown_cutoffs(sources.cutoffs, models)
     return _corrected(tests, settings, (*dict.fromkeys(notes), SHARED))
 
 
@@ -281,11 +284,13 @@ def _exposures(
     dated = None if items is None else by_date(items, models, ids, sources.cutoffs)
     if dated is not None:
         exposures.append(dated)
-    else:
-        notes.append(f"no dates: items need a column such as {DATES[0]}, models a cut-off (--cutoffs, or models.csv)")
+    notes += date_notes(items, models, sources.cutoffs)
     if settings.exposure:
         described = part.study.require("items")
-        exposures += [by_column(described, name, models, ids) for name in settings.exposure]
+        for column in (by_column(described, name, models, ids) for name in settings.exposure):
+            differs = column.exposed is not None and bool(column.exposed.any())
+            exposures += [column] if differs else []
+            notes += [] if differs else [f"{part.suspect}: {column.evidence} is the same for every item, or empty"]
     if len(ids) >= FEWEST_FOR_PATTERN:
         exposures.append(Exposure("pattern", None))
     elif settings.against is None:
@@ -301,8 +306,19 @@ def _corrected(tests: list[LeakTest], settings: ContaminationSettings, notes: tu
     rates = TestRates(settings.rate / size, settings.power, settings.level)
     table = pd.concat([test.table(rates) for test in tests], ignore_index=True)
     corrected = corrected_p(table["p"].to_numpy(dtype=float), "holm")
-    blind = table["smallest_leak"].to_numpy(dtype=float) > MOST_MISSED
     table["p_corrected"] = corrected
-    table["verdict"] = np.where(corrected <= settings.rate, LEAK, np.where(blind, UNKNOWN, NONE))
+    table["verdict"] = verdicts(corrected, table["smallest_leak"].to_numpy(dtype=float), settings.rate)
     order = np.lexsort((table["subject"].astype(str), table["p"]))
     return Contamination(table[list(COLUMNS)].iloc[order].reset_index(drop=True), settings.rate, settings.power, notes)
+
+
+def verdicts(corrected: RowFloats, smallest_leak: RowFloats, rate: float) -> np.ndarray:
+    """Decide each test; a smallest leak that is not known (NaN) tells nothing, like one that is too large.
+
+    Args:
+        corrected: Corrected p-value of each test.
+        smallest_leak: Smallest leak that each would have found, a share of the suspected answers.
+        rate: Chance that a study without leaks raises any alarm.
+    """
+    blind = ~(smallest_leak <= MOST_MISSED)
+    return np.where(corrected <= rate, LEAK, np.where(blind, UNKNOWN, NONE))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from capscope.axes import FloatArray, ModelItem
 from capscope.data import read_table
-from capscope.errors import InputError, first_few, nearest
+from capscope.errors import InputError, counted, first_few, nearest
 
 DATES = ("date", "released", "release_date", "created", "created_at", "published")
 """Columns of items that hold the day on which an item became public, the first that there is."""
@@ -70,12 +70,21 @@ def _dated(values: pd.Series, source: str) -> dict[str, pd.Timestamp]:
     if len(repeated):
         raise InputError(f"{source}: model '{repeated[0]}' has two cut-offs; keep one")
     given = values[values.notna() & (values.astype(str).str.strip() != "")]
-    dates = _dates(given)
+    dates = _last_days(given)
     wrong = given.index[dates.isna().to_numpy()]
     if len(wrong):
         shown = given[wrong[0]]
         raise InputError(f"{source}: cut-off '{shown}' of model '{wrong[0]}' is no date; write it as 2024-03-31")
     return {str(model): date for model, date in zip(given.index, dates, strict=True)}
+
+
+def _last_days(values: pd.Series) -> pd.Series:
+    """Read cut-offs; a month or a year without a day means its last day."""
+    text = values.astype(str).str.strip().str.replace(r"\.0$", "", regex=True)
+    dates = _dates(values.where(~text.str.fullmatch(r"\d{4}"), text))
+    month, year = (text.str.fullmatch(form) & dates.notna() for form in (r"\d{4}-\d{2}", r"\d{4}"))
+    dates = dates.where(~month, dates + pd.offsets.MonthEnd(0))
+    return dates.where(~year, dates + pd.offsets.YearEnd(0))
 
 
 def _dates(values: pd.Series) -> pd.Series:
@@ -97,8 +106,8 @@ def by_date(
         ids: Ids on the item axis.
         cutoffs: Cut-off by model.
     """
-    column = next((name for name in DATES if name in items), None)
-    if column is None or not any(model in cutoffs for model in models):
+    column = _date_column(items)
+    if column is None or not any(model in cutoffs for model in models) or not _dates(items[column]).notna().any():
         return None
     dates = pd.Series(_dates(items[column]).to_numpy(), index=items["item_id"].astype(str)).reindex(list(ids))
     day: FloatArray = np.where(dates.isna(), np.nan, dates.to_numpy().astype("datetime64[s]").astype(float))
@@ -106,6 +115,52 @@ def by_date(
     known = np.isfinite(day) & np.isfinite(last)[:, None]
     with np.errstate(invalid="ignore"):
         return Exposure("date", np.where(known, (day <= last[:, None]).astype(float), np.nan))
+
+
+def _date_column(items: pd.DataFrame) -> str | None:
+    return next((name for name in DATES if name in items), None)
+
+
+def date_notes(items: pd.DataFrame | None, models: tuple[str, ...], cutoffs: dict[str, pd.Timestamp]) -> list[str]:
+    """Say which dates of items cannot be read, and why there is no evidence by date, if there is none.
+
+    Args:
+        items: A study's items, or None.
+        models: Names on the model axis.
+        cutoffs: Cut-off by model.
+    """
+    column = None if items is None else _date_column(items)
+    if items is None or column is None:
+        return [f"no dates: items need a column such as {DATES[0]}, models a cut-off (--cutoffs, or models.csv)"]
+    notes: list[str] = []
+    given = items[items[column].notna() & (items[column].astype(str).str.strip() != "")]
+    wrong = given[_dates(given[column]).isna()]
+    if len(wrong):
+        first = f"'{wrong[column].iloc[0]}' of item '{wrong['item_id'].iloc[0]}'"
+        notes.append(
+            f"{counted(len(wrong), 'date')} of items cannot be read (first {first}) and are left out; write them as"
+            " 2024-03-31"
+        )
+    if not len(given):
+        notes.append(f"no dates: the column {column} of the items is empty; write dates as 2024-03-31")
+    if not cutoffs:
+        notes.append(f"no cut-offs: give a date for models in a column {CUTOFF} (--cutoffs, or models.csv)")
+    elif not any(model in cutoffs for model in models):
+        notes.append(f"no cut-offs of the models that answered, such as {models[0]}; use the names of the study")
+    return notes
+
+
+def unknown_cutoffs(cutoffs: dict[str, pd.Timestamp], models: list[str]) -> list[str]:
+    """Name the models that have a cut-off and no answers.
+
+    Args:
+        cutoffs: Cut-off by model.
+        models: Models of the study.
+    """
+    unknown = sorted(set(cutoffs) - set(models))
+    if not unknown:
+        return []
+    return [f"cut-offs of {counted(len(unknown), 'model')} without answers are not used: {first_few(unknown)}"]
 
 
 def by_column(items: pd.DataFrame, name: str, models: tuple[str, ...], ids: tuple[str, ...]) -> Exposure:

@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.special import stdtrit
 
-from capscope.axes import FloatArray, ItemDim
+from capscope.axes import LEVELS, FloatArray, ItemDim
 from capscope.data import Demands, Study
 from capscope.display import ArrowTables, short_repr
 from capscope.errors import InputError
@@ -193,8 +193,9 @@ def demand_contrast(
             "mean": mean,
             "other_mean": other_mean,
             "difference": mean - other_mean,
-            "lower": [interval.lower for interval in intervals],
-            "upper": [interval.upper for interval in intervals],
+            # with few tasks the bootstrap's interval goes beyond what levels allow
+            "lower": np.maximum([interval.lower for interval in intervals], LEVELS[0] - LEVELS[-1]),
+            "upper": np.minimum([interval.upper for interval in intervals], LEVELS[-1] - LEVELS[0]),
             "sd": np.nanstd(levels, axis=0),
             "other_sd": np.nanstd(other_levels, axis=0),
             "high": np.diagonal(_both_high(levels)),
