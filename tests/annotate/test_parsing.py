@@ -127,7 +127,7 @@ DOUBTFUL = {
 
 
 @pytest.mark.parametrize("text", DOUBTFUL.values(), ids=DOUBTFUL.keys())
-def test_a_reply_of_two_minds_or_without_an_end_holds_no_level(text):
+def test_a_reply_contradicting_or_without_an_end_holds_no_level(text):
     assert parse_reply(text).level is None
 
 
@@ -186,7 +186,7 @@ def test_reasons_to_end_are_read_in_every_spelling():
     assert parse_reply('{"reasoning": "r", "level": 2', "").level is None
 
 
-def test_joint_replies_of_two_minds_hold_no_level_where_they_differ():
+def test_joint_replies_contradicting_hold_no_level_where_they_differ():
     for text in ('{"levels": {"A": 2, "B": 3}}\n{"levels": {"A": 2, "B": 4}}',):
         assert [parsed.level for parsed in parse_joint_reply(text, ["A", "B"]).values()] == [2, None]
     repeated = parse_joint_reply('{"levels": {"A": 2, "A": 1}}', ["A"])
