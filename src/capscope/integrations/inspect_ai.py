@@ -40,6 +40,8 @@ Limits = Literal["scored", "wrong", "missing"]
 """What a sample that met a limit of messages, tokens or time counts as: its score, wrong, or no answer."""
 STOPS = {"width": "width", "ability": "ability_sd", "items": "size"}
 """Stop rules of `capscope_battery` and the setting of a run that each one is."""
+EXAMPLES = {"width": "width:0.05", "ability": "ability:0.3", "items": "items:100"}
+"""An example of each stop rule, for messages."""
 VALUES = frozenset({"C", "P", "I", "N"})
 """Inspect's values of a right, half right and wrong reply, and of one without an answer, which counts as wrong."""
 WORDS = frozenset({"yes", "true", "no", "false"})
@@ -357,13 +359,31 @@ def matched_samples(bank: Bank, samples: Iterable[Sample], task: str) -> dict[st
     return matched
 
 
-def _stop(rule: str) -> dict[str, Any]:
+def stop_rule(rule: str, examples: Mapping[str, str]) -> tuple[str, float]:
+    """Read a stop rule such as `width:0.05`.
+
+    Args:
+        rule: Name and number.
+        examples: An example of each rule that is known, by its name.
+
+    Returns:
+        The name and the number; `items` has a whole one.
+
+    Raises:
+        InputError: The rule is unknown, or its number is not positive and finite.
+    """
     name, _, number = rule.partition(":")
     try:
         value = float(number)
     except ValueError:
         value = float("nan")
     whole = value >= 1 and value.is_integer()
-    if name not in STOPS or not 0 < value < math.inf or (name == "items" and not whole):
-        raise InputError(f"stop rule '{rule}' cannot be read; write width:0.05, ability:0.3 or items:100")
+    if name not in examples or not 0 < value < math.inf or (name == "items" and not whole):
+        *others, last = examples.values()
+        raise InputError(f"stop rule '{rule}' cannot be read; write {', '.join(others)} or {last}")
+    return name, value
+
+
+def _stop(rule: str) -> dict[str, Any]:
+    name, value = stop_rule(rule, EXAMPLES)
     return {STOPS[name]: int(value) if name == "items" else value}

@@ -6,7 +6,6 @@ asks for each sample in the order of the data set, so that the draw is made befo
 `capscope_battery` does. Inspect 0.3.250 or newer (extra ``inspect``).
 """
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,12 @@ from inspect_ai.util import EarlyStop, EarlyStopping
 
 from capscope.battery import Bank, Battery, BatteryDesign, load_bank, score_battery, select_battery, size_for_width
 from capscope.errors import InputError, first_few
-from capscope.integrations.inspect_ai import Limits, matched_samples, score_of
+from capscope.integrations.inspect_ai import Limits, matched_samples, score_of, stop_rule
 
 MANAGER = "capscope"
 """Name of the manager in logs, and key of its metadata."""
+EXAMPLES = {"width": "width:0.05", "items": "items:100"}
+"""An example of each stop rule, for messages."""
 NOT_DRAWN = "not drawn for the battery"
 """Why a sample was stopped."""
 
@@ -55,7 +56,7 @@ def capscope_stopping(
     Raises:
         InputError: The bank cannot be read, or the stop rule cannot be read.
     """
-    return BatteryStopping(load_bank(bank), _rule(stop), method, task, level, seed)
+    return BatteryStopping(load_bank(bank), stop_rule(stop, EXAMPLES), method, task, level, seed)
 
 
 class BatteryStopping(EarlyStopping):
@@ -142,15 +143,3 @@ def score_stopped_log(
     rows = {"item_id": list(scores), "score": [float(np.mean(values)) for values in scores.values()]}
     answers = pd.DataFrame(rows).assign(model=str(log.eval.model))
     return score_battery(pool, answers, battery=battery, level=level).scores
-
-
-def _rule(stop: str) -> tuple[str, float]:
-    name, _, number = stop.partition(":")
-    try:
-        value = float(number)
-    except ValueError:
-        value = float("nan")
-    whole = value >= 1 and value.is_integer()
-    if name not in ("width", "items") or not 0 < value < math.inf or (name == "items" and not whole):
-        raise InputError(f"stop rule '{stop}' cannot be read; write width:0.05 or items:100")
-    return name, value
