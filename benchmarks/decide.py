@@ -29,7 +29,7 @@ from capscope.decide.judge_labels import LabelSheet, labels_to_give
 from capscope.decide.run_noise import RepeatedAnswers
 from capscope.decide.verdicts import verdict_of
 from capscope.decide.version_answers import VersionAnswers, past_answers
-from capscope.profiles.comparison.run_scores import ItemChances
+from capscope.profiles.comparison.item_chances import ItemChances
 from capscope.profiles.comparison.version_flips import PairedRuns, flips
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

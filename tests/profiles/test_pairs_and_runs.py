@@ -12,7 +12,7 @@ from capscope.cli import app
 from capscope.data import Responses, Study
 from capscope.profiles import compare, judge_severity, repeated_runs
 from capscope.profiles.comparison.all_pairs import pair_tests
-from capscope.profiles.comparison.run_scores import ItemChances
+from capscope.profiles.comparison.item_chances import ItemChances
 from capscope.profiles.comparison.version_flips import PairedRuns, fallen_items, flips
 
 runner = CliRunner()

@@ -47,13 +47,13 @@ from .comparison.all_pairs import PairTests as PairTests
 from .comparison.all_pairs import corrected_p as corrected_p
 from .comparison.change_parts import ScoreChange as ScoreChange
 from .comparison.change_parts import judge_severity as judge_severity
+from .comparison.item_chances import ItemChances as ItemChances
 from .comparison.leaderboard import SuiteAggregates as SuiteAggregates
 from .comparison.leaderboard import suite_aggregates as suite_aggregates
 from .comparison.paired_judgements import JudgedModels as JudgedModels
 from .comparison.paired_judgements import bradley_terry as bradley_terry
 from .comparison.run_scores import CONDITIONS as CONDITIONS
 from .comparison.run_scores import DEFAULT_RUNS as DEFAULT_RUNS
-from .comparison.run_scores import ItemChances as ItemChances
 from .comparison.run_scores import RepeatedRuns as RepeatedRuns
 from .comparison.run_scores import of_one_judge as of_one_judge
 from .comparison.run_scores import repeated_runs as repeated_runs

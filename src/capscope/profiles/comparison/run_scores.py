@@ -1,39 +1,25 @@
 """Success in all of k runs (pass^k) or in at least one (pass@k), from few runs of each item, and items that are flaky.
 
-The chance of success varies over items as a Beta distribution, fitted to each model's counts by marginal likelihood
-(Skellam, 1948); an item's own runs update it. Up to as many runs as an item has, the share of all choices of k of them
-is unbiased (Chen et al., 2021); beyond, the distribution says how much further the chance falls, where the evidence is
-for it with a share of items that are never right. The success rate to
-the power k is biased upwards: an item that passed three times of three need not pass always.
+Chances of success come from `ItemChances`. The success rate to the power k is biased upwards: an item that passed three
+times of three need not pass always.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import minimize
-from scipy.special import betainc, betaln, comb, digamma, expit, logit, ndtri
 
-from capscope.axes import FloatArray
 from capscope.data import Responses
 from capscope.errors import counted
-from capscope.profiles.comparison.never_right import NeverRight
+from capscope.profiles.comparison.item_chances import ItemChances
 
 FAR = 2
 """Times the runs at hand beyond which a number of runs rests on the shape of the Beta distribution alone."""
 
-MIXED = (0.1, 0.9)
-"""Chances of success between which an item is flaky."""
-
 SURE = 0.8
 """Posterior chance from which on an item is called flaky."""
-
-PULL = 0.02
-"""Weight of the prior on the logarithms of the distribution's parameters: items that all agree do not make them
-infinite."""
 
 MOST_LINES = 12
 """Models of which repeated runs are put in words, the best first."""
@@ -46,9 +32,6 @@ CONDITIONS = ("prompt", "scaffold", "effort")
 
 DEFAULT_RUNS = (2, 4, 8)
 """Numbers of runs that are reported."""
-
-ItemFloats = Float[np.ndarray, " item"]
-Parameters = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -73,152 +56,6 @@ class RunScore:
     """Mean of the items' success rates to the power k, which is biased upwards; shown for comparison."""
     far: bool
     """Whether k is over twice the runs at hand, so that the shape of the distribution decides."""
-
-
-@dataclass(frozen=True)
-class ItemChances:
-    """A Beta distribution of the chance of success over one model's items, and each item's own counts."""
-
-    right: ItemFloats
-    """Successes of each item."""
-    runs: ItemFloats
-    """Runs of each item, at least 1."""
-
-    @cached_property
-    def parameters(self) -> Parameters:
-        """The two parameters of the distribution, by marginal likelihood."""
-        (s, r), times = np.unique(np.stack([self.right, self.runs]), axis=1, return_counts=True)
-
-        def loss(logs: FloatArray) -> float:
-            a, b = np.exp(np.clip(logs, -30, 30))
-            likelihood = times * (betaln(a + s, b + r - s) - betaln(a, b))
-            return float(PULL * (logs**2).sum() - likelihood.sum())
-
-        rate = (self.right.sum() + 0.5) / (self.runs.sum() + 1)
-        found = minimize(loss, np.log([rate + 0.1, 1.1 - rate]), method="L-BFGS-B")
-        a, b = np.exp(np.clip(found.x, -30, 30))
-        return float(a), float(b)
-
-    def posterior(self) -> tuple[ItemFloats, ItemFloats]:
-        """Parameters of each item's own Beta distribution."""
-        alpha, beta = self.parameters
-        return alpha + self.right, beta + self.runs - self.right
-
-    def log_evidence(self) -> ItemFloats:
-        """Log probability of each item's sequence of outcomes, its chance integrated out."""
-        return betaln(*self.posterior()) - betaln(*self.parameters)
-
-    def powers(self, k: int | ItemFloats, parameters: Parameters | None = None) -> ItemFloats:
-        """Posterior mean of each item's chance that all of k runs succeed.
-
-        Args:
-            k: Number of runs.
-            parameters: Those of the distribution; by default the fitted ones.
-        """
-        alpha, beta = parameters or self.parameters
-        a, b = alpha + self.right, beta + self.runs - self.right
-        return np.exp(betaln(a + k, b) - betaln(a, b))
-
-    def estimates(self, k: int, parameters: Parameters | None = None) -> ItemFloats:
-        """Each item's part in the mean chance that all of k runs succeed; unbiased up to the runs at hand.
-
-        Args:
-            k: Number of runs.
-            parameters: Those of the distribution; by default the fitted ones.
-        """
-        known = np.minimum(self.runs, k)
-        counted = comb(self.right, known) / comb(self.runs, known)
-        more = known < k
-        if not more.any():
-            return counted
-        alpha, beta = parameters or self.parameters
-        a, b = alpha + self.right, beta + self.runs - self.right
-        fall = np.exp(betaln(a + k, b) - betaln(a, b)) - np.exp(betaln(a + known, b) - betaln(a, b))
-        return counted + np.where(more, fall, 0.0)
-
-    def all_of(self, k: int, level: float) -> tuple[float, float, float]:
-        """Mean chance that all of k runs succeed, with bounds over other runs of these items.
-
-        Args:
-            k: Number of runs.
-            level: Coverage of the bounds.
-        """
-        part = self.estimates(k)
-        mean = self.powers(k)
-        spread = np.maximum(self.powers(2 * k) - mean**2, 0.0)
-        error = part + self._of_parameters(k) - mean
-        n = len(part)
-        variance = float(((error - error.mean()) ** 2 + spread).sum()) / n**2
-        value = self._mean_of_all(k)
-        if (self.runs < k).any():
-            # counted by evidence: the plain distribution, and one with items that are never right
-            shape, other = self.never_right, self._mean_of_all(k, shaped=True)
-            variance += shape.weight * (1 - shape.weight) * (other - value) ** 2
-            value += shape.weight * (other - value)
-        return value, *_bounds(value, float(np.sqrt(variance)), level, n)
-
-    @cached_property
-    def never_right(self) -> NeverRight:
-        """The distribution with a share of items that are never right, and its evidence against the plain one."""
-        return NeverRight.fit(self.right, self.runs, float(self.log_evidence().sum()))
-
-    def _mean_of_all(self, k: int, shaped: bool = False) -> float:
-        """Mean chance that all of k runs succeed: as far as the runs reach by counting, beyond in proportion."""
-        known = np.minimum(self.runs, k)
-        counted = comb(self.right, known) / comb(self.runs, known)
-        more = known < k
-        both = [self.never_right.powers(self.right, self.runs, of) if shaped else self.powers(of) for of in (k, known)]
-        far, reached = (float(of[more].sum()) for of in both)
-        seen = float(counted[more].sum())
-        beyond = seen * far / reached if seen > 0 else far
-        return float(np.clip((counted[~more].sum() + beyond) / len(known), 0.0, 1.0))
-
-    def swapped(self) -> "ItemChances":
-        """The same items with failures for successes."""
-        return ItemChances(self.runs - self.right, self.runs)
-
-    def mixed_chance(self) -> ItemFloats:
-        """Posterior chance that an item's chance of success lies between 0.1 and 0.9."""
-        a, b = self.posterior()
-        low, high = MIXED
-        return betainc(a, b, high) - betainc(a, b, low)
-
-    def disagreement(self) -> float:
-        """Mean chance that two runs of one item differ; unbiased, over items with two runs or more."""
-        many = self.runs > 1
-        s, r = self.right[many], self.runs[many]
-        return float((2 * s * (r - s) / (r * (r - 1))).mean())
-
-    def _of_parameters(self, k: int) -> ItemFloats:
-        """What each item adds to the error of the mean by moving the distribution's parameters (influence)."""
-        if not (self.runs < k).any():
-            return np.zeros(len(self.runs))
-        alpha, beta = self.parameters
-        step = 1e-4
-        slope = np.array(
-            [
-                (self.estimates(k, up).mean() - self.estimates(k, down).mean()) / (2 * step)
-                for up, down in (
-                    ((alpha * np.exp(step), beta), (alpha * np.exp(-step), beta)),
-                    ((alpha, beta * np.exp(step)), (alpha, beta * np.exp(-step))),
-                )
-            ]
-        )
-        score = self._scores(self.parameters)
-        information = np.array(
-            [
-                (self._scores((alpha * np.exp(-step), beta)) - self._scores((alpha * np.exp(step), beta))).mean(1),
-                (self._scores((alpha, beta * np.exp(-step))) - self._scores((alpha, beta * np.exp(step)))).mean(1),
-            ]
-        ) / (2 * step) + np.eye(2) * 2 * PULL / len(self.runs)
-        return slope @ np.linalg.pinv((information + information.T) / 2) @ score
-
-    def _scores(self, parameters: Parameters) -> Float[np.ndarray, "2 item"]:
-        """Slopes of each item's log-likelihood on the logarithms of the parameters."""
-        a, b = parameters
-        s, f, r = self.right, self.runs - self.right, self.runs
-        both = digamma(a + b) - digamma(a + b + r)
-        return np.stack([a * (digamma(a + s) - digamma(a) + both), b * (digamma(b + f) - digamma(b) + both)])
 
 
 @dataclass(frozen=True)
@@ -389,12 +226,3 @@ def _flaky_items(
     return tuple(
         FlakyItem(items[place], float(share[place]), int(many[:, place].sum())) for place in order if share[place] > 0
     )
-
-
-def _bounds(value: float, se: float, level: float, n: int) -> tuple[float, float]:
-    """Bounds within 0 and 1: the wider of those symmetric in log-odds and of those symmetric in the value itself."""
-    inside = float(np.clip(value, 0.5 / (n + 1), 1 - 0.5 / (n + 1)))
-    quantile = float(ndtri(0.5 + level / 2))
-    half, centre = quantile * se / (inside * (1 - inside)), float(logit(inside))
-    lower, upper = float(expit(centre - half)), float(expit(centre + half))
-    return max(0.0, min(value - quantile * se, lower)), min(1.0, max(value + quantile * se, upper))

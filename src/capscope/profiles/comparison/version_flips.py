@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.special import betainc, stdtrit
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.profiles.comparison.run_scores import ItemChances
+from capscope.profiles.comparison.item_chances import ItemChances
 
 FALL = 0.3
 """Fall of an item's chance of success that is named."""
