@@ -155,7 +155,7 @@ class Study:
     def save(self, folder: Path | str, *, force: bool = False) -> Path:
         """Write the tables and `study.json` (schema version, sources, hashes); all of it or nothing.
 
-        With `force`, an older study stays whole until the new one is complete. A table `models.csv` in the folder stays.
+        With `force`, an older study stays whole until the new one is complete. A `models.csv` in the folder stays.
 
         Args:
             folder: The folder to write.
