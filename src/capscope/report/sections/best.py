@@ -99,7 +99,7 @@ def _answers(source: PageSource) -> dict[str, float]:
         return dict(zip(source.curves.models, source.curves.n[:, :, 1:].sum(axis=(1, 2)).tolist(), strict=True))
     if source.study is None or source.study.responses is None:
         return {}
-    counts = source.study.responses["model"].astype(str).value_counts()
+    counts = source.study.responses["model"].value_counts()
     return {str(model): float(count) for model, count in counts.items()}
 
 
