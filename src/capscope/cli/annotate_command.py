@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from capscope.data import Study
 
 EVERYWHERE = frozenset({"study", "annotator", "out", "rubrics", "only", "limit", "plan", "replace", "seed", "as_json"})
-"""Parameters that mean something to every annotator."""
+"""Parameters that every annotator takes."""
 INTERRUPTED = 130
 
 
@@ -161,7 +161,7 @@ def merge_ledger_files(
 def _settings(
     annotator: str, given: dict[str, object], items: "Study", folder: Path | None, plan: bool
 ) -> "AnnotatorSettings":
-    """Read the settings, and refuse those that mean nothing to the annotator."""
+    """Return the annotator's settings; options that the annotator does not take are refused."""
     from capscope.annotate import parse_annotator, refuse_no_reference, settings_of
 
     entry, _ = parse_annotator(annotator)
@@ -174,7 +174,7 @@ def _settings(
 
 
 def _finish(run: "AnnotationRun", distilled: bool, as_json: bool) -> None:
-    """Rate, print what came of it, and exit with 1 where labels were wanted and none came."""
+    """Run the annotator and print the result; exit with 1 where labels were expected and there are none."""
     outcome = _run(run)
     if distilled and not run.annotator.startswith("batch"):
         sys.stderr.write(outcome.report.as_text() + "\n")
@@ -186,7 +186,7 @@ def _finish(run: "AnnotationRun", distilled: bool, as_json: bool) -> None:
 
 @contextmanager
 def _usage() -> Generator[None]:
-    """Turn a refusal of the settings into a usage error (exit code 2)."""
+    """Convert an error in the settings into a usage error (exit code 2)."""
     from capscope.errors import InputError
 
     try:
@@ -204,10 +204,10 @@ def _given(values: dict[str, object]) -> tuple[str, ...]:
 
 
 def confirm_plan(plan: "AnnotationPlan", yes: bool) -> None:
-    """Ask on a terminal whether to spend; anywhere else the answer is no.
+    """Ask for confirmation of the cost on a terminal; without a terminal it counts as refused.
 
     Raises:
-        ConfirmationNeeded: The run is dear and nobody said yes.
+        ConfirmationNeeded: The estimated cost is above the limit and was not confirmed.
     """
     from capscope.errors import ConfirmationNeeded
 
@@ -219,7 +219,7 @@ def confirm_plan(plan: "AnnotationPlan", yes: bool) -> None:
 
 
 def _run(run: "AnnotationRun") -> "Annotation":
-    """Run an annotator; an interruption ends in one line that says what is kept."""
+    """Run an annotator; an interruption ends in one line that states what was saved."""
     try:
         return run.run(progress_line())
     except KeyboardInterrupt:
@@ -234,7 +234,7 @@ def _run(run: "AnnotationRun") -> "Annotation":
 
 
 def progress_line() -> "Progress | None":
-    """Return a line of progress for terminals; elsewhere nothing is shown."""
+    """Return a progress line; None without a terminal."""
     if not sys.stderr.isatty():
         return None
 

@@ -2,7 +2,7 @@
 
 The estimator is a difference estimator with cross-fitted predictions (augmented inverse probability weighting): the
 mean of the predictions over the suite, plus the mean of the prediction errors on the answered items, each weighted by
-the inverse of its chance to be drawn. It is unbiased whatever the predictor is; a good predictor makes it narrow
+the inverse of its chance to be drawn. It is unbiased for any predictor; a good predictor narrows the interval
 (Särndal, Swensson & Wretman, 1992; Chernozhukov et al., 2018).
 """
 
@@ -19,33 +19,33 @@ from capscope.decide.version_answers import VersionAnswers
 from capscope.errors import InputError
 
 FEWEST_ANSWERS = 2
-"""Answers under which nothing can be said of the spread."""
+"""Fewest answers from which a variance is estimated."""
 
 FEWEST_CLUSTERS = 20
-"""Tasks under which an error over tasks is itself hardly known."""
+"""Fewest tasks from which an error over tasks is estimated."""
 
 EXPECTED_DRAWS = 10
 """The expected variance of contributions weighs as much as so many observed contributions, as in an adaptive run."""
 
 FEWEST_FOR_PREDICTION = 30
-"""Paired answers under which predictions are left out: they cannot be fitted."""
+"""Fewest paired answers to which predictions are fitted."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Candidate less baseline, in shares of the score from -1 to 1."""
+    """Difference of mean scores, candidate minus baseline, from -1 to 1."""
 
     estimate: float
     """The estimated difference."""
     suite_se: float
-    """Standard error as to these items, each answered once: 0 where every item was answered."""
+    """Standard error for these items, each answered once: 0 where every item was answered."""
     redrawn_se: float
-    """Standard error as to the same items answered anew: that of the suite, and what runs change. Where no repeated
-    runs tell how much that is, all of the differences count as luck, as if items were new ones."""
+    """Standard error for the same items answered again: that of the suite plus run variance. Without repeated runs
+    all variance of the item differences counts as run variance, as if the items were new ones."""
     item_se: float
-    """Standard error as to new items of the same kind, item by item; at least `redrawn_se`."""
+    """Standard error for new items of the same kind, sampled one by one; at least `redrawn_se`."""
     new_items_se: float
-    """Standard error as to new items of the same kind where items of one task move together; at least `item_se`."""
+    """Standard error for new items of the same kind, sampled by task; at least `item_se`."""
     clusters: int
     """Number of tasks among the answered items."""
     n_answers: int
@@ -55,11 +55,11 @@ class Difference:
     explained: float
     """Share of the variance of item differences that the predictions explain, out of sample; 0 without predictions."""
     noise: RunNoise | None = None
-    """What repeated runs tell of luck; None where there are none, or where they say no more than the items."""
+    """Run variance from repeated runs; None without repeats, or where it is not below the variance over items."""
 
     @property
     def effective_answers(self) -> float:
-        """Paired answers that would tell as much without predictions."""
+        """Number of paired answers that would give the same precision without predictions."""
         return self.n_answers / max(1 - self.explained, 1e-9)
 
     def interval(self, quantile: float, error: float | None = None) -> tuple[float, float]:
@@ -73,7 +73,7 @@ class Difference:
         return max(-1.0, self.estimate - half), min(1.0, self.estimate + half)
 
     def another_run_interval(self, quantile: float) -> tuple[float, float]:
-        """Bounds as to another run of both versions; Student's t where repeats tell roughly how much runs change."""
+        """Bounds for another run of both versions; Student's t where the run variance is estimated."""
         return self.interval(self.run_quantile(quantile), self.redrawn_se)
 
     def run_quantile(self, quantile: float) -> float:
@@ -82,7 +82,7 @@ class Difference:
         return quantile if np.isinf(free) else max(quantile, -float(stdtrit(free, float(ndtr(-quantile)))))
 
     def tail_of(self, size: float) -> float:
-        """Chance that luck of runs and draws exceeds so many standard errors, on one side."""
+        """One-sided probability that the error of runs and draws exceeds `size` standard errors."""
         free = self._freedom
         return float(ndtr(-size)) if np.isinf(free) else float(stdtr(free, -size))
 
@@ -91,7 +91,7 @@ class Difference:
         return np.inf if self.noise is None else self.noise.freedom(self.n_items, self.suite_se**2)
 
     def new_items_interval(self, quantile: float, tail: float) -> tuple[float, float]:
-        """Bounds as to new items; Student's t over tasks where the error over tasks is the wider one."""
+        """Bounds for new items; Student's t over tasks where the error over tasks is the larger one."""
         if self.new_items_se > self.item_se and self.clusters > 1:
             quantile = max(quantile, float(stdtrit(self.clusters - 1, 1 - tail)))
         return self.interval(quantile, self.new_items_se)

@@ -203,10 +203,10 @@ def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:
             old = np.full(n_items, np.nan)
             old[drawn] = answers.baseline_score[drawn]
             seen = replace(seen, baseline_score=old)
-        found = PairedDifferences.of(seen, None if settings.design == "even" else chance, features=features).over()
-        error, plain = found.estimate - truth, float(change[even].mean()) - truth
-        verdict = verdict_of(found, quantile, settings.margin, settings.fixed)
-        rows.append((truth, error, plain, quantile * found.suite_se, verdict))
+        difference = PairedDifferences.of(seen, None if settings.design == "even" else chance, features=features).over()
+        error, plain = difference.estimate - truth, float(change[even].mean()) - truth
+        verdict = verdict_of(difference, quantile, settings.margin, settings.fixed)
+        rows.append((truth, error, plain, quantile * difference.suite_se, verdict))
     return rows
 
 

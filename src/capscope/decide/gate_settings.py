@@ -106,9 +106,9 @@ def joint_verdict(difference: Difference, settings: GateSettings, margins: tuple
     """
     whole = verdict_of(difference, settings.quantile, settings.margin, settings.fixed)
     strict = verdict_of(difference, settings.quantile_of(1 + len(margins)), settings.margin, settings.fixed)
-    if strict == "hold" or any(found.verdict == "hold" for found in margins):
+    if strict == "hold" or any(margin.verdict == "hold" for margin in margins):
         return "hold"
-    shipped = whole == "ship" and all(found.verdict == "ship" for found in margins)
+    shipped = whole == "ship" and all(margin.verdict == "ship" for margin in margins)
     return "ship" if shipped else "undecided"
 
 
@@ -131,13 +131,13 @@ def benchmark_margins(
         if n < FEWEST_IN_SCOPE:
             yield BenchmarkMargin(name, margin, "undecided", None, None, None, n)
             continue
-        found = pairs.over(part)
-        verdict = verdict_of(found, settings.quantile, margin, settings.fixed)
-        if verdict == "hold" and verdict_of(found, strict, margin, settings.fixed) != "hold":
+        difference = pairs.over(part)
+        verdict = verdict_of(difference, settings.quantile, margin, settings.fixed)
+        if verdict == "hold" and verdict_of(difference, strict, margin, settings.fixed) != "hold":
             verdict = "undecided"
         fixed, bound = settings.fixed, settings.quantile
-        bounds = found.interval(bound) if fixed else found.another_run_interval(bound)
-        yield BenchmarkMargin(name, margin, verdict, found.estimate, *bounds, n)
+        bounds = difference.interval(bound) if fixed else difference.another_run_interval(bound)
+        yield BenchmarkMargin(name, margin, verdict, difference.estimate, *bounds, n)
 
 
 def spent_alpha(fraction: float, alpha: float) -> float:

@@ -62,7 +62,7 @@ class JudgeScores:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        models = {found.model: {k: v for k, v in asdict(found).items() if k != "model"} for found in self.scores}
+        models = {score.model: {k: v for k, v in asdict(score).items() if k != "model"} for score in self.scores}
         return {"truth": self.truth, "estimator": self.estimator, "level": self.level, "models": models}
 
 
@@ -101,8 +101,8 @@ def judge_scores(  # noqa: PLR0913 - all but the study are keywords with default
         raise InputError(f"width {width:g} is no width of an interval; give a share between 0 and 1, such as 6pp")
     unlabelled = sheet is not None or width is not None
     judged = chosen_models(study, judged_answers(study, truth, judge, may_lack_truth=unlabelled), models, sheet)
-    found = tuple(_corrected(answers, chosen, sheet, width, level) for answers in judged)
-    return JudgeScores(truth, estimator, level, found)
+    scores = tuple(_corrected(answers, chosen, sheet, width, level) for answers in judged)
+    return JudgeScores(truth, estimator, level, scores)
 
 
 def chosen_models(
@@ -113,11 +113,11 @@ def chosen_models(
     Raises:
         InputError: One of them was not judged.
     """
-    found = list(judged)
-    known = [answers.model for answers in found]
+    kept = list(judged)
+    known = [answers.model for answers in kept]
     for name in (*models, *(sheet.models if sheet else ())):
         refuse_absent_model(study.name, name, known)
-    return [answers for answers in found if not models or answers.model in models]
+    return [answers for answers in kept if not models or answers.model in models]
 
 
 def label_plan(  # noqa: PLR0913 - all but the study are keywords with defaults

@@ -124,11 +124,11 @@ class LabelSheet(ArrowTables):
                 " give the file that they were drawn with, filled in"
             )
         further = by_chance & ~answers.labelled  # labels of an even draw before tell nothing of those drawn since
-        wanted, got = int(further.sum()), int((further & done).sum())
-        if got < min(wanted, FEWEST_DRAWN):
+        wanted, labelled = int(further.sum()), int((further & done).sum())
+        if labelled < min(wanted, FEWEST_DRAWN):
             raise InputError(
-                f"{self.path}: {got} of {wanted} drawn answers of '{answers.model}' have a label, which stand for all"
-                f" answers without one; fill in the scores of {min(wanted, FEWEST_DRAWN)} or more"
+                f"{self.path}: {labelled} of {wanted} drawn answers of '{answers.model}' have a label, which stand for"
+                f" all answers without one; fill in the scores of {min(wanted, FEWEST_DRAWN)} or more"
             )
         # chances of answers that were not drawn are not used; labels still to come are taken to be missing at random
         response = (by_chance & done).sum() / max(by_chance.sum(), 1)

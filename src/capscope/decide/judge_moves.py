@@ -120,15 +120,15 @@ class JudgeDrift:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        moves = [asdict(found) | {"moved": found.moved} for found in self.moves]
-        return {"level": self.level, "moved": any(found.moved for found in self.moves)} | {
+        moves = [asdict(move) | {"moved": move.moved} for move in self.moves]
+        return {"level": self.level, "moved": any(move.moved for move in self.moves)} | {
             "moves": moves,
             "left_out": list(self.left_out),
         }
 
     def __repr__(self) -> str:
         """One line for each judge."""
-        return "\n".join(found.sentence() for found in self.moves)
+        return "\n".join(move.sentence() for move in self.moves)
 
 
 def judge_drift(
@@ -173,8 +173,8 @@ def judge_drift(
             f"{study.name}: no two judges scored the same answers to {FEWEST_PINNED} items or more; let both score them"
         )
     moves = [_move(gap, *pair, level) for pair, gap in enough.items()]
-    p = corrected_p(np.array([found.p for found in moves]), "holm").tolist()
-    held = tuple(replace(found, p=value) for found, value in zip(moves, p, strict=True))
+    p = corrected_p(np.array([move.p for move in moves]), "holm").tolist()
+    held = tuple(replace(move, p=value) for move, value in zip(moves, p, strict=True))
     return JudgeDrift(held, tuple(pair[1] for pair in gaps if pair not in enough), level)
 
 

@@ -158,7 +158,7 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
     looks = min(settings.looks, max(1, len(plan.questions) // FEWEST))
     scores: dict[str, float] = {}
     problems: dict[str, str] = {}
-    found: GateResult | None = None
+    result: GateResult | None = None
     with EndpointAnswerer(folder / LEDGER_NAME, model, run) as answer:
         for look, part in enumerate(_parts(plan.questions, looks), 1):
             _ask(answer, part, scores, problems)
@@ -172,14 +172,14 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
                 )
             now = replace(settings, look=look, looks=looks)
             drawn = plan.chance * (asked / len(plan.questions))
-            found = gate(_with_candidate(study, model, scores), baseline, model, now, drawn)
+            result = gate(_with_candidate(study, model, scores), baseline, model, now, drawn)
             if progress is not None:
-                progress(asked, found)
-            if found.verdict != "undecided":
+                progress(asked, result)
+            if result.verdict != "undecided":
                 break
         spent = answer.usd if run.prices(model) else None
-    assert found is not None
-    live = LiveGate(found, len(scores) + len(problems), problems, spent)
+    assert result is not None
+    live = LiveGate(result, len(scores) + len(problems), problems, spent)
     files.write_json(folder / "result.json", live.as_dict())
     return live
 

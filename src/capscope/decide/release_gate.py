@@ -66,28 +66,28 @@ class GateResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        found, settings = self.difference, self.settings
-        again = found.another_run_interval(settings.quantile)
-        new_items = found.new_items_interval(settings.quantile, (1 - settings.level) / 2)
+        difference, settings = self.difference, self.settings
+        again = difference.another_run_interval(settings.quantile)
+        new_items = difference.new_items_interval(settings.quantile, (1 - settings.level) / 2)
         return {
             "verdict": self.verdict,
             "baseline": self.baseline,
             "candidate": self.candidate,
-            "difference": found.estimate,
+            "difference": difference.estimate,
             "lower": self.lower,
             "upper": self.upper,
             "another_run": {"lower": again[0], "upper": again[1]},
             "new_items": {"lower": new_items[0], "upper": new_items[1]},
-            "run_noise": None if found.noise is None else found.noise.as_dict(found.n_items),
+            "run_noise": None if difference.noise is None else difference.noise.as_dict(difference.n_items),
             "margin": settings.margin,
-            "margins": [asdict(found) for found in self.margins],
+            "margins": [asdict(difference) for difference in self.margins],
             "level": settings.level,
             "look": settings.look,
             "looks": settings.looks,
-            "n_answers": found.n_answers,
-            "n_items": found.n_items,
-            "effective_answers": found.effective_answers,
-            "detectable_difference": detectable_difference(found, settings.quantile, settings.fixed),
+            "n_answers": difference.n_answers,
+            "n_items": difference.n_items,
+            "effective_answers": difference.effective_answers,
+            "detectable_difference": detectable_difference(difference, settings.quantile, settings.fixed),
             "more_answers": self.more_answers,
             "past_models": self.n_past,
             "by": {claim.scope: {k: v for k, v in asdict(claim).items() if k != "scope"} for claim in self.claims},
@@ -151,7 +151,7 @@ def _decided(
         pairs = PairedDifferences.of(versions, None if chance is None else _chances(versions, chance))
     difference = pairs.over()
     scopes = list(_scopes(versions, settings, pairs))
-    found = tuple(claims(scopes, settings.quantile, 1 - settings.level, settings.correction))
+    scope_claims = tuple(claims(scopes, settings.quantile, 1 - settings.level, settings.correction))
     margins = tuple(benchmark_margins(versions, settings, pairs))
     return GateResult(
         baseline,
@@ -160,7 +160,7 @@ def _decided(
         difference,
         settings,
         further_answers(difference, settings.quantile, settings.margin, settings.fixed),
-        found,
+        scope_claims,
         len(versions.past_score),
         (
             *differing,

@@ -88,18 +88,18 @@ def _headline(result: GateResult) -> str:
 
 
 def _facts(result: GateResult) -> list[str]:
-    found, settings = result.difference, result.settings
+    difference, settings = result.difference, result.settings
     level = f"{100 * settings.level:g} % interval"
-    again = found.another_run_interval(settings.quantile)
-    new = found.new_items_interval(settings.quantile, (1 - settings.level) / 2)
+    again = difference.another_run_interval(settings.quantile)
+    new = difference.new_items_interval(settings.quantile, (1 - settings.level) / 2)
     facts = [
-        f"Difference on this suite: {_points(found.estimate)} points ({level} {_range((result.lower, result.upper))});"
-        f" margin {_points(-settings.margin)}.",
+        f"Difference on this suite: {_points(difference.estimate)} points"
+        f" ({level} {_range((result.lower, result.upper))}); margin {_points(-settings.margin)}.",
         f"Allowing for another run of both{_repeats(result)}: {_range(again)};"
         f" for new items of the same kind: {_range(new)}.",
-        f"{found.n_answers} of {found.n_items} items were answered by both; with {result.n_past} past models they tell"
-        f" as much as {found.effective_answers:.0f} paired answers alone, and show a difference of"
-        f" {100 * detectable_difference(found, settings.quantile, settings.fixed):.1f} points four times in five.",
+        f"{difference.n_answers} of {difference.n_items} items were answered by both; with {result.n_past} past models"
+        f" they tell as much as {difference.effective_answers:.0f} paired answers alone, and show a difference of"
+        f" {100 * detectable_difference(difference, settings.quantile, settings.fixed):.1f} points four times in five.",
     ]
     for part in result.margins:
         shown = "too few answers"

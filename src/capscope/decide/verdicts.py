@@ -1,4 +1,4 @@
-"""From differences with intervals to a verdict (ship, hold, undecided), and to claims where the candidate changed."""
+"""Verdicts (ship, hold, undecided) from differences with intervals, and claims on where the candidate changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ from capscope.profiles import corrected_p
 Verdict = Literal["ship", "hold", "undecided"]
 
 USUAL_CHANGE = 0.03
-"""Standard deviation of the difference between versions, where a study has none to learn it from."""
+"""Default standard deviation of the difference between versions, for a study without past versions."""
 
 POWER = 0.8
-"""Chance with which the further answers named shall settle the question."""
+"""Power of the decision after the further answers that are recommended."""
 
 
 @dataclass(frozen=True)
 class ScopeClaim:
-    """What may be claimed of one benchmark, task or demand band, after correction for the number of scopes."""
+    """Claim on one benchmark, task or demand band, corrected for the number of scopes."""
 
     scope: str
-    """What the items have in common, such as `benchmark math`."""
+    """Which items, such as `benchmark math`."""
     difference: float
-    """Candidate less baseline, from -1 to 1."""
+    """Candidate minus baseline, from -1 to 1."""
     lower: float
-    """Lower bound as to these items, not corrected for the number of scopes."""
+    """Lower bound for these items, not corrected for the number of scopes."""
     upper: float
-    """Upper bound as to these items, not corrected for the number of scopes."""
+    """Upper bound for these items, not corrected for the number of scopes."""
     n_answers: int
     """Items of the scope that both answered."""
     p: float
@@ -43,8 +43,7 @@ def verdict_of(difference: Difference, quantile: float, margin: float, fixed: bo
     """Decide by bounds, never by the estimate.
 
     A candidate ships where it is shown to lose less than the margin, and is held where it is shown to be worse and may
-    lose more than the margin. Bounds allow for other answers that the same two versions would give in another run, so
-    that a second run of the baseline is not held for its luck.
+    lose more than the margin. Bounds include run variance, so that a second run of the baseline is not held by chance.
 
     Args:
         difference: Candidate less baseline.
@@ -63,7 +62,7 @@ def further_answers(
 ) -> int | None:
     """Further answers that settle the question with a power of 80 %.
 
-    The estimate is shrunken towards no change first: an estimate far from the margin is in part luck.
+    The estimate is shrunken towards no change first: an estimate far from the margin is in part sampling error.
 
     Args:
         difference: Candidate less baseline.
@@ -126,15 +125,17 @@ def claims(
         alpha: Chance of any false claim (Holm, 1979), or expected share of false claims (Benjamini & Hochberg, 1995).
         correction: Which of the two.
     """
-    error = np.array([max(found.redrawn_se, 1e-12) for _, found in scopes])
-    estimate = np.array([found.estimate for _, found in scopes])
-    tail = [found.tail_of(size) for (_, found), size in zip(scopes, np.abs(estimate) / error, strict=True)]
+    error = np.array([max(difference.redrawn_se, 1e-12) for _, difference in scopes])
+    estimate = np.array([difference.estimate for _, difference in scopes])
+    tail = [difference.tail_of(size) for (_, difference), size in zip(scopes, np.abs(estimate) / error, strict=True)]
     corrected = corrected_p(2 * np.array(tail), correction)
     result: list[ScopeClaim] = []
-    for (name, found), p in zip(scopes, corrected, strict=True):
-        direction = "worse" if found.estimate < 0 else "better"
-        lower, upper = found.interval(quantile, max(found.suite_se, found.redrawn_se))
+    for (name, difference), p in zip(scopes, corrected, strict=True):
+        direction = "worse" if difference.estimate < 0 else "better"
+        lower, upper = difference.interval(quantile, max(difference.suite_se, difference.redrawn_se))
         result.append(
-            ScopeClaim(name, found.estimate, lower, upper, found.n_answers, float(p), direction if p < alpha else "")
+            ScopeClaim(
+                name, difference.estimate, lower, upper, difference.n_answers, float(p), direction if p < alpha else ""
+            )
         )
     return result

@@ -172,7 +172,7 @@ class EvaluationPlan:
             "designs": list(design_rows(self.designs)),
             "runs": self.runs,
             "sentence": self.sentence,
-            "rank_agreement": [found.as_dict() for found in self.ranks],
+            "rank_agreement": [agreement.as_dict() for agreement in self.ranks],
             "costs": [cost.as_dict() for cost in self.costs],
             "labels": self.labels,
             "notes": list(self.notes),
@@ -247,17 +247,17 @@ def _simulated(study: Study, settings: PlanSettings, workers: int) -> tuple[Simu
         seed=settings.seed,
     )
     try:
-        found = simulate_power(study, wanted, workers)
+        power = simulate_power(study, wanted, workers)
     except InputError as error:
         if settings.baseline is not None:
             raise
         return None, (f"power is not simulated: {error}",)
-    if found.answers_for(settings.difference, settings.power) is not None:
-        return found, ()
-    least = 100 * found.sizes[-1].detectable(found.quantile, settings.power)
+    if power.answers_for(settings.difference, settings.power) is not None:
+        return power, ()
+    least = 100 * power.sizes[-1].detectable(power.quantile, settings.power)
     repeat = "" if settings.fixed else ", or state --fixed where another run gives the same answers"
-    return found, (
-        f"all {found.n_items} items show {least:.1f} points and no less: add items{repeat}, or ask for less power",
+    return power, (
+        f"all {power.n_items} items show {least:.1f} points and no less: add items{repeat}, or ask for less power",
     )
 
 
@@ -276,9 +276,9 @@ def _labels(study: Study, settings: PlanSettings) -> tuple[dict[str, int], tuple
     judges = set(responses["judge"].astype(str))
     if settings.truth not in judges:
         return {}, (f"no judge '{settings.truth}' gives the truth: labels are not planned",)
-    found = judge_scores(study, settings.truth, width=settings.label_width, level=settings.level)
-    labels = {model.model: model.further_labels for model in found.scores if model.further_labels is not None}
-    refused = [model.model for model in found.scores if model.refused]
+    scores = judge_scores(study, settings.truth, width=settings.label_width, level=settings.level)
+    labels = {model.model: model.further_labels for model in scores.scores if model.further_labels is not None}
+    refused = [model.model for model in scores.scores if model.refused]
     if refused:
         return labels, (f"labels of {len(refused)} models do not carry a correction yet: see 'capscope judge score'",)
     return labels, ()

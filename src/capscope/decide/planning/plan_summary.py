@@ -74,10 +74,10 @@ def _designs(plan: EvaluationPlan) -> Iterator[str]:
 
 def _ranks(plan: EvaluationPlan) -> Iterator[str]:
     """Whether another draw would rank models alike."""
-    for found in plan.ranks:
+    for agreement in plan.ranks:
         yield (
-            f"Another draw of {found.levels} {found.facet}s ranks models with an agreement of {found.agreement:.2f}"
-            f" (Kendall's tau; reliability of the decision {found.lower:.2f})."
+            f"Another draw of {agreement.levels} {agreement.facet}s ranks models with an agreement of"
+            f" {agreement.agreement:.2f} (Kendall's tau; reliability of the decision {agreement.lower:.2f})."
         )
 
 

@@ -220,14 +220,14 @@ def simulate_power(study: Study, settings: PowerSettings | None = None, workers:
     laid_out = [pair_answers(study, responses, score, pair) for pair in pairs]
     n_items = min(len(answers.items) for answers in laid_out)
     coarse = _simulated(laid_out, settings, _sizes(n_items, settings.sizes), settings.runs, workers)
-    found = SimulatedPower(settings, coarse, n_items, len(pairs))
-    reached = found.answers_for(settings.difference, settings.power)
+    simulated = SimulatedPower(settings, coarse, n_items, len(pairs))
+    reached = simulated.answers_for(settings.difference, settings.power)
     if settings.sizes or reached is None:
-        return found
+        return simulated
     around = tuple(sorted({min(max(round(reached * part), 2), n_items) for part in REFINED}))
     again = _simulated(laid_out, replace(settings, seed=settings.seed + 1), around, 2 * settings.runs, workers)
     kept = [size for size in coarse if size.answers not in around]
-    return replace(found, sizes=tuple(sorted([*kept, *again], key=lambda size: size.answers)))
+    return replace(simulated, sizes=tuple(sorted([*kept, *again], key=lambda size: size.answers)))
 
 
 def _simulated(
@@ -262,18 +262,18 @@ def _decisions(pair: _SimulatedPair) -> list[tuple[float, float, float, float]]:
         change = new - answers.baseline_score
         truth = float(change.mean())
         if not settings.fixed:
-            # another run or other items of the kind: the suite's own difference strays from what is expected
-            luck = change.var() if noise is None else min(noise.variance, change.var())
-            truth += float(np.sqrt(luck / len(change)) * rng.standard_normal())
+            # in another run, or with other items of the kind, the suite's difference varies around its expectation
+            run_variance = change.var() if noise is None else min(noise.variance, change.var())
+            truth += float(np.sqrt(run_variance / len(change)) * rng.standard_normal())
         for size, drawn, chance in _draws(answers, pair.sizes, settings.design, rng):
             known = np.full(len(new), np.nan)
             known[drawn] = new[drawn]
             seen = replace(answers, candidate_score=known)
-            found = PairedDifferences.of(seen, chance, features=features).over()
-            again = found.redrawn_se * found.run_quantile(quantile) / quantile
-            error = found.suite_se if settings.fixed else again
+            difference = PairedDifferences.of(seen, chance, features=features).over()
+            again = difference.redrawn_se * difference.run_quantile(quantile) / quantile
+            error = difference.suite_se if settings.fixed else again
             plain = rng.permutation(len(new))[:size] if chance is not None else drawn
-            rows.append((float(size), found.estimate - truth, error, float(change[plain].mean()) - truth))
+            rows.append((float(size), difference.estimate - truth, error, float(change[plain].mean()) - truth))
     return rows
 
 

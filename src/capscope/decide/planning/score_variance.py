@@ -83,7 +83,7 @@ class VarianceComponents:
 
     def of(self, name: str) -> float:
         """Variance of a component; 0 for one that the data do not tell apart."""
-        return next((found.variance for found in self.components if found.name == name), 0.0)
+        return next((component.variance for component in self.components if component.name == name), 0.0)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def variance_components(
     n_tasks = len(np.unique(rows.levels["task"])) if "task" in rows.levels else 1
     clusters = min(n_models, n_items)
     total = float(np.clip(point, 0, None).sum()) or 1.0
-    found: list[VarianceComponent] = []
+    components: list[VarianceComponent] = []
     for place, name in enumerate((*names, RESIDUAL)):
         bounds = bootstrap_interval(point[place], anew[:, place], clusters, level)
         # copies of a model or an item agree more than new ones would: their spread is used, not their mean
@@ -176,9 +176,9 @@ def variance_components(
         of_share = bootstrap_interval(share, shares[:, place], clusters, level)
         ends = np.clip([of_share.lower + share - of_share.point, of_share.upper + share - of_share.point], 0, 1)
         clipped = bool(point[place] < 0)
-        found.append(VarianceComponent(name, value, lower, upper, share, clipped, float(ends[0]), float(ends[1])))
-    notes = _notes(found, runs_known, n_models)
-    return VarianceComponents(tuple(found), runs_known, n_models, n_items, n_tasks, level, notes)
+        components.append(VarianceComponent(name, value, lower, upper, share, clipped, float(ends[0]), float(ends[1])))
+    notes = _notes(components, runs_known, n_models)
+    return VarianceComponents(tuple(components), runs_known, n_models, n_items, n_tasks, level, notes)
 
 
 def told_apart(rows: TrialRows) -> tuple[tuple[str, ...], bool]:
@@ -255,14 +255,14 @@ def _copied(levels: Levels, times: Int[np.ndarray, " level"], number: Levels) ->
     return (np.cumsum(times) - times)[levels] + number
 
 
-def _notes(found: list[VarianceComponent], runs_known: bool, n_models: int) -> tuple[str, ...]:
+def _notes(components: list[VarianceComponent], runs_known: bool, n_models: int) -> tuple[str, ...]:
     notes: list[str] = []
     if not runs_known:
         notes.append(
             "no question was asked twice: what runs differ by cannot be told from what single items add;"
             " let some models answer the same items again"
         )
-    clipped = [component.name for component in found if component.clipped]
+    clipped = [component.name for component in components if component.clipped]
     if clipped:
         notes.append(f"estimated below 0 and set to 0: {', '.join(clipped)}")
     if n_models < FEWEST_MODELS:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from capscope.axes import AGENT_FACETS, FloatArray
 from capscope.data import COSTS, Study, one_answer_each, read_study, subjects_of
 from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few
+from capscope.intervals import ratio_interval, share_interval, wilson_interval
 from capscope.profiles import ItemChances
 
 UNITS = {"usd": "dollars", "tokens": "tokens", "seconds": "seconds"}
@@ -139,75 +139,6 @@ def success_costs(
     )
 
 
-def ratio_interval(above: FloatArray, below: FloatArray, level: float) -> tuple[float, float]:
-    """Interval of the ratio of two means over the same items (MOVER: Donner & Zou, 2012).
-
-    Args:
-        above: Amount of each item (item,), at least 0, whose mean stands above: costs.
-        below: Share of each item (item,), 0 to 1, whose mean stands below: success rates.
-        level: Nominal coverage.
-
-    Returns:
-        Lower and upper bound; the upper is infinite where a mean below of 0 is not excluded.
-    """
-    a, b, n = float(above.mean()), float(below.mean()), len(above)
-    if n < 2 or a <= 0:
-        return 0.0, float("inf")
-    low_a, high_a = _mean_bounds(above, level)
-    low_b, high_b = share_interval(below, level)
-    if b <= 0:
-        return low_a / high_b, float("inf")
-    r = float(np.corrcoef(above, below)[0, 1]) if np.ptp(above) > 0 and np.ptp(below) > 0 else 0.0
-    lower = _root(a, b, (low_a, high_b), r, -1)
-    upper = _root(a, b, (high_a, low_b), r, 1) if low_b > 0 else float("inf")
-    return max(lower, 0.0), upper
-
-
-def _root(a: float, b: float, ends: tuple[float, float], r: float, sign: int) -> float:
-    """The bound on the side of `sign`, in the form that does not divide by differences near 0."""
-    over, under = ends
-    middle = a * b - r * (over - a) * (b - under)
-    inner, outer = over * (2 * a - over), under * (2 * b - under)
-    spread = float(np.sqrt(max(middle**2 - inner * outer, 0.0)))
-    if sign < 0:
-        return inner / (middle + spread) if middle + spread > 0 else 0.0
-    return (middle + spread) / outer if outer > 0 else float("inf")
-
-
-def _mean_bounds(values: FloatArray, level: float) -> tuple[float, float]:
-    """Interval of the mean of positive, skewed values: on the log scale, as wide as a lognormal's where that is wider.
-
-    Cox's interval for the lognormal's mean (Land, 1972) knows the tail that few values have not shown yet.
-    """
-    mean, n = float(values.mean()), len(values)
-    error = float(values.var(ddof=1)) / mean**2 / n
-    if (values > 0).all():
-        own = float(np.log(values).var(ddof=1))
-        error = max(error, own / n + own**2 / (2 * (n - 1)))
-    width = float(stdtrit(n - 1, (1 + level) / 2)) * np.sqrt(error)
-    return mean * float(np.exp(-width)), mean * float(np.exp(width))
-
-
-def share_interval(values: FloatArray, level: float) -> tuple[float, float]:
-    """Wilson's interval (1927) of a mean of shares, for as many answers of 0 or 1 as would vary as much.
-
-    Args:
-        values: Share of each item (item,), 0 to 1.
-        level: Nominal coverage.
-    """
-    n = len(values)
-    return _wilson(float(values.mean()), float(values.var(ddof=1)) / n if n > 1 else 0.0, n, level)
-
-
-def _wilson(mean: float, error: float, n: int, level: float) -> tuple[float, float]:
-    """Wilson's interval of a share of n items whose squared error is known."""
-    size = mean * (1 - mean) / error if error > 0 and 0 < mean < 1 else float(n)
-    z = float(stdtrit(max(n - 1, 1), (1 + level) / 2))
-    middle = (mean + z**2 / (2 * size)) / (1 + z**2 / size)
-    width = z * np.sqrt(mean * (1 - mean) / size + z**2 / (4 * size**2)) / (1 + z**2 / size)
-    return max(0.0, middle - float(width)), min(1.0, middle + float(width))
-
-
 def _chosen(responses: pd.DataFrame, cost: str | None, name: str) -> str:
     there = [column for column in COSTS if column in responses and responses[column].notna().any()]
     if cost is not None and cost not in COSTS:
@@ -237,11 +168,9 @@ def _grid(items: Iterable[pd.DataFrame], *, more: bool) -> FloatArray:
 
 def _row(model: str, own: pd.DataFrame, level: float) -> dict[str, object]:
     cost, score = own["cost"].to_numpy(dtype=float), own["score"].to_numpy(dtype=float)
-    lower, upper = ratio_interval(cost, score, level)
-    mean = float(score.mean())
-    columns = {"model": model, "items": len(own), "score": mean, "cost": float(cost.mean())}
-    ratio = float(cost.mean()) / mean if mean > 0 else float("inf")
-    return {**columns, "cost_per_success": ratio, "lower": lower, "upper": upper}
+    ratio = ratio_interval(cost, score, level)
+    columns = {"model": model, "items": len(own), "score": float(score.mean()), "cost": float(cost.mean())}
+    return {**columns, "cost_per_success": ratio.point, "lower": ratio.lower, "upper": ratio.upper}
 
 
 @dataclass(frozen=True)
@@ -281,11 +210,13 @@ class _Tries:
         """Mean chance to solve an item within its runs (item,), with bounds over items."""
         mean = 1 - float(self.fails(runs).mean())
         if self.chances is None:
-            return mean, *share_interval(1 - self.fails(runs), level)
+            share = share_interval(1 - self.fails(runs), level)
+            return mean, share.lower, share.upper
         left = np.array([1 - float(self.fails(runs, own)[keep].mean()) for keep, own in self.parameters_without])
         steps, n = len(left), len(self.cost)
         error = (steps - 1) / steps * float(((left - left.mean()) ** 2).sum())
-        return mean, *_wilson(mean, error, n, level)
+        share = wilson_interval(mean, error, n, level)
+        return mean, share.lower, share.upper
 
 
 def _budget(model: str, tries: _Tries, budget: float, level: float) -> dict[str, object]:

@@ -1,8 +1,8 @@
-"""What is known of the candidates before requests are routed: chances out of fold beside the scores that came.
+"""Evidence for routing: out-of-fold chances of success, corrected for model-by-task effects, with observed scores.
 
-The chance of a model on a request comes from an assessor. Assessors learn what models share; what one model does better
-or worse than they say on one benchmark or task is estimated here from answers held out, shrunk to 0 by how much such
-effects vary (empirical Bayes), and its standard error makes the conservative chance.
+The chance of a model on a request comes from an assessor. Its residual effects (model by benchmark, model by task) are
+estimated here from held-out answers and shrunken towards 0 (empirical Bayes). Their standard errors give the
+conservative chance: a lower confidence bound of the chance.
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ from capscope.intervals import normal_quantile
 from capscope.predict import out_of_fold
 
 FEWEST_ITEMS = 20
-"""Requests that every candidate answered, below which nothing can be said about routing."""
+"""Fewest requests that every candidate answered from which routing is tested."""
 FEWEST_GROUPS = 3
-"""Tasks, or benchmarks, that a study needs to hold some of them out."""
+"""Fewest tasks, or benchmarks, from which some are held out whole."""
 STEPS = 6
-"""Newton steps to the modes of effects."""
+"""Newton steps to the posterior modes of effects."""
 EDGE = 1e-6
-"""Chances are kept this far from 0 and 1."""
+"""Chances are clipped to EDGE and 1 - EDGE before their log-odds are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteSettings:
-    """Settings of a router."""
+    """Settings of `capscope.route` and of its evaluation."""
 
     target: float | None = None
     """Chance that a request's model has to reach; None keeps the quality of the best single model at the least cost."""
@@ -44,7 +44,7 @@ class RouteSettings:
     floor: bool = True
     """Send every request to one model where routing is not shown to be at least as good at its cost."""
     split: str = "id"
-    """What the study holds out together to test routing: single requests (`id`), or whole tasks or benchmarks."""
+    """Units that are held out to test routing: single requests (`id`), or whole tasks or benchmarks."""
     folds: int = 3
     """Folds of the study's requests, in which routing is tested."""
     seed: int = 0
@@ -72,7 +72,7 @@ class RouteSettings:
 
 @dataclass(frozen=True)
 class GroupEffect:
-    """What each model does better or worse than predicted on each group of items, in log-odds."""
+    """Residual effect of each model on each group of items, in log-odds."""
 
     names: tuple[str, ...]
     """Groups: benchmarks, or tasks."""
@@ -81,14 +81,14 @@ class GroupEffect:
     variance: Float[np.ndarray, "model group"]
     """Posterior variance."""
     prior: float
-    """Variance of such effects, which holds for a group without answers."""
+    """Prior variance of the effects, used for a group without answers."""
 
     @classmethod
     def learn(cls, log_odds: ModelItem, score: ModelItem, group: np.ndarray) -> "GroupEffect":
         """Estimate effects from answers held out: posterior modes, with a prior variance by the method of moments.
 
-        What all models of a group share is the group's difficulty, which changes no choice between them; it is taken
-        off first.
+        The mean over models is the group's difficulty, which does not affect the choice of a model; it is subtracted
+        first.
 
         Args:
             log_odds: Predicted log-odds of success.
