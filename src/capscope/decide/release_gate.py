@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from capscope.battery import with_item_ids
 from capscope.data import ArrowTable, Study, checked_columns, read_table
-from capscope.data.formats import LoggedDraws, read_answers, read_draws
+from capscope.data.formats import LoggedBattery, LoggedDraws, read_answers, read_draws
 from capscope.decide.difference import FEWEST_CLUSTERS, Difference, DrawSequence, PairedDifferences
 from capscope.decide.gate_settings import (
     FEWEST_IN_SCOPE,
@@ -117,8 +117,8 @@ def gate(
         settings: Margin, level, looks and scopes.
         chance: Chance of each item to be drawn for the candidate, by item id; None for even draws.
         answers: Answers of the candidate that are not in the study: a study, a table model, item_id, score, or logs of
-            another tool. They replace those that the study has of the same model. A log of Inspect whose samples an
-            adaptive battery drew brings its chances along.
+            another tool. They replace those that the study has of the same model. A log of Inspect whose samples a
+            battery drew brings its chances along.
 
     Returns:
         The verdict, the difference (candidate less baseline, in shares) with its intervals, and its parts.
@@ -129,6 +129,8 @@ def gate(
     settings = settings or GateSettings()
     study = study if isinstance(study, Study) else Study.load(study)
     log = read_draws(answers) if isinstance(answers, str | Path) and Path(answers).is_file() else None
+    if isinstance(log, LoggedBattery):
+        return _of_battery(study, baseline, candidate, settings, log)
     if log is not None:
         return _decided(_with_answers(study, _logged(log, candidate), candidate), baseline, candidate, settings, log)
     if answers is not None:
@@ -204,6 +206,25 @@ def _drawn_answers(study: Study, candidate: str, chance: pd.Series) -> tuple[Stu
     unused, which = f"{counted(n, 'other answer')} of '{candidate}'", "is not" if n == 1 else "are not"
     kept = replace(study, responses=responses[~other].reset_index(drop=True))
     return kept, f"{unused} {which} used: the draw does not name {'its item' if n == 1 else 'their items'}"
+
+
+def _of_battery(study: Study, baseline: str, candidate: str, settings: GateSettings, log: LoggedBattery) -> GateResult:
+    """Decide on the items that the log's battery was drawn from; others could not be drawn.
+
+    Raises:
+        InputError: The study has no answer to any of them.
+    """
+    responses = study.require("responses")
+    inside = responses["item_id"].astype(str).isin(log.pool)
+    if not inside.any():
+        raise InputError(f"{study.name}: no answer to an item that the log drew from ({first_few(log.pool)})")
+    suite = replace(study, responses=responses[inside].reset_index(drop=True))
+    own = Study.of(responses=log.answers(candidate), name="the log")
+    chance = log.drawn.set_index("item_id")["draw_chance"]
+    result = _decided(_with_answers(suite, own, candidate), baseline, candidate, settings, chance)
+    outside = responses.loc[~inside, "item_id"].nunique()
+    note = f"{counted(outside, 'item')} of the study had no sample in the task: the difference is that on the others"
+    return replace(result, warnings=(note, *result.warnings)) if outside else result
 
 
 def _logged(log: LoggedDraws, candidate: str) -> Study:
