@@ -1,4 +1,4 @@
-"""Decisions from evaluations: may a new version replace the one in use, and what are a judge's scores worth?"""
+"""Decisions from evaluations: release gates, evaluation plans, judge-corrected scores, routing."""
 
 from capscope.decide.gate_evaluation import GateEvaluation, GateEvaluationSettings, evaluate_gate
 from capscope.decide.gate_settings import BenchmarkMargin, GateSettings

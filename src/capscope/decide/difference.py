@@ -25,7 +25,7 @@ FEWEST_CLUSTERS = 20
 """Fewest tasks from which an error over tasks is estimated."""
 
 EXPECTED_DRAWS = 10
-"""The expected variance of contributions weighs as much as so many observed contributions, as in an adaptive run."""
+"""Number of observed contributions that the expected variance of contributions weighs as much as."""
 
 FEWEST_FOR_PREDICTION = 30
 """Fewest paired answers to which predictions are fitted."""
@@ -99,24 +99,24 @@ class Difference:
 
 @dataclass(frozen=True)
 class DrawSequence:
-    """How items were drawn one after the other, each given the answers before it; NaN for items that were not drawn."""
+    """Sequential draws of items, each given the answers before it; NaN for items that were not drawn."""
 
     number: Float[np.ndarray, " item"]
-    """Place of each item in the order of draws."""
+    """Position of each item in the order of draws."""
     chance: Float[np.ndarray, " item"]
-    """Its chance to be the next one at its draw."""
+    """Probability of each item to be drawn at its step."""
     spread: Float[np.ndarray, " item"]
-    """Standard deviation of its contribution to the mean score, as expected before its answer."""
+    """Standard deviation of its contribution to the mean score, as predicted before its answer."""
 
 
 @dataclass(frozen=True)
 class PairedDifferences:
-    """Differences on the items that both versions answered, and what predicts them."""
+    """Differences on the items that both versions answered, with their predictions."""
 
     answered: Int[np.ndarray, " row"]
     """Positions of these items in the suite."""
     difference: RowFloats
-    """Candidate less baseline on each of them."""
+    """Candidate minus baseline on each of them, from -1 to 1."""
     prediction: Prediction
     """Predictions for the suite, and their errors on the answered items."""
     share: RowFloats
@@ -126,7 +126,7 @@ class PairedDifferences:
     task: np.ndarray
     """Task of each answered item."""
     sequence: "DrawSequence | None" = None
-    """How the items were drawn, where each was drawn given the answers before it; None where chances were known."""
+    """Sequential draws, where each item was drawn given the answers before it; None where chances were fixed."""
     repeats: RepeatedAnswers | None = None
     """Repeated runs of both versions and of past models, where there are any."""
 
@@ -145,8 +145,8 @@ class PairedDifferences:
             answers: Answers of both versions and of past models.
             chance: Chance of each item of the suite to have been drawn for the candidate; None for even draws.
             predicted: Whether past models and the baseline's own answers may predict the difference.
-            features: What `features_of` returned for these past models and this baseline, where that is known already.
-            sequence: How the items were drawn, where each was drawn given the answers before it; in place of `chance`.
+            features: Result of `features_of` for these past models and this baseline; None computes it.
+            sequence: Sequential draws, instead of `chance`, where each item was drawn given the answers before it.
 
         Raises:
             InputError: Fewer than two items were answered by both.
@@ -160,7 +160,7 @@ class PairedDifferences:
         difference = answers.candidate_score[pair] - answers.baseline_score[pair]
         share = np.full(len(pair), len(pair) / len(answers.items)) if chance is None else chance[pair]
         if sequence is not None:
-            # an answer's weight in predictions and wider errors; the estimate takes the chances of the sequence
+            # weights of the predictions and of the errors over items; the estimate uses the sequence's chances
             share = np.minimum(1, len(pair) * sequence.chance[pair])
         if predicted and len(pair) >= FEWEST_FOR_PREDICTION:
             known = features_of(answers) if features is None else features
@@ -200,7 +200,7 @@ class PairedDifferences:
         return Difference(estimate, suite, redrawn, item, new_items, clusters, n, n_items, explained, noise)
 
     def _redrawn(self, whole: Bool[np.ndarray, " item"], suite: float, item: float) -> tuple[float, RunNoise | None]:
-        """Error as to another run of both, by repeated runs where they say more than the items."""
+        """Standard error for another run of both, with the run variance where it is below the variance over items."""
         if self.repeats is None:
             return item, None
         weight = np.ones(len(whole))
@@ -214,10 +214,10 @@ class PairedDifferences:
     def _of_sequence(
         self, sequence: "DrawSequence", whole: Bool[np.ndarray, " item"], inside: Bool[np.ndarray, " row"]
     ) -> tuple[float, float]:
-        """Estimate from draws without replacement, and its standard error (Des Raj, 1956).
+        """Estimate from sequential draws without replacement, and its standard error (Des Raj, 1956).
 
-        Each draw estimates the sum of the prediction errors: those of the items before it, and its own divided by its
-        chance to be next. These estimates are uncorrelated, and count by the inverse of their expected variance.
+        Each draw estimates the sum of the prediction errors: the errors of the items before it, plus its own error
+        divided by its probability. These estimates are uncorrelated and weighted by their inverse expected variance.
         """
         order = np.argsort(sequence.number[self.answered])
         rows = self.answered[order]
@@ -231,14 +231,14 @@ class PairedDifferences:
             own = self.prediction.error[inside]
             return estimate, float(np.sqrt(variance_of(own, np.ones(len(own))) / effective))
         seen = float((weight**2) @ (sums - weight @ sums) ** 2) * effective / max(effective - 1, 1) / n_items**2
-        # large contributions are rare: their expected variance, known before the answers, counts beside what was seen
+        # large contributions are rare: the variance expected before the answers is pooled with the observed one
         expected = float(weight**2 @ sequence.spread[rows] ** 2)
         return estimate, float(np.sqrt((effective * seen + EXPECTED_DRAWS * expected) / (effective + EXPECTED_DRAWS)))
 
     def _wider_errors(
         self, whole: Bool[np.ndarray, " item"], inside: Bool[np.ndarray, " row"], suite: float
     ) -> tuple[float, float, int]:
-        """Errors as to new items, one by one and over tasks, and the number of tasks."""
+        """Standard errors for new items, sampled one by one and by task, and the number of tasks."""
         error, task = self.prediction.error[inside], self.task[inside]
         n, clusters = len(error), len(set(task))
         weight = 1 / self.share[inside] if self.drawn else np.ones(n)
@@ -256,16 +256,16 @@ class PairedDifferences:
 
 
 def features_of(answers: VersionAnswers) -> ItemFeatures:
-    """Features of the items that predict differences; the baseline's answers are among them where it has no gaps."""
+    """Item features that predict differences; they include the baseline's answers where it answered every item."""
     return item_features(answers.past_score, answers.baseline_score if answers.complete else None)
 
 
 def variance_of(error: RowFloats, weight: RowFloats) -> float:
-    """Weighted variance of errors; where all agree, one full flip each way is added, since no sample rules flips out.
+    """Weighted variance of errors; where all errors are equal, one error of +1 and one of -1 are added.
 
     Args:
         error: Errors, from -1 to 1.
-        weight: How much each counts.
+        weight: Weight of each error.
     """
     if np.ptp(error) == 0:
         error = np.concatenate([error, [error[0] - 1, error[0] + 1]])
@@ -279,7 +279,7 @@ def drawn_se(error: RowFloats, share: RowFloats, n_items: int) -> float:
 
     Args:
         error: Error of each drawn item.
-        share: Its chance to have been drawn.
+        share: Probability of each item to be drawn.
         n_items: Items drawn from.
     """
     keep, n = 1 - share, len(error)
@@ -293,7 +293,7 @@ def drawn_se(error: RowFloats, share: RowFloats, n_items: int) -> float:
 
 
 def _clustered_se(error: RowFloats, weight: RowFloats, task: np.ndarray) -> float:
-    """Standard error over whole tasks (Liang & Zeger, 1986), with the correction for few of them."""
+    """Cluster-robust standard error over tasks (Liang & Zeger, 1986), corrected for few clusters."""
     _, index = np.unique(task, return_inverse=True)
     total = np.bincount(index, weight / weight.sum() * (error - np.average(error, weights=weight)))
     return float(np.sqrt(len(total) / (len(total) - 1) * (total**2).sum()))

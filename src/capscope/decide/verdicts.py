@@ -36,17 +36,17 @@ class ScopeClaim:
     p: float
     """Two-sided p-value of no difference, corrected for the number of scopes."""
     claim: Literal["worse", "better", ""]
-    """What holds at the stated error rate over all scopes; empty where nothing can be claimed."""
+    """Direction of a significant difference; empty where it is not significant."""
 
 
 def verdict_of(difference: Difference, quantile: float, margin: float, fixed: bool = False) -> Verdict:
-    """Decide by bounds, never by the estimate.
+    """Decide by the bounds of the interval.
 
     A candidate ships where it is shown to lose less than the margin, and is held where it is shown to be worse and may
     lose more than the margin. Bounds include run variance, so that a second run of the baseline is not held by chance.
 
     Args:
-        difference: Candidate less baseline.
+        difference: Candidate minus baseline.
         quantile: Half-width of the interval in standard errors.
         margin: Largest loss that is acceptable, at least 0, as a share of the score.
         fixed: Whether another run would give the same answers; bounds are then those of this suite.
@@ -60,19 +60,19 @@ def verdict_of(difference: Difference, quantile: float, margin: float, fixed: bo
 def further_answers(
     difference: Difference, quantile: float, margin: float, fixed: bool = False, usual: float = USUAL_CHANGE
 ) -> int | None:
-    """Further answers that settle the question with a power of 80 %.
+    """Number of further answers for a decision with a power of 80 %.
 
     The estimate is shrunken towards no change first: an estimate far from the margin is in part sampling error.
 
     Args:
-        difference: Candidate less baseline.
+        difference: Candidate minus baseline.
         quantile: Half-width of the interval in standard errors.
         margin: Largest loss that is acceptable.
         fixed: Whether another run would give the same answers.
         usual: Standard deviation of differences between versions of a model.
 
     Returns:
-        The number of answers, 0 where the question is settled; None where all items of the suite would not settle it.
+        The number of answers, 0 where there is a decision already; None where the whole suite is not enough.
     """
     if verdict_of(difference, quantile, margin, fixed) != "undecided":
         return 0
@@ -89,7 +89,7 @@ def further_answers(
 
 
 def _answers_for(difference: Difference, error: float) -> float | None:
-    """Answers with which another run's error is as small as this; None where runs alone change more."""
+    """Number of answers at which the error for another run is this small; None where run variance alone is larger."""
     n = difference.n_answers
     if difference.noise is None or difference.suite_se == 0:
         return n * (difference.redrawn_se / error) ** 2
@@ -99,12 +99,12 @@ def _answers_for(difference: Difference, error: float) -> float | None:
 
 
 def detectable_difference(difference: Difference, quantile: float, fixed: bool = False) -> float:
-    """Smallest difference that this many answers show with a power of 80 %, as a share of the score.
+    """Smallest difference that this number of answers detects with a power of 80 %, as a share of the score.
 
     Args:
-        difference: Candidate less baseline.
+        difference: Candidate minus baseline.
         quantile: Half-width of the interval in standard errors.
-        fixed: Whether another run would give the same answers; verdicts rest on the same error.
+        fixed: Whether another run would give the same answers; as in `verdict_of`.
     """
     if fixed:
         return (quantile + float(ndtri(POWER))) * difference.suite_se
@@ -117,13 +117,13 @@ def claims(
     alpha: float = 0.05,
     correction: Literal["holm", "bh"] = "holm",
 ) -> list[ScopeClaim]:
-    """Claim losses and gains by scope, with false claims under control.
+    """Claim losses and gains by scope, corrected for the number of scopes.
 
     Args:
         scopes: Name and difference of each scope.
         quantile: Half-width of each scope's own interval in standard errors.
-        alpha: Chance of any false claim (Holm, 1979), or expected share of false claims (Benjamini & Hochberg, 1995).
-        correction: Which of the two.
+        alpha: Family-wise error rate (Holm, 1979), or false discovery rate (Benjamini & Hochberg, 1995).
+        correction: `holm` or `bh`.
     """
     error = np.array([max(difference.redrawn_se, 1e-12) for _, difference in scopes])
     estimate = np.array([difference.estimate for _, difference in scopes])

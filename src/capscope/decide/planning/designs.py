@@ -1,7 +1,7 @@
-"""Designs of an evaluation (items, runs, prompts, judges): what difference each shows, and at what cost (a D-study).
+"""Designs of an evaluation (items, runs, prompts, judges): detectable difference and cost of each (a D-study).
 
-Differences between models rest on the components in which models take part; each is divided by how many of its levels a
-design has (Brennan, 2001). A facet that a design holds at one level keeps its whole component as error.
+The relative error variance is the sum of the components that interact with the model, each divided by the number of
+levels that a design has of its facets (Brennan, 2001).
 """
 
 from collections.abc import Iterator
@@ -17,49 +17,49 @@ from capscope.decide.planning.score_variance import RESIDUAL, TrialRows, Varianc
 from capscope.errors import counted
 
 MOST_RUNS = 8
-"""Most runs of one question that a design has."""
+"""Largest number of runs of one question in a design."""
 
 MOST_ITEMS = 100_000
-"""Most items that a design is given."""
+"""Largest number of items in a design."""
 
 
 DRAWS = 100
-"""Pairs of draws behind each agreement."""
+"""Number of pairs of draws for each rank agreement."""
 
 AXES = ("item", "task", "prompt", "judge")
-"""What is drawn anew, one at a time."""
+"""Facets that are resampled, one at a time."""
 
 ModelLevel = Float[np.ndarray, "model level"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPrices:
-    """Costs in dollars, or in answers where no price is known."""
+    """Unit costs in US dollars; in numbers of answers where prices are unknown."""
 
     item: float = 0.0
-    """Of one more item: writing it, or its labels."""
+    """Cost of an additional item: of writing it, or of its labels."""
     answer: float = 1.0
-    """Of one answer of one model."""
+    """Cost of one answer of one model."""
     judgement: float = 0.0
-    """Of one judgement of an answer."""
+    """Cost of one judgement of an answer."""
 
 
 @dataclass(frozen=True)
 class StudyDesign:
-    """How many levels of each facet an evaluation has, and what follows."""
+    """Number of levels of each facet in an evaluation, with detectable difference, reliability and cost."""
 
     items: int
-    """Items."""
+    """Number of items."""
     runs: int
-    """Runs of each question."""
+    """Number of runs of each question."""
     prompts: int
-    """Prompts of each item."""
+    """Number of prompts of each item."""
     judges: int
-    """Judges of each answer."""
+    """Number of judges of each answer."""
     detectable: float
-    """Difference of two models on new items of the same kind that is shown at the wanted power, as a share."""
+    """Difference of two models on new items of the same kind that is detected with the given power, as a share."""
     reliability: float
-    """Share of the variance of models' scores that is not error (generalizability coefficient)."""
+    """Generalizability coefficient: share of the variance of models' mean scores that is not error."""
     cost: float
     """Cost for each model."""
 
@@ -67,16 +67,16 @@ class StudyDesign:
 def error_variance(
     components: VarianceComponents, items: float | int, runs: int = 1, prompts: int = 1, judges: int = 1
 ) -> float:
-    """Error variance of one model's score as far as it bears on differences between models (relative error).
+    """Relative error variance of one model's mean score: the error in differences between models (Brennan, 2001).
 
     Args:
         components: Variance components of single scores.
-        items: Items; their tasks stand for all of their kind.
-        runs: Runs of each question.
-        prompts: Prompts of each item.
-        judges: Judges of each answer.
+        items: Number of items; tasks are treated as fixed.
+        runs: Number of runs of each question.
+        prompts: Number of prompts of each item.
+        judges: Number of judges of each answer.
     """
-    # where no question was asked twice, the residual may be all of items
+    # without repeated runs the residual may be item variance alone
     of_runs = items * prompts * judges * (runs if components.runs_known else 1)
     return (
         components.of("model x item") / items
@@ -87,7 +87,7 @@ def error_variance(
 
 
 def detectable_by(variance: float, level: float, power: float) -> float:
-    """Difference of two models that is shown with a power, for an error variance of each model's score."""
+    """Difference of two models that is detected with a power, for an error variance of each model's score."""
     return float((ndtri(0.5 + level / 2) + ndtri(power)) * np.sqrt(2 * variance))
 
 
@@ -98,13 +98,13 @@ def design_of(
     power: float,
     prices: EvaluationPrices,
 ) -> StudyDesign:
-    """Return what a design shows and costs.
+    """Return a design with its detectable difference, reliability and cost.
 
     Args:
         components: Variance components of single scores.
-        counts: Items, runs, prompts, judges.
+        counts: Numbers of items, runs, prompts, judges.
         level: Coverage of the interval that must exclude no difference.
-        power: Chance to show the difference.
+        power: Probability to detect the difference.
         prices: Costs of items, answers and judgements.
     """
     items, runs, prompts, judges = counts
@@ -119,17 +119,17 @@ def design_of(
 def cheapest_designs(
     components: VarianceComponents, difference: float, level: float, power: float, prices: EvaluationPrices
 ) -> tuple[StudyDesign, ...]:
-    """For each number of runs, prompts and judges, the fewest items that show a difference; the cheapest first.
+    """Smallest designs that detect a difference, for each number of runs, prompts and judges; the cheapest first.
 
     Args:
         components: Variance components of single scores.
         difference: Wanted difference, as a share.
         level: Coverage of the interval that must exclude no difference.
-        power: Chance to show the difference.
+        power: Probability to detect the difference.
         prices: Costs of items, answers and judgements.
 
     Returns:
-        Designs that reach the difference; none where prompts or judges alone make too large an error.
+        Designs that detect the difference; empty where the error from prompts or judges alone is too large.
     """
     names = {component.name for component in components.components}
     prompts = range(1, 9) if "model x prompt" in names else (1,)
@@ -156,10 +156,10 @@ def _fewest_items(
 
 
 def best_runs(components: VarianceComponents, prices: EvaluationPrices) -> int | None:
-    """Runs of each question that show most for a budget; None where runs cannot be told from items.
+    """Optimal number of runs of each question for a budget; None where run and item variance are confounded.
 
-    The best number is the root of the ratio of run to item variance times that of the price of an item to that of a
-    run: without a price of items, more items always beat more runs.
+    It is the square root of (run variance / item variance) x (price of an item / price of a run). Without a price of
+    items, more items are always better than more runs.
 
     Args:
         components: Variance components of single scores.
@@ -175,14 +175,14 @@ def best_runs(components: VarianceComponents, prices: EvaluationPrices) -> int |
 
 
 def spread_or_repeat(components: VarianceComponents, items: int, times: int, level: float, power: float) -> str:
-    """Say what so many items once show, and a part of them several times.
+    """Compare the detectable difference of many items once with that of fewer items several times, in a sentence.
 
     Args:
         components: Variance components of single scores.
-        items: Items asked once.
-        times: Runs of each of `items / times` items.
+        items: Number of items that are asked once.
+        times: Number of runs of each of `items / times` items.
         level: Coverage of the interval that must exclude no difference.
-        power: Chance to show the difference.
+        power: Probability to detect the difference.
     """
     once = 100 * detectable_by(error_variance(components, items), level, power)
     few = items // times
@@ -201,13 +201,13 @@ def spread_or_repeat(components: VarianceComponents, items: int, times: int, lev
     return (
         f"{counted(items, 'item')} once show a difference between models of {once:.1f} points,"
         f" {counted(few, 'item')} {times} times at best the same and at worst"
-        f" {100 * detectable_by(error_variance(components, few), level, power):.1f}: without repeated runs the data do not"
-        " say which."
+        f" {100 * detectable_by(error_variance(components, few), level, power):.1f}: without repeated runs the data"
+        " do not say which."
     )
 
 
 def design_rows(designs: tuple[StudyDesign, ...], most: int = 8) -> Iterator[dict[str, float | int]]:
-    """Plain values of the first designs; shares in points."""
+    """Return the first designs as plain values; shares in points (hundredths)."""
     for design in designs[:most]:
         yield {
             "items": design.items,
@@ -222,10 +222,10 @@ def design_rows(designs: tuple[StudyDesign, ...], most: int = 8) -> Iterator[dic
 
 @dataclass(frozen=True)
 class RankAgreement:
-    """How far two draws of one facet agree on the order of the models."""
+    """Agreement of two draws of one facet on the ranking of the models."""
 
     facet: str
-    """What was drawn anew: `item`, `task`, `prompt` or `judge`."""
+    """Facet that was resampled: `item`, `task`, `prompt` or `judge`."""
     levels: int
     """Number of its levels in each draw."""
     agreement: float

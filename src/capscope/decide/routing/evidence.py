@@ -125,7 +125,7 @@ class GroupEffect:
 
 @dataclass(frozen=True)
 class ModelEffects:
-    """Effects of benchmarks, and of tasks beyond them."""
+    """Effects of benchmarks, and of tasks within benchmarks."""
 
     benchmark: GroupEffect
     task: GroupEffect
@@ -156,9 +156,9 @@ class RouteChances:
     chance: ModelItem
     """Calibrated chance of success."""
     lower: ModelItem
-    """Conservative chance: the lower bound that holds at the level asked for."""
+    """Conservative chance: lower confidence bound of the chance."""
     cost: ModelItem
-    """Dollars."""
+    """Cost of an answer in US dollars."""
 
     def rows(self, items: np.ndarray) -> "RouteChances":
         """Return some of the requests."""
@@ -167,12 +167,12 @@ class RouteChances:
 
 @dataclass(frozen=True, kw_only=True)
 class RouteEvidence:
-    """Requests of the past that every candidate answered, predicted out of fold."""
+    """Past requests that every candidate answered, with out-of-fold predictions."""
 
     models: tuple[str, ...]
-    """RouteChances."""
+    """Names of the candidates."""
     items: tuple[str, ...]
-    """Requests."""
+    """Ids of the requests."""
     places: pd.DataFrame
     """Columns benchmark, task of the requests."""
     fold: np.ndarray
@@ -180,15 +180,15 @@ class RouteEvidence:
     score: ModelItem
     """Observed scores, in [0, 1]."""
     candidates: RouteChances
-    """What was predicted of them."""
+    """Out-of-fold chances and costs."""
     effects: ModelEffects
     """Effects learnt from all folds, for new requests."""
     reach: float
-    """Standard deviations from the chance to the conservative chance, in log-odds."""
+    """Distance of the conservative chance from the chance, in standard deviations of the log-odds."""
     n_answers: int
-    """Answers of the candidates that the effects were learnt from."""
+    """Number of answers that the effects were estimated from."""
     n_left: int = 0
-    """Answered requests that some candidate did not answer; they teach chances and are not used to test routing."""
+    """Number of requests that some candidate did not answer; they are used for training, not to test routing."""
 
     def adjusted(self, log_odds: ModelItem, places: pd.DataFrame, cost: ModelItem) -> RouteChances:
         """Return calibrated and conservative chances of new requests.
@@ -213,7 +213,7 @@ def places_of(items: pd.DataFrame) -> pd.DataFrame:
 
 
 def route_evidence(study: Study, prices: ModelPrices, settings: RouteSettings) -> RouteEvidence:
-    """Predict a study's answers out of fold, and lay the candidates' predictions beside their scores.
+    """Predict a study's answers out of fold.
 
     Args:
         study: A study with responses.
@@ -279,7 +279,7 @@ def _at(places: pd.DataFrame, mask: np.ndarray) -> pd.DataFrame:
 def _cross_fitted(
     log_odds: ModelItem, score: ModelItem, where: tuple[pd.DataFrame, np.ndarray], reach: float, cost: ModelItem
 ) -> RouteChances:
-    """Add effects that were learnt from the other folds."""
+    """Add effects that were estimated from the other folds."""
     places, folds = where
     shift, sd = np.zeros_like(log_odds), np.zeros_like(log_odds)
     for number in np.unique(folds):
@@ -290,7 +290,7 @@ def _cross_fitted(
 
 
 def task_variance(evidence: RouteEvidence) -> float:
-    """By how much mean scores on tasks vary around the predicted ones, beyond chance (method of moments)."""
+    """Variance over tasks of the mean score around its prediction, without sampling error (method of moments)."""
     chance: ModelItem = evidence.candidates.chance
     task = np.unique(evidence.places["task"], return_inverse=True)[1]
     size = np.bincount(task)
@@ -300,7 +300,7 @@ def task_variance(evidence: RouteEvidence) -> float:
 
 
 def split_for(study: Study, requests: Study) -> str:
-    """What to hold out so that the study's requests are as new as those to route: requests, tasks or benchmarks."""
+    """Unit to hold out so that the test resembles the requests to route: requests, tasks or benchmarks."""
     items, wanted = study.with_items().require("items"), requests.with_items().require("items")
     task, benchmark = task_labels(items), items["benchmark"].astype(str).unique()
     if np.isin(task_labels(wanted), task).any() or len(np.unique(task)) < FEWEST_GROUPS:

@@ -1,4 +1,4 @@
-"""Route requests: the cheapest model that is likely enough to succeed on each, with expected score and cost."""
+"""Routing of requests to models: chances, the choice by a tested rule, expected score and cost."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from capscope.intervals import normal_quantile
 from capscope.predict import Items, open_requests, predict
 
 CALIBRATED, NEW_TASK, UNSUPPORTED = "calibrated", "new-task", "unsupported"
-"""States of a request: routing was tested on requests of its task, on tasks held out whole, or not at all."""
+"""States of a request: routing was tested on requests of its task, on whole held-out tasks, or not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,9 @@ class Routes(ArrowTables):
     curve: RouteCurve
     """Score against cost on the study's requests, each held out."""
     domains: pd.DataFrame
-    """For routers that know a request's task alone: columns benchmark, task, model, chance, lower, answers, usd."""
+    """Means by task, for routing by task alone: columns benchmark, task, model, chance, lower, answers, usd."""
     rule: RouteRule
-    """How models were chosen."""
+    """Rule that chose the models."""
     settings: RouteSettings
     """Settings of the router."""
     evidence: RouteEvidence
@@ -192,7 +192,7 @@ def route(
     target: float | None = None,
     settings: RouteSettings | None = None,
 ) -> Routes:
-    """Choose a model for each request: the cheapest that is likely enough to succeed, else the best.
+    """Choose a model for each request: the cheapest with a sufficient chance of success, else the best.
 
     Example:
         ``route(study, ["What is 17 * 23?"], prices, target=0.8).table``
@@ -207,7 +207,7 @@ def route(
         settings: Assessor, level, floor, folds, seed and the like; by default those of `capscope.decide.RouteSettings`.
 
     Returns:
-        The model of each request with its chance and price, and what to expect of the whole.
+        The model of each request with its chance and price, and the expected total score and cost.
 
     Raises:
         InputError: There are no prices, too few common answers, or a setting lies outside its range.
@@ -247,7 +247,7 @@ class Requests:
     def of(
         cls, study: Study, items: Study, prices: ModelPrices, evidence: RouteEvidence, settings: RouteSettings
     ) -> "Requests":
-        """Predict every candidate on every request."""
+        """Predict the chance of every candidate on every request."""
         predicted = predict(
             study,
             items,
@@ -354,7 +354,7 @@ def _spend(requests: Requests, evidence: RouteEvidence, choice: RowIndex, level:
 
 
 def _domains(evidence: RouteEvidence) -> pd.DataFrame:
-    """Mean chance of every model on each task, for routers that know the task of a request alone."""
+    """Mean chance of every model on each task."""
     rows: list[pd.DataFrame] = []
     for (benchmark, task), places in evidence.places.reset_index(drop=True).groupby(
         ["benchmark", "task"], observed=True

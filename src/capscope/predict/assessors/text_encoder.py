@@ -132,7 +132,7 @@ class _Heads:
         return np.bincount(self.training.responses.item_index[rows], minlength=len(self.vectors)) > 0
 
     def _chosen(self) -> tuple[Penalties, ModelItem]:
-        """Penalties with the lowest log-loss on held-out tasks, the shared one chosen first, and the held-out chances."""
+        """Penalties with the lowest held-out log-loss, the shared one chosen first, and the held-out chances."""
         responses = self.training.responses
         folds = group_folds(self.training, "task", FOLDS)
         masks = [np.bincount(responses.item_index[rows], minlength=len(self.vectors)) > 0 for rows in folds]
