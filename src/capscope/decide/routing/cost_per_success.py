@@ -103,7 +103,7 @@ def success_costs(
         Cost per success with intervals over items, and success within budgets and attempts.
 
     Raises:
-        InputError: The answers have no costs, a budget is not positive, or an attempt number is no whole number above 0.
+        InputError: The answers have no costs, a budget is not positive, or an attempt number is below 1.
     """
     study = source if isinstance(source, Study) else read_study(source)
     if any(not budget > 0 for budget in budgets):
