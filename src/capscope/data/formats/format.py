@@ -36,7 +36,7 @@ class ImportReport:
     levels: int
     """Demand levels of the study."""
     not_administered: int
-    """Cells that were empty or held a value that stands for "not administered"; they are no responses."""
+    """Cells that were empty or held a value that means "not administered"; they are no responses."""
     unrated: int
     """Cells of demand columns without a level."""
     sources: tuple[str, ...]
