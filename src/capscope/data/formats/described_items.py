@@ -72,11 +72,11 @@ def _with_a_place(items: pd.DataFrame) -> pd.DataFrame:
     return items
 
 
-def completed(items: pd.DataFrame, found: pd.DataFrame | None) -> pd.DataFrame:
+def completed(items: pd.DataFrame, logged: pd.DataFrame | None) -> pd.DataFrame:
     """Add to a table of items the columns that it lacks and the scores have."""
-    if found is None:
+    if logged is None:
         return items
-    by_id = found.set_index("item_id")
+    by_id = logged.set_index("item_id")
     ids = items["item_id"].astype(str)
     added = {column: ids.map(by_id[column]) for column in by_id.columns if column not in items}
     return _with_a_place(items.assign(**added))
