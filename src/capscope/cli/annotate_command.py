@@ -278,6 +278,7 @@ def fuse_annotators(
     study: Annotated[Path, typer.Argument(help="Study folder with demands by two annotators or more.")],
     annotators: Annotated[str, typer.Option(help="Whose labels enter, comma separated; by default all.")] = "",
     replace: Annotated[bool, typer.Option(help="Drop fused labels of other versions of the rubrics.")] = False,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Fuse annotators into one level with its uncertainty. Example: capscope fuse STUDY."""
@@ -297,7 +298,11 @@ if TYPE_CHECKING:
     from capscope.annotate import RubricSet
 
 
-def list_rubrics(rubrics: Folder = None, as_json: AsJson = False) -> None:
+def list_rubrics(
+    rubrics: Folder = None,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
+    as_json: AsJson = False,
+) -> None:
     """List the rubrics of a set. Example: capscope rubrics list."""
     held = _load(rubrics)
     rows = [
@@ -318,6 +323,7 @@ def list_rubrics(rubrics: Folder = None, as_json: AsJson = False) -> None:
 def show_rubric(
     code: Annotated[str, typer.Argument(help="Code of the rubric, such as QLl.")],
     rubrics: Folder = None,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Print one rubric. Example: capscope rubrics show QLl."""
@@ -327,9 +333,13 @@ def show_rubric(
 
 def check_rubric_folder(
     folder: Annotated[Path, typer.Argument(help="Folder of CODE.txt files, or agentic or general.")],
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
-    """Look for missing levels, missing examples, colliding codes and overlong texts; exit 1 if there are any."""
+    """Look for missing levels, missing examples, colliding codes and overlong texts; exit 1 if there are any.
+
+    Example: capscope rubrics check my-rubrics
+    """
     from capscope.annotate import check_rubrics
 
     held = _load(folder)

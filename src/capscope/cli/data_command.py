@@ -109,6 +109,7 @@ def _optional(name: str, annotation: object, default: object) -> Parameter:
 _COMMON = (
     _optional("rename", Rename, None),
     _optional("force", Force, False),
+    _optional("seed", IdleSeed, 0),
     _optional("as_json", AsJson, False),
 )
 _TARGETS = (_optional("out", StudyOut | None, None), _optional("into", Into, None))
@@ -237,6 +238,7 @@ def merge(
     repeats: Repeats = "error",
     rename: Rename = None,
     force: Force = False,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Join studies into one: the same item ids have to be the same items.
@@ -329,6 +331,7 @@ def export(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")],
     out: Annotated[Path, typer.Option("--out", help="File to write; for torch-measure and every-eval-ever a folder.")],
     force: Force = False,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Write a study's responses for another tool. Example: capscope export pyirt STUDY --out data.jsonlines."""

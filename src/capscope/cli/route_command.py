@@ -12,6 +12,7 @@ from capscope.cli.options import (
     Embedder,
     FamilyCommand,
     Force,
+    IdleSeed,
     Seed,
     StudyFolder,
 )
@@ -146,6 +147,7 @@ def costs(
     ] = None,
     attempts: Annotated[list[int] | None, typer.Option("--k", min=1, help="Attempts at an item; repeatable.")] = None,
     level: Level = 0.9,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Print what a success of each model costs, and what is solved within a budget or some attempts.

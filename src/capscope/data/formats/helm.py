@@ -85,8 +85,8 @@ def import_helm(
     """Make a study of HELM runs.
 
     The id of an item is ``run:instance``, the run's name without its model. Runs with other training examples are
-    trials of an item; a perturbed instance is another `prompt` of it, and perturbations that differ in their settings alone
-    are left out. One instance can occur in several lists, one for each metric object; they are merged.
+    trials of an item; a perturbed instance is another `prompt` of it, and perturbations that differ in their settings
+    alone are left out. One instance can occur in several lists, one for each metric object; they are merged.
 
     Args:
         paths: Run folders, folders that hold some at any depth, or files of per-instance statistics.
