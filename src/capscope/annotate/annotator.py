@@ -67,7 +67,7 @@ class AnnotatorSettings:
     max_usd_total: float | None = None
     """US dollars that all runs on the ledger may spend together."""
     max_failures: int = 20
-    """Failures in a row of one cause, or unreadable replies from the start, that end the run."""
+    """Number of consecutive failures of one cause, or of unreadable first replies, that ends the run."""
     only_failed: bool = False
     """Ask only questions that failed or whose reply could not be read, the latter anew."""
     batch: str = "submit"
@@ -81,7 +81,7 @@ class AnnotatorSettings:
     workers: int = 1
     """Processes of a local annotator; 0 takes one for each processor."""
     seed: int = 0
-    """Seed of folds and of the chance in retry pauses."""
+    """Seed of folds and of random retry pauses."""
 
 
 @runtime_checkable

@@ -57,7 +57,7 @@ class RunLimits:
     budget: Budget | None = None
     """Limit on spending; several askers may share one. None for none."""
     max_failures: int = 20
-    """Failures in a row of one cause, or unreadable replies from the start, that end a run."""
+    """Number of consecutive failures of one cause, or of unreadable first replies, that ends a run."""
 
     def __post_init__(self) -> None:
         """Check that spending can be counted."""

@@ -95,16 +95,16 @@ def cost_line(usd: float | None, source: str) -> str:
 
 
 def refuse_unconfirmed(usd: float | None, questions: str, *, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
-    """Ask for a yes where a run is dear; an unknown price asks nothing.
+    """Require confirmation of an expensive run; a run of unknown price needs none.
 
     Args:
         usd: Estimated dollars; None where prices are unknown.
         questions: How many questions are asked, in words.
-        confirmed: Whether the user said yes.
-        above: Dollars from which a yes is needed.
+        confirmed: Whether the user has confirmed.
+        above: US dollars above which confirmation is required.
 
     Raises:
-        ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
+        ConfirmationNeeded: The estimate exceeds `above` without confirmation.
     """
     if usd is not None and usd > above and not confirmed:
         raise ConfirmationNeeded(f"this run asks {questions} for about ${usd:.2f}; add --yes to go on, or see --plan")

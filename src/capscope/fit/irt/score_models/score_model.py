@@ -1,9 +1,9 @@
 """The protocol of score models, and the priors of their extra parameters.
 
 A score model is a distribution of scores given log-odds. It adds *extra* parameters to each item: a floor and a
-ceiling, thresholds between grades, the precision of a score. These are in unconstrained coordinates, so that one joint Newton
-step updates them with the item's slopes and intercept. All arguments broadcast: extras are one (n, 1) or (1, n) tensor
-for each coordinate.
+ceiling, thresholds between grades, the precision of a score. These are in unconstrained coordinates, so that one joint
+Newton step updates them with the item's slopes and intercept. All arguments broadcast: extras are one (n, 1) or (1, n)
+tensor for each coordinate.
 """
 
 from collections.abc import Sequence
