@@ -1,4 +1,4 @@
-"""The family of links: `LINKS` says for each unit of a score how it becomes unbounded, and how units are recognised.
+"""The family of links: maps of scores to an unbounded scale for each unit, and recognition of units.
 
 To add one, write a module with a `LinkEntry` and add one line to `FAMILY`. The first that fits is taken.
 """
