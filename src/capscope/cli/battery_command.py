@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PROMPT_ITEMS = 10
 """Items that `prompts` prints."""
+PROBLEMS_SHOWN = 3
+"""Reasons why replies were not scored that `run` prints."""
 SCORES = (
     "score: what the model would get on the whole pool, estimated from the answered items; lower and upper hold it"
     "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own. Ability, where shown,"
@@ -186,7 +188,9 @@ def run(
         return
     planned.confirm(yes or _confirmed(model, planned.usd))
     result = run_battery(loaded, items, model=model, out=out, settings=settings, progress=_line_of_progress)
-    text = f"{result.summary()}\n\n{table_text(result.scores)}\n{SCORES}\n\n{table_text(result.abilities)}\n{out}"
+    problems = [f"{count} x {problem}" for problem, count in list(result.problems.items())[:PROBLEMS_SHOWN]]
+    head = "\n".join([result.summary(), *problems])
+    text = f"{head}\n\n{table_text(result.scores)}\n{SCORES}\n\n{table_text(result.abilities)}\n{out}"
     emit(result.as_dict() | {"out": str(out)}, as_json, text)
     result.refuse_unfinished()
 
