@@ -40,9 +40,9 @@ def read_body(body: str) -> Any:  # noqa: ANN401 - any JSON value
         return answer
     events = [line[5:].strip() for line in body.splitlines() if line.startswith("data:")]
     if events:
-        found = [event for event in map(read_json, events) if isinstance(event, dict)]
-        whole = "[DONE]" in events or (len(found) == 1 and "message" in (first_choice(found[0]) or {}))
-        return _joined(found) if whole else None
+        objects = [event for event in map(read_json, events) if isinstance(event, dict)]
+        whole = "[DONE]" in events or (len(objects) == 1 and "message" in (first_choice(objects[0]) or {}))
+        return _joined(objects) if whole else None
     documents, rest = documents_of(body)
     held = [document for document in documents if isinstance(document, dict)]
     if any("delta" in (first_choice(document) or {}) for document in held):
@@ -62,25 +62,25 @@ def documents_of(body: str) -> tuple[list[Any], str]:
     """Return the JSON documents at the start of a body, comments of a stream before them left out, and the rest."""
     lines = body.lstrip("\ufeff").splitlines(keepends=True)
     first = next((place for place, line in enumerate(lines) if line.strip() and not line.startswith(":")), len(lines))
-    text, place, found = "".join(lines[first:]), 0, list[Any]()
-    while place < len(text) and len(found) < MOST_DOCUMENTS:
+    text, place, objects = "".join(lines[first:]), 0, list[Any]()
+    while place < len(text) and len(objects) < MOST_DOCUMENTS:
         try:
             value, place = DECODER.raw_decode(text, place)
         except (ValueError, RecursionError):
             break
-        found.append(value)
+        objects.append(value)
         place += len(text[place:]) - len(text[place:].lstrip())
-    return found, text[place:]
+    return objects, text[place:]
 
 
-def _joined(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _joined(objects: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Join the chunks of an answer that came as a stream, which was not asked for; None where there are none."""
-    parts = [(choice, message_of(choice)) for choice in map(first_choice, found) if choice is not None]
+    parts = [(choice, message_of(choice)) for choice in map(first_choice, objects) if choice is not None]
     if not parts:
-        return next((event for event in found if event.get("error")), None)
+        return next((event for event in objects if event.get("error")), None)
     text = "".join(content_text(message.get("content")) for _, message in parts if message is not None)
     ended = [word for choice, _ in parts if (word := choice.get("finish_reason"))]
-    usage = [event["usage"] for event in found if event.get("usage")]
+    usage = [event["usage"] for event in objects if event.get("usage")]
     choice = {"message": {"content": text}, "finish_reason": ended[-1] if ended else None}
     return {"choices": [choice], "usage": usage[-1] if usage else None}
 

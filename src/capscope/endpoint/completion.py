@@ -173,24 +173,24 @@ def _status(code: str, message: str) -> int:
     return 503 if BUSY_WORDS.search(f"{code} {message}") else 400
 
 
-def read_usage(found: object, text: str) -> Usage | None:
+def read_usage(usage: object, text: str) -> Usage | None:
     """Read the tokens of a call; None where they are missing, negative, gigantic, no numbers, or cannot be true.
 
     Args:
-        found: What the endpoint states; numbers in text are numbers.
+        usage: What the endpoint states; numbers in text are numbers.
         text: The reply; where it is stated to have no token, a quarter of its characters is taken.
     """
-    if not isinstance(found, dict):
+    if not isinstance(usage, dict):
         return None
-    prompt = _count(found.get("prompt_tokens", found.get("input_tokens")))
-    written = _count(found.get("completion_tokens", found.get("output_tokens")))
-    total = _count(found.get("total_tokens"))
-    details = found.get("prompt_tokens_details")
+    prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens")))
+    written = _count(usage.get("completion_tokens", usage.get("output_tokens")))
+    total = _count(usage.get("total_tokens"))
+    details = usage.get("prompt_tokens_details")
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
-    if prompt is not None and "prompt_tokens" not in found:
+    if prompt is not None and "prompt_tokens" not in usage:
         # Endpoints that speak of input tokens count those of the prefix cache apart.
         names = ("cache_read_input_tokens", "cache_creation_input_tokens")
-        prompt += sum(_count(found.get(name)) or 0 for name in names)
+        prompt += sum(_count(usage.get(name)) or 0 for name in names)
     if prompt is None and written is None:
         return Usage(unsplit_tokens=total) if total else None
     if prompt is None or written is None:
