@@ -239,7 +239,7 @@ def _agent_of(study: Study, design: AgentDesign, agent: str | None, name: str) -
 
 
 def pooled_agents(study: Study, names: Sequence[str]) -> tuple[str, ...]:
-    """Say which of these models come in several scaffolds or efforts, whose answers are pooled.
+    """Return a line on each of these models that comes in several scaffolds or efforts, whose answers are pooled.
 
     Args:
         study: A study with responses.
