@@ -12,7 +12,7 @@ from capscope.axes import FloatArray, ModelItem, RowIndex
 from capscope.data import Study
 from capscope.errors import InputError, nearest
 from capscope.fit import nonzero_contributions, single_threaded_blas
-from capscope.intervals import quantile_bounds
+from capscope.intervals import bounds_with
 from capscope.predict.adjust import PredictionSettings, adjusted, read_evidence
 from capscope.predict.answer_statistics import regime_of_items
 from capscope.predict.assessor import (
@@ -220,7 +220,8 @@ def joint_scores(
     for number, deviation in enumerate(deviations):
         drawn = expit(mean[number][:, None] + sd[number][:, None] * deviation)
         passed = rng.random(drawn.shape) < drawn
-        lower, upper = quantile_bounds(weight @ passed, level)
-        columns = {"set": np.arange(len(sets)), "score": weight @ chance[number], "lower": lower, "upper": upper}
+        score = weight @ chance[number]
+        lower, upper = bounds_with(score, weight @ passed, level)
+        columns = {"set": np.arange(len(sets)), "score": score, "lower": lower, "upper": upper}
         tables.append(pd.DataFrame(columns).assign(model=models[number]))
     return pd.concat(tables, ignore_index=True)
