@@ -122,8 +122,8 @@ def counted(count: SupportsIndex, noun: str, verb: str = "") -> str:
         verb: A verb in the plural, such as ``are``; none by default.
     """
     number = index(count)
-    said = f"{number} {noun if number == 1 else plural(noun)}"
-    return f"{said} {SINGULAR.get(verb, f'{verb}s') if number == 1 else verb}" if verb else said
+    phrase = f"{number} {noun if number == 1 else plural(noun)}"
+    return f"{phrase} {SINGULAR.get(verb, f'{verb}s') if number == 1 else verb}" if verb else phrase
 
 
 def plural(noun: str) -> str:

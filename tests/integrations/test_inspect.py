@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,9 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from capscope.battery import AdaptiveBattery, Bank, ItemPool, score_battery, size_for_width
+from capscope.cli.battery_command import battery_app
 from capscope.data import Study
+from capscope.data.formats import import_logs
 from capscope.decide import gate
 from capscope.errors import InputError
 
@@ -23,7 +27,7 @@ with warnings.catch_warnings():
     pytest.importorskip("inspect_ai", reason="inspect-ai is not installed; install capscope[inspect]")
     from inspect_ai import Task, eval, task_with
     from inspect_ai.dataset import Sample
-    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.log import EvalLog, EvalSample, write_eval_log
     from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
     from inspect_ai.scorer import SampleScore, Score, Scorer, Target, mean, scorer
     from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
@@ -152,6 +156,39 @@ def test_a_task_left_unchanged_runs_the_battery_alone_and_its_log_is_scored(worl
     assert scores["upper"] - scores["lower"] < 0.2
     with pytest.raises(InputError, match="no battery"):
         score_stopped_log(world.folder / "bank", log.model_copy(update={"results": None}))
+    as_json = world.folder / "stopped" / "log.json"
+    write_eval_log(log, as_json)
+    for file in (log.location, as_json):
+        command = [str(world.folder / "bank"), str(file), "--json"]
+        shown = json.loads(CliRunner().invoke(battery_app, ["score", *command], catch_exceptions=False).output)
+        assert shown["scores"] == [pytest.approx(scores.to_dict())]
+    drawn = score_battery(world.folder / "bank", log.location)
+    even = score_battery(world.folder / "bank", import_logs(log.location, "inspect"))
+    assert drawn.scores["score"].tolist() != even.scores["score"].tolist()
+    result = gate(world.past, "m0", "acme/new", answers=log.location)
+    past = world.past.require("responses")
+    truth = world.answers.mean() - past.loc[past["model"].astype(str) == "m0", "score"].mean()
+    assert result.difference.n_answers == 60
+    assert result.lower < truth < result.upper
+
+
+def test_a_log_that_was_stopped_says_how_samples_are_scored(world: World) -> None:
+    manager = capscope_stopping(world.folder / "bank", stop="items:30", seed=2, limits="missing")
+    task = Task(dataset=world.samples[:120], name="quiz", solver=cut(), scorer=exact(), early_stopping=manager)
+    log = eval(task, model=yes_man(), log_dir=str(world.folder / "stopped"), display="none")[0]
+    met = [sample for sample in log.samples or [] if sample.limit is not None]
+    assert 0 < len(met) < 30
+    result = score_battery(world.folder / "bank", log.location)
+    assert result.scores.loc[0, "answered"] == 30 - len(met)
+    assert result.unanswered == len(met)
+    assert result.scores.iloc[0].to_dict() == pytest.approx(
+        score_stopped_log(world.folder / "bank", log).iloc[0].to_dict()
+    )
+    decided = gate(world.past, "m0", "acme/new", answers=log.location)
+    assert (
+        decided.warnings[0] == "130 items of the study had no sample in the task: the difference is that on the others"
+    )
+    assert decided.difference.n_items == 120
 
 
 def test_a_wanted_width_sets_the_number_of_samples(world: World) -> None:

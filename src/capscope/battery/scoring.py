@@ -18,7 +18,7 @@ from capscope.battery.estimators import DEFAULT, ESTIMATORS, WITHOUT_BANK, Estim
 from capscope.battery.other_agents import scores_elsewhere
 from capscope.battery.selection import Battery
 from capscope.data import ArrowTable, Responses, Study, as_frame, subjects_of
-from capscope.data.formats import LoggedDraws, read_draws
+from capscope.data.formats import LoggedBattery, LoggedDraws, read_draws
 from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import kind_of
@@ -106,7 +106,8 @@ def score_battery(
             is then known by its size alone.
         answers: A study with responses; a table with columns model, item_id, score (or its file); or logs of another
             tool, such as the samples of lm-evaluation-harness. Answers to other items are not used. A log of Inspect
-            whose samples an adaptive battery drew (`capscope_battery`) is scored by the chances that it holds.
+            whose samples a battery drew (`capscope_battery`, `capscope_stopping`) is scored by the chances that it
+            holds; limits and scorer are those of the run.
         battery: With a bank, the battery by which the items were drawn; without it, all answered items count as drawn
             with equal chance.
         estimator: One of `ESTIMATORS`; by default `blend` with a bank and `mean` without.
@@ -129,7 +130,9 @@ def score_battery(
     drawn_log = read_draws(answers) if isinstance(answers, str | Path) and Path(answers).is_file() else None
     if expected is not None and not isinstance(loaded, Bank):
         raise InputError("expected scores are of a bank's benchmarks, and a battery knows none; give the bank first")
-    if drawn_log is not None and isinstance(loaded, Bank) and estimator is None and battery is None:
+    if isinstance(drawn_log, LoggedBattery) and isinstance(loaded, Bank) and battery is None:
+        return _updated(_score_logged(loaded, drawn_log, _estimator(estimator or DEFAULT), level), expected, loaded)
+    if isinstance(drawn_log, LoggedDraws) and isinstance(loaded, Bank) and estimator is None and battery is None:
         return _updated(_score_draws(loaded, drawn_log, level), expected, loaded)
     given = load_answers(answers, loaded if isinstance(loaded, Bank) else None)
     if isinstance(loaded, Battery):
@@ -202,6 +205,13 @@ def _score_draws(bank: Bank, log: LoggedDraws, level: float) -> BatteryScores:
         level=level,
         estimator=ADAPTIVE_ESTIMATOR,
     )
+
+
+def _score_logged(bank: Bank, log: LoggedBattery, estimator: Estimator, level: float) -> BatteryScores:
+    """Score the log of a battery that was drawn before the run; its pool are the items that the task had samples of."""
+    pool = bank.take_items(bank.positions(log.pool))
+    battery = Battery(log.drawn, len(pool.items), log.method, log.seed)
+    return _score_with_bank(pool, Study.of(responses=log.answers()), battery, estimator, level)
 
 
 def _score_without_bank(battery: Battery, answers: Study, estimator: Estimator, level: float) -> BatteryScores:

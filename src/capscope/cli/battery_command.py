@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from capscope.data import Study
 
 PROMPT_ITEMS = 10
-"""Items that `prompts` prints."""
+"""Number of items that `prompts` prints."""
 SCORES = (
     "score: what the model would get on the whole pool, estimated from the answered items; lower and upper hold it"
     "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own."
@@ -26,7 +26,7 @@ ERRORS = (
     "mae_pp: mean error of the score in percentage points; width95_pp: mean width of its 95 % intervals;"
     "\ncoverage95: share of intervals that hold the true score, 0.95 where they are honest. Narrow and honest is best."
 )
-"""What stands under the tables."""
+"""Legend of the tables."""
 
 battery_app = typer.Typer(
     help="Choose few items and estimate scores from them.",
@@ -99,7 +99,7 @@ def select(
 def _harness_files(
     source: "Study | Bank", batteries: "list[Battery]", samples: Path | None, folders: list[Path], force: bool
 ) -> tuple[dict[str, object], list[str]]:
-    """Write what lm-evaluation-harness takes, and return it as JSON and as commands."""
+    """Write files for lm-evaluation-harness; return their paths for JSON, and the commands that use them."""
     from capscope.battery import save_samples
 
     result: dict[str, object] = {}
@@ -116,12 +116,12 @@ def _harness_files(
 
 
 def _group_folder(table: Path) -> Path:
-    """Return the folder of a form's group of tasks, beside the form's table."""
+    """Return the folder of a form's task group: next to the form's table."""
     return table.with_name(f"{table.stem}-lm-eval")
 
 
 def _task_group(source: "Study | Bank", battery: "Battery", folder: Path, force: bool) -> dict[str, str]:
-    """Write a battery as a group of tasks."""
+    """Write a battery as a task group of lm-evaluation-harness."""
     from capscope.battery import save_task_group
 
     group = save_task_group(source, battery, folder, force=force)
@@ -244,7 +244,7 @@ def evaluate(
     with progress_bar("evaluating") as progress, on_cluster(cluster):
         evaluations = evaluate_battery(study, trial, estimator, workers=workers, progress=progress)
     rows = [evaluation.as_dict() for evaluation in evaluations]
-    # one size is one document, as other programs read it; several are a list under `sizes`
+    # a single size keeps the flat JSON of earlier versions; several are a list under `sizes`
     emit(rows[0] if len(rows) == 1 else {"split": split, "sizes": rows}, as_json, _side_by_side(evaluations))
 
 
@@ -287,13 +287,13 @@ def _side_by_side(evaluations: "list[BatteryEvaluation]") -> str:
 
 
 def _line_of_progress(asked: int, score: float) -> None:
-    """Show how many items were asked, on a terminal only."""
+    """Show the number of administered items, on a terminal only."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{asked} asked, score {score:.1%}")
 
 
 def _confirmed(model: str, usd: float | None) -> bool:
-    """Ask on a terminal; anywhere else the answer is no."""
+    """Ask for confirmation on a terminal; without a terminal return False."""
     if usd is None or not sys.stdin.isatty():
         return False
     return typer.confirm(f"Ask {model} for about ${usd:.2f}?", err=True)

@@ -29,7 +29,7 @@ MEANING = (
     "score: predicted mean over the items; lower and upper hold the score that would be observed in {level:.0%} of"
     "\nsuch predictions. Read differences between models from intervals that do not overlap."
 )
-"""What stands under the tables of scores."""
+"""Legend of the tables of scores."""
 DEFER_HELP = "Mark items to defer so that at most this share of the others fails; needs --defer-from."
 DEFER_FROM_HELP = (
     "Out-of-fold predictions that --defer-risk rests on, from 'evaluate --write': with --split id the bound is for new"
@@ -40,7 +40,7 @@ DEFERRAL = {
     "task": "the share of failures is bounded for each model with 90 % confidence, on new tasks like these:",
     "benchmark": "the share of failures is bounded for each model with 90 % confidence, on new benchmarks like these:",
 }
-"""What the bound on failures holds for, by what was held out together."""
+"""Legend of the deferral table, by the unit that was held out."""
 LABELS_HELP = "Answers to 5 to 50 of the items (model, item_id, score): they move scores and chances."
 
 EXPECTED_HELP = (

@@ -117,14 +117,14 @@ class AgentDesign:
             return []
         edges = list(dict.fromkeys(zip(self.parts[MODEL], self.parts["scaffold"], strict=True)))
         whole = _components(edges)
-        found = [
+        repeated = [
             edge
             for edge in edges
             if sum(other[0] == edge[0] for other in edges) > 1
             and sum(other[1] == edge[1] for other in edges) > 1
             and _components([other for other in edges if other != edge]) > whole
         ]
-        names = [SEPARATOR.join(edge) for edge in found]
+        names = [SEPARATOR.join(edge) for edge in repeated]
         return [f"comparisons across sets of scaffolds rest on single agents: {first_few(names)}"] if names else []
 
     def as_dict(self) -> dict[str, Any]:
@@ -245,10 +245,10 @@ def effort_ranks(names: Sequence[str]) -> dict[str, float] | None:
         return {name: float(EFFORTS.index(name.lower())) for name in names}
     numbers: dict[str, float] = {}
     for name in names:
-        found = re.fullmatch(r"[^\d]*?(\d+(?:\.\d+)?)\s*(k|m)?(?:\s*tokens?)?", name.lower())
-        if found is None:
+        match = re.fullmatch(r"[^\d]*?(\d+(?:\.\d+)?)\s*(k|m)?(?:\s*tokens?)?", name.lower())
+        if match is None:
             return None
-        numbers[name] = float(found[1]) * {"k": 1e3, "m": 1e6}.get(found[2] or "", 1.0)
+        numbers[name] = float(match[1]) * {"k": 1e3, "m": 1e6}.get(match[2] or "", 1.0)
     return numbers
 
 

@@ -97,13 +97,13 @@ def _message(choice: dict[str, Any]) -> dict[str, Any] | None:
 def _streamed(body: str) -> dict[str, Any] | None:
     """Join the chunks of an answer that came as a stream of events, which was not asked for; None for anything else."""
     events = [line[5:].strip() for line in body.splitlines() if line.startswith("data:")]
-    found = [event for event in map(read_json, events) if isinstance(event, dict)]
-    parts = [(choice, _message(choice)) for choice in map(_first_choice, found) if choice is not None]
+    objects = [event for event in map(read_json, events) if isinstance(event, dict)]
+    parts = [(choice, _message(choice)) for choice in map(_first_choice, objects) if choice is not None]
     if not parts or "[DONE]" not in events:
         return None
     text = "".join(content_text(message.get("content")) for _, message in parts if message is not None)
     ended = [word for choice, _ in parts if (word := choice.get("finish_reason"))]
-    usage = [event["usage"] for event in found if event.get("usage")]
+    usage = [event["usage"] for event in objects if event.get("usage")]
     choice = {"message": {"content": text}, "finish_reason": ended[-1] if ended else None}
     return {"choices": [choice], "usage": usage[-1] if usage else None}
 
@@ -219,24 +219,24 @@ def _status(code: str, message: str) -> int:
     return 503 if BUSY_WORDS.search(f"{code} {message}") else 400
 
 
-def read_usage(found: object, text: str) -> Usage | None:
+def read_usage(usage: object, text: str) -> Usage | None:
     """Read the tokens of a call; None where they are missing, negative, gigantic, no numbers, or cannot be true.
 
     Args:
-        found: What the endpoint states; numbers in text are numbers.
+        usage: What the endpoint states; numbers in text are numbers.
         text: The reply; where it is stated to have no token, a quarter of its characters is taken.
     """
-    if not isinstance(found, dict):
+    if not isinstance(usage, dict):
         return None
-    prompt = _count(found.get("prompt_tokens", found.get("input_tokens")))
-    written = _count(found.get("completion_tokens", found.get("output_tokens")))
-    total = _count(found.get("total_tokens"))
-    details = found.get("prompt_tokens_details")
+    prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens")))
+    written = _count(usage.get("completion_tokens", usage.get("output_tokens")))
+    total = _count(usage.get("total_tokens"))
+    details = usage.get("prompt_tokens_details")
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
-    if prompt is not None and "prompt_tokens" not in found:
+    if prompt is not None and "prompt_tokens" not in usage:
         # Endpoints that speak of input tokens count those of the prefix cache apart.
         names = ("cache_read_input_tokens", "cache_creation_input_tokens")
-        prompt += sum(_count(found.get(name)) or 0 for name in names)
+        prompt += sum(_count(usage.get(name)) or 0 for name in names)
     if prompt is None and written is None:
         return Usage(unsplit_tokens=total) if total else None
     if prompt is None or written is None:

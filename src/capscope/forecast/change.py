@@ -104,9 +104,6 @@ def score_change(
     date = table.covariate("date")
     if date is None or np.isfinite(date).sum() < FEWEST_DATED:
         raise InputError(_few_dates(table, date))
-    known = table.values[np.isfinite(table.values)]
-    if np.ptp(known) == 0:
-        raise InputError(f"all scores are {known[0]:g}, which shows no change; give scores of models that differ")
     fitted = HierarchicalForecaster(factors=FACTORS, questions=0).fit(table, seed)
     centre = np.stack([fitted.draws.centre(slice(None), column) for column in range(len(table.benchmarks))], axis=2)
     ability = centre.mean(2)
@@ -292,18 +289,18 @@ def series_signal(table: PublishedScores, series: str, time: str) -> pd.DataFram
     link = table.link().to_link(table.values)
     rows: list[dict[str, object]] = []
     for column, benchmark in enumerate(table.benchmarks):
-        found: list[tuple[float, float]] = []
+        bounds: list[tuple[float, float]] = []
         for name in np.unique(names):
             rows_of = np.flatnonzero((names == name) & np.isfinite(clock) & np.isfinite(link[:, column]))
             rows_of = rows_of[np.argsort(clock[rows_of], kind="stable")]
             if len(rows_of) >= FEWEST_OF_SERIES:
-                found.append(_signal(clock[rows_of], link[rows_of, column]))
-        if found:
-            ratio, tau = np.median(found, axis=0)
+                bounds.append(_signal(clock[rows_of], link[rows_of, column]))
+        if bounds:
+            ratio, tau = np.median(bounds, axis=0)
             rows.append(
                 {
                     "benchmark": benchmark,
-                    "series": len(found),
+                    "series": len(bounds),
                     "signal_to_noise": float(ratio),
                     "monotone": float(tau),
                 }

@@ -66,12 +66,12 @@ class ScoreStructure(ArrowTables):
 
     def as_text(self) -> str:
         """Say what agrees and what stands alone."""
-        found = self.as_dict()
+        values = self.as_dict()
         trend = "after each benchmark's trend in date was taken off" if self.without_trend else "dates are not known"
         lines = [f"{counted(len(self.benchmarks), 'benchmark')}, {trend}; generalizability {self.generalizability:.2f}"]
-        lines += ["Redundant pairs (corrected correlation):"] if found["redundant"] else ["No redundant pairs"]
-        lines += [f"  {pair['first']}, {pair['second']}: {pair['corrected']:.2f}" for pair in found["redundant"][:20]]
-        lines.append(f"Lone benchmarks: {', '.join(found['lone']) or 'none'}")
+        lines += ["Redundant pairs (corrected correlation):"] if values["redundant"] else ["No redundant pairs"]
+        lines += [f"  {pair['first']}, {pair['second']}: {pair['corrected']:.2f}" for pair in values["redundant"][:20]]
+        lines.append(f"Lone benchmarks: {', '.join(values['lone']) or 'none'}")
         if len(self.factors):
             lines.append(self.factors.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3f}"))
             lines.append(self.loadings.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.2f}"))

@@ -6,6 +6,7 @@ asks for each sample in the order of the data set, so that the draw is made befo
 `capscope_battery` does. Inspect 0.3.250 or newer (extra ``inspect``).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ NOT_DRAWN = "not drawn for the battery"
 """Why a sample was stopped."""
 
 
-def capscope_stopping(
+def capscope_stopping(  # noqa: PLR0913 - every setting has a default and is given by keyword
     bank: Bank | Path | str,
     *,
     stop: str = "width:0.05",
@@ -36,6 +37,8 @@ def capscope_stopping(
     task: str = "",
     level: float = 0.95,
     seed: int = 0,
+    scorer: str | None = None,
+    limits: Limits = "scored",
 ) -> "BatteryStopping":
     """Return an early stopping manager that runs the samples of one battery and no others.
 
@@ -49,6 +52,8 @@ def capscope_stopping(
         task: Name of the task in the bank's item ids (`task:id`), where several tasks have samples of one id.
         level: Nominal coverage of the interval that `width` speaks of.
         seed: Seed of the draw.
+        scorer: The scorer whose score counts when the log is scored; by default the first.
+        limits: What a sample that met a limit counts as when the log is scored.
 
     Returns:
         The manager, for `Task(early_stopping=...)` or `task_with(task, early_stopping=...)`.
@@ -56,15 +61,34 @@ def capscope_stopping(
     Raises:
         InputError: The bank cannot be read, or the stop rule cannot be read.
     """
-    return BatteryStopping(load_bank(bank), stop_rule(stop, EXAMPLES), method, task, level, seed)
+    draw = StoppingDraw(method=method, task=task, level=level, seed=seed, scorer=scorer, limits=limits)
+    return BatteryStopping(load_bank(bank), stop_rule(stop, EXAMPLES), draw)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoppingDraw:
+    """How the battery of a run is drawn and scored; see `capscope_stopping`."""
+
+    method: str = "variance"
+    """Name of a selector."""
+    task: str = ""
+    """Name of the task in the bank's item ids."""
+    level: float = 0.95
+    """Nominal coverage of the interval whose width is asked."""
+    seed: int = 0
+    """Seed of the draw."""
+    scorer: str | None = None
+    """The scorer whose score counts; the first where None."""
+    limits: Limits = "scored"
+    """What a sample that met a limit counts as."""
 
 
 class BatteryStopping(EarlyStopping):
     """The battery of one run. Inspect asks before each sample whether it is to run."""
 
-    def __init__(self, bank: Bank, rule: tuple[str, float], method: str, task: str, level: float, seed: int) -> None:
+    def __init__(self, bank: Bank, rule: tuple[str, float], draw: StoppingDraw) -> None:
         """Draw nothing yet; see `capscope_stopping` for the arguments."""
-        self.bank, self.rule, self.method, self.task, self.level, self.seed = bank, rule, method, task, level, seed
+        self.bank, self.rule, self.draw = bank, rule, draw
         self.items: dict[str, str] = {}
         self.battery: Battery | None = None
 
@@ -74,12 +98,13 @@ class BatteryStopping(EarlyStopping):
         Raises:
             InputError: No sample is an item of the bank, or more items are asked for than there are.
         """
-        by_item = matched_samples(self.bank, samples, self.task)
+        draw = self.draw
+        by_item = matched_samples(self.bank, samples, draw.task)
         self.bank = self.bank.take_items(self.bank.positions(tuple(sorted(by_item))))
         name, value = self.rule
         by_width = name == "width"
-        size = size_for_width(self.bank, value, method=self.method, level=self.level) if by_width else int(value)
-        self.battery = select_battery(self.bank, size, method=self.method, seed=self.seed, design=BatteryDesign())
+        size = size_for_width(self.bank, value, method=draw.method, level=draw.level) if by_width else int(value)
+        self.battery = select_battery(self.bank, size, method=draw.method, seed=draw.seed, design=BatteryDesign())
         self.items = {str(by_item[item].id): item for item in self.battery.items}
         return MANAGER
 
@@ -98,8 +123,10 @@ class BatteryStopping(EarlyStopping):
         drawn = self.battery.table.assign(sample_id=[samples[item] for item in self.battery.items])
         return {
             MANAGER: {
-                "method": self.method,
-                "seed": self.seed,
+                "method": self.draw.method,
+                "seed": self.draw.seed,
+                "scorer": self.draw.scorer,
+                "limits": self.draw.limits,
                 "drawn": drawn.to_dict("records"),
                 "pool": list(self.bank.items),
             }
@@ -107,15 +134,20 @@ class BatteryStopping(EarlyStopping):
 
 
 def score_stopped_log(
-    bank: Bank | Path | str, log: EvalLog, *, scorer: str | None = None, limits: Limits = "scored", level: float = 0.95
+    bank: Bank | Path | str,
+    log: EvalLog,
+    *,
+    scorer: str | None = None,
+    limits: Limits | None = None,
+    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Score the log of a run whose samples `capscope_stopping` drew.
+    """Score the log of a run whose samples `capscope_stopping` drew; its file goes into `score_battery` instead.
 
     Args:
         bank: The bank that the samples were drawn from, or its folder.
         log: The log, with its samples (`inspect_ai.log.read_eval_log`).
-        scorer: The scorer whose score counts; by default the first.
-        limits: What a sample that met a limit counts as.
+        scorer: The scorer whose score counts; by default the manager's.
+        limits: What a sample that met a limit counts as; by default the manager's choice.
         level: Nominal coverage of the intervals.
 
     Returns:
@@ -130,6 +162,7 @@ def score_stopped_log(
         raise InputError(f"{log.location}: the log holds no battery of capscope_stopping; score it as a plain log")
     table = pd.DataFrame(held["drawn"])
     item_of = dict(zip(table["sample_id"].astype(str), table["item_id"].astype(str), strict=True))
+    scorer, limits = scorer or held.get("scorer"), limits or held.get("limits", "scored")
     scores: dict[str, list[float]] = {}
     for sample in log.samples or []:
         score = score_of(sample, scorer, limits)

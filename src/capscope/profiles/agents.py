@@ -45,9 +45,9 @@ class PartEffects(ArrowTables):
     def as_text(self) -> str:
         """Return what limits the effects, the effects from highest to lowest, and whose the differences are."""
         ordered = self.effects.sort_values("effect", ascending=False, kind="stable").drop(columns="factor")
-        told = self.effects["separable"]
+        separable = self.effects["separable"]
         head = f"\n{self.by} effects with the other parts held fixed, {self.level:.0%} intervals; {self.unit}"
-        if not told.any():
+        if not separable.any():
             head = f"\n{self.by} effects CANNOT be told from other parts here: the bounds are those of the prior"
         meaning = (
             "effect: distance from the mean of all; log_odds: the same on a typical item; agents: how many have it."

@@ -16,7 +16,7 @@ from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_
 from capscope.data.formats.every_eval_ever_writing import dataset_card, export_every_eval_ever
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
 from capscope.data.formats.helm import HELM, import_helm
-from capscope.data.formats.inspect_draws import LoggedDraws, read_draws
+from capscope.data.formats.inspect_draws import LoggedBattery, LoggedDraws, read_draws
 from capscope.data.formats.inspect_logs import INSPECT, import_inspect
 from capscope.data.formats.inspect_transcripts import Transcript, TranscriptStep, read_transcripts
 from capscope.data.formats.irw import IRW, export_irw, import_irw
@@ -132,6 +132,7 @@ __all__ = [
     "ExtraTables",
     "Format",
     "ImportReport",
+    "LoggedBattery",
     "LoggedDraws",
     "Imported",
     "Merged",

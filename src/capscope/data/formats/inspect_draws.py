@@ -1,6 +1,7 @@
-"""Draws of an adaptive battery in a log of Inspect: which samples were drawn, with what chance, and their scores.
+"""Draws of a battery in a log of Inspect: which samples were drawn, with what chance, and their scores.
 
-The metadata of every sample say how it was drawn (`capscope_battery`), so that the log is scored without Inspect.
+The metadata of every sample say how it was drawn (`capscope_battery`), or the summary of early stopping holds the
+battery (`capscope_stopping`), so that the log is scored without Inspect.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from capscope.data.formats.assembly import LogNotes
 from capscope.data.formats.eval_archive import EvalArchive, InspectLog, archived_log, document_log, whole_samples
@@ -17,7 +19,9 @@ from capscope.data.formats.scored_log import as_object, optional_object, require
 from capscope.errors import InputError, first_few
 
 DRAW = "capscope"
-"""Key of a sample's metadata that holds its draw."""
+"""Key of a sample's metadata that holds its draw, and of the metadata of early stopping that hold a battery."""
+DRAWN = ("item_id", "stratum", "draw_chance", "weight")
+"""Columns of a battery that was drawn before the run."""
 WORDS = {**LETTERS, "N": 0.0, "true": 1.0, "false": 0.0}
 """Values that are no numbers; a reply without an answer counts as wrong, as in Inspect's accuracy."""
 
@@ -33,7 +37,34 @@ class LoggedDraws:
     answer, their mean."""
 
 
-def read_draws(path: Path | str, model: str | None = None) -> LoggedDraws | None:
+@dataclass(frozen=True)
+class LoggedBattery:
+    """The battery of one run, drawn before the run by an early stopping manager, and its answers."""
+
+    model: str
+    """Who answered."""
+    drawn: pd.DataFrame
+    """Columns item_id, stratum, draw_chance, weight of every item drawn."""
+    pool: tuple[str, ...]
+    """Items drawn from."""
+    method: str
+    """Name of the selector."""
+    seed: int
+    """Seed of the draw."""
+    scores: Mapping[str, float]
+    """Score from 0 to 1 by item id of the drawn items whose sample was scored; epochs are one answer, their mean."""
+
+    def answers(self, model: str | None = None) -> pd.DataFrame:
+        """Return the answers as a table model, item_id, score.
+
+        Args:
+            model: Name of the model that answered; by default the log's.
+        """
+        rows = {"item_id": list(self.scores), "score": list(self.scores.values())}
+        return pd.DataFrame(rows).assign(model=model or self.model)
+
+
+def read_draws(path: Path | str, model: str | None = None) -> LoggedDraws | LoggedBattery | None:
     """Read the draws in a log.
 
     Args:
@@ -41,10 +72,11 @@ def read_draws(path: Path | str, model: str | None = None) -> LoggedDraws | None
         model: Who answered; by default the model that the log names.
 
     Returns:
-        The draws; None where the file is no log of Inspect, or its samples were not drawn by a battery.
+        The draws of an adaptive battery, or a battery drawn before the run; None where the file is no log of Inspect,
+        or its samples were not drawn by a battery.
 
     Raises:
-        InputError: The log is damaged, or a score is no number from 0 to 1.
+        InputError: The log is damaged, a score is no number from 0 to 1, or no drawn sample has a score.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
@@ -61,7 +93,41 @@ def _has_draws(path: Path) -> bool:
         return b'"capscope"' in handle.read()
 
 
-def _draws(log: InspectLog, model: str | None) -> LoggedDraws | None:
+def _draws(log: InspectLog, model: str | None) -> LoggedDraws | LoggedBattery | None:
+    results = optional_object(log.path, log.header, "results", "the log")
+    stopping = optional_object(log.path, results, "early_stopping", "results")
+    held = optional_object(log.path, stopping, "metadata", "early_stopping").get(DRAW)
+    return _battery(log, held, model) if isinstance(held, dict) else _sequence(log, model)
+
+
+def _model(log: InspectLog, model: str | None) -> str:
+    spec = as_object(log.path, required(log.path, log.header, "eval", "the log"), "eval")
+    return model or required_name(log.path, spec, "model", "eval")
+
+
+def _battery(log: InspectLog, held: dict[str, Any], model: str | None) -> LoggedBattery:
+    """Read the battery that an early stopping manager left in the log, and the scores of its samples."""
+    try:
+        table = pd.DataFrame(held["drawn"])
+        item_of = dict(zip(table["sample_id"].astype(str), table["item_id"].astype(str), strict=True))
+        drawn, pool = table[list(DRAWN)].astype({"draw_chance": float}), tuple(str(item) for item in held["pool"])
+        method, seed = str(held["method"]), int(held["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{log.path}: its battery cannot be read ({error}); score it as a table") from error
+    scores: dict[str, list[float]] = {}
+    for number, sample in last_of_each(log, LogNotes()):
+        item = item_of.get(str(sample.get("id")))
+        score = None if item is None else _score(log.path, sample, held, f"sample {number}")
+        if item is not None and score is not None:
+            scores.setdefault(item, []).append(score)
+    if not scores:
+        raise InputError(f"{log.path}: no drawn sample has a score ({first_few(item_of)}); run it again")
+    means = {item: float(np.mean(values)) for item, values in scores.items()}
+    return LoggedBattery(_model(log, model), drawn, pool, method, seed, means)
+
+
+def _sequence(log: InspectLog, model: str | None) -> LoggedDraws | None:
+    """Read the draws that the samples of an adaptive battery name."""
     draws: dict[str, Mapping[str, Any]] = {}
     scores: dict[str, list[float]] = {}
     for number, sample in last_of_each(log, LogNotes()):
@@ -76,9 +142,8 @@ def _draws(log: InspectLog, model: str | None) -> LoggedDraws | None:
             scores.setdefault(key, []).append(score)
     if not draws:
         return None
-    spec = as_object(log.path, required(log.path, log.header, "eval", "the log"), "eval")
-    who = model or required_name(log.path, spec, "model", "eval")
-    return LoggedDraws(who, tuple((draws[key], float(np.mean(values))) for key, values in scores.items()))
+    answers = tuple((draws[key], float(np.mean(values))) for key, values in scores.items())
+    return LoggedDraws(_model(log, model), answers)
 
 
 def _score(path: Path, sample: dict[str, Any], draw: dict[str, Any], place: str) -> float | None:

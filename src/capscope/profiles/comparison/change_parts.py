@@ -81,7 +81,7 @@ def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPost
     means: list[float] = []
     weights: list[Float[np.ndarray, " item"]] = []
     chances: list[Float[np.ndarray, " item"]] = []
-    scored, luck = np.zeros((2, len(severity))), 0.0
+    scored, run_variance = np.zeros((2, len(severity))), 0.0
     for place, model in enumerate(pair):
         own = np.flatnonzero(responses.model_index == model)
         trials = responses.n_trials[own]
@@ -90,7 +90,7 @@ def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPost
         weights.append(weight / weight.sum())
         chances.append(posterior.probability(np.full(n_items, model), every))
         error = responses.score[own] - chances[place][responses.item_index[own]]
-        luck += float((trials**2 @ error**2) / trials.sum() ** 2)
+        run_variance += float((trials**2 @ error**2) / trials.sum() ** 2)
         if judge_codes is not None:
             scored[place] = np.bincount(judge_codes[own], trials, len(severity)) / trials.sum()
     observed = means[0] - means[1]
@@ -107,7 +107,7 @@ def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPost
     rest, noise_sd = observed - items - ability - judge, float(np.sqrt(variance))
     items_var = _items_error(posterior, pair, weights[0] - weights[1]) ** 2
     judge_var = float(shares @ doubt @ shares)
-    errors = np.sqrt([items_var, luck + items_var + judge_var, judge_var])
+    errors = np.sqrt([items_var, run_variance + items_var + judge_var, judge_var])
     return ScoreChange(observed, items, ability, judge, rest, noise_sd, *map(float, errors))
 
 
