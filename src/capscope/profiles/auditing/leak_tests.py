@@ -24,8 +24,8 @@ FEWEST_MODELS = 8
 """Models needed to see how far clean ones differ."""
 FEWEST_ANSWERS = 10
 """Answers that a model needs on either side."""
-LARGEST_LEAK = 1000.0
-"""Size at which leaks without bound are cut; no score gains more than 1 by any."""
+LINEAR = 0.5
+"""Leaks below 0, which say that a model does worse than its peers, are drawn towards -1 from minus this share on."""
 
 
 @dataclass(frozen=True)
@@ -172,13 +172,15 @@ class LeakTest:
             return self.cells.chance(ability, (law.center + shift)[:, None] * exposed) - clean
         estimates = np.stack([each.estimate for each in self.expected])
         leak = np.array([_inverse(value, estimates[:, model]) for model, value in enumerate(shift)])
-        return np.clip(leak, -LARGEST_LEAK, LARGEST_LEAK)[:, None] * (1 - self.cells.chance(ability))
+        return leak[:, None] * (1 - self.cells.chance(ability))
 
 
 def _inverse(estimate: float, expected: np.ndarray) -> float:
-    """Leak at which an estimate is expected; as negative as the estimate where that is below 0."""
-    if not np.isfinite(estimate) or estimate < 0:
+    """Leak at which an estimate is expected; as negative as the estimate where that is below 0, and never below -1."""
+    if not np.isfinite(estimate) or -LINEAR <= estimate < 0:
         return estimate
+    if estimate < 0:
+        return -1 + (1 - LINEAR) * float(np.exp((estimate + LINEAR) / (1 - LINEAR)))
     return float(np.interp(estimate, np.maximum.accumulate(expected), LEAKS))
 
 
