@@ -248,6 +248,8 @@ class AssessorEntry:
     """The method, ready to fit."""
     on_request: bool = False
     """Runs only where it is named, because it takes long or needs weights."""
+    same_for_new_items: bool = False
+    """Whether all new items get the same chance, so that their order says nothing."""
 
     def works_with(
         self, features: ItemFeatures, agents: AgentDesign | None = None, confidence: ModelItem | None = None

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from capscope.axes import FloatArray, ModelItem, RowIndex
 from capscope.data import Study
-from capscope.errors import InputError, nearest
+from capscope.errors import InputError, counted, nearest
 from capscope.fit import nonzero_contributions, single_threaded_blas
 from capscope.intervals import quantile_bounds
 from capscope.predict.adjust import PredictionSettings, adjusted, read_evidence
@@ -64,8 +64,8 @@ def predict_from_study(
     benchmarks = tuple(map(str, np.unique(layout.asked_benchmark)))
     evidence = read_evidence(settings, layout.responses.models, layout.ids, benchmarks, entry.name)
     if on_start is not None:
-        n_models, n_answers = len(layout.responses.models), len(layout.responses.score)
-        work = f"{n_answers:,} answers of {n_models} models, to predict {len(layout.ids):,} items"
+        models, answers = len(layout.responses.models), len(layout.responses.score)
+        work = f"{answers:,} answers of {counted(models, 'model')}, to predict {len(layout.ids):,} items"
         on_start(f"fitting '{entry.name}' to {work}")
     training = layout.training(settings.seed)
     with single_threaded_blas():

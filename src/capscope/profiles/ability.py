@@ -75,10 +75,13 @@ class AbilityProfiles(ArrowTables):
     self_knowledge: pd.DataFrame | None = None
     """How well models' own confidence fits their scores (see `self_knowledge`), where the study holds it."""
 
+    no_order: str = ""
+    """Why the models of the fit cannot be ranked; empty where they can."""
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What limits the profiles, most important first."""
-        return reliability_notes(self.reliability)
+        return (self.no_order,) if self.no_order else reliability_notes(self.reliability)
 
     def of(self, model: str) -> pd.DataFrame:
         """Return one model's rows, strongest dimension first.
@@ -136,7 +139,8 @@ class AbilityProfiles(ArrowTables):
         general = self.general
         if general is not None and len(general):
             best = general if self.scores is None else _level_where_alike(self.scores, general)
-            parts += [leading(best, self.level, "ability" if self.scores is None else "expected"), self.meaning]
+            what = "ability" if self.scores is None else "expected"
+            parts += [] if self.no_order else [leading(best, self.level, what), self.meaning]
         if self.scores is not None:
             parts += _score_lines(self.scores, self.level)
         if self.self_knowledge is not None and len(self.self_knowledge):
@@ -253,7 +257,8 @@ def profile(
 
         fit = with_named_agent(fit, model)
     posterior: Posterior = fit.posterior if isinstance(fit, Fit) else fit
-    profiles = _with_scores(ability_profiles(posterior, level), posterior, None if study is None else opened(study))
+    profiles = replace(ability_profiles(posterior, level), no_order=fit.status.no_order if isinstance(fit, Fit) else "")
+    profiles = _with_scores(profiles, posterior, None if study is None else opened(study))
     return profiles if model is None else profiles.only(model)
 
 

@@ -56,9 +56,17 @@ class ItemMeanAssessor:
 
 
 BASE_RATE = AssessorEntry(
-    name="base-rate", help="the mean score of all answers, for every model and item", assessor=BaseRateAssessor()
+    name="base-rate",
+    help="the mean score of all answers, for every model and item",
+    assessor=BaseRateAssessor(),
+    same_for_new_items=True,
 )
-MEAN = AssessorEntry(name="mean", help="each model's mean score, for every item", assessor=MeanAssessor())
+MEAN = AssessorEntry(
+    name="mean", help="each model's mean score, for every item", assessor=MeanAssessor(), same_for_new_items=True
+)
 ITEM_MEAN = AssessorEntry(
-    name="item-mean", help="each item's mean score over models, for every model", assessor=ItemMeanAssessor()
+    name="item-mean",
+    help="each item's mean score over models, for every model",
+    assessor=ItemMeanAssessor(),
+    same_for_new_items=True,
 )

@@ -16,6 +16,7 @@ from capscope.errors import counted
 from capscope.files import write_bytes
 from capscope.intervals import Interval, cluster_interval
 from capscope.predict.assessor import Chances
+from capscope.predict.assessors import ASSESSORS
 from capscope.predict.evaluation.metrics import Values
 from capscope.predict.features import AUTO
 from capscope.predict.outcomes import Outcomes, cross_entropy
@@ -29,6 +30,13 @@ MEANING = (
     "AUROC: chance that a success had a higher predicted chance than a failure; 0.5 is a coin, 1 is perfect"
 )
 """What stands under the table."""
+ITEM_SPLITS = ("id", "task", "benchmark")
+"""Splits that hold out items and keep the models."""
+BELOW_A_COIN = (
+    "AUROC of {names} is below 0.5 only because means are taken without the held-out items: the mean of the others is"
+    " low where these are easy and high where they are hard; a constant ranks nothing, so read 0.5"
+)
+"""Note on assessors that give all new items the same chance."""
 HELD_OUT = {
     "id": "on new items of known tasks",
     "task": "on new tasks",
@@ -200,7 +208,7 @@ class Evaluation:
         )
         table = self.table()[["assessor", *SHOWN, "seconds"]]
         rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
-        lines = [head, *self.notes, rows, MEANING]
+        lines = [head, *self.notes, rows, MEANING, *self._notes_on_means()]
         if self.differences:
             lines.append(f"log-loss less that of {self.differences.reference}, 95 % interval over tasks:")
             for name, intervals in self.differences.of.items():
@@ -208,6 +216,12 @@ class Evaluation:
                 bounds = f"{gap.lower:+.4f} to {gap.upper:+.4f}" if np.isfinite(gap.lower) else "no interval: one task"
                 lines.append(f"  {name:<16} {gap.point:+.4f} ({bounds})")
         return "\n".join([*lines, f"Verdict: {self.verdict}."])
+
+    def _notes_on_means(self) -> list[str]:
+        """Explain values of AUROC below one half that come from leaving out."""
+        constant = [name for name in self.metrics if name in ASSESSORS and ASSESSORS[name].same_for_new_items]
+        low = [f"'{name}'" for name in constant if (self.metrics[name].get("auroc") or 1) < 0.5]  # NaN is not below
+        return [BELOW_A_COIN.format(names=" and ".join(low))] if low and self.split in ITEM_SPLITS else []
 
     def __repr__(self) -> str:
         head = (
