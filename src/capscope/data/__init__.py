@@ -5,9 +5,11 @@ from capscope.data.agents import (
     AgentDesign,
     agent_design,
     effort_ranks,
+    pooled_agents,
     subjects_of,
     with_agents,
     with_models_of,
+    with_named_agents,
 )
 from capscope.data.columns import guess_chance, known_chance
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
@@ -71,11 +73,13 @@ __all__ = [
     "agent_design",
     "effort_ranks",
     "stated_confidence",
+    "pooled_agents",
     "subjects_of",
     "one_answer_each",
     "verdict_correlation",
     "with_agents",
     "with_models_of",
+    "with_named_agents",
     "as_frame",
     "long_responses",
     "FROM_NAMES",
