@@ -129,7 +129,7 @@ def counted(count: SupportsIndex, noun: str, verb: str = "") -> str:
 def plural(noun: str) -> str:
     """Return the plural of a noun; of a group such as ``level of demand``, that of its first word."""
     head, of, rest = noun.partition(" of ")
-    ending = "ies" if head.endswith("y") and head[-2:-1] not in "aeou" else "s"
+    ending = "ies" if head.endswith("y") and head[-2:-1] not in "aeou" else "es" if head.endswith("ch") else "s"
     return f"{head[:-1] if ending == 'ies' else head}{ending}{of}{rest}"
 
 

@@ -12,11 +12,13 @@ from capscope.errors import counted
 from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
-    from capscope.battery import Bank, Battery, BatteryEvaluation
+    from capscope.battery import Bank, Battery, BatteryEvaluation, BatteryRun
     from capscope.data import Study
 
 PROMPT_ITEMS = 10
 """Number of items that `prompts` prints."""
+PROBLEMS_SHOWN = 3
+"""Number of reasons for replies without a score that `run` prints."""
 SCORES = (
     "score: what the model would get on the whole pool, estimated from the answered items; lower and upper hold it"
     "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own."
@@ -186,8 +188,7 @@ def run(
         return
     planned.confirm(yes or _confirmed(model, planned.usd))
     result = run_battery(loaded, items, model=model, out=out, settings=settings, progress=_line_of_progress)
-    text = f"{result.summary()}\n\n{table_text(result.scores)}\n{SCORES}\n\n{table_text(result.abilities)}\n{out}"
-    emit(result.as_dict() | {"out": str(out)}, as_json, text)
+    emit(result.as_dict() | {"out": str(out)}, as_json, _run_text(result, out))
     result.refuse_unfinished()
 
 
@@ -284,6 +285,12 @@ def _side_by_side(evaluations: "list[BatteryEvaluation]") -> str:
 
     tables = pd.concat([evaluation.table() for evaluation in evaluations], ignore_index=True)
     return f"{table_text(tables)}\n{ERRORS}"
+
+
+def _run_text(result: "BatteryRun", out: Path) -> str:
+    problems = [f"{count} x {problem}" for problem, count in list(result.problems.items())[:PROBLEMS_SHOWN]]
+    head = "\n".join([result.summary(), *problems])
+    return f"{head}\n\n{table_text(result.scores)}\n{SCORES}\n\n{table_text(result.abilities)}\n{out}"
 
 
 def _line_of_progress(asked: int, score: float) -> None:

@@ -13,7 +13,7 @@ from capscope.axes import AGENT_FACETS, FACETS, FloatArray, RowIndex
 from capscope.data.judged_answers import JUDGE, one_answer_each, verdict_correlation
 from capscope.data.study import Study
 from capscope.data.tables import NOT_STATED
-from capscope.errors import first_few
+from capscope.errors import InputError, first_few
 
 MODEL = "model"
 SEPARATOR = " + "
@@ -198,6 +198,68 @@ def with_agents(study: Study, facets: Sequence[str] = AGENT_FACETS) -> Study:
     named = responses[[MODEL, *varying]].astype(str)
     table = responses.assign(model=pd.Categorical(_names(named, split=True))).drop(columns=list(varying))
     return Study(study.items, table, study.demands, study.name, study.sources, study.edited)
+
+
+def with_named_agents(study: Study, names: Sequence[str]) -> tuple[Study, tuple[str, ...]]:
+    """Find the models or agents that a user names, such as ``model`` or ``model+scaffold``.
+
+    Args:
+        study: A study with responses.
+        names: Names of models, or of agents: model, scaffold and effort joined by ``+``, with or without blanks.
+
+    Returns:
+        Where one of them is an agent's, the study with agents as its models, and the agents' names; else the study
+        and the names as they are.
+
+    Raises:
+        InputError: A model is named that is several agents, beside an agent.
+    """
+    models = set(study.require("responses")[MODEL].astype(str))
+    design = agent_design(study)
+    if design is None or models.issuperset(names):
+        return study, tuple(names)
+    agents = {_joined(subject): subject for subject in design.subjects}
+    if not any(_joined(name) in agents for name in names):
+        return study, tuple(names)
+    return with_agents(study), tuple(_agent_of(study, design, agents.get(_joined(name)), name) for name in names)
+
+
+def _joined(name: str) -> str:
+    return re.sub(r"\s*\+\s*", "+", name.strip())
+
+
+def _agent_of(study: Study, design: AgentDesign, agent: str | None, name: str) -> str:
+    """Return the agent of a name; a model in one scaffold is the agent in it."""
+    own = [subject for subject, model in zip(design.subjects, design.parts[MODEL], strict=True) if model == name]
+    if agent is not None or not own:
+        return agent or name
+    if len(own) > 1:
+        raise InputError(f"{study.name}: '{name}' is {len(own)} agents: {first_few(own)}; name one of them")
+    return own[0]
+
+
+def pooled_agents(study: Study, names: Sequence[str]) -> tuple[str, ...]:
+    """Say which of these models come in several scaffolds or efforts, whose answers are pooled.
+
+    Args:
+        study: A study with responses.
+        names: Names of models.
+
+    Returns:
+        A line for each model of several agents, which names them.
+    """
+    design = agent_design(study)
+    if design is None:
+        return ()
+    lines: list[str] = []
+    for name in names:
+        own = [subject for subject, model in zip(design.subjects, design.parts[MODEL], strict=True) if model == name]
+        if len(own) > 1:
+            lines.append(
+                f"'{name}' is {len(own)} agents ({first_few(own)}), whose answers to an item are pooled; name one of"
+                " them to look at it alone"
+            )
+    return tuple(lines)
 
 
 def subjects_of(study: Study, facets: Sequence[str]) -> tuple[Study, AgentDesign | None]:

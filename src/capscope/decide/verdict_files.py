@@ -27,7 +27,7 @@ def gate_text(result: GateResult) -> str:
     named = [claim for claim in result.claims if claim.claim]
     lines += [f"  {_claim(claim)}" for claim in named]
     if result.claims and not named:
-        lines.append(f"No loss or gain can be claimed in any of the {len(result.claims)} parts looked at.")
+        lines.append(f"No loss or gain can be claimed in any of the {counted(len(result.claims), 'part')} looked at.")
     return "\n".join([*lines, *(f"Note: {warning}." for warning in result.warnings)])
 
 

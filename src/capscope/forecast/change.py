@@ -15,7 +15,7 @@ from scipy.stats import kendalltau
 from capscope.axes import FloatArray
 from capscope.data import ArrowTable
 from capscope.display import ArrowTables, html_table, short_repr
-from capscope.errors import InputError, counted
+from capscope.errors import InputError, counted, first_few
 from capscope.forecast.forecasters import FittedHierarchical, HierarchicalForecaster
 from capscope.forecast.links import LINKS
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
@@ -47,6 +47,8 @@ class FrontierChange(ArrowTables):
     """benchmark, unit, best, per_year, saturates (years; NaN: not within 30 years), lower, upper."""
     level: float
     """Coverage of the intervals."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and why."""
 
     __repr__ = short_repr
 
@@ -54,6 +56,7 @@ class FrontierChange(ArrowTables):
         """Return plain values."""
         return {
             "level": self.level,
+            "notes": list(self.notes),
             "frontier": self.frontier,
             "benchmarks": self.benchmarks.to_dict("records"),
             "abilities": self.abilities.to_dict("records"),
@@ -63,8 +66,9 @@ class FrontierChange(ArrowTables):
         """Say how fast the frontier moves and when benchmarks saturate."""
         speed = self.frontier
         lines = [
+            *(f"note: {note}" for note in self.notes),
             f"The best models rise by {speed['per_year']:.2f} log-odds a year ({speed['per_year_lower']:.2f} to"
-            f" {speed['per_year_upper']:.2f}); odds of success {doubling_text(speed)}"
+            f" {speed['per_year_upper']:.2f}); odds of success {doubling_text(speed)}",
         ]
         for row in self.benchmarks.to_dict("records"):
             when = "not within 30 years" if not np.isfinite(row["saturates"]) else f"{row['saturates']:.1f}"
@@ -122,7 +126,30 @@ def score_change(
         }
     ).sort_values("date", ignore_index=True)
     slopes, _ = frontier_lines(date[known], ability[:, known], rng)
-    return FrontierChange(abilities, _speed(slopes, level), _saturation(fitted, date, centre, rng, level), level)
+    saturation = _saturation(fitted, date, centre, rng, level)
+    return FrontierChange(abilities, _speed(slopes, level), saturation, level, _left_out(table, date))
+
+
+def _unreadable(table: PublishedScores, date: FloatArray) -> list[str]:
+    """Name the dates that are there and cannot be read, each with its model."""
+    cells = table.models["date"].reindex(table.scores.index).astype("string").str.strip().fillna("")
+    wrong = np.flatnonzero((cells != "").to_numpy(dtype=bool) & ~np.isfinite(date))
+    return [f"date '{cells.iloc[row]}' of model '{table.names[row]}'" for row in wrong]
+
+
+def _left_out(table: PublishedScores, date: FloatArray) -> tuple[str, ...]:
+    """Say which models have no date that can be read: they are no part of the frontier."""
+    wrong = _unreadable(table, date)
+    without = int((~np.isfinite(date)).sum()) - len(wrong)
+    lines: list[str] = []
+    if wrong:
+        lines.append(
+            f"{counted(len(wrong), 'date')} cannot be read and the models are left out of the frontier:"
+            f" {first_few(wrong, 3)}; write dates as 2025-03-31 or 2025-03"
+        )
+    if without:
+        lines.append(f"{counted(without, 'model', 'have')} no date and no part in the frontier")
+    return tuple(lines)
 
 
 def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
@@ -130,12 +157,11 @@ def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
     need = f"change over time needs the dates of at least {FEWEST_DATED} models"
     if date is None:
         return f"{need}; give them with --models"
-    cells = table.models["date"].reindex(table.scores.index).astype("string").str.strip().fillna("")
-    wrong = np.flatnonzero((cells != "").to_numpy(dtype=bool) & ~np.isfinite(date))
-    if not len(wrong):
+    wrong = _unreadable(table, date)
+    if not wrong:
         return f"{need}, and {int(np.isfinite(date).sum())} have one; give them with --models"
     return (
-        f"{need}: date '{cells.iloc[wrong[0]]}' of model '{table.names[wrong[0]]}' cannot be read"
+        f"{need}: {wrong[0]} cannot be read"
         f" ({counted(len(wrong), 'date')} in all); write dates as 2025-03-31 or 2025-03"
     )
 

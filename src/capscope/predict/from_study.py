@@ -59,6 +59,8 @@ def predict_from_study(
     """
     entry = _entry(settings.assessor or DEFAULT)
     layout = Layout.of(study, items, settings.annotator, settings.embedder)
+    if settings.confidences is not None:
+        layout = layout.with_confidences(settings.confidences)
     benchmarks = tuple(map(str, np.unique(layout.asked_benchmark)))
     evidence = read_evidence(settings, layout.responses.models, layout.ids, benchmarks, entry.name)
     if on_start is not None:

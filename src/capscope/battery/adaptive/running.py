@@ -62,12 +62,18 @@ class BatteryRun(ArrowTables):
             "status": self.status,
             "asked": len(self.steps),
             "unscored": len(unscored),
-            "problems": dict(Counter(unscored["problem"])),
+            "problems": self.problems,
             "level": self.level,
             "scores": self.scores.to_dict("records"),
             "abilities": self.abilities.to_dict("records"),
             "usd": self.usd,
+            "unmetered": self.unmetered,
         }
+
+    @property
+    def problems(self) -> dict[str, int]:
+        """Return why replies were not scored, with counts."""
+        return dict(Counter(self.steps.loc[self.steps["score"].isna(), "problem"]).most_common())
 
     def refuse_unfinished(self) -> None:
         """Raise where the budget or the endpoint ended the run, or where no reply could be scored.
