@@ -244,6 +244,9 @@ def pooled_agents(study: Study, names: Sequence[str]) -> tuple[str, ...]:
     Args:
         study: A study with responses.
         names: Names of models.
+
+    Returns:
+        A line for each model of several agents, which names them.
     """
     design = agent_design(study)
     if design is None:

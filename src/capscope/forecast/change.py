@@ -31,6 +31,8 @@ LATEST = 30.0
 SPAN = 0.5
 """Share of a series in the smoothing window of each point."""
 MONTHS = 12
+NO_GROWTH = 12_000.0
+"""Months of a doubling above which there is no growth to speak of."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,12 @@ class FrontierChange(ArrowTables):
         lines = [
             *(f"note: {note}" for note in self.notes),
             f"The best models rise by {speed['per_year']:.2f} log-odds a year ({speed['per_year_lower']:.2f} to"
-            f" {speed['per_year_upper']:.2f}); odds of success double every {speed['doubling_months']:.1f} months"
-            f" ({speed['doubling_months_lower']:.1f} to {speed['doubling_months_upper']:.1f})",
+            f" {speed['per_year_upper']:.2f}); odds of success {doubling_text(speed)}",
         ]
         for row in self.benchmarks.to_dict("records"):
             when = "not within 30 years" if not np.isfinite(row["saturates"]) else f"{row['saturates']:.1f}"
-            bounds = f" ({row['lower']:.1f} to {row['upper']:.1f})" if np.isfinite(row["lower"]) else ""
+            until = f"to {row['upper']:.1f}" if np.isfinite(row["upper"]) else "or later"
+            bounds = f" ({row['lower']:.1f} {until})" if np.isfinite(row["lower"]) else ""
             goal = f"at {100 * SATURATED:.0f} % of its top {when}{bounds}"
             goal = goal if np.isfinite(LINKS[row["unit"]].top) else "its scores have no top"
             lines.append(f"  {row['benchmark']}: best {row['best']:.3g}; {goal}")
@@ -243,6 +245,15 @@ def growth_of(slopes: FloatArray, level: float) -> dict[str, float]:
         "doubling_months_lower": months(float(upper)),
         "doubling_months_upper": months(float(lower)),
     }
+
+
+def doubling_text(growth: dict[str, float]) -> str:
+    """Say in how many months something doubles, as `growth_of` returns it, and what the interval leaves open."""
+    middle, lower, upper = (growth[f"doubling_months{end}"] for end in ("", "_lower", "_upper"))
+    slowest = "no growth" if upper > NO_GROWTH else f"{upper:.1f}"
+    if middle > NO_GROWTH:
+        return "do not double" if lower > NO_GROWTH else f"do not clearly double ({lower:.1f} months to {slowest})"
+    return f"double every {middle:.1f} months ({lower:.1f} to {slowest})"
 
 
 def _saturation(

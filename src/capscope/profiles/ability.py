@@ -39,6 +39,9 @@ UNITS = {
     " negative is better",
 }
 """Unit of ability, by kind of fit."""
+NO_UNIT = "the fitted models do not differ, so that abilities have no unit: their numbers are the prior's"
+ALIKE = 0.01
+"""Standard deviation of abilities below which models count as equal."""
 SCORED_CELLS, FEWEST_SCORED, SCORE_DRAWS = 200_000, 50, 100
 """Expected scores without a study: largest number of model-item cells, fewest items, and number of draws."""
 
@@ -316,6 +319,8 @@ def ability_profiles(fit: Posterior | Fit[Any], level: float = 0.9) -> AbilityPr
         classical = general_factor_share(posterior.classical.ability)
     reliability = signal / (signal + error) if signal + error > 0 else float("nan")
     table, unit = posterior.abilities(level), UNITS[posterior.kind]
+    if posterior.kind == "irt" and float(table["ability"].std(ddof=0)) < ALIKE:
+        unit = NO_UNIT
     general = general.sort_values("ability", ascending=False, kind="stable").reset_index(drop=True)
     cautions = curve_cautions(posterior) if isinstance(posterior, CurvePosterior) else ()
     return AbilityProfiles(table, level, share, classical, unit, general, reliability, posterior.kind, cautions)

@@ -18,7 +18,6 @@ from capscope.profiles.meanings import table_lines
 
 CLEAR = 0.05
 """Two-sided significance level of differences between parts."""
-FEWEST_ITEMS = 2
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class PartComparison(ArrowTables):
         row = self.table.iloc[-1]
         models = f"with {len(self.table) - 1} models held fixed"
         between = f"difference {row['difference']:+.3f} [{row['lower']:+.3f}, {row['upper']:+.3f}]"
-        if row["p"] >= CLEAR or np.isnan(row["p"]):
+        if row["p"] >= CLEAR:
             return f"{self.first} and {self.second} cannot be told apart {models}: {between}"
         ahead, behind = (self.first, self.second) if row["difference"] > 0 else (self.second, self.first)
         return f"{ahead} is ahead of {behind} {models}: {between}"
@@ -199,18 +198,20 @@ def _table(both: pd.DataFrame, level: float) -> pd.DataFrame:
 def _row(model: str, scores: pd.DataFrame, level: float) -> dict[str, object]:
     values = scores.to_numpy()
     difference, n = values[:, 0] - values[:, 1], len(values)
-    mean = float(difference.mean())
-    error = float(difference.std(ddof=1) / np.sqrt(n)) if n >= FEWEST_ITEMS else float("nan")
-    width = float(stdtrit(max(n - 1, 1), (1 + level) / 2)) * error
-    p = float("nan") if not error > 0 else float(2 * stdtr(n - 1, -abs(mean) / error))
+    mean, free = float(difference.mean()), max(n - 1, 1)
+    # items that all agree do not rule flips out: one each way is added
+    spread = difference if np.ptp(difference) > 0 else np.append(difference, [mean - 1, mean + 1])
+    error = float(spread.std(ddof=1) / np.sqrt(n))
+    width = float(stdtrit(free, (1 + level) / 2)) * error
+    p = float(2 * stdtr(free, -abs(mean) / error))
     means = {"first": float(values[:, 0].mean()), "second": float(values[:, 1].mean())}
     return {
         "model": model,
         "items": n,
         **means,
         "difference": mean,
-        "lower": mean - width,
-        "upper": mean + width,
+        "lower": max(-1.0, mean - width),
+        "upper": min(1.0, mean + width),
         "p": p,
     }
 

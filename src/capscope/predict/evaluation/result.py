@@ -207,7 +207,7 @@ class Evaluation:
             f" {counted(self.folds, 'fold')} by {self.split}{seeds}"
         )
         table = self.table()[["assessor", *SHOWN, "seconds"]]
-        rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+        rows = table.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}")
         lines = [head, *self.notes, rows, MEANING, *self._notes_on_means()]
         if self.differences:
             lines.append(f"log-loss less that of {self.differences.reference}, 95 % interval over tasks:")
@@ -229,7 +229,7 @@ class Evaluation:
             f" {counted(self.n_items, 'item')}, {counted(self.folds, 'fold')}"
         )
         table = self.table()[["assessor", "log_loss", "auroc", "ece", "benchmark_mae"]]
-        rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+        rows = table.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}")
         return "\n".join([head, *self.notes, rows, f"Verdict: {self.verdict}."])
 
     def _repr_html_(self) -> str:
