@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from capscope.axes import FACETS, ItemFloats, ModelFloats, ModelItem, RowFloats, RowIndex
 from capscope.data.study import Study
-from capscope.data.tables import COSTS, TABLES, validate
+from capscope.data.tables import AGREEMENT, CONFIDENCE, COSTS, TABLES, checked_columns, validate
 from capscope.errors import InputError, counted
 
 ROWS_AT_ONCE = 1 << 19
@@ -188,6 +188,28 @@ def _in_order(model: RowIndex, item: RowIndex) -> bool:
         if not ((m0 < m) | ((m0 == m) & (i0 < i))).all():
             return False
     return True
+
+
+def stated_confidence(responses: pd.DataFrame, study: str) -> tuple[pd.Series, str] | None:
+    """Return the models' own confidence in their answers, 0 to 1, and the column that holds it.
+
+    Args:
+        responses: A table of responses.
+        study: Its study's name, for messages.
+
+    Returns:
+        The column `confidence`, else `agreement`, whichever is filled first; None where neither is.
+
+    Raises:
+        InputError: A confidence is no number from 0 to 1.
+    """
+    for name in (CONFIDENCE, AGREEMENT):
+        if name in responses and responses[name].notna().any():
+            filled = responses[[name]][responses[name].notna()]
+            remedy = "write confidences as numbers from 0 to 1"
+            checked = checked_columns(filled, f"{study}: responses", numbers={name: (0.0, 1.0)}, remedy=remedy)
+            return checked[name].reindex(responses.index), name
+    return None
 
 
 def _sums(place: RowIndex, trials: RowFloats, score: RowFloats, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Items that score tables and logs describe in passing: one row for each, refused when two descriptions disagree."""
+"""Item descriptions in score tables and logs: one row for each item; contradictory descriptions are refused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ ITEM_COLUMNS = TABLES["items"].optional
 
 
 def found_items(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | None:
-    """Collect what tables of scores say about their items.
+    """Collect the item columns of tables of scores.
 
     Args:
         tables: Names and tables with `item_id` and any of `ITEM_COLUMNS`.
@@ -72,11 +72,11 @@ def _with_a_place(items: pd.DataFrame) -> pd.DataFrame:
     return items
 
 
-def completed(items: pd.DataFrame, found: pd.DataFrame | None) -> pd.DataFrame:
+def completed(items: pd.DataFrame, logged: pd.DataFrame | None) -> pd.DataFrame:
     """Add to a table of items the columns that it lacks and the scores have."""
-    if found is None:
+    if logged is None:
         return items
-    by_id = found.set_index("item_id")
+    by_id = logged.set_index("item_id")
     ids = items["item_id"].astype(str)
     added = {column: ids.map(by_id[column]) for column in by_id.columns if column not in items}
     return _with_a_place(items.assign(**added))
@@ -132,7 +132,7 @@ class ItemBook:
         self._items[item_id] = _merged(known, item)
 
     def knows(self, item_id: str, digest: object, benchmark: str | None) -> bool:
-        """Return whether describing the item again would say nothing new: same hash, no new benchmark."""
+        """Return whether the item is known with the same hash and benchmark."""
         known = self._items.get(item_id)
         if known is None or known.digest is None or known.digest != digest:
             return False
@@ -166,7 +166,7 @@ def _differ(known: LoggedItem, item: LoggedItem) -> bool:
 
 
 def _merged(known: LoggedItem, item: LoggedItem) -> LoggedItem:
-    """Fill in what the first log left open."""
+    """Fill missing fields of the first description from the second."""
     return replace(
         known,
         benchmark=known.benchmark or item.benchmark,

@@ -284,10 +284,6 @@ class IRTPosterior:
 
     def probability(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
         """Posterior predictive chance of success (mean score) of models on items of the fit, row by row."""
-        if len(model_index) > ROWS_AT_ONCE:
-            cuts = range(ROWS_AT_ONCE, len(model_index), ROWS_AT_ONCE)
-            parts = zip(np.split(model_index, cuts), np.split(item_index, cuts), strict=True)
-            return np.concatenate([self.probability(*part) for part in parts])
         mean, variance = self._answer_moments(model_index, item_index)
         if self.extras is None:
             return success_probability(mean, variance, self.floor[item_index])

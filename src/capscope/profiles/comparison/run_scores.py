@@ -1,7 +1,7 @@
-"""Success in all of k runs (pass^k) or in at least one (pass@k), from few runs of each item, and items that are flaky.
+"""Success in all of k runs (pass^k) or in at least one (pass@k), from few runs of each item, and flaky items.
 
-Chances of success come from `ItemChances`. The success rate to the power k is biased upwards: an item that passed three
-times of three need not pass always.
+Chances of success come from `ItemChances`. The success rate to the power k is biased upwards: an item with three
+successes in three runs need not have a chance of 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,19 +16,19 @@ from capscope.errors import counted
 from capscope.profiles.comparison.item_chances import ItemChances
 
 FAR = 2
-"""Times the runs at hand beyond which a number of runs rests on the shape of the Beta distribution alone."""
+"""Multiple of the observed runs beyond which an estimate depends mainly on the shape of the distribution."""
 
 SURE = 0.8
-"""Posterior chance from which on an item is called flaky."""
+"""Smallest posterior probability of a flaky item."""
 
 MOST_LINES = 12
-"""Models of which repeated runs are put in words, the best first."""
+"""Largest number of models in the text, the best first."""
 
 FEWEST_ITEMS = 5
-"""Items with repeated runs under which nothing is said of a model."""
+"""Fewest items with repeated runs from which a model is reported."""
 
 CONDITIONS = ("prompt", "scaffold", "effort")
-"""Facets under which an item is another question, not another run."""
+"""Facets whose values make an item another question instead of another run."""
 
 DEFAULT_RUNS = (2, 4, 8)
 """Numbers of runs that are reported."""
@@ -55,12 +55,12 @@ class RunScore:
     rate_power: float
     """Mean of the items' success rates to the power k, which is biased upwards; shown for comparison."""
     far: bool
-    """Whether k is over twice the runs at hand, so that the shape of the distribution decides."""
+    """Whether k is above twice the observed runs, so that the estimate depends on the shape of the distribution."""
 
 
 @dataclass(frozen=True)
 class ModelRuns:
-    """What repeated runs say of one model."""
+    """Results of repeated runs of one model."""
 
     model: str
     """The model."""
@@ -92,7 +92,7 @@ class FlakyItem:
 
 @dataclass(frozen=True)
 class RepeatedRuns:
-    """What repeated runs say of all models of a study."""
+    """Results of repeated runs of all models of a study."""
 
     models: tuple[ModelRuns, ...]
     """One for each model with repeated runs, in sorted order."""
@@ -110,7 +110,7 @@ class RepeatedRuns:
         }
 
     def lines(self) -> Iterator[str]:
-        """Say it in words, one line for each model."""
+        """Return it as sentences, one line for each model."""
         ordered = sorted(self.models, key=lambda model: -model.rate)
         for model in ordered[:MOST_LINES]:
             scores = [
@@ -148,18 +148,18 @@ def repeated_runs(responses: Responses, runs: Sequence[int] = DEFAULT_RUNS, leve
     responses = by_condition(of_one_judge(responses))
     dense = responses.dense()
     whole = np.abs(dense.right - dense.right.round()) < 1e-6
-    found: list[ModelRuns] = []
+    models: list[ModelRuns] = []
     for place, model in enumerate(responses.models):
         asked = dense.n_trials[place] > 0
         repeated = dense.n_trials[place] > 1
         if repeated.sum() >= FEWEST_ITEMS and whole[place, asked].all():
             chances = ItemChances(dense.right[place, asked].round(), dense.n_trials[place, asked])
-            found.append(_model_runs(model, chances, runs, level))
-    if not found:
+            models.append(_model_runs(model, chances, runs, level))
+    if not models:
         return None
-    rows = [responses.models.index(model.model) for model in found]
+    rows = [responses.models.index(model.model) for model in models]
     flaky = _flaky_items(responses.items, dense.right[rows].round(), dense.n_trials[rows])
-    return RepeatedRuns(tuple(found), flaky, level)
+    return RepeatedRuns(tuple(models), flaky, level)
 
 
 def of_one_judge(responses: Responses) -> Responses:
