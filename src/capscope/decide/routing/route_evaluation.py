@@ -110,7 +110,7 @@ def evaluate_route(  # noqa: PLR0913 - every setting has a default and is given 
     outer: int = 3,
     level: float = 0.9,
     floor: bool = True,
-    folds: int = 3,
+    folds: int = 5,
     seed: int = 0,
     annotator: str | None = None,
     embedder: str = "auto",

@@ -193,7 +193,7 @@ def route(  # noqa: PLR0913 - every setting has a default and is given by keywor
     assessor: str = "stacked",
     level: float = 0.9,
     floor: bool = True,
-    folds: int = 3,
+    folds: int = 5,
     seed: int = 0,
     annotator: str | None = None,
     embedder: str = "auto",
