@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.data import Study
-from capscope.decide import evaluate_route
+from capscope.decide import RouteSettings, evaluate_route
 
 SIZE = re.compile(r"(?:(\d+)x)?(\d+(?:\.\d+)?)[bB](?![a-zA-Z])")
 
@@ -50,7 +50,7 @@ def main() -> None:
         prices = prices_by_size(list(study.require("responses")["model"].astype(str).unique()))
         study = common_items(study, prices, options.items)
         start = time.perf_counter()
-        found = evaluate_route(study, prices, assessor=options.assessor, embedder="tfidf")
+        found = evaluate_route(study, prices, settings=RouteSettings(assessor=options.assessor, embedder="tfidf"))
         print(f"\n{name}: {found.n_models} models, {found.n_items} requests, {options.assessor},", end=" ")
         print(f"{time.perf_counter() - start:.0f} s\n{found.verdict}")
         for table in (found.singles, found.table(), found.targets):

@@ -1,8 +1,21 @@
-"""Options that all tests share."""
+"""Options that all tests share, and the checks of types and shapes."""
+
+import gc
 
 import pytest
+
+from lazy_checks import check_package
+
+check_package("capscope")
+gc.set_threshold(20_000, 10, 10)  # as the command line does; the libraries keep half a million objects alive
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--exact", action="store_true", help="Pins: compare numbers to the last bit (one machine).")
     parser.addoption("--rough", action="store_true", help="Pins: compare keys and kinds only (other library versions).")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported to collect the tests out of later rounds of the garbage collector."""
+    gc.collect()
+    gc.freeze()

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from capscope.intervals import Interval, cluster_bootstrap_means, jeffreys_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "capscope"
@@ -168,3 +171,15 @@ def test_no_two_test_files_share_a_name() -> None:
     """Pytest cannot collect two modules of one name without packages."""
     names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
+def test_types_and_shapes_are_checked_while_tests_run() -> None:
+    rng = np.random.default_rng(0)
+    values, cluster = np.arange(4.0), np.arange(4)
+    assert cluster_bootstrap_means(values, cluster, rng, 10, weight=np.ones(4)).shape == (10,)
+    with pytest.raises(Exception, match="row=4"):
+        cluster_bootstrap_means(values, cluster, rng, 10, weight=np.ones(3))
+    with pytest.raises(Exception, match=r"jeffreys_interval.* violates type hint"):
+        jeffreys_interval("3", 4)
+    with pytest.raises(Exception, match="violates type hint"):
+        Interval("low", "middle", "high")

@@ -112,7 +112,9 @@ def tfidf_vectors(
     dims = min(dims, min(weights.shape) - 1)
     if dims < 1:
         return np.zeros((len(texts), 1))
-    vectors = TruncatedSVD(dims, random_state=0).fit_transform(weights)
+    # texts that are all alike have no variance, of which the decomposition takes a share
+    with np.errstate(invalid="ignore", divide="ignore"):
+        vectors = TruncatedSVD(dims, random_state=0).fit_transform(weights)
     if not unit_length:
         return vectors
     length = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -122,14 +122,14 @@ def counted(count: SupportsIndex, noun: str, verb: str = "") -> str:
         verb: A verb in the plural, such as ``are``; none by default.
     """
     number = index(count)
-    said = f"{number} {noun if number == 1 else plural(noun)}"
-    return f"{said} {SINGULAR.get(verb, f'{verb}s') if number == 1 else verb}" if verb else said
+    phrase = f"{number} {noun if number == 1 else plural(noun)}"
+    return f"{phrase} {SINGULAR.get(verb, f'{verb}s') if number == 1 else verb}" if verb else phrase
 
 
 def plural(noun: str) -> str:
     """Return the plural of a noun; of a group such as ``level of demand``, that of its first word."""
     head, of, rest = noun.partition(" of ")
-    ending = "ies" if head.endswith("y") and head[-2:-1] not in "aeou" else "s"
+    ending = "ies" if head.endswith("y") and head[-2:-1] not in "aeou" else "es" if head.endswith("ch") else "s"
     return f"{head[:-1] if ending == 'ies' else head}{ending}{of}{rest}"
 
 

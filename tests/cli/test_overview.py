@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
+from capscope.cli import app
 from capscope.cli.overview import PANELS, WIDTH
 from cli.running import Run
 from honest_studies import Shape, write_study
@@ -22,6 +25,23 @@ def test_the_help_lists_the_verbs_by_job_on_one_screen(run: Run) -> None:
     assert {"import", "annotate", "fit", "predict", "battery", "gate", "explain"} <= set(verbs)
     assert "view" not in verbs
     assert "Other" not in lines
+
+
+def commands(group: typer.core.TyperGroup, name: str = "") -> Iterator[tuple[str, typer.core.TyperCommand]]:
+    for key, command in group.commands.items():
+        if isinstance(command, typer.core.TyperGroup):
+            yield from commands(command, f"{name}{key} ")
+        else:
+            yield f"{name}{key}", command
+
+
+def test_every_command_takes_json_and_seed_and_shows_an_example() -> None:
+    every = dict(commands(typer.main.get_command(app)))
+    assert len(every) >= 50
+    for name, command in every.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {"--json", "--seed"} <= options, name
+        assert command.hidden or "Example: capscope" in command.help, name
 
 
 def test_view_still_works_under_its_old_name(run: Run) -> None:

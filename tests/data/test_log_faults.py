@@ -83,6 +83,41 @@ def test_costs_and_confidence_of_samples_are_kept(log):
     assert "tokens" not in import_inspect(log([sample(1), sample(2)]))[0].require("responses")
 
 
+def test_confidences_that_are_none_are_named(log):
+    stated = [{"match": {"value": "C", "metadata": {"confidence": value}}} for value in (0.5, "high", 90)]
+    _, report = import_inspect(log([sample(k, one) for k, one in enumerate(stated)], "l.json"))
+    assert "l.json: 2 stated confidences are left out" in report.notes[0]
+    assert "'high', '90'" in report.notes[0]
+
+
+def test_plans_of_one_model_on_one_task_are_agents_and_not_repeated_runs(log):
+    prompt = {"solver": "system_message", "params": {}}
+    plans = {"a": [prompt, {"solver": "react"}], "b": [{"solver": "basic_agent_loop"}], "c": [{"solver": "react"}]}
+    files = {
+        name: log([sample(1)], f"{name}.json", plan={"steps": steps}, created=f"2025-01-0{day}")
+        for day, (name, steps) in enumerate(plans.items(), 1)
+    }
+    study, report = import_inspect([files["a"], files["b"]])
+    assert sorted(study.require("responses")["scaffold"]) == ["basic_agent", "react"]
+    assert "ran 't' with 2 plans of solvers (basic_agent, react)" in report.notes[0]
+    rerun, _ = import_inspect([files["a"], files["c"]], runs="latest")
+    assert "scaffold" not in rerun.require("responses"), "another prompt is no other agent"
+
+
+def test_tools_and_environment_of_agent_tasks_go_with_the_items(log):
+    tools = [
+        {"name": "refund", "description": "Refund an\n order.", "parameters": {"properties": {"order": {}}}},
+        {"name": "submit", "description": "Hand in."},
+    ]
+    asked = sample(1, events=[{"event": "model", "tools": tools}], metadata={"environment": "Two orders."})
+    spec = {"sandbox": {"type": "docker", "config": "/home/me/compose.yaml"}, "config": {"message_limit": 30}}
+    study, _ = import_inspect(log([asked, sample(2)], eval={**header()["eval"], **spec}))
+    items = study.require("items").set_index("item_id")
+    assert items["tools"].tolist() == ["refund(order): Refund an order."] * 2
+    assert items["environment"]["t:1"] == "Two orders. Sandbox: docker (compose.yaml). Limit: 30 messages."
+    assert items["environment"]["t:2"] == "Sandbox: docker (compose.yaml). Limit: 30 messages."
+
+
 def test_a_sample_that_is_logged_twice_counts_once_by_its_last_score(archive):
     summaries = [sample(1, WRONG), sample(2, WRONG), sample(1, RIGHT)]
     study, report = import_inspect(archive(("header.json", header()), ("summaries.json", summaries)))

@@ -112,6 +112,14 @@ def test_check_counts_and_names_what_is_odd():
     ]
 
 
+def test_check_names_groups_without_a_common_item_and_one_model_of_two_providers():
+    rows = [("a/m", "q1"), ("a/n", "q1"), ("b/m", "q2"), ("b/m", "q3")]
+    frame = pd.DataFrame(rows, columns=["model", "item_id"]).assign(score=[0.0, 1.0, 1.0, 0.0])
+    odd = " ".join(check_study(Study.of(responses=frame)).odd)
+    assert "the models form 2 groups that share no item (one of them: b/m)" in odd
+    assert "1 model stands under several names that differ before the last '/' alone: a/m and b/m" in odd
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 999))
 def test_the_order_of_rows_changes_no_matrix(seed):

@@ -104,6 +104,14 @@ def test_force_leaves_the_old_study_whole_when_the_new_one_cannot_be_written(tmp
     assert os.listdir(tmp_path) == ["study"]
 
 
+def test_a_table_of_the_models_stays_when_its_study_is_replaced(tmp_path):
+    small().save(tmp_path / "s")
+    (tmp_path / "s" / "models.csv").write_text("model,cutoff\nm,2025-01\n")
+    small(0).save(tmp_path / "s", force=True)
+    assert Study.load(tmp_path / "s").require("responses")["score"].tolist() == [0.0, 0.0]
+    assert (tmp_path / "s" / "models.csv").read_text() == "model,cutoff\nm,2025-01\n"
+
+
 def test_force_never_replaces_what_is_no_study(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "precious.txt").write_text("x")

@@ -28,8 +28,8 @@ from capscope.decide.planning.score_variance import (
     TrialRows,
     VarianceComponent,
     VarianceComponents,
+    identified_components,
     moment_estimates,
-    told_apart,
     variance_components,
 )
 from capscope.decide.version_answers import VersionAnswers, draw, flip_chances
@@ -58,7 +58,7 @@ def test_components_are_unbiased_with_gaps():
     estimates = []
     for _ in range(60):
         rows = scored_rows(rng)
-        names, runs_known = told_apart(rows)
+        names, runs_known = identified_components(rows)
         assert runs_known
         estimates.append(moment_estimates(rows, names))
     mean, error = np.mean(estimates, axis=0), np.std(estimates, axis=0) / np.sqrt(60)

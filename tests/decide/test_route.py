@@ -229,7 +229,7 @@ def routes(study: Study) -> Routes:
     known = study.keep_items(pd.Index([f"q{item:03d}" for item in range(100)]))
     asked = study.keep_items(pd.Index([f"q{item:03d}" for item in range(100, 120)]))
     asked = Study(asked.items, None, asked.demands, "asked")
-    return route(known, asked, prices(), target=0.7, assessor="explanatory", floor=False)
+    return route(known, asked, prices(), settings=RouteSettings(target=0.7, assessor="explanatory", floor=False))
 
 
 def test_routes_say_what_a_router_needs(routes: Routes) -> None:
@@ -266,11 +266,11 @@ def test_requests_of_new_tasks_are_tested_on_tasks_held_out_whole(study: Study) 
     new = pd.DataFrame(
         {"item_id": ["n1", "n2"], "benchmark": "two", "task": "fresh", "text": ["a question", "another"]}
     )
-    routed = route(study, new, prices(), assessor="rasch")
+    routed = route(study, new, prices(), settings=RouteSettings(assessor="rasch"))
     assert routed.settings.split == "task"
     assert set(routed.table["state"]) == {"new-task"}
     mixed = pd.concat([new, study.require("items").head(2)])
-    routed = route(study, mixed, prices(), assessor="rasch", floor=False)
+    routed = route(study, mixed, prices(), settings=RouteSettings(assessor="rasch", floor=False))
     state = routed.table.set_index("item_id")
     assert state.loc[["n1", "n2"], "state"].tolist() == ["unsupported"] * 2
     assert set(state.loc[["n1", "n2"], "model"]) == {"large"}
@@ -278,7 +278,7 @@ def test_requests_of_new_tasks_are_tested_on_tasks_held_out_whole(study: Study) 
 
 
 def test_an_evaluation_compares_routers_on_the_same_requests(study: Study) -> None:
-    found = evaluate_route(study, prices(), assessor="rasch", outer=2, folds=2)
+    found = evaluate_route(study, prices(), outer=2, settings=RouteSettings(assessor="rasch", folds=2))
     assert isinstance(found, RouteEvaluation)
     assert set(found.routers) == {"route", "knn", "by-task"}
     singles = found.singles.set_index("role")["score"]
@@ -288,7 +288,7 @@ def test_an_evaluation_compares_routers_on_the_same_requests(study: Study) -> No
     assert found.n_items == 120
     assert found.targets["target"].tolist() == [0.5, 0.6, 0.7, 0.8, 0.9]
     json.dumps(found.as_dict(), default=float)
-    again = evaluate_route(study, prices(), assessor="rasch", outer=2, folds=2)
+    again = evaluate_route(study, prices(), outer=2, settings=RouteSettings(assessor="rasch", folds=2))
     assert again.match == found.match
 
 
@@ -334,9 +334,15 @@ def test_answers_without_costs_need_prices(study: Study) -> None:
 def test_requests_that_not_all_models_answered_are_counted(study: Study) -> None:
     responses = study.require("responses").astype({"item_id": str})
     gaps = responses[(responses["model"] != "small") | (responses["item_id"] > "q009")]
-    routed = route(Study.of(study.items, gaps), study.require("items").head(3), prices(), assessor="rasch", target=0.6)
+    rasch, asked = RouteSettings(assessor="rasch"), study.require("items").head(3)
+    routed = route(Study.of(study.items, gaps), asked, prices(), target=0.6, settings=rasch)
     assert routed.as_dict()["support"]["requests"] == 110
     assert routed.as_dict()["support"]["requests_left"] == 10
     few = responses[(responses["model"] != "small") | (responses["item_id"] > "q110")]
     with pytest.raises(InputError, match=r"only 9 requests have answers of every priced model.*\(small"):
-        route(Study.of(study.items, few), study.require("items").head(3), prices(), assessor="rasch")
+        route(
+            Study.of(study.items, few),
+            study.require("items").head(3),
+            prices(),
+            settings=RouteSettings(assessor="rasch"),
+        )

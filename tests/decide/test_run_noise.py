@@ -100,6 +100,17 @@ def test_more_answers_count_the_luck_that_no_answer_removes():
     assert alone.as_dict()["run_noise"] is None
 
 
+def test_rows_of_several_trials_are_said_to_count_as_right_or_wrong():
+    study, _ = repeated_study(np.random.default_rng(4), (2, 1, 2), asked=60)
+    rows = study.require("responses")
+    pooled = rows.groupby(["model", "item_id"], observed=True, as_index=False)["score"].agg(["mean", "size"])
+    pooled = pooled.rename(columns={"mean": "score", "size": "n_trials"})
+    single = gate(study, "old", "new").as_dict()["run_noise"]
+    binary = gate(Study.of(responses=pooled), "old", "new").as_dict()["run_noise"]
+    assert binary["pooled_rows_as_binary"] == (pooled["n_trials"] > 1).sum()
+    assert "pooled_rows_as_binary" not in single
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("repeats", "asked"), [((1, 1, 3), 100), ((3, 1, 1), ITEMS), ((3, 3, 1), ITEMS), ((2, 2, 2), 100)]

@@ -7,8 +7,8 @@ import pytest
 from capscope.cli.output import table_text
 from capscope.data import Study
 from capscope.decide import success_costs
-from capscope.decide.routing.cost_per_success import ratio_interval, share_interval
 from capscope.errors import InputError
+from capscope.intervals import ratio_interval, share_interval
 
 
 def outcomes(rng: np.random.Generator, n: int, rate: float, spread: float) -> tuple[np.ndarray, np.ndarray]:
@@ -30,20 +30,21 @@ def study_of(n_trials: int = 1, **more: object) -> Study:
 
 def test_bounds_scale_with_the_unit_and_hold_the_ratio() -> None:
     cost, right = outcomes(np.random.default_rng(1), 50, 0.4, 0.8)
-    lower, upper = ratio_interval(cost, right, 0.9)
-    assert lower < cost.mean() / right.mean() < upper
-    np.testing.assert_allclose(ratio_interval(1000 * cost, right, 0.9), (1000 * lower, 1000 * upper))
+    ratio = ratio_interval(cost, right, 0.9)
+    assert ratio.lower < cost.mean() / right.mean() < ratio.upper
+    scaled = ratio_interval(1000 * cost, right, 0.9)
+    np.testing.assert_allclose((scaled.lower, scaled.upper), (1000 * ratio.lower, 1000 * ratio.upper))
     wide = ratio_interval(cost, right, 0.99)
-    assert wide[0] < lower < upper < wide[1]
+    assert wide.lower < ratio.lower < ratio.upper < wide.upper
     # equal costs leave the success rate's own interval
-    share = share_interval(right, 0.9)
-    np.testing.assert_allclose(ratio_interval(np.full(50, 2.0), right, 0.9), (2 / share[1], 2 / share[0]), rtol=1e-6)
+    share, equal = share_interval(right, 0.9), ratio_interval(np.full(50, 2.0), right, 0.9)
+    np.testing.assert_allclose((equal.lower, equal.upper), (2 / share.upper, 2 / share.lower), rtol=1e-6)
 
 
 def test_no_success_has_no_upper_bound() -> None:
-    lower, upper = ratio_interval(np.full(30, 3.0), np.zeros(30), 0.9)
-    assert np.isinf(upper)
-    assert lower == pytest.approx(3 / share_interval(np.zeros(30), 0.9)[1])
+    ratio = ratio_interval(np.full(30, 3.0), np.zeros(30), 0.9)
+    assert np.isinf(ratio.upper)
+    assert ratio.lower == pytest.approx(3 / share_interval(np.zeros(30), 0.9).upper)
     found = success_costs(Study.of(responses=study_of().require("responses").assign(score=0.0), name="none"))
     assert found.as_dict()["models"][0]["upper"] is None
     assert "no upper bound" in found.head
@@ -56,8 +57,8 @@ def test_ninety_percent_intervals_of_the_ratio_cover(n: int, rate: float) -> Non
     rng, inside = np.random.default_rng(2), 0
     truth = np.exp(0.8**2 / 2) * (rate + 2 * (1 - rate)) / rate
     for _ in range(2000):
-        lower, upper = ratio_interval(*outcomes(rng, n, rate, 0.8), 0.9)
-        inside += lower <= truth <= upper
+        ratio = ratio_interval(*outcomes(rng, n, rate, 0.8), 0.9)
+        inside += ratio.lower <= truth <= ratio.upper
     assert 0.87 < inside / 2000 < 0.97
 
 
@@ -109,6 +110,14 @@ def test_agents_are_priced_apart_and_missing_costs_are_named() -> None:
     for wrong in (0, -1):
         with pytest.raises(InputError, match=f"--k {wrong} is no number of attempts"):
             success_costs(both, attempts=[1, wrong])
+
+
+def test_models_run_several_times_and_once_are_named() -> None:
+    thrice, once = study_of(3).require("responses"), study_of().require("responses")
+    table = pd.concat([thrice[thrice["model"] == "a"], once[once["model"] == "b"]])
+    notes = success_costs(Study.of(responses=table, name="uneven")).notes
+    assert "repeated runs: a (3 an item); none: b. A model without them counts one attempt" in notes[-1]
+    assert not success_costs(study_of(3)).notes
 
 
 def test_verdicts_of_one_answer_are_one_run_at_its_cost() -> None:

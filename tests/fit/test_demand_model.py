@@ -144,6 +144,16 @@ def test_noisier_levels_widen_the_chances() -> None:
     assert blurred > exact + 0.3
 
 
+def test_texts_of_new_items_alone_do_not_move_their_chances() -> None:
+    matrix, items, _, _ = world(6, Size(n_models=6, n_items=40))
+    blank, row = replace(items, text=np.zeros((40, 3))), np.zeros(1, dtype=np.int64)
+    posterior = fit_demand(matrix, blank).posterior
+    with_texts = replace(items, text=np.random.default_rng(0).normal(size=(40, 3)))
+    new = [posterior.log_odds(row, each, np.full(40, -1), row) for each in (blank, with_texts)]
+    assert new[1].variance == new[0].variance, "nothing is known of texts, so that they may not blow up the variance"
+    assert new[1].variance < 20
+
+
 def test_refusals_are_one_line() -> None:
     matrix, items, _, _ = world(5, Size(n_models=4, n_items=60))
     with pytest.raises(FitError, match="interactions are not monotone"):

@@ -39,9 +39,10 @@ def test_layout_and_order_of_assessors() -> None:
         "text-forest",
         "text-rasch",
         "agents",
+        "confidence",
         "text-head",
         "text-encoder",
-    }  # no texts, no scaffolds
+    }  # no texts, no scaffolds, no confidences
     assert all(names < set(row) for row in found["assessors"].values())
 
 
@@ -242,3 +243,5 @@ def test_a_study_of_which_a_part_is_rated_is_evaluated_and_the_gap_is_named(stud
 def test_ids_of_items_are_enough(study: Study) -> None:
     found = evaluate(replace(study, items=None, demands=None), "id", ["mean", "rasch"], folds=2)
     assert found.n_items == 400
+    assert ("AUROC of 'mean' is below 0.5 only because" in found.as_text()) == (found.metrics["mean"]["auroc"] < 0.5)
+    assert found.metrics["mean"]["auroc"] < 0.5

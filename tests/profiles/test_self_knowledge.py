@@ -45,7 +45,7 @@ def test_confidence_that_knows_nothing_gains_nothing() -> None:
 def test_the_area_is_that_of_all_pairs() -> None:
     rng = np.random.default_rng(2)
     own, score, trials = rng.integers(0, 5, 40) / 4, rng.integers(0, 2, 40) * 1.0, rng.integers(1, 4, 40) * 1.0
-    area = auroc_interval(own, score, trials, np.arange(40), 0.9)[0]
+    area = auroc_interval(own, score, trials, np.arange(40), 0.9).point
     weight = np.outer(trials * score, trials * (1 - score))
     ahead = (own[:, None] > own) + 0.5 * (own[:, None] == own)
     assert area == pytest.approx((weight * ahead).sum() / weight.sum())
@@ -64,10 +64,10 @@ def test_intervals_cover(shift: float) -> None:
     for _ in range(600):
         number = rng.permutation(np.arange(120) % 10)
         score, ones = (rng.random(120) < chance[number]) * 1.0, np.ones(120)
-        low, high = calibration_error(stated[number], score, ones, 0.9)[1:]
-        inside[0] += low <= error <= high
-        low, high = auroc_interval(stated[number], score, ones, np.arange(120), 0.9)[1:]
-        inside[1] += low <= area <= high
+        bounds = calibration_error(stated[number], score, ones, 0.9)
+        inside[0] += bounds.lower <= error <= bounds.upper
+        bounds = auroc_interval(stated[number], score, ones, np.arange(120), 0.9)
+        inside[1] += bounds.lower <= area <= bounds.upper
     assert (inside / 600 > 0.86).all()
     assert inside[1] / 600 < 0.96
     assert inside[0] / 600 < (0.97 if shift else 1)  # bounds at an error of nearly 0 are wide
@@ -96,12 +96,12 @@ def test_bounds_of_a_perfect_area_include_it_and_stay_wide() -> None:
     score = np.arange(30) >= 27
     for right in (score, ~score):
         own = np.where(right, 0.9, 0.1)
-        area, lower, upper = auroc_interval(own, right * 1.0, np.ones(30), np.arange(30), 0.9)
-        assert (area, upper) == (1.0, 1.0)
-        assert 0.3 < lower < 0.8
-    area, lower, upper = auroc_interval(np.where(score, 0.1, 0.9), score * 1.0, np.ones(30), np.arange(30), 0.9)
-    assert (area, lower) == (0.0, 0.0)
-    assert 0.2 < upper < 0.7
+        area = auroc_interval(own, right * 1.0, np.ones(30), np.arange(30), 0.9)
+        assert (area.point, area.upper) == (1.0, 1.0)
+        assert 0.3 < area.lower < 0.8
+    area = auroc_interval(np.where(score, 0.1, 0.9), score * 1.0, np.ones(30), np.arange(30), 0.9)
+    assert (area.point, area.lower) == (0.0, 0.0)
+    assert 0.2 < area.upper < 0.7
 
 
 def test_runs_of_one_item_are_too_few_items() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from capscope.data import Study
 from capscope.fit import StudyFitSettings, fit_study
+from capscope.profiles import profile
 from capscope.report import PageSource, render, summarize
 from capscope.report.sections.best import answers_to_settle, contest
 from report.pages import parse
@@ -61,3 +62,39 @@ def test_the_page_begins_with_who_is_best_overall_and_on_each_benchmark(study: S
     linked = {link.get("href").removeprefix("#") for link in page.iter("a") if "#model-" in link.get("href", "")}
     assert linked == {row.get("id") for row in page.iter("tr") if row.get("id")} == {f"model-{n}" for n in range(1, 19)}
     assert "posterior draws" not in "".join(first.itertext())
+
+
+def words(section) -> str:
+    return " ".join("".join(section.itertext()).split())
+
+
+def rasch_page(scores: dict[str, dict[str, float]]):
+    rows = [{"model": m, "item_id": i, "score": score} for m, of in scores.items() for i, score in of.items()]
+    study = Study.of(responses=pd.DataFrame(rows))
+    fit = fit_study(study, StudyFitSettings(model="rasch"))
+    return profile(fit).as_text(), parse(render(summarize(PageSource(fit=fit, study=study, provenance=PROVENANCE))))
+
+
+def test_models_of_groups_that_share_no_item_are_not_ranked() -> None:
+    scores = {
+        f"{group}{number}": {f"{group}-q{item}": float((item + number) % 3 > 0) for item in range(9)}
+        for group in "ab"
+        for number in range(3)
+    }
+    text, page = rasch_page(scores)
+    assert text.startswith("note: 2 blocks of models share no item")
+    assert "is ahead" not in text
+    sections = {section.get("id"): words(section) for section in page.iter("section")}
+    assert "No order of all models can be given: 2 blocks of models share no item" in sections["best"]
+    assert "Best overall" not in sections["best"]
+    assert "versus" not in sections
+
+
+def test_a_page_on_one_model_says_what_to_expect_and_ranks_nothing() -> None:
+    text, page = rasch_page({"only": {f"q{item}": float(item % 4 > 0) for item in range(40)}})
+    assert text.startswith("note: one model only")
+    assert "succeeds on half" not in text
+    sections = {section.get("id"): words(section) for section in page.iter("section")}
+    assert "only is the only model: its expected score on these items is 7" in sections["best"]
+    assert not {"versus", "items", "abilities"} & set(sections)
+    assert "do not tell the models apart" not in sections["answer"]

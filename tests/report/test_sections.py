@@ -71,6 +71,7 @@ EMPTY: dict[str, Callable[[], Record]] = {
     "answer": lambda: {
         **{"models": [ONE_MODEL], "n_models": 1, "n_items": 0, "n_dims": 1, "model_name": "rasch"},
         **{"reliability": {"value": 0.0, "lower": None, "upper": None}, "is_reliable": False, "surely_negative": 0},
+        "no_order": "",
     },
     "abilities": lambda: {
         "models": [{"model": "only", "sd": 0.6, "overall": ONE_MODEL["ability"]}],

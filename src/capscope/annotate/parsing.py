@@ -1,9 +1,9 @@
-"""Read a level out of a reply, as a careful person would: one whole reply that states one plain level, or nothing.
+"""Parser of annotators' replies: the demand level that a complete reply states, or the reason why there is none.
 
-Two forms count. An object with the key ``level``: the last one after the reasoning, whatever wraps it (a fence, words,
-end-of-turn tokens, a list of one), with the small faults that models make in JSON repaired. Or a final sentence on a
-line of its own. A number anywhere else is prose: "3 of 5" is never a level. A reply that was cut, that names two levels
-or that never leaves its thoughts holds none.
+Two forms of answer are accepted: a JSON object with the key ``level``, or a final sentence on a line of its own. Of
+several objects the last one after the reasoning is read, with or without text, a code fence, end-of-turn tokens or a
+list around it; common faults of JSON are repaired. Other numbers, as in "3 of 5", are ignored. A reply that was cut
+off, that states two different levels, or that ends inside its reasoning has no level.
 """
 
 import ast
@@ -22,7 +22,7 @@ _ASIDE = (
     r"(?:\s*\([^()\d]*\)|\s*(?:,|[-\u2013\u2014])\s*"
     r"(?!.*\b(?:or|no|not|to|maybe|perhaps|possibly|actually|wait|but|rather|between|higher|lower|plus)\b)[^\d\n]*)?"
 )
-"""Words on a level behind it, none of which moves it."""
+"""A remark behind the level, without words that could change it."""
 FINAL_LINE = re.compile(
     r"^[\s*_>#-]*(?:(?:so|thus|therefore|hence|finally)[, ]+)?"
     r"(?:(?:(?:the|my|final|overall|assigned)[ ]+){0,3}level(?:[ ]is)?[*_ ]*[:=\uff1a]"
@@ -31,10 +31,10 @@ FINAL_LINE = re.compile(
     rf"[*_ `$]*{_DIGIT}[*_ `$]*{_ASIDE}[.*_ `$]*$|^\s*<level>\s*([0-5])\s*</level>\s*$",
     re.IGNORECASE,
 )
-"""A final sentence: the one that is asked for, a near form of it, or the one that ADeLe's own prompt asks for."""
+"""Final sentence: the one in our prompts, variants of it, or the one in ADeLe's prompt (Zhou et al., 2026)."""
 LEVEL_CLAIM = re.compile(r"\b(?:level|rating|score)\b[^\d\n]{0,25}(\d+(?:\.\d+)?)", re.IGNORECASE)
 RUN_ON = re.compile(r"\n\s*(?:User|Human|USER|HUMAN|user|human)(?::|\n)")
-"""Where a model goes on as if it were the one who asks."""
+"""Start of a turn of the user, which a model has made up after its own answer."""
 OBJECT_START = re.compile(r"\{\s*(?:[\"'\u201c\u201d`]\s*)?[A-Za-z_]\w*(?:\s*[\"'\u201c\u201d`])?\s*[:\uff1a]")
 BAD_BACKSLASH = re.compile(r"\\(?![\"\\/bfnrt]|u[0-9a-fA-F]{4})")
 VALUE = r"\{[^{}]*\}|[^,{}\n]+?(?:,\s*[\d.][^,{}\n]*?)?"
@@ -42,18 +42,18 @@ VALUE = r"\{[^{}]*\}|[^,{}\n]+?(?:,\s*[\d.][^,{}\n]*?)?"
 COMMENT = re.compile(r"/\*[^\"*]*\*/|(?<=[\s,\d])(?://|#)[^\"\n]*(?=\n|$)")
 TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 MOST_STARTS = 200
-"""Places at which an object may start that are looked at, from the end of a reply."""
+"""Largest number of possible starts of an object that are tried, counted from the end of a reply."""
 LONGEST_ANSWER = 100_000
-"""Characters of an answer that are looked at, from its end."""
+"""Largest number of characters of an answer that are parsed, counted from its end."""
 LONGEST_LITERAL = 50_000
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What one reply says about one rubric."""
+    """Level and reasoning in a reply about one rubric."""
 
     level: int | None
-    """The level, or None where the reply is unparsed."""
+    """Demand level 0 to 5; None where the reply has none."""
     reasoning: str
     """The reasoning given before the level; empty where none was given."""
     problem: str
@@ -61,18 +61,18 @@ class Parsed:
 
     @property
     def ok(self) -> bool:
-        """Return whether there is a level."""
+        """Whether the reply has a level."""
         return self.level is not None
 
 
 @dataclass(frozen=True)
 class ParsedOptions:
-    """What one reply says about the number of options."""
+    """Number of answer options of an item, as stated in a reply."""
 
     options: int | None
     """Number of options; None for an open answer, or where the reply is unparsed."""
     problem: str
-    """Why the reply is unparsed; empty where it is not."""
+    """Why the reply cannot be read; empty where it can."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class FoundObject:
     """The last object of a reply that holds a key."""
 
     fields: dict[str, Any] | None
-    """Its fields; None where it cannot be read."""
+    """Fields of the object; None where it is not valid JSON even after repair."""
     tail: str
-    """What follows it."""
+    """Text after the object."""
     rivals: tuple[str, ...]
-    """Texts of objects with the same key that stand right before it, with no word between them."""
+    """Texts of further objects with the same key directly before it, without a word between them."""
 
 
 def parse_reply(text: str, finish_reason: str = "stop") -> Parsed:
@@ -92,7 +92,7 @@ def parse_reply(text: str, finish_reason: str = "stop") -> Parsed:
 
     Args:
         text: The reply.
-        finish_reason: Why the model stopped, in the endpoint's word.
+        finish_reason: Why the model stopped, as the endpoint states it, such as ``stop`` or ``length``.
 
     Returns:
         The level 0 to 5, or why there is none.
@@ -115,15 +115,15 @@ def parse_reply(text: str, finish_reason: str = "stop") -> Parsed:
 
 
 def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "stop") -> dict[str, Parsed]:
-    """Read the reply to a question about several rubrics: an object whose ``levels`` maps every code to a level.
+    """Read the reply to a question about several rubrics: an object whose ``levels`` maps codes to levels.
 
     Args:
         text: The reply.
-        codes: The rubrics that were asked for; one that the reply leaves out is unparsed.
+        codes: Codes of the rubrics in the question.
         finish_reason: Why the model stopped.
 
     Returns:
-        By code: the level 0 to 5, or why there is none.
+        For each code the level 0 to 5, or why there is none.
     """
     problem, answer = _answer(text, finish_reason)
     answered = None if problem else _last_object(answer, "levels")
@@ -139,7 +139,7 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
 
 
 def _joint_level(levels: dict[str, Any], rivals: Sequence[dict[str, Any]], code: str, reasoning: str) -> Parsed:
-    """Return the level of one rubric; none where an object right before it names another."""
+    """Level of one rubric; none where another object directly before it states a different level."""
     value = _field(levels, code)
     if value is None:
         return Parsed(None, reasoning, f"no level for {code}")
@@ -150,7 +150,12 @@ def _joint_level(levels: dict[str, Any], rivals: Sequence[dict[str, Any]], code:
 
 
 def parse_options_reply(text: str, finish_reason: str = "stop") -> ParsedOptions:
-    """Read the reply to a question about the number of options: a whole number of at least 1, or ``open``."""
+    """Read the reply to a question about the number of options: a whole number of at least 1, or ``open``.
+
+    Args:
+        text: The reply.
+        finish_reason: Why the model stopped.
+    """
     problem, fields = read_object(text, "options", finish_reason)
     if problem:
         return ParsedOptions(None, problem)
@@ -166,11 +171,11 @@ def parse_options_reply(text: str, finish_reason: str = "stop") -> ParsedOptions
 
 
 def read_object(text: str, key: str, finish_reason: str = "stop") -> tuple[str, dict[str, Any]]:
-    """Return why a reply cannot be read, or nothing, and the last object in it that holds a key.
+    """Return the last object of a reply that has a key, after the reason why there is none (empty if there is one).
 
     Args:
         text: The reply.
-        key: A key that the object must hold.
+        key: Key that the object must have.
         finish_reason: Why the model stopped.
     """
     problem, answer = _answer(text, finish_reason)
@@ -185,7 +190,7 @@ def read_object(text: str, key: str, finish_reason: str = "stop") -> tuple[str, 
 
 
 def as_level(value: object) -> int | None:
-    """Return a level for the numbers 0 to 5, or their digit as text; None for anything else, true and 3.5 included."""
+    """Convert a value to a level: a number 0 to 5 or its digit as text; None for anything else, such as true or 3.5."""
     if isinstance(value, bool):
         return None
     plain = unicodedata.normalize("NFKC", value).strip() if isinstance(value, str) else ""
@@ -197,7 +202,7 @@ def as_level(value: object) -> int | None:
 
 
 def answer_of(text: str) -> str | None:
-    """Return what a reply says after its thoughts, without end-of-turn tokens; None where it never leaves them.
+    """Return a reply without its reasoning block and end-of-turn tokens; None where the reasoning block does not end.
 
     Args:
         text: The reply.
@@ -207,7 +212,7 @@ def answer_of(text: str) -> str | None:
 
 
 def _answer(text: str, finish_reason: str) -> tuple[str, str]:
-    """Return why a reply cannot be read, or nothing, and what it says after its thoughts."""
+    """Return the reason why a reply cannot be read (empty if it can), and the reply without its reasoning block."""
     if is_cut(finish_reason):
         return _ended(finish_reason), ""
     if not text.strip():
@@ -227,23 +232,23 @@ def _judged(value: object, reasoning: str) -> Parsed:
     return Parsed(level, reasoning, "" if level is not None else f"'{str(value)[:40]}' is no level from 0 to 5")
 
 
-def _contradicts(level: int, found: FoundObject) -> bool:
-    """Return whether what follows the object, or an object right before it, names another level or begins to."""
-    tail = RUN_ON.split(found.tail, maxsplit=1)[0]
+def _contradicts(level: int, parsed: FoundObject) -> bool:
+    """Whether the text after the object, or another object before it, states or begins to state a different level."""
+    tail = RUN_ON.split(parsed.tail, maxsplit=1)[0]
     claims = {claim[1] for claim in LEVEL_CLAIM.finditer(tail)}
     if claims - {str(level), f"{level}.0"}:
         return True
     begun = OBJECT_START.search(tail)
     if begun is not None and _end_of_object(tail, begun.start()) is None:
         return True
-    rivals = [_read(span, "level") for span in found.rivals]
+    rivals = [_read(span, "level") for span in parsed.rivals]
     stated = [None if rival is None else _field(rival, "level") for rival in rivals]
-    # An object in place of the level is the schema that was asked for.
+    # an object in place of a level is the JSON schema of the prompt, repeated by the model
     return any(as_level(value) != level for value in stated if not isinstance(value, dict))
 
 
 def _field(fields: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return a field by its name, whatever its case; from an inner object where only one holds it."""
+    """Return a field by its name, ignoring case, also from an inner object if exactly one has it."""
     if name in fields:
         return fields[name]
     near = [value for key, value in fields.items() if str(key).strip().lower() == name.lower()]
@@ -258,7 +263,7 @@ def _text(value: object) -> str:
 
 
 def _last_object(text: str, key: str) -> FoundObject | None:
-    """Return the last top-level object of a text that names a key."""
+    """Return the last top-level object of a text that has a key."""
     text = text[-LONGEST_ANSWER:]
     spans = _spans(text, key)
     if not spans:
@@ -273,7 +278,7 @@ def _last_object(text: str, key: str) -> FoundObject | None:
 
 
 def _spans(text: str, key: str) -> list[tuple[int, int]]:
-    """Return where the top-level objects that name a key start and end."""
+    """Return start and end of the top-level objects that have a key."""
     places = [match.start() for match in _naming(key).finditer(text)]
     starts = [match.start() for match in OBJECT_START.finditer(text) if places and match.start() < places[-1]]
     spans: list[tuple[int, int]] = []
@@ -287,7 +292,7 @@ def _spans(text: str, key: str) -> list[tuple[int, int]]:
         if within and not readable:
             continue
         if within:
-            # The braces of a text before it do not pair, and have swallowed the object.
+            # unbalanced braces before the object: the outer span is no object
             spans.pop()
         spans.append((start, end))
         known = readable
@@ -295,12 +300,12 @@ def _spans(text: str, key: str) -> list[tuple[int, int]]:
 
 
 def _naming(key: str) -> re.Pattern[str]:
-    """Return the pattern of a key with its colon, quoted or not."""
+    """Pattern of a key with its colon, quoted or not."""
     return re.compile(rf"[\"'\u201c\u201d`]?\b{key}\b\s*[\"'\u201c\u201d`]?\s*[:\uff1a]", re.IGNORECASE)
 
 
 def _end_of_object(text: str, start: int) -> int | None:
-    """Return where an object ends: by its braces outside of strings, else by all of its braces; None if nowhere."""
+    """Return the end of an object by its braces outside strings, else by all of its braces; None without an end."""
     first = re.search(r"[\"']", text[start : start + 20])
     quote = first[0] if first else '"'
     for respect_strings in (True, False):
@@ -317,7 +322,7 @@ def _end_of_object(text: str, start: int) -> int | None:
 
 
 def _read(span: str, key: str) -> dict[str, Any] | None:
-    """Read an object: as JSON, with the faults that models make repaired, as a Python literal, or by its one key."""
+    """Read an object as JSON, as repaired JSON, as a Python literal, or as one key with an unquoted value."""
     unescaped = BAD_BACKSLASH.sub(r"\\\\", span)
     plain = COMMENT.sub("", span.replace("\uff1a", ":").replace("\uff0c", ","))
     candidates = (span, unescaped, *(TRAILING_COMMA.sub(r"\1", text) for text in (span, unescaped, plain)))
@@ -352,7 +357,7 @@ def _literal(span: str) -> dict[str, Any] | None:
 
 
 def _loads(text: str) -> dict[str, Any] | None:
-    """Read a JSON object; raw line breaks in strings are accepted, a key that stands twice is not."""
+    """Read a JSON object; raw line breaks in strings are accepted, repeated keys are not."""
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats, strict=False)
     except (ValueError, RecursionError):
@@ -361,15 +366,15 @@ def _loads(text: str) -> dict[str, Any] | None:
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuse an object that names a key twice: two levels are none."""
+    """Refuse repeated keys, because they may state two levels."""
     keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
-        raise ValueError("a key stands twice")
+        raise ValueError("repeated key")
     return dict(pairs)
 
 
 def _from_final_line(text: str) -> Parsed:
-    """Read the final sentence: one on a line of its own, with nothing after it that names a number or a level."""
+    """Read the final sentence: on a line of its own, with no number and no level after it."""
     lines = [line.strip() for line in text.strip().split("\n")]
     stated = [
         (place, next(filter(None, match.groups())))

@@ -209,13 +209,13 @@ def _as_codes(value: object) -> tuple[str, ...]:
     return tuple(str(code) for code in value) if isinstance(value, list | tuple) else ()
 
 
-def _order(folder: Path, index: dict[str, Any], found: list[str]) -> list[str]:
+def _order(folder: Path, index: dict[str, Any], findings: list[str]) -> list[str]:
     """Put the codes of the index first; files that it leaves out follow by code."""
     named = list(_as_codes(index.get("order", [])))
-    absent = [code for code in named if code not in found]
+    absent = [code for code in named if code not in findings]
     if absent:
         raise InputError(f"{folder}: index.json names {first_few(absent)}, which have no file; add them or fix 'order'")
-    return named + [code for code in found if code not in named]
+    return named + [code for code in findings if code not in named]
 
 
 @dataclass(frozen=True)
@@ -238,17 +238,17 @@ def check_rubrics(rubrics: RubricSet, longest: int = LONGEST) -> tuple[Finding, 
     Returns:
         The faults, by rubric.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for rubric in rubrics.rubrics:
         problems = _control(rubric) if rubric.code in rubrics.control else _levels_and_examples(rubric)
-        found += [Finding(rubric.code, problem) for problem in problems]
+        findings += [Finding(rubric.code, problem) for problem in problems]
         words = len(rubric.text.split())
         if words > longest:
-            found.append(Finding(rubric.code, f"{words} words; more than {longest} are overlong"))
-    found += _collisions(rubrics, lambda rubric: rubric.code.lower(), "its code equals that of {} but for case")
-    found += _collisions(rubrics, lambda rubric: rubric.sha256, "its text equals that of {}")
-    found += _collisions(rubrics, lambda rubric: rubric.name.lower(), "its full name equals that of {}")
-    return tuple(found)
+            findings.append(Finding(rubric.code, f"{words} words; more than {longest} are overlong"))
+    findings += _collisions(rubrics, lambda rubric: rubric.code.lower(), "its code equals that of {} but for case")
+    findings += _collisions(rubrics, lambda rubric: rubric.sha256, "its text equals that of {}")
+    findings += _collisions(rubrics, lambda rubric: rubric.name.lower(), "its full name equals that of {}")
+    return tuple(findings)
 
 
 def _levels_and_examples(rubric: Rubric) -> list[str]:

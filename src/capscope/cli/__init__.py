@@ -1,4 +1,4 @@
-"""Parse, call, print; one sub-command for each job, no logic."""
+"""The command line: commands parse options, call the Python API and print the result; they hold no other logic."""
 
 import gc
 import sys
@@ -31,7 +31,7 @@ from capscope.cli.route_command import route_app
 from capscope.errors import CapscopeError, OutputError
 
 GARBAGE_THRESHOLD = 20_000
-"""Objects made between two sweeps of the garbage collector: Python's 700 cost a tenth of the start-up."""
+"""Allocations between two garbage collections: Python's default of 700 takes a tenth of the start-up time."""
 
 app = typer.Typer(
     name="capscope",
@@ -93,7 +93,7 @@ def root(
 
 
 def main() -> None:
-    """Run the command line: what a user can cause is one line on stderr, with its exit code.
+    """Run the command line; an error that a user can cause becomes one line on stderr and an exit code.
 
     Exit codes: that of a `CapscopeError`; 1 where stdout is closed or full; 130 after Ctrl-C.
     """
@@ -108,10 +108,10 @@ def main() -> None:
 
 
 def _with_one_verb(arguments: list[str]) -> typer.Typer:
-    """The application with the verb that is asked for alone, since building all of them takes as long as a small job.
+    """Return the application reduced to the verb in the arguments: building all verbs takes as long as a small job.
 
     Args:
-        arguments: Arguments of the command line; without a known verb the application stays whole.
+        arguments: Arguments of the command line; without a known verb the application is returned unchanged.
     """
     verb = next((word for word in arguments if not word.startswith("-")), "")
     commands = [command for command in app.registered_commands if command.name == verb]
@@ -124,7 +124,7 @@ def _with_one_verb(arguments: list[str]) -> typer.Typer:
 
 
 def _run() -> None:
-    """Run the application, and flush what it printed while an error can still be shown.
+    """Run the application, then flush stdout, so that a failure to write is still reported.
 
     Raises:
         OutputError: stdout is closed or full, or the system refused a file.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from capscope.data import Study
 
 EVERYWHERE = frozenset({"study", "annotator", "out", "rubrics", "only", "limit", "plan", "replace", "seed", "as_json"})
-"""Parameters that mean something to every annotator."""
+"""Parameters that every annotator takes."""
 INTERRUPTED = 130
 
 
@@ -161,7 +161,7 @@ def merge_ledger_files(
 def _settings(
     annotator: str, given: dict[str, object], items: "Study", folder: Path | None, plan: bool
 ) -> "AnnotatorSettings":
-    """Read the settings, and refuse those that mean nothing to the annotator."""
+    """Return the annotator's settings; options that the annotator does not take are refused."""
     from capscope.annotate import parse_annotator, refuse_no_reference, settings_of
 
     entry, _ = parse_annotator(annotator)
@@ -174,7 +174,7 @@ def _settings(
 
 
 def _finish(run: "AnnotationRun", distilled: bool, as_json: bool) -> None:
-    """Rate, print what came of it, and exit with 1 where labels were wanted and none came."""
+    """Run the annotator and print the result; exit with 1 where labels were expected and there are none."""
     outcome = _run(run)
     if distilled and not run.annotator.startswith("batch"):
         sys.stderr.write(outcome.report.as_text() + "\n")
@@ -186,7 +186,7 @@ def _finish(run: "AnnotationRun", distilled: bool, as_json: bool) -> None:
 
 @contextmanager
 def _usage() -> Generator[None]:
-    """Turn a refusal of the settings into a usage error (exit code 2)."""
+    """Convert an error in the settings into a usage error (exit code 2)."""
     from capscope.errors import InputError
 
     try:
@@ -204,10 +204,10 @@ def _given(values: dict[str, object]) -> tuple[str, ...]:
 
 
 def confirm_plan(plan: "AnnotationPlan", yes: bool) -> None:
-    """Ask on a terminal whether to spend; anywhere else the answer is no.
+    """Ask for confirmation of the cost on a terminal; without a terminal it counts as refused.
 
     Raises:
-        ConfirmationNeeded: The run is dear and nobody said yes.
+        ConfirmationNeeded: The estimated cost is above the limit and was not confirmed.
     """
     from capscope.errors import ConfirmationNeeded
 
@@ -219,7 +219,7 @@ def confirm_plan(plan: "AnnotationPlan", yes: bool) -> None:
 
 
 def _run(run: "AnnotationRun") -> "Annotation":
-    """Run an annotator; an interruption ends in one line that says what is kept."""
+    """Run an annotator; an interruption ends in one line that states what was saved."""
     try:
         return run.run(progress_line())
     except KeyboardInterrupt:
@@ -234,7 +234,7 @@ def _run(run: "AnnotationRun") -> "Annotation":
 
 
 def progress_line() -> "Progress | None":
-    """Return a line of progress for terminals; elsewhere nothing is shown."""
+    """Return a progress line; None without a terminal."""
     if not sys.stderr.isatty():
         return None
 
@@ -267,10 +267,11 @@ def _table(name: str, entry: "AnnotatorAgreement") -> str:
     head = f"{name} ({counted(entry.items, 'item')})"
     lines = [f"{head:<24}    qwk  alpha    rho  rho in benchmark   r_wg  exact"]
     for code, row in [*entry.by_rubric.items(), ("mean", entry)]:
-        lines.append(
-            f"{code:<24} {row.qwk:6.3f} {row.alpha:6.3f} {row.spearman:6.3f} {row.spearman_within_benchmark:17.3f}"
+        numbers = (
+            f"{row.qwk:6.3f} {row.alpha:6.3f} {row.spearman:6.3f} {row.spearman_within_benchmark:17.3f}"
             f" {row.r_wg:6.3f} {row.exact:6.3f}"
         )
+        lines.append(f"{code:<24} {numbers.replace('nan', '  -')}")
     return "\n".join([*lines, *[f"warning: {warning}" for warning in entry.warnings]])
 
 
@@ -278,6 +279,7 @@ def fuse_annotators(
     study: Annotated[Path, typer.Argument(help="Study folder with demands by two annotators or more.")],
     annotators: Annotated[str, typer.Option(help="Whose labels enter, comma separated; by default all.")] = "",
     replace: Annotated[bool, typer.Option(help="Drop fused labels of other versions of the rubrics.")] = False,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Fuse annotators into one level with its uncertainty. Example: capscope fuse STUDY."""
@@ -297,7 +299,11 @@ if TYPE_CHECKING:
     from capscope.annotate import RubricSet
 
 
-def list_rubrics(rubrics: Folder = None, as_json: AsJson = False) -> None:
+def list_rubrics(
+    rubrics: Folder = None,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
+    as_json: AsJson = False,
+) -> None:
     """List the rubrics of a set. Example: capscope rubrics list."""
     held = _load(rubrics)
     rows = [
@@ -318,6 +324,7 @@ def list_rubrics(rubrics: Folder = None, as_json: AsJson = False) -> None:
 def show_rubric(
     code: Annotated[str, typer.Argument(help="Code of the rubric, such as QLl.")],
     rubrics: Folder = None,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Print one rubric. Example: capscope rubrics show QLl."""
@@ -327,9 +334,13 @@ def show_rubric(
 
 def check_rubric_folder(
     folder: Annotated[Path, typer.Argument(help="Folder of CODE.txt files, or agentic or general.")],
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
-    """Look for missing levels, missing examples, colliding codes and overlong texts; exit 1 if there are any."""
+    """Look for missing levels, missing examples, colliding codes and overlong texts; exit 1 if there are any.
+
+    Example: capscope rubrics check my-rubrics
+    """
     from capscope.annotate import check_rubrics
 
     held = _load(folder)

@@ -12,21 +12,23 @@ from capscope.errors import counted
 from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
-    from capscope.battery import Bank, Battery, BatteryEvaluation
+    from capscope.battery import Bank, Battery, BatteryEvaluation, BatteryRun
     from capscope.data import Study
 
 PROMPT_ITEMS = 10
-"""Items that `prompts` prints."""
+"""Number of items that `prompts` prints."""
+PROBLEMS_SHOWN = 3
+"""Number of reasons for replies without a score that `run` prints."""
 SCORES = (
     "score: what the model would get on the whole pool, estimated from the answered items; lower and upper hold it"
-    "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own. Ability, where shown,"
-    "\nis in standard deviations over the bank's past models."
+    "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own."
 )
+ABILITY = " Ability, where shown,\nis in standard deviations over the bank's past models."
 ERRORS = (
     "mae_pp: mean error of the score in percentage points; width95_pp: mean width of its 95 % intervals;"
     "\ncoverage95: share of intervals that hold the true score, 0.95 where they are honest. Narrow and honest is best."
 )
-"""What stands under the tables."""
+"""Legend of the tables."""
 
 battery_app = typer.Typer(
     help="Choose few items and estimate scores from them.",
@@ -99,7 +101,7 @@ def select(
 def _harness_files(
     source: "Study | Bank", batteries: "list[Battery]", samples: Path | None, folders: list[Path], force: bool
 ) -> tuple[dict[str, object], list[str]]:
-    """Write what lm-evaluation-harness takes, and return it as JSON and as commands."""
+    """Write files for lm-evaluation-harness; return their paths for JSON, and the commands that use them."""
     from capscope.battery import save_samples
 
     result: dict[str, object] = {}
@@ -116,12 +118,12 @@ def _harness_files(
 
 
 def _group_folder(table: Path) -> Path:
-    """Return the folder of a form's group of tasks, beside the form's table."""
+    """Return the folder of a form's task group: next to the form's table."""
     return table.with_name(f"{table.stem}-lm-eval")
 
 
 def _task_group(source: "Study | Bank", battery: "Battery", folder: Path, force: bool) -> dict[str, str]:
-    """Write a battery as a group of tasks."""
+    """Write a battery as a task group of lm-evaluation-harness."""
     from capscope.battery import save_task_group
 
     group = save_task_group(source, battery, folder, force=force)
@@ -186,8 +188,7 @@ def run(
         return
     planned.confirm(yes or _confirmed(model, planned.usd))
     result = run_battery(loaded, items, model=model, out=out, settings=settings, progress=_line_of_progress)
-    text = f"{result.summary()}\n\n{table_text(result.scores)}\n{SCORES}\n\n{table_text(result.abilities)}\n{out}"
-    emit(result.as_dict() | {"out": str(out)}, as_json, text)
+    emit(result.as_dict() | {"out": str(out)}, as_json, _run_text(result, out))
     result.refuse_unfinished()
 
 
@@ -213,7 +214,8 @@ def score(
     profile = "" if result.profile is None else f"\n\n{table_text(result.profile)}"
     if result.elsewhere is not None:
         profile += f"\n\nExpected scores where the models were not run:\n{table_text(result.elsewhere)}"
-    emit(result.as_dict(), as_json, f"{table_text(result.scores)}\n{SCORES}{profile}")
+    unit = "".join(f"\nnote: {note}" for note in result.notes) or ABILITY
+    emit(result.as_dict(), as_json, f"{table_text(result.scores)}\n{SCORES}{unit}{profile}")
 
 
 @battery_app.command("evaluate", cls=FamilyCommand)
@@ -243,7 +245,7 @@ def evaluate(
     with progress_bar("evaluating") as progress, on_cluster(cluster):
         evaluations = evaluate_battery(study, trial, estimator, workers=workers, progress=progress)
     rows = [evaluation.as_dict() for evaluation in evaluations]
-    # one size is one document, as other programs read it; several are a list under `sizes`
+    # a single size keeps the flat JSON of earlier versions; several are a list under `sizes`
     emit(rows[0] if len(rows) == 1 else {"split": split, "sizes": rows}, as_json, _side_by_side(evaluations))
 
 
@@ -285,14 +287,20 @@ def _side_by_side(evaluations: "list[BatteryEvaluation]") -> str:
     return f"{table_text(tables)}\n{ERRORS}"
 
 
+def _run_text(result: "BatteryRun", out: Path) -> str:
+    problems = [f"{count} x {problem}" for problem, count in list(result.problems.items())[:PROBLEMS_SHOWN]]
+    head = "\n".join([result.summary(), *problems])
+    return f"{head}\n\n{table_text(result.scores)}\n{SCORES}\n\n{table_text(result.abilities)}\n{out}"
+
+
 def _line_of_progress(asked: int, score: float) -> None:
-    """Show how many items were asked, on a terminal only."""
+    """Show the number of administered items, on a terminal only."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{asked} asked, score {score:.1%}")
 
 
 def _confirmed(model: str, usd: float | None) -> bool:
-    """Ask on a terminal; anywhere else the answer is no."""
+    """Ask for confirmation on a terminal; without a terminal return False."""
     if usd is None or not sys.stdin.isatty():
         return False
     return typer.confirm(f"Ask {model} for about ${usd:.2f}?", err=True)
@@ -351,6 +359,9 @@ def _print_sizes(bank: "Bank", out: Path, as_json: bool) -> None:
         "n_benchmarks": len(bank.benchmarks),
         "dims": bank.posterior.dims,
     }
+    if bank.notes:
+        result["notes"] = list(bank.notes)
     items, benchmarks = counted(len(bank.items), "item"), counted(len(bank.benchmarks), "benchmark")
     past, abilities = counted(len(bank.models), "past model"), counted(bank.posterior.dims, "ability")
-    emit(result, as_json, f"{items} of {benchmarks}, {past}, {abilities}\n{out}")
+    notes = "".join(f"\nnote: {note}" for note in bank.notes)
+    emit(result, as_json, f"{items} of {benchmarks}, {past}, {abilities}{notes}\n{out}")

@@ -1,6 +1,7 @@
 """``capscope import``, with one sub-command for each format of the family, ``merge``, ``export`` and ``check``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from capscope.data.formats.format import Argument, Option
 
 KINDS: dict[str, Any] = {"text": str | None, "texts": list[str] | None, "path": Path | None, "switch": bool}
-"""Types of options on the command line."""
+"""Python type of each kind of `Option`."""
 AUTO = "auto"
 """The sub-command that recognises the format; its name may be left out."""
 Into = Annotated[Path | None, typer.Option("--into", help="Study folder to add to: its tables keep their format.")]
@@ -36,9 +37,9 @@ FormatName = Annotated[str | None, typer.Option("--format", help="Name of the fo
 
 
 class FormatGroup(DefaultCommandGroup):
-    """A group whose commands are the formats; they are loaded when they are first asked for.
+    """A group with one command for each format; formats are imported at first use.
 
-    The first, and so the default, recognises the format.
+    The first command, which is the default, recognises the format.
     """
 
     @property
@@ -59,11 +60,11 @@ class FormatGroup(DefaultCommandGroup):
 
     @commands.setter
     def commands(self, value: object) -> None:
-        """Take no other commands than the formats."""
+        """Ignore the commands that Typer assigns."""
 
 
 def _command(parameters: list[Parameter], run: Callable[[Mapping[str, Any]], None]) -> Callable[..., None]:
-    """Return a command; Typer reads its parameters from the signature."""
+    """Return a function with these parameters in its signature, where Typer reads them."""
 
     def command(**values: Any) -> None:  # noqa: ANN401 - the values of options that are known as data only
         run(values)
@@ -86,7 +87,7 @@ def _parameters(entry: "Format") -> list[Parameter]:
 
 
 def _auto_parameters(formats: "Iterable[Format]") -> list[Parameter]:
-    """Return the parameters of the import that recognises the format: the options of all formats."""
+    """Return the parameters of `import auto`: the options of all formats."""
     options = {option.keyword: option for entry in formats for option in entry.options}
     paths = Annotated[list[Path], typer.Argument(help="Files, or folders of them.")]
     return [
@@ -109,6 +110,7 @@ def _optional(name: str, annotation: object, default: object) -> Parameter:
 _COMMON = (
     _optional("rename", Rename, None),
     _optional("force", Force, False),
+    _optional("seed", IdleSeed, 0),
     _optional("as_json", AsJson, False),
 )
 _TARGETS = (_optional("out", StudyOut | None, None), _optional("into", Into, None))
@@ -128,14 +130,14 @@ def _option(option: "Option", default: object) -> Parameter:
 
 
 def _supplied() -> dict[str, Callable[..., object]]:
-    """Return the functions of later rooms that a format may need, by the keyword of its `read`."""
+    """Return the functions of later rooms that a format's `read` takes by keyword."""
     from capscope.annotate import parse_reply
 
     return {"read_level": lambda text, finish: parse_reply(text, finish).level}
 
 
 def _import(entry: "Format", values: Mapping[str, Any]) -> None:
-    """Refuse to overwrite anything before it is read, then read, save the study and print what became of it."""
+    """Check the output path, read the files, save the study and print the report."""
     from capscope.data.formats import FORMATS, read_format
 
     for option in entry.options:
@@ -154,7 +156,7 @@ def _import(entry: "Format", values: Mapping[str, Any]) -> None:
 
 
 def _import_recognised(values: Mapping[str, Any]) -> None:
-    """Recognise the format, read, save the study, and print what was taken, chosen and left."""
+    """Recognise the format, read the files, save the study and print the report."""
     from capscope.data.formats import FORMATS, read_recognised
     from capscope.errors import nearest
 
@@ -172,7 +174,7 @@ def _import_recognised(values: Mapping[str, Any]) -> None:
 
 
 def _refuse_target(values: Mapping[str, Any]) -> None:
-    """Refuse an output that is there, or a study to add to that is not."""
+    """Refuse an output that exists, or an --into study that does not."""
     from capscope.data import read_study, refuse_overwriting
 
     if (values["out"] is None) == (values["into"] is None):
@@ -190,13 +192,13 @@ def _finish(
     remarks: Sequence[str] = (),
     extra: Mapping[str, object] | None = None,
 ) -> None:
-    """Write the study, or add it to another, and print what became of it."""
+    """Write the study, or add it to another, and print the report."""
     from capscope.errors import counted_names
 
-    target, notes = _written(study, values, "latest" if extra else "error")
+    target, notes, added = _written(study, values, "latest" if extra else "error")
     lines = [
         *remarks,
-        f"{target}: {'added ' if values['into'] else ''}{_counts(report)}",
+        f"{target}: {'added ' if values['into'] else ''}{_counts(replace(report, **added))}",
         f"read {counted(report.rows, 'row')} from {counted_names(report.sources)}",
         *_left_out(report),
         *report.notes,
@@ -207,8 +209,8 @@ def _finish(
     emit(result, values["as_json"], "\n".join(lines))
 
 
-def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Path, tuple[str, ...]]:
-    """Save the study, or add it to the one named by --into; return the folder, and remarks."""
+def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Path, tuple[str, ...], Mapping[str, int]]:
+    """Save the study, or add it to the one named by --into; return the folder, remarks, and the rows that it gained."""
     from capscope.data import Study
     from capscope.data.formats import merge_studies, read_parts, read_renames
 
@@ -219,16 +221,20 @@ def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Pat
     if out is not None:
         merged = merge_studies([study], "error" if repeats == "latest" else repeats, names, parts) if names else None
         (merged.study if merged else study).save(out, force=values["force"])
-        return out, merged.notes if merged else ()
+        return out, merged.notes if merged else (), {}
     notes: list[str] = []
+    added: dict[str, int] = {}
 
     def add(old: "Study") -> "Study":
         merged = merge_studies([old, study], repeats, names, parts)
         notes.extend(merged.notes)
+        for count, table in (("responses", "responses"), ("levels", "demands")):
+            before, after = (len(one.tables().get(table, ())) for one in (old, merged.study))
+            added[count] = after - before
         return merged.study
 
     Study.update(into, add)
-    return into, tuple(notes)
+    return into, tuple(notes), added
 
 
 def merge(
@@ -237,6 +243,7 @@ def merge(
     repeats: Repeats = "error",
     rename: Rename = None,
     force: Force = False,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Join studies into one: the same item ids have to be the same items.
@@ -259,7 +266,7 @@ def merge(
 
 
 def _counts(report: "ImportReport") -> str:
-    """What was taken; tables of which there is nothing are left out."""
+    """Return the numbers of imported rows; empty tables are omitted."""
     answers = (
         f"{counted(report.responses, 'response')} of {counted(report.models, 'model')}"
         f" on {counted(report.items, 'item')}"
@@ -270,7 +277,7 @@ def _counts(report: "ImportReport") -> str:
 
 
 def _left_out(report: "ImportReport") -> list[str]:
-    """What was in the files and is no answer or level, where there was any."""
+    """Return lines on rows of the files that are neither answers nor levels."""
     counts = {"not administered": report.not_administered, "demands without a level": report.unrated}
     return ["; ".join(f"{what}: {count}" for what, count in counts.items() if count)] if any(counts.values()) else []
 
@@ -307,7 +314,7 @@ def _text(checked: "StudyCheck") -> str:
 
 
 class ExportCommand(TyperCommand):
-    """The command, whose help names the formats that can be written; they are loaded when help is asked for."""
+    """The export command; its help lists the formats that can be written, which are imported when help is shown."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - of click, or of the copy of it in Typer
         """Write the help."""
@@ -329,6 +336,7 @@ def export(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")],
     out: Annotated[Path, typer.Option("--out", help="File to write; for torch-measure and every-eval-ever a folder.")],
     force: Force = False,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Write a study's responses for another tool. Example: capscope export pyirt STUDY --out data.jsonlines."""

@@ -103,7 +103,7 @@ def evaluate(
 
 
 def pairs_of(option: str, text: str | None) -> list[tuple[str, str]]:
-    """Read ``a=1,b=2``; a comma that starts no pair belongs to the value or name before it.
+    """Read ``a=1,b=2``; a comma without a pair after it belongs to the value or name before it.
 
     Raises:
         InputError: A part has no ``=``.
@@ -127,7 +127,7 @@ def number_of(what: str, value: str) -> float:
     """Read a number.
 
     Raises:
-        InputError: It is none.
+        InputError: The text is not a number.
     """
     try:
         return float(value.removesuffix("%"))
@@ -158,10 +158,10 @@ def structure(
 
     if out is not None:
         files.refuse_file(out, force=force)
-    found = forecast_structure(published_scores(table, models, dict(_units(unit))), seed=seed)
+    structure = forecast_structure(published_scores(table, models, dict(_units(unit))), seed=seed)
     if out is not None:
-        files.write_table(out, found.pairs, force=force)
-    emit(found.as_dict(), as_json, found.as_text())
+        files.write_table(out, structure.pairs, force=force)
+    emit(structure.as_dict(), as_json, structure.as_text())
 
 
 @forecast_app.command("change", cls=FamilyCommand)
@@ -188,8 +188,8 @@ def change(
         signal = series_signal(read, series, time)
         emit({"series": series, "benchmarks": signal.to_dict("records")}, as_json, table_text(signal))
         return
-    found = score_change(read, level=level, seed=seed)
-    emit(found.as_dict(), as_json, found.as_text())
+    change = score_change(read, level=level, seed=seed)
+    emit(change.as_dict(), as_json, change.as_text())
 
 
 @forecast_app.command("horizon", cls=FamilyCommand)
@@ -223,7 +223,7 @@ def horizon(
         files.refuse_file(out, force=force)
     chances = tuple(chance) if chance else (0.5, 0.8)
     settings = HorizonSettings(minutes=minutes, chances=chances, cluster=cluster, level=level, seed=seed)
-    found = time_horizons(read_study(study), models, settings=settings)
+    horizons = time_horizons(read_study(study), models, settings=settings)
     if out is not None:
-        files.write_table(out, found.models, force=force)
-    emit(found.as_dict(), as_json, found.as_text())
+        files.write_table(out, horizons.models, force=force)
+    emit(horizons.as_dict(), as_json, horizons.as_text())

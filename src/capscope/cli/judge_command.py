@@ -1,4 +1,4 @@
-"""``capscope judge``: scores that a judge model gave, corrected by a few labels of people."""
+"""``capscope judge``: scores by a judge model, corrected with a few human labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,11 +57,11 @@ def score(
         level=level,
     )
     emit(scores.as_dict(), as_json, _text(scores))
-    refused = [found for found in scores.scores if found.refused]
+    refused = [score for score in scores.scores if score.refused]
     if refused:
         raise InputError(
             f"{study}: labels do not carry to {len(refused)} of {len(scores.scores)} models"
-            f" ({first_few([found.model for found in refused])}): {refused[0].refused}"
+            f" ({first_few([score.model for score in refused])}): {refused[0].refused}"
         )
 
 
@@ -172,23 +172,23 @@ def drift(
     emit(moves.as_dict(), as_json, _drift_text(moves))
 
 
-def _drift_text(found: "JudgeDrift") -> str:
+def _drift_text(drift: "JudgeDrift") -> str:
     import pandas as pd
 
     lines: list[str] = []
-    for of in found.moves:
+    for of in drift.moves:
         lines += [of.sentence(), f"  {100 * of.changed:.0f} % of the scores differ"]
         if len(of.by_model) > 1:
             rows = [(m.model, m.n_answers, *(100 * v for v in (m.raw, m.move, m.lower, m.upper))) for m in of.by_model]
             columns = ["model", "answers", "raw", "move", "lower", "upper"]
             lines.append(table_text(pd.DataFrame(rows, columns=columns)))
-    if found.left_out:
-        lines.append(f"Too few answers in common to say: {', '.join(found.left_out)}")
+    if drift.left_out:
+        lines.append(f"Too few answers in common to say: {', '.join(drift.left_out)}")
     return "\n".join(lines)
 
 
-def _text(found: "JudgeScores") -> str:
-    return "\n".join(line for model in found.scores for line in _model_lines(model))
+def _text(scores: "JudgeScores") -> str:
+    return "\n".join(line for model in scores.scores for line in _model_lines(model))
 
 
 def _model_lines(model: "CorrectedScore") -> list[str]:

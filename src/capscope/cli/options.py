@@ -1,4 +1,4 @@
-"""Options that several commands share, groups with a default command, and help texts that list a family's members."""
+"""Options shared by several commands, groups with a default command, and help texts that list a family's members."""
 
 import re
 from importlib import import_module
@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 FAMILY = re.compile(r"\{([\w.]+):(\w+)\}")
-"""Place in a help text for the names of a family, as in `{capscope.battery:SELECTORS}`."""
+"""Placeholder in a help text for the names of a family, as in `{capscope.battery:SELECTORS}`."""
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")]
 FitFolder = Annotated[Path, typer.Argument(metavar="FIT", help="Folder written by 'capscope fit'.")]
@@ -55,7 +55,7 @@ class FamilyCommand(TyperCommand):
     """A command whose help lists the members of families; a family is imported when help is shown, not before."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's types, or Typer's copy of them
-        """Fill in the names of families and write the help."""
+        """Replace placeholders by the names of families, then write the help."""
         for parameter in self.params:
             if isinstance(parameter, TyperOption) and parameter.help:
                 parameter.help = FAMILY.sub(_member_names, parameter.help)
@@ -66,7 +66,7 @@ class DefaultCommandGroup(TyperGroup):
     """A group whose first command is the default: `gate STUDY` is `gate decide STUDY`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's type, or Typer's copy of it
-        """Put the default command in front of arguments that begin with none."""
+        """Insert the default command where the first argument is no command."""
         commands = self.commands
         if args and args[0] not in commands and args[0] not in ctx.help_option_names:
             args = [next(iter(commands)), *args]

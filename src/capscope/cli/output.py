@@ -1,4 +1,4 @@
-"""Print results (JSON alone on stdout when asked for, else text), messages and progress, without control characters."""
+"""Printing of results (JSON or text, on stdout), of messages and progress (on stderr), without control characters."""
 
 import json
 import math
@@ -24,9 +24,9 @@ def emit(result: dict[str, Any], as_json: bool, text: str) -> None:
     """Print a result on stdout.
 
     Args:
-        result: Plain values; numpy numbers are turned into Python's, what is undefined into null.
+        result: Plain values; numpy numbers become Python numbers, NaN and infinity become null.
         as_json: Print `result` as one JSON document.
-        text: What to print otherwise.
+        text: Printed where `as_json` is false.
 
     Raises:
         OutputError: stdout is closed or full.
@@ -40,7 +40,7 @@ def emit(result: dict[str, Any], as_json: bool, text: str) -> None:
 
 
 def write_out(text: str) -> None:
-    """Write to stdout, all of it, now.
+    """Write a text to stdout and flush it.
 
     Raises:
         OutputError: stdout is closed or full.
@@ -53,7 +53,7 @@ def write_out(text: str) -> None:
         stream.flush()
     except BrokenPipeError:
         discard_output()
-        sys.exit(1)  # the reader, such as `head`, has all it wants
+        sys.exit(1)  # the reader, such as `head`, has closed the pipe
     except OSError as error:
         discard_output()
         raise OutputError(
@@ -62,7 +62,7 @@ def write_out(text: str) -> None:
 
 
 def write_error(line: str) -> None:
-    """Write one line to stderr; a stderr that is closed or full loses it."""
+    """Write one line to stderr; it is lost where stderr is closed or full."""
     stream: TextIO | None = sys.stderr
     if stream is not None:
         with suppress(OSError):
@@ -71,7 +71,7 @@ def write_error(line: str) -> None:
 
 
 def flush_output() -> None:
-    """Write what is still buffered for stdout.
+    """Flush stdout.
 
     Raises:
         OutputError: stdout is closed or full.
@@ -81,7 +81,7 @@ def flush_output() -> None:
 
 
 def discard_output() -> None:
-    """Point stdout to nowhere, so that the interpreter does not fail again on what is still buffered."""
+    """Redirect stdout to the null device, so that the interpreter does not fail again when it flushes at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -97,7 +97,7 @@ def error_line(error: BaseException) -> str:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Turn a value into what JSON can hold; NaN and infinity become null."""
+    """Convert a value to JSON types; NaN and infinity become null."""
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list | tuple):
@@ -116,12 +116,12 @@ def table_text(table: "pd.DataFrame", digits: int | None = None) -> str:
         digits: Significant digits of numbers; by default they have three decimals.
     """
     if digits is None:
-        return table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
-    return table.to_string(index=False, float_format=lambda number: _significant(number, digits))
+        return table.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}")
+    return table.to_string(index=False, na_rep="-", float_format=lambda number: _significant(number, digits))
 
 
 def _significant(number: float, digits: int) -> str:
-    """Write a number with so many significant digits, and all digits before the point."""
+    """Format a number with this many significant digits, and all digits before the point."""
     if number == 0 or not math.isfinite(number):
         return f"{number:g}"
     return f"{number:.{max(0, digits - 1 - math.floor(math.log10(abs(number))))}f}"

@@ -9,7 +9,7 @@ from capscope.errors import Interrupted
 
 HELP = {"help_option_names": ["-h", "--help"]}
 PANELS = ("Data", "Annotate", "Profile", "Predict", "Batteries", "Decide", "Explain")
-"""Jobs, in the order in which a user meets them."""
+"""Panels of the help, in the order of a typical workflow."""
 WIDTH = 80
 """Columns of the help of the root command."""
 INDENT = 13
@@ -24,7 +24,7 @@ class Application(TyperGroup):
         """Run the sub-command.
 
         Raises:
-            Interrupted: Ctrl-C; what the command says of it, or a general advice.
+            Interrupted: Ctrl-C; with the command's own message, or a general one.
         """
         try:
             return super().invoke(ctx)
@@ -56,7 +56,7 @@ def _panel(command: Any) -> str:  # noqa: ANN401 - click's command, or Typer's c
 
 
 def _one_line(command: Any) -> str:  # noqa: ANN401
-    """First sentence of a verb's help, or as much of it as fits: without example, full stop and second half."""
+    """First sentence of a verb's help without its full stop, shortened at a comma or colon where it is too long."""
     text = " ".join(_EXAMPLE.sub("", command.help or "").split("\n\n")[0].split()).removesuffix(".")
     room = WIDTH - INDENT
     shorter = (text[: place.start()] for place in reversed(list(re.finditer("[:;,]", text))))

@@ -29,7 +29,7 @@ MEANING = (
     "score: predicted mean over the items; lower and upper hold the score that would be observed in {level:.0%} of"
     "\nsuch predictions. Read differences between models from intervals that do not overlap."
 )
-"""What stands under the tables of scores."""
+"""Legend of the tables of scores."""
 DEFER_HELP = "Mark items to defer so that at most this share of the others fails; needs --defer-from."
 DEFER_FROM_HELP = (
     "Out-of-fold predictions that --defer-risk rests on, from 'evaluate --write': with --split id the bound is for new"
@@ -40,11 +40,16 @@ DEFERRAL = {
     "task": "the share of failures is bounded for each model with 90 % confidence, on new tasks like these:",
     "benchmark": "the share of failures is bounded for each model with 90 % confidence, on new benchmarks like these:",
 }
-"""What the bound on failures holds for, by what was held out together."""
+"""Legend of the deferral table, by the unit that was held out."""
 LABELS_HELP = "Answers to 5 to 50 of the items (model, item_id, score): they move scores and chances."
 
 EXPECTED_HELP = (
     "Scores on whole benchmarks expected from elsewhere, as 'forecast --out' writes them: they move scores and chances."
+)
+
+CONFIDENCES_HELP = (
+    "Models' own confidence in their answers to the items (model, item_id, confidence): it is weighed against the"
+    " chance by what confidences were worth in the study."
 )
 
 
@@ -65,6 +70,7 @@ def predict(
     labels: Annotated[Path | None, typer.Option(help=LABELS_HELP)] = None,
     residuals: Annotated[Path | None, typer.Option(help=RESIDUALS_HELP)] = None,
     expected: Annotated[Path | None, typer.Option(help=EXPECTED_HELP)] = None,
+    confidences: Annotated[Path | None, typer.Option(help=CONFIDENCES_HELP)] = None,
     defer_below: Annotated[float | None, typer.Option(help="Mark items to defer: chance below this.")] = None,
     defer_risk: Annotated[float | None, typer.Option(help=DEFER_HELP)] = None,
     defer_from: Annotated[Path | None, typer.Option(help=DEFER_FROM_HELP)] = None,
@@ -97,6 +103,7 @@ def predict(
         labels=labels,
         residuals=residuals,
         expected=expected,
+        confidences=confidences,
         defer_below=defer_below,
         defer_risk=defer_risk,
         defer_from=defer_from,

@@ -1,4 +1,4 @@
-"""``capscope route``: the cheapest model that is likely enough to succeed on each request, and how well that works."""
+"""``capscope route``: choose a model for each request, evaluate routers, and print the cost per success."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +12,7 @@ from capscope.cli.options import (
     Embedder,
     FamilyCommand,
     Force,
+    IdleSeed,
     Seed,
     StudyFolder,
 )
@@ -34,17 +35,17 @@ COLUMNS = (
     "area: mean score over budgets between the cheapest and the best single model; saving: share of the best single"
     "\nmodel's cost saved at its score; gap_closed: share of the way from its score to the oracle's, at its cost."
 )
-"""What stands under the table of routers."""
+"""Legend of the table of routers."""
 TARGETS = (
     "met: share of requests said to meet the target; success: their mean score; expected: what was predicted for them;"
     "\nsaving: against the best single model for all; holds: success no more than 2 points below the target."
 )
-"""What stands under the table of targets."""
+"""Legend of the table of targets."""
 COST_COLUMNS = (
     "cost: mean {cost} of an answer; lower and upper: bounds of a {level:.0%} interval of cost_per_success over items,"
     "\ninf where too few successes, or answers that cost nothing, exclude none."
 )
-"""What stands under the table of costs."""
+"""Legend of the table of costs."""
 
 
 route_app = typer.Typer(
@@ -80,14 +81,11 @@ def items(
     Example: capscope route STUDY requests.jsonl --target 0.8 --prices prices.csv --out routes.json
     """
     from capscope import files
-    from capscope.decide import route
+    from capscope.decide import RouteSettings, route
 
     if out is not None:
         files.refuse_file(out, force=force)
-    routes = route(
-        study,
-        requests,
-        prices,
+    settings = RouteSettings(
         target=target,
         assessor=assessor,
         level=level,
@@ -98,6 +96,7 @@ def items(
         embedder=embedder,
         workers=workers,
     )
+    routes = route(study, requests, prices, settings=settings)
     if out is not None:
         files.write_json(out, plain(routes.as_dict()), force=force)
     emit(routes.as_dict(), as_json, "\n".join([routes.as_text(), *([str(out)] if out else [])]))
@@ -122,23 +121,20 @@ def evaluate(
 
     Example: capscope route evaluate STUDY --prices prices.csv --json
     """
-    from capscope.decide import evaluate_route
+    from capscope.decide import RouteSettings, evaluate_route
 
+    settings = RouteSettings(
+        assessor=assessor,
+        level=level,
+        floor=floor,
+        folds=folds,
+        seed=seed,
+        annotator=annotator,
+        embedder=embedder,
+        workers=workers,
+    )
     with progress_bar("routing held-out requests") as progress:
-        evaluation = evaluate_route(
-            study,
-            prices,
-            assessor=assessor,
-            outer=outer,
-            level=level,
-            floor=floor,
-            folds=folds,
-            seed=seed,
-            annotator=annotator,
-            embedder=embedder,
-            workers=workers,
-            progress=progress,
-        )
+        evaluation = evaluate_route(study, prices, outer=outer, settings=settings, progress=progress)
     emit(evaluation.as_dict(), as_json, _text(evaluation))
 
 
@@ -151,6 +147,7 @@ def costs(
     ] = None,
     attempts: Annotated[list[int] | None, typer.Option("--k", min=1, help="Attempts at an item; repeatable.")] = None,
     level: Level = 0.9,
+    seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
 ) -> None:
     """Print what a success of each model costs, and what is solved within a budget or some attempts.
@@ -186,20 +183,20 @@ def _costs_text(result: "SuccessCosts") -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])
 
 
-def _text(found: "RouteEvaluation") -> str:
-    """The answer first, then the tables, each with what it means under it."""
-    match = found.match
+def _text(evaluation: "RouteEvaluation") -> str:
+    """Lay out the verdict, then the tables, each with its legend."""
+    match = evaluation.match
     lines = [
-        f"{found.verdict} ({counted(found.n_models, 'model')}, {found.n_items} requests held out).",
+        f"{evaluation.verdict} ({counted(evaluation.n_models, 'model')}, {evaluation.n_items} requests held out).",
         f"The rule that was chosen beforehand to keep that score saves {match['saving']:.0%}, with a score"
         f" {100 * match['difference']:+.1f} points away ({100 * match['lower']:+.1f} to {100 * match['upper']:+.1f}).",
         "",
-        table_text(found.singles),
+        table_text(evaluation.singles),
         "",
-        table_text(found.table()),
+        table_text(evaluation.table()),
         COLUMNS,
         "",
-        table_text(found.targets),
+        table_text(evaluation.targets),
         TARGETS,
     ]
-    return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])
+    return "\n".join([*lines, *(f"note: {note}" for note in evaluation.notes)])

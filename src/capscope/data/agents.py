@@ -13,7 +13,7 @@ from capscope.axes import AGENT_FACETS, FACETS, FloatArray, RowIndex
 from capscope.data.judged_answers import JUDGE, one_answer_each, verdict_correlation
 from capscope.data.study import Study
 from capscope.data.tables import NOT_STATED
-from capscope.errors import first_few
+from capscope.errors import InputError, first_few
 
 MODEL = "model"
 SEPARATOR = " + "
@@ -117,14 +117,14 @@ class AgentDesign:
             return []
         edges = list(dict.fromkeys(zip(self.parts[MODEL], self.parts["scaffold"], strict=True)))
         whole = _components(edges)
-        found = [
+        repeated = [
             edge
             for edge in edges
             if sum(other[0] == edge[0] for other in edges) > 1
             and sum(other[1] == edge[1] for other in edges) > 1
             and _components([other for other in edges if other != edge]) > whole
         ]
-        names = [SEPARATOR.join(edge) for edge in found]
+        names = [SEPARATOR.join(edge) for edge in repeated]
         return [f"comparisons across sets of scaffolds rest on single agents: {first_few(names)}"] if names else []
 
     def as_dict(self) -> dict[str, Any]:
@@ -200,6 +200,68 @@ def with_agents(study: Study, facets: Sequence[str] = AGENT_FACETS) -> Study:
     return Study(study.items, table, study.demands, study.name, study.sources, study.edited)
 
 
+def with_named_agents(study: Study, names: Sequence[str]) -> tuple[Study, tuple[str, ...]]:
+    """Find the models or agents that a user names, such as ``model`` or ``model+scaffold``.
+
+    Args:
+        study: A study with responses.
+        names: Names of models, or of agents: model, scaffold and effort joined by ``+``, with or without blanks.
+
+    Returns:
+        Where one of them is an agent's, the study with agents as its models, and the agents' names; else the study
+        and the names as they are.
+
+    Raises:
+        InputError: A model is named that is several agents, beside an agent.
+    """
+    models = set(study.require("responses")[MODEL].astype(str))
+    design = agent_design(study)
+    if design is None or models.issuperset(names):
+        return study, tuple(names)
+    agents = {_joined(subject): subject for subject in design.subjects}
+    if not any(_joined(name) in agents for name in names):
+        return study, tuple(names)
+    return with_agents(study), tuple(_agent_of(study, design, agents.get(_joined(name)), name) for name in names)
+
+
+def _joined(name: str) -> str:
+    return re.sub(r"\s*\+\s*", "+", name.strip())
+
+
+def _agent_of(study: Study, design: AgentDesign, agent: str | None, name: str) -> str:
+    """Return the agent of a name; a model in one scaffold is the agent in it."""
+    own = [subject for subject, model in zip(design.subjects, design.parts[MODEL], strict=True) if model == name]
+    if agent is not None or not own:
+        return agent or name
+    if len(own) > 1:
+        raise InputError(f"{study.name}: '{name}' is {len(own)} agents: {first_few(own)}; name one of them")
+    return own[0]
+
+
+def pooled_agents(study: Study, names: Sequence[str]) -> tuple[str, ...]:
+    """Say which of these models come in several scaffolds or efforts, whose answers are pooled.
+
+    Args:
+        study: A study with responses.
+        names: Names of models.
+
+    Returns:
+        A line for each model of several agents, which names them.
+    """
+    design = agent_design(study)
+    if design is None:
+        return ()
+    lines: list[str] = []
+    for name in names:
+        own = [subject for subject, model in zip(design.subjects, design.parts[MODEL], strict=True) if model == name]
+        if len(own) > 1:
+            lines.append(
+                f"'{name}' is {len(own)} agents ({first_few(own)}), whose answers to an item are pooled; name one of"
+                " them to look at it alone"
+            )
+    return tuple(lines)
+
+
 def subjects_of(study: Study, facets: Sequence[str]) -> tuple[Study, AgentDesign | None]:
     """Return the study with its subjects as models, and what they are made of; None where no facet varies.
 
@@ -245,10 +307,10 @@ def effort_ranks(names: Sequence[str]) -> dict[str, float] | None:
         return {name: float(EFFORTS.index(name.lower())) for name in names}
     numbers: dict[str, float] = {}
     for name in names:
-        found = re.fullmatch(r"[^\d]*?(\d+(?:\.\d+)?)\s*(k|m)?(?:\s*tokens?)?", name.lower())
-        if found is None:
+        match = re.fullmatch(r"[^\d]*?(\d+(?:\.\d+)?)\s*(k|m)?(?:\s*tokens?)?", name.lower())
+        if match is None:
             return None
-        numbers[name] = float(found[1]) * {"k": 1e3, "m": 1e6}.get(found[2] or "", 1.0)
+        numbers[name] = float(match[1]) * {"k": 1e3, "m": 1e6}.get(match[2] or "", 1.0)
     return numbers
 
 

@@ -164,7 +164,7 @@ def check_study(study: Study) -> StudyCheck:
         *_odd_files(study),
         *_odd_joins(all_joins),
         *_odd_responses(study),
-        *_odd_confidences(study),
+        *odd_confidences(study),
         *_unchecked_judges(study),
         *_odd_items(study),
         *names_alike(study),
@@ -193,7 +193,22 @@ def names_alike(study: Study) -> list[str]:
                 f"{counted(len(pairs), f'name of {NAMED[column]}', 'differ')} only in form: {first_few(pairs)};"
                 f" give each one name"
             )
-    return odd
+    return [*odd, *_same_but_for_the_provider(study)]
+
+
+def _same_but_for_the_provider(study: Study) -> list[str]:
+    """Name models of one name under several providers, such as ``openai/gpt-4o`` and ``azure/gpt-4o``."""
+    by_name: dict[str, list[str]] = {}
+    for model in [] if study.responses is None else sorted(map(str, study.responses["model"].unique())):
+        by_name.setdefault(_plain_form(model.rsplit("/", 1)[-1]), []).append(model)
+    alike = [" and ".join(names) for names in by_name.values() if len({_plain_form(name) for name in names}) > 1]
+    if not alike:
+        return []
+    return [
+        f"{counted(len(alike), 'model', 'stand')} under several names that differ before the last '/' alone:"
+        f" {first_few(alike, 2)}; where these are one model, give it one name: --rename FILE (columns from, to) of"
+        " 'capscope import' or 'capscope merge STUDY --out NEW'"
+    ]
 
 
 def _is_named(frame: pd.DataFrame, column: str) -> bool:
@@ -247,10 +262,29 @@ def _odd_responses(study: Study) -> list[str]:
             if len(flat):
                 have = "has" if len(flat) == 1 else "have"
                 odd.append(f"{counted(len(flat), noun)} {have} every answer {word}: {first_few(map(str, flat))}")
-    return odd
+    return [*odd, *_odd_blocks(study.responses)]
 
 
-def _odd_confidences(study: Study) -> list[str]:
+def _odd_blocks(responses: pd.DataFrame) -> list[str]:
+    """Name groups of models that answered no item of the others."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    model, models = pd.factorize(responses["model"].astype(str), sort=True)
+    item, items = pd.factorize(responses["item_id"])
+    size = len(models) + len(items)
+    links = coo_matrix((np.ones(len(model), dtype=bool), (model, item + len(models))), (size, size))
+    count, label = connected_components(links, directed=False)
+    if count < 2:
+        return []
+    smallest = np.flatnonzero(label[: len(models)] == np.bincount(label[: len(models)]).argmin())
+    return [
+        f"the models form {count} groups that share no item (one of them: {first_few(models[smallest], 3)}); models of"
+        " different groups cannot be compared"
+    ]
+
+
+def odd_confidences(study: Study) -> list[str]:
     """Name confidences that are no share: self-knowledge cannot use them."""
     odd: list[str] = []
     for name in (CONFIDENCE, AGREEMENT):

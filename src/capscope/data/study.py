@@ -14,6 +14,7 @@ from capscope.data.study_folder import (
     SCHEMA_VERSION,
     STUDY_FILES,
     edited_files,
+    keep_models,
     rated_rubrics,
     read_manifest,
     table_files,
@@ -154,7 +155,7 @@ class Study:
     def save(self, folder: Path | str, *, force: bool = False) -> Path:
         """Write the tables and `study.json` (schema version, sources, hashes); all of it or nothing.
 
-        With `force`, an older study stays whole until the new one is complete.
+        With `force`, an older study stays whole until the new one is complete. A `models.csv` in the folder stays.
 
         Args:
             folder: The folder to write.
@@ -169,6 +170,7 @@ class Study:
             whole_folder(folder, force=force, what="study", holds=STUDY_FILES.__contains__) as complete,
         ):
             self._write(complete)
+            keep_models(folder, complete)
         return folder
 
     @staticmethod

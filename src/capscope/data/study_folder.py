@@ -1,5 +1,6 @@
 """The folder of a study: its files, their hashes in the manifest, and whether it may be written."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from capscope.files import kind_of, refuse_folder, sha256_of
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"
-STUDY_FILES = {MANIFEST, *(f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES)}
+MODELS = tuple(f"models{suffix}" for suffix in SUFFIXES)
+"""A table about the models (cut-offs, families) that a user may put beside the tables of a study."""
+STUDY_FILES = {MANIFEST, *MODELS, *(f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES)}
 """Everything a study folder may hold; `Study.save` replaces a folder that holds nothing else."""
 
 
@@ -27,6 +30,13 @@ def refuse_overwriting(folder: Path, *, force: bool) -> None:
         OutputError: Saving there would overwrite something.
     """
     refuse_folder(folder, force=force, what="study", holds=STUDY_FILES.__contains__)
+
+
+def keep_models(folder: Path, successor: Path) -> None:
+    """Copy the user's table about the models into the folder that takes the place of a study."""
+    for name in MODELS:
+        if (folder / name).is_file():
+            shutil.copy2(folder / name, successor / name)
 
 
 def rated_rubrics(demands: pd.DataFrame | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Decisions from evaluations: may a new version replace the one in use, and what are a judge's scores worth?"""
+"""Decisions from evaluations: release gates, evaluation plans, judge-corrected scores, routing."""
 
 from capscope.decide.gate_evaluation import GateEvaluation, GateEvaluationSettings, evaluate_gate
 from capscope.decide.gate_settings import BenchmarkMargin, GateSettings
@@ -14,6 +14,7 @@ from capscope.decide.planning.evaluation_plan import EvaluationPlan, PlanSetting
 from capscope.decide.planning.plan_summary import plan_text
 from capscope.decide.release_gate import GateResult, draw_chances, gate, plan_gate
 from capscope.decide.routing.cost_per_success import SuccessCosts, success_costs
+from capscope.decide.routing.evidence import RouteSettings
 from capscope.decide.routing.prices import ModelPrices
 from capscope.decide.routing.route_evaluation import RouteEvaluation, RouterScore, evaluate_route
 from capscope.decide.routing.routes import Routes, route
@@ -40,6 +41,7 @@ __all__ = [
     "PlanSettings",
     "ModelPrices",
     "RouteEvaluation",
+    "RouteSettings",
     "RouterScore",
     "Routes",
     "SuccessCosts",

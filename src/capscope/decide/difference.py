@@ -2,7 +2,7 @@
 
 The estimator is a difference estimator with cross-fitted predictions (augmented inverse probability weighting): the
 mean of the predictions over the suite, plus the mean of the prediction errors on the answered items, each weighted by
-the inverse of its chance to be drawn. It is unbiased whatever the predictor is; a good predictor makes it narrow
+the inverse of its chance to be drawn. It is unbiased for any predictor; a good predictor narrows the interval
 (Särndal, Swensson & Wretman, 1992; Chernozhukov et al., 2018).
 """
 
@@ -19,33 +19,33 @@ from capscope.decide.version_answers import VersionAnswers
 from capscope.errors import InputError
 
 FEWEST_ANSWERS = 2
-"""Answers under which nothing can be said of the spread."""
+"""Fewest answers from which a variance is estimated."""
 
 FEWEST_CLUSTERS = 20
-"""Tasks under which an error over tasks is itself hardly known."""
+"""Fewest tasks from which an error over tasks is estimated."""
 
 EXPECTED_DRAWS = 10
-"""The expected variance of contributions weighs as much as so many observed contributions, as in an adaptive run."""
+"""Number of observed contributions that the expected variance of contributions weighs as much as."""
 
 FEWEST_FOR_PREDICTION = 30
-"""Paired answers under which predictions are left out: they cannot be fitted."""
+"""Fewest paired answers to which predictions are fitted."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Candidate less baseline, in shares of the score from -1 to 1."""
+    """Difference of mean scores, candidate minus baseline, from -1 to 1."""
 
     estimate: float
     """The estimated difference."""
     suite_se: float
-    """Standard error as to these items, each answered once: 0 where every item was answered."""
+    """Standard error for these items, each answered once: 0 where every item was answered."""
     redrawn_se: float
-    """Standard error as to the same items answered anew: that of the suite, and what runs change. Where no repeated
-    runs tell how much that is, all of the differences count as luck, as if items were new ones."""
+    """Standard error for the same items answered again: that of the suite plus run variance. Without repeated runs
+    all variance of the item differences counts as run variance, as if the items were new ones."""
     item_se: float
-    """Standard error as to new items of the same kind, item by item; at least `redrawn_se`."""
+    """Standard error for new items of the same kind, sampled one by one; at least `redrawn_se`."""
     new_items_se: float
-    """Standard error as to new items of the same kind where items of one task move together; at least `item_se`."""
+    """Standard error for new items of the same kind, sampled by task; at least `item_se`."""
     clusters: int
     """Number of tasks among the answered items."""
     n_answers: int
@@ -55,11 +55,11 @@ class Difference:
     explained: float
     """Share of the variance of item differences that the predictions explain, out of sample; 0 without predictions."""
     noise: RunNoise | None = None
-    """What repeated runs tell of luck; None where there are none, or where they say no more than the items."""
+    """Run variance from repeated runs; None without repeats, or where it is not below the variance over items."""
 
     @property
     def effective_answers(self) -> float:
-        """Paired answers that would tell as much without predictions."""
+        """Number of paired answers that would give the same precision without predictions."""
         return self.n_answers / max(1 - self.explained, 1e-9)
 
     def interval(self, quantile: float, error: float | None = None) -> tuple[float, float]:
@@ -73,7 +73,7 @@ class Difference:
         return max(-1.0, self.estimate - half), min(1.0, self.estimate + half)
 
     def another_run_interval(self, quantile: float) -> tuple[float, float]:
-        """Bounds as to another run of both versions; Student's t where repeats tell roughly how much runs change."""
+        """Bounds for another run of both versions; Student's t where the run variance is estimated."""
         return self.interval(self.run_quantile(quantile), self.redrawn_se)
 
     def run_quantile(self, quantile: float) -> float:
@@ -82,7 +82,7 @@ class Difference:
         return quantile if np.isinf(free) else max(quantile, -float(stdtrit(free, float(ndtr(-quantile)))))
 
     def tail_of(self, size: float) -> float:
-        """Chance that luck of runs and draws exceeds so many standard errors, on one side."""
+        """One-sided probability that the error of runs and draws exceeds `size` standard errors."""
         free = self._freedom
         return float(ndtr(-size)) if np.isinf(free) else float(stdtr(free, -size))
 
@@ -91,7 +91,7 @@ class Difference:
         return np.inf if self.noise is None else self.noise.freedom(self.n_items, self.suite_se**2)
 
     def new_items_interval(self, quantile: float, tail: float) -> tuple[float, float]:
-        """Bounds as to new items; Student's t over tasks where the error over tasks is the wider one."""
+        """Bounds for new items; Student's t over tasks where the error over tasks is the larger one."""
         if self.new_items_se > self.item_se and self.clusters > 1:
             quantile = max(quantile, float(stdtrit(self.clusters - 1, 1 - tail)))
         return self.interval(quantile, self.new_items_se)
@@ -99,24 +99,24 @@ class Difference:
 
 @dataclass(frozen=True)
 class DrawSequence:
-    """How items were drawn one after the other, each given the answers before it; NaN for items that were not drawn."""
+    """Sequential draws of items, each given the answers before it; NaN for items that were not drawn."""
 
     number: Float[np.ndarray, " item"]
-    """Place of each item in the order of draws."""
+    """Position of each item in the order of draws."""
     chance: Float[np.ndarray, " item"]
-    """Its chance to be the next one at its draw."""
+    """Probability of each item to be drawn at its step."""
     spread: Float[np.ndarray, " item"]
-    """Standard deviation of its contribution to the mean score, as expected before its answer."""
+    """Standard deviation of its contribution to the mean score, as predicted before its answer."""
 
 
 @dataclass(frozen=True)
 class PairedDifferences:
-    """Differences on the items that both versions answered, and what predicts them."""
+    """Differences on the items that both versions answered, with their predictions."""
 
     answered: Int[np.ndarray, " row"]
     """Positions of these items in the suite."""
     difference: RowFloats
-    """Candidate less baseline on each of them."""
+    """Candidate minus baseline on each of them, from -1 to 1."""
     prediction: Prediction
     """Predictions for the suite, and their errors on the answered items."""
     share: RowFloats
@@ -126,7 +126,7 @@ class PairedDifferences:
     task: np.ndarray
     """Task of each answered item."""
     sequence: "DrawSequence | None" = None
-    """How the items were drawn, where each was drawn given the answers before it; None where chances were known."""
+    """Sequential draws, where each item was drawn given the answers before it; None where chances were fixed."""
     repeats: RepeatedAnswers | None = None
     """Repeated runs of both versions and of past models, where there are any."""
 
@@ -145,8 +145,8 @@ class PairedDifferences:
             answers: Answers of both versions and of past models.
             chance: Chance of each item of the suite to have been drawn for the candidate; None for even draws.
             predicted: Whether past models and the baseline's own answers may predict the difference.
-            features: What `features_of` returned for these past models and this baseline, where that is known already.
-            sequence: How the items were drawn, where each was drawn given the answers before it; in place of `chance`.
+            features: Result of `features_of` for these past models and this baseline; None computes it.
+            sequence: Sequential draws, instead of `chance`, where each item was drawn given the answers before it.
 
         Raises:
             InputError: Fewer than two items were answered by both.
@@ -160,7 +160,7 @@ class PairedDifferences:
         difference = answers.candidate_score[pair] - answers.baseline_score[pair]
         share = np.full(len(pair), len(pair) / len(answers.items)) if chance is None else chance[pair]
         if sequence is not None:
-            # an answer's weight in predictions and wider errors; the estimate takes the chances of the sequence
+            # weights of the predictions and of the errors over items; the estimate uses the sequence's chances
             share = np.minimum(1, len(pair) * sequence.chance[pair])
         if predicted and len(pair) >= FEWEST_FOR_PREDICTION:
             known = features_of(answers) if features is None else features
@@ -200,7 +200,7 @@ class PairedDifferences:
         return Difference(estimate, suite, redrawn, item, new_items, clusters, n, n_items, explained, noise)
 
     def _redrawn(self, whole: Bool[np.ndarray, " item"], suite: float, item: float) -> tuple[float, RunNoise | None]:
-        """Error as to another run of both, by repeated runs where they say more than the items."""
+        """Standard error for another run of both, with the run variance where it is below the variance over items."""
         if self.repeats is None:
             return item, None
         weight = np.ones(len(whole))
@@ -214,10 +214,10 @@ class PairedDifferences:
     def _of_sequence(
         self, sequence: "DrawSequence", whole: Bool[np.ndarray, " item"], inside: Bool[np.ndarray, " row"]
     ) -> tuple[float, float]:
-        """Estimate from draws without replacement, and its standard error (Des Raj, 1956).
+        """Estimate from sequential draws without replacement, and its standard error (Des Raj, 1956).
 
-        Each draw estimates the sum of the prediction errors: those of the items before it, and its own divided by its
-        chance to be next. These estimates are uncorrelated, and count by the inverse of their expected variance.
+        Each draw estimates the sum of the prediction errors: the errors of the items before it, plus its own error
+        divided by its probability. These estimates are uncorrelated and weighted by their inverse expected variance.
         """
         order = np.argsort(sequence.number[self.answered])
         rows = self.answered[order]
@@ -231,14 +231,14 @@ class PairedDifferences:
             own = self.prediction.error[inside]
             return estimate, float(np.sqrt(variance_of(own, np.ones(len(own))) / effective))
         seen = float((weight**2) @ (sums - weight @ sums) ** 2) * effective / max(effective - 1, 1) / n_items**2
-        # large contributions are rare: their expected variance, known before the answers, counts beside what was seen
+        # large contributions are rare: the variance expected before the answers is pooled with the observed one
         expected = float(weight**2 @ sequence.spread[rows] ** 2)
         return estimate, float(np.sqrt((effective * seen + EXPECTED_DRAWS * expected) / (effective + EXPECTED_DRAWS)))
 
     def _wider_errors(
         self, whole: Bool[np.ndarray, " item"], inside: Bool[np.ndarray, " row"], suite: float
     ) -> tuple[float, float, int]:
-        """Errors as to new items, one by one and over tasks, and the number of tasks."""
+        """Standard errors for new items, sampled one by one and by task, and the number of tasks."""
         error, task = self.prediction.error[inside], self.task[inside]
         n, clusters = len(error), len(set(task))
         weight = 1 / self.share[inside] if self.drawn else np.ones(n)
@@ -256,16 +256,16 @@ class PairedDifferences:
 
 
 def features_of(answers: VersionAnswers) -> ItemFeatures:
-    """Features of the items that predict differences; the baseline's answers are among them where it has no gaps."""
+    """Item features that predict differences; they include the baseline's answers where it answered every item."""
     return item_features(answers.past_score, answers.baseline_score if answers.complete else None)
 
 
 def variance_of(error: RowFloats, weight: RowFloats) -> float:
-    """Weighted variance of errors; where all agree, one full flip each way is added, since no sample rules flips out.
+    """Weighted variance of errors; where all errors are equal, one error of +1 and one of -1 are added.
 
     Args:
         error: Errors, from -1 to 1.
-        weight: How much each counts.
+        weight: Weight of each error.
     """
     if np.ptp(error) == 0:
         error = np.concatenate([error, [error[0] - 1, error[0] + 1]])
@@ -279,7 +279,7 @@ def drawn_se(error: RowFloats, share: RowFloats, n_items: int) -> float:
 
     Args:
         error: Error of each drawn item.
-        share: Its chance to have been drawn.
+        share: Probability of each item to be drawn.
         n_items: Items drawn from.
     """
     keep, n = 1 - share, len(error)
@@ -293,7 +293,7 @@ def drawn_se(error: RowFloats, share: RowFloats, n_items: int) -> float:
 
 
 def _clustered_se(error: RowFloats, weight: RowFloats, task: np.ndarray) -> float:
-    """Standard error over whole tasks (Liang & Zeger, 1986), with the correction for few of them."""
+    """Cluster-robust standard error over tasks (Liang & Zeger, 1986), corrected for few clusters."""
     _, index = np.unique(task, return_inverse=True)
     total = np.bincount(index, weight / weight.sum() * (error - np.average(error, weights=weight)))
     return float(np.sqrt(len(total) / (len(total) - 1) * (total**2).sum()))

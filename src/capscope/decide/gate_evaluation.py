@@ -1,4 +1,4 @@
-"""Measure the gate on pairs of past models: its error, coverage and verdicts, against the plain paired mean."""
+"""Evaluation of the gate on pairs of past models: error, coverage and verdicts, compared with the plain paired mean."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -24,49 +24,49 @@ Design = Literal["even", "flips"]
 
 @dataclass(frozen=True, kw_only=True)
 class GateEvaluationSettings:
-    """What is measured."""
+    """Settings of an evaluation of the gate."""
 
     size: int = 200
-    """Answers of the candidate."""
+    """Number of answers of the candidate."""
     pairs: int = 40
-    """Pairs of models."""
+    """Number of pairs of models."""
     seeds: int = 5
-    """Draws of items for each pair."""
+    """Number of draws of items for each pair."""
     within: float = 0.05
-    """Largest difference in mean score between the models of a pair that are chosen here."""
+    """Largest difference in mean score between the models of a pair; does not apply to `named` pairs."""
     named: tuple[tuple[str, str], ...] = ()
     """Pairs of baseline and candidate to use instead of chosen ones."""
     setting: Setting = "complete"
     """Whether the baseline has answered the whole suite, or only the candidate's items."""
     design: Design = "flips"
-    """How items are drawn: spread over kinds of items, by the chance of a flip (with fewer than 40 past models, at even
-    chances); or at even chances without spreading them."""
+    """How items are drawn. `flips`: stratified by kind of item, by the probability that the versions' answers differ
+    (equal probabilities with fewer than 40 past models); `even`: a simple random sample."""
     margin: float = 0.01
     """Largest acceptable loss."""
     level: float = 0.95
     """Coverage of the intervals."""
     fixed: bool = False
-    """Whether verdicts take it that another run would give the same answers."""
+    """Whether verdicts assume that another run gives the same answers."""
     seed: int = 0
     """Seed of the choice of pairs and of all draws."""
 
 
 @dataclass(frozen=True)
 class GateEvaluation:
-    """How far off the gate is; points are hundredths of the score."""
+    """Error of the gate, as shares of the score; points are hundredths."""
 
     settings: GateEvaluationSettings
-    """What was measured."""
+    """Settings of the evaluation."""
     n_pairs: int
-    """Pairs measured."""
+    """Number of pairs."""
     worth: float
-    """Squared error of the plain paired mean over that of the gate."""
+    """Mean squared error of the plain paired mean, divided by that of the gate."""
     rmse: float
     """Root mean squared error of the gate, as a share."""
     paired_rmse: float
     """Root mean squared error of the plain paired mean, as a share."""
     coverage: float
-    """Share of the gate's intervals that hold the difference on the whole suite."""
+    """Share of the gate's intervals that contain the difference on the whole suite."""
     width: float
     """Mean width of the gate's intervals, as a share."""
     verdicts: dict[str, dict[str, float]]
@@ -101,15 +101,15 @@ class _Pair:
 def evaluate_gate(study: Study, settings: GateEvaluationSettings | None = None, workers: int = 1) -> GateEvaluation:
     """Measure the gate on pairs of models that answered the same items.
 
-    Each pair is kept out of the past models. The truth is the difference over all items that both answered.
+    A pair is not among its past models. The true difference is the one over all items that both answered.
 
     Args:
         study: Responses of many models.
-        settings: Size, pairs, draws.
+        settings: Number of answers, pairs, draws.
         workers: Number of processes.
 
     Returns:
-        Error and coverage of the difference, worth of an answer, and verdicts by the true difference.
+        Error and coverage of the difference, efficiency relative to the paired mean, and verdicts by true difference.
 
     Raises:
         InputError: No two models share more items than are to be drawn.
@@ -142,13 +142,13 @@ def _named_pairs(study: Study, responses: Responses, settings: GateEvaluationSet
 def chosen_pairs(
     score: ModelItem, within: float, shared: int, pairs: int | None = None, seed: int = 0
 ) -> list[tuple[int, int]]:
-    """Ordered pairs of models near each other in mean score, drawn at random.
+    """Ordered pairs of models with similar mean scores, drawn at random.
 
     Args:
         score: Mean scores, NaN where not administered; shape (model, item).
         within: Largest difference in mean score.
-        shared: Items that both must have answered, and one more.
-        pairs: Most pairs; None for all.
+        shared: A pair must share more than this number of answered items.
+        pairs: Largest number of pairs; None for all.
         seed: Seed of the choice.
     """
     known = ~np.isnan(score)
@@ -181,7 +181,7 @@ def pair_answers(study: Study, responses: Responses, score: ModelItem, pair: tup
 
 
 def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:
-    """For each draw: truth, the gate's error, the paired mean's error, half-width, verdict."""
+    """For each draw: true difference, error of the gate, error of the paired mean, half-width, verdict."""
     answers, settings = pair.answers, pair.settings
     rng = np.random.default_rng(pair.seed)
     change = answers.candidate_score - answers.baseline_score
@@ -203,10 +203,10 @@ def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:
             old = np.full(n_items, np.nan)
             old[drawn] = answers.baseline_score[drawn]
             seen = replace(seen, baseline_score=old)
-        found = PairedDifferences.of(seen, None if settings.design == "even" else chance, features=features).over()
-        error, plain = found.estimate - truth, float(change[even].mean()) - truth
-        verdict = verdict_of(found, quantile, settings.margin, settings.fixed)
-        rows.append((truth, error, plain, quantile * found.suite_se, verdict))
+        difference = PairedDifferences.of(seen, None if settings.design == "even" else chance, features=features).over()
+        error, plain = difference.estimate - truth, float(change[even].mean()) - truth
+        verdict = verdict_of(difference, quantile, settings.margin, settings.fixed)
+        rows.append((truth, error, plain, quantile * difference.suite_se, verdict))
     return rows
 
 
@@ -229,7 +229,7 @@ def _summary(
 
 
 def _ratio(plain: float, error: float) -> float:
-    """Squared error of the paired mean over that of the gate; NaN where the gate never erred."""
+    """Ratio of two squared errors; NaN where that of the gate is 0."""
     return plain / error if error > 0 else float("nan")
 
 

@@ -1,8 +1,7 @@
-"""Settings of a release decision: looks at growing data, and margins of single benchmarks, all of which must hold.
+"""Settings of a release decision: interim analyses (looks) of growing data, and margins of single benchmarks.
 
-With several looks, the error rate is spent a little at each one. Bounds follow the spending function of O'Brien and
-Fleming's shape (Lan & DeMets, 1983), found by recursive integration over the looks before (Armitage, McPherson & Rowe,
-1969).
+With several looks, the error rate is divided over them by the O'Brien-Fleming-type spending function (Lan & DeMets,
+1983); bounds are computed by recursive integration over the earlier looks (Armitage, McPherson & Rowe, 1969).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +21,10 @@ from capscope.errors import InputError, nearest
 Scope = Literal["benchmark", "task", "demand"]
 
 GRID = 801
-"""Points on which the distribution of the score is carried from look to look."""
+"""Number of grid points for the distribution of the test statistic at a look."""
 
 WIDEST = 8.0
-"""Bound in standard deviations at a look that may spend next to nothing."""
+"""Largest bound, in standard deviations, for a look with nearly no error rate to spend."""
 
 FEWEST_IN_SCOPE = 10
 """Answers under which a scope is left out of the list."""
@@ -53,7 +52,7 @@ class GateSettings:
     """Number of looks planned, at even steps."""
 
     def __post_init__(self) -> None:
-        """Refuse settings out of range.
+        """Validate the settings.
 
         Raises:
             InputError: A number out of range.
@@ -72,7 +71,7 @@ class GateSettings:
         return self.quantile_of(1)
 
     def quantile_of(self, tests: int) -> float:
-        """Half-width of this look's interval in standard errors, where any of so many tests may err."""
+        """Half-width of this look's interval in standard errors, corrected for a number of tests."""
         alpha = (1 - self.level) / tests
         if self.looks == 1:
             return float(ndtri(1 - alpha / 2))
@@ -81,7 +80,7 @@ class GateSettings:
 
 @dataclass(frozen=True)
 class BenchmarkMargin:
-    """The decision on one benchmark that has a margin of its own."""
+    """Decision on one benchmark with its own margin."""
 
     benchmark: str
     """The benchmark."""
@@ -90,7 +89,7 @@ class BenchmarkMargin:
     verdict: Verdict
     """`ship`, `hold` or `undecided`; undecided too with fewer than ten answers."""
     difference: float | None
-    """Candidate less baseline; None with fewer than ten answers."""
+    """Candidate minus baseline, from -1 to 1; None with fewer than ten answers."""
     lower: float | None
     """Lower bound."""
     upper: float | None
@@ -100,22 +99,22 @@ class BenchmarkMargin:
 
 
 def joint_verdict(difference: Difference, settings: GateSettings, margins: tuple[BenchmarkMargin, ...]) -> Verdict:
-    """One verdict of all margins: all must ship, each at its own error rate; one that is held holds (corrected).
+    """Combine the verdicts of all margins: `ship` if all ship, `hold` if one holds after correction for their number.
 
-    Shipping is an intersection of tests, so that its error stays that of one test (Berger, 1982).
+    Shipping is an intersection-union test, so its error rate is that of one test (Berger, 1982).
     """
     whole = verdict_of(difference, settings.quantile, settings.margin, settings.fixed)
     strict = verdict_of(difference, settings.quantile_of(1 + len(margins)), settings.margin, settings.fixed)
-    if strict == "hold" or any(found.verdict == "hold" for found in margins):
+    if strict == "hold" or any(margin.verdict == "hold" for margin in margins):
         return "hold"
-    shipped = whole == "ship" and all(found.verdict == "ship" for found in margins)
+    shipped = whole == "ship" and all(margin.verdict == "ship" for margin in margins)
     return "ship" if shipped else "undecided"
 
 
 def benchmark_margins(
     answers: VersionAnswers, settings: GateSettings, pairs: PairedDifferences
 ) -> Iterator[BenchmarkMargin]:
-    """Decide on each benchmark that has a margin of its own.
+    """Decide on each benchmark with its own margin.
 
     Raises:
         InputError: There is no such benchmark.
@@ -131,17 +130,17 @@ def benchmark_margins(
         if n < FEWEST_IN_SCOPE:
             yield BenchmarkMargin(name, margin, "undecided", None, None, None, n)
             continue
-        found = pairs.over(part)
-        verdict = verdict_of(found, settings.quantile, margin, settings.fixed)
-        if verdict == "hold" and verdict_of(found, strict, margin, settings.fixed) != "hold":
+        difference = pairs.over(part)
+        verdict = verdict_of(difference, settings.quantile, margin, settings.fixed)
+        if verdict == "hold" and verdict_of(difference, strict, margin, settings.fixed) != "hold":
             verdict = "undecided"
         fixed, bound = settings.fixed, settings.quantile
-        bounds = found.interval(bound) if fixed else found.another_run_interval(bound)
-        yield BenchmarkMargin(name, margin, verdict, found.estimate, *bounds, n)
+        bounds = difference.interval(bound) if fixed else difference.another_run_interval(bound)
+        yield BenchmarkMargin(name, margin, verdict, difference.estimate, *bounds, n)
 
 
 def spent_alpha(fraction: float, alpha: float) -> float:
-    """Two-sided error rate that may be spent once this share of the information is in.
+    """Two-sided error rate that may be spent up to this share of the information (Lan & DeMets, 1983).
 
     Args:
         fraction: Share of the planned information, from 0 to 1.
@@ -153,11 +152,11 @@ def spent_alpha(fraction: float, alpha: float) -> float:
 
 
 def look_quantiles(fractions: Sequence[float], alpha: float = 0.05) -> list[float]:
-    """Half-widths, in standard errors, of the interval at each look, such that all cover together.
+    """Half-widths, in standard errors, of the intervals at all looks, with simultaneous coverage.
 
     Args:
         fractions: Share of the planned information at each look, increasing, the last at most 1.
-        alpha: Chance that any of the intervals misses.
+        alpha: Probability that at least one interval misses.
 
     Raises:
         InputError: The shares do not increase from above 0 to at most 1.
@@ -186,7 +185,7 @@ def _bound(crossing: Callable[[float], float], increment: float) -> float:
 
 
 def _crossing(grid: np.ndarray, density: np.ndarray, step: float, scale: float) -> Callable[[float], float]:
-    """Chance of having stayed inside before and of crossing a bound at this look, as a function of the bound."""
+    """Probability of first crossing a bound at this look, as a function of the bound."""
 
     def chance(bound: float) -> float:
         edge = bound * scale
@@ -200,7 +199,7 @@ def _crossing(grid: np.ndarray, density: np.ndarray, step: float, scale: float) 
 
 
 def _carried(grid: np.ndarray, density: np.ndarray, step: float, edge: float) -> tuple[np.ndarray, np.ndarray]:
-    """Density of the score at this look on the paths that stayed inside all bounds."""
+    """Density of the test statistic at this look on the paths that have crossed no bound."""
     new = np.linspace(-edge, edge, GRID)
     if not len(grid):
         return new, np.exp(-0.5 * new**2 / step) / np.sqrt(2 * np.pi * step)

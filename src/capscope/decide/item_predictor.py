@@ -1,8 +1,8 @@
-"""Predict a difference item by item from past models, so that few answers of a candidate say more.
+"""Prediction of the difference of two versions on every item from past models, which narrows the gate's interval.
 
-The prior of the differences is a Gaussian process over items whose covariance is what past models show: items that
-past models passed and failed together are taken to gain and lose together. It is fitted to the items that the candidate
-answered, and leave-one-out predictions in closed form keep each correction independent of the item it corrects.
+The prior of the differences is a Gaussian process over items with the covariance of past models' scores: items that
+past models passed and failed together have correlated differences. It is fitted to the items that the candidate
+answered. The prediction of an answered item leaves that item out (leave-one-out, in closed form).
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from jaxtyping import Float, Int
 from capscope.axes import ModelItem, RowFloats
 
 NOISE = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Variances of what no past model explains, of which leave-one-out error chooses."""
+"""Candidates for the noise variance, chosen by leave-one-out error."""
 
 LEVEL_SCALE, DIFFICULTY_SCALE = 2.0, 0.3
 """Prior standard deviations of the common difference and of its slope on item difficulty (in its standard deviations).
 
-They are wide beside what answers tell: half and twice of each changed no figure of the benchmarks by 2 %.
+They are weakly informative: with half or twice of each, no figure of the benchmarks changed by 2 %.
 """
 
 LEAST_PAST = 3
-"""With fewer past models their common variation is noise and is left out."""
+"""Fewest past models from which a covariance is estimated."""
 
 ItemFeatures = Float[np.ndarray, "item feature"]
 
@@ -32,7 +32,7 @@ class Prediction:
     """Predicted differences and the errors of the predictions on the items that were answered."""
 
     error: RowFloats
-    """Observed less predicted difference of each answered item, predicted without it."""
+    """Observed minus leave-one-out predicted difference of each answered item."""
     fitted: Float[np.ndarray, " item"]
     """Predicted difference of every item of the suite, from all answered items."""
 
@@ -68,7 +68,7 @@ def predict_differences(
         features: See `item_features`.
         answered: Positions of the answered items.
         difference: Observed difference of each of them, from -1 to 1.
-        weight: How much each counts in the choice of the noise: the inverse of its chance to be drawn.
+        weight: Weight of each in the choice of the noise variance: the inverse of its chance to be drawn.
     """
     left, value, right = np.linalg.svd(features[answered], full_matrices=False)
     best: tuple[float, RowFloats, RowFloats] | None = None

@@ -1,4 +1,4 @@
-"""Scores that a judge model gave, corrected by a few labels of people; refused where the labels do not carry."""
+"""Mean scores by a judge model, corrected with a few human labels; refused where labels do not cover all answers."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,19 +16,19 @@ from capscope.decide.judge_labels import FEWEST_LABELS, LabelSheet, label_covera
 from capscope.errors import InputError, nearest, refuse_absent_model
 
 LEAST_VARIANCE = 0.05
-"""Variance of labels that is reckoned with where none is known: a share of right answers of 5 or 95 %."""
+"""Lower bound of the variance of labels, for planning: that at a mean score of 5 or 95 %."""
 
 
 @dataclass(frozen=True)
 class CorrectedScore:
-    """One model's mean score as its judge gave it and as people would; shares from 0 to 1."""
+    """Mean score of one model by its judge, and its corrected mean score; shares from 0 to 1."""
 
     model: str
-    """Whose answers were scored."""
+    """Name of the model."""
     n_answers: int
-    """Answers that the judge scored."""
+    """Number of answers that the judge scored."""
     n_labels: int
-    """Answers among them that people labelled."""
+    """Number of these with a human label."""
     judge_mean: float
     """Mean score by the judge."""
     score: float | None
@@ -38,13 +38,13 @@ class CorrectedScore:
     upper: float | None
     """Upper bound of the corrected mean."""
     severity: float | None
-    """Judge's mean less the label's mean over the labelled answers; above 0 the judge is lenient."""
+    """Mean of judge minus label over the labelled answers; above 0 the judge is lenient."""
     further_labels: int | None
-    """Labels beyond these for the wanted width; 0 where it is reached, None where none was asked for."""
+    """Number of further labels for the wanted width; 0 where it is reached, None where no width is given."""
     refused: str
     """Why there is no corrected mean; empty where there is one."""
     warnings: tuple[str, ...] = ()
-    """What limits the correction."""
+    """Limitations of the correction, one line each."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class JudgeScores:
     """Corrected scores of all models of a study."""
 
     truth: str
-    """Whose labels are the truth."""
+    """Name of the judge whose labels are the truth."""
     estimator: str
-    """How scores were corrected."""
+    """Name of the estimator."""
     level: float
     """Coverage of the intervals."""
     scores: tuple[CorrectedScore, ...]
@@ -62,7 +62,7 @@ class JudgeScores:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        models = {found.model: {k: v for k, v in asdict(found).items() if k != "model"} for found in self.scores}
+        models = {score.model: {k: v for k, v in asdict(score).items() if k != "model"} for score in self.scores}
         return {"truth": self.truth, "estimator": self.estimator, "level": self.level, "models": models}
 
 
@@ -77,16 +77,16 @@ def judge_scores(  # noqa: PLR0913 - all but the study are keywords with default
     width: float | None = None,
     level: float = 0.95,
 ) -> JudgeScores:
-    """Correct the mean scores that a judge gave by the labels of people.
+    """Correct the mean scores by a judge with human labels.
 
     Args:
         study: Responses with the facet `judge`; a study or its folder.
         truth: Name of the judge whose scores are the truth.
         judge: The judge to correct; by default the one with the most scores.
-        models: Whose scores to correct; all by default.
+        models: Names of the models to correct; by default all.
         sheet: Labels and the chances they were drawn with, from `label_sheet`; None for an even draw.
         estimator: Name of an estimator; see `JUDGE_ESTIMATORS`.
-        width: Wanted width of the intervals, as a share, for which the labels needed are named.
+        width: Wanted width of the intervals, as a share, for which the number of further labels is computed.
         level: Coverage of the intervals.
 
     Returns:
@@ -101,23 +101,23 @@ def judge_scores(  # noqa: PLR0913 - all but the study are keywords with default
         raise InputError(f"width {width:g} is no width of an interval; give a share between 0 and 1, such as 6pp")
     unlabelled = sheet is not None or width is not None
     judged = chosen_models(study, judged_answers(study, truth, judge, may_lack_truth=unlabelled), models, sheet)
-    found = tuple(_corrected(answers, chosen, sheet, width, level) for answers in judged)
-    return JudgeScores(truth, estimator, level, found)
+    scores = tuple(_corrected(answers, chosen, sheet, width, level) for answers in judged)
+    return JudgeScores(truth, estimator, level, scores)
 
 
 def chosen_models(
     study: Study, judged: Iterable[JudgedAnswers], models: Sequence[str], sheet: LabelSheet | None
 ) -> list[JudgedAnswers]:
-    """Keep the models that were asked for, all where none was; those of a sheet must be there too.
+    """Select models by name, or all where no name is given; the models of a sheet must exist too.
 
     Raises:
         InputError: One of them was not judged.
     """
-    found = list(judged)
-    known = [answers.model for answers in found]
+    kept = list(judged)
+    known = [answers.model for answers in kept]
     for name in (*models, *(sheet.models if sheet else ())):
         refuse_absent_model(study.name, name, known)
-    return [answers for answers in found if not models or answers.model in models]
+    return [answers for answers in kept if not models or answers.model in models]
 
 
 def label_plan(  # noqa: PLR0913 - all but the study are keywords with defaults
@@ -132,16 +132,16 @@ def label_plan(  # noqa: PLR0913 - all but the study are keywords with defaults
     level: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Draw the answers that people should label next, with known chances: more of those the prediction is unsure of.
+    """Draw the answers that people should label next, with probabilities that increase with the prediction's variance.
 
     Args:
         study: Responses with the facet `judge`; a study or its folder.
         truth: Name of the judge whose scores are the truth; it need not have given any yet.
         judge: The judge to correct; by default the one with the most scores.
-        models: Whose answers to draw; all by default.
-        sheet: An earlier plan with the labels given since, which count as they are.
+        models: Names of the models; by default all.
+        sheet: An earlier plan with its labels so far.
         width: Wanted width of the intervals, as a share.
-        labels: Labels to draw for each model; by default as many as the width takes.
+        labels: Number of labels to draw for each model; by default as many as the width requires.
         level: Coverage of the intervals.
         seed: Seed of the draw.
 
@@ -201,7 +201,7 @@ def _corrected(
 
 
 def _first_labels(answers: JudgedAnswers, width: float, level: float) -> int:
-    """Labels for a wanted width where there are too few to learn from: as if the judge told nothing."""
+    """Number of labels for a wanted width without information from the judge, where there are too few labels."""
     n, n_answers = int(answers.labelled.sum()), len(answers.judge)
     variance = max(float(answers.judge.mean() * (1 - answers.judge.mean())), LEAST_VARIANCE)
     half = width / 2 / float(ndtri(0.5 + level / 2))
@@ -210,7 +210,7 @@ def _first_labels(answers: JudgedAnswers, width: float, level: float) -> int:
 
 
 def further_labels(estimate: MeanEstimate, n_labels: int, n_answers: int, width: float, level: float) -> int:
-    """Labels beyond these for an interval of the wanted width.
+    """Number of further labels for an interval of the wanted width.
 
     Args:
         estimate: The estimate from the labels so far.

@@ -1,4 +1,4 @@
-"""Answers that judge models scored, a few of which people scored too."""
+"""Answers with scores by judge models and, for a few of them, human labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,52 +14,52 @@ from capscope.errors import InputError, first_few, nearest
 AnswerFloats = Float[np.ndarray, " answer"]
 
 FLATTEST = 1e-9
-"""Spread of a feature under which it tells nothing and is left out."""
+"""Standard deviation below which a feature is constant and left out."""
 
 BANDS = 5
-"""Bands into which a judge's graded scores are cut to compare labelled answers with the others."""
+"""Number of bands of judge scores in which labelled and unlabelled answers are compared."""
 
 HIGH_DEMAND = 3.0
-"""Demand level from which on an item counts as demanding."""
+"""Smallest demand level of a demanding item."""
 
 TASK_SCALE = 0.3
-"""Prior standard deviation of what a task adds to the truth beyond the judge's score."""
+"""Prior standard deviation of the task's effect on the truth, given the judge's score."""
 
 
 @dataclass(frozen=True)
 class JudgedAnswers:
-    """Answers of one model, each scored by a judge; the labels of people where there are any."""
+    """Answers of one model, each with a judge's score, some with a human label."""
 
     model: str
-    """Whose answers they are."""
+    """Name of the model."""
     judge: AnswerFloats
     """Score by the judge, in [0, 1]."""
     label: AnswerFloats
-    """Score by people, in [0, 1]; NaN where nobody labelled the answer."""
+    """Human label, in [0, 1]; NaN without one."""
     features: Float[np.ndarray, "answer feature"]
-    """What is known of each answer, centred: the judge's score first, then other judges' scores, how answers of other
-    models were labelled, the task."""
+    """Centred features of each answer: the judge's score, other judges' scores, labels of other models' answers to the
+    item, the task."""
     items: tuple[str, ...] = ()
     """Item of each answer."""
     kinds: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Of what kind each answer is: `benchmark`, `task`, `judge score` in bands, `demand NAME` high or low."""
+    """Categories of each answer: `benchmark`, `task`, `judge score` in bands, `demand NAME` high or low."""
     chance: AnswerFloats | None = None
-    """Chance of each answer to be labelled; None where labels were drawn evenly."""
+    """Probability of each answer to be labelled; None for a simple random sample."""
 
     @property
     def labelled(self) -> Bool[np.ndarray, " answer"]:
-        """Which answers people labelled."""
+        """Whether each answer has a label."""
         return ~np.isnan(self.label)
 
     def with_labels_at(self, rows: np.ndarray) -> "JudgedAnswers":
-        """The same answers with labels on these rows only."""
+        """Keep the labels of these rows only."""
         label = np.full(len(self.label), np.nan)
         label[rows] = self.label[rows]
         return replace(self, label=label)
 
     @property
     def weight(self) -> Float[np.ndarray, " label"]:
-        """How many answers each labelled one stands for."""
+        """Weight of each labelled answer: the inverse of its probability."""
         n = int(self.labelled.sum())
         return np.full(n, len(self.label) / max(n, 1)) if self.chance is None else 1 / self.chance[self.labelled]
 
@@ -73,10 +73,10 @@ def judged_answers(
         study: Responses with the facet `judge`.
         truth: Name of the judge whose scores are the truth, such as `human`.
         judge: The judge to correct; by default the one with the most scores.
-        may_lack_truth: Whether the study may hold no label at all: labels then come from elsewhere, or are planned.
+        may_lack_truth: Accept a study without any label, whose labels come from a sheet or are yet to be collected.
 
     Yields:
-        The answers of one model, in sorted order; answers that only people scored are left out.
+        The answers of one model, models in sorted order; answers without a judge's score are left out.
 
     Raises:
         InputError: The responses have no facet `judge`, or no such judge.
@@ -140,7 +140,7 @@ def _truth_and_judges(study: Study, truth: str, may_lack_truth: bool) -> pd.Data
 
 
 def _kinds(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Benchmark, task and demands (high or low) of each answer; one value where the study does not say."""
+    """Benchmark, task and demands (high or low) of each answer; constant where the study has no such column."""
     items = table.index.get_level_values("item_id").astype(str)
     labels = labels_of(study, tuple(items))
     if study.demands is None:
@@ -153,7 +153,7 @@ def _kinds(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bands(judge: AnswerFloats) -> np.ndarray:
-    """Judge's scores in up to five bands of like size."""
+    """Judge's scores in up to five bands of similar size."""
     if len(np.unique(judge)) <= BANDS:
         return np.array([f"{value:.3g}" for value in judge], object)
     edges = np.unique(np.quantile(judge, np.linspace(0, 1, BANDS + 1)[1:-1]))
@@ -162,7 +162,7 @@ def _bands(judge: AnswerFloats) -> np.ndarray:
 
 
 def _label_of_other_models(label: pd.Series) -> AnswerFloats:
-    """Mean label that other models' answers to the same item got; NaN where there is none."""
+    """Mean label of other models' answers to the same item; NaN where there is none."""
     by_item = label.groupby(level="item_id")
     total, count = by_item.transform("sum").to_numpy(), by_item.transform("count").to_numpy(float)
     own = label.fillna(0).to_numpy()
@@ -176,7 +176,7 @@ def _features(
     task: np.ndarray,
     label_of_others: AnswerFloats,
 ) -> Float[np.ndarray, "answer feature"]:
-    """Centred features, gaps at their mean, those without spread left out."""
+    """Centred features without constant ones; gaps are filled with the mean."""
     columns = [judge, (judge - judge.mean()) ** 2, *others.T, label_of_others]
     columns += [TASK_SCALE * (task == value) for value in np.unique(task)]
     kept = [_centred(np.asarray(column, float)) for column in columns]

@@ -1,4 +1,4 @@
-"""Measure the estimators of judge-corrected scores where the truth is known: hide most labels and find their mean."""
+"""Evaluation of the judge estimators: most labels are hidden, and estimates compared with the mean of all labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from capscope.errors import InputError
 
 @dataclass(frozen=True)
 class JudgeEvaluation:
-    """Errors of every estimator where the truth is known; shares."""
+    """Error, coverage and width of every estimator, as shares."""
 
     labels: float
-    """Share of the answers whose labels were shown."""
+    """Share of the labels that the estimators could use."""
     n_models: int
-    """Models measured."""
+    """Number of models."""
     errors: dict[str, dict[str, float]]
     """Mean absolute error, coverage and width of each estimator."""
     level: float
@@ -50,14 +50,14 @@ def evaluate_judge(  # noqa: PLR0913 - all but the study are keywords with defau
     seed: int = 0,
     level: float = 0.95,
 ) -> JudgeEvaluation:
-    """Hide most labels and measure how every estimator finds the mean of all of them.
+    """Hide most labels, and compare every estimator with the mean of all labels.
 
     Args:
         study: Responses with the facet `judge`, most of them labelled; a study or its folder.
         truth: Name of the judge whose scores are the truth.
         judge: The judge to correct; by default the one with the most scores.
-        labels: Share of the labelled answers of each model whose labels are shown.
-        seeds: Draws of labels.
+        labels: Share of the labels of each model that the estimators can use.
+        seeds: Number of draws of labels.
         seed: Seed of the draws.
         level: Coverage of the intervals.
 

@@ -1,8 +1,8 @@
-"""Labels of a judge's answers: which answers people should label, and whether the labels cover the others.
+"""Human labels of judged answers: which answers to label next, and whether the labels cover all answers.
 
-Labels are drawn with known chances, more often where the prediction is unsure. They correct a judge on answers like the
-labelled ones only: a kind of answers without labels is refused, unless even draws would have missed it too; labels that
-lean towards some kinds are weighed by estimated chances, and it is said.
+Answers are drawn with known probabilities that increase with the variance of the prediction. Labels correct a judge
+only on answers of the same kinds: a score is refused if a kind of answers has no label, unless a simple random sample
+would often miss it too. Labels that over-represent some kinds are weighted by estimated probabilities, with a warning.
 """
 
 from dataclasses import dataclass, replace
@@ -24,57 +24,57 @@ from capscope.errors import InputError, counted, first_few
 from capscope.profiles import corrected_p
 
 SAME = 1e-9
-"""Difference up to which two labels are the same."""
+"""Largest difference of equal labels."""
 
 LEAST_SPREAD = 0.1
-"""Share of the mean variance of the truth that is added to every answer's, so that none has a chance near 0."""
+"""Share of the mean variance that is added to the variance of every answer, so that no probability is near 0."""
 
 LEAST_UNLEARNED = 0.5
-"""The same where too few labels tell how unsure the judge is: its own doubt is trusted half."""
+"""The same with too few labels to estimate the variance from the judge's scores."""
 
 
 FEWEST_DRAWN = 10
-"""Labels of drawn answers under which those cannot stand for the rest."""
+"""Fewest labels of drawn answers."""
 
 FEWEST_LABELS = 30
-"""Labels of one model under which its score is not corrected: the error of the correction is itself unknown."""
+"""Fewest labels of a model from which its score is corrected."""
 
 MOST_OUTSIDE = 0.05
-"""Share of a model's answers that may lie beyond the labelled ones, in judge score or in kind."""
+"""Largest share of a model's answers outside the range of judge scores, or the kinds, of the labelled ones."""
 
 MISSED_BY_CHANCE = 0.001
-"""Chance under which even draws would not have left a whole kind without labels."""
+"""Probability below which a simple random sample would not have missed a whole kind."""
 
 UNEVEN = 0.01
-"""Chance, corrected for the number of kinds, under which labels are said to be drawn unevenly."""
+"""Significance level, corrected for the number of kinds, of the test that labels are a simple random sample."""
 
 PERMUTATIONS = 999
-"""Even draws with which the labelled answers are compared."""
+"""Number of permutations of that test."""
 
 LEAST_CHANCE = 0.2
-"""Smallest estimated chance, as a multiple of the mean chance: no label stands for more than five times the usual."""
+"""Smallest estimated probability, as a multiple of the mean: no weight is above five times the usual."""
 
 
 @dataclass(frozen=True)
 class LabelSheet(ArrowTables):
-    """Labels to give, and those given, each with its chance to have been drawn."""
+    """Table of answers to label and of labels so far, with the probability of each to be drawn."""
 
     table: pd.DataFrame
-    """Columns `model, item_id, draw_chance, score`; the score is NaN where the label is still to come."""
+    """Columns `model, item_id, draw_chance, score`; the score is NaN until the answer is labelled."""
     path: str = ""
-    """Where it was read from."""
+    """Path of the file; empty for a table in memory."""
 
     @property
     def models(self) -> list[str]:
-        """Models whose answers are in it."""
+        """Names of its models."""
         return list(dict.fromkeys(self.table["model"]))
 
     def labelled(self, answers: JudgedAnswers) -> tuple[JudgedAnswers, str]:
-        """Put the sheet's labels and chances on one model's answers.
+        """Add the sheet's labels and probabilities to one model's answers.
 
         Args:
-            answers: Judged answers of one model; labels that the study has already stay, and models that are not in the
-                sheet keep theirs as an even draw.
+            answers: Judged answers of one model; labels in the study are kept, and count as a simple random sample
+                where the model is not in the sheet.
 
         Returns:
             The answers, and a warning where drawn answers have no label; empty where all have one.
@@ -117,20 +117,20 @@ class LabelSheet(ArrowTables):
         by_chance = drawn & (np.nan_to_num(chance, nan=1.0) < 1)
         if not done.all() and not (by_chance & done).any() and (drawn & done).any() and not by_chance.any():
             if not (drawn & ~answers.labelled).any():
-                return answers, ""  # nothing was drawn beyond the study's labels, which are no certain ones by that
+                return answers, ""  # no draws beyond the study's labels
             raise InputError(
                 f"{self.path}: every label of '{answers.model}' has chance 1, so that none stands for the"
                 f" {counted(int((~done).sum()), 'answer')} without one;"
                 " give the file that they were drawn with, filled in"
             )
-        further = by_chance & ~answers.labelled  # labels of an even draw before tell nothing of those drawn since
-        wanted, got = int(further.sum()), int((further & done).sum())
-        if got < min(wanted, FEWEST_DRAWN):
+        further = by_chance & ~answers.labelled  # without the labels from before the draw
+        wanted, labelled = int(further.sum()), int((further & done).sum())
+        if labelled < min(wanted, FEWEST_DRAWN):
             raise InputError(
-                f"{self.path}: {got} of {wanted} drawn answers of '{answers.model}' have a label, which stand for all"
-                f" answers without one; fill in the scores of {min(wanted, FEWEST_DRAWN)} or more"
+                f"{self.path}: {labelled} of {wanted} drawn answers of '{answers.model}' have a label, which stand for"
+                f" all answers without one; fill in the scores of {min(wanted, FEWEST_DRAWN)} or more"
             )
-        # chances of answers that were not drawn are not used; labels still to come are taken to be missing at random
+        # missing labels of drawn answers are assumed missing at random
         response = (by_chance & done).sum() / max(by_chance.sum(), 1)
         scaled = np.where(drawn, np.where(chance < 1, chance * response, chance), 1.0)
         return replace(answers, label=label, chance=scaled), warning
@@ -175,11 +175,11 @@ def labels_to_give(study: Study, answers: JudgedAnswers, wanted: int, rng: np.ra
     Args:
         study: The study, for the texts of its items.
         answers: Judged answers of one model.
-        wanted: Labels wanted beyond those there are.
+        wanted: Number of further labels.
         rng: Source of randomness.
 
-    Labels of an even draw could have come by this draw too, and get both chances together; others, such as those of an
-    earlier plan, count as certain, so that the further draw stands for the rest alone.
+    Labels of a simple random sample get the joint probability of both draws; other labels, such as those of an earlier
+    plan, count as certain, so that the further draw represents the rest alone.
 
     Returns:
         Columns `model, item_id, judge_score, draw_chance, score` and, where the study has it, `text`: answers to label
@@ -218,9 +218,9 @@ def labels_to_give(study: Study, answers: JudgedAnswers, wanted: int, rng: np.ra
 
 
 def _variance(answers: JudgedAnswers) -> Float[np.ndarray, " answer"]:
-    """Variance of the truth of each answer, as far as judge and labels tell, plus a share of its mean.
+    """Estimated variance of the true score of each answer given the prediction, plus a share of its mean.
 
-    With labels it is a line in h (1 - h), h the predicted label, fitted to squared errors out of sample.
+    With labels it is linear in h (1 - h), with h the predicted label, and fitted to out-of-sample squared errors.
     """
     rows = answers.labelled
     if rows.sum() < FEWEST_LABELS:
@@ -236,10 +236,10 @@ def _variance(answers: JudgedAnswers) -> Float[np.ndarray, " answer"]:
 
 @dataclass(frozen=True)
 class LabelCoverage:
-    """Whether labels carry to all of a model's answers."""
+    """Whether the labels represent all of a model's answers."""
 
     answers: JudgedAnswers
-    """The answers; with estimated chances where labels lean towards some kinds."""
+    """The answers; with estimated probabilities where labels over-represent some kinds."""
     refused: str
     """Why the score cannot be corrected; empty where it can."""
     warnings: tuple[str, ...] = ()
@@ -247,10 +247,10 @@ class LabelCoverage:
 
 
 def label_coverage(answers: JudgedAnswers) -> LabelCoverage:
-    """Say whether the labels of one model's answers carry to all of them.
+    """Check whether the labels of one model represent all of its answers.
 
     Args:
-        answers: Judged answers of one model; labels with known chances cover by their draw.
+        answers: Judged answers of one model; labels with known probabilities always do.
     """
     refused = _refusal(answers)
     if refused or answers.chance is not None or answers.labelled.all():
@@ -272,7 +272,7 @@ def _refusal(answers: JudgedAnswers) -> str:
         return f"no labels of this model; label {FEWEST_LABELS} or more of its answers (capscope judge plan --out)"
     if rows.sum() < FEWEST_LABELS:
         return f"{counted(int(rows.sum()), 'label')} of this model; {FEWEST_LABELS} or more are needed"
-    if answers.chance is not None:  # every answer could have been drawn, so that none lies beyond the labels
+    if answers.chance is not None:  # every answer had a positive probability to be labelled
         return ""
     low, high = answers.judge[rows].min(), answers.judge[rows].max()
     outside = float(((answers.judge < low) | (answers.judge > high)).mean())
@@ -286,7 +286,7 @@ def _refusal(answers: JudgedAnswers) -> str:
 
 
 def _kinds_without_labels(kind: pd.Series, labelled: np.ndarray) -> list[str]:
-    """Kinds without any label that even draws would not have missed, where they are more than a few answers."""
+    """Kinds of more than a few answers without a label that a simple random sample would not have missed."""
     counts = pd.DataFrame({"kind": kind.to_numpy(), "labelled": labelled}).groupby("kind")["labelled"]
     table = counts.agg(["sum", "size"])
     empty = table[table["sum"] == 0]
@@ -297,7 +297,7 @@ def _kinds_without_labels(kind: pd.Series, labelled: np.ndarray) -> list[str]:
 
 
 def uneven_kinds(answers: JudgedAnswers) -> list[str]:
-    """Columns of kinds over which labels are not an even draw, by permutation tests corrected for their number.
+    """Columns of kinds over which the labels are not a simple random sample, by corrected permutation tests.
 
     Args:
         answers: Judged answers of one model.
@@ -311,7 +311,7 @@ def uneven_kinds(answers: JudgedAnswers) -> list[str]:
 
 
 def _p_even(kind: pd.Series, labelled: np.ndarray, rng: np.random.Generator) -> float:
-    """P-value of Pearson's chi-square of labelled counts by kind, over even draws of as many labels."""
+    """Permutation p-value of Pearson's chi-square of labelled counts by kind."""
     size = pd.factorize(kind)[0]
     total = np.bincount(size)
     n_labels = int(labelled.sum())
@@ -323,7 +323,7 @@ def _p_even(kind: pd.Series, labelled: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _estimated_chances(answers: JudgedAnswers) -> Float[np.ndarray, " answer"]:
-    """Chance of each answer to be labelled, by a ridge logistic regression on its kind and the judge's score."""
+    """Probability of each answer to be labelled, by a ridge logistic regression on its kinds and the judge's score."""
     table = pd.get_dummies(answers.kinds.astype(str), dtype=float)
     spread = float(answers.judge.std()) or 1.0
     table["judge"] = (answers.judge - answers.judge.mean()) / spread

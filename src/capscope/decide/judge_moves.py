@@ -1,4 +1,4 @@
-"""How far a judge's scores lie above another's on the same answers: severity, and drift between versions or dates."""
+"""Differences between judges on the same answers: severity, and drift between versions or dates of a judge."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,32 +16,32 @@ from capscope.errors import InputError, counted, first_few, nearest
 from capscope.profiles import corrected_p
 
 FEWEST_PINNED = 20
-"""Items that both judges scored under which nothing is said of a move: its error is itself unknown."""
+"""Fewest common items from which a difference between two judges is reported."""
 
 FEWEST_OF_A_MODEL = 10
-"""Answers of one model that both judges scored under which the model gets no move of its own."""
+"""Fewest common answers of a model from which its own difference is reported."""
 
 SAME = 1e-9
-"""Difference up to which two scores are the same."""
+"""Largest difference of equal scores."""
 
 ModelFloats = Float[np.ndarray, " model"]
 
 UNEQUAL = 0.01
-"""Chance under which moves that differ from model to model are said to differ."""
+"""Significance level of the test that the difference is equal for all models."""
 
 
 @dataclass(frozen=True)
 class ModelMove:
-    """How far one judge's scores of one model lie above another's; shares of the score."""
+    """Mean difference between two judges' scores of one model, as a share of the score."""
 
     model: str
-    """Whose answers both scored."""
+    """Name of the model."""
     n_answers: int
-    """How many."""
+    """Number of its answers that both judges scored."""
     raw: float
     """Mean difference of the scores."""
     move: float
-    """The same, shrunken towards the mean over models by how much moves differ between models."""
+    """The same, shrunken towards the mean over models (empirical Bayes)."""
     lower: float
     """Lower bound of `move`."""
     upper: float
@@ -50,42 +50,42 @@ class ModelMove:
 
 @dataclass(frozen=True)
 class JudgeMove:
-    """How far scores by one judge lie above those by another on the same answers; shares of the score."""
+    """Mean difference between two judges' scores on the same answers, as a share of the score."""
 
     before: str
-    """The judge that is the measure: people, another model, an earlier version or date."""
+    """The reference judge: people, another model, an earlier version or date."""
     after: str
     """The judge that is compared with it."""
     n_answers: int
-    """Answers that both scored."""
+    """Number of answers that both scored."""
     n_items: int
-    """Items among them; answers to one item move together."""
+    """Number of their items; answers to one item are a cluster."""
     move: float
-    """Mean score by `after` less that by `before`; above 0 `after` is more lenient."""
+    """Mean score by `after` minus that by `before`; above 0 `after` is more lenient."""
     lower: float
-    """Lower bound of the move."""
+    """Lower bound of `move`."""
     upper: float
-    """Upper bound of the move."""
+    """Upper bound of `move`."""
     p: float
-    """Two-sided p-value of no move, corrected for the number of judges (Holm, 1979)."""
+    """Two-sided p-value of no difference, corrected for the number of judges (Holm, 1979)."""
     changed: float
-    """Share of the answers whose score differs at all: judges may disagree without a move."""
+    """Share of the answers with different scores, whatever the mean difference."""
     between_models: float
-    """Standard deviation of the moves between models; sampling error is taken off."""
+    """Standard deviation over models of the true differences, without sampling error."""
     p_equal: float
-    """p-value of one move for all models (Cochran's Q); 1 with one model."""
+    """p-value of an equal difference for all models (Cochran's Q); 1 with one model."""
     by_model: tuple[ModelMove, ...]
-    """The move on each model's answers, where there are enough."""
+    """Difference on each model's answers, for models with enough of them."""
     level: float
     """Coverage of the intervals."""
 
     @property
     def moved(self) -> bool:
-        """Whether a move is shown."""
+        """Whether the difference is significant."""
         return self.p < 1 - self.level
 
     def sentence(self) -> str:
-        """The finding in one or two sentences, in points of the score."""
+        """The result in one or two sentences, in points (hundredths of the score)."""
         points = f"{100 * self.move:+.1f} points ({100 * self.lower:+.1f} to {100 * self.upper:+.1f})"
         head = (
             f"{self.after} scores {points} against {self.before} on the"
@@ -109,26 +109,26 @@ class JudgeMove:
 
 @dataclass(frozen=True)
 class JudgeDrift:
-    """Moves of all judges of a study against one of them, or against themselves at a later date."""
+    """Differences of all judges of a study from a reference judge, or of each judge between two dates."""
 
     moves: tuple[JudgeMove, ...]
-    """One for each judge that shares enough items with its measure."""
+    """One for each judge with enough items in common with its reference."""
     left_out: tuple[str, ...]
-    """Judges that share too few."""
+    """Judges with too few."""
     level: float
     """Coverage of the intervals."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        moves = [asdict(found) | {"moved": found.moved} for found in self.moves]
-        return {"level": self.level, "moved": any(found.moved for found in self.moves)} | {
+        moves = [asdict(move) | {"moved": move.moved} for move in self.moves]
+        return {"level": self.level, "moved": any(move.moved for move in self.moves)} | {
             "moves": moves,
             "left_out": list(self.left_out),
         }
 
     def __repr__(self) -> str:
         """One line for each judge."""
-        return "\n".join(found.sentence() for found in self.moves)
+        return "\n".join(move.sentence() for move in self.moves)
 
 
 def judge_drift(
@@ -144,8 +144,8 @@ def judge_drift(
 
     Args:
         study: Responses with the facet `judge`; a study or its folder.
-        before: The judge that is the measure; by default `truth`, or the judge with the most scores without one.
-        after: The judge that is compared with it; by default every other.
+        before: The reference judge; by default `truth`, or the judge with the most scores without one.
+        after: The judge that is compared with it; by default every other judge.
         later: The same answers scored again at a later date; every judge is then compared with itself, or `after` in
             this study with `before` in the other where both are named.
         truth: Judge whose scores are the truth.
@@ -155,7 +155,7 @@ def judge_drift(
         Differences of the judges, by model and over all, with their intervals.
 
     Raises:
-        InputError: The study has no such judges, or none shares enough items with its measure.
+        InputError: The study has no such judges, or none has enough items in common with its reference.
     """
     study = study if isinstance(study, Study) else Study.load(study)
     first = scores_by_judge(study)
@@ -173,8 +173,8 @@ def judge_drift(
             f"{study.name}: no two judges scored the same answers to {FEWEST_PINNED} items or more; let both score them"
         )
     moves = [_move(gap, *pair, level) for pair, gap in enough.items()]
-    p = corrected_p(np.array([found.p for found in moves]), "holm").tolist()
-    held = tuple(replace(found, p=value) for found, value in zip(moves, p, strict=True))
+    p = corrected_p(np.array([move.p for move in moves]), "holm").tolist()
+    held = tuple(replace(move, p=value) for move, value in zip(moves, p, strict=True))
     return JudgeDrift(held, tuple(pair[1] for pair in gaps if pair not in enough), level)
 
 
@@ -206,7 +206,7 @@ def _known_judge(study: Study, table: pd.DataFrame, name: str) -> str:
 
 
 def _gaps(before: pd.Series, after: pd.Series) -> pd.Series:
-    """Later less earlier score of each answer that has both, by model and item."""
+    """Later minus earlier score of each answer that has both, by model and item."""
     return (after - before).dropna()
 
 
@@ -237,20 +237,20 @@ def _move(gap: pd.Series, before: str, after: str, level: float) -> JudgeMove:
 
 
 def _mean_over_items(gap: pd.Series) -> tuple[float, float, float]:
-    """Mean difference, its standard error over items (answers to one item move together), degrees of freedom."""
+    """Mean difference, its standard error clustered by item, and the degrees of freedom."""
     by_item = gap.groupby(level="item_id").agg(["sum", "size"])
     mean, n = float(gap.mean()), len(by_item)
     total = (by_item["sum"] - mean * by_item["size"]).to_numpy(float)
     se = float(np.sqrt(n / (n - 1) * (total**2).sum()) / len(gap))
-    if np.ptp(gap) == 0:  # no difference among the pinned answers rules none out among others
+    if np.ptp(gap) == 0:  # equal differences in the sample do not prove a variance of 0
         se = float(np.sqrt(variance_of(gap.to_numpy(float), np.ones(len(gap))) / n))
     return mean, se, float(n - 1)
 
 
 def _by_model(gap: pd.Series, level: float) -> tuple[float, float, tuple[ModelMove, ...]]:
-    """Spread of moves over models, p-value of equal ones, and each model's move shrunken by that spread.
+    """Standard deviation over models of the difference, p-value of equal differences, and shrunken differences.
 
-    The spread is a moment estimate (DerSimonian & Laird, 1986); shrinkage is towards the weighted mean.
+    The standard deviation is a moment estimate (DerSimonian & Laird, 1986); shrinkage is towards the weighted mean.
     """
     groups = [(str(name), rows) for name, rows in gap.groupby(level="model") if len(rows) >= FEWEST_OF_A_MODEL]
     if not groups:

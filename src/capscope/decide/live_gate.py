@@ -1,5 +1,6 @@
-"""Gate a release live: draw items, ask the candidate at an endpoint in a few looks, stop as soon as it is decided."""
+"""Live gate: draw items, ask the candidate at an endpoint, test at a few looks, stop at the first decision."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,49 +19,58 @@ from capscope.battery import (
     battery_questions,
     plan_questions,
 )
-from capscope.data import Study
+from capscope.data import Study, with_named_agents
 from capscope.decide.gate_settings import GateSettings
 from capscope.decide.release_gate import GateResult, gate
 from capscope.decide.version_answers import VersionAnswers, planned_draw
 from capscope.errors import BudgetReached, EndpointError, InputError, counted, first_few
 
 MOST_UNSCORED = 0.2
-"""Share of the replies that may be left unscored: more, and what is missing may decide."""
+"""Largest share of unscored replies; with more, missing scores could change the verdict."""
 
 FEWEST = 10
-"""Answers at each look at least."""
+"""Fewest answers at each look."""
 
 
 @dataclass(frozen=True)
 class LiveGate:
-    """A decision from answers that were asked for it."""
+    """Result of a live gate."""
 
     result: GateResult
     """The decision at the last look."""
     asked: int
-    """Questions asked."""
+    """Number of questions asked."""
     problems: dict[str, str] = field(default_factory=dict[str, str])
-    """Items whose reply was not scored, and why; they are missing, never wrong."""
+    """Items whose reply could not be scored, with the reason; they count as missing, not as wrong."""
     usd: float | None = None
     """Dollars spent in this run; None where prices are unknown."""
+    unmetered: int = 0
+    """Calls whose usage the endpoint did not state; `usd` holds an estimate for them."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return self.result.as_dict() | {"asked": self.asked, "unscored": len(self.problems), "usd": self.usd}
 
+    def as_text(self) -> str:
+        """Return lines on the run itself: questions, replies without a score and why, cost."""
+        lines = [f"{counted(self.asked, 'question')} asked, {counted(len(self.problems), 'reply')} not scored"]
+        lines += [f"{count} x {problem}" for problem, count in Counter(self.problems.values()).most_common(3)]
+        lines += [] if self.usd is None else [f"cost ${self.usd:.4f}{_reckoned(self.unmetered)}"]
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True)
 class LivePlan:
-    """Questions that a live gate may ask, in the order in which they are asked."""
+    """Questions of a live gate in their order, with an upper bound of the cost."""
 
     answers: VersionAnswers
-    """The suite."""
+    """Answers of the baseline and of past models to the suite."""
     questions: tuple[BatteryQuestion, ...]
     """Drawn items in random order."""
     chance: pd.Series
-    """Chance of each item of the suite to be among the drawn ones, by item id."""
+    """Probability of each item of the suite to be drawn, by item id."""
     cost: RunPlan
-    """Size and price of the run, at most: the judge is counted, replies in the ledger are not."""
+    """Upper bounds of size and cost of the run: with the judge, without replies that are in the ledger."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -71,7 +81,7 @@ class LivePlan:
         return self.cost.as_text()
 
     def confirm(self, confirmed: bool) -> None:
-        """Stop where the run is dear and nobody said yes.
+        """Refuse a run above a dollar that was not confirmed.
 
         Raises:
             ConfirmationNeeded: The estimate is over a dollar.
@@ -82,7 +92,7 @@ class LivePlan:
 def plan_live_gate(
     study: Study | Path | str, baseline: str, model: str, run: RunSettings, *, out: Path | str
 ) -> LivePlan:
-    """Draw the items that a candidate is asked, and estimate the cost; nothing is asked or written.
+    """Draw the items for a candidate, and estimate the cost; nothing is asked or written.
 
     Args:
         study: Responses of the baseline and of past models, and items with texts and right answers.
@@ -92,13 +102,13 @@ def plan_live_gate(
         out: Folder of the run, whose ledger may hold replies.
 
     Returns:
-        The questions in their order, and what they would cost.
+        The questions in their order, with their estimated cost.
 
     Raises:
         InputError: The candidate is in the study already, an item has no text or right answer, or open answers have no
             judge.
     """
-    study = study if isinstance(study, Study) else Study.load(study)
+    study, (baseline,) = with_named_agents(study if isinstance(study, Study) else Study.load(study), (baseline,))
     answers = VersionAnswers.of_baseline(study, baseline)
     if model in set(study.require("responses")["model"].astype(str)):
         raise InputError(f"{study.name}: '{model}' has answers already; decide on them with 'capscope gate decide'")
@@ -127,9 +137,9 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
     run: RunSettings | None = None,
     progress: Callable[[int, GateResult], object] | None = None,
 ) -> LiveGate:
-    """Ask a candidate at an endpoint, look a planned number of times, and stop as soon as it is decided.
+    """Ask a candidate at an endpoint, and stop at the first planned look with a decision.
 
-    Replies are kept in a ledger: the same command goes on where a run was cut short, and nothing is paid twice.
+    Replies are stored in a ledger: the same call resumes an interrupted run, and no reply is paid twice.
 
     Args:
         study: Responses of the baseline and of past models, and items with texts and right answers.
@@ -158,28 +168,29 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
     looks = min(settings.looks, max(1, len(plan.questions) // FEWEST))
     scores: dict[str, float] = {}
     problems: dict[str, str] = {}
-    found: GateResult | None = None
+    result: GateResult | None = None
     with EndpointAnswerer(folder / LEDGER_NAME, model, run) as answer:
         for look, part in enumerate(_parts(plan.questions, looks), 1):
             _ask(answer, part, scores, problems)
             asked = len(scores) + len(problems)
             _write_answers(folder, model, scores)
             if len(problems) > MOST_UNSCORED * asked:
-                item, why = next(iter(problems.items()))
+                why, count = Counter(problems.values()).most_common(1)[0]
+                item = next(name for name, problem in problems.items() if problem == why)
                 raise InputError(
-                    f"{len(problems)} of {asked} replies were not scored, the first ('{item}') since: {why};"
-                    " what is missing may decide: mend this, then run again"
+                    f"{len(problems)} of {asked} replies were not scored, {count} of them (the first is '{item}')"
+                    f" since: {why}; what is missing may decide: mend this, then run again"
                 )
             now = replace(settings, look=look, looks=looks)
             drawn = plan.chance * (asked / len(plan.questions))
-            found = gate(_with_candidate(study, model, scores), baseline, model, now, drawn)
+            result = gate(_with_candidate(study, model, scores), baseline, model, now, drawn)
             if progress is not None:
-                progress(asked, found)
-            if found.verdict != "undecided":
+                progress(asked, result)
+            if result.verdict != "undecided":
                 break
-        spent = answer.usd if run.prices(model) else None
-    assert found is not None
-    live = LiveGate(found, len(scores) + len(problems), problems, spent)
+        spent, unmetered = answer.usd if run.prices(model) else None, answer.unmetered
+    assert result is not None
+    live = LiveGate(result, len(scores) + len(problems), problems, spent, unmetered)
     files.write_json(folder / "result.json", live.as_dict())
     return live
 
@@ -195,7 +206,7 @@ def _ask(
     scores: dict[str, float],
     problems: dict[str, str],
 ) -> None:
-    """Ask questions one by one; what cannot be scored is kept apart.
+    """Ask questions one by one; add scores to `scores`, and replies without a score to `problems`.
 
     Raises:
         BudgetReached: The limit on spending is reached.
@@ -207,12 +218,18 @@ def _ask(
             raise EndpointError(f"{graded.problem} ({counted(len(scores), 'answer', 'are')} scored and kept)")
         if graded.stopped:
             raise BudgetReached(
-                f"stopped at {answer.limit}; {counted(len(scores), 'answer', 'are')} kept; run again with more"
+                f"stopped at ${answer.usd:.4f} of {answer.limit}{_reckoned(answer.unmetered)};"
+                f" {counted(len(scores), 'answer', 'are')} kept; run again with a larger limit"
             )
         if graded.score is None:
             problems[question.item_id] = graded.problem
         else:
             scores[question.item_id] = graded.score
+
+
+def _reckoned(unmetered: int) -> str:
+    """Say how many calls stated no usage; nothing where all did."""
+    return f" ({counted(unmetered, 'call')} without a stated usage, counted by an estimate)" if unmetered else ""
 
 
 def _write_answers(folder: Path, model: str, scores: dict[str, float]) -> None:
@@ -221,7 +238,7 @@ def _write_answers(folder: Path, model: str, scores: dict[str, float]) -> None:
 
 
 def _with_candidate(study: Study, model: str, scores: dict[str, float]) -> Study:
-    """The study with the candidate's answers; its other columns stay open."""
+    """Add the candidate's answers to the study; their other columns are missing."""
     before = study.require("responses")[["model", "item_id", "score"]].astype({"model": str, "item_id": str})
     trials = study.require("responses").get("n_trials")
     before = before.assign(n_trials=1.0 if trials is None else trials.astype(float))

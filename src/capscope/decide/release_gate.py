@@ -1,4 +1,4 @@
-"""Gate a release: may the candidate replace the baseline?"""
+"""The release gate: a decision whether a candidate may replace a baseline, and the draw of items for it."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from capscope.battery import with_item_ids
-from capscope.data import ArrowTable, Study, checked_columns, read_table
+from capscope.data import ArrowTable, Study, checked_columns, pooled_agents, read_table, with_named_agents
 from capscope.data.formats import LoggedBattery, LoggedDraws, read_answers, read_draws
 from capscope.decide.difference import FEWEST_CLUSTERS, Difference, DrawSequence, PairedDifferences
 from capscope.decide.gate_settings import (
@@ -26,12 +26,12 @@ from capscope.decide.version_answers import VersionAnswers, planned_draw
 from capscope.errors import InputError, counted, first_few, refuse_absent_model
 
 HIGH_DEMAND = 3.0
-"""Demand level from which on an item counts as demanding."""
+"""Smallest demand level of a demanding item."""
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """The decision on a release and what it rests on; shares of the score throughout."""
+    """Decision on a release, with the difference, its intervals and claims; all as shares of the score."""
 
     baseline: str
     """The version in use."""
@@ -40,19 +40,19 @@ class GateResult:
     verdict: Verdict
     """`ship`, `hold` or `undecided`."""
     difference: Difference
-    """Candidate less baseline."""
+    """Candidate minus baseline."""
     settings: GateSettings
-    """How it was decided."""
+    """Settings of the decision."""
     more_answers: int | None
-    """Further answers that would settle it; 0 where it is settled, None where the whole suite would not."""
+    """Number of further answers to a decision; 0 where it is reached, None where the whole suite is not enough."""
     claims: tuple[ScopeClaim, ...]
     """Losses and gains by benchmark, task or demand."""
     n_past: int
-    """Past models that helped."""
+    """Number of past models behind the predictions."""
     warnings: tuple[str, ...] = field(default=())
-    """What limits the decision."""
+    """Limitations of the decision, one line each."""
     margins: tuple[BenchmarkMargin, ...] = ()
-    """Decisions on benchmarks with margins of their own."""
+    """Decisions on benchmarks with their own margins."""
 
     @property
     def lower(self) -> float:
@@ -66,28 +66,28 @@ class GateResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        found, settings = self.difference, self.settings
-        again = found.another_run_interval(settings.quantile)
-        new_items = found.new_items_interval(settings.quantile, (1 - settings.level) / 2)
+        difference, settings = self.difference, self.settings
+        again = difference.another_run_interval(settings.quantile)
+        new_items = difference.new_items_interval(settings.quantile, (1 - settings.level) / 2)
         return {
             "verdict": self.verdict,
             "baseline": self.baseline,
             "candidate": self.candidate,
-            "difference": found.estimate,
+            "difference": difference.estimate,
             "lower": self.lower,
             "upper": self.upper,
             "another_run": {"lower": again[0], "upper": again[1]},
             "new_items": {"lower": new_items[0], "upper": new_items[1]},
-            "run_noise": None if found.noise is None else found.noise.as_dict(found.n_items),
+            "run_noise": None if difference.noise is None else difference.noise.as_dict(difference.n_items),
             "margin": settings.margin,
-            "margins": [asdict(found) for found in self.margins],
+            "margins": [asdict(difference) for difference in self.margins],
             "level": settings.level,
             "look": settings.look,
             "looks": settings.looks,
-            "n_answers": found.n_answers,
-            "n_items": found.n_items,
-            "effective_answers": found.effective_answers,
-            "detectable_difference": detectable_difference(found, settings.quantile, settings.fixed),
+            "n_answers": difference.n_answers,
+            "n_items": difference.n_items,
+            "effective_answers": difference.effective_answers,
+            "detectable_difference": detectable_difference(difference, settings.quantile, settings.fixed),
             "more_answers": self.more_answers,
             "past_models": self.n_past,
             "by": {claim.scope: {k: v for k, v in asdict(claim).items() if k != "scope"} for claim in self.claims},
@@ -112,22 +112,24 @@ def gate(
 
     Args:
         study: Responses of both and of past models; a study or its folder.
-        baseline: The version in use; best with answers to the whole suite.
+        baseline: The version in use; the interval is narrowest where it answered the whole suite. Of a model in
+            several scaffolds or efforts, ``model+scaffold`` names one agent; the model's name alone pools them.
         candidate: The version that may replace it, with answers to some or all of its items.
         settings: Margin, level, looks and scopes.
-        chance: Chance of each item to be drawn for the candidate, by item id; None for even draws.
+        chance: Probability of each item to be drawn for the candidate, by item id; None for a simple random sample.
         answers: Answers of the candidate that are not in the study: a study, a table model, item_id, score, or logs of
             another tool. They replace those that the study has of the same model. A log of Inspect whose samples a
             battery drew brings its chances along.
 
     Returns:
-        The verdict, the difference (candidate less baseline, in shares) with its intervals, and its parts.
+        The verdict, the difference (candidate minus baseline, as a share) with its intervals, and its parts.
 
     Raises:
         InputError: A model is not in the study, too few items were answered by both, or an answered item has no chance.
     """
     settings = settings or GateSettings()
     study = study if isinstance(study, Study) else Study.load(study)
+    study, (baseline, candidate) = with_named_agents(study, (baseline, candidate))
     log = read_draws(answers) if isinstance(answers, str | Path) and Path(answers).is_file() else None
     if isinstance(log, LoggedBattery):
         return _of_battery(study, baseline, candidate, settings, log)
@@ -141,7 +143,7 @@ def gate(
 def _decided(
     study: Study, baseline: str, candidate: str, settings: GateSettings, chance: pd.Series | LoggedDraws | None
 ) -> GateResult:
-    """Decide from a study that holds the answers of both."""
+    """Decide from a study with answers of both."""
     unused = ""
     if isinstance(chance, pd.Series):
         study, unused = _drawn_answers(study, candidate, chance)
@@ -153,7 +155,7 @@ def _decided(
         pairs = PairedDifferences.of(versions, None if chance is None else _chances(versions, chance))
     difference = pairs.over()
     scopes = list(_scopes(versions, settings, pairs))
-    found = tuple(claims(scopes, settings.quantile, 1 - settings.level, settings.correction))
+    scope_claims = tuple(claims(scopes, settings.quantile, 1 - settings.level, settings.correction))
     margins = tuple(benchmark_margins(versions, settings, pairs))
     return GateResult(
         baseline,
@@ -162,9 +164,10 @@ def _decided(
         difference,
         settings,
         further_answers(difference, settings.quantile, settings.margin, settings.fixed),
-        found,
+        scope_claims,
         len(versions.past_score),
         (
+            *pooled_agents(study, (baseline, candidate)),
             *differing,
             *([unused] if unused else []),
             *_warnings(versions, difference),
@@ -175,7 +178,7 @@ def _decided(
 
 
 def _with_answers(study: Study, answers: Study, candidate: str) -> Study:
-    """Return the study with the candidate's answers from elsewhere in place of its own.
+    """Replace the candidate's answers in the study by those of another study.
 
     Raises:
         InputError: The answers are of other models.
@@ -193,9 +196,9 @@ def _with_answers(study: Study, answers: Study, candidate: str) -> Study:
 
 
 def _drawn_answers(study: Study, candidate: str, chance: pd.Series) -> tuple[Study, str]:
-    """Leave out the candidate's answers to items that were not drawn, and say how many they are.
+    """Remove the candidate's answers to items that were not drawn; also return a warning with their number.
 
-    Where no drawn item was answered, the study is returned as it is.
+    If no drawn item was answered, the study is returned unchanged.
     """
     responses = study.require("responses")
     own = responses["model"].astype(str) == candidate
@@ -209,7 +212,7 @@ def _drawn_answers(study: Study, candidate: str, chance: pd.Series) -> tuple[Stu
 
 
 def _of_battery(study: Study, baseline: str, candidate: str, settings: GateSettings, log: LoggedBattery) -> GateResult:
-    """Decide on the items that the log's battery was drawn from; others could not be drawn.
+    """Decide on the items of the log's bank, which are those that could be drawn.
 
     Raises:
         InputError: The study has no answer to any of them.
@@ -228,13 +231,13 @@ def _of_battery(study: Study, baseline: str, candidate: str, settings: GateSetti
 
 
 def _logged(log: LoggedDraws, candidate: str) -> Study:
-    """Return the answers of an adaptive battery; they are the candidate's, whatever the log calls it."""
+    """Return the answers of an adaptive battery under the candidate's name."""
     rows = [(candidate, str(draw["item"]), score) for draw, score in log.draws]
     return Study.of(responses=pd.DataFrame(rows, columns=["model", "item_id", "score"]), name="the log")
 
 
 def _sequential(versions: VersionAnswers, log: LoggedDraws) -> PairedDifferences:
-    """Pair the answers of a log whose samples were drawn one after the other.
+    """Pair the answers of a log with sequential draws.
 
     Raises:
         InputError: The baseline did not answer a sample that was drawn.
@@ -254,7 +257,7 @@ def _sequential(versions: VersionAnswers, log: LoggedDraws) -> PairedDifferences
 
 
 def _differing_conditions(study: Study, baseline: str, candidate: str) -> tuple[str, ...]:
-    """Say under which conditions the two answered apart; refuse two judges, whose difference would be taken for theirs.
+    """Return warnings on conditions in which the versions differ; versions with different judges are refused.
 
     Raises:
         InputError: No judge scored both.
@@ -274,7 +277,7 @@ def _differing_conditions(study: Study, baseline: str, candidate: str) -> tuple[
 
 
 def plan_gate(study: Study | Path | str, baseline: str, size: int, seed: int = 0) -> pd.DataFrame:
-    """Draw the items that a candidate should answer, by how often models like the baseline differ from it on them.
+    """Draw items for a candidate, by how often models with similar scores differ from the baseline on them.
 
     Args:
         study: Responses of the baseline to the whole suite and of past models; a study or its folder.
@@ -283,12 +286,12 @@ def plan_gate(study: Study | Path | str, baseline: str, size: int, seed: int = 0
         seed: Seed of the draw.
 
     Returns:
-        Columns `item_id`, `draw_chance` and `weight` (items that each stands for).
+        Columns `item_id`, `draw_chance` and `weight` (inverse of the chance).
 
     Raises:
         InputError: The baseline is not in the study, or more items are asked for than it answered.
     """
-    study = study if isinstance(study, Study) else Study.load(study)
+    study, (baseline,) = with_named_agents(study if isinstance(study, Study) else Study.load(study), (baseline,))
     answers = VersionAnswers.of_baseline(study, baseline)
     drawn, chance = planned_draw(answers, size, np.random.default_rng(seed))
     ids = [answers.items[row] for row in drawn]
@@ -296,7 +299,7 @@ def plan_gate(study: Study | Path | str, baseline: str, size: int, seed: int = 0
 
 
 def draw_chances(path: Path | str) -> pd.Series:
-    """Read the table of `plan_gate` that named the candidate's items.
+    """Read a table of `plan_gate`.
 
     Args:
         path: The table.

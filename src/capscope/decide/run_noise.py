@@ -1,9 +1,10 @@
-"""How much the scores of two versions change from run to run, learnt from repeated runs of theirs and of past models.
+"""Run variance: how much the scores of two versions change from run to run, estimated from repeated runs.
 
-Without repeats every flip of a single answer may be luck, and only items, not runs, limit what another run would say.
-Repeats tell: the variance within an item's runs, over the variance of single answers, is the share of a model's spread
-that is luck. Shares of single models are shrunken towards those of the others (empirical Bayes; Efron & Morris, 1975),
-and what is not known of the two shares widens the interval by Student's t (Satterthwaite, 1946).
+The run share of a model is the variance within an item's runs divided by the variance of its single answers over items.
+It is estimated from repeated runs of both versions and of past models; shares of single models are shrunken towards
+those of the others (empirical Bayes; Efron & Morris, 1975), and the uncertainty of the two shares widens the interval
+by Student's t (Satterthwaite, 1946). Rows with ``n_trials`` above 1 hold a mean of several trials: each trial is taken
+as right or wrong (scored 1 or 0), since a mean does not show the scores it is of.
 """
 
 from dataclasses import dataclass
@@ -17,54 +18,58 @@ from capscope.data import Responses
 from capscope.profiles import CONDITIONS
 
 FEWEST_CELLS = 20
-"""Repeated items under which a model's own runs are left out."""
+"""Fewest repeated items from which a model's own run share is estimated."""
 
 USUAL_SPREAD = 0.45
-"""Standard deviation over models of the share that is luck, as a multiple of its mean: on two public sets of repeats
-it is .42 and .47."""
+"""Standard deviation of the run share over models, as a multiple of its mean: .42 and .47 on two public data sets."""
 
 USUAL_SHARE, USUAL_WEIGHT = 0.3, 0.5
-"""Share that is luck in those sets (.15 and .51), and models it counts for: that one model's runs all agree does not
-show that another's do."""
+"""Prior mean of the run share (those sets: .15 and .51), and number of models that this prior weighs as much as."""
 
 FEWEST_MODELS = 3
-"""Other models with repeats under which a version's own repeats are not shrunken."""
+"""Fewest other models with repeats towards which a version's own share is shrunken."""
 
 USUAL_MODELS = 3.0
-"""Models that the usual spread counts for beside those with repeats."""
+"""Number of models that `USUAL_SPREAD` weighs as much as."""
 
 UNSEEN = 0.25
-"""Run variance of one item more than was seen: repeats that all agree do not rule out that runs differ."""
+"""Run variance of one pseudo-item that is added to the data: repeats that all agree do not prove a variance of 0."""
 
 ModelItems = Float[np.ndarray, "model item"]
 
 
 @dataclass(frozen=True)
 class RunNoise:
-    """Variance that runs add to the difference of two versions: of each version's mean score, over one item."""
+    """Run variance of the difference between two versions' scores, for one item."""
 
     variance: float
-    """Run variance of the difference on one item, averaged over items, both versions' repeats averaged."""
+    """Run variance of the difference on one item, mean over items; repeats of a version on an item are averaged."""
     deviation: float
     """Standard error of that variance."""
     sources: tuple[int, int, int]
     """Repeated items of the baseline and of the candidate, and other models with repeats."""
+    pooled: int = 0
+    """Rows of several trials, each of which was taken as right or wrong."""
 
     def as_dict(self, n_items: int) -> dict[str, Any]:
-        """Return plain values: what runs add to the standard error, as a share of the score, and who was repeated.
+        """Return plain values: standard error from runs (score from 0 to 1), and the numbers of repeats.
+
+        `pooled_rows_as_binary` is there only where rows of several trials were taken as right or wrong.
 
         Args:
             n_items: Items of the suite.
         """
         names = ("baseline_items", "candidate_items", "other_models")
-        return {"error": float(np.sqrt(self.variance / n_items))} | dict(zip(names, self.sources, strict=True))
+        counts = dict(zip(names, self.sources, strict=True))
+        pooled = {"pooled_rows_as_binary": self.pooled} if self.pooled else {}
+        return {"error": float(np.sqrt(self.variance / n_items)), **counts, **pooled}
 
     def freedom(self, n_items: int, other: float) -> float:
-        """Degrees of freedom of the whole error, where another error of known variance is added.
+        """Degrees of freedom of the run variance plus another, known variance (Satterthwaite, 1946).
 
         Args:
             n_items: Items of the suite.
-            other: The known variance.
+            other: The known variance of the difference.
         """
         if not self.deviation > 0:
             return np.inf
@@ -73,9 +78,9 @@ class RunNoise:
 
 @dataclass(frozen=True)
 class RepeatedAnswers:
-    """Spread of each model's runs on each item; the baseline first, the candidate second, then past models.
+    """Runs of each model on each item: their number, mean, and variance within the item.
 
-    Past models without repeats are left out.
+    Rows are the baseline, the candidate, then past models with repeats.
     """
 
     within: ModelItems
@@ -86,6 +91,8 @@ class RepeatedAnswers:
     """Mean squared score of single runs."""
     runs: ModelItems
     """Number of runs; 0 where not administered."""
+    pooled: int = 0
+    """Rows of several trials, each of which was taken as right or wrong."""
 
     @classmethod
     def of(
@@ -102,7 +109,7 @@ class RepeatedAnswers:
         n_items = len(responses.items)
         cell, place = np.unique(_cells(responses), return_inverse=True)
         times, score = responses.n_trials, responses.score
-        # trials pooled into one row are right or wrong
+        # a row of several trials holds their mean alone; right or wrong trials have a mean square of the same value
         squared = np.where(times > 1, score, score**2)
         count, total, squares = (np.bincount(place.reshape(-1), times * part) for part in (1.0, score, squared))
         repeated = count > 1
@@ -120,23 +127,32 @@ class RepeatedAnswers:
         with np.errstate(invalid="ignore", divide="ignore"):
             runs, many = laid_out(count), laid_out(repeated.astype(float))
             within = laid_out(np.where(repeated, np.maximum(spread, 0.0), 0.0)) / many
-            found = cls(within, laid_out(total) / runs, laid_out(squares) / runs, runs)
-        return found if candidate is not None else found.with_candidate(np.full(int(suite.sum()), np.nan))
+            repeats = cls(within, laid_out(total) / runs, laid_out(squares) / runs, runs, int((times > 1).sum()))
+        return repeats if candidate is not None else repeats.with_candidate(np.full(int(suite.sum()), np.nan))
 
     def with_candidate(self, score: RowFloats) -> "RepeatedAnswers":
-        """The same with single answers of a candidate that has no rows yet."""
+        """Add the single answers of a candidate that has no row yet.
+
+        Args:
+            score: Score of the candidate on each item (item,); NaN where not administered.
+        """
         known = ~np.isnan(score)
         rows = (np.full(len(score), np.nan), score, score**2, known.astype(float))
         parts = (self.within, self.mean, self.square, self.runs)
-        return RepeatedAnswers(*(np.insert(part, 1, row, axis=0) for part, row in zip(parts, rows, strict=True)))
+        within, mean, square, runs = (np.insert(part, 1, row, axis=0) for part, row in zip(parts, rows, strict=True))
+        return RepeatedAnswers(within, mean, square, runs, self.pooled)
 
     def seen(self, answered: Bool[np.ndarray, " item"]) -> "RepeatedAnswers":
-        """The same where the candidate has answered only some items."""
+        """Drop the candidate's runs on all but some items.
+
+        Args:
+            answered: Items of which the candidate's runs are kept (item,).
+        """
         within, mean, square, runs = (part.copy() for part in (self.within, self.mean, self.square, self.runs))
         for part in (within, mean, square):
             part[1, ~answered] = np.nan
         runs[1, ~answered] = 0
-        return RepeatedAnswers(within, mean, square, runs)
+        return RepeatedAnswers(within, mean, square, runs, self.pooled)
 
     def all_agree(self) -> tuple[bool, bool]:
         """Whether runs of the baseline, and of the candidate, were repeated on enough items and never differ."""
@@ -145,11 +161,11 @@ class RepeatedAnswers:
         return bool(known[0] and not differ[0]), bool(known[1] and not differ[1])
 
     def noise(self, part: Bool[np.ndarray, " item"], weight: RowFloats) -> RunNoise | None:
-        """What runs add to the difference; None where too few items were repeated.
+        """Estimate the run variance of the difference; None where too few items were repeated.
 
         Args:
             part: Items that count.
-            weight: What each item counts among the candidate's, by the inverse of its chance to be drawn.
+            weight: Weight of each item for the candidate: the inverse of its chance to be drawn.
         """
         within, mean, square, runs = (of[:, part] for of in (self.within, self.mean, self.square, self.runs))
         even, drawn = np.ones(int(part.sum())), weight[part]
@@ -170,7 +186,8 @@ class RepeatedAnswers:
         variance, uncertainty = np.sum(versions, axis=0)
         many = (~np.isnan(within[:2])).sum(axis=1)
         others = sum(row > 1 for row, *_ in shares)
-        return RunNoise(float(variance), float(np.sqrt(uncertainty)), (int(many[0]), int(many[1]), others))
+        sources = (int(many[0]), int(many[1]), others)
+        return RunNoise(float(variance), float(np.sqrt(uncertainty)), sources, self.pooled)
 
 
 def _cells(responses: Responses) -> np.ndarray:
@@ -193,7 +210,7 @@ def _spread(mean: RowFloats, square: RowFloats, weight: RowFloats) -> float:
 
 
 def _own_share(within: RowFloats, mean: RowFloats, square: RowFloats, weight: RowFloats) -> tuple[float, float] | None:
-    """Share of a model's spread that is luck, by its own repeats, and the squared error of that share."""
+    """Run share of a model from its own repeats, and the squared standard error of that share."""
     known = ~np.isnan(within)
     spread = _spread(mean, square, weight)
     if known.sum() < FEWEST_CELLS or not spread > 0:
@@ -206,7 +223,7 @@ def _own_share(within: RowFloats, mean: RowFloats, square: RowFloats, weight: Ro
 
 
 def _posterior(own: tuple[float, float] | None, others: list[tuple[float, float]]) -> tuple[float, float] | None:
-    """A version's share with its variance: its own repeats, shrunken towards what the other models show."""
+    """Run share of a version with its variance: that of its own repeats, shrunken towards those of other models."""
     if own is not None and len(others) < FEWEST_MODELS:
         return own
     if not others:

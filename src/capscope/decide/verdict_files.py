@@ -1,4 +1,4 @@
-"""A gate's result in words: for a terminal, for a pull request, and for a test report."""
+"""Text of a gate's result: for a terminal, as Markdown for a pull request, as JUnit XML for a test report."""
 
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -11,11 +11,11 @@ MEANING = {
     "hold": "the candidate is worse, and the loss may exceed the margin",
     "undecided": "these answers do not settle it",
 }
-"""What each verdict says."""
+"""Sentence for each verdict."""
 
 
 def gate_text(result: GateResult) -> str:
-    """The answer first, then the numbers, for a terminal.
+    """Return the verdict, then the numbers, for a terminal.
 
     Args:
         result: The decision.
@@ -27,12 +27,12 @@ def gate_text(result: GateResult) -> str:
     named = [claim for claim in result.claims if claim.claim]
     lines += [f"  {_claim(claim)}" for claim in named]
     if result.claims and not named:
-        lines.append(f"No loss or gain can be claimed in any of the {len(result.claims)} parts looked at.")
+        lines.append(f"No loss or gain can be claimed in any of the {counted(len(result.claims), 'part')} looked at.")
     return "\n".join([*lines, *(f"Note: {warning}." for warning in result.warnings)])
 
 
 def gate_markdown(result: GateResult) -> str:
-    """The same for a pull request, with a table of all benchmarks, tasks or demands.
+    """Return Markdown for a pull request, with a table of benchmarks, tasks or demands.
 
     Args:
         result: The decision.
@@ -53,7 +53,7 @@ def gate_markdown(result: GateResult) -> str:
 
 
 def gate_junit(result: GateResult) -> str:
-    """A JUnit XML report: the verdict as one test, and each part as one more; undecided is skipped, not passed.
+    """Return a JUnit XML report: a test for the verdict and for each part; undecided ones are marked as skipped.
 
     Args:
         result: The decision.
@@ -88,18 +88,20 @@ def _headline(result: GateResult) -> str:
 
 
 def _facts(result: GateResult) -> list[str]:
-    found, settings = result.difference, result.settings
+    difference, settings = result.difference, result.settings
     level = f"{100 * settings.level:g} % interval"
-    again = found.another_run_interval(settings.quantile)
-    new = found.new_items_interval(settings.quantile, (1 - settings.level) / 2)
+    again = difference.another_run_interval(settings.quantile)
+    new = difference.new_items_interval(settings.quantile, (1 - settings.level) / 2)
+    known = result.lower == result.upper
+    bounds = "exactly: every item was answered" if known else f"{level} {_range((result.lower, result.upper))}"
     facts = [
-        f"Difference on this suite: {_points(found.estimate)} points ({level} {_range((result.lower, result.upper))});"
+        f"Difference on this suite: {_points(difference.estimate)} points ({bounds});"
         f" margin {_points(-settings.margin)}.",
         f"Allowing for another run of both{_repeats(result)}: {_range(again)};"
         f" for new items of the same kind: {_range(new)}.",
-        f"{found.n_answers} of {found.n_items} items were answered by both; with {result.n_past} past models they tell"
-        f" as much as {found.effective_answers:.0f} paired answers alone, and show a difference of"
-        f" {100 * detectable_difference(found, settings.quantile, settings.fixed):.1f} points four times in five.",
+        f"{difference.n_answers} of {difference.n_items} items were answered by both; with {result.n_past} past models"
+        f" they tell as much as {difference.effective_answers:.0f} paired answers alone, and show a difference of"
+        f" {100 * detectable_difference(difference, settings.quantile, settings.fixed):.1f} points four times in five.",
     ]
     for part in result.margins:
         shown = "too few answers"
@@ -114,7 +116,7 @@ def _facts(result: GateResult) -> list[str]:
 
 
 def _repeats(result: GateResult) -> str:
-    """Whose repeated runs say how much runs differ."""
+    """Text on the repeated runs behind the run variance."""
     noise = result.difference.noise
     if noise is None:
         return ""

@@ -1,4 +1,4 @@
-"""From differences with intervals to a verdict (ship, hold, undecided), and to claims where the candidate changed."""
+"""Verdicts (ship, hold, undecided) from differences with intervals, and claims on where the candidate changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,41 +13,40 @@ from capscope.profiles import corrected_p
 Verdict = Literal["ship", "hold", "undecided"]
 
 USUAL_CHANGE = 0.03
-"""Standard deviation of the difference between versions, where a study has none to learn it from."""
+"""Default standard deviation of the difference between versions, for a study without past versions."""
 
 POWER = 0.8
-"""Chance with which the further answers named shall settle the question."""
+"""Power of the decision after the further answers that are recommended."""
 
 
 @dataclass(frozen=True)
 class ScopeClaim:
-    """What may be claimed of one benchmark, task or demand band, after correction for the number of scopes."""
+    """Claim on one benchmark, task or demand band, corrected for the number of scopes."""
 
     scope: str
-    """What the items have in common, such as `benchmark math`."""
+    """Which items, such as `benchmark math`."""
     difference: float
-    """Candidate less baseline, from -1 to 1."""
+    """Candidate minus baseline, from -1 to 1."""
     lower: float
-    """Lower bound as to these items, not corrected for the number of scopes."""
+    """Lower bound for these items, not corrected for the number of scopes."""
     upper: float
-    """Upper bound as to these items, not corrected for the number of scopes."""
+    """Upper bound for these items, not corrected for the number of scopes."""
     n_answers: int
     """Items of the scope that both answered."""
     p: float
     """Two-sided p-value of no difference, corrected for the number of scopes."""
     claim: Literal["worse", "better", ""]
-    """What holds at the stated error rate over all scopes; empty where nothing can be claimed."""
+    """Direction of a significant difference; empty where it is not significant."""
 
 
 def verdict_of(difference: Difference, quantile: float, margin: float, fixed: bool = False) -> Verdict:
-    """Decide by bounds, never by the estimate.
+    """Decide by the bounds of the interval.
 
     A candidate ships where it is shown to lose less than the margin, and is held where it is shown to be worse and may
-    lose more than the margin. Bounds allow for other answers that the same two versions would give in another run, so
-    that a second run of the baseline is not held for its luck.
+    lose more than the margin. Bounds include run variance, so that a second run of the baseline is not held by chance.
 
     Args:
-        difference: Candidate less baseline.
+        difference: Candidate minus baseline.
         quantile: Half-width of the interval in standard errors.
         margin: Largest loss that is acceptable, at least 0, as a share of the score.
         fixed: Whether another run would give the same answers; bounds are then those of this suite.
@@ -61,19 +60,19 @@ def verdict_of(difference: Difference, quantile: float, margin: float, fixed: bo
 def further_answers(
     difference: Difference, quantile: float, margin: float, fixed: bool = False, usual: float = USUAL_CHANGE
 ) -> int | None:
-    """Further answers that settle the question with a power of 80 %.
+    """Number of further answers for a decision with a power of 80 %.
 
-    The estimate is shrunken towards no change first: an estimate far from the margin is in part luck.
+    The estimate is shrunken towards no change first: an estimate far from the margin is in part sampling error.
 
     Args:
-        difference: Candidate less baseline.
+        difference: Candidate minus baseline.
         quantile: Half-width of the interval in standard errors.
         margin: Largest loss that is acceptable.
         fixed: Whether another run would give the same answers.
         usual: Standard deviation of differences between versions of a model.
 
     Returns:
-        The number of answers, 0 where the question is settled; None where all items of the suite would not settle it.
+        The number of answers, 0 where there is a decision already; None where the whole suite is not enough.
     """
     if verdict_of(difference, quantile, margin, fixed) != "undecided":
         return 0
@@ -90,7 +89,7 @@ def further_answers(
 
 
 def _answers_for(difference: Difference, error: float) -> float | None:
-    """Answers with which another run's error is as small as this; None where runs alone change more."""
+    """Number of answers at which the error for another run is this small; None where run variance alone is larger."""
     n = difference.n_answers
     if difference.noise is None or difference.suite_se == 0:
         return n * (difference.redrawn_se / error) ** 2
@@ -100,12 +99,12 @@ def _answers_for(difference: Difference, error: float) -> float | None:
 
 
 def detectable_difference(difference: Difference, quantile: float, fixed: bool = False) -> float:
-    """Smallest difference that this many answers show with a power of 80 %, as a share of the score.
+    """Smallest difference that this number of answers detects with a power of 80 %, as a share of the score.
 
     Args:
-        difference: Candidate less baseline.
+        difference: Candidate minus baseline.
         quantile: Half-width of the interval in standard errors.
-        fixed: Whether another run would give the same answers; verdicts rest on the same error.
+        fixed: Whether another run would give the same answers; as in `verdict_of`.
     """
     if fixed:
         return (quantile + float(ndtri(POWER))) * difference.suite_se
@@ -118,23 +117,25 @@ def claims(
     alpha: float = 0.05,
     correction: Literal["holm", "bh"] = "holm",
 ) -> list[ScopeClaim]:
-    """Claim losses and gains by scope, with false claims under control.
+    """Claim losses and gains by scope, corrected for the number of scopes.
 
     Args:
         scopes: Name and difference of each scope.
         quantile: Half-width of each scope's own interval in standard errors.
-        alpha: Chance of any false claim (Holm, 1979), or expected share of false claims (Benjamini & Hochberg, 1995).
-        correction: Which of the two.
+        alpha: Family-wise error rate (Holm, 1979), or false discovery rate (Benjamini & Hochberg, 1995).
+        correction: `holm` or `bh`.
     """
-    error = np.array([max(found.redrawn_se, 1e-12) for _, found in scopes])
-    estimate = np.array([found.estimate for _, found in scopes])
-    tail = [found.tail_of(size) for (_, found), size in zip(scopes, np.abs(estimate) / error, strict=True)]
+    error = np.array([max(difference.redrawn_se, 1e-12) for _, difference in scopes])
+    estimate = np.array([difference.estimate for _, difference in scopes])
+    tail = [difference.tail_of(size) for (_, difference), size in zip(scopes, np.abs(estimate) / error, strict=True)]
     corrected = corrected_p(2 * np.array(tail), correction)
     result: list[ScopeClaim] = []
-    for (name, found), p in zip(scopes, corrected, strict=True):
-        direction = "worse" if found.estimate < 0 else "better"
-        lower, upper = found.interval(quantile, max(found.suite_se, found.redrawn_se))
+    for (name, difference), p in zip(scopes, corrected, strict=True):
+        direction = "worse" if difference.estimate < 0 else "better"
+        lower, upper = difference.interval(quantile, max(difference.suite_se, difference.redrawn_se))
         result.append(
-            ScopeClaim(name, found.estimate, lower, upper, found.n_answers, float(p), direction if p < alpha else "")
+            ScopeClaim(
+                name, difference.estimate, lower, upper, difference.n_answers, float(p), direction if p < alpha else ""
+            )
         )
     return result

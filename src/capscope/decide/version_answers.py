@@ -1,4 +1,4 @@
-"""Answers behind a release decision: baseline, candidate and past models, and which items a candidate should answer."""
+"""Answers of baseline, candidate and past models to one suite, and the draw of items for a candidate."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from capscope.errors import InputError, refuse_absent_model
 from capscope.profiles import of_one_judge
 
 LEAST_COVERAGE = 0.5
-"""Share of the suite that a past model must have answered to be of use."""
+"""Smallest share of the suite that a past model must have answered."""
 
 MOST_PAST_MODELS = 400
-"""Past models used at most; more of them describe the items no better."""
+"""Largest number of past models; more of them did not improve predictions."""
 
 ItemFloats = Float[np.ndarray, " item"]
 ItemMask = Bool[np.ndarray, " item"]
@@ -31,7 +31,7 @@ class VersionAnswers:
     candidate: str
     """Name of the version that may replace it."""
     items: tuple[str, ...]
-    """The suite: every item that a decision is about."""
+    """Ids of the suite's items."""
     baseline_score: ItemFloats
     """Mean score of the baseline on each item; NaN where it did not answer."""
     candidate_score: ItemFloats
@@ -57,10 +57,10 @@ class VersionAnswers:
 
     @classmethod
     def of(cls, study: Study, baseline: str, candidate: str) -> "VersionAnswers":
-        """Lay the answers of two versions out over one suite.
+        """Collect the answers of two versions over one suite.
 
-        The suite is what the baseline answered where that is more than the candidate answered; else every item of the
-        study. Answers of the candidate outside the suite are not used.
+        The suite is the set of items that the baseline answered, if it answered more than the candidate; else every
+        item of the study. Answers of the candidate outside the suite are not used.
 
         Args:
             study: Responses of both versions and, if there are any, of past models.
@@ -68,7 +68,7 @@ class VersionAnswers:
             candidate: Name of the version that may replace it.
 
         Raises:
-            InputError: A model is not in the study, the two are one, or they share no item.
+            InputError: A model is not in the study, both names are equal, or the versions have no common item.
         """
         responses = Responses.of(study)
         for name in (baseline, candidate):
@@ -91,7 +91,7 @@ class VersionAnswers:
 
     @classmethod
     def of_baseline(cls, study: Study, baseline: str) -> "VersionAnswers":
-        """Lay out the suite that a baseline answered, before there is a candidate.
+        """Collect the answers of a baseline, without a candidate.
 
         Args:
             study: Responses of the baseline and, if there are any, of past models.
@@ -112,7 +112,7 @@ class VersionAnswers:
 
 
 def past_answers(score: ModelItem) -> Float[np.ndarray, "past item"]:
-    """Return the past models that answered enough of the suite, with gaps filled by what model and item explain.
+    """Return past models that answered enough of the suite, with gaps filled by model and item means.
 
     Where there are more than `MOST_PAST_MODELS`, models evenly spread over the range of mean scores are kept.
 
@@ -136,7 +136,7 @@ def past_answers(score: ModelItem) -> Float[np.ndarray, "past item"]:
 
 
 def labels_of(study: Study, items: tuple[str, ...]) -> pd.DataFrame:
-    """Return benchmark and task of each item; `all` where the study does not say."""
+    """Return benchmark and task of each item; `all` where the study has none."""
     if study.items is None:
         return pd.DataFrame({"benchmark": "all", "task": "all"}, index=range(len(items)))
     table = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
@@ -154,23 +154,25 @@ def _demand(study: Study) -> Demands | None:
 
 
 NEIGHBOURS = 25
-"""Past models nearest to the baseline in mean score whose answers tell of flips."""
+"""Number of past models, nearest to the baseline in mean score, from which flips are estimated."""
 
 PRIOR_MODELS = 4.0
-"""Models' worth of weight that an item's flip rate gets from the mean over all items."""
+"""Number of models that the prior of an item's flip rate, the mean over items, weighs as much as."""
 
 FLOOR = 0.02
-"""Added to the variance of a flip, so that no item's weight grows beyond bounds."""
+"""Added to the variance of a flip, so that weights are bounded."""
 
 TENTHS = 10
-"""Groups of items by difficulty over which a draw is spread."""
+"""Number of difficulty groups over which a draw is stratified."""
 
 FEWEST_TO_DRAW = 40
-"""Past models under which drawing by flips tells less than drawing evenly."""
+"""Fewest past models from which items are drawn by flip probability."""
 
 
 def flip_chances(past: ModelItem, baseline: Float[np.ndarray, " item"], size: int) -> Float[np.ndarray, " item"]:
-    """Chances to be drawn, in proportion to the standard deviation of the change expected on each item.
+    """Inclusion probabilities in proportion to the expected standard deviation of the difference on each item.
+
+    A flip is an item on which two versions differ: one is right and the other is wrong.
 
     Args:
         past: Scores of past models; shape (model, item).
@@ -178,7 +180,7 @@ def flip_chances(past: ModelItem, baseline: Float[np.ndarray, " item"], size: in
         size: Number of items to draw.
 
     Returns:
-        Chances that add up to `size`; all alike with fewer than 40 past models.
+        Probabilities that sum to `size`; equal with fewer than 40 past models.
     """
     if len(past) < FEWEST_TO_DRAW:
         return np.full(past.shape[1], size / past.shape[1])
@@ -189,10 +191,10 @@ def flip_chances(past: ModelItem, baseline: Float[np.ndarray, " item"], size: in
 
 
 def capped_chances(gain: Float[np.ndarray, " item"], size: int) -> Float[np.ndarray, " item"]:
-    """Chances in proportion to the gain, none above 1, that add up to the size.
+    """Inclusion probabilities in proportion to a gain, at most 1 each, that sum to the size.
 
     Args:
-        gain: What drawing each item gains, above 0.
+        gain: Relative value of drawing each item, above 0.
         size: Number of items to draw.
     """
     chance = size * gain / gain.sum()
@@ -203,10 +205,10 @@ def capped_chances(gain: Float[np.ndarray, " item"], size: int) -> Float[np.ndar
 
 
 def like_by_like(past: ModelItem, baseline: Float[np.ndarray, " item"]) -> Int[np.ndarray, " item"]:
-    """Order items so that neighbours are alike: by the baseline's score, difficulty, and what past models part on.
+    """Order items so that neighbours are similar: by the baseline's score, difficulty, and past models' answers.
 
-    Difficulty goes by tenths of the items; within each, the first singular vector of past models' answers runs up in
-    one and down in the next.
+    Items are grouped into tenths by difficulty and ordered within each by the first singular vector of past models'
+    answers, ascending and descending in turn.
 
     Args:
         past: Scores of past models without gaps; shape (model, item).
@@ -227,15 +229,14 @@ def like_by_like(past: ModelItem, baseline: Float[np.ndarray, " item"]) -> Int[n
 def draw(
     chance: Float[np.ndarray, " item"], rng: np.random.Generator, ordered: Int[np.ndarray, " item"] | None = None
 ) -> Int[np.ndarray, " row"]:
-    """Draw items systematically, so that the number drawn is fixed (Madow, 1949), and spread over an order.
+    """Systematic sampling with unequal probabilities and a fixed size (Madow, 1949), stratified by an order.
 
-    Items near each other in the order are shuffled, so that many draws are possible and each is spread over all kinds
-    of items.
+    Items close to each other in the order are shuffled, which increases the number of possible samples.
 
     Args:
-        chance: Chance of each item, adding up to a whole number.
+        chance: Inclusion probability of each item; the sum is a whole number.
         rng: Source of randomness.
-        ordered: Positions of the items, like by like; by default a random order.
+        ordered: Positions of the items, similar ones next to each other; by default a random order.
     """
     order = rng.permutation(len(chance))
     if ordered is not None:
@@ -257,7 +258,7 @@ def planned_draw(
         rng: Source of randomness.
 
     Returns:
-        Positions of the drawn items, and every item's chance.
+        Positions of the drawn items, and every item's inclusion probability.
 
     Raises:
         InputError: More items are asked for than the suite has, or the baseline has gaps.

@@ -9,8 +9,8 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, cast, get_args
 
+from capscope.endpoint.answer_body import clean, read_json
 from capscope.endpoint.client import ChatClient
-from capscope.endpoint.completion import clean, read_json
 from capscope.endpoint.cost import Budget, CallMeter, Prices
 from capscope.endpoint.ledger import Ledger
 from capscope.endpoint.messages import ChatReply, ChatRequest, Format, Messages, Sampling

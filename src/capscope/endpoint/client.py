@@ -5,6 +5,7 @@ raises `EndpointError` at once. Each call has a deadline and a largest size; red
 """
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ TRANSIENT = (408, 409, 425, 429)
 REDIRECTS = (307, 308)
 """Redirects that keep a question's body; others turn it into a look-up."""
 MOST_REDIRECTS = 3
+NOTHING_SAID = "the answer says nothing more"
 PAID_ATTEMPTS = 3
 """Most replies to one question that arrive and hold nothing: each is billed. Calls that fail for free do not count."""
 LATE_ATTEMPTS = 2
@@ -205,9 +207,7 @@ class ChatClient:
 
     def _lost(self, error: Exception) -> RawAnswer:
         """Describe a call without an answer by its innermost cause: the library's own words are 'Connection error.'."""
-        cause: BaseException = error
-        while (inner := _cause(cause)) is not None:
-            cause = inner
+        cause = innermost_cause(error)
         kinds = {type(link).__name__ for link in (error, error.__cause__, cause) if link is not None}
         reason = f"{type(error.__cause__ or error).__name__}: {cause}"
         if isinstance(cause, BodyTooLarge | RedirectRefused):
@@ -226,7 +226,7 @@ class ChatClient:
                     api_key=settings.api_key or "none",
                     timeout=settings.timeout,
                     max_retries=0,
-                    http_client=_bounded_http_client(settings.largest_body, settings.timeout),
+                    http_client=bounded_http_client(settings.largest_body, settings.timeout),
                 )
         return self._openai
 
@@ -238,6 +238,7 @@ class ChatClient:
         if answer.status >= 300:
             place = answer.headers.get("location", "")
             message = f"redirects to {place}" if answer.status < 400 and place else error_message(answer.body)
+            message = message.strip() or NOTHING_SAID
             return ChatReply(problem=f"HTTP {answer.status}: {redact(message, self.settings.api_key)}")
         if answer.error is not None:
             return ChatReply(problem=f"HTTP {answer.error[0]}: {redact(answer.error[2], self.settings.api_key)}")
@@ -272,15 +273,20 @@ class ChatClient:
         """Add to a problem what the settings may have to do with it: a missing ``/v1``, a proxy."""
         if problem.startswith("no answer"):
             return f"{problem}{proxy_hint()}; check the address"
+        if problem.startswith("HTTP 429"):
+            return f"{problem}; wait, then run again"
+        if re.match(r"HTTP [5-9]\d\d", problem):
+            return f"{problem}; the server fails at this moment, run again later"
         path = self.settings.base_url.split("://")[-1].partition("/")[2]
         if not re.search(r"v\d", path):
             return f"{problem}; the address may lack /v1 at its end"
         return f"{problem}; check the model and the address"
 
 
-def _cause(error: BaseException) -> BaseException | None:
-    """Return what an error comes from: its cause, or the first of a group."""
-    return error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+def innermost_cause(error: BaseException) -> BaseException:
+    """Return what an error comes from in the end: its cause's cause, or the first of a group."""
+    inner = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+    return error if inner is None else innermost_cause(inner)
 
 
 class BodyTooLarge(Exception):  # noqa: N818 - a property of one answer
@@ -291,8 +297,13 @@ class RedirectRefused(Exception):  # noqa: N818 - a property of one answer
     """An answer redirects to another address."""
 
 
-def _bounded_http_client(largest: int, timeout: float) -> Any:  # noqa: ANN401 - made of the library's own HTTP client
-    """Make the library's HTTP client, with a bound on the size of answers and redirects to the same address only."""
+def bounded_http_client(largest: int, timeout: float) -> Any:  # noqa: ANN401 - made of the library's own HTTP client
+    """Make the library's HTTP client, with a bound on the size of answers and redirects to the same address only.
+
+    Args:
+        largest: Bytes of an answer, unpacked.
+        timeout: Seconds for one step of the transport.
+    """
     import openai
 
     class BoundedClient(openai.DefaultAsyncHttpxClient):
@@ -363,5 +374,5 @@ def _number(text: str | None) -> float | None:
         value = float(text) if text is not None else None
     except ValueError:
         return None
-    # A wait of 'nan' or 'inf' seconds is none.
-    return max(value, 0.0) if value is not None and abs(value) < 1e9 else None
+    # A wait of 'nan' or 'inf' seconds is none; one of 10^12 is one.
+    return max(value, 0.0) if value is not None and math.isfinite(value) else None

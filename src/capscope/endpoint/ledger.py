@@ -21,7 +21,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from capscope.endpoint.completion import clean, read_json, read_stored_reply
+from capscope.endpoint.answer_body import clean, read_json
+from capscope.endpoint.completion import read_stored_reply
 from capscope.endpoint.messages import ChatReply
 from capscope.errors import InputError, OutputError, counted
 from capscope.files import locked, refuse_unwritable

@@ -45,6 +45,9 @@ END_OF_TURN = re.compile(
     r"|<turn\|>|\[EOS\]|\[/?(?:INST|ASSISTANT|USER)\]|<0x[0-9A-F]{2}>",
     re.IGNORECASE,
 )
+TURN_OPENS = re.compile(
+    r"<\|(?:im_start|start_header_id|start|user|assistant|system)\|?>|\[INST\]|<start_of_turn>", re.I
+)
 
 JSON = json.JSONDecoder(strict=False)
 MOST_OBJECTS = 200
@@ -65,9 +68,30 @@ def without_end(text: str) -> str:
     tokens = list(END_OF_TURN.finditer(text))
     objects = _whole_objects(text) if tokens else []
     for token in tokens:
-        if not any(start < token.start() < end for start, end in objects):
+        if any(start < token.start() < end for start, end in objects):
+            continue
+        end = _end_of_odd_object(text, token)
+        if end is None:
             return text[: token.start()].strip()
+        rest = END_OF_TURN.split(text[end:], maxsplit=1)[0]
+        return f"{END_OF_TURN.sub('', text[:end])}{rest}".strip()
     return text
+
+
+def _end_of_odd_object(text: str, token: re.Match[str]) -> int | None:
+    """Return where an object around a token ends that is no JSON otherwise either; None where the token ends it.
+
+    An object that another turn of the dialogue follows before its last brace was never ended.
+    """
+    depth, start = 0, text.find("{")
+    for brace in re.finditer(r"[{}]", text[max(start, 0) :]):
+        place = brace.start() + start
+        if depth == 0 and place > token.start():
+            return None
+        depth = max(depth + (1 if brace[0] == "{" else -1), 0)
+        if depth == 0 and place > token.start():
+            return None if TURN_OPENS.search(text, token.start(), place) else place + 1
+    return None
 
 
 def _whole_objects(text: str) -> list[tuple[int, int]]:

@@ -18,6 +18,10 @@ from capscope.fit.links import log_loss_of
 PosteriorT = TypeVar("PosteriorT")
 
 
+UNLINKED, ALONE = "blocks of models share no item", "one model only"
+"""What the lines of advice hold that say why abilities have no common scale."""
+
+
 @dataclass(frozen=True)
 class Status:
     """How a fit ended, for people and for programs."""
@@ -37,6 +41,11 @@ class Status:
             first: Whether they come before the others.
         """
         return replace(self, advice=(*lines, *self.advice) if first else (*self.advice, *lines))
+
+    @property
+    def no_order(self) -> str:
+        """Why the models of the fit cannot be ranked: groups without a common item, or one model; empty if they can."""
+        return next((line for line in self.advice if UNLINKED in line or ALONE in line), "")
 
 
 @dataclass(frozen=True)

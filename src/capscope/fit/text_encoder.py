@@ -1,4 +1,4 @@
-"""A sentence encoder whose head gives each model's log-odds of success on a text, trained together on answers."""
+"""Fine-tuning of a sentence encoder with a linear head that predicts each model's log-odds of success on a text."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -19,44 +19,46 @@ WeightByModel = Float[np.ndarray, "model feature"]
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
-    """How an encoder is fine-tuned."""
+    """Settings of the fine-tuning."""
 
     epochs: int = 4
-    """Most passes over the training texts; the best pass on held-out texts is kept, which may be none."""
+    """Largest number of epochs; the weights of the best epoch on held-out texts are kept, or the initial ones."""
     batch: int = 16
-    """Texts of a step."""
+    """Texts in a batch."""
     encoder_rate: float = 3e-5
-    """Largest step size of the encoder's weights (AdamW)."""
+    """Initial learning rate of the encoder's weights (AdamW; Loshchilov & Hutter, 2019); it decays linearly to 0."""
     head_rate: float = 3e-3
-    """Largest step size of the head's."""
+    """Initial learning rate of the head's weights."""
     decay: float = 0.01
     """Weight decay."""
     patience: int = 1
-    """Passes without gain after which training ends."""
+    """Number of epochs without improvement after which training stops."""
     seed: int = 0
     """Seed of the order of the texts and of dropout."""
 
 
 @dataclass(frozen=True)
 class TextHead:
-    """Log-odds of each model, linear in the vector of a text."""
+    """Linear head: log-odds of success of each model from the vector of a text."""
 
     intercept: ModelFloats
+    """Log-odds of each model (model,) at a vector of 0."""
     weight: WeightByModel
+    """Weights (model, feature)."""
 
     def log_odds(self, vectors: FloatArray) -> ModelItem:
-        """Return log-odds of success of models on texts with these vectors."""
+        """Return log-odds of success (model, item) for the vectors of texts (item, feature)."""
         return self.intercept[:, None] + self.weight @ vectors.T
 
 
 @dataclass(frozen=True)
 class TunedEncoder:
-    """Predictions of a fine-tuned encoder, and how training went."""
+    """Predictions of a fine-tuned encoder, with its learning curve."""
 
     log_odds: ModelItem
-    """Log-odds of success of every model on every text."""
+    """Log-odds of success (model, item)."""
     losses: tuple[float, ...]
-    """Log-loss on the held-out texts before training and after each pass."""
+    """Log-loss on the held-out texts before training and after each epoch, in nats per trial."""
 
 
 def fine_tune(
@@ -67,36 +69,37 @@ def fine_tune(
     head: TextHead,
     settings: EncoderSettings = EncoderSettings(),
 ) -> TunedEncoder:
-    """Train an encoder and its head on the answers to texts, from a head that fits the encoder as it is.
+    """Train an encoder and its head on answers, starting from a head that was fitted to the untrained encoder.
 
     Args:
         encoder: A ``SentenceTransformer``; its weights are changed.
         texts: One text for each item.
-        answers: Sums of scores and numbers of trials, as (model, item); 0 trials where nothing is known.
-        held_out: Items whose answers choose the pass that is kept.
-        head: First head, for the encoder's vectors scaled to unit length (Kumar et al., 2022).
-        settings: Passes and step sizes.
+        answers: Sums of scores and numbers of trials, each (model, item); 0 trials where an item was not administered.
+        held_out: Items (item,) whose answers are used for early stopping only.
+        head: Initial head, for vectors of unit length: the head is fitted before the encoder is fine-tuned (Kumar et
+            al., 2022).
+        settings: Epochs, batch size and learning rates.
 
     Returns:
-        Log-odds on all texts.
+        Log-odds on all texts, from the weights of the best epoch.
 
     Raises:
-        InputError: No text is left to learn from, or to choose by.
+        InputError: No answered text is left for training, or for early stopping.
     """
     known = answers[1].sum(axis=0) > 0
-    learnt = np.flatnonzero(known & ~held_out)
-    if not len(learnt) or not (known & held_out).any():
+    training = np.flatnonzero(known & ~held_out)
+    if not len(training) or not (known & held_out).any():
         raise InputError("an encoder needs answered texts to learn from and to choose by; give at least two items")
     right, trials = (torch.as_tensor(part, dtype=torch.float32) for part in answers)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         tuning = _Tuning(encoder, tuple(texts), right, trials, head, settings)
-        best, losses = tuning.run(learnt, np.flatnonzero(known & held_out))
+        best, losses = tuning.run(training, np.flatnonzero(known & held_out))
     return TunedEncoder(best, tuple(losses))
 
 
 class _Tuning:
-    """An encoder, its head and their optimiser."""
+    """Training state: an encoder, its head and their optimiser."""
 
     def __init__(  # noqa: PLR0913 - what a training run holds
         self,
@@ -118,20 +121,20 @@ class _Tuning:
         ]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=settings.decay)
 
-    def run(self, learnt: np.ndarray, chosen_by: np.ndarray) -> tuple[ModelItem, list[float]]:
-        """Train pass by pass, and return the log-odds of the best pass with the losses of all."""
-        steps = self.settings.epochs * -(-len(learnt) // self.settings.batch)
+    def run(self, training: np.ndarray, held_out: np.ndarray) -> tuple[ModelItem, list[float]]:
+        """Train, and return the log-odds (model, item) of the best epoch with the held-out losses of all epochs."""
+        steps = self.settings.epochs * -(-len(training) // self.settings.batch)
         schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: max(1 - step / steps, 0.0))
         rng = np.random.default_rng(self.settings.seed)
-        losses, best = [self.held_out_loss(chosen_by)], deepcopy(self._state())
+        losses, best = [self.held_out_loss(held_out)], deepcopy(self._state())
         for _ in range(self.settings.epochs):
             self.encoder.train()
-            for batch in np.array_split(rng.permutation(learnt), -(-len(learnt) // self.settings.batch)):
+            for batch in np.array_split(rng.permutation(training), -(-len(training) // self.settings.batch)):
                 self.optimizer.zero_grad()
                 self._loss(batch).backward()
                 self.optimizer.step()
                 schedule.step()
-            losses.append(self.held_out_loss(chosen_by))
+            losses.append(self.held_out_loss(held_out))
             if losses[-1] <= min(losses):
                 best = deepcopy(self._state())
             if len(losses) - 1 - int(np.argmin(losses)) > self.settings.patience:
@@ -144,7 +147,7 @@ class _Tuning:
         return self.encoder.state_dict(), self.intercept.data, self.weight.data
 
     def held_out_loss(self, items: np.ndarray) -> float:
-        """Return the log-loss a trial on some items."""
+        """Return the mean log-loss per trial on some items, in nats."""
         log_odds = self._all_log_odds(items)
         return float(self._loss_of(log_odds, items))
 
@@ -158,7 +161,7 @@ class _Tuning:
 
     def _log_odds(self, items: np.ndarray) -> Tensor:
         """Log-odds of all models on some texts, as (item, model)."""
-        # lone surrogates, which some scraped texts hold, are no text to a tokenizer
+        # tokenizers refuse lone surrogates, which some scraped texts contain
         texts = [self.texts[item].encode("utf-8", "replace").decode("utf-8") for item in items]
         device = self.weight.device
         tokens = self.encoder.tokenize(texts)
@@ -168,7 +171,7 @@ class _Tuning:
 
     @torch.no_grad()
     def _all_log_odds(self, items: np.ndarray) -> Tensor:
-        """Encode texts of like length together, without dropout."""
+        """Log-odds (item, model) in evaluation mode; texts of similar length share a batch, which saves padding."""
         self.encoder.eval()
         order = np.argsort([len(self.texts[item]) for item in items], kind="stable")
         parts = np.array_split(items[order], -(-len(items) // (4 * self.settings.batch)))

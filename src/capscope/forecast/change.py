@@ -15,7 +15,7 @@ from scipy.stats import kendalltau
 from capscope.axes import FloatArray
 from capscope.data import ArrowTable
 from capscope.display import ArrowTables, html_table, short_repr
-from capscope.errors import InputError, counted
+from capscope.errors import InputError, counted, first_few
 from capscope.forecast.forecasters import FittedHierarchical, HierarchicalForecaster
 from capscope.forecast.links import LINKS
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
@@ -31,6 +31,8 @@ LATEST = 30.0
 SPAN = 0.5
 """Share of a series that each point of its smoothed path looks at."""
 MONTHS = 12
+NO_GROWTH = 12_000.0
+"""Months of a doubling above which there is no growth to speak of."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class FrontierChange(ArrowTables):
     """benchmark, unit, best, per_year, saturates (years; NaN: not within 30 years), lower, upper."""
     level: float
     """Coverage of the intervals."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and why."""
 
     __repr__ = short_repr
 
@@ -52,6 +56,7 @@ class FrontierChange(ArrowTables):
         """Return plain values."""
         return {
             "level": self.level,
+            "notes": list(self.notes),
             "frontier": self.frontier,
             "benchmarks": self.benchmarks.to_dict("records"),
             "abilities": self.abilities.to_dict("records"),
@@ -61,13 +66,14 @@ class FrontierChange(ArrowTables):
         """Say how fast the frontier moves and when benchmarks saturate."""
         speed = self.frontier
         lines = [
+            *(f"note: {note}" for note in self.notes),
             f"The best models rise by {speed['per_year']:.2f} log-odds a year ({speed['per_year_lower']:.2f} to"
-            f" {speed['per_year_upper']:.2f}); odds of success double every {speed['doubling_months']:.1f} months"
-            f" ({speed['doubling_months_lower']:.1f} to {speed['doubling_months_upper']:.1f})"
+            f" {speed['per_year_upper']:.2f}); odds of success {doubling_text(speed)}",
         ]
         for row in self.benchmarks.to_dict("records"):
             when = "not within 30 years" if not np.isfinite(row["saturates"]) else f"{row['saturates']:.1f}"
-            bounds = f" ({row['lower']:.1f} to {row['upper']:.1f})" if np.isfinite(row["lower"]) else ""
+            until = f"to {row['upper']:.1f}" if np.isfinite(row["upper"]) else "or later"
+            bounds = f" ({row['lower']:.1f} {until})" if np.isfinite(row["lower"]) else ""
             goal = f"at {100 * SATURATED:.0f} % of its top {when}{bounds}"
             goal = goal if np.isfinite(LINKS[row["unit"]].top) else "its scores have no top"
             lines.append(f"  {row['benchmark']}: best {row['best']:.3g}; {goal}")
@@ -120,7 +126,30 @@ def score_change(
         }
     ).sort_values("date", ignore_index=True)
     slopes, _ = frontier_lines(date[known], ability[:, known], rng)
-    return FrontierChange(abilities, _speed(slopes, level), _saturation(fitted, date, centre, rng, level), level)
+    saturation = _saturation(fitted, date, centre, rng, level)
+    return FrontierChange(abilities, _speed(slopes, level), saturation, level, _left_out(table, date))
+
+
+def _unreadable(table: PublishedScores, date: FloatArray) -> list[str]:
+    """Name the dates that are there and cannot be read, each with its model."""
+    cells = table.models["date"].reindex(table.scores.index).astype("string").str.strip().fillna("")
+    wrong = np.flatnonzero((cells != "").to_numpy(dtype=bool) & ~np.isfinite(date))
+    return [f"date '{cells.iloc[row]}' of model '{table.names[row]}'" for row in wrong]
+
+
+def _left_out(table: PublishedScores, date: FloatArray) -> tuple[str, ...]:
+    """Say which models have no date that can be read: they are no part of the frontier."""
+    wrong = _unreadable(table, date)
+    without = int((~np.isfinite(date)).sum()) - len(wrong)
+    lines: list[str] = []
+    if wrong:
+        lines.append(
+            f"{counted(len(wrong), 'date')} cannot be read and the models are left out of the frontier:"
+            f" {first_few(wrong, 3)}; write dates as 2025-03-31 or 2025-03"
+        )
+    if without:
+        lines.append(f"{counted(without, 'model', 'have')} no date and no part in the frontier")
+    return tuple(lines)
 
 
 def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
@@ -128,12 +157,11 @@ def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
     need = f"change over time needs the dates of at least {FEWEST_DATED} models"
     if date is None:
         return f"{need}; give them with --models"
-    cells = table.models["date"].reindex(table.scores.index).astype("string").str.strip().fillna("")
-    wrong = np.flatnonzero((cells != "").to_numpy(dtype=bool) & ~np.isfinite(date))
-    if not len(wrong):
+    wrong = _unreadable(table, date)
+    if not wrong:
         return f"{need}, and {int(np.isfinite(date).sum())} have one; give them with --models"
     return (
-        f"{need}: date '{cells.iloc[wrong[0]]}' of model '{table.names[wrong[0]]}' cannot be read"
+        f"{need}: {wrong[0]} cannot be read"
         f" ({counted(len(wrong), 'date')} in all); write dates as 2025-03-31 or 2025-03"
     )
 
@@ -219,6 +247,15 @@ def growth_of(slopes: FloatArray, level: float) -> dict[str, float]:
     }
 
 
+def doubling_text(growth: dict[str, float]) -> str:
+    """Say in how many months something doubles, as `growth_of` returns it, and what the interval leaves open."""
+    middle, lower, upper = (growth[f"doubling_months{end}"] for end in ("", "_lower", "_upper"))
+    slowest = "no growth" if upper > NO_GROWTH else f"{upper:.1f}"
+    if middle > NO_GROWTH:
+        return "do not double" if lower > NO_GROWTH else f"do not clearly double ({lower:.1f} months to {slowest})"
+    return f"double every {middle:.1f} months ({lower:.1f} to {slowest})"
+
+
 def _saturation(
     fitted: FittedHierarchical,
     date: FloatArray,
@@ -278,18 +315,18 @@ def series_signal(table: PublishedScores, series: str, time: str) -> pd.DataFram
     link = table.link().to_link(table.values)
     rows: list[dict[str, object]] = []
     for column, benchmark in enumerate(table.benchmarks):
-        found: list[tuple[float, float]] = []
+        bounds: list[tuple[float, float]] = []
         for name in np.unique(names):
             rows_of = np.flatnonzero((names == name) & np.isfinite(clock) & np.isfinite(link[:, column]))
             rows_of = rows_of[np.argsort(clock[rows_of], kind="stable")]
             if len(rows_of) >= FEWEST_OF_SERIES:
-                found.append(_signal(clock[rows_of], link[rows_of, column]))
-        if found:
-            ratio, tau = np.median(found, axis=0)
+                bounds.append(_signal(clock[rows_of], link[rows_of, column]))
+        if bounds:
+            ratio, tau = np.median(bounds, axis=0)
             rows.append(
                 {
                     "benchmark": benchmark,
-                    "series": len(found),
+                    "series": len(bounds),
                     "signal_to_noise": float(ratio),
                     "monotone": float(tau),
                 }

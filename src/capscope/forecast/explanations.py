@@ -60,8 +60,8 @@ def row_posterior(fitted: FittedHierarchical, row: int) -> RowPosterior:
     precision = np.where(known, 1 / (draws.link_noise[chosen] / draws.weight[row] + score_part), 0.0)
     information = np.einsum("sdk,sd,sdl->skl", loading, precision, loading) + np.eye(loading.shape[2])
     covariance = np.einsum("sdk,skl,sel->sde", loading, np.linalg.inv(information), loading)
-    said = draws.intercept[chosen] + np.einsum("sk,sdk->sd", draws.expected[chosen, row], loading)
-    surprise = np.where(known, np.nan_to_num(data.link_scores[row]) - said, 0.0)
+    expected = draws.intercept[chosen] + np.einsum("sk,sdk->sd", draws.expected[chosen, row], loading)
+    surprise = np.where(known, np.nan_to_num(data.link_scores[row]) - expected, 0.0)
     spread = TAIL / (TAIL - 2)
     noise = (draws.link_noise[chosen] * spread + draws.score_noise[chosen] * slope).mean(0)
     return RowPosterior(covariance, precision, surprise, noise)
@@ -208,8 +208,8 @@ def odd_cells(fitted: FittedHierarchical) -> pd.DataFrame:
                         "distance": distance,
                     }
                 )
-    found = pd.DataFrame(rows, columns=["model", "benchmark", "score", "expected", "distance"])
-    return found.sort_values("distance", key=lambda values: -values.abs(), kind="stable").reset_index(drop=True)
+    outliers = pd.DataFrame(rows, columns=["model", "benchmark", "score", "expected", "distance"])
+    return outliers.sort_values("distance", key=lambda values: -values.abs(), kind="stable").reset_index(drop=True)
 
 
 def _left_out(posterior: RowPosterior, centre: float, score: float, column: int) -> tuple[float, float]:

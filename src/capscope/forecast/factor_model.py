@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.linalg import cholesky, solve
+from numpy.linalg import LinAlgError, cholesky, solve
 from scipy.linalg import cho_factor, solve_triangular
 
 from capscope.axes import FloatArray
@@ -33,6 +33,8 @@ STEEP_ENDS = 6.0
 EFFECTS_EVERY = 2
 WIDE = 10.0
 """Prior variance of the mean intercept and loading."""
+LEAST_PRECISION = 1e-9
+"""Part of the largest entry that is added to the diagonal of a precision matrix that rounding has made indefinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +288,11 @@ def _normal_draw(information: FloatArray, gradient: FloatArray, rng: np.random.G
 
 def _normal_draws(information: FloatArray, gradient: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Draw from normals with given precision matrices, shape (row, k, k), and precision x mean, shape (row, k)."""
-    root = cholesky(information)
+    try:
+        root = cholesky(information)
+    except LinAlgError:
+        # scores that hardly differ leave directions whose precision rounds to nothing
+        size = np.abs(information).max(axis=(-2, -1), keepdims=True)
+        root = cholesky(information + LEAST_PRECISION * size * np.eye(information.shape[-1]))
     half = solve(root, gradient[..., None]) + rng.standard_normal(gradient.shape)[..., None]
     return solve(np.swapaxes(root, -1, -2), half)[..., 0]

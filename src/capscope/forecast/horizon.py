@@ -19,7 +19,7 @@ from capscope.axes import FloatArray
 from capscope.data import ArrowTable, Responses, Study
 from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError
-from capscope.forecast.change import FEWEST_DATED, frontier_lines, growth_of
+from capscope.forecast.change import FEWEST_DATED, doubling_text, frontier_lines, growth_of
 from capscope.forecast.table_of_scores import model_dates
 
 DRAWS = 1000
@@ -83,11 +83,7 @@ class Horizons(ArrowTables):
             f" {_bounds_text(best, first)}"
         ]
         if self.growth is not None:
-            months = self.growth
-            lines.append(
-                f"The frontier's horizon doubles every {months['doubling_months']:.1f} months"
-                f" ({months['doubling_months_lower']:.1f} to {months['doubling_months_upper']:.1f})"
-            )
+            lines.append(f"The frontier's horizons {doubling_text(self.growth)}")
         lines.append(
             f"Lengths tried: {duration(self.shortest)} to {duration(self.longest)}; {100 * self.level:.0f} % intervals"
             f" over new tasks of this kind ({self.clusters} clusters)"

@@ -194,19 +194,22 @@ def published_scores(
             f"{where}: {counted(len(kept), 'model')} with scores on"
             f" {counted(len(kept.columns), 'benchmark')}; needs {LEAST_MODELS} models"
         )
-    chosen, said = _units(kept, units or {}, where)
+    known = kept.to_numpy(dtype=float)[kept.notna().to_numpy()]
+    if np.ptp(known) == 0:
+        raise InputError(f"{where}: all scores are {known[0]:g}, which tells nothing apart; give scores that differ")
+    chosen, stated = _units(kept, units or {}, where)
     if models is not None:
         beside, more = read_models(models, kept.index)
         notes = (*notes, *more)
-    return PublishedScores(scores=kept, units=chosen, counts=counts, models=beside, notes=(*said, *notes))
+    return PublishedScores(scores=kept, units=chosen, counts=counts, models=beside, notes=(*stated, *notes))
 
 
 def _long_columns(frame: pd.DataFrame) -> dict[str, str]:
     by_lower = {str(column).strip().lower(): str(column) for column in frame.columns}
-    found = {
+    columns = {
         key: next((by_lower[name] for name in names if name in by_lower), None) for key, names in LONG_NAMES.items()
     }
-    return {key: column for key, column in found.items() if column is not None}
+    return {key: column for key, column in columns.items() if column is not None}
 
 
 _Parts = tuple[pd.DataFrame, dict[str, float], pd.DataFrame, tuple[str, ...]]

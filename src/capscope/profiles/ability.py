@@ -39,6 +39,9 @@ UNITS = {
     " negative is better",
 }
 """What a unit of ability is, by kind of fit."""
+NO_UNIT = "the fitted models do not differ, so that abilities have no unit: their numbers are the prior's"
+ALIKE = 0.01
+"""Standard deviation of the abilities under which models come out alike."""
 SCORED_CELLS, FEWEST_SCORED, SCORE_DRAWS = 200_000, 50, 100
 """Expected scores without a study are over so many cells of models and items, and at least so many items."""
 
@@ -75,10 +78,13 @@ class AbilityProfiles(ArrowTables):
     self_knowledge: pd.DataFrame | None = None
     """How well models' own confidence fits their scores (see `self_knowledge`), where the study holds it."""
 
+    no_order: str = ""
+    """Why the models of the fit cannot be ranked; empty where they can."""
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What limits the profiles, most important first."""
-        return reliability_notes(self.reliability)
+        return (self.no_order,) if self.no_order else reliability_notes(self.reliability)
 
     def of(self, model: str) -> pd.DataFrame:
         """Return one model's rows, strongest dimension first.
@@ -136,7 +142,8 @@ class AbilityProfiles(ArrowTables):
         general = self.general
         if general is not None and len(general):
             best = general if self.scores is None else _level_where_alike(self.scores, general)
-            parts += [leading(best, self.level, "ability" if self.scores is None else "expected"), self.meaning]
+            what = "ability" if self.scores is None else "expected"
+            parts += [] if self.no_order else [leading(best, self.level, what), self.meaning]
         if self.scores is not None:
             parts += _score_lines(self.scores, self.level)
         if self.self_knowledge is not None and len(self.self_knowledge):
@@ -253,7 +260,8 @@ def profile(
 
         fit = with_named_agent(fit, model)
     posterior: Posterior = fit.posterior if isinstance(fit, Fit) else fit
-    profiles = _with_scores(ability_profiles(posterior, level), posterior, None if study is None else opened(study))
+    profiles = replace(ability_profiles(posterior, level), no_order=fit.status.no_order if isinstance(fit, Fit) else "")
+    profiles = _with_scores(profiles, posterior, None if study is None else opened(study))
     return profiles if model is None else profiles.only(model)
 
 
@@ -311,6 +319,8 @@ def ability_profiles(fit: Posterior | Fit[Any], level: float = 0.9) -> AbilityPr
         classical = general_factor_share(posterior.classical.ability)
     reliability = signal / (signal + error) if signal + error > 0 else float("nan")
     table, unit = posterior.abilities(level), UNITS[posterior.kind]
+    if posterior.kind == "irt" and float(table["ability"].std(ddof=0)) < ALIKE:
+        unit = NO_UNIT
     general = general.sort_values("ability", ascending=False, kind="stable").reset_index(drop=True)
     cautions = curve_cautions(posterior) if isinstance(posterior, CurvePosterior) else ()
     return AbilityProfiles(table, level, share, classical, unit, general, reliability, posterior.kind, cautions)

@@ -18,7 +18,6 @@ from capscope.profiles.meanings import table_lines
 
 CLEAR = 0.05
 """Two-sided p-value below which one part is said to be ahead."""
-FEWEST_ITEMS = 2
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ class PartEffects(ArrowTables):
     def as_text(self) -> str:
         """Return what limits the effects, the effects from highest to lowest, and whose the differences are."""
         ordered = self.effects.sort_values("effect", ascending=False, kind="stable").drop(columns="factor")
-        told = self.effects["separable"]
+        separable = self.effects["separable"]
         head = f"\n{self.by} effects with the other parts held fixed, {self.level:.0%} intervals; {self.unit}"
-        if not told.any():
+        if not separable.any():
             head = f"\n{self.by} effects CANNOT be told from other parts here: the bounds are those of the prior"
         meaning = (
             "effect: distance from the mean of all; log_odds: the same on a typical item; agents: how many have it."
@@ -118,7 +117,7 @@ class PartComparison(ArrowTables):
         row = self.table.iloc[-1]
         models = f"with {len(self.table) - 1} models held fixed"
         between = f"difference {row['difference']:+.3f} [{row['lower']:+.3f}, {row['upper']:+.3f}]"
-        if row["p"] >= CLEAR or np.isnan(row["p"]):
+        if row["p"] >= CLEAR:
             return f"{self.first} and {self.second} cannot be told apart {models}: {between}"
         ahead, behind = (self.first, self.second) if row["difference"] > 0 else (self.second, self.first)
         return f"{ahead} is ahead of {behind} {models}: {between}"
@@ -199,18 +198,20 @@ def _table(both: pd.DataFrame, level: float) -> pd.DataFrame:
 def _row(model: str, scores: pd.DataFrame, level: float) -> dict[str, object]:
     values = scores.to_numpy()
     difference, n = values[:, 0] - values[:, 1], len(values)
-    mean = float(difference.mean())
-    error = float(difference.std(ddof=1) / np.sqrt(n)) if n >= FEWEST_ITEMS else float("nan")
-    width = float(stdtrit(max(n - 1, 1), (1 + level) / 2)) * error
-    p = float("nan") if not error > 0 else float(2 * stdtr(n - 1, -abs(mean) / error))
+    mean, free = float(difference.mean()), max(n - 1, 1)
+    # items that all agree do not rule flips out: one each way is added
+    spread = difference if np.ptp(difference) > 0 else np.append(difference, [mean - 1, mean + 1])
+    error = float(spread.std(ddof=1) / np.sqrt(n))
+    width = float(stdtrit(free, (1 + level) / 2)) * error
+    p = float(2 * stdtr(free, -abs(mean) / error))
     means = {"first": float(values[:, 0].mean()), "second": float(values[:, 1].mean())}
     return {
         "model": model,
         "items": n,
         **means,
         "difference": mean,
-        "lower": mean - width,
-        "upper": mean + width,
+        "lower": max(-1.0, mean - width),
+        "upper": min(1.0, mean + width),
         "p": p,
     }
 

@@ -157,7 +157,7 @@ def _named_by(loading: FloatArray, items: tuple[str, ...], study: Study) -> tupl
 def _groups(what: str, labels: np.ndarray, loading: FloatArray) -> list[tuple[float, float, str, str]]:
     """How much more a direction loads on each group of items than on the others: z, effect, name, evidence."""
     spread = max(float(loading.std()), 1e-12)
-    found: list[tuple[float, float, str, str]] = []
+    terms: list[tuple[float, float, str, str]] = []
     for label, size in zip(*np.unique(labels, return_counts=True), strict=True):
         others = len(labels) - size
         if label != "?" and size >= FEWEST_ITEMS and others >= FEWEST_ITEMS:
@@ -165,5 +165,5 @@ def _groups(what: str, labels: np.ndarray, loading: FloatArray) -> list[tuple[fl
             effect = float(loading[inside].mean() - loading[~inside].mean()) / spread
             z = effect / np.sqrt(1 / size + 1 / others)
             evidence = f"loads {abs(effect):.1f} s.d. more on this {what} than on others"
-            found.append((float(z), effect, f"{what} {label}", evidence))
-    return found
+            terms.append((float(z), effect, f"{what} {label}", evidence))
+    return terms

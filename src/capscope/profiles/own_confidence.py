@@ -1,8 +1,8 @@
-"""What models know of themselves: how well their own confidence, or agreement with themselves, tells right from wrong.
+"""Self-knowledge of models: how well confidence, or agreement of repeated answers, separates right from wrong.
 
-Three traits: overconfidence (mean confidence less accuracy), calibration error, and the chance that a right answer got
-a higher confidence than a wrong one (AUROC). `gain` is what an assessor that knows how hard the items were for the
-other models gains by also knowing the model's confidence.
+Three measures: overconfidence (mean confidence minus accuracy), calibration error, and the probability that a right
+answer has a higher confidence than a wrong one (AUROC). `gain` is the log-loss that the confidence saves a predictor
+that already has the items' difficulty for the other models.
 """
 
 import numpy as np
@@ -10,23 +10,21 @@ import pandas as pd
 from scipy.special import expit, log_expit, logit, stdtrit
 
 from capscope.axes import AGENT_FACETS, FloatArray
-from capscope.data import AGREEMENT, CONFIDENCE, Study, checked_columns, subjects_of
-from capscope.intervals import normal_quantile
+from capscope.data import CONFIDENCE, Study, stated_confidence, subjects_of
+from capscope.intervals import Interval, clustered_mean_interval, normal_quantile
 from capscope.profiles.meanings import table_lines
 
-SOURCES = (CONFIDENCE, AGREEMENT)
-"""Columns that hold a model's own confidence, the first that is there counts."""
 FEWEST_ANSWERS, FEWEST_OF_EACH = 20, 3
-"""Answers with a confidence, and right and wrong ones among them, below which nothing is said of a model."""
+"""Answers with a confidence, and right and wrong ones among them, below which a model is left out."""
 BINS, FOLDS = 10, 5
 INSIDE = (0.01, 0.99)
-"""Confidences outside count as these where their log-odds are a feature."""
+"""Limits to which confidences are clipped before their log-odds are taken."""
 COLUMNS = (
     "confidence, accuracy: their means; overconfidence: the difference; calibration_error: root mean square of that"
     "\ndifference over ten groups of like confidence; auroc: chance that a right answer got the higher confidence;"
     "\ngain: log-loss saved by an assessor that knows how hard items are when it is also given the confidence."
 )
-"""What stands under the table."""
+"""Legend of the table."""
 
 
 def self_knowledge(study: Study, level: float = 0.9) -> pd.DataFrame | None:
@@ -43,27 +41,25 @@ def self_knowledge(study: Study, level: float = 0.9) -> pd.DataFrame | None:
     Raises:
         InputError: A confidence lies outside 0 to 1.
     """
-    if study.responses is None or not any(name in study.responses for name in SOURCES):
+    if study.responses is None or stated_confidence(study.responses, study.name) is None:
         return None
     study, _ = subjects_of(study, AGENT_FACETS)
     responses = study.require("responses")
-    own, source = None, ""
-    for name in SOURCES:
-        if own is None and name in responses and responses[name].notna().any():
-            own, source = _shares(responses[name], name, study.name), name
-    if own is None:
+    stated = stated_confidence(responses, study.name)
+    if stated is None:
         return None
+    own, source = stated
     trials = responses["n_trials"].astype(float) if "n_trials" in responses else pd.Series(1.0, responses.index)
     names = responses[["model", "item_id"]].astype(str)
     rows = names.assign(own=own, score=responses["score"].astype(float), trials=trials)
     ease = _ease(rows)
     rows = rows.assign(ease=ease)[rows["own"].notna()]
-    found = [_row(str(model), source, part, level) for model, part in rows.groupby("model") if _enough(part)]
-    return pd.DataFrame(found) if found else None
+    records = [_row(str(model), source, part, level) for model, part in rows.groupby("model") if _enough(part)]
+    return pd.DataFrame(records) if records else None
 
 
 def knowledge_lines(table: pd.DataFrame, level: float) -> list[str]:
-    """Lines that show a table of `self_knowledge`, and what its columns mean.
+    """Return a table of `self_knowledge` as lines of text, with a legend.
 
     Args:
         table: The table.
@@ -81,18 +77,6 @@ def knowledge_lines(table: pd.DataFrame, level: float) -> list[str]:
     ]
 
 
-def _shares(column: pd.Series, name: str, study: str) -> pd.Series:
-    """Check the confidences that are there.
-
-    Raises:
-        InputError: One is no number from 0 to 1.
-    """
-    filled = column.to_frame(name)[column.notna()]
-    remedy = "write confidences as numbers from 0 to 1"
-    checked = checked_columns(filled, f"{study}: responses", numbers={name: (0.0, 1.0)}, remedy=remedy)
-    return checked[name].reindex(column.index)
-
-
 def _enough(rows: pd.DataFrame) -> bool:
     right = float((rows["score"] * rows["trials"]).sum())
     wrong = float(rows["trials"].sum()) - right
@@ -101,7 +85,7 @@ def _enough(rows: pd.DataFrame) -> bool:
 
 
 def _ease(rows: pd.DataFrame) -> FloatArray:
-    """Log-odds of the share of right answers of the other models on each row's item, drawn towards one half."""
+    """Log-odds of the share of right answers of the other models on each row's item, shrunken towards one half."""
     right = rows["score"] * rows["trials"]
     total = pd.DataFrame({"right": right, "trials": rows["trials"]})
     of_item = total.groupby(rows["item_id"]).transform("sum")
@@ -115,32 +99,19 @@ def _row(model: str, source: str, rows: pd.DataFrame, level: float) -> dict[str,
     item = pd.factorize(rows["item_id"])[0]
     means = {"confidence": float(np.average(own, weights=trials)), "accuracy": float(np.average(score, weights=trials))}
     values = {
-        "overconfidence": _mean_interval(own - score, trials, item, level),
+        "overconfidence": clustered_mean_interval(own - score, trials, item, level),
         "calibration_error": calibration_error(own, score, trials, level),
         "auroc": auroc_interval(own, score, trials, item, level),
         "gain": _gain(rows, item, level),
     }
     columns: dict[str, object] = {"model": model, "source": source, "answers": len(rows), **means}
-    for name, (value, lower, upper) in values.items():
-        columns |= {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
+    for name, value in values.items():
+        columns |= {name: value.point, f"{name}_lower": value.lower, f"{name}_upper": value.upper}
     return columns
 
 
-def _mean_interval(
-    values: FloatArray, weight: FloatArray, item: np.ndarray, level: float
-) -> tuple[float, float, float]:
-    """Weighted mean with the interval of a mean over items."""
-    mean = float(np.average(values, weights=weight))
-    part = np.bincount(item, weight * (values - mean)) / weight.sum()
-    n = len(part)
-    width = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.sqrt((part**2).sum() * n / max(n - 1, 1)))
-    return mean, mean - width, mean + width
-
-
-def calibration_error(
-    own: FloatArray, score: FloatArray, trials: FloatArray, level: float
-) -> tuple[float, float, float]:
-    """Root mean square over bins of confidence less accuracy, less what chance adds to it (Kumar, Liang & Ma, 2019).
+def calibration_error(own: FloatArray, score: FloatArray, trials: FloatArray, level: float) -> Interval:
+    """Root mean square over bins of confidence minus accuracy, without sampling noise (Kumar, Liang & Ma, 2019).
 
     Args:
         own: Confidence of each answer (row,), 0 to 1.
@@ -161,26 +132,24 @@ def calibration_error(
     noise = inner / weight**2 * count / np.maximum(count - 1, 1)
     share = weight / weight.sum()
     square = float((share * (away**2 - noise)).sum())
-    # few answers of a bin may all be right by chance, which is no proof of a sure success
+    # all answers of a small bin may be right by chance, which would give a variance of 0
     rate = (np.bincount(number, trials * score) + 1) / (weight + 2)
     wide = np.maximum(noise, rate * (1 - rate) / weight)
     sd = float(np.sqrt((share**2 * (2 * wide**2 + 4 * np.maximum(away**2 - noise, 0) * wide)).sum()))
     width = normal_quantile(level) * sd
     low, high = max(square - width, 0.0), max(square + width, 0.0)
-    return float(np.sqrt(max(square, 0.0))), float(np.sqrt(low)), float(np.sqrt(high))
+    return Interval(float(np.sqrt(max(square, 0.0))), float(np.sqrt(low)), float(np.sqrt(high)), level)
 
 
-def auroc_interval(
-    own: FloatArray, score: FloatArray, trials: FloatArray, item: np.ndarray, level: float
-) -> tuple[float, float, float]:
+def auroc_interval(own: FloatArray, score: FloatArray, trials: FloatArray, item: np.ndarray, level: float) -> Interval:
     """AUROC with an interval from its influence function over items (DeLong, 1988), on the scale of log-odds.
 
-    At an area of nearly 0 or 1 the influence vanishes; there the variance is at least that of two exponential laws
-    (Hanley and McNeil, 1982).
+    The influence function vanishes at an area of 0 or 1; near them the variance is at least that of two exponential
+    distributions (Hanley and McNeil, 1982).
 
     Args:
         own: Confidence of each answer (row,).
-        score: Its score (row,); a part of a success counts as such.
+        score: Its score (row,), 0 to 1; a partial score counts partly as right and partly as wrong.
         trials: Trials behind it (row,).
         item: Number of its item (row,).
         level: Nominal coverage.
@@ -201,17 +170,18 @@ def auroc_interval(
     if inside != area:
         error = max(error, _separated_variance(inside, float(right.sum()), float(wrong.sum())))
     width = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.sqrt(error)) / (inside * (1 - inside))
-    return area, min(float(expit(logit(inside) - width)), area), max(float(expit(logit(inside) + width)), area)
+    lower, upper = float(expit(logit(inside) - width)), float(expit(logit(inside) + width))
+    return Interval(area, min(lower, area), max(upper, area), level)
 
 
 def _separated_variance(area: float, right: float, wrong: float) -> float:
-    """Variance of an area between two exponential laws (Hanley and McNeil, 1982)."""
+    """Variance of an AUROC between two exponential distributions (Hanley and McNeil, 1982)."""
     of_right, of_wrong = area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2
     return (area * (1 - area) + (right - 1) * of_right + (wrong - 1) * of_wrong) / (right * wrong)
 
 
-def _gain(rows: pd.DataFrame, item: np.ndarray, level: float) -> tuple[float, float, float]:
-    """Log-loss of a regression on the items' ease, less that of one on the confidence too; folds by item."""
+def _gain(rows: pd.DataFrame, item: np.ndarray, level: float) -> Interval:
+    """Held-out log-loss of a regression on item ease minus that of one on ease and confidence; folds by item."""
     score, trials = rows["score"].to_numpy(dtype=float), rows["trials"].to_numpy(dtype=float)
     ease = rows["ease"].to_numpy(dtype=float)
     own = logit(np.clip(rows["own"].to_numpy(dtype=float), *INSIDE))
@@ -222,7 +192,7 @@ def _gain(rows: pd.DataFrame, item: np.ndarray, level: float) -> tuple[float, fl
         for number, design in enumerate((without, both)):
             line = design[held] @ _regression(design[~held], score[~held], trials[~held])
             loss[number, held] = -(score[held] * log_expit(line) + (1 - score[held]) * log_expit(-line))
-    return _mean_interval(loss[0] - loss[1], trials, item, level)
+    return clustered_mean_interval(loss[0] - loss[1], trials, item, level)
 
 
 def _regression(design: FloatArray, score: FloatArray, trials: FloatArray, steps: int = 30) -> FloatArray:

@@ -157,17 +157,21 @@ def _provenance(fit: Fit[Any], folder: Path | None, study: Study | None, setting
     on = "" if study is None else f", from the study {Path(study.name).name}"
     measured, name = _measured(fit), "" if study is None else f"{Path(study.name).name}: "
     return provenance_of(
-        f"{name}{len(fit.models):,} models {_benchmarks(study, measured)}",
+        f"{name}{_models(fit)} {_benchmarks(study, measured)}",
         _subtitle(f"{what} ({fit.model_name}){on}", fit, study, folder),
         seed=settings.seed if fit.settings is None else fit.settings.seed,
         engine=fit.engine,
         inputs=inputs,
         facts=(
-            ("Measured", f"{len(fit.models):,} models, {measured}, by model {fit.model_name}"),
+            ("Measured", f"{_models(fit)}, {measured}, by model {fit.model_name}"),
             *_study_facts(study),
             *(() if folder is None else (("Fit written", _day(folder / MANIFEST)),)),
         ),
     )
+
+
+def _models(fit: Fit[Any]) -> str:
+    return f"{len(fit.models):,} {'model' if len(fit.models) == 1 else 'models'}"
 
 
 def _benchmarks(study: Study | None, measured: str) -> str:
@@ -181,7 +185,7 @@ def _benchmarks(study: Study | None, measured: str) -> str:
 def _subtitle(source: str, fit: Fit[Any], study: Study | None, folder: Path | None) -> str:
     """Numbers of models, items and answers, and dates, behind the source of the page."""
     facts = dict(_study_facts(study))
-    parts = [f"{len(fit.models):,} models, {_measured(fit)}"]
+    parts = [f"{_models(fit)}, {_measured(fit)}"]
     parts += [f"{facts[key].split(' by ')[0]} answers" for key in facts if key.startswith("Answers")]
     parts += [f"study of {facts['Study last changed']}"] if "Study last changed" in facts else []
     parts += [] if folder is None else [f"fitted {_day(folder / MANIFEST)}"]

@@ -98,6 +98,16 @@ class PageSource:
         return isinstance(self.fit.posterior, DemandPosterior)
 
     @property
+    def has_several(self) -> bool:
+        """Whether the fit has several models."""
+        return len(self.fit.posterior.models) > 1
+
+    @property
+    def no_order(self) -> str:
+        """Why the models of an item response fit cannot be ranked; empty where they can."""
+        return self.fit.status.no_order if self.is_irt else ""
+
+    @property
     def curves(self) -> CurvePosterior:
         """The posterior of a curve fit."""
         return cast(CurvePosterior, self.fit.posterior)

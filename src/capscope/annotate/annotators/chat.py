@@ -100,12 +100,12 @@ def find_injections(item_id: str, text: str) -> tuple[Flag, ...]:
         A flag for each suspicious phrase.
     """
     folded = fold(text)
-    found: list[Flag] = []
+    flags: list[Flag] = []
     for kind, pattern in PATTERNS.items():
         match = pattern.search(folded)
         if match:
-            found.append(Flag(item_id, kind, " ".join(match[0].split())[:80]))
-    return tuple(found)
+            flags.append(Flag(item_id, kind, " ".join(match[0].split())[:80]))
+    return tuple(flags)
 
 
 def flag_items(items: Iterable[tuple[str, str]]) -> tuple[Flag, ...]:

@@ -131,10 +131,10 @@ def _with_options(text: str, row: pd.Series) -> tuple[str, dict[str, str]]:
 def lettered_options(text: str) -> dict[str, str]:
     """Return the options that a text shows with the letters A, B, C ... in order; empty where it shows none."""
     lines = [match for line in text.splitlines() if (match := OPTION_LINE.match(line))]
-    for found in (lines, list(OPTION_INSIDE.finditer(text))):
-        start = max((place for place, match in enumerate(found) if match[1] == "A"), default=len(found))
+    for marks in (lines, list(OPTION_INSIDE.finditer(text))):
+        start = max((place for place, match in enumerate(marks) if match[1] == "A"), default=len(marks))
         options: dict[str, str] = {}
-        for letter, match in zip(LETTERS, found[start:], strict=False):
+        for letter, match in zip(LETTERS, marks[start:], strict=False):
             if match[1] != letter:
                 break
             options[letter] = " ".join(match[2].split())

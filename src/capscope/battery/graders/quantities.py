@@ -151,14 +151,14 @@ def normalised(text: str) -> str:
     ).strip()
 
 
-def _between_digits(text: str, found: re.Match[str]) -> bool:
+def _between_digits(text: str, match: re.Match[str]) -> bool:
     return (
-        re.search(r"\d\s*$", text[: found.start()]) is not None and re.match(r"\s*\d", text[found.end() :]) is not None
+        re.search(r"\d\s*$", text[: match.start()]) is not None and re.match(r"\s*\d", text[match.end() :]) is not None
     )
 
 
-def _plain_fraction(found: re.Match[str]) -> str:
-    over, under = (found[1], found[2]) if found[1] is not None else (found[3], found[4])
+def _plain_fraction(match: re.Match[str]) -> str:
+    over, under = (match[1], match[2]) if match[1] is not None else (match[3], match[4])
     if re.fullmatch(r"\d+(?:\.\d+)?", over) and re.fullmatch(r"\d+(?:\.\d+)?", under):
         return f" {over}/{under} "
     if re.fullmatch(r"-\d+", over) and re.fullmatch(r"\d+", under):

@@ -12,7 +12,7 @@ from capscope.axes import FACETS
 from capscope.data.formats.described_items import completed, found_items
 from capscope.data.formats.format import ImportReport
 from capscope.data.formats.score_tables import Runs, ScoreTable, joined_scores
-from capscope.data.joining import names_alike, refuse_poor_joins
+from capscope.data.joining import names_alike, odd_confidences, refuse_poor_joins
 from capscope.data.levels import Levels
 from capscope.data.study import Study
 from capscope.data.tables import NOT_STATED, validate
@@ -64,7 +64,7 @@ def assemble(parts: Parts) -> tuple[Study, ImportReport]:
         provenance(parts.format, parts.sources),
     )
     refuse_poor_joins(study)
-    notes += names_alike(study)
+    notes += [*odd_confidences(study), *names_alike(study)]
     rows = parts.other_rows + sum(table.rows for table in parts.scores)
     return study, _report(study, parts, rows, tuple(dict.fromkeys(notes)))
 

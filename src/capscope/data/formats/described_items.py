@@ -72,11 +72,11 @@ def _with_a_place(items: pd.DataFrame) -> pd.DataFrame:
     return items
 
 
-def completed(items: pd.DataFrame, found: pd.DataFrame | None) -> pd.DataFrame:
+def completed(items: pd.DataFrame, logged: pd.DataFrame | None) -> pd.DataFrame:
     """Add to a table of items the columns that it lacks and the scores have."""
-    if found is None:
+    if logged is None:
         return items
-    by_id = found.set_index("item_id")
+    by_id = logged.set_index("item_id")
     ids = items["item_id"].astype(str)
     added = {column: ids.map(by_id[column]) for column in by_id.columns if column not in items}
     return _with_a_place(items.assign(**added))
@@ -98,6 +98,10 @@ class LoggedItem:
     """Number of options; None for an open question."""
     digest: str | None = None
     """Hash of the item's content made by the log's tool; without one, the text tells items apart."""
+    tools: str | None = None
+    """Tools that an agent may call, one a line."""
+    environment: str | None = None
+    """Description of the environment in which an agent works."""
 
 
 class ItemBook:
@@ -147,9 +151,11 @@ class ItemBook:
                 "text": pd.Series([item.text for item in items], dtype=object),
                 "target": pd.Series([item.target for item in items], dtype=object),
                 "n_options": [item.n_options for item in items],
+                "tools": pd.Series([item.tools for item in items], dtype=object),
+                "environment": pd.Series([item.environment for item in items], dtype=object),
             }
         )
-        optional = ("text", "target", "n_options")
+        optional = ("text", "target", "n_options", "tools", "environment")
         return table.drop(columns=[name for name in optional if table[name].isna().all()])
 
 
@@ -168,4 +174,6 @@ def _merged(known: LoggedItem, item: LoggedItem) -> LoggedItem:
         target=known.target if known.target is not None else item.target,
         n_options=known.n_options if known.n_options is not None else item.n_options,
         digest=known.digest or item.digest,
+        tools=known.tools or item.tools,
+        environment=known.environment or item.environment,
     )

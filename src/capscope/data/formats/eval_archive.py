@@ -4,7 +4,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -136,13 +136,16 @@ class InspectLog:
     """What was run: `eval`, `status`."""
     samples: Iterator[dict[str, Any]]
     """The samples, or their summaries."""
+    first: Callable[[], dict[str, Any] | None]
+    """Returns the first sample as a whole; None where the log holds none, or one too large to be read."""
 
 
 def document_log(path: Path) -> InspectLog:
     """Read a log that is one JSON document."""
     header = as_object(path, json_document(path), "its text")
     required(path, header, "eval", "the log")
-    return InspectLog(path, header, iter(as_objects(path, header.get("samples") or [], "samples")))
+    samples = as_objects(path, header.get("samples") or [], "samples")
+    return InspectLog(path, header, iter(samples), lambda: samples[0] if samples else None)
 
 
 def archived_log(archive: EvalArchive) -> InspectLog:
@@ -154,7 +157,13 @@ def archived_log(archive: EvalArchive) -> InspectLog:
     journal = sorted((name for name in archive.names if name.startswith("_journal/summaries/")), key=_number_in)
     names = ["summaries.json"] if {"header.json", "summaries.json"} <= archive.names else journal
     samples = _summaries(archive, names) if names else whole_samples(archive)
-    return InspectLog(archive.path, header, samples)
+    return InspectLog(archive.path, header, samples, lambda: _first_sample(archive))
+
+
+def _first_sample(archive: EvalArchive) -> dict[str, Any] | None:
+    names = sorted(name for name in archive.names if name.startswith("samples/") and name.endswith(".json"))
+    small = next((name for name in names if archive.fits(name)), None)
+    return as_object(archive.path, archive.member(small), f"member {small}") if small else None
 
 
 def _number_in(name: str) -> tuple[int, str]:

@@ -1,9 +1,8 @@
 """Logs of Inspect: `.eval` archives and `.json` documents, one for each run of a model on a task."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,16 @@ from capscope.data.formats.format import (
     Paths,
     one_of,
 )
+from capscope.data.formats.inspect_tasks import (
+    LoggedPlan,
+    log_facets,
+    plan_steps,
+    sample_costs,
+    scaffolds_by_plan,
+    stated_confidence,
+    task_environment,
+    task_tools,
+)
 from capscope.data.formats.score_tables import RUNS_CHOICES, Runs
 from capscope.data.formats.scored_log import (
     ScoredLog,
@@ -35,8 +44,8 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
-from capscope.data.tables import AGREEMENT, CONFIDENCE
-from capscope.errors import InputError, counted
+from capscope.data.tables import AGREEMENT
+from capscope.errors import InputError, counted, first_few
 
 LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0}
 """Values of scorers that are no numbers; `N` (no answer) is up to the reader."""
@@ -48,8 +57,6 @@ LIMITS = ("scored", "wrong", "missing")
 """What becomes of samples that hit a limit, ended in an error or were invalidated."""
 SCORER = Usual(what="scorer", option="--scorer")
 """The first scorer of a log is the main one of its task."""
-USAGE = {"tokens": "total_tokens", "usd": "total_cost"}
-"""Costs of a sample by their names in a log's usage."""
 KEPT_BESIDE_LOGS = ("eval-set.json", "listing.json", "logs.json")
 """Files that Inspect keeps in folders of logs: the set that was run, and lists of the logs."""
 
@@ -62,6 +69,8 @@ class Ends:
     """Their number by kind: `error`, `limit`, `invalidated`."""
     errors: Counter[str]
     """Messages of the errors."""
+    confidences: list[str]
+    """Confidences that are no numbers from 0 to 1, as the log has them."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +99,10 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
 
     An item is called ``task:id``; epochs are trials of it. Scores are 1 for `C`, 0.5 for `P`, 0 for `I`; a sample
     without a score (it failed, or its scorer gave NaN) is no response. A solver given on the command line is the
-    scaffold, a reasoning effort the effort. A sample that is logged twice was scored again; its last score counts.
-    Tokens, dollars and seconds of samples are kept as costs, a confidence in a score's metadata as the subject's own.
+    scaffold, and so are the solvers of the plan where a model ran a task with several; a reasoning effort is the
+    effort. Tools that samples offer, and what is said of the environment, go with the items. A sample that is logged
+    twice was scored again; its last score counts. Tokens, dollars and seconds of samples are kept as costs, a
+    confidence in a score's metadata as the subject's own.
 
     Args:
         paths: `.eval` and `.json` files, or folders that hold them at any depth.
@@ -117,9 +128,19 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
     files = log_files(paths, ["*.eval", "*.json"], "Inspect logs", KEPT_BESIDE_LOGS)
     items, notes = ItemBook(), LogNotes()
     logs = [_scored(path, items, choices, model, notes) for path in files]
+    notes.notes += _name_scaffolds(logs)
     tables, remarks = chosen_tables(logs, scorers, "--scorer", SCORER if usual else None, not_administered)
     notes.notes[:0] = remarks
     return assemble_logs("inspect", tables, items.table(), files, notes, runs)
+
+
+def _name_scaffolds(logs: Sequence[ScoredLog]) -> tuple[str, ...]:
+    """Give logs the facet `scaffold` where plans differ; return a remark."""
+    plans = [LoggedPlan(log.task, log.model, log.plan, "scaffold" in log.facets) for log in logs]
+    names, note = scaffolds_by_plan(plans)
+    for log, name in zip(logs, names, strict=True):
+        log.facets |= {"scaffold": name} if name else {}
+    return note
 
 
 def _scored(path: Path, items: ItemBook, choices: Choices, model: str | None, notes: LogNotes) -> ScoredLog:
@@ -143,20 +164,26 @@ def _scored_samples(
         started=str(spec.get("created") or ""),
         complete=status == "success",
         task=task,
+        plan=plan_steps(log),
     )
-    ends = Ends(Counter(), Counter())
+    tools = task_tools(log)
+    ends = Ends(Counter(), Counter(), [])
     answers: list[tuple[str, str | None]] = []
     samples: list[tuple[str, int, dict[str, object], str, dict[str, float]]] = []
     for number, sample in last_of_each(log, notes):
         place = f"sample {number}"
         item_id = f"{task}:{required_name(log.path, sample, 'id', place)}"
-        items.describe(item_id, _item(log.path, task, sample, place), log.path, place)
+        environment = task_environment(spec, sample, has_tools=tools is not None)
+        item = replace(_item(log.path, task, sample, place), tools=tools, environment=environment)
+        items.describe(item_id, item, log.path, place)
         end = sample_end(sample)
         ends.kinds[end] += bool(end)
         if end == "error":
             ends.errors[_error_text(sample["error"])] += 1
         scores = sample_scores(log, sample, place)
-        measures = sample_costs(sample, str(spec.get("model"))) | stated_confidence(scores)
+        confidence, unreadable = stated_confidence(scores)
+        ends.confidences.extend(unreadable)
+        measures = sample_costs(sample, str(spec.get("model"))) | confidence
         samples.append((item_id, number, sample_values(scores, choices.no_answer), end, measures))
         answers.append((item_id, stated_answer(scores)))
     for (_, _, _, _, measures), share in zip(samples, self_agreement(answers), strict=True):
@@ -169,41 +196,6 @@ def _scored_samples(
     if not samples:
         notes.unscored.append(f"{log.path.name}: holds no sample, only what was run; give the log with its samples")
     return scored
-
-
-def log_facets(path: Path, spec: dict[str, Any]) -> dict[str, str]:
-    """Return the conditions that hold for a whole log: solver and reasoning effort."""
-    effort = optional_object(path, spec, "model_generate_config", "eval").get("reasoning_effort")
-    named = {"scaffold": spec.get("solver"), "effort": effort}
-    return {facet: text_of(value) or "" for facet, value in named.items() if value}
-
-
-def sample_costs(sample: Mapping[str, Any], model: str) -> dict[str, float]:
-    """Return what a sample cost: tokens and dollars of the model under evaluation, not of graders, and seconds.
-
-    Args:
-        sample: A sample, or its summary.
-        model: Name of the model; where its usage stands under another name, that of all models is summed.
-    """
-    by_model = sample.get("model_usage")
-    used = [one for one in by_model.values() if isinstance(one, dict)] if isinstance(by_model, dict) else []
-    if isinstance(by_model, dict) and isinstance(by_model.get(model), dict):
-        used = [by_model[model]]
-    costs = {name: [_amount(one.get(key)) for one in used] for name, key in USAGE.items()}
-    sums = {name: sum(values) for name, values in costs.items() if values and not any(map(math.isnan, values))}
-    seconds = [_amount(sample.get(key)) for key in ("working_time", "total_time")]
-    known = [value for value in seconds if not math.isnan(value)]
-    return sums | ({"seconds": known[0]} if known else {})
-
-
-def stated_confidence(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Return the first confidence of 0 to 1 in the metadata of a sample's scores, where there is one."""
-    for score in scores.values():
-        metadata = score.get("metadata") if isinstance(score, dict) else None
-        value = _amount(metadata.get(CONFIDENCE)) if isinstance(metadata, dict) else math.nan
-        if value <= 1:
-            return {CONFIDENCE: value}
-    return {}
 
 
 def stated_answer(scores: Mapping[str, Any]) -> str | None:
@@ -230,13 +222,6 @@ def self_agreement(answers: Sequence[tuple[str, str | None]]) -> list[float | No
         (counts[item, answer] - 1) / (total[item] - 1) if answer is not None and total[item] > 1 else None
         for item, answer in answers
     ]
-
-
-def _amount(value: object) -> float:
-    """Return a number of at least 0, NaN for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    return float(value) if math.isfinite(value) and value >= 0 else math.nan
 
 
 def sample_scores(log: InspectLog, sample: dict[str, Any], place: str) -> dict[str, Any]:
@@ -298,6 +283,11 @@ def _remark(log: InspectLog, records: int, ends: Ends, limits: str, notes: LogNo
     name, status = log.path.name, str(log.header.get("status", "started"))
     if status != "success":
         notes.notes.append(f"{name}: the run ended as '{status}'; its {counted(records, 'sample')} are taken")
+    if ends.confidences:
+        notes.notes.append(
+            f"{name}: {counted(len(ends.confidences), 'stated confidence', 'are')} left out, for a confidence is a"
+            f" number from 0 to 1 (here {first_few(ends.confidences)})"
+        )
     if ends.kinds["error"]:
         of = {"wrong": "; they count as wrong", "missing": "; they are no responses"}.get(limits, "")
         notes.unscored.append(

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from capscope.data.formats.assembly import LogNotes
 from capscope.data.formats.eval_archive import EvalArchive, InspectLog, archived_log, document_log, whole_samples
 from capscope.data.formats.format import Paths
-from capscope.data.formats.inspect_logs import KEPT_BESIDE_LOGS, last_of_each, log_facets, sample_end, sample_values
+from capscope.data.formats.inspect_logs import KEPT_BESIDE_LOGS, last_of_each, sample_end, sample_values
+from capscope.data.formats.inspect_tasks import LoggedPlan, log_facets, plan_steps, scaffolds_by_plan
 from capscope.data.formats.scored_log import (
     as_object,
     as_objects,
@@ -85,37 +86,39 @@ def read_transcripts(paths: Paths, scorer: str = "", model: str | None = None) -
         InputError: A log is damaged, a score is no number, the choice of a scorer is open, or no run has a message.
     """
     files = log_files(paths, ["*.eval", "*.json"], "Inspect logs", KEPT_BESIDE_LOGS)
-    runs = tuple(run for path in files for run in _runs(path, scorer, model))
+    logs = [_runs(path, scorer, model) for path in files]
+    names, _ = scaffolds_by_plan([plan for plan, _ in logs])
+    runs = tuple(
+        replace(run, facets={**run.facets, "scaffold": name}) if name else run
+        for name, (_, of_log) in zip(names, logs, strict=True)
+        for run in of_log
+    )
     if not any(run.steps for run in runs):
         raise InputError(f"{first_few(map(str, files))}: no sample has messages, and messages are what is read")
     return runs
 
 
-def _runs(path: Path, scorer: str, model: str | None) -> Iterator[Transcript]:
+def _runs(path: Path, scorer: str, model: str | None) -> tuple[LoggedPlan, list[Transcript]]:
     if path.suffix.lower() != ".eval":
-        yield from _log_runs(document_log(path), scorer, model)
-        return
+        return _log_runs(document_log(path), scorer, model)
     with EvalArchive(path) as archive:
-        yield from _log_runs(replace(archived_log(archive), samples=whole_samples(archive)), scorer, model)
+        return _log_runs(replace(archived_log(archive), samples=whole_samples(archive)), scorer, model)
 
 
-def _log_runs(log: InspectLog, scorer: str, model: str | None) -> Iterator[Transcript]:
+def _log_runs(log: InspectLog, scorer: str, model: str | None) -> tuple[LoggedPlan, list[Transcript]]:
     path = log.path
     spec = as_object(path, required(path, log.header, "eval", "the log"), "eval")
     task = required_name(path, spec, "task", "eval")
     who = model or required_name(path, spec, "model", "eval")
     facets = log_facets(path, spec)
+    runs: list[Transcript] = []
     for number, sample in last_of_each(log, LogNotes()):
         place = f"sample {number}"
-        yield Transcript(
-            who,
-            f"{task}:{required_name(path, sample, 'id', place)}",
-            str(sample.get("epoch", 1)),
-            facets,
-            _score(path, sample, place, scorer),
-            sample_end(sample),
-            _steps(path, sample, place),
-        )
+        item = f"{task}:{required_name(path, sample, 'id', place)}"
+        end, epoch = sample_end(sample), str(sample.get("epoch", 1))
+        score, steps = _score(path, sample, place, scorer), _steps(path, sample, place)
+        runs.append(Transcript(who, item, epoch, facets, score, end, steps))
+    return LoggedPlan(task, who, plan_steps(log), "scaffold" in facets), runs
 
 
 def _score(path: Path, sample: dict[str, Any], place: str, scorer: str) -> float | None:

@@ -160,12 +160,12 @@ def import_lm_eval(  # noqa: PLR0913 - every option is a keyword
     return assemble_logs("lm-eval", tables, items.table(), files, notes, runs)
 
 
-def _filtered(found: Sequence[FilteredLogs], filters: Sequence[str], usual: bool) -> tuple[list[ScoredLog], list[str]]:
+def _filtered(logs: Sequence[FilteredLogs], filters: Sequence[str], usual: bool) -> tuple[list[ScoredLog], list[str]]:
     """Take the answers of one filter from each file."""
     if filters or not usual:
-        return [filtered.of(filters) for filtered in found], []
-    chosen, remarks = FILTER.by_task([(each.task, list(each.logs)) for each in found if not each.unnamed])
-    return [each.of([] if each.unnamed else [chosen[each.task]]) for each in found], remarks
+        return [filtered.of(filters) for filtered in logs], []
+    chosen, remarks = FILTER.by_task([(each.task, list(each.logs)) for each in logs if not each.unnamed])
+    return [each.of([] if each.unnamed else [chosen[each.task]]) for each in logs], remarks
 
 
 def _refuse_results(path: Path) -> None:

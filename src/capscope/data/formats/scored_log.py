@@ -57,6 +57,8 @@ class ScoredLog:
     """Whether the run ended as it should."""
     task: str = ""
     """The task; logs of one task are scored alike where the choice of a score is left to capscope."""
+    plan: tuple[str, ...] = ()
+    """Solvers that made the agent, where the log lists them."""
     records: int = 0
     """Records seen."""
     bare: int = 0

@@ -21,7 +21,7 @@ JUDGE_ESTIMATORS: dict[str, JudgeEstimator] = {
         JUDGE_ALONE,
     )
 }
-"""Every estimator by its name."""
+"""Estimators by name."""
 
 DEFAULT = NARROWER.name
-"""The estimator that is taken where none is named."""
+"""Name of the default estimator."""

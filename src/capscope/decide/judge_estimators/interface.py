@@ -1,4 +1,4 @@
-"""What an estimator of a model's true mean score is given and returns."""
+"""Interface of estimators of a model's true mean score, and the augmented mean that several of them share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ from capscope.decide.difference import drawn_se, variance_of
 from capscope.decide.judge_data import JudgedAnswers
 
 RARE = 2.5
-"""Skewness of the errors from which bounds are built from positive and negative ones apart: one in nine or rarer."""
+"""Skewness of the errors from which positive and negative errors get separate bounds (one error in nine or rarer)."""
 
 SMALLEST_ERROR = 1e-6
-"""Range of errors under which they are one value."""
+"""Range below which errors count as equal."""
 
 FLATTEST = 1e-12
-"""Variance under which errors are one value."""
+"""Variance below which errors count as equal."""
 
 MOST_LOG_ODDS = 2.0
-"""Half-width in log-odds up to which bounds are symmetric on that scale."""
+"""Largest half-width in log-odds of bounds that are symmetric on that scale."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class MeanEstimate:
     value: float
     """The estimate, in [0, 1] up to sampling error."""
     se: float
-    """Standard error as to the labels that happened to be drawn."""
+    """Standard error over draws of the labels."""
     freedom: float
     """Degrees of freedom of the standard error."""
     error: Float[np.ndarray, " label"] = field(default_factory=lambda: np.zeros(0), repr=False)
-    """Label less prediction of each labelled answer; none where their weights differ or none speaks against them."""
+    """Label minus prediction of each labelled answer; empty where weights differ or where all predictions are right."""
     skewed: bool = False
-    """Whether bounds follow the skew of the errors; else they are symmetric."""
+    """Whether bounds are asymmetric, by the skewness of the errors."""
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Bounds within 0 and 1: symmetric by Student's t, or following the skew of the errors."""
+        """Bounds within 0 and 1: symmetric by Student's t, or asymmetric by the skewness of the errors."""
         if self.skewed and self.se > 0:
             return skewed_bounds(self, level)
         half = float(stdtrit(max(self.freedom, 1.0), 0.5 + level / 2)) * self.se
@@ -48,14 +48,14 @@ class MeanEstimate:
 
 @dataclass(frozen=True)
 class JudgeEstimator:
-    """One way to estimate a model's true mean score from judged and labelled answers."""
+    """A member of the family: an estimator of a model's true mean score from judged and labelled answers."""
 
     name: str
-    """What it is called on the command line and in JSON."""
+    """Name on the command line and in JSON."""
     help: str
-    """What it does, in one line."""
+    """One line for help texts and tables."""
     estimate: Callable[[JudgedAnswers], MeanEstimate]
-    """Estimate from answers of which at least two are labelled, drawn evenly or with known chances."""
+    """Estimate from answers of which at least two are labelled, sampled with equal or known probabilities."""
 
 
 def corrected_mean(
@@ -64,15 +64,16 @@ def corrected_mean(
     error: Float[np.ndarray, " label"],
     lost: int,
 ) -> MeanEstimate:
-    """The mean of the labels and, where there is none, of predictions shifted by their mean error on the labels.
+    """Mean of the labels, and of corrected predictions for answers without a label.
 
-    Labels drawn with unequal chances count by the inverse of these (augmented inverse probability weighting).
+    Predictions are corrected by their mean error on the labelled answers, weighted by inverse probability (augmented
+    inverse probability weighting; Robins, Rotnitzky & Zhao, 1994).
 
     Args:
         answers: Judged answers.
         predicted: Prediction of each answer's truth.
-        error: Label less prediction of each labelled answer, the prediction made without its label.
-        lost: Parameters of the prediction that the labels determined.
+        error: Label minus prediction of each labelled answer, predicted without its own label.
+        lost: Number of parameters of the prediction that were fitted to the labels.
     """
     n, n_answers = len(error), len(answers.label)
     freedom = float(max(n - 1 - lost, 1))
@@ -92,7 +93,7 @@ def corrected_mean(
 
 
 def _faultless(label: Float[np.ndarray, " label"], error: Float[np.ndarray, " label"]) -> bool:
-    """Whether no label speaks against the prediction: small errors then say nothing of those still to be seen."""
+    """Whether every prediction is right; the variance of the errors then underestimates that of unlabelled answers."""
     if not np.isin(label, (0.0, 1.0)).all():
         return float(np.ptp(error)) < SMALLEST_ERROR
     return float(np.abs(error - error.mean()).max()) < 0.5 - SMALLEST_ERROR
@@ -101,10 +102,10 @@ def _faultless(label: Float[np.ndarray, " label"], error: Float[np.ndarray, " la
 def skewed_bounds(estimate: MeanEstimate, level: float) -> tuple[float, float]:
     """Bounds of a mean in [0, 1] whose errors are skewed.
 
-    Usually they are symmetric in log-odds. Where the judge is nearly always right, few errors carry the whole doubt:
-    positive and negative errors then get score intervals (Wilson, 1927) of their own, combined by their variances
-    (Zou & Donner, 2008). These say to which side the doubt lies; where they are wider than symmetric bounds they are
-    drawn in to the same width, which costs no coverage that could be measured (`benchmarks/decide.md`).
+    They are symmetric in log-odds, except where the judge is nearly always right: positive and negative errors then
+    get separate score intervals (Wilson, 1927), which are combined by their variances (Zou & Donner, 2008). These show
+    which side is less certain; where they are wider than symmetric bounds, they are scaled to the same width, which
+    costs no coverage that could be measured (`benchmarks/decide.md`).
 
     Args:
         estimate: The estimate; its standard error is above 0.
@@ -116,7 +117,7 @@ def skewed_bounds(estimate: MeanEstimate, level: float) -> tuple[float, float]:
         shrink = min(1.0, 2 * t * estimate.se / (below + above))
         return max(0.0, estimate.value - shrink * below), min(1.0, estimate.value + shrink * above)
     mean = min(max(estimate.value, 0.0), 1.0)
-    if t * estimate.se > MOST_LOG_ODDS * mean * (1 - mean):  # hard by 0 or 1, log-odds are no scale
+    if t * estimate.se > MOST_LOG_ODDS * mean * (1 - mean):  # near 0 or 1, where log-odds diverge
         return max(0.0, estimate.value - t * estimate.se), min(1.0, estimate.value + t * estimate.se)
     half, centre = t * estimate.se / (mean * (1 - mean)), float(logit(mean))
     return float(expit(centre - half)), float(expit(centre + half))
@@ -141,7 +142,7 @@ def _two_sided(error: Float[np.ndarray, " label"], se: float, t: float) -> tuple
 def _score_interval(part: Float[np.ndarray, " label"], scale: float, t: float) -> tuple[float, float]:
     """Distances from the mean of values in [0, 1] to the bounds of a score interval."""
     mean, variance = float(part.mean()), float(part.var(ddof=1))
-    if variance < FLATTEST:  # none seen among so many rules none out
+    if variance < FLATTEST:  # no error in the sample does not prove an error rate of 0
         return 0.0, t**2 * scale / (1 + t**2 * scale)
     n = mean * (1 - mean) / (variance * scale)
     centre = (mean + t**2 / (2 * n)) / (1 + t**2 / n)

@@ -1,4 +1,4 @@
-"""The judge's scores calibrated by a rising step function of the labels, cross-fitted."""
+"""Isotonic calibration of the judge's scores to the labels, cross-fitted."""
 
 import numpy as np
 from sklearn.isotonic import IsotonicRegression

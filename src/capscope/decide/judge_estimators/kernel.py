@@ -1,8 +1,8 @@
-"""Predict the labels from the judge, other judges, the task and other models' labels, by a Gaussian process.
+"""Gaussian process prediction of the labels from the judge, other judges, the task and other models' labels.
 
-The process shrinks what few labels cannot tell, so that a weak judge costs nothing; its noise is chosen by
-leave-one-out error, as is whether more than the judge's own score is used, and each correction uses a prediction made
-without the label that it corrects.
+Weak predictors are shrunken, so that an uninformative judge does not widen the interval. The noise variance, and
+whether features beyond the judge's score are used, are chosen by leave-one-out error; each error is that of a
+leave-one-out prediction.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""The narrower of the kernel estimate and PPI++, with bounds that follow the skew of the errors.
+"""The default estimator: the narrower of the kernel estimate and PPI++, with bounds by the skewness of the errors.
 
-Where nothing but one judge is known the kernel loses a little to PPI++, since its error is taken out of sample; where
-other judges and tasks tell more it is the narrower one. Choosing by the standard error costs no coverage that could be
-measured (`benchmarks/decide.md`): the two share most of their error.
+With a single judge and no other features the kernel is slightly wider than PPI++, because its errors are out of sample;
+with other judges and tasks it is narrower. The choice by standard error had no measurable cost in coverage
+(`benchmarks/decide.md`), because most of the error is common to both.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Estimators that predict nothing: the judge's own mean, and the labels alone."""
+"""Baselines without a prediction: the judge's mean, and the mean of the labels."""
 
 import numpy as np
 

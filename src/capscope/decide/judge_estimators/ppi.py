@@ -1,7 +1,7 @@
 """Prediction-powered inference: the judge's mean, corrected by its mean error on the labels.
 
-Angelopoulos et al. (2023) subtract the judge's error; with a power, the judge's scores are weighed by their worth first
-(PPI++; Angelopoulos, Duchi & Zrnic, 2023).
+PPI subtracts the judge's mean error (Angelopoulos et al., 2023); PPI++ first scales the judge's scores by the factor
+that minimises the variance (Angelopoulos, Duchi & Zrnic, 2023).
 """
 
 import numpy as np

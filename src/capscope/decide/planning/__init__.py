@@ -1,1 +1,1 @@
-"""Plan an evaluation: what answers, runs, prompts, judges and labels a wanted precision or difference takes."""
+"""Plans of evaluations: numbers of answers, runs, prompts, judges and labels for a given precision or difference."""

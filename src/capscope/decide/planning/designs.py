@@ -1,7 +1,7 @@
-"""Designs of an evaluation (items, runs, prompts, judges): what difference each shows, and at what cost (a D-study).
+"""Designs of an evaluation (items, runs, prompts, judges): detectable difference and cost of each (a D-study).
 
-Differences between models rest on the components in which models take part; each is divided by how many of its levels a
-design has (Brennan, 2001). A facet that a design holds at one level keeps its whole component as error.
+The relative error variance is the sum of the components that interact with the model, each divided by the number of
+levels that a design has of its facets (Brennan, 2001).
 """
 
 from collections.abc import Iterator
@@ -17,95 +17,99 @@ from capscope.decide.planning.score_variance import RESIDUAL, TrialRows, Varianc
 from capscope.errors import counted
 
 MOST_RUNS = 8
-"""Most runs of one question that a design has."""
+"""Largest number of runs of one question in a design."""
 
 MOST_ITEMS = 100_000
-"""Most items that a design is given."""
+"""Largest number of items in a design."""
 
 
 DRAWS = 100
-"""Pairs of draws behind each agreement."""
+"""Number of pairs of draws for each rank agreement."""
 
 AXES = ("item", "task", "prompt", "judge")
-"""What is drawn anew, one at a time."""
+"""Facets that are resampled, one at a time."""
 
 ModelLevel = Float[np.ndarray, "model level"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPrices:
-    """Costs in dollars, or in answers where no price is known."""
+    """Unit costs in US dollars; in numbers of answers where prices are unknown."""
 
     item: float = 0.0
-    """Of one more item: writing it, or its labels."""
+    """Cost of an additional item: of writing it, or of its labels."""
     answer: float = 1.0
-    """Of one answer of one model."""
+    """Cost of one answer of one model."""
     judgement: float = 0.0
-    """Of one judgement of an answer."""
+    """Cost of one judgement of an answer."""
 
 
 @dataclass(frozen=True)
 class StudyDesign:
-    """How many levels of each facet an evaluation has, and what follows."""
+    """Number of levels of each facet in an evaluation, with detectable difference, reliability and cost."""
 
     items: int
-    """Items."""
+    """Number of items."""
     runs: int
-    """Runs of each question."""
+    """Number of runs of each question."""
     prompts: int
-    """Prompts of each item."""
+    """Number of prompts of each item."""
     judges: int
-    """Judges of each answer."""
+    """Number of judges of each answer."""
     detectable: float
-    """Difference of two models on new items of the same kind that is shown at the wanted power, as a share."""
+    """Difference of two models on new items of the same kind that is detected with the given power, as a share."""
     reliability: float
-    """Share of the variance of models' scores that is not error (generalizability coefficient)."""
+    """Generalizability coefficient: share of the variance of models' mean scores that is not error."""
     cost: float
     """Cost for each model."""
 
 
 def error_variance(
-    found: VarianceComponents, items: float | int, runs: int = 1, prompts: int = 1, judges: int = 1
+    components: VarianceComponents, items: float | int, runs: int = 1, prompts: int = 1, judges: int = 1
 ) -> float:
-    """Error variance of one model's score as far as it bears on differences between models (relative error).
+    """Relative error variance of one model's mean score: the error in differences between models (Brennan, 2001).
 
     Args:
-        found: Variance components of single scores.
-        items: Items; their tasks stand for all of their kind.
-        runs: Runs of each question.
-        prompts: Prompts of each item.
-        judges: Judges of each answer.
+        components: Variance components of single scores.
+        items: Number of items; tasks are treated as fixed.
+        runs: Number of runs of each question.
+        prompts: Number of prompts of each item.
+        judges: Number of judges of each answer.
     """
-    # where no question was asked twice, the residual may be all of items
-    of_runs = items * prompts * judges * (runs if found.runs_known else 1)
+    # without repeated runs the residual may be item variance alone
+    of_runs = items * prompts * judges * (runs if components.runs_known else 1)
     return (
-        found.of("model x item") / items
-        + found.of("model x prompt") / prompts
-        + found.of("model x judge") / judges
-        + found.of(RESIDUAL) / of_runs
+        components.of("model x item") / items
+        + components.of("model x prompt") / prompts
+        + components.of("model x judge") / judges
+        + components.of(RESIDUAL) / of_runs
     )
 
 
 def detectable_by(variance: float, level: float, power: float) -> float:
-    """Difference of two models that is shown with a power, for an error variance of each model's score."""
+    """Difference of two models that is detected with a power, for an error variance of each model's score."""
     return float((ndtri(0.5 + level / 2) + ndtri(power)) * np.sqrt(2 * variance))
 
 
 def design_of(
-    found: VarianceComponents, counts: tuple[int, int, int, int], level: float, power: float, prices: EvaluationPrices
+    components: VarianceComponents,
+    counts: tuple[int, int, int, int],
+    level: float,
+    power: float,
+    prices: EvaluationPrices,
 ) -> StudyDesign:
-    """Return what a design shows and costs.
+    """Return a design with its detectable difference, reliability and cost.
 
     Args:
-        found: Variance components of single scores.
-        counts: Items, runs, prompts, judges.
+        components: Variance components of single scores.
+        counts: Numbers of items, runs, prompts, judges.
         level: Coverage of the interval that must exclude no difference.
-        power: Chance to show the difference.
+        power: Probability to detect the difference.
         prices: Costs of items, answers and judgements.
     """
     items, runs, prompts, judges = counts
-    error = error_variance(found, *counts)
-    between = found.of("model") + found.of("model x task") / found.n_tasks
+    error = error_variance(components, *counts)
+    between = components.of("model") + components.of("model x task") / components.n_tasks
     asked = items * runs * prompts
     cost = items * prices.item + asked * (prices.answer + judges * prices.judgement)
     reliability = between / (between + error) if between > 0 else 0.0
@@ -113,77 +117,78 @@ def design_of(
 
 
 def cheapest_designs(
-    found: VarianceComponents, difference: float, level: float, power: float, prices: EvaluationPrices
+    components: VarianceComponents, difference: float, level: float, power: float, prices: EvaluationPrices
 ) -> tuple[StudyDesign, ...]:
-    """For each number of runs, prompts and judges, the fewest items that show a difference; the cheapest first.
+    """Smallest designs that detect a difference, for each number of runs, prompts and judges; the cheapest first.
 
     Args:
-        found: Variance components of single scores.
+        components: Variance components of single scores.
         difference: Wanted difference, as a share.
         level: Coverage of the interval that must exclude no difference.
-        power: Chance to show the difference.
+        power: Probability to detect the difference.
         prices: Costs of items, answers and judgements.
 
     Returns:
-        Designs that reach the difference; none where prompts or judges alone make too large an error.
+        Designs that detect the difference; empty where the error from prompts or judges alone is too large.
     """
-    names = {component.name for component in found.components}
+    names = {component.name for component in components.components}
     prompts = range(1, 9) if "model x prompt" in names else (1,)
     judges = range(1, 6) if "model x judge" in names else (1,)
-    runs = range(1, MOST_RUNS + 1) if found.runs_known else (1,)
+    runs = range(1, MOST_RUNS + 1) if components.runs_known else (1,)
     designs: list[StudyDesign] = []
     for many_runs, many_prompts, many_judges in product(runs, prompts, judges):
-        items = _fewest_items(found, (many_runs, many_prompts, many_judges), difference, level, power)
+        items = _fewest_items(components, (many_runs, many_prompts, many_judges), difference, level, power)
         if items is not None:
             counts = (items, many_runs, many_prompts, many_judges)
-            designs.append(design_of(found, counts, level, power, prices))
+            designs.append(design_of(components, counts, level, power, prices))
     return tuple(sorted(designs, key=lambda design: (design.cost, design.items)))
 
 
 def _fewest_items(
-    found: VarianceComponents, rest: tuple[int, int, int], difference: float, level: float, power: float
+    components: VarianceComponents, rest: tuple[int, int, int], difference: float, level: float, power: float
 ) -> int | None:
-    fixed = error_variance(found, np.inf, *rest)
-    by_items = error_variance(found, 1, *rest) - fixed
+    fixed = error_variance(components, np.inf, *rest)
+    by_items = error_variance(components, 1, *rest) - fixed
     wanted = (difference / detectable_by(1.0, level, power)) ** 2 - fixed
     if wanted <= 0 or by_items > wanted * MOST_ITEMS:
         return None
     return max(2, int(np.ceil(by_items / wanted)))
 
 
-def best_runs(found: VarianceComponents, prices: EvaluationPrices) -> int | None:
-    """Runs of each question that show most for a budget; None where runs cannot be told from items.
+def best_runs(components: VarianceComponents, prices: EvaluationPrices) -> int | None:
+    """Optimal number of runs of each question for a budget; None where run and item variance are confounded.
 
-    The best number is the root of the ratio of run to item variance times that of the price of an item to that of a
-    run: without a price of items, more items always beat more runs.
+    It is the square root of (run variance / item variance) x (price of an item / price of a run). Without a price of
+    items, more items are always better than more runs.
 
     Args:
-        found: Variance components of single scores.
+        components: Variance components of single scores.
         prices: Costs of items, answers and judgements.
     """
-    if not found.runs_known:
+    if not components.runs_known:
         return None
-    of_items, of_runs = found.of("model x item"), found.of(RESIDUAL)
+    of_items, of_runs = components.of("model x item"), components.of(RESIDUAL)
     run = prices.answer + prices.judgement
-    if of_items <= 0:
+    if of_items <= 0 or run <= 0:
+        # runs that cost nothing beat items that cost something, and more items beat more runs where both are free
         return MOST_RUNS if prices.item > 0 else 1
     return int(np.clip(round(float(np.sqrt(of_runs / of_items * prices.item / run))), 1, MOST_RUNS))
 
 
-def spread_or_repeat(found: VarianceComponents, items: int, times: int, level: float, power: float) -> str:
-    """Say what so many items once show, and a part of them several times.
+def spread_or_repeat(components: VarianceComponents, items: int, times: int, level: float, power: float) -> str:
+    """Compare the detectable difference of many items once with that of fewer items several times, in a sentence.
 
     Args:
-        found: Variance components of single scores.
-        items: Items asked once.
-        times: Runs of each of `items / times` items.
+        components: Variance components of single scores.
+        items: Number of items that are asked once.
+        times: Number of runs of each of `items / times` items.
         level: Coverage of the interval that must exclude no difference.
-        power: Chance to show the difference.
+        power: Probability to detect the difference.
     """
-    once = 100 * detectable_by(error_variance(found, items), level, power)
+    once = 100 * detectable_by(error_variance(components, items), level, power)
     few = items // times
-    if found.runs_known:
-        repeated = 100 * detectable_by(error_variance(found, few, times), level, power)
+    if components.runs_known:
+        repeated = 100 * detectable_by(error_variance(components, few, times), level, power)
         if repeated - once < 0.05:
             return (
                 f"{counted(items, 'item')} once and {counted(few, 'item')} {times} times show the same"
@@ -196,14 +201,14 @@ def spread_or_repeat(found: VarianceComponents, items: int, times: int, level: f
         )
     return (
         f"{counted(items, 'item')} once show a difference between models of {once:.1f} points,"
-        f" {counted(few, 'item')} {times} times at best"
-        f" the same and at worst {100 * detectable_by(error_variance(found, few), level, power):.1f}: without repeated"
-        " runs the data do not say which."
+        f" {counted(few, 'item')} {times} times at best the same and at worst"
+        f" {100 * detectable_by(error_variance(components, few), level, power):.1f}: without repeated runs the data"
+        " do not say which."
     )
 
 
 def design_rows(designs: tuple[StudyDesign, ...], most: int = 8) -> Iterator[dict[str, float | int]]:
-    """Plain values of the first designs; shares in points."""
+    """Return the first designs as plain values; shares in points (hundredths)."""
     for design in designs[:most]:
         yield {
             "items": design.items,
@@ -218,10 +223,10 @@ def design_rows(designs: tuple[StudyDesign, ...], most: int = 8) -> Iterator[dic
 
 @dataclass(frozen=True)
 class RankAgreement:
-    """How far two draws of one facet agree on the order of the models."""
+    """Agreement of two draws of one facet on the ranking of the models."""
 
     facet: str
-    """What was drawn anew: `item`, `task`, `prompt` or `judge`."""
+    """Facet that was resampled: `item`, `task`, `prompt` or `judge`."""
     levels: int
     """Number of its levels in each draw."""
     agreement: float
@@ -247,7 +252,7 @@ def rank_agreements(study: Study, rng: np.random.Generator, items: int | None = 
     """
     rows = TrialRows.of(study)
     n_models = int(rows.levels["model"].max()) + 1
-    found: list[RankAgreement] = []
+    agreements: list[RankAgreement] = []
     for axis in AXES:
         if axis not in rows.levels:
             continue
@@ -260,8 +265,8 @@ def rank_agreements(study: Study, rng: np.random.Generator, items: int | None = 
         size = items if axis == "item" and items is not None else levels
         tau = _agreements(total, count, size, rng)
         if len(tau):
-            found.append(RankAgreement(axis, size, float(tau.mean()), float(np.quantile(tau, 0.025))))
-    return tuple(found)
+            agreements.append(RankAgreement(axis, size, float(tau.mean()), float(np.quantile(tau, 0.025))))
+    return tuple(agreements)
 
 
 def _agreements(

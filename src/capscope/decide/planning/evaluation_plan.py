@@ -1,6 +1,6 @@
-"""Plan an evaluation: what answers, runs, prompts, judges and labels show a wanted difference, and what they cost.
+"""Plan of an evaluation: numbers of answers, runs, prompts, judges and labels that show a difference, and their cost.
 
-Costs are those that past answers had.
+Costs are estimated from those of past answers.
 """
 
 from dataclasses import asdict, dataclass
@@ -34,11 +34,11 @@ EFFECTS = (0.01, 0.02, 0.03, 0.05)
 """Differences whose power is listed, as shares."""
 
 SPREAD, TIMES = 200, 4
-"""Items asked once, and runs of a part of them, that the plan compares in a sentence."""
+"""The plan compares `SPREAD` items once with `SPREAD / TIMES` items `TIMES` times."""
 
 
 DRAWS = 1000
-"""Runs that are drawn for an interval."""
+"""Number of draws for an interval of the cost."""
 
 LEVEL = 0.8
 """Coverage of the intervals of costs."""
@@ -46,10 +46,10 @@ LEVEL = 0.8
 
 @dataclass(frozen=True)
 class ExpectedCost:
-    """Dollars for a number of answers of a model like those before."""
+    """Expected cost of a number of answers of a new model."""
 
     answers: int
-    """Answers."""
+    """Number of answers."""
     usd: float
     """Expected cost in dollars."""
     lower: float
@@ -64,35 +64,35 @@ class ExpectedCost:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings:
-    """What an evaluation shall show."""
+    """Settings of a plan."""
 
     difference: float = 0.02
-    """Difference between two models that shall be shown, as a share."""
+    """Difference between two models to be detected, as a share of the score."""
     power: float = 0.8
-    """Chance with which it shall be shown."""
+    """Probability to detect it."""
     level: float = 0.95
     """Coverage of the intervals."""
     precision: float | None = None
     """Wanted half-width of the interval of the difference, as a share; None for none."""
     baseline: str | None = None
-    """Version in use, whose pairs are simulated; by default all pairs of models near each other."""
+    """Version in use, whose pairs are simulated; by default all pairs of models with similar scores."""
     fixed: bool = False
     """Whether another run would give the same answers, as at temperature 0."""
     design: Design = "flips"
-    """How items are drawn: by the chance of a flip (evenly with fewer than 40 past models), or evenly."""
+    """How items are drawn: `flips`, by the probability that the versions' answers differ, or `even`."""
     prices: EvaluationPrices | None = None
-    """Costs; None for those of past answers, or one for each answer."""
+    """Unit costs; None for those of past answers, or 1 per answer where there are none."""
     truth: str = "human"
     """Judge whose scores are the truth, where the study has several judges."""
     label_width: float = 0.06
     """Wanted width of judge-corrected scores, as a share."""
     runs: int = 200
-    """Simulated decisions for each number of answers."""
+    """Number of simulated decisions for each number of answers."""
     seed: int = 0
     """Seed of everything random."""
 
     def __post_init__(self) -> None:
-        """Refuse settings out of range.
+        """Validate the settings.
 
         Raises:
             InputError: A number out of range.
@@ -108,36 +108,36 @@ class PlanSettings:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What a wanted difference takes."""
+    """Plan for a given difference: power, variance components, designs, costs and labels."""
 
     settings: PlanSettings
-    """What was wanted."""
+    """Settings of the plan."""
     power: SimulatedPower | None
-    """Simulated decisions; None where the study has no pairs of models to simulate."""
+    """Simulated power; None where the study has no suitable pairs of models."""
     components: VarianceComponents
-    """What makes scores differ."""
+    """Variance components of single scores."""
     designs: tuple[StudyDesign, ...]
-    """Designs that show the difference on new items, the cheapest first."""
+    """Designs that detect the difference on new items, the cheapest first."""
     runs: int | None
-    """Best number of runs of each question; None where runs cannot be told from items."""
+    """Optimal number of runs of each question; None where run and item variance are confounded."""
     sentence: str
-    """Whether more items or more runs show more, with numbers."""
+    """Comparison of more items with more runs, in a sentence."""
     ranks: tuple[RankAgreement, ...]
-    """Whether other items, tasks, prompts or judges would rank models alike."""
+    """Agreement of rankings over draws of items, tasks, prompts and judges."""
     costs: tuple[ExpectedCost, ...]
     """Expected costs by number of answers; empty where none are known."""
     labels: dict[str, int]
-    """Further labels of each model for the wanted width of judge-corrected scores; empty without judges."""
+    """Number of further labels of each model for the wanted width of judge-corrected scores; empty without judges."""
     notes: tuple[str, ...]
-    """What limits the plan."""
+    """Limitations of the plan, one line each."""
 
     @property
     def answers(self) -> int | None:
-        """Answers of a candidate that show the difference; None where this suite does not."""
+        """Number of answers of a candidate that detects the difference; None where the whole suite does not."""
         return None if self.power is None else self.power.answers_for(self.settings.difference, self.settings.power)
 
     def size_rows(self) -> list[dict[str, float | int]]:
-        """For each simulated number of answers: power at several differences, detectable difference, half-width."""
+        """Power at several differences, detectable difference and half-width, for each simulated number of answers."""
         if self.power is None:
             return []
         power, quantile, wanted = self.power, self.power.quantile, self.settings.power
@@ -172,14 +172,14 @@ class EvaluationPlan:
             "designs": list(design_rows(self.designs)),
             "runs": self.runs,
             "sentence": self.sentence,
-            "rank_agreement": [found.as_dict() for found in self.ranks],
+            "rank_agreement": [agreement.as_dict() for agreement in self.ranks],
             "costs": [cost.as_dict() for cost in self.costs],
             "labels": self.labels,
             "notes": list(self.notes),
         }
 
     def __repr__(self) -> str:
-        """The answer in one line."""
+        """The plan in one line."""
         wanted = f"{100 * self.settings.difference:g} points at power {self.settings.power:.0%}"
         return f"EvaluationPlan({wanted}: {self.answers or 'more than all'} answers)"
 
@@ -247,17 +247,17 @@ def _simulated(study: Study, settings: PlanSettings, workers: int) -> tuple[Simu
         seed=settings.seed,
     )
     try:
-        found = simulate_power(study, wanted, workers)
+        power = simulate_power(study, wanted, workers)
     except InputError as error:
         if settings.baseline is not None:
             raise
         return None, (f"power is not simulated: {error}",)
-    if found.answers_for(settings.difference, settings.power) is not None:
-        return found, ()
-    least = 100 * found.sizes[-1].detectable(found.quantile, settings.power)
+    if power.answers_for(settings.difference, settings.power) is not None:
+        return power, ()
+    least = 100 * power.sizes[-1].detectable(power.quantile, settings.power)
     repeat = "" if settings.fixed else ", or state --fixed where another run gives the same answers"
-    return found, (
-        f"all {found.n_items} items show {least:.1f} points and no less: add items{repeat}, or ask for less power",
+    return power, (
+        f"all {power.n_items} items show {least:.1f} points and no less: add items{repeat}, or ask for less power",
     )
 
 
@@ -269,16 +269,16 @@ def _design_notes(designs: tuple[StudyDesign, ...], settings: PlanSettings) -> t
 
 
 def _labels(study: Study, settings: PlanSettings) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Further labels of each model, and why some models have none."""
+    """Number of further labels of each model, and why some models have none."""
     responses = study.require("responses")
     if "judge" not in responses or responses["judge"].nunique() < 2:
         return {}, ()
     judges = set(responses["judge"].astype(str))
     if settings.truth not in judges:
         return {}, (f"no judge '{settings.truth}' gives the truth: labels are not planned",)
-    found = judge_scores(study, settings.truth, width=settings.label_width, level=settings.level)
-    labels = {model.model: model.further_labels for model in found.scores if model.further_labels is not None}
-    refused = [model.model for model in found.scores if model.refused]
+    scores = judge_scores(study, settings.truth, width=settings.label_width, level=settings.level)
+    labels = {model.model: model.further_labels for model in scores.scores if model.further_labels is not None}
+    refused = [model.model for model in scores.scores if model.refused]
     if refused:
         return labels, (f"labels of {len(refused)} models do not carry a correction yet: see 'capscope judge score'",)
     return labels, ()
@@ -300,14 +300,14 @@ def expected_costs(
 ) -> tuple[ExpectedCost, ...]:
     """Expected costs of several numbers of answers, with intervals.
 
-    Bounds hold for another model, which may be terser or wordier, on items like these: a model is drawn among those
-    with known costs, and the total of that many of its answers.
+    The interval is one for another model, whose answers may be shorter or longer, on similar items: a model is drawn
+    among those with known costs, then a total over answers of that model.
 
     Args:
         study: Responses with a column `usd` where costs are known.
         answers: Numbers of answers.
         rng: Source of the draws.
-        price: Dollars for one answer; takes the place of the known costs.
+        price: Dollars for one answer; replaces the known costs.
     """
     if price is not None:
         return tuple(ExpectedCost(many, many * price, many * price, many * price) for many in answers)

@@ -1,4 +1,4 @@
-"""A plan in words, for a terminal: the answer first, then what it rests on."""
+"""Text of an evaluation plan for a terminal: the answer, then tables and notes."""
 
 from collections.abc import Iterator
 
@@ -51,7 +51,7 @@ def _sizes(plan: EvaluationPlan) -> Iterator[str]:
 
 
 def _components(plan: EvaluationPlan) -> Iterator[str]:
-    """What makes single scores differ."""
+    """Variance components of single scores."""
     shares = [
         f"{found.name} {100 * found.share:.0f} % ({100 * found.share_lower:.0f} to {100 * found.share_upper:.0f})"
         for found in plan.components.components
@@ -73,11 +73,11 @@ def _designs(plan: EvaluationPlan) -> Iterator[str]:
 
 
 def _ranks(plan: EvaluationPlan) -> Iterator[str]:
-    """Whether another draw would rank models alike."""
-    for found in plan.ranks:
+    """Agreement of rankings over draws."""
+    for agreement in plan.ranks:
         yield (
-            f"Another draw of {found.levels} {found.facet}s ranks models with an agreement of {found.agreement:.2f}"
-            f" (Kendall's tau; reliability of the decision {found.lower:.2f})."
+            f"Another draw of {agreement.levels} {agreement.facet}s ranks models with an agreement of"
+            f" {agreement.agreement:.2f} (Kendall's tau; reliability of the decision {agreement.lower:.2f})."
         )
 
 

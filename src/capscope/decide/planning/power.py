@@ -1,8 +1,8 @@
-"""Power of a release decision by simulation: past pairs of models, shifted to a known difference, go through the gate.
+"""Power of a release decision by simulation: the gate decides on past pairs of models with a known difference.
 
-Every simulated pair is one of the study's own, kept out of the past models. Its newer answers are moved along ability:
-on each item a wrong answer becomes right (or a right one wrong) with the chance by which a change of ability moves the
-chance of success there. Items are drawn, the difference is estimated and judged as `capscope gate` does it.
+The pairs are models of the study and are removed from its past models. The candidate's answers are changed to those of
+another ability: on each item a wrong answer becomes right (or a right one wrong) with the probability that follows from
+the change of ability. Items are drawn and the difference is tested as by `capscope gate`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,16 +25,16 @@ FEWEST_ANSWERS = 30
 """Smallest number of answers that is simulated."""
 
 SIZES = 6
-"""Numbers of answers that are simulated."""
+"""Number of sizes that are simulated."""
 
 REFINED = (0.85, 1.0, 1.15)
-"""Numbers of answers that are simulated a second time, as multiples of those that reach the wanted power."""
+"""Sizes of the second simulation, as multiples of the one with the wanted power."""
 
 NEARBY = 0.35
-"""Ratio of answers, in logarithms, within which simulated sizes tell of each other's power."""
+"""Bandwidth of that regression: standard deviation of the Gaussian kernel on the log ratio of two sizes."""
 
 WHOLE = 0.9
-"""Share of the items that most pairs of models share, under which a pair is left out."""
+"""Smallest number of common items of a pair, as a share of that of the pair with most."""
 
 FARTHEST = 12.0
 """Largest change of ability, in log-odds."""
@@ -44,12 +44,12 @@ ItemChances = Float[np.ndarray, " item"]
 
 @dataclass(frozen=True, kw_only=True)
 class PowerSettings:
-    """What is simulated."""
+    """Settings of a power simulation."""
 
     difference: float = 0.02
-    """Difference of candidate and baseline that shall be shown, as a share; its sign does not matter."""
+    """Difference of candidate and baseline to be detected, as a share; its sign does not matter."""
     power: float = 0.8
-    """Chance with which it shall be shown."""
+    """Probability to detect it."""
     level: float = 0.95
     """Coverage of the interval."""
     fixed: bool = False
@@ -57,34 +57,34 @@ class PowerSettings:
     design: Design = "even"
     """How the candidate's items are drawn."""
     baseline: str | None = None
-    """Version in use, of which the pairs are; by default all models."""
+    """Version in use, whose pairs are simulated; by default all models."""
     within: float = 0.05
-    """Largest difference in mean score of the pairs that are taken."""
+    """Largest difference in mean score of a pair."""
     pairs: int = 20
-    """Pairs of models."""
+    """Number of pairs of models."""
     runs: int = 200
-    """Simulated decisions for each number of answers; twice as many near those that reach the wanted power."""
+    """Number of decisions for each size; twice as many near the size with the wanted power."""
     sizes: tuple[int, ...] = ()
-    """Numbers of answers; chosen by the suite where none are given."""
+    """Sizes (numbers of answers); by default chosen from the size of the suite."""
     seed: int = 0
     """Seed of all draws."""
 
 
 @dataclass(frozen=True)
 class SimulatedSize:
-    """Decisions from one number of answers."""
+    """Simulated decisions from one number of answers."""
 
     answers: int
     """Answers of the candidate."""
     error: RowFloats
-    """Estimated less true difference, one for each run."""
+    """Estimated minus true difference of each run."""
     standard_error: RowFloats
     """Stated standard error of each run."""
     paired_error: RowFloats
-    """The plain paired mean's estimated less true difference."""
+    """Error of the plain paired mean in each run."""
 
     def power(self, difference: float, quantile: float) -> float:
-        """Share of runs that show a difference of this size: the interval excludes no difference on the right side.
+        """Share of runs that detect a difference of this size: the interval excludes 0 on the right side.
 
         Args:
             difference: True difference, as a share.
@@ -95,11 +95,11 @@ class SimulatedSize:
         return float((up.mean() + down.mean()) / 2)
 
     def detectable(self, quantile: float, power: float) -> float:
-        """Smallest difference that the runs show with a power.
+        """Smallest difference that the runs detect with a power.
 
         Args:
             quantile: Quantile of the standard normal distribution.
-            power: Share of the runs that have to show it.
+            power: Share of the runs that have to detect it.
         """
         needed = np.concatenate(
             [quantile * self.standard_error - self.error, quantile * self.standard_error + self.error]
@@ -113,16 +113,16 @@ class SimulatedSize:
 
 @dataclass(frozen=True)
 class SimulatedPower:
-    """Decisions from several numbers of answers."""
+    """Simulated decisions from several numbers of answers."""
 
     settings: PowerSettings
-    """What was simulated."""
+    """Settings of the simulation."""
     sizes: tuple[SimulatedSize, ...]
     """Decisions by number of answers, fewest first."""
     n_items: int
-    """Items of the suite."""
+    """Number of items of the suite."""
     n_pairs: int
-    """Pairs of models behind it."""
+    """Number of pairs of models."""
 
     @property
     def quantile(self) -> float:
@@ -130,7 +130,7 @@ class SimulatedPower:
         return float(ndtri(0.5 + self.settings.level / 2))
 
     def power_at(self, answers: int, difference: float) -> float:
-        """Power at a number of answers: a line through the simulated sizes near it, power on its normal quantile.
+        """Power at a number of answers, by kernel-weighted probit regression on the square root of simulated sizes.
 
         Args:
             answers: Answers of the candidate.
@@ -138,7 +138,7 @@ class SimulatedPower:
         """
         root, height, runs = self._points(difference)
         near = runs * np.exp(-0.5 * (np.log((root + 1) ** 2 / (np.sqrt(answers) + 1) ** 2) / NEARBY) ** 2)
-        # a normal quantile of a share near 0 or 1 is hardly known
+        # the normal quantile of a share near 0 or 1 has a large variance
         weight = near * np.exp(-(height**2)) / (ndtr(height) * ndtr(-height)) + 1e-12
         centre = np.average(root, weights=weight)
         spread = np.average((root - centre) ** 2, weights=weight)
@@ -146,7 +146,7 @@ class SimulatedPower:
         return float(ndtr(np.average(height, weights=weight) + max(slope, 0.0) * (np.sqrt(answers) - centre)))
 
     def answers_for(self, difference: float, power: float) -> int | None:
-        """Answers that show a difference with a power; None where all items of the suite do not.
+        """Number of answers that detects a difference with a power; None where the whole suite does not.
 
         Args:
             difference: Difference, as a share.
@@ -161,7 +161,7 @@ class SimulatedPower:
         return high
 
     def _points(self, difference: float) -> tuple[RowFloats, RowFloats, RowFloats]:
-        """Root of each size, normal quantile of its power, and its runs."""
+        """Square root of each size, normal quantile of its power, and its number of runs."""
         runs = np.array([len(size.error) for size in self.sizes], float)
         share = np.array([size.power(difference, self.quantile) for size in self.sizes])
         return (
@@ -171,7 +171,7 @@ class SimulatedPower:
         )
 
     def answers_for_precision(self, half_width: float) -> int | None:
-        """Answers whose interval is as narrow as this on average; None where all items of the suite do not do."""
+        """Number of answers with this mean half-width of the interval; None where the whole suite does not reach it."""
         log_size = np.log([size.answers for size in self.sizes])
         log_half = np.log([max(size.half_width(self.quantile), 1e-9) for size in self.sizes])
         if log_half.min() > np.log(half_width):
@@ -199,7 +199,7 @@ def simulate_power(study: Study, settings: PowerSettings | None = None, workers:
         workers: Number of processes.
 
     Raises:
-        InputError: No two models near each other in mean score share enough items.
+        InputError: No two models with similar mean scores have enough common items.
     """
     settings = settings or PowerSettings()
     responses = Responses.of(study)
@@ -220,14 +220,14 @@ def simulate_power(study: Study, settings: PowerSettings | None = None, workers:
     laid_out = [pair_answers(study, responses, score, pair) for pair in pairs]
     n_items = min(len(answers.items) for answers in laid_out)
     coarse = _simulated(laid_out, settings, _sizes(n_items, settings.sizes), settings.runs, workers)
-    found = SimulatedPower(settings, coarse, n_items, len(pairs))
-    reached = found.answers_for(settings.difference, settings.power)
+    simulated = SimulatedPower(settings, coarse, n_items, len(pairs))
+    reached = simulated.answers_for(settings.difference, settings.power)
     if settings.sizes or reached is None:
-        return found
+        return simulated
     around = tuple(sorted({min(max(round(reached * part), 2), n_items) for part in REFINED}))
     again = _simulated(laid_out, replace(settings, seed=settings.seed + 1), around, 2 * settings.runs, workers)
     kept = [size for size in coarse if size.answers not in around]
-    return replace(found, sizes=tuple(sorted([*kept, *again], key=lambda size: size.answers)))
+    return replace(simulated, sizes=tuple(sorted([*kept, *again], key=lambda size: size.answers)))
 
 
 def _simulated(
@@ -262,18 +262,18 @@ def _decisions(pair: _SimulatedPair) -> list[tuple[float, float, float, float]]:
         change = new - answers.baseline_score
         truth = float(change.mean())
         if not settings.fixed:
-            # another run or other items of the kind: the suite's own difference strays from what is expected
-            luck = change.var() if noise is None else min(noise.variance, change.var())
-            truth += float(np.sqrt(luck / len(change)) * rng.standard_normal())
+            # in another run, or with other items of the kind, the suite's difference varies around its expectation
+            run_variance = change.var() if noise is None else min(noise.variance, change.var())
+            truth += float(np.sqrt(run_variance / len(change)) * rng.standard_normal())
         for size, drawn, chance in _draws(answers, pair.sizes, settings.design, rng):
             known = np.full(len(new), np.nan)
             known[drawn] = new[drawn]
             seen = replace(answers, candidate_score=known)
-            found = PairedDifferences.of(seen, chance, features=features).over()
-            again = found.redrawn_se * found.run_quantile(quantile) / quantile
-            error = found.suite_se if settings.fixed else again
+            difference = PairedDifferences.of(seen, chance, features=features).over()
+            again = difference.redrawn_se * difference.run_quantile(quantile) / quantile
+            error = difference.suite_se if settings.fixed else again
             plain = rng.permutation(len(new))[:size] if chance is not None else drawn
-            rows.append((float(size), found.estimate - truth, error, float(change[plain].mean()) - truth))
+            rows.append((float(size), difference.estimate - truth, error, float(change[plain].mean()) - truth))
     return rows
 
 
@@ -292,15 +292,15 @@ def _draws(
 
 
 def shifted(answers: VersionAnswers, wanted: float, rng: np.random.Generator) -> ItemChances:
-    """The candidate's answers moved along ability, so that its expected difference to the baseline is as wanted.
+    """Change the candidate's answers to those of another ability, with a given expected difference to the baseline.
 
     Args:
         answers: Answers of both versions to the whole suite, and past models'.
-        wanted: Candidate less baseline over the suite, as a share.
+        wanted: Candidate minus baseline over the suite, as a share.
         rng: Source of randomness.
 
     Returns:
-        Scores by item: single answers turn as a whole, fractions move by what is expected.
+        Scores by item: answers of 0 or 1 change at random, fractions by their expected change.
     """
     old, new = answers.baseline_score, answers.candidate_score
     target = float(np.clip(wanted + old.mean(), 0.0, 1.0))
@@ -322,7 +322,7 @@ def shifted(answers: VersionAnswers, wanted: float, rng: np.random.Generator) ->
 
 
 def item_chances(past: ModelItem, mean: float) -> ItemChances:
-    """Chances of success on each item for a model of this mean score: past models' rates, shifted in log-odds.
+    """Chances of success on each item for a model with this mean score: past models' rates, shifted in log-odds.
 
     Args:
         past: Scores of past models without gaps; shape (model, item).

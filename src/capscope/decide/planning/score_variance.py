@@ -17,7 +17,7 @@ from capscope.errors import InputError, counted
 from capscope.intervals import bootstrap_interval
 
 RESIDUAL = "residual"
-"""What no component explains: runs and what is confounded with them."""
+"""Name of the residual component: runs, and all that is confounded with them."""
 
 EFFECTS: dict[str, tuple[str, ...]] = {
     "model": ("model",),
@@ -32,10 +32,10 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "item x prompt": ("item", "prompt"),
     "item x judge": ("item", "judge"),
 }
-"""The axes whose levels each component varies over."""
+"""Facets of each component."""
 
 FEWEST_MODELS = 10
-"""Models under which differences between models are hardly known."""
+"""With fewer models a note says that the model component is uncertain."""
 
 Levels = Int[np.ndarray, " row"]
 
@@ -45,7 +45,7 @@ class VarianceComponent:
     """One source of variance in the score of a single trial."""
 
     name: str
-    """What varies, such as `item` or `model x item`; see `EFFECTS`."""
+    """Name of the component, such as `item` or `model x item`; see `EFFECTS`."""
     variance: float
     """Variance in squared shares of the score, at least 0."""
     lower: float
@@ -64,26 +64,26 @@ class VarianceComponent:
 
 @dataclass(frozen=True)
 class VarianceComponents:
-    """What makes single scores differ."""
+    """Variance components of the score of a single trial."""
 
     components: tuple[VarianceComponent, ...]
-    """Those that the data tell apart, the residual last."""
+    """The components that the data identify, the residual last."""
     runs_known: bool
-    """Whether models answered items more than once, so that the residual is what runs of one question differ by."""
+    """Whether models answered items more than once, so that the residual is run variance."""
     n_models: int
-    """Models."""
+    """Number of models."""
     n_items: int
-    """Items."""
+    """Number of items."""
     n_tasks: int
-    """Tasks that are told apart; 1 where none are."""
+    """Number of tasks; 1 where tasks are not identified."""
     level: float
     """Coverage of the bounds."""
     notes: tuple[str, ...]
-    """What the data do not tell."""
+    """Components that the data do not identify, one line each."""
 
     def of(self, name: str) -> float:
-        """Variance of a component; 0 for one that the data do not tell apart."""
-        return next((found.variance for found in self.components if found.name == name), 0.0)
+        """Variance of a component; 0 for one that the data do not identify."""
+        return next((component.variance for component in self.components if component.name == name), 0.0)
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ class TrialRows:
 
     @classmethod
     def of(cls, study: Study) -> "TrialRows":
-        """Lay out a study's responses; a score that no whole number of right trials gives counts as one trial.
+        """Convert a study's responses; a score that is no whole number of right trials counts as one trial.
 
         Args:
-            study: Responses; items where tasks are to be told apart.
+            study: Responses, and items where tasks are a facet.
 
         Raises:
             InputError: Fewer than two models or items.
@@ -152,9 +152,9 @@ def variance_components(
         InputError: Fewer than two models or items.
     """
     rows = TrialRows.of(study)
-    names, runs_known = told_apart(rows)
+    names, runs_known = identified_components(rows)
     point = moment_estimates(rows, names)
-    anew = np.array([moment_estimates(rows.drawn(rng), names) for _ in range(draws)])
+    anew = np.array([_drawn_estimates(rows, names, rng) for _ in range(draws)])
     if np.ptp(rows.score) == 0:
         raise InputError(
             f"{study.name}: all scores are {rows.score[0]:g}, which does not say how much scores vary; a plan needs"
@@ -165,24 +165,36 @@ def variance_components(
     n_tasks = len(np.unique(rows.levels["task"])) if "task" in rows.levels else 1
     clusters = min(n_models, n_items)
     total = float(np.clip(point, 0, None).sum()) or 1.0
-    found: list[VarianceComponent] = []
+    components: list[VarianceComponent] = []
     for place, name in enumerate((*names, RESIDUAL)):
         bounds = bootstrap_interval(point[place], anew[:, place], clusters, level)
-        # copies of a model or an item agree more than new ones would: their spread is used, not their mean
+        # copies of a model or item agree more than new ones would: the spread of the draws is used, not their mean
         shift = float(point[place]) - bounds.point
         value = max(0.0, float(point[place]))
-        lower, upper = max(0.0, bounds.lower + shift), max(0.0, bounds.upper + shift)
+        lower, upper = (float(end) for end in np.clip([bounds.lower + shift, bounds.upper + shift], 0, np.inf))
+        # a component below 0 in all draws is known as well as one at 0 would be
+        upper = bounds.upper - bounds.point if upper == lower else upper
         share = value / total
         of_share = bootstrap_interval(share, shares[:, place], clusters, level)
         ends = np.clip([of_share.lower + share - of_share.point, of_share.upper + share - of_share.point], 0, 1)
-        clipped = bool(point[place] < 0)
-        found.append(VarianceComponent(name, value, lower, upper, share, clipped, float(ends[0]), float(ends[1])))
-    notes = _notes(found, runs_known, n_models)
-    return VarianceComponents(tuple(found), runs_known, n_models, n_items, n_tasks, level, notes)
+        of_share = min(float(ends[0]), share), max(float(ends[1]), share)
+        if of_share[0] == of_share[1]:
+            of_share = of_share[0], min(1.0, upper / total)
+        components.append(VarianceComponent(name, value, lower, upper, share, bool(point[place] < 0), *of_share))
+    notes = _notes(components, runs_known, n_models)
+    return VarianceComponents(tuple(components), runs_known, n_models, n_items, n_tasks, level, notes)
 
 
-def told_apart(rows: TrialRows) -> tuple[tuple[str, ...], bool]:
-    """Components that the data tell from each other, and whether repeats tell runs from everything else.
+def _drawn_estimates(
+    rows: TrialRows, names: tuple[str, ...], rng: np.random.Generator
+) -> Float[np.ndarray, " component"]:
+    """Components of a draw of models and items; NaN where sparse answers leave none in it."""
+    drawn = rows.drawn(rng)
+    return moment_estimates(drawn, names) if len(drawn.score) else np.full(len(names) + 1, np.nan)
+
+
+def identified_components(rows: TrialRows) -> tuple[tuple[str, ...], bool]:
+    """Return the components that the data identify, and whether repeated runs identify the run variance.
 
     Args:
         rows: Scores with the levels of every axis.
@@ -200,11 +212,11 @@ def told_apart(rows: TrialRows) -> tuple[tuple[str, ...], bool]:
 
 
 def moment_estimates(rows: TrialRows, names: tuple[str, ...]) -> Float[np.ndarray, " component"]:
-    """Components by the method of moments, the residual last; single ones may come out below 0.
+    """Variance components by the method of moments, the residual last; estimates may be below 0.
 
     Args:
         rows: Scores with the levels of every axis.
-        names: Components that the data tell apart.
+        names: Components that the data identify.
     """
     groupings = [frozenset[str](), *(_closed(EFFECTS[name], rows) for name in names)]
     unions = {first | second for first in groupings for second in groupings}
@@ -224,7 +236,7 @@ def moment_estimates(rows: TrialRows, names: tuple[str, ...]) -> Float[np.ndarra
 
 
 def _task_of_items(study: Study, items: tuple[str, ...]) -> Levels | None:
-    """Task of each item; None where there are fewer than two, or hardly more items than tasks."""
+    """Task of each item; None with fewer than two tasks, or with hardly more items than tasks."""
     if study.items is None:
         return None
     label = dict(zip(study.items["item_id"].astype(str), map(str, task_labels(study.items)), strict=True))
@@ -233,7 +245,7 @@ def _task_of_items(study: Study, items: tuple[str, ...]) -> Levels | None:
 
 
 def _closed(axes: tuple[str, ...], rows: TrialRows) -> frozenset[str]:
-    """The axes and what lies above them: an item belongs to one task."""
+    """The axes, and the task for each item axis, since items are nested in tasks."""
     return frozenset(axes) | ({"task"} if "item" in axes and "task" in rows.levels else frozenset[str]())
 
 
@@ -255,14 +267,14 @@ def _copied(levels: Levels, times: Int[np.ndarray, " level"], number: Levels) ->
     return (np.cumsum(times) - times)[levels] + number
 
 
-def _notes(found: list[VarianceComponent], runs_known: bool, n_models: int) -> tuple[str, ...]:
+def _notes(components: list[VarianceComponent], runs_known: bool, n_models: int) -> tuple[str, ...]:
     notes: list[str] = []
     if not runs_known:
         notes.append(
             "no question was asked twice: what runs differ by cannot be told from what single items add;"
             " let some models answer the same items again"
         )
-    clipped = [component.name for component in found if component.clipped]
+    clipped = [component.name for component in components if component.clipped]
     if clipped:
         notes.append(f"estimated below 0 and set to 0: {', '.join(clipped)}")
     if n_models < FEWEST_MODELS:

@@ -1,1 +1,1 @@
-"""Routing: which model answers which request, by chance of success and price."""
+"""Routing: the choice of a model for each request by chance of success and price, and cost per success."""

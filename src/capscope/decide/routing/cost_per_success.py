@@ -1,11 +1,11 @@
-"""What a success costs: expected cost for each success of a model or agent, and the chance of success within a budget.
+"""Cost per success of a model or agent, and its chance of success within a budget or a number of attempts.
 
-Cost per success is a ratio of two means over the same items, whose interval is built from those of both and their
-correlation (MOVER: Donner & Zou, 2012): Wilson's for the success rate, one on the log scale for the mean cost. It stays
-right where successes are few, and has no upper bound where none is certain.
+Cost per success is the ratio of mean cost to success rate over the same items. Its interval is computed from the
+intervals of both means and their correlation (MOVER: Donner & Zou, 2012), and keeps its coverage with few successes; it
+has no upper bound where a success rate of 0 is not excluded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from capscope.axes import AGENT_FACETS, FloatArray
 from capscope.data import COSTS, Study, one_answer_each, read_study, subjects_of
 from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few
+from capscope.intervals import ratio_interval, share_interval, wilson_interval
 from capscope.profiles import ItemChances
 
 UNITS = {"usd": "dollars", "tokens": "tokens", "seconds": "seconds"}
@@ -26,12 +26,13 @@ UNITS = {"usd": "dollars", "tokens": "tokens", "seconds": "seconds"}
 GRID = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Quantiles of the costs of an answer that are the default budgets."""
 MORE = (2.0, 4.0)
-"""Multiples of the dearest answer that are budgets too, where items were run more than once."""
+"""Further default budgets, as multiples of the highest cost, where items were run more than once."""
 FEWEST_ITEMS = 5
-"""Items with repeated runs from which on further attempts are predicted."""
+"""Fewest items with repeated runs from which further attempts are predicted."""
 GROUPS = 20
-"""Steps of the jackknife over items."""
+"""Number of groups of the jackknife over items."""
 MOST_RUNS = 1e6
+"""Largest number of attempts within a budget."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,18 @@ class SuccessCosts(ArrowTables):
     table: pd.DataFrame
     """Columns model, items, score, cost (of an answer), cost_per_success, lower, upper; cheapest success first."""
     budgets: pd.DataFrame
-    """Columns model, budget, chance, lower, upper: solved at a cost of up to the budget; trying again where runs of an
-    item were repeated, else in one attempt."""
+    """Columns model, budget, chance, lower, upper: chance to solve an item within the budget, with further attempts
+    where items have repeated runs, else in one attempt."""
     attempts: pd.DataFrame
-    """Columns model, attempts, chance, lower, upper, cost, cost_per_success: stopping at the first success; of subjects
-    with repeated runs."""
+    """Columns model, attempts, chance, lower, upper, cost, cost_per_success, if a subject stops at the first success;
+    only for subjects with repeated runs."""
     level: float
     """Nominal coverage of the bounds."""
     notes: tuple[str, ...] = ()
-    """Answers without costs, and what cannot be said."""
+    """Remarks: answers without costs, subjects left out."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values; a bound that does not exist is None."""
+        """Return plain values; an infinite bound is None."""
         tables = {"models": self.table, "budgets": self.budgets, "attempts": self.attempts}
         plain = {name: _records(table) for name, table in tables.items()}
         return {"cost": self.cost, "unit": UNITS[self.cost], "level": self.level, "notes": list(self.notes), **plain}
@@ -89,11 +90,11 @@ def success_costs(
     attempts: Sequence[int] = (1, 2, 4, 8),
     level: float = 0.9,
 ) -> SuccessCosts:
-    """Return what a success of each model, or of each model in a scaffold at an effort, costs.
+    """Compute the cost per success of each model, or of each agent (model, scaffold, effort).
 
     Args:
         source: A study whose responses have costs, or its folder.
-        cost: Column: `usd`, `tokens` or `seconds`; by default the first that is there.
+        cost: Column: `usd`, `tokens` or `seconds`; by default the first that the study has.
         budgets: Budgets for one item, in the cost's unit; by default quantiles of the answers' costs.
         attempts: Numbers of attempts at an item.
         level: Nominal coverage of the intervals.
@@ -102,7 +103,7 @@ def success_costs(
         Cost per success with intervals over items, and success within budgets and attempts.
 
     Raises:
-        InputError: The answers have no costs, a budget is not positive, or attempts are no whole numbers from 1 on.
+        InputError: The answers have no costs, a budget is not positive, or an attempt number is below 1.
     """
     study = source if isinstance(source, Study) else read_study(source)
     if any(not budget > 0 for budget in budgets):
@@ -110,7 +111,9 @@ def success_costs(
     if any(k < 1 or k != int(k) for k in attempts):
         wrong = next(k for k in attempts if k < 1 or k != int(k))
         raise InputError(f"--k {wrong:g} is no number of attempts; use whole numbers from 1 on")
-    study, _ = subjects_of(one_answer_each(study, weighed=False), AGENT_FACETS)  # several verdicts are of one run
+    study, _ = subjects_of(
+        one_answer_each(study, weighed=False), AGENT_FACETS
+    )  # several judges of a run do not multiply its cost
     responses = study.require("responses")
     cost = _chosen(responses, cost, study.name)
     known = responses[responses[cost].notna()]
@@ -126,6 +129,8 @@ def success_costs(
     again = {model: own for model, own in tries.items() if own.chances is not None}
     if not again:
         notes.append("no item was run again, so that budgets are for one attempt; repeat runs to price further ones")
+    elif uneven := _uneven_runs(items, again):
+        notes.append(uneven)
     grid = np.array(budgets) if len(budgets) else _grid(items.values(), more=bool(again))
     rows = pd.DataFrame([_row(model, own, level) for model, own in items.items()])
     tried = [_attempts(model, own, k, level) for model, own in again.items() for k in attempts]
@@ -139,75 +144,6 @@ def success_costs(
     )
 
 
-def ratio_interval(above: FloatArray, below: FloatArray, level: float) -> tuple[float, float]:
-    """Interval of the ratio of two means over the same items (MOVER: Donner & Zou, 2012).
-
-    Args:
-        above: Amount of each item (item,), at least 0, whose mean stands above: costs.
-        below: Share of each item (item,), 0 to 1, whose mean stands below: success rates.
-        level: Nominal coverage.
-
-    Returns:
-        Lower and upper bound; the upper is infinite where a mean below of 0 is not excluded.
-    """
-    a, b, n = float(above.mean()), float(below.mean()), len(above)
-    if n < 2 or a <= 0:
-        return 0.0, float("inf")
-    low_a, high_a = _mean_bounds(above, level)
-    low_b, high_b = share_interval(below, level)
-    if b <= 0:
-        return low_a / high_b, float("inf")
-    r = float(np.corrcoef(above, below)[0, 1]) if np.ptp(above) > 0 and np.ptp(below) > 0 else 0.0
-    lower = _root(a, b, (low_a, high_b), r, -1)
-    upper = _root(a, b, (high_a, low_b), r, 1) if low_b > 0 else float("inf")
-    return max(lower, 0.0), upper
-
-
-def _root(a: float, b: float, ends: tuple[float, float], r: float, sign: int) -> float:
-    """The bound on the side of `sign`, in the form that does not divide by differences near 0."""
-    over, under = ends
-    middle = a * b - r * (over - a) * (b - under)
-    inner, outer = over * (2 * a - over), under * (2 * b - under)
-    spread = float(np.sqrt(max(middle**2 - inner * outer, 0.0)))
-    if sign < 0:
-        return inner / (middle + spread) if middle + spread > 0 else 0.0
-    return (middle + spread) / outer if outer > 0 else float("inf")
-
-
-def _mean_bounds(values: FloatArray, level: float) -> tuple[float, float]:
-    """Interval of the mean of positive, skewed values: on the log scale, as wide as a lognormal's where that is wider.
-
-    Cox's interval for the lognormal's mean (Land, 1972) knows the tail that few values have not shown yet.
-    """
-    mean, n = float(values.mean()), len(values)
-    error = float(values.var(ddof=1)) / mean**2 / n
-    if (values > 0).all():
-        own = float(np.log(values).var(ddof=1))
-        error = max(error, own / n + own**2 / (2 * (n - 1)))
-    width = float(stdtrit(n - 1, (1 + level) / 2)) * np.sqrt(error)
-    return mean * float(np.exp(-width)), mean * float(np.exp(width))
-
-
-def share_interval(values: FloatArray, level: float) -> tuple[float, float]:
-    """Wilson's interval (1927) of a mean of shares, for as many answers of 0 or 1 as would vary as much.
-
-    Args:
-        values: Share of each item (item,), 0 to 1.
-        level: Nominal coverage.
-    """
-    n = len(values)
-    return _wilson(float(values.mean()), float(values.var(ddof=1)) / n if n > 1 else 0.0, n, level)
-
-
-def _wilson(mean: float, error: float, n: int, level: float) -> tuple[float, float]:
-    """Wilson's interval of a share of n items whose squared error is known."""
-    size = mean * (1 - mean) / error if error > 0 and 0 < mean < 1 else float(n)
-    z = float(stdtrit(max(n - 1, 1), (1 + level) / 2))
-    middle = (mean + z**2 / (2 * size)) / (1 + z**2 / size)
-    width = z * np.sqrt(mean * (1 - mean) / size + z**2 / (4 * size**2)) / (1 + z**2 / size)
-    return max(0.0, middle - float(width)), min(1.0, middle + float(width))
-
-
 def _chosen(responses: pd.DataFrame, cost: str | None, name: str) -> str:
     there = [column for column in COSTS if column in responses and responses[column].notna().any()]
     if cost is not None and cost not in COSTS:
@@ -216,6 +152,18 @@ def _chosen(responses: pd.DataFrame, cost: str | None, name: str) -> str:
         what = cost or " or ".join(COSTS)
         raise InputError(f"{name}: its answers have no {what}; import logs that hold them, or add such a column")
     return cost or there[0]
+
+
+def _uneven_runs(items: Mapping[str, pd.DataFrame], again: Collection[str]) -> str:
+    """Return the remark on models of which some have repeated runs and others have none; empty where all are alike."""
+    once = [model for model in items if model not in again]
+    if not once:
+        return ""
+    several = [f"{model} ({items[model]['runs'].mean():.3g} an item)" for model in again]
+    return (
+        f"repeated runs: {first_few(several, 3)}; none: {first_few(once, 3)}. A model without them counts one attempt"
+        " in every budget, so compare budgets and attempts only among models with repeated runs"
+    )
 
 
 def _by_item(own: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -230,30 +178,28 @@ def _grid(items: Iterable[pd.DataFrame], *, more: bool) -> FloatArray:
     costs = np.concatenate([own["cost"].to_numpy(dtype=float) for own in items])
     grid = np.quantile(costs, GRID)
     grid = np.r_[grid, grid[-1] * np.array(MORE)] if more else grid
-    # three digits, rounded up, so that the dearest answer lies within the budget named after it
+    # round up to three digits, so that the highest cost lies within its rounded budget
     unit = 10.0 ** (np.floor(np.log10(np.maximum(grid, 1e-12))) - 2)
     return np.unique(np.ceil(grid / unit - 1e-9) * unit)
 
 
 def _row(model: str, own: pd.DataFrame, level: float) -> dict[str, object]:
     cost, score = own["cost"].to_numpy(dtype=float), own["score"].to_numpy(dtype=float)
-    lower, upper = ratio_interval(cost, score, level)
-    mean = float(score.mean())
-    columns = {"model": model, "items": len(own), "score": mean, "cost": float(cost.mean())}
-    ratio = float(cost.mean()) / mean if mean > 0 else float("inf")
-    return {**columns, "cost_per_success": ratio, "lower": lower, "upper": upper}
+    ratio = ratio_interval(cost, score, level)
+    columns = {"model": model, "items": len(own), "score": float(score.mean()), "cost": float(cost.mean())}
+    return {**columns, "cost_per_success": ratio.point, "lower": ratio.lower, "upper": ratio.upper}
 
 
 @dataclass(frozen=True)
 class _Tries:
-    """One subject's items, and the chance to solve them within a number of runs."""
+    """Costs and success rates of one subject by item, and its chances of success within a number of runs."""
 
     cost: FloatArray
     """Mean cost of a run of each item (item,)."""
     score: FloatArray
     """Success rate of each item (item,)."""
     chances: ItemChances | None
-    """Chances of failure by item; None where too few items were run again."""
+    """Model of the chance of failure by item; None where too few items have repeated runs."""
 
     @classmethod
     def of(cls, own: pd.DataFrame) -> "_Tries":
@@ -263,7 +209,7 @@ class _Tries:
 
     @cached_property
     def parameters_without(self) -> list[tuple[np.ndarray, tuple[float, float]]]:
-        """Items that each step of a jackknife keeps, and the parameters that they give."""
+        """Jackknife: for each group left out, the remaining items and the parameters fitted to them."""
         if self.chances is None:
             return []
         group = np.arange(len(self.cost)) % min(GROUPS, len(self.cost))
@@ -272,7 +218,7 @@ class _Tries:
         return [(keep, ItemChances(own.right[keep], own.runs[keep]).parameters) for keep in kept]
 
     def fails(self, runs: FloatArray, parameters: tuple[float, float] | None = None) -> FloatArray:
-        """Chance of each item (item,) that all of its runs (item,) fail; one run at most where none was repeated."""
+        """Chance that all runs (item,) of each item fail (item,); at most one run counts without repeated runs."""
         if self.chances is None:
             return np.where(runs >= 1, 1 - self.score, 1.0)
         return np.where(runs >= 1, self.chances.powers(runs, parameters), 1.0)
@@ -281,11 +227,13 @@ class _Tries:
         """Mean chance to solve an item within its runs (item,), with bounds over items."""
         mean = 1 - float(self.fails(runs).mean())
         if self.chances is None:
-            return mean, *share_interval(1 - self.fails(runs), level)
+            share = share_interval(1 - self.fails(runs), level)
+            return mean, share.lower, share.upper
         left = np.array([1 - float(self.fails(runs, own)[keep].mean()) for keep, own in self.parameters_without])
         steps, n = len(left), len(self.cost)
         error = (steps - 1) / steps * float(((left - left.mean()) ** 2).sum())
-        return mean, *_wilson(mean, error, n, level)
+        share = wilson_interval(mean, error, n, level)
+        return mean, share.lower, share.upper
 
 
 def _budget(model: str, tries: _Tries, budget: float, level: float) -> dict[str, object]:

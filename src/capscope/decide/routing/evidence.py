@@ -1,8 +1,8 @@
-"""What is known of the candidates before requests are routed: chances out of fold beside the scores that came.
+"""Evidence for routing: out-of-fold chances of success, corrected for model-by-task effects, with observed scores.
 
-The chance of a model on a request comes from an assessor. Assessors learn what models share; what one model does better
-or worse than they say on one benchmark or task is estimated here from answers held out, shrunk to 0 by how much such
-effects vary (empirical Bayes), and its standard error makes the conservative chance.
+The chance of a model on a request comes from an assessor. Its residual effects (model by benchmark, model by task) are
+estimated here from held-out answers and shrunken towards 0 (empirical Bayes). Their standard errors give the
+conservative chance: a lower confidence bound of the chance.
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ from capscope.intervals import normal_quantile
 from capscope.predict import out_of_fold
 
 FEWEST_ITEMS = 20
-"""Requests that every candidate answered, below which nothing can be said about routing."""
+"""Fewest requests that every candidate answered from which routing is tested."""
 FEWEST_GROUPS = 3
-"""Tasks, or benchmarks, that a study needs to hold some of them out."""
+"""Fewest tasks, or benchmarks, from which some are held out whole."""
 STEPS = 6
-"""Newton steps to the modes of effects."""
+"""Newton steps to the posterior modes of effects."""
 EDGE = 1e-6
-"""Chances are kept this far from 0 and 1."""
+"""Chances are clipped to EDGE and 1 - EDGE before their log-odds are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteSettings:
-    """Settings of a router."""
+    """Settings of `capscope.route` and of its evaluation."""
 
     target: float | None = None
     """Chance that a request's model has to reach; None keeps the quality of the best single model at the least cost."""
@@ -44,7 +44,7 @@ class RouteSettings:
     floor: bool = True
     """Send every request to one model where routing is not shown to be at least as good at its cost."""
     split: str = "id"
-    """What the study holds out together to test routing: single requests (`id`), or whole tasks or benchmarks."""
+    """Units that are held out to test routing: single requests (`id`), or whole tasks or benchmarks."""
     folds: int = 5
     """Folds of the study's requests, in which routing is tested; more folds test chances that are learnt from nearly
     as many answers as those that are used."""
@@ -73,7 +73,7 @@ class RouteSettings:
 
 @dataclass(frozen=True)
 class GroupEffect:
-    """What each model does better or worse than predicted on each group of items, in log-odds."""
+    """Residual effect of each model on each group of items, in log-odds."""
 
     names: tuple[str, ...]
     """Groups: benchmarks, or tasks."""
@@ -82,14 +82,14 @@ class GroupEffect:
     variance: Float[np.ndarray, "model group"]
     """Posterior variance."""
     prior: float
-    """Variance of such effects, which holds for a group without answers."""
+    """Prior variance of the effects, used for a group without answers."""
 
     @classmethod
     def learn(cls, log_odds: ModelItem, score: ModelItem, group: np.ndarray) -> "GroupEffect":
         """Estimate effects from answers held out: posterior modes, with a prior variance by the method of moments.
 
-        What all models of a group share is the group's difficulty, which changes no choice between them; it is taken
-        off first.
+        The mean over models is the group's difficulty, which does not affect the choice of a model; it is subtracted
+        first.
 
         Args:
             log_odds: Predicted log-odds of success.
@@ -126,7 +126,7 @@ class GroupEffect:
 
 @dataclass(frozen=True)
 class ModelEffects:
-    """Effects of benchmarks, and of tasks beyond them."""
+    """Effects of benchmarks, and of tasks within benchmarks."""
 
     benchmark: GroupEffect
     task: GroupEffect
@@ -157,9 +157,9 @@ class RouteChances:
     chance: ModelItem
     """Calibrated chance of success."""
     lower: ModelItem
-    """Conservative chance: the lower bound that holds at the level asked for."""
+    """Conservative chance: lower confidence bound of the chance."""
     cost: ModelItem
-    """Dollars."""
+    """Cost of an answer in US dollars."""
 
     def rows(self, items: np.ndarray) -> "RouteChances":
         """Return some of the requests."""
@@ -168,12 +168,12 @@ class RouteChances:
 
 @dataclass(frozen=True, kw_only=True)
 class RouteEvidence:
-    """Requests of the past that every candidate answered, predicted out of fold."""
+    """Past requests that every candidate answered, with out-of-fold predictions."""
 
     models: tuple[str, ...]
-    """RouteChances."""
+    """Names of the candidates."""
     items: tuple[str, ...]
-    """Requests."""
+    """Ids of the requests."""
     places: pd.DataFrame
     """Columns benchmark, task of the requests."""
     fold: np.ndarray
@@ -181,15 +181,15 @@ class RouteEvidence:
     score: ModelItem
     """Observed scores, in [0, 1]."""
     candidates: RouteChances
-    """What was predicted of them."""
+    """Out-of-fold chances and costs."""
     effects: ModelEffects
     """Effects learnt from all folds, for new requests."""
     reach: float
-    """Standard deviations from the chance to the conservative chance, in log-odds."""
+    """Distance of the conservative chance from the chance, in standard deviations of the log-odds."""
     n_answers: int
-    """Answers of the candidates that the effects were learnt from."""
+    """Number of answers that the effects were estimated from."""
     n_left: int = 0
-    """Answered requests that some candidate did not answer; they teach chances and are not used to test routing."""
+    """Number of requests that some candidate did not answer; they are used for training, not to test routing."""
 
     def adjusted(self, log_odds: ModelItem, places: pd.DataFrame, cost: ModelItem) -> RouteChances:
         """Return calibrated and conservative chances of new requests.
@@ -214,7 +214,7 @@ def places_of(items: pd.DataFrame) -> pd.DataFrame:
 
 
 def route_evidence(study: Study, prices: ModelPrices, settings: RouteSettings) -> RouteEvidence:
-    """Predict a study's answers out of fold, and lay the candidates' predictions beside their scores.
+    """Predict a study's answers out of fold.
 
     Args:
         study: A study with responses.
@@ -280,7 +280,7 @@ def _at(places: pd.DataFrame, mask: np.ndarray) -> pd.DataFrame:
 def _cross_fitted(
     log_odds: ModelItem, score: ModelItem, where: tuple[pd.DataFrame, np.ndarray], reach: float, cost: ModelItem
 ) -> RouteChances:
-    """Add effects that were learnt from the other folds."""
+    """Add effects that were estimated from the other folds."""
     places, folds = where
     shift, sd = np.zeros_like(log_odds), np.zeros_like(log_odds)
     for number in np.unique(folds):
@@ -291,7 +291,7 @@ def _cross_fitted(
 
 
 def task_variance(evidence: RouteEvidence) -> float:
-    """By how much mean scores on tasks vary around the predicted ones, beyond chance (method of moments)."""
+    """Variance over tasks of the mean score around its prediction, without sampling error (method of moments)."""
     chance: ModelItem = evidence.candidates.chance
     task = np.unique(evidence.places["task"], return_inverse=True)[1]
     size = np.bincount(task)
@@ -301,7 +301,7 @@ def task_variance(evidence: RouteEvidence) -> float:
 
 
 def split_for(study: Study, requests: Study) -> str:
-    """What to hold out so that the study's requests are as new as those to route: requests, tasks or benchmarks."""
+    """Unit to hold out so that the test resembles the requests to route: requests, tasks or benchmarks."""
     items, wanted = study.with_items().require("items"), requests.with_items().require("items")
     task, benchmark = task_labels(items), items["benchmark"].astype(str).unique()
     if np.isin(task_labels(wanted), task).any() or len(np.unique(task)) < FEWEST_GROUPS:

@@ -1,4 +1,4 @@
-"""What an answer of each model costs: prices from a table, or mean costs that a study's answers had."""
+"""Prices of answers by model: from a table, or mean costs of a study's answers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from capscope.endpoint import estimate_tokens
 from capscope.errors import InputError, first_few, nearest
 
 REPLY_TOKENS = 500
-"""Tokens of an answer where prices are by token and the table does not say how long answers are."""
+"""Default length of an answer in tokens, for prices by token."""
 COLUMNS = ("usd", "usd_in", "usd_out", "tokens_out")
 REMEDY = "give a table with the columns model and usd (an answer), or model, usd_in, usd_out (a million tokens)"
 
@@ -27,16 +27,16 @@ class ModelPrices:
     models: tuple[str, ...]
     """Names, sorted."""
     usd: ModelFloats
-    """Dollars for an answer, whatever the request."""
+    """Fixed cost of an answer in US dollars (model,)."""
     usd_in: ModelFloats
-    """Dollars for each token of the request."""
+    """US dollars for each token of the request (model,)."""
     sd: ModelFloats
-    """Standard deviation of the dollars of one answer, where past answers tell it; else 0."""
+    """Standard deviation of the cost of an answer (model,); 0 where it is unknown."""
     notes: tuple[str, ...] = ()
-    """What was assumed."""
+    """Assumptions, one line each."""
 
     def of_items(self, texts: list[str]) -> ModelItem:
-        """Return the dollars of each model's answer to each request.
+        """Return the cost of each model's answer to each request in US dollars, as (model, item).
 
         Args:
             texts: Text of each request; its tokens are estimated as a quarter of its characters.
@@ -49,13 +49,13 @@ def model_prices(study: Study, prices: PriceTable | None) -> ModelPrices:
     """Read prices of models with answers in a study.
 
     Args:
-        study: A study with responses; without a table of prices, its column `usd` tells them.
+        study: A study with responses; without a table of prices, its column `usd` is used.
         prices: Table or file: `model`, and `usd` for an answer, or `usd_in` and `usd_out` for a million tokens read and
             written; `tokens_out` is the usual length of an answer.
 
     Raises:
-        InputError: There are no prices, one is no number of dollars, a model stands there twice, or fewer than two
-            of the models have answers.
+        InputError: There are no prices, a price is no number, a model occurs twice, or fewer than two of the models
+            have answers.
     """
     answered = sorted(study.require("responses")["model"].astype(str).unique())
     if prices is None:

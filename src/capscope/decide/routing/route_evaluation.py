@@ -1,4 +1,4 @@
-"""Measure routers on requests held out: score against cost, beside single models, the oracle and other routers."""
+"""Evaluation of routers on held-out requests: score against cost, with single models and an oracle for comparison."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,21 +17,21 @@ from capscope.decide.routing.rules import WEIGHTS, RouteCurve, best_single, best
 from capscope.display import ArrowTables
 from capscope.embedding import text_vectors
 from capscope.errors import InputError, counted
-from capscope.intervals import normal_quantile
+from capscope.intervals import error_of_mean, normal_quantile
 
 TARGETS = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Targets that are tried."""
 NEIGHBOURS = 40
-"""Past requests that the nearest-neighbour router looks at (RouterBench, Hu et al., 2024)."""
+"""Number of neighbours of the nearest-neighbour router (RouterBench, Hu et al., 2024)."""
 OURS = "route"
 """Name of this package's router in results."""
 TASK_PRIOR = 2.0
-"""Answers that a model's overall mean is worth in its mean on a task."""
+"""Number of answers that the prior of a task's mean, the model's overall mean, weighs as much as."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouterScore:
-    """A router's curve and what is read off it."""
+    """Score-cost curve of a router, and summaries of it."""
 
     curve: RouteCurve
     """Score against cost."""
@@ -54,10 +54,10 @@ class RouterScore:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class RouteEvaluation(ArrowTables):
-    """Routers beside each other on the same held-out requests."""
+    """Scores and costs of several routers on the same held-out requests."""
 
     n_models: int
-    """RouteChances."""
+    """Number of models."""
     n_items: int
     """Requests, each held out once."""
     singles: pd.DataFrame
@@ -68,7 +68,8 @@ class RouteEvaluation(ArrowTables):
     """Columns target, met (share of requests said to meet it), success (their mean score), lower, upper, expected,
     score (of all requests), usd, saving (against the best single model), holds (success at most 2 points below)."""
     match: dict[str, float]
-    """The rule that is to keep the best single model's score: score, usd, saving, difference, lower, upper."""
+    """Result of the rule that aims to keep the best single model's score: score, usd, saving, difference to that
+    model, lower, upper."""
     notes: tuple[str, ...] = field(default=())
     """Remarks, one line each."""
 
@@ -102,37 +103,24 @@ class RouteEvaluation(ArrowTables):
         return f"RouteEvaluation({counted(self.n_models, 'model')}, {self.n_items} requests)\n{self.verdict}"
 
 
-def evaluate_route(  # noqa: PLR0913 - every setting has a default and is given by keyword
+def evaluate_route(
     study: Study | Path | str,
     prices: PriceTable | None = None,
     *,
-    assessor: str = "stacked",
     outer: int = 3,
-    level: float = 0.9,
-    floor: bool = True,
-    folds: int = 5,
-    seed: int = 0,
-    annotator: str | None = None,
-    embedder: str = "auto",
-    workers: int = 1,
+    settings: RouteSettings | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> RouteEvaluation:
-    """Measure `capscope.route` on requests that it has not seen, each with answers of every priced model.
+    """Measure `capscope.route` on held-out requests that every priced model answered.
 
-    A router learns from the other folds alone: chances, effects, margins, and which single model is the best.
+    Everything that a router learns (chances, effects, margins, the best single model) comes from the other folds.
 
     Args:
         study: A study with answers, or its folder.
         prices: See `capscope.route`.
-        assessor: Assessor that predicts the chances.
         outer: Folds of requests that are held out in turn.
-        level: Coverage of the conservative chance and of intervals.
-        floor: See `capscope.route`.
-        folds: Folds inside the others, in which routing is tested before it is used.
-        seed: Seed of everything random.
-        annotator: Whose demand levels to use.
-        embedder: Embedder that turns texts into vectors.
-        workers: Number of processes; 0 for one per processor.
+        settings: Assessor, level, floor, inner folds, seed and the like; by default those of
+            `capscope.decide.RouteSettings`. Its `target` is not used: several targets are tried.
         progress: Called with the share of the work done, 0 to 1.
 
     Returns:
@@ -141,40 +129,31 @@ def evaluate_route(  # noqa: PLR0913 - every setting has a default and is given 
     Raises:
         InputError: There are no prices, or too few requests that every model answered.
     """
-    settings = RouteSettings(
-        assessor=assessor,
-        level=level,
-        floor=floor,
-        folds=folds,
-        seed=seed,
-        annotator=annotator,
-        embedder=embedder,
-        workers=workers,
-    )
+    settings = replace(settings or RouteSettings(), target=None)
     if outer < 2:
         raise InputError(f"--outer {outer}: two or more folds are needed to hold requests out")
     known = (study if isinstance(study, Study) else read_study(study)).with_items()
     priced = model_prices(known, prices)
     held = CommonRequests.of(known, priced)
-    number = np.random.default_rng(seed).permutation(np.arange(len(held.items)) % outer)
+    number = np.random.default_rng(settings.seed).permutation(np.arange(len(held.items)) % outer)
     parts: list[_HeldOutFold] = []
     for place in range(outer):
         parts.append(_HeldOutFold.of(known, held, priced, settings, number == place))
         if progress is not None:
             progress((place + 1) / outer)
-    return _evaluation(parts, held, level)
+    return _evaluation(parts, held, settings.level)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommonRequests:
-    """Requests that every candidate answered."""
+    """Requests that every candidate answered, with scores and costs as (model, item)."""
 
     items: tuple[str, ...]
     score: ModelItem
     cost: ModelItem
     task: np.ndarray
     vectors: FloatArray
-    """What nearest neighbours are found by: standardised demand levels and vectors of texts, one row for each item."""
+    """Features of the nearest-neighbour router (item, feature): standardised demand levels and text vectors."""
 
     @classmethod
     def of(cls, study: Study, prices: ModelPrices) -> "CommonRequests":
@@ -220,16 +199,16 @@ def _vectors(study: Study, ids: np.ndarray, texts: list[str]) -> FloatArray:
 
 @dataclass(frozen=True, kw_only=True)
 class _HeldOutFold:
-    """One fold of held-out requests: what each router chooses on them, and what came."""
+    """One fold of held-out requests with the choices of each router."""
 
     rows: np.ndarray
     """Places of the requests."""
     choices: dict[str, list[np.ndarray]]
     """Choices of each router over `WEIGHTS`."""
     single: RowIndex
-    """The best single model by the other folds."""
+    """The best single model in the other folds, for each request."""
     targets: dict[float, tuple[RowIndex, np.ndarray]]
-    """Choice and said to meet, by target."""
+    """For each target: the choice, and whether it is predicted to meet the target."""
     match: RowIndex
     """Choice of the rule that keeps the best single model's score."""
     chance: ModelItem
@@ -239,7 +218,7 @@ class _HeldOutFold:
     def of(
         cls, study: Study, held: CommonRequests, prices: ModelPrices, settings: RouteSettings, test: np.ndarray
     ) -> "_HeldOutFold":
-        """Learn from the other requests, and choose on these."""
+        """Learn routers from the other requests, and apply them to these."""
         ids = pd.Index(np.array(held.items)[test])
         every = study.require("items")["item_id"].astype(str)
         training = study.keep_items(pd.Index(every[~every.isin(ids)]))
@@ -281,7 +260,7 @@ def _nearest(held: CommonRequests, known: np.ndarray, asked: np.ndarray) -> Mode
 
 
 def _by_task(held: CommonRequests, known: np.ndarray, asked: np.ndarray) -> ModelItem:
-    """Mean score of each model on the past requests of the same task, drawn to its overall mean where they are few."""
+    """Mean score of each model on past requests of the same task, shrunken towards its overall mean."""
     names, place = np.unique(held.task, return_inverse=True)
     member = np.eye(len(names))[place[known]]
     overall = held.score[:, known].mean(axis=1, keepdims=True)
@@ -343,22 +322,23 @@ def _router_score(curve: RouteCurve, known: tuple[float, float, float, float]) -
 def _target_row(
     parts: list[_HeldOutFold], target: float, score: ModelItem, cost: ModelItem, best_usd: float, level: float
 ) -> dict[str, object]:
-    """What came of a target: success among the requests that were said to meet it, beside what was expected."""
+    """Observed and expected success among the requests that are predicted to meet a target."""
     choice = np.concatenate([part.targets[target][0] for part in parts])
     met = np.concatenate([part.targets[target][1] for part in parts])
     expected = of_choice(np.hstack([part.chance for part in parts]), choice)
-    got: ItemFloats = of_choice(score, choice)
+    observed: ItemFloats = of_choice(score, choice)
     usd = float(of_choice(cost, choice).mean())
     row: dict[str, object] = {"target": target, "met": float(met.mean())}
     nan = float("nan")
-    success = float(got[met].mean()) if met.any() else nan
-    width = normal_quantile(level) * float(got[met].std()) / np.sqrt(met.sum()) if met.any() else nan
+    success = float(observed[met].mean()) if met.any() else nan
+    error = (float(observed[met].std()) / np.sqrt(met.sum()) or error_of_mean(observed[met])) if met.any() else nan
+    width = normal_quantile(level) * error
     return row | {
         "success": success,
-        "lower": success - width,
-        "upper": success + width,
+        "lower": max(success - width, 0.0) if met.any() else nan,
+        "upper": min(success + width, 1.0) if met.any() else nan,
         "expected": float(expected[met].mean()) if met.any() else nan,
-        "score": float(got.mean()),
+        "score": float(observed.mean()),
         "usd": usd,
         "saving": 1 - usd / best_usd,
         "holds": bool(success >= target - 0.02) if met.any() else True,
@@ -366,7 +346,7 @@ def _target_row(
 
 
 def _match(choice: RowIndex, base: ItemFloats, score: ModelItem, cost: ModelItem, best_usd: float) -> dict[str, float]:
-    """Score and cost of the rule that was to keep the best single model's score, chosen before the requests came."""
+    """Score and cost of the rule that aims to keep the best single model's score, learnt without these requests."""
     gain = of_choice(score, choice) - base
     width = normal_quantile(0.95) * float(gain.std(ddof=1)) / np.sqrt(len(gain))
     usd = float(of_choice(cost, choice).mean())

@@ -1,4 +1,4 @@
-"""Route requests: the cheapest model that is likely enough to succeed on each, with expected score and cost."""
+"""Routing of requests to models: chances, the choice by a tested rule, expected score and cost."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from capscope.intervals import normal_quantile
 from capscope.predict import Items, open_requests, predict
 
 CALIBRATED, NEW_TASK, UNSUPPORTED = "calibrated", "new-task", "unsupported"
-"""States of a request: routing was tested on requests of its task, on tasks held out whole, or not at all."""
+"""States of a request: routing was tested on requests of its task, on whole held-out tasks, or not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +59,13 @@ class Spend:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Routes(ArrowTables):
-    """Which model answers each request, why, and what to expect of it."""
+    """The model chosen for each request, with expected scores and costs of the router and of single models."""
 
     table: pd.DataFrame
     """Columns item_id, model, chance, lower (conservative chance), usd, meets (the target), state (`calibrated`,
     `new-task` or `unsupported`), reason, answers (past answers to the same request)."""
     routed: Spend
-    """What the router gets for what."""
+    """Expected score and cost of the routed requests."""
     single: Spend
     """The best single model on these requests."""
     cheapest: Spend
@@ -73,13 +73,13 @@ class Routes(ArrowTables):
     curve: RouteCurve
     """Score against cost on the study's requests, each held out."""
     domains: pd.DataFrame
-    """For routers that know a request's task alone: columns benchmark, task, model, chance, lower, answers, usd."""
+    """Means by task, for routing by task alone: columns benchmark, task, model, chance, lower, answers, usd."""
     rule: RouteRule
-    """How models were chosen."""
+    """Rule that chose the models."""
     settings: RouteSettings
-    """What was asked for."""
+    """Settings of the router."""
     evidence: RouteEvidence
-    """What it rests on."""
+    """Past answers on which the rule was tested."""
     study_changed: str | None = None
     """Day on which the study's answers were last changed; None for a study in memory."""
     notes: tuple[str, ...] = field(default=())
@@ -110,7 +110,7 @@ class Routes(ArrowTables):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, which a router can load."""
+        """Return plain values, which a router can load from JSON."""
         shares = Counter(self.table["model"].tolist())
         return {
             "target": self.settings.target,
@@ -138,7 +138,7 @@ class Routes(ArrowTables):
         }
 
     def as_text(self) -> str:
-        """Return the answer first, then who gets how many requests."""
+        """Return the verdict, then the number of requests of each model."""
         lines = [f"{self.verdict}."]
         n = len(self.table)
         if self.settings.target is not None and self.rule.single is not None:
@@ -165,10 +165,10 @@ class Routes(ArrowTables):
             self.table.groupby("model", observed=True), key=lambda pair: (-len(pair[1]), pair[0])
         ):
             lines.append(f"{len(rows):>8}  {rows['usd'].sum():>10.4g}  {rows['chance'].mean():>6.3f}  {model}")
-        beside = [("best single", self.single), ("cheapest", self.cheapest)]
+        singles = [("best single", self.single), ("cheapest", self.cheapest)]
         lines += [""] + [
             f"{name}: {one.model}, expected score {one.score:.3f} ({one.lower:.3f} to {one.upper:.3f}), ${one.usd:,.4g}"
-            for name, one in beside
+            for name, one in singles
         ]
         unsupported = int((self.table["state"] == UNSUPPORTED).sum())
         if unsupported:
@@ -184,22 +184,15 @@ class Routes(ArrowTables):
         return html_table("Routes", self.table.head(50), self.verdict)
 
 
-def route(  # noqa: PLR0913 - every setting has a default and is given by keyword
+def route(
     study: Study | Path | str,
     items: Items,
     prices: PriceTable | None = None,
     *,
     target: float | None = None,
-    assessor: str = "stacked",
-    level: float = 0.9,
-    floor: bool = True,
-    folds: int = 5,
-    seed: int = 0,
-    annotator: str | None = None,
-    embedder: str = "auto",
-    workers: int = 1,
+    settings: RouteSettings | None = None,
 ) -> Routes:
-    """Choose a model for each request: the cheapest that is likely enough to succeed, else the best.
+    """Choose a model for each request: the cheapest with a sufficient chance of success, else the best.
 
     Example:
         ``route(study, ["What is 17 * 23?"], prices, target=0.8).table``
@@ -209,37 +202,22 @@ def route(  # noqa: PLR0913 - every setting has a default and is given by keywor
         items: The requests: a study, a table of items, a list of texts, or the path of one.
         prices: Table or file with the columns model and usd (of an answer), or model, usd_in, usd_out (of a million
             tokens); None takes the costs of the study's answers.
-        target: Chance of success that a request's model has to reach; None keeps the mean score of the best single
-            model at the least cost.
-        assessor: Assessor that predicts the chances; one of `capscope.predict.ASSESSORS`.
-        level: Coverage of the conservative chance and of intervals.
-        floor: Send every request to one model where held-out requests do not show that routing is as good at its cost.
-        folds: Folds of the study's requests, in which routing is tested.
-        seed: Seed of everything random.
-        annotator: Whose demand levels to use; by default the mean over annotators.
-        embedder: Embedder that turns texts into vectors: ``auto``, ``tfidf``, or the name of a model.
-        workers: Number of processes; 0 for one per processor.
+        target: Chance of success that a request's model has to reach; replaces that of the settings. None in both keeps
+            the mean score of the best single model at the least cost.
+        settings: Assessor, level, floor, folds, seed and the like; by default those of `capscope.decide.RouteSettings`.
 
     Returns:
-        The model of each request with its chance and price, and what to expect of the whole.
+        The model of each request with its chance and price, and the expected total score and cost.
 
     Raises:
         InputError: There are no prices, too few common answers, or a setting lies outside its range.
     """
-    settings = RouteSettings(
-        target=target,
-        assessor=assessor,
-        level=level,
-        floor=floor,
-        folds=folds,
-        seed=seed,
-        annotator=annotator,
-        embedder=embedder,
-        workers=workers,
-    )
+    settings = settings or RouteSettings()
+    if target is not None:
+        settings = replace(settings, target=target)
     known = study if isinstance(study, Study) else read_study(study)
     priced = model_prices(known, prices)
-    rubrics = () if known.demands is None else Demands.of(known, annotator).dims
+    rubrics = () if known.demands is None else Demands.of(known, settings.annotator).dims
     wanted = open_requests(items, rubrics)
     settings = replace(settings, split=split_for(known, wanted))
     evidence = route_evidence(known, priced, settings)
@@ -269,7 +247,7 @@ class Requests:
     def of(
         cls, study: Study, items: Study, prices: ModelPrices, evidence: RouteEvidence, settings: RouteSettings
     ) -> "Requests":
-        """Predict every candidate on every request."""
+        """Predict the chance of every candidate on every request."""
         predicted = predict(
             study,
             items,
@@ -302,9 +280,9 @@ def routes_of(
 
     Args:
         requests: The requests.
-        evidence: Requests of the past, on which the rule was tested.
+        evidence: Past requests, on which the rule was tested.
         rule: The rule.
-        settings: What was asked for.
+        settings: Settings of the router.
         changed: Day of the last change of the study.
     """
     candidates = requests.candidates
@@ -356,7 +334,7 @@ def routes_of(
 
 
 def _spend(requests: Requests, evidence: RouteEvidence, choice: RowIndex, level: float, model: str = "") -> Spend:
-    """Expected mean score of a choice, with the spread of single answers and of tasks, and its cost."""
+    """Expected mean score and cost of a choice, with variances over single answers and over tasks."""
     chance = of_choice(requests.candidates.chance, choice)
     usd, sd = of_choice(requests.candidates.cost, choice), requests.cost_sd[choice]
     share = np.unique(requests.places["task"], return_counts=True)[1] / len(choice)
@@ -376,7 +354,7 @@ def _spend(requests: Requests, evidence: RouteEvidence, choice: RowIndex, level:
 
 
 def _domains(evidence: RouteEvidence) -> pd.DataFrame:
-    """Mean chance of every model on each task, for routers that know the task of a request alone."""
+    """Mean chance of every model on each task."""
     rows: list[pd.DataFrame] = []
     for (benchmark, task), places in evidence.places.reset_index(drop=True).groupby(
         ["benchmark", "task"], observed=True

@@ -1,10 +1,10 @@
-"""Rules that choose a model for each request, and the tests that allow them.
+"""Rules that choose a model for each request, and their tests on held-out requests.
 
-Two rules: *target* takes the cheapest model whose conservative chance reaches a target, else the best; *value* takes
-the model with the largest chance less a weight times its cost. Both are tested on requests held out, in a fixed
-sequence from the strictest setting on, so that the last one that passes holds at the stated level (Bauer, 1991). The
-*floor* allows a rule only if its mean score is shown to be no lower than that of the best single model at its cost;
-where the rule of the target fails this, the rule of value at the same cost is tried before one model gets everything.
+There are two rules. *Target* takes the cheapest model whose conservative chance reaches a target, else the best one.
+*Value* takes the model with the largest chance minus a weight times its cost. Settings of a rule are tested in a fixed
+sequence from the strictest one; the last one before the first failure holds at the stated level (Bauer, 1991). The
+*floor* is a non-inferiority test against the best single model at the same cost: where the target rule fails it, the
+value rule at the same cost is tested; where that fails too, all requests go to one model.
 """
 
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ from scipy.special import betaincinv, expit, logit
 
 from capscope.axes import FloatArray, ModelItem, RowIndex
 from capscope.decide.routing.evidence import RouteChances, RouteEvidence, RouteSettings
-from capscope.intervals import normal_quantile
+from capscope.intervals import error_of_mean, normal_quantile
 
 WEIGHTS = np.r_[0.0, np.geomspace(0.002, 30.0, 80)]
-"""Weights of the cost, in chances of success for the mean cost of the best single model."""
+"""Weights of the cost: chance of success that is worth the mean cost of the best single model."""
 FLOOR_LEVEL, SECOND_LEVEL = 0.95, 0.975
-"""One-sided levels of the test against single models: of the first rule, and of the rule tried where that one fails."""
+"""One-sided levels of the non-inferiority tests: of the first rule, and of the second one."""
 MARGINS = np.linspace(0.0, 2.0, 21)
 """Margins in log-odds that are tried until the target holds on held-out requests."""
 FEWEST_MET = 20
-"""Held-out requests that must reach the target before the test of it begins."""
+"""Fewest held-out requests that reach the target from which it is tested."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteRule:
-    """How the model of a request is chosen."""
+    """A rule that chooses the model of a request."""
 
     target: float | None
-    """Chance to reach; None for a rule of value."""
+    """Target chance; None for a value rule."""
     margin: float = 0.0
     """Log-odds by which the conservative chance is lowered further, so that the target holds on held-out requests."""
     weight: float = 0.0
@@ -40,13 +40,13 @@ class RouteRule:
     certified: bool = True
     """Whether the test on held-out requests was passed."""
     single: int | None = None
-    """Model that gets all requests instead, by its place; None where routing is allowed."""
+    """Position of the model that gets all requests where no rule passed; None where one did."""
     by_value: bool = False
-    """Whether the model is chosen by value, with `weight`, where the choice by target is not shown to be good enough;
-    the target then says only which requests meet it."""
+    """Whether the value rule with `weight` replaces a target rule that failed the floor; the target then only marks the
+    requests that meet it."""
 
     def choose(self, candidates: RouteChances) -> RowIndex:
-        """Return the place of each request's model."""
+        """Return the position of each request's model."""
         if self.single is not None:
             return np.full(candidates.chance.shape[1], self.single)
         if self.target is None or self.by_value:
@@ -56,11 +56,11 @@ class RouteRule:
         return np.where(met.any(axis=0), price.argmin(axis=0), best_value(candidates, 0.0))
 
     def floor_name(self, models: Sequence[str]) -> str | None:
-        """Return what is done instead of the target: one of the models, or `value`; None where nothing is."""
+        """Return the replacement of the target rule: a model's name, or `value`; None where the rule passed."""
         return "value" if self.by_value else None if self.single is None else models[self.single]
 
     def lower(self, candidates: RouteChances) -> ModelItem:
-        """Return conservative chances less the margin."""
+        """Return conservative chances after subtraction of the margin in log-odds."""
         return expit(logit(candidates.lower) - self.margin)
 
     def meets(self, candidates: RouteChances) -> np.ndarray:
@@ -71,7 +71,7 @@ class RouteRule:
 
 
 def best_value(candidates: RouteChances, weight: float) -> RowIndex:
-    """Return the model with the largest chance less `weight` times its cost; of equals, the cheaper one."""
+    """Return the model with the largest chance minus `weight` times its cost; ties go to the cheaper one."""
     return (candidates.chance - (weight + 1e-9) * candidates.cost).argmax(axis=0)
 
 
@@ -90,7 +90,7 @@ def best_single(score: ModelItem, cost: ModelItem, budget: float = np.inf) -> in
 
 
 def held_out_single(evidence: RouteEvidence, budget: float = np.inf) -> RowIndex:
-    """Return the best single model of each request as its own fold would not have known it: chosen on other folds."""
+    """Return for each request the best single model of the other folds."""
     choice = np.zeros(len(evidence.items), dtype=np.int64)
     for number in np.unique(evidence.fold):
         here = evidence.fold == number
@@ -104,10 +104,10 @@ def lower_mean(values: FloatArray, level: float = FLOOR_LEVEL) -> float:
 
 
 def learn_rule(evidence: RouteEvidence, settings: RouteSettings) -> RouteRule:
-    """Find the rule that the held-out requests allow.
+    """Choose the rule that passes the tests on held-out requests.
 
     Args:
-        evidence: Requests of the past with their scores.
+        evidence: Past requests with their scores.
         settings: The target, the level, and whether the floor holds.
     """
     rule = _value_rule(evidence) if settings.target is None else _target_rule(evidence, settings.target, settings.level)
@@ -118,7 +118,7 @@ def learn_rule(evidence: RouteEvidence, settings: RouteSettings) -> RouteRule:
         return rule
     if settings.target is None:
         return replace(rule, single=best_single(evidence.score, evidence.candidates.cost, cost))
-    # another choice needs another test of the target: by value at the same cost, else one model for all
+    # the target has to be tested again for each replacement: the value rule at the same cost, then one model for all
     by_value = _value_within(evidence, cost)
     if by_value is not None:
         return _target_rule(evidence, settings.target, settings.level, by_value)
@@ -131,13 +131,13 @@ def _mean_cost(rule: RouteRule, evidence: RouteEvidence) -> float:
 
 
 def _no_worse(rule: RouteRule, evidence: RouteEvidence, budget: float, level: float = FLOOR_LEVEL) -> bool:
-    """Whether a rule is shown to score no lower than the best single model within a budget."""
+    """Whether a rule is non-inferior to the best single model within a budget."""
     gain = of_choice(evidence.score, rule.choose(evidence.candidates))
     return lower_mean(gain - of_choice(evidence.score, held_out_single(evidence, budget)), level) >= 0
 
 
 def _value_within(evidence: RouteEvidence, budget: float) -> RouteRule | None:
-    """The rule of value that spends the most within a budget, if it is shown to be as good as a single model there."""
+    """The value rule with the largest cost within a budget, if it is non-inferior to the best single model there."""
     scale = float(evidence.candidates.cost[best_single(evidence.score, evidence.candidates.cost)].mean())
     for weight in WEIGHTS:
         rule = RouteRule(target=None, weight=float(weight / max(scale, 1e-300)))
@@ -147,7 +147,7 @@ def _value_within(evidence: RouteEvidence, budget: float) -> RouteRule | None:
 
 
 def _target_rule(evidence: RouteEvidence, target: float, level: float, floor: RouteRule | None = None) -> RouteRule:
-    """Test margins from the strictest on; the last one before a failure holds the target at this level."""
+    """Test margins from the strictest one; the last one before the first failure holds the target at this level."""
     start = RouteRule(target=target)
     if floor is not None:
         start = replace(start, single=floor.single, weight=floor.weight, by_value=floor.single is None)
@@ -167,11 +167,11 @@ def _target_rule(evidence: RouteEvidence, target: float, level: float, floor: Ro
 
 
 EDGE_COUNT = 1e-6
-"""Successes that stand for none, where the bound of a share needs a positive number."""
+"""Replaces a count of 0 in the bound of a share, which needs a positive number."""
 
 
 def _value_rule(evidence: RouteEvidence) -> RouteRule:
-    """The cheapest rule of value that is shown to keep the mean score of the best single model."""
+    """The cheapest value rule that is non-inferior to the best single model."""
     candidates, reference = evidence.candidates, held_out_single(evidence)
     budget = float(of_choice(candidates.cost, reference).mean())
     baseline = of_choice(evidence.score, reference)
@@ -203,10 +203,10 @@ class RouteCurve:
 
     @classmethod
     def of(cls, choices: list[np.ndarray], score: ModelItem, cost: ModelItem, level: float) -> "RouteCurve":
-        """Score several choices on the same requests; the last point sends all of them to the cheapest model.
+        """Score several choices on the same requests; the last point is the cheapest model for all requests.
 
         Args:
-            choices: Place of the model that each request goes to, one array for each choice.
+            choices: Position of each request's model, one array for each choice.
             score: Scores, shape (model, item).
             cost: Dollars, shape (model, item).
             level: Coverage of the intervals.
@@ -215,7 +215,7 @@ class RouteCurve:
         picked = [of_choice(score, choice) for choice in (*choices, cheapest)]
         usd = np.array([of_choice(cost, choice).mean() for choice in (*choices, cheapest)])
         mean = np.array([values.mean() for values in picked])
-        width = normal_quantile(level) * np.array([values.std(ddof=1) for values in picked]) / np.sqrt(score.shape[1])
+        width = normal_quantile(level) * np.array([error_of_mean(values) for values in picked])
         return cls(usd, mean, np.clip(mean - width, 0, 1), np.clip(mean + width, 0, 1))
 
     def score_at(self, usd: FloatArray | float) -> FloatArray:
@@ -245,13 +245,13 @@ class RouteCurve:
         return float(self.score_at(np.linspace(least, most, 201)).mean())
 
     def records(self) -> list[dict[str, float]]:
-        """Return the points as plain values, the dearest first."""
+        """Return the points as plain values, the most expensive first."""
         columns = {"usd": self.usd, "score": self.score, "lower": self.lower, "upper": self.upper}
         return [{name: float(values[place]) for name, values in columns.items()} for place in range(len(self.usd))]
 
 
 def value_curve(candidates: RouteChances, score: ModelItem, level: float, scale: float) -> RouteCurve:
-    """Curve of the rule of value over `WEIGHTS`.
+    """Curve of the value rule over `WEIGHTS`.
 
     Args:
         candidates: Chances and costs.

@@ -2,7 +2,7 @@
 
 Processes (*ranks*, as in torch.distributed) are started by `torchrun` or by Ray Train. Rank r of n holds the items r,
 r + n, r + 2 n, ... with all their answers. Every rank keeps the parameters of all models and items and takes the same
-steps from the same reduced sums, so that an engine need not know of ranks: it is handed `RankCells`.
+steps from the same reduced sums. An engine receives `RankCells` in place of `Cells` and needs no code for ranks.
 """
 
 import hashlib
@@ -26,24 +26,24 @@ from capscope.fit.cells.layout import BothWays, lay_out
 from capscope.fit.cells.response_summary import MOST_PAIRS, Margins, ResponseSummary, summarise, summed_up
 
 DIGESTED = 1 << 16
-"""Answers by which processes see that they read the same ones."""
+"""Number of answers in the digest by which processes check that they read the same data."""
 LOST = "another process of this fit ended or cannot be reached; its own message says why. Start the fit again"
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes of one fit, as one of them sees them."""
+    """The process group of one fit, and the number of this process in it."""
 
     rank: int
     """Number of this process, from 0."""
     size: int
     """Number of processes."""
     device: torch.device = torch.device("cpu")
-    """Where tensors lie that the processes exchange."""
+    """Device of the tensors that the processes exchange."""
 
     @property
     def own(self) -> slice:
-        """Positions of this process's items."""
+        """Positions of this process's items on the item axis."""
         return slice(self.rank, None, self.size)
 
     def summed(self, tensor: Tensor) -> Tensor:
@@ -222,11 +222,7 @@ def summarise_ranks(answers: Answers, ranks: Ranks | None) -> ResponseSummary:
     """
     if ranks is None:
         return summarise(answers)
-    n_items = len(answers.items)
-    if n_items < ranks.size:
-        raise FitError(
-            f"{ranks.size} processes for {counted(n_items, 'item')}; start at most one process for each item"
-        )
+    n_items = _enough_items(answers, ranks)
     _refuse_other_answers(answers, ranks)
     own = summed_up(_own_part(answers, ranks))
     whole = ResponseSummary(own.models, Margins.none(n_items))
@@ -259,14 +255,26 @@ def lay_out_ranks(
     """
     if ranks is None:
         return lay_out(answers, summary, floor, memory_mb)
-    n_items = len(answers.items)
-    if n_items < ranks.size:
-        raise FitError(f"{ranks.size} processes for {n_items} answered items; start at most one process for each item")
+    n_items = _enough_items(answers, ranks)
     part = _own_part(answers, ranks)
     local = replace(summed_up(part), binary=summary.binary, one_trial=summary.one_trial)
     local = replace(local, pairs=summary.pairs, weight=summary.weight)
     sides = lay_out(part, local, None if floor is None else floor[ranks.own], memory_mb)
     return RankCells(sides[0], ranks, n_items, False), RankCells(sides[1], ranks, n_items, True)
+
+
+def _enough_items(answers: Answers, ranks: Ranks) -> int:
+    """Return the number of items.
+
+    Raises:
+        FitError: There are fewer items than processes.
+    """
+    n_items = len(answers.items)
+    if n_items < ranks.size:
+        raise FitError(
+            f"{ranks.size} processes for {counted(n_items, 'item')}; start at most one process for each item"
+        )
+    return n_items
 
 
 def _own_part(answers: Answers, ranks: Ranks) -> Answers:

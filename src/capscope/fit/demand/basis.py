@@ -21,6 +21,8 @@ LANDMARKS = 100
 LEAST_SCALE = 0.3
 """A dimension that hardly varies is divided by at least this share of the typical standard deviation, so that one item
 at an odd level does not become a giant."""
+SAME_TEXTS = 1e-9
+"""Text vectors that vary by less over the fitted items are of items without texts, or with all the same."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def make_basis(items: DemandItems, *, interactions: bool, seed: int) -> DemandBa
     scale = np.maximum(spread, LEAST_SCALE * typical) if typical > 0 else np.ones_like(spread)
     center = raw.mean(axis=0) if raw.size else np.zeros(0)
     landmarks, root, kernel_mean = _landmarks((raw - center) / scale, seed if interactions else None)
+    text_scale = 0.0 if items.text is None else float(items.text.std())
     tasks, benchmarks = tuple(sorted(set(items.task))), tuple(sorted(set(items.benchmark)))
     return DemandBasis(
         center=center,
@@ -133,8 +136,9 @@ def make_basis(items: DemandItems, *, interactions: bool, seed: int) -> DemandBa
         landmarks=landmarks,
         root=root,
         kernel_mean=kernel_mean,
-        text_scale=1.0 if items.text is None else max(float(items.text.std()), 1e-9),
-        text_dims=0 if items.text is None else items.text.shape[1],
+        text_scale=text_scale if text_scale > SAME_TEXTS else 1.0,
+        # nothing can be learnt from texts where the fitted items have none, or all the same
+        text_dims=0 if items.text is None or text_scale <= SAME_TEXTS else items.text.shape[1],
         # a task for each item, or one for all, says nothing beside the item's own departure
         tasks=tasks if 1 < len(tasks) <= len(items.task) / 2 else (),
         benchmarks=benchmarks,

@@ -8,7 +8,7 @@ from capscope.errors import counted, first_few
 from capscope.fit.cells.answers import Answers
 from capscope.fit.cells.response_summary import ResponseSummary, block_labels
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.outcome import Status
+from capscope.fit.outcome import ALONE, UNLINKED, Status
 
 NULL_SLOPE = 0.15
 """Typical slope below which abilities explain next to nothing of the log-odds."""
@@ -97,7 +97,7 @@ def _blocks(answers: Answers, summary: ResponseSummary) -> list[str]:
     smallest = answered[label[answered] == block[np.argmin(size[block])]]
     listed = first_few((answers.models[i] for i in smallest), 3)
     return [
-        f"{len(block)} blocks of models share no item (one of them: {listed}): "
+        f"{len(block)} {UNLINKED} (one of them: {listed}): "
         "abilities cannot be compared across them; add common items or fit each alone"
     ]
 
@@ -154,7 +154,11 @@ def _parted(posterior: IRTPosterior) -> list[str]:
 def _small(posterior: IRTPosterior) -> list[str]:
     n_models = len(posterior.models)
     if n_models == 1:
-        return ["one model only: its ability is not separated from the items' difficulties"]
+        return [
+            f"{ALONE}: its ability is not separated from the items' difficulties, so that the fit can say what score to"
+            " expect on these items and not how able the model is; add answers of other models, or score it with a bank"
+            " ('capscope battery score')"
+        ]
     if posterior.dims >= n_models:
         return [f"{posterior.dims} dimensions for {counted(n_models, 'model')}: use fewer dimensions than models"]
     return []

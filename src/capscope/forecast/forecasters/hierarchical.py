@@ -218,7 +218,8 @@ def _interval_loss(
     bounds: tuple[FloatArray, FloatArray, FloatArray],
 ) -> float:
     """Return the mean pinball loss at the median and the bounds, each benchmark's scores in units of their spread."""
-    spread = np.nanstd(table.values, axis=0)
+    known = table.scores.notna()
+    spread = table.scores.loc[:, known.any()].std(ddof=0).reindex(table.scores.columns).to_numpy(dtype=float)
     unit = np.where(np.isfinite(table.tops), table.tops, np.where(spread > 0, 4 * spread, 1))
     missing = kinds_of_cells(np.isfinite(table.values))[~np.isfinite(table.values)]
     middle, lower, upper = (link.from_link(values) for values in bounds)

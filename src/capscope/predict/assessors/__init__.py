@@ -3,6 +3,7 @@
 To add one, write a module with an `AssessorEntry` and add one line to `FAMILY`.
 """
 
+from capscope.axes import ModelItem
 from capscope.data import AgentDesign
 from capscope.members import entries
 from capscope.predict.assessor import AssessorEntry
@@ -23,6 +24,7 @@ FAMILY = (
     "boosted:BOOSTED",
     "stacked:STACKED",
     "by_parts:AGENTS",
+    "confidence:CONFIDENCE",
     "text_encoder:TEXT_HEAD",
     "text_encoder:TEXT_ENCODER",
 )
@@ -36,11 +38,18 @@ DEFAULT = "stacked"
 """The assessor that predicts where none is named."""
 
 
-def usable(features: ItemFeatures, agents: AgentDesign | None = None) -> tuple[str, ...]:
-    """Return the assessors that work with these item features and parts of agents, but for those run on request."""
-    return tuple(
-        name for name, entry in ASSESSORS.items() if not entry.on_request and entry.works_with(features, agents)
-    )
+def usable(
+    features: ItemFeatures, agents: AgentDesign | None = None, confidence: ModelItem | None = None
+) -> tuple[str, ...]:
+    """Return the assessors that work with what a study holds, but for those run on request.
+
+    Args:
+        features: Features of the items.
+        agents: Parts of the agents; None where subjects are plain models.
+        confidence: Own confidence by model and item; None where none is stated.
+    """
+    offered = (entry for entry in ASSESSORS.values() if not entry.on_request)
+    return tuple(entry.name for entry in offered if entry.works_with(features, agents, confidence))
 
 
 __all__ = ["ASSESSORS", "DEFAULT", "FAMILY", "usable"]

@@ -151,7 +151,7 @@ class PooledForestAssessor:
             bootstrap=True,
             oob_score=True,
             random_state=training.seed,
-        ).fit(features[answered], main, weight)
+        ).fit(features[answered], main.squeeze(axis=1) if main.shape[1] == 1 else main, weight)
         table = _chances(mean, np.asarray(forest.predict(features)).reshape(len(features), -1), directions)
         held_out = table.copy()
         out_of_bag = np.asarray(forest.oob_prediction_).reshape(main.shape)

@@ -6,8 +6,8 @@ by those of the demand-ability model (stacking: Wolpert, 1992; logit pooling: Sa
 
 Predictions of many rows come from few groups of items. The likelihood of the pool is therefore scaled to the number of
 groups times `ANSWERS_A_GROUP`; with few groups the weights stay near their prior. The prior gives most weight to the
-demand-ability model, and a part to the model's mean score, the prediction that knows nothing of a new task; that part
-falls with the number of groups. Priors were compared on 1,152 small problems: see `benchmarks/assessors.md`, New tasks
+demand-ability model, and a part to the model's mean score, which uses no item features; that part decreases with the
+number of groups. Priors were compared on 1,152 small problems: see `benchmarks/assessors.md`, New tasks
 from few known ones; `benchmarks/few_groups.py` measures the chosen one on other problems.
 """
 
@@ -32,7 +32,7 @@ Members = Float[np.ndarray, "row member"]
 CORE = "explanatory"
 TREES = ("forest", "demand-forest")
 AVERAGE = "mean"
-"""The member that knows nothing of an item but the model's mean score; it speaks for new tasks and benchmarks only."""
+"""The member without item features, the model's mean score; it is pooled for new tasks and benchmarks only."""
 GROUPED = ("task", "benchmark")
 """Regimes of whole groups of items, which are few."""
 FOLDS = 4
@@ -59,7 +59,7 @@ def members_for(features: ItemFeatures) -> dict[str, Assessor]:
     return members
 
 
-def speaking(members: Iterable[str], kind: str) -> tuple[str, ...]:
+def pooled_members(members: Iterable[str], kind: str) -> tuple[str, ...]:
     """Return the members that are pooled in a regime."""
     return tuple(name for name in members if name != AVERAGE or kind in GROUPED)
 
@@ -97,7 +97,7 @@ def fit_pool(
         importance: Weight of each row.
         worth: Number of independent answers that all rows together are worth.
         expected: Prior mean of the weights; None for an equal share each.
-        bent: Fit the calibration curve; few groups cannot tell it.
+        bent: Fit the calibration curve; with few groups it cannot be estimated.
     """
     n_members = members.shape[1]
     share = importance / importance.sum() * worth
@@ -141,7 +141,7 @@ class _Regime:
     sd: float
     """Standard deviation in log-odds of the items around the pooled chances."""
     unlearnt: bool
-    """Whether the training part has no such items to hold out; the core's standard deviation is used then."""
+    """Whether the training part has no items of this regime to hold out; the core's standard deviation is used then."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class FittedStack:
             rows = np.flatnonzero(kind == name)
             columns = _columns(predicted, self.near[item_index], rows, regime.kind)
             log_odds[rows] = regime.pool.log_odds(columns)
-            # where an item's own answers are used, the core knows how uncertain its residual is
+            # for an item with answers, the core gives the uncertainty of its residual
             use_core = regime.unlearnt or name == "warm"
             sd[rows] = core_sd[rows] if use_core else np.hypot(regime.sd, np.hypot(shared, own)[rows])
         return Chances.of(expit(log_odds), sd, shared)
@@ -214,7 +214,7 @@ class StackedAssessor:
 
     def _learn(self, training: Training, makers: dict[str, Assessor], kind: str, kinds: np.ndarray) -> _Regime:
         responses, groups = training.responses, group_count(training, kind)
-        expected = expected_weights(speaking(makers, kind), kind, groups)
+        expected = expected_weights(pooled_members(makers, kind), kind, groups)
         unlearnt = kind in GROUPED and fold_regime(training, kind) != kind
         if groups < 2 or unlearnt:
             return _Regime(kind, Pool(expected, 0.0), 0.0, unlearnt=True)
@@ -224,7 +224,7 @@ class StackedAssessor:
             rows = responses.rows(held_out)
             predicted = {
                 name: makers[name].fit(inner).predict(rows.model_index, rows.item_index)
-                for name in speaking(makers, kind)
+                for name in pooled_members(makers, kind)
             }
             near = nearness(inner.features, inner.answered)[rows.item_index]
             columns[held_out] = _columns(predicted, near, np.arange(len(near)), kind)
@@ -240,7 +240,7 @@ class StackedAssessor:
 def _columns(predicted: dict[str, Chances], near: RowFloats, rows: np.ndarray, kind: str) -> np.ndarray:
     """Log-odds of the members pooled in a regime; far from the training items, trees are replaced by the core."""
     columns = {name: logit(chances.probability[rows]) for name, chances in predicted.items()}
-    columns = {name: columns[name] for name in speaking(columns, kind)}
+    columns = {name: columns[name] for name in pooled_members(columns, kind)}
     for name in columns.keys() & set(TREES):
         columns[name] = near[rows] * columns[name] + (1 - near[rows]) * columns[CORE]
     return np.column_stack(list(columns.values()))

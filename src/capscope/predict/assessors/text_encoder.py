@@ -1,9 +1,9 @@
-"""Text assessors: the chance of each model on a text, from the text's vector alone.
+"""Assessors from text vectors alone: a linear head on a frozen sentence encoder, or on one that is fine-tuned with it.
 
-The head is linear: an ability of each model, a direction of difficulty that all models share, and each model's own
-departures along the main directions of the texts, both shrunken as much as new tasks ask for. The encoder below it is
-taken as it is, or trained with the head on the answers. Neither knows of demands: on items like those it learnt from an
-assessor of this kind does well, on new tasks and benchmarks it tells which topic a text has, not how hard it is.
+The log-odds of success are an ability of the model, plus a difficulty that is linear in the text's vector and shared by
+all models, plus model-specific weights on the principal directions of the texts. Both sets of weights have ridge
+penalties that are chosen on held-out tasks. No demand levels are used. These assessors predict well on items similar to
+the training items; on new tasks and benchmarks the vectors reflect the topic of a text more than its difficulty.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from capscope.predict.assessor import AssessorEntry, ChanceTable, FittedAssessor
 from capscope.predict.features import AUTO, ItemTexts
 
 DIRECTIONS = 16
-"""Main directions of the texts along which models may depart from each other."""
+"""Number of principal directions of the texts with model-specific weights."""
 PENALTIES = (3.0, 30.0, 300.0, 3000.0)
 FOLDS = 4
 STEPS = 80
@@ -30,7 +30,7 @@ ABILITY_PENALTY = 1.0
 
 @dataclass(frozen=True)
 class Penalties:
-    """Penalties of the head's squared weights."""
+    """Ridge penalties: of the shared difficulty weights, and of the model-specific weights."""
 
     shared: float
     own: float
@@ -38,10 +38,10 @@ class Penalties:
 
 @dataclass(frozen=True)
 class TextHeadAssessor:
-    """A linear head on the vectors of an encoder as it is."""
+    """A linear head on the vectors of a frozen encoder."""
 
     def fit(self, training: Training) -> FittedAssessor:
-        """Choose the penalties on held-out tasks, and fit.
+        """Choose the penalties on held-out tasks, and fit the head to all answers.
 
         Raises:
             InputError: No item has a text.
@@ -51,15 +51,15 @@ class TextHeadAssessor:
 
 @dataclass(frozen=True)
 class TextEncoderAssessor:
-    """A sentence encoder that is trained with its head on the answers."""
+    """A sentence encoder that is fine-tuned together with its head."""
 
     settings: EncoderSettings = EncoderSettings()
 
     def fit(self, training: Training) -> FittedAssessor:
-        """Fit the head, then train encoder and head; held-out tasks choose the pass that is kept.
+        """Fit the head, then fine-tune encoder and head, with early stopping on held-out tasks.
 
         Raises:
-            InputError: No item has a text, or the embedder is no model that can be trained.
+            InputError: No item has a text, or the embedder has no weights to train (TF-IDF).
         """
         heads = _Heads.of(training, "assessor 'text-encoder'")
         texts, held_out = heads.texts, heads.held_out_items()
@@ -90,7 +90,7 @@ def _trainable(texts: ItemTexts) -> str:
 
 @dataclass(frozen=True)
 class _Heads:
-    """Answers and text vectors of all items, and heads fitted to some of them."""
+    """Answers and text vectors of all items, to which heads are fitted."""
 
     training: Training
     texts: ItemTexts
@@ -100,7 +100,7 @@ class _Heads:
     """Vectors of the texts, as (item, feature), scaled to a mean squared length of 1."""
     scale: float
     directions: FloatArray
-    """Main directions, as (feature, direction)."""
+    """Principal directions of the answered texts, as (feature, direction)."""
 
     @classmethod
     def of(cls, training: Training, who: str) -> "_Heads":
@@ -114,7 +114,7 @@ class _Heads:
         return cls(training, texts, table.right, table.n_trials, vectors, scale, directions)
 
     def table(self) -> ChanceTable:
-        """Fit the head to all answers, with penalties and spread from held-out tasks."""
+        """Fit the head to all answers; penalties and residual standard deviation come from held-out tasks."""
         penalties, held_out = self._chosen()
         chance = expit(self.fit(penalties, np.ones(len(self.vectors), bool)).log_odds(self.vectors))
         responses = self.training.responses
@@ -122,7 +122,7 @@ class _Heads:
         return ChanceTable(chance, np.full(chance.shape, sd))
 
     def unscaled(self) -> TextHead:
-        """Return the head for vectors of unit length that are not centred."""
+        """Return the head for the encoder's vectors before scaling."""
         head = self.fit(self._chosen()[0], np.ones(len(self.vectors), bool))
         return TextHead(head.intercept, head.weight / self.scale)
 
@@ -132,7 +132,7 @@ class _Heads:
         return np.bincount(self.training.responses.item_index[rows], minlength=len(self.vectors)) > 0
 
     def _chosen(self) -> tuple[Penalties, ModelItem]:
-        """Penalties of the lowest loss on held-out tasks, the shared one first, and the held-out chances."""
+        """Penalties with the lowest held-out log-loss, the shared one chosen first, and the held-out chances."""
         responses = self.training.responses
         folds = group_folds(self.training, "task", FOLDS)
         masks = [np.bincount(responses.item_index[rows], minlength=len(self.vectors)) > 0 for rows in folds]
@@ -155,7 +155,7 @@ class _Heads:
         return -float(log_likelihood(log_odds, score, self.trials).sum() / self.trials.sum())
 
     def fit(self, penalties: Penalties, known: ItemMask) -> TextHead:
-        """Fit a head to the answers of some items, by penalised maximum likelihood."""
+        """Fit a head to the answers on some items by penalised maximum likelihood."""
         right, trials, vectors = self.right[:, known], self.trials[:, known], self.vectors[known]
         along = vectors @ self.directions
         n_models, (width, count) = len(right), self.directions.shape

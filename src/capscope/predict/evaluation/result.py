@@ -16,6 +16,7 @@ from capscope.errors import counted
 from capscope.files import write_bytes
 from capscope.intervals import Interval, cluster_interval
 from capscope.predict.assessor import Chances
+from capscope.predict.assessors import ASSESSORS
 from capscope.predict.evaluation.metrics import Values
 from capscope.predict.features import AUTO
 from capscope.predict.outcomes import Outcomes, cross_entropy
@@ -29,6 +30,13 @@ MEANING = (
     "AUROC: chance that a success had a higher predicted chance than a failure; 0.5 is a coin, 1 is perfect"
 )
 """What stands under the table."""
+ITEM_SPLITS = ("id", "task", "benchmark")
+"""Splits that hold out items and keep the models."""
+BELOW_A_COIN = (
+    "AUROC of {names} is below 0.5 only because means are taken without the held-out items: the mean of the others is"
+    " low where these are easy and high where they are hard; a constant ranks nothing, so read 0.5"
+)
+"""Note on assessors that give all new items the same chance."""
 HELD_OUT = {
     "id": "on new items of known tasks",
     "task": "on new tasks",
@@ -199,8 +207,8 @@ class Evaluation:
             f" {counted(self.folds, 'fold')} by {self.split}{seeds}"
         )
         table = self.table()[["assessor", *SHOWN, "seconds"]]
-        rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
-        lines = [head, *self.notes, rows, MEANING]
+        rows = table.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}")
+        lines = [head, *self.notes, rows, MEANING, *self._notes_on_means()]
         if self.differences:
             lines.append(f"log-loss less that of {self.differences.reference}, 95 % interval over tasks:")
             for name, intervals in self.differences.of.items():
@@ -209,13 +217,19 @@ class Evaluation:
                 lines.append(f"  {name:<16} {gap.point:+.4f} ({bounds})")
         return "\n".join([*lines, f"Verdict: {self.verdict}."])
 
+    def _notes_on_means(self) -> list[str]:
+        """Explain values of AUROC below one half that come from leaving out."""
+        constant = [name for name in self.metrics if name in ASSESSORS and ASSESSORS[name].same_for_new_items]
+        low = [f"'{name}'" for name in constant if (self.metrics[name].get("auroc") or 1) < 0.5]  # NaN is not below
+        return [BELOW_A_COIN.format(names=" and ".join(low))] if low and self.split in ITEM_SPLITS else []
+
     def __repr__(self) -> str:
         head = (
             f"Evaluation by {self.split}: {counted(self.n_models, 'model')},"
             f" {counted(self.n_items, 'item')}, {counted(self.folds, 'fold')}"
         )
         table = self.table()[["assessor", "log_loss", "auroc", "ece", "benchmark_mae"]]
-        rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+        rows = table.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}")
         return "\n".join([head, *self.notes, rows, f"Verdict: {self.verdict}."])
 
     def _repr_html_(self) -> str:

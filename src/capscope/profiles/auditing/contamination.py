@@ -115,7 +115,7 @@ class Contamination(ArrowTables):
         """Say what was found, and what would have been."""
         if not len(self.table):
             return f"Contamination: cannot tell; {self.notes[0]}."
-        found, reach = self.found(), self.reach()
+        signal, reach = self.found(), self.reach()
         columns = (reach["smallest_leak"], reach["benchmark"], reach["evidence"])
         least = [f"{leak:.0%} on {benchmark} by {evidence}" for leak, benchmark, evidence in zip(*columns, strict=True)]
         more = "; all are listed" if len(least) > MOST_SAID else ""
@@ -123,14 +123,14 @@ class Contamination(ArrowTables):
             f"leaks of at least these shares of the suspected answers would have been found with {self.power:.0%} power"
             f" (median model): {', '.join(least[:MOST_SAID])}{more}"
         )
-        if not len(found):
+        if not len(signal):
             tests = counted(len(self.table), "test")
             blind = (self.table["verdict"] == UNKNOWN).all()
             verdict = f"cannot tell from {tests}" if blind else f"no evidence in {tests}"
             return f"Contamination: {verdict}; {power}; a smaller one may be there."
-        first = found.iloc[0]
+        first = signal.iloc[0]
         return (
-            f"Contamination: {counted(found['subject'].nunique(), 'subject')} out of line (first {first['subject']} on"
+            f"Contamination: {counted(signal['subject'].nunique(), 'subject')} out of line (first {first['subject']} on"
             f" {first['benchmark']} by {first['evidence']}: {first['excess']:+.1%} of the score, corrected p"
             f" {first['p_corrected']:.2g}); for the others, {power}."
         )
@@ -162,8 +162,8 @@ class Contamination(ArrowTables):
             "leak",
             "p_corrected",
         ]
-        found = self.found()
-        parts = [head, table_lines(found[shown]) if len(found) else "no alarm"]
+        signal = self.found()
+        parts = [head, table_lines(signal[shown]) if len(signal) else "no alarm"]
         parts += [f"\nSmallest leak found with {self.power:.0%} power, as a share of the suspected answers:"]
         parts += [table_lines(self.reach())]
         return "\n".join([*parts, *(f"note: {note}" for note in self.notes)])

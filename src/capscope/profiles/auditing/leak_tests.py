@@ -24,6 +24,8 @@ FEWEST_MODELS = 8
 """Models needed to see how far clean ones differ."""
 FEWEST_ANSWERS = 10
 """Answers that a model needs on either side."""
+LINEAR = 0.5
+"""Leaks below 0, which say that a model does worse than its peers, are drawn towards -1 from minus this share on."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ class LeakTest:
         missed = (weight * (1 - clean)).sum(1) / count
 
         def gain(shift: ModelFloats) -> ModelFloats:
-            return (weight * self._gain(shift, exposed, law)).sum(1) / count
+            # no mean score changes by more than 1; a gain without bound on items that do not count is 0
+            gains = np.where(weight > 0, self._gain(shift, exposed, law), 0.0)
+            return np.clip((weight * gains).sum(1) / count, -1, 1)
 
         score = (np.where(trials > 0, self.cells.right, 0.0) * exposed).sum(1) / count
         reach = norm.ppf((1 + rates.level) / 2) * np.hypot(noise, law.between)
@@ -138,9 +142,9 @@ class LeakTest:
             "lower": gain(excess - reach),
             "upper": gain(excess + reach),
             "corrected": np.clip(score - gained, 0, 1),
-            "leak": np.clip(gained / missed, 0, 1),
+            "leak": np.clip(gained / np.maximum(missed, 1e-12), 0, 1),
             "p": law.p_value(excess, noise),
-            "smallest_leak": np.minimum(gain(self._least(noise, law, rates)) / missed, 1.0),
+            "smallest_leak": np.minimum(gain(self._least(noise, law, rates)) / np.maximum(missed, 1e-12), 1.0),
         }
         return pd.DataFrame(columns)
 
@@ -172,9 +176,11 @@ class LeakTest:
 
 
 def _inverse(estimate: float, expected: np.ndarray) -> float:
-    """Leak at which an estimate is expected; as negative as the estimate where that is below 0."""
-    if not np.isfinite(estimate) or estimate < 0:
+    """Leak at which an estimate is expected; as negative as the estimate where that is below 0, and never below -1."""
+    if not np.isfinite(estimate) or -LINEAR <= estimate < 0:
         return estimate
+    if estimate < 0:
+        return -1 + (1 - LINEAR) * float(np.exp((estimate + LINEAR) / (1 - LINEAR)))
     return float(np.interp(estimate, np.maximum.accumulate(expected), LEAKS))
 
 

@@ -68,9 +68,9 @@ class BenchmarkReport:
 
     def sentences(self) -> tuple[str, ...]:
         """Say what the items demand, what their difficulty hangs on, what is not tested, and which to look at."""
-        said = () if self.explanation is None else explanation_sentences(self.explanation)
+        sentences = () if self.explanation is None else explanation_sentences(self.explanation)
         leaks = () if self.contamination is None else (self.contamination.sentence(),)
-        return (*said, _odd_items(self.audit), *leaks)
+        return (*sentences, _odd_items(self.audit), *leaks)
 
 
 def explain_benchmark(

@@ -208,18 +208,18 @@ def corrected_p(p: Float[np.ndarray, " claim"], correction: Correction) -> Float
 def _groups(names: list[str], apart: np.ndarray) -> tuple[tuple[str, ...], ...]:
     """Longest runs of the order in which no pair is told apart."""
     n = len(names)
-    told = np.zeros((n, n), bool)
-    told[np.triu_indices(n, 1)] = apart
-    found: list[tuple[str, ...]] = []
+    separated = np.zeros((n, n), bool)
+    separated[np.triu_indices(n, 1)] = apart
+    groups: list[tuple[str, ...]] = []
     last_end = 0
     for start in range(n):
         end = start + 1
-        while end < n and not told[start:end, end].any():
+        while end < n and not separated[start:end, end].any():
             end += 1
         if end - start > 1 and end > last_end:
-            found.append(tuple(names[start:end]))
+            groups.append(tuple(names[start:end]))
         last_end = max(last_end, end)
-    return tuple(found)
+    return tuple(groups)
 
 
 def _rank_chances(

@@ -94,7 +94,7 @@ def score_change(
     means: list[float] = []
     weights: list[Float[np.ndarray, " item"]] = []
     chances: list[Float[np.ndarray, " item"]] = []
-    scored, luck = np.zeros((2, len(severity))), 0.0
+    scored, run_variance = np.zeros((2, len(severity))), 0.0
     for place, model in enumerate(pair):
         own = np.flatnonzero(responses.model_index == model)
         trials = responses.n_trials[own]
@@ -103,7 +103,7 @@ def score_change(
         weights.append(weight / weight.sum())
         chances.append(posterior.probability(np.full(n_items, model), every))
         error = responses.score[own] - chances[place][responses.item_index[own]]
-        luck += float((trials**2 @ error**2) / trials.sum() ** 2)
+        run_variance += float((trials**2 @ error**2) / trials.sum() ** 2)
         if judge_codes is not None:
             scored[place] = np.bincount(judge_codes[own], trials, len(severity)) / trials.sum()
     observed = means[0] - means[1]
@@ -123,7 +123,7 @@ def score_change(
     if shift.any() and _has_fractions(responses):
         items_var += _jackknife_variance(responses, pair, shift, refit)
     judge_var = float(shares @ doubt @ shares)
-    errors = np.sqrt([items_var, luck + items_var + judge_var, judge_var])
+    errors = np.sqrt([items_var, run_variance + items_var + judge_var, judge_var])
     return ScoreChange(observed, items, ability, judge, rest, noise_sd, *map(float, errors))
 
 

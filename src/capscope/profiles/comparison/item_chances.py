@@ -70,12 +70,12 @@ class NeverRight:
 
         rate = (right.sum() + 0.5) / (runs.sum() + 1)
         starts = ([np.log(rate + 0.1), np.log(1.1 - rate), logit(share)] for share in STARTS)
-        found = min(
+        best = min(
             (minimize(loss, start, method="L-BFGS-B", bounds=BOUNDS) for start in starts), key=lambda end: end.fun
         )
-        gain = log_likelihood(found.x) - plain - 0.5 * np.log(len(right))
-        a, b = np.exp(found.x[:2])
-        return cls(float(expit(found.x[2])), float(a), float(b), float(expit(gain)))
+        gain = log_likelihood(best.x) - plain - 0.5 * np.log(len(right))
+        a, b = np.exp(best.x[:2])
+        return cls(float(expit(best.x[2])), float(a), float(b), float(expit(gain)))
 
     def powers(self, right: ItemFloats, runs: ItemFloats, k: int | ItemFloats) -> ItemFloats:
         """Posterior mean of each item's chance that all of k further runs succeed.
@@ -115,8 +115,8 @@ class ItemChances:
             return float(PULL * (logs**2).sum() - likelihood.sum())
 
         rate = (self.right.sum() + 0.5) / (self.runs.sum() + 1)
-        found = minimize(loss, np.log([rate + 0.1, 1.1 - rate]), method="L-BFGS-B")
-        a, b = np.exp(np.clip(found.x, -30, 30))
+        optimum = minimize(loss, np.log([rate + 0.1, 1.1 - rate]), method="L-BFGS-B")
+        a, b = np.exp(np.clip(optimum.x, -30, 30))
         return float(a), float(b)
 
     def posterior(self) -> tuple[ItemFloats, ItemFloats]:

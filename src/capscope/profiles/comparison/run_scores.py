@@ -148,18 +148,18 @@ def repeated_runs(responses: Responses, runs: Sequence[int] = DEFAULT_RUNS, leve
     responses = by_condition(of_one_judge(responses))
     dense = responses.dense()
     whole = np.abs(dense.right - dense.right.round()) < 1e-6
-    found: list[ModelRuns] = []
+    models: list[ModelRuns] = []
     for place, model in enumerate(responses.models):
         asked = dense.n_trials[place] > 0
         repeated = dense.n_trials[place] > 1
         if repeated.sum() >= FEWEST_ITEMS and whole[place, asked].all():
             chances = ItemChances(dense.right[place, asked].round(), dense.n_trials[place, asked])
-            found.append(_model_runs(model, chances, runs, level))
-    if not found:
+            models.append(_model_runs(model, chances, runs, level))
+    if not models:
         return None
-    rows = [responses.models.index(model.model) for model in found]
+    rows = [responses.models.index(model.model) for model in models]
     flaky = _flaky_items(responses.items, dense.right[rows].round(), dense.n_trials[rows])
-    return RepeatedRuns(tuple(found), flaky, level)
+    return RepeatedRuns(tuple(models), flaky, level)
 
 
 def of_one_judge(responses: Responses) -> Responses:

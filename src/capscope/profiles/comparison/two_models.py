@@ -20,7 +20,7 @@ from capscope.data import Demands, Responses, Study
 from capscope.display import ArrowTables, html_table
 from capscope.errors import FitError, InputError, counted, refuse_absent_model
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt
-from capscope.intervals import normal_quantile
+from capscope.intervals import bounds_with, normal_quantile
 from capscope.profiles.comparison.all_pairs import POWER
 from capscope.profiles.comparison.change_parts import ScoreChange, score_change
 from capscope.profiles.comparison.run_scores import of_one_judge
@@ -82,9 +82,11 @@ def paired_difference(
         The mean difference, its bounds, and the chance that A is better.
     """
     draws, ahead = difference_draws(difference, task, rng)
-    lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    observed = float(difference.mean())
+    # on a few items the prior draws the posterior towards no difference: what was seen stays inside
+    lower, upper = bounds_with(np.asarray(observed), draws, level)
     return PairedDifference(
-        observed=float(difference.mean()),
+        observed=observed,
         mean=float(draws.mean()),
         lower=float(lower),
         upper=float(upper),

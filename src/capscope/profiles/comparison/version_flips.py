@@ -55,6 +55,12 @@ class FlipShare:
     new_upper: float
     """Upper bound."""
 
+    def at_least(self, least: float) -> "FlipShare":
+        """Return the share moved up to a number that it cannot lie below, with its bounds within 0 and 1."""
+        value = max(self.value, least)
+        ends = (self.lower, self.upper, self.new_lower, self.new_upper)
+        return FlipShare(value, *(float(np.clip(end + value - self.value, 0, 1)) for end in ends))
+
 
 @dataclass(frozen=True)
 class Flips:
@@ -73,9 +79,11 @@ class Flips:
     by_chance: float | None
     """Share of items on which two runs of one version differ, the mean of both; None without repeated runs."""
     changed: FlipShare | None
-    """Flips beyond chance: 0 where no item's chance changed; None without repeated runs of both."""
+    """Flips beyond chance: 0 on average where no item's chance changed, by luck also below; None without repeated runs
+    of both."""
     lost: FlipShare | None
-    """Those for the worse: at most the true mean loss, and equal to it where items are always or never solved."""
+    """Those for the worse: at most the true mean loss, and equal to it where items are always or never solved; never
+    below 0, nor below what the mean score fell by."""
     gained: FlipShare | None
     """Those for the better."""
 
@@ -186,7 +194,12 @@ def flips(paired: PairedRuns, scope: str, name: str, level: float, rng: np.rando
     repeated = paired.rows(many)
     parts, by_chance = _parts(repeated.right, repeated.runs)
     errors = _run_errors(repeated, rng)
-    shares = [_share(part, error, repeated.cluster, level) for part, error in zip(parts, errors, strict=True)]
+    changed, lost, gained = (
+        _share(part, error, repeated.cluster, level) for part, error in zip(parts, errors, strict=True)
+    )
+    # the mean absolute change is at least the mean square, and at least the change of the mean
+    gain = float((q - p)[many].mean())
+    shares = changed, lost.at_least(max(0.0, -gain)), gained.at_least(max(0.0, gain))
     return Flips(scope, name, int(many.sum()), lost_raw, gained_raw, by_chance, *shares)
 
 

@@ -22,7 +22,7 @@ def build(source: PageSource) -> Record:
 
     Returns:
         `models` (name, `score` with bounds or None, `ability` with bounds), `n_models`, `n_items`, `n_dims`,
-        `model_name`, `reliability` (value and bounds), `is_reliable` and `surely_negative` (None for a demand fit).
+        `model_name`, `reliability` (value and bounds), `no_order` (why models cannot be ranked, or empty), `is_reliable` and `surely_negative` (None for a demand fit).
     """
     posterior, irt = source.fit.posterior, source.is_irt
     reliability = general_reliability(source)
@@ -34,6 +34,7 @@ def build(source: PageSource) -> Record:
         "n_dims": source.irt.dims if irt else 1,
         "model_name": source.irt.model_name if irt else "demand",
         "reliability": reliability,
+        "no_order": source.no_order,
         "is_reliable": reliability["value"] >= LEAST_RELIABILITY,
         "surely_negative": extreme_items(source.irt, {}, source.level)["surely_negative"] if irt else None,
     }
@@ -76,18 +77,28 @@ def draw(record: Record) -> Iterable[Drawing]:
 
 TEMPLATE = """
 {% set first = section.models[0] %}{% set last = section.models[-1] %}
-{% if not section.is_reliable %}
+{% if section.no_order and section.n_models > 1 %}
+<div class="warning" role="note">
+<p><strong>These models cannot be ranked.</strong> {{ section.no_order }}.</p>
+</div>
+{% elif not section.is_reliable and section.n_models > 1 %}
 <div class="warning" role="note">
 <p><strong>These items do not tell the models apart.</strong> The reliability of the ability is {{ section.reliability.value | fixed }}: more than half of the differences below is noise. Do not read a ranking from this page; ask more items, or items nearer to the models' level.</p>
 </div>
 {% endif %}
-<p class="lead">How able is each of {{ section.n_models | count }} models on {{ section.n_items | count }} items, and how sure can we be?</p>
+<p class="lead">{% if section.n_models == 1 %}What score is the model expected to have on{% else %}How able is each of {{ section.n_models | count }} models on{% endif %} {{ section.n_items | count }} items, and how sure can we be?</p>
 <dl class="facts">
+{% if section.n_models == 1 %}
+<div><dt>Model</dt><dd><strong><bdi>{{ first.model }}</bdi></strong>{% if first.score %}expected score {{ first.score.value | percent(1) }} ({{ first.score.lower | percent(1) }} to {{ first.score.upper | percent(1) }}){% endif %}</dd></div>
+{% elif not section.no_order %}
 <div><dt>Strongest</dt><dd><strong><bdi>{{ first.model }}</bdi></strong>{% if first.score %}expected score {{ first.score.value | percent(1) }} ({{ first.score.lower | percent(1) }} to {{ first.score.upper | percent(1) }}); {% endif %}general ability {{ first.ability.value | fixed }} ({{ blocks.interval(first.ability) }})</dd></div>
 <div><dt>Weakest</dt><dd><strong><bdi>{{ last.model }}</bdi></strong>{% if last.score %}expected score {{ last.score.value | percent(1) }} ({{ last.score.lower | percent(1) }} to {{ last.score.upper | percent(1) }}); {% endif %}general ability {{ last.ability.value | fixed }} ({{ blocks.interval(last.ability) }})</dd></div>
+{% endif %}
+{% if section.n_models > 1 %}
 <div><dt>Reliability</dt><dd><strong>{{ section.reliability.value | fixed }}</strong>of the general ability{% if section.reliability.lower is not none %} ({{ blocks.interval(section.reliability) }}){% endif %}: the share of the differences between models that is not noise</dd></div>
+{% endif %}
 <div><dt>Response model</dt><dd><strong>{{ section.model_name }}</strong>{{ section.n_dims }} {{ "ability" if section.n_dims == 1 else "abilities" }} for each model</dd></div>
-{% if section.surely_negative is not none %}
+{% if section.surely_negative is not none and section.n_models > 1 %}
 <div><dt>Items that better models fail</dt><dd><strong>{{ section.surely_negative | count }}</strong>of {{ section.n_items | count }}: the whole interval of their discrimination lies below zero</dd></div>
 {% endif %}
 </dl>

@@ -24,8 +24,8 @@ def build(source: PageSource) -> Record:
     """Find the best model overall, on each benchmark and, for curves, on each scale.
 
     Returns:
-        `by`, `overall` (see `contest`), `parts` (a contest for each benchmark or scale, with its `name`), `of` (what
-        the parts are), `more` (answers of each of the two best that would settle it, or None) and `models` (name,
+        `by`, `no_order` (why models cannot be ranked; empty where they can), `overall` (see `contest`), `parts` (a
+        contest for each benchmark or scale, with its `name`), `of` (what the parts are), `more` (answers of each of the two best that would settle it, or None) and `models` (name,
         place, overall, parts), the best first.
     """
     draws, by = source.ranking
@@ -37,6 +37,7 @@ def build(source: PageSource) -> Record:
     return {
         "by": by,
         "is_share": source.score_draws is not None,
+        "no_order": source.no_order,
         "overall": overall,
         "of": of,
         "parts": [
@@ -160,7 +161,8 @@ TEMPLATE = """
 {% macro value(entry) %}{{ number(entry, section.is_share) }} ({{ range(entry, section.is_share) }}){% endmacro %}
 {% macro cell(entry, is_share) %}{{ number(entry, is_share) }}<small>{{ range(entry, is_share) }}</small>{% endmacro %}
 {% set of_share = section.of == "benchmark" %}
-<p class="lead">{% if o.next is none %}<bdi>{{ o.best.model }}</bdi> is the only model.{% elif o.is_sure %}<strong><bdi>{{ o.best.model }}</bdi></strong> is best, with a probability of {{ o.chance | percent }} to be ahead of <bdi>{{ o.next.model }}</bdi>.{% else %}<strong><bdi>{{ o.best.model }}</bdi></strong> is ahead, but <bdi>{{ o.next.model }}</bdi> may be as good: the probability is {{ o.chance | percent }}.{% endif %}</p>
+<p class="lead">{% if o.next is none %}<bdi>{{ o.best.model }}</bdi> is the only model: {% if section.is_share %}its expected score on these items is {{ value(o.best) }}{% else %}{{ section.by }} {{ value(o.best) }}{% endif %}.{% elif section.no_order %}No order of all models can be given: {{ section.no_order }}.{% elif o.is_sure %}<strong><bdi>{{ o.best.model }}</bdi></strong> is best, with a probability of {{ o.chance | percent }} to be ahead of <bdi>{{ o.next.model }}</bdi>.{% else %}<strong><bdi>{{ o.best.model }}</bdi></strong> is ahead, but <bdi>{{ o.next.model }}</bdi> may be as good: the probability is {{ o.chance | percent }}.{% endif %}</p>
+{% if not section.no_order %}
 <dl class="facts">
 <div><dt>Best overall</dt><dd><strong><bdi>{{ o.best.model }}</bdi></strong>{{ section.by }} {{ value(o.best) }}</dd></div>
 {% if o.next is not none %}
@@ -169,14 +171,17 @@ TEMPLATE = """
 <div><dt>To settle it</dt><dd>{% if o.is_sure %}<strong>nothing</strong>the order of the two is sure enough (95%){% elif section.more is not none %}<strong>{{ section.more | count }}</strong>more answers by each of the two, if their difference stays as it is{% else %}<strong>open</strong>the two are too close, or the answers are not counted here{% endif %}</dd></div>
 {% endif %}
 </dl>
-{% if section.parts %}
+{% elif o.next is none %}
+<p class="note">What one model's answers say: {{ section.no_order | replace("one model only: ", "") }}.</p>
+{% endif %}
+{% if section.parts and not (section.no_order and o.next is not none) %}
 <div class="scroll" role="region" aria-label="Best by {{ section.of }}" tabindex="0">
 <table class="tight best">
-<caption>The best model on each {{ section.of }}{% if section.of == "benchmark" %}, by expected score{% else %}, in demand levels{% endif %}, and the probability that it is ahead of the next</caption>
-<thead><tr><th scope="col" class="text">{{ section.of | capitalize }}</th><th scope="col" class="text">Best</th><th scope="col">{{ "Score" if section.of == "benchmark" else "Ability" }}</th><th scope="col" class="text">Next</th><th scope="col">Ahead</th></tr></thead>
+<caption>{% if o.next is none %}The model on each {{ section.of }}{% else %}The best model on each {{ section.of }}{% endif %}{% if section.of == "benchmark" %}, by expected score{% else %}, in demand levels{% endif %}{% if o.next is not none %}, and the probability that it is ahead of the next{% endif %}</caption>
+<thead><tr><th scope="col" class="text">{{ section.of | capitalize }}</th><th scope="col" class="text">{{ "Model" if o.next is none else "Best" }}</th><th scope="col">{{ "Score" if section.of == "benchmark" else "Ability" }}</th>{% if o.next is not none %}<th scope="col" class="text">Next</th><th scope="col">Ahead</th>{% endif %}</tr></thead>
 <tbody>
 {% for entry in section.parts %}
-<tr><th scope="row"><bdi>{{ entry.name }}</bdi></th><td class="text"><bdi>{{ entry.best.model }}</bdi></td><td>{{ cell(entry.best, of_share) }}</td><td class="text">{% if entry.next is not none %}<bdi>{{ entry.next.model }}</bdi>{% endif %}</td><td>{{ entry.chance | percent }}</td></tr>
+<tr><th scope="row"><bdi>{{ entry.name }}</bdi></th><td class="text"><bdi>{{ entry.best.model }}</bdi></td><td>{{ cell(entry.best, of_share) }}</td>{% if entry.next is not none %}<td class="text"><bdi>{{ entry.next.model }}</bdi></td><td>{{ entry.chance | percent }}</td>{% endif %}</tr>
 {% endfor %}
 </tbody>
 </table>
@@ -186,7 +191,7 @@ TEMPLATE = """
 <summary>Every model in a row ({{ section.models | length | count }})</summary>
 <div class="scroll" role="region" aria-label="Every model" tabindex="0">
 <table class="tight best">
-<caption>Models from the best to the weakest; first: probability to be the best of all</caption>
+<caption>{% if section.no_order and o.next is not none %}Models of one group can be compared, those of different groups cannot{% else %}Models from the best to the weakest; first: probability to be the best of all{% endif %}</caption>
 <thead><tr><th scope="col" class="text">Model</th><th scope="col">{{ section.by | capitalize }}</th><th scope="col">First</th>{% if section.models[0].parts %}{% for entry in section.parts %}<th scope="col"><bdi>{{ entry.name }}</bdi></th>{% endfor %}{% endif %}</tr></thead>
 <tbody>
 {% for entry in section.models %}

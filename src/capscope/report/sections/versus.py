@@ -92,9 +92,6 @@ def draw(record: Record) -> Iterable[Drawing]:
 
 
 TEMPLATE = """
-{% if section.models | length < 2 %}
-<p class="lead">There is one model, so that there is nothing to compare.</p>
-{% else %}
 <p class="lead">Who is ahead of whom, and how sure that is: near 50 the order is open.</p>
 {{ blocks.matrix(section) }}
 {% if section.differences %}
@@ -117,14 +114,13 @@ TEMPLATE = """
 </div>
 </div>
 {% endif %}
-{% endif %}
 """
 
 SECTION = Section(
     name="versus",
     title="Model against model",
     help="the probability that one model is ahead of another",
-    applies=lambda _: True,
+    applies=lambda source: source.has_several and not source.no_order,
     build=build,
     template=TEMPLATE,
     draw=draw,
