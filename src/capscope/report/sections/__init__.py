@@ -11,6 +11,7 @@ ORDER = (
     "best",
     "curve_answer",
     "answer",
+    "agents",
     "profiles",
     "focus",
     "curves",
