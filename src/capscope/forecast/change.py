@@ -1,7 +1,7 @@
 """Change over time: abilities on one scale, the frontier's speed, saturation dates, signal to noise of benchmarks.
 
-The scale is the mean of all benchmarks on the link scale (log-odds for bounded scores), so that models that took
-different benchmarks at different dates can be compared: the benchmarks that neighbouring models share are the anchors.
+The scale is the mean of all benchmarks on the link scale (log-odds for bounded scores), so that models with
+different benchmarks at different dates can be compared; benchmarks that models have in common link the scale.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,10 @@ FRONTIER, SWEEPS = 0.9, 30
 LATEST = 30.0
 """Years after the last model beyond which a date is `never`."""
 SPAN = 0.5
-"""Share of a series that each point of its smoothed path looks at."""
+"""Share of a series in the smoothing window of each point."""
 MONTHS = 12
+NO_GROWTH = 12_000.0
+"""Months of a doubling above which there is no growth to speak of."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,17 @@ class FrontierChange(ArrowTables):
         }
 
     def as_text(self) -> str:
-        """Say how fast the frontier moves and when benchmarks saturate."""
+        """Return the frontier's speed and saturation dates as sentences."""
         speed = self.frontier
         lines = [
             *(f"note: {note}" for note in self.notes),
             f"The best models rise by {speed['per_year']:.2f} log-odds a year ({speed['per_year_lower']:.2f} to"
-            f" {speed['per_year_upper']:.2f}); odds of success double every {speed['doubling_months']:.1f} months"
-            f" ({speed['doubling_months_lower']:.1f} to {speed['doubling_months_upper']:.1f})",
+            f" {speed['per_year_upper']:.2f}); odds of success {doubling_text(speed)}",
         ]
         for row in self.benchmarks.to_dict("records"):
             when = "not within 30 years" if not np.isfinite(row["saturates"]) else f"{row['saturates']:.1f}"
-            bounds = f" ({row['lower']:.1f} to {row['upper']:.1f})" if np.isfinite(row["lower"]) else ""
+            until = f"to {row['upper']:.1f}" if np.isfinite(row["upper"]) else "or later"
+            bounds = f" ({row['lower']:.1f} {until})" if np.isfinite(row["lower"]) else ""
             goal = f"at {100 * SATURATED:.0f} % of its top {when}{bounds}"
             goal = goal if np.isfinite(LINKS[row["unit"]].top) else "its scores have no top"
             lines.append(f"  {row['benchmark']}: best {row['best']:.3g}; {goal}")
@@ -88,7 +90,7 @@ def score_change(
     level: float = 0.8,
     seed: int = 0,
 ) -> FrontierChange:
-    """Measure how fast the best models improve, and when benchmarks saturate if that goes on.
+    """Estimate how fast the best models improve, and when benchmarks saturate by extrapolation.
 
     Args:
         scores: A table of scores or its file.
@@ -151,7 +153,7 @@ def _left_out(table: PublishedScores, date: FloatArray) -> tuple[str, ...]:
 
 
 def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
-    """Say that dates are missing, or which one cannot be read."""
+    """Return a message on missing or invalid dates."""
     need = f"change over time needs the dates of at least {FEWEST_DATED} models"
     if date is None:
         return f"{need}; give them with --models"
@@ -165,7 +167,7 @@ def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
 
 
 def records(date: FloatArray, ability: FloatArray) -> np.ndarray:
-    """Return which models were the best when they came out.
+    """Return which models were the best at their date.
 
     Args:
         date: Dates in years, NaN where unknown.
@@ -243,6 +245,15 @@ def growth_of(slopes: FloatArray, level: float) -> dict[str, float]:
         "doubling_months_lower": months(float(upper)),
         "doubling_months_upper": months(float(lower)),
     }
+
+
+def doubling_text(growth: dict[str, float]) -> str:
+    """Say in how many months something doubles, as `growth_of` returns it, and what the interval leaves open."""
+    middle, lower, upper = (growth[f"doubling_months{end}"] for end in ("", "_lower", "_upper"))
+    slowest = "no growth" if upper > NO_GROWTH else f"{upper:.1f}"
+    if middle > NO_GROWTH:
+        return "do not double" if lower > NO_GROWTH else f"do not clearly double ({lower:.1f} months to {slowest})"
+    return f"double every {middle:.1f} months ({lower:.1f} to {slowest})"
 
 
 def _saturation(

@@ -1,4 +1,4 @@
-"""Pages of a fit and of the demo: gather the sources, summarize, write, open."""
+"""Pages of a fit and of the demo: collect data, summarise, write, open in a browser."""
 
 import tempfile
 import time

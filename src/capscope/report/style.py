@@ -1,4 +1,4 @@
-"""One look for all figures: a colour-blind-safe palette, blank figures, and deterministic SVG.
+"""Style of all figures: a colour-blind-safe palette, blank figures, and deterministic SVG.
 
 Figures are built without pyplot and without touching matplotlib's settings; their colours turn into CSS variables with
 the colour itself as fallback, so that a page can restyle them for dark mode.

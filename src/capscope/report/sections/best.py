@@ -1,4 +1,4 @@
-"""Who is best at what, how sure that is, how many more answers would settle it, and every model in a row."""
+"""The best model overall and by part, with probabilities and the number of further answers for a decision."""
 
 import numpy as np
 import pandas as pd
