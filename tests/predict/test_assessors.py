@@ -49,7 +49,8 @@ def training(study: Study) -> Training:
     responses = Responses.of(study)
     features = item_features(study, responses.items)
     held_out = np.isin(features.task, [1, 6])[responses.item_index]
-    return Training(responses, with_words(features), 0).without(held_out)
+    stated = np.random.default_rng(3).random((len(responses.models), len(responses.items)))
+    return Training(responses, with_words(features), 0, confidence=stated).without(held_out)
 
 
 def with_words(features: ItemFeatures) -> ItemFeatures:

@@ -39,9 +39,10 @@ def test_layout_and_order_of_assessors() -> None:
         "text-forest",
         "text-rasch",
         "agents",
+        "confidence",
         "text-head",
         "text-encoder",
-    }  # no texts, no scaffolds
+    }  # no texts, no scaffolds, no confidences
     assert all(names < set(row) for row in found["assessors"].values())
 
 

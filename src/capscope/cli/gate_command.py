@@ -37,7 +37,9 @@ Fixed = Annotated[bool, typer.Option("--fixed", help="Another run would give the
 @gate_app.command("decide")
 def decide(
     study: StudyFolder,
-    baseline: Annotated[str, typer.Option(help="The version in use; best with answers to all items.")],
+    baseline: Annotated[
+        str, typer.Option(help="The version in use; best with answers to all items. An agent is MODEL+SCAFFOLD.")
+    ],
     candidate: Annotated[str, typer.Option(help="The version that may replace it; some answers are enough.")],
     margin: Margins = None,
     per: Annotated[list[str] | None, typer.Option(help="List losses by benchmark, task or demand; may repeat.")] = None,

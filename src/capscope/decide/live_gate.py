@@ -19,7 +19,7 @@ from capscope.battery import (
     battery_questions,
     plan_questions,
 )
-from capscope.data import Study
+from capscope.data import Study, with_named_agents
 from capscope.decide.gate_settings import GateSettings
 from capscope.decide.release_gate import GateResult, gate
 from capscope.decide.version_answers import VersionAnswers, planned_draw
@@ -108,7 +108,7 @@ def plan_live_gate(
         InputError: The candidate is in the study already, an item has no text or right answer, or open answers have no
             judge.
     """
-    study = study if isinstance(study, Study) else Study.load(study)
+    study, (baseline,) = with_named_agents(study if isinstance(study, Study) else Study.load(study), (baseline,))
     answers = VersionAnswers.of_baseline(study, baseline)
     if model in set(study.require("responses")["model"].astype(str)):
         raise InputError(f"{study.name}: '{model}' has answers already; decide on them with 'capscope gate decide'")

@@ -1,6 +1,6 @@
-"""Read replies: what an endpoint sends, in all its shapes (completions, errors, usage, batch rows), and what is stored.
+"""Readers of endpoint responses (completions, errors, usage, batch rows) and of stored replies.
 
-Nothing here raises on bad input. What cannot be read becomes a `ChatReply` with a problem, with the text kept.
+Invalid input raises nothing: it becomes a `ChatReply` with a problem and the text.
 """
 
 import json

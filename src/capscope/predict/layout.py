@@ -5,28 +5,33 @@ for items that are learnt from and for items to predict; the notes say how many 
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from capscope.axes import ItemDim, ItemMask, RowIndex
+from capscope.axes import ItemDim, ItemMask, ModelItem, RowIndex
 from capscope.data import (
+    CONFIDENCE,
     AgentDesign,
     Demands,
     Responses,
     Study,
     agent_design,
+    checked_columns,
     join_items,
     one_answer_each,
     rated_levels,
+    read_table,
     refuse_foreign_demands,
+    stated_confidence,
     task_labels,
     typical_levels,
     with_agents,
     with_gaps_filled,
 )
 from capscope.data.levels import UNNAMED_ANNOTATOR
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, first_few, nearest
 from capscope.predict.assessor import Training
 from capscope.predict.features import AUTO, ItemFeatures, features_of
 from capscope.predict.leaks import refuse_answer_keys
@@ -67,6 +72,8 @@ class Layout:
     """Remarks for the user on rubrics and missing levels."""
     agents: AgentDesign | None = None
     """Model, scaffold and effort of each model; None where no facet varies."""
+    confidence: ModelItem | None = None
+    """The models' own confidence in their answers, 0 to 1; NaN where none is stated, None where none is anywhere."""
 
     @classmethod
     def of_study(cls, study: Study, annotator: str | None = None, embedder: str = AUTO) -> "Layout":
@@ -126,7 +133,9 @@ class Layout:
         rows = table.loc[list(axis)].reset_index()
         missing = len(set(join.missing) - set(axis))
         agents = None if agents is None else agents.of(answers.models)
-        return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes, agents)
+        confidence, unusable = _confidences(study, answers)
+        notes += unusable
+        return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes, agents, confidence)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -149,10 +158,49 @@ class Layout:
         names = self.items["benchmark"].astype(str).to_numpy(dtype=str)
         return np.unique(names, return_inverse=True)[1][self.responses.item_index]
 
+    def with_confidences(self, source: Path | pd.DataFrame) -> "Layout":
+        """Return the layout with models' own confidence in answers whose scores are to be predicted.
+
+        Args:
+            source: A table of columns model, item_id and confidence (0 to 1), one row for each answer, or its path.
+
+        Raises:
+            InputError: The table is wrong, or is about models or items that are not predicted.
+        """
+        table, name = (source, "confidences") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
+        remedy = "give columns model, item_id and confidence, from 0 to 1"
+        rows = checked_columns(table, name, names=("model", "item_id"), numbers={CONFIDENCE: (0.0, 1.0)}, remedy=remedy)
+        for column, known in (("model", self.responses.models), ("item_id", self.ids)):
+            unknown = sorted(set(rows[column]) - set(known))
+            if unknown:
+                hint = nearest(unknown[0], known)
+                raise InputError(
+                    f"{name}: {len(unknown)} {column} values are not predicted: {first_few(unknown)}{hint}"
+                )
+        mean = rows.groupby(["model", "item_id"])[CONFIDENCE].mean().unstack()
+        own = mean.reindex(index=list(self.responses.models), columns=list(self.responses.items)).to_numpy(dtype=float)
+        return replace(
+            self, confidence=own if self.confidence is None else np.where(np.isnan(own), self.confidence, own)
+        )
+
     def training(self, seed: int) -> Training:
         """Return all answers as a training part."""
         target = np.isin(np.arange(self.features.n_items), self.asked)
-        return Training(self.responses, self.features, seed, target, self.agents)
+        return Training(self.responses, self.features, seed, target, self.agents, self.confidence)
+
+
+def _confidences(study: Study, answers: Responses) -> tuple[ModelItem | None, tuple[str, ...]]:
+    """Mean confidence that each model stated in its answers to each item; without any, a note where some are wrong."""
+    responses = study.require("responses")
+    try:
+        stated = stated_confidence(responses, study.name)
+    except InputError as error:
+        return None, (f"own confidences are not used: {error}",)
+    if stated is None:
+        return None, ()
+    cells = [responses[name].astype(str) for name in ("model", "item_id")]
+    mean = stated[0].astype(float).groupby(cells).mean().unstack()
+    return mean.reindex(index=list(answers.models), columns=list(answers.items)).to_numpy(dtype=float), ()
 
 
 @dataclass(frozen=True)

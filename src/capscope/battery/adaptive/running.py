@@ -105,7 +105,7 @@ class BatteryRun(ArrowTables):
         )
 
     def __repr__(self) -> str:
-        return f"BatteryRun({self.model}: {self.summary()})\n{self.scores.round(3).to_string(index=False)}"
+        return f"BatteryRun({self.model}: {self.summary()})\n{self.scores.round(3).to_string(index=False, na_rep='-')}"
 
     def _repr_html_(self) -> str:
         """Show the scores as a table in a notebook."""
