@@ -100,7 +100,13 @@ def paired_difference(
 def difference_draws(
     difference: RowFloats, task: np.ndarray, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
-    """Draws of the mean difference, and of the chance that A is ahead on an item (ties half)."""
+    """Draws of the mean difference, and of the chance that A is ahead on an item (ties half).
+
+    Args:
+        difference: Difference of the scores on each item (item,).
+        task: Task of each item (item,).
+        rng: Source of randomness.
+    """
     bins, values = _bins(difference)
     _, place = np.unique(task, return_inverse=True)
     counts = np.zeros((place.max() + 1, len(values)))
