@@ -64,7 +64,12 @@ def with_words(features: ItemFeatures) -> ItemFeatures:
 
 # `text-encoder` fine-tunes a model from files: tests/predict/test_text_encoder.py makes one
 @pytest.mark.parametrize(
-    "name", [name for name, entry in ASSESSORS.items() if entry.needs != "agents" and name != "text-encoder"]
+    "name",
+    [
+        name
+        for name, entry in ASSESSORS.items()
+        if entry.needs not in ("agents", "confidence") and name != "text-encoder"
+    ],
 )
 def test_every_assessor_gives_chances_with_a_spread(name: str, training: Training, stack: FittedStack) -> None:
     fitted = stack if name == "stacked" else (SMALL.get(name) or ASSESSORS[name].assessor).fit(training)

@@ -41,7 +41,10 @@ def test_layout_and_order_of_assessors() -> None:
         "agents",
         "text-head",
         "text-encoder",
-    }  # no texts, no scaffolds
+        "confidence",
+        "monotone",
+        "neighbours",
+    }  # no texts, no scaffolds, no confidence; two on request
     assert all(names < set(row) for row in found["assessors"].values())
 
 

@@ -5,13 +5,13 @@ are known. An item with rows (from other models) is called warm, and an assessor
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
 
-from capscope.axes import FloatArray, ItemMask, RowFloats, RowIndex
+from capscope.axes import FloatArray, ItemMask, ModelItem, RowFloats, RowIndex
 from capscope.data import AgentDesign, Responses
 from capscope.errors import InputError
 from capscope.fit import PROBIT_SCALE, success_probability
@@ -21,7 +21,7 @@ CERTAIN = 1e-6
 """A chance is kept this far from 0 and 1."""
 ADJUSTMENT = "adjustment"
 """Name of the part that is not an effect of the model or the item: guessing floor, stacking and calibration."""
-Needs = Literal["answers", "demands", "texts", "demands or texts", "agents"]
+Needs = Literal["answers", "demands", "texts", "demands or texts", "agents", "confidence"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Training:
     """Items to predict; None for the items without answers, or for all items where each has answers."""
     agents: AgentDesign | None = None
     """Model, scaffold and effort of each model of `responses`, in that order; None where no facet varies."""
+    confidence: ModelItem | None = None
+    """Confidence that each model stated in its answer to each item, 0 to 1, also of answers to predict; NaN where there
+    is none, and None where the study has none."""
 
     def __post_init__(self) -> None:
         """Validate the training part.
@@ -68,7 +71,7 @@ class Training:
         """Remove rows of answers; the items of the removed rows become the items to predict."""
         item = self.responses.item_index[held_out]
         target = np.bincount(item, minlength=len(self.responses.items)) > 0
-        return Training(self.responses.rows(~held_out), self.features, self.seed, target, self.agents)
+        return replace(self, responses=self.responses.rows(~held_out), target=target)
 
 
 @dataclass(frozen=True)
@@ -249,14 +252,17 @@ class AssessorEntry:
     same_for_new_items: bool = False
     """Whether all new items get the same chance, so that their order says nothing."""
 
-    def works_with(self, features: ItemFeatures, agents: AgentDesign | None = None) -> bool:
-        """Return whether the features, and the agents' parts, hold what the assessor needs.
+    def works_with(
+        self, features: ItemFeatures, agents: AgentDesign | None = None, *, confidence: bool = False
+    ) -> bool:
+        """Return whether a study holds what the assessor needs.
 
         Args:
             features: Features of the items.
             agents: Parts of the agents, such as scaffold; None where subjects are plain models.
+            confidence: Whether answers have a confidence.
         """
         demands, texts = features.demands is not None, features.texts is not None
         held = {"answers": True, "demands": demands, "texts": texts, "demands or texts": demands or texts}
-        held["agents"] = agents is not None
+        held |= {"agents": agents is not None, "confidence": confidence}
         return held[self.needs]

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from capscope.axes import ItemDim, ItemMask, RowIndex
+from capscope.axes import ItemDim, ItemMask, ModelItem, RowIndex
 from capscope.data import (
+    AGREEMENT,
+    CONFIDENCE,
     AgentDesign,
     Demands,
     Responses,
     Study,
     agent_design,
+    checked_columns,
     join_items,
     one_answer_each,
     rated_levels,
@@ -67,6 +70,8 @@ class Layout:
     """Remarks for the user on rubrics and missing levels."""
     agents: AgentDesign | None = None
     """Model, scaffold and effort of each model; None where no facet varies."""
+    confidence: ModelItem | None = None
+    """Confidence of each model in its answer to each item, see `Training`; None where the study has none."""
 
     @classmethod
     def of_study(cls, study: Study, annotator: str | None = None, embedder: str = AUTO) -> "Layout":
@@ -126,7 +131,8 @@ class Layout:
         rows = table.loc[list(axis)].reset_index()
         missing = len(set(join.missing) - set(axis))
         agents = None if agents is None else agents.of(answers.models)
-        return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes, agents)
+        own = stated_confidence(study, answers)
+        return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes, agents, own)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -152,7 +158,32 @@ class Layout:
     def training(self, seed: int) -> Training:
         """Return all answers as a training part."""
         target = np.isin(np.arange(self.features.n_items), self.asked)
-        return Training(self.responses, self.features, seed, target, self.agents)
+        return Training(self.responses, self.features, seed, target, self.agents, self.confidence)
+
+
+def stated_confidence(study: Study, answers: Responses) -> ModelItem | None:
+    """Return each model's mean confidence in its answers to each item, or agreement of its runs, as (model, item).
+
+    Returns:
+        NaN where an answer has none; None where no answer has one.
+
+    Raises:
+        InputError: A confidence is no number from 0 to 1.
+    """
+    table = study.require("responses")
+    name = next((each for each in (CONFIDENCE, AGREEMENT) if each in table and table[each].notna().any()), None)
+    if name is None:
+        return None
+    stated = table.loc[table[name].notna(), ["model", "item_id", name]]
+    remedy = "write confidences as numbers from 0 to 1"
+    own = checked_columns(stated, f"{study.name}: responses", numbers={name: (0.0, 1.0)}, remedy=remedy)[name]
+    model = pd.Index(answers.models).get_indexer(pd.Index(stated["model"].astype(str)))
+    item = pd.Index(answers.items).get_indexer(pd.Index(stated["item_id"].astype(str)))
+    here = (model >= 0) & (item >= 0)
+    total, count = np.zeros((2, len(answers.models), len(answers.items)))
+    np.add.at(total, (model[here], item[here]), own.to_numpy(dtype=float)[here])
+    np.add.at(count, (model[here], item[here]), 1.0)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,11 @@ FAMILY = (
     "explanatory:EXPLANATORY",
     "explanatory:EXPLANATORY_TEXT",
     "boosted:BOOSTED",
+    "monotone:MONOTONE",
+    "neighbours:NEIGHBOURS",
     "stacked:STACKED",
     "by_parts:AGENTS",
+    "confidence:CONFIDENCE",
     "text_encoder:TEXT_HEAD",
     "text_encoder:TEXT_ENCODER",
 )
@@ -36,10 +39,18 @@ DEFAULT = "stacked"
 """The assessor that predicts where none is named."""
 
 
-def usable(features: ItemFeatures, agents: AgentDesign | None = None) -> tuple[str, ...]:
-    """Return the assessors that work with these item features and parts of agents, but for those run on request."""
+def usable(features: ItemFeatures, agents: AgentDesign | None = None, *, confidence: bool = False) -> tuple[str, ...]:
+    """Return the assessors that work with what a study holds, but for those run on request.
+
+    Args:
+        features: Features of the items.
+        agents: Parts of the agents, such as scaffold; None where subjects are plain models.
+        confidence: Whether answers have a confidence.
+    """
     return tuple(
-        name for name, entry in ASSESSORS.items() if not entry.on_request and entry.works_with(features, agents)
+        name
+        for name, entry in ASSESSORS.items()
+        if not entry.on_request and entry.works_with(features, agents, confidence=confidence)
     )
 
 

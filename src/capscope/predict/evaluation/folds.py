@@ -84,7 +84,9 @@ class EvaluationData:
         axes = (answers.models, answers.items, answers.model_index, answers.item_index, answers.score, answers.n_trials)
         levels = tuple(np.zeros(0) if each is None else each for each in (features.demands, features.demand_sd))
         agents = () if self.layout.agents is None else tuple(self.layout.agents.parts.values())
-        return digest(code_digest(), *axes, *levels, texts, features.task, features.benchmark, features.floor, *agents)
+        own = () if self.layout.confidence is None else (self.layout.confidence,)
+        of_items = (features.task, features.benchmark, features.floor)
+        return digest(code_digest(), *axes, *levels, texts, *of_items, *agents, *own)
 
     def outcomes(self, predictions: "OutOfFold") -> Outcomes:
         """Join predictions with the observed scores, on the answers that were tested."""
@@ -125,7 +127,7 @@ def held_out_chances(layout: Layout, assessor: Assessor, fold: ResponseFold, see
     """Fit an assessor on a fold's training answers and predict the held-out answers."""
     responses = layout.responses
     asked = np.bincount(responses.item_index[fold.test], minlength=len(responses.items)) > 0
-    training = Training(responses.rows(fold.train), layout.features, seed, asked, layout.agents)
+    training = Training(responses.rows(fold.train), layout.features, seed, asked, layout.agents, layout.confidence)
     rows = responses.rows(fold.test)
     with single_threaded_blas():
         return assessor.fit(training).predict(rows.model_index, rows.item_index)

@@ -96,7 +96,9 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
     _refuse_outputs(settings)
     study = study if isinstance(study, Study) else Study.load(study)
     data = EvaluationData.of(study, annotator, embedder)
-    names = list(dict.fromkeys(assessors or usable(data.layout.features, data.layout.agents)))
+    layout = data.layout
+    able = usable(layout.features, layout.agents, confidence=layout.confidence is not None)
+    names = list(dict.fromkeys(assessors or able))
     return _Run(data, settings, names, _reference(reference, names)).evaluation(data.plan(study, settings), progress)
 
 
