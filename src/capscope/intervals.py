@@ -25,8 +25,14 @@ class Interval:
     """Nominal coverage, such as 0.9."""
 
     def within(self, low: float, high: float) -> "Interval":
-        """Return the interval of a quantity that cannot lie outside these bounds; NaN stays NaN."""
-        point, lower, upper = (float(np.clip(value, low, high)) for value in (self.point, self.lower, self.upper))
+        """Return the interval of a quantity that cannot lie outside these bounds; NaN stays NaN.
+
+        One that lies outside altogether is moved, with its width, to where its point is allowed.
+        """
+        point = float(np.clip(self.point, low, high))
+        outside = self.upper <= low or self.lower >= high
+        move = point - self.point if outside else 0.0
+        lower, upper = (float(np.clip(value + move, low, high)) for value in (self.lower, self.upper))
         return Interval(point, lower, upper, self.level)
 
 
@@ -136,11 +142,36 @@ def stratified_mean(values: RowFloats, stratum: np.ndarray, kept: np.ndarray | N
     return StratifiedMean(point, variance, near)
 
 
+def error_of_mean(values: RowFloats) -> float:
+    """Standard error of a mean of scores in [0, 1]; where all agree, that of a share under Jeffreys' prior, never 0.
+
+    Args:
+        values: Score of each row.
+    """
+    rows = len(values)
+    if rows > 1 and np.ptp(values) > 0:
+        return float(values.std(ddof=1) / np.sqrt(rows))
+    centre = (float(values.sum()) + 0.5) / (rows + 1)
+    return float(np.sqrt(centre * (1 - centre) / rows))
+
+
 def quantile_bounds(draws: FloatArray, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
     """Equal-tailed bounds over the last axis, the draws."""
     tail = (1 - level) / 2
     lower, upper = np.quantile(draws, [tail, 1 - tail], axis=-1)
     return np.asarray(lower), np.asarray(upper)
+
+
+def bounds_with(point: FloatArray, draws: FloatArray, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
+    """Equal-tailed bounds over the last axis that leave in the point: draws of a few whole items are coarse.
+
+    Args:
+        point: Expected value of the draws, such as a mean chance.
+        draws: Draws, on the last axis.
+        level: Nominal coverage.
+    """
+    lower, upper = quantile_bounds(draws, level)
+    return np.asarray(np.minimum(lower, point)), np.asarray(np.maximum(upper, point))
 
 
 def cluster_bootstrap_means(
@@ -207,7 +238,8 @@ def bootstrap_interval(point: float, draws: FloatArray, clusters: int, level: fl
     tail = 0.5 + level / 2
     stretch = stdtrit(clusters - 1, tail) / ndtri(tail) * np.sqrt(clusters / (clusters - 1))
     middle = 2 * point - draws.mean()
-    lower, upper = quantile_bounds(draws - draws.mean(), level)
+    # a few draws far out move their mean beyond a quantile; the middle stays inside its own interval
+    lower, upper = bounds_with(np.zeros(()), draws - draws.mean(), level)
     return Interval(float(middle), float(middle + stretch * lower), float(middle + stretch * upper), level)
 
 
@@ -232,7 +264,7 @@ def cluster_interval(
     point = float(np.average(values, weights=weight))
     draws = cluster_bootstrap_means(values, cluster, rng, weight=weight)
     bounds = bootstrap_interval(point, draws, len(np.unique(cluster)), level)
-    return Interval(point, bounds.lower, bounds.upper, level)
+    return Interval(point, min(bounds.lower, point), max(bounds.upper, point), level)
 
 
 def skewed_mean_interval(values: FloatArray, level: float = 0.9) -> Interval:

@@ -9,7 +9,7 @@ from capscope.endpoint import BatchBook, BatchClient, Capability, Ledger, Questi
 from capscope.endpoint.messages import ChatRequest
 from capscope.errors import EndpointError
 from endpoint.batch_server import BatchScript
-from endpoint.server import Answer, ScriptedServer
+from endpoint.server import Answer, Call, ScriptedServer
 
 
 @pytest.fixture
@@ -159,3 +159,58 @@ def test_files_stay_within_the_limits(tmp_path):
         assert [batch.requests for batch in batches] == [10, 10, 5]
         lines = [line for path in (tmp_path / "b").iterdir() for line in path.read_text("ascii").splitlines()]
         assert len({json.loads(line)["custom_id"] for line in lines}) == 25
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>portal</html>", "", "null", '{"error": {"message": "busy", "code": 502}}', "{}"]
+)
+@pytest.mark.parametrize("step", ["/files", "/batches", "list", "/batches/batch-0"])
+def test_odd_answers_of_a_batch_endpoint_are_one_line_and_lose_nothing(folder, script, body, step):
+    broken = True
+
+    def answer(call: Call) -> Answer:
+        name = call.path.split("?")[0].removeprefix("/v1")
+        name = "list" if name == "/batches" and call.method == "GET" else name
+        return Answer(body) if broken and name == step else script(call)
+
+    with ScriptedServer(answer) as server:
+        run = Run(folder, BatchAnnotator)
+        if step.endswith("batch-0"):
+            run.ask(server.url)
+        with pytest.raises(EndpointError, match="nothing is lost"):
+            run.ask(server.url, batch="status" if step.endswith("batch-0") else "submit")
+        broken = False
+        run.ask(server.url)
+        script.finish("batch-0")
+        assert run.ask(server.url, batch="collect").report.fetched.answered == 12
+    assert len(script.batches) == 1
+
+
+@pytest.mark.parametrize("body", ["", "<html>portal</html>", "[]"])
+def test_something_else_in_place_of_a_result_file_leaves_the_batch_open(folder, script, body):
+    with ScriptedServer(script) as server:
+        run = Run(folder, BatchAnnotator)
+        run.ask(server.url)
+        script.finish("batch-0")
+        kept = script.files.pop("file-output_file_id-batch-0")
+        script.files["file-output_file_id-batch-0"] = body
+        for _ in range(2):
+            outcome = run.ask(server.url, batch="collect").report
+            assert (outcome.fetched.pending, outcome.fetched.failed, outcome.fetched.not_sent) == (1, 0, 0)
+        script.files["file-output_file_id-batch-0"] = kept
+        assert run.ask(server.url, batch="collect").report.fetched.answered == 12
+
+
+def test_rows_that_never_arrive_go_out_again_after_a_second_look(folder, script):
+    with ScriptedServer(script) as server:
+        run = Run(folder, BatchAnnotator)
+        run.ask(server.url)
+        script.finish("batch-0")
+        script.batches["batch-0"]["request_counts"] = {"completed": 12, "failed": 0, "total": 12}
+        rows = script.files["file-output_file_id-batch-0"].splitlines(keepends=True)
+        script.files["file-output_file_id-batch-0"] = "".join(rows[:9])
+        first = run.ask(server.url, batch="collect").report.fetched
+        assert (first.answered, first.pending, first.not_sent) == (9, 1, 0)
+        assert "3 replies are missing" in first.problems[0]
+        second = run.ask(server.url, batch="collect").report.fetched
+        assert (second.pending, second.not_sent) == (0, 3)

@@ -255,3 +255,31 @@ def test_joint_replies_keep_what_is_right_and_name_what_is_not():
 )
 def test_tokens_in_a_text_and_headings_hide_no_object(text):
     assert parse_reply(text).level == 2
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "{'reasoning': 'the text has <|im_end|> in it', 'level': 3}",
+        '{"reasoning": "x" "y <|im_end|>", "level": 3}<|im_end|>',
+        '{"reasoning": "x", "level": 3<|im_end|>}',
+        '{"reasoning": "ends with </s> here", "level": 3,}',
+        '{"level": 3<|im_end|>\n<|im_start|>user\n{"level": 5}}',
+    ],
+)
+def test_an_end_of_turn_token_inside_an_object_that_is_no_json_ends_nothing(reply):
+    assert parse_reply(reply).level == 3
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"level": 3} or {"level": 4}',
+        'Option 1: {"level": 3}\nOption 2: {"level": 4}',
+        'My rating: {"level": 4}\n\nFor example, an easier item: {"level": 1}',
+        '{"level": 4}\n\nFor comparison, a trivial item would get {"level": 0}.',
+    ],
+)
+def test_an_object_about_something_else_is_not_the_level(reply):
+    assert parse_reply(reply).level is None
+    assert parse_reply('Example: {"level": 1}\n\nMy rating: {"level": 4}').level == 4

@@ -110,6 +110,20 @@ def test_a_batch_of_ratings(run, tmp_path):
     assert json.loads(out)["levels"] == 1
 
 
+def test_levels_that_are_left_out_are_not_counted_as_added_and_bad_confidences_are_named(run, run_json, tmp_path):
+    study, levels, sure = tmp_path / "study", tmp_path / "levels.csv", tmp_path / "sure.csv"
+    study.mkdir()
+    (study / "items.csv").write_text("item_id,text\na,A?\nb,B?\n")
+    levels.write_text("item_id,rubric,level\na,AS,4\nb,AS,1\nnope,AS,1\n")
+    said = run("import", "levels", levels, "--annotator", "you", "--into", study)[1]
+    assert "added 2 demand levels" in said
+    assert "1 level of 1 item that the study does not hold" in said
+    sure.write_text("model,item_id,score,confidence\nm,a,1,0.5\nm,b,1,high\nm,c,1,90\n")
+    notes = " ".join(run_json("import", sure, "--out", tmp_path / "sure")["notes"])
+    assert "confidence" in notes
+    assert "high" in notes
+
+
 def test_sources_are_added_to_a_study_and_studies_are_joined(run, run_json, tmp_path):
     study, more, levels = tmp_path / "study", tmp_path / "more.csv", tmp_path / "levels.csv"
     study.mkdir()

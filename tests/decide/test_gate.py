@@ -100,6 +100,20 @@ def test_names_and_settings_out_of_range_are_refused():
         GateSettings(margin=-0.1)
 
 
+def test_an_agent_is_named_by_model_and_scaffold_and_pooled_agents_are_named():
+    study = version_study(2)
+    rows = study.require("responses").assign(scaffold="alpha")
+    worse = rows[rows["model"] == "old"].assign(scaffold="beta", score=0.0)
+    agents = Study.of(study.items, pd.concat([rows, worse]))
+    found = gate(agents, "old+alpha", "old + beta", GateSettings(fixed=True))
+    assert (found.baseline, found.candidate, found.verdict) == ("old + alpha", "old + beta", "hold")
+    pooled = gate(agents, "old", "new")
+    assert pooled.warnings[0].startswith("'old' is 2 agents (old + alpha, old + beta), whose answers")
+    assert gate(agents, "old+alpha", "new").candidate == "new + alpha"
+    with pytest.raises(InputError, match="'old' is 2 agents: old .* name one of them"):
+        gate(agents, "new+alpha", "old")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return version_study(8, change=-1.5).save(tmp_path_factory.mktemp("gate") / "study")

@@ -112,6 +112,14 @@ def test_agents_are_priced_apart_and_missing_costs_are_named() -> None:
             success_costs(both, attempts=[1, wrong])
 
 
+def test_models_run_several_times_and_once_are_named() -> None:
+    thrice, once = study_of(3).require("responses"), study_of().require("responses")
+    table = pd.concat([thrice[thrice["model"] == "a"], once[once["model"] == "b"]])
+    notes = success_costs(Study.of(responses=table, name="uneven")).notes
+    assert "repeated runs: a (3 an item); none: b. A model without them counts one attempt" in notes[-1]
+    assert not success_costs(study_of(3)).notes
+
+
 def test_verdicts_of_one_answer_are_one_run_at_its_cost() -> None:
     rows = [
         ("m", f"q{k}", judge, float((k + late) % 4 > 0), 1.0) for k in range(20) for judge, late in (("x", 0), ("y", 1))

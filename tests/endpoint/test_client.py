@@ -170,6 +170,9 @@ def test_waits_are_read_in_every_form():
     assert retry_after({"retry-after-ms": "1500"}) == 1.5
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
     assert retry_after({"retry-after": "soon"}) is None
+    assert retry_after({"retry-after": "nan"}) is None
+    assert retry_after({"retry-after": "1000000000"}) == 1e9
+    assert retry_after({"retry-after": "-5"}) == 0
     assert retry_after({}) is None
     assert duration_seconds("6m0s") == 360
     assert duration_seconds("20ms") == pytest.approx(0.02)

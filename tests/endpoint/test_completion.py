@@ -212,3 +212,47 @@ def test_log_probabilities_of_any_size_break_nothing():
     top = '[{"token": "3", "logprob": -1' + "0" * 400 + '}, {"token": "2", "logprob": -0.1}]'
     body = answer("3", logprobs={"content": [{"token": "3", "top_logprobs": "TOP"}]}).replace('"TOP"', top)
     assert [token for token, _ in read_completion(body).tail[0].alternatives] == ["3", "2"]
+
+
+WHOLE = json.dumps(completion("yes"))
+CHUNKS = [json.dumps({"choices": [{"delta": {"content": text}}]}) for text in ("ye", "s")]
+END = json.dumps({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f": PROCESSING\n\n: PROCESSING\r\n{WHOLE}",
+        f"{WHOLE} and so on",
+        f"{WHOLE}\n{WHOLE}\n",
+        f'{{"id": "x"}}\n{WHOLE}',
+        "\n".join([*CHUNKS, END]),
+        f"data: {WHOLE}",
+    ],
+)
+def test_one_completion_is_read_whatever_stands_around_it(body):
+    reply = read_completion(body)
+    assert (reply.text, reply.finish_reason, reply.problem) == ("yes", "stop", "")
+
+
+def test_completions_that_contradict_each_other_or_end_midway_are_problems_with_their_text():
+    other = json.dumps(completion("no"))
+    two = read_completion(f"{WHOLE}\n{other}")
+    assert two.problem.startswith("the answer is no chat completion")
+    assert two.final, "the same two would come again"
+    assert "yes" in two.text
+    for cut in (f"{WHOLE}\n{other[:60]}", "\n".join(CHUNKS), f"data: {CHUNKS[0]}"):
+        reply = read_completion(cut)
+        assert reply.problem
+        assert not reply.final
+    assert error_of(': x\n\n{"error": {"message": "slow down", "code": 429}}') == (429, "429", "slow down")
+
+
+@pytest.mark.parametrize(
+    "refusal", [["I ", "cannot"], [{"type": "refusal", "refusal": "I cannot"}], {"text": "I cannot"}]
+)
+def test_a_refusal_in_parts_is_final(refusal):
+    body = completion(None)
+    body["choices"][0]["message"]["refusal"] = refusal
+    reply = read_completion(json.dumps(body))
+    assert (reply.problem, reply.final) == ("refused: I cannot", True)

@@ -164,7 +164,11 @@ def test_scores_without_a_top_get_reasons_and_no_share_of_it() -> None:
     scores = pd.DataFrame(values.round(), columns=["arena elo", "code elo", "chess elo"])
     scores.insert(0, "model", [f"m{i}" for i in range(12)])
     models = pd.DataFrame({"model": scores["model"], "date": [f"2024-{i + 1:02d}" for i in range(12)]})
-    assert "% of its top" not in score_change(scores, models).as_text()
+    some = models.assign(date=models["date"].mask(models["model"] == "m3", "soon").mask(models["model"] == "m5", ""))
+    change = score_change(scores, some)
+    assert "% of its top" not in change.as_text()
+    assert change.notes[0].startswith("1 date cannot be read and the models are left out of the frontier: date 'soon'")
+    assert change.notes[1] == "1 model has no date and no part in the frontier"
     fitted = HierarchicalForecaster(factors=1, questions=0).fit(published_scores(scores, models), 0)
     assert "code elo 1" in reasons(fitted, 0, np.array([0]))[0]
 

@@ -49,7 +49,8 @@ def training(study: Study) -> Training:
     responses = Responses.of(study)
     features = item_features(study, responses.items)
     held_out = np.isin(features.task, [1, 6])[responses.item_index]
-    return Training(responses, with_words(features), 0).without(held_out)
+    stated = np.random.default_rng(3).random((len(responses.models), len(responses.items)))
+    return Training(responses, with_words(features), 0, confidence=stated).without(held_out)
 
 
 def with_words(features: ItemFeatures) -> ItemFeatures:
@@ -64,12 +65,7 @@ def with_words(features: ItemFeatures) -> ItemFeatures:
 
 # `text-encoder` fine-tunes a model from files: tests/predict/test_text_encoder.py makes one
 @pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name, entry in ASSESSORS.items()
-        if entry.needs not in ("agents", "confidence") and name != "text-encoder"
-    ],
+    "name", [name for name, entry in ASSESSORS.items() if entry.needs != "agents" and name != "text-encoder"]
 )
 def test_every_assessor_gives_chances_with_a_spread(name: str, training: Training, stack: FittedStack) -> None:
     fitted = stack if name == "stacked" else (SMALL.get(name) or ASSESSORS[name].assessor).fit(training)

@@ -39,12 +39,12 @@ def test_layout_and_order_of_assessors() -> None:
         "text-forest",
         "text-rasch",
         "agents",
-        "text-head",
-        "text-encoder",
         "confidence",
         "monotone",
         "neighbours",
-    }  # no texts, no scaffolds, no confidence; two on request
+        "text-head",
+        "text-encoder",
+    }  # no texts, no scaffolds, no confidences; some on request
     assert all(names < set(row) for row in found["assessors"].values())
 
 

@@ -20,11 +20,11 @@ MEASURES = ("qwk", "alpha", "spearman", "spearman_within_benchmark", "r_wg", "ex
 FEW = 20
 """Items of a benchmark below which its ids are not tested."""
 NEAR_ZERO = 0.1
-"""Mean rank correlation inside a benchmark below which it is doubtful that the ids mean the same items."""
+"""Mean rank correlation inside a benchmark below which its ids are tested for a mismatch."""
 CHANCE_RATIO = 0.25
 """Variance between items, as a share of an annotator's own, below which its levels are mostly chance."""
 LOW_SPREAD = 0.25
-"""Standard deviation of an annotator's levels below which a rubric's labels hardly tell items apart."""
+"""Standard deviation of an annotator's levels below which a rubric gets a warning."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class AnnotatorAgreement:
     by_rubric: dict[str, RubricAgreement]
     """The same for each rubric."""
     warnings: tuple[str, ...]
-    """What makes the numbers doubtful."""
+    """Reasons to doubt the numbers."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def low_spread(levels: ItemDim, dims: tuple[str, ...], who: str) -> tuple[str, .
 
 
 def mostly_chance(levels: ItemDim, sd: ItemDim, dims: tuple[str, ...], who: str) -> tuple[str, ...]:
-    """Warn of rubrics on which an annotator's own uncertainty outweighs what its levels tell items apart by.
+    """Warn of rubrics on which an annotator's uncertainty exceeds the variation of its levels over items.
 
     Args:
         levels: The annotator's levels.

@@ -99,7 +99,7 @@ class BatteryEvaluation:
 
     def __repr__(self) -> str:
         head = f"BatteryEvaluation({counted(self.n, 'item')}, {self.split}, {self.method}, {self.seeds} seeds)"
-        return f"{head}\n{self.table().round(3).to_string(index=False)}"
+        return f"{head}\n{self.table().round(3).to_string(index=False, na_rep='-')}"
 
     def _repr_html_(self) -> str:
         """Show the figures as a table in a notebook."""

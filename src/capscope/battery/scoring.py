@@ -59,6 +59,8 @@ class BatteryScores(ArrowTables):
     elsewhere: pd.DataFrame | None = None
     """Columns model, score, lower, upper: expected scores in the bank's other scaffolds and efforts, where it has such
     and the answers say in which they were given."""
+    notes: tuple[str, ...] = ()
+    """What limits the abilities."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -71,12 +73,13 @@ class BatteryScores(ArrowTables):
             "estimator": self.estimator,
             "scores": scores,
             "profile": self.profile.to_dict("records"),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
         return result if self.elsewhere is None else {**result, "elsewhere": self.elsewhere.to_dict("records")}
 
     def __repr__(self) -> str:
         models = self.scores["model"].nunique()
-        shown = self.scores.head(5).round(3).to_string(index=False)
+        shown = self.scores.head(5).round(3).to_string(index=False, na_rep="-")
         return (
             f"BatteryScores({counted(models, 'model')}, estimator {self.estimator},"
             f" {self.level:.0%} intervals)\n{shown}"
@@ -250,6 +253,7 @@ def _score_with_bank(
         estimator=estimator.name,
         unanswered=0 if battery is None else int(np.isnan(matrix).sum()),
         elsewhere=scores_elsewhere(bank, answers, models, places, matrix, level),
+        notes=bank.notes,
     )
 
 

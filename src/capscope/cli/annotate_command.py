@@ -267,10 +267,11 @@ def _table(name: str, entry: "AnnotatorAgreement") -> str:
     head = f"{name} ({counted(entry.items, 'item')})"
     lines = [f"{head:<24}    qwk  alpha    rho  rho in benchmark   r_wg  exact"]
     for code, row in [*entry.by_rubric.items(), ("mean", entry)]:
-        lines.append(
-            f"{code:<24} {row.qwk:6.3f} {row.alpha:6.3f} {row.spearman:6.3f} {row.spearman_within_benchmark:17.3f}"
+        numbers = (
+            f"{row.qwk:6.3f} {row.alpha:6.3f} {row.spearman:6.3f} {row.spearman_within_benchmark:17.3f}"
             f" {row.r_wg:6.3f} {row.exact:6.3f}"
         )
+        lines.append(f"{code:<24} {numbers.replace('nan', '  -')}")
     return "\n".join([*lines, *[f"warning: {warning}" for warning in entry.warnings]])
 
 

@@ -12,16 +12,18 @@ from capscope.errors import counted
 from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
-    from capscope.battery import Bank, Battery, BatteryEvaluation
+    from capscope.battery import Bank, Battery, BatteryEvaluation, BatteryRun
     from capscope.data import Study
 
 PROMPT_ITEMS = 10
 """Number of items that `prompts` prints."""
+PROBLEMS_SHOWN = 3
+"""Number of reasons for replies without a score that `run` prints."""
 SCORES = (
     "score: what the model would get on the whole pool, estimated from the answered items; lower and upper hold it"
-    "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own. Ability, where shown,"
-    "\nis in standard deviations over the bank's past models."
+    "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own."
 )
+ABILITY = " Ability, where shown,\nis in standard deviations over the bank's past models."
 ERRORS = (
     "mae_pp: mean error of the score in percentage points; width95_pp: mean width of its 95 % intervals;"
     "\ncoverage95: share of intervals that hold the true score, 0.95 where they are honest. Narrow and honest is best."
@@ -186,8 +188,7 @@ def run(
         return
     planned.confirm(yes or _confirmed(model, planned.usd))
     result = run_battery(loaded, items, model=model, out=out, settings=settings, progress=_line_of_progress)
-    text = f"{result.summary()}\n\n{table_text(result.scores)}\n{SCORES}\n\n{table_text(result.abilities)}\n{out}"
-    emit(result.as_dict() | {"out": str(out)}, as_json, text)
+    emit(result.as_dict() | {"out": str(out)}, as_json, _run_text(result, out))
     result.refuse_unfinished()
 
 
@@ -213,7 +214,8 @@ def score(
     profile = "" if result.profile is None else f"\n\n{table_text(result.profile)}"
     if result.elsewhere is not None:
         profile += f"\n\nExpected scores where the models were not run:\n{table_text(result.elsewhere)}"
-    emit(result.as_dict(), as_json, f"{table_text(result.scores)}\n{SCORES}{profile}")
+    unit = "".join(f"\nnote: {note}" for note in result.notes) or ABILITY
+    emit(result.as_dict(), as_json, f"{table_text(result.scores)}\n{SCORES}{unit}{profile}")
 
 
 @battery_app.command("evaluate", cls=FamilyCommand)
@@ -285,6 +287,12 @@ def _side_by_side(evaluations: "list[BatteryEvaluation]") -> str:
     return f"{table_text(tables)}\n{ERRORS}"
 
 
+def _run_text(result: "BatteryRun", out: Path) -> str:
+    problems = [f"{count} x {problem}" for problem, count in list(result.problems.items())[:PROBLEMS_SHOWN]]
+    head = "\n".join([result.summary(), *problems])
+    return f"{head}\n\n{table_text(result.scores)}\n{SCORES}\n\n{table_text(result.abilities)}\n{out}"
+
+
 def _line_of_progress(asked: int, score: float) -> None:
     """Show the number of administered items, on a terminal only."""
     if sys.stderr.isatty():
@@ -351,6 +359,9 @@ def _print_sizes(bank: "Bank", out: Path, as_json: bool) -> None:
         "n_benchmarks": len(bank.benchmarks),
         "dims": bank.posterior.dims,
     }
+    if bank.notes:
+        result["notes"] = list(bank.notes)
     items, benchmarks = counted(len(bank.items), "item"), counted(len(bank.benchmarks), "benchmark")
     past, abilities = counted(len(bank.models), "past model"), counted(bank.posterior.dims, "ability")
-    emit(result, as_json, f"{items} of {benchmarks}, {past}, {abilities}\n{out}")
+    notes = "".join(f"\nnote: {note}" for note in bank.notes)
+    emit(result, as_json, f"{items} of {benchmarks}, {past}, {abilities}{notes}\n{out}")

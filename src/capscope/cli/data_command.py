@@ -1,6 +1,7 @@
 """``capscope import``, with one sub-command for each format of the family, ``merge``, ``export`` and ``check``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -14,6 +15,8 @@ from capscope.cli.output import emit
 from capscope.errors import counted
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from capscope.data import Study
     from capscope.data.formats import Format, ImportReport
     from capscope.data.formats.format import Argument, Option
@@ -194,10 +197,10 @@ def _finish(
     """Write the study, or add it to another, and print the report."""
     from capscope.errors import counted_names
 
-    target, notes = _written(study, values, "latest" if extra else "error")
+    target, notes, added = _written(study, values, "latest" if extra else "error")
     lines = [
         *remarks,
-        f"{target}: {'added ' if values['into'] else ''}{_counts(report)}",
+        f"{target}: {'added ' if values['into'] else ''}{_counts(replace(report, **added))}",
         f"read {counted(report.rows, 'row')} from {counted_names(report.sources)}",
         *_left_out(report),
         *report.notes,
@@ -208,8 +211,8 @@ def _finish(
     emit(result, values["as_json"], "\n".join(lines))
 
 
-def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Path, tuple[str, ...]]:
-    """Save the study, or add it to the one named by --into; return the folder, and remarks."""
+def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Path, tuple[str, ...], Mapping[str, int]]:
+    """Save the study, or add it to the one named by --into; return the folder, remarks, and the rows that it gained."""
     from capscope.data import Study
     from capscope.data.formats import merge_studies, read_parts, read_renames
 
@@ -220,16 +223,24 @@ def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Pat
     if out is not None:
         merged = merge_studies([study], "error" if repeats == "latest" else repeats, names, parts) if names else None
         (merged.study if merged else study).save(out, force=values["force"])
-        return out, merged.notes if merged else ()
+        return out, merged.notes if merged else (), {}
     notes: list[str] = []
+    added: dict[str, int] = {}
 
     def add(old: "Study") -> "Study":
         merged = merge_studies([old, study], repeats, names, parts)
         notes.extend(merged.notes)
+        after = merged.study
+        added.update(responses=_gain(old.responses, after.responses), levels=_gain(old.demands, after.demands))
         return merged.study
 
     Study.update(into, add)
-    return into, tuple(notes)
+    return into, tuple(notes), added
+
+
+def _gain(before: "pd.DataFrame | None", after: "pd.DataFrame | None") -> int:
+    """Return the number of rows that a table gained."""
+    return (0 if after is None else len(after)) - (0 if before is None else len(before))
 
 
 def merge(

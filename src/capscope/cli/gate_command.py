@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
+from capscope.cli.annotate_command import MaxFailures, MaxUsd, MaxUsdTotal
 from capscope.cli.options import AsJson, Cluster, DefaultCommandGroup, Force, Seed, StudyFolder
 from capscope.cli.output import emit
 from capscope.errors import InputError, counted
@@ -36,7 +37,9 @@ Fixed = Annotated[bool, typer.Option("--fixed", help="Another run would give the
 @gate_app.command("decide")
 def decide(
     study: StudyFolder,
-    baseline: Annotated[str, typer.Option(help="The version in use; best with answers to all items.")],
+    baseline: Annotated[
+        str, typer.Option(help="The version in use; best with answers to all items. An agent is MODEL+SCAFFOLD.")
+    ],
     candidate: Annotated[str, typer.Option(help="The version that may replace it; some answers are enough.")],
     margin: Margins = None,
     per: Annotated[list[str] | None, typer.Option(help="List losses by benchmark, task or demand; may repeat.")] = None,
@@ -189,7 +192,9 @@ def run(
     temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature.")] = 0.0,
     usd_in: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens read.")] = None,
     usd_out: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens written.")] = None,
-    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop (exit 4) before spending more.")] = None,
+    max_usd: MaxUsd = None,
+    max_usd_total: MaxUsdTotal = None,
+    max_failures: MaxFailures = 20,
     plan_only: Annotated[bool, typer.Option("--plan", help="Print questions, tokens and cost; ask nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Spend without asking.")] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.")] = False,
@@ -216,6 +221,8 @@ def run(
         usd_in=usd_in,
         usd_out=usd_out,
         max_usd=max_usd,
+        max_usd_total=max_usd_total,
+        max_failures=max_failures,
     )
     planned = plan_live_gate(study, baseline, model, asking, out=out)
     if plan_only:
@@ -223,11 +230,7 @@ def run(
         return
     planned.confirm(yes)
     live = run_gate(study, baseline, model=model, out=out, settings=settings, run=asking)
-    text = (
-        f"{gate_text(live.result)}\n{counted(live.asked, 'question')} asked,"
-        f" {counted(len(live.problems), 'reply')} not scored\n{out}"
-    )
-    emit(live.as_dict() | {"out": str(out)}, as_json, text)
+    emit(live.as_dict() | {"out": str(out)}, as_json, f"{gate_text(live.result)}\n{live.as_text()}\n{out}")
     if live.result.verdict != "ship" and not exit_zero:
         raise typer.Exit(HOLD if live.result.verdict == "hold" else UNDECIDED)
 

@@ -116,8 +116,8 @@ def table_text(table: "pd.DataFrame", digits: int | None = None) -> str:
         digits: Significant digits of numbers; by default they have three decimals.
     """
     if digits is None:
-        return table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
-    return table.to_string(index=False, float_format=lambda number: _significant(number, digits))
+        return table.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}")
+    return table.to_string(index=False, na_rep="-", float_format=lambda number: _significant(number, digits))
 
 
 def _significant(number: float, digits: int) -> str:

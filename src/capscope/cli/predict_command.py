@@ -47,6 +47,11 @@ EXPECTED_HELP = (
     "Scores on whole benchmarks expected from elsewhere, as 'forecast --out' writes them: they move scores and chances."
 )
 
+CONFIDENCES_HELP = (
+    "Models' own confidence in their answers to the items (model, item_id, confidence): it is weighed against the"
+    " chance by what confidences were worth in the study."
+)
+
 
 SPLIT_HELP = (
     "What is held out together: id (items), task, benchmark, new-model, family, frontier (learn from the weaker half of"
@@ -65,6 +70,7 @@ def predict(
     labels: Annotated[Path | None, typer.Option(help=LABELS_HELP)] = None,
     residuals: Annotated[Path | None, typer.Option(help=RESIDUALS_HELP)] = None,
     expected: Annotated[Path | None, typer.Option(help=EXPECTED_HELP)] = None,
+    confidences: Annotated[Path | None, typer.Option(help=CONFIDENCES_HELP)] = None,
     defer_below: Annotated[float | None, typer.Option(help="Mark items to defer: chance below this.")] = None,
     defer_risk: Annotated[float | None, typer.Option(help=DEFER_HELP)] = None,
     defer_from: Annotated[Path | None, typer.Option(help=DEFER_FROM_HELP)] = None,
@@ -97,6 +103,7 @@ def predict(
         labels=labels,
         residuals=residuals,
         expected=expected,
+        confidences=confidences,
         defer_below=defer_below,
         defer_risk=defer_risk,
         defer_from=defer_from,

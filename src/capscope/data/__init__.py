@@ -1,13 +1,15 @@
-"""The three tables, the study folder, splits and file formats; no modelling, no torch."""
+"""Studies: their tables (items, responses, demand levels), folders, splits and file formats. No modelling, no torch."""
 
 from capscope.data.agents import (
     SEPARATOR,
     AgentDesign,
     agent_design,
     effort_ranks,
+    pooled_agents,
     subjects_of,
     with_agents,
     with_models_of,
+    with_named_agents,
 )
 from capscope.data.columns import guess_chance, known_chance
 from capscope.data.demands import Demands, known_levels, rated_levels, typical_levels, with_gaps_filled
@@ -15,7 +17,15 @@ from capscope.data.joining import Join, StudyCheck, check_study, join_items, joi
 from capscope.data.judged_answers import one_answer_each, verdict_correlation
 from capscope.data.levels import LevelCounts, items_of_frame, read_items, read_level_counts
 from capscope.data.reading import read_table, read_text, shipped
-from capscope.data.responses import DenseResponses, Facet, ResponseFile, Responses, has_judges, rows_in
+from capscope.data.responses import (
+    DenseResponses,
+    Facet,
+    ResponseFile,
+    Responses,
+    has_judges,
+    rows_in,
+    stated_confidence,
+)
 from capscope.data.splits import (
     AGENT_SPLITS,
     FROM_NAMES,
@@ -62,11 +72,14 @@ __all__ = [
     "SEPARATOR",
     "agent_design",
     "effort_ranks",
+    "stated_confidence",
+    "pooled_agents",
     "subjects_of",
     "one_answer_each",
     "verdict_correlation",
     "with_agents",
     "with_models_of",
+    "with_named_agents",
     "as_frame",
     "long_responses",
     "FROM_NAMES",

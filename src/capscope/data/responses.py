@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from capscope.axes import FACETS, ItemFloats, ModelFloats, ModelItem, RowFloats, RowIndex
 from capscope.data.study import Study
-from capscope.data.tables import COSTS, TABLES, validate
+from capscope.data.tables import AGREEMENT, CONFIDENCE, COSTS, TABLES, checked_columns, validate
 from capscope.errors import InputError, counted
 
 ROWS_AT_ONCE = 1 << 19
@@ -100,8 +100,8 @@ class Responses:
         order = np.lexsort((*conditions, trial_count, score, item_index, model_index))
         return cls(models, items, model_index, item_index, score, trial_count, facets, costs).rows(order)
 
-    def rows(self, keep: np.ndarray) -> "Responses":
-        """Return the chosen rows (index or mask) over the same axes."""
+    def rows(self, keep: np.ndarray | slice) -> "Responses":
+        """Return the chosen rows (index, mask or slice) over the same axes."""
         return replace(
             self,
             model_index=self.model_index[keep],
@@ -115,16 +115,7 @@ class Responses:
     def blocks(self) -> Iterator["Responses"]:
         """Yield the rows, some at a time and always in the same order, over the same axes."""
         for start in range(0, len(self.score), ROWS_OF_A_BLOCK):
-            at = slice(start, start + ROWS_OF_A_BLOCK)
-            yield replace(
-                self,
-                model_index=self.model_index[at],
-                item_index=self.item_index[at],
-                score=self.score[at],
-                n_trials=self.n_trials[at],
-                facets={name: replace(facet, codes=facet.codes[at]) for name, facet in self.facets.items()},
-                costs={name: values[at] for name, values in self.costs.items()},
-            )
+            yield self.rows(slice(start, start + ROWS_OF_A_BLOCK))
 
     def dense(self) -> DenseResponses:
         """Return score sums and trial counts by model and item; repeats are pooled, weighted by their trials."""
@@ -147,6 +138,28 @@ class Responses:
         """Return the mean score of each model over all its trials; NaN for a model without answers."""
         trials, right = _sums(self.model_index, self.n_trials, self.score, len(self.models))
         return _mean(right, trials)
+
+
+def stated_confidence(responses: pd.DataFrame, study: str) -> tuple[pd.Series, str] | None:
+    """Return the models' own confidence in their answers, 0 to 1, and the column that holds it.
+
+    Args:
+        responses: A table of responses.
+        study: Its study's name, for messages.
+
+    Returns:
+        The column `confidence`, else `agreement`, whichever is filled first; None where neither is.
+
+    Raises:
+        InputError: A confidence is no number from 0 to 1.
+    """
+    for name in (CONFIDENCE, AGREEMENT):
+        if name in responses and responses[name].notna().any():
+            filled = responses[[name]][responses[name].notna()]
+            remedy = "write confidences as numbers from 0 to 1"
+            checked = checked_columns(filled, f"{study}: responses", numbers={name: (0.0, 1.0)}, remedy=remedy)
+            return checked[name].reindex(responses.index), name
+    return None
 
 
 def _sums(place: RowIndex, trials: RowFloats, score: RowFloats, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Live gate: draw items, ask the candidate at an endpoint, test at a few looks, stop at the first decision."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from capscope.battery import (
     battery_questions,
     plan_questions,
 )
-from capscope.data import Study
+from capscope.data import Study, with_named_agents
 from capscope.decide.gate_settings import GateSettings
 from capscope.decide.release_gate import GateResult, gate
 from capscope.decide.version_answers import VersionAnswers, planned_draw
@@ -43,10 +44,19 @@ class LiveGate:
     """Items whose reply could not be scored, with the reason; they count as missing, not as wrong."""
     usd: float | None = None
     """Dollars spent in this run; None where prices are unknown."""
+    unmetered: int = 0
+    """Calls whose usage the endpoint did not state; `usd` holds an estimate for them."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return self.result.as_dict() | {"asked": self.asked, "unscored": len(self.problems), "usd": self.usd}
+
+    def as_text(self) -> str:
+        """Return lines on the run itself: questions, replies without a score and why, cost."""
+        lines = [f"{counted(self.asked, 'question')} asked, {counted(len(self.problems), 'reply')} not scored"]
+        lines += [f"{count} x {problem}" for problem, count in Counter(self.problems.values()).most_common(3)]
+        lines += [] if self.usd is None else [f"cost ${self.usd:.4f}{_reckoned(self.unmetered)}"]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ def plan_live_gate(
         InputError: The candidate is in the study already, an item has no text or right answer, or open answers have no
             judge.
     """
-    study = study if isinstance(study, Study) else Study.load(study)
+    study, (baseline,) = with_named_agents(study if isinstance(study, Study) else Study.load(study), (baseline,))
     answers = VersionAnswers.of_baseline(study, baseline)
     if model in set(study.require("responses")["model"].astype(str)):
         raise InputError(f"{study.name}: '{model}' has answers already; decide on them with 'capscope gate decide'")
@@ -165,10 +175,11 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
             asked = len(scores) + len(problems)
             _write_answers(folder, model, scores)
             if len(problems) > MOST_UNSCORED * asked:
-                item, why = next(iter(problems.items()))
+                why, count = Counter(problems.values()).most_common(1)[0]
+                item = next(name for name, problem in problems.items() if problem == why)
                 raise InputError(
-                    f"{len(problems)} of {asked} replies were not scored, the first ('{item}') since: {why};"
-                    " what is missing may decide: mend this, then run again"
+                    f"{len(problems)} of {asked} replies were not scored, {count} of them (the first is '{item}')"
+                    f" since: {why}; what is missing may decide: mend this, then run again"
                 )
             now = replace(settings, look=look, looks=looks)
             drawn = plan.chance * (asked / len(plan.questions))
@@ -177,9 +188,9 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
                 progress(asked, result)
             if result.verdict != "undecided":
                 break
-        spent = answer.usd if run.prices(model) else None
+        spent, unmetered = answer.usd if run.prices(model) else None, answer.unmetered
     assert result is not None
-    live = LiveGate(result, len(scores) + len(problems), problems, spent)
+    live = LiveGate(result, len(scores) + len(problems), problems, spent, unmetered)
     files.write_json(folder / "result.json", live.as_dict())
     return live
 
@@ -207,12 +218,18 @@ def _ask(
             raise EndpointError(f"{graded.problem} ({counted(len(scores), 'answer', 'are')} scored and kept)")
         if graded.stopped:
             raise BudgetReached(
-                f"stopped at {answer.limit}; {counted(len(scores), 'answer', 'are')} kept; run again with more"
+                f"stopped at ${answer.usd:.4f} of {answer.limit}{_reckoned(answer.unmetered)};"
+                f" {counted(len(scores), 'answer', 'are')} kept; run again with a larger limit"
             )
         if graded.score is None:
             problems[question.item_id] = graded.problem
         else:
             scores[question.item_id] = graded.score
+
+
+def _reckoned(unmetered: int) -> str:
+    """Say how many calls stated no usage; nothing where all did."""
+    return f" ({counted(unmetered, 'call')} without a stated usage, counted by an estimate)" if unmetered else ""
 
 
 def _write_answers(folder: Path, model: str, scores: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from capscope.battery import with_item_ids
-from capscope.data import ArrowTable, Study, checked_columns, read_table
+from capscope.data import ArrowTable, Study, checked_columns, pooled_agents, read_table, with_named_agents
 from capscope.data.formats import LoggedBattery, LoggedDraws, read_answers, read_draws
 from capscope.decide.difference import FEWEST_CLUSTERS, Difference, DrawSequence, PairedDifferences
 from capscope.decide.gate_settings import (
@@ -112,7 +112,8 @@ def gate(
 
     Args:
         study: Responses of both and of past models; a study or its folder.
-        baseline: The version in use; the interval is narrowest where it answered the whole suite.
+        baseline: The version in use; the interval is narrowest where it answered the whole suite. Of a model in
+            several scaffolds or efforts, ``model+scaffold`` names one agent; the model's name alone pools them.
         candidate: The version that may replace it, with answers to some or all of its items.
         settings: Margin, level, looks and scopes.
         chance: Probability of each item to be drawn for the candidate, by item id; None for a simple random sample.
@@ -128,6 +129,7 @@ def gate(
     """
     settings = settings or GateSettings()
     study = study if isinstance(study, Study) else Study.load(study)
+    study, (baseline, candidate) = with_named_agents(study, (baseline, candidate))
     log = read_draws(answers) if isinstance(answers, str | Path) and Path(answers).is_file() else None
     if isinstance(log, LoggedBattery):
         return _of_battery(study, baseline, candidate, settings, log)
@@ -165,6 +167,7 @@ def _decided(
         scope_claims,
         len(versions.past_score),
         (
+            *pooled_agents(study, (baseline, candidate)),
             *differing,
             *([unused] if unused else []),
             *_warnings(versions, difference),
@@ -288,7 +291,7 @@ def plan_gate(study: Study | Path | str, baseline: str, size: int, seed: int = 0
     Raises:
         InputError: The baseline is not in the study, or more items are asked for than it answered.
     """
-    study = study if isinstance(study, Study) else Study.load(study)
+    study, (baseline,) = with_named_agents(study if isinstance(study, Study) else Study.load(study), (baseline,))
     answers = VersionAnswers.of_baseline(study, baseline)
     drawn, chance = planned_draw(answers, size, np.random.default_rng(seed))
     ids = [answers.items[row] for row in drawn]

@@ -27,7 +27,7 @@ def gate_text(result: GateResult) -> str:
     named = [claim for claim in result.claims if claim.claim]
     lines += [f"  {_claim(claim)}" for claim in named]
     if result.claims and not named:
-        lines.append(f"No loss or gain can be claimed in any of the {len(result.claims)} parts looked at.")
+        lines.append(f"No loss or gain can be claimed in any of the {counted(len(result.claims), 'part')} looked at.")
     return "\n".join([*lines, *(f"Note: {warning}." for warning in result.warnings)])
 
 
@@ -92,9 +92,11 @@ def _facts(result: GateResult) -> list[str]:
     level = f"{100 * settings.level:g} % interval"
     again = difference.another_run_interval(settings.quantile)
     new = difference.new_items_interval(settings.quantile, (1 - settings.level) / 2)
+    known = result.lower == result.upper
+    bounds = "exactly: every item was answered" if known else f"{level} {_range((result.lower, result.upper))}"
     facts = [
-        f"Difference on this suite: {_points(difference.estimate)} points"
-        f" ({level} {_range((result.lower, result.upper))}); margin {_points(-settings.margin)}.",
+        f"Difference on this suite: {_points(difference.estimate)} points ({bounds});"
+        f" margin {_points(-settings.margin)}.",
         f"Allowing for another run of both{_repeats(result)}: {_range(again)};"
         f" for new items of the same kind: {_range(new)}.",
         f"{difference.n_answers} of {difference.n_items} items were answered by both; with {result.n_past} past models"

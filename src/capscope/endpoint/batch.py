@@ -1,46 +1,43 @@
-"""Batch jobs: questions written to files, submitted, and collected later, at half the price where endpoints offer it.
+"""Batch jobs: files of questions that are submitted now and collected later, at half the price where offered.
 
-The order of work makes a crash harmless at any point: the file and the map of its ids are stored before it is uploaded,
-each id that the endpoint gives is stored at once, and a batch whose creation was not noted is found again by the id
-that it carries as metadata.
+A crash at any point loses nothing: the file and the map of its ids are stored before the upload, each id from the
+endpoint is stored at once, and a batch whose creation was not recorded is found again by the id in its metadata.
 """
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
 
+from capscope.endpoint.answer_body import read_json
 from capscope.endpoint.asking import Question
 from capscope.endpoint.batch_book import Batch, BatchBook
+from capscope.endpoint.batch_calls import BatchCalls, RemoteBatch
 from capscope.endpoint.capability import Capability
-from capscope.endpoint.completion import read_batch_row, read_json
+from capscope.endpoint.completion import read_batch_row
 from capscope.endpoint.cost import Prices
 from capscope.endpoint.messages import ChatReply, Sampling
-from capscope.endpoint.settings import EndpointSettings, connecting, redact, without_key
-from capscope.errors import EndpointError, counted
+from capscope.endpoint.settings import EndpointSettings, redact, without_key
+from capscope.errors import counted
 from capscope.files import write_bytes
 
 MOST_REQUESTS = 50_000
 """Requests in a file."""
 MOST_BYTES = 200_000_000
 """Bytes in a file."""
-OVER = ("completed", "expired", "cancelled", "failed")
 URL = "/v1/chat/completions"
-
-Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
 class BatchStatus:
-    """Where one batch stands."""
+    """State of one batch."""
 
     batch_id: str
     """The endpoint's id; empty while not submitted."""
     state: str
-    """The endpoint's word, or ours (``written``, ``uploaded``, ``collected``)."""
+    """State by the endpoint, or one of ``written``, ``uploaded``, ``collected``."""
     requests: int
     """Requests in it."""
     answered: int
@@ -49,7 +46,7 @@ class BatchStatus:
 
 @dataclass(frozen=True)
 class CollectedBatches:
-    """What was fetched."""
+    """Counts of collected batches."""
 
     answered: int
     """Replies stored."""
@@ -64,31 +61,28 @@ class CollectedBatches:
 
 
 class BatchClient:
-    """Writes, submits, watches and collects the batches of one ledger."""
+    """Client that writes, submits and collects the batches of one ledger."""
 
     def __init__(self, settings: EndpointSettings, book: BatchBook, folder: Path) -> None:
-        """Take what is needed; nothing is sent yet.
+        """Store the settings; nothing is sent yet.
 
         Args:
             settings: The endpoint.
             book: Where ids are kept.
             folder: Where JSONL files go.
         """
-        from openai import OpenAI
-
         self._settings, self._book, self._folder = settings, book, folder
-        with connecting():
-            self._openai: OpenAI = OpenAI(
-                base_url=settings.base_url, api_key=settings.api_key or "none", timeout=settings.timeout, max_retries=0
-            )
+        self._calls = BatchCalls(settings)
 
     def __enter__(self) -> "BatchClient":
         """Return the client."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close the connections."""
-        self._openai.close()
+        self._calls.close()
 
     def write(
         self,
@@ -119,37 +113,34 @@ class BatchClient:
         return written
 
     def submit(self) -> list[str]:
-        """Upload and start every batch that is not under way, and return the endpoint's ids of those that now are.
+        """Upload and start every batch that is not running, and return the endpoint's ids of those that now are.
 
         Raises:
             EndpointError: The endpoint refuses; what was submitted before stays so.
         """
         for batch in self._book.batches("written"):
-            content = Path(batch.path).read_bytes()
-            name = f"{batch.local_id}.jsonl"
-            uploaded = self._call(lambda c=content, n=name: self._openai.files.create(file=(n, c), purpose="batch"), 1)
-            self._book.note(batch, "uploaded", file_id=uploaded.id)
+            file_id = self._calls.upload(f"{batch.local_id}.jsonl", Path(batch.path).read_bytes())
+            self._book.note(batch, "uploaded", file_id=file_id)
         waiting = self._book.batches("uploaded")
-        known = self._started() if waiting else {}
+        known = self._calls.started() if waiting else {}
         return [self._start(batch, known) for batch in waiting]
 
     def status(self) -> list[BatchStatus]:
-        """Ask how every batch stands that is not collected.
+        """Return the state of every batch that is not collected.
 
         Raises:
             EndpointError: The endpoint refuses.
         """
         states = [BatchStatus("", b.state, b.requests, 0) for b in self._book.batches("written", "uploaded")]
         for batch in self._book.batches("submitted"):
-            remote = self._retrieve(batch)
-            counts = remote.request_counts
-            states.append(BatchStatus(remote.id, remote.status, batch.requests, counts.completed if counts else 0))
+            remote = self._calls.batch(str(batch.batch_id))
+            states.append(BatchStatus(remote.batch_id, remote.status, batch.requests, remote.answered or 0))
         return states
 
     def collect(self, prices: Prices | None = None) -> CollectedBatches:
-        """Fetch the replies of every batch that is over; results may come in any order.
+        """Fetch the replies of every finished batch; results may come in any order.
 
-        A file that arrives cut in a row leaves its batch open, so that it is fetched again and nothing is paid twice.
+        A batch whose result file is truncated stays open and is fetched again.
 
         Args:
             prices: Prices of batch calls, to note what replies cost.
@@ -159,28 +150,41 @@ class BatchClient:
         """
         counts, problems = Counter[str](), list[str]()
         for batch in self._book.batches("submitted"):
-            remote = self._retrieve(batch)
-            if remote.status not in OVER:
+            remote = self._calls.batch(str(batch.batch_id))
+            if not remote.is_over:
                 counts["pending"] += 1
                 continue
-            problems += [redact(str(error.message)) for error in (remote.errors.data if remote.errors else None) or []]
+            problems += remote.problems
             missing = self._book.keys(batch)
             unread, cut = list[str](), False
-            for file_id in (remote.output_file_id, remote.error_file_id):
+            for file_id in remote.file_ids:
                 lines, whole = self._lines(file_id)
                 cut |= not whole
                 for line in lines:
                     self._take(line, missing, unread, counts, batch, prices)
-            if cut:
+            if cut or self._lacks_rows(batch, remote, len(missing)):
                 counts["pending"] += 1
                 problems.append(
-                    f"batch {remote.id}: its file arrived cut; {counted(len(missing), 'reply', 'are')} missing:"
+                    f"batch {remote.batch_id}: its file arrived cut; {counted(len(missing), 'reply', 'are')} missing:"
                     f" collect again"
                 )
                 continue
             self._close(batch, missing, unread, counts)
         numbers = (counts[name] for name in ("answered", "failed", "not_sent", "pending"))
         return CollectedBatches(*numbers, problems=tuple(problems))
+
+    def _lacks_rows(self, batch: Batch, remote: RemoteBatch, missing: int) -> bool:
+        """Return whether fewer rows arrived than the endpoint answered, or something else came in place of its files.
+
+        A shortage that a second collection sees again is the endpoint's own, and the missing questions go out anew.
+        """
+        arrived = batch.requests - missing
+        if not remote.file_ids or arrived >= (1 if remote.answered is None else remote.answered):
+            return False
+        name = f"short batch {remote.batch_id}"
+        known = self._book.ledger.fact(name)
+        self._book.ledger.record_fact(name, {"missing": missing})
+        return arrived == 0 or known != {"missing": missing}
 
     def _take(
         self,
@@ -191,7 +195,7 @@ class BatchClient:
         batch: Batch,
         prices: Prices | None,
     ) -> None:
-        """Store the reply of one line and strike its question off the missing ones."""
+        """Store the reply of one line and remove its question from the missing ones."""
         row = read_batch_row(line)
         if row is None:
             unread.append(line)
@@ -213,36 +217,15 @@ class BatchClient:
     def _start(self, batch: Batch, known: dict[str, str]) -> str:
         batch_id = known.get(batch.local_id)
         if batch_id is None:
-            file_id = str(batch.file_id)
-            created = self._call(
-                lambda: self._openai.batches.create(
-                    completion_window="24h",
-                    endpoint=URL,
-                    input_file_id=file_id,
-                    metadata={"capscope": batch.local_id},
-                ),
-                1,
-            )
-            batch_id = created.id
+            batch_id = self._calls.start(str(batch.file_id), URL, batch.local_id)
         self._book.note(batch, "submitted", batch_id=batch_id)
         return batch_id
 
-    def _started(self) -> dict[str, str]:
-        """Return the endpoint's batches that carry an id of ours."""
-        listed: Any = self._call(lambda: list(self._openai.batches.list(limit=100)), 3)
-        return {str(one.metadata["capscope"]): one.id for one in listed if (one.metadata or {}).get("capscope")}
-
-    def _retrieve(self, batch: Batch) -> Any:  # noqa: ANN401 - the client's own type, which is not ours to name
-        return self._call(lambda: self._openai.batches.retrieve(str(batch.batch_id)), 3)
-
-    def _lines(self, file_id: str | None) -> tuple[list[str], bool]:
+    def _lines(self, file_id: str) -> tuple[list[str], bool]:
         """Return the lines of a result file, and whether its last one is whole; a cut file is fetched once more."""
-        if file_id is None:
-            return [], True
         lines: list[str] = []
         for _ in range(2):
-            content = self._call(lambda: self._openai.files.content(file_id).text, 3)
-            content = without_key(content, self._settings.api_key)
+            content = self._calls.content(file_id)
             lines = [line for line in content.split("\n") if line.strip()]
             if content.endswith("\n") or not lines or read_json(lines[-1]) is not None:
                 return lines, True
@@ -256,23 +239,6 @@ class BatchClient:
         usd = prices.of(reply.usage) if prices and not reply.unmetered else None
         self._book.ledger.put(key, reply, model, usd)
         return "failed" if reply.problem else "answered"
-
-    def _call(self, action: Callable[[], Outcome], attempts: int) -> Outcome:
-        """Make a call; those that start or pay for something get one attempt, those that only look get more."""
-        import openai
-
-        for attempt in range(attempts):
-            try:
-                return action()
-            except openai.APIError as error:
-                refused = isinstance(error, openai.APIStatusError) and error.status_code < 500
-                if refused or attempt + 1 == attempts:
-                    message = redact(str(error), self._settings.api_key)
-                    raise EndpointError(
-                        f"{self._settings.shown_url}: {message}; nothing is lost, run the same command again"
-                    ) from None
-                time.sleep(self._settings.first_pause * 2**attempt)
-        raise AssertionError("at least one attempt is made")
 
 
 def _line(question: Question, capability: Capability, sampling: Sampling) -> bytes:

@@ -1,10 +1,11 @@
-"""The chat client: one call at a time to an OpenAI-compatible endpoint, with its own retries and no second layer.
+"""Chat client for OpenAI-compatible endpoints, with retries; those of the underlying library are off.
 
-A single call that fails raises nothing: its reply says why. What fails every call (a refused key, an empty account)
-raises `EndpointError` at once. Each call has a deadline and a largest size; redirects stay at the same address.
+A failed call raises nothing: its reply has the problem. Errors that concern every call (a refused key, an empty
+account) raise `EndpointError` at once. Calls have a deadline and a largest size; redirects stay at the same address.
 """
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -29,10 +30,11 @@ TRANSIENT = (408, 409, 425, 429)
 REDIRECTS = (307, 308)
 """Redirects that keep a question's body; others turn it into a look-up."""
 MOST_REDIRECTS = 3
+NOTHING_SAID = "the answer says nothing more"
 PAID_ATTEMPTS = 3
-"""Most replies to one question that arrive and hold nothing: each is billed. Calls that fail for free do not count."""
+"""Largest number of empty replies to one question, since each is billed; failures without a bill do not count."""
 LATE_ATTEMPTS = 2
-"""Most calls for one question whose answer does not arrive in time: each may have been billed."""
+"""Largest number of timed-out calls for one question, since each may be billed."""
 UNSENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL")
 """Errors after which nothing has reached the endpoint."""
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -68,13 +70,13 @@ class RawAnswer:
 
 
 class Pacer:
-    """A gate that every call of one client passes: a limit met by one call holds all of them back."""
+    """Rate limiter of one client: a rate limit that one call meets delays all calls."""
 
     def __init__(self, rng: np.random.Generator, first_pause: float = 0.5, longest_pause: float = 30.0) -> None:
         """Open the gate.
 
         Args:
-            rng: Source of the chance in pauses, so that workers do not come back in step.
+            rng: Source of random pauses, so that workers do not retry at the same time.
             first_pause: Seconds before the second attempt, doubled for each further one.
             longest_pause: Bound on that growth, in seconds.
         """
@@ -92,7 +94,7 @@ class Pacer:
         self._opens_at = max(self._opens_at, time.monotonic() + seconds)
 
     def pause(self, attempt: int) -> float:
-        """Return the seconds to wait after a failed attempt (1, 2, ...): half of it fixed, half by chance."""
+        """Return the seconds to wait after a failed attempt (1, 2, ...): half of it fixed, half random."""
         full = min(self._first * 2 ** (attempt - 1), self._longest)
         return full * (0.5 + 0.5 * float(self._rng.random()))
 
@@ -104,14 +106,14 @@ class Pacer:
 
 
 class ChatClient:
-    """Asks one endpoint. Use it as an async context manager."""
+    """Client of one endpoint, an async context manager."""
 
     def __init__(self, settings: EndpointSettings, rng: np.random.Generator) -> None:
         """Take the settings; the connection is made on first use.
 
         Args:
             settings: Where to ask.
-            rng: Source of the chance in retry pauses.
+            rng: Source of random retry pauses.
         """
         self.settings = settings
         self.pacer = Pacer(rng, settings.first_pause)
@@ -131,7 +133,7 @@ class ChatClient:
             self._openai = None
 
     def stop(self) -> None:
-        """Let calls in flight end, and make no further one: pauses end at once."""
+        """Make no further call; calls in flight finish, pauses end at once."""
         self._stopping.set()
 
     async def _sleep(self, seconds: float) -> None:
@@ -196,7 +198,7 @@ class ChatClient:
             return self._raw(error.response)
         except (TimeoutError, openai.APITimeoutError):
             return RawAnswer(0, {}, f"no whole answer within {self.settings.timeout:g} s", billed=True, late=True)
-        except Exception as error:  # Whatever a server or the transport does concerns this call alone.
+        except Exception as error:  # errors of a server or the transport are those of this call alone
             return self._lost(error)
 
     def _raw(self, response: Any) -> RawAnswer:  # noqa: ANN401 - the type differs between versions of the library
@@ -205,9 +207,7 @@ class ChatClient:
 
     def _lost(self, error: Exception) -> RawAnswer:
         """Describe a call without an answer by its innermost cause: the library's own words are 'Connection error.'."""
-        cause: BaseException = error
-        while (inner := _cause(cause)) is not None:
-            cause = inner
+        cause = innermost_cause(error)
         kinds = {type(link).__name__ for link in (error, error.__cause__, cause) if link is not None}
         reason = f"{type(error.__cause__ or error).__name__}: {cause}"
         if isinstance(cause, BodyTooLarge | RedirectRefused):
@@ -226,7 +226,7 @@ class ChatClient:
                     api_key=settings.api_key or "none",
                     timeout=settings.timeout,
                     max_retries=0,
-                    http_client=_bounded_http_client(settings.largest_body, settings.timeout),
+                    http_client=bounded_http_client(settings.largest_body, settings.timeout),
                 )
         return self._openai
 
@@ -238,6 +238,7 @@ class ChatClient:
         if answer.status >= 300:
             place = answer.headers.get("location", "")
             message = f"redirects to {place}" if answer.status < 400 and place else error_message(answer.body)
+            message = message.strip() or NOTHING_SAID
             return ChatReply(problem=f"HTTP {answer.status}: {redact(message, self.settings.api_key)}")
         if answer.error is not None:
             return ChatReply(problem=f"HTTP {answer.error[0]}: {redact(answer.error[2], self.settings.api_key)}")
@@ -269,18 +270,23 @@ class ChatClient:
             await self._sleep(self.pacer.pause(attempt))
 
     def with_hint(self, problem: str) -> str:
-        """Add to a problem what the settings may have to do with it: a missing ``/v1``, a proxy."""
+        """Add a hint on the settings to a problem: a missing ``/v1``, a proxy."""
         if problem.startswith("no answer"):
             return f"{problem}{proxy_hint()}; check the address"
+        if problem.startswith("HTTP 429"):
+            return f"{problem}; wait, then run again"
+        if re.match(r"HTTP [5-9]\d\d", problem):
+            return f"{problem}; the server fails at this moment, run again later"
         path = self.settings.base_url.split("://")[-1].partition("/")[2]
         if not re.search(r"v\d", path):
             return f"{problem}; the address may lack /v1 at its end"
         return f"{problem}; check the model and the address"
 
 
-def _cause(error: BaseException) -> BaseException | None:
-    """Return what an error comes from: its cause, or the first of a group."""
-    return error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+def innermost_cause(error: BaseException) -> BaseException:
+    """Return what an error comes from in the end: its cause's cause, or the first of a group."""
+    inner = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+    return error if inner is None else innermost_cause(inner)
 
 
 class BodyTooLarge(Exception):  # noqa: N818 - a property of one answer
@@ -291,8 +297,13 @@ class RedirectRefused(Exception):  # noqa: N818 - a property of one answer
     """An answer redirects to another address."""
 
 
-def _bounded_http_client(largest: int, timeout: float) -> Any:  # noqa: ANN401 - made of the library's own HTTP client
-    """Make the library's HTTP client, with a bound on the size of answers and redirects to the same address only."""
+def bounded_http_client(largest: int, timeout: float) -> Any:  # noqa: ANN401 - made of the library's own HTTP client
+    """Make the library's HTTP client, with a bound on the size of answers and redirects to the same address only.
+
+    Args:
+        largest: Bytes of an answer, unpacked.
+        timeout: Seconds for one step of the transport.
+    """
     import openai
 
     class BoundedClient(openai.DefaultAsyncHttpxClient):
@@ -363,5 +374,5 @@ def _number(text: str | None) -> float | None:
         value = float(text) if text is not None else None
     except ValueError:
         return None
-    # A wait of 'nan' or 'inf' seconds is none.
-    return max(value, 0.0) if value is not None and abs(value) < 1e9 else None
+    # A wait of 'nan' or 'inf' seconds is none; one of 10^12 is one.
+    return max(value, 0.0) if value is not None and math.isfinite(value) else None

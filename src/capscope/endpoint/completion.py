@@ -1,6 +1,6 @@
-"""Read replies: what an endpoint sends, in all its shapes (completions, errors, usage, batch rows), and what is stored.
+"""Readers of endpoint responses (completions, errors, usage, batch rows) and of stored replies.
 
-Nothing here raises on bad input. What cannot be read becomes a `ChatReply` with a problem, with the text kept.
+Invalid input raises nothing: it becomes a `ChatReply` with a problem and the text.
 """
 
 import json
@@ -9,6 +9,15 @@ import re
 from types import UnionType
 from typing import Any
 
+from capscope.endpoint.answer_body import (
+    clean,
+    content_text,
+    documents_of,
+    first_choice,
+    message_of,
+    read_body,
+    read_json,
+)
 from capscope.endpoint.messages import ChatReply, TokenChoice, Usage, is_cut, is_too_long
 from capscope.endpoint.settings import redact
 
@@ -16,6 +25,8 @@ TAIL_TOKENS = 12
 """Tokens at the end of a reply whose alternatives are kept; before them, only those of digits are."""
 KEPT_TEXT = 2000
 """Characters of an unreadable answer that are kept."""
+SHOWN = 80
+"""Characters of it that a message shows."""
 LARGEST_COUNT = 1_000_000_000
 NO_COMPLETION = "the answer is no chat completion (cut short?)"
 DIGIT = re.compile(r"\W*\d\W*")
@@ -29,25 +40,6 @@ REPLY_FIELDS = _WORDS | {"attempts": int, "unmetered": int, "seconds": int | flo
 """Fields of a stored reply, and what they hold."""
 
 
-def read_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Read a JSON text; None where it is none or is nested too deeply. Numbers of thousands of digits are infinite."""
-    try:
-        return json.loads(text)
-    except (RecursionError, TypeError):
-        return None
-    except ValueError:
-        pass
-    try:
-        return json.loads(text.lstrip("\ufeff"), parse_int=float)
-    except (ValueError, RecursionError):
-        return None
-
-
-def clean(text: str) -> str:
-    """Return a text in which halves of surrogate pairs, which no file or database takes, are replaced."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def read_completion(body: str) -> ChatReply:
     """Read a chat completion; anything that is none, or has no text, is a problem.
 
@@ -57,14 +49,17 @@ def read_completion(body: str) -> ChatReply:
     Returns:
         The reply; `final` says that asking again would not help, `unmetered` is 1 where no usable usage is stated.
     """
-    answer = read_json(body)
-    answer = _streamed(body) if answer is None else answer
-    choice = _first_choice(answer)
-    message = _message(choice) if choice is not None else None
+    answer = read_body(body)
+    choice = first_choice(answer)
+    message = message_of(choice) if choice is not None else None
     if not isinstance(answer, dict) or not isinstance(choice, dict) or not isinstance(message, dict):
         usage = read_usage(answer.get("usage"), "") if isinstance(answer, dict) else None
         kept = clean(body[:KEPT_TEXT])
-        return ChatReply(kept, usage=usage or Usage(), problem=NO_COMPLETION, unmetered=int(usage is None))
+        problem = f"{NO_COMPLETION}: {redact(kept)[:SHOWN]}" if kept.strip() else NO_COMPLETION
+        # Two whole answers that contradict each other would do so again.
+        ended = [one for one in map(first_choice, documents_of(body)[0]) if one is not None and one.get("message")]
+        final = answer is None and len(ended) > 1
+        return ChatReply(kept, usage=usage or Usage(), problem=problem, unmetered=int(usage is None), final=final)
     text = clean(content_text(message.get("content")))
     finish = clean(_word(choice.get("finish_reason")))
     usage = read_usage(answer.get("usage"), text)
@@ -79,41 +74,19 @@ def read_completion(body: str) -> ChatReply:
     return ChatReply(text, finish, metered, _tokens(choice.get("logprobs")), unmetered=unmetered)
 
 
-def _first_choice(answer: object) -> dict[str, Any] | None:
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    return choice if isinstance(choice, dict) else None
-
-
-def _message(choice: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the message of a choice; a bare text in its place, or the text of an older form, is one too."""
-    message = choice.get("message", choice.get("delta"))
-    if isinstance(message, dict):
-        return message
-    text = message if isinstance(message, str) else choice.get("text")
-    return {"content": text} if isinstance(text, str) else None
-
-
-def _streamed(body: str) -> dict[str, Any] | None:
-    """Join the chunks of an answer that came as a stream of events, which was not asked for; None for anything else."""
-    events = [line[5:].strip() for line in body.splitlines() if line.startswith("data:")]
-    objects = [event for event in map(read_json, events) if isinstance(event, dict)]
-    parts = [(choice, _message(choice)) for choice in map(_first_choice, objects) if choice is not None]
-    if not parts or "[DONE]" not in events:
-        return None
-    text = "".join(content_text(message.get("content")) for _, message in parts if message is not None)
-    ended = [word for choice, _ in parts if (word := choice.get("finish_reason"))]
-    usage = [event["usage"] for event in objects if event.get("usage")]
-    choice = {"message": {"content": text}, "finish_reason": ended[-1] if ended else None}
-    return {"choices": [choice], "usage": usage[-1] if usage else None}
-
-
 def _refusal(message: dict[str, Any]) -> str:
     """Return the words of a refusal, which stand in a field of their own or in a part of the content."""
     content = message.get("content")
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    words = [message.get("refusal"), *(part.get("refusal") for part in parts)]
-    return next((word for word in words if isinstance(word, str) and word.strip()), "")
+    words = [_refused(message.get("refusal")), *(_refused(part.get("refusal")) for part in parts)]
+    return next((word for word in words if word.strip()), "")
+
+
+def _refused(refusal: object) -> str:
+    """Return the words of one refusal: a text, or parts of one."""
+    if isinstance(refusal, list):
+        return "".join(_refused(part) for part in refusal)
+    return _refused(refusal.get("refusal")) or content_text(refusal) if isinstance(refusal, dict) else _word(refusal)
 
 
 def _without_text(message: dict[str, Any], finish: str, usage: Usage, unmetered: int) -> ChatReply:
@@ -131,41 +104,22 @@ def _without_text(message: dict[str, Any], finish: str, usage: Usage, unmetered:
     return ChatReply(kept, finish, usage, problem=problem, unmetered=unmetered, final=ended)
 
 
-def content_text(content: object) -> str:
-    """Return the text of a message's content: a string, or a list of parts of which those of text are joined."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, dict):
-        content = [content]
-    if not isinstance(content, list):
-        return ""
-    return "".join(_part(part) for part in content)
-
-
-def _part(part: object) -> str:
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, dict) or part.get("type", "text") not in ("text", "output_text"):
-        return ""
-    text = part.get("text")
-    text = text.get("value") if isinstance(text, dict) else text
-    return text if isinstance(text, str) else ""
-
-
 def error_of(body: str) -> tuple[int, str, str] | None:
     """Read an error that an answer holds in place of choices.
 
     Returns:
         The status that it stands for (400 where it names none), its code or type, and its message; None without one.
     """
-    answer = read_json(body)
+    answer = read_body(body)
     if not isinstance(answer, dict):
         return None
     error = answer.get("error")
     if isinstance(answer.get("choices"), list) and answer["choices"]:
-        choice = _first_choice(answer) or {}
+        choice = first_choice(answer) or {}
         error = (
-            None if _message(choice) and content_text((_message(choice) or {}).get("content")) else choice.get("error")
+            None
+            if message_of(choice) and content_text((message_of(choice) or {}).get("content"))
+            else choice.get("error")
         )
     elif error is None:
         error = answer if answer.get("object") == "error" else _unnamed_error(answer)

@@ -1,7 +1,7 @@
-"""What a reply says: the text after its reasoning, up to the end of the model's turn, whatever marks the two.
+"""Extraction of the answer from a reply: the text after the reasoning, up to the end of the model's turn.
 
-Models mark their reasoning in many forms (tags, brackets, special tokens, channels, fences), and servers leave tokens
-of their templates in the text. Every reader of replies takes these apart here.
+Models mark reasoning in many forms (tags, brackets, special tokens, channels, fences), and servers leave tokens of
+their templates in the text. All readers of replies use these functions.
 """
 
 import html
@@ -32,7 +32,7 @@ ANSWER_OPENS = re.compile(
     r"<\|(?:begin_of_|start_)(?:solution|response|answer|output|text)\|>|<\|(?:message|sep)\|>", re.IGNORECASE
 )
 ANSWER_TAGS = re.compile(r"</?(?:answer|final_answer|final|output|response|solution|result)>", re.IGNORECASE)
-"""Marks around an answer, which end nothing."""
+"""Tags around an answer; they do not end it."""
 ESCAPED_KEY = re.compile(r"\\\"(?:levels?|options)\\\"")
 PLAIN_KEY = re.compile(r"[\"'\u201c\u201d`]?\b(?:levels?|options)\b\s*[\"'\u201c\u201d`]?\s*[:\uff1a]")
 UNCLOSED = re.compile(
@@ -44,6 +44,9 @@ END_OF_TURN = re.compile(
     r"<[|\uff5c][\w\u2581][\w\u2581 :.-]{0,60}[|\uff5c]>|</s>|<s>|<(?:eos|eot|pad|unk|bos)(?:_token)?>|<\w*end_of_\w+>"
     r"|<turn\|>|\[EOS\]|\[/?(?:INST|ASSISTANT|USER)\]|<0x[0-9A-F]{2}>",
     re.IGNORECASE,
+)
+TURN_OPENS = re.compile(
+    r"<\|(?:im_start|start_header_id|start|user|assistant|system)\|?>|\[INST\]|<start_of_turn>", re.I
 )
 
 JSON = json.JSONDecoder(strict=False)
@@ -65,9 +68,30 @@ def without_end(text: str) -> str:
     tokens = list(END_OF_TURN.finditer(text))
     objects = _whole_objects(text) if tokens else []
     for token in tokens:
-        if not any(start < token.start() < end for start, end in objects):
+        if any(start < token.start() < end for start, end in objects):
+            continue
+        end = _end_of_odd_object(text, token)
+        if end is None:
             return text[: token.start()].strip()
+        rest = END_OF_TURN.split(text[end:], maxsplit=1)[0]
+        return f"{END_OF_TURN.sub('', text[:end])}{rest}".strip()
     return text
+
+
+def _end_of_odd_object(text: str, token: re.Match[str]) -> int | None:
+    """Return where an object around a token ends that is no JSON otherwise either; None where the token ends it.
+
+    An object that another turn of the dialogue follows before its last brace was never ended.
+    """
+    depth, start = 0, text.find("{")
+    for brace in re.finditer(r"[{}]", text[max(start, 0) :]):
+        place = brace.start() + start
+        if depth == 0 and place > token.start():
+            return None
+        depth = max(depth + (1 if brace[0] == "{" else -1), 0)
+        if depth == 0 and place > token.start():
+            return None if TURN_OPENS.search(text, token.start(), place) else place + 1
+    return None
 
 
 def _whole_objects(text: str) -> list[tuple[int, int]]:
@@ -85,7 +109,7 @@ def _whole_objects(text: str) -> list[tuple[int, int]]:
 
 
 def text_after_thoughts(text: str) -> str | None:
-    """Return what a reply says after its thoughts, without end-of-turn tokens; None where it never leaves them.
+    """Return a reply without its reasoning and end-of-turn tokens; None where the reasoning does not end.
 
     Args:
         text: The reply.

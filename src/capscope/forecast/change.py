@@ -1,7 +1,7 @@
 """Change over time: abilities on one scale, the frontier's speed, saturation dates, signal to noise of benchmarks.
 
-The scale is the mean of all benchmarks on the link scale (log-odds for bounded scores), so that models that took
-different benchmarks at different dates can be compared: the benchmarks that neighbouring models share are the anchors.
+The scale is the mean of all benchmarks on the link scale (log-odds for bounded scores), so that models with
+different benchmarks at different dates can be compared; benchmarks that models have in common link the scale.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from scipy.stats import kendalltau
 from capscope.axes import FloatArray
 from capscope.data import ArrowTable
 from capscope.display import ArrowTables, html_table, short_repr
-from capscope.errors import InputError, counted
+from capscope.errors import InputError, counted, first_few
 from capscope.forecast.forecasters import FittedHierarchical, HierarchicalForecaster
 from capscope.forecast.links import LINKS
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
@@ -29,8 +29,10 @@ FRONTIER, SWEEPS = 0.9, 30
 LATEST = 30.0
 """Years after the last model beyond which a date is `never`."""
 SPAN = 0.5
-"""Share of a series that each point of its smoothed path looks at."""
+"""Share of a series in the smoothing window of each point."""
 MONTHS = 12
+NO_GROWTH = 12_000.0
+"""Months of a doubling above which there is no growth to speak of."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class FrontierChange(ArrowTables):
     """benchmark, unit, best, per_year, saturates (years; NaN: not within 30 years), lower, upper."""
     level: float
     """Coverage of the intervals."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and why."""
 
     __repr__ = short_repr
 
@@ -52,22 +56,24 @@ class FrontierChange(ArrowTables):
         """Return plain values."""
         return {
             "level": self.level,
+            "notes": list(self.notes),
             "frontier": self.frontier,
             "benchmarks": self.benchmarks.to_dict("records"),
             "abilities": self.abilities.to_dict("records"),
         }
 
     def as_text(self) -> str:
-        """Say how fast the frontier moves and when benchmarks saturate."""
+        """Return the frontier's speed and saturation dates as sentences."""
         speed = self.frontier
         lines = [
+            *(f"note: {note}" for note in self.notes),
             f"The best models rise by {speed['per_year']:.2f} log-odds a year ({speed['per_year_lower']:.2f} to"
-            f" {speed['per_year_upper']:.2f}); odds of success double every {speed['doubling_months']:.1f} months"
-            f" ({speed['doubling_months_lower']:.1f} to {speed['doubling_months_upper']:.1f})"
+            f" {speed['per_year_upper']:.2f}); odds of success {doubling_text(speed)}",
         ]
         for row in self.benchmarks.to_dict("records"):
             when = "not within 30 years" if not np.isfinite(row["saturates"]) else f"{row['saturates']:.1f}"
-            bounds = f" ({row['lower']:.1f} to {row['upper']:.1f})" if np.isfinite(row["lower"]) else ""
+            until = f"to {row['upper']:.1f}" if np.isfinite(row["upper"]) else "or later"
+            bounds = f" ({row['lower']:.1f} {until})" if np.isfinite(row["lower"]) else ""
             goal = f"at {100 * SATURATED:.0f} % of its top {when}{bounds}"
             goal = goal if np.isfinite(LINKS[row["unit"]].top) else "its scores have no top"
             lines.append(f"  {row['benchmark']}: best {row['best']:.3g}; {goal}")
@@ -84,7 +90,7 @@ def score_change(
     level: float = 0.8,
     seed: int = 0,
 ) -> FrontierChange:
-    """Measure how fast the best models improve, and when benchmarks saturate if that goes on.
+    """Estimate how fast the best models improve, and when benchmarks saturate by extrapolation.
 
     Args:
         scores: A table of scores or its file.
@@ -120,26 +126,48 @@ def score_change(
         }
     ).sort_values("date", ignore_index=True)
     slopes, _ = frontier_lines(date[known], ability[:, known], rng)
-    return FrontierChange(abilities, _speed(slopes, level), _saturation(fitted, date, centre, rng, level), level)
+    saturation = _saturation(fitted, date, centre, rng, level)
+    return FrontierChange(abilities, _speed(slopes, level), saturation, level, _left_out(table, date))
+
+
+def _unreadable(table: PublishedScores, date: FloatArray) -> list[str]:
+    """Name the dates that are there and cannot be read, each with its model."""
+    cells = table.models["date"].reindex(table.scores.index).astype("string").str.strip().fillna("")
+    wrong = np.flatnonzero((cells != "").to_numpy(dtype=bool) & ~np.isfinite(date))
+    return [f"date '{cells.iloc[row]}' of model '{table.names[row]}'" for row in wrong]
+
+
+def _left_out(table: PublishedScores, date: FloatArray) -> tuple[str, ...]:
+    """Say which models have no date that can be read: they are no part of the frontier."""
+    wrong = _unreadable(table, date)
+    without = int((~np.isfinite(date)).sum()) - len(wrong)
+    lines: list[str] = []
+    if wrong:
+        lines.append(
+            f"{counted(len(wrong), 'date')} cannot be read and the models are left out of the frontier:"
+            f" {first_few(wrong, 3)}; write dates as 2025-03-31 or 2025-03"
+        )
+    if without:
+        lines.append(f"{counted(without, 'model', 'have')} no date and no part in the frontier")
+    return tuple(lines)
 
 
 def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
-    """Say that dates are missing, or which one cannot be read."""
+    """Return a message on missing or invalid dates."""
     need = f"change over time needs the dates of at least {FEWEST_DATED} models"
     if date is None:
         return f"{need}; give them with --models"
-    cells = table.models["date"].reindex(table.scores.index).astype("string").str.strip().fillna("")
-    wrong = np.flatnonzero((cells != "").to_numpy(dtype=bool) & ~np.isfinite(date))
-    if not len(wrong):
+    wrong = _unreadable(table, date)
+    if not wrong:
         return f"{need}, and {int(np.isfinite(date).sum())} have one; give them with --models"
     return (
-        f"{need}: date '{cells.iloc[wrong[0]]}' of model '{table.names[wrong[0]]}' cannot be read"
+        f"{need}: {wrong[0]} cannot be read"
         f" ({counted(len(wrong), 'date')} in all); write dates as 2025-03-31 or 2025-03"
     )
 
 
 def records(date: FloatArray, ability: FloatArray) -> np.ndarray:
-    """Return which models were the best when they came out.
+    """Return which models were the best at their date.
 
     Args:
         date: Dates in years, NaN where unknown.
@@ -217,6 +245,15 @@ def growth_of(slopes: FloatArray, level: float) -> dict[str, float]:
         "doubling_months_lower": months(float(upper)),
         "doubling_months_upper": months(float(lower)),
     }
+
+
+def doubling_text(growth: dict[str, float]) -> str:
+    """Say in how many months something doubles, as `growth_of` returns it, and what the interval leaves open."""
+    middle, lower, upper = (growth[f"doubling_months{end}"] for end in ("", "_lower", "_upper"))
+    slowest = "no growth" if upper > NO_GROWTH else f"{upper:.1f}"
+    if middle > NO_GROWTH:
+        return "do not double" if lower > NO_GROWTH else f"do not clearly double ({lower:.1f} months to {slowest})"
+    return f"double every {middle:.1f} months ({lower:.1f} to {slowest})"
 
 
 def _saturation(

@@ -1,4 +1,4 @@
-"""Do benchmarks agree? Correlations corrected for unreliability, factor analysis, redundant and lone benchmarks, ranks.
+"""Structure of benchmarks: disattenuated correlations, factor analysis, redundant and isolated benchmarks, ranks.
 
 Everything is on the link scale and over models that have both scores. Newer models are better at everything, so a
 common trend in date alone makes all benchmarks correlate; where dates are known, each one's trend is taken off first.
@@ -73,8 +73,8 @@ class ScoreStructure(ArrowTables):
         lines += [f"  {pair['first']}, {pair['second']}: {pair['corrected']:.2f}" for pair in values["redundant"][:20]]
         lines.append(f"Lone benchmarks: {', '.join(values['lone']) or 'none'}")
         if len(self.factors):
-            lines.append(self.factors.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-            lines.append(self.loadings.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+            lines.append(self.factors.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3f}"))
+            lines.append(self.loadings.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.2f}"))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -182,7 +182,7 @@ def _pairs(names: list[str], values: FloatArray, reliability: FloatArray, rng: n
 
 
 def rank_agreement(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Return Spearman's correlation with a bootstrap interval over models.
+    """Return Spearman's correlation with a bootstrap interval over models (Bonett & Wright, 2000, for equal ranks).
 
     Args:
         x: Scores of models on one benchmark.
@@ -197,7 +197,12 @@ def rank_agreement(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tu
     point = float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
     tail = (1 - LEVEL) / 2
     lower, upper = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (np.nan, np.nan)
-    return point, float(lower), float(upper)
+    if lower == upper:
+        # models in one order on both look certain to the bootstrap: as if two neighbours had changed places
+        swapped = np.sign(point) * (1 - 12 / (len(x) * (len(x) ** 2 - 1)))
+        step = normal_quantile(LEVEL) * np.sqrt((1 + swapped**2 / 2) / (len(x) - 3))
+        lower, upper = np.tanh(np.arctanh(swapped) + np.array([-step, step]))
+    return point, min(float(lower), point), max(float(upper), point)
 
 
 def _benchmarks(names: list[str], values: FloatArray, reliability: FloatArray, pairs: pd.DataFrame) -> pd.DataFrame:

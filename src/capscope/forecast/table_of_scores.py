@@ -1,4 +1,4 @@
-"""A table of published scores: model by benchmark, with units, counts, dates, and what is known of the models."""
+"""Tables of published scores: model by benchmark, with units, counts, dates and facts about the models."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -194,6 +194,9 @@ def published_scores(
             f"{where}: {counted(len(kept), 'model')} with scores on"
             f" {counted(len(kept.columns), 'benchmark')}; needs {LEAST_MODELS} models"
         )
+    known = kept.to_numpy(dtype=float)[kept.notna().to_numpy()]
+    if np.ptp(known) == 0:
+        raise InputError(f"{where}: all scores are {known[0]:g}, which tells nothing apart; give scores that differ")
     chosen, stated = _units(kept, units or {}, where)
     if models is not None:
         beside, more = read_models(models, kept.index)

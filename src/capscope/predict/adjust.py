@@ -32,6 +32,8 @@ class PredictionSettings:
     """Answers to some of the items to predict."""
     expected: Path | pd.DataFrame | None = None
     """Scores on whole benchmarks that are expected from elsewhere, such as those of `capscope forecast`."""
+    confidences: Path | pd.DataFrame | None = None
+    """Models' own confidence in answers to the items to predict; assessor `confidence` weighs it."""
     defer_below: float | None = None
     """Mark chances below this one in a column `defer`."""
     deferral: pd.DataFrame | None = None

@@ -26,6 +26,16 @@ def base_rate(responses: Responses) -> float:
     return float(np.average(responses.score, weights=responses.n_trials))
 
 
+def base_rate_error(responses: Responses) -> float:
+    """Return the standard error of the base rate in log-odds, under Jeffreys' prior; never 0.
+
+    It is the least uncertainty of a chance that is learnt from these answers.
+    """
+    trials = float(responses.n_trials.sum())
+    rate = (trials * base_rate(responses) + 0.5) / (trials + 1)
+    return float(1 / np.sqrt((trials + 1) * rate * (1 - rate)))
+
+
 def model_means(responses: Responses, strength: float = 1.0) -> np.ndarray:
     """Return each model's mean score, shrunken towards the mean of all models.
 

@@ -5,7 +5,7 @@ are known. An item with rows (from other models) is called warm, and an assessor
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -39,8 +39,7 @@ class Training:
     agents: AgentDesign | None = None
     """Model, scaffold and effort of each model of `responses`, in that order; None where no facet varies."""
     confidence: ModelItem | None = None
-    """Confidence that each model stated in its answer to each item, 0 to 1, also of answers to predict; NaN where there
-    is none, and None where the study has none."""
+    """The models' own confidence, 0 to 1, in answers that are known or to be predicted; NaN where none is stated."""
 
     def __post_init__(self) -> None:
         """Validate the training part.
@@ -71,7 +70,7 @@ class Training:
         """Remove rows of answers; the items of the removed rows become the items to predict."""
         item = self.responses.item_index[held_out]
         target = np.bincount(item, minlength=len(self.responses.items)) > 0
-        return replace(self, responses=self.responses.rows(~held_out), target=target)
+        return Training(self.responses.rows(~held_out), self.features, self.seed, target, self.agents, self.confidence)
 
 
 @dataclass(frozen=True)
@@ -253,16 +252,16 @@ class AssessorEntry:
     """Whether all new items get the same chance, so that their order says nothing."""
 
     def works_with(
-        self, features: ItemFeatures, agents: AgentDesign | None = None, *, confidence: bool = False
+        self, features: ItemFeatures, agents: AgentDesign | None = None, confidence: ModelItem | None = None
     ) -> bool:
-        """Return whether a study holds what the assessor needs.
+        """Return whether the features, the agents' parts and the confidences hold what the assessor needs.
 
         Args:
             features: Features of the items.
             agents: Parts of the agents, such as scaffold; None where subjects are plain models.
-            confidence: Whether answers have a confidence.
+            confidence: Own confidence by model and item; None where none is stated.
         """
         demands, texts = features.demands is not None, features.texts is not None
         held = {"answers": True, "demands": demands, "texts": texts, "demands or texts": demands or texts}
-        held |= {"agents": agents is not None, "confidence": confidence}
+        held |= {"agents": agents is not None, "confidence": confidence is not None}
         return held[self.needs]

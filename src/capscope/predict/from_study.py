@@ -12,7 +12,7 @@ from capscope.axes import FloatArray, ModelItem, RowIndex
 from capscope.data import Study
 from capscope.errors import InputError, counted, nearest
 from capscope.fit import nonzero_contributions, single_threaded_blas
-from capscope.intervals import quantile_bounds
+from capscope.intervals import bounds_with
 from capscope.predict.adjust import PredictionSettings, adjusted, read_evidence
 from capscope.predict.answer_statistics import regime_of_items
 from capscope.predict.assessor import (
@@ -59,6 +59,8 @@ def predict_from_study(
     """
     entry = _entry(settings.assessor or DEFAULT)
     layout = Layout.of(study, items, settings.annotator, settings.embedder)
+    if settings.confidences is not None:
+        layout = layout.with_confidences(settings.confidences)
     benchmarks = tuple(map(str, np.unique(layout.asked_benchmark)))
     evidence = read_evidence(settings, layout.responses.models, layout.ids, benchmarks, entry.name)
     if on_start is not None:
@@ -220,7 +222,8 @@ def joint_scores(
     for number, deviation in enumerate(deviations):
         drawn = expit(mean[number][:, None] + sd[number][:, None] * deviation)
         passed = rng.random(drawn.shape) < drawn
-        lower, upper = quantile_bounds(weight @ passed, level)
-        columns = {"set": np.arange(len(sets)), "score": weight @ chance[number], "lower": lower, "upper": upper}
+        score = weight @ chance[number]
+        lower, upper = bounds_with(score, weight @ passed, level)
+        columns = {"set": np.arange(len(sets)), "score": score, "lower": lower, "upper": upper}
         tables.append(pd.DataFrame(columns).assign(model=models[number]))
     return pd.concat(tables, ignore_index=True)

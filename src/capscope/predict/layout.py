@@ -5,13 +5,13 @@ for items that are learnt from and for items to predict; the notes say how many 
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from capscope.axes import ItemDim, ItemMask, ModelItem, RowIndex
 from capscope.data import (
-    AGREEMENT,
     CONFIDENCE,
     AgentDesign,
     Demands,
@@ -22,14 +22,16 @@ from capscope.data import (
     join_items,
     one_answer_each,
     rated_levels,
+    read_table,
     refuse_foreign_demands,
+    stated_confidence,
     task_labels,
     typical_levels,
     with_agents,
     with_gaps_filled,
 )
 from capscope.data.levels import UNNAMED_ANNOTATOR
-from capscope.errors import InputError, first_few
+from capscope.errors import InputError, first_few, nearest
 from capscope.predict.assessor import Training
 from capscope.predict.features import AUTO, ItemFeatures, features_of
 from capscope.predict.leaks import refuse_answer_keys
@@ -71,7 +73,7 @@ class Layout:
     agents: AgentDesign | None = None
     """Model, scaffold and effort of each model; None where no facet varies."""
     confidence: ModelItem | None = None
-    """Confidence of each model in its answer to each item, see `Training`; None where the study has none."""
+    """The models' own confidence in their answers, 0 to 1; NaN where none is stated, None where none is anywhere."""
 
     @classmethod
     def of_study(cls, study: Study, annotator: str | None = None, embedder: str = AUTO) -> "Layout":
@@ -131,8 +133,9 @@ class Layout:
         rows = table.loc[list(axis)].reset_index()
         missing = len(set(join.missing) - set(axis))
         agents = None if agents is None else agents.of(answers.models)
-        own = stated_confidence(study, answers)
-        return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes, agents, own)
+        confidence, unusable = _confidences(study, answers)
+        notes += unusable
+        return cls(answers, features, rows, np.flatnonzero(asked), levels.unrated, missing, notes, agents, confidence)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -155,35 +158,49 @@ class Layout:
         names = self.items["benchmark"].astype(str).to_numpy(dtype=str)
         return np.unique(names, return_inverse=True)[1][self.responses.item_index]
 
+    def with_confidences(self, source: Path | pd.DataFrame) -> "Layout":
+        """Return the layout with models' own confidence in answers whose scores are to be predicted.
+
+        Args:
+            source: A table of columns model, item_id and confidence (0 to 1), one row for each answer, or its path.
+
+        Raises:
+            InputError: The table is wrong, or is about models or items that are not predicted.
+        """
+        table, name = (source, "confidences") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
+        remedy = "give columns model, item_id and confidence, from 0 to 1"
+        rows = checked_columns(table, name, names=("model", "item_id"), numbers={CONFIDENCE: (0.0, 1.0)}, remedy=remedy)
+        for column, known in (("model", self.responses.models), ("item_id", self.ids)):
+            unknown = sorted(set(rows[column]) - set(known))
+            if unknown:
+                hint = nearest(unknown[0], known)
+                raise InputError(
+                    f"{name}: {len(unknown)} {column} values are not predicted: {first_few(unknown)}{hint}"
+                )
+        mean = rows.groupby(["model", "item_id"])[CONFIDENCE].mean().unstack()
+        own = mean.reindex(index=list(self.responses.models), columns=list(self.responses.items)).to_numpy(dtype=float)
+        return replace(
+            self, confidence=own if self.confidence is None else np.where(np.isnan(own), self.confidence, own)
+        )
+
     def training(self, seed: int) -> Training:
         """Return all answers as a training part."""
         target = np.isin(np.arange(self.features.n_items), self.asked)
         return Training(self.responses, self.features, seed, target, self.agents, self.confidence)
 
 
-def stated_confidence(study: Study, answers: Responses) -> ModelItem | None:
-    """Return each model's mean confidence in its answers to each item, or agreement of its runs, as (model, item).
-
-    Returns:
-        NaN where an answer has none; None where no answer has one.
-
-    Raises:
-        InputError: A confidence is no number from 0 to 1.
-    """
-    table = study.require("responses")
-    name = next((each for each in (CONFIDENCE, AGREEMENT) if each in table and table[each].notna().any()), None)
-    if name is None:
-        return None
-    stated = table.loc[table[name].notna(), ["model", "item_id", name]]
-    remedy = "write confidences as numbers from 0 to 1"
-    own = checked_columns(stated, f"{study.name}: responses", numbers={name: (0.0, 1.0)}, remedy=remedy)[name]
-    model = pd.Index(answers.models).get_indexer(pd.Index(stated["model"].astype(str)))
-    item = pd.Index(answers.items).get_indexer(pd.Index(stated["item_id"].astype(str)))
-    here = (model >= 0) & (item >= 0)
-    total, count = np.zeros((2, len(answers.models), len(answers.items)))
-    np.add.at(total, (model[here], item[here]), own.to_numpy(dtype=float)[here])
-    np.add.at(count, (model[here], item[here]), 1.0)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+def _confidences(study: Study, answers: Responses) -> tuple[ModelItem | None, tuple[str, ...]]:
+    """Mean confidence that each model stated in its answers to each item; without any, a note where some are wrong."""
+    responses = study.require("responses")
+    try:
+        stated = stated_confidence(responses, study.name)
+    except InputError as error:
+        return None, (f"own confidences are not used: {error}",)
+    if stated is None:
+        return None, ()
+    cells = [responses[name].astype(str) for name in ("model", "item_id")]
+    mean = stated[0].astype(float).groupby(cells).mean().unstack()
+    return mean.reindex(index=list(answers.models), columns=list(answers.items)).to_numpy(dtype=float), ()
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Copies:
         plain = [" ".join(text.split()).lower() for text in texts]
         named = [text or f"\0{position}" for position, text in enumerate(plain)]
         _, group, size = np.unique(named, return_inverse=True, return_counts=True)
-        share = float((size[group] > 1).mean())
+        share = float((size[group] > 1).mean()) if len(texts) else 0.0
         if share > MANY_COPIES:
             return cls(np.arange(len(texts)), f"{share:.0%} of the items repeat a text, so copies were not left out")
         return cls(group.astype(np.int64))

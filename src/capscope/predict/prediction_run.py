@@ -19,6 +19,8 @@ from capscope.predict.scores.deferral import deferral_rules
 
 Source = Study | AnyFit | Posterior | Path | str
 """What predictions are made from."""
+WEIGHING = "confidence"
+"""The assessor that uses models' own confidence."""
 Items = Study | pd.DataFrame | ArrowTable | Sequence[str] | Path | str
 """What predictions are made for."""
 
@@ -32,6 +34,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
     labels: Path | str | pd.DataFrame | ArrowTable | None = None,
     residuals: Path | str | pd.DataFrame | ArrowTable | None = None,
     expected: Path | str | pd.DataFrame | ArrowTable | None = None,
+    confidences: Path | str | pd.DataFrame | ArrowTable | None = None,
     defer_below: float | None = None,
     defer_risk: float | None = None,
     defer_from: Path | str | pd.DataFrame | ArrowTable | None = None,
@@ -58,6 +61,8 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
             include how much benchmarks differed from their predictions.
         expected: Scores on whole benchmarks expected from elsewhere (model, benchmark, score, lower, upper; optionally
             unit and level), such as the table of `capscope.forecast`: they move scores and chances as labels do.
+        confidences: Models' own confidence (0 to 1) in answers to the items to predict (model, item_id, confidence);
+            the assessor is then `confidence`, which learns from answers of the study that state one.
         defer_below: Mark chances below this one in a column `defer`.
         defer_risk: Mark chances in a column `defer` so that at most this share of the others fails; see
             `deferral_rules` for what the bound holds for.
@@ -76,6 +81,8 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         InputError: The source, the items, the model or a file cannot be found or read, or demands are missing.
         JoinError: The study's demands are about other items, or its items table lacks over a tenth of the answered.
     """
+    if confidences is not None:
+        assessor = _weighing(source, assessor)
     settings = PredictionSettings(
         model=model,
         annotator=annotator,
@@ -84,6 +91,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         residuals=_path_or_table(residuals),
         labels=_path_or_table(labels),
         expected=_path_or_table(expected),
+        confidences=_path_or_table(confidences),
         defer_below=defer_below,
         deferral=_deferral(source, defer_risk, _path_or_table(defer_from), assessor or DEFAULT),
         explain=explain,
@@ -98,6 +106,19 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         where = source if isinstance(source, Path | str) else "the source"
         raise InputError(f"{where}: is a fit, which predicts by itself; give a study for --assessor, or leave it out")
     return predict_from_fit(known, open_requests(items, known.rubrics), settings)
+
+
+def _weighing(source: Source, assessor: str | None) -> str:
+    """Return the assessor that weighs confidences.
+
+    Raises:
+        InputError: Another assessor is named, or the source is a fit, which knows no confidences.
+    """
+    if assessor not in (None, WEIGHING):
+        raise InputError(f"--confidences are weighed by assessor '{WEIGHING}', not by '{assessor}'; leave one out")
+    if not isinstance(source, Study) and (not isinstance(source, Path | str) or is_fit(Path(source))):
+        raise InputError("--confidences need a study, whose answers say what a confidence is worth; give one")
+    return WEIGHING
 
 
 def _deferral(

@@ -10,7 +10,7 @@ from capscope.axes import FloatArray, ModelItem, RowFloats
 from capscope.display import ArrowTables, html_table
 from capscope.errors import OutputError, counted
 from capscope.files import refuse_file
-from capscope.intervals import quantile_bounds
+from capscope.intervals import bounds_with
 from capscope.predict.assessor import Chances
 
 FORMATS = (".parquet", ".csv")
@@ -48,7 +48,7 @@ class Predictions(ArrowTables):
             f"Predictions of {self.table['model'].nunique()} models on {counted(len(self.support), 'item')}",
             *self.notes,
         ]
-        scores = self.scores.head(10).to_string(index=False, float_format=lambda number: f"{number:.3f}")
+        scores = self.scores.head(10).to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}")
         rest = [f"... {len(self.scores) - 10} more models"] if len(self.scores) > 10 else []
         return "\n".join([*lines, f"scores with {self.level:.0%} intervals:", scores, *rest])
 
@@ -143,8 +143,9 @@ def score_table(
         Columns model, score, lower, upper.
     """
     passed = rng.random(probability.shape) < probability
-    lower, upper = quantile_bounds(passed.mean(axis=1), level)
-    return pd.DataFrame({"model": models, "score": probability.mean(axis=(1, 2)), "lower": lower, "upper": upper})
+    score = probability.mean(axis=(1, 2))
+    lower, upper = bounds_with(score, passed.mean(axis=1), level)
+    return pd.DataFrame({"model": models, "score": score, "lower": lower, "upper": upper})
 
 
 def _only_model(predictions: Predictions, model: str) -> Predictions:

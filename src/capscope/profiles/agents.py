@@ -1,4 +1,4 @@
-"""Parts of agents: what a scaffold, an effort or a judge adds with models held fixed, from a fit or from answers."""
+"""Effects of agents' parts (scaffold, effort, judge) with models held fixed, from a fit or from answers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,7 @@ from capscope.profiles.item_groups import opened
 from capscope.profiles.meanings import table_lines
 
 CLEAR = 0.05
-"""Two-sided p-value below which one part is said to be ahead."""
-FEWEST_ITEMS = 2
+"""Two-sided significance level of differences between parts."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,13 @@ class PartEffects(ArrowTables):
     effects: pd.DataFrame
     """Columns ``factor, name, effect, sd, lower, upper, log_odds, agents, set, separable``."""
     scales: pd.DataFrame
-    """Columns ``term, sd, lower, upper, share, share_lower, share_upper``: whose differences the agents' are."""
+    """Variance components: columns ``term, sd, lower, upper, share, share_lower, share_upper``."""
     unit: str
-    """What a unit of an effect is."""
+    """Unit of the effects."""
     level: float
     """Nominal coverage of the bounds."""
     notes: tuple[str, ...] = ()
-    """What cannot be told apart."""
+    """Effects that the data do not identify."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -44,7 +43,7 @@ class PartEffects(ArrowTables):
         return {"by": self.by, "level": self.level, "unit": self.unit, "notes": list(self.notes), **tables}
 
     def as_text(self) -> str:
-        """Return what limits the effects, the effects from highest to lowest, and whose the differences are."""
+        """Return notes, the effects from highest to lowest, and the variance components."""
         ordered = self.effects.sort_values("effect", ascending=False, kind="stable").drop(columns="factor")
         separable = self.effects["separable"]
         head = f"\n{self.by} effects with the other parts held fixed, {self.level:.0%} intervals; {self.unit}"
@@ -81,7 +80,7 @@ def part_effects(fit: Fit[Any] | str | Path, by: str, *, level: float = 0.9, see
         The effects with intervals, and the share of each part in the variance over agents.
 
     Raises:
-        InputError: The fit knows of no facets.
+        InputError: The fit has no facets.
         FitError: The factor does not vary, or there are too few agents.
     """
     if not isinstance(fit, Fit):
@@ -110,15 +109,15 @@ class PartComparison(ArrowTables):
     level: float
     """Nominal coverage of the bounds."""
     notes: tuple[str, ...] = ()
-    """Models that have one of the two only."""
+    """Models with answers under one of the two only."""
 
     @property
     def head(self) -> str:
-        """The answer in one sentence."""
+        """The main result in one sentence."""
         row = self.table.iloc[-1]
         models = f"with {len(self.table) - 1} models held fixed"
         between = f"difference {row['difference']:+.3f} [{row['lower']:+.3f}, {row['upper']:+.3f}]"
-        if row["p"] >= CLEAR or np.isnan(row["p"]):
+        if row["p"] >= CLEAR:
             return f"{self.first} and {self.second} cannot be told apart {models}: {between}"
         ahead, behind = (self.first, self.second) if row["difference"] > 0 else (self.second, self.first)
         return f"{ahead} is ahead of {behind} {models}: {between}"
@@ -129,7 +128,7 @@ class PartComparison(ArrowTables):
         return {**head, "notes": list(self.notes), "models": self.table.to_dict("records")}
 
     def as_text(self) -> str:
-        """Return the answer, then each model."""
+        """Return the overall result, then a table of models."""
         meaning = f"Mean scores on the same items; bounds of {self.level:.0%} intervals over items, models held fixed."
         return "\n".join([self.head, *(f"note: {note}" for note in self.notes), table_lines(self.table), meaning])
 
@@ -145,8 +144,8 @@ def compare_parts(
 ) -> PartComparison:
     """Compare two values of a facet on the items that the same models answered with both.
 
-    Differences are taken within model and item, averaged over models for each item, and their error is that of a mean
-    over items: models are held fixed, items are a sample. Other facets, such as the effort, are held fixed too.
+    Differences within model and item are averaged over models for each item; standard errors are over items. Models,
+    and other facets such as the effort, are fixed; items are a sample.
 
     Args:
         source: A study or its folder.
@@ -199,18 +198,20 @@ def _table(both: pd.DataFrame, level: float) -> pd.DataFrame:
 def _row(model: str, scores: pd.DataFrame, level: float) -> dict[str, object]:
     values = scores.to_numpy()
     difference, n = values[:, 0] - values[:, 1], len(values)
-    mean = float(difference.mean())
-    error = float(difference.std(ddof=1) / np.sqrt(n)) if n >= FEWEST_ITEMS else float("nan")
-    width = float(stdtrit(max(n - 1, 1), (1 + level) / 2)) * error
-    p = float("nan") if not error > 0 else float(2 * stdtr(n - 1, -abs(mean) / error))
+    mean, free = float(difference.mean()), max(n - 1, 1)
+    # items that all agree do not rule flips out: one each way is added
+    spread = difference if np.ptp(difference) > 0 else np.append(difference, [mean - 1, mean + 1])
+    error = float(spread.std(ddof=1) / np.sqrt(n))
+    width = float(stdtrit(free, (1 + level) / 2)) * error
+    p = float(2 * stdtr(free, -abs(mean) / error))
     means = {"first": float(values[:, 0].mean()), "second": float(values[:, 1].mean())}
     return {
         "model": model,
         "items": n,
         **means,
         "difference": mean,
-        "lower": mean - width,
-        "upper": mean + width,
+        "lower": max(-1.0, mean - width),
+        "upper": min(1.0, mean + width),
         "p": p,
     }
 

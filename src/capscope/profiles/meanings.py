@@ -203,7 +203,7 @@ def table_lines(table: pd.DataFrame) -> str:
     if not pd.api.types.is_numeric_dtype(table[last]):
         width = int(table[last].astype(str).str.len().max())
         formatters[last] = lambda value: f"{value!s:<{width}}"
-    text = table.to_string(index=False, float_format=lambda number: f"{number:.3f}", formatters=formatters)
+    text = table.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}", formatters=formatters)
     return "\n".join(line.rstrip() for line in text.split("\n"))
 
 

@@ -10,12 +10,10 @@ import pandas as pd
 from scipy.special import expit, log_expit, logit, stdtrit
 
 from capscope.axes import AGENT_FACETS, FloatArray
-from capscope.data import AGREEMENT, CONFIDENCE, Study, checked_columns, subjects_of
+from capscope.data import CONFIDENCE, Study, stated_confidence, subjects_of
 from capscope.intervals import Interval, clustered_mean_interval, normal_quantile
 from capscope.profiles.meanings import table_lines
 
-SOURCES = (CONFIDENCE, AGREEMENT)
-"""Columns that hold a model's own confidence; the first one present is used."""
 FEWEST_ANSWERS, FEWEST_OF_EACH = 20, 3
 """Answers with a confidence, and right and wrong ones among them, below which a model is left out."""
 BINS, FOLDS = 10, 5
@@ -43,16 +41,14 @@ def self_knowledge(study: Study, level: float = 0.9) -> pd.DataFrame | None:
     Raises:
         InputError: A confidence lies outside 0 to 1.
     """
-    if study.responses is None or not any(name in study.responses for name in SOURCES):
+    if study.responses is None or stated_confidence(study.responses, study.name) is None:
         return None
     study, _ = subjects_of(study, AGENT_FACETS)
     responses = study.require("responses")
-    own, source = None, ""
-    for name in SOURCES:
-        if own is None and name in responses and responses[name].notna().any():
-            own, source = _shares(responses[name], name, study.name), name
-    if own is None:
+    stated = stated_confidence(responses, study.name)
+    if stated is None:
         return None
+    own, source = stated
     trials = responses["n_trials"].astype(float) if "n_trials" in responses else pd.Series(1.0, responses.index)
     names = responses[["model", "item_id"]].astype(str)
     rows = names.assign(own=own, score=responses["score"].astype(float), trials=trials)
@@ -79,18 +75,6 @@ def knowledge_lines(table: pd.DataFrame, level: float) -> list[str]:
         table_lines(shown),
         COLUMNS,
     ]
-
-
-def _shares(column: pd.Series, name: str, study: str) -> pd.Series:
-    """Check the confidences that are not missing.
-
-    Raises:
-        InputError: One is no number from 0 to 1.
-    """
-    filled = column.to_frame(name)[column.notna()]
-    remedy = "write confidences as numbers from 0 to 1"
-    checked = checked_columns(filled, f"{study}: responses", numbers={name: (0.0, 1.0)}, remedy=remedy)
-    return checked[name].reindex(column.index)
 
 
 def _enough(rows: pd.DataFrame) -> bool:

@@ -62,12 +62,18 @@ class BatteryRun(ArrowTables):
             "status": self.status,
             "asked": len(self.steps),
             "unscored": len(unscored),
-            "problems": dict(Counter(unscored["problem"])),
+            "problems": self.problems,
             "level": self.level,
             "scores": self.scores.to_dict("records"),
             "abilities": self.abilities.to_dict("records"),
             "usd": self.usd,
+            "unmetered": self.unmetered,
         }
+
+    @property
+    def problems(self) -> dict[str, int]:
+        """Return why replies were not scored, with counts."""
+        return dict(Counter(self.steps.loc[self.steps["score"].isna(), "problem"]).most_common())
 
     def refuse_unfinished(self) -> None:
         """Raise where the budget or the endpoint ended the run, or where no reply could be scored.
@@ -99,7 +105,7 @@ class BatteryRun(ArrowTables):
         )
 
     def __repr__(self) -> str:
-        return f"BatteryRun({self.model}: {self.summary()})\n{self.scores.round(3).to_string(index=False)}"
+        return f"BatteryRun({self.model}: {self.summary()})\n{self.scores.round(3).to_string(index=False, na_rep='-')}"
 
     def _repr_html_(self) -> str:
         """Show the scores as a table in a notebook."""

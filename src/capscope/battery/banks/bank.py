@@ -38,6 +38,9 @@ SCHEMA = 1
 """Version of the folder's format."""
 KEPT_FILES = ("README.md", "harness_tasks.json")
 """Files beside the bank's own that stay when the bank is written again."""
+ALIKE, NO_SLOPE = 0.01, 0.05
+"""Standard deviation of past models' abilities, and root-mean-square slope of the items in log-odds for a unit of
+ability, under which the items tell no models apart."""
 REMEDY = "make one with 'capscope bank build'"
 
 Index = NDArray[np.integer]
@@ -194,6 +197,18 @@ class Bank:
     def benchmarks(self) -> tuple[str, ...]:
         """Names of the benchmarks, sorted."""
         return tuple(sorted(set(self.benchmark)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What limits the bank: past models that the items do not tell apart set no unit of ability."""
+        slopes = self.posterior.item_mean[:, : self.posterior.dims]
+        apart = len(self.models) and self.posterior.ability_mean.std(axis=0).max() > ALIKE
+        if apart and np.sqrt((slopes**2).sum(axis=1).mean()) > NO_SLOPE:
+            return ()
+        return (
+            "the items tell no past models apart, so that abilities have no unit: their numbers are the prior's; add"
+            " models that differ",
+        )
 
     def ability_prior(self) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, "dim dim"]]:
         """Return mean and covariance of the abilities of past models: the prior of a new model's abilities.

@@ -93,7 +93,12 @@ class PromptScores(ArrowTables):
         return write_table(Path(path), self.items, force=force, option="--items")
 
     def __repr__(self) -> str:
-        shown = self.models[["model", "benchmark", "prompts", "mean", "sd"]].head(5).round(3).to_string(index=False)
+        shown = (
+            self.models[["model", "benchmark", "prompts", "mean", "sd"]]
+            .head(5)
+            .round(3)
+            .to_string(index=False, na_rep="-")
+        )
         return f"PromptScores({counted(len(self.models), 'model')}, {counted(len(self.items), 'item')})\n{shown}"
 
     def _repr_html_(self) -> str:

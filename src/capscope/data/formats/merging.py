@@ -1,4 +1,4 @@
-"""Join several studies into one: items are compared, answers of the same model and item follow one rule."""
+"""Merging of studies: items must agree; repeated answers of a model to an item follow one rule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,11 +34,11 @@ class Merged:
     study: Study
     """The study."""
     notes: tuple[str, ...] = ()
-    """What was repeated, renamed or left out, one sentence each."""
+    """Remarks on repeated, renamed and omitted rows, one sentence each."""
 
 
 def read_renames(path: Path | str) -> dict[str, str]:
-    """Read which models are to be called how.
+    """Read new names of models.
 
     Args:
         path: A table with the columns `from` and `to`.

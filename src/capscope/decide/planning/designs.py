@@ -169,7 +169,8 @@ def best_runs(components: VarianceComponents, prices: EvaluationPrices) -> int |
         return None
     of_items, of_runs = components.of("model x item"), components.of(RESIDUAL)
     run = prices.answer + prices.judgement
-    if of_items <= 0:
+    if of_items <= 0 or run <= 0:
+        # runs that cost nothing beat items that cost something, and more items beat more runs where both are free
         return MOST_RUNS if prices.item > 0 else 1
     return int(np.clip(round(float(np.sqrt(of_runs / of_items * prices.item / run))), 1, MOST_RUNS))
 

@@ -154,7 +154,7 @@ def variance_components(
     rows = TrialRows.of(study)
     names, runs_known = identified_components(rows)
     point = moment_estimates(rows, names)
-    anew = np.array([moment_estimates(rows.drawn(rng), names) for _ in range(draws)])
+    anew = np.array([_drawn_estimates(rows, names, rng) for _ in range(draws)])
     if np.ptp(rows.score) == 0:
         raise InputError(
             f"{study.name}: all scores are {rows.score[0]:g}, which does not say how much scores vary; a plan needs"
@@ -171,14 +171,26 @@ def variance_components(
         # copies of a model or item agree more than new ones would: the spread of the draws is used, not their mean
         shift = float(point[place]) - bounds.point
         value = max(0.0, float(point[place]))
-        lower, upper = max(0.0, bounds.lower + shift), max(0.0, bounds.upper + shift)
+        lower, upper = (float(end) for end in np.clip([bounds.lower + shift, bounds.upper + shift], 0, np.inf))
+        # a component below 0 in all draws is known as well as one at 0 would be
+        upper = bounds.upper - bounds.point if upper == lower else upper
         share = value / total
         of_share = bootstrap_interval(share, shares[:, place], clusters, level)
         ends = np.clip([of_share.lower + share - of_share.point, of_share.upper + share - of_share.point], 0, 1)
-        clipped = bool(point[place] < 0)
-        components.append(VarianceComponent(name, value, lower, upper, share, clipped, float(ends[0]), float(ends[1])))
+        of_share = min(float(ends[0]), share), max(float(ends[1]), share)
+        if of_share[0] == of_share[1]:
+            of_share = of_share[0], min(1.0, upper / total)
+        components.append(VarianceComponent(name, value, lower, upper, share, bool(point[place] < 0), *of_share))
     notes = _notes(components, runs_known, n_models)
     return VarianceComponents(tuple(components), runs_known, n_models, n_items, n_tasks, level, notes)
+
+
+def _drawn_estimates(
+    rows: TrialRows, names: tuple[str, ...], rng: np.random.Generator
+) -> Float[np.ndarray, " component"]:
+    """Components of a draw of models and items; NaN where sparse answers leave none in it."""
+    drawn = rows.drawn(rng)
+    return moment_estimates(drawn, names) if len(drawn.score) else np.full(len(names) + 1, np.nan)
 
 
 def identified_components(rows: TrialRows) -> tuple[tuple[str, ...], bool]:

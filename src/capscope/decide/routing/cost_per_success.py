@@ -5,7 +5,7 @@ intervals of both means and their correlation (MOVER: Donner & Zou, 2012), and k
 has no upper bound where a success rate of 0 is not excluded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,7 +62,7 @@ class SuccessCosts(ArrowTables):
 
     @property
     def head(self) -> str:
-        """The answer in one sentence."""
+        """The main result in one sentence."""
         free = int((self.table["cost_per_success"] == 0).sum())
         if free > 1:
             who = "all" if free == len(self.table) else f"{free} of"
@@ -129,6 +129,8 @@ def success_costs(
     again = {model: own for model, own in tries.items() if own.chances is not None}
     if not again:
         notes.append("no item was run again, so that budgets are for one attempt; repeat runs to price further ones")
+    elif uneven := _uneven_runs(items, again):
+        notes.append(uneven)
     grid = np.array(budgets) if len(budgets) else _grid(items.values(), more=bool(again))
     rows = pd.DataFrame([_row(model, own, level) for model, own in items.items()])
     tried = [_attempts(model, own, k, level) for model, own in again.items() for k in attempts]
@@ -150,6 +152,18 @@ def _chosen(responses: pd.DataFrame, cost: str | None, name: str) -> str:
         what = cost or " or ".join(COSTS)
         raise InputError(f"{name}: its answers have no {what}; import logs that hold them, or add such a column")
     return cost or there[0]
+
+
+def _uneven_runs(items: Mapping[str, pd.DataFrame], again: Collection[str]) -> str:
+    """Return the remark on models of which some have repeated runs and others have none; empty where all are alike."""
+    once = [model for model in items if model not in again]
+    if not once:
+        return ""
+    several = [f"{model} ({items[model]['runs'].mean():.3g} an item)" for model in again]
+    return (
+        f"repeated runs: {first_few(several, 3)}; none: {first_few(once, 3)}. A model without them counts one attempt"
+        " in every budget, so compare budgets and attempts only among models with repeated runs"
+    )
 
 
 def _by_item(own: pd.DataFrame, cost: str) -> pd.DataFrame:

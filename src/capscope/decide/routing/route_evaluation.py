@@ -17,7 +17,7 @@ from capscope.decide.routing.rules import WEIGHTS, RouteCurve, best_single, best
 from capscope.display import ArrowTables
 from capscope.embedding import text_vectors
 from capscope.errors import InputError, counted
-from capscope.intervals import normal_quantile
+from capscope.intervals import error_of_mean, normal_quantile
 
 TARGETS = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Targets that are tried."""
@@ -93,7 +93,7 @@ class RouteEvaluation(ArrowTables):
 
     @property
     def verdict(self) -> str:
-        """The answer in one sentence."""
+        """The main result in one sentence."""
         saving = self.routers[OURS].saving
         if not np.isfinite(saving):
             return "Routing does not reach the best single model's score on these requests"
@@ -331,11 +331,12 @@ def _target_row(
     row: dict[str, object] = {"target": target, "met": float(met.mean())}
     nan = float("nan")
     success = float(observed[met].mean()) if met.any() else nan
-    width = normal_quantile(level) * float(observed[met].std()) / np.sqrt(met.sum()) if met.any() else nan
+    error = (float(observed[met].std()) / np.sqrt(met.sum()) or error_of_mean(observed[met])) if met.any() else nan
+    width = normal_quantile(level) * error
     return row | {
         "success": success,
-        "lower": success - width,
-        "upper": success + width,
+        "lower": max(success - width, 0.0) if met.any() else nan,
+        "upper": min(success + width, 1.0) if met.any() else nan,
         "expected": float(expected[met].mean()) if met.any() else nan,
         "score": float(observed.mean()),
         "usd": usd,

@@ -15,7 +15,7 @@ from scipy.special import betaincinv, expit, logit
 
 from capscope.axes import FloatArray, ModelItem, RowIndex
 from capscope.decide.routing.evidence import RouteChances, RouteEvidence, RouteSettings
-from capscope.intervals import normal_quantile
+from capscope.intervals import error_of_mean, normal_quantile
 
 WEIGHTS = np.r_[0.0, np.geomspace(0.002, 30.0, 80)]
 """Weights of the cost: chance of success that is worth the mean cost of the best single model."""
@@ -215,7 +215,7 @@ class RouteCurve:
         picked = [of_choice(score, choice) for choice in (*choices, cheapest)]
         usd = np.array([of_choice(cost, choice).mean() for choice in (*choices, cheapest)])
         mean = np.array([values.mean() for values in picked])
-        width = normal_quantile(level) * np.array([values.std(ddof=1) for values in picked]) / np.sqrt(score.shape[1])
+        width = normal_quantile(level) * np.array([error_of_mean(values) for values in picked])
         return cls(usd, mean, np.clip(mean - width, 0, 1), np.clip(mean + width, 0, 1))
 
     def score_at(self, usd: FloatArray | float) -> FloatArray:

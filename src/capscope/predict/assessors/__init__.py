@@ -3,8 +3,9 @@
 To add one, write a module with an `AssessorEntry` and add one line to `FAMILY`.
 """
 
+from capscope.axes import ModelItem
 from capscope.data import AgentDesign
-from capscope.members import entries
+from capscope.members import family
 from capscope.predict.assessor import AssessorEntry
 from capscope.predict.features import ItemFeatures
 
@@ -32,26 +33,25 @@ FAMILY = (
 """The members, as ``module:entry``, in the order in which they are listed and run."""
 
 
-ASSESSORS: dict[str, AssessorEntry] = {entry.name: entry for entry in entries(__name__, FAMILY, AssessorEntry)}
+ASSESSORS: dict[str, AssessorEntry] = family(__name__, FAMILY, AssessorEntry)
 """Assessors by the name that `capscope evaluate --assessor` takes."""
 
 DEFAULT = "stacked"
 """The assessor that predicts where none is named."""
 
 
-def usable(features: ItemFeatures, agents: AgentDesign | None = None, *, confidence: bool = False) -> tuple[str, ...]:
+def usable(
+    features: ItemFeatures, agents: AgentDesign | None = None, confidence: ModelItem | None = None
+) -> tuple[str, ...]:
     """Return the assessors that work with what a study holds, but for those run on request.
 
     Args:
         features: Features of the items.
-        agents: Parts of the agents, such as scaffold; None where subjects are plain models.
-        confidence: Whether answers have a confidence.
+        agents: Parts of the agents; None where subjects are plain models.
+        confidence: Own confidence by model and item; None where none is stated.
     """
-    return tuple(
-        name
-        for name, entry in ASSESSORS.items()
-        if not entry.on_request and entry.works_with(features, agents, confidence=confidence)
-    )
+    offered = (entry for entry in ASSESSORS.values() if not entry.on_request)
+    return tuple(entry.name for entry in offered if entry.works_with(features, agents, confidence))
 
 
 __all__ = ["ASSESSORS", "DEFAULT", "FAMILY", "usable"]

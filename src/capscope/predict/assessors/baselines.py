@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capscope.predict.answer_statistics import base_rate, item_sums, model_means, residual_sd
+from capscope.predict.answer_statistics import base_rate, base_rate_error, item_sums, model_means, residual_sd
 from capscope.predict.assessor import AssessorEntry, ChanceTable, FittedAssessor, Training
 
 
@@ -18,7 +18,7 @@ class BaseRateAssessor:
         rate = base_rate(responses)
         shape = (len(responses.models), len(responses.items))
         sd = residual_sd(responses, np.full(len(responses.score), rate))
-        return ChanceTable(np.full(shape, rate), np.full(shape, sd))
+        return ChanceTable(np.full(shape, rate), np.full(shape, max(sd, base_rate_error(responses))))
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class MeanAssessor:
         """Average each model's scores."""
         responses = training.responses
         mean = model_means(responses)
-        sd = residual_sd(responses, mean[responses.model_index])
+        sd = max(residual_sd(responses, mean[responses.model_index]), base_rate_error(responses))
         shape = (len(responses.models), len(responses.items))
         return ChanceTable(np.broadcast_to(mean[:, None], shape), np.full(shape, sd))
 
@@ -50,7 +50,8 @@ class ItemMeanAssessor:
         sd_of_new = residual_sd(responses, np.full(len(responses.score), rate))
         # standard error of the log-odds of a share from so many trials
         error = 1 / np.sqrt((trials + self.strength) * np.maximum(mean * (1 - mean), 1e-12))
-        sd = np.minimum(np.where(trials > 0, error, sd_of_new), max(sd_of_new, 1e-9))
+        sd_of_new = max(sd_of_new, base_rate_error(responses))
+        sd = np.minimum(np.where(trials > 0, error, sd_of_new), sd_of_new)
         shape = (len(responses.models), len(responses.items))
         return ChanceTable(np.broadcast_to(mean, shape), np.broadcast_to(sd, shape))
 

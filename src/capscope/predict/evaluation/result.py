@@ -29,7 +29,7 @@ MEANING = (
     "log-loss: mean surprise at what happened, in nats; 0 is perfect, 0.693 is a coin, lower is better\n"
     "AUROC: chance that a success had a higher predicted chance than a failure; 0.5 is a coin, 1 is perfect"
 )
-"""What stands under the table."""
+"""Legend of the table."""
 ITEM_SPLITS = ("id", "task", "benchmark")
 """Splits that hold out items and keep the models."""
 BELOW_A_COIN = (
@@ -207,7 +207,7 @@ class Evaluation:
             f" {counted(self.folds, 'fold')} by {self.split}{seeds}"
         )
         table = self.table()[["assessor", *SHOWN, "seconds"]]
-        rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+        rows = table.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}")
         lines = [head, *self.notes, rows, MEANING, *self._notes_on_means()]
         if self.differences:
             lines.append(f"log-loss less that of {self.differences.reference}, 95 % interval over tasks:")
@@ -229,7 +229,7 @@ class Evaluation:
             f" {counted(self.n_items, 'item')}, {counted(self.folds, 'fold')}"
         )
         table = self.table()[["assessor", "log_loss", "auroc", "ece", "benchmark_mae"]]
-        rows = table.to_string(index=False, float_format=lambda number: f"{number:.3f}")
+        rows = table.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.3f}")
         return "\n".join([head, *self.notes, rows, f"Verdict: {self.verdict}."])
 
     def _repr_html_(self) -> str:

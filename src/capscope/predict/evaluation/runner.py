@@ -97,8 +97,7 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
     study = study if isinstance(study, Study) else Study.load(study)
     data = EvaluationData.of(study, annotator, embedder)
     layout = data.layout
-    able = usable(layout.features, layout.agents, confidence=layout.confidence is not None)
-    names = list(dict.fromkeys(assessors or able))
+    names = list(dict.fromkeys(assessors or usable(layout.features, layout.agents, layout.confidence)))
     return _Run(data, settings, names, _reference(reference, names)).evaluation(data.plan(study, settings), progress)
 
 

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 
 from capscope.axes import FloatArray, ModelItem, RowFloats, RowIndex
 from capscope.fit import attenuated, log_likelihood
-from capscope.intervals import quantile_bounds
+from capscope.intervals import bounds_with
 from capscope.predict.outcomes import row_groups
 from capscope.predict.scores.benchmark_effect import OFFSETS, Curve, EffectSd, LogOddsRows, score_curve
 from capscope.predict.scores.expected import ExpectedScores
@@ -167,9 +167,10 @@ def labelled_scores(
     weights = offset_posterior(log_odds, labels, prior)
     n_models = len(log_odds.mean)
     scored = [_one_model(log_odds, labels, m, weights[m], rng) for m in range(n_models)]
-    lower, upper = quantile_bounds(np.array([draws for _, draws in scored]), level)
+    score = np.array([mean for mean, _ in scored])
+    lower, upper = bounds_with(score, np.array([draws for _, draws in scored]), level)
     count = np.bincount(labels.model, minlength=n_models)
-    return pd.DataFrame({"score": [mean for mean, _ in scored], "lower": lower, "upper": upper, "labels": count})
+    return pd.DataFrame({"score": score, "lower": lower, "upper": upper, "labels": count})
 
 
 def _one_model(
