@@ -111,7 +111,7 @@ class Quantity:
     unit: str = ""
     """Words or symbols after it."""
     others: frozenset[Fraction] = frozenset()
-    """Values that the same characters may also stand for."""
+    """Other values that the same characters can mean (1,234 is 1234 or 1.234)."""
 
     @property
     def share(self) -> Fraction:
