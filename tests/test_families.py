@@ -17,8 +17,8 @@ MODULE = re.compile(r"New module `(?P<path>[^`]+)`:\n\n```python\n(?P<code>.*?)`
 LINE = re.compile(
     r"(?:New lines? in `(?P<path>[^`]+)`, below|and below) `(?P<anchor>[^\n]+)`:\n\n```text\n(?P<line>.*?)```", re.S
 )
-LONGEST_LINES = 2
-"""Lines that a member may need in its family's list: the entry, and its import."""
+LONGEST_LINES = 1
+"""Lines that a member may need in its family's list."""
 
 PROGRAM = """
 import contextlib, io, json, sys

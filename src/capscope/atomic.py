@@ -1,4 +1,4 @@
-"""Put complete content in the place of old content in one step of the file system, force it to disk, and hold locks."""
+"""File system primitives of atomic writing: temporary siblings, atomic replacement, flushing to disk, and locks."""
 
 import ctypes
 import errno
@@ -59,7 +59,7 @@ def flush(path: Path) -> None:
 
 
 def swap(complete: Path, target: Path) -> None:
-    """Put a complete folder in the place of the target, in one step where the system has one.
+    """Replace the target by a complete folder, atomically where the system supports it.
 
     Args:
         complete: Folder with the new content; the old content is left there where both were exchanged.

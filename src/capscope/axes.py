@@ -1,4 +1,4 @@
-"""The axis words, always in this order, and the array types that carry them.
+"""Names of array axes in their fixed order, and array types with these axes.
 
 model  one AI model (the *subject* of item response theory)
 item   one benchmark instance

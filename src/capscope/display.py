@@ -1,4 +1,4 @@
-"""How results show themselves in a Python session, and how their tables leave it: reprs, HTML, Arrow."""
+"""Display of results in Python sessions and notebooks (reprs, HTML tables), and export of their tables to Arrow."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass

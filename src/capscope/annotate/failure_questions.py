@@ -19,7 +19,7 @@ from capscope.data.formats import Transcript
 from capscope.endpoint import ChatRequest, Messages, Question, Sampling, call_key
 
 FAILURE_PROMPT = "1"
-"""Part of every ledger key: a changed wording asks anew."""
+"""Version of the prompt, part of every ledger key."""
 MOST_CAUSES = 3
 STEP_CHARACTERS = 4_000
 """Characters of a step that are shown: its beginning and its end."""
@@ -27,7 +27,7 @@ TRANSCRIPT_CHARACTERS = 200_000
 """Characters of a transcript that are shown, about 50,000 tokens; steps of a longer one are cut further."""
 SHORTEST_STEP = 200
 REPLY_TOKENS = 350
-"""Tokens reckoned for a reply."""
+"""Estimated tokens of a reply."""
 
 _TASK = """You read the record of a run in which an agent failed at a task, and say where it failed and on which demand.
 
@@ -64,7 +64,7 @@ class FailureCause:
 
 @dataclass(frozen=True)
 class ParsedCauses:
-    """What one reply says about a run."""
+    """Causes in one reply."""
 
     causes: tuple[FailureCause, ...] = ()
     """The causes; none where the reply names none."""

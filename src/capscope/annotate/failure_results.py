@@ -1,4 +1,4 @@
-"""What a search for the causes of failures gives: a table of causes, a report, and shares of demands."""
+"""Results of a search for causes of failures: a table of causes, a report, and shares of demands."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,10 +19,10 @@ COLUMNS = ("model", "item_id", "run", "step", "rubric", "confidence", "agreement
 
 @dataclass(frozen=True)
 class FailureReport:
-    """What a run over transcripts did."""
+    """Report of a run over transcripts."""
 
     annotator: str
-    """Who judged."""
+    """Name of the judge."""
     runs: int
     """Runs in the logs."""
     failed_runs: int
@@ -46,7 +46,7 @@ class FailureReport:
     problems: dict[str, int]
     """Why replies could not be read or did not come, with counts."""
     warnings: tuple[str, ...] = ()
-    """What makes the causes doubtful."""
+    """Reasons to doubt the causes."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -77,9 +77,9 @@ class Failures(ArrowTables):
     judged: pd.DataFrame = field(repr=False)
     """The failed runs with a reply: `model`, `item_id`, `run`, `steps`."""
     report: FailureReport
-    """What was done."""
+    """Report of the run."""
     stop: CapscopeError | None = None
-    """Why the run ended before all was asked."""
+    """Error that ended the run early."""
 
     def by_demand(self, by: str = "model") -> pd.DataFrame:
         """Return how failures divide among demands.
@@ -127,7 +127,7 @@ def cause_tables(
     Args:
         failed: The failed runs.
         replies: By place of a run, the causes that each of its replies names.
-        annotator: Who judged.
+        annotator: Name of the judge.
     """
     causes: list[dict[str, object]] = []
     judged: list[dict[str, object]] = []
@@ -162,7 +162,7 @@ def _pooled(replies: Sequence[tuple[FailureCause, ...]]) -> list[tuple[FailureCa
 
 
 def doubts(failed: Sequence[Transcript], samples: int) -> tuple[str, ...]:
-    """Return what makes causes doubtful.
+    """Return reasons to doubt the causes.
 
     Args:
         failed: The failed runs.

@@ -1,4 +1,4 @@
-"""Where runs of agents failed, by demand: the decisive step of each failed transcript, judged by a language model."""
+"""Causes of failed agent runs: the decisive step and demand of each failed transcript, judged by a language model."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -34,13 +34,13 @@ UNANSWERED = ("claimed", "batched", "failed")
 
 
 class FailureAnnotator:
-    """Asks a language model where failed runs went wrong; replies are kept in a ledger as those of ratings are."""
+    """Asks a language model for the causes of failed runs; replies are stored in a ledger."""
 
     def __init__(self, settings: AnnotatorSettings, rubrics: RubricSet, below: float = FAILED_BELOW) -> None:
         """Take the settings; nothing is asked before `run`.
 
         Args:
-            settings: Settings of the ``openai`` annotator; those of single rubrics mean nothing here.
+            settings: Settings of the ``openai`` annotator; `joint` and `logprobs` are not used.
             rubrics: The demands.
             below: Score under which a run counts as failed.
 
@@ -82,7 +82,7 @@ class FailureAnnotator:
         return replace(plan, flagged=dict(Counter(flag.kind for flag in flags)))
 
     def run(self, runs: Sequence[Transcript], progress: Progress | None = None) -> Failures:
-        """Ask what the ledger cannot answer, and read all replies.
+        """Ask the questions without a reply in the ledger, and read all replies.
 
         Args:
             runs: Runs with their messages.
@@ -190,7 +190,7 @@ def find_failures(  # noqa: PLR0913 - every setting is a keyword with a default
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Failures:
-    """Ask a language model where failed runs of agents went wrong: which step, which demand, with what confidence.
+    """Ask a language model for the causes of failed agent runs: step, demand and confidence.
 
     Args:
         runs: Inspect logs (`.eval`, `.json`) or folders of them, or transcripts.
@@ -211,10 +211,10 @@ def find_failures(  # noqa: PLR0913 - every setting is a keyword with a default
         usd_out: Price of a million tokens written, in US dollars.
         max_usd: US dollars that this run may spend.
         max_usd_total: US dollars that all runs on the ledger may spend together.
-        max_failures: Failures in a row of one cause, or unreadable replies from the start, that end the run.
+        max_failures: Number of consecutive failures of one cause, or of unreadable first replies, that ends the run.
         ledger: File of replies; by default in the working folder.
         progress: Called while the run goes on.
-        seed: Seed of the chance in retry pauses.
+        seed: Seed of the random retry pauses.
 
     Returns:
         The causes and a report.

@@ -1,8 +1,8 @@
-"""Several annotators into one level with its uncertainty: an ordinal latent-class model with severities.
+"""Fusion of several annotators into one level with its uncertainty: an ordinal latent-class model with severities.
 
-Each item has a true level from 0 to 5 on a rubric. An annotator's chance of saying k where the truth is z falls off as
-a normal curve around z plus the annotator's severity, with a width of the annotator's own: Dawid and Skene's model
-(1979) with two numbers for each annotator in place of a full table, estimated by expectation and maximisation.
+Each item has a true level z from 0 to 5 on a rubric. The probability that an annotator rates k is proportional to a
+normal density at k with mean z plus the annotator's severity, and the annotator's standard deviation (width). This is
+the model of Dawid & Skene (1979) with two parameters per annotator instead of a confusion matrix, fitted by EM.
 """
 
 from collections.abc import Sequence
@@ -21,21 +21,21 @@ from capscope.errors import InputError, counted
 ROUNDS = 60
 CLOSE = 1e-4
 PRIOR_SEVERITY = 1.0
-"""Standard deviation of severities, in levels, before any data."""
+"""Prior standard deviation of severities, in levels."""
 PRIOR_WIDTH = (0.8, 0.5)
-"""Typical width in levels, and the standard deviation of its logarithm."""
+"""Prior median of the width in levels, and prior standard deviation of its logarithm."""
 
 Counts = Float[np.ndarray, "6 6"]
 
 
 @dataclass(frozen=True)
 class AnnotatorTraits:
-    """One annotator on one rubric."""
+    """Severity and width of one annotator on one rubric."""
 
     annotator: str
-    """Who."""
+    """Name of the annotator."""
     rubric: str
-    """On which rubric."""
+    """Code of the rubric."""
     severity: float
     """Levels by which it rates above the others; severities of a rubric sum to zero."""
     width: float
@@ -46,7 +46,7 @@ class AnnotatorTraits:
 
 @dataclass(frozen=True)
 class Fusion(ArrowTables):
-    """Fused labels and what was learnt about the annotators."""
+    """Fused labels, with severity and width of the annotators."""
 
     labels: pd.DataFrame = field(repr=False)
     """Rows of a demands table by the annotator ``fused``: posterior mean, its standard deviation, the top chance."""
@@ -171,7 +171,7 @@ def _traits(counts: Counts, start: tuple[float, float]) -> tuple[float, float]:
 
 
 def _centred(traits: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Nothing in the data tells where zero severity lies, so the mean annotator defines it."""
+    """Centre the severities: only differences between annotators are identified."""
     mean = float(np.mean([severity for severity, _ in traits]))
     return [(severity - mean, width) for severity, width in traits]
 

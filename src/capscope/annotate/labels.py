@@ -1,4 +1,4 @@
-"""Labels in a study's tables: marked with their rubric's hash, versions never mixed silently, nobody's rows lost."""
+"""Labels in a study's tables, with the hash of their rubric, by which versions of a rubric are kept apart."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,10 +1,9 @@
-"""The local annotator's model: an ordinal probit on a Gaussian process over what items look like.
+"""The local annotator's model: an ordinal probit on a Gaussian process over item features.
 
-The process adds an effect of the benchmark, one of the task, a smooth function of the embedding and one of the text's
-shape, the last two partly shared by all tasks and partly each task's own. Its settings are chosen for each rubric by
-leave-one-out error, which a Gaussian process has in closed form (Rasmussen & Williams, 2006, section 5.4.2). Cut points
-turn the process into chances of the levels 0 to 5; they are fitted to the left-out predictions, so that the chances
-are calibrated and not those of a memory.
+The process is the sum of effects of benchmark and task, and of smooth functions of the embedding and of simple text
+traits (length, symbols, ...), each partly shared by all tasks and partly specific to a task. Hyperparameters are chosen
+for each rubric by leave-one-out error in closed form (Rasmussen & Williams, 2006, section 5.4.2). Cut points convert
+the process to probabilities of the levels 0 to 5; they are fitted to leave-one-out predictions, for calibration.
 """
 
 import re
@@ -20,11 +19,11 @@ from capscope.data import task_labels
 from capscope.errors import FitError, counted
 
 FEWEST = 20
-"""Labelled items below which there is nothing to learn from."""
+"""Fewest labelled items."""
 MOST = 2000
-"""Labelled items beyond which a random part is used: time grows with their cube."""
+"""Largest number of labelled items, of which a random sample is used; time grows with their cube."""
 TAIL = 0.025
-"""Share of the labelled items that would be outside the support when left out themselves."""
+"""Share of the labelled items that are outside the support when left out."""
 OPTION = re.compile(r"\([A-Z]\)|^[A-Z][.)]\s", re.MULTILINE)
 TINY = 1e-6
 
@@ -38,7 +37,7 @@ class TextFeatures:
     vector: Float[np.ndarray, "item feature"]
     """Embedding of unit length."""
     traits: Float[np.ndarray, "item trait"]
-    """Traits of the text's shape, unscaled."""
+    """Text traits (see `text_traits`), unscaled."""
     benchmark: Int[np.ndarray, " item"]
     """Number of the benchmark."""
     task: Int[np.ndarray, " item"]
@@ -73,7 +72,7 @@ def item_features(items: pd.DataFrame, vectors: np.ndarray) -> TextFeatures:
 
 
 def text_traits(text: str) -> list[float]:
-    """Describe the shape of a text: length, lines, words, digits, capitals, symbols, questions, quotes, options."""
+    """Return traits of a text: length, lines, words, digits, capitals, symbols, questions, quotes, options."""
     words = text.split() or [""]
     length = max(len(text), 1)
     return [
@@ -154,15 +153,15 @@ def _link(theta: np.ndarray) -> OrdinalLink:
 
 @dataclass(frozen=True)
 class Kernel:
-    """How alike two items are expected to be."""
+    """Covariance function of items."""
 
     vector_scale: float
-    """Distance of embeddings over which likeness fades; unit vectors are at most 2 apart."""
+    """Length scale of embeddings; unit vectors have a distance of at most 2."""
     trait_scale: float
-    """The same for standardised shape traits, per trait."""
+    """Length scale of standardised text traits, per trait."""
 
     def between(self, left: TextFeatures, right: TextFeatures) -> Float[np.ndarray, "left right"]:
-        """Return the likeness of every pair; shapes must be standardised alike.
+        """Return the covariance of every pair; traits must be standardised in the same way.
 
         Args:
             left: Features of some items, one row each.
@@ -180,7 +179,7 @@ class Kernel:
 
     @property
     def at_zero(self) -> float:
-        """Return the likeness of an item with itself."""
+        """Return the prior variance of an item."""
         return 0.3 + 1 + 1 + 0.5
 
 
@@ -191,7 +190,7 @@ SUPPORT_KERNEL = Kernel(0.8, 1.5)
 
 @dataclass(frozen=True)
 class LevelForecast:
-    """What the local annotator says about items."""
+    """Predicted level probabilities of items."""
 
     items: tuple[str, ...]
     """Ids on the item axis."""
@@ -200,7 +199,7 @@ class LevelForecast:
     probability: Float[np.ndarray, "item dim level"]
     """Chance of each level."""
     supported: Bool[np.ndarray, " item"]
-    """False where the item is too unlike everything labelled: the annotator abstains."""
+    """False where the item is too far from the labelled items, and gets no label."""
     spread: Float[np.ndarray, "dim two"]
     """Offset and slope that give expectations the mean and spread of the labels learnt from."""
 
@@ -223,7 +222,7 @@ class LevelForecast:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues and eigenvectors of a kernel over the labelled items; any noise can be added to it at no cost."""
+    """Eigendecomposition of a kernel over the labelled items, shared by all noise variances."""
 
     values: Float[np.ndarray, " labelled"]
     """Eigenvalues."""
@@ -250,9 +249,9 @@ class Process:
     """The process of one rubric."""
 
     kernel: Kernel
-    """Likeness of items."""
+    """Covariance function."""
     noise: float
-    """Variance of a label that no item can explain, relative to the kernel's."""
+    """Noise variance of a label, relative to the kernel's variance."""
     mean: float
     """Mean level of the labelled items."""
     weight: Float[np.ndarray, " labelled"]
@@ -272,9 +271,9 @@ class LocalModel:
     dims: tuple[str, ...]
     """Rubric codes on the dimension axis."""
     trained_on: TextFeatures
-    """The labelled items, shapes standardised."""
+    """The labelled items, with standardised traits."""
     trait_mean: Float[np.ndarray, " trait"]
-    """Mean of each shape trait over the labelled items."""
+    """Mean of each trait over the labelled items."""
     trait_sd: Float[np.ndarray, " trait"]
     """Their standard deviation."""
     processes: tuple[Process, ...]
@@ -351,7 +350,7 @@ def _scaled(features: TextFeatures, mean: np.ndarray, sd: np.ndarray) -> TextFea
 
 
 def _fit_processes(spectra: dict[Kernel, Spectrum], levels: ItemDim) -> tuple[Process, ...]:
-    """Try every kernel and noise, and keep for each rubric what predicts left-out items best."""
+    """Choose kernel and noise variance for each rubric by leave-one-out error."""
     centred = levels - levels.mean(axis=0)
     choices = [(kernel, noise) for kernel in KERNELS for noise in NOISES]
     errors = [

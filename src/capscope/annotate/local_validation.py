@@ -1,4 +1,4 @@
-"""How well the local annotator agrees with the one it learns from, on items that it was not shown."""
+"""Cross-validation of the local annotator: agreement with its reference on held-out items."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """How the local annotator agrees with the one it learns from, on items it was not shown."""
+    """Agreement of the local annotator with its reference on held-out items."""
 
     items: int
     """Labelled items."""
@@ -104,7 +104,7 @@ def _held_out(
         out = np.asarray(fold == number)
         if (~out).sum() < FEWEST:
             continue
-        # What is drawn is drawn here, in the order of the folds, so that the numbers do not hang on the processes.
+        # all random draws are made here, in the order of the folds, so that results do not depend on the processes
         rows = np.flatnonzero(~out)[learnable_rows(levels[~out], rng)]
         parts.append(out)
         tasks.append(HeldOutFold(features.take(rows), levels[rows], dims, features.take(out)))

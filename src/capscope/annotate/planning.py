@@ -1,8 +1,8 @@
-"""Size and price of an annotation run before anything is asked, and its division into shards.
+"""Plan of an annotation run (size and price), and its division into shards.
 
-A shard holds the items of one part of a stable hash, has a ledger of its own and a share of the limits, and runs on any
-machine. `merge_ledgers` unites what the shards paid for; a run without a shard on the united ledger then writes all
-labels and asks only what is left.
+A shard is a subset of items by a hash of their ids, with its own ledger and its share of the limits; it runs on any
+machine. `merge_ledgers` merges the shards' ledgers; a run without a shard on the merged ledger then writes all labels
+and asks only the questions that are left.
 """
 
 import re
@@ -47,7 +47,7 @@ class AnnotationPlan:
     price_source: str = ""
     """Where prices come from; empty where unknown."""
     flagged: dict[str, int] | None = None
-    """Items that speak to the annotator, by what they do."""
+    """Number of items with text that addresses the annotator, by kind."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -68,14 +68,14 @@ class AnnotationPlan:
         )
 
     def confirm(self, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
-        """Ask for a yes where the run is dear; an unknown price asks nothing.
+        """Require confirmation of an expensive run; a run of unknown price needs none.
 
         Args:
-            confirmed: Whether the user said yes.
-            above: Dollars from which a yes is needed.
+            confirmed: Whether the user has confirmed.
+            above: US dollars above which confirmation is required.
 
         Raises:
-            ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
+            ConfirmationNeeded: The estimate exceeds `above` without confirmation.
         """
         refuse_unconfirmed(self.usd, counted(self.to_ask, "question"), confirmed=confirmed, above=above)
 
@@ -83,7 +83,7 @@ class AnnotationPlan:
 def plan_job(
     job: RatingJob, without_text: int, is_done: Callable[[str], bool], prices: Prices | None, flagged: dict[str, int]
 ) -> AnnotationPlan:
-    """Add up what the questions of a job would take.
+    """Sum the tokens and prices of a job's questions.
 
     Args:
         job: The job.
@@ -104,10 +104,10 @@ def add_up(
     is_done: Callable[[str], bool],
     prices: Prices | None,
 ) -> AnnotationPlan:
-    """Add up what questions would take.
+    """Sum the tokens and prices of questions.
 
     Args:
-        annotator: Who is asked.
+        annotator: Name of the annotator.
         items: Number of items that the questions are about.
         questions: Pairs of item and question.
         is_done: Whether the ledger holds the reply to a key.

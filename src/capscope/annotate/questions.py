@@ -19,7 +19,7 @@ from capscope.endpoint import ChatRequest, Messages, Question, Sampling, call_ke
 from capscope.errors import InputError
 
 PROMPT_VERSION = "1"
-"""Part of every ledger key: a changed wording asks anew."""
+"""Version of the prompts, part of every ledger key."""
 
 _TASK = """You rate how much of one ability a task demands of whoever solves it, on the scale below. \
 Rate the task, not how well you or anyone else would do on it, and do not solve it further than the rating needs.
@@ -59,7 +59,7 @@ def joint_messages(rubrics: Sequence[Rubric], item_text: str) -> Messages:
 
 
 def options_messages(rubric: Rubric, item_text: str) -> Messages:
-    """Ask among how many answers a guesser would choose."""
+    """Ask for the number of options among which a guess would choose."""
     form = (
         'Reply with one JSON object and nothing else: {"reasoning": "one or two sentences", "options": k}, '
         'k being a whole number of at least 1, or "open".'
@@ -123,14 +123,14 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 Kind = Literal["level", "joint", "options"]
 
 REPLY_TOKENS = 200
-"""Tokens reckoned for the reasoning and level of one reply."""
+"""Estimated tokens of reasoning and level in one reply."""
 TOKENS_PER_JOINT_LEVEL = 40
-"""Tokens reckoned for each further rubric of a joint reply."""
+"""Estimated tokens of each further rubric in a joint reply."""
 
 
 @dataclass(frozen=True)
 class RatingJob:
-    """What a language model is asked to rate, and how."""
+    """Items, rubrics and sampling settings of a run."""
 
     rubrics: RubricSet
     """The scales; control variables among them are asked for as numbers of options."""
@@ -175,7 +175,7 @@ class RatingQuestion:
 
     @property
     def reply_tokens(self) -> int:
-        """Return the tokens reckoned for its reply."""
+        """Return the estimated tokens of its reply."""
         return REPLY_TOKENS + TOKENS_PER_JOINT_LEVEL * (len(self.rubrics) - 1)
 
     def question(self) -> Question:
@@ -214,7 +214,7 @@ def make_job(
     joint: bool = False,
     limit: int | None = None,
 ) -> RatingJob:
-    """Say what is to be rated.
+    """Return the questions to rate a study's items.
 
     Args:
         study: A study whose items have texts.

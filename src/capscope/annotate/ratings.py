@@ -1,4 +1,4 @@
-"""From replies to ratings: a level with its uncertainty for each item and rubric, or why there is none."""
+"""Ratings from replies: a level with its uncertainty for each item and rubric, or the reason why there is none."""
 
 import re
 from collections import defaultdict
@@ -69,7 +69,7 @@ class Unread:
 
 @dataclass(frozen=True)
 class Collected:
-    """Everything the ledger says about a job."""
+    """All replies of a job in the ledger."""
 
     ratings: tuple[Rating, ...]
     """Levels."""

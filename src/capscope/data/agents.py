@@ -1,4 +1,4 @@
-"""Agents: a model in a scaffold at an effort. Their design, crossed or nested, and what it can tell apart."""
+"""Agents (a model in a scaffold at an effort): their crossed or nested design, and the effects that it identifies."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,23 +17,23 @@ from capscope.errors import InputError, first_few
 
 MODEL = "model"
 SEPARATOR = " + "
-"""Stands between the parts of an agent's name."""
+"""Separator of the parts of an agent's name."""
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Usual names of efforts, from least to most; other efforts are ordered where they are numbers."""
 MOST_LINKS = 400
-"""Number of agents up to which single links between sets of agents are looked for."""
+"""Largest number of agents for which single links between sets of agents are searched."""
 
 
 @dataclass(frozen=True)
 class AgentDesign:
-    """Which parts each subject of a fit is made of, and which differences between parts the design can show."""
+    """Parts (model, scaffold, effort) of each subject of a fit, and the identified differences between parts."""
 
     subjects: tuple[str, ...]
     """Names on the subject axis."""
     parts: Mapping[str, tuple[str, ...]]
     """Name of each subject's part, by factor: ``model``, and the facets that vary."""
     verdict_correlation: float = 0.0
-    """Correlation of errors between subjects that are one agent before several judges, who scored the same answers."""
+    """Error correlation of subjects that are the same agent scored by different judges on the same answers."""
 
     def at(self, index: np.ndarray) -> "AgentDesign":
         """Return the design of the chosen subjects, by index or mask."""
@@ -79,7 +79,7 @@ class AgentDesign:
         return np.array([order[old] for old in number.ravel().tolist()], dtype=np.int64)
 
     def statements(self) -> list[str]:
-        """Say which factors are crossed or nested, and what cannot be told apart, one sentence each."""
+        """Sentences on crossed and nested factors, and on effects that the design does not identify."""
         if not self.factors or len(self.parts) < 2:
             return []
         lines = [f"{len(self.subjects)} agents: " + " x ".join(f"{len(self.names(f))} {f}s" for f in self.parts)]
@@ -112,7 +112,7 @@ class AgentDesign:
         return [f"{factor}s can be compared only within {len(sets)} sets: {shown}"]
 
     def _links(self) -> list[str]:
-        """Agents without which parts that can be compared fall into more sets, where both parts have others too."""
+        """Agents whose removal would split a set of comparable parts."""
         if len(self.subjects) > MOST_LINKS or "scaffold" not in self.factors or MODEL not in self.factors:
             return []
         edges = list(dict.fromkeys(zip(self.parts[MODEL], self.parts["scaffold"], strict=True)))
@@ -133,7 +133,7 @@ class AgentDesign:
         return stored | ({"verdict_correlation": self.verdict_correlation} if self.verdict_correlation else {})
 
     def error_covariance(self, variance: FloatArray) -> FloatArray:
-        """Return the covariance of the subjects' errors: those of one agent before several judges are correlated.
+        """Return the covariance of the subjects' errors, which are correlated for one agent with several judges.
 
         Args:
             variance: Variance of each subject's error.
@@ -239,7 +239,7 @@ def _agent_of(study: Study, design: AgentDesign, agent: str | None, name: str) -
 
 
 def pooled_agents(study: Study, names: Sequence[str]) -> tuple[str, ...]:
-    """Say which of these models come in several scaffolds or efforts, whose answers are pooled.
+    """Return a line on each of these models that comes in several scaffolds or efforts, whose answers are pooled.
 
     Args:
         study: A study with responses.
@@ -263,13 +263,13 @@ def pooled_agents(study: Study, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def subjects_of(study: Study, facets: Sequence[str]) -> tuple[Study, AgentDesign | None]:
-    """Return the study with its subjects as models, and what they are made of; None where no facet varies.
+    """Return the study with its subjects as models, and their design (None where no facet varies).
 
-    Several judges of one answer are no several answers: see `one_answer_each`.
+    Scores of one answer by several judges are pooled, see `one_answer_each`.
 
     Args:
         study: A study with responses.
-        facets: Facets that make subjects of one model; with none, answers are pooled by model.
+        facets: Facets whose values make different subjects of one model; with none, answers are pooled by model.
     """
     study = one_answer_each(study, facets)
     if not facets:
@@ -315,7 +315,7 @@ def effort_ranks(names: Sequence[str]) -> dict[str, float] | None:
 
 
 def design_remarks(study: Study) -> list[str]:
-    """Say how models, scaffolds, efforts, prompts and judges are crossed, and what cannot be told apart.
+    """Return remarks on the crossing of models, scaffolds, efforts, prompts and judges, and on unidentified effects.
 
     Args:
         study: A study; one without responses or varying facets gives no remark.
@@ -340,7 +340,7 @@ def _splits(responses: pd.DataFrame, varying: Sequence[str]) -> bool:
 
 
 def _names(parts: pd.DataFrame, *, split: bool) -> np.ndarray:
-    """Names of agents: the model alone where it says all, else model, scaffold and effort."""
+    """Names of agents: the model where it is unambiguous, else model, scaffold and effort."""
     name = parts[MODEL].to_numpy(dtype=object)
     if split:
         for column in parts.columns[1:]:

@@ -191,7 +191,7 @@ def _at(index: tuple[str, ...], values: ItemDim, items: tuple[str, ...]) -> Item
 
 
 def _disagreement(demands: pd.DataFrame, items: tuple[str, ...], dims: tuple[str, ...]) -> ItemDim:
-    """Standard error of each mean level, from how far annotators of the same cells disagree beside their severity.
+    """Standard error of each mean level, from the disagreement of annotators without their severity.
 
     The variance is pooled over the cells of a rubric, since two ratings say little about one cell; a cell with one
     rating has the error of a single rating. It is 0 with one annotator, or with fused levels.
@@ -204,7 +204,7 @@ def _disagreement(demands: pd.DataFrame, items: tuple[str, ...], dims: tuple[str
 
 
 def severity(demands: pd.DataFrame) -> RowFloats:
-    """Estimate for each row by how many levels its annotator rates above the others on its rubric.
+    """Estimate the severity of each row's annotator: how many levels it rates above the others on the rubric.
 
     An additive model of cell and annotator: annotators are compared on the items that they have in common, and those
     without common items count as equal. The severities on a rubric sum to zero and are shrunk towards it by
@@ -235,7 +235,7 @@ def _severity_on_rubric(item: np.ndarray, rater: np.ndarray, level: np.ndarray) 
     count = csr_matrix((np.ones(len(level)), (item, rater)), shape=shape)
     n_ratings = np.bincount(item)
     above = level - (np.bincount(item, level) / n_ratings)[item]
-    # the items' own effects are solved for, what is left are the annotators'
+    # item effects are eliminated from the normal equations, which leaves those of the annotators
     shared = csr_matrix((1 / n_ratings[item], (item, rater)), shape=shape)
     common = np.asarray((count.T @ shared).todense())
     system = np.diag(np.bincount(rater).astype(float)) - common + NOISE_RATIO * np.eye(len(raters))

@@ -1,4 +1,4 @@
-"""Joins between the tables of a study: which share of the items matched, and what is odd about the study."""
+"""Joins between the tables of a study: share of matched items, and remarks on unusual data."""
 
 import unicodedata
 from dataclasses import asdict, dataclass
@@ -124,7 +124,7 @@ def refuse_foreign_demands(study: Study) -> Join:
 
 @dataclass(frozen=True)
 class StudyCheck:
-    """Sizes and joins of a study, and what is odd about it."""
+    """Sizes and joins of a study, with remarks on unusual data."""
 
     study: str
     """Its name."""
@@ -133,9 +133,9 @@ class StudyCheck:
     joins: tuple[Join, ...]
     """How well the tables match."""
     odd: tuple[str, ...]
-    """Remarks on what is allowed and worth a look."""
+    """Remarks on valid but unusual data."""
     design: tuple[str, ...] = ()
-    """How models, scaffolds, efforts, prompts and judges are crossed, and what cannot be told apart."""
+    """Remarks on the crossing of models, scaffolds, efforts, prompts and judges."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values; of unknown ids, their number and the first five."""
@@ -302,7 +302,7 @@ def odd_confidences(study: Study) -> list[str]:
 
 
 def _unchecked_judges(study: Study) -> list[str]:
-    """Name judges whose scores no person checked, or hardly; people are the judge `human` or `human:NAME`."""
+    """Name judges with few or no human labels; people are the judge `human` or `human:NAME`."""
     if study.responses is None:
         return []
     column = "judge" if "judge" in study.responses else "source" if _names_judges(study.responses) else ""

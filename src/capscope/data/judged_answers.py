@@ -1,7 +1,7 @@
-"""Answers that several judges scored: one answer each, worth as many verdicts as the judges' errors are independent.
+"""Pooling of answers that several judges scored, with the effective number of verdicts.
 
-Verdicts of one answer share what is right or wrong with it, so that J of them tell less about the model than J answers.
-With residuals correlated by rho, they are worth ``J / (1 + (J - 1) rho)`` answers (the design effect of Kish, 1965).
+Verdicts on one answer are correlated, so J of them have less information about the model than J answers. With residual
+correlation rho they are worth ``J / (1 + (J - 1) rho)`` answers (design effect; Kish, 1965).
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from capscope.data.tables import COSTS, TABLES
 
 JUDGE = "judge"
 FEWEST_AGENTS = 2
-"""Fewest answers of an item by which a judge's mean on it is subtracted; with fewer the mean over judges is."""
+"""Fewest answers of an item for its mean by judge; with fewer, the mean over judges is subtracted."""
 
 
 def one_answer_each(study: Study, facets: Sequence[str] = (), *, weighed: bool = True) -> Study:
-    """Return the study with one row for each answer: the mean of its judges, weighted by what they are worth together.
+    """Return the study with one row for each answer: the mean over its judges, with their effective number as trials.
 
-    A study in which each answer has one judge, and one whose judges are told apart, is returned as it is.
+    A study with one judge for each answer, or with judges as separate subjects, is returned unchanged.
 
     Args:
         study: A study with responses.
         facets: Facets that make subjects of one model; with `judge` among them, verdicts stay apart.
-        weighed: Whether trials are multiplied by what the verdicts are worth; without, they are the runs.
+        weighed: Whether trials are multiplied by the effective number of verdicts; else they are the runs.
     """
     responses = study.require("responses")
     if JUDGE in facets or not _judged_twice(responses):
@@ -44,10 +44,10 @@ def one_answer_each(study: Study, facets: Sequence[str] = (), *, weighed: bool =
 
 
 def verdict_correlation(study: Study) -> float:
-    """Correlation of two judges' verdicts on one answer, beyond how able its model and how hard its item is.
+    """Correlation of two judges' verdicts on one answer, given the model and the item.
 
-    Residuals are scores less the mean of model and judge and the mean of item and judge; an answer that only one of two
-    judges scored counts as uncorrelated.
+    Residuals are scores minus the means of model by judge and item by judge; an answer that only one of two judges
+    scored counts as uncorrelated.
 
     Args:
         study: A study with responses.
@@ -77,7 +77,7 @@ def verdict_correlation(study: Study) -> float:
 
 
 def _answer_keys(responses: pd.DataFrame) -> list[str]:
-    """Columns that name an answer, whoever judged it."""
+    """Columns that identify an answer, without the judge."""
     return [name for name in TABLES["responses"].key if name in responses and name != JUDGE]
 
 

@@ -1,6 +1,6 @@
 """Demand levels as other tools write them (a column for each rubric, or an object for each item), and level counts.
 
-Level counts say how many items stand at each demand level, and how many of them a model got right.
+Level counts are the numbers of items at each demand level, and of those that a model got right.
 """
 
 import json
@@ -59,7 +59,7 @@ def levels_from_columns(frame: pd.DataFrame, codes: tuple[str, ...], annotator: 
     Args:
         frame: A table with `item_id` and the columns.
         codes: The columns that are rubrics.
-        annotator: Who rated: one name, or one for each row.
+        annotator: Name of the annotator: one, or one for each row.
         source: Name of the table for messages.
 
     Raises:
@@ -97,7 +97,7 @@ def levels_from_objects(frame: pd.DataFrame, codes: tuple[str, ...], annotator: 
     Args:
         frame: A table with `item_id` and `demands`.
         codes: The rubrics there are; none means any.
-        annotator: Who rated: one name, or one for each row.
+        annotator: Name of the annotator: one, or one for each row.
         path: The file, for messages.
 
     Raises:

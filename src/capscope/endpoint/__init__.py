@@ -1,6 +1,6 @@
-"""Ask an OpenAI-compatible endpoint and never pay twice: chat client, batch jobs, ledger, cost.
+"""Calls to OpenAI-compatible endpoints: chat client, batch jobs, costs, and a ledger so that no reply is paid twice.
 
-The public names stand in the stub beside this file; each is imported when it is first used.
+The public names are listed in the stub `__init__.pyi`; each is imported at first use.
 """
 
 import lazy_loader

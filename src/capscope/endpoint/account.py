@@ -1,4 +1,4 @@
-"""The account of a ledger: what all processes on it have spent or set aside, so that one limit holds for all."""
+"""Account of a ledger: money spent or reserved by all its processes, so that they share one limit."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from capscope.endpoint.ledger import Ledger, LedgerBusy
 from capscope.errors import OutputError
 
 LOOK_AGAIN = 0.1
-"""Seconds between looks at what other processes have set aside."""
+"""Seconds between checks of the reservations of other processes."""
 ACCOUNT_TABLE = "CREATE TABLE IF NOT EXISTS set_aside (owner TEXT PRIMARY KEY, usd REAL NOT NULL);"
 IN_FLIGHT_TABLE = "CREATE TABLE IF NOT EXISTS in_flight (owner TEXT PRIMARY KEY, usd REAL NOT NULL);"
 """The part of `set_aside` that calls in flight hold; all of it where an older version left this table out."""
@@ -22,8 +22,8 @@ ROUNDING = 1e-9
 class Account:
     """The share of one process in a limit that several processes keep.
 
-    Each process keeps in the ledger what it has set aside: its calls in flight at their largest price, and what calls
-    cost that are not stored yet. What a process that was killed had set aside stays spent, since its calls were sent.
+    Each process records its reservations in the ledger: the largest prices of its calls in flight, and costs that are
+    not stored yet. Reservations of a killed process count as spent, since its calls were sent.
     """
 
     def __init__(self, ledger: Ledger, limit: float) -> None:
@@ -41,7 +41,7 @@ class Account:
 
     @property
     def set_aside(self) -> float:
-        """Return what this process has set aside, in US dollars."""
+        """Return the reservations of this process, in US dollars."""
         unstored = self._settled - (self._ledger.stored_usd - self._stored)
         return max(self._in_flight + unstored, 0.0)
 
@@ -52,7 +52,7 @@ class Account:
             usd: Largest price of the call.
 
         Returns:
-            Whether the call may go out; None where calls in flight, here or in another process, stand in its way.
+            Whether the call is within the limit; None if that depends on calls in flight, here or in another process.
 
         Raises:
             LedgerBusy: Another program holds the file at this moment.
@@ -62,7 +62,7 @@ class Account:
             others, flying = self._others()
             left = self._limit - self._ledger.spent() - usd + 1e-12 - others - self.set_aside
             if left < 0:
-                # What calls cost that are not stored yet is spent: only calls in flight may still give room back.
+                # costs that are not stored yet are spent; only calls in flight can turn out cheaper
                 flying += self._in_flight
                 return None if flying > ROUNDING and left + flying >= 0 else False
             self._write(self.set_aside + usd, self._in_flight + usd)
@@ -70,7 +70,7 @@ class Account:
         return True
 
     async def granted(self, usd: float) -> bool:
-        """Set money aside; wait while only calls in flight, here or elsewhere, stand in the way.
+        """Reserve money for one call; wait while the answer depends on calls in flight, here or elsewhere.
 
         Args:
             usd: Largest price of the call.
@@ -81,28 +81,28 @@ class Account:
                 granted = self.reserve(usd)
                 if granted or (granted is False and (refused or self._others()[0] <= ROUNDING)):
                     return granted
-                # Another process stores a cost and then takes it off its account: in between it counts twice.
+                # another process stores a cost before it reduces its reservation: in between it counts twice
                 refused = granted is False
             await asyncio.sleep(LOOK_AGAIN)
 
     def settle(self, reserved: float, usd: float) -> None:
-        """Count what a call cost in place of what was set aside for it."""
+        """Replace the reservation of a call by its cost."""
         self._in_flight = max(self._in_flight - reserved, 0.0)
         self._settled += usd
         self.update()
 
     def update(self) -> None:
-        """Write what is set aside now; on a ledger that is held the next step writes it, and too much stands there."""
+        """Write the reservations; on a locked ledger the next step writes them, and until then they are too high."""
         with suppress(OutputError):
             self._write(self.set_aside, self._in_flight)
 
     def close(self) -> None:
-        """Close the account; what is set aside still stays spent."""
+        """Close the account; remaining reservations count as spent."""
         self._write(self.set_aside, self._in_flight)
         self._retire(self._ledger.owner)
 
     def _others(self) -> tuple[float, float]:
-        """Return what living processes have set aside, and how much of it for calls in flight; the rest is spent."""
+        """Return the reservations of living processes, and the part of them for calls in flight."""
         total = flying = 0.0
         rows = "SELECT owner, s.usd, COALESCE(f.usd, s.usd) FROM set_aside s LEFT JOIN in_flight f USING (owner)"
         for owner, usd, in_flight in self._ledger.execute(rows):

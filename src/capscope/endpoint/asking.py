@@ -1,7 +1,7 @@
-"""Ask many questions at once: every reply is in the ledger before the next question goes out, and limits hold.
+"""Concurrent questions to an endpoint, within limits; every reply is stored in the ledger at once.
 
-Three things end a run early, each with its cause in `Tally`: the budget, an endpoint that refuses everything, and a row
-of failures or unreadable replies that says that going on is useless.
+A run ends early, with the cause in `Tally`, when the budget is spent, when the endpoint refuses every call, or after a
+number of consecutive failures or unreadable replies.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from capscope.endpoint.settings import redact
 from capscope.errors import EndpointError, InputError, OutputError, counted
 
 WORKERS_PER_PLACE = 2
-"""Questions taken up for each call that may be in flight, so that pauses before a retry leave no place empty."""
+"""Number of workers for each allowed call in flight, so that other workers call during the pause before a retry."""
 WAIT_FOR_OTHERS = 1.0
-"""Seconds between looks at keys that another process has in flight."""
+"""Seconds between checks of keys that another process has in flight."""
 STEP_WAIT, STEP_PAUSE = 0.1, 0.1
 """Seconds that one step waits for a held ledger, and between two tries; calls in flight go on meanwhile."""
 MOST_NARROWINGS = 4
 MIXED_FAILURES = 3
-"""Failures in a row of whatever causes that end a run, as a multiple of those of one cause."""
+"""Number of consecutive failures of any causes that ends a run, as a multiple of that of one cause."""
 SHOWN = 120
 
 Outcome = TypeVar("Outcome")
@@ -37,16 +37,16 @@ class Question:
     """A request under its key."""
 
     key: str
-    """Hash of what decides the reply."""
+    """Hash of everything that determines the reply."""
     request: ChatRequest
-    """What to ask."""
+    """The request."""
     reply_tokens: int = REPLY_TOKENS
     """Tokens of a usual reply, for estimates."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunLimits:
-    """What ends a run before all questions are asked.
+    """Limits of a run.
 
     Raises:
         InputError: There is a limit on spending and no price to count with.
@@ -57,7 +57,7 @@ class RunLimits:
     budget: Budget | None = None
     """Limit on spending; several askers may share one. None for none."""
     max_failures: int = 20
-    """Failures in a row of one cause, or unreadable replies from the start, that end a run."""
+    """Number of consecutive failures of one cause, or of unreadable first replies, that ends a run."""
 
     def __post_init__(self) -> None:
         """Check that spending can be counted."""
@@ -69,7 +69,7 @@ class RunLimits:
 
 @dataclass
 class Tally:
-    """How far a run has come."""
+    """State of a run: counts of questions, tokens and cost."""
 
     asked: int = 0
     """Questions answered in this run."""
@@ -88,22 +88,22 @@ class Tally:
     stopped: bool = False
     """Whether the budget ended the run."""
     halted: str = ""
-    """What else ended the run: one line with the cause; empty where nothing did."""
+    """Other cause of an early end, in one line; empty where there is none."""
     problems: dict[str, int] = field(default_factory=dict[str, int])
     """Why questions failed, with counts."""
 
 
 class FailureWatch:
-    """Says when a row of failures, or of unreadable replies from the start, makes going on useless."""
+    """Detects consecutive failures, or unreadable first replies, that end a run."""
 
     def __init__(self, max_failures: int) -> None:
-        """Start with nothing seen."""
+        """Start without failures."""
         self._most = max_failures
         self._cause, self._same, self._mixed = "", 0, 0
         self._unreadable, self._readable = 0, False
 
     def failure(self, problem: str) -> str:
-        """Take note of a question that failed; return why to stop, or nothing."""
+        """Count a failed question; return the reason to stop, or an empty text."""
         cause = problem.split(":")[0]
         self._same = self._same + 1 if cause == self._cause else 1
         self._mixed += 1
@@ -113,7 +113,7 @@ class FailureWatch:
         return f"stopped after {max(self._same, self._most)} failures in a row, the last: {problem}"
 
     def reply(self, unreadable: str, text: str) -> str:
-        """Take note of a reply, and of why it cannot be read if it cannot; return why to stop, or nothing."""
+        """Count a reply, with the problem if it cannot be read; return the reason to stop, or an empty text."""
         self._same = self._mixed = 0
         self._readable |= not unreadable
         self._unreadable += bool(unreadable)
@@ -138,13 +138,13 @@ class Asker:
         unreadable: Callable[[str, ChatReply], str] | None = None,
         capability: Capability | None = None,
     ) -> None:
-        """Bring together what a run needs; nothing is asked yet.
+        """Store what a run needs; nothing is asked yet.
 
         Args:
             client: The endpoint.
             ledger: Where replies are kept.
             sampling: The model and how it answers.
-            limits: What ends the run early; by default 20 failures in a row.
+            limits: Limits of the run; by default 20 consecutive failures.
             unreadable: Given a key and its reply, why the reply holds nothing of use; empty where it does.
             capability: What the endpoint can do; by default a short probe finds out before the first question.
         """
@@ -159,14 +159,14 @@ class Asker:
         self._broken: OutputError | InputError | None = None
 
     async def ask_all(self, questions: Iterable[Question], progress: Callable[[Tally], None] | None = None) -> Tally:
-        """Ask all questions that the ledger cannot answer; they are drawn one by one, so that memory stays flat.
+        """Ask all questions without a reply in the ledger; they are taken from the iterable one by one.
 
         Args:
-            questions: In the order in which to ask; those that share a prefix should stand together.
+            questions: Questions in the order of asking; those with a common prefix should be adjacent.
             progress: Called after every question.
 
         Returns:
-            What was done; `stopped` says that the budget ended the run, `halted` why the endpoint did.
+            Counts of the run; `stopped` is set where the budget ended it, `halted` where the endpoint did.
 
         Raises:
             OutputError: The ledger cannot be written any more; replies so far are in it.
@@ -181,7 +181,7 @@ class Asker:
                 pending, self._elsewhere = self._elsewhere, []
                 if not pending or self._over:
                     return self.tally
-                # Another process has these in flight: wait for its replies, or take over if it dies.
+                # another process has these in flight: wait for its replies, or take over if it ends
                 await asyncio.sleep(WAIT_FOR_OTHERS)
                 source = iter(pending)
         finally:
@@ -202,7 +202,7 @@ class Asker:
                 task.cancel()
 
     async def _keep_alive(self) -> None:
-        """Show other processes that the claims of this one still hold, however long a call takes."""
+        """Renew the claims of this process while calls are in flight."""
         while True:
             try:
                 self._ledger.beat()

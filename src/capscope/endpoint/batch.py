@@ -1,8 +1,7 @@
-"""Batch jobs: questions written to files, submitted, and collected later, at half the price where endpoints offer it.
+"""Batch jobs: files of questions that are submitted now and collected later, at half the price where offered.
 
-The order of work makes a crash harmless at any point: the file and the map of its ids are stored before it is uploaded,
-each id that the endpoint gives is stored at once, and a batch whose creation was not noted is found again by the id
-that it carries as metadata.
+A crash at any point loses nothing: the file and the map of its ids are stored before the upload, each id from the
+endpoint is stored at once, and a batch whose creation was not recorded is found again by the id in its metadata.
 """
 
 import json
@@ -33,12 +32,12 @@ URL = "/v1/chat/completions"
 
 @dataclass(frozen=True)
 class BatchStatus:
-    """Where one batch stands."""
+    """State of one batch."""
 
     batch_id: str
     """The endpoint's id; empty while not submitted."""
     state: str
-    """The endpoint's word, or ours (``written``, ``uploaded``, ``collected``)."""
+    """State by the endpoint, or one of ``written``, ``uploaded``, ``collected``."""
     requests: int
     """Requests in it."""
     answered: int
@@ -47,7 +46,7 @@ class BatchStatus:
 
 @dataclass(frozen=True)
 class CollectedBatches:
-    """What was fetched."""
+    """Counts of collected batches."""
 
     answered: int
     """Replies stored."""
@@ -62,10 +61,10 @@ class CollectedBatches:
 
 
 class BatchClient:
-    """Writes, submits, watches and collects the batches of one ledger."""
+    """Client that writes, submits and collects the batches of one ledger."""
 
     def __init__(self, settings: EndpointSettings, book: BatchBook, folder: Path) -> None:
-        """Take what is needed; nothing is sent yet.
+        """Store the settings; nothing is sent yet.
 
         Args:
             settings: The endpoint.
@@ -114,7 +113,7 @@ class BatchClient:
         return written
 
     def submit(self) -> list[str]:
-        """Upload and start every batch that is not under way, and return the endpoint's ids of those that now are.
+        """Upload and start every batch that is not running, and return the endpoint's ids of those that now are.
 
         Raises:
             EndpointError: The endpoint refuses; what was submitted before stays so.
@@ -127,7 +126,7 @@ class BatchClient:
         return [self._start(batch, known) for batch in waiting]
 
     def status(self) -> list[BatchStatus]:
-        """Ask how every batch stands that is not collected.
+        """Return the state of every batch that is not collected.
 
         Raises:
             EndpointError: The endpoint refuses.
@@ -139,9 +138,9 @@ class BatchClient:
         return states
 
     def collect(self, prices: Prices | None = None) -> CollectedBatches:
-        """Fetch the replies of every batch that is over; results may come in any order.
+        """Fetch the replies of every finished batch; results may come in any order.
 
-        A file that arrives cut in a row leaves its batch open, so that it is fetched again and nothing is paid twice.
+        A batch whose result file is truncated stays open and is fetched again.
 
         Args:
             prices: Prices of batch calls, to note what replies cost.
@@ -196,7 +195,7 @@ class BatchClient:
         batch: Batch,
         prices: Prices | None,
     ) -> None:
-        """Store the reply of one line and strike its question off the missing ones."""
+        """Store the reply of one line and remove its question from the missing ones."""
         row = read_batch_row(line)
         if row is None:
             unread.append(line)

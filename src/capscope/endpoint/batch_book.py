@@ -1,6 +1,6 @@
-"""The book of batches: which files of requests were written, how far each has come, and which questions are in it.
+"""Records of batches: their request files, states and questions.
 
-It stands in the ledger's file, so that a question and the batch that holds it change in one step.
+They are in the ledger's file, so that a question and its batch change in one transaction.
 """
 
 import time
@@ -52,7 +52,7 @@ class BatchBook:
 
     @staticmethod
     def custom_id(key: str) -> str:
-        """Return the short id under which a question travels."""
+        """Return the short id of a question within a batch."""
         return key[:ID_LENGTH]
 
     def new_id(self) -> str:
@@ -85,7 +85,7 @@ class BatchBook:
                 )
 
     def note(self, batch: Batch, state: str, file_id: str | None = None, batch_id: str | None = None) -> None:
-        """Note how far a batch has come."""
+        """Record the state of a batch."""
         self._db.execute(
             "UPDATE batches SET state = ?, file_id = COALESCE(?, file_id), batch_id = COALESCE(?, batch_id)"
             " WHERE local_id = ?",

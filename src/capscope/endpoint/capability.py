@@ -1,8 +1,8 @@
-"""What an endpoint can do, learnt once by asking it and recorded in the ledger.
+"""Capabilities of an endpoint, found by a short probe and recorded in the ledger.
 
-Some servers answer 500 to a JSON schema and others ignore it silently, so that being accepted proves nothing: the
-probe never mentions JSON schema in its words, and a form counts only if the reply obeys it. What a later question is
-refused for (a system message, too many alternatives) narrows the capability further.
+Some servers answer 500 to a JSON schema and others ignore it, so that acceptance proves nothing: the text of the probe
+does not mention the schema, and a form counts as supported only if the reply follows it. Refusals of later questions
+(of a system message, of too many alternatives) reduce the capabilities further.
 """
 
 import re
@@ -41,7 +41,7 @@ class Capability:
     format: Format = "json_schema"
     """Strongest reply form that the model was seen to obey."""
     limit_name: str = "max_tokens"
-    """What the longest reply is called there; newer models want ``max_completion_tokens``."""
+    """Name of the parameter for the longest reply; newer models use ``max_completion_tokens``."""
     temperature: bool = True
     """Whether a temperature may be set."""
     logprobs: bool = True
@@ -105,14 +105,14 @@ def fact_name(client: ChatClient, sampling: Sampling) -> str:
 
 
 def record_capability(client: ChatClient, ledger: Ledger, sampling: Sampling, capability: Capability) -> None:
-    """Keep in the ledger what was learnt about an endpoint."""
+    """Store the capabilities of an endpoint in the ledger."""
     ledger.record_fact(fact_name(client, sampling), asdict(capability))
 
 
 async def find_capability(
     client: ChatClient, ledger: Ledger, sampling: Sampling, meter: CallMeter | None = None
 ) -> Capability | None:
-    """Return what the endpoint can do for a model: from the ledger, else by at most a few short calls.
+    """Return the capabilities of an endpoint for a model: from the ledger, else by a few short calls.
 
     Args:
         client: The endpoint.

@@ -1,7 +1,7 @@
-"""The chat client: one call at a time to an OpenAI-compatible endpoint, with its own retries and no second layer.
+"""Chat client for OpenAI-compatible endpoints, with retries; those of the underlying library are off.
 
-A single call that fails raises nothing: its reply says why. What fails every call (a refused key, an empty account)
-raises `EndpointError` at once. Each call has a deadline and a largest size; redirects stay at the same address.
+A failed call raises nothing: its reply has the problem. Errors that concern every call (a refused key, an empty
+account) raise `EndpointError` at once. Calls have a deadline and a largest size; redirects stay at the same address.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ REDIRECTS = (307, 308)
 MOST_REDIRECTS = 3
 NOTHING_SAID = "the answer says nothing more"
 PAID_ATTEMPTS = 3
-"""Most replies to one question that arrive and hold nothing: each is billed. Calls that fail for free do not count."""
+"""Largest number of empty replies to one question, since each is billed; failures without a bill do not count."""
 LATE_ATTEMPTS = 2
-"""Most calls for one question whose answer does not arrive in time: each may have been billed."""
+"""Largest number of timed-out calls for one question, since each may be billed."""
 UNSENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL")
 """Errors after which nothing has reached the endpoint."""
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -70,13 +70,13 @@ class RawAnswer:
 
 
 class Pacer:
-    """A gate that every call of one client passes: a limit met by one call holds all of them back."""
+    """Rate limiter of one client: a rate limit that one call meets delays all calls."""
 
     def __init__(self, rng: np.random.Generator, first_pause: float = 0.5, longest_pause: float = 30.0) -> None:
         """Open the gate.
 
         Args:
-            rng: Source of the chance in pauses, so that workers do not come back in step.
+            rng: Source of random pauses, so that workers do not retry at the same time.
             first_pause: Seconds before the second attempt, doubled for each further one.
             longest_pause: Bound on that growth, in seconds.
         """
@@ -94,7 +94,7 @@ class Pacer:
         self._opens_at = max(self._opens_at, time.monotonic() + seconds)
 
     def pause(self, attempt: int) -> float:
-        """Return the seconds to wait after a failed attempt (1, 2, ...): half of it fixed, half by chance."""
+        """Return the seconds to wait after a failed attempt (1, 2, ...): half of it fixed, half random."""
         full = min(self._first * 2 ** (attempt - 1), self._longest)
         return full * (0.5 + 0.5 * float(self._rng.random()))
 
@@ -106,14 +106,14 @@ class Pacer:
 
 
 class ChatClient:
-    """Asks one endpoint. Use it as an async context manager."""
+    """Client of one endpoint, an async context manager."""
 
     def __init__(self, settings: EndpointSettings, rng: np.random.Generator) -> None:
         """Take the settings; the connection is made on first use.
 
         Args:
             settings: Where to ask.
-            rng: Source of the chance in retry pauses.
+            rng: Source of random retry pauses.
         """
         self.settings = settings
         self.pacer = Pacer(rng, settings.first_pause)
@@ -133,7 +133,7 @@ class ChatClient:
             self._openai = None
 
     def stop(self) -> None:
-        """Let calls in flight end, and make no further one: pauses end at once."""
+        """Make no further call; calls in flight finish, pauses end at once."""
         self._stopping.set()
 
     async def _sleep(self, seconds: float) -> None:
@@ -198,7 +198,7 @@ class ChatClient:
             return self._raw(error.response)
         except (TimeoutError, openai.APITimeoutError):
             return RawAnswer(0, {}, f"no whole answer within {self.settings.timeout:g} s", billed=True, late=True)
-        except Exception as error:  # Whatever a server or the transport does concerns this call alone.
+        except Exception as error:  # errors of a server or the transport are those of this call alone
             return self._lost(error)
 
     def _raw(self, response: Any) -> RawAnswer:  # noqa: ANN401 - the type differs between versions of the library
@@ -270,7 +270,7 @@ class ChatClient:
             await self._sleep(self.pacer.pause(attempt))
 
     def with_hint(self, problem: str) -> str:
-        """Add to a problem what the settings may have to do with it: a missing ``/v1``, a proxy."""
+        """Add a hint on the settings to a problem: a missing ``/v1``, a proxy."""
         if problem.startswith("no answer"):
             return f"{problem}{proxy_hint()}; check the address"
         if problem.startswith("HTTP 429"):

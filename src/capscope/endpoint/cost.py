@@ -1,4 +1,4 @@
-"""What calls cost: prices from the user or from genai-prices, an estimate beforehand, a hard stop on the way.
+"""Costs of calls: prices from the user or from genai-prices, estimates before a run, and a budget during it.
 
 Processes that share a limit keep it through the account of their ledger.
 """
@@ -14,9 +14,9 @@ from capscope.endpoint.messages import ChatReply, Messages, Usage
 from capscope.errors import ConfirmationNeeded, InputError
 
 REPLY_TOKENS = 200
-"""Tokens reckoned for a reply of which nothing is known."""
+"""Default estimate of the tokens of a reply."""
 UNBOUNDED_REPLY = 4096
-"""Tokens reckoned for the longest reply where no bound is set."""
+"""Estimated tokens of the longest reply where no bound is set."""
 LONG_PROMPT = 200
 """Estimated tokens from which a prompt's true count corrects later estimates."""
 ASK_ABOVE_USD = 1.0
@@ -68,7 +68,7 @@ def find_prices(model: str, usd_in: float | None, usd_out: float | None) -> Pric
 
 
 def refuse_bad_amount(name: str, usd: float) -> None:
-    """Refuse an amount of money that no limit could be kept with.
+    """Refuse an invalid amount of money.
 
     Args:
         name: Option that gives it, for the message.
@@ -82,7 +82,7 @@ def refuse_bad_amount(name: str, usd: float) -> None:
 
 
 def cost_line(usd: float | None, source: str) -> str:
-    """Say what a run costs.
+    """Return the cost of a run in a few words.
 
     Args:
         usd: Estimated dollars; None where prices are unknown.
@@ -95,16 +95,16 @@ def cost_line(usd: float | None, source: str) -> str:
 
 
 def refuse_unconfirmed(usd: float | None, questions: str, *, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
-    """Ask for a yes where a run is dear; an unknown price asks nothing.
+    """Require confirmation of an expensive run; a run of unknown price needs none.
 
     Args:
         usd: Estimated dollars; None where prices are unknown.
         questions: How many questions are asked, in words.
-        confirmed: Whether the user said yes.
-        above: Dollars from which a yes is needed.
+        confirmed: Whether the user has confirmed.
+        above: US dollars above which confirmation is required.
 
     Raises:
-        ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
+        ConfirmationNeeded: The estimate exceeds `above` without confirmation.
     """
     if usd is not None and usd > above and not confirmed:
         raise ConfirmationNeeded(f"this run asks {questions} for about ${usd:.2f}; add --yes to go on, or see --plan")
@@ -126,7 +126,7 @@ def _from_table(model: str) -> Prices | None:
 
 
 class Budget:
-    """A limit on spending that holds at every moment: calls in flight count at the largest price they can have."""
+    """A limit on spending; calls in flight count at their largest price, so that it always holds."""
 
     def __init__(self, limit: float | None = None, name: str = "--max-usd", account: Account | None = None) -> None:
         """Start counting.
@@ -168,7 +168,7 @@ class Budget:
         return cls(max_usd, account=account)
 
     async def reserve(self, usd: float) -> bool:
-        """Set money aside for one call; wait while only other calls in flight stand in its way.
+        """Reserve money for one call; wait while the answer depends on other calls in flight.
 
         Args:
             usd: Largest price of the call.
@@ -192,7 +192,7 @@ class Budget:
         return granted
 
     def settle(self, reserved: float, usd: float) -> None:
-        """Give back what was set aside for a call, and count what it cost."""
+        """Replace the reservation of a call by its cost."""
         self.usd += usd
         if self.account is not None:
             self.account.settle(reserved, usd)
@@ -210,7 +210,7 @@ class Budget:
 
 
 class PromptScale:
-    """How much longer prompts are than estimated, and the longest reply seen: both learnt from what endpoints state."""
+    """Ratio of true to estimated prompt length, and longest reply so far, from the usage that endpoints state."""
 
     def __init__(self) -> None:
         """Start from the estimates."""
@@ -236,7 +236,7 @@ class CallMeter:
         reply_tokens: int = REPLY_TOKENS,
         scale: PromptScale | None = None,
     ) -> None:
-        """Reckon the usual and the largest price of a call.
+        """Estimate the usual and the largest price of a call.
 
         Args:
             messages: The question.
@@ -244,7 +244,7 @@ class CallMeter:
             prices: None where unknown.
             budget: Limit on spending; None for none.
             reply_tokens: Tokens of a usual reply.
-            scale: What earlier calls taught about prompts and replies.
+            scale: Corrections of the estimates from earlier calls.
         """
         self._prices, self._budget, self._scale = prices, budget or Budget(), scale or PromptScale()
         self._bound = largest_tokens(messages)
@@ -274,7 +274,7 @@ class CallMeter:
         return True
 
     def abandon(self) -> None:
-        """Count a call that is given up before its answer: it may be billed, at the usual price as far as one knows."""
+        """Count a call that is given up before its answer, at the usual price, since it may be billed."""
         self.close(ChatReply(problem="given up", unmetered=1))
 
     def close(self, reply: ChatReply) -> ChatReply:

@@ -1,9 +1,9 @@
-"""The ledger: every reply that was paid for, by the hash of what was asked, in one SQLite file.
+"""The ledger: an SQLite file of all replies, by the hash of their question.
 
 Each reply is committed before the next call of its worker, in write-ahead mode, so that a killed process loses at most
-the calls in flight. A key is claimed before it is asked; claims of a process that died are free again, so that two
-processes on one ledger share the work instead of doubling it. Replies outlive versions of the package: unknown fields
-are ignored, missing ones have defaults.
+the calls in flight. A key is claimed before its question is asked, and claims of an ended process are released, so that
+processes on one ledger share the work. Files of other versions can be read: unknown fields are ignored, missing ones
+have defaults.
 """
 
 import json
@@ -40,21 +40,21 @@ CREATE INDEX IF NOT EXISTS calls_by_owner ON calls (owner) WHERE state = 'claime
 """
 COLUMNS = {"key", "state", "owner", "reply", "model", "usd", "at"}
 HEARTBEAT = 5.0
-"""Seconds between the signs of life of a running process."""
+"""Seconds between heartbeats of a running process."""
 SILENCE = 30.0
-"""Seconds without a sign of life after which a process counts as dead."""
+"""Seconds without a heartbeat after which a process counts as ended."""
 LOCK_SECONDS = 600.0
-"""How long to wait for another program that holds the file."""
+"""Longest wait for a file that another program has locked, in seconds."""
 CHUNK = 500
 
 
 class LedgerBusy(OutputError):  # noqa: N818 - a state that passes
-    """Another program holds the file at this moment."""
+    """Another program has locked the file."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the ledger knows about one key."""
+    """Entry of the ledger for one key."""
 
     key: str
     """Hash of what was asked."""
@@ -67,7 +67,7 @@ class Entry:
 
 
 def call_key(parts: dict[str, Any]) -> str:
-    """Hash what decides a reply: the same parts give the same key, in whatever order they stand.
+    """Hash everything that determines a reply; the order of the parts does not matter.
 
     Args:
         parts: Plain values: model, sampling, messages.
@@ -104,7 +104,7 @@ class Ledger:
             except OSError as error:
                 raise OutputError(f"{self.path}: cannot be written ({error.strerror}); name another --ledger") from None
             self._db = sqlite3.connect(self.path, timeout=wait, isolation_level=None)
-            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # half a character costs no reply
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # invalid text loses no reply
         try:
             # Two processes that make one new file at the same moment take turns.
             with locked(self.path), _reported(self.path, self._db):
@@ -158,7 +158,7 @@ class Ledger:
         self._db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     def get(self, key: str) -> Entry | None:
-        """Return what is known about a key."""
+        """Return the entry of a key; None without one."""
         row = self._first("SELECT key, state, reply, usd FROM calls WHERE key = ?", key)
         return _entry(row) if row else None
 
@@ -174,7 +174,7 @@ class Ledger:
         return int(self.execute("SELECT COUNT(*) FROM calls WHERE state = 'done'")[0][0])
 
     def claim(self, key: str) -> bool:
-        """Take a key for this process; False where a reply is there or a living process has it."""
+        """Claim a key for this process; False where it has a reply or is claimed by a living process."""
         self.beat()
         with self.transaction():
             row = self._first("SELECT state, owner FROM calls WHERE key = ?", key)
@@ -190,7 +190,7 @@ class Ledger:
         return True
 
     def release(self, key: str) -> None:
-        """Give a claim of this process back; an earlier failure and its cost stay."""
+        """Release a claim of this process; an earlier failure and its cost remain."""
         self._unclaim("key = ? AND owner = ?", key, self.owner)
 
     def _unclaim(self, which: str, *values: object) -> None:
@@ -227,26 +227,26 @@ class Ledger:
             self.execute("DELETE FROM calls WHERE key = ? AND state = 'done'", key)
 
     def record_cost(self, name: str, model: str, usd: float) -> None:
-        """Keep what calls cost that are no reply to a question, such as the probe."""
+        """Store the cost of calls that answer no question, such as the probe."""
         self.stored_usd += usd
         self.execute("INSERT INTO retired VALUES (?, NULL, ?, ?, ?)", name, model, usd, time.time())
 
     def spent(self) -> float:
-        """Return what all calls cost, open batches at their largest price, as far as prices were known."""
+        """Return the cost of all calls with known prices; open batches count at their largest price."""
         query = "SELECT COALESCE(SUM(usd), 0) FROM (SELECT usd FROM calls UNION ALL SELECT usd FROM retired)"
         return float(self.execute(query)[0][0])
 
     def fact(self, name: str) -> dict[str, Any] | None:
-        """Return something that was learnt once; None where it is unknown or cannot be read."""
+        """Return a stored fact, such as capabilities; None where it is missing or cannot be read."""
         row = self._first("SELECT value FROM facts WHERE name = ?", name)
         return stored_object if row and isinstance(stored_object := read_json(row[0]), dict) else None
 
     def record_fact(self, name: str, value: dict[str, Any]) -> None:
-        """Keep something that was learnt."""
+        """Store a fact."""
         self.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, json.dumps(value))
 
     def beat(self) -> None:
-        """Give a sign of life, at most every few seconds."""
+        """Renew the heartbeat of this process, at most every few seconds."""
         now = time.time()
         if now - self._beat_at < HEARTBEAT:
             return
@@ -279,7 +279,7 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """Do several things in one step, or none of them."""
+        """Run the statements of the block in one transaction."""
         self.execute("BEGIN IMMEDIATE")
         try:
             yield

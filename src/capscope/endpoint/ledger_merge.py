@@ -1,4 +1,4 @@
-"""Merge ledgers: every reply once, and every dollar once."""
+"""Merging of ledgers: every reply and every cost is counted once."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from capscope.errors import InputError, OutputError, counted
 from capscope.files import refuse_file, whole_file
 
 RANK = {"claimed": 0, "failed": 1, "done": 2}
-"""Which state of one key counts: a reply beats a failure, which beats a call that has not come back."""
+"""Precedence of the states of one key: a reply, then a failure, then a call in flight."""
 ROW = "key, state, reply, model, usd, at"
 Row = tuple[str, str, str | None, str | None, float | None, float]
 
 
 @dataclass(frozen=True)
 class MergedLedger:
-    """What a merged ledger holds."""
+    """Contents of a merged ledger."""
 
     ledger: str
     """The file."""
@@ -50,7 +50,7 @@ class MergedLedger:
 
 
 def merge_ledgers(paths: Sequence[Path | str], out: Path | str, *, force: bool = False) -> MergedLedger:
-    """Unite ledgers into a new one.
+    """Merge ledgers into a new one.
 
     Of one question a reply beats a failure, and of two replies the earlier counts; the other is set aside with its
     cost. The order does not matter, nor whether a ledger comes twice, by itself or within a merged one.
@@ -88,7 +88,7 @@ def merge_ledgers(paths: Sequence[Path | str], out: Path | str, *, force: bool =
 
 
 def _refuse(path: Path) -> None:
-    """Refuse what cannot be merged now.
+    """Refuse a ledger that cannot be merged.
 
     Raises:
         InputError: The file is missing, in use, or has an open batch.

@@ -1,4 +1,4 @@
-"""What goes to an endpoint and what comes back, as plain values."""
+"""Requests to an endpoint and replies from it, as plain values."""
 
 import math
 import re
@@ -17,11 +17,11 @@ CUT = re.compile(
     r"length|max|limit|exceed|filter|safety|recitation|block|prohibit|sensitive|spii|guardrail|moderat|interven|refus"
     r"|tool|function|malformed|error|fail|cancel|abort|time_?out|insufficient"
 )
-"""What words by which servers say that a reply was cut, filtered, refused or is no answer yet have in common."""
+"""Pattern of finish reasons of replies that were cut, filtered or refused, or are no answer yet."""
 WHOLE = re.compile(
     r"(?:natural_?)?(?:stop|eos|eo[tm]|end|im_?end|turn_?(?:end|complete)|complete|done|finish|null|none)\w*"
 )
-"""Words by which servers say that the model ended its reply by itself."""
+"""Pattern of finish reasons of complete replies."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class ChatReply:
     text: str = ""
     """The reply's text; with a problem, what the endpoint sent instead."""
     finish_reason: str = ""
-    """Why the model stopped, in the endpoint's word."""
+    """Why the model stopped, as the endpoint states it."""
     usage: Usage = Usage()
     """Tokens of all attempts together."""
     tail: tuple[TokenChoice, ...] = ()
@@ -122,7 +122,7 @@ def is_whole(finish_reason: str) -> bool:
     """Return whether a finish reason says that the model ended its reply by itself (an unknown word does not).
 
     Args:
-        finish_reason: The endpoint's word.
+        finish_reason: Finish reason as the endpoint states it.
     """
     word = _plain_reason(finish_reason)
     return not word or (WHOLE.fullmatch(word) is not None and CUT.search(word) is None)
@@ -132,7 +132,7 @@ def is_cut(finish_reason: str) -> bool:
     """Return whether a finish reason says that the reply was cut, filtered or refused.
 
     Args:
-        finish_reason: The endpoint's word.
+        finish_reason: Finish reason as the endpoint states it.
     """
     return CUT.search(_plain_reason(finish_reason)) is not None
 
@@ -141,7 +141,7 @@ def is_too_long(finish_reason: str) -> bool:
     """Return whether a finish reason says that the reply reached the limit of its length.
 
     Args:
-        finish_reason: The endpoint's word.
+        finish_reason: Finish reason as the endpoint states it.
     """
     return re.search(r"length|max|token_?limit|too_?long", _plain_reason(finish_reason)) is not None
 

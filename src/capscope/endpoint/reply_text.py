@@ -1,7 +1,7 @@
-"""What a reply says: the text after its reasoning, up to the end of the model's turn, whatever marks the two.
+"""Extraction of the answer from a reply: the text after the reasoning, up to the end of the model's turn.
 
-Models mark their reasoning in many forms (tags, brackets, special tokens, channels, fences), and servers leave tokens
-of their templates in the text. Every reader of replies takes these apart here.
+Models mark reasoning in many forms (tags, brackets, special tokens, channels, fences), and servers leave tokens of
+their templates in the text. All readers of replies use these functions.
 """
 
 import html
@@ -32,7 +32,7 @@ ANSWER_OPENS = re.compile(
     r"<\|(?:begin_of_|start_)(?:solution|response|answer|output|text)\|>|<\|(?:message|sep)\|>", re.IGNORECASE
 )
 ANSWER_TAGS = re.compile(r"</?(?:answer|final_answer|final|output|response|solution|result)>", re.IGNORECASE)
-"""Marks around an answer, which end nothing."""
+"""Tags around an answer; they do not end it."""
 ESCAPED_KEY = re.compile(r"\\\"(?:levels?|options)\\\"")
 PLAIN_KEY = re.compile(r"[\"'\u201c\u201d`]?\b(?:levels?|options)\b\s*[\"'\u201c\u201d`]?\s*[:\uff1a]")
 UNCLOSED = re.compile(
@@ -109,7 +109,7 @@ def _whole_objects(text: str) -> list[tuple[int, int]]:
 
 
 def text_after_thoughts(text: str) -> str | None:
-    """Return what a reply says after its thoughts, without end-of-turn tokens; None where it never leaves them.
+    """Return a reply without its reasoning and end-of-turn tokens; None where the reasoning does not end.
 
     Args:
         text: The reply.

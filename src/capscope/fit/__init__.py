@@ -1,6 +1,6 @@
-"""Responses (and demands) to a posterior over abilities and items; the only room that knows torch and the GPU.
+"""Fits of responses (and demands): posteriors of abilities and items. The only room that imports torch and Pyro.
 
-The public names stand in the stub beside this file; each is imported when it is first used. The package can be called
+The public names are listed in the stub `__init__.pyi`; each is imported at first use. The package can be called
 like its main function: ``capscope.fit(study, "2pl")`` is `capscope.fit.fitting.fit`.
 """
 

@@ -24,7 +24,7 @@ from capscope.fit.settings import KINDS, MODELS, StudyFitSettings
 
 SCHEMA = 1
 CHOSEN, COMPARED, NOT_TAKEN = "auto took ", "held-out log-loss ", " not taken: "
-"""How the lines of advice begin that say how the model was chosen, and what one of them holds."""
+"""Beginnings of the lines of advice that record the choice of the model, and a part of one of them."""
 REMEDY = "make one with 'capscope fit STUDY --out FIT'"
 
 PosteriorT = TypeVar("PosteriorT", bound=Posterior)
@@ -38,9 +38,9 @@ class Fit(Generic[PosteriorT]):
     posterior: PosteriorT
     """The posterior distribution."""
     settings: StudyFitSettings | None
-    """What was asked for, enough to fit again; None for a fit that was stored without."""
+    """Settings, sufficient to fit again; None for a fit that was stored without them."""
     status: Status
-    """How the search ended."""
+    """Convergence status of the search."""
     history: tuple[float, ...] = ()
     """One number for each sweep or step: the change (variational engine) or the objective (the others)."""
     design: AgentDesign | None = None
@@ -50,11 +50,11 @@ class Fit(Generic[PosteriorT]):
     def of(
         cls, outcome: Outcome[PosteriorT], settings: StudyFitSettings | None, design: AgentDesign | None = None
     ) -> "Fit[PosteriorT]":
-        """Add the settings to what an engine returned, and say first whether the abilities are known at all.
+        """Make a fit of the result of an engine and its settings; a warning on unreliable abilities comes first.
 
         Args:
-            outcome: What the engine returned.
-            settings: What it was asked.
+            outcome: Result of the engine.
+            settings: Settings of the fit.
             design: Parts of its subjects.
         """
         status = outcome.status.with_advice(*low_reliability(outcome.posterior), first=True)
@@ -77,19 +77,19 @@ class Fit(Generic[PosteriorT]):
 
     @property
     def device(self) -> str:
-        """Where it is fitted on this machine."""
+        """Device on which it is fitted on this machine."""
         from capscope.fit.engines.variational.problem import pick_device
 
         return str(pick_device(self.refit_settings.device))
 
     @property
     def refit_settings(self) -> StudyFitSettings:
-        """Settings that fit this very model again: choices made by held-out answers are taken as made."""
+        """Settings that fit this model again: with the choices that were made on held-out answers."""
         return refit_settings(self.posterior, self.settings)
 
     @property
     def why(self) -> str:
-        """Which model was taken and why, in one sentence."""
+        """The chosen model and the reason, in one sentence."""
         lines = self.status.advice
         chosen = next((line for line in lines if line.startswith(CHOSEN)), "")
         if not chosen:
@@ -100,7 +100,7 @@ class Fit(Generic[PosteriorT]):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is odd about the data or the fit: the advice without the record of how the model was chosen."""
+        """Remarks on the data or the fit: the advice without the record of the model choice."""
         choice = (CHOSEN, COMPARED)
         return tuple(line for line in self.status.advice if not line.startswith(choice) and NOT_TAKEN not in line)
 
@@ -196,7 +196,7 @@ class Fit(Generic[PosteriorT]):
 
         Args:
             folder: Folder to write.
-            force: A fit that is there may be replaced.
+            force: An existing fit may be replaced.
 
         Raises:
             OutputError: The folder holds something else, or cannot be written.
@@ -289,7 +289,7 @@ AnyFit = Fit[Any]
 
 
 def refit_settings(posterior: Posterior, settings: StudyFitSettings | None) -> StudyFitSettings:
-    """Settings that fit this very model again.
+    """Settings that fit this model again.
 
     Args:
         posterior: A fit's posterior.
@@ -329,7 +329,7 @@ def load_fit(folder: Path | str) -> Fit[Any]:
         The fit.
 
     Raises:
-        InputError: The folder holds no fit, one of another version, or one whose parts do not belong together.
+        InputError: The folder holds no fit, one of another version, or tensors that do not match the manifest.
     """
     folder = Path(folder)
     manifest, tensors = read_tensors(folder, "fit", REMEDY)

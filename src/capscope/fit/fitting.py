@@ -1,4 +1,4 @@
-"""Fit a model to a study, a table of scores or a folder; the one call and the calls for each kind of data."""
+"""Functions that fit a model: `fit` for any data, and one for each kind of data."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -74,7 +74,7 @@ def fit(  # noqa: PLR0913 - one name for each setting
         model: A name in `MODELS`: ``auto, rasch, 2pl, 3pl, 4pl, mirt, demand`` or ``curves``.
         dims: Number of abilities of ``mirt``, ``3pl`` and ``4pl``.
         engine: A name in `ENGINES`, or ``auto``.
-        response: A name in `SCORE_MODELS`: what scores are.
+        response: A name in `SCORE_MODELS`: the distribution of scores.
         chance: Known chances of a guess: ``auto``, ``use`` or ``ignore``.
         annotator: Whose demand levels ``demand`` and ``curves`` use.
         facets: What makes subjects of one model: ``auto`` for scaffold and effort, ``ignore``, or names of facets
@@ -132,7 +132,7 @@ def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: 
 
     Raises:
         InputError: A table that the model needs is missing.
-        JoinError: Responses and demands do not talk about the same items.
+        JoinError: Responses and demands are about different items.
         FitError: The data cannot support the model.
     """
     settings = settings or StudyFitSettings()
@@ -144,7 +144,7 @@ def fit_study(study: Study, settings: StudyFitSettings | None = None, progress: 
 
 
 def _refuse_ranks(settings: StudyFitSettings) -> None:
-    """Refuse on several processes what each of them would compute alone."""
+    """Refuse models and engines that are not distributed over several processes."""
     if current_ranks() is None or (settings.engine_name == STREAMED_ENGINE and settings.model in RANK_MODELS):
         return
     raise FitError(
@@ -170,7 +170,7 @@ def with_named_agent(fit: Fit[Any], name: str) -> Fit[Any]:
     if parts is None or fit.design is None:
         return fit
     if len(parts) == 1:
-        # An agent of which one part is known is nearly any agent: its interval would say nothing.
+        # with one known part alone, the interval of the ability would be that of the whole population
         (factor, value), *_ = parts.items()
         agents = [one for one, part in zip(fit.design.subjects, fit.design.parts[factor], strict=True) if part == value]
         raise InputError(
@@ -293,11 +293,11 @@ def fit_curves(
     draws: int = 500,
     progress: Progress | None = None,
 ) -> Fit[CurvePosterior]:
-    """Fit the hierarchical curves to level counts, and beside them the classical ones.
+    """Fit the hierarchical curves to level counts, and the classical ones for comparison.
 
     Args:
         counts: Answers and successes by model, dimension and level.
-        engine: `laplace` (seconds) or `nuts` (minutes; starts from the Laplace approximation and judges it).
+        engine: `laplace` (seconds) or `nuts` (minutes; starts from the Laplace approximation and checks it).
         seed: Seed of the draws; the same seed gives the same numbers.
         draws: Number of posterior draws to keep.
         progress: Called with the share of the work done.
@@ -346,7 +346,7 @@ def fit_demand_study(study: Study, annotator: str | None = None, seed: int = 0) 
 
     Raises:
         InputError: A table is missing, or no such annotator.
-        JoinError: Responses and demands do not talk about the same items.
+        JoinError: Responses and demands are about different items.
         FitError: The data cannot support the model.
     """
     return fit_study(study, StudyFitSettings(model="demand", annotator=annotator, seed=seed))

@@ -1,9 +1,9 @@
-"""Questions like those a table leaves open, drawn among its known scores: they choose the rank and scale intervals.
+"""Validation cells for forecasts: known scores that are hidden in the pattern of the missing ones.
 
-A missing cell may be one of an ordinary model and benchmark, one of a model with hardly a score, or one of a benchmark
-with hardly a score. Intervals are honest for random gaps and too narrow for the others unless they are measured on
-gaps of the same kind, so each kind is imitated: the same number of scores is kept, whole families are hidden where
-whole families are thin, the largest models where the thin ones are the largest.
+They choose the rank of the factor model and scale its intervals. A missing cell belongs to an ordinary model and
+benchmark, to a model with few scores, or to a benchmark with few scores. Intervals calibrated on random cells are too
+narrow for the last two kinds, so each kind is imitated: the same number of scores is kept, and whole families or the
+largest models are hidden where models with few scores are such.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ SHARE_OF_MEDIAN = 0.4
 HIDDEN_SHARE = 0.2
 """Share of the scores of ordinary models that is hidden."""
 MOST_DONORS = 4
-"""At most one in so many of the well-known models, or benchmarks, is hidden at a time."""
+"""At most one in this number of models, or benchmarks, with many scores is hidden at a time."""
 SHRINKAGE = 2.0
-"""Clusters that the belief that intervals are right already counts for."""
+"""Number of clusters that the prior of a scale of 1 weighs as much as."""
 SCALE_BOUNDS = (0.5, 3.0)
 HIGH_RANK = 0.75
 
 
 @dataclass(frozen=True)
 class HiddenQuestion:
-    """Known cells that are hidden as the missing ones are."""
+    """Known cells that are hidden in the pattern of the missing ones."""
 
     hidden: np.ndarray
     """True for hidden cells, shape (model, benchmark)."""
@@ -57,7 +57,7 @@ def thin_rows(known: np.ndarray, few: int) -> np.ndarray:
 
 
 def draw_question(table: PublishedScores, rng: np.random.Generator) -> HiddenQuestion:
-    """Hide known cells as the missing ones are hidden.
+    """Hide known cells in the pattern of the missing ones.
 
     Args:
         table: A table of scores.
@@ -95,7 +95,7 @@ def _random_cells(known: np.ndarray, rows: np.ndarray, rng: np.random.Generator)
 
 
 def _donor_models(table: PublishedScores, thin: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Choose well-known models to be hidden: the largest, whole families, or any, as the thin ones are."""
+    """Choose models with many scores to be hidden: the largest, whole families, or any, like those with few scores."""
     rich = np.flatnonzero(~thin)
     count = max(1, min(int(thin.sum()), len(rich) // MOST_DONORS))
     compute = amount_of_compute(table)
@@ -118,15 +118,15 @@ class Residuals:
 
     kind: np.ndarray
     cluster: np.ndarray
-    """Model, or benchmark where that is thin: errors within it go together."""
+    """Model, or benchmark where that has few scores; errors within it are correlated."""
     stretch: FloatArray
-    """Distance of the score from the middle, in widths of the interval's half on that side."""
+    """Distance of the score from the median, in half-widths of the interval on that side."""
 
 
 def interval_scales(residuals: Residuals, level: float) -> FloatArray:
-    """Return by how much intervals of each kind of cell are to be stretched about their middle.
+    """Return the factor by which the intervals of each kind of cell are scaled.
 
-    The quantile of the stretches that would have covered, drawn towards 1 where few models or benchmarks say so.
+    It is the quantile of the distances at the nominal coverage, shrunken towards 1 with few clusters.
 
     Args:
         residuals: Hidden cells of all questions.

@@ -1,7 +1,7 @@
 """Change over time: abilities on one scale, the frontier's speed, saturation dates, signal to noise of benchmarks.
 
-The scale is the mean of all benchmarks on the link scale (log-odds for bounded scores), so that models that took
-different benchmarks at different dates can be compared: the benchmarks that neighbouring models share are the anchors.
+The scale is the mean of all benchmarks on the link scale (log-odds for bounded scores), so that models with
+different benchmarks at different dates can be compared; benchmarks that models have in common link the scale.
 """
 
 from dataclasses import dataclass
@@ -29,10 +29,10 @@ FRONTIER, SWEEPS = 0.9, 30
 LATEST = 30.0
 """Years after the last model beyond which a date is `never`."""
 SPAN = 0.5
-"""Share of a series that each point of its smoothed path looks at."""
+"""Share of a series in the smoothing window of each point."""
 MONTHS = 12
 NO_GROWTH = 12_000.0
-"""Months of a doubling above which there is no growth to speak of."""
+"""Doubling time in months above which growth counts as none."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class FrontierChange(ArrowTables):
         }
 
     def as_text(self) -> str:
-        """Say how fast the frontier moves and when benchmarks saturate."""
+        """Return the frontier's speed and saturation dates as sentences."""
         speed = self.frontier
         lines = [
             *(f"note: {note}" for note in self.notes),
@@ -90,7 +90,7 @@ def score_change(
     level: float = 0.8,
     seed: int = 0,
 ) -> FrontierChange:
-    """Measure how fast the best models improve, and when benchmarks saturate if that goes on.
+    """Estimate how fast the best models improve, and when benchmarks saturate by extrapolation.
 
     Args:
         scores: A table of scores or its file.
@@ -153,7 +153,7 @@ def _left_out(table: PublishedScores, date: FloatArray) -> tuple[str, ...]:
 
 
 def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
-    """Say that dates are missing, or which one cannot be read."""
+    """Return a message on missing or invalid dates."""
     need = f"change over time needs the dates of at least {FEWEST_DATED} models"
     if date is None:
         return f"{need}; give them with --models"
@@ -167,7 +167,7 @@ def _few_dates(table: PublishedScores, date: FloatArray | None) -> str:
 
 
 def records(date: FloatArray, ability: FloatArray) -> np.ndarray:
-    """Return which models were the best when they came out.
+    """Return which models were the best at their date.
 
     Args:
         date: Dates in years, NaN where unknown.

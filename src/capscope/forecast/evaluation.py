@@ -1,4 +1,4 @@
-"""Measure a forecaster: hide known scores as a question would, forecast them, compare."""
+"""Evaluation of forecasters on hidden known scores: error, coverage and width of intervals."""
 
 import time
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ LEVEL = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastEvaluationSettings:
-    """What is hidden, how often, and who forecasts it."""
+    """Settings of an evaluation: hidden cells, seeds, forecaster."""
 
     hide: str = "half"
     """A name of `HIDINGS`."""
@@ -101,14 +101,14 @@ def evaluate_forecast(
 
     Args:
         scores: A table of scores or its file, see `published_scores`.
-        models: What is known of the models.
-        settings: What is hidden, and who forecasts.
+        models: Facts about the models (family, size, tokens, compute, date).
+        settings: Hidden cells and forecaster.
 
     Returns:
         Errors, and coverage and width of the intervals, over all hidden scores and by benchmark.
 
     Raises:
-        InputError: The table lacks what it takes, or a name is unknown.
+        InputError: The table lacks columns that are needed, or a name is unknown.
     """
     chosen = settings or ForecastEvaluationSettings()
     table = scores if isinstance(scores, PublishedScores) else published_scores(scores, models)

@@ -1,4 +1,4 @@
-"""Why a cell is forecast as it is, which scores to get next, and which published scores no model of the table explains.
+"""Explanations of forecasts, choice of the most informative next scores, and detection of odd published scores.
 
 All three follow from the posterior of one model's ability given its own scores: for a draw of the parameters it is
 normal with precision 1 + sum over known scores of loading^2 / noise.
@@ -18,23 +18,23 @@ DRAWS = 24
 """Draws of the parameters that explanations average over."""
 SHOWN_SCORES = 3
 ODD_DISTANCE = 4.0
-"""Standard deviations, of a score from what the model's other scores say, beyond which it is named."""
+"""Smallest distance of an odd score from its forecast by the model's other scores, in standard deviations."""
 LEAST_EFFECT = 0.05
-"""Share of the score's range under which a reason is not worth its words, in percent points."""
+"""Smallest effect of a stated reason, in percent points of the score's range."""
 SPREADS = 4
 """Standard deviations of scores without a top that count as their range."""
 
 
 @dataclass(frozen=True)
 class RowPosterior:
-    """What is known of one model, for some draws of the parameters; arrays start with the axis of draws."""
+    """Posterior of one model's scores for some draws of the parameters; the first axis is the draw."""
 
     covariance: FloatArray
     """Covariance of the noise-free scores on the link scale, shape (draw, benchmark, benchmark)."""
     precision: FloatArray
     """1 / noise variance of the known scores, 0 where missing, shape (draw, benchmark)."""
     surprise: FloatArray
-    """Known scores less what the facts about the model say, 0 where missing, shape (draw, benchmark)."""
+    """Known scores minus their expectation by the facts about the model, 0 where missing, shape (draw, benchmark)."""
     noise: FloatArray
     """Noise variance of a score on each benchmark, shape (benchmark,)."""
 
@@ -44,7 +44,7 @@ class RowPosterior:
 
 
 def row_posterior(fitted: FittedHierarchical, row: int) -> RowPosterior:
-    """Compute what is known of a model.
+    """Compute the posterior of one model's scores.
 
     Args:
         fitted: A fitted factor model.
@@ -68,13 +68,13 @@ def row_posterior(fitted: FittedHierarchical, row: int) -> RowPosterior:
 
 
 def points_per_link(fitted: FittedHierarchical, middle: FloatArray) -> FloatArray:
-    """Return by how many points of score one unit of the link scale moves a score, at values of the link scale."""
+    """Return the derivative of scores, in points, by the link scale at values of the link scale."""
     step = 0.05
     return (fitted.link.from_link(middle + step) - fitted.link.from_link(middle - step)) / (2 * step)
 
 
 def reasons(fitted: FittedHierarchical, row: int, columns: np.ndarray) -> list[str]:
-    """Say which known scores and facts a model's forecasts rest on, in points of the forecast score.
+    """Return the known scores and facts with the largest effects on a model's forecasts, in points of the score.
 
     Args:
         fitted: A fitted factor model.
@@ -91,7 +91,7 @@ def reasons(fitted: FittedHierarchical, row: int, columns: np.ndarray) -> list[s
 
 
 def _facts(fitted: FittedHierarchical, row: int) -> dict[str, FloatArray]:
-    """Return what each block of facts adds to each benchmark's link-scale score, against the mean model."""
+    """Return the effect of each block of facts on each benchmark's link-scale score, relative to the mean model."""
     effects = fitted.draws.effects
     chosen = np.linspace(0, len(effects) - 1, min(DRAWS, len(effects))).astype(int)
     result: dict[str, FloatArray] = {}
@@ -141,7 +141,7 @@ def _reason(
 
 
 def next_scores(fitted: FittedHierarchical, row: int, count: int = 3) -> pd.DataFrame:
-    """Name the scores of a model that would tell most about its other missing scores.
+    """Return the missing scores of a model that are most informative about its other missing scores.
 
     Greedy choice by the expected fall in the sum of predictive variances, in units of each benchmark's range.
 
@@ -175,7 +175,7 @@ def next_scores(fitted: FittedHierarchical, row: int, count: int = 3) -> pd.Data
 
 
 def odd_cells(fitted: FittedHierarchical) -> pd.DataFrame:
-    """Name published scores that the model's other scores, and all else that is known, do not explain.
+    """Return published scores that are far from their forecast by the model's other scores and facts.
 
     Each score is compared with its forecast from the model's other scores (left out by the rank-one formula).
 

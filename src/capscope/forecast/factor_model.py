@@ -2,8 +2,8 @@
 
 On the link scale, score of model m on benchmark b = intercept_b + loadings_b . ability_m + residual, where
 
-* abilities are explained by what is known of the models (scale, family, words of the name) plus a normal residual,
-* intercepts and loadings are explained by words of the benchmarks' names plus a normal residual,
+* abilities are regressed on facts about the models (scale, family, words of the name), with a normal residual,
+* intercepts and loadings are regressed on words of the benchmarks' names, with a normal residual,
 * the residual has a heavy-tailed part on the link scale (Student's t) and a normal part on the score's own scale, which
   matters where the link is steep; both have a variance for each benchmark, drawn around a common one.
 
@@ -44,14 +44,14 @@ class FactorSettings:
     factors: int = 5
     """Number of factors; the benchmarks less one where those are fewer."""
     burn: int = 100
-    """Iterations thrown away."""
+    """Burn-in iterations."""
     keep: int = 150
     """Iterations kept."""
 
 
 @dataclass(frozen=True)
 class CellData:
-    """What the sampler sees."""
+    """Data of the sampler."""
 
     link_scores: FloatArray
     """Scores on the link scale, NaN where missing, shape (model, benchmark)."""
@@ -70,7 +70,7 @@ class FactorDraws:
     ability: FloatArray
     """Shape (draw, model, factor)."""
     expected: FloatArray
-    """Abilities as the facts about the models explain them, shape (draw, model, factor)."""
+    """Expected abilities by the facts about the models, shape (draw, model, factor)."""
     intercept: FloatArray
     """Shape (draw, benchmark)."""
     loading: FloatArray
@@ -150,7 +150,7 @@ def pooled(several: list[FactorDraws]) -> FactorDraws:
 
 
 class _Chain:
-    """The state of the sampler, and one method for each conditional."""
+    """State of the Gibbs sampler, with a method for each full conditional."""
 
     def __init__(self, data: CellData, factors: int, rng: np.random.Generator) -> None:
         self.rng, self.data = rng, data
@@ -243,7 +243,7 @@ class _Chain:
         self.weight = np.where(known, np.maximum(drawn, 1e-6), 1.0)
 
     def _draw_effects(self) -> None:
-        """Regress abilities on what is known of the models; residual variance 1 sets their scale."""
+        """Regress abilities on facts about the models; a residual variance of 1 fixes their scale."""
         if not self.x.shape[1]:
             return
         gram, cross = self.gram_x, self.x.T @ self.ability

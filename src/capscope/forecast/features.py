@@ -1,4 +1,4 @@
-"""What the names and facts of models and benchmarks say beforehand: blocks of columns of a regression."""
+"""Covariates from names and facts of models and benchmarks, as blocks of regression columns."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Block:
     """Columns of a design that share one prior variance."""
 
     name: str
-    """What the columns say: `scale`, `family`, `size within family`, `names`, ..."""
+    """Name of the block: `scale`, `family`, `size within family`, `names`, ..."""
     columns: FloatArray
     """Shape (model or benchmark, column)."""
     labels: tuple[str, ...]
@@ -35,7 +35,7 @@ def model_blocks(table: PublishedScores, leave_out: tuple[str, ...] = ()) -> lis
     """Return the blocks for the models of a table.
 
     Args:
-        table: The scores with what is known of the models.
+        table: The scores, with facts about the models.
         leave_out: Names of blocks to leave out.
     """
     size = _size(table)
@@ -59,7 +59,7 @@ def name_words(names: list[str], fewest: int) -> Block:
     """Return one column for each word that some names share, such as `llama`, `70b` or `instruct`.
 
     Args:
-        names: Names of models or benchmarks; what stands before a slash is left out.
+        names: Names of models or benchmarks; the part before a slash is ignored.
         fewest: Names a word has to be in.
     """
     places: dict[str, list[int]] = {}
@@ -116,7 +116,7 @@ def _interaction(table: PublishedScores, size: FloatArray) -> Block:
 
 
 def _standardised(name: str, values: FloatArray) -> list[tuple[str, FloatArray]]:
-    """Standardise a covariate; unknown values are 0, and a second column says where they are."""
+    """Standardise a covariate; unknown values are 0 and marked by a second column."""
     known = np.isfinite(values)
     if known.sum() < 5 or np.std(values[known]) == 0:
         return []

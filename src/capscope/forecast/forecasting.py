@@ -1,4 +1,4 @@
-"""Forecast the missing scores of a table, with intervals and reasons."""
+"""`forecast`: forecasts of the missing scores of a table, with intervals and reasons."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,9 @@ from capscope.forecast.forecasters import FittedHierarchical
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
 
 MOST_REASONS = 20_000
-"""Missing cells up to which each gets a reason."""
+"""Largest number of missing cells with reasons."""
 MOST_ODD_MODELS = 1_000
-"""Models up to which published scores are checked one by one."""
+"""Largest number of models for which odd published scores are searched."""
 COLUMNS = ["model", "benchmark", "score", "lower", "upper", "level", "unit", "reason"]
 
 
@@ -39,7 +39,7 @@ class ForecastSettings:
     add_scores: dict[str, float] = field(default_factory=dict)
     """Known scores of the added model, in the units of the table."""
     at: dict[str, object] = field(default_factory=dict)
-    """What is known of the added model: family, size, tokens, compute, date."""
+    """Facts about the added model: family, size, tokens, compute, date."""
     seed: int = 0
 
 
@@ -52,15 +52,15 @@ class Forecast(ArrowTables):
     next: pd.DataFrame
     """Scores to get next: model, benchmark, and the share of the model's forecast variance they explain, cumulated."""
     odd: pd.DataFrame
-    """Published scores that nothing in the table explains: model, benchmark, score, expected, distance (sd)."""
+    """Published scores far from their forecast: model, benchmark, score, expected, distance (sd)."""
     level: float
     """Coverage of the intervals."""
     forecaster: str
-    """Who forecast."""
+    """Name of the forecaster."""
     factors: int | None
     """Rank of the factor model, chosen on hidden cells."""
     notes: tuple[str, ...]
-    """What was recognised in the table."""
+    """Remarks on the recognised columns and units."""
 
     __repr__ = short_repr
 
@@ -120,14 +120,14 @@ def forecast(
 
     Args:
         scores: A long or wide table of scores or its file, see `published_scores`.
-        models: What is known of the models (family, size, tokens, compute, date), or its file.
-        settings: Level, forecaster, what is asked, a model to add.
+        models: Facts about the models (family, size, tokens, compute, date), or their file.
+        settings: Level, forecaster, cells to forecast, a model to add.
 
     Returns:
         Forecasts with intervals and reasons, scores to get next, and published scores that are odd.
 
     Raises:
-        InputError: The table is wrong, or what is asked is not in it.
+        InputError: The table is invalid, or has no such model or benchmark.
 
     Example:
         >>> asked = ForecastSettings(add="my-model", add_scores={"gsm8k": 62})

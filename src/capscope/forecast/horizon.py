@@ -1,9 +1,9 @@
-"""Time horizons: how long a task may take a human before a model's chance of success falls to a stated share.
+"""Time horizons: the human time of tasks at which a model's chance of success is a given value.
 
 Each model has a logistic curve in the binary logarithm of human minutes (Kwa et al., 2025). The slopes of the models
-are drawn towards their common mean (random effects, DerSimonian & Laird, 1986). Uncertainty is that of new tasks of the
-same kind: a Bayesian bootstrap (Rubin, 1981) over clusters of tasks, shared by all models, with priors whose centres
-are drawn anew each time (Fong, Lyddon & Holmes, 2019), so that a model that solved nothing has an interval too.
+are shrunken towards their common mean (random effects, DerSimonian & Laird, 1986). Uncertainty is that of new tasks of
+the same kind: a Bayesian bootstrap (Rubin, 1981) over clusters of tasks, shared by all models, with priors whose
+centres are drawn anew each time (Fong, Lyddon & Holmes, 2019), so that a model that solved nothing has an interval too.
 """
 
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Horizons(ArrowTables):
         }
 
     def as_text(self) -> str:
-        """Say which model has the longest horizon, how fast horizons grow, and each model's."""
+        """Return the longest horizon, the growth of horizons, and a table of models as text."""
         first = percent_of(self.chances[0])
         best = self.models.iloc[0]
         lines = [
@@ -103,7 +103,7 @@ class Horizons(ArrowTables):
 
 @dataclass(frozen=True, kw_only=True)
 class HorizonSettings:
-    """What `time_horizons` measures."""
+    """Settings of `time_horizons`."""
 
     minutes: str = "minutes"
     """Column of the items with the minutes that a skilled human takes."""
@@ -133,7 +133,7 @@ def time_horizons(
     *,
     settings: HorizonSettings | None = None,
 ) -> Horizons:
-    """Measure the human time at which each model's chance of success falls to 50 and 80 %.
+    """Estimate the human time at which each model's chance of success is 50 and 80 %.
 
     Args:
         study: Items with human minutes, and responses; several trials of a task are averaged.
@@ -178,7 +178,7 @@ def percent_of(chance: float) -> str:
 
 
 def duration(minutes: float) -> str:
-    """Say a time in the largest unit that keeps it above one.
+    """Return a time as text in the largest unit in which it is above one.
 
     Args:
         minutes: The time; may be infinite.
@@ -238,7 +238,7 @@ def _answers(study: Study, tasks: pd.DataFrame) -> _TriedTasks:
     position = {item: column for column, item in enumerate(responses.items)}
     columns = [position[item] for item in tasks["item_id"]]
     right, trials = dense.right[:, columns], dense.n_trials[:, columns]
-    # one task counts once, however often it was tried: repeats do not make new tasks
+    # a task counts once whatever its number of trials
     share = np.divide(right, trials, out=np.zeros_like(right), where=trials > 0)
     kept = np.flatnonzero((trials > 0).any(1))
     return _TriedTasks(tuple(responses.models[row] for row in kept), share[kept], (trials[kept] > 0).astype(float))

@@ -1,4 +1,4 @@
-"""What is hidden to measure a forecast: half of the scores, families, the largest models, new benchmarks.
+"""Patterns of hidden scores for the evaluation of forecasts: half of the scores, families, largest models, benchmarks.
 
 The draws are those of a common protocol for score tables: at equal seed the same cells are hidden, whichever split is
 asked for.

@@ -1,4 +1,4 @@
-"""Do benchmarks agree? Correlations corrected for unreliability, factor analysis, redundant and lone benchmarks, ranks.
+"""Structure of benchmarks: disattenuated correlations, factor analysis, redundant and isolated benchmarks, ranks.
 
 Everything is on the link scale and over models that have both scores. Newer models are better at everything, so a
 common trend in date alone makes all benchmarks correlate; where dates are known, each one's trend is taken off first.

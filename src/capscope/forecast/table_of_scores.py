@@ -1,4 +1,4 @@
-"""A table of published scores: model by benchmark, with units, counts, dates, and what is known of the models."""
+"""Tables of published scores: model by benchmark, with units, counts, dates and facts about the models."""
 
 import re
 from dataclasses import dataclass, field, replace

@@ -1,1 +1,1 @@
-"""Adapters to the tools in which people evaluate and test; each calls the other rooms and decides nothing itself."""
+"""Adapters to evaluation and test tools (Inspect, pytest), without logic of their own."""

@@ -1,6 +1,6 @@
-"""Posterior and demands to a model's ability profile and a benchmark's demand profile, with intervals.
+"""Profiles from fits and demand levels: ability profiles, demand profiles, comparisons and item audits.
 
-The public names stand in the stub beside this file; each is imported when it is first used.
+The public names are listed in the stub `__init__.pyi`; each is imported at first use.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
-"""Ability profiles of models, of every kind of fit.
+"""Ability profiles of models from any kind of fit.
 
-A profile holds each model's abilities with intervals, a general ability, and the share of the profiles' variance that
-the general ability carries; of a fit with several abilities, expected scores lead.
+A profile has the abilities of each model with intervals, a general ability, and the share of the profiles' variance
+that the general factor explains. For a fit with several abilities, expected scores come first.
 """
 
 from dataclasses import dataclass, replace
@@ -38,15 +38,15 @@ UNITS = {
     "demand": "`general` is in log-odds at mean demands; other rows are log-odds for one more level of a demand, less"
     " negative is better",
 }
-"""What a unit of ability is, by kind of fit."""
+"""Unit of ability, by kind of fit."""
 NO_UNIT = "the fitted models do not differ, so that abilities have no unit: their numbers are the prior's"
 ALIKE = 0.01
-"""Standard deviation of the abilities under which models come out alike."""
+"""Standard deviation of abilities below which models count as equal."""
 SCORED_CELLS, FEWEST_SCORED, SCORE_DRAWS = 200_000, 50, 100
-"""Expected scores without a study are over so many cells of models and items, and at least so many items."""
+"""Expected scores without a study: largest number of model-item cells, fewest items, and number of draws."""
 
 DRAW_NOISE = 0.005
-"""Expected scores of models that are alike differ by less than this, because their draws differ."""
+"""Largest difference of expected scores that can result from the draws alone."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class AbilityProfiles(ArrowTables):
     level: float
     """Nominal coverage of the bounds."""
     general_share: Interval
-    """Share of the profiles' variance that one general factor carries; NaN where dimensions share no scale."""
+    """Share of the profiles' variance on the first principal component; NaN where dimensions have no common scale."""
     classical_general_share: float
     """The same share for the classical point estimates of a curve fit; NaN where there are none."""
     unit: str = ""
-    """What a unit of ability is."""
+    """Unit of the abilities."""
     general: pd.DataFrame | None = None
     """General ability of each model: columns model, ability, sd, lower, upper, most able first."""
     reliability: float = float("nan")
@@ -76,14 +76,14 @@ class AbilityProfiles(ArrowTables):
     directions: pd.DataFrame | None = None
     """Abilities along the directions of a fit with several: columns model, dim, evidence, ability, sd, lower, upper."""
     self_knowledge: pd.DataFrame | None = None
-    """How well models' own confidence fits their scores (see `self_knowledge`), where the study holds it."""
+    """Calibration of models' own confidence (see `self_knowledge`), where the study has it."""
 
     no_order: str = ""
     """Why the models of the fit cannot be ranked; empty where they can."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What limits the profiles, most important first."""
+        """Limitations of the profiles, most important first."""
         return (self.no_order,) if self.no_order else reliability_notes(self.reliability)
 
     def of(self, model: str) -> pd.DataFrame:
@@ -128,16 +128,16 @@ class AbilityProfiles(ArrowTables):
 
     @property
     def meaning(self) -> str:
-        """What a unit of ability means, by the first of the numbers."""
+        """Sentence that explains the unit of ability with the first model's ability."""
         return meaning_of(self.kind, self.general, self.table)
 
     @property
     def has_unnamed(self) -> bool:
-        """Whether the abilities are directions without names of their own."""
+        """Whether the abilities are unnamed directions of a multidimensional fit."""
         return bool(self.table["dim"].astype(str).str.fullmatch(r"ability \d+").all())
 
     def as_text(self) -> str:
-        """Return the answer first: who is ahead; then tables, each with what it means under it."""
+        """Return the leading model, then tables with legends."""
         parts = [f"note: {note}" for note in (*self.notes, *self.cautions)]
         general = self.general
         if general is not None and len(general):
@@ -171,9 +171,9 @@ class AbilityProfiles(ArrowTables):
 
 
 def _level_where_alike(scores: pd.DataFrame, general: pd.DataFrame) -> pd.DataFrame:
-    """Expected scores on all items; models that differ from the first by the chance of the draws alone get its score.
+    """Expected scores on all items; models that differ from the first by Monte Carlo error alone get its score.
 
-    Such models have its ability, or were right on as many of as many answers, and a score within half a point.
+    These have the same ability, or the same numbers of right and of all answers, and a score within half a point.
     """
     rows = scores[scores["scope"] == "all"]
     first, ability = rows.iloc[0], rows["model"].map(general.set_index("model")["ability"])
@@ -199,7 +199,7 @@ def _score_lines(scores: pd.DataFrame, level: float) -> list[str]:
 
 
 def _direction_lines(directions: pd.DataFrame | None, dims: int, level: float) -> list[str]:
-    """Named directions as tables; the unnamed ones are only counted."""
+    """Named directions as tables; unnamed ones are counted only."""
     if dims < 2:
         return []
     if directions is None:
@@ -283,7 +283,7 @@ def _with_scores(profiles: AbilityProfiles, posterior: Posterior, study: Study |
 
 
 def _with_own_knowledge(profiles: AbilityProfiles, study: Study, models: tuple[str, ...]) -> AbilityProfiles:
-    """Add the self-knowledge of the fit's models, or a caution where confidences cannot be used."""
+    """Add the self-knowledge of the fit's models, or a caution where confidences are invalid."""
     try:
         table = self_knowledge(study, profiles.level)
     except InputError as error:
@@ -293,7 +293,7 @@ def _with_own_knowledge(profiles: AbilityProfiles, study: Study, models: tuple[s
 
 
 def _items_of(posterior: Posterior) -> Study:
-    """The items of a fit as a study; of many, as many as are scored in seconds, evenly spread over their ids."""
+    """The items of a fit as a study; of many items, a systematic sample by id."""
     items = posterior.item_table()["item"].astype(str).sort_values()
     most = max(FEWEST_SCORED, SCORED_CELLS // len(posterior.models))
     chosen = items.iloc[np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
@@ -329,9 +329,9 @@ def ability_profiles(fit: Posterior | Fit[Any], level: float = 0.9) -> AbilityPr
 def general_ability(posterior: Posterior, level: float = 0.9) -> pd.DataFrame:
     """General ability of each model with its interval.
 
-    Of an item response fit with several abilities it is their projection on the items' mean slopes: what raises the
-    log-odds of the average item (the reference composite of Wang, 1986, in its simplest form). Of a curve fit it is the
-    mean over the dimensions in demand levels, of a demand fit the ability in log-odds at mean demands.
+    For an item response fit with several abilities it is their projection on the items' mean slopes (a simple form of
+    the reference composite; Wang, 1986). For a curve fit it is the mean over dimensions, in demand levels; for a demand
+    fit it is the ability in log-odds at mean demands.
 
     Args:
         posterior: Posterior of a fit of any kind.
@@ -364,9 +364,9 @@ def _gaussian_general(posterior: Posterior) -> tuple[FloatArray, FloatArray]:
 
 
 def general_factor_share(ability: ModelDim) -> float:
-    """Share of variance on the first principal component of the standardised abilities; NaN where it has no meaning.
+    """Share of variance on the first principal component of the standardised abilities; NaN with a single dimension.
 
-    Zhou et al.'s profiles of 15 models have 0.94 on this measure: what a profile adds to one number is the rest.
+    It is 0.94 for the profiles of 15 models of Zhou et al. (2026).
 
     Args:
         ability: Abilities (model, dim).
@@ -385,7 +385,12 @@ def general_factor_share(ability: ModelDim) -> float:
 
 
 def general_share(ability: FloatArray, level: float) -> Interval:
-    """Posterior of `general_factor_share` over the draws, the last axis of (model, dim, draw)."""
+    """Posterior of `general_factor_share` over the draws, the last axis of (model, dim, draw).
+
+    Args:
+        ability: Draws of abilities (model, dim, draw).
+        level: Nominal coverage.
+    """
     shares = np.array([general_factor_share(ability[..., draw]) for draw in range(ability.shape[-1])])
     lower, upper = quantile_bounds(shares, level)
     return Interval(float(shares.mean()), float(lower), float(upper), level)

@@ -1,4 +1,4 @@
-"""Parts of agents: what a scaffold, an effort or a judge adds with models held fixed, from a fit or from answers."""
+"""Effects of agents' parts (scaffold, effort, judge) with models held fixed, from a fit or from answers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from capscope.profiles.item_groups import opened
 from capscope.profiles.meanings import table_lines
 
 CLEAR = 0.05
-"""Two-sided p-value below which one part is said to be ahead."""
+"""Two-sided significance level of differences between parts."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class PartEffects(ArrowTables):
     effects: pd.DataFrame
     """Columns ``factor, name, effect, sd, lower, upper, log_odds, agents, set, separable``."""
     scales: pd.DataFrame
-    """Columns ``term, sd, lower, upper, share, share_lower, share_upper``: whose differences the agents' are."""
+    """Variance components: columns ``term, sd, lower, upper, share, share_lower, share_upper``."""
     unit: str
-    """What a unit of an effect is."""
+    """Unit of the effects."""
     level: float
     """Nominal coverage of the bounds."""
     notes: tuple[str, ...] = ()
-    """What cannot be told apart."""
+    """Effects that the data do not identify."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -43,7 +43,7 @@ class PartEffects(ArrowTables):
         return {"by": self.by, "level": self.level, "unit": self.unit, "notes": list(self.notes), **tables}
 
     def as_text(self) -> str:
-        """Return what limits the effects, the effects from highest to lowest, and whose the differences are."""
+        """Return notes, the effects from highest to lowest, and the variance components."""
         ordered = self.effects.sort_values("effect", ascending=False, kind="stable").drop(columns="factor")
         separable = self.effects["separable"]
         head = f"\n{self.by} effects with the other parts held fixed, {self.level:.0%} intervals; {self.unit}"
@@ -80,7 +80,7 @@ def part_effects(fit: Fit[Any] | str | Path, by: str, *, level: float = 0.9, see
         The effects with intervals, and the share of each part in the variance over agents.
 
     Raises:
-        InputError: The fit knows of no facets.
+        InputError: The fit has no facets.
         FitError: The factor does not vary, or there are too few agents.
     """
     if not isinstance(fit, Fit):
@@ -109,11 +109,11 @@ class PartComparison(ArrowTables):
     level: float
     """Nominal coverage of the bounds."""
     notes: tuple[str, ...] = ()
-    """Models that have one of the two only."""
+    """Models with answers under one of the two only."""
 
     @property
     def head(self) -> str:
-        """The answer in one sentence."""
+        """The main result in one sentence."""
         row = self.table.iloc[-1]
         models = f"with {len(self.table) - 1} models held fixed"
         between = f"difference {row['difference']:+.3f} [{row['lower']:+.3f}, {row['upper']:+.3f}]"
@@ -128,7 +128,7 @@ class PartComparison(ArrowTables):
         return {**head, "notes": list(self.notes), "models": self.table.to_dict("records")}
 
     def as_text(self) -> str:
-        """Return the answer, then each model."""
+        """Return the overall result, then a table of models."""
         meaning = f"Mean scores on the same items; bounds of {self.level:.0%} intervals over items, models held fixed."
         return "\n".join([self.head, *(f"note: {note}" for note in self.notes), table_lines(self.table), meaning])
 
@@ -144,8 +144,8 @@ def compare_parts(
 ) -> PartComparison:
     """Compare two values of a facet on the items that the same models answered with both.
 
-    Differences are taken within model and item, averaged over models for each item, and their error is that of a mean
-    over items: models are held fixed, items are a sample. Other facets, such as the effort, are held fixed too.
+    Differences within model and item are averaged over models for each item; standard errors are over items. Models,
+    and other facets such as the effort, are fixed; items are a sample.
 
     Args:
         source: A study or its folder.

@@ -1,4 +1,4 @@
-"""Results to a plain dict, to figures, to one self-contained HTML page."""
+"""Reports: results as plain values, as figures, and as one self-contained HTML page."""
 
 from capscope.members import make_callable
 from capscope.report.card import card_schema, measurement_card, write_card

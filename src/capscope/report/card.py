@@ -1,4 +1,4 @@
-"""The card of a fit: what was measured, on what, by whom, with what claims, in JSON by a documented schema."""
+"""Card of a fit in JSON by a documented schema: data, settings, results and claims."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is shown of a fit: one self-contained HTML page, its values as a plain dict, or one figure.
+"""Summary of a fit as plain values, rendered as one self-contained HTML page or as a figure.
 
 The page loads nothing from elsewhere and every text in it is escaped. It has one script of its own, which sorts and
 filters tables; its content security policy forbids any other.

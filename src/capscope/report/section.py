@@ -1,7 +1,7 @@
-"""The interface of a page section, and what sections are built from.
+"""Interface of page sections, and the data that they are built from.
 
-A section is one module of `capscope.report.sections`. It says when it applies, turns the sources of a page into a
-record of plain values, draws that record, and lays it out with a Jinja template.
+A section is one module of `capscope.report.sections`. It checks whether it applies, converts the sources of a page into
+a record of plain values, draws figures of that record, and has a Jinja template.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -50,7 +50,7 @@ class ItemPart:
 
 @dataclass(frozen=True, kw_only=True)
 class PageSource:
-    """Everything a page can be built from; a section that lacks its source does not apply."""
+    """Data of a page; a section whose data are missing does not apply."""
 
     fit: Fit[Any]
     """A fit of any kind."""
@@ -182,7 +182,9 @@ class Section:
     build: Callable[[PageSource], Record]
     """Turn the sources into the record that is shown; numpy values are allowed, nothing is rounded."""
     template: str
-    """Jinja source of the section's body. It sees the record as `section`, the drawings as `drawing`, and `level`."""
+    """Jinja source of the section's body, in HTML. Its variables are `section` (the record), `drawing` (by name),
+    `level` and `blocks` (the macros of `templates/blocks.html.j2`, such as ``blocks.interval(entry)``); its filters are
+    `fixed`, `percent` and `count` (see `plain_values`). An undefined name is an error."""
     draw: Callable[[Record], Iterable[Drawing]] = draw_nothing
     """Draw the figures of a record."""
     terms: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -1,4 +1,4 @@
-"""One look for all figures: a colour-blind-safe palette, blank figures, and deterministic SVG.
+"""Style of all figures: a colour-blind-safe palette, blank figures, and deterministic SVG.
 
 Figures are built without pyplot and without touching matplotlib's settings; their colours turn into CSS variables with
 the colour itself as fallback, so that a page can restyle them for dark mode.
@@ -77,10 +77,10 @@ def blank_axes(width: float, height: float) -> Axes:
 
 
 def label(text: str, lines: int = 2, width: int = LABEL_WIDTH) -> str:
-    """Break a name into a few short lines and cut what is left."""
+    """Break a name into a few short lines; of a longer one the end is kept, by which names of agents differ."""
     wrapped = textwrap.wrap(" ".join(text.split()), width) or [""]
     if len(wrapped) > lines:
-        wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][: width - 1] + "\u2026"]
+        wrapped = [*wrapped[: lines - 1], "\u2026" + text.rstrip()[1 - width :].lstrip()]
     return "\n".join(wrapped)
 
 

@@ -1,18 +1,21 @@
-"""The family of annotators. To add one: a module with an `AnnotatorEntry`, and one line in `ANNOTATORS`."""
+"""The family of annotators.
+
+To add one, write a module with an `AnnotatorEntry` and add one line to `FAMILY`.
+"""
 
 from capscope.annotate.annotator import AnnotatorEntry
-from capscope.annotate.annotators import batch, chat, local
 from capscope.errors import InputError, nearest
+from capscope.members import family
 
-ANNOTATORS: dict[str, AnnotatorEntry] = {
-    entry.name: entry
-    for entry in (
-        chat.ENTRY,
-        batch.ENTRY,
-        local.ENTRY,
-    )
-}
-"""All annotators by the word before the colon."""
+FAMILY = (
+    "chat:ENTRY",
+    "batch:ENTRY",
+    "local:ENTRY",
+)
+"""The members, as ``module:entry``, in the order in which they are listed."""
+
+ANNOTATORS: dict[str, AnnotatorEntry] = family(__name__, FAMILY, AnnotatorEntry)
+"""Annotators by the word before the colon, as in ``openai:MODEL``."""
 
 
 def usages() -> str:

@@ -1,4 +1,4 @@
-"""The same language model through batch jobs: submit now, collect later, with the same questions and ledger."""
+"""Annotator that asks a language model through batch jobs: submit now, collect later, with the same ledger."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ STEPS = ("submit", "status", "collect")
 
 @dataclass(frozen=True)
 class Submitted:
-    """What was sent."""
+    """Report of submitted batches."""
 
     requests: int
     """Questions newly written into files."""
@@ -62,7 +62,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class BatchStates:
-    """Where the batches stand."""
+    """States of the batches."""
 
     states: tuple[BatchStatus, ...]
     """One entry for each batch that is not collected."""
@@ -79,7 +79,7 @@ class BatchStates:
 
 @dataclass(frozen=True)
 class CollectedReport:
-    """What was fetched, and the labels that came of it."""
+    """Report of collected batches and their labels."""
 
     report: AnnotationReport
     """The labels."""
@@ -113,7 +113,7 @@ class BatchAnnotator(ChatAnnotator):
         super().__init__(settings)
 
     def run(self, study: Study, selection: Selection, progress: Progress | None = None) -> Annotation:  # noqa: ARG002
-        """Take one step: submit what has no reply, look where batches stand, or collect what is ready.
+        """Run one step: submit questions without a reply, return the states of batches, or collect finished ones.
 
         Args:
             study: A study with items.
@@ -121,7 +121,7 @@ class BatchAnnotator(ChatAnnotator):
             progress: Called as the run goes on.
 
         Raises:
-            EndpointError: The endpoint refuses; nothing is lost, and the same step goes on from there.
+            EndpointError: The endpoint refuses; the same step can be repeated without loss.
         """
         job = self.job(study, selection)
         if self.settings.batch == "submit":
@@ -148,12 +148,12 @@ class BatchAnnotator(ChatAnnotator):
             return replace(_without_labels(job, sent), stop=stop)
 
     def status(self) -> BatchStates:
-        """Ask how the batches of the ledger stand."""
+        """Return the states of the ledger's batches."""
         with Ledger(self.ledger) as ledger, self._client(ledger) as client:
             return BatchStates(tuple(client.status()))
 
     def collect(self, job: RatingJob) -> Annotation:
-        """Fetch what is ready and read all replies of the job."""
+        """Fetch finished batches and read all replies of the job."""
         with Ledger(self.ledger) as ledger, self._client(ledger) as client:
             fetched = client.collect(self.settings.prices)
             tally = Tally(asked=fetched.answered, failed=fetched.failed)
@@ -184,7 +184,7 @@ class BatchAnnotator(ChatAnnotator):
 
 
 class _Fitting:
-    """Lets questions through while their largest prices together stay within a limit."""
+    """Filter that passes questions while the sum of their largest prices is within a limit."""
 
     def __init__(self, annotator: BatchAnnotator, limit: float | None) -> None:
         self._annotator, self._limit = annotator, limit

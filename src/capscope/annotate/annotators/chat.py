@@ -1,4 +1,4 @@
-"""A language model behind a chat endpoint: plan, ask, read, report, and flag items that address the annotator."""
+"""Annotator that asks a language model at a chat endpoint, and detection of items that address the annotator."""
 
 import asyncio
 import re
@@ -68,7 +68,7 @@ PATTERNS: dict[str, re.Pattern[str]] = {
         re.MULTILINE,
     ),
 }
-"""What to look for in folded text, by what it does."""
+"""Patterns of suspicious phrases in folded text, by kind."""
 
 HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 LOOK_ALIKES = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0456\u0443\u0445\u0455\u04cf\u2019\u2018", "aeopciyxsl''")
@@ -76,21 +76,21 @@ LOOK_ALIKES = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0456\u0443\u0445\u0
 
 @dataclass(frozen=True)
 class Flag:
-    """One item that speaks to the annotator."""
+    """A suspicious phrase in one item."""
 
     item_id: str
     """The item."""
     kind: str
-    """What it does: a key of `PATTERNS`."""
+    """Kind of the phrase: a key of `PATTERNS`."""
     excerpt: str
-    """The words that were found, folded."""
+    """The phrase, folded."""
 
 
 def find_injections(item_id: str, text: str) -> tuple[Flag, ...]:
-    """Look in one item for words meant for whoever rates it.
+    """Search one item for phrases that address the annotator (prompt injection).
 
-    Case, hidden characters, look-alike letters and line breaks inside a phrase make no difference. A flag is a hint:
-    a benign item may be flagged (one about prompt injection is), and a sly one may pass; the fence protects both.
+    Case, hidden characters, look-alike letters and line breaks inside a phrase are ignored. Flags have false positives
+    (items about prompt injection) and false negatives; the fence around an item protects the prompt in both cases.
 
     Args:
         item_id: Id of the item.
@@ -109,12 +109,12 @@ def find_injections(item_id: str, text: str) -> tuple[Flag, ...]:
 
 
 def flag_items(items: Iterable[tuple[str, str]]) -> tuple[Flag, ...]:
-    """Look through pairs of item id and text."""
+    """Search pairs of item id and text."""
     return tuple(flag for item_id, text in items for flag in find_injections(item_id, text))
 
 
 def fold(text: str) -> str:
-    """Bring a text into the plain form in which the patterns are written."""
+    """Normalise a text to the form in which the patterns are written."""
     plain = unicodedata.normalize("NFKC", HIDDEN.sub("", text)).lower().translate(LOOK_ALIKES)
     return re.sub(r"[*_`~]+", "", plain)
 
@@ -130,7 +130,7 @@ class AnnotationReport:
     annotator: str
     """Name under which the labels are stored."""
     labels: int
-    """Labels of this job that are there now."""
+    """Number of labels of this job so far."""
     asked: int
     """Questions answered in this run."""
     cached: int
@@ -150,9 +150,9 @@ class AnnotationReport:
     problems: dict[str, int]
     """Why questions failed or replies were unparsed, with counts."""
     flags: tuple[Flag, ...]
-    """Items that speak to the annotator."""
+    """Items with text that addresses the annotator (possible prompt injection)."""
     warnings: tuple[str, ...]
-    """What makes the labels doubtful."""
+    """Reasons to doubt the labels."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -188,7 +188,7 @@ class ChatAnnotator:
         self.limits()
 
     def job(self, study: Study, selection: Selection) -> RatingJob:
-        """Return what is to be rated.
+        """Return the questions of a run.
 
         Raises:
             InputError: No selected item has a text, or the rubric set lacks a code.
@@ -210,7 +210,7 @@ class ChatAnnotator:
         return plan_job(job, without, known.__contains__, self.settings.prices, dict(flagged))
 
     def run(self, study: Study, selection: Selection, progress: Progress | None = None) -> Annotation:
-        """Ask what the ledger cannot answer, and read all replies.
+        """Ask the questions without a reply in the ledger, and read all replies.
 
         Args:
             study: A study whose items have texts.
@@ -238,11 +238,11 @@ class ChatAnnotator:
 
     @property
     def endpoint(self) -> EndpointSettings:
-        """Return where to ask: the settings' endpoint, else that of the environment."""
+        """Return the endpoint of the settings, else that of the environment."""
         return self.settings.endpoint or EndpointSettings.from_environment()
 
     def limits(self, ledger: Ledger | None = None) -> RunLimits:
-        """Return what ends a run early.
+        """Return the limits of a run.
 
         Args:
             ledger: Where earlier runs, and others at the same time, keep what they spend.
@@ -279,7 +279,7 @@ class ChatAnnotator:
         unread: Callable[[str, ChatReply], str],
         notify: Callable[[Tally], None] | None = None,
     ) -> Tally:
-        """Ask what the ledger cannot answer, within the limits of the settings.
+        """Ask the questions without a reply in the ledger, within the limits of the settings.
 
         Args:
             ledger: Where replies are kept.
@@ -292,7 +292,7 @@ class ChatAnnotator:
             return await asker.ask_all(questions, notify)
 
     def outcome(self, job: RatingJob, collected: Collected, tally: Tally) -> Annotation:
-        """Return what came of a run."""
+        """Return the labels and the report of a run."""
         rows = label_table(collected.ratings, job.annotator)
         problems = Counter(entry.problem for entry in collected.unread if entry.state != "open")
         report = AnnotationReport(
@@ -359,7 +359,7 @@ def failed_questions(job: RatingJob, ledger: Ledger) -> Iterator[RatingQuestion]
 
 
 def quality_warnings(rows: pd.DataFrame, who: str) -> tuple[str, ...]:
-    """Warn of labels that hardly tell items apart, or of none at all."""
+    """Warn of labels with little variation over items, or of none at all."""
     if rows.empty:
         return ("no reply held a level; look at the problems above, or try another model",)
     tables = rows.pivot_table(index="item_id", columns="rubric", values=["level", "sd"], dropna=False)
@@ -369,7 +369,7 @@ def quality_warnings(rows: pd.DataFrame, who: str) -> tuple[str, ...]:
 
 
 def shown(progress: Progress | None, total: int) -> Callable[[Tally], None] | None:
-    """Return what shows a run's state as progress; None where nothing is to be shown."""
+    """Return a function that reports a run's state to `progress`; None without one."""
     if progress is None:
         return None
 

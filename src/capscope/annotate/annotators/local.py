@@ -1,4 +1,4 @@
-"""The local annotator: learns from one annotator's labels in a study, is measured, and rates the remaining items."""
+"""The local annotator: a model of one annotator's labels, cross-validated, that rates the remaining items."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from capscope.embedding import TextVectors
 
 LARGEST_POOL = 4000
-"""Items looked at; memory grows with their square."""
+"""Largest number of candidate items; memory grows with their square."""
 CHOICE_KERNEL = Kernel(1.2, 2.0)
 
 
 @dataclass(frozen=True)
 class LocalReport:
-    """What a local run did."""
+    """Report of a local run."""
 
     annotator: str
     """Name under which the labels are stored."""
@@ -216,7 +216,7 @@ def study_features(study: Study, embedder: str, cache: Path | None = None) -> "t
 
 
 def distilled(study: Study, selection: Selection, count: int, embedder: str, rng: np.random.Generator) -> Selection:
-    """Reduce a selection to the items that are worth asking about; the local annotator then rates the rest.
+    """Reduce a selection to the items with most information for the local annotator, which then rates the rest.
 
     Args:
         study: The study.
@@ -240,10 +240,9 @@ def distilled(study: Study, selection: Selection, count: int, embedder: str, rng
 
 
 def choose_items(features: TextFeatures, count: int, rng: np.random.Generator) -> Int[np.ndarray, " chosen"]:
-    """Choose items one by one, each the one that most lowers what stays unknown of all items together.
+    """Choose items greedily to minimise the summed posterior variance of all items (Seo et al., 2000).
 
-    The unknown is the summed variance of the local annotator's process (Seo et al., 2000). A larger count begins with
-    the items of a smaller one, so that what was paid for stays of use.
+    The choice for a larger count begins with that for a smaller one.
 
     Args:
         features: All items that could be asked about.

@@ -131,14 +131,14 @@ class RunPlan:
         )
 
     def confirm(self, confirmed: bool, above: float = ASK_ABOVE_USD) -> None:
-        """Ask for a yes where the run is dear; an unknown price asks nothing.
+        """Require confirmation of an expensive run; a run of unknown price needs none.
 
         Args:
-            confirmed: Whether the user said yes.
-            above: Dollars from which a yes is needed.
+            confirmed: Whether the user has confirmed.
+            above: US dollars above which confirmation is required.
 
         Raises:
-            ConfirmationNeeded: The estimate exceeds `above` and nobody said yes.
+            ConfirmationNeeded: The estimate exceeds `above` without confirmation.
         """
         refuse_unconfirmed(self.usd, f"up to {counted(self.questions, 'question')}", confirmed=confirmed, above=above)
 

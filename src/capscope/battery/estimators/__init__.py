@@ -1,22 +1,22 @@
 """The family of score estimators: from a battery's answers to the score on the whole pool.
 
-To add one, write a module and add its line to `ESTIMATORS`.
+To add one, write a module with an `Estimator` and add one line to `FAMILY`.
 """
 
-from capscope.battery.estimators.blend import BLEND
-from capscope.battery.estimators.curves import AIPW, GPIRT, PIRT
 from capscope.battery.estimators.estimator import Estimate, Estimator, Sample
-from capscope.battery.estimators.mean import MEAN
-from capscope.battery.estimators.regression import RSL
+from capscope.members import family
 
-ESTIMATORS: dict[str, Estimator] = {
-    "mean": MEAN,
-    "pirt": PIRT,
-    "gpirt": GPIRT,
-    "rsl": RSL,
-    "aipw": AIPW,
-    "blend": BLEND,
-}
+FAMILY = (
+    "mean:MEAN",
+    "curves:PIRT",
+    "curves:GPIRT",
+    "regression:RSL",
+    "curves:AIPW",
+    "blend:BLEND",
+)
+"""The members, as ``module:entry``, in the order in which they are listed."""
+
+ESTIMATORS: dict[str, Estimator] = family(__name__, FAMILY, Estimator)
 """Estimators by name."""
 DEFAULT = "blend"
 """The estimator used where none is named."""

@@ -1,11 +1,12 @@
-"""The interface of score estimators: a sample of answered items with draw chances becomes a score with an interval.
+"""Interface of score estimators: from a sample of answered items with inclusion probabilities to a score.
 
-The sample also measures person fit: whether a model's answers are like those of past models of the same ability.
+The sample also has a person-fit statistic: whether a model's answers fit those of past models with its ability.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -16,15 +17,15 @@ from capscope.battery.banks.ability import ItemPool, ability_posterior, residual
 from capscope.battery.banks.bank import Index
 
 STRANGE_SPREAD = 3.0
-"""A statistic of a model unlike the past ones has this many times the standard deviation it has for past ones."""
+"""Standard deviation of a statistic for misfitting models, as a multiple of that for past models."""
 MISFITS = 0.02
-"""Prior share of models whose answer pattern is unlike that of past models."""
+"""Prior probability that a model's answer pattern misfits."""
 LEAST_SPREAD = 0.5
-"""The standardised pattern fit of past models has an sd of about 1; less than this is an accident of few answers."""
+"""Lower bound of the standard deviation of past models' pattern fit, which is about 1."""
 
 
 def strange_log_odds(square: FloatArray) -> FloatArray:
-    """Return the log likelihood ratio of a value for a model unlike the past ones against one like them.
+    """Return the log likelihood ratio of a value for a misfitting model against a fitting one.
 
     Args:
         square: Square of the value over the mean square of past models.
@@ -59,7 +60,7 @@ def chance_misfit(new: RowFloats, past: FloatArray) -> RowFloats:
 
 
 MOST_FREEDOM = 20
-"""Errors over models have heavier tails than the normal, however many models or answers there are."""
+"""Largest degrees of freedom of intervals: errors over models have heavier tails than the normal."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Estimator:
     """Name on the command line and in JSON."""
     help: str
     """What it is, in one line."""
-    needs: str
-    """What it needs beside the answers and draw chances: `nothing`, or the past models of a `bank`."""
+    needs: Literal["nothing", "bank"]
+    """What it needs besides the answers and draw chances; `bank` for past models and fitted curves."""
     estimate: Callable[[Sample, float], Estimate]
-    """Estimate the mean score of each new model on the pool, with intervals of a nominal coverage."""
+    """Function of a sample and a nominal coverage that returns the mean score of each new model on the pool."""

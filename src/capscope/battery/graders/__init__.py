@@ -1,17 +1,20 @@
-"""The family of graders: from a model's reply to a score. To add one, write a module and add its line here."""
+"""The family of graders: from a model's reply to a score.
+
+To add one, write a module with a `Grader` and add one line to `FAMILY`.
+"""
 
 from capscope.battery.graders.grader import AnswerKey, Graded, Grader, visible_text
-from capscope.battery.graders.letters import LETTER
-from capscope.battery.graders.numbers import NUMBER
-from capscope.battery.graders.texts import EXACT
-from capscope.battery.graders.verdicts import VERDICT
+from capscope.members import family
 
-GRADERS: dict[str, Grader] = {
-    "letter": LETTER,
-    "number": NUMBER,
-    "exact": EXACT,
-    "judge": VERDICT,
-}
+FAMILY = (
+    "letters:LETTER",
+    "numbers:NUMBER",
+    "texts:EXACT",
+    "verdicts:VERDICT",
+)
+"""The members, as ``module:entry``, the most specific first."""
+
+GRADERS: dict[str, Grader] = family(__name__, FAMILY, Grader)
 """Graders by name, the most specific first: `auto` takes the first that can compare an item's right answer."""
 
 __all__ = ["GRADERS", "AnswerKey", "Graded", "Grader", "grade_reply"]

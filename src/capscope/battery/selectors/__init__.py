@@ -1,18 +1,22 @@
-"""The family of item selectors: how a battery's items are chosen. To add one, write a module and add its line here."""
+"""The family of item selectors: how a battery's items are chosen.
 
-from capscope.battery.selectors.anchor import ANCHOR
-from capscope.battery.selectors.demand import DEMAND, RANDOM
-from capscope.battery.selectors.information import FISHER, PROFILE, VARIANCE
+To add one, write a module with a `Selector` and add one line to `FAMILY`.
+"""
+
 from capscope.battery.selectors.selector import Candidates, ItemWeights, Selector
+from capscope.members import family
 
-SELECTORS: dict[str, Selector] = {
-    "random": RANDOM,
-    "demand": DEMAND,
-    "anchor": ANCHOR,
-    "fisher": FISHER,
-    "variance": VARIANCE,
-    "profile": PROFILE,
-}
+FAMILY = (
+    "demand:RANDOM",
+    "demand:DEMAND",
+    "anchor:ANCHOR",
+    "information:FISHER",
+    "information:VARIANCE",
+    "information:PROFILE",
+)
+"""The members, as ``module:entry``, in the order in which they are listed."""
+
+SELECTORS: dict[str, Selector] = family(__name__, FAMILY, Selector)
 """Selectors by name."""
 
 __all__ = ["SELECTORS", "Candidates", "ItemWeights", "Selector"]

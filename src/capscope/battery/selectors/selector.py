@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,20 +13,23 @@ from capscope.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """Items to draw from, with what is known of them."""
+    """Items to draw from, with their demand levels and their bank."""
 
     items: tuple[str, ...]
     """Ids of the items."""
     demands: ItemDim | None = None
     """Demand levels (item, dim), NaN where not rated; None without demands."""
     bank: Bank | None = None
-    """The same items with past models; None where the source is a study that nobody had to fit."""
+    """Bank of the same items; None where the source is a study and the selector does not need `responses`."""
 
     def fitted(self) -> Bank:
         """Return the bank of the items.
 
+        Its `posterior` has the fitted item parameters, and its `history` the scores of past models (model, item), NaN
+        where not administered, over the items in the order of `items`.
+
         Raises:
-            InputError: There is none.
+            InputError: There is no bank.
         """
         if self.bank is None:
             raise InputError("this method needs past models' answers; give a bank, or a study with responses")
@@ -34,7 +38,7 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemWeights:
-    """How candidates are drawn."""
+    """Strata and weights of the candidates."""
 
     items: tuple[str, ...]
     """Ids of the items that can be drawn."""
@@ -51,13 +55,13 @@ class Selector:
     name: str
     """Name on the command line and in files."""
     help: str
-    """What it prefers, in one line."""
-    needs: str
-    """What it needs of the source: `items`, `demands` or `responses`."""
+    """One line for help texts and tables: which items it prefers."""
+    needs: Literal["items", "demands", "responses"]
+    """What it needs of the source; with `responses` the candidates have a bank, which is fitted if necessary."""
     weigh: Callable[[Candidates, int, int], ItemWeights]
-    """Return the weights of candidates, given the number of items to draw and a seed."""
+    """Function of the candidates, the number of items to draw and a seed that returns strata and weights."""
     even: bool = False
-    """Whether all items have one chance, so that no share of the draw need be kept even (as long as costs agree)."""
+    """Whether all weights are equal, so that no share of the draw has to be uniform (with equal costs)."""
     one_per_stratum: bool = False
     """Whether exactly one item of each stratum is drawn, by the weights within it."""
 
@@ -78,13 +82,13 @@ def refuse_size(size: int, n_items: int) -> None:
 
 
 def inclusion_chances(gain: RowFloats, size: int, uniform: float, cap: float) -> RowFloats:
-    """Return chances of items to be drawn that add up to the size of the battery.
+    """Return inclusion probabilities of items that sum to the size of the battery.
 
     Args:
         gain: Weight of each item, at least 0.
         size: Number of items to draw.
-        uniform: Share of the draw that is spread evenly, so that every item keeps a chance.
-        cap: Largest chance of an item, in (0, 1].
+        uniform: Share of the draw with equal probabilities, so that no probability is 0.
+        cap: Largest inclusion probability of an item, in (0, 1].
 
     Raises:
         InputError: So many items cannot be drawn under this cap.
@@ -105,11 +109,11 @@ def inclusion_chances(gain: RowFloats, size: int, uniform: float, cap: float) ->
 
 
 def draw_systematic(chance: RowFloats, order: Index, rng: np.random.Generator) -> Index:
-    """Draw items by their chances, spread evenly along an order (Madow, 1949).
+    """Systematic sampling with given inclusion probabilities along an order (Madow, 1949).
 
     Args:
-        chance: Chances of inclusion, which add up to the number of items drawn.
-        order: All items, similar ones side by side, so that the draw is spread over them.
+        chance: Inclusion probabilities, which sum to the number of items drawn.
+        order: All items, similar ones next to each other, which stratifies the draw.
         rng: Source of randomness.
 
     Returns:
@@ -123,13 +127,27 @@ def draw_systematic(chance: RowFloats, order: Index, rng: np.random.Generator) -
 
 
 def spread_order(stratum: Index, rng: np.random.Generator) -> Index:
-    """Return items stratum by stratum, in random order within each."""
+    """Return items stratum by stratum, in random order within each.
+
+    Args:
+        stratum: Stratum of each item (item,).
+        rng: Source of randomness.
+    """
     shuffled = rng.permutation(len(stratum))
     return shuffled[np.argsort(stratum[shuffled], kind="stable")]
 
 
 def deal(drawn: Index, forms: int, rng: np.random.Generator) -> list[Index]:
-    """Split items into disjoint forms: neighbours along the order go to different forms, at random."""
+    """Split items into disjoint forms: neighbours along the order go to different forms, at random.
+
+    Args:
+        drawn: Items in order, as many as a multiple of the number of forms.
+        forms: Number of forms.
+        rng: Source of randomness.
+
+    Returns:
+        The items of each form, ascending.
+    """
     rounds = drawn.reshape(-1, forms)
     order = np.argsort(rng.random(rounds.shape), axis=1)
     dealt = np.take_along_axis(rounds, order, axis=1)
@@ -137,7 +155,12 @@ def deal(drawn: Index, forms: int, rng: np.random.Generator) -> list[Index]:
 
 
 def within_cost(gain: FloatArray, cost: RowFloats | None) -> FloatArray:
-    """Return weights adjusted for cost: chances go with the root of variance over cost (Neyman, 1934)."""
+    """Return weights adjusted for cost: chances go with the root of variance over cost (Neyman, 1934).
+
+    Args:
+        gain: Weight of each item (item,), a standard deviation.
+        cost: Price of each item (item,); None for equal prices.
+    """
     return gain if cost is None else gain / np.sqrt(cost / cost.mean())
 
 

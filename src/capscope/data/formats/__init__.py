@@ -1,6 +1,6 @@
 """The family of file formats: tables and logs of other tools as studies, and studies as their tables.
 
-A format is one module that defines a `Format`, and one line in `FORMATS`; the command line, `import_logs` and the
+A format is one module that defines a `Format`, and one line in `FAMILY`; the command line, `import_logs` and the
 table in the README come from there.
 """
 
@@ -10,23 +10,23 @@ from typing import Any
 
 import pandas as pd
 
-from capscope.data.formats.adele import ADELE, import_adele
-from capscope.data.formats.deepeval import DEEPEVAL, import_deepeval
-from capscope.data.formats.every_eval_ever import EVERY_EVAL_EVER, import_every_eval_ever
+from capscope.data.formats.adele import import_adele
+from capscope.data.formats.deepeval import import_deepeval
+from capscope.data.formats.every_eval_ever import import_every_eval_ever
 from capscope.data.formats.every_eval_ever_writing import dataset_card, export_every_eval_ever
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
-from capscope.data.formats.helm import HELM, import_helm
+from capscope.data.formats.helm import import_helm
 from capscope.data.formats.inspect_draws import LoggedBattery, LoggedDraws, read_draws
-from capscope.data.formats.inspect_logs import INSPECT, import_inspect
+from capscope.data.formats.inspect_logs import import_inspect
 from capscope.data.formats.inspect_transcripts import Transcript, TranscriptStep, read_transcripts
-from capscope.data.formats.irw import IRW, export_irw, import_irw
-from capscope.data.formats.level_tables import LEVELS, import_levels
-from capscope.data.formats.lm_eval import BATTERY_GROUP, LM_EVAL, import_lm_eval
+from capscope.data.formats.irw import export_irw, import_irw
+from capscope.data.formats.level_tables import import_levels
+from capscope.data.formats.lm_eval import BATTERY_GROUP, import_lm_eval
 from capscope.data.formats.merging import Merged, merge_studies, read_parts, read_renames
-from capscope.data.formats.openai_batch import OPENAI_BATCH, BatchNames, import_openai_batch
-from capscope.data.formats.openai_evals import OPENAI_EVALS, import_openai_evals
-from capscope.data.formats.promptfoo import PROMPTFOO, import_promptfoo
-from capscope.data.formats.pyirt import PYIRT, export_pyirt, import_pyirt
+from capscope.data.formats.openai_batch import BatchNames, import_openai_batch
+from capscope.data.formats.openai_evals import import_openai_evals
+from capscope.data.formats.promptfoo import import_promptfoo
+from capscope.data.formats.pyirt import export_pyirt, import_pyirt
 from capscope.data.formats.reading_formats import (
     Imported,
     Recognised,
@@ -38,33 +38,34 @@ from capscope.data.formats.reading_formats import (
     with_keywords,
 )
 from capscope.data.formats.score_tables import Columns
-from capscope.data.formats.tidy import TIDY, ExtraTables, export_tidy, import_tidy
-from capscope.data.formats.torch_measure import TORCH_MEASURE, export_torch_measure, import_torch_measure
+from capscope.data.formats.tidy import ExtraTables, export_tidy, import_tidy
+from capscope.data.formats.torch_measure import export_torch_measure, import_torch_measure
 from capscope.data.reading import read_table
 from capscope.data.study import Study
 from capscope.data.tables import ArrowTable, as_frame
 from capscope.errors import InputError
 from capscope.files import kind_of
+from capscope.members import family
 
-FORMATS: dict[str, Format] = {
-    entry.name: entry
-    for entry in (
-        TIDY,
-        ADELE,
-        INSPECT,
-        LM_EVAL,
-        HELM,
-        EVERY_EVAL_EVER,
-        PROMPTFOO,
-        DEEPEVAL,
-        OPENAI_EVALS,
-        OPENAI_BATCH,
-        LEVELS,
-        PYIRT,
-        IRW,
-        TORCH_MEASURE,
-    )
-}
+FAMILY = (
+    "tidy:TIDY",
+    "adele:ADELE",
+    "inspect_logs:INSPECT",
+    "lm_eval:LM_EVAL",
+    "helm:HELM",
+    "every_eval_ever:EVERY_EVAL_EVER",
+    "promptfoo:PROMPTFOO",
+    "deepeval:DEEPEVAL",
+    "openai_evals:OPENAI_EVALS",
+    "openai_batch:OPENAI_BATCH",
+    "level_tables:LEVELS",
+    "pyirt:PYIRT",
+    "irw:IRW",
+    "torch_measure:TORCH_MEASURE",
+)
+"""The members, as ``module:entry``, in the order in which they are tried and listed."""
+
+FORMATS: dict[str, Format] = family(__name__, FAMILY, Format)
 """The formats by name."""
 
 

@@ -68,13 +68,13 @@ def import_adele(
             levels (wide `custom_id, AS, ...` or long `custom_id, demand, level, ...`, also `rubric` and
             `judge_model`); their columns tell which it is. A model without a column `model` is called by its file.
             Other columns of a table of answers (the answer, the question) are not imported.
-        annotator: Who rated in the tables of demand levels, where they do not say.
-        battery_annotator: Who rated in the battery itself.
-        not_administered: Values that stand for "not administered"; they are counted and become no response.
+        annotator: Annotator of the tables of demand levels that name none.
+        battery_annotator: Annotator of the levels in the battery.
+        not_administered: Values that mean "not administered"; they are counted and become no response.
         encoding: Text encoding of CSV and JSON files.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A table is wrong or none of these kinds; the message names file and row.

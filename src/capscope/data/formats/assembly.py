@@ -1,4 +1,4 @@
-"""Put what a format has read together: one study, checked as a whole, and the report on it."""
+"""Assembly of the tables that a format has read into a checked study, with a report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -49,7 +49,7 @@ def assemble(parts: Parts) -> tuple[Study, ImportReport]:
 
     Raises:
         InputError: Two tables contradict each other.
-        JoinError: They do not talk about the same items.
+        JoinError: The tables are about different items.
     """
     notes = [*parts.notes, *(note for table in parts.scores for note in table.notes)]
     responses = None
@@ -108,9 +108,9 @@ class LogNotes:
     notes: list[str] = field(default_factory=list[str])
     """One sentence each."""
     unscored: list[str] = field(default_factory=list[str])
-    """Why records have no score, such as an error of the endpoint; shown where no record has one."""
+    """Reasons for missing scores, such as an endpoint error; shown where all scores are missing."""
     advice: str = "run them again"
-    """What to do where no record has a score for these reasons."""
+    """Remedy where all scores are missing for these reasons."""
 
 
 def assemble_logs(

@@ -1,4 +1,4 @@
-"""Which of several names (metrics, scorers, filters of answers) counts where the user leaves the choice open."""
+"""Default choice among several metrics, scorers or answer filters of a log."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from capscope.data.formats.scored_log import ScoredLog
 from capscope.errors import InputError, first_few
 
 LOOKED_AT = 1000
-"""Values of a name that are looked at to see whether they are scores."""
+"""Number of values that are checked to decide whether they are scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usual:
-    """The usual choice among names: the first of an order of preference, the same for all logs of a task."""
+    """Default choice among names: the first in an order of preference that all logs of a task have."""
 
     what: str
-    """What the names are, such as "metric"."""
+    """Kind of the names, such as "metric"."""
     option: str
-    """The option that chooses, such as ``--metric``."""
+    """Command-line option of the choice, such as ``--metric``."""
     order: tuple[str, ...] = ()
     """Names in order of preference."""
     others: bool = True
-    """Whether a name outside the order may be taken, the first of the log."""
+    """Whether the first name of the log is chosen if none is in the order."""
 
     def by_task(self, named: Sequence[tuple[str, Sequence[str]]]) -> tuple[dict[str, str], list[str]]:
         """Choose a name for every task.
@@ -32,7 +32,7 @@ class Usual:
             named: Task and names of each log, the names in the order of the log.
 
         Returns:
-            The name by task, and a remark on every name that was taken where there were others.
+            The name by task, and a remark on every choice among several names.
 
         Raises:
             InputError: The logs of a task have no name in common, or none of the order where `others` is not set.
@@ -76,8 +76,8 @@ def chosen_tables(
         logs: The logs.
         wanted: Names in order of preference; the first that a log has counts.
         option: The option that chooses, for messages.
-        usual: What is taken where none is wanted; None makes an open choice an error.
-        sentinels: Values that stand for "not scored".
+        usual: Default choice; with None an open choice is an error.
+        sentinels: Values that mean "not scored".
 
     Returns:
         The tables, and remarks on what was chosen.

@@ -56,12 +56,12 @@ def import_deepeval(
         paths: Files of test runs, or folders that hold them at any depth.
         metrics: Which score counts, in order of preference: `success` (by default: all metrics passed), or a metric
             by its name, whose score lies in 0 to 1.
-        model: Who answered; by default `model` among the hyperparameters of the run.
-        not_administered: Scores that stand for "not scored".
+        model: Name of the model; by default `model` among the hyperparameters of the run.
+        not_administered: Scores that mean "not scored".
         runs: What to do where several runs answered the same cases: one of `RUNS_CHOICES`.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A test case is wrong, or the file does not say which model answered.

@@ -1,4 +1,4 @@
-"""Items that score tables and logs describe in passing: one row for each, refused when two descriptions disagree."""
+"""Item descriptions in score tables and logs: one row for each item; contradictory descriptions are refused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ ITEM_COLUMNS = TABLES["items"].optional
 
 
 def found_items(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | None:
-    """Collect what tables of scores say about their items.
+    """Collect the item columns of tables of scores.
 
     Args:
         tables: Names and tables with `item_id` and any of `ITEM_COLUMNS`.
@@ -132,7 +132,7 @@ class ItemBook:
         self._items[item_id] = _merged(known, item)
 
     def knows(self, item_id: str, digest: object, benchmark: str | None) -> bool:
-        """Return whether describing the item again would say nothing new: same hash, no new benchmark."""
+        """Return whether the item is known with the same hash and benchmark."""
         known = self._items.get(item_id)
         if known is None or known.digest is None or known.digest != digest:
             return False
@@ -166,7 +166,7 @@ def _differ(known: LoggedItem, item: LoggedItem) -> bool:
 
 
 def _merged(known: LoggedItem, item: LoggedItem) -> LoggedItem:
-    """Fill in what the first log left open."""
+    """Fill missing fields of the first description from the second."""
     return replace(
         known,
         benchmark=known.benchmark or item.benchmark,

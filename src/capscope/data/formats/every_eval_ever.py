@@ -94,24 +94,24 @@ def import_every_eval_ever(
 ) -> tuple[Study, ImportReport]:
     """Make a study of instance-level files of Every Eval Ever.
 
-    An item is called ``evaluation_name:sample_id`` and recognised by `sample_hash`. Scores are laid on 0 to 1 by the
+    The id of an item is ``evaluation_name:sample_id``; its `sample_hash` must agree. Scores are laid on 0 to 1 by the
     metric's bounds and direction in the aggregate file; without one they must lie there already. `is_correct` is not
     used: it is false by rule for graded metrics.
 
     Args:
         paths: Files of samples, or folders that hold them at any depth.
         metrics: Which metric is the score, in order of preference; needed where a file has several.
-        model: Who answered; by default the `model_id` of the lines.
-        not_administered: Scores that stand for "not scored", after they are mapped to 0 to 1; NaN always does.
+        model: Name of the model; by default the `model_id` of the lines.
+        not_administered: Scores that mean "not scored", after they are mapped to 0 to 1; NaN always does.
         runs: What to do where several runs answered the same samples: one of `RUNS_CHOICES`; the order of the paths
             is that of the runs.
         usual: Whether an open choice takes the usual metric of the evaluation, with a remark.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
-        InputError: A line is wrong, or the choice of a metric is open; the message names file and line.
+        InputError: A line is invalid, or the choice of a metric is open; the message names file and line.
     """
     one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, [f"*{ending}" for ending in ENDINGS[:2]], "samples of Every Eval Ever")
@@ -129,7 +129,7 @@ class Line:
     number: int
     """Its number."""
     model: str
-    """Who answered."""
+    """Name of the model."""
     dataset: str
     """The data set that the aggregate names, or else the evaluation."""
     evaluation: str

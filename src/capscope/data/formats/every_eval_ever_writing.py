@@ -52,14 +52,14 @@ def export_every_eval_ever(study: Study, out: Path, force: bool = False) -> Expo
     Args:
         study: A study with one response for each model and item.
         out: The folder to write.
-        force: Replace a folder that is there.
+        force: Replace an existing folder.
 
     Returns:
-        The files that were written, and what they leave out.
+        The files that were written, and the columns that they lack.
 
     Raises:
         InputError: A model answers an item more than once.
-        OutputError: The folder is there, or cannot be written.
+        OutputError: The folder exists, or cannot be written.
     """
     runs = list(_runs(study))
     written: list[Path] = []

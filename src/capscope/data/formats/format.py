@@ -1,4 +1,4 @@
-"""The interface of a file format, the reports of imports and exports, and what all exports share."""
+"""Interface of file formats, reports of imports and exports, and helper functions of exports."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ HEAD_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class ImportReport:
-    """Counts of an import: what was read, what became of it, and what was left out."""
+    """Counts of an import: rows read, tables of the study, and rows left out."""
 
     rows: int
     """Rows of all tables read."""
@@ -36,7 +36,7 @@ class ImportReport:
     levels: int
     """Demand levels of the study."""
     not_administered: int
-    """Cells that were empty or held a value that stands for "not administered"; they are no responses."""
+    """Cells that were empty or held a value that means "not administered"; they are no responses."""
     unrated: int
     """Cells of demand columns without a level."""
     sources: tuple[str, ...]
@@ -74,7 +74,7 @@ class Option:
     """An option of an import on the command line, which is a keyword of the format's `read`."""
 
     keyword: str
-    """The keyword; what it is when the option is not given is in the signature of `read`."""
+    """The keyword; its default is that of `read`."""
     help: str
     """One sentence."""
     flag: str = ""
@@ -159,18 +159,18 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """How files are best read where the user names neither format nor options."""
+    """Default paths and options of an import without a named format."""
 
     paths: tuple[Path, ...]
     """The files, in the order in which `read` takes them."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Options of `read`; those that the user gives come first."""
+    """Options of `read`; those that the user gives replace them."""
     remarks: tuple[str, ...] = ()
-    """What was taken as what, one sentence each."""
+    """Sentences on the choices that were made."""
 
 
 def nothing_beside(head: Head) -> str:  # noqa: ARG001 - the signature of `Format.beside`
-    """Return that a file is no companion of others."""
+    """Return an empty reason: the file is read."""
     return ""
 
 
@@ -185,29 +185,31 @@ class Format:
     name: str
     """Name on the command line."""
     help: str
-    """What it is, in a few words."""
+    """A few words for help texts and tables."""
     example: str
     """Arguments of an import, as an example."""
     patterns: tuple[str, ...]
     """Names of its files in a folder, such as ``samples_*.jsonl``."""
     detect: Callable[[Head], bool]
-    """Whether a file that begins like this is of the format."""
+    """Whether a file with this beginning is of the format."""
     beside: Callable[[Head], str] = nothing_beside
-    """Why a file that the tool writes too is not read as answers; empty for all other files."""
+    """Reason why a file of the tool is not read as answers; empty for files that are read."""
     generic: bool = False
-    """Whether it takes any table, so that it gives way to the formats of tools."""
+    """Whether it accepts any table; such a format is tried after all others."""
     suggest: Callable[[Sequence[Path], Mapping[str, Any]], Suggestion] | None = None
-    """How its files are best read with the options that are given; None for: as they are, without further options."""
+    """Choose paths and further options, given the user's options; None reads the files with these alone."""
     read: Reader
-    """Makes a study of a sequence of paths; its keywords are the options."""
+    """Function of a sequence of paths that returns the study and a report (see `assembly.assemble`); its keyword
+    arguments are the options."""
     options: tuple[Option, ...] = ()
     """Options of `read` on the command line."""
     arguments: tuple[Argument, ...] = (Argument(help="Files, or folders of them."),)
     """The paths on the command line."""
     write: Writer | None = None
-    """Writes a study to a path, over an existing file only if the third argument says so; None where it cannot."""
+    """Function of a study, a path and `force` (replace an existing file) that writes the study by `capscope.files` and
+    returns `report_on_export`; None where the format is read only."""
     supplied: tuple[str, ...] = ()
-    """Keywords of `read` that are functions of later rooms, handed over by whoever calls."""
+    """Keywords of `read` that are functions of later rooms, which the command line supplies."""
 
 
 def as_paths(paths: Paths) -> list[Path]:

@@ -43,7 +43,7 @@ BOOKKEEPING = frozenset(
     + ("inference_idealized_runtime", "finish_reason_length", "finish_reason_stop", "finish_reason_endoftext")
     + ("finish_reason_unknown", "max_prob", "predicted_index", "perplexity", "bits_per_byte", "logprob_per_byte")
 )
-"""Statistics that say nothing about whether an answer was right."""
+"""Statistics other than scores."""
 OTHER_FILES = ("run_spec.json", "scenario.json", "scenario_state.json", "stats.json", "scenario_metadata.json")
 """Files of a run that hold no single scores."""
 UNPERTURBED = "none"
@@ -57,12 +57,12 @@ METRIC = Usual(
     ),
     others=False,
 )
-"""Statistics that say whether an answer was right; most others are measurements of length and time."""
+"""Statistics that are scores; most others measure length and time."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """What HELM tells the records of a run apart by."""
+    """Identity of a record within a HELM run."""
 
     instance: str
     """Id of the instance."""
@@ -84,21 +84,21 @@ def import_helm(
 ) -> tuple[Study, ImportReport]:
     """Make a study of HELM runs.
 
-    An item is called ``run:instance``, the run's name without its model. Runs with other training examples are trials
-    of an item; a perturbed instance is another `prompt` of it, and perturbations that differ in their settings alone
-    are left out. One instance can occur in several lists, one for each metric object; they are merged.
+    The id of an item is ``run:instance``, the run's name without its model. Runs with other training examples are
+    trials of an item; a perturbed instance is another `prompt` of it, and perturbations that differ in their settings
+    alone are left out. One instance can occur in several lists, one for each metric object; they are merged.
 
     Args:
         paths: Run folders, folders that hold some at any depth, or files of per-instance statistics.
         metrics: Which statistic is the score, in order of preference; needed where a run has several.
-        model: Who answered; by default the model that the run names.
-        not_administered: Scores that stand for "not scored"; NaN and a statistic that counts no value always do.
+        model: Name of the model; by default the model that the run names.
+        not_administered: Scores that mean "not scored"; NaN and a statistic that counts no value always do.
         runs: What to do where several runs answered the same instances: one of `RUNS_CHOICES`; the order of the
             paths is that of the runs.
         usual: Whether an open choice takes the usual statistic of the run, with a remark.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A record is wrong, a file is missing, or the choice of a metric is open.

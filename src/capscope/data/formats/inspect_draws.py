@@ -1,7 +1,7 @@
-"""Draws of a battery in a log of Inspect: which samples were drawn, with what chance, and their scores.
+"""Battery draws in an Inspect log: the drawn samples with their inclusion probabilities and scores.
 
-The metadata of every sample say how it was drawn (`capscope_battery`), or the summary of early stopping holds the
-battery (`capscope_stopping`), so that the log is scored without Inspect.
+They are read from the metadata of every sample (`capscope_battery`), or from the summary of early stopping
+(`capscope_stopping`), so that a log is scored without Inspect.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class LoggedDraws:
     """The draws of one run."""
 
     model: str
-    """Who answered."""
+    """Name of the model."""
     draws: tuple[tuple[Mapping[str, Any], float], ...]
     """Draw (`item`, `number`, `chance`, `spread`) and score from 0 to 1 of every sample that was scored; epochs are one
     answer, their mean."""
@@ -42,7 +42,7 @@ class LoggedBattery:
     """The battery of one run, drawn before the run by an early stopping manager, and its answers."""
 
     model: str
-    """Who answered."""
+    """Name of the model."""
     drawn: pd.DataFrame
     """Columns item_id, stratum, draw_chance, weight of every item drawn."""
     pool: tuple[str, ...]
@@ -69,7 +69,7 @@ def read_draws(path: Path | str, model: str | None = None) -> LoggedDraws | Logg
 
     Args:
         path: An `.eval` or `.json` log.
-        model: Who answered; by default the model that the log names.
+        model: Name of the model; by default the model that the log names.
 
     Returns:
         The draws of an adaptive battery, or a battery drawn before the run; None where the file is no log of Inspect,
@@ -147,7 +147,7 @@ def _sequence(log: InspectLog, model: str | None) -> LoggedDraws | None:
 
 
 def _score(path: Path, sample: dict[str, Any], draw: dict[str, Any], place: str) -> float | None:
-    """Return the score that the battery counted: None where the sample failed or has none."""
+    """Return the score of a sample; None where it failed or has none."""
     limits = draw.get("limits", "scored")
     if sample.get("error"):
         return None

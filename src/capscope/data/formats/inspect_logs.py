@@ -48,13 +48,13 @@ from capscope.data.tables import AGREEMENT
 from capscope.errors import InputError, counted, first_few
 
 LETTERS: dict[str, float] = {"C": 1.0, "P": 0.5, "I": 0.0}
-"""Values of scorers that are no numbers; `N` (no answer) is up to the reader."""
+"""Scores of letter values; `N` (no answer) depends on the option `no_answer`."""
 WORDS = {"yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0, "correct": 1.0, "incorrect": 0.0}
-"""Words that scorers give, in any letter case."""
+"""Scores of word values, ignoring case."""
 NO_ANSWER = {"missing": None, "wrong": 0.0}
-"""What becomes of `N`: no response, or a wrong one, as in Inspect's own accuracy."""
+"""Score of `N`: missing, or 0 as in Inspect's accuracy."""
 LIMITS = ("scored", "wrong", "missing")
-"""What becomes of samples that hit a limit, ended in an error or were invalidated."""
+"""Choices for samples that hit a limit, ended in an error or were invalidated."""
 SCORER = Usual(what="scorer", option="--scorer")
 """The first scorer of a log is the main one of its task."""
 KEPT_BESIDE_LOGS = ("eval-set.json", "listing.json", "logs.json")
@@ -63,7 +63,7 @@ KEPT_BESIDE_LOGS = ("eval-set.json", "listing.json", "logs.json")
 
 @dataclass(frozen=True)
 class Ends:
-    """Samples that did not end as they should."""
+    """Counts of samples with an abnormal end."""
 
     kinds: Counter[str]
     """Their number by kind: `error`, `limit`, `invalidated`."""
@@ -75,7 +75,7 @@ class Ends:
 
 @dataclass(frozen=True)
 class Choices:
-    """What becomes of values and samples that are no plain answers."""
+    """Options for values and samples without a plain score."""
 
     scorers: Sequence[str]
     """Scorers whose value counts."""
@@ -97,7 +97,7 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
 ) -> tuple[Study, ImportReport]:
     """Make a study of Inspect logs.
 
-    An item is called ``task:id``; epochs are trials of it. Scores are 1 for `C`, 0.5 for `P`, 0 for `I`; a sample
+    The id of an item is ``task:id``; epochs are trials of it. Scores are 1 for `C`, 0.5 for `P`, 0 for `I`; a sample
     without a score (it failed, or its scorer gave NaN) is no response. A solver given on the command line is the
     scaffold, and so are the solvers of the plan where a model ran a task with several; a reasoning effort is the
     effort. Tools that samples offer, and what is said of the environment, go with the items. A sample that is logged
@@ -109,8 +109,8 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
         scorers: Which scorer's value is the score, in order of preference; needed where a log has several,
             without `usual`. One key of a scorer that gives several values is ``scorer.key``.
         no_answer: What becomes of `N`: "missing" (no response) or "wrong" (0).
-        model: Who answered; by default the model that the log names.
-        not_administered: Scores that stand for "not scored"; NaN and null always do.
+        model: Name of the model; by default the model that the log names.
+        not_administered: Scores that mean "not scored"; NaN and null always do.
         limits: What becomes of samples that hit a limit, ended in an error or were invalidated: "scored" takes the
             logged score of the first two kinds and leaves out the third, "wrong" counts all as 0, "missing" as none.
         runs: What to do where several logs hold the same samples: one of `RUNS_CHOICES`. Samples of a run that did
@@ -118,7 +118,7 @@ def import_inspect(  # noqa: PLR0913 - every option is a keyword
         usual: Whether an open choice takes the first scorer of the task, with a remark.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A log is damaged, a score is none, or the choice of a scorer is open.
@@ -265,7 +265,7 @@ def _has_scores(sample: dict[str, Any]) -> bool:
 
 
 def sample_end(sample: dict[str, Any]) -> str:
-    """Return how a sample ended, if not as it should: `error`, `limit` or `invalidated`."""
+    """Return the kind of an abnormal end: `error`, `limit` or `invalidated`; empty for a normal one."""
     if sample.get("error"):
         return "error"
     if sample.get("invalidation") or sample.get("invalidated"):
@@ -279,7 +279,7 @@ def _error_text(error: object) -> str:
 
 
 def _remark(log: InspectLog, records: int, ends: Ends, limits: str, notes: LogNotes) -> None:
-    """Note how the run and its samples ended."""
+    """Add remarks on abnormal ends of the run and its samples."""
     name, status = log.path.name, str(log.header.get("status", "started"))
     if status != "success":
         notes.notes.append(f"{name}: the run ended as '{status}'; its {counted(records, 'sample')} are taken")
@@ -339,7 +339,7 @@ def _number(value: object, no_answer: str) -> object:
 
 
 def _ended(values: dict[str, object], scorers: list[str], limits: str, end: str) -> Mapping[str, object]:
-    """Return the values of a sample that did not end as it should."""
+    """Return the values of a sample with an abnormal end."""
     if limits == "wrong":
         return dict.fromkeys(scorers, 0.0)
     return dict.fromkeys(values) if limits == "missing" or end == "invalidated" else values

@@ -1,4 +1,4 @@
-"""What a log of Inspect says of its agent and its tasks: the scaffold, the tools, the environment, the costs."""
+"""Agent and task data of an Inspect log: scaffold, tools, environment, costs, confidence."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ BESIDE_THE_AGENT = (
     "use_tools",
     "submit_tool",
 )
-"""Steps of a plan that prepare a sample; two plans that differ in these alone are the same scaffold."""
+"""Plan steps that only prepare a sample; plans that differ in these alone are the same scaffold."""
 LOOP = "_loop"
 """End of the name of the step in which `basic_agent` runs."""
 SUBMIT = "submit"
@@ -39,12 +39,12 @@ USAGE = {"tokens": "total_tokens", "usd": "total_cost"}
 
 @dataclass(frozen=True)
 class LoggedPlan:
-    """Which agent ran which task in one log."""
+    """Task, model and solver plan of one log."""
 
     task: str
     """The task."""
     model: str
-    """Who answered."""
+    """Name of the model."""
     steps: tuple[str, ...]
     """The solvers of the plan that make the agent; empty where the log holds no plan."""
     named: bool
@@ -67,13 +67,13 @@ def plan_steps(log: InspectLog) -> tuple[str, ...]:
 
 
 def scaffolds_by_plan(plans: Sequence[LoggedPlan]) -> tuple[list[str], tuple[str, ...]]:
-    """Name scaffolds by plans where one model ran one task with several: these are several agents, no repeated runs.
+    """Name scaffolds by plans where one model ran a task with several plans, which makes several agents.
 
     Args:
         plans: One for each log.
 
     Returns:
-        The scaffold of each log, empty where nothing has to be told apart; and a remark.
+        The scaffold of each log, empty where there is one plan; and a remark.
     """
     by_run: dict[tuple[str, str], set[tuple[str, ...]]] = {}
     for plan in plans:
@@ -126,12 +126,12 @@ def _tool(tool: Mapping[str, Any]) -> str:
 
 
 def task_environment(spec: Mapping[str, Any], sample: Mapping[str, Any], *, has_tools: bool) -> str | None:
-    """Return what is known of a task's environment: its description in the metadata, the sandbox, the limits.
+    """Return the description of a task's environment: metadata, sandbox and limits.
 
     Args:
         spec: What was run: `sandbox`, `config`.
         sample: A sample, or its summary.
-        has_tools: Whether the samples can call tools; limits are told of such tasks only.
+        has_tools: Whether the samples can call tools; limits are returned for such tasks only.
     """
     metadata = sample.get("metadata")
     described = metadata.get("environment") if isinstance(metadata, dict) else None
@@ -147,11 +147,11 @@ def task_environment(spec: Mapping[str, Any], sample: Mapping[str, Any], *, has_
 
 
 def sample_costs(sample: Mapping[str, Any], model: str) -> dict[str, float]:
-    """Return what a sample cost: tokens and dollars of the model under evaluation, not of graders, and seconds.
+    """Return the costs of a sample: tokens and dollars of the evaluated model (without graders), and seconds.
 
     Args:
         sample: A sample, or its summary.
-        model: Name of the model; where its usage stands under another name, that of all models is summed.
+        model: Name of the model; where no usage is recorded under it, that of all models is summed.
     """
     by_model = sample.get("model_usage")
     used = [one for one in by_model.values() if isinstance(one, dict)] if isinstance(by_model, dict) else []

@@ -1,4 +1,4 @@
-"""Transcripts of Inspect logs: what an agent did in each run, message by message, with the score of the run."""
+"""Transcripts of Inspect logs: the messages of each run of an agent, with the score of the run."""
 
 import json
 import math
@@ -35,9 +35,9 @@ class TranscriptStep:
     """One message of a run."""
 
     role: str
-    """Who speaks: ``assistant`` is the agent, ``tool`` the environment, ``user`` and ``system`` the task."""
+    """Role of the author: ``assistant`` is the agent, ``tool`` the environment, ``user`` and ``system`` the task."""
     text: str = field(repr=False)
-    """What is said, with the calls of tools."""
+    """Text of the message, with tool calls."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Transcript:
     """One run of a model on an item."""
 
     model: str
-    """Who answered."""
+    """Name of the model."""
     item_id: str
     """The item, named as `import_inspect` names it."""
     run: str
@@ -55,7 +55,7 @@ class Transcript:
     score: float | None = None
     """Score of the run, 0 to 1; None where it has none."""
     end: str = ""
-    """How the run ended if not as it should: `error`, `limit` or `invalidated`."""
+    """Kind of an abnormal end: `error`, `limit` or `invalidated`; empty for a normal one."""
     steps: tuple[TranscriptStep, ...] = field(default=(), repr=False)
     """The messages in order; step 1 is the first."""
 
@@ -77,7 +77,7 @@ def read_transcripts(paths: Paths, scorer: str = "", model: str | None = None) -
     Args:
         paths: Logs, or folders that hold them at any depth.
         scorer: Whose value is the score; needed where a log has several.
-        model: Who answered; by default the model that the log names.
+        model: Name of the model; by default the model that the log names.
 
     Returns:
         The runs, log by log. A sample that is logged twice counts once, the last time.
@@ -149,7 +149,7 @@ def _steps(path: Path, sample: dict[str, Any], place: str) -> tuple[TranscriptSt
 
 
 def _message_text(message: dict[str, Any]) -> str:
-    """Return what a message says: its text, thoughts, calls of tools and the tool's error, one under the other."""
+    """Return the text, reasoning, tool calls and tool error of a message, one per line."""
     content = message.get("content")
     parts = [_part(part) for part in content] if isinstance(content, list) else [str(content or "")]
     calls: Sequence[Any] = message.get("tool_calls") or ()

@@ -1,4 +1,4 @@
-"""Item Response Warehouse: a long table with `id` (who answered), `item` and `resp`."""
+"""Item Response Warehouse: a long table with `id` (subject), `item` and `resp`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ from capscope.files import TABLE_WRITERS, whole_file
 
 COLUMNS = Columns(model="id", item_id="item", score="resp")
 MISSING = ("NA", "", "nan")
-"""How the warehouse writes a response that is missing."""
+"""Values of a missing response."""
 KEPT = ("n_trials", *FACETS)
 """Columns of responses that the table holds beside its own three."""
 
@@ -33,15 +33,15 @@ KEPT = ("n_trials", *FACETS)
 def import_irw(
     paths: Paths, not_administered: Sequence[str] = (), encoding: str = "utf-8"
 ) -> tuple[Study, ImportReport]:
-    """Make a study of tables of the Item Response Warehouse; who answered is a model.
+    """Make a study of tables of the Item Response Warehouse; subjects become models.
 
     Args:
         paths: CSV, TSV or Parquet files.
-        not_administered: Responses that stand for "not administered", beside NA and empty cells, which always do.
+        not_administered: Responses that mean "not administered", beside NA and empty cells, which always do.
         encoding: Text encoding of the files.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A table is wrong, or a response lies outside 0 to 1 (rescale ordered categories first).
@@ -57,13 +57,13 @@ def export_irw(study: Study, out: Path, force: bool = False) -> ExportReport:
     Args:
         study: A study with responses.
         out: The CSV file to write.
-        force: Replace a file that is there.
+        force: Replace an existing file.
 
     Returns:
-        The files that were written, and what they leave out.
+        The files that were written, and the columns that they lack.
 
     Raises:
-        OutputError: The file is there, or cannot be written.
+        OutputError: The file exists, or cannot be written.
     """
     responses = study.require("responses")
     table = responses[["model", "item_id"]].set_axis(["id", "item"], axis="columns")

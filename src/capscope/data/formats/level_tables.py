@@ -1,4 +1,4 @@
-"""Tables of demand levels alone, such as those of a public benchmark: to be added to a study of its items."""
+"""Tables of demand levels without scores, which are added to a study of the same items."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from capscope.data.tables import TABLES, validate
 from capscope.errors import InputError, first_few
 
 RATERS = ("annotator", "judge_model", "judge")
-"""Names that they give to who rated."""
+"""Names of the annotator's column."""
 RUBRICS = ("rubric", "demand", "scale", "dimension")
-"""Names that long tables give to the rubric."""
+"""Names of the rubric's column in long tables."""
 OTHERS = frozenset((*ID_NAMES, *RATERS, *TABLES["items"].optional, *TABLES["demands"].optional, "demands"))
 """Columns of a wide table that are no rubric."""
 
@@ -26,11 +26,11 @@ def import_levels(paths: Paths, annotator: str | None = None, encoding: str = "u
     Args:
         paths: Tables with `item_id` and `rubric, level`, one column for each rubric, or a column `demands` of objects
             such as ``{"AS": 1, ...}``. A column `text` recognises items where ids differ.
-        annotator: Who rated, where the tables do not say.
+        annotator: Name of the annotator, where the tables do not say.
         encoding: Text encoding of CSV and JSON files.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A column is missing, or a level is none from 0 to 5; the message names file and row.

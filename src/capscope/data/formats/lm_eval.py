@@ -74,7 +74,7 @@ class SampleFile:
     task: str
     """The task."""
     model: str
-    """Who answered."""
+    """Name of the model."""
     benchmark: str | None
     """The outermost group of tasks that the task belongs to; None without a file of results."""
     started: str
@@ -119,7 +119,7 @@ def import_lm_eval(  # noqa: PLR0913 - every option is a keyword
 ) -> tuple[Study, ImportReport]:
     """Make a study of the samples that `lm_eval --log_samples` wrote.
 
-    An item is called ``task:doc_id`` and recognised by `doc_hash`, so that two versions of a task do not mix. Its text
+    The id of an item is ``task:doc_id``; `doc_hash` must agree, so that two versions of a task do not mix. Its text
     is the question of the document with the options that were shown, or else the prompt. Tasks that measure
     perplexity are passed over and named.
 
@@ -128,16 +128,16 @@ def import_lm_eval(  # noqa: PLR0913 - every option is a keyword
         metrics: Which metric is the score, in order of preference; needed where a task has several, without `usual`.
         filters: Which filter's answers count, in order of preference; needed where a task has several. Filters that
             an older file does not name are called 1, 2, ... in their order.
-        model: Who answered, where the file of results does not say.
-        not_administered: Scores that stand for "not scored"; NaN and null always do.
+        model: Name of the model, where the file of results does not say.
+        not_administered: Scores that mean "not scored"; NaN and null always do.
         runs: What to do where several runs answered the same documents: one of `RUNS_CHOICES`.
         usual: Whether an open choice of metric or filter takes the usual one of the task, with a remark.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
-        InputError: A line is wrong, or the choice of a metric or filter is open; the message names file and line.
+        InputError: A line is invalid, or the choice of a metric or filter is open; the message names file and line.
     """
     one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, ["samples_*.jsonl"], "samples of lm_eval")

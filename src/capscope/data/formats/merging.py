@@ -1,4 +1,4 @@
-"""Join several studies into one: items are compared, answers of the same model and item follow one rule."""
+"""Merging of studies: items must agree; repeated answers of a model to an item follow one rule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,11 +34,11 @@ class Merged:
     study: Study
     """The study."""
     notes: tuple[str, ...] = ()
-    """What was repeated, renamed or left out, one sentence each."""
+    """Remarks on repeated, renamed and omitted rows, one sentence each."""
 
 
 def read_renames(path: Path | str) -> dict[str, str]:
-    """Read which models are to be called how.
+    """Read new names of models.
 
     Args:
         path: A table with the columns `from` and `to`.
@@ -203,7 +203,7 @@ def _joined_items(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | 
 
 
 def _plain(items: pd.DataFrame) -> pd.DataFrame:
-    """Return items by id, without categories and without the names of benchmark and task that stand for "not said"."""
+    """Return items by id, without categories; default names of benchmark and task, which mean "unknown", are None."""
     frame = items.astype({"item_id": str}).set_index("item_id").astype(object)
     unsaid = (frame["benchmark"] == DEFAULT_BENCHMARK) & (frame["task"] == DEFAULT_BENCHMARK)
     frame.loc[unsaid, ["benchmark", "task"]] = None

@@ -45,7 +45,7 @@ class BatchNames:
     table: Path | None = None
     """A table of `custom_id`, `item_id` and `rubric`."""
     annotator: str | None = None
-    """Who rated; by default the model that each reply names."""
+    """Name of the annotator; by default the model that each reply names."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ def import_openai_batch(
         items: Table of the items that were rated.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A line is wrong, or names no rubric, or a cell was rated twice; the message names file and line.

@@ -72,12 +72,12 @@ def import_openai_evals(
     Args:
         paths: Logs, or folders that hold them at any depth.
         metrics: Which score counts, in order of preference; by default `correct`, else `accuracy` or `score`.
-        model: Who answered; by default the completion function of the spec.
-        not_administered: Scores that stand for "not scored".
+        model: Name of the model; by default the completion function of the spec.
+        not_administered: Scores that mean "not scored".
         runs: What to do where several logs hold the same samples: one of `RUNS_CHOICES`.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A line is wrong, or the log does not say which model answered.

@@ -73,12 +73,12 @@ def import_promptfoo(
     Args:
         paths: JSON or JSONL files of results, or folders that hold them at any depth.
         metrics: Which score counts, in order of preference: `success` (by default), `score`, or a named score.
-        model: Who answered; by default the provider.
-        not_administered: Scores that stand for "not scored".
+        model: Name of the model; by default the provider.
+        not_administered: Scores that mean "not scored".
         runs: What to do where several files answered the same tests: one of `RUNS_CHOICES`.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A result is wrong; the message names file and result.

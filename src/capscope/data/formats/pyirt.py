@@ -36,10 +36,10 @@ def import_pyirt(paths: Paths, not_administered: Sequence[str] = ()) -> tuple[St
 
     Args:
         paths: Files of JSON lines, or folders of `*.jsonlines`.
-        not_administered: Responses that stand for "not administered"; null and NaN always do.
+        not_administered: Responses that mean "not administered"; null and NaN always do.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A line is wrong; the message names file and line.
@@ -70,14 +70,14 @@ def export_pyirt(study: Study, out: Path, force: bool = False) -> ExportReport:
     Args:
         study: A study with one response for each model and item.
         out: The file of JSON lines to write.
-        force: Replace a file that is there.
+        force: Replace an existing file.
 
     Returns:
-        The files that were written, and what they leave out.
+        The files that were written, and the columns that they lack.
 
     Raises:
         InputError: A model answers an item more than once.
-        OutputError: The file is there, or cannot be written.
+        OutputError: The file exists, or cannot be written.
     """
     responses = single_responses(study, "py-irt data")
     lines = [

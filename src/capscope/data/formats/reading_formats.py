@@ -1,4 +1,4 @@
-"""Read files in a format with options by name, or in the one they are recognised to have, and write a study in one."""
+"""Reading of files in a named or recognised format, and writing of studies in a format."""
 
 import os
 import re
@@ -21,7 +21,7 @@ UNKNOWN = "of no known format"
 
 @dataclass(frozen=True)
 class Recognised:
-    """Files that hold answers, their format, and the files that do not."""
+    """Files with answers, their format, and files that are not read."""
 
     format: str
     """Name of the format."""
@@ -166,7 +166,7 @@ def _nothing(given: Sequence[Path], left: Mapping[str, Sequence[Path]], formats:
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import without a format gives."""
+    """Result of an import without a named format."""
 
     recognised: Recognised
     """The format, the files taken and those left."""
@@ -175,7 +175,7 @@ class Imported:
     report: ImportReport
     """Its counts."""
     remarks: tuple[str, ...] = ()
-    """What was recognised, left, and taken as what."""
+    """Remarks on the recognised format, files not read, and choices."""
 
 
 USUAL = {"usual": True, "runs": "latest"}
@@ -200,7 +200,7 @@ def read_recognised(
         name: The format, where the user names it: files of other formats are then left.
 
     Returns:
-        The study, its format, and counts of what was read and left out.
+        The study, its format, and a report with counts.
 
     Raises:
         InputError: The files have no or several formats, an option is none of the format's, or a file is wrong.
@@ -292,7 +292,7 @@ def export_study(formats: Mapping[str, Format], name: str, study: Study, out: Pa
         force: Replace an existing one.
 
     Returns:
-        The files that were written, and what they leave out.
+        The files that were written, and the columns that they lack.
 
     Raises:
         InputError: No such format, one that cannot be written, or a study that it cannot hold.

@@ -1,4 +1,4 @@
-"""Tables of scores, long or wide, as rows of model, item and score; nothing that is not a score gets through."""
+"""Conversion of long and wide tables of scores to rows of model, item and score, with checks of every cell."""
 
 import re
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ RESPONSES = TABLES["responses"]
 INDEX_NAMES = ("index", "level_0")
 """Names that pandas gives to an index that it turns into a column."""
 ROUNDING = 0.0051
-"""Difference up to which a mean that a table rounds to two digits is the mean."""
+"""Largest rounding error of a mean with two digits."""
 AGGREGATE = re.compile(r"(?i)\W*(mean|average|avg|overall|total|sum|macro|micro|accuracy|acc|score|all|aggregate)\W*")
 """Names of columns that hold a mean of the others rather than an item or a model."""
 
@@ -124,7 +124,7 @@ class ScoreTable:
     rows: int
     """Rows of the file."""
     not_administered: int
-    """Scores that were empty or held a value that stands for "not administered"."""
+    """Scores that were empty or held a value that means "not administered"."""
     started: str = ""
     """When the run began, in a form that sorts by time; empty where the file does not say."""
     complete: bool = True

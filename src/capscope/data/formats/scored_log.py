@@ -1,4 +1,4 @@
-"""Logs: their files in folders, their records one by one, and their scores under each name until one is chosen."""
+"""Scored logs: files of logs, their records, and the scores of each metric until one is chosen."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ class ScoredLog:
     path: Path
     """The file."""
     model: str
-    """Who answered."""
+    """Name of the model."""
     unit: str = "line"
     """Name of a record in messages."""
     facets: dict[str, str] = field(default_factory=dict[str, str])
@@ -66,7 +66,7 @@ class ScoredLog:
     by_name: dict[str, Scores] = field(default_factory=dict[str, Scores])
     """Scores by name."""
     measures: dict[str, dict[int, float]] = field(default_factory=dict[str, dict[int, float]])
-    """What else is known of records, by column and record: `usd`, `tokens`, `seconds`, `confidence`."""
+    """Further measures, by column and record: `usd`, `tokens`, `seconds`, `confidence`."""
 
     def add(
         self, item_id: str, record: int, values: Mapping[str, object], measures: Mapping[str, float] | None = None
@@ -90,7 +90,7 @@ class ScoredLog:
         Args:
             wanted: Names in order of preference; the first that the log has counts. None wanted: the only one.
             option: The option that chooses, for messages.
-            sentinels: Values that stand for "not scored".
+            sentinels: Values that mean "not scored".
 
         Raises:
             InputError: Several names are there and none is chosen, or a score lies outside 0 to 1.

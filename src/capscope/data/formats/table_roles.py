@@ -1,4 +1,4 @@
-"""What tables hold, by their columns and first cells: scores, items or demand levels, long or wide."""
+"""Recognition of tables by columns and first cells: scores, items or demand levels, long or wide."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ from capscope.errors import InputError, first_few
 Role = Literal["scores", "items", "demands", "wide", "wide-items", "matrix", ""]
 """Scores by row; items; demand levels; a matrix whose rows are models, items, or either; none of these."""
 MODEL_NAMES = ("model", "model_name", "model_id", "llm", "system", "agent")
-"""Names that tables give to who answered."""
+"""Names of the model's column."""
 SCORE_NAMES = ("score", "correct", "is_correct", "success", "passed", "accuracy", "acc", "outcome", "verdict")
-"""Names that tables give to the score."""
+"""Names of the score's column."""
 PLACES = {"model_col": ("model", MODEL_NAMES), "id_col": ("item_id", ITEM_NAMES), "score_col": ("score", SCORE_NAMES)}
 """Options that name a column, with the standard name and the others."""
 

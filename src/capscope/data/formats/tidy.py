@@ -72,12 +72,12 @@ def import_tidy(
         columns: Names of the columns.
         layout: Long (a row for each model and item), wide (a row for each model) or wide-items (a row for each item).
             The column that `columns` names, or else the first one, holds the names of a wide table's rows.
-        not_administered: Values that stand for "not administered"; they are counted and become no response.
+        not_administered: Values that mean "not administered"; they are counted and become no response.
         extra: Tables of items and demands.
         encoding: Text encoding of CSV and JSON files.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A table is wrong; the message names file and row.
@@ -172,10 +172,10 @@ def export_tidy(study: Study, out: Path, force: bool = False) -> ExportReport:
     Args:
         study: A study with responses.
         out: The file to write; its ending gives the kind (`.csv`, `.tsv`, `.jsonl`, `.parquet`).
-        force: Replace a file that is there.
+        force: Replace an existing file.
 
     Returns:
-        The files that were written, and what they leave out.
+        The files that were written, and the columns that they lack.
 
     Raises:
         OutputError: The file is of another kind, is there, or cannot be written.

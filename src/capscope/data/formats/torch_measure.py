@@ -46,10 +46,10 @@ def import_torch_measure(paths: Paths, not_administered: Sequence[str] = ()) -> 
     Args:
         paths: Files of responses, or folders of them; the registries of items and subjects are read where they lie
             beside them.
-        not_administered: Responses that stand for "not administered"; NaN and null always do.
+        not_administered: Responses that mean "not administered"; NaN and null always do.
 
     Returns:
-        The study, and counts of what was read and left out.
+        The study, and a report with counts.
 
     Raises:
         InputError: A column is missing, a response lies outside 0 to 1, or a row occurs twice.
@@ -168,14 +168,14 @@ def export_torch_measure(study: Study, out: Path, force: bool = False) -> Export
     Args:
         study: A study with responses.
         out: The folder to write: one file for each benchmark, and the registries.
-        force: Replace files that are there.
+        force: Replace existing files.
 
     Returns:
-        The files that were written, and what they leave out.
+        The files that were written, and the columns that they lack.
 
     Raises:
         InputError: A model answers an item under several prompts.
-        OutputError: Files are there, or cannot be written.
+        OutputError: Files exist, or cannot be written.
     """
     held = ("model", "item_id", "scaffold")
     responses = single_responses(study, "long-form data", held).astype({"model": str, "item_id": str})

@@ -1,27 +1,27 @@
-"""Estimators of a model's true mean score from judged and labelled answers: one file and one line each."""
+"""The family of judge estimators: a model's true mean score from judged and labelled answers.
+
+To add one, write a module with a `JudgeEstimator` and add one line to `FAMILY`.
+"""
 
 from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate
-from capscope.decide.judge_estimators.isotonic import ISOTONIC
-from capscope.decide.judge_estimators.kernel import KERNEL, kernel_prediction
-from capscope.decide.judge_estimators.narrower import NARROWER
-from capscope.decide.judge_estimators.plain import JUDGE_ALONE, LABELS_ALONE
-from capscope.decide.judge_estimators.ppi import PPI, PPI_PLUS
+from capscope.decide.judge_estimators.kernel import kernel_prediction
+from capscope.members import family
 
 __all__ = ["DEFAULT", "JUDGE_ESTIMATORS", "JudgeEstimator", "MeanEstimate", "kernel_prediction"]
 
-JUDGE_ESTIMATORS: dict[str, JudgeEstimator] = {
-    entry.name: entry
-    for entry in (
-        NARROWER,
-        KERNEL,
-        PPI_PLUS,
-        PPI,
-        ISOTONIC,
-        LABELS_ALONE,
-        JUDGE_ALONE,
-    )
-}
+FAMILY = (
+    "narrower:NARROWER",
+    "kernel:KERNEL",
+    "ppi:PPI_PLUS",
+    "ppi:PPI",
+    "isotonic:ISOTONIC",
+    "plain:LABELS_ALONE",
+    "plain:JUDGE_ALONE",
+)
+"""The members, as ``module:entry``, the default first."""
+
+JUDGE_ESTIMATORS: dict[str, JudgeEstimator] = family(__name__, FAMILY, JudgeEstimator)
 """Estimators by name."""
 
-DEFAULT = NARROWER.name
+DEFAULT = next(iter(JUDGE_ESTIMATORS))
 """Name of the default estimator."""

@@ -62,7 +62,7 @@ class SuccessCosts(ArrowTables):
 
     @property
     def head(self) -> str:
-        """The answer in one sentence."""
+        """The main result in one sentence."""
         free = int((self.table["cost_per_success"] == 0).sum())
         if free > 1:
             who = "all" if free == len(self.table) else f"{free} of"

@@ -93,7 +93,7 @@ class RouteEvaluation(ArrowTables):
 
     @property
     def verdict(self) -> str:
-        """The answer in one sentence."""
+        """The main result in one sentence."""
         saving = self.routers[OURS].saving
         if not np.isfinite(saving):
             return "Routing does not reach the best single model's score on these requests"

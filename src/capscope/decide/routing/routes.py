@@ -92,7 +92,7 @@ class Routes(ArrowTables):
 
     @property
     def verdict(self) -> str:
-        """The answer in one sentence."""
+        """The main result in one sentence."""
         if self.rule.single is not None and not self.settings.floor:
             return (
                 f"Every request goes to {self.evidence.models[self.rule.single]}: on {len(self.evidence.items)}"

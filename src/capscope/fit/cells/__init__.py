@@ -1,1 +1,1 @@
-"""Answers as engines read them: summarised, packed, and laid out in memory or on disk."""
+"""Answers in the form that engines use: summarised, packed, and laid out in memory or on disk."""

@@ -1,4 +1,4 @@
-"""Observed answers as a fit reads them, block by block: rows in memory or in a file, a grid of bytes, or a part."""
+"""Sources of observed answers for a fit, read in blocks: rows in memory or in a file, a byte matrix, or a subset."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,9 +1,9 @@
-"""The cells of a fit: what an engine computes from them, and the scores in them, packed small.
+"""Interface of the cells of a fit, and packed scores.
 
-A cell is one model's answer to one item. Its log-odds are Gaussian; their mean and variance are inner products of a
-thin row and a thin column, and an engine needs thin products of residuals and curvatures back, so no layout ever holds
-a float for each cell. Scores take one byte where that is exact, else two floats. Floors belong to items, so the layouts
-(see `matrices`) pass them in.
+A cell is one model's answer to one item. Its log-odds are Gaussian; their mean and variance are inner products of
+low-rank row and column factors. An engine needs products of residuals and curvatures with low-rank matrices, so no
+layout stores a float for each cell. Scores take one byte where that is exact, else two floats. Floors belong to items
+and are passed in by the layouts (see `matrices`).
 """
 
 from collections.abc import Callable

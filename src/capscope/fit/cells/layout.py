@@ -1,4 +1,4 @@
-"""Answers to cells: how scores are packed, where they are kept (memory or disk), and which layout is chosen."""
+"""Conversion of answers to cells: packing of scores, storage in memory or on disk, and choice of the layout."""
 
 import math
 import shutil
@@ -70,7 +70,7 @@ class CodedPacking:
     pairs: np.ndarray
     """Pairs of score and trials that occur, sorted."""
     weight: float = 1.0
-    """Number of trials that one observed trial counts for."""
+    """Weight of each observed trial."""
 
     dtypes: ClassVar[Kinds] = (np.uint8,)
 
@@ -90,7 +90,7 @@ class WeightedPacking:
     """Eight bytes: score and trials in single precision."""
 
     weight: float = 1.0
-    """Number of trials that one observed trial counts for."""
+    """Weight of each observed trial."""
 
     dtypes: ClassVar[Kinds] = (np.float32, np.float32)
 
@@ -139,7 +139,7 @@ class MemoryWriter:
 
 
 class DiskWriter:
-    """Fills files in a temporary folder, which is removed when the last store that reads it is gone."""
+    """Fills files in a temporary folder, which is removed with the last store that reads it."""
 
     def __init__(self, n_cells: int, packing: Packing) -> None:
         """Create the files, in the system's folder for temporary files."""

@@ -72,7 +72,7 @@ class ResponseSummary:
     pairs: set[complex] | None = field(default_factory=set[complex])
     """Pairs of score and trials that occur; None where there are too many for a byte."""
     weight: float = 1.0
-    """Trials that one trial counts for; see `dispersion`."""
+    """Weight of each trial; see `trial_weight`."""
 
     def of(self, models: Int[np.ndarray, " model"], items: Int[np.ndarray, " item"]) -> "ResponseSummary":
         """The summary over some models and items, where the others have no answer."""
@@ -157,7 +157,7 @@ def block_labels(answers: Answers) -> tuple[Int[np.ndarray, " model"], Int[np.nd
     size = n_models + len(answers.items)
     label = np.arange(size)
     for rows in answers.blocks():
-        # every node also hangs on the label it had, so that earlier chunks stay joined
+        # each node is also linked to its earlier label, so that earlier chunks stay connected
         left = np.concatenate([rows.model_index, np.arange(size)])
         right = np.concatenate([n_models + rows.item_index, label])
         links = coo_array((np.ones(len(left), bool), (left, right)), shape=(size, size))
@@ -177,10 +177,10 @@ MOST_TRIALS = 20.0
 
 
 def trial_weight(answers: Answers, summary: ResponseSummary) -> float:
-    """Number of right or wrong answers that one row is worth: 1 where all are right or wrong or state their trials.
+    """Effective number of binary trials of a row: 1 where all scores are right or wrong, or trials are stated.
 
-    The chances are those of an additive model of models and items, which fits no better than the model fitted later;
-    fractions therefore count for too little rather than for too much.
+    It is estimated from an additive model of models and items. That model fits worse than the final one, so the
+    estimate is conservative: fractions get too little weight rather than too much.
 
     Args:
         answers: Observed answers.

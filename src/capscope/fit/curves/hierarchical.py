@@ -33,7 +33,7 @@ def fit_hierarchical(
 
     Args:
         counts: Answers and successes by model, dimension and level.
-        engine: `laplace` (seconds) or `nuts` (minutes; starts from the Laplace approximation and judges it).
+        engine: `laplace` (seconds) or `nuts` (minutes; starts from the Laplace approximation and checks it).
         seed: Seed of the draws; the same seed gives the same numbers.
         draws: Number of posterior draws to keep.
         progress: Called with the share of the work done.
@@ -112,7 +112,7 @@ def fit_curve_study(
 
     Raises:
         InputError: The study has no demands, or none by the annotator asked for.
-        JoinError: Responses and demands do not talk about the same items.
+        JoinError: Responses and demands are about different items.
         FitError: A dimension has no level on any item that is answered and hard to guess.
     """
     refuse_foreign_demands(study)

@@ -95,7 +95,7 @@ class CurvePosterior:
         return ability_frame(self.models, self.dims, columns)
 
     def item_table(self, level: float = 0.9) -> pd.DataFrame:  # noqa: ARG002 - one interface for all kinds
-        """No rows: curves know demand levels and no items."""
+        """An empty table: curves have no item parameters."""
         return pd.DataFrame({"item": pd.Series(dtype=str)})
 
     def chances(

@@ -19,15 +19,15 @@ LANDMARKS = 100
 """Items around which interactions of demands are drawn (Nystroem; Williams & Seeger, 2001)."""
 
 LEAST_SCALE = 0.3
-"""A dimension that hardly varies is divided by at least this share of the typical standard deviation, so that one item
-at an odd level does not become a giant."""
+"""Smallest standard deviation that a dimension is divided by, as a share of the typical one, so that a dimension with
+little variation does not give single items extreme values."""
 SAME_TEXTS = 1e-9
 """Text vectors that vary by less over the fitted items are of items without texts, or with all the same."""
 
 
 @dataclass(frozen=True)
 class DemandItems:
-    """Items as the demand-ability model sees them."""
+    """Features of items in the demand-ability model."""
 
     demands: ItemDim | None
     """Demand levels; None for none."""
@@ -139,7 +139,7 @@ def make_basis(items: DemandItems, *, interactions: bool, seed: int) -> DemandBa
         text_scale=text_scale if text_scale > SAME_TEXTS else 1.0,
         # nothing can be learnt from texts where the fitted items have none, or all the same
         text_dims=0 if items.text is None or text_scale <= SAME_TEXTS else items.text.shape[1],
-        # a task for each item, or one for all, says nothing beside the item's own departure
+        # a task for each item, or one for all, is confounded with the item residual or the intercept
         tasks=tasks if 1 < len(tasks) <= len(items.task) / 2 else (),
         benchmarks=benchmarks,
         noise=np.zeros(len(center)) if items.demand_sd is None else (items.demand_sd**2).mean(axis=0),
@@ -174,7 +174,7 @@ def demand_items(
     annotator: str | None = None,
     typical: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> DemandItems:
-    """Lay out some items of a study as the demand-ability model sees them; see `known_levels` for gaps."""
+    """Return the features of some items of a study; see `known_levels` for gaps."""
     level, sd = known_levels(study, ids, annotator, dims, typical)
     if study.items is None:
         return DemandItems(level, sd, None, ("",) * len(ids), ("",) * len(ids), np.zeros(len(ids)))

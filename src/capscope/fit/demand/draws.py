@@ -66,7 +66,7 @@ def _effects(
     own_sd = np.where(fresh, posterior.residual_sd, np.sqrt(posterior.residual_variance[known]))
     own = np.where(fresh, 0, posterior.residual_mean[known])[:, None]
     own = own + own_sd[:, None] * rng.standard_normal((len(known), draws))
-    # an item's own answers pin the sum of its effects and its departure, not each alone
+    # an item's own answers identify the sum of its effects and its residual, not each alone
     explained = np.where(fresh[:, None], columns @ weight, (columns @ posterior.weight)[:, None])
     benchmark, task = (np.where(fresh, variance, 0) for variance in posterior.new_effects(items))
     return explained + own + _grouped(items.benchmark, benchmark, rng, draws) + _grouped(items.task, task, rng, draws)

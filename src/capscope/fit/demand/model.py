@@ -23,7 +23,7 @@ from capscope.fit.settings import StudyFitSettings
 BENCHMARK_SD = 1.0
 """Prior scale of benchmark effects in log-odds; benchmarks are few, so it counts as `BENCHMARK_COUNT` of them."""
 BENCHMARK_COUNT = 2.0
-"""Benchmarks differ by 1.3 log-odds and more beyond their demands, so that one observed benchmark must not imply 0."""
+"""Number of benchmarks that this prior weighs as much as; given demands, benchmarks differ by 1.3 log-odds or more."""
 WEAK_COUNT, WEAK_SD = 0.01, 0.5
 """The same for all other groups: a weak prior."""
 SLOPE_COUNT, SLOPE_SD = 0.5, 0.1
@@ -34,7 +34,7 @@ NEVER = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class DemandSettings:
-    """What to fit."""
+    """Settings of the demand-ability model."""
 
     monotone: bool = True
     """No demand may raise the chance of success."""
@@ -111,13 +111,13 @@ class _Sweeps:
         log_odds = attenuated(mean, variance)
         chance = expit(log_odds)
         known = knowing(self.score, log_odds, self.floor) if self.floor.any() else self.score
-        # what may have been a guess tells less of what is known
+        # answers that may be guesses have less information about knowledge
         knowing_share = (1 - self.floor) * chance / (self.floor + (1 - self.floor) * chance)
         expected = self.trials * chance * (1 - chance) / np.sqrt(1 + PROBIT_SCALE * variance) * knowing_share
         return curvature, self.trials * (known - chance) + curvature * mean, expected
 
     def step_models(self) -> None:
-        """Update abilities and slopes of all models given the items, then their standard deviations between models."""
+        """Update abilities and slopes of all models given the items, then their standard deviations over models."""
         curvature, pull, expected = self._working()
         n_models, width = self.ability.shape
         precision = (curvature @ self.products).reshape(n_models, width, width)
@@ -139,7 +139,7 @@ class _Sweeps:
         curvature, pull, expected = self._working()
         information = curvature.sum(0) + 1e-8
         working = (pull - curvature * (self.ability @ self.design.T)).sum(0) / information
-        # the bound is more curved than the likelihood, so that its variances come out small: take the likelihood's
+        # the bound has a larger curvature than the likelihood and would understate variances
         honest = expected.sum(0) + 1e-8
         own = share = unsure = np.zeros_like(information)
         for _ in range(3):
@@ -291,11 +291,11 @@ def fit_demand_answers(
         study: A study with demands.
         responses: The answers.
         settings: Annotator and seed.
-        progress: Not called: the fit takes moments.
+        progress: Not called: the fit is fast.
 
     Raises:
         InputError: A table is missing, or no such annotator.
-        JoinError: Responses and demands do not talk about the same items.
+        JoinError: Responses and demands are about different items.
         FitError: The data cannot support the model.
     """
     rated = refuse_foreign_demands(study)
@@ -309,6 +309,12 @@ def fit_demand_answers(
 
 
 def knowing(score: np.ndarray, log_odds: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Share of a score that was known rather than guessed: a right answer is known with chance ``p / P``."""
+    """Posterior probability that a right answer was known rather than guessed, ``p / P``, times the score.
+
+    Args:
+        score: Scores, 0 to 1.
+        log_odds: Log-odds of knowing the answer, without guessing.
+        floor: Chance of a lucky guess.
+    """
     chance = expit(log_odds)
     return score * chance / (floor + (1 - floor) * chance)

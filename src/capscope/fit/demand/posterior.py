@@ -108,7 +108,7 @@ class DemandPosterior:
         return self.dims
 
     def abilities(self, level: float = 0.9) -> pd.DataFrame:
-        """General ability in log-odds at mean demands, and what one more level of each demand does to the log-odds.
+        """General ability in log-odds at mean demands, and change of the log-odds by one more level of each demand.
 
         Args:
             level: Nominal coverage of the bounds.
@@ -251,7 +251,7 @@ class DemandPosterior:
         own_variance = np.where(fresh, self.residual_sd**2, self.residual_variance[known])
         shared, task = self.new_effects(items)
         weights = ((columns @ self.weight_cov) * columns).sum(1)
-        # an item's own answers pin the sum of its effects and its departure, not each alone
+        # an item's own answers identify the sum of its effects and its residual, not each alone
         fixed = np.where(fresh, weights + task, 0) + own_variance
         rows = design[item_index]
         mean = (self.slopes()[model_index] * rows).sum(1) + (columns @ self.weight + own_mean)[item_index]

@@ -1,4 +1,4 @@
-"""The family of engines: how a model is fitted. To add one, write its module and add its entry to `ENGINES`.
+"""The family of engines, which fit models. To add one, write its module and add its entry to `ENGINES`.
 
 An engine for item response models is a function ``(responses, settings, floor) -> Outcome[IRTPosterior]`` (see
 `irt_study.fit_answers`); one for curves a function ``(program, start, draws, seed) -> draws of every site``.
@@ -16,9 +16,9 @@ class Engine:
     """One engine: its name, the models it can fit, and its code."""
 
     name: str
-    """Name by which users choose it."""
+    """Name on the command line."""
     help: str
-    """What it is, in a few words."""
+    """A few words for help texts and tables."""
     models: tuple[str, ...]
     """Models that it can fit."""
     responses: tuple[str, ...] = ("auto",)

@@ -1,1 +1,1 @@
-"""Abilities of agents as sums of parts: model, scaffold, effort, and what does not add up."""
+"""Abilities of agents as sums of effects of model, scaffold and effort, and of interactions."""

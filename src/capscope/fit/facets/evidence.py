@@ -1,7 +1,7 @@
-"""What the answers say about each subject's ability alone: posteriors of abilities without their prior.
+"""Likelihood estimates of abilities: posteriors of a fit with their prior removed.
 
-A fit shrinks abilities towards one population; parts of agents have populations of their own. The information of the
-answers is the posterior precision less the prior's, and the estimate it speaks for follows from both.
+A fit shrinks abilities towards one population, whereas effects of agents' parts have separate priors. The information
+of the answers is the posterior precision minus the prior precision; the estimate follows from both.
 """
 
 from collections.abc import Callable
@@ -37,9 +37,9 @@ class AbilityEvidence:
     direction: FloatArray
     """Weights (dim,) of the general ability."""
     log_odds: float
-    """Log-odds on a typical item that one unit of the general ability is worth."""
+    """Log-odds per unit of the general ability on a typical item."""
     unit: str
-    """What one unit of the general ability is."""
+    """Unit of the general ability."""
 
     @property
     def general(self) -> tuple[FloatArray, FloatArray]:
@@ -51,7 +51,7 @@ def _without_prior(mean: FloatArray, cov: FloatArray, center: FloatArray, varian
     """Estimates and covariances of the answers alone."""
     precision = np.linalg.inv(cov)
     scale = np.sqrt(variance)
-    # in units of the prior, so that what the answers say nothing about stays as vague as its least information
+    # in units of the prior; directions without information get the smallest allowed information
     values, vectors = np.linalg.eigh(scale[:, None] * precision * scale - np.eye(len(scale)))
     kept = np.maximum(values, LEAST_INFORMATION)
     own = np.einsum("skl,sl,sml->skm", vectors, 1 / kept, vectors) * scale[:, None] * scale
@@ -77,7 +77,7 @@ def demand_evidence(posterior: DemandPosterior) -> AbilityEvidence:
 
 
 def curve_evidence(posterior: CurvePosterior) -> AbilityEvidence:
-    """Abilities of curves in demand levels, as fitted: their prior lets each model's general ability free."""
+    """Abilities of curves in demand levels, unchanged: their prior does not shrink the general ability."""
     value = posterior.ability.mean(axis=-1)
     centered = posterior.ability - value[..., None]
     cov = np.einsum("mdr,mer->mde", centered, centered) / (centered.shape[-1] - 1)
@@ -97,7 +97,7 @@ def _with_gaussian(posterior: Any, name: str, draws: FloatArray) -> Any:  # noqa
 
 
 def _with_curve(posterior: CurvePosterior, name: str, draws: FloatArray) -> CurvePosterior:
-    """Add a subject with the mean slopes of all, and the midpoints that its abilities ask for."""
+    """Add a subject with mean slopes, and midpoints that give its abilities."""
     count = posterior.ability.shape[-1]
     ability = np.clip(draws[:, np.arange(count) % draws.shape[1]], *AREAS)
     slope = posterior.slope.mean(axis=0)
@@ -146,7 +146,7 @@ EVIDENCE: dict[str, tuple[Callable[[Any], AbilityEvidence], Callable[[Any, str, 
 
 
 def evidence_of(posterior: Posterior) -> AbilityEvidence:
-    """Return what the answers of a fit say about its subjects' abilities.
+    """Return likelihood estimates of the subjects' abilities.
 
     Args:
         posterior: Posterior of a fit of any kind in `EVIDENCE`.

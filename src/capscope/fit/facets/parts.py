@@ -1,4 +1,4 @@
-"""Who earned it: abilities of agents as the sum of model, scaffold and effort, and of what does not add up."""
+"""Decomposition of agents' abilities into effects of model, scaffold and effort, and interactions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from capscope.intervals import quantile_bounds
 
 EFFORT = "effort"
 JOINT = ":"
-"""Stands between the factors of an interaction."""
+"""Separator of the factors in the name of an interaction."""
 INTERACTION_SCALE = 0.5
 """Prior scale of interactions and of steps of effort, as a share of the spread over the agents."""
 AGAINST_ORDER = 0.975
-"""Probability that a step of effort lowers ability, from which on the order is given up."""
+"""Probability that a step of effort lowers ability above which effects are not held in order."""
 FEWEST = 3
 """Fewest agents that can be split."""
 
 
 @dataclass(frozen=True)
 class AgentParts:
-    """Posterior of the parts of agents' abilities; differences are meant, so that effects of a factor have mean 0."""
+    """Posterior of the effects of agents' parts; each factor's effects have mean 0: only differences are identified."""
 
     design: AgentDesign
     """The agents and their parts."""
@@ -37,11 +37,11 @@ class AgentParts:
     combinations: Mapping[str, tuple[tuple[str, ...], ...]]
     """Parts of each level of a term, by term."""
     log_odds: float
-    """Log-odds on a typical item that one unit is worth."""
+    """Log-odds per unit on a typical item."""
     unit: str
-    """What one unit is."""
+    """Unit of the effects."""
     notes: tuple[str, ...] = ()
-    """What cannot be told apart, and steps of effort against the order."""
+    """Effects that are not identified, and efforts that contradict the order."""
 
     def effects(self, factor: str, level: float = 0.9) -> pd.DataFrame:
         """Effects of a factor's parts, relative to their mean, with the others held fixed.
@@ -52,7 +52,7 @@ class AgentParts:
 
         Returns:
             Columns ``factor, name, effect, sd, lower, upper, log_odds, agents, set, separable``: parts of one set can
-            be compared, a part that is alone in its set cannot be told from the other factors.
+            be compared; the effect of a part that is alone in its set is not identified.
 
         Raises:
             FitError: The factor does not vary.
@@ -92,7 +92,7 @@ class AgentParts:
         return pd.DataFrame(columns | {"share_lower": of_share[0], "share_upper": of_share[1]})
 
     def difference(self, factor: str, first: str, second: str, level: float = 0.9) -> pd.DataFrame:
-        """How much more able the first part makes an agent than the second, with the other parts held fixed.
+        """Difference in ability between agents with the first and with the second part, other parts held fixed.
 
         Args:
             factor: Name of the factor.
@@ -125,7 +125,7 @@ class AgentParts:
 
         Args:
             parts: Part by factor; a factor that is left out is drawn anew, as for a part never seen.
-            rng: Source of what is not known.
+            rng: Source of randomness for unknown parts.
 
         Raises:
             FitError: A part is not known.
@@ -185,7 +185,7 @@ def split_general(posterior: Posterior, design: AgentDesign, seed: int = 0) -> A
         seed: Seed of the draws.
 
     Returns:
-        The parts' effects as draws, with what cannot be told apart.
+        Draws of the parts' effects, and notes on effects that are not identified.
 
     Raises:
         FitError: Fewer than three agents, or agents that the fit does not have.
@@ -260,7 +260,7 @@ def _split(
         if against:
             notes += (f"ability falls with effort from {first_few(against)}, so efforts are not held in order",)
         elif len(set(design.comparable(EFFORT).tolist())) < len(names):
-            # where no efforts can be compared, an order would pass for evidence
+            # without comparable efforts, an assumed order would look like an estimate
             draws = fit_mixed(value, noise, terms, np.random.default_rng(seed), ordered=EFFORT)
     elif EFFORT in draws.effects:
         notes += (f"efforts have no known order: {first_few(design.names(EFFORT))}",)
@@ -268,7 +268,7 @@ def _split(
 
 
 def _terms(design: AgentDesign, spread: float) -> tuple[list[Term], dict[str, tuple[tuple[str, ...], ...]]]:
-    """Main effects, then interactions that no other term can take the place of."""
+    """Main effects, then interactions that are not confounded with other terms."""
     terms: list[Term] = []
     levels: dict[str, tuple[tuple[str, ...], ...]] = {}
     partitions: set[tuple[int, ...]] = set()
@@ -292,5 +292,5 @@ def _terms(design: AgentDesign, spread: float) -> tuple[list[Term], dict[str, tu
 
 
 def _inseparable(design: AgentDesign) -> list[str]:
-    """Lines of the design about what cannot be told apart."""
+    """Remarks of the design on effects that are not identified."""
     return [line for line in design.statements() if "told from" in line or "only within" in line or "rest on" in line]

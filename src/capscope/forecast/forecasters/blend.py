@@ -42,7 +42,7 @@ class BlendForecaster:
     """0.6 ridge from the five most correlated benchmarks, 0.4 soft-impute of rank 2 (BenchPress, 2026)."""
 
     def fit(self, table: PublishedScores, seed: int = 0) -> FittedByResiduals:
-        """Complete the table, and hide cells to see by how much such forecasts miss."""
+        """Complete the table, and estimate interval widths from hidden cells."""
         rng = np.random.default_rng([seed, 5])
         link = table.link()
         values = link.to_link(table.values)

@@ -1,4 +1,4 @@
-"""What a forecaster does: it learns from a table of scores and gives every cell a forecast with an interval."""
+"""Interface of forecasters, which are fitted to a table of scores and forecast every cell with an interval."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class FittedForecaster(Protocol):
 
 @runtime_checkable
 class Forecaster(Protocol):
-    """A rule that learns from a table of scores."""
+    """A method of forecasting scores."""
 
     def fit(self, table: PublishedScores, seed: int) -> FittedForecaster:
         """Learn from the known scores.
@@ -49,13 +49,13 @@ class Forecaster(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ForecasterEntry:
-    """One member of the family of forecasters."""
+    """A member of the family of forecasters."""
 
     name: str
-    """Name by which users choose it."""
+    """Name that `--forecaster` takes."""
     help: str
-    """What it is, in a few words."""
+    """A few words for help texts and tables."""
     needs: str
-    """What the table has to have."""
+    """Columns that the tables need, in words, for documentation."""
     make: Callable[[], Forecaster]
-    """Make it with its default settings."""
+    """Creates the forecaster with default settings."""

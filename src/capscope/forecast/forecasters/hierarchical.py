@@ -28,7 +28,7 @@ from capscope.forecast.links import TableLink
 from capscope.forecast.table_of_scores import PublishedScores
 
 RANKS = {2: 3, 5: 6, 8: 20}
-"""Numbers of factors that are tried, and the number of benchmarks from which on."""
+"""Candidate numbers of factors, each with the smallest number of benchmarks for it."""
 CELLS_AT_FULL_LENGTH = 30_000
 """Tables with more cells than this get shorter chains."""
 TRIAL_LENGTH = 0.7
@@ -52,7 +52,7 @@ class HierarchicalForecaster:
     questions: int = 2
     """Times that known cells are hidden to choose the rank and to scale intervals, twice as often in small tables."""
     burn: int = 100
-    """Iterations thrown away."""
+    """Burn-in iterations."""
     keep: int = 150
     """Iterations kept."""
     leave_out: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ def _rank_loss(
 def _residuals(
     table: PublishedScores, questions: list[HiddenQuestion], trials: list[FactorDraws], rng: np.random.Generator
 ) -> Residuals:
-    """Return by how much intervals missed the hidden cells of all questions."""
+    """Return the distances of hidden scores from their forecasts, for all validation patterns."""
     parts: list[tuple[np.ndarray, np.ndarray, FloatArray]] = []
     for question, draws in zip(questions, trials, strict=True):
         link = table.hidden(question.hidden).link()
@@ -140,11 +140,11 @@ class FittedHierarchical:
     seed: int = 0
 
     def scales(self, level: float) -> FloatArray:
-        """By how much the intervals of each kind of missing cell are stretched, see `calibration.KINDS`."""
+        """Factors by which the intervals of each kind of missing cell are scaled, see `calibration.KINDS`."""
         return interval_scales(self.residuals, level if level == INNER_LEVEL else INNER_LEVEL)
 
     def cells(self, level: float) -> CellForecasts:
-        """Forecast every cell; intervals hold parameters, abilities and noise."""
+        """Forecast every cell; intervals include the uncertainty of parameters and abilities, and noise."""
         rng = np.random.default_rng([self.seed, 29])
         middle, lower, upper = _link_quantiles(self.draws, self.link, level, rng)
         scale = self.scales(level)[kinds_of_cells(np.isfinite(self.table.values))]
@@ -156,10 +156,10 @@ class FittedHierarchical:
 
 
 def cell_data(table: PublishedScores, leave_out: tuple[str, ...] = ()) -> CellData:
-    """Put a table into the form that the sampler takes.
+    """Convert a table to the data of the sampler.
 
     Args:
-        table: Scores and what is known of the models.
+        table: Scores, and facts about the models.
         leave_out: Blocks of facts to leave out.
     """
     link = table.link()

@@ -1,4 +1,4 @@
-"""Forecasts from scale: principal components of other benchmarks, skills explained by scale, and straight ladders.
+"""Forecasters from scale: principal components of benchmarks, skills regressed on scale, and regressions by family.
 
 All work on the link scale, give point forecasts, and take the width of their intervals from hidden cells.
 """
@@ -35,7 +35,7 @@ class CompletionForecaster:
     """Blocks of facts about the models that it uses."""
 
     def fit(self, table: PublishedScores, seed: int = 0) -> FittedByResiduals:
-        """Complete the table, and hide cells to see by how much such forecasts miss."""
+        """Complete the table, and estimate interval widths from hidden cells."""
         rng = np.random.default_rng([seed, 7])
         link = table.link()
         values = link.to_link(table.values)
@@ -113,7 +113,13 @@ def from_ladder(values: FloatArray, design: FloatArray) -> FloatArray:
 
 
 def ridge_fit(design: FloatArray, target: FloatArray, known: np.ndarray) -> FloatArray:
-    """Fit a ridge regression with intercept on the known rows, and predict all rows."""
+    """Fit a ridge regression with intercept on the known rows, and predict all rows.
+
+    Args:
+        design: Predictors (row, column).
+        target: Values to fit (row,).
+        known: Rows whose value is known (row,).
+    """
     if not known.any():
         return np.zeros(len(design))
     middle = design[known].mean(0)

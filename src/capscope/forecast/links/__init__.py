@@ -1,6 +1,6 @@
-"""The family of links: `LINKS` says for each unit of a score how it becomes unbounded, and how units are recognised.
+"""The family of links: maps of scores to an unbounded scale for each unit, and recognition of units.
 
-To add one, write a module with a `LinkEntry` and add one line to `LINKS`. The first that fits is taken.
+To add one, write a module with a `LinkEntry` and add one line to `FAMILY`. The first that fits is taken.
 """
 
 from dataclasses import dataclass
@@ -8,21 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from capscope.axes import FloatArray
-from capscope.forecast.links.bounded import OUT_OF_TEN, PERCENT, SHARE
 from capscope.forecast.links.link import LinkEntry, ScoreLink
-from capscope.forecast.links.unbounded import ELO, POSITIVE, UNBOUNDED
+from capscope.members import family
 
-LINKS: dict[str, LinkEntry] = {
-    entry.name: entry
-    for entry in (
-        OUT_OF_TEN,
-        SHARE,
-        PERCENT,
-        ELO,
-        POSITIVE,
-        UNBOUNDED,
-    )
-}
+FAMILY = (
+    "bounded:OUT_OF_TEN",
+    "bounded:SHARE",
+    "bounded:PERCENT",
+    "unbounded:ELO",
+    "unbounded:POSITIVE",
+    "unbounded:UNBOUNDED",
+)
+"""The members, as ``module:entry``, in the order in which they are tried."""
+
+LINKS: dict[str, LinkEntry] = family(__name__, FAMILY, LinkEntry)
 """The links by the name of their unit, in the order in which they are tried."""
 
 

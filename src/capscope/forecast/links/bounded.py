@@ -13,13 +13,13 @@ SOFTNESS = 0.01
 CHANCE_LEVELS = (1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 10)
 """Chances of a guess that a floor may be at."""
 NEAR_CHANCE = (-0.03, 0.08)
-"""Where the lowest tenth of the scores has to lie, from a level of chance, to take that level for the floor."""
+"""Range of the lowest decile of scores, relative to a chance level, in which that level is used as floor."""
 SHARE_OF_CHANCE = 0.9
-"""How far below chance the floor is put: models may do worse than guess."""
+"""Floor as a share of the chance level, since models may do worse than guessing."""
 FEWEST_FOR_FLOOR = 10
 """Scores a benchmark needs before a floor is estimated."""
 STEEPEST = 2500.0
-"""Largest squared slope; beyond it a score says nothing of the ability."""
+"""Largest squared slope; beyond it a score has no information about the ability."""
 TINY = 1e-9
 
 

@@ -1,4 +1,4 @@
-"""What a link does: it maps the scores of some benchmarks to an unbounded scale, and back."""
+"""Interface of links, which map the scores of benchmarks to an unbounded scale and back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ To add one, write a module with an `AssessorEntry` and add one line to `FAMILY`.
 
 from capscope.axes import ModelItem
 from capscope.data import AgentDesign
-from capscope.members import entries
+from capscope.members import family
 from capscope.predict.assessor import AssessorEntry
 from capscope.predict.features import ItemFeatures
 
@@ -31,7 +31,7 @@ FAMILY = (
 """The members, as ``module:entry``, in the order in which they are listed and run."""
 
 
-ASSESSORS: dict[str, AssessorEntry] = {entry.name: entry for entry in entries(__name__, FAMILY, AssessorEntry)}
+ASSESSORS: dict[str, AssessorEntry] = family(__name__, FAMILY, AssessorEntry)
 """Assessors by the name that `capscope evaluate --assessor` takes."""
 
 DEFAULT = "stacked"

@@ -29,7 +29,7 @@ MEANING = (
     "log-loss: mean surprise at what happened, in nats; 0 is perfect, 0.693 is a coin, lower is better\n"
     "AUROC: chance that a success had a higher predicted chance than a failure; 0.5 is a coin, 1 is perfect"
 )
-"""What stands under the table."""
+"""Legend of the table."""
 ITEM_SPLITS = ("id", "task", "benchmark")
 """Splits that hold out items and keep the models."""
 BELOW_A_COIN = (

@@ -1,4 +1,4 @@
-"""Contamination: models that do better on items they may have seen than their ability says, and what would be found."""
+"""Contamination: tests for models that do better on items they may have seen than their ability predicts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,27 +29,27 @@ from capscope.profiles.item_groups import of_benchmark, opened, places_of
 from capscope.profiles.meanings import table_lines
 
 FEWEST_FOR_PATTERN, FEWEST_FOR_SLOPES = 30, 20
-"""Items needed to look for a leak without knowing where, and to fit slopes."""
+"""Fewest items for a test without known exposure, and for the fit of slopes."""
 MOST_MISSED = 0.5
-"""Where not even a leak of this share would be found, nothing can be said."""
+"""A test that would miss a leak of this share is inconclusive."""
 COLUMNS = (
     *("subject", "scope", "evidence", "benchmark", "items", "controls", "score", "excess", "lower", "upper"),
     *("corrected", "leak", "p", "p_corrected", "smallest_leak", "verdict"),
 )
 MOST_SAID = 4
-"""Smallest leaks that the sentence names."""
+"""Largest number of detectable leaks in the sentence."""
 LEAK, NONE, UNKNOWN = "leak", "no evidence", "cannot tell"
 SHARED = "a leak that all models share looks like easy items and cannot be found"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContaminationSettings:
-    """What to look for, and how often a clean study may raise an alarm."""
+    """Settings of the tests: error rate, power, suspected benchmark, evidence."""
 
     rate: float = 0.05
-    """Chance that a study without leaks raises any alarm."""
+    """Probability of any false alarm in a study without leaks (family-wise error rate)."""
     power: float = 0.8
-    """Chance with which the smallest leak that is stated would have been found."""
+    """Power at which the smallest detectable leak is stated."""
     level: float = 0.9
     """Coverage of the intervals of the excess."""
     benchmark: str | None = None
@@ -57,7 +57,7 @@ class ContaminationSettings:
     against: str | None = None
     """A benchmark of like content that cannot have leaked, such as a rewritten version; None for none."""
     exposure: tuple[str, ...] = ()
-    """Columns of the items that say how exposed each item is."""
+    """Columns of the items table with the exposure of each item."""
     cutoffs: Cutoffs | None = None
     """Training cut-off by model, or a table of them; None for the table of models in the study folder."""
     families: str | None = None
@@ -86,7 +86,7 @@ class Contamination(ArrowTables):
     answers that must have leaked; `p_corrected` (Holm, 1979) counts all tests; `smallest_leak` would have been found
     with the stated power (approximately, where the evidence is ``pattern``)."""
     rate: float
-    """Chance that a study without leaks raises any alarm."""
+    """Probability of any false alarm in a study without leaks (family-wise error rate)."""
     power: float
     notes: tuple[str, ...]
     """What could not be examined, and why."""
@@ -174,17 +174,17 @@ def find_contamination(
 ) -> Contamination:
     """Test every model for leaked items.
 
-    Each benchmark is tested by all evidence that there is: items before and after a model's cut-off (``date``), columns
+    Each benchmark is tested with all available evidence: items before and after a model's cut-off (``date``), columns
     of exposure, a control benchmark (``control``), and without any (``pattern``: right answers that come whatever the
     difficulty). A model's excess is compared with that of the other models, most of which must be clean.
 
     Args:
         study: A study with answers of at least 8 models, or its folder.
-        settings: What to look for, and how often a clean study may raise an alarm.
+        settings: Error rate, power, suspected benchmark and evidence.
         folder: Where a table of models may lie, if the study is not a folder.
 
     Returns:
-        The tests, with the smallest leak that each would have found.
+        The tests, each with its smallest detectable leak.
 
     Raises:
         InputError: The study has no answers, or a column, benchmark or date that is named cannot be used.
@@ -206,7 +206,7 @@ def find_contamination(
 
 @dataclass(frozen=True)
 class _ModelFacts:
-    """What is known of the models."""
+    """Training cut-offs and families of the models."""
 
     cutoffs: dict[str, pd.Timestamp]
     families: dict[str, str]
@@ -243,7 +243,7 @@ def _parts(study: Study, settings: ContaminationSettings) -> list[_Suspected]:
 def _tested(
     part: _Suspected, sources: _ModelFacts, settings: ContaminationSettings
 ) -> tuple[list[LeakTest], list[str]]:
-    """Test all models of one part of a study by all evidence."""
+    """Test all models on one part of a study with all evidence."""
     if part.study.responses is None or not len(part.study.responses):
         return [], [f"{part.suspect}: nobody answered"]
     responses = Responses.of(part.study)
@@ -275,7 +275,7 @@ def _answered(study: Study, responses: Responses, seed: int) -> AnsweredItems:
 def _exposures(
     part: _Suspected, responses: Responses, sources: _ModelFacts, settings: ContaminationSettings
 ) -> tuple[list[Exposure], list[str]]:
-    """Collect the evidence that there is, and say which there is not."""
+    """Return the available evidence, and notes on missing evidence."""
     models, ids, items = responses.models, responses.items, part.study.items
     if part.control:
         return [against_control(places_of(part.study, ids).benchmark == part.suspect, models)], []
@@ -313,12 +313,12 @@ def _corrected(tests: list[LeakTest], settings: ContaminationSettings, notes: tu
 
 
 def verdicts(corrected: RowFloats, smallest_leak: RowFloats, rate: float) -> np.ndarray:
-    """Decide each test; a smallest leak that is not known (NaN) tells nothing, like one that is too large.
+    """Decide each test; one with an unknown (NaN) or too large detectable leak is inconclusive.
 
     Args:
         corrected: Corrected p-value of each test.
-        smallest_leak: Smallest leak that each would have found, a share of the suspected answers.
-        rate: Chance that a study without leaks raises any alarm.
+        smallest_leak: Smallest detectable leak of each test, as a share of the suspected answers.
+        rate: Family-wise error rate.
     """
     blind = ~(smallest_leak <= MOST_MISSED)
     return np.where(corrected <= rate, LEAK, np.where(blind, UNKNOWN, NONE))

@@ -1,4 +1,4 @@
-"""Which items each model may have seen: by date and cut-off, by a column of exposure, against a control benchmark."""
+"""Exposure of models to items: by date and training cut-off, by a column, or against a control benchmark."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from capscope.data import read_table
 from capscope.errors import InputError, counted, first_few, nearest
 
 DATES = ("date", "released", "release_date", "created", "created_at", "published")
-"""Columns of items that hold the day on which an item became public, the first that there is."""
+"""Names of the column with an item's publication date; the first one present is used."""
 CUTOFF = "cutoff"
 WORDS = {"true": "1", "false": "0", "nan": "", "none": "", "<na>": ""}
 TABLES_OF_MODELS = ("models.csv", "models.parquet", "models.jsonl", "models.json", "models.tsv")
@@ -22,10 +22,10 @@ Cutoffs = Mapping[str, str] | str | Path
 
 @dataclass(frozen=True)
 class Exposure:
-    """One way in which models may have seen items."""
+    """Exposure of models to items by one kind of evidence."""
 
     evidence: str
-    """``date``, ``control``, the name of a column, or ``pattern`` where no item is singled out."""
+    """``date``, ``control``, the name of a column, or ``pattern`` where exposure is unknown."""
     exposed: ModelItem | None
     """Exposure of each model to each item, 0 to 1, NaN where it is not known; None for ``pattern``."""
 
@@ -38,7 +38,7 @@ def cutoffs_of(source: Cutoffs | None, folder: Path | None) -> dict[str, pd.Time
         folder: Study folder, where ``models.csv`` (or another table of that name) may have a column cutoff.
 
     Returns:
-        Cut-offs by model; empty where nothing says so.
+        Cut-offs by model; empty where there are none.
 
     Raises:
         InputError: The table lacks a column, or a date cannot be read.
@@ -122,7 +122,7 @@ def _date_column(items: pd.DataFrame) -> str | None:
 
 
 def date_notes(items: pd.DataFrame | None, models: tuple[str, ...], cutoffs: dict[str, pd.Timestamp]) -> list[str]:
-    """Say which dates of items cannot be read, and why there is no evidence by date, if there is none.
+    """Return notes on dates that cannot be read, and on why there is no evidence by date.
 
     Args:
         items: A study's items, or None.
@@ -151,7 +151,7 @@ def date_notes(items: pd.DataFrame | None, models: tuple[str, ...], cutoffs: dic
 
 
 def unknown_cutoffs(cutoffs: dict[str, pd.Timestamp], models: list[str]) -> list[str]:
-    """Name the models that have a cut-off and no answers.
+    """Return a note on models with a cut-off but without answers.
 
     Args:
         cutoffs: Cut-off by model.
@@ -164,7 +164,7 @@ def unknown_cutoffs(cutoffs: dict[str, pd.Timestamp], models: list[str]) -> list
 
 
 def by_column(items: pd.DataFrame, name: str, models: tuple[str, ...], ids: tuple[str, ...]) -> Exposure:
-    """Exposure that a column of items states, such as a share of n-grams met in a training corpus, scaled to 0 to 1.
+    """Exposure from a column of items, such as the share of n-grams in a training corpus, scaled to 0 to 1.
 
     Args:
         items: A study's items.

@@ -1,8 +1,9 @@
-"""How much better each model does on items that it may have seen than its ability says, and what clean models do.
+"""Estimators of leakage: how much better a model does on exposed items than its ability predicts.
 
-Two estimates of the same thing. Where it is known which items may have leaked, the shift of their log-odds at the
-ability that the other items show (logistic-regression differential functioning: Swaminathan and Rogers, 1990). Where it
-is not, the share of answers that are right whatever the difficulty: a floor of the model's own curve.
+If it is known which items may have leaked, the estimate is the shift of their log-odds given the ability on the other
+items (differential item functioning by logistic regression: Swaminathan & Rogers, 1990). If not, it is the share of
+answers that are right whatever the difficulty: a floor of the model's own curve. Both are compared with their
+distribution over clean models.
 """
 
 from dataclasses import dataclass, replace
@@ -20,28 +21,28 @@ from capscope.fit import PROBIT_SCALE, IRTPosterior
 PRIOR_SD = 5.0
 """Prior standard deviation of a shift, in log-odds; it keeps the shift finite where every answer is right."""
 MOST_OWN = 0.9
-"""Largest share of an item's information that is taken for a model's own answer."""
+"""Largest share of an item's information that is attributed to one model's answer."""
 ROUNDS, LONGEST_STEP, STILL = 40, 1.0, 1e-8
 LEAST_VARIANCE = 1e-6
 WORKING_LEAK = 0.15
-"""Leak at which the weights of the estimate without known items are best; at 0 the hardest items would decide alone."""
+"""Leaked share for which the weights of the estimate without known items are optimal; 0 would use hard items alone."""
 FELT = 0.8
-"""Part of its expected effect that a leak of unknown items has: its answers make their items look easier as well.
+"""Attenuation of a leak of unknown items, because leaked answers also lower the items' estimated difficulty.
 
-Measured on planted leaks (benchmarks/contamination.py); what the items' curves lose is removed to first order only.
+Measured on simulated leaks (benchmarks/contamination.py); the effect on the items' curves is removed to first order.
 """
 EXPECTED_SUSPECTS = 0.2
-"""Contaminated models expected before the data, of 4 models' worth of evidence."""
+"""Prior number of contaminated models, out of 4 pseudo-models."""
 PRIOR_MODELS, MOST_SUSPECTS = 4.0, 0.5
 EM_ROUNDS = 60
 MOST_LEFT_OUT = 200
-"""Up to this number of models each is judged by a law of the others; among more, one makes no difference."""
+"""Largest number of models for which the clean distribution is estimated leaving one out."""
 FEWEST_FOR_LINE, FEWEST_FOR_BEND = 10, 30
-"""Models from which the expected estimate may depend on ability linearly, and along a parabola."""
+"""Fewest models for a linear, and for a quadratic, dependence of the expected estimate on ability."""
 CORE, CORE_STEPS, FIRST_QUANTILES = 0.6, 20, (0.2, 0.35, 0.5)
 """Share of the models that the first curve must fit, steps towards it, and where it may start."""
 APART = 3.0
-"""Standard deviations by which a contaminated model is expected to exceed a clean one, at least."""
+"""Smallest expected distance of contaminated from clean models, in standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,18 @@ class AnsweredItems:
     trials: ModelItem
     """Number of trials; 0 where the item was not administered."""
     slope: ModelItem
-    """Slope of each item as the other models' answers say it."""
+    """Slope of each item, estimated without the model's own answer."""
     intercept: ModelItem
-    """Intercept, likewise."""
+    """Intercept of each item, likewise."""
     floor: ModelItem
     """Chance of a guess."""
 
     @classmethod
     def of(cls, responses: Responses, posterior: IRTPosterior, floor: RowFloats | None = None) -> "AnsweredItems":
-        """Lay out answers, with the curve of each item as it would be without the model's own answer.
+        """Collect answers, with item curves that exclude the model's own answer.
 
-        A leaked answer makes its item look easy; with few models that hides the leak. The answer's part in the item's
-        posterior is removed to first order, and the uncertainty that remains flattens the curve.
+        A leaked answer lowers its item's estimated difficulty, which hides the leak if there are few models. Its
+        contribution to the item's posterior is removed to first order; the posterior variance attenuates the curve.
 
         Args:
             responses: The answers.
@@ -104,7 +105,7 @@ class AnsweredItems:
 
 @dataclass(frozen=True)
 class Shifts:
-    """Each model's estimate, before it is compared with those of the others."""
+    """Ability and leakage estimate of each model."""
 
     ability: ModelFloats
     """Ability where nothing leaked; NaN for a model that lacks answers on either side."""
@@ -113,10 +114,10 @@ class Shifts:
     se: ModelFloats
     """Standard error from the answers."""
     influence: ModelItem
-    """What each answer adds to the estimate; answers of several models to one item may hang together."""
+    """Influence of each answer on the estimate; answers of related models to one item are correlated."""
 
     def only(self, models: np.ndarray) -> "Shifts":
-        """Return the same with NaN for the models outside a mask."""
+        """Set the values of models outside a mask to NaN."""
         blank = np.where(models, 0.0, np.nan)
         return replace(self, ability=self.ability + blank, estimate=self.estimate + blank, se=self.se + blank)
 
@@ -164,14 +165,14 @@ def _maximum(
 def leaked_shares(cells: AnsweredItems) -> Shifts:
     """Estimate the share of each model's answers that are right whatever the item's difficulty.
 
-    One step from no leak, so that the estimate of a clean model is as likely too low as too high.
+    It is a one-step estimate from a share of 0, so that its error is symmetric for a clean model.
 
     Args:
         cells: Answers and item curves.
 
     Returns:
-        Abilities, shares that first-order errors of ability do not touch (they may come out below 0), and their
-        standard errors where nothing leaked.
+        Abilities, shares that are insensitive to first order to errors of ability (they may be below 0), and their
+        standard errors under no leak.
     """
     ability = _maximum(cells, cells.trials, np.zeros_like(cells.trials))[0][:, 0]
     chance = cells.chance(ability)
@@ -206,7 +207,7 @@ def _variance(chance: ModelItem) -> ModelItem:
 
 @dataclass(frozen=True)
 class CleanLaw:
-    """Estimates that clean models of the same ability would show, each model judged by the others."""
+    """Distribution of the estimate over clean models of the same ability, leaving the tested model out."""
 
     center: ModelFloats
     """Expected estimate of each model if it is clean."""
@@ -216,7 +217,7 @@ class CleanLaw:
     """Degrees of freedom of `between`."""
 
     def p_value(self, excess: ModelFloats, noise: ModelFloats) -> ModelFloats:
-        """Chance that a clean model exceeds its expectation by that much, one-sided.
+        """One-sided p-value of the excess for a clean model.
 
         Args:
             excess: Estimates minus `center`.
@@ -226,11 +227,11 @@ class CleanLaw:
 
 
 def clean_law(shifts: Shifts, without: tuple[int, ...] | None = None) -> CleanLaw:
-    """Estimate what clean models show, from all models, some of which may be contaminated.
+    """Estimate the distribution of clean models from all models, some of which may be contaminated.
 
-    A mixture of two classes, both around a curve over ability: clean ones, and ones that lie above it by several
-    standard deviations; the class sizes, the curve and the spread of the clean ones by EM. No model is judged by a law
-    that it was part of, so that a lone contaminated one does not hide behind the spread that it makes.
+    It is a mixture of clean models around a curve over ability, and contaminated ones several standard deviations above
+    it; class sizes, curve and standard deviation are estimated by EM. A tested model is left out, so that a single
+    contaminated model does not inflate the standard deviation it is compared with.
 
     Args:
         shifts: Estimates of at least 4 models; the others are NaN.
@@ -250,7 +251,7 @@ def clean_law(shifts: Shifts, without: tuple[int, ...] | None = None) -> CleanLa
 
 @dataclass(frozen=True)
 class _CleanCurve:
-    """The curve of clean models over ability, and their spread around it."""
+    """Mean estimate of clean models as a function of ability, and their standard deviation around it."""
 
     middle: float
     unit: float
@@ -282,7 +283,7 @@ class _CleanCurve:
         return cls(middle, unit, beta, covariance, spread, max(float(clean.sum()) - degree - 1, 1.0))
 
     def at(self, ability: np.ndarray) -> np.ndarray:
-        """Center, spread with the uncertainty of the center, and degrees of freedom at abilities."""
+        """Mean, standard deviation (with the uncertainty of the mean) and degrees of freedom at abilities."""
         columns = _powers((ability - self.middle) / self.unit, len(self.beta) - 1)
         of_center = np.einsum("mc,cd,md->m", columns, self.covariance, columns)
         between = np.sqrt(self.spread + of_center)
@@ -303,9 +304,9 @@ def _powers(scaled: np.ndarray, degree: int) -> np.ndarray:
 
 
 def _first_clean(value: np.ndarray, noise: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, float]:
-    """Models near a curve through the narrowest majority, and the spread around it (least trimmed squares).
+    """Models near a curve fitted by least trimmed squares, and the variance around it (Rousseeuw, 1984).
 
-    Rousseeuw (1984); several first curves, the steps of each lower the trimmed sum of squares.
+    Concentration steps start from several curves.
     """
     size = int(np.ceil(CORE * len(value)))
     best, least = np.arange(len(value)), np.inf
@@ -326,7 +327,7 @@ def _first_clean(value: np.ndarray, noise: np.ndarray, columns: np.ndarray) -> t
 
 
 def _spread(rest: np.ndarray, noise: np.ndarray, weight: np.ndarray | None = None, lost: int = 1) -> float:
-    """Variance between models beyond noise: the one at which standardised squares have their expectation."""
+    """Variance between models without sampling error, by the method of moments."""
     weight = np.ones(len(rest)) if weight is None else weight
     target = max(float(weight.sum()) - lost, 0.5)
 

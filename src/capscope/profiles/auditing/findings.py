@@ -22,7 +22,7 @@ class Audit(ArrowTables):
     rate: float
     """Expected share of false findings among those listed of one kind."""
     notes: tuple[str, ...]
-    """What could not be examined, and why."""
+    """Checks that were not possible, with the reason."""
     kinds: tuple[str, ...] = ()
     """Kinds of findings that were searched for."""
 
@@ -46,7 +46,7 @@ class Audit(ArrowTables):
 
 @dataclass(frozen=True)
 class Suspects:
-    """Items or models that may be odd in one way, with probabilities; all count for the false discovery rate."""
+    """Candidates of one kind (items or models) with probabilities; the false discovery rate is over all of them."""
 
     kind: str
     table: pd.DataFrame
@@ -54,7 +54,7 @@ class Suspects:
 
 
 LEAST_SHOWN = 0.1
-"""Suspects below this chance are left out of the table."""
+"""Smallest probability of a suspect in the table."""
 
 
 def make_audit(suspects: list[Suspects], rate: float, notes: tuple[str, ...]) -> Audit:
@@ -88,7 +88,7 @@ def suspects(kind: str, ids: np.ndarray, probability: FloatArray, evidence: list
 
 ITERATIONS = 200
 STILL = 1e-9
-"""Change of the class frequencies at which the iteration ends."""
+"""Convergence tolerance of the class frequencies."""
 
 
 @dataclass(frozen=True)
@@ -109,18 +109,18 @@ def nested_chances(evidence: FloatArray, group: np.ndarray, innocent: FloatArray
     Args:
         evidence: Log Bayes factors (row, cell) of odd against ordinary.
         group: Group of each cell, numbered from 0.
-        innocent: Probability (row, group) that cells look odd for another reason, such as guessing.
+        innocent: Probability (row, group) of another explanation, such as guessing.
     """
     rows = len(evidence)
     member = np.eye(group.max() + 1)[group]
     by_group = evidence @ member
-    # before the data, half an odd one is expected at each level
+    # prior: half an odd unit at each level
     shares = [0.5 / (size + 1) for size in (rows, by_group.size, evidence.size)]
     row, grouped, single = np.zeros(rows), np.zeros(by_group.shape), np.zeros(evidence.shape)
     for _ in range(ITERATIONS):
         of_row, of_group, of_cell = (np.log(share) - np.log1p(-share) for share in shares)
         single = expit(evidence + of_cell)
-        # what rivals a whole group is cells that are odd one by one; what rivals a whole row is its groups
+        # the alternative to an odd group is single odd cells; the alternative to an odd row is odd groups
         cells = np.logaddexp(np.log1p(-shares[2]), np.log(shares[2]) + evidence) @ member
         excuse = expit(by_group - cells + np.log(innocent) - np.log1p(-innocent))
         cells = np.logaddexp(np.log1p(-innocent) + cells, np.log(innocent) + by_group)

@@ -1,4 +1,4 @@
-"""One test for leaked items over all models and families, and the smallest leak that it would have found."""
+"""Test for leaked items of all models and families, with the smallest detectable leak."""
 
 from dataclasses import dataclass
 
@@ -19,29 +19,29 @@ from capscope.profiles.auditing.exposure_shifts import (
 )
 
 LEAKS = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
-"""Leaked shares of all items at which the power is computed, where it is not known which leaked."""
+"""Leaked shares of all items at which power is computed, where exposure is unknown."""
 FEWEST_MODELS = 8
-"""Models needed to see how far clean ones differ."""
+"""Fewest models from which the distribution of clean models is estimated."""
 FEWEST_ANSWERS = 10
-"""Answers that a model needs on either side."""
+"""Fewest answers of a model to exposed, and to other, items."""
 LINEAR = 0.5
-"""Leaks below 0, which say that a model does worse than its peers, are drawn towards -1 from minus this share on."""
+"""Negative leaks (a model worse than its peers) are returned unchanged down to minus this, and beyond shrink to -1."""
 
 
 @dataclass(frozen=True)
 class TestRates:
-    """Levels at which a test decides, and states its power and intervals."""
+    """Error rate, power and interval level of a test."""
 
     __test__ = False
     alpha: float
-    """Chance that a clean model is taken for contaminated, after the correction for the number of tests."""
+    """Error rate of a single test, after correction for the number of tests."""
     power: float
     level: float
 
 
 @dataclass(frozen=True)
 class LeakTest:
-    """Estimates of all models under one kind of evidence, beside what clean models show."""
+    """Estimates of all models under one kind of evidence, with the distribution of clean models."""
 
     benchmark: str
     models: tuple[str, ...]
@@ -105,7 +105,7 @@ class LeakTest:
         return pd.concat(parts, ignore_index=True).assign(benchmark=self.benchmark, evidence=self.exposure.evidence)
 
     def _family(self, name: str, members: tuple[int, ...], rates: TestRates) -> pd.DataFrame:
-        """A family's mean excess; its members share answers to items, and stray from the others together."""
+        """Mean excess of a family, whose members' errors are correlated."""
         index = np.array(members)
         law = clean_law(self.shifts, members)
         excess = float((self.shifts.estimate - law.center)[index].mean())
@@ -149,11 +149,11 @@ class LeakTest:
         return pd.DataFrame(columns)
 
     def _least(self, noise: ModelFloats, law: CleanLaw, rates: TestRates) -> ModelFloats:
-        """Shift that is found with the stated power: beyond the critical one by the noise of the estimate."""
+        """Smallest shift that is detected with the given power."""
         reach = t.isf(rates.alpha, law.freedom) + norm.ppf(rates.power)
         if self.expected is None:
             return reach * np.hypot(noise, law.between)
-        # a leak makes its model look able, and what is known of an able model's leaks is less
+        # a leak raises the estimated ability, at which the estimate has a larger variance
         stretched = np.stack([each.se for each in self.expected]) * noise / self.shifts.se
         enough = np.stack([each.estimate for each in self.expected]) >= reach * np.hypot(stretched, law.between)
         shares = np.where(enough.any(axis=0), LEAKS[enough.argmax(axis=0)], np.inf)
@@ -165,7 +165,7 @@ class LeakTest:
         return float(np.interp(leak, LEAKS, [each.estimate[model] for each in self.expected], right=np.inf))
 
     def _gain(self, shift: ModelFloats, exposed: ModelItem, law: CleanLaw) -> ModelItem:
-        """What models whose estimate lies this far from that of a clean one gain on each item, as a chance."""
+        """Gain in the chance of success on each item for a given shift from a clean model's estimate."""
         ability = np.nan_to_num(self.shifts.ability)
         if self.expected is None:
             clean = self.cells.chance(ability, law.center[:, None] * exposed)
@@ -176,7 +176,7 @@ class LeakTest:
 
 
 def _inverse(estimate: float, expected: np.ndarray) -> float:
-    """Leak at which an estimate is expected; as negative as the estimate where that is below 0, and never below -1."""
+    """Leak with this expected estimate; negative for negative estimates, and never below -1."""
     if not np.isfinite(estimate) or -LINEAR <= estimate < 0:
         return estimate
     if estimate < 0:
@@ -185,7 +185,7 @@ def _inverse(estimate: float, expected: np.ndarray) -> float:
 
 
 def _enough(trials: ModelItem, exposed: ModelItem | None) -> np.ndarray:
-    """Whether each model has enough answers, on either side where items are singled out."""
+    """Whether each model has enough answers: to exposed and to other items, where exposure is known."""
     if exposed is None:
         return trials.sum(1) >= FEWEST_ANSWERS
     known = np.where(np.isnan(exposed), 0.0, trials)

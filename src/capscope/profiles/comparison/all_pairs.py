@@ -1,7 +1,7 @@
-"""All pairs of models on the same items: which differ, corrected for the number of pairs, which groups do not, ranks.
+"""Comparison of all pairs of models on the same items: corrected p-values, groups without differences, and ranks.
 
-P-values are those of paired differences of scores, items within tasks; Holm's correction controls any false claim
-(Holm, 1979), Benjamini and Hochberg's the share of false ones (1995).
+P-values are those of paired differences of scores, with items within tasks. Corrections control the family-wise error
+rate (Holm, 1979) or the false discovery rate (Benjamini & Hochberg, 1995).
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from scipy.special import ndtri, stdtr, stdtrit
 from capscope.axes import FloatArray, ModelItem
 
 POWER = 0.8
-"""Chance with which the detectable difference of a pair is shown."""
+"""Power of the detectable difference of a pair."""
 
 DRAWS = 4000
-"""Joint draws of the means behind the chances of ranks."""
+"""Number of joint draws of the means for the rank probabilities."""
 
 MOST_PAIRS = 500
-"""Pairs that are listed in full; of more, neighbours in the order are."""
+"""Largest number of pairs in a full list; of more pairs, only neighbours in the order are listed."""
 
 MOST_CHANCES = 30
-"""Models up to which the chance of each rank is listed."""
+"""Largest number of models for which all rank probabilities are listed."""
 
 Correction = Literal["holm", "bh"]
 
@@ -38,20 +38,20 @@ class ModelPair:
     b: str
     """The other one."""
     difference: float
-    """Mean score of a less that of b."""
+    """Mean score of a minus that of b."""
     detectable: float
-    """Difference that these items show with a power of 80 %, without a correction."""
+    """Difference that is detected with a power of 80 %, without correction."""
     p: float
     """Two-sided p-value of no difference."""
     p_holm: float
-    """The same, corrected for all pairs so that no claim at all is false."""
+    """p-value corrected by Holm's method (family-wise error rate)."""
     p_bh: float
-    """The same, corrected so that few of the claims are false."""
+    """p-value corrected by Benjamini and Hochberg's method (false discovery rate)."""
 
 
 @dataclass(frozen=True)
 class RankChances:
-    """Where one model may stand."""
+    """Rank of one model with bounds."""
 
     model: str
     """The model."""
@@ -60,31 +60,31 @@ class RankChances:
     upper: int
     """Worst rank within the bounds."""
     best: float
-    """Chance to have the highest mean."""
+    """Probability of the highest mean."""
     chances: tuple[float, ...]
-    """Chance of each rank, the first first; empty for more than 30 models."""
+    """Probability of each rank from the first on; empty for more than 30 models."""
 
 
 @dataclass(frozen=True)
 class PairTests:
-    """All pairs of a suite's models."""
+    """Tests of all pairs of a suite's models."""
 
     pairs: tuple[ModelPair, ...]
-    """All of them, or neighbours in the order where they are many."""
+    """All pairs, or only neighbours in the order where there are many."""
     n_pairs: int
     """Number of pairs tested."""
     apart_holm: int
-    """Pairs told apart at the level, with no false claim among them."""
+    """Number of significant pairs by Holm's correction."""
     apart_bh: int
-    """Pairs told apart, few of which falsely."""
+    """Number of significant pairs by Benjamini and Hochberg's correction."""
     groups: tuple[tuple[str, ...], ...]
-    """Longest runs of the order in which no two models are told apart (Holm), of two models or more."""
+    """Maximal runs of the order, of two models or more, without a significant pair (Holm)."""
     ranks: tuple[RankChances, ...]
     """Best mean first."""
     detectable: float
-    """Median over pairs of the difference that these items show with a power of 80 %."""
+    """Median over pairs of the detectable difference at a power of 80 %."""
     level: float
-    """Coverage of the rank bounds; the rest is the error rate of the claims."""
+    """Coverage of the rank bounds; 1 - level is the error rate of the tests."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -100,7 +100,7 @@ class PairTests:
         }
 
     def lines(self) -> Iterator[str]:
-        """Say it in words."""
+        """Return it as sentences."""
         needed = f"half of the pairs need a difference of {100 * self.detectable:.1f} points to be shown"
         if self.detectable > 1:
             needed = "no difference that there can be between half of the pairs is shown"
@@ -134,7 +134,7 @@ def pair_tests(
     first, second = np.triu_indices(len(names), 1)
     difference = mean[first] - mean[second]
     variance = covariance[first, first] + covariance[second, second] - 2 * covariance[first, second]
-    # one item that turns each way: no sample rules such items out, and none of equal scores is certain
+    # one pseudo-item in each direction, so that equal scores do not give a variance of 0
     n = score.shape[1]
     error = np.sqrt(np.maximum(variance, 0.0) + 2 / (n * (n + 2)))
     p = 2 * stdtr(freedom, -np.abs(difference) / error)
@@ -162,7 +162,7 @@ def pair_tests(
 
 
 def mean_covariance(score: ModelItem, task: np.ndarray) -> tuple[FloatArray, FloatArray, float]:
-    """Means over tasks that count alike, their joint error covariance over items, and its degrees of freedom.
+    """Means over equally weighted tasks, their error covariance over items, and its degrees of freedom.
 
     Args:
         score: Scores without gaps; shape (model, item).
@@ -177,7 +177,7 @@ def mean_covariance(score: ModelItem, task: np.ndarray) -> tuple[FloatArray, Flo
         centred = score - by_task[:, task]
         weight = 1 / (size[task] * (size[task] - 1) * tasks**2)
         return by_task.mean(axis=1), (centred * weight) @ centred.T, float(n - tasks)
-    # tasks of one item do not tell how items vary: tasks are the sample
+    # with one item per task, the tasks are the sample
     centred = by_task - by_task.mean(axis=1, keepdims=True)
     freedom = float(max(tasks - 1, 1))
     return by_task.mean(axis=1), centred @ centred.T / (tasks * freedom), freedom
@@ -188,7 +188,7 @@ def corrected_p(p: Float[np.ndarray, " claim"], correction: Correction) -> Float
 
     Args:
         p: P-values, in any order.
-        correction: `holm` controls the chance of any false claim, `bh` the expected share of false claims.
+        correction: `holm` controls the family-wise error rate, `bh` the false discovery rate.
 
     Returns:
         Corrected p-values, in the same order.
@@ -206,7 +206,7 @@ def corrected_p(p: Float[np.ndarray, " claim"], correction: Correction) -> Float
 
 
 def _groups(names: list[str], apart: np.ndarray) -> tuple[tuple[str, ...], ...]:
-    """Longest runs of the order in which no pair is told apart."""
+    """Maximal runs of the order without a significant pair."""
     n = len(names)
     separated = np.zeros((n, n), bool)
     separated[np.triu_indices(n, 1)] = apart

@@ -1,8 +1,7 @@
-"""Why two scores differ: other items, another ability, another judge, and noise; the parts add up to the difference.
+"""Decomposition of the difference of two scores into items, ability, judge and noise.
 
-The parts of items and ability are the midpoint split of a difference of weighted means (Kitagawa, 1955), taken on the
-chances of success that a response model gives; a judge's part is by how much its scores lie above the others' on
-answers that both scored.
+Items and ability are the two parts of a difference of weighted means (Kitagawa, 1955), computed on the chances of
+success by a response model. The judge's part is its severity: the difference to other judges on common answers.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -14,10 +13,10 @@ from capscope.data import Responses
 from capscope.fit import IRTPosterior
 
 DRAWS = 400
-"""Draws of both models' chances behind the errors of the parts."""
+"""Number of joint draws of both models' chances for the standard errors."""
 
 FEWEST_SHARED = 10
-"""Answers scored by two judges under which their difference is not estimated."""
+"""Fewest common answers from which the difference of two judges is estimated."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +24,17 @@ class ScoreChange:
     """The difference of two models' mean scores, each over its own answers, in parts; shares of the score."""
 
     observed: float
-    """Mean score of A less that of B, over what each answered."""
+    """Mean score of A minus that of B, each over its own answers."""
     items: float
-    """Because they answered other items."""
+    """Part from different items."""
     ability: float
-    """Because their chances of success differ."""
+    """Part from different chances of success on the same items."""
     judge: float
-    """Because other judges scored them; 0 where judges cannot be compared."""
+    """Part from different judges; 0 where judges cannot be compared."""
     noise: float
-    """What is left: chance, and what the response model does not describe."""
+    """Remainder: sampling error, and misfit of the response model."""
     noise_sd: float
-    """Standard deviation that chance alone gives it."""
+    """Standard deviation of the remainder from sampling error alone."""
     items_sd: float = 0.0
     """Standard error of the part of items; about a third too small on graded scores (`benchmarks/decide.md`)."""
     ability_sd: float = 0.0
@@ -97,7 +96,7 @@ def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPost
     items = float((weights[0] - weights[1]) @ (chances[0] + chances[1]) / 2)
     shares = scored[0] - scored[1]
     judge = float(shares @ severity)
-    # chances are those of the scores as judges gave them: their leniency is no ability
+    # the chances include the judges' severity, which is subtracted here
     ability = float((weights[0] + weights[1]) @ (chances[0] - chances[1]) / 2) - judge
     runs = responses.dense().n_trials
     variance = sum(
@@ -112,7 +111,7 @@ def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPost
 
 
 def _items_error(posterior: IRTPosterior, pair: tuple[int, int], shift: Float[np.ndarray, " item"]) -> float:
-    """Standard error of what a shift of weights between items changes, over joint draws of both models' chances."""
+    """Standard error of the items' part over joint draws of both models' chances."""
     if not shift.any():
         return 0.0
     rows = list(pair)
@@ -127,7 +126,7 @@ def _items_error(posterior: IRTPosterior, pair: tuple[int, int], shift: Float[np
 
 
 def judge_severity(responses: Responses) -> Float[np.ndarray, " judge"]:
-    """By how much each judge's scores lie above the mean judge's, on answers that several scored.
+    """Difference of each judge's scores to the mean judge's, on answers that several judges scored.
 
     Least squares over pairs of judges and the answers that both scored; judges without enough of these have 0.
 

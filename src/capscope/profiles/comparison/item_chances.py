@@ -1,11 +1,10 @@
-"""Chances of success by item from few runs: a Beta distribution, and one with a share of items that no run ever solves.
+"""Chances of success by item from few runs: a Beta distribution, and one with a share of items with chance 0.
 
 The chance of success varies over items as a Beta distribution, fitted to a model's counts by marginal likelihood
 (Skellam, 1948); an item's own runs update it. Up to as many runs as an item has, the share of all choices of k of them
-is unbiased (Chen et al., 2021); beyond, the distribution says how much further the chance falls. A Beta distribution
-alone has to explain many unsolved items by a shape that piles chances up at one too, and so expects too many runs in a
-row to succeed. A share of items that are never right counts by its evidence against the plain distribution (Schwarz,
-1978), so that items without such a share are estimated as before.
+is unbiased (Chen et al., 2021); for more runs the estimate is extrapolated by the distribution. With many unsolved
+items a plain Beta distribution is U-shaped, which overestimates the success of many runs in a row; the alternative has
+a share of items with chance 0. Both are averaged by their evidence (BIC; Schwarz, 1978).
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ Parameters = tuple[float, float]
 MIXED = (0.1, 0.9)
 """Chances of success between which an item is flaky."""
 STARTS = (0.02, 0.3)
-"""Shares of items that are never solved from which the fit starts; the better end is kept."""
+"""Starting values of the share of items with chance 0; the better optimum is kept."""
 
 PULL = 0.02
 """Weight of the prior on the logarithms of the Beta distribution's parameters."""
@@ -43,7 +42,7 @@ class NeverRight:
     beta: float
     """Second parameter."""
     weight: float
-    """Chance that there is such a share, against the plain Beta distribution, from 0 to 1."""
+    """Posterior probability of this model against the plain Beta distribution."""
 
     @classmethod
     def fit(cls, right: ItemFloats, runs: ItemFloats, plain: float) -> "NeverRight":
@@ -166,7 +165,7 @@ class ItemChances:
         variance = float(((error - error.mean()) ** 2 + spread).sum()) / n**2
         value = self._mean_of_all(k)
         if (self.runs < k).any():
-            # counted by evidence: the plain distribution, and one with items that are never right
+            # average of both distributions, weighted by their evidence
             shape, other = self.never_right, self._mean_of_all(k, shaped=True)
             variance += shape.weight * (1 - shape.weight) * (other - value) ** 2
             value += shape.weight * (other - value)
@@ -178,7 +177,7 @@ class ItemChances:
         return NeverRight.fit(self.right, self.runs, float(self.log_evidence().sum()))
 
     def _mean_of_all(self, k: int, shaped: bool = False) -> float:
-        """Mean chance that all of k runs succeed: as far as the runs reach by counting, beyond in proportion."""
+        """Mean chance that all of k runs succeed: by counting up to the number of runs, then extrapolated."""
         known = np.minimum(self.runs, k)
         counted = comb(self.right, known) / comb(self.runs, known)
         more = known < k
@@ -189,7 +188,7 @@ class ItemChances:
         return float(np.clip((counted[~more].sum() + beyond) / len(known), 0.0, 1.0))
 
     def swapped(self) -> "ItemChances":
-        """The same items with failures for successes."""
+        """Exchange successes and failures."""
         return ItemChances(self.runs - self.right, self.runs)
 
     def mixed_chance(self) -> ItemFloats:
@@ -205,7 +204,7 @@ class ItemChances:
         return float((2 * s * (r - s) / (r * (r - 1))).mean())
 
     def _of_parameters(self, k: int) -> ItemFloats:
-        """What each item adds to the error of the mean by moving the distribution's parameters (influence)."""
+        """Influence of each item on the mean through the distribution's parameters."""
         if not (self.runs < k).any():
             return np.zeros(len(self.runs))
         alpha, beta = self.parameters
@@ -229,7 +228,7 @@ class ItemChances:
         return slope @ np.linalg.pinv((information + information.T) / 2) @ score
 
     def _scores(self, parameters: Parameters) -> Float[np.ndarray, "2 item"]:
-        """Slopes of each item's log-likelihood on the logarithms of the parameters."""
+        """Derivatives of each item's log-likelihood by the logarithms of the parameters."""
         a, b = parameters
         s, f, r = self.right, self.runs - self.right, self.runs
         both = digamma(a + b) - digamma(a + b + r)

@@ -1,4 +1,4 @@
-"""All models of a suite side by side: mean scores over tasks, strengths from item-wise wins, and orders by votes."""
+"""Leaderboard of a suite: mean scores over tasks, Bradley-Terry strengths from item-wise wins, and rank aggregation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,13 +30,13 @@ from capscope.profiles.item_groups import places_of
 from capscope.profiles.meanings import leading, reliability_notes, table_lines
 
 FEWEST_COMMON = 5
-"""Items that all models answered, from which on a comparison rests on them alone."""
+"""Fewest items answered by all models on which a comparison is based alone."""
 DRAWS = 100
 COLUMNS = (
     "mean: of task means; iqm: of the middle half of the tasks; strength: log-odds to win an item against the others;"
     "\nborda: mean rank over tasks (1 is best). Models whose intervals overlap may well stand the other way round."
 )
-"""What stands under the table."""
+"""Legend of the table."""
 GROUPS = 8
 """Groups of items that the jackknife leaves out in turn."""
 
@@ -61,7 +61,7 @@ class SuiteAggregates(ArrowTables):
     reliability: float
     """Share of the variance of the models' means that is not error; NaN for constant means."""
     notes: tuple[str, ...] = ()
-    """What limits the comparison, most important first."""
+    """Limitations of the comparison, most important first."""
     pairs: PairTests | None = None
     """Which models differ, corrected for the number of pairs; None where scores had to be predicted."""
     repeats: RepeatedRuns | None = None
@@ -69,7 +69,7 @@ class SuiteAggregates(ArrowTables):
 
     @property
     def head(self) -> str:
-        """One line that says what the table holds."""
+        """Heading of the table, in one line."""
         kind = "the best order" if self.kemeny_exact else "the best order found by moving single models"
         basis = "that all models answered"
         if self.rests_on == "model":
@@ -107,7 +107,7 @@ class SuiteAggregates(ArrowTables):
 
     @property
     def answer(self) -> str:
-        """Who is ahead, and how many models may be as good."""
+        """The leading model, and the number of models that are not significantly worse."""
         table = self.table.rename(columns={"mean_lower": "lower", "mean_upper": "upper"})
         return leading(table, self.level, "mean")
 
@@ -136,7 +136,7 @@ class _SuiteScores:
     draws: FloatArray | None
     """Posterior draws (model, item, draw) of the chances of success; None where every score was observed."""
     inflation: float = 1.0
-    """By how much the draws' variance is to be multiplied."""
+    """Factor by which the draws' variance is multiplied."""
 
 
 def suite_aggregates(
@@ -227,9 +227,9 @@ def _predicted_scores(study: Study, responses: Responses, seed: int) -> _SuiteSc
 def _inflation(
     responses: Responses, score: ModelItem, floor: FloatArray, draws: FloatArray, rng: np.random.Generator
 ) -> float:
-    """How many times the posterior's variance of mean scores understates that of a jackknife over groups of items.
+    """Ratio of the jackknife variance of mean scores (over groups of items) to the posterior variance; at least 1.
 
-    The posterior takes abilities and items for independent, which understates the variance where few models answered.
+    The posterior assumes that abilities and items are independent, which underestimates the variance with few models.
     """
     if score.shape[1] < 2 * GROUPS:
         return 1.0

@@ -33,12 +33,12 @@ class JudgedModels(ArrowTables):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What limits the ranking."""
+        """Limitations of the ranking."""
         return reliability_notes(self.reliability, "judgements")
 
     @property
     def head(self) -> str:
-        """One line that says what the table holds."""
+        """Heading of the table, in one line."""
         count = counted(self.judgements, "judgement")
         return (
             f"{count}: log-odds of being preferred to an average model, {self.level:.0%} intervals over {self.clusters}"

@@ -1,7 +1,7 @@
-"""Success in all of k runs (pass^k) or in at least one (pass@k), from few runs of each item, and items that are flaky.
+"""Success in all of k runs (pass^k) or in at least one (pass@k), from few runs of each item, and flaky items.
 
-Chances of success come from `ItemChances`. The success rate to the power k is biased upwards: an item that passed three
-times of three need not pass always.
+Chances of success come from `ItemChances`. The success rate to the power k is biased upwards: an item with three
+successes in three runs need not have a chance of 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,19 +16,19 @@ from capscope.errors import counted
 from capscope.profiles.comparison.item_chances import ItemChances
 
 FAR = 2
-"""Times the runs at hand beyond which a number of runs rests on the shape of the Beta distribution alone."""
+"""Multiple of the observed runs beyond which an estimate depends mainly on the shape of the distribution."""
 
 SURE = 0.8
-"""Posterior chance from which on an item is called flaky."""
+"""Smallest posterior probability of a flaky item."""
 
 MOST_LINES = 12
-"""Models of which repeated runs are put in words, the best first."""
+"""Largest number of models in the text, the best first."""
 
 FEWEST_ITEMS = 5
-"""Items with repeated runs under which nothing is said of a model."""
+"""Fewest items with repeated runs from which a model is reported."""
 
 CONDITIONS = ("prompt", "scaffold", "effort")
-"""Facets under which an item is another question, not another run."""
+"""Facets whose values make an item another question instead of another run."""
 
 DEFAULT_RUNS = (2, 4, 8)
 """Numbers of runs that are reported."""
@@ -55,12 +55,12 @@ class RunScore:
     rate_power: float
     """Mean of the items' success rates to the power k, which is biased upwards; shown for comparison."""
     far: bool
-    """Whether k is over twice the runs at hand, so that the shape of the distribution decides."""
+    """Whether k is above twice the observed runs, so that the estimate depends on the shape of the distribution."""
 
 
 @dataclass(frozen=True)
 class ModelRuns:
-    """What repeated runs say of one model."""
+    """Results of repeated runs of one model."""
 
     model: str
     """The model."""
@@ -92,7 +92,7 @@ class FlakyItem:
 
 @dataclass(frozen=True)
 class RepeatedRuns:
-    """What repeated runs say of all models of a study."""
+    """Results of repeated runs of all models of a study."""
 
     models: tuple[ModelRuns, ...]
     """One for each model with repeated runs, in sorted order."""
@@ -110,7 +110,7 @@ class RepeatedRuns:
         }
 
     def lines(self) -> Iterator[str]:
-        """Say it in words, one line for each model."""
+        """Return it as sentences, one line for each model."""
         ordered = sorted(self.models, key=lambda model: -model.rate)
         for model in ordered[:MOST_LINES]:
             scores = [

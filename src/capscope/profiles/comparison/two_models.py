@@ -1,4 +1,4 @@
-"""Two models on the same items: overall, by benchmark and by dimension, and beyond their general abilities.
+"""Comparison of two models on the same items: overall, by benchmark and dimension, and given their general abilities.
 
 The paired difference has a posterior over tasks that also holds for small samples. The difference of scores on each
 item falls into a few bins (A ahead, equal, B ahead; finer for graded scores). Tasks may disagree on the leader: the
@@ -40,9 +40,9 @@ COLUMNS = (
     "ahead: chance that a is the better one; improvement: chance that a does better on one more item (0.5 is neither);"
     "\nleader: named where the interval leaves out 0. Rows `dim` are items at level 3 or more of that demand."
 )
-"""What stands under the table."""
+"""Legend of the table."""
 FEWEST_MODELS = 5
-"""Models under which there is no general factor to speak of."""
+"""Fewest models from which a general ability is estimated."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class PairedDifference:
 def paired_difference(
     difference: RowFloats, task: np.ndarray, rng: np.random.Generator, level: float = 0.9
 ) -> PairedDifference:
-    """Judge the difference of two models.
+    """Estimate the mean difference of two models.
 
     Args:
         difference: Score of A less score of B on each item that both answered.
@@ -100,7 +100,13 @@ def paired_difference(
 def difference_draws(
     difference: RowFloats, task: np.ndarray, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
-    """Draws of the mean difference, and of the chance that A is ahead on an item (ties half)."""
+    """Draws of the mean difference, and of the chance that A is ahead on an item (ties half).
+
+    Args:
+        difference: Difference of the scores on each item (item,).
+        task: Task of each item (item,).
+        rng: Source of randomness.
+    """
     bins, values = _bins(difference)
     _, place = np.unique(task, return_inverse=True)
     counts = np.zeros((place.max() + 1, len(values)))
@@ -149,7 +155,7 @@ def correlation_posterior(difference: RowFloats, place: np.ndarray) -> Float[np.
         # the population is that of the one task's items
         return (CORRELATIONS == 0).astype(float)
     if variance == 0:
-        # items that all agree do not tell how much tasks differ
+        # without any variance the correlation is not identified
         return np.full(len(CORRELATIONS), 1 / len(CORRELATIONS))
     means = np.bincount(place, difference) / size
     spread = variance * (CORRELATIONS[:, None] + (1 - CORRELATIONS[:, None]) / size)
@@ -174,17 +180,17 @@ class Comparison(ArrowTables):
     level: float
     """Coverage of the bounds."""
     notes: tuple[str, ...]
-    """What limits the comparison, most important first."""
+    """Limitations of the comparison, most important first."""
     flips: tuple[Flips, ...] = ()
-    """What A solves and B does not, by scope, beyond what runs differ by anyway."""
+    """Flips by scope, corrected for run variance."""
     fallen: tuple[tuple[str, float], ...] = ()
-    """Items whose chance of success is surely lower with B, with the posterior probability of it."""
+    """Items with a lower chance of success for B, with the posterior probability."""
     change: ScoreChange | None = None
-    """The difference of the two scores in parts; None where too few models answered to tell them apart."""
+    """Decomposition of the difference; None with too few models for a response model."""
 
     @property
     def head(self) -> str:
-        """One line that says what the table holds."""
+        """Heading of the table, in one line."""
         return (
             f"{self.models[0]} (a) against {self.models[1]} (b): differences a - b of mean scores, {self.level:.0%}"
             " intervals over tasks like these; `beyond` is what the difference in general ability leaves"
@@ -219,7 +225,7 @@ class Comparison(ArrowTables):
 
     @property
     def answer(self) -> str:
-        """Which of the two is ahead, by how much, how surely, and where the order turns."""
+        """The leading model, the difference with its interval, and scopes where the order is reversed."""
         whole, first = self.table.iloc[0], self.models[0] if self.table["ahead"].iloc[0] >= 0.5 else self.models[1]
         second = next(name for name in self.models if name != first)
         sign, chance = (1, whole["ahead"]) if first == self.models[0] else (-1, 1 - whole["ahead"])
@@ -248,8 +254,7 @@ class Comparison(ArrowTables):
 def compare_models(study: Study, first: str, second: str, *, seed: int = 0, level: float = 0.9) -> Comparison:
     """Compare two models of a study item by item.
 
-    `beyond` is the difference that is left once the difference in general ability is taken off: what a model that is
-    better by as much overall would show on these items is subtracted.
+    `beyond` is the difference minus the one that the difference in general ability predicts on these items.
 
     Args:
         study: A study with responses by both models.

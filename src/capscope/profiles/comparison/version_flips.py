@@ -1,7 +1,7 @@
-"""Items that one version solves and the other does not, beyond what two runs of one version differ by anyway.
+"""Flips: items that one version solves and the other does not, corrected for run variance.
 
-With two runs or more of each version, the share of pairs of runs that differ, less what runs of one version differ by,
-is an unbiased estimate of the mean squared change of the items' chances of success: 0 where nothing changed.
+With repeated runs of both versions, the share of pairs of runs that differ, minus the share that differs within a
+version, is an unbiased estimate of the mean squared change of the items' chances of success.
 """
 
 from collections.abc import Iterator
@@ -16,26 +16,26 @@ from capscope.axes import FloatArray, RowFloats
 from capscope.profiles.comparison.item_chances import ItemChances
 
 FALL = 0.3
-"""Fall of an item's chance of success that is named."""
+"""Smallest reported decrease of an item's chance of success."""
 
 SURE = 0.95
-"""Posterior chance from which on a fall is named."""
+"""Smallest posterior probability of a reported decrease."""
 
 NODES = 64
-"""Points on which an item's chances are integrated."""
+"""Number of quadrature points for an item's chances."""
 
 MOST_NAMED = 20
-"""Items that are named at most."""
+"""Largest number of reported items."""
 
 
 DRAWS = 60
-"""Simulated runs behind the bounds."""
+"""Number of simulated runs for the bounds."""
 
 EM_STEPS = 40
-"""Steps that find the share of items whose chance is the same."""
+"""EM steps for the share of items with equal chances."""
 
 FEWEST_ITEMS = 5
-"""Items with repeated runs under which flips are not corrected."""
+"""Fewest items with repeated runs from which flips are corrected."""
 
 Pair = tuple[RowFloats, RowFloats]
 
@@ -51,7 +51,7 @@ class FlipShare:
     upper: float
     """Upper bound."""
     new_lower: float
-    """Lower bound as to new items of the same kind, over items and their tasks."""
+    """Lower bound for new items of the same kind, over items and their tasks."""
     new_upper: float
     """Upper bound."""
 
@@ -64,7 +64,7 @@ class FlipShare:
 
 @dataclass(frozen=True)
 class Flips:
-    """What changes from A to B on the items that both answered."""
+    """Changes from A to B on the items that both answered."""
 
     scope: str
     """`all`, `benchmark` or `dim`."""
@@ -73,26 +73,26 @@ class Flips:
     items: int
     """Items."""
     lost_raw: float
-    """Share of items that a run of A solves and a run of B does not; mostly noise of runs."""
+    """Share of items that a run of A solves and a run of B does not, with run variance."""
     gained_raw: float
     """Share of items that a run of B solves and a run of A does not."""
     by_chance: float | None
     """Share of items on which two runs of one version differ, the mean of both; None without repeated runs."""
     changed: FlipShare | None
-    """Flips beyond chance: 0 on average where no item's chance changed, by luck also below; None without repeated runs
-    of both."""
+    """Flips corrected for run variance: 0 on average where no chance of success changed, and negative in some samples;
+    None without repeated runs of both."""
     lost: FlipShare | None
-    """Those for the worse: at most the true mean loss, and equal to it where items are always or never solved; never
-    below 0, nor below what the mean score fell by."""
+    """Losses among them: a lower bound of the true mean loss, equal to it if all chances are 0 or 1; never below 0, nor
+    below the fall of the mean score."""
     gained: FlipShare | None
-    """Those for the better."""
+    """Gains among them."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)
 
     def line(self, first: str, second: str) -> str:
-        """Say it in one sentence.
+        """Return it as one sentence.
 
         Args:
             first: Name of the old version.
@@ -124,7 +124,7 @@ class PairedRuns:
     runs: tuple[RowFloats, RowFloats]
     """Runs of A and of B."""
     cluster: np.ndarray
-    """What varies together, such as the task."""
+    """Cluster of each item, such as its task."""
 
     def rows(self, mask: np.ndarray) -> "PairedRuns":
         """Those of some items."""
@@ -176,7 +176,7 @@ class JointChances:
 
 
 def flips(paired: PairedRuns, scope: str, name: str, level: float, rng: np.random.Generator) -> Flips:
-    """Count flips and take off what chance makes.
+    """Count flips and correct them for run variance.
 
     Args:
         paired: Runs of both versions.

@@ -1,30 +1,30 @@
-"""The sections that a page can show.
+"""The family of page sections.
 
-A new section is one module here with a `SECTION`, and one line in `ORDER`; see `capscope.report.section.Section`.
+To add one, write a module with a `Section` and add one line to `FAMILY`.
 """
 
-from importlib import import_module
-
+from capscope.members import family
 from capscope.report.section import Section
 
-ORDER = (
-    "best",
-    "curve_answer",
-    "answer",
-    "profiles",
-    "focus",
-    "curves",
-    "abilities",
-    "demand_effects",
-    "versus",
-    "items",
-    "demands",
-    "chances",
-    "calibration",
-    "benchmarks",
-    "audit",
+FAMILY = (
+    "best:SECTION",
+    "curve_answer:SECTION",
+    "answer:SECTION",
+    "agents:SECTION",
+    "profiles:SECTION",
+    "focus:SECTION",
+    "curves:SECTION",
+    "abilities:SECTION",
+    "demand_effects:SECTION",
+    "versus:SECTION",
+    "items:SECTION",
+    "demands:SECTION",
+    "chances:SECTION",
+    "calibration:SECTION",
+    "benchmarks:SECTION",
+    "audit:SECTION",
 )
-"""Modules of the sections, in the order of the page."""
+"""The members, as ``module:entry``, in the order of the page."""
 
-SECTIONS: dict[str, Section] = {name: import_module(f"{__name__}.{name}").SECTION for name in ORDER}
-"""Every section by its name."""
+SECTIONS: dict[str, Section] = family(__name__, FAMILY, Section)
+"""Sections by name."""

@@ -1,4 +1,4 @@
-"""Demand fit: the general ability of every model, and what one more level of each demand does to its log-odds."""
+"""Demand fit: general ability of every model, and effect of one more level of each demand on its log-odds."""
 
 from collections.abc import Iterable
 

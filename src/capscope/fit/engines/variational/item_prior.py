@@ -2,7 +2,7 @@
 
 Items have the prior N(G [1, x], S): a ridge regression of item parameters on item features. Features are standardised,
 so that a constant column has no effect; the ridge of each parameter comes from the evidence (MacKay, 1992), so that
-many or collinear features are shrunken. On a scale that is given, populations are updated by what new members add.
+many or collinear features are shrunken. On a fixed scale, populations are updated with new members.
 """
 
 from dataclasses import dataclass, replace
@@ -16,14 +16,14 @@ from capscope.errors import FitError, counted
 from capscope.fit.engines.variational.kernels import Gaussians, Vectors
 
 PRIOR_ITEMS = 2.0
-"""Number of items that the prior of S is worth, so that S stays finite with few items."""
+"""Number of items that the prior of S weighs as much as."""
 
 MAX_SPREAD = 6.0
 """Largest standard deviation of a parameter between items."""
 
 RIDGE_BOUNDS = (1e-3, 1e6)
 WORTH = 20.0
-"""Number of models or items that the known population counts as, so that a few new ones hardly change it."""
+"""Number of models or items that the known population weighs as much as."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def fit_prior(
         design: Their features.
         prior: The prior so far, for its ridge and covariance.
         spread: Variances to which S is drawn where items are few.
-        loads: 1 where an item may load on a dimension; its other slopes, held at 0, tell nothing of the population.
+        loads: 1 where an item may load on a dimension; slopes that are held at 0 are not used.
     """
     if loads is not None:
         return _fit_masked(items, prior, spread, loads)
@@ -126,7 +126,7 @@ def fit_prior(
     if design.features.shape[1]:
         prior = _fit_weights(items.mean - intercept, design, prior)
     residual = items.mean - intercept - design.features @ prior.weight.T
-    # the weights are uncertain too: each spends as many items as it has degrees of freedom
+    # subtract the effective degrees of freedom of the weights
     spent = torch.diag((design.spectrum[:, None] / (design.spectrum[:, None] + prior.ridge)).sum(0))
     total = items.cov.sum(0) + residual.T @ residual + spent * prior.cov + PRIOR_ITEMS * torch.diag(spread)
     return replace(prior, intercept=intercept, cov=_capped(total / (n_items + PRIOR_ITEMS)))
@@ -169,7 +169,13 @@ def _fit_weights(centred: Vectors, design: Design, prior: ItemPrior) -> ItemPrio
 def transform_prior(
     prior: ItemPrior, matrix: Float[Tensor, "param param"], shift: Float[Tensor, " param"]
 ) -> ItemPrior:
-    """The prior of ``matrix @ item + shift``."""
+    """The prior of ``matrix @ item + shift``.
+
+    Args:
+        prior: Prior of the items.
+        matrix: Linear map of the parameters (param, param).
+        shift: What is added to them (param,).
+    """
     return replace(
         prior,
         intercept=matrix @ prior.intercept + shift,
@@ -181,7 +187,13 @@ def transform_prior(
 def transform_items(
     items: Gaussians, matrix: Float[Tensor, "param param"], shift: Float[Tensor, " param"]
 ) -> Gaussians:
-    """The posteriors of ``matrix @ item + shift``."""
+    """The posteriors of ``matrix @ item + shift``.
+
+    Args:
+        items: Posteriors of the items.
+        matrix: Linear map of the parameters (param, param).
+        shift: What is added to them (param,).
+    """
     return Gaussians(items.mean @ matrix.T + shift, matrix @ items.cov @ matrix.T)
 
 

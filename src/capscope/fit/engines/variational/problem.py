@@ -1,4 +1,4 @@
-"""The data of one fit on its device, the starts it may have, and the fit of one model."""
+"""Data of one fit on its device, warm starts, and the fit of one model."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -25,13 +25,13 @@ from capscope.fit.irt.score_models.score_model import ScoreModel
 from capscope.fit.irt.settings import IRTSettings
 
 MODEL_STEPS = 3
-"""Newton steps that bring models to known items."""
+"""Newton steps of the abilities on known items."""
 LEAST_LOADED = 3
-"""Fewer items than this do not tell a dimension from their own errors."""
+"""Fewest items that identify a dimension."""
 
 
 CPU = torch.device("cpu")
-"""Where parameters lie unless a fit says otherwise."""
+"""Default device."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class ModelChoice:
     form: Literal["signed", "positive"] = "signed"
     """Parameters of the items."""
     score_model: ScoreModel | None = None
-    """How scores follow from log-odds; None for right and wrong, or shares of right trials."""
+    """Distribution of scores; None for right and wrong, or shares of right trials."""
     guess: bool = True
-    """Whether known chances of a guess count, where there are any."""
+    """Whether known chances of a guess are used as floors."""
     loads_on: Bool[np.ndarray, "item dim"] | None = field(default=None, compare=False)
     """Which dimensions each item may load on; None for all."""
 
@@ -142,7 +142,7 @@ class Problem:
     device: torch.device
     """Where to compute."""
     trial_weight: float = 1.0
-    """Right or wrong answers that one row is worth."""
+    """Effective number of binary trials of a row."""
     answers_per_item: float = math.inf
     """Mean number of answers of an item."""
 
@@ -214,7 +214,7 @@ def make_problem(
 
 
 def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: ItemCovariates) -> Problem:
-    """The problem as the choice of model sees it: floors that are estimated are not known."""
+    """The problem for a choice of model: without known floors where floors are estimated."""
     if choice.score_model is not None:
         return problem.with_score_model(answers, choice.score_model)
     if not choice.guess:
@@ -243,7 +243,7 @@ def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings, war
     Args:
         problem: The data.
         choice: The model.
-        settings: How far to go.
+        settings: Tolerance and number of sweeps.
         warm: A fit of the same model to part of the data, to start from.
     """
     form = choice.item_form(problem.answers_per_item, problem.device)

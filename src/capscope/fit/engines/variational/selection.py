@@ -31,7 +31,7 @@ HOLD_OUT_STREAM = 0x486F6C64
 
 @dataclass(frozen=True)
 class InnerFolds:
-    """How cells are held out to choose by."""
+    """Folds of held-out cells for the choice of the model."""
 
     share: float
     """Share of the cells held out in each fold."""
@@ -44,7 +44,7 @@ class InnerFolds:
 
 
 FEW_FOLDS, ALL_FOLDS = InnerFolds(0.15, 3), InnerFolds(0.1, 10)
-"""A few folds for many cells; for few cells, each is held out once, since few of them tell candidates apart."""
+"""A few folds for many cells; for few cells, each cell is held out once."""
 
 FEW_CELLS = 20_000
 """Cells up to which the number of dimensions is chosen over all folds."""
@@ -62,14 +62,14 @@ LONGER = 3
 """Where one axis is this many times as long as the other, only that axis is thinned."""
 
 LEAST_MODELS_FOR_FLOORS = 50
-"""With fewer models an estimated floor is its prior."""
+"""Fewest models from which floors are estimated."""
 
 LEAST_GAIN_SE, SURE_SE = 2.0, 4.0
 """A richer model must gain the first of standard errors of the paired difference in held-out log-loss; while the
 difference is under the second, another fold is tried."""
 
 WORTHWHILE, WORTH_SE = 0.001, 0.5
-"""A gain in log-loss, in nats, that suffices at half a standard error: missing it costs more than a wrong choice."""
+"""Gain in log-loss, in nats, that suffices at half a standard error, since missing it would be costly."""
 
 
 RowLosses = Float[np.ndarray, "_"]
@@ -120,7 +120,7 @@ def choose(answers: Answers, summary: ResponseSummary, settings: IRTSettings, si
     Args:
         answers: All answers.
         summary: Summary of these answers.
-        settings: What is asked for.
+        settings: Settings of the fit.
         side: Covariates of the items.
     """
     if side.loads_on is not None:
@@ -217,7 +217,7 @@ class _HeldOutComparison:
         return trial
 
     def compared(self, simpler: Trial, richer: Trial) -> tuple[bool, Trial, Trial]:
-        """Whether a richer model pays, and both candidates on as many folds as it took to tell."""
+        """Whether a richer model predicts better, and both candidates on as many folds as the comparison needed."""
         for folds in range(1, self._inner.most + 1):
             if folds > 1 and not self._has_cells(folds - 1):
                 break
@@ -346,7 +346,7 @@ def _gain_words(trial: Trial, other: Trial) -> str:
 
 
 def _taken(best: Trial, lines: list[str]) -> str:
-    """Which model was taken and why, in one sentence."""
+    """The chosen model and the reason, in one sentence."""
     refused = sum(" not taken: " in line for line in lines)
     if refused == len(lines):
         return f"auto took {best.choice.words}: none of {refused} richer models predicts held-out answers better"

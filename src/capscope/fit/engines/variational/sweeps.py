@@ -63,7 +63,7 @@ class Schedule:
     """Processes that the cells are spread over; None for this one alone."""
 
     def agreed(self, *values: float) -> tuple[float, ...]:
-        """What all processes decide on."""
+        """Values of the first process, so that all processes take the same decisions."""
         return values if self.ranks is None else self.ranks.agreed(*values)
 
 
@@ -202,7 +202,7 @@ def model_step(models: Gaussians, sums: Sums, population: AbilityPopulation | No
 
     Args:
         models: Posteriors of ``(theta, 1)``.
-        sums: What the cells say.
+        sums: Sums over the models' cells.
         population: The abilities' prior; N(0, I) by default.
     """
     ability = models.mean[:, :-1]

@@ -1,7 +1,7 @@
-"""From the engine's tensors to a posterior, with the covariance that short tests add to the items.
+"""Conversion of the engine's tensors to a posterior, with a correction of item covariances for short tests.
 
-The engine's posterior of an item takes the abilities' posteriors as fixed. With few items an ability is estimated from
-little more than the item itself, so that the item's covariance is too small. There the observed information of all
+The engine's posterior of an item conditions on the abilities' posteriors. With few items, an ability is estimated
+mostly from the item itself, and the item's covariance is too small. For these tests the observed information of all
 items is taken from the marginal likelihood at the engine's estimates, with the abilities integrated out by quadrature
 around each model's mode (Louis, 1982), plus the items' prior.
 """

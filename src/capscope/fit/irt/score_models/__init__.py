@@ -1,4 +1,4 @@
-"""The family of score models: how scores follow from log-odds. To add one, write its module and add its entry.
+"""The family of score models: distributions of scores given log-odds. To add one, write its module and add its entry.
 
 A score model is a class that follows `ScoreModel` (see `score_model`), with `from_scores` and `from_code`.
 """
@@ -10,16 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreModelEntry:
-    """One score model."""
+    """A member of the family of score models."""
 
     name: str
-    """Name by which users choose it."""
+    """Name that `--response` takes."""
     help: str
-    """What it is, in a few words."""
+    """A few words for help texts and tables."""
     where: str
     """Its class, as ``module:object``."""
     engines: tuple[str, ...] = ("variational",)
-    """Engines that can fit it, beside those that name it in `Engine.responses`."""
+    """Engines that can fit it, besides those that list it in `Engine.responses`."""
 
     def load(self) -> Any:  # noqa: ANN401 - a class of a module that is imported when it is used
         """Import its class."""
@@ -27,7 +27,7 @@ class ScoreModelEntry:
 
 
 ASYMPTOTES = "asymptotes"
-"""How fits store the extras of `binary`: floors and ceilings."""
+"""Name of the extras of `binary` (floors and ceilings) in stored fits."""
 _HERE = "capscope.fit.irt.score_models"
 SCORE_MODELS: dict[str, ScoreModelEntry] = {
     member.name: member

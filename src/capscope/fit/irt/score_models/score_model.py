@@ -1,9 +1,9 @@
 """The protocol of score models, and the priors of their extra parameters.
 
-A score model says how scores follow from log-odds. It adds *extra* parameters to each item: a floor and a ceiling,
-thresholds between grades, the precision of a score. These are in unconstrained coordinates, so that one joint Newton
-step updates them with the item's slopes and intercept. All arguments broadcast: extras are one (n, 1) or (1, n) tensor
-for each coordinate.
+A score model is a distribution of scores given log-odds. It adds *extra* parameters to each item: a floor and a
+ceiling, thresholds between grades, the precision of a score. These are in unconstrained coordinates, so that one joint
+Newton step updates them with the item's slopes and intercept. All arguments broadcast: extras are one (n, 1) or (1, n)
+tensor for each coordinate.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from capscope.fit.irt.score_models import SCORE_MODELS
 Coordinates = Float[Tensor, " item"]
 
 PRIOR_ITEMS = 10.0
-"""Number of items that the guess of a prior's variance is worth."""
+"""Number of items that the initial value of a prior's variance weighs as much as."""
 Extras = Sequence[Tensor]
 
 
@@ -173,7 +173,7 @@ class ScoreModel(Protocol):
     name: ClassVar[str]
     """Name in `SCORE_MODELS`."""
     stored: ClassVar[str]
-    """Word under which fits store it; `code` starts with it."""
+    """Name in stored fits; `code` starts with it."""
 
     @classmethod
     def from_scores(cls, score: RowFloats, model: str = "2pl", chance: ItemFloats | None = None) -> "ScoreModel":

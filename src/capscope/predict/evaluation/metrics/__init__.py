@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capscope.axes import FloatArray, RowFloats
-from capscope.members import entries
+from capscope.members import family
 from capscope.predict.outcomes import UNDEFINED, Metric, Outcomes, row_groups, weighted_mean
 
 FAMILY = (
@@ -37,7 +37,7 @@ FAMILY = (
 """The members, as ``module:metric``, in the order of the JSON."""
 
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in entries(__name__, FAMILY, Metric)}
+METRICS: dict[str, Metric] = family(__name__, FAMILY, Metric)
 """Metrics by their name in JSON."""
 
 Values = dict[str, float]
