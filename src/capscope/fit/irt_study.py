@@ -22,8 +22,8 @@ from capscope.fit.settings import MODELS, StudyFitSettings
 MOST_CHANCE = 0.95
 """Largest floor of guessing; an item that everyone guesses has no information."""
 
-CHEAP, QUICK = 10_000, ("variational", "mml")
-"""Answers up to which, and engines by which, a control is fitted to shuffled answers."""
+CHEAP, QUICK, SHUFFLES = 5_000, ("variational", "mml"), 3
+"""Answers up to which, engines by which, and times that a control is fitted to shuffled answers."""
 IRTEngine = Callable[[Answers, IRTSettings, RowFloats | None], Outcome[IRTPosterior]]
 
 
@@ -60,17 +60,20 @@ def _shuffled_control(
     if not low_reliability(posterior) or len(responses.score) > CHEAP or settings.engine_name not in QUICK:
         return ()
     rng = np.random.default_rng(settings.seed)
-    places = np.argsort(responses.item_index, kind="stable")
-    dealt = np.lexsort((rng.random(len(places)), responses.item_index))
-    score, trials = responses.score.copy(), responses.n_trials.copy()
-    score[places], trials[places] = responses.score[dealt], responses.n_trials[dealt]
     again = replace(settings, model=posterior.model_name, dims=posterior.dims) if settings.model == "auto" else settings
-    try:
-        by_chance = fit_answers(replace(responses, score=score, n_trials=trials), again, floor).posterior.reliability()
-    except FitError:
-        return ()
-    known = [share for share in by_chance.values() if np.isfinite(share)]
-    return (f"the same answers dealt to the models at random give reliability {max(known):.2f}",) if known else ()
+    places = np.argsort(responses.item_index, kind="stable")
+    found: list[float] = []
+    for _ in range(SHUFFLES):
+        dealt = np.lexsort((rng.random(len(places)), responses.item_index))
+        score, trials = responses.score.copy(), responses.n_trials.copy()
+        score[places], trials[places] = responses.score[dealt], responses.n_trials[dealt]
+        try:
+            by_chance = fit_answers(replace(responses, score=score, n_trials=trials), again, floor).posterior
+        except FitError:
+            return ()
+        found += [max(known)] if (known := [of for of in by_chance.reliability().values() if np.isfinite(of)]) else []
+    mean = float(np.mean(found)) if found else 0.0
+    return (f"the same answers dealt to the models at random give reliability {mean:.2f}",)
 
 
 def fit_answers(
