@@ -118,5 +118,5 @@ def test_a_table_that_cannot_be_read_says_why(tmp_path, name, text, cause):
 
 def test_usual_names_are_known_in_any_letter_case(tmp_path):
     (tmp_path / "a.csv").write_text("Model,Question_ID,Score\na,q1,1\na,q2,0\n")
-    study, _ = import_logs(tmp_path / "a.csv")
+    study = import_logs(tmp_path / "a.csv")
     assert study.require("responses")["score"].tolist() == [1, 0]
