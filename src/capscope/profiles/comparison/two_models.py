@@ -313,7 +313,7 @@ def compare_models(study: Study, first: str, second: str, *, seed: int = 0, leve
         notes,
         tuple(flipped),
         tuple(fallen_items(runs, places.items)) if repeated else (),
-        None if posterior is None else score_change(responses, pair, posterior),
+        None if posterior is None else score_change(responses, pair, posterior, lambda kept: _refitted(kept, seed)),
     )
 
 
@@ -330,6 +330,11 @@ def _paired_runs(responses: Responses, pair: tuple[int, int], items: np.ndarray,
         dense = responses.dense()
         right, runs = (table[list(pair)][:, items] for table in (dense.right, dense.n_trials))
     return PairedRuns((right[0], right[1]), (runs[0], runs[1]), task)
+
+
+def _refitted(responses: Responses, seed: int) -> IRTPosterior | None:
+    """The model with one ability, fitted to some of the answers; None where it cannot be fitted."""
+    return _general_factor(responses, seed)[0]
 
 
 def _general_factor(responses: Responses, seed: int) -> tuple[IRTPosterior | None, tuple[str, ...]]:
