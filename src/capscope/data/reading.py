@@ -23,8 +23,8 @@ from capscope.errors import InputError, first_few
 
 SUFFIXES = (".parquet", ".jsonl", ".csv", ".tsv", ".json")
 """File endings that can be read, in the order in which a study folder is searched."""
-UNREADABLE = dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip"), "unpack it to")
-UNREADABLE |= dict.fromkeys((".xlsx", ".xls", ".ods", ".feather", ".arrow"), "save it as")
+PACKED, OTHERS = (".gz", ".bz2", ".xz", ".zst", ".zip"), (".xlsx", ".xls", ".ods", ".feather", ".arrow")
+UNREADABLE: dict[str, str] = {**dict.fromkeys(PACKED, "unpack it to"), **dict.fromkeys(OTHERS, "save it as")}
 """What to do with tables of other endings."""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """Start of the small text that git-lfs leaves in the place of a file that was not fetched."""
