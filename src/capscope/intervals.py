@@ -28,6 +28,10 @@ class Interval:
         """Return the interval of a quantity that cannot lie outside these bounds; NaN stays NaN.
 
         One that lies outside altogether is moved, with its width, to where its point is allowed.
+
+        Args:
+            low: Least possible value.
+            high: Largest possible value.
         """
         point = float(np.clip(self.point, low, high))
         outside = self.upper <= low or self.lower >= high
@@ -229,7 +233,7 @@ def bootstrap_interval(point: float, draws: FloatArray, clusters: int, level: fl
 
     Returns:
         The statistic less its bias, and bounds; all NaN with fewer than two clusters, or where more than a fifth of
-        the draws are not finite, since the rest would speak for the clusters that happen to have it.
+        the draws are not finite, since the rest would represent only the clusters for which it is defined.
     """
     finite = np.isfinite(draws)
     if clusters < 2 or finite.mean() < FEWEST_FINITE:

@@ -269,3 +269,17 @@ def test_tokens_in_a_text_and_headings_hide_no_object(text):
 )
 def test_an_end_of_turn_token_inside_an_object_that_is_no_json_ends_nothing(reply):
     assert parse_reply(reply).level == 3
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"level": 3} or {"level": 4}',
+        'Option 1: {"level": 3}\nOption 2: {"level": 4}',
+        'My rating: {"level": 4}\n\nFor example, an easier item: {"level": 1}',
+        '{"level": 4}\n\nFor comparison, a trivial item would get {"level": 0}.',
+    ],
+)
+def test_an_object_about_something_else_is_not_the_level(reply):
+    assert parse_reply(reply).level is None
+    assert parse_reply('Example: {"level": 1}\n\nMy rating: {"level": 4}').level == 4

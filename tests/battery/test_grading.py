@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery import replies
+from battery import more_replies, replies
 from battery.replies import NO_OPTIONS, Case
 from capscope.battery import GRADERS, AnswerKey, battery_questions, grade_reply
 from capscope.battery.graders.verdicts import grade_verdict
@@ -125,6 +125,9 @@ def test_the_grader_goes_by_the_right_answer(target: str, kind: str) -> None:
 
 def test_a_grader_that_cannot_compare_a_target_is_refused() -> None:
     items = pd.DataFrame({"item_id": ["a", "b"], "text": "?", "target": ["90", "Paris"]})
+    odd = pd.DataFrame({"item_id": ["a"], "text": ["What is printed?"], "target": ["''"]})
+    with pytest.raises(InputError, match="no grader compares the right answer to a; let a judge grade"):
+        battery_questions(odd, ("a",))
     with pytest.raises(InputError, match="right answer to b is not what grader 'number' compares"):
         battery_questions(items, ("a", "b"), "number")
 
@@ -133,3 +136,13 @@ def test_a_heading_in_brackets_is_no_unclosed_thought() -> None:
     key = AnswerKey(target="B", options={"A": "x", "B": "y"})
     assert grade_reply("[Analysis]\nThe second one fits.\n\nAnswer: B", key, GRADERS["letter"]).score == 1
     assert grade_reply("[THINK]\nThe second one fits.\n\nAnswer: B", key, GRADERS["letter"]).score is None
+
+
+def test_more_shapes_of_replies_are_graded_or_left_open() -> None:
+    right, wrong = (
+        [score(case) for case in cases] for cases in (more_replies.CLEARLY_RIGHT, more_replies.CLEARLY_WRONG)
+    )
+    assert 0 not in right, more_replies.CLEARLY_RIGHT[right.index(0)]
+    assert 1 not in wrong, more_replies.CLEARLY_WRONG[wrong.index(1)]
+    assert [case for case in more_replies.UNCLEAR if score(case) is not None] == []
+    assert [*right, *wrong].count(None) < 0.15 * len([*right, *wrong])

@@ -11,7 +11,7 @@ from capscope.cli import app
 from capscope.data import Study
 from capscope.decide import JUDGE_ESTIMATORS, evaluate_judge, judge_scores
 from capscope.decide.judge_correction import further_labels
-from capscope.decide.judge_data import judged_answers
+from capscope.decide.judge_data import JudgedAnswers, judged_answers
 from capscope.errors import InputError
 
 runner = CliRunner()
@@ -128,3 +128,17 @@ def test_the_commands_answer(tmp_path):
     )
     assert {"labels", "estimators", "default"} <= measured.keys()
     assert {"mae_pp", "coverage95", "width95_pp"} <= measured["estimators"][measured["default"]].keys()
+
+
+def test_a_judge_that_is_rarely_wrong_gets_intervals_as_narrow_as_ppi_and_they_cover():
+    rng, rows = np.random.default_rng(3), []
+    truth = (rng.random(1200) < 0.55).astype(float)
+    judge = np.where(rng.random(1200) < np.where(truth > 0, 0.0, 0.1), 1.0, truth)
+    answers = JudgedAnswers("a", judge, truth, judge[:, None] - judge.mean())
+    for _ in range(150):
+        shown = answers.with_labels_at(rng.permutation(1200)[:120])
+        bounds = [JUDGE_ESTIMATORS[name].estimate(shown).interval() for name in ("narrower", "ppi++")]
+        rows.append([bound for pair in bounds for bound in pair])
+    (lower, upper), (plain_lower, plain_upper) = np.array(rows).T.reshape(2, 2, -1)
+    assert ((lower <= truth.mean()) & (truth.mean() <= upper)).mean() > 0.91
+    assert (upper - lower <= plain_upper - plain_lower + 1e-9).all()

@@ -210,3 +210,44 @@ def test_a_fit_comes_back_from_its_folder_bit_by_bit(tmp_path: Path) -> None:
     assert np.array_equal(one.mean, other.mean)
     assert np.array_equal(one.variance, other.variance)
     assert (back.models, back.items, back.dims, back.monotone) == (matrix.models, matrix.items, ("A", "B", "C"), True)
+
+
+def rated_with_error(seed: int, error: float = 0.7) -> tuple[Responses, DemandItems, np.ndarray]:
+    """Answers by 12 models on 250 items with three correlated demands, rated with error; the models' true slopes."""
+    rng = np.random.default_rng([31, seed])
+    mix = np.array([[1, 0, 0], [0.5, 0.9, 0], [0, 0.3, 0.9]])
+    demand = rng.standard_normal((250, 3)) @ mix.T
+    slopes = np.array([-0.7, -0.35, -0.5]) + 0.15 * rng.standard_normal((12, 3))
+    log_odds = rng.standard_normal((12, 1)) + slopes @ demand.T + 0.6 * rng.standard_normal(250)
+    score = (rng.random(log_odds.shape) < expit(log_odds)).astype(float)
+    rated = 2.5 + demand + error * rng.standard_normal(demand.shape)
+    rows = np.indices(score.shape).reshape(2, -1)
+    names = tuple(f"m{number:02d}" for number in range(12)), tuple(f"i{number:03d}" for number in range(250))
+    same = ("all",) * 250
+    items = DemandItems(rated, np.full(rated.shape, error), None, same, same, np.zeros(250))
+    return Responses(*names, rows[0], rows[1], score.ravel(), np.ones(score.size)), items, slopes
+
+
+def test_slopes_corrected_for_rating_error_have_the_true_size_and_spread() -> None:
+    size, away = [], []
+    for seed in range(12):
+        responses, items, slopes = rated_with_error(seed)
+        posterior = fit_demand(responses, items, ("A", "B", "C"), DemandSettings(monotone=False)).posterior
+        tables = (posterior.abilities(corrected=corrected).query("dim != 'general'") for corrected in (False, True))
+        pairs = [(table["ability"].to_numpy(), table["sd"].to_numpy()) for table in tables]
+        size.append([mean.mean() / slopes.mean() for mean, _ in pairs])
+        away.append([(mean - slopes.ravel()) / sd for mean, sd in pairs])
+    plain, corrected = np.mean(size, axis=0)
+    assert plain < 0.8
+    assert corrected == pytest.approx(1, abs=0.06)
+    z_plain, z_corrected = np.moveaxis(np.array(away), 1, 0)
+    assert abs(z_plain.mean()) > 1
+    assert abs(z_corrected.mean()) < 0.25
+    assert 0.75 < z_corrected.std() < 1.15
+
+
+def test_levels_that_are_mostly_error_are_not_corrected() -> None:
+    responses, items, _ = rated_with_error(0)
+    noisy = replace(items, demand_sd=np.full((250, 3), 1.3))
+    with pytest.raises(FitError, match="little more than their rating error"):
+        fit_demand(responses, noisy, ("A", "B", "C")).posterior.abilities(corrected=True)

@@ -40,9 +40,11 @@ def test_layout_and_order_of_assessors() -> None:
         "text-rasch",
         "agents",
         "confidence",
+        "monotone",
+        "neighbours",
         "text-head",
         "text-encoder",
-    }  # no texts, no scaffolds, no confidences
+    }  # no texts, no scaffolds, no confidences; some on request
     assert all(names < set(row) for row in found["assessors"].values())
 
 

@@ -108,8 +108,9 @@ def test_items_that_no_run_solves_do_not_pile_chances_up_at_one():
         ours.append(value - truth)
         inside.append(lower <= truth <= upper)
     assert np.mean(plain) > 0.04
-    assert abs(np.mean(ours)) < 0.03
-    assert np.mean(inside) > 0.6
+    # the mean of 12 errors of .036 is known to .011
+    assert abs(np.mean(ours)) < 0.022
+    assert np.mean(inside) > 0.8
     usual = ItemChances(rng.binomial(3, rng.beta(2, 1, 300)).astype(float), np.full(300, 3.0))
     assert usual.never_right.weight < 0.3
 
@@ -218,7 +219,7 @@ def test_parts_of_a_change_add_up_and_name_other_items():
 @pytest.mark.parametrize("judged", [False, True])
 def test_parts_of_a_change_are_covered(judged):
     rng, rows = np.random.default_rng(12), []
-    for number in range(80):
+    for number in range(24 if judged else 80):
         gap = 0.5 * (number % 2)
         abilities, difficulty = np.r_[rng.normal(0, 1, 14), gap / 2, -gap / 2], rng.normal(0, 1, 160)
         chance = 1 / (1 + np.exp(-1.3 * (abilities[:, None] - difficulty)))
@@ -252,9 +253,9 @@ def test_parts_of_a_change_are_covered(judged):
     assert (np.abs(error.mean(axis=0)) < 0.03).all()
     inside = (np.abs(error) <= 1.96 * stated).mean(axis=0)
     assert (inside[1:] > (0.82, 0.87)).all()
-    if judged and inside[0] <= 0.85:
-        pytest.xfail(f"the part of items covers {inside[0]:.0%}: its error is too small on graded scores")
     assert inside[0] > 0.85
+    # nor much wider than the error is
+    assert stated[:, 0].mean() < 1.5 * np.sqrt((error[:, 0] ** 2).mean())
 
 
 def test_a_lenient_judge_is_seen_where_judges_overlap():

@@ -7,7 +7,7 @@ import pytest
 from capscope.data import Study
 from capscope.fit import StudyFitSettings, fit_study
 from capscope.profiles import profile
-from capscope.report import PageSource, render, summarize
+from capscope.report import PageSettings, PageSource, fit_summary, render, summarize
 from capscope.report.sections.best import answers_to_settle, contest
 from report.pages import parse
 from report.worlds import PROVENANCE
@@ -98,3 +98,34 @@ def test_a_page_on_one_model_says_what_to_expect_and_ranks_nothing() -> None:
     assert "only is the only model: its expected score on these items is 7" in sections["best"]
     assert not {"versus", "items", "abilities"} & set(sections)
     assert "do not tell the models apart" not in sections["answer"]
+
+
+def test_a_page_on_agents_names_them_counts_their_answers_and_says_what_scaffolds_add() -> None:
+    rng = np.random.default_rng(2)
+    rows = [
+        {
+            "model": f"lab/m{model}",
+            "scaffold": scaffold,
+            "item_id": f"q{item:02d}",
+            "score": float(rng.random() < chance),
+        }
+        for model in range(4)
+        for scaffold, gain in (("plain", 0.0), ("planner", 0.3))
+        for item, chance in enumerate(np.clip(rng.uniform(0.1, 0.9, 40) + gain + 0.05 * model, 0.02, 0.98))
+    ]
+    study = Study.of(responses=pd.DataFrame(rows))
+    fit = fit_study(study, StudyFitSettings(model="rasch"))
+    summary = fit_summary(fit, PageSettings(study=study))
+    assert "8 agents (4 models, 2 scaffolds)" in summary["title"]
+    record = summary["sections"]["best"]
+    assert record["counted"], "answers are those of agents, not of models"
+    factor = summary["sections"]["agents"]["factors"][0]
+    assert (factor["name"], factor["parts"][0]["name"], factor["parts"][0]["agents"]) == ("scaffold", "planner", 4)
+    shown = words(next(element for element in parse(render(summary)).iter("section") if element.get("id") == "agents"))
+    assert "What each scaffold adds" in shown
+
+
+def test_two_models_of_even_odds_are_level() -> None:
+    rows = {f"q{item}": float(item % 2) for item in range(30)}
+    _, page = rasch_page({"a": rows, "b": rows, "c": dict.fromkeys(rows, 0.0)})
+    assert "are level at the top" in words(next(page.iter("section")))

@@ -83,6 +83,7 @@ EMPTY: dict[str, Callable[[], Record]] = {
         "scales": [],
         "costs": [],
     },
+    "agents": lambda: {"shares": [], "factors": [], "notes": ["two agents are too few"], "unit": ""},
     "versus": lambda: ahead(("only",), np.zeros((1, 3))) | {"by": "b", "focus": None, "rival": None, "differences": []},
     "items": lambda: {
         "hardest": [],

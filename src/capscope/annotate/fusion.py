@@ -49,7 +49,7 @@ class Fusion(ArrowTables):
     """Fused labels, with severity and width of the annotators."""
 
     labels: pd.DataFrame = field(repr=False)
-    """Rows of a demands table by the annotator ``fused``: posterior mean, its standard deviation, the top chance."""
+    """Rows of a demands table by annotator ``fused``: posterior mean, its sd, and largest probability of a level."""
     traits: tuple[AnnotatorTraits, ...] = field(repr=False)
     """Severity and width of every annotator on every rubric."""
 

@@ -41,6 +41,13 @@ VALUE = r"\{[^{}]*\}|[^,{}\n]+?(?:,\s*[\d.][^,{}\n]*?)?"
 """A value without quotes; a comma before a digit does not end it: ``3,5`` is no level."""
 COMMENT = re.compile(r"/\*[^\"*]*\*/|(?<=[\s,\d])(?://|#)[^\"\n]*(?=\n|$)")
 TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+OF_OTHERS = re.compile(
+    r"^\W*(?:or|and|alternatively|versus|vs)\W*$|\b(?:for|by|in) (?:example|instance|comparison|reference|contrast)\b"
+    r"|\be\.g\.|\b(?:another|an? (?:easier|harder|simpler|similar|trivial|different)) (?:item|task|question|problem)\b"
+    r"|\boption\s*\d",
+    re.IGNORECASE,
+)
+"""Words between two objects of which one is an alternative, or the level of another item."""
 MOST_STARTS = 200
 """Largest number of possible starts of an object that are tried, counted from the end of a reply."""
 LONGEST_ANSWER = 100_000
@@ -270,7 +277,8 @@ def _last_object(text: str, key: str) -> FoundObject | None:
         return None
     rivals: list[str] = []
     for before, after in zip(reversed(spans[:-1]), reversed(spans[1:]), strict=True):
-        if re.search(r"\w", text[before[1] : after[0]]):
+        between = text[before[1] : after[0]]
+        if re.search(r"\w", between) and not OF_OTHERS.search(between):
             break
         rivals.append(text[before[0] : before[1]])
     start, end = spans[-1]

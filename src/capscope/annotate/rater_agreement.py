@@ -285,6 +285,10 @@ def quadratic_weighted_kappa(left: Levels, right: Levels) -> float:
 
     Written as one minus observed over expected squared difference, which equals the table form on whole levels.
 
+    Args:
+        left: Levels by one rater (item,), 0 to 5, without gaps.
+        right: Levels of the same items by the other rater (item,).
+
     Returns:
         1 for identical raters, 0 for chance; NaN when both are constant and equal.
     """
@@ -295,6 +299,10 @@ def quadratic_weighted_kappa(left: Levels, right: Levels) -> float:
 
 def krippendorff_alpha(left: Levels, right: Levels) -> float:
     """Krippendorff's alpha with the ordinal difference, for two raters without gaps (Krippendorff, 2011).
+
+    Args:
+        left: Levels by one rater (item,), 0 to 5, without gaps.
+        right: Levels of the same items by the other rater (item,).
 
     Returns:
         1 for identical raters, about 0 for chance; NaN when only one level occurs.
@@ -315,24 +323,44 @@ def r_within_group(left: Levels, right: Levels) -> float:
 
     The variance of two ratings, (x - y)^2 / 2, is averaged over items and divided by `RECTANGULAR_VARIANCE`. It is not
     corrected for chance: raters who both say 0 almost always reach a high value without telling items apart.
+
+    Args:
+        left: Levels by one rater (item,), 0 to 5, without gaps.
+        right: Levels of the same items by the other rater (item,).
     """
     return 1 - float(np.mean((left - right) ** 2) / 2) / RECTANGULAR_VARIANCE
 
 
 def exact_share(left: Levels, right: Levels) -> float:
-    """Share of items on which both round to the same level."""
+    """Share of items on which both round to the same level.
+
+    Args:
+        left: Levels by one rater (item,), 0 to 5, without gaps.
+        right: Levels of the same items by the other rater (item,).
+    """
     return float(np.mean(np.rint(left) == np.rint(right)))
 
 
 def spearman(left: Levels, right: Levels) -> float:
-    """Rank correlation, ties sharing their mean rank; NaN when a rater is constant or there are under three items."""
+    """Rank correlation, ties sharing their mean rank; NaN when a rater is constant or there are under three items.
+
+    Args:
+        left: Levels by one rater (item,), 0 to 5, without gaps.
+        right: Levels of the same items by the other rater (item,).
+    """
     if len(left) < 3 or np.ptp(left) == 0 or np.ptp(right) == 0:
         return float("nan")
     return float(np.corrcoef(pd.Series(left).rank(), pd.Series(right).rank())[0, 1])
 
 
 def spearman_within(left: Levels, right: Levels, group: np.ndarray) -> float:
-    """Mean of the rank correlations inside groups, weighted by their items; groups without one are left out."""
+    """Mean of the rank correlations inside groups, weighted by their items; groups without one are left out.
+
+    Args:
+        left: Levels by one rater (item,), 0 to 5, without gaps.
+        right: Levels of the same items by the other rater (item,).
+        group: Group of each item (item,), such as its benchmark.
+    """
     values, weights = [], []
     for name in np.unique(group):
         inside = group == name

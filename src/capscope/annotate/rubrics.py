@@ -26,7 +26,7 @@ class RubricLevel:
     level: int
     """The number in its heading."""
     text: str
-    """All that stands under the heading, the heading's own text included."""
+    """The whole section, its heading included."""
     examples: tuple[str, ...]
     """The lines that are list entries."""
 

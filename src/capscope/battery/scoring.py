@@ -102,8 +102,8 @@ def score_battery(
     """Estimate scores on the whole pool, and abilities where there is a bank, from answers to a few items.
 
     Args:
-        source: A bank (or its folder), whose past models sharpen the estimates; or a battery (or its file), whose pool
-            is then known by its size alone.
+        source: A bank (or its folder), whose past models make the estimates more precise; or a battery (or its file),
+            whose pool is then known by its size alone.
         answers: A study with responses; a table with columns model, item_id, score (or its file); or logs of another
             tool, such as the samples of lm-evaluation-harness. Answers to other items are not used. A log of Inspect
             whose samples a battery drew (`capscope_battery`, `capscope_stopping`) is scored by the chances that it

@@ -15,6 +15,8 @@ from capscope.cli.output import emit
 from capscope.errors import counted
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from capscope.data import Study
     from capscope.data.formats import Format, ImportReport
     from capscope.data.formats.format import Argument, Option
@@ -228,13 +230,17 @@ def _written(study: "Study", values: Mapping[str, Any], usual: str) -> tuple[Pat
     def add(old: "Study") -> "Study":
         merged = merge_studies([old, study], repeats, names, parts)
         notes.extend(merged.notes)
-        for count, table in (("responses", "responses"), ("levels", "demands")):
-            before, after = (len(one.tables().get(table, ())) for one in (old, merged.study))
-            added[count] = after - before
+        after = merged.study
+        added.update(responses=_gain(old.responses, after.responses), levels=_gain(old.demands, after.demands))
         return merged.study
 
     Study.update(into, add)
     return into, tuple(notes), added
+
+
+def _gain(before: "pd.DataFrame | None", after: "pd.DataFrame | None") -> int:
+    """Return the number of rows that a table gained."""
+    return (0 if after is None else len(after)) - (0 if before is None else len(before))
 
 
 def merge(

@@ -197,18 +197,26 @@ def names_alike(study: Study) -> list[str]:
 
 
 def _same_but_for_the_provider(study: Study) -> list[str]:
-    """Name models of one name under several providers, such as ``openai/gpt-4o`` and ``azure/gpt-4o``."""
+    """Name models of one name under several providers (``openai/gpt-4o``, ``azure/gpt-4o``) without a common item."""
     by_name: dict[str, list[str]] = {}
     for model in [] if study.responses is None else sorted(map(str, study.responses["model"].unique())):
         by_name.setdefault(_plain_form(model.rsplit("/", 1)[-1]), []).append(model)
-    alike = [" and ".join(names) for names in by_name.values() if len({_plain_form(name) for name in names}) > 1]
+    groups = [names for names in by_name.values() if len({_plain_form(name) for name in names}) > 1]
+    alike = [" and ".join(names) for names in groups if not _share_an_item(study, names)]
     if not alike:
         return []
     return [
-        f"{counted(len(alike), 'model', 'stand')} under several names that differ before the last '/' alone:"
+        f"{counted(len(alike), 'model', 'stand')} under several names that differ before the last '/' alone and"
+        " share no item:"
         f" {first_few(alike, 2)}; where these are one model, give it one name: --rename FILE (columns from, to) of"
         " 'capscope import' or 'capscope merge STUDY --out NEW'"
     ]
+
+
+def _share_an_item(study: Study, models: list[str]) -> bool:
+    """Return whether two of these models answered one item, so that they are two models."""
+    rows = study.require("responses")[["model", "item_id"]].astype(str)
+    return bool(rows[rows["model"].isin(models)].drop_duplicates()["item_id"].duplicated().any())
 
 
 def _is_named(frame: pd.DataFrame, column: str) -> bool:

@@ -67,7 +67,16 @@ def item_folds(items: pd.DataFrame, split: str, folds: int, rng: np.random.Gener
 
 
 def fold_numbers(n_groups: int, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Assign groups to folds of nearly equal size; with fewer groups than folds, each group is its own fold."""
+    """Assign groups to folds of nearly equal size; with fewer groups than folds, each group is its own fold.
+
+    Args:
+        n_groups: Number of groups.
+        folds: Number of folds.
+        rng: Source of randomness.
+
+    Returns:
+        Fold of each group (group,).
+    """
     return rng.permutation(np.arange(n_groups) % min(folds, n_groups))
 
 

@@ -86,27 +86,7 @@ class LabelSheet(ArrowTables):
         own = self.table[self.table["model"] == answers.model].set_index("item_id")
         if own.empty:
             return answers, ""
-        items = pd.Index(answers.items)
-        unknown = own.index.difference(items)
-        if len(unknown):
-            raise InputError(
-                f"{self.path}: item '{unknown[0]}' of '{answers.model}' is no answer that the judge scored"
-            )
-        chance = own["draw_chance"].reindex(items).to_numpy(float)
-        given = own["score"].reindex(items).to_numpy(float)
-        both = ~np.isnan(given) & answers.labelled
-        differ = both & (np.abs(np.where(both, given - answers.label, 0)) > SAME)
-        if differ.any():
-            item = answers.items[int(np.flatnonzero(differ)[0])]
-            raise InputError(f"{self.path}: item '{item}' of '{answers.model}' has another label in the study")
-        label = np.where(np.isnan(given), answers.label, given)
-        without = ~np.isnan(label) & np.isnan(chance)
-        if without.any():
-            item = answers.items[int(np.flatnonzero(without)[0])]
-            raise InputError(
-                f"{self.path}: names no chance for item '{item}' of '{answers.model}', which is labelled; give the file"
-                " that all labels were drawn with"
-            )
+        label, chance = self._labels_and_chances(answers, own)
         drawn, done = ~np.isnan(chance), ~np.isnan(label)
         missing = int((drawn & ~done).sum())
         warning = (
@@ -134,6 +114,31 @@ class LabelSheet(ArrowTables):
         response = (by_chance & done).sum() / max(by_chance.sum(), 1)
         scaled = np.where(drawn, np.where(chance < 1, chance * response, chance), 1.0)
         return replace(answers, label=label, chance=scaled), warning
+
+    def _labels_and_chances(self, answers: JudgedAnswers, own: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return label and probability of each answer, NaN where there is none; refuse contradictions."""
+        items = pd.Index(answers.items)
+        unknown = own.index.difference(items)
+        if len(unknown):
+            raise InputError(
+                f"{self.path}: item '{unknown[0]}' of '{answers.model}' is no answer that the judge scored"
+            )
+        chance = own["draw_chance"].reindex(items).to_numpy(float)
+        given = own["score"].reindex(items).to_numpy(float)
+        both = ~np.isnan(given) & answers.labelled
+        differ = both & (np.abs(np.where(both, given - answers.label, 0)) > SAME)
+        if differ.any():
+            item = answers.items[int(np.flatnonzero(differ)[0])]
+            raise InputError(f"{self.path}: item '{item}' of '{answers.model}' has another label in the study")
+        label = np.where(np.isnan(given), answers.label, given)
+        without = ~np.isnan(label) & np.isnan(chance)
+        if without.any():
+            item = answers.items[int(np.flatnonzero(without)[0])]
+            raise InputError(
+                f"{self.path}: names no chance for item '{item}' of '{answers.model}', which is labelled; give the file"
+                " that all labels were drawn with"
+            )
+        return label, chance
 
 
 def label_sheet(path: Path | str) -> LabelSheet:

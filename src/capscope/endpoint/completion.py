@@ -188,7 +188,7 @@ def read_usage(usage: object, text: str) -> Usage | None:
     details = usage.get("prompt_tokens_details")
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
     if prompt is not None and "prompt_tokens" not in usage:
-        # Endpoints that speak of input tokens count those of the prefix cache apart.
+        # Endpoints that report `input_tokens` count those of the prefix cache separately.
         names = ("cache_read_input_tokens", "cache_creation_input_tokens")
         prompt += sum(_count(usage.get(name)) or 0 for name in names)
     if prompt is None and written is None:

@@ -32,7 +32,7 @@ SPAN = 0.5
 """Share of a series in the smoothing window of each point."""
 MONTHS = 12
 NO_GROWTH = 12_000.0
-"""Months of a doubling above which there is no growth to speak of."""
+"""Doubling time in months above which growth counts as none."""
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,10 @@ def nearness(features: ItemFeatures, trained: ItemMask) -> RowFloats:
     """Return for each item 1 inside the training items, decreasing with the square of the distance outside.
 
     The distance is the mean distance to the nearest training items, relative to the usual distance among these.
+
+    Args:
+        features: Features of the items to predict (item, feature).
+        trained: Features of the training items (item, feature).
     """
     space = _space(features, trained)
     return np.ones(features.n_items) if space is None else nearness_to(space[trained], space) ** 2

@@ -54,12 +54,22 @@ def row_groups(label: RowIndex) -> Iterator[np.ndarray]:
 
 
 def cross_entropy(score: RowFloats, chance: RowFloats) -> RowFloats:
-    """Return the Bernoulli loss of each chance against its score, in nats; a score of 0.5 costs least at 0.5."""
+    """Return the Bernoulli loss of each chance against its score, in nats; a score of 0.5 costs least at 0.5.
+
+    Args:
+        score: Outcomes (row,), 0 to 1.
+        chance: Predicted chances of success (row,).
+    """
     return log_loss(log_odds_of(chance), score)
 
 
 def weighted_mean(values: np.ndarray, weight: RowFloats) -> float:
-    """Return the mean of values, each counted as often as its weight (number of trials) says."""
+    """Return the mean of values, each counted as often as its weight (number of trials) says.
+
+    Args:
+        values: Values (row,).
+        weight: Weight of each (row,).
+    """
     return float(np.average(values, weights=weight))
 
 

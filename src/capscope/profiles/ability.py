@@ -385,7 +385,12 @@ def general_factor_share(ability: ModelDim) -> float:
 
 
 def general_share(ability: FloatArray, level: float) -> Interval:
-    """Posterior of `general_factor_share` over the draws, the last axis of (model, dim, draw)."""
+    """Posterior of `general_factor_share` over the draws, the last axis of (model, dim, draw).
+
+    Args:
+        ability: Draws of abilities (model, dim, draw).
+        level: Nominal coverage.
+    """
     shares = np.array([general_factor_share(ability[..., draw]) for draw in range(ability.shape[-1])])
     lower, upper = quantile_bounds(shares, level)
     return Interval(float(shares.mean()), float(lower), float(upper), level)

@@ -18,7 +18,7 @@ CLEAR_Z, CLEAR_EFFECT = 4.0, 0.3
 standard errors from 0 and at least so large (in standard deviations of the loadings, or as a correlation)."""
 FEWEST_ITEMS = 5
 LEAST_RELIABILITY = 0.5
-"""A direction along which models are told apart less than this gets no name."""
+"""Least reliability of the abilities along a direction for it to be named."""
 VARIMAX_STEPS = 100
 
 

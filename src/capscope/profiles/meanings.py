@@ -32,7 +32,7 @@ ABILITY_COLUMNS = {
     "demand": "A row beyond `general` is what one more level of that demand does to the log-odds of success:"
     "\n0 is nothing, -0.69 halves the odds. Models whose intervals overlap may well stand the other way round.",
 }
-"""What stands under a table of abilities, by kind of fit."""
+"""Lines printed below a table of abilities, by kind of fit."""
 SCORE_COLUMNS = (
     "expected is the mean score that the fit expects on these items, answered or not; observed is the mean of the"
     "\nanswers there are. Read differences between models from intervals that do not overlap."
@@ -185,7 +185,7 @@ def reliability_notes(reliability: float, what: str = "items") -> tuple[str, ...
 
     Args:
         reliability: Share of the variance between models that is not error; NaN where all are alike.
-        what: What the models are told apart by.
+        what: What distinguishes the models: `items` or `answers`, say.
     """
     if math.isnan(reliability):
         return (f"all models come out alike: these {what} do not tell them apart",)

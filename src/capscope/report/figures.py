@@ -306,7 +306,7 @@ def _intervals(axes: Axes | None, rows: Sequence[Record], axis_label: str, focus
             markeredgecolor=SURFACE,
             markeredgewidth=0.6,
         )
-    axes.set_yticks(range(len(rows)), [label(row["label"]) for row in rows])
+    axes.set_yticks(range(len(rows)), [label(name) for name in _without_provider([row["label"] for row in rows])])
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set(color=INK, fontsize=8, fontweight="bold" if row["label"] == focus else "normal")
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -314,6 +314,13 @@ def _intervals(axes: Axes | None, rows: Sequence[Record], axis_label: str, focus
     axes.tick_params(axis="x", labelsize=8)
     tidy(axes, "x")
     return axes
+
+
+def _without_provider(names: Sequence[str]) -> list[str]:
+    """Leave out what all names have before a first '/', such as ``openai/``: labels have little room."""
+    providers = {name.partition("/")[0] if "/" in name else "" for name in names}
+    common = len(names) > 1 and len(providers) == 1 and "" not in providers
+    return [name.partition("/")[2] if common else name for name in names]
 
 
 def _curve(axes: Axes, curve: Record) -> None:

@@ -171,6 +171,11 @@ def _provenance(fit: Fit[Any], folder: Path | None, study: Study | None, setting
 
 
 def _models(fit: Fit[Any]) -> str:
+    """Number of the models; of agents also of what they are made of."""
+    design = fit.design
+    if design is not None and len(design.names("model")) < len(fit.models):
+        parts = [counted(len(design.names(factor)), factor) for factor in design.parts]
+        return f"{len(fit.models):,} agents ({', '.join(parts)})"
     return f"{len(fit.models):,} {'model' if len(fit.models) == 1 else 'models'}"
 
 

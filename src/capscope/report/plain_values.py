@@ -49,7 +49,12 @@ def records(table: pd.DataFrame) -> list[Record]:
 
 
 def bounded(draws: np.ndarray, level: float) -> Record:
-    """Mean and central interval over the last axis, the draws."""
+    """Mean and central interval over the last axis, the draws.
+
+    Args:
+        draws: Draws, along the last axis.
+        level: Nominal coverage.
+    """
     lower, upper = quantile_bounds(draws, level)
     return {"value": draws.mean(axis=-1), "lower": lower, "upper": upper}
 

@@ -77,10 +77,10 @@ def blank_axes(width: float, height: float) -> Axes:
 
 
 def label(text: str, lines: int = 2, width: int = LABEL_WIDTH) -> str:
-    """Break a name into a few short lines and cut what is left."""
+    """Break a name into a few short lines; of a longer one the end is kept, by which names of agents differ."""
     wrapped = textwrap.wrap(" ".join(text.split()), width) or [""]
     if len(wrapped) > lines:
-        wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][: width - 1] + "\u2026"]
+        wrapped = [*wrapped[: lines - 1], "\u2026" + text.rstrip()[1 - width :].lstrip()]
     return "\n".join(wrapped)
 
 

@@ -200,7 +200,7 @@ class Bank:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What limits the bank: past models that the items do not tell apart set no unit of ability."""
+        """Limits of the bank: past models of equal ability define no unit of ability."""
         slopes = self.posterior.item_mean[:, : self.posterior.dims]
         apart = len(self.models) and self.posterior.ability_mean.std(axis=0).max() > ALIKE
         if apart and np.sqrt((slopes**2).sum(axis=1).mean()) > NO_SLOPE:

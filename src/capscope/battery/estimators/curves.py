@@ -83,7 +83,12 @@ def smallest_sd(sample: Sample) -> float:
 
 
 def mixing_share(first: RowFloats, second: RowFloats) -> float:
-    """Return the share of the first estimate in the mixture with the least squared error, between 0 and 1."""
+    """Return the share of the first estimate in the mixture with the least squared error, between 0 and 1.
+
+    Args:
+        first: Errors of the first estimate, one per past model.
+        second: Errors of the second estimate, in the same order.
+    """
     gap = second - first
     return float(np.clip((second * gap).mean() / max((gap**2).mean(), 1e-12), 0, 1))
 

@@ -11,12 +11,16 @@ Answer = TypeVar("Answer")
 
 WORDS = (
     r"answers?|ans\.?|réponse|reponse|antwort|lösung|respuesta|risposta|resposta|antwoord|svar|odpowiedź|ответ|відповідь"
-    r"|cevap|jawaban|đáp án|正确答案|最终答案|答案|答え|回答|解答|정답|해답|답"
+    r"|cevap|jawaban|đáp án|الإجابة|الجواب|उत्तर|जवाब|正确答案|最终答案|答案|答え|回答|解答|정답|해답|답"
 )
-QUALIFIERS = r"(?:final|finale|finala|correct|right|best|my|the|our|its|so|thus|therefore|hence|and|short|la|die|le)"
+QUALIFIERS = (
+    r"(?:final|finale|finala|correct|right|best|my|the|our|its|so|thus|therefore|hence|and|short|la|die|le|bonne|juste"
+    r"|correcte|correcta|corretta|correta|richtige|korrekte|endgültige|juiste|rätt|правильный|верный|окончательный"
+    r"|правильна|सही|अंतिम|最终|最後の|正しい)"
+)
 LABEL = re.compile(
     rf"^[\W_]*(?:{QUALIFIERS}[\s,:*_]+){{0,5}}(?:{WORDS})(?:\s+final|\s+finale)?"
-    rf"(?:\s+(?:choice|option|letter|key|value|number))?(?:\s*\([^()]{{0,40}}\))?[\s*_`#]*(?:[:=：]|\bis\b\s*:|是|\s[-–—]\s)[\s*_`]*(.*)$",
+    rf"(?:\s+(?:choice|option|letter|key|value|number))?(?:\s*\([^()]{{0,40}}\))?[\s*_`#]*(?:[:=：]|\bis\b\s*:|是|は|은|는|\s[-–—]\s)[\s*_`]*(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 HEADING = re.compile(
@@ -27,7 +31,7 @@ SHORT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 CHOICE = re.compile(
-    r"^[\W_]*(?:(?:the|my|final|correct|right|selected|chosen|best)\s+){0,3}(?:option|choice|letter|solution|result|total)[\s*_]*"
+    r"^[\W_]*(?:(?:the|my|final|correct|right|selected|chosen|best)\s+){0,3}(?:option|choice|letter|solution|result|total|selection|selected|pick)[\s*_]*"
     r"(?:[:=]|\bis\b)[\s*_]*(\S[^\n]{0,60})$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -73,6 +77,8 @@ REVISIONS = (
     r"\b(?:reconsider|re-?check|recalculat|recomput)",
     r"\blet me (?:re|double|check|verify|think|try|see)",
     r"\b(?:that|this|it|which) (?:is|was) (?:wrong|incorrect|not right)",
+    r"\bi(?:'m| am)? (?:cannot|can't|can’t|can not|won't|will not|not able to|unable to)"
+    r" (?:help|assist|answer|provide|comply)\b",
 )
 REVISION = re.compile("|".join(REVISIONS), re.IGNORECASE)
 """Words by which a reply takes back, or doubts, what it stated before."""

@@ -12,6 +12,8 @@ FORM_LETTER = "X"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathsf|mathit|operatorname)\s*\{([^{}]*)\}")
+SENTENCE_END = re.compile(r"(?:です|である|だ|입니다|이다|。|।|،|؟)+\s*$")
+"""Endings of a sentence in other scripts, which follow a letter without a space."""
 WRAPPING = re.compile(r"\\[()\[\]]|[*_`$#\"“”„«»]")
 NEGATION = re.compile(
     r"\b(?:not|never|neither|nor|cannot|can't|isn't|aren't|wasn't|won't|don't|doesn't|wrong|incorrect|false|except"
@@ -143,6 +145,7 @@ def _bare(stated: str) -> str:
         text = MARKUP.sub(r"\1", text)
     text = "".join(letter for letter in text if unicodedata.category(letter) != "So")
     text = re.sub(r"\[\[\s*([^\[\]]*?)\s*\]\]", r"[\1]", WRAPPING.sub("", text)).strip(" \t\n'‘’~")
+    text = SENTENCE_END.sub("", text)
     return text.removeprefix("{").removesuffix("}").strip() if text.startswith("{") else text
 
 
@@ -170,7 +173,7 @@ def _leading_letter(text: str) -> tuple[str, str]:
 
 def _confirmed(letter: str, after: str, options: Mapping[str, str]) -> str | None:
     """Return the letter unless what follows denies it, adds another letter, or is the text of another option."""
-    if DENIED.match(after):
+    if DENIED.match(after) or after.lstrip().startswith("?"):
         raise Unclear(NO_ANSWER)
     another = ANOTHER.match(after)
     if another and another[1].upper() != letter:
@@ -179,7 +182,9 @@ def _confirmed(letter: str, after: str, options: Mapping[str, str]) -> str | Non
         return None
     if re.match(r"^\s*[A-Z](?![\w'’.])\W*(?:$|[A-Z]\b)", after):
         raise Unclear(SEVERAL)
-    words = _named_option(re.sub(r"^[\s).:,;\-–—=]+", "", after), options)
+    words = _named_option(re.sub(r"^[\s).:,;\-–—=]+", "", after), options) or _named_option(
+        after.strip(" ()[]"), options
+    )
     if words and words != letter:
         raise Unclear(SEVERAL)
     return letter

@@ -23,6 +23,8 @@ SHORT_LINE = 4
 """Most words of a last line that is read as a statement by itself."""
 PARTS = re.compile(r"^\s*\(?[a-e]\)", re.MULTILINE)
 """Parts of an answer that has several."""
+TWO_COUNTS = re.compile(r"\d\s+[A-Za-z]{2,}[^.()\n]*\b(?:and|but|plus|,)\s+(?:\w+\s+)?\d")
+"""Two numbers with their nouns, of which either may be the answer."""
 CONCLUSION = re.compile(r"^\W*(?:therefore|thus|so|hence|in total|altogether|in all|overall|finally)\b", re.IGNORECASE)
 UNLIKE = "the reply gives its answer in another form or unit than the right one"
 
@@ -99,6 +101,8 @@ def _without_statement(text: str) -> tuple[Quantity | None, str]:
         first = read_quantity(lines[0])
     except Unclear as unclear:
         return None, str(unclear)
+    if TWO_COUNTS.search(last) and "=" not in last and not CONCLUSION.match(last):
+        return None, SEVERAL
     short = is_leading(last) and (len(lines) == 1 or len(last.split()) <= SHORT_LINE)
     if answer is not None and (short or "=" in last or CONCLUSION.match(last)):
         return answer, ""

@@ -32,6 +32,7 @@ TEX_MARK = re.compile(r"\\[()\[\]]|\\\$")
 DIGITS = "|".join(
     (
         r"\d{1,3}(?:,\d{3})+(?:\.\d+)?",
+        r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?(?!\d)",
         r"\d{1,3}(?:['’]\d{3})+(?:\.\d+)?",
         r"\d{1,3}(?:[\u00a0\u202f\u2009 _]\d{3})+(?!\d)(?:[.,]\d+)?",
         r"\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?",
@@ -110,7 +111,7 @@ class Quantity:
     unit: str = ""
     """Words or symbols after it."""
     others: frozenset[Fraction] = frozenset()
-    """Values that the same characters may also stand for."""
+    """Other values that the same characters can mean (1,234 is 1234 or 1.234)."""
 
     @property
     def share(self) -> Fraction:

@@ -38,6 +38,30 @@ STOP_WORDS = frozenset(
     {"the", "a", "an", "of", "in", "and", "to", "is", "for", "on", "de", "la", "le", "der", "die", "das"}
 )
 MATHS = re.compile(r"[\\^=√π∪∩∞{}]|\b[a-z]\b\s*[-+*/]|[-+*/]\s*\b[a-z]\b|\d[a-z]\b")
+TEX_SIGNS = {
+    "infty": "∞",
+    "le": "≤",
+    "leq": "≤",
+    "ge": "≥",
+    "geq": "≥",
+    "cup": "∪",
+    "cap": "∩",
+    "pi": "π",
+    "ne": "≠",
+} | {"neq": "≠"}
+TEX_SIGN = re.compile(rf"\\({'|'.join(TEX_SIGNS)})(?![a-z])")
+FORMULA = re.compile(r"(?:[A-Z][a-z]?\d{0,3}){1,8}")
+"""A chemical formula, in which capitals tell elements apart."""
+NUMBER_NAMES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    " seventeen eighteen nineteen twenty"
+)
+NUMBER_WORDS = {word: str(number) for number, word in enumerate(NUMBER_NAMES.split())}
+MARKED = re.compile(r"(\*{1,3}|_{1,3}|`+|\${1,2})(?=\S)([^\n]+?)(?<=\S)\1(?!\w)")
+"""A text between marks of Markdown or LaTeX."""
+SUBSCRIPT = re.compile(r"_(?=\{?\d)")
+SHORT_NAME = 3
+"""Most characters of a name or expression of which a sign beside it is part."""
 CLOSE = 0.8
 TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -63,7 +87,7 @@ def compare(answer: str, target: str) -> float | None:
     right = _key(target)
     variants = _variants(answer)
     if right in variants or _key(_without_name(target)) in variants:
-        return 1.0
+        return None if _differs_by_signs(answer, target) else 1.0
     if right in TRUTH:
         words = re.findall(r"\w+", _key(answer))
         given = {TRUTH[word] for word in words if word in TRUTH}
@@ -71,11 +95,49 @@ def compare(answer: str, target: str) -> float | None:
     if _is_measured(target):
         return _same_quantity(answer, target)
     shown = _key(answer)
+    if _is_same_number(answer, target) or NUMBER_WORDS.get(shown, shown) == NUMBER_WORDS.get(right, right):
+        return 1.0
+    return None if _may_be_same(answer, target) or _overlap(shown, right) else 0.0
+
+
+def _may_be_same(answer: str, target: str) -> bool:
+    """Return whether texts without a common word may mean one thing: a denial, expressions, a formula and a name."""
     if NEGATION.search(answer) and not NEGATION.search(target):
-        return None
+        return True
     if MATHS.search(target.casefold()) and MATHS.search(answer.casefold()):
-        return None
-    return None if _overlap(shown, right) else 0.0
+        return True
+    return (FORMULA.fullmatch(answer.strip(" .")) is None) != (FORMULA.fullmatch(target.strip(" .")) is None)
+
+
+def _differs_by_signs(answer: str, target: str) -> bool:
+    """Return whether two texts alike in plain form are not the same: `Co` and `CO`, `C#` and `C`, `5!` and `5`."""
+    shown, wanted = (MARKED.sub(r"\2", text.strip(" \t\n")).strip(' .`"') for text in (answer, target))
+    both_formulas = FORMULA.fullmatch(shown) and FORMULA.fullmatch(wanted)
+    if both_formulas and shown != wanted and wanted.casefold() not in TRUTH:
+        return True
+    meant = SUBSCRIPT.sub("", wanted)
+    if any(meant.count(sign) > answer.count(sign) for sign in "*#_$") or (target[:1] == "." and "." not in answer[:-1]):
+        return True
+    if len(wanted) > SHORT_NAME or wanted.casefold() in TRUTH:
+        return False
+    if wanted[-1:] in "!?'" and wanted[-1:] not in shown:
+        return True
+    return re.search(rf"(?<!\w){re.escape(wanted)}[#!*'+]", shown) is not None
+
+
+def _is_same_number(answer: str, target: str) -> bool:
+    """Return whether two plain numbers have one value, written in two ways."""
+    try:
+        given, right = read_quantity(answer), read_quantity(target)
+    except Unclear:
+        return False
+    if given is None or right is None or given.unit or right.unit or not (_is_plain(target) and _is_plain(answer)):
+        return False
+    return given.percent == right.percent and given.value == right.value
+
+
+def _is_plain(text: str) -> bool:
+    return re.search(r"[A-Za-z(\[{:]", normalised(text)) is None
 
 
 def _same_quantity(answer: str, target: str) -> float | None:
@@ -163,7 +225,9 @@ def _without_name(text: str) -> str:
 
 def _key(text: str) -> str:
     """Return a text for comparison: plain form, without accents, hyphens and spaces around marks."""
-    shown = re.sub(r"\\(?:left|right|,|;|!)|\\ ", "", text)
+    shown = re.sub(r"\\(?:left|right|,|;|!)(?![a-z])|\\ ", "", text)
+    shown = re.sub(r"\\([{}])", r"\1", re.sub(r"\^\{(\w+)\}", r"^\1", shown))
+    shown = TEX_SIGN.sub(lambda match: TEX_SIGNS[match[1]], shown)
     shown = unicodedata.normalize("NFKD", plain(shown))
     shown = "".join(letter for letter in shown if not unicodedata.combining(letter))
     shown = re.sub(r"\s*([-+*/=^,;:(){}\[\]<>])\s*", r"\1", shown)
@@ -176,8 +240,13 @@ def _overlap(answer: str, target: str) -> bool:
     words, rights = _words(answer), _words(target)
     if words & rights:
         return True
-    if _initials(answer) == target.replace(" ", "").replace(".", "") or _initials(target) == answer.replace(".", ""):
-        return True
+    for short, long in ((answer, target), (target, answer)):
+        letters = re.sub(r"[ .]", "", short)
+        initials = _initials(long)
+        if initials and (letters == initials or (len(initials) > 1 and letters[: len(initials)] == initials)):
+            return True
+        if letters and long.startswith(letters):
+            return True
     return _likeness(answer, target) >= CLOSE or (len(target) > 3 and target in answer)
 
 

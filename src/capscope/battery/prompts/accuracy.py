@@ -120,7 +120,7 @@ def prompt_scores(
         covariates: Columns prompt and numbers that describe it, such as an embedding.
 
     Returns:
-        Quantiles of each model's accuracy over prompts, each prompt's accuracy, and the items that turn on the prompt.
+        Quantiles of each model's accuracy over prompts, each prompt's accuracy, and each item's sensitivity.
 
     Raises:
         InputError: No prompts, an unknown model, or a prompt without covariates.

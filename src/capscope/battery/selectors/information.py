@@ -59,7 +59,16 @@ def score_variance_reduction(curves: Curves, ability: ModelDim, size: int, targe
 
 
 def ability_variance_reduction(curves: Curves, ability: ModelDim, size: int) -> RowFloats:
-    """Return the expected reduction of the sum of the variances of all abilities; see `fisher_information`."""
+    """Return the expected reduction of the sum of the variances of all abilities; see `fisher_information`.
+
+    Args:
+        curves: Curves of the items.
+        ability: Abilities of past models (model, dim).
+        size: Number of items of the battery.
+
+    Returns:
+        Reduction by each item (item,).
+    """
     _, curvature = curves.response_variance(ability)
     mean = curvature.mean(0)
     cov = _expected_cov(curves, mean * size / 2 / len(mean))

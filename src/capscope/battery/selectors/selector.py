@@ -127,13 +127,27 @@ def draw_systematic(chance: RowFloats, order: Index, rng: np.random.Generator) -
 
 
 def spread_order(stratum: Index, rng: np.random.Generator) -> Index:
-    """Return items stratum by stratum, in random order within each."""
+    """Return items stratum by stratum, in random order within each.
+
+    Args:
+        stratum: Stratum of each item (item,).
+        rng: Source of randomness.
+    """
     shuffled = rng.permutation(len(stratum))
     return shuffled[np.argsort(stratum[shuffled], kind="stable")]
 
 
 def deal(drawn: Index, forms: int, rng: np.random.Generator) -> list[Index]:
-    """Split items into disjoint forms: neighbours along the order go to different forms, at random."""
+    """Split items into disjoint forms: neighbours along the order go to different forms, at random.
+
+    Args:
+        drawn: Items in order, as many as a multiple of the number of forms.
+        forms: Number of forms.
+        rng: Source of randomness.
+
+    Returns:
+        The items of each form, ascending.
+    """
     rounds = drawn.reshape(-1, forms)
     order = np.argsort(rng.random(rounds.shape), axis=1)
     dealt = np.take_along_axis(rounds, order, axis=1)
@@ -141,7 +155,12 @@ def deal(drawn: Index, forms: int, rng: np.random.Generator) -> list[Index]:
 
 
 def within_cost(gain: FloatArray, cost: RowFloats | None) -> FloatArray:
-    """Return weights adjusted for cost: chances go with the root of variance over cost (Neyman, 1934)."""
+    """Return weights adjusted for cost: chances go with the root of variance over cost (Neyman, 1934).
+
+    Args:
+        gain: Weight of each item (item,), a standard deviation.
+        cost: Price of each item (item,); None for equal prices.
+    """
     return gain if cost is None else gain / np.sqrt(cost / cost.mean())
 
 

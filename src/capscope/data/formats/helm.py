@@ -269,7 +269,9 @@ HELM = Format(
     example="benchmark_output/runs/v1 --metric exact_match",
     patterns=(STATS,),
     detect=_detect,
-    beside=lambda head: "other files of HELM runs" if head.path.name in OTHER_FILES else "",
+    beside=lambda head: (
+        "further files of HELM runs, read with the scores where needed" if head.path.name in OTHER_FILES else ""
+    ),
     read=import_helm,
     arguments=(Argument(help="Run folders, or folders that hold some."),),
     options=LOG_OPTIONS,

@@ -131,7 +131,7 @@ def task_environment(spec: Mapping[str, Any], sample: Mapping[str, Any], *, has_
     Args:
         spec: What was run: `sandbox`, `config`.
         sample: A sample, or its summary.
-        has_tools: Whether the samples can call tools; limits are told of such tasks only.
+        has_tools: Whether the samples can call tools; limits are returned for such tasks only.
     """
     metadata = sample.get("metadata")
     described = metadata.get("environment") if isinstance(metadata, dict) else None
@@ -151,7 +151,7 @@ def sample_costs(sample: Mapping[str, Any], model: str) -> dict[str, float]:
 
     Args:
         sample: A sample, or its summary.
-        model: Name of the model; where its usage stands under another name, that of all models is summed.
+        model: Name of the model; where no usage is recorded under it, that of all models is summed.
     """
     by_model = sample.get("model_usage")
     used = [one for one in by_model.values() if isinstance(one, dict)] if isinstance(by_model, dict) else []

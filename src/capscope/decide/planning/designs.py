@@ -87,7 +87,16 @@ def error_variance(
 
 
 def detectable_by(variance: float, level: float, power: float) -> float:
-    """Difference of two models that is detected with a power, for an error variance of each model's score."""
+    """Difference of two models that is detected with a power, for an error variance of each model's score.
+
+    Args:
+        variance: Error variance of one model's score.
+        level: Confidence level, two-sided.
+        power: Probability of detecting the difference.
+
+    Returns:
+        The difference, in the unit of the scores.
+    """
     return float((ndtri(0.5 + level / 2) + ndtri(power)) * np.sqrt(2 * variance))
 
 

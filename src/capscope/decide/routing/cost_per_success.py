@@ -106,14 +106,9 @@ def success_costs(
         InputError: The answers have no costs, a budget is not positive, or an attempt number is below 1.
     """
     study = source if isinstance(source, Study) else read_study(source)
-    if any(not budget > 0 for budget in budgets):
-        raise InputError(f"--budget {min(budgets):g} is no budget; use a positive number")
-    if any(k < 1 or k != int(k) for k in attempts):
-        wrong = next(k for k in attempts if k < 1 or k != int(k))
-        raise InputError(f"--k {wrong:g} is no number of attempts; use whole numbers from 1 on")
-    study, _ = subjects_of(
-        one_answer_each(study, weighed=False), AGENT_FACETS
-    )  # several judges of a run do not multiply its cost
+    _refuse_settings(budgets, attempts)
+    # several judges of a run do not multiply its cost
+    study, _ = subjects_of(one_answer_each(study, weighed=False), AGENT_FACETS)
     responses = study.require("responses")
     cost = _chosen(responses, cost, study.name)
     known = responses[responses[cost].notna()]
@@ -142,6 +137,14 @@ def success_costs(
         level,
         tuple(notes),
     )
+
+
+def _refuse_settings(budgets: Sequence[float], attempts: Sequence[int]) -> None:
+    if any(not budget > 0 for budget in budgets):
+        raise InputError(f"--budget {min(budgets):g} is no budget; use a positive number")
+    if any(k < 1 or k != int(k) for k in attempts):
+        wrong = next(k for k in attempts if k < 1 or k != int(k))
+        raise InputError(f"--k {wrong:g} is no number of attempts; use whole numbers from 1 on")
 
 
 def _chosen(responses: pd.DataFrame, cost: str | None, name: str) -> str:

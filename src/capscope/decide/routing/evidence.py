@@ -45,8 +45,9 @@ class RouteSettings:
     """Send every request to one model where routing is not shown to be at least as good at its cost."""
     split: str = "id"
     """Units that are held out to test routing: single requests (`id`), or whole tasks or benchmarks."""
-    folds: int = 3
-    """Folds of the study's requests, in which routing is tested."""
+    folds: int = 5
+    """Folds of the study's requests, in which routing is tested; more folds test chances that are learnt from nearly
+    as many answers as those that are used."""
     seed: int = 0
     """Seed of everything random."""
     annotator: str | None = None

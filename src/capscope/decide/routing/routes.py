@@ -290,27 +290,6 @@ def routes_of(
     known = np.isin(requests.places["task"], np.unique(evidence.places["task"]))
     tested = known | (settings.split != "id")
     choice = np.where(tested, rule.choose(candidates), usual)
-    meets = of_choice(rule.meets(candidates), choice) & tested
-    lower = rule.lower(candidates)
-    reason = np.full(len(choice), "best value" if rule.target is None else "best chance", dtype=object)
-    reason[meets] = "cheapest that meets the target"
-    if rule.by_value or rule.single is not None:
-        one = "floor: one model for all" if settings.floor else "one model for all"
-        reason[:] = "floor: best value" if rule.by_value else one
-    reason[~tested] = "task without answers: best single model"
-    table = pd.DataFrame(
-        {
-            "item_id": requests.items,
-            "model": np.array(evidence.models)[choice],
-            "chance": of_choice(candidates.chance, choice),
-            "lower": of_choice(lower, choice),
-            "usd": of_choice(candidates.cost, choice),
-            "meets": meets,
-            "state": np.select([known, tested], [CALIBRATED, NEW_TASK], UNSUPPORTED),
-            "reason": reason,
-            "answers": requests.support["answers"].to_numpy(),
-        }
-    )
     known_cost = evidence.candidates.cost
     single = best_single(candidates.chance, candidates.cost)
     spends = [
@@ -319,7 +298,7 @@ def routes_of(
     ]
     scale = float(known_cost[best_single(evidence.score, known_cost)].mean())
     return Routes(
-        table=table,
+        table=_table(requests, evidence, rule, settings, choice, (known, tested)),
         routed=_spend(requests, evidence, choice, settings.level),
         single=spends[0],
         cheapest=spends[1],
@@ -330,6 +309,38 @@ def routes_of(
         evidence=evidence,
         study_changed=changed,
         notes=requests.notes,
+    )
+
+
+def _table(
+    requests: Requests,
+    evidence: RouteEvidence,
+    rule: RouteRule,
+    settings: RouteSettings,
+    choice: RowIndex,
+    support: tuple[np.ndarray, np.ndarray],
+) -> pd.DataFrame:
+    """Return one row per request with the chosen model; `support`: is its task known, and does the test cover it."""
+    candidates, (known, tested) = requests.candidates, support
+    meets = of_choice(rule.meets(candidates), choice) & tested
+    reason = np.full(len(choice), "best value" if rule.target is None else "best chance", dtype=object)
+    reason[meets] = "cheapest that meets the target"
+    if rule.by_value or rule.single is not None:
+        one = "floor: one model for all" if settings.floor else "one model for all"
+        reason[:] = "floor: best value" if rule.by_value else one
+    reason[~tested] = "task without answers: best single model"
+    return pd.DataFrame(
+        {
+            "item_id": requests.items,
+            "model": np.array(evidence.models)[choice],
+            "chance": of_choice(candidates.chance, choice),
+            "lower": of_choice(rule.lower(candidates), choice),
+            "usd": of_choice(candidates.cost, choice),
+            "meets": meets,
+            "state": np.select([known, tested], [CALIBRATED, NEW_TASK], UNSUPPORTED),
+            "reason": reason,
+            "answers": requests.support["answers"].to_numpy(),
+        }
     )
 
 

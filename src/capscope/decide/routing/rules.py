@@ -71,17 +71,36 @@ class RouteRule:
 
 
 def best_value(candidates: RouteChances, weight: float) -> RowIndex:
-    """Return the model with the largest chance minus `weight` times its cost; ties go to the cheaper one."""
+    """Return the model with the largest chance minus `weight` times its cost; ties go to the cheaper one.
+
+    Args:
+        candidates: Chances and costs (model, request).
+        weight: Chance of success that one unit of cost is worth.
+
+    Returns:
+        Number of the model for each request (request,).
+    """
     return (candidates.chance - (weight + 1e-9) * candidates.cost).argmax(axis=0)
 
 
 def of_choice(values: np.ndarray, choice: RowIndex) -> np.ndarray:
-    """Return the values of the chosen models."""
+    """Return the values of the chosen models.
+
+    Args:
+        values: Values (model, request).
+        choice: Number of the chosen model for each request (request,).
+    """
     return values[choice, np.arange(len(choice))]
 
 
 def best_single(score: ModelItem, cost: ModelItem, budget: float = np.inf) -> int:
-    """Return the model with the best mean score among those whose mean cost lies within a budget; else the cheapest."""
+    """Return the model with the best mean score among those whose mean cost lies within a budget; else the cheapest.
+
+    Args:
+        score: Scores (model, request), 0 to 1.
+        cost: Costs (model, request).
+        budget: Largest mean cost of a request.
+    """
     mean_cost, mean = cost.mean(axis=1), score.mean(axis=1)
     within = mean_cost <= budget * (1 + 1e-9)
     if not within.any():
@@ -90,7 +109,12 @@ def best_single(score: ModelItem, cost: ModelItem, budget: float = np.inf) -> in
 
 
 def held_out_single(evidence: RouteEvidence, budget: float = np.inf) -> RowIndex:
-    """Return for each request the best single model of the other folds."""
+    """Return for each request the best single model of the other folds.
+
+    Args:
+        evidence: Past requests with their scores and folds.
+        budget: Largest mean cost of a request.
+    """
     choice = np.zeros(len(evidence.items), dtype=np.int64)
     for number in np.unique(evidence.fold):
         here = evidence.fold == number
@@ -99,7 +123,12 @@ def held_out_single(evidence: RouteEvidence, budget: float = np.inf) -> RowIndex
 
 
 def lower_mean(values: FloatArray, level: float = FLOOR_LEVEL) -> float:
-    """One-sided lower bound of a mean."""
+    """One-sided lower bound of a mean.
+
+    Args:
+        values: One value per request (request,).
+        level: One-sided confidence level.
+    """
     return float(values.mean() - normal_quantile(2 * level - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 

@@ -158,6 +158,10 @@ def fit_curve(n: FloatArray, correct: FloatArray) -> tuple[float, float]:
     """Fit one curve to counts at levels 0 to 5 and return its intercept and slope (log-odds).
 
     A fractional score counts as a share of a success, so that the counts are all that is needed.
+
+    Args:
+        n: Number of items at each level (level,).
+        correct: Sum of their scores (level,).
     """
     targets = level_targets(n)
     weight = np.divide(targets, n, out=np.zeros_like(targets), where=n > 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from capscope.axes import ItemDim, RowFloats
+from capscope.axes import FloatArray, ItemDim, RowFloats
 from capscope.data import Study, known_chance, known_levels, task_labels
 from capscope.errors import FitError
 
@@ -18,6 +18,8 @@ MOST_FLOOR = 0.95
 LANDMARKS = 100
 """Items around which interactions of demands are drawn (Nystroem; Williams & Seeger, 2001)."""
 
+LEAST_RELIABLE = 0.1
+"""Smallest share of the variance of a combination of levels that must be left after subtracting rating error."""
 LEAST_SCALE = 0.3
 """Smallest standard deviation that a dimension is divided by, as a share of the typical one, so that a dimension with
 little variation does not give single items extreme values."""
@@ -144,6 +146,36 @@ def make_basis(items: DemandItems, *, interactions: bool, seed: int) -> DemandBa
         benchmarks=benchmarks,
         noise=np.zeros(len(center)) if items.demand_sd is None else (items.demand_sd**2).mean(axis=0),
     )
+
+
+def error_correction(levels: ItemDim, noise: FloatArray) -> FloatArray:
+    """Return the matrix that turns slopes on rated levels into slopes on the levels without rating error.
+
+    With rated levels w = x + error, slopes on w are ``(cov w)^-1 cov x`` times the slopes on x (regression calibration;
+    Carroll, Ruppert, Stefanski & Crainiceanu, 2006). Errors of different demands are taken as independent.
+
+    Args:
+        levels: Rated levels, as (item, dim).
+        noise: Mean variance of the error of a level, by dimension.
+
+    Returns:
+        ``(cov w - diag noise)^-1 cov w``, as (dim, dim).
+
+    Raises:
+        FitError: Most of the differences between the items' levels are rating error.
+    """
+    rated = np.atleast_2d(np.cov(levels, rowvar=False))
+    spread = np.sqrt(np.maximum(np.diag(rated), 1e-12))
+    kept = (rated - np.diag(noise)) / np.outer(spread, spread)
+    values = np.linalg.eigvalsh(kept)
+    if values.min() < LEAST_RELIABLE:
+        worst = int(np.argmin(np.diag(kept)))
+        raise FitError(
+            f"levels differ by little more than their rating error (demand {worst + 1}: {noise[worst]:.2f} of a"
+            f" variance of {rated[worst, worst]:.2f}), so slopes cannot be corrected for it; rate the items by more"
+            " annotators"
+        )
+    return np.linalg.solve(rated - np.diag(noise), rated)
 
 
 def _landmarks(standard: ItemDim, seed: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -309,6 +309,12 @@ def fit_demand_answers(
 
 
 def knowing(score: np.ndarray, log_odds: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Posterior probability that a right answer was known rather than guessed, ``p / P``, times the score."""
+    """Posterior probability that a right answer was known rather than guessed, ``p / P``, times the score.
+
+    Args:
+        score: Scores, 0 to 1.
+        log_odds: Log-odds of knowing the answer, without guessing.
+        floor: Chance of a lucky guess.
+    """
     chance = expit(log_odds)
     return score * chance / (floor + (1 - floor) * chance)

@@ -11,7 +11,7 @@ from capscope.axes import FloatArray, RowFloats, RowIndex
 from capscope.data import Responses, Study
 from capscope.display import short_repr
 from capscope.errors import FitError
-from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items
+from capscope.fit.demand.basis import DemandBasis, DemandItems, demand_items, error_correction
 from capscope.fit.irt.moments import gaussian_draws
 from capscope.fit.links import attenuated, success_probability
 from capscope.fit.posterior import (
@@ -107,11 +107,16 @@ class DemandPosterior:
         """Codes of the demands."""
         return self.dims
 
-    def abilities(self, level: float = 0.9) -> pd.DataFrame:
+    def abilities(self, level: float = 0.9, *, corrected: bool = False) -> pd.DataFrame:
         """General ability in log-odds at mean demands, and change of the log-odds by one more level of each demand.
 
         Args:
             level: Nominal coverage of the bounds.
+            corrected: Correct the effects of demands for the stated error of their levels, which makes them too small;
+                see `error_correction`. The error is taken as known, and as independent of the item's task.
+
+        Raises:
+            FitError: The levels are mostly error.
         """
         scale = self.basis.scale
         effect = self.slopes()[:, 1:] + self.weight[: len(scale)]
@@ -119,6 +124,12 @@ class DemandPosterior:
         variance = np.diagonal(self.ability_cov, axis1=1, axis2=2).copy()
         variance[:, 1:] += np.diagonal(self.weight_cov)[: len(scale)]
         sd = np.sqrt(variance) / np.r_[1.0, scale]
+        if corrected and len(scale):
+            matrix = error_correction(self.levels, self.basis.noise)
+            mean[:, 1:] = mean[:, 1:] @ matrix.T
+            of_effect = self.ability_cov[:, 1:, 1:] + self.weight_cov[: len(scale), : len(scale)]
+            of_effect = of_effect / np.outer(scale, scale)
+            sd[:, 1:] = np.sqrt(np.einsum("de,mef,df->md", matrix, of_effect, matrix))
         width = normal_quantile(level) * sd
         columns = {"ability": mean, "sd": sd, "lower": mean - width, "upper": mean + width}
         return ability_frame(self.models, self.dim_names, columns)

@@ -10,14 +10,32 @@ from capscope.axes import FloatArray
 
 
 def quadratic(vectors: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Quadratic forms ``v' M v``, row by row."""
+    """Quadratic forms ``v' M v``, row by row.
+
+    Args:
+        vectors: Vectors (row, param).
+        matrices: Matrices (row, param, param).
+
+    Returns:
+        One number per row (row,).
+    """
     return np.einsum("ni,nij,nj->n", vectors, matrices, vectors)
 
 
 def product_moments(
     ability: np.ndarray, ability_cov: np.ndarray, item: np.ndarray, item_cov: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of ``a . theta + d`` with both sides Gaussian and independent."""
+    """Mean and variance of ``a . theta + d`` with both sides Gaussian and independent.
+
+    Args:
+        ability: Means of the abilities (row, dim).
+        ability_cov: Their covariances (row, dim, dim).
+        item: Means of ``(a_1..a_D, d)`` (row, param).
+        item_cov: Their covariances (row, param, param).
+
+    Returns:
+        Mean and variance of the log-odds (row,).
+    """
     slope, slope_cov = item[:, :-1], item_cov[:, :-1, :-1]
     mean = (slope * ability).sum(1) + item[:, -1]
     from_item = quadratic(ability, slope_cov) + 2 * (ability * item_cov[:, :-1, -1]).sum(1) + item_cov[:, -1, -1]
@@ -60,7 +78,14 @@ def irt_parameters(ability: FloatArray, item: FloatArray) -> dict[str, tuple[Flo
 
 
 def gaussian_draws(mean: FloatArray, cov: FloatArray, rng: np.random.Generator, draws: int) -> FloatArray:
-    """Draw from many small Gaussians, as (row, param, draw)."""
+    """Draw from many small Gaussians, as (row, param, draw).
+
+    Args:
+        mean: Means (row, param).
+        cov: Covariances (row, param, param).
+        rng: Source of randomness.
+        draws: Number of draws.
+    """
     values, vectors = np.linalg.eigh(cov)
     root = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
     return mean[..., None] + root @ rng.standard_normal((*mean.shape, draws))

@@ -113,7 +113,13 @@ def from_ladder(values: FloatArray, design: FloatArray) -> FloatArray:
 
 
 def ridge_fit(design: FloatArray, target: FloatArray, known: np.ndarray) -> FloatArray:
-    """Fit a ridge regression with intercept on the known rows, and predict all rows."""
+    """Fit a ridge regression with intercept on the known rows, and predict all rows.
+
+    Args:
+        design: Predictors (row, column).
+        target: Values to fit (row,).
+        known: Rows whose value is known (row,).
+    """
     if not known.any():
         return np.zeros(len(design))
     middle = design[known].mean(0)

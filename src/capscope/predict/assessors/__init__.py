@@ -22,6 +22,8 @@ FAMILY = (
     "explanatory:EXPLANATORY",
     "explanatory:EXPLANATORY_TEXT",
     "boosted:BOOSTED",
+    "monotone:MONOTONE",
+    "neighbours:NEIGHBOURS",
     "stacked:STACKED",
     "by_parts:AGENTS",
     "confidence:CONFIDENCE",

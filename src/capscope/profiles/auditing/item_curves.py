@@ -297,7 +297,7 @@ def _classified(evidence: _Evidence, law: FloorLaw) -> tuple[Weights, FloatArray
         log_class = evidence.classes(weights)
         chance = class_probability(log_class, PRIOR_ITEMS)
         total = float(logsumexp(log_class + np.log(chance.mean(axis=0)), axis=1).sum())
-        # items that are not ordinary must not teach what ordinary ones look like
+        # only items that are likely to be ordinary enter the weights of ordinary curves
         share = chance[:, 0]
     return weights, chance, total
 
@@ -325,7 +325,7 @@ def _alike(likelihood: Likelihoods, weights: Weights) -> FloatArray:
 
 
 def _shared(weights: Weights) -> FloatArray:
-    """Spread the estimated weights of slopes and difficulties over the floors of curves behind wrong keys."""
+    """Return the estimated weights of slopes and difficulties at each floor that items with a wrong key may have."""
     by_curve = weights.sum(axis=2).ravel()
     return np.repeat(by_curve, len(WRONG_KEY_FLOORS)) / len(WRONG_KEY_FLOORS)
 

@@ -4,6 +4,7 @@ Items and ability are the two parts of a difference of weighted means (Kitagawa,
 success by a response model. The judge's part is its severity: the difference to other judges on common answers.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -17,6 +18,12 @@ DRAWS = 400
 
 FEWEST_SHARED = 10
 """Fewest common answers from which the difference of two judges is estimated."""
+
+WHOLE = 1e-6
+"""Largest distance of a number of right answers from a whole number, by rounding."""
+
+GROUPS = 7
+"""Groups of other models that a jackknife leaves out in turn, where scores are fractions."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class ScoreChange:
     noise_sd: float
     """Standard deviation of the remainder from sampling error alone."""
     items_sd: float = 0.0
-    """Standard error of the part of items; about a third too small on graded scores (`benchmarks/decide.md`)."""
+    """Standard error of the part of items; it takes difficulties for those that the answers show (`docs/decide.md`)."""
     ability_sd: float = 0.0
     """Standard error of the part of ability."""
     judge_sd: float = 0.0
@@ -65,13 +72,19 @@ def _part(value: float, error: float) -> str:
     return f"{100 * value:+.1f}" + (f" (+-{200 * error:.1f})" if error > 0 else "")
 
 
-def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPosterior) -> ScoreChange:
+def score_change(
+    responses: Responses,
+    pair: tuple[int, int],
+    posterior: IRTPosterior,
+    refit: Callable[[Responses], IRTPosterior | None],
+) -> ScoreChange:
     """Split the difference of two models' mean scores.
 
     Args:
         responses: All answers.
         pair: Positions of A and B on the model axis.
         posterior: A response model of these answers, over the same axes.
+        refit: Fits the response model to some of the answers, over the same axes; None where it cannot be fitted.
     """
     n_items = len(responses.items)
     every = np.arange(n_items)
@@ -104,7 +117,10 @@ def score_change(responses: Responses, pair: tuple[int, int], posterior: IRTPost
         for model, weight, chance in zip(pair, weights, chances, strict=True)
     )
     rest, noise_sd = observed - items - ability - judge, float(np.sqrt(variance))
-    items_var = _items_error(posterior, pair, weights[0] - weights[1]) ** 2
+    shift = weights[0] - weights[1]
+    items_var = _items_error(posterior, pair, shift) ** 2
+    if shift.any() and _has_fractions(responses):
+        items_var += _jackknife_variance(responses, pair, shift, refit)
     judge_var = float(shares @ doubt @ shares)
     errors = np.sqrt([items_var, run_variance + items_var + judge_var, judge_var])
     return ScoreChange(observed, items, ability, judge, rest, noise_sd, *map(float, errors))
@@ -123,6 +139,36 @@ def _items_error(posterior: IRTPosterior, pair: tuple[int, int], shift: Float[np
     )
     first, second = both.draw_chances(np.arange(len(shift)), np.random.default_rng(0), DRAWS)
     return float((shift @ (first + second) / 2).std())
+
+
+def _has_fractions(responses: Responses) -> bool:
+    """Whether some score is no share of right answers among its trials."""
+    right = responses.score * responses.n_trials
+    return bool((np.abs(right - np.round(right)) > WHOLE).any())
+
+
+def _jackknife_variance(
+    responses: Responses,
+    pair: tuple[int, int],
+    shift: Float[np.ndarray, " item"],
+    refit: Callable[[Responses], IRTPosterior | None],
+) -> float:
+    """Variance of the part of items over which other models answered: a delete-a-group jackknife (Kott, 2001).
+
+    The posterior takes a fraction for so many right answers of a given number. Fractions vary otherwise (between .2
+    and .8 their variance falls to 0 at .2), and verdicts of several judges on one answer are not independent, so that
+    the difficulties are less certain than it says. Leaving models out with all their answers shows both.
+    """
+    others = np.setdiff1d(np.arange(len(responses.models)), pair)
+    groups = [others[start::GROUPS] for start in range(min(GROUPS, len(others)))]
+    fits = [refit(responses.rows(~np.isin(responses.model_index, group))) for group in groups]
+    parts = np.array([_items_part(found, pair, shift) for found in fits if found is not None])
+    return float((len(parts) - 1) / len(parts) * ((parts - parts.mean()) ** 2).sum()) if len(parts) > 1 else 0.0
+
+
+def _items_part(posterior: IRTPosterior, pair: tuple[int, int], shift: Float[np.ndarray, " item"]) -> float:
+    every = np.arange(len(shift))
+    return float(shift @ sum(posterior.probability(np.full(len(shift), model), every) for model in pair) / 2)
 
 
 def judge_severity(responses: Responses) -> Float[np.ndarray, " judge"]:

@@ -24,6 +24,11 @@ MIXED = (0.1, 0.9)
 STARTS = (0.02, 0.3)
 """Starting values of the share of items with chance 0; the better optimum is kept."""
 
+LEAST_WEIGHT = 0.5
+"""Chance of a share of items that are never right from which on its own error counts."""
+GROUPS = 8
+"""Groups of items of the jackknife that tells that error."""
+
 PULL = 0.02
 """Weight of the prior on the logarithms of the Beta distribution's parameters."""
 
@@ -166,8 +171,10 @@ class ItemChances:
         value = self._mean_of_all(k)
         if (self.runs < k).any():
             # average of both distributions, weighted by their evidence
-            shape, other = self.never_right, self._mean_of_all(k, shaped=True)
+            shape, other = self.never_right, self._mean_of_all(k, self.never_right)
             variance += shape.weight * (1 - shape.weight) * (other - value) ** 2
+            if shape.weight > LEAST_WEIGHT:
+                variance += shape.weight * self._of_share(k)
             value += shape.weight * (other - value)
         return value, *_bounds(value, float(np.sqrt(variance)), level, n)
 
@@ -176,12 +183,23 @@ class ItemChances:
         """The distribution with a share of items that are never right, and its evidence against the plain one."""
         return NeverRight.fit(self.right, self.runs, float(self.log_evidence().sum()))
 
-    def _mean_of_all(self, k: int, shaped: bool = False) -> float:
+    def _of_share(self, k: int) -> float:
+        """Variance that the share of items that are never right, and the others' distribution, add to the mean.
+
+        A jackknife over groups of items: the share is refitted without a group, and applied to all items.
+        """
+        group = np.random.default_rng(0).permutation(np.arange(len(self.runs)) % min(GROUPS, len(self.runs)))
+        kept = [group != number for number in range(group.max() + 1)]
+        fits = [NeverRight.fit(self.right[keep], self.runs[keep], 0.0) for keep in kept]
+        means = np.array([self._mean_of_all(k, fit) for fit in fits])
+        return (len(fits) - 1) / len(fits) * float(((means - means.mean()) ** 2).sum())
+
+    def _mean_of_all(self, k: int, shape: NeverRight | None = None) -> float:
         """Mean chance that all of k runs succeed: by counting up to the number of runs, then extrapolated."""
         known = np.minimum(self.runs, k)
         counted = comb(self.right, known) / comb(self.runs, known)
         more = known < k
-        both = [self.never_right.powers(self.right, self.runs, of) if shaped else self.powers(of) for of in (k, known)]
+        both = [self.powers(of) if shape is None else shape.powers(self.right, self.runs, of) for of in (k, known)]
         far, reached = (float(of[more].sum()) for of in both)
         seen = float(counted[more].sum())
         beyond = seen * far / reached if seen > 0 else far

@@ -100,7 +100,13 @@ def paired_difference(
 def difference_draws(
     difference: RowFloats, task: np.ndarray, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
-    """Draws of the mean difference, and of the chance that A is ahead on an item (ties half)."""
+    """Draws of the mean difference, and of the chance that A is ahead on an item (ties half).
+
+    Args:
+        difference: Difference of the scores on each item (item,).
+        task: Task of each item (item,).
+        rng: Source of randomness.
+    """
     bins, values = _bins(difference)
     _, place = np.unique(task, return_inverse=True)
     counts = np.zeros((place.max() + 1, len(values)))
@@ -307,7 +313,7 @@ def compare_models(study: Study, first: str, second: str, *, seed: int = 0, leve
         notes,
         tuple(flipped),
         tuple(fallen_items(runs, places.items)) if repeated else (),
-        None if posterior is None else score_change(responses, pair, posterior),
+        None if posterior is None else score_change(responses, pair, posterior, lambda kept: _refitted(kept, seed)),
     )
 
 
@@ -324,6 +330,11 @@ def _paired_runs(responses: Responses, pair: tuple[int, int], items: np.ndarray,
         dense = responses.dense()
         right, runs = (table[list(pair)][:, items] for table in (dense.right, dense.n_trials))
     return PairedRuns((right[0], right[1]), (runs[0], runs[1]), task)
+
+
+def _refitted(responses: Responses, seed: int) -> IRTPosterior | None:
+    """The model with one ability, fitted to some of the answers; None where it cannot be fitted."""
+    return _general_factor(responses, seed)[0]
 
 
 def _general_factor(responses: Responses, seed: int) -> tuple[IRTPosterior | None, tuple[str, ...]]:

@@ -10,6 +10,7 @@ FAMILY = (
     "best:SECTION",
     "curve_answer:SECTION",
     "answer:SECTION",
+    "agents:SECTION",
     "profiles:SECTION",
     "focus:SECTION",
     "curves:SECTION",

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.data import Study
+from capscope.data import Study, with_models_of
 from capscope.report.plain_values import Record, bounded
 from capscope.report.section import PageSource, Section
 
 SURE = 0.95
 """Probability from which on an order counts as settled."""
+LEVEL_BELOW = 0.6
+"""Probability up to which the two best are called level."""
 SURE_Z = 1.645
 """Standard deviations above 0 at which a difference has this probability."""
 MOST_BENCHMARKS = 8
@@ -24,8 +26,9 @@ def build(source: PageSource) -> Record:
     """Find the best model overall, on each benchmark and, for curves, on each scale.
 
     Returns:
-        `by`, `no_order` (why models cannot be ranked; empty where they can), `overall` (see `contest`), `parts` (a
-        contest for each benchmark or scale, with its `name`), `of` (what the parts are), `more` (answers of each of the two best that would settle it, or None) and `models` (name,
+        `by`, `no_order` (why models cannot be ranked; empty where they can), `level_below`, `overall` (see `contest`),
+        `parts` (a contest for each benchmark or scale, with its `name`), `of` (what the parts are), `more` (answers of
+        each of the two best that would settle it, or None), `counted` (whether answers are known) and `models` (name,
         place, overall, parts), the best first.
     """
     draws, by = source.ranking
@@ -38,6 +41,7 @@ def build(source: PageSource) -> Record:
         "by": by,
         "is_share": source.score_draws is not None,
         "no_order": source.no_order,
+        "level_below": LEVEL_BELOW,
         "overall": overall,
         "of": of,
         "parts": [
@@ -45,6 +49,7 @@ def build(source: PageSource) -> Record:
             for name, part in zip(names, parts, strict=True)
         ],
         "more": _more_answers(source, draws, order),
+        "counted": bool(_answers(source)),
         "models": [
             {
                 "model": posterior.models[row],
@@ -100,7 +105,8 @@ def _answers(source: PageSource) -> dict[str, float]:
         return dict(zip(source.curves.models, source.curves.n[:, :, 1:].sum(axis=(1, 2)).tolist(), strict=True))
     if source.study is None or source.study.responses is None:
         return {}
-    counts = source.study.responses["model"].value_counts()
+    study = with_models_of(source.study, source.fit.posterior.models)
+    counts = study.require("responses")["model"].value_counts()
     return {str(model): float(count) for model, count in counts.items()}
 
 
@@ -161,14 +167,14 @@ TEMPLATE = """
 {% macro value(entry) %}{{ number(entry, section.is_share) }} ({{ range(entry, section.is_share) }}){% endmacro %}
 {% macro cell(entry, is_share) %}{{ number(entry, is_share) }}<small>{{ range(entry, is_share) }}</small>{% endmacro %}
 {% set of_share = section.of == "benchmark" %}
-<p class="lead">{% if o.next is none %}<bdi>{{ o.best.model }}</bdi> is the only model: {% if section.is_share %}its expected score on these items is {{ value(o.best) }}{% else %}{{ section.by }} {{ value(o.best) }}{% endif %}.{% elif section.no_order %}No order of all models can be given: {{ section.no_order }}.{% elif o.is_sure %}<strong><bdi>{{ o.best.model }}</bdi></strong> is best, with a probability of {{ o.chance | percent }} to be ahead of <bdi>{{ o.next.model }}</bdi>.{% else %}<strong><bdi>{{ o.best.model }}</bdi></strong> is ahead, but <bdi>{{ o.next.model }}</bdi> may be as good: the probability is {{ o.chance | percent }}.{% endif %}</p>
+<p class="lead">{% if o.next is none %}<bdi>{{ o.best.model }}</bdi> is the only model: {% if section.is_share %}its expected score on these items is {{ value(o.best) }}{% else %}{{ section.by }} {{ value(o.best) }}{% endif %}.{% elif section.no_order %}No order of all models can be given: {{ section.no_order }}.{% elif o.is_sure %}<strong><bdi>{{ o.best.model }}</bdi></strong> is best, with a probability of {{ o.chance | percent }} to be ahead of <bdi>{{ o.next.model }}</bdi>.{% elif o.chance < section.level_below %}<strong><bdi>{{ o.best.model }}</bdi></strong> and <strong><bdi>{{ o.next.model }}</bdi></strong> are level at the top: the probability that the first is ahead of the second is {{ o.chance | percent }}.{% else %}<strong><bdi>{{ o.best.model }}</bdi></strong> is ahead, but <bdi>{{ o.next.model }}</bdi> may be as good: the probability is {{ o.chance | percent }}.{% endif %}</p>
 {% if not section.no_order %}
 <dl class="facts">
 <div><dt>Best overall</dt><dd><strong><bdi>{{ o.best.model }}</bdi></strong>{{ section.by }} {{ value(o.best) }}</dd></div>
 {% if o.next is not none %}
 <div><dt>Next</dt><dd><strong><bdi>{{ o.next.model }}</bdi></strong>{{ section.by }} {{ value(o.next) }}</dd></div>
 <div><dt>How sure is the order</dt><dd><strong>{{ o.chance | percent }}</strong>probability that the first is ahead of the next</dd></div>
-<div><dt>To settle it</dt><dd>{% if o.is_sure %}<strong>nothing</strong>the order of the two is sure enough (95%){% elif section.more is not none %}<strong>{{ section.more | count }}</strong>more answers by each of the two, if their difference stays as it is{% else %}<strong>open</strong>the two are too close, or the answers are not counted here{% endif %}</dd></div>
+<div><dt>To settle it</dt><dd>{% if o.is_sure %}<strong>nothing</strong>the order of the two is sure enough (95%){% elif section.more is not none %}<strong>{{ section.more | count }}</strong>more answers by each of the two, if their difference stays as it is{% else %}<strong>open</strong>{% if section.counted %}the two are too close: more than a million answers{% else %}the answers are not counted here; give --study{% endif %}{% endif %}</dd></div>
 {% endif %}
 </dl>
 {% elif o.next is none %}

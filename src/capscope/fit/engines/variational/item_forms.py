@@ -244,7 +244,7 @@ def quadrature_moments(
 
 
 def _nodes(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Standard nodes, and their log weights less the log density of the Gaussian they stand on."""
+    """Gauss-Hermite nodes in two dimensions, and their log weights minus the standard Gaussian log density."""
     node, weight = np.polynomial.hermite_e.hermegauss(NODES)
     first, second = np.meshgrid(node, node, indexing="ij")
     pairs = np.column_stack([first.ravel(), second.ravel()])

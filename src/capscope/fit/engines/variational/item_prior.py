@@ -169,7 +169,13 @@ def _fit_weights(centred: Vectors, design: Design, prior: ItemPrior) -> ItemPrio
 def transform_prior(
     prior: ItemPrior, matrix: Float[Tensor, "param param"], shift: Float[Tensor, " param"]
 ) -> ItemPrior:
-    """The prior of ``matrix @ item + shift``."""
+    """The prior of ``matrix @ item + shift``.
+
+    Args:
+        prior: Prior of the items.
+        matrix: Linear map of the parameters (param, param).
+        shift: What is added to them (param,).
+    """
     return replace(
         prior,
         intercept=matrix @ prior.intercept + shift,
@@ -181,7 +187,13 @@ def transform_prior(
 def transform_items(
     items: Gaussians, matrix: Float[Tensor, "param param"], shift: Float[Tensor, " param"]
 ) -> Gaussians:
-    """The posteriors of ``matrix @ item + shift``."""
+    """The posteriors of ``matrix @ item + shift``.
+
+    Args:
+        items: Posteriors of the items.
+        matrix: Linear map of the parameters (param, param).
+        shift: What is added to them (param,).
+    """
     return Gaussians(items.mean @ matrix.T + shift, matrix @ items.cov @ matrix.T)
 
 

@@ -85,7 +85,13 @@ def _mid_quantile(chance: RowFloats, weight: RowFloats) -> RowFloats:
 
 
 def calibration_slope(score: RowFloats, chance: RowFloats, weight: RowFloats | None = None) -> float:
-    """Return the slope of outcomes on predicted log-odds (Cox, 1958): below 1 the chances are too extreme."""
+    """Return the slope of outcomes on predicted log-odds (Cox, 1958): below 1 the chances are too extreme.
+
+    Args:
+        score: Outcomes (row,), 0 to 1.
+        chance: Predicted chances of success (row,).
+        weight: Number of trials of each outcome (row,).
+    """
     line = log_odds_of(chance)
     if np.ptp(line) < 1e-9:
         return UNDEFINED
@@ -94,7 +100,13 @@ def calibration_slope(score: RowFloats, chance: RowFloats, weight: RowFloats | N
 
 
 def calibration_intercept(score: RowFloats, chance: RowFloats, weight: RowFloats | None = None) -> float:
-    """Return the constant to add to all predicted log-odds to make their mean right: above 0 chances are too low."""
+    """Return the constant to add to all predicted log-odds to make their mean right: above 0 chances are too low.
+
+    Args:
+        score: Outcomes (row,), 0 to 1.
+        chance: Predicted chances of success (row,).
+        weight: Number of trials of each outcome (row,).
+    """
     line = log_odds_of(chance)
     return float(_logistic_fit(np.ones((len(line), 1)), score, line, weight)[0])
 

@@ -44,7 +44,13 @@ def predictably_valid_region(
 
 
 def area_under_rejection_curve(score: RowFloats, chance: RowFloats, weight: RowFloats | None = None) -> float:
-    """Return the mean accuracy of what is kept, over all shares that can be kept (AUARC)."""
+    """Return the mean accuracy of what is kept, over all shares that can be kept (AUARC).
+
+    Args:
+        score: Outcomes (row,), 0 to 1.
+        chance: Predicted chances of success (row,).
+        weight: Number of trials of each outcome (row,).
+    """
     accuracy = accuracy_when_kept(score, chance, weight)
     if weight is None:
         return float(accuracy.mean())
