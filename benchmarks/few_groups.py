@@ -41,7 +41,7 @@ class Problem:
 
     def scores(self) -> pd.DataFrame:
         """Log-loss, calibration error and AUROC of each assessor on the answers that are held out."""
-        training = Training(self.responses.rows(self.known), self.features, self.seed, self._asked())
+        training = Training(self.responses.rows(self.known), self.features, self.seed, self.asked())
         rows = self.responses.rows(~self.known)
         names = [name for name in NAMES if name in usable(self.features)]
         with single_threaded_blas():
@@ -49,7 +49,8 @@ class Problem:
         chance = {name: each.predict(rows.model_index, rows.item_index).probability for name, each in fitted.items()}
         return pd.DataFrame([{"assessor": name, **metrics(rows, p)} for name, p in chance.items()])
 
-    def _asked(self) -> np.ndarray:
+    def asked(self) -> np.ndarray:
+        """Whether each item is to be predicted."""
         return np.isin(np.arange(self.features.n_items), self.responses.item_index[~self.known])
 
 

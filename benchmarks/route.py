@@ -1,6 +1,6 @@
 """Routing with prices by model size: score against cost on held-out requests of two public sets.
 
-    python benchmarks/route.py --data ../shared/data [--sets openllm_v2] [--assessor stacked] [--items N]
+    python benchmarks/route.py --data ../shared/data [--sets openllm_v2] [--items N] [--outer 5]
 
 Candidates are the models whose name tells their size; an answer costs as many dollars as a model has billions of
 parameters. Nothing was chosen on these sets: the rules and their tests come from `tests/decide/test_route.py`.
@@ -44,13 +44,16 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["joined_bbh_math", "openllm_v2"])
     parser.add_argument("--assessor", default="stacked")
     parser.add_argument("--items", type=int, default=None)
+    parser.add_argument("--outer", type=int, default=3, help="folds of requests that are held out in turn")
     options = parser.parse_args()
     for name in options.sets:
         study = Study.load(options.data / name)
         prices = prices_by_size(list(study.require("responses")["model"].astype(str).unique()))
         study = common_items(study, prices, options.items)
         start = time.perf_counter()
-        found = evaluate_route(study, prices, settings=RouteSettings(assessor=options.assessor, embedder="tfidf"))
+        found = evaluate_route(
+            study, prices, outer=options.outer, settings=RouteSettings(assessor=options.assessor, embedder="tfidf")
+        )
         print(f"\n{name}: {found.n_models} models, {found.n_items} requests, {options.assessor},", end=" ")
         print(f"{time.perf_counter() - start:.0f} s\n{found.verdict}")
         for table in (found.singles, found.table(), found.targets):

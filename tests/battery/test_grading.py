@@ -125,6 +125,9 @@ def test_the_grader_goes_by_the_right_answer(target: str, kind: str) -> None:
 
 def test_a_grader_that_cannot_compare_a_target_is_refused() -> None:
     items = pd.DataFrame({"item_id": ["a", "b"], "text": "?", "target": ["90", "Paris"]})
+    odd = pd.DataFrame({"item_id": ["a"], "text": ["What is printed?"], "target": ["''"]})
+    with pytest.raises(InputError, match="no grader compares the right answer to a; let a judge grade"):
+        battery_questions(odd, ("a",))
     with pytest.raises(InputError, match="right answer to b is not what grader 'number' compares"):
         battery_questions(items, ("a", "b"), "number")
 

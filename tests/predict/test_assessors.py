@@ -267,3 +267,49 @@ def test_an_item_that_every_guess_gets_right_is_an_open_question() -> None:
     study = simulated_study(n_models=3, n_items=6)
     certain = Study.of(study.require("items").assign(chance=1.0), study.responses, study.demands)
     assert not item_features(certain, Responses.of(certain).items).floor.any()
+
+
+def test_no_demand_and_no_lower_mean_raises_a_monotone_chance(training: Training) -> None:
+    fitted = ASSESSORS["monotone"].assessor.fit(training)
+    levels = training.features.need_demands("this test")
+    item = np.arange(len(levels))
+    raised = replace(fitted, demands=levels + np.array([1.0, 0.0, 1.0]))
+    for model in range(8):
+        same = np.full(len(levels), model)
+        lower, higher = (each.predict(same, item).probability for each in (raised, fitted))
+        assert (lower <= higher + 1e-12).all()
+    by_mean = np.argsort(fitted.mean)
+    chance = np.array([fitted.predict(np.full(len(levels), model), item).probability for model in by_mean])
+    assert (np.diff(chance, axis=0) >= -1e-12).all()
+    assert chance.std() > 0.05
+
+
+def alike_tasks(reach: float, seed: int = 4) -> tuple[Training, Responses]:
+    """Twelve tasks in two kinds of text and demand; a task is `reach` log-odds easier or harder by its kind."""
+    rng = np.random.default_rng(seed)
+    task = np.repeat(np.arange(12), 20)
+    kind = task % 2
+    level = np.column_stack([rng.integers(0, 6, 240), 2 + 2 * kind + rng.integers(0, 2, 240)]).astype(float)
+    log_odds = rng.standard_normal((10, 1)) + reach * (2 * kind - 1) - 0.4 * (level[:, 0] - 2.5)
+    score = (rng.random(log_odds.shape) < expit(log_odds)).astype(float)
+    model, item = np.indices(score.shape).reshape(2, -1)
+    names = tuple(f"m{number}" for number in range(10)), tuple(f"i{number:03d}" for number in range(240))
+    responses = Responses(*names, model, item, score.ravel(), np.ones(score.size))
+    nothing = np.zeros(240)
+    features = ItemFeatures(level, np.zeros_like(level), None, task, np.zeros(240, np.int64), nothing)
+    known = task[item] < 8
+    return Training(responses.rows(known), features, 0), responses.rows(~known)
+
+
+# higher levels of the second demand make items easier, which the monotone model cannot learn
+def test_a_new_task_leans_on_tasks_like_it_and_on_none_where_none_helps() -> None:
+    losses = {}
+    for reach in (1.0, 0.0):
+        training, rows = alike_tasks(reach)
+        fitted = {name: ASSESSORS[name].assessor.fit(training) for name in ("explanatory", "neighbours")}
+        losses[reach] = [
+            log_loss(rows.score, each.predict(rows.model_index, rows.item_index).probability)
+            for each in fitted.values()
+        ]
+    assert losses[1.0][1] < losses[1.0][0] - 0.03
+    assert losses[0.0][1] < losses[0.0][0] + 0.005

@@ -87,6 +87,11 @@ def battery_questions(
         )
     questions = [_question(str(item), row, kind) for item, row in complete.iterrows()]
     bad = [one.item_id for one in questions if not GRADERS[one.kind].takes(one.key)]
+    if bad and kind == AUTO:
+        raise InputError(
+            f"{name}: no grader compares the right answer to {first_few(bad)}; let a judge grade (--grader judge"
+            " --judge MODEL), or leave these items out of the table"
+        )
     if bad:
         raise InputError(
             f"{name}: the right answer to {first_few(bad)} is not what grader '{kind}' compares ({GRADERS[kind].help});"
