@@ -110,9 +110,9 @@ def test_nothing_but_the_one_writer_writes() -> None:
 
 
 def outside_the_writer(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes that do not stand in a `with whole_file(...)` or `with whole_folder(...)`."""
+    """All nodes that do not stand in a `with` of `whole_file`, `whole_files` or `whole_folder`."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.With) and "whole_f" in ast.unparse(child.items[0].context_expr):
+        if isinstance(child, ast.With) and any("whole_f" in ast.unparse(one.context_expr) for one in child.items):
             continue
         yield child
         yield from outside_the_writer(child)

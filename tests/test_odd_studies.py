@@ -14,6 +14,7 @@ from capscope.data import Study
 from capscope.decide.planning.designs import EvaluationPrices, best_runs
 from capscope.decide.planning.score_variance import variance_components
 from capscope.errors import InputError
+from capscope.fit import fit
 from capscope.forecast.change import doubling_text, growth_of
 from capscope.forecast.structure import rank_agreement
 from capscope.forecast.table_of_scores import published_scores
@@ -131,3 +132,16 @@ def test_scaffolds_that_always_agree_differ_by_nothing_with_an_interval() -> Non
     assert (found.table["lower"] < 0).all()
     assert (found.table["upper"] > 0).all()
     assert "nan" not in found.as_text().lower()
+
+
+def test_a_low_reliability_stands_beside_that_of_shuffled_answers() -> None:
+    rng = np.random.default_rng(0)
+    chance = 1 / (1 + np.exp(-np.linspace(-0.4, 0.4, 12)))[:, None]
+    right = pd.DataFrame((rng.random((12, 40)) < chance) * 1.0).rename(index="m{}".format, columns="q{}".format)
+    found = fit(right, "rasch")
+    first, *_, last = found.status.advice
+    known = re.search(r"reliability (0\.\d+)", first)
+    control = re.search(r"dealt to the models at random give reliability (0\.\d+)", last)
+    assert known
+    assert control
+    assert float(control[1]) < float(known[1])

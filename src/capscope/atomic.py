@@ -4,17 +4,21 @@ import ctypes
 import errno
 import getpass
 import glob
+import json
 import os
 import platform
 import shutil
+import stat
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SCRATCH = ".capscope-"
 """Prefix of unfinished siblings."""
+JOURNAL = f"{SCRATCH}unfinished.json"
+"""Names of complete files that wait to be put in their places together."""
 LOCK_PAUSE = 0.05
 """Seconds between two tries to get a lock."""
 _AT_FDCWD, _EXCHANGE = -100, 2
@@ -28,12 +32,71 @@ def scratch_beside(target: Path) -> Path:
     Args:
         target: The file or folder to be written.
     """
+    finish_replacing(target.parent)
     host = f"{SCRATCH}{platform.node()}"
     for leftover in target.parent.glob(f"{glob.escape(host)}-*-*"):
         process = leftover.name.removeprefix(f"{host}-").split("-")[0]
         if process.isdigit() and not _is_running(int(process)):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     return target.parent / f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+@contextmanager
+def whole_files(folder: Path) -> Generator[Callable[[Path], Path]]:
+    """Write several files of a folder, all or none: yields a function from a file to the place to write it to.
+
+    When all are complete, a journal names them, and they take their places; a kill in between is made good by
+    `finish_replacing`.
+
+    Args:
+        folder: The folder, which exists.
+    """
+    moves: list[tuple[Path, Path]] = []
+
+    def place(path: Path) -> Path:
+        target = Path(os.path.realpath(path))
+        moves.append((scratch_beside(target), target))
+        return moves[-1][0]
+
+    try:
+        yield place
+        for scratch, target in moves:
+            if target.exists():
+                scratch.chmod(stat.S_IMODE(target.stat().st_mode))
+            flush(scratch)
+        names = [[os.path.relpath(scratch, folder), os.path.relpath(target, folder)] for scratch, target in moves]
+        journal = place(folder / JOURNAL)
+        handle = os.open(journal, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            os.write(handle, json.dumps(names).encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        journal.replace(folder / JOURNAL)
+        flush(folder)
+    except BaseException:
+        for scratch, _ in moves:
+            scratch.unlink(missing_ok=True)
+        raise
+    finish_replacing(folder)
+
+
+def finish_replacing(folder: Path) -> None:
+    """Put the files in their places that a killed process had written completely; does nothing where there are none.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    journal = folder / JOURNAL
+    try:
+        names = json.loads(journal.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for scratch, target in names:
+        with suppress(FileNotFoundError):  # another process has put it there
+            (folder / scratch).replace(folder / target)
+    flush(folder)
+    journal.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

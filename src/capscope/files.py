@@ -103,10 +103,10 @@ def whole_file(path: Path, *, force: bool = True, option: str = "--out") -> Gene
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file() and not target.is_dir():
-        with _as_output_error(path, option):
+        with as_output_error(path, option):
             yield target
         return
-    with _as_output_error(path, option):
+    with as_output_error(path, option):
         refuse_file(target, force=force, option=option)
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = scratch_beside(target)
@@ -138,7 +138,7 @@ def whole_folder(
         OutputError: See `refuse_folder`; or the folder cannot be written.
     """
     target = Path(os.path.realpath(folder))
-    with _as_output_error(folder, option):
+    with as_output_error(folder, option):
         refuse_folder(target, force=force, what=what, holds=holds, option=option)
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = scratch_beside(target)
@@ -385,7 +385,8 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
 
 
 @contextmanager
-def _as_output_error(path: Path, option: str) -> Generator[None]:
+def as_output_error(path: Path, option: str) -> Generator[None]:
+    """Turn what the system refuses into one line that names the path."""
     try:
         yield
     except OSError as error:

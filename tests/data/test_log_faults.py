@@ -213,6 +213,12 @@ def test_runs_that_repeat_samples_are_refused_replaced_or_pooled(log, tmp_path, 
     assert any("1 answer is in several runs" in note for note in report.notes)
 
 
+def test_the_latest_of_two_runs_is_the_later_moment_in_any_time_zone(log, tmp_path):
+    log([sample(1, WRONG)], "a.json", created="2025-02-01T01:00:00+05:00")
+    log([sample(1, RIGHT)], "b.json", created="2025-01-31T23:00:00+00:00")
+    assert scores(import_inspect(tmp_path, runs="latest")[0]) == {"t:1": 1.0}
+
+
 def test_a_small_archive_cannot_fill_the_memory(archive):
     text = " " * 50_000_000 + "[]"
     path = archive(("header.json", header()), ("summaries.json", text))

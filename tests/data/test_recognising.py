@@ -1,6 +1,7 @@
 """Tables whose columns have other names, matrices, and tables beside each other are recognised, or one line asks."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,3 +98,25 @@ def test_errors_name_options_as_python_takes_them() -> None:
     message = "task 'a': choose one with --metric NAME, or --repeats latest; say which with --format"
     expected = 'task \'a\': choose one with options["metrics"] NAME, or options["runs"] latest; say which with format='
     assert with_keywords(FORMATS, message) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cause"),
+    [
+        ("a.csv", "model;item_id;score\na;q;1\n", "the header holds ';'"),
+        ("a.csv", "model|item_id|score\na|q|1\n", "the header holds '|'"),
+        ("a.csv", "", "the file is empty"),
+        ("a.csv.gz", "anything", "unpack it to one of .parquet"),
+        ("a.xlsx", "anything", "save it as one of .parquet"),
+    ],
+)
+def test_a_table_that_cannot_be_read_says_why(tmp_path, name, text, cause):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=re.escape(cause)):
+        import_logs(tmp_path / name)
+
+
+def test_usual_names_are_known_in_any_letter_case(tmp_path):
+    (tmp_path / "a.csv").write_text("Model,Question_ID,Score\na,q1,1\na,q2,0\n")
+    study = import_logs(tmp_path / "a.csv")
+    assert study.require("responses")["score"].tolist() == [1, 0]

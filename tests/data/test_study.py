@@ -274,3 +274,42 @@ def test_a_study_made_of_its_tables_alone_has_what_a_table_of_items_may_leave_ou
     items = pd.DataFrame({"item_id": ["q1", "q2"]})
     made = Study(items, pd.DataFrame({"model": ["m"] * 2, "item_id": ["q1", "q2"], "score": [1.0, 0.0]}), None, "s")
     pd.testing.assert_frame_equal(made.require("items"), Study.of(items, made.responses).require("items"))
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import pandas as pd
+from capscope.data import Study
+
+folder, last = Path(sys.argv[1]), int(sys.argv[2])
+events = 0
+
+def die(event, arguments):
+    global events
+    if event == "os.rename":
+        events += 1
+        if events > last:
+            os._exit(9)
+
+rows = pd.DataFrame({"model": ["new"], "item_id": ["i0"], "score": [1.0]})
+items = pd.DataFrame({"item_id": ["i0", "i1"], "text": ["zero", "one"]})
+sys.addaudithook(die)
+Study.update(folder, lambda old: Study.of(items, pd.concat([old.responses, rows])))
+"""
+
+
+def test_a_change_of_several_tables_that_is_killed_is_old_or_new_as_a_whole(tmp_path):
+    responses = pd.DataFrame({"model": ["old"], "item_id": ["i0"], "score": [0.0]})
+    items = pd.DataFrame({"item_id": ["i0"], "text": ["zero"]})
+    seen = set()
+    for last in range(5):
+        folder = Study.of(items, responses).save(tmp_path / f"study{last}")
+        killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(last)], check=False)
+        study = Study.load(folder)
+        sizes = (len(study.require("items")), len(study.require("responses")))
+        assert sizes in ((1, 1), (2, 2))
+        assert study.edited == (), "the manifest belongs to the tables"
+        assert not list(folder.glob(".capscope-unfinished*"))
+        seen.add((killed.returncode, *sizes))
+    assert seen == {(9, 1, 1), (9, 2, 2), (0, 2, 2)}

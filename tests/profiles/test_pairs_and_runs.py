@@ -219,7 +219,7 @@ def test_parts_of_a_change_add_up_and_name_other_items():
 @pytest.mark.parametrize("judged", [False, True])
 def test_parts_of_a_change_are_covered(judged):
     rng, rows = np.random.default_rng(12), []
-    for number in range(30 if judged else 80):
+    for number in range(24 if judged else 80):
         gap = 0.5 * (number % 2)
         abilities, difficulty = np.r_[rng.normal(0, 1, 14), gap / 2, -gap / 2], rng.normal(0, 1, 160)
         chance = 1 / (1 + np.exp(-1.3 * (abilities[:, None] - difficulty)))

@@ -23,6 +23,9 @@ from capscope.errors import InputError, first_few
 
 SUFFIXES = (".parquet", ".jsonl", ".csv", ".tsv", ".json")
 """File endings that can be read, in the order in which a study folder is searched."""
+PACKED, OTHERS = (".gz", ".bz2", ".xz", ".zst", ".zip"), (".xlsx", ".xls", ".ods", ".feather", ".arrow")
+UNREADABLE: dict[str, str] = {**dict.fromkeys(PACKED, "unpack it to"), **dict.fromkeys(OTHERS, "save it as")}
+"""What to do with tables of other endings."""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """Start of the small text that git-lfs leaves in the place of a file that was not fetched."""
 WITHOUT_NAME = re.compile(r"Unnamed: \d+|__index_level_\d+__")
@@ -59,7 +62,8 @@ def read_table(path: Path, encoding: str = "utf-8", *, keep_index: bool = False)
     elif suffix in (".jsonl", ".json"):
         frame = _read_json(path, read_text(path, encoding), lines=suffix == ".jsonl")
     else:
-        raise InputError(f"{path}: cannot read '{path.suffix}' files; use one of {', '.join(SUFFIXES)}")
+        how = UNREADABLE.get(suffix, "use")
+        raise InputError(f"{path}: cannot read '{path.suffix}' files; {how} one of {', '.join(SUFFIXES)}")
     if frame.empty:
         raise InputError(f"{path}: the table has no rows; check how it was written")
     return frame if keep_index else without_index(frame, str(path))
@@ -161,6 +165,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             _refuse_repeated_names(path, file.schema_arrow.names)
             _refuse_inflated(path, file)
         frame = pd.read_parquet(path)
+        pa.default_memory_pool().release_unused()  # what reading took beside the table
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except (ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -238,7 +243,7 @@ def _header(path: Path, text: str, separator: str) -> list[str]:
     header = [name.strip() or f"Unnamed: {place}" for place, name in enumerate(fields)]
     if any("\n" in name for name in header):
         raise InputError(f"{path}: line 1 opens a quote that nothing closes; close it or remove it")
-    other = next((mark for mark in (",", ";", "\t") if mark in header[0]), None) if len(header) == 1 else None
+    other = next((mark for mark in (",", ";", "\t", "|") if mark in header[0]), None) if len(header) == 1 else None
     if other:
         raise InputError(
             f"{path}: the header holds {other!r} but no {separator!r}; separate its columns by {separator!r}"

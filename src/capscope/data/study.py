@@ -1,6 +1,6 @@
 """A study: tables of items, responses and demands in one folder, checked when read and written whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from capscope.data.study_folder import (
     keep_models,
     rated_rubrics,
     read_manifest,
+    replace_tables,
     table_files,
 )
 from capscope.data.tables import (
@@ -207,12 +208,12 @@ class Study:
             suffix = suffix or next((path.suffix for path in paths.values()), ".parquet")
             path = paths.get(table, folder / f"{table}{suffix}")
             new = validate(change(old), table, str(path))
-            write_table(path, new)
-            if manifest:
-                manifest["sha256"] = manifest.get("sha256", {}) | {path.name: sha256_of(path)}
-                if table == "demands":
-                    manifest["rubrics"] = rated_rubrics(new)
-                write_json(folder / MANIFEST, manifest)
+
+            def stated(hashes: Mapping[str, str]) -> dict[str, Any]:
+                rated = {"rubrics": rated_rubrics(new)} if table == "demands" else {}
+                return manifest | {"sha256": manifest.get("sha256", {}) | hashes} | rated if manifest else {}
+
+            replace_tables(folder, {path: new}, stated)
         return path
 
     @staticmethod
@@ -228,7 +229,7 @@ class Study:
 
         Raises:
             InputError: The folder is no study, or the change is refused; the folder is then as it was.
-            OutputError: A table cannot be written; tables before it (items, responses, demands) are then new.
+            OutputError: A table cannot be written; all are then as they were.
         """
         folder = Path(folder)
         with locked(folder):
@@ -236,13 +237,18 @@ class Study:
             new = change(old)
             paths, manifest = table_files(folder), read_manifest(folder / MANIFEST)
             suffix = next(path.suffix for path in paths.values())
-            hashes: dict[str, str] = dict(manifest.get("sha256", {}))
-            for table, frame in new.tables().items():
-                if frame is not old.tables().get(table):
-                    path = write_table(paths.get(table, folder / f"{table}{suffix}"), frame)
-                    hashes[path.name] = sha256_of(path)
-            known = {"schema_version": SCHEMA_VERSION, "sources": new.sources, "sha256": hashes}
-            write_json(folder / MANIFEST, {**manifest, **known, "rubrics": rated_rubrics(new.demands)})
+            changed = {
+                paths.get(table, folder / f"{table}{suffix}"): frame
+                for table, frame in new.tables().items()
+                if frame is not old.tables().get(table)
+            }
+
+            def stated(hashes: Mapping[str, str]) -> dict[str, Any]:
+                known = {"schema_version": SCHEMA_VERSION, "sources": new.sources}
+                all_hashes = {"sha256": manifest.get("sha256", {}) | hashes}
+                return manifest | known | all_hashes | {"rubrics": rated_rubrics(new.demands)}
+
+            replace_tables(folder, changed, stated)
         return new
 
     def _write(self, folder: Path) -> None:

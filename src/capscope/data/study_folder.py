@@ -1,15 +1,18 @@
 """The folder of a study: its files, their hashes in the manifest, and whether it may be written."""
 
+import json
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from capscope.atomic import finish_replacing, whole_files
 from capscope.data.reading import SUFFIXES, parse_json, read_text
 from capscope.data.tables import TABLES, TableName
 from capscope.errors import InputError
-from capscope.files import kind_of, refuse_folder, sha256_of
+from capscope.files import TABLE_WRITERS, as_output_error, kind_of, refuse_folder, sha256_of
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"
@@ -78,6 +81,13 @@ def table_files(folder: Path) -> dict[TableName, Path]:
     Raises:
         InputError: The folder does not exist, holds no table, or holds one twice.
     """
+    try:
+        finish_replacing(folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: a change of this study was cut short, and cannot be finished here ({error.strerror}); read it"
+            " once from where it can be written"
+        ) from None
     kind = kind_of(folder)
     if kind == "file":
         raise InputError(f"{folder}: this is a file, not a study folder; make one with 'capscope import'")
@@ -96,3 +106,28 @@ def _find(folder: Path, table: str) -> Path | None:
     if len(paths) > 1:
         raise InputError(f"{folder}: holds {' and '.join(path.name for path in paths)}; keep one of them")
     return paths[0] if paths else None
+
+
+def replace_tables(
+    folder: Path, tables: Mapping[Path, pd.DataFrame], stated: Callable[[Mapping[str, str]], dict[str, Any]]
+) -> None:
+    """Replace tables of a study folder and its manifest, all or none, whatever cuts it short.
+
+    Args:
+        folder: The study folder.
+        tables: New content by file.
+        stated: The manifest, from the new files' hashes by name; an empty one is not written.
+
+    Raises:
+        OutputError: A file cannot be written; all are then as they were.
+    """
+    with as_output_error(folder, "folder"), whole_files(folder) as place:
+        hashes: dict[str, str] = {}
+        for path, frame in tables.items():
+            scratch = place(path)
+            TABLE_WRITERS[path.suffix.lower()](frame, scratch)
+            hashes[path.name] = sha256_of(scratch)
+        manifest = stated(hashes)
+        if manifest:
+            text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            place(folder / MANIFEST).write_text(text, encoding="utf-8")

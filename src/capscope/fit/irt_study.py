@@ -1,6 +1,7 @@
 """Item response models on a study: floors from its items, the engine asked for, and what its dimensions go with."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -14,12 +15,15 @@ from capscope.fit.engines import ENGINES
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import DeviceName, FormName, IRTSettings, ModelName
 from capscope.fit.outcome import Outcome
+from capscope.fit.posterior import low_reliability
 from capscope.fit.psychometrics.dimension_meaning import dimension_sources
 from capscope.fit.settings import MODELS, StudyFitSettings
 
 MOST_CHANCE = 0.95
 """Largest floor of guessing; an item that everyone guesses has no information."""
 
+CHEAP, QUICK, SHUFFLES = 5_000, ("variational", "mml"), 3
+"""Answers up to which, engines by which, and times that a control is fitted to shuffled answers."""
 IRTEngine = Callable[[Answers, IRTSettings, RowFloats | None], Outcome[IRTPosterior]]
 
 
@@ -40,7 +44,36 @@ def fit_irt_study(
     Raises:
         FitError: The responses cannot support the model.
     """
-    return with_sources(study, fit_answers(responses, settings, known_floor(study, settings, responses.items)))
+    floor = known_floor(study, settings, responses.items)
+    outcome = with_sources(study, fit_answers(responses, settings, floor))
+    return replace(outcome, status=outcome.status.with_advice(*_shuffled_control(outcome, responses, settings, floor)))
+
+
+def _shuffled_control(
+    outcome: Outcome[IRTPosterior], responses: Responses, settings: StudyFitSettings, floor: RowFloats | None
+) -> tuple[str, ...]:
+    """Say what the reliability of the same answers is when every item's are dealt to its models at random.
+
+    It is asked where a fit's reliability is low, and where a second fit is cheap.
+    """
+    posterior = outcome.posterior
+    if not low_reliability(posterior) or len(responses.score) > CHEAP or settings.engine_name not in QUICK:
+        return ()
+    rng = np.random.default_rng(settings.seed)
+    again = replace(settings, model=posterior.model_name, dims=posterior.dims) if settings.model == "auto" else settings
+    places = np.argsort(responses.item_index, kind="stable")
+    found: list[float] = []
+    for _ in range(SHUFFLES):
+        dealt = np.lexsort((rng.random(len(places)), responses.item_index))
+        score, trials = responses.score.copy(), responses.n_trials.copy()
+        score[places], trials[places] = responses.score[dealt], responses.n_trials[dealt]
+        try:
+            by_chance = fit_answers(replace(responses, score=score, n_trials=trials), again, floor).posterior
+        except FitError:
+            return ()
+        found += [max(known)] if (known := [of for of in by_chance.reliability().values() if np.isfinite(of)]) else []
+    mean = float(np.mean(found)) if found else 0.0
+    return (f"the same answers dealt to the models at random give reliability {mean:.2f}",)
 
 
 def fit_answers(

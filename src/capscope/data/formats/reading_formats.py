@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.formats.format import ExportReport, Format, Head, ImportReport, Paths, Suggestion, as_paths, head_of
+from capscope.data.reading import UNREADABLE, read_table
 from capscope.data.study import Study
 from capscope.data.study_folder import MANIFEST
 from capscope.errors import CapscopeError, InputError, counted, first_few, nearest
@@ -146,7 +147,14 @@ def _nothing(given: Sequence[Path], left: Mapping[str, Sequence[Path]], formats:
             f"{len(files)} {why}, such as {first_few([path.name for path in files], 1)}" for why, files in known.items()
         )
         return f"{what}: no file holds single answers: {kinds}"
-    table = next((path for path in left.get(UNKNOWN, ()) if path.suffix.lower() in (".csv", ".tsv", ".parquet")), None)
+    unknown = left.get(UNKNOWN, ())
+    table = next((path for path in unknown if path.suffix.lower() in (".csv", ".tsv", ".parquet")), None)
+    if table is not None or len(unknown) == 1 and unknown[0].suffix.lower() in UNREADABLE:
+        # a file that is no table as it stands says what is wrong with it
+        try:
+            read_table(table or unknown[0], keep_index=True)
+        except InputError as error:
+            return str(error)
     if table is not None:
         columns = first_few(sorted(head_of(table).names), 6)
         return (

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal, get_args
 
 import numpy as np
@@ -278,7 +279,7 @@ def joined_scores(tables: Sequence[ScoreTable], runs: Runs | None = None) -> tup
 
 def _by_time(joined: pd.DataFrame, tables: Sequence[ScoreTable]) -> pd.DataFrame:
     """Return the responses in the order in which their runs began; where that is unknown, in the order of the files."""
-    order = sorted(range(len(tables)), key=lambda place: (tables[place].started, place))
+    order = sorted(range(len(tables)), key=lambda place: (_instant(tables[place].started), place))
     rank = np.argsort(order)[joined.index.get_level_values(0)]
     return joined.iloc[np.argsort(rank, kind="stable")]
 
@@ -326,3 +327,12 @@ def _clash(
         f"{tables[second[0]].source}: {data_row(int(second[1]))} repeats {name} of {tables[first[0]].source}"
         f" ({int(repeated.sum())} such rows); keep one, or {remedy}"
     )
+
+
+def _instant(started: str) -> str:
+    """Return the start of a run in UTC, so that runs of several time zones are in order; other texts as they are."""
+    try:
+        at = datetime.fromisoformat(started)
+    except ValueError:
+        return started
+    return (at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)).isoformat()

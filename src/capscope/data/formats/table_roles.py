@@ -53,7 +53,9 @@ def role_of(head: Head) -> TableRole:
 
 
 def _present(names: Sequence[str], there: frozenset[str]) -> str | None:
-    return next((name for name in names if name in there), None)
+    """Return the first of the names that a table has, in any letter case, as the table writes it."""
+    written = {name.strip().lower(): name for name in sorted(there, reverse=True)}
+    return next((name if name in there else written[name] for name in names if name in written), None)
 
 
 def _matrix_role(path: Path) -> Role:

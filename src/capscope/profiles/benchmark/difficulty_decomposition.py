@@ -342,8 +342,10 @@ def _shares(
 
 def _row(draws: FloatArray, clusters: int, level: float) -> tuple[float, float, float]:
     """A share and its bounds: at most all of the variance; below 0 where predictions are worse than the mean."""
-    interval = bootstrap_interval(float(draws[0]), draws[1:], clusters, level).within(-1.0, 1.0)
-    return float(np.clip(draws[0], -1, 1)), interval.lower, interval.upper
+    # a draw with next to no variance has a share without bound, which would move the others' mean
+    draws = np.clip(draws, -1, 1)
+    share, interval = float(draws[0]), bootstrap_interval(float(draws[0]), draws[1:], clusters, level).within(-1.0, 1.0)
+    return share, min(interval.lower, share), max(interval.upper, share)
 
 
 def _added(shares: dict[tuple[str, str], FloatArray], clusters: int, level: float) -> pd.DataFrame:

@@ -272,10 +272,10 @@ def _claims_lines(claims: ClaimCheck) -> list[str]:
 
 def _response_lines(responses: ResponseExplanation) -> list[str]:
     shares = responses.shares
-    noise = min(shares.noise, 1.0)
+    noise = f"{min(shares.noise, 1.0):.0%}" if np.isfinite(shares.noise) else "an unknown part"
     return [
         f"\nDifficulty of {counted(shares.items, 'item')}: s.d. {shares.spread:.2f}"
-        f" log-odds ({noise:.0%} of the observed"
+        f" log-odds ({noise} of the observed"
         f" variance is noise, taken off); all demands explain {_words(shares.explained)} of it:",
         table_lines(named_dims(shares.table)),
         "share: of the differences in difficulty, shared out among the demands (adds up to the total); alone: what the",
