@@ -25,6 +25,7 @@ from capscope.battery import (
     select_battery,
     select_forms,
 )
+from capscope.battery.scoring import combined
 from capscope.battery.selectors.selector import inclusion_chances
 from capscope.cli import app
 from capscope.data import Study
@@ -241,6 +242,42 @@ def test_scores_by_bank_need_answers_of_it(bank: Bank) -> None:
     other = Study.of(responses=pd.DataFrame({"model": ["m"], "item_id": ["elsewhere"], "score": [1]}))
     with pytest.raises(InputError, match="no answer to any item of the bank"):
         score_battery(bank, other)
+
+
+def test_combined_intervals_cover_narrow_with_honest_forecasts_and_survive_wrong_ones() -> None:
+    rng = np.random.default_rng(0)
+    own_sd, quantile = 0.5, 1.96
+    estimate = own_sd * rng.standard_normal(20_000)  # of a truth of 0
+    precision = np.full(len(estimate), own_sd**-2)
+    for stated_sd, bias, narrower, least in (
+        (0.5, 0, 0.8, 0.93),
+        (1.0, 0, 0.95, 0.93),
+        (0.5, 4, 1, 0.93),
+        (0.2, 0.8, 1, 0.8),
+    ):
+        forecast = bias + stated_sd * rng.standard_normal(len(estimate))
+        mean, total = combined(estimate, precision, forecast, np.full(len(estimate), stated_sd))
+        assert (np.abs(mean) < quantile / np.sqrt(total)).mean() > least, (stated_sd, bias)
+        assert (own_sd**-1 / np.sqrt(total)).mean() < narrower
+    unknown = np.full(len(estimate), np.nan)
+    np.testing.assert_array_equal(combined(estimate, precision, unknown, unknown)[0], estimate)
+
+
+@pytest.mark.parametrize("form", ["text", "named", "json"])
+def test_an_expected_score_may_be_text_or_a_forecast_in_json(bank: Bank, form: str, tmp_path: Path) -> None:
+    answers = pd.DataFrame({"model": "new", "item_id": bank.items[:40], "score": np.arange(40) % 2})
+    table = pd.DataFrame({"model": ["new"], "benchmark": "alpha", "score": 90.0, "lower": 80.0, "upper": 96.0})
+    (tmp_path / "forecast.json").write_text(json.dumps({"cells": table.to_dict("records")}))
+    stated = {"text": "90:80:96", "named": "alpha=90:80:96", "json": str(tmp_path / "forecast.json")}[form]
+    one = len(bank.benchmarks) == 1
+    if form == "text" and not one:
+        with pytest.raises(InputError, match="of which benchmark"):
+            score_battery(bank, answers, expected=stated)
+        return
+    expected = score_battery(bank, answers, expected=table).scores
+    pd.testing.assert_frame_equal(score_battery(bank, answers, expected=stated).scores, expected)
+    with pytest.raises(InputError, match="how sure is that"):
+        score_battery(bank, answers, expected="alpha=90")
 
 
 def test_an_expected_score_is_a_prior_that_the_answers_update(bank: Bank) -> None:

@@ -41,7 +41,7 @@ BAD = {
     "truncated JSONL": ("a.jsonl", '{"model": "A", "item', ["line 1 is not JSON", "write it again"]),
     "wrong encoding": ("a.csv", (HEAD + "é,1,1\n").encode("latin-1"), ["line 2 is not utf-8 text", "--encoding"]),
     "UTF-16": ("a.csv", GOOD.encode("utf-16"), ["this is UTF-16 text", "--encoding utf-16"]),
-    "unknown kind": ("a.xlsx", GOOD, ["cannot read '.xlsx' files", "use one of"]),
+    "unknown kind": ("a.xlsx", GOOD, ["cannot read '.xlsx' files", "save it as one of"]),
 }
 
 

@@ -111,8 +111,10 @@ def score_battery(
         battery: With a bank, the battery by which the items were drawn; without it, all answered items count as drawn
             with equal chance.
         estimator: One of `ESTIMATORS`; by default `blend` with a bank and `mean` without.
-        expected: With a bank: scores on its benchmarks that are expected from elsewhere, such as a table of
-            `capscope.forecast`, as prior of each score that it names; the answers update it.
+        expected: With a bank: scores on its benchmarks that are expected from elsewhere, as prior of each score that
+            it names; the answers update it, and a forecast that they contradict counts for less. A table of
+            `capscope.forecast` or its file; or a score with its 80 % interval as text, ``62:55:70`` or, where there
+            are several benchmarks, ``gsm8k=62:55:70``.
         level: Nominal coverage of the scores' intervals; abilities have 0.9.
 
     Returns:
@@ -156,8 +158,7 @@ def _updated(
     scores = result.scores.copy()
     if len(bank.benchmarks) == 1:
         scores["benchmark"] = bank.benchmarks[0]
-    source = Path(expected) if isinstance(expected, str) else as_frame(expected)
-    prior = read_expected(source, tuple(scores["model"].astype(str).unique()), bank.benchmarks)
+    prior = read_expected(as_frame(expected), tuple(scores["model"].astype(str).unique()), bank.benchmarks)
     prior = scores[["model", "benchmark"]].merge(prior, on=["model", "benchmark"], how="left")
     edge = 0.5 / np.maximum(scores["answered"].to_numpy(dtype=float), 1)
     middle, lower, upper = (
@@ -166,13 +167,36 @@ def _updated(
     quantile = normal_quantile(result.level)
     own = (2 * quantile / np.maximum(upper - lower, EDGE)) ** 2
     known = prior["log_odds"].notna().to_numpy()
-    weight = np.where(known, 1 / prior["sd"].to_numpy() ** 2, 0.0)
-    mean = (own * middle + weight * np.nan_to_num(prior["log_odds"].to_numpy())) / (own + weight)
-    reach = quantile / np.sqrt(own + weight)
+    mean, precision = combined(middle, own, prior["log_odds"].to_numpy(dtype=float), prior["sd"].to_numpy(dtype=float))
+    reach = quantile / np.sqrt(precision)
     for name, value in (("score", mean), ("lower", mean - reach), ("upper", mean + reach)):
         scores[name] = np.where(known, expit(value), scores[name])
     scores["benchmark"] = result.scores["benchmark"]
     return replace(result, scores=scores)
+
+
+def combined(
+    log_odds: np.ndarray, precision: np.ndarray, expected: np.ndarray, expected_sd: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Combine estimates with expected values that may be wrong.
+
+    The variance of an expected value is at least what it states, what its distance from the estimate says (its maximum
+    likelihood, as in empirical Bayes; Morris, 1983), and the variance of the estimate: so it counts for as much as the
+    answers at most, and for nothing where it is far off.
+
+    Args:
+        log_odds: Estimates from answers, in log-odds.
+        precision: Their precisions.
+        expected: Expected values, NaN where there is none.
+        expected_sd: Their stated standard deviations.
+
+    Returns:
+        Combined estimates and their precisions.
+    """
+    distance = np.where(np.isfinite(expected), expected - log_odds, 0.0)
+    variance = np.maximum(np.maximum(expected_sd**2, distance**2 - 1 / precision), 1 / precision)
+    weight = np.where(np.isfinite(expected), 1 / variance, 0.0)
+    return log_odds + weight * distance / (precision + weight), precision + weight
 
 
 def _loaded(source: Bank | Battery | str | Path) -> Bank | Battery:

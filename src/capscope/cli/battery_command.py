@@ -29,6 +29,7 @@ ERRORS = (
     "\ncoverage95: share of intervals that hold the true score, 0.95 where they are honest. Narrow and honest is best."
 )
 """Legend of the tables."""
+EXPECTED_HELP = "With a bank: scores expected from elsewhere, as 'forecast' writes them, or 62:55:70 with 80 % bounds."
 
 battery_app = typer.Typer(
     help="Choose few items and estimate scores from them.",
@@ -203,6 +204,7 @@ def score(
         str | None,
         typer.Option(help="{capscope.battery:ESTIMATORS}; by default blend with a bank, else mean."),
     ] = None,
+    expected: Annotated[str | None, typer.Option(metavar="FORECAST|SCORE", help=EXPECTED_HELP)] = None,
     level: Level = 0.95,
     seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,
@@ -210,7 +212,7 @@ def score(
     """Estimate scores and abilities from few answers. Example: capscope battery score BANK ANSWERS.csv."""
     from capscope.battery import score_battery
 
-    result = score_battery(source, answers, battery=battery, estimator=estimator, level=level)
+    result = score_battery(source, answers, battery=battery, estimator=estimator, expected=expected, level=level)
     profile = "" if result.profile is None else f"\n\n{table_text(result.profile)}"
     if result.elsewhere is not None:
         profile += f"\n\nExpected scores where the models were not run:\n{table_text(result.elsewhere)}"

@@ -57,15 +57,29 @@ def as_identifier(column: pd.Series, name: str, source: str, place: Place = data
         _refuse_wrapped(column, name, source, place)
         codes, values = pd.factorize(column)
     texts = np.array(_identifier_texts(np.asarray(values, dtype=object).tolist()), dtype=object)
-    empty = (codes < 0) | np.isin(codes, np.flatnonzero(texts == ""))
-    if empty.any():
+    used = pd.unique(codes)
+    if (used < 0).any() or (texts[used] == "").any():
+        empty = (codes < 0) | np.isin(codes, np.flatnonzero(texts == ""))
         where = place(int(np.flatnonzero(empty)[0]))
         raise InputError(f"{source}: {where} has no {name}; fill it in or remove the row")
-    names = sorted(set(texts[np.unique(codes)]))
+    names = sorted(set(texts[used]))
     position = {text: number for number, text in enumerate(names)}
-    to_name = np.array([position.get(text, -1) for text in texts])
+    to_name = np.array([position.get(text, -1) for text in texts], np.min_scalar_type(-len(names) - 1))
     kind = pd.CategoricalDtype(names)
+    if _is_of_kind(column, kind):
+        return column
     return pd.Series(pd.Categorical.from_codes(to_name[codes], dtype=kind), index=column.index, name=column.name)
+
+
+def _is_of_kind(column: pd.Series, kind: pd.CategoricalDtype) -> bool:
+    """Return whether a column has these very categories, in this order."""
+    held = column.dtype
+    return (
+        isinstance(held, pd.CategoricalDtype)
+        and not held.ordered
+        and held.categories.dtype == kind.categories.dtype
+        and held.categories.equals(kind.categories)
+    )
 
 
 def _refuse_wrapped(column: pd.Series, name: str, source: str, place: Place) -> None:
@@ -122,8 +136,10 @@ def as_number(
     Raises:
         InputError: A cell is not a number, is missing where it may not be, or lies outside the bounds.
     """
-    blank, numbers = blank_cells(column), _numbers(column, truth_counts=name == "score")
     low, high = bounds
+    if _all_within(column, low, high):
+        return column
+    blank, numbers = blank_cells(column), _numbers(column, truth_counts=name == "score")
     numbers = numbers.mask((numbers < low) & (numbers >= low - ROUNDING), low)
     numbers = numbers.mask((numbers > high) & (numbers <= high + ROUNDING), high)
     wrong = ~(blank | (numbers.between(low, high) & np.isfinite(numbers)))
@@ -134,6 +150,14 @@ def as_number(
         cell = shown(column.iloc[position])
         raise InputError(f"{source}: {place(position)}: {name} is {cell}; {_advice(name, low, high)}")
     return numbers
+
+
+def _all_within(column: pd.Series, low: float, high: float) -> bool:
+    """Return whether a column of doubles needs no work: no cell is empty or out of bounds."""
+    if column.dtype != np.float64 or not len(column):
+        return False
+    values = column.to_numpy()
+    return bool(values.min() >= low and values.max() <= high and np.isfinite(values.max()))
 
 
 def _numbers(column: pd.Series, *, truth_counts: bool) -> pd.Series:

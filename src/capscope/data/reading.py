@@ -165,6 +165,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             _refuse_repeated_names(path, file.schema_arrow.names)
             _refuse_inflated(path, file)
         frame = pd.read_parquet(path)
+        pa.default_memory_pool().release_unused()  # what reading took beside the table
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except (ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:

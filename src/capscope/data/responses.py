@@ -1,5 +1,6 @@
 """Responses as index triples over sorted axes, with their facets: in memory, or read from Parquet block by block."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,10 @@ ROWS_OF_A_BLOCK = 1 << 20
 """Rows of a block of responses in memory, so that what is computed from a block stays small."""
 MOST_CELLS_SEEN = 1 << 31
 """Number of model-item cells up to which repeated keys are detected over a whole file, at one bit each."""
+
+
+MOST_SHORT = np.iinfo(np.int32).max
+"""Number of model-item cells up to which positions are 32-bit integers, so that a cell's number is one too."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,9 @@ class Responses:
     item_index: RowIndex
     """Position of each row's item."""
     score: RowFloats
-    """Score in [0, 1]."""
+    """Score in [0, 1]; may be the table's own memory, which cannot be written."""
     n_trials: RowFloats
-    """Number of trials behind the score, at least 1."""
+    """Number of trials behind the score, at least 1; one number repeated, without memory, where the table has none."""
     facets: Mapping[str, Facet] = field(default_factory=dict[str, Facet])
     """Further conditions of each row, by column: `prompt`, `scaffold`, `effort`, `judge`, `run`."""
     costs: Mapping[str, RowFloats] = field(default_factory=dict[str, RowFloats])
@@ -90,15 +95,19 @@ class Responses:
             InputError: The study has no responses.
         """
         responses = study.require("responses")
-        models, model_index = _sorted_codes(responses["model"])
-        items, item_index = _sorted_codes(responses["item_id"])
-        trials = responses["n_trials"] if "n_trials" in responses else pd.Series(1.0, index=responses.index)
-        score, trial_count = responses["score"].to_numpy(dtype=float), trials.to_numpy(dtype=float)
+        sizes = (len(responses[name].cat.categories) for name in ("model", "item_id"))
+        kind = np.int32 if math.prod(sizes) <= MOST_SHORT else np.int64
+        models, model_index = _sorted_codes(responses["model"], kind)
+        items, item_index = _sorted_codes(responses["item_id"], kind)
+        score = responses["score"].to_numpy(dtype=float)
+        trial_count = responses["n_trials"].to_numpy(dtype=float) if "n_trials" in responses else _ones(len(score))
         facets = {name: Facet(*_sorted_codes(responses[name])) for name in FACETS if name in responses}
         costs = {name: responses[name].to_numpy(dtype=float) for name in COSTS if name in responses}
         conditions = [facet.codes for facet in facets.values()]
-        order = np.lexsort((*conditions, trial_count, score, item_index, model_index))
-        return cls(models, items, model_index, item_index, score, trial_count, facets, costs).rows(order)
+        laid_out = cls(models, items, model_index, item_index, score, trial_count, facets, costs)
+        if _in_order(model_index, item_index):
+            return laid_out
+        return laid_out.rows(np.lexsort((*conditions, trial_count, score, item_index, model_index)))
 
     def rows(self, keep: np.ndarray | slice) -> "Responses":
         """Return the chosen rows (index, mask or slice) over the same axes."""
@@ -106,8 +115,8 @@ class Responses:
             self,
             model_index=self.model_index[keep],
             item_index=self.item_index[keep],
-            score=self.score[keep],
-            n_trials=self.n_trials[keep],
+            score=(score := self.score[keep]),
+            n_trials=_ones(len(score)) if _is_ones(self.n_trials) else self.n_trials[keep],
             facets={name: replace(facet, codes=facet.codes[keep]) for name, facet in self.facets.items()},
             costs={name: values[keep] for name, values in self.costs.items()},
         )
@@ -116,6 +125,27 @@ class Responses:
         """Yield the rows, some at a time and always in the same order, over the same axes."""
         for start in range(0, len(self.score), ROWS_OF_A_BLOCK):
             yield self.rows(slice(start, start + ROWS_OF_A_BLOCK))
+
+    def model_parts(self, rows: int = ROWS_AT_ONCE) -> Iterator[tuple[int, "Responses"]]:
+        """Yield the answers of some models at a time, so that tables of models and items stay small.
+
+        Args:
+            rows: Answers in a part, where no model has more.
+
+        Returns:
+            Position of the first model of each part, and its answers over its own models and all items; one part where
+            rows are not sorted by model.
+        """
+        n_models, model = len(self.models), self.model_index
+        if len(model) <= rows or not (model[1:] >= model[:-1]).all():
+            yield 0, self
+            return
+        ends, first = np.searchsorted(model, np.arange(n_models + 1)), 0
+        while first < n_models:
+            last = max(int(np.searchsorted(ends, ends[first] + rows, side="right")) - 1, first + 1)
+            part = self.rows(slice(int(ends[first]), int(ends[last])))
+            yield first, replace(part, models=self.models[first:last], model_index=part.model_index - first)
+            first = last
 
     def dense(self) -> DenseResponses:
         """Return score sums and trial counts by model and item; repeats are pooled, weighted by their trials."""
@@ -138,6 +168,26 @@ class Responses:
         """Return the mean score of each model over all its trials; NaN for a model without answers."""
         trials, right = _sums(self.model_index, self.n_trials, self.score, len(self.models))
         return _mean(right, trials)
+
+
+def _ones(size: int) -> RowFloats:
+    """Return ones that take no memory."""
+    return np.broadcast_to(1.0, size)
+
+
+def _is_ones(trials: RowFloats) -> bool:
+    return len(trials) > 0 and trials.strides == (0,) and bool(trials[0] == 1.0)
+
+
+def _in_order(model: RowIndex, item: RowIndex) -> bool:
+    """Return whether rows are sorted by model and item, and no pair comes twice; some rows at a time."""
+    for start in range(0, len(model) - 1, ROWS_OF_A_BLOCK):
+        at, after = slice(start, start + ROWS_OF_A_BLOCK), slice(start + 1, start + 1 + ROWS_OF_A_BLOCK)
+        m, i = model[after], item[after]
+        m0, i0 = model[at][: len(m)], item[at][: len(i)]
+        if not ((m0 < m) | ((m0 == m) & (i0 < i))).all():
+            return False
+    return True
 
 
 def stated_confidence(responses: pd.DataFrame, study: str) -> tuple[pd.Series, str] | None:
@@ -164,6 +214,8 @@ def stated_confidence(responses: pd.DataFrame, study: str) -> tuple[pd.Series, s
 
 def _sums(place: RowIndex, trials: RowFloats, score: RowFloats, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Sum trials, and scores times trials, by place; without any row, numpy counts in whole numbers."""
+    if _is_ones(trials):
+        return np.bincount(place, minlength=size).astype(float), np.bincount(place, score, size).astype(float)
     return np.bincount(place, trials, size).astype(float), np.bincount(place, trials * score, size).astype(float)
 
 
@@ -291,8 +343,12 @@ def _positions(column: pd.Series, names: pd.Index) -> RowIndex:
     return names.get_indexer(column.cat.categories)[column.cat.codes.to_numpy()].astype(np.int64)
 
 
-def _sorted_codes(column: pd.Series) -> tuple[tuple[str, ...], RowIndex]:
-    """Return the sorted names of a categorical column and each row's position among them."""
-    used = column.cat.remove_unused_categories()
-    ordered = used.cat.set_categories(sorted(used.cat.categories))
-    return tuple(ordered.cat.categories), ordered.cat.codes.to_numpy().astype(np.int64)
+def _sorted_codes(column: pd.Series, kind: type[np.signedinteger] = np.int64) -> tuple[tuple[str, ...], RowIndex]:
+    """Return the sorted names that a categorical column uses, and each row's position among them."""
+    codes, categories = column.cat.codes.to_numpy(), column.cat.categories.to_numpy()
+    used = np.sort(pd.unique(codes))
+    used = used[used >= 0]
+    used = used[np.argsort(categories[used], kind="stable")]
+    position = np.full(len(categories) + 1, -1, kind)  # the last one is for cells without a value
+    position[used] = np.arange(len(used))
+    return tuple(map(str, categories[used])), position[codes]

@@ -1,5 +1,6 @@
 """The three tables of a study: which columns they have, and the checks that every one of them passes."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -135,6 +136,10 @@ TABLES: dict[TableName, TableSpec] = {
 }
 """The tables of a study (DESIGN: data model)."""
 
+KEYS_A_ROW, FEW_KEYS, ROWS_A_STEP = 8, 1 << 20, 1 << 20
+"""Possible keys for each row, or in all, up to which repeats are looked for by marks; rows marked at once."""
+_COPIES = int(pd.__version__.split(".")[0]) < 3
+"""Whether columns must be copied so that later changes of the caller's table do not reach a checked one."""
 IDENTIFIERS = ("model", "item_id", "rubric", "annotator", "benchmark", "task", *FACETS)
 """Columns that name something, in whichever table they occur."""
 MAY_BE_OPEN = ("effort", "judge", "run")
@@ -159,7 +164,8 @@ def validate(frame: pd.DataFrame, table: TableName, source: str) -> pd.DataFrame
         raise InputError(f"{source}: the table has no rows; check how it was written")
     frame = frame.set_axis([str(column) for column in frame.columns], axis="columns")
     require_columns(frame, spec, source)
-    frame = pd.DataFrame({column: _checked(frame[column], spec, source) for column in frame})
+    # pandas 3 copies what is shared once it is written to
+    frame = pd.DataFrame({column: _checked(frame[column], spec, source) for column in frame}, copy=_COPIES)
     if table == "items":
         _refuse_two_texts(frame, source)
     _refuse_duplicates(frame, [column for column in spec.key if column in frame], source)
@@ -212,7 +218,7 @@ def is_checked(frame: pd.DataFrame, table: TableName) -> bool:
         all(column in frame for column in spec.required)
         and all(isinstance(frame[column].dtype, pd.CategoricalDtype) for column in key)
         and all(_within(frame[name], *bounds) for name, bounds in spec.bounds.items() if name in frame)
-        and not frame.duplicated(key).any()
+        and not _has_repeats(frame, key)
     )
 
 
@@ -291,9 +297,24 @@ def _refuse_two_texts(frame: pd.DataFrame, source: str) -> None:
         )
 
 
+def _has_repeats(frame: pd.DataFrame, key: list[str]) -> bool:
+    """Return whether a key comes twice; where few keys are possible each is marked, which takes a byte a key."""
+    columns = [frame[name].cat for name in key if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    sizes = tuple(len(column.categories) for column in columns)
+    if len(columns) < len(key) or math.prod(sizes) > max(KEYS_A_ROW * len(frame), FEW_KEYS):
+        return bool(frame.duplicated(key).any())
+    codes, seen = [column.codes.to_numpy() for column in columns], np.zeros(math.prod(sizes), bool)
+    if any(code.min(initial=0) < 0 for code in codes):
+        return bool(frame.duplicated(key).any())
+    for start in range(0, len(frame), ROWS_A_STEP):
+        rows = [code[start : start + ROWS_A_STEP].astype(np.int64) for code in codes]
+        seen[np.ravel_multi_index(rows, sizes)] = True
+    return int(np.count_nonzero(seen)) < len(frame)
+
+
 def _refuse_duplicates(frame: pd.DataFrame, key: list[str], source: str) -> None:
-    repeated = frame.duplicated(key)
-    if repeated.any():
+    if _has_repeats(frame, key):
+        repeated = frame.duplicated(key)
         row = int(np.flatnonzero(repeated)[0])
         name = ", ".join(f"{column} '{shortened(str(frame[column].iloc[row]), LONGEST_NAME)}'" for column in key)
         raise InputError(

@@ -258,6 +258,7 @@ def _hold_out_rows(
         raise FitError(f"--holdout {share:g} is not a share of the answers; use a number between 0 and 1")
     rows = held_out_rows(len(responses.score), share, settings.seed)
     training, test = responses.rows(~rows), responses.rows(rows)
+    del responses  # of a large study there is no room for them beside their parts
     if not len(training.score) or not len(test.score):
         raise NothingHeldOutError(f"--holdout {share:g} leaves no answers to fit or to predict; use another share")
     meter = Meter()

@@ -366,7 +366,8 @@ def _log_likelihood(posterior: HasFloors, responses: Responses, parameters: Para
     model = positions(responses.models, posterior.models, "model")[responses.model_index]
     at = positions(responses.items, posterior.items, "item")[responses.item_index]
     logit = (ability[:, model] * slope[:, at]).sum(-1) + intercept[:, at]
-    row = (torch.from_numpy(values) for values in (responses.score, responses.n_trials, posterior.floor[at]))
+    columns = (responses.score, responses.n_trials, posterior.floor[at])
+    row = (torch.from_numpy(np.require(values, float, "W")) for values in columns)
     return log_likelihood_of(torch.from_numpy(logit), *row).numpy()
 
 

@@ -189,8 +189,9 @@ def _fit_and_sample(
 
 def _program(responses: Responses, start: IRTPosterior) -> Callable[[], None]:
     """The model: standard normal abilities, items around the population's mean, non-centred."""
-    rows = (torch.from_numpy(np.asarray(responses.model_index)), torch.from_numpy(np.asarray(responses.item_index)))
-    score, trials = torch.from_numpy(responses.score), torch.from_numpy(responses.n_trials * start.trial_weight)
+    rows = tuple(torch.from_numpy(index.astype(np.int64)) for index in (responses.model_index, responses.item_index))
+    score = torch.from_numpy(np.require(responses.score, float, "W"))
+    trials = torch.from_numpy(responses.n_trials * start.trial_weight)
     ceilings = np.ones_like(start.floor) if start.extras is None else start.extras.ceiling
     floor, ceiling = torch.from_numpy(start.floor)[rows[1]], torch.from_numpy(ceilings)[rows[1]]
     shape = (len(start.models), start.dims), start.item_mean.shape

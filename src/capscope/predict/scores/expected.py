@@ -4,6 +4,8 @@ They weigh the effects of a benchmark as labels do: the effect is likely at whic
 score.
 """
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from jaxtyping import Bool, Float
 from scipy.special import expit, ndtri
 
 from capscope.axes import ModelFloats
-from capscope.data import ArrowTable, as_frame, checked_columns, read_table
+from capscope.data import ArrowTable, as_frame, checked_columns, read_table, read_text
 from capscope.errors import InputError, first_few
 from capscope.fit import log_odds_of
 
@@ -21,6 +23,10 @@ DEFAULT_LEVEL = 0.8
 """Coverage of the bounds of a table without a column `level`."""
 SCALES = {"percent": 100.0, "share": 1.0, "ten": 10.0}
 """Top of each unit that has one."""
+NUMBER = r"\d+(?:\.\d+)?"
+ONE_NUMBER = re.compile(rf"(?:[^=]+=)?{NUMBER}%?")
+STATED = re.compile(rf"(?:(?P<benchmark>[^=]+)=)?(?P<score>{NUMBER}):(?P<lower>{NUMBER}):(?P<upper>{NUMBER})")
+"""A score with its bounds, and one without."""
 LEAST_SD = 0.05
 """Least standard deviation of an expected score, in log-odds."""
 
@@ -58,12 +64,13 @@ class ExpectedScores:
 
 
 def read_expected(
-    source: Path | pd.DataFrame | ArrowTable, models: tuple[str, ...], benchmarks: tuple[str, ...]
+    source: Path | str | pd.DataFrame | ArrowTable, models: tuple[str, ...], benchmarks: tuple[str, ...]
 ) -> pd.DataFrame:
     """Read expected scores: columns model, benchmark, score, lower, upper; optionally unit and level (0.8).
 
     Args:
-        source: A table as `capscope forecast --out` writes it, or its path.
+        source: A table as `capscope forecast --out` writes it, its path, that of what `--json` prints; or one score of
+            every model with its bounds, ``62:55:70`` or ``gsm8k=62:55:70``.
         models: Models that are predicted; others are left out.
         benchmarks: Benchmarks of the items to predict; others are left out.
 
@@ -74,7 +81,8 @@ def read_expected(
         InputError: The table is wrong, has scores without a top, or says nothing of these models and benchmarks.
     """
     source = as_frame(source)
-    table, name = (source, "expected scores") if isinstance(source, pd.DataFrame) else (read_table(source), str(source))
+    table, name = source if isinstance(source, pd.DataFrame) else _read(source, models, benchmarks), "expected scores"
+    name = name if isinstance(source, pd.DataFrame) else str(source)
     numbers: dict[str, tuple[float, float]] = dict.fromkeys(("score", "lower", "upper"), (-np.inf, np.inf))
     table = checked_columns(
         table, name, names=("model", "benchmark"), numbers=numbers, remedy="see 'capscope forecast'"
@@ -92,6 +100,27 @@ def read_expected(
     middle, lower, upper = (log_odds_of(shares[column].to_numpy().clip(1e-4, 1 - 1e-4)) for column in shares)
     sd = np.maximum((upper - lower) / (2 * ndtri((1 + level.to_numpy()) / 2)), LEAST_SD)
     return kept[["model", "benchmark"]].astype(str).assign(log_odds=middle, sd=sd)
+
+
+def _read(source: Path | str, models: tuple[str, ...], benchmarks: tuple[str, ...]) -> pd.DataFrame:
+    """Read a table, the cells of a forecast in JSON, or a score with bounds."""
+    path = Path(source)
+    if isinstance(source, str) and not path.is_file() and (stated := STATED.fullmatch(source.strip())):
+        name = stated["benchmark"] or (benchmarks[0] if len(benchmarks) == 1 else "")
+        if not name:
+            raise InputError(f"{source}: of which benchmark? write NAME={source}; there are {first_few(benchmarks)}")
+        row = {"benchmark": name} | {part: float(stated[part]) for part in ("score", "lower", "upper")}
+        return pd.DataFrame([{"model": model, **row} for model in models])
+    if isinstance(source, str) and not path.is_file() and ONE_NUMBER.fullmatch(source.strip()):
+        raise InputError(f"{source}: how sure is that? add the bounds of its 80 % interval, as in 62:55:70")
+    if path.suffix.lower() == ".json" and path.is_file() and (text := read_text(path)).lstrip().startswith("{"):
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"{path}: not JSON ({error}); give what 'capscope forecast --json' prints") from error
+        if isinstance(document, dict) and isinstance(document.get("cells"), list):
+            return pd.DataFrame(document["cells"])
+    return read_table(path)
 
 
 def expected_of(table: pd.DataFrame | None, benchmark: str, models: tuple[str, ...]) -> ExpectedScores | None:

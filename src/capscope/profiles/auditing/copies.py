@@ -19,15 +19,15 @@ TWINS, TWINS_BY_TEXT = 0.01, 0.0005
 """Prior share of items with a duplicate among the answers; smaller where texts are known and differ."""
 
 
-def copy_suspects(study: Study, fits: Fits, seed: int) -> list[Suspects]:
+def copy_suspects(study: Study, answers: "AnswerMarks | None", seed: int) -> list[Suspects]:
     """Find copies by text and, where models answered, by answers.
 
     Args:
         study: The study.
-        fits: Posterior and independent share of the models, by the items of each benchmark fitted.
+        answers: Marks of the models on the benchmarks fitted.
         seed: Seed of the search for neighbours.
     """
-    answers = _Marks(study, fits) if fits else None
+    answers = answers if answers is not None and answers.fits else None
     kinds: list[Suspects] = []
     pairs: set[tuple[str, str]] = set()
     described: set[str] = set()
@@ -63,7 +63,7 @@ def _same(ids: np.ndarray, texts: list[str], targets: np.ndarray) -> tuple[list[
     return rows, np.flatnonzero(first)
 
 
-def _near(study: Study, ids: np.ndarray, texts: list[str], answers: "_Marks | None", seed: int) -> list[Row]:
+def _near(study: Study, ids: np.ndarray, texts: list[str], answers: "AnswerMarks | None", seed: int) -> list[Row]:
     if len(texts) < FEWEST_TEXTS:
         return []
     near = nearest_texts(texts, seed)
@@ -91,11 +91,16 @@ def _with_places(study: Study, kind: str, rows: list[Row]) -> Suspects:
     return suspects(kind, ids, np.array([row[2] for row in rows], dtype=float), [row[3] for row in rows], place)
 
 
-class _Marks:
+class AnswerMarks:
     """Marks of the models on the items of fitted benchmarks, and the marks expected by the fits."""
 
-    def __init__(self, study: Study, fits: Fits) -> None:
-        responses = Responses.of(study)
+    def __init__(self, responses: Responses, fits: Fits) -> None:
+        """Lay out the marks.
+
+        Args:
+            responses: All answers.
+            fits: Posterior and independent share of the models, by the items of each benchmark fitted.
+        """
         self.fits = fits
         self.home = {item: (items, place) for items in fits for place, item in enumerate(items)}
         self.tables = {items: _tables(responses, items, posterior) for items, (posterior, _) in fits.items()}
@@ -128,7 +133,7 @@ class _Marks:
             for (a, b), e in zip(pairs[evidence > 0], evidence[evidence > 0], strict=True):
                 pair = (str(names[b]), str(names[a]))
                 share = TWINS_BY_TEXT if described.issuperset(pair) else TWINS
-                both = (known[a] * known[b]) > 0
+                both = known[a] & known[b]
                 if pair not in but and pair[::-1] not in but:
                     words = (
                         f"{int((right[a] == right[b])[both].sum())} of {int(both.sum())} answers the same,"
@@ -141,30 +146,32 @@ class _Marks:
 
 def _tables(
     responses: Responses, items: tuple[str, ...], posterior: IRTPosterior
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+) -> tuple[np.ndarray, np.ndarray, FloatArray]:
     """Return marks, a mask of the known ones, and expected marks, as tables (item, model of the fit)."""
-    table = responses.dense().score
-    at = np.nonzero(np.isfinite(table))
-    score = table[at]
-    model = pd.Index(posterior.models).get_indexer(pd.Index(responses.models))[at[0]]
-    item = pd.Index(items).get_indexer(pd.Index(responses.items))[at[1]]
-    inside = (item >= 0) & (model >= 0)
-    item, model = item[inside], model[inside]
+    model_at = pd.Index(posterior.models).get_indexer(pd.Index(responses.models))
+    item_at = pd.Index(items).get_indexer(pd.Index(responses.items))
     shape = (len(items), len(posterior.models))
-    right, known, chance = np.zeros(shape), np.zeros(shape), np.full(shape, 0.5)
-    right[item, model] = (score[inside] >= 0.5).astype(float)
-    known[item, model] = 1.0
-    chance[item, model] = posterior.probability(model, item)
+    right, known, chance = np.zeros(shape, bool), np.zeros(shape, bool), np.full(shape, 0.5)
+    for first, part in responses.model_parts():
+        table = part.dense().score
+        at = np.nonzero(np.isfinite(table))
+        score, model, item = table[at], model_at[first + at[0]], item_at[at[1]]
+        inside = (item >= 0) & (model >= 0)
+        item, model = item[inside], model[inside]
+        right[item, model] = score[inside] >= 0.5
+        known[item, model] = True
+        chance[item, model] = posterior.probability(model, item)
     return right, known, chance
 
 
 SLIP = 0.05
 """Probability that a model answers the same item differently the second time."""
-ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE, PAIRS_AT_ONCE = 1024, 256
+"""Items, and pairs of items, whose marks by all models are compared at a time."""
 
 
 def copy_evidence(
-    right: FloatArray, known: FloatArray, chance: FloatArray, pairs: np.ndarray, discount: float
+    right: np.ndarray, known: np.ndarray, chance: FloatArray, pairs: np.ndarray, discount: float
 ) -> FloatArray:
     """Log Bayes factor of each pair being one item asked twice, from how the models answered both.
 
@@ -172,38 +179,48 @@ def copy_evidence(
     that different answers are weak evidence against it.
 
     Args:
-        right: Marks (item, model).
-        known: 1 where there is an answer.
+        right: Marks (item, model), true or false.
+        known: Where there is an answer.
         chance: Expected chance of a right mark.
         pairs: Positions (pair, 2).
         discount: Effective share of independent models.
     """
-    one, other = pairs[:, 0], pairs[:, 1]
-    pass_again, fail_again = _log_again(chance[other])
-    again = np.where(right[other] > 0, pass_again, fail_again)
-    log_copy = np.where(right[one] == right[other], again, np.log(SLIP))
-    return np.logaddexp(discount * (known[one] * known[other] * log_copy).sum(axis=1), 0.0) - np.log(2)
+    sums = np.zeros(len(pairs))
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        one, other = pairs[start : start + PAIRS_AT_ONCE].T
+        pass_again, fail_again = _log_again(chance[other])
+        again = np.where(right[other], pass_again, fail_again)
+        log_copy = np.where(right[one] == right[other], again, np.log(SLIP))
+        sums[start : start + PAIRS_AT_ONCE] = ((known[one] & known[other]) * log_copy).sum(axis=1)
+    return np.logaddexp(discount * sums, 0.0) - np.log(2)
 
 
-def nearest_twins(right: FloatArray, known: FloatArray, chance: FloatArray) -> np.ndarray:
+def nearest_twins(right: np.ndarray, known: np.ndarray, chance: FloatArray) -> np.ndarray:
     """Find the most likely duplicate of each item, by answers alone.
 
     Args:
-        right: Marks (item, model).
-        known: 1 where there is an answer.
+        right: Marks (item, model), true or false.
+        known: Where there is an answer.
         chance: Expected chance of a right mark.
     """
-    passed, failed = (known * right).astype(np.float32), (known * (1 - right)).astype(np.float32)
-    pass_again, fail_again = (part.astype(np.float32) for part in _log_again(chance))
     slip = np.float32(np.log(SLIP))
-    if_passed, if_failed = passed * pass_again + failed * slip, failed * fail_again + passed * slip
+    if_passed, if_failed = np.empty(right.shape, np.float32), np.empty(right.shape, np.float32)
+    parts = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(right), ROWS_AT_ONCE)]
+    for rows in parts:
+        passed, failed = _passed_and_failed(right[rows], known[rows])
+        pass_again, fail_again = (part.astype(np.float32) for part in _log_again(chance[rows]))
+        if_passed[rows], if_failed[rows] = passed * pass_again + failed * slip, failed * fail_again + passed * slip
     nearest: list[np.ndarray] = []
-    for start in range(0, len(passed), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        evidence = passed[rows] @ if_passed.T + failed[rows] @ if_failed.T
+    for rows in parts:
+        start, (passed, failed) = rows.start, _passed_and_failed(right[rows], known[rows])
+        evidence = passed @ if_passed.T + failed @ if_failed.T
         evidence[np.arange(len(evidence)), start + np.arange(len(evidence))] = -np.inf
         nearest.append(evidence.argmax(axis=1))
     return np.concatenate(nearest)
+
+
+def _passed_and_failed(right: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (known & right).astype(np.float32), (known & ~right).astype(np.float32)
 
 
 def _log_again(chance: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -107,7 +107,11 @@ class Marks:
     """Right and wrong marks of models on items."""
 
     right: Float[np.ndarray, "item model"]
+    """In single precision, as all that is computed of them."""
     wrong: Float[np.ndarray, "item model"]
+    right_sum: Float[np.ndarray, " item"]
+    """Right marks of all models, in double precision."""
+    wrong_sum: Float[np.ndarray, " item"]
     discount: float
     """Effective share of independent models; related models repeat each other's answers."""
 
@@ -115,14 +119,19 @@ class Marks:
         """Log-likelihood of each item under each curve."""
         bounded = np.clip(chance, 1e-6, 1 - 1e-6)
         up, down = np.log(bounded).T.astype(np.float32), np.log1p(-bounded).T.astype(np.float32)
-        return self.discount * (self.right.astype(np.float32) @ up + self.wrong.astype(np.float32) @ down)
+        return self.discount * (self.right @ up + self.wrong @ down)
 
 
 def marks_of(responses: Responses, discount: float) -> Marks:
     """Count right and wrong marks as dense tables."""
-    table = responses.dense()
-    right, trials = table.right.T.astype(float), table.n_trials.T.astype(float)
-    return Marks(right, trials - right, discount)
+    shape = (len(responses.models), len(responses.items))
+    marks, sums = np.empty((2, *shape), np.float32), np.zeros((2, shape[1]))
+    for first, part in responses.model_parts():
+        table = part.dense()
+        for side, mark in enumerate((table.right, table.n_trials - table.right)):
+            marks[side, first : first + len(mark)] = mark
+            sums[side] = np.concatenate([sums[side, None], mark]).sum(axis=0)
+    return Marks(marks[0].T, marks[1].T, sums[0], sums[1], discount)
 
 
 SMOOTHING = 0.5
@@ -270,12 +279,13 @@ def item_kinds(
     falling, flat = (
         likelihoods(marks.log_likelihood(curves.chance)) for curves in (falling_curves(ability), flat_curves(ability))
     )
+    sums = marks.right_sum, marks.right_sum + marks.wrong_sum
+    del marks  # in a large study they take most of the room
     evidence = _Evidence(likelihoods(log_ordinary), keyed, np.log(_keyed_prior(floor)), (falling, flat))
     weights, chance, _ = _classified(evidence, _floor_law(evidence, floor))
     saturated, impossible = _extremes(evidence.ordinary.scaled * weights.ravel(), ordinary)
     sides = _halves(responses, ability)
-    right = marks.right.sum(axis=1)
-    return ItemKinds(responses.items, chance, saturated, impossible, right, right + marks.wrong.sum(axis=1), *sides)
+    return ItemKinds(responses.items, chance, saturated, impossible, *sums, *sides)
 
 
 def _classified(evidence: _Evidence, law: FloorLaw) -> tuple[Weights, FloatArray, float]:
@@ -351,6 +361,12 @@ def _extremes(joint: FloatArray, curves: CurveGrid) -> tuple[FloatArray, FloatAr
 
 
 def _halves(responses: Responses, ability: ModelAbilities) -> tuple[FloatArray, FloatArray]:
+    """Mean scores of the items among the better half of the models, and among the others."""
     better: ItemMask = ability.mean > np.median(ability.mean)
-    rows = better[responses.model_index]
-    return responses.rows(rows).item_means(), responses.rows(~rows).item_means()
+    sums = np.zeros((2, 2, len(responses.items)))
+    for part in responses.blocks():
+        side, item = (~better[part.model_index]).astype(int), part.item_index
+        for total, values in zip(sums, (part.n_trials * part.score, part.n_trials), strict=True):
+            np.add.at(total, (side, item), values)
+    means = np.divide(sums[0], sums[1], out=np.full(sums[0].shape, np.nan), where=sums[1] > 0)
+    return means[0], means[1]

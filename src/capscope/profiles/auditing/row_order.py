@@ -60,25 +60,43 @@ def alignment(responses: Responses, task: np.ndarray, reference: np.ndarray | No
         reference: Mask (model, task) of models whose answers measure the easiness of items; by default all.
     """
     labels, place = np.unique(task, return_inverse=True)
-    n_models, item = len(responses.models), responses.item_index
-    cell = responses.model_index * len(labels) + place[item]
-    counts = responses.n_trials * (1.0 if reference is None else reference.ravel()[cell])
-    right, trials = replace(responses, n_trials=counts).item_totals()
-    right, trials = right[item] - counts * responses.score, trials[item] - counts
+    counted_rows = responses
+    if reference is not None:
+        counts = responses.n_trials * reference[responses.model_index, place[responses.item_index]]
+        counted_rows = replace(responses, n_trials=counts)
+    totals = counted_rows.item_totals()
+    both = zip(responses.model_parts(), counted_rows.model_parts(), strict=True)
+    parts = [_aligned(part, counts.n_trials, totals, (place, len(labels))) for (_, part), (_, counts) in both]
+    slope, variance, ability = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return Alignment(responses.models, tuple(map(str, labels)), slope, variance, ability)
+
+
+def _aligned(
+    responses: Responses, counts: RowFloats, totals: tuple[FloatArray, FloatArray], tasks: tuple[np.ndarray, int]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Slopes, their variances and abilities (model, task) of some models.
+
+    Args:
+        responses: Their responses.
+        counts: Trials of each row that measure the easiness of items.
+        totals: Sums of scores, and trials, of each item, over all models.
+        tasks: Position of each item's task, and the number of tasks.
+    """
+    (place, n_tasks), item = tasks, responses.item_index
+    score, weighted = responses.score, responses.n_trials
+    cell = responses.model_index * n_tasks + place[item]
+    right, trials = totals[0][item] - counts * score, totals[1][item] - counts
     easy = logit((right + 0.5) / (trials + 1))
-    size = n_models * len(labels)
-    weighted = responses.n_trials
-    sums = [np.bincount(cell, weighted * values, size) for values in (np.ones(len(cell)), easy, responses.score)]
+    size = len(responses.models) * n_tasks
+    sums = [np.bincount(cell, weighted * values, size) for values in (np.ones(len(cell)), easy, score)]
     answers = np.maximum(sums[0], 1)
     centred = easy - (sums[1] / answers)[cell]
     ability = logit((sums[2] + 0.5) / (answers + 1))
-    slope, variance = _slopes(cell, centred, (responses.score, weighted), ability)
+    slope, variance = _slopes(cell, centred, (score, weighted), ability)
     known = np.bincount(cell, minlength=size) >= FEWEST_ITEMS
-    shape = (n_models, len(labels))
     slope, variance = np.where(known, slope, np.nan), np.where(known, variance, np.nan)
-    return Alignment(
-        responses.models, tuple(map(str, labels)), slope.reshape(shape), variance.reshape(shape), ability.reshape(shape)
-    )
+    shape = (len(responses.models), n_tasks)
+    return slope.reshape(shape), variance.reshape(shape), ability.reshape(shape)
 
 
 def _slopes(

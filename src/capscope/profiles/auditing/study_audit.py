@@ -10,7 +10,7 @@ from capscope.axes import AGENT_FACETS, FloatArray
 from capscope.data import Responses, Study, subjects_of
 from capscope.errors import InputError, counted
 from capscope.fit import IRTPosterior, IRTSettings, fit_irt, item_chance
-from capscope.profiles.auditing.copies import copy_suspects
+from capscope.profiles.auditing.copies import AnswerMarks, copy_suspects
 from capscope.profiles.auditing.findings import Audit, Suspects, make_audit, suspects
 from capscope.profiles.auditing.item_curves import ItemKinds, ModelAbilities, item_kinds
 from capscope.profiles.auditing.row_order import rows_out_of_step, step_suspects
@@ -60,6 +60,7 @@ def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) 
     kinds: list[Suspects] = []
     notes: list[str] = []
     fits: list[BenchmarkFit] = []
+    marks: AnswerMarks | None = None
     if study.responses is not None:
         study, _ = subjects_of(study, AGENT_FACETS)
     if study.responses is None:
@@ -70,11 +71,16 @@ def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) 
         if len(responses.models) < FEWEST_MODELS:
             notes.append(f"{counted(len(responses.models), 'model')} answered; keys and order need {FEWEST_MODELS}")
         else:
+            every = responses
             step = step_suspects(responses, places, settings.rate)
-            responses = responses.rows(~rows_out_of_step(step, responses, places))
+            astray = rows_out_of_step(step, responses, places)
+            responses = responses.rows(~astray) if astray.any() else responses
             fits = _fits(study, responses, places, settings.seed)
             kinds += [step.suspects, *_item_suspects(fits)]
-    kinds += copy_suspects(study, {one.kinds.items: (one.posterior, one.discount) for one in fits}, settings.seed)
+            marks = AnswerMarks(every, {one.kinds.items: (one.posterior, one.discount) for one in fits})
+            del every
+        del responses  # what follows needs the marks alone
+    kinds += copy_suspects(study, marks, settings.seed)
     kinds += level_suspects(study, settings.seed)
     return make_audit(kinds, settings.rate, tuple(notes))
 
@@ -113,11 +119,14 @@ def _restricted(responses: Responses, items: np.ndarray) -> Responses:
     """Return the answers to some items, over the models that answered any of them."""
     place = np.full(len(responses.items), -1)
     place[items] = np.arange(len(items))
-    part = responses.rows(place[responses.item_index] >= 0)
-    used, model = np.unique(part.model_index, return_inverse=True)
-    models = tuple(responses.models[m] for m in used)
+    part = responses if (place >= 0).all() else responses.rows(place[responses.item_index] >= 0)
+    used = np.bincount(part.model_index, minlength=len(responses.models)) > 0
+    if used.all() and len(items) == len(place) and (np.diff(items) > 0).all():
+        return part
+    models = tuple(responses.models[m] for m in np.flatnonzero(used))
     ids = tuple(responses.items[i] for i in items)
-    return replace(part, models=models, items=ids, model_index=model, item_index=place[part.item_index])
+    at = (np.cumsum(used) - 1)[part.model_index]
+    return replace(part, models=models, items=ids, model_index=at, item_index=place[part.item_index])
 
 
 def independent_share(posterior: IRTPosterior, responses: Responses) -> float:
@@ -126,18 +135,21 @@ def independent_share(posterior: IRTPosterior, responses: Responses) -> float:
     With residual correlations ``c`` it is ``1 / (1 + (M - 1) mean c^2)``, chance correlations taken off; it is 1 for
     models that share nothing but ability, and near ``1 / M`` for M copies of one model.
     """
-    score = responses.dense().score
-    model, item = np.nonzero(np.isfinite(score))
-    chance = posterior.probability(model, item)
-    residual = np.zeros(score.shape, np.float32)
-    spread = np.sqrt(np.maximum(chance * (1 - chance), 1e-4))
-    residual[model, item] = np.clip((score[model, item] - chance) / spread, -5, 5)
+    residual = np.zeros((len(responses.models), len(responses.items)), np.float32)
+    for first, part in responses.model_parts():
+        score = part.dense().score
+        model, item = np.nonzero(np.isfinite(score))
+        chance = posterior.probability(first + model, item)
+        spread = np.sqrt(np.maximum(chance * (1 - chance), 1e-4))
+        residual[first + model, item] = np.clip((score[model, item] - chance) / spread, -5, 5)
     norm = np.maximum(np.linalg.norm(residual, axis=1), 1e-9)
     if len(norm) > len(responses.items):  # the squares of all correlations have the sum of those of the smaller product
         unit = residual / norm[:, None]
         total = float(((unit.T @ unit).astype(float) ** 2).sum())
     else:
-        total = float(((residual @ residual.T / np.outer(norm, norm)) ** 2).sum())
+        products = residual @ residual.T
+        products /= np.outer(norm, norm)
+        total = float(np.square(products, out=products).sum())
     squares = (total - len(norm)) / max(len(norm) * (len(norm) - 1), 1)
     beyond_chance = max(squares - 1 / len(responses.items), 0.0)
     return 1 / (1 + (len(norm) - 1) * beyond_chance)

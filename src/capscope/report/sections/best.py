@@ -106,7 +106,7 @@ def _answers(source: PageSource) -> dict[str, float]:
     if source.study is None or source.study.responses is None:
         return {}
     study = with_models_of(source.study, source.fit.posterior.models)
-    counts = study.require("responses")["model"].astype(str).value_counts()
+    counts = study.require("responses")["model"].value_counts()
     return {str(model): float(count) for model, count in counts.items()}
 
 
