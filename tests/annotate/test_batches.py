@@ -214,3 +214,23 @@ def test_rows_that_never_arrive_go_out_again_after_a_second_look(folder, script)
         assert "3 replies are missing" in first.problems[0]
         second = run.ask(server.url, batch="collect").report.fetched
         assert (second.pending, second.not_sent) == (0, 3)
+
+
+@pytest.mark.slow
+def test_the_probe_before_a_batch_is_paid_from_the_limit_and_asked_once(folder, script):
+    with ScriptedServer(script) as server:
+        poor = Run(folder, BatchAnnotator, prices=PRICES, max_usd=1e-6).ask(server.url)
+        assert "0 questions are sent" in str(poor.stop)
+        assert server.calls == [], "no room for the probe"
+        run = Run(folder, BatchAnnotator, prices=PRICES, max_usd=1.0)
+        assert run.ask(server.url).report.requests == 12
+        probes = [call for call in server.calls if call.path.endswith("/chat/completions")]
+        assert 1 <= len(probes) <= 3
+        assert all(row["body"]["response_format"]["type"] == "json_schema" for row in script.rows("batch-0"))
+        script.finish("batch-0")
+        run.ask(server.url, batch="collect")
+        with Ledger(run.options["ledger"]) as ledger:
+            assert ledger.spent() > 12 * 110 / 1e6, "the probe is on the bill"
+        run.ask(server.url)
+        again = [call for call in server.calls if call.path.endswith("/chat/completions")]
+        assert len(again) == len(probes), "what was learnt is kept"
