@@ -354,7 +354,7 @@ def add(
 
 
 def _print_sizes(bank: "Bank", out: Path, as_json: bool) -> None:
-    result = {
+    result: dict[str, object] = {
         "out": str(out),
         "n_items": len(bank.items),
         "n_models": len(bank.models),

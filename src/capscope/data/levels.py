@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from capscope.axes import LEVELS
 from capscope.data.columns import as_identifier, as_number, data_row, filled_cells
-from capscope.data.reading import parse_json, read_table, read_text
+from capscope.data.json_text import parse_json
+from capscope.data.reading import read_table, read_text
 from capscope.data.study import Study
 from capscope.data.tables import TABLES, require_columns
 from capscope.display import short_repr

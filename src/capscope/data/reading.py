@@ -1,7 +1,6 @@
 """Read tables from CSV, TSV, JSON lines or Parquet: text stays text, and every fault names its file and row."""
 
 import csv
-import json
 import re
 import sys
 import warnings
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.lib import ArrowException
 
+from capscope.data.json_text import json_lines, json_list
 from capscope.errors import InputError, first_few
 
 SUFFIXES = (".parquet", ".jsonl", ".csv", ".tsv", ".json")
@@ -308,7 +307,7 @@ def _unclosed_quote(text: str, separator: str) -> str:
 
 def _read_json(path: Path, text: str, *, lines: bool) -> pd.DataFrame:
     """Make a table of records; numbers with gaps between them stay the integers they are."""
-    records = _json_lines(path, text) if lines else _json_list(path, text)
+    records = json_lines(path, text) if lines else json_list(path, text)
     frame = pd.DataFrame(records, dtype=object)
     return frame.apply(_with_machine_numbers)
 
@@ -319,68 +318,6 @@ def _with_machine_numbers(column: pd.Series) -> pd.Series:
         return column if column.isna().any() else column.infer_objects()
     except OverflowError:
         return column
-
-
-def _json_lines(path: Path, text: str) -> list[dict[str, Any]]:
-    return [
-        _json_record(path, f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
-    ]
-
-
-def _json_record(path: Path, place: str, line: str) -> dict[str, Any]:
-    record = parse_json(path, line, place)
-    if not isinstance(record, dict):
-        raise InputError(f"{path}: {place} is not a JSON object; write one {{...}} per line")
-    return record  # pyright: ignore[reportUnknownVariableType]
-
-
-def _json_list(path: Path, text: str) -> list[dict[str, Any]]:
-    records = parse_json(path, text)
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise InputError(f"{path}: expected a JSON list of objects; write one object for each row")
-    return records  # pyright: ignore[reportUnknownVariableType]
-
-
-class _RepeatedKeyError(ValueError):
-    """An object of a JSON text has a key twice."""
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        raise _RepeatedKeyError(next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1))
-    return record
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats)
-
-
-def parse_json(path: Path, text: str, place: str = "") -> object:
-    """Parse JSON text.
-
-    Args:
-        path: Its file.
-        text: The JSON.
-        place: Where in the file; by default the line at fault is named.
-
-    Raises:
-        InputError: It is not JSON, has a key twice in one object, or holds half a character (a lone surrogate).
-    """
-    where = place or "its text"
-    try:
-        value = _DECODER.decode(text)
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        where = place or f"line {error.lineno}"
-        raise InputError(f"{path}: {where} is not JSON ({error.msg}); write it again") from error
-    except UnicodeEncodeError as error:
-        raise InputError(f"{path}: {where} holds half a character (a lone \\ud...); mend it") from error
-    except _RepeatedKeyError as error:
-        raise InputError(f"{path}: {where} has the key '{error}' twice in one object; keep one of them") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: {where} is not JSON that can be read; write it again") from error
-    return value
 
 
 def shipped(name: str) -> Path:

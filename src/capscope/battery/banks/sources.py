@@ -12,7 +12,8 @@ import pandas as pd
 from capscope.battery.banks.bank import Bank
 from capscope.data import ArrowTable, Study, checked_columns, read_table
 from capscope.data.formats import read_answers
-from capscope.data.reading import parse_json, read_text
+from capscope.data.json_text import parse_json
+from capscope.data.reading import read_text
 from capscope.errors import InputError
 from capscope.files import MANIFEST
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from capscope.data.formats.scored_log import as_object, as_objects, json_document, required, text_of
-from capscope.data.reading import parse_json
+from capscope.data.json_text import parse_json
 from capscope.errors import InputError, first_few
 
 ZSTANDARD = 93

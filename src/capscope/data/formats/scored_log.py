@@ -14,7 +14,8 @@ import pandas as pd
 from capscope.data.columns import as_number
 from capscope.data.formats.format import Paths, as_paths
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
-from capscope.data.reading import parse_json, read_text, require_file
+from capscope.data.json_text import parse_json
+from capscope.data.reading import read_text, require_file
 from capscope.data.tables import COSTS, TABLES
 from capscope.errors import InputError, counted, first_few, nearest
 
