@@ -15,11 +15,13 @@ from inspect import isgeneratorfunction
 from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintException
 from jaxtyping import AbstractArray, jaxtyped
 
 CACHE = ".checked-1.pyc"
+of_types = beartype(conf=BeartypeConf(violation_type=TypeError))
+"""Raises the kind of error that jaxtyping raises too."""
 
 
 def checked(function: Any) -> Any:
@@ -60,7 +62,7 @@ def _checks_of(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         hints = get_type_hints(function, include_extras=True)
         if not isgeneratorfunction(function) and not any(map(_holds_array, hints.values())):
-            return beartype(function)
+            return of_types(function)
     except (NameError, TypeError, BeartypeDecorHintException):  # a name for type checkers only: jaxtyping leaves it out
         pass
     return jaxtyped(function, typechecker=beartype)
