@@ -20,8 +20,8 @@ from beartype.roar import BeartypeDecorHintException
 from jaxtyping import AbstractArray, jaxtyped
 
 CACHE = ".checked-1.pyc"
-of_types = beartype(conf=BeartypeConf(violation_type=TypeError))
-"""Raises the kind of error that jaxtyping raises too."""
+BY_TYPE = beartype(conf=BeartypeConf(violation_type=TypeError))
+"""The checker of types alone; a violation is a `TypeError`, as it is with jaxtyping."""
 
 
 def checked(function: Any) -> Any:
@@ -62,7 +62,7 @@ def _checks_of(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         hints = get_type_hints(function, include_extras=True)
         if not isgeneratorfunction(function) and not any(map(_holds_array, hints.values())):
-            return of_types(function)
+            return BY_TYPE(function)
     except (NameError, TypeError, BeartypeDecorHintException):  # a name for type checkers only: jaxtyping leaves it out
         pass
     return jaxtyped(function, typechecker=beartype)

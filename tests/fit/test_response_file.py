@@ -94,9 +94,13 @@ def test_the_memory_allowed_decides_what_stays_on_disk(folder: Path, monkeypatch
     assert not fitting.stays_on_disk(table, StudyFitSettings())
     assert not fitting.stays_on_disk(table, StudyFitSettings(model="curves", memory_mb=TINY_MB))
     made: list[DiskStore] = []
-    monkeypatch.setattr(
-        "capscope.fit.cells.layout.DiskStore", lambda *parts: made.append(DiskStore(*parts)) or made[-1]
-    )
+
+    class Noted(DiskStore):
+        def __init__(self, *parts: object) -> None:
+            super().__init__(*parts)
+            made.append(self)
+
+    monkeypatch.setattr("capscope.fit.cells.layout.DiskStore", Noted)
     fit_folder(folder, StudyFitSettings(model="rasch", memory_mb=1e-4))
     assert {store.columns.size for store in made} == {len(Responses.of(Study.load(folder)).score)}
 
