@@ -6,6 +6,7 @@ from annotate.scripted import PRICES, Run, judge, level_of, settings, small_stud
 from capscope.annotate import BatchAnnotator, ChatAnnotator
 from capscope.data import Study
 from capscope.endpoint import BatchBook, BatchClient, Capability, Ledger, Question, Sampling, call_key
+from capscope.endpoint.account import Account
 from capscope.endpoint.messages import ChatRequest
 from capscope.errors import EndpointError
 from endpoint.batch_server import BatchScript
@@ -55,6 +56,25 @@ def test_open_batches_count_towards_a_limit_over_all_runs(folder, script):
         run.ask(server.url, batch="collect")
         with Ledger(run.options["ledger"]) as ledger:
             assert ledger.spent() == pytest.approx(12 * 110 / 1e6, rel=0.2), "now at what the replies cost"
+
+
+def test_a_batch_leaves_room_for_what_other_processes_have_in_flight(folder, script, tmp_path):
+    with ScriptedServer(script) as server:
+        free = Run(small_study(tmp_path / "free"), BatchAnnotator, prices=PRICES)
+        free.ask(server.url)
+        with Ledger(free.options["ledger"]) as ledger:
+            total = ledger.spent() * 1.001
+        run = Run(folder, BatchAnnotator, prices=PRICES, max_usd_total=total)
+        with Ledger(run.options["ledger"]) as other:
+            account = Account(other, total)
+            assert account.reserve(total * 5 / 12)
+            sent = run.ask(server.url)
+            assert sent.report.requests in (6, 7), "5 of 12 are in flight elsewhere"
+            assert "the next could exceed" in str(sent.stop)
+            account.settle(total * 5 / 12, 0.0)
+            assert other.spent() <= total * 7 / 12
+        rest = run.ask(server.url)
+        assert (sent.report.requests + rest.report.requests, rest.stop) == (12, None)
 
 
 def test_a_batch_reply_without_usage_stays_at_the_sum_set_aside(folder):

@@ -91,6 +91,7 @@ class BatchClient:
         sampling: Sampling,
         most_requests: int = MOST_REQUESTS,
         largest_usd: Callable[[Question], float | None] = lambda _: None,
+        on_recorded: Callable[[float], None] = lambda _: None,
     ) -> int:
         """Write the questions that have no reply and are in no batch into files, and return how many they are.
 
@@ -100,6 +101,7 @@ class BatchClient:
             sampling: How the model is to answer.
             most_requests: Requests in a file.
             largest_usd: Largest price of a question, which counts as spent until its reply is fetched; None unknown.
+            on_recorded: Called with the sum of these prices once a file of questions is in the ledger.
         """
         written = 0
         wanted = ((q, _line(q, capability, sampling)) for q in questions if self._book.wanted(q.key))
@@ -108,7 +110,9 @@ class BatchClient:
             path = self._folder / f"{local_id}.jsonl"
             write_bytes(path, b"".join(line for _, line in chunk))
             batch = Batch(local_id, str(path), None, None, "written", len(chunk), sampling.model)
-            self._book.record(batch, {question.key: largest_usd(question) for question, _ in chunk})
+            prices = {question.key: largest_usd(question) for question, _ in chunk}
+            self._book.record(batch, prices)
+            on_recorded(sum(price or 0.0 for price in prices.values()))
             written += len(chunk)
         return written
 

@@ -1,6 +1,7 @@
 """Annotator that asks a language model through batch jobs: submit now, collect later, with the same ledger."""
 
 import asyncio
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -139,10 +140,12 @@ class BatchAnnotator(ChatAnnotator):
             capability = asyncio.run(self._capability(ledger, budget))
             if capability is None:
                 return replace(_without_labels(job, Submitted(0, ())), stop=self._over(0))
-            fitting = _Fitting(self, budget.limit - budget.usd if budget.limit is not None else None)
+            fitting = _Fitting(self, budget)
             questions = fitting.of(self.wanted(job, ledger), BatchBook(ledger))
             price = self.largest_usd if self.settings.prices is not None else lambda _: None
-            written = client.write(questions, capability, self.sampling, largest_usd=price)
+            written = client.write(
+                questions, capability, self.sampling, largest_usd=price, on_recorded=fitting.give_back
+            )
             sent = Submitted(written, tuple(client.submit()))
             stop = self._over(written) if fitting.full else None
             return replace(_without_labels(job, sent), stop=stop)
@@ -184,11 +187,15 @@ class BatchAnnotator(ChatAnnotator):
 
 
 class _Fitting:
-    """Filter that passes questions while the sum of their largest prices is within a limit."""
+    """Filter that passes questions while the sum of their largest prices is within the limits of the run and ledger.
 
-    def __init__(self, annotator: BatchAnnotator, limit: float | None) -> None:
-        self._annotator, self._limit = annotator, limit
-        self._usd = 0.0
+    Under a limit that processes share, the price of a question is set aside in the ledger until the batch that holds it
+    is recorded there.
+    """
+
+    def __init__(self, annotator: BatchAnnotator, budget: Budget) -> None:
+        self._annotator, self._account = annotator, budget.account
+        self._left = budget.limit - budget.usd if budget.limit is not None else math.inf
         self.full = False
 
     def of(self, questions: Iterator[Any], book: BatchBook) -> Iterator[Question]:
@@ -196,11 +203,17 @@ class _Fitting:
             question = rating.question()
             if not book.wanted(question.key):
                 continue
-            self._usd += self._annotator.largest_usd(question)
-            if self._limit is not None and self._usd > self._limit:
+            usd = self._annotator.largest_usd(question)
+            self._left -= usd
+            if self._left < 0 or (self._account is not None and not self._account.reserve(usd)):
                 self.full = True
                 return
             yield question
+
+    def give_back(self, usd: float) -> None:
+        """Release what was set aside for questions that are recorded."""
+        if self._account is not None:
+            self._account.settle(usd, 0.0)
 
 
 def _without_labels(job: RatingJob, report: Submitted | BatchStates) -> Annotation:
