@@ -22,8 +22,9 @@ LIMIT = 4096
 
 
 @pytest.fixture
-def small_files():
-    """A file size limit, which a writer sees as a full disk does."""
+def small_files(monkeypatch):
+    """A file size limit, which a writer sees as a full disk does; no compiled module is written under it."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))

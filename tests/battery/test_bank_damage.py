@@ -60,7 +60,7 @@ def test_a_killed_save_or_a_full_disk_leaves_the_old_bank_or_the_new_one(folder:
         [sys.executable, "-c", PROGRAM, str(folder), str(KILLS)],
         capture_output=True,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         check=False,
     )
     assert "old" in shown.stdout, shown.stderr

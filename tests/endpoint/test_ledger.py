@@ -166,7 +166,11 @@ except OutputError as error:
 
 def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path):
     place = tmp_path / "l.sqlite"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     ended = subprocess.run(
         [sys.executable, "-c", FULL, str(place)], env=environment, capture_output=True, text=True, check=True
     )

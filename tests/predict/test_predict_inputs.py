@@ -1,5 +1,6 @@
 """`predict` takes studies, fits, folders, tables and texts; files of predictions are whole or not there."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -116,6 +117,7 @@ def test_a_full_disk_leaves_no_file_and_one_line(folder: Path, tmp_path: Path) -
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},  # a compiled module would be cut off too
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
     )
     assert ended.returncode == 1
