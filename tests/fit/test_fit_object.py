@@ -141,6 +141,7 @@ def test_a_manifest_with_values_of_other_kinds_is_refused(fits: dict[str, Fit], 
     damaged = (
         {"kind": ["irt"]},
         {"settings": whole["settings"] | {"engine": -0.0}},
+        {"settings": whole["settings"] | {"dims": "x"}},
         {"models": [1, *whole["models"][1:]]},
     )
     for change in damaged:

@@ -204,4 +204,7 @@ class StudyFitSettings:
         """
         # fits from before facets pooled the answers of each model
         known: dict[str, Any] = {"facets": FACETS_IGNORE, **stored}
+        for name in ("dims", "seed"):
+            if name in known and type(known[name]) is not int:
+                raise FitError(f"{name} '{known[name]}' is no whole number")
         return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})
