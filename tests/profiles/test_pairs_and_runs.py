@@ -151,7 +151,8 @@ def test_flips_beyond_chance_cover_the_truth(broken):
 def test_flips_cover_at_the_stated_rate(broken, repeats):
     changed, lost, error = flip_coverage(broken, repeats, 500)
     assert 0.92 <= changed <= 0.98
-    assert 0.92 <= lost <= 0.98
+    # where nothing was lost, bounds that are not below 0 miss on one side only: 97.5 % at a nominal 95 %
+    assert (0.92 <= lost <= 0.98) if broken else (0.955 <= lost <= 0.99)
     assert abs(error) < 4
 
 

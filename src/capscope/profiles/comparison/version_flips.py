@@ -56,10 +56,16 @@ class FlipShare:
     """Upper bound."""
 
     def at_least(self, least: float) -> "FlipShare":
-        """Return the share moved up to a number that it cannot lie below, with its bounds within 0 and 1."""
+        """Return the share raised to an estimate that it cannot lie below, with its bounds within 0 and 1.
+
+        Args:
+            least: The estimate. It has an error too: the upper bound is raised with the share, the lower one is not.
+        """
         value = max(self.value, least)
-        ends = (self.lower, self.upper, self.new_lower, self.new_upper)
-        return FlipShare(value, *(float(np.clip(end + value - self.value, 0, 1)) for end in ends))
+        raised = value - self.value
+        lower, new_lower = max(self.lower, 0.0), max(self.new_lower, 0.0)
+        upper, new_upper = (min(max(end + raised, value), 1.0) for end in (self.upper, self.new_upper))
+        return FlipShare(value, min(lower, value), upper, min(new_lower, value), new_upper)
 
 
 @dataclass(frozen=True)
