@@ -1,6 +1,7 @@
 """Joins between the tables of a study: share of matched items, and remarks on unusual data."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -202,7 +203,8 @@ def _same_but_for_the_provider(study: Study) -> list[str]:
     for model in [] if study.responses is None else sorted(map(str, study.responses["model"].unique())):
         by_name.setdefault(_plain_form(model.rsplit("/", 1)[-1]), []).append(model)
     groups = [names for names in by_name.values() if len({_plain_form(name) for name in names}) > 1]
-    alike = [" and ".join(names) for names in groups if not _share_an_item(study, names)]
+    sharing = _groups_with_a_common_item(study, groups) if groups else set[int]()
+    alike = [" and ".join(names) for number, names in enumerate(groups) if number not in sharing]
     if not alike:
         return []
     return [
@@ -213,10 +215,13 @@ def _same_but_for_the_provider(study: Study) -> list[str]:
     ]
 
 
-def _share_an_item(study: Study, models: list[str]) -> bool:
-    """Return whether two of these models answered one item, so that they are two models."""
-    rows = study.require("responses")[["model", "item_id"]].astype(str)
-    return bool(rows[rows["model"].isin(models)].drop_duplicates()["item_id"].duplicated().any())
+def _groups_with_a_common_item(study: Study, groups: Sequence[Sequence[str]]) -> set[int]:
+    """Return the numbers of the groups in which two models answered one item, so that they are two models."""
+    number = {model: place for place, models in enumerate(groups) for model in models}
+    responses = study.require("responses")
+    rows = responses.loc[responses["model"].isin(list(number)), ["model", "item_id"]].astype(str).drop_duplicates()
+    rows["group"] = rows["model"].map(number)
+    return set(rows["group"][rows.duplicated(["group", "item_id"])])
 
 
 def _is_named(frame: pd.DataFrame, column: str) -> bool:
@@ -366,4 +371,4 @@ def _has(study: Study, table: str) -> bool:
 
 
 def _ids(frame: pd.DataFrame) -> pd.Index:
-    return pd.Index(frame["item_id"].astype(str).unique())
+    return pd.Index(frame["item_id"].unique()).astype(str)
