@@ -18,7 +18,7 @@ from capscope.fit import CurvePosterior, Fit, HeldOut, IRTPosterior, NothingHeld
 from capscope.predict import predict
 from capscope.profiles import demand_profile
 from capscope.report.page import summarize, write_page
-from capscope.report.plain_values import Provenance, Summary, provenance_of
+from capscope.report.plain_values import Provenance, Summary, count, provenance_of
 from capscope.report.section import ItemPart, PageSource
 
 MOST_NAMED = 4
@@ -175,8 +175,8 @@ def _models(fit: Fit[Any]) -> str:
     design = fit.design
     if design is not None and len(design.names("model")) < len(fit.models):
         parts = [counted(len(design.names(factor)), factor) for factor in design.parts]
-        return f"{len(fit.models):,} agents ({', '.join(parts)})"
-    return f"{len(fit.models):,} {'model' if len(fit.models) == 1 else 'models'}"
+        return f"{count(len(fit.models))} agents ({', '.join(parts)})"
+    return f"{count(len(fit.models))} {'model' if len(fit.models) == 1 else 'models'}"
 
 
 def _benchmarks(study: Study | None, measured: str) -> str:
@@ -202,7 +202,7 @@ def _measured(fit: Fit[Any]) -> str:
     posterior = fit.posterior
     if isinstance(posterior, CurvePosterior):
         return f"{counted(len(posterior.dims), 'scale')} of demand"
-    return f"{len(posterior.items):,} items"
+    return f"{count(len(posterior.items))} items"
 
 
 def _study_facts(study: Study | None) -> list[tuple[str, str]]:
@@ -214,7 +214,7 @@ def _study_facts(study: Study | None) -> list[tuple[str, str]]:
         answers = study.responses["n_trials"].sum() if "n_trials" in study.responses else len(study.responses)
         models = study.responses["model"].nunique()
         items = study.responses["item_id"].nunique()
-        facts.append(("Answers in the study", f"{int(answers):,} by {models:,} models to {items:,} items"))
+        facts.append(("Answers in the study", f"{count(answers)} by {count(models)} models to {count(items)} items"))
     tables = [path for path in Path(study.name).glob("*") if path.is_file()]
     return [*facts, ("Study last changed", max(map(_day, tables)))] if tables else facts
 

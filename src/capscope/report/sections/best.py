@@ -69,7 +69,8 @@ def contest(models: tuple[str, ...], draws: FloatArray, level: float) -> Record:
     if len(rows) < 2:
         return {"best": rows[0], "next": None, "chance": None, "is_sure": True}
     one, two = draws[order[0]], draws[order[1]]
-    chance = float((one > two).mean() + 0.5 * (one == two).mean())
+    # a difference in all draws is no certainty: half a draw is left open
+    chance = min(float((one > two).mean() + 0.5 * (one == two).mean()), 1 - 0.5 / len(one))
     return {"best": rows[0], "next": rows[1], "chance": chance, "is_sure": chance >= SURE}
 
 
