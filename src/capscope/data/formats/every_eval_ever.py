@@ -1,11 +1,9 @@
 """Every Eval Ever 0.3: `UUID_samples.jsonl`, one line for each sample and metric, beside the aggregate `UUID.json`."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +26,19 @@ from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
     as_objects,
+    content_hash,
     json_document,
     log_files,
-    numbered_records,
     optional_list,
     optional_object,
+    records_once,
+    remark_on_copies,
     required,
     required_name,
     text_of,
 )
 from capscope.data.study import Study
-from capscope.errors import InputError, counted
+from capscope.errors import InputError
 
 SCHEMA_FAMILY = "0."
 """Versions of the schema that can be read."""
@@ -50,6 +50,8 @@ METRIC = Usual(
 """Main metrics of evaluations; where a file has none of them, its first one from 0 to 1."""
 AGGREGATE = frozenset(("schema_version", "evaluation_id", "evaluation_results"))
 """Keys of the file of aggregates beside the samples."""
+IDENTITY = ("model_id", "evaluation_name", "sample_id")
+"""Fields that tell a sample of a model from others."""
 ENDINGS = ("_samples.jsonl", "_instance_level.jsonl", ".jsonl")
 
 
@@ -171,18 +173,25 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
 
 
 def _without_copies(path: Path, notes: LogNotes) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read the lines; one that names its result and repeats another to the last character is no second trial."""
-    seen: set[bytes] = set()
-    copies = 0
-    for number, record in numbered_records(path):
-        digest = blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).digest()
-        if digest in seen and record.get("evaluation_result_id"):
-            copies += 1
-            continue
+    """Read the lines; one that repeats another to the last character is no second trial.
+
+    Lines that do not name their result may be of two metrics: they count as copies only where no two of one sample
+    differ.
+    """
+    records = list(records_once(path, notes.notes, lambda record: record.get("evaluation_result_id")))
+    nameless = [record for _, record in records if not record.get("evaluation_result_id")]
+    distinct = {content_hash(record) for record in nameless}
+    samples = {content_hash(*(record.get(name) for name in IDENTITY)) for record in nameless}
+    if not len(distinct) == len(samples) < len(nameless):
+        yield from records
+        return
+    notes.notes.append(remark_on_copies(path, len(nameless) - len(samples)))
+    seen: set[str] = set()
+    for number, record in records:
+        digest = content_hash(record)
+        if digest not in seen:
+            yield number, record
         seen.add(digest)
-        yield number, record
-    if copies:
-        notes.notes.append(f"{path.name}: {counted(copies, 'line', 'repeat')} another in full; each counts once")
 
 
 def _datasets_asked_once(lines: list[Line]) -> set[str]:
