@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,11 @@ from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
     as_objects,
-    content_hash,
     json_document,
     log_files,
     optional_list,
     optional_object,
     records_once,
-    remark_on_copies,
     required,
     required_name,
     text_of,
@@ -50,8 +48,6 @@ METRIC = Usual(
 """Main metrics of evaluations; where a file has none of them, its first one from 0 to 1."""
 AGGREGATE = frozenset(("schema_version", "evaluation_id", "evaluation_results"))
 """Keys of the file of aggregates beside the samples."""
-IDENTITY = ("model_id", "evaluation_name", "sample_id")
-"""Fields that tell a sample of a model from others."""
 ENDINGS = ("_samples.jsonl", "_instance_level.jsonl", ".jsonl")
 
 
@@ -151,7 +147,9 @@ class Line:
 def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> list[ScoredLog]:
     """Read one file: a log for each model and task in it."""
     scales = _scales(path)
-    lines = [_line(path, number, record, scales, model) for number, record in _without_copies(path, notes)]
+    # lines that do not name their result may be of two metrics with one score, so that none of them is a copy
+    records = records_once(path, notes.notes, lambda record: record.get("evaluation_result_id"))
+    lines = [_line(path, number, record, scales, model) for number, record in records]
     if not lines:
         raise InputError(f"{path}: the file is empty; check how it was written")
     same = _datasets_asked_once(lines)
@@ -170,28 +168,6 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
         log = logs.setdefault((line.model, task), ScoredLog(path, line.model, task=task))
         log.add(item_id, line.number, {line.metric: line.score})
     return list(logs.values())
-
-
-def _without_copies(path: Path, notes: LogNotes) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read the lines; one that repeats another to the last character is no second trial.
-
-    Lines that do not name their result may be of two metrics: they count as copies only where no two of one sample
-    differ.
-    """
-    records = list(records_once(path, notes.notes, lambda record: record.get("evaluation_result_id")))
-    nameless = [record for _, record in records if not record.get("evaluation_result_id")]
-    distinct = {content_hash(record) for record in nameless}
-    samples = {content_hash(*(record.get(name) for name in IDENTITY)) for record in nameless}
-    if not len(distinct) == len(samples) < len(nameless):
-        yield from records
-        return
-    notes.notes.append(remark_on_copies(path, len(nameless) - len(samples)))
-    seen: set[str] = set()
-    for number, record in records:
-        digest = content_hash(record)
-        if digest not in seen:
-            yield number, record
-        seen.add(digest)
 
 
 def _datasets_asked_once(lines: list[Line]) -> set[str]:
