@@ -36,7 +36,7 @@ def scratch_beside(target: Path) -> Path:
     host = f"{SCRATCH}{platform.node()}"
     for leftover in target.parent.glob(f"{glob.escape(host)}-*-*"):
         process = leftover.name.removeprefix(f"{host}-").split("-")[0]
-        if process.isdigit() and not _is_running(int(process)):
+        if process.isdigit() and not is_running(int(process)):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     return target.parent / f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
 
@@ -99,7 +99,8 @@ def finish_replacing(folder: Path) -> None:
     journal.unlink(missing_ok=True)
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Return whether a process of this machine is running, by its number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -152,6 +152,11 @@ class PublishedScores:
 def refuse_outside(score: float, benchmark: str, unit: str) -> None:
     """Refuse a score that its unit does not have.
 
+    Args:
+        score: The score, in the unit.
+        benchmark: Its benchmark, for the message.
+        unit: Name of the unit, a key of `LINKS`.
+
     Raises:
         InputError: It is no number, negative, or above the top.
     """

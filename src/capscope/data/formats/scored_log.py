@@ -72,7 +72,14 @@ class ScoredLog:
     def add(
         self, item_id: str, record: int, values: Mapping[str, object], measures: Mapping[str, float] | None = None
     ) -> None:
-        """Add a record: its scores by name, and its costs; a record without any score counts as not scored."""
+        """Add a record: its scores by name, and its costs; a record without any score counts as not scored.
+
+        Args:
+            item_id: Item of the record.
+            record: Number of the record in the file.
+            values: Scores by metric.
+            measures: Costs and other measures by column.
+        """
         self.records += 1
         for column, measure in (measures or {}).items():
             self.measures.setdefault(column, {})[record] = measure
@@ -283,7 +290,7 @@ def json_document(path: Path) -> object:
 
 
 def as_object(path: Path, value: object, place: str) -> dict[str, Any]:
-    """Return a JSON value that must be an object.
+    """Return a JSON value that must be an object; see `required` for path and place.
 
     Raises:
         InputError: It is not.
@@ -294,7 +301,7 @@ def as_object(path: Path, value: object, place: str) -> dict[str, Any]:
 
 
 def as_objects(path: Path, value: object, place: str) -> list[dict[str, Any]]:
-    """Return a JSON value that must be a list of objects.
+    """Return a JSON value that must be a list of objects; see `required` for path and place.
 
     Raises:
         InputError: It is not.
@@ -304,7 +311,7 @@ def as_objects(path: Path, value: object, place: str) -> list[dict[str, Any]]:
 
 
 def as_list(path: Path, value: object, place: str) -> list[Any]:
-    """Return a JSON value that must be a list.
+    """Return a JSON value that must be a list; see `required` for path and place.
 
     Raises:
         InputError: It is not.
@@ -315,7 +322,7 @@ def as_list(path: Path, value: object, place: str) -> list[Any]:
 
 
 def optional_object(path: Path, record: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
-    """Return a field that is an object where it is there; null and a missing field are an empty one.
+    """Return a field that is an object; an empty one where it is null or missing; see `required`.
 
     Raises:
         InputError: It is something else.
@@ -325,7 +332,7 @@ def optional_object(path: Path, record: Mapping[str, Any], name: str, place: str
 
 
 def optional_list(path: Path, record: Mapping[str, Any], name: str, place: str) -> list[Any]:
-    """Return a field that is a list where it is there; null and a missing field are an empty one.
+    """Return a field that is a list; an empty one where it is null or missing; see `required`.
 
     Raises:
         InputError: It is something else.
@@ -337,6 +344,12 @@ def optional_list(path: Path, record: Mapping[str, Any], name: str, place: str) 
 def required(path: Path, record: Mapping[str, Any], name: str, place: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return a field that a record must have.
 
+    Args:
+        path: The file, for the message.
+        record: The record.
+        name: Name of the field.
+        place: Place of the record in the file, for the message.
+
     Raises:
         InputError: It does not; the message names file and place.
     """
@@ -346,7 +359,7 @@ def required(path: Path, record: Mapping[str, Any], name: str, place: str) -> An
 
 
 def required_name(path: Path, record: Mapping[str, Any], name: str, place: str) -> str:
-    """Return a field that a record must have and that names something: text or a number.
+    """Return a field that a record must have and that names something: text or a number; see `required`.
 
     Raises:
         InputError: It is missing, or is something else.
