@@ -131,7 +131,7 @@ def _labels_sentence(scores: "JudgeScores", width: float) -> str:
     aim = f"intervals {100 * width:g} points wide"
     if not further:
         return f"How many labels give {aim} is not known: there are too few so far."
-    return f"{counted(sum(further), 'more label')} give {aim}, for {counted(len(further), 'model')} together."
+    return f"{counted(sum(further), 'more label', 'give')} {aim}, over {counted(len(further), 'model')}."
 
 
 @judge_app.command("evaluate")
