@@ -126,7 +126,7 @@ def annotate(
     codes = tuple(code.strip() for code in only.split(",") if code.strip())
     selection = Selection(rubrics=as_rubrics(rubrics), only=codes, limit=limit, shard=part)
     run = AnnotationRun(annotator=annotator, settings=settings, study=items, selection=selection, replace=replace)
-    run = run if distil is None else run.on_telling_items(distil)
+    run = run if distil is None else run.on_informative_items(distil)
     if plan:
         planned = run.plan()
         emit(planned.as_dict(), as_json, planned.as_text())
