@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.atomic import exclusive, flush, scratch_beside, swap, user_name
+from capscope.atomic import SCRATCH, discard, exclusive, flush, scratch_beside, swap, user_name
 from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
@@ -115,10 +115,11 @@ def whole_file(path: Path, *, force: bool = True, option: str = "--out") -> Gene
             if target.exists():
                 scratch.chmod(stat.S_IMODE(target.stat().st_mode))
             flush(scratch)
+            refuse_file(target, force=force, option=option)  # another process may have made it meanwhile
             scratch.replace(target)
             flush(target.parent)
         finally:
-            scratch.unlink(missing_ok=True)
+            discard(scratch)
 
 
 @contextmanager
@@ -142,15 +143,16 @@ def whole_folder(
         refuse_folder(target, force=force, what=what, holds=holds, option=option)
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = scratch_beside(target)
-        scratch.mkdir()
         try:
+            scratch.mkdir()
             yield scratch
             for path in scratch.rglob("*"):
                 flush(path)
-            swap(scratch, target)
+            refuse_folder(target, force=force, what=what, holds=holds, option=option)
+            swap(scratch, target, force=force)
             flush(target.parent)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            discard(scratch)
 
 
 def write_bytes(path: Path, content: bytes, *, force: bool = True, option: str = "--out") -> Path:
@@ -390,5 +392,8 @@ def as_output_error(path: Path, option: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
+        if any(part.startswith(SCRATCH) for part in path.parts):
+            raise  # the writer of the whole folder names the folder
+        # by its number, since libraries put the name of the scratch file into their words
+        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
         raise OutputError(f"{path}: cannot be written ({reason}); choose another {option}") from error
