@@ -4,12 +4,14 @@ import ctypes
 import errno
 import getpass
 import glob
+import hashlib
 import json
 import os
 import platform
 import shutil
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -36,7 +38,7 @@ def scratch_beside(target: Path) -> Path:
     host = f"{SCRATCH}{platform.node()}"
     for leftover in target.parent.glob(f"{glob.escape(host)}-*-*"):
         process = leftover.name.removeprefix(f"{host}-").split("-")[0]
-        if process.isdigit() and not _is_running(int(process)):
+        if process.isdigit() and not is_running(int(process)):
             _remove(leftover)
     return target.parent / f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
 
@@ -123,7 +125,8 @@ def _moves(journal: Path) -> list[tuple[Path, Path]]:
     raise OSError(errno.EINVAL, f"{journal.name} names other files or is damaged; remove it", str(journal))
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Return whether a process of this machine is running, by its number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -206,6 +209,12 @@ def user_name() -> str:
     with suppress(KeyError, OSError, ImportError):
         return getpass.getuser()
     return str(os.getuid())
+
+
+def lock_file(path: Path) -> Path:
+    """Return the lock of a file or folder: a file in the folder of temporary files, named by the path."""
+    name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return Path(tempfile.gettempdir()) / f"capscope-{user_name()}-{name}.lock"
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.atomic import SCRATCH, discard, exclusive, flush, scratch_beside, swap, user_name
+from capscope.atomic import SCRATCH, discard, exclusive, flush, lock_file, scratch_beside, swap
 from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
@@ -74,6 +73,10 @@ def refuse_folder(folder: Path, *, force: bool, what: str, holds: Callable[[str]
 
 def refuse_unwritable(path: Path, option: str = "--out") -> None:
     """Refuse a path whose nearest existing folder takes no new file.
+
+    Args:
+        path: File or folder to be written.
+        option: How the user named it, for the message.
 
     Raises:
         OutputError: The folder is read-only, or a file stands where a folder is needed.
@@ -156,30 +159,21 @@ def whole_folder(
 
 
 def write_bytes(path: Path, content: bytes, *, force: bool = True, option: str = "--out") -> Path:
-    """Write bytes to a file, whole or not at all.
-
-    Raises:
-        OutputError: See `whole_file`.
-    """
+    """Write bytes to a file, whole or not at all; see `whole_file` for the options and what is raised."""
     with whole_file(path, force=force, option=option) as scratch:
         scratch.write_bytes(content)
     return path
 
 
 def write_text(path: Path, text: str, *, force: bool = True, option: str = "--out") -> Path:
-    """Write UTF-8 text to a file, whole or not at all.
-
-    Raises:
-        OutputError: See `whole_file`.
-    """
+    """Write UTF-8 text to a file, whole or not at all; see `whole_file` for the options and what is raised."""
     return write_bytes(path, text.encode("utf-8"), force=force, option=option)
 
 
 def write_json(path: Path, value: object, *, force: bool = True, indent: int = 2, option: str = "--out") -> Path:
-    """Write a plain value as JSON, whole or not at all.
+    """Write a plain value as JSON, whole or not at all; see `whole_file` for the options and what is raised.
 
     Raises:
-        OutputError: See `whole_file`.
         ValueError: The value holds NaN or infinity.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
@@ -374,8 +368,7 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
     Raises:
         OutputError: Another process holds the lock for longer.
     """
-    name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
-    lock = Path(tempfile.gettempdir()) / f"capscope-{user_name()}-{name}.lock"
+    lock = lock_file(path)
     with ExitStack() as stack:
         try:
             stack.enter_context(exclusive(lock, seconds))
@@ -388,12 +381,19 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
 
 @contextmanager
 def as_output_error(path: Path, option: str) -> Generator[None]:
-    """Turn what the system refuses into one line that names the path."""
+    """Turn an error of the operating system into one line that names the path.
+
+    Args:
+        path: What is written.
+        option: How the user named it, for the message.
+
+    Raises:
+        OutputError: The system refuses to write.
+    """
     try:
         yield
     except OSError as error:
         if any(part.startswith(SCRATCH) for part in path.parts):
             raise  # the writer of the whole folder names the folder
-        # by its number, since libraries put the name of the scratch file into their words
         reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
         raise OutputError(f"{path}: cannot be written ({reason}); choose another {option}") from error

@@ -206,6 +206,10 @@ def _given(values: dict[str, object]) -> tuple[str, ...]:
 def confirm_plan(plan: "AnnotationPlan", yes: bool) -> None:
     """Ask for confirmation of the cost on a terminal; without a terminal it counts as refused.
 
+    Args:
+        plan: Plan with its cost.
+        yes: Whether the user agreed beforehand.
+
     Raises:
         ConfirmationNeeded: The estimated cost is above the limit and was not confirmed.
     """

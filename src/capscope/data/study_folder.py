@@ -43,7 +43,12 @@ def refuse_overwriting(folder: Path, *, force: bool) -> None:
 
 
 def keep_models(folder: Path, successor: Path) -> None:
-    """Copy the user's table about the models into the folder that takes the place of a study."""
+    """Copy the user's table about the models into the folder that takes the place of a study.
+
+    Args:
+        folder: The study.
+        successor: The folder that replaces it.
+    """
     for name in MODELS:
         if (folder / name).is_file():
             shutil.copy2(folder / name, successor / name)
@@ -73,7 +78,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def edited_files(folder: Path, manifest: dict[str, Any]) -> tuple[str, ...]:
-    """Return the files whose hash differs from the one in the manifest, or that are gone."""
+    """Return the files whose hash differs from the one in the manifest, or that are gone.
+
+    Args:
+        folder: The study.
+        manifest: Its manifest, with a hash of each file.
+    """
     recorded: dict[str, str] = manifest.get("sha256", {})
     return tuple(
         name
