@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -226,11 +226,50 @@ def numbered_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         InputError: A line is not a JSON object in UTF-8; the message names it.
     """
+    for number, line in _numbered_lines(path):
+        yield number, _record(path, number, line)
+
+
+def records_once(
+    path: Path, notes: list[str], told_apart: Callable[[dict[str, Any]], object] = bool
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read a file of JSON lines; a line that repeats another to the last character is no further trial.
+
+    Args:
+        path: The file.
+        notes: Gains a remark on the lines that are left out.
+        told_apart: Whether a record names what it belongs to, so that two trials cannot look the same; records that do
+            not are all returned.
+
+    Raises:
+        InputError: A line is not a JSON object in UTF-8; the message names it.
+    """
+    seen: set[bytes] = set()
+    copies = 0
+    for number, line in _numbered_lines(path):
+        record = _record(path, number, line)
+        digest = hashlib.blake2b(line.strip(), digest_size=16).digest()
+        if digest in seen and told_apart(record):
+            copies += 1
+            continue
+        seen.add(digest)
+        yield number, record
+    if copies:
+        notes.append(remark_on_copies(path, copies))
+
+
+def remark_on_copies(path: Path, copies: int, what: str = "line") -> str:
+    """Say how many records are left out because they repeat another in full."""
+    return f"{path.name}: {counted(copies, what, 'repeat')} another in full; each counts once"
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that hold something, with their numbers."""
     require_file(path)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.isspace():
-                yield number, _record(path, number, line)
+                yield number, line
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
