@@ -136,7 +136,12 @@ def past_answers(score: ModelItem) -> Float[np.ndarray, "past item"]:
 
 
 def labels_of(study: Study, items: tuple[str, ...]) -> pd.DataFrame:
-    """Return benchmark and task of each item; `all` where the study has none."""
+    """Return benchmark and task of each item; `all` where the study has none.
+
+    Args:
+        study: The study.
+        items: Ids, in the order wanted.
+    """
     if study.items is None:
         return pd.DataFrame({"benchmark": "all", "task": "all"}, index=range(len(items)))
     table = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))

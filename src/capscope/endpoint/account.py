@@ -86,7 +86,12 @@ class Account:
             await asyncio.sleep(LOOK_AGAIN)
 
     def settle(self, reserved: float, usd: float) -> None:
-        """Replace the reservation of a call by its cost."""
+        """Replace the reservation of a call by its cost.
+
+        Args:
+            reserved: Dollars set aside for the call.
+            usd: Dollars that it cost.
+        """
         self._in_flight = max(self._in_flight - reserved, 0.0)
         self._settled += usd
         self.update()

@@ -303,6 +303,12 @@ def bounded_http_client(largest: int, timeout: float) -> Any:  # noqa: ANN401 - 
     Args:
         largest: Bytes of an answer, unpacked.
         timeout: Seconds for one step of the transport.
+
+    Returns:
+        An asynchronous HTTP client.
+
+    Raises:
+        RedirectRefused: Raised by a call whose address redirects elsewhere, or too often.
     """
     import openai
 

@@ -118,7 +118,15 @@ def irt_settings(settings: StudyFitSettings) -> IRTSettings:
 
 
 def with_sources(study: Study, fit: Outcome[IRTPosterior]) -> Outcome[IRTPosterior]:
-    """Add advice on dimensions that go with the study's answer keys, or with families as models' names tell them."""
+    """Add advice on dimensions that coincide with the answer keys, or with model families as names show them.
+
+    Args:
+        study: The fitted study.
+        fit: Its fit.
+
+    Returns:
+        The fit with more advice in its status.
+    """
     posterior = fit.posterior
     tasks = targets = None
     if study.items is not None:

@@ -68,7 +68,12 @@ def row_posterior(fitted: FittedHierarchical, row: int) -> RowPosterior:
 
 
 def points_per_link(fitted: FittedHierarchical, middle: FloatArray) -> FloatArray:
-    """Return the derivative of scores, in points, by the link scale at values of the link scale."""
+    """Return the derivative of scores, in points, by the link scale at values of the link scale.
+
+    Args:
+        fitted: A fitted forecaster, whose link is used.
+        middle: Values on the link scale, last axis the benchmarks.
+    """
     step = 0.05
     return (fitted.link.from_link(middle + step) - fitted.link.from_link(middle - step)) / (2 * step)
 

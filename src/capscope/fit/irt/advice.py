@@ -27,7 +27,17 @@ NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 
 
 def advise(status: Status, posterior: IRTPosterior, answers: Answers, summary: ResponseSummary) -> Status:
-    """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
+    """Add advice to a status; pure noise changes its code to ``nothing-to-measure``.
+
+    Args:
+        status: Status of the engine.
+        posterior: The fitted posterior.
+        answers: The fitted answers.
+        summary: Totals of these answers.
+
+    Returns:
+        The status with more advice.
+    """
     advice = [*status.advice, *flat_rows(answers, summary), *_small(posterior), *_blocks(answers, summary)]
     advice += _clustered(posterior, answers, summary)
     if not status.converged:

@@ -106,7 +106,15 @@ class AnswerMarks:
         self.tables = {items: _tables(responses, items, posterior) for items, (posterior, _) in fits.items()}
 
     def evidence(self, ids: np.ndarray, others: np.ndarray) -> FloatArray:
-        """Log Bayes factor of each pair being one item; 0 across benchmarks."""
+        """Log Bayes factor of each pair being one item; 0 across benchmarks.
+
+        Args:
+            ids: First item of each pair.
+            others: Second item of each pair.
+
+        Returns:
+            Log Bayes factors, shape (pair,).
+        """
         result = np.zeros(len(ids))
         homes = [(self.home.get(str(one)), self.home.get(str(two))) for one, two in zip(ids, others, strict=True)]
         for items, (right, known, chance) in self.tables.items():

@@ -94,7 +94,15 @@ class AnsweredItems:
         return AnsweredItems(*(part[:, items] for part in parts))
 
     def chance(self, ability: ModelFloats, shift: ModelItem | float = 0.0) -> ModelItem:
-        """Chance of success at these abilities, with log-odds shifted."""
+        """Chance of success at these abilities, with log-odds shifted.
+
+        Args:
+            ability: Abilities, shape (model,).
+            shift: Log-odds added, shape (model, item) or one number.
+
+        Returns:
+            Chances of success, shape (model, item), above the items' floors.
+        """
         return self.floor + (1 - self.floor) * expit(ability[:, None] * self.slope + self.intercept + shift)
 
     def gradient(self, chance: ModelItem) -> ModelItem:

@@ -58,7 +58,16 @@ LEAST_SHOWN = 0.1
 
 
 def make_audit(suspects: list[Suspects], rate: float, notes: tuple[str, ...]) -> Audit:
-    """Rank suspects, and list the most probable of each kind up to the rate of false discoveries."""
+    """Rank suspects, and list the most probable of each kind up to the rate of false discoveries.
+
+    Args:
+        suspects: Suspects of each kind, with probabilities.
+        rate: Expected share of false discoveries among those listed.
+        notes: Limitations of the audit.
+
+    Returns:
+        The audit.
+    """
     parts: list[pd.DataFrame] = []
     for one in suspects:
         if len(one.table):
@@ -79,7 +88,18 @@ def _blank() -> pd.DataFrame:
 
 
 def suspects(kind: str, ids: np.ndarray, probability: FloatArray, evidence: list[str], place: pd.DataFrame) -> Suspects:
-    """Collect suspects of one kind; `place` holds the benchmark and task of each, and `other` where there is one."""
+    """Collect suspects of one kind in a table.
+
+    Args:
+        kind: Kind of finding.
+        ids: Items or models.
+        probability: Probability that each one is what it is suspected to be.
+        evidence: One sentence for each.
+        place: Benchmark and task of each, and ``other`` where there is one.
+
+    Returns:
+        The suspects.
+    """
     table = place.reset_index(drop=True).assign(id=ids, probability=probability, evidence=evidence)
     if "other" not in table:
         table["other"] = ""

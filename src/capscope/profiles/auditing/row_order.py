@@ -76,11 +76,8 @@ def _aligned(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Slopes, their variances and abilities (model, task) of some models.
 
-    Args:
-        responses: Their responses.
-        counts: Trials of each row that measure the easiness of items.
-        totals: Sums of scores, and trials, of each item, over all models.
-        tasks: Position of each item's task, and the number of tasks.
+    `counts` are the trials of each row that measure the easiness of items, `totals` the sums of scores and of trials of
+    each item over all models, `tasks` the position of each item's task and the number of tasks.
     """
     (place, n_tasks), item = tasks, responses.item_index
     score, weighted = responses.score, responses.n_trials
@@ -314,7 +311,13 @@ def step_suspects(responses: Responses, places: Places, rate: float) -> StepFind
 
 
 def rows_out_of_step(findings: StepFindings, responses: Responses, places: Places) -> ItemMask:
-    """Mask of the rows that are assigned to the wrong items."""
+    """Mask of the rows that are assigned to the wrong items.
+
+    Args:
+        findings: Models and tasks whose answers are assigned to the wrong items.
+        responses: All answers.
+        places: Task of each item.
+    """
     if not len(findings.cells):
         return np.zeros(len(responses.score), bool)
     tasks, task = np.unique(places.task, return_inverse=True)

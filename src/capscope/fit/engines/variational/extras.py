@@ -67,7 +67,15 @@ class _ExtraSums:
 
 
 def start_extras(score_model: ScoreModel, items: Gaussians) -> ExtrasState:
-    """Extras of all items at the centre of their prior."""
+    """Extras of all items at the centre of their prior.
+
+    Args:
+        score_model: Score model, whose `start` gives the priors of its extras.
+        items: Gaussians of the items' slopes and intercepts.
+
+    Returns:
+        Extras at the centres of their priors, shape (item, extra), without uncertainty.
+    """
     priors = score_model.start()
     mean = torch.stack([prior.start.to(items.mean.device).expand(len(items.mean)) for prior in priors], 1)
     return ExtrasState(Gaussians(mean, torch.diag_embed(torch.zeros_like(mean))), priors, torch.zeros_like(items.cov))

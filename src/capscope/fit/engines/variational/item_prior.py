@@ -97,7 +97,16 @@ def make_design(features: np.ndarray | None, n_items: int) -> Design:
 
 
 def start_prior(intercept: Float[Tensor, " param"], cov: Float[Tensor, "param param"], design: Design) -> ItemPrior:
-    """Prior without effects of features."""
+    """Prior without effects of features.
+
+    Args:
+        intercept: Prior mean of each item parameter.
+        cov: Prior covariance of the item parameters.
+        design: Item features, whose effects start at 0.
+
+    Returns:
+        The prior before the first sweep.
+    """
     weight = intercept.new_zeros(len(intercept), design.features.shape[1])
     ridge = intercept.new_full((len(intercept),), float(max(1, len(design.features)) ** 0.5))
     return ItemPrior(intercept, weight, cov, ridge)
@@ -234,7 +243,15 @@ class AbilityPopulation:
 
     @staticmethod
     def standard(dims: int, device: torch.device | None = None) -> "AbilityPopulation":
-        """N(0, I), the population that sets the scale of a fit."""
+        """N(0, I), the population that sets the scale of a fit.
+
+        Args:
+            dims: Number of dimensions.
+            device: Device of the tensors; None for the default one.
+
+        Returns:
+            Mean 0 and covariance I.
+        """
         return AbilityPopulation(
             torch.zeros(dims, dtype=torch.float64, device=device), torch.eye(dims, dtype=torch.float64, device=device)
         )
