@@ -206,8 +206,8 @@ class Bank:
         if apart and np.sqrt((slopes**2).sum(axis=1).mean()) > NO_SLOPE:
             return ()
         return (
-            "the items tell no past models apart, so that abilities have no unit: their numbers are the prior's; add"
-            " models that differ",
+            "the past models do not differ on these items, so that abilities have no unit: their numbers are the"
+            " prior's; add models that differ",
         )
 
     def ability_prior(self) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, "dim dim"]]:

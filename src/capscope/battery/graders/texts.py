@@ -8,7 +8,7 @@ from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Grade
 from capscope.battery.graders.letters import plain
 from capscope.battery.graders.quantities import normalised, read_quantity
 
-NEAR = "the reply's words are partly those of the right answer; only a judge can tell"
+NEAR = "the reply's words are partly those of the right answer; only a judge can decide"
 REFUSALS = (
     "sorry|cannot|can't|can’t|unable|won't|will not|refuse|decline|as an ai|don't know|do not know|not sure|unknown"
     "|unclear|undetermined|not enough information|no answer|n/?a|idk|impossible to (?:say|tell)|would rather not"

@@ -172,7 +172,7 @@ def _item(run: PromptfooRun, result: dict[str, Any], place: str) -> tuple[str, L
     given = optional_object(run.path, result, "vars", place) or optional_object(run.path, test, "vars", place)
     checks = optional_list(run.path, test, "assert", f"{place}: testCase")
     if not given and not test:
-        raise InputError(f"{run.path}: {place} has neither 'vars' nor 'testCase', by which tests are told apart")
+        raise InputError(f"{run.path}: {place} has neither 'vars' nor 'testCase', which identify its test")
     digest = content_hash(given, checks)
     text = text_of(optional_object(run.path, result, "prompt", place).get("raw"))
     right = next((check.get("value") for check in checks if _is_answer(check)), None)
