@@ -32,7 +32,16 @@ NEWTON_STEPS = 30
 
 
 def logit_mean(ability: FloatArray, slope: FloatArray, intercept: FloatArray) -> FloatArray:
-    """Log-odds of success ``a . theta + d``; abilities and slopes share their last axis, the dimension."""
+    """Log-odds of success ``a . theta + d``; abilities and slopes share their last axis, the dimension.
+
+    Args:
+        ability: Abilities, shape (..., dim).
+        slope: Slopes, shape (..., dim).
+        intercept: Intercepts, in log-odds.
+
+    Returns:
+        Log-odds.
+    """
     return (ability * slope).sum(-1) + intercept
 
 
@@ -221,5 +230,13 @@ def curve_log_odds(midpoint: Number, slope: Number, level: Number) -> Number:
 
 
 def trapezoid_area(probability: FloatArray, grid: FloatArray) -> FloatArray:
-    """Area under curves given on a grid of levels, along the last axis."""
+    """Area under curves given on a grid of levels, along the last axis.
+
+    Args:
+        probability: Values of the curves, shape (..., level).
+        grid: Demand levels, shape (level,).
+
+    Returns:
+        Areas, in demand levels, shape (...,).
+    """
     return (np.diff(grid) * (probability[..., 1:] + probability[..., :-1]) / 2.0).sum(axis=-1)
