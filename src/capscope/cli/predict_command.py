@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from capscope.cli.options import Annotator, AsJson, Cluster, Embedder, Force, Level, Seed, StudyFolder
-from capscope.cli.output import emit, progress_bar, table_text, write_error
+from capscope.cli.output import emit, on_interrupt, progress_bar, table_text, write_error
 from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
@@ -228,7 +228,8 @@ def evaluate_assessors(
 
     if write is not None:
         refuse_prediction_file(write, force=force, option="--write")
-    with progress_bar(f"evaluating on held-out {split}") as progress, on_cluster(cluster):
+    kept = "" if resume is None else f"finished folds are kept in {resume}; run the same command again to go on"
+    with on_interrupt(kept), progress_bar(f"evaluating on held-out {split}") as progress, on_cluster(cluster):
         evaluation = evaluate(
             study,
             split,

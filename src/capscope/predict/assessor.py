@@ -233,7 +233,7 @@ class ChanceTable:
     """Standard deviation of its log-odds, as (model, item)."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Return the chances of the rows."""
+        """Return the chances of the rows; see `FittedAssessor.predict`."""
         return Chances.of(self.probability[model_index, item_index], self.sd[model_index, item_index])
 
 

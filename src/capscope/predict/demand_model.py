@@ -53,11 +53,11 @@ class FittedDemandModel:
         return self.posterior.log_odds(model_index, self.items, known, item_index)
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Predict chances of success; an item with answers is predicted with its own residual."""
+        """Predict chances; an item with answers is predicted with its own residual; see `FittedAssessor.predict`."""
         return as_chances(self.log_odds(model_index, item_index))
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> LogOddsParts:
-        """Split the log-odds of each row into ability, demands, text, task, benchmark and residual."""
+        """Split log-odds into ability, demands, text, task, benchmark and residual; see `ExplainingAssessor.parts`."""
         rows = model_index, self.items, self.known, item_index
         parts = LogOddsParts(self.posterior.part_names, self.posterior.parts(*rows), self.posterior.part_sd(*rows))
         # above a guessing floor, the log-odds of success are not those of knowing the answer
@@ -210,7 +210,12 @@ def demand_items(features: ItemFeatures, *, demands: bool, text: bool) -> Demand
 
 
 def reduced_text(features: ItemFeatures, dims: int = TEXT_DIMS) -> np.ndarray:
-    """Return the principal directions of the text vectors; no answers are used."""
+    """Return the principal directions of the text vectors; no answers are used.
+
+    Args:
+        features: Features of the items, with text vectors.
+        dims: Most dimensions of the result.
+    """
     vectors = features.need_text("this assessor")
     if vectors.shape[1] <= dims:
         return vectors

@@ -263,10 +263,10 @@ class _RatedLevels:
         notes: list[str] = []
         for mask, word in zip(masks, ("asked", "answered"), strict=True):
             rated = np.count_nonzero(~np.isnan(level[mask]), axis=0) > 0
-            idle = [rubric for rubric, keep in zip(rubrics, rated | ~useful, strict=True) if not keep]
+            unused = [rubric for rubric, keep in zip(rubrics, rated | ~useful, strict=True) if not keep]
             useful &= rated
-            if idle:
-                notes.append(f"rubrics left out, since no {word} item has a level on them: {first_few(idle)}")
+            if unused:
+                notes.append(f"rubrics left out, since no {word} item has a level on them: {first_few(unused)}")
         unknown = [] if items.demands is None else sorted(set(items.demands["rubric"].astype(str)) - set(rubrics))
         if unknown:
             notes.append(f"rubrics left out, since the study has no level on them: {first_few(unknown)}")

@@ -175,7 +175,14 @@ class OutOfFold:
 
 
 def prediction_table(layout: Layout, name: str, seed: int, predictions: OutOfFold) -> pd.DataFrame:
-    """Return one assessor's out-of-fold predictions as a table, one row for each answer that was tested."""
+    """Return one assessor's out-of-fold predictions as a table, one row for each answer that was tested.
+
+    Args:
+        layout: Answers and items of the evaluation.
+        name: Name of the assessor.
+        seed: Seed of the folds.
+        predictions: Its predictions out of fold.
+    """
     rows, responses = predictions.tested, layout.responses
     item, model = responses.item_index[rows], responses.model_index[rows]
     chances = predictions.chances.rows(rows)
