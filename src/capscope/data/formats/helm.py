@@ -198,7 +198,8 @@ def _without_failed(
         notes.unscored.append(
             f"{path.parent.name}: the request of {counted(len(lost), 'record')} failed, which is no answer: {first}"
         )
-    return {key: dict.fromkeys(values) if key in failed else values for key, values in merged.items()}
+    unscored: dict[Key, dict[str, object]] = {key: dict.fromkeys(merged[key]) for key in lost}
+    return {key: unscored.get(key) or values for key, values in merged.items()}
 
 
 def _described(path: Path, states: list[dict[str, Any]], run: str, method: str) -> dict[str, LoggedItem]:
@@ -296,8 +297,9 @@ def _mean(stat: dict[str, Any]) -> object:
     count, total = stat.get("count", 1), stat.get("sum")
     if not count:
         return None
-    reckoned = "mean" not in stat and type(count) is int and isinstance(total, int | float)
-    return total / count if reckoned else stat.get("mean")
+    if "mean" in stat or not isinstance(count, int) or not isinstance(total, int | float):
+        return stat.get("mean")
+    return total / count
 
 
 def _detect(head: Head) -> bool:
