@@ -529,3 +529,19 @@ def test_a_line_of_every_eval_ever_with_an_error_is_no_answer(write):
     assert "u_samples.jsonl: 1 line with an error, which is no answer: timeout" in report.notes
     costs = study.require("responses")[["tokens", "seconds"]]
     assert costs.fillna(-1).to_numpy().tolist() == [[15, -1], [-1, 2.5]]
+
+
+def test_an_archive_names_its_invalidated_samples_in_the_samples_alone(archive):
+    whole = [sample(1), sample(2, invalidation={"reason": "leak"})]
+    summaries = [sample(1), sample(2)]
+    members = [(f"samples/{each['id']}_epoch_1.json", each) for each in whole]
+    path = archive(("header.json", header(invalidated=True)), ("summaries.json", summaries), *members)
+    study, report = import_inspect(path)
+    assert scores(study) == {"t:1": 1}
+    assert "a.eval: 1 sample was invalidated; they are left out" in report.notes
+
+
+def test_an_empty_text_is_no_score(log):
+    study, report = import_inspect(log([sample(1, {"match": {"value": " "}}), sample(2, WRONG)]))
+    assert scores(study) == {"t:2": 0}
+    assert "1 record has no score; they are no responses" in report.notes

@@ -198,7 +198,7 @@ def _without_failed(
         notes.unscored.append(
             f"{path.parent.name}: the request of {counted(len(lost), 'record')} failed, which is no answer: {first}"
         )
-    unscored: dict[Key, dict[str, object]] = {key: dict.fromkeys(merged[key]) for key in lost}
+    unscored: dict[Key, dict[str, object]] = {key: {**dict.fromkeys(merged[key])} for key in lost}
     return {key: unscored.get(key) or values for key, values in merged.items()}
 
 
