@@ -140,7 +140,7 @@ class Line:
     """Name of the score."""
     score: object
     """The score as a rate."""
-    told_apart: bool
+    names_metric: bool
     """Whether the line names the result (metric) that it belongs to."""
     error: str
     """Message of an error, which left no answer to be scored."""
@@ -156,14 +156,14 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
     lines = [_line(path, number, record, scales, model) for number, record in records]
     if not lines:
         raise InputError(f"{path}: the file is empty; check how it was written")
-    same = _datasets_asked_once(lines)
+    same = _datasets_with_equal_samples(lines)
     seen: set[tuple[str, str]] = set()
     logs: dict[tuple[str, str], ScoredLog] = {}
     for line in lines:
         task = line.dataset if line.dataset in same else line.evaluation
         item_id = f"{task}:{line.sample}"
         items.describe(item_id, replace(line.item, task=task), path, f"line {line.number}")
-        if not line.told_apart and (line.model, item_id) in seen:
+        if not line.names_metric and (line.model, item_id) in seen:
             raise InputError(
                 f"{path}: line {line.number} scores item '{item_id}' again and has no evaluation_result_id; which"
                 " metric it is cannot be told"
@@ -180,7 +180,7 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
     return list(logs.values())
 
 
-def _datasets_asked_once(lines: list[Line]) -> set[str]:
+def _datasets_with_equal_samples(lines: list[Line]) -> set[str]:
     """Return data sets whose evaluations score the same samples, as those under several filters of answers do.
 
     Their samples are one item each, and their scores are to be chosen from. Hashes say which samples are the same.

@@ -205,8 +205,8 @@ def _joined_items(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | 
 def _plain(items: pd.DataFrame) -> pd.DataFrame:
     """Return items by id, without categories; default names of benchmark and task, which mean "unknown", are None."""
     frame = items.astype({"item_id": str}).set_index("item_id").astype(object)
-    unsaid = (frame["benchmark"] == DEFAULT_BENCHMARK) & (frame["task"] == DEFAULT_BENCHMARK)
-    frame.loc[unsaid, ["benchmark", "task"]] = None
+    unset = (frame["benchmark"] == DEFAULT_BENCHMARK) & (frame["task"] == DEFAULT_BENCHMARK)
+    frame.loc[unset, ["benchmark", "task"]] = None
     return frame
 
 

@@ -149,8 +149,8 @@ def _run_of(record: dict[str, Any], runs: list[EvalRun], named: dict[str, EvalRu
     name = record.get("run_id")
     if isinstance(name, str) and name in named:
         return named[name]
-    nameless = bool(runs) and not any(run is runs[-1] for run in named.values())
-    if new or not runs or (isinstance(name, str) and not nameless):
+    unnamed = bool(runs) and not any(run is runs[-1] for run in named.values())
+    if new or not runs or (isinstance(name, str) and not unnamed):
         runs.append(EvalRun())
     if isinstance(name, str):
         named[name] = runs[-1]
