@@ -14,7 +14,7 @@ from typing import Any
 
 from capscope.annotate.reply_objects import (
     OBJECT_START,
-    FoundObject,
+    ReplyObject,
     end_of_object,
     field_of,
     last_object,
@@ -130,18 +130,18 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
     if problem or answered is None or not isinstance(levels, dict):
         return {code: Parsed(None, "", problem or "the reply holds no object 'levels'") for code in codes}
     reasoning = _text(field_of(answered.fields or {}, "reasoning"))
-    others = [field_of(read_span(span, "levels") or {}, "levels") for span in answered.rivals]
-    rivals = [other for other in others if isinstance(other, dict)]
-    return {code: _joint_level(levels, rivals, code, reasoning) for code in codes}
+    others = [field_of(read_span(span, "levels") or {}, "levels") for span in answered.alternatives]
+    alternatives = [other for other in others if isinstance(other, dict)]
+    return {code: _joint_level(levels, alternatives, code, reasoning) for code in codes}
 
 
-def _joint_level(levels: dict[str, Any], rivals: Sequence[dict[str, Any]], code: str, reasoning: str) -> Parsed:
+def _joint_level(levels: dict[str, Any], alternatives: Sequence[dict[str, Any]], code: str, reasoning: str) -> Parsed:
     """Level of one rubric; none where another object directly before it states a different level."""
     value = field_of(levels, code)
     if value is None:
         return Parsed(None, reasoning, f"no level for {code}")
     parsed = _judged(field_of(value, "level") if isinstance(value, dict) else value, reasoning)
-    if any(as_level(field_of(rival, code)) not in (None, parsed.level) for rival in rivals):
+    if any(as_level(field_of(rival, code)) not in (None, parsed.level) for rival in alternatives):
         return Parsed(None, reasoning, "the reply names two levels")
     return parsed
 
@@ -229,7 +229,7 @@ def _judged(value: object, reasoning: str) -> Parsed:
     return Parsed(level, reasoning, "" if level is not None else f"'{str(value)[:40]}' is no level from 0 to 5")
 
 
-def _contradicts(level: int, parsed: FoundObject) -> bool:
+def _contradicts(level: int, parsed: ReplyObject) -> bool:
     """Whether the text after the object, or another object before it, states or begins to state a different level."""
     tail = RUN_ON.split(parsed.tail, maxsplit=1)[0]
     claims = {claim[1] for pattern in (LEVEL_CLAIM, TAKEN_BACK) for claim in pattern.finditer(tail)}
@@ -238,8 +238,8 @@ def _contradicts(level: int, parsed: FoundObject) -> bool:
     begun = OBJECT_START.search(tail)
     if begun is not None and end_of_object(tail, begun.start()) is None:
         return True
-    rivals = [read_span(span, "level") for span in parsed.rivals]
-    stated = [None if rival is None else field_of(rival, "level") for rival in rivals]
+    alternatives = [read_span(span, "level") for span in parsed.alternatives]
+    stated = [None if rival is None else field_of(rival, "level") for rival in alternatives]
     # an object in place of a level is the JSON schema of the prompt, repeated by the model
     return any(as_level(value) != level for value in stated if not isinstance(value, dict))
 
@@ -260,7 +260,7 @@ def _from_final_line(text: str) -> Parsed:
         return Parsed(None, "", "the reply holds neither the object nor the final sentence")
     last, level = stated[-1]
     after = "\n".join(lines[last + 1 :])
-    rivals = {value for place, value in stated if place > last - 3}
-    if re.search(r"\d|\blevel\b", after, re.IGNORECASE) or len(rivals) > 1:
+    alternatives = {value for place, value in stated if place > last - 3}
+    if re.search(r"\d|\blevel\b", after, re.IGNORECASE) or len(alternatives) > 1:
         return Parsed(None, "", "the reply names a level and then goes on about it")
     return Parsed(int(level), "\n".join(lines[:last]).strip(), "")

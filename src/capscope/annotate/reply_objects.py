@@ -29,31 +29,31 @@ LONGEST_LITERAL = 50_000
 
 
 @dataclass(frozen=True)
-class FoundObject:
+class ReplyObject:
     """The last object of a reply that holds a key."""
 
     fields: dict[str, Any] | None
     """Fields of the object; None where it is not valid JSON even after repair."""
     tail: str
     """Text after the object."""
-    rivals: tuple[str, ...]
+    alternatives: tuple[str, ...]
     """Texts of further objects with the same key directly before it, without a word between them."""
 
 
-def last_object(text: str, key: str) -> FoundObject | None:
+def last_object(text: str, key: str) -> ReplyObject | None:
     """Return the last top-level object of a text that has a key."""
     text = text[-LONGEST_ANSWER:]
     spans = _spans(text, key)
     if not spans:
         return None
-    rivals: list[str] = []
+    alternatives: list[str] = []
     for before, after in zip(reversed(spans[:-1]), reversed(spans[1:]), strict=True):
         between = text[before[1] : after[0]]
         if re.search(r"\w", between) and not OF_OTHERS.search(between):
             break
-        rivals.append(text[before[0] : before[1]])
+        alternatives.append(text[before[0] : before[1]])
     start, end = spans[-1]
-    return FoundObject(read_span(text[start:end], key), text[end:], tuple(rivals))
+    return ReplyObject(read_span(text[start:end], key), text[end:], tuple(alternatives))
 
 
 def _spans(text: str, key: str) -> list[tuple[int, int]]:
