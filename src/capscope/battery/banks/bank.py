@@ -40,7 +40,7 @@ KEPT_FILES = ("README.md", "harness_tasks.json")
 """Files beside the bank's own that stay when the bank is written again."""
 ALIKE, NO_SLOPE = 0.01, 0.05
 """Standard deviation of past models' abilities, and root-mean-square slope of the items in log-odds for a unit of
-ability, under which the items tell no models apart."""
+ability, under which the models count as equal."""
 REMEDY = "make one with 'capscope bank build'"
 
 Index = NDArray[np.integer]
