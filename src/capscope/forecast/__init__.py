@@ -7,6 +7,7 @@ from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
 from capscope.forecast.horizon import Horizons, HorizonSettings, time_horizons
 from capscope.forecast.links import LINKS
 from capscope.forecast.masks import HIDINGS, hidden_cells
+from capscope.forecast.scaling import ItemScaling, ScalingSettings, item_scaling, models_of_study
 from capscope.forecast.structure import ScoreStructure, forecast_structure
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
 from capscope.members import make_callable
@@ -15,6 +16,8 @@ __all__ = [
     "FORECASTERS",
     "HIDINGS",
     "LINKS",
+    "ItemScaling",
+    "ScalingSettings",
     "CellForecasts",
     "Forecast",
     "ForecastEvaluation",
@@ -31,6 +34,8 @@ __all__ = [
     "forecast",
     "forecast_structure",
     "hidden_cells",
+    "item_scaling",
+    "models_of_study",
     "published_scores",
     "score_change",
     "series_signal",

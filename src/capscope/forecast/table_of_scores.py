@@ -104,7 +104,7 @@ class PublishedScores:
         if name not in self.models:
             return None
         column = self.models[name].reindex(self.scores.index)
-        return _as_years(column) if name == "date" else pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+        return years_of(column) if name == "date" else pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
 
     def with_model(self, name: str, scores: dict[str, float], covariates: dict[str, object]) -> "PublishedScores":
         """Return the table with one more model, or with more scores of a model.
@@ -339,7 +339,7 @@ def model_dates(models: pd.DataFrame | ArrowTable | str | Path, names: list[str]
     table, _ = read_models(models, pd.Index(names))
     if "date" not in table:
         raise InputError("the table of models has no column of dates; call one 'date', with values like 2026-03")
-    return _as_years(table["date"])
+    return years_of(table["date"])
 
 
 def _units(wide: pd.DataFrame, stated: dict[str, str], where: str) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -383,8 +383,8 @@ def _number(cell: object, where: str) -> float:
     return number
 
 
-def _as_years(column: pd.Series) -> FloatArray:
-    """Dates as years with their fraction."""
+def years_of(column: pd.Series) -> FloatArray:
+    """Return dates as years with their fraction, NaN where there is none."""
     text = column.astype("string").str.strip().str.replace(r"^(\d{4})(-\d{2})?$", r"\1\2", regex=True)
     dates = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
     return (dates.dt.year + (dates.dt.day_of_year - 1) / 365.25).to_numpy(dtype=float, na_value=np.nan)
