@@ -1,6 +1,7 @@
 """The rules of the house, checked on the source: sizes, names, one writer, the public API in the examples."""
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -165,6 +166,58 @@ def test_examples_import_the_top_level_only(example: Path) -> None:
 def test_every_module_and_public_name_has_a_docstring() -> None:
     bare = [named(path) for path in modules() if not ast.get_docstring(parsed(path))]
     assert bare == []
+
+
+def test_every_exported_function_says_what_its_arguments_are() -> None:
+    """Of functions, and methods of classes, that a room exports; "see `X`" points at the method it implements."""
+    silent = [
+        f"{place}:{function.lineno} {function.name}"
+        for place, function in exported_functions()
+        if len(parameters(function)) > 1 and not re.search("Args:|[Ss]ee `", ast.get_docstring(function) or "")
+    ]
+    assert silent == []
+
+
+def exported_functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Functions, and public methods of classes, that the rooms export: by `__all__`, or by the stub of a lazy room."""
+    for init in SOURCE.glob("*/__init__.py"):
+        stub = init.with_suffix(".pyi")
+        for module, name in imports_of(stub if stub.exists() else init):
+            if not stub.exists() and name not in exported(init):
+                continue
+            path, node = definition(module, name)
+            for one in node.body if isinstance(node, ast.ClassDef) else [node]:
+                is_function = isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+                if is_function and one.name[0] != "_" and "overload" not in map(ast.unparse, one.decorator_list):
+                    yield named(path), one
+
+
+def imports_of(path: Path) -> list[tuple[str, str]]:
+    """Module and name of each name that a file imports from the package."""
+    package = ".".join(path.parent.relative_to(SOURCE.parent).parts)
+    sources = [
+        (f"{package}.{node.module}" if node.level else node.module or "", node.names)
+        for node in parsed(path).body
+        if isinstance(node, ast.ImportFrom)
+    ]
+    return [(module, alias.name) for module, names in sources if module.startswith("capscope.") for alias in names]
+
+
+def definition(module: str, name: str) -> tuple[Path, ast.AST]:
+    """Where a name is defined; an empty module where it is a constant or a module."""
+    path = SOURCE.parent.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for node in parsed(path).body:
+        if getattr(node, "name", "") == name:
+            return path, node
+    further = [source for source, imported in imports_of(path) if imported == name]
+    return definition(further[0], name) if further else (path, ast.Module([], []))
+
+
+def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """Names of the parameters, without `self` and `cls`."""
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return [one.arg for one in every if one.arg not in {"self", "cls"}]
 
 
 def test_no_two_test_files_share_a_name() -> None:

@@ -79,7 +79,12 @@ class Interrupted(CapscopeError):  # noqa: N818 - a stop that was asked for; not
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``' (did you mean "x"?)'`` when a known name is close to the given one, else nothing."""
+    """Return ``' (did you mean "x"?)'`` when a known name is close to the given one, else nothing.
+
+    Args:
+        name: The name that was given.
+        known: The names that exist.
+    """
     by_lower = {candidate.lower(): candidate for candidate in known}
     asked = str(name).lower()
     matches = get_close_matches(asked, list(by_lower), n=1, cutoff=0.6)
@@ -107,7 +112,12 @@ def refuse_absent_model(where: str, name: str, known: Iterable[str]) -> None:
 
 
 def first_few(names: Iterable[str], limit: int = 5) -> str:
-    """Return the first few names, comma separated, and how many more there are."""
+    """Return the first few names, comma separated, and how many more there are.
+
+    Args:
+        names: Names to list; long ones are shortened in the middle.
+        limit: Most names listed.
+    """
     listed = [shortened(visible(name), LONGEST_NAME) for name in names]
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
@@ -134,7 +144,12 @@ def plural(noun: str) -> str:
 
 
 def counted_names(names: Sequence[str], limit: int = 5) -> str:
-    """Return the first few names, each once; where files of several folders share one, also how many there are."""
+    """Return the first few names, each once; where files of several folders share one, also how many there are.
+
+    Args:
+        names: Names of files, one for each file.
+        limit: Most names listed.
+    """
     once = list(dict.fromkeys(names))
     return first_few(once, limit) if len(once) == len(names) else f"{len(names)} files named {first_few(once, limit)}"
 
@@ -147,7 +162,12 @@ def visible(name: str) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text of at most `longest` characters; of a longer one the middle is left out."""
+    """Return a text of at most `longest` characters; of a longer one the middle is left out.
+
+    Args:
+        text: The text.
+        longest: Most characters of the result.
+    """
     if len(text) <= longest:
         return text
     end = longest // 3

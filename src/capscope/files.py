@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.atomic import exclusive, flush, scratch_beside, swap, user_name
+from capscope.atomic import SCRATCH, discard, exclusive, flush, lock_file, scratch_beside, swap
 from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
@@ -75,6 +74,10 @@ def refuse_folder(folder: Path, *, force: bool, what: str, holds: Callable[[str]
 def refuse_unwritable(path: Path, option: str = "--out") -> None:
     """Refuse a path whose nearest existing folder takes no new file.
 
+    Args:
+        path: File or folder to be written.
+        option: How the user named it, for the message.
+
     Raises:
         OutputError: The folder is read-only, or a file stands where a folder is needed.
     """
@@ -115,10 +118,11 @@ def whole_file(path: Path, *, force: bool = True, option: str = "--out") -> Gene
             if target.exists():
                 scratch.chmod(stat.S_IMODE(target.stat().st_mode))
             flush(scratch)
+            refuse_file(target, force=force, option=option)  # another process may have made it meanwhile
             scratch.replace(target)
             flush(target.parent)
         finally:
-            scratch.unlink(missing_ok=True)
+            discard(scratch)
 
 
 @contextmanager
@@ -142,42 +146,34 @@ def whole_folder(
         refuse_folder(target, force=force, what=what, holds=holds, option=option)
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = scratch_beside(target)
-        scratch.mkdir()
         try:
+            scratch.mkdir()
             yield scratch
             for path in scratch.rglob("*"):
                 flush(path)
-            swap(scratch, target)
+            refuse_folder(target, force=force, what=what, holds=holds, option=option)
+            swap(scratch, target, force=force)
             flush(target.parent)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            discard(scratch)
 
 
 def write_bytes(path: Path, content: bytes, *, force: bool = True, option: str = "--out") -> Path:
-    """Write bytes to a file, whole or not at all.
-
-    Raises:
-        OutputError: See `whole_file`.
-    """
+    """Write bytes to a file, whole or not at all; see `whole_file` for the options and what is raised."""
     with whole_file(path, force=force, option=option) as scratch:
         scratch.write_bytes(content)
     return path
 
 
 def write_text(path: Path, text: str, *, force: bool = True, option: str = "--out") -> Path:
-    """Write UTF-8 text to a file, whole or not at all.
-
-    Raises:
-        OutputError: See `whole_file`.
-    """
+    """Write UTF-8 text to a file, whole or not at all; see `whole_file` for the options and what is raised."""
     return write_bytes(path, text.encode("utf-8"), force=force, option=option)
 
 
 def write_json(path: Path, value: object, *, force: bool = True, indent: int = 2, option: str = "--out") -> Path:
-    """Write a plain value as JSON, whole or not at all.
+    """Write a plain value as JSON, whole or not at all; see `whole_file` for the options and what is raised.
 
     Raises:
-        OutputError: See `whole_file`.
         ValueError: The value holds NaN or infinity.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
@@ -372,8 +368,7 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
     Raises:
         OutputError: Another process holds the lock for longer.
     """
-    name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
-    lock = Path(tempfile.gettempdir()) / f"capscope-{user_name()}-{name}.lock"
+    lock = lock_file(path)
     with ExitStack() as stack:
         try:
             stack.enter_context(exclusive(lock, seconds))
@@ -386,9 +381,19 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
 
 @contextmanager
 def as_output_error(path: Path, option: str) -> Generator[None]:
-    """Turn what the system refuses into one line that names the path."""
+    """Turn an error of the operating system into one line that names the path.
+
+    Args:
+        path: What is written.
+        option: How the user named it, for the message.
+
+    Raises:
+        OutputError: The system refuses to write.
+    """
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
+        if any(part.startswith(SCRATCH) for part in path.parts):
+            raise  # the writer of the whole folder names the folder
+        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
         raise OutputError(f"{path}: cannot be written ({reason}); choose another {option}") from error

@@ -160,7 +160,15 @@ def error_of_mean(values: RowFloats) -> float:
 
 
 def quantile_bounds(draws: FloatArray, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
-    """Equal-tailed bounds over the last axis, the draws."""
+    """Equal-tailed bounds over the last axis, the draws.
+
+    Args:
+        draws: Draws, shape (..., draw).
+        level: Nominal coverage, from 0 to 1.
+
+    Returns:
+        Lower and upper bounds, shape (...,).
+    """
     tail = (1 - level) / 2
     lower, upper = np.quantile(draws, [tail, 1 - tail], axis=-1)
     return np.asarray(lower), np.asarray(upper)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -67,6 +68,22 @@ def test_a_merge_keeps_each_reply_once_and_each_dollar_once(tmp_path):
     assert (again.replies, again.failed) == (3, 1)
     assert again.usd == pytest.approx(31.75)
     assert sorted(path.name for path in tmp_path.iterdir() if "out" in path.name) == ["out.sqlite"]
+
+
+def test_a_merge_over_the_ledger_of_a_killed_run_holds_what_was_merged(tmp_path):
+    killed, out = tmp_path / "killed.sqlite", tmp_path / "out.sqlite"
+    with Ledger(killed) as ledger:
+        ledger.put("old", ChatReply(text="old"), "m", 1.0)
+        for ending in ("", "-wal", "-shm"):
+            shutil.copy(f"{killed}{ending}", f"{out}{ending}")
+    put(tmp_path / "one.sqlite", "new", "x", 1.0)
+    merge_ledgers([tmp_path / "one.sqlite"], out, force=True)
+    with Ledger(out) as ledger:
+        assert ledger.get("new") is not None
+        assert ledger.get("old") is None, "SQLite played the old write-ahead log back"
+        ledger.beat()
+        with pytest.raises(InputError, match=r"out.sqlite: a run on this ledger is under way"):
+            merge_ledgers([tmp_path / "one.sqlite"], out, force=True)
 
 
 def test_ledgers_in_use_missing_or_foreign_are_refused(tmp_path):

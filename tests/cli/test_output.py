@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer import Exit
 
-from capscope.cli.output import error_line, printable
+from capscope.cli import _run
+from capscope.cli.annotate_command import kept_on_interrupt
+from capscope.cli.output import error_line, on_interrupt, printable
+from capscope.cli.overview import STOPPED
 from capscope.data import Study
+from capscope.errors import OutputError
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -81,6 +86,46 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def test_ctrl_c_while_the_command_starts_is_one_line():
+    program = (
+        "import os, signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'capscope.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from capscope.__main__ import main\n"
+        "main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - nothing else runs in this process
+    )
+    assert (ended.returncode, ended.stderr) == (130, "error: stopped by Ctrl-C\n")
+
+
+def test_what_an_interruption_keeps_is_said(tmp_path, capsys):
+    with pytest.raises(Exit), kept_on_interrupt(tmp_path / "l.sqlite"):
+        raise KeyboardInterrupt
+    assert "0 replies are kept in" in capsys.readouterr().err
+    for ledger, kept in ((None, ""), (None, "folds are kept")):
+        with pytest.raises(KeyboardInterrupt) as stop, kept_on_interrupt(ledger), on_interrupt(kept):
+            raise KeyboardInterrupt
+        assert str(stop.value) == (f"stopped by Ctrl-C; {kept}" if kept else "")
+
+
+def test_a_working_folder_that_is_gone_is_named(study, tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    monkeypatch.setattr(sys, "argv", ["capscope", "export", "tidy", str(study), "--out", "x.csv"])
+    with pytest.raises(OutputError, match=r"^the working folder is gone \(No such file or directory\)"):
+        _run()
+
+
 def test_ctrl_c_is_one_line_and_exit_130(tmp_path: Path):
     program = (
         "import sys, capscope.report as report, capscope.cli as cli, time\n"
@@ -101,4 +146,4 @@ def test_ctrl_c_is_one_line_and_exit_130(tmp_path: Path):
     started.send_signal(signal.SIGINT)
     _, told = started.communicate(timeout=30)
     assert started.returncode == 130
-    assert told == "error: stopped by Ctrl-C; run the command again to start over\n"
+    assert told == f"error: {STOPPED}\n"

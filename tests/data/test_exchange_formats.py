@@ -231,7 +231,7 @@ def test_batch_replies_without_a_level_are_counted_by_reason(write):
 
 
 def test_batch_lines_that_are_wrong_are_named(write):
-    path = batch(write, reply("a__AS", ADELE), reply("a__AS", ADELE))
+    path = batch(write, reply("a__AS", ADELE), reply("a__AS", ADELE, id="again"))
     assert f"{path}: line 2 rates item 'a' on 'AS' again" in refused(import_openai_batch, [path], level_of)
     path = batch(write, reply("plain", ADELE))
     assert "line 1: custom_id 'plain' is not item__RUBRIC" in refused(import_openai_batch, [path], level_of)

@@ -238,7 +238,7 @@ def test_bad_lines_are_named(tmp_path):
     assert f"{path}: line 3 is not JSON" in refused(import_lm_eval, [path], ["acc"])
     path.write_bytes(source.read_bytes() + b"\xff\n")
     assert f"{path}: line 4 is not UTF-8 text" in refused(import_lm_eval, [path], ["acc"])
-    path.write_text(source.read_text() * 2)
+    path.write_text(source.read_text() + source.read_text().replace('"doc_hash"', '"run": 2, "doc_hash"'))
     assert f"{path}: line 4 repeats item 'pick:0'" in refused(import_lm_eval, [path], ["acc"])
     path.write_text("[1]\n")
     assert f"{path}: line 1 is not a JSON object" in refused(import_lm_eval, [path], ["acc"])

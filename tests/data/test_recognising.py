@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from capscope.data import Study
-from capscope.data.formats import FORMATS, import_lm_eval, import_logs, with_keywords
+from capscope.data.formats import FORMATS, import_lm_eval, import_logs, read_recognised, with_keywords
 from capscope.errors import InputError
 
 Write = Callable[[str, str], Path]
@@ -120,3 +120,59 @@ def test_usual_names_are_known_in_any_letter_case(tmp_path):
     (tmp_path / "a.csv").write_text("Model,Question_ID,Score\na,q1,1\na,q2,0\n")
     study = import_logs(tmp_path / "a.csv")
     assert study.require("responses")["score"].tolist() == [1, 0]
+
+
+def inspect_log(task: str, model: str, text: str, value: str = "C") -> str:
+    """A log of one sample, whose id is 0."""
+    sample = {"id": 0, "epoch": 1, "input": text, "target": "1", "scores": {"match": {"value": value}}}
+    run = {"task": task, "model": model, "created": "2026-11-02"}
+    return json.dumps({"status": "success", "eval": run, "samples": [sample]})
+
+
+SAMPLES = "m/samples_t_2026-11-01T00-00-00.000000.jsonl"
+
+
+def test_a_folder_of_several_formats_becomes_one_study(write: Write, tmp_path: Path) -> None:
+    write(SAMPLES, lm_eval_line(0, acc=1) + lm_eval_line(1, acc=0))
+    write("logs/a.json", inspect_log("u", "org/m", "q1"))
+    write("logs/b.json", inspect_log("t", "other", "q0", "I"))
+    write("levels.csv", "item_id,rubric,level\nt:0,AS,1\n")
+    write("notes.csv", "model,item_id,score\nm,z,1\n")
+    imported = read_recognised(FORMATS, tmp_path, {})
+    expected = {("m", "t:0"): 1, ("m", "t:1"): 0, ("org/m", "u:0"): 1, ("other", "t:0"): 0}
+    assert scores(imported.study) == expected
+    assert imported.remarks[:4] == (
+        "recognised as inspect: 2 files",
+        "recognised as lm-eval: one file",
+        "left: 1 tables of demand levels beside logs"
+        " (add one with 'capscope import levels FILE --into STUDY'): levels.csv",
+        "left: 1 tables beside logs (add one with 'capscope import FILE --into STUDY'): notes.csv",
+    )
+    assert imported.remarks[4:] == (
+        "inspect: 2 responses of 2 models on 2 items",
+        "lm-eval: 2 responses of 1 model on 2 items",
+    )
+    assert (imported.report.rows, imported.report.items, len(imported.report.sources)) == (4, 3, 3)
+    notes = " ".join(imported.report.notes)
+    assert "inspect and lm-eval: 1 text is in both under other item ids" in notes
+    assert "1 model stands under several names that differ before the last '/' alone" in notes
+    one = read_recognised(FORMATS, tmp_path, {}, name="lm-eval")
+    assert scores(one.study) == {("m", "t:0"): 1, ("m", "t:1"): 0}
+    assert one.recognised.left["of format inspect"]
+    chosen = read_recognised(FORMATS, tmp_path, {"scorers": ["match"], "metrics": ["acc"]})
+    assert scores(chosen.study) == expected
+
+
+def test_formats_that_disagree_about_an_item_or_an_answer_are_refused(write: Write, tmp_path: Path) -> None:
+    write(SAMPLES, lm_eval_line(0, acc=1))
+    write("a.json", inspect_log("t", "other", "another question"))
+    with pytest.raises(InputError, match=r"item 't:0' has the text .* or take one of the formats \(inspect, lm-eval\)"):
+        import_logs(tmp_path)
+    write("a.json", inspect_log("t", "m", "q0"))
+    assert scores(import_logs(tmp_path)) == {("m", "t:0"): 1}, "the same answer in both counts once"
+    write("a.json", inspect_log("t", "m", "q0", "I"))
+    with pytest.raises(
+        InputError, match=r"keep one, or choose options\[.runs.\] mean or all; or take one of the formats"
+    ):
+        import_logs(tmp_path, options={"runs": "latest"})
+    assert scores(import_logs(tmp_path, options={"runs": "mean"})) == {("m", "t:0"): 0.5}

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from capscope.data import Study
-from capscope.data.formats import import_deepeval, import_logs, import_openai_evals, import_promptfoo
+from capscope.data.formats import (
+    import_deepeval,
+    import_every_eval_ever,
+    import_lm_eval,
+    import_logs,
+    import_openai_evals,
+    import_promptfoo,
+    import_pyirt,
+)
 from capscope.errors import InputError
 
 
@@ -188,7 +196,7 @@ def test_two_runs_in_one_file_keep_their_models_and_repeated_lines_count_once(sa
     study, report = import_openai_evals(path)
     assert scores_by_model(study) == {"gpt-x": 1, "gpt-y": 0}
     assert "n_trials" not in study.require("responses")
-    assert "a.jsonl: 1 events repeat another in full; each counts once" in report.notes
+    assert "a.jsonl: 1 event repeats another in full; each counts once" in report.notes
 
 
 def scores_by_model(study: Study) -> dict[str, float]:
@@ -215,3 +223,42 @@ def test_promptfoo_tables_and_results_without_a_provider_are_named(save: Save) -
     older = {key: value for key, value in result("p", "Rome", True).items() if key != "provider"}
     with pytest.raises(InputError, match="does not say which provider answered; give --model"):
         import_promptfoo(save("b.json", {"results": [older]}))
+
+
+# a record that repeats another in full
+
+SAMPLES = "lab/samples_t_2026-11-01T00-00-00.000000.jsonl"
+
+
+def lm_line(doc: int, acc: float, **more: Any) -> dict[str, Any]:
+    record = {"doc_id": doc, "doc": {"question": f"q{doc}"}, "target": "1", "doc_hash": f"h{doc}"}
+    return record | {"metrics": ["acc"], "acc": acc} | more
+
+
+def test_an_equal_line_of_lm_eval_counts_once_and_another_score_of_a_document_is_refused(save: Save) -> None:
+    named = [lm_line(doc, acc, filter="none") for doc, acc in ((0, 1.0), (1, 0.0))]
+    for rows in ([*named, named[0]], [lm_line(0, 1.0), lm_line(1, 0.0), lm_line(0, 1.0)]):
+        study, report = import_lm_eval(save(SAMPLES, *rows))
+        assert scores(study) == {("lab", "q0"): 1, ("lab", "q1"): 0}
+        assert "n_trials" not in study.require("responses")
+        assert [note for note in report.notes if "1 line repeats another in full; each counts once" in note]
+    with pytest.raises(InputError, match="line 3 repeats item 't:0'"):
+        import_lm_eval(save(SAMPLES, *named, lm_line(0, 0.0, filter="none")))
+    with pytest.raises(InputError, match="under filters that it does not name"):
+        import_lm_eval(save(SAMPLES, *(lm_line(doc, acc) for acc in (1.0, 0.0) for doc in (0, 1)), lm_line(2, 1.0)))
+
+
+def test_equal_lines_of_other_formats_count_once(save: Save) -> None:
+    eee = {"schema_version": "0.3.0", "model_id": "m", "evaluation_name": "e", "sample_id": "1"}
+    eee |= {"input": {"raw": "q"}, "evaluation": {"score": 1.0}}
+    named = eee | {"evaluation_result_id": "e"}
+    study, report = import_every_eval_ever(save("u_samples.jsonl", named, named))
+    assert (scores(study), len(report.notes)) == ({("m", "q"): 1}, 1)
+    with pytest.raises(InputError, match="scores item 'e:1' again"):  # it may be another metric with the same score
+        import_every_eval_ever(save("u_samples.jsonl", eee, eee))
+    rows = [result("m", "Lima", True), result("m", "Lima", True), result("m", "Lima", False, testIdx=1)]
+    study, report = import_promptfoo(save("a.jsonl", *rows))
+    assert scores(study) == {("m", "Name the capital: Lima"): 0.5}
+    assert "a.jsonl: 1 result repeats another in full; each counts once" in report.notes
+    subject = {"subject_id": "s", "responses": {"i": 1, "j": 0}}
+    assert len(import_pyirt(save("a.jsonlines", subject, subject))[0].require("responses")) == 2

@@ -31,7 +31,7 @@ def test_a_dimension_that_parts_two_groups_is_reported():
     group = np.repeat([-1.0, 1.0], 30)[:, None] + 0.2 * rng.standard_normal((60, 1))
     truth = IRTTruth(group, rng.normal(0, 1.5, (400, 1)), rng.normal(0, 1, 400))
     advice = told(fit_irt(simulate_irt(truth, rng), TWO_PL))
-    assert "dimension 1 parts the models into two groups" in advice
+    assert "dimension 1 separates the models into two groups" in advice
     assert "of items fall with ability" in advice
     one_line = truth_signed(60, 400)
     assert "two groups" not in told(fit_irt(simulate_irt(one_line, rng), TWO_PL))

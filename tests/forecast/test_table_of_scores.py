@@ -134,3 +134,16 @@ def test_an_added_model_is_checked(tmp_path: Path) -> None:
 def test_a_frame_is_read_as_a_file_is() -> None:
     frame = pd.DataFrame({"model": list("abc"), "x": [0.1, 0.2, 0.3]})
     assert published_scores(frame).units == {"x": "share"}
+
+
+def test_a_name_is_text_whatever_its_letters_and_only_an_empty_one_is_missing(tmp_path: Path) -> None:
+    long = "".join(f"{name},null,{score}\n" for name, score in (("NA", 50), ("null", 60), ("nan", 62), ("007", 70)))
+    table = published_scores(written(tmp_path, f"model,benchmark,score\n{long}"))
+    assert (table.names, table.benchmarks) == (["NA", "null", "nan", "007"], ["null"])
+    wide = written(tmp_path, "model,a,b\nNA,50,60\nnull,,40\nnan,30,20\n,,\n")
+    beside = tmp_path / "models.csv"
+    beside.write_text("model,family\nNA,x\nnull,y\n")
+    table = published_scores(wide, beside)
+    assert (table.names, table.families()) == (["NA", "null", "nan"], ["x", "y", "nan"])
+    with pytest.raises(InputError, match="row 2 has no model"):
+        published_scores(written(tmp_path, "model,a,b\nNA,50,60\n ,1,40\nnan,30,20\n"))

@@ -52,13 +52,44 @@ def test_weights_are_recovered_by_model_and_shrunken_to_the_others():
     design = np.column_stack([np.ones(len(model)), rng.normal(0, 1.2, len(model)), rng.normal(0, 1.5, len(model))])
     chance = expit((design * truth[model]).sum(axis=1))
     score = (rng.random(len(model)) < chance) * 1.0
-    weight = model_weights(design, score, np.ones(len(model)), model, 31)
+    weight = model_weights(design, score, np.ones(len(model)), model, 31).mean
     slope = [np.polyfit(weight[:30, k], truth[:, k], 1)[0] for k in range(3)]
     assert np.abs(np.array(slope) - 1).max() < 0.2
     assert np.abs(weight[30] - truth.mean(axis=0)).max() < 0.12
     few = np.flatnonzero(model < 29)[::20]
-    small = model_weights(design[few], score[few], np.ones(len(few)), model[few], 30)
+    small = model_weights(design[few], score[few], np.ones(len(few)), model[few], 30).mean
     assert (small.std(axis=0) < truth.std(axis=0)).all()
+
+
+def test_the_error_of_few_answers_is_in_the_intervals_of_log_odds_and_of_means_over_items():
+    z, of_mean, models = [], [], 6
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        truth = np.array([0.0, 1.0, 0.4]) + rng.normal(0, 1, (models, 3)) * [0.5, 0.2, 0.25]
+        model = np.repeat(np.arange(models), 20)
+        predictors = [np.column_stack([np.ones(120), rng.normal(0, 1.2, 120), rng.normal(0.5, 1.5, 120)]) for _ in "ab"]
+        asked, new = predictors
+        # the last model has no answers
+        some, score = model < models - 1, (rng.random(120) < expit((asked * truth[model]).sum(axis=1))) * 1.0
+        weights = model_weights(asked[some], score[some], np.ones(100), model[some], models)
+        line, sd, shared = weights.of_rows(model, new)
+        assert (shared <= sd + 1e-12).all()
+        away = (new * truth[model]).sum(axis=1) - line
+        z.append(away / sd)
+        of_mean.append(away.reshape(models, -1).mean(axis=1) / shared.reshape(models, -1).mean(axis=1))
+    assert np.std(z) == pytest.approx(1, abs=0.1)
+    assert (np.abs(z) < 1.645).mean() == pytest.approx(0.9, abs=0.03)
+    assert np.std(of_mean) == pytest.approx(1, abs=0.2)
+
+
+def test_intervals_of_predictions_hold_the_error_of_the_weights():
+    fitted = ASSESSORS["confidence"].assessor.fit(Layout.of_study(world(1.0)[0]).training(0))
+    model, item = np.indices((MODELS, ITEMS)).reshape(2, -1)
+    chances, core = fitted.predict(model, item), fitted.core.predict(model, item)
+    others = np.hypot(fitted.sd, core.shared_sd)
+    assert (chances.log_odds_sd > others + 0.005).all()
+    assert (chances.shared_sd >= core.shared_sd).all()
+    assert (chances.shared_sd <= chances.log_odds_sd + 1e-12).all()
 
 
 def test_answers_without_a_confidence_have_the_explanatory_chance():
@@ -104,7 +135,7 @@ def test_a_confidence_is_clipped_and_partial_scores_count():
         np.full(40, 5.0),
         np.zeros(40, dtype=int),
         1,
-    )
+    ).mean
     assert np.isfinite(weight).all()
     assert expit(weight[0] @ [1, 0, logit(0.99)]) == pytest.approx(0.8, abs=0.05)
 

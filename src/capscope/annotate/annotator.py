@@ -12,7 +12,7 @@ from capscope.annotate.planning import AnnotationPlan, Shard
 from capscope.annotate.rubrics import RubricSet
 from capscope.data import Study
 from capscope.display import ArrowTables
-from capscope.endpoint import EndpointSettings, Prices
+from capscope.endpoint import EndpointSettings, Prices, Tally
 from capscope.errors import CapscopeError, InputError
 
 Progress = Callable[[int, int, str], None]
@@ -243,3 +243,20 @@ class AnnotatorEntry:
                 raise InputError(
                     f"--{name.replace('_', '-')} means nothing to --annotator {self.name} ({self.help}); leave it out"
                 )
+
+
+def tally_reporter(progress: Progress | None, total: int) -> Callable[[Tally], None] | None:
+    """Return a function that reports the tally of a run to `progress`; None without one.
+
+    Args:
+        progress: Called with the number of questions done, of all questions, and a short text.
+        total: Number of questions of the run.
+    """
+    if progress is None:
+        return None
+
+    def report(tally: Tally) -> None:
+        done = tally.asked + tally.cached + tally.failed
+        progress(done, total, f"asked {tally.asked} failed {tally.failed} ${tally.usd:.4f}")
+
+    return report

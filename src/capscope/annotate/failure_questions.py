@@ -93,7 +93,18 @@ class FailureQuestion:
 def failure_question(
     place: int, run: Transcript, rubrics: Sequence[Rubric], sampling: Sampling, sample: int
 ) -> FailureQuestion:
-    """Write one question and its key: a hash of rubrics, transcript, model, settings and prompt."""
+    """Write one question and its key: a hash of rubrics, transcript, model, settings and prompt.
+
+    Args:
+        place: Number of the transcript among those judged.
+        run: The transcript of a failed run.
+        rubrics: Demands that the decisive step may fail to meet.
+        sampling: Model that judges, and its settings.
+        sample: Number of the sample, from 0.
+
+    Returns:
+        The question; equal questions have equal keys, so that a reply is paid for once.
+    """
     shown = shown_transcript(run)
     key = call_key(
         {

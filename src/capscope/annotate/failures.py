@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from capscope.annotate.annotator import AnnotatorSettings, Progress
+from capscope.annotate.annotator import AnnotatorSettings, Progress, tally_reporter
 from capscope.annotate.annotators import parse_annotator
-from capscope.annotate.annotators.chat import ChatAnnotator, flag_items, shown
+from capscope.annotate.annotators.chat import ChatAnnotator, flag_items
 from capscope.annotate.failure_questions import (
     FailureCause,
     FailureQuestion,
@@ -109,7 +109,7 @@ class FailureAnnotator:
             if self.chat.settings.only_failed:
                 self._retire_unread(failed, ledger)
             total = len(failed) * self.chat.settings.samples
-            tally = asyncio.run(self.chat.ask(ledger, draw(), unread, shown(progress, total)))
+            tally = asyncio.run(self.chat.ask(ledger, draw(), unread, tally_reporter(progress, total)))
             parsed, states = self._collected(failed, ledger)
         causes, judged = cause_tables(failed, parsed, self.chat.settings.model)
         report = FailureReport(

@@ -15,7 +15,15 @@ KEY = ["item_id", "rubric", "annotator"]
 
 
 def label_table(ratings: Iterable[Rating], annotator: str) -> pd.DataFrame:
-    """Lay ratings out as rows of a demands table."""
+    """Lay ratings out as rows of a demands table.
+
+    Args:
+        ratings: Levels with their uncertainty, one for each item and rubric.
+        annotator: Name of the annotator.
+
+    Returns:
+        The table, with the columns `COLUMNS`.
+    """
     rows = [(r.item_id, r.rubric, annotator, r.level, r.sd, r.confidence, r.rubric_sha) for r in ratings]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -75,8 +83,8 @@ def rubric_versions(demands: pd.DataFrame) -> pd.Series:
 def _other_versions(demands: pd.DataFrame, annotators: set[str], versions: dict[str, str]) -> pd.Series:
     """Mark the rows by these annotators that were made with another version of a rubric."""
     version, stated = demands["rubric"].map(versions), rubric_versions(demands)
-    ours, known = demands["annotator"].isin(annotators), version.notna() & stated.notna()
-    return ours & known & (stated != version.astype(object))
+    of_annotators, known = demands["annotator"].isin(annotators), version.notna() & stated.notna()
+    return of_annotators & known & (stated != version.astype(object))
 
 
 def _version_error(demands: pd.DataFrame, other: pd.Series, where: str) -> InputError:
@@ -129,6 +137,10 @@ def add_labels(folder: Path | str, rows: pd.DataFrame, *, replace: bool = False)
 
 def add_options(folder: Path | str, options: dict[str, int | None]) -> None:
     """Write numbers of options and Unguessability into the items table of a study folder.
+
+    Args:
+        folder: A study.
+        options: Number of options of each item; None for an open question.
 
     Raises:
         OutputError: The table cannot be written.

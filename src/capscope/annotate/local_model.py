@@ -318,21 +318,28 @@ def fit_local_model(
 def learnable_rows(levels: ItemDim, rng: np.random.Generator) -> np.ndarray:
     """Return the numbers of the items that a model learns from: those without a gap, at most `MOST`.
 
+    Args:
+        levels: Demand levels, shape (item, dim), NaN where there is none.
+        rng: Source of randomness.
+
     Raises:
         FitError: Fewer than `FEWEST` items are labelled on every rubric.
     """
     whole = np.flatnonzero(np.isfinite(levels).all(axis=1))
     if len(whole) < FEWEST:
-        count = len(whole)
-        dims = levels.shape[1]
-        raise FitError(
-            f"{counted(count, 'item', 'are')} labelled on all {dims} rubrics, and {FEWEST} are needed; label more"
-        )
+        labelled = f"{counted(len(whole), 'item', 'are')} labelled on all {levels.shape[1]} rubrics"
+        raise FitError(f"{labelled}, and {FEWEST} are needed; label more")
     return np.sort(rng.choice(whole, MOST, replace=False)) if len(whole) > MOST else whole
 
 
 def fit_rows(features: TextFeatures, levels: ItemDim, dims: tuple[str, ...]) -> LocalModel:
-    """Learn from these items, all of them labelled on every rubric."""
+    """Fit the model to items that are labelled on every rubric.
+
+    Args:
+        features: Features of the items.
+        levels: Their demand levels, shape (item, dim).
+        dims: Rubrics, in the order of the columns.
+    """
     from scipy.linalg import eigh
 
     mean, sd = features.traits.mean(0), np.maximum(features.traits.std(0), 1e-6)

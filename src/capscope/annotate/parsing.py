@@ -83,14 +83,14 @@ class ParsedOptions:
 
 
 @dataclass(frozen=True)
-class FoundObject:
+class ReplyObject:
     """The last object of a reply that holds a key."""
 
     fields: dict[str, Any] | None
     """Fields of the object; None where it is not valid JSON even after repair."""
     tail: str
     """Text after the object."""
-    rivals: tuple[str, ...]
+    alternatives: tuple[str, ...]
     """Texts of further objects with the same key directly before it, without a word between them."""
 
 
@@ -140,18 +140,18 @@ def parse_joint_reply(text: str, codes: Sequence[str], finish_reason: str = "sto
     if problem or answered is None or not isinstance(levels, dict):
         return {code: Parsed(None, "", problem or "the reply holds no object 'levels'") for code in codes}
     reasoning = _text(_field(answered.fields or {}, "reasoning"))
-    others = [_field(_read(span, "levels") or {}, "levels") for span in answered.rivals]
-    rivals = [other for other in others if isinstance(other, dict)]
-    return {code: _joint_level(levels, rivals, code, reasoning) for code in codes}
+    others = [_field(_read(span, "levels") or {}, "levels") for span in answered.alternatives]
+    alternatives = [other for other in others if isinstance(other, dict)]
+    return {code: _joint_level(levels, alternatives, code, reasoning) for code in codes}
 
 
-def _joint_level(levels: dict[str, Any], rivals: Sequence[dict[str, Any]], code: str, reasoning: str) -> Parsed:
+def _joint_level(levels: dict[str, Any], alternatives: Sequence[dict[str, Any]], code: str, reasoning: str) -> Parsed:
     """Level of one rubric; none where another object directly before it states a different level."""
     value = _field(levels, code)
     if value is None:
         return Parsed(None, reasoning, f"no level for {code}")
     parsed = _judged(_field(value, "level") if isinstance(value, dict) else value, reasoning)
-    if any(as_level(_field(rival, code)) not in (None, parsed.level) for rival in rivals):
+    if any(as_level(_field(rival, code)) not in (None, parsed.level) for rival in alternatives):
         return Parsed(None, reasoning, "the reply names two levels")
     return parsed
 
@@ -239,7 +239,7 @@ def _judged(value: object, reasoning: str) -> Parsed:
     return Parsed(level, reasoning, "" if level is not None else f"'{str(value)[:40]}' is no level from 0 to 5")
 
 
-def _contradicts(level: int, parsed: FoundObject) -> bool:
+def _contradicts(level: int, parsed: ReplyObject) -> bool:
     """Whether the text after the object, or another object before it, states or begins to state a different level."""
     tail = RUN_ON.split(parsed.tail, maxsplit=1)[0]
     claims = {claim[1] for claim in LEVEL_CLAIM.finditer(tail)}
@@ -248,8 +248,8 @@ def _contradicts(level: int, parsed: FoundObject) -> bool:
     begun = OBJECT_START.search(tail)
     if begun is not None and _end_of_object(tail, begun.start()) is None:
         return True
-    rivals = [_read(span, "level") for span in parsed.rivals]
-    stated = [None if rival is None else _field(rival, "level") for rival in rivals]
+    alternatives = [_read(span, "level") for span in parsed.alternatives]
+    stated = [None if rival is None else _field(rival, "level") for rival in alternatives]
     # an object in place of a level is the JSON schema of the prompt, repeated by the model
     return any(as_level(value) != level for value in stated if not isinstance(value, dict))
 
@@ -269,20 +269,20 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _last_object(text: str, key: str) -> FoundObject | None:
+def _last_object(text: str, key: str) -> ReplyObject | None:
     """Return the last top-level object of a text that has a key."""
     text = text[-LONGEST_ANSWER:]
     spans = _spans(text, key)
     if not spans:
         return None
-    rivals: list[str] = []
+    alternatives: list[str] = []
     for before, after in zip(reversed(spans[:-1]), reversed(spans[1:]), strict=True):
         between = text[before[1] : after[0]]
         if re.search(r"\w", between) and not OF_OTHERS.search(between):
             break
-        rivals.append(text[before[0] : before[1]])
+        alternatives.append(text[before[0] : before[1]])
     start, end = spans[-1]
-    return FoundObject(_read(text[start:end], key), text[end:], tuple(rivals))
+    return ReplyObject(_read(text[start:end], key), text[end:], tuple(alternatives))
 
 
 def _spans(text: str, key: str) -> list[tuple[int, int]]:
@@ -393,7 +393,7 @@ def _from_final_line(text: str) -> Parsed:
         return Parsed(None, "", "the reply holds neither the object nor the final sentence")
     last, level = stated[-1]
     after = "\n".join(lines[last + 1 :])
-    rivals = {value for place, value in stated if place > last - 3}
-    if re.search(r"\d|\blevel\b", after, re.IGNORECASE) or len(rivals) > 1:
+    alternatives = {value for place, value in stated if place > last - 3}
+    if re.search(r"\d|\blevel\b", after, re.IGNORECASE) or len(alternatives) > 1:
         return Parsed(None, "", "the reply names a level and then goes on about it")
     return Parsed(int(level), "\n".join(lines[:last]).strip(), "")

@@ -140,7 +140,16 @@ def agreement(study: Study | Path | str, reference: str, *, seed: int = 0) -> Ag
 
 
 def low_spread(levels: ItemDim, dims: tuple[str, ...], who: str) -> tuple[str, ...]:
-    """Warn of rubrics on which an annotator's levels are (nearly) constant over 20 items or more."""
+    """Warn of rubrics on which an annotator's levels are (nearly) constant over 20 items or more.
+
+    Args:
+        levels: Levels of one annotator, shape (item, dim), NaN where there is none.
+        dims: Rubrics, in the order of the columns.
+        who: Name of the annotator, for the message.
+
+    Returns:
+        One line, or none.
+    """
     flat = [
         dim
         for dim, column in zip(dims, levels.T, strict=True)

@@ -98,7 +98,15 @@ class Collected:
 
 
 def collect(questions: Iterable[RatingQuestion], ledger: Ledger | None) -> Collected:
-    """Read the replies of all questions from the ledger; without one, every question is open."""
+    """Read the replies of all questions from the ledger; without one, every question is open.
+
+    Args:
+        questions: The questions of a run.
+        ledger: Where replies are kept; None for none.
+
+    Returns:
+        Ratings by item and rubric, numbers of options, and the questions without a readable reply.
+    """
     readings: dict[tuple[str, str, str], list[Reading]] = defaultdict(list)
     options: dict[str, int | None] = {}
     unread: list[Unread] = []
@@ -136,7 +144,12 @@ def read_question(question: RatingQuestion, reply: ChatReply) -> list[tuple[str,
 
 
 def unreadable(question: RatingQuestion, reply: ChatReply) -> str:
-    """Return why a reply holds nothing of what was asked; empty where it holds a level or a number of options."""
+    """Return why a reply holds nothing of what was asked; empty where it holds a level or a number of options.
+
+    Args:
+        question: The question.
+        reply: A reply to it.
+    """
     if question.kind == "options":
         return parse_options_reply(reply.text, reply.finish_reason).problem
     read = [parsed for _, _, parsed in read_question(question, reply)]

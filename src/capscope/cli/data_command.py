@@ -35,7 +35,9 @@ Repeats = Annotated[
         "--repeats", help="Where several studies have answers of a model to an item: error, latest, mean, all."
     ),
 ]
-FormatName = Annotated[str | None, typer.Option("--format", help="Name of the format, where it is not recognised.")]
+FormatName = Annotated[
+    str | None, typer.Option("--format", help="The one format to take; by default all that are recognised.")
+]
 
 
 class FormatGroup(DefaultCommandGroup):
@@ -158,7 +160,7 @@ def _import(entry: "Format", values: Mapping[str, Any]) -> None:
 
 
 def _import_recognised(values: Mapping[str, Any]) -> None:
-    """Recognise the format, read the files, save the study and print the report."""
+    """Recognise the formats, read the files, save the study and print the report."""
     from capscope.data.formats import FORMATS, read_recognised
     from capscope.errors import nearest
 
@@ -171,7 +173,8 @@ def _import_recognised(values: Mapping[str, Any]) -> None:
     supplied = {**_supplied(), **({"runs": values["runs"]} if values["runs"] else {})}
     imported = read_recognised(FORMATS, values["paths"], options, supplied, values["format"])
     left = {why: [str(path) for path in files] for why, files in imported.recognised.left.items()}
-    summary = {"format": imported.recognised.format, "left": left, "taken": list(imported.remarks)}
+    each = {name: report.as_dict() for name, report in imported.by_format.items()}
+    summary = {"format": imported.recognised.format, "left": left, "taken": list(imported.remarks), "formats": each}
     _finish(imported.study, imported.report, values, imported.remarks, summary)
 
 

@@ -257,13 +257,11 @@ def margins_of(texts: list[str]) -> tuple[float, tuple[tuple[str, float], ...]]:
 
 
 def _margin_table(path: Path) -> dict[str, float]:
-    from capscope.data import read_table
+    from capscope.data import checked_columns, read_table
 
-    table = read_table(path)
-    for column in ("benchmark", "margin"):
-        if column not in table:
-            raise InputError(f"{path}: column '{column}' is missing; give margins in columns benchmark and margin")
-    pairs = zip(table["benchmark"].astype(str), table["margin"].astype(str), strict=True)
+    remedy = "give margins in columns benchmark and margin"
+    table = checked_columns(read_table(path), str(path), names=["benchmark", "margin"], remedy=remedy)
+    pairs = zip(table["benchmark"], table["margin"], strict=True)
     return {benchmark: share_of(margin) for benchmark, margin in pairs}
 
 

@@ -70,6 +70,15 @@ def write_error(line: str) -> None:
             stream.flush()
 
 
+@contextmanager
+def on_interrupt(kept: str) -> Generator[None]:
+    """Say what is kept where Ctrl-C ends the block; without words the application says that it starts over."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped by Ctrl-C; {kept}" if kept else "") from None
+
+
 def flush_output() -> None:
     """Flush stdout.
 

@@ -301,6 +301,11 @@ class WideTable:
     def numbers(self, name: str, bounds: tuple[float, float], source: str) -> pd.Series:
         """Return the cells as numbers within bounds.
 
+        Args:
+            name: What the cells are, for the message.
+            bounds: Smallest and largest number allowed.
+            source: Name of the file, for the message.
+
         Raises:
             InputError: A cell is not one; the message names its row and column.
         """

@@ -17,6 +17,7 @@ from capscope.data.study_folder import (
     keep_models,
     rated_rubrics,
     read_manifest,
+    read_unchanged,
     replace_tables,
     table_files,
 )
@@ -141,7 +142,10 @@ class Study:
         Raises:
             InputError: The folder does not exist or holds no table, or a table is wrong.
         """
-        folder = Path(folder)
+        return read_unchanged(Path(folder), cls._load)
+
+    @classmethod
+    def _load(cls, folder: Path) -> "Study":
         tables = {table: validate(read_table(path), table, str(path)) for table, path in table_files(folder).items()}
         manifest = read_manifest(folder / MANIFEST)
         return cls(

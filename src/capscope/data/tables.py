@@ -211,6 +211,10 @@ def is_checked(frame: pd.DataFrame, table: TableName) -> bool:
 
     Every column of its key is there as categories of text, no row repeats another, and numbers lie within bounds: rows
     that were added to a checked table, or a checked table of another kind, do not pass.
+
+    Args:
+        frame: The table.
+        table: Which of the three it is to be.
     """
     spec = TABLES[table]
     key = [column for column in spec.key if column in frame]
@@ -246,7 +250,16 @@ def _with_open_facets(column: pd.Series) -> pd.Series:
 
 
 def require_columns(frame: pd.DataFrame, spec: TableSpec, source: str) -> None:
-    """Refuse a table in which a required column is missing, or an optional one is misspelt."""
+    """Refuse a table in which a required column is missing, or an optional one is misspelt.
+
+    Args:
+        frame: The table.
+        spec: Its columns.
+        source: Name of the file, for the message.
+
+    Raises:
+        InputError: A column is missing, misspelt or there twice.
+    """
     columns = [str(column) for column in frame.columns]
     repeated = [column for column, count in Counter(columns).items() if count > 1]
     if repeated:

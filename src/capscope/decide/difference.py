@@ -91,7 +91,15 @@ class Difference:
         return np.inf if self.noise is None else self.noise.freedom(self.n_items, self.suite_se**2)
 
     def new_items_interval(self, quantile: float, tail: float) -> tuple[float, float]:
-        """Bounds for new items; Student's t over tasks where the error over tasks is the larger one."""
+        """Bounds for new items; Student's t over tasks where the error over tasks is the larger one.
+
+        Args:
+            quantile: Quantile of the standard normal distribution, such as 1.96.
+            tail: Probability beyond it, such as 0.025.
+
+        Returns:
+            Lower and upper bound of the difference, as shares.
+        """
         if self.new_items_se > self.item_se and self.clusters > 1:
             quantile = max(quantile, float(stdtrit(self.clusters - 1, 1 - tail)))
         return self.interval(quantile, self.new_items_se)

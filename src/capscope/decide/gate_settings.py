@@ -102,6 +102,14 @@ def joint_verdict(difference: Difference, settings: GateSettings, margins: tuple
     """Combine the verdicts of all margins: `ship` if all ship, `hold` if one holds after correction for their number.
 
     Shipping is an intersection-union test, so its error rate is that of one test (Berger, 1982).
+
+    Args:
+        difference: Difference on the whole suite.
+        settings: Margin of the suite, error rates and looks.
+        margins: Verdicts on single benchmarks.
+
+    Returns:
+        The verdict.
     """
     whole = verdict_of(difference, settings.quantile, settings.margin, settings.fixed)
     strict = verdict_of(difference, settings.quantile_of(1 + len(margins)), settings.margin, settings.fixed)
@@ -115,6 +123,15 @@ def benchmark_margins(
     answers: VersionAnswers, settings: GateSettings, pairs: PairedDifferences
 ) -> Iterator[BenchmarkMargin]:
     """Decide on each benchmark with its own margin.
+
+    Args:
+        answers: Answers of both versions, with the benchmark of each item.
+        settings: Margins of benchmarks, error rates and looks.
+        pairs: Paired differences of the items.
+
+    Yields:
+        Verdict and interval of each benchmark with a margin; undecided, without an interval, where it has too few
+        answers.
 
     Raises:
         InputError: There is no such benchmark.

@@ -55,7 +55,7 @@ class LiveGate:
         """Return lines on the run itself: questions, replies without a score and why, cost."""
         lines = [f"{counted(self.asked, 'question')} asked, {counted(len(self.problems), 'reply')} not scored"]
         lines += [f"{count} x {problem}" for problem, count in Counter(self.problems.values()).most_common(3)]
-        lines += [] if self.usd is None else [f"cost ${self.usd:.4f}{_reckoned(self.unmetered)}"]
+        lines += [] if self.usd is None else [f"cost ${self.usd:.4f}{_estimated_calls(self.unmetered)}"]
         return "\n".join(lines)
 
 
@@ -218,7 +218,7 @@ def _ask(
             raise EndpointError(f"{graded.problem} ({counted(len(scores), 'answer', 'are')} scored and kept)")
         if graded.stopped:
             raise BudgetReached(
-                f"stopped at ${answer.usd:.4f} of {answer.limit}{_reckoned(answer.unmetered)};"
+                f"stopped at ${answer.usd:.4f} of {answer.limit}{_estimated_calls(answer.unmetered)};"
                 f" {counted(len(scores), 'answer', 'are')} kept; run again with a larger limit"
             )
         if graded.score is None:
@@ -227,7 +227,7 @@ def _ask(
             scores[question.item_id] = graded.score
 
 
-def _reckoned(unmetered: int) -> str:
+def _estimated_calls(unmetered: int) -> str:
     """Say how many calls stated no usage; nothing where all did."""
     return f" ({counted(unmetered, 'call')} without a stated usage, counted by an estimate)" if unmetered else ""
 

@@ -136,7 +136,12 @@ def past_answers(score: ModelItem) -> Float[np.ndarray, "past item"]:
 
 
 def labels_of(study: Study, items: tuple[str, ...]) -> pd.DataFrame:
-    """Return benchmark and task of each item; `all` where the study has none."""
+    """Return benchmark and task of each item; `all` where the study has none.
+
+    Args:
+        study: The study.
+        items: Ids, in the order wanted.
+    """
     if study.items is None:
         return pd.DataFrame({"benchmark": "all", "task": "all"}, index=range(len(items)))
     table = study.items.assign(label=task_labels(study.items)).set_index(study.items["item_id"].astype(str))
@@ -204,7 +209,7 @@ def capped_chances(gain: Float[np.ndarray, " item"], size: int) -> Float[np.ndar
     return chance
 
 
-def like_by_like(past: ModelItem, baseline: Float[np.ndarray, " item"]) -> Int[np.ndarray, " item"]:
+def ordered_by_similarity(past: ModelItem, baseline: Float[np.ndarray, " item"]) -> Int[np.ndarray, " item"]:
     """Order items so that neighbours are similar: by the baseline's score, difficulty, and past models' answers.
 
     Items are grouped into tenths by difficulty and ordered within each by the first singular vector of past models'
@@ -269,4 +274,4 @@ def planned_draw(
     if not answers.complete:
         raise InputError(f"'{answers.baseline}' has not answered the whole suite; run it on all items first")
     chance = flip_chances(answers.past_score, answers.baseline_score, size)
-    return draw(chance, rng, like_by_like(answers.past_score, answers.baseline_score)), chance
+    return draw(chance, rng, ordered_by_similarity(answers.past_score, answers.baseline_score)), chance

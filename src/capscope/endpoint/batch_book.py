@@ -65,7 +65,12 @@ class BatchBook:
         return entry is None or entry.state == "failed"
 
     def record(self, batch: Batch, keys: Mapping[str, float | None]) -> None:
-        """Note a written file and every question in it, with the sum set aside for it, in one step."""
+        """Note a written file and every question in it, with the sum set aside for it, in one step.
+
+        Args:
+            batch: The batch, whose file of requests is written.
+            keys: Dollars set aside for each question, by its key; None where the price is not known.
+        """
         with self.ledger.transaction():
             self._db.execute(
                 "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -85,7 +90,14 @@ class BatchBook:
                 )
 
     def note(self, batch: Batch, state: str, file_id: str | None = None, batch_id: str | None = None) -> None:
-        """Record the state of a batch."""
+        """Record the state of a batch.
+
+        Args:
+            batch: The batch.
+            state: Its new state.
+            file_id: The endpoint's id of the file; None leaves it unchanged.
+            batch_id: The endpoint's id of the batch; None leaves it unchanged.
+        """
         self._db.execute(
             "UPDATE batches SET state = ?, file_id = COALESCE(?, file_id), batch_id = COALESCE(?, batch_id)"
             " WHERE local_id = ?",

@@ -72,6 +72,10 @@ class BatchCalls:
     def upload(self, name: str, content: bytes) -> str:
         """Upload a file of requests, and return its id.
 
+        Args:
+            name: Name of the file.
+            content: One JSON request a line.
+
         Raises:
             EndpointError: The endpoint refuses, or names no file.
         """
@@ -82,6 +86,11 @@ class BatchCalls:
 
     def start(self, file_id: str, url: str, local_id: str) -> str:
         """Start a batch that carries our id as metadata, and return the endpoint's.
+
+        Args:
+            file_id: The endpoint's id of the file of requests.
+            url: Path that the requests are for, such as ``/v1/chat/completions``.
+            local_id: Our id of the batch.
 
         Raises:
             EndpointError: The endpoint refuses, or names no batch.

@@ -52,7 +52,15 @@ class Capability:
     """Whether messages may have the role ``system``; else its text goes into the user's message."""
 
     def body(self, request: ChatRequest, sampling: Sampling) -> dict[str, Any]:
-        """Write the JSON body of one call, leaving out what the endpoint does not take."""
+        """Write the JSON body of one call, leaving out what the endpoint does not take.
+
+        Args:
+            request: Messages, schema and number of the sample.
+            sampling: Model, temperature and limits.
+
+        Returns:
+            Plain values to send as JSON.
+        """
         messages = request.messages if self.system else _without_system(request.messages)
         body: dict[str, Any] = {
             "model": sampling.model,
@@ -105,7 +113,14 @@ def fact_name(client: ChatClient, sampling: Sampling) -> str:
 
 
 def record_capability(client: ChatClient, ledger: Ledger, sampling: Sampling, capability: Capability) -> None:
-    """Store the capabilities of an endpoint in the ledger."""
+    """Store the capabilities of an endpoint in the ledger.
+
+    Args:
+        client: Client of the endpoint.
+        ledger: Where capabilities are kept.
+        sampling: The model that was probed, and its settings.
+        capability: What the probe found.
+    """
     ledger.record_fact(fact_name(client, sampling), asdict(capability))
 
 

@@ -192,7 +192,12 @@ class Budget:
         return granted
 
     def settle(self, reserved: float, usd: float) -> None:
-        """Replace the reservation of a call by its cost."""
+        """Replace the reservation of a call by its cost.
+
+        Args:
+            reserved: Dollars set aside for the call.
+            usd: Dollars that it cost.
+        """
         self.usd += usd
         if self.account is not None:
             self.account.settle(reserved, usd)
@@ -217,7 +222,12 @@ class PromptScale:
         self.ratio, self.longest_reply = 1.0, 0
 
     def learn(self, estimated: int, usage: Usage) -> None:
-        """Take the stated usage of one call into account."""
+        """Take the stated usage of one call into account.
+
+        Args:
+            estimated: Tokens of the prompt, as estimated before the call.
+            usage: Tokens that the endpoint states.
+        """
         self.longest_reply = max(self.longest_reply, usage.completion_tokens)
         if estimated >= LONG_PROMPT:
             self.ratio = max(self.ratio, usage.prompt_tokens / estimated)

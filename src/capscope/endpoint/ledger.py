@@ -18,9 +18,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from capscope.atomic import is_running
 from capscope.endpoint.answer_body import clean, read_json
 from capscope.endpoint.completion import read_stored_reply
 from capscope.endpoint.messages import ChatReply
@@ -67,13 +69,10 @@ class Entry:
 
 
 def call_key(parts: dict[str, Any]) -> str:
-    """Hash everything that determines a reply; the order of the parts does not matter.
+    """Hash everything that determines a reply, as hexadecimal digits; the order of the parts does not matter.
 
     Args:
         parts: Plain values: model, sampling, messages.
-
-    Returns:
-        A hash in hexadecimal digits.
     """
     return sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -164,7 +163,8 @@ class Ledger:
 
     def done(self, keys: Iterable[str]) -> Iterator[Entry]:
         """Yield the entries among these keys that hold a reply, a few hundred at a time."""
-        for chunk in _chunks(keys):
+        rest = iter(keys)
+        while chunk := tuple(islice(rest, CHUNK)):
             marks = ",".join("?" * len(chunk))
             query = f"SELECT key, state, reply, usd FROM calls WHERE state = 'done' AND key IN ({marks})"
             yield from map(_entry, self.execute(query, *chunk))
@@ -202,6 +202,12 @@ class Ledger:
 
         What failed attempts cost is added to the cost of the reply; the sum set aside for a batch is replaced where the
         cost is known.
+
+        Args:
+            key: Key of the question.
+            reply: The reply, or its problem.
+            model: Model that was asked.
+            usd: Dollars that it cost; None where the price is not known.
         """
         state = "failed" if reply.problem else "done"
         self.stored_usd += usd or 0.0
@@ -227,7 +233,13 @@ class Ledger:
             self.execute("DELETE FROM calls WHERE key = ? AND state = 'done'", key)
 
     def record_cost(self, name: str, model: str, usd: float) -> None:
-        """Store the cost of calls that answer no question, such as the probe."""
+        """Store the cost of calls that answer no question, such as the probe.
+
+        Args:
+            name: What the calls were for.
+            model: Model that was asked.
+            usd: Dollars that they cost.
+        """
         self.stored_usd += usd
         self.execute("INSERT INTO retired VALUES (?, NULL, ?, ?, ?)", name, model, usd, time.time())
 
@@ -242,7 +254,12 @@ class Ledger:
         return stored_object if row and isinstance(stored_object := read_json(row[0]), dict) else None
 
     def record_fact(self, name: str, value: dict[str, Any]) -> None:
-        """Store a fact."""
+        """Store a fact, such as the capabilities of an endpoint; an earlier one of this name is replaced.
+
+        Args:
+            name: Name of the fact.
+            value: Plain values.
+        """
         self.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, json.dumps(value))
 
     def beat(self) -> None:
@@ -263,10 +280,14 @@ class Ledger:
         row = self._first("SELECT host, pid, seen FROM owners WHERE owner = ?", owner)
         if row is None or time.time() - row[2] > SILENCE:
             return False
-        return row[0] != socket.gethostname() or _process_exists(row[1])
+        return row[0] != socket.gethostname() or is_running(row[1])
 
     def execute(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Run one statement in the file, and return its rows.
+
+        Args:
+            query: The statement, with ``?`` for each value.
+            values: Its values.
 
         Raises:
             OutputError: The file cannot be written; `LedgerBusy` where another program holds it.
@@ -311,9 +332,6 @@ def refuse_place(path: Path) -> None:
 
 def answered_keys(path: Path | str) -> frozenset[str]:
     """Return the keys that a ledger can answer, without writing to it; none where there is no such file.
-
-    Args:
-        path: The ledger's file.
 
     Raises:
         InputError: The path is no ledger.
@@ -376,22 +394,3 @@ def _replies(db: sqlite3.Connection) -> int:
 def _entry(row: tuple[str, str, str | None, float | None]) -> Entry:
     key, state, reply, usd = row
     return Entry(key, state, read_stored_reply(reply) if reply else ChatReply(problem="in flight"), usd)
-
-
-def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for key in keys:
-        chunk.append(key)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError) as error:
-        return isinstance(error, PermissionError)
-    return True

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ def merge_ledgers(paths: Sequence[Path | str], out: Path | str, *, force: bool =
     refuse_file(target, force=force)
     for path in sources:
         _refuse(path)
+    _retire(target.resolve())
     doubled = 0
     with whole_file(target, force=force) as scratch:
         with Ledger(scratch) as merged:
@@ -96,12 +97,35 @@ def _refuse(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: there is no such ledger")
     with Ledger(path) as ledger:
-        owners = [owner for (owner,) in ledger.execute("SELECT owner FROM owners")]
-        if any(ledger.is_alive(owner) for owner in owners):
-            raise InputError(f"{path}: a run on this ledger is under way; merge when it has ended")
+        _refuse_running(path, ledger)
         if ledger.execute("SELECT 1 FROM calls WHERE state = 'batched' LIMIT 1"):
             raise InputError(f"{path}: a batch is open; run annotate with --batch collect, then merge")
         ledger.execute(ACCOUNT_TABLE)  # so that every source has it
+
+
+def _retire(target: Path) -> None:
+    """Empty the write-ahead log beside a ledger that is replaced: SQLite would play it back into the new file.
+
+    Raises:
+        InputError: A run on that ledger is under way.
+        OutputError: It cannot be written.
+    """
+    if target.exists():
+        old = None
+        with suppress(InputError):  # anything else than a ledger is replaced as it is
+            old = Ledger(target)
+        if old is not None:
+            with old:
+                _refuse_running(target, old)
+                old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for ending in ("-wal", "-shm"):
+        target.with_name(f"{target.name}{ending}").unlink(missing_ok=True)
+
+
+def _refuse_running(path: Path, ledger: Ledger) -> None:
+    owners = [owner for (owner,) in ledger.execute("SELECT owner FROM owners")]
+    if any(ledger.is_alive(owner) for owner in owners):
+        raise InputError(f"{path}: a run on this ledger is under way; merge when it has ended")
 
 
 def _add(merged: Ledger) -> int:

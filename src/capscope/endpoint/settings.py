@@ -105,7 +105,12 @@ def redact(text: str, secret: str = "") -> str:
 
 
 def without_key(text: str, secret: str) -> str:
-    """Return a text in which the key in use is replaced; nothing else changes."""
+    """Return a text in which the key in use is replaced; nothing else changes.
+
+    Args:
+        text: The text.
+        secret: The key; shorter than `SHORTEST_SECRET` characters, it is not looked for.
+    """
     return text.replace(secret, "[key]") if len(secret) >= SHORTEST_SECRET else text
 
 

@@ -61,10 +61,12 @@ from .irt_study import item_chance as item_chance
 from .links import CLIP as CLIP
 from .links import PROBIT_SCALE as PROBIT_SCALE
 from .links import attenuated as attenuated
+from .links import confidence_log_odds as confidence_log_odds
 from .links import log_likelihood as log_likelihood
 from .links import log_loss as log_loss
 from .links import log_loss_of as log_loss_of
 from .links import log_odds_of as log_odds_of
+from .links import logistic_regression as logistic_regression
 from .links import score_and_information as score_and_information
 from .links import success_probability as success_probability
 from .outcome import Cost as Cost

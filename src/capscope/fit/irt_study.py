@@ -52,7 +52,7 @@ def fit_irt_study(
 def _shuffled_control(
     outcome: Outcome[IRTPosterior], responses: Responses, settings: StudyFitSettings, floor: RowFloats | None
 ) -> tuple[str, ...]:
-    """Say what the reliability of the same answers is when every item's are dealt to its models at random.
+    """Reliability of the same answers after a random permutation of each item's answers over its models, as advice.
 
     It is asked where a fit's reliability is low, and where a second fit is cheap.
     """
@@ -62,18 +62,20 @@ def _shuffled_control(
     rng = np.random.default_rng(settings.seed)
     again = replace(settings, model=posterior.model_name, dims=posterior.dims) if settings.model == "auto" else settings
     places = np.argsort(responses.item_index, kind="stable")
-    found: list[float] = []
+    reliabilities: list[float] = []
     for _ in range(SHUFFLES):
-        dealt = np.lexsort((rng.random(len(places)), responses.item_index))
+        permuted = np.lexsort((rng.random(len(places)), responses.item_index))
         score, trials = responses.score.copy(), responses.n_trials.copy()
-        score[places], trials[places] = responses.score[dealt], responses.n_trials[dealt]
+        score[places], trials[places] = responses.score[permuted], responses.n_trials[permuted]
         try:
             by_chance = fit_answers(replace(responses, score=score, n_trials=trials), again, floor).posterior
         except FitError:
             return ()
-        found += [max(known)] if (known := [of for of in by_chance.reliability().values() if np.isfinite(of)]) else []
-    mean = float(np.mean(found)) if found else 0.0
-    return (f"the same answers dealt to the models at random give reliability {mean:.2f}",)
+        reliabilities += (
+            [max(known)] if (known := [of for of in by_chance.reliability().values() if np.isfinite(of)]) else []
+        )
+    mean = float(np.mean(reliabilities)) if reliabilities else 0.0
+    return (f"the same answers assigned to the models at random give reliability {mean:.2f}",)
 
 
 def fit_answers(
@@ -118,7 +120,15 @@ def irt_settings(settings: StudyFitSettings) -> IRTSettings:
 
 
 def with_sources(study: Study, fit: Outcome[IRTPosterior]) -> Outcome[IRTPosterior]:
-    """Add advice on dimensions that go with the study's answer keys, or with families as models' names tell them."""
+    """Add advice on dimensions that coincide with the answer keys, or with model families as names show them.
+
+    Args:
+        study: The fitted study.
+        fit: Its fit.
+
+    Returns:
+        The fit with more advice in its status.
+    """
     posterior = fit.posterior
     tasks = targets = None
     if study.items is not None:

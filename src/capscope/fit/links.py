@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_expit
+from scipy.special import expit, log_expit, logit
 
 from capscope.axes import FloatArray
 
@@ -27,9 +27,21 @@ PROBIT_SCALE = math.pi / 8
 CLIP = 1e-6
 """Least distance of predicted chances from 0 and 1 where they are scored."""
 
+NEWTON_STEPS = 30
+"""Steps after which a logistic regression ends; it needs about six."""
+
 
 def logit_mean(ability: FloatArray, slope: FloatArray, intercept: FloatArray) -> FloatArray:
-    """Log-odds of success ``a . theta + d``; abilities and slopes share their last axis, the dimension."""
+    """Log-odds of success ``a . theta + d``; abilities and slopes share their last axis, the dimension.
+
+    Args:
+        ability: Abilities, shape (..., dim).
+        slope: Slopes, shape (..., dim).
+        intercept: Intercepts, in log-odds.
+
+    Returns:
+        Log-odds.
+    """
     return (ability * slope).sum(-1) + intercept
 
 
@@ -158,6 +170,48 @@ def log_loss_of(chance: FloatArray, score: FloatArray, trials: FloatArray | None
     return float(np.average(log_loss(log_odds_of(chance), score), weights=trials))
 
 
+CONFIDENCE_BOUNDS = (0.01, 0.99)
+"""Limits to which stated confidences are clipped before their log-odds are taken."""
+
+
+def confidence_log_odds(confidence: FloatArray) -> FloatArray:
+    """Log-odds of confidences that models state, kept within `CONFIDENCE_BOUNDS`: many state 0 or 1."""
+    return logit(np.clip(confidence, *CONFIDENCE_BOUNDS))
+
+
+def logistic_regression(
+    design: FloatArray,
+    score: FloatArray,
+    trials: FloatArray,
+    mean: FloatArray,
+    precision: FloatArray,
+    start: FloatArray | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Logistic regression with a Gaussian prior: posterior mode by bounded Newton steps, and Laplace covariance.
+
+    Args:
+        design: Predictors of each row (row, predictor).
+        score: Scores (row,), 0 to 1.
+        trials: Number of trials behind each score (row,).
+        mean: Mean of the prior (predictor,).
+        precision: Inverse covariance of the prior (predictor, predictor).
+        start: Coefficients to start from; the prior's mean by default.
+
+    Returns:
+        Coefficients in log-odds (predictor,), and their covariance (predictor, predictor).
+    """
+    weight, curvature = mean if start is None else start, precision
+    for _ in range(NEWTON_STEPS):
+        chance = expit(design @ weight)
+        gradient = design.T @ (trials * (score - chance)) - precision @ (weight - mean)
+        curvature = (design * (trials * chance * (1 - chance))[:, None]).T @ design + precision
+        step = np.linalg.solve(curvature, gradient)
+        weight = weight + step / max(1.0, float(np.abs(step).max()) / 2)
+        if np.abs(step).max() < 1e-8:
+            break
+    return weight, np.linalg.inv(curvature)
+
+
 AREA_TOP = 10.0
 """Upper end of the demand scale over which the area under a curve is taken (Zhou et al., 2026)."""
 
@@ -176,5 +230,13 @@ def curve_log_odds(midpoint: Number, slope: Number, level: Number) -> Number:
 
 
 def trapezoid_area(probability: FloatArray, grid: FloatArray) -> FloatArray:
-    """Area under curves given on a grid of levels, along the last axis."""
+    """Area under curves given on a grid of levels, along the last axis.
+
+    Args:
+        probability: Values of the curves, shape (..., level).
+        grid: Demand levels, shape (level,).
+
+    Returns:
+        Areas, in demand levels, shape (...,).
+    """
     return (np.diff(grid) * (probability[..., 1:] + probability[..., :-1]) / 2.0).sum(axis=-1)

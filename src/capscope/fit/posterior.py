@@ -210,7 +210,15 @@ def nonzero_contributions(
 def contribution_rows(
     models: tuple[str, ...], item_id: np.ndarray, part: np.ndarray, log_odds: np.ndarray, sd: np.ndarray
 ) -> pd.DataFrame:
-    """Lay (model, row) arrays out as a table, where each row has an item and a part of its own."""
+    """Reshape contributions to a table with columns ``item_id, model, part, log_odds, sd``.
+
+    Args:
+        models: Models, on the first axis.
+        item_id: Item of each row.
+        part: Name of the part of each row.
+        log_odds: Contributions, shape (model, row).
+        sd: Their posterior standard deviations.
+    """
     n = len(item_id)
     return pd.DataFrame(
         {
@@ -257,7 +265,12 @@ def share_of_variance(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 
 def positions(names: tuple[str, ...], known: tuple[str, ...], what: str) -> np.ndarray:
-    """Positions of names among those known.
+    """Positions of names on an axis.
+
+    Args:
+        names: Names to look up.
+        known: Names on the axis, in order.
+        what: What they name, for the message, such as "model".
 
     Raises:
         FitError: A name is not known.
@@ -313,15 +326,15 @@ def to_arviz(posterior: Drawable, responses: Responses | None = None, draws: int
 
     Args:
         posterior: A fit; a Gaussian posterior is drawn from, a sampled one gives the draws it has as one chain.
-        responses: The responses of an item response fit; they add the groups ``observed_data`` and
-            ``log_likelihood`` over the axis ``row``, which take 8 bytes for each draw of each row.
+        responses: Responses of an item response fit, for the groups ``observed_data`` and ``log_likelihood`` (draw,
+            row), 8 bytes a value.
         draws: Number of draws from a Gaussian posterior.
         seed: Seed of those draws.
 
     Returns:
-        An ``arviz.InferenceData`` whose group ``posterior`` holds the parameters, with names as coordinates: of an item
-        response fit ``ability`` (chain, draw, model, dim), ``slope`` (chain, draw, item, dim) and ``intercept`` (chain,
-        draw, item), in log-odds; ``constant_data`` then holds ``floor`` (item).
+        An ``arviz.InferenceData`` with named coordinates. Its group ``posterior`` holds, for an item response fit,
+        ``ability`` (chain, draw, model, dim), ``slope`` (chain, draw, item, dim) and ``intercept`` (chain, draw, item)
+        in log-odds; ``constant_data`` holds ``floor`` (item).
 
     Raises:
         MissingExtraError: arviz is not installed.
@@ -348,8 +361,7 @@ def to_arviz(posterior: Drawable, responses: Responses | None = None, draws: int
 def _arviz() -> Any:  # noqa: ANN401 - see to_arviz
     try:
         with warnings.catch_warnings():
-            # announces a coming version once a day; where warnings are errors that would look like a missing package
-            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", FutureWarning)  # as an error it would look like a missing package
             import arviz  # pyright: ignore[reportMissingImports] - an optional extra
     except ImportError:
         raise MissingExtraError("to_arviz needs arviz; pip install 'capscope[arviz]'") from None
@@ -372,10 +384,10 @@ def _log_likelihood(posterior: HasFloors, responses: Responses, parameters: Para
 
 
 def low_reliability(posterior: Posterior) -> tuple[str, ...]:
-    """One line where the models' order rests on chance, because the items hardly tell them apart; else none.
+    """One line of advice where the reliability of the abilities is low; else none.
 
     Args:
-        posterior: A fit's posterior. Of several dimensions the most reliable one counts: the others are shrunken.
+        posterior: A fit's posterior; of several dimensions the most reliable one counts.
     """
     known = {name: share for name, share in posterior.reliability().items() if np.isfinite(share)}
     if len(posterior.models) < 2 or not known or max(known.values()) >= LEAST_RELIABILITY:

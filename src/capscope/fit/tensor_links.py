@@ -93,7 +93,18 @@ def signed_log_likelihood(mean: Block, variance: Block, sign: Block) -> Block:
 def weighted_log_likelihood(
     mean: Block, variance: Block, score: Block, trials: Block, floor: Float[Tensor, "*#cells"] | None = None
 ) -> Block:
-    """Log of the expected chance of scores in [0, 1] with trials behind them, above a floor."""
+    """Log of the expected probability of scores in [0, 1], weighted by trials, above a floor.
+
+    Args:
+        mean: Means of the cells' log-odds.
+        variance: Their variances.
+        score: Scores of the cells.
+        trials: Number of trials of each cell.
+        floor: Chance of a right guess; None for 0.
+
+    Returns:
+        Log-likelihood of each cell.
+    """
     logit = mean * torch.rsqrt(1 + PROBIT_SCALE * variance)
     if floor is not None:
         return log_likelihood_of(logit, score, trials, floor)
@@ -107,6 +118,15 @@ def knowing_shares(mean: Tensor, attenuation: Tensor, floor: Tensor, ceiling: Te
     As log-odds they are those of knowing plus a constant, so that they are never 0 / 0: without asymptotes a right
     answer was known and a wrong one was not. The constant is attenuated along: the expectation is over what is
     believed of the log-odds once the answer is seen.
+
+    Args:
+        mean: Means of the log-odds of knowing.
+        attenuation: Factor from 0 to 1 on the log-odds that stands for their uncertainty.
+        floor: Chance of a right guess.
+        ceiling: Chance of a right answer of a model that knows it.
+
+    Returns:
+        Probability of knowing given a right answer, and given a wrong one.
     """
     right = torch.sigmoid(attenuation * (mean + (torch.log(ceiling) - torch.log(floor))))
     wrong = torch.sigmoid(attenuation * (mean + (torch.log1p(-ceiling) - torch.log1p(-floor))))
@@ -117,6 +137,14 @@ def answer_log_chances(logit: Tensor, floor: Tensor, ceiling: Tensor) -> tuple[T
     """Log of the chance of a right and of a wrong answer between a floor and a ceiling, differentiable.
 
     ``P = u p (1 + exp(log c - log u - z))``, and likewise for a wrong answer, stays exact in the tails.
+
+    Args:
+        logit: Log-odds of knowing.
+        floor: Chance of a right guess.
+        ceiling: Chance of a right answer of a model that knows it.
+
+    Returns:
+        Log probability of a right answer, and of a wrong one.
     """
     log, log1p = torch.log, torch.log1p
     softplus, logsigmoid = torch.nn.functional.softplus, torch.nn.functional.logsigmoid
@@ -128,7 +156,18 @@ def answer_log_chances(logit: Tensor, floor: Tensor, ceiling: Tensor) -> tuple[T
 def log_likelihood_of(
     logit: Tensor, score: Tensor, trials: Tensor, floor: Tensor, ceiling: Tensor | None = None
 ) -> Tensor:
-    """Log-likelihood of scores in [0, 1] at known log-odds, differentiable; see `log_likelihood`."""
+    """Log-likelihood of scores in [0, 1] at known log-odds, differentiable; see `log_likelihood`.
+
+    Args:
+        logit: Log-odds of knowing.
+        score: Scores, from 0 to 1.
+        trials: Number of trials of each score.
+        floor: Chance of a right guess.
+        ceiling: Chance of a right answer of a model that knows it; None for 1.
+
+    Returns:
+        Log-likelihood of each score.
+    """
     right, wrong = answer_log_chances(logit, floor, torch.ones_like(floor) if ceiling is None else ceiling)
     return trials * (score * right + (1 - score) * wrong)
 
@@ -137,6 +176,13 @@ def curve_area(midpoint: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     """Area under a curve over demand levels 0 to 10, in demand levels: the ability (Zhou et al., 2026).
 
     For a curve that starts near 1 and ends near 0 this is the midpoint; unlike the midpoint it is never negative.
+
+    Args:
+        midpoint: Demand level at which the chance is one half.
+        slope: Decrease of the log-odds for each demand level.
+
+    Returns:
+        Areas, in demand levels.
     """
     return (
         softplus(curve_log_odds(midpoint, slope, torch.zeros_like(midpoint)))

@@ -51,7 +51,12 @@ def kinds_of_cells(known: np.ndarray) -> np.ndarray:
 
 
 def thin_rows(known: np.ndarray, few: int) -> np.ndarray:
-    """Return which rows hold at most `few` scores, and much fewer than most rows."""
+    """Return which rows hold at most `few` scores, and much fewer than most rows.
+
+    Args:
+        known: Whether each score is known, shape (model, benchmark).
+        few: Most scores of a thin row.
+    """
     count = known.sum(1)
     return (count <= few) & (count < SHARE_OF_MEDIAN * np.median(count[count > 0]))
 

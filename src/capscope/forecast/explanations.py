@@ -68,7 +68,12 @@ def row_posterior(fitted: FittedHierarchical, row: int) -> RowPosterior:
 
 
 def points_per_link(fitted: FittedHierarchical, middle: FloatArray) -> FloatArray:
-    """Return the derivative of scores, in points, by the link scale at values of the link scale."""
+    """Return the derivative of scores, in points, by the link scale at values of the link scale.
+
+    Args:
+        fitted: A fitted forecaster, whose link is used.
+        middle: Values on the link scale, last axis the benchmarks.
+    """
     step = 0.05
     return (fitted.link.from_link(middle + step) - fitted.link.from_link(middle - step)) / (2 * step)
 
@@ -134,8 +139,8 @@ def _reason(
     rest = len(known) - len(shown)
     shown_from = max(least, 0.05) if bounded else least
     added = sorted(((values[column] * points, name) for name, values in facts.items()), key=lambda pair: -abs(pair[0]))
-    said = [f"{name} ({value:{form}})" for value, name in added[:2] if abs(value) >= shown_from]
-    parts = [*shown, *said]
+    shown_facts = [f"{name} ({value:{form}})" for value, name in added[:2] if abs(value) >= shown_from]
+    parts = [*shown, *shown_facts]
     more = f"; {rest} other scores" if rest and shown else ""
     return (", ".join(parts) or "the benchmark's other scores") + more
 

@@ -153,7 +153,7 @@ def _less_trend(table: PublishedScores, values: FloatArray) -> tuple[FloatArray,
 
 def _pairs(names: list[str], values: FloatArray, reliability: FloatArray, rng: np.random.Generator) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
-    trusted = np.where(np.isfinite(reliability), reliability, 1.0)
+    reliable_share = np.where(np.isfinite(reliability), reliability, 1.0)
     half = normal_quantile(LEVEL)
     for first in range(len(names)):
         for second in range(first + 1, len(names)):
@@ -172,7 +172,7 @@ def _pairs(names: list[str], values: FloatArray, reliability: FloatArray, rng: n
                     "correlation": r,
                     "lower": float(np.tanh(z - step)),
                     "upper": float(np.tanh(z + step)),
-                    "corrected": float(np.clip(r / np.sqrt(trusted[first] * trusted[second]), -1, 1)),
+                    "corrected": float(np.clip(r / np.sqrt(reliable_share[first] * reliable_share[second]), -1, 1)),
                     "rank": rank,
                     "rank_lower": rank_lower,
                     "rank_upper": rank_upper,

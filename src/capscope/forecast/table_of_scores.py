@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.data import ArrowTable, as_frame, family_by_name, read_table
+from capscope.data import ArrowTable, as_frame, checked_columns, family_by_name, read_table
 from capscope.display import short_repr
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.forecast.links import LINKS, TableLink, recognised_unit, table_link
@@ -35,6 +35,7 @@ COVARIATE_NAMES = {
 """What the columns of a table of models may be called; `size`, `tokens` and `compute` are used by their logarithms."""
 LOGARITHMIC = ("size", "tokens", "compute")
 MISSING = ("", "-", "--", "?", "na", "n/a", "nan", "none", "null", "tbd")
+LONG_REMEDY = "give the columns model, benchmark and score"
 LEAST_BENCHMARKS, LEAST_MODELS = 1, 3
 ROW_NAMES = ("", "unnamed: 0", "metric")
 
@@ -151,6 +152,11 @@ class PublishedScores:
 def refuse_outside(score: float, benchmark: str, unit: str) -> None:
     """Refuse a score that its unit does not have.
 
+    Args:
+        score: The score, in the unit.
+        benchmark: Its benchmark, for the message.
+        unit: Name of the unit, a key of `LINKS`.
+
     Raises:
         InputError: It is no number, negative, or above the top.
     """
@@ -217,12 +223,7 @@ _Parts = tuple[pd.DataFrame, dict[str, float], pd.DataFrame, tuple[str, ...]]
 
 def _from_long(frame: pd.DataFrame, columns: dict[str, str], where: str) -> _Parts:
     long = pd.DataFrame({key: frame[column] for key, column in columns.items()})
-    for key in ("model", "benchmark"):
-        blank = ~long[key].map(_is_given).to_numpy(dtype=bool)
-        if blank.any():
-            row = int(np.flatnonzero(blank)[0]) + 1
-            raise InputError(f"{where}: row {row} has no {key}; fill it in or remove the row")
-        long[key] = long[key].astype(str).str.strip()
+    long = checked_columns(long, where, names=("model", "benchmark"), remedy=LONG_REMEDY)
     long["score"] = [_number(cell, f"{where}: row {row + 1}") for row, cell in enumerate(long["score"])]
     known = long[long["score"].notna()]
     grouped = known.groupby(["model", "benchmark"], sort=False)["score"]
@@ -250,7 +251,7 @@ def _from_wide(frame: pd.DataFrame, where: str) -> _Parts:
     wanted = (*LONG_NAMES["model"], *ROW_NAMES)
     place = next((index for index, name in enumerate(lower) if name in wanted), None)
     place = 0 if place is None else place
-    names = frame.iloc[:, place].astype(str).str.strip()
+    frame, names = _named_rows(frame, place, where)
     if names.duplicated().any():
         again = names[names.duplicated()].iloc[0]
         raise InputError(f"{where}: model '{again}' has two rows; keep one, or give a long table")
@@ -277,6 +278,18 @@ def _from_wide(frame: pd.DataFrame, where: str) -> _Parts:
         notes.append(f"columns taken as facts about models: {first_few([*covariates, *text], 8)}")
     beside = beside.join(rest[text]) if len(text) else beside
     return wide, {}, beside, tuple(notes)
+
+
+def _named_rows(frame: pd.DataFrame, place: int, where: str) -> tuple[pd.DataFrame, pd.Series]:
+    """Leave out empty rows and return the names of the others: text whatever its letters, for "NA" is a name.
+
+    Raises:
+        InputError: A row with values has no name.
+    """
+    empty = (frame.isna() | (frame.astype(str).apply(lambda column: column.str.strip()) == "")).all(axis=1)
+    frame = frame[~empty]
+    named = frame.iloc[:, [place]].set_axis(["model"], axis="columns")
+    return frame, checked_columns(named, where, names=["model"], remedy=LONG_REMEDY)["model"]
 
 
 def _covariate_key(column: str) -> str | None:
@@ -306,24 +319,40 @@ def read_models(
         InputError: A model has two rows, or hardly any model is in both tables.
     """
     where = str(models) if isinstance(models, str | Path) else "table of models"
+    table = facts_of(models)
+    matched = names.isin(table.index)
+    if not matched.any():
+        raise InputError(f"{where}: none of its models has scores; the first is '{table.index[0]}'")
+    share = f"{int(matched.sum())} of {len(names)} models have facts: {first_few(table.columns, 8)}"
+    return table.reindex(names), (share,)
+
+
+def facts_of(models: pd.DataFrame | ArrowTable | str | Path) -> pd.DataFrame:
+    """Read a table of models, by model; columns of known meaning have the names of `COVARIATE_NAMES`.
+
+    Args:
+        models: The table or its file; its models are in a column `model` or in the first one.
+
+    Raises:
+        InputError: The table is empty, or a model has two rows.
+    """
+    where = str(models) if isinstance(models, str | Path) else "table of models"
     models = as_frame(models)
     frame = models if isinstance(models, pd.DataFrame) else read_table(Path(models), keep_index=True)
+    if frame.empty:
+        raise InputError(f"{where}: holds no model; give a column model and facts such as size, family or date")
     lower = [str(column).strip().lower() for column in frame.columns]
     place = next((index for index, name in enumerate(lower) if name in LONG_NAMES["model"]), 0)
-    keyed = frame.set_axis(frame.iloc[:, place].astype(str).str.strip().to_numpy(), axis=0)
+    frame, given = _named_rows(frame, place, where)
+    keyed = frame.set_axis(given.to_numpy(), axis=0)
     keyed = keyed.drop(columns=frame.columns[place])
     if keyed.index.duplicated().any():
         again = keyed.index[keyed.index.duplicated()][0]
         raise InputError(f"{where}: model '{again}' has two rows; keep one")
-    matched = names.isin(keyed.index)
-    if not matched.any():
-        raise InputError(f"{where}: none of its models has scores; the first is '{keyed.index[0]}'")
     keys = {str(column): key for column in keyed if (key := _covariate_key(str(column))) is not None}
     table = _model_columns(keyed, keys)
     others = [column for column in keyed.columns if str(column) not in keys]
-    table = table.join(keyed[others].rename(columns=str)).reindex(names)
-    share = f"{int(matched.sum())} of {len(names)} models have facts: {first_few(table.columns, 8)}"
-    return table, (share,)
+    return table.join(keyed[others].rename(columns=str))
 
 
 def model_dates(models: pd.DataFrame | ArrowTable | str | Path, names: list[str]) -> FloatArray:

@@ -152,7 +152,12 @@ def has_tasks(training: Training) -> bool:
 
 
 def fold_regime(training: Training, regime: str) -> str:
-    """Return what to hold out to measure predictions in a regime, as far as the training part allows."""
+    """Return what to hold out to measure predictions in a regime, as far as the training part allows.
+
+    Args:
+        training: The training part.
+        regime: What is new at prediction: ``item``, ``task``, ``benchmark`` or ``warm`` (nothing).
+    """
     tasks = _task_count(training) if has_tasks(training) else 0
     benchmarks = len(np.unique(training.features.benchmark[training.answered]))
     if regime == "benchmark" and benchmarks < FEWEST_BENCHMARKS and (tasks >= MANY_TASKS or benchmarks == 1):
@@ -187,7 +192,12 @@ def group_folds(training: Training, regime: str, folds: int) -> list[np.ndarray]
 
 
 def group_count(training: Training, regime: str) -> int:
-    """Return the number of independent groups that the folds of a regime consist of."""
+    """Return the number of independent groups that the folds of a regime consist of.
+
+    Args:
+        training: The training part.
+        regime: What is new at prediction: ``item``, ``task``, ``benchmark`` or ``warm`` (nothing).
+    """
     regime = fold_regime(training, regime)
     if regime == "warm":
         return len(training.responses.score)

@@ -217,6 +217,11 @@ def importance(features: ItemFeatures, trained: ItemMask, target: ItemMask) -> R
     """Return the density ratio of the items to predict to the training items, at each item (importance weight).
 
     The ratio is that of a logistic regression that classifies the two sets, clipped to 0.25 to 4.
+
+    Args:
+        features: Features of all items.
+        trained: Which items the assessor learnt from, shape (item,).
+        target: Which items it predicts, shape (item,).
     """
     space = _space(features, trained)
     if space is None or not (target & ~trained).any():

@@ -45,7 +45,7 @@ ALIKE = 0.01
 SCORED_CELLS, FEWEST_SCORED, SCORE_DRAWS = 200_000, 50, 100
 """Expected scores without a study: largest number of model-item cells, fewest items, and number of draws."""
 
-DRAW_NOISE = 0.005
+MONTE_CARLO_ERROR = 0.005
 """Largest difference of expected scores that can result from the draws alone."""
 
 
@@ -179,7 +179,7 @@ def _level_where_alike(scores: pd.DataFrame, general: pd.DataFrame) -> pd.DataFr
     first, ability = rows.iloc[0], rows["model"].map(general.set_index("model")["ability"])
     alike = np.isclose(ability, ability.iloc[0], rtol=0, atol=1e-6)
     alike |= (rows["observed"] == first["observed"]) & (rows["answers"] == first["answers"])
-    alike &= (rows["expected"] - first["expected"]).abs() < DRAW_NOISE
+    alike &= (rows["expected"] - first["expected"]).abs() < MONTE_CARLO_ERROR
     level = rows.assign(expected=rows["expected"].mask(alike, first["expected"]))
     return level.sort_values("expected", ascending=False, kind="stable")
 

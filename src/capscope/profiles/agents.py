@@ -191,8 +191,8 @@ def _varies(column: pd.Series) -> bool:
 
 def _table(both: pd.DataFrame, level: float) -> pd.DataFrame:
     rows = [_row(str(model), own, level) for model, own in both.groupby("model", observed=True)]
-    everyone = both.groupby("item_id", observed=True).mean()
-    return pd.DataFrame([*rows, _row("all", everyone, level)])
+    item_means = both.groupby("item_id", observed=True).mean()
+    return pd.DataFrame([*rows, _row("all", item_means, level)])
 
 
 def _row(model: str, scores: pd.DataFrame, level: float) -> dict[str, object]:

@@ -44,7 +44,15 @@ class Places:
 
 
 def places_of(study: Study, items: tuple[str, ...]) -> Places:
-    """Look up benchmark and task of items; items that the study does not describe belong to one of their own."""
+    """Look up benchmark and task of items; items that the study does not describe belong to one of their own.
+
+    Args:
+        study: The study.
+        items: Ids, in the order wanted.
+
+    Returns:
+        Benchmark and task of each item.
+    """
     if study.items is None:
         return Places(items, np.full(len(items), "all"), np.full(len(items), "all"))
     ids = study.items["item_id"].astype(str)
@@ -56,7 +64,15 @@ def places_of(study: Study, items: tuple[str, ...]) -> Places:
 
 
 def clusters_of(study: Study, items: tuple[str, ...]) -> np.ndarray:
-    """Label each item with its task; where all are of one task, or none is known, each item is its own cluster."""
+    """Label each item with its task; where all are of one task, or none is known, each item is its own cluster.
+
+    Args:
+        study: The study.
+        items: Ids, in the order wanted.
+
+    Returns:
+        Name of each item's cluster, shape (item,).
+    """
     if study.items is None:
         return np.array(items)
     labels = dict(zip(study.items["item_id"].astype(str), task_labels(study.items), strict=True))

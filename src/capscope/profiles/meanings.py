@@ -150,7 +150,15 @@ def _reversed_share(posterior: CurvePosterior, dim: int) -> float:
 
 
 def listed_with_names(codes: Sequence[str], values: Sequence[str]) -> str:
-    """Join codes, each with its name and a value: ``WM (working memory), mean level 2.1``."""
+    """Join codes, each with its name and a value: ``WM (working memory), mean level 2.1``.
+
+    Args:
+        codes: Codes of rubrics.
+        values: Text printed after each one.
+
+    Returns:
+        The list as one text.
+    """
     names = {code: f"{code} ({name})" for code, name in dimension_names().items()}
     return ", ".join(f"{names.get(code, code)} {value}" for code, value in zip(codes, values, strict=True))
 

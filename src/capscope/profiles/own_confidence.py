@@ -7,18 +7,19 @@ that already has the items' difficulty for the other models.
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, log_expit, logit, stdtrit
+from scipy.special import expit, logit, stdtrit
 
 from capscope.axes import AGENT_FACETS, FloatArray
 from capscope.data import CONFIDENCE, Study, stated_confidence, subjects_of
+from capscope.fit import confidence_log_odds, log_loss, logistic_regression
 from capscope.intervals import Interval, clustered_mean_interval, normal_quantile
 from capscope.profiles.meanings import table_lines
 
 FEWEST_ANSWERS, FEWEST_OF_EACH = 20, 3
 """Answers with a confidence, and right and wrong ones among them, below which a model is left out."""
 BINS, FOLDS = 10, 5
-INSIDE = (0.01, 0.99)
-"""Limits to which confidences are clipped before their log-odds are taken."""
+PRIOR_PRECISION = np.diag([1e-4, 1.0, 1.0])
+"""Of offset, item ease and confidence: slopes are standard normal before data, the offset is nearly free."""
 COLUMNS = (
     "confidence, accuracy: their means; overconfidence: the difference; calibration_error: root mean square of that"
     "\ndifference over ten groups of like confidence; auroc: chance that a right answer got the higher confidence;"
@@ -184,27 +185,14 @@ def _gain(rows: pd.DataFrame, item: np.ndarray, level: float) -> Interval:
     """Held-out log-loss of a regression on item ease minus that of one on ease and confidence; folds by item."""
     score, trials = rows["score"].to_numpy(dtype=float), rows["trials"].to_numpy(dtype=float)
     ease = rows["ease"].to_numpy(dtype=float)
-    own = logit(np.clip(rows["own"].to_numpy(dtype=float), *INSIDE))
+    own = confidence_log_odds(rows["own"].to_numpy(dtype=float))
     without, both = np.column_stack([np.ones(len(own)), ease]), np.column_stack([np.ones(len(own)), ease, own])
     loss = np.zeros((2, len(own)))
     for fold in range(FOLDS):
         held = item % FOLDS == fold
         for number, design in enumerate((without, both)):
-            line = design[held] @ _regression(design[~held], score[~held], trials[~held])
-            loss[number, held] = -(score[held] * log_expit(line) + (1 - score[held]) * log_expit(-line))
+            size = design.shape[1]
+            prior = (np.zeros(size), PRIOR_PRECISION[:size, :size])
+            weight, _ = logistic_regression(design[~held], score[~held], trials[~held], *prior)
+            loss[number, held] = log_loss(design[held] @ weight, score[held])
     return clustered_mean_interval(loss[0] - loss[1], trials, item, level)
-
-
-def _regression(design: FloatArray, score: FloatArray, trials: FloatArray, steps: int = 30) -> FloatArray:
-    """Logistic regression with a standard normal prior on the slopes, by Newton's method."""
-    weight, prior = np.zeros(design.shape[1]), np.eye(design.shape[1])
-    prior[0, 0] = 1e-4
-    for _ in range(steps):
-        chance = expit(design @ weight)
-        gradient = design.T @ (trials * (score - chance)) - prior @ weight
-        hessian = (design * (trials * chance * (1 - chance))[:, None]).T @ design + prior
-        step = np.linalg.solve(hessian, gradient)
-        weight = weight + step / max(1.0, float(np.abs(step).max()) / 2)
-        if np.abs(step).max() < 1e-8:
-            break
-    return weight

@@ -77,19 +77,43 @@ def item_texts(items: pd.DataFrame | None) -> dict[str, str]:
 
 
 def scale_names(dims: tuple[str, ...], rubrics: RubricSet) -> list[Record]:
-    """Name the scales and their families in the rubric set's order; a code that it lacks stands for itself, last."""
+    """Name the scales and their families in the rubric set's order; a code that it lacks stands for itself, last.
+
+    Args:
+        dims: Codes of the scales.
+        rubrics: The rubric set.
+
+    Returns:
+        One record for each scale, with ``dim``, ``name`` and ``family``.
+    """
     known = [code for code in rubrics.codes if code in dims]
     named = [{"dim": code, "name": rubrics.get(code).name, "family": rubrics.family(code)} for code in known]
     return named + [{"dim": dim, "name": dim, "family": ""} for dim in dims if dim not in known]
 
 
 def fixed(value: float | None, digits: int = 2) -> str:
-    """Print a number with a fixed number of digits and a true minus sign."""
+    """Print a number with a fixed number of digits and a true minus sign.
+
+    Args:
+        value: The number; None is printed as missing.
+        digits: Digits after the decimal point.
+
+    Returns:
+        The text.
+    """
     return MISSING if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """Print a share as a percentage; what is not quite 0 or 1 is not printed as such."""
+    """Print a share as a percentage; what is not quite 0 or 1 is not printed as such.
+
+    Args:
+        value: A share from 0 to 1; None is printed as missing.
+        digits: Digits after the decimal point.
+
+    Returns:
+        The text; ``<1%`` or ``>99%`` where rounding would give a false 0 or 1.
+    """
     if value is None:
         return MISSING
     edge = 0.5 * 10 ** -(digits + 2)

@@ -67,17 +67,42 @@ _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
 def blank_figure(width: float, height: float) -> Figure:
-    """Make an empty figure of a size in inches, laid out so that labels fit."""
+    """Make an empty figure of a size in inches, laid out so that labels fit.
+
+    Args:
+        width: Inches.
+        height: Inches.
+
+    Returns:
+        The figure.
+    """
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def blank_axes(width: float, height: float) -> Axes:
-    """Make axes on an empty figure of a size in inches."""
+    """Make axes on an empty figure of a size in inches.
+
+    Args:
+        width: Inches.
+        height: Inches.
+
+    Returns:
+        The axes.
+    """
     return blank_figure(width, height).add_subplot()
 
 
 def label(text: str, lines: int = 2, width: int = LABEL_WIDTH) -> str:
-    """Break a name into a few short lines; of a longer one the end is kept, by which names of agents differ."""
+    """Break a name into a few short lines; a longer one keeps its end, by which names of agents differ.
+
+    Args:
+        text: The name.
+        lines: Most lines.
+        width: Most characters of a line.
+
+    Returns:
+        The lines, joined by line breaks.
+    """
     wrapped = textwrap.wrap(" ".join(text.split()), width) or [""]
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 1], "\u2026" + text.rstrip()[1 - width :].lstrip()]
@@ -85,7 +110,12 @@ def label(text: str, lines: int = 2, width: int = LABEL_WIDTH) -> str:
 
 
 def tidy(axes: Axes, grid: str = "x") -> None:
-    """Draw the grid along one axis and nothing else."""
+    """Draw the grid along one axis and nothing else.
+
+    Args:
+        axes: The axes.
+        grid: Axis of the grid lines: ``x`` or ``y``.
+    """
     axes.spines[:].set_visible(False)
     axes.grid(visible=True, axis="x" if grid == "x" else "y")
 

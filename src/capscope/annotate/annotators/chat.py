@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.annotate.annotator import Annotation, AnnotatorEntry, AnnotatorSettings, Progress, Selection
+from capscope.annotate.annotator import (
+    Annotation,
+    AnnotatorEntry,
+    AnnotatorSettings,
+    Progress,
+    Selection,
+    tally_reporter,
+)
 from capscope.annotate.labels import label_table
 from capscope.annotate.planning import AnnotationPlan, plan_job
 from capscope.annotate.questions import RatingJob, RatingQuestion, make_job, rating_questions
@@ -164,8 +171,8 @@ class AnnotationReport:
         made = f"{counted(self.asked, 'question')} asked, {self.cached} from the ledger"
         lines = [f"{self.annotator}: {counted(self.labels, 'label')}; {made}; {missing}"]
         lines += [f"cost ${self.usd:.4f}"] if self.usd else []
-        reckoned = f"{counted(self.unmetered, 'call', 'state')} no usage; they are reckoned at the plan's estimate"
-        lines += [reckoned] if self.unmetered else []
+        estimated = f"{counted(self.unmetered, 'call', 'state')} no usage; they count at the plan's estimate"
+        lines += [estimated] if self.unmetered else []
         lines += [f"{count} x {problem}" for problem, count in self.problems.items()]
         lines += [f"flagged: {flag.item_id} {flag.kind}: {flag.excerpt}" for flag in self.flags[:10]]
         lines += [f"warning: {warning}" for warning in self.warnings]
@@ -188,7 +195,7 @@ class ChatAnnotator:
         self.limits()
 
     def job(self, study: Study, selection: Selection) -> RatingJob:
-        """Return the questions of a run.
+        """Return the questions of a run; see `Annotator.plan` for the arguments.
 
         Raises:
             InputError: No selected item has a text, or the rubric set lacks a code.
@@ -202,7 +209,7 @@ class ChatAnnotator:
         return job if selection.shard is None else job.only(selection.shard.of(item_id for item_id, _ in job.items))
 
     def plan(self, study: Study, selection: Selection) -> AnnotationPlan:
-        """Return size and price of the run; nothing is asked or written."""
+        """Return size and price of the run; see `Annotator.plan`."""
         job = self.job(study, selection)
         flagged = Counter(flag.kind for flag in flag_items(job.items))
         without = len(study.require("items")) - len(job.items)
@@ -210,12 +217,7 @@ class ChatAnnotator:
         return plan_job(job, without, known.__contains__, self.settings.prices, dict(flagged))
 
     def run(self, study: Study, selection: Selection, progress: Progress | None = None) -> Annotation:
-        """Ask the questions without a reply in the ledger, and read all replies.
-
-        Args:
-            study: A study whose items have texts.
-            selection: Which items and rubrics.
-            progress: Called after every question.
+        """Ask the questions without a reply in the ledger, and read all replies; see `Annotator.run`.
 
         Raises:
             OutputError: The ledger cannot be written.
@@ -252,7 +254,12 @@ class ChatAnnotator:
         return RunLimits(prices=self.settings.prices, budget=budget, max_failures=self.settings.max_failures)
 
     def wanted(self, job: RatingJob, ledger: Ledger) -> Iterator[RatingQuestion]:
-        """Yield the questions of a run: all, or those that failed or could not be read."""
+        """Yield the questions of a run: all, or those that failed or could not be read.
+
+        Args:
+            job: Items, rubrics and sampling of the run.
+            ledger: Where replies are kept.
+        """
         return failed_questions(job, ledger) if self.settings.only_failed else rating_questions(job)
 
     async def _ask(self, job: RatingJob, ledger: Ledger, progress: Progress | None) -> Tally:
@@ -269,7 +276,7 @@ class ChatAnnotator:
                 yield question.question()
 
         return await self.ask(
-            ledger, draw(), unread, shown(progress, sum(1 for _ in rating_questions(job)) if progress else 0)
+            ledger, draw(), unread, tally_reporter(progress, sum(1 for _ in rating_questions(job)) if progress else 0)
         )
 
     async def ask(
@@ -292,7 +299,13 @@ class ChatAnnotator:
             return await asker.ask_all(questions, notify)
 
     def outcome(self, job: RatingJob, collected: Collected, tally: Tally) -> Annotation:
-        """Return the labels and the report of a run."""
+        """Return the labels and the report of a run.
+
+        Args:
+            job: Items, rubrics and sampling of the run.
+            collected: Ratings that the replies hold.
+            tally: Calls and costs of the run.
+        """
         rows = label_table(collected.ratings, job.annotator)
         problems = Counter(entry.problem for entry in collected.unread if entry.state != "open")
         report = AnnotationReport(
@@ -329,7 +342,7 @@ class ChatAnnotator:
             tally: How far the run came.
             kept: What is kept of it, for the message.
         """
-        reckoned = (
+        estimated = (
             f", {counted(tally.unmetered, 'call')} without a stated usage at the plan's estimate"
             if tally.unmetered
             else ""
@@ -342,7 +355,7 @@ class ChatAnnotator:
         total = f"--max-usd-total {self.settings.max_usd_total:g}" if self.settings.max_usd_total is not None else ""
         named = " and ".join(part for part in (limit, total) if part)
         return BudgetReached(
-            f"stopped at ${tally.usd:.4f} of {named}{reckoned}: the next question could cost more than is left"
+            f"stopped at ${tally.usd:.4f} of {named}{estimated}: the next question could cost more than is left"
             f" (--max-tokens {self.settings.max_tokens}); {kept}; run again with a larger limit"
         )
 
@@ -366,18 +379,6 @@ def quality_warnings(rows: pd.DataFrame, who: str) -> tuple[str, ...]:
     levels = tables["level"]
     dims, values = tuple(map(str, levels.columns)), levels.to_numpy(dtype=float)
     return low_spread(values, dims, who) + mostly_chance(values, tables["sd"].to_numpy(dtype=float), dims, who)
-
-
-def shown(progress: Progress | None, total: int) -> Callable[[Tally], None] | None:
-    """Return a function that reports a run's state to `progress`; None without one."""
-    if progress is None:
-        return None
-
-    def show(tally: Tally) -> None:
-        done = tally.asked + tally.cached + tally.failed
-        progress(done, total, f"asked {tally.asked} failed {tally.failed} ${tally.usd:.4f}")
-
-    return show
 
 
 ENDPOINT_SETTINGS = frozenset({"base_url", "concurrency", "timeout", "attempts", "ledger", "only_failed", "yes"})

@@ -212,6 +212,10 @@ class AdaptiveBattery:
     def with_held_answer(self, held: HeldItem, score: float) -> "AdaptiveBattery":
         """Return the state after the answer to a held item; a second answer, as of another epoch, replaces the first.
 
+        Args:
+            held: The held item that was answered.
+            score: Score of the answer, a share from 0 to 1.
+
         Raises:
             InputError: The score is not from 0 to 1.
         """

@@ -80,7 +80,12 @@ class RunSettings:
         return EndpointSettings.from_environment(self.endpoint, concurrency=1)
 
     def sampling(self, model: str, *, judge: bool = False) -> Sampling:
-        """Return how a model is to answer; a judge always at temperature 0."""
+        """Return how a model is to answer; a judge always at temperature 0.
+
+        Args:
+            model: Model to ask, by the name that its endpoint knows.
+            judge: Whether the model grades replies.
+        """
         return Sampling(model, 0.0 if judge else self.temperature, self.max_tokens)
 
     def prices(self, model: str) -> Prices | None:
@@ -226,6 +231,11 @@ def askable(
 ) -> list[BatteryQuestion]:
     """Return the questions for the bank's items of the chosen benchmarks.
 
+    Args:
+        bank: The item bank.
+        items: A study or a table of items with their texts, or its path.
+        settings: Settings of the run: benchmarks, grader and judge.
+
     Raises:
         InputError: The items cannot be read, none can be asked, or open answers have no judge.
     """
@@ -240,7 +250,14 @@ def askable(
 
 
 def question_key(role: str, url: str, sampling: Sampling, messages: Messages) -> str:
-    """Return the key of a question in the ledger: the hash of everything that decides its reply."""
+    """Return the key of a question in the ledger: the hash of everything that decides its reply.
+
+    Args:
+        role: Who is asked: the model, or the judge.
+        url: Address of the endpoint.
+        sampling: Model, temperature and limits.
+        messages: What is asked.
+    """
     return call_key({"kind": f"battery {role}", "url": url} | vars(sampling) | {"m": messages})
 
 

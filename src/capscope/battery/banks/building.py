@@ -137,6 +137,12 @@ def pack_ids(items: Ids, benchmark: Ids, task: Ids, document: np.ndarray) -> Ite
     """Yield runs of items that share a benchmark and a task.
 
     Where ids are a prefix and the document index, the run keeps the prefix; else it keeps the ids.
+
+    Args:
+        items: Ids of the items.
+        benchmark: Their benchmarks.
+        task: Their tasks.
+        document: Index of each item in its benchmark, shape (item,).
     """
     for (name, task_name), run in groupby(range(len(items)), key=lambda place: (benchmark[place], task[place])):
         places = list(run)
@@ -151,8 +157,12 @@ def pack_ids(items: Ids, benchmark: Ids, task: Ids, document: np.ndarray) -> Ite
 def unpack_ids(groups: list[dict[str, Any]], document: np.ndarray) -> tuple[Ids, Ids, Ids]:
     """Return ids, benchmarks and tasks from the runs of `pack_ids`.
 
+    Args:
+        groups: Runs of items.
+        document: Index of each item in its benchmark, shape (item,).
+
     Raises:
-        ValueError: A run names another number of items than it holds, or an id stands twice.
+        ValueError: A run names another number of items than it holds, or two items have one id.
     """
     items: list[str] = []
     benchmark: list[str] = []
@@ -190,7 +200,13 @@ def pack_posterior(posterior: IRTPosterior, kind: type[np.floating]) -> Tensors:
 
 
 def unpack_posterior(manifest: dict[str, Any], items: Ids, tensors: Tensors) -> IRTPosterior:
-    """Return the posterior from `pack_posterior`."""
+    """Return the posterior from `pack_posterior`.
+
+    Args:
+        manifest: Plain values of the bank.
+        items: Ids of the items.
+        tensors: Arrays of the bank, by name.
+    """
     mean = tensors["item_mean"].astype(float)
     cov = full_matrices(tensors["item_cov"].astype(float), mean.shape[1])
     ability = tensors["ability_mean"].astype(float)

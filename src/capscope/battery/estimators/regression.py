@@ -29,7 +29,15 @@ class Ridge:
 
     @classmethod
     def of(cls, features: FloatArray, target: RowFloats) -> "Ridge":
-        """Fit by one singular value decomposition for all penalties (Golub, Heath & Wahba, 1979)."""
+        """Fit by one singular value decomposition for all penalties (Golub, Heath & Wahba, 1979).
+
+        Args:
+            features: Answers of past models to the drawn items, shape (model, item).
+            target: Their scores on the whole pool, shape (model,).
+
+        Returns:
+            The regression with the penalty of the smallest leave-one-out error.
+        """
         center, intercept = features.mean(0), float(target.mean())
         left, size, right = np.linalg.svd(features - center, full_matrices=False)
         rotated = left.T @ (target - intercept)

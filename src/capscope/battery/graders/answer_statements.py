@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, TAKEN_BACK, Unclear, any_of
+from capscope.battery.graders.grader import NO_ANSWER, RETRACTED, SEVERAL, Unclear, any_of
 
 Answer = TypeVar("Answer")
 
@@ -137,7 +137,7 @@ def read_statements(text: str, read: Callable[[str], Answer | None]) -> tuple[An
         if answer is None:
             continue
         if answer in denied or REVISION.search(text, statement.end) or REVISION.search(statement.text, 1):
-            return None, TAKEN_BACK
+            return None, RETRACTED
         return (None, SEVERAL) if _contradicted(text, statement, answer, read) else (answer, "")
     return None, NO_ANSWER if denied or OPEN_END.search(text) else ""
 

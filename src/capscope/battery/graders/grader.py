@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from capscope.endpoint import CHANNEL, THOUGHT_ENDS, THOUGHT_HEADING, THOUGHT_OPENS, without_end
 
 NO_ANSWER = "the reply holds no answer of the expected form"
-TAKEN_BACK = "the reply goes on to doubt its answer"
+RETRACTED = "the reply goes on to doubt its answer"
 SEVERAL = "the reply states more than one answer"
 
 

@@ -92,7 +92,12 @@ def grade_letter(text: str, key: AnswerKey) -> Graded:
 
 
 def letter_of(target: str, options: Mapping[str, str]) -> str | None:
-    """Return the letter of a right answer that is given as a letter or as the text of an option; None if neither."""
+    """Return the letter of a right answer that is given as a letter or as the text of an option; None if neither.
+
+    Args:
+        target: The right answer as the study gives it.
+        options: Text of each option, by its letter.
+    """
     bare = target.strip(" ().[]:").upper()
     if len(bare) == 1 and bare in LETTERS and (not options or bare in options):
         return bare

@@ -216,7 +216,12 @@ def same_number(one: Quantity, other: Quantity) -> bool:
 
 
 def is_rounded(one: Quantity, other: Quantity) -> bool:
-    """Return whether the number with fewer decimals is the other one rounded; whole numbers do not count."""
+    """Return whether the number with fewer decimals is the other one rounded; whole numbers do not count.
+
+    Args:
+        one: A number with its decimals.
+        other: Another one.
+    """
     places = [quantity.decimals for quantity in (one, other) if quantity.decimals is not None]
     if not places or min(places) < 1:
         return False

@@ -114,7 +114,12 @@ class PromptFit:
         return float(self.weight @ np.array([each.prompt_sd**2 for each in self.posteriors]))
 
     def draws(self, count: int, rng: np.random.Generator) -> Iterator[tuple[PromptPosterior, Prompts, RowFloats]]:
-        """Yield draws: a prior's posterior, the effects of prompts, and the locations of items."""
+        """Yield draws: a prior's posterior, the effects of prompts, and the locations of items.
+
+        Args:
+            count: Number of draws.
+            rng: Source of randomness.
+        """
         for chosen in rng.choice(len(self.weight), count, p=self.weight):
             posterior = self.posteriors[chosen]
             effect = posterior.mean + posterior.root @ rng.standard_normal(len(posterior.mean))

@@ -26,7 +26,13 @@ def _over_demands(candidates: Candidates, size: int, seed: int) -> ItemWeights:
 
 
 def coverage_strata(bank: Bank, size: int, seed: int) -> Index:
-    """Return strata that a draw should cover: by demands where every item has all levels, else by task."""
+    """Return strata that a draw should cover: by demands where every item has all levels, else by task.
+
+    Args:
+        bank: The item bank.
+        size: Number of items to draw.
+        seed: Seed of the clustering.
+    """
     if bank.demands is not None and not np.isnan(bank.demands).any():
         return demand_strata(bank.demands, size, seed)
     names = [f"{benchmark}/{task}" for benchmark, task in zip(bank.benchmark, bank.task, strict=True)]

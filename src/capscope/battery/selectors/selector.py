@@ -74,6 +74,10 @@ def even_weights(items: tuple[str, ...]) -> ItemWeights:
 def refuse_size(size: int, n_items: int) -> None:
     """Refuse a battery of no items, or of more items than there are.
 
+    Args:
+        size: Number of items asked for.
+        n_items: Number of items there are.
+
     Raises:
         InputError: The size is out of range.
     """

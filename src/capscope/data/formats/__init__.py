@@ -28,15 +28,14 @@ from capscope.data.formats.openai_evals import import_openai_evals
 from capscope.data.formats.promptfoo import import_promptfoo
 from capscope.data.formats.pyirt import export_pyirt, import_pyirt
 from capscope.data.formats.reading_formats import (
-    Imported,
     Recognised,
     detect_format,
     export_study,
     read_format,
-    read_recognised,
     recognise,
     with_keywords,
 )
+from capscope.data.formats.recognised_reading import Imported, read_recognised
 from capscope.data.formats.score_tables import Columns
 from capscope.data.formats.tidy import ExtraTables, export_tidy, import_tidy
 from capscope.data.formats.torch_measure import export_torch_measure, import_torch_measure
@@ -74,8 +73,9 @@ def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, A
 
     Args:
         paths: A file or folder, or several.
-        format: Name of the format (see `FORMATS`). By default it is recognised by the files, and what is left open
-            is chosen: the usual metric or scorer of a task, and of several runs the latest.
+        format: Name of the format (see `FORMATS`). By default the formats are recognised by the files, and what is
+            left open is chosen: the usual metric or scorer of a task, and of several runs the latest. Files of several
+            formats become one study.
         options: Options of the format by their keywords, such as ``{"metrics": ["acc"]}``.
 
     Returns:

@@ -97,7 +97,12 @@ def _ids(frame: pd.DataFrame) -> set[str]:
 
 
 def provenance(name: str, sources: Sequence[Path]) -> dict[str, Any]:
-    """Return for `study.json` the format and the files of an import, with their hashes."""
+    """Return for `study.json` the format and the files of an import, with their hashes.
+
+    Args:
+        name: Name of the format.
+        sources: The files that were read.
+    """
     return {"format": name, "files": [{"name": path.name, "sha256": sha256_of(path)} for path in sources]}
 
 

@@ -8,7 +8,7 @@ from capscope.data.formats.score_tables import ScoreTable
 from capscope.data.formats.scored_log import ScoredLog
 from capscope.errors import InputError, first_few
 
-LOOKED_AT = 1000
+SCORES_CHECKED = 1000
 """Number of values that are checked to decide whether they are scores."""
 
 
@@ -93,7 +93,7 @@ def chosen_tables(
 
 def _scoring(log: ScoredLog) -> list[str]:
     """Return the names under which the log has scores from 0 to 1; where there are none, all names."""
-    scoring = [name for name, scores in log.by_name.items() if _all_scores(islice(scores.value, LOOKED_AT))]
+    scoring = [name for name, scores in log.by_name.items() if _all_scores(islice(scores.value, SCORES_CHECKED))]
     return scoring or list(log.by_name)
 
 

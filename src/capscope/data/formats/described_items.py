@@ -73,7 +73,15 @@ def _with_a_place(items: pd.DataFrame) -> pd.DataFrame:
 
 
 def completed(items: pd.DataFrame, logged: pd.DataFrame | None) -> pd.DataFrame:
-    """Add to a table of items the columns that it lacks and the scores have."""
+    """Add to a table of items the columns that only the scores' description of items has.
+
+    Args:
+        items: The table of items, one row for each.
+        logged: Items as the scores describe them, one row for each; None for none.
+
+    Returns:
+        The table with these columns, empty for items that the scores do not describe.
+    """
     if logged is None:
         return items
     by_id = logged.set_index("item_id")
@@ -114,6 +122,12 @@ class ItemBook:
     def describe(self, item_id: str, item: LoggedItem, path: Path, place: str) -> None:
         """Add an item, or check that it equals the one already known by this id.
 
+        Args:
+            item_id: Id of the item.
+            item: Content of the item in a log.
+            path: File of the log, for the message.
+            place: Place in the file, for the message.
+
         Raises:
             InputError: Another item has this id; the message names both places.
         """
@@ -132,7 +146,13 @@ class ItemBook:
         self._items[item_id] = _merged(known, item)
 
     def knows(self, item_id: str, digest: object, benchmark: str | None) -> bool:
-        """Return whether the item is known with the same hash and benchmark."""
+        """Return whether the item is known with the same hash and benchmark.
+
+        Args:
+            item_id: Id of the item.
+            digest: Hash of its content in the log.
+            benchmark: Benchmark it is to have; None for any.
+        """
         known = self._items.get(item_id)
         if known is None or known.digest is None or known.digest != digest:
             return False

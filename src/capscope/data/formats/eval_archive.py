@@ -149,7 +149,11 @@ def document_log(path: Path) -> InspectLog:
 
 
 def archived_log(archive: EvalArchive) -> InspectLog:
-    """Read a log that is an archive; a run that did not finish has its header and summaries in the journal only."""
+    """Read a log that is an archive; a run that did not finish has its header and summaries in the journal only.
+
+    Raises:
+        InputError: The archive has no header and no journal.
+    """
     starts = "header.json" if "header.json" in archive.names else "_journal/start.json"
     if starts not in archive.names:
         raise InputError(f"{archive.path}: holds neither header.json nor a journal; this is no Inspect log")

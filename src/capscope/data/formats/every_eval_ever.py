@@ -1,11 +1,9 @@
 """Every Eval Ever 0.3: `UUID_samples.jsonl`, one line for each sample and metric, beside the aggregate `UUID.json`."""
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +28,15 @@ from capscope.data.formats.scored_log import (
     as_objects,
     json_document,
     log_files,
-    numbered_records,
     optional_list,
     optional_object,
+    records_once,
     required,
     required_name,
     text_of,
 )
 from capscope.data.study import Study
-from capscope.errors import InputError, counted
+from capscope.errors import InputError
 
 SCHEMA_FAMILY = "0."
 """Versions of the schema that can be read."""
@@ -142,24 +140,26 @@ class Line:
     """Name of the score."""
     score: object
     """The score as a rate."""
-    told_apart: bool
+    names_metric: bool
     """Whether the line names the result (metric) that it belongs to."""
 
 
 def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> list[ScoredLog]:
     """Read one file: a log for each model and task in it."""
     scales = _scales(path)
-    lines = [_line(path, number, record, scales, model) for number, record in _without_copies(path, notes)]
+    # lines that do not name their result may be of two metrics with one score, so that none of them is a copy
+    records = records_once(path, notes.notes, lambda record: record.get("evaluation_result_id"))
+    lines = [_line(path, number, record, scales, model) for number, record in records]
     if not lines:
         raise InputError(f"{path}: the file is empty; check how it was written")
-    same = _datasets_asked_once(lines)
+    same = _datasets_with_equal_samples(lines)
     seen: set[tuple[str, str]] = set()
     logs: dict[tuple[str, str], ScoredLog] = {}
     for line in lines:
         task = line.dataset if line.dataset in same else line.evaluation
         item_id = f"{task}:{line.sample}"
         items.describe(item_id, replace(line.item, task=task), path, f"line {line.number}")
-        if not line.told_apart and (line.model, item_id) in seen:
+        if not line.names_metric and (line.model, item_id) in seen:
             raise InputError(
                 f"{path}: line {line.number} scores item '{item_id}' again and has no evaluation_result_id; which"
                 " metric it is cannot be told"
@@ -170,22 +170,7 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
     return list(logs.values())
 
 
-def _without_copies(path: Path, notes: LogNotes) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read the lines; one that names its result and repeats another to the last character is no second trial."""
-    seen: set[bytes] = set()
-    copies = 0
-    for number, record in numbered_records(path):
-        digest = blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).digest()
-        if digest in seen and record.get("evaluation_result_id"):
-            copies += 1
-            continue
-        seen.add(digest)
-        yield number, record
-    if copies:
-        notes.notes.append(f"{path.name}: {counted(copies, 'line', 'repeat')} another in full; each counts once")
-
-
-def _datasets_asked_once(lines: list[Line]) -> set[str]:
+def _datasets_with_equal_samples(lines: list[Line]) -> set[str]:
     """Return data sets whose evaluations score the same samples, as those under several filters of answers do.
 
     Their samples are one item each, and their scores are to be chosen from. Hashes say which samples are the same.

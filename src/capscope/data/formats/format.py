@@ -124,8 +124,13 @@ LOG_OPTIONS = (METRICS, RUNS, MODEL, NOT_ADMINISTERED)
 def one_of(option: str, value: str, choices: Iterable[str]) -> str:
     """Return the value of an option that must be one of a few.
 
+    Args:
+        option: Name of the option, for the message.
+        value: The value given.
+        choices: The values allowed.
+
     Raises:
-        InputError: It is none of them.
+        InputError: The value is not allowed.
     """
     known = list(choices)
     if value not in known:

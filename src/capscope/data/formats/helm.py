@@ -123,7 +123,7 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
     who = model or required_name(path, adapter, "model", "adapter_spec of run_spec.json")
     described = _described(path, run, str(adapter.get("method") or ""))
     merged, first = _merged(path)
-    merged = _told_apart(path, merged, notes)
+    merged = _without_ambiguous(path, merged, notes)
     perturbed = any(key.perturbation != UNPERTURBED for key in merged)
     logs: dict[str, ScoredLog] = {}
     for key, values in merged.items():
@@ -136,7 +136,9 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
     return list(logs.values())
 
 
-def _told_apart(path: Path, merged: dict[Key, dict[str, object]], notes: LogNotes) -> dict[Key, dict[str, object]]:
+def _without_ambiguous(
+    path: Path, merged: dict[Key, dict[str, object]], notes: LogNotes
+) -> dict[Key, dict[str, object]]:
     """Leave out perturbations of which several settings have one name."""
     settings: dict[str, set[str]] = {}
     for key in merged:

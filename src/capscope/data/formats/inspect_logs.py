@@ -225,7 +225,13 @@ def self_agreement(answers: Sequence[tuple[str, str | None]]) -> list[float | No
 
 
 def sample_scores(log: InspectLog, sample: dict[str, Any], place: str) -> dict[str, Any]:
-    """Return the scores of a sample by scorer; logs of early versions hold one score, of the scorer of the results."""
+    """Return the scores of a sample by scorer; logs of early versions hold one score, of the scorer of the results.
+
+    Args:
+        log: The log.
+        sample: One of its samples.
+        place: Place of the sample, for messages.
+    """
     scores = optional_object(log.path, sample, "scores", place)
     if scores or sample.get("score") is None:
         return scores
@@ -235,6 +241,10 @@ def sample_scores(log: InspectLog, sample: dict[str, Any], place: str) -> dict[s
 
 def last_of_each(log: InspectLog, notes: LogNotes) -> list[tuple[int, dict[str, Any]]]:
     """Return the samples with their numbers; of one that is logged again, the last entry that has scores, if any has.
+
+    Args:
+        log: The log.
+        notes: Notes of the import, to which a line on repeated samples is added.
 
     Raises:
         InputError: Two ids differ only in their kind, such as 1 and "1".
@@ -318,7 +328,12 @@ def _item(path: Path, task: str, sample: dict[str, Any], place: str) -> LoggedIt
 
 
 def sample_values(scores: dict[str, Any], no_answer: str) -> dict[str, object]:
-    """Return the value of every scorer, and of every key of a scorer with several."""
+    """Return the value of every scorer, and of every key of a scorer with several.
+
+    Args:
+        scores: Scores of a sample by scorer.
+        no_answer: What becomes of `N` (no answer): "missing" (no response) or "wrong" (0).
+    """
     values: dict[str, object] = {}
     for scorer, score in scores.items():
         value = score.get("value") if isinstance(score, dict) else score

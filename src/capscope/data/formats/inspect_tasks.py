@@ -52,7 +52,12 @@ class LoggedPlan:
 
 
 def log_facets(path: Path, spec: dict[str, Any]) -> dict[str, str]:
-    """Return the conditions that hold for a whole log: solver and reasoning effort."""
+    """Return the conditions that hold for a whole log: solver and reasoning effort.
+
+    Args:
+        path: File of the log, for messages.
+        spec: Its field ``eval``.
+    """
     effort = optional_object(path, spec, "model_generate_config", "eval").get("reasoning_effort")
     named = {"scaffold": spec.get("solver"), "effort": effort}
     return {facet: text_of(value) or "" for facet, value in named.items() if value}

@@ -28,10 +28,12 @@ from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
     choose,
+    content_hash,
     json_document,
     log_files,
-    numbered_records,
     optional_object,
+    records_once,
+    remark_on_copies,
     required_name,
     text_of,
 )
@@ -146,7 +148,7 @@ def import_lm_eval(  # noqa: PLR0913 - every option is a keyword
     items, notes = ItemBook(), LogNotes()
     found: list[FilteredLogs] = []
     for about in (_about(path, model) for path in files):
-        filtered = _scores(about, items)
+        filtered = _scores(about, items, notes.notes)
         if filtered is None:
             notes.unscored.append(f"{about.path.name}: measures perplexity, which is no score; it is passed over")
             notes.advice = "give tasks whose answers are right or wrong"
@@ -204,8 +206,8 @@ def _outermost_group(task: str, subtasks: dict[str, Any]) -> str | None:
     return group
 
 
-def _scores(about: SampleFile, items: ItemBook) -> FilteredLogs | None:
-    """Read one file.
+def _scores(about: SampleFile, items: ItemBook, notes: list[str]) -> FilteredLogs | None:
+    """Read one file; a line that repeats another in full counts once.
 
     Returns:
         The scores by filter; None of a task whose only metrics are perplexities.
@@ -213,8 +215,9 @@ def _scores(about: SampleFile, items: ItemBook) -> FilteredLogs | None:
     path = about.path
     logs: dict[str, ScoredLog] = {}
     passes: Counter[str] = Counter()
+    distinct: set[str] = set()
     described: dict[tuple[str, str], tuple[LoggedItem, int]] = {}
-    for line, record in numbered_records(path):
+    for line, record in records_once(path, notes, lambda record: record.get("filter")):
         place = f"line {line}"
         item_id = f"{about.task}:{required_name(path, record, 'doc_id', place)}"
         digest = record.get("doc_hash")
@@ -224,6 +227,7 @@ def _scores(about: SampleFile, items: ItemBook) -> FilteredLogs | None:
         name = record.get("filter")
         if name is None:
             passes[item_id] += 1
+            distinct.add(content_hash(record))
             name = f"{passes[item_id]}"
         log = logs.setdefault(str(name), ScoredLog(path, about.model, started=about.started, task=about.task))
         log.add(item_id, line, {metric: record.get(metric) for metric in _metrics(path, record, place)})
@@ -234,9 +238,19 @@ def _scores(about: SampleFile, items: ItemBook) -> FilteredLogs | None:
         return None
     for (item_id, _), (item, line) in described.items():
         items.describe(item_id, item, path, f"line {line}")
-    if passes and len(logs) == 1:
-        logs = {"none": next(iter(logs.values()))}
+    if passes:
+        logs = _without_copied_passes(path, logs, passes, distinct, notes)
     return FilteredLogs(path, about.task, logs, bool(passes) and len(logs) > 1)
+
+
+def _without_copied_passes(
+    path: Path, logs: dict[str, ScoredLog], passes: Counter[str], distinct: set[str], notes: list[str]
+) -> dict[str, ScoredLog]:
+    """Return the scores by unnamed filter; lines of two filters differ somewhere, so that equal ones are copies."""
+    if len(distinct) == len(passes) < passes.total():
+        notes.append(remark_on_copies(path, passes.total() - len(passes)))
+        logs = {"1": logs["1"]}
+    return {"none": logs["1"]} if len(logs) == 1 and "1" in logs else logs
 
 
 def _metrics(path: Path, record: dict[str, Any], place: str) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FACETS
-from capscope.data.columns import shown
+from capscope.data.columns import as_identifier, shown
 from capscope.data.formats.score_tables import RUNS_CHOICES, Runs, ScoreTable, joined_scores
 from capscope.data.joining import names_alike, refuse_poor_joins
 from capscope.data.reading import read_table
@@ -55,7 +55,8 @@ def read_renames(path: Path | str) -> dict[str, str]:
         if name not in frame:
             known = first_few(map(str, frame.columns))
             raise InputError(f"{path}: column '{name}' is missing; found {known}; give the columns from and to")
-    pairs = list(zip(frame["from"].astype(str).str.strip(), frame["to"].astype(str).str.strip(), strict=True))
+    old, new = (as_identifier(frame[name], f"'{name}'", str(path)) for name in ("from", "to"))
+    pairs = list(zip(old, new, strict=True))
     names: dict[str, str] = {}
     for old, new in pairs:
         if names.setdefault(old, new) != new:
@@ -80,9 +81,8 @@ def read_parts(path: Path | str) -> Parts:
     for facet in (name for name in FACETS if name in frame):
         stated = frame[frame[facet].notna() & (frame[facet].astype(str).str.strip() != "")]
         values: dict[str, str] = {}
-        for old, value in zip(
-            stated["from"].astype(str).str.strip(), stated[facet].astype(str).str.strip(), strict=True
-        ):
+        old_names, own = (as_identifier(stated[name], f"'{name}'", str(path)) for name in ("from", facet))
+        for old, value in zip(old_names, own, strict=True):
             if values.setdefault(old, value) != value:
                 raise InputError(
                     f"{path}: model '{old}' has {facet} '{values[old]}' and '{value}'; keep one row of each"
@@ -205,8 +205,8 @@ def _joined_items(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | 
 def _plain(items: pd.DataFrame) -> pd.DataFrame:
     """Return items by id, without categories; default names of benchmark and task, which mean "unknown", are None."""
     frame = items.astype({"item_id": str}).set_index("item_id").astype(object)
-    unsaid = (frame["benchmark"] == DEFAULT_BENCHMARK) & (frame["task"] == DEFAULT_BENCHMARK)
-    frame.loc[unsaid, ["benchmark", "task"]] = None
+    unset = (frame["benchmark"] == DEFAULT_BENCHMARK) & (frame["task"] == DEFAULT_BENCHMARK)
+    frame.loc[unset, ["benchmark", "task"]] = None
     return frame
 
 

@@ -14,8 +14,8 @@ from capscope.data.formats.format import Argument, Format, Head, ImportReport, O
 from capscope.data.formats.scored_log import (
     as_object,
     log_files,
-    numbered_records,
     optional_list,
+    records_once,
     required,
     required_name,
     text_of,
@@ -23,7 +23,7 @@ from capscope.data.formats.scored_log import (
 from capscope.data.levels import Levels
 from capscope.data.reading import read_table
 from capscope.data.study import Study
-from capscope.data.tables import validate
+from capscope.data.tables import checked_columns, validate
 from capscope.errors import LONGEST_NAME, InputError, first_few, shortened
 
 ReadLevel = Callable[[str, str], int | None]
@@ -85,8 +85,9 @@ def import_openai_batch(
     known = _known(names.table) if names.table else None
     replies = Replies()
     lines = 0
+    copies: list[str] = []
     for path in files:
-        for line, record in numbered_records(path):
+        for line, record in records_once(path, copies):
             lines += 1
             _read(path, line, record, read_level, (names, known), replies)
     if not replies.rows:
@@ -101,7 +102,7 @@ def import_openai_batch(
         items_source=str(items),
         levels=levels,
         other_rows=lines + (0 if table is None else len(table)),
-        notes=[f"without a level: {_reasons(replies)}"] if replies.problems else [],
+        notes=[*([f"without a level: {_reasons(replies)}"] if replies.problems else []), *copies],
     )
     return assemble(parts)
 
@@ -111,11 +112,14 @@ def _known(path: Path) -> dict[str, tuple[str, str]]:
     missing = [name for name in ("custom_id", "item_id", "rubric") if name not in table]
     if missing:
         raise InputError(f"{path}: column '{missing[0]}' is missing; the table has custom_id, item_id, rubric")
+    table = checked_columns(
+        table, str(path), names=["custom_id", "item_id", "rubric"], remedy="give custom_id, item_id and rubric"
+    )
     if table["custom_id"].duplicated().any():
         again = str(table["custom_id"][table["custom_id"].duplicated()].iloc[0])
         raise InputError(f"{path}: custom_id '{shortened(again, LONGEST_NAME)}' occurs twice")
-    named = zip(table["item_id"].astype(str), table["rubric"].astype(str), strict=True)
-    return dict(zip(table["custom_id"].astype(str), named, strict=True))
+    named = zip(table["item_id"], table["rubric"], strict=True)
+    return dict(zip(table["custom_id"], named, strict=True))
 
 
 def _read(

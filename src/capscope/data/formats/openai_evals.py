@@ -26,6 +26,7 @@ from capscope.data.formats.scored_log import (
     log_files,
     numbered_records,
     optional_object,
+    remark_on_copies,
     required_name,
     text_of,
 )
@@ -125,13 +126,13 @@ def _runs(path: Path, notes: LogNotes) -> list[EvalRun]:
             run.spec = spec
         elif "final_report" in record:
             run.complete = True
-        elif "event_id" in record and content_hash(record) in run.events:
+        elif ("event_id" in record or "created_at" in record) and content_hash(record) in run.events:
             copies += 1
         else:
             run.events.add(content_hash(record))
             _add(path, line, record, run.samples)
     if copies:
-        notes.notes.append(f"{path.name}: {copies} events repeat another in full; each counts once")
+        notes.notes.append(remark_on_copies(path, copies, "event"))
     return runs
 
 
@@ -140,8 +141,8 @@ def _run_of(record: dict[str, Any], runs: list[EvalRun], named: dict[str, EvalRu
     name = record.get("run_id")
     if isinstance(name, str) and name in named:
         return named[name]
-    nameless = bool(runs) and not any(run is runs[-1] for run in named.values())
-    if new or not runs or (isinstance(name, str) and not nameless):
+    unnamed = bool(runs) and not any(run is runs[-1] for run in named.values())
+    if new or not runs or (isinstance(name, str) and not unnamed):
         runs.append(EvalRun())
     if isinstance(name, str):
         named[name] = runs[-1]

@@ -29,6 +29,7 @@ from capscope.data.formats.scored_log import (
     numbered_records,
     optional_list,
     optional_object,
+    remark_on_copies,
     required,
     text_of,
 )
@@ -109,7 +110,7 @@ def _run(path: Path) -> PromptfooRun:
 
 def _scored(run: PromptfooRun, items: ItemBook, model: str | None, notes: LogNotes) -> list[ScoredLog]:
     """Read one file: a log for each provider and prompt."""
-    results = list(run.results)
+    results = _without_copies(run, notes)
     if not results:
         raise InputError(f"{run.path}: holds no result; check how it was written")
     prompts = {_prompt_name(run.path, result, number) for number, result in results}
@@ -130,6 +131,20 @@ def _scored(run: PromptfooRun, items: ItemBook, model: str | None, notes: LogNot
         first = errors.most_common(1)[0][0]
         notes.unscored.append(f"{run.path.name}: of {errors.total()} results the provider failed: {first}")
     return list(logs.values())
+
+
+def _without_copies(run: PromptfooRun, notes: LogNotes) -> list[tuple[int, dict[str, Any]]]:
+    """Leave out results that repeat another in full, if they name their test: a repeat of a test has a number."""
+    kept: dict[str, tuple[int, dict[str, Any]]] = {}
+    count = 0
+    for number, result in run.results:
+        numbered = "testIdx" in result or "id" in result
+        key = content_hash(result) if numbered else f"{number}"
+        count += 1
+        kept.setdefault(key, (number, result))
+    if len(kept) < count:
+        notes.notes.append(remark_on_copies(run.path, count - len(kept), "result"))
+    return list(kept.values())
 
 
 def _provider(path: Path, result: dict[str, Any], place: str) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from capscope.data.formats.assembly import assemble_logs
+from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.format import (
     NOT_ADMINISTERED,
     Argument,
@@ -22,7 +22,7 @@ from capscope.data.formats.scored_log import (
     ScoredLog,
     as_object,
     log_files,
-    numbered_records,
+    records_once,
     required,
     required_name,
 )
@@ -45,13 +45,14 @@ def import_pyirt(paths: Paths, not_administered: Sequence[str] = ()) -> tuple[St
         InputError: A line is wrong; the message names file and line.
     """
     files = log_files(paths, ["*.jsonlines"], "data of py-irt")
-    tables = [table for path in files for table in _subjects(path, not_administered)]
-    return assemble_logs("pyirt", tables, None, files)
+    notes = LogNotes()
+    tables = [table for path in files for table in _subjects(path, not_administered, notes)]
+    return assemble_logs("pyirt", tables, None, files, notes)
 
 
-def _subjects(path: Path, sentinels: Sequence[str]) -> list[ScoreTable]:
+def _subjects(path: Path, sentinels: Sequence[str], notes: LogNotes) -> list[ScoreTable]:
     tables: list[ScoreTable] = []
-    for line, record in numbered_records(path):
+    for line, record in records_once(path, notes.notes):
         place = f"line {line}"
         subject = required_name(path, record, "subject_id", place)
         responses = as_object(path, required(path, record, "responses", place), f"{place}: responses")

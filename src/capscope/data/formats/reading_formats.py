@@ -1,4 +1,4 @@
-"""Reading of files in a named or recognised format, and writing of studies in a format."""
+"""Recognition of the formats of files, reading in a named format, and writing of studies in a format."""
 
 import os
 import re
@@ -9,40 +9,44 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from capscope.data.formats.format import ExportReport, Format, Head, ImportReport, Paths, Suggestion, as_paths, head_of
+from capscope.data.formats.format import ExportReport, Format, Head, ImportReport, Paths, as_paths, head_of
 from capscope.data.reading import UNREADABLE, read_table
 from capscope.data.study import Study
 from capscope.data.study_folder import MANIFEST
 from capscope.errors import CapscopeError, InputError, counted, first_few, nearest
 
-TABLE_BESIDE = "tables beside logs (import them by themselves)"
 UNKNOWN = "of no known format"
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """Files with answers, their format, and files that are not read."""
+    """Files with answers by their formats, and files that are not read."""
 
-    format: str
-    """Name of the format."""
-    files: tuple[Path, ...]
-    """The files of that format: those given in their order, those of folders sorted."""
+    by_format: dict[str, tuple[Path, ...]]
+    """The files of each format, in the order of the family: those given in their order, those of folders sorted."""
     left: dict[str, tuple[Path, ...]] = field(default_factory=dict[str, tuple[Path, ...]])
     """Files of folders that are not read as answers, by the reason."""
 
+    @property
+    def format(self) -> str:
+        """Names of the formats, separated by commas."""
+        return ", ".join(self.by_format)
+
     def remarks(self) -> list[str]:
         """Return what was recognised and what was left, one sentence each."""
-        count = "one file" if len(self.files) == 1 else counted(len(self.files), "file")
-        first = f"recognised as {self.format}: {count}"
+        first = [
+            f"recognised as {name}: {'one file' if len(files) == 1 else counted(len(files), 'file')}"
+            for name, files in self.by_format.items()
+        ]
         rest = [
             f"left: {len(files)} {why}: {first_few(list(dict.fromkeys(path.name for path in files)), 3)}"
             for why, files in self.left.items()
         ]
-        return [first, *rest]
+        return [*first, *rest]
 
 
 def recognise(formats: Mapping[str, Format], paths: Paths, name: str | None = None) -> Recognised:
-    """Find the format of files, and the files of folders that have it.
+    """Find the formats of files, and the files of folders that have them.
 
     Args:
         formats: The family.
@@ -50,29 +54,44 @@ def recognise(formats: Mapping[str, Format], paths: Paths, name: str | None = No
         name: The format, where it is known: files that are named are of it, and those of folders that have it.
 
     Returns:
-        The format and its files.
+        The files of each format.
 
     Raises:
-        InputError: A path does not exist or is a study, no format recognises any file, several recognise one, or the
-            files have several formats.
+        InputError: A path does not exist or is a study, no format recognises any file, or several recognise one.
     """
     given = as_paths(paths)
-    formats = formats if name is None else {name: formats[name]}
+    wanted = formats if name is None else {name: formats[name]}
     by_format: dict[str, list[Path]] = {}
     left: dict[str, list[Path]] = {}
     for inner, named in (entry for path in given for entry in _files(path)):
-        kind, why = (name, "") if named and name else _kind(formats, inner, named=named)
+        kind, why = (name, "") if named and name else _kind(wanted, inner, named=named)
         if kind:
             by_format.setdefault(kind, []).append(inner)
         else:
-            left.setdefault(why, []).append(inner)
+            left.setdefault(_other_format(formats, inner) if name and why == UNKNOWN else why, []).append(inner)
     if any(not formats[found].generic for found in by_format):
         for generic in [found for found in by_format if formats[found].generic]:
-            left.setdefault(TABLE_BESIDE, []).extend(by_format.pop(generic))
-    if len(by_format) != 1:
-        raise InputError(_several(given, by_format) if by_format else _nothing(given, left, formats))
-    ((chosen, files),) = by_format.items()
-    return Recognised(chosen, tuple(dict.fromkeys(files)), {why: tuple(rest) for why, rest in left.items()})
+            for table in by_format.pop(generic):
+                left.setdefault(_beside_logs(table), []).append(table)
+    if not by_format:
+        raise InputError(_nothing(given, left, wanted))
+    return Recognised(
+        {found: tuple(dict.fromkeys(by_format[found])) for found in formats if found in by_format},
+        {why: tuple(rest) for why, rest in left.items()},
+    )
+
+
+def _other_format(formats: Mapping[str, Format], path: Path) -> str:
+    """Return why a file that is not of the named format is left."""
+    others = _formats_of(formats, head_of(path), any_name=False)
+    return f"of format {' or '.join(others)}" if others else UNKNOWN
+
+
+def _beside_logs(table: Path) -> str:
+    """Return why a table beside logs is left: it may repeat their answers under other ids."""
+    levels = {"rubric", "level"} <= head_of(table).names
+    what, command = ("tables of demand levels", "import levels") if levels else ("tables", "import")
+    return f"{what} beside logs (add one with 'capscope {command} FILE --into STUDY')"
 
 
 def detect_format(formats: Mapping[str, Format], paths: Paths) -> str:
@@ -81,8 +100,14 @@ def detect_format(formats: Mapping[str, Format], paths: Paths) -> str:
     Args:
         formats: The family.
         paths: Files and folders.
+
+    Raises:
+        InputError: They have none, or several.
     """
-    return recognise(formats, paths).format
+    recognised = recognise(formats, paths)
+    if len(recognised.by_format) > 1:
+        raise InputError(f"{first_few(map(str, as_paths(paths)))}: holds {recognised.format}; name one format")
+    return recognised.format
 
 
 def _files(path: Path) -> Iterator[tuple[Path, bool]]:
@@ -131,14 +156,6 @@ def _formats_of(formats: Mapping[str, Format], head: Head, *, any_name: bool) ->
     return tools or [entry.name for entry in fitting if entry.generic and entry.detect(head)]
 
 
-def _several(given: Sequence[Path], by_format: Mapping[str, Sequence[Path]]) -> str:
-    counts = ", ".join(f"{name} ({counted(len(files), 'file')})" for name, files in by_format.items())
-    return (
-        f"{first_few(map(str, given))}: holds {counts}; choose with --format and import each: the first with"
-        " --out STUDY, the others with --into STUDY"
-    )
-
-
 def _nothing(given: Sequence[Path], left: Mapping[str, Sequence[Path]], formats: Mapping[str, Format]) -> str:
     what = first_few(map(str, given))
     known = {why: files for why, files in left.items() if why != UNKNOWN}
@@ -164,63 +181,6 @@ def _nothing(given: Sequence[Path], left: Mapping[str, Sequence[Path]], formats:
     return f"{what}: no format recognises these files; name one of {', '.join(formats)} with --format"
 
 
-@dataclass(frozen=True)
-class Imported:
-    """Result of an import without a named format."""
-
-    recognised: Recognised
-    """The format, the files taken and those left."""
-    study: Study
-    """The study."""
-    report: ImportReport
-    """Its counts."""
-    remarks: tuple[str, ...] = ()
-    """Remarks on the recognised format, files not read, and choices."""
-
-
-USUAL = {"usual": True, "runs": "latest"}
-"""Options of formats that have them, where neither format nor options are named: the usual choice of a score, and of
-several runs the latest."""
-
-
-def read_recognised(
-    formats: Mapping[str, Format],
-    paths: Paths,
-    options: Mapping[str, Any],
-    supplied: Mapping[str, Any] | None = None,
-    name: str | None = None,
-) -> Imported:
-    """Make a study of files whose format is recognised; what the user leaves open is chosen, with a remark.
-
-    Args:
-        formats: The family.
-        paths: Files and folders.
-        options: Keywords of the format's `read`, as the user gave them.
-        supplied: Functions of later rooms, by the keyword under which a format may need them.
-        name: The format, where the user names it: files of other formats are then left.
-
-    Returns:
-        The study, its format, and a report with counts.
-
-    Raises:
-        InputError: The files have no or several formats, an option is none of the format's, or a file is wrong.
-    """
-    recognised = recognise(formats, paths, _only_with(formats, options) if name is None else _entry(formats, name).name)
-    entry = formats[recognised.format]
-    suggestion = entry.suggest(recognised.files, options) if entry.suggest else Suggestion(paths=recognised.files)
-    known = signature(entry.read).parameters
-    suggested = {**USUAL, **suggestion.options, **(supplied or {})}
-    usual = {keyword: value for keyword, value in suggested.items() if keyword in known}
-    study, report = read_format(formats, entry.name, suggestion.paths, {**usual, **options})
-    return Imported(recognised, study, report, (*recognised.remarks(), *suggestion.remarks))
-
-
-def _only_with(formats: Mapping[str, Format], options: Mapping[str, Any]) -> str | None:
-    """Return the only format that has all of these options; None where there are none, or several have them."""
-    having = [name for name, entry in formats.items() if set(options) <= {option.keyword for option in entry.options}]
-    return having[0] if options and len(having) == 1 else None
-
-
 def read_format(
     formats: Mapping[str, Format], name: str, paths: Paths, options: Mapping[str, Any]
 ) -> tuple[Study, ImportReport]:
@@ -238,7 +198,7 @@ def read_format(
     Raises:
         InputError: No such format or option, or a file is wrong.
     """
-    entry = _entry(formats, name)
+    entry = known_format(formats, name)
     known = signature(entry.read).parameters
     unknown = [keyword for keyword in options if keyword not in known]
     if unknown:
@@ -278,7 +238,7 @@ def with_keywords(formats: Mapping[str, Format], message: str) -> str:
     def keyword(flag: re.Match[str]) -> str:
         return f'options["{keywords[flag[0]]}"]' if flag[0] in keywords else flag[0].replace("--format", "format=")
 
-    return re.sub(r"--[a-z][a-z-]*", keyword, message)
+    return re.sub(r"--[a-z][a-z-]*", keyword, message).replace("format= ", "format=")
 
 
 def export_study(formats: Mapping[str, Format], name: str, study: Study, out: Path, *, force: bool) -> ExportReport:
@@ -298,14 +258,19 @@ def export_study(formats: Mapping[str, Format], name: str, study: Study, out: Pa
         InputError: No such format, one that cannot be written, or a study that it cannot hold.
         OutputError: The output exists, or cannot be written.
     """
-    entry = _entry(formats, name)
+    entry = known_format(formats, name)
     if entry.write is None:
         able = [other for other, format in formats.items() if format.write]
         raise InputError(f"{name} cannot be written; use one of {', '.join(able)}")
     return entry.write(study, out, force)
 
 
-def _entry(formats: Mapping[str, Format], name: str) -> Format:
+def known_format(formats: Mapping[str, Format], name: str) -> Format:
+    """Return a format by its name.
+
+    Raises:
+        InputError: There is none of the name.
+    """
     if name not in formats:
         raise InputError(f"no format '{name}'{nearest(name, formats)}; one of {', '.join(formats)}")
     return formats[name]

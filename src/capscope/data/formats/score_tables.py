@@ -53,6 +53,13 @@ class Columns:
     def standardise(self, frame: pd.DataFrame, source: str) -> pd.DataFrame:
         """Give the mapped columns their standard names.
 
+        Args:
+            frame: A table as read, with the columns of its file.
+            source: Name of the file, for messages.
+
+        Returns:
+            The table with the mapped columns renamed to their standard names.
+
         Raises:
             InputError: A mapped column is not there, or another one already has the standard name.
         """
@@ -83,6 +90,13 @@ MISSING_WORDS = ("", "nan", "null", "none")
 
 def is_sentinel(column: pd.Series, sentinels: Sequence[str]) -> np.ndarray:
     """Mark the cells that hold one of the values, as text or as the same number.
+
+    Args:
+        column: Cells of a table.
+        sentinels: Values that mean "not administered".
+
+    Returns:
+        Whether each cell is one, shape (row,).
 
     Raises:
         InputError: A value is itself a score.
@@ -136,6 +150,15 @@ class ScoreTable:
 def long_scores(frame: pd.DataFrame, columns: Columns, sentinels: Sequence[str], source: str) -> ScoreTable:
     """Read a table with a row for each model and item.
 
+    Args:
+        frame: The table as read.
+        columns: Names of the columns in the table.
+        sentinels: Values of the score that mean "not administered".
+        source: Name of the file, for messages.
+
+    Returns:
+        The scores, and what the table holds on items.
+
     Raises:
         InputError: A column is missing, or a row is wrong; the message names it.
     """
@@ -161,6 +184,16 @@ def wide_scores(
     frame: pd.DataFrame, columns: Columns, sentinels: Sequence[str], source: str, layout: Layout
 ) -> ScoreTable:
     """Read a matrix of scores; empty cells were not administered.
+
+    Args:
+        frame: The table as read.
+        columns: Names of the columns in the table.
+        sentinels: Values that mean "not administered".
+        source: Name of the file, for messages.
+        layout: ``wide`` with models in rows, else items in rows.
+
+    Returns:
+        The scores, and what the table holds on items.
 
     Raises:
         InputError: A row has no name or a name twice, or a cell is no score; the message names row and column.
@@ -197,7 +230,15 @@ def wide_scores(
 
 
 def left_out_notes(frame: pd.DataFrame, source: str) -> tuple[str, ...]:
-    """Name the columns that `read_table` or `without_index` left out."""
+    """Name the columns that `read_table` or `without_index` left out.
+
+    Args:
+        frame: A table as `read_table` returns it.
+        source: Name of the file.
+
+    Returns:
+        One line, or none.
+    """
     names: tuple[str, ...] = frame.attrs.get(LEFT_OUT, ())
     return (f"{source}: left out, for it only numbers the rows: column {first_few(names)}",) if names else ()
 

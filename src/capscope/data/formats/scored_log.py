@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,14 @@ class ScoredLog:
     def add(
         self, item_id: str, record: int, values: Mapping[str, object], measures: Mapping[str, float] | None = None
     ) -> None:
-        """Add a record: its scores by name, and its costs; a record without any score counts as not scored."""
+        """Add a record: its scores by name, and its costs; a record without any score counts as not scored.
+
+        Args:
+            item_id: Item of the record.
+            record: Number of the record in the file.
+            values: Scores by metric.
+            measures: Costs and other measures by column.
+        """
         self.records += 1
         for column, measure in (measures or {}).items():
             self.measures.setdefault(column, {})[record] = measure
@@ -219,11 +226,50 @@ def numbered_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         InputError: A line is not a JSON object in UTF-8; the message names it.
     """
+    for number, line in _numbered_lines(path):
+        yield number, _record(path, number, line)
+
+
+def records_once(
+    path: Path, notes: list[str], told_apart: Callable[[dict[str, Any]], object] = bool
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read a file of JSON lines; a line that repeats another to the last character is no further trial.
+
+    Args:
+        path: The file.
+        notes: Gains a remark on the lines that are left out.
+        told_apart: Whether a record names what it belongs to, so that two trials cannot look the same; records that do
+            not are all returned.
+
+    Raises:
+        InputError: A line is not a JSON object in UTF-8; the message names it.
+    """
+    seen: set[bytes] = set()
+    copies = 0
+    for number, line in _numbered_lines(path):
+        record = _record(path, number, line)
+        digest = hashlib.blake2b(line.strip(), digest_size=16).digest()
+        if digest in seen and told_apart(record):
+            copies += 1
+            continue
+        seen.add(digest)
+        yield number, record
+    if copies:
+        notes.append(remark_on_copies(path, copies))
+
+
+def remark_on_copies(path: Path, copies: int, what: str = "line") -> str:
+    """Say how many records are left out because they repeat another in full."""
+    return f"{path.name}: {counted(copies, what, 'repeat')} another in full; each counts once"
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that hold something, with their numbers."""
     require_file(path)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.isspace():
-                yield number, _record(path, number, line)
+                yield number, line
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
@@ -244,7 +290,7 @@ def json_document(path: Path) -> object:
 
 
 def as_object(path: Path, value: object, place: str) -> dict[str, Any]:
-    """Return a JSON value that must be an object.
+    """Return a JSON value that must be an object; see `required` for path and place.
 
     Raises:
         InputError: It is not.
@@ -255,7 +301,7 @@ def as_object(path: Path, value: object, place: str) -> dict[str, Any]:
 
 
 def as_objects(path: Path, value: object, place: str) -> list[dict[str, Any]]:
-    """Return a JSON value that must be a list of objects.
+    """Return a JSON value that must be a list of objects; see `required` for path and place.
 
     Raises:
         InputError: It is not.
@@ -265,7 +311,7 @@ def as_objects(path: Path, value: object, place: str) -> list[dict[str, Any]]:
 
 
 def as_list(path: Path, value: object, place: str) -> list[Any]:
-    """Return a JSON value that must be a list.
+    """Return a JSON value that must be a list; see `required` for path and place.
 
     Raises:
         InputError: It is not.
@@ -276,7 +322,7 @@ def as_list(path: Path, value: object, place: str) -> list[Any]:
 
 
 def optional_object(path: Path, record: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
-    """Return a field that is an object where it is there; null and a missing field are an empty one.
+    """Return a field that is an object; an empty one where it is null or missing; see `required`.
 
     Raises:
         InputError: It is something else.
@@ -286,7 +332,7 @@ def optional_object(path: Path, record: Mapping[str, Any], name: str, place: str
 
 
 def optional_list(path: Path, record: Mapping[str, Any], name: str, place: str) -> list[Any]:
-    """Return a field that is a list where it is there; null and a missing field are an empty one.
+    """Return a field that is a list; an empty one where it is null or missing; see `required`.
 
     Raises:
         InputError: It is something else.
@@ -298,6 +344,12 @@ def optional_list(path: Path, record: Mapping[str, Any], name: str, place: str) 
 def required(path: Path, record: Mapping[str, Any], name: str, place: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return a field that a record must have.
 
+    Args:
+        path: The file, for the message.
+        record: The record.
+        name: Name of the field.
+        place: Place of the record in the file, for the message.
+
     Raises:
         InputError: It does not; the message names file and place.
     """
@@ -307,7 +359,7 @@ def required(path: Path, record: Mapping[str, Any], name: str, place: str) -> An
 
 
 def required_name(path: Path, record: Mapping[str, Any], name: str, place: str) -> str:
-    """Return a field that a record must have and that names something: text or a number.
+    """Return a field that a record must have and that names something: text or a number; see `required`.
 
     Raises:
         InputError: It is missing, or is something else.

@@ -217,7 +217,12 @@ def spread_or_repeat(components: VarianceComponents, items: int, times: int, lev
 
 
 def design_rows(designs: tuple[StudyDesign, ...], most: int = 8) -> Iterator[dict[str, float | int]]:
-    """Return the first designs as plain values; shares in points (hundredths)."""
+    """Return the first designs as plain values; shares in points (hundredths).
+
+    Args:
+        designs: Designs, best first.
+        most: Most designs returned.
+    """
     for design in designs[:most]:
         yield {
             "items": design.items,

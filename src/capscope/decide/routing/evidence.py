@@ -301,7 +301,15 @@ def task_variance(evidence: RouteEvidence) -> float:
 
 
 def split_for(study: Study, requests: Study) -> str:
-    """Unit to hold out so that the test resembles the requests to route: requests, tasks or benchmarks."""
+    """Unit to hold out so that the test resembles the requests to route: requests, tasks or benchmarks.
+
+    Args:
+        study: The study with past answers.
+        requests: The requests to route.
+
+    Returns:
+        ``id``, ``task`` or ``benchmark``.
+    """
     items, wanted = study.with_items().require("items"), requests.with_items().require("items")
     task, benchmark = task_labels(items), items["benchmark"].astype(str).unique()
     if np.isin(task_labels(wanted), task).any() or len(np.unique(task)) < FEWEST_GROUPS:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import ModelFloats, ModelItem
-from capscope.data import ArrowTable, Study, as_frame, read_table
+from capscope.data import ArrowTable, Study, as_frame, checked_columns, read_table
 from capscope.endpoint import estimate_tokens
 from capscope.errors import InputError, first_few, nearest
 
@@ -94,7 +94,8 @@ def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     if "model" not in frame or not ("usd" in frame or {"usd_in", "usd_out"} <= set(frame.columns)):
         raise InputError(f"{name}: no prices in columns {first_few(map(str, frame.columns))}; {REMEDY}")
-    table = pd.DataFrame(dict.fromkeys(COLUMNS, np.nan), index=frame["model"].astype(str).str.strip())
+    named = checked_columns(frame, name, names=["model"], remedy=REMEDY)
+    table = pd.DataFrame(dict.fromkeys(COLUMNS, np.nan), index=pd.Index(named["model"]))
     for column in COLUMNS:
         if column in frame:
             table[column] = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float)

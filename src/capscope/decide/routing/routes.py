@@ -247,7 +247,18 @@ class Requests:
     def of(
         cls, study: Study, items: Study, prices: ModelPrices, evidence: RouteEvidence, settings: RouteSettings
     ) -> "Requests":
-        """Predict the chance of every candidate on every request."""
+        """Predict the chance of every candidate on every request.
+
+        Args:
+            study: The study with past answers.
+            items: The requests.
+            prices: Prices of the candidate models.
+            evidence: Corrections from out-of-fold predictions.
+            settings: Assessor, annotator, embedder, level and seed.
+
+        Returns:
+            Chances and costs, shape (model, item), with support and notes.
+        """
         predicted = predict(
             study,
             items,

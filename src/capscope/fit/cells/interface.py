@@ -95,7 +95,13 @@ class Cells(Protocol):
 
 
 def for_each(work: Callable[[int], None], count: int, threads: int) -> None:
-    """Call ``work(0) ... work(count - 1)``, some of them in parallel; no two may write to the same place."""
+    """Call ``work(0) ... work(count - 1)``, some of them in parallel; no two may write to the same place.
+
+    Args:
+        work: Called with each number from 0 to ``count - 1``.
+        count: Number of calls.
+        threads: Most calls at the same time.
+    """
     if threads == 1 or count == 1:
         for number in range(count):
             work(number)
@@ -109,11 +115,29 @@ class CellScores(Protocol):
     """Scores and trials of many cells, in one or two axes."""
 
     def residuals(self, mean: Block, variance: Block, floor: Floor) -> tuple[Block, Block]:
-        """Expected residuals and curvatures; see `links.weighted_residuals`."""
+        """Expected residuals and curvatures; see `tensor_links.weighted_residuals`.
+
+        Args:
+            mean: Means of the cells' log-odds.
+            variance: Their variances.
+            floor: Chance of a right guess in each cell; None where it is 0.
+
+        Returns:
+            Gradient of the expected log-likelihood in the log-odds, and minus its second derivative.
+        """
         ...
 
     def log_likelihood(self, mean: Block, variance: Block, floor: Floor) -> Block:
-        """Log-likelihood of each cell, up to a constant where nothing was administered."""
+        """Log-likelihood of each cell, up to a constant where nothing was administered.
+
+        Args:
+            mean: Means of the cells' log-odds.
+            variance: Their variances.
+            floor: Chance of a right guess in each cell; None where it is 0.
+
+        Returns:
+            Log-likelihoods, of the cells' shape.
+        """
         ...
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "CellScores":
@@ -134,13 +158,13 @@ class SignedScores:
     """1 right, -1 wrong, 0 not administered."""
 
     def residuals(self, mean: Block, variance: Block, floor: Floor) -> tuple[Block, Block]:
-        """Expected residuals and curvatures; see `links.signed_residuals`."""
+        """Expected residuals and curvatures; see `CellScores.residuals` and `tensor_links.signed_residuals`."""
         if floor is not None:
             return self._spelt_out().residuals(mean, variance, floor)
         return signed_residuals(mean, variance, self.sign.to(mean.dtype))
 
     def log_likelihood(self, mean: Block, variance: Block, floor: Floor) -> Block:
-        """Log-likelihood of each cell, up to a constant where nothing was administered."""
+        """Log-likelihood of each cell; see `CellScores.log_likelihood`."""
         if floor is not None:
             return self._spelt_out().log_likelihood(mean, variance, floor)
         return signed_log_likelihood(mean, variance, self.sign.to(mean.dtype))
@@ -168,11 +192,11 @@ class WeightedScores:
     """Trials of each cell; 0 for not administered."""
 
     def residuals(self, mean: Block, variance: Block, floor: Floor) -> tuple[Block, Block]:
-        """Expected residuals and curvatures; see `links.weighted_residuals`."""
+        """Expected residuals and curvatures; see `tensor_links.weighted_residuals`."""
         return weighted_residuals(mean, variance, self.score, self.trials, floor)
 
     def log_likelihood(self, mean: Block, variance: Block, floor: Floor) -> Block:
-        """Log-likelihood of each cell; 0 where nothing was administered."""
+        """Log-likelihood of each cell, 0 where nothing was administered; see `CellScores.log_likelihood`."""
         return weighted_log_likelihood(mean, variance, self.score, self.trials, floor)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "WeightedScores":
@@ -197,11 +221,11 @@ class CodedScores:
     """Trials behind each of them; 0 for not administered."""
 
     def residuals(self, mean: Block, variance: Block, floor: Floor) -> tuple[Block, Block]:
-        """Expected residuals and curvatures; see `links.weighted_residuals`."""
+        """Expected residuals and curvatures; see `tensor_links.weighted_residuals`."""
         return self._spelt_out().residuals(mean, variance, floor)
 
     def log_likelihood(self, mean: Block, variance: Block, floor: Floor) -> Block:
-        """Log-likelihood of each cell; 0 where nothing was administered."""
+        """Log-likelihood of each cell, 0 where nothing was administered; see `CellScores.log_likelihood`."""
         return self._spelt_out().log_likelihood(mean, variance, floor)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "CodedScores":

@@ -127,7 +127,13 @@ class MemoryWriter:
         self._arrays = tuple(np.empty(n_cells, kind) for kind in packing.dtypes)
 
     def put(self, at: RowIndex, column: RowIndex, arrays: Arrays) -> None:
-        """Write cells to their places."""
+        """Write cells to their places.
+
+        Args:
+            at: Position of each cell in the arrays.
+            column: Column of each cell.
+            arrays: Packed scores of the cells.
+        """
         self._column[at] = column
         for whole, part in zip(self._arrays, arrays, strict=True):
             whole[at] = part
@@ -152,7 +158,13 @@ class DiskWriter:
             np.memmap(file.path, file.kind, "w+", shape=file.size).flush()
 
     def put(self, at: RowIndex, column: RowIndex, arrays: Arrays) -> None:
-        """Write cells to their places; the memory maps are closed at once, so that their pages are released."""
+        """Write cells to their places; the memory maps are closed at once, so that their pages are released.
+
+        Args:
+            at: Position of each cell in the files.
+            column: Column of each cell.
+            arrays: Packed scores of the cells, one array for each further file.
+        """
         for file, part in zip(self._files, (column, *arrays), strict=True):
             mapped = np.memmap(file.path, file.kind, "r+", shape=file.size)
             mapped[at] = part

@@ -75,7 +75,15 @@ class ResponseSummary:
     """Weight of each trial; see `trial_weight`."""
 
     def of(self, models: Int[np.ndarray, " model"], items: Int[np.ndarray, " item"]) -> "ResponseSummary":
-        """The summary over some models and items, where the others have no answer."""
+        """The summary over some models and items, where the others have no answer.
+
+        Args:
+            models: Positions of the models in this summary.
+            items: Positions of the items in this summary.
+
+        Returns:
+            The summary with the margins of these models and items only; everything else is unchanged.
+        """
         return replace(self, models=self.models.of(models), items=self.items.of(items))
 
     def add(self, rows: Responses) -> None:

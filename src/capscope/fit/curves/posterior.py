@@ -141,7 +141,11 @@ class CurvePosterior:
     def answer_chances(
         self, responses: Responses, study: Study | None = None, annotator: str | None = None
     ) -> RowFloats:
-        """Mean over the draws of the curves' chances at the items' demands; see `Posterior.answer_chances`."""
+        """Mean over the draws of the curves' chances at the items' demands; see `Posterior.answer_chances`.
+
+        Raises:
+            FitError: No study was given, or a model is not in the fit.
+        """
         if study is None:
             raise FitError("curves predict answers from the demands of their items; give the study")
         models = positions(responses.models, self.models, "model")

@@ -94,7 +94,15 @@ def curve_data(counts: LevelCounts) -> CurveData:
 
 
 def detrending(cells: Tensor, total: Tensor) -> Tensor:
-    """Build the projection off mean and trend within each dimension, weighted by the number of answers."""
+    """Projection that removes mean and linear trend within each dimension, weighted by the number of answers.
+
+    Args:
+        cells: Dimension and demand level of each cell, shape (cell, 2).
+        total: Number of answers, shape (dim, level).
+
+    Returns:
+        The projection, shape (cell, cell).
+    """
     projection = torch.zeros(len(cells), len(cells), dtype=torch.float64)
     for dim in cells[:, 0].unique():
         index = torch.nonzero(cells[:, 0] == dim)[:, 0]
@@ -146,7 +154,7 @@ class CurveProgram:
         }
 
     def precision(self, latent: dict[str, Tensor], outer: dict[str, Tensor]) -> Blocks:
-        """Second derivatives of minus the log density in closed form, as an `Arrow` wants them."""
+        """Second derivatives of minus the log density in closed form; see `HierarchicalProgram.precision`."""
         return _with_priors(latent, outer, _likelihood_blocks(self.data, latent, outer["log_concentration"].exp()))
 
     def __call__(self) -> None:

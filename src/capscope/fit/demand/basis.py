@@ -98,7 +98,11 @@ class DemandBasis:
         return (items.demands - self.center) / self.scale
 
     def columns(self, items: DemandItems) -> Columns:
-        """Return the columns of all groups, side by side; unknown tasks and benchmarks have zeros."""
+        """Return the columns of all groups, side by side; unknown tasks and benchmarks have zeros.
+
+        Raises:
+            FitError: The fit was made with texts, and the items have none or vectors of another length.
+        """
         standard = self.standard(items)
         blocks = [standard]
         if len(self.landmarks):
@@ -123,7 +127,16 @@ class DemandBasis:
 
 
 def make_basis(items: DemandItems, *, interactions: bool, seed: int) -> DemandBasis:
-    """Learn the columns from the fitted items."""
+    """Choose and scale the columns by the fitted items.
+
+    Args:
+        items: The fitted items, with demand levels (item, dim) and, where known, texts, tasks and benchmarks.
+        interactions: Whether a kernel over the demands is added, so that effects of demands may depend on each other.
+        seed: Seed of the choice of the kernel's landmarks.
+
+    Returns:
+        The basis, which gives the columns of any items.
+    """
     raw = np.zeros((len(items.task), 0)) if items.demands is None else items.demands
     spread = raw.std(axis=0)
     typical = spread.mean() if spread.size else 1.0
@@ -206,7 +219,15 @@ def demand_items(
     annotator: str | None = None,
     typical: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> DemandItems:
-    """Return the features of some items of a study; see `known_levels` for gaps."""
+    """Return the features of some items of a study; see `known_levels` for gaps.
+
+    Args:
+        study: A study with demand levels.
+        ids: Items, by id.
+        dims: Dimensions, in the order of the columns.
+        annotator: Annotator of the levels; by default the fused ones, else the mean over annotators.
+        typical: Mean and standard deviation of the levels of each dim, for items without a level.
+    """
     level, sd = known_levels(study, ids, annotator, dims, typical)
     if study.items is None:
         return DemandItems(level, sd, None, ("",) * len(ids), ("",) * len(ids), np.zeros(len(ids)))

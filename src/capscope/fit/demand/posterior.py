@@ -188,7 +188,11 @@ class DemandPosterior:
     def answer_chances(
         self, responses: Responses, study: Study | None = None, annotator: str | None = None
     ) -> RowFloats:
-        """Expected chances of answers; see `Posterior.answer_chances`."""
+        """Expected chances of answers; see `Posterior.answer_chances`.
+
+        Raises:
+            FitError: No study was given, or a model is not in the fit.
+        """
         if study is None:
             raise FitError("a demand fit predicts answers from the demands of their items; give the study")
         items, models = self.asked(study, responses.items, annotator), positions(responses.models, self.models, "model")
@@ -222,7 +226,7 @@ class DemandPosterior:
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "DemandPosterior":
-        """Rebuild a stored posterior."""
+        """Rebuild a stored posterior; see `Posterior.read`."""
         stored = manifest["basis"]
         of_basis: dict[str, Any] = {name: tuple(stored[name]) for name in _BASIS_NAMES}
         of_basis |= {name: stored[name] for name in _BASIS_NUMBERS}

@@ -65,7 +65,12 @@ class HierarchicalProgram(Protocol):
         ...
 
     def precision(self, latent: Latent, outer: Latent) -> Blocks:
-        """Return second derivatives of minus the log density; groups' and shared values in the order of the sites."""
+        """Return second derivatives of minus the log density; groups' and shared values in the order of the sites.
+
+        Args:
+            latent: Values of the latent sites, by name.
+            outer: Values of the variances and dispersions, by name, which are held fixed.
+        """
         ...
 
 
@@ -118,7 +123,15 @@ class LaplacePosterior:
     """Whether the last change was below the tolerance."""
 
     def draws(self, count: int, generator: torch.Generator) -> Latent:
-        """Draw from the Gaussian; values have the draw axis first."""
+        """Draw from the Gaussian; values have the draw axis first.
+
+        Args:
+            count: Number of draws.
+            generator: Source of randomness.
+
+        Returns:
+            Values of each site by name, shape (draw, ...).
+        """
         noise = torch.randn(len(self.mode), count, generator=generator, dtype=self.mode.dtype)
         return self.layout.unflatten(self.colour(noise).T)
 

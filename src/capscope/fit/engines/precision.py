@@ -43,7 +43,12 @@ class Factor(Protocol):
         ...
 
     def spreads(self, effects: Callable[[Tensor], dict[str, Tensor]], flat: Tensor) -> dict[str, Tensor]:
-        """Return the variance of every entry of every effect, whose functions are linearised at a point."""
+        """Return the variance of every entry of every effect, whose functions are linearised at a point.
+
+        Args:
+            effects: Function of the flat parameters that returns effects by name.
+            flat: Parameters at which the effects are linearised, shape (parameter,).
+        """
         ...
 
 
@@ -67,7 +72,7 @@ class DenseFactor:
         return self.lower.diagonal().log().sum()
 
     def spreads(self, effects: Callable[[Tensor], dict[str, Tensor]], flat: Tensor) -> dict[str, Tensor]:
-        """Return the variance of every entry of every effect, whose functions are linearised at a point."""
+        """Return the variance of every entry of every effect; see `Factor.spreads`."""
         jacobian = cast(dict[str, Tensor], torch.func.jacrev(effects, chunk_size=CHUNK)(flat))
         spreads: dict[str, Tensor] = {}
         for name, rows in jacobian.items():
@@ -77,10 +82,17 @@ class DenseFactor:
 
 
 def dense_factor(gradient: VectorFunction, flat: Tensor) -> DenseFactor:
-    """Differentiate a gradient and factorise; backwards again: forward mode would compile deprecated code of torch.
+    """Compute the Hessian from a gradient by reverse mode, as forward mode compiles deprecated code, and factorise it.
+
+    Args:
+        gradient: Gradient of minus the log density.
+        flat: The mode, shape (parameter,).
+
+    Returns:
+        The Cholesky factor of the precision, with jitter on the diagonal where it is needed.
 
     Raises:
-        FitError: The function has no peak.
+        FitError: The Hessian is not positive definite: the function has no peak here.
     """
     precision = cast(Tensor, torch.func.jacrev(gradient, chunk_size=CHUNK)(flat))
     precision = (precision + precision.T) / 2
@@ -161,7 +173,7 @@ class ArrowFactor:
         return own.log().sum() + self.joint.diagonal().log().sum()
 
     def spreads(self, effects: Callable[[Tensor], dict[str, Tensor]], flat: Tensor) -> dict[str, Tensor]:
-        """Return the variance of every entry of every effect, whose functions are linearised at a point."""
+        """Return the variance of every entry of every effect; see `Factor.spreads`."""
         return {name: self._spread(name, lambda point, name=name: effects(point)[name], flat) for name in effects(flat)}
 
     def _spread(self, name: str, effect: VectorFunction, flat: Tensor) -> Tensor:

@@ -167,12 +167,30 @@ def sample_irt(
 
 
 def fit_by_nuts(responses: Responses, settings: IRTSettings, floor: RowFloats | None = None) -> Outcome[IRTPosterior]:
-    """Fit by the default engine and draw from the full posterior by NUTS; see `sample_irt`."""
+    """Fit by the default engine and draw from the full posterior by NUTS; see `sample_irt`.
+
+    Args:
+        responses: Answers to fit.
+        settings: Settings of the model.
+        floor: Known chance of a right guess of each item, from 0 to 1; None for none.
+
+    Returns:
+        The fit with draws, and its status (r-hat, effective draws, divergences).
+    """
     return _fit_and_sample(responses, settings, floor, SamplerSettings(engine="nuts", seed=settings.seed))
 
 
 def fit_by_svi(responses: Responses, settings: IRTSettings, floor: RowFloats | None = None) -> Outcome[IRTPosterior]:
-    """Fit by the default engine and draw from a variational posterior with correlations; see `sample_irt`."""
+    """Fit by the default engine and draw from a variational posterior with correlations; see `sample_irt`.
+
+    Args:
+        responses: Answers to fit.
+        settings: Settings of the model.
+        floor: Known chance of a right guess of each item, from 0 to 1; None for none.
+
+    Returns:
+        The fit with draws, and its status (whether the evidence bound still moves).
+    """
     return _fit_and_sample(responses, settings, floor, SamplerSettings(engine="svi", seed=settings.seed))
 
 

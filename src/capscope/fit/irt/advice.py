@@ -27,7 +27,17 @@ NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 
 
 def advise(status: Status, posterior: IRTPosterior, answers: Answers, summary: ResponseSummary) -> Status:
-    """Add advice to a status; pure noise changes its code to ``nothing-to-measure``."""
+    """Add advice to a status; pure noise changes its code to ``nothing-to-measure``.
+
+    Args:
+        status: Status of the engine.
+        posterior: The fitted posterior.
+        answers: The fitted answers.
+        summary: Totals of these answers.
+
+    Returns:
+        The status with more advice.
+    """
     advice = [*status.advice, *flat_rows(answers, summary), *_small(posterior), *_blocks(answers, summary)]
     advice += _clustered(posterior, answers, summary)
     if not status.converged:
@@ -39,7 +49,7 @@ def advise(status: Status, posterior: IRTPosterior, answers: Answers, summary: R
             "answers do not depend on an ability (slopes are near 0): the models do not differ by what they know"
         )
     else:
-        advice += _parted(posterior)
+        advice += _bimodal_dimensions(posterior)
     return replace(status, code=code, advice=tuple(advice))
 
 
@@ -128,7 +138,7 @@ def _clustered(posterior: IRTPosterior, answers: Answers, summary: ResponseSumma
     ]
 
 
-def _parted(posterior: IRTPosterior) -> list[str]:
+def _bimodal_dimensions(posterior: IRTPosterior) -> list[str]:
     """Dimensions along which models fall into two groups rather than along a line (Sarle's coefficient)."""
     n_models = len(posterior.models)
     if n_models < LEAST_MODELS:
@@ -136,12 +146,12 @@ def _parted(posterior: IRTPosterior) -> list[str]:
     standard = posterior.ability_mean - posterior.ability_mean.mean(0)
     standard = standard / np.maximum(standard.std(0), 1e-9)
     skew, kurtosis = (standard**3).mean(0), (standard**4).mean(0)
-    parted = np.flatnonzero((skew**2 + 1) / np.maximum(kurtosis, 1e-9) > BIMODAL)
+    bimodal = np.flatnonzero((skew**2 + 1) / np.maximum(kurtosis, 1e-9) > BIMODAL)
     negative = (posterior.item_mean[:, :-1] < -NEGATIVE_SLOPE).mean(0)
     lines = [
-        f"dimension {dim + 1} parts the models into two groups: read it as a difference between groups "
+        f"dimension {dim + 1} separates the models into two groups: read it as a difference between groups "
         "(answer key, format, family), not as a skill"
-        for dim in parted
+        for dim in bimodal
     ]
     if posterior.dims == 1 and negative[0] > MANY_NEGATIVE:
         lines.append(

@@ -56,7 +56,15 @@ class ItemExtras:
         )
 
     def placed(self, at: Int[np.ndarray, " chosen"], part: "ItemExtras") -> "ItemExtras":
-        """The same items, some of them with extras of their own."""
+        """Extras of the same items, where some are replaced.
+
+        Args:
+            at: Positions of the items to replace.
+            part: Extras of these items, in this order.
+
+        Returns:
+            The extras of all items.
+        """
         mean, cov, covariance_inflation = self.mean.copy(), self.cov.copy(), self.covariance_inflation.copy()
         mean[at], cov[at], covariance_inflation[at] = part.mean, part.cov, part.covariance_inflation
         return replace(self, mean=mean, cov=cov, covariance_inflation=covariance_inflation)
@@ -95,14 +103,32 @@ class ItemExtras:
         return score_model_of(self.code)
 
     def expected(self, mean: RowFloats, variance: RowFloats, item_index: RowIndex) -> RowFloats:
-        """Expected scores where log-odds are Gaussian, row by row."""
+        """Expected scores where log-odds are Gaussian, row by row.
+
+        Args:
+            mean: Means of the log-odds, row by row.
+            variance: Their variances.
+            item_index: Position of each row's item.
+
+        Returns:
+            Expected scores, from 0 to 1.
+        """
         if self.has_asymptotes:
             return success_probability(mean, variance, self.floor[item_index], self.ceiling[item_index])
         log_odds, extras, weight = self._at_nodes(mean, variance, item_index)
         return self.score_model().expected_score(log_odds, extras).numpy() @ weight
 
     def score_variance(self, mean: RowFloats, variance: RowFloats, item_index: RowIndex) -> RowFloats:
-        """Variance of scores around `expected`, row by row: that at known log-odds, and that of the log-odds."""
+        """Variance of scores around `expected`, row by row: that at known log-odds, and that of the log-odds.
+
+        Args:
+            mean: Means of the log-odds, row by row.
+            variance: Their variances.
+            item_index: Position of each row's item.
+
+        Returns:
+            Variances, of squared scores.
+        """
         log_odds, extras, weight = self._at_nodes(mean, variance, item_index)
         model = self.score_model()
         score, own = model.expected_score(log_odds, extras).numpy(), model.score_variance(log_odds, extras).numpy()
@@ -116,7 +142,16 @@ class ItemExtras:
         return self.score_model().information(torch.from_numpy(logit), extras).numpy()
 
     def draw(self, logit: RowFloats, item_index: RowIndex, rng: np.random.Generator) -> RowFloats:
-        """Scores at known log-odds, row by row."""
+        """Scores at known log-odds, row by row.
+
+        Args:
+            logit: Log-odds, row by row.
+            item_index: Position of each row's item.
+            rng: Source of randomness.
+
+        Returns:
+            Scores from 0 to 1.
+        """
         import torch
 
         extras = [torch.from_numpy(column[item_index]) for column in self.mean.T]

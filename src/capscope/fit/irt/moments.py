@@ -154,7 +154,16 @@ def discrimination_moments(item: FloatArray, item_cov: FloatArray) -> tuple[Floa
 
 
 def moment_table(items: tuple[str, ...], mean: FloatArray, variance: FloatArray) -> pd.DataFrame:
-    """Columns ``item, mean, sd``."""
+    """Columns ``item, mean, sd``.
+
+    Args:
+        items: Items, by id.
+        mean: Mean of each item's parameter.
+        variance: Its variance.
+
+    Returns:
+        A table with columns ``item, mean, sd``.
+    """
     return pd.DataFrame({"item": items, "mean": mean, "sd": np.sqrt(variance)})
 
 

@@ -84,7 +84,11 @@ class ItemPopulation:
         return np.concatenate([slope, -slope * native[:, 1:]], 1)
 
     def standardised(self, features: np.ndarray | None, n_items: int) -> Float[np.ndarray, "item feature"]:
-        """Features in units of the fitted items' spread; see `moments`."""
+        """Features in units of the fitted items' spread; see `moments`.
+
+        Raises:
+            FitError: Features are missing, not finite, or of another number than the fit was made with.
+        """
         if features is None:
             if len(self.center):
                 raise FitError(f"this fit knows {len(self.center)} item features; give them for new items too")
@@ -119,7 +123,15 @@ def stored_parts(population: ItemPopulation, extras: ItemExtras | None, tensors:
 
 
 def read_population(manifest: dict[str, Any], tensors: Tensors) -> ItemPopulation:
-    """Rebuild a stored population."""
+    """Rebuild a stored population.
+
+    Args:
+        manifest: Plain values of the stored fit.
+        tensors: Arrays of the stored fit, by name.
+
+    Returns:
+        The population of items.
+    """
     parts = {name: tensors[f"population.{name}"] for name in _POPULATION}
     return ItemPopulation(manifest["form"], **parts, is_prior=manifest.get("population_is_prior", True))
 
@@ -127,8 +139,15 @@ def read_population(manifest: dict[str, Any], tensors: Tensors) -> ItemPopulatio
 def read_extras(manifest: dict[str, Any], tensors: Tensors) -> ItemExtras | None:
     """Rebuild stored extras; None where the fit has none.
 
+    Args:
+        manifest: Plain values of the stored fit.
+        tensors: Arrays of the stored fit, by name.
+
+    Returns:
+        The extras of the items, or None.
+
     Raises:
-        KeyError: The score model is none that this version knows.
+        KeyError: This version has no such score model.
     """
     code = manifest.get("head")
     if code is None:

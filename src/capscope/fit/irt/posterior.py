@@ -152,7 +152,7 @@ class IRTPosterior:
         annotator: str | None = None,  # noqa: ARG002 - one interface for all kinds
         draws: int = 200,
     ) -> Iterator[FloatArray]:
-        """Joint draws of chances on a study's items; items that are not in the fit are drawn from the population."""
+        """Joint draws of chances; items outside the fit are drawn from the population; see `Posterior.chances`."""
         index = pd.Index(self.items).get_indexer(pd.Index(study_items(study)))
         return self.draw_chances(index, rng, draws)
 
@@ -230,7 +230,7 @@ class IRTPosterior:
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "IRTPosterior":
-        """Rebuild a stored posterior."""
+        """Rebuild a stored posterior; see `Posterior.read`."""
         return cls(
             models=tuple(manifest["models"]),
             items=tuple(manifest["items"]),
@@ -283,14 +283,14 @@ class IRTPosterior:
         return mean, variance
 
     def probability(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
-        """Posterior predictive chance of success (mean score) of models on items of the fit, row by row."""
+        """Posterior predictive chance of success (mean score), row by row; see `logit_moments` for the arguments."""
         mean, variance = self._answer_moments(model_index, item_index)
         if self.extras is None:
             return success_probability(mean, variance, self.floor[item_index])
         return self.extras.expected(mean, variance, item_index)
 
     def score_variance(self, model_index: RowIndex, item_index: RowIndex) -> RowFloats:
-        """Posterior predictive variance of one trial's score, row by row; see `probability`."""
+        """Posterior predictive variance of one trial's score, row by row; see `logit_moments` for the arguments."""
         if self.extras is None:
             chance = self.probability(model_index, item_index)
             return chance * (1 - chance) / self.trial_weight

@@ -109,18 +109,20 @@ def simulate(  # noqa: PLR0913 - every setting has a default and is given by key
     if model not in ("rasch", "2pl"):
         raise InputError(f"simulate: no model '{model}'; use rasch or 2pl")
     rng = np.random.default_rng(seed)
-    home = np.arange(n_items) * benchmarks // n_items
+    benchmark_of = np.arange(n_items) * benchmarks // n_items
     level = rng.integers(0, 6, (n_items, len(demands)))
     difficulty = rng.normal(0, 1, n_items)
     if demands:
-        difficulty = 0.5 * (level - 2.5).sum(1) + rng.normal(0, 0.5, benchmarks)[home] + rng.normal(0, 0.5, n_items)
+        difficulty = (
+            0.5 * (level - 2.5).sum(1) + rng.normal(0, 0.5, benchmarks)[benchmark_of] + rng.normal(0, 0.5, n_items)
+        )
     slope = np.ones(n_items) if model == "rasch" else rng.lognormal(0, 0.3, n_items)
     truth = IRTTruth(rng.standard_normal((n_models, 1)), slope[:, None], -slope * difficulty, chance)
     answers = simulate_irt(truth, rng, share)
     names = np.array([f"model-{number:02d}" for number in range(n_models)])
     ids = np.array([f"item-{number:03d}" for number in range(n_items)])
     columns = {"model": names[answers.model_index], "item_id": ids[answers.item_index], "score": answers.score}
-    items = {"item_id": ids, "benchmark": [f"benchmark-{number}" for number in home]}
+    items = {"item_id": ids, "benchmark": [f"benchmark-{number}" for number in benchmark_of]}
     if chance:
         items["chance"] = np.full(n_items, chance)
     rated = {"item_id": np.repeat(ids, len(demands)), "rubric": np.tile(demands, n_items), "level": level.ravel() * 1.0}

@@ -57,7 +57,17 @@ class Split:
     """The cells there."""
 
     def sums(self, rows: Gaussians, columns: Gaussians, update: str, *, anchors_only: bool = False) -> Sums | None:
-        """Sums over the cells of the rows; None where there is no cell."""
+        """Sums over the cells of the rows; None where there is no cell.
+
+        Args:
+            rows: Gaussians of the rows.
+            columns: Gaussians of the columns.
+            update: Kind of update of the rows.
+            anchors_only: Whether only cells with fixed columns count.
+
+        Returns:
+            Sums of the derivatives over each row's cells; None where there is no cell.
+        """
         fixed = free = None
         if self.fixed_cells is not None:
             fixed = cell_sums(self.fixed_cells, rows, rows_of(columns, self.fixed), update).to_fixed_columns()
@@ -151,7 +161,12 @@ def _moved_items(job: Job, state: SweepState) -> SweepState:
 
 
 def rows_of(gaussians: Gaussians, index: Index) -> Gaussians:
-    """Return some of the rows."""
+    """Return some of the rows.
+
+    Args:
+        gaussians: Gaussians of all rows.
+        index: Positions of the rows wanted.
+    """
     return Gaussians(gaussians.mean[index], gaussians.cov[index])
 
 

@@ -36,7 +36,7 @@ LEAST_GROUPS = 4
 LEAST_CELL = 1.0
 """Right and wrong answers expected in a group of totals, as in R's mirt."""
 
-SURE, DECIMALS = 1e-9, 10
+SMALLEST_VARIANCE, DECIMALS = 1e-9, 10
 """Variance under which an answer is sure given the total; decimals to which equal expectations agree."""
 
 
@@ -211,7 +211,7 @@ def _statistic(score: FloatArray, expected: FloatArray, complete: bool) -> tuple
     """
     rows = np.flatnonzero(~np.isnan(score))
     rows = rows[np.argsort(expected[rows], kind="stable")]
-    rows = rows[expected[rows] * (1 - expected[rows]) > SURE]
+    rows = rows[expected[rows] * (1 - expected[rows]) > SMALLEST_VARIANCE]
     e, y = expected[rows], score[rows]
     if not len(e):
         return 0, np.nan

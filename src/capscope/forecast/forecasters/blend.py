@@ -42,7 +42,15 @@ class BlendForecaster:
     """0.6 ridge from the five most correlated benchmarks, 0.4 soft-impute of rank 2 (BenchPress, 2026)."""
 
     def fit(self, table: PublishedScores, seed: int = 0) -> FittedByResiduals:
-        """Complete the table, and estimate interval widths from hidden cells."""
+        """Complete the table, and estimate interval widths from hidden cells.
+
+        Args:
+            table: Published scores, shape (model, benchmark), NaN where there is none.
+            seed: Seed of the hidden cells.
+
+        Returns:
+            The completed table with the absolute residuals of hidden cells.
+        """
         rng = np.random.default_rng([seed, 5])
         link = table.link()
         values = link.to_link(table.values)

@@ -59,7 +59,15 @@ class HierarchicalForecaster:
     """Blocks of facts about the models that are not used: scale, size x tokens, family, size within family, names."""
 
     def fit(self, table: PublishedScores, seed: int = 0) -> "FittedHierarchical":
-        """Choose the rank, draw from the posterior, scale the intervals."""
+        """Choose the number of factors by held-out loss, draw from the posterior, scale the intervals on hidden cells.
+
+        Args:
+            table: Published scores, shape (model, benchmark), NaN where there is none.
+            seed: Seed of the hidden cells and of the draws.
+
+        Returns:
+            The fitted forecaster.
+        """
         rng = np.random.default_rng([seed, 17])
         inner = _subset(table, rng)
         times = self.questions * (2 if inner.values.size <= SMALL_TABLE else 1)

@@ -35,7 +35,15 @@ class CompletionForecaster:
     """Blocks of facts about the models that it uses."""
 
     def fit(self, table: PublishedScores, seed: int = 0) -> FittedByResiduals:
-        """Complete the table, and estimate interval widths from hidden cells."""
+        """Complete the table, and estimate interval widths from hidden cells.
+
+        Args:
+            table: Published scores, shape (model, benchmark), NaN where there is none.
+            seed: Seed of the hidden cells.
+
+        Returns:
+            The completed table with the absolute residuals of hidden cells.
+        """
         rng = np.random.default_rng([seed, 7])
         link = table.link()
         values = link.to_link(table.values)

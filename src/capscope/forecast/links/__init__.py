@@ -56,7 +56,11 @@ class TableLink:
         return self._apply(value, "squared_slope")
 
     def of_column(self, column: int) -> "TableLink":
-        """Return the link of one benchmark, for arrays whose last axis has length 1."""
+        """Return the link of one benchmark, for arrays whose last axis has length 1.
+
+        Raises:
+            IndexError: No part of the table has this column.
+        """
         for columns, link in self.parts:
             place = np.flatnonzero(columns == column)
             if len(place):

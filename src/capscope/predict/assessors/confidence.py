@@ -13,14 +13,13 @@ from scipy.special import expit, logit
 
 from capscope.axes import FloatArray, ModelItem, RowFloats, RowIndex
 from capscope.errors import InputError
+from capscope.fit import confidence_log_odds, logistic_regression, success_probability
 from capscope.predict.answer_statistics import fold_regime, group_count, group_folds, regime_of_items, residual_sd
 from capscope.predict.assessor import AssessorEntry, Chances, Training
 from capscope.predict.assessors.explanatory import ExplanatoryAssessor
 from capscope.predict.demand_model import FittedDemandModel
 
 FOLDS = 4
-INSIDE = (0.01, 0.99)
-"""Limits to which confidences are clipped before their log-odds are taken."""
 START = np.array([0.0, 1.0, 0.0])
 """Offset, weight of the explanatory model's log-odds, weight of the confidence's, where a confidence tells nothing."""
 POPULATION_SD = np.array([0.5, 0.25, 0.25])
@@ -28,7 +27,7 @@ POPULATION_SD = np.array([0.5, 0.25, 0.25])
 POPULATION_WORTH = 3.0
 MEAN_SD = np.array([1.0, 0.5, 0.5])
 """Spread of the population's mean around `START` before data."""
-ROUNDS, NEWTON_STEPS = 30, 8
+ROUNDS = 30
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ class FittedConfidence:
     """The explanatory model on all training answers."""
     confidence: ModelItem
     """Own confidence by model and item; NaN where none is stated."""
-    weight: FloatArray
-    """Offset and weights of each model (model, 3)."""
+    weights: "ModelWeights"
+    """Offset and weights of each model."""
     sd: float
     """Standard deviation in log-odds of the items around the chances."""
 
@@ -50,11 +49,11 @@ class FittedConfidence:
         own = self.confidence[model_index, item_index]
         stated = ~np.isnan(own)
         design = _design(known.probability[stated], own[stated])
-        chance = expit((design * self.weight[model_index[stated]]).sum(axis=1))
-        probability = known.probability.copy()
-        spread, shared = known.log_odds_sd.copy(), known.shared_sd
-        probability[stated] = chance
-        spread[stated] = np.hypot(self.sd, shared[stated])
+        line, error, common = self.weights.of_rows(model_index[stated], design)
+        probability, spread, shared = known.probability.copy(), known.log_odds_sd.copy(), known.shared_sd.copy()
+        probability[stated] = success_probability(line, error**2)
+        spread[stated] = np.sqrt(self.sd**2 + shared[stated] ** 2 + error**2)
+        shared[stated] = np.hypot(shared[stated], common)
         weighed = Chances.of(probability, spread, shared)
         mean = np.where(stated, weighed.log_odds_mean, known.log_odds_mean)
         return Chances(np.where(stated, weighed.probability, known.probability), mean, spread, weighed.shared_sd)
@@ -88,9 +87,9 @@ class ConfidenceAssessor:
             chance[held_out] = fitted.predict(rows.model_index, rows.item_index).probability
         rows = responses.rows(use := np.flatnonzero(stated & ~np.isnan(chance)))
         design = _design(chance[use], training.confidence[rows.model_index, rows.item_index])
-        weight = model_weights(design, rows.score, rows.n_trials, rows.model_index, len(responses.models))
-        fitted_chance = expit((design * weight[rows.model_index]).sum(axis=1))
-        return FittedConfidence(core, training.confidence, weight, residual_sd(rows, fitted_chance))
+        weights = model_weights(design, rows.score, rows.n_trials, rows.model_index, len(responses.models))
+        fitted_chance = expit(weights.of_rows(rows.model_index, design)[0])
+        return FittedConfidence(core, training.confidence, weights, residual_sd(rows, fitted_chance))
 
 
 def _kind(training: Training) -> str:
@@ -100,12 +99,40 @@ def _kind(training: Training) -> str:
 
 
 def _design(chance: RowFloats, own: RowFloats) -> FloatArray:
-    return np.column_stack([np.ones(len(own)), logit(chance), logit(np.clip(own, *INSIDE))])
+    return np.column_stack([np.ones(len(own)), logit(chance), confidence_log_odds(own)])
+
+
+@dataclass(frozen=True)
+class ModelWeights:
+    """Each model's logistic regression, with the error of its coefficients."""
+
+    mean: FloatArray
+    """Coefficients (model, 3); those of the population for a model without answers."""
+    covariance: FloatArray
+    """Their covariance (model, 3, 3): that of the model's own answers, and that of the population's mean."""
+    centre: FloatArray
+    """Mean predictors of each model's answers (model, 3), over all answers for a model without any."""
+
+    def of_rows(self, model: RowIndex, design: FloatArray) -> tuple[RowFloats, RowFloats, RowFloats]:
+        """Return the log-odds of rows, their standard deviation, and the part of it that a model's rows share.
+
+        The shared part is what the error at the model's centre tells about that of the row.
+
+        Args:
+            model: Number of each row's model (row,).
+            design: Its predictors (row, 3).
+        """
+        cov, centre = self.covariance[model], self.centre[model]
+        variance = np.einsum("rk,rkl,rl->r", design, cov, design)
+        covariance = np.einsum("rk,rkl,rl->r", design, cov, centre)
+        at_centre = np.einsum("rk,rkl,rl->r", centre, cov, centre)
+        shared = np.maximum(covariance, 0) / np.sqrt(at_centre)
+        return (design * self.mean[model]).sum(axis=1), np.sqrt(variance), shared
 
 
 def model_weights(
     design: FloatArray, score: RowFloats, trials: RowFloats, model: RowIndex, n_models: int
-) -> FloatArray:
+) -> ModelWeights:
     """Estimate a logistic regression for each model, with coefficients from one Gaussian population (EM).
 
     Args:
@@ -114,50 +141,43 @@ def model_weights(
         trials: Trials behind each score (row,).
         model: Number of each row's model (row,).
         n_models: Number of models.
-
-    Returns:
-        Coefficients (model, 3); a model without answers has the population's mean.
     """
     mean, cov = START.copy(), np.diag(POPULATION_SD**2)
     parts = [np.flatnonzero(model == number) for number in np.unique(model)]
-    weight = np.tile(mean, (n_models, 1))
+    known = model[[rows[0] for rows in parts]] if parts else np.zeros(0, dtype=int)
+    weight, error = np.tile(mean, (n_models, 1)), np.tile(cov, (n_models, 1, 1))
     prior_precision = np.diag(1 / MEAN_SD**2)
     for _ in range(ROUNDS):
-        spread = np.zeros_like(cov)
         precision = np.linalg.inv(cov)
-        for rows in parts:
-            own = model[rows[0]]
-            weight[own], error = _regression(design[rows], score[rows], trials[rows], weight[own], mean, precision)
-            away = weight[own] - mean
-            spread += error + np.outer(away, away)
-        known = weight[model[[rows[0] for rows in parts]]] if parts else weight[:0]
+        for own, rows in zip(known, parts, strict=True):
+            weight[own], error[own] = logistic_regression(
+                design[rows], score[rows], trials[rows], mean, precision, start=weight[own]
+            )
+        away = weight[known] - mean
         total = prior_precision + len(parts) * precision
-        mean = np.linalg.solve(total, prior_precision @ START + precision @ known.sum(axis=0))
+        mean = np.linalg.solve(total, prior_precision @ START + precision @ weight[known].sum(axis=0))
+        spread = error[known].sum(axis=0) + away.T @ away
         cov = (POPULATION_WORTH * np.diag(POPULATION_SD**2) + spread) / (POPULATION_WORTH + len(parts))
-    weight[np.setdiff1d(np.arange(n_models), model)] = mean
-    return weight
+    others = np.setdiff1d(np.arange(n_models), model)
+    weight[others], error[others] = mean, cov
+    centre = np.tile(design.mean(axis=0), (n_models, 1))
+    centre[known] = [design[rows].mean(axis=0) for rows in parts]
+    return ModelWeights(weight, error + _error_of_mean(error, known, np.linalg.inv(cov)), centre)
 
 
-def _regression(
-    design: FloatArray,
-    score: RowFloats,
-    trials: RowFloats,
-    start: FloatArray,
-    mean: FloatArray,
-    precision: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Mode and inverse curvature of a logistic regression with a Gaussian prior, by Newton steps."""
-    weight = start
-    curvature = precision
-    for _ in range(NEWTON_STEPS):
-        chance = expit(design @ weight)
-        gradient = design.T @ (trials * (score - chance)) - precision @ (weight - mean)
-        curvature = (design * (trials * chance * (1 - chance))[:, None]).T @ design + precision
-        step = np.linalg.solve(curvature, gradient)
-        weight = weight + step / max(1.0, float(np.abs(step).max()))
-        if np.abs(step).max() < 1e-6:
-            break
-    return weight, np.linalg.inv(curvature)
+def _error_of_mean(error: FloatArray, known: np.ndarray, precision: FloatArray) -> FloatArray:
+    """Covariance (model, 3, 3) that the coefficients have from the population's estimated mean (Kass & Steffey, 1989).
+
+    Args:
+        error: Covariance of each model's coefficients where the population is known (model, 3, 3).
+        known: Numbers of the models with answers.
+        precision: Inverse covariance of the population (3, 3).
+    """
+    # information about the mean in one model's answers: the inverse of population covariance plus sampling error
+    information = len(known) * precision - precision @ error[known].sum(axis=0) @ precision
+    of_mean = np.linalg.inv(np.diag(1 / MEAN_SD**2) + information)
+    pull = error @ precision
+    return pull @ of_mean @ np.swapaxes(pull, -1, -2)
 
 
 CONFIDENCE = AssessorEntry(

@@ -39,7 +39,16 @@ class ForestAssessor:
         return self.grow(training, training.features.need_demands("assessor 'forest'"))
 
     def grow(self, training: Training, features: ItemDim) -> FittedAssessor:
-        """Grow a forest for each model on any item features, as (item, feature)."""
+        """Fit one random forest for each model on item features.
+
+        Args:
+            training: Answers to learn from, and the seed.
+            features: Features of all items of the answers, shape (item, feature).
+
+        Returns:
+            Chances of success, shape (model, item). A model without answers, or with equal ones, has its mean score on
+            all items.
+        """
         responses = training.responses
         table = np.repeat(model_means(responses)[:, None], len(responses.items), axis=1)
         held_out = table[responses.model_index, responses.item_index]

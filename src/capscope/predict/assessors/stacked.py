@@ -87,7 +87,7 @@ def fit_pool(
     worth: float,
     expected: Float[np.ndarray, " member"] | None = None,
     *,
-    bent: bool = True,
+    nonlinear: bool = True,
 ) -> Pool:
     """Fit weights and offset to out-of-fold log-odds, then the calibration curve (beta calibration).
 
@@ -97,14 +97,14 @@ def fit_pool(
         importance: Weight of each row.
         worth: Number of independent answers that all rows together are worth.
         expected: Prior mean of the weights; None for an equal share each.
-        bent: Fit the calibration curve; with few groups it cannot be estimated.
+        nonlinear: Fit the calibration curve; with few groups it cannot be estimated.
     """
     n_members = members.shape[1]
     share = importance / importance.sum() * worth
     start = np.r_[np.full(n_members, 1 / n_members) if expected is None else expected, 0.0]
     columns = np.column_stack([members, np.ones(len(members))])
     coefficients = _regress(columns, score, share, start)
-    if not bent:
+    if not nonlinear:
         return Pool(coefficients[:-1], float(coefficients[-1]))
     lower, upper, offset = _regress(_sides(columns @ coefficients), score, share, np.array([1.0, 1.0, 0.0]))
     return Pool(coefficients[:-1], float(coefficients[-1]), (float(lower), float(upper), float(offset)))
@@ -232,7 +232,7 @@ class StackedAssessor:
         weight = weight[responses.item_index] * responses.n_trials
         grouped = kind in GROUPED
         worth = groups * (ANSWERS_A_GROUP if grouped else ANSWERS_AN_ITEM)
-        pool = fit_pool(columns, responses.score, weight, worth, expected, bent=not grouped)
+        pool = fit_pool(columns, responses.score, weight, worth, expected, nonlinear=not grouped)
         sd = residual_sd(responses, expit(pool.log_odds(columns)))
         return _Regime(kind, pool, sd, unlearnt)
 

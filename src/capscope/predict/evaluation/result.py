@@ -93,7 +93,13 @@ class LossSums:
     """Number of predictions of each answer, by assessor."""
 
     def add(self, name: str, rows: RowIndex, outcomes: Outcomes) -> None:
-        """Add an assessor's predictions of some answers."""
+        """Add an assessor's predictions of some answers.
+
+        Args:
+            name: Name of the assessor.
+            rows: Positions of the answers.
+            outcomes: Their scores and predicted chances.
+        """
         losses = {
             "log_loss": cross_entropy(outcomes.score, outcomes.chance),
             "brier": (outcomes.score - outcomes.chance) ** 2,
@@ -309,6 +315,10 @@ class FoldStore:
 
     def put(self, key: str, result: FoldResult) -> None:
         """Write a finished fold, whole or not at all.
+
+        Args:
+            key: Name of the file: a hash of what the fold was computed from.
+            result: Predictions of the fold.
 
         Raises:
             OutputError: The folder cannot be written.

@@ -92,7 +92,19 @@ def _log_odds(table: pd.DataFrame, name: str) -> LogOddsRows | None:
 
 
 def one_assessor(table: pd.DataFrame, name: str, assessor: str | None) -> pd.DataFrame:
-    """Predictions of one assessor."""
+    """Select the predictions of one assessor.
+
+    Args:
+        table: Predictions of one or several assessors.
+        name: Name of the table's file, for messages.
+        assessor: Name of the assessor; None where the table has one only.
+
+    Returns:
+        Its rows.
+
+    Raises:
+        InputError: There is no such assessor, or several and none is named.
+    """
     names = sorted(table["assessor"].astype(str).unique())
     if assessor is None and len(names) > 1:
         raise InputError(f"{name}: holds {first_few(names)}; write one with 'capscope evaluate --assessor'")
@@ -239,7 +251,12 @@ class GroupScores:
 
 
 def exchangeable_groups(outcomes: Outcomes, *, benchmarks_held_out: bool) -> RowIndex:
-    """Return the groups that are treated as exchangeable: benchmarks, or tasks if there are few benchmarks."""
+    """Return the groups that are treated as exchangeable: benchmarks, or tasks if there are few benchmarks.
+
+    Args:
+        outcomes: Scores and predicted chances.
+        benchmarks_held_out: Whether predictions are for benchmarks that are new.
+    """
     several = len(np.unique(outcomes.benchmark)) >= SEVERAL_BENCHMARKS
     return outcomes.benchmark if benchmarks_held_out or several else outcomes.task
 

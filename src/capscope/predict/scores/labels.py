@@ -79,7 +79,15 @@ class LogOddsGrid:
         return cls(log_odds, np.zeros_like(log_odds))
 
     def of(self, model: int | RowIndex, item: RowIndex) -> LogOddsRows:
-        """Select cells."""
+        """Select log-odds by model and item.
+
+        Args:
+            model: Positions of the models, or of one model for all rows.
+            item: Positions of the items.
+
+        Returns:
+            Mean and standard deviation, row by row.
+        """
         return LogOddsRows(self.mean[model, item], self.sd[model, item])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, ModelItem
-from capscope.data import read_table
+from capscope.data import checked_columns, read_table
 from capscope.errors import InputError, counted, first_few, nearest
 
 DATES = ("date", "released", "release_date", "created", "created_at", "published")
@@ -51,17 +51,18 @@ def cutoffs_of(source: Cutoffs | None, folder: Path | None) -> dict[str, pd.Time
         for column in ("model", CUTOFF):
             if column not in table:
                 raise InputError(f"{path}: column '{column}' is missing; cut-offs need the columns model and {CUTOFF}")
-        return _dated(_by_model(table), str(path))
+        return _dated(_by_model(table, str(path)), str(path))
     for path in () if folder is None else (folder / name for name in TABLES_OF_MODELS):
         if path.is_file():
             table = read_table(path)
             if "model" in table and CUTOFF in table:
-                return _dated(_by_model(table), str(path))
+                return _dated(_by_model(table, str(path)), str(path))
     return {}
 
 
-def _by_model(table: pd.DataFrame) -> pd.Series:
-    return pd.Series(table[CUTOFF].to_numpy(), index=table["model"].astype(str))
+def _by_model(table: pd.DataFrame, source: str) -> pd.Series:
+    named = checked_columns(table, source, names=["model"], remedy=f"give the columns model and {CUTOFF}")
+    return pd.Series(table[CUTOFF].to_numpy(), index=named["model"])
 
 
 def _dated(values: pd.Series, source: str) -> dict[str, pd.Timestamp]:

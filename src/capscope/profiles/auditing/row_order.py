@@ -76,11 +76,8 @@ def _aligned(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Slopes, their variances and abilities (model, task) of some models.
 
-    Args:
-        responses: Their responses.
-        counts: Trials of each row that measure the easiness of items.
-        totals: Sums of scores, and trials, of each item, over all models.
-        tasks: Position of each item's task, and the number of tasks.
+    `counts` are the trials of each row that measure the easiness of items, `totals` the sums of scores and of trials of
+    each item over all models, `tasks` the position of each item's task and the number of tasks.
     """
     (place, n_tasks), item = tasks, responses.item_index
     score, weighted = responses.score, responses.n_trials
@@ -216,9 +213,9 @@ def _evidence(aligned: Alignment, expected: FloatArray, spread: FloatArray) -> F
     """Log Bayes factor of out of step against in step; 0 where there are too few answers."""
     total = np.sqrt(aligned.variance + spread)
     in_step = np.nan_to_num(stats.t.logpdf((aligned.slope - expected) / total, TAIL_FREEDOM) - np.log(total))
-    astray = np.nan_to_num(stats.norm.logpdf(aligned.slope, 0, np.sqrt(aligned.variance)))
+    shifted_density = np.nan_to_num(stats.norm.logpdf(aligned.slope, 0, np.sqrt(aligned.variance)))
     # where models as good have no slope either, or there are too few answers, nothing can be told
-    return np.where(np.nan_to_num(expected) > 0, astray - in_step, 0.0)
+    return np.where(np.nan_to_num(expected) > 0, shifted_density - in_step, 0.0)
 
 
 def _guessing(aligned: Alignment, evidence: FloatArray, group: np.ndarray) -> FloatArray:
@@ -314,7 +311,13 @@ def step_suspects(responses: Responses, places: Places, rate: float) -> StepFind
 
 
 def rows_out_of_step(findings: StepFindings, responses: Responses, places: Places) -> ItemMask:
-    """Mask of the rows that are assigned to the wrong items."""
+    """Mask of the rows that are assigned to the wrong items.
+
+    Args:
+        findings: Models and tasks whose answers are assigned to the wrong items.
+        responses: All answers.
+        places: Task of each item.
+    """
     if not len(findings.cells):
         return np.zeros(len(responses.score), bool)
     tasks, task = np.unique(places.task, return_inverse=True)

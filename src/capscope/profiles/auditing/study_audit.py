@@ -73,8 +73,8 @@ def audit(study: Study | str | Path, settings: AuditSettings = AuditSettings()) 
         else:
             every = responses
             step = step_suspects(responses, places, settings.rate)
-            astray = rows_out_of_step(step, responses, places)
-            responses = responses.rows(~astray) if astray.any() else responses
+            misassigned = rows_out_of_step(step, responses, places)
+            responses = responses.rows(~misassigned) if misassigned.any() else responses
             fits = _fits(study, responses, places, settings.seed)
             kinds += [step.suspects, *_item_suspects(fits)]
             marks = AnswerMarks(every, {one.kinds.items: (one.posterior, one.discount) for one in fits})

@@ -25,7 +25,15 @@ def build(source: PageSource) -> Record:
 
 
 def ranked_scales(source: PageSource, entries: list[Record]) -> list[Record]:
-    """Scales of the model in focus with their names, the largest ability first."""
+    """Scales of the model in focus with their names, the largest ability first.
+
+    Args:
+        source: What the page is about.
+        entries: Abilities by scale of each model.
+
+    Returns:
+        One record for each scale.
+    """
     name = {scale["dim"]: scale["name"] for scale in source.scales}
     entry = next(entry for entry in entries if entry["model"] == source.focus)
     named = [{**scale, "name": name[scale["dim"]]} for scale in entry["scales"]]

@@ -102,7 +102,16 @@ def _is_short(choice: ModelChoice, fitted: IRTPosterior) -> bool:
 
 
 def fit_answers(responses: Answers, settings: IRTSettings, floor: RowFloats | None = None) -> Outcome[IRTPosterior]:
-    """Fit without item features: the entry of this engine in `ENGINES`; see `fit_variational`."""
+    """Fit without item features: the entry of this engine in `ENGINES`; see `fit_variational`.
+
+    Args:
+        responses: Answers to fit.
+        settings: Settings of the model.
+        floor: Known chance of a right guess of each item, from 0 to 1; None for none.
+
+    Returns:
+        The fitted posterior and its status.
+    """
     return fit_variational(responses, settings, floor=floor)
 
 

@@ -54,13 +54,33 @@ class ItemForm(Protocol):
         ...
 
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
-        """Posterior of the items after one Newton step."""
+        """Posterior of the items after one Newton step.
+
+        Args:
+            items: Gaussians of the items before the step.
+            sums: Sums of the likelihood's derivatives over each item's cells.
+            prior: Prior of the items.
+            design: Item features, which move the prior mean.
+
+        Returns:
+            Gaussians of the items after the step.
+        """
         ...
 
     def rescale(
         self, items: Gaussians, prior: ItemPrior, scale: Float[Tensor, "dim dim"], shift: Float[Tensor, " dim"]
     ) -> tuple[Gaussians, ItemPrior]:
-        """Items and prior on the ability scale ``theta'`` with ``theta = scale @ theta' + shift``."""
+        """Items and prior on the ability scale ``theta'`` with ``theta = scale @ theta' + shift``.
+
+        Args:
+            items: Gaussians of the items.
+            prior: Prior of the items.
+            scale: Matrix from the new abilities to the old ones.
+            shift: Old abilities where the new ones are 0.
+
+        Returns:
+            Items and prior with the same log-odds on the new scale.
+        """
         ...
 
 
@@ -96,7 +116,7 @@ class SignedForm:
         return torch.eye(size, dtype=items.mean.dtype, device=items.mean.device).expand(len(items.mean), size, size)
 
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
-        """Newton step on the expected log-density."""
+        """Newton step on the expected log-density; see `ItemForm.step`."""
         free = self._free_rows().to(items.mean.device)
         both = free[:, :, None] * free[:, None, :]
         fixed = torch.diag_embed(1 - free)
@@ -111,7 +131,7 @@ class SignedForm:
     def rescale(
         self, items: Gaussians, prior: ItemPrior, scale: Float[Tensor, "dim dim"], shift: Float[Tensor, " dim"]
     ) -> tuple[Gaussians, ItemPrior]:
-        """Slopes ``scale' a`` and intercepts ``d + shift . a``."""
+        """Slopes ``scale' a`` and intercepts ``d + shift . a``; see `ItemForm.rescale`."""
         size = len(shift) + 1
         matrix = torch.eye(size, dtype=scale.dtype, device=scale.device)
         matrix[:-1, :-1] = scale.T
@@ -150,7 +170,7 @@ class PositiveForm:
         return rows.reshape(-1, 2, 2)
 
     def step(self, items: Gaussians, sums: Sums, prior: ItemPrior, design: Design) -> Gaussians:
-        """Newton step by the gradients and Gauss-Newton curvatures of Bonnet and Price."""
+        """Newton step by the gradients and Gauss-Newton curvatures of Bonnet and Price; see `ItemForm.step`."""
         pull = inverse(prior.cov)
         likelihood, curvature = self._derivatives(self.moments(items), sums)
         gradient = likelihood - (items.mean - prior.mean(design.features)) @ pull
@@ -183,7 +203,7 @@ class PositiveForm:
     def rescale(
         self, items: Gaussians, prior: ItemPrior, scale: Float[Tensor, "dim dim"], shift: Float[Tensor, " dim"]
     ) -> tuple[Gaussians, ItemPrior]:
-        """Log slopes plus ``log scale`` and difficulties ``(b - shift) / scale``."""
+        """Log slopes plus ``log scale`` and difficulties ``(b - shift) / scale``; see `ItemForm.rescale`."""
         factor = scale[0, 0].abs()
         matrix = torch.diag(torch.stack([torch.ones_like(factor), 1 / factor]))
         offset = torch.stack([factor.log(), -shift[0] / factor])

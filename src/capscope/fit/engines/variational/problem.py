@@ -45,7 +45,7 @@ class WarmStart:
     items: Int[np.ndarray, " known_item"]
     """Positions of these items."""
 
-    def knows_enough(self, cells: Cells) -> bool:
+    def covers_an_axis(self, cells: Cells) -> bool:
         """Whether one axis is known in full."""
         return len(self.models) == cells.shape[0] or len(self.items) == cells.shape[1]
 
@@ -122,7 +122,15 @@ class ModelChoice:
         return self.name in ("3pl", "4pl")
 
     def item_form(self, answers_per_item: float = math.inf, device: torch.device = CPU) -> ItemForm:
-        """The items' parameters and updates, where they have so many answers each, on a device."""
+        """The items' parameters and updates, where they have so many answers each, on a device.
+
+        Args:
+            answers_per_item: Mean number of answers to an item.
+            device: Device of the mask of loadings.
+
+        Returns:
+            The form of the items' parameters, with its updates.
+        """
         if self.form == "positive":
             return PositiveForm(answers_per_item)
         loads = None if self.loads_on is None else torch.from_numpy(self.loads_on.astype(float)).to(device)
@@ -147,7 +155,15 @@ class Problem:
     """Mean number of answers of an item."""
 
     def with_score_model(self, answers: Answers, score_model: ScoreModel) -> "Problem":
-        """The same answers under a score model."""
+        """The same answers under a score model.
+
+        Args:
+            answers: The answers of this problem.
+            score_model: Score model with its extra parameters.
+
+        Returns:
+            The problem with cells that hold an extra for each item.
+        """
         nothing = torch.zeros(len(answers.items), len(score_model.names), dtype=torch.float64)
         rows = as_rows(answers)
         cells = score_model_cells(replace(rows, n_trials=rows.n_trials * self.trial_weight), score_model, nothing).to(
@@ -175,10 +191,18 @@ class ItemCovariates:
 
 
 def checked_covariates(features: np.ndarray | None, floor: RowFloats | None, n_items: int) -> ItemCovariates:
-    """Refuse features and floors that do not fit the items; see `make_design` for the features.
+    """Validate item features and floors; see `make_design` for the features.
+
+    Args:
+        features: Item features, shape (item, feature), or None.
+        floor: Chance of a right guess of each item, in [0, 1), or None.
+        n_items: Number of items.
+
+    Returns:
+        Both; the floor is None where all floors are 0.
 
     Raises:
-        FitError: One line with what to do.
+        FitError: Features or floors have the wrong shape or values.
     """
     make_design(features, n_items)
     if floor is None or not np.any(floor):
@@ -214,7 +238,17 @@ def make_problem(
 
 
 def problem_of(choice: ModelChoice, problem: Problem, answers: Answers, side: ItemCovariates) -> Problem:
-    """The problem for a choice of model: without known floors where floors are estimated."""
+    """The problem for a choice of model: without known floors where floors are estimated.
+
+    Args:
+        choice: The model to fit.
+        problem: The answers as cells, with known floors.
+        answers: The same answers.
+        side: Known floors and item features.
+
+    Returns:
+        The problem to fit: with a score model where the choice has one or estimates asymptotes, else without it.
+    """
     if choice.score_model is not None:
         return problem.with_score_model(answers, choice.score_model)
     if not choice.guess:
@@ -249,7 +283,7 @@ def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings, war
     form = choice.item_form(problem.answers_per_item, problem.device)
     ranks = problem.by_model.ranks if isinstance(problem.by_model, RankCells) else None
     schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads, ranks)
-    if warm is not None and warm.knows_enough(problem.by_model):
+    if warm is not None and warm.covers_an_axis(problem.by_model):
         state = warm.state_on(problem.by_model, form, settings.threads)
     else:
         generator = torch.Generator().manual_seed(settings.seed)
@@ -261,10 +295,19 @@ def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings, war
 def checked_loads(
     loads_on: np.ndarray | None, n_items: int, settings: IRTSettings, features: np.ndarray | None
 ) -> Bool[np.ndarray, "item dim"] | None:
-    """Refuse a confirmatory mask that does not fit the items or the settings.
+    """Validate a confirmatory mask of loadings.
+
+    Args:
+        loads_on: Whether each item may load on each dimension, shape (item, dim), or None.
+        n_items: Number of items.
+        settings: Settings of the fit, which name model and dimensions.
+        features: Item features, which cannot be combined with a mask.
+
+    Returns:
+        The mask as booleans, or None.
 
     Raises:
-        FitError: One line with what to do.
+        FitError: The mask does not fit the items, the model or the features, or a dimension has too few items.
     """
     if loads_on is None:
         return None

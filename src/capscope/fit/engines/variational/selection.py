@@ -39,7 +39,15 @@ class InnerFolds:
     """Most folds on which two candidates are compared."""
 
     def held(self, draw: RowFloats, number: int) -> Bool[np.ndarray, " row"]:
-        """Cells that are held out in a fold, by a number from 0 to 1 drawn for each cell."""
+        """Cells that are held out in a fold, by a number from 0 to 1 drawn for each cell.
+
+        Args:
+            draw: A uniform number from 0 to 1 for each cell.
+            number: Number of the fold, from 0.
+
+        Returns:
+            Whether each cell is held out.
+        """
         return (draw >= self.share * number) & (draw < self.share * (number + 1))
 
 
@@ -68,7 +76,7 @@ LEAST_GAIN_SE, SURE_SE = 2.0, 4.0
 """A richer model must gain the first of standard errors of the paired difference in held-out log-loss; while the
 difference is under the second, another fold is tried."""
 
-WORTHWHILE, WORTH_SE = 0.001, 0.5
+SMALL_GAIN, SMALL_GAIN_SE = 0.001, 0.5
 """Gain in log-loss, in nats, that suffices at half a standard error, since missing it would be costly."""
 
 
@@ -226,7 +234,7 @@ class _HeldOutComparison:
             if abs(gain) > SURE_SE * error:
                 break
         gain, error = richer.gain_over(simpler)
-        return gain > LEAST_GAIN_SE * error or (gain > WORTHWHILE and gain > WORTH_SE * error), simpler, richer
+        return gain > LEAST_GAIN_SE * error or (gain > SMALL_GAIN and gain > SMALL_GAIN_SE * error), simpler, richer
 
     def _has_cells(self, number: int) -> bool:
         return bool(self._held(number).any())
@@ -325,6 +333,15 @@ def thinned(answers: Answers, n_rows: int, most: int, rng: np.random.Generator) 
     """A random part of the models and items with about as many rows as wanted; all where there are fewer.
 
     A much shorter axis is kept in full, so that what is learnt about it can start the fit of all answers.
+
+    Args:
+        answers: The answers to draw from.
+        n_rows: Number of rows of the answers.
+        most: Number of rows wanted.
+        rng: Source of randomness.
+
+    Returns:
+        A view of the answers to the drawn models and items.
     """
     share = min(1.0, most / n_rows)
     n_models, n_items = len(answers.models), len(answers.items)

@@ -92,7 +92,19 @@ class State:
 def start_state(
     by_model: Cells, by_item: Cells, form: ItemForm, dims: int, design: Design, generator: torch.Generator
 ) -> State:
-    """The starting state: no uncertainty, and a prior around the starting means."""
+    """The starting state: no uncertainty, and a prior around the starting means.
+
+    Args:
+        by_model: Cells with models in rows.
+        by_item: The same cells with items in rows.
+        form: Parametrisation of the items.
+        dims: Number of dimensions.
+        design: Item features.
+        generator: Source of randomness.
+
+    Returns:
+        The state before the first sweep.
+    """
     device = design.features.device
     models, on_slope = start(by_model, by_item, dims, generator, device, form.loads)
     items = form.start(on_slope)
@@ -105,7 +117,19 @@ def start_state(
 def run_sweeps(
     by_model: Cells, by_item: Cells, form: ItemForm, design: Design, state: State, schedule: Schedule
 ) -> State:
-    """Sweep until the change is under the tolerance."""
+    """Sweep until the change is under the tolerance.
+
+    Args:
+        by_model: Cells with models in rows.
+        by_item: The same cells with items in rows.
+        form: Parametrisation of the items.
+        design: Item features.
+        state: State to start from.
+        schedule: Tolerance, most sweeps and threads.
+
+    Returns:
+        The last state; where it stopped for lack of progress at steep slopes, the one with the lowest loss.
+    """
     history = list(state.history)
     probe = _Probe.spread_over(state, form)
     chance = probe.chance(state, form)
@@ -242,7 +266,15 @@ def _largest_change(before: State, after: State) -> float:
 
 
 def posterior_change(before: Gaussians, after: Gaussians) -> float:
-    """Root-mean-square change in posterior standard deviations, over the parameters that are free."""
+    """Root-mean-square change in posterior standard deviations, over the parameters that are free.
+
+    Args:
+        before: Gaussians of the parameters before a sweep.
+        after: The same parameters after it.
+
+    Returns:
+        The change; 0 where no parameter is free.
+    """
     variance = after.cov.diagonal(dim1=1, dim2=2)
     free = variance > 0
     if not bool(free.any()):

@@ -42,7 +42,18 @@ LEAST_FLOOR = 1e-12
 def make_posterior(
     answers: Answers, problem: Problem, choice: ModelChoice, state: State, side: ItemCovariates
 ) -> IRTPosterior:
-    """The posterior of a fit, outside of torch."""
+    """Convert the last state of the engine to a posterior of numpy arrays.
+
+    Args:
+        answers: The fitted answers.
+        problem: The same as cells on a device.
+        choice: The fitted model.
+        state: The last state.
+        side: Known floors of the items.
+
+    Returns:
+        The posterior.
+    """
     form = choice.item_form()
     moments, extras = form.moments(state.items), None
     floor = side.floor if side.floor is not None and choice.guess else np.zeros(len(answers.items))

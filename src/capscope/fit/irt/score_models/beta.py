@@ -130,43 +130,43 @@ class BetaResponse:
     def residuals(
         self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras
     ) -> tuple[Tensor, Tensor]:
-        """Expected gradient and information in the log-odds."""
+        """Expected gradient and information in the log-odds; see `ScoreModel.residuals`."""
         by_logit, information = _expected(
             lambda at: (at.by_logit, at.information), self._inner(score), mean, variance, extras
         )
         return by_logit * trials, information * trials
 
     def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
-        """Derivatives of the cells' log-likelihood in the precisions."""
+        """Derivatives of the cells' log-likelihood in the precisions; see `ScoreModel.derivatives`."""
         gradient, alone, shared = _expected(
             lambda at: (at.by_log_precision, *at.precision_information), self._inner(score), mean, variance, extras
         )
         return Derivatives((gradient * trials,), ((alone * trials,),), (shared * trials,))
 
     def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Tensor:
-        """Log of the expected density of each cell."""
+        """Log of the expected density of each cell; see `ScoreModel.log_likelihood`."""
         sd, score = variance.sqrt(), self._inner(score)
         parts = [_Known(score, mean + sd * node, extras[0]).log_density + float(np.log(w)) for node, w in NODES]
         return trials * torch.logsumexp(torch.stack(torch.broadcast_tensors(*parts)), 0)
 
     def expected_score(self, logit: Tensor, extras: Extras) -> Tensor:  # noqa: ARG002
-        """Mean score at known log-odds."""
+        """Mean score at known log-odds; see `ScoreModel.expected_score`."""
         return torch.sigmoid(logit)
 
     def score_variance(self, logit: Tensor, extras: Extras) -> Tensor:
-        """``p (1 - p) / (1 + f)``."""
+        """``p (1 - p) / (1 + f)`` with precision f; see `ScoreModel.score_variance`."""
         known = _Known(torch.full_like(logit, 0.5), logit, extras[0])
         return known.room / (1 + known.precision)
 
     def information(self, logit: Tensor, extras: Extras) -> Tensor:
-        """Expected curvature of the log-density."""
+        """Expected curvature of the log-density; see `ScoreModel.information`."""
         return _Known(torch.full_like(logit, 0.5), logit, extras[0]).information
 
     def draw(self, logit: Tensor, extras: Extras, generator: torch.Generator) -> Tensor:
-        """Scores drawn by inversion."""
-        lot = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
+        """Scores drawn by inversion of the distribution function; see `ScoreModel.draw`."""
+        uniform = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
         known = _Known(torch.full_like(logit, 0.5), logit, extras[0])
-        return torch.from_numpy(np.asarray(betaincinv(known.a.numpy(), known.b.numpy(), lot.numpy())))
+        return torch.from_numpy(np.asarray(betaincinv(known.a.numpy(), known.b.numpy(), uniform.numpy())))
 
     def _inner(self, score: Tensor) -> Tensor:
         return score.clamp(self.edge, 1 - self.edge)

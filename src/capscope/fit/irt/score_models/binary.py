@@ -76,13 +76,13 @@ class Binary:
     def residuals(
         self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras
     ) -> tuple[Tensor, Tensor]:
-        """See `links.asymptote_residuals`."""
+        """Expected residuals and curvatures; see `ScoreModel.residuals` and `tensor_links.asymptote_residuals`."""
         attenuation = torch.rsqrt(1 + PROBIT_SCALE * variance)
         residual, information = asymptote_residuals(mean, attenuation, score, *_asymptotes(extras))
         return residual * trials, information * trials
 
     def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
-        """Derivatives in floor and slip, by the latent state: the answer was known or guessed.
+        """Derivatives in floor and slip, by the latent state known or guessed; see `ScoreModel.derivatives`.
 
         The gradient in a coordinate is that of a model that did not know the answer (floor) or knew it (slip), times
         the probability of that state given the answer.
@@ -108,27 +108,30 @@ class Binary:
         )
 
     def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Tensor:
-        """See `links.answer_log_chances`."""
+        """Log-likelihood of each cell; see `ScoreModel.log_likelihood` and `tensor_links.answer_log_chances`."""
         logit = mean * torch.rsqrt(1 + PROBIT_SCALE * variance)
         return log_likelihood_of(logit, score, trials, *_asymptotes(extras))
 
     def expected_score(self, logit: Tensor, extras: Extras) -> Tensor:
-        """Chance of a right answer."""
+        """Chance of a right answer; see `ScoreModel.expected_score`."""
         floor, ceiling = _asymptotes(extras)
         return floor + (ceiling - floor) * torch.sigmoid(logit)
 
     def score_variance(self, logit: Tensor, extras: Extras) -> Tensor:
-        """``P (1 - P)``."""
+        """``P (1 - P)``; see `ScoreModel.score_variance`."""
         chance = self.expected_score(logit, extras)
         return chance * (1 - chance)
 
     def information(self, logit: Tensor, extras: Extras) -> Tensor:
-        """``P (1 - P)`` times the squared slope of the log-odds of a right answer in the log-odds of knowing it."""
+        """``P (1 - P)`` times the squared derivative of log-odds of a right answer in the log-odds of knowing it.
+
+        See `ScoreModel.information`.
+        """
         right, wrong = knowing_shares(logit, torch.ones_like(logit), *_asymptotes(extras))
         return self.score_variance(logit, extras) * (right - wrong).square()
 
     def draw(self, logit: Tensor, extras: Extras, generator: torch.Generator) -> Tensor:
-        """Right (1) and wrong (0) answers."""
+        """Right (1) and wrong (0) answers; see `ScoreModel.draw`."""
         return torch.bernoulli(self.expected_score(logit, extras), generator=generator)
 
 

@@ -118,7 +118,7 @@ class GradedResponse:
         return bounds.slope * trials, bounds.curvature * attenuation * trials
 
     def derivatives(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Derivatives:
-        """Gradients at the observed grades, information in expectation over all grades."""
+        """Gradients at the observed grades, expected information over all grades; see `ScoreModel.derivatives`."""
         attenuation = torch.rsqrt(1 + PROBIT_SCALE * variance)
         thresholds = self.thresholds(extras)
         every = [self._bounds(grade, mean, attenuation, thresholds) for grade in range(self.grades)]
@@ -140,31 +140,34 @@ class GradedResponse:
         return Derivatives(tuple(total(seen, columns[j]) for j in range(size)), information, cross)
 
     def log_likelihood(self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras) -> Tensor:
-        """Log of the expected chance of the observed grade."""
+        """Log of the expected chance of the observed grade; see `ScoreModel.log_likelihood`."""
         return trials * self._observed(score, mean, torch.rsqrt(1 + PROBIT_SCALE * variance), extras).log_chance
 
     def expected_score(self, logit: Tensor, extras: Extras) -> Tensor:
-        """Mean grade over the highest grade."""
+        """Mean grade over the highest grade; see `ScoreModel.expected_score`."""
         reached = [torch.sigmoid(logit + threshold) for threshold in self.thresholds(extras)]
         return torch.stack(reached).mean(0)
 
     def score_variance(self, logit: Tensor, extras: Extras) -> Tensor:
-        """Variance of the grade over the highest grade, from ``E g^2 = sum (2 k - 1) P(grade >= k)``."""
+        """Variance of the grade over the highest grade, from ``E g^2 = sum (2 k - 1) P(grade >= k)``.
+
+        See `ScoreModel.score_variance`.
+        """
         reached = torch.stack([torch.sigmoid(logit + threshold) for threshold in self.thresholds(extras)])
         odd = 2 * torch.arange(self.grades - 1, dtype=logit.dtype) + 1
         square = torch.einsum("k,k...->...", odd, reached)
         return (square - reached.sum(0).square()) / (self.grades - 1) ** 2
 
     def information(self, logit: Tensor, extras: Extras) -> Tensor:
-        """Mean over the grades of the squared slope of their log chance."""
+        """Mean over the grades of the squared derivative of their log probability; see `ScoreModel.information`."""
         thresholds, one = self.thresholds(extras), torch.ones_like(logit)
         every = [self._bounds(grade, logit, one, thresholds) for grade in range(self.grades)]
         return torch.stack([bounds.log_chance.exp() * bounds.slope.square() for bounds in every]).sum(0)
 
     def draw(self, logit: Tensor, extras: Extras, generator: torch.Generator) -> Tensor:
-        """Grades over the highest grade."""
-        lot = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
-        reached = [lot < torch.sigmoid(logit + threshold) for threshold in self.thresholds(extras)]
+        """Grades over the highest grade; see `ScoreModel.draw`."""
+        uniform = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
+        reached = [uniform < torch.sigmoid(logit + threshold) for threshold in self.thresholds(extras)]
         return torch.stack(reached).double().mean(0)
 
     def _grade(self, score: Tensor) -> Tensor:

@@ -51,7 +51,15 @@ class ExtraPrior(Protocol):
         ...
 
     def updated(self, value: Coordinates, variance: Coordinates) -> "ExtraPrior":
-        """Prior given the items' posteriors."""
+        """Prior given the items' posteriors.
+
+        Args:
+            value: Posterior mean of each item's extra, on its unbounded scale.
+            variance: Its posterior variance.
+
+        Returns:
+            The prior estimated from them by empirical Bayes.
+        """
         ...
 
     @property
@@ -97,9 +105,10 @@ class BetaPrior:
         return self.strength * chance * (1 - chance)
 
     def updated(self, value: Coordinates, variance: Coordinates) -> "BetaPrior":  # noqa: ARG002
-        """Return the same prior: the common level of the floors is weakly identified (Maris & Bechger, 2009).
+        """Return the same prior; see `ExtraPrior.updated`.
 
-        Floors of all items can rise together while slopes and abilities compensate; a fitted prior would diverge.
+        The common level of the floors is weakly identified (Maris & Bechger, 2009): floors of all items can rise
+        together while slopes and abilities compensate, so that a fitted prior would diverge.
         """
         return self
 
@@ -143,7 +152,7 @@ class NormalPrior:
         return torch.full_like(value, 1 / self.variance)
 
     def updated(self, value: Coordinates, variance: Coordinates) -> "NormalPrior":
-        """Mean and variance over the items, with their uncertainty."""
+        """Mean and variance over the items, with their uncertainty; see `ExtraPrior.updated`."""
         center = float(value.mean())
         total = float((value - center).square().sum() + variance.sum()) + PRIOR_ITEMS * self.guessed_variance
         return replace(self, center=center, variance=total / (len(value) + PRIOR_ITEMS))
