@@ -2,15 +2,16 @@
 
 from capscope.forecast.change import FrontierChange, score_change, series_signal
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast
+from capscope.forecast.facts_of_models import COVARIATE_NAMES, facts_of, models_of_study
 from capscope.forecast.features import fact_blocks
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster, ForecasterEntry
 from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
 from capscope.forecast.horizon import Horizons, HorizonSettings, time_horizons
 from capscope.forecast.links import LINKS
 from capscope.forecast.masks import HIDINGS, hidden_cells
-from capscope.forecast.scaling import ItemScaling, ScalingSettings, item_scaling, models_of_study
+from capscope.forecast.scaling import ItemScaling, ScalingSettings, item_scaling
 from capscope.forecast.structure import ScoreStructure, forecast_structure
-from capscope.forecast.table_of_scores import COVARIATE_NAMES, PublishedScores, facts_of, published_scores
+from capscope.forecast.table_of_scores import PublishedScores, published_scores
 from capscope.members import make_callable
 
 __all__ = [

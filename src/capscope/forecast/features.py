@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.forecast.table_of_scores import LOGARITHMIC, PublishedScores
+from capscope.forecast.facts_of_models import LOGARITHMIC
+from capscope.forecast.table_of_scores import PublishedScores
 
 WORD = re.compile(r"[a-z]+|\d+(?:\.\d+)?[bm]?")
 SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z])")
@@ -54,7 +55,7 @@ def fact_blocks(names: list[str], facts: pd.DataFrame) -> list[Block]:
 
     Args:
         names: Names of the models.
-        facts: What is known of them, by model; see `table_of_scores.facts_of`.
+        facts: What is known of them, by model; see `facts_of_models.facts_of`.
     """
     return model_blocks(PublishedScores(scores=pd.DataFrame(index=names), units={}, models=facts))
 

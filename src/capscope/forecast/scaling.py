@@ -18,13 +18,11 @@ from capscope.data import ArrowTable, Responses, Study, guess_chance
 from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError, counted, first_few
 from capscope.forecast.benchmark_scaling import LadderAnswers, fit_benchmark
+from capscope.forecast.facts_of_models import LOGARITHMIC, read_models, years_of
 from capscope.forecast.item_clusters import rungs_of
-from capscope.forecast.table_of_scores import LOGARITHMIC, read_models, years_of
 
 SCALES = (("compute",), ("size", "tokens"), ("size",), ("tokens",), ("date",))
 """What a ladder may be made of, the first that most models have by default."""
-MODEL_TABLES = tuple(f"models{suffix}" for suffix in (".csv", ".parquet", ".jsonl", ".json", ".tsv"))
-"""Names of a table of models in a study's folder."""
 FEWEST_MODELS = 5
 """Models of at least four scales that a ladder needs."""
 FEWEST_SCALES = 4
@@ -186,22 +184,6 @@ def item_scaling(
         chosen.level,
         ladder.notes,
     )
-
-
-def models_of_study(study: Path) -> Path:
-    """Return the table of models that lies in a study's folder.
-
-    Args:
-        study: The folder.
-
-    Raises:
-        InputError: There is none.
-    """
-    places = [study / name for name in MODEL_TABLES]
-    table = next((place for place in places if place.is_file()), None)
-    if table is None:
-        raise InputError(f"{study}: holds no models.csv with the sizes or dates of its models; give one with --models")
-    return table
 
 
 @dataclass(frozen=True)
