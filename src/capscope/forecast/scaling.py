@@ -18,7 +18,7 @@ from capscope.data import ArrowTable, Responses, Study, guess_chance
 from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError, counted, first_few
 from capscope.forecast.benchmark_scaling import LadderAnswers, fit_benchmark
-from capscope.forecast.facts_of_models import LOGARITHMIC, read_models, years_of
+from capscope.forecast.facts import LOGARITHMIC, as_years, read_models
 from capscope.forecast.item_clusters import rungs_of
 
 SCALES = (("compute",), ("size", "tokens"), ("size",), ("tokens",), ("date",))
@@ -243,7 +243,7 @@ def _scales(table: pd.DataFrame, kind: tuple[str, ...]) -> FloatArray:
         if name not in table:
             return np.full(len(table), np.nan)
         if name not in LOGARITHMIC:
-            return years_of(table[name])
+            return as_years(table[name])
         values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
         total = total + np.log(np.where(values > 0, values, np.nan))
     return total

@@ -12,26 +12,17 @@ from capscope.axes import FloatArray
 from capscope.data import ArrowTable, as_frame, checked_columns, family_by_name, read_table
 from capscope.display import short_repr
 from capscope.errors import InputError, counted, first_few, nearest
-from capscope.forecast.facts_of_models import (
+from capscope.forecast.facts import (
+    LONG_NAMES,
     LONG_REMEDY,
-    MODEL_NAMES,
+    as_years,
     covariate_key,
-    named_facts,
+    model_columns,
     named_rows,
     read_models,
-    years_of,
 )
 from capscope.forecast.links import LINKS, TableLink, recognised_unit, table_link
 
-LONG_NAMES = {
-    "model": MODEL_NAMES,
-    "benchmark": ("benchmark", "benchmark_id", "benchmark_name", "task", "dataset", "metric", "eval"),
-    "score": ("score", "value", "result", "accuracy"),
-    "n": ("n", "n_items", "items", "count", "n_questions", "test_cases"),
-    "date": ("date", "evaluation_date", "date_added"),
-    "source": ("source", "reference_url", "url", "reference"),
-}
-"""Names that the columns of a long table may have."""
 MISSING = ("", "-", "--", "?", "na", "n/a", "nan", "none", "null", "tbd")
 LEAST_BENCHMARKS, LEAST_MODELS = 1, 3
 ROW_NAMES = ("", "unnamed: 0", "metric")
@@ -102,7 +93,7 @@ class PublishedScores:
         if name not in self.models:
             return None
         column = self.models[name].reindex(self.scores.index)
-        return years_of(column) if name == "date" else pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+        return as_years(column) if name == "date" else pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
 
     def with_model(self, name: str, scores: dict[str, float], covariates: dict[str, object]) -> "PublishedScores":
         """Return the table with one more model, or with more scores of a model.
@@ -199,7 +190,7 @@ def published_scores(
         )
     known = kept.to_numpy(dtype=float)[kept.notna().to_numpy()]
     if np.ptp(known) == 0:
-        raise InputError(f"{where}: all scores are {known[0]:g}, which tells nothing apart; give scores that differ")
+        raise InputError(f"{where}: all scores are {known[0]:g}, so that no two models differ; give scores that differ")
     chosen, stated = _units(kept, units or {}, where)
     if models is not None:
         beside, more = read_models(models, kept.index)
@@ -269,7 +260,7 @@ def _from_wide(frame: pd.DataFrame, where: str) -> _Parts:
         ]
     wide = pd.DataFrame(columns, index=rest.index)
     wide.index.name = "model"
-    beside = named_facts(rest[[*covariates]], covariates)
+    beside = model_columns(rest[[*covariates]], covariates)
     notes = [f"a wide table of {counted(len(wide), 'model')} and {counted(len(wide.columns), 'benchmark')}"]
     if covariates or text:
         notes.append(f"columns taken as facts about models: {first_few([*covariates, *text], 8)}")

@@ -1,4 +1,4 @@
-"""Facts about models: family, size, tokens, compute, date, from a table of models or from columns beside scores."""
+"""Tables of models: what is known of them besides their scores, such as family, size and date."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,15 @@ from capscope.axes import FloatArray
 from capscope.data import ArrowTable, as_frame, checked_columns, read_table
 from capscope.errors import InputError, first_few
 
-MODEL_NAMES = ("model", "model_id", "model_name", "modelname", "name", "system")
-"""Names that the column of models may have."""
+LONG_NAMES = {
+    "model": ("model", "model_id", "model_name", "modelname", "name", "system"),
+    "benchmark": ("benchmark", "benchmark_id", "benchmark_name", "task", "dataset", "metric", "eval"),
+    "score": ("score", "value", "result", "accuracy"),
+    "n": ("n", "n_items", "items", "count", "n_questions", "test_cases"),
+    "date": ("date", "evaluation_date", "date_added"),
+    "source": ("source", "reference_url", "url", "reference"),
+}
+"""Names that the columns of a long table may have."""
 COVARIATE_NAMES = {
     "family": r"(model )?family|architecture|base model",
     "size": r".*(parameter|params|model size|size \(b\)).*|size",
@@ -23,18 +30,18 @@ COVARIATE_NAMES = {
 }
 """What the columns of a table of models may be called; `size`, `tokens` and `compute` are used by their logarithms."""
 LOGARITHMIC = ("size", "tokens", "compute")
-LONG_REMEDY = "give the columns model, benchmark and score"
 MODEL_TABLES = tuple(f"models{suffix}" for suffix in (".csv", ".parquet", ".jsonl", ".json", ".tsv"))
 """Names of a table of models in a study's folder."""
+LONG_REMEDY = "give the columns model, benchmark and score"
 
 
 def covariate_key(column: str) -> str | None:
-    """Return which fact a column states, a key of `COVARIATE_NAMES`; None for any other column."""
+    """Return the fact that a column's name means, or None."""
     name = column.strip().lower().lstrip("#").strip()
     return next((key for key, pattern in COVARIATE_NAMES.items() if re.fullmatch(pattern, name)), None)
 
 
-def named_facts(frame: pd.DataFrame, keys: dict[str, str]) -> pd.DataFrame:
+def model_columns(frame: pd.DataFrame, keys: dict[str, str]) -> pd.DataFrame:
     """Rename the columns of known meaning; of several of one meaning, keep the one with the most values."""
     best: dict[str, str] = {}
     for column, key in keys.items():
@@ -91,7 +98,7 @@ def facts_of(models: pd.DataFrame | ArrowTable | str | Path) -> pd.DataFrame:
     if frame.empty:
         raise InputError(f"{where}: holds no model; give a column model and facts such as size, family or date")
     lower = [str(column).strip().lower() for column in frame.columns]
-    place = next((index for index, name in enumerate(lower) if name in MODEL_NAMES), 0)
+    place = next((index for index, name in enumerate(lower) if name in LONG_NAMES["model"]), 0)
     frame, given = named_rows(frame, place, where)
     keyed = frame.set_axis(given.to_numpy(), axis=0)
     keyed = keyed.drop(columns=frame.columns[place])
@@ -99,9 +106,24 @@ def facts_of(models: pd.DataFrame | ArrowTable | str | Path) -> pd.DataFrame:
         again = keyed.index[keyed.index.duplicated()][0]
         raise InputError(f"{where}: model '{again}' has two rows; keep one")
     keys = {str(column): key for column in keyed if (key := covariate_key(str(column))) is not None}
-    table = named_facts(keyed, keys)
+    table = model_columns(keyed, keys)
     others = [column for column in keyed.columns if str(column) not in keys]
     return table.join(keyed[others].rename(columns=str))
+
+
+def models_of_study(study: Path) -> Path:
+    """Return the table of models that lies in a study's folder.
+
+    Args:
+        study: The folder.
+
+    Raises:
+        InputError: There is none.
+    """
+    table = next((place for name in MODEL_TABLES if (place := study / name).is_file()), None)
+    if table is None:
+        raise InputError(f"{study}: holds no models.csv with the sizes or dates of its models; give one with --models")
+    return table
 
 
 def model_dates(models: pd.DataFrame | ArrowTable | str | Path, names: list[str]) -> FloatArray:
@@ -117,27 +139,11 @@ def model_dates(models: pd.DataFrame | ArrowTable | str | Path, names: list[str]
     table, _ = read_models(models, pd.Index(names))
     if "date" not in table:
         raise InputError("the table of models has no column of dates; call one 'date', with values like 2026-03")
-    return years_of(table["date"])
+    return as_years(table["date"])
 
 
-def models_of_study(study: Path) -> Path:
-    """Return the table of models that lies in a study's folder.
-
-    Args:
-        study: The folder.
-
-    Raises:
-        InputError: There is none.
-    """
-    places = [study / name for name in MODEL_TABLES]
-    table = next((place for place in places if place.is_file()), None)
-    if table is None:
-        raise InputError(f"{study}: holds no models.csv with the sizes or dates of its models; give one with --models")
-    return table
-
-
-def years_of(column: pd.Series) -> FloatArray:
-    """Return dates as years with their fraction, NaN where there is none."""
+def as_years(column: pd.Series) -> FloatArray:
+    """Dates as years with their fraction."""
     text = column.astype("string").str.strip().str.replace(r"^(\d{4})(-\d{2})?$", r"\1\2", regex=True)
     dates = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
     return (dates.dt.year + (dates.dt.day_of_year - 1) / 365.25).to_numpy(dtype=float, na_value=np.nan)
