@@ -20,7 +20,7 @@ from capscope.data import ArrowTable, Responses, Study
 from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError
 from capscope.forecast.change import FEWEST_DATED, doubling_text, frontier_lines, growth_of
-from capscope.forecast.table_of_scores import model_dates
+from capscope.forecast.facts import model_dates
 
 DRAWS = 1000
 """Draws of the bootstrap."""
