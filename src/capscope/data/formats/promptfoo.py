@@ -152,7 +152,7 @@ def _scored(run: PromptfooRun, items: ItemBook, model: str | None, notes: LogNot
 def _columns(
     run: PromptfooRun, results: list[tuple[int, dict[str, Any]]], model: str | None, notes: LogNotes
 ) -> dict[int, tuple[str, str]]:
-    """Return model and prompt of each result; providers or prompts of one name, which differ in `promptIdx`, get numbers.
+    """Return model and prompt of each result; providers or prompts of one name get numbers by `promptIdx`.
 
     Each combination of a provider and a prompt has a `promptIdx` of its own.
     """
