@@ -171,12 +171,12 @@ def published(folder: Path) -> dict[str, pd.DataFrame]:
     leaderboard = read["open_llm_leaderboard_v2"]
     second = ["ARC", "HellaSwag", "MMLU", "TruthfulQA", "Winogrande", "GSM8K"]
     helm = read["cpp_helm_core"].set_index("Metric").T.apply(pd.to_numeric, errors="coerce")
-    exact = [name for name in helm if " - EM" in name or " - F1" in name]
+    exact = [name for name in map(str, helm) if " - EM" in name or " - F1" in name]
     tables = {
         "ObsScaling, base": read["obsscaling_base_llm_benchmark_eval"].iloc[:, 5:],
         "ObsScaling, instruct": read["obsscaling_instruct_llm_benchmark_eval"].iloc[:, 7:],
         "Open LLM v1": read["open_llm_leaderboard_v1"][second] / 100,
-        "Open LLM v2": leaderboard[[name for name in leaderboard if name.endswith("Raw")]],
+        "Open LLM v2": leaderboard[[name for name in map(str, leaderboard) if name.endswith("Raw")]],
         "CPP, from papers": read["cpp_crowdsource_performance"].iloc[:, 1:] / 100,
         "HELM": helm[exact].where(helm[exact] <= 1),
     }
