@@ -46,7 +46,7 @@ def test_redundant_pairs_lone_benchmarks_and_factors_are_found() -> None:
     assert best["factors"] == 2
     assert best["cfi"] > 0.97
     assert best["rmsea"] < 0.1
-    assert "Lone benchmarks: odd" in found.as_text()
+    assert "Isolated benchmarks: odd" in found.as_text()
     pair = found.pairs.set_index(["first", "second"]).loc[("code1", "code2")]
     assert pair["rank_lower"] < pair["rank"] < pair["rank_upper"]
 

@@ -192,7 +192,9 @@ def test_rubrics_count_that_both_have(learnt: Study, world: Study) -> None:
     assert found.parts is not None
     assert set(found.parts["part"]) & set("ABCZ") == {"A"}
     bare = predict(learnt, replace(asked, demands=None), assessor="stacked")
-    assert bare.notes[0].startswith("the items have no demand levels, so easy and hard ones cannot be told apart; make")
+    assert bare.notes[0].startswith(
+        "the items have no demand levels, so easy and hard ones cannot be distinguished; make"
+    )
     assert bare.notes[2].endswith("A, B, C")
     np.testing.assert_allclose(bare.table.groupby("model")["p"].std(), 0, atol=1e-12)
     assert (bare.support["reason"] == "neither demand levels nor text").all()

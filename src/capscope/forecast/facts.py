@@ -30,6 +30,8 @@ COVARIATE_NAMES = {
 }
 """What the columns of a table of models may be called; `size`, `tokens` and `compute` are used by their logarithms."""
 LOGARITHMIC = ("size", "tokens", "compute")
+MODEL_TABLES = tuple(f"models{suffix}" for suffix in (".csv", ".parquet", ".jsonl", ".json", ".tsv"))
+"""Names of a table of models in a study's folder."""
 LONG_REMEDY = "give the columns model, benchmark and score"
 
 
@@ -107,6 +109,21 @@ def facts_of(models: pd.DataFrame | ArrowTable | str | Path) -> pd.DataFrame:
     table = model_columns(keyed, keys)
     others = [column for column in keyed.columns if str(column) not in keys]
     return table.join(keyed[others].rename(columns=str))
+
+
+def models_of_study(study: Path) -> Path:
+    """Return the table of models that lies in a study's folder.
+
+    Args:
+        study: The folder.
+
+    Raises:
+        InputError: There is none.
+    """
+    table = next((place for name in MODEL_TABLES if (place := study / name).is_file()), None)
+    if table is None:
+        raise InputError(f"{study}: holds no models.csv with the sizes or dates of its models; give one with --models")
+    return table
 
 
 def model_dates(models: pd.DataFrame | ArrowTable | str | Path, names: list[str]) -> FloatArray:

@@ -13,7 +13,7 @@ from capscope.forecast.table_of_scores import PublishedScores
 WORD = re.compile(r"[a-z]+|\d+(?:\.\d+)?[bm]?")
 SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z])")
 MOST_COMMON = 0.7
-"""Largest share of the names that a word may be in, to tell them apart."""
+"""Largest share of the names that contain a word, for the word to be a feature."""
 MOST_WORDS = 120
 """Words that are used; those in the most names first."""
 MOST_VALUES = 30

@@ -190,7 +190,7 @@ def published_scores(
         )
     known = kept.to_numpy(dtype=float)[kept.notna().to_numpy()]
     if np.ptp(known) == 0:
-        raise InputError(f"{where}: all scores are {known[0]:g}, which tells nothing apart; give scores that differ")
+        raise InputError(f"{where}: all scores are {known[0]:g}, so that no two models differ; give scores that differ")
     chosen, stated = _units(kept, units or {}, where)
     if models is not None:
         beside, more = read_models(models, kept.index)

@@ -69,7 +69,7 @@ def named_dimensions(posterior: IRTPosterior, study: Study | str | Path) -> tupl
     for number, direction in enumerate(turned.T):
         sign, name, evidence = _named_by(slopes @ direction, posterior.items, study)
         if _reliability(posterior, direction) < LEAST_RELIABILITY:
-            name, evidence = "", ""  # models are not told apart along it, whatever its loadings go with
+            name, evidence = "", ""  # the models do not differ along it, whatever its loadings coincide with
         if name in taken:
             name = f"{name} ({number + 1})"  # a second direction of the same task or demand
         taken |= {name} - {""}

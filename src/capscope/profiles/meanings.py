@@ -189,14 +189,14 @@ def spelled(codes: list[str]) -> str:
 
 
 def reliability_notes(reliability: float, what: str = "items") -> tuple[str, ...]:
-    """Return the warning that belongs first where items do not tell the models apart, else nothing.
+    """Return the warning that belongs first where items do not distinguish the models, else nothing.
 
     Args:
         reliability: Share of the variance between models that is not error; NaN where all are alike.
         what: What distinguishes the models: `items` or `answers`, say.
     """
     if math.isnan(reliability):
-        return (f"all models come out alike: these {what} do not tell them apart",)
+        return (f"all models have equal results: these {what} do not distinguish them",)
     if reliability < LOW_RELIABILITY:
         return (f"reliability {reliability:.2f}: most of the difference between these models is chance; add {what}",)
     return ()

@@ -53,7 +53,7 @@ class EvalArchive:
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
             self._zip.close()
-            raise InputError(f"{path}: holds two members {first_few(repeated)}; which one counts cannot be told")
+            raise InputError(f"{path}: holds two members {first_few(repeated)}; which one counts is not known")
         self.names = frozenset(names)
 
     def __enter__(self) -> "EvalArchive":

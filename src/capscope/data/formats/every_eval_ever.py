@@ -165,8 +165,8 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
         items.describe(item_id, replace(line.item, task=task), path, f"line {line.number}")
         if not line.names_metric and (line.model, item_id) in seen:
             raise InputError(
-                f"{path}: line {line.number} scores item '{item_id}' again and has no evaluation_result_id; which"
-                " metric it is cannot be told"
+                f"{path}: line {line.number} scores item '{item_id}' again and has no evaluation_result_id; its"
+                " metric is not known"
             )
         seen.add((line.model, item_id))
         log = logs.setdefault((line.model, task), ScoredLog(path, line.model, task=task))

@@ -1,6 +1,7 @@
 """Agent and task data of an Inspect log: scaffold, tools, environment, costs, confidence."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -214,6 +215,32 @@ def stated_confidence(scores: Mapping[str, Any]) -> tuple[dict[str, float], list
             return {CONFIDENCE: value}, unreadable
         unreadable += [] if stated is None else [shown(stated)]
     return {}, unreadable
+
+
+def stated_answer(scores: Mapping[str, Any]) -> str | None:
+    """Return the answer that a scorer read off the sample, white space and letter case aside; None where none did."""
+    for score in scores.values():
+        answer = score.get("answer") if isinstance(score, dict) else None
+        if isinstance(answer, str) and answer.strip():
+            return " ".join(answer.lower().split())
+    return None
+
+
+def self_agreement(answers: Sequence[tuple[str, str | None]]) -> list[float | None]:
+    """Return for each sample the share of the other samples of its item that gave the same answer.
+
+    Args:
+        answers: Item and answer of each sample; None for an answer that is not known.
+
+    Returns:
+        Shares from 0 to 1; None where a sample has no answer, or its item no other.
+    """
+    counts = Counter(pair for pair in answers if pair[1] is not None)
+    total = Counter(item for item, answer in answers if answer is not None)
+    return [
+        (counts[item, answer] - 1) / (total[item] - 1) if answer is not None and total[item] > 1 else None
+        for item, answer in answers
+    ]
 
 
 def _amount(value: object) -> float:

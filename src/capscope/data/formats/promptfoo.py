@@ -152,7 +152,7 @@ def _scored(run: PromptfooRun, items: ItemBook, model: str | None, notes: LogNot
 def _columns(
     run: PromptfooRun, results: list[tuple[int, dict[str, Any]]], model: str | None, notes: LogNotes
 ) -> dict[int, tuple[str, str]]:
-    """Return model and prompt of each result; providers or prompts of one name, told apart by `promptIdx`, get numbers.
+    """Return model and prompt of each result; providers or prompts of one name get numbers by `promptIdx`.
 
     Each combination of a provider and a prompt has a `promptIdx` of its own.
     """
@@ -220,7 +220,7 @@ def _item(run: PromptfooRun, result: dict[str, Any], place: str) -> tuple[str, L
     given = {name: value for name, value in given.items() if not name.startswith("_") and name != SESSION}
     checks = optional_list(run.path, test, "assert", f"{place}: testCase")
     if not given and not test:
-        raise InputError(f"{run.path}: {place} has neither 'vars' nor 'testCase', by which tests are told apart")
+        raise InputError(f"{run.path}: {place} has neither 'vars' nor 'testCase', which identify its test")
     digest = content_hash(given, checks)
     text = text_of(optional_object(run.path, result, "prompt", place).get("raw"))
     right = next((check.get("value") for check in checks if _is_answer(check)), None)

@@ -65,7 +65,7 @@ class RouteEvaluation(ArrowTables):
     routers: dict[str, RouterScore]
     """By name: `route`, `knn` (nearest neighbours), `by-task` (best mean of the task)."""
     targets: pd.DataFrame
-    """Columns target, met (share of requests said to meet it), success (their mean score), lower, upper, expected,
+    """Columns target, met (share of requests predicted to meet it), success (their mean score), lower, upper, expected,
     score (of all requests), usd, saving (against the best single model), holds (success at most 2 points below)."""
     match: dict[str, float]
     """Result of the rule that aims to keep the best single model's score: score, usd, saving, difference to that

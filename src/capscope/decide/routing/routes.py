@@ -147,7 +147,7 @@ class Routes(ArrowTables):
                 f"With this model {met} of {n} requests meet the target of {self.settings.target:g}."
                 if self.rule.certified
                 else f"The target of {self.settings.target:g} is not certified: held-out requests do not show that this"
-                " model meets it, and no request is said to."
+                " model meets it, and it is predicted for no request."
             )
         elif self.settings.target is not None:
             met = int(self.table["meets"].sum())

@@ -293,4 +293,6 @@ def _terms(design: AgentDesign, spread: float) -> tuple[list[Term], dict[str, tu
 
 def _inseparable(design: AgentDesign) -> list[str]:
     """Remarks of the design on effects that are not identified."""
-    return [line for line in design.statements() if "told from" in line or "only within" in line or "rest on" in line]
+    return [
+        line for line in design.statements() if "confounded with" in line or "only within" in line or "rest on" in line
+    ]

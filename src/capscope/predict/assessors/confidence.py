@@ -21,7 +21,7 @@ from capscope.predict.demand_model import FittedDemandModel
 
 FOLDS = 4
 START = np.array([0.0, 1.0, 0.0])
-"""Offset, weight of the explanatory model's log-odds, weight of the confidence's, where a confidence tells nothing."""
+"""Offset, weights of the explanatory model's log-odds and of the confidence's, for a confidence without information."""
 POPULATION_SD = np.array([0.5, 0.25, 0.25])
 """Spread of the models' coefficients before data, worth `POPULATION_WORTH` models."""
 POPULATION_WORTH = 3.0
