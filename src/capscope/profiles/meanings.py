@@ -118,8 +118,8 @@ def curve_cautions(posterior: CurvePosterior) -> tuple[str, ...]:
     lines: list[str] = []
     if few:
         lines.append(
-            f"extrapolated from fewer than {FEWEST_LEVELS} demand levels with answers, so that they lean on the general"
-            f" ability: {spelled(few)}"
+            f"extrapolated from fewer than {FEWEST_LEVELS} demand levels with answers, so that they depend on the"
+            f" general ability: {spelled(few)}"
         )
     reversed_pairs = {
         dim: share

@@ -87,9 +87,9 @@ def flat_rows(
                 listed = first_few((names[i] for i in rows), 3)
                 one = label.replace("are", "is").replace("have", "has")
                 lines.append(
-                    f"1 {what} {one} ({listed}): its estimate leans on the prior"
+                    f"1 {what} {one} ({listed}): its estimate depends on the prior"
                     if len(rows) == 1
-                    else f"{len(rows)} {what}s {label} ({listed}): their estimates lean on the prior"
+                    else f"{len(rows)} {what}s {label} ({listed}): their estimates depend on the prior"
                 )
     return lines
 
