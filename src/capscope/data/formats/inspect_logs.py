@@ -25,6 +25,7 @@ from capscope.data.formats.format import (
 from capscope.data.formats.inspect_tasks import (
     LoggedPlan,
     log_facets,
+    log_model,
     plan_steps,
     sample_costs,
     scaffolds_by_plan,
@@ -164,7 +165,7 @@ def _scored_samples(
     status = str(log.header.get("status", "started"))
     scored = ScoredLog(
         log.path,
-        model or required_name(log.path, spec, "model", "eval"),
+        model or log_model(log.path, spec),
         "sample",
         log_facets(log.path, spec),
         started=str(spec.get("created") or ""),

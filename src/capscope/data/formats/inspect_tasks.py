@@ -9,9 +9,16 @@ from typing import Any
 
 from capscope.data.columns import shown
 from capscope.data.formats.eval_archive import InspectLog
-from capscope.data.formats.scored_log import as_objects, optional_list, optional_object, text_of
+from capscope.data.formats.scored_log import (
+    as_object,
+    as_objects,
+    optional_list,
+    optional_object,
+    required_name,
+    text_of,
+)
 from capscope.data.tables import CONFIDENCE
-from capscope.errors import counted, first_few
+from capscope.errors import InputError, counted, first_few
 
 BESIDE_THE_AGENT = (
     "system_message",
@@ -50,6 +57,33 @@ class LoggedPlan:
     """The solvers of the plan that make the agent; empty where the log holds no plan."""
     named: bool
     """Whether the log names its scaffold: the solver was given when the run was started."""
+
+
+NO_MODEL = "none/none"
+"""Model of a log whose task names its models by roles alone."""
+
+
+def log_model(path: Path, spec: dict[str, Any]) -> str:
+    """Return the model of a log; one that ran by roles alone is called by the model of all its roles.
+
+    Args:
+        path: The log.
+        spec: Its `eval`.
+
+    Raises:
+        InputError: Several models have roles, or none.
+    """
+    name = required_name(path, spec, "model", "eval")
+    if name != NO_MODEL:
+        return name
+    roles = optional_object(path, spec, "model_roles", "eval").values()
+    listed = [one for role in roles for one in (role if isinstance(role, list) else [role])]
+    names = {required_name(path, as_object(path, one, "model_roles"), "model", "model_roles") for one in listed}
+    if len(names) != 1:
+        raise InputError(
+            f"{path}: its task ran without a model, with {len(names)} in roles; say who answered with --model"
+        )
+    return names.pop()
 
 
 def log_facets(path: Path, spec: dict[str, Any]) -> dict[str, str]:

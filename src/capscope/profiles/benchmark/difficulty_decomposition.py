@@ -175,7 +175,12 @@ def _share_table(dims: tuple[str, ...], shares: np.ndarray, clusters: int, level
 
 
 def entry_orders(n_dims: int, rng: np.random.Generator) -> np.ndarray:
-    """All orders of up to four dimensions, else random ones, each with its reverse, as an array (order, dim)."""
+    """All orders of up to four dimensions, else random ones, each with its reverse, as an array (order, dim).
+
+    Args:
+        n_dims: Number of dimensions.
+        rng: Source of randomness.
+    """
     if n_dims <= 4:
         return np.array(list(permutations(range(n_dims))))
     drawn = np.stack([rng.permutation(n_dims) for _ in range(ORDERS // 2)])
