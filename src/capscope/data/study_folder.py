@@ -157,7 +157,7 @@ def read_unchanged(folder: Path, read: Callable[[Path], Content]) -> Content:
 
 
 def _versions(folder: Path) -> set[tuple[str, int, int, int]]:
-    """Return what tells the files of a folder from later ones of the same names."""
+    """Return sizes and times by which the files of a folder differ from later ones of the same names."""
     with suppress(OSError), os.scandir(folder) as entries:
         known = [(entry.name, entry.stat()) for entry in entries if entry.name in STUDY_FILES]
         return {(name, state.st_ino, state.st_mtime_ns, state.st_size) for name, state in known}
