@@ -109,7 +109,7 @@ def _run(path: Path) -> PromptfooRun:
     held = required(path, document, "results", "the document")
     about = held if isinstance(held, dict) else {}
     if about and "results" not in about:
-        raise InputError(f"{path}: results holds no list of single results; write it anew with 'promptfoo export'")
+        raise InputError(f"{path}: results holds no list of single results; write it again with 'promptfoo export'")
     results = as_objects(path, about.get("results") if about else held, "results")
     config = optional_object(path, document, "config", "the document")
     task = config.get("description") or "promptfoo"

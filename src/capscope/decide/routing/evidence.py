@@ -202,6 +202,25 @@ class RouteEvidence:
         shift, sd = self.effects.at(places)
         return _candidates(log_odds + shift, sd, self.reach, cost)
 
+    def by_task(self) -> pd.DataFrame:
+        """Return the mean chance of every model on each task: benchmark, task, model, chance, lower, answers, usd."""
+        rows: list[pd.DataFrame] = []
+        for (benchmark, task), places in self.places.reset_index(drop=True).groupby(
+            ["benchmark", "task"], observed=True
+        ):
+            at = places.index.to_numpy()
+            columns = {
+                "benchmark": benchmark,
+                "task": task,
+                "model": self.models,
+                "chance": self.candidates.chance[:, at].mean(axis=1),
+                "lower": self.candidates.lower[:, at].mean(axis=1),
+                "answers": len(at),
+                "usd": self.candidates.cost[:, at].mean(axis=1),
+            }
+            rows.append(pd.DataFrame(columns))
+        return pd.concat(rows, ignore_index=True)
+
 
 def _candidates(log_odds: ModelItem, sd: ModelItem, reach: float, cost: ModelItem) -> RouteChances:
     return RouteChances(chance=expit(log_odds), lower=expit(log_odds - reach * sd), cost=cost)

@@ -20,7 +20,7 @@ CLUSTERED, MOST_FULL = 0.6, 0.9
 """Least correlation of ability and mean difficulty over models that leads to advice; fuller matrices are skipped."""
 
 BIMODAL = 0.7
-"""Sarle's coefficient of bimodality above which models stand in two groups; a uniform distribution has 0.56."""
+"""Sarle's coefficient of bimodality above which the models form two groups; a uniform distribution has 0.56."""
 
 NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 """Slopes below minus the first count as negative; more than the second share of them is odd."""
