@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,20 +16,6 @@ import pytest
 
 from capscope import atomic, files
 from capscope.errors import InputError, OutputError
-
-LIMIT = 4096
-
-
-@pytest.fixture
-def small_files(monkeypatch):
-    """A file size limit, which a writer sees as a full disk does; no compiled module is written under it."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".jsonl"])

@@ -18,6 +18,7 @@ from capscope.cli.output import error_line, on_interrupt, printable
 from capscope.cli.overview import STOPPED
 from capscope.data import Study
 from capscope.errors import OutputError
+from pins.running import run as run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -48,10 +49,14 @@ def test_an_error_is_one_line_of_at_most_500_characters():
 
 
 def test_names_with_escapes_reach_no_stream_raw(study: Path):
-    for arguments in (("check", study), ("check", study, "--json"), ("compare", study, "--model", "\x1b[5mnone")):
-        shown = run(*arguments)
-        assert not set(shown.stdout + shown.stderr) & set("\x1b\x9b\u202e")
-    json.loads(run("check", study, "--json").stdout)
+    shown = run("check", study, "--json")
+    json.loads(shown.stdout)
+    streams = [shown.stdout, shown.stderr]
+    for arguments in (("check", study), ("compare", study, "\x1b[5mnone", "b")):
+        streams += run_here([str(word) for word in arguments])[1:]
+    assert len(streams[0]) > 100
+    assert "x1b[5mnone" in streams[-1]
+    assert not set("".join(streams)) & set("\x1b\x9b\u202e")
 
 
 def test_a_full_stdout_is_one_line(study: Path):
@@ -126,12 +131,12 @@ def test_a_working_folder_that_is_gone_is_named(study, tmp_path, monkeypatch):
         _run()
 
 
-def test_ctrl_c_is_one_line_and_exit_130(tmp_path: Path):
+def test_ctrl_c_is_one_line_and_exit_130(study: Path):
     program = (
-        "import sys, capscope.report as report, capscope.cli as cli, time\n"
+        "import sys, capscope.data as data, capscope.cli as cli, time\n"
         "def wait(*_, **__):\n    print('started', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
-        "report.run_demo = wait\n"
-        f"sys.argv = ['capscope', 'demo', '--out', {str(tmp_path / 'demo')!r}]\n"
+        "data.check_study = wait\n"
+        f"sys.argv = ['capscope', 'check', {str(study)!r}]\n"
         "cli.main()"
     )
     started = subprocess.Popen(

@@ -3,12 +3,13 @@
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Generic, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from capscope.axes import RowFloats
 from capscope.data import Responses
@@ -108,13 +109,21 @@ def single_threaded() -> Generator[None]:
         torch.set_num_threads(threads)
 
 
-def single_threaded_blas() -> threadpool_limits:
+def single_threaded_blas() -> AbstractContextManager[object]:
     """Let numpy's BLAS use one thread inside the context; torch keeps its threads, for large networks.
 
     Returns:
         A context manager.
     """
-    return threadpool_limits(1, "blas")
+    return _libraries(frozenset({"numpy", "scipy.linalg", "torch"} & sys.modules.keys())).limit(
+        limits=1, user_api="blas"
+    )
+
+
+@cache
+def _libraries(loaded: frozenset[str]) -> ThreadpoolController:  # noqa: ARG001 - a package brings a BLAS of its own
+    """Find the thread pools of this process, once for what is loaded: a search takes as long as a small fit's sweep."""
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,16 @@ def model_blocks(table: PublishedScores, leave_out: tuple[str, ...] = ()) -> lis
     return [block for block in blocks if block.columns.shape[1] and block.name not in leave_out]
 
 
+def fact_blocks(names: list[str], facts: pd.DataFrame) -> list[Block]:
+    """Return the blocks for models without a table of scores.
+
+    Args:
+        names: Names of the models.
+        facts: What is known of them, by model; see `table_of_scores.facts_of`.
+    """
+    return model_blocks(PublishedScores(scores=pd.DataFrame(index=names), units={}, models=facts))
+
+
 def benchmark_blocks(table: PublishedScores) -> list[Block]:
     """Return the blocks for the benchmarks of a table: words that their names share."""
     words = name_words(table.benchmarks, 2)

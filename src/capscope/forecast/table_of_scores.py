@@ -319,8 +319,28 @@ def read_models(
         InputError: A model has two rows, or hardly any model is in both tables.
     """
     where = str(models) if isinstance(models, str | Path) else "table of models"
+    table = facts_of(models)
+    matched = names.isin(table.index)
+    if not matched.any():
+        raise InputError(f"{where}: none of its models has scores; the first is '{table.index[0]}'")
+    share = f"{int(matched.sum())} of {len(names)} models have facts: {first_few(table.columns, 8)}"
+    return table.reindex(names), (share,)
+
+
+def facts_of(models: pd.DataFrame | ArrowTable | str | Path) -> pd.DataFrame:
+    """Read a table of models, by model; columns of known meaning have the names of `COVARIATE_NAMES`.
+
+    Args:
+        models: The table or its file; its models are in a column `model` or in the first one.
+
+    Raises:
+        InputError: The table is empty, or a model has two rows.
+    """
+    where = str(models) if isinstance(models, str | Path) else "table of models"
     models = as_frame(models)
     frame = models if isinstance(models, pd.DataFrame) else read_table(Path(models), keep_index=True)
+    if frame.empty:
+        raise InputError(f"{where}: holds no model; give a column model and facts such as size, family or date")
     lower = [str(column).strip().lower() for column in frame.columns]
     place = next((index for index, name in enumerate(lower) if name in LONG_NAMES["model"]), 0)
     frame, given = _named_rows(frame, place, where)
@@ -329,15 +349,10 @@ def read_models(
     if keyed.index.duplicated().any():
         again = keyed.index[keyed.index.duplicated()][0]
         raise InputError(f"{where}: model '{again}' has two rows; keep one")
-    matched = names.isin(keyed.index)
-    if not matched.any():
-        raise InputError(f"{where}: none of its models has scores; the first is '{keyed.index[0]}'")
     keys = {str(column): key for column in keyed if (key := _covariate_key(str(column))) is not None}
     table = _model_columns(keyed, keys)
     others = [column for column in keyed.columns if str(column) not in keys]
-    table = table.join(keyed[others].rename(columns=str)).reindex(names)
-    share = f"{int(matched.sum())} of {len(names)} models have facts: {first_few(table.columns, 8)}"
-    return table, (share,)
+    return table.join(keyed[others].rename(columns=str))
 
 
 def model_dates(models: pd.DataFrame | ArrowTable | str | Path, names: list[str]) -> FloatArray:

@@ -5,7 +5,7 @@ are known. An item with rows (from other models) is called warm, and an assessor
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +16,7 @@ from capscope.data import AgentDesign, Responses
 from capscope.errors import InputError
 from capscope.fit import PROBIT_SCALE, success_probability
 from capscope.predict.features import ItemFeatures
+from capscope.predict.model_facts import ModelFacts
 
 CERTAIN = 1e-6
 """A chance is kept this far from 0 and 1."""
@@ -40,6 +41,8 @@ class Training:
     """Model, scaffold and effort of each model of `responses`, in that order; None where no facet varies."""
     confidence: ModelItem | None = None
     """The models' own confidence, 0 to 1, in answers that are known or to be predicted; NaN where none is stated."""
+    facts: ModelFacts | None = None
+    """What is known of the models besides their answers, in the order of `responses.models`; None for nothing."""
 
     def __post_init__(self) -> None:
         """Validate the training part.
@@ -70,7 +73,7 @@ class Training:
         """Remove rows of answers; the items of the removed rows become the items to predict."""
         item = self.responses.item_index[held_out]
         target = np.bincount(item, minlength=len(self.responses.items)) > 0
-        return Training(self.responses.rows(~held_out), self.features, self.seed, target, self.agents, self.confidence)
+        return replace(self, responses=self.responses.rows(~held_out), target=target)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from capscope.errors import InputError, first_few, nearest
 from capscope.predict.assessor import Training
 from capscope.predict.features import AUTO, ItemFeatures, features_of
 from capscope.predict.leaks import refuse_answer_keys
+from capscope.predict.model_facts import ModelFacts, read_model_facts
 
 UNNAMED_BENCHMARK = "all"
 """The benchmark of items whose table names none."""
@@ -74,6 +75,8 @@ class Layout:
     """Model, scaffold and effort of each model; None where no facet varies."""
     confidence: ModelItem | None = None
     """The models' own confidence in their answers, 0 to 1; NaN where none is stated, None where none is anywhere."""
+    facts: ModelFacts | None = None
+    """What is known of the models besides their answers; None for nothing."""
 
     @classmethod
     def of_study(cls, study: Study, annotator: str | None = None, embedder: str = AUTO) -> "Layout":
@@ -183,10 +186,39 @@ class Layout:
             self, confidence=own if self.confidence is None else np.where(np.isnan(own), self.confidence, own)
         )
 
+    def with_facts(self, source: Path | str | pd.DataFrame | None, folder: Path, *, new_models: bool) -> "Layout":
+        """Return the layout with facts about the models, on which those with few answers lean.
+
+        Args:
+            source: See `read_model_facts`.
+            folder: Folder of the study.
+            new_models: Add the models of a named table that have no answers.
+
+        Raises:
+            InputError: The file cannot be read, or says nothing of these models, or subjects are agents of parts.
+        """
+        models = self.responses.models
+        known = read_model_facts(source, models, folder)
+        if known is None or (source is None and self.agents is not None):
+            return self
+        if self.agents is not None:
+            raise InputError("--models: subjects are agents here, which lean on their parts; leave it out")
+        table, unanswered = known
+        axis = tuple(sorted({*models, *unanswered})) if new_models else models
+        facts = ModelFacts.of(axis, table)
+        place = pd.Index(axis).get_indexer(pd.Index(models)).astype(np.int64)
+        own = None
+        if self.confidence is not None:
+            own = np.full((len(axis), self.confidence.shape[1]), np.nan)
+            own[place] = self.confidence
+        answers = replace(self.responses, models=axis, model_index=place[self.responses.model_index])
+        note = f"models with few answers lean on {', '.join(facts.names) or 'nothing, since no fact tells them apart'}"
+        return replace(self, responses=answers, confidence=own, facts=facts, notes=(*self.notes, note))
+
     def training(self, seed: int) -> Training:
         """Return all answers as a training part."""
         target = np.isin(np.arange(self.features.n_items), self.asked)
-        return Training(self.responses, self.features, seed, target, self.agents, self.confidence)
+        return Training(self.responses, self.features, seed, target, self.agents, self.confidence, self.facts)
 
 
 def _confidences(study: Study, answers: Responses) -> tuple[ModelItem | None, tuple[str, ...]]:
