@@ -207,6 +207,13 @@ def _number(value: object) -> float:
         return np.nan
 
 
+def known_cost(value: object) -> float | None:
+    """Return a cost, a number of tokens or a time; None where it is no number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LONGEST_INTEGER:
+        return None
+    return float(value)
+
+
 def shown(value: object) -> str:
     """Write a cell for an error message: short, on one line."""
     if isinstance(value, int) and abs(value) > LONGEST_INTEGER:

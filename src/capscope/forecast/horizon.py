@@ -3,7 +3,7 @@
 Each model has a logistic curve in the binary logarithm of human minutes (Kwa et al., 2025). The slopes of the models
 are shrunken towards their common mean (random effects, DerSimonian & Laird, 1986). Uncertainty is that of new tasks of
 the same kind: a Bayesian bootstrap (Rubin, 1981) over clusters of tasks, shared by all models, with priors whose
-centres are drawn anew each time (Fong, Lyddon & Holmes, 2019), so that a model that solved nothing has an interval too.
+centres are redrawn for each draw (Fong, Lyddon & Holmes, 2019), so that a model without a success has an interval.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from capscope.data import ArrowTable, Responses, Study
 from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError
 from capscope.forecast.change import FEWEST_DATED, doubling_text, frontier_lines, growth_of
-from capscope.forecast.table_of_scores import model_dates
+from capscope.forecast.facts import model_dates
 
 DRAWS = 1000
 """Draws of the bootstrap."""

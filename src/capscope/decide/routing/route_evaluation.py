@@ -65,7 +65,7 @@ class RouteEvaluation(ArrowTables):
     routers: dict[str, RouterScore]
     """By name: `route`, `knn` (nearest neighbours), `by-task` (best mean of the task)."""
     targets: pd.DataFrame
-    """Columns target, met (share of requests said to meet it), success (their mean score), lower, upper, expected,
+    """Columns target, met (share of requests predicted to meet it), success (their mean score), lower, upper, expected,
     score (of all requests), usd, saving (against the best single model), holds (success at most 2 points below)."""
     match: dict[str, float]
     """Result of the rule that aims to keep the best single model's score: score, usd, saving, difference to that
@@ -157,10 +157,14 @@ class CommonRequests:
 
     @classmethod
     def of(cls, study: Study, prices: ModelPrices) -> "CommonRequests":
-        """Collect them from a study.
+        """Collect the requests that have answers of every priced model.
+
+        Args:
+            study: A study with answers and items.
+            prices: Prices of the models.
 
         Raises:
-            InputError: There are none.
+            InputError: There is no such request.
         """
         answers = Responses.of(study)
         place = pd.Index(answers.models).get_indexer(pd.Index(prices.models))

@@ -21,7 +21,7 @@ from capscope.predict.demand_model import FittedDemandModel
 
 FOLDS = 4
 START = np.array([0.0, 1.0, 0.0])
-"""Offset, weight of the explanatory model's log-odds, weight of the confidence's, where a confidence tells nothing."""
+"""Offset, weights of the explanatory model's log-odds and of the confidence's, for a confidence without information."""
 POPULATION_SD = np.array([0.5, 0.25, 0.25])
 """Spread of the models' coefficients before data, worth `POPULATION_WORTH` models."""
 POPULATION_WORTH = 3.0
@@ -44,7 +44,7 @@ class FittedConfidence:
     """Standard deviation in log-odds of the items around the chances."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Chance of success; that of the explanatory model where no confidence is stated."""
+        """Chance of success, without a confidence that of the explanatory model; see `FittedAssessor.predict`."""
         known = self.core.predict(model_index, item_index)
         own = self.confidence[model_index, item_index]
         stated = ~np.isnan(own)
@@ -116,7 +116,7 @@ class ModelWeights:
     def of_rows(self, model: RowIndex, design: FloatArray) -> tuple[RowFloats, RowFloats, RowFloats]:
         """Return the log-odds of rows, their standard deviation, and the part of it that a model's rows share.
 
-        The shared part is what the error at the model's centre tells about that of the row.
+        The shared part is the regression of the row's error on the error at the model's centre.
 
         Args:
             model: Number of each row's model (row,).
