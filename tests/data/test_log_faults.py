@@ -545,3 +545,11 @@ def test_an_empty_text_is_no_score(log):
     study, report = import_inspect(log([sample(1, {"match": {"value": " "}}), sample(2, WRONG)]))
     assert scores(study) == {"t:2": 0}
     assert "1 record has no score; they are no responses" in report.notes
+
+
+def test_a_log_without_a_model_is_called_by_its_only_role(log):
+    run = header()["eval"] | {"model": "none/none"}
+    named = import_inspect(log([sample(1)], eval=run | {"model_roles": {"solver": {"model": "o/x"}}}))[0]
+    assert named.require("responses")["model"].tolist() == ["o/x"]
+    two = {"solver": {"model": "o/x"}, "critic": [{"model": "o/y"}]}
+    assert "say who answered with --model" in refused(import_inspect, log([sample(1)], eval=run | {"model_roles": two}))

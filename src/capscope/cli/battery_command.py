@@ -161,7 +161,7 @@ def run(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a model the items that tell most, one by one. Example: capscope battery run BANK --items STUDY --model m --out RUN."""  # noqa: E501
+    """Ask a model the most informative items, one by one. Example: capscope battery run BANK --items STUDY --model m --out RUN."""  # noqa: E501
     from capscope.battery import Bank, RunSettings, plan_battery, run_battery
 
     settings = RunSettings(

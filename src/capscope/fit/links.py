@@ -175,7 +175,14 @@ CONFIDENCE_BOUNDS = (0.01, 0.99)
 
 
 def confidence_log_odds(confidence: FloatArray) -> FloatArray:
-    """Log-odds of confidences that models state, kept within `CONFIDENCE_BOUNDS`: many state 0 or 1."""
+    """Log-odds of confidences that models state, kept within `CONFIDENCE_BOUNDS`: many state 0 or 1.
+
+    Args:
+        confidence: Stated confidences, 0 to 1.
+
+    Returns:
+        Log-odds, finite.
+    """
     return logit(np.clip(confidence, *CONFIDENCE_BOUNDS))
 
 

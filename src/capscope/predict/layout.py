@@ -292,7 +292,7 @@ class _RatedLevels:
             named = [axis[place] for place in np.flatnonzero(gap & mask)]
             if named:
                 notes.append(
-                    f"{len(named)} {what} demand levels, where typical ones stand in with their spread:"
+                    f"{len(named)} {what} demand levels, where typical ones are used with their spread:"
                     f" {first_few(named)}"
                 )
         return notes

@@ -222,7 +222,12 @@ def _boxes(text: str) -> Iterator[Statement]:
 
 
 def closing_brace(text: str, start: int) -> int:
-    """Return the place of the brace that closes the one before `start`; -1 where there is none near."""
+    """Return the place of the brace that closes the one before `start`; -1 where there is none near.
+
+    Args:
+        text: The text.
+        start: Position behind the opening brace.
+    """
     depth = 1
     for place in range(start, min(len(text), start + LONGEST)):
         depth += (text[place] == "{") - (text[place] == "}")

@@ -95,7 +95,12 @@ def grade_text(text: str, key: AnswerKey) -> Graded:
 
 
 def compare(answer: str, target: str) -> float | None:
-    """Return 1 for the same text, 0 for another one, None where only part of the words agree."""
+    """Return 1 for the same text, 0 for another one, None where only part of the words agree.
+
+    Args:
+        answer: Answer in the reply.
+        target: The right answer.
+    """
     right = _key(target)
     if right in TRUTH:
         return _same_truth(answer, TRUTH[right])

@@ -109,7 +109,7 @@ def _run(path: Path) -> PromptfooRun:
     held = required(path, document, "results", "the document")
     about = held if isinstance(held, dict) else {}
     if about and "results" not in about:
-        raise InputError(f"{path}: results holds no list of single results; write it anew with 'promptfoo export'")
+        raise InputError(f"{path}: results holds no list of single results; write it again with 'promptfoo export'")
     results = as_objects(path, about.get("results") if about else held, "results")
     config = optional_object(path, document, "config", "the document")
     task = config.get("description") or "promptfoo"
@@ -157,15 +157,15 @@ def _columns(
     Each combination of a provider and a prompt has a `promptIdx` of its own.
     """
     named: dict[int, tuple[str, str]] = {}
-    seen: dict[tuple[str, str], dict[object, object]] = {}
+    seen: dict[tuple[str, str], dict[str | None, str | None]] = {}
     for number, result in results:
         who = model or _provider(run.path, result, f"result {number}")
         named[number] = who, _prompt_name(run.path, result, number)
-        seen.setdefault(named[number], {}).setdefault(result.get("promptIdx"), result.get("promptId"))
+        seen.setdefault(named[number], {}).setdefault(text_of(result.get("promptIdx")), text_of(result.get("promptId")))
     for number, result in results:
         who, prompt = named[number]
         same = seen[who, prompt]
-        place = list(same).index(result.get("promptIdx"))
+        place = list(same).index(text_of(result.get("promptIdx")))
         mark = f"#{place + 1}" if place else ""
         other_prompts = len(set(same.values())) == len(same) > 1
         named[number] = (who, f"{prompt}{mark}") if other_prompts else (f"{who}{mark}", prompt)

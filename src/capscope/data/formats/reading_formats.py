@@ -167,7 +167,8 @@ def _nothing(given: Sequence[Path], left: Mapping[str, Sequence[Path]], formats:
         kinds = "; ".join(
             f"{len(files)} {why}, such as {first_few([path.name for path in files], 1)}" for why, files in known.items()
         )
-        return f"{what}: no file holds single answers: {kinds}"
+        sought = f"is of format {next(iter(formats))}" if len(formats) == 1 else "holds single answers"
+        return f"{what}: no file {sought}: {kinds}"
     unknown = left.get(UNKNOWN, ())
     table = next((path for path in unknown if path.suffix.lower() in (".csv", ".tsv", ".parquet")), None)
     if table is not None or len(unknown) == 1 and unknown[0].suffix.lower() in UNREADABLE:

@@ -157,10 +157,14 @@ class CommonRequests:
 
     @classmethod
     def of(cls, study: Study, prices: ModelPrices) -> "CommonRequests":
-        """Collect them from a study.
+        """Collect the requests that have answers of every priced model.
+
+        Args:
+            study: A study with answers and items.
+            prices: Prices of the models.
 
         Raises:
-            InputError: There are none.
+            InputError: There is no such request.
         """
         answers = Responses.of(study)
         place = pd.Index(answers.models).get_indexer(pd.Index(prices.models))

@@ -314,7 +314,7 @@ def routes_of(
         single=spends[0],
         cheapest=spends[1],
         curve=value_curve(evidence.candidates, evidence.score, settings.level, scale),
-        domains=_domains(evidence),
+        domains=evidence.by_task(),
         rule=rule,
         settings=settings,
         evidence=evidence,
@@ -373,23 +373,3 @@ def _spend(requests: Requests, evidence: RouteEvidence, choice: RowIndex, level:
         usd_lower=max(0.0, total - cost_width),
         usd_upper=total + cost_width,
     )
-
-
-def _domains(evidence: RouteEvidence) -> pd.DataFrame:
-    """Mean chance of every model on each task."""
-    rows: list[pd.DataFrame] = []
-    for (benchmark, task), places in evidence.places.reset_index(drop=True).groupby(
-        ["benchmark", "task"], observed=True
-    ):
-        at = places.index.to_numpy()
-        columns = {
-            "benchmark": benchmark,
-            "task": task,
-            "model": evidence.models,
-            "chance": evidence.candidates.chance[:, at].mean(axis=1),
-            "lower": evidence.candidates.lower[:, at].mean(axis=1),
-            "answers": len(at),
-            "usd": evidence.candidates.cost[:, at].mean(axis=1),
-        }
-        rows.append(pd.DataFrame(columns))
-    return pd.concat(rows, ignore_index=True)

@@ -309,7 +309,7 @@ def fit_demand_answers(
     outcome = fit_demand_items(responses, items, dims, DemandSettings(seed=settings.seed))
     if not rated.missing:
         return outcome
-    remark = f"{len(rated.missing)} answered items have no demand level; typical levels stand in with their spread"
+    remark = f"{len(rated.missing)} answered items have no demand level; typical levels are used with their spread"
     return replace(outcome, status=outcome.status.with_advice(remark))
 
 

@@ -44,7 +44,7 @@ class FittedConfidence:
     """Standard deviation in log-odds of the items around the chances."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Chance of success; that of the explanatory model where no confidence is stated."""
+        """Chance of success, without a confidence that of the explanatory model; see `FittedAssessor.predict`."""
         known = self.core.predict(model_index, item_index)
         own = self.confidence[model_index, item_index]
         stated = ~np.isnan(own)
