@@ -20,7 +20,7 @@ from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError
 from capscope.forecast.change import FEWEST_DATED, doubling_text, frontier_lines, growth_of
 from capscope.forecast.facts import model_dates
-from capscope.forecast.horizon_curves import Curves, TriedTasks, curve_draws, horizon_draws
+from capscope.forecast.horizon_curves import SuccessCurves, TriedTasks, curve_draws, horizon_draws
 
 FEWEST_CLUSTERS = 8
 """Fewest tasks that are taken as clusters by default; below, each item is one."""
@@ -273,7 +273,7 @@ def _answers(study: Study, tasks: pd.DataFrame) -> TriedTasks:
 
 def _table(
     answers: TriedTasks,
-    curves: Curves,
+    curves: SuccessCurves,
     draws: FloatArray,
     settings: HorizonSettings,
     span: tuple[float, float],

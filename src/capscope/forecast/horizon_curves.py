@@ -30,7 +30,7 @@ class TriedTasks:
 
 
 @dataclass(frozen=True)
-class Curves:
+class SuccessCurves:
     """Draws of the models' curves: log-odds at the mean length, and the log-odds lost with each doubling."""
 
     intercept: FloatArray
@@ -55,7 +55,7 @@ class _Prior:
     slope_sd: float
 
 
-def curve_draws(answers: TriedTasks, tasks: pd.DataFrame, rng: np.random.Generator) -> Curves:
+def curve_draws(answers: TriedTasks, tasks: pd.DataFrame, rng: np.random.Generator) -> SuccessCurves:
     """Draw every model's curve: shape (draw, model).
 
     Args:
@@ -84,7 +84,7 @@ def curve_draws(answers: TriedTasks, tasks: pd.DataFrame, rng: np.random.Generat
         intercept, slope, _ = _fit(y, n, items, weight, prior)
         intercepts.append(intercept)
         slopes.append(slope)
-    return Curves(np.stack(intercepts, 1), np.stack(slopes, 1))
+    return SuccessCurves(np.stack(intercepts, 1), np.stack(slopes, 1))
 
 
 def _cluster_weights(clusters: int, rng: np.random.Generator) -> FloatArray:
@@ -139,7 +139,7 @@ def _fit(
     return a, b, np.sqrt(aa / det)
 
 
-def horizon_draws(curves: Curves, chance: float) -> FloatArray:
+def horizon_draws(curves: SuccessCurves, chance: float) -> FloatArray:
     """Doublings from the mean length to the horizon; infinite where success does not fall with length."""
     room = curves.intercept - logit(chance)
     falls = curves.slope > 1e-3

@@ -214,7 +214,7 @@ def _problems(result: dict[str, Any]) -> pd.DataFrame:
 
 def _detect(head: Head) -> bool:
     """Return whether the columns are those of a known source; tables of item_id and a rating are named."""
-    if head.names == {"status", "result"}:  # the answer of Codeforces' API
+    if head.names == frozenset({"status", "result"}):  # the answer of Codeforces' API
         return head.path.suffix.lower() == ".json"
     return any(kind.fits(head.names) and kind.ids != ("item_id",) for kind in KINDS) and "score" not in head.names
 
