@@ -126,7 +126,7 @@ def score_and_information(
     known = expit(logit)
     chance = floor + (1 - floor) * known
     share = known / chance
-    # `item_information` without a ceiling, from what is at hand
+    # `item_information` without a ceiling, from the chance alone
     return score * share - known, known * share * (1 - chance)
 
 

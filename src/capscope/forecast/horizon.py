@@ -3,7 +3,7 @@
 Each model has a logistic curve in the binary logarithm of human minutes (Kwa et al., 2025). The slopes of the models
 are shrunken towards their common mean (random effects, DerSimonian & Laird, 1986). Uncertainty is that of new tasks of
 the same kind: a Bayesian bootstrap (Rubin, 1981) over clusters of tasks, shared by all models, with priors whose
-centres are drawn anew each time (Fong, Lyddon & Holmes, 2019), so that a model that solved nothing has an interval too.
+centres are redrawn for each draw (Fong, Lyddon & Holmes, 2019), so that a model without a success has an interval.
 """
 
 from collections.abc import Callable

@@ -295,7 +295,7 @@ def _values(path: Path, record: dict[str, Any], place: str) -> dict[str, object]
 
 
 def _mean(stat: dict[str, Any]) -> object:
-    """Return the mean of a statistic, which early versions leave to be reckoned; None of no value."""
+    """Return the mean of a statistic, computed from its sum where early versions do not store it; None of no value."""
     count, total = stat.get("count", 1), stat.get("sum")
     if not count:
         return None

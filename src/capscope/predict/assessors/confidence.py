@@ -116,7 +116,7 @@ class ModelWeights:
     def of_rows(self, model: RowIndex, design: FloatArray) -> tuple[RowFloats, RowFloats, RowFloats]:
         """Return the log-odds of rows, their standard deviation, and the part of it that a model's rows share.
 
-        The shared part is what the error at the model's centre tells about that of the row.
+        The shared part is the regression of the row's error on the error at the model's centre.
 
         Args:
             model: Number of each row's model (row,).
