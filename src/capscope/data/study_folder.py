@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from capscope.atomic import finish_replacing, whole_files
+from capscope.atomic import as_output_error, finish_replacing, whole_files
 from capscope.data.json_text import parse_json
 from capscope.data.reading import SUFFIXES, read_text
 from capscope.data.tables import TABLES, TableName
 from capscope.errors import InputError
-from capscope.files import TABLE_WRITERS, as_output_error, kind_of, refuse_folder, sha256_of
+from capscope.files import TABLE_WRITERS, kind_of, refuse_folder, sha256_of
 
 Content = TypeVar("Content")
 
