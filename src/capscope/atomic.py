@@ -17,6 +17,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from capscope.errors import OutputError
+
 SCRATCH = ".capscope-"
 """Prefix of unfinished siblings."""
 JOURNAL = f"{SCRATCH}unfinished.json"
@@ -258,3 +260,22 @@ def _held(path: Path, until: float) -> int:
         if time.monotonic() > until:
             raise TimeoutError(path)
         time.sleep(LOCK_PAUSE)
+
+
+@contextmanager
+def as_output_error(path: Path, option: str) -> Generator[None]:
+    """Turn what the system refuses into one line that names the path; libraries' words may name a scratch file.
+
+    Args:
+        path: What is written.
+        option: How the user named it, for the advice.
+    """
+    try:
+        yield
+    except OSError as error:
+        if any(part.startswith(SCRATCH) for part in path.parts):
+            raise  # the writer of the whole folder names the folder
+        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room on the disk and run again" if full else f"choose another {option}"
+        raise OutputError(f"{path}: cannot be written ({reason}); {advice}") from error

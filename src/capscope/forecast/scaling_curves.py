@@ -3,7 +3,7 @@
 A pass rate is ``floor + (ceiling - floor) F(a + b x)`` at the log scale `x`, counts are binomial, and each model has a
 normal effect on the link scale. `F` is logistic, or that of a power law of the log pass rate, ``-log p = A C^-b``
 (PassUntil: Hu et al., 2023; clusters of difficulty: Xu et al., 2025). Counts enter as k of n, so that a model that
-passed nothing in n samples adds what n samples tell. Forms, floors and ceilings are averaged by their likelihood.
+passed nothing in n samples adds the likelihood of n samples. Forms, floors and ceilings are averaged by likelihood.
 """
 
 from collections.abc import Callable

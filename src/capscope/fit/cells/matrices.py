@@ -114,7 +114,7 @@ class DenseCells(_WithFloors):
         return total
 
     def transposed(self) -> "DenseCells":
-        """Rows and columns exchanged, laid out anew."""
+        """The transposed cells, in a new layout."""
         turned = self.scores.mapped(lambda cells: cells.T.contiguous())
         return DenseCells(turned, self.column_floor, self.row_floor)
 
