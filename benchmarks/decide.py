@@ -191,20 +191,20 @@ def _verdicts(rng: np.random.Generator, slope: float, size: int, bounds: list[fl
 
 def power(runs: int) -> None:
     """Candidates that differ by the stated detectable difference: how often is the difference shown?"""
-    print("| answers | n of 1000 | detectable, points | shown, %, of losses | of gains |\n|---|---|---|---|---|")
+    print("| answers | n of 1000 | detectable loss, points | gain | shown, %, of losses | of gains |")
+    print("|---|---|---|---|---|---|")
     for fixed in (False, True):
         for size in (200, 400, 800):
-            stated = 0.05
-            for _ in range(3):  # the stated difference depends a little on the true one
-                rng = np.random.default_rng(1)
-                stated = float(np.mean([_shown(rng, size, stated, fixed)[0] for _ in range(60)]))
-            shown = []
-            for sign in (-1, 1):
+            stated, shown = [0.05, 0.05], [0.0, 0.0]
+            for row, sign in enumerate((-1, 1)):
+                for _ in range(3):  # the stated difference depends a little on the true one, and on its sign
+                    rng = np.random.default_rng(1)
+                    stated[row] = float(np.mean([_shown(rng, size, sign * stated[row], fixed)[0] for _ in range(200)]))
                 rng = np.random.default_rng(2 + sign)
-                shown.append(100 * np.mean([_shown(rng, size, sign * stated, fixed)[1] for _ in range(runs)]))
+                shown[row] = float(np.mean([_shown(rng, size, sign * stated[row], fixed)[1] for _ in range(runs)]))
             answers = "fixed" if fixed else "may vary"
-            points = " | ".join(f"{share:.1f}" for share in shown)
-            print(f"| {answers} | {size} | {100 * stated:.1f} | {points} |", flush=True)
+            points = " | ".join(f"{100 * share:.1f}" for share in shown)
+            print(f"| {answers} | {size} | {100 * stated[0]:.1f} | {100 * stated[1]:.1f} | {points} |", flush=True)
 
 
 def _shown(rng: np.random.Generator, size: int, wanted: float, fixed: bool) -> tuple[float, bool]:

@@ -1,6 +1,9 @@
 """Options that all tests share, and the checks of types and shapes."""
 
 import gc
+import signal
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,3 +22,17 @@ def pytest_collection_finish() -> None:
     """Leave what was imported to collect the tests out of later rounds of the garbage collector."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A file size limit, which a writer sees as a full disk does; no compiled module is written under it."""
+    import resource  # not on every platform
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)

@@ -20,6 +20,8 @@ from beartype.roar import BeartypeDecorHintException
 from jaxtyping import AbstractArray, jaxtyped
 
 CACHE = ".checked-1.pyc"
+OWN_AXES = jaxtyped("context")
+"""Within it, jaxtyping binds sizes to the names of axes anew."""
 BY_TYPE = beartype(conf=BeartypeConf(violation_type=TypeError))
 """The checker of types alone; a violation is a `TypeError`, as it is with jaxtyping."""
 
@@ -61,11 +63,21 @@ def _checks_of(function: Callable[..., Any]) -> Callable[..., Any]:
     """Check types alone where no hint holds an array, and types and shapes elsewhere."""
     try:
         hints = get_type_hints(function, include_extras=True)
-        if not isgeneratorfunction(function) and not any(map(_holds_array, hints.values())):
-            return BY_TYPE(function)
+        if not isgeneratorfunction(function):
+            return _in_own_axes(BY_TYPE(function)) if any(map(_holds_array, hints.values())) else BY_TYPE(function)
     except (NameError, TypeError, BeartypeDecorHintException):  # a name for type checkers only: jaxtyping leaves it out
         pass
     return jaxtyped(function, typechecker=beartype)
+
+
+def _in_own_axes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give each call axes of its own to bind; `jaxtyped` itself checks all arguments twice, for its messages."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        with OWN_AXES:
+            return function(*arguments, **named)
+
+    return call
 
 
 def _holds_array(hint: Any) -> bool:

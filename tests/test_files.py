@@ -1,8 +1,7 @@
 """The one writer: whole or not at all, under kills, full disks and second processes."""
 
+import contextlib
 import os
-import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,22 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope import files
+from capscope import atomic, files
 from capscope.errors import InputError, OutputError
-
-LIMIT = 4096
-
-
-@pytest.fixture
-def small_files(monkeypatch):
-    """A file size limit, which a writer sees as a full disk does; no compiled module is written under it."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".jsonl"])
@@ -65,6 +50,71 @@ def test_a_full_disk_leaves_the_old_folder(tmp_path):
     manifest, tensors = files.read_tensors(folder, "fit", "fit again")
     assert (manifest["kind"], len(tensors["x"])) == ("old", 3)
     assert os.listdir(tmp_path) == ["fit"]
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_full_disk_within_a_folder_names_the_folder(tmp_path):
+    from capscope.data import Study
+
+    rows = pd.DataFrame({"model": "m", "item_id": [f"i{n}" for n in range(900)], "score": np.linspace(0, 1, 900)})
+    with pytest.raises(OutputError) as refused:
+        Study.of(responses=rows).save(tmp_path / "study")
+    assert str(refused.value) == f"{tmp_path / 'study'}: cannot be written (File too large); choose another --out"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_another_process_made_meanwhile_stays(tmp_path):
+    path = tmp_path / "x.csv"
+    with contextlib.suppress(OutputError), files.whole_file(path, force=False) as scratch:
+        scratch.write_text("mine")
+        path.write_text("other")
+    assert (path.read_text(), os.listdir(tmp_path)) == ("other", ["x.csv"])
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_that_another_process_made_meanwhile_stays_without_force(tmp_path, force):
+    def save(text: str) -> contextlib.AbstractContextManager[Path]:
+        return files.whole_folder(tmp_path / "x", force=force, what="fit", holds={text, "other"}.__contains__)
+
+    with contextlib.suppress(OutputError), save("mine") as scratch:
+        (scratch / "mine").touch()
+        with save("other") as second:
+            (second / "other").touch()
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["mine" if force else "other"]
+    assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize(
+    "moves", ['[["../loot/.capscope-a", "../loot/mine"]]', '[["loot", "x.csv"]]', "[[1, 2]]", "{", '[["a"]]']
+)
+def test_a_list_of_unfinished_files_moves_nothing_else(tmp_path, moves):
+    (tmp_path / "loot").mkdir()
+    (tmp_path / "loot" / ".capscope-a").write_text("theirs")
+    (tmp_path / "loot" / "mine").write_text("mine")
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / atomic.JOURNAL).write_text(moves)
+    with pytest.raises(OSError, match=r"names other files or is damaged"):
+        atomic.finish_replacing(folder)
+    assert (tmp_path / "loot" / "mine").read_text() == "mine"
+
+
+def test_a_study_that_changes_while_it_is_read_is_read_again(tmp_path):
+    from capscope.data.study_folder import read_unchanged
+
+    table, contents = tmp_path / "items.csv", []
+    table.write_text("old")
+
+    def read(folder):
+        contents.append((folder / "items.csv").read_text())
+        if len(contents) == 1:
+            files.write_text(table, "new")
+            raise InputError("half old, half new")
+        return contents[-1]
+
+    assert read_unchanged(tmp_path, read) == "new"
+    with pytest.raises(InputError, match="goes on changing"):
+        read_unchanged(tmp_path, lambda folder: files.write_text(folder / "items.csv", os.urandom(4).hex()))
 
 
 def test_tensors_of_another_manifest_are_refused(tmp_path):
@@ -114,7 +164,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
-from capscope import files
+from capscope import atomic, files
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 while True:

@@ -141,7 +141,7 @@ def test_a_low_reliability_stands_beside_that_of_shuffled_answers() -> None:
     found = fit(right, "rasch")
     first, *_, last = found.status.advice
     known = re.search(r"reliability (0\.\d+)", first)
-    control = re.search(r"dealt to the models at random give reliability (0\.\d+)", last)
+    control = re.search(r"assigned to the models at random give reliability (0\.\d+)", last)
     assert known
     assert control
     assert float(control[1]) < float(known[1])

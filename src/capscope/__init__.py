@@ -2,7 +2,7 @@
 
 The public names are those of the stub beside this file, `__init__.pyi`; each is imported on first use, so that
 importing the package loads neither torch nor pandas. Some names, such as `report`, are rooms as well as
-functions: see `ROOMS` and `capscope.members.CallableRoom`.
+functions: see `ROOMS` and `capscope.members.CallablePackage`.
 """
 
 from importlib import import_module

@@ -4,16 +4,20 @@ import ctypes
 import errno
 import getpass
 import glob
+import hashlib
 import json
 import os
 import platform
 import shutil
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from capscope.errors import OutputError
 
 SCRATCH = ".capscope-"
 """Prefix of unfinished siblings."""
@@ -37,7 +41,7 @@ def scratch_beside(target: Path) -> Path:
     for leftover in target.parent.glob(f"{glob.escape(host)}-*-*"):
         process = leftover.name.removeprefix(f"{host}-").split("-")[0]
         if process.isdigit() and not is_running(int(process)):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+            _remove(leftover)
     return target.parent / f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
@@ -73,11 +77,12 @@ def whole_files(folder: Path) -> Generator[Callable[[Path], Path]]:
         finally:
             os.close(handle)
         journal.replace(folder / JOURNAL)
-        flush(folder)
     except BaseException:
         for scratch, _ in moves:
-            scratch.unlink(missing_ok=True)
+            discard(scratch)
         raise
+    with suppress(OSError):  # from here on the new files count, whatever else fails
+        flush(folder)
     finish_replacing(folder)
 
 
@@ -85,18 +90,41 @@ def finish_replacing(folder: Path) -> None:
     """Put the files in their places that a killed process had written completely; does nothing where there are none.
 
     Raises:
-        OSError: The folder cannot be written.
+        OSError: The folder cannot be written, or the list of files is damaged.
     """
     journal = folder / JOURNAL
     try:
-        names = json.loads(journal.read_text(encoding="utf-8"))
+        moves = _moves(journal)
     except (FileNotFoundError, NotADirectoryError):
         return
-    for scratch, target in names:
+    for scratch, target in moves:
         with suppress(FileNotFoundError):  # another process has put it there
-            (folder / scratch).replace(folder / target)
+            scratch.replace(target)
     flush(folder)
     journal.unlink(missing_ok=True)
+
+
+def _moves(journal: Path) -> list[tuple[Path, Path]]:
+    """Return what a journal moves where: scratch files to files of its folder, or to what links there point to.
+
+    A folder may come from elsewhere, so that its journal is not believed where it names other files.
+
+    Raises:
+        FileNotFoundError: There is no journal.
+        OSError: It is damaged, or names other files.
+    """
+    folder = journal.parent
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
+        moves = [(folder / scratch, folder / target) for scratch, target in json.loads(journal.read_bytes())]
+        own = {os.path.realpath(path) for path in folder.iterdir()}
+        if all(
+            scratch.name.startswith(SCRATCH)
+            and os.path.realpath(scratch.parent) == os.path.realpath(target.parent)
+            and (target.parent == folder or os.path.realpath(target) in own)
+            for scratch, target in moves
+        ):
+            return moves
+    raise OSError(errno.EINVAL, f"{journal.name} names other files or is damaged; remove it", str(journal))
 
 
 def is_running(process: int) -> bool:
@@ -122,16 +150,42 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def swap(complete: Path, target: Path) -> None:
+def discard(scratch: Path) -> None:
+    """Remove an unfinished or retired file or folder; where Ctrl-C interrupts this, it is done again."""
+    try:
+        _remove(scratch)
+    except KeyboardInterrupt:
+        _remove(scratch)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def swap(complete: Path, target: Path, *, force: bool) -> None:
     """Replace the target by a complete folder, atomically where the system supports it.
 
     Args:
         complete: Folder with the new content; the old content is left there where both were exchanged.
         target: Folder that may hold the old content.
+        force: What another process has put there in the meantime may be replaced.
+
+    Raises:
+        OSError: The target cannot be replaced.
     """
     if not target.exists():
-        complete.replace(target)
-    elif not _exchange(complete, target):
+        try:
+            complete.replace(target)
+        except OSError as error:
+            if not force or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+    if not _exchange(complete, target):
         retired = complete.with_name(f"{complete.name}-old")
         target.replace(retired)
         try:
@@ -157,6 +211,12 @@ def user_name() -> str:
     with suppress(KeyError, OSError, ImportError):
         return getpass.getuser()
     return str(os.getuid())
+
+
+def lock_file(path: Path) -> Path:
+    """Return the lock of a file or folder: a file in the folder of temporary files, named by the path."""
+    name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return Path(tempfile.gettempdir()) / f"capscope-{user_name()}-{name}.lock"
 
 
 @contextmanager
@@ -200,3 +260,22 @@ def _held(path: Path, until: float) -> int:
         if time.monotonic() > until:
             raise TimeoutError(path)
         time.sleep(LOCK_PAUSE)
+
+
+@contextmanager
+def as_output_error(path: Path, option: str) -> Generator[None]:
+    """Turn what the system refuses into one line that names the path; libraries' words may name a scratch file.
+
+    Args:
+        path: What is written.
+        option: How the user named it, for the advice.
+    """
+    try:
+        yield
+    except OSError as error:
+        if any(part.startswith(SCRATCH) for part in path.parts):
+            raise  # the writer of the whole folder names the folder
+        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room on the disk and run again" if full else f"choose another {option}"
+        raise OutputError(f"{path}: cannot be written ({reason}); {advice}") from error

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.atomic import exclusive, flush, scratch_beside, swap, user_name
+from capscope.atomic import as_output_error, discard, exclusive, flush, lock_file, scratch_beside, swap
 from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
@@ -119,10 +118,11 @@ def whole_file(path: Path, *, force: bool = True, option: str = "--out") -> Gene
             if target.exists():
                 scratch.chmod(stat.S_IMODE(target.stat().st_mode))
             flush(scratch)
+            refuse_file(target, force=force, option=option)  # another process may have made it meanwhile
             scratch.replace(target)
             flush(target.parent)
         finally:
-            scratch.unlink(missing_ok=True)
+            discard(scratch)
 
 
 @contextmanager
@@ -146,15 +146,16 @@ def whole_folder(
         refuse_folder(target, force=force, what=what, holds=holds, option=option)
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = scratch_beside(target)
-        scratch.mkdir()
         try:
+            scratch.mkdir()
             yield scratch
             for path in scratch.rglob("*"):
                 flush(path)
-            swap(scratch, target)
+            refuse_folder(target, force=force, what=what, holds=holds, option=option)
+            swap(scratch, target, force=force)
             flush(target.parent)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            discard(scratch)
 
 
 def write_bytes(path: Path, content: bytes, *, force: bool = True, option: str = "--out") -> Path:
@@ -367,8 +368,7 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
     Raises:
         OutputError: Another process holds the lock for longer.
     """
-    name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
-    lock = Path(tempfile.gettempdir()) / f"capscope-{user_name()}-{name}.lock"
+    lock = lock_file(path)
     with ExitStack() as stack:
         try:
             stack.enter_context(exclusive(lock, seconds))
@@ -377,21 +377,3 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
         except OSError as error:
             raise OutputError(f"{lock}: the lock cannot be made ({error.strerror}); set TMPDIR") from None
         yield
-
-
-@contextmanager
-def as_output_error(path: Path, option: str) -> Generator[None]:
-    """Turn an error of the operating system into one line that names the path.
-
-    Args:
-        path: What is written.
-        option: How the user named it, for the message.
-
-    Raises:
-        OutputError: The system refuses to write.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another {option}") from error

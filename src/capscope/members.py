@@ -35,7 +35,7 @@ def family(package: str, members: Sequence[str], kind: type[Entry]) -> dict[str,
     return by_name
 
 
-class CallableRoom(ModuleType):
+class CallablePackage(ModuleType):
     """A sub-package that can be called like its main function.
 
     `capscope.fit` is both a room (`capscope.fit.links`) and a verb (`capscope.fit(study)`). The import system binds the
@@ -60,4 +60,4 @@ def make_callable(room: str, function: str) -> None:
     """
     module = sys.modules[room]
     module.__dict__["__main_function__"] = function
-    module.__class__ = CallableRoom
+    module.__class__ = CallablePackage

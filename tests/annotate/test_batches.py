@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -221,19 +222,28 @@ def test_something_else_in_place_of_a_result_file_leaves_the_batch_open(folder, 
         assert run.ask(server.url, batch="collect").report.fetched.answered == 12
 
 
-def test_rows_that_never_arrive_go_out_again_after_a_second_look(folder, script):
+def test_rows_that_never_arrive_stay_paid_and_are_given_up_late(folder, script):
     with ScriptedServer(script) as server:
-        run = Run(folder, BatchAnnotator)
+        run = Run(folder, BatchAnnotator, prices=PRICES)
         run.ask(server.url)
+        with Ledger(run.options["ledger"]) as ledger:
+            reserved = ledger.spent() / 12
         script.finish("batch-0")
         script.batches["batch-0"]["request_counts"] = {"completed": 12, "failed": 0, "total": 12}
         rows = script.files["file-output_file_id-batch-0"].splitlines(keepends=True)
         script.files["file-output_file_id-batch-0"] = "".join(rows[:9])
-        first = run.ask(server.url, batch="collect").report.fetched
-        assert (first.answered, first.pending, first.not_sent) == (9, 1, 0)
-        assert "3 replies are missing" in first.problems[0]
-        second = run.ask(server.url, batch="collect").report.fetched
-        assert (second.pending, second.not_sent) == (0, 3)
+        for _ in range(3):
+            fetched = run.ask(server.url, batch="collect").report.fetched
+            assert (fetched.pending, fetched.not_sent, fetched.failed) == (1, 0, 0)
+            assert "3 replies are missing" in fetched.problems[0]
+            assert run.ask(server.url).report.requests == 0, "what the endpoint has answered is not paid again"
+        with Ledger(run.options["ledger"]) as ledger:
+            ledger.record_fact("short batch batch-0", {"missing": 3, "since": time.time() - 4000})
+        fetched = run.ask(server.url, batch="collect").report.fetched
+        assert (fetched.pending, fetched.not_sent, fetched.failed) == (0, 0, 3)
+        assert "3 replies are in none of its files" in fetched.problems[0]
+        with Ledger(run.options["ledger"]) as ledger:
+            assert ledger.spent() > 3 * reserved, "what was set aside for lost replies stays spent"
 
 
 @pytest.mark.slow

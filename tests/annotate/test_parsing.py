@@ -1,5 +1,6 @@
 import json
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -283,3 +284,8 @@ def test_an_end_of_turn_token_inside_an_object_that_is_no_json_ends_nothing(repl
 def test_an_object_about_something_else_is_not_the_level(reply):
     assert parse_reply(reply).level is None
     assert parse_reply('Example: {"level": 1}\n\nMy rating: {"level": 4}').level == 4
+
+
+def test_levels_in_the_shapes_of_many_models_are_read_or_left_open():
+    rows = map(json.loads, (Path(__file__).parent / "rating_replies.jsonl").read_text("utf-8").splitlines())
+    assert [(level, text) for level, text in rows if parse_reply(text).level != level] == []

@@ -3,6 +3,9 @@
 import json
 import os
 import random
+import resource
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -67,6 +70,37 @@ def test_a_merge_keeps_each_reply_once_and_each_dollar_once(tmp_path):
     assert (again.replies, again.failed) == (3, 1)
     assert again.usd == pytest.approx(31.75)
     assert sorted(path.name for path in tmp_path.iterdir() if "out" in path.name) == ["out.sqlite"]
+
+
+def test_a_merge_over_the_ledger_of_a_killed_run_holds_what_was_merged(tmp_path):
+    killed, out = tmp_path / "killed.sqlite", tmp_path / "out.sqlite"
+    with Ledger(killed) as ledger:
+        ledger.put("old", ChatReply(text="old"), "m", 1.0)
+        for ending in ("", "-wal", "-shm"):
+            shutil.copy(f"{killed}{ending}", f"{out}{ending}")
+    put(tmp_path / "one.sqlite", "new", "x", 1.0)
+    merge_ledgers([tmp_path / "one.sqlite"], out, force=True)
+    with Ledger(out) as ledger:
+        assert ledger.get("new") is not None
+        assert ledger.get("old") is None, "SQLite played the old write-ahead log back"
+        ledger.beat()
+        with pytest.raises(InputError, match=r"out.sqlite: a run on this ledger is under way"):
+            merge_ledgers([tmp_path / "one.sqlite"], out, force=True)
+
+
+@pytest.mark.parametrize("room", [60_000, 150_000])
+def test_a_merge_without_room_names_its_output_and_leaves_nothing(tmp_path, room):
+    one, out = tmp_path / "one.sqlite", tmp_path / "out.sqlite"
+    put(one, "a", "x" * 200_000, 1.0)
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"^\S*/out.sqlite: cannot be written \(.*; the ledgers stay as they are"):
+            merge_ledgers([one], out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [name for name in os.listdir(tmp_path) if not name.startswith("one.sqlite")] == []
 
 
 def test_ledgers_in_use_missing_or_foreign_are_refused(tmp_path):

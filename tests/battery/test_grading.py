@@ -1,7 +1,9 @@
 """Replies are graded as a person would grade them, or left open: never a right one 0, never a wrong one 1."""
 
+import json
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -146,3 +148,23 @@ def test_more_shapes_of_replies_are_graded_or_left_open() -> None:
     assert 1 not in wrong, more_replies.CLEARLY_WRONG[wrong.index(1)]
     assert [case for case in more_replies.UNCLEAR if score(case) is not None] == []
     assert [*right, *wrong].count(None) < 0.15 * len([*right, *wrong])
+
+
+def chat_replies(label: str) -> list[Case]:
+    """Return the replies of a label: the first line of the file holds the options by name, each other line a reply."""
+    options, *rows = map(json.loads, (Path(__file__).parent / "chat_replies.jsonl").read_text("utf-8").splitlines())
+    return [
+        (kind, target, options.get(name, NO_OPTIONS), reply)
+        for mark, kind, target, name, reply in rows
+        if mark == label
+    ]
+
+
+def test_replies_in_the_shapes_of_chat_models_are_graded_or_left_open() -> None:
+    right, wrong, unclear = map(chat_replies, ("right", "wrong", "unclear"))
+    assert [case for case in right if score(case) == 0] == []
+    assert [case for case in wrong if score(case) == 1] == []
+    assert [case for case in unclear if score(case) is not None] == []
+    assert min(len(right), len(wrong), len(unclear)) > 60
+    graded = [score(case) for case in (*right, *wrong)]
+    assert graded.count(None) < 0.05 * len(graded)

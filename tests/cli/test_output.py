@@ -1,7 +1,9 @@
 """What reaches a terminal: no control character, one line for an error, stdout that is closed or full, Ctrl-C."""
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer import Exit
 
-from capscope.cli.output import error_line, printable
+from capscope.cli import _run
+from capscope.cli.annotate_command import kept_on_interrupt
+from capscope.cli.output import error_line, on_interrupt, printable, write_error, write_out
+from capscope.cli.overview import STOPPED
 from capscope.data import Study
+from capscope.errors import OutputError
+from pins.running import run as run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -43,10 +51,14 @@ def test_an_error_is_one_line_of_at_most_500_characters():
 
 
 def test_names_with_escapes_reach_no_stream_raw(study: Path):
-    for arguments in (("check", study), ("check", study, "--json"), ("compare", study, "--model", "\x1b[5mnone")):
-        shown = run(*arguments)
-        assert not set(shown.stdout + shown.stderr) & set("\x1b\x9b\u202e")
-    json.loads(run("check", study, "--json").stdout)
+    shown = run("check", study, "--json")
+    json.loads(shown.stdout)
+    streams = [shown.stdout, shown.stderr]
+    for arguments in (("check", study), ("compare", study, "\x1b[5mnone", "b")):
+        streams += run_here([str(word) for word in arguments])[1:]
+    assert len(streams[0]) > 100
+    assert "x1b[5mnone" in streams[-1]
+    assert not set("".join(streams)) & set("\x1b\x9b\u202e")
 
 
 def test_a_full_stdout_is_one_line(study: Path):
@@ -81,12 +93,76 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_is_one_line_and_exit_130(tmp_path: Path):
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_characters_that_a_stream_does_not_have_are_escapes(encoding, monkeypatch):
+    for name, write in (("stdout", write_out), ("stderr", write_error)):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(sys, name, stream)
+        write("m\u014d \U0001f600")
+        stream.flush()
+        assert stream.buffer.getvalue().strip() == rb"m\u014d \U0001f600"
+
+
+def test_a_lack_of_memory_is_one_line(study):
     program = (
-        "import sys, capscope.report as report, capscope.cli as cli, time\n"
+        "import resource, sys, capscope.cli\n"
+        "from capscope.__main__ import main\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (16 << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used, used))\n"
+        f"sys.argv = ['capscope', 'fit', {str(study)!r}]\n"
+        "main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT)
+    assert ended.returncode == 1
+    assert re.fullmatch(r"error: memory is used up \(.*\); give more of it, .*\n", ended.stderr)
+
+
+def test_ctrl_c_while_the_command_starts_is_one_line():
+    program = (
+        "import os, signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'capscope.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from capscope.__main__ import main\n"
+        "main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - nothing else runs in this process
+    )
+    assert (ended.returncode, ended.stderr) == (130, "error: stopped by Ctrl-C\n")
+
+
+def test_what_an_interruption_keeps_is_said(tmp_path, capsys):
+    with pytest.raises(Exit), kept_on_interrupt(tmp_path / "l.sqlite"):
+        raise KeyboardInterrupt
+    assert "0 replies are kept in" in capsys.readouterr().err
+    for ledger, kept in ((None, ""), (None, "folds are kept")):
+        with pytest.raises(KeyboardInterrupt) as stop, kept_on_interrupt(ledger), on_interrupt(kept):
+            raise KeyboardInterrupt
+        assert str(stop.value) == (f"stopped by Ctrl-C; {kept}" if kept else "")
+
+
+def test_a_working_folder_that_is_gone_is_named(study, tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    monkeypatch.setattr(sys, "argv", ["capscope", "export", "tidy", str(study), "--out", "x.csv"])
+    with pytest.raises(OutputError, match=r"^the working folder is gone \(No such file or directory\)"):
+        _run()
+
+
+def test_ctrl_c_is_one_line_and_exit_130(study: Path):
+    program = (
+        "import sys, capscope.data as data, capscope.cli as cli, time\n"
         "def wait(*_, **__):\n    print('started', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
-        "report.run_demo = wait\n"
-        f"sys.argv = ['capscope', 'demo', '--out', {str(tmp_path / 'demo')!r}]\n"
+        "data.check_study = wait\n"
+        f"sys.argv = ['capscope', 'check', {str(study)!r}]\n"
         "cli.main()"
     )
     started = subprocess.Popen(
@@ -101,4 +177,4 @@ def test_ctrl_c_is_one_line_and_exit_130(tmp_path: Path):
     started.send_signal(signal.SIGINT)
     _, told = started.communicate(timeout=30)
     assert started.returncode == 130
-    assert told == "error: stopped by Ctrl-C; run the command again to start over\n"
+    assert told == f"error: {STOPPED}\n"

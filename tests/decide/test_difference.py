@@ -7,7 +7,7 @@ import pytest
 
 from capscope.decide.difference import DrawSequence, PairedDifferences
 from capscope.decide.item_predictor import item_features, predict_differences
-from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, like_by_like, past_answers
+from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, ordered_by_similarity, past_answers
 from capscope.errors import InputError
 from decide.worlds import version_answers
 
@@ -129,7 +129,7 @@ def test_draws_spread_over_kinds_of_items_keep_the_chances_and_lose_less():
     rng = np.random.default_rng(6)
     answers, full = version_answers(rng, 300, 60, 45, change=0.5)
     chance, change = flip_chances(answers.past_score, answers.baseline_score, 60), full - answers.baseline_score
-    ordered = like_by_like(answers.past_score, answers.baseline_score)
+    ordered = ordered_by_similarity(answers.past_score, answers.baseline_score)
     assert sorted(ordered) == list(range(300))
     drawn, error = np.zeros(300), {True: [], False: []}
     for _ in range(300):
@@ -141,7 +141,7 @@ def test_draws_spread_over_kinds_of_items_keep_the_chances_and_lose_less():
                 drawn[rows] += 1
     assert np.abs(drawn / 300 - chance).max() < 5 * np.sqrt(0.25 / 300)
     assert np.var(error[True]) < 0.8 * np.var(error[False])
-    assert len(like_by_like(answers.past_score[:0], answers.baseline_score)) == 300
+    assert len(ordered_by_similarity(answers.past_score[:0], answers.baseline_score)) == 300
 
 
 def test_few_past_models_are_drawn_evenly():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from simulated import responses, truth_signed, world_2pl
 
-from capscope.fit import IRTSettings, IRTTruth, fit_irt, simulate_irt
+from capscope.data import Responses
+from capscope.fit import Fit, IRTSettings, IRTTruth, fit_irt, simulate_irt
 from capscope.fit.engines.variational.problem import ModelChoice
 from capscope.fit.engines.variational.selection import ALL_FOLDS, FEW_FOLDS, Trial
 
@@ -31,20 +32,28 @@ def test_a_dimension_that_parts_two_groups_is_reported():
     group = np.repeat([-1.0, 1.0], 30)[:, None] + 0.2 * rng.standard_normal((60, 1))
     truth = IRTTruth(group, rng.normal(0, 1.5, (400, 1)), rng.normal(0, 1, 400))
     advice = told(fit_irt(simulate_irt(truth, rng), TWO_PL))
-    assert "dimension 1 parts the models into two groups" in advice
+    assert "dimension 1 separates the models into two groups" in advice
     assert "of items fall with ability" in advice
     one_line = truth_signed(60, 400)
     assert "two groups" not in told(fit_irt(simulate_irt(one_line, rng), TWO_PL))
 
 
-@pytest.mark.parametrize(("slope", "name"), [(0.0, "rasch"), (0.6, "2pl")])
-def test_auto_finds_one_dimension_and_says_why(slope: float, name: str):
+def world(slope: float) -> Responses:
     rng = np.random.default_rng(1)
     truth = IRTTruth(rng.standard_normal((150, 1)), rng.lognormal(0, slope, (300, 1)), rng.normal(0, 1, 300))
-    fit = fit_irt(simulate_irt(truth, rng), IRTSettings())
-    assert fit.posterior.model_name == name
-    assert fit.posterior.dims == 1
-    assert "held-out log-loss" in told(fit)
+    return simulate_irt(truth, rng)
+
+
+@pytest.fixture(scope="module")
+def steep() -> Fit:
+    return fit_irt(world(0.6), IRTSettings())
+
+
+def test_auto_finds_one_dimension_and_says_why(steep: Fit):
+    for fit, name in ((fit_irt(world(0.0), IRTSettings()), "rasch"), (steep, "2pl")):
+        assert fit.posterior.model_name == name
+        assert fit.posterior.dims == 1
+        assert "held-out log-loss" in told(fit)
 
 
 def test_auto_finds_several_dimensions():
@@ -70,11 +79,10 @@ def _signed_and_steep() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rng.standard_normal((100, 1)), rng.normal(0.6, 0.8, (300, 1)), rng.normal(0, 1, 300)
 
 
-def test_the_choice_is_the_same_for_one_seed():
-    _, data = world_2pl(25, 60)
-    first, second = fit_irt(data, IRTSettings()), fit_irt(data, IRTSettings())
-    assert first.status == second.status
-    assert first.posterior.item_mean.tobytes() == second.posterior.item_mean.tobytes()
+def test_the_choice_is_the_same_for_one_seed(steep: Fit):
+    again = fit_irt(world(0.6), IRTSettings())
+    assert again.status == steep.status
+    assert again.posterior.item_mean.tobytes() == steep.posterior.item_mean.tobytes()
 
 
 def test_a_choice_weighs_held_out_shares_by_their_trials() -> None:

@@ -86,7 +86,7 @@ def test_a_rubric_made_from_one_models_answers_is_refused(study: Study) -> None:
     responses = study.require("responses")
     mine = responses[responses["model"] == "m02"].set_index("item_id")["score"]
     mine.index = mine.index.astype(str)
-    with pytest.raises(InputError, match=r"rubric 'LEAK' parts the successes of model 'm02' from its failures"):
+    with pytest.raises(InputError, match=r"rubric 'LEAK' separates the successes of model 'm02' from its failures"):
         evaluate(with_rubric(study, 1 + 3 * mine), "task", ["mean"])
 
 

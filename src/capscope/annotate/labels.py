@@ -1,4 +1,4 @@
-"""Labels in a study's tables, with the hash of their rubric, by which versions of a rubric are kept apart."""
+"""Labels in a study's tables, with the hash of their rubric, which distinguishes its versions."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -83,8 +83,8 @@ def rubric_versions(demands: pd.DataFrame) -> pd.Series:
 def _other_versions(demands: pd.DataFrame, annotators: set[str], versions: dict[str, str]) -> pd.Series:
     """Mark the rows by these annotators that were made with another version of a rubric."""
     version, stated = demands["rubric"].map(versions), rubric_versions(demands)
-    ours, known = demands["annotator"].isin(annotators), version.notna() & stated.notna()
-    return ours & known & (stated != version.astype(object))
+    of_annotators, known = demands["annotator"].isin(annotators), version.notna() & stated.notna()
+    return of_annotators & known & (stated != version.astype(object))
 
 
 def _version_error(demands: pd.DataFrame, other: pd.Series, where: str) -> InputError:

@@ -13,7 +13,11 @@ from capscope.endpoint import ChatReply, Ledger, TokenChoice
 
 TRUSTED_MASS = 0.5
 """Probability that must lie on the levels 0-5 for log-probabilities to be used."""
-LEVEL_DIGIT = re.compile(r"\blevel\b[\"'\u201d`]?(?:\s+is)?\s*:[\s\"'*_]*([0-5])(?![\d.])", re.IGNORECASE)
+LEVEL_DIGIT = re.compile(
+    r"(?<![A-Za-z])level\b[\"'\u201d`*_]*(?:(?:\s+is)?\s*[:=\uff1a]|\s+is\b|>)"
+    r"[\s\"'*_`$\\(\[{]*(?:boxed\{)?(?:level\s*|L)?([0-5])(?!\d|\.[1-9])",
+    re.IGNORECASE,
+)
 """A level after its key or in the final sentence."""
 
 
@@ -135,7 +139,12 @@ def collect(questions: Iterable[RatingQuestion], ledger: Ledger | None) -> Colle
 
 
 def read_question(question: RatingQuestion, reply: ChatReply) -> list[tuple[str, str, Parsed]]:
-    """Return the code, the rubric's hash and the parsed level of every rubric that a reply is about."""
+    """Return the code, the rubric's hash and the parsed level of every rubric that a reply is about.
+
+    Args:
+        question: The question, on one rubric or several.
+        reply: The reply to it.
+    """
     if question.kind == "level":
         rubric = question.rubrics[0]
         return [(rubric.code, rubric.sha256, parse_reply(reply.text, reply.finish_reason))]
@@ -192,7 +201,7 @@ def _level_token(level: int, tail: tuple[TokenChoice, ...]) -> TokenChoice | Non
 
 
 def _digit(token: str) -> int | None:
-    match = re.fullmatch(r"\W*(\d)\W*", token)
+    match = re.fullmatch(r"\W*(\d)(?:\.0*)?\W*", token)
     return int(match[1]) if match else None
 
 

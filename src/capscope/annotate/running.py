@@ -133,7 +133,7 @@ def annotate(  # noqa: PLR0913 - every setting is a keyword with a default
     run = AnnotationRun(
         annotator=annotator, settings=settings, study=held, selection=selection, folder=folder, replace=replace
     )
-    run = run if distil is None else run.on_telling_items(distil)
+    run = run if distil is None else run.on_informative_items(distil)
     if confirm is not None and not confirm(run.plan()):
         raise ConfirmationNeeded("this run was not confirmed; nothing was asked")
     outcome = run.run(progress)
@@ -182,7 +182,7 @@ class AnnotationRun:
             raise outcome.stop
         return outcome
 
-    def on_telling_items(self, count: int) -> "AnnotationRun":
+    def on_informative_items(self, count: int) -> "AnnotationRun":
         """Return the run reduced to the items from which a local annotator learns most.
 
         Args:

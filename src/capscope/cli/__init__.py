@@ -1,6 +1,7 @@
 """The command line: commands parse options, call the Python API and print the result; they hold no other logic."""
 
 import gc
+import os
 import sys
 from copy import copy
 from typing import Annotated
@@ -32,7 +33,6 @@ from capscope.errors import CapscopeError, OutputError
 
 GARBAGE_THRESHOLD = 20_000
 """Allocations between two garbage collections: Python's default of 700 takes a tenth of the start-up time."""
-
 app = typer.Typer(
     name="capscope",
     cls=Application,
@@ -136,6 +136,16 @@ def _run() -> None:
         sys.exit(1)
     except OSError as error:
         discard_output()
-        raise OutputError(f"{error.filename or 'stdout'}: cannot be read or written ({error.strerror})") from error
+        raise OutputError(_refusal(error)) from error
     finally:
         flush_output()
+
+
+def _refusal(error: OSError) -> str:
+    """Say what the system refused: a file that it names, the working folder where that is gone, or stdout."""
+    reason = error.strerror or str(error) or type(error).__name__
+    try:
+        os.getcwd()
+    except OSError:
+        return f"the working folder is gone ({reason}); change to a folder that is there"
+    return f"{error.filename or 'stdout'}: cannot be read or written ({reason})"

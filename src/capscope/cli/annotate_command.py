@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from capscope.cli.options import AsJson, Cluster, Force, IdleSeed
-from capscope.cli.output import emit
+from capscope.cli.output import emit, write_error
 from capscope.errors import counted
 from capscope.tasks import on_cluster
 
@@ -126,7 +126,7 @@ def annotate(
     codes = tuple(code.strip() for code in only.split(",") if code.strip())
     selection = Selection(rubrics=as_rubrics(rubrics), only=codes, limit=limit, shard=part)
     run = AnnotationRun(annotator=annotator, settings=settings, study=items, selection=selection, replace=replace)
-    run = run if distil is None else run.on_telling_items(distil)
+    run = run if distil is None else run.on_informative_items(distil)
     if plan:
         planned = run.plan()
         emit(planned.as_dict(), as_json, planned.as_text())
@@ -224,16 +224,22 @@ def confirm_plan(plan: "AnnotationPlan", yes: bool) -> None:
 
 def _run(run: "AnnotationRun") -> "Annotation":
     """Run an annotator; an interruption ends in one line that states what was saved."""
-    try:
+    with kept_on_interrupt(run.settings.ledger):
         return run.run(progress_line())
+
+
+@contextmanager
+def kept_on_interrupt(ledger: Path | None) -> Generator[None]:
+    """End an interruption of the block in one line that counts the replies in the ledger, where there is one."""
+    try:
+        yield
     except KeyboardInterrupt:
+        if ledger is None:
+            raise
         from capscope.endpoint import answered_keys
 
-        ledger = run.settings.ledger
-        kept = len(answered_keys(ledger)) if ledger is not None else 0
-        sys.stderr.write(
-            f"interrupted: {counted(kept, 'reply', 'are')} kept in {ledger}; run the same command again to go on\n"
-        )
+        kept = counted(len(answered_keys(ledger)), "reply", "are")
+        write_error(f"interrupted: {kept} kept in {ledger}; run the same command again to go on")
         raise typer.Exit(INTERRUPTED) from None
 
 

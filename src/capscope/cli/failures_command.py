@@ -22,6 +22,7 @@ from capscope.cli.annotate_command import (
     UsdOut,
     Yes,
     confirm_plan,
+    kept_on_interrupt,
     progress_line,
 )
 from capscope.cli.options import AsJson, Force
@@ -85,9 +86,10 @@ def failures(
         emit(judge.plan(runs).as_dict(), as_json, judge.plan(runs).as_text())
         return
     confirm_plan(judge.plan(runs), yes)
-    outcome = judge.run(runs, progress_line())
-    if out is not None:
-        outcome.save(out)
+    with kept_on_interrupt(judge.chat.ledger):
+        outcome = judge.run(runs, progress_line())
+        if out is not None:
+            outcome.save(out)
     _show(outcome, by, as_json)
     if outcome.stop is not None:
         raise outcome.stop

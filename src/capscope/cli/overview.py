@@ -1,6 +1,8 @@
 """The root command: its help lists the verbs in panels by job, on one screen."""
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from typer.core import TyperGroup
@@ -14,6 +16,8 @@ WIDTH = 80
 """Columns of the help of the root command."""
 INDENT = 13
 """Columns before the text of a verb."""
+STOPPED = "stopped by Ctrl-C; every output is whole, the old one or the new one; run the command again to start over"
+"""What is said where a command has no words of its own for it."""
 _EXAMPLE = re.compile(r"\s*Example:.*", re.DOTALL)
 
 
@@ -26,10 +30,17 @@ class Application(TyperGroup):
         Raises:
             Interrupted: Ctrl-C; with the command's own message, or a general one.
         """
-        try:
+        with _as_interrupted():
             return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            raise Interrupted(str(stop) or "stopped by Ctrl-C; run the command again to start over") from None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        """Read the arguments of the root command.
+
+        Raises:
+            Interrupted: Ctrl-C.
+        """
+        with _as_interrupted():
+            return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's types, or Typer's copy of them
         """Write the help: the verbs by job, one line each, then the options."""
@@ -49,6 +60,15 @@ class Application(TyperGroup):
     def _verbs(self, panel: str) -> list[str]:
         commands = [(name, command) for name, command in self.commands.items() if _panel(command) == panel]
         return _rows((name, _one_line(command)) for name, command in commands if not command.hidden)
+
+
+@contextmanager
+def _as_interrupted() -> Generator[None]:
+    """Turn Ctrl-C into an error with the interruption's own message, or a general one."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Interrupted(str(stop) or STOPPED) from None
 
 
 def _panel(command: Any) -> str:  # noqa: ANN401 - click's command, or Typer's copy of it

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from capscope.cli.options import Annotator, AsJson, Cluster, Embedder, Force, Level, Seed, StudyFolder
-from capscope.cli.output import emit, progress_bar, table_text, write_error
+from capscope.cli.output import emit, on_interrupt, progress_bar, table_text, write_error
 from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ SPLIT_HELP = (
 FAMILIES_HELP = "For --split family: table with columns model and family, or 'names' to guess from the names."
 
 
+MODELS_HELP = (
+    "Facts about models (columns model; size, family, date), or 'names': models with few answers lean on like ones."
+    " By default models.csv of STUDY."
+)
+
+
 def predict(
     source: Annotated[Path, typer.Argument(metavar="STUDY|FIT", help=SOURCE_HELP)],
     items: Annotated[Path, typer.Argument(metavar="ITEMS", help=ITEMS_HELP)],
@@ -71,6 +77,7 @@ def predict(
     residuals: Annotated[Path | None, typer.Option(help=RESIDUALS_HELP)] = None,
     expected: Annotated[Path | None, typer.Option(help=EXPECTED_HELP)] = None,
     confidences: Annotated[Path | None, typer.Option(help=CONFIDENCES_HELP)] = None,
+    models: Annotated[Path | None, typer.Option(help=MODELS_HELP + " Models without answers are added.")] = None,
     defer_below: Annotated[float | None, typer.Option(help="Mark items to defer: chance below this.")] = None,
     defer_risk: Annotated[float | None, typer.Option(help=DEFER_HELP)] = None,
     defer_from: Annotated[Path | None, typer.Option(help=DEFER_FROM_HELP)] = None,
@@ -104,6 +111,7 @@ def predict(
         residuals=residuals,
         expected=expected,
         confidences=confidences,
+        models=models,
         defer_below=defer_below,
         defer_risk=defer_risk,
         defer_from=defer_from,
@@ -196,6 +204,7 @@ def evaluate_assessors(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, each with folds of its own.")] = 1,
     known: Annotated[int, typer.Option(help="Answers known of each new model.")] = 20,
     families: Annotated[str | None, typer.Option(help=FAMILIES_HELP)] = None,
+    models: Annotated[Path | None, typer.Option(help=MODELS_HELP)] = None,
     reference: Annotated[str | None, typer.Option(help="Assessor the others are compared with.")] = None,
     embedder: Embedder = "auto",
     write: Annotated[Path | None, typer.Option(help="File for out-of-fold predictions: .parquet or .csv.")] = None,
@@ -219,7 +228,8 @@ def evaluate_assessors(
 
     if write is not None:
         refuse_prediction_file(write, force=force, option="--write")
-    with progress_bar(f"evaluating on held-out {split}") as progress, on_cluster(cluster):
+    kept = "" if resume is None else f"finished folds are kept in {resume}; run the same command again to go on"
+    with on_interrupt(kept), progress_bar(f"evaluating on held-out {split}") as progress, on_cluster(cluster):
         evaluation = evaluate(
             study,
             split,
@@ -230,6 +240,7 @@ def evaluate_assessors(
             annotator=annotator,
             known=known,
             families=families,
+            models=models,
             embedder=embedder,
             reference=reference,
             workers=workers,

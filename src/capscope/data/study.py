@@ -17,6 +17,7 @@ from capscope.data.study_folder import (
     keep_models,
     rated_rubrics,
     read_manifest,
+    read_unchanged,
     replace_tables,
     table_files,
 )
@@ -94,7 +95,7 @@ class Study:
         name: str = "study",
         sources: dict[str, Any] | None = None,
     ) -> "Study":
-        """Check tables and make a study of them; tables of polars, pyarrow and DuckDB are welcome.
+        """Check tables and make a study of them; tables of polars, pyarrow and DuckDB are accepted.
 
         Args:
             items: Table of items. A first table with the columns of responses, or a matrix of scores with a row for
@@ -141,7 +142,10 @@ class Study:
         Raises:
             InputError: The folder does not exist or holds no table, or a table is wrong.
         """
-        folder = Path(folder)
+        return read_unchanged(Path(folder), cls._load)
+
+    @classmethod
+    def _load(cls, folder: Path) -> "Study":
         tables = {table: validate(read_table(path), table, str(path)) for table, path in table_files(folder).items()}
         manifest = read_manifest(folder / MANIFEST)
         return cls(
@@ -274,7 +278,7 @@ class Study:
         return {table: frame for table, frame in held.items() if frame is not None}
 
     def require(self, table: TableName) -> pd.DataFrame:
-        """Return a table that a job cannot do without.
+        """Return a table that has to be there.
 
         Raises:
             InputError: The study does not have it.
@@ -285,7 +289,7 @@ class Study:
         return tables[table]
 
     def with_items(self) -> "Study":
-        """Return the study with a table of items; where it has none, that lists the ids of the other tables."""
+        """Return the study with a table of items; where it has none, one with the ids of the other tables."""
         if self.items is not None:
             return self
         ids = sorted({str(name) for frame in self.tables().values() for name in frame["item_id"].unique()})

@@ -13,7 +13,14 @@ from capscope.data import Responses, Study
 from capscope.decide.difference import PairedDifferences, features_of
 from capscope.decide.run_noise import RepeatedAnswers
 from capscope.decide.verdicts import verdict_of
-from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, labels_of, like_by_like, past_answers
+from capscope.decide.version_answers import (
+    VersionAnswers,
+    draw,
+    flip_chances,
+    labels_of,
+    ordered_by_similarity,
+    past_answers,
+)
 from capscope.errors import InputError, refuse_absent_model
 from capscope.profiles import of_one_judge
 from capscope.tasks import run_tasks
@@ -189,7 +196,7 @@ def _measure(pair: _Pair) -> list[tuple[float, float, float, float, str]]:
     chance = np.full(n_items, settings.size / n_items)
     if settings.design == "flips":
         chance = flip_chances(answers.past_score, answers.baseline_score, settings.size)
-    ordered = like_by_like(answers.past_score, answers.baseline_score)
+    ordered = ordered_by_similarity(answers.past_score, answers.baseline_score)
     quantile = float(ndtri(0.5 + settings.level / 2))
     features = features_of(answers) if settings.setting == "complete" else None
     rows: list[tuple[float, float, float, float, str]] = []

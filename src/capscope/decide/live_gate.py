@@ -55,7 +55,7 @@ class LiveGate:
         """Return lines on the run itself: questions, replies without a score and why, cost."""
         lines = [f"{counted(self.asked, 'question')} asked, {counted(len(self.problems), 'reply')} not scored"]
         lines += [f"{count} x {problem}" for problem, count in Counter(self.problems.values()).most_common(3)]
-        lines += [] if self.usd is None else [f"cost ${self.usd:.4f}{_reckoned(self.unmetered)}"]
+        lines += [] if self.usd is None else [f"cost ${self.usd:.4f}{_estimated_calls(self.unmetered)}"]
         return "\n".join(lines)
 
 
@@ -174,13 +174,7 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
             _ask(answer, part, scores, problems)
             asked = len(scores) + len(problems)
             _write_answers(folder, model, scores)
-            if len(problems) > MOST_UNSCORED * asked:
-                why, count = Counter(problems.values()).most_common(1)[0]
-                item = next(name for name, problem in problems.items() if problem == why)
-                raise InputError(
-                    f"{len(problems)} of {asked} replies were not scored, {count} of them (the first is '{item}')"
-                    f" since: {why}; what is missing may decide: mend this, then run again"
-                )
+            _refuse_unscored(problems, asked)
             now = replace(settings, look=look, looks=looks)
             drawn = plan.chance * (asked / len(plan.questions))
             result = gate(_with_candidate(study, model, scores), baseline, model, now, drawn)
@@ -193,6 +187,25 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
     live = LiveGate(result, len(scores) + len(problems), problems, spent, unmetered)
     files.write_json(folder / "result.json", live.as_dict())
     return live
+
+
+def _refuse_unscored(problems: dict[str, str], asked: int) -> None:
+    """Refuse to decide where many replies could not be scored.
+
+    Args:
+        problems: Why a reply was not scored, by item.
+        asked: Number of questions asked.
+
+    Raises:
+        InputError: More than the share `MOST_UNSCORED` of the replies were not scored.
+    """
+    if len(problems) > MOST_UNSCORED * asked:
+        why, count = Counter(problems.values()).most_common(1)[0]
+        item = next(name for name, problem in problems.items() if problem == why)
+        raise InputError(
+            f"{len(problems)} of {asked} replies were not scored, {count} of them (the first is '{item}')"
+            f" since: {why}; what is missing may decide: mend this, then run again"
+        )
 
 
 def _parts(questions: tuple[BatteryQuestion, ...], looks: int) -> Iterator[tuple[BatteryQuestion, ...]]:
@@ -218,7 +231,7 @@ def _ask(
             raise EndpointError(f"{graded.problem} ({counted(len(scores), 'answer', 'are')} scored and kept)")
         if graded.stopped:
             raise BudgetReached(
-                f"stopped at ${answer.usd:.4f} of {answer.limit}{_reckoned(answer.unmetered)};"
+                f"stopped at ${answer.usd:.4f} of {answer.limit}{_estimated_calls(answer.unmetered)};"
                 f" {counted(len(scores), 'answer', 'are')} kept; run again with a larger limit"
             )
         if graded.score is None:
@@ -227,7 +240,7 @@ def _ask(
             scores[question.item_id] = graded.score
 
 
-def _reckoned(unmetered: int) -> str:
+def _estimated_calls(unmetered: int) -> str:
     """Say how many calls stated no usage; nothing where all did."""
     return f" ({counted(unmetered, 'call')} without a stated usage, counted by an estimate)" if unmetered else ""
 

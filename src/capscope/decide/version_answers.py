@@ -209,7 +209,7 @@ def capped_chances(gain: Float[np.ndarray, " item"], size: int) -> Float[np.ndar
     return chance
 
 
-def like_by_like(past: ModelItem, baseline: Float[np.ndarray, " item"]) -> Int[np.ndarray, " item"]:
+def ordered_by_similarity(past: ModelItem, baseline: Float[np.ndarray, " item"]) -> Int[np.ndarray, " item"]:
     """Order items so that neighbours are similar: by the baseline's score, difficulty, and past models' answers.
 
     Items are grouped into tenths by difficulty and ordered within each by the first singular vector of past models'
@@ -274,4 +274,4 @@ def planned_draw(
     if not answers.complete:
         raise InputError(f"'{answers.baseline}' has not answered the whole suite; run it on all items first")
     chance = flip_chances(answers.past_score, answers.baseline_score, size)
-    return draw(chance, rng, like_by_like(answers.past_score, answers.baseline_score)), chance
+    return draw(chance, rng, ordered_by_similarity(answers.past_score, answers.baseline_score)), chance

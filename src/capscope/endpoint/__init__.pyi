@@ -41,5 +41,6 @@ from .reply_text import THOUGHT_OPENS as THOUGHT_OPENS
 from .reply_text import closed as closed
 from .reply_text import text_after_thoughts as text_after_thoughts
 from .reply_text import unescaped as unescaped
+from .reply_text import with_channels as with_channels
 from .reply_text import without_end as without_end
 from .settings import EndpointSettings as EndpointSettings

@@ -7,7 +7,7 @@ from contextlib import suppress
 from capscope.endpoint.ledger import Ledger, LedgerBusy
 from capscope.errors import OutputError
 
-LOOK_AGAIN = 0.1
+POLL_SECONDS = 0.1
 """Seconds between checks of the reservations of other processes."""
 ACCOUNT_TABLE = "CREATE TABLE IF NOT EXISTS set_aside (owner TEXT PRIMARY KEY, usd REAL NOT NULL);"
 IN_FLIGHT_TABLE = "CREATE TABLE IF NOT EXISTS in_flight (owner TEXT PRIMARY KEY, usd REAL NOT NULL);"
@@ -59,12 +59,12 @@ class Account:
         """
         self._ledger.beat()
         with self._ledger.transaction():
-            others, flying = self._others()
+            others, all_in_flight = self._others()
             left = self._limit - self._ledger.spent() - usd + 1e-12 - others - self.set_aside
             if left < 0:
                 # costs that are not stored yet are spent; only calls in flight can turn out cheaper
-                flying += self._in_flight
-                return None if flying > ROUNDING and left + flying >= 0 else False
+                all_in_flight += self._in_flight
+                return None if all_in_flight > ROUNDING and left + all_in_flight >= 0 else False
             self._write(self.set_aside + usd, self._in_flight + usd)
         self._in_flight += usd
         return True
@@ -83,7 +83,7 @@ class Account:
                     return granted
                 # another process stores a cost before it reduces its reservation: in between it counts twice
                 refused = granted is False
-            await asyncio.sleep(LOOK_AGAIN)
+            await asyncio.sleep(POLL_SECONDS)
 
     def settle(self, reserved: float, usd: float) -> None:
         """Replace the reservation of a call by its cost.
@@ -108,16 +108,16 @@ class Account:
 
     def _others(self) -> tuple[float, float]:
         """Return the reservations of living processes, and the part of them for calls in flight."""
-        total = flying = 0.0
+        total = all_in_flight = 0.0
         rows = "SELECT owner, s.usd, COALESCE(f.usd, s.usd) FROM set_aside s LEFT JOIN in_flight f USING (owner)"
         for owner, usd, in_flight in self._ledger.execute(rows):
             if owner == self._ledger.owner:
                 continue
             if self._ledger.is_alive(owner):
-                total, flying = total + usd, flying + in_flight
+                total, all_in_flight = total + usd, all_in_flight + in_flight
             else:
                 self._retire(owner)
-        return total, flying
+        return total, all_in_flight
 
     def _retire(self, owner: str) -> None:
         kept = "INSERT INTO retired SELECT ?, NULL, '', usd, ? FROM set_aside WHERE owner = ? AND usd > ?"

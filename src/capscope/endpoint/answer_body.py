@@ -49,8 +49,8 @@ def read_body(body: str) -> Any:  # noqa: ANN401 - any JSON value
         ended = any((first_choice(document) or {}).get("finish_reason") for document in held)
         return _joined(held) if ended else None
     answers = [document for document in held if first_choice(document) is not None]
-    said = {json.dumps(first_choice(answer), sort_keys=True) for answer in answers}
-    if len(said) > 1 or '"choices"' in rest or rest.startswith('{"'):
+    distinct = {json.dumps(first_choice(answer), sort_keys=True) for answer in answers}
+    if len(distinct) > 1 or '"choices"' in rest or rest.startswith('{"'):
         return None
     if not answers:
         return held[0] if len(held) == 1 else None

@@ -5,6 +5,7 @@ endpoint is stored at once, and a batch whose creation was not recorded is found
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ MOST_REQUESTS = 50_000
 MOST_BYTES = 200_000_000
 """Bytes in a file."""
 URL = "/v1/chat/completions"
+SHORTAGE_SECONDS = 3600.0
+"""How long replies that the endpoint counts as answered have to be missing from its files before they are given up."""
 
 
 @dataclass(frozen=True)
@@ -166,29 +169,43 @@ class BatchClient:
                 cut |= not whole
                 for line in lines:
                     self._take(line, missing, unread, counts, batch, prices)
-            if cut or self._lacks_rows(batch, remote, len(missing)):
+            short = self._is_short(batch, remote, len(missing))
+            if cut or (short and not self._given_up(batch, remote, len(missing))):
                 counts["pending"] += 1
                 problems.append(
                     f"batch {remote.batch_id}: its file arrived cut; {counted(len(missing), 'reply', 'are')} missing:"
                     f" collect again"
                 )
                 continue
-            self._close(batch, missing, unread, counts)
+            if short:
+                problems.append(
+                    f"batch {remote.batch_id}: {counted(len(missing), 'reply', 'are')} in none of its files, though the"
+                    " endpoint counts them as answered; they have failed, and what was set aside for them stays spent"
+                )
+            self._close(batch, missing, unread, counts, short=short)
         numbers = (counts[name] for name in ("answered", "failed", "not_sent", "pending"))
         return CollectedBatches(*numbers, problems=tuple(problems))
 
-    def _lacks_rows(self, batch: Batch, remote: RemoteBatch, missing: int) -> bool:
-        """Return whether fewer rows arrived than the endpoint answered, or something else came in place of its files.
+    @staticmethod
+    def _is_short(batch: Batch, remote: RemoteBatch, missing: int) -> bool:
+        """Return whether fewer rows arrived than the endpoint counts as answered."""
+        answered = remote.answered
+        if answered is None:
+            answered = batch.requests if remote.status == "completed" else 1
+        return bool(remote.file_ids) and batch.requests - missing < answered
 
-        A shortage that a second collection sees again is the endpoint's own, and the missing questions go out anew.
+    def _given_up(self, batch: Batch, remote: RemoteBatch, missing: int) -> bool:
+        """Return whether the same rows have been missing for so long that they will not come; their time is noted.
+
+        Rows that the endpoint has answered are paid for: until then they must not be asked again.
         """
-        arrived = batch.requests - missing
-        if not remote.file_ids or arrived >= (1 if remote.answered is None else remote.answered):
+        name, now = f"short batch {remote.batch_id}", time.time()
+        noted = self._book.ledger.fact(name) or {}
+        since = noted.get("since") if noted.get("missing") == missing else None
+        if not isinstance(since, int | float):
+            self._book.ledger.record_fact(name, {"missing": missing, "since": now})
             return False
-        name = f"short batch {remote.batch_id}"
-        known = self._book.ledger.fact(name)
-        self._book.ledger.record_fact(name, {"missing": missing})
-        return arrived == 0 or known != {"missing": missing}
+        return missing < batch.requests and now - since > SHORTAGE_SECONDS
 
     def _take(
         self,
@@ -208,14 +225,22 @@ class BatchClient:
         if key is not None:
             counts[self._store(key, row[1], batch.model, prices)] += 1
 
-    def _close(self, batch: Batch, missing: dict[str, str], unread: list[str], counts: Counter[str]) -> None:
-        """Close a batch: questions whose rows cannot be read have failed, others without a row were not sent."""
+    def _close(
+        self, batch: Batch, missing: dict[str, str], unread: list[str], counts: Counter[str], *, short: bool
+    ) -> None:
+        """Close a batch: questions whose rows cannot be read, or were lost, have failed; others were not sent."""
         keys = list(missing.values())
         for key, line in zip(keys, unread, strict=False):
             kept = without_key(line[:500], self._settings.api_key)
             reply = ChatReply(kept, problem=f"the batch's row cannot be read: {redact(kept)[:80]}")
             counts[self._store(key, reply, batch.model, None)] += 1
-        counts["not_sent"] += self._book.free(keys[len(unread) :])
+        rest = keys[len(unread) :]
+        if short:
+            for key in rest:
+                lost = ChatReply(problem="the endpoint counts it as answered, but its reply is in no file of the batch")
+                counts[self._store(key, lost, batch.model, None)] += 1
+        else:
+            counts["not_sent"] += self._book.free(rest)
         self._book.note(batch, "collected")
 
     def _start(self, batch: Batch, known: dict[str, str]) -> str:

@@ -30,7 +30,7 @@ TRANSIENT = (408, 409, 425, 429)
 REDIRECTS = (307, 308)
 """Redirects that keep a question's body; others turn it into a look-up."""
 MOST_REDIRECTS = 3
-NOTHING_SAID = "the answer says nothing more"
+NO_DETAIL = "the answer says nothing more"
 PAID_ATTEMPTS = 3
 """Largest number of empty replies to one question, since each is billed; failures without a bill do not count."""
 LATE_ATTEMPTS = 2
@@ -238,7 +238,7 @@ class ChatClient:
         if answer.status >= 300:
             place = answer.headers.get("location", "")
             message = f"redirects to {place}" if answer.status < 400 and place else error_message(answer.body)
-            message = message.strip() or NOTHING_SAID
+            message = message.strip() or NO_DETAIL
             return ChatReply(problem=f"HTTP {answer.status}: {redact(message, self.settings.api_key)}")
         if answer.error is not None:
             return ChatReply(problem=f"HTTP {answer.error[0]}: {redact(answer.error[2], self.settings.api_key)}")

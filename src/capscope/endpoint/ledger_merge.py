@@ -1,8 +1,8 @@
 """Merging of ledgers: every reply and every cost is counted once."""
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,9 @@ def merge_ledgers(paths: Sequence[Path | str], out: Path | str, *, force: bool =
     refuse_file(target, force=force)
     for path in sources:
         _refuse(path)
+    _retire(target.resolve())
     doubled = 0
-    with whole_file(target, force=force) as scratch:
+    with whole_file(target, force=force) as scratch, _named(target, scratch):
         with Ledger(scratch) as merged:
             for path in sources:
                 merged.execute("ATTACH DATABASE ? AS source", str(path))
@@ -87,6 +88,27 @@ def merge_ledgers(paths: Sequence[Path | str], out: Path | str, *, force: bool =
     return MergedLedger(str(target), len(sources), replies, failed, doubled, usd)
 
 
+@contextmanager
+def _named(target: Path, scratch: Path) -> Generator[None]:
+    """Name the target where its scratch file cannot be written, and leave no file of SQLite beside that."""
+    try:
+        yield
+    except (OutputError, sqlite3.Error) as error:
+        if isinstance(error, OutputError) and str(scratch) not in str(error):
+            raise
+        reason = error.__cause__ or error
+        raise OutputError(
+            f"{target}: cannot be written ({reason}); the ledgers stay as they are: make room and run again"
+        ) from error
+    finally:
+        _remove_logs(scratch)
+
+
+def _remove_logs(path: Path) -> None:
+    for ending in ("-wal", "-shm", "-journal"):
+        path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+
+
 def _refuse(path: Path) -> None:
     """Refuse a ledger that cannot be merged.
 
@@ -96,12 +118,34 @@ def _refuse(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: there is no such ledger")
     with Ledger(path) as ledger:
-        owners = [owner for (owner,) in ledger.execute("SELECT owner FROM owners")]
-        if any(ledger.is_alive(owner) for owner in owners):
-            raise InputError(f"{path}: a run on this ledger is under way; merge when it has ended")
+        _refuse_running(path, ledger)
         if ledger.execute("SELECT 1 FROM calls WHERE state = 'batched' LIMIT 1"):
             raise InputError(f"{path}: a batch is open; run annotate with --batch collect, then merge")
         ledger.execute(ACCOUNT_TABLE)  # so that every source has it
+
+
+def _retire(target: Path) -> None:
+    """Empty the write-ahead log beside a ledger that is replaced: SQLite would play it back into the new file.
+
+    Raises:
+        InputError: A run on that ledger is under way.
+        OutputError: It cannot be written.
+    """
+    if target.exists():
+        old = None
+        with suppress(InputError):  # anything else than a ledger is replaced as it is
+            old = Ledger(target)
+        if old is not None:
+            with old:
+                _refuse_running(target, old)
+                old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _remove_logs(target)
+
+
+def _refuse_running(path: Path, ledger: Ledger) -> None:
+    owners = [owner for (owner,) in ledger.execute("SELECT owner FROM owners")]
+    if any(ledger.is_alive(owner) for owner in owners):
+        raise InputError(f"{path}: a run on this ledger is under way; merge when it has ended")
 
 
 def _add(merged: Ledger) -> int:

@@ -148,5 +148,7 @@ def is_too_long(finish_reason: str) -> bool:
 
 def _plain_reason(finish_reason: str) -> str:
     """Return a finish reason in one form, ``max_tokens`` for ``FinishReason.MAX_TOKENS`` or ``maxTokens``."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", finish_reason.strip())
-    return re.sub(r"[\W_]+", "_", parted).strip("_").lower().removeprefix("finish_reason_").removeprefix("stop_reason_")
+    separated = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", finish_reason.strip())
+    return (
+        re.sub(r"[\W_]+", "_", separated).strip("_").lower().removeprefix("finish_reason_").removeprefix("stop_reason_")
+    )

@@ -27,6 +27,8 @@ THOUGHT_HEADING = re.compile(
 """Words in plain square brackets on a line of their own: where nothing closes them, they are headings."""
 THINK_OPENS = re.compile(r"<think(?:ing)?(?:\s[^<>\n]{0,80})?>", re.IGNORECASE)
 """Tags that open a thought wherever they stand in a line."""
+RAW_ANALYSIS, RAW_FINAL = re.compile(r"\A\s*analysis(?=[A-Z\"'])"), re.compile(r"(?:\A\s*|(?<=\W))assistantfinal")
+"""Marks of channels whose special tokens a server has dropped."""
 CHANNEL = re.compile(r"<\|channel\|>\s*(\w+).*?<\|message\|>", re.DOTALL)
 ANSWER_OPENS = re.compile(
     r"<\|(?:begin_of_|start_)(?:solution|response|answer|output|text)\|>|<\|(?:message|sep)\|>", re.IGNORECASE
@@ -108,12 +110,26 @@ def _whole_objects(text: str) -> list[tuple[int, int]]:
     return spans
 
 
+def with_channels(text: str) -> str:
+    """Return a reply with the special tokens of its channels where a server has dropped them.
+
+    Args:
+        text: The reply.
+    """
+    if RAW_ANALYSIS.match(text):
+        text = RAW_ANALYSIS.sub("<|channel|>analysis<|message|>", text)
+    elif not text.lstrip().startswith("assistantfinal"):
+        return text
+    return RAW_FINAL.sub("<|channel|>final<|message|>", text)
+
+
 def text_after_thoughts(text: str) -> str | None:
     """Return a reply without its reasoning and end-of-turn tokens; None where the reasoning does not end.
 
     Args:
         text: The reply.
     """
+    text = with_channels(text)
     channels = list(CHANNEL.finditer(text))
     if channels:
         if channels[-1][1].lower() != "final":

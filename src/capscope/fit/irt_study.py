@@ -20,7 +20,7 @@ from capscope.fit.psychometrics.dimension_meaning import dimension_sources
 from capscope.fit.settings import MODELS, StudyFitSettings
 
 MOST_CHANCE = 0.95
-"""Largest floor of guessing; an item that everyone guesses has no information."""
+"""Largest floor of guessing; an item that every model guesses has no information."""
 
 CHEAP, QUICK, SHUFFLES = 5_000, ("variational", "mml"), 3
 """Answers up to which, engines by which, and times that a control is fitted to shuffled answers."""
@@ -52,7 +52,7 @@ def fit_irt_study(
 def _shuffled_control(
     outcome: Outcome[IRTPosterior], responses: Responses, settings: StudyFitSettings, floor: RowFloats | None
 ) -> tuple[str, ...]:
-    """Say what the reliability of the same answers is when every item's are dealt to its models at random.
+    """Reliability of the same answers after a random permutation of each item's answers over its models, as advice.
 
     It is asked where a fit's reliability is low, and where a second fit is cheap.
     """
@@ -62,18 +62,20 @@ def _shuffled_control(
     rng = np.random.default_rng(settings.seed)
     again = replace(settings, model=posterior.model_name, dims=posterior.dims) if settings.model == "auto" else settings
     places = np.argsort(responses.item_index, kind="stable")
-    found: list[float] = []
+    reliabilities: list[float] = []
     for _ in range(SHUFFLES):
-        dealt = np.lexsort((rng.random(len(places)), responses.item_index))
+        permuted = np.lexsort((rng.random(len(places)), responses.item_index))
         score, trials = responses.score.copy(), responses.n_trials.copy()
-        score[places], trials[places] = responses.score[dealt], responses.n_trials[dealt]
+        score[places], trials[places] = responses.score[permuted], responses.n_trials[permuted]
         try:
             by_chance = fit_answers(replace(responses, score=score, n_trials=trials), again, floor).posterior
         except FitError:
             return ()
-        found += [max(known)] if (known := [of for of in by_chance.reliability().values() if np.isfinite(of)]) else []
-    mean = float(np.mean(found)) if found else 0.0
-    return (f"the same answers dealt to the models at random give reliability {mean:.2f}",)
+        reliabilities += (
+            [max(known)] if (known := [of for of in by_chance.reliability().values() if np.isfinite(of)]) else []
+        )
+    mean = float(np.mean(reliabilities)) if reliabilities else 0.0
+    return (f"the same answers assigned to the models at random give reliability {mean:.2f}",)
 
 
 def fit_answers(

@@ -3,12 +3,13 @@
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Generic, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from capscope.axes import RowFloats
 from capscope.data import Responses
@@ -19,7 +20,7 @@ PosteriorT = TypeVar("PosteriorT")
 
 
 UNLINKED, ALONE = "blocks of models share no item", "one model only"
-"""What the lines of advice hold that say why abilities have no common scale."""
+"""Texts in the lines of advice on why abilities have no common scale."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Outcome(Generic[PosteriorT]):
-    """What an engine returns; `Fit` adds the settings that it was asked with."""
+    """Result of an engine; `Fit` adds the settings."""
 
     posterior: PosteriorT
     """The posterior distribution."""
@@ -108,13 +109,21 @@ def single_threaded() -> Generator[None]:
         torch.set_num_threads(threads)
 
 
-def single_threaded_blas() -> threadpool_limits:
+def single_threaded_blas() -> AbstractContextManager[object]:
     """Let numpy's BLAS use one thread inside the context; torch keeps its threads, for large networks.
 
     Returns:
         A context manager.
     """
-    return threadpool_limits(1, "blas")
+    return _libraries(frozenset({"numpy", "scipy.linalg", "torch"} & sys.modules.keys())).limit(
+        limits=1, user_api="blas"
+    )
+
+
+@cache
+def _libraries(loaded: frozenset[str]) -> ThreadpoolController:  # noqa: ARG001 - a package brings a BLAS of its own
+    """Find the thread pools of this process, once for each set of packages, as a search takes long for a small fit."""
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

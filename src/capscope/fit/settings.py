@@ -160,17 +160,17 @@ class StudyFitSettings:
                 raise FitError(f"unknown facet '{facet}'{nearest(facet, FACETS)}; use {', '.join(FACETS)}, or auto")
         if not self.memory_mb > 0:
             raise FitError(f"memory of {self.memory_mb:g} MB is too little; use a positive number")
-        able = MODELS[self.model].engines
-        if self.engine not in (ENGINE_AUTO, *able):
+        engines = MODELS[self.model].engines
+        if self.engine not in (ENGINE_AUTO, *engines):
             raise FitError(
-                f"engine '{self.engine}' cannot fit {self.model}; use {ENGINE_AUTO} or one of {', '.join(able)}"
+                f"engine '{self.engine}' cannot fit {self.model}; use {ENGINE_AUTO} or one of {', '.join(engines)}"
             )
-        self._refuse_response(able)
+        self._refuse_response(engines)
 
-    def _refuse_response(self, able: tuple[str, ...]) -> None:
+    def _refuse_response(self, engines: tuple[str, ...]) -> None:
         fitting = [
             name
-            for name in able
+            for name in engines
             if self.response in ENGINES[name].responses or name in SCORE_MODELS[self.response].engines
         ]
         if self.engine_name not in fitting:

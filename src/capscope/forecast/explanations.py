@@ -139,8 +139,8 @@ def _reason(
     rest = len(known) - len(shown)
     shown_from = max(least, 0.05) if bounded else least
     added = sorted(((values[column] * points, name) for name, values in facts.items()), key=lambda pair: -abs(pair[0]))
-    said = [f"{name} ({value:{form}})" for value, name in added[:2] if abs(value) >= shown_from]
-    parts = [*shown, *said]
+    shown_facts = [f"{name} ({value:{form}})" for value, name in added[:2] if abs(value) >= shown_from]
+    parts = [*shown, *shown_facts]
     more = f"; {rest} other scores" if rest and shown else ""
     return (", ".join(parts) or "the benchmark's other scores") + more
 

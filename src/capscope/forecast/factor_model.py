@@ -28,7 +28,7 @@ NOISE_SHAPE, SCORE_NOISE_SHAPE = 3.0, 2.0
 SCORE_NOISE = 4e-4
 """Where the rate of the score-scale noise variance starts: (2 points)^2."""
 RELINEARISE = 10
-"""During the burn-in, the slope of the link is taken anew at the fit every so many iterations."""
+"""During the burn-in, the link is linearised again at the fitted values every so many iterations."""
 STEEP_ENDS = 6.0
 EFFECTS_EVERY = 2
 WIDE = 10.0
@@ -174,10 +174,10 @@ class _Chain:
         self.weight = np.ones((n, d))
         self.effect = np.zeros((self.x.shape[1], k))
         self.effect_variance = np.full((len(data.model_blocks), k), 0.3)
-        self.kin = np.zeros((self.z.shape[1], k + 1))
-        self.kin[0, :2] = (self.intercept.mean(), 0.6)
-        self.kin_variance = np.full((len(data.benchmark_blocks) + 1, k + 1), 0.3)
-        self.kin_variance[0] = WIDE
+        self.covariate_effect = np.zeros((self.z.shape[1], k + 1))
+        self.covariate_effect[0, :2] = (self.intercept.mean(), 0.6)
+        self.covariate_variance = np.full((len(data.benchmark_blocks) + 1, k + 1), 0.3)
+        self.covariate_variance[0] = WIDE
         self.spread = np.full(k + 1, 0.3)
         self.scales = np.r_[0.1, 0.05 * 0.6 ** np.arange(k)]
         self.gram_x, self.gram_z = self.x.T @ self.x, self.z.T @ self.z
@@ -216,7 +216,7 @@ class _Chain:
         squares = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
         width = self.factors + 1
         information = (precision.T @ squares).reshape(-1, width, width) + np.diag(1 / self.spread)
-        gradient = (precision * self.score).T @ design + (self.z @ self.kin) / self.spread
+        gradient = (precision * self.score).T @ design + (self.z @ self.covariate_effect) / self.spread
         benchmark = _normal_draws(information, gradient, self.rng)
         self.intercept, self.loading = benchmark[:, 0], benchmark[:, 1:]
         return benchmark
@@ -260,15 +260,15 @@ class _Chain:
         """Regress intercepts and loadings on the words of the benchmarks' names."""
         gram, cross = self.gram_z, self.z.T @ benchmark
         for column, variance in enumerate(self.spread):
-            information = gram / variance + np.diag(1 / self.kin_variance[self.z_group, column])
-            self.kin[:, column] = _normal_draw(information, cross[:, column] / variance, self.rng)
-        residual = benchmark - self.z @ self.kin
+            information = gram / variance + np.diag(1 / self.covariate_variance[self.z_group, column])
+            self.covariate_effect[:, column] = _normal_draw(information, cross[:, column] / variance, self.rng)
+        residual = benchmark - self.z @ self.covariate_effect
         rate = self.scales + (residual * residual).sum(0) / 2
         self.spread = rate / self.rng.gamma(1 + len(benchmark) / 2, size=len(rate))
-        for group in range(1, len(self.kin_variance)):
-            kin = self.kin[self.z_group == group]
-            rate = self.scales + (kin * kin).sum(0) / 2
-            self.kin_variance[group] = rate / self.rng.gamma(1 + len(kin) / 2, size=len(rate))
+        for group in range(1, len(self.covariate_variance)):
+            covariate_effect = self.covariate_effect[self.z_group == group]
+            rate = self.scales + (covariate_effect * covariate_effect).sum(0) / 2
+            self.covariate_variance[group] = rate / self.rng.gamma(1 + len(covariate_effect) / 2, size=len(rate))
 
 
 def _design(blocks: tuple[Block, ...], rows: int, *, constant: bool) -> tuple[FloatArray, np.ndarray]:

@@ -71,7 +71,7 @@ class ScoreStructure(ArrowTables):
         lines = [f"{counted(len(self.benchmarks), 'benchmark')}, {trend}; generalizability {self.generalizability:.2f}"]
         lines += ["Redundant pairs (corrected correlation):"] if values["redundant"] else ["No redundant pairs"]
         lines += [f"  {pair['first']}, {pair['second']}: {pair['corrected']:.2f}" for pair in values["redundant"][:20]]
-        lines.append(f"Lone benchmarks: {', '.join(values['lone']) or 'none'}")
+        lines.append(f"Isolated benchmarks: {', '.join(values['lone']) or 'none'}")
         if len(self.factors):
             lines.append(self.factors.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3f}"))
             lines.append(self.loadings.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.2f}"))
@@ -153,7 +153,7 @@ def _less_trend(table: PublishedScores, values: FloatArray) -> tuple[FloatArray,
 
 def _pairs(names: list[str], values: FloatArray, reliability: FloatArray, rng: np.random.Generator) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
-    trusted = np.where(np.isfinite(reliability), reliability, 1.0)
+    reliable_share = np.where(np.isfinite(reliability), reliability, 1.0)
     half = normal_quantile(LEVEL)
     for first in range(len(names)):
         for second in range(first + 1, len(names)):
@@ -172,7 +172,7 @@ def _pairs(names: list[str], values: FloatArray, reliability: FloatArray, rng: n
                     "correlation": r,
                     "lower": float(np.tanh(z - step)),
                     "upper": float(np.tanh(z + step)),
-                    "corrected": float(np.clip(r / np.sqrt(trusted[first] * trusted[second]), -1, 1)),
+                    "corrected": float(np.clip(r / np.sqrt(reliable_share[first] * reliable_share[second]), -1, 1)),
                     "rank": rank,
                     "rank_lower": rank_lower,
                     "rank_upper": rank_upper,

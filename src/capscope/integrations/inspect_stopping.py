@@ -52,7 +52,7 @@ def capscope_stopping(  # noqa: PLR0913 - every setting has a default and is giv
             shares of 1; `items:100` draws so many.
         method: Name of a selector, one of `capscope.battery.SELECTORS`.
         task: Name of the task in the bank's item ids (`task:id`), where several tasks have samples of one id.
-        level: Nominal coverage of the interval that `width` speaks of.
+        level: Nominal coverage of the interval whose width is `width`.
         seed: Seed of the draw.
         scorer: The scorer whose score counts when the log is scored; by default the first.
         limits: What a sample that met a limit counts as when the log is scored.

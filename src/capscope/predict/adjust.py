@@ -34,6 +34,8 @@ class PredictionSettings:
     """Scores on whole benchmarks that are expected from elsewhere, such as those of `capscope forecast`."""
     confidences: Path | pd.DataFrame | None = None
     """Models' own confidence in answers to the items to predict; assessor `confidence` weighs it."""
+    models: Path | pd.DataFrame | None = None
+    """Facts about models, on which those with few answers or none lean; see `model_facts.read_model_facts`."""
     defer_below: float | None = None
     """Mark chances below this one in a column `defer`."""
     deferral: pd.DataFrame | None = None

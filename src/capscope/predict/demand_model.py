@@ -18,6 +18,7 @@ from capscope.fit import (
 )
 from capscope.predict.assessor import Chances, LogOddsParts, Training
 from capscope.predict.features import ItemFeatures
+from capscope.predict.model_facts import FEWEST_MODELS, regress_on_facts
 
 TEXT_DIMS = 64
 """Number of principal directions that text vectors are reduced to."""
@@ -107,13 +108,14 @@ def fit_demand_model(
         settings: Settings of the fit.
         demands: Use demands as predictors of difficulty, where the items have any.
         text: Use texts as predictors of difficulty, where the items have any.
-        parts: Give agents with few answers the sum of their model's, scaffold's and effort's effects, where such vary.
+        parts: Give agents with few answers the sum of their model's, scaffold's and effort's effects, where such vary,
+            and models with few answers a prior from facts about them, where there are any.
     """
     items = demand_items(training.features, demands=demands, text=text)
     dims = training.features.dims if demands else ()
     posterior = fit_demand(training.responses, items, dims, settings).posterior
     fitted = FittedDemandModel(posterior, items, _known(training.responses))
-    return with_sums(fitted, training, thin_agents(training)) if parts else fitted
+    return _leaning(fitted, training) if parts else fitted
 
 
 def fit_rasch(training: Training, *, parts: bool = False) -> FittedDemandModel:
@@ -121,12 +123,18 @@ def fit_rasch(training: Training, *, parts: bool = False) -> FittedDemandModel:
 
     Args:
         training: The training part.
-        parts: Give agents with few answers the sum of their parts' effects.
+        parts: Let agents and models with few answers lean on their parts and on facts about them.
     """
     same = ("all",) * training.features.n_items
     items = DemandItems(None, None, None, same, same, training.features.floor)
     fitted = FittedDemandModel(fit_demand(training.responses, items).posterior, items, _known(training.responses))
-    return with_sums(fitted, training, thin_agents(training)) if parts else fitted
+    return _leaning(fitted, training) if parts else fitted
+
+
+def _leaning(fitted: FittedDemandModel, training: Training) -> FittedDemandModel:
+    """Let models with few answers lean on their agents' parts, or on what is known of them."""
+    thin = thin_agents(training)
+    return with_facts(with_sums(fitted, training, thin), training, thin)
 
 
 def thin_agents(training: Training) -> np.ndarray:
@@ -162,8 +170,41 @@ def with_sums(fitted: FittedDemandModel, training: Training, chosen: np.ndarray)
     return replace(fitted, posterior=replace(fitted.posterior, ability_mean=mean, ability_cov=cov))
 
 
+def with_facts(fitted: FittedDemandModel, training: Training, chosen: np.ndarray) -> FittedDemandModel:
+    """Replace the prior of general abilities by one from facts about the models; see `model_facts`.
+
+    Args:
+        fitted: A fit on the training answers.
+        training: The training part; without facts, or with too few models that are not chosen, nothing changes.
+        chosen: Models (model,) whose prior is replaced.
+    """
+    if training.facts is None or not chosen.any() or (~chosen).sum() < FEWEST_MODELS:
+        return fitted
+    posterior = fitted.posterior
+    mean, cov = posterior.ability_mean.copy(), posterior.ability_cov.copy()
+    center, prior = mean[:, 0].mean(), 1 / posterior.ability_sd[0] ** 2
+    # the answers' own information on the other models' abilities: posterior without its prior
+    information = np.maximum(1 / cov[~chosen, 0, 0] - prior, prior * 1e-3)
+    value = (mean[~chosen, 0] / cov[~chosen, 0, 0] - center * prior) / information
+    columns, block = training.facts.columns, training.facts.block
+    expected, variance = regress_on_facts(value, 1 / information, columns[~chosen], block).predict(columns[chosen])
+    precision = np.linalg.inv(cov[chosen])
+    pull = np.einsum("mkl,ml->mk", precision, mean[chosen])
+    precision[:, 0, 0] += 1 / variance - prior
+    pull[:, 0] += expected / variance - center * prior
+    cov[chosen] = np.linalg.inv(precision)
+    mean[chosen] = np.einsum("mkl,ml->mk", cov[chosen], pull)
+    return replace(fitted, posterior=replace(posterior, ability_mean=mean, ability_cov=cov))
+
+
 def demand_items(features: ItemFeatures, *, demands: bool, text: bool) -> DemandItems:
-    """Convert features to the items of the demand-ability model."""
+    """Convert features to the items of the demand-ability model.
+
+    Args:
+        features: Features of all items.
+        demands: Whether demand levels are used.
+        text: Whether text vectors are used.
+    """
     return DemandItems(
         demands=features.demands if demands else None,
         demand_sd=features.demand_sd if demands else None,

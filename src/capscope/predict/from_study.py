@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,7 @@ def predict_from_study(
     layout = Layout.of(study, items, settings.annotator, settings.embedder)
     if settings.confidences is not None:
         layout = layout.with_confidences(settings.confidences)
+    layout = layout.with_facts(settings.models, Path(study.name), new_models=True)
     benchmarks = tuple(map(str, np.unique(layout.asked_benchmark)))
     evidence = read_evidence(settings, layout.responses.models, layout.ids, benchmarks, entry.name)
     if on_start is not None:

@@ -35,19 +35,20 @@ from capscope.errors import InputError, first_few, nearest
 from capscope.predict.assessor import Training
 from capscope.predict.features import AUTO, ItemFeatures, features_of
 from capscope.predict.leaks import refuse_answer_keys
+from capscope.predict.model_facts import ModelFacts, read_model_facts
 
 UNNAMED_BENCHMARK = "all"
 """The benchmark of items whose table names none."""
 NO_LEVELS = (
-    "the items have no demand levels, so easy and hard ones cannot be told apart; make levels with 'capscope annotate"
-    " ITEMS --annotator openai:MODEL --out STUDY' and predict on that study (answered items need levels by the same"
-    " annotator)"
+    "the items have no demand levels, so easy and hard ones cannot be distinguished; make levels with 'capscope"
+    " annotate ITEMS --annotator openai:MODEL --out STUDY' and predict on that study (answered items need levels by the"
+    " same annotator)"
 )
 """Note on predictions of new items without demand levels and without texts to go by."""
 TEXTS_ONLY = (
-    "the items have no demand levels, so easy and hard ones are told apart by their texts alone, by assessors that read"
-    " texts; levels tell more: make them with 'capscope annotate ITEMS --annotator openai:MODEL --out STUDY' and"
-    " predict on that study (answered items need levels by the same annotator)"
+    "the items have no demand levels, so easy and hard ones are distinguished by their texts alone, by assessors that"
+    " read texts; levels add information: make them with 'capscope annotate ITEMS --annotator openai:MODEL --out STUDY'"
+    " and predict on that study (answered items need levels by the same annotator)"
 )
 """Note on predictions of new items that have texts but no demand levels."""
 ANSWERED_UNRATED = (
@@ -79,6 +80,8 @@ class Layout:
     """Model, scaffold and effort of each model; None where no facet varies."""
     confidence: ModelItem | None = None
     """The models' own confidence in their answers, 0 to 1; NaN where none is stated, None where none is anywhere."""
+    facts: ModelFacts | None = None
+    """What is known of the models besides their answers; None for nothing."""
 
     @classmethod
     def of_study(cls, study: Study, annotator: str | None = None, embedder: str = AUTO) -> "Layout":
@@ -188,10 +191,39 @@ class Layout:
             self, confidence=own if self.confidence is None else np.where(np.isnan(own), self.confidence, own)
         )
 
+    def with_facts(self, source: Path | str | pd.DataFrame | None, folder: Path, *, new_models: bool) -> "Layout":
+        """Return the layout with facts about the models, on which those with few answers lean.
+
+        Args:
+            source: See `read_model_facts`.
+            folder: Folder of the study.
+            new_models: Add the models of a named table that have no answers.
+
+        Raises:
+            InputError: The file cannot be read, or says nothing of these models, or subjects are agents of parts.
+        """
+        models = self.responses.models
+        known = read_model_facts(source, models, folder)
+        if known is None or (source is None and self.agents is not None):
+            return self
+        if self.agents is not None:
+            raise InputError("--models: subjects are agents here, which lean on their parts; leave it out")
+        table, unanswered = known
+        axis = tuple(sorted({*models, *unanswered})) if new_models else models
+        facts = ModelFacts.of(axis, table)
+        place = pd.Index(axis).get_indexer(pd.Index(models)).astype(np.int64)
+        own = None
+        if self.confidence is not None:
+            own = np.full((len(axis), self.confidence.shape[1]), np.nan)
+            own[place] = self.confidence
+        answers = replace(self.responses, models=axis, model_index=place[self.responses.model_index])
+        note = f"models with few answers lean on {', '.join(facts.names) or 'nothing, since no fact tells them apart'}"
+        return replace(self, responses=answers, confidence=own, facts=facts, notes=(*self.notes, note))
+
     def training(self, seed: int) -> Training:
         """Return all answers as a training part."""
         target = np.isin(np.arange(self.features.n_items), self.asked)
-        return Training(self.responses, self.features, seed, target, self.agents, self.confidence)
+        return Training(self.responses, self.features, seed, target, self.agents, self.confidence, self.facts)
 
 
 def _confidences(study: Study, answers: Responses) -> tuple[ModelItem | None, tuple[str, ...]]:
@@ -236,10 +268,10 @@ class _RatedLevels:
         notes: list[str] = []
         for mask, word in zip(masks, ("asked", "answered"), strict=True):
             rated = np.count_nonzero(~np.isnan(level[mask]), axis=0) > 0
-            idle = [rubric for rubric, keep in zip(rubrics, rated | ~useful, strict=True) if not keep]
+            unused = [rubric for rubric, keep in zip(rubrics, rated | ~useful, strict=True) if not keep]
             useful &= rated
-            if idle:
-                notes.append(f"rubrics left out, since no {word} item has a level on them: {first_few(idle)}")
+            if unused:
+                notes.append(f"rubrics left out, since no {word} item has a level on them: {first_few(unused)}")
         unknown = [] if items.demands is None else sorted(set(items.demands["rubric"].astype(str)) - set(rubrics))
         if unknown:
             notes.append(f"rubrics left out, since the study has no level on them: {first_few(unknown)}")
@@ -265,7 +297,7 @@ class _RatedLevels:
             named = [axis[place] for place in np.flatnonzero(gap & mask)]
             if named:
                 notes.append(
-                    f"{len(named)} {what} demand levels, where typical ones stand in with their spread:"
+                    f"{len(named)} {what} demand levels, where typical ones are used with their spread:"
                     f" {first_few(named)}"
                 )
         return notes

@@ -15,7 +15,7 @@ MANY_COPIES = 0.5
 """If more than this share of the items repeat another item's text, texts are templates and do not identify items."""
 ENOUGH = 20
 """Successes and failures that a model needs before a rubric that separates them without error is an answer key."""
-TOO_CLOSE = 0.99
+LARGEST_CORRELATION = 0.99
 """Rank correlation of a rubric with the items' mean scores above which the rubric cannot be a judgement of demands."""
 
 
@@ -80,7 +80,7 @@ def _follows_mean(responses: Responses, level: ItemDim) -> list[tuple[int, str]]
         if rated.sum() < ENOUGH or np.ptp(mean[rated]) == 0 or np.ptp(level[rated, dim]) == 0:
             continue
         close = abs(float(np.corrcoef(rankdata(level[rated, dim]), rankdata(mean[rated]))[0, 1]))
-        if close > TOO_CLOSE:
+        if close > LARGEST_CORRELATION:
             suspects.append((dim, f"ranks the items as their mean scores do (rank correlation {close:.3f})"))
     return suspects
 
@@ -91,14 +91,14 @@ def _separates_outcomes(responses: Responses, level: ItemDim) -> list[tuple[int,
         asked, success = level[responses.item_index[rows]], responses.score[rows] >= 0.5
         if min(success.sum(), (~success).sum()) < ENOUGH:
             continue
-        separated = _apart(asked[success], asked[~success]) | _apart(asked[~success], asked[success])
+        separated = _all_below(asked[success], asked[~success]) | _all_below(asked[~success], asked[success])
         if separated.any():
             dim = int(np.argmax(separated))
-            return [(dim, f"parts the successes of model '{name}' from its failures without error")]
+            return [(dim, f"separates the successes of model '{name}' from its failures without error")]
     return []
 
 
-def _apart(below: Float[np.ndarray, "low dim"], above: Float[np.ndarray, "high dim"]) -> Bool[np.ndarray, " dim"]:
+def _all_below(below: Float[np.ndarray, "low dim"], above: Float[np.ndarray, "high dim"]) -> Bool[np.ndarray, " dim"]:
     """Return for each rubric whether all levels of one set lie below all of the other, where both have enough."""
     highest = np.where(np.isnan(below), -np.inf, below).max(axis=0)
     lowest = np.where(np.isnan(above), np.inf, above).min(axis=0)

@@ -35,6 +35,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
     residuals: Path | str | pd.DataFrame | ArrowTable | None = None,
     expected: Path | str | pd.DataFrame | ArrowTable | None = None,
     confidences: Path | str | pd.DataFrame | ArrowTable | None = None,
+    models: Path | str | pd.DataFrame | ArrowTable | None = None,
     defer_below: float | None = None,
     defer_risk: float | None = None,
     defer_from: Path | str | pd.DataFrame | ArrowTable | None = None,
@@ -63,6 +64,9 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
             unit and level), such as the table of `capscope.forecast`: they move scores and chances as labels do.
         confidences: Models' own confidence (0 to 1) in answers to the items to predict (model, item_id, confidence);
             the assessor is then `confidence`, which learns from answers of the study that state one.
+        models: Facts about models (columns model and size, family, date, ...): those with few answers lean on models of
+            like size and family, and those without any are predicted too. A table, its path, ``names`` for what the
+            names tell, or None for the study's own models table.
         defer_below: Mark chances below this one in a column `defer`.
         defer_risk: Mark chances in a column `defer` so that at most this share of the others fails; see
             `deferral_rules` for what the bound holds for.
@@ -92,6 +96,7 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         labels=_path_or_table(labels),
         expected=_path_or_table(expected),
         confidences=_path_or_table(confidences),
+        models=_path_or_table(models),
         defer_below=defer_below,
         deferral=_deferral(source, defer_risk, _path_or_table(defer_from), assessor or DEFAULT),
         explain=explain,
@@ -99,6 +104,8 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
         embedder=embedder,
     )
     known = _opened(source, model)
+    if models is not None and not isinstance(known, Study):
+        raise InputError("--models needs a study, whose models say what a fact is worth; give one, or leave it out")
     if isinstance(known, Study):
         dims = () if known.demands is None else Demands.of(known, annotator).dims
         return predict_from_study(known, open_requests(items, dims), settings, on_start)

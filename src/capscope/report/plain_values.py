@@ -65,8 +65,9 @@ def benchmark_examples(items: pd.DataFrame | None) -> dict[str, str]:
     if items is None or "benchmark" not in items:
         return {}
     known = items.loc[items["item_id"].astype(str).isin(texts), ["benchmark", "item_id"]].astype(str)
-    groups = known.groupby("benchmark", observed=True)["item_id"].apply(sorted)
-    middle = {str(name): ids[len(ids) // 2] for name, ids in groups.items()}
+    middle: dict[str, str] = {}
+    for name, ids in known.groupby("benchmark", observed=True)["item_id"]:
+        middle[str(name)] = sorted(map(str, ids))[len(ids) // 2]
     return {name: f"For example {item}: {texts[item]}" for name, item in middle.items()}
 
 

@@ -171,8 +171,8 @@ class AnnotationReport:
         made = f"{counted(self.asked, 'question')} asked, {self.cached} from the ledger"
         lines = [f"{self.annotator}: {counted(self.labels, 'label')}; {made}; {missing}"]
         lines += [f"cost ${self.usd:.4f}"] if self.usd else []
-        reckoned = f"{counted(self.unmetered, 'call', 'state')} no usage; they are reckoned at the plan's estimate"
-        lines += [reckoned] if self.unmetered else []
+        estimated = f"{counted(self.unmetered, 'call', 'state')} no usage; they count at the plan's estimate"
+        lines += [estimated] if self.unmetered else []
         lines += [f"{count} x {problem}" for problem, count in self.problems.items()]
         lines += [f"flagged: {flag.item_id} {flag.kind}: {flag.excerpt}" for flag in self.flags[:10]]
         lines += [f"warning: {warning}" for warning in self.warnings]
@@ -342,7 +342,7 @@ class ChatAnnotator:
             tally: How far the run came.
             kept: What is kept of it, for the message.
         """
-        reckoned = (
+        estimated = (
             f", {counted(tally.unmetered, 'call')} without a stated usage at the plan's estimate"
             if tally.unmetered
             else ""
@@ -355,13 +355,13 @@ class ChatAnnotator:
         total = f"--max-usd-total {self.settings.max_usd_total:g}" if self.settings.max_usd_total is not None else ""
         named = " and ".join(part for part in (limit, total) if part)
         return BudgetReached(
-            f"stopped at ${tally.usd:.4f} of {named}{reckoned}: the next question could cost more than is left"
+            f"stopped at ${tally.usd:.4f} of {named}{estimated}: the next question could cost more than is left"
             f" (--max-tokens {self.settings.max_tokens}); {kept}; run again with a larger limit"
         )
 
 
 def failed_questions(job: RatingJob, ledger: Ledger) -> Iterator[RatingQuestion]:
-    """Yield the questions that failed or whose reply was unparsed; such a reply is set aside, text kept."""
+    """Yield the questions that failed or whose reply was unparsed (it is retired); see `ChatAnnotator.wanted`."""
     missing = {entry.key: entry.state for entry in collect(rating_questions(job), ledger).unread}
     for question in rating_questions(job):
         state = missing.get(question.key)

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.estimators.curves import estimate_aipw
-from capscope.battery.estimators.estimator import Estimate, Estimator, Sample, strange_log_odds
+from capscope.battery.estimators.estimator import Estimate, Estimator, Sample, misfit_log_ratio
 from capscope.battery.estimators.regression import regress
 
 OUTSIDE_ODDS = 10.0
@@ -95,7 +95,7 @@ def chance_unlike(design: Estimate, regression: RowFloats, past: FloatArray, gap
     # a pool that was answered as a whole leaves no uncertainty
     sd = np.maximum(design.sd, LEAST_SD)
     outside = stats.norm.cdf(design.score, past.max(), sd) + stats.norm.sf(design.score, past.min(), sd)
-    log_ratio = strange_log_odds((regression - design.score) ** 2 / gap_variance)
+    log_ratio = misfit_log_ratio((regression - design.score) ** 2 / gap_variance)
     return expit(np.log(OUTSIDE_ODDS) + logit(np.clip(outside, 1e-12, 1 - 1e-12)) + log_ratio)
 
 

@@ -16,22 +16,22 @@ from capscope.axes import FloatArray, RowFloats
 from capscope.battery.banks.ability import ItemPool, ability_posterior, residuals
 from capscope.battery.banks.bank import Index
 
-STRANGE_SPREAD = 3.0
+MISFIT_SD = 3.0
 """Standard deviation of a statistic for misfitting models, as a multiple of that for past models."""
 MISFITS = 0.02
 """Prior probability that a model's answer pattern misfits."""
-LEAST_SPREAD = 0.5
+LEAST_SD = 0.5
 """Lower bound of the standard deviation of past models' pattern fit, which is about 1."""
 
 
-def strange_log_odds(square: FloatArray) -> FloatArray:
+def misfit_log_ratio(square: FloatArray) -> FloatArray:
     """Return the log likelihood ratio of a value for a misfitting model against a fitting one.
 
     Args:
         square: Square of the value over the mean square of past models.
     """
-    wide = STRANGE_SPREAD**2 / (1 + STRANGE_SPREAD**2)
-    return 0.5 * wide * square - 0.5 * np.log1p(STRANGE_SPREAD**2)
+    wide = MISFIT_SD**2 / (1 + MISFIT_SD**2)
+    return 0.5 * wide * square - 0.5 * np.log1p(MISFIT_SD**2)
 
 
 def pattern_fit(score: FloatArray, residual: FloatArray) -> RowFloats:
@@ -55,8 +55,8 @@ def chance_misfit(new: RowFloats, past: FloatArray) -> RowFloats:
         new: Pattern fit of the new models.
         past: Pattern fit of the past models on the same items.
     """
-    low = np.minimum((new - past.mean()) / max(float(past.std()), LEAST_SPREAD), 0)
-    return expit(logit(MISFITS) + strange_log_odds(low**2))
+    low = np.minimum((new - past.mean()) / max(float(past.std()), LEAST_SD), 0)
+    return expit(logit(MISFITS) + misfit_log_ratio(low**2))
 
 
 MOST_FREEDOM = 20

@@ -3,7 +3,7 @@
 To add one, write a module with a `Grader` and add one line to `FAMILY`.
 """
 
-from capscope.battery.graders.grader import AnswerKey, Graded, Grader, visible_text
+from capscope.battery.graders.grader import HTML_MARK, AnswerKey, Graded, Grader, visible_text
 from capscope.members import family
 
 FAMILY = (
@@ -34,4 +34,6 @@ def grade_reply(reply: str, key: AnswerKey, grader: Grader) -> Graded:
     text, problem = visible_text(reply)
     if problem or grader.grade is None:
         return Graded(None, problem or f"grader '{grader.name}' needs a judge")
+    if not any("<" in known for known in (key.target, *key.options.values())):
+        text = HTML_MARK.sub("", text)
     return grader.grade(text, key)

@@ -5,22 +5,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, TAKEN_BACK, Unclear, any_of
+from capscope.battery.graders.grader import NO_ANSWER, RETRACTED, SEVERAL, Unclear, any_of
 
 Answer = TypeVar("Answer")
 
 WORDS = (
     r"answers?|ans\.?|réponse|reponse|antwort|lösung|respuesta|risposta|resposta|antwoord|svar|odpowiedź|ответ|відповідь"
-    r"|cevap|jawaban|đáp án|الإجابة|الجواب|उत्तर|जवाब|正确答案|最终答案|答案|答え|回答|解答|정답|해답|답"
+    r"|cevap|yanıt|odgovor|vastaus|välasz|válasz|răspuns|jawaban|đáp án|الإجابة|الجواب|उत्तर|जवाब"
+    r"|正确答案|最终答案|答案|答え|回答|解答|정답|해답|답"
 )
 QUALIFIERS = (
     r"(?:final|finale|finala|correct|right|best|my|the|our|its|so|thus|therefore|hence|and|short|la|die|le|bonne|juste"
     r"|correcte|correcta|corretta|correta|richtige|korrekte|endgültige|juiste|rätt|правильный|верный|окончательный"
-    r"|правильна|सही|अंतिम|最终|最後の|正しい)"
+    r"|правильна|poprawna|prawidłowa|ostateczna|doğru|nihai|helyes|corect|rigtigt|सही|अंतिम|最终|最後の|正しい)"
 )
 LABEL = re.compile(
     rf"^[\W_]*(?:{QUALIFIERS}[\s,:*_]+){{0,5}}(?:{WORDS})(?:\s+final|\s+finale)?"
-    rf"(?:\s+(?:choice|option|letter|key|value|number))?(?:\s*\([^()]{{0,40}}\))?[\s*_`#]*(?:[:=：]|\bis\b\s*:|是|は|은|는|\s[-–—]\s)[\s*_`]*(.*)$",
+    rf"(?:\s+(?:choice|option|letter|key|value|number))?(?:\s*\([^()]{{0,40}}\))?[\s*_`#]*"
+    rf"(?:[:=：]|\b(?:is|är|er)\b\s*:|\b(?:är|er)\b|是|は|은|는|\s[-–—]\s)[\s*_`]*(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 HEADING = re.compile(
@@ -41,6 +43,12 @@ INLINE = re.compile(
     r"\s*[:*_`]*\s*([^\n]+)",
     re.IGNORECASE,
 )
+OTHER_SCRIPTS = re.compile(
+    r"(?:答案|正确选项|正確選項|正解|答え|정답|답)(?:应该|應該|应当)?(?:选项)?\s*(?:是|为|為|选|選|は|은|는|[:：])\s*[:：]?\s*([^\n。；]+)"
+    r"|(?:故|应|應|所以|因此|[，。,]|^)\s*(?:我)?(?:选择|選擇|选|選)\s*(?:项)?([^\n。，；]+)",
+    re.MULTILINE,
+)
+"""Sentences that state an answer in scripts without spaces."""
 GSM = re.compile(r"^[ \t]*#{4}[ \t]*(\S[^\n]*)$", re.MULTILINE)
 TAG = re.compile(r"<(answer|final_answer|final)>\s*(.*?)\s*</\1>", re.IGNORECASE | re.DOTALL)
 FIELD = re.compile(
@@ -53,7 +61,7 @@ OF_OTHERS = re.compile(
     r"\b(?:wrong|incorrect|tempting|common|usual|initial|first|naive|false|people|some|many|others?|students?)\b[^.\n]{0,25}$",
     re.IGNORECASE,
 )
-"""Words before "answer" by which a reply speaks of an answer that is not its own."""
+"""Words before "answer" that mark an answer which is not the reply's own."""
 OPEN_END = re.compile(
     r"(?:[,;:(\[…]|\.\.\.|\b(?:then|and|so|but|or|because|since|the|of|is|are|to|we|i|let me|next|now)"
     r"|[\w,]\s(?-i:an?))\s*$",
@@ -84,7 +92,11 @@ REVISION = re.compile("|".join(REVISIONS), re.IGNORECASE)
 """Words by which a reply takes back, or doubts, what it stated before."""
 LONGEST, MOST_NESTED, MOST_BOXES = 2000, 5, 50
 """Most characters of a statement, most statements within one, and the number of last boxes that are looked at."""
-BETWEEN = re.compile(r"^[\s*_`$.#\-—|>\[\]()\\]*$")
+MARKS = r"[\s*_`$.,;#\-—|>\[\]()\\]*"
+BETWEEN = re.compile(
+    rf"^{MARKS}(?:(?:or|and|oder|und|ou|et|или|и|或|/)(?:\s+(?:maybe|perhaps|possibly|else))?{MARKS})?$", re.IGNORECASE
+)
+"""What stands between two statements that are two answers, not an answer and its revision."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +122,9 @@ def statements(text: str) -> list[Statement]:
             # a box or tag inside a label is the label's answer
             continue
         kept.append(one)
-    for match in [*INLINE.finditer(text), *CHOICE.finditer(text)]:
+    for match in [*INLINE.finditer(text), *CHOICE.finditer(text), *OTHER_SCRIPTS.finditer(text)]:
         if not any(match.start() < one.end and one.start < match.end() for one in kept) and not _supposed(text, match):
-            kept.append(Statement(match[1], match.start(), match.end(), False))
+            kept.append(Statement(next(filter(None, match.groups())), match.start(), match.end(), False))
     return [one for one in sorted(kept, key=lambda one: one.start) if not PLACEHOLDER.match(one.text.strip(" *_`"))]
 
 
@@ -137,7 +149,7 @@ def read_statements(text: str, read: Callable[[str], Answer | None]) -> tuple[An
         if answer is None:
             continue
         if answer in denied or REVISION.search(text, statement.end) or REVISION.search(statement.text, 1):
-            return None, TAKEN_BACK
+            return None, RETRACTED
         return (None, SEVERAL) if _contradicted(text, statement, answer, read) else (answer, "")
     return None, NO_ANSWER if denied or OPEN_END.search(text) else ""
 
@@ -210,7 +222,12 @@ def _boxes(text: str) -> Iterator[Statement]:
 
 
 def closing_brace(text: str, start: int) -> int:
-    """Return the place of the brace that closes the one before `start`; -1 where there is none near."""
+    """Return the place of the brace that closes the one before `start`; -1 where there is none near.
+
+    Args:
+        text: The text.
+        start: Position behind the opening brace.
+    """
     depth = 1
     for place in range(start, min(len(text), start + LONGEST)):
         depth += (text[place] == "{") - (text[place] == "}")

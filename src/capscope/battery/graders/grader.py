@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from capscope.endpoint import CHANNEL, THOUGHT_ENDS, THOUGHT_HEADING, THOUGHT_OPENS, without_end
+from capscope.endpoint import CHANNEL, THOUGHT_ENDS, THOUGHT_HEADING, THOUGHT_OPENS, with_channels, without_end
 
 NO_ANSWER = "the reply holds no answer of the expected form"
-TAKEN_BACK = "the reply goes on to doubt its answer"
+RETRACTED = "the reply goes on to doubt its answer"
 SEVERAL = "the reply states more than one answer"
 
 
@@ -67,6 +67,14 @@ UNFINISHED = "the reply ends inside its reasoning"
 ONLY_REASONING = "the reply is reasoning without an answer"
 
 INVISIBLE = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
+HTML_MARK = re.compile(r"</?(?:b|strong|i|em|u|code|mark|span|p|div|h[1-6])(?:\s[^<>\n]{0,80})?>", re.IGNORECASE)
+"""Marks of HTML around words."""
+CLOSING = re.compile(
+    r"(?<=\S)\s*\n\s*(?:(?:please )?let me know|(?:i )?hope (?:this|that|it)|feel free"
+    r"|if you (?:have|need|want|'d)|(?:is there )?anything else|would you like)\b[^\n]*$",
+    re.IGNORECASE,
+)
+"""A last line of courtesy, after the answer."""
 RUN_ON = re.compile(r"\n[ \t]*(?:Question|Q|Problem|User|Human)[ \t]*\d*[ \t]*:")
 """Where a model goes on with a question of its own."""
 STATED = re.compile(r"\banswer[ \t]*[:*=]|\banswer is\b|\\boxed|^####", re.IGNORECASE | re.MULTILINE)
@@ -83,7 +91,7 @@ def visible_text(reply: str) -> tuple[str, str]:
     Returns:
         The visible text, and an empty problem; or an empty text, and why.
     """
-    text = reply
+    text = with_channels(reply)
     channels = list(CHANNEL.finditer(text))
     if channels:
         last = channels[-1]
@@ -98,7 +106,7 @@ def visible_text(reply: str) -> tuple[str, str]:
     following = RUN_ON.search(visible)
     if following is not None and STATED.search(visible, 0, following.start()):
         visible = visible[: following.start()].strip()
-    visible = visible[-LONGEST_ANSWER:]
+    visible = CLOSING.sub("", visible[-LONGEST_ANSWER:])
     if not visible and (closings or channels):
         return "", ONLY_REASONING
     return visible, ""

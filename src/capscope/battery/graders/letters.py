@@ -1,4 +1,4 @@
-"""Grader of choices among lettered options: by the letter, or by the words of the option."""
+"""Grader of choices among lettered options: by the letter, or by the words or the value of the option."""
 
 import re
 import unicodedata
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from capscope.battery.graders.answer_statements import REVISION, read_statements
 from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear
+from capscope.battery.graders.quantities import normalised, read_quantity
 
 FORM_LETTER = "X"
 """The letter in the form that is asked for: a reply that repeats the form chooses nothing."""
@@ -21,8 +22,9 @@ NEGATION = re.compile(
     re.IGNORECASE,
 )
 HEDGE = re.compile(r"\b(?:might|may|maybe|perhaps|possibly|could|either|unsure|let me|guess)\b", re.IGNORECASE)
+FOREIGN_WORDS = "letra|lettre|lettera|opción|opcion|opção|opcao|opzione|buchstabe|bokstav|вариант|буква"
 LEADING = re.compile(
-    r"^(?:(?:it|this|that|the|is|it's|its|be|probably|likely|clearly|thus|so|definitely|still|therefore|indeed"
+    rf"^(?:(?:(?:a|la|el|die|der|den)(?=\s+(?:{FOREIGN_WORDS})\b)|{FOREIGN_WORDS}|it|this|that|the|is|it's|its|be|probably|likely|clearly|thus|so|definitely|still|therefore|indeed"
     r"|correct|right|best|answer|option|choice|letter|one|alternative|response|would|must|i|think|believe|choose|pick"
     r"|select|say|say:|go|with|for|option:|=|:|-)\W*\s+)*"
     r"(?:option|choice|letter|answer|alternative)?\s*",
@@ -51,8 +53,8 @@ TOKEN = re.compile(r"[(\[]([A-Z])[)\]]|(?:\b(?:option|choice|letter)\s+)([A-Z])\
 END_TOKEN = re.compile(r"\b(?:is|be|option|choice|letter|choose|pick|select|say|with)\s+([A-Z])\W*$")
 PREDICATE = re.compile(
     r"(?:\b(?:option|choice|alternative|answer|letter)\s+)?(?:[(\[]([A-Z])[)\]]|\b([B-HJ-Z])\b|\b(?:option|choice|letter|only)\s+(A|I)\b)"
-    r"\s*(?:is|must be|has to be|should be)\s+(?:clearly |therefore |thus |indeed )?(?:the\s+)?(?:only\s+)?"
-    r"(?:correct|right|best|true)\b",
+    r"\s*(?:(?:is|must be|has to be|should be)\s+(?:clearly |therefore |thus |indeed )?(?:the\s+)?(?:only\s+)?"
+    r"(?:correct|right|best|true)|(?:best|correctly|accurately|most closely)\s+[a-z]+s)\b",
     re.IGNORECASE,
 )
 CONCLUDING = (
@@ -64,14 +66,21 @@ CONCLUDING = (
 )
 CHOSEN = re.compile(
     rf"(?i:{'|'.join(CONCLUDING)})\W{{0,4}}(?i:\boption |\bchoice |\bletter |\bthe )?"
-    r"(?:[(\[]([A-Za-z])[)\]]|(?<![A-Za-z'’])([A-Z])(?=[\s.,;:!)*]|$))"
+    r"(?:[(\[]([A-Za-z])[)\]]|(?<![A-Za-z'’])([A-Z])(?=[\s.,;:!)*]|$)(?!\s*=))"
 )
+OR_ANOTHER = re.compile(
+    r"^(?:(?!\b(?:because|since|as|not|which|while|but)\b)[^(;.\n])*?"
+    r"\b(?:or|and)\s+(?:maybe |perhaps |possibly |option )?[(\[]?([A-Z])[)\].:]\s*\S"
+)
+"""A second option with its words, joined to the first."""
 ASIDE = re.compile(
     r"\s*(?:\(|\bbecause\b|\bsince\b|;|\. |\n| [-–—] |,? (?:and )?not |,? rather than |,? which )", re.IGNORECASE
 )
 """Where the name of an option ends and an explanation begins."""
+STATED_VALUE = re.compile(r"(?:\b(?:is|equals|be|gives)|=)\s+(\S[^=]*)$")
 SHORT_LINE = 6
 """Most words of a reply that is read as a statement by itself."""
+APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʻʼ", "'"))
 ARTICLES = re.compile(r"^(?:the|a|an)\s+", re.IGNORECASE)
 
 
@@ -131,14 +140,14 @@ def read_letter(stated: str, options: Mapping[str, str]) -> str | None:
         letter, after = _leading_letter(candidate)
         if letter:
             return _confirmed(letter, after, options)
-    if NEGATION.search(text) and not whole:
+    if not whole and NEGATION.search(_without_options(text, options)):
         raise Unclear(NO_ANSWER)
     return _from_words(text, options)
 
 
 def plain(text: str) -> str:
     """Return a text in a form for comparison: no case, accents of width, articles, closing marks or extra spaces."""
-    folded = unicodedata.normalize("NFKC", MARKUP.sub(r"\1", text)).casefold().replace("’", "'")
+    folded = unicodedata.normalize("NFKC", MARKUP.sub(r"\1", text)).casefold().translate(APOSTROPHES)
     folded = "".join(letter for letter in folded if unicodedata.category(letter) != "So")
     folded = " ".join(WRAPPING.sub("", folded).split()).strip(" .,;:!?'")
     return ARTICLES.sub("", folded)
@@ -178,17 +187,22 @@ def _leading_letter(text: str) -> tuple[str, str]:
 
 def _confirmed(letter: str, after: str, options: Mapping[str, str]) -> str | None:
     """Return the letter unless what follows denies it, adds another letter, or is the text of another option."""
-    if DENIED.match(after) or after.lstrip().startswith("?"):
+    same = _named_option(re.sub(r"^[\s).:,;=]+", "", after), options) == letter
+    if (not same and DENIED.match(after)) or after.lstrip().startswith("?"):
         raise Unclear(NO_ANSWER)
     another = ANOTHER.match(after)
-    if another and another[1].upper() != letter:
+    with_words = OR_ANOTHER.match(after.lstrip(" ).:"))
+    if (another and another[1].upper() != letter) or (with_words and with_words[1] != letter):
         raise Unclear(SEVERAL)
     if options and letter not in options:
         return None
     if re.match(r"^\s*[A-Z](?![\w'’.])\W*(?:$|[A-Z]\b)", after):
         raise Unclear(SEVERAL)
-    words = _named_option(re.sub(r"^[\s).:,;\-–—=]+", "", after), options) or _named_option(
-        after.strip(" ()[]"), options
+    words = (
+        letter
+        if same
+        else _named_option(re.sub(r"^[\s).:,;\-–—=]+", "", after), options)
+        or _named_option(after.strip(" ()[]"), options)
     )
     if words and words != letter:
         raise Unclear(SEVERAL)
@@ -201,7 +215,33 @@ def _named_option(text: str, options: Mapping[str, str]) -> str | None:
         named = [letter for letter, option in options.items() if plain(option) and plain(option) == plain(part)]
         if len(named) == 1:
             return named[0]
-    return None
+    return _equal_option(text, options)
+
+
+def _equal_option(text: str, options: Mapping[str, str]) -> str | None:
+    """Return the option that is the same expression, or the same number with the same unit."""
+    shown, number = _compact(text), _number(text)
+    same = [letter for letter, option in options.items() if shown and _compact(option) == shown]
+    if not same and number is not None:
+        same = [letter for letter, option in options.items() if _number(option) == number]
+    return same[0] if len(same) == 1 else None
+
+
+def _compact(text: str) -> str:
+    """Return an expression without spaces around its signs."""
+    shown = plain(re.sub(r"\\[dt]frac(?![a-z])", r"\\frac", text)).replace("−", "-")
+    return re.sub(r"\s*([-+*/^=,()<>{}\[\]])\s*", r"\1", shown)
+
+
+def _number(text: str) -> tuple[object, bool, str] | None:
+    """Return value, percent sign and unit of a text that is a number; None for any other text."""
+    if not re.match(r"^\W*\d", normalised(text)):
+        return None
+    try:
+        number = read_quantity(text)
+    except Unclear:
+        return None
+    return None if number is None else (number.value, number.percent, plain(number.unit))
 
 
 def _from_words(text: str, options: Mapping[str, str]) -> str | None:
@@ -217,11 +257,17 @@ def _from_words(text: str, options: Mapping[str, str]) -> str | None:
 
 
 def mentioned(text: str, options: Mapping[str, str]) -> list[str]:
-    """Return the letters of the options whose texts stand in a text as whole words, the longer text first."""
+    """Return the letters of the options whose texts stand in a text as whole words, the longer text first.
+
+    Args:
+        text: A reply.
+        options: Text of each option, by its letter.
+    """
     left, letters = f" {plain(text)} ", list[str]()
     for letter, option in sorted(options.items(), key=lambda pair: -len(plain(pair[1]))):
         words = plain(option)
-        pattern = rf"(?<![\w.,]){re.escape(words)}(?![\w]|[.,]\d)"
+        before, after = (r"\w.,", "") if re.search("[a-z]", words) else (r"\w.,/^{(\-−±<>≤≥\\", "|[/^})]")
+        pattern = rf"(?<![{before}]){re.escape(words)}(?![\w]|[.,]\d{after})"
         if words and re.search(pattern, left):
             letters.append(letter)
             left = re.sub(pattern, " ", left)
@@ -239,7 +285,7 @@ def _without_statement(text: str, options: Mapping[str, str]) -> tuple[str | Non
             letter = read_letter(lines[0], options)
             if letter is not None:
                 return letter, ""
-        if len(lines) == 1 and (BRACKETED.match(lines[0]) or DELIMITED.match(lines[0])):
+        if len(lines) == 1 and _starts_with_letter(lines[0]):
             return read_letter(lines[0], options), ""
         for line in (last, lines[0]):
             if _is_letter(line) and not REVISION.search(text):
@@ -247,6 +293,21 @@ def _without_statement(text: str, options: Mapping[str, str]) -> tuple[str | Non
         return _concluded(_bare(text), options), ""
     except Unclear as unclear:
         return None, str(unclear)
+
+
+def _starts_with_letter(line: str) -> bool:
+    """Return whether a line starts with a letter in brackets or before a mark, alone or after "It is"."""
+    lead = LEADING.match(line)
+    rest = line[lead.end() :] if lead else line
+    return any(pattern.match(part) for pattern in (BRACKETED, DELIMITED) for part in (line, rest))
+
+
+def _without_options(text: str, options: Mapping[str, str]) -> str:
+    """Return a text in plain form without the words of the options it names, which may hold a denial of their own."""
+    left = plain(text)
+    for letter in mentioned(text, options):
+        left = left.replace(plain(options[letter]), " ")
+    return left
 
 
 def _concluded(text: str, options: Mapping[str, str]) -> str | None:
@@ -261,11 +322,15 @@ def _concluded(text: str, options: Mapping[str, str]) -> str | None:
             raise Unclear(SEVERAL)
         letter = letters.pop()
         return letter if not options or letter in options else None
-    if NEGATION.search(text) or HEDGE.search(text):
-        return None
     named = mentioned(text, options)
+    around = _without_options(text, options)
+    if NEGATION.search(around) or HEDGE.search(around):
+        return None
     if len(named) > 1:
         raise Unclear(SEVERAL)
+    value = STATED_VALUE.search(last)
+    if value and not named:
+        return _equal_option(value[1].strip(" ."), options)
     tokens = {match[1] or match[2] for match in TOKEN.finditer(text)}
     return named[0] if named and tokens <= {named[0]} else None
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from capscope.battery.graders.answer_statements import REVISION, read_statements
 from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Graded, Grader, Unclear
-from capscope.battery.graders.quantities import Quantity, is_leading, is_rounded, normalised, read_quantity
+from capscope.battery.graders.quantities import BOUND, Quantity, is_leading, is_rounded, normalised, read_quantity
 
 RELATIVE = Fraction(1, 10**6)
 """Numbers that are not whole and closer than this, relative to the right one, are the same."""
@@ -19,6 +19,14 @@ MEASURE = re.compile(
     r"|micro|nano|mega|giga)|inch|in\b|foot|feet|ft|yard|yd|mile|mi\b|gram|ton|lb|pound|oz|ounce|lit(?:re|er)|gallon|quart|pint|cup"
     r"|byte|bit|KB|MB|GB|TB|cent|dollar|usd|eur|pence|penn|degree|°|rad|joule|watt|volt|amp|newton|pascal|hertz|bar|atm|dozen|M\b)"
 )
+BOLD = re.compile(r"(\*\*|__)(?=\S)([^*\n]+?)\1")
+LET_ME = re.compile(r"\blet(?: me|'s|’s| us)\b", re.IGNORECASE)
+NOT_RESULT = re.compile(
+    r"\b(?:would|could|should|might|may|need|needs|if|suppose|assum\w+|step|note|see|chapter|question|example|not|too"
+    r"|unknown|wrong|incorrect|let me|let's)\b|\?\W*$",
+    re.IGNORECASE,
+)
+"""Words of a sentence whose number is no result."""
 SHORT_LINE = 4
 """Most words of a last line that is read as a statement by itself."""
 PARTS = re.compile(r"^\s*\(?[a-e]\)", re.MULTILINE)
@@ -47,7 +55,12 @@ def grade_number(text: str, key: AnswerKey) -> Graded:
 
 
 def compare(answer: Quantity, right: Quantity) -> float | None:
-    """Return 1 for equal numbers, 0 for different ones, None where form, rounding or unit leave it open."""
+    """Return 1 for equal numbers, 0 for different ones, None where form, rounding or unit leave it open.
+
+    Args:
+        answer: Number in the reply.
+        right: The right answer.
+    """
     if _equal(answer, right):
         return 1.0
     if right.value in answer.others or answer.value in right.others or is_rounded(answer, right):
@@ -97,17 +110,41 @@ def _without_statement(text: str) -> tuple[Quantity | None, str]:
     if len(PARTS.findall(text)) > 1:
         return None, SEVERAL
     try:
-        answer = read_quantity(last)
-        first = read_quantity(lines[0])
+        answer = _emphasised(last) or read_quantity(last)
     except Unclear as unclear:
         return None, str(unclear)
+    if LET_ME.search(last):
+        return None, NO_ANSWER
     if TWO_COUNTS.search(last) and "=" not in last and not CONCLUSION.match(last):
         return None, SEVERAL
     short = is_leading(last) and (len(lines) == 1 or len(last.split()) <= SHORT_LINE)
+    short = short or _emphasised(last) is not None
     if answer is not None and (short or "=" in last or CONCLUSION.match(last)):
         return answer, ""
-    alone = first is not None and not first.unit and not re.search(r"[A-Za-z]", normalised(lines[0]))
-    return (first, "") if alone and not REVISION.search(text) else (None, NO_ANSWER)
+    first = _alone(lines[0])
+    return (first, "") if first is not None and not REVISION.search(text) else (None, NO_ANSWER)
+
+
+def _alone(line: str) -> Quantity | None:
+    """Return the number that is all of a line."""
+    try:
+        number = None if re.search(r"[A-Za-z]", normalised(line)) else read_quantity(line)
+    except Unclear:
+        return None
+    return number if number is not None and not number.unit else None
+
+
+def _emphasised(line: str) -> Quantity | None:
+    """Return the only number in bold of a sentence that neither denies nor bounds it."""
+    bold = list(BOLD.finditer(line))
+    if len(bold) != 1 or BOUND.search(line[: bold[0].start()]) or not is_leading(bold[0][2]):
+        return None
+    if NOT_RESULT.search(line) or re.search(r"\d", line[bold[0].end() :]):
+        return None
+    try:
+        return read_quantity(bold[0][2] + line[bold[0].end() :])
+    except Unclear:
+        return None
 
 
 NUMBER = Grader(

@@ -1,7 +1,7 @@
 """Numbers as people and models write them: thousands, decimal commas, fractions, powers, percent, LaTeX, units."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, Unclear
@@ -62,7 +62,9 @@ LEAD_WORDS = (
     " thus so total sum result value number answer of there we get have has a an probably costs? simply now in be will"
     " would to which he she they you i x y z n final ca circa etwa environ rund"
 )
-LEAD = re.compile(rf"^(?:(?:{LEAD_WORDS.replace(' ', '|')})\b[\s:,.]*|[≈~:=*_(\[]\s*)+", re.IGNORECASE)
+SUBJECT = r"(?:the|her|his|their|its|our)\s+(?:[a-z'’-]+\s+){1,5}?(?:is|are|was|were|equals)"
+"""The subject and verb of a sentence that states a number."""
+LEAD = re.compile(rf"^(?:(?:{SUBJECT}|{LEAD_WORDS.replace(' ', '|')})\b[\s:,.]*|[≈~:=*_(\[]\s*)+", re.IGNORECASE)
 """Words before a number that add nothing to it."""
 BOUND_WORDS = (
     "none|between|from|less than|more than|at least|at most|under|over|above|below|up to|either|not|isn't|no|never"
@@ -94,7 +96,7 @@ ALTERNATIVE = re.compile(
 """A second number in brackets, or after a comma that starts no explanation."""
 PARTS = re.compile(r"[)\]]\s*[,;]?\s*(?:and\s+)?(?:\([a-e]\)\s*)?\d|\b[a-e]\)[^\n]*\b[a-e]\)")
 """A further part of an answer that has several."""
-DENIED = re.compile(r"\b(?:is|are|was)\s*(?:n't|n’t|\s*not)\b|\bcannot\b|\bis (?:wrong|incorrect)\b", re.IGNORECASE)
+DENIED = re.compile(r"\b(?:is|are|was)\s*(?:n't|n’t|\s*not)\b|\bcannot\b|\bis (?:wrong|incorrect|too)\b", re.IGNORECASE)
 UNIT_EXPONENT = re.compile(r"(?<=[A-Za-zµΩ°)])\s*(?:\^\s*\{?-?\d+\}?|\d)(?!\d)")
 
 
@@ -207,7 +209,12 @@ def _of_equation(read: list[Quantity], unclear: Unclear | None) -> Quantity | No
 
 
 def same_number(one: Quantity, other: Quantity) -> bool:
-    """Return whether two numbers are equal, in percent or not, or one is the other rounded."""
+    """Return whether two numbers are equal, in percent or not, or one is the other rounded.
+
+    Args:
+        one: A number with its decimals and whether it is a percentage.
+        other: Another one.
+    """
     if one.value == other.value or (
         one.percent != other.percent and {one.value / 100, other.value / 100} & {one.value, other.value}
     ):
@@ -243,7 +250,11 @@ def _stated(text: str) -> Quantity | None:
     if before.strip(" ([{:") and re.search(r"\d", UNIT_EXPONENT.sub("", after)):
         raise Unclear(SEVERAL)
     _refuse_more(after)
-    return _quantity(match, _unit(after))
+    quantity = _quantity(match, _unit(after))
+    if f"{lead[0] if lead else ''}{before}".rstrip().endswith("(") and after.startswith(")"):
+        # accountants write losses in brackets
+        return replace(quantity, others=quantity.others | {-quantity.value})
+    return quantity
 
 
 def is_leading(text: str) -> bool:

@@ -8,10 +8,11 @@ from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Grade
 from capscope.battery.graders.letters import plain
 from capscope.battery.graders.quantities import normalised, read_quantity
 
-NEAR = "the reply's words are partly those of the right answer; only a judge can tell"
+NEAR = "the reply's words are partly those of the right answer; only a judge can decide"
 REFUSALS = (
     "sorry|cannot|can't|can’t|unable|won't|will not|refuse|decline|as an ai|don't know|do not know|not sure|unknown"
-    "|unclear|undetermined|not enough information|no answer|n/?a|idk|impossible to (?:say|tell)|would rather not"
+    "|unclear|undetermined|not enough information|no (?:answer|idea|clue)|n/?a|idk|impossible to (?:say|tell)"
+    "|would rather not"
 )
 REFUSAL = re.compile(any_of(REFUSALS), re.IGNORECASE)
 LEAD = re.compile(
@@ -51,7 +52,7 @@ TEX_SIGNS = {
 } | {"neq": "≠"}
 TEX_SIGN = re.compile(rf"\\({'|'.join(TEX_SIGNS)})(?![a-z])")
 FORMULA = re.compile(r"(?:[A-Z][a-z]?\d{0,3}){1,8}")
-"""A chemical formula, in which capitals tell elements apart."""
+"""A chemical formula, in which capitals mark elements."""
 NUMBER_NAMES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
     " seventeen eighteen nineteen twenty"
@@ -60,8 +61,19 @@ NUMBER_WORDS = {word: str(number) for number, word in enumerate(NUMBER_NAMES.spl
 MARKED = re.compile(r"(\*{1,3}|_{1,3}|`+|\${1,2})(?=\S)([^\n]+?)(?<=\S)\1(?!\w)")
 """A text between marks of Markdown or LaTeX."""
 SUBSCRIPT = re.compile(r"_(?=\{?\d)")
+SIGNS_BEFORE = re.compile(r"[!?:;,.~¬@&|%^]+(?=\w)")
 SHORT_NAME = 3
 """Most characters of a name or expression of which a sign beside it is part."""
+TRUTH_FIRST = re.compile(
+    r"^\W*(?:yes|no|true|false)\b\s*[*_`\"]*\s*(?:[,;:.!(\n—–-](?!\s*i\b)|$"
+    r"|(?:it|they|he|she|this|that|there|we|because|since|as)\b)",
+    re.IGNORECASE,
+)
+"""A text that starts with its verdict; "No answer" and "No, I can't" do not."""
+OPPOSITE = re.compile(
+    r"(?:\b(?:but|and|or|also|although|then|wait|actually|partly)|[/,.?!])\W*(?:\w+\W+){0,2}(?:yes|no|true|false)\b"
+)
+"""A second verdict, joined to the first."""
 CLOSE = 0.8
 TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -83,21 +95,36 @@ def grade_text(text: str, key: AnswerKey) -> Graded:
 
 
 def compare(answer: str, target: str) -> float | None:
-    """Return 1 for the same text, 0 for another one, None where only part of the words agree."""
+    """Return 1 for the same text, 0 for another one, None where only part of the words agree.
+
+    Args:
+        answer: Answer in the reply.
+        target: The right answer.
+    """
     right = _key(target)
+    if right in TRUTH:
+        return _same_truth(answer, TRUTH[right])
     variants = _variants(answer)
     if right in variants or _key(_without_name(target)) in variants:
         return None if _differs_by_signs(answer, target) else 1.0
-    if right in TRUTH:
-        words = re.findall(r"\w+", _key(answer))
-        given = {TRUTH[word] for word in words if word in TRUTH}
-        return float(given == {TRUTH[right]}) if words[0] in TRUTH and len(given) == 1 else None
     if _is_measured(target):
         return _same_quantity(answer, target)
     shown = _key(answer)
     if _is_same_number(answer, target) or NUMBER_WORDS.get(shown, shown) == NUMBER_WORDS.get(right, right):
         return 1.0
     return None if _may_be_same(answer, target) or _overlap(shown, right) else 0.0
+
+
+def _same_truth(answer: str, right: bool) -> float | None:
+    """Return whether a text affirms or denies as the right answer does; None where it does both or neither."""
+    lead = LEAD.match(answer)
+    text = answer[lead.end() :] if lead else answer
+    words = re.findall(r"\w+", _key(text))
+    if not words or words[0] not in TRUTH or not TRUTH_FIRST.match(text):
+        return None
+    given = {TRUTH[word] for word in words if word in TRUTH}
+    opposite = OPPOSITE.search(_key(answer))
+    return None if len(given) > 1 and opposite else float(TRUTH[words[0]] == right)
 
 
 def _may_be_same(answer: str, target: str) -> bool:
@@ -116,6 +143,8 @@ def _differs_by_signs(answer: str, target: str) -> bool:
     if both_formulas and shown != wanted and wanted.casefold() not in TRUTH:
         return True
     meant = SUBSCRIPT.sub("", wanted)
+    if _leading_signs(wanted) != _leading_signs(shown) and wanted.casefold() not in TRUTH:
+        return True
     if any(meant.count(sign) > answer.count(sign) for sign in "*#_$") or (target[:1] == "." and "." not in answer[:-1]):
         return True
     if len(wanted) > SHORT_NAME or wanted.casefold() in TRUTH:
@@ -123,6 +152,12 @@ def _differs_by_signs(answer: str, target: str) -> bool:
     if wanted[-1:] in "!?'" and wanted[-1:] not in shown:
         return True
     return re.search(rf"(?<!\w){re.escape(wanted)}[#!*'+]", shown) is not None
+
+
+def _leading_signs(text: str) -> str:
+    """Return the signs before the first word that change its meaning: `!` of `!x`; quotes and brackets are none."""
+    signs = SIGNS_BEFORE.match(text)
+    return signs[0] if signs else ""
 
 
 def _is_same_number(answer: str, target: str) -> bool:
@@ -165,11 +200,18 @@ def _stated(stated: str, target: str) -> str | None:
     text = stated.strip(" \t\n*_`\"“”'")
     if not _key(text):
         return None
+    if _is_verdict(text, target):
+        return text
     if _key(text) != _key(target) and REFUSAL.search(text):
         raise Unclear(NO_ANSWER)
     if _key(target) not in _variants(text) and _several(text, target):
         raise Unclear(SEVERAL)
     return text
+
+
+def _is_verdict(text: str, target: str) -> bool:
+    """Return whether a text starts with the verdict that the right answer, yes or no, asks for."""
+    return _key(target) in TRUTH and TRUTH_FIRST.match(text) is not None
 
 
 def _several(text: str, target: str) -> bool:
@@ -181,6 +223,8 @@ def _without_statement(text: str, target: str) -> tuple[str | None, str]:
     lines = [line for line in text.splitlines() if _key(line)]
     if not lines:
         return None, NO_ANSWER
+    if _is_verdict(text, target):
+        return (None, NO_ANSWER) if REVISION.search(text, 1) else (text, "")
     if REFUSAL.search(text) and _key(text) != _key(target):
         return None, NO_ANSWER
     last = lines[-1].strip()
@@ -219,13 +263,14 @@ def _variants(answer: str) -> set[str]:
 
 
 def _without_name(text: str) -> str:
-    """Return a text without the name of a variable: `x = 5` is 5."""
-    return re.sub(r"^\s*\$?[A-Za-z]\s*=\s*", "", text)
+    """Return a text without the name of a variable or function: `x = 5` is 5."""
+    return re.sub(r"^\s*\$?[A-Za-z]'?(?:\s*\([A-Za-z]\))?\s*=\s*", "", text)
 
 
 def _key(text: str) -> str:
     """Return a text for comparison: plain form, without accents, hyphens and spaces around marks."""
-    shown = re.sub(r"\\(?:left|right|,|;|!)(?![a-z])|\\ ", "", text)
+    shown = re.sub(r"\b([ap])\.\s?m\b\.?", r"\1m", re.sub(r"\\[dt]frac(?![a-z])", r"\\frac", text), flags=re.IGNORECASE)
+    shown = re.sub(r"\\(?:left|right|,|;|!)(?![a-z])|\\ ", "", shown)
     shown = re.sub(r"\\([{}])", r"\1", re.sub(r"\^\{(\w+)\}", r"^\1", shown))
     shown = TEX_SIGN.sub(lambda match: TEX_SIGNS[match[1]], shown)
     shown = unicodedata.normalize("NFKD", plain(shown))

@@ -50,7 +50,7 @@ class _Residuals:
     """Variance of each item's location for each model."""
 
     @property
-    def fitted_away(self) -> Float[np.ndarray, "model prompt item"]:
+    def absorbed_share(self) -> Float[np.ndarray, "model prompt item"]:
         """Share of each cell in its item's fitted location, which absorbs that part of the residuals."""
         return self.spread * self.doubt[:, None, :]
 
@@ -121,7 +121,7 @@ def _own_variance(residuals: _Residuals) -> tuple[RowFloats, RowFloats]:
 
 def _pairs(residuals: _Residuals) -> tuple[Float[np.ndarray, "prompt item"], RowFloats]:
     """Return the expected products of residuals at unit variance, and the part that fitting the items removes."""
-    single, together, share = _same_trial(residuals), residuals.spread.sum(0), residuals.fitted_away
+    single, together, share = _same_trial(residuals), residuals.spread.sum(0), residuals.absorbed_share
     pairs = 0.5 * (together**2 - single.sum(0))
     # each residual loses its share of the other's prompt; the part lost in both is added back
     lost = (share * (residuals.spread * together - single)).sum((0, 1))

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from capscope.data.columns import TRUTH_WORDS
 from capscope.data.formats.score_tables import ScoreTable
 from capscope.data.formats.scored_log import ScoredLog
 from capscope.errors import InputError, first_few
 
-LOOKED_AT = 1000
+SCORES_CHECKED = 1000
 """Number of values that are checked to decide whether they are scores."""
 
 
@@ -93,9 +94,21 @@ def chosen_tables(
 
 def _scoring(log: ScoredLog) -> list[str]:
     """Return the names under which the log has scores from 0 to 1; where there are none, all names."""
-    scoring = [name for name, scores in log.by_name.items() if _all_scores(islice(scores.value, LOOKED_AT))]
+    scoring = [name for name, scores in log.by_name.items() if _all_scores(islice(scores.value, SCORES_CHECKED))]
     return scoring or list(log.by_name)
 
 
 def _all_scores(values: Iterable[object]) -> bool:
-    return all(value is None or (isinstance(value, int | float) and not (value < 0 or value > 1)) for value in values)
+    return all(value is None or _is_score(value) for value in values)
+
+
+def _is_score(value: object) -> bool:
+    """Return whether a value counts as a score from 0 to 1: a number, also as text, true or false."""
+    if isinstance(value, str):
+        if value.strip().lower() in TRUTH_WORDS:
+            return True
+        try:
+            value = float(value)
+        except ValueError:
+            return False
+    return isinstance(value, int | float) and not (value < 0 or value > 1)

@@ -226,7 +226,7 @@ def head_of(path: Path) -> Head:
     """Read the beginning of a file; what cannot be read has no names."""
     try:
         return Head(path, frozenset(_names(path)))
-    except (OSError, ValueError, pa.ArrowException):
+    except (OSError, ValueError, RecursionError, pa.ArrowException):
         return Head(path, frozenset())
 
 

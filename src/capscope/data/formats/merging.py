@@ -105,7 +105,7 @@ def merge_studies(
     Args:
         studies: The studies; where one rule needs an order, a later one is the later run.
         repeats: What to do where several answer for the same model and item: "error", "latest" (the last study),
-            "mean" (their trials are pooled) or "all" (kept, told apart by the facet `run`).
+            "mean" (their trials are pooled) or "all" (kept, with the facet `run`).
         rename: New names of models by their old ones.
         parts: Facets of models by their old names, as `read_parts` gives them: names such as ``gpt-5+codex`` become a
             model and its scaffold.
@@ -205,8 +205,8 @@ def _joined_items(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | 
 def _plain(items: pd.DataFrame) -> pd.DataFrame:
     """Return items by id, without categories; default names of benchmark and task, which mean "unknown", are None."""
     frame = items.astype({"item_id": str}).set_index("item_id").astype(object)
-    unsaid = (frame["benchmark"] == DEFAULT_BENCHMARK) & (frame["task"] == DEFAULT_BENCHMARK)
-    frame.loc[unsaid, ["benchmark", "task"]] = None
+    unset = (frame["benchmark"] == DEFAULT_BENCHMARK) & (frame["task"] == DEFAULT_BENCHMARK)
+    frame.loc[unset, ["benchmark", "task"]] = None
     return frame
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.data.columns import as_number
+from capscope.data.columns import as_number, blank_cells
 from capscope.data.formats.format import Paths, as_paths
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
 from capscope.data.json_text import parse_json
@@ -125,7 +125,7 @@ class ScoredLog:
     def _checked(self, scores: Scores, name: str, sentinels: Sequence[str]) -> pd.DataFrame:
         """Return item, score and record of what was scored."""
         raw = pd.Series(scores.value, dtype=object)
-        scored = ~(raw.isna().to_numpy(dtype=bool) | is_sentinel(raw, sentinels))
+        scored = ~(blank_cells(raw).to_numpy(dtype=bool) | is_sentinel(raw, sentinels))
         kept = np.flatnonzero(scored)
         record = np.array(scores.record, dtype=np.int64)[kept]
 

@@ -78,21 +78,21 @@ def corrected_mean(
     n, n_answers = len(error), len(answers.label)
     freedom = float(max(n - 1 - lost, 1))
     lost_spread = (n - 1) / freedom
-    faultless = _faultless(answers.label[answers.labelled], error)
-    kept = np.zeros(0) if faultless else error
+    no_errors = _has_no_errors(answers.label[answers.labelled], error)
+    kept = np.zeros(0) if no_errors else error
     if answers.chance is not None:
         share = 1 / answers.weight
         offset = float(np.average(error, weights=answers.weight))
-        se = drawn_se(np.zeros(n) if faultless else error - offset, share, n_answers) * float(np.sqrt(lost_spread))
+        se = drawn_se(np.zeros(n) if no_errors else error - offset, share, n_answers) * float(np.sqrt(lost_spread))
         return MeanEstimate(float(predicted.mean()) + offset, se, freedom)
     rest = ~answers.labelled
     unseen = float((predicted[rest] + error.mean()).sum())
     value = (float(np.nansum(answers.label)) + unseen) / n_answers
-    spread = variance_of(np.zeros(n) if faultless else error, np.ones(n)) * lost_spread
+    spread = variance_of(np.zeros(n) if no_errors else error, np.ones(n)) * lost_spread
     return MeanEstimate(value, float(np.sqrt((1 - n / n_answers) * spread / n)), freedom, kept)
 
 
-def _faultless(label: Float[np.ndarray, " label"], error: Float[np.ndarray, " label"]) -> bool:
+def _has_no_errors(label: Float[np.ndarray, " label"], error: Float[np.ndarray, " label"]) -> bool:
     """Whether every prediction is right; the variance of the errors then underestimates that of unlabelled answers."""
     if not np.isin(label, (0.0, 1.0)).all():
         return float(np.ptp(error)) < SMALLEST_ERROR

@@ -17,7 +17,7 @@ from capscope.axes import ModelItem, RowFloats
 from capscope.data import Responses, Study
 from capscope.decide.difference import PairedDifferences, features_of
 from capscope.decide.gate_evaluation import Design, chosen_pairs, pair_answers
-from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, like_by_like
+from capscope.decide.version_answers import VersionAnswers, draw, flip_chances, ordered_by_similarity
 from capscope.errors import InputError, refuse_absent_model
 from capscope.tasks import run_tasks
 
@@ -282,7 +282,7 @@ def _draws(
 ) -> Iterator[tuple[int, np.ndarray, ItemChances | None]]:
     """Size, drawn items, and their chances where these differ."""
     order = rng.permutation(len(answers.items))
-    ordered = like_by_like(answers.past_score, answers.baseline_score)
+    ordered = ordered_by_similarity(answers.past_score, answers.baseline_score)
     for size in sizes:
         if design == "even":
             yield size, order[:size], None

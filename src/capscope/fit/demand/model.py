@@ -121,13 +121,13 @@ class _Sweeps:
         curvature, pull, expected = self._working()
         n_models, width = self.ability.shape
         precision = (curvature @ self.products).reshape(n_models, width, width)
-        honest = (expected @ self.products).reshape(n_models, width, width)
+        expected_information = (expected @ self.products).reshape(n_models, width, width)
         target = (pull - curvature * self._item_effect()) @ self.design
         center = np.r_[self.ability[:, 0].mean(), np.zeros(width - 1)]
         prior = 1 / self.ability_sd**2
         step = np.linalg.inv(precision + np.diag(prior))
         self.ability = np.einsum("mkl,ml->mk", step, target + center * prior)
-        self.ability_cov = np.linalg.inv(honest + np.diag(prior))
+        self.ability_cov = np.linalg.inv(expected_information + np.diag(prior))
         center[0] = self.ability[:, 0].mean()
         second = ((self.ability - center) ** 2 + np.diagonal(self.ability_cov, axis1=1, axis2=2)).sum(0)
         count = np.r_[1.0, np.full(width - 1, SLOPE_COUNT)]
@@ -140,20 +140,23 @@ class _Sweeps:
         information = curvature.sum(0) + 1e-8
         working = (pull - curvature * (self.ability @ self.design.T)).sum(0) / information
         # the bound has a larger curvature than the likelihood and would understate variances
-        honest = expected.sum(0) + 1e-8
+        expected_information = expected.sum(0) + 1e-8
         own = share = unsure = np.zeros_like(information)
         for _ in range(3):
             spread = self.residual_sd**2
-            self._solve_weights(working, 1 / (1 / information + spread), 1 / (1 / honest + spread))
+            self._solve_weights(working, 1 / (1 / information + spread), 1 / (1 / expected_information + spread))
             self._update_scales()
             fitted = self.columns @ self.weight
             unsure = ((self.columns @ self.weight_cov) * self.columns).sum(1)
             self.residual = information / (information + 1 / spread) * (working - fitted)
-            own, share = 1 / (honest + 1 / spread), honest / (honest + 1 / spread)
+            own, share = (
+                1 / (expected_information + 1 / spread),
+                expected_information / (expected_information + 1 / spread),
+            )
             self.residual_sd = float(np.sqrt(np.mean(self.residual**2 + own + share**2 * unsure) + 1e-6))
         self.residual_variance = own + (1 - share) ** 2 * unsure
 
-    def _solve_weights(self, working: np.ndarray, precision: np.ndarray, honest: np.ndarray) -> None:
+    def _solve_weights(self, working: np.ndarray, precision: np.ndarray, expected_information: np.ndarray) -> None:
         prior = self.group_precision[self.group] * self._tails()
         gram = (self.columns * precision[:, None]).T @ self.columns
         pulled = self.columns.T @ (precision * working)
@@ -163,7 +166,9 @@ class _Sweeps:
             if not (self.monotone and len(helps)):
                 break
             prior[helps] = NEVER
-        self.weight_cov = np.linalg.inv((self.columns * honest[:, None]).T @ self.columns + np.diag(prior))
+        self.weight_cov = np.linalg.inv(
+            (self.columns * expected_information[:, None]).T @ self.columns + np.diag(prior)
+        )
 
     def _tails(self) -> np.ndarray:
         """Weights of the Student-t as a mixture of Gaussians: an outlying task or benchmark is shrunk less."""
@@ -304,7 +309,7 @@ def fit_demand_answers(
     outcome = fit_demand_items(responses, items, dims, DemandSettings(seed=settings.seed))
     if not rated.missing:
         return outcome
-    remark = f"{len(rated.missing)} answered items have no demand level; typical levels stand in with their spread"
+    remark = f"{len(rated.missing)} answered items have no demand level; typical levels are used with their spread"
     return replace(outcome, status=outcome.status.with_advice(remark))
 
 
@@ -314,7 +319,7 @@ def knowing(score: np.ndarray, log_odds: np.ndarray, floor: np.ndarray) -> np.nd
     Args:
         score: Scores, 0 to 1.
         log_odds: Log-odds of knowing the answer, without guessing.
-        floor: Chance of a lucky guess.
+        floor: Chance of a right guess.
     """
     chance = expit(log_odds)
     return score * chance / (floor + (1 - floor) * chance)

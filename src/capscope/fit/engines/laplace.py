@@ -15,7 +15,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from capscope.fit.engines.precision import Arrow, Blocks, Factor, dense_factor
+from capscope.fit.engines.precision import Arrow, Blocks, Factor, dense_factor, gradient_of
 
 Latent = dict[str, Tensor]
 Factorise = Callable[[Tensor, Latent], Factor]
@@ -256,18 +256,26 @@ def _factoriser(density: _LogDensity) -> Factorise:
     """How the precision at a point is factorised: as a whole by automatic derivatives, or group by group."""
     program, layout = density.program, density.layout
     if layout.size <= MOST_DENSE:
-        return lambda flat, outer: dense_factor(torch.func.grad(lambda point: -density(point, outer)), flat)
+        return lambda flat, outer: dense_factor(gradient_of(lambda point: -density(point, outer)), flat)
     arrow = layout.arrow(program)
     return lambda flat, outer: arrow.factor(program.precision(layout.unflatten(flat), outer))
+
+
+class _LBFGS(torch.optim.LBFGS):
+    """L-BFGS over one parameter; the inherited method would load torch's compiler, which takes a second."""
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Keep the parameter with the settings."""
+        self.param_groups.append({**self.defaults, **param_group})
 
 
 def _climb(density: _LogDensity, flat: Tensor, outer: Latent, steps: int = 300) -> Tensor:
     """Approach the mode by L-BFGS, so that Newton's method converges from there."""
     flat = flat.clone().requires_grad_(True)
-    optimizer = torch.optim.LBFGS([flat], max_iter=steps, history_size=30, line_search_fn="strong_wolfe")
+    optimizer = _LBFGS([flat], max_iter=steps, history_size=30, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
-        optimizer.zero_grad()
+        flat.grad = None
         value = -density(flat, outer)
         value.backward()
         return value
@@ -284,7 +292,7 @@ def _newton(
     def negative(point: Tensor) -> Tensor:
         return -density(point, outer)
 
-    gradient = torch.func.grad(negative)
+    gradient = gradient_of(negative)
     factor = factorise(flat, outer)
     for _ in range(steps):
         step = factor.solve(gradient(flat))

@@ -7,7 +7,7 @@ factor takes time and memory linear in the number of groups (Schur complement).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -73,9 +73,9 @@ class DenseFactor:
 
     def spreads(self, effects: Callable[[Tensor], dict[str, Tensor]], flat: Tensor) -> dict[str, Tensor]:
         """Return the variance of every entry of every effect; see `Factor.spreads`."""
-        jacobian = cast(dict[str, Tensor], torch.func.jacrev(effects, chunk_size=CHUNK)(flat))
         spreads: dict[str, Tensor] = {}
-        for name, rows in jacobian.items():
+        for name in effects(flat):
+            rows = jacobian(lambda point, name=name: effects(point)[name], flat)
             whitened = torch.linalg.solve_triangular(self.lower, rows.reshape(-1, len(flat)).T, upper=False)
             spreads[name] = whitened.square().sum(0).reshape(rows.shape[:-1])
         return spreads
@@ -94,7 +94,7 @@ def dense_factor(gradient: VectorFunction, flat: Tensor) -> DenseFactor:
     Raises:
         FitError: The Hessian is not positive definite: the function has no peak here.
     """
-    precision = cast(Tensor, torch.func.jacrev(gradient, chunk_size=CHUNK)(flat))
+    precision = jacobian(gradient, flat)
     precision = (precision + precision.T) / 2
     eye = torch.eye(len(precision), dtype=precision.dtype)
     for jitter in JITTER:
@@ -202,6 +202,43 @@ class ArrowFactor:
 
 def _directional(function: VectorFunction, flat: Tensor, seeds: Tensor) -> Tensor:
     """Derivative of a function along each seed (seed x shape of the function), by going backwards twice."""
-    backwards = torch.func.vjp(function, flat)[1]
-    forwards = torch.func.vjp(lambda weight: backwards(weight)[0], torch.zeros_like(function(flat)))[1]
-    return cast(Tensor, torch.func.vmap(lambda seed: forwards(seed)[0], chunk_size=CHUNK)(seeds))
+    point = flat.detach().requires_grad_(True)
+    value = function(point)
+    weight = torch.zeros_like(value).requires_grad_(True)
+    (backwards,) = torch.autograd.grad(value, point, weight, create_graph=True)
+    return _batched_gradients(backwards, weight, seeds)
+
+
+# torch.func.grad and jacrev compute the same to the last bit, but their first use loads torch's compiler, for a second
+
+
+def gradient_of(function: VectorFunction) -> VectorFunction:
+    """Return the gradient of a scalar function; it can be differentiated again."""
+
+    def gradient(flat: Tensor) -> Tensor:
+        point = flat if flat.requires_grad else flat.detach().requires_grad_(True)
+        return torch.autograd.grad(function(point), point, create_graph=flat.requires_grad)[0]
+
+    return gradient
+
+
+def jacobian(function: VectorFunction, flat: Tensor) -> Tensor:
+    """Derivative of a function at a point (shape of the function x latent), in reverse mode.
+
+    Args:
+        function: Function of the flat parameters.
+        flat: The point, shape (parameter,).
+    """
+    point = flat.detach().requires_grad_(True)
+    value = function(point)
+    seeds = torch.eye(value.numel(), dtype=value.dtype).reshape(-1, *value.shape)
+    return _batched_gradients(value, point, seeds).reshape(*value.shape, len(flat))
+
+
+def _batched_gradients(value: Tensor, point: Tensor, seeds: Tensor) -> Tensor:
+    """Gradient of the value times each seed (seed x shape of the point), some seeds at a time."""
+
+    def of_seed(seed: Tensor) -> Tensor:
+        return torch.autograd.grad(value, point, seed, retain_graph=True)[0]
+
+    return torch.func.vmap(of_seed, chunk_size=CHUNK)(seeds)

@@ -20,7 +20,7 @@ CLUSTERED, MOST_FULL = 0.6, 0.9
 """Least correlation of ability and mean difficulty over models that leads to advice; fuller matrices are skipped."""
 
 BIMODAL = 0.7
-"""Sarle's coefficient of bimodality above which models stand in two groups; a uniform distribution has 0.56."""
+"""Sarle's coefficient of bimodality above which the models form two groups; a uniform distribution has 0.56."""
 
 NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 """Slopes below minus the first count as negative; more than the second share of them is odd."""
@@ -49,7 +49,7 @@ def advise(status: Status, posterior: IRTPosterior, answers: Answers, summary: R
             "answers do not depend on an ability (slopes are near 0): the models do not differ by what they know"
         )
     else:
-        advice += _parted(posterior)
+        advice += _bimodal_dimensions(posterior)
     return replace(status, code=code, advice=tuple(advice))
 
 
@@ -87,9 +87,9 @@ def flat_rows(
                 listed = first_few((names[i] for i in rows), 3)
                 one = label.replace("are", "is").replace("have", "has")
                 lines.append(
-                    f"1 {what} {one} ({listed}): its estimate leans on the prior"
+                    f"1 {what} {one} ({listed}): its estimate depends on the prior"
                     if len(rows) == 1
-                    else f"{len(rows)} {what}s {label} ({listed}): their estimates lean on the prior"
+                    else f"{len(rows)} {what}s {label} ({listed}): their estimates depend on the prior"
                 )
     return lines
 
@@ -138,7 +138,7 @@ def _clustered(posterior: IRTPosterior, answers: Answers, summary: ResponseSumma
     ]
 
 
-def _parted(posterior: IRTPosterior) -> list[str]:
+def _bimodal_dimensions(posterior: IRTPosterior) -> list[str]:
     """Dimensions along which models fall into two groups rather than along a line (Sarle's coefficient)."""
     n_models = len(posterior.models)
     if n_models < LEAST_MODELS:
@@ -146,12 +146,12 @@ def _parted(posterior: IRTPosterior) -> list[str]:
     standard = posterior.ability_mean - posterior.ability_mean.mean(0)
     standard = standard / np.maximum(standard.std(0), 1e-9)
     skew, kurtosis = (standard**3).mean(0), (standard**4).mean(0)
-    parted = np.flatnonzero((skew**2 + 1) / np.maximum(kurtosis, 1e-9) > BIMODAL)
+    bimodal = np.flatnonzero((skew**2 + 1) / np.maximum(kurtosis, 1e-9) > BIMODAL)
     negative = (posterior.item_mean[:, :-1] < -NEGATIVE_SLOPE).mean(0)
     lines = [
-        f"dimension {dim + 1} parts the models into two groups: read it as a difference between groups "
+        f"dimension {dim + 1} separates the models into two groups: read it as a difference between groups "
         "(answer key, format, family), not as a skill"
-        for dim in parted
+        for dim in bimodal
     ]
     if posterior.dims == 1 and negative[0] > MANY_NEGATIVE:
         lines.append(

@@ -15,7 +15,7 @@ from capscope.fit.links import success_probability
 
 @dataclass(frozen=True)
 class IRTTruth:
-    """True parameters of a simulated world; log-odds are ``a_i . theta_m + d_i``."""
+    """True parameters of simulated answers; log-odds are ``a_i . theta_m + d_i``."""
 
     ability: ModelDim
     """Abilities."""
@@ -81,8 +81,8 @@ def simulate(  # noqa: PLR0913 - every setting has a default and is given by key
 ) -> Study:
     """Simulate a study: models with standard normal abilities answer items of the two-parameter logistic model.
 
-    Difficulties have mean 0; with demands they grow by .5 for each level above 2.5 of each demand, and a benchmark and
-    an item depart from that by standard deviations of .5.
+    Difficulties have mean 0; with demands they grow by .5 for each level above 2.5 of each demand, plus normal effects
+    of benchmarks and items with standard deviations of .5.
 
     Args:
         n_models: Number of models, named ``model-00`` and so on.
@@ -92,7 +92,7 @@ def simulate(  # noqa: PLR0913 - every setting has a default and is given by key
         benchmarks: Number of benchmarks, of about equally many items.
         share: Share of the answers that are observed, at random.
         chance: Chance of a right guess on every item.
-        seed: Seed of everything random.
+        seed: Seed of all draws.
 
     Returns:
         The study.
@@ -109,18 +109,20 @@ def simulate(  # noqa: PLR0913 - every setting has a default and is given by key
     if model not in ("rasch", "2pl"):
         raise InputError(f"simulate: no model '{model}'; use rasch or 2pl")
     rng = np.random.default_rng(seed)
-    home = np.arange(n_items) * benchmarks // n_items
+    benchmark_of = np.arange(n_items) * benchmarks // n_items
     level = rng.integers(0, 6, (n_items, len(demands)))
     difficulty = rng.normal(0, 1, n_items)
     if demands:
-        difficulty = 0.5 * (level - 2.5).sum(1) + rng.normal(0, 0.5, benchmarks)[home] + rng.normal(0, 0.5, n_items)
+        difficulty = (
+            0.5 * (level - 2.5).sum(1) + rng.normal(0, 0.5, benchmarks)[benchmark_of] + rng.normal(0, 0.5, n_items)
+        )
     slope = np.ones(n_items) if model == "rasch" else rng.lognormal(0, 0.3, n_items)
     truth = IRTTruth(rng.standard_normal((n_models, 1)), slope[:, None], -slope * difficulty, chance)
     answers = simulate_irt(truth, rng, share)
     names = np.array([f"model-{number:02d}" for number in range(n_models)])
     ids = np.array([f"item-{number:03d}" for number in range(n_items)])
     columns = {"model": names[answers.model_index], "item_id": ids[answers.item_index], "score": answers.score}
-    items = {"item_id": ids, "benchmark": [f"benchmark-{number}" for number in home]}
+    items = {"item_id": ids, "benchmark": [f"benchmark-{number}" for number in benchmark_of]}
     if chance:
         items["chance"] = np.full(n_items, chance)
     rated = {"item_id": np.repeat(ids, len(demands)), "rubric": np.tile(demands, n_items), "level": level.ravel() * 1.0}
@@ -145,7 +147,7 @@ def draw_truth(posterior: IRTPosterior, rng: np.random.Generator) -> IRTTruth:
 
 
 def replicated(posterior: IRTPosterior, responses: Responses, rng: np.random.Generator) -> Responses:
-    """The same cells with scores drawn anew from the model of a fit, at one draw of its abilities and items.
+    """Replicated data: new scores of the same cells, drawn from the model of a fit at one draw of its parameters.
 
     Args:
         posterior: A fit to these responses.

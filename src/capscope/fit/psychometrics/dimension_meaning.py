@@ -16,7 +16,7 @@ from capscope.fit.outcome import Status
 KEY_SHARE, FAMILY_SHARE = 0.1, 0.6
 """Shares of variance from which an answer key, or a family, leads to advice on a dimension."""
 
-SURE = 1e-3
+KEY_P_VALUE = 1e-3
 """Largest p-value of the F-test at which a share leads to advice."""
 
 KEY = re.compile(r"^\(?([A-Za-z]|[0-9])\)?[.)]?$")
@@ -46,12 +46,12 @@ class DimensionSources:
         lines = [
             f"dimension {dim + 1} goes with the answer key: it explains {self.key[dim]:.0%} of the variance of the "
             f"slopes beyond the task's {self.task[dim]:.0%}; read it as a bias towards options, not as a skill"
-            for dim in np.flatnonzero((self.key >= KEY_SHARE) & (self.key_p < SURE))
+            for dim in np.flatnonzero((self.key >= KEY_SHARE) & (self.key_p < KEY_P_VALUE))
         ]
         lines += [
             f"dimension {dim + 1} goes with the models' families: they explain {self.family[dim]:.0%} of its variance; "
             "read it as a difference between families, not as a skill"
-            for dim in np.flatnonzero((self.family >= FAMILY_SHARE) & (self.family_p < SURE))
+            for dim in np.flatnonzero((self.family >= FAMILY_SHARE) & (self.family_p < KEY_P_VALUE))
             if dim > 0 or len(self.family) == 1
         ]
         return replace(status, advice=status.advice + tuple(lines))

@@ -60,7 +60,12 @@ def members_for(features: ItemFeatures) -> dict[str, Assessor]:
 
 
 def pooled_members(members: Iterable[str], kind: str) -> tuple[str, ...]:
-    """Return the members that are pooled in a regime."""
+    """Return the members that are pooled in a regime.
+
+    Args:
+        members: Names of the stack's members.
+        kind: Regime: what is new at prediction.
+    """
     return tuple(name for name in members if name != AVERAGE or kind in GROUPED)
 
 
@@ -87,7 +92,7 @@ def fit_pool(
     worth: float,
     expected: Float[np.ndarray, " member"] | None = None,
     *,
-    bent: bool = True,
+    nonlinear: bool = True,
 ) -> Pool:
     """Fit weights and offset to out-of-fold log-odds, then the calibration curve (beta calibration).
 
@@ -97,14 +102,14 @@ def fit_pool(
         importance: Weight of each row.
         worth: Number of independent answers that all rows together are worth.
         expected: Prior mean of the weights; None for an equal share each.
-        bent: Fit the calibration curve; with few groups it cannot be estimated.
+        nonlinear: Fit the calibration curve; with few groups it cannot be estimated.
     """
     n_members = members.shape[1]
     share = importance / importance.sum() * worth
     start = np.r_[np.full(n_members, 1 / n_members) if expected is None else expected, 0.0]
     columns = np.column_stack([members, np.ones(len(members))])
     coefficients = _regress(columns, score, share, start)
-    if not bent:
+    if not nonlinear:
         return Pool(coefficients[:-1], float(coefficients[-1]))
     lower, upper, offset = _regress(_sides(columns @ coefficients), score, share, np.array([1.0, 1.0, 0.0]))
     return Pool(coefficients[:-1], float(coefficients[-1]), (float(lower), float(upper), float(offset)))
@@ -158,7 +163,7 @@ class FittedStack:
     """Pool of each regime."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Return pooled and calibrated chances of success."""
+        """Return pooled and calibrated chances of success; see `FittedAssessor.predict`."""
         predicted = {name: member.predict(model_index, item_index) for name, member in self.members.items()}
         kind = self.regime[item_index]
         log_odds, sd = np.zeros(len(item_index)), np.zeros(len(item_index))
@@ -174,7 +179,7 @@ class FittedStack:
         return Chances.of(expit(log_odds), sd, shared)
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> LogOddsParts:
-        """Return the core's parts, with the effect of the other members and of calibration as `adjustment`."""
+        """Return the core's parts, and all else as `adjustment`; see `ExplainingAssessor.parts`."""
         pooled = self.predict(model_index, item_index).log_odds_mean
         return self._core.parts(model_index, item_index).adjusted(pooled)
 
@@ -232,7 +237,7 @@ class StackedAssessor:
         weight = weight[responses.item_index] * responses.n_trials
         grouped = kind in GROUPED
         worth = groups * (ANSWERS_A_GROUP if grouped else ANSWERS_AN_ITEM)
-        pool = fit_pool(columns, responses.score, weight, worth, expected, bent=not grouped)
+        pool = fit_pool(columns, responses.score, weight, worth, expected, nonlinear=not grouped)
         sd = residual_sd(responses, expit(pool.log_odds(columns)))
         return _Regime(kind, pool, sd, unlearnt)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from capscope.axes import RowFloats, RowIndex
 from capscope.data import ITEM_SPLITS, ResponseFold, SplitPlan, Study, families_of, response_folds
 from capscope.errors import InputError
 from capscope.fit import single_threaded_blas
-from capscope.predict.assessor import Assessor, Chances, Training
+from capscope.predict.assessor import Assessor, Chances
 from capscope.predict.evaluation.result import (
     FIELDS,
     EvaluationSettings,
@@ -37,9 +37,16 @@ class EvaluationData:
     """Items with equal texts."""
 
     @classmethod
-    def of(cls, study: Study, annotator: str | None = None, embedder: str = AUTO) -> "EvaluationData":
-        """Lay out the answered items of a study; see `Layout.of_study`."""
+    def of(
+        cls,
+        study: Study,
+        annotator: str | None = None,
+        embedder: str = AUTO,
+        models: Path | str | pd.DataFrame | None = None,
+    ) -> "EvaluationData":
+        """Lay out the answered items of a study; see `Layout.of_study` and `Layout.with_facts`."""
         layout = Layout.of_study(study, annotator, embedder)
+        layout = layout.with_facts(models, Path(study.name), new_models=False)
         texts = layout.features.texts.texts if layout.features.texts else ("",) * layout.features.n_items
         return cls(layout, Copies.of(texts))
 
@@ -85,6 +92,7 @@ class EvaluationData:
         levels = tuple(np.zeros(0) if each is None else each for each in (features.demands, features.demand_sd))
         agents = () if self.layout.agents is None else tuple(self.layout.agents.parts.values())
         own = () if self.layout.confidence is None else (self.layout.confidence,)
+        own += () if self.layout.facts is None else (self.layout.facts.columns, self.layout.facts.block)
         of_items = (features.task, features.benchmark, features.floor)
         return digest(code_digest(), *axes, *levels, texts, *of_items, *agents, *own)
 
@@ -124,10 +132,20 @@ class FoldTask:
 
 
 def held_out_chances(layout: Layout, assessor: Assessor, fold: ResponseFold, seed: int) -> Chances:
-    """Fit an assessor on a fold's training answers and predict the held-out answers."""
+    """Fit an assessor on a fold's training answers and predict the held-out answers.
+
+    Args:
+        layout: Answers and items of the evaluation.
+        assessor: The assessor to fit.
+        fold: Rows to learn from, and rows to predict.
+        seed: Seed of the fit.
+
+    Returns:
+        Chances of the held-out rows.
+    """
     responses = layout.responses
     asked = np.bincount(responses.item_index[fold.test], minlength=len(responses.items)) > 0
-    training = Training(responses.rows(fold.train), layout.features, seed, asked, layout.agents, layout.confidence)
+    training = replace(layout.training(seed), responses=responses.rows(fold.train), target=asked)
     rows = responses.rows(fold.test)
     with single_threaded_blas():
         return assessor.fit(training).predict(rows.model_index, rows.item_index)

@@ -41,6 +41,7 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
     annotator: str | None = None,
     known: int = 20,
     families: str | None = None,
+    models: Path | str | pd.DataFrame | None = None,
     embedder: str = AUTO,
     reference: str | None = None,
     workers: int = 1,
@@ -63,6 +64,8 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
         annotator: Whose demand levels to use; by default the mean over annotators.
         known: Number of known answers of a new model, if models are held out.
         families: For the split by family: a table's path, `names`, or None for the study's own models table.
+        models: Facts about the models (columns model and size, family, date, ...), on which those with few answers
+            lean: a table, its path, ``names`` for what the names tell, or None for the study's own models table.
         embedder: Embedder that turns texts into vectors: ``auto``, ``tfidf``, or the name of a model.
         reference: Assessor that the others are compared with; by default `forest`, else the first.
         workers: Number of processes, 0 for one per processor; the numbers do not depend on it.
@@ -95,7 +98,7 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
     _refuse_unknown(assessors or ())
     _refuse_outputs(settings)
     study = study if isinstance(study, Study) else Study.load(study)
-    data = EvaluationData.of(study, annotator, embedder)
+    data = EvaluationData.of(study, annotator, embedder, models)
     layout = data.layout
     names = list(dict.fromkeys(assessors or usable(layout.features, layout.agents, layout.confidence)))
     return _Run(data, settings, names, _reference(reference, names)).evaluation(data.plan(study, settings), progress)
@@ -182,8 +185,9 @@ class _Run:
 
     def _add(self, name: str, seed: int, predictions: OutOfFold) -> None:
         outcomes = self.data.outcomes(predictions)
-        group = exchangeable_groups(outcomes, benchmarks_held_out=self.settings.split in ("benchmark", "both"))
-        outcomes = outcomes.with_intervals(benchmark_intervals(outcomes, group, np.random.default_rng(seed)))
+        whole = self.settings.split in ("benchmark", "both")
+        group, rng = exchangeable_groups(outcomes, benchmarks_held_out=whole), np.random.default_rng(seed)
+        outcomes = outcomes.with_intervals(benchmark_intervals(outcomes, group, rng, benchmarks_held_out=whole))
         values = score_models(outcomes)
         self.plain[name].append(values.mean())
         self.weighted[name].append(values.accuracy_weighted())

@@ -36,7 +36,7 @@ COLUMNS = (
     *("subject", "scope", "evidence", "benchmark", "items", "controls", "score", "excess", "lower", "upper"),
     *("corrected", "leak", "p", "p_corrected", "smallest_leak", "verdict"),
 )
-MOST_SAID = 4
+MOST_LISTED = 4
 """Largest number of detectable leaks in the sentence."""
 LEAK, NONE, UNKNOWN = "leak", "no evidence", "cannot tell"
 SHARED = "a leak that all models share looks like easy items and cannot be found"
@@ -55,7 +55,7 @@ class ContaminationSettings:
     benchmark: str | None = None
     """The suspected benchmark; None for each."""
     against: str | None = None
-    """A benchmark of like content that cannot have leaked, such as a rewritten version; None for none."""
+    """A benchmark of similar content that cannot have leaked, such as a rewritten version; None for none."""
     exposure: tuple[str, ...] = ()
     """Columns of the items table with the exposure of each item."""
     cutoffs: Cutoffs | None = None
@@ -118,15 +118,15 @@ class Contamination(ArrowTables):
         signal, reach = self.found(), self.reach()
         columns = (reach["smallest_leak"], reach["benchmark"], reach["evidence"])
         least = [f"{leak:.0%} on {benchmark} by {evidence}" for leak, benchmark, evidence in zip(*columns, strict=True)]
-        more = "; all are listed" if len(least) > MOST_SAID else ""
+        more = "; all are listed" if len(least) > MOST_LISTED else ""
         power = (
             f"leaks of at least these shares of the suspected answers would have been found with {self.power:.0%} power"
-            f" (median model): {', '.join(least[:MOST_SAID])}{more}"
+            f" (median model): {', '.join(least[:MOST_LISTED])}{more}"
         )
         if not len(signal):
             tests = counted(len(self.table), "test")
-            blind = (self.table["verdict"] == UNKNOWN).all()
-            verdict = f"cannot tell from {tests}" if blind else f"no evidence in {tests}"
+            underpowered = (self.table["verdict"] == UNKNOWN).all()
+            verdict = f"cannot tell from {tests}" if underpowered else f"no evidence in {tests}"
             return f"Contamination: {verdict}; {power}; a smaller one may be there."
         first = signal.iloc[0]
         return (
@@ -320,5 +320,5 @@ def verdicts(corrected: RowFloats, smallest_leak: RowFloats, rate: float) -> np.
         smallest_leak: Smallest detectable leak of each test, as a share of the suspected answers.
         rate: Family-wise error rate.
     """
-    blind = ~(smallest_leak <= MOST_MISSED)
-    return np.where(corrected <= rate, LEAK, np.where(blind, UNKNOWN, NONE))
+    underpowered = ~(smallest_leak <= MOST_MISSED)
+    return np.where(corrected <= rate, LEAK, np.where(underpowered, UNKNOWN, NONE))

@@ -15,7 +15,7 @@ from capscope.profiles.item_groups import places_of
 
 Fits = Mapping[tuple[str, ...], tuple[IRTPosterior, float]]
 FEWEST_TEXTS = 10
-TWINS, TWINS_BY_TEXT = 0.01, 0.0005
+COPY_SHARE, COPY_SHARE_WITH_TEXTS = 0.01, 0.0005
 """Prior share of items with a duplicate among the answers; smaller where texts are known and differ."""
 
 
@@ -42,7 +42,7 @@ def copy_suspects(study: Study, answers: "AnswerMarks | None", seed: int) -> lis
         pairs = {(row[0], row[1]) for row in same + near}
         described = set(map(str, ids))
     if answers is not None:
-        kinds.append(_with_places(study, "same answers", answers.twins(pairs, described)))
+        kinds.append(_with_places(study, "same answers", answers.likely_copies(pairs, described)))
     return kinds
 
 
@@ -102,7 +102,7 @@ class AnswerMarks:
             fits: Posterior and independent share of the models, by the items of each benchmark fitted.
         """
         self.fits = fits
-        self.home = {item: (items, place) for items in fits for place, item in enumerate(items)}
+        self.position_of = {item: (items, place) for items in fits for place, item in enumerate(items)}
         self.tables = {items: _tables(responses, items, posterior) for items, (posterior, _) in fits.items()}
 
     def evidence(self, ids: np.ndarray, others: np.ndarray) -> FloatArray:
@@ -116,15 +116,18 @@ class AnswerMarks:
             Log Bayes factors, shape (pair,).
         """
         result = np.zeros(len(ids))
-        homes = [(self.home.get(str(one)), self.home.get(str(two))) for one, two in zip(ids, others, strict=True)]
+        located = [
+            (self.position_of.get(str(one)), self.position_of.get(str(two)))
+            for one, two in zip(ids, others, strict=True)
+        ]
         for items, (right, known, chance) in self.tables.items():
-            at = [n for n, (a, b) in enumerate(homes) if a and b and a[0] is items and b[0] is items]
+            at = [n for n, (a, b) in enumerate(located) if a and b and a[0] is items and b[0] is items]
             if at:
-                pairs = np.array([[homes[n][0][1], homes[n][1][1]] for n in at])  # pyright: ignore[reportOptionalSubscript]
+                pairs = np.array([[located[n][0][1], located[n][1][1]] for n in at])  # pyright: ignore[reportOptionalSubscript]
                 result[at] = copy_evidence(right, known, chance, pairs, self.fits[items][1])
         return result
 
-    def twins(self, but: set[tuple[str, str]], described: set[str]) -> list[Row]:
+    def likely_copies(self, but: set[tuple[str, str]], described: set[str]) -> list[Row]:
         """Find pairs of items that models answer as if they were one, with the probability that they are.
 
         Args:
@@ -134,13 +137,13 @@ class AnswerMarks:
         rows: list[Row] = []
         for items, (right, known, chance) in self.tables.items():
             one = np.arange(len(items))
-            other = nearest_twins(right, known, chance)
+            other = most_likely_copies(right, known, chance)
             pairs = np.unique(np.sort(np.column_stack([one, other]), axis=1), axis=0)
             names = np.array(items)
             evidence = self.evidence(names[pairs[:, 1]], names[pairs[:, 0]])
             for (a, b), e in zip(pairs[evidence > 0], evidence[evidence > 0], strict=True):
                 pair = (str(names[b]), str(names[a]))
-                share = TWINS_BY_TEXT if described.issuperset(pair) else TWINS
+                share = COPY_SHARE_WITH_TEXTS if described.issuperset(pair) else COPY_SHARE
                 both = known[a] & known[b]
                 if pair not in but and pair[::-1] not in but:
                     words = (
@@ -203,7 +206,7 @@ def copy_evidence(
     return np.logaddexp(discount * sums, 0.0) - np.log(2)
 
 
-def nearest_twins(right: np.ndarray, known: np.ndarray, chance: FloatArray) -> np.ndarray:
+def most_likely_copies(right: np.ndarray, known: np.ndarray, chance: FloatArray) -> np.ndarray:
     """Find the most likely duplicate of each item, by answers alone.
 
     Args:

@@ -22,11 +22,11 @@ PRIOR_SD = 5.0
 """Prior standard deviation of a shift, in log-odds; it keeps the shift finite where every answer is right."""
 MOST_OWN = 0.9
 """Largest share of an item's information that is attributed to one model's answer."""
-ROUNDS, LONGEST_STEP, STILL = 40, 1.0, 1e-8
+ROUNDS, LONGEST_STEP, TOLERANCE = 40, 1.0, 1e-8
 LEAST_VARIANCE = 1e-6
 WORKING_LEAK = 0.15
 """Leaked share for which the weights of the estimate without known items are optimal; 0 would use hard items alone."""
-FELT = 0.8
+ATTENUATION = 0.8
 """Attenuation of a leak of unknown items, because leaked answers also lower the items' estimated difficulty.
 
 Measured on simulated leaks (benchmarks/contamination.py); the effect on the items' curves is removed to first order.
@@ -164,7 +164,7 @@ def _maximum(
         information = np.einsum("mi,mic,mid->mcd", trials * gradient**2 / variance, columns, columns)
         inverse = np.linalg.inv(information + np.diag(prior))
         step = np.einsum("mcd,md->mc", inverse, score)
-        if np.abs(step).max() < STILL:
+        if np.abs(step).max() < TOLERANCE:
             break
         value = value + np.clip(step, -LONGEST_STEP, LONGEST_STEP)
     return value, inverse, pull * np.einsum("mc,mic->mi", inverse[:, 1], columns)
@@ -206,7 +206,7 @@ def expected_shares(cells: AnsweredItems, ability: ModelFloats, leak: float) -> 
     """
     chance = cells.chance(np.nan_to_num(ability))
     shifts = leaked_shares(replace(cells, right=cells.trials * (chance + leak * (1 - chance))))
-    return replace(shifts, estimate=FELT * shifts.estimate)
+    return replace(shifts, estimate=ATTENUATION * shifts.estimate)
 
 
 def _variance(chance: ModelItem) -> ModelItem:
@@ -214,7 +214,7 @@ def _variance(chance: ModelItem) -> ModelItem:
 
 
 @dataclass(frozen=True)
-class CleanLaw:
+class NullDistribution:
     """Distribution of the estimate over clean models of the same ability, leaving the tested model out."""
 
     center: ModelFloats
@@ -234,7 +234,7 @@ class CleanLaw:
         return np.asarray(t.sf(excess / np.hypot(noise, self.between), self.freedom))
 
 
-def clean_law(shifts: Shifts, without: tuple[int, ...] | None = None) -> CleanLaw:
+def null_distribution(shifts: Shifts, without: tuple[int, ...] | None = None) -> NullDistribution:
     """Estimate the distribution of clean models from all models, some of which may be contaminated.
 
     It is a mixture of clean models around a curve over ability, and contaminated ones several standard deviations above
@@ -250,11 +250,11 @@ def clean_law(shifts: Shifts, without: tuple[int, ...] | None = None) -> CleanLa
     if without is not None or len(known) > MOST_LEFT_OUT:
         kept = np.setdiff1d(known, np.array(without or (), dtype=np.int64))
         parts[:, known] = _CleanCurve.of(shifts, kept).at(shifts.ability[known])
-        return CleanLaw(*parts)
+        return NullDistribution(*parts)
     for model in known:
         curve = _CleanCurve.of(shifts, known[known != model])
         parts[:, model : model + 1] = curve.at(shifts.ability[model : model + 1])
-    return CleanLaw(*parts)
+    return NullDistribution(*parts)
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ class _CleanCurve:
             before, spread = spread, _spread(rest, noise, clean, degree + 1)
             sd = np.sqrt(noise + spread)
             clean, suspects = _classes(rest, sd, clean, suspects)
-            if abs(spread - before) < STILL:
+            if abs(spread - before) < TOLERANCE:
                 break
         return cls(middle, unit, beta, covariance, spread, max(float(clean.sum()) - degree - 1, 1.0))
 

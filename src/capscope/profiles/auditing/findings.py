@@ -107,7 +107,7 @@ def suspects(kind: str, ids: np.ndarray, probability: FloatArray, evidence: list
 
 
 ITERATIONS = 200
-STILL = 1e-9
+TOLERANCE = 1e-9
 """Convergence tolerance of the class frequencies."""
 
 
@@ -123,13 +123,13 @@ class NestedChances:
     """Probability that a cell is odd for any of these reasons."""
 
 
-def nested_chances(evidence: FloatArray, group: np.ndarray, innocent: FloatArray) -> NestedChances:
+def nested_chances(evidence: FloatArray, group: np.ndarray, other_explanation: FloatArray) -> NestedChances:
     """Probabilities that a whole row of cells, a group of them, or single cells are odd (empirical Bayes).
 
     Args:
         evidence: Log Bayes factors (row, cell) of odd against ordinary.
         group: Group of each cell, numbered from 0.
-        innocent: Probability (row, group) of another explanation, such as guessing.
+        other_explanation: Probability (row, group) of another explanation, such as guessing.
     """
     rows = len(evidence)
     member = np.eye(group.max() + 1)[group]
@@ -142,13 +142,13 @@ def nested_chances(evidence: FloatArray, group: np.ndarray, innocent: FloatArray
         single = expit(evidence + of_cell)
         # the alternative to an odd group is single odd cells; the alternative to an odd row is odd groups
         cells = np.logaddexp(np.log1p(-shares[2]), np.log(shares[2]) + evidence) @ member
-        excuse = expit(by_group - cells + np.log(innocent) - np.log1p(-innocent))
-        cells = np.logaddexp(np.log1p(-innocent) + cells, np.log(innocent) + by_group)
+        explained = expit(by_group - cells + np.log(other_explanation) - np.log1p(-other_explanation))
+        cells = np.logaddexp(np.log1p(-other_explanation) + cells, np.log(other_explanation) + by_group)
         grouped = expit(by_group - cells + of_group)
         groups = np.logaddexp(np.log1p(-shares[1]) + cells, np.log(shares[1]) + by_group).sum(axis=1)
         row = expit(evidence.sum(axis=1) - groups + of_row)
         left = (1 - row)[:, None]
-        single = single * (1 - excuse)[:, group]
+        single = single * (1 - explained)[:, group]
         odd = (row, left * grouped, left * (1 - grouped)[:, group] * single)
         shares = [min((chance.sum() + 0.5) / (chance.size + 1), 0.5) for chance in odd]
     inside = grouped[:, group] + (1 - grouped[:, group]) * single
@@ -188,7 +188,7 @@ def class_probability(log_likelihood: FloatArray, prior: FloatArray) -> FloatArr
     for _ in range(ITERATIONS):
         expected = share * ((1 / (scaled @ share)) @ scaled)
         before, share = share, (expected + prior) / (len(scaled) + prior.sum())
-        if np.abs(share - before).max() < STILL:
+        if np.abs(share - before).max() < TOLERANCE:
             break
     chance = scaled * share
     return chance / chance.sum(axis=1, keepdims=True)

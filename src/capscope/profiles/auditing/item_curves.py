@@ -47,7 +47,12 @@ class ModelAbilities:
 
 
 def ordinary_curves(ability: ModelAbilities, floors: tuple[float, ...] = FLOORS) -> CurveGrid:
-    """Curves that rise with ability, over (slope, difficulty, floor)."""
+    """Curves that rise with ability, over (slope, difficulty, floor).
+
+    Args:
+        ability: Abilities of the models, with variances.
+        floors: Floors of the curves, from 0 to 1.
+    """
     grid = np.meshgrid(np.exp(LOG_SLOPES), DIFFICULTIES, floors, indexing="ij")
     slope, difficulty, floor = (axis.ravel() for axis in grid)
     return _curves(ability, slope, difficulty, floor)
@@ -123,7 +128,12 @@ class Marks:
 
 
 def marks_of(responses: Responses, discount: float) -> Marks:
-    """Count right and wrong marks as dense tables."""
+    """Count right and wrong marks as dense tables.
+
+    Args:
+        responses: All answers.
+        discount: Effective share of independent models.
+    """
     shape = (len(responses.models), len(responses.items))
     marks, sums = np.empty((2, *shape), np.float32), np.zeros((2, shape[1]))
     for first, part in responses.model_parts():
@@ -139,22 +149,22 @@ SMOOTHING = 0.5
 CURVE_ITERATIONS = 25
 SMALLEST_VARIANCE = 0.04
 """Smallest variance of log slopes that the grid resolves."""
-STRANGE_FLOOR = 0.004
+OTHER_FLOOR_SHARE = 0.004
 """Share of items with a different floor, where nearly all items have the same one."""
 
 Weights = Float[np.ndarray, "slope difficulty floor"]
-FloorLaw = int | None
+CommonFloor = int | None
 """Place among `FLOORS` of the floor that nearly all items have; None where the distribution of floors is free."""
 
 
-def start_weights(law: FloorLaw) -> Weights:
+def start_weights(common_floor: CommonFloor) -> Weights:
     """Return equal weights of all slopes and difficulties."""
-    floor = np.ones(len(FLOORS)) / len(FLOORS) if law is None else _one_floor(law)
+    floor = np.ones(len(FLOORS)) / len(FLOORS) if common_floor is None else _mostly_one_floor(common_floor)
     shape = (len(LOG_SLOPES), len(DIFFICULTIES))
     return np.full((*shape, 1), 1 / np.prod(shape)) * floor
 
 
-def learnt_weights(likelihood: Likelihoods, weights: Weights, share: FloatArray, law: FloorLaw) -> Weights:
+def learnt_weights(likelihood: Likelihoods, weights: Weights, share: FloatArray, common_floor: CommonFloor) -> Weights:
     """Estimate how frequent each slope, difficulty and floor is among ordinary items, the three independent.
 
     A joint distribution of all three would fit odd items as ordinary ones.
@@ -163,7 +173,7 @@ def learnt_weights(likelihood: Likelihoods, weights: Weights, share: FloatArray,
         likelihood: Of items under the curves.
         weights: Weights to start from.
         share: Chance of each item being ordinary.
-        law: Distribution of the floors.
+        common_floor: Position of the floor that nearly all items have; None for a free distribution.
     """
     scaled = likelihood.scaled
     for _ in range(CURVE_ITERATIONS):
@@ -171,19 +181,19 @@ def learnt_weights(likelihood: Likelihoods, weights: Weights, share: FloatArray,
         joint = np.maximum(scaled @ flat, SMALLEST)
         expected = (flat * ((share / joint).astype(scaled.dtype) @ scaled)).astype(float).reshape(weights.shape)
         slope = _normal_fit(expected.sum((1, 2)), LOG_SLOPES)
-        difficulty = _kept_off_zero(expected.sum((0, 2)))
-        floor = _kept_off_zero(expected.sum((0, 1))) if law is None else _one_floor(law)
+        difficulty = _smoothed_shares(expected.sum((0, 2)))
+        floor = _smoothed_shares(expected.sum((0, 1))) if common_floor is None else _mostly_one_floor(common_floor)
         weights = slope[:, None, None] * difficulty[:, None] * floor
     return weights
 
 
-def _one_floor(law: int) -> FloatArray:
-    floor = np.full(len(FLOORS), STRANGE_FLOOR / (len(FLOORS) - 1))
-    floor[law] = 1 - STRANGE_FLOOR
+def _mostly_one_floor(common_floor: int) -> FloatArray:
+    floor = np.full(len(FLOORS), OTHER_FLOOR_SHARE / (len(FLOORS) - 1))
+    floor[common_floor] = 1 - OTHER_FLOOR_SHARE
     return floor
 
 
-def _kept_off_zero(counts: FloatArray) -> FloatArray:
+def _smoothed_shares(counts: FloatArray) -> FloatArray:
     counts = counts + SMOOTHING / len(counts)
     return counts / counts.sum()
 
@@ -192,8 +202,8 @@ def _normal_fit(counts: FloatArray, at: FloatArray) -> FloatArray:
     """Return the normal distribution on a grid with the mean and variance of weighted counts."""
     mean = np.average(at, weights=counts)
     variance = max(float(np.average((at - mean) ** 2, weights=counts)), SMALLEST_VARIANCE)
-    law = np.exp(-0.5 * (at - mean) ** 2 / variance)
-    return law / law.sum()
+    common_floor = np.exp(-0.5 * (at - mean) ** 2 / variance)
+    return common_floor / common_floor.sum()
 
 
 KEYED_SHARES = (1.0, 0.5, 1 / 3, 0.2, 0.1)
@@ -282,18 +292,18 @@ def item_kinds(
     sums = marks.right_sum, marks.right_sum + marks.wrong_sum
     del marks  # in a large study they take most of the room
     evidence = _Evidence(likelihoods(log_ordinary), keyed, np.log(_keyed_prior(floor)), (falling, flat))
-    weights, chance, _ = _classified(evidence, _floor_law(evidence, floor))
+    weights, chance, _ = _classified(evidence, _choose_common_floor(evidence, floor))
     saturated, impossible = _extremes(evidence.ordinary.scaled * weights.ravel(), ordinary)
     sides = _halves(responses, ability)
     return ItemKinds(responses.items, chance, saturated, impossible, *sums, *sides)
 
 
-def _classified(evidence: _Evidence, law: FloorLaw) -> tuple[Weights, FloatArray, float]:
+def _classified(evidence: _Evidence, common_floor: CommonFloor) -> tuple[Weights, FloatArray, float]:
     """Estimate curve weights and class probabilities in turn; also return the log-likelihood reached."""
-    weights, chance, total = start_weights(law), np.empty(0), 0.0
+    weights, chance, total = start_weights(common_floor), np.empty(0), 0.0
     share = np.ones(len(evidence.ordinary.top))
     for _ in range(ROUNDS):
-        weights = learnt_weights(evidence.ordinary, weights, share, law)
+        weights = learnt_weights(evidence.ordinary, weights, share, common_floor)
         log_class = evidence.classes(weights)
         chance = class_probability(log_class, PRIOR_ITEMS)
         total = float(logsumexp(log_class + np.log(chance.mean(axis=0)), axis=1).sum())
@@ -302,7 +312,7 @@ def _classified(evidence: _Evidence, law: FloorLaw) -> tuple[Weights, FloatArray
     return weights, chance, total
 
 
-def _floor_law(evidence: _Evidence, floor: FloatArray | None) -> FloorLaw:
+def _choose_common_floor(evidence: _Evidence, floor: FloatArray | None) -> CommonFloor:
     """Choose the distribution of floors: nearly all items at one floor, or free where the answers clearly favour it.
 
     A few wrong keys look like hard items without a floor, so that a free distribution would fit them as ordinary items.
@@ -311,10 +321,10 @@ def _floor_law(evidence: _Evidence, floor: FloatArray | None) -> FloorLaw:
         return None
     size = len(evidence.ordinary.top)
     tried = evidence.take(np.linspace(0, size - 1, min(size, MOST_TRIED)).astype(int))
-    laws: list[FloorLaw] = list(range(len(FLOORS)))
-    totals = [_classified(tried, law)[2] for law in laws]
+    candidates: list[CommonFloor] = list(range(len(FLOORS)))
+    totals = [_classified(tried, common_floor)[2] for common_floor in candidates]
     free = _classified(tried, None)[2] - FREE_COST * (len(FLOORS) - 1) * np.log(len(tried.ordinary.top))
-    return None if free > max(totals) else laws[int(np.argmax(totals))]
+    return None if free > max(totals) else candidates[int(np.argmax(totals))]
 
 
 def _alike(likelihood: Likelihoods, weights: Weights) -> FloatArray:

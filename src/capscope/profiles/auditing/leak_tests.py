@@ -10,12 +10,12 @@ from capscope.axes import ModelFloats, ModelItem
 from capscope.profiles.auditing.exposure import Exposure
 from capscope.profiles.auditing.exposure_shifts import (
     AnsweredItems,
-    CleanLaw,
+    NullDistribution,
     Shifts,
-    clean_law,
     expected_shares,
     known_shifts,
     leaked_shares,
+    null_distribution,
 )
 
 LEAKS = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
@@ -48,7 +48,7 @@ class LeakTest:
     cells: AnsweredItems
     exposure: Exposure
     shifts: Shifts
-    law: CleanLaw
+    law: NullDistribution
     families: dict[str, tuple[int, ...]]
     """Positions of the tested models of each family with two or more."""
     expected: tuple[Shifts, ...] | None = None
@@ -84,7 +84,7 @@ class LeakTest:
         grouped = {name: tuple(places) for name, places in members.items() if len(places) > 1}
         unknown = exposure.exposed is None
         expected = tuple(expected_shares(cells, shifts.ability, float(leak)) for leak in LEAKS) if unknown else None
-        return cls(benchmark, models, cells, exposure, shifts, clean_law(shifts), grouped, expected)
+        return cls(benchmark, models, cells, exposure, shifts, null_distribution(shifts), grouped, expected)
 
     @property
     def size(self) -> int:
@@ -107,7 +107,7 @@ class LeakTest:
     def _family(self, name: str, members: tuple[int, ...], rates: TestRates) -> pd.DataFrame:
         """Mean excess of a family, whose members' errors are correlated."""
         index = np.array(members)
-        law = clean_law(self.shifts, members)
+        law = null_distribution(self.shifts, members)
         excess = float((self.shifts.estimate - law.center)[index].mean())
         noise = float(np.sqrt((self.shifts.influence[index].sum(0) ** 2).sum()) / len(index))
         shape = np.ones(len(self.models))
@@ -115,7 +115,7 @@ class LeakTest:
         mean = rows.mean().to_frame().T.assign(items=rows["items"].max(), controls=rows["controls"].max())
         return mean.assign(subject=name, scope="family")
 
-    def _rows(self, excess: ModelFloats, noise: ModelFloats, law: CleanLaw, rates: TestRates) -> pd.DataFrame:
+    def _rows(self, excess: ModelFloats, noise: ModelFloats, law: NullDistribution, rates: TestRates) -> pd.DataFrame:
         """Express shifts on the scale of scores and of leaked answers, model by model."""
         exposed = np.ones_like(self.cells.trials) if self.exposure.exposed is None else self.exposure.exposed
         trials = np.where(np.isnan(exposed), 0.0, self.cells.trials)
@@ -148,7 +148,7 @@ class LeakTest:
         }
         return pd.DataFrame(columns)
 
-    def _least(self, noise: ModelFloats, law: CleanLaw, rates: TestRates) -> ModelFloats:
+    def _least(self, noise: ModelFloats, law: NullDistribution, rates: TestRates) -> ModelFloats:
         """Smallest shift that is detected with the given power."""
         reach = t.isf(rates.alpha, law.freedom) + norm.ppf(rates.power)
         if self.expected is None:
@@ -164,7 +164,7 @@ class LeakTest:
         assert self.expected is not None, "asked of leaks of unknown items alone"
         return float(np.interp(leak, LEAKS, [each.estimate[model] for each in self.expected], right=np.inf))
 
-    def _gain(self, shift: ModelFloats, exposed: ModelItem, law: CleanLaw) -> ModelItem:
+    def _gain(self, shift: ModelFloats, exposed: ModelItem, law: NullDistribution) -> ModelItem:
         """Gain in the chance of success on each item for a given shift from a clean model's estimate."""
         ability = np.nan_to_num(self.shifts.ability)
         if self.expected is None:

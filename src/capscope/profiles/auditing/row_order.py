@@ -213,9 +213,9 @@ def _evidence(aligned: Alignment, expected: FloatArray, spread: FloatArray) -> F
     """Log Bayes factor of out of step against in step; 0 where there are too few answers."""
     total = np.sqrt(aligned.variance + spread)
     in_step = np.nan_to_num(stats.t.logpdf((aligned.slope - expected) / total, TAIL_FREEDOM) - np.log(total))
-    astray = np.nan_to_num(stats.norm.logpdf(aligned.slope, 0, np.sqrt(aligned.variance)))
-    # where models as good have no slope either, or there are too few answers, nothing can be told
-    return np.where(np.nan_to_num(expected) > 0, astray - in_step, 0.0)
+    shifted_density = np.nan_to_num(stats.norm.logpdf(aligned.slope, 0, np.sqrt(aligned.variance)))
+    # where models as good have no slope either, or there are too few answers, there is no evidence
+    return np.where(np.nan_to_num(expected) > 0, shifted_density - in_step, 0.0)
 
 
 def _guessing(aligned: Alignment, evidence: FloatArray, group: np.ndarray) -> FloatArray:

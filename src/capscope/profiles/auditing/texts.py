@@ -185,13 +185,13 @@ def level_suspects(study: Study, seed: int) -> list[Suspects]:
 def _slips(level: FloatArray, near: Neighbours, task: np.ndarray) -> FloatArray:
     """Chance of each level to be a slip, given the levels of the nearest texts and of the task."""
     known = np.isfinite(level)
-    hot = np.where(known[:, None], level[:, None] == np.array(LEVELS), False).astype(float)
-    by_task = np.stack([np.bincount(task, hot[:, step]) for step in LEVELS], axis=1)[task] - hot
+    indicator = np.where(known[:, None], level[:, None] == np.array(LEVELS), False).astype(float)
+    by_task = np.stack([np.bincount(task, indicator[:, step]) for step in LEVELS], axis=1)[task] - indicator
     prior = (by_task + 0.5) / (by_task.sum(axis=1, keepdims=True) + 0.5 * len(LEVELS))
     close = np.maximum(1 - near.distance**2 / 2, 0)
-    counts = np.einsum("nk,nkl->nl", close, hot[near.index])
+    counts = np.einsum("nk,nkl->nl", close, indicator[near.index])
     usual = (counts + TASK_WEIGHT * prior) / (counts.sum(axis=1, keepdims=True) + TASK_WEIGHT)
-    at = (usual * hot).sum(axis=1)
+    at = (usual * indicator).sum(axis=1)
     chance = ODD_SHARE / len(LEVELS)
     slip = np.divide(chance, chance + (1 - ODD_SHARE) * at, out=np.zeros(len(level)), where=known)
     return np.where(known, slip, 0.0)

@@ -27,9 +27,9 @@ STARTS = (0.02, 0.3)
 LEAST_WEIGHT = 0.5
 """Chance of a share of items that are never right from which on its own error counts."""
 GROUPS = 8
-"""Groups of items of the jackknife that tells that error."""
+"""Groups of items of the jackknife that estimates that error."""
 
-PULL = 0.02
+LOG_PARAMETER_RIDGE = 0.02
 """Weight of the prior on the logarithms of the Beta distribution's parameters."""
 
 BOUNDS = ((-6.0, 6.0), (-6.0, 6.0), (-9.0, 4.0))
@@ -65,7 +65,7 @@ class NeverRight:
             return float(times @ np.log(_likelihood(s, r, float(expit(point[2])), a, b)))
 
         def loss(point: FloatArray) -> float:
-            return PULL * float((point[:2] ** 2).sum()) - log_likelihood(point)
+            return LOG_PARAMETER_RIDGE * float((point[:2] ** 2).sum()) - log_likelihood(point)
 
         rate = (right.sum() + 0.5) / (runs.sum() + 1)
         starts = ([np.log(rate + 0.1), np.log(1.1 - rate), logit(share)] for share in STARTS)
@@ -111,7 +111,7 @@ class ItemChances:
         def loss(logs: FloatArray) -> float:
             a, b = np.exp(np.clip(logs, -30, 30))
             likelihood = times * (betaln(a + s, b + r - s) - betaln(a, b))
-            return float(PULL * (logs**2).sum() - likelihood.sum())
+            return float(LOG_PARAMETER_RIDGE * (logs**2).sum() - likelihood.sum())
 
         rate = (self.right.sum() + 0.5) / (self.runs.sum() + 1)
         optimum = minimize(loss, np.log([rate + 0.1, 1.1 - rate]), method="L-BFGS-B")
@@ -139,7 +139,7 @@ class ItemChances:
         return np.exp(betaln(a + k, b) - betaln(a, b))
 
     def estimates(self, k: int, parameters: Parameters | None = None) -> ItemFloats:
-        """Each item's part in the mean chance that all of k runs succeed; unbiased up to the runs at hand.
+        """Each item's part in the mean chance that all of k runs succeed; unbiased for k up to the observed runs.
 
         Args:
             k: Number of runs.
@@ -242,7 +242,7 @@ class ItemChances:
                 (self._scores((alpha * np.exp(-step), beta)) - self._scores((alpha * np.exp(step), beta))).mean(1),
                 (self._scores((alpha, beta * np.exp(-step))) - self._scores((alpha, beta * np.exp(step)))).mean(1),
             ]
-        ) / (2 * step) + np.eye(2) * 2 * PULL / len(self.runs)
+        ) / (2 * step) + np.eye(2) * 2 * LOG_PARAMETER_RIDGE / len(self.runs)
         return slope @ np.linalg.pinv((information + information.T) / 2) @ score
 
     def _scores(self, parameters: Parameters) -> Float[np.ndarray, "2 item"]:

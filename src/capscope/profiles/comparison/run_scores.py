@@ -15,7 +15,7 @@ from capscope.data import Responses
 from capscope.errors import counted
 from capscope.profiles.comparison.item_chances import ItemChances
 
-FAR = 2
+EXTRAPOLATION = 2
 """Multiple of the observed runs beyond which an estimate depends mainly on the shape of the distribution."""
 
 SURE = 0.8
@@ -196,7 +196,7 @@ def _model_runs(model: str, chances: ItemChances, runs: Sequence[int], level: fl
     for k in runs:
         none, none_lower, none_upper = chances.swapped().all_of(k, level)
         all_of = chances.all_of(k, level)
-        far = k > FAR * float(chances.runs.mean())
+        far = k > EXTRAPOLATION * float(chances.runs.mean())
         scores.append(RunScore(k, *all_of, 1 - none, 1 - none_upper, 1 - none_lower, float((rate**k).mean()), far))
     many = chances.runs > 1
     return ModelRuns(

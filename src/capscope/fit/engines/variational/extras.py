@@ -103,26 +103,26 @@ def joint_step(
     free = torch.tensor([prior.free for prior in extras.priors], dtype=torch.float64, device=models.mean.device)
     mean = extras.items.mean
     columns = list(zip(extras.priors, mean.T, strict=True))
-    pull = torch.stack([prior.gradient(value) for prior, value in columns], 1)
+    prior_gradient = torch.stack([prior.gradient(value) for prior, value in columns], 1)
     precision = torch.stack([prior.precision(value) for prior, value in columns], 1)
     cross = form.jacobian(before).transpose(1, 2) @ sums.cross * free
-    lean = stepped.cov @ cross
-    rest = _left_over(sums.information * torch.outer(free, free), cross.transpose(1, 2) @ lean)
+    coupling = stepped.cov @ cross
+    rest = _left_over(sums.information * torch.outer(free, free), cross.transpose(1, 2) @ coupling)
     cov = inverse(rest + torch.diag_embed(precision * free + (1 - free))) * torch.outer(free, free)
-    gradient = (sums.gradient + pull) * free - torch.einsum("nik,ni->nk", cross, stepped.mean - before.mean)
+    gradient = (sums.gradient + prior_gradient) * free - torch.einsum("nik,ni->nk", cross, stepped.mean - before.mean)
     change = torch.einsum("nkl,nl->nk", cov, gradient)
-    along = torch.einsum("nik,nk->ni", lean, change)
+    along = torch.einsum("nik,nk->ni", coupling, change)
     longest = torch.maximum(change.abs().amax(1) / MAX_EXTRA_STEP, along.abs().amax(1) / MAX_ALONG).clamp_min(1)
     change, along = change / longest[:, None], along / longest[:, None]
     items = Gaussians(stepped.mean - along, stepped.cov)
-    return items, _updated(Gaussians(mean + change, cov), extras.priors, _inflation(lean, cross, cov))
+    return items, _updated(Gaussians(mean + change, cov), extras.priors, _inflation(coupling, cross, cov))
 
 
-def _inflation(lean: Tensor, cross: Tensor, cov: Tensor) -> Matrices:
+def _inflation(coupling: Tensor, cross: Tensor, cov: Tensor) -> Matrices:
     """What uncertain extras add to the items' covariance, at most `MAX_INFLATION` times what there was."""
-    added = lean @ cov @ lean.transpose(1, 2)
+    added = coupling @ cov @ coupling.transpose(1, 2)
     # the trace of added over the base, without inverting it: it is singular where slopes are fixed
-    ratio = (cross.transpose(1, 2) @ lean @ cov).diagonal(dim1=1, dim2=2).sum(1)
+    ratio = (cross.transpose(1, 2) @ coupling @ cov).diagonal(dim1=1, dim2=2).sum(1)
     return added * (MAX_INFLATION / ratio.clamp_min(MAX_INFLATION))[:, None, None]
 
 

@@ -22,7 +22,7 @@ MAX_SPREAD = 6.0
 """Largest standard deviation of a parameter between items."""
 
 RIDGE_BOUNDS = (1e-3, 1e6)
-WORTH = 20.0
+POPULATION_COUNT = 20.0
 """Number of models or items that the known population weighs as much as."""
 
 
@@ -257,7 +257,7 @@ class AbilityPopulation:
         )
 
     def updated(self, models: Gaussians) -> "AbilityPopulation":
-        """The population that these models are likely to come from, this one being worth `WORTH` models.
+        """The population that these models are likely to come from, this one being worth `POPULATION_COUNT` models.
 
         Args:
             models: Posteriors of ``(theta, 1)``.
@@ -267,7 +267,7 @@ class AbilityPopulation:
 
 
 def updated_prior(known: ItemPrior, items: Gaussians, design: Design) -> ItemPrior:
-    """The items' prior after new items, the known one being worth `WORTH` items; effects of features stay.
+    """The items' prior after new items, the known one being worth `POPULATION_COUNT` items; effects of features stay.
 
     Args:
         known: The prior from which the calibration started.
@@ -286,7 +286,9 @@ def _conjugate(
     observed_cov: Float[Tensor, "n param param"],
 ) -> tuple[Float[Tensor, " param"], Float[Tensor, "param param"]]:
     """Means of a normal-inverse-Wishart posterior whose observations are Gaussians themselves."""
-    total = WORTH + len(observed)
-    new = (WORTH * mean + observed.sum(0)) / total
+    total = POPULATION_COUNT + len(observed)
+    new = (POPULATION_COUNT * mean + observed.sum(0)) / total
     residual, moved = observed - new, mean - new
-    return new, (WORTH * (cov + torch.outer(moved, moved)) + observed_cov.sum(0) + residual.T @ residual) / total
+    return new, (
+        POPULATION_COUNT * (cov + torch.outer(moved, moved)) + observed_cov.sum(0) + residual.T @ residual
+    ) / total

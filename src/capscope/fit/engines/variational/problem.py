@@ -45,7 +45,7 @@ class WarmStart:
     items: Int[np.ndarray, " known_item"]
     """Positions of these items."""
 
-    def knows_enough(self, cells: Cells) -> bool:
+    def covers_an_axis(self, cells: Cells) -> bool:
         """Whether one axis is known in full."""
         return len(self.models) == cells.shape[0] or len(self.items) == cells.shape[1]
 
@@ -283,7 +283,7 @@ def fit_choice(problem: Problem, choice: ModelChoice, settings: IRTSettings, war
     form = choice.item_form(problem.answers_per_item, problem.device)
     ranks = problem.by_model.ranks if isinstance(problem.by_model, RankCells) else None
     schedule = Schedule(settings.max_sweeps, settings.tolerance, settings.threads, ranks)
-    if warm is not None and warm.knows_enough(problem.by_model):
+    if warm is not None and warm.covers_an_axis(problem.by_model):
         state = warm.state_on(problem.by_model, form, settings.threads)
     else:
         generator = torch.Generator().manual_seed(settings.seed)

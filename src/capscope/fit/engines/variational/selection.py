@@ -76,7 +76,7 @@ LEAST_GAIN_SE, SURE_SE = 2.0, 4.0
 """A richer model must gain the first of standard errors of the paired difference in held-out log-loss; while the
 difference is under the second, another fold is tried."""
 
-WORTHWHILE, WORTH_SE = 0.001, 0.5
+SMALL_GAIN, SMALL_GAIN_SE = 0.001, 0.5
 """Gain in log-loss, in nats, that suffices at half a standard error, since missing it would be costly."""
 
 
@@ -234,7 +234,7 @@ class _HeldOutComparison:
             if abs(gain) > SURE_SE * error:
                 break
         gain, error = richer.gain_over(simpler)
-        return gain > LEAST_GAIN_SE * error or (gain > WORTHWHILE and gain > WORTH_SE * error), simpler, richer
+        return gain > LEAST_GAIN_SE * error or (gain > SMALL_GAIN and gain > SMALL_GAIN_SE * error), simpler, richer
 
     def _has_cells(self, number: int) -> bool:
         return bool(self._held(number).any())

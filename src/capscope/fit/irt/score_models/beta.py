@@ -164,9 +164,9 @@ class BetaResponse:
 
     def draw(self, logit: Tensor, extras: Extras, generator: torch.Generator) -> Tensor:
         """Scores drawn by inversion of the distribution function; see `ScoreModel.draw`."""
-        lot = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
+        uniform = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
         known = _Known(torch.full_like(logit, 0.5), logit, extras[0])
-        return torch.from_numpy(np.asarray(betaincinv(known.a.numpy(), known.b.numpy(), lot.numpy())))
+        return torch.from_numpy(np.asarray(betaincinv(known.a.numpy(), known.b.numpy(), uniform.numpy())))
 
     def _inner(self, score: Tensor) -> Tensor:
         return score.clamp(self.edge, 1 - self.edge)

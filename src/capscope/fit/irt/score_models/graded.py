@@ -166,8 +166,8 @@ class GradedResponse:
 
     def draw(self, logit: Tensor, extras: Extras, generator: torch.Generator) -> Tensor:
         """Grades over the highest grade; see `ScoreModel.draw`."""
-        lot = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
-        reached = [lot < torch.sigmoid(logit + threshold) for threshold in self.thresholds(extras)]
+        uniform = torch.rand(logit.shape, dtype=logit.dtype, generator=generator)
+        reached = [uniform < torch.sigmoid(logit + threshold) for threshold in self.thresholds(extras)]
         return torch.stack(reached).double().mean(0)
 
     def _grade(self, score: Tensor) -> Tensor:
