@@ -122,7 +122,8 @@ class BatteryStopping(EarlyStopping):
             return EarlyStop(id=id, epoch=epoch, reason=NOT_DRAWN)
         rows = self._drawn()
         row = next(row for row in rows if row["sample_id"] == str(id))
-        transcript().info(self._settings() | {"drawn": [row], "pool": self.pool, "size": len(rows)}, source=MANAGER)
+        noted: Any = self._settings() | {"drawn": [row], "pool": self.pool, "size": len(rows)}
+        transcript().info(noted, source=MANAGER)
         return None
 
     async def complete_sample(self, id: str | int, epoch: int, scores: dict[str, SampleScore]) -> None:
