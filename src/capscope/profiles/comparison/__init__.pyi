@@ -1,0 +1,17 @@
+from .all_pairs import PairTests as PairTests
+from .all_pairs import corrected_p as corrected_p
+from .any_models import Compared as Compared
+from .any_models import compare as compare
+from .change_parts import ScoreChange as ScoreChange
+from .change_parts import judge_severity as judge_severity
+from .leaderboard import SuiteAggregates as SuiteAggregates
+from .leaderboard import suite_aggregates as suite_aggregates
+from .paired_judgements import JudgedModels as JudgedModels
+from .paired_judgements import bradley_terry as bradley_terry
+from .run_scores import RepeatedRuns as RepeatedRuns
+from .run_scores import repeated_runs as repeated_runs
+from .two_models import Comparison as Comparison
+from .two_models import PairedDifference as PairedDifference
+from .two_models import compare_models as compare_models
+from .two_models import paired_difference as paired_difference
+from .version_flips import Flips as Flips
