@@ -273,8 +273,12 @@ def export_study(formats: Mapping[str, Format], name: str, study: Study, out: Pa
 def known_format(formats: Mapping[str, Format], name: str) -> Format:
     """Return a format by its name.
 
+    Args:
+        formats: Formats by name.
+        name: The name.
+
     Raises:
-        InputError: There is none of the name.
+        InputError: No format has the name.
     """
     if name not in formats:
         raise InputError(f"no format '{name}'{nearest(name, formats)}; one of {', '.join(formats)}")
