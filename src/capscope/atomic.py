@@ -269,11 +269,14 @@ def _held(path: Path, until: float) -> int:
 
 @contextmanager
 def as_output_error(path: Path, option: str) -> Generator[None]:
-    """Turn what the system refuses into one line that names the path; libraries' words may name a scratch file.
+    """Turn an error of the operating system into one line that names the path, never a scratch file.
 
     Args:
         path: What is written.
         option: How the user named it, for the advice.
+
+    Raises:
+        OutputError: The system refuses to write.
     """
     try:
         yield

@@ -261,7 +261,13 @@ def records_once(
 
 
 def remark_on_copies(path: Path, copies: int, what: str = "line") -> str:
-    """Say how many records are left out because they repeat another in full."""
+    """Remark on the number of records that are left out because they repeat another in full.
+
+    Args:
+        path: The file.
+        copies: Number of these records.
+        what: Word for a record.
+    """
     return f"{path.name}: {counted(copies, what, 'repeat')} another in full; each counts once"
 
 
