@@ -105,7 +105,12 @@ class ScalingCurve:
         return float((slope > 0).mean())
 
     def slopes(self, draws: "Draws", place: int) -> FloatArray:
-        """Draw the slope: link-scale units for each unit of the log scale."""
+        """Draw the slope: link-scale units for each unit of the log scale.
+
+        Args:
+            draws: Draws of parameters by form of the curve.
+            place: Number of the item or cluster.
+        """
         return self._drawn(draws, place, np.zeros(draws.size))[2] / self.unit
 
     def rates(self, scale: FloatArray | float, draws: "Draws", place: int, *, of_models: bool = True) -> FloatArray:
