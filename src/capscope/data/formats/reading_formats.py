@@ -71,7 +71,7 @@ def recognise(formats: Mapping[str, Format], paths: Paths, name: str | None = No
             by_format.setdefault(kind, []).append(inner)
         else:
             left.setdefault(_other_format(formats, inner) if name and why == UNKNOWN else why, []).append(inner)
-    if any(not formats[found].generic for found in by_format):
+    if any(not (formats[found].generic or formats[found].with_tables) for found in by_format):
         for generic in [found for found in by_format if formats[found].generic]:
             for table in by_format.pop(generic):
                 left.setdefault(_beside_logs(table), []).append(table)
