@@ -71,9 +71,6 @@ def test_what_is_left_and_what_cannot_be_told_is_said_in_one_line(run, tmp_path)
     ((why, files),) = json.loads(out)["left"].items()
     assert "aggregates of lm_eval" in why
     assert len(files) == 2
-    code, out, err = run("import", FIXTURES / "lm_eval", FIXTURES / "helm", "--out", tmp_path / "b")
-    assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "holds lm-eval (4 files), helm (1 file); choose with --format" in err
     (tmp_path / "only").mkdir()
     shutil.copy(next(FIXTURES.glob("lm_eval/*alpha/results_*")), tmp_path / "only")
     assert "it writes single answers with --log_samples" in run("import", tmp_path / "only", "--out", tmp_path / "b")[2]
@@ -82,6 +79,24 @@ def test_what_is_left_and_what_cannot_be_told_is_said_in_one_line(run, tmp_path)
     assert code == 2
     assert 'did you mean "lm-eval"?' in err
     assert not (tmp_path / "b").exists()
+
+
+def test_a_folder_of_several_formats_is_one_study_and_format_takes_one(run, tmp_path):
+    for folder in ("lm_eval/toy__alpha", "helm"):
+        shutil.copytree(FIXTURES / folder, tmp_path / "logs" / folder)
+    code, out, err = run("import", tmp_path / "logs", "--out", tmp_path / "all", "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result["format"] == "lm-eval, helm"
+    counts = {name: each["responses"] for name, each in result["formats"].items()}
+    assert result["responses"] == counts["lm-eval"] + counts["helm"]
+    assert min(counts.values()) > 0
+    code, out, _ = run("import", tmp_path / "logs", "--format", "helm", "--out", tmp_path / "one", "--json")
+    assert (code, json.loads(out)["responses"]) == (0, counts["helm"])
+    assert "of format lm-eval" in json.loads(out)["left"]
+    code, out, err = run("import", tmp_path / "logs", "--model", "m", "--out", tmp_path / "none")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "choose one with --format NAME" in err
 
 
 def test_other_formats_and_export(run, tmp_path):

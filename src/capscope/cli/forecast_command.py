@@ -234,6 +234,7 @@ def horizon(
     minutes: Annotated[
         str, typer.Option(help="Column of the items with the minutes a skilled human takes.")
     ] = "minutes",
+    rating: Annotated[str | None, typer.Option(help="Column with a rating (Elo, Glicko) in place of minutes.")] = None,
     models: Annotated[Path | None, typer.Option(help="Table with columns model and date, for the growth.")] = None,
     chance: Annotated[
         list[float] | None, typer.Option(help="Chance of success of a horizon; may be repeated.  [default: 0.5, 0.8]")
@@ -258,7 +259,7 @@ def horizon(
     if out is not None:
         files.refuse_file(out, force=force)
     chances = tuple(chance) if chance else (0.5, 0.8)
-    settings = HorizonSettings(minutes=minutes, chances=chances, cluster=cluster, level=level, seed=seed)
+    settings = HorizonSettings(minutes=minutes, rating=rating, chances=chances, cluster=cluster, level=level, seed=seed)
     horizons = time_horizons(read_study(study), models, settings=settings)
     if out is not None:
         files.write_table(out, horizons.models, force=force)

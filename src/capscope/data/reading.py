@@ -198,7 +198,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _refuse_inflated(path: Path, file: pq.ParquetFile) -> None:
-    """Refuse a small file whose rows, as far as a sample of them tells, unpack to more than memory may hold.
+    """Refuse a small file whose rows, judged by a sample of them, unpack to more than memory may hold.
 
     Raises:
         InputError: It would take more than `LARGEST_TABLE` bytes and `MOST_INFLATED` times its own size.

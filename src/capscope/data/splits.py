@@ -102,7 +102,7 @@ def task_labels(items: pd.DataFrame) -> np.ndarray:
 
 
 FROM_NAMES = "names"
-"""Value of `--families` and `--models` that takes what the names of the models tell."""
+"""Value of `--families` and `--models` that takes the families in the models' names."""
 BASES = (
     *("llama-?3", "llama-?2", "llama", "mixtral", "mistral", "qwen", "gemma", "phi", "falcon", "solar", "deepseek"),
     *("gpt", "claude", "gemini", "command", "olmo", "internlm", "stablelm", "mpt", "pythia", "bloom", "granite"),

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from capscope.atomic import finish_replacing, whole_files
+from capscope.atomic import as_output_error, finish_replacing, whole_files
 from capscope.data.json_text import parse_json
 from capscope.data.reading import SUFFIXES, read_text
 from capscope.data.tables import TABLES, TableName
 from capscope.errors import InputError
-from capscope.files import TABLE_WRITERS, as_output_error, kind_of, refuse_folder, sha256_of
+from capscope.files import TABLE_WRITERS, kind_of, refuse_folder, sha256_of
 
 Content = TypeVar("Content")
 
@@ -157,7 +157,7 @@ def read_unchanged(folder: Path, read: Callable[[Path], Content]) -> Content:
 
 
 def _versions(folder: Path) -> set[tuple[str, int, int, int]]:
-    """Return what tells the files of a folder from later ones of the same names."""
+    """Return sizes and times by which the files of a folder differ from later ones of the same names."""
     with suppress(OSError), os.scandir(folder) as entries:
         known = [(entry.name, entry.stat()) for entry in entries if entry.name in STUDY_FILES]
         return {(name, state.st_ino, state.st_mtime_ns, state.st_size) for name, state in known}

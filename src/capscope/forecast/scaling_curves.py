@@ -3,7 +3,7 @@
 A pass rate is ``floor + (ceiling - floor) F(a + b x)`` at the log scale `x`, counts are binomial, and each model has a
 normal effect on the link scale. `F` is logistic, or that of a power law of the log pass rate, ``-log p = A C^-b``
 (PassUntil: Hu et al., 2023; clusters of difficulty: Xu et al., 2025). Counts enter as k of n, so that a model that
-passed nothing in n samples adds what n samples tell. Forms, floors and ceilings are averaged by their likelihood.
+passed nothing in n samples adds the likelihood of n samples. Forms, floors and ceilings are averaged by likelihood.
 """
 
 from collections.abc import Callable
@@ -105,7 +105,12 @@ class ScalingCurve:
         return float((slope > 0).mean())
 
     def slopes(self, draws: "Draws", place: int) -> FloatArray:
-        """Draw the slope: link-scale units for each unit of the log scale."""
+        """Draw the slope: link-scale units for each unit of the log scale.
+
+        Args:
+            draws: Random numbers of the draws, shared by several curves.
+            place: Number of the curve's group among them.
+        """
         return self._drawn(draws, place, np.zeros(draws.size))[2] / self.unit
 
     def rates(self, scale: FloatArray | float, draws: "Draws", place: int, *, of_models: bool = True) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What results mean, in sentences, and the tables that print them.
+"""Sentences that interpret results, and tables as text.
 
 Sentences give units of ability, limits of curves, low reliability, and two lines under each table; tables have names
 beside codes, and are written as files.

@@ -1,4 +1,4 @@
-"""From a study to a bank and to its folder: the fit and facts of the items, and how arrays and ids are stored."""
+"""Construction of banks from studies, and their storage: the fit and facts of the items, arrays, and ids in runs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -57,6 +57,7 @@ FAMILY = (
     "deepeval:DEEPEVAL",
     "openai_evals:OPENAI_EVALS",
     "openai_batch:OPENAI_BATCH",
+    "human_difficulty:HUMAN_DIFFICULTY",
     "level_tables:LEVELS",
     "pyirt:PYIRT",
     "irw:IRW",

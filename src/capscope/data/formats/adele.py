@@ -70,7 +70,7 @@ def import_adele(
             (or columns of a release such as ``v2/QLl``); or a long table of levels, for a study of levels alone.
         tables: Tables of answers (`verification_final`, `correct`, or a results frame with `success`) and of demand
             levels (wide `custom_id, AS, ...` or long `custom_id, demand, level, ...`, also `rubric` and
-            `judge_model`); their columns tell which it is. A model without a column `model` is called by its file.
+            `judge_model`); they are recognised by their columns. A model without a column `model` has its file's name.
             Other columns of a table of answers (the answer, the question) are not imported.
         annotator: Annotator of the tables of demand levels that name none.
         battery_annotator: Annotator of the levels in the battery.
@@ -293,6 +293,7 @@ ADELE = Format(
     example="battery.csv GPT-4o.csv",
     patterns=("*.csv", "*.parquet", "*.jsonl"),
     detect=_detect,
+    with_tables=True,
     suggest=_battery_first,
     read=_read_adele,
     arguments=(

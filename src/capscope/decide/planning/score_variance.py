@@ -2,7 +2,7 @@
 
 Components are estimated by the method of moments: the sum of squares within the groups of every component's levels is
 set equal to its expectation, which holds for unbalanced data with gaps and needs no distribution (Henderson, 1953;
-Gao & Owen, 2017). Their intervals come from drawing models and items anew.
+Gao & Owen, 2017). Their intervals come from a bootstrap over models and items.
 """
 
 from collections.abc import Mapping

@@ -319,7 +319,7 @@ def knowing(score: np.ndarray, log_odds: np.ndarray, floor: np.ndarray) -> np.nd
     Args:
         score: Scores, 0 to 1.
         log_odds: Log-odds of knowing the answer, without guessing.
-        floor: Chance of a lucky guess.
+        floor: Chance of a right guess.
     """
     chance = expit(log_odds)
     return score * chance / (floor + (1 - floor) * chance)

@@ -124,7 +124,7 @@ class AgentParts:
         """Draws of the ability of an agent with these parts, seen together or not.
 
         Args:
-            parts: Part by factor; a factor that is left out is drawn anew, as for a part never seen.
+            parts: Part by factor; the effect of a factor that is left out is drawn from its population.
             rng: Source of randomness for unknown parts.
 
         Raises:

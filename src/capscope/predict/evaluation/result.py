@@ -187,7 +187,7 @@ class Evaluation:
 
     @property
     def verdict(self) -> str:
-        """Which assessor to use, and how sure that is; or that the data are too few to tell."""
+        """Which assessor to use, with the interval of its lead; or that two cannot be distinguished."""
         table, compared = self.table(), self.differences
         best, size = (
             str(table["assessor"].iloc[0]),

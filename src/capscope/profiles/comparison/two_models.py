@@ -50,7 +50,7 @@ class PairedDifference:
     """Posterior of the mean difference A - B over tasks like these."""
 
     observed: float
-    """Mean difference on the items at hand."""
+    """Observed mean difference."""
     mean: float
     """Posterior mean."""
     lower: float

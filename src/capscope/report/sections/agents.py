@@ -1,4 +1,4 @@
-"""Whose the differences between agents are: the model's, the scaffold's or the effort's."""
+"""Differences between agents, split into effects of the model, the scaffold and the effort."""
 
 from capscope.errors import FitError
 from capscope.fit import split_general

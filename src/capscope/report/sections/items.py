@@ -1,4 +1,4 @@
-"""Items of an item response fit that are surely the hardest, easiest, most and least discriminating."""
+"""Items of an item response fit that are the hardest, easiest, most or least discriminating with high probability."""
 
 import pandas as pd
 
