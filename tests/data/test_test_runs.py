@@ -362,3 +362,11 @@ def test_scores_written_as_text_count_and_files_of_no_format_say_what_they_are(s
         (tmp_path / "odd" / "a.json").write_bytes(start)
         with pytest.raises(InputError, match=why):
             import_logs(tmp_path / "odd")
+
+
+def test_a_long_message_of_a_provider_is_cut_in_the_remark(save: Save) -> None:
+    down = {"success": False, "failureReason": 2, "gradingResult": None, "response": {"error": "<p>\n" * 5000}}
+    rows = [result("m", "Lima", True), result("m", "Oslo", False, **down)]
+    note = import_promptfoo(save("a.json", document(*rows)))[1].notes[1]
+    assert "the provider failed: <p> <p>" in note
+    assert len(note) < 300

@@ -47,7 +47,12 @@ def covariate_key(column: str) -> str | None:
 
 
 def model_columns(frame: pd.DataFrame, keys: dict[str, str]) -> pd.DataFrame:
-    """Rename the columns of known meaning; of several of one meaning, keep the one with the most values."""
+    """Rename columns to their covariates; of several columns of one covariate, keep the one with the most values.
+
+    Args:
+        frame: A table of models.
+        keys: Covariate of each column.
+    """
     best: dict[str, str] = {}
     for column, key in keys.items():
         if key not in best or frame[column].notna().sum() > frame[best[key]].notna().sum():
@@ -56,7 +61,15 @@ def model_columns(frame: pd.DataFrame, keys: dict[str, str]) -> pd.DataFrame:
 
 
 def named_rows(frame: pd.DataFrame, place: int, where: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Leave out empty rows and return the names of the others: text whatever its letters, for "NA" is a name.
+    """Leave out empty rows and read the names of the others as text ("NA" is a name).
+
+    Args:
+        frame: A table of models.
+        place: Position of the column with the names.
+        where: Name of the table, for messages.
+
+    Returns:
+        The other rows, and their names.
 
     Raises:
         InputError: A row with values has no name.

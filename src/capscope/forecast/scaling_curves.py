@@ -107,7 +107,12 @@ class ScalingCurve:
         return float((slope > 0).mean())
 
     def slopes(self, draws: "Draws", place: int) -> FloatArray:
-        """Draw the slope: link-scale units for each unit of the log scale."""
+        """Draw the slope: link-scale units for each unit of the log scale.
+
+        Args:
+            draws: Random numbers of the draws, shared by several curves.
+            place: Number of the curve's group among them.
+        """
         return self._drawn(draws, place, np.zeros(draws.size))[2] / self.unit
 
     def rates(self, scale: FloatArray | float, draws: "Draws", place: int, *, of_models: bool = True) -> FloatArray:

@@ -122,7 +122,7 @@ class PublishedScores:
         return replace(self, scores=table, models=models)
 
     def benchmark(self, name: str) -> str:
-        """Find a benchmark by its name, upper and lower case alike, or by a part that only one name has.
+        """Find a benchmark by its name in any letter case, or by a part that only one name has.
 
         Raises:
             InputError: None or several have it.
@@ -138,7 +138,7 @@ class PublishedScores:
 
 
 def refuse_outside(score: float, benchmark: str, unit: str) -> None:
-    """Refuse a score that its unit does not have.
+    """Refuse a score outside the range of its unit.
 
     Args:
         score: The score, in the unit.
@@ -146,7 +146,7 @@ def refuse_outside(score: float, benchmark: str, unit: str) -> None:
         unit: Name of the unit, a key of `LINKS`.
 
     Raises:
-        InputError: It is no number, negative, or above the top.
+        InputError: It is not finite, or it lies outside 0 to the top of its unit.
     """
     top = LINKS[unit].top
     if not np.isfinite(score) or (np.isfinite(top) and not 0 <= score <= top):
@@ -169,7 +169,7 @@ def published_scores(
         units: Units of benchmarks that are not as recognised: names of `LINKS`.
 
     Returns:
-        Scores (model, benchmark) in log-odds or their own scale, with units and facts.
+        Scores (model, benchmark) in their own units, with units and facts about the models.
 
     Raises:
         InputError: The table has no scores, a cell is no number, or a unit is unknown or does not fit.
@@ -179,9 +179,9 @@ def published_scores(
     frame = scores.copy() if isinstance(scores, pd.DataFrame) else read_table(Path(scores), keep_index=True)
     columns = _long_columns(frame)
     if {"model", "benchmark", "score"} <= set(columns):
-        wide, counts, beside, notes = _from_long(frame, columns, where)
+        wide, counts, model_facts, notes = _from_long(frame, columns, where)
     else:
-        wide, counts, beside, notes = _from_wide(frame, where)
+        wide, counts, model_facts, notes = _from_wide(frame, where)
     kept = wide.loc[wide.notna().any(axis=1), wide.notna().any(axis=0)]
     if len(kept) < LEAST_MODELS or len(kept.columns) < LEAST_BENCHMARKS:
         raise InputError(
@@ -193,9 +193,9 @@ def published_scores(
         raise InputError(f"{where}: all scores are {known[0]:g}, so that no two models differ; give scores that differ")
     chosen, stated = _units(kept, units or {}, where)
     if models is not None:
-        beside, more = read_models(models, kept.index)
+        model_facts, more = read_models(models, kept.index)
         notes = (*notes, *more)
-    return PublishedScores(scores=kept, units=chosen, counts=counts, models=beside, notes=(*stated, *notes))
+    return PublishedScores(scores=kept, units=chosen, counts=counts, models=model_facts, notes=(*stated, *notes))
 
 
 def _long_columns(frame: pd.DataFrame) -> dict[str, str]:
@@ -260,12 +260,12 @@ def _from_wide(frame: pd.DataFrame, where: str) -> _Parts:
         ]
     wide = pd.DataFrame(columns, index=rest.index)
     wide.index.name = "model"
-    beside = model_columns(rest[[*covariates]], covariates)
+    model_facts = model_columns(rest[[*covariates]], covariates)
     notes = [f"a wide table of {counted(len(wide), 'model')} and {counted(len(wide.columns), 'benchmark')}"]
     if covariates or text:
         notes.append(f"columns taken as facts about models: {first_few([*covariates, *text], 8)}")
-    beside = beside.join(rest[text]) if len(text) else beside
-    return wide, {}, beside, tuple(notes)
+    model_facts = model_facts.join(rest[text]) if len(text) else model_facts
+    return wide, {}, model_facts, tuple(notes)
 
 
 def _units(wide: pd.DataFrame, stated: dict[str, str], where: str) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -132,7 +132,7 @@ def residual_sd(responses: Responses, chance: np.ndarray) -> float:
 FEWEST_TASKS = 2
 """With fewer tasks than this, none can be held out while another is learnt from."""
 MANY_TASKS, FEWEST_BENCHMARKS = 4, 3
-"""With fewer benchmarks than this but many tasks, tasks are held out instead, as more groups."""
+"""Tasks are held out in place of benchmarks where there are so many tasks and fewer benchmarks than the second."""
 
 
 def regime_of_items(training: Training) -> np.ndarray:

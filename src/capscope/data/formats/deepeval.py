@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from capscope.data.columns import known_cost
+from capscope.data.columns import known_cost, reason_text
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -171,7 +171,7 @@ def _values(path: Path, case: dict[str, Any], place: str, errors: Counter[str]) 
         values[name] = None if error else metric.get("score")
         if error:
             failed |= not metric.get("flaky")
-            errors[" ".join(str(error).split())] += 1
+            errors[reason_text(error)] += 1
     # a case that nothing measured passes by default, and a flaky metric never decides
     return {"success": None if failed else case.get("success"), **values} if measured else {}
 

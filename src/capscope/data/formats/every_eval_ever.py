@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from capscope.data.columns import LONGEST_INTEGER, known_cost, shown
+from capscope.data.columns import LONGEST_INTEGER, known_cost, reason_text, shown
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -220,7 +220,7 @@ def _line(path: Path, number: int, record: dict[str, Any], scales: dict[str, Sca
         scale.name,
         scale.rate(scored.get("score")),
         bool(record.get("evaluation_result_id")),
-        " ".join(str(record.get("error") or "").split()),
+        reason_text(record["error"]) if record.get("error") else "",
         _costs(path, record, place),
     )
 

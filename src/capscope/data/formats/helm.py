@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capscope.data.columns import reason_text
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -193,7 +194,7 @@ def _without_failed(
         result, instance = (optional_object(state_path, state, name, place) for name in ("result", "instance"))
         if result.get("success") is False and instance.get("id") is not None:
             key = _key(state_path, {**state, **instance, "instance_id": instance["id"]}, place)
-            failed[key] = " ".join(str(result.get("error") or "no message").split())
+            failed[key] = reason_text(result.get("error"))
     lost = [key for key in merged if key in failed]
     if lost:
         first = Counter(failed[key] for key in lost).most_common(1)[0][0]

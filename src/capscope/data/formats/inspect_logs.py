@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from capscope.data.columns import reason_text
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -271,7 +272,7 @@ def sample_end(sample: dict[str, Any]) -> str:
 
 def _error_text(error: object) -> str:
     text = error.get("message") if isinstance(error, dict) else error
-    return " ".join(str(text).split())
+    return reason_text(text)
 
 
 def _remark(log: InspectLog, records: int, ends: Ends, limits: str, notes: LogNotes) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from capscope.data.columns import shown
+from capscope.data.columns import reason_text, shown
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -207,7 +207,7 @@ def _add(path: Path, line: int, record: dict[str, Any], samples: dict[str, Sampl
     if sample.target is None and right is not None:
         sample.target = text_of(right)
     if kind == "error":
-        sample.error = " ".join(str(data.get("message") or data.get("type") or "no message").split())
+        sample.error = reason_text(data.get("message") or data.get("type"))
 
 
 def _asked(prompt: object) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capscope.data.columns import known_cost
+from capscope.data.columns import known_cost, reason_text
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -242,7 +242,7 @@ def _error(result: dict[str, Any]) -> str:
     message = answer.get("error") or result.get("error")
     # files without a reason name failed assertions as errors too; those have been graded
     failed = reason == ERROR if reason is not None else bool(message) and not result.get("gradingResult")
-    return " ".join(str(message or "no message").split()) if failed else ""
+    return reason_text(message) if failed else ""
 
 
 def _is_graded(result: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The model's own confidence in an answer, weighed against how hard the item is.
+"""The model's own confidence in an answer, combined with the difficulty of the item by a regression.
 
 Each model has a logistic regression of success on the log-odds that the explanatory model gives its answer without
 having seen it, and on the log-odds of the confidence that came with the answer. The models' coefficients are drawn from
@@ -23,10 +23,10 @@ FOLDS = 4
 START = np.array([0.0, 1.0, 0.0])
 """Offset, weights of the explanatory model's log-odds and of the confidence's, for a confidence without information."""
 POPULATION_SD = np.array([0.5, 0.25, 0.25])
-"""Spread of the models' coefficients before data, worth `POPULATION_WORTH` models."""
+"""Prior standard deviation of the models' coefficients, with the weight of `POPULATION_WORTH` models."""
 POPULATION_WORTH = 3.0
 MEAN_SD = np.array([1.0, 0.5, 0.5])
-"""Spread of the population's mean around `START` before data."""
+"""Prior standard deviation of the population's mean around `START`."""
 ROUNDS = 30
 
 
@@ -61,7 +61,7 @@ class FittedConfidence:
 
 @dataclass(frozen=True)
 class ConfidenceAssessor:
-    """Weighs each model's own confidence against the explanatory model's chance."""
+    """Combines each model's own confidence with the explanatory model's chance."""
 
     folds: int = FOLDS
     """Number of folds in which the explanatory model predicts training answers."""
@@ -93,7 +93,7 @@ class ConfidenceAssessor:
 
 
 def _kind(training: Training) -> str:
-    """The most frequent regime of the items to predict, as far as the training part can imitate it."""
+    """The most frequent regime of the items to predict, as far as the training part allows it."""
     kinds, count = np.unique(regime_of_items(training)[training.asked], return_counts=True)
     return fold_regime(training, str(kinds[np.argmax(count)]))
 
@@ -153,10 +153,10 @@ def model_weights(
             weight[own], error[own] = logistic_regression(
                 design[rows], score[rows], trials[rows], mean, precision, start=weight[own]
             )
-        away = weight[known] - mean
+        deviation = weight[known] - mean
         total = prior_precision + len(parts) * precision
         mean = np.linalg.solve(total, prior_precision @ START + precision @ weight[known].sum(axis=0))
-        spread = error[known].sum(axis=0) + away.T @ away
+        spread = error[known].sum(axis=0) + deviation.T @ deviation
         cov = (POPULATION_WORTH * np.diag(POPULATION_SD**2) + spread) / (POPULATION_WORTH + len(parts))
     others = np.setdiff1d(np.arange(n_models), model)
     weight[others], error[others] = mean, cov
@@ -176,8 +176,8 @@ def _error_of_mean(error: FloatArray, known: np.ndarray, precision: FloatArray) 
     # information about the mean in one model's answers: the inverse of population covariance plus sampling error
     information = len(known) * precision - precision @ error[known].sum(axis=0) @ precision
     of_mean = np.linalg.inv(np.diag(1 / MEAN_SD**2) + information)
-    pull = error @ precision
-    return pull @ of_mean @ np.swapaxes(pull, -1, -2)
+    gain = error @ precision
+    return gain @ of_mean @ np.swapaxes(gain, -1, -2)
 
 
 CONFIDENCE = AssessorEntry(
