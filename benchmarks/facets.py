@@ -66,7 +66,7 @@ def unseen_pairs(study: Study, title: str, seeds: int) -> None:
 
 
 def terminal_bench_science(study: Study) -> None:
-    """What can be told apart in a nested design, and whether demands explain anything."""
+    """Which effects are separable in a nested design, and whether demands explain anything."""
     print("\n## tb_science\n")
     print("\n".join(f"- {line}" for line in check_study(study).design))
     fitted = fit(study, "rasch")

@@ -2,8 +2,12 @@
 
 python benchmarks/new_benchmark.py ../shared/data/openllm_v2 --leave-out MMLU-Pro [--assessor mean] [--seeds 10]
 
-Each benchmark in turn is unseen: the assessor learns from the others, and the spread of offsets is read off the others
-alone, each predicted without itself and without the unseen one.
+python benchmarks/new_benchmark.py ../shared/data/score_tables --tables
+
+The first form: each benchmark in turn is unseen; the assessor learns from the others, and the spread of offsets is read
+off the others alone, each predicted without itself and without the unseen one. The second form: intervals of a
+benchmark's scores without labels, over all benchmarks of published tables, from two to six others, each predicted by
+the mean of the rest, with the prior of published tables and without.
 """
 
 import argparse
@@ -17,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
+from scipy.special import expit
 
 from capscope.data import ResponseFold, Study
 from capscope.fit import log_odds_of
@@ -25,7 +31,7 @@ from capscope.predict.evaluation.folds import held_out_chances
 from capscope.predict.layout import Layout
 from capscope.predict.outcomes import Outcomes
 from capscope.predict.scores.benchmark import GroupScores
-from capscope.predict.scores.benchmark_effect import EffectSd
+from capscope.predict.scores.benchmark_effect import EffectSd, effect_sd
 from capscope.predict.scores.labels import Labels, LogOddsGrid, labelled_scores
 
 SIZES = (0, 5, 10, 20, 50)
@@ -39,7 +45,11 @@ def main() -> None:
     parser.add_argument("--leave-out", action="append", default=[])
     parser.add_argument("--assessor", default="mean")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--tables", action="store_true", help="STUDY is a folder of published tables")
     arguments = parser.parse_args()
+    if arguments.tables:
+        unlabelled(published(arguments.study))
+        return
     torch.set_num_threads(1)
     start = time.process_time()
     layout = layout_of(Study.load(arguments.study), arguments.leave_out)
@@ -119,7 +129,7 @@ def measure(predicted: Predicted, unseen: int, seeds: int) -> pd.DataFrame:
             for seed in range(seeds):
                 rng = np.random.default_rng([seed, n])
                 picks = choose(way, score.shape, n, rng)
-                prior = past.cautious() if n else past
+                prior = past.cautious() if n else past.published()
                 scores = estimate(way, line, score, picks, prior, rng)
                 truth = score.mean(axis=1)
                 sample = np.take_along_axis(score, picks, 1).mean(axis=1) if n else np.full(len(truth), np.nan)
@@ -152,6 +162,64 @@ def estimate(
         for row, items, scores in zip(line, picks, answers, strict=True)
     ]
     return pd.concat(each, ignore_index=True)
+
+
+def published(folder: Path) -> dict[str, pd.DataFrame]:
+    """Shares by model and benchmark of tables of published scores; further releases of LiveBench lie beside."""
+    read = {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
+    read |= {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
+    leaderboard = read["open_llm_leaderboard_v2"]
+    second = ["ARC", "HellaSwag", "MMLU", "TruthfulQA", "Winogrande", "GSM8K"]
+    helm = read["cpp_helm_core"].set_index("Metric").T.apply(pd.to_numeric, errors="coerce")
+    exact = [name for name in map(str, helm) if " - EM" in name or " - F1" in name]
+    tables = {
+        "ObsScaling, base": read["obsscaling_base_llm_benchmark_eval"].iloc[:, 5:],
+        "ObsScaling, instruct": read["obsscaling_instruct_llm_benchmark_eval"].iloc[:, 7:],
+        "Open LLM v1": read["open_llm_leaderboard_v1"][second] / 100,
+        "Open LLM v2": leaderboard[[name for name in map(str, leaderboard) if name.endswith("Raw")]],
+        "CPP, from papers": read["cpp_crowdsource_performance"].iloc[:, 1:] / 100,
+        "HELM": helm[exact].where(helm[exact] <= 1),
+    }
+    live = pd.read_parquet(folder.parent / "score_tables_2026" / "livebench_tables_2024-2026.parquet")
+    for release in (live["release"].min(), live["release"].max()):
+        rows = live[live["release"] == release]
+        tables[f"LiveBench {release}"] = rows.pivot_table(index="model", columns="task", values="score") / 100
+    return {name: table.apply(pd.to_numeric, errors="coerce").clip(0.01, 0.99) for name, table in tables.items()}
+
+
+def unlabelled(tables: dict[str, pd.DataFrame]) -> None:
+    """Print coverage, width and interval score (Winkler, 1972) of 80 % intervals, without that prior and with it."""
+    print("| table | seen | n | covers, without | with | width, without | with | score, without | with |")
+    print("|" + "---|" * 9)
+    for name, table in tables.items():
+        line, rng = np.asarray(log_odds_of(table.to_numpy(float))), np.random.default_rng(0)
+        for seen in (2, 3, 4, 6):
+            drawn = (problem_of(line, seen, rng) for _ in range(240))
+            rows = np.array([row for row in drawn if row is not None][:60])
+            if len(rows):
+                values = " | ".join(f"{value:.2f}" for value in rows.mean(axis=0))
+                print(f"| {name} | {seen} | {len(rows)} | {values} |", flush=True)
+
+
+def problem_of(line: np.ndarray, seen: int, rng: np.random.Generator) -> list[float] | None:
+    """Draw benchmarks and models; coverage, width and score of the last benchmark's intervals; None with few models."""
+    columns = rng.permutation(line.shape[1])[: seen + 1]
+    models = rng.permutation(np.flatnonzero(np.isfinite(line[:, columns]).all(axis=1)))[: rng.choice([8, 20, 60])]
+    if len(columns) <= seen or len(models) < 8:
+        return None
+    table = line[np.ix_(models, columns)]
+    share = expit(table)
+    rest = [log_odds_of(np.delete(share[:, :seen], place, 1).mean(axis=1)) for place in range(seen)]
+    effect = table[:, :seen] - np.stack(rest, axis=1)
+    past, middle = effect_sd(effect, np.full_like(effect, 0.01)), log_odds_of(share[:, :seen].mean(axis=1))
+    found: list[list[float]] = []
+    for prior in (past, past.published()):
+        reach = stats.t.ppf(0.9, prior.groups) * np.hypot(prior.benchmark, prior.own)
+        lower, upper, truth = expit(middle - reach), expit(middle + reach), share[:, seen]
+        miss = np.maximum(lower - truth, 0) + np.maximum(truth - upper, 0)
+        width = upper - lower
+        found.append([float((miss == 0).mean()), float(width.mean()), float((width + 10 * miss).mean())])
+    return [value for pair in zip(*found, strict=True) for value in pair]
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_from_logs_to_a_profile(place: Path) -> None:
 def test_from_questions_to_a_prediction(place: Path) -> None:
     first = capscope("predict study new.txt --assessor explanatory --embedder tfidf --out blind.csv").splitlines()[0]
     assert first.startswith(
-        "the items have no demand levels, so easy and hard ones are told apart by their texts alone"
+        "the items have no demand levels, so easy and hard ones are distinguished by their texts alone"
     )
     assert "make them with 'capscope annotate ITEMS --annotator openai:MODEL --out STUDY'" in first
     spend = "--only QLl --usd-in 0 --usd-out 0 --yes"

@@ -17,6 +17,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from capscope.errors import OutputError
+
 SCRATCH = ".capscope-"
 """Prefix of unfinished siblings."""
 JOURNAL = f"{SCRATCH}unfinished.json"
@@ -41,6 +43,11 @@ def scratch_beside(target: Path) -> Path:
         if process.isdigit() and not is_running(int(process)):
             _remove(leftover)
     return target.parent / f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def is_scratch(path: Path) -> bool:
+    """Return whether a path is, or lies in, content that is not complete yet."""
+    return any(part.startswith(SCRATCH) for part in path.parts)
 
 
 @contextmanager
@@ -258,3 +265,25 @@ def _held(path: Path, until: float) -> int:
         if time.monotonic() > until:
             raise TimeoutError(path)
         time.sleep(LOCK_PAUSE)
+
+
+@contextmanager
+def as_output_error(path: Path, option: str) -> Generator[None]:
+    """Turn an error of the operating system into one line that names the path, never a scratch file.
+
+    Args:
+        path: What is written.
+        option: How the user named it, for the advice.
+
+    Raises:
+        OutputError: The system refuses to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_scratch(path):
+            raise  # the writer of the whole folder names the folder
+        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room on the disk and run again" if full else f"choose another {option}"
+        raise OutputError(f"{path}: cannot be written ({reason}); {advice}") from error

@@ -88,7 +88,7 @@ def default_cache() -> Path:
 def tfidf_vectors(
     texts: Sequence[str], dims: int = TFIDF_DIMS, *, unit_length: bool = True
 ) -> Float[np.ndarray, "item feature"]:
-    """Weigh words and pairs of words by how rare they are, and keep the main directions (latent semantic analysis).
+    """TF-IDF weights of words and pairs of words, reduced by a truncated SVD (latent semantic analysis).
 
     Args:
         texts: Texts in any order.
@@ -181,7 +181,7 @@ def _fill(db: sqlite3.Connection, missing: dict[str, str], model: str) -> None:
     todo = list(missing.items())
     for start in range(0, len(todo), BATCH):
         part = todo[start : start + BATCH]
-        # Lone surrogates, which some scraped texts hold, are no text to a tokenizer.
+        # tokenizers refuse lone surrogates, which some scraped texts contain
         clean = [text.encode("utf-8", "replace").decode("utf-8") for _, text in part]
         vectors = np.asarray(
             encoder.encode(clean, batch_size=32, show_progress_bar=False, normalize_embeddings=True), dtype=np.float32
@@ -220,7 +220,7 @@ def load_encoder(model: str) -> Any:  # noqa: ANN401 - the library's own type, w
 
 
 def _without_progress_bars() -> None:
-    """Keep the bar of loaded weights off the error stream, where nobody looks at a terminal."""
+    """Turn off the progress bar of loaded weights where the error stream is not a terminal."""
     if not sys.stderr.isatty():
         import_module("transformers.utils.logging").disable_progress_bar()
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.atomic import SCRATCH, discard, exclusive, flush, lock_file, scratch_beside, swap
+from capscope.atomic import as_output_error, discard, exclusive, flush, lock_file, scratch_beside, swap
 from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
@@ -377,23 +377,3 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Generator[None]:
         except OSError as error:
             raise OutputError(f"{lock}: the lock cannot be made ({error.strerror}); set TMPDIR") from None
         yield
-
-
-@contextmanager
-def as_output_error(path: Path, option: str) -> Generator[None]:
-    """Turn an error of the operating system into one line that names the path.
-
-    Args:
-        path: What is written.
-        option: How the user named it, for the message.
-
-    Raises:
-        OutputError: The system refuses to write.
-    """
-    try:
-        yield
-    except OSError as error:
-        if any(part.startswith(SCRATCH) for part in path.parts):
-            raise  # the writer of the whole folder names the folder
-        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another {option}") from error

@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -84,6 +86,21 @@ def test_a_merge_over_the_ledger_of_a_killed_run_holds_what_was_merged(tmp_path)
         ledger.beat()
         with pytest.raises(InputError, match=r"out.sqlite: a run on this ledger is under way"):
             merge_ledgers([tmp_path / "one.sqlite"], out, force=True)
+
+
+@pytest.mark.parametrize("room", [60_000, 150_000])
+def test_a_merge_without_room_names_its_output_and_leaves_nothing(tmp_path, room):
+    one, out = tmp_path / "one.sqlite", tmp_path / "out.sqlite"
+    put(one, "a", "x" * 200_000, 1.0)
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"^\S*/out.sqlite: cannot be written \(.*; the ledgers stay as they are"):
+            merge_ledgers([one], out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [name for name in os.listdir(tmp_path) if not name.startswith("one.sqlite")] == []
 
 
 def test_ledgers_in_use_missing_or_foreign_are_refused(tmp_path):

@@ -1,7 +1,9 @@
 """What reaches a terminal: no control character, one line for an error, stdout that is closed or full, Ctrl-C."""
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from typer import Exit
 
 from capscope.cli import _run
 from capscope.cli.annotate_command import kept_on_interrupt
-from capscope.cli.output import error_line, on_interrupt, printable
+from capscope.cli.output import error_line, on_interrupt, printable, write_error, write_out
 from capscope.cli.overview import STOPPED
 from capscope.data import Study
 from capscope.errors import OutputError
@@ -89,6 +91,30 @@ def test_a_closed_stdout_is_one_line(study: Path):
 def heed_interrupts() -> None:
     """A shell starts background jobs with interrupts ignored, which a child would inherit."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_characters_that_a_stream_does_not_have_are_escapes(encoding, monkeypatch):
+    for name, write in (("stdout", write_out), ("stderr", write_error)):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(sys, name, stream)
+        write("m\u014d \U0001f600")
+        stream.flush()
+        assert stream.buffer.getvalue().strip() == rb"m\u014d \U0001f600"
+
+
+def test_a_lack_of_memory_is_one_line(study):
+    program = (
+        "import resource, sys, capscope.cli\n"
+        "from capscope.__main__ import main\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (16 << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used, used))\n"
+        f"sys.argv = ['capscope', 'fit', {str(study)!r}]\n"
+        "main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT)
+    assert ended.returncode == 1
+    assert re.fullmatch(r"error: memory is used up \(.*\); give more of it, .*\n", ended.stderr)
 
 
 def test_ctrl_c_while_the_command_starts_is_one_line():

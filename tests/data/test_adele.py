@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from capscope.data.formats import import_adele
+from capscope.data.formats import import_adele, import_logs
 from capscope.data.formats.adele import SCALES
 from capscope.errors import InputError, JoinError
 
@@ -113,3 +113,29 @@ def test_a_question_that_stands_twice_needs_an_id(battery, write):
     twice = write("battery2.csv", battery.read_text().replace("Three?", "One?"))
     message = refused(twice, write("m.csv", "question,verification_final\nOne?,1\n"))
     assert "several instances of the battery have this question" in message
+
+
+def test_replies_that_ended_well_count_whatever_their_server_calls_it_and_rubrics_lose_their_version(tmp_path):
+    rows = [("a", "stop"), ("b", "end_turn"), ("c", ""), ("d", "length"), ("e", "content_filter")]
+    table = pd.DataFrame(rows, columns=["instance_id", "finish_reason"])
+    table.assign(rubric="v2/PLp", level=2, judge_model="NA").to_csv(tmp_path / "l.csv", index=False)
+    study = import_logs(tmp_path)
+    demands = study.require("demands")
+    assert demands["item_id"].astype(str).tolist() == ["a", "b", "c"]
+    assert (set(demands["rubric"]), set(demands["annotator"])) == ({"PLp"}, {"NA"})
+
+
+def test_answers_in_a_folder_go_with_their_battery(battery):
+    answers = pd.DataFrame({"instance_id": ["001", "002"], "verification_final": ["True", "False"]})
+    answers.to_csv(battery.with_name("gpt.csv"), index=False)
+    assert cells(import_logs(battery.parent)) == {("gpt", "001"): 1, ("gpt", "002"): 0}
+    with pytest.raises(InputError, match="answers without their battery; give it too"):
+        import_logs(battery.with_name("gpt.csv"))
+
+
+def test_a_table_of_scores_goes_with_levels_that_name_their_judge(tmp_path):
+    (tmp_path / "scores.csv").write_text("model,item_id,score\nm,a,1\nm,b,0\n")
+    (tmp_path / "levels.csv").write_text("item_id,rubric,level,judge_model\na,AS,1,j\nb,AS,2,j\n")
+    study = import_logs(tmp_path)
+    assert cells(study) == {("m", "a"): 1, ("m", "b"): 0}
+    assert study.require("demands")["item_id"].astype(str).tolist() == ["a", "b"]

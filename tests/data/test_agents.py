@@ -1,4 +1,4 @@
-"""Agents: names, design, what can be told apart, and renames that split names into parts."""
+"""Agents: names, design, which effects are separable, and renames that split names into parts."""
 
 import itertools
 
@@ -84,7 +84,7 @@ def test_parts_are_comparable_in_connected_components(
 def test_check_says_what_cannot_be_told_apart() -> None:
     nested = check_study(answers([("a", "s1"), ("b", "s1"), ("c", "s2")])).design
     assert "model is nested in scaffold: each model comes with one scaffold" in nested
-    assert "no difference between scaffolds can be told from model: s1, s2" in nested
+    assert "differences between scaffolds are confounded with model: s1, s2" in nested
     bridge = check_study(answers([("a", "s1"), ("b", "s1"), ("b", "s2"), ("c", "s2")])).design
     assert "comparisons across sets of scaffolds rest on single agents: b + s1, b + s2" in bridge
     crossed = check_study(answers(CROSSED)).design

@@ -496,3 +496,60 @@ def test_every_eval_ever_names_its_target_as_text_in_earlier_versions(write):
     line |= {"input": {"raw": "q", "reference": "5"}, "evaluation": {"score": 1.0}}
     path = write("u_samples.jsonl", json.dumps(line))
     assert import_every_eval_ever(path)[0].require("items")["target"].tolist() == ["5"]
+
+
+def test_a_failed_request_of_helm_is_no_answer_and_a_mean_is_reckoned_where_it_is_left_out(run):
+    total = {"name": {"name": "exact_match"}, "count": 2, "sum": 1.0}
+    records = [{"instance_id": i, "train_trial_index": 0, "stats": [stat("exact_match", 0.0)]} for i in "ab"]
+    records.append({"instance_id": "c", "train_trial_index": 0, "stats": [total]})
+    failed = {"success": False, "error": "rate limit", "completions": []}
+    states = [
+        {"instance": {"id": i, "input": {"text": i}}, "train_trial_index": 0, "result": result}
+        for i, result in (("a", failed), ("b", {"success": True}))
+    ]
+    path = run(records, states)
+    study, report = import_helm(path)
+    assert scores(study) == {"mmlu:subject=x:b": 0, "mmlu:subject=x:c": 0.5}
+    assert "r: the request of 1 record failed, which is no answer: rate limit" in report.notes
+    spec = path.with_name("run_spec.json")
+    spec.write_text(spec.read_text().replace('"model": "m"', '"model_deployment": "d"'))
+    assert import_helm(path)[0].require("responses")["model"].unique().tolist() == ["d"]
+    assert "holds no record" in refused(import_helm, run([]))
+
+
+def test_a_line_of_every_eval_ever_with_an_error_is_no_answer(write):
+    line = {"schema_version": "0.3.0", "model_id": "m", "evaluation_name": "e", "input": {"raw": "q"}}
+    lines = [
+        line | {"sample_id": "1", "evaluation": {"score": 1.0}, "token_usage": {"total_tokens": 15}},
+        line | {"sample_id": "2", "evaluation": {"score": 0.0}, "error": "timeout"},
+        line | {"sample_id": "3", "evaluation": {"score": 0.0}, "performance": {"latency_ms": 2500}, "error": None},
+    ]
+    study, report = import_every_eval_ever(write("u_samples.jsonl", "\n".join(map(json.dumps, lines))))
+    assert scores(study) == {"e:1": 1, "e:3": 0}
+    assert "u_samples.jsonl: 1 line with an error, which is no answer: timeout" in report.notes
+    costs = study.require("responses")[["tokens", "seconds"]]
+    assert costs.fillna(-1).to_numpy().tolist() == [[15, -1], [-1, 2.5]]
+
+
+def test_an_archive_names_its_invalidated_samples_in_the_samples_alone(archive):
+    whole = [sample(1), sample(2, invalidation={"reason": "leak"})]
+    summaries = [sample(1), sample(2)]
+    members = [(f"samples/{each['id']}_epoch_1.json", each) for each in whole]
+    path = archive(("header.json", header(invalidated=True)), ("summaries.json", summaries), *members)
+    study, report = import_inspect(path)
+    assert scores(study) == {"t:1": 1}
+    assert "a.eval: 1 sample was invalidated; they are left out" in report.notes
+
+
+def test_an_empty_text_is_no_score(log):
+    study, report = import_inspect(log([sample(1, {"match": {"value": " "}}), sample(2, WRONG)]))
+    assert scores(study) == {"t:2": 0}
+    assert "1 record has no score; they are no responses" in report.notes
+
+
+def test_a_log_without_a_model_is_called_by_its_only_role(log):
+    run = header()["eval"] | {"model": "none/none"}
+    named = import_inspect(log([sample(1)], eval=run | {"model_roles": {"solver": {"model": "o/x"}}}))[0]
+    assert named.require("responses")["model"].tolist() == ["o/x"]
+    two = {"solver": {"model": "o/x"}, "critic": [{"model": "o/y"}]}
+    assert "say who answered with --model" in refused(import_inspect, log([sample(1)], eval=run | {"model_roles": two}))

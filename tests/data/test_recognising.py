@@ -176,3 +176,10 @@ def test_formats_that_disagree_about_an_item_or_an_answer_are_refused(write: Wri
     ):
         import_logs(tmp_path, options={"runs": "latest"})
     assert scores(import_logs(tmp_path, options={"runs": "mean"})) == {("m", "t:0"): 0.5}
+    with pytest.raises(
+        InputError, match=r"says who answered in the files of one format, and here are inspect, lm-eval"
+    ):
+        import_logs(tmp_path, options={"model": "x"})
+    write("b.json", '{"eval": 1}')
+    with pytest.raises(InputError, match=r"or take one of the formats \(inspect, lm-eval\)"):
+        import_logs(tmp_path)

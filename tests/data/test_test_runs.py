@@ -94,7 +94,7 @@ def test_promptfoo_lines_repeats_and_several_prompts(save: Save) -> None:
     rows = [result("m", "Lima", True), result("m", "Lima", False), result("m", "Lima", True, **long)]
     study, report = import_promptfoo(save("a.jsonl", *rows))
     text = "Name the capital: Lima"
-    assert scores(study) == {("m", text, "short"): 0.5, ("m", text, "prompt-1"): 1}
+    assert scores(study) == {("m", text, "short"): 0.5, ("m", text, "prompt-d26671"): 1}
     assert report.items == 1
     older = {key: value for key, value in rows[1].items() if key != "failureReason"} | {"error": "expected Lima"}
     assert list(scores(import_promptfoo(save("b.jsonl", older))[0]).values()) == [0]
@@ -262,3 +262,111 @@ def test_equal_lines_of_other_formats_count_once(save: Save) -> None:
     assert "a.jsonl: 1 result repeats another in full; each counts once" in report.notes
     subject = {"subject_id": "s", "responses": {"i": 1, "j": 0}}
     assert len(import_pyirt(save("a.jsonlines", subject, subject))[0].require("responses")) == 2
+
+
+# siblings: what other versions and other settings of the tools write
+
+
+def test_promptfoo_keeps_providers_and_prompts_apart_and_joins_one_prompt_over_providers(save: Save) -> None:
+    long = {"prompt": {"raw": "Name the capital: Lima", "label": "{{city}}" * 20}}
+    study, _ = import_promptfoo(save("a.json", document(*(result(m, "Lima", m == "a", **long) for m in "ab"))))
+    text = "Name the capital: Lima"
+    assert scores(study) == {("a", text): 1, ("b", text): 0}, "one long prompt is no facet"
+    twice = [result("a", "Lima", True, promptId="x"), result("a", "Lima", False, promptIdx=1, promptId="x")]
+    study, report = import_promptfoo(save("b.json", document(*twice)))
+    assert scores(study) == {("a", text): 1, ("a#2", text): 0}
+    assert "several providers have one name; they are kept apart as a#2" in " ".join(report.notes)
+    twice[1]["promptId"] = "y"
+    assert set(scores(import_promptfoo(save("c.json", document(*twice)))[0])) == {
+        ("a", text, "short"),
+        ("a", text, "short#2"),
+    }
+
+
+def test_promptfoo_ungraded_tests_costs_sessions_and_version_2(save: Save) -> None:
+    bare = {"gradingResult": {"pass": True, "score": 1, "reason": "No assertions"}}
+    paid = {"cost": 0.5, "latencyMs": 1500, "response": {"output": "x", "tokenUsage": {"total": 20}}}
+    cached = paid | {"response": {"cached": True}, "vars": {"city": "Oslo", "_conversation": ["m"], "sessionId": "1"}}
+    rows = [result("m", "Lima", True, **paid), result("m", "Oslo", False, **cached), result("m", "Rome", True, **bare)]
+    older = {key: value for key, value in document(*rows).items() if key != "evalId"}
+    study = import_logs(save("v2/r.json", older).parent)
+    table = study.require("responses")
+    assert table["score"].tolist() == [1, 0]
+    assert table[["usd", "tokens", "seconds"]].iloc[0].tolist() == [0.5, 20, 1.5]
+    assert table["usd"].isna().tolist() == [False, True]
+    assert "1 result has no assertion" in " ".join(study.sources["notes"])
+    plain = import_promptfoo(save("p.json", document(result("m", "Oslo", False))))[0].require("items")
+    assert plain["item_id"].astype(str)[0] in set(study.require("items")["item_id"].astype(str))
+
+
+def test_deepeval_cases_that_nothing_measured_flaky_metrics_copies_and_conversations(save: Save) -> None:
+    flaky = metric("Tone", None, error="timeout", flaky=True)
+    measured = case(1, False, metric("Bias", 0.1)) | {"tokenCost": 0.25, "inputTokenCount": 3, "completionTime": 2}
+    cases = [case(0, True, metric("Bias", 0.9), flaky), measured, measured, case(2, True)]
+    study, report = import_deepeval(save("r.json", {"testCases": cases, "hyperparameters": {"Model": "m"}}))
+    assert scores(study) == {("m", "question 0"): 1, ("m", "question 1"): 0}
+    assert study.require("responses")[["usd", "tokens", "seconds"]].iloc[1].tolist() == [0.25, 3, 2]
+    notes = " ".join(report.notes)
+    assert "1 test case repeats another in full" in notes
+    assert "1 record has no score" in notes
+    talks = [
+        save(
+            f"{reply}.json",
+            {
+                "conversationalTestCases": [
+                    {
+                        "success": True,
+                        "metricsData": [metric("Bias", 0.9)],
+                        "turns": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": reply}],
+                    }
+                ],
+                "hyperparameters": {"model": reply},
+            },
+        )
+        for reply in "ab"
+    ]
+    assert scores(import_deepeval(talks)[0]) == {("a", "hi"): 1, ("b", "hi"): 1}
+
+
+def test_openai_evals_counters_are_no_scores_and_grades_in_letters_are_named(save: Save) -> None:
+    spec = {"spec": {"completion_fns": ["m"], "eval_name": "e"}}
+
+    def events(*data: dict[str, Any]) -> list[dict[str, Any]]:
+        kinds = {"run_id": "r", "type": "metrics"}
+        return [kinds | {"event_id": n, "sample_id": f"e.{n}", "data": each} for n, each in enumerate(data)]
+
+    odd = {"run_id": "r", "event_id": 9, "sample_id": None, "type": "extra", "data": {}}
+    parts = [{"role": "user", "content": [{"type": "text", "text": "ask"}]}]
+    asked = {"run_id": "r", "event_id": 8, "sample_id": "e.0", "type": "sampling", "data": {"prompt": parts}}
+    turns = events({"violations": 1, "is_correct": False}, {"violations": 0, "is_correct": True})
+    study, _ = import_openai_evals(save("a.jsonl", spec, odd, asked, *turns))
+    assert study.require("responses")["score"].tolist() == [0, 1]
+    assert study.require("items")["text"].tolist()[0] == "ask"
+    with pytest.raises(InputError, match="have none of the usual metrics"):
+        import_openai_evals(save("b.jsonl", spec, *events({"steps": 1, "violations": 0})))
+    with pytest.raises(InputError, match="2 samples have a grade without a number, such as choice 'Y'"):
+        import_openai_evals(save("c.jsonl", spec, *events({"choice": "Y"}, {"choice": "N"})))
+
+
+def test_scores_written_as_text_count_and_files_of_no_format_say_what_they_are(save: Save, tmp_path: Path) -> None:
+    rows = [result("m", "Lima", True, success="true", score=0), result("m", "Oslo", True, success="False")]
+    study, _ = import_promptfoo(save("a.json", document(*rows)))
+    assert study.require("responses")["score"].tolist() == [1, 0]
+    for start, why in (
+        (b"version https://git-lfs.github.com/spec/v1", "git-lfs pointers"),
+        ("[]".encode("utf-16"), "in UTF-16"),
+        (b"\x1f\x8bpacked", "packed with gzip"),
+        (b"[" * 100_000, "no format recognises"),
+    ):
+        (tmp_path / "odd").mkdir(exist_ok=True)
+        (tmp_path / "odd" / "a.json").write_bytes(start)
+        with pytest.raises(InputError, match=why):
+            import_logs(tmp_path / "odd")
+
+
+def test_a_long_message_of_a_provider_is_cut_in_the_remark(save: Save) -> None:
+    down = {"success": False, "failureReason": 2, "gradingResult": None, "response": {"error": "<p>\n" * 5000}}
+    rows = [result("m", "Lima", True), result("m", "Oslo", False, **down)]
+    note = import_promptfoo(save("a.json", document(*rows)))[1].notes[1]
+    assert "the provider failed: <p> <p>" in note
+    assert len(note) < 300

@@ -143,7 +143,7 @@ def past_study(rng: np.random.Generator, difficulty: np.ndarray, n_past: int) ->
 
 
 def fresh_power(rng, past, difficulty, answers, settings, runs) -> float:
-    """Share of new pairs of versions that truly differ by this much that are told apart the right way.
+    """Share of new pairs of versions that truly differ by this much that are found to differ in the right direction.
 
     The difference is that of the two versions' chances; of their answers to this suite where these are fixed.
     """

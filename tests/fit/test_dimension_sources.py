@@ -1,4 +1,4 @@
-"""A dimension that separates answer keys or families is told from one that does not."""
+"""A dimension that separates answer keys or families is distinguished from one that does not."""
 
 import numpy as np
 import pandas as pd

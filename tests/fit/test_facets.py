@@ -131,7 +131,7 @@ def test_a_nested_design_is_flagged() -> None:
     fitted = fit(world(pairs, np.linspace(-1, 1, 6), np.array([1.0, 0.0]), (0.0, 0, 0), 60, 3), "rasch")
     parts = split_general(fitted.posterior, *_design(fitted))
     assert not parts.effects("scaffold")["separable"].any()
-    assert any("no difference between scaffolds can be told from model" in note for note in parts.notes)
+    assert any("differences between scaffolds are confounded with model" in note for note in parts.notes)
     known = split_general(fitted.posterior, *_design(fitted)).difference("scaffold", "s0", "s1").iloc[0]
     assert known["lower"] < 0 < known["upper"]
 

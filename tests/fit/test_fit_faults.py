@@ -168,7 +168,7 @@ def test_items_that_do_not_tell_models_apart_are_the_first_advice() -> None:
     chance = expit(0.1 * rng.normal(size=(30, 1)) + rng.normal(size=12))
     alike = fit_irt(responses((rng.random(chance.shape) < chance).astype(float)), IRTSettings(model="rasch"))
     assert alike.reliability()["ability"] < 0.5
-    assert alike.status.advice[0].startswith("the items hardly tell these models apart: reliability 0.")
+    assert alike.status.advice[0].startswith("these items hardly distinguish the models: reliability 0.")
     chance = expit(2 * rng.normal(size=(30, 1)) + rng.normal(size=40))
     apart = fit_irt(responses((rng.random(chance.shape) < chance).astype(float)), IRTSettings(model="rasch"))
     assert apart.reliability()["ability"] > 0.8

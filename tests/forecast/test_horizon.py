@@ -10,7 +10,7 @@ import pytest
 from capscope.data import Study
 from capscope.errors import InputError
 from capscope.forecast import Horizons, HorizonSettings, time_horizons
-from capscope.forecast.horizon import duration
+from capscope.forecast.horizon import POINTS, duration
 from pins.running import run
 
 DOUBLINGS_A_YEAR = 1.7
@@ -70,6 +70,43 @@ def test_longer_units_scale_horizons_alone() -> None:
     first, second = time_horizons(study), time_horizons(Study.of(hours, study.responses))
     np.testing.assert_allclose(second.models["horizon_50"] * 60, first.models["horizon_50"], rtol=1e-6)
     np.testing.assert_allclose(second.models["slope"], first.models["slope"], rtol=1e-6)
+
+
+def test_ratings_are_lengths_on_the_elo_scale() -> None:
+    study, models, _ = timed_study(np.random.default_rng(9), tasks=20)
+    assert study.items is not None
+    rated = study.items.assign(rating=1500 + POINTS * np.log2(study.items["minutes"])).drop(columns="minutes")
+    by_time = time_horizons(study, models)
+    by_rating = time_horizons(Study.of(rated, study.responses), models, settings=HorizonSettings(rating="rating"))
+    expected = 1500 + POINTS * np.log2(by_time.models["horizon_50"])
+    np.testing.assert_allclose(by_rating.models["horizon_50"], expected, rtol=1e-6)
+    np.testing.assert_allclose(by_rating.models["slope"], by_time.models["slope"] * np.log2(10), rtol=1e-6)
+    assert by_time.growth is not None
+    assert by_rating.growth is not None
+    assert by_rating.growth["points_per_year"] == pytest.approx(
+        12 * POINTS / by_time.growth["doubling_months"], rel=0.05
+    )
+    assert by_rating.as_dict()["minutes"] is None
+    assert "highest rating" in by_rating.as_text()
+
+
+@pytest.mark.slow
+def test_the_deviation_of_ratings_flattens_no_curve() -> None:
+    """With true ratings spread around the stated ones, the slope is that of the true ones."""
+    rng = np.random.default_rng(10)
+    stated = rng.normal(1800, 400, 1500)
+    true = stated + rng.normal(0, 350, 1500)
+    ability = np.array([1500.0, 1800.0, 2100.0])
+    score = rng.binomial(1, 1 / (1 + 10 ** ((true - ability[:, None]) / 400)))
+    ids = [f"i{k}" for k in range(1500)]
+    items = pd.DataFrame({"item_id": ids, "benchmark": "chess", "task": "t", "rating": stated, "rating_sd": 350.0})
+    answers = pd.DataFrame(score, index=["a", "b", "c"], columns=ids).rename_axis("model")
+    long = answers.melt(ignore_index=False, var_name="item_id", value_name="score").reset_index()
+    settings = HorizonSettings(rating="rating")
+    known = time_horizons(Study.of(items, long), settings=settings).models
+    blind = time_horizons(Study.of(items.drop(columns="rating_sd"), long), settings=settings).models
+    np.testing.assert_allclose(known.sort_values("model")["horizon_50"], ability, atol=80)
+    assert abs(known["slope"].mean() - np.log(10)) < abs(blind["slope"].mean() - np.log(10)) / 2
 
 
 def test_known_guesses_are_no_success() -> None:

@@ -46,7 +46,7 @@ def test_redundant_pairs_lone_benchmarks_and_factors_are_found() -> None:
     assert best["factors"] == 2
     assert best["cfi"] > 0.97
     assert best["rmsea"] < 0.1
-    assert "Lone benchmarks: odd" in found.as_text()
+    assert "Isolated benchmarks: odd" in found.as_text()
     pair = found.pairs.set_index(["first", "second"]).loc[("code1", "code2")]
     assert pair["rank_lower"] < pair["rank"] < pair["rank_upper"]
 
@@ -168,7 +168,7 @@ def test_scores_without_a_top_get_reasons_and_no_share_of_it() -> None:
     change = score_change(scores, some)
     assert "% of its top" not in change.as_text()
     assert change.notes[0].startswith("1 date cannot be read and the models are left out of the frontier: date 'soon'")
-    assert change.notes[1] == "1 model has no date and no part in the frontier"
+    assert change.notes[1] == "1 model has no date: left out of the frontier"
     fitted = HierarchicalForecaster(factors=1, questions=0).fit(published_scores(scores, models), 0)
     assert "code elo 1" in reasons(fitted, 0, np.array([0]))[0]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import expit, logit
 
 from capscope.predict.outcomes import Outcomes
@@ -10,6 +11,8 @@ from capscope.predict.scores.benchmark_effect import (
     ENOUGH_ITEMS,
     NOTHING_SEEN,
     OFFSETS,
+    TABLE_OWN_SD,
+    TABLE_SD,
     EffectSd,
     LogOddsRows,
     effect_sd,
@@ -72,6 +75,38 @@ def test_before_any_benchmark_is_seen_a_score_could_be_almost_anything() -> None
     assert (np.abs(drawn) > 2).mean() > 0.4
     many = EffectSd(0.5, 0.0, 0.5, 1000.0).cautious()
     assert many.benchmark == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_prior_of_published_tables_counts_as_three_benchmarks_and_fades() -> None:
+    few, many = EffectSd(0.5, 0.2, 0.3, 3.0).published(), EffectSd(0.5, 0.2, 0.3, 3000.0).published()
+    assert few.groups == 6
+    assert few.benchmark == pytest.approx(np.sqrt((0.5**2 + TABLE_SD**2) / 2))
+    assert (few.model, few.rest) == (0.2, pytest.approx(np.sqrt((0.3**2 + TABLE_OWN_SD**2) / 2)))
+    assert many.benchmark == pytest.approx(0.5, abs=0.01)
+
+
+def test_without_labels_intervals_cover_and_lose_width_where_benchmarks_differ_as_published_ones_do() -> None:
+    rng, inside, width = np.random.default_rng(0), [], []
+    for _ in range(300):
+        effect = TABLE_SD * rng.standard_normal(4) + TABLE_OWN_SD * rng.standard_normal((12, 4))
+        past = effect_sd(effect[:, :3], np.full((12, 3), 1e-9))
+        priors = past, past.published()
+        reach = [stats.t.ppf(0.9, prior.groups) * np.hypot(prior.benchmark, prior.own) for prior in priors]
+        inside.append([(np.abs(effect[:, 3]) < each).mean() for each in reach])
+        width.append(reach)
+    assert np.abs(np.mean(inside, axis=0) - 0.8).max() < 0.06
+    assert np.std(width, axis=0)[1] < 0.5 * np.std(width, axis=0)[0]
+
+
+def test_held_out_benchmarks_are_as_sure_as_published_ones_allow() -> None:
+    outcomes = world(np.random.default_rng(5), 2, 1, (0.8, 0.0))
+    made = [
+        benchmark_intervals(outcomes, outcomes.benchmark, np.random.default_rng(0), benchmarks_held_out=new)
+        for new in (False, True)
+    ]
+    plain, published = (coverage(each)["width_80"] for each in made)
+    assert published != plain
+    assert 0.3 < published < 0.8
 
 
 def world(rng: np.random.Generator, n_benchmarks: int, tasks: int, sds: tuple[float, float]) -> Outcomes:

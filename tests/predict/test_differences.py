@@ -65,9 +65,13 @@ VERDICTS = {
     "doubtful": (
         (0.60, 0.59),
         (-0.01, -0.03, 0.01),
-        "too little data to tell b from a: 6 models, 34 items (ahead by .010 +- .020",
+        "b and a cannot be distinguished: 6 models, 34 items (ahead by .010 +- .020",
     ),
-    "one task": ((0.60, 0.59), (-0.01, np.nan, np.nan), "too little data to tell b from a: 6 models, 34 items of one"),
+    "one task": (
+        (0.60, 0.59),
+        (-0.01, np.nan, np.nan),
+        "too little data to compare b with a: 6 models, 34 items of one",
+    ),
 }
 
 

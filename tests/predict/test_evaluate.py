@@ -131,7 +131,7 @@ def test_items_with_a_missing_level_are_used_and_counted(study: Study) -> None:
     gaps = replace(study, demands=demands[~missing & (demands["item_id"] != "i0077")].reset_index(drop=True))
     found, whole = (evaluate(each, "task", ["explanatory"]) for each in (gaps, study))
     assert (found.n_items, found.n_items_left_out) == (400, 0)
-    told = "21 items lack demand levels, where typical ones stand in with their spread: i0000, i0001, "
+    told = "21 items lack demand levels, where typical ones are used with their spread: i0000, i0001, "
     assert found.notes[0].startswith(told)
     assert whole.notes == ()
     # a gap in one item of twenty costs little
@@ -239,7 +239,7 @@ def test_a_study_of_which_a_part_is_rated_is_evaluated_and_the_gap_is_named(stud
     half = study.demands[study.demands["item_id"].astype(str) < "i0200"]
     found = evaluate(replace(study, demands=half), "id", ["mean", "ridge"], folds=2)
     assert set(found.metrics) == {"mean", "ridge"}
-    assert "200 items lack demand levels, where typical ones stand in" in found.notes[0]
+    assert "200 items lack demand levels, where typical ones are used" in found.notes[0]
 
 
 def test_ids_of_items_are_enough(study: Study) -> None:

@@ -87,7 +87,7 @@ def test_a_fit_fills_a_missing_level_and_says_so(kind: str, study: Study, folder
     gone = ((demands["item_id"] == "i0003") & (demands["rubric"] == "A")) | (demands["item_id"] == "i0007")
     found = predict(folder / kind, Study(study.items, None, demands[~gone].reset_index(drop=True), "asked"))
     assert len(found.support) == 80
-    told = "2 items lack demand levels, where typical ones stand in with their spread: i0003, i0007"
+    told = "2 items lack demand levels, where typical ones are used with their spread: i0003, i0007"
     assert found.notes == (told,)
     assert predict(folder / kind, study).notes == ()
 

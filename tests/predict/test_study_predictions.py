@@ -169,7 +169,7 @@ def test_a_gap_in_the_demands_is_told_and_widens_the_interval(learnt: Study, wor
     again = renamed(replace(asked, demands=demands[demands["rubric"] != "A"]), "B0")
     found = predict(learnt, joined(asked, again), **QUICK)
     count = len(again.require("items"))
-    told = f"{count} items lack demand levels, where typical ones stand in with their spread: n{items[0]}, "
+    told = f"{count} items lack demand levels, where typical ones are used with their spread: n{items[0]}, "
     assert found.notes[1].startswith(told)
     width = (found.table["upper"].map(logit) - found.table["lower"].map(logit)).groupby(found.table["item_id"]).mean()
     assert (width["n" + items].to_numpy() > 1.02 * width[items].to_numpy()).all()
@@ -192,7 +192,9 @@ def test_rubrics_count_that_both_have(learnt: Study, world: Study) -> None:
     assert found.parts is not None
     assert set(found.parts["part"]) & set("ABCZ") == {"A"}
     bare = predict(learnt, replace(asked, demands=None), assessor="stacked")
-    assert bare.notes[0].startswith("the items have no demand levels, so easy and hard ones cannot be told apart; make")
+    assert bare.notes[0].startswith(
+        "the items have no demand levels, so easy and hard ones cannot be distinguished; make"
+    )
     assert bare.notes[2].endswith("A, B, C")
     np.testing.assert_allclose(bare.table.groupby("model")["p"].std(), 0, atol=1e-12)
     assert (bare.support["reason"] == "neither demand levels nor text").all()

@@ -121,7 +121,7 @@ def test_an_explanation_speaks_in_sentences_with_numbers(study: Study) -> None:
     found = explain_benchmark(study, ExplainSettings(claims=("A", "C")), AuditSettings())
     demands, difficulty, claims, look = found.sentences()
     assert re.match(r"Demands most: \w+ at mean level \d\.\d, ", demands)
-    assert re.match(r"Difficulty hangs on: .*all demands together explain \d+%", difficulty)
+    assert re.match(r"Difficulty depends on: .*all demands together explain \d+%", difficulty)
     assert claims.startswith("Claims")
     assert look.startswith(("Look at: ", "Items to look at: none"))
     assert found.as_text().startswith(demands)

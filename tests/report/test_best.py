@@ -97,7 +97,7 @@ def test_a_page_on_one_model_says_what_to_expect_and_ranks_nothing() -> None:
     sections = {section.get("id"): words(section) for section in page.iter("section")}
     assert "only is the only model: its expected score on these items is 7" in sections["best"]
     assert not {"versus", "items", "abilities"} & set(sections)
-    assert "do not tell the models apart" not in sections["answer"]
+    assert "do not distinguish the models" not in sections["answer"]
 
 
 def test_a_page_on_agents_names_them_counts_their_answers_and_says_what_scaffolds_add() -> None:

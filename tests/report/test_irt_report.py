@@ -105,7 +105,7 @@ def test_items_that_do_not_tell_the_models_apart_are_the_first_thing_said():
     summary = summarize(PageSource(fit=fit, provenance=PROVENANCE))
     assert not summary["sections"]["answer"]["is_reliable"]
     page = render(summary)
-    assert page.index("These items do not tell the models apart.") < page.index("How able is each of")
+    assert page.index("These items do not distinguish the models.") < page.index("How able is each of")
 
 
 def responses_of(scores: np.ndarray) -> Responses:

@@ -69,7 +69,7 @@ class AnnotatorSettings:
     max_failures: int = 20
     """Number of consecutive failures of one cause, or of unreadable first replies, that ends the run."""
     only_failed: bool = False
-    """Ask only questions that failed or whose reply could not be read, the latter anew."""
+    """Ask only questions that failed or whose reply could not be read."""
     batch: str = "submit"
     """Step of a batch annotator: submit, status or collect."""
     reference: str = ""

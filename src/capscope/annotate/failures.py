@@ -57,7 +57,7 @@ class FailureAnnotator:
         """Return the runs that are asked about: failed ones with messages of the agent.
 
         Args:
-            runs: All runs; invalidated ones are passed over.
+            runs: All runs; invalidated ones are left out.
         """
         return [run for run in runs if self._has_failed(run) and run.agent_step(len(run.steps)) is not None]
 
@@ -136,7 +136,7 @@ class FailureAnnotator:
         return parse_causes(reply.text, run, [rubric.code for rubric in self.rubrics], reply.finish_reason)
 
     def _retire_unread(self, failed: Sequence[Transcript], ledger: Ledger) -> None:
-        """Set unreadable replies aside, so that their questions are asked anew."""
+        """Set unreadable replies aside, so that their questions are asked again."""
         for question in self.questions(failed):
             entry = ledger.get(question.key)
             if entry is None or entry.state in UNANSWERED:
@@ -206,7 +206,7 @@ def find_failures(  # noqa: PLR0913 - every setting is a keyword with a default
         attempts: Calls made for one question before it counts as failed.
         temperature: Sampling temperature.
         max_tokens: Longest reply.
-        only_failed: Ask anew what could not be read.
+        only_failed: Ask questions again whose reply could not be read.
         usd_in: Price of a million tokens read, in US dollars.
         usd_out: Price of a million tokens written, in US dollars.
         max_usd: US dollars that this run may spend.
@@ -232,7 +232,7 @@ def find_failures(  # noqa: PLR0913 - every setting is a keyword with a default
 
 
 def failure_annotator(annotator: str, given: Mapping[str, Any], *, for_plan: bool = False) -> FailureAnnotator:
-    """Return what judges failures, from what a user gives.
+    """Return the annotator of failures with a user's settings.
 
     Args:
         annotator: Name of the annotator, as on the command line.

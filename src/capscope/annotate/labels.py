@@ -1,4 +1,4 @@
-"""Labels in a study's tables, with the hash of their rubric, by which versions of a rubric are kept apart."""
+"""Labels in a study's tables, with the hash of their rubric, which distinguishes its versions."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -230,7 +230,7 @@ class Spectrum:
     """Eigenvectors, by column."""
 
     def solve(self, right: np.ndarray, noise: float) -> np.ndarray:
-        """Return the inverse of kernel plus noise times a vector or matrix."""
+        """Return the inverse of kernel plus noise (its variance relative to the kernel's) times a vector or matrix."""
         inner = self.basis.T @ right
         divisor = self.values + noise
         return self.basis @ (inner / (divisor if right.ndim == 1 else divisor[:, None]))
@@ -240,7 +240,7 @@ class Spectrum:
         return (self.basis**2 / (self.values + noise)).sum(axis=1)
 
     def explained(self, near: np.ndarray, noise: float) -> Float[np.ndarray, " item"]:
-        """Return the variance that the labelled items explain of others, given the kernel between them."""
+        """Return the variance of other items that the labelled ones explain; kernel `near` is (item, labelled)."""
         return ((near @ self.basis) ** 2 / (self.values + noise)).sum(axis=1)
 
 

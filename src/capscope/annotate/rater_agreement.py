@@ -331,7 +331,7 @@ def r_within_group(left: Levels, right: Levels) -> float:
     """Within-group agreement r_WG (James, Demaree & Wolf, 1984) of two raters against a rectangular null.
 
     The variance of two ratings, (x - y)^2 / 2, is averaged over items and divided by `RECTANGULAR_VARIANCE`. It is not
-    corrected for chance: raters who both say 0 almost always reach a high value without telling items apart.
+    corrected for chance: raters who both say 0 almost always reach a high value without distinguishing items.
 
     Args:
         left: Levels by one rater (item,), 0 to 5, without gaps.

@@ -139,7 +139,12 @@ def collect(questions: Iterable[RatingQuestion], ledger: Ledger | None) -> Colle
 
 
 def read_question(question: RatingQuestion, reply: ChatReply) -> list[tuple[str, str, Parsed]]:
-    """Return the code, the rubric's hash and the parsed level of every rubric that a reply is about."""
+    """Return the code, the rubric's hash and the parsed level of every rubric that a reply is about.
+
+    Args:
+        question: The question, on one rubric or several.
+        reply: The reply to it.
+    """
     if question.kind == "level":
         rubric = question.rubrics[0]
         return [(rubric.code, rubric.sha256, parse_reply(reply.text, reply.finish_reason))]

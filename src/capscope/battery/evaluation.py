@@ -24,10 +24,10 @@ from capscope.tasks import run_tasks
 
 ADAPTIVE = "adaptive"
 """Name of the method that draws item by item and is scored by `AdaptiveBattery`."""
-FORM_SHARED_BY = 5
-"""Up to so many held-out models answer one battery; a new one is then drawn, so that no few draws decide the result."""
+MODELS_PER_DRAW = 5
+"""Most held-out models that answer one drawn battery, so that the result does not depend on few draws."""
 USUAL_ITEMS, FEWEST_ITEMS = 100, 2
-"""Number of items drawn where none is given, and the smallest one."""
+"""Default number of items drawn, and the smallest one."""
 WHOLE_SWEEPS, PAST_SWEEPS = 50, 60
 """Largest numbers of sweeps of the fit to all models, and of the fits to past models."""
 
@@ -206,7 +206,7 @@ def _held_out_errors(
 ) -> Iterator[tuple[int, str, FloatArray]]:
     """Yield numbers of items, estimators and their errors on held-out models.
 
-    Models that answered the same items share a draw, up to `FORM_SHARED_BY` of them.
+    Models that answered the same items share a draw, up to `MODELS_PER_DRAW` of them.
     """
     past = split.past
     if len(past) > trial.most_past:
@@ -221,21 +221,21 @@ def _held_out_errors(
             yield from _adaptive_errors(part, score, sizes, trial.level, rng)
             continue
         items = learned.take_items(answered) if trial.method != "random" else learned
-        for n, start in product(sizes, range(0, len(models), FORM_SHARED_BY)):
-            group = score[start : start + FORM_SHARED_BY]
+        for n, start in product(sizes, range(0, len(models), MODELS_PER_DRAW)):
+            group = score[start : start + MODELS_PER_DRAW]
             drawn, chance = _draw(items, part, n, trial.method, rng)
             sample = Sample(part, drawn, group[:, drawn], chance)
             for name in names:
                 yield n, name, _errors(ESTIMATORS[name].estimate(sample, trial.level), group.mean(1))
 
 
-def _draw_evenly(pool: ItemPool, n: int, rng: np.random.Generator) -> tuple[Index, RowFloats]:
+def _draw_uniformly(pool: ItemPool, n: int, rng: np.random.Generator) -> tuple[Index, RowFloats]:
     return np.sort(rng.choice(pool.size, n, replace=False)), np.full(n, n / pool.size)
 
 
 def _draw(items: Bank, pool: ItemPool, n: int, method: str, rng: np.random.Generator) -> tuple[Index, RowFloats]:
     if method == "random":
-        return _draw_evenly(pool, n, rng)
+        return _draw_uniformly(pool, n, rng)
     battery = select_battery(items, n, method=method, seed=int(rng.integers(2**31)))
     return items.positions(battery.items), battery.draw_chance
 
@@ -243,7 +243,7 @@ def _draw(items: Bank, pool: ItemPool, n: int, method: str, rng: np.random.Gener
 def _adaptive_errors(
     pool: ItemPool, score: FloatArray, sizes: list[int], level: float, rng: np.random.Generator
 ) -> Iterator[tuple[int, str, FloatArray]]:
-    """Run an adaptive battery for each model, and draw as many items evenly for comparison."""
+    """Run an adaptive battery for each model, and draw as many items with equal chances for comparison."""
     for answers in score:
         run, truth = AdaptiveBattery.start(pool), answers.mean(keepdims=True)
         for step in range(1, max(sizes, default=0) + 1):
@@ -251,7 +251,7 @@ def _adaptive_errors(
             run = run.with_answer(item, chance, float(answers[item]))
             if step in sizes:
                 yield step, ADAPTIVE, _errors(run.estimate(level), truth)
-                drawn, even = _draw_evenly(pool, step, rng)
+                drawn, even = _draw_uniformly(pool, step, rng)
                 sample = Sample(pool, drawn, answers[None, drawn], even)
                 yield step, WITHOUT_BANK, _errors(ESTIMATORS[WITHOUT_BANK].estimate(sample, level), truth)
 

@@ -23,7 +23,8 @@ def scores_elsewhere(
 ) -> pd.DataFrame | None:
     """Predict models in scaffolds and at efforts of the bank in which they were not run.
 
-    The model's ability is split into its own part and that of the scaffold it ran in, which the bank's agents tell.
+    The model's ability is split into its own part and that of the scaffold it ran in; the latter is estimated from the
+    bank's agents.
 
     Args:
         bank: A bank whose past models are agents.

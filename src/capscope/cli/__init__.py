@@ -33,7 +33,6 @@ from capscope.errors import CapscopeError, OutputError
 
 GARBAGE_THRESHOLD = 20_000
 """Allocations between two garbage collections: Python's default of 700 takes a tenth of the start-up time."""
-
 app = typer.Typer(
     name="capscope",
     cls=Application,

@@ -26,7 +26,7 @@ SCORES = (
 ABILITY = " Ability, where shown,\nis in standard deviations over the bank's past models."
 ERRORS = (
     "mae_pp: mean error of the score in percentage points; width95_pp: mean width of its 95 % intervals;"
-    "\ncoverage95: share of intervals that hold the true score, 0.95 where they are honest. Narrow and honest is best."
+    "\ncoverage95: share of intervals that hold the true score, 0.95 where they are calibrated; narrow ones are best."
 )
 """Legend of the tables."""
 EXPECTED_HELP = "With a bank: scores expected from elsewhere, as 'forecast' writes them, or 62:55:70 with 80 % bounds."
@@ -161,7 +161,7 @@ def run(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a model the items that tell most, one by one. Example: capscope battery run BANK --items STUDY --model m --out RUN."""  # noqa: E501
+    """Ask a model the most informative items, one by one. Example: capscope battery run BANK --items STUDY --model m --out RUN."""  # noqa: E501
     from capscope.battery import Bank, RunSettings, plan_battery, run_battery
 
     settings = RunSettings(

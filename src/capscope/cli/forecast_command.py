@@ -192,12 +192,49 @@ def change(
     emit(change.as_dict(), as_json, change.as_text())
 
 
+@forecast_app.command("scaling", cls=FamilyCommand)
+def scaling(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="Answers of models of several sizes or checkpoints.")],
+    models: Annotated[
+        Path | None, typer.Option(help="Table with columns model and size, tokens, compute or date; else the study's.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Scale to forecast: size=70, or size=70,tokens=15.  [default: twice the largest]")
+    ] = None,
+    benchmark: Annotated[str | None, typer.Option(help="One benchmark only.")] = None,
+    holdout: Annotated[int, typer.Option(min=0, help="Leave out so many of the largest rungs and forecast them.")] = 0,
+    level: Annotated[float, typer.Option(min=0.5, max=0.99, help="Coverage of the intervals.")] = 0.8,
+    out: Annotated[Path | None, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forecast a larger model from the item answers of smaller ones, by clusters of items; or say why that fails.
+
+    Example: capscope forecast scaling study --models sizes.csv --at size=70
+    """
+    from capscope import files
+    from capscope.data import read_study
+    from capscope.forecast import ScalingSettings, item_scaling, models_of_study
+
+    if out is not None:
+        files.refuse_file(out, force=force)
+    settings = ScalingSettings(
+        at=dict(pairs_of("--at", at)), benchmark=benchmark, holdout=holdout, level=level, seed=seed
+    )
+    result = item_scaling(read_study(study), models or models_of_study(study), settings=settings)
+    if out is not None:
+        files.write_table(out, result.benchmarks if result.held_out is None else result.held_out, force=force)
+    emit(result.as_dict(), as_json, result.as_text())
+
+
 @forecast_app.command("horizon", cls=FamilyCommand)
 def horizon(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study whose items have human times.")],
     minutes: Annotated[
         str, typer.Option(help="Column of the items with the minutes a skilled human takes.")
     ] = "minutes",
+    rating: Annotated[str | None, typer.Option(help="Column with a rating (Elo, Glicko) in place of minutes.")] = None,
     models: Annotated[Path | None, typer.Option(help="Table with columns model and date, for the growth.")] = None,
     chance: Annotated[
         list[float] | None, typer.Option(help="Chance of success of a horizon; may be repeated.  [default: 0.5, 0.8]")
@@ -222,7 +259,7 @@ def horizon(
     if out is not None:
         files.refuse_file(out, force=force)
     chances = tuple(chance) if chance else (0.5, 0.8)
-    settings = HorizonSettings(minutes=minutes, chances=chances, cluster=cluster, level=level, seed=seed)
+    settings = HorizonSettings(minutes=minutes, rating=rating, chances=chances, cluster=cluster, level=level, seed=seed)
     horizons = time_horizons(read_study(study), models, settings=settings)
     if out is not None:
         files.write_table(out, horizons.models, force=force)

@@ -201,7 +201,7 @@ def run(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a candidate the items that tell most, look several times, stop when decided: ship, hold or undecided.
+    """Ask a candidate the most informative items, look several times, stop when decided: ship, hold or undecided.
 
     Example: capscope gate run STUDY --baseline model-1.0 --model model-1.1 --size 200 --looks 4 --out RUN
     """

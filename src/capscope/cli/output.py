@@ -49,7 +49,7 @@ def write_out(text: str) -> None:
     if stream is None:
         raise OutputError("stdout: is closed; give the command an output")
     try:
-        stream.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+        stream.write(_encodable(text, stream.encoding))
         stream.flush()
     except BrokenPipeError:
         discard_output()
@@ -66,8 +66,13 @@ def write_error(line: str) -> None:
     stream: TextIO | None = sys.stderr
     if stream is not None:
         with suppress(OSError):
-            stream.write(printable(line).encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+            stream.write(_encodable(printable(line), stream.encoding) + "\n")
             stream.flush()
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    """Replace the characters that a stream's encoding does not have by escapes."""
+    return text.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
 
 
 @contextmanager

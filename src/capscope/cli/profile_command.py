@@ -303,7 +303,7 @@ def fit(
             result |= _summary(fitted, out, meter.read())
             lines += [f"{fitted.why}.", *(f"note: {line}" for line in fitted.remarks), ""]
     if ranks is not None and ranks.rank:
-        return  # the first process speaks for all
+        return  # the first process prints for all
     lines += [f"{name:<14} {_shown(value)}" for name, value in result.items() if name not in ("why", "advice")]
     if out is not None:
         lines.append(f"Read it by 'capscope profile {out}' or 'capscope report {out} --open'.")

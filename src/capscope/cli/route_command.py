@@ -37,8 +37,8 @@ COLUMNS = (
 )
 """Legend of the table of routers."""
 TARGETS = (
-    "met: share of requests said to meet the target; success: their mean score; expected: what was predicted for them;"
-    "\nsaving: against the best single model for all; holds: success no more than 2 points below the target."
+    "met: share of requests predicted to meet the target; success: their mean score; expected: their mean"
+    " prediction;\nsaving: against the best single model for all; holds: success at most 2 points below the target."
 )
 """Legend of the table of targets."""
 COST_COLUMNS = (

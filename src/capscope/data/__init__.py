@@ -44,7 +44,7 @@ from capscope.data.splits import (
     task_labels,
 )
 from capscope.data.study import Study, read_study
-from capscope.data.study_folder import refuse_overwriting
+from capscope.data.study_folder import model_tables, refuse_overwriting
 from capscope.data.tables import (
     AGREEMENT,
     CONFIDENCE,
@@ -114,6 +114,7 @@ __all__ = [
     "join_items",
     "joins",
     "known_levels",
+    "model_tables",
     "rated_levels",
     "read_families",
     "read_items",

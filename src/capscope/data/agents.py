@@ -107,7 +107,7 @@ class AgentDesign:
             return []
         if len(sets) == len(names):
             others = " and ".join(other for other in self.factors if other != factor) or "the rest"
-            return [f"no difference between {factor}s can be told from {others}: {first_few(names)}"]
+            return [f"differences between {factor}s are confounded with {others}: {first_few(names)}"]
         shown = "; ".join(first_few(names_of, 3) for names_of in sets)
         return [f"{factor}s can be compared only within {len(sets)} sets: {shown}"]
 

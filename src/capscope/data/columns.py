@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import RowIndex
-from capscope.errors import InputError
+from capscope.errors import InputError, shortened
 
 Place = Callable[[int], str]
 """Describes a position of a column by its place in the file."""
@@ -205,6 +205,22 @@ def _number(value: object) -> float:
         return np.inf
     except (TypeError, ValueError):
         return np.nan
+
+
+def known_cost(value: object) -> float | None:
+    """Return a cost, a number of tokens or a time; None where it is no number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LONGEST_INTEGER:
+        return None
+    return float(value)
+
+
+LONGEST_REASON = 200
+"""Characters of a reason in a remark; a provider's answer may be a whole page."""
+
+
+def reason_text(value: object) -> str:
+    """Write the message of an error in a log for a remark: on one line, its middle left out where it is long."""
+    return shortened(" ".join(str(value or "no message").split()), LONGEST_REASON)
 
 
 def shown(value: object) -> str:

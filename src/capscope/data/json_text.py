@@ -1,4 +1,4 @@
-"""Read JSON text strictly: a repeated key, half a character or bad syntax names its file and line."""
+"""Read JSON text strictly: a repeated key, a lone surrogate or bad syntax is an error with file and line."""
 
 import json
 from collections import Counter

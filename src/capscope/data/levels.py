@@ -37,7 +37,7 @@ LIST_OF_TEXTS = re.compile(r'\s*\[\s*"')
 """Beginning of a JSON list of texts."""
 
 UNNAMED_ANNOTATOR = "unnamed"
-"""Who rated, where a file does not say."""
+"""Name of the annotator of files that name none."""
 
 Counts = Float[np.ndarray, "model dim level"]
 
@@ -135,7 +135,7 @@ def read_items(path: Path | str, rubrics: tuple[str, ...] = (), encoding: str = 
     Args:
         path: A study folder; a JSONL, CSV or Parquet file with `item_id`, `text` and further columns of items; or a
             list of texts: a text file with one a line, or JSON. Texts may be in a column `question`, `prompt`,
-            `problem` or `input`; without ids, items are called by the file and their row, as in ``new:1``. Demands
+            `problem` or `input`; without ids, items are named by the file and their row, as in ``new:1``. Demands
             are in a column `demands` (``{"AS": 1, ...}``) or in one column for each rubric; `annotator` says who
             rated.
         rubrics: Codes of the rubrics. Columns of these names are demands; without any, no column is.
@@ -258,7 +258,7 @@ class LevelCounts:
 
 
 def read_level_counts(path: Path) -> LevelCounts:
-    """Read a table with columns model, rubric, level, n, correct; rows that are absent count nothing.
+    """Read a table with columns model, rubric, level, n, correct; absent rows stand for no answers.
 
     Args:
         path: A table.

@@ -117,6 +117,28 @@ def require_file(path: Path) -> None:
         raise InputError(f"{path}: a git-lfs pointer, not the data; fetch the file with 'git lfs pull'")
 
 
+ODD_STARTS = {
+    LFS_POINTER: "git-lfs pointers, not the data (fetch them with 'git lfs pull')",
+    b"\xff\xfe": "in UTF-16 (save them as UTF-8)",
+    b"\xfe\xff": "in UTF-16 (save them as UTF-8)",
+    b"\x1f\x8b": "packed with gzip (unpack them)",
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard (unpack them)",
+}
+"""What files with such a beginning are, and what to do with them."""
+
+
+def odd_start(path: Path) -> str:
+    """Return why the beginning of a file shows no format; empty where it gives no reason."""
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(len(LFS_POINTER))
+    except OSError as error:
+        return f"that cannot be read ({error.strerror})"
+    if not start.strip():
+        return "empty"
+    return next((why for beginning, why in ODD_STARTS.items() if start.startswith(beginning)), "")
+
+
 def read_text(path: Path, encoding: str = "utf-8") -> str:
     """Read a text file, dropping a byte-order mark.
 
@@ -176,7 +198,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _refuse_inflated(path: Path, file: pq.ParquetFile) -> None:
-    """Refuse a small file whose rows, as far as a sample of them tells, unpack to more than memory may hold.
+    """Refuse a small file whose rows, judged by a sample of them, unpack to more than memory may hold.
 
     Raises:
         InputError: It would take more than `LARGEST_TABLE` bytes and `MOST_INFLATED` times its own size.

@@ -16,8 +16,9 @@ from jaxtyping import Bool
 from capscope.axes import RowIndex
 from capscope.data.agents import AgentDesign
 from capscope.data.columns import as_identifier
-from capscope.data.reading import SUFFIXES, read_table
+from capscope.data.reading import read_table
 from capscope.data.responses import Responses
+from capscope.data.study_folder import model_tables
 from capscope.errors import InputError, counted, first_few, nearest
 
 ItemSplit = Literal["id", "task", "benchmark"]
@@ -101,7 +102,7 @@ def task_labels(items: pd.DataFrame) -> np.ndarray:
 
 
 FROM_NAMES = "names"
-"""Value of `--families` that guesses each model's family from its name."""
+"""Value of `--families` and `--models` that takes the families in the models' names."""
 BASES = (
     *("llama-?3", "llama-?2", "llama", "mixtral", "mistral", "qwen", "gemma", "phi", "falcon", "solar", "deepseek"),
     *("gpt", "claude", "gemini", "command", "olmo", "internlm", "stablelm", "mpt", "pythia", "bloom", "granite"),
@@ -153,8 +154,8 @@ def families_of(models: Sequence[str], source: str | None, study_folder: Path) -
         return {model: family_by_name(model) for model in models}
     if source is not None:
         return read_families(Path(source))
-    for path in (study_folder / f"models{suffix}" for suffix in SUFFIXES):
-        if path.is_file() and "family" in read_table(path):
+    for path in model_tables(study_folder):
+        if "family" in read_table(path):
             return read_families(path)
     return None
 

@@ -95,7 +95,7 @@ class Study:
         name: str = "study",
         sources: dict[str, Any] | None = None,
     ) -> "Study":
-        """Check tables and make a study of them; tables of polars, pyarrow and DuckDB are welcome.
+        """Check tables and make a study of them; tables of polars, pyarrow and DuckDB are accepted.
 
         Args:
             items: Table of items. A first table with the columns of responses, or a matrix of scores with a row for
@@ -278,7 +278,7 @@ class Study:
         return {table: frame for table, frame in held.items() if frame is not None}
 
     def require(self, table: TableName) -> pd.DataFrame:
-        """Return a table that a job cannot do without.
+        """Return a table that has to be there.
 
         Raises:
             InputError: The study does not have it.
@@ -289,7 +289,7 @@ class Study:
         return tables[table]
 
     def with_items(self) -> "Study":
-        """Return the study with a table of items; where it has none, that lists the ids of the other tables."""
+        """Return the study with a table of items; where it has none, one with the ids of the other tables."""
         if self.items is not None:
             return self
         ids = sorted({str(name) for frame in self.tables().values() for name in frame["item_id"].unique()})

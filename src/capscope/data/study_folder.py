@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from capscope.atomic import finish_replacing, whole_files
+from capscope.atomic import as_output_error, finish_replacing, whole_files
 from capscope.data.json_text import parse_json
 from capscope.data.reading import SUFFIXES, read_text
 from capscope.data.tables import TABLES, TableName
 from capscope.errors import InputError
-from capscope.files import TABLE_WRITERS, as_output_error, kind_of, refuse_folder, sha256_of
+from capscope.files import TABLE_WRITERS, kind_of, refuse_folder, sha256_of
 
 Content = TypeVar("Content")
 
 SCHEMA_VERSION = 1
 MANIFEST = "study.json"
 MODELS = tuple(f"models{suffix}" for suffix in SUFFIXES)
-"""A table about the models (cut-offs, families) that a user may put beside the tables of a study."""
+"""A table about the models (cut-offs, families, sizes) that a user may put beside the tables of a study."""
 STUDY_FILES = {MANIFEST, *MODELS, *(f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES)}
 """Everything a study folder may hold; `Study.save` replaces a folder that holds nothing else."""
 TRIES = 10
@@ -42,6 +42,15 @@ def refuse_overwriting(folder: Path, *, force: bool) -> None:
     refuse_folder(folder, force=force, what="study", holds=STUDY_FILES.__contains__)
 
 
+def model_tables(folder: Path) -> list[Path]:
+    """Return the files of a study folder that hold the user's table about the models; usually one or none.
+
+    Args:
+        folder: The study; it need not exist.
+    """
+    return [folder / name for name in MODELS if (folder / name).is_file()]
+
+
 def keep_models(folder: Path, successor: Path) -> None:
     """Copy the user's table about the models into the folder that takes the place of a study.
 
@@ -49,9 +58,8 @@ def keep_models(folder: Path, successor: Path) -> None:
         folder: The study.
         successor: The folder that replaces it.
     """
-    for name in MODELS:
-        if (folder / name).is_file():
-            shutil.copy2(folder / name, successor / name)
+    for path in model_tables(folder):
+        shutil.copy2(path, successor / path.name)
 
 
 def rated_rubrics(demands: pd.DataFrame | None) -> list[str]:
@@ -149,7 +157,7 @@ def read_unchanged(folder: Path, read: Callable[[Path], Content]) -> Content:
 
 
 def _versions(folder: Path) -> set[tuple[str, int, int, int]]:
-    """Return what tells the files of a folder from later ones of the same names."""
+    """Return sizes and times by which the files of a folder differ from later ones of the same names."""
     with suppress(OSError), os.scandir(folder) as entries:
         known = [(entry.name, entry.stat()) for entry in entries if entry.name in STUDY_FILES]
         return {(name, state.st_ino, state.st_mtime_ns, state.st_size) for name, state in known}

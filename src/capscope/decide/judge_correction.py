@@ -110,6 +110,12 @@ def chosen_models(
 ) -> list[JudgedAnswers]:
     """Select models by name, or all where no name is given; the models of a sheet must exist too.
 
+    Args:
+        study: The study, for messages.
+        judged: Judged answers of each model.
+        models: Names; empty for all.
+        sheet: Sheet of labels, whose models must exist; None for none.
+
     Raises:
         InputError: One of them was not judged.
     """

@@ -174,13 +174,7 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
             _ask(answer, part, scores, problems)
             asked = len(scores) + len(problems)
             _write_answers(folder, model, scores)
-            if len(problems) > MOST_UNSCORED * asked:
-                why, count = Counter(problems.values()).most_common(1)[0]
-                item = next(name for name, problem in problems.items() if problem == why)
-                raise InputError(
-                    f"{len(problems)} of {asked} replies were not scored, {count} of them (the first is '{item}')"
-                    f" since: {why}; what is missing may decide: mend this, then run again"
-                )
+            _refuse_unscored(problems, asked)
             now = replace(settings, look=look, looks=looks)
             drawn = plan.chance * (asked / len(plan.questions))
             result = gate(_with_candidate(study, model, scores), baseline, model, now, drawn)
@@ -193,6 +187,25 @@ def run_gate(  # noqa: PLR0913 - all but the first two are keywords
     live = LiveGate(result, len(scores) + len(problems), problems, spent, unmetered)
     files.write_json(folder / "result.json", live.as_dict())
     return live
+
+
+def _refuse_unscored(problems: dict[str, str], asked: int) -> None:
+    """Refuse to decide where many replies could not be scored.
+
+    Args:
+        problems: Why a reply was not scored, by item.
+        asked: Number of questions asked.
+
+    Raises:
+        InputError: More than the share `MOST_UNSCORED` of the replies were not scored.
+    """
+    if len(problems) > MOST_UNSCORED * asked:
+        why, count = Counter(problems.values()).most_common(1)[0]
+        item = next(name for name, problem in problems.items() if problem == why)
+        raise InputError(
+            f"{len(problems)} of {asked} replies were not scored, {count} of them (the first is '{item}')"
+            f" since: {why}; what is missing may decide: mend this, then run again"
+        )
 
 
 def _parts(questions: tuple[BatteryQuestion, ...], looks: int) -> Iterator[tuple[BatteryQuestion, ...]]:

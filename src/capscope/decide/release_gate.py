@@ -370,14 +370,14 @@ def _run_warnings(answers: VersionAnswers, difference: Difference, settings: Gat
     if allowed != fixed:
         yield (
             f"if another run gave the same answers (--fixed), the verdict would be {fixed}: repeated runs of either"
-            " version or of past models would tell how much runs differ"
+            " version or of past models would show how much runs differ"
         )
 
 
 def _warnings(answers: VersionAnswers, difference: Difference) -> Iterator[str]:
     if not answers.complete:
-        yield "the baseline has not answered the whole suite: only items that both answered tell of the difference"
+        yield "the baseline has not answered the whole suite: only items that both answered are compared"
     if not len(answers.past_score):
         yield "no past models: answers of earlier models to this suite would make the interval narrower"
     if difference.clusters < FEWEST_CLUSTERS:
-        yield f"the answers stem from {counted(difference.clusters, 'task')}: how new tasks differ is hardly known"
+        yield f"the answers stem from {counted(difference.clusters, 'task')}: how much new tasks differ is poorly known"

@@ -100,7 +100,7 @@ def _facts(result: GateResult) -> list[str]:
         f"Allowing for another run of both{_repeats(result)}: {_range(again)};"
         f" for new items of the same kind: {_range(new)}.",
         f"{difference.n_answers} of {difference.n_items} items were answered by both; with {result.n_past} past models"
-        f" they tell as much as {difference.effective_answers:.0f} paired answers alone, and show a difference of"
+        f" they are worth as much as {difference.effective_answers:.0f} paired answers alone, and show a difference of"
         f" {100 * detectable_difference(difference, settings.quantile, settings.fixed):.1f} points four times in five.",
     ]
     for part in result.margins:

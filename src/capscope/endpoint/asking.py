@@ -113,7 +113,12 @@ class FailureWatch:
         return f"stopped after {max(self._same, self._most)} failures in a row, the last: {problem}"
 
     def reply(self, unreadable: str, text: str) -> str:
-        """Count a reply, with the problem if it cannot be read; return the reason to stop, or an empty text."""
+        """Count a reply, with the problem if it cannot be read; return the reason to stop, or an empty text.
+
+        Args:
+            unreadable: Why the reply cannot be read; empty where it can.
+            text: Its text, for the message.
+        """
         self._same = self._mixed = 0
         self._readable |= not unreadable
         self._unreadable += bool(unreadable)

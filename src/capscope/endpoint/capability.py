@@ -108,7 +108,12 @@ class Capability:
 
 
 def fact_name(client: ChatClient, sampling: Sampling) -> str:
-    """Return the name under which the ledger keeps the capability for a model."""
+    """Return the name under which the ledger keeps the capability for a model.
+
+    Args:
+        client: Client of the endpoint.
+        sampling: The model and its settings.
+    """
     return f"capability {client.settings.shown_url} {sampling.model} logprobs={sampling.top_logprobs > 0}"
 
 
@@ -224,7 +229,12 @@ def _without_system(messages: Messages) -> Messages:
 
 
 def obeys(text: str, form: Format) -> bool:
-    """Return whether a probe's reply has the form that was asked for."""
+    """Return whether a probe's reply has the form that was asked for.
+
+    Args:
+        text: Reply to the probe.
+        form: Form that was asked for.
+    """
     document = read_json(text)
     if not isinstance(document, dict):
         return False

@@ -1,6 +1,6 @@
 """Costs of calls: prices from the user or from genai-prices, estimates before a run, and a budget during it.
 
-Processes that share a limit keep it through the account of their ledger.
+Processes with a common limit share it through the `Account` of their ledger.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ REPLY_TOKENS = 200
 UNBOUNDED_REPLY = 4096
 """Estimated tokens of the longest reply where no bound is set."""
 LONG_PROMPT = 200
-"""Estimated tokens from which a prompt's true count corrects later estimates."""
+"""Smallest estimated length, in tokens, of prompts whose stated length corrects later estimates."""
 ASK_ABOVE_USD = 1.0
-"""Estimated cost above which a run asks first."""
+"""Estimated cost, in US dollars, above which a run needs confirmation."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Prices:
     """Where the prices come from."""
 
     def __post_init__(self) -> None:
-        """Check that both can be counted with.
+        """Validate the prices.
 
         Raises:
             InputError: A price is negative, infinite or no number.
@@ -44,7 +44,7 @@ class Prices:
         refuse_bad_amount("--usd-out", self.usd_out)
 
     def of(self, usage: Usage) -> float:
-        """Return what a usage costs in US dollars; reused prefixes are charged in full, which errs upwards."""
+        """Return the cost of a usage in US dollars, with cached prefixes at the full price (an upper bound)."""
         unsplit = usage.unsplit_tokens * max(self.usd_in, self.usd_out)
         return (usage.prompt_tokens * self.usd_in + usage.completion_tokens * self.usd_out + unsplit) / 1e6
 
@@ -87,9 +87,6 @@ def cost_line(usd: float | None, source: str) -> str:
     Args:
         usd: Estimated dollars; None where prices are unknown.
         source: Where prices come from.
-
-    Returns:
-        A few words.
     """
     return "unknown (give --usd-in and --usd-out)" if usd is None else f"${usd:.2f} ({source})"
 
@@ -129,7 +126,7 @@ class Budget:
     """A limit on spending; calls in flight count at their largest price, so that it always holds."""
 
     def __init__(self, limit: float | None = None, name: str = "--max-usd", account: Account | None = None) -> None:
-        """Start counting.
+        """Set the limit; nothing is spent yet.
 
         Args:
             limit: US dollars that may be spent; None for no limit.
@@ -222,7 +219,7 @@ class PromptScale:
         self.ratio, self.longest_reply = 1.0, 0
 
     def learn(self, estimated: int, usage: Usage) -> None:
-        """Take the stated usage of one call into account.
+        """Update ratio and longest reply by the stated usage of one call.
 
         Args:
             estimated: Tokens of the prompt, as estimated before the call.
@@ -234,7 +231,7 @@ class PromptScale:
 
 
 class CallMeter:
-    """Counts what the calls for one question cost; each call needs room in the budget before it goes out."""
+    """Cost of the calls for one question; each call reserves its largest price in the budget before it is sent."""
 
     def __init__(
         self,
@@ -275,7 +272,7 @@ class CallMeter:
         )
 
     async def open(self) -> bool:
-        """Set money aside for a call; False (and `refused`) where the budget has no room for it."""
+        """Reserve money for a call; False (and `refused` is set) where it could exceed the budget."""
         reserved = self.largest_usd
         if not await self._budget.reserve(reserved):
             self.refused = True

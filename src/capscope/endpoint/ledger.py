@@ -276,7 +276,7 @@ class Ledger:
         return state == "claimed" and owner is not None and owner != self.owner and self.is_alive(owner)
 
     def is_alive(self, owner: str) -> bool:
-        """Return whether a process that has this ledger open, by the id it goes by here, is still running."""
+        """Return whether a process that has this ledger open, by its id in this ledger, is still running."""
         row = self._first("SELECT host, pid, seen FROM owners WHERE owner = ?", owner)
         if row is None or time.time() - row[2] > SILENCE:
             return False

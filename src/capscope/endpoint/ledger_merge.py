@@ -1,8 +1,8 @@
 """Merging of ledgers: every reply and every cost is counted once."""
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def merge_ledgers(paths: Sequence[Path | str], out: Path | str, *, force: bool =
         _refuse(path)
     _retire(target.resolve())
     doubled = 0
-    with whole_file(target, force=force) as scratch:
+    with whole_file(target, force=force) as scratch, _named(target, scratch):
         with Ledger(scratch) as merged:
             for path in sources:
                 merged.execute("ATTACH DATABASE ? AS source", str(path))
@@ -86,6 +86,27 @@ def merge_ledgers(paths: Sequence[Path | str], out: Path | str, *, force: bool =
             failed = int(merged.execute("SELECT COUNT(*) FROM calls WHERE state = 'failed'")[0][0])
         _to_one_file(scratch)
     return MergedLedger(str(target), len(sources), replies, failed, doubled, usd)
+
+
+@contextmanager
+def _named(target: Path, scratch: Path) -> Generator[None]:
+    """Name the target where its scratch file cannot be written, and leave no file of SQLite beside that."""
+    try:
+        yield
+    except (OutputError, sqlite3.Error) as error:
+        if isinstance(error, OutputError) and str(scratch) not in str(error):
+            raise
+        reason = error.__cause__ or error
+        raise OutputError(
+            f"{target}: cannot be written ({reason}); the ledgers stay as they are: make room and run again"
+        ) from error
+    finally:
+        _remove_logs(scratch)
+
+
+def _remove_logs(path: Path) -> None:
+    for ending in ("-wal", "-shm", "-journal"):
+        path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
 
 
 def _refuse(path: Path) -> None:
@@ -118,8 +139,7 @@ def _retire(target: Path) -> None:
             with old:
                 _refuse_running(target, old)
                 old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    for ending in ("-wal", "-shm"):
-        target.with_name(f"{target.name}{ending}").unlink(missing_ok=True)
+    _remove_logs(target)
 
 
 def _refuse_running(path: Path, ledger: Ledger) -> None:

@@ -20,7 +20,7 @@ from capscope.fit.psychometrics.dimension_meaning import dimension_sources
 from capscope.fit.settings import MODELS, StudyFitSettings
 
 MOST_CHANCE = 0.95
-"""Largest floor of guessing; an item that everyone guesses has no information."""
+"""Largest floor of guessing; an item that every model guesses has no information."""
 
 CHEAP, QUICK, SHUFFLES = 5_000, ("variational", "mml"), 3
 """Answers up to which, engines by which, and times that a control is fitted to shuffled answers."""

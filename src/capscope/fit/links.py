@@ -28,7 +28,7 @@ CLIP = 1e-6
 """Least distance of predicted chances from 0 and 1 where they are scored."""
 
 NEWTON_STEPS = 30
-"""Steps after which a logistic regression ends; it needs about six."""
+"""Largest number of steps of a logistic regression, which needs about six."""
 
 
 def logit_mean(ability: FloatArray, slope: FloatArray, intercept: FloatArray) -> FloatArray:
@@ -126,12 +126,12 @@ def score_and_information(
     known = expit(logit)
     chance = floor + (1 - floor) * known
     share = known / chance
-    # `item_information` without a ceiling, from what is at hand
+    # `item_information` without a ceiling, from the chance alone
     return score * share - known, known * share * (1 - chance)
 
 
 def log_odds_of(chance: FloatArray) -> FloatArray:
-    """Log-odds of chances, kept off 0 and 1 by `CLIP`, so that one sure mistake does not cost without end.
+    """Log-odds of chances, clipped to `CLIP` and 1 - `CLIP`, so that a certain but wrong prediction has a finite loss.
 
     Args:
         chance: Chances, 0 to 1.
@@ -185,7 +185,14 @@ CONFIDENCE_BOUNDS = (0.01, 0.99)
 
 
 def confidence_log_odds(confidence: FloatArray) -> FloatArray:
-    """Log-odds of confidences that models state, kept within `CONFIDENCE_BOUNDS`: many state 0 or 1."""
+    """Log-odds of confidences that models state, clipped to `CONFIDENCE_BOUNDS`, since many state 0 or 1.
+
+    Args:
+        confidence: Stated confidences, 0 to 1.
+
+    Returns:
+        Log-odds, finite.
+    """
     return logit(np.clip(confidence, *CONFIDENCE_BOUNDS))
 
 

@@ -20,7 +20,7 @@ PosteriorT = TypeVar("PosteriorT")
 
 
 UNLINKED, ALONE = "blocks of models share no item", "one model only"
-"""What the lines of advice hold that say why abilities have no common scale."""
+"""Texts in the lines of advice on why abilities have no common scale."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Outcome(Generic[PosteriorT]):
-    """What an engine returns; `Fit` adds the settings that it was asked with."""
+    """Result of an engine; `Fit` adds the settings."""
 
     posterior: PosteriorT
     """The posterior distribution."""
@@ -122,7 +122,7 @@ def single_threaded_blas() -> AbstractContextManager[object]:
 
 @cache
 def _libraries(loaded: frozenset[str]) -> ThreadpoolController:  # noqa: ARG001 - a package brings a BLAS of its own
-    """Find the thread pools of this process, once for what is loaded: a search takes as long as a small fit's sweep."""
+    """Find the thread pools of this process, once for each set of packages, as a search takes long for a small fit."""
     return ThreadpoolController()
 
 

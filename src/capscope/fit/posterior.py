@@ -394,6 +394,6 @@ def low_reliability(posterior: Posterior) -> tuple[str, ...]:
         return ()
     name = max(known, key=lambda dim: known[dim])
     return (
-        f"the items hardly tell these models apart: reliability {known[name]:.2f} ({name}), so that more than half of "
+        f"these items hardly distinguish the models: reliability {known[name]:.2f} ({name}), so that more than half of "
         "the differences in ability is error; add items, or models that differ more",
     )

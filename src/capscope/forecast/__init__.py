@@ -2,14 +2,16 @@
 
 from capscope.forecast.change import FrontierChange, score_change, series_signal
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast
+from capscope.forecast.facts import COVARIATE_NAMES, facts_of, models_of_study
 from capscope.forecast.features import fact_blocks
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster, ForecasterEntry
 from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
 from capscope.forecast.horizon import Horizons, HorizonSettings, time_horizons
 from capscope.forecast.links import LINKS
 from capscope.forecast.masks import HIDINGS, hidden_cells
+from capscope.forecast.scaling import ItemScaling, ScalingSettings, item_scaling
 from capscope.forecast.structure import ScoreStructure, forecast_structure
-from capscope.forecast.table_of_scores import COVARIATE_NAMES, PublishedScores, facts_of, published_scores
+from capscope.forecast.table_of_scores import PublishedScores, published_scores
 from capscope.members import make_callable
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "FORECASTERS",
     "HIDINGS",
     "LINKS",
+    "ItemScaling",
+    "ScalingSettings",
     "CellForecasts",
     "Forecast",
     "ForecastEvaluation",
@@ -35,6 +39,8 @@ __all__ = [
     "forecast",
     "forecast_structure",
     "hidden_cells",
+    "item_scaling",
+    "models_of_study",
     "published_scores",
     "score_change",
     "series_signal",

@@ -15,7 +15,7 @@ from capscope.forecast.masks import all_but, amount_of_compute
 from capscope.forecast.table_of_scores import PublishedScores
 
 ORDINARY, THIN_MODEL, THIN_BENCHMARK = 0, 1, 2
-KINDS = ("ordinary", "a model with hardly a score", "a benchmark with hardly a score")
+KINDS = ("ordinary", "a model with few scores", "a benchmark with few scores")
 """Kinds of missing cells."""
 FEW_OF_MODEL, FEW_OF_BENCHMARK = 3, 8
 SHARE_OF_MEDIAN = 0.4

@@ -25,7 +25,7 @@ SATURATED = 0.95
 FACTORS = 5
 FEWEST_DATED, FEWEST_OF_SERIES = 6, 6
 FRONTIER, SWEEPS = 0.9, 30
-"""Quantile of the models of a time that is the frontier, and iterations to fit it."""
+"""Quantile of ability at a date that is the frontier, and iterations of its regression."""
 LATEST = 30.0
 """Years after the last model beyond which a date is `never`."""
 SPAN = 0.5
@@ -96,7 +96,7 @@ def score_change(
         scores: A table of scores or its file.
         models: Dates of the models (columns model and date).
         level: Coverage of the intervals.
-        seed: Seed of everything random.
+        seed: Seed of all draws.
 
     Returns:
         Growth of the best scores on each benchmark, and when it saturates.
@@ -138,7 +138,7 @@ def _unreadable(table: PublishedScores, date: FloatArray) -> list[str]:
 
 
 def _left_out(table: PublishedScores, date: FloatArray) -> tuple[str, ...]:
-    """Say which models have no date that can be read: they are no part of the frontier."""
+    """Lines on models without a readable date, which are left out of the frontier."""
     wrong = _unreadable(table, date)
     without = int((~np.isfinite(date)).sum()) - len(wrong)
     lines: list[str] = []
@@ -148,7 +148,7 @@ def _left_out(table: PublishedScores, date: FloatArray) -> tuple[str, ...]:
             f" {first_few(wrong, 3)}; write dates as 2025-03-31 or 2025-03"
         )
     if without:
-        lines.append(f"{counted(without, 'model', 'have')} no date and no part in the frontier")
+        lines.append(f"{counted(without, 'model', 'have')} no date: left out of the frontier")
     return tuple(lines)
 
 
@@ -187,8 +187,8 @@ def _tails(level: float) -> list[float]:
 def frontier_lines(date: FloatArray, values: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Fit a line to the upper tenth of models given their date, for each draw, over models drawn with replacement.
 
-    Quantile regression (Koenker & Bassett, 1978) by iterated weights. Record models would make the line too steep: the
-    first model is a record whatever it can do.
+    Quantile regression (Koenker & Bassett, 1978) by iterated weights. A line through record models would be too steep,
+    since the first model is always a record.
 
     Args:
         date: Dates of the models, in years.
@@ -226,7 +226,7 @@ def _speed(slopes: FloatArray, level: float) -> dict[str, float]:
 
 
 def growth_of(slopes: FloatArray, level: float) -> dict[str, float]:
-    """Return the months in which something doubles; infinite where it does not grow.
+    """Return the doubling time of a quantity in months; infinite where it does not grow.
 
     Args:
         slopes: Draws of the growth of its natural logarithm a year.
@@ -248,7 +248,7 @@ def growth_of(slopes: FloatArray, level: float) -> dict[str, float]:
 
 
 def doubling_text(growth: dict[str, float]) -> str:
-    """Say in how many months something doubles, as `growth_of` returns it, and what the interval leaves open."""
+    """Describe a doubling time of `growth_of` with its interval."""
     middle, lower, upper = (growth[f"doubling_months{end}"] for end in ("", "_lower", "_upper"))
     slowest = "no growth" if upper > NO_GROWTH else f"{upper:.1f}"
     if middle > NO_GROWTH:

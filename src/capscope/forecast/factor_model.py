@@ -28,7 +28,7 @@ NOISE_SHAPE, SCORE_NOISE_SHAPE = 3.0, 2.0
 SCORE_NOISE = 4e-4
 """Where the rate of the score-scale noise variance starts: (2 points)^2."""
 RELINEARISE = 10
-"""During the burn-in, the slope of the link is taken anew at the fit every so many iterations."""
+"""During the burn-in, the link is linearised again at the fitted values every so many iterations."""
 STEEP_ENDS = 6.0
 EFFECTS_EVERY = 2
 WIDE = 10.0

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray
-from capscope.forecast.table_of_scores import LOGARITHMIC, PublishedScores
+from capscope.forecast.facts import LOGARITHMIC
+from capscope.forecast.table_of_scores import PublishedScores
 
 WORD = re.compile(r"[a-z]+|\d+(?:\.\d+)?[bm]?")
 SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z])")
 MOST_COMMON = 0.7
-"""Largest share of the names that a word may be in, to tell them apart."""
+"""Largest share of the names that contain a word, for the word to be a feature."""
 MOST_WORDS = 120
 """Words that are used; those in the most names first."""
 MOST_VALUES = 30
@@ -54,7 +55,7 @@ def fact_blocks(names: list[str], facts: pd.DataFrame) -> list[Block]:
 
     Args:
         names: Names of the models.
-        facts: What is known of them, by model; see `table_of_scores.facts_of`.
+        facts: What is known of them, by model; see `facts.facts_of`.
     """
     return model_blocks(PublishedScores(scores=pd.DataFrame(index=names), units={}, models=facts))
 

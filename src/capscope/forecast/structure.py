@@ -71,7 +71,7 @@ class ScoreStructure(ArrowTables):
         lines = [f"{counted(len(self.benchmarks), 'benchmark')}, {trend}; generalizability {self.generalizability:.2f}"]
         lines += ["Redundant pairs (corrected correlation):"] if values["redundant"] else ["No redundant pairs"]
         lines += [f"  {pair['first']}, {pair['second']}: {pair['corrected']:.2f}" for pair in values["redundant"][:20]]
-        lines.append(f"Lone benchmarks: {', '.join(values['lone']) or 'none'}")
+        lines.append(f"Isolated benchmarks: {', '.join(values['lone']) or 'none'}")
         if len(self.factors):
             lines.append(self.factors.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3f}"))
             lines.append(self.loadings.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.2f}"))

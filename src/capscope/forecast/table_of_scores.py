@@ -12,30 +12,18 @@ from capscope.axes import FloatArray
 from capscope.data import ArrowTable, as_frame, checked_columns, family_by_name, read_table
 from capscope.display import short_repr
 from capscope.errors import InputError, counted, first_few, nearest
+from capscope.forecast.facts import (
+    LONG_NAMES,
+    LONG_REMEDY,
+    as_years,
+    covariate_key,
+    model_columns,
+    named_rows,
+    read_models,
+)
 from capscope.forecast.links import LINKS, TableLink, recognised_unit, table_link
 
-LONG_NAMES = {
-    "model": ("model", "model_id", "model_name", "modelname", "name", "system"),
-    "benchmark": ("benchmark", "benchmark_id", "benchmark_name", "task", "dataset", "metric", "eval"),
-    "score": ("score", "value", "result", "accuracy"),
-    "n": ("n", "n_items", "items", "count", "n_questions", "test_cases"),
-    "date": ("date", "evaluation_date", "date_added"),
-    "source": ("source", "reference_url", "url", "reference"),
-}
-"""Names that the columns of a long table may have."""
-COVARIATE_NAMES = {
-    "family": r"(model )?family|architecture|base model",
-    "size": r".*(parameter|params|model size|size \(b\)).*|size",
-    "tokens": r".*(pretraining data|dataset size|training tokens).*|tokens",
-    "compute": r".*(flops?|compute).*",
-    "date": r".*(date|released?)( .*)?",
-    "loss": r".*loss.*",
-    "effort": r".*effort.*",
-}
-"""What the columns of a table of models may be called; `size`, `tokens` and `compute` are used by their logarithms."""
-LOGARITHMIC = ("size", "tokens", "compute")
 MISSING = ("", "-", "--", "?", "na", "n/a", "nan", "none", "null", "tbd")
-LONG_REMEDY = "give the columns model, benchmark and score"
 LEAST_BENCHMARKS, LEAST_MODELS = 1, 3
 ROW_NAMES = ("", "unnamed: 0", "metric")
 
@@ -105,7 +93,7 @@ class PublishedScores:
         if name not in self.models:
             return None
         column = self.models[name].reindex(self.scores.index)
-        return _as_years(column) if name == "date" else pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+        return as_years(column) if name == "date" else pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
 
     def with_model(self, name: str, scores: dict[str, float], covariates: dict[str, object]) -> "PublishedScores":
         """Return the table with one more model, or with more scores of a model.
@@ -134,7 +122,7 @@ class PublishedScores:
         return replace(self, scores=table, models=models)
 
     def benchmark(self, name: str) -> str:
-        """Find a benchmark by its name, upper and lower case alike, or by a part that only one name has.
+        """Find a benchmark by its name in any letter case, or by a part that only one name has.
 
         Raises:
             InputError: None or several have it.
@@ -150,7 +138,7 @@ class PublishedScores:
 
 
 def refuse_outside(score: float, benchmark: str, unit: str) -> None:
-    """Refuse a score that its unit does not have.
+    """Refuse a score outside the range of its unit.
 
     Args:
         score: The score, in the unit.
@@ -158,7 +146,7 @@ def refuse_outside(score: float, benchmark: str, unit: str) -> None:
         unit: Name of the unit, a key of `LINKS`.
 
     Raises:
-        InputError: It is no number, negative, or above the top.
+        InputError: It is not finite, or it lies outside 0 to the top of its unit.
     """
     top = LINKS[unit].top
     if not np.isfinite(score) or (np.isfinite(top) and not 0 <= score <= top):
@@ -181,7 +169,7 @@ def published_scores(
         units: Units of benchmarks that are not as recognised: names of `LINKS`.
 
     Returns:
-        Scores (model, benchmark) in log-odds or their own scale, with units and facts.
+        Scores (model, benchmark) in their own units, with units and facts about the models.
 
     Raises:
         InputError: The table has no scores, a cell is no number, or a unit is unknown or does not fit.
@@ -191,9 +179,9 @@ def published_scores(
     frame = scores.copy() if isinstance(scores, pd.DataFrame) else read_table(Path(scores), keep_index=True)
     columns = _long_columns(frame)
     if {"model", "benchmark", "score"} <= set(columns):
-        wide, counts, beside, notes = _from_long(frame, columns, where)
+        wide, counts, model_facts, notes = _from_long(frame, columns, where)
     else:
-        wide, counts, beside, notes = _from_wide(frame, where)
+        wide, counts, model_facts, notes = _from_wide(frame, where)
     kept = wide.loc[wide.notna().any(axis=1), wide.notna().any(axis=0)]
     if len(kept) < LEAST_MODELS or len(kept.columns) < LEAST_BENCHMARKS:
         raise InputError(
@@ -202,12 +190,12 @@ def published_scores(
         )
     known = kept.to_numpy(dtype=float)[kept.notna().to_numpy()]
     if np.ptp(known) == 0:
-        raise InputError(f"{where}: all scores are {known[0]:g}, which tells nothing apart; give scores that differ")
+        raise InputError(f"{where}: all scores are {known[0]:g}, so that no two models differ; give scores that differ")
     chosen, stated = _units(kept, units or {}, where)
     if models is not None:
-        beside, more = read_models(models, kept.index)
+        model_facts, more = read_models(models, kept.index)
         notes = (*notes, *more)
-    return PublishedScores(scores=kept, units=chosen, counts=counts, models=beside, notes=(*stated, *notes))
+    return PublishedScores(scores=kept, units=chosen, counts=counts, models=model_facts, notes=(*stated, *notes))
 
 
 def _long_columns(frame: pd.DataFrame) -> dict[str, str]:
@@ -251,12 +239,12 @@ def _from_wide(frame: pd.DataFrame, where: str) -> _Parts:
     wanted = (*LONG_NAMES["model"], *ROW_NAMES)
     place = next((index for index, name in enumerate(lower) if name in wanted), None)
     place = 0 if place is None else place
-    frame, names = _named_rows(frame, place, where)
+    frame, names = named_rows(frame, place, where)
     if names.duplicated().any():
         again = names[names.duplicated()].iloc[0]
         raise InputError(f"{where}: model '{again}' has two rows; keep one, or give a long table")
     rest = frame.drop(columns=frame.columns[place]).set_axis(names.to_numpy(), axis=0)
-    covariates = {str(column): key for column in rest if (key := _covariate_key(str(column))) is not None}
+    covariates = {str(column): key for column in rest if (key := covariate_key(str(column))) is not None}
     columns: dict[str, list[float]] = {}
     text: list[str] = []
     for column in rest.columns:
@@ -272,103 +260,12 @@ def _from_wide(frame: pd.DataFrame, where: str) -> _Parts:
         ]
     wide = pd.DataFrame(columns, index=rest.index)
     wide.index.name = "model"
-    beside = _model_columns(rest[[*covariates]], covariates)
+    model_facts = model_columns(rest[[*covariates]], covariates)
     notes = [f"a wide table of {counted(len(wide), 'model')} and {counted(len(wide.columns), 'benchmark')}"]
     if covariates or text:
         notes.append(f"columns taken as facts about models: {first_few([*covariates, *text], 8)}")
-    beside = beside.join(rest[text]) if len(text) else beside
-    return wide, {}, beside, tuple(notes)
-
-
-def _named_rows(frame: pd.DataFrame, place: int, where: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Leave out empty rows and return the names of the others: text whatever its letters, for "NA" is a name.
-
-    Raises:
-        InputError: A row with values has no name.
-    """
-    empty = (frame.isna() | (frame.astype(str).apply(lambda column: column.str.strip()) == "")).all(axis=1)
-    frame = frame[~empty]
-    named = frame.iloc[:, [place]].set_axis(["model"], axis="columns")
-    return frame, checked_columns(named, where, names=["model"], remedy=LONG_REMEDY)["model"]
-
-
-def _covariate_key(column: str) -> str | None:
-    name = column.strip().lower().lstrip("#").strip()
-    return next((key for key, pattern in COVARIATE_NAMES.items() if re.fullmatch(pattern, name)), None)
-
-
-def _model_columns(frame: pd.DataFrame, keys: dict[str, str]) -> pd.DataFrame:
-    """Rename the columns of known meaning; of several of one meaning, keep the one with the most values."""
-    best: dict[str, str] = {}
-    for column, key in keys.items():
-        if key not in best or frame[column].notna().sum() > frame[best[key]].notna().sum():
-            best[key] = column
-    return pd.DataFrame({key: frame[column] for key, column in best.items()}, index=frame.index)
-
-
-def read_models(
-    models: pd.DataFrame | ArrowTable | str | Path, names: pd.Index
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Read a table of models; columns of known meaning are renamed, the others kept.
-
-    Args:
-        models: The table or its file; its models are in a column `model` or in the first one.
-        names: Models of the table of scores.
-
-    Raises:
-        InputError: A model has two rows, or hardly any model is in both tables.
-    """
-    where = str(models) if isinstance(models, str | Path) else "table of models"
-    table = facts_of(models)
-    matched = names.isin(table.index)
-    if not matched.any():
-        raise InputError(f"{where}: none of its models has scores; the first is '{table.index[0]}'")
-    share = f"{int(matched.sum())} of {len(names)} models have facts: {first_few(table.columns, 8)}"
-    return table.reindex(names), (share,)
-
-
-def facts_of(models: pd.DataFrame | ArrowTable | str | Path) -> pd.DataFrame:
-    """Read a table of models, by model; columns of known meaning have the names of `COVARIATE_NAMES`.
-
-    Args:
-        models: The table or its file; its models are in a column `model` or in the first one.
-
-    Raises:
-        InputError: The table is empty, or a model has two rows.
-    """
-    where = str(models) if isinstance(models, str | Path) else "table of models"
-    models = as_frame(models)
-    frame = models if isinstance(models, pd.DataFrame) else read_table(Path(models), keep_index=True)
-    if frame.empty:
-        raise InputError(f"{where}: holds no model; give a column model and facts such as size, family or date")
-    lower = [str(column).strip().lower() for column in frame.columns]
-    place = next((index for index, name in enumerate(lower) if name in LONG_NAMES["model"]), 0)
-    frame, given = _named_rows(frame, place, where)
-    keyed = frame.set_axis(given.to_numpy(), axis=0)
-    keyed = keyed.drop(columns=frame.columns[place])
-    if keyed.index.duplicated().any():
-        again = keyed.index[keyed.index.duplicated()][0]
-        raise InputError(f"{where}: model '{again}' has two rows; keep one")
-    keys = {str(column): key for column in keyed if (key := _covariate_key(str(column))) is not None}
-    table = _model_columns(keyed, keys)
-    others = [column for column in keyed.columns if str(column) not in keys]
-    return table.join(keyed[others].rename(columns=str))
-
-
-def model_dates(models: pd.DataFrame | ArrowTable | str | Path, names: list[str]) -> FloatArray:
-    """Return the dates of models in years, NaN where unknown.
-
-    Args:
-        models: A table with the columns model and date, or its file.
-        names: The models.
-
-    Raises:
-        InputError: There is no column of dates, or hardly any of the models is in the table.
-    """
-    table, _ = read_models(models, pd.Index(names))
-    if "date" not in table:
-        raise InputError("the table of models has no column of dates; call one 'date', with values like 2026-03")
-    return _as_years(table["date"])
+    model_facts = model_facts.join(rest[text]) if len(text) else model_facts
+    return wide, {}, model_facts, tuple(notes)
 
 
 def _units(wide: pd.DataFrame, stated: dict[str, str], where: str) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -410,10 +307,3 @@ def _number(cell: object, where: str) -> float:
     if not np.isfinite(number):
         raise InputError(f"{where}: score '{cell}' is not finite; correct it or leave it empty")
     return number
-
-
-def _as_years(column: pd.Series) -> FloatArray:
-    """Dates as years with their fraction."""
-    text = column.astype("string").str.strip().str.replace(r"^(\d{4})(-\d{2})?$", r"\1\2", regex=True)
-    dates = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
-    return (dates.dt.year + (dates.dt.day_of_year - 1) / 365.25).to_numpy(dtype=float, na_value=np.nan)

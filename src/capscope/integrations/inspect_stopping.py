@@ -50,7 +50,7 @@ def capscope_stopping(  # noqa: PLR0913 - every setting has a default and is giv
             shares of 1; `items:100` draws so many.
         method: Name of a selector, one of `capscope.battery.SELECTORS`.
         task: Name of the task in the bank's item ids (`task:id`), where several tasks have samples of one id.
-        level: Nominal coverage of the interval that `width` speaks of.
+        level: Nominal coverage of the interval whose width is `width`.
         seed: Seed of the draw.
         scorer: The scorer whose score counts when the log is scored; by default the first.
         limits: What a sample that met a limit counts as when the log is scored.
@@ -95,6 +95,14 @@ class BatteryStopping(EarlyStopping):
     async def start_task(self, task: EvalSpec, samples: list[Sample], epochs: int) -> str:  # noqa: ARG002
         """Draw the battery from those of the bank's items that the task has samples of.
 
+        Args:
+            task: The task; not used.
+            samples: Its samples.
+            epochs: Runs of each sample; not used.
+
+        Returns:
+            Name of this manager in the log.
+
         Raises:
             InputError: No sample is an item of the bank, or more items are asked for than there are.
         """
@@ -109,11 +117,22 @@ class BatteryStopping(EarlyStopping):
         return MANAGER
 
     async def schedule_sample(self, id: str | int, epoch: int) -> EarlyStop | None:
-        """Return nothing for a sample that was drawn, and an early stop for the others."""
+        """Return nothing for a sample that was drawn, and an early stop for the others.
+
+        Args:
+            id: Id of the sample.
+            epoch: Number of its run, from 1.
+        """
         return None if str(id) in self.items else EarlyStop(id=id, epoch=epoch, reason=NOT_DRAWN)
 
     async def complete_sample(self, id: str | int, epoch: int, scores: dict[str, SampleScore]) -> None:
-        """Do nothing: the draw does not depend on answers."""
+        """Do nothing: the draw does not depend on answers.
+
+        Args:
+            id: Id of the sample.
+            epoch: Number of its run, from 1.
+            scores: Its scores by scorer.
+        """
 
     async def complete_task(self) -> dict[str, Any]:
         """Return the battery, so that the log can be scored alone."""

@@ -85,6 +85,10 @@ def gate_lines(properties: Iterable[tuple[str, object]]) -> list[str]:
 def write_gate_report(path: Path | str, properties: Iterable[tuple[str, object]]) -> None:
     """Write the gates among tests' properties as Markdown, for a pull request; an older report is replaced.
 
+    Args:
+        path: File to write.
+        properties: Names and values of the tests' properties.
+
     Raises:
         OutputError: The file cannot be written.
     """

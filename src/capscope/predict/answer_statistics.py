@@ -1,4 +1,4 @@
-"""What assessors share: statistics of answers, and folds inside the training part.
+"""Functions that assessors share: statistics of answers, and folds inside the training part.
 
 Every statistic counts the trials behind a score: 0.75 from 4 trials counts as three successes and one failure. The
 folds imitate regimes of prediction: answered items, new items, new tasks, new benchmarks.
@@ -132,7 +132,7 @@ def residual_sd(responses: Responses, chance: np.ndarray) -> float:
 FEWEST_TASKS = 2
 """With fewer tasks than this, none can be held out while another is learnt from."""
 MANY_TASKS, FEWEST_BENCHMARKS = 4, 3
-"""With fewer benchmarks than this but many tasks, tasks are held out for benchmarks: more groups tell more."""
+"""Tasks are held out in place of benchmarks where there are so many tasks and fewer benchmarks than the second."""
 
 
 def regime_of_items(training: Training) -> np.ndarray:

@@ -14,12 +14,10 @@ from scipy.special import expit, logit, ndtri
 from capscope.axes import FloatArray, ItemMask, ModelItem, RowFloats, RowIndex
 from capscope.data import AgentDesign, Responses
 from capscope.errors import InputError
-from capscope.fit import PROBIT_SCALE, success_probability
+from capscope.fit import CLIP, PROBIT_SCALE, success_probability
 from capscope.predict.features import ItemFeatures
 from capscope.predict.model_facts import ModelFacts
 
-CERTAIN = 1e-6
-"""A chance is kept this far from 0 and 1."""
 ADJUSTMENT = "adjustment"
 """Name of the part that is not an effect of the model or the item: guessing floor, stacking and calibration."""
 Needs = Literal["answers", "demands", "texts", "demands or texts", "agents", "confidence"]
@@ -102,7 +100,7 @@ class Chances:
             sd: Standard deviation of the log-odds.
             shared: The part of `sd` that items of one benchmark share.
         """
-        chance = np.clip(np.asarray(probability, float), CERTAIN, 1 - CERTAIN)
+        chance = np.clip(np.asarray(probability, float), CLIP, 1 - CLIP)
         spread = np.broadcast_to(np.asarray(sd, float), chance.shape)
         common = np.minimum(np.broadcast_to(np.asarray(shared, float), chance.shape), spread)
         return cls(chance, logit(chance) * np.sqrt(1 + PROBIT_SCALE * spread**2), spread, common)
@@ -120,7 +118,7 @@ class Chances:
     @classmethod
     def from_draws(cls, probability: FloatArray) -> "Chances":
         """Summarise draws of chances (..., draw) by mean and standard deviation of the log-odds, as rows."""
-        line = logit(np.clip(probability, CERTAIN, 1 - CERTAIN))
+        line = logit(np.clip(probability, CLIP, 1 - CLIP))
         mean, sd = line.mean(axis=-1).ravel(), line.std(axis=-1).ravel()
         return cls(probability.mean(axis=-1).ravel(), mean, sd, np.zeros_like(sd))
 

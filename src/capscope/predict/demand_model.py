@@ -198,7 +198,13 @@ def with_facts(fitted: FittedDemandModel, training: Training, chosen: np.ndarray
 
 
 def demand_items(features: ItemFeatures, *, demands: bool, text: bool) -> DemandItems:
-    """Convert features to the items of the demand-ability model."""
+    """Convert features to the items of the demand-ability model.
+
+    Args:
+        features: Features of all items.
+        demands: Whether demand levels are used.
+        text: Whether text vectors are used.
+    """
     return DemandItems(
         demands=features.demands if demands else None,
         demand_sd=features.demand_sd if demands else None,

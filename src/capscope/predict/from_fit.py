@@ -133,7 +133,7 @@ def _without_gaps(demands: Demands, ids: tuple[str, ...], dims: tuple[str, ...])
 def _note_on_gaps(ids: tuple[str, ...], gap: np.ndarray) -> str:
     named = [ids[place] for place in np.flatnonzero(gap)]
     return (
-        f"{counted(len(named), 'item', 'lack')} demand levels, where typical ones stand in with their"
+        f"{counted(len(named), 'item', 'lack')} demand levels, where typical ones are used with their"
         f" spread: {first_few(named)}"
     )
 
@@ -218,7 +218,7 @@ _CELLS: dict[str, Callable[[Any, Study, tuple[str, ...], PredictionSettings, np.
 def _with_levels(
     posterior: DemandPosterior, study: Study, ids: tuple[str, ...], known: np.ndarray, settings: PredictionSettings
 ) -> tuple[Study, PredictionSettings, tuple[str, ...]]:
-    """Note which items lack levels; without demands, the fit's own levels or typical ones stand in for them."""
+    """Note which items lack levels; without demands, the fit's own levels or typical ones replace them."""
     if study.demands is not None:
         level = Demands.of(study, settings.annotator, posterior.dims).at(ids)
         gap = np.count_nonzero(np.isnan(level), axis=1) > 0

@@ -40,15 +40,15 @@ from capscope.predict.model_facts import ModelFacts, read_model_facts
 UNNAMED_BENCHMARK = "all"
 """The benchmark of items whose table names none."""
 NO_LEVELS = (
-    "the items have no demand levels, so easy and hard ones cannot be told apart; make levels with 'capscope annotate"
-    " ITEMS --annotator openai:MODEL --out STUDY' and predict on that study (answered items need levels by the same"
-    " annotator)"
+    "the items have no demand levels, so easy and hard ones cannot be distinguished; make levels with 'capscope"
+    " annotate ITEMS --annotator openai:MODEL --out STUDY' and predict on that study (answered items need levels by the"
+    " same annotator)"
 )
 """Note on predictions of new items without demand levels and without texts to go by."""
 TEXTS_ONLY = (
-    "the items have no demand levels, so easy and hard ones are told apart by their texts alone, by assessors that read"
-    " texts; levels tell more: make them with 'capscope annotate ITEMS --annotator openai:MODEL --out STUDY' and"
-    " predict on that study (answered items need levels by the same annotator)"
+    "the items have no demand levels, so easy and hard ones are distinguished by their texts alone, by assessors that"
+    " read texts; levels add information: make them with 'capscope annotate ITEMS --annotator openai:MODEL --out STUDY'"
+    " and predict on that study (answered items need levels by the same annotator)"
 )
 """Note on predictions of new items that have texts but no demand levels."""
 
@@ -292,7 +292,7 @@ class _RatedLevels:
             named = [axis[place] for place in np.flatnonzero(gap & mask)]
             if named:
                 notes.append(
-                    f"{len(named)} {what} demand levels, where typical ones stand in with their spread:"
+                    f"{len(named)} {what} demand levels, where typical ones are used with their spread:"
                     f" {first_few(named)}"
                 )
         return notes

@@ -15,12 +15,10 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from capscope.axes import FloatArray, ModelFloats
-from capscope.data.reading import SUFFIXES
+from capscope.data import FROM_NAMES, model_tables
 from capscope.errors import InputError
 from capscope.forecast import COVARIATE_NAMES, fact_blocks, facts_of
 
-FROM_NAMES = "names"
-"""Value of `--models` that reads sizes and families from the names of the models."""
 FLAT = 30.0
 """Prior standard deviation of the mean over models."""
 BLOCK_SHARE = 1.0
@@ -84,12 +82,11 @@ def read_model_facts(
             where = "table of models" if isinstance(source, pd.DataFrame) else str(source)
             raise InputError(f"{where}: none of its models has answers; the first is '{table.index[0]}'")
         return table, tuple(name for name in table.index if name not in set(models))
-    for path in (study_folder / f"models{suffix}" for suffix in SUFFIXES):
-        if path.is_file():
-            table = facts_of(path)
-            table = table[[column for column in table if column in COVARIATE_NAMES]]
-            if len(table.columns) and set(table.index) & set(models):
-                return table, ()
+    for path in model_tables(study_folder):
+        table = facts_of(path)
+        table = table[[column for column in table if column in COVARIATE_NAMES]]
+        if len(table.columns) and set(table.index) & set(models):
+            return table, ()
     return None
 
 

@@ -123,7 +123,14 @@ class CellPredictions:
 def cell_table(
     models: tuple[str, ...], items: tuple[str, ...], probability: RowFloats, bounds: tuple[RowFloats, RowFloats]
 ) -> pd.DataFrame:
-    """Make the table of chances, models first: columns item_id, model, p, lower, upper."""
+    """Make the table of chances, models first: columns item_id, model, p, lower, upper.
+
+    Args:
+        models: Names of the models.
+        items: Ids of the items.
+        probability: Chances, models first, shape (model * item,).
+        bounds: Lower and upper bounds, in the same order.
+    """
     columns = {"item_id": np.tile(np.array(items), len(models)), "model": np.repeat(np.array(models), len(items))}
     return pd.DataFrame(columns | {"p": probability, "lower": bounds[0], "upper": bounds[1]})
 

@@ -1,7 +1,5 @@
 from .ability import AbilityProfiles as AbilityProfiles
 from .ability import ability_profiles as ability_profiles
-from .ability import general_ability as general_ability
-from .ability import general_factor_share as general_factor_share
 from .ability import profile as profile
 from .agents import PartComparison as PartComparison
 from .agents import PartEffects as PartEffects
@@ -64,6 +62,8 @@ from .comparison.two_models import paired_difference as paired_difference
 from .comparison.version_flips import Flips as Flips
 from .directions import NamedDimension as NamedDimension
 from .directions import dimension_abilities as dimension_abilities
+from .directions import general_ability as general_ability
+from .directions import general_factor_share as general_factor_share
 from .directions import named_dimensions as named_dimensions
 from .item_groups import expected_scores as expected_scores
 from .item_groups import of_benchmark as of_benchmark

@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capscope.axes import FloatArray, ModelDim
 from capscope.data import Study
 from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, counted, first_few, nearest
-from capscope.fit import CurvePosterior, DemandPosterior, Fit, IRTPosterior, Posterior, load_fit
-from capscope.intervals import Interval, normal_quantile, quantile_bounds
-from capscope.profiles.directions import dimension_abilities, general_direction, named_dimensions
+from capscope.fit import CurvePosterior, Fit, IRTPosterior, Posterior, load_fit
+from capscope.intervals import Interval
+from capscope.profiles.directions import (
+    dimension_abilities,
+    general_ability,
+    general_factor_share,
+    general_share,
+    named_dimensions,
+)
 from capscope.profiles.item_groups import expected_scores, opened
 from capscope.profiles.meanings import (
     ABILITY_COLUMNS,
@@ -324,73 +329,3 @@ def ability_profiles(fit: Posterior | Fit[Any], level: float = 0.9) -> AbilityPr
     general = general.sort_values("ability", ascending=False, kind="stable").reset_index(drop=True)
     cautions = curve_cautions(posterior) if isinstance(posterior, CurvePosterior) else ()
     return AbilityProfiles(table, level, share, classical, unit, general, reliability, posterior.kind, cautions)
-
-
-def general_ability(posterior: Posterior, level: float = 0.9) -> pd.DataFrame:
-    """General ability of each model with its interval.
-
-    For an item response fit with several abilities it is their projection on the items' mean slopes (a simple form of
-    the reference composite; Wang, 1986). For a curve fit it is the mean over dimensions, in demand levels; for a demand
-    fit it is the ability in log-odds at mean demands.
-
-    Args:
-        posterior: Posterior of a fit of any kind.
-        level: Nominal coverage of the bounds.
-
-    Returns:
-        Columns model, ability, sd, lower, upper, in the order of the fit's models.
-    """
-    if isinstance(posterior, CurvePosterior):
-        draws = posterior.ability.mean(axis=1)
-        mean, sd = draws.mean(axis=-1), draws.std(axis=-1, ddof=1)
-        lower, upper = quantile_bounds(draws, level)
-    else:
-        mean, sd = _gaussian_general(posterior)
-        width = normal_quantile(level) * sd
-        lower, upper = mean - width, mean + width
-    columns = {"model": posterior.models, "ability": mean, "sd": sd, "lower": lower, "upper": upper}
-    return pd.DataFrame(columns)
-
-
-def _gaussian_general(posterior: Posterior) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of the general ability under a Gaussian posterior of the abilities."""
-    if isinstance(posterior, IRTPosterior):
-        direction = general_direction(posterior.item_mean[:, :-1])
-        variance = np.einsum("k,mkl,l->m", direction, posterior.ability_cov, direction)
-        return posterior.ability_mean @ direction, np.sqrt(variance)
-    if isinstance(posterior, DemandPosterior):
-        return posterior.ability_mean[:, 0], np.sqrt(posterior.ability_cov[:, 0, 0])
-    raise InputError(f"a fit of kind '{posterior.kind}' has no general ability; use its abilities()")
-
-
-def general_factor_share(ability: ModelDim) -> float:
-    """Share of variance on the first principal component of the standardised abilities; NaN with a single dimension.
-
-    It is 0.94 for the profiles of 15 models of Zhou et al. (2026).
-
-    Args:
-        ability: Abilities (model, dim).
-
-    Returns:
-        A share, 0 to 1.
-    """
-    if len(ability) < 2 or not np.isfinite(ability).all():
-        return float("nan")
-    spread = ability.std(axis=0)
-    standard = (ability - ability.mean(axis=0))[:, spread > 0] / spread[spread > 0]
-    if not standard.size:
-        return float("nan")
-    squares = np.linalg.svd(standard, compute_uv=False) ** 2
-    return float(squares[0] / squares.sum())
-
-
-def general_share(ability: FloatArray, level: float) -> Interval:
-    """Posterior of `general_factor_share` over the draws, the last axis of (model, dim, draw).
-
-    Args:
-        ability: Draws of abilities (model, dim, draw).
-        level: Nominal coverage.
-    """
-    shares = np.array([general_factor_share(ability[..., draw]) for draw in range(ability.shape[-1])])
-    lower, upper = quantile_bounds(shares, level)
-    return Interval(float(shares.mean()), float(lower), float(upper), level)

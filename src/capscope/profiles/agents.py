@@ -48,10 +48,10 @@ class PartEffects(ArrowTables):
         separable = self.effects["separable"]
         head = f"\n{self.by} effects with the other parts held fixed, {self.level:.0%} intervals; {self.unit}"
         if not separable.any():
-            head = f"\n{self.by} effects CANNOT be told from other parts here: the bounds are those of the prior"
+            head = f"\n{self.by} effects are CONFOUNDED with other parts here: the bounds are those of the prior"
         meaning = (
             "effect: distance from the mean of all; log_odds: the same on a typical item; agents: how many have it."
-            "\nCompare parts of one set only; separable no: it cannot be told from the agents' other parts."
+            "\nCompare parts of one set only; separable no: it is confounded with the agents' other parts."
         )
         shown = self.scales[["term", "sd", "lower", "upper", "share"]]
         whose = "\nHow far apart agents are by each part (sd), and its share of their variance:"
@@ -118,7 +118,7 @@ class PartComparison(ArrowTables):
         models = f"with {len(self.table) - 1} models held fixed"
         between = f"difference {row['difference']:+.3f} [{row['lower']:+.3f}, {row['upper']:+.3f}]"
         if row["p"] >= CLEAR:
-            return f"{self.first} and {self.second} cannot be told apart {models}: {between}"
+            return f"{self.first} and {self.second} cannot be distinguished {models}: {between}"
         ahead, behind = (self.first, self.second) if row["difference"] > 0 else (self.second, self.first)
         return f"{ahead} is ahead of {behind} {models}: {between}"
 

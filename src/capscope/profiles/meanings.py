@@ -1,4 +1,4 @@
-"""What results mean, in sentences, and the tables that print them.
+"""Sentences that interpret results, and tables as text.
 
 Sentences give units of ability, limits of curves, low reliability, and two lines under each table; tables have names
 beside codes, and are written as files.
@@ -28,9 +28,9 @@ ABILITY_COLUMNS = {
     "irt": "lower and upper bound the ability; sd is its standard error. Models whose intervals overlap may well stand"
     "\nthe other way round.",
     "curves": "classical is the published recipe's estimate without interval; answers is what the ability rests on."
-    "\nModels whose intervals overlap may well stand the other way round.",
+    "\nModels whose intervals overlap may be in the other order.",
     "demand": "A row beyond `general` is what one more level of that demand does to the log-odds of success:"
-    "\n0 is nothing, -0.69 halves the odds. Models whose intervals overlap may well stand the other way round.",
+    "\n0 is nothing, -0.69 halves the odds. Models whose intervals overlap may be in the other order.",
 }
 """Lines printed below a table of abilities, by kind of fit."""
 SCORE_COLUMNS = (
@@ -118,8 +118,8 @@ def curve_cautions(posterior: CurvePosterior) -> tuple[str, ...]:
     lines: list[str] = []
     if few:
         lines.append(
-            f"extrapolated from fewer than {FEWEST_LEVELS} demand levels with answers, so that they lean on the general"
-            f" ability: {spelled(few)}"
+            f"extrapolated from fewer than {FEWEST_LEVELS} demand levels with answers, so that they depend on the"
+            f" general ability: {spelled(few)}"
         )
     reversed_pairs = {
         dim: share
@@ -131,7 +131,7 @@ def curve_cautions(posterior: CurvePosterior) -> tuple[str, ...]:
             f"{dim} {share:.0%}" for dim, share in sorted(reversed_pairs.items(), key=lambda pair: -pair[1])
         )
         lines.append(
-            "models stand in another order than by their raw scores on the same scale (share of pairs):"
+            "models are in another order than by their raw scores on the same scale (share of pairs):"
             f" {listed}; few answers there, or answers to other levels"
         )
     return tuple(lines)
@@ -189,14 +189,14 @@ def spelled(codes: list[str]) -> str:
 
 
 def reliability_notes(reliability: float, what: str = "items") -> tuple[str, ...]:
-    """Return the warning that belongs first where items do not tell the models apart, else nothing.
+    """Return the warning that belongs first where items do not distinguish the models, else nothing.
 
     Args:
         reliability: Share of the variance between models that is not error; NaN where all are alike.
         what: What distinguishes the models: `items` or `answers`, say.
     """
     if math.isnan(reliability):
-        return (f"all models come out alike: these {what} do not tell them apart",)
+        return (f"all models have equal results: these {what} do not distinguish them",)
     if reliability < LOW_RELIABILITY:
         return (f"reliability {reliability:.2f}: most of the difference between these models is chance; add {what}",)
     return ()

@@ -19,7 +19,7 @@ FEWEST_ANSWERS, FEWEST_OF_EACH = 20, 3
 """Answers with a confidence, and right and wrong ones among them, below which a model is left out."""
 BINS, FOLDS = 10, 5
 PRIOR_PRECISION = np.diag([1e-4, 1.0, 1.0])
-"""Of offset, item ease and confidence: slopes are standard normal before data, the offset is nearly free."""
+"""Prior precisions of offset, item ease and confidence: standard normal slopes, a nearly flat prior of the offset."""
 COLUMNS = (
     "confidence, accuracy: their means; overconfidence: the difference; calibration_error: root mean square of that"
     "\ndifference over ten groups of like confidence; auroc: chance that a right answer got the higher confidence;"
@@ -128,15 +128,15 @@ def calibration_error(own: FloatArray, score: FloatArray, trials: FloatArray, le
     number = np.unique(np.ceil(place / len(own) * BINS), return_inverse=True)[1]
     weight = np.bincount(number, trials)
     count = np.bincount(number)
-    away = np.bincount(number, trials * (own - score)) / weight
-    inner = np.bincount(number, (trials * (own - score - away[number])) ** 2)
+    gap = np.bincount(number, trials * (own - score)) / weight
+    inner = np.bincount(number, (trials * (own - score - gap[number])) ** 2)
     noise = inner / weight**2 * count / np.maximum(count - 1, 1)
     share = weight / weight.sum()
-    square = float((share * (away**2 - noise)).sum())
+    square = float((share * (gap**2 - noise)).sum())
     # all answers of a small bin may be right by chance, which would give a variance of 0
     rate = (np.bincount(number, trials * score) + 1) / (weight + 2)
     wide = np.maximum(noise, rate * (1 - rate) / weight)
-    sd = float(np.sqrt((share**2 * (2 * wide**2 + 4 * np.maximum(away**2 - noise, 0) * wide)).sum()))
+    sd = float(np.sqrt((share**2 * (2 * wide**2 + 4 * np.maximum(gap**2 - noise, 0) * wide)).sum()))
     width = normal_quantile(level) * sd
     low, high = max(square - width, 0.0), max(square + width, 0.0)
     return Interval(float(np.sqrt(max(square, 0.0))), float(np.sqrt(low)), float(np.sqrt(high)), level)

@@ -1,4 +1,4 @@
-"""Name of version 0.1 of the comparison of two models, which scripts of its time import."""
+"""Module of version 0.1 with the comparison of two models, kept for scripts that import it."""
 
 from capscope.profiles.comparison.two_models import PairedDifference, paired_difference
 

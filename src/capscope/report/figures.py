@@ -1,4 +1,4 @@
-"""Figures that draw parts of a summary on matplotlib axes, their own or yours, so that they serve notebooks too."""
+"""Figures of a summary, drawn on new or given matplotlib axes, for pages and notebooks."""
 
 from collections.abc import Sequence
 

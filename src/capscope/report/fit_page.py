@@ -225,7 +225,11 @@ def _day(path: Path) -> str:
 
 
 def page_source(fit: Fit[Any] | Path | str, settings: PageSettings) -> PageSource:
-    """Gather everything that the page of a fit can show.
+    """Gather the data of the page of a fit.
+
+    Args:
+        fit: A fit or its folder.
+        settings: Study, items and models of the page.
 
     Raises:
         InputError: The fit, the items or the study cannot be read.
@@ -280,6 +284,10 @@ def _items_study(items: Study | pd.DataFrame | ArrowTable | Path | str, dims: tu
 
 def held_out_answers(fit: Fit[Any], study: Study) -> HeldOut[Any] | None:
     """Fit with the same settings without part of the study's answers, and predict these.
+
+    Args:
+        fit: The fit.
+        study: The study that it was made from.
 
     Returns:
         The answers and their chances; None without responses or with too few to hold any out, and for curves, whose

@@ -139,7 +139,7 @@ class PageSource:
 
     @cached_property
     def score_draws(self) -> FloatArray | None:
-        """Expected score of every model over the fit's items, as (model, draw); None where the fit cannot tell."""
+        """Expected score of every model over the fit's items, as (model, draw); None for other fits."""
         if self.is_irt:
             return irt_scores(self.irt, self.rng())
         if self.is_demand and self.study is not None:

@@ -174,7 +174,7 @@ class BatchAnnotator(ChatAnnotator):
     def _over(self, written: int) -> BudgetReached:
         return BudgetReached(
             f"{counted(written, 'question', 'are')} sent; the next could exceed the limit on spending"
-            f" (each is reckoned at --max-tokens {self.settings.max_tokens}); run again with a larger limit"
+            f" (each is counted at --max-tokens {self.settings.max_tokens}); run again with a larger limit"
         )
 
     def _client(self, ledger: Ledger) -> BatchClient:

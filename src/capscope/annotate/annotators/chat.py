@@ -361,7 +361,7 @@ class ChatAnnotator:
 
 
 def failed_questions(job: RatingJob, ledger: Ledger) -> Iterator[RatingQuestion]:
-    """Yield the questions that failed or whose reply was unparsed; such a reply is set aside, text kept."""
+    """Yield the questions that failed or whose reply was unparsed (it is retired); see `ChatAnnotator.wanted`."""
     missing = {entry.key: entry.state for entry in collect(rating_questions(job), ledger).unread}
     for question in rating_questions(job):
         state = missing.get(question.key)

@@ -49,7 +49,7 @@ class EndpointAnswerer:
             settings: The endpoint, the judge, prices and limits.
 
         Raises:
-            InputError: There is a limit on spending and no price to count with.
+            InputError: There is a limit on spending and the price is not known.
         """
         self._path, self._settings = ledger, settings
         self._endpoint = settings.endpoint_settings()
@@ -64,10 +64,10 @@ class EndpointAnswerer:
         self._question: BatteryQuestion | None = None
 
     def __enter__(self) -> "EndpointAnswerer":
-        """Open the ledger; a probe asks what the endpoint can do before the first question.
+        """Open the ledger; before the first question a probe measures the endpoint's capabilities.
 
         Raises:
-            InputError: The ledger is none.
+            InputError: The file is no ledger.
             OutputError: The ledger cannot be written.
         """
         self._ledger = Ledger(self._path).__enter__()
@@ -151,7 +151,7 @@ class EndpointAnswerer:
         return "" if self._question is None or self._question.kind == JUDGE else _graded(self._question, reply).problem
 
     def _reply(self, role: str, messages: Messages) -> tuple[ChatReply | None, Graded | None]:
-        """Return the reply to a question from the ledger or the endpoint, or what ends the run."""
+        """Return the reply to a question from the ledger or the endpoint, or the result that ends the run."""
         key = question_key(role, self._endpoint.shown_url, self._sampling[role], messages)
         tally = self._runner.run(self._askers[role].ask_all([Question(key, ChatRequest(messages))]))
         entry = self._ledger.get(key)
@@ -174,8 +174,8 @@ def _graded(question: BatteryQuestion, reply: ChatReply) -> Graded:
 def _whole_text(reply: ChatReply) -> tuple[str, str]:
     """Return the visible text of a reply that is whole, and the problem where it is not."""
     if not is_whole(reply.finish_reason):
-        cure = "; allow it more with --max-tokens" if is_too_long(reply.finish_reason) else ""
-        return "", f"the reply is not whole (finish_reason '{reply.finish_reason}'){cure}"
+        remedy = "; allow it more with --max-tokens" if is_too_long(reply.finish_reason) else ""
+        return "", f"the reply is not whole (finish_reason '{reply.finish_reason}'){remedy}"
     return visible_text(reply.text)
 
 

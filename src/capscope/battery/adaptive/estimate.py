@@ -15,7 +15,7 @@ from capscope.axes import FloatArray, RowFloats
 from capscope.battery.banks.ability import Abilities, Curves, ItemPool, ability_posterior, residuals
 from capscope.battery.banks.bank import Index
 from capscope.battery.estimators.blend import PastErrors, blended
-from capscope.battery.estimators.curves import TRUSTED_MODELS, design_calibration
+from capscope.battery.estimators.curves import DESIGN_WEIGHT, design_calibration
 from capscope.battery.estimators.estimator import Estimate, chance_misfit, pattern_fit
 from capscope.battery.estimators.regression import Ridge, summarised
 
@@ -181,4 +181,4 @@ def _nearness(truth: FloatArray, design: Estimate) -> RowFloats:
     near = np.exp(-0.5 * ((truth - design.score[0]) / reach) ** 2)
     total = max(float(near.sum()), 1e-12)
     effective = total**2 / max(float((near**2).sum()), 1e-24)
-    return TRUSTED_MODELS / len(truth) + min(effective, len(truth)) * near / total
+    return DESIGN_WEIGHT / len(truth) + min(effective, len(truth)) * near / total

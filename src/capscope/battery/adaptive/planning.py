@@ -29,7 +29,7 @@ from capscope.errors import InputError, counted
 LEDGER_NAME = "replies.sqlite"
 """Name of the ledger in a run's folder."""
 REPLY_TOKENS = 200
-"""Tokens reckoned for one reply."""
+"""Estimated tokens of one reply."""
 
 
 @dataclass(frozen=True, kw_only=True)

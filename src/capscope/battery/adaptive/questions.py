@@ -60,7 +60,7 @@ def battery_questions(
     """Return the questions for the items of a bank that have a text and a target, in the bank's order.
 
     Options are read from the column `choices`, or from the text: with letters before them, or as its last lines where
-    `n_options` tells how many there are; those get letters.
+    `n_options` is their number; those get letters.
 
     Args:
         items: Columns item_id, text, target; optional choices (lists of options), n_options.

@@ -26,9 +26,9 @@ from capscope.intervals import normal_quantile
 SUITE = "all"
 """Name of the target that contains every item."""
 BUDGET, ENDPOINT = "budget", "endpoint"
-"""Statuses of a run that was ended from outside."""
+"""Statuses of a run that the budget or the endpoint ended."""
 FEWEST = 10
-"""Answers before a run may stop by its precision; intervals after fewer answers depend on the curves."""
+"""Fewest answers after which a run may stop by precision; intervals from fewer answers depend on the item curves."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +48,7 @@ class BatteryRun(ArrowTables):
     level: float
     """Nominal coverage of the intervals."""
     cause: str = ""
-    """What the endpoint or the budget said where one of them ended the run."""
+    """Message of the endpoint or of the budget where it ended the run."""
     usd: float | None = None
     """US dollars spent in this run; None where prices are unknown."""
     unmetered: int = 0
@@ -299,7 +299,7 @@ def run_battery(
     loaded = load_bank(bank)
     questions = askable(loaded, items, settings)
     answerer = EndpointAnswerer(folder / LEDGER_NAME, model, settings)
-    _make(folder)
+    _make_folder(folder)
 
     def show(asked: int, state: AdaptiveBattery) -> None:
         if progress:
@@ -316,11 +316,11 @@ def run_battery(
     return run
 
 
-def _make(folder: Path) -> None:
-    """Make the folder of a run and see that files can be written there, before anything is asked.
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a run and check, before anything is asked, that files can be written there.
 
     Raises:
-        OutputError: They cannot.
+        OutputError: No file can be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

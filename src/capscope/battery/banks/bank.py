@@ -40,7 +40,7 @@ KEPT_FILES = ("README.md", "harness_tasks.json")
 """Files beside the bank's own that stay when the bank is written again."""
 ALIKE, NO_SLOPE = 0.01, 0.05
 """Standard deviation of past models' abilities, and root-mean-square slope of the items in log-odds for a unit of
-ability, under which the items tell no models apart."""
+ability, under which the models count as equal."""
 REMEDY = "make one with 'capscope bank build'"
 
 Index = NDArray[np.integer]
@@ -206,8 +206,8 @@ class Bank:
         if apart and np.sqrt((slopes**2).sum(axis=1).mean()) > NO_SLOPE:
             return ()
         return (
-            "the items tell no past models apart, so that abilities have no unit: their numbers are the prior's; add"
-            " models that differ",
+            "the past models do not differ on these items, so that abilities have no unit: their numbers are the"
+            " prior's; add models that differ",
         )
 
     def ability_prior(self) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, "dim dim"]]:

@@ -1,4 +1,4 @@
-"""From a study to a bank and to its folder: the fit and facts of the items, and how arrays and ids are stored."""
+"""Construction of banks from studies, and their storage: the fit and facts of the items, arrays, and ids in runs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -252,7 +252,12 @@ def lower_triangles(matrices: np.ndarray) -> np.ndarray:
 
 
 def full_matrices(triangles: np.ndarray, size: int) -> np.ndarray:
-    """Return symmetric matrices from their lower triangles."""
+    """Return symmetric matrices from their lower triangles.
+
+    Args:
+        triangles: Lower triangles row by row, shape (item, size * (size + 1) / 2).
+        size: Rows of each matrix.
+    """
     row, column = np.tril_indices(size)
     matrices = np.zeros((len(triangles), size, size))
     matrices[:, row, column] = triangles

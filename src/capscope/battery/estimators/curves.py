@@ -5,8 +5,8 @@ import numpy as np
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.estimators.estimator import Estimate, Estimator, Sample
 
-TRUSTED_MODELS = 20
-"""The design's own variance weighs as much as the errors of so many past models, and at least a third."""
+DESIGN_WEIGHT = 20
+"""Weight of the design's variance against errors on past models, in models; its share is at least a third."""
 
 
 def estimate_pirt(sample: Sample, level: float) -> Estimate:
@@ -71,8 +71,8 @@ def design_calibration(error: FloatArray, variance: FloatArray, misfit: RowFloat
         misfit: Probability that each new model's answers do not fit the curves.
     """
     ratio = (error**2).mean() / max(variance.mean(), 1e-12)
-    n_past = min(len(error), 2 * TRUSTED_MODELS)
-    square = np.clip((n_past * ratio + TRUSTED_MODELS) / (n_past + TRUSTED_MODELS), 0.25, 2.25)
+    n_past = min(len(error), 2 * DESIGN_WEIGHT)
+    square = np.clip((n_past * ratio + DESIGN_WEIGHT) / (n_past + DESIGN_WEIGHT), 0.25, 2.25)
     return np.sqrt((1 - misfit) * square + misfit * max(square, 1.0))
 
 

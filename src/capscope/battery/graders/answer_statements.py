@@ -61,7 +61,7 @@ OF_OTHERS = re.compile(
     r"\b(?:wrong|incorrect|tempting|common|usual|initial|first|naive|false|people|some|many|others?|students?)\b[^.\n]{0,25}$",
     re.IGNORECASE,
 )
-"""Words before "answer" by which a reply speaks of an answer that is not its own."""
+"""Words before "answer" that mark an answer which is not the reply's own."""
 OPEN_END = re.compile(
     r"(?:[,;:(\[…]|\.\.\.|\b(?:then|and|so|but|or|because|since|the|of|is|are|to|we|i|let me|next|now)"
     r"|[\w,]\s(?-i:an?))\s*$",
@@ -222,7 +222,12 @@ def _boxes(text: str) -> Iterator[Statement]:
 
 
 def closing_brace(text: str, start: int) -> int:
-    """Return the place of the brace that closes the one before `start`; -1 where there is none near."""
+    """Return the place of the brace that closes the one before `start`; -1 where there is none near.
+
+    Args:
+        text: The text.
+        start: Position behind the opening brace.
+    """
     depth = 1
     for place in range(start, min(len(text), start + LONGEST)):
         depth += (text[place] == "{") - (text[place] == "}")

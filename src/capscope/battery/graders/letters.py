@@ -257,7 +257,12 @@ def _from_words(text: str, options: Mapping[str, str]) -> str | None:
 
 
 def mentioned(text: str, options: Mapping[str, str]) -> list[str]:
-    """Return the letters of the options whose texts stand in a text as whole words, the longer text first."""
+    """Return the letters of the options whose texts stand in a text as whole words, the longer text first.
+
+    Args:
+        text: A reply.
+        options: Text of each option, by its letter.
+    """
     left, letters = f" {plain(text)} ", list[str]()
     for letter, option in sorted(options.items(), key=lambda pair: -len(plain(pair[1]))):
         words = plain(option)

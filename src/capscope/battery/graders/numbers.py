@@ -55,7 +55,12 @@ def grade_number(text: str, key: AnswerKey) -> Graded:
 
 
 def compare(answer: Quantity, right: Quantity) -> float | None:
-    """Return 1 for equal numbers, 0 for different ones, None where form, rounding or unit leave it open."""
+    """Return 1 for equal numbers, 0 for different ones, None where form, rounding or unit leave it open.
+
+    Args:
+        answer: Number in the reply.
+        right: The right answer.
+    """
     if _equal(answer, right):
         return 1.0
     if right.value in answer.others or answer.value in right.others or is_rounded(answer, right):

@@ -209,7 +209,12 @@ def _of_equation(read: list[Quantity], unclear: Unclear | None) -> Quantity | No
 
 
 def same_number(one: Quantity, other: Quantity) -> bool:
-    """Return whether two numbers are equal, in percent or not, or one is the other rounded."""
+    """Return whether two numbers are equal, in percent or not, or one is the other rounded.
+
+    Args:
+        one: A number with its decimals and whether it is a percentage.
+        other: Another one.
+    """
     if one.value == other.value or (
         one.percent != other.percent and {one.value / 100, other.value / 100} & {one.value, other.value}
     ):

@@ -8,7 +8,7 @@ from capscope.battery.graders.grader import NO_ANSWER, SEVERAL, AnswerKey, Grade
 from capscope.battery.graders.letters import plain
 from capscope.battery.graders.quantities import normalised, read_quantity
 
-NEAR = "the reply's words are partly those of the right answer; only a judge can tell"
+NEAR = "the reply's words are partly those of the right answer; only a judge can decide"
 REFUSALS = (
     "sorry|cannot|can't|can’t|unable|won't|will not|refuse|decline|as an ai|don't know|do not know|not sure|unknown"
     "|unclear|undetermined|not enough information|no (?:answer|idea|clue)|n/?a|idk|impossible to (?:say|tell)"
@@ -52,7 +52,7 @@ TEX_SIGNS = {
 } | {"neq": "≠"}
 TEX_SIGN = re.compile(rf"\\({'|'.join(TEX_SIGNS)})(?![a-z])")
 FORMULA = re.compile(r"(?:[A-Z][a-z]?\d{0,3}){1,8}")
-"""A chemical formula, in which capitals tell elements apart."""
+"""A chemical formula, in which capitals mark elements."""
 NUMBER_NAMES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
     " seventeen eighteen nineteen twenty"
@@ -95,7 +95,12 @@ def grade_text(text: str, key: AnswerKey) -> Graded:
 
 
 def compare(answer: str, target: str) -> float | None:
-    """Return 1 for the same text, 0 for another one, None where only part of the words agree."""
+    """Return 1 for the same text, 0 for another one, None where only part of the words agree.
+
+    Args:
+        answer: Answer in the reply.
+        target: The right answer.
+    """
     right = _key(target)
     if right in TRUTH:
         return _same_truth(answer, TRUTH[right])

@@ -309,7 +309,13 @@ def effect_grid(fit: PromptFit) -> Steps:
 
 
 def distribution_weights(fit: PromptFit, grid: Steps, rng: np.random.Generator) -> Float[np.ndarray, "spread group"]:
-    """Return the probability of each sd of the first group with each second group, given the answers."""
+    """Return the probability of each sd of the first group with each second group, given the answers.
+
+    Args:
+        fit: Fit of one model's answers with effects of prompts.
+        grid: Effects of prompts (log-odds) at which distributions are evaluated.
+        rng: Source of randomness.
+    """
     alone = GROUPS[:, 0] == 0
     prior = np.log(np.where(alone, SINGLE, (1 - SINGLE) / (len(GROUPS) - 1)))
     prior = prior + np.array([PromptPrior(sd, fit.best.item_sd).log_weight for sd in PROMPT_SDS])[:, None]

@@ -1,4 +1,4 @@
-"""Selectors by item information: what an answer tells about abilities, or about the mean score, before it is given."""
+"""Selectors by item information: the expected information of an answer about abilities, or about the mean score."""
 
 import numpy as np
 

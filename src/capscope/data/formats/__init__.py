@@ -57,6 +57,7 @@ FAMILY = (
     "deepeval:DEEPEVAL",
     "openai_evals:OPENAI_EVALS",
     "openai_batch:OPENAI_BATCH",
+    "human_difficulty:HUMAN_DIFFICULTY",
     "level_tables:LEVELS",
     "pyirt:PYIRT",
     "irw:IRW",
@@ -96,7 +97,7 @@ def import_logs(paths: Paths, format: str | None = None, options: Mapping[str, A
 
 
 def read_answers(source: Study | pd.DataFrame | ArrowTable | Path | str) -> Study:
-    """Return answers as a study, whatever holds them.
+    """Return answers from a study, a table or logs as a study.
 
     Args:
         source: A study or its folder; a table with columns model, item_id, score, or its file; or logs of another tool

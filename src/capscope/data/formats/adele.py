@@ -47,6 +47,10 @@ RUBRIC_COLUMNS = ("demand", "rubric")
 """Names that long tables of levels give to the rubric."""
 JUDGE_COLUMNS = ("annotator", "judge_model")
 """Names that long tables of levels give to who rated."""
+WHOLE = ("stop", "stop_sequence", "eos", "eos_token", "end_turn", "completed")
+"""Finish reasons of whole replies."""
+ANSWERS = "verification_final"
+"""Column of answers that only ADeLe's tables have."""
 BATTERY_NAMES = {"prompt": "text", "groundtruth": "target"}
 """Names of columns in the battery, and in a study."""
 
@@ -66,7 +70,7 @@ def import_adele(
             (or columns of a release such as ``v2/QLl``); or a long table of levels, for a study of levels alone.
         tables: Tables of answers (`verification_final`, `correct`, or a results frame with `success`) and of demand
             levels (wide `custom_id, AS, ...` or long `custom_id, demand, level, ...`, also `rubric` and
-            `judge_model`); their columns tell which it is. A model without a column `model` is called by its file.
+            `judge_model`); they are recognised by their columns. A model without a column `model` has its file's name.
             Other columns of a table of answers (the answer, the question) are not imported.
         annotator: Annotator of the tables of demand levels that name none.
         battery_annotator: Annotator of the levels in the battery.
@@ -214,11 +218,17 @@ def _levels(frame: pd.DataFrame, annotator: str, path: Path) -> Levels:
     rater = annotator if judge is None else frame[judge]
     if rubric is None:
         return levels_from_columns(frame, _scales(frame, path), rater, str(path))
-    unfinished = frame["finish_reason"].astype(str) != "stop" if "finish_reason" in frame else False
+    unfinished = _unfinished(frame["finish_reason"]) if "finish_reason" in frame else False
     unrated = (blank_cells(frame["level"]) | unfinished).to_numpy(dtype=bool)
     named = frame[["item_id", rubric, "level"]].rename(columns={rubric: "rubric"}).assign(annotator=rater)
+    named["rubric"] = as_text(named["rubric"]).str.replace(VERSIONED, r"\g<code>", regex=True)
     checked = validate(named.assign(level=named["level"].mask(unrated, "0")), "demands", str(path))
     return Levels(checked[~unrated], int(unrated.sum()))
+
+
+def _unfinished(reason: pd.Series) -> pd.Series:
+    """Mark the replies that were cut, filtered or failed; without a reason a reply counts as whole."""
+    return ~(blank_cells(reason) | as_text(reason).str.strip().str.lower().isin(WHOLE))
 
 
 def _joined(rated: list[Levels]) -> Levels:
@@ -256,15 +266,25 @@ def _read_adele(
 
 def _battery_first(files: Sequence[Path], options: Mapping[str, Any]) -> Suggestion:  # noqa: ARG001 - one signature
     """Put the battery before the tables of answers and levels."""
-    batteries = [path for path in files if {"prompt", "groundtruth"} & head_of(path).names]
+    heads = [head_of(path) for path in files]
+    if all(ANSWERS in head.names and not _rates(head) for head in heads):
+        raise InputError(
+            f"{first_few(map(str, files))}: answers without their battery; give it too, or read them as tables with"
+            f" 'capscope import tidy FILE --score-col {ANSWERS} --out STUDY'"
+        )
+    batteries = [head.path for head in heads if {"prompt", "groundtruth"} & head.names]
     return Suggestion(paths=(*batteries, *(path for path in files if path not in batteries)))
 
 
 def _detect(head: Head) -> bool:
-    named = any(name in head.names for name in ID_COLUMNS)
+    return any(name in head.names for name in ID_COLUMNS) and (_rates(head) or ANSWERS in head.names)
+
+
+def _rates(head: Head) -> bool:
+    """Return whether a table has demand levels as only ADeLe's tables have them."""
     long = "level" in head.names and ("demand" in head.names or "judge_model" in head.names)
     rated = any(VERSIONED.fullmatch(name) for name in head.names) or long
-    return named and (rated or set(SCALES) <= head.names)
+    return rated or set(SCALES) <= head.names
 
 
 ADELE = Format(
@@ -273,6 +293,7 @@ ADELE = Format(
     example="battery.csv GPT-4o.csv",
     patterns=("*.csv", "*.parquet", "*.jsonl"),
     detect=_detect,
+    with_tables=True,
     suggest=_battery_first,
     read=_read_adele,
     arguments=(

@@ -60,7 +60,7 @@ def assemble(parts: Parts) -> tuple[Study, ImportReport]:
         _items(parts),
         responses,
         parts.levels.demands if parts.levels else None,
-        first_few(path.name for path in parts.sources),
+        first_few(dict.fromkeys(path.name for path in parts.sources)),
         provenance(parts.format, parts.sources),
     )
     refuse_poor_joins(study)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from capscope.data.columns import TRUTH_WORDS
 from capscope.data.formats.score_tables import ScoreTable
 from capscope.data.formats.scored_log import ScoredLog
 from capscope.errors import InputError, first_few
@@ -98,4 +99,16 @@ def _scoring(log: ScoredLog) -> list[str]:
 
 
 def _all_scores(values: Iterable[object]) -> bool:
-    return all(value is None or (isinstance(value, int | float) and not (value < 0 or value > 1)) for value in values)
+    return all(value is None or _is_score(value) for value in values)
+
+
+def _is_score(value: object) -> bool:
+    """Return whether a value counts as a score from 0 to 1: a number, also as text, true or false."""
+    if isinstance(value, str):
+        if value.strip().lower() in TRUTH_WORDS:
+            return True
+        try:
+            value = float(value)
+        except ValueError:
+            return False
+    return isinstance(value, int | float) and not (value < 0 or value > 1)

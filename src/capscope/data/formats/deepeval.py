@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from capscope.data.columns import known_cost, reason_text
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -25,6 +26,7 @@ from capscope.data.formats.scored_log import (
     content_hash,
     json_document,
     log_files,
+    remark_on_copies,
     required_name,
     text_of,
 )
@@ -84,14 +86,24 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
     task = Path(str(run.get("testFile") or run.get("test_file") or "deepeval")).stem
     log = ScoredLog(path, model or _model(path, run), "test case", task=task)
     errors: Counter[str] = Counter()
-    for number, case in enumerate(cases, 1):
+    for number, case in _without_copies(path, cases, notes):
         place = f"test case {number}"
         item_id, item = _item(path, task, case, place)
         items.describe(item_id, item, path, place)
-        log.add(item_id, number, _values(path, case, place, errors))
+        log.add(item_id, number, _values(path, case, place, errors), _costs(case))
     if errors:
         notes.unscored.append(f"{path.name}: {errors.total()} metrics ended in an error: {errors.most_common(1)[0][0]}")
     return log
+
+
+def _without_copies(path: Path, cases: list[dict[str, Any]], notes: LogNotes) -> list[tuple[int, dict[str, Any]]]:
+    """Number the cases, without those that repeat another with its place in the run: a file that was joined twice."""
+    kept: dict[str, tuple[int, dict[str, Any]]] = {}
+    for number, case in enumerate(cases, 1):
+        kept.setdefault(f"{number}" if case.get("order") is None else content_hash(case), (number, case))
+    if len(kept) < len(cases):
+        notes.notes.append(remark_on_copies(path, len(cases) - len(kept), "test case"))
+    return list(kept.values())
 
 
 def _model(path: Path, run: dict[str, Any]) -> str:
@@ -100,8 +112,10 @@ def _model(path: Path, run: dict[str, Any]) -> str:
     Raises:
         InputError: There is none.
     """
-    given = run.get("hyperparameters")
-    model = given.get("model") if isinstance(given, dict) else None
+    listed = run.get("hyperparameters")
+    given: dict[str, Any] = listed if isinstance(listed, dict) else {}
+    named = {key.lower().replace(" ", "_"): value for key, value in given.items()}
+    model = named.get("model") or named.get("model_name")
     name = model.get("name") or model.get("value") if isinstance(model, dict) else model
     if not name:
         raise InputError(
@@ -117,13 +131,32 @@ def _field(case: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON v
 
 
 def _item(path: Path, task: str, case: dict[str, Any], place: str) -> tuple[str, LoggedItem]:
-    """Return the id and the description of a test case; of a conversation, its scenario or its turns are asked."""
-    asked = next((case[key] for key in ("input", "scenario", "turns") if case.get(key)), None)
+    """Return the id and the description of a test case; of a conversation, its scenario or what the user says."""
+    asked = next((case[key] for key in ("input", "scenario") if case.get(key)), None) or _user_turns(case.get("turns"))
     if asked is None:
         asked = required_name(path, case, "name", place)
     target = _field(case, "expectedOutput") or _field(case, "expectedOutcome")
     digest = content_hash(asked, target)
     return f"{task}:{digest[:12]}", LoggedItem(task, text=text_of(asked), target=text_of(target), digest=digest)
+
+
+def _user_turns(turns: object) -> object:
+    """Return what is said to the model: its own replies are no part of the item."""
+    if not isinstance(turns, list):
+        return turns or None
+    said = [turn.get("content") for turn in turns if isinstance(turn, dict) and turn.get("role") != "assistant"]
+    return "\n".join(part for part in said if isinstance(part, str)) or turns or None
+
+
+def _costs(case: dict[str, Any]) -> dict[str, float]:
+    """Return what the answer cost; `evaluationCost` and `runDuration` are the judge's."""
+    tokens = [known_cost(_field(case, name)) for name in ("inputTokenCount", "outputTokenCount")]
+    costs = {
+        "usd": known_cost(_field(case, "tokenCost")),
+        "tokens": sum(count for count in tokens if count is not None) if any(c is not None for c in tokens) else None,
+        "seconds": known_cost(_field(case, "completionTime")),
+    }
+    return {name: value for name, value in costs.items() if value is not None}
 
 
 def _values(path: Path, case: dict[str, Any], place: str, errors: Counter[str]) -> dict[str, object]:
@@ -137,12 +170,10 @@ def _values(path: Path, case: dict[str, Any], place: str, errors: Counter[str]) 
         error = metric.get("error")
         values[name] = None if error else metric.get("score")
         if error:
-            failed = True
-            errors[" ".join(str(error).split())] += 1
-    passed = case.get("success")
-    if measured or passed is not None:
-        values = {"success": None if failed else passed, **values}
-    return values
+            failed |= not metric.get("flaky")
+            errors[reason_text(error)] += 1
+    # a case that nothing measured passes by default, and a flaky metric never decides
+    return {"success": None if failed else case.get("success"), **values} if measured else {}
 
 
 def _metric_names(path: Path, measured: list[dict[str, Any]], place: str) -> list[str]:

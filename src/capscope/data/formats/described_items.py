@@ -105,7 +105,7 @@ class LoggedItem:
     n_options: int | None = None
     """Number of options; None for an open question."""
     digest: str | None = None
-    """Hash of the item's content made by the log's tool; without one, the text tells items apart."""
+    """Hash of the item's content made by the log's tool; without one, the text identifies the item."""
     tools: str | None = None
     """Tools that an agent may call, one a line."""
     environment: str | None = None

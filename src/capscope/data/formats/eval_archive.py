@@ -53,7 +53,7 @@ class EvalArchive:
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
             self._zip.close()
-            raise InputError(f"{path}: holds two members {first_few(repeated)}; which one counts cannot be told")
+            raise InputError(f"{path}: holds two members {first_few(repeated)}; which one counts is not known")
         self.names = frozenset(names)
 
     def __enter__(self) -> "EvalArchive":
@@ -160,7 +160,10 @@ def archived_log(archive: EvalArchive) -> InspectLog:
     header = as_object(archive.path, archive.member(starts), f"member {starts}")
     journal = sorted((name for name in archive.names if name.startswith("_journal/summaries/")), key=_number_in)
     names = ["summaries.json"] if {"header.json", "summaries.json"} <= archive.names else journal
-    samples = _summaries(archive, names) if names else whole_samples(archive)
+    # the header says that some sample is invalidated; summaries do not say which
+    samples = (
+        _summaries(archive, names, invalidated=bool(header.get("invalidated"))) if names else whole_samples(archive)
+    )
     return InspectLog(archive.path, header, samples, lambda: _first_sample(archive))
 
 
@@ -182,7 +185,7 @@ def whole_samples(archive: EvalArchive) -> Iterator[dict[str, Any]]:
         yield as_object(archive.path, archive.member(name), f"member {name}")
 
 
-def _summaries(archive: EvalArchive, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _summaries(archive: EvalArchive, names: Sequence[str], *, invalidated: bool) -> Iterator[dict[str, Any]]:
     """Yield the summaries, each with what Inspect left out of it, and the samples that no summary is of."""
     summaries = [
         summary for name in names for summary in as_objects(archive.path, archive.member(name), f"member {name}")
@@ -195,7 +198,9 @@ def _summaries(archive: EvalArchive, names: Sequence[str]) -> Iterator[dict[str,
     scores_elsewhere = _have(archive, unscored, others, "scores")
     for summary in summaries:
         unseen = scores_elsewhere and not summary.get("scores") and not summary.get("error")
-        sample = _sample(archive, summary, others) if unseen else None
+        sample = _sample(archive, summary, others) if unseen or invalidated else None
+        if sample is not None and not unseen:
+            summary, sample = {**summary, "invalidation": sample.get("invalidation")}, None
         yield _completed(archive, sample or summary, others, choices_elsewhere and sample is None)
     known = {_identity(summary) for summary in summaries}
     yield from (sample for identity, sample in others.items() if identity not in known)

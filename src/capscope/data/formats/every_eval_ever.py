@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from capscope.data.columns import LONGEST_INTEGER, shown
+from capscope.data.columns import LONGEST_INTEGER, known_cost, reason_text, shown
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -36,7 +36,7 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
-from capscope.errors import InputError
+from capscope.errors import InputError, counted
 
 SCHEMA_FAMILY = "0."
 """Versions of the schema that can be read."""
@@ -113,10 +113,10 @@ def import_every_eval_ever(
     """
     one_of("runs", runs, RUNS_CHOICES)
     files = log_files(paths, [f"*{ending}" for ending in ENDINGS[:2]], "samples of Every Eval Ever")
-    items, copies = ItemBook(), LogNotes()
-    logs = [log for path in files for log in _scored(path, items, model, copies)]
+    items, notes = ItemBook(), LogNotes()
+    logs = [log for path in files for log in _scored(path, items, model, notes)]
     tables, remarks = chosen_tables(logs, metrics, "--metric", METRIC if usual else None, not_administered)
-    notes = LogNotes([*copies.notes, *remarks])
+    notes.notes += remarks
     return assemble_logs("every-eval-ever", tables, items.table(), files, notes, runs)
 
 
@@ -142,6 +142,10 @@ class Line:
     """The score as a rate."""
     names_metric: bool
     """Whether the line names the result (metric) that it belongs to."""
+    error: str
+    """Message of an error, which left no answer to be scored."""
+    costs: dict[str, float]
+    """Tokens and seconds of the answer."""
 
 
 def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> list[ScoredLog]:
@@ -161,12 +165,18 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
         items.describe(item_id, replace(line.item, task=task), path, f"line {line.number}")
         if not line.names_metric and (line.model, item_id) in seen:
             raise InputError(
-                f"{path}: line {line.number} scores item '{item_id}' again and has no evaluation_result_id; which"
-                " metric it is cannot be told"
+                f"{path}: line {line.number} scores item '{item_id}' again and has no evaluation_result_id; its"
+                " metric is not known"
             )
         seen.add((line.model, item_id))
         log = logs.setdefault((line.model, task), ScoredLog(path, line.model, task=task))
-        log.add(item_id, line.number, {line.metric: line.score})
+        log.add(item_id, line.number, {line.metric: None if line.error else line.score}, line.costs)
+    errors = Counter(line.error for line in lines if line.error)
+    if errors:
+        notes.unscored.append(
+            f"{path.name}: {counted(errors.total(), 'line')} with an error, which is no answer:"
+            f" {errors.most_common(1)[0][0]}"
+        )
     return list(logs.values())
 
 
@@ -210,7 +220,16 @@ def _line(path: Path, number: int, record: dict[str, Any], scales: dict[str, Sca
         scale.name,
         scale.rate(scored.get("score")),
         bool(record.get("evaluation_result_id")),
+        reason_text(record["error"]) if record.get("error") else "",
+        _costs(path, record, place),
     )
+
+
+def _costs(path: Path, record: dict[str, Any], place: str) -> dict[str, float]:
+    tokens = known_cost(optional_object(path, record, "token_usage", place).get("total_tokens"))
+    latency = known_cost(optional_object(path, record, "performance", place).get("latency_ms"))
+    costs = {"tokens": tokens, "seconds": None if latency is None else latency / 1000}
+    return {name: value for name, value in costs.items() if value is not None}
 
 
 def _own_name(path: Path, record: dict[str, Any], place: str) -> str | None:

@@ -2,11 +2,13 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capscope.data.columns import reason_text
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -120,9 +122,14 @@ def _scored(path: Path, items: ItemBook, model: str | None, notes: LogNotes) -> 
     spec = _beside(path, "run_spec.json")
     run = _without_model(required_name(path, spec, "name", "run_spec.json"))
     adapter = as_object(path, required(path, spec, "adapter_spec", "run_spec.json"), "adapter_spec")
-    who = model or required_name(path, adapter, "model", "adapter_spec of run_spec.json")
-    described = _described(path, run, str(adapter.get("method") or ""))
+    named = "model" if adapter.get("model") or not adapter.get("model_deployment") else "model_deployment"
+    who = model or required_name(path, adapter, named, "adapter_spec of run_spec.json")
+    states = _states(path)
+    described = _described(path, states, run, str(adapter.get("method") or ""))
     merged, first = _merged(path)
+    if not merged:
+        raise InputError(f"{path}: holds no record; check how it was written")
+    merged = _without_failed(path, states, merged, notes)
     merged = _without_ambiguous(path, merged, notes)
     perturbed = any(key.perturbation != UNPERTURBED for key in merged)
     logs: dict[str, ScoredLog] = {}
@@ -168,12 +175,39 @@ def _without_model(name: str) -> str:
     return f"{scenario}{colon}{','.join(kept)}" if any(kept) else scenario
 
 
-def _described(path: Path, run: str, method: str) -> dict[str, LoggedItem]:
-    """Return question, options and right answer of every unperturbed instance, where the run kept its requests."""
+def _states(path: Path) -> list[dict[str, Any]]:
+    """Return the requests of a run, where it kept them."""
     state_path = path.with_name("scenario_state.json")
     if not state_path.is_file():
-        return {}
-    states = as_objects(state_path, _beside(path, "scenario_state.json").get("request_states") or [], "request_states")
+        return []
+    return as_objects(state_path, _beside(path, "scenario_state.json").get("request_states") or [], "request_states")
+
+
+def _without_failed(
+    path: Path, states: list[dict[str, Any]], merged: dict[Key, dict[str, object]], notes: LogNotes
+) -> dict[Key, dict[str, object]]:
+    """Take away the scores of instances whose request failed: HELM scores the empty reply 0."""
+    state_path = path.with_name("scenario_state.json")
+    failed: dict[Key, str] = {}
+    for number, state in enumerate(states, 1):
+        place = f"request_states, record {number}"
+        result, instance = (optional_object(state_path, state, name, place) for name in ("result", "instance"))
+        if result.get("success") is False and instance.get("id") is not None:
+            key = _key(state_path, {**state, **instance, "instance_id": instance["id"]}, place)
+            failed[key] = reason_text(result.get("error"))
+    lost = [key for key in merged if key in failed]
+    if lost:
+        first = Counter(failed[key] for key in lost).most_common(1)[0][0]
+        notes.unscored.append(
+            f"{path.parent.name}: the request of {counted(len(lost), 'record')} failed, which is no answer: {first}"
+        )
+    unscored: dict[Key, dict[str, object]] = {key: {**dict.fromkeys(merged[key])} for key in lost}
+    return {key: unscored.get(key) or values for key, values in merged.items()}
+
+
+def _described(path: Path, states: list[dict[str, Any]], run: str, method: str) -> dict[str, LoggedItem]:
+    """Return question, options and right answer of every unperturbed instance, where the run kept its requests."""
+    state_path = path.with_name("scenario_state.json")
     described: dict[str, LoggedItem] = {}
     for number, state in enumerate(states, 1):
         place = f"request_states, record {number}"
@@ -251,7 +285,7 @@ def _values(path: Path, record: dict[str, Any], place: str) -> dict[str, object]
         name = str(full_name.get("name"))
         if name in BOOKKEEPING:
             continue
-        value = stat.get("mean") if stat.get("count", 1) else None
+        value = _mean(stat)
         value = None if isinstance(value, float) and math.isnan(value) else value
         if name in values and values[name] is not None and value is not None and values[name] != value:
             instance = Key(str(record.get("instance_id")), "", "", "")
@@ -259,6 +293,16 @@ def _values(path: Path, record: dict[str, Any], place: str) -> dict[str, object]
             raise _two_values(path, place, instance, name, (values[name], value), advice)
         values[name] = value if value is not None else values.get(name)
     return values
+
+
+def _mean(stat: dict[str, Any]) -> object:
+    """Return the mean of a statistic, computed from its sum where early versions do not store it; None of no value."""
+    count, total = stat.get("count", 1), stat.get("sum")
+    if not count:
+        return None
+    if "mean" in stat or not isinstance(count, int) or not isinstance(total, int | float):
+        return stat.get("mean")
+    return total / count
 
 
 def _detect(head: Head) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from capscope.data.columns import reason_text
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -25,9 +26,12 @@ from capscope.data.formats.format import (
 from capscope.data.formats.inspect_tasks import (
     LoggedPlan,
     log_facets,
+    log_model,
     plan_steps,
     sample_costs,
     scaffolds_by_plan,
+    self_agreement,
+    stated_answer,
     stated_confidence,
     task_environment,
     task_tools,
@@ -150,6 +154,10 @@ def _scored(path: Path, items: ItemBook, choices: Choices, model: str | None, no
         return _scored_samples(archived_log(archive), items, choices, model, notes)
 
 
+_Sample = tuple[str, int, dict[str, object], str, dict[str, float]]
+"""Item, number, scores by scorer, kind of premature end, and measures of a sample."""
+
+
 def _scored_samples(
     log: InspectLog, items: ItemBook, choices: Choices, model: str | None, notes: LogNotes
 ) -> ScoredLog:
@@ -158,7 +166,7 @@ def _scored_samples(
     status = str(log.header.get("status", "started"))
     scored = ScoredLog(
         log.path,
-        model or required_name(log.path, spec, "model", "eval"),
+        model or log_model(log.path, spec),
         "sample",
         log_facets(log.path, spec),
         started=str(spec.get("created") or ""),
@@ -169,7 +177,7 @@ def _scored_samples(
     tools = task_tools(log)
     ends = Ends(Counter(), Counter(), [])
     answers: list[tuple[str, str | None]] = []
-    samples: list[tuple[str, int, dict[str, object], str, dict[str, float]]] = []
+    samples: list[_Sample] = []
     for number, sample in last_of_each(log, notes):
         place = f"sample {number}"
         item_id = f"{task}:{required_name(log.path, sample, 'id', place)}"
@@ -188,40 +196,19 @@ def _scored_samples(
         answers.append((item_id, stated_answer(scores)))
     for (_, _, _, _, measures), share in zip(samples, self_agreement(answers), strict=True):
         measures.update({} if share is None else {AGREEMENT: share})
-    named = list(dict.fromkeys(name for _, _, values, _, _ in samples for name in values))
-    scorers = named or list(choices.scorers) or ["score"]
-    for item_id, number, values, end, measures in samples:
-        scored.add(item_id, number, _ended(values, scorers, choices.limits, end) if end else values, measures)
+    _add_samples(scored, samples, choices)
     _remark(log, scored.records, ends, choices.limits, notes)
     if not samples:
         notes.unscored.append(f"{log.path.name}: holds no sample, only what was run; give the log with its samples")
     return scored
 
 
-def stated_answer(scores: Mapping[str, Any]) -> str | None:
-    """Return the answer that a scorer read off the sample, white space and letter case aside; None where none did."""
-    for score in scores.values():
-        answer = score.get("answer") if isinstance(score, dict) else None
-        if isinstance(answer, str) and answer.strip():
-            return " ".join(answer.lower().split())
-    return None
-
-
-def self_agreement(answers: Sequence[tuple[str, str | None]]) -> list[float | None]:
-    """Return for each sample the share of the other samples of its item that gave the same answer.
-
-    Args:
-        answers: Item and answer of each sample; None for an answer that is not known.
-
-    Returns:
-        Shares from 0 to 1; None where a sample has no answer, or its item no other.
-    """
-    counts = Counter(pair for pair in answers if pair[1] is not None)
-    total = Counter(item for item, answer in answers if answer is not None)
-    return [
-        (counts[item, answer] - 1) / (total[item] - 1) if answer is not None and total[item] > 1 else None
-        for item, answer in answers
-    ]
+def _add_samples(scored: ScoredLog, samples: list[_Sample], choices: Choices) -> None:
+    """Add samples to the log's records; those that ended early get what the choices say, by every scorer."""
+    named = list(dict.fromkeys(name for _, _, values, _, _ in samples for name in values))
+    scorers = named or list(choices.scorers) or ["score"]
+    for item_id, number, values, end, measures in samples:
+        scored.add(item_id, number, _ended(values, scorers, choices.limits, end) if end else values, measures)
 
 
 def sample_scores(log: InspectLog, sample: dict[str, Any], place: str) -> dict[str, Any]:
@@ -285,7 +272,7 @@ def sample_end(sample: dict[str, Any]) -> str:
 
 def _error_text(error: object) -> str:
     text = error.get("message") if isinstance(error, dict) else error
-    return " ".join(str(text).split())
+    return reason_text(text)
 
 
 def _remark(log: InspectLog, records: int, ends: Ends, limits: str, notes: LogNotes) -> None:

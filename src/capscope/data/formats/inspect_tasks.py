@@ -1,6 +1,7 @@
 """Agent and task data of an Inspect log: scaffold, tools, environment, costs, confidence."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -8,9 +9,16 @@ from typing import Any
 
 from capscope.data.columns import shown
 from capscope.data.formats.eval_archive import InspectLog
-from capscope.data.formats.scored_log import as_objects, optional_list, optional_object, text_of
+from capscope.data.formats.scored_log import (
+    as_object,
+    as_objects,
+    optional_list,
+    optional_object,
+    required_name,
+    text_of,
+)
 from capscope.data.tables import CONFIDENCE
-from capscope.errors import counted, first_few
+from capscope.errors import InputError, counted, first_few
 
 BESIDE_THE_AGENT = (
     "system_message",
@@ -49,6 +57,33 @@ class LoggedPlan:
     """The solvers of the plan that make the agent; empty where the log holds no plan."""
     named: bool
     """Whether the log names its scaffold: the solver was given when the run was started."""
+
+
+NO_MODEL = "none/none"
+"""Model of a log whose task names its models by roles alone."""
+
+
+def log_model(path: Path, spec: dict[str, Any]) -> str:
+    """Return the model of a log; one that ran by roles alone is called by the model of all its roles.
+
+    Args:
+        path: The log.
+        spec: Its `eval`.
+
+    Raises:
+        InputError: Several models have roles, or none.
+    """
+    name = required_name(path, spec, "model", "eval")
+    if name != NO_MODEL:
+        return name
+    roles = optional_object(path, spec, "model_roles", "eval").values()
+    listed = [one for role in roles for one in (role if isinstance(role, list) else [role])]
+    names = {required_name(path, as_object(path, one, "model_roles"), "model", "model_roles") for one in listed}
+    if len(names) != 1:
+        raise InputError(
+            f"{path}: its task ran without a model, with {len(names)} in roles; say who answered with --model"
+        )
+    return names.pop()
 
 
 def log_facets(path: Path, spec: dict[str, Any]) -> dict[str, str]:
@@ -180,6 +215,32 @@ def stated_confidence(scores: Mapping[str, Any]) -> tuple[dict[str, float], list
             return {CONFIDENCE: value}, unreadable
         unreadable += [] if stated is None else [shown(stated)]
     return {}, unreadable
+
+
+def stated_answer(scores: Mapping[str, Any]) -> str | None:
+    """Return the answer that a scorer read off the sample, white space and letter case aside; None where none did."""
+    for score in scores.values():
+        answer = score.get("answer") if isinstance(score, dict) else None
+        if isinstance(answer, str) and answer.strip():
+            return " ".join(answer.lower().split())
+    return None
+
+
+def self_agreement(answers: Sequence[tuple[str, str | None]]) -> list[float | None]:
+    """Return for each sample the share of the other samples of its item that gave the same answer.
+
+    Args:
+        answers: Item and answer of each sample; None for an answer that is not known.
+
+    Returns:
+        Shares from 0 to 1; None where a sample has no answer, or its item no other.
+    """
+    counts = Counter(pair for pair in answers if pair[1] is not None)
+    total = Counter(item for item, answer in answers if answer is not None)
+    return [
+        (counts[item, answer] - 1) / (total[item] - 1) if answer is not None and total[item] > 1 else None
+        for item, answer in answers
+    ]
 
 
 def _amount(value: object) -> float:

@@ -105,7 +105,7 @@ def merge_studies(
     Args:
         studies: The studies; where one rule needs an order, a later one is the later run.
         repeats: What to do where several answer for the same model and item: "error", "latest" (the last study),
-            "mean" (their trials are pooled) or "all" (kept, told apart by the facet `run`).
+            "mean" (their trials are pooled) or "all" (kept, with the facet `run`).
         rename: New names of models by their old ones.
         parts: Facets of models by their old names, as `read_parts` gives them: names such as ``gpt-5+codex`` become a
             model and its scaffold.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from capscope.data.columns import reason_text, shown
 from capscope.data.formats.assembly import LogNotes, assemble_logs
 from capscope.data.formats.choosing import Usual, chosen_tables
 from capscope.data.formats.described_items import ItemBook, LoggedItem
@@ -31,10 +32,15 @@ from capscope.data.formats.scored_log import (
     text_of,
 )
 from capscope.data.study import Study
-from capscope.errors import InputError, counted
+from capscope.errors import InputError, counted, first_few
 
-METRIC = Usual(what="metric", option="--metric", order=("correct", "accuracy", "score"))
-"""Whether the answer matched; else a score that the eval measured."""
+METRIC = Usual(
+    what="metric",
+    option="--metric",
+    order=("correct", "is_correct", "accuracy", "score", "success", "passed", "solved"),
+    others=False,
+)
+"""Whether the answer matched; else a score that the eval measured, which may be one number among counters."""
 SCORING = ("match", "metrics")
 """Types of events that score a sample."""
 WRITTEN_WITH = {"match": ("correct",), "metrics": ()}
@@ -55,6 +61,8 @@ class SampleEvents:
     """Line of its first event."""
     error: str = ""
     """Message of an error."""
+    grade: str = ""
+    """A grade of the event `metrics` that is no number."""
 
 
 def import_openai_evals(
@@ -183,11 +191,15 @@ def _add(path: Path, line: int, record: dict[str, Any], samples: dict[str, Sampl
     """Add what one event says about its sample."""
     place = f"line {line}"
     kind = required_name(path, record, "type", place)
+    if record.get("sample_id") is None and kind not in SCORING:
+        return
     sample = samples.setdefault(required_name(path, record, "sample_id", place), SampleEvents(line=line))
     data = optional_object(path, record, "data", place)
     if kind in SCORING:
         wanted = WRITTEN_WITH[kind] or [name for name, value in data.items() if isinstance(value, bool | int | float)]
         sample.scores.append((line, {name: data.get(name) for name in wanted}))
+        if not wanted:
+            sample.grade = first_few([f"{name} {shown(value)}" for name, value in data.items()], 1)
     raw = kind == "raw_sample"
     if sample.text is None and ("prompt" in data or (raw and "input" in data)):
         sample.text = _asked(data["prompt"] if "prompt" in data else data["input"])
@@ -195,15 +207,22 @@ def _add(path: Path, line: int, record: dict[str, Any], samples: dict[str, Sampl
     if sample.target is None and right is not None:
         sample.target = text_of(right)
     if kind == "error":
-        sample.error = " ".join(str(data.get("message") or data.get("type") or "no message").split())
+        sample.error = reason_text(data.get("message") or data.get("type"))
 
 
 def _asked(prompt: object) -> str | None:
     """Return the text of a prompt: itself, or that of its messages."""
     if not isinstance(prompt, list):
         return text_of(prompt)
-    parts = [message.get("content") for message in prompt if isinstance(message, dict)]
+    parts = [part for message in prompt if isinstance(message, dict) for part in _parts(message.get("content"))]
     return "\n".join(part for part in parts if isinstance(part, str)) or None
+
+
+def _parts(content: object) -> list[object]:
+    """Return the texts of a message, which may come in parts."""
+    if not isinstance(content, list):
+        return [content]
+    return [part.get("text") if isinstance(part, dict) else part for part in content]
 
 
 def _remark(path: Path, samples: dict[str, SampleEvents], notes: LogNotes, *, complete: bool) -> None:
@@ -211,6 +230,12 @@ def _remark(path: Path, samples: dict[str, SampleEvents], notes: LogNotes, *, co
     if failed:
         first = failed.most_common(1)[0][0]
         notes.unscored.append(f"{path.name}: {counted(failed.total(), 'sample')} ended in an error: {first}")
+    graded = [sample.grade for sample in samples.values() if sample.grade]
+    if graded:
+        notes.unscored.append(
+            f"{path.name}: {counted(len(graded), 'sample', 'have')} a grade without a number, such as {graded[0]}"
+        )
+        notes.advice = "what such a grade counts is not in the log: write a table of model, item_id, score"
     if not complete:
         notes.notes.append(f"{path.name}: has no final report, so the run did not finish; its samples are taken")
 

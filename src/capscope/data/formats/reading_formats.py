@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from capscope.data.formats.format import ExportReport, Format, Head, ImportReport, Paths, as_paths, head_of
-from capscope.data.reading import UNREADABLE, read_table
+from capscope.data.reading import UNREADABLE, odd_start, read_table
 from capscope.data.study import Study
 from capscope.data.study_folder import MANIFEST
 from capscope.errors import CapscopeError, InputError, counted, first_few, nearest
 
 UNKNOWN = "of no known format"
+LOG_SUFFIXES = (".json", ".jsonl", ".jsonlines", ".gz", ".zst")
+"""Ends of names of logs; a table says by itself what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def recognise(formats: Mapping[str, Format], paths: Paths, name: str | None = No
             by_format.setdefault(kind, []).append(inner)
         else:
             left.setdefault(_other_format(formats, inner) if name and why == UNKNOWN else why, []).append(inner)
-    if any(not formats[found].generic for found in by_format):
+    if any(not (formats[found].generic or formats[found].with_tables) for found in by_format):
         for generic in [found for found in by_format if formats[found].generic]:
             for table in by_format.pop(generic):
                 left.setdefault(_beside_logs(table), []).append(table)
@@ -142,7 +144,9 @@ def _kind(formats: Mapping[str, Format], path: Path, *, named: bool) -> tuple[st
     names = _formats_of(formats, head, any_name=named)
     if len(names) > 1:
         raise InputError(f"{path}: may be {' or '.join(names)}; say which with --format or its name")
-    return (names[0], "") if names else ("", UNKNOWN)
+    if names:
+        return names[0], ""
+    return "", (odd_start(path) if path.suffix.lower() in LOG_SUFFIXES else "") or UNKNOWN
 
 
 def _formats_of(formats: Mapping[str, Format], head: Head, *, any_name: bool) -> list[str]:
@@ -163,7 +167,8 @@ def _nothing(given: Sequence[Path], left: Mapping[str, Sequence[Path]], formats:
         kinds = "; ".join(
             f"{len(files)} {why}, such as {first_few([path.name for path in files], 1)}" for why, files in known.items()
         )
-        return f"{what}: no file holds single answers: {kinds}"
+        sought = f"is of format {next(iter(formats))}" if len(formats) == 1 else "holds single answers"
+        return f"{what}: no file {sought}: {kinds}"
     unknown = left.get(UNKNOWN, ())
     table = next((path for path in unknown if path.suffix.lower() in (".csv", ".tsv", ".parquet")), None)
     if table is not None or len(unknown) == 1 and unknown[0].suffix.lower() in UNREADABLE:
@@ -268,8 +273,12 @@ def export_study(formats: Mapping[str, Format], name: str, study: Study, out: Pa
 def known_format(formats: Mapping[str, Format], name: str) -> Format:
     """Return a format by its name.
 
+    Args:
+        formats: Formats by name.
+        name: The name.
+
     Raises:
-        InputError: There is none of the name.
+        InputError: No format has the name.
     """
     if name not in formats:
         raise InputError(f"no format '{name}'{nearest(name, formats)}; one of {', '.join(formats)}")

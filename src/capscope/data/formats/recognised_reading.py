@@ -1,12 +1,12 @@
 """Reading of files whose formats are recognised: one study of all formats, with a remark on every choice."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from capscope.data.formats.format import Format, ImportReport, Paths, Suggestion
+from capscope.data.formats.format import MODEL, Format, ImportReport, Paths, Suggestion
 from capscope.data.formats.merging import merge_studies
 from capscope.data.formats.reading_formats import Recognised, known_format, read_format, recognise
 from capscope.data.formats.score_tables import Runs
@@ -76,10 +76,7 @@ def read_recognised(
     """
     recognised = _recognised(formats, paths, options, name)
     given = {**(supplied or {})}
-    parts = {
-        found: _part(formats[found], formats, files, _options_of(formats, recognised, found, options), given)
-        for found, files in recognised.by_format.items()
-    }
+    parts = _parts(formats, recognised, options, given)
     reports = {found: part.report for found, part in parts.items()}
     if len(parts) == 1:
         ((_, part),) = parts.items()
@@ -109,6 +106,36 @@ def _recognised(
     except InputError:
         return recognise(formats, paths, only)
     return recognised if only in recognised.by_format else recognise(formats, paths, only)
+
+
+def _parts(
+    formats: Mapping[str, Format], recognised: Recognised, options: Mapping[str, Any], supplied: Mapping[str, Any]
+) -> dict[str, FormatPart]:
+    """Read the files of each format.
+
+    Raises:
+        InputError: A file is wrong; where there are several formats, the message says how to go on with the others.
+    """
+    several = len(recognised.by_format) > 1
+    if several and MODEL.keyword in options:
+        raise InputError(
+            f"{MODEL.name} says who answered in the files of one format, and here are {recognised.format}; choose one"
+            " with --format NAME"
+        )
+    parts: dict[str, FormatPart] = {}
+    for name, files in recognised.by_format.items():
+        own = _options_of(formats, recognised, name, options)
+        try:
+            parts[name] = _part(formats[name], formats, files, own, supplied)
+        except CapscopeError as error:
+            if not several:
+                raise
+            raise type(error)(f"{error}; {_or_one(recognised.by_format)}") from error
+    return parts
+
+
+def _or_one(names: Iterable[str]) -> str:
+    return f"or take one of the formats ({', '.join(names)}) with --format NAME"
 
 
 def _keywords(entry: Format) -> set[str]:
@@ -150,8 +177,8 @@ def _joined(parts: Mapping[str, FormatPart], runs: str) -> tuple[Study, ImportRe
     try:
         merged = merge_studies(studies, runs if runs in JOINED_RUNS else "error")
     except CapscopeError as error:
-        names, message = ", ".join(parts), str(error).replace("--repeats latest, mean", "--repeats mean")
-        raise type(error)(f"{message}; or take one of the formats ({names}) with --format NAME") from error
+        message = str(error).replace("--repeats latest, mean", "--repeats mean")
+        raise type(error)(f"{message}; {_or_one(parts)}") from error
     reports = [part.report for part in parts.values()]
     study = merged.study
     notes = [f"{name}: {note}" for name, part in parts.items() for note in part.report.notes]
@@ -168,7 +195,7 @@ def _joined(parts: Mapping[str, FormatPart], runs: str) -> tuple[Study, ImportRe
         tuple(source for each in reports for source in each.sources),
         tuple(notes),
     )
-    name = first_few(report.sources)
+    name = first_few(dict.fromkeys(report.sources))
     return replace(study, name=name, sources={**study.sources, "notes": notes}), report
 
 

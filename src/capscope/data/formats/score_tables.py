@@ -19,7 +19,7 @@ Layout = Literal["long", "wide", "wide-items"]
 """Long: a row for each model and item. Wide: a row for each model. Wide-items: a row for each item."""
 Runs = Literal["error", "latest", "mean", "all"]
 """What to do where several runs answer for the same model and item: refuse, take the latest, pool their trials, or
-keep all, told apart by the facet `run`."""
+keep all, with the facet `run`."""
 RUNS_CHOICES: tuple[Runs, ...] = get_args(Runs)
 
 RESPONSES = TABLES["responses"]
@@ -308,10 +308,7 @@ def joined_scores(tables: Sequence[ScoreTable], runs: Runs | None = None) -> tup
         note = f"{counted(count, 'answer', 'are')} in several runs; their trials are pooled (--repeats mean)"
         return _pooled(joined, key), (note,)
     if runs == "all":
-        note = (
-            f"{counted(count, 'answer', 'are')} in several runs; all are kept, told apart by the facet"
-            f" 'run' (--repeats all)"
-        )
+        note = f"{counted(count, 'answer', 'are')} in several runs; all are kept, with the facet 'run' (--repeats all)"
         return _numbered(joined, key, tables), (note,)
     latest = _by_time(joined, tables).drop_duplicates(key, keep="last").sort_index()
     of = "unfinished runs and in the retry" if runs == "error" else "several runs"

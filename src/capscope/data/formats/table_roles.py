@@ -21,7 +21,7 @@ MODEL_NAMES = ("model", "model_name", "model_id", "llm", "system", "agent")
 SCORE_NAMES = ("score", "correct", "is_correct", "success", "passed", "accuracy", "acc", "outcome", "verdict")
 """Names of the score's column."""
 PLACES = {"model_col": ("model", MODEL_NAMES), "id_col": ("item_id", ITEM_NAMES), "score_col": ("score", SCORE_NAMES)}
-"""Options that name a column, with the standard name and the others."""
+"""Options that name a column, with its standard name and all recognised ones."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TableRole:
 
 
 def role_of(head: Head) -> TableRole:
-    """Return what a table holds; with the role "" it is none that can be recognised."""
+    """Return what a table holds; the role is "" where it is not recognised."""
     if head.path.suffix.lower() not in SUFFIXES:
         return TableRole("")
     given = {option: _present(names, head.names) for option, (_, names) in PLACES.items()}
@@ -118,7 +118,8 @@ def _suggestion(
     for path, role in roles.items():
         for option, name in role.columns.items():
             if options.setdefault(option, name) != name:
-                raise InputError(f"{path}: calls a column '{name}' that others call '{options[option]}'; import each")
+                other = options[option]
+                raise InputError(f"{path}: column '{name}' is '{other}' in other tables; import each by itself")
             remarks.append(f"column '{name}' is the {_meaning(option)}")
     beside = {role: [path for path in files if roles[path].role == role] for role in ("items", "demands")}
     if not scores and not beside["items"]:

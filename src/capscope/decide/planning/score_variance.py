@@ -2,7 +2,7 @@
 
 Components are estimated by the method of moments: the sum of squares within the groups of every component's levels is
 set equal to its expectation, which holds for unbalanced data with gaps and needs no distribution (Henderson, 1953;
-Gao & Owen, 2017). Their intervals come from drawing models and items anew.
+Gao & Owen, 2017). Their intervals come from a bootstrap over models and items.
 """
 
 from collections.abc import Mapping
@@ -271,12 +271,12 @@ def _notes(components: list[VarianceComponent], runs_known: bool, n_models: int)
     notes: list[str] = []
     if not runs_known:
         notes.append(
-            "no question was asked twice: what runs differ by cannot be told from what single items add;"
+            "no question was asked twice: differences between runs are confounded with effects of single items;"
             " let some models answer the same items again"
         )
     clipped = [component.name for component in components if component.clipped]
     if clipped:
         notes.append(f"estimated below 0 and set to 0: {', '.join(clipped)}")
     if n_models < FEWEST_MODELS:
-        notes.append(f"{counted(n_models, 'model')}: how much models differ is hardly known")
+        notes.append(f"{counted(n_models, 'model')}: how much models differ is poorly known")
     return tuple(notes)

@@ -202,6 +202,25 @@ class RouteEvidence:
         shift, sd = self.effects.at(places)
         return _candidates(log_odds + shift, sd, self.reach, cost)
 
+    def by_task(self) -> pd.DataFrame:
+        """Return the mean chance of every model on each task: benchmark, task, model, chance, lower, answers, usd."""
+        rows: list[pd.DataFrame] = []
+        for (benchmark, task), places in self.places.reset_index(drop=True).groupby(
+            ["benchmark", "task"], observed=True
+        ):
+            at = places.index.to_numpy()
+            columns = {
+                "benchmark": benchmark,
+                "task": task,
+                "model": self.models,
+                "chance": self.candidates.chance[:, at].mean(axis=1),
+                "lower": self.candidates.lower[:, at].mean(axis=1),
+                "answers": len(at),
+                "usd": self.candidates.cost[:, at].mean(axis=1),
+            }
+            rows.append(pd.DataFrame(columns))
+        return pd.concat(rows, ignore_index=True)
+
 
 def _candidates(log_odds: ModelItem, sd: ModelItem, reach: float, cost: ModelItem) -> RouteChances:
     return RouteChances(chance=expit(log_odds), lower=expit(log_odds - reach * sd), cost=cost)
@@ -236,12 +255,7 @@ def route_evidence(study: Study, prices: ModelPrices, settings: RouteSettings) -
         workers=settings.workers,
     )
     table = table[table["model"].isin(prices.models)]
-    grids = {
-        name: table.pivot_table(index="model", columns="item_id", values=name, aggfunc="mean", observed=True).reindex(
-            prices.models
-        )
-        for name in ("score", "chance")
-    }
+    grids = {name: _grid(table, name, prices.models) for name in ("score", "chance")}
     fold = table.groupby("item_id", observed=True)["fold"].first()
     items = study.require("items")
     texts = items.set_index(items["item_id"].astype(str))["text"].fillna("").astype(str)
@@ -251,12 +265,7 @@ def route_evidence(study: Study, prices: ModelPrices, settings: RouteSettings) -
     log_odds = np.where(np.isfinite(log_odds), log_odds, 0.0)
     folds = fold.loc[grids["score"].columns].to_numpy(dtype=int)
     complete = np.asarray(np.isfinite(score).all(axis=0))
-    if complete.sum() < FEWEST_ITEMS:
-        few = grids["score"].notna().sum(axis=1).sort_values(kind="stable")
-        raise InputError(
-            f"{study.name}: only {int(complete.sum())} requests have answers of every priced model; {FEWEST_ITEMS} are"
-            f" needed, so leave models with few answers out of the prices ({first_few(map(str, few.index), 3)})"
-        )
+    _refuse_few(grids["score"], int(complete.sum()), study.name)
     reach = normal_quantile(2 * settings.level - 1)
     cost = prices.of_items(list(texts.loc[grids["score"].columns]))
     return RouteEvidence(
@@ -271,6 +280,26 @@ def route_evidence(study: Study, prices: ModelPrices, settings: RouteSettings) -
         n_answers=int(np.isfinite(score).sum()),
         n_left=int((~complete).sum()),
     )
+
+
+def _grid(table: pd.DataFrame, name: str, models: tuple[str, ...]) -> pd.DataFrame:
+    """A column of out-of-fold predictions as models by items, in the order of the models."""
+    grid = table.pivot_table(index="model", columns="item_id", values=name, aggfunc="mean", observed=True)
+    return grid.reindex(models)
+
+
+def _refuse_few(score: pd.DataFrame, complete: int, study: str) -> None:
+    """Refuse a study in which hardly any request has answers of every model.
+
+    Raises:
+        InputError: There are fewer than `FEWEST_ITEMS`.
+    """
+    if complete < FEWEST_ITEMS:
+        few = score.notna().sum(axis=1).sort_values(kind="stable")
+        raise InputError(
+            f"{study}: only {complete} requests have answers of every priced model; {FEWEST_ITEMS} are needed, so"
+            f" leave models with few answers out of the prices ({first_few(map(str, few.index), 3)})"
+        )
 
 
 def _at(places: pd.DataFrame, mask: np.ndarray) -> pd.DataFrame:

@@ -20,10 +20,10 @@ from capscope.errors import InputError, counted
 from capscope.intervals import error_of_mean, normal_quantile
 
 TARGETS = (0.5, 0.6, 0.7, 0.8, 0.9)
-"""Targets that are tried."""
+"""Target chances of success that are evaluated."""
 NEIGHBOURS = 40
 """Number of neighbours of the nearest-neighbour router (RouterBench, Hu et al., 2024)."""
-OURS = "route"
+ROUTE = "route"
 """Name of this package's router in results."""
 TASK_PRIOR = 2.0
 """Number of answers that the prior of a task's mean, the model's overall mean, weighs as much as."""
@@ -65,7 +65,7 @@ class RouteEvaluation(ArrowTables):
     routers: dict[str, RouterScore]
     """By name: `route`, `knn` (nearest neighbours), `by-task` (best mean of the task)."""
     targets: pd.DataFrame
-    """Columns target, met (share of requests said to meet it), success (their mean score), lower, upper, expected,
+    """Columns target, met (share of requests predicted to meet it), success (their mean score), lower, upper, expected,
     score (of all requests), usd, saving (against the best single model), holds (success at most 2 points below)."""
     match: dict[str, float]
     """Result of the rule that aims to keep the best single model's score: score, usd, saving, difference to that
@@ -94,7 +94,7 @@ class RouteEvaluation(ArrowTables):
     @property
     def verdict(self) -> str:
         """The main result in one sentence."""
-        saving = self.routers[OURS].saving
+        saving = self.routers[ROUTE].saving
         if not np.isfinite(saving):
             return "Routing does not reach the best single model's score on these requests"
         return f"At the best single model's score, routing saves {saving:.0%} of its cost"
@@ -157,10 +157,14 @@ class CommonRequests:
 
     @classmethod
     def of(cls, study: Study, prices: ModelPrices) -> "CommonRequests":
-        """Collect them from a study.
+        """Collect the requests that have answers of every priced model.
+
+        Args:
+            study: A study with answers and items.
+            prices: Prices of the models.
 
         Raises:
-            InputError: There are none.
+            InputError: There is no such request.
         """
         answers = Responses.of(study)
         place = pd.Index(answers.models).get_indexer(pd.Index(prices.models))
@@ -202,7 +206,7 @@ class _HeldOutFold:
     """One fold of held-out requests with the choices of each router."""
 
     rows: np.ndarray
-    """Places of the requests."""
+    """Positions of the requests."""
     choices: dict[str, list[np.ndarray]]
     """Choices of each router over `WEIGHTS`."""
     single: RowIndex
@@ -232,7 +236,7 @@ class _HeldOutFold:
         scale = float(evidence.candidates.cost[best].mean())
         known = np.flatnonzero(~test)
         tables = {
-            OURS: candidates,
+            ROUTE: candidates,
             "knn": replace(candidates, chance=_nearest(held, known, rows)),
             "by-task": replace(candidates, chance=_by_task(held, known, rows)),
         }
@@ -251,7 +255,7 @@ class _HeldOutFold:
 
 
 def _nearest(held: CommonRequests, known: np.ndarray, asked: np.ndarray) -> ModelItem:
-    """Mean score of each model on the past requests most like each request."""
+    """Mean score of each model on the past requests most similar to each request."""
     near = held.vectors[asked] @ held.vectors[known].T
     size = (held.vectors[known] ** 2).sum(axis=1)
     count = min(NEIGHBOURS, len(known))

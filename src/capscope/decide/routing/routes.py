@@ -147,7 +147,7 @@ class Routes(ArrowTables):
                 f"With this model {met} of {n} requests meet the target of {self.settings.target:g}."
                 if self.rule.certified
                 else f"The target of {self.settings.target:g} is not certified: held-out requests do not show that this"
-                " model meets it, and no request is said to."
+                " model meets it, and it is predicted for no request."
             )
         elif self.settings.target is not None:
             met = int(self.table["meets"].sum())
@@ -314,7 +314,7 @@ def routes_of(
         single=spends[0],
         cheapest=spends[1],
         curve=value_curve(evidence.candidates, evidence.score, settings.level, scale),
-        domains=_domains(evidence),
+        domains=evidence.by_task(),
         rule=rule,
         settings=settings,
         evidence=evidence,
@@ -373,23 +373,3 @@ def _spend(requests: Requests, evidence: RouteEvidence, choice: RowIndex, level:
         usd_lower=max(0.0, total - cost_width),
         usd_upper=total + cost_width,
     )
-
-
-def _domains(evidence: RouteEvidence) -> pd.DataFrame:
-    """Mean chance of every model on each task."""
-    rows: list[pd.DataFrame] = []
-    for (benchmark, task), places in evidence.places.reset_index(drop=True).groupby(
-        ["benchmark", "task"], observed=True
-    ):
-        at = places.index.to_numpy()
-        columns = {
-            "benchmark": benchmark,
-            "task": task,
-            "model": evidence.models,
-            "chance": evidence.candidates.chance[:, at].mean(axis=1),
-            "lower": evidence.candidates.lower[:, at].mean(axis=1),
-            "answers": len(at),
-            "usd": evidence.candidates.cost[:, at].mean(axis=1),
-        }
-        rows.append(pd.DataFrame(columns))
-    return pd.concat(rows, ignore_index=True)

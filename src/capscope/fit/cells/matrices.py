@@ -44,8 +44,32 @@ GATHER_SHARE = 0.02
 """Below this share observed, thin factors are gathered for each cell."""
 
 
+class _WithFloors:
+    """What layouts of cells share that have a floor of guessing for each item, on rows or on columns."""
+
+    row_floor: Floor
+    column_floor: Floor
+
+    @property
+    def log_concave(self) -> bool:
+        """Whether no item has a floor; see `Cells.log_concave`."""
+        return self.row_floor is None and self.column_floor is None
+
+    def _floors_on(self, device: torch.device) -> tuple[Floor, Floor]:
+        row, column = (None if floor is None else floor.to(device) for floor in (self.row_floor, self.column_floor))
+        return row, column
+
+
+def _no_sums(
+    on_residual: ResidualColumns, on_curvature: CurvatureColumns, rows: int, chunks: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Zeros for the products of residuals and of curvatures, by row, and for the loss of each chunk."""
+    residual, curvature = (on.new_zeros(rows, on.shape[1], dtype=torch.float64) for on in (on_residual, on_curvature))
+    return residual, curvature, on_residual.new_zeros(chunks, dtype=torch.float64)
+
+
 @dataclass(frozen=True)
-class DenseCells:
+class DenseCells(_WithFloors):
     """A matrix of scores."""
 
     scores: CellScores
@@ -61,20 +85,12 @@ class DenseCells:
         rows, columns = self.scores.shape
         return rows, columns
 
-    @property
-    def log_concave(self) -> bool:
-        """Whether no item has a floor; see `Cells.log_concave`."""
-        return self.row_floor is None and self.column_floor is None
-
     def products(
         self, factors: Factors, on_residual: ResidualColumns, on_curvature: CurvatureColumns, threads: int = 1
     ) -> Products:
         """One pass over the cells, chunk by chunk; see `Cells.products`."""
-        n_rows = self.shape[0]
-        residual = on_residual.new_zeros(n_rows, on_residual.shape[1], dtype=torch.float64)
-        curvature = on_curvature.new_zeros(n_rows, on_curvature.shape[1], dtype=torch.float64)
         chunks = self._row_chunks(on_residual.device)
-        losses = on_residual.new_zeros(len(chunks), dtype=torch.float64)
+        residual, curvature, losses = _no_sums(on_residual, on_curvature, self.shape[0], len(chunks))
 
         def work(number: int) -> None:
             rows = chunks[number]
@@ -98,7 +114,7 @@ class DenseCells:
         return total
 
     def transposed(self) -> "DenseCells":
-        """Rows and columns exchanged, laid out anew."""
+        """The transposed cells, in a new layout."""
         turned = self.scores.mapped(lambda cells: cells.T.contiguous())
         return DenseCells(turned, self.column_floor, self.row_floor)
 
@@ -108,8 +124,7 @@ class DenseCells:
 
     def to(self, device: torch.device) -> "DenseCells":
         """Move to a device."""
-        row, column = (None if floor is None else floor.to(device) for floor in (self.row_floor, self.column_floor))
-        return DenseCells(self.scores.mapped(lambda cells: cells.to(device)), row, column)
+        return DenseCells(self.scores.mapped(lambda cells: cells.to(device)), *self._floors_on(device))
 
     def _part(self, rows: slice, columns: slice) -> "_Part":
         floor = None if self.column_floor is None else self.column_floor[columns]
@@ -214,7 +229,7 @@ class _Chunk:
 
 
 @dataclass(frozen=True)
-class SparseCells:
+class SparseCells(_WithFloors):
     """Observed cells row by row."""
 
     start: Int64[Tensor, " row1"]
@@ -233,20 +248,12 @@ class SparseCells:
         """Number of rows and columns."""
         return len(self.start) - 1, self.n_columns
 
-    @property
-    def log_concave(self) -> bool:
-        """Whether no item has a floor; see `Cells.log_concave`."""
-        return self.row_floor is None and self.column_floor is None
-
     def products(
         self, factors: Factors, on_residual: ResidualColumns, on_curvature: CurvatureColumns, threads: int = 1
     ) -> Products:
         """One pass over the observed cells; see `Cells.products`."""
-        n_rows = self.shape[0]
-        residual = on_residual.new_zeros(n_rows, on_residual.shape[1], dtype=torch.float64)
-        curvature = on_curvature.new_zeros(n_rows, on_curvature.shape[1], dtype=torch.float64)
         chunks = self._row_chunks()
-        losses = on_residual.new_zeros(len(chunks), dtype=torch.float64)
+        residual, curvature, losses = _no_sums(on_residual, on_curvature, self.shape[0], len(chunks))
 
         def work(number: int) -> None:
             chunk = self._chunk(chunks[number])
@@ -274,8 +281,7 @@ class SparseCells:
 
     def to(self, device: torch.device) -> "SparseCells":
         """Move to a device."""
-        row, column = (None if floor is None else floor.to(device) for floor in (self.row_floor, self.column_floor))
-        return SparseCells(self.start.to(device), self.n_columns, self.store.to(device), row, column)
+        return SparseCells(self.start.to(device), self.n_columns, self.store.to(device), *self._floors_on(device))
 
     def _moments(self, factors: Factors, chunk: _Chunk, unit: float) -> tuple[Tensor, Tensor]:
         n_dense = (chunk.rows.stop - chunk.rows.start) * self.n_columns

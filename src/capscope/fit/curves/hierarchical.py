@@ -127,7 +127,7 @@ def _remarks(slices: Slices) -> list[str]:
     partly, unrated = slices.n_partly_rated, slices.n_unrated
     return [
         *(
-            [f"{counted(partly, 'item', 'lack')} some demand levels; typical levels stand in with their spread"]
+            [f"{counted(partly, 'item', 'lack')} some demand levels; typical levels are used with their spread"]
             if partly
             else []
         ),

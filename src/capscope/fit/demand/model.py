@@ -309,7 +309,7 @@ def fit_demand_answers(
     outcome = fit_demand_items(responses, items, dims, DemandSettings(seed=settings.seed))
     if not rated.missing:
         return outcome
-    remark = f"{len(rated.missing)} answered items have no demand level; typical levels stand in with their spread"
+    remark = f"{len(rated.missing)} answered items have no demand level; typical levels are used with their spread"
     return replace(outcome, status=outcome.status.with_advice(remark))
 
 
@@ -319,7 +319,7 @@ def knowing(score: np.ndarray, log_odds: np.ndarray, floor: np.ndarray) -> np.nd
     Args:
         score: Scores, 0 to 1.
         log_odds: Log-odds of knowing the answer, without guessing.
-        floor: Chance of a lucky guess.
+        floor: Chance of a right guess.
     """
     chance = expit(log_odds)
     return score * chance / (floor + (1 - floor) * chance)

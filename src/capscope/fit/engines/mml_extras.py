@@ -174,6 +174,25 @@ def fit_marginal_extras(
     cells = ScoreModelCells(cells.score.double(), cells.trials.double(), score_model, start)
     world = _World(cells, priors, flat, rasch)
     values = torch.cat([torch.ones(n_items, 1).double(), _start_intercepts(cells)[:, None], start], 1)
+    parameters, converged, history = _maximised(world, values, max_steps)
+    advice = () if converged else ("still moving; raise max_steps",)
+    status = Status(converged, "converged" if converged else "still-moving", advice)
+    return Outcome(_posterior(responses, world, parameters), status, history)
+
+
+def _maximised(world: "_World", values: Tensor, max_steps: int) -> tuple[Tensor, bool, tuple[float, ...]]:
+    """Maximise the penalised marginal likelihood by L-BFGS.
+
+    Args:
+        world: Cells, priors and which parameters are free.
+        values: Parameters of the items to start from (item, parameter).
+        max_steps: Most steps.
+
+    Returns:
+        The parameters, whether the search converged, and the log-likelihood at each evaluation.
+    """
+    from scipy.optimize import minimize
+
     places, history = world.places, list[float]()
     kept = places >= 0
 
@@ -191,19 +210,10 @@ def fit_marginal_extras(
 
     first = np.zeros(int(places.max()) + 1)
     first[places[kept]] = values.numpy()[kept]
-    from scipy.optimize import minimize
-
     optimum = minimize(
-        objective,
-        first,
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": max_steps, "ftol": 1e-11, "gtol": 1e-4},
+        objective, first, jac=True, method="L-BFGS-B", options={"maxiter": max_steps, "ftol": 1e-11, "gtol": 1e-4}
     )
-    posterior = _posterior(responses, world, placed(optimum.x))
-    advice = () if optimum.success else ("still moving; raise max_steps",)
-    status = Status(bool(optimum.success), "converged" if optimum.success else "still-moving", advice)
-    return Outcome(posterior, status, tuple(history))
+    return placed(optimum.x), bool(optimum.success), tuple(history)
 
 
 def _start_intercepts(cells: ScoreModelCells) -> Tensor:

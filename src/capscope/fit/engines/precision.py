@@ -223,7 +223,12 @@ def gradient_of(function: VectorFunction) -> VectorFunction:
 
 
 def jacobian(function: VectorFunction, flat: Tensor) -> Tensor:
-    """Derivative of a function at a point (shape of the function x latent), in reverse mode."""
+    """Derivative of a function at a point (shape of the function x latent), in reverse mode.
+
+    Args:
+        function: Function of the flat parameters.
+        flat: The point, shape (parameter,).
+    """
     point = flat.detach().requires_grad_(True)
     value = function(point)
     seeds = torch.eye(value.numel(), dtype=value.dtype).reshape(-1, *value.shape)

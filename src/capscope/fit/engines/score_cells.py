@@ -88,7 +88,7 @@ class ScoreModelCells:
         return replace(self, item_extras=item_extras)
 
     def transposed(self) -> "ScoreModelCells":
-        """Rows and columns exchanged, laid out anew."""
+        """The transposed cells, in a new layout."""
         score, trials = self.score.T.contiguous(), self.trials.T.contiguous()
         return ScoreModelCells(score, trials, self.score_model, self.item_extras, not self.items_in_rows)
 

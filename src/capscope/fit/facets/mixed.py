@@ -120,7 +120,7 @@ def _blocks(terms: tuple[Term, ...]) -> dict[str, slice]:
 
 
 def _draw_scales(problem: _Problem, rng: np.random.Generator, count: int) -> FloatArray:
-    """Log scales from their posterior: a Student-t around the mode, reweighted and drawn anew."""
+    """Log scales from their posterior: a Student-t around the mode, reweighted and resampled."""
     from scipy.optimize import minimize
 
     start = np.log([term.scale / 3 for term in problem.terms])

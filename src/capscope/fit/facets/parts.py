@@ -124,7 +124,7 @@ class AgentParts:
         """Draws of the ability of an agent with these parts, seen together or not.
 
         Args:
-            parts: Part by factor; a factor that is left out is drawn anew, as for a part never seen.
+            parts: Part by factor; the effect of a factor that is left out is drawn from its population.
             rng: Source of randomness for unknown parts.
 
         Raises:
@@ -293,4 +293,6 @@ def _terms(design: AgentDesign, spread: float) -> tuple[list[Term], dict[str, tu
 
 def _inseparable(design: AgentDesign) -> list[str]:
     """Remarks of the design on effects that are not identified."""
-    return [line for line in design.statements() if "told from" in line or "only within" in line or "rest on" in line]
+    return [
+        line for line in design.statements() if "confounded with" in line or "only within" in line or "rest on" in line
+    ]

@@ -20,7 +20,7 @@ CLUSTERED, MOST_FULL = 0.6, 0.9
 """Least correlation of ability and mean difficulty over models that leads to advice; fuller matrices are skipped."""
 
 BIMODAL = 0.7
-"""Sarle's coefficient of bimodality above which models stand in two groups; a uniform distribution has 0.56."""
+"""Sarle's coefficient of bimodality above which the models form two groups; a uniform distribution has 0.56."""
 
 NEGATIVE_SLOPE, MANY_NEGATIVE = 0.3, 0.1
 """Slopes below minus the first count as negative; more than the second share of them is odd."""
@@ -87,9 +87,9 @@ def flat_rows(
                 listed = first_few((names[i] for i in rows), 3)
                 one = label.replace("are", "is").replace("have", "has")
                 lines.append(
-                    f"1 {what} {one} ({listed}): its estimate leans on the prior"
+                    f"1 {what} {one} ({listed}): its estimate depends on the prior"
                     if len(rows) == 1
-                    else f"{len(rows)} {what}s {label} ({listed}): their estimates lean on the prior"
+                    else f"{len(rows)} {what}s {label} ({listed}): their estimates depend on the prior"
                 )
     return lines
 

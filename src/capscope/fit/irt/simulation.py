@@ -15,7 +15,7 @@ from capscope.fit.links import effective_trials, success_probability
 
 @dataclass(frozen=True)
 class IRTTruth:
-    """True parameters of a simulated world; log-odds are ``a_i . theta_m + d_i``."""
+    """True parameters of simulated answers; log-odds are ``a_i . theta_m + d_i``."""
 
     ability: ModelDim
     """Abilities."""
@@ -81,8 +81,8 @@ def simulate(  # noqa: PLR0913 - every setting has a default and is given by key
 ) -> Study:
     """Simulate a study: models with standard normal abilities answer items of the two-parameter logistic model.
 
-    Difficulties have mean 0; with demands they grow by .5 for each level above 2.5 of each demand, and a benchmark and
-    an item depart from that by standard deviations of .5.
+    Difficulties have mean 0; with demands they grow by .5 for each level above 2.5 of each demand, plus normal effects
+    of benchmarks and items with standard deviations of .5.
 
     Args:
         n_models: Number of models, named ``model-00`` and so on.
@@ -92,7 +92,7 @@ def simulate(  # noqa: PLR0913 - every setting has a default and is given by key
         benchmarks: Number of benchmarks, of about equally many items.
         share: Share of the answers that are observed, at random.
         chance: Chance of a right guess on every item.
-        seed: Seed of everything random.
+        seed: Seed of all draws.
 
     Returns:
         The study.
@@ -147,7 +147,7 @@ def draw_truth(posterior: IRTPosterior, rng: np.random.Generator) -> IRTTruth:
 
 
 def replicated(posterior: IRTPosterior, responses: Responses, rng: np.random.Generator) -> Responses:
-    """The same cells with scores drawn anew from the model of a fit, at one draw of its abilities and items.
+    """Replicated data: new scores of the same cells, drawn from the model of a fit at one draw of its parameters.
 
     Args:
         posterior: A fit to these responses.

@@ -201,7 +201,7 @@ def calibrate_items(
 
     Returns:
         The old models and items in their order, followed by the new ones in the order of the responses. The status
-        tells of new items that are all right or wrong, of few anchors, and of a calibration that did not settle.
+        names new items that are all right or wrong, of few anchors, and of a calibration that did not settle.
 
     Raises:
         FitError: A new item or model has no path of answers to the old scale, or the arguments do not fit.

@@ -87,7 +87,7 @@ def reliability_interval(
 
     Args:
         posterior: A fit.
-        rng: Source of randomness: models are drawn anew with replacement.
+        rng: Source of randomness: models are drawn with replacement.
         level: Nominal coverage.
         draws: Number of draws.
 

@@ -3,7 +3,7 @@
 Orlando & Thissen (2000) compare the share of right answers among models of one total score with what the model
 expects given that score. Where answers are missing, totals of different models are over different items; each model's
 expectation is therefore taken given its own total over its own items (Lord & Wingersky, 1984), and models are grouped
-by that expectation. With complete data these are the groups of the original.
+by that expectation. With complete data the groups are those of Orlando & Thissen.
 """
 
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.links import success_probability
 
 MOST_SUMMED = 300
-"""Items that enter a total; with more, evenly spaced ones are summed together with the item looked at."""
+"""Largest number of items in a total score; of more items, evenly spaced ones and the tested item are summed."""
 
 NODES, NODES_SEVERAL, NODES_MARGINAL = 41, 300, 61
-"""Nodes of ability: on a line, drawn from the models' posteriors with several dimensions, or over N(0, 1)."""
+"""Nodes of ability: on a grid, drawn from the models' posteriors with several dimensions, or over N(0, 1)."""
 
 LEAST_EXPECTED = 3.0
-"""Expected variance of the right answers of a group; groups are merged until they have it."""
+"""Smallest expected variance of the number of right answers in a group; smaller groups are merged."""
 
 MOST_GROUPS = 10
 LEAST_GROUPS = 4
-"""Where merging to equal variance leaves fewer groups, totals are merged only as far as cells are expected at all."""
+"""Fewest groups of equal variance; where there are fewer, totals are merged only until `LEAST_CELL` is reached."""
 
 LEAST_CELL = 1.0
-"""Right and wrong answers expected in a group of totals, as in R's mirt."""
+"""Smallest expected numbers of right and of wrong answers in a group of totals, as in the R package mirt."""
 
 SMALLEST_VARIANCE, DECIMALS = 1e-9, 10
-"""Variance under which an answer is sure given the total; decimals to which equal expectations agree."""
+"""Smallest variance of an answer given the total, below which it is left out; decimals of equal expectations."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def item_fit(posterior: IRTPosterior, responses: Responses) -> ItemFit:
     complete = not np.isnan(score).any()
     statistics = [_statistic(score[:, i], expected[:, i], complete) for i in range(shape[1])]
     groups, s_x2 = np.array([n for n, _ in statistics]), np.array([x for _, x in statistics])
-    spent = groups - _parameters_spent(posterior)
+    spent = groups - _effective_parameters(posterior)
     df = np.where((groups > 1) & (spent > 0), spent, np.nan)
     p = np.asarray(chdtrc(df, s_x2), float)
     tested = np.isfinite(p)
@@ -95,8 +95,8 @@ def _false_discovery_rates(p: FloatArray) -> FloatArray:
     return np.asarray(false_discovery_control(p), float) if len(p) else p
 
 
-def _parameters_spent(posterior: IRTPosterior) -> FloatArray:
-    """Parameters of each item that its own answers determined, the prior having given the rest."""
+def _effective_parameters(posterior: IRTPosterior) -> FloatArray:
+    """Effective number of parameters of each item: of each one the share that the answers, not the prior, determine."""
     if not posterior.population.is_prior:
         estimated = np.diagonal(posterior.item_cov, axis1=1, axis2=2) > 0
         extras = 0 if posterior.extras is None else (np.diagonal(posterior.extras.cov, axis1=1, axis2=2) > 0).sum(1)
@@ -157,8 +157,8 @@ def _score_density(chance: FloatArray) -> FloatArray:
 def _without_each(density: FloatArray, chance: FloatArray) -> FloatArray:
     """Distributions of the number of right answers on all items but one (node, item, total).
 
-    The recursion is undone from the bottom where a right answer is the less likely, else from the top: each step then
-    shrinks the rounding error of the one before.
+    The recursion is inverted from total 0 upwards where the chance is at most one half, else from the highest total
+    downwards: rounding errors then shrink with each step.
     """
     n = chance.shape[1]
     p, q = chance, 1 - chance
@@ -174,7 +174,7 @@ def _without_each(density: FloatArray, chance: FloatArray) -> FloatArray:
 
 
 def _nodes(posterior: IRTPosterior) -> tuple[ModelDim, RowFloats]:
-    """Where the models of the fit stand, as nodes and weights: the mixture of their posteriors, or N(0, 1).
+    """Distribution of ability as nodes and weights: the mixture of the models' posteriors, or N(0, 1).
 
     Maximum likelihood estimates its items for a population N(0, 1), and S-X2 is defined at its estimates.
     """
@@ -204,10 +204,10 @@ def _chances(posterior: IRTPosterior, node: ModelDim) -> FloatArray:
 
 
 def _statistic(score: FloatArray, expected: FloatArray, complete: bool) -> tuple[int, float]:
-    """Number of groups and X2 over groups of models with like expectations.
+    """Number of groups and X2 over groups of models with similar expectations.
 
-    Models whose total is the lowest or highest possible are sure of their answer and tell nothing. Where all models
-    answered all items, groups are totals, merged as R's mirt does; otherwise they are merged to equal variance.
+    Models with the lowest or highest possible total have certain answers, which hold no information. Where all models
+    answered all items, groups are totals, merged as in the R package mirt; otherwise groups have equal variance.
     """
     rows = np.flatnonzero(~np.isnan(score))
     rows = rows[np.argsort(expected[rows], kind="stable")]

@@ -35,7 +35,7 @@ class FittedBoosted:
     """Standard deviation in log-odds of the items around the core's predictions."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Chance of success."""
+        """Return chances of success; see `FittedAssessor.predict`."""
         rows = _row_features(self.core, self.features, model_index, item_index)
         if self.trees is None:
             return self.core.predict(model_index, item_index)

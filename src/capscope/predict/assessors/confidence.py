@@ -1,4 +1,4 @@
-"""The model's own confidence in an answer, weighed against how hard the item is.
+"""The model's own confidence in an answer, combined with the difficulty of the item by a regression.
 
 Each model has a logistic regression of success on the log-odds that the explanatory model gives its answer without
 having seen it, and on the log-odds of the confidence that came with the answer. The models' coefficients are drawn from
@@ -21,12 +21,12 @@ from capscope.predict.demand_model import FittedDemandModel
 
 FOLDS = 4
 START = np.array([0.0, 1.0, 0.0])
-"""Offset, weight of the explanatory model's log-odds, weight of the confidence's, where a confidence tells nothing."""
+"""Offset, weights of the explanatory model's log-odds and of the confidence's, for a confidence without information."""
 POPULATION_SD = np.array([0.5, 0.25, 0.25])
-"""Spread of the models' coefficients before data, worth `POPULATION_WORTH` models."""
+"""Prior standard deviation of the models' coefficients, with the weight of `POPULATION_WORTH` models."""
 POPULATION_WORTH = 3.0
 MEAN_SD = np.array([1.0, 0.5, 0.5])
-"""Spread of the population's mean around `START` before data."""
+"""Prior standard deviation of the population's mean around `START`."""
 ROUNDS = 30
 
 
@@ -44,7 +44,7 @@ class FittedConfidence:
     """Standard deviation in log-odds of the items around the chances."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Chance of success; that of the explanatory model where no confidence is stated."""
+        """Chance of success, without a confidence that of the explanatory model; see `FittedAssessor.predict`."""
         known = self.core.predict(model_index, item_index)
         own = self.confidence[model_index, item_index]
         stated = ~np.isnan(own)
@@ -61,7 +61,7 @@ class FittedConfidence:
 
 @dataclass(frozen=True)
 class ConfidenceAssessor:
-    """Weighs each model's own confidence against the explanatory model's chance."""
+    """Combines each model's own confidence with the explanatory model's chance."""
 
     folds: int = FOLDS
     """Number of folds in which the explanatory model predicts training answers."""
@@ -93,7 +93,7 @@ class ConfidenceAssessor:
 
 
 def _kind(training: Training) -> str:
-    """The most frequent regime of the items to predict, as far as the training part can imitate it."""
+    """The most frequent regime of the items to predict, as far as the training part allows it."""
     kinds, count = np.unique(regime_of_items(training)[training.asked], return_counts=True)
     return fold_regime(training, str(kinds[np.argmax(count)]))
 
@@ -116,7 +116,7 @@ class ModelWeights:
     def of_rows(self, model: RowIndex, design: FloatArray) -> tuple[RowFloats, RowFloats, RowFloats]:
         """Return the log-odds of rows, their standard deviation, and the part of it that a model's rows share.
 
-        The shared part is what the error at the model's centre tells about that of the row.
+        The shared part is the regression of the row's error on the error at the model's centre.
 
         Args:
             model: Number of each row's model (row,).
@@ -153,10 +153,10 @@ def model_weights(
             weight[own], error[own] = logistic_regression(
                 design[rows], score[rows], trials[rows], mean, precision, start=weight[own]
             )
-        away = weight[known] - mean
+        deviation = weight[known] - mean
         total = prior_precision + len(parts) * precision
         mean = np.linalg.solve(total, prior_precision @ START + precision @ weight[known].sum(axis=0))
-        spread = error[known].sum(axis=0) + away.T @ away
+        spread = error[known].sum(axis=0) + deviation.T @ deviation
         cov = (POPULATION_WORTH * np.diag(POPULATION_SD**2) + spread) / (POPULATION_WORTH + len(parts))
     others = np.setdiff1d(np.arange(n_models), model)
     weight[others], error[others] = mean, cov
@@ -176,8 +176,8 @@ def _error_of_mean(error: FloatArray, known: np.ndarray, precision: FloatArray) 
     # information about the mean in one model's answers: the inverse of population covariance plus sampling error
     information = len(known) * precision - precision @ error[known].sum(axis=0) @ precision
     of_mean = np.linalg.inv(np.diag(1 / MEAN_SD**2) + information)
-    pull = error @ precision
-    return pull @ of_mean @ np.swapaxes(pull, -1, -2)
+    gain = error @ precision
+    return gain @ of_mean @ np.swapaxes(gain, -1, -2)
 
 
 CONFIDENCE = AssessorEntry(

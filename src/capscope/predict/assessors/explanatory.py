@@ -94,7 +94,15 @@ class TextRaschAssessor:
 
 
 def difficulty_by_ridge(training: Training, features: np.ndarray) -> FittedAssessor:
-    """Fit Rasch, regress the difficulties on item features (item, feature), and predict every item."""
+    """Fit a Rasch model, and regress difficulties on item features by ridge regression.
+
+    Args:
+        training: Answers to learn from.
+        features: Features of all items, shape (item, feature).
+
+    Returns:
+        Chances of success, shape (model, item).
+    """
     posterior = fit_rasch(training).posterior
     difficulty = -posterior.residual_mean
     answered = training.answered

@@ -68,7 +68,7 @@ class ForestAssessor:
         Single answers of 0 or 1 grow classification trees, as ADeLe's do. Several trials of an item and fractional
         scores are no independent answers: there, trees draw items instead of trials, and a leaf predicts the mean
         score of its items, weighted by their trials. A node that is split then holds half as many items, since a
-        share tells more than one answer.
+        share has more information than one answer.
         """
         right, trials = item_sums(answers)
         # the order of the answers, which the drawn samples depend on, is kept where each item has one

@@ -32,7 +32,7 @@ class FittedMonotone:
     """Standard deviation in log-odds of the items around the predictions."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Return chances of success."""
+        """Return chances of success; see `FittedAssessor.predict`."""
         rows = np.column_stack([self.demands[item_index], self.mean[model_index]])
         return Chances.of(np.asarray(self.trees.predict_proba(rows))[:, 1], self.sd)
 

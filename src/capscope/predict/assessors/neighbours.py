@@ -1,8 +1,8 @@
-"""Offsets of new tasks that lean on the tasks most like them, on top of the demand-ability model.
+"""Offsets of new tasks, predicted from the most similar known tasks, on top of the demand-ability model.
 
-The residuals of held-out tasks are kriged over a kernel of tasks (mean demands, text, format). Spread and reach of the
-offsets are chosen by the likelihood of each known task given the others; where offsets do not help there, they are zero
-and the predictions are those of the demand-ability model.
+The residuals of held-out tasks are kriged over a kernel of tasks (mean demands, text, format). Standard deviation and
+length scale of the offsets are chosen by the likelihood of each known task given the others; where offsets do not help
+there, they are zero and the predictions are those of the demand-ability model.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ FEWEST_TASKS, MOST_TASKS = 3, 300
 """With fewer or more known tasks no offsets are learnt."""
 TASK_SD = (0.0, 0.15, 0.3, 0.6)
 """Standard deviations in log-odds, of task offsets and of model-by-task offsets, that are compared."""
-REACHES = (0.5, 1.0, 2.0)
-"""Reaches of the kernel over tasks that are compared, in units of the typical distance between known tasks."""
+LENGTH_SCALES = (0.5, 1.0, 2.0)
+"""Length scales of the kernel over tasks that are compared, in units of the typical distance between known tasks."""
 TEXT_DIMS = 16
 
 
@@ -76,7 +76,7 @@ class FittedNeighbours:
     """Task of each item; offsets of answered tasks are zero, since the core knows them."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Return chances of success, each task with its offset."""
+        """Return chances of success with each task's offset; see `FittedAssessor.predict`."""
         known = self.core.predict(model_index, item_index)
         offset = self.offset[model_index, self.task[item_index]]
         moved = expit(logit(known.probability) + offset)
@@ -85,10 +85,10 @@ class FittedNeighbours:
 
 @dataclass(frozen=True)
 class NeighboursAssessor:
-    """Kriging of the core's residuals over tasks: a new task takes part of the residuals of the tasks nearest to it."""
+    """Kriging of the demand-ability model's residuals over tasks."""
 
     def fit(self, training: Training) -> FittedNeighbours:
-        """Choose spread and reach of the offsets on held-out tasks; no offsets where none helps."""
+        """Choose standard deviation and length scale of the offsets on held-out tasks; no offsets where none helps."""
         features, responses = training.features, training.responses
         tasks, task = np.unique(features.task, return_inverse=True)
         n_models = len(responses.models)
@@ -104,12 +104,12 @@ class NeighboursAssessor:
         best, chosen = _loss(training, folds.log_odds), None
         for shared in TASK_SD:
             for own in TASK_SD:
-                for reach in REACHES if shared or own else ():
-                    offset = residuals.without_own(known, distance, shared, own, reach)
+                for length_scale in LENGTH_SCALES if shared or own else ():
+                    offset = residuals.without_own(known, distance, shared, own, length_scale)
                     line = folds.log_odds + offset[responses.model_index, task[responses.item_index]]
                     loss = _loss(training, line)
                     if loss < best:
-                        best, chosen = loss, (shared, own, reach)
+                        best, chosen = loss, (shared, own, length_scale)
         offset = nothing if chosen is None else residuals.predicted(known, distance, *chosen)
         offset[:, known] = 0.0
         return FittedNeighbours(folds.core, offset, task)
@@ -151,7 +151,14 @@ class TaskResiduals:
 
     @classmethod
     def of(cls, training: Training, log_odds: RowFloats, task: np.ndarray, n_tasks: int) -> "TaskResiduals":
-        """Sum the residuals of each model and task; items differ, which adds to the variance."""
+        """Sum the residuals of each model and task; the variance includes the spread of items.
+
+        Args:
+            training: Answers to learn from.
+            log_odds: Predicted log-odds of each answer.
+            task: Task of each item, counted from 0.
+            n_tasks: Number of tasks.
+        """
         responses, chance = training.responses, expit(log_odds)
         shape = (len(responses.models), n_tasks)
         size = int(np.prod(shape))
@@ -166,7 +173,9 @@ class TaskResiduals:
         variance = np.where(seen, 1 / np.maximum(information, 1e-9) + between / np.maximum(items, 1), np.inf)
         return cls(mean, variance)
 
-    def predicted(self, known: np.ndarray, distance: FloatArray, shared: float, own: float, reach: float) -> FloatArray:
+    def predicted(
+        self, known: np.ndarray, distance: FloatArray, shared: float, own: float, length_scale: float
+    ) -> FloatArray:
         """Predict offsets of all tasks, as (model, task), from the known ones.
 
         Args:
@@ -174,9 +183,9 @@ class TaskResiduals:
             distance: Squared distances between tasks.
             shared: Standard deviation of offsets that all models share.
             own: Standard deviation of each model's offsets around those.
-            reach: Reach of the kernel.
+            length_scale: Length scale of the kernel.
         """
-        kernel = np.exp(-0.5 * distance / reach**2)
+        kernel = np.exp(-0.5 * distance / length_scale**2)
         precision = 1 / self.variance[:, known]
         total = precision.sum(axis=0)
         common = (precision * self.mean[:, known]).sum(axis=0) / total
@@ -191,13 +200,13 @@ class TaskResiduals:
         return offset
 
     def without_own(
-        self, known: np.ndarray, distance: FloatArray, shared: float, own: float, reach: float
+        self, known: np.ndarray, distance: FloatArray, shared: float, own: float, length_scale: float
     ) -> FloatArray:
-        """Predict the offset of each known task from the other known tasks."""
+        """Predict the offset of each known task from the other known tasks; see `predicted` for the arguments."""
         offset = np.zeros_like(self.mean)
         for task in known:
             others = known[known != task]
-            offset[:, task] = self.predicted(others, distance, shared, own, reach)[:, task]
+            offset[:, task] = self.predicted(others, distance, shared, own, length_scale)[:, task]
         return offset
 
 
@@ -210,7 +219,7 @@ def _kriged(kernel: FloatArray, known: np.ndarray, value: FloatArray, noise: Flo
 
 NEIGHBOURS = AssessorEntry(
     name="neighbours",
-    help="the explanatory model, a new task leaning on the tasks most like it as far as held-out tasks allow",
+    help="the explanatory model, and offsets of new tasks predicted from similar tasks, as far as held-out tasks allow",
     needs="demands or texts",
     on_request=True,
     assessor=NeighboursAssessor(),

@@ -60,7 +60,12 @@ def members_for(features: ItemFeatures) -> dict[str, Assessor]:
 
 
 def pooled_members(members: Iterable[str], kind: str) -> tuple[str, ...]:
-    """Return the members that are pooled in a regime."""
+    """Return the members that are pooled in a regime.
+
+    Args:
+        members: Names of the stack's members.
+        kind: Regime: what is new at prediction.
+    """
     return tuple(name for name in members if name != AVERAGE or kind in GROUPED)
 
 
@@ -158,7 +163,7 @@ class FittedStack:
     """Pool of each regime."""
 
     def predict(self, model_index: RowIndex, item_index: RowIndex) -> Chances:
-        """Return pooled and calibrated chances of success."""
+        """Return pooled and calibrated chances of success; see `FittedAssessor.predict`."""
         predicted = {name: member.predict(model_index, item_index) for name, member in self.members.items()}
         kind = self.regime[item_index]
         log_odds, sd = np.zeros(len(item_index)), np.zeros(len(item_index))
@@ -174,7 +179,7 @@ class FittedStack:
         return Chances.of(expit(log_odds), sd, shared)
 
     def parts(self, model_index: RowIndex, item_index: RowIndex) -> LogOddsParts:
-        """Return the core's parts, with the effect of the other members and of calibration as `adjustment`."""
+        """Return the core's parts, and all else as `adjustment`; see `ExplainingAssessor.parts`."""
         pooled = self.predict(model_index, item_index).log_odds_mean
         return self._core.parts(model_index, item_index).adjusted(pooled)
 

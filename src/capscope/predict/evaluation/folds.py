@@ -132,7 +132,17 @@ class FoldTask:
 
 
 def held_out_chances(layout: Layout, assessor: Assessor, fold: ResponseFold, seed: int) -> Chances:
-    """Fit an assessor on a fold's training answers and predict the held-out answers."""
+    """Fit an assessor on a fold's training answers and predict the held-out answers.
+
+    Args:
+        layout: Answers and items of the evaluation.
+        assessor: The assessor to fit.
+        fold: Rows to learn from, and rows to predict.
+        seed: Seed of the fit.
+
+    Returns:
+        Chances of the held-out rows.
+    """
     responses = layout.responses
     asked = np.bincount(responses.item_index[fold.test], minlength=len(responses.items)) > 0
     training = replace(layout.training(seed), responses=responses.rows(fold.train), target=asked)

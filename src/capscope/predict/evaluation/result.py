@@ -187,7 +187,7 @@ class Evaluation:
 
     @property
     def verdict(self) -> str:
-        """Which assessor to use, and how sure that is; or that the data are too few to tell."""
+        """Which assessor to use, with the interval of its lead; or that two cannot be distinguished."""
         table, compared = self.table(), self.differences
         best, size = (
             str(table["assessor"].iloc[0]),
@@ -199,10 +199,10 @@ class Evaluation:
         gap = compared.of[best if best != compared.reference else other]["log_loss"]
         half, ahead = (gap.upper - gap.lower) / 2, abs(gap.point)
         if np.isnan(half):
-            return f"too little data to tell {best} from {other}: {size} of one task"
+            return f"too little data to compare {best} with {other}: {size} of one task"
         figures = f"{_short(ahead)} +- {_short(half)} log-loss"
         if gap.lower <= 0 <= gap.upper:
-            return f"too little data to tell {best} from {other}: {size} (ahead by {figures})"
+            return f"{best} and {other} cannot be distinguished: {size} (ahead by {figures})"
         return f"use {best}; {HELD_OUT[self.split]} it is ahead of {other} by {figures}"
 
     def as_text(self) -> str:

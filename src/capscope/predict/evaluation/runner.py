@@ -185,8 +185,9 @@ class _Run:
 
     def _add(self, name: str, seed: int, predictions: OutOfFold) -> None:
         outcomes = self.data.outcomes(predictions)
-        group = exchangeable_groups(outcomes, benchmarks_held_out=self.settings.split in ("benchmark", "both"))
-        outcomes = outcomes.with_intervals(benchmark_intervals(outcomes, group, np.random.default_rng(seed)))
+        whole = self.settings.split in ("benchmark", "both")
+        group, rng = exchangeable_groups(outcomes, benchmarks_held_out=whole), np.random.default_rng(seed)
+        outcomes = outcomes.with_intervals(benchmark_intervals(outcomes, group, rng, benchmarks_held_out=whole))
         values = score_models(outcomes)
         self.plain[name].append(values.mean())
         self.weighted[name].append(values.accuracy_weighted())

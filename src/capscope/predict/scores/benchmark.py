@@ -190,10 +190,11 @@ def with_benchmark_effects(
 
 
 def _prior(past: EffectSd, labels: Labels) -> EffectSd:
-    """Return the prior of the effect: labels may overrule the past; without labels it is Student's t over the past."""
+    """Return the prior of the effect: labels may overrule the past; without labels published tables add to it."""
+    if past is FITTED:
+        return past
     evidence = len(labels.score) > 0 or labels.expected is not None
-    unsure = past is not FITTED and (evidence or not past.groups)
-    return past.cautious() if unsure else past
+    return past.cautious() if evidence or not past.groups else past.published()
 
 
 def _located(labels: pd.DataFrame | None, cells: CellPredictions, place: np.ndarray) -> Labels:
@@ -261,7 +262,9 @@ def exchangeable_groups(outcomes: Outcomes, *, benchmarks_held_out: bool) -> Row
     return outcomes.benchmark if benchmarks_held_out or several else outcomes.task
 
 
-def benchmark_intervals(outcomes: Outcomes, group: RowIndex, rng: np.random.Generator) -> pd.DataFrame:
+def benchmark_intervals(
+    outcomes: Outcomes, group: RowIndex, rng: np.random.Generator, *, benchmarks_held_out: bool = False
+) -> pd.DataFrame:
     """Predict each model's score on each benchmark, with intervals, beside the observed score.
 
     The interval of a benchmark uses the effects of the groups of the other benchmarks only, so its own answers are not
@@ -271,21 +274,25 @@ def benchmark_intervals(outcomes: Outcomes, group: RowIndex, rng: np.random.Gene
         outcomes: Out-of-fold predictions.
         group: Task or benchmark of each row, numbered from 0: what shares an effect.
         rng: Source of the draws.
+        benchmarks_held_out: Groups are benchmarks that nothing was learnt from; how far benchmarks depart in published
+            tables is then added to what the others show.
 
     Returns:
         Columns model, benchmark, predicted, observed, and ``lower_80``, ``upper_80`` for each of `LEVELS`.
     """
     held = GroupScores.of(outcomes, group)
-    predicted = [_of_benchmark(held, outcomes, group, rows, rng) for rows in row_groups(outcomes.benchmark)]
+    settings = rng, benchmarks_held_out
+    predicted = [_of_benchmark(held, outcomes, group, rows, *settings) for rows in row_groups(outcomes.benchmark)]
     return pd.concat(predicted, ignore_index=True)
 
 
 def _of_benchmark(
-    held: GroupScores, outcomes: Outcomes, group: RowIndex, rows: np.ndarray, rng: np.random.Generator
+    held: GroupScores, outcomes: Outcomes, group: RowIndex, rows: np.ndarray, rng: np.random.Generator, new: bool
 ) -> pd.DataFrame:
     own = np.unique(group[rows])
     others = np.setdiff1d(np.unique(group), own)
     size_of_effects = held.effect_sd(others if len(others) else own)
+    size_of_effects = size_of_effects.published() if new else size_of_effects
     asked = np.flatnonzero(held.size[:, own].sum(axis=1))
     offsets = size_of_effects.draws(len(asked), len(own), rng, DRAWS)
     size = held.size[np.ix_(asked, own)]

@@ -20,6 +20,9 @@ PRIOR_BENCHMARKS, PRIOR_SD, PRIOR_OWN_SD = 3.0, 3.0, 1.0
 """Prior on effects where labels can overrule the past: as if three more benchmarks had been seen, with a shared effect
 of 3 log-odds and differences of 1 between models. A predicted score of 0.5 could then be anything from .05 to .95. With
 a handful of past benchmarks a tighter prior would rely too much on the next one being like them."""
+TABLE_SD, TABLE_OWN_SD = 1.1, 0.5
+"""The same for benchmarks without labels, learnt from eight tables of published scores, of which seven chose for the
+eighth (`benchmarks/assessors.md`, A new benchmark without labels; `benchmarks/new_benchmark.py --tables`)."""
 ENOUGH_ITEMS = 128
 """Largest number of points that a curve is computed from."""
 
@@ -106,10 +109,21 @@ class EffectSd:
 
     def cautious(self) -> "EffectSd":
         """Return the standard deviations with the prior of `PRIOR_BENCHMARKS` added, for use with labels."""
+        return self._with_prior(PRIOR_SD, PRIOR_OWN_SD)
+
+    def published(self) -> "EffectSd":
+        """Return the standard deviations with the prior of published scores added, for new benchmarks without labels.
+
+        A few benchmarks hardly tell how far the next one departs: Student's t with few degrees of freedom then makes
+        intervals that hold and are wide. How far benchmarks depart in published tables narrows it down.
+        """
+        return self._with_prior(TABLE_SD, TABLE_OWN_SD)
+
+    def _with_prior(self, shared_sd: float, own_sd: float) -> "EffectSd":
         groups = self.groups + PRIOR_BENCHMARKS
         weight = np.array([self.groups, PRIOR_BENCHMARKS]) / groups
-        shared = float(np.sqrt(weight @ np.array([self.benchmark, PRIOR_SD]) ** 2))
-        rest = float(np.sqrt(weight @ np.array([self.rest, PRIOR_OWN_SD]) ** 2))
+        shared = float(np.sqrt(weight @ np.array([self.benchmark, shared_sd]) ** 2))
+        rest = float(np.sqrt(weight @ np.array([self.rest, own_sd]) ** 2))
         return EffectSd(shared, self.model, rest, groups)
 
     def draws(self, n_models: int, n_groups: int, rng: np.random.Generator, draws: int) -> FloatArray:

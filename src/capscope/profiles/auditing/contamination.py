@@ -55,7 +55,7 @@ class ContaminationSettings:
     benchmark: str | None = None
     """The suspected benchmark; None for each."""
     against: str | None = None
-    """A benchmark of like content that cannot have leaked, such as a rewritten version; None for none."""
+    """A benchmark of similar content that cannot have leaked, such as a rewritten version; None for none."""
     exposure: tuple[str, ...] = ()
     """Columns of the items table with the exposure of each item."""
     cutoffs: Cutoffs | None = None

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FloatArray, ModelItem
-from capscope.data import checked_columns, read_table
+from capscope.data import checked_columns, model_tables, read_table
 from capscope.errors import InputError, counted, first_few, nearest
 
 DATES = ("date", "released", "release_date", "created", "created_at", "published")
 """Names of the column with an item's publication date; the first one present is used."""
 CUTOFF = "cutoff"
 WORDS = {"true": "1", "false": "0", "nan": "", "none": "", "<na>": ""}
-TABLES_OF_MODELS = ("models.csv", "models.parquet", "models.jsonl", "models.json", "models.tsv")
 
 Cutoffs = Mapping[str, str] | str | Path
 
@@ -52,11 +51,10 @@ def cutoffs_of(source: Cutoffs | None, folder: Path | None) -> dict[str, pd.Time
             if column not in table:
                 raise InputError(f"{path}: column '{column}' is missing; cut-offs need the columns model and {CUTOFF}")
         return _dated(_by_model(table, str(path)), str(path))
-    for path in () if folder is None else (folder / name for name in TABLES_OF_MODELS):
-        if path.is_file():
-            table = read_table(path)
-            if "model" in table and CUTOFF in table:
-                return _dated(_by_model(table, str(path)), str(path))
+    for path in () if folder is None else model_tables(folder):
+        table = read_table(path)
+        if "model" in table and CUTOFF in table:
+            return _dated(_by_model(table, str(path)), str(path))
     return {}
 
 

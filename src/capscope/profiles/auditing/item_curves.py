@@ -47,7 +47,12 @@ class ModelAbilities:
 
 
 def ordinary_curves(ability: ModelAbilities, floors: tuple[float, ...] = FLOORS) -> CurveGrid:
-    """Curves that rise with ability, over (slope, difficulty, floor)."""
+    """Curves that rise with ability, over (slope, difficulty, floor).
+
+    Args:
+        ability: Abilities of the models, with variances.
+        floors: Floors of the curves, from 0 to 1.
+    """
     grid = np.meshgrid(np.exp(LOG_SLOPES), DIFFICULTIES, floors, indexing="ij")
     slope, difficulty, floor = (axis.ravel() for axis in grid)
     return _curves(ability, slope, difficulty, floor)
@@ -123,7 +128,12 @@ class Marks:
 
 
 def marks_of(responses: Responses, discount: float) -> Marks:
-    """Count right and wrong marks as dense tables."""
+    """Count right and wrong marks as dense tables.
+
+    Args:
+        responses: All answers.
+        discount: Effective share of independent models.
+    """
     shape = (len(responses.models), len(responses.items))
     marks, sums = np.empty((2, *shape), np.float32), np.zeros((2, shape[1]))
     for first, part in responses.model_parts():

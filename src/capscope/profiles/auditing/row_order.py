@@ -214,7 +214,7 @@ def _evidence(aligned: Alignment, expected: FloatArray, spread: FloatArray) -> F
     total = np.sqrt(aligned.variance + spread)
     in_step = np.nan_to_num(stats.t.logpdf((aligned.slope - expected) / total, TAIL_FREEDOM) - np.log(total))
     shifted_density = np.nan_to_num(stats.norm.logpdf(aligned.slope, 0, np.sqrt(aligned.variance)))
-    # where models as good have no slope either, or there are too few answers, nothing can be told
+    # where models as good have no slope either, or there are too few answers, there is no evidence
     return np.where(np.nan_to_num(expected) > 0, shifted_density - in_step, 0.0)
 
 

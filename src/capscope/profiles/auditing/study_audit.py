@@ -134,6 +134,10 @@ def independent_share(posterior: IRTPosterior, responses: Responses) -> float:
 
     With residual correlations ``c`` it is ``1 / (1 + (M - 1) mean c^2)``, chance correlations taken off; it is 1 for
     models that share nothing but ability, and near ``1 / M`` for M copies of one model.
+
+    Args:
+        posterior: A fit to these responses.
+        responses: All answers.
     """
     residual = np.zeros((len(responses.models), len(responses.items)), np.float32)
     for first, part in responses.model_parts():

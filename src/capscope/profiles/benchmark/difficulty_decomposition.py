@@ -148,29 +148,39 @@ def difficulty_shares(
     true_variance = cov[:, n_dims, n_dims] - mean[:, n_dims + 1]
     both = cov[:, : n_dims + 1, : n_dims + 1]
     shares = np.stack([order_shares(one, orders) for one in both]) / _positive(true_variance)[:, None]
-    intervals = [
-        bootstrap_interval(shares[0, d], shares[1:, d], moments.clusters, level).within(0.0, 1.0) for d in range(n_dims)
-    ]
-    total = bootstrap_interval(shares[0].sum(), shares[1:].sum(axis=1), moments.clusters, level).within(0.0, 1.0)
-    table = pd.DataFrame(
-        {
-            "dim": dims,
-            "share": [interval.point for interval in intervals],
-            "lower": [interval.lower for interval in intervals],
-            "upper": [interval.upper for interval in intervals],
-            "alone": _alone(both[0], true_variance[0]),
-            "slope": _slopes(both[0]),
-        }
-    )
+    table = _share_table(dims, shares, moments.clusters, level)
+    table = table.assign(alone=_alone(both[0], true_variance[0]), slope=_slopes(both[0]))
     table = table.sort_values("share", ascending=False, kind="stable").reset_index(drop=True)
+    total = bootstrap_interval(shares[0].sum(), shares[1:].sum(axis=1), moments.clusters, level).within(0.0, 1.0)
     spread = float(np.sqrt(max(true_variance[0], 0)))
     observed = float(cov[0, n_dims, n_dims])
     noise = float(mean[0, n_dims + 1]) / observed if observed > 0 else float("nan")
     return DifficultyShares(table, total, spread, noise, size)
 
 
+def _share_table(dims: tuple[str, ...], shares: np.ndarray, clusters: int, level: float) -> pd.DataFrame:
+    """Share of each demand with its bounds.
+
+    Args:
+        dims: Rubric codes.
+        shares: Shares (draw, dim), of all items first and then of bootstrap draws.
+        clusters: Number of tasks.
+        level: Nominal coverage.
+    """
+    intervals = [
+        bootstrap_interval(shares[0, d], shares[1:, d], clusters, level).within(0.0, 1.0) for d in range(len(dims))
+    ]
+    bounds = [(dim, one.point, one.lower, one.upper) for dim, one in zip(dims, intervals, strict=True)]
+    return pd.DataFrame(bounds, columns=["dim", "share", "lower", "upper"])
+
+
 def entry_orders(n_dims: int, rng: np.random.Generator) -> np.ndarray:
-    """All orders of up to four dimensions, else random ones, each with its reverse, as an array (order, dim)."""
+    """All orders of up to four dimensions, else random ones, each with its reverse, as an array (order, dim).
+
+    Args:
+        n_dims: Number of dimensions.
+        rng: Source of randomness.
+    """
     if n_dims <= 4:
         return np.array(list(permutations(range(n_dims))))
     drawn = np.stack([rng.permutation(n_dims) for _ in range(ORDERS // 2)])

@@ -91,7 +91,7 @@ class Separation(ArrowTables):
     table: pd.DataFrame
     """Columns dim, spread, lower, upper, best, worst. Spread is the standard deviation over models of what one
     standard deviation of the level adds to a model's log-odds, at equal general ability; best and worst are blank
-    where the data tell no model apart."""
+    where the data distinguish no models."""
     general: float
     """The same for the general ability: its standard deviation over models in log-odds."""
     reliability: float

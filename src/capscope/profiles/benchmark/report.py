@@ -67,7 +67,7 @@ class BenchmarkReport:
         return "\n".join(parts + ([] if self.contamination is None else [self.contamination.as_text()]))
 
     def sentences(self) -> tuple[str, ...]:
-        """Say what the items demand, what their difficulty hangs on, what is not tested, and which to look at."""
+        """Say what the items demand, what their difficulty depends on, what is not tested, and which to look at."""
         sentences = () if self.explanation is None else explanation_sentences(self.explanation)
         leaks = () if self.contamination is None else (self.contamination.sentence(),)
         return (*sentences, _odd_items(self.audit), *leaks)
@@ -193,7 +193,7 @@ MOST_NAMED = 3
 
 
 def explanation_sentences(explanation: Explanation) -> tuple[str, ...]:
-    """Say in sentences what a set demands most, what its difficulty hangs on, and what it claims but does not test."""
+    """Sentences on what a set demands most, what its difficulty depends on, and what it claims but does not test."""
     table = explanation.demand.table.sort_values("mean", ascending=False, kind="stable")
     most = table[table["mean"] > 0].head(MOST_NAMED)
     levels = [f"at mean level {mean:.1f}" for mean in most["mean"]]
@@ -207,16 +207,16 @@ def explanation_sentences(explanation: Explanation) -> tuple[str, ...]:
 
 def _difficulty_sentence(responses: ResponseExplanation | None) -> str:
     if responses is None:
-        return "Difficulty hangs on: unknown; answers of three models or more would tell."
+        return "Difficulty depends on: unknown; answers of three models or more would show it."
     explained, table = responses.shares.explained, responses.shares.table
     if np.isnan(explained.point):
-        return "Difficulty hangs on: nothing that shows; the items differ in difficulty by no more than chance."
+        return "Difficulty depends on: nothing that shows; the items differ in difficulty by no more than chance."
     clear = table[table["lower"] > 0].head(MOST_NAMED)
     shares = [f"{row.share:.0%} ({row.lower:.0%} to {row.upper:.0%})" for row in clear.itertuples()]
     named = listed_with_names(clear["dim"].tolist(), shares) or "no single demand clearly"
     bounds = "" if np.isnan(explained.lower) else f" ({explained.lower:.0%} to {explained.upper:.0%})"
     return (
-        f"Difficulty hangs on: {named}; all demands together explain {explained.point:.0%}{bounds} of the differences"
+        f"Difficulty depends on: {named}; all demands together explain {explained.point:.0%}{bounds} of the differences"
         f" in difficulty, and {_share(responses.held_out.unexplained)} stays unexplained on new items."
     )
 
@@ -251,7 +251,7 @@ def explanation_text(explanation: Explanation) -> str:
         f"\n{_dimensions(effective, len(demand.dims))}; dimensions that come together:",
         table_lines(_named_pairs(explanation.structure.pairs().head(MOST_PAIRS))),
         "both_high: share of items at level 3 or more on both; lift: how many times more often than if they were",
-        "independent. What comes together cannot be told apart on these items.",
+        "independent. Effects of dimensions that come together cannot be separated on these items.",
         *_claims_lines(explanation.claims),
     ]
     if explanation.contrast is not None:

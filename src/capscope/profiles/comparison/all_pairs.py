@@ -105,12 +105,12 @@ class PairTests:
         if self.detectable > 1:
             needed = "no difference that there can be between half of the pairs is shown"
         yield (
-            f"{self.apart_holm} of {self.n_pairs} pairs are told apart with no false claim at {1 - self.level:.0%}"
+            f"{self.apart_holm} of {self.n_pairs} pairs differ, with no false claim at {1 - self.level:.0%}"
             f" (Holm), {self.apart_bh} with few false ones (Benjamini-Hochberg); {needed} four times in five"
         )
         for group in self.groups:
             named = ", ".join(group) if len(group) <= 6 else f"{', '.join(group[:3])} ... {group[-1]} ({len(group)})"
-            yield f"cannot be told apart: {named}"
+            yield f"cannot be distinguished: {named}"
         first = [f"{rank.model} {rank.best:.0%}" for rank in self.ranks[:5] if rank.best >= 0.01]
         yield f"chance to have the highest mean: {', '.join(first)}"
 

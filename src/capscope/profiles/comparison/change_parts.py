@@ -111,12 +111,8 @@ def score_change(
     judge = float(shares @ severity)
     # the chances include the judges' severity, which is subtracted here
     ability = float((weights[0] + weights[1]) @ (chances[0] - chances[1]) / 2) - judge
-    runs = responses.dense().n_trials
-    variance = sum(
-        float((weight**2 * chance * (1 - chance) / np.maximum(runs[model], 1)).sum())
-        for model, weight, chance in zip(pair, weights, chances, strict=True)
-    )
-    rest, noise_sd = observed - items - ability - judge, float(np.sqrt(variance))
+    rest = observed - items - ability - judge
+    noise_sd = _noise_sd(responses.dense().n_trials[list(pair)], weights, chances)
     shift = weights[0] - weights[1]
     items_var = _items_error(posterior, pair, shift) ** 2
     if shift.any() and _has_fractions(responses):
@@ -124,6 +120,25 @@ def score_change(
     judge_var = float(shares @ doubt @ shares)
     errors = np.sqrt([items_var, run_variance + items_var + judge_var, judge_var])
     return ScoreChange(observed, items, ability, judge, rest, noise_sd, *map(float, errors))
+
+
+def _noise_sd(
+    runs: Float[np.ndarray, "two item"],
+    weights: list[Float[np.ndarray, " item"]],
+    chances: list[Float[np.ndarray, " item"]],
+) -> float:
+    """Standard deviation that the difference of two mean scores has from drawing answers again.
+
+    Args:
+        runs: Trials of both models on each item (2, item).
+        weights: Weight of each item in a model's mean score.
+        chances: A model's chance on each item.
+    """
+    variance = sum(
+        float((weight**2 * chance * (1 - chance) / np.maximum(trials, 1)).sum())
+        for trials, weight, chance in zip(runs, weights, chances, strict=True)
+    )
+    return float(np.sqrt(variance))
 
 
 def _items_error(posterior: IRTPosterior, pair: tuple[int, int], shift: Float[np.ndarray, " item"]) -> float:

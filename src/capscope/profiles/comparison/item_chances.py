@@ -27,7 +27,7 @@ STARTS = (0.02, 0.3)
 LEAST_WEIGHT = 0.5
 """Chance of a share of items that are never right from which on its own error counts."""
 GROUPS = 8
-"""Groups of items of the jackknife that tells that error."""
+"""Groups of items of the jackknife that estimates that error."""
 
 LOG_PARAMETER_RIDGE = 0.02
 """Weight of the prior on the logarithms of the Beta distribution's parameters."""
@@ -139,7 +139,7 @@ class ItemChances:
         return np.exp(betaln(a + k, b) - betaln(a, b))
 
     def estimates(self, k: int, parameters: Parameters | None = None) -> ItemFloats:
-        """Each item's part in the mean chance that all of k runs succeed; unbiased up to the runs at hand.
+        """Each item's part in the mean chance that all of k runs succeed; unbiased for k up to the observed runs.
 
         Args:
             k: Number of runs.

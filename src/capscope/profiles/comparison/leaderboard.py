@@ -34,7 +34,7 @@ FEWEST_COMMON = 5
 DRAWS = 100
 COLUMNS = (
     "mean: of task means; iqm: of the middle half of the tasks; strength: log-odds to win an item against the others;"
-    "\nborda: mean rank over tasks (1 is best). Models whose intervals overlap may well stand the other way round."
+    "\nborda: mean rank over tasks (1 is best). Models whose intervals overlap may be in the other order."
 )
 """Legend of the table."""
 GROUPS = 8

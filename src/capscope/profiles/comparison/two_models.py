@@ -50,7 +50,7 @@ class PairedDifference:
     """Posterior of the mean difference A - B over tasks like these."""
 
     observed: float
-    """Mean difference on the items at hand."""
+    """Observed mean difference."""
     mean: float
     """Posterior mean."""
     lower: float
@@ -270,27 +270,13 @@ def compare_models(study: Study, first: str, second: str, *, seed: int = 0, leve
         InputError: No such model, the same one twice, or no item that both answered.
     """
     responses = Responses.of(study)
-    pair = (_position(responses, first, study.name), _position(responses, second, study.name))
-    if pair[0] == pair[1]:
-        raise InputError(f"'{first}' cannot be compared with itself; name two models")
-    score = responses.dense().score[list(pair)]
-    both = np.flatnonzero(np.isfinite(score).all(axis=0))
-    if not len(both):
-        raise InputError(
-            f"{study.name}: '{first}' and '{second}' answered no item in common; name no models to compare all of them"
-            " by a model of their answers"
-        )
-    a, b = score[:, both]
+    pair, both, remarks = _answered_by_both(responses, first, second, study.name)
+    a, b = responses.dense().score[list(pair)][:, both]
     posterior, notes = _general_factor(responses, seed)
     expected = None
     if posterior is not None:
         chance = [posterior.probability(np.full(len(both), model), both) for model in pair]
         expected = chance[0] - chance[1]
-    one, other = np.isfinite(score).sum(axis=1)
-    if len(both) < max(one, other):
-        notes += (
-            f"{counted(len(both), 'item', 'were')} answered by both; '{first}' answered {one}, '{second}' {other}",
-        )
     places = places_of(study, tuple(responses.items[i] for i in both))
     rng = np.random.default_rng(seed)
     runs = _paired_runs(responses, pair, both, places.task)
@@ -310,11 +296,36 @@ def compare_models(study: Study, first: str, second: str, *, seed: int = 0, leve
         (first, second),
         table,
         level,
-        notes,
+        (*notes, *remarks),
         tuple(flipped),
         tuple(fallen_items(runs, places.items)) if repeated else (),
         None if posterior is None else score_change(responses, pair, posterior, lambda kept: _refitted(kept, seed)),
     )
+
+
+def _answered_by_both(
+    responses: Responses, first: str, second: str, study: str
+) -> tuple[tuple[int, int], np.ndarray, tuple[str, ...]]:
+    """Positions of two models and of the items that both answered, and a remark where one answered more.
+
+    Raises:
+        InputError: No such model, the same one twice, or no item that both answered.
+    """
+    pair = (_position(responses, first, study), _position(responses, second, study))
+    if pair[0] == pair[1]:
+        raise InputError(f"'{first}' cannot be compared with itself; name two models")
+    answered = np.isfinite(responses.dense().score[list(pair)])
+    both = np.flatnonzero(answered.all(axis=0))
+    if not len(both):
+        raise InputError(
+            f"{study}: '{first}' and '{second}' answered no item in common; name no models to compare all of them"
+            " by a model of their answers"
+        )
+    one, other = answered.sum(axis=1)
+    if len(both) == max(one, other):
+        return pair, both, ()
+    remark = f"{counted(len(both), 'item', 'were')} answered by both; '{first}' answered {one}, '{second}' {other}"
+    return pair, both, (remark,)
 
 
 def _position(responses: Responses, name: str, where: str) -> int:

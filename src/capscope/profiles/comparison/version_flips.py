@@ -110,7 +110,7 @@ class Flips:
             f" {100 * self.gained_raw:.1f} % gained"
         )
         if self.lost is None or self.gained is None or self.by_chance is None:
-            return f"{raw} in single runs; how many of these are noise, repeated runs of both would tell"
+            return f"{raw} in single runs; repeated runs of both would show how many of these are noise"
         return (
             f"{raw} in single runs, of which {100 * self.by_chance / 2:.1f} % each way are what runs of one version"
             f" differ by; beyond it lost {_percent(self.lost)}, gained {_percent(self.gained)}"

@@ -1,4 +1,4 @@
-"""Whose the differences between agents are: the model's, the scaffold's or the effort's."""
+"""Differences between agents, split into effects of the model, the scaffold and the effort."""
 
 from capscope.errors import FitError
 from capscope.fit import split_general
@@ -11,7 +11,7 @@ def build(source: PageSource) -> Record:
 
     Returns:
         `shares` (term, share and bounds: of the agents' variance), `factors` (name and `parts`: name, value and bounds,
-        agents, whether it can be told apart; best first), `notes` and `unit`; without shares where there are too few
+        agents, whether it is separable; best first), `notes` and `unit`; without shares where there are too few
         agents, which `notes` then says.
     """
     design = source.fit.design
@@ -48,7 +48,7 @@ def build(source: PageSource) -> Record:
 
 TEMPLATE = """
 {% if not section.shares %}
-<p class="lead">The parts of the agents cannot be told apart: {{ section.notes | join("; ") }}.</p>
+<p class="lead">The effects of the agents' parts cannot be separated: {{ section.notes | join("; ") }}.</p>
 {% else %}
 <p class="lead">A result is one of a model in a scaffold or at an effort. What each {{ section.factors | map(attribute="name") | join(" and each ") }} adds, the other parts held fixed:</p>
 <div class="pair">
@@ -59,7 +59,7 @@ TEMPLATE = """
 <thead><tr><th scope="col" class="text">{{ factor.name | capitalize }}</th><th scope="col">Effect</th><th scope="col">{{ level | percent }} interval</th><th scope="col">Agents</th></tr></thead>
 <tbody>
 {% for part in factor.parts %}
-<tr><th scope="row"><bdi>{{ part.name }}</bdi>{% if not part.separable %} (cannot be told from other parts){% endif %}</th><td>{{ part.value | fixed }}</td><td>{{ blocks.interval(part) }}</td><td>{{ part.agents | count }}</td></tr>
+<tr><th scope="row"><bdi>{{ part.name }}</bdi>{% if not part.separable %} (confounded with other parts){% endif %}</th><td>{{ part.value | fixed }}</td><td>{{ blocks.interval(part) }}</td><td>{{ part.agents | count }}</td></tr>
 {% endfor %}
 </tbody>
 </table>

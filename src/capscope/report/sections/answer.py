@@ -83,7 +83,7 @@ TEMPLATE = """
 </div>
 {% elif not section.is_reliable and section.n_models > 1 %}
 <div class="warning" role="note">
-<p><strong>These items do not tell the models apart.</strong> The reliability of the ability is {{ section.reliability.value | fixed }}: more than half of the differences below is noise. Do not read a ranking from this page; ask more items, or items nearer to the models' level.</p>
+<p><strong>These items do not distinguish the models.</strong> The reliability of the ability is {{ section.reliability.value | fixed }}: more than half of the differences below is noise. Do not read a ranking from this page; ask more items, or items nearer to the models' level.</p>
 </div>
 {% endif %}
 <p class="lead">{% if section.n_models == 1 %}What score is the model expected to have on{% else %}How able is each of {{ section.n_models | count }} models on{% endif %} {{ section.n_items | count }} items, and how sure can we be?</p>
@@ -139,7 +139,7 @@ SECTION = Section(
         "General ability": "A model's place on the scale that raises the chance on the average item: in standard"
         " deviations of the models for an item response fit, in log-odds at mean demands for a demand fit.",
         "Reliability": "The share of the variance of the abilities that is not posterior uncertainty, 0 to 1. Under 0.5"
-        " the items do not tell the models apart.",
+        " the items do not distinguish the models.",
         "Interval": "The range that holds the true value with a probability of {level}, given the statistical model and"
         " the answers.",
     },

@@ -9,7 +9,7 @@ from capscope.report.section import PageSource, Section
 MOST_OF_A_KIND = 20
 """Findings of a kind that a page lists; all are in the file of `capscope explain --audit --out`."""
 KINDS = {
-    "out of step": ("Models out of step", "Their marks go with other items than those they stand against"),
+    "out of step": ("Models out of step", "Their answers fit other items than those they are assigned to"),
     "wrong key": (
         "Likely wrong keys",
         "The better a model, the more often it fails these, as if another answer were right",
@@ -110,7 +110,7 @@ SECTION = Section(
         "Listed": "The most probable findings of a kind, as many as keep the expected share of ordinary ones among them"
         " below the stated rate. Read the item before you change it.",
         "Wrong key": "The better a model, the more often it fails: what one sees where a right answer is marked wrong.",
-        "Out of step": "A model's marks do not go with the difficulty of the items they stand against, though those of"
+        "Out of step": "A model's marks do not depend on the difficulty of the items they are assigned to, though those of"
         " models as good do: its rows may be shifted or mixed.",
     },
 )

@@ -63,7 +63,13 @@ def build(source: PageSource) -> Record:
 
 
 def contest(models: tuple[str, ...], draws: FloatArray, level: float) -> Record:
-    """The two best models by draws (model, draw): `best`, `next` (None for one model) and `chance` that best is ahead."""
+    """The two best models by draws (model, draw): `best`, `next` (None for one model) and `chance` that best is ahead.
+
+    Args:
+        models: Names of the models.
+        draws: Draws of their scores, shape (model, draw).
+        level: Nominal coverage of the bounds.
+    """
     order = np.argsort(-draws.mean(axis=-1), kind="stable")[:2]
     rows = [{"model": models[row], **bounded(draws[row], level)} for row in order]
     if len(rows) < 2:

@@ -69,8 +69,13 @@ def expected_error(bins: list[Record]) -> float:
 def in_sample(posterior: CurvePosterior, rng: np.random.Generator, level: float) -> Record:
     """Compare the curves with the rates they were fitted to, cell by cell (model, dimension, level).
 
-    An answer to an item that several dimensions dominate stands in the cell of each of them; see `answers_in_sample`
-    for the comparison that takes each answer once. Cells on the same questions are resampled together.
+    An answer to an item that several dimensions dominate counts in the cell of each of them; `answers_in_sample`
+    counts each answer once. Cells on the same questions are resampled together.
+
+    Args:
+        posterior: A curve fit.
+        rng: Source of randomness.
+        level: Nominal coverage of the bounds.
 
     Returns:
         `kind` ("in sample, by scale"), `bins`, `error` and `answers`.
@@ -116,6 +121,11 @@ def answers_in_sample(posterior: CurvePosterior, study: Study, rng: np.random.Ge
 def held_out(answers: HeldOut[Any], rng: np.random.Generator, level: float) -> Record:
     """Compare predictions with answers that were held out; the answers to one item are resampled together.
 
+    Args:
+        answers: Held-out answers with predictions.
+        rng: Source of randomness.
+        level: Nominal coverage of the bounds.
+
     Returns:
         `kind` ("held out"), `bins`, `error` and `answers`.
     """
@@ -158,7 +168,7 @@ def build(source: PageSource) -> Record:
 
 
 def _has_its_answers(source: PageSource) -> bool:
-    """Whether a study with the models and the dimensions of the curves is at hand."""
+    """Whether the page has a study with the models and the dimensions of the curves."""
     study, curves = source.study, source.curves
     if study is None or study.responses is None or study.demands is None:
         return False

@@ -94,6 +94,6 @@ SECTION = Section(
         " variance of all profiles that it carries (first principal component of the standardised abilities).",
         "Beyond general ability": "How far a chance of success at level 3 lies from what the model's general ability"
         " predicts; it is clear where the {level} interval of the difference (in log-odds) excludes zero. One clear"
-        " difference among many may be luck.",
+        " difference among many may be chance.",
     },
 )

@@ -17,7 +17,7 @@ from capscope.report.sections.profiles import profile_entries
 GRID_STEP = 0.25
 """Distance of the points at which curves are drawn, in demand levels."""
 GRID_TOP = (6, 10)
-"""Curves are drawn at least and at most to this level."""
+"""Smallest and largest value of the highest level to which curves are drawn."""
 
 
 def build(source: PageSource) -> Record:

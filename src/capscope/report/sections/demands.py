@@ -1,4 +1,4 @@
-"""Demand profile of a set of items that is predicted: how many items stand at each level of each scale."""
+"""Demand profile of a set of items that is predicted: the number of items at each level of each scale."""
 
 from collections.abc import Iterable
 

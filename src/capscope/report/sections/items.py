@@ -1,4 +1,4 @@
-"""Items of an item response fit that are surely the hardest, easiest, most and least discriminating."""
+"""Items of an item response fit that are the hardest, easiest, most or least discriminating with high probability."""
 
 import pandas as pd
 
@@ -81,7 +81,7 @@ SECTION = Section(
     terms={
         "Difficulty": "The ability at which success has even odds (less what a guess gives), on the same scale as"
         " ability.",
-        "Discrimination": "How steeply the chance rises with ability: near 0 the item tells nothing, below 0 better"
+        "Discrimination": "How steeply the chance rises with ability: near 0 the item has no information, below 0 better"
         " models fail it and its key may be wrong. In a Rasch model it is the same for all items.",
     },
 )

@@ -53,7 +53,12 @@ def ahead(models: tuple[str, ...], overall: FloatArray, keep: tuple[str, ...] = 
 
 
 def rival_of(models: list[str], focus: str) -> str | None:
-    """Return the model next to the focus in an ordered list; None where there is no other."""
+    """Return the model next to the focus in an ordered list; None where there is no other.
+
+    Args:
+        models: Names, in order.
+        focus: One of them.
+    """
     place = models.index(focus)
     beside = models[place + 1 : place + 2] or models[max(place - 1, 0) : place]
     return beside[0] if beside else None
@@ -61,6 +66,12 @@ def rival_of(models: list[str], focus: str) -> str | None:
 
 def differences(posterior: CurvePosterior, focus: str, rival: str, level: float) -> list[Record]:
     """Ability of one model less that of another on each scale, largest first.
+
+    Args:
+        posterior: A curve fit.
+        focus: The first model.
+        rival: The second model.
+        level: Nominal coverage of the bounds.
 
     Returns:
         Entries dim, value, lower, upper (demand levels) and chance (that the first model is ahead).

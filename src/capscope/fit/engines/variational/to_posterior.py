@@ -120,12 +120,7 @@ def extended(
     ability_cov = np.tile(np.eye(dims), (len(answers.models), 1, 1))
     ability_mean[model], ability_cov[model] = fitted.ability_mean, fitted.ability_cov
     n_items = len(answers.items)
-    item_mean, item_cov = population.moments(side.features, n_items)
-    native_mean, native_cov = population.native(side.features, n_items)
-    if side.loads_on is not None:
-        free = np.column_stack([side.loads_on, np.ones(n_items, bool)])
-        item_mean, item_cov = item_mean * free, item_cov * free[:, :, None] * free[:, None, :]
-        native_mean, native_cov = item_mean.copy(), item_cov.copy()
+    item_mean, item_cov, native_mean, native_cov = _items_at_prior(population, side, n_items)
     for whole, part in (
         (item_mean, fitted.item_mean),
         (item_cov, fitted.item_cov),
@@ -157,6 +152,18 @@ def extended(
         ability_inflation=inflation,
         trial_weight=fitted.trial_weight,
     )
+
+
+def _items_at_prior(
+    population: ItemPopulation, side: ItemCovariates, n_items: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Means and covariances of all items at their prior, as linear and as native coordinates; masked slopes are 0."""
+    mean, cov = population.moments(side.features, n_items)
+    if side.loads_on is None:
+        return mean, cov, *population.native(side.features, n_items)
+    free = np.column_stack([side.loads_on, np.ones(n_items, bool)])
+    mean, cov = mean * free, cov * free[:, :, None] * free[:, None, :]
+    return mean, cov, mean.copy(), cov.copy()
 
 
 def as_numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -129,8 +129,8 @@ class NormalPrior:
     """Mean over the items."""
     variance: float
     """Variance over the items."""
-    guessed_variance: float
-    """Variance towards which few items are drawn."""
+    prior_variance: float
+    """Variance towards which the variance over few items is shrunk."""
     free: bool = True
     """Always estimated."""
 
@@ -144,7 +144,7 @@ class NormalPrior:
         return -0.5 * (value - self.center).square() / self.variance
 
     def gradient(self, value: Coordinates) -> Coordinates:
-        """Pull towards the centre."""
+        """Distance to the centre over the variance."""
         return (self.center - value) / self.variance
 
     def precision(self, value: Coordinates) -> Coordinates:
@@ -154,7 +154,7 @@ class NormalPrior:
     def updated(self, value: Coordinates, variance: Coordinates) -> "NormalPrior":
         """Mean and variance over the items, with their uncertainty; see `ExtraPrior.updated`."""
         center = float(value.mean())
-        total = float((value - center).square().sum() + variance.sum()) + PRIOR_ITEMS * self.guessed_variance
+        total = float((value - center).square().sum() + variance.sum()) + PRIOR_ITEMS * self.prior_variance
         return replace(self, center=center, variance=total / (len(value) + PRIOR_ITEMS))
 
     @property
@@ -200,12 +200,12 @@ class ScoreModel(Protocol):
 
     @classmethod
     def from_code(cls, code: str) -> "ScoreModel":
-        """Make it again from its `code`."""
+        """Rebuild a score model from its `code`."""
         ...
 
     @property
     def code(self) -> str:
-        """What fits store: the word `stored` and its numbers, as ``word:number``."""
+        """Text that fits store: the word `stored` and its numbers, as ``word:number``."""
         ...
 
     @property
@@ -220,7 +220,7 @@ class ScoreModel(Protocol):
     def residuals(
         self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras
     ) -> tuple[Tensor, Tensor]:
-        """Expected gradient and information in the log-odds; the variance comes without an attenuation unit.
+        """Expected gradient and information in the log-odds; the variance is that of log-odds, without `PROBIT_SCALE`.
 
         Args:
             score: Scores of the cells, in [0, 1].
