@@ -108,8 +108,8 @@ class ScalingCurve:
         """Draw the slope: link-scale units for each unit of the log scale.
 
         Args:
-            draws: Draws of parameters by form of the curve.
-            place: Number of the item or cluster.
+            draws: Random numbers of the draws, shared by several curves.
+            place: Number of the curve's group among them.
         """
         return self._drawn(draws, place, np.zeros(draws.size))[2] / self.unit
 

@@ -1,8 +1,8 @@
 """Facts about models (size, family, date) and the regression of abilities on them.
 
-A model with few answers, or none, leans on models of like size and family instead of on the mean of all models: its
-ability has a prior from a regression with random effects of each block of columns (Lindley & Smith, 1972), whose scales
-are integrated out. Models with as many answers as usual are predicted as without facts.
+A model with few answers, or none, is shrunk towards models of similar size and family instead of the mean of all
+models: its ability has a prior from a regression with random effects of each block of columns (Lindley & Smith, 1972),
+whose scales are integrated out. Models with as many answers as usual are predicted as without facts.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class ModelFacts:
 
     @classmethod
     def of(cls, models: tuple[str, ...], table: pd.DataFrame) -> "ModelFacts":
-        """Make the columns of a table of facts, with what the names of the models tell.
+        """Make the columns from a table of facts and from the names of the models.
 
         Args:
             models: Names on the model axis.
