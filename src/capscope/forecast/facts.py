@@ -107,6 +107,9 @@ def facts_of(models: pd.DataFrame | ArrowTable | str | Path) -> pd.DataFrame:
     Args:
         models: The table or its file; its models are in a column `model` or in the first one.
 
+    Returns:
+        The facts, one row for each model, whose name is the index.
+
     Raises:
         InputError: The table is empty, or a model has two rows.
     """
