@@ -1,6 +1,6 @@
-"""Damaged inputs, killed saves, failing calls and the case book; `robustness.md` holds the figures.
+"""Damaged inputs, killed saves and verbs, failing calls, the case book; `robustness.md` holds the figures.
 
-Run from the repository root: ``python benchmarks/robustness.py inputs|kills|calls|cases [--help]``.
+Run from the repository root: ``python benchmarks/robustness.py inputs|kills|moments|calls|cases [--help]``.
 """
 
 import argparse
@@ -27,6 +27,13 @@ def run_kills(options: argparse.Namespace) -> None:
 
     ends = {save.name: killed(save, options.count) for save in saves() if options.only in save.name}
     print(f"{date.today()}\n\n{table_of(ends)}")
+
+
+def run_moments(options: argparse.Namespace) -> None:
+    """Stop verbs at every change that they make on the disk."""
+    from faults.moments import stopped, table_of
+
+    print(f"{date.today()}\n\n{table_of(stopped(options.count, options.only))}")
 
 
 def run_calls(options: argparse.Namespace) -> None:
@@ -79,6 +86,10 @@ def main() -> None:
     part.add_argument("--count", type=int, default=300)
     part.add_argument("--only", default="", help="part of the names of what is saved")
     part.set_defaults(run=run_kills)
+    part = parts.add_parser("moments", help="kill, interrupt or fill the disk at every write of a verb")
+    part.add_argument("--count", type=int, default=40, help="most moments of each verb and way to stop")
+    part.add_argument("--only", default="", help="part of the names of the verbs")
+    part.set_defaults(run=run_moments)
     part = parts.add_parser("calls", help="ask through faults: none lost or doubled, spend within the limit")
     part.add_argument("--count", type=int, default=20_000)
     part.set_defaults(run=run_calls)

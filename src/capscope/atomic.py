@@ -45,6 +45,11 @@ def scratch_beside(target: Path) -> Path:
     return target.parent / f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
+def is_scratch(path: Path) -> bool:
+    """Return whether a path is, or lies in, content that is not complete yet."""
+    return any(part.startswith(SCRATCH) for part in path.parts)
+
+
 @contextmanager
 def whole_files(folder: Path) -> Generator[Callable[[Path], Path]]:
     """Write several files of a folder, all or none: yields a function from a file to the place to write it to.
@@ -264,16 +269,19 @@ def _held(path: Path, until: float) -> int:
 
 @contextmanager
 def as_output_error(path: Path, option: str) -> Generator[None]:
-    """Turn what the system refuses into one line that names the path; libraries' words may name a scratch file.
+    """Turn an error of the operating system into one line that names the path, never a scratch file.
 
     Args:
         path: What is written.
         option: How the user named it, for the advice.
+
+    Raises:
+        OutputError: The system refuses to write.
     """
     try:
         yield
     except OSError as error:
-        if any(part.startswith(SCRATCH) for part in path.parts):
+        if is_scratch(path):
             raise  # the writer of the whole folder names the folder
         reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -131,3 +131,11 @@ def test_answers_in_a_folder_go_with_their_battery(battery):
     assert cells(import_logs(battery.parent)) == {("gpt", "001"): 1, ("gpt", "002"): 0}
     with pytest.raises(InputError, match="answers without their battery; give it too"):
         import_logs(battery.with_name("gpt.csv"))
+
+
+def test_a_table_of_scores_goes_with_levels_that_name_their_judge(tmp_path):
+    (tmp_path / "scores.csv").write_text("model,item_id,score\nm,a,1\nm,b,0\n")
+    (tmp_path / "levels.csv").write_text("item_id,rubric,level,judge_model\na,AS,1,j\nb,AS,2,j\n")
+    study = import_logs(tmp_path)
+    assert cells(study) == {("m", "a"): 1, ("m", "b"): 0}
+    assert study.require("demands")["item_id"].astype(str).tolist() == ["a", "b"]

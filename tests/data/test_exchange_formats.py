@@ -1,6 +1,7 @@
 """Data of other IRT tools, read and written: what goes out comes back the same, and what has no place is said."""
 
 import json
+import shutil
 from itertools import product
 
 import numpy as np
@@ -111,6 +112,15 @@ def test_a_rate_that_is_no_count_keeps_its_mean_and_its_trials(tmp_path):
     back, report = import_torch_measure([tmp_path / "tm"])
     assert back.responses[["score", "n_trials"]].to_numpy().tolist() == [[pytest.approx(0.3), 4]]
     assert report.rows == 4
+
+
+def test_what_a_killed_export_left_is_no_data(tmp_path):
+    rows = pd.DataFrame({"model": ["m", "m", "n", "n"], "item_id": ["a", "b"] * 2, "score": [1.0, 0.0, 1.0, 1.0]})
+    study = Study.of(responses=rows)
+    export_every_eval_ever(study, tmp_path / "out")
+    shutil.copytree(tmp_path / "out", tmp_path / ".capscope-host-1-abcd")
+    found = import_every_eval_ever(tmp_path)[0].require("responses")
+    assert sorted(found["score"]) == sorted(rows["score"])
 
 
 def test_exports_write_over_nothing_and_refuse_what_they_cannot_hold(tmp_path):

@@ -41,7 +41,12 @@ class ReplyObject:
 
 
 def last_object(text: str, key: str) -> ReplyObject | None:
-    """Return the last top-level object of a text that has a key."""
+    """Return the last top-level object of a text that has a key.
+
+    Args:
+        text: The reply.
+        key: A key that the object has to hold.
+    """
     text = text[-LONGEST_ANSWER:]
     spans = _spans(text, key)
     if not spans:
@@ -84,7 +89,12 @@ def _naming(key: str) -> re.Pattern[str]:
 
 
 def end_of_object(text: str, start: int) -> int | None:
-    """Return the end of an object by its braces outside strings, else by all of its braces; None without an end."""
+    """Return the end of an object by its braces outside strings, else by all of its braces; None without an end.
+
+    Args:
+        text: The reply.
+        start: Position of the opening brace.
+    """
     first = re.search(r"[\"']", text[start : start + 20])
     quote = first[0] if first else '"'
     for respect_strings in (True, False):
@@ -101,7 +111,15 @@ def end_of_object(text: str, start: int) -> int | None:
 
 
 def read_span(span: str, key: str) -> dict[str, Any] | None:
-    """Read an object as JSON, as repaired JSON, as a Python literal, or as one key with an unquoted value."""
+    """Read an object as JSON, as repaired JSON, as a Python literal, or as one key with an unquoted value.
+
+    Args:
+        span: Text of the object, braces included.
+        key: The key that is wanted.
+
+    Returns:
+        Its fields; None where it cannot be read.
+    """
     unescaped = BAD_BACKSLASH.sub(r"\\\\", span)
     plain = COMMENT.sub("", span.replace("\uff1a", ":").replace("\uff0c", ","))
     candidates = (span, unescaped, *(TRAILING_COMMA.sub(r"\1", text) for text in (span, unescaped, plain)))
@@ -153,7 +171,12 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def field_of(fields: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return a field by its name, ignoring case and words such as "final", also from an inner object if one has it."""
+    """Return a field by its name, ignoring case and words such as "final", also from an inner object if one has it.
+
+    Args:
+        fields: Fields of an object.
+        name: Name of the field.
+    """
     if name in fields:
         return fields[name]
     near = [value for key, value in fields.items() if re.fullmatch(rf"{PREFIX}{name}", str(key).strip(), re.IGNORECASE)]

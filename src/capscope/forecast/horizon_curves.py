@@ -140,7 +140,12 @@ def _fit(
 
 
 def horizon_draws(curves: SuccessCurves, chance: float) -> FloatArray:
-    """Doublings from the mean length to the horizon; infinite where success does not fall with length."""
+    """Doublings from the mean length to the horizon; infinite where success does not fall with length.
+
+    Args:
+        curves: Draws of intercepts and slopes by model.
+        chance: Chance of success that defines the horizon.
+    """
     room = curves.intercept - logit(chance)
     falls = curves.slope > 1e-3
     return np.where(falls, room / np.where(falls, curves.slope, 1.0), np.where(room > 0, np.inf, -np.inf))

@@ -141,7 +141,15 @@ class BatterySource(SampleSource):
         return self._follow_up(key) if sample.epoch == 1 else None
 
     async def sample_abandoned(self, sample: Sample, epoch: int) -> list[Sample] | None:
-        """Replace a sample that was cancelled before it ran; it counts as not asked."""
+        """Replace a sample that was cancelled before it ran; it counts as not asked.
+
+        Args:
+            sample: The sample.
+            epoch: Number of its run, from 1.
+
+        Returns:
+            The next sample; None in later epochs.
+        """
         return self._follow_up(str(sample.id)) if epoch == 1 else None
 
     def _follow_up(self, key: str) -> list[Sample] | None:

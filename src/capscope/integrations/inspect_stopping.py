@@ -98,6 +98,14 @@ class BatteryStopping(EarlyStopping):
     async def start_task(self, task: EvalSpec, samples: list[Sample], epochs: int) -> str:  # noqa: ARG002
         """Draw the battery from those of the bank's items that the task has samples of.
 
+        Args:
+            task: The task; not used.
+            samples: Its samples.
+            epochs: Runs of each sample; not used.
+
+        Returns:
+            Name of this manager in the log.
+
         Raises:
             InputError: No sample is an item of the bank, or more items are asked for than there are.
         """
@@ -117,6 +125,10 @@ class BatteryStopping(EarlyStopping):
         """Return nothing for a sample that was drawn, and an early stop for the others.
 
         An event of a drawn sample says how it was drawn, so that a run that ends early can be scored from its log.
+
+        Args:
+            id: Id of the sample.
+            epoch: Number of its run, from 1.
         """
         if str(id) not in self.items or self.battery is None:
             return EarlyStop(id=id, epoch=epoch, reason=NOT_DRAWN)
@@ -127,7 +139,13 @@ class BatteryStopping(EarlyStopping):
         return None
 
     async def complete_sample(self, id: str | int, epoch: int, scores: dict[str, SampleScore]) -> None:
-        """Do nothing: the draw does not depend on answers."""
+        """Do nothing: the draw does not depend on answers.
+
+        Args:
+            id: Id of the sample.
+            epoch: Number of its run, from 1.
+            scores: Its scores by scorer.
+        """
 
     async def complete_task(self) -> dict[str, Any]:
         """Return the battery, so that the log can be scored alone."""

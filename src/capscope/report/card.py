@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from capscope import __version__
+from capscope.atomic import is_scratch
 from capscope.data import Study
 from capscope.files import MANIFEST, TENSORS, sha256_of, write_json
 from capscope.fit import Fit, load_fit
@@ -58,7 +59,8 @@ def measurement_card(
     data = study if isinstance(study, Study) or study is None else Study.load(study)
     inputs = {} if isinstance(fit, Fit) else _hashes(Path(fit), (MANIFEST, TENSORS))
     if study is not None and not isinstance(study, Study):
-        inputs |= _hashes(Path(study), tuple(sorted(path.name for path in Path(study).iterdir() if path.is_file())))
+        own = (path.name for path in Path(study).iterdir() if path.is_file() and not is_scratch(Path(path.name)))
+        inputs |= _hashes(Path(study), tuple(sorted(own)))
     return {
         "schema": SCHEMA,
         "by": by,

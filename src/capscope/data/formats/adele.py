@@ -293,6 +293,7 @@ ADELE = Format(
     example="battery.csv GPT-4o.csv",
     patterns=("*.csv", "*.parquet", "*.jsonl"),
     detect=_detect,
+    with_tables=True,
     suggest=_battery_first,
     read=_read_adele,
     arguments=(

@@ -201,6 +201,8 @@ class Format:
     """Reason why a file of the tool is not read as answers; empty for files that are read."""
     generic: bool = False
     """Whether it accepts any table; such a format is tried after all others."""
+    with_tables: bool = False
+    """Whether tables of scores beside its files belong to them; beside logs they may repeat the logs' answers."""
     suggest: Callable[[Sequence[Path], Mapping[str, Any]], Suggestion] | None = None
     """Choose paths and further options, given the user's options; None reads the files with these alone."""
     read: Reader

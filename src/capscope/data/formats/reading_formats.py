@@ -71,7 +71,7 @@ def recognise(formats: Mapping[str, Format], paths: Paths, name: str | None = No
             by_format.setdefault(kind, []).append(inner)
         else:
             left.setdefault(_other_format(formats, inner) if name and why == UNKNOWN else why, []).append(inner)
-    if any(not formats[found].generic for found in by_format):
+    if any(not (formats[found].generic or formats[found].with_tables) for found in by_format):
         for generic in [found for found in by_format if formats[found].generic]:
             for table in by_format.pop(generic):
                 left.setdefault(_beside_logs(table), []).append(table)
@@ -273,8 +273,12 @@ def export_study(formats: Mapping[str, Format], name: str, study: Study, out: Pa
 def known_format(formats: Mapping[str, Format], name: str) -> Format:
     """Return a format by its name.
 
+    Args:
+        formats: Formats by name.
+        name: The name.
+
     Raises:
-        InputError: There is none of the name.
+        InputError: No format has the name.
     """
     if name not in formats:
         raise InputError(f"no format '{name}'{nearest(name, formats)}; one of {', '.join(formats)}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capscope.atomic import is_scratch
 from capscope.data.columns import as_number, blank_cells
 from capscope.data.formats.format import Paths, as_paths
 from capscope.data.formats.score_tables import ScoreTable, is_sentinel
@@ -209,7 +210,8 @@ def log_files(paths: Paths, patterns: Sequence[str], what: str, other_than: Sequ
     for path in as_paths(paths):
         if path.is_dir():
             fitting = {inner for pattern in patterns for inner in path.rglob(pattern) if inner.is_file()}
-            inside = sorted(inner for inner in fitting if inner.name not in other_than)
+            whole = (inner for inner in fitting if not is_scratch(inner.relative_to(path)))
+            inside = sorted(inner for inner in whole if inner.name not in other_than)
             if not inside:
                 raise InputError(f"{path}: holds no {what} ({first_few(patterns)}); give the folder that does")
             files += inside
@@ -259,7 +261,13 @@ def records_once(
 
 
 def remark_on_copies(path: Path, copies: int, what: str = "line") -> str:
-    """Say how many records are left out because they repeat another in full."""
+    """Remark on the number of records that are left out because they repeat another in full.
+
+    Args:
+        path: The file.
+        copies: Number of these records.
+        what: Word for a record.
+    """
     return f"{path.name}: {counted(copies, what, 'repeat')} another in full; each counts once"
 
 

@@ -1,8 +1,1 @@
-"""Comparisons: two models item by item, all models of a suite, and models judged in pairs.
-
-The public names are listed in the stub `__init__.pyi`; each is imported at first use.
-"""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+"""Comparisons of models: two item by item, all of a suite, and those judged in pairs."""

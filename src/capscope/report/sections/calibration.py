@@ -72,6 +72,11 @@ def in_sample(posterior: CurvePosterior, rng: np.random.Generator, level: float)
     An answer to an item that several dimensions dominate counts in the cell of each of them; `answers_in_sample`
     counts each answer once. Cells on the same questions are resampled together.
 
+    Args:
+        posterior: A curve fit.
+        rng: Source of randomness.
+        level: Nominal coverage of the bounds.
+
     Returns:
         `kind` ("in sample, by scale"), `bins`, `error` and `answers`.
     """

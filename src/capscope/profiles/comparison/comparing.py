@@ -1,4 +1,4 @@
-"""Comparison of two models item by item, of all models of a suite, or of models judged in pairs."""
+"""Comparisons: two models item by item, all models of a suite, and models judged in pairs."""
 
 from collections.abc import Sequence
 from pathlib import Path
