@@ -35,7 +35,7 @@ from capscope.errors import InputError, first_few, nearest
 from capscope.predict.assessor import Training
 from capscope.predict.features import AUTO, ItemFeatures, features_of
 from capscope.predict.leaks import refuse_answer_keys
-from capscope.predict.model_facts import ModelFacts, read_model_facts
+from capscope.predict.model_facts import ModelFacts, read_model_facts, unreadable_facts
 
 UNNAMED_BENCHMARK = "all"
 """The benchmark of items whose table names none."""
@@ -213,7 +213,8 @@ class Layout:
             own[place] = self.confidence
         answers = replace(self.responses, models=axis, model_index=place[self.responses.model_index])
         note = f"models with few answers are predicted by {', '.join(facts.names) or 'nothing more: no fact differs'}"
-        return replace(self, responses=answers, confidence=own, facts=facts, notes=(*self.notes, note))
+        notes = (*self.notes, note, *unreadable_facts(table))
+        return replace(self, responses=answers, confidence=own, facts=facts, notes=notes)
 
     def training(self, seed: int) -> Training:
         """Return all answers as a training part."""
