@@ -165,3 +165,12 @@ def test_sources_are_added_to_a_study_and_studies_are_joined(run, run_json, tmp_
     for wrong in ((), ("--out", tmp_path / "x", "--into", study)):
         assert run("import", more, *wrong)[0] == 2
     assert "no such study folder" in run("import", more, "--into", tmp_path / "ghost")[2]
+
+
+def test_a_folder_that_is_called_as_a_format_is_read(run, tmp_path, monkeypatch):
+    shutil.copytree(FIXTURES / "helm", tmp_path / "helm")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("import", "helm", "--metric", "exact_match", "--out", "study", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["format"] == "helm"
+    assert run("import", "lm-eval", "--out", "none")[0] == 2

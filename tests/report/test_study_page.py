@@ -67,7 +67,9 @@ def test_each_benchmark_has_its_demands(study, summary):
     for scale, column in zip(found["scales"], first, strict=True):
         assert column["mean"] == pytest.approx(by_dim.mean()[scale["dim"]])
         assert column["sd"] == pytest.approx(by_dim.std(ddof=0)[scale["dim"]])
+    assert all(entry["example"].startswith("For example ") for entry in found["benchmarks"])
     axes = benchmark_heatmap(found)
+    assert "Attention" in axes.get_xticklabels()[0].get_text()  # a name, no code
     shown = [text.get_text() for text in axes.texts]
     assert shown == [f"{one['mean']:.1f}" if one else "\u2013" for one in first + second]
 
